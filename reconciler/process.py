@@ -1,0 +1,237 @@
+"""The only place that starts a process.
+
+An argument list, never a shell string of ours; standard input closed or a given text; a fixed locale;
+nothing of the caller's environment but what is passed; output bounded; a timeout that ends the whole
+process group. Kept light, since a quiet tick imports it.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess  # noqa: TID251 - this is the one place
+from time import monotonic
+
+from reconciler.errors import Stalled
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import IO
+
+BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_LIMIT = 64 * 1024 * 1024
+_CHUNK = 65536
+_PATIENCE = (
+    1.0  # seconds between two questions whether the child still lives, and of silence when it does not
+)
+_LINGER = 10.0  # seconds for which others may still write when the child has ended
+
+
+class Completed:
+    """What a finished process left behind.
+
+    A plain class: the quiet tick imports this module, and :mod:`dataclasses` would be a fifth of its cost.
+
+    Attributes:
+        argv: The argument list it was started with.
+        returncode: Its exit code; negative is the signal that ended it, as in :mod:`subprocess`.
+        stdout: At most ``limit`` bytes of standard output.
+        stderr: At most ``limit`` bytes of standard error.
+        timed_out: The time limit ended it.
+        truncated: It wrote more than ``limit`` bytes to one of the two; the rest was read and dropped.
+    """
+
+    __slots__ = ("argv", "returncode", "stderr", "stdout", "timed_out", "truncated")
+
+    def __init__(
+        self,
+        argv: tuple[str, ...],
+        returncode: int,
+        stdout: bytes,
+        stderr: bytes,
+        *,
+        timed_out: bool = False,
+        truncated: bool = False,
+    ) -> None:
+        self.argv = argv
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+        self.timed_out = timed_out
+        self.truncated = truncated
+
+    @property
+    def text(self) -> str:
+        """Standard output as text; bytes that are no UTF-8 become U+FFFD."""
+        return self.stdout.decode("utf-8", "replace")
+
+    @property
+    def error_text(self) -> str:
+        """Standard error as text, stripped."""
+        return self.stderr.decode("utf-8", "replace").strip()
+
+
+def run(
+    argv: "Sequence[str]",
+    *,
+    env: "Mapping[str, str] | None" = None,
+    stdin: bytes | None = None,
+    cwd: str | None = None,
+    timeout: float | None = None,
+    limit: int = DEFAULT_LIMIT,
+    ends_at_limit: bool = False,
+) -> Completed:
+    """Run ``argv`` to its end in a session of its own and return what it printed.
+
+    Args:
+        argv: Program and arguments; the program is looked up on the fixed ``PATH`` unless ``env`` has
+            another.
+        env: Added to ``PATH``, ``LC_ALL=C.UTF-8`` and ``HOME``; nothing else of the caller's environment is
+            passed.
+        stdin: Text for standard input; closed (``/dev/null``) without it.
+        cwd: Working directory.
+        timeout: Seconds until the whole process group is killed; ``None`` waits for ever.
+        limit: Bytes kept of each output stream.
+        ends_at_limit: Kill the process group when it writes more, instead of reading on.
+
+    Raises:
+        Stalled: The program does not exist or may not be started, or its arguments or environment cannot be
+            passed.
+    """
+    environment = {"PATH": BASE_PATH, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **(env or {})}
+    feed = _input_file(stdin)
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=feed if feed is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # ValueError: an argument or a variable that no process can be given
+        hint = f"install {argv[0]}" if isinstance(error, FileNotFoundError) else ""
+        raise Stalled(f"cannot start {argv[0]}: {getattr(error, 'strerror', None) or error}", hint) from error
+    finally:
+        if feed is not None:
+            feed.close()
+    try:
+        return _drain(
+            child, tuple(argv), timeout, _Output(limit, ends_at_limit), _Output(limit, ends_at_limit)
+        )
+    except BaseException:
+        _close(child)
+        _kill_group(child)
+        raise
+
+
+def _input_file(data: bytes | None) -> "IO[bytes] | None":
+    if data is None:
+        return None
+    # A file instead of a pipe: the child may write much before it reads all, and nothing can then block. An
+    # anonymous
+    # file in memory, since the disk may be full.
+    feed = open(os.memfd_create("patchledger-stdin"), "w+b")  # noqa: SIM115, PTH123 - closed by run()
+    feed.write(data)
+    feed.seek(0)
+    return feed
+
+
+class _Output:
+    """What one stream has said so far, up to a limit."""
+
+    def __init__(self, limit: int, ends_at_limit: bool) -> None:  # noqa: FBT001 - of this module alone
+        self._room = limit
+        self._ends = ends_at_limit
+        self._chunks: list[bytes] = []
+        self.truncated = False
+
+    def add(self, chunk: bytes) -> None:
+        self.truncated = self.truncated or len(chunk) > self._room
+        self._chunks.append(chunk[: self._room])
+        self._room = max(0, self._room - len(chunk))
+
+    @property
+    def is_enough(self) -> bool:
+        return self.truncated and self._ends
+
+    def value(self) -> bytes:
+        return b"".join(self._chunks)
+
+
+def _drain(
+    child: subprocess.Popen[bytes], argv: tuple[str, ...], timeout: float | None, out: _Output, err: _Output
+) -> Completed:
+    deadline = None if timeout is None else monotonic() + timeout
+    finished = _read_until(child, out, err, deadline)
+    _close(child)
+    if out.is_enough or err.is_enough:
+        _kill_group(child)
+    try:
+        child.wait(None if deadline is None else max(0.0, deadline - monotonic()))
+    except subprocess.TimeoutExpired:
+        finished = False
+    if not finished:
+        _kill_group(child)
+    truncated = out.truncated or err.truncated
+    return Completed(
+        argv, child.returncode, out.value(), err.value(), timed_out=not finished, truncated=truncated
+    )
+
+
+def _read_until(child: subprocess.Popen[bytes], out: _Output, err: _Output, deadline: float | None) -> bool:
+    """Read both streams to their ends; return False when the deadline came first.
+
+    A service that the child started may keep the streams open for ever. What the child itself wrote is there
+    when it ends, so then only silence is waited for.
+    """
+    with selectors.DefaultSelector() as selector:
+        for stream, sink in ((child.stdout, out), (child.stderr, err)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, sink)
+        ask_at = monotonic() + _PATIENCE
+        stop_at: float | None = None
+        while selector.get_map():
+            now = monotonic()
+            if deadline is not None and now >= deadline:
+                return False
+            ready = selector.select(_PATIENCE if deadline is None else min(_PATIENCE, deadline - now))
+            if stop_at is not None and (not ready or now >= stop_at):
+                return True
+            if stop_at is None and now >= ask_at:
+                ask_at = now + _PATIENCE
+                stop_at = now + _LINGER if _has_ended(child) else None
+            for key, _ in ready:
+                chunk = os.read(key.fd, _CHUNK)
+                if chunk:
+                    key.data.add(chunk)
+                    if key.data.is_enough:
+                        return True
+                else:
+                    selector.unregister(key.fileobj)
+    return True
+
+
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    # Without reaping it: its number must stay its own for as long as its group may be killed.
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _close(child: subprocess.Popen[bytes]) -> None:
+    for stream in (child.stdout, child.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    if child.returncode is not None:
+        return  # Reaped: its number may already belong to another process.
+    # A leader that has ended but is not reaped keeps its group's number, so grandchildren are reached too.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()

@@ -1,0 +1,44 @@
+"""What all tests share: golden files, refreshed by ``pytest --update-golden``, and one small Debian."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.labs.apt import AptLab
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files anew instead of comparing"
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, bytes], None]:
+    """Return a function that compares bytes with ``tests/golden/NAME``."""
+    is_update = bool(request.config.getoption("--update-golden"))
+
+    def compare(name: str, actual: bytes) -> None:
+        path = GOLDEN / name
+        if is_update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(actual)
+        assert path.exists(), f"{name} is missing; write it with --update-golden and read it"
+        assert actual.decode() == path.read_bytes().decode()
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def apt_world() -> Iterator[AptLab]:
+    """Build a small Debian, once for each worker; tests get copies of its root."""
+    memory = Path("/dev/shm")  # noqa: S108 - made by tempfile, in memory for speed
+    folder = Path(tempfile.mkdtemp(prefix="lab", dir=memory if memory.is_dir() else None))
+    folder.chmod(0o755)  # other users run in there, too
+    yield AptLab.build(folder / "w")
+    shutil.rmtree(folder)
