@@ -1,0 +1,667 @@
+"""Maintenance windows on the time line: when may something happen, and until when.
+
+The rules (each is tested):
+
+1. A window is a start instant and an elapsed duration, never an end by the clock on the wall.
+2. Starts are local times. One that does not exist moves to the first instant that does; one that exists twice
+   means the first; starts of one schedule that fall on the same instant are one occurrence, the longest.
+3. A window belongs to the day it starts. Windows may overlap and may cross midnight.
+4. Freezes beat windows: they cut out of a window what they cover. Their end opens the rest again.
+5. A run starts only where it ends in time: ``now + budget`` may be the end itself, nothing later. The begin
+   of a freeze counts as an end.
+6. ``splay`` delays the start by a part of itself that is always the same for one host; the end stays.
+7. All intervals are half-open: an occurrence and a freeze hold from their start to just before their end.
+
+Every function takes the instant it is asked about; nothing here knows what time it is. Searches look ahead
+five years and no further, so that a window that never comes is an answer and not a loop.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from heapq import merge
+from operator import attrgetter
+from typing import Literal, TypeAlias
+
+from reconciler.policy.calendar import CalendarExpression, CronExpression, parse_calendar, parse_cron
+from reconciler.policy.icalendarfile import IcsCalendar, IcsEvent, parse_ics
+from reconciler.policy.recurrence import RRuleExpression, parse_rrule
+from reconciler.policy.zones import end_instant, instant, parse_moment, start_instant, zone
+
+SHORTEST = timedelta(minutes=1)
+LONGEST = timedelta(days=31)
+LARGEST_OFFSET = timedelta(days=366)
+HORIZON = timedelta(days=5 * 366)
+TICK_MARGIN = timedelta(minutes=20)
+"""What a window needs beside splay and budget: the tick's interval and its randomised delay."""
+
+BUDGET = "budget"
+"""What blocks an occurrence that is shorter than the time a run needs."""
+
+_MOST_PER_MINUTE = 1000
+_MOST_OPEN = 100_000
+_NONE = timedelta(0)
+_LONGEST_SLICE = timedelta(days=32)
+_RESOLUTION = timedelta(microseconds=1)
+# Local time and UTC differ by less than 15 hours, and a start in a gap moves by at most a day (Apia, 2011).
+_SLACK = timedelta(hours=25)
+_EARLIEST = datetime(1970, 1, 5, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarWindow:
+    """A window that starts at an OnCalendar expression.
+
+    Attributes:
+        timezone: The zone its starts are local to.
+        duration: Elapsed.
+        splay: Longest delay of the start.
+
+    Raises:
+        ValueError: The zone is unknown, duration and splay are out of bounds, or it starts too often.
+    """
+
+    expression: CalendarExpression
+    timezone: str
+    duration: timedelta
+    splay: timedelta = _NONE
+
+    def __post_init__(self) -> None:
+        _check(self.timezone, self.duration, self.splay)
+        often = self.expression.starts_per_minute()
+        # Every question about now looks at all occurrences that may still be open.
+        if often > _MOST_PER_MINUTE or often * self.duration > _MOST_OPEN * SHORTEST:
+            raise ValueError(f"it starts {often} times a minute; give the seconds one value")
+
+
+@dataclass(frozen=True, slots=True)
+class CronWindow:
+    """A window that starts at a cron expression; see :class:`CalendarWindow`."""
+
+    expression: CronExpression
+    timezone: str
+    duration: timedelta
+    splay: timedelta = _NONE
+
+    def __post_init__(self) -> None:
+        _check(self.timezone, self.duration, self.splay)
+
+
+@dataclass(frozen=True, slots=True)
+class RRuleWindow:
+    """A window that starts on the days of a recurrence rule; see :class:`CalendarWindow`.
+
+    Attributes:
+        offset: Added to the local time before it becomes an instant: ``4d`` keeps the time of day.
+    """
+
+    expression: RRuleExpression
+    timezone: str
+    duration: timedelta
+    offset: timedelta = _NONE
+    splay: timedelta = _NONE
+
+    def __post_init__(self) -> None:
+        _check(self.timezone, self.duration, self.splay)
+        if abs(self.offset) > LARGEST_OFFSET:
+            raise ValueError(f"an offset is at most {LARGEST_OFFSET.days} days, not {self.offset.days}")
+
+
+@dataclass(frozen=True, slots=True)
+class IcsWindow:
+    """The windows of an iCalendar file, each as long as its event.
+
+    Attributes:
+        timezone: The zone of floating and all-day events.
+        source: The file's path in the policy repository, for people.
+    """
+
+    calendar: IcsCalendar
+    timezone: str
+    splay: timedelta = _NONE
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        zone(self.timezone)
+        for event in self.calendar.events:
+            if event.duration <= self.splay:
+                raise ValueError(f"event '{event.summary}' lasts {event.duration}, no longer than the splay")
+
+
+Window: TypeAlias = CalendarWindow | CronWindow | RRuleWindow | IcsWindow
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A named set of windows; it is open while one of them is."""
+
+    name: str
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A time in which nothing is applied and nothing reboots.
+
+    Attributes:
+        start: Aware.
+        end: Aware; the first instant that is free again.
+        allow: ``security`` lets a security-only plan pass.
+        origin: ``file:line@commit`` of the document behind it; empty where there is none.
+    """
+
+    name: str
+    start: datetime
+    end: datetime
+    allow: Literal["none", "security"] = "none"
+    reason: str = ""
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError(f"freeze '{self.name}': its bounds must be instants")
+        if self.start >= self.end:
+            raise ValueError(f"freeze '{self.name}' ends before it starts")
+
+    def is_active(self, now: datetime) -> bool:
+        """Tell whether the freeze holds at ``now``."""
+        return self.start <= now < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One window on the time line.
+
+    Attributes:
+        start: In UTC, this host's splay included.
+        end: In UTC; the first instant that is outside.
+        schedule: Name of its schedule.
+        index: Position of its window in the schedule.
+    """
+
+    start: datetime
+    end: datetime
+    schedule: str
+    index: int
+
+    def is_open(self, now: datetime) -> bool:
+        """Tell whether it holds at ``now``, freezes left aside."""
+        return self.start <= now < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The next time at which a run may start.
+
+    Attributes:
+        start: First instant at which it may; the instant asked about where it may start at once.
+        latest_start: Last instant at which it may, without a gap in between.
+        closes: End of the occurrence or begin of a freeze in it: the run's deadline.
+        blocked_by: Freezes without which a run could start sooner, sorted.
+    """
+
+    occurrence: Occurrence
+    start: datetime
+    latest_start: datetime
+    closes: datetime
+    blocked_by: tuple[str, ...] = ()
+
+
+def _check(timezone: str, duration: timedelta, splay: timedelta) -> None:
+    zone(timezone)
+    if not SHORTEST <= duration <= LONGEST:
+        raise ValueError(f"a window lasts from one minute to {LONGEST.days} days, not {duration}")
+    if not _NONE <= splay < duration:
+        raise ValueError(f"splay ({splay}) must be shorter than the window ({duration})")
+
+
+def calendar_window(
+    start: str,
+    duration: timedelta,
+    timezone: str,
+    *,
+    own_timezone: str | None = None,
+    splay: timedelta = _NONE,
+) -> CalendarWindow:
+    """Build the window of a ``start`` in OnCalendar syntax.
+
+    Args:
+        start: The expression, which may name a zone.
+        duration: Elapsed.
+        timezone: The Schedule's.
+        own_timezone: The window's own, which beats the Schedule's.
+        splay: Longest delay of the start.
+
+    Raises:
+        ValueError: The expression or a bound is wrong, or a zone stands both in ``start`` and beside it.
+    """
+    expression = parse_calendar(start)
+    if expression.timezone and own_timezone:
+        raise ValueError(
+            f"a zone stands both in '{start}' and in `timezone: {own_timezone}`; keep one of them"
+        )
+    return CalendarWindow(expression, expression.timezone or own_timezone or timezone, duration, splay)
+
+
+def cron_window(cron: str, duration: timedelta, timezone: str, *, splay: timedelta = _NONE) -> CronWindow:
+    """Build the window of a cron expression.
+
+    Raises:
+        ValueError: The expression, the zone or a bound is wrong.
+    """
+    return CronWindow(parse_cron(cron), timezone, duration, splay)
+
+
+def rrule_window(
+    rrule: str,
+    at: str,
+    duration: timedelta,
+    timezone: str,
+    *,
+    from_: str | date | None = None,
+    offset: timedelta = _NONE,
+    splay: timedelta = _NONE,
+) -> RRuleWindow:
+    """Build the window of a recurrence rule.
+
+    Raises:
+        ValueError: The rule, the time, the anchor, the zone or a bound is wrong.
+    """
+    return RRuleWindow(parse_rrule(rrule, at, from_), timezone, duration, offset, splay)
+
+
+def ics_window(data: bytes, timezone: str, *, splay: timedelta = _NONE, source: str = "") -> IcsWindow:
+    """Build the windows of an iCalendar file.
+
+    Raises:
+        ValueError: The file, the zone or the splay is wrong.
+    """
+    return IcsWindow(parse_ics(data), timezone, splay, source)
+
+
+def shortfall(window: Window, budget: timedelta) -> timedelta:
+    """Return by how much a window is too short for splay, ``budget`` and a late tick; at most zero if not."""
+    needed = window.splay + budget + TICK_MARGIN
+    match window:
+        case IcsWindow():
+            return max((needed - event.duration for event in window.calendar.events), default=_NONE)
+        case CalendarWindow() | CronWindow() | RRuleWindow():
+            return needed - window.duration
+
+
+def freeze_bounds(
+    from_: str | date | datetime, until: str | date | datetime, timezone: str
+) -> tuple[datetime, datetime]:
+    """Return the first instant of a freeze and the first instant after it, in UTC.
+
+    Args:
+        from_: A bare date begins with the first instant of that day.
+        until: A bare date runs through the end of that day.
+        timezone: The zone of bare dates and of times without offset.
+
+    Raises:
+        ValueError: A value is no date or time, the zone is unknown, or the end is not after the start.
+    """
+    tz = zone(timezone)
+    start = start_instant(parse_moment(from_) if isinstance(from_, str) else from_, tz)
+    end = end_instant(parse_moment(until) if isinstance(until, str) else until, tz)
+    if start >= end:
+        raise ValueError(f"it ends ({until}) before it starts ({from_})")
+    return start, end
+
+
+def active_freeze(freezes: Iterable[Freeze], now: datetime, *, allow_security: bool = False) -> Freeze | None:
+    """Return the freeze that blocks at ``now``, the one that ends last where there are several.
+
+    Args:
+        freezes: Those that apply to the host.
+        now: Aware.
+        allow_security: The plan is security-only, so that freezes with ``allow: security`` do not block it.
+    """
+    active = (freeze for freeze in _blocking(freezes, allow_security=allow_security) if freeze.is_active(now))
+    return max(active, key=lambda freeze: (freeze.end, freeze.name), default=None)
+
+
+def _blocking(freezes: Iterable[Freeze], *, allow_security: bool) -> tuple[Freeze, ...]:
+    return tuple(freeze for freeze in freezes if not (allow_security and freeze.allow == "security"))
+
+
+def occurrences(
+    schedules: Sequence[Schedule], after: datetime, before: datetime, *, splay_key: str = ""
+) -> Iterator[Occurrence]:
+    """Yield what is open at some instant from ``after`` up to, and without, ``before``, ordered by start.
+
+    Occurrences that began earlier and are still open at ``after`` come first. Within one schedule the starts
+    strictly increase.
+
+    Args:
+        schedules: May overlap; equal starts of different schedules are both given, in the order of schedules.
+        after: Aware.
+        before: Aware; the stream is lazy, so that a far bound costs nothing.
+        splay_key: The host's id; without it starts are not delayed.
+    """
+    fraction = _splay_fraction(splay_key)
+    streams = [
+        _of_window(schedule, index, after, before, fraction)
+        for schedule in schedules
+        for index in range(len(schedule.windows))
+    ]
+    held: Occurrence | None = None
+    for occurrence in _ordered(streams, after):
+        if held is None:
+            held = occurrence
+        elif occurrence.start == held.start and occurrence.schedule == held.schedule:
+            held = max(held, occurrence, key=attrgetter("end"))
+        else:
+            yield held
+            held = occurrence
+    if held is not None:
+        yield held
+
+
+def _ordered(streams: list[Iterator[Occurrence]], after: datetime) -> Iterator[Occurrence]:
+    """Merge streams by start, equal starts in the order of the streams.
+
+    It sorts slice by slice, each twice as long as the one before. A heap would hand out the first one a
+    little sooner, but costs as much as everything else together where there are thousands of streams.
+    """
+    heads = [(first, stream) for stream in streams if (first := next(stream, None)) is not None]
+    length = timedelta(hours=1)
+    while heads:
+        after += length
+        length = min(2 * length, _LONGEST_SLICE)
+        batch: list[Occurrence] = []
+        later: list[tuple[Occurrence, Iterator[Occurrence]]] = []
+        for first, stream in heads:
+            head: Occurrence | None = first
+            while head is not None and head.start < after:
+                batch.append(head)
+                head = next(stream, None)
+            if head is not None:
+                later.append((head, stream))
+        batch.sort(key=attrgetter("start"))
+        yield from batch
+        heads = later
+
+
+def _splay_fraction(key: str) -> float:
+    """Return a number from 0 up to 1 that depends on the host alone, so that a host's delay never moves."""
+    if not key:
+        return 0.0
+    return int.from_bytes(sha256(key.encode()).digest()[:6]) / 2**48
+
+
+def _of_window(
+    schedule: Schedule, index: int, after: datetime, before: datetime, fraction: float
+) -> Iterator[Occurrence]:
+    window, name = schedule.windows[index], schedule.name
+    # Whole seconds, since people read these times.
+    delay = timedelta(seconds=int(window.splay.total_seconds() * fraction))
+    for base, duration in _bases(window, after, before):
+        start, end = base + delay, base + duration
+        if start >= before:
+            return
+        if end > after:
+            yield Occurrence(start, end, name, index)
+
+
+def _bases(window: Window, after: datetime, before: datetime) -> Iterator[tuple[datetime, timedelta]]:
+    """Return starts without splay, each instant once, and durations of all that may touch the range."""
+    match window:
+        case CalendarWindow() | CronWindow():
+            locals_ = _locals(window.expression, window.timezone, after - window.duration, before)
+            return _instants(locals_, window.timezone, window.duration, before)
+        case RRuleWindow():
+            expression = window.expression.in_zone(zone(window.timezone))
+            begin, end = after - window.duration - window.offset, before - window.offset
+            locals_ = (local + window.offset for local in _locals(expression, window.timezone, begin, end))
+            return _instants(locals_, window.timezone, window.duration, before)
+        case IcsWindow():
+            return _longest_each(
+                merge(*(_of_event(event, window, after, before) for event in window.calendar.events))
+            )
+
+
+def _of_event(
+    event: IcsEvent, window: IcsWindow, after: datetime, before: datetime
+) -> Iterator[tuple[datetime, timedelta]]:
+    placed = event.placed(window.timezone)
+    timezone = placed.timezone or window.timezone
+    locals_ = _locals(placed, timezone, after - placed.duration, before)
+    return _instants(locals_, timezone, placed.duration, before)
+
+
+def _longest_each(
+    ordered: Iterator[tuple[datetime, timedelta]],
+) -> Iterator[tuple[datetime, timedelta]]:
+    """Merge equal starts; the last of equals is the longest, as tuples are ordered."""
+    held: tuple[datetime, timedelta] | None = None
+    for item in ordered:
+        if held is not None and item[0] != held[0]:
+            yield held
+        held = item
+    if held is not None:
+        yield held
+
+
+_Expression: TypeAlias = CalendarExpression | CronExpression | RRuleExpression | IcsEvent
+
+
+def _locals(expression: _Expression, timezone: str, begin: datetime, end: datetime) -> Iterator[datetime]:
+    """Expand over a range of instants, with slack on both sides for what moves when it becomes an instant."""
+    tz = zone(timezone)
+    first = max(begin, _EARLIEST).astimezone(tz).replace(tzinfo=None, fold=0) - _SLACK
+    last = min(end, _LATEST).astimezone(tz).replace(tzinfo=None, fold=0) + _SLACK
+    return expression.expand(first, last) if first < last else iter(())
+
+
+def _instants(
+    locals_: Iterable[datetime], timezone: str, duration: timedelta, before: datetime
+) -> Iterator[tuple[datetime, timedelta]]:
+    tz = zone(timezone)
+    previous = None
+    for local in locals_:
+        start = instant(local, tz)
+        if start >= before:
+            return
+        if start != previous:
+            yield start, duration
+        previous = start
+
+
+def open_now(schedules: Sequence[Schedule], now: datetime, *, splay_key: str = "") -> tuple[Occurrence, ...]:
+    """Return the occurrences that are open at ``now``, freezes left aside, ordered by start."""
+    return tuple(occurrences(schedules, now, now + _RESOLUTION, splay_key=splay_key))
+
+
+def is_open(schedules: Sequence[Schedule], now: datetime, *, splay_key: str = "") -> bool:
+    """Tell whether a window is open at ``now``, freezes left aside."""
+    return bool(open_now(schedules, now, splay_key=splay_key))
+
+
+def fits(occurrence: Occurrence, now: datetime, estimate: timedelta) -> bool:
+    """Tell whether work that takes ``estimate`` and starts at ``now`` ends within the occurrence."""
+    return occurrence.is_open(now) and now + estimate <= occurrence.end
+
+
+def blocked_by(
+    occurrence: Occurrence,
+    freezes: Iterable[Freeze],
+    *,
+    budget: timedelta = _NONE,
+    allow_security: bool = False,
+) -> str | None:
+    """Name what keeps every run of ``budget`` out of the occurrence; ``None`` where one can start.
+
+    Returns:
+        :data:`BUDGET` where it is too short even without freezes, else the name of a freeze.
+    """
+    if occurrence.end - occurrence.start < budget:
+        return BUDGET
+    blocking = _blocking(freezes, allow_security=allow_security)
+    if any(_holds(begin, end, budget) for begin, end in _free_parts(occurrence, blocking)):
+        return None
+    touching = [freeze for freeze in blocking if _overlaps(freeze, occurrence.start, occurrence.end)]
+    # The one that covers most of it is what a person would name.
+    return (
+        max(touching, key=lambda freeze: (_common(freeze, occurrence), freeze.name)).name
+        if touching
+        else None
+    )
+
+
+def _common(freeze: Freeze, occurrence: Occurrence) -> timedelta:
+    return min(freeze.end, occurrence.end) - max(freeze.start, occurrence.start)
+
+
+def _overlaps(freeze: Freeze, start: datetime, end: datetime) -> bool:
+    return freeze.start < end and start < freeze.end
+
+
+def _holds(begin: datetime, end: datetime, budget: timedelta) -> bool:
+    return begin < end and begin + budget <= end
+
+
+def _free_parts(occurrence: Occurrence, blocking: Iterable[Freeze]) -> Iterator[tuple[datetime, datetime]]:
+    """Yield what freezes leave of an occurrence, in order."""
+    begin = occurrence.start
+    for freeze in sorted(blocking, key=lambda each: each.start):
+        if freeze.end <= begin or freeze.start >= occurrence.end:
+            continue
+        if freeze.start > begin:
+            yield begin, freeze.start
+        begin = freeze.end
+    if begin < occurrence.end:
+        yield begin, occurrence.end
+
+
+def next_opening(
+    schedules: Sequence[Schedule],
+    now: datetime,
+    budget: timedelta = _NONE,
+    freezes: Sequence[Freeze] = (),
+    *,
+    splay_key: str = "",
+    allow_security: bool = False,
+) -> Opening | None:
+    """Return when a run that takes ``budget`` may start next, at ``now`` or later.
+
+    Args:
+        schedules: Those of the host.
+        now: Aware.
+        budget: Time the whole run needs.
+        freezes: Those that apply to the host.
+        splay_key: The host's id.
+        allow_security: The plan is security-only, so that freezes with ``allow: security`` do not block it.
+
+    Returns:
+        ``None`` where there is no such time within five years.
+    """
+    blocking = _blocking(freezes, allow_security=allow_security)
+    found = _first_opening(schedules, now, budget, blocking, splay_key)
+    if not blocking:
+        return found
+    unfrozen = _first_opening(schedules, now, budget, (), splay_key)
+    if found is None or unfrozen is None or unfrozen.start == found.start:
+        return found
+    names = {each.name for each in blocking if _overlaps(each, unfrozen.start, found.start)}
+    return Opening(found.occurrence, found.start, found.latest_start, found.closes, tuple(sorted(names)))
+
+
+def _first_opening(
+    schedules: Sequence[Schedule],
+    now: datetime,
+    budget: timedelta,
+    blocking: Sequence[Freeze],
+    splay_key: str,
+) -> Opening | None:
+    # Nothing can start before a freeze that holds now is over, which may be years away.
+    free = now
+    while (freeze := active_freeze(blocking, free)) is not None:
+        free = freeze.end
+    best: Opening | None = None
+    if budget > max(
+        (_longest(window) for schedule in schedules for window in schedule.windows), default=_NONE
+    ):
+        return None
+    for occurrence in occurrences(schedules, free, free + HORIZON, splay_key=splay_key):
+        if best is not None and occurrence.start > best.start:
+            break
+        for begin, end in _free_parts(occurrence, blocking):
+            start = max(begin, free)
+            if _holds(start, end, budget):
+                if best is None or (start, -(end - start)) < (best.start, -(best.closes - best.start)):
+                    best = Opening(occurrence, start, end - max(budget, _RESOLUTION), end)
+                break
+    return best
+
+
+def _longest(window: Window) -> timedelta:
+    match window:
+        case IcsWindow():
+            return max((event.duration for event in window.calendar.events), default=_NONE)
+        case CalendarWindow() | CronWindow() | RRuleWindow():
+            return window.duration
+
+
+def missed(
+    schedules: Sequence[Schedule],
+    after: datetime,
+    before: datetime,
+    *,
+    freezes: Sequence[Freeze] = (),
+    splay_key: str = "",
+) -> tuple[Occurrence, ...]:
+    """Return the occurrences that passed between two ticks: begun after one and ended by the other.
+
+    Args:
+        schedules: Those of the host.
+        after: The last tick before.
+        before: This tick.
+        freezes: What they cover as a whole was not missed but blocked, and is left out.
+        splay_key: The host's id.
+    """
+    return tuple(
+        occurrence
+        for occurrence in occurrences(schedules, after, before, splay_key=splay_key)
+        if occurrence.start > after and occurrence.end <= before and blocked_by(occurrence, freezes) is None
+    )
+
+
+def next_transition(
+    schedules: Sequence[Schedule],
+    freezes: Sequence[Freeze],
+    now: datetime,
+    *,
+    budget: timedelta = _NONE,
+    splay_key: str = "",
+) -> datetime | None:
+    """Return the next instant at which any answer of this module about a host may change.
+
+    From ``now`` until just before that instant the open occurrences, the active freezes and whether a run of
+    ``budget`` may start are what they are at ``now``, for every plan and for security-only ones.
+
+    Returns:
+        ``None`` where nothing changes within five years.
+    """
+    bounds = [bound for freeze in freezes for bound in (freeze.start, freeze.end) if bound > now]
+    best = min(bounds, default=None)
+    for occurrence in occurrences(schedules, now, now + HORIZON, splay_key=splay_key):
+        if best is not None and occurrence.start >= best:
+            break
+        best = min(each for each in (best, *_changes(occurrence, freezes, budget)) if each and each > now)
+    return best
+
+
+def _changes(occurrence: Occurrence, freezes: Sequence[Freeze], budget: timedelta) -> Iterator[datetime]:
+    """Yield the instants at which an occurrence changes an answer; the bounds of freezes are left out."""
+    yield occurrence.start
+    yield occurrence.end
+    for allow_security in (False, True):
+        for begin, end in _free_parts(occurrence, _blocking(freezes, allow_security=allow_security)):
+            # A run may start up to the last instant that leaves the budget: the answer changes just after it.
+            too_late = end - budget + _RESOLUTION
+            if begin < too_late < end:
+                yield too_late
