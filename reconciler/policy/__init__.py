@@ -1,0 +1,1 @@
+"""The policy language: documents, layering, calendars and windows. Pure functions of text and time."""

@@ -1,0 +1,142 @@
+"""Say in words what pydantic found wrong with a document, with what was probably meant."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from reconciler.policy.problems import quoted
+from reconciler.policy.values import SENTENCES, nearest
+
+Path = tuple[str | int, ...]
+Complaint = tuple[Path, str, str]
+Written = Callable[[Path], str | None]
+
+
+def complaints(
+    model: type[BaseModel], error: ValidationError, data: object, written: Written
+) -> Iterator[Complaint]:
+    """Yield path, message and hint of everything in ``error``.
+
+    Args:
+        model: The model that was asked for.
+        error: What it said.
+        data: The document.
+        written: Returns the text of a scalar as it stands in the file.
+    """
+    for details in error.errors(include_url=False):
+        if details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]:
+            continue  # There are enough entries; those with problems of their own were not counted.
+        location = details["loc"]
+        path = _place(data, location)
+        if details["type"] == "extra_forbidden":
+            known = sorted(_keys_at(model, location[:-1]))
+            yield path, "is not a key here", nearest(str(path[-1]), known) or f"known: {', '.join(known)}"
+        elif details["type"] == "policy":
+            context = details["ctx"]
+            inner = tuple(int(part) if part.isdigit() else part for part in context["key"].split(".") if part)
+            yield (*path, *inner), context["message"], context["hint"]
+        else:
+            yield (path, *_sentence(details, path, written))
+
+
+def _place(data: object, location: Path) -> Path:
+    """Return a location as the document has it.
+
+    That is without pydantic's markers, and without the index of a scalar that stands for a list of one.
+    """
+    path: list[str | int] = []
+    value = data
+    for part in location:
+        if _is_marker(part) or (isinstance(part, int) and not isinstance(value, list)):
+            continue
+        path.append(part)
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part]
+    return tuple(path)
+
+
+def _is_marker(part: str | int) -> bool:
+    """Tell pydantic's own parts of a location (tags of unions, ``[key]``) from keys of the document."""
+    return isinstance(part, str) and (part == "[key]" or (part.startswith("<") and part.endswith(">")))
+
+
+def _sentence(details: ErrorDetails, path: Path, written: Written) -> tuple[str, str]:
+    context = details.get("ctx", {})
+    value = details["input"]
+    match details["type"]:
+        case "missing":
+            return "is required", ""
+        case "literal_error":
+            choices = re.findall(r"'([^']*)'", context["expected"])
+            wanted = f"{'is not' if len(choices) == 1 else 'is not one of'} {', '.join(choices)}"
+            return f"{_shown(value)} {wanted}", nearest(value, choices) if isinstance(value, str) else ""
+        case "string_pattern_mismatch" if context["pattern"] in SENTENCES:
+            sentence, hint = SENTENCES[context["pattern"]]
+            return f"{_shown(value)} {sentence}", hint
+        case "string_type" if isinstance(value, bool | int | float):
+            return f"{_shown(value)} is not a text", f'write "{written(path) or value}" with quotes'
+        case other:
+            return _PLAIN.get(other, _fallback)(value, context), ""
+
+
+def _fallback(value: object, context: Mapping[str, Any]) -> str:
+    del context
+    return f"{_shown(value)} cannot stand here"
+
+
+_PLAIN: dict[str, Callable[[object, Mapping[str, Any]], str]] = {
+    "string_type": lambda value, _: f"{_shown(value)} is not a text",
+    "int_type": lambda value, _: f"{_shown(value)} is not a whole number",
+    "tuple_type": lambda value, _: f"{_shown(value)} is not a list",
+    "dict_type": lambda value, _: f"{_shown(value)} is not a mapping of keys",
+    "mapping_type": lambda value, _: f"{_shown(value)} is not a mapping of keys",
+    "model_type": lambda value, _: f"{_shown(value)} is not a mapping of keys",
+    "model_attributes_type": lambda value, _: f"{_shown(value)} is not a mapping of keys",
+    "too_short": lambda _, context: f"needs at least {context['min_length']}, has {context['actual_length']}",
+    "greater_than": lambda *_: "must be longer than zero",
+    "greater_than_equal": lambda value, context: f"{_shown(value)} is less than {context['ge']}",
+    "less_than_equal": lambda value, context: f"{_shown(value)} is more than {context['le']}",
+    "window_kind": lambda *_: "needs exactly one of start, cron, rrule and ics",
+}
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else "this"
+
+
+def _keys_at(model: type[BaseModel], location: Iterable[str | int]) -> set[str]:
+    """Return the keys that are known at a location, followed through the annotations of the models."""
+    models: set[type[BaseModel]] = {model}
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if _is_marker(part):
+            models = {found for found in models if part[1:-1] in found.model_fields} or models
+            continue
+        annotations = [
+            field.annotation
+            for found in models
+            for name, field in found.model_fields.items()
+            if (field.alias or name) == part
+        ]
+        models = {found for annotation in annotations for found in _models_in(annotation)}
+    return {field.alias or name for found in models for name, field in found.model_fields.items()}
+
+
+def _models_in(annotation: object) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {found for part in get_args(annotation) for found in _models_in(part)}

@@ -1,0 +1,488 @@
+"""Turn the files of a policy repository into a revision, or into every reason why it is none.
+
+Rules:
+* Only the folders of DESIGN's policy repository are read; everything else is ignored.
+* Inside them everything fails closed: whatever cannot be used makes the whole revision invalid.
+* All problems are told at once, sorted by file and line.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from itertools import pairwise
+from typing import Generic, TypeVar, cast
+
+from reconciler import __version__
+from reconciler.policy.calendar import IcsCalendar, parse_ics
+from reconciler.policy.documents import (
+    DEFAULTS,
+    KINDS,
+    AnyDocument,
+    Approval,
+    Freeze,
+    Host,
+    IcsEntry,
+    PackageException,
+    Policy,
+    Repository,
+    Rollout,
+    Schedule,
+)
+from reconciler.policy.problems import Problem, dotted, quoted
+from reconciler.policy.values import (
+    REQUIREMENT,
+    SCRIPT_NAME,
+    SENTENCES,
+    format_duration,
+    is_public_key,
+    nearest,
+)
+from reconciler.policy.windows import TICK_MARGIN, IcsWindow, shortfall
+from reconciler.policy.yamltext import Path, YamlDocument, parse_documents, validate
+
+D_co = TypeVar("D_co", bound=AnyDocument, covariant=True)
+L = TypeVar("L", bound=AnyDocument)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """One entry of the tree of a policy repository.
+
+    Attributes:
+        path: From the top of the repository, with ``/``.
+        mode: As git writes it: ``100644``, ``100755``, ``120000`` (symbolic link), ``160000`` (submodule).
+        data: The content; of a symbolic link its target; of a submodule nothing.
+    """
+
+    path: str
+    mode: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a policy text stands.
+
+    Attributes:
+        line: Counted from 1.
+        commit: Full id, or empty where the files are no commit.
+    """
+
+    file: str
+    line: int
+    commit: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}"
+        return f"{place}@{self.commit[:12]}" if self.commit else place
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Generic[D_co]):
+    """A document and where it stands."""
+
+    value: D_co
+    origin: Origin
+    text: YamlDocument = field(repr=False, compare=False)
+
+    def origin_of(self, path: tuple[str | int, ...]) -> Origin:
+        """Return where a key stands, such as ``("reboot", "when")``; an absent key: its nearest parent."""
+        return Origin(self.origin.file, self.text.line(path), self.origin.commit)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A valid policy repository at one commit. Every tuple is sorted by name.
+
+    Attributes:
+        commit: Full id, or empty where the files are no commit.
+        calendars: Content of ``calendars/*.ics`` by path.
+        scripts: Content of ``scripts/*.sh`` by file name.
+        requires: As in ``patchledger.yaml``, empty where it says nothing.
+        warnings: What is valid and yet worth a look.
+        allowed_signers: Content of ``trust/allowed_signers``, empty where there is none.
+    """
+
+    commit: str
+    policies: tuple[Placed[Policy], ...] = ()
+    schedules: tuple[Placed[Schedule], ...] = ()
+    freezes: tuple[Placed[Freeze], ...] = ()
+    exceptions: tuple[Placed[PackageException], ...] = ()
+    approvals: tuple[Placed[Approval], ...] = ()
+    hosts: tuple[Placed[Host], ...] = ()
+    rollouts: tuple[Placed[Rollout], ...] = ()
+    calendars: Mapping[str, bytes] = field(default_factory=dict)
+    scripts: Mapping[str, bytes] = field(default_factory=dict)
+    requires: str = ""
+    warnings: tuple[Problem, ...] = ()
+    allowed_signers: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Files that are no policy: every problem, sorted by file and line; never empty."""
+
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsUpgrade:
+    """Files that ask for another version of patchledger and were therefore not judged.
+
+    Attributes:
+        requires: What they ask for, such as ``>=1.4``.
+        running: The version that was asked.
+    """
+
+    requires: str
+    running: str
+    commit: str = ""
+
+
+SUFFIXES: Mapping[str, str] = {
+    **{model.folder: ".yaml" for model in KINDS.values()},
+    "calendars": ".ics",
+    "scripts": ".sh",
+    "trust": "",
+}
+"""The folders that are read, and how the names of the files in each must end."""
+
+REPOSITORY_FILE = "patchledger.yaml"
+SIGNERS_FILE = "trust/allowed_signers"
+MAX_PROBLEMS = 10_000
+"""Files are looked at until there are more; the last one is told whole."""
+_MAX_SCRIPT = 100 * 1024  # One argument of a process ends at 128 KiB.
+
+
+def load(files: Iterable[PolicyFile], commit: str = "") -> Revision | Rejected | NeedsUpgrade:
+    """Read a policy repository.
+
+    Args:
+        files: Its whole tree, in any order; files outside the known folders are ignored.
+        commit: Full id of the commit, or empty.
+
+    Returns:
+        The revision, or all that is wrong with it, or the version of patchledger that it asks for.
+    """
+    tree = sorted(files, key=lambda file: file.path)
+    loader = _Loader(commit)
+    for file in tree:
+        if file.path == REPOSITORY_FILE and loader.is_readable(file):
+            loader.repository(file)
+    if loader.requires and not is_met(loader.requires, __version__):
+        return NeedsUpgrade(loader.requires, __version__, commit)
+    for file in tree:
+        if len(loader.problems) > MAX_PROBLEMS:
+            loader.stop_at(file)
+            break
+        loader.file(file)
+    else:
+        loader.references()
+    if loader.problems:
+        return Rejected(tuple(sorted(set(loader.problems))))
+    return loader.revision()
+
+
+def is_met(requires: str, version: str) -> bool:
+    """Tell whether a version fulfils a requirement such as ``>=1.4, <2``."""
+    running = _release(version)
+    return all(
+        _COMPARE[operator](running, _release(wanted))
+        for operator, wanted in re.findall(r"(>=|<=|==|!=|>|<)\s*([0-9.]+)", requires)
+    )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, padded so that 1.4 equals 1.4.0."""
+    numbers = [int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:4]]
+    return (*numbers, *(0,) * (4 - len(numbers)))
+
+
+_COMPARE: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+def _names_a_key(line: str) -> bool:
+    """Tell whether a line of allowed_signers (ssh-keygen(1)) holds principals and then a public key."""
+    words = line.split()
+    return any(is_public_key(f"{kind} {key}") for kind, key in pairwise(words[1:]))
+
+
+class _Loader:
+    """Gathers documents and problems file by file; one is used for one revision."""
+
+    def __init__(self, commit: str) -> None:
+        self.commit = commit
+        self.requires = ""
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.placed: dict[str, dict[str, Placed[AnyDocument]]] = {kind: {} for kind in KINDS}
+        self.broken: dict[str, set[str]] = {kind: set() for kind in KINDS}
+        self.calendars: dict[str, bytes] = {}
+        self.parsed: dict[str, IcsCalendar] = {}
+        self.scripts: dict[str, bytes] = {}
+        self.signers = b""
+
+    def revision(self) -> Revision:
+        return Revision(
+            commit=self.commit,
+            policies=self._all(Policy),
+            schedules=self._all(Schedule),
+            freezes=self._all(Freeze),
+            exceptions=self._all(PackageException),
+            approvals=self._all(Approval),
+            hosts=self._all(Host),
+            rollouts=self._all(Rollout),
+            calendars=self.calendars,
+            scripts=self.scripts,
+            requires=self.requires,
+            warnings=tuple(sorted(self.warnings)),
+            allowed_signers=self.signers,
+        )
+
+    def _all(self, model: type[L]) -> tuple[Placed[L], ...]:
+        """Return every document of one kind, sorted by name."""
+        kind = next(kind for kind, known in KINDS.items() if known is model)
+        placed = sorted(self.placed[kind].values(), key=lambda one: one.value.name)
+        return cast("tuple[Placed[L], ...]", tuple(placed))  # Filled by kind, so of this model.
+
+    def _refuse(self, file: str, message: str, hint: str = "", line: int = 1, path: str = "") -> None:
+        self.problems.append(Problem(file, line, path, message, hint))
+
+    def stop_at(self, file: PolicyFile) -> None:
+        """Say that this file and those behind it were not read: mistakes take memory, too."""
+        message = f"is not looked at, since the files before it have {len(self.problems)} mistakes"
+        self._refuse(file.path, message, "mend those first")
+
+    # --- files
+
+    def is_readable(self, file: PolicyFile) -> bool:
+        """Note what is not a regular file."""
+        if file.mode == "120000":
+            self._refuse(file.path, "is a symbolic link", "put the file itself here")
+        elif file.mode == "160000":
+            self._refuse(file.path, "is a submodule", "put the files themselves here")
+        elif not file.mode.startswith("100"):
+            self._refuse(file.path, f"has the unknown mode {file.mode}")
+        else:
+            return True
+        return False
+
+    def repository(self, file: PolicyFile) -> None:
+        documents, problems = parse_documents(file.data, file.path)
+        self.problems += problems
+        if len(documents) > 1:
+            line = documents[1].line()
+            self._refuse(file.path, "holds more than one document", "join them", line)
+        if problems or len(documents) != 1:
+            return
+        data = documents[0].data
+        wanted = data.get("requires") if isinstance(data, dict) else None
+        if isinstance(wanted, str) and re.fullmatch(REQUIREMENT, wanted):
+            self.requires = wanted  # Even where other keys are unknown: a newer version may know them.
+        found = validate(Repository, documents[0], file.path)
+        if not isinstance(found, Repository):
+            self.problems += found
+
+    def file(self, file: PolicyFile) -> None:
+        """Read one file, if it is in a place that is read."""
+        folder, _, name = file.path.partition("/")
+        if folder not in SUFFIXES:
+            return
+        if not self.is_readable(file):
+            return
+        if not name:
+            self._refuse(file.path, "must be a folder")
+        elif "/" in name:
+            self._refuse(file.path, f"is in a folder below {folder}/", f"move it to {folder}/")
+        elif folder == "trust":
+            self._trust(file)
+        elif not name.endswith(SUFFIXES[folder]) or name == SUFFIXES[folder]:
+            suffix = SUFFIXES[folder]
+            stem = name.removesuffix(".yml")
+            hint = (
+                f"name it {stem}.yaml"
+                if stem != name and suffix == ".yaml"
+                else f"only *{suffix} is read here"
+            )
+            self._refuse(file.path, "has the wrong suffix", hint)
+        elif folder == "calendars":
+            self._calendar(file)
+        elif folder == "scripts":
+            self._script(file, name)
+        else:
+            self._documents(file, folder)
+
+    def _trust(self, file: PolicyFile) -> None:
+        if file.path != SIGNERS_FILE:
+            self._refuse(file.path, "is not read", f"trust/ holds only {SIGNERS_FILE}")
+            return
+        self.signers = file.data
+        for number, line in enumerate(file.data.splitlines(), start=1):
+            text = line.decode("utf-8", "replace").strip()
+            if text and not text.startswith("#") and not _names_a_key(text):
+                hint = "write who, then the line of the .pub file: ops@example.org ssh-ed25519 AAAA..."
+                self._refuse(file.path, "holds no SSH public key", hint, number)
+
+    def _calendar(self, file: PolicyFile) -> None:
+        self.calendars[file.path] = file.data
+        try:
+            self.parsed[file.path] = parse_ics(file.data)
+        except ValueError as error:
+            message, _, hint = str(error).partition("; ")
+            self._refuse(file.path, message, hint)
+
+    def _script(self, file: PolicyFile, name: str) -> None:
+        self.scripts[name] = file.data
+        if not re.fullmatch(SCRIPT_NAME, name):
+            self._refuse(file.path, f"{quoted(name)} {SENTENCES[SCRIPT_NAME][0]}", SENTENCES[SCRIPT_NAME][1])
+        elif len(file.data) > _MAX_SCRIPT:
+            self._refuse(file.path, f"is larger than {_MAX_SCRIPT // 1024} KiB", "shorten it")
+
+    def _documents(self, file: PolicyFile, folder: str) -> None:
+        documents, problems = parse_documents(file.data, file.path)
+        self.problems += problems
+        for document in documents:
+            self._document(document, file.path, folder)
+
+    def _document(self, document: YamlDocument, file: str, folder: str) -> None:
+        data = document.data
+        if not isinstance(data, dict):
+            self._refuse(file, "is not a mapping of keys", "begin with `kind:` and `name:`", document.line())
+            return
+        kind = data.get("kind")
+        model = KINDS.get(kind) if isinstance(kind, str) else None
+        if model is None or kind is None:
+            hint = (
+                nearest(kind, tuple(KINDS)) if isinstance(kind, str) else ""
+            ) or f"one of {', '.join(KINDS)}"
+            message = f"{quoted(str(kind))} is not a kind" if "kind" in data else "is required"
+            self._refuse(file, message, hint, document.line(("kind",)), "kind")
+            return
+        if model.folder != folder:
+            hint = f"move it to {model.folder}/"
+            self._refuse(file, f"{kind} does not belong in {folder}/", hint, document.line(("kind",)), "kind")
+        found = validate(model, document, file)
+        if isinstance(found, list):
+            self.problems += found
+            self.broken[kind].add(str(data.get("name")))  # It exists, so references to it are not to blame.
+            return
+        origin = Origin(file, document.line(), self.commit)
+        self._place(kind, Placed(found, origin, document))
+
+    def _place(self, kind: str, placed: "Placed[AnyDocument]") -> None:
+        name = placed.value.name
+        first = self.placed[kind].setdefault(name, placed)
+        if first is not placed:
+            place = f"{first.origin.file}:{first.origin.line}"
+            self._blame(
+                placed, ("name",), f"{kind} {quoted(name)} exists already at {place}", "rename one of them"
+            )
+
+    # --- references
+
+    def _blame(self, placed: "Placed[AnyDocument]", path: Path, message: str, hint: str = "") -> None:
+        where = placed.origin_of(path)
+        self._refuse(where.file, message, hint, where.line, dotted(path))
+
+    def references(self) -> None:
+        """Check everything that takes two documents to see."""
+        schedules = {one.value.name: one for one in self._all(Schedule)}
+        rollouts = {one.value.name: one.value for one in self._all(Rollout)}
+        policies = self._all(Policy)
+        for placed in policies:
+            self._schedule_names(placed, schedules)
+            self._ring(placed, rollouts)
+        for schedule in schedules.values():
+            self._ics_files(schedule)
+            self._room(
+                schedule, [one for one in policies if schedule.value.name in (one.value.schedule or ())]
+            )
+        self._pins(policies)
+        if not policies and not self.problems:
+            message = "holds no Policy, so every host has the defaults and only plans"
+            self.warnings.append(Problem(Policy.folder, 1, "", message, "see `policy init`"))
+
+    def _schedule_names(self, placed: Placed[Policy], schedules: Mapping[str, Placed[Schedule]]) -> None:
+        for index, name in enumerate(placed.value.schedule or ()):
+            if name not in schedules and name not in self.broken["Schedule"]:
+                hint = nearest(name, tuple(schedules)) or "write it in schedules/"
+                where = ("schedule", index) if len(placed.value.schedule or ()) > 1 else ("schedule",)
+                self._blame(placed, where, f"there is no Schedule {quoted(name)}", hint)
+
+    def _ring(self, placed: Placed[Policy], rollouts: Mapping[str, Rollout]) -> None:
+        wanted = placed.value.rollout
+        if wanted is None or wanted.name in self.broken["Rollout"]:
+            return
+        rollout = rollouts.get(wanted.name)
+        if rollout is None:
+            hint = nearest(wanted.name, tuple(rollouts)) or "write it in rollouts/"
+            self._blame(placed, ("rollout", "name"), f"there is no Rollout {quoted(wanted.name)}", hint)
+        elif rollout.position(wanted.ring) is None:
+            rings = [ring.name for ring in rollout.rings]
+            hint = nearest(wanted.ring, rings) or f"its rings are {', '.join(rings)}"
+            message = f"Rollout {rollout.name} has no ring {quoted(wanted.ring)}"
+            self._blame(placed, ("rollout", "ring"), message, hint)
+
+    def _ics_files(self, placed: Placed[Schedule]) -> None:
+        for index, entry in enumerate(placed.value.windows):
+            if isinstance(entry, IcsEntry) and entry.ics not in self.calendars:
+                hint = nearest(entry.ics, tuple(self.calendars)) or "add the file"
+                self._blame(placed, ("windows", index, "ics"), f"there is no file {quoted(entry.ics)}", hint)
+
+    def _room(self, placed: Placed[Schedule], users: Sequence[Placed[Policy]]) -> None:
+        """Refuse windows in which no run could ever start, or only by luck of the tick."""
+        default = DEFAULTS.budget
+        budgets = [(one.value.budget or default, f"budget of Policy {one.value.name}") for one in users]
+        budget, whose = max(budgets, default=(default, "default budget"))
+        for index, entry in enumerate(placed.value.windows):
+            if isinstance(entry, IcsEntry):
+                self._calendar_room(placed, index, entry, budget)
+                continue
+            needed = entry.splay + budget + TICK_MARGIN
+            if entry.duration < needed:
+                needs = f"splay {format_duration(entry.splay)} + {format_duration(budget)} ({whose}) + 20m"
+                message = (
+                    f"{format_duration(entry.duration)} is too short for {needs} = {format_duration(needed)}"
+                )
+                self._blame(
+                    placed, ("windows", index, "duration"), message, "lengthen it or lower the budget"
+                )
+
+    def _calendar_room(
+        self, placed: Placed[Schedule], index: int, entry: IcsEntry, budget: timedelta
+    ) -> None:
+        calendar = self.parsed.get(entry.ics)
+        if calendar is None:
+            return
+        path = ("windows", index, "ics")
+        try:
+            window = IcsWindow(calendar, placed.value.timezone, entry.splay, entry.ics)
+        except ValueError as error:
+            message, _, hint = str(error).partition("; ")
+            self._blame(placed, path, message, hint)
+            return
+        missing = shortfall(window, budget)
+        if missing > timedelta(0):
+            message = f"the shortest event of {entry.ics} is too short by {format_duration(missing)}"
+            self._blame(placed, path, message, "lengthen it or lower the budget")
+
+    def _pins(self, policies: Sequence[Placed[Policy]]) -> None:
+        """Refuse replacement scripts that no signed policy vouches for."""
+        for name, data in self.scripts.items():
+            pin = f"sha256:{sha256(data).hexdigest()}"
+            if not any((one.value.scripts or {}).get(name) == pin for one in policies):
+                self._refuse(
+                    f"scripts/{name}",
+                    "no Policy pins these bytes",
+                    f'add `scripts: {{{name}: "{pin}"}}` to one',
+                )

@@ -1,0 +1,54 @@
+"""What is wrong with a policy document, and where."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that makes a file unusable; sorts by file, line and path.
+
+    Attributes:
+        file: Path inside the policy repository, with ``/``.
+        line: Counted from 1; 1 where the whole file is meant.
+        path: The key it is about, such as ``windows[0].duration``; empty where the whole file is meant.
+        message: What is wrong, as a clause without a trailing full stop.
+        hint: What to write instead; empty where there is nothing to advise.
+    """
+
+    file: str
+    line: int
+    path: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        subject = f"{self.path}: " if self.path else ""
+        advice = f" ({self.hint})" if self.hint else ""
+        return visible(f"{self.file}:{self.line}: {subject}{self.message}{advice}")
+
+
+def visible(text: str) -> str:
+    r"""Return ``text`` on one line with everything that cannot be seen, or moves a cursor, as ``\u{...}``."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in text)
+
+
+def quoted(text: str) -> str:
+    """Return a piece of a document fit to be named in a message: quoted, printable and not too long."""
+    short = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return f'"{visible(short)}"'
+
+
+_LONGEST = 80
+
+
+def dotted(path: tuple[str | int, ...]) -> str:
+    """Return a key's place as people write it: ``("windows", 0, "at")`` is ``windows[0].at``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text

@@ -1,0 +1,249 @@
+"""Say what holds for one host: the policies that match it, merged, with the origin of every value.
+
+Rules:
+* A setting comes from the matching Policy with the highest priority that sets it; else it has its default.
+* Mappings merge key by key, lists replace.
+* Two matching policies of one priority that set one setting differently are ambiguous: the setting has its
+  default, both places are named, and the caller applies nothing. A policy with a higher priority that sets
+  the setting ends the ambiguity.
+* Neither the order of files nor that of documents matters.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+from reconciler.policy import windows
+from reconciler.policy.documents import (
+    DEFAULTS,
+    Approval,
+    Concurrency,
+    Freeze,
+    Host,
+    PackageException,
+    Policy,
+    RingOf,
+    Settings,
+)
+from reconciler.policy.load import Origin, Placed, Revision
+from reconciler.policy.match import HostFacts, MatchIndex
+from reconciler.policy.problems import dotted
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguity:
+    """One setting that policies of equal priority set differently.
+
+    Attributes:
+        key: Such as ``reboot.when``.
+        first: Where one of them sets it.
+        second: Where the other does.
+        message: One sentence for people that names both.
+    """
+
+    key: str
+    first: Origin
+    second: Origin
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """What holds for one host.
+
+    Attributes:
+        origins: By dotted key (``reboot.when``; ``schedule``) where the value was set; a default has none.
+        policies: Name and place of every matching policy, strongest first.
+        exceptions: All that match, expired ones included, sorted by name.
+        freezes: All that match, sorted by name.
+        approvals: All that match, expired ones included, sorted by name.
+        schedules: Those of ``settings.schedule``, ready to be asked for windows.
+        frozen: ``freezes``, ready to be asked.
+        ambiguities: Sorted by key; while there are any, nothing may be applied.
+        host: The host's own document, where it has one.
+    """
+
+    commit: str
+    settings: Settings
+    origins: Mapping[str, Origin]
+    policies: tuple[tuple[str, Origin], ...]
+    exceptions: tuple[Placed[PackageException], ...]
+    freezes: tuple[Placed[Freeze], ...]
+    approvals: tuple[Placed[Approval], ...]
+    schedules: tuple[windows.Schedule, ...]
+    frozen: tuple[windows.Freeze, ...]
+    ambiguities: tuple[Ambiguity, ...]
+    host: Placed[Host] | None
+
+
+__all__ = [
+    "Ambiguity",
+    "Effective",
+    "HostFacts",
+    "Resolver",
+    "labels_of",
+    "resolve",
+    "settings_of",
+]
+
+Key = tuple[str, ...]
+_SETTINGS = tuple(Settings.model_fields)
+C = TypeVar("C", Freeze, PackageException, Approval)
+
+
+def labels_of(revision: Revision, host: HostFacts) -> Mapping[str, str]:
+    """Return the labels that documents are matched with: those of the Host document beat the host's own."""
+    return Resolver(revision).labels_of(host)
+
+
+def resolve(revision: Revision, host: HostFacts) -> Effective:
+    """Say what holds for one host; for many hosts of one revision use a :class:`Resolver`."""
+    return Resolver(revision).resolve(host)
+
+
+def settings_of(policy: Policy) -> dict[Key, object]:
+    """Return what a policy sets, by key; nested mappings give one key for each of their own."""
+    leaves: dict[Key, object] = {}
+    for name in _SETTINGS:
+        value = getattr(policy, name)
+        if isinstance(value, BaseModel):
+            leaves.update({(name, key): getattr(value, key) for key in value.model_fields_set})
+        elif isinstance(value, Mapping):
+            leaves.update({(name, key): item for key, item in value.items()})
+        elif value is not None:
+            leaves[name,] = value
+    return leaves
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A policy taken apart, once for all hosts."""
+
+    placed: Placed[Policy]
+    leaves: Mapping[Key, object]
+
+
+@dataclass(slots=True)
+class _Merge:
+    """What the policies seen so far, strongest first, have decided."""
+
+    values: dict[Key, object] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    ambiguities: list[Ambiguity] = field(default_factory=list)
+    decided: set[Key] = field(default_factory=set)
+
+    def add(self, layers: Sequence[_Layer]) -> None:
+        """Merge all policies of one priority."""
+        for key in {key for layer in layers for key in layer.leaves} - self.decided:
+            self.decided.add(key)
+            setters = [layer for layer in layers if key in layer.leaves]
+            first = setters[0]
+            other = next((one for one in setters if one.leaves[key] != first.leaves[key]), None)
+            if other is None:
+                self.values[key] = first.leaves[key]
+                self.origins[dotted(key)] = first.placed.origin_of(key)
+            else:
+                self.ambiguities.append(_ambiguity(key, first, other))
+
+    def settings(self) -> Settings:
+        nested: dict[str, dict[str, object]] = {}
+        flat: dict[str, object] = {}
+        for key, value in self.values.items():
+            if len(key) == 1:
+                flat[key[0]] = value
+            else:
+                nested.setdefault(key[0], {})[key[1]] = value
+        flat.update({name: _merged(name, values) for name, values in nested.items()})
+        return DEFAULTS.model_copy(update=flat)
+
+
+def _merged(name: str, values: Mapping[str, object]) -> object:
+    default = getattr(DEFAULTS, name)
+    if isinstance(default, BaseModel):
+        return default.model_copy(update=values)
+    if isinstance(default, Mapping):
+        return {**default, **dict(sorted(values.items()))}
+    model = _OPTIONAL[name]
+    if values.keys() < model.model_fields.keys():
+        return None  # One of its keys is ambiguous; without it the rest means nothing.
+    return model.model_construct(None, **values)
+
+
+_OPTIONAL: dict[str, type[BaseModel]] = {"concurrency": Concurrency, "rollout": RingOf}
+
+
+def _ambiguity(key: Key, first: _Layer, second: _Layer) -> Ambiguity:
+    places = first.placed.origin_of(key), second.placed.origin_of(key)
+    names = first.placed.value.name, second.placed.value.name
+    message = (
+        f"Policy {names[0]} ({places[0]}) and Policy {names[1]} ({places[1]}) both have priority"
+        f" {first.placed.value.priority} and set {dotted(key)} differently"
+    )
+    return Ambiguity(dotted(key), *places, message)
+
+
+class _Selection(Generic[C]):
+    """Documents of one kind that are selected by match and not merged."""
+
+    def __init__(self, placed: tuple[Placed[C], ...]) -> None:
+        self._placed: tuple[Placed[C], ...] = placed
+        self._index = MatchIndex([one.value.match for one in placed])
+
+    def of(self, host: HostFacts, labels: Mapping[str, str]) -> tuple[Placed[C], ...]:
+        """Return those about a host, in their order."""
+        return tuple(self._placed[position] for position in self._index.select(host, labels))
+
+
+class Resolver:
+    """Answers for many hosts of one revision; what does not depend on the host is worked out once."""
+
+    def __init__(self, revision: Revision) -> None:
+        self._revision = revision
+        ordered = sorted(revision.policies, key=lambda one: (-one.value.priority, one.value.name))
+        self._layers = [_Layer(placed, settings_of(placed.value)) for placed in ordered]
+        self._index = MatchIndex([placed.value.match for placed in ordered])
+        self._freezes = _Selection(revision.freezes)
+        self._exceptions = _Selection(revision.exceptions)
+        self._approvals = _Selection(revision.approvals)
+        self._hosts = {placed.value.name: placed for placed in revision.hosts}
+        self._schedules = {placed.value.name: placed for placed in revision.schedules}
+        self._compiled: dict[str, windows.Schedule] = {}
+
+    def labels_of(self, host: HostFacts) -> Mapping[str, str]:
+        """Return the labels that documents are matched with, as :func:`labels_of` does."""
+        known = self._host(host)
+        return {**host.labels, **known.value.labels} if known else host.labels
+
+    def _host(self, host: HostFacts) -> Placed[Host] | None:
+        return self._hosts.get(host.name) if host.guest_of is None else None
+
+    def resolve(self, host: HostFacts) -> Effective:
+        """Say what holds for one host."""
+        labels = self.labels_of(host)
+        matching = [self._layers[position] for position in self._index.select(host, labels)]
+        merge = _Merge()
+        for _, layers in groupby(matching, key=lambda layer: layer.placed.value.priority):
+            merge.add(list(layers))
+        settings = merge.settings()
+        freezes = self._freezes.of(host, labels)
+        return Effective(
+            commit=self._revision.commit,
+            settings=settings,
+            origins=dict(sorted(merge.origins.items())),
+            policies=tuple((layer.placed.value.name, layer.placed.origin) for layer in matching),
+            exceptions=self._exceptions.of(host, labels),
+            freezes=freezes,
+            approvals=self._approvals.of(host, labels),
+            schedules=tuple(self._schedule(name) for name in settings.schedule),
+            frozen=tuple(placed.value.compiled(str(placed.origin)) for placed in freezes),
+            ambiguities=tuple(sorted(merge.ambiguities, key=lambda one: one.key)),
+            host=self._host(host),
+        )
+
+    def _schedule(self, name: str) -> windows.Schedule:
+        if name not in self._compiled:
+            self._compiled[name] = self._schedules[name].value.compiled(self._revision.calendars)
+        return self._compiled[name]

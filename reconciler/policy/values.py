@@ -1,0 +1,300 @@
+"""The small values of the policy language: durations, moments, percentages, globs, names and pins.
+
+Each pattern is written once, serves pydantic and the JSON Schemas, and has a sentence in ``SENTENCES`` that
+tells a person what was expected. The ``as_*`` functions turn text into a value, the ``check_*`` functions
+return their argument; both raise the error made by :func:`refuse`, which carries a hint.
+"""
+
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from difflib import get_close_matches
+from functools import lru_cache
+
+from pydantic_core import PydanticCustomError
+
+from reconciler.policy.calendar import parse_calendar, parse_cron
+from reconciler.policy.zones import zone
+
+NAME = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+HOST_NAME = r"^[a-z0-9][a-z0-9.-]{0,62}$"
+LABEL_KEY = r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"
+GLOB = r"^\S+$"
+PACKAGE_GLOB = r"^[A-Za-z0-9*?\[][A-Za-z0-9.+_@~*?\[\]!-]*(?::[A-Za-z0-9_-]+)?$"
+PACKAGE = r"^[A-Za-z0-9][A-Za-z0-9.+_@~-]*(?::[A-Za-z0-9_-]+)?$"
+UNIT = r"^[A-Za-z0-9:_.\\@-]+$"
+DIGEST = r"^sha256:[0-9a-f]{64}$"
+DURATION = r"^(?=[0-9])(?:[0-9]{1,4}w)?(?:[0-9]{1,5}d)?(?:[0-9]{1,6}h)?(?:[0-9]{1,7}m)?(?:[0-9]{1,8}s)?$"
+PERCENT = r"^(?:100|[1-9]?[0-9])%$"
+TIME_OF_DAY = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$"
+MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?$"
+DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+MACHINE_ID = r"^[0-9a-f]{32}$"
+SCRIPT_NAME = r"^(?:apt|dnf|zypper|pacman)-update\.sh$"
+_COMPARISON = r"\s*(?:>=|<=|==|!=|>|<)\s*[0-9]+(?:\.[0-9]+){0,3}\s*"
+REQUIREMENT = f"^{_COMPARISON}(?:,{_COMPARISON})*$"
+_BOUND = r"\s*(?:>=|<=|=|!=|>|<)\s*[^\s,<>=!]+\s*"
+VERSION_RANGE = f"^{_BOUND}(?:,{_BOUND})*$"
+ICS_PATH = r"^calendars/[A-Za-z0-9][A-Za-z0-9._-]*\.ics$"
+LINE = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    NAME: (
+        "is not a name",
+        "use letters, digits, '.', '_' and '-', at most 63, first and last a letter or digit",
+    ),
+    HOST_NAME: ("is not a host id", "use small letters, digits, '.' and '-', at most 63"),
+    LABEL_KEY: ("is not a label's name", "use letters, digits, '.', '_', '/' and '-', at most 63"),
+    GLOB: ("is empty or holds a space", "write one name or pattern for each entry of a list"),
+    PACKAGE_GLOB: ("is not a package name or pattern", 'write "name", "name*" or "name:arch"'),
+    PACKAGE: ("is not a package name", 'write "name" or "name:arch", without patterns'),
+    UNIT: ("is not the name of a systemd unit", 'write "nginx" or "nginx.service"'),
+    DIGEST: ("is not a SHA-256 pin", 'write "sha256:" and 64 hexadecimal digits in small letters'),
+    TIME_OF_DAY: ("is not a time of day", 'write "HH:MM", with quotes, from "00:00" to "23:59"'),
+    MACHINE_ID: ("is not a machine id", "copy the 32 hexadecimal digits of /etc/machine-id"),
+    SCRIPT_NAME: (
+        "is not the name of a patch script",
+        "the scripts are apt-update.sh, dnf-update.sh, zypper-update.sh and pacman-update.sh",
+    ),
+    REQUIREMENT: ("is not a version requirement", 'write ">=1.4" or ">=1.4, <2"'),
+    VERSION_RANGE: ("is not a range of versions", 'write ">= 1.22.1-9" or ">= 1, < 2"'),
+    ICS_PATH: ("is not the path of a calendar", 'write "calendars/NAME.ics"'),
+    LINE: ("is empty or holds a control character", "write one line of text"),
+}
+"""What a value that does not match a pattern is told: message and hint."""
+
+
+def refuse(message: str, hint: str = "", key: str = "") -> PydanticCustomError:
+    """Return the error that a validator raises; ``key`` names the key below it that is to blame."""
+    return PydanticCustomError("policy", "{message}", {"message": message, "hint": hint, "key": key})
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return ``did you mean ...?`` for the known word most like ``word``, or nothing where none is."""
+    folded = {name.casefold(): name for name in known}
+    found = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    return f"did you mean {folded[found[0]]}?" if found else ""
+
+
+def as_list(value: object) -> object:
+    """Turn a single scalar into a list of one, and leave everything else to the type that follows."""
+    return [value] if isinstance(value, str | int | float) else value
+
+
+_PARTS = re.compile(
+    r"(?:([0-9]{1,4})w)?(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,7})m)?(?:([0-9]{1,8})s)?"
+)
+
+
+def as_duration(value: object) -> timedelta:
+    """Parse ``90s``, ``30m``, ``6h``, ``14d``, ``2w`` or a sum in that falling order such as ``1h30m``.
+
+    Raises:
+        PydanticCustomError: It is a bare number, or not a duration.
+    """
+    if isinstance(value, timedelta):
+        return value
+    parsed = _duration(value) if isinstance(value, str) else None
+    if parsed is not None:
+        return parsed
+    if isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal()):
+        raise refuse("has no unit", f"write {value}m for minutes, {value}h for hours or {value}d for days")
+    raise refuse("is not a duration", "write 90s, 30m, 6h, 14d, 2w or 1h30m")
+
+
+@lru_cache(maxsize=1024)
+def _duration(text: str) -> timedelta | None:
+    found = _PARTS.fullmatch(text) if text else None
+    if found is None:
+        return None
+    weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration the way policies do, so that parsing it again gives the same value."""
+    left = int(value.total_seconds())
+    text = ""
+    for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, seconds)
+        if count:
+            text += f"{count}{unit}"
+    return text or "0d"
+
+
+def as_percent(value: object) -> int:
+    """Parse ``95%``.
+
+    Raises:
+        PydanticCustomError: It is not a whole percentage from 0% to 100%.
+    """
+    if isinstance(value, str) and re.fullmatch(PERCENT, value):
+        return int(value[:-1])
+    raise refuse("is not a percentage", "write 95%, from 0% to 100%")
+
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
+
+
+def as_moment(value: object) -> date | datetime:
+    """Parse a date (``2026-12-20``) or a local date and time (``2026-12-20 18:00``) without a zone.
+
+    Raises:
+        PydanticCustomError: It is neither, does not exist, lies in the far past or future, or carries a zone.
+    """
+    if isinstance(value, date):
+        return value
+    if not isinstance(value, str):
+        raise refuse("is not a date", 'write 2026-12-20 or "2026-12-20 18:00"')
+    if not re.fullmatch(MOMENT, value):
+        if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:.]+ ?(?:Z|UTC|[+-])", value):
+            raise refuse("carries a zone of its own", "leave the offset out and set `timezone`")
+        raise refuse("is not a date", 'write 2026-12-20 or "2026-12-20 18:00"')
+    try:
+        found = (
+            date.fromisoformat(value) if len(value) == len("2026-12-20") else datetime.fromisoformat(value)
+        )
+    except ValueError:
+        raise refuse("does not exist in the calendar", "check day, month and time") from None
+    # At the ends of the calendar, zones and lead times have nothing to count with.
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise refuse(f"lies outside {_FIRST_YEAR} to {_LAST_YEAR}", "write a year that somebody will see")
+    return found
+
+
+def as_day(value: object) -> date:
+    """Parse a date (``2026-12-20``).
+
+    Raises:
+        PydanticCustomError: It is not one, or does not exist.
+    """
+    found = as_moment(value)
+    if isinstance(found, datetime):
+        raise refuse("is not a date alone", "write 2026-12-20")
+    return found
+
+
+def format_moment(value: date | datetime) -> str:
+    """Write a moment the way policies do."""
+    return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()
+
+
+def check_zone(name: str) -> str:
+    """Check that the time zone database knows ``name``.
+
+    Raises:
+        PydanticCustomError: It does not.
+    """
+    try:
+        zone(name)
+    except ValueError as error:
+        raise explained(error) from None
+    return name
+
+
+def explained(error: ValueError, key: str = "") -> PydanticCustomError:
+    """Return what a parser of schedules said as a refusal: its part after a semicolon is the hint."""
+    message, _, hint = str(error).partition("; ")
+    return refuse(message, hint, key)
+
+
+calendar_of = lru_cache(maxsize=4096)(parse_calendar)
+"""The expression of a ``start``, parsed once; raises ``ValueError``."""
+
+cron_of = lru_cache(maxsize=4096)(parse_cron)
+"""The expression of a ``cron``, parsed once; raises ``ValueError``."""
+
+
+def check_start(text: str) -> str:
+    """Check a systemd calendar expression without a zone of its own.
+
+    Raises:
+        PydanticCustomError: It is not that.
+    """
+    try:
+        named = calendar_of(text).timezone
+    except ValueError as error:
+        raise explained(error) from None
+    if named is not None:
+        raise refuse(
+            f"names the zone {named} beside `timezone`", f"leave it out here and write `timezone: {named}`"
+        )
+    return text
+
+
+def check_cron(text: str) -> str:
+    """Check a cron expression.
+
+    Raises:
+        PydanticCustomError: It is not that.
+    """
+    try:
+        cron_of(text)
+    except ValueError as error:
+        raise explained(error) from None
+    return text
+
+
+_LAST_PORT = 65535
+
+
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
+_ENDPOINT = re.compile(rf"{_HOST}:([0-9]{{1,5}})")
+_URL = re.compile(
+    rf"https?://([^/?#\s@]*@)?{_HOST}(?::([0-9]{{1,5}}))?(?:[/?#][^\s\x00-\x1f\x7f]*)?", re.ASCII
+)
+
+
+def check_endpoint(value: str) -> str:
+    """Check ``host:port`` (``[::1]:443`` for IPv6).
+
+    Raises:
+        PydanticCustomError: It is not that.
+    """
+    found = _ENDPOINT.fullmatch(value)
+    if found is None or not _is_port(found[1]):
+        raise refuse("is not host:port", 'write "127.0.0.1:80" or "[::1]:443"')
+    return value
+
+
+def _is_port(text: str) -> bool:
+    return 0 < int(text) <= _LAST_PORT
+
+
+def check_url(value: str) -> str:
+    """Check an ``http`` or ``https`` URL without user information.
+
+    Raises:
+        PydanticCustomError: It is not that.
+    """
+    found = _URL.fullmatch(value)
+    if found is None or not _is_port(found[2] or "80"):
+        raise refuse("is not a URL", 'write "http://127.0.0.1/healthz"')
+    if found[1] is not None:
+        raise refuse("holds user information", "secrets never enter the policy repository")
+    return value
+
+
+def check_public_key(value: str) -> str:
+    """Check one line of an SSH public key.
+
+    Raises:
+        PydanticCustomError: It is not that.
+    """
+    if not is_public_key(value):
+        hint = 'copy the line of the .pub file, such as "ssh-ed25519 AAAA... web-01"'
+        raise refuse("is not an SSH public key", hint)
+    return value
+
+
+def is_public_key(line: str) -> bool:
+    """Tell whether a line is an SSH public key, whose blob repeats the type (RFC 4253, section 6.6)."""
+    algorithm, _, rest = line.strip().partition(" ")
+    try:
+        blob = a2b_base64(rest.partition(" ")[0], strict_mode=True)
+    except (Base64Error, ValueError):
+        return False
+    size = int.from_bytes(blob[:4], "big")
+    return bool(size) and "\n" not in line and blob[4 : 4 + size] == algorithm.encode()
