@@ -1,0 +1,13 @@
+"""Policy in, reports out, through the ``git`` command.
+
+Rules of this package:
+
+- ``git`` runs with nothing of the caller's git environment or configuration, no hooks, no prompts, no helper
+  transports, bounded sizes and time (:mod:`reconciler.gitops.git`).
+- The policy only moves forward; what was accepted last stays usable while the remote cannot be reached
+  (:mod:`reconciler.gitops.source`).
+- A report is committed before it is pushed, is never lost and never force-pushed
+  (:mod:`reconciler.gitops.sink`).
+- A damaged local repository is moved aside and built anew, never repaired in place
+  (:mod:`reconciler.gitops.damage`).
+"""

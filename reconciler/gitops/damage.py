@@ -1,0 +1,169 @@
+"""What to do about a damaged local repository: find out, move it aside, build anew.
+
+A damaged repository is evidence and may hold the only copy of a report, so it is never repaired in place. Nor
+is git's text trusted to say that a repository is damaged: ``git fsck`` says so.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from reconciler.errors import ReconcilerError, Stalled, Transient
+from reconciler.gitops.failures import Damaged, Suspect, explain
+from reconciler.gitops.git import Git
+from reconciler.gitops.refs import list_refs
+from reconciler.process import Completed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_STALE_LOCK_SECONDS = 900.0
+_LOOSE_SAMPLE = 27  # objects in one of 256 folders: about 6,700 in all, git's own limit for housekeeping
+_MANY_PACKS = 50
+
+
+def create_bare(git_dir: "Path", git: Git) -> None:
+    """Make an empty bare repository at ``git_dir``, whole or not at all.
+
+    Raises:
+        Stalled: The file system refuses.
+    """
+    building = git_dir.with_name(git_dir.name + ".new")
+    remove_tree(building)
+    try:
+        building.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Stalled(f"cannot create {building.parent}: {error.strerror}", "run as its owner") from error
+    made = Git(building, git.options).run(
+        "init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(building)
+    )
+    if made.returncode:
+        remove_tree(building)
+        raise explain(made, f"cannot create {git_dir}")
+    building.rename(git_dir)
+
+
+def is_sound(git: Git) -> bool:
+    """Tell whether every object and ref can be read; slow, so asked only after a failure."""
+    checked = git.run("fsck", "--full", "--no-dangling", "--no-progress", "--no-reflogs")
+    return not checked.returncode and not checked.timed_out
+
+
+def judge(git: Git, completed: Completed, doing: str) -> ReconcilerError:
+    """Return what the failure of a local git command means, after a look at the repository where in doubt.
+
+    Returns:
+        :class:`Damaged` where the repository is unsound, else what :func:`explain` says.
+    """
+    problem = explain(completed, doing)
+    if isinstance(problem, Suspect) and not is_sound(git):
+        return Damaged(f"{problem.message}; {git.git_dir} is damaged", problem.hint)
+    return problem
+
+
+def move_aside(git_dir: "Path", *, keep: int | None) -> "Path":
+    """Rename a damaged repository to ``NAME.broken-N`` and return its new path.
+
+    Args:
+        git_dir: The repository; it may be missing.
+        keep: How many moved ones to keep, the newest; None keeps all.
+
+    Raises:
+        Stalled: The file system refuses.
+    """
+    stem = f"{git_dir.name}.broken-"
+    present = sorted(
+        (int(path.name[len(stem) :]), path)
+        for path in git_dir.parent.glob(f"{stem}*")
+        if path.name[len(stem) :].isdigit()
+    )
+    aside = git_dir.with_name(f"{stem}{present[-1][0] + 1 if present else 1}")
+    try:
+        if git_dir.exists():
+            git_dir.rename(aside)
+    except OSError as error:
+        raise Stalled(f"cannot move {git_dir} aside: {error.strerror}", "run as its owner") from error
+    if keep is not None:
+        for _, path in present[: len(present) + 1 - keep]:
+            remove_tree(path)
+    return aside
+
+
+def salvage(git: Git, broken: "Path", commit: str) -> bool:
+    """Copy ``commit`` and all it needs from a damaged repository; return whether it is whole now.
+
+    Only the objects folder of the damaged one is used, and of that only what no ref of ``git`` has already.
+
+    Args:
+        git: A sound repository.
+        broken: The damaged one.
+        commit: A commit of it.
+    """
+    known = "".join(f"^{oid}\n" for oid in set(list_refs(git.git_dir, "refs/").values()))
+    folder = str(broken / "objects").replace("\\", "\\\\").replace('"', '\\"')
+    git.run(
+        *("pack-objects", "--quiet", "--revs", "--non-empty", str(git.git_dir / "objects/pack/pack")),
+        stdin=f"{commit}\n{known}".encode(),
+        environment={"GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{folder}"'},
+    )
+    return not git.run("rev-list", "--objects", "--quiet", commit).returncode
+
+
+def remove_tree(folder: "Path") -> None:
+    """Delete a folder and all in it without following links; nothing happens where there is none."""
+    # shutil.rmtree does this too, but costs a quiet tick several milliseconds of import.
+    for parent, folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            os.unlink(f"{parent}/{name}")  # noqa: PTH108 - pathlib is slow to import
+        for name in folders:
+            path = f"{parent}/{name}"
+            if os.path.islink(path):  # noqa: PTH114 - the same
+                os.unlink(path)  # noqa: PTH108 - the same
+            else:
+                os.rmdir(path)  # noqa: PTH106 - the same
+    if folder.is_dir():
+        folder.rmdir()
+
+
+def break_stale_locks(git_dir: "Path") -> bool:
+    """Delete the lock files that a killed git left behind; return whether there was one.
+
+    A lock is stale when it is 15 minutes older than a file written now, by the file system's own clock.
+    """
+    probe = git_dir / "patchledger-now"
+    try:
+        probe.write_bytes(b"")
+        now = probe.stat().st_mtime
+        probe.unlink()
+        locks = [path for path in git_dir.rglob("*.lock") if now - path.stat().st_mtime > _STALE_LOCK_SECONDS]
+        for lock in locks:
+            lock.unlink()
+    except OSError:
+        return False  # A lock that went away is somebody's who is alive.
+    return bool(locks)
+
+
+def keep_small(git: Git) -> None:
+    """Pack the repository where it holds very many loose objects or packs, as ``git gc --auto`` would.
+
+    Called after work that added objects, since automatic housekeeping is off.
+
+    Raises:
+        Transient: Another process is doing it.
+        Stalled: The file system refuses.
+        Damaged: An object cannot be read.
+    """
+    objects = git.git_dir / "objects"
+    if _count(objects / "17") <= _LOOSE_SAMPLE and _count(objects / "pack") <= 2 * _MANY_PACKS:
+        return
+    packed = git.run("gc", "--quiet", timeout=600)
+    if packed.timed_out:
+        raise Transient(f"packing {git.git_dir} took too long", "run git gc in it once by hand")
+    if packed.returncode:
+        raise judge(git, packed, f"cannot pack {git.git_dir}")
+
+
+def _count(folder: "Path") -> int:
+    try:
+        return len(os.listdir(folder))  # noqa: PTH208 - pathlib is slow to import
+    except FileNotFoundError:
+        return 0

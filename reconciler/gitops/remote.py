@@ -1,0 +1,152 @@
+"""Read the address of a remote repository, and keep what is secret in it out of sight.
+
+Only ``https``, ``http``, ``ssh`` (also as ``user@host:path``), ``file`` and absolute paths are remotes. A
+password or token of an address is taken out of it here, so that it reaches git through the environment of the
+child and never through an argument list, which every user of the machine can read.
+"""
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from reconciler.errors import Misuse
+
+# Compiled (and kept) by the re module when first used, which a quiet tick does not.
+_USERINFO = r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s/'\"]*|[^\s'\"]*:[^\s'\"]*)@"
+_SCP_USERINFO = r"(?<![\w/])([\w.+-]+):([^\s/:'\"@]+)@"
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+"
+_PROTOCOLS = ("https", "http", "ssh", "file")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A remote repository git may talk to.
+
+    Attributes:
+        url: What git is given; without password, and for HTTP without user name.
+        protocol: The only transport git may use for it: ``file``, ``http``, ``https`` or ``ssh``.
+        username: User name of an HTTP address, empty without one.
+        password: Password or token of an HTTP address, empty without one; never shown.
+    """
+
+    url: str
+    protocol: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def path(self) -> str:
+        """The folder of a ``file`` remote, empty for all others."""
+        return self.url.removeprefix("file://") if self.protocol == "file" else ""
+
+    @property
+    def authority(self) -> str:
+        """``https://host:port`` of an HTTP remote: the only place its credential is offered to."""
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def parse_remote(address: str) -> Remote:
+    """Return the remote that ``address`` names.
+
+    Args:
+        address: As written in the configuration.
+
+    Raises:
+        Misuse: It is empty, relative, has control characters, or asks for a transport that is not allowed,
+            such as ``ext::`` (which would run a command) or ``git://`` (which proves nothing about the
+            server).
+    """
+    if not address or not address.isprintable() or address != address.strip() or address.startswith("-"):
+        raise Misuse(
+            f"{_quoted(address)} is not an address of a git repository",
+            "give an https://, ssh:// or file:// address, user@host:path, or an absolute path",
+        )
+    helper, doubled, _ = address.partition("::")
+    if doubled and helper.replace("-", "").isalnum():
+        raise Misuse(
+            f"the transport '{helper}::' is not allowed, since it can run commands ({_quoted(address)})",
+            "use an https://, ssh:// or file:// address",
+        )
+    scheme, separator, rest = address.partition("://")
+    if separator:
+        return _with_scheme(scheme.lower(), rest, address)
+    if address.startswith("/"):
+        return Remote(address, "file")
+    host, colon, path = address.partition(":")
+    if colon and path and "/" not in host:
+        if address.count("@") > host.count("@"):
+            raise Misuse(
+                f"{_quoted(address)} holds a password, which ssh cannot use",
+                "remove it and name a key file in git.identity",
+            )
+        return Remote(address, "ssh")
+    raise Misuse(
+        f"{_quoted(address)} is a relative path, and means something else in every folder",
+        f"write it as an absolute path, such as {os.path.abspath(address)}",  # noqa: PTH100 - pathlib is slow to import
+    )
+
+
+def redact_url(text: str) -> str:
+    """Return ``text`` with user names and passwords of every address in it replaced by ``***``.
+
+    The user name of an ssh address is no secret and stays.
+    """
+    return re.sub(_SCP_USERINFO, "***@", re.sub(_USERINFO, _masked, text))
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """Return a foreign program's ``text`` as one redacted, printable line of at most ``limit`` characters."""
+    line = " ".join(re.sub(_CONTROL, " ", redact_url(text)).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _masked(match: re.Match[str]) -> str:
+    scheme, userinfo = match.groups()
+    is_plain_ssh_user = scheme.lower() == "ssh://" and ":" not in userinfo and "/" not in userinfo
+    return match.group(0) if is_plain_ssh_user else f"{scheme}***@"
+
+
+def _quoted(address: str) -> str:
+    return f"'{one_line(address)}'"
+
+
+def _with_scheme(scheme: str, rest: str, address: str) -> Remote:
+    if scheme not in _PROTOCOLS:
+        raise Misuse(
+            f"{scheme}:// is not an allowed transport ({_quoted(address)})",
+            "use an https://, ssh:// or file:// address",
+        )
+    if scheme == "file":
+        if not rest.startswith("/"):
+            raise Misuse(f"{_quoted(address)} needs an absolute path", "write it as file:///path")
+        return Remote(f"file://{rest}", "file")
+    authority, slash, path = rest.partition("/")
+    userinfo, _, host = authority.rpartition("@")
+    name, _, port = host.rpartition(":") if not host.endswith("]") else (host, "", "0")
+    if not host or host.startswith("-") or (name and not port.isdigit()):
+        raise Misuse(
+            f"{_quoted(address)} has no usable host name",
+            "write special characters of a user name or password as %XX",
+        )
+    username, has_password, password = userinfo.partition(":")
+    if scheme == "ssh":
+        if has_password:
+            raise Misuse(
+                f"{_quoted(address)} holds a password, which ssh cannot use",
+                "remove it and name a key file in git.identity",
+            )
+        return Remote(f"ssh://{authority}{slash}{path}", "ssh")
+    return Remote(f"{scheme}://{host}{slash}{path}", scheme, _unquote(username), _unquote(password))
+
+
+def _unquote(text: str) -> str:
+    # urllib.parse would do, but costs a quiet tick several milliseconds of import.
+    head, *rest = text.encode().split(b"%")
+    decoded = [head]
+    for part in rest:
+        try:
+            decoded.append(bytes.fromhex(part[:2].decode()) + part[2:])
+        except ValueError:
+            decoded.append(b"%" + part)
+    return b"".join(decoded).decode("utf-8", "replace")

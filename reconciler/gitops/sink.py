@@ -1,0 +1,647 @@
+"""The report repository: one branch per target, committed first, pushed when the remote can be reached.
+
+- The queue is a bare repository. A report is in it, whole, before anything is sent; what the remote has is
+  known from the remote-tracking refs, so a crash at any point repeats at most a push.
+- Nothing is ever force-pushed or rewritten. Where the remote has a history that a lost queue does not know,
+  the two are joined by a merge commit; where another writer is at work, that is said and nothing is
+  overwritten.
+- A commit needs no work tree: ``ls-tree`` and ``fast-import``, and ``commit-tree`` where commits are signed.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
+from reconciler.gitops import damage
+from reconciler.gitops.failures import Damaged, NoSuchBranch, Suspect, explain
+from reconciler.gitops.git import QUIET_FETCH, Git, GitOptions, commit_date
+from reconciler.gitops.refs import is_oid, is_ref_safe, list_refs, read_ref, write_ref
+from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.process import Completed
+
+_NAME = "reports"
+_TRACKING = f"refs/remotes/{_NAME}/"
+_STAGED = "refs/patchledger/staged"
+_RUNS = "runs/"
+_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
+_TRAILER_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_ADOPT_TIMEOUT = 30.0
+_FILE_MODE = "100644"
+_MAX_REPORT = 64 * 1024 * 1024
+_MAX_LISTING = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Author and committer of every report.
+
+    Attributes:
+        host: The host id.
+        signing_key: ssh private key that signs the commits; empty leaves them unsigned.
+    """
+
+    host: str
+    signing_key: str = ""
+
+    @property
+    def name(self) -> str:
+        """Such as ``patchledger on web-01``."""
+        return f"patchledger on {self.host}"
+
+    @property
+    def address(self) -> str:
+        """Such as ``web-01@web-01``: what stands in a list of allowed signers."""
+        return f"{self.host}@{self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A report was committed; ``oid`` is its full id."""
+
+    oid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Every file is as in the last commit, ``oid``; nothing was committed."""
+
+    oid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The last report of a branch.
+
+    Attributes:
+        oid: Its commit.
+        when: The commit's date, in UTC.
+        data: Content of the asked file, empty where the commit does not have it.
+    """
+
+    oid: str
+    when: datetime
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """The remote has every commit of these branches; none where there was nothing to push."""
+
+    branches: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The remote could not be reached; the commits of these branches wait for the next push.
+
+    Attributes:
+        problem: Why, with a hint.
+        branches: What waits.
+    """
+
+    problem: Transient
+    branches: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejection:
+    branch: str
+    reason: str
+
+
+def host_branch(host: str) -> str:
+    """Return the report branch of a host.
+
+    Raises:
+        Misuse: The id is not ``[a-z0-9][a-z0-9.-]{0,62}`` or not ref-safe.
+    """
+    return f"hosts/{_checked_id(host)}"
+
+
+def guest_branch(host: str, guest: str) -> str:
+    """Return the report branch of a guest of a host.
+
+    Raises:
+        Misuse: As of :func:`host_branch`.
+    """
+    return f"guests/{_checked_id(host)}/{_checked_id(guest)}"
+
+
+def heartbeat_due(last: datetime | None, now: datetime, heartbeat: timedelta) -> bool:
+    """Tell whether an unchanged report is to be committed again.
+
+    Args:
+        last: When the last one was committed; None where there is none.
+        now: The present, aware.
+        heartbeat: Longest silence.
+
+    Returns:
+        True after ``heartbeat``, without a last report, or where that one claims to be from the future.
+    """
+    return last is None or last > now or now - last >= heartbeat
+
+
+def commit_message(subject: str, body: str = "", trailers: Mapping[str, str] | None = None) -> str:
+    """Return a commit message whose trailers are its last paragraph and say only what is given here.
+
+    Args:
+        subject: Becomes one line.
+        body: Paragraphs; may be empty.
+        trailers: Such as ``{"Host": "web-01"}``.
+
+    Raises:
+        ValueError: A trailer's key has other characters than letters, digits and ``-``.
+    """
+    # Without trailers of ours the last paragraph of the body would be read as such.
+    parts = (one_line(subject, 200) or "report", _clean(body), format_trailers(trailers or {}))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def format_trailers(pairs: Mapping[str, str]) -> str:
+    """Return ``Key: value`` lines (git-interpret-trailers(1)); a value cannot start a second line or trailer.
+
+    Raises:
+        ValueError: A key has other characters than letters, digits and ``-``.
+    """
+    for key in pairs:
+        if not _TRAILER_KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is no key of a trailer")
+    return "\n".join(f"{key}: {one_line(value, 1000)}".rstrip() for key, value in pairs.items())
+
+
+class ReportSink:
+    """This host's side of the report repository.
+
+    One process at a time may use a queue; the machine's lock file sees to that.
+
+    Args:
+        queue: The bare repository that is the queue, made on first use.
+        remote: Address of the report repository; None keeps the reports here.
+        identity: Who writes.
+        options: How to reach the remote.
+
+    Attributes:
+        notices: What a person should know and is no failure, such as a queue that was built anew.
+
+    Raises:
+        Misuse: The address cannot be used.
+    """
+
+    def __init__(
+        self, queue: "Path", remote: str | None, identity: Identity, options: GitOptions | None = None
+    ) -> None:
+        self.queue = queue.absolute()
+        self.notices: tuple[str, ...] = ()
+        self.shown = redact_url(remote or "")
+        self._remote = parse_remote(remote) if remote else None
+        self._identity = identity
+        self._git = Git(self.queue, options)
+        self._asked: set[str] = set()
+
+    def last(self, branch: str, file: str = "report.json") -> Stored | None:
+        """Return the last report of ``branch``, or None where there is none.
+
+        Raises:
+            Stalled: The file system refuses.
+        """
+        try:
+            return self._last(branch, file)
+        except Damaged:
+            self.rebuild()
+            return self._last(branch, file)
+
+    def commit(
+        self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
+    ) -> Commit | Unchanged:
+        """Commit ``files`` on top of ``branch``; the other files of the branch stay.
+
+        Args:
+            branch: From :func:`host_branch` or :func:`guest_branch`.
+            files: Content by path, such as ``runs/20261122T020000Z-0123456789ab.json``.
+            message: From :func:`commit_message`.
+            when: Date of the commit, aware.
+            keep_runs: How many runs stay in the tree, the newest by name; git's history keeps the rest.
+
+        Raises:
+            Stalled: The file system refuses or is full; the branch is as before.
+            Misuse: The signing key cannot be used.
+            Transient: Another process is writing the queue.
+        """
+        try:
+            return self._commit(branch, files, message, when, keep_runs)
+        except Damaged:
+            self.rebuild()
+        except Transient:
+            if not damage.break_stale_locks(self.queue):
+                raise
+        return self._commit(branch, files, message, when, keep_runs)
+
+    def unpushed(self) -> tuple[str, ...]:
+        """Return the branches that have commits the remote is not known to have, without starting a process.
+
+        Raises:
+            Damaged: A ref of the queue cannot be read; :meth:`rebuild` it.
+        """
+        pushed = list_refs(self.queue, _TRACKING)
+        heads = list_refs(self.queue, "refs/heads/")
+        names = ((ref.removeprefix("refs/heads/"), oid) for ref, oid in heads.items())
+        return tuple(name for name, oid in names if pushed.get(_TRACKING + name) != oid)
+
+    def push(self, branches: Iterable[str] | None = None, *, timeout: float) -> Pushed | Queued:
+        """Send what the remote does not have, never forced, all branches at once.
+
+        Args:
+            branches: Only these; every unpushed one without it.
+            timeout: Seconds for each conversation with the remote.
+
+        Returns:
+            :class:`Queued` where the remote cannot be reached: the next push sends it.
+
+        Raises:
+            Stalled: Authentication, host key, no such repository, a server's hook said no, or another writer
+                uses a branch; names the branches. Every other branch was pushed and nothing is lost.
+            Misuse: A file of the options cannot be used.
+        """
+        try:
+            return self._push(branches, timeout)
+        except Damaged:
+            self.rebuild()
+            return self._push(branches, timeout)
+
+    def join(self, branch: str, *, timeout: float) -> str:
+        """Merge what the remote has on ``branch`` into this host's; return the new head, which can be pushed.
+
+        For a person to call after a queue was lost or restored from a backup. The tree is this host's.
+
+        Raises:
+            Transient: The remote cannot be reached.
+            Stalled: The branch is missing on either side.
+        """
+        problem = self._fetch_own(branch, timeout)
+        theirs = read_ref(self.queue, _TRACKING + branch)
+        ours = self._head(branch)
+        if problem is not None:
+            raise problem
+        if theirs is None or ours is None:
+            raise Stalled(f"branch {branch} is not on both sides", "push it, or commit a report first")
+        if self._is_ancestor(theirs, ours):
+            return ours
+        if self._is_ancestor(ours, theirs):
+            write_ref(self.queue, f"refs/heads/{branch}", theirs)
+            return theirs
+        when = max(self._date(theirs), self._date(ours))
+        message = commit_message("join the reports of a lost queue with what was pushed before")
+        # The remote's side is the first parent: the push is a fast-forward, its history stays the main line.
+        oid = self._commit_tree(f"{ours}^{{tree}}", (theirs, ours), message, when)
+        write_ref(self.queue, f"refs/heads/{branch}", oid)
+        return oid
+
+    def rebuild(self) -> "Path":
+        """Move a damaged queue aside, save every report that can be read into a new one; return the old one.
+
+        What the remote has is fetched first, so that only the unpushed commits must be readable.
+
+        Raises:
+            Stalled: The file system refuses.
+        """
+        heads = self._surviving_heads()
+        aside = damage.move_aside(self.queue, keep=None)
+        damage.create_bare(self.queue, self._git)
+        lost = []
+        for branch, head in heads.items():
+            self._fetch_own(branch, _ADOPT_TIMEOUT)
+            self._asked.add(branch)
+            if head is not None and damage.salvage(self._git, aside, head):
+                write_ref(self.queue, f"refs/heads/{branch}", head)
+            else:
+                lost.append(branch)
+                self._start_from_remote(branch)
+        what = (
+            f"; the unpushed reports of {', '.join(lost)} could not be read"
+            if lost
+            else "; no report was lost"
+        )
+        self.notices += (f"the report queue was damaged and was built anew; the old one is {aside}{what}",)
+        return aside
+
+    def _last(self, branch: str, file: str) -> Stored | None:
+        head = self._head(branch)
+        if head is None:
+            return None
+        asked = self._git.run(
+            *("cat-file", "--batch"),
+            stdin=f"{head}\n{head}:{file}\n".encode(),
+            limit=_MAX_REPORT,
+            ends_at_limit=True,
+        )
+        header, _, rest = asked.stdout.partition(b"\n")
+        if (asked.returncode and not asked.truncated) or header.split()[1:2] != [b"commit"]:
+            raise self._unreadable(asked, branch)
+        size = int(header.split()[-1])
+        when = _committed_at(rest[:size])
+        blob_header, _, blob = rest[size + 1 :].partition(b"\n")
+        words = blob_header.split()
+        is_blob = words[1:2] == [b"blob"]
+        if not is_blob and not blob_header.endswith(b" missing"):
+            raise self._unreadable(asked, branch)
+        # No report of ours is as large as that, so it counts as none.
+        return Stored(head, when, blob[: int(words[2])] if is_blob and not asked.truncated else b"")
+
+    def _commit(
+        self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, keep_runs: int
+    ) -> Commit | Unchanged:
+        _check_paths(files)
+        parent = self._head(branch)
+        present = self._listing(parent, branch) if parent else {}
+        changed = {path: data for path, data in files.items() if _blob_id(data, parent) != present.get(path)}
+        surplus = _surplus_runs({*present, *files}, keep_runs)
+        gone = sorted(surplus.intersection(present))
+        changed = {path: data for path, data in sorted(changed.items()) if path not in surplus}
+        if parent and not changed and not gone:
+            return Unchanged(parent)
+        ref = _STAGED if self._identity.signing_key else f"refs/heads/{branch}"
+        oid = self._import(ref, parent, changed, gone=gone, message=message, when=when)
+        if self._identity.signing_key:
+            oid = self._commit_tree(f"{oid}^{{tree}}", (parent,) if parent else (), message, when)
+            write_ref(self.queue, f"refs/heads/{branch}", oid)
+        return Commit(oid)
+
+    def _head(self, branch: str) -> str | None:
+        """Return the head of a branch; a queue that does not know it asks the remote once."""
+        _checked_branch(branch)
+        if not self.queue.exists():
+            damage.create_bare(self.queue, self._git)
+        head = read_ref(self.queue, f"refs/heads/{branch}")
+        if head is None and branch not in self._asked:
+            self._asked.add(branch)
+            self._fetch_own(branch, _ADOPT_TIMEOUT)
+            head = self._start_from_remote(branch)
+        return head
+
+    def _start_from_remote(self, branch: str) -> str | None:
+        theirs = read_ref(self.queue, _TRACKING + branch)
+        if theirs is not None:
+            write_ref(self.queue, f"refs/heads/{branch}", theirs)
+            self._tell(branch)
+        return theirs
+
+    def _tell(self, branch: str) -> None:
+        self.notices += (
+            (
+                f"branch {branch} was in {self.shown} before this queue was made, and is continued;"
+                " if this host was not reinstalled, another machine has its id"
+            ),
+        )
+
+    def _fetch_own(self, branch: str, timeout: float) -> ReconcilerError | None:
+        """Fetch this branch from the remote; return what went wrong, but for a branch it does not have."""
+        if self._remote is None:
+            return None
+        refspec = f"+refs/heads/{branch}:{_TRACKING}{branch}"
+        done = self._git.talk(self._remote, _NAME, *QUIET_FETCH, _NAME, refspec, timeout=timeout)
+        if not done.returncode and not done.timed_out:
+            return None
+        problem = explain(done, f"cannot fetch {branch} from {self.shown}", self._remote)
+        return None if isinstance(problem, NoSuchBranch) else problem
+
+    def _listing(self, commit: str, branch: str) -> dict[str, str]:
+        listed = self._git.run(
+            *("ls-tree", "-rz", "--full-tree", commit), limit=_MAX_LISTING, ends_at_limit=True
+        )
+        if listed.truncated:
+            raise Stalled(
+                f"the newest report of {branch} holds more files than this host ever wrote",
+                f"delete the branch {branch} of the report repository and {self.queue}",
+            )
+        if listed.returncode:
+            raise self._unreadable(listed, branch)
+        entries = (record.partition(b"\t") for record in listed.stdout.split(b"\0") if record)
+        return {path.decode("utf-8", "replace"): details.split()[2].decode() for details, _, path in entries}
+
+    def _import(
+        self,
+        ref: str,
+        parent: str | None,
+        changed: Mapping[str, bytes],
+        *,
+        gone: Iterable[str],
+        message: str,
+        when: datetime,
+    ) -> str:
+        stamp = f"{self._identity.name} <{self._identity.address}> {int(when.timestamp())} +0000"
+        text = message.encode("utf-8", "replace")
+        lines = [b"commit %s\nmark :1\ncommitter %s\n" % (ref.encode(), stamp.encode()), _data(text)]
+        if parent:
+            lines.append(b"from %s\n" % parent.encode())
+        lines += [b"D %s\n" % path.encode() for path in gone]
+        for path, data in changed.items():
+            lines += [f"M {_FILE_MODE} inline {path}\n".encode(), _data(data)]
+        lines.append(b"\nget-mark :1\ndone\n")
+        # Forced for the scratch ref only: each signed commit starts it anew.
+        options = ("--force",) if ref == _STAGED else ()
+        done = self._git.run("fast-import", "--quiet", "--done", *options, stdin=b"".join(lines))
+        oid = done.text.strip()
+        if done.returncode or not is_oid(oid):
+            self._sweep()
+            raise damage.judge(self._git, done, f"cannot commit the report to {self.queue}")
+        return oid
+
+    def _commit_tree(self, tree: str, parents: Iterable[str], message: str, when: datetime) -> str:
+        who, date = self._identity, f"@{int(when.timestamp())} +0000"
+        environment = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in (
+            ("NAME", who.name), ("EMAIL", who.address), ("DATE", date))}  # fmt: skip
+        signing = who.signing_key
+        settings = {"gpg.format": "ssh", "user.signingKey": signing} if signing else {}
+        parent_options = [word for parent in parents for word in ("-p", parent)]
+        done = self._git.run(
+            *("commit-tree", *(["-S"] if signing else []), *parent_options, "-F", "-", tree),
+            stdin=message.encode("utf-8", "replace"),
+            settings=settings,
+            environment=environment,
+        )
+        if done.returncode:
+            raise damage.judge(self._git, done, f"cannot commit the report to {self.queue}")
+        return done.text.strip()
+
+    def _push(self, branches: Iterable[str] | None, timeout: float) -> Pushed | Queued:
+        waiting = self.unpushed()
+        chosen = waiting if branches is None else tuple(name for name in waiting if name in set(branches))
+        if self._remote is None or not chosen:
+            return Pushed(())
+        problem = self._send(self._remote, chosen, timeout)
+        if isinstance(problem, Transient):
+            return Queued(problem, chosen)
+        if problem is not None:
+            raise problem
+        with suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
+            damage.keep_small(self._git)
+        return Pushed(chosen)
+
+    def _send(self, remote: Remote, branches: tuple[str, ...], timeout: float) -> ReconcilerError | None:
+        """Push; join what a lost queue did not know and push again; return what remains wrong."""
+        fresh = {name for name in branches if read_ref(self.queue, _TRACKING + name) is None}
+        done = self._push_once(remote, branches, timeout)
+        rejected = _rejections(done.text)
+        behind = [item.branch for item in rejected if _is_behind(item.reason)]
+        if behind and fresh.issuperset(behind) and len(behind) == len(rejected):
+            for branch in behind:
+                self.join(branch, timeout=timeout)
+                self._tell(branch)
+            done = self._push_once(remote, branches, timeout)
+            rejected = _rejections(done.text)
+        if not done.returncode and not done.timed_out:
+            return None
+        if rejected:
+            # The server cannot unpack what a damaged queue sends: then the fault is here.
+            if any("unpack" in item.reason for item in rejected) and not damage.is_sound(self._git):
+                raise Damaged(f"{self.queue} is damaged: the server could not unpack what was pushed")
+            return self._refusal(rejected, done)
+        if damage.break_stale_locks(self.queue):
+            done = self._push_once(remote, branches, timeout)
+        problem = explain(done, f"cannot push reports to {self.shown}", remote)
+        if isinstance(problem, Suspect) and not damage.is_sound(self._git):
+            raise Damaged(f"{self.queue} is damaged: {problem.message}")
+        return problem if done.returncode or done.timed_out else None
+
+    def _push_once(self, remote: Remote, branches: tuple[str, ...], timeout: float) -> "Completed":
+        refspecs = [f"refs/heads/{name}:refs/heads/{name}" for name in branches]
+        options = ("--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
+        return self._git.talk(remote, _NAME, "push", *options, _NAME, *refspecs, timeout=timeout)
+
+    def _refusal(self, rejected: tuple[_Rejection, ...], done: "Completed") -> ReconcilerError:
+        names = ", ".join(item.branch for item in rejected)
+        doing = f"cannot push reports to {self.shown}: {names}"
+        if any(_is_behind(item.reason) for item in rejected):
+            return Stalled(
+                f"{doing}: another machine writes this branch too, or this one was restored from"
+                f" a backup; the reports stay in {self.queue}",
+                "give a cloned machine its own host id; join a restored one's reports with the pushed ones",
+            )
+        said = one_line(
+            "; ".join(
+                line[8:].strip() for line in done.error_text.splitlines() if line.startswith("remote: ")
+            )
+        )
+        reasons = one_line(", ".join(sorted({item.reason for item in rejected})))
+        message = f"{doing}: the server refused ({reasons})" + (f": {said}" if said else "")
+        if any(word in reasons for word in ("failed to update ref", "cannot lock ref", "failed to lock")):
+            return Transient(message, "nothing to do: it is tried again")
+        hint = (
+            "ask the server's owner; a report repository must be bare and let this host create its branches"
+        )
+        return Stalled(message, hint)
+
+    def _is_ancestor(self, older: str, newer: str) -> bool:
+        return not self._git.run("merge-base", "--is-ancestor", older, newer).returncode
+
+    def _date(self, commit: str) -> datetime:
+        shown = self._git.run("cat-file", "commit", commit)
+        if shown.returncode:
+            raise self._unreadable(shown, commit)
+        return _committed_at(shown.stdout)
+
+    def _unreadable(self, completed: "Completed", what: str) -> ReconcilerError:
+        problem = damage.judge(self._git, completed, f"cannot read the last report of {what}")
+        # `cat-file --batch` ends well although an object is missing.
+        return Damaged(problem.message) if isinstance(problem, Suspect) else problem
+
+    def _sweep(self) -> None:
+        """Delete what a failed import left: it would fill a full disk further."""
+        with suppress(OSError):
+            for pattern in ("fast_import_crash_*", "objects/pack/tmp_*", "objects/??/tmp_obj_*"):
+                for path in self.queue.glob(pattern):
+                    path.unlink()
+
+    def _surviving_heads(self) -> dict[str, str | None]:
+        """Return the branches of a damaged queue, by file name, with the head where that can be read."""
+        heads: dict[str, str | None] = {}
+        with suppress(OSError):
+            for line in (self.queue / "packed-refs").read_text("utf-8", "replace").splitlines():
+                oid, _, name = line.partition(" refs/heads/")
+                heads[name] = oid if is_oid(oid) else None
+        folder = self.queue / "refs" / "heads"
+        for path in folder.rglob("*"):
+            if path.is_file():
+                oid = path.read_text("utf-8", "replace").strip()
+                heads[str(path.relative_to(folder))] = oid if is_oid(oid) else None
+        return {name: heads[name] for name in sorted(heads) if _is_branch(name)}
+
+
+def _checked_id(name: str) -> str:
+    if not _ID.fullmatch(name) or not is_ref_safe(name):
+        raise Misuse(
+            f"'{one_line(name, 80)}' is no host or guest id",
+            "use up to 63 lower-case letters, digits, dots and hyphens, beginning with a letter or digit",
+        )
+    return name
+
+
+def _is_branch(name: str) -> bool:
+    group, *ids = name.split("/")
+    length = {"hosts": 1, "guests": 2}.get(group)
+    return len(ids) == length and all(_ID.fullmatch(part) and is_ref_safe(part) for part in ids)
+
+
+def _checked_branch(branch: str) -> str:
+    if not _is_branch(branch):
+        raise Misuse(f"'{one_line(branch, 80)}' is no report branch", "use hosts/ID or guests/ID/ID")
+    return branch
+
+
+def _check_paths(files: Mapping[str, bytes]) -> None:
+    for path in files:
+        if not _PATH.fullmatch(path):
+            raise ValueError(f"{path!r} is no path of a report")
+
+
+def _surplus_runs(paths: Iterable[str], keep: int) -> set[str]:
+    """Return the files of all runs but the newest ``keep``; a run's files differ in their suffixes."""
+    runs: dict[str, set[str]] = {}
+    for path in paths:
+        if path.startswith(_RUNS):
+            runs.setdefault(path[len(_RUNS) :].partition(".")[0], set()).add(path)
+    old = sorted(runs)[: max(0, len(runs) - max(0, keep))]
+    return {path for name in old for path in runs[name]}
+
+
+def _blob_id(data: bytes, like: str | None) -> str:
+    algorithm = hashlib.sha256 if like is not None and len(like) == 64 else hashlib.sha1  # noqa: PLR2004 - digits
+    return algorithm(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _data(content: bytes) -> bytes:
+    return b"data %d\n%s\n" % (len(content), content)
+
+
+def _committed_at(commit: bytes) -> datetime:
+    line = next(line for line in commit.split(b"\n") if line.startswith(b"committer "))
+    return commit_date(line.split()[-2])
+
+
+def _clean(text: str) -> str:
+    return "\n".join(one_line(line, 1000) for line in text.strip().splitlines())
+
+
+def _rejections(porcelain: str) -> tuple[_Rejection, ...]:
+    """Read the refused refs of ``git push --porcelain``: ``!``, ``FROM:TO``, ``[kind] (reason)``."""
+    found = []
+    for line in porcelain.splitlines():
+        flag, _, rest = line.partition("\t")
+        refs, _, summary = rest.partition("\t")
+        if flag == "!":
+            found.append(_Rejection(refs.partition(":refs/heads/")[2], summary))
+    return tuple(found)
+
+
+def _is_behind(reason: str) -> bool:
+    return reason.startswith("[rejected]") and ("fetch first" in reason or "non-fast-forward" in reason)

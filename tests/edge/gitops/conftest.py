@@ -1,0 +1,52 @@
+"""Repositories and servers shared by the tests of the git layer."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.gitops.source import PolicySource
+from tests.edge.gitops.bench import HttpsServer, Repository, SshServer, git, https_server, ssh_server
+
+POLICY = {"policies/all.yaml": "kind: Policy\nname: all\n", "README.md": "for people\n"}
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Repository:
+    """A policy repository with one commit."""
+    repository = Repository.create(tmp_path / "server" / "policy.git")
+    repository.commit(POLICY)
+    return repository
+
+
+@pytest.fixture
+def source(tmp_path: Path, upstream: Repository) -> PolicySource:
+    """A host's view of ``upstream``, not fetched yet."""
+    return PolicySource(tmp_path / "state" / "policy.git", f"file://{upstream.path}", "main")
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Repository:
+    """An empty report repository."""
+    return Repository.create(tmp_path / "server" / "reports.git")
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``policy.git`` (one commit) and ``reports.git`` (empty, pushes allowed)."""
+    folder = tmp_path_factory.mktemp("served")
+    Repository.create(folder / "policy.git").commit(POLICY)
+    git(Repository.create(folder / "reports.git").path, "config", "http.receivepack", "true")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[SshServer]:
+    with ssh_server(tmp_path_factory.mktemp("sshd") / "s", served) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def https(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[HttpsServer]:
+    with https_server(tmp_path_factory.mktemp("https") / "s", served) as server:
+        yield server

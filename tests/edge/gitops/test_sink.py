@@ -1,0 +1,457 @@
+"""The report queue: committed first, pushed when possible, never lost, never forced."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Misuse, Stalled, Transient
+from reconciler.gitops.sink import (
+    Commit,
+    Identity,
+    Pushed,
+    Queued,
+    ReportSink,
+    Stored,
+    Unchanged,
+    commit_message,
+    format_trailers,
+    guest_branch,
+    heartbeat_due,
+    host_branch,
+)
+from tests.edge.gitops.bench import ENVIRONMENT, NOW, Repository, git, make_key
+
+WEB = "hosts/web-01"
+GUEST = "guests/web-01/101"
+AWAY = "ssh://127.0.0.1:9/reports.git"
+
+
+@pytest.fixture
+def sink(tmp_path: Path, reports: Repository) -> ReportSink:
+    """The queue of host web-01, not made yet."""
+    return ReportSink(tmp_path / "state" / "reports.git", str(reports.path), Identity("web-01"))
+
+
+def committed(sink: ReportSink, branch: str = WEB, *, at: datetime = NOW, keep: int = 5, **files: str) -> str:
+    contents = {name.replace("_", "."): text.encode() for name, text in files.items()}
+    answer = sink.commit(branch, contents, commit_message("report"), at, keep_runs=keep)
+    assert isinstance(answer, Commit)
+    return answer.oid
+
+
+def offline(sink: ReportSink) -> ReportSink:
+    return ReportSink(sink.queue, AWAY, Identity("web-01"))
+
+
+def subjects(repository: Path, branch: str) -> list[str]:
+    return git(repository, "log", "--format=%s", branch).splitlines()
+
+
+def test_a_report_is_committed_with_fixed_identity_and_date(sink: ReportSink) -> None:
+    when = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
+    oid = committed(sink, at=when, report_json="{}\n", report_md="# ok\n")
+    shown = git(sink.queue, "log", "-1", "--format=%H|%an <%ae>|%cn <%ce>|%aI|%cI|%P|%G?", WEB)
+    who = "patchledger on web-01 <web-01@web-01>"
+    assert shown == f"{oid}|{who}|{who}|2026-11-22T03:04:05+00:00|2026-11-22T03:04:05+00:00||N"
+    assert git(sink.queue, "ls-tree", "-r", "--name-only", WEB).split() == ["report.json", "report.md"]
+    assert sink.last(WEB) == Stored(oid, when, b"{}\n")
+    assert sink.last(WEB, "nothing.json") == Stored(oid, when, b"")
+
+
+def test_files_merge_into_the_branch(sink: ReportSink) -> None:
+    first = committed(sink, report_json="1", observation_json="a")
+    second = committed(sink, report_json="2")
+    assert git(sink.queue, "rev-parse", f"{WEB}^") == first
+    assert git(sink.queue, "show", f"{WEB}:observation.json") == "a"
+    assert sink.commit(WEB, {"report.json": b"2"}, "same\n", NOW, keep_runs=5) == Unchanged(second)
+
+
+def test_only_the_newest_runs_stay_in_the_tree(sink: ReportSink) -> None:
+    for day in range(10, 15):
+        stem = f"runs/202611{day}T020000Z-0123456789ab"
+        files = {f"{stem}.json": b"{}", f"{stem}.log": b"log", "report.json": b"%d" % day}
+        assert isinstance(sink.commit(WEB, files, f"run {day}\n", NOW, keep_runs=3), Commit)
+    names = git(sink.queue, "ls-tree", "-r", "--name-only", WEB).split()
+    stems = [f"runs/202611{day}T020000Z-0123456789ab" for day in (12, 13, 14)]
+    assert names == ["report.json"] + [f"{stem}.{suffix}" for stem in stems for suffix in ("json", "log")]
+    assert git(sink.queue, "show", f"{WEB}~4:runs/20261110T020000Z-0123456789ab.log") == "log"
+
+
+@pytest.mark.parametrize("signed", ["", "signed"])
+def test_a_commit_starts_at_most_three_processes(tmp_path: Path, signed: str) -> None:
+    key = str(make_key(tmp_path / "key")) if signed else ""
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path.cwd())!r})
+from datetime import UTC, datetime
+from pathlib import Path
+from reconciler.gitops.sink import Identity, ReportSink
+sink = ReportSink(Path({str(tmp_path / "q")!r}), None, Identity("web-01", {key!r}))
+now = datetime(2026, 11, 22, tzinfo=UTC)
+sink.commit("hosts/web-01", {{"report.json": b"1"}}, "first", now, keep_runs=5)
+started = []
+sys.addaudithook(lambda event, args: started.append(args[1][1]) if event == "subprocess.Popen" else None)
+sink.commit("hosts/web-01", {{"report.json": b"2"}}, "second", now, keep_runs=5)
+print(*started)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    expected = "ls-tree fast-import commit-tree" if signed else "ls-tree fast-import"
+    assert done.stdout.strip() == expected
+
+
+def test_a_signed_commit_verifies(tmp_path: Path, reports: Repository) -> None:
+    key = make_key(tmp_path / "a key")
+    sink = ReportSink(tmp_path / "q", str(reports.path), Identity("web-01", str(key)))
+    committed(sink, report_json="1")
+    committed(sink, report_json="2")
+    assert sink.push(timeout=20) == Pushed((WEB,))
+    allowed = tmp_path / "allowed"
+    allowed.write_text(f'web-01@web-01 namespaces="git" {key.with_suffix(".pub").read_text()}')
+    for commit in (WEB, f"{WEB}^"):
+        git(reports.path, "-c", f"gpg.ssh.allowedSignersFile={allowed}", "verify-commit", commit)
+    settings = ("-c", f"gpg.ssh.allowedSignersFile={allowed}")
+    assert git(reports.path, *settings, "log", "-1", "--format=%G? %GS", WEB) == "G web-01@web-01"
+    assert git(sink.queue, "show", f"{WEB}:report.json") == "2"
+
+
+def test_a_signing_key_that_cannot_be_used_loses_nothing(tmp_path: Path, sink: ReportSink) -> None:
+    first = committed(sink, report_json="1")
+    locked = tmp_path / "locked"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "passphrase", "-f", str(locked)],
+        check=True,
+        env=ENVIRONMENT,
+    )
+    for key in (tmp_path / "missing", locked):
+        signing = ReportSink(sink.queue, None, Identity("web-01", str(key)))
+        with pytest.raises(Misuse, match="signing key cannot be used") as caught:
+            signing.commit(WEB, {"report.json": b"2"}, "second\n", NOW, keep_runs=5)
+        assert "reports.signing_key" in caught.value.hint
+    stored = sink.last(WEB)
+    assert stored is not None
+    assert stored.oid == first
+
+
+@pytest.mark.parametrize("signed", ["", "signed"])
+def test_a_lock_left_by_a_killed_run_is_broken_after_a_while(tmp_path: Path, signed: str) -> None:
+    key = str(make_key(tmp_path / "key")) if signed else ""
+    sink = ReportSink(tmp_path / "q", None, Identity("web-01", key))
+    first = committed(sink, report_json="1")
+    lock = sink.queue / "refs/heads" / f"{WEB}.lock"
+    lock.write_text("")
+    with pytest.raises(Transient, match="another process"):
+        committed(sink, report_json="2")
+    subprocess.run(["touch", "-d", "20 minutes ago", str(lock)], check=True, env=ENVIRONMENT)
+    second = committed(sink, report_json="2")
+    assert git(sink.queue, "rev-parse", f"{second}^") == first
+    assert not lock.exists()
+
+
+def test_all_branches_go_in_one_push(sink: ReportSink, reports: Repository) -> None:
+    committed(sink, report_json="1")
+    committed(sink, GUEST, report_json="2")
+    assert sink.unpushed() == (GUEST, WEB)
+    assert sink.push(timeout=20) == Pushed((GUEST, WEB))
+    assert sink.unpushed() == ()
+    assert reports.show(f"{GUEST}:report.json") == "2"
+    assert sink.push(timeout=20) == Pushed(())
+
+
+def test_without_a_remote_reports_stay_here(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path / "q", None, Identity("web-01"))
+    committed(sink, report_json="1")
+    assert sink.push(timeout=20) == Pushed(())
+    assert sink.unpushed() == (WEB,)
+
+
+def test_offline_reports_wait_and_go_out_together_later(sink: ReportSink, reports: Repository) -> None:
+    away = offline(sink)
+    committed(away, report_json="1")
+    committed(away, report_json="2")
+    answer = away.push(timeout=20)
+    assert isinstance(answer, Queued)
+    assert answer.branches == away.unpushed() == (WEB,)
+    assert "cannot be reached" in answer.problem.message
+    assert sink.push([WEB], timeout=20) == Pushed((WEB,))
+    assert len(subjects(reports.path, WEB)) == 2
+
+
+def test_a_lost_queue_builds_on_what_was_pushed(sink: ReportSink, reports: Repository) -> None:
+    first = committed(sink, report_json="1", observation_json="a")
+    sink.push(timeout=20)
+    shutil.rmtree(sink.queue)
+    again = ReportSink(sink.queue, str(reports.path), Identity("web-01"))
+    stored = again.last(WEB)
+    assert stored == Stored(first, NOW, b"1")
+    assert "another machine has its id" in again.notices[0]
+    committed(again, report_json="2")
+    assert again.push(timeout=20) == Pushed((WEB,))
+    assert git(reports.path, "rev-parse", f"{WEB}^") == first
+    assert reports.show(f"{WEB}:observation.json") == "a"
+
+
+def test_a_queue_lost_while_offline_is_joined_with_what_was_pushed(
+    sink: ReportSink, reports: Repository
+) -> None:
+    first = committed(sink, report_json="1")
+    sink.push(timeout=20)
+    shutil.rmtree(sink.queue)
+    committed(offline(sink), report_json="2")
+    again = ReportSink(sink.queue, str(reports.path), Identity("web-01"))
+    assert again.push(timeout=20) == Pushed((WEB,))
+    assert reports.show(f"{WEB}:report.json") == "2"
+    assert git(reports.path, "rev-parse", f"{WEB}^1") == first
+    assert "another machine has its id" in again.notices[0]
+    assert len(subjects(reports.path, WEB)) == 3
+
+
+def test_a_second_writer_is_told_and_nothing_is_overwritten(
+    sink: ReportSink, reports: Repository, tmp_path: Path
+) -> None:
+    committed(sink, report_json="1")
+    sink.push(timeout=20)
+    clone = ReportSink(tmp_path / "clone.git", str(reports.path), Identity("web-01"))
+    theirs = committed(clone, report_json="from the clone")
+    clone.push(timeout=20)
+    committed(sink, report_json="2")
+    committed(sink, GUEST, report_json="3")
+    with pytest.raises(Stalled, match="another machine writes this branch too") as caught:
+        sink.push(timeout=20)
+    assert WEB in caught.value.message
+    assert "its own host id" in caught.value.hint
+    assert reports.head(WEB) == theirs
+    assert reports.show(f"{GUEST}:report.json") == "3", "the other branch went out"
+    assert sink.unpushed() == (WEB,)
+    assert git(sink.queue, "show", f"{WEB}:report.json") == "2"
+
+
+def test_a_restored_host_can_be_joined_by_hand(sink: ReportSink, reports: Repository, tmp_path: Path) -> None:
+    committed(sink, report_json="1")
+    sink.push(timeout=20)
+    shutil.copytree(sink.queue, tmp_path / "backup")
+    committed(sink, report_json="2")
+    sink.push(timeout=20)
+    shutil.rmtree(sink.queue)
+    shutil.copytree(tmp_path / "backup", sink.queue)
+    committed(sink, report_json="3")
+    with pytest.raises(Stalled, match="restored from a backup"):
+        sink.push(timeout=20)
+    joined = sink.join(WEB, timeout=20)
+    assert sink.push(timeout=20) == Pushed((WEB,))
+    assert reports.head(WEB) == joined
+    assert reports.show(f"{WEB}:report.json") == "3"
+    assert sink.join(WEB, timeout=20) == joined
+
+
+def test_what_a_servers_hook_says_is_shown_in_one_redacted_line(
+    sink: ReportSink, reports: Repository
+) -> None:
+    hook = reports.path / "hooks/pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'DENY web-01: see https://u:secret@h/x' >&2\necho more >&2\nexit 1\n")
+    hook.chmod(0o755)
+    committed(sink, report_json="1")
+    with pytest.raises(Stalled, match="the server refused") as caught:
+        sink.push(timeout=20)
+    assert "DENY web-01: see https://***@h/x; more" in caught.value.message
+    assert "pre-receive hook declined" in caught.value.message
+    assert sink.unpushed() == (WEB,)
+
+
+def test_a_wrong_remote_is_stalled(sink: ReportSink, tmp_path: Path) -> None:
+    committed(sink, report_json="1")
+    wrong = ReportSink(sink.queue, str(tmp_path / "nowhere"), Identity("web-01"))
+    with pytest.raises(Stalled, match="no such git repository"):
+        wrong.push(timeout=20)
+
+
+def _delete_head(queue: Path) -> None:
+    (queue / "HEAD").unlink()
+
+
+def _garbage_guest_ref(queue: Path) -> None:
+    (queue / "refs/heads" / GUEST).write_text("nonsense")
+
+
+def _garbage_config(queue: Path) -> None:
+    (queue / "config").write_text("[core\n")
+
+
+@pytest.mark.parametrize("harm", [_delete_head, _garbage_config])
+def test_a_damaged_queue_is_rebuilt_with_its_unpushed_reports(
+    sink: ReportSink, reports: Repository, harm: Callable[[Path], None]
+) -> None:
+    committed(sink, report_json="1")
+    sink.push(timeout=20)
+    unpushed = committed(sink, report_json="2")
+    harm(sink.queue)
+    committed(sink, report_json="3")
+    assert sink.push(timeout=20) == Pushed((WEB,))
+    assert reports.show(f"{WEB}:report.json") == "3"
+    assert git(reports.path, "rev-parse", f"{WEB}^") == unpushed
+    assert "reports.git.broken-1; no report was lost" in sink.notices[0]
+    assert sink.queue.with_name("reports.git.broken-1").is_dir()
+
+
+def test_a_damaged_branch_does_not_take_another_ones_unpushed_reports_with_it(
+    sink: ReportSink, reports: Repository
+) -> None:
+    committed(sink, report_json="1")
+    committed(sink, GUEST, report_json="1")
+    sink.push(timeout=20)
+    unpushed = committed(sink, report_json="2")
+    _garbage_guest_ref(sink.queue)
+    committed(sink, GUEST, report_json="3")
+    assert sink.push(timeout=20) == Pushed((GUEST, WEB))
+    assert reports.head(WEB) == unpushed
+    assert reports.show(f"{GUEST}~1:report.json") == "1"
+    assert GUEST in sink.notices[0]
+
+
+def test_truncated_objects_of_pushed_reports_lose_nothing(sink: ReportSink, reports: Repository) -> None:
+    committed(sink, report_json="1")
+    sink.push(timeout=20)
+    old = {path for path in (sink.queue / "objects").rglob("*") if path.is_file()}
+    unpushed = committed(sink, report_json="2")
+    for path in old:
+        path.chmod(0o644)
+        path.write_bytes(b"x")
+    sink.rebuild()
+    assert sink.push(timeout=20) == Pushed((WEB,))
+    assert reports.head(WEB) == unpushed
+    assert "no report was lost" in sink.notices[0]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    assert os.geteuid() == 0, "this test needs root, to mount a small file system"
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("signed", ["", "signed"])
+def test_a_full_disk_is_said_and_loses_nothing(
+    small_disk: Path, tmp_path: Path, reports: Repository, signed: str
+) -> None:
+    key = str(make_key(tmp_path / "key")) if signed else ""
+    sink = ReportSink(small_disk / "q", str(reports.path), Identity("web-01", key))
+    first = committed(sink, report_json="1")
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * 100 * 1024)
+    with pytest.raises(Stalled, match="disk is full") as caught:
+        sink.commit(WEB, {"report.json": os.urandom(2_000_000)}, "big\n", NOW, keep_runs=5)
+    assert "free space" in caught.value.hint
+    assert caught.value.message.count("\n") == 0
+    filler.unlink()
+    stored = sink.last(WEB)
+    assert stored is not None
+    assert stored.oid == first
+    committed(sink, report_json="2")
+    assert sink.push(timeout=20) == Pushed((WEB,))
+    assert sink.notices == ()
+    git(sink.queue, "fsck", "--strict")
+
+
+@pytest.mark.parametrize(
+    "host", ["", "Web", "-x", ".x", "a..b", "a.lock", "a/b", "a b", "a\n", "x" * 64, "a.", "é", "a~1"]
+)
+def test_ids_that_are_no_branch_are_refused(host: str) -> None:
+    with pytest.raises(Misuse, match="no host or guest id"):
+        host_branch(host)
+    with pytest.raises(Misuse, match="no host or guest id"):
+        guest_branch("web-01", host)
+
+
+def test_ids_become_branches(sink: ReportSink) -> None:
+    assert (host_branch("web-01.example.org"), guest_branch("pve", "101")) == (
+        "hosts/web-01.example.org",
+        "guests/pve/101",
+    )
+    with pytest.raises(Misuse, match="no report branch"):
+        sink.last("fleet")
+
+
+@pytest.mark.parametrize("path", ["../x", "/x", ".git/config", "a//b", "a b", "a\nM 100644 inline b", ""])
+def test_paths_that_are_no_reports_are_a_bug(sink: ReportSink, path: str) -> None:
+    with pytest.raises(ValueError, match="is no path of a report"):
+        sink.commit(WEB, {path: b""}, "x\n", NOW, keep_runs=5)
+
+
+def test_trailers_cannot_be_broken_by_their_values(sink: ReportSink) -> None:
+    trailers = {"Host": "web-01\nOutcome: applied", "Run": "", "Plan": "a\r\n\r\nPolicy-Commit: evil\x1b"}
+    message = commit_message("two\nlines", "Outcome: faked\n\nmore\x00", trailers)
+    sink.commit(WEB, {"report.json": b"1"}, message, NOW, keep_runs=5)
+    assert git(sink.queue, "log", "-1", "--format=%s", WEB) == "two lines"
+    parsed = git(sink.queue, "log", "-1", "--format=%(trailers:only,unfold)", WEB).splitlines()
+    assert [line.rstrip() for line in parsed] == [
+        "Host: web-01 Outcome: applied",
+        "Run:",
+        "Plan: a Policy-Commit: evil",
+    ]
+    with pytest.raises(ValueError, match="no key of a trailer"):
+        format_trailers({"Host: x\nRun": "1"})
+
+
+@pytest.mark.parametrize(
+    ("last", "due"),
+    [
+        (None, True),
+        (NOW - timedelta(hours=24), True),
+        (NOW - timedelta(hours=23, minutes=59), False),
+        (NOW, False),
+        (NOW + timedelta(days=400), True),
+    ],
+)
+def test_a_heartbeat_is_due_after_a_silence_or_a_clock_that_jumped(last: datetime | None, due: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert heartbeat_due(last, NOW, timedelta(hours=24)) is due
+
+
+def test_what_another_wrote_into_our_branch_is_read_within_bounds(
+    tmp_path: Path, reports: Repository
+) -> None:
+    """A new queue continues what it finds; dates beyond the calendar and huge reports are no obstacle."""
+    branch = host_branch("web-01")
+    reports.commit({"report.json": "[" * 1000}, branch=branch)
+    forged = reports.forge("999999999999999", branch=branch)
+    sink = ReportSink(tmp_path / "queue", f"file://{reports.path}", Identity("web-01"))
+    last = sink.last(branch)
+    assert last is not None
+    assert (last.oid, last.when.year, len(last.data)) == (forged, 9000, 1000)
+    assert isinstance(sink.commit(branch, {"report.json": b"{}"}, "mine\n", NOW, keep_runs=5), Commit)
+    assert sink.push(timeout=20) == Pushed((branch,))
+
+
+def test_a_report_larger_than_any_counts_as_none(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path / "queue", None, Identity("web-01"))
+    branch = host_branch("web-01")
+    sink.commit(branch, {"report.json": b"0" * (65 * 1024 * 1024)}, "huge\n", NOW, keep_runs=5)
+    last = sink.last(branch)
+    assert last is not None
+    assert last.data == b""
+
+
+def test_a_queue_that_cannot_be_pushed_since_it_is_damaged_is_rebuilt(
+    sink: ReportSink, reports: Repository
+) -> None:
+    committed(sink, report_json="1")
+    sink.push(timeout=20)
+    committed(sink, report_json="2")
+    blob = git(sink.queue, "rev-parse", f"{WEB}:report.json")
+    spoilt = sink.queue / "objects" / blob[:2] / blob[2:]
+    spoilt.chmod(0o644)
+    spoilt.write_bytes(b"junk")
+    sink.push(timeout=20)
+    committed(sink, report_json="3")
+    assert sink.push(timeout=20) == Pushed((WEB,))
+    assert reports.show(f"{WEB}:report.json") == "3"
+    assert any("damaged" in notice for notice in sink.notices)

@@ -1,0 +1,81 @@
+"""Repositories people work on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Misuse
+from reconciler.gitops.revision import read_folder, read_revision
+from reconciler.gitops.workshop import WorkingCopy, initialise, locate
+from tests.edge.gitops.bench import git
+
+
+def test_a_folder_becomes_a_repository_with_one_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "policy"
+    (folder / "policies").mkdir(parents=True)
+    (folder / "policies/a.yaml").write_text("kind: Policy\n")
+    (folder / ".github").mkdir()
+    (folder / ".github/check.yaml").write_text("x")
+    (folder / "run.sh").write_text("#!/bin/sh\n")
+    (folder / "run.sh").chmod(0o755)
+    commit = initialise(folder, "Begin the policy")
+    assert not (tmp_path / "elsewhere").exists()
+    assert git(folder, "rev-parse", "main") == commit
+    assert git(folder, "status", "--porcelain") == ""
+    assert (
+        git(folder, "log", "--format=%s|%an <%ae>") == "Begin the policy|patchledger <patchledger@localhost>"
+    )
+    assert read_revision(folder / ".git", commit) == read_folder(folder)
+    assert git(folder, "ls-tree", "-r", "--name-only", "main").split() == [
+        ".github/check.yaml",
+        "policies/a.yaml",
+        "run.sh",
+    ]
+
+
+def test_the_users_own_identity_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".gitconfig").write_text("[user]\n\tname = Ada\n\temail = ada@example.org\n")
+    folder = tmp_path / "policy"
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    initialise(folder, "x")
+    assert git(folder, "log", "--format=%an <%ae>|%cn") == "Ada <ada@example.org>|Ada"
+
+
+def test_folders_that_cannot_begin_a_repository_are_misuse(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match="is not a folder"):
+        initialise(tmp_path / "nothing", "x")
+    with pytest.raises(Misuse, match="is empty"):
+        initialise(tmp_path, "x")
+    git(tmp_path, "init", "--quiet")
+    with pytest.raises(Misuse, match="is a git repository already"):
+        initialise(tmp_path, "x")
+
+
+def test_the_repository_round_a_folder_is_found(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match="is in no git repository"):
+        locate(tmp_path)
+    git(tmp_path, "init", "--quiet")
+    inside = tmp_path / "ops/policy"
+    inside.mkdir(parents=True)
+    assert locate(inside) == WorkingCopy(tmp_path / ".git", "ops/policy")
+    assert locate(tmp_path) == WorkingCopy(tmp_path / ".git", "")
+
+
+def test_only_the_workshop_imports_gitpython() -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\n"
+        "import reconciler.gitops.sink, reconciler.gitops.source\n"
+        "print('git' in sys.modules, 'pydantic' in sys.modules)\n"
+        "import reconciler.gitops.workshop\n"
+        "print('git' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["False False", "True"]
