@@ -1,0 +1,214 @@
+"""The native formats of apt and dpkg that more than one question needs: pure readers, text in, values out.
+
+- An origin is written as apt writes it: ``Label:Version/Suite``; without a release file, the site.
+- A version is *security* when one of its sources is: suite or codename ends in ``-security`` (Debian, Ubuntu,
+  Ubuntu's ESM) or the label is ``Debian-Security``.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from reconciler.errors import Stalled
+from reconciler.managers.scripts import Section
+
+Key = tuple[str, str]
+"""Name and architecture, the native one for packages of ``all``."""
+
+
+def pairs(section: Section) -> dict[str, str]:
+    """Read ``key=value`` lines."""
+    found = (line.partition("=") for line in section.lines)
+    return {key: value for key, _, value in found}
+
+
+_ABSENT = frozenset({"not-installed", "config-files"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of ``dpkg-query``."""
+
+    name: str
+    arch: str
+    version: str
+    want: str
+    error: str
+    status: str
+    size: int | None
+
+
+def rows(section: Section) -> Iterator[Row]:
+    """Read the packages that are on the machine, whole or broken; what is only configured is not.
+
+    Raises:
+        Stalled: A line has other columns.
+    """
+    for line in section.lines:
+        fields = line.split("\t")
+        if len(fields) != 7:  # noqa: PLR2004 - the columns that the script asks for
+            raise unparsed(section, line)
+        name, arch, version, want, error, status, size = fields
+        if status not in _ABSENT:
+            yield Row(name, arch, version, want, error, status, kib(size))
+
+
+def kib(text: str) -> int | None:
+    """Return a size given in KiB in bytes, ``None`` where there is none."""
+    return int(text) * 1024 if text.isdigit() else None
+
+
+def stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Split control data into stanzas of first lines; continuation lines are of no interest here."""
+    stanza: dict[str, str] = {}
+    for line in lines:
+        if not line.strip():
+            if stanza:
+                yield stanza
+                stanza = {}
+        elif line[0] not in " \t":
+            key, _, value = line.partition(":")
+            stanza.setdefault(key, value.strip())
+    if stanza:
+        yield stanza
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFile:
+    """A source as ``apt-cache policy`` lists it."""
+
+    description: str
+    release: Mapping[str, str]
+    site: str
+
+    @property
+    def label(self) -> str:
+        """As apt prints it behind a version: ``Label:Version/Suite``."""
+        label, version, suite = (self.release.get(key, "") for key in "lva")
+        if not suite:
+            return f"{label}:{self.site or 'localhost'}" if label else self.site or "localhost"
+        return (f"{label}:" if label else "") + (f"{version}/" if version else "") + suite
+
+    @property
+    def security(self) -> bool:
+        """Whether the distribution's security service speaks here."""
+        suites = (self.release.get("a", ""), self.release.get("n", ""))
+        return self.release.get("l") == "Debian-Security" or any(
+            suite.endswith("-security") for suite in suites
+        )
+
+
+_FILE_LINE = re.compile(r" *(-?\d+) (\S.*)")
+_RELEASE_FIELD = re.compile(r"(?:\A|,)([voanlcb])=")
+
+
+def package_files(section: Section) -> dict[str, PackageFile]:
+    """Read the sources of ``apt-cache policy``, by the description that version tables repeat."""
+    found: dict[str, PackageFile] = {}
+    description = ""
+    for line in section.lines:
+        if line.startswith("Pinned packages:"):
+            break
+        if line.startswith("     release "):
+            found[description] = replace(found[description], release=_release_fields(line[13:]))
+        elif line.startswith("     origin"):
+            found[description] = replace(found[description], site=line[12:].strip())
+        elif match := _FILE_LINE.fullmatch(line):
+            description = match[2]
+            found[description] = PackageFile(description, {}, "")
+    return {key: file for key, file in found.items() if file.release.get("a") != "now"}
+
+
+def _release_fields(text: str) -> dict[str, str]:
+    """Split ``v=12,o=Debian,…``; a value may itself hold a comma."""
+    marks = list(_RELEASE_FIELD.finditer(text))
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    return {mark[1]: text[mark.end() : end] for mark, end in zip(marks, ends, strict=True)}
+
+
+@dataclass(slots=True)
+class Version:
+    """A row of a version table."""
+
+    version: str
+    priority: int
+    phased: int | None
+    installed: bool
+    files: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Table:
+    """What ``apt-cache policy NAME`` says of one package."""
+
+    name: str
+    candidate: str = ""
+    versions: list[Version] = field(default_factory=list)
+
+
+_VERSION_LINE = re.compile(r"(?: \*\*\*|    ) (\S+) (-?\d+)(?: \(phased (\d+)%\))?")
+
+
+def tables(section: Section) -> Iterator[Table]:
+    """Read ``apt-cache policy NAME…``.
+
+    Raises:
+        Stalled: It begins with something else than a package.
+    """
+    table: Table | None = None
+    for line in section.lines:
+        if line[:1] not in {" ", ""}:
+            if table is not None:
+                yield table
+            table = Table(line.removesuffix(":"))
+        elif table is None:
+            raise unparsed(section, line)
+        elif line.startswith("  Candidate: "):
+            table.candidate = line[13:]
+        elif match := _VERSION_LINE.fullmatch(line):
+            phased = int(match[3]) if match[3] else None
+            version = Version(match[1], int(match[2]), phased, line.startswith(" ***"))
+            table.versions.append(version)
+        elif (match := _FILE_LINE.fullmatch(line)) and table.versions:
+            table.versions[-1].files.append(match[2])
+    if table is not None:
+        yield table
+
+
+Records = Mapping[tuple[str, str], Sequence[Mapping[str, str]]]
+"""Control data by (name, version); several where architectures or sources differ."""
+
+
+def records_of(section: Section) -> Records:
+    """Read ``apt-cache show``."""
+    found: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for stanza in stanzas(section.lines):
+        found.setdefault((stanza.get("Package", ""), stanza.get("Version", "")), []).append(stanza)
+    return found
+
+
+def record_of(records: Records, name: str, version: str, arch: str) -> Mapping[str, str]:
+    """Return the control data of one version, empty where it was not printed."""
+    fitting = [
+        record for record in records.get((name, version), ()) if record.get("Architecture") in {arch, "all"}
+    ]
+    return fitting[0] if fitting else {}
+
+
+def key_of(name: str, native: str) -> Key:
+    """Split a name as apt writes it: ``name:arch`` only where the architecture is foreign."""
+    bare, _, arch = name.partition(":")
+    return bare, arch or native
+
+
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def redacted(text: str) -> str:
+    """Return a text without the user information of the URLs in it."""
+    return _USERINFO.sub("", text)
+
+
+def unparsed(section: Section, line: str) -> Stalled:
+    """Return the error that names a line nobody can read."""
+    return Stalled(f"section [{section.name}] of the patch script's output does not parse: {line[:80]!r}")

@@ -1,0 +1,379 @@
+"""What ``apt-update.sh --observe`` printed, as an observation.
+
+- A package is known by name and by the architecture it is installed with, ``all`` where it has none.
+- An offer counts what apt could choose under the operator's own pins: a version that is not above the
+  installed one's priority (backports, for instance), or is pinned away, is not offered.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from reconciler.errors import Stalled
+from reconciler.managers.apt_formats import (
+    Key,
+    PackageFile,
+    Records,
+    Table,
+    Version,
+    kib,
+    package_files,
+    pairs,
+    record_of,
+    records_of,
+    redacted,
+    rows,
+    stanzas,
+    tables,
+)
+from reconciler.managers.scripts import Section, Sections
+from reconciler.planning.observation import (
+    Available,
+    ClockState,
+    Facts,
+    Filesystem,
+    Health,
+    Installed,
+    Observation,
+    Offer,
+    Reboot,
+    RebootNeed,
+    Refresh,
+    RefreshOutcome,
+    Source,
+)
+
+
+def read_observation(sections: Sections, at: datetime) -> Observation:
+    """Build the observation, without first-seen evidence and hashes of scripts: those are known elsewhere.
+
+    Args:
+        sections: Of a run that ended with 0.
+        at: When it was taken, aware.
+
+    Raises:
+        Stalled: A section is missing or does not parse, or dpkg knows no package at all.
+    """
+    machine = pairs(sections.need("machine"))
+    native = machine.get("architecture", "")
+    installed = _installed(sections, native)
+    if not installed:
+        raise Stalled("dpkg knows no installed package", "look at its database, usually /var/lib/dpkg/status")
+    origins = package_files(sections.need("sources"))
+    offers = _offers(sections, installed, origins, native)
+    return Observation(
+        at=at,
+        facts=_facts(sections, machine),
+        manager="apt",
+        manager_version=machine.get("apt", ""),
+        privileged=machine.get("uid") == "0",
+        installed=installed,
+        offers=offers,
+        sources=_sources(sections, at),
+        refresh=Refresh(RefreshOutcome.NOT_DUE),
+        health=_health(sections, installed),
+        reboot=_reboot(sections, machine, installed),
+        clock=_clock(sections.need("clock")),
+        database=_digest(sections),
+    )
+
+
+def _facts(sections: Sections, machine: Mapping[str, str]) -> Facts:
+    release = {key: _unquoted(value) for key, value in pairs(sections.need("os")).items()}
+    return Facts(
+        os_id=release.get("ID", ""),
+        os_version=release.get("VERSION_ID", ""),
+        os_name=release.get("PRETTY_NAME", ""),
+        architecture=machine.get("architecture", ""),
+        kernel=machine.get("kernel", ""),
+        boot_id=machine.get("boot_id", ""),
+    )
+
+
+def _unquoted(value: str) -> str:
+    """Undo the shell quoting of os-release(5)."""
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return re.sub(r"\\(.)", r"\1", value[1:-1])
+    return value
+
+
+def _installed(sections: Sections, native: str) -> tuple[Installed, ...]:
+    automatic = _automatic(sections.need("automatic"))
+    return tuple(
+        sorted(
+            (
+                Installed(
+                    name=row.name,
+                    arch=row.arch,
+                    version=row.version,
+                    status="reinst-required" if row.error == "reinstreq" else row.status,
+                    held=row.want == "hold",
+                    automatic=(row.name, native if row.arch == "all" else row.arch) in automatic,
+                )
+                for row in rows(sections.need("installed"))
+            ),
+            key=lambda package: (package.name, package.arch),
+        )
+    )
+
+
+def _automatic(section: Section) -> frozenset[Key]:
+    return frozenset(
+        (stanza.get("Package", ""), stanza.get("Architecture", ""))
+        for stanza in stanzas(section.lines)
+        if stanza.get("Auto-Installed") == "1"
+    )
+
+
+_LISTS_QUOTED = frozenset('\\|{}[]<>"^~_=!@#$%^&*')
+
+
+def _list_name(url: str, suite: str) -> str:
+    """Return the name of a source's files in apt's lists folder, without the last part."""
+    path = url.partition(":")[2].removeprefix("//")
+    path = path.rstrip("/") + "/" + (f"{suite}" if suite.endswith("/") else f"dists/{suite}/")
+    quoted = "".join(
+        f"%{ord(char):02x}" if char in _LISTS_QUOTED or not "!" <= char <= "~" else char for char in path
+    )
+    return quoted.replace("/", "_")
+
+
+@dataclass(slots=True)
+class _Release:
+    """A release file of the lists folder."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    fetched: datetime | None = None
+
+
+def _sources(sections: Sections, at: datetime) -> tuple[Source, ...]:
+    releases = _releases(sections)
+    found: dict[tuple[str, str], Source] = {}
+    for file in package_files(sections.need("sources")).values():
+        parts = file.description.split(" ")
+        if len(parts) < 2 or not re.match(r"[a-z+-]+:", parts[0]):  # noqa: PLR2004 - a URL and a suite
+            continue  # a package file given on the command line, not a source
+        suite = parts[1] if parts[1].endswith("/") else parts[1].rpartition("/")[0]
+        url = redacted(parts[0])
+        prefix = _list_name(url, suite)
+        known = releases.get(prefix + "InRelease") or releases.get(prefix + "Release")
+        found.setdefault((url, suite), _source(file, url, known, at))
+    return tuple(found.values())
+
+
+def _releases(sections: Sections) -> dict[str, _Release]:
+    found: dict[str, _Release] = {}
+    for line in sections.need("releases").lines:
+        name, _, rest = line.partition("\t")
+        key, _, value = rest.partition(":")
+        found.setdefault(name, _Release()).fields.setdefault(key, value.strip())
+    stamp: datetime | None = None
+    for line in sections.need("times").lines:
+        changed, status_changed, path = line.split(" ", 2)
+        name = path.rpartition("/")[2]
+        if name.endswith("-stamp"):
+            stamp = max(filter(None, (stamp, _instant(changed))), default=None)
+        else:
+            found.setdefault(name, _Release()).fetched = _instant(status_changed)
+    for release in found.values():
+        release.fetched = max(filter(None, (release.fetched, stamp)), default=None)
+    return found
+
+
+def _instant(seconds: str) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def _source(file: PackageFile, url: str, known: _Release | None, at: datetime) -> Source:
+    if known is None:
+        return Source(file.label, url, None, None, None, "no release file: nothing vouches for its age")
+    published = _date(known.fields.get("Date"))
+    valid_until = _date(known.fields.get("Valid-Until"))
+    problem = ""
+    if valid_until is not None and valid_until < at:
+        problem = f"its release file was valid until {valid_until:%Y-%m-%d %H:%M} UTC"
+    elif published is not None and published > at:
+        problem = f"its release file is dated in the future: {published:%Y-%m-%d %H:%M} UTC"
+    return Source(file.label, url, published, valid_until, known.fetched, problem)
+
+
+def _date(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        parsed = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+_INSTALLED_PRIORITY = 100  # what apt gives the version that is installed
+
+
+def _offers(
+    sections: Sections, installed: Sequence[Installed], files: Mapping[str, PackageFile], native: str
+) -> tuple[Offer, ...]:
+    by_key = {
+        (package.name, native if package.arch == "all" else package.arch): package for package in installed
+    }
+    records = records_of(sections.get("available"))
+    offers = []
+    for table in tables(sections.get("policy")):
+        name, _, arch = table.name.partition(":")
+        package = by_key.get((name, arch or native))
+        if package is not None and (offer := _offer(package, table, files, records, arch or native)):
+            offers.append(offer)
+    return tuple(sorted(offers, key=lambda offer: (offer.name, offer.arch)))
+
+
+def _offer(
+    package: Installed, table: Table, files: Mapping[str, PackageFile], records: Records, arch: str
+) -> Offer | None:
+    newer = _newer(table)
+    best = max((version.priority for version in newer if version.version == table.candidate), default=0)
+    eligible = [
+        version
+        for version in newer
+        if version.priority > _INSTALLED_PRIORITY
+        or (version.version == table.candidate and version.priority >= best > 0)
+        or version.phased is not None
+    ]
+    if not eligible:
+        return None
+    candidate = next((one.version for one in eligible if one.version == table.candidate), eligible[0].version)
+    versions = tuple(
+        _available(one, files, record_of(records, package.name, one.version, arch)) for one in eligible
+    )
+    return Offer(package.name, package.arch, package.version, candidate, versions)
+
+
+def _newer(table: Table) -> list[Version]:
+    """Return the versions above the installed one; apt lists the newest first."""
+    newer: list[Version] = []
+    for version in table.versions:
+        if version.installed:
+            return newer
+        newer.append(version)
+    return []
+
+
+def _available(version: Version, files: Mapping[str, PackageFile], record: Mapping[str, str]) -> Available:
+    sources = [files[line] for line in version.files if line in files]
+    phased = record.get("Phased-Update-Percentage", "")
+    return Available(
+        version=version.version,
+        origins=tuple(dict.fromkeys(source.label for source in sources)),
+        security=any(source.security for source in sources),
+        size=int(record["Size"]) if record.get("Size", "").isdigit() else None,
+        installed_size=kib(record.get("Installed-Size", "")),
+        sha256=record.get("SHA256"),
+        phased=int(phased) if phased.isdigit() else version.phased,
+    )
+
+
+_APT_PROGRAMS = re.compile(
+    r"apt|dpkg|aptitude|synaptic|unattended-upgr|packagekitd|python3?|gdebi|muon|discover"
+)
+
+
+def _health(sections: Sections, installed: Iterable[Installed]) -> Health:
+    broken = [f"{package.name} ({package.status})" for package in installed if package.status != "installed"]
+    journal = len(sections.need("journal").lines)
+    if journal:
+        noun = "update" if journal == 1 else "updates"
+        broken.append(f"dpkg's journal holds {journal} unfinished {noun}")
+    return Health(
+        interrupted=tuple(broken),
+        lock_holder=_lock_holder(sections.need("locks")),
+        filesystems=tuple(_filesystem(sections.need("filesystems"))),
+    )
+
+
+def _lock_holder(section: Section) -> str:
+    for line in section.lines:
+        sure, pid, program, _ = line.split("\t", 3)
+        # Where the file system shows another device in the kernel's list, the inode alone could be chance.
+        if sure == "same" or _APT_PROGRAMS.match(program):
+            if int(pid) <= 0:
+                return "a process outside of this container"
+            return f"{program or 'a process'} (pid {pid})"
+    return ""
+
+
+def _filesystem(section: Section) -> Iterator[Filesystem]:
+    for line in section.lines:
+        free, blocks, size, path = line.split(" ", 3)
+        yield Filesystem(path, int(free) * int(size), int(blocks) * int(size))
+
+
+def _reboot(sections: Sections, machine: Mapping[str, str], installed: Iterable[Installed]) -> Reboot:
+    """Tell whether a reboot is pending: the distribution's own mark, then the kernel.
+
+    A container has no kernel of its own, and an image that does not run has none at all.
+    """
+    own_kernel = machine.get("container") != "yes" and machine.get("root") == "/"
+    marked = sections.need("reboot").lines
+    packages = tuple(line for line in marked[1:] if own_kernel or not line.startswith("linux-image"))
+    if marked and (packages or len(marked) == 1):
+        return Reboot(RebootNeed.REQUIRED, packages)
+    if not own_kernel:
+        return Reboot(RebootNeed.NOT_REQUIRED)
+    return _kernel_reboot(machine.get("kernel", ""), machine.get("build", ""), installed)
+
+
+_IMAGE = re.compile(r"linux-image-(?:unsigned-)?(\d[^-]*(?:-\d[^-]*)*)-(.+)")
+_BUILT_FROM = re.compile(r"\bDebian (\S+) \(")
+
+
+def _kernel_reboot(running: str, build: str, installed: Iterable[Installed]) -> Reboot:
+    images = {
+        package.name.replace("-unsigned", ""): package
+        for package in installed
+        if _IMAGE.fullmatch(package.name) and package.status == "installed"
+    }
+    current = images.get(f"linux-image-{running}")
+    if not images:
+        return Reboot(RebootNeed.NOT_REQUIRED)
+    if current is None:
+        return Reboot(RebootNeed.UNKNOWN, (f"the running kernel {running} is no installed package's",))
+    built = _BUILT_FROM.search(build)
+    if built and built[1] != current.version:
+        return Reboot(RebootNeed.REQUIRED, (f"{current.name} {current.version}, running {built[1]}",))
+    newest = max(
+        (name for name in images if _flavour(name) == _flavour(current.name)),
+        key=_numbers,
+        default=current.name,
+    )
+    if _numbers(newest) > _numbers(current.name):
+        return Reboot(RebootNeed.REQUIRED, (f"{newest} is installed, {running} is running",))
+    return Reboot(RebootNeed.NOT_REQUIRED)
+
+
+def _flavour(image: str) -> str:
+    match = _IMAGE.fullmatch(image)
+    return match[2] if match else ""
+
+
+def _numbers(image: str) -> tuple[int, ...]:
+    match = _IMAGE.fullmatch(image)
+    return tuple(int(number) for number in re.findall(r"\d+", match[1])) if match else ()
+
+
+def _clock(section: Section) -> ClockState:
+    match section.lines:
+        case ("yes",):
+            return ClockState.SYNCHRONISED
+        case ("no",):
+            return ClockState.UNSYNCHRONISED
+        case _:
+            return ClockState.UNKNOWN
+
+
+def _digest(sections: Sections) -> str:
+    """Return the digest of the package database: installed packages and marks."""
+    text = "\n".join((*sections.need("installed").lines, "", *sections.need("automatic").lines))
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

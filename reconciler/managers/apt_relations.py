@@ -1,0 +1,223 @@
+"""Relations between packages (Debian Policy chapter 7): whose doing a move of a transaction is.
+
+apt does not say why it removes or brings in a package. What the packages themselves declare does, and that is
+all that is told: where no declared relation explains a move, nobody is named.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.planning.observation import Unmet
+from reconciler.planning.versions import compare_debian
+
+_RELATION = re.compile(
+    r"\s*(?P<name>[^\s:(]+)(?::\S+?)?\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*(?P<version>[^)\s]+)\s*\))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One package that a field names, with the versions that are meant: all where ``operator`` is empty."""
+
+    name: str
+    operator: str = ""
+    version: str = ""
+
+    def admits(self, version: str) -> bool:
+        """Tell whether a version is among those that are meant."""
+        sign = compare_debian(version, self.version) if self.operator else 0
+        match self.operator:
+            case "":
+                return True
+            case "<<":
+                return sign < 0
+            case ">>":
+                return sign > 0
+            case "=":
+                return sign == 0
+            # In old packages the simple signs include equality.
+            case "<=" | "<":
+                return sign <= 0
+            case _:
+                return sign >= 0
+
+
+Groups = tuple[tuple[Relation, ...], ...]
+"""All of a field: each group needs one of its alternatives."""
+
+
+def groups(field: str) -> Groups:
+    """Read the value of a field such as ``Depends``; what cannot be read is left out."""
+    parsed = (
+        tuple(
+            Relation(match["name"], match["operator"] or "", match["version"] or "")
+            for part in group.split("|")
+            if (match := _RELATION.match(part))
+        )
+        for group in field.split(",")
+    )
+    return tuple(group for group in parsed if group)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One version of a package with what it declares.
+
+    Attributes:
+        record: Its control data, as far as they are known.
+        before: The version it has now, empty where it comes in new.
+    """
+
+    name: str
+    version: str
+    record: Mapping[str, str]
+    before: str = ""
+
+    def declares(self, *fields: str) -> Groups:
+        """Return the groups of some fields together."""
+        return tuple(group for field in fields for group in groups(self.record.get(field, "")))
+
+    def is_meant(self, relation: Relation, *, version: str | None = None) -> bool:
+        """Tell whether a relation names this package, or what it provides."""
+        if relation.name == self.name:
+            return relation.admits(self.version if version is None else version)
+        return any(
+            provided.name == relation.name
+            and (not relation.operator or (provided.operator == "=" and relation.admits(provided.version)))
+            for (provided, *_) in self.declares("Provides")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Doings:
+    """Finds in a transaction whose doing a move is.
+
+    Attributes:
+        coming: What is installed or upgraded.
+        staying: Versions by name of what is on the machine and stays as it is.
+    """
+
+    coming: Sequence[Package]
+    staying: Mapping[str, frozenset[str]]
+
+    def replacing(self, gone: Package) -> tuple[str, ...]:
+        """Return who takes the place of a package that goes.
+
+        Debian Policy 7.6.2: who replaces it and conflicts with it. Who only breaks it must provide it as
+        well: Replaces with Breaks alone means that some files move from one package to the other.
+        """
+        return _names(
+            other
+            for other in self.coming
+            if _hits(other, gone, "Replaces")
+            and (
+                _hits(other, gone, "Conflicts")
+                or (_hits(other, gone, "Breaks") and _provides(other, gone.name))
+            )
+        )
+
+    def of_removals(self, gone: Sequence[Package]) -> dict[str, tuple[str, ...]]:
+        """Return whose doing each removal is, by name: of what goes with another, the same ones'."""
+        by = {package.name: self.replacing(package) or self._removing(package) for package in gone}
+        for _ in gone:
+            for package in gone:
+                if not by[package.name]:
+                    lost = {one.name for group in package.declares("Depends") for one in group} & by.keys()
+                    by[package.name] = tuple(sorted({name for other in lost for name in by[other]}))
+        return by
+
+    def _removing(self, gone: Package) -> tuple[str, ...]:
+        """Return who conflicts with a package that goes, else whose new version it cannot live with."""
+        return _names(other for other in self.coming if _hits(other, gone, "Conflicts", "Breaks")) or _names(
+            other
+            for group in gone.declares("Depends")
+            if not self._is_met(group)
+            for other in self.coming
+            if other.name in {relation.name for relation in group}
+        )
+
+    def needing(self, come: Package) -> tuple[str, ...]:
+        """Return who needs a package that comes in or moves up, else who recommends it."""
+        return self._wanting(come, "Pre-Depends", "Depends") or self._wanting(come, "Recommends")
+
+    def _wanting(self, come: Package, *fields: str) -> tuple[str, ...]:
+        return _names(
+            other
+            for other in self.coming
+            if other is not come
+            and any(
+                any(come.is_meant(relation) for relation in group)
+                and not any(
+                    come.before and relation.name == come.name and relation.admits(come.before)
+                    for relation in group
+                )
+                and not self._stays(group)
+                for group in other.declares(*fields)
+            )
+        )
+
+    def _stays(self, group: tuple[Relation, ...]) -> bool:
+        return any(
+            relation.admits(version)
+            for relation in group
+            for version in self.staying.get(relation.name, frozenset())
+        )
+
+    def _is_met(self, group: tuple[Relation, ...]) -> bool:
+        return self._stays(group) or any(
+            other.is_meant(relation) for relation in group for other in self.coming
+        )
+
+
+def _hits(other: Package, package: Package, *fields: str) -> bool:
+    return any(package.is_meant(relation) for group in other.declares(*fields) for relation in group)
+
+
+def _provides(other: Package, name: str) -> bool:
+    return any(relation.name == name for group in other.declares("Provides") for relation in group)
+
+
+def _names(packages: Iterable[Package]) -> tuple[str, ...]:
+    return tuple(sorted({package.name for package in packages}))
+
+
+# --- apt's own words ----------------------------------------------------------------------------------------
+
+_BLOCK = ("The following packages have unmet dependencies:", "Unsatisfiable dependencies:")
+_UNMET = re.compile(
+    r" +(?:(?P<package>[a-z0-9][a-z0-9+.-]*(?::[a-z0-9-]+)?) : )?"
+    r"(?:(?P<kind>[A-Z]\w+): )?"
+    r"(?P<needs>[a-z0-9][^\s]*(?: \([^)]*\))?)"
+    r"(?: but .*?)?(?P<more> or)?"
+)
+
+
+def unmet(lines: Iterable[str], versions: Mapping[str, str]) -> tuple[Unmet, ...]:
+    """Read apt's block of unmet dependencies; lines of another form end it.
+
+    Args:
+        lines: What apt printed.
+        versions: The version in question of each package, by its name as apt writes it.
+    """
+    found: list[Unmet] = []
+    package = kind = ""
+    alternatives: list[str] = []
+    for match in _unmet_lines(lines):
+        package, kind = match["package"] or package, match["kind"] or kind
+        alternatives.append(match["needs"])
+        if not match["more"]:
+            found.append(Unmet(package, versions.get(package, ""), kind, " or ".join(alternatives)))
+            alternatives = []
+    return tuple(dict.fromkeys(found))
+
+
+def _unmet_lines(lines: Iterable[str]) -> Iterator[re.Match[str]]:
+    is_inside = False
+    for line in lines:
+        if line.startswith(_BLOCK):
+            is_inside = True
+        elif is_inside and (match := _UNMET.fullmatch(line.rstrip())):
+            yield match
+        elif is_inside:
+            return

@@ -1,0 +1,1 @@
+"""From observation to plan, decision and report. Pure functions of policy, observation and time."""

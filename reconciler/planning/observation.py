@@ -1,0 +1,332 @@
+"""What was seen of a machine: everything a plan is made from, as values.
+
+A manager's adapter builds these from what its patch script printed; ``observation.json`` records them, so
+that plan and decision can be made again from git alone. All instants are aware and in UTC; all sizes are
+bytes; tuples are sorted where no other order is named, so that equal machines give equal records.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+SCHEMA_VERSION = 1
+"""Of ``observation.json`` and ``report.json``; grows when a reader of an older version could misread a
+newer file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a policy may match on, and what a reader needs to recognise the machine.
+
+    Attributes:
+        os_id: ``ID`` of os-release, such as ``debian``.
+        os_version: ``VERSION_ID`` of os-release, empty where it has none.
+        os_name: ``PRETTY_NAME`` of os-release.
+        architecture: The package manager's native architecture, such as ``amd64``.
+        kernel: Release of the running kernel (``uname -r``).
+        boot_id: ``/proc/sys/kernel/random/boot_id``, empty where it cannot be read.
+    """
+
+    os_id: str
+    os_version: str
+    os_name: str
+    architecture: str
+    kernel: str
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A package that is on the machine, whole or broken.
+
+    Attributes:
+        status: dpkg's third column in words; ``installed`` is the healthy one.
+        held: The operator's own hold or lock.
+        automatic: Marked as installed only for others.
+    """
+
+    name: str
+    arch: str
+    version: str
+    status: str = "installed"
+    held: bool = False
+    automatic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """One version of a package that some source offers now.
+
+    Attributes:
+        origins: Where from, each as ``Label:Version/Suite`` or what identifies the source, best first.
+        security: The distribution's security service is one of them.
+        size: Download size.
+        installed_size: Size on disk once installed.
+        sha256: Of the archive, where the manager knows it.
+        phased: Percentage of machines the archive offers it to, ``None`` for all.
+    """
+
+    version: str
+    origins: tuple[str, ...]
+    security: bool
+    size: int | None = None
+    installed_size: int | None = None
+    sha256: str | None = None
+    phased: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An installed package for which the sources have a newer version.
+
+    Attributes:
+        installed: The version on the machine.
+        candidate: The version the manager would choose with nothing excluded.
+        versions: Every available version newer than the installed one, newest first.
+        advisories: Identifiers of advisories, where the manager knows them.
+    """
+
+    name: str
+    arch: str
+    installed: str
+    candidate: str
+    versions: tuple[Available, ...]
+    advisories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One configured source of packages and the age of what is known of it.
+
+    Attributes:
+        name: Such as ``Debian-Security:12/bookworm-security``.
+        url: Without user information.
+        published: ``Date`` of the signed release file.
+        valid_until: ``Valid-Until`` of it.
+        fetched: When this machine last read it (the file's own time).
+        problem: Why it cannot be trusted as fresh, empty where nothing is known against it.
+    """
+
+    name: str
+    url: str
+    published: datetime | None
+    valid_until: datetime | None
+    fetched: datetime | None
+    problem: str = ""
+
+
+class RefreshOutcome(StrEnum):
+    """How the last attempt to refresh the metadata in this run ended."""
+
+    REFRESHED = "refreshed"
+    NOT_DUE = "not-due"
+    NOT_PERMITTED = "not-permitted"  # an ordinary user: planned from what is present
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What became of refreshing the metadata; ``detail`` is the manager's own words where it failed."""
+
+    outcome: RefreshOutcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """Free space of the file system that holds ``path``."""
+
+    path: str
+    free: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What would make a package run fail or do harm.
+
+    Attributes:
+        interrupted: Packages left half done, or the words of the journal; empty when clean.
+        broken: Unmet dependencies in the manager's own words; empty when none.
+        lock_holder: Who holds the package database now, such as ``apt-get (pid 812)``; empty when nobody.
+        filesystems: Those that a run writes to.
+    """
+
+    interrupted: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    lock_holder: str = ""
+    filesystems: tuple[Filesystem, ...] = ()
+
+
+class RebootNeed(StrEnum):
+    """Whether a reboot is pending; unknown is never "required"."""
+
+    REQUIRED = "required"
+    NOT_REQUIRED = "not-required"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Reboot:
+    """Whether a reboot is pending, and why."""
+
+    need: RebootNeed
+    reasons: tuple[str, ...] = ()
+
+
+class ClockState(StrEnum):
+    """Whether the wall clock can be believed."""
+
+    SYNCHRONISED = "synchronised"
+    UNSYNCHRONISED = "unsynchronised"
+    UNKNOWN = "unknown"  # nobody to ask: a warning only
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSeen:
+    """When this host first saw a version offered by an origin: the evidence for a minimum age."""
+
+    origin: str
+    name: str
+    version: str
+    at: datetime
+
+
+Mode = Literal["safe", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One run of the package manager's resolver: what it may choose from.
+
+    Attributes:
+        mode: ``safe`` removes nothing; ``full`` may remove (apt's dist-upgrade).
+        security: Only the distribution's security service offers upgrades.
+        exclude: Package names (``name`` or ``name:arch``) that must not move, sorted.
+        block: Names that must neither move nor come in, sorted.
+        choose: ``(name, version)`` pairs: take this available version instead of the newest, sorted by name.
+        include: Names that every source may upgrade although ``security`` is set, sorted; empty without it.
+        only: ``(name, version)``: what would installing this version alone do, instead of an upgrade? Asked
+            to explain; the answer may remove packages, and takes no account of recommendations.
+    """
+
+    mode: Mode = "safe"
+    security: bool = False
+    exclude: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
+    choose: tuple[tuple[str, str], ...] = ()
+    include: tuple[str, ...] = ()
+    only: tuple[str, str] | None = None
+
+
+Action = Literal["upgrade", "install", "remove", "replace", "rotate", "downgrade"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One package's move in a transaction, in the resolver's order.
+
+    Attributes:
+        from_version: ``None`` for an install.
+        to_version: ``None`` for a removal.
+        origin: Label of the source it comes from, empty for a removal.
+        size: Download size, ``None`` where unknown.
+        installed_delta: Growth on disk, ``None`` where unknown.
+        sha256: Of the archive, where the manager knows it.
+        security: The distribution's security service offers this version; what is not said counts as no.
+        by: Names of the packages of the same transaction whose declared relations make this one move: which
+            replace, remove or need it. Sorted; empty where no relation explains the move or none is known.
+    """
+
+    action: Action
+    name: str
+    arch: str
+    from_version: str | None
+    to_version: str | None
+    origin: str = ""
+    size: int | None = None
+    installed_delta: int | None = None
+    sha256: str | None = None
+    security: bool = False
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """A relation that stands in the way, as the manager says it.
+
+    Attributes:
+        package: Who declares it, ``name`` or ``name:arch``.
+        version: The version of it that does, empty where unknown.
+        kind: The manager's word, such as ``Depends`` or ``Conflicts``.
+        needs: What it names, such as ``libc6 (>= 2.36)``; alternatives are joined by "or".
+    """
+
+    package: str
+    version: str
+    kind: str
+    needs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the resolver said to a question.
+
+    Attributes:
+        changes: The whole transaction in the manager's order; empty when there is nothing to do.
+        kept_back: Names the manager itself said it keeps back.
+        exit_code: By the table of the patch scripts (0 done, 10 nothing to do, 25 cannot resolve, ...).
+        native_code: The manager's own exit code.
+        message: The manager's own words where it could not resolve; empty otherwise.
+        unmet: What it says is unmet; of a question ``only`` also what makes it remove packages.
+    """
+
+    changes: tuple[Change, ...]
+    kept_back: tuple[str, ...] = ()
+    exit_code: int = 0
+    native_code: int = 0
+    message: str = ""
+    unmet: tuple[Unmet, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question and its answer, as recorded."""
+
+    question: Question
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything that was seen of one target at one moment.
+
+    Attributes:
+        at: When it was taken.
+        manager: ``apt``, ``dnf``, ``zypper`` or ``pacman``.
+        manager_version: As the manager says it.
+        privileged: Taken with the rights to refresh and apply.
+        installed: Sorted by (name, arch).
+        offers: Sorted by (name, arch).
+        sources: In the manager's order.
+        database: Digest of the package database, so that "nothing changed" can be said without reading it
+            all.
+        scripts: ``(file name, SHA-256)`` of the patch scripts that were executed.
+    """
+
+    at: datetime
+    facts: Facts
+    manager: str
+    manager_version: str
+    privileged: bool
+    installed: tuple[Installed, ...]
+    offers: tuple[Offer, ...]
+    sources: tuple[Source, ...]
+    refresh: Refresh
+    health: Health
+    reboot: Reboot
+    clock: ClockState
+    first_seen: tuple[FirstSeen, ...] = ()
+    database: str = ""
+    scripts: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,53 @@
+"""A copy of the small Debian for each test, and the patch script that looks at it."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.managers.apt import SCRIPT, Apt
+from reconciler.managers.scripts import PatchScript
+from reconciler.targets.local import LocalTarget
+from tests.labs.apt import AptLab
+
+SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
+
+
+@pytest.fixture
+def lab(apt_world: AptLab) -> Iterator[AptLab]:
+    # Beside the world, since pytest's own folders cannot be entered by other users.
+    folder = Path(tempfile.mkdtemp(dir=apt_world.folder.parent))
+    folder.chmod(0o755)
+    yield apt_world.copy(folder / "c")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def own_lab(apt_world: AptLab) -> Iterator[AptLab]:
+    """With a repository of its own, to be changed."""
+    folder = Path(tempfile.mkdtemp(dir=apt_world.folder.parent))
+    folder.chmod(0o755)
+    yield apt_world.copy(folder / "c", repository=True)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=sorted(SHELLS))
+def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return SHELLS[request.param]
+
+
+@pytest.fixture(scope="session")
+def script() -> PatchScript:
+    return PatchScript.load(SCRIPT)
+
+
+@pytest.fixture
+def apt(lab: AptLab, script: PatchScript) -> Apt:
+    return Apt(LocalTarget(lab.environment), script, lab.cache)
+
+
+@pytest.fixture
+def own_apt(own_lab: AptLab, script: PatchScript) -> Apt:
+    return Apt(LocalTarget(own_lab.environment), script, own_lab.cache)

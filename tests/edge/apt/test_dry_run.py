@@ -1,0 +1,554 @@
+"""What ``--dry-run`` answers, against a real resolver."""
+
+import os
+import re
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from reconciler.managers.apt import Apt
+from reconciler.managers.scripts import PatchScript
+from reconciler.planning.observation import Answer, Mode, Question, Unmet
+from reconciler.targets.local import LocalTarget
+from tests.labs.apt import MAIN, SECURITY, AptLab, Deb
+
+SAFE = {
+    "base": "1.1",
+    "both": "1.1",
+    "configured": "1.1",
+    "epoch": "1:1.0-2",
+    "foreign": "1.1",
+    "hostile": "1.1",
+    "lima": "1.1",
+    "newdep": "1.1",
+    "newdep-lib": "1.0",
+    "pair": "1.1",
+    "pair-data": "1.1",
+    "plain": "1.1",
+    "secure": "1.0+deb12u1",
+    "superseded": "1.2",
+    "user": "1.1",
+}
+
+
+def moved(answer: Answer) -> dict[str, str | None]:
+    return {change.name: change.to_version for change in answer.changes}
+
+
+def without(*names: str) -> dict[str, str]:
+    return {name: version for name, version in SAFE.items() if name not in names}
+
+
+def test_safe_mode_upgrades_and_installs_and_removes_nothing(apt: Apt) -> None:
+    answer = apt.resolve(Question())
+    assert moved(answer) == SAFE
+    assert answer.kept_back == ("phased", "remover", "replacer", "unsat")
+    assert {change.name for change in answer.changes if change.action == "install"} == {"newdep-lib"}
+    assert (answer.exit_code, answer.native_code) == (0, 0)
+
+
+def test_full_mode_removes_and_tells_a_replacement_from_a_removal(apt: Apt) -> None:
+    answer = apt.resolve(Question("full"))
+    actions = {change.name: change.action for change in answer.changes if change.to_version is None}
+    assert actions == {"victim": "remove", "replaced": "replace"}
+    assert moved(answer) == {
+        **SAFE, "remover": "2.0", "replacer": "2.0", "victim": None, "replaced": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["upgrade --with-new-pkgs", "dist-upgrade"])
+def test_the_answer_is_what_apt_simulates(lab: AptLab, apt: Apt, command: str) -> None:
+    lab.hold_package("lima")
+    simulated = lab.apt("-s", *command.split())
+    moves = dict(re.findall(r"^Inst ([^ :]+)\S*(?: \[[^]]*\])? \(([^ ]+) ", simulated, re.MULTILINE))
+    moves.update((name, None) for name in re.findall(r"^Remv (\S+)", simulated, re.MULTILINE))
+    answer = apt.resolve(Question("full" if command == "dist-upgrade" else "safe"))
+    assert moved(answer) == moves
+
+
+def test_this_machines_own_plan_is_what_apt_simulates(script: PatchScript, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["apt-get", "-s", "-o", f"Dir::Cache={tmp_path}", "upgrade", "--with-new-pkgs"],
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    simulated = re.findall(r"^Inst ([^ :]+)\S*(?: \[[^]]*\])? \(([^ ]+) ", done.stdout, re.MULTILINE)
+    answer = Apt(LocalTarget({}), script, tmp_path).resolve(Question())
+    assert sorted((change.name, change.to_version or "") for change in answer.changes) == sorted(simulated)
+
+
+def test_changes_carry_origin_size_growth_and_hash(lab: AptLab, apt: Apt) -> None:
+    observation = apt.observe(datetime.now(UTC))
+    offered = {(offer.name, one.version): one for offer in observation.offers for one in offer.versions}
+    for change in apt.resolve(Question()).changes:
+        assert change.to_version is not None
+        assert (
+            change.size == (lab.repository / f"pool/{file_of(change.name, change.to_version)}").stat().st_size
+        )
+        assert change.installed_delta is not None
+        assert change.origin.startswith("Debian")
+        if change.action == "upgrade":
+            available = offered[change.name, change.to_version]
+            assert change.sha256 == available.sha256
+            assert change.origin in available.origins
+
+
+def file_of(name: str, version: str) -> str:
+    arch = "i386" if name == "foreign" else "all"
+    return f"{name}_{version.rpartition(':')[2]}_{arch}.deb"
+
+
+def test_growth_of_a_new_package_is_its_size(apt: Apt) -> None:
+    (library,) = (change for change in apt.resolve(Question()).changes if change.name == "newdep-lib")
+    assert library.installed_delta == 12 * 1024
+    assert library.origin == "Debian-Security:12/stable-security"
+
+
+@pytest.mark.parametrize(
+    ("names", "gone"),
+    [
+        (("lima",), ("lima",)),
+        (("plain", "secure"), ("plain", "secure")),
+        (("base",), ("base", "user")),  # user needs the new base
+        (("pair-data",), ("pair", "pair-data")),
+        (("pair",), ("pair", "pair-data")),
+        (("foreign",), ("foreign",)),
+        (("foreign:i386",), ("foreign",)),
+        (("plain:amd64",), ("plain",)),
+        (("newdep-lib",), ()),  # not installed: it may come in
+        (("nobody-knows-it",), ()),
+    ],
+)
+def test_an_exclusion_does_not_move_and_the_rest_goes_on(
+    apt: Apt, names: tuple[str, ...], gone: tuple[str, ...]
+) -> None:
+    assert moved(apt.resolve(Question(exclude=names))) == without(*gone)
+
+
+@pytest.mark.parametrize(
+    ("names", "gone"),
+    [(("newdep-lib",), ("newdep", "newdep-lib")), (("plain",), ("plain",)), (("nobody-knows-it",), ())],
+)
+def test_a_block_neither_moves_nor_comes_in(apt: Apt, names: tuple[str, ...], gone: tuple[str, ...]) -> None:
+    assert moved(apt.resolve(Question(block=names))) == without(*gone)
+
+
+@pytest.mark.parametrize("how", ["exclude", "block"])
+def test_what_must_not_move_is_not_removed_either(apt: Apt, how: str) -> None:
+    question = Question("full", **{how: ("victim",)})  # type: ignore[arg-type] # one of two tuple fields
+    answer = apt.resolve(question)
+    assert answer.exit_code == 25
+    assert answer.message == "apt would remove what must not move: victim"
+    # What it would do is told all the same, so that the culprit can be left out of the next question.
+    (victim,) = (change for change in answer.changes if change.name == "victim")
+    assert (victim.action, victim.by) == ("remove", ("remover",))
+
+
+@pytest.mark.parametrize(
+    ("question", "moves", "unmet"),
+    [
+        (Question(only=("user", "1.1")), {"user": "1.1", "base": "1.1"}, ()),
+        (Question(only=("foreign:i386", "1.1")), {"foreign": "1.1"}, ()),
+        (Question(only=("phased", "1.1")), {"phased": "1.1"}, ()),
+        (
+            Question(only=("remover", "2.0")),
+            {"remover": "2.0", "victim": None},
+            (Unmet("remover", "2.0", "Conflicts", "victim"),),
+        ),
+        (
+            Question(security=True, only=("pair-data", "1.0+sec")),
+            {"pair-data": "1.0+sec", "pair": None},
+            (Unmet("pair", "1.0", "Depends", "pair-data (= 1.0)"),),
+        ),
+        (Question(only=("unsat", "1.1")), {}, (Unmet("unsat", "", "Depends", "nobody-has-this"),)),
+        (
+            Question(only=("user", "1.1"), exclude=("base",)),
+            {},
+            (Unmet("user", "", "Depends", "base (>= 1.1)"),),
+        ),
+        (
+            Question(only=("newdep", "1.1"), block=("newdep-lib",)),
+            {},
+            (Unmet("newdep", "", "Depends", "newdep-lib"),),
+        ),
+    ],
+)
+def test_one_version_alone_shows_what_it_takes_or_what_stands_in_its_way(
+    lab: AptLab, apt: Apt, question: Question, moves: dict[str, str | None], unmet: tuple[Unmet, ...]
+) -> None:
+    before = lab.digest()
+    answer = apt.resolve(question)
+    assert moved(answer) == moves
+    assert answer.unmet == unmet
+    assert answer.exit_code == (0 if moves else 25)
+    assert lab.digest() == before
+
+
+def test_one_version_alone_comes_without_what_it_only_recommends(own_lab: AptLab, own_apt: Apt) -> None:
+    own_lab.publish(MAIN, Deb("plain", "1.2", fields={"Recommends": "newdep-lib"}))
+    own_lab.refresh()
+    assert moved(own_apt.resolve(Question(only=("plain", "1.2")))) == {"plain": "1.2"}
+
+
+def test_one_version_alone_that_is_gone_is_told(apt: Apt) -> None:
+    answer = apt.resolve(Question(only=("plain", "9")))
+    assert (answer.exit_code, answer.message) == (26, "no longer available: plain=9")
+
+
+@pytest.mark.parametrize(
+    ("fields", "action"),
+    [
+        ({"Conflicts": "local", "Replaces": "local"}, "replace"),
+        ({"Conflicts": "local (<< 2)", "Replaces": "local (<< 2)"}, "replace"),
+        ({"Breaks": "local", "Replaces": "local", "Provides": "local"}, "replace"),
+        # Only some files move from one to the other.
+        ({"Breaks": "local (<< 2)", "Replaces": "local (<< 2)"}, "remove"),
+        ({"Conflicts": "local"}, "remove"),
+        # It takes the place of another version.
+        ({"Conflicts": "local", "Replaces": "local (<< 0.5)"}, "remove"),
+    ],
+)
+def test_what_takes_the_place_of_a_package_replaces_it(
+    own_lab: AptLab, own_apt: Apt, fields: dict[str, str], action: str
+) -> None:
+    own_lab.publish(MAIN, Deb("plain", "3.0", fields=fields))
+    own_lab.refresh()
+    gone = [change for change in own_apt.resolve(Question("full")).changes if change.name == "local"]
+    assert [(change.action, change.by) for change in gone] == [(action, ("plain",))]
+
+
+def test_what_goes_with_another_is_the_same_ones_doing(own_lab: AptLab, own_apt: Apt) -> None:
+    own_lab.install(Deb("dependent", "1.0", fields={"Depends": "local"}))
+    own_lab.publish(MAIN, Deb("plain", "3.0", fields={"Conflicts": "local"}))
+    own_lab.refresh()
+    gone = {change.name: change.by for change in own_apt.resolve(Question(only=("plain", "3.0"))).changes}
+    assert gone == {"dependent": ("plain",), "local": ("plain",), "plain": ()}
+
+
+def test_an_available_version_can_be_chosen_instead_of_the_newest(apt: Apt) -> None:
+    answer = apt.resolve(Question(choose=(("superseded", "1.1"),)))
+    assert moved(answer) == {**SAFE, "superseded": "1.1"}
+
+
+def test_a_chosen_version_that_is_gone_is_never_replaced_by_the_newest(apt: Apt) -> None:
+    answer = apt.resolve(Question(choose=(("plain", "1.0.9"),)))
+    assert (answer.exit_code, answer.changes) == (26, ())
+    assert answer.message == "no longer available: plain=1.0.9"
+
+
+def test_the_operators_hold_stays(lab: AptLab, apt: Apt) -> None:
+    lab.hold_package("lima")
+    answer = apt.resolve(Question("full"))
+    assert "lima" not in moved(answer)
+    assert "lima" in answer.kept_back
+    assert "lima" not in moved(apt.resolve(Question(choose=(("lima", "1.1"),))))
+
+
+def test_the_operators_pins_stay_beside_ours(lab: AptLab, apt: Apt) -> None:
+    lab.prefer("Package: plain\nPin: release *\nPin-Priority: -1\n")
+    assert moved(apt.resolve(Question(exclude=("lima",)))) == without("plain", "lima")
+    fragment = lab.root / "etc/apt/preferences.d/secure"
+    fragment.write_text("Package: secure\nPin: release *\nPin-Priority: -1\n")
+    assert moved(apt.resolve(Question(exclude=("lima",)))) == without("plain", "lima", "secure")
+
+
+def test_our_exclusion_beats_the_operators_pin(lab: AptLab, apt: Apt) -> None:
+    lab.prefer("Package: plain\nPin: version 1.1\nPin-Priority: 1001\n")
+    assert moved(apt.resolve(Question(exclude=("plain",)))) == without("plain")
+
+
+def test_nothing_to_do_has_its_own_code(apt: Apt) -> None:
+    answer = apt.resolve(Question(exclude=tuple(sorted(SAFE))))
+    assert (answer.exit_code, answer.changes) == (10, ())
+
+
+SECURE = {"both": "1.1", "secure": "1.0+deb12u1", "superseded": "1.1"}
+
+
+def test_security_mode_takes_the_highest_version_of_the_security_service(apt: Apt) -> None:
+    answer = apt.resolve(Question(security=True))
+    assert moved(answer) == SECURE
+    assert "pair-data" in answer.kept_back  # its security build fits no pair
+
+
+def test_security_mode_never_removes(own_lab: AptLab, own_apt: Apt) -> None:
+    own_lab.publish(SECURITY, Deb("remover", "3.0", fields={"Conflicts": "victim"}))
+    own_lab.refresh()
+    modes: tuple[Mode, ...] = ("safe", "full")
+    for mode in modes:
+        answer = own_apt.resolve(Question(mode, security=True))
+        assert moved(answer) == SECURE
+
+
+def test_security_mode_reaches_new_dependencies_in_main(own_lab: AptLab, own_apt: Apt) -> None:
+    own_lab.publish(MAIN, Deb("fresh-lib", "1.0"))
+    own_lab.publish(SECURITY, Deb("plain", "1.2+sec", fields={"Depends": "fresh-lib"}))
+    own_lab.refresh()
+    answer = own_apt.resolve(Question(security=True))
+    assert moved(answer) == {**SECURE, "plain": "1.2+sec", "fresh-lib": "1.0"}
+
+
+def test_security_mode_prefers_the_operators_usual_source_for_new_dependencies(
+    own_lab: AptLab, own_apt: Apt
+) -> None:
+    """A source that is not automatic (backports) does not rise when the others are lowered."""
+    flat = own_lab.folder / "flat"
+    flat.mkdir()
+    (flat / "Packages").write_text(
+        "Package: fresh-lib\nVersion: 9\nArchitecture: all\nMaintainer: x <x@example.invalid>\n"
+        "Filename: ./fresh-lib_9_all.deb\nSize: 5\nDescription: x\n\n"
+    )
+    (flat / "Release").write_text("Origin: Other\nLabel: Other\nSuite: other\nNotAutomatic: yes\n")
+    with (own_lab.root / "etc/apt/sources.list").open("a") as file:
+        file.write(f"deb [trusted=yes] file:{flat} ./\n")
+    own_lab.publish(MAIN, Deb("fresh-lib", "1.0"))
+    own_lab.publish(SECURITY, Deb("plain", "1.2+sec", fields={"Depends": "fresh-lib"}))
+    own_lab.refresh()
+    assert moved(own_apt.resolve(Question(security=True)))["fresh-lib"] == "1.0"
+
+
+def test_security_mode_has_no_upgrade_from_a_source_without_release_file(
+    own_lab: AptLab, own_apt: Apt
+) -> None:
+    flat = own_lab.folder / "flat"
+    flat.mkdir()
+    (flat / "Packages").write_text(
+        "Package: lima\nVersion: 9\nArchitecture: all\nMaintainer: x <x@example.invalid>\n"
+        "Filename: ./lima_9_all.deb\nSize: 5\nDescription: x\n\n"
+    )
+    with (own_lab.root / "etc/apt/sources.list").open("a") as file:
+        file.write(f"deb [trusted=yes] file:{flat} ./\n")
+    own_lab.refresh()
+    assert moved(own_apt.resolve(Question()))["lima"] == "9"
+    assert moved(own_apt.resolve(Question(security=True))) == SECURE
+
+
+def test_security_mode_passes_over_what_the_operator_pinned_to_another_source(lab: AptLab, apt: Apt) -> None:
+    lab.prefer("Package: lima\nPin: release l=Debian\nPin-Priority: 900\n")
+    assert moved(apt.resolve(Question(security=True))) == SECURE
+    chosen = apt.resolve(Question(security=True, choose=(("lima", "1.1"),)))
+    assert moved(chosen) == {**SECURE, "lima": "1.1"}
+
+
+def test_security_mode_keeps_what_the_operator_switched_off(lab: AptLab, apt: Apt) -> None:
+    lab.prefer("Package: *\nPin: release l=Debian-Security\nPin-Priority: -1\n")
+    assert moved(apt.resolve(Question(security=True))) == {}
+
+
+def test_security_mode_with_a_default_release(lab: AptLab, apt: Apt) -> None:
+    lab.configure('APT::Default-Release "stable";')
+    assert moved(apt.resolve(Question(security=True))) == SECURE
+
+
+@pytest.mark.parametrize("name", ["lima", "lima:all", "lima:amd64"])
+def test_security_mode_lets_the_included_move_from_every_source(apt: Apt, name: str) -> None:
+    answer = apt.resolve(Question(security=True, include=(name,)))
+    assert moved(answer) == {**SECURE, "lima": "1.1"}
+    assert {change.name for change in answer.changes if not change.security} == {"lima"}
+
+
+def test_an_included_package_goes_to_its_usual_candidate_or_to_the_chosen_one(apt: Apt) -> None:
+    usual = apt.resolve(Question(security=True, include=("superseded", "nobody-knows-it")))
+    assert moved(usual)["superseded"] == "1.2"
+    chosen = apt.resolve(Question(security=True, include=("superseded",), choose=(("superseded", "1.1"),)))
+    assert moved(chosen) == SECURE
+
+
+def test_an_included_package_brings_its_new_dependency(apt: Apt) -> None:
+    answer = apt.resolve(Question(security=True, include=("newdep",)))
+    assert moved(answer) == {**SECURE, "newdep": "1.1", "newdep-lib": "1.0"}
+
+
+@pytest.mark.parametrize("name", ["foreign", "foreign:i386"])
+def test_a_version_of_a_foreign_package_can_be_chosen(own_lab: AptLab, own_apt: Apt, name: str) -> None:
+    own_lab.publish(MAIN, Deb("foreign", "1.2", arch="i386"))
+    own_lab.refresh()
+    assert moved(own_apt.resolve(Question()))["foreign"] == "1.2"
+    assert moved(own_apt.resolve(Question(choose=((name, "1.1"),))))["foreign"] == "1.1"
+
+
+@pytest.mark.parametrize("name", ["superseded:all", "superseded:amd64"])
+def test_a_choice_may_name_the_architecture(apt: Apt, name: str) -> None:
+    assert moved(apt.resolve(Question(choose=((name, "1.1"),))))["superseded"] == "1.1"
+
+
+@pytest.mark.parametrize("name", ["plain:all", "newdep-lib:all", "newdep-lib:amd64"])
+def test_a_block_may_name_the_architecture(apt: Apt, name: str) -> None:
+    gone = ("plain",) if name.startswith("plain") else ("newdep", "newdep-lib")
+    assert moved(apt.resolve(Question(block=(name,)))) == without(*gone)
+
+
+def test_security_mode_with_exclusions(apt: Apt) -> None:
+    answer = apt.resolve(Question(security=True, exclude=("secure",), choose=(("both", "1.1"),)))
+    assert moved(answer) == {"both": "1.1", "superseded": "1.1"}
+
+
+def test_the_operators_automatic_removal_does_not_reach_a_plan(lab: AptLab, apt: Apt) -> None:
+    lab.mark_auto("base")
+    lab.mark_auto("local")
+    lab.configure('APT::Get::AutomaticRemove "true"; APT::Get::Show-Versions "true"; APT::Get::Purge "true";')
+    assert moved(apt.resolve(Question())) == SAFE
+
+
+def test_archives_that_are_here_already_are_still_listed(lab: AptLab, apt: Apt) -> None:
+    for file in (lab.repository / "pool").glob("plain_1.1*"):
+        (lab.root / "var/cache/apt/archives" / file.name).write_bytes(file.read_bytes())
+    assert moved(apt.resolve(Question())) == SAFE
+
+
+def test_broken_dependencies_are_told_in_apts_words(lab: AptLab, apt: Apt) -> None:
+    status = lab.admin / "status"
+    status.write_text(
+        status.read_text().replace("Package: plain\n", "Package: plain\nDepends: nobody-has-this\n")
+    )
+    answer = apt.resolve(Question())
+    assert (answer.exit_code, answer.native_code) == (25, 100)
+    assert "Unmet dependencies" in answer.message
+
+
+TOOLS = (
+    "awk",
+    "cat",
+    "cp",
+    "grep",
+    "id",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "rm",
+    "sed",
+    "sort",
+    "stat",
+    "tr",
+    "uname",
+)
+
+
+def test_busyboxs_tools_give_the_same_answer(lab: AptLab, script: PatchScript, apt: Apt) -> None:
+    tools = lab.folder / "tools"
+    tools.mkdir()
+    for tool in TOOLS:
+        (tools / tool).symlink_to("/usr/bin/busybox")
+    environment = {**lab.environment, "PATH": f"{tools}:{os.environ['PATH']}"}
+    other = Apt(LocalTarget(environment, ("busybox", "sh")), script, lab.cache)
+    now = datetime.now(UTC)
+    seen, expected = other.observe(now), apt.observe(now)
+    assert replace(seen, health=expected.health) == expected  # free space changes by the moment
+    for question in (
+        Question("full", exclude=("lima", "foreign"), block=("newdep-lib",), choose=(("superseded", "1.1"),)),
+        Question(security=True, exclude=("secure",), include=("lima",)),
+        Question("full", exclude=("victim",)),
+        Question(choose=(("plain", "9"),)),
+    ):
+        assert other.resolve(question) == apt.resolve(question)
+
+
+def test_a_phased_update_is_taken_where_the_operator_says_so(lab: AptLab, apt: Apt) -> None:
+    lab.configure('APT::Get::Always-Include-Phased-Updates "true";')
+    assert moved(apt.resolve(Question())) == {**SAFE, "phased": "1.1"}
+
+
+def test_every_shell_gives_the_same_answer(
+    lab: AptLab, script: PatchScript, shell: tuple[str, ...], apt: Apt
+) -> None:
+    other = Apt(LocalTarget(lab.environment, shell), script, lab.cache)
+    for question in (
+        Question("full", exclude=("lima", "foreign"), block=("newdep-lib",), choose=(("superseded", "1.1"),)),
+        Question(security=True, exclude=("secure",)),
+    ):
+        assert other.resolve(question) == apt.resolve(question)
+
+
+def test_a_dry_run_leaves_the_root_as_it_was_byte_for_byte(lab: AptLab, apt: Apt) -> None:
+    before = lab.digest()
+    apt.resolve(Question("full", exclude=("lima",), block=("newdep-lib",), choose=(("superseded", "1.1"),)))
+    apt.resolve(Question(security=True))
+    apt.resolve(Question(choose=(("plain", "9"),)))
+    assert lab.digest() == before
+
+
+def test_without_an_own_cache_the_answer_is_the_same(lab: AptLab, script: PatchScript, apt: Apt) -> None:
+    assert moved(Apt(LocalTarget(lab.environment), script).resolve(Question())) == moved(
+        apt.resolve(Question())
+    )
+
+
+def test_a_dry_run_does_not_wait_for_a_lock(lab: AptLab, apt: Apt) -> None:
+    with subprocess.Popen(
+        ["flock", str(lab.admin / "lock-frontend"), "sleep", "60"], stdin=subprocess.DEVNULL
+    ) as holder:
+        assert moved(apt.resolve(Question())) == SAFE
+        holder.kill()
+
+
+def test_a_choice_of_a_package_that_nobody_has_is_gone(apt: Apt) -> None:
+    answer = apt.resolve(Question(choose=(("nobody-knows-it", "1"), ("plain", "1.1"))))
+    assert (answer.exit_code, answer.message) == (26, "no longer available: nobody-knows-it=1")
+
+
+def test_security_mode_without_a_security_source_upgrades_nothing(lab: AptLab, apt: Apt) -> None:
+    sources = lab.root / "etc/apt/sources.list"
+    kept = [line for line in sources.read_text().splitlines() if "stable-security" not in line]
+    sources.write_text("\n".join(kept) + "\n")
+    lab.refresh()
+    lab.prefer("Package: lima\nPin: release l=Debian\nPin-Priority: 900\n")
+    assert moved(apt.resolve(Question(security=True))) == {}
+
+
+def test_the_operators_hooks_do_not_run(lab: AptLab, apt: Apt) -> None:
+    mark = lab.folder / "hook-ran"
+    lab.configure(f'APT::Install::Pre-Invoke {{ "touch {mark}"; }}; quiet "2";')
+    assert moved(apt.resolve(Question())) == SAFE
+    assert not mark.exists()
+
+
+def test_without_a_cache_of_its_own_nothing_is_written_either(lab: AptLab, script: PatchScript) -> None:
+    alone = Apt(LocalTarget(lab.environment), script)
+    before = lab.digest()
+    alone.observe(datetime.now(UTC))
+    alone.resolve(Question("full"))
+    assert lab.digest() == before
+
+
+def test_no_temporary_file_is_left(lab: AptLab, script: PatchScript) -> None:
+    scratch = lab.folder / "scratch"
+    scratch.mkdir()
+    target = LocalTarget({**lab.environment, "TMPDIR": str(scratch)})
+    Apt(target, script).resolve(Question(security=True, choose=(("plain", "9"),)))
+    Apt(target, script).observe(datetime.now(UTC))
+    assert list(scratch.iterdir()) == []
+
+
+def test_no_temporary_file_is_left_when_nobody_reads_on(lab: AptLab, shell: tuple[str, ...]) -> None:
+    scratch = lab.folder / "scratch"
+    scratch.mkdir()
+    with subprocess.Popen(
+        [*shell, "scripts/patch/apt-update.sh", "--observe"],
+        env={**os.environ, **lab.environment, "TMPDIR": str(scratch)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.wait() != 0
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system can only be mounted by root")
+@pytest.mark.parametrize("size", ["16k", "40k", "60k"])
+def test_without_space_for_its_lists_a_run_says_so(lab: AptLab, size: str) -> None:
+    scratch = lab.folder / "scratch"
+    scratch.mkdir()
+    exclude = ",".join(f"a-package-that-is-not-here-{number}" for number in range(400))
+    command = (
+        f"mount -t tmpfs -o size={size} none {scratch} && "
+        f"exec sh scripts/patch/apt-update.sh --dry-run --cache {lab.cache} --block {exclude}"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", command],
+        env={**os.environ, **lab.environment, "TMPDIR": str(scratch)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.endswith("exit 23\n"), done.stdout[-500:]

@@ -1,0 +1,377 @@
+"""Recorded output of apt gives the recorded values; what does not parse is never guessed."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from reconciler.errors import Stalled, Transient
+from reconciler.managers.apt import arguments, parse_answer, parse_observe
+from reconciler.managers.apt_formats import redacted
+from reconciler.managers.apt_relations import Doings, Package, groups, unmet
+from reconciler.planning.observation import Available, Observation, Question, RebootNeed, Unmet
+from tests.vectors.apt import ANSWER, FOLDER, OBSERVATION, REFRESH, Vector, expected_of
+
+PATHS = sorted(FOLDER.glob("apt-*.json"))
+ADAPTERS: dict[str, TypeAdapter[Any]] = {"observe": OBSERVATION, "answer": ANSWER, "refresh": REFRESH}
+AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def vector(name: str) -> Vector:
+    return Vector.model_validate_json((FOLDER / f"apt-{name}.json").read_bytes())
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_recorded_output_is_read_as_recorded(path: Path) -> None:
+    recorded = Vector.model_validate_json(path.read_bytes())
+    assert expected_of(recorded) == recorded.expected
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_recorded_value_is_complete_and_of_its_type(path: Path) -> None:
+    recorded = Vector.model_validate_json(path.read_bytes())
+    adapter = ADAPTERS[recorded.kind]
+    value = adapter.validate_python(recorded.expected)
+    assert adapter.dump_python(value, mode="json") == recorded.expected
+
+
+def test_there_are_vectors_of_every_kind() -> None:
+    kinds = {Vector.model_validate_json(path.read_bytes()).kind for path in PATHS}
+    assert kinds == {"observe", "answer", "refresh"}
+
+
+@pytest.mark.parametrize("name", ["observe-lab", "answer-full", "refresh-done"])
+def test_output_cut_anywhere_is_refused(name: str) -> None:
+    recorded = vector(name)
+    lines = recorded.output
+    for count in range(0, len(lines), max(1, len(lines) // 60)):
+        with pytest.raises(Stalled):
+            expected_of(recorded.model_copy(update={"output": lines[:count]}))
+
+
+def changed(name: str, **sections: str) -> str:
+    """Return a recorded output with the payload of some sections replaced; ``_`` stands for ``-``."""
+    out: list[str] = []
+    skipping = False
+    for line in vector(name).output:
+        if line.startswith("[") and (key := line[1:-1].replace("-", "_")) in sections:
+            out += [line, *(f"|{row}" for row in sections[key].splitlines())]
+            skipping = True
+        elif not skipping or line.startswith("= "):
+            out.append(line)
+            skipping = False
+    return "\n".join(out) + "\n"
+
+
+def observed(**sections: str) -> Observation:
+    return parse_observe(changed("observe-lab", **sections), AT)
+
+
+MACHINE = (
+    "architecture=amd64\nkernel={kernel}\nbuild={build}\nuid=0\nroot=/\napt=2.6.1\ncontainer={container}"
+)
+
+
+def installed(*packages: str) -> str:
+    rows = (package.split("=") for package in packages)
+    return "\n".join(f"{name}\tamd64\t{version}\tinstall\tok\tinstalled\t1" for name, version in rows)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "build", "packages", "need"),
+    [
+        ("6.1.0-37-amd64", "", ("linux-image-6.1.0-37-amd64=6.1.140-1",), RebootNeed.NOT_REQUIRED),
+        (
+            "6.1.0-9-amd64", "",
+            ("linux-image-6.1.0-9-amd64=6.1.27-1", "linux-image-6.1.0-10-amd64=6.1.38-1"),
+            RebootNeed.REQUIRED,
+        ),
+        (
+            "6.12.101+deb13-amd64", "",
+            ("linux-image-6.12.101+deb13-amd64=1", "linux-image-6.12.96+deb13-amd64=1"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+        (
+            "6.12.47+rpt-rpi-v8", "",
+            ("linux-image-6.12.47+rpt-rpi-v8=1", "linux-image-6.12.62+rpt-rpi-2712=1"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+        (
+            "6.1.0-37-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.137-1 (2025-05-07)",
+            ("linux-image-6.1.0-37-amd64=6.1.140-1",),
+            RebootNeed.REQUIRED,
+        ),
+        (
+            "6.1.0-37-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.140-1 (2025-05-22)",
+            ("linux-image-6.1.0-37-amd64=6.1.140-1", "linux-image-amd64=6.1.140-1"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+        ("6.8.0-custom", "", ("linux-image-6.1.0-37-amd64=6.1.140-1",), RebootNeed.UNKNOWN),
+        ("6.8.0-custom", "", ("bash=5",), RebootNeed.NOT_REQUIRED),
+        (
+            "5.15.0-91-generic", "",
+            ("linux-image-5.15.0-91-generic=5.15.0-91.101", "linux-image-5.15.0-100-generic=5.15.0-100.110"),
+            RebootNeed.REQUIRED,
+        ),
+        (
+            "5.15.0-91-generic", "",
+            ("linux-image-5.15.0-91-generic=5.15.0-91.101", "linux-image-5.15.0-100-lowlatency=5.15.0-100.1"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+    ],
+)  # fmt: skip
+def test_the_need_to_reboot_for_a_kernel(
+    kernel: str, build: str, packages: tuple[str, ...], need: RebootNeed
+) -> None:
+    machine = MACHINE.format(kernel=kernel, build=build, container="no")
+    assert observed(machine=machine, installed=installed(*packages), reboot="").reboot.need is need
+
+
+def test_a_container_never_needs_a_reboot_for_a_kernel() -> None:
+    machine = MACHINE.format(kernel="6.1.0-9-amd64", build="", container="yes")
+    images = installed("linux-image-6.1.0-9-amd64=1", "linux-image-6.1.0-10-amd64=1")
+    for mark, need in (
+        ("", RebootNeed.NOT_REQUIRED),
+        ("required\nlinux-image-6.1.0-10-amd64", RebootNeed.NOT_REQUIRED),
+        ("required\nlinux-image-6.1.0-10-amd64\nlibc6", RebootNeed.REQUIRED),
+        ("required", RebootNeed.REQUIRED),
+    ):
+        assert observed(machine=machine, installed=images, reboot=mark).reboot.need is need
+
+
+SOURCES = """\
+Package files:
+ 100 /var/lib/dpkg/status
+     release a=now
+ 100 http://x/debian bookworm-backports/main amd64 Packages
+     release o=Debian Backports,a=stable-backports,n=bookworm-backports,l=Debian Backports,c=main,b=amd64
+     origin x
+ 500 http://x/ubuntu jammy-security/main amd64 Packages
+     release v=22.04,o=Ubuntu,a=jammy-security,n=jammy,l=Ubuntu,c=main,b=amd64
+     origin x
+ 510 https://esm.ubuntu.com/infra/ubuntu jammy-infra-security/main amd64 Packages
+     release v=22.04,o=UbuntuESM,a=jammy-infra-security,n=jammy,l=UbuntuESM,c=main,b=amd64
+     origin esm.ubuntu.com
+ 500 http://ppa/x jammy/main amd64 Packages
+     release v=22.04,o=LP-PPA-x,a=jammy,n=jammy,l=Of someone, and a=others,c=main,b=amd64
+     origin ppa
+ -1 http://off/x ./ Packages
+     release c=
+     origin off
+ 500 http://x/debian bookworm/main amd64 Packages
+     release v=12.5,o=Debian,a=stable,n=bookworm,l=Debian,c=main,b=amd64
+     origin x
+Pinned packages:
+     bash -> 9 with priority 1001
+"""
+
+
+def policy_of(*rows: str, candidate: str = "2") -> str:
+    return "\n".join((
+        "bash:", "  Installed: 1", f"  Candidate: {candidate}", "  Version table:", *rows,
+        " *** 1 500", "        500 http://x/debian bookworm/main amd64 Packages",
+        "        100 /var/lib/dpkg/status",
+    ))  # fmt: skip
+
+
+def offered(*rows: str, candidate: str = "2") -> tuple[Available, ...]:
+    observation = observed(
+        installed=installed("bash=1"),
+        sources=SOURCES,
+        policy=policy_of(*rows, candidate=candidate),
+        available="",
+    )
+    return observation.offers[0].versions if observation.offers else ()
+
+
+@pytest.mark.parametrize(
+    ("source", "origin", "security"),
+    [
+        ("http://x/debian bookworm/main amd64 Packages", "Debian:12.5/stable", False),
+        ("http://x/ubuntu jammy-security/main amd64 Packages", "Ubuntu:22.04/jammy-security", True),
+        (
+            "https://esm.ubuntu.com/infra/ubuntu jammy-infra-security/main amd64 Packages",
+            "UbuntuESM:22.04/jammy-infra-security", True,
+        ),
+        ("http://ppa/x jammy/main amd64 Packages", "Of someone, and a=others:22.04/jammy", False),
+        ("http://off/x ./ Packages", "off", False),
+    ],
+)  # fmt: skip
+def test_origin_and_security_come_from_the_release_file(source: str, origin: str, security: object) -> None:
+    (version,) = offered("     2 500", f"        500 {source}")
+    assert (version.origins, version.security) == ((origin,), security)
+
+
+def test_what_apt_would_not_choose_is_not_offered() -> None:
+    main = "        500 http://x/debian bookworm/main amd64 Packages"
+    off = "        -1 http://off/x ./ Packages"
+    backports = "        100 http://x/debian bookworm-backports/main amd64 Packages"
+    versions = offered("     4 -1", off, "     3 100", backports, "     2 500", main)
+    assert [one.version for one in versions] == ["2"]
+    assert offered("     4 -1", off, "     3 1", backports, candidate="1") == ()
+
+
+def test_a_backport_of_an_installed_backport_is_offered() -> None:
+    backports = "        100 http://x/debian bookworm-backports/main amd64 Packages"
+    assert [one.version for one in offered("     2 100", backports)] == ["2"]
+
+
+def test_a_phased_version_is_offered_even_where_apt_hides_it() -> None:
+    main = "        500 http://x/debian bookworm/main amd64 Packages"
+    versions = offered("     2 1 (phased 30%)", main, candidate="1")
+    assert [(one.version, one.phased) for one in versions] == [("2", 30)]
+
+
+def test_a_source_is_told_without_user_information() -> None:
+    text = SOURCES.replace("http://x/debian bookworm/", "https://user:secret@x/debian bookworm/")
+    urls = {source.url for source in observed(sources=text).sources}
+    assert "https://x/debian" in urls
+    assert not any("secret" in url for url in urls)
+    assert redacted("E: https://a:b@h/x and http://c@h/y failed") == "E: https://h/x and http://h/y failed"
+
+
+@pytest.mark.parametrize(
+    "locks",
+    ["same\t812\tapt-get\t/var/lib/dpkg/lock-frontend", "other\t812\tapt-get\t/var/lib/dpkg/lock-frontend"],
+)
+def test_the_holder_of_a_lock_is_named(locks: str) -> None:
+    assert observed(locks=locks).health.lock_holder == "apt-get (pid 812)"
+
+
+def test_a_lock_seen_from_within_a_container_has_a_holder_without_name() -> None:
+    assert observed(locks="same\t0\t\t/l").health.lock_holder == "a process outside of this container"
+
+
+def test_an_equal_inode_on_another_device_is_no_holder() -> None:
+    assert observed(locks="other\t812\tpostgres\t/var/lib/dpkg/lock").health.lock_holder == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "sections"),
+    [
+        ("observe-lab", {"installed": "bash 1"}),
+        ("observe-lab", {"policy": "  Candidate: 1"}),
+    ],
+)
+def test_an_observation_that_does_not_parse_is_refused(name: str, sections: dict[str, str]) -> None:
+    with pytest.raises(Stalled, match="does not parse"):
+        parse_observe(changed(name, **sections), AT)
+
+
+@pytest.mark.parametrize(
+    "resolve",
+    [
+        "'http://x/plain_1.1_all.deb' plain_1.1_all.deb 10 SHA256:00",  # in no list
+        "The following packages will be upgraded:\n  plain",  # nothing to fetch
+        "The following packages will be upgraded:\n  plain\n'http://x/plain' plain.deb 10",
+        "The following packages will be upgraded:\n  plain\n'broken",
+        "The following packages will be REMOVED:\n  never-installed",
+    ],
+)
+def test_an_answer_that_does_not_add_up_is_refused(resolve: str) -> None:
+    with pytest.raises(Stalled, match="does not parse"):
+        parse_answer(changed("answer-safe", resolve=resolve))
+
+
+def test_a_wrapped_list_and_a_purge_are_read() -> None:
+    resolve = "The following packages will be REMOVED:\n  plain*\n  lima\n0 upgraded, 0 newly installed"
+    answer = parse_answer(changed("answer-safe", resolve=resolve))
+    assert [(change.action, change.name, change.from_version) for change in answer.changes] == [
+        ("remove", "plain", "1.0"),
+        ("remove", "lima", "1.0"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(1, Stalled), (20, Transient), (23, Stalled), (24, Stalled)],
+)
+def test_a_failed_run_says_what_happens_next(code: int, error: type[Exception]) -> None:
+    text = f"patchledger-patch 1 apt\n[resolve]\n!E: some words\n= 100\nexit {code}\n"
+    with pytest.raises(error, match="some words"):
+        parse_answer(text)
+    with pytest.raises(error, match="some words"):
+        parse_observe(text, AT)
+
+
+def test_a_question_becomes_options() -> None:
+    question = Question(
+        "full", security=True, exclude=("a", "b:i386"), block=("c",), choose=(("d", "1:2~3"),), include=("e",)
+    )
+    assert arguments(question) == (
+        "--full", "--security", "--exclude", "a,b:i386", "--block", "c", "--include", "e",
+        "--choose", "d=1:2~3",
+    )  # fmt: skip
+    assert arguments(Question()) == ()
+    assert arguments(Question(only=("a:i386", "1:2~3"))) == ("--only", "a:i386=1:2~3")
+
+
+def test_unmet_relations_are_read_with_their_alternatives() -> None:
+    said = """\
+The following information may help to resolve the situation:
+
+The following packages have unmet dependencies:
+ one : Depends: first (>= 2) but 1 is to be installed or
+                second but it is not installable
+       Depends: third but it is not going to be installed
+ two:i386 : Conflicts: fourth:any
+ three : PreDepends: fifth (= 1:2) but 1:1 is to be installed
+E: Unable to correct problems, you have held broken packages.
+ four : Depends: nothing
+"""
+    assert unmet(said.splitlines(), {"one": "3", "two:i386": "4"}) == (
+        Unmet("one", "3", "Depends", "first (>= 2) or second"),
+        Unmet("one", "3", "Depends", "third"),
+        Unmet("two:i386", "4", "Conflicts", "fourth:any"),
+        Unmet("three", "", "PreDepends", "fifth (= 1:2)"),
+    )
+    assert unmet(["Reading package lists..."], {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("relation", "version", "is_met"),
+    [
+        ("a (<< 2)", "1", True),
+        ("a (<< 2)", "2", False),
+        ("a (<= 2)", "2", True),
+        ("a (= 2)", "2", True),
+        ("a (= 2)", "2-1", False),
+        ("a (>= 1:1)", "9", False),
+        ("a (>> 1~rc1)", "1", True),
+        ("a:any (>= 1)", "1", True),
+        ("a", "0", True),
+    ],
+)
+def test_a_relation_means_versions(relation: str, version: str, *, is_met: bool) -> None:
+    ((wanted,),) = groups(relation)
+    assert (wanted.name, wanted.admits(version)) == ("a", is_met)
+
+
+def test_a_field_of_relations_is_read() -> None:
+    read = groups("a (>= 1) | b [amd64] <!nocheck>, , c:any,d")
+    assert [[one.name for one in group] for group in read] == [["a", "b"], ["c"], ["d"]]
+
+
+def test_a_need_that_is_met_already_is_nobodys_reason() -> None:
+    come = Package("lib", "2", {}, "1")
+    content = Package("content", "2", {"Depends": "lib (>= 1)"})
+    other = Package("other", "2", {"Depends": "lib (>= 2) | x"})
+    assert Doings((come, content, other), {"x": frozenset({"1"})}).needing(come) == ()
+    assert Doings((come, content, other), {}).needing(come) == ("other",)
+
+
+def test_who_recommends_a_new_package_is_named_where_nobody_needs_it() -> None:
+    new = Package("extra", "1", {"Provides": "feature (= 3)"})
+    fan = Package("fan", "2", {"Recommends": "feature (>= 3)"})
+    needs = Package("needs", "2", {"Pre-Depends": "extra"})
+    assert Doings((new, fan), {}).needing(new) == ("fan",)
+    assert Doings((new, fan, needs), {}).needing(new) == ("needs",)
+
+
+def test_no_argument_outgrows_what_a_process_may_be_given() -> None:
+    names = tuple(f"package-with-a-long-name-{number:06}" for number in range(10_000))
+    options = arguments(Question(exclude=names))
+    assert max(map(len, options)) < 128 * 1024
+    assert ",".join(option for option in options if option != "--exclude") == ",".join(names)

@@ -1,0 +1,29 @@
+"""The package manager of a machine is its distribution's own."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Stalled
+from reconciler.managers.detect import detect
+from reconciler.targets.local import LocalTarget
+
+
+def test_this_machine_has_apt_whatever_else_is_installed() -> None:
+    assert subprocess.run(["apt-get", "--version"], capture_output=True, check=False).returncode == 0
+    assert detect(LocalTarget({})) == "apt"
+
+
+@pytest.mark.parametrize(
+    ("program", "manager"), [("yum", "dnf"), ("dnf", "dnf"), ("zypper", "zypper"), ("pacman", "pacman")]
+)
+def test_a_machine_with_one_program_has_that_manager(tmp_path: Path, program: str, manager: str) -> None:
+    (tmp_path / program).write_text("#!/bin/sh\n")
+    (tmp_path / program).chmod(0o755)
+    assert detect(LocalTarget({"PATH": str(tmp_path)}, ("/bin/sh",))) == manager
+
+
+def test_a_machine_without_any_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Stalled, match="no package manager found"):
+        detect(LocalTarget({"PATH": str(tmp_path)}, ("/bin/sh",)))

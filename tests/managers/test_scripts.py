@@ -1,0 +1,232 @@
+"""Patch scripts run only as promised, and their output is taken apart exactly."""
+
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Stalled, Transient
+from reconciler.managers import scripts
+from reconciler.managers.scripts import PatchScript, parse_sections
+from reconciler.process import Completed
+from reconciler.resources import locate
+from reconciler.targets.local import LocalTarget
+
+FOLDER = locate("scripts/patch")
+GOOD = "patchledger-patch 1 apt\n[one]\n|a\n!b\n= 3\n[two]\n= 0\nexit 10\n"
+
+
+def test_every_shipped_script_is_what_the_manifest_promises() -> None:
+    done = subprocess.run(
+        ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=FOLDER, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for path in FOLDER.glob("*.sh"):
+        assert PatchScript.load(path.name).content == path.read_bytes()
+
+
+def test_every_shipped_script_is_clean_posix_shell() -> None:
+    paths = [str(path) for path in FOLDER.glob("*.sh")]
+    done = subprocess.run(["shellcheck", "-s", "sh", *paths], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    for shell in (["dash"], ["busybox", "sh"]):
+        for path in paths:
+            subprocess.run([*shell, "-n", path], check=True)
+
+
+def test_one_changed_byte_is_refused() -> None:
+    content = (FOLDER / "apt-update.sh").read_bytes()
+    pin = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    for position in (0, len(content) // 2, len(content) - 1):
+        changed = content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+        with pytest.raises(Stalled, match="is not what the policy's pin promises"):
+            PatchScript.load("apt-update.sh", pin=pin, replacement=changed)
+    assert PatchScript.load("apt-update.sh", pin=pin, replacement=content).sha256 == pin[7:]
+
+
+def test_a_pin_in_the_policy_is_what_counts() -> None:
+    built_in = PatchScript.load("apt-update.sh")
+    assert PatchScript.load("apt-update.sh", pin=f"sha256:{built_in.sha256}") == built_in
+    with pytest.raises(Stalled, match="is not what the policy's pin promises"):
+        PatchScript.load("apt-update.sh", pin="sha256:" + "0" * 64)
+
+
+@pytest.mark.parametrize("pin", ["sha256:", "md5:abc", "sha256:xyz", "0" * 64, "sha256:" + "A" * 64])
+def test_a_pin_that_is_no_hash_is_refused(pin: str) -> None:
+    with pytest.raises(Stalled, match="is no SHA-256"):
+        PatchScript.load("apt-update.sh", pin=pin)
+
+
+def test_a_replacement_without_pin_is_refused() -> None:
+    with pytest.raises(Stalled, match="has no pin"):
+        PatchScript.load("apt-update.sh", replacement=b"echo\n")
+
+
+def test_a_missing_script_is_refused() -> None:
+    with pytest.raises(Stalled, match=r"no-such\.sh cannot be read"):
+        PatchScript.load("no-such.sh")
+
+
+def test_a_file_that_the_manifest_does_not_name_is_refused() -> None:
+    with pytest.raises(Stalled, match="does not name SHA256SUMS"):
+        PatchScript.load("SHA256SUMS")
+
+
+def test_a_script_too_long_for_one_argument_is_refused() -> None:
+    content = b"#" * (scripts.MAX_SCRIPT + 1)
+    with pytest.raises(Stalled, match="at most 102400 can be run"):
+        PatchScript.load("x.sh", replacement=content, pin=f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
+def script_of(text: str) -> PatchScript:
+    content = text.encode()
+    return PatchScript("t.sh", content, hashlib.sha256(content).hexdigest())
+
+
+def test_the_very_bytes_run_with_arguments_and_closed_input() -> None:
+    text = (
+        "printf '%s\\n' 'patchledger-patch 1 apt' '[said]' \"|$0 $1 $2\" \"|$(wc -c)\" '= 0' 'exit 0'\n# é\n"
+    )
+    sections = script_of(text).run(LocalTarget({}), ["a b", "c"], timeout=30)
+    assert sections.get("said").lines == ("t.sh a b c", "0")
+
+
+def test_only_the_given_environment_is_seen() -> None:
+    completed = LocalTarget({"APT_CONFIG": "/x"}).run(b"env", "e", [], timeout=30)
+    names = {line.partition("=")[0] for line in completed.text.splitlines()}
+    assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == {"APT_CONFIG", "HOME", "LC_ALL", "PATH"}
+
+
+def test_bytes_that_are_no_text_arrive_unchanged() -> None:
+    completed = LocalTarget({}).run(b"printf '%s' '\xff\xfe'", "b", [], timeout=30)
+    assert completed.stdout == b"\xff\xfe"
+
+
+def test_a_nul_byte_is_refused() -> None:
+    with pytest.raises(Stalled, match="NUL byte"):
+        LocalTarget({}).run(b"echo \0", "n", [], timeout=30)
+
+
+def test_a_time_limit_is_transient() -> None:
+    with pytest.raises(Transient, match="did not end within"):
+        script_of("sleep 60").run(LocalTarget({}), ["--observe"], timeout=0.2)
+
+
+def test_an_exit_code_that_the_output_does_not_confirm_is_refused() -> None:
+    with pytest.raises(Stalled, match="ended with 4 but says 0"):
+        script_of("printf '%s\\n' 'patchledger-patch 1 apt' 'exit 0'; exit 4").run(
+            LocalTarget({}), [], timeout=30
+        )
+
+
+def test_what_a_broken_script_complained_of_is_told() -> None:
+    with pytest.raises(Stalled, match=r"does not parse.*disk on fire"):
+        script_of("echo 'disk on fire' >&2; exit 9").run(LocalTarget({}), [], timeout=30)
+
+
+class Flood:
+    """A target whose output was cut."""
+
+    def run(self, script: bytes, name: str, args: Sequence[str], *, timeout: float | None) -> Completed:
+        del script, args, timeout
+        return Completed((name,), 0, GOOD.encode(), b"", truncated=True)
+
+
+def test_output_that_was_cut_is_refused() -> None:
+    with pytest.raises(Stalled, match="more than can be kept"):
+        script_of("").run(Flood(), [], timeout=1)
+
+
+def test_sections_are_taken_apart() -> None:
+    sections = parse_sections(GOOD)
+    assert (sections.manager, sections.exit_code) == ("apt", 10)
+    assert sections.get("one") == scripts.Section("one", ("a",), ("b",), 3)
+    assert sections.get("absent").lines == ()
+    with pytest.raises(Stalled, match=r"no section \[absent\]"):
+        sections.need("absent")
+
+
+def test_only_a_line_feed_ends_a_line() -> None:
+    text = "patchledger-patch 1 apt\n[one]\n|a\v[two]\r= 0\x85exit 26\u2028\n= 0\nexit 0\n"
+    assert parse_sections(text).get("one").lines == ("a\v[two]\r= 0\x85exit 26\u2028",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "exit 0\n",
+        "patchledger-patch 1 apt\n",
+        GOOD[:-1],
+        GOOD.replace("exit 10\n", ""),
+        GOOD.replace("= 3\n", ""),
+        GOOD.replace("= 0\n", ""),
+        GOOD.replace("|a", "a"),
+        GOOD.replace("[two]", "[one]"),
+        GOOD.replace("[two]", "two"),
+        GOOD.replace("[two]\n", "[two]\n\n"),
+        GOOD.replace("= 3", "= three"),
+        GOOD.replace("patchledger-patch 1 apt", "Sub-process died"),
+        GOOD + "more\n",
+    ],
+)
+def test_garbage_is_refused_and_nothing_guessed(text: str) -> None:
+    with pytest.raises(Stalled, match="does not parse"):
+        parse_sections(text)
+
+
+def test_another_version_of_the_contract_is_refused() -> None:
+    with pytest.raises(Stalled, match="version 2 of the contract"):
+        parse_sections(GOOD.replace("patch 1", "patch 2"))
+
+
+def test_every_cut_of_good_output_is_refused() -> None:
+    for length in range(len(GOOD)):
+        with pytest.raises(Stalled, match="does not parse"):
+            parse_sections(GOOD[:length])
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        ("--dry-run", "--observe"),
+        ("--apply",),
+        ("--download",),
+        ("--repair",),
+        ("--observe", "--exclude", "nginx"),
+        ("--dry-run", "--exclude"),
+        ("--dry-run", "--exclude", "a;b"),
+        ("--dry-run", "--exclude", "a b"),
+        ("--dry-run", "--exclude", ""),
+        ("--dry-run", "--exclude", "-o"),
+        ("--dry-run", "--block", "x,,y"),
+        ("--dry-run", "--block", "ngin*"),
+        ("--dry-run", "--choose", "nginx"),
+        ("--dry-run", "--choose", "nginx=1 2"),
+        ("--dry-run", "--choose", "nginx=/x/"),
+        ("--dry-run", "--cache", "relative"),
+        ("--dry-run", "--cache", "/does/not/exist"),
+        ("--dry-run", "--nonsense"),
+    ],
+)
+def test_a_wrong_use_of_the_apt_script_ends_with_2(args: tuple[str, ...]) -> None:
+    done = LocalTarget({}).run((FOLDER / "apt-update.sh").read_bytes(), "apt-update.sh", args, timeout=30)
+    assert done.returncode == 2
+    assert done.error_text.startswith("apt-update.sh: ")
+
+
+def test_the_apt_script_works_by_hand(tmp_path: Path) -> None:
+    script = str(FOLDER / "apt-update.sh")
+    done = subprocess.run(
+        ["sh", script, "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.stdout.startswith("usage: apt-update.sh VERB")

@@ -1,0 +1,44 @@
+"""The form of the recorded vectors of apt, and what the parsers make of one."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from reconciler.managers.apt import parse_answer, parse_observe, parse_refresh
+from reconciler.planning.observation import Answer, Observation, Refresh
+
+FOLDER = Path(__file__).parent
+
+OBSERVATION = TypeAdapter(Observation)
+ANSWER = TypeAdapter(Answer)
+REFRESH = TypeAdapter(Refresh)
+
+
+class Vector(BaseModel):
+    """A recorded output and what must be read from it; see the folder's README."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    about: str
+    kind: Literal["observe", "answer", "refresh"]
+    at: datetime
+    output: tuple[str, ...]
+    expected: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The output as it was printed."""
+        return "\n".join(self.output) + "\n"
+
+
+def expected_of(vector: Vector) -> Any:  # noqa: ANN401 - JSON
+    """Return what the parsers read from a vector, as JSON."""
+    match vector.kind:
+        case "observe":
+            return OBSERVATION.dump_python(parse_observe(vector.text, vector.at), mode="json")
+        case "answer":
+            return ANSWER.dump_python(parse_answer(vector.text), mode="json")
+        case "refresh":
+            return REFRESH.dump_python(parse_refresh(vector.text), mode="json")
