@@ -1,0 +1,215 @@
+"""What the planner finds out about a target, and when its findings change by themselves."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from reconciler.planning.account import Condition, Disposition, Update
+from reconciler.planning.canonical import instant
+from reconciler.planning.conversation import Failure, Resolution
+from reconciler.planning.observation import Observation, RebootNeed, RefreshOutcome
+from reconciler.planning.selection import PlacedException, Rules, is_named_by
+from reconciler.planning.wording import listed
+from reconciler.policy.documents import Settings
+from reconciler.policy.resolve import Effective
+from reconciler.policy.values import format_moment
+
+WARNING = timedelta(days=14)
+"""So long before its end an exception is reported as expiring."""
+
+
+def find_conditions(
+    observation: Observation, rules: Rules, resolution: Resolution, updates: Sequence[Update]
+) -> tuple[Condition, ...]:
+    """Collect the conditions of a target, at most one of a type, sorted by type.
+
+    ``RebootRequired`` is always there; each other one only while it holds, or cannot be told.
+    """
+    found = [
+        *_metadata(observation, rules),
+        *_package_system(observation),
+        *_resolving(resolution, updates),
+        *_policy(rules),
+        *_exceptions(observation, rules, updates),
+        _reboot(observation),
+    ]
+    return tuple(sorted(found, key=lambda condition: condition.type))
+
+
+def _metadata(observation: Observation, rules: Rules) -> Iterator[Condition]:
+    causes = list(_stale_causes(observation, rules.effective.settings, rules.now))
+    if causes:
+        message = "; ".join(message for _, message in causes)
+        yield Condition("MetadataStale", True, causes[0][0], message)
+    elif all(source.fetched is None for source in observation.sources):
+        message = "no source says when its metadata were fetched"
+        yield Condition("MetadataStale", None, "AgeUnknown", message)
+    if observation.refresh.outcome is RefreshOutcome.NOT_PERMITTED:
+        message = "planned from the package metadata that are here, since only root may refresh them"
+        yield Condition("MetadataNotRefreshed", True, "NotPermitted", message)
+
+
+def _stale_causes(observation: Observation, settings: Settings, now: datetime) -> Iterator[tuple[str, str]]:
+    if observation.refresh.outcome is RefreshOutcome.FAILED:
+        detail = observation.refresh.detail.strip() or "the package manager gave no reason"
+        yield "RefreshFailed", f"refreshing the metadata failed: {detail}"
+    for source in observation.sources:
+        if source.problem:
+            yield "SourceProblem", f"{source.name}: {source.problem}"
+        if source.valid_until is not None and source.valid_until <= now:
+            yield (
+                "Expired",
+                f"{source.name}: its metadata were valid until {instant(source.valid_until)}",
+            )
+    newest = _newest_fetch(observation)
+    if newest is not None and newest + settings.refresh.stale_after <= now:
+        yield "TooOld", f"the metadata were last fetched at {instant(newest)}"
+
+
+def _newest_fetch(observation: Observation) -> datetime | None:
+    return max((source.fetched for source in observation.sources if source.fetched is not None), default=None)
+
+
+def _package_system(observation: Observation) -> Iterator[Condition]:
+    health = observation.health
+    if health.interrupted:
+        message = f"an earlier transaction was interrupted: {listed(health.interrupted)}"
+        yield Condition("PackageSystemInterrupted", True, "Interrupted", message)
+    if health.broken:
+        message = f"dependencies of installed packages are not met: {listed(health.broken)}"
+        yield Condition("DependenciesBroken", True, "UnmetDependencies", message, stalled=True)
+
+
+def _resolving(resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
+    match resolution.failure:
+        case None:
+            pass
+        case Failure(reason="Unanswered", message=message):
+            yield Condition("CannotResolve", None, "Unanswered", message)
+        case Failure(reason=reason, message=message):
+            yield Condition("CannotResolve", True, reason, message)
+    refused = [update.name for update in updates if update.disposition is Disposition.REMOVAL_REFUSED]
+    if refused:
+        message = f"{listed(refused)}: not updated, since other packages would have to be removed"
+        yield Condition("RemovalsRefused", True, "WouldRemove", message)
+
+
+def _policy(rules: Rules) -> Iterator[Condition]:
+    ambiguities = rules.effective.ambiguities
+    if ambiguities:
+        message = "; ".join(ambiguity.message for ambiguity in ambiguities)
+        yield Condition("PolicyAmbiguous", True, "EqualPriority", message, stalled=True)
+
+
+def _exceptions(observation: Observation, rules: Rules, updates: Sequence[Update]) -> Iterator[Condition]:
+    expired = [placed for placed in rules.effective.exceptions if placed.value.ends() <= rules.now]
+    expiring = [placed for placed in rules.exceptions if placed.value.ends() <= rules.now + WARNING]
+    if expired:
+        message = f"{_dated(expired, 'ended')}: ignored since then; renew or remove what has expired"
+        yield Condition("ExceptionExpired", True, "Expired", message)
+    if expiring:
+        message = f"{_dated(expiring, 'ends')}: ignored from then on; renew what is still needed"
+        yield Condition("ExceptionExpiring", True, "Expiring", message)
+    known = {(package.name, package.arch) for package in observation.installed}
+    known |= {(update.name, update.arch) for update in updates}
+    unused = [
+        f"'{placed.value.name}' ({placed.origin})"
+        for placed in rules.exceptions
+        if not any(is_named_by(*key, placed.value.packages) for key in known)
+    ]
+    if unused:
+        message = f"no installed or offered package is named by exception {listed(unused)}"
+        yield Condition("ExceptionUnused", True, "NothingMatches", message)
+    yield from _unjudged(rules, updates, observation.manager)
+
+
+def _dated(exceptions: Iterable[PlacedException], verb: str) -> str:
+    """Name exceptions with their end, as the document writes it and as the instant that it means."""
+    ends = sorted(
+        (
+            placed.value.ends(),
+            placed.value.name,
+            str(placed.origin),
+            format_moment(placed.value.expires),
+        )
+        for placed in exceptions
+    )
+    return listed(
+        [
+            f"exception '{name}' ({place}, expires: {written}) {verb} at {instant(end)}"
+            for end, name, place, written in ends
+        ]
+    )
+
+
+def _unjudged(rules: Rules, updates: Sequence[Update], manager: str) -> Iterator[Condition]:
+    if rules.order is not None:
+        return
+    named = [
+        f"'{placed.value.name}' ({placed.origin})"
+        for placed in rules.exceptions
+        if placed.value.versions is not None
+        and any(is_named_by(update.name, update.arch, placed.value.packages) for update in updates)
+    ]
+    if named:
+        message = (
+            f"the order of {manager}'s versions is not known, so exception {listed(named)} counts for all"
+            " versions it would hold back and for none it would include"
+        )
+        yield Condition("VersionRangeUnjudged", True, "UnknownOrder", message)
+
+
+def _reboot(observation: Observation) -> Condition:
+    because = ": " + listed(observation.reboot.reasons) if observation.reboot.reasons else ""
+    match observation.reboot.need:
+        case RebootNeed.REQUIRED:
+            return Condition("RebootRequired", True, "Required", f"a reboot is pending{because}")
+        case RebootNeed.NOT_REQUIRED:
+            return Condition("RebootRequired", False, "NotRequired", "no reboot is pending")
+        case RebootNeed.UNKNOWN:
+            message = f"whether a reboot is pending cannot be told{because}"
+            return Condition("RebootRequired", None, "Unknown", message)
+
+
+def next_change(observation: Observation, effective: Effective, now: datetime) -> datetime | None:
+    """Return the next instant after ``now`` at which the plan may change though nothing else does.
+
+    These are: a version becomes old enough; an exception or a required approval ends, or an exception's
+    warning begins; metadata become stale. Until then, equal observation and policy give an equal plan.
+
+    Returns:
+        ``None`` where time alone changes nothing.
+    """
+    instants = {
+        *_ripenings(observation, effective.settings, now),
+        *_endings(effective),
+        *_stalings(observation, effective.settings),
+    }
+    return min((at for at in instants if at > now), default=None)
+
+
+def _ripenings(observation: Observation, settings: Settings, now: datetime) -> Iterator[datetime]:
+    ages = [age for age in (settings.min_age.security, settings.min_age.other) if age]
+    recorded = {(entry.origin, entry.name, entry.version) for entry in observation.first_seen}
+    for entry in observation.first_seen:
+        yield from (min(entry.at, now) + age for age in ages)
+    for offer in observation.offers:
+        for available in offer.versions:
+            if any((origin, offer.name, available.version) not in recorded for origin in available.origins):
+                yield from (now + age for age in ages)
+
+
+def _endings(effective: Effective) -> Iterator[datetime]:
+    for exception in effective.exceptions:
+        yield exception.value.ends()
+        yield exception.value.ends() - WARNING
+    if effective.settings.approval == "required":
+        yield from (approval.value.ends() for approval in effective.approvals)
+
+
+def _stalings(observation: Observation, settings: Settings) -> Iterator[datetime]:
+    newest = _newest_fetch(observation)
+    if newest is not None:
+        yield newest + settings.refresh.stale_after
+    for source in observation.sources:
+        if source.valid_until is not None:
+            yield source.valid_until

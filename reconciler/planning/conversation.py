@@ -1,0 +1,440 @@
+"""The conversation with the package manager's resolver: what is asked next, and what came of it.
+
+Only the manager resolves dependencies, so what is excluded must be excluded inside its own run. One run is
+not always enough: an answer may bring in a package that nobody may have, or leave out an update without
+saying why. The conversation is a generator that yields questions and is sent answers. It has no other input
+than observation, policy and time, so that it can be replayed from the recorded exchanges at any time, and a
+question that has an answer already is never asked twice.
+
+Its course:
+
+0. Where minimum ages keep something out, look once at what would come without them: only so are packages
+   that would come in new seen in time.
+1. Ask for everything wanted, with all that must not move excluded. Where the answer breaks a rule, ask again
+   without the culprit, at most `ROUNDS` times. Where it removes what must stay, the culprits are those whose
+   doing it is; where nobody knows whose, ask again in mode ``safe``.
+2. Where wanted updates are missing, allow what may move only as a dependency, and keep of that no more than
+   what brings missing ones in.
+3. Explain what is still missing, each by a question about this version alone, without blocks, holds and
+   minimum ages. Its answer is the update with all that it takes, or the manager's words why it cannot be:
+   what moves with it and must not is what it needs, and what goes is what it would remove. What `EXPLAINING`
+   questions do not explain is reported without a cause: no reason is better than a false one.
+
+Answers of steps 0 and 3 are never part of the plan.
+"""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, TypeVar, assert_never
+
+from reconciler.planning.causes import Case, Explanation, KeptBack
+from reconciler.planning.observation import (
+    Answer,
+    Change,
+    Exchange,
+    Mode,
+    Observation,
+    Offer,
+    Question,
+)
+from reconciler.planning.selection import (
+    ExceptionBlock,
+    ExceptionHold,
+    Key,
+    Obstacle,
+    OperatorHold,
+    OutsideMode,
+    Rules,
+    Standing,
+    TooYoung,
+    Unwanted,
+    Wanted,
+    against_change,
+    moves,
+    standing_of,
+)
+from reconciler.policy.resolve import Effective
+
+ROUNDS = 8
+"""How often one question is put again without the culprits of its answer, before the planner gives up."""
+
+TRIALS = 24
+"""How many questions may go into finding out which of the permitted dependencies are needed."""
+
+EXPLAINING = 12
+"""How many questions may go into explaining why updates are missing, those of the security service first."""
+
+_ANSWERED = frozenset({0, 10, 11})  # done, nothing to do, reboot needed
+
+Kind = Literal["operator", "hold", "block", "young", "dependency", "removal"]
+"""Why a package is left out of a question.
+
+``dependency``: it moves only where another update needs it. ``removal``: it would remove what must stay.
+"""
+
+_OF_POLICY: tuple[Kind, ...] = ("hold", "block", "young", "dependency", "removal")
+
+T = TypeVar("T")
+Talk = Generator[Question, Answer, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """There is no transaction.
+
+    Attributes:
+        reason: CamelCase word, as conditions use.
+        message: One sentence for people.
+    """
+
+    reason: Literal["Unresolvable", "ExclusionIgnored", "TooManyQuestions", "RemovalsForced", "Unanswered"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What came of the conversation.
+
+    Attributes:
+        changes: The transaction, in the manager's order.
+        explanations: For wanted updates that are not in it.
+        failure: Why there is no transaction although something is wanted.
+    """
+
+    changes: tuple[Change, ...] = ()
+    explanations: Mapping[Key, Explanation] | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A package that a question leaves out, and why; an empty architecture means all."""
+
+    key: Key
+    slot: Literal["exclude", "block"]
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A question before it is put into words."""
+
+    mode: Mode
+    security: bool
+    limits: frozenset[Limit]
+    choices: tuple[Wanted, ...]
+    include: frozenset[Key]
+
+    def without(self, kinds: Iterable[Kind]) -> "Wish":
+        """Return the wish without its limits and choices of these kinds."""
+        lifted = frozenset(kinds)
+        return replace(
+            self,
+            limits=frozenset(limit for limit in self.limits if limit.kind not in lifted),
+            choices=tuple(
+                wanted
+                for wanted in self.choices
+                if not {kind_of(obstacle) for obstacle in wanted.passed_over} <= lifted
+            ),
+        )
+
+    def question(self, arches: Mapping[str, frozenset[str]]) -> Question:
+        """Put it into words; ``arches`` are the architectures in which each name is installed."""
+        named: dict[Key, str] = {
+            (wanted.offer.name, wanted.offer.arch): wanted.version.version for wanted in self.choices
+        }
+        versions = sorted(set(named.values()))
+        chosen = {
+            (token, version)
+            for version in versions
+            for token in tokens((key for key, taken in named.items() if taken == version), arches)
+        }
+        return Question(
+            mode=self.mode,
+            security=self.security,
+            exclude=tokens((limit.key for limit in self.limits if limit.slot == "exclude"), arches),
+            block=tokens((limit.key for limit in self.limits if limit.slot == "block"), arches),
+            choose=tuple(sorted(chosen)),
+            include=tokens(self.include, arches),
+        )
+
+
+def tokens(keys: Iterable[Key], arches: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """Name packages for a question, sorted: by name where all installed architectures are meant."""
+    wanted: dict[str, set[str]] = {}
+    for name, arch in keys:
+        wanted.setdefault(name, set()).add(arch)
+    found: set[str] = set()
+    for name, meant in wanted.items():
+        installed = arches.get(name, frozenset())
+        if "" in meant or installed <= meant:
+            found.add(name)
+        else:
+            found.update(f"{name}:{arch}" for arch in meant)
+    return tuple(sorted(found))
+
+
+def kind_of(obstacle: Obstacle) -> Kind:
+    """Name the kind of limit that an obstacle puts on a question."""
+    match obstacle:
+        case OperatorHold():
+            return "operator"
+        case ExceptionHold():
+            return "hold"
+        case ExceptionBlock():
+            return "block"
+        case OutsideMode():
+            return "dependency"
+        case TooYoung():
+            return "young"
+        case _:
+            assert_never(obstacle)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    wish: Wish
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Everything the conversation is made from; `talk` holds it."""
+
+    case: Case
+
+    @property
+    def rules(self) -> Rules:
+        """What policy, operator and evidence say."""
+        return self.case.rules
+
+    @property
+    def offers(self) -> Mapping[Key, Offer]:
+        """The offered updates."""
+        return self.case.offers
+
+    @property
+    def standings(self) -> Mapping[Key, Standing]:
+        """What policy says of each."""
+        return self.case.standings
+
+    @classmethod
+    def of(cls, observation: Observation, effective: Effective, now: datetime) -> "Conversation":
+        """Prepare it; nothing is asked yet."""
+        rules = Rules.of(observation, effective, now)
+        offers = {
+            (offer.name, offer.arch): offer
+            for offer in sorted(observation.offers, key=lambda offer: (offer.name, offer.arch))
+        }
+        return cls(Case(rules, offers, {key: standing_of(offer, rules) for key, offer in offers.items()}))
+
+    def replay(self, exchanges: Iterable[Exchange]) -> Question | Resolution:
+        """Hold it with recorded answers; return its result, or the first question that has none."""
+        answers: dict[Question, Answer] = {}
+        for exchange in exchanges:
+            answers.setdefault(exchange.question, exchange.answer)
+        talk = self.talk()
+        try:
+            question = next(talk)
+            while (answer := answers.get(question)) is not None:
+                question = talk.send(answer)
+        except StopIteration as end:
+            result: Resolution = end.value
+            return result
+        return question
+
+    def talk(self) -> Talk[Resolution]:
+        """Yield questions, take answers, and return what came of them."""
+        wish = self._first_wish()
+        if wish.without(["young"]) != wish:
+            # Packages that would come in new are seen in answers only: they must not be seen for the first
+            # time when those that need them are old enough already.
+            yield self._ask(wish.without(["young"]))
+        if not self._wanted():
+            return Resolution()
+        settled = yield from self._settle(wish)
+        if isinstance(settled, Failure):
+            return Resolution(failure=settled)
+        settled = yield from self._allow_dependencies(settled)
+        explanations = yield from self._explain(settled)
+        return Resolution(settled.answer.changes, explanations)
+
+    def _wanted(self) -> frozenset[Key]:
+        return frozenset(
+            key
+            for key, standing in self.standings.items()
+            if isinstance(standing, Wanted) and standing.only_as_dependency is None
+        )
+
+    def missing(self, changes: Iterable[Change]) -> frozenset[Key]:
+        """Return the wanted updates that a transaction leaves out and phasing does not explain."""
+        moved = moves(changes, self.offers)
+        return frozenset(
+            key for key in self._wanted() if key not in moved and not _is_phased(self.standings[key])
+        )
+
+    # --- Step 1 -------------------------------------------------------------------------------------------
+
+    def _first_wish(self) -> Wish:
+        settings = self.rules.effective.settings
+        is_whole = settings.updates == "all"
+        wanted = [standing for standing in self.standings.values() if isinstance(standing, Wanted)]
+        return Wish(
+            # Security updates alone never remove anything, so there is nothing that "full" could add.
+            mode="full" if settings.upgrade == "full" and is_whole else "safe",
+            security=not is_whole,
+            limits=frozenset(self._limits()),
+            choices=tuple(standing for standing in wanted if standing.chosen),
+            include=frozenset(
+                (standing.offer.name, standing.offer.arch)
+                for standing in wanted
+                if standing.included_by is not None
+            ),
+        )
+
+    def _limits(self) -> Iterable[Limit]:
+        for key, standing in self.standings.items():
+            match standing:
+                case Wanted(only_as_dependency=None):
+                    pass
+                case Wanted():
+                    yield Limit(key, "exclude", "dependency")
+                case Unwanted(obstacles=obstacles):
+                    yield from self._limits_of(key, obstacles)
+        for placed in self.rules.exceptions:
+            if placed.value.action == "block" and placed.value.versions is None:
+                for pattern in placed.value.packages:
+                    if not any(special in pattern for special in "*?["):
+                        name, _, arch = pattern.partition(":")
+                        yield Limit((name, arch), "block", "block")
+
+    def _limits_of(self, key: Key, obstacles: tuple[Obstacle, ...]) -> Iterable[Limit]:
+        outside = any(isinstance(obstacle, OutsideMode) for obstacle in obstacles)
+        for obstacle in obstacles:
+            match obstacle:
+                case OutsideMode(updates="security"):
+                    pass  # The security service does not offer it, so it moves only where it is needed.
+                case TooYoung() if outside:
+                    pass  # It is refused when an answer wants it; until then the question stays short.
+                case _:
+                    blocks = isinstance(obstacle, ExceptionBlock) or key[0] not in self.rules.arches
+                    yield Limit(key, "block" if blocks else "exclude", kind_of(obstacle))
+
+    def _settle(self, wish: Wish) -> Talk[_Settled | Failure]:
+        """Ask until the answer breaks no rule."""
+        for _ in range(ROUNDS):
+            answer = yield self._ask(wish)
+            refused = self.case.refused(answer.changes)
+            if not refused and (answer.message or answer.exit_code not in _ANSWERED):
+                words = answer.message or f"it ended with code {answer.exit_code}"
+                return Failure("Unresolvable", f"the package manager cannot resolve the transaction: {words}")
+            culprits = self._culprits(answer.changes)
+            if culprits & wish.limits:
+                names = ", ".join(sorted({limit.key[0] for limit in culprits & wish.limits}))
+                return Failure(
+                    "ExclusionIgnored", f"the package manager moves {names} although it was excluded"
+                )
+            if not refused and not culprits:
+                return _Settled(wish, answer)
+            if refused and wish.mode == "safe":
+                names = ", ".join(change.name for change in refused)
+                return Failure("RemovalsForced", f"every transaction would remove {names}")
+            doers = self._doers(refused)
+            is_explained = all(change.by for change in refused) and not doers & wish.limits
+            wish = replace(wish, mode=wish.mode if is_explained else "safe", limits=wish.limits | culprits)
+            wish = replace(wish, limits=wish.limits | doers) if is_explained else wish
+        return Failure("TooManyQuestions", f"no acceptable transaction was found in {ROUNDS} attempts")
+
+    def _doers(self, refused: Iterable[Change]) -> frozenset[Limit]:
+        names = {name for change in refused for name in change.by}
+        keys = {key for key in self.offers if key[0] in names}
+        new = names - {name for name, _ in keys}
+        return frozenset(
+            [*(Limit(key, "exclude", "removal") for key in keys)]
+            + [Limit((name, ""), "block", "removal") for name in new]
+        )
+
+    def _ask(self, wish: Wish, only: Key | None = None) -> Question:
+        question = wish.question(self.rules.arches)
+        if only is None:
+            return question
+        (name,) = tokens([only], self.rules.arches)
+        return replace(question, only=(name, self.standings[only].version.version))
+
+    def _culprits(self, changes: Iterable[Change]) -> frozenset[Limit]:
+        return frozenset(
+            limit
+            for key, change in moves(changes, self.offers).items()
+            for limit in self._limits_of(key, against_change(change, self.offers, self.rules))
+        )
+
+    # --- Step 2 -------------------------------------------------------------------------------------------
+
+    def _allow_dependencies(self, settled: _Settled) -> Talk[_Settled]:
+        missing = self.missing(settled.answer.changes)
+        if not missing or not any(limit.kind == "dependency" for limit in settled.wish.limits):
+            return settled
+        wider = yield from self._settle(settled.wish.without(["dependency"]))
+        if isinstance(wider, Failure):
+            return settled
+        still = self.missing(wider.answer.changes)
+        if not still < missing:
+            return settled
+        spare = sorted(settled.wish.limits - wider.wish.limits, key=lambda limit: limit.key)
+        narrowed = yield from self._narrow(wider, tuple(spare), still)
+        return narrowed or settled
+
+    def _narrow(
+        self, wider: _Settled, spare: tuple[Limit, ...], still: frozenset[Key]
+    ) -> Talk[_Settled | None]:
+        """Take back every permission that no wanted update needs, by halves; give up after `TRIALS`."""
+        left = [spare]
+        for _ in range(TRIALS):
+            if not left:
+                return wider
+            group = left.pop(0)
+            trial = yield from self._settle(replace(wider.wish, limits=wider.wish.limits.union(group)))
+            if isinstance(trial, _Settled) and self.missing(trial.answer.changes) <= still:
+                wider = trial
+            elif len(group) > 1:
+                left += [group[: len(group) // 2], group[len(group) // 2 :]]
+        return None if left else wider
+
+    # --- Step 3 -------------------------------------------------------------------------------------------
+
+    def _explain(self, settled: _Settled) -> Talk[dict[Key, Explanation]]:
+        missing = self.missing(settled.answer.changes)
+        said = {name.partition(":")[0] for name in settled.answer.kept_back}
+        explained: dict[Key, Explanation] = {key: KeptBack(key[0] in said) for key in missing}
+        # With nothing forbidden, what moves along and must not is what the update needs. Where nothing does,
+        # the answer would be the same with everything forbidden.
+        wish = replace(settled.wish, mode="full").without(_OF_POLICY)
+        urgent = sorted(missing, key=lambda key: (not self.standings[key].version.security, key))
+        for key in urgent[:EXPLAINING]:
+            answer = yield self._ask(wish, key)
+            explained[key] = self.case.judge(key, answer, settled.wish.mode) or explained[key]
+        return explained
+
+
+def _is_phased(standing: Standing) -> bool:
+    return isinstance(standing, Wanted) and standing.version.phased is not None
+
+
+def next_question(
+    observation: Observation, effective: Effective, answered: Sequence[Exchange], now: datetime
+) -> Question | None:
+    """Say what the resolver must be asked next, or that nothing is left to ask.
+
+    Args:
+        observation: Of the machine; taken once, before the first question.
+        effective: Policy in force for it.
+        answered: Every exchange so far, in any order.
+        now: The same instant for a whole conversation, and for the plan made from it.
+
+    Returns:
+        A question that is not among ``answered``, or ``None`` when the plan can be made. The number of
+        questions is bounded whatever the answers are.
+    """
+    found = Conversation.of(observation, effective, now).replay(answered)
+    return found if isinstance(found, Question) else None

@@ -1,0 +1,227 @@
+"""Make the plan: from observation, policy, recorded answers and time to an account of every update.
+
+The account's types are in `account`, the conversation that `next_question` holds is in `conversation`; both
+are offered here again, since this module is the face of planning.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from reconciler.planning.account import Condition, Disposition, Plan, Reason, Update
+from reconciler.planning.age import observe_first_seen
+from reconciler.planning.approval import ApprovalText, approvals_of, digest_of
+from reconciler.planning.canonical import instant
+from reconciler.planning.causes import KeptBack
+from reconciler.planning.conditions import find_conditions, next_change
+from reconciler.planning.conversation import (
+    Conversation,
+    Failure,
+    Resolution,
+    next_question,
+)
+from reconciler.planning.observation import Available, Change, Exchange, Observation, Offer
+from reconciler.planning.reasons import (
+    account_of_absence,
+    account_of_obstacles,
+    place_of,
+    reasons_for_change,
+)
+from reconciler.planning.selection import Key, Rules, Standing, Unwanted, Wanted, moves
+from reconciler.policy.resolve import Effective
+
+__all__ = [
+    "Condition",
+    "Disposition",
+    "Plan",
+    "Reason",
+    "Update",
+    "make_plan",
+    "next_change",
+    "next_question",
+    "observe_first_seen",
+    "security_only",
+]
+
+
+def make_plan(
+    observation: Observation, effective: Effective, exchanges: Sequence[Exchange], now: datetime
+) -> Plan:
+    """Say what happens to every offered update, and why.
+
+    Args:
+        observation: Of the machine.
+        effective: Policy in force for it.
+        exchanges: The whole conversation that `next_question` led, in any order. Where answers are missing
+            the transaction is empty, and the condition ``CannotResolve`` says so.
+        now: The instant of the conversation.
+
+    Returns:
+        A plan that depends on nothing but the arguments, and not on the order of documents, offers or
+        exchanges.
+    """
+    conversation = Conversation.of(observation, effective, now)
+    found = conversation.replay(exchanges)
+    if not isinstance(found, Resolution):
+        found = Resolution(failure=Failure("Unanswered", "the package manager was not asked everything yet"))
+    digest = digest_of(found.changes)
+    approval = _Approvals.of(found.changes, digest, effective, now)
+    account = _Account(conversation, found, approval, moves(found.changes, conversation.offers))
+    updates = account.updates()
+    return Plan(
+        transaction=found.changes,
+        updates=updates,
+        digest=digest,
+        conditions=find_conditions(observation, conversation.rules, found, updates),
+    )
+
+
+def security_only(effective: Effective) -> Effective:
+    """Return the policy for a freeze that lets security updates pass: only these, and nothing is removed.
+
+    The plan made under it is a plan of its own, with its own conversation and digest.
+    """
+    settings = effective.settings.model_copy(update={"updates": "security", "removals": "forbid"})
+    exceptions = tuple(placed for placed in effective.exceptions if placed.value.action != "include")
+    return replace(effective, settings=settings, exceptions=exceptions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Approvals:
+    """The approvals that cover one transaction.
+
+    Attributes:
+        places: Where those in force stand, sorted; ``None`` where policy requires none.
+        expired: Those that covered it once.
+    """
+
+    digest: str
+    places: tuple[str, ...] | None
+    expired: tuple[ApprovalText, ...] = ()
+
+    @classmethod
+    def of(cls, changes: Sequence[Change], digest: str, effective: Effective, now: datetime) -> "_Approvals":
+        if effective.settings.approval == "none":
+            return cls(digest, None)
+        covering = [approval for approval in approvals_of(effective) if approval.covers(changes, digest)]
+        places = tuple(sorted(approval.origin for approval in covering if now < approval.expires))
+        return cls(digest, places, tuple(approval for approval in covering if approval.expires <= now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """Makes the updates of a plan."""
+
+    conversation: Conversation
+    resolution: Resolution
+    approvals: _Approvals
+    moved: Mapping[Key, Change]
+
+    def updates(self) -> tuple[Update, ...]:
+        offers = self.conversation.offers
+        found = [self._of_offer(key, offer) for key, offer in offers.items()]
+        found += [self._of_change(change) for key, change in self.moved.items() if key not in offers]
+        return tuple(sorted(found, key=lambda update: (update.name, update.arch)))
+
+    @property
+    def _rules(self) -> Rules:
+        return self.conversation.rules
+
+    def _of_offer(self, key: Key, offer: Offer) -> Update:
+        standing = self.conversation.standings[key]
+        change = self.moved.get(key)
+        if change is not None:
+            return self._planned(offer, standing, change)
+        disposition, reasons = self._absence(key, standing)
+        available = standing.version
+        return Update(
+            name=offer.name,
+            arch=offer.arch,
+            installed=offer.installed,
+            candidate=available.version,
+            origin=available.origins[0] if available.origins else "",
+            security=_fixes_security(offer, available.version),
+            disposition=disposition,
+            reasons=reasons,
+            advisories=offer.advisories,
+            size=available.size,
+        )
+
+    def _absence(self, key: Key, standing: Standing) -> tuple[Disposition, tuple[Reason, ...]]:
+        match standing:
+            case Unwanted(obstacles=obstacles):
+                return account_of_obstacles(key[0], obstacles, self._rules)
+            case Wanted():
+                explanation = (self.resolution.explanations or {}).get(key, KeptBack(said=False))
+                return account_of_absence(standing, explanation, self.resolution.failure, self._rules)
+
+    def _planned(self, offer: Offer, standing: Standing, change: Change) -> Update:
+        known = [each for each in offer.versions if each.version == change.to_version]
+        available = known[0] if known else Available(change.to_version or "", (), security=change.security)
+        reasons = reasons_for_change(change, standing, self._rules)
+        return self._approved(
+            Update(
+                name=offer.name,
+                arch=offer.arch,
+                installed=offer.installed,
+                candidate=change.to_version,
+                origin=change.origin,
+                security=change.to_version is not None and _fixes_security(offer, available.version),
+                disposition=Disposition.PLANNED,
+                reasons=reasons,
+                advisories=offer.advisories,
+                size=available.size if change.size is None else change.size,
+                installed_delta=change.installed_delta,
+            )
+        )
+
+    def _of_change(self, change: Change) -> Update:
+        return self._approved(
+            Update(
+                name=change.name,
+                arch=change.arch,
+                installed=change.from_version,
+                candidate=change.to_version,
+                origin=change.origin,
+                security=change.security,
+                disposition=Disposition.PLANNED,
+                reasons=reasons_for_change(change, None, self._rules),
+                size=change.size,
+                installed_delta=change.installed_delta,
+            )
+        )
+
+    def _approved(self, update: Update) -> Update:
+        """Add what the approvals say; where none covers the plan, that is the disposition."""
+        places = self.approvals.places
+        if places is None:
+            return update
+        if places:
+            approved = tuple(Reason("approved", "an approval covers this plan", place) for place in places)
+            return replace(update, reasons=update.reasons + approved)
+        digest = self.approvals.digest
+        expired = tuple(
+            Reason(
+                "approval-expired",
+                f"approval '{approval.name}' of it expired at {instant(approval.expires)}",
+                approval.origin,
+            )
+            for approval in self.approvals.expired
+        )
+        missing = Reason(
+            "approval-missing",
+            f"policy requires an approval and none covers it; commit an Approval with 'plan: {digest}'",
+            place_of("approval", self._rules.effective),
+        )
+        return replace(
+            update,
+            disposition=Disposition.NOT_APPROVED,
+            reasons=(*expired, missing, *update.reasons),
+        )
+
+
+def _fixes_security(offer: Offer, version: str) -> bool:
+    """Tell whether a version after the installed one and up to ``version`` is a security update."""
+    reach = [available.version for available in offer.versions]
+    start = reach.index(version) if version in reach else 0
+    return any(available.security for available in offer.versions[start:])

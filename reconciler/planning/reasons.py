@@ -1,0 +1,273 @@
+"""Put the planner's findings into words: disposition, stable code, sentence, and the policy text behind it.
+
+``docs/reference/dispositions.md`` lists every code.
+"""
+
+from collections.abc import Sequence
+
+from reconciler.planning.account import Disposition, Reason
+from reconciler.planning.canonical import instant
+from reconciler.planning.causes import (
+    Alone,
+    Explanation,
+    Impossible,
+    KeptBack,
+    Needs,
+    NeedsPhased,
+    WouldRemove,
+    WouldReplace,
+)
+from reconciler.planning.conversation import Failure
+from reconciler.planning.observation import Change, Unmet
+from reconciler.planning.selection import (
+    ExceptionBlock,
+    ExceptionHold,
+    Obstacle,
+    OperatorHold,
+    OutsideMode,
+    PlacedException,
+    Rules,
+    Standing,
+    TooYoung,
+    Unwanted,
+    Wanted,
+)
+from reconciler.planning.wording import listed
+from reconciler.policy.resolve import Effective
+from reconciler.policy.values import format_duration
+
+
+def place_of(setting: str, effective: Effective) -> str:
+    """Return where a setting was set, or nothing where it has its default."""
+    origin = effective.origins.get(setting) or effective.origins.get(setting.partition(".")[0])
+    return "" if origin is None else str(origin)
+
+
+def _words_of(placed: PlacedException) -> str:
+    exception = placed.value
+    ticket = f", {exception.ticket}" if exception.ticket else ""
+    return f"until {instant(exception.ends())} ({exception.reason}{ticket})"
+
+
+def disposition_of(obstacle: Obstacle) -> Disposition:
+    """Return the disposition that an obstacle gives to an update."""
+    match obstacle:
+        case OperatorHold() | ExceptionHold():
+            return Disposition.HELD
+        case ExceptionBlock():
+            return Disposition.BLOCKED
+        case OutsideMode():
+            return Disposition.NOT_SELECTED
+        case TooYoung():
+            return Disposition.TOO_YOUNG
+
+
+def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:
+    """Put what stands against the package ``name`` into words."""
+    match obstacle:
+        case OperatorHold():
+            return Reason("operator-hold", f"{name} is on hold on this machine, by its operator")
+        case ExceptionHold(exception=placed, version=version):
+            text = f"exception '{placed.value.name}' holds back {name} {version} {_words_of(placed)}"
+            return Reason("exception-hold", text, str(placed.origin))
+        case ExceptionBlock(exception=placed, version=version):
+            text = f"exception '{placed.value.name}' blocks {name} {version} {_words_of(placed)}"
+            return Reason("exception-block", text, str(placed.origin))
+        case OutsideMode(updates="security", version=version):
+            text = f"the security service does not offer {name} {version}, and only its updates are wanted"
+            return Reason("security-only", text, place_of("updates", rules.effective))
+        case OutsideMode():
+            return Reason("updates-none", "no updates are wanted", place_of("updates", rules.effective))
+        case TooYoung(version=version, setting=setting, seen=seen, ready=ready):
+            text = (
+                f"{name} {version} was first seen at {instant(seen)} and is old enough at"
+                f" {instant(ready)} ({setting} is {format_duration(ready - seen)})"
+            )
+            return Reason("min-age", text, place_of(setting, rules.effective))
+
+
+def account_of_obstacles(
+    name: str, obstacles: Sequence[Obstacle], rules: Rules
+) -> tuple[Disposition, tuple[Reason, ...]]:
+    """Account for an update that is not wanted now; ``obstacles`` has the decisive one first."""
+    return disposition_of(obstacles[0]), _reasons_of(name, obstacles, rules)
+
+
+def _reasons_of(name: str, obstacles: Sequence[Obstacle], rules: Rules) -> tuple[Reason, ...]:
+    return tuple(dict.fromkeys(reason_of(name, obstacle, rules) for obstacle in obstacles))
+
+
+def account_of_absence(
+    wanted: Wanted, explanation: Explanation, failure: Failure | None, rules: Rules
+) -> tuple[Disposition, tuple[Reason, ...]]:
+    """Account for a wanted update that the transaction leaves out."""
+    disposition, reasons = _absence(wanted, explanation, failure, rules)
+    passed_over = _reasons_of(wanted.offer.name, wanted.passed_over, rules)
+    return disposition, tuple(dict.fromkeys((*reasons, *passed_over)))
+
+
+def _absence(
+    wanted: Wanted, explanation: Explanation, failure: Failure | None, rules: Rules
+) -> tuple[Disposition, tuple[Reason, ...]]:
+    version = wanted.version.version
+    if wanted.only_as_dependency is not None:
+        return Disposition.HELD, (_dependency_reason(wanted.only_as_dependency, "no other update needs it"),)
+    if wanted.version.phased is not None:
+        return Disposition.PHASED, (_phased(version, wanted.version.phased),)
+    if failure is not None:
+        if failure.reason == "RemovalsForced":
+            place = place_of("removals", rules.effective)
+            return Disposition.REMOVAL_REFUSED, (Reason("would-remove", failure.message, place),)
+        return Disposition.UNAVAILABLE, (Reason("cannot-resolve", failure.message),)
+    return _explained(wanted, explanation, rules)
+
+
+def _phased(what: str, share: int) -> Reason:
+    text = f"the archive offers {what} to {share} % of all machines so far, and not to this one"
+    return Reason("phased", text)
+
+
+def _explained(
+    wanted: Wanted, explanation: Explanation, rules: Rules
+) -> tuple[Disposition, tuple[Reason, ...]]:
+    version = wanted.version.version
+    match explanation:
+        case WouldRemove(victims=victims, setting=setting, guards=guards):
+            text = f"{version} comes only with the removal of {listed(victims)}"
+            causes = [reason_of(name, obstacle, rules) for name, obstacle in guards]
+            origin = causes[0].origin if causes else place_of(setting, rules.effective)
+            return Disposition.REMOVAL_REFUSED, (Reason("would-remove", text, origin), *causes)
+        case Needs(packages=packages):
+            return _needing(version, packages, rules)
+        case NeedsPhased(name=name, share=share):
+            needs = Reason("needs-phased", f"{version} needs {name}")
+            return Disposition.PHASED, (needs, _phased(f"the update of {name}", share))
+        case WouldReplace() | Impossible() | Alone() | KeptBack():
+            text, origin = _kept_back(wanted, explanation, rules)
+            return Disposition.UNAVAILABLE, (Reason("kept-back", text, origin),)
+
+
+def _kept_back(
+    wanted: Wanted, explanation: WouldReplace | Impossible | Alone | KeptBack, rules: Rules
+) -> tuple[str, str]:
+    """Say why the manager keeps an update back, and where policy makes it do so."""
+    version = wanted.version.version
+    match explanation:
+        case WouldReplace(replaced=replaced, setting=setting):
+            refusal = {
+                "upgrade": "which 'upgrade: safe' never removes",
+                "updates": f"which 'updates: {rules.effective.settings.updates}' never removes",
+                "removals": "and no full upgrade was found without a removal that policy refuses",
+            }[setting]
+            return f"{version} replaces {listed(replaced)}, {refusal}", place_of(setting, rules.effective)
+        case Impossible(unmet=unmet):
+            relations = listed([_relation(wanted, each) for each in unmet])
+            return f"{version} cannot be installed: {relations}", ""
+        case Alone():
+            text = "the package manager keeps it back and does not say why"
+            return f"{text}; by itself, {version} can be installed", ""
+        case KeptBack(said=said):
+            who = "keeps it back" if said else "leaves it out"
+            return f"the package manager {who} and does not say why", ""
+
+
+_RELATIONS = {
+    "Depends": "needs",
+    "PreDepends": "needs",
+    "Pre-Depends": "needs",
+    "Conflicts": "conflicts with",
+    "Breaks": "breaks",
+}
+
+
+def _relation(wanted: Wanted, unmet: Unmet) -> str:
+    is_wanted = unmet.package in {wanted.offer.name, f"{wanted.offer.name}:{wanted.offer.arch}"}
+    version = wanted.version.version if is_wanted else unmet.version
+    who = f"{unmet.package} {version}" if version else unmet.package
+    return f"{who} {_RELATIONS.get(unmet.kind, unmet.kind)} {unmet.needs}"
+
+
+_NEEDS = {
+    Disposition.BLOCKED: "needs-blocked",
+    Disposition.HELD: "needs-held",
+    Disposition.NOT_SELECTED: "needs-not-selected",
+    Disposition.TOO_YOUNG: "needs-too-young",
+}
+
+
+def _needing(
+    version: str, packages: Sequence[tuple[str, Obstacle]], rules: Rules
+) -> tuple[Disposition, tuple[Reason, ...]]:
+    disposition = disposition_of(packages[0][1])
+    names = listed([name for name, _ in packages])
+    text = f"{version} needs {names}, which must not be installed or updated"
+    causes = [reason_of(name, obstacle, rules) for name, obstacle in packages]
+    return disposition, (Reason(_NEEDS[disposition], text, causes[0].origin), *causes)
+
+
+def _dependency_reason(placed: PlacedException, need: str) -> Reason:
+    name = placed.value.name
+    text = f"exception '{name}' allows it only as a dependency {_words_of(placed)}, and {need}"
+    return Reason("exception-allow-as-dependency", text, str(placed.origin))
+
+
+def reasons_for_change(change: Change, standing: Standing | None, rules: Rules) -> tuple[Reason, ...]:
+    """Account for a package that the transaction moves.
+
+    Args:
+        change: Its move.
+        standing: What policy says of it; ``None`` where the sources offer no newer version of it.
+        rules: Those the plan is made by.
+    """
+    match change.action:
+        case "remove":
+            key = "removals" if rules.effective.settings.removals == "allow" else "allow_removals"
+            text = f"it makes way for {_doers(change)}, and policy allows that"
+            return (Reason("removal-allowed", text, place_of(key, rules.effective)),)
+        case "replace":
+            return (Reason("replaced", f"its place is taken by {_doers(change)}"),)
+        case "rotate":
+            return (Reason("rotated", "only so many versions of it may be installed, and it is the oldest"),)
+        case "install":
+            return (Reason("new-dependency", f"it comes in new, needed by {_doers(change)}"),)
+        case "downgrade":
+            return (Reason("downgrade", "the machine's own pins prefer an older version"),)
+        case "upgrade":
+            return _reasons_for_upgrade(change, standing, rules)
+
+
+def _reasons_for_upgrade(change: Change, standing: Standing | None, rules: Rules) -> tuple[Reason, ...]:
+    match standing:
+        case Wanted(only_as_dependency=placed) if placed is not None:
+            return (_dependency_reason(placed, f"{_doers(change)} needs it"),)
+        case Wanted():
+            return (_selected(standing, rules), *_superseded(change, standing, rules))
+        case Unwanted(obstacles=obstacles):
+            text = f"it is updated since {_doers(change)} needs it"
+            return (Reason("dependency", text), *_reasons_of(change.name, obstacles, rules))
+        case None:
+            return (Reason("dependency", f"it is updated since {_doers(change)} needs it"),)
+
+
+def _selected(wanted: Wanted, rules: Rules) -> Reason:
+    if wanted.included_by is not None:
+        placed = wanted.included_by
+        text = f"exception '{placed.value.name}' includes it {_words_of(placed)}"
+        return Reason("exception-include", text, str(placed.origin))
+    place = place_of("updates", rules.effective)
+    if rules.effective.settings.updates == "security":
+        return Reason("selected", "the security service offers it", place)
+    return Reason("selected", "all updates are wanted", place)
+
+
+def _superseded(change: Change, wanted: Wanted, rules: Rules) -> tuple[Reason, ...]:
+    if not wanted.passed_over or change.to_version == wanted.offer.candidate:
+        return ()
+    causes = _reasons_of(change.name, wanted.passed_over, rules)
+    text = f"{change.to_version} is taken instead of {wanted.offer.candidate}"
+    return (Reason("superseded", text, causes[0].origin), *causes)
+
+
+def _doers(change: Change) -> str:
+    """Name whose doing a move is, where the packages declare it."""
+    return listed(change.by) or "another update"

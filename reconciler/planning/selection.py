@@ -1,0 +1,376 @@
+"""Which of the offered updates are wanted, in which version, and what stands against the others.
+
+The rules, in the order in which the first obstacle decides:
+
+* What the operator put on hold, and what an exception holds, stays as it is.
+* What an exception blocks neither moves nor comes in.
+* ``updates: security`` wants what the security service offers, ``none`` wants nothing; an exception
+  ``include`` adds to both. The others move only where a wanted one needs them.
+* A version must have been on offer for ``min_age``. What nobody has seen before is seen now.
+* Where the newest version meets an obstacle, the next older one that is still newer than the installed one is
+  tried, so that a package with a release every week does not starve.
+* What an exception allows only as a dependency moves only where another update needs it.
+
+A range of versions is judged on the version that would be installed. Where the order of the manager's
+versions is not known, the range counts as met for everything that holds back, and as not met for ``include``.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Literal
+
+from reconciler.planning.observation import Available, Change, FirstSeen, Observation, Offer
+from reconciler.planning.versions import Order, VersionRange, order_of
+from reconciler.policy.documents import PackageException
+from reconciler.policy.load import Placed
+from reconciler.policy.resolve import Effective
+
+Key = tuple[str, str]
+"""Name and architecture of a package."""
+
+PlacedException = Placed[PackageException]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorHold:
+    """The operator's own hold or lock on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionHold:
+    """An exception ``hold`` covers the version."""
+
+    exception: PlacedException
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionBlock:
+    """An exception ``block`` covers the version."""
+
+    exception: PlacedException
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideMode:
+    """The update mode leaves the version out."""
+
+    updates: Literal["security", "none"]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooYoung:
+    """The version has not been on offer for long enough.
+
+    Attributes:
+        setting: Dotted key of the minimum age that applies.
+        seen: First time it was seen; the present where there is no evidence.
+        ready: When it will be old enough.
+    """
+
+    version: str
+    setting: Literal["min_age.security", "min_age.other"]
+    seen: datetime
+    ready: datetime
+
+
+Obstacle = OperatorHold | ExceptionHold | ExceptionBlock | OutsideMode | TooYoung
+"""Why a version is not installed although the sources offer it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An update that policy wants.
+
+    Attributes:
+        version: The version to install.
+        chosen: It differs from what the manager would take, so the resolver must be told.
+        passed_over: What stood against the newer versions, newest first; empty where none was passed over.
+        included_by: The exception that wants it where the update mode does not.
+        only_as_dependency: The exception that wants it only where another update needs it.
+    """
+
+    offer: Offer
+    version: Available
+    chosen: bool = False
+    passed_over: tuple[Obstacle, ...] = ()
+    included_by: PlacedException | None = None
+    only_as_dependency: PlacedException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """An update that policy or operator do not want now.
+
+    Attributes:
+        version: The one that was judged: the newest that the update mode wants, else the manager's candidate.
+        obstacles: What stands against it, the decisive first; never empty.
+    """
+
+    offer: Offer
+    version: Available
+    obstacles: tuple[Obstacle, ...]
+
+
+Standing = Wanted | Unwanted
+"""What policy says about one offered update, before the resolver is asked."""
+
+
+def precedence(obstacle: Obstacle) -> int:
+    """Rank an obstacle: of several, the one with the lowest rank decides the disposition."""
+    match obstacle:
+        case OperatorHold():
+            return 0
+        case ExceptionHold():
+            return 1
+        case ExceptionBlock():
+            return 2
+        case OutsideMode():
+            return 3
+        case TooYoung():
+            return 4
+
+
+def is_named_by(name: str, arch: str, patterns: Iterable[str]) -> bool:
+    """Tell whether one of ``patterns`` (name or glob, each with an optional ``:arch``) names the package."""
+    for pattern in patterns:
+        glob, colon, wanted_arch = pattern.partition(":")
+        if fnmatchcase(name, glob) and (not colon or fnmatchcase(arch, wanted_arch)):
+            return True
+    return False
+
+
+@lru_cache(maxsize=1024)
+def _range(text: str) -> VersionRange:
+    return VersionRange.parse(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What policy, operator and evidence say about any version of any package at one moment.
+
+    Attributes:
+        exceptions: Those in force, sorted by name.
+        held: What the operator put on hold.
+        arches: Architectures in which each name is installed.
+        installed: The versions on the machine.
+    """
+
+    effective: Effective
+    now: datetime
+    order: Order | None
+    exceptions: tuple[PlacedException, ...]
+    held: frozenset[Key]
+    arches: Mapping[str, frozenset[str]]
+    installed: Mapping[Key, str]
+    first_seen: Mapping[tuple[str, str, str], datetime]
+
+    @classmethod
+    def of(cls, observation: Observation, effective: Effective, now: datetime) -> "Rules":
+        """Collect them from what was seen and what policy says."""
+        in_force = (placed for placed in effective.exceptions if placed.value.ends() > now)
+        arches: defaultdict[str, set[str]] = defaultdict(set)
+        for package in observation.installed:
+            arches[package.name].add(package.arch)
+        return cls(
+            effective=effective,
+            now=now,
+            order=order_of(observation.manager),
+            exceptions=tuple(sorted(in_force, key=lambda placed: placed.value.name)),
+            held=frozenset((package.name, package.arch) for package in observation.installed if package.held),
+            arches={name: frozenset(found) for name, found in arches.items()},
+            installed={(package.name, package.arch): package.version for package in observation.installed},
+            first_seen=_earliest(observation.first_seen),
+        )
+
+    def naming(self, name: str, arch: str, action: str) -> tuple[PlacedException, ...]:
+        """Return the exceptions in force with this action that name the package, whatever the version."""
+        return tuple(
+            placed
+            for placed in self.exceptions
+            if placed.value.action == action and is_named_by(name, arch, placed.value.packages)
+        )
+
+    def covering(self, name: str, arch: str, action: str, version: str) -> tuple[PlacedException, ...]:
+        """Return the exceptions in force with this action that are about this version of the package."""
+        return tuple(
+            placed
+            for placed in self.naming(name, arch, action)
+            if self._covers(placed.value, version, unjudged=action != "include")
+        )
+
+    def _covers(self, exception: PackageException, version: str, *, unjudged: bool) -> bool:
+        if exception.versions is None:
+            return True
+        return unjudged if self.order is None else _range(exception.versions).contains(version, self.order)
+
+    def against(self, key: Key, available: Available) -> tuple[Obstacle, ...]:
+        """Return what stands against moving an installed package to this version, the decisive first.
+
+        The update mode is not asked: a version outside of it may be needed by one inside.
+        """
+        holds: list[Obstacle] = [OperatorHold()] if key in self.held else []
+        holds += (
+            ExceptionHold(placed, available.version)
+            for placed in self.covering(*key, "hold", available.version)
+        )
+        return (*holds, *self.against_new(key, available))
+
+    def against_new(self, key: Key, available: Available) -> tuple[Obstacle, ...]:
+        """Return what stands against a package that would come in new, the decisive first."""
+        blocks = (
+            ExceptionBlock(placed, available.version)
+            for placed in self.covering(*key, "block", available.version)
+        )
+        return (*blocks, *self._youth(key[0], available))
+
+    def _youth(self, name: str, available: Available) -> tuple[TooYoung, ...]:
+        ages = self.effective.settings.min_age
+        least = ages.security if available.security else ages.other
+        if not least:
+            return ()
+        dates = (self.first_seen.get((origin, name, available.version)) for origin in available.origins)
+        seen = min((date for date in dates if date is not None), default=self.now)
+        seen = min(seen, self.now)
+        if seen + least <= self.now:
+            return ()
+        setting: Literal["min_age.security", "min_age.other"] = (
+            "min_age.security" if available.security else "min_age.other"
+        )
+        return (TooYoung(available.version, setting, seen, seen + least),)
+
+    def protects(self, key: Key) -> bool:
+        """Tell whether a package must not even be removed: an operator or an exception holds or blocks it."""
+        return bool(self.keeping(key, ""))
+
+    def keeping(self, key: Key, version: str) -> tuple[Obstacle, ...]:
+        """Return what keeps a package where it is, whatever is on offer; ``version`` is the present."""
+        found: list[Obstacle] = [OperatorHold()] if key in self.held else []
+        for action, kind in (("hold", ExceptionHold), ("block", ExceptionBlock)):
+            named = (placed for placed in self.naming(*key, action) if placed.value.versions is None)
+            found += (kind(placed, version) for placed in named)
+        return tuple(found)
+
+
+def _earliest(entries: Iterable[FirstSeen]) -> dict[tuple[str, str, str], datetime]:
+    seen: dict[tuple[str, str, str], datetime] = {}
+    for entry in entries:
+        key = (entry.origin, entry.name, entry.version)
+        seen[key] = min(entry.at, seen.get(key, entry.at))
+    return seen
+
+
+def within_reach(offer: Offer) -> tuple[Available, ...]:
+    """Return the versions that may be installed: the manager's candidate and the older ones behind it.
+
+    Newer ones than the candidate are left out by the operator's own pins.
+    """
+    versions = [available.version for available in offer.versions]
+    if offer.candidate in versions:
+        return offer.versions[versions.index(offer.candidate) :]
+    return (Available(offer.candidate, (), security=False), *offer.versions)
+
+
+def standing_of(offer: Offer, rules: Rules) -> Standing:
+    """Say whether and in which version policy wants one offered update."""
+    key = (offer.name, offer.arch)
+    reach = within_reach(offer)
+    selected = [available for available in reach if _is_selected(key, available, rules)]
+    passed_over: list[Obstacle] = []
+    for available in selected:
+        obstacles = rules.against(key, available)
+        if not obstacles:
+            return _wanted(offer, available, rules, selected, tuple(passed_over))
+        passed_over += sorted(obstacles, key=precedence)
+    judged = selected[0] if selected else reach[0]
+    found = [*rules.against(key, judged), *_outside(judged, rules, selected)]
+    return Unwanted(offer, judged, tuple(sorted(found, key=precedence)))
+
+
+def _is_selected(key: Key, available: Available, rules: Rules) -> bool:
+    match rules.effective.settings.updates:
+        case "all":
+            return True
+        case "security":
+            return available.security or bool(rules.covering(*key, "include", available.version))
+        case "none":
+            return bool(rules.covering(*key, "include", available.version))
+
+
+def _outside(judged: Available, rules: Rules, selected: Collection[Available]) -> tuple[OutsideMode, ...]:
+    match rules.effective.settings.updates:
+        case "all":
+            return ()
+        case "security" | "none" as updates:
+            return () if selected else (OutsideMode(updates, judged.version),)
+
+
+def _wanted(
+    offer: Offer,
+    available: Available,
+    rules: Rules,
+    selected: list[Available],
+    passed_over: tuple[Obstacle, ...],
+) -> Wanted:
+    key = (offer.name, offer.arch)
+    updates = rules.effective.settings.updates
+    included = rules.covering(*key, "include", available.version)
+    by_mode = updates == "all" or (updates == "security" and available.security)
+    # Without exception or minimum age the manager takes its candidate, or what the security service offers.
+    default = offer.candidate if included or updates == "all" else selected[0].version
+    if not passed_over and updates != "all" and available.version != offer.candidate:
+        passed_over = (OutsideMode("security" if updates == "security" else "none", offer.candidate),)
+    dependency = rules.covering(*key, "allow-as-dependency", available.version)
+    return Wanted(
+        offer,
+        available,
+        chosen=available.version != default,
+        passed_over=passed_over,
+        included_by=included[0] if included and not by_mode else None,
+        only_as_dependency=dependency[0] if dependency else None,
+    )
+
+
+def moves(changes: Iterable[Change], offers: Mapping[Key, Offer]) -> dict[Key, Change]:
+    """Find each change by the key of its offer, or by its own key where it has none.
+
+    A package may change its architecture (from ``all`` to the native one); it is found by its name then.
+    """
+    only = dict(offers.keys())
+    shared = {name for name, arch in offers if only[name] != arch}
+    found: dict[Key, Change] = {}
+    for change in changes:
+        key = (change.name, change.arch)
+        if key not in offers and change.from_version is not None and change.name not in shared:
+            key = (change.name, only.get(change.name, change.arch))
+        found[key] = change
+    return found
+
+
+def against_change(change: Change, offers: Mapping[Key, Offer], rules: Rules) -> tuple[Obstacle, ...]:
+    """Return what stands against one move of a resolver's answer, the decisive first.
+
+    A removal is not judged here; a downgrade is not asked for its age.
+    """
+    if change.to_version is None:
+        return ()
+    key = (change.name, change.arch)
+    available = _available(change, offers.get(key))
+    if change.from_version is None:
+        return rules.against_new(key, available)
+    found = rules.against(key, available)
+    if change.action == "downgrade":
+        return tuple(obstacle for obstacle in found if not isinstance(obstacle, TooYoung))
+    return found
+
+
+def _available(change: Change, offer: Offer | None) -> Available:
+    version = change.to_version or ""
+    known = next((each for each in offer.versions if each.version == version), None) if offer else None
+    return known or Available(version, (change.origin,), security=change.security)

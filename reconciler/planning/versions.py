@@ -1,0 +1,154 @@
+"""Version order of the package managers, and the version ranges that exceptions are written in.
+
+An order is a function of two version strings that returns a negative number, zero or a positive number. It
+belongs to the manager of a target (`order_of`), never to the policy: one exception may apply to hosts of
+several families.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, assert_never
+
+Order = Callable[[str, str], int]
+"""Compares two versions: negative when the first is older, zero when they are equal, positive when newer."""
+
+Operator = Literal["=", "!=", "<", "<=", ">", ">="]
+
+_RUNS = re.compile(r"(\D*)(\d*)", re.ASCII)
+_PART = re.compile(r"\s*(?P<operator>!=|<=|>=|=|<|>)\s*(?P<version>[^\s,<>=!]+)\s*")
+_OPERATOR = re.compile(r"\s*[=!<>~^]*\s*")
+
+_NON_LETTER = 256
+"""Sorts every other character behind all letters, as deb-version(7) demands."""
+
+
+def compare_debian(a: str, b: str) -> int:
+    """Compare two Debian versions by the algorithm of deb-version(7).
+
+    Args:
+        a: ``[epoch:]upstream[-revision]``.
+        b: Another one.
+
+    Returns:
+        -1, 0 or 1 as ``a`` is older than, equal to or newer than ``b``. A missing epoch is 0, and a missing
+        revision equals the revision ``0``, so that ``0:1.0`` and ``1.0-0`` are the same version.
+    """
+    left, right = _debian_key(a), _debian_key(b)
+    return (left > right) - (left < right)
+
+
+@lru_cache(maxsize=8192)
+def _debian_key(version: str) -> tuple[int, tuple[object, ...], tuple[object, ...]]:
+    """Return what orders ``version`` under Python's own tuple comparison."""
+    epoch, colon, rest = version.strip().partition(":")
+    if not colon or not (epoch.isascii() and epoch.isdigit()):
+        epoch, rest = "0", version.strip()
+    upstream, hyphen, revision = rest.rpartition("-")
+    if not hyphen:
+        upstream, revision = rest, ""
+    return int(epoch), _debian_part(upstream), _debian_part(revision)
+
+
+def _debian_part(text: str) -> tuple[object, ...]:
+    """Split into alternating non-digits and numbers, with an end of both; nothing at all is the number 0."""
+    key: list[object] = []
+    for letters, digits in _RUNS.findall(text or "0"):
+        if letters or digits:
+            # The end of a run of non-digits is 0: behind "~" (-1), before everything else.
+            key += [(*map(_debian_weight, letters), 0), int(digits or 0)]
+    return (*key, (0,))
+
+
+def _debian_weight(character: str) -> int:
+    if character == "~":
+        return -1
+    return ord(character) if character.isascii() and character.isalpha() else ord(character) + _NON_LETTER
+
+
+_ORDERS: dict[str, Order] = {"apt": compare_debian}
+
+
+def order_of(manager: str) -> Order | None:
+    """Return the version order of a package manager (``apt``, ...), or ``None`` if unknown here."""
+    return _ORDERS.get(manager)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One comparison that a version must pass."""
+
+    operator: Operator
+    version: str
+
+    def admits(self, version: str, order: Order) -> bool:
+        """Tell whether ``version`` passes this comparison under ``order``."""
+        sign = order(version, self.version)
+        match self.operator:
+            case "=":
+                return sign == 0
+            case "!=":
+                return sign != 0
+            case "<":
+                return sign < 0
+            case "<=":
+                return sign <= 0
+            case ">":
+                return sign > 0
+            case ">=":
+                return sign >= 0
+            case _:
+                assert_never(self.operator)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRange:
+    """The versions that pass every one of some comparisons, such as ``>= 1.22.1-9, < 2``.
+
+    Attributes:
+        bounds: At least one; all must hold.
+    """
+
+    bounds: tuple[Bound, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "VersionRange":
+        """Read comparisons joined by commas, which mean "and".
+
+        Args:
+            text: Operators ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, each before one version.
+
+        Raises:
+            ValueError: With a sentence that names the part that cannot be read.
+        """
+        return cls(tuple(_parse_bound(part) for part in text.split(",")))
+
+    def contains(self, version: str, order: Order) -> bool:
+        """Tell whether ``version`` lies in this range under ``order``."""
+        return all(bound.admits(version, order) for bound in self.bounds)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{bound.operator} {bound.version}" for bound in self.bounds)
+
+
+def _parse_bound(part: str) -> Bound:
+    found = _PART.fullmatch(part)
+    if found is None:
+        stripped = part.strip()
+        if not stripped:
+            raise ValueError("a version range has an empty part; write comparisons such as '>= 1.2, < 2'")
+        if _OPERATOR.fullmatch(part):
+            raise ValueError(f"'{stripped}' compares with no version; write for example '>= 1.2'")
+        raise ValueError(
+            f"'{stripped}' is not a comparison; write one of = != < <= > >= and a version, such as '>= 1.2'"
+        )
+    return Bound(_operator(found["operator"]), found["version"])
+
+
+def _operator(text: str) -> Operator:
+    match text:
+        case "=" | "!=" | "<" | "<=" | ">" | ">=":
+            return text
+        case _:
+            raise AssertionError(text)

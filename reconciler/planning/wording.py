@@ -1,0 +1,29 @@
+"""How numbers, lists, sizes and digests stand in sentences, wherever one is written."""
+
+from collections.abc import Sequence
+
+
+def plural(number: int, noun: str) -> str:
+    """Return ``1 update`` or ``2 updates``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def changes_of(number: int, security: int) -> str:
+    """Return ``5 changes`` or, where some are for security, ``5 changes (2 security)``."""
+    return plural(number, "change") + (f" ({security} security)" if security else "")
+
+
+def listed(items: Sequence[str], limit: int = 5) -> str:
+    """Write a list that stays readable however long it is: up to ``limit`` items, the others counted."""
+    shown = ", ".join(items[:limit])
+    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"
+
+
+def mebibytes(size: int) -> str:
+    """Write a size in bytes as whole mebibytes, rounded up."""
+    return f"{-(-size // 2**20)} MiB"
+
+
+def short_digest(digest: str) -> str:
+    """Return the first twelve digits of a plan's digest, without the name of the algorithm."""
+    return digest.removeprefix("sha256:")[:12]

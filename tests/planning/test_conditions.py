@@ -1,0 +1,221 @@
+"""What a reader must know about a target is a condition, and its status never claims more than is known."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.planning.observation import (
+    FirstSeen,
+    Health,
+    Installed,
+    Observation,
+    Reboot,
+    RebootNeed,
+    Refresh,
+    RefreshOutcome,
+    Source,
+)
+from reconciler.planning.plan import Condition, make_plan, next_change
+from reconciler.policy.load import PolicyFile
+from reconciler.policy.resolve import Effective
+from tests.fakes import STABLE, Build, PackageWorld, converse, healthy, plan_for
+from tests.policies import effective, resolved
+
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+NOTHING = effective()
+
+
+def conditions(
+    observation: Observation, policy: Effective = NOTHING, now: datetime = NOW
+) -> dict[str, Condition]:
+    found = make_plan(observation, policy, [], now).conditions
+    assert [condition.type for condition in found] == sorted({condition.type for condition in found})
+    return {condition.type: condition for condition in found}
+
+
+def source(**changes: object) -> tuple[Source, ...]:
+    fresh = Source("Debian:12/stable", "http://deb.example/debian", NOW, None, NOW)
+    return (replace(fresh, **changes),)  # type: ignore[arg-type]  # the fields a test names
+
+
+def test_a_machine_without_worries_has_only_the_reboot_condition() -> None:
+    assert conditions(healthy(NOW)) == {
+        "RebootRequired": Condition("RebootRequired", False, "NotRequired", "no reboot is pending")
+    }
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "reason"),
+    [
+        ({"refresh": Refresh(RefreshOutcome.FAILED, "E: no network")}, True, "RefreshFailed"),
+        ({"sources": source(problem="expired key")}, True, "SourceProblem"),
+        ({"sources": source(valid_until=NOW)}, True, "Expired"),
+        ({"sources": source(valid_until=NOW + HOUR)}, False, ""),
+        ({"sources": source(fetched=NOW - 3 * DAY)}, True, "TooOld"),
+        ({"sources": source(fetched=NOW - 3 * DAY + HOUR)}, False, ""),
+        ({"sources": source(fetched=NOW - 9 * DAY) + source(fetched=NOW)}, False, ""),
+        ({"sources": source(fetched=None)}, None, "AgeUnknown"),
+        ({"sources": ()}, None, "AgeUnknown"),
+        ({"refresh": Refresh(RefreshOutcome.NOT_PERMITTED)}, False, ""),
+        ({"refresh": Refresh(RefreshOutcome.NOT_DUE)}, False, ""),
+    ],
+)
+def test_metadata_are_fresh_or_the_plan_says_not(
+    seen: dict[str, object], *, status: bool | None, reason: str
+) -> None:
+    found = conditions(replace(healthy(NOW), **seen)).get("MetadataStale")  # type: ignore[arg-type]  # the fields a test names
+    assert (found.status, found.reason) == (status, reason) if found else status is False
+
+
+def test_a_plan_from_metadata_that_could_not_be_refreshed_says_so() -> None:
+    seen = replace(healthy(NOW), refresh=Refresh(RefreshOutcome.NOT_PERMITTED))
+    found = conditions(seen)["MetadataNotRefreshed"]
+    assert (found.status, found.stalled) == (True, False)
+    assert "only root may refresh" in found.message
+    assert "MetadataNotRefreshed" not in conditions(healthy(NOW))
+
+
+def test_every_cause_of_stale_metadata_is_told() -> None:
+    observation = replace(
+        healthy(NOW),
+        refresh=Refresh(RefreshOutcome.FAILED, "E: no network"),
+        sources=source(problem="key expired", fetched=NOW - 4 * DAY),
+    )
+    message = conditions(observation)["MetadataStale"].message
+    assert all(words in message for words in ("E: no network", "key expired", "2026-11-18T09:00:00Z"))
+
+
+def test_policy_says_when_metadata_are_stale() -> None:
+    observation = replace(healthy(NOW), sources=source(fetched=NOW - 4 * DAY))
+    assert "MetadataStale" not in conditions(observation, effective({"refresh": {"stale_after": "5d"}}))
+
+
+@pytest.mark.parametrize(
+    ("need", "status"),
+    [(RebootNeed.REQUIRED, True), (RebootNeed.NOT_REQUIRED, False), (RebootNeed.UNKNOWN, None)],
+)
+def test_an_unknown_reboot_need_is_never_a_required_one(need: RebootNeed, *, status: bool | None) -> None:
+    found = conditions(replace(healthy(NOW), reboot=Reboot(need, ("linux-image",))))["RebootRequired"]
+    assert found.status is status
+
+
+def test_a_package_system_in_trouble_is_named() -> None:
+    health = Health(interrupted=("nginx",), broken=("a depends on b",))
+    found = conditions(replace(healthy(NOW), health=health))
+    assert "nginx" in found["PackageSystemInterrupted"].message
+    assert "a depends on b" in found["DependenciesBroken"].message
+    assert found["DependenciesBroken"].stalled
+
+
+def test_ambiguous_policy_stalls_the_target() -> None:
+    files = [
+        PolicyFile(
+            f"policies/{name}.yaml", "100644", f"kind: Policy\nname: {name}\nupdates: {updates}\n".encode()
+        )
+        for name, updates in (("one", "all"), ("two", "security"))
+    ]
+    found = conditions(healthy(NOW), resolved(files))["PolicyAmbiguous"]
+    assert found.stalled
+    assert "policies/one.yaml:3" in found.message
+    assert "policies/two.yaml:3" in found.message
+
+
+INSTALLED = replace(healthy(NOW), installed=(Installed("a", "amd64", "1"),))
+
+
+@pytest.mark.parametrize(
+    ("expires", "expected"),
+    [
+        ("2026-11-21", "ExceptionExpired"),
+        ("2026-11-22", "ExceptionExpiring"),
+        ("2026-12-05", "ExceptionExpiring"),
+        ("2026-12-06", None),
+        ("2027-12-06", None),
+    ],
+)
+def test_exceptions_are_reported_before_and_after_their_end(expires: str, expected: str | None) -> None:
+    policy = effective(exceptions=[{"packages": ["a"], "action": "hold", "expires": expires}])
+    all_found = conditions(INSTALLED, policy)
+    found = all_found.keys() & {"ExceptionExpired", "ExceptionExpiring"}
+    for one in found:
+        said = all_found[one].message
+        assert f", expires: {expires}) " in said
+        assert ("ended at" in said) == (one == "ExceptionExpired") != ("ends at" in said)
+    assert found == ({expected} if expected else set())
+
+
+def test_an_exception_that_matches_nothing_is_told_with_its_place() -> None:
+    policy = effective(
+        exceptions=[{"packages": ["a"], "action": "hold"}, {"packages": ["apache*"], "action": "hold"}]
+    )
+    found = conditions(INSTALLED, policy)["ExceptionUnused"]
+    assert "exceptions/e1.yaml:1@0123456789ab" in found.message
+    assert "e0" not in found.message
+    assert not found.stalled
+
+
+def test_refused_removals_are_a_condition() -> None:
+    machine = PackageWorld((Build("a", "2", conflicts=("b",)),), {"a": "1", "b": "1"})
+    found = {condition.type: condition for condition in plan_for(machine, NOTHING, NOW).conditions}
+    assert found["RemovalsRefused"].message.startswith("a: ")
+
+
+def test_a_range_of_versions_holds_where_the_order_is_not_known() -> None:
+    machine = PackageWorld((Build("a", "2"), Build("b", "2")), {"a": "1", "b": "1"})
+    policy = effective(
+        {"updates": "security"},
+        exceptions=[
+            {"packages": ["a"], "action": "hold", "versions": "< 1"},
+            {"packages": ["b"], "action": "include", "versions": ">= 2"},
+        ],
+    )
+    observation = replace(machine.observe(NOW), manager="pacman")
+    plan = make_plan(observation, policy, converse(machine, observation, policy, NOW), NOW)
+    assert [(update.name, update.disposition) for update in plan.updates] == [
+        ("a", "held"),
+        ("b", "not-selected"),
+    ]
+    unjudged = next(each for each in plan.conditions if each.type == "VersionRangeUnjudged")
+    assert "'e0'" in unjudged.message
+    assert "'e1'" in unjudged.message
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (effective(), NOW + 3 * DAY),
+        (effective({"refresh": {"stale_after": "1h"}}), NOW + HOUR),
+        (
+            effective(exceptions=[{"packages": ["a"], "action": "hold", "expires": "2026-11-22"}]),
+            datetime(2026, 11, 23, tzinfo=UTC),
+        ),
+        (
+            effective(exceptions=[{"packages": ["a"], "action": "hold", "expires": "2026-12-06"}]),
+            datetime(2026, 11, 23, tzinfo=UTC),
+        ),
+        (effective(approvals=[{"plan": "sha256:" + "0" * 64, "expires": "2026-11-22"}]), NOW + 3 * DAY),
+        (
+            effective(
+                {"approval": "required"},
+                approvals=[{"plan": "sha256:" + "0" * 64, "expires": "2026-11-22"}],
+            ),
+            datetime(2026, 11, 23, tzinfo=UTC),
+        ),
+    ],
+)
+def test_the_next_change_is_the_next_instant_at_which_policy_or_evidence_end(
+    policy: Effective, expected: datetime
+) -> None:
+    assert next_change(healthy(NOW), policy, NOW) == expected
+
+
+def test_where_time_alone_changes_nothing_there_is_no_next_change() -> None:
+    assert next_change(replace(healthy(NOW), sources=()), NOTHING, NOW) is None
+
+
+def test_a_date_of_first_sight_in_the_future_does_not_postpone_the_next_change() -> None:
+    observation = replace(healthy(NOW), sources=(), first_seen=(FirstSeen(STABLE, "a", "2", NOW + 99 * DAY),))
+    assert next_change(observation, effective({"min_age": {"other": "1d"}}), NOW) == NOW + DAY

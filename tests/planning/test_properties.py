@@ -1,0 +1,193 @@
+"""What holds for every plan, over generated worlds and policies."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.planning.observation import FirstSeen
+from reconciler.planning.plan import Disposition, make_plan, next_change, observe_first_seen
+from tests.fakes import Build, PackageWorld, converse, plan_for
+from tests.policies import effective
+
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
+NAMES = "abcdef"
+INSTALLED = "abcd"
+
+_name = st.sampled_from(NAMES)
+_build = st.builds(
+    Build,
+    _name,
+    st.sampled_from(["2", "3"]),
+    # Mostly unencumbered, so that conversations go on for longer than one unmet dependency.
+    depends=st.one_of(
+        st.just(()),
+        st.just(()),
+        st.lists(st.tuples(_name, st.sampled_from(["", "2"])), max_size=2).map(tuple),
+    ),
+    conflicts=st.sampled_from([(), (), (), (), ("a",), ("b",), ("d",)]),
+    security=st.booleans(),
+    phased=st.sampled_from([None, None, None, None, None, 10]),
+)
+
+
+def _sane(builds: list[Build]) -> tuple[Build, ...]:
+    """Drop what no archive holds: one version twice, and packages at odds with themselves."""
+    kept = {(build.name, build.version): build for build in builds}
+    return tuple(
+        replace(
+            build,
+            depends=tuple(need for need in build.depends if need[0] != build.name),
+            conflicts=tuple(other for other in build.conflicts if other != build.name),
+        )
+        for build in kept.values()
+    )
+
+
+worlds = st.builds(
+    PackageWorld,
+    st.lists(_build, min_size=3, max_size=11).map(_sane),
+    st.fixed_dictionaries(dict.fromkeys(INSTALLED, st.just("1"))),
+    st.frozensets(st.sampled_from(INSTALLED), max_size=1),
+)
+policies = st.fixed_dictionaries(
+    {},
+    optional={
+        "updates": st.sampled_from(["all", "all", "security", "none"]),
+        "upgrade": st.sampled_from(["safe", "full"]),
+        "removals": st.sampled_from(["forbid", "allow"]),
+        "allow_removals": st.sampled_from([["a"], ["b", "c"]]),
+        "min_age": st.sampled_from([{}, {}, {"other": "7d"}, {"security": "1d", "other": "7d"}]),
+        "approval": st.sampled_from(["none", "required"]),
+    },
+)
+exceptions = st.lists(
+    st.fixed_dictionaries(
+        {
+            "packages": st.lists(
+                st.sampled_from([*NAMES, "[ab]", "*", "c:amd64", "d:i386", "zz"]),
+                min_size=1,
+                max_size=2,
+                unique=True,
+            ),
+            "action": st.sampled_from(["hold", "block", "allow-as-dependency", "include"]),
+            "expires": st.sampled_from(["2026-11-01", "2026-11-30", "2027-11-30"]),
+        },
+        optional={"versions": st.sampled_from([">= 3", "< 3", "= 2"])},
+    ),
+    max_size=4,
+)
+evidence = st.lists(
+    st.builds(
+        FirstSeen,
+        st.sampled_from(["Debian:12/stable", "Debian-Security:12/stable-security"]),
+        _name,
+        st.sampled_from(["2", "3"]),
+        st.integers(-2, 12).map(lambda days: NOW - timedelta(days=days)),
+    ),
+    max_size=8,
+).map(tuple)
+
+EXAMPLES = settings(max_examples=80, deadline=None)
+
+
+@EXAMPLES
+@given(worlds, policies, exceptions, evidence)
+def test_every_update_has_one_fate_with_reasons_and_every_change_is_accounted_for(
+    world: PackageWorld,
+    policy: dict[str, object],
+    excepted: list[dict[str, object]],
+    seen: tuple[FirstSeen, ...],
+) -> None:
+    plan = plan_for(world, effective(policy, exceptions=excepted), NOW, seen)
+    counted = Counter((update.name, update.arch) for update in plan.updates)
+    assert set(counted.values()) <= {1}
+    assert all(update.reasons and all(reason.message for reason in update.reasons) for update in plan.updates)
+    assert counted.keys() >= {(offer.name, offer.arch) for offer in world.offers()}
+    moving = {
+        update.name
+        for update in plan.updates
+        if update.disposition in {Disposition.PLANNED, Disposition.NOT_APPROVED}
+    }
+    assert moving == {change.name for change in plan.transaction}
+    assert list(counted) == sorted(counted)
+
+
+@EXAMPLES
+@given(worlds, policies, exceptions, evidence)
+def test_what_must_not_move_never_moves(
+    world: PackageWorld,
+    policy: dict[str, object],
+    excepted: list[dict[str, object]],
+    seen: tuple[FirstSeen, ...],
+) -> None:
+    active = [one for one in excepted if one["expires"] != "2026-11-01" and "versions" not in one]
+    plan = plan_for(world, effective(policy, exceptions=excepted), NOW, seen)
+    still = {pattern for one in active if one["action"] in {"hold", "block"} for pattern in one["packages"]}  # type: ignore[attr-defined]  # a list of texts
+    kept = world.held | (set(NAMES) if "*" in still else still & set(NAMES))
+    if "*" not in still:
+        kept |= {"a", "b"} if "[ab]" in still else set()
+        kept |= {"c"} if "c:amd64" in still else set()
+    moved = {change.name for change in plan.transaction if change.from_version is not None}
+    assert not moved & kept
+    removed = {change.name for change in plan.transaction if change.action == "remove"}
+    if policy.get("removals", "forbid") == "forbid":
+        assert removed <= set(policy.get("allow_removals", []))  # type: ignore[call-overload]  # a list of texts
+    if policy.get("updates", "all") != "all":
+        assert not removed
+
+
+@EXAMPLES
+@given(worlds, policies, exceptions, evidence)
+def test_after_the_plan_was_applied_nothing_is_left_to_do(
+    world: PackageWorld,
+    policy: dict[str, object],
+    excepted: list[dict[str, object]],
+    seen: tuple[FirstSeen, ...],
+) -> None:
+    rules = effective(policy, exceptions=excepted)
+    plan = plan_for(world, rules, NOW, seen)
+    again = plan_for(world.apply(plan.transaction), rules, NOW, seen)
+    assert again.transaction == ()
+
+
+@EXAMPLES
+@given(worlds, policies, exceptions, evidence, st.randoms(use_true_random=False))
+def test_the_order_of_documents_offers_and_exchanges_does_not_matter(
+    world: PackageWorld,
+    policy: dict[str, object],
+    excepted: list[dict[str, object]],
+    seen: tuple[FirstSeen, ...],
+    random: object,
+) -> None:
+    rules = effective(policy, exceptions=excepted)
+    observation = world.observe(NOW, seen)
+    exchanges = list(converse(world, observation, rules, NOW))
+    plan = make_plan(observation, rules, exchanges, NOW)
+    offers, placed = list(observation.offers), list(rules.exceptions)
+    for pile in (offers, placed, exchanges):
+        random.shuffle(pile)  # type: ignore[attr-defined]  # the strategy gives a random.Random, which hypothesis does not say
+    shuffled = replace(observation, offers=tuple(offers), first_seen=tuple(reversed(seen)))
+    assert make_plan(shuffled, replace(rules, exceptions=tuple(placed)), exchanges, NOW) == plan
+
+
+@EXAMPLES
+@given(worlds, policies, exceptions, evidence)
+def test_until_the_next_change_the_plan_stays_the_same(
+    world: PackageWorld,
+    policy: dict[str, object],
+    excepted: list[dict[str, object]],
+    seen: tuple[FirstSeen, ...],
+) -> None:
+    rules = effective(policy, exceptions=excepted)
+    first = world.observe(NOW, seen)
+    exchanges = converse(world, first, rules, NOW)
+    observation = world.observe(NOW, observe_first_seen(seen, first.offers, NOW, exchanges))
+    plan = make_plan(observation, rules, converse(world, observation, rules, NOW), NOW)
+    change = next_change(observation, rules, NOW)
+    assert change is not None
+    assert change > NOW
+    before = change - timedelta(microseconds=1)
+    assert make_plan(observation, rules, converse(world, observation, rules, before), before) == plan
