@@ -1,0 +1,81 @@
+"""Canonical JSON: equal values give equal bytes, whoever writes them.
+
+Keys are sorted, text is UTF-8, the indent is one space and the last byte is a line feed, so that a line of a
+diff in git is one changed value. A field whose name Python reserves carries a trailing underscore inside
+(``from_``) and none in JSON (``from``).
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any
+
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+"""Neither UTF-8 nor another reader's JSON can hold them; they come from bytes that were no text."""
+
+
+def instant(at: datetime) -> str:
+    """Write an aware instant as ``2026-11-22T08:00:00Z``; fractions of a second are left off."""
+    return at.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def exact_instant(at: datetime) -> str:
+    """Write an aware instant with its fraction of a second, so that reading gives it back."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def duration(span: timedelta) -> str:
+    """Write an elapsed time by ISO 8601, with days as the largest unit, such as ``P14D`` or ``PT1800S``."""
+    sign, rest = ("-", -span) if span < timedelta(0) else ("", span)
+    fraction = f".{rest.microseconds:06d}" if rest.microseconds else ""
+    days = f"{rest.days}D" if rest.days else ""
+    seconds = f"T{rest.seconds}{fraction}S" if rest.seconds or fraction or not days else ""
+    return f"{sign}P{days}{seconds}"
+
+
+def key_of(name: str) -> str:
+    """Return the JSON key of a dataclass field."""
+    return name.removesuffix("_")
+
+
+def plain(value: object, *, write_instant: Callable[[datetime], str] = instant) -> Any:  # noqa: ANN401 - JSON
+    """Turn dataclasses, enumerations, instants, spans, mappings and tuples into what JSON has.
+
+    Raises:
+        TypeError: For anything else, so that no value is written by its ``repr`` by accident.
+    """
+    written: Any
+    match value:
+        case Enum():
+            written = value.value
+        case str():
+            written = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
+        case None | bool() | int() | float():
+            written = value
+        case datetime():
+            written = write_instant(value)
+        case timedelta():
+            written = duration(value)
+        case Mapping():
+            written = {str(key): plain(item, write_instant=write_instant) for key, item in value.items()}
+        case tuple() | list():
+            written = [plain(item, write_instant=write_instant) for item in value]
+        case _ if is_dataclass(value):
+            own = {key_of(field.name): getattr(value, field.name) for field in fields(value)}
+            written = plain(own, write_instant=write_instant)
+        case _:
+            raise TypeError(f"{type(value).__name__} has no canonical JSON form")
+    return written
+
+
+def to_bytes(document: object) -> bytes:
+    """Write plain JSON data canonically.
+
+    Raises:
+        ValueError: A number is one that JSON does not have, such as infinity.
+    """
+    text = json.dumps(document, ensure_ascii=False, sort_keys=True, indent=1, allow_nan=False)
+    return (text + "\n").encode()

@@ -1,0 +1,416 @@
+"""What deserves a message: the transitions between two states of a target.
+
+The rules, each with a test:
+
+- A message is sent when something becomes true or stops being true, never because it is still true.
+- Without a previous state only what is wrong is told; what is merely so is taken as known.
+- The key of a message holds no duration and no time of day, so that one incident has one key however often
+  it is looked at; the occasion tells one incident from its repetition.
+- What was told as trouble is told again, once, when it is over.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+
+from reconciler.planning import canonical
+from reconciler.planning.account import Condition
+from reconciler.planning.message import Contents, Message, PackageLine, compose
+from reconciler.planning.observation import RebootNeed
+from reconciler.planning.wording import changes_of, plural
+
+
+class Event(StrEnum):
+    """What a route can ask for; the words of ``notify: [{to, on}]`` in a policy."""
+
+    APPLIED = "applied"
+    FAILED = "failed"
+    RECOVERED = "recovered"
+    PLAN_CHANGED = "plan-changed"
+    NEEDS_APPROVAL = "needs-approval"
+    ANNOUNCE = "announce"
+    WINDOW_MISSED = "window-missed"
+    OVERRUN = "overrun"
+    REBOOT = "reboot"
+    POLICY_REJECTED = "policy-rejected"
+    METADATA_STALE = "metadata-stale"
+    EXCEPTION_EXPIRING = "exception-expiring"
+    INTERRUPTED = "interrupted"
+    WEEKLY_DIGEST = "weekly-digest"
+    EVERY_RUN = "every-run"
+
+
+TROUBLE_EVENTS = frozenset({Event.FAILED, Event.POLICY_REJECTED, Event.METADATA_STALE, Event.INTERRUPTED})
+"""The events that stand for something wrong, and so have an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One line of a policy's ``notify``: which notifier hears of which events.
+
+    Attributes:
+        to: Name of a notifier in the host's local configuration.
+        on: The events it is told.
+    """
+
+    to: str
+    on: frozenset[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that is wrong with a target now.
+
+    Attributes:
+        event: The event that announces it, one of :data:`TROUBLE_EVENTS`.
+        code: Stable identity of the trouble, without durations, times or counts: ``Kind`` or ``Kind:detail``.
+            Another detail is told anew; the trouble is over when nothing of its kind is left.
+        message: One sentence for people; may change while the trouble stays the same.
+    """
+
+    event: Event
+    code: str
+    message: str
+
+    def __post_init__(self) -> None:
+        if self.event not in TROUBLE_EVENTS:
+            raise ValueError(f"{self.event} does not stand for trouble")
+
+    @property
+    def kind(self) -> str:
+        """The code without its detail."""
+        return self.code.partition(":")[0]
+
+
+class RunResult(StrEnum):
+    """How an attempt to apply a plan ended."""
+
+    APPLIED = "applied"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The latest attempt to apply a plan on this target.
+
+    Attributes:
+        run: Identity of the attempt, different for each.
+        digest: Of the plan it applied.
+        code: Stable word for why it failed; empty after success.
+        reason: One sentence for people; empty after success.
+        packages: What it changed, as seen afterwards.
+        overran: It ran past the end of its window.
+        log_excerpt: The end of its log.
+    """
+
+    run: str
+    result: RunResult
+    digest: str
+    code: str = ""
+    reason: str = ""
+    packages: tuple[PackageLine, ...] = ()
+    overran: bool = False
+    log_excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """An exception that ends soon: its name and the last day it holds (``YYYY-MM-DD``)."""
+
+    name: str
+    expires: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What messages are decided from: one target at one moment, kept in the state until the next tick.
+
+    Attributes:
+        at: When it was taken, aware.
+        target: Host or guest.
+        mode: The policy's ``action``: ``plan``, ``download`` or ``apply``.
+        outcome: The decision's outcome, a word of its closed list.
+        reason: The decision's reason, one sentence.
+        policy_commit: The policy in force, empty before the first.
+        digest: Of the plan.
+        planned: The plan's packages.
+        pending: How many offered updates are not planned.
+        needs_approval: The plan waits for an approval.
+        troubles: Everything that is wrong now, in any order.
+        reboot: Whether one is pending.
+        reboot_reasons: Why.
+        boot_id: Of the running system; another one means that it was rebooted.
+        expiring: Exceptions within the warning time.
+        announced: Start of the next window, where it would apply something and the announcement is due.
+        missed_window: Start of the window that passed last without the run it was for.
+        next_window: Start of the next window, ``None`` where there is none.
+        last_run: The latest attempt to apply, ``None`` before the first.
+    """
+
+    at: datetime
+    target: str
+    mode: str
+    outcome: str
+    reason: str
+    policy_commit: str
+    digest: str
+    planned: tuple[PackageLine, ...] = ()
+    pending: int = 0
+    needs_approval: bool = False
+    troubles: tuple[Trouble, ...] = ()
+    reboot: RebootNeed = RebootNeed.UNKNOWN
+    reboot_reasons: tuple[str, ...] = ()
+    boot_id: str = ""
+    expiring: tuple[Expiring, ...] = ()
+    announced: datetime | None = None
+    missed_window: datetime | None = None
+    next_window: datetime | None = None
+    last_run: LastRun | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message about one transition, before it is routed.
+
+    Attributes:
+        key: ``target/event/digest of the subject``: the same for the same incident, on every look.
+        occasion: Identity of the transition; the same notice made again after a crash has the same one, a
+            repetition of the incident has another.
+        at: When it was noticed, aware.
+    """
+
+    event: Event
+    key: str
+    occasion: str
+    at: datetime
+    message: Message
+
+
+_TROUBLE_OF: Mapping[str, Event] = {
+    "CannotResolve": Event.FAILED,
+    "ClockWrong": Event.FAILED,
+    "HostUnhealthy": Event.FAILED,
+    "MetadataStale": Event.METADATA_STALE,
+    "NeedsUpgrade": Event.POLICY_REJECTED,
+    "PackageSystemInterrupted": Event.INTERRUPTED,
+    "PolicyAmbiguous": Event.POLICY_REJECTED,
+    "PolicyRejected": Event.POLICY_REJECTED,
+    "PolicyUnavailable": Event.POLICY_REJECTED,
+    "PolicyStale": Event.FAILED,
+    "PolicyStalled": Event.POLICY_REJECTED,
+}
+
+
+def troubles(conditions: Iterable[Condition]) -> tuple[Trouble, ...]:
+    """Return what is wrong according to ``conditions``, sorted by event and code.
+
+    A condition counts when it holds and either is known to mean trouble or stalls the target. Its type is the
+    code, so that another reason of the same type is the same trouble. What a gate concludes from a condition,
+    such as a stalled policy from a rejected one, counts only where that condition is not there.
+    """
+    found: dict[str, Trouble] = {}
+    for condition in conditions:
+        event = _TROUBLE_OF.get(condition.type, Event.FAILED if condition.stalled else None)
+        if condition.status is True and event is not None:
+            found[condition.type] = Trouble(event, condition.type, condition.message)
+    told = {each.event for each in found.values() if each.code not in _CONCLUDED}
+    kept = [each for each in found.values() if told.isdisjoint(_CONCLUDED.get(each.code, ()))]
+    return tuple(sorted(kept, key=lambda each: (each.event, each.code)))
+
+
+_CONCLUDED: Mapping[str, frozenset[Event]] = {
+    "PolicyStalled": frozenset({Event.POLICY_REJECTED}),
+    "HostUnhealthy": frozenset({Event.INTERRUPTED, Event.FAILED}),
+}
+"""Conditions that a gate concludes, and the events of those it concludes them from."""
+
+
+def events(previous: Snapshot | None, current: Snapshot, now: datetime) -> tuple[Notice, ...]:
+    """Return the messages that the step from ``previous`` to ``current`` deserves.
+
+    Args:
+        previous: What was stored last, ``None`` on the first run.
+        current: What is so now.
+        now: Instant of the decision, aware; decides only whether another ISO week (UTC) has begun.
+
+    Returns:
+        In the order in which a person wants to read them: trouble, its end, what was done, what is next.
+    """
+    found = [
+        *_trouble_began(previous, current),
+        *_run_ended(previous, current),
+        *_trouble_ended(previous, current),
+        *_became_so(previous, current, now),
+    ]
+    occasion = "first" if previous is None else _short(_canonical(previous))
+    return tuple(
+        Notice(
+            event,
+            f"{current.target}/{event}/{_short(subject)}",
+            # Every run is an occasion of its own; all else is about the step away from the previous state.
+            current.at.isoformat() if event is Event.EVERY_RUN else occasion,
+            now,
+            compose(current.target, headline, contents),
+        )
+        for event, subject, headline, contents in found
+    )
+
+
+_Found = tuple[Event, Sequence[str], str, Contents]
+
+
+def _trouble_began(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
+    known = {each.code for each in previous.troubles} if previous is not None else frozenset()
+    for event in (Event.POLICY_REJECTED, Event.INTERRUPTED, Event.FAILED, Event.METADATA_STALE):
+        new = sorted(
+            (each for each in current.troubles if each.event is event and each.code not in known),
+            key=lambda each: each.code,
+        )
+        if new:
+            headline = f"{_TROUBLE_WORDS[event]}: {new[0].message}"
+            lines = tuple(each.message for each in new)
+            yield event, [each.code for each in new], headline, _contents(current, lines)
+
+
+_TROUBLE_WORDS: Mapping[Event, str] = {
+    Event.POLICY_REJECTED: "policy not accepted, the last good one stays in force",
+    Event.INTERRUPTED: "interrupted",
+    Event.FAILED: "failed",
+    Event.METADATA_STALE: "package metadata are stale",
+}
+
+
+def _run_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
+    run, before = current.last_run, previous.last_run if previous is not None else None
+    if run is None or (before is not None and before.run == run.run):
+        return
+    match run.result:
+        case RunResult.APPLIED:
+            if previous is not None:
+                yield Event.APPLIED, [run.digest], applied_headline(run), _contents(current, run=run)
+        case RunResult.FAILED:
+            if before is None or (before.result, before.digest, before.code) != (
+                run.result,
+                run.digest,
+                run.code,
+            ):
+                headline = f"failed: {run.reason}"
+                yield Event.FAILED, ["run", run.digest, run.code], headline, _contents(current, run=run)
+        case RunResult.INTERRUPTED:
+            headline = f"interrupted: {run.reason}"
+            yield Event.INTERRUPTED, ["run", run.digest, run.code], headline, _contents(current, run=run)
+    if run.overran:
+        headline = "the run went past the end of its window"
+        yield Event.OVERRUN, [run.digest], headline, _contents(current, run=run)
+
+
+def applied_headline(run: LastRun) -> str:
+    """Return ``applied 5 changes (2 security)`` for ``run``."""
+    security = sum(each.security for each in run.packages)
+    return f"applied {changes_of(len(run.packages), security)}"
+
+
+def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
+    if previous is None:
+        return
+    remaining = {each.kind for each in current.troubles}
+    ended = {each.code: each.message for each in previous.troubles if each.kind not in remaining}
+    run, before = current.last_run, previous.last_run
+    failed_before = before is not None and before.result is not RunResult.APPLIED
+    if before is not None and failed_before and run is not None and run.result is RunResult.APPLIED:
+        ended[f"run:{before.digest}:{before.code}"] = before.reason
+    if ended:
+        lines = tuple(f"over: {ended[code]}" for code in sorted(ended))
+        rest = f", {plural(len(remaining), 'problem')} left" if remaining else ""
+        yield Event.RECOVERED, sorted(ended), f"recovered{rest}", _contents(current, lines)
+
+
+def _became_so(previous: Snapshot | None, current: Snapshot, now: datetime) -> Iterable[_Found]:
+    if previous is not None:
+        yield from _plan_transitions(previous, current)
+        yield from _reboot_transitions(previous, current)
+        yield from _calendar_transitions(previous, current, now)
+    yield Event.EVERY_RUN, ["run"], f"{current.outcome}: {current.reason}", _contents(current)
+
+
+def _plan_transitions(previous: Snapshot, current: Snapshot) -> Iterable[_Found]:
+    changed = previous.digest != current.digest
+    applied = current.last_run is not None and current.last_run != previous.last_run
+    if changed and (current.planned or not applied):
+        security = sum(each.security for each in current.planned)
+        headline = f"plan changed: {changes_of(len(current.planned), security)}"
+        yield Event.PLAN_CHANGED, [current.digest], headline, _contents(current)
+    if current.needs_approval and (changed or not previous.needs_approval):
+        headline = f"{plural(len(current.planned), 'change')} wait for approval"
+        yield Event.NEEDS_APPROVAL, [current.digest], headline, _contents(current)
+
+
+def _reboot_transitions(previous: Snapshot, current: Snapshot) -> Iterable[_Found]:
+    if current.reboot is RebootNeed.REQUIRED and previous.reboot is not RebootNeed.REQUIRED:
+        yield Event.REBOOT, ["required"], "a reboot is required", _contents(current, current.reboot_reasons)
+    if previous.boot_id and current.boot_id and previous.boot_id != current.boot_id:
+        yield Event.REBOOT, ["done", current.boot_id], "was rebooted", _contents(current)
+
+
+def _calendar_transitions(previous: Snapshot, current: Snapshot, now: datetime) -> Iterable[_Found]:
+    announced = (current.announced, current.digest)
+    if current.announced is not None and announced != (previous.announced, previous.digest):
+        headline = (
+            f"{plural(len(current.planned), 'change')} will be applied from {_minute(current.announced)}"
+        )
+        yield Event.ANNOUNCE, [current.digest], headline, _contents(current)
+    if current.missed_window is not None and current.missed_window != previous.missed_window:
+        headline = f"the window of {_minute(current.missed_window)} was missed"
+        yield Event.WINDOW_MISSED, ["window"], headline, _contents(current)
+    new = sorted(set(current.expiring) - set(previous.expiring), key=lambda each: (each.expires, each.name))
+    if new:
+        lines = tuple(f"exception {each.name} holds through {each.expires}" for each in new)
+        subject = [f"{each.name} {each.expires}" for each in new]
+        yield Event.EXCEPTION_EXPIRING, subject, f"{lines[0]}", _contents(current, lines)
+    week = tuple(now.isocalendar())[:2]
+    if tuple(previous.at.isocalendar())[:2] != week:
+        headline = f"week {week[0]}-W{week[1]:02}: {current.outcome}"
+        yield Event.WEEKLY_DIGEST, [headline.partition(":")[0]], headline, _contents(current)
+
+
+def _contents(current: Snapshot, lines: tuple[str, ...] = (), run: LastRun | None = None) -> Contents:
+    """Gather what every message tells of ``current``, or of ``run`` where the message is about one."""
+    shown = current.planned if run is None else run.packages
+    reboot = current.reboot.value
+    if current.reboot_reasons:
+        reboot += f" ({'; '.join(current.reboot_reasons)})"
+    facts = (
+        ("Host", current.target),
+        ("Mode", current.mode),
+        ("Outcome", current.outcome if run is None else run.result.value),
+        ("Reason", current.reason if run is None else run.reason or "done as planned"),
+        ("Reboot", reboot),
+        ("Next window", _minute(current.next_window) if current.next_window is not None else "none"),
+        ("Policy", current.policy_commit[:12] or "none yet"),
+        ("Plan", current.digest[: len("sha256:") + 12] if run is None else run.digest[: len("sha256:") + 12]),
+        ("Not planned", plural(current.pending, "other update")),
+        ("At", _minute(current.at)),
+    )
+    return Contents(
+        lines=lines,
+        facts=facts,
+        packages_title="Planned" if run is None else "Packages",
+        packages=shown,
+        log_excerpt="" if run is None else run.log_excerpt,
+    )
+
+
+def _minute(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
+def _canonical(snapshot: Snapshot) -> bytes:
+    return canonical.to_bytes(canonical.plain(snapshot, write_instant=canonical.exact_instant))
+
+
+def _short(subject: bytes | Sequence[str]) -> str:
+    data = subject if isinstance(subject, bytes) else "\0".join(subject).encode()
+    return sha256(data).hexdigest()[:16]

@@ -1,0 +1,139 @@
+"""From what holds for a host to what the gates are shown."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import islice
+from operator import attrgetter
+
+from reconciler.planning.approval import approvals_of
+from reconciler.planning.gate import (
+    Evidence,
+    GateInputs,
+    GateSettings,
+    HostState,
+    InhibitorKind,
+    PolicyState,
+    WindowState,
+)
+from reconciler.planning.observation import Observation
+from reconciler.planning.plan import Condition
+from reconciler.policy import windows
+from reconciler.policy.documents import Inhibit
+from reconciler.policy.resolve import Effective
+
+_SHOWN_WINDOWS = 5
+_SHOWN_WITHIN = timedelta(days=400)
+
+
+def gate_inputs(
+    effective: Effective | None,
+    observation: Observation,
+    policy: PolicyState,
+    *,
+    target: str,
+    conditions: tuple[Condition, ...],
+    now: datetime,
+) -> GateInputs:
+    """Gather what the gates are shown about ``target`` at ``now``.
+
+    Args:
+        effective: What holds for it; ``None`` while there is no policy, which leaves every schedule empty.
+        observation: What was seen of it.
+        policy: The revision in force.
+        target: Host id; also what its splay is derived from.
+        conditions: What others than the plan found out.
+        now: The instant of the decision, aware.
+    """
+    host = HostState(health=observation.health, database=observation.database)
+    evidence = _evidence(observation, policy)
+    if effective is None:
+        return GateInputs(
+            GateSettings(), policy, observation.clock, evidence, host=host, conditions=conditions
+        )
+    return GateInputs(
+        settings=_settings(effective),
+        policy=policy,
+        clock=observation.clock,
+        evidence=evidence,
+        host=host,
+        windows=_windows(effective, target, now),
+        freezes=tuple(
+            sorted((one for one in effective.frozen if one.end > now), key=attrgetter("start", "name"))
+        ),
+        is_security_plan=_is_security_plan(effective),
+        approvals=approvals_of(effective),
+        conditions=conditions,
+    )
+
+
+def _is_security_plan(effective: Effective) -> bool:
+    settings = effective.settings
+    return settings.updates == "security" and settings.removals == "forbid"
+
+
+def _evidence(observation: Observation, policy: PolicyState) -> tuple[Evidence, ...]:
+    """Return what other clocks said: whoever dates a commit or a release file had a clock, too."""
+    found = [
+        Evidence(f"release file of {source.name}", source.published)
+        for source in observation.sources
+        if source.published is not None
+    ]
+    if policy.committed_at is not None:
+        found.append(Evidence(f"policy commit {policy.commit[:12]}", policy.committed_at))
+    return tuple(sorted(found, key=lambda one: (one.what, one.at)))
+
+
+def _settings(effective: Effective) -> GateSettings:
+    settings = effective.settings
+    concurrency, rollout = settings.concurrency, settings.rollout
+    return GateSettings(
+        action=settings.action,
+        approval=settings.approval,
+        budget=settings.budget,
+        max_policy_age=settings.max_policy_age,
+        inhibit=_inhibitors(settings.inhibit),
+        concurrency=None if concurrency is None else (concurrency.group, concurrency.slots),
+        rollout=None if rollout is None else (rollout.name, rollout.ring),
+        origins=tuple(sorted((key, str(origin)) for key, origin in effective.origins.items())),
+    )
+
+
+def _inhibitors(inhibit: Inhibit) -> tuple[InhibitorKind, ...]:
+    chosen: tuple[tuple[InhibitorKind, str], ...] = (
+        ("sessions", inhibit.sessions),
+        ("battery", inhibit.battery),
+        ("inhibitors", inhibit.inhibitors),
+    )
+    return tuple(kind for kind, choice in chosen if choice == "defer")
+
+
+def _windows(effective: Effective, target: str, now: datetime) -> WindowState:
+    coming = windows.occurrences(effective.schedules, now, now + _SHOWN_WITHIN, splay_key=target)
+    opening = windows.next_opening(
+        effective.schedules,
+        now,
+        budget=effective.settings.budget,
+        freezes=effective.frozen,
+        splay_key=target,
+        allow_security=_is_security_plan(effective),
+    )
+    shown = _open_and_next(coming, now)
+    if opening is not None and opening.occurrence not in shown:
+        shown = (*shown, opening.occurrence)  # the first that is free may lie behind a long freeze
+    return WindowState(
+        schedules=tuple(schedule.name for schedule in effective.schedules),
+        spans=shown,
+        opening=None if opening is None else opening.start,
+    )
+
+
+def _open_and_next(coming: Iterable[windows.Occurrence], now: datetime) -> tuple[windows.Occurrence, ...]:
+    """Return every open window, since the decision needs their ends, and the next few."""
+    found: list[windows.Occurrence] = []
+    closed = 0
+    for one in islice(coming, _SHOWN_WINDOWS * 100):
+        closed += one.start > now
+        if closed > _SHOWN_WINDOWS:
+            break
+        found.append(one)
+    return tuple(found)

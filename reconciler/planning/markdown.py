@@ -1,0 +1,294 @@
+"""``report.md``: what a reader on a git forge sees at a glance.
+
+Bad conditions come first, then what would happen and why not now, then what is held back and why, with the
+line of policy behind it. All text that a package, a machine or git could have chosen is written through
+:mod:`reconciler.planning.untrusted`; the only HTML is this module's own ``<details>``. The page stays below
+:data:`LIMIT` characters: lists are cut, and say how much is left out.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from reconciler.planning.account import Disposition, Reason, Update
+from reconciler.planning.canonical import instant
+from reconciler.planning.gate import Outcome, PolicyStanding
+from reconciler.planning.observation import RebootNeed
+from reconciler.planning.report_document import ApprovalState, ExceptionState, GateState, Move, Report
+from reconciler.planning.report_summary import headline
+from reconciler.planning.untrusted import markdown as prose
+from reconciler.planning.untrusted import markdown_code as code
+from reconciler.planning.wording import listed, mebibytes, plural, short_digest
+
+LIMIT = 60_000
+"""Characters; forges stop rendering, or refuse a comment, not far above it."""
+
+_ROWS = (200, 100, 50, 20, 8, 2, 0)
+"""Rows of the longest table, tried in turn until the page fits."""
+
+_FOLD = 25
+"""A list longer than this is folded."""
+
+Row = tuple[str, ...]
+
+
+def to_markdown(report: Report) -> str:
+    """Return ``report.md`` for ``report``: CommonMark with GitHub's tables, shorter than :data:`LIMIT`."""
+    pages = (_page(report, rows) for rows in _ROWS)
+    return next((page for page in pages if len(page) < LIMIT), _page(report, 0)[:LIMIT])
+
+
+def _page(report: Report, rows: int) -> str:
+    sections = [
+        f"# {prose(report.target, 130)}: {headline(report)}",
+        _verdict(report),
+        _conditions(report, rows),
+        _facts(report),
+        _transaction("What would happen", report.plan.transaction, report.plan.updates, rows),
+        _security_plan(report, rows),
+        _left_out(report.plan.updates, rows),
+        _gates(report),
+        _windows(report),
+        _exceptions(report.exceptions, rows),
+        _approvals(report.approvals, rows),
+        _sources(report, rows),
+        _small_print(report, rows),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _verdict(report: Report) -> str:
+    decision = report.decision
+    match decision.outcome:
+        case Outcome.APPLY:
+            opening = "Would be applied now"
+        case Outcome.NOTHING:
+            opening = "Nothing to do"
+        case _:
+            opening = f"Not now ({decision.outcome})"
+    deciding = next((gate for gate in report.gates if gate.outcome is decision.outcome), None)
+    origin = f" ({code(deciding.origin)})" if deciding is not None and deciding.origin else ""
+    until = ""
+    if decision.until is not None:
+        word = "The window ends" if decision.outcome is Outcome.APPLY else "Asked again"
+        until = f" {word} at {instant(decision.until)}."
+    verdict = f"**{opening}**: {prose(decision.reason)}{origin}.{until}"
+    if decision.outcome is Outcome.APPROVAL:
+        digest = code(report.plan.digest)
+        verdict += f"\n\nTo approve exactly this plan, merge an Approval with `plan:` {digest}."
+    return verdict
+
+
+def _conditions(report: Report, rows: int) -> str:
+    lines = [
+        (prose(one.type, 60), _status(one.status), prose(one.reason, 60), prose(one.message))
+        for one in report.conditions
+        if one.status is not False
+    ]
+    return _section("Conditions", ("Condition", "Status", "Reason", "What it means"), lines, rows)
+
+
+def _status(status: bool | None) -> str:  # noqa: FBT001 - a condition's status is a truth value
+    return "**true**" if status else "unknown"
+
+
+def _facts(report: Report) -> str:
+    policy = report.policy
+    state = "in force" if policy.state is PolicyStanding.READY else f"**{policy.state}**"
+    place = f"{code(policy.commit[:12])} of {code(policy.ref)}" if policy.commit else "none yet"
+    upcoming = next((window for window in report.windows if window.blocked_by is None), None)
+    plan = report.plan
+    rows = [
+        ("System", f"{prose(report.host.facts.os_name)}, kernel {code(report.host.facts.kernel)}"),
+        ("Policy", f"{place}, {state}"),
+        ("Plan", f"{code(short_digest(plan.digest))}, {mebibytes(plan.download)} to download"),
+        ("Next window", "none in sight" if upcoming is None else _interval(upcoming.start, upcoming.end)),
+        ("Reboot", _reboot(report)),
+        ("Observed", instant(report.generated_at)),
+    ]
+    return _table(("", ""), rows)
+
+
+def _interval(start: datetime, end: datetime) -> str:
+    return f"{instant(start)} to {instant(end)}"
+
+
+def _reboot(report: Report) -> str:
+    why = "; ".join(prose(reason, 120) for reason in report.reboot.reasons[:3])
+    match report.reboot.need:
+        case RebootNeed.REQUIRED:
+            return f"**required**: {why}" if why else "**required**"
+        case RebootNeed.NOT_REQUIRED:
+            return "not required"
+        case RebootNeed.UNKNOWN:
+            return f"unknown: {why}" if why else "unknown"
+
+
+def _transaction(title: str, moves: Sequence[Move], updates: Sequence[Update], rows: int) -> str:
+    if not moves:
+        return ""
+    security = {(update.name, update.arch) for update in updates if update.security}
+    lines = [
+        (
+            move.action,
+            code(move.name),
+            code(move.arch),
+            code(move.from_ or "none"),
+            code(move.to or "none"),
+            "**security**" if (move.name, move.arch) in security else "",
+            code(move.origin) if move.origin else "",
+        )
+        for move in moves
+    ]
+    header = ("Action", "Package", "Architecture", "From", "To", "Kind", "Origin")
+    return _section(f"{title}: {plural(len(moves), 'change')}", header, lines, rows)
+
+
+def _security_plan(report: Report, rows: int) -> str:
+    if report.security_plan is None:
+        return ""
+    title = f"Security updates alone, plan {short_digest(report.security_plan.digest)}"
+    plan = report.security_plan
+    return _transaction(title, plan.transaction, plan.updates, rows)
+
+
+def _left_out(updates: Sequence[Update], rows: int) -> str:
+    left = [update for update in updates if update.disposition is not Disposition.PLANNED]
+    if not left:
+        return ""
+    lines = [
+        (
+            code(update.name),
+            code(update.installed or "none"),
+            code(update.candidate or "none"),
+            "**security**" if update.security else "",
+            str(update.disposition),
+            _chain(update.reasons),
+        )
+        for update in sorted(left, key=lambda one: (not one.security, one.name, one.arch))
+    ]
+    header = ("Package", "Installed", "Offered", "Kind", "Fate", "Why")
+    return _section(f"Not in the plan: {plural(len(left), 'update')}", header, lines, rows)
+
+
+def _chain(reasons: Sequence[Reason], limit: int = 3) -> str:
+    shown = "; ".join(_because(reason) for reason in reasons[:limit])
+    return shown if len(reasons) <= limit else f"{shown}; and {len(reasons) - limit} more"
+
+
+def _because(reason: Reason) -> str:
+    return f"{prose(reason.message)} ({code(reason.origin)})" if reason.origin else prose(reason.message)
+
+
+def _gates(report: Report) -> str:
+    rows = [_gate(state) for state in report.gates]
+    return _section("Gates", ("Gate", "State", "Why", "Asked again"), rows, len(rows))
+
+
+def _gate(state: GateState) -> Row:
+    shown = {"open": "open", "warning": "open, with a warning", "closed": "**closed**"}[state.state]
+    why = f"{prose(state.message)} ({code(state.origin)})" if state.origin else prose(state.message)
+    return (str(state.gate), shown, why, "" if state.until is None else instant(state.until))
+
+
+def _windows(report: Report) -> str:
+    rows = [
+        (
+            instant(window.start),
+            instant(window.end),
+            code(window.schedule),
+            "" if window.blocked_by is None else code(window.blocked_by),
+        )
+        for window in report.windows
+    ]
+    return _section("Next windows", ("From", "To", "Schedule", "Blocked by"), rows, len(rows))
+
+
+def _exceptions(exceptions: Sequence[ExceptionState], rows: int) -> str:
+    lines = [
+        (
+            code(one.name),
+            one.action,
+            _list(one.patterns),
+            _list(one.packages) or "nothing at present",
+            prose(one.reason),
+            prose(one.owner or ""),
+            prose(one.ticket or ""),
+            f"**expired** {instant(one.expires)}" if one.expired else instant(one.expires),
+            code(one.origin),
+        )
+        for one in exceptions
+    ]
+    header = ("Exception", "Action", "Patterns", "Decides", "Reason", "Owner", "Ticket", "Until", "Origin")
+    return _section("Exceptions", header, lines, rows)
+
+
+def _list(items: Sequence[str], limit: int = 5) -> str:
+    return listed([code(item) for item in items], limit)
+
+
+def _approvals(approvals: Sequence[ApprovalState], rows: int) -> str:
+    lines = [
+        (
+            code(one.name),
+            code(short_digest(one.plan)) if one.plan else f"{plural(len(one.versions), 'version')}",
+            "yes" if one.covers and not one.expired else "no",
+            prose(one.reason),
+            f"**expired** {instant(one.expires)}" if one.expired else instant(one.expires),
+            code(one.origin),
+        )
+        for one in approvals
+    ]
+    return _section("Approvals", ("Approval", "Of", "Covers", "Reason", "Until", "Origin"), lines, rows)
+
+
+def _sources(report: Report, rows: int) -> str:
+    lines = [
+        (
+            code(source.name),
+            "" if source.published is None else instant(source.published),
+            "" if source.fetched is None else instant(source.fetched),
+            prose(source.problem) or "none",
+        )
+        for source in report.metadata.sources
+    ]
+    header = ("Source", "Published", "Fetched", "Problem")
+    return _fold("Package sources", _rows(header, lines, rows)) if lines else ""
+
+
+def _small_print(report: Report, rows: int) -> str:
+    lines = [
+        ("Program", prose(report.program)),
+        ("Package manager", f"{prose(report.host.manager)} {prose(report.host.manager_version)}"),
+        ("Labels", _list([f"{key}={value}" for key, value in sorted(report.host.labels.items())], 10)),
+        ("Policy remote", code(report.policy.remote)),
+        ("Plan digest", code(report.plan.digest)),
+    ]
+    lines += [("Policy " + code(one.name), code(one.origin)) for one in report.policy.matching]
+    lines += [("Script " + code(one.name), code(one.sha256)) for one in report.scripts]
+    return _fold("Made with", _rows(("", ""), lines, max(rows, 5)))
+
+
+def _section(title: str, header: Row, lines: Sequence[Row], rows: int) -> str:
+    if not lines:
+        return ""
+    table = _rows(header, lines, rows)
+    if len(lines) > _FOLD:
+        return f"## {title}\n\n{_fold('Show the list', table)}"
+    return f"## {title}\n\n{table}"
+
+
+def _rows(header: Row, lines: Sequence[Row], rows: int) -> str:
+    left = len(lines) - rows
+    if left <= 0:
+        return _table(header, lines)
+    rest = f"... and {left} more in `report.json`."
+    return f"{_table(header, lines[:rows])}\n\n{rest}" if rows else rest
+
+
+def _table(header: Row, lines: Iterable[Row]) -> str:
+    ruler = ("---",) * len(header)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ruler, *lines))
+
+
+def _fold(title: str, content: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"

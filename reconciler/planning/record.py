@@ -1,0 +1,176 @@
+"""``observation.json``: all that a decision was made from, so that anyone can make it again from git.
+
+With the policy repository at ``policy_commit`` and the program of ``program``, :func:`read_recording` and
+:func:`judge` give the same plan, gates and decision; a tick itself decides in no other way. The file is
+canonical; one that is not was not written by a release of this program, and is refused rather than read
+approximately.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from pydantic import TypeAdapter, ValidationError
+
+from reconciler.errors import Misuse
+from reconciler.planning import canonical
+from reconciler.planning.account import Plan
+from reconciler.planning.approval import digest_of
+from reconciler.planning.gate import Decision, GateInputs, GateResult, conclude, evaluate
+from reconciler.planning.observation import SCHEMA_VERSION, Exchange, Observation
+from reconciler.planning.plan import make_plan, security_only
+from reconciler.policy.match import HostFacts
+from reconciler.policy.resolve import Effective
+from reconciler.policy.windows import active_freeze
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The content of ``observation.json``.
+
+    Attributes:
+        schema: As in the report.
+        now: The instant that the decision was about.
+        exchanges: Questions to the resolver with its answers, in the order of asking.
+        inputs: What the gates were shown.
+        labels: ``(label, value)`` pairs that the policy matched on, sorted.
+        guest_of: Id of the hypervisor, ``None`` for a host of its own.
+        security_exchanges: Those of the separate security plan, where a freeze asked for one.
+    """
+
+    schema: int
+    program: str
+    target: str
+    policy_commit: str
+    now: datetime
+    observation: Observation
+    exchanges: tuple[Exchange, ...]
+    inputs: GateInputs
+    labels: tuple[tuple[str, str], ...] = ()
+    guest_of: str | None = None
+    security_exchanges: tuple[Exchange, ...] = ()
+
+    @property
+    def host(self) -> HostFacts:
+        """What the policy matched on."""
+        facts = self.observation.facts
+        return HostFacts(
+            name=self.target,
+            labels=dict(self.labels),
+            os_id=facts.os_id,
+            os_version=facts.os_version,
+            manager=self.observation.manager,
+            guest_of=self.guest_of,
+        )
+
+
+def record(
+    observation: Observation,
+    exchanges: Sequence[Exchange],
+    inputs: GateInputs,
+    host: HostFacts,
+    *,
+    program: str,
+    now: datetime,
+    security_exchanges: Sequence[Exchange] = (),
+) -> Recording:
+    """Gather what one decision is made from, in the form that this version writes.
+
+    Args:
+        observation: What was seen of the machine.
+        exchanges: As in :class:`Recording`.
+        inputs: What the gates are shown.
+        host: What the policy matched on.
+        program: Name and version, such as ``patchledger 1.4.0``.
+        now: The instant that the decision is about, aware.
+        security_exchanges: As in :class:`Recording`.
+    """
+    return Recording(
+        schema=SCHEMA_VERSION,
+        program=program,
+        target=host.name,
+        policy_commit=inputs.policy.commit,
+        now=now,
+        observation=observation,
+        exchanges=tuple(exchanges),
+        inputs=inputs,
+        labels=tuple(sorted(host.labels.items())),
+        guest_of=host.guest_of,
+        security_exchanges=tuple(security_exchanges),
+    )
+
+
+def write(recording: Recording) -> bytes:
+    """Return the canonical bytes of ``recording``; instants keep their fractions of a second."""
+    return canonical.to_bytes(canonical.plain(recording, write_instant=canonical.exact_instant))
+
+
+def read_recording(data: bytes) -> Recording:
+    """Read ``observation.json`` strictly.
+
+    Raises:
+        Misuse: It is not a recording, is one of another schema version, or is not canonical.
+    """
+    try:
+        recording = _reader().validate_json(data, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(["observation.json", *(str(part) for part in first["loc"])])
+        raise Misuse(f"{place}: {first['msg']}") from None
+    if recording.schema != SCHEMA_VERSION:
+        raise Misuse(
+            f"observation.json has schema version {recording.schema}, this program reads {SCHEMA_VERSION}",
+            f"Use {recording.program}, which wrote it.",
+        )
+    if write(recording) != data:
+        raise Misuse(
+            "observation.json is not as it was written: it holds unknown keys or was formatted anew",
+            "Take it from git unchanged.",
+        )
+    return recording
+
+
+@lru_cache(maxsize=1)
+def _reader() -> TypeAdapter[Recording]:
+    return TypeAdapter(Recording)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A plan and the answers to it.
+
+    Attributes:
+        gates: In the order of :class:`reconciler.planning.gate.GateName`.
+        security_plan: The separate plan of a freeze that only security updates pass.
+    """
+
+    plan: Plan
+    gates: tuple[GateResult, ...]
+    decision: Decision
+    security_plan: Plan | None = None
+
+
+def judge(recording: Recording, effective: Effective | None) -> Judged:
+    """Plan, ask every gate and decide, from what was recorded and the policy alone.
+
+    Args:
+        recording: Of this tick or of an earlier one.
+        effective: What the policy at its commit says for its host; ``None`` while there is no policy, which
+            plans nothing.
+    """
+    plan, security_plan = Plan((), (), digest_of(())), None
+    if effective is not None:
+        plan = make_plan(recording.observation, effective, recording.exchanges, recording.now)
+        if lets_security_through(effective, recording.now):
+            security_plan = make_plan(
+                recording.observation, security_only(effective), recording.security_exchanges, recording.now
+            )
+    gates = evaluate(plan, recording.inputs, recording.now)
+    return Judged(plan, gates, conclude(plan, recording.inputs, gates, recording.now), security_plan)
+
+
+def lets_security_through(effective: Effective, now: datetime) -> bool:
+    """Say whether a freeze that only security updates pass is in force."""
+    blocking = active_freeze(effective.frozen, now)
+    return blocking is not None and active_freeze(effective.frozen, now, allow_security=True) is None

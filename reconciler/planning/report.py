@@ -1,0 +1,334 @@
+"""The report: what one target is, what is pending, what was decided and why, as one canonical document.
+
+Rules:
+
+1. Equal input gives equal bytes. Nothing in a report is relative to the moment of reading it.
+2. ``plan``, ``decision``, ``conditions``, ``target`` and ``policy_commit`` are the documented interface of
+   ``plan --format json``; the rest surrounds them.
+3. A commit is made only when :func:`without_volatile` differs from that of the last report; :data:`VOLATILE`
+   is the whole list of what does not count.
+4. Conditions name abnormal states; one that was looked for and does not hold has the status false.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from reconciler.planning import canonical
+from reconciler.planning.account import Condition, Plan
+from reconciler.planning.approval import ApprovalText
+from reconciler.planning.gate import (
+    Apply,
+    Closed,
+    Decision,
+    Deferred,
+    GateInputs,
+    GateName,
+    GateResult,
+    Nothing,
+    Outcome,
+    Pass,
+)
+from reconciler.planning.observation import SCHEMA_VERSION, Change
+from reconciler.planning.record import Judged, Recording
+from reconciler.planning.report_document import (
+    INTERFACE,
+    ApprovalState,
+    Decided,
+    ExceptionState,
+    ExecutedScript,
+    GateState,
+    Host,
+    LastRefresh,
+    MatchingPolicy,
+    Metadata,
+    Move,
+    Planned,
+    PolicyInForce,
+    Report,
+    Upcoming,
+)
+from reconciler.planning.report_summary import count
+from reconciler.planning.wording import plural
+from reconciler.policy import windows
+from reconciler.policy.documents import PackageException
+from reconciler.policy.load import Placed
+from reconciler.policy.resolve import Effective
+
+VOLATILE: tuple[tuple[str, ...], ...] = (
+    ("generated_at",),
+    ("decision", "until"),
+    ("gates",),
+    ("metadata", "refresh"),
+    ("metadata", "sources", "*", "fetched"),
+    ("metadata", "sources", "*", "published"),
+    ("metadata", "sources", "*", "valid_until"),
+    ("policy", "fetched_at"),
+    ("windows",),
+)
+"""Paths (``*`` for each item of a list) that may differ without making a new commit worth while: times, ages,
+the next windows, and the state of each gate, which the decision and the conditions sum up."""
+
+UPCOMING = 5
+"""How many windows a report names."""
+
+
+def build_report(recording: Recording, effective: Effective | None, judged: Judged) -> Report:
+    """Put together the report on the target of ``recording`` at its instant.
+
+    Args:
+        recording: What the decision was made from.
+        effective: What the policy says for the target; ``None`` while there is no policy yet.
+        judged: What :func:`reconciler.planning.record.judge` made of the two.
+    """
+    observation, inputs, now = recording.observation, recording.inputs, recording.now
+    plan = judged.plan
+    return Report(
+        schema=SCHEMA_VERSION,
+        program=recording.program,
+        generated_at=now,
+        target=recording.target,
+        host=_host(recording),
+        policy_commit=recording.policy_commit,
+        policy=_policy(inputs, effective),
+        plan=_planned(plan),
+        security_plan=None if judged.security_plan is None else _planned(judged.security_plan),
+        decision=_decided(judged.decision),
+        conditions=_conditions(plan, inputs, judged.gates),
+        gates=tuple(map(_gate_state, judged.gates)),
+        windows=_upcoming(inputs, now),
+        metadata=Metadata(
+            LastRefresh(observation.refresh.outcome, observation.refresh.detail), observation.sources
+        ),
+        reboot=observation.reboot,
+        counts=count(plan.updates),
+        scripts=tuple(ExecutedScript(name, digest) for name, digest in observation.scripts),
+        exceptions=() if effective is None else _exceptions(effective.exceptions, plan, now),
+        approvals=tuple(_approval(approval, plan, now) for approval in inputs.approvals),
+    )
+
+
+def _host(recording: Recording) -> Host:
+    observation = recording.observation
+    return Host(
+        facts=observation.facts,
+        manager=observation.manager,
+        manager_version=observation.manager_version,
+        labels=dict(recording.labels),
+        guest_of=recording.guest_of,
+    )
+
+
+def _policy(inputs: GateInputs, effective: Effective | None) -> PolicyInForce:
+    state = inputs.policy
+    matching = () if effective is None else effective.policies
+    return PolicyInForce(
+        remote=state.remote,
+        ref=state.ref,
+        commit=state.commit,
+        committed_at=state.committed_at,
+        fetched_at=state.fetched_at,
+        verification=state.verification,
+        state=state.standing,
+        message=state.message,
+        refused=state.refused,
+        matching=tuple(MatchingPolicy(name, str(origin)) for name, origin in matching),
+    )
+
+
+def _planned(plan: Plan) -> Planned:
+    return Planned(
+        digest=plan.digest,
+        transaction=tuple(map(_move, plan.transaction)),
+        updates=plan.updates,
+        download=sum(change.size or 0 for change in plan.transaction),
+        growth=sum(change.installed_delta or 0 for change in plan.transaction),
+    )
+
+
+def _move(change: Change) -> Move:
+    return Move(
+        change.action, change.name, change.arch, change.from_version, change.to_version, change.origin
+    )
+
+
+def _decided(decision: Decision) -> Decided:
+    match decision:
+        case Apply(steps=steps, deadline=deadline):
+            changes = sum(len(step.changes) for step in steps)
+            return Decided(Outcome.APPLY, f"every gate is open for {plural(changes, 'change')}", deadline)
+        case Deferred(outcome=outcome, reason=reason, until=until):
+            return Decided(outcome, reason, until)
+        case Nothing(reason=reason):
+            return Decided(Outcome.NOTHING, reason, None)
+
+
+def _gate_state(result: GateResult) -> GateState:
+    match result:
+        case Pass(warning=warning):
+            state: Literal["open", "warning"] = "warning" if warning else "open"
+            return GateState(result.gate, state, None, result.message, result.until, result.origin)
+        case Closed():
+            return GateState(
+                result.gate, "closed", result.outcome, result.reason, result.until, result.origin
+            )
+
+
+def _conditions(plan: Plan, inputs: GateInputs, gates: Iterable[GateResult]) -> tuple[Condition, ...]:
+    """Return the conditions found by plan and caller, and those that gates imply, the first of each type."""
+    told = [*plan.conditions, *inputs.conditions]
+    kinds, messages = {one.type for one in told}, {one.message for one in told}
+    for gate in gates:
+        implied = _implied(gate)
+        if implied is not None and implied.message not in messages and not _is_told(gate, kinds):
+            told.append(implied)
+    told.sort(key=lambda condition: condition.status is False)
+    first = {condition.type: condition for condition in reversed(told)}
+    return tuple(first[name] for name in sorted(first))
+
+
+def _is_told(gate: GateResult, kinds: set[str]) -> bool:
+    """Say whether a condition of plan or caller already tells what the closed ``gate`` would imply."""
+    match gate:
+        case Closed(outcome=Outcome.POLICY_STALLED | Outcome.NEEDS_UPGRADE):
+            return any(kind.startswith(("Policy", "NeedsUpgrade")) for kind in kinds)
+        case Closed(outcome=Outcome.UNHEALTHY):
+            return bool(kinds & {"PackageSystemInterrupted", "DependenciesBroken"})
+        case _:
+            return False
+
+
+_ALARMING = {
+    Outcome.POLICY_STALLED: ("PolicyStalled", "Refused", True),
+    Outcome.NEEDS_UPGRADE: ("PolicyStalled", "NeedsUpgrade", True),
+    Outcome.POLICY_STALE: ("PolicyStale", "RemoteSilent", False),
+    Outcome.CLOCK: ("ClockWrong", "Contradicted", False),
+    Outcome.UNHEALTHY: ("HostUnhealthy", "PackagesBroken", True),
+    Outcome.NO_SPACE: ("HostUnhealthy", "NoSpace", False),
+    Outcome.ALREADY_FAILED: ("ApplyFailed", "NotRetried", True),
+}
+"""What a closed gate means for the target besides "not now"; all other outcomes are ordinary waiting."""
+
+
+def _implied(gate: GateResult) -> Condition | None:
+    match gate:
+        case Closed() if gate.outcome in _ALARMING:
+            name, reason, stalled = _ALARMING[gate.outcome]
+            return Condition(name, True, reason, gate.reason, stalled)
+        case Pass(gate=GateName.CLOCK, warning=True):
+            return Condition("ClockUncertain", True, "NotConfirmed", gate.message)
+        case _:
+            return None
+
+
+def _upcoming(inputs: GateInputs, now: datetime) -> tuple[Upcoming, ...]:
+    """Name the open and next windows, and behind them the first free one where all of those are blocked."""
+    every = [
+        Upcoming(span.start, span.end, span.schedule, _blocked_by(span, inputs))
+        for span in inputs.windows.spans
+        if span.end > now
+    ]
+    shown, later = every[:UPCOMING], every[UPCOMING:]
+    if all(window.blocked_by is not None for window in shown):
+        shown += [window for window in later if window.blocked_by is None][:1]
+    return tuple(shown)
+
+
+def _blocked_by(span: windows.Occurrence, inputs: GateInputs) -> str | None:
+    return windows.blocked_by(
+        span, inputs.freezes, budget=inputs.settings.budget, allow_security=inputs.is_security_plan
+    )
+
+
+def _exceptions(
+    exceptions: Iterable[Placed[PackageException]], plan: Plan, now: datetime
+) -> tuple[ExceptionState, ...]:
+    decided: dict[str, list[str]] = {}
+    for update in plan.updates:
+        for origin in {reason.origin for reason in update.reasons if reason.origin}:
+            decided.setdefault(origin, []).append(f"{update.name}:{update.arch}")
+    return tuple(
+        ExceptionState(
+            name=placed.value.name,
+            action=placed.value.action,
+            patterns=tuple(placed.value.packages),
+            packages=tuple(decided.get(str(placed.origin), ())),
+            reason=placed.value.reason,
+            owner=placed.value.owner,
+            ticket=placed.value.ticket,
+            expires=placed.value.ends(),
+            expired=placed.value.ends() <= now,
+            origin=str(placed.origin),
+        )
+        for placed in exceptions
+    )
+
+
+def _approval(approval: ApprovalText, plan: Plan, now: datetime) -> ApprovalState:
+    return ApprovalState(
+        name=approval.name,
+        plan=approval.plan,
+        versions=dict(approval.versions),
+        reason=approval.reason,
+        expires=approval.expires,
+        expired=approval.expires <= now,
+        covers=approval.covers(plan.transaction, plan.digest),
+        origin=approval.origin,
+    )
+
+
+def to_document(report: Report) -> dict[str, Any]:
+    """Return the report as plain JSON data."""
+    document: dict[str, Any] = canonical.plain(report)
+    return document
+
+
+def to_json(report: Report) -> bytes:
+    """Return ``report.json``: canonical, so that equal reports are equal bytes."""
+    return canonical.to_bytes(to_document(report))
+
+
+def plan_json(report: Report) -> dict[str, Any]:
+    """Return what ``plan --format json`` prints: exactly the documented keys, as plain JSON data."""
+    document = _only(INTERFACE["Report"], to_document(report))
+    plan = _only(INTERFACE["Planned"], document["plan"])
+    plan["updates"] = [_only(INTERFACE["Update"], update) for update in plan["updates"]]
+    conditions = [_only(INTERFACE["Condition"], condition) for condition in document["conditions"]]
+    return {**document, "plan": plan, "conditions": conditions}
+
+
+def _only(keys: Sequence[str], document: dict[str, Any]) -> dict[str, Any]:
+    return {key: document[key] for key in keys}
+
+
+def without_volatile(document: bytes) -> bytes:
+    """Return a report's JSON canonically without what :data:`VOLATILE` lists.
+
+    Two reports for which this is equal say the same; the newer one is not worth a commit of its own. A key
+    that a report of another version does not have is passed over.
+
+    Raises:
+        ValueError: ``document`` is not a JSON object that a report could be.
+    """
+    try:
+        data = json.loads(document)
+    except RecursionError as error:
+        raise ValueError("a report is not nested without end") from error
+    if not isinstance(data, dict):
+        raise ValueError("a report is a JSON object")  # noqa: TRY004 - about the text, not about a Python type
+    for path in VOLATILE:
+        _drop(data, path)
+    return canonical.to_bytes(data)
+
+
+def _drop(data: object, path: Sequence[str]) -> None:
+    first, *rest = path
+    if first == "*" and isinstance(data, list):
+        for item in data:
+            _drop(item, rest)
+    elif isinstance(data, dict) and first in data:
+        if rest:
+            _drop(data[first], rest)
+        else:
+            del data[first]

@@ -1,0 +1,278 @@
+"""The types of a report: what one target is, what is pending, what was decided and why.
+
+They are the layout of ``report.json`` (a trailing underscore of a field's name is dropped there) and, through
+their docstrings, the text of its JSON Schema. ``report.py`` builds them; texts for people are made from them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from reconciler.planning.account import Condition, Update
+from reconciler.planning.gate import GateName, Outcome, PolicyStanding
+from reconciler.planning.observation import Action, Facts, Reboot, RefreshOutcome, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine, as a reader recognises it.
+
+    Attributes:
+        facts: Of the running system.
+        manager: The package manager, and in ``manager_version`` its version as it says it.
+        labels: As the policy sees them.
+        guest_of: Id of the hypervisor, ``None`` for a host of its own.
+    """
+
+    facts: Facts
+    manager: str
+    manager_version: str
+    labels: Mapping[str, str]
+    guest_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingPolicy:
+    """A Policy that matches the target, and where it stands (``file:line@commit``)."""
+
+    name: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """The policy that was applied to the observation.
+
+    Attributes:
+        state: Whether the newest revision is the one in force; ``message`` says why not.
+        refused: The newest commit, where it was refused.
+        matching: Strongest first.
+    """
+
+    remote: str
+    ref: str
+    commit: str
+    committed_at: datetime | None
+    fetched_at: datetime | None
+    verification: str
+    state: PolicyStanding
+    message: str
+    refused: str
+    matching: tuple[MatchingPolicy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One change of the transaction; ``from`` is null for an install, ``to`` for a removal."""
+
+    action: Action
+    name: str
+    arch: str
+    from_: str | None
+    to: str | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan as it is shown.
+
+    Attributes:
+        digest: ``sha256:`` and the digest of the transaction; equal hosts share it.
+        transaction: In the package manager's order.
+        updates: Every offered update with its fate, sorted by name and architecture.
+        download: Bytes to fetch, as far as known.
+        growth: Bytes more on disk afterwards, as far as known.
+    """
+
+    digest: str
+    transaction: tuple[Move, ...]
+    updates: tuple[Update, ...]
+    download: int
+    growth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What may happen now.
+
+    Attributes:
+        until: When it will be asked again where an instant is known; for ``apply`` the end of the window.
+    """
+
+    outcome: Outcome
+    reason: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """One gate's answer.
+
+    Attributes:
+        outcome: What the gate would make of the decision; null while it is open.
+        until: When the answer may change by itself, null where no instant is known.
+    """
+
+    gate: GateName
+    state: Literal["open", "warning", "closed"]
+    outcome: Outcome | None
+    message: str
+    until: datetime | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """A window that is open or comes next.
+
+    Attributes:
+        blocked_by: Name of the freeze that leaves no room in it, ``budget`` where it is too short, else null.
+    """
+
+    start: datetime
+    end: datetime
+    schedule: str
+    blocked_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastRefresh:
+    """How the last attempt to refresh the metadata ended, in ``detail`` in the manager's own words."""
+
+    outcome: RefreshOutcome
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What is known of the package sources and how old it is."""
+
+    refresh: LastRefresh
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many updates there are of each sort.
+
+    Attributes:
+        updates: Offered ones, whatever becomes of them.
+        security: Offered ones that are security updates.
+        pending: Planned ones: they are applied once the gates are open.
+        pending_security: Security updates among them.
+        installs: New packages the plan brings in.
+        removals: Packages the plan takes away.
+        held: Held or blocked, by an exception or by the operator.
+        waiting: Too young, phased or not approved: time or a person brings them in.
+        not_selected: Not wanted by the policy's update mode.
+        refused: What cannot be had: it would remove something, or is unavailable.
+    """
+
+    updates: int
+    security: int
+    pending: int
+    pending_security: int
+    installs: int
+    removals: int
+    held: int
+    waiting: int
+    not_selected: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedScript:
+    """A patch script that ran, and the SHA-256 of the bytes that were executed."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionState:
+    """An exception that matches the target.
+
+    Attributes:
+        patterns: As written in the policy.
+        packages: Updates whose fate it decided, as ``name:arch``.
+        expires: First instant at which it no longer counts.
+        expired: It is over and ignored.
+    """
+
+    name: str
+    action: str
+    patterns: tuple[str, ...]
+    packages: tuple[str, ...]
+    reason: str
+    owner: str | None
+    ticket: str | None
+    expires: datetime
+    expired: bool
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalState:
+    """An approval that matches the target.
+
+    Attributes:
+        plan: The approved digest, empty where versions are approved.
+        versions: Approved version by package.
+        expired: It is over and counts no more.
+        covers: It fits the plan of this report.
+    """
+
+    name: str
+    plan: str
+    versions: Mapping[str, str]
+    reason: str
+    expires: datetime
+    expired: bool
+    covers: bool
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a reader is told about one target at one moment; the content of ``report.json``.
+
+    Attributes:
+        schema: Grows when a reader of an older version could misread a newer file.
+        program: Name and version of what made the report.
+        generated_at: The instant that the decision is about.
+        security_plan: What a freeze that lets security updates through would let through, else null.
+        conditions: Abnormal states, sorted by type; one that does not hold has the status false.
+        gates: Every gate in the order of asking.
+        windows: Open and next ones.
+    """
+
+    schema: int
+    program: str
+    generated_at: datetime
+    target: str
+    host: Host
+    policy_commit: str
+    policy: PolicyInForce
+    plan: Planned
+    security_plan: Planned | None
+    decision: Decided
+    conditions: tuple[Condition, ...]
+    gates: tuple[GateState, ...]
+    windows: tuple[Upcoming, ...]
+    metadata: Metadata
+    reboot: Reboot
+    counts: Counts
+    scripts: tuple[ExecutedScript, ...]
+    exceptions: tuple[ExceptionState, ...]
+    approvals: tuple[ApprovalState, ...]
+
+
+INTERFACE: Mapping[str, tuple[str, ...]] = {
+    "Report": ("target", "policy_commit", "plan", "decision", "conditions"),
+    "Planned": ("digest", "transaction", "updates"),
+    "Update": ("name", "arch", "installed", "candidate", "origin", "security", "disposition", "reasons"),
+    "Condition": ("type", "status", "reason", "message"),
+}
+"""The keys of ``plan --format json`` by the type that has them; types not named here keep all of theirs."""

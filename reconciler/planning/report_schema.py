@@ -1,0 +1,146 @@
+"""The JSON Schemas of ``report.json`` and of ``plan --format json``, made from the report's own dataclasses.
+
+The committed ``schemas/report.schema.json`` and ``schemas/plan.schema.json`` are these and nothing else; a
+test compares them. Descriptions are
+the dataclasses' docstrings, so that the reference, the code and an editor say the same.
+"""
+
+import json
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import StrEnum
+from inspect import cleandoc
+from typing import Any
+
+from reconciler.planning import canonical
+from reconciler.planning.observation import SCHEMA_VERSION
+from reconciler.planning.report_document import INTERFACE, Report
+
+_INSTANT = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+}
+_SCALARS: dict[object, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    bool: {"type": "boolean"},
+    types.NoneType: {"type": "null"},
+    datetime: _INSTANT,
+}
+
+
+def report_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) that every ``report.json`` of this version satisfies."""
+    definitions: dict[str, Any] = {}
+    root = _reference(Report, definitions)
+    definitions["Report"]["properties"]["schema"] = {"const": SCHEMA_VERSION}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "patchledger report",
+        **root,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def report_schema_json() -> bytes:
+    """Return :func:`report_schema` as the bytes of ``schemas/report.schema.json``."""
+    return canonical.to_bytes(report_schema())
+
+
+def plan_schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``plan --format json``: the stable ones among the keys of a report."""
+    whole = report_schema()
+    definitions: dict[str, Any] = whole["$defs"]
+    for name, keys in INTERFACE.items():
+        properties = {key: definitions[name]["properties"][key] for key in keys}
+        definitions[name] |= {"properties": properties, "required": sorted(properties)}
+    used = _reachable("Report", definitions)
+    return {
+        **whole,
+        "title": "patchledger plan",
+        "$defs": {name: schema for name, schema in definitions.items() if name in used},
+    }
+
+
+def plan_schema_json() -> bytes:
+    """Return :func:`plan_schema` as the bytes of ``schemas/plan.schema.json``."""
+    return canonical.to_bytes(plan_schema())
+
+
+def _reachable(name: str, definitions: dict[str, Any]) -> set[str]:
+    """Return ``name`` and all definitions that it refers to."""
+    found, waiting = set[str](), [name]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += re.findall(r'"#/\$defs/(\w+)"', json.dumps(definitions[one]))
+    return found
+
+
+def _schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a type form
+    """Return the schema of an annotation and put the classes that it names into ``definitions``."""
+    if kind in _SCALARS:
+        return dict(_SCALARS[kind])
+    if isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, StrEnum)):
+        return _reference(kind, definitions)
+    arguments = typing.get_args(kind)
+    match typing.get_origin(kind):
+        case typing.Literal:
+            return {"enum": list(arguments)}
+        case typing.Union | types.UnionType:
+            return {"anyOf": [_schema_of(one, definitions) for one in arguments]}
+        case origin if origin is tuple and arguments[1:] == (...,):
+            return {"type": "array", "items": _schema_of(arguments[0], definitions)}
+        case origin if origin is Mapping:
+            return {"type": "object", "additionalProperties": _schema_of(arguments[1], definitions)}
+        case _:
+            raise TypeError(f"{kind!r} has no place in a report")
+
+
+def _reference(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
+    name = kind.__name__
+    if name not in definitions:
+        definitions[name] = {}
+        definitions[name] = _values(kind) if issubclass(kind, StrEnum) else _object(kind, definitions)
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _values(kind: type[StrEnum]) -> dict[str, Any]:
+    return {"description": cleandoc(kind.__doc__ or ""), "enum": [member.value for member in kind]}
+
+
+def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    annotations = typing.get_type_hints(kind)
+    summary, described = _documentation(kind)
+    properties = {}
+    for field in fields(kind):
+        schema = _schema_of(annotations[field.name], definitions)
+        if field.name in described:
+            schema = {**schema, "description": described[field.name]}
+        properties[canonical.key_of(field.name)] = schema
+    return {
+        "type": "object",
+        "description": summary,
+        "properties": properties,
+        "required": sorted(properties),
+        "additionalProperties": False,
+    }
+
+
+def _documentation(kind: type) -> tuple[str, dict[str, str]]:
+    """Split a docstring in Google's style into its summary and the descriptions of its attributes."""
+    summary, _, section = cleandoc(kind.__doc__ or "").partition("\nAttributes:\n")
+    described: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        text = line.strip()
+        if line.startswith("    ") and not line.startswith("     "):
+            name, _, text = text.partition(": ")
+        described[name] = f"{described[name]} {text}" if name in described else text
+    return " ".join(summary.split()), described

@@ -1,0 +1,272 @@
+"""Messages tell of transitions: of what becomes so, of what goes wrong, and of the end of it."""
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from reconciler.planning.events import (
+    TROUBLE_EVENTS,
+    Event,
+    Expiring,
+    LastRun,
+    Notice,
+    RunResult,
+    Snapshot,
+    Trouble,
+    events,
+)
+from reconciler.planning.message import PackageLine
+from reconciler.planning.observation import RebootNeed
+from reconciler.policy import documents
+
+NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)  # a Wednesday
+TICK = timedelta(minutes=15)
+NGINX = PackageLine("nginx", "amd64", "1.22.1-9", "1.22.1-9+deb12u1", security=True)
+ZLIB = PackageLine("zlib1g", "amd64", "1:1.2.13-1", "1:1.2.13-2")
+QUIET = Snapshot(
+    at=NOW - TICK,
+    target="web-01",
+    mode="plan",
+    outcome="nothing",
+    reason="no updates are offered",
+    policy_commit="0123456789abcdef",
+    digest="sha256:aaaa",
+    reboot=RebootNeed.NOT_REQUIRED,
+    boot_id="boot-1",
+)
+STALE = Trouble(
+    Event.METADATA_STALE, "MetadataStale:Unreachable", "deb.example.org cannot be reached since 3 days"
+)
+REJECTED = Trouble(Event.POLICY_REJECTED, "PolicyRejected:Invalid", "policies/web.yaml:3: unknown key")
+BROKEN = Trouble(Event.FAILED, "Unhealthy:Broken", "libfoo has unmet dependencies")
+APPLIED = LastRun("run-1", RunResult.APPLIED, "sha256:bbbb", packages=(NGINX, ZLIB))
+FAILED = LastRun(
+    "run-1", RunResult.FAILED, "sha256:bbbb", "maintainer-script", "grub-pc could not be configured"
+)
+
+
+def _events(previous: Snapshot | None, current: Snapshot, now: datetime = NOW) -> dict[Event, Notice]:
+    found = {notice.event: notice for notice in events(previous, replace(current, at=now), now)}
+    del found[Event.EVERY_RUN]
+    return found
+
+
+def test_nothing_changed_says_nothing() -> None:
+    assert _events(QUIET, QUIET) == {}
+
+
+def test_a_first_run_tells_only_what_is_wrong() -> None:
+    full = replace(
+        QUIET,
+        digest="sha256:bbbb",
+        planned=(NGINX,),
+        needs_approval=True,
+        troubles=(STALE, REJECTED),
+        reboot=RebootNeed.REQUIRED,
+        expiring=(Expiring("hold-nginx", "2026-12-01"),),
+        announced=NOW + TICK,
+        missed_window=NOW - TICK,
+        last_run=APPLIED,
+    )
+    assert set(_events(None, full)) == {Event.METADATA_STALE, Event.POLICY_REJECTED}
+    assert set(_events(None, replace(full, troubles=(), last_run=FAILED))) == {Event.FAILED}
+
+
+def test_every_run_is_told_each_time_for_those_who_ask() -> None:
+    first = events(QUIET, replace(QUIET, at=NOW), NOW)
+    second = events(QUIET, replace(QUIET, at=NOW + TICK), NOW + TICK)
+    assert [each.event for each in (*first, *second)] == [Event.EVERY_RUN] * 2
+    assert first[0].occasion != second[0].occasion
+
+
+@pytest.mark.parametrize("trouble", [STALE, REJECTED, BROKEN], ids=lambda each: each.event.value)
+def test_trouble_is_told_when_it_begins_and_when_it_ends(trouble: Trouble) -> None:
+    wrong = replace(QUIET, troubles=(trouble,))
+    worded_anew = replace(QUIET, troubles=(replace(trouble, message="the same since 4 days"),))
+    assert set(_events(QUIET, wrong)) == {trouble.event}
+    assert _events(wrong, worded_anew) == {}
+    (recovered,) = _events(worded_anew, QUIET).values()
+    assert recovered.event is Event.RECOVERED
+    assert "over: the same since 4 days" in recovered.message.text
+
+
+def test_a_second_trouble_is_told_and_so_is_what_is_left() -> None:
+    both = replace(QUIET, troubles=(STALE, BROKEN))
+    assert set(_events(replace(QUIET, troubles=(STALE,)), both)) == {Event.FAILED}
+    recovered = _events(both, replace(QUIET, troubles=(STALE,)))[Event.RECOVERED]
+    assert recovered.message.title == "[patchledger] web-01: recovered, 1 problem left"
+
+
+def test_an_applied_plan_is_told_with_its_packages() -> None:
+    before = replace(QUIET, digest="sha256:bbbb", planned=(NGINX, ZLIB))
+    found = _events(before, replace(QUIET, mode="apply", outcome="nothing", last_run=APPLIED))
+    assert set(found) == {Event.APPLIED}  # that the plan is empty now goes without saying
+    message = found[Event.APPLIED].message
+    assert message.title == "[patchledger] web-01: applied 2 changes (1 security)"
+    assert "- nginx:amd64 1.22.1-9 -> 1.22.1-9+deb12u1 [security]\n" in message.text
+    assert "Outcome:     applied\n" in message.text
+
+
+def test_a_failed_run_is_told_once_until_it_fails_differently() -> None:
+    failed = replace(QUIET, last_run=replace(FAILED, log_excerpt="dpkg: error"))
+    message = _events(QUIET, failed)[Event.FAILED].message
+    assert message.title == "[patchledger] web-01: failed: grub-pc could not be configured"
+    assert "End of the log:\ndpkg: error\n" in message.text
+    assert _events(failed, replace(QUIET, last_run=replace(FAILED, run="run-2"))) == {}
+    other = replace(FAILED, run="run-2", code="no-space", reason="no space left on /boot")
+    assert set(_events(failed, replace(QUIET, last_run=other))) == {Event.FAILED}
+
+
+def test_success_after_failure_is_a_recovery() -> None:
+    failed = replace(QUIET, last_run=FAILED)
+    after = replace(QUIET, last_run=replace(APPLIED, run="run-2"))
+    assert list(_events(failed, after)) == [Event.APPLIED, Event.RECOVERED]
+
+
+def test_an_interrupted_run_and_an_overrun_are_told() -> None:
+    run = LastRun(
+        "run-9", RunResult.INTERRUPTED, "sha256:bbbb", "killed", "the machine lost power", overran=True
+    )
+    assert set(_events(QUIET, replace(QUIET, last_run=run))) == {Event.INTERRUPTED, Event.OVERRUN}
+
+
+def test_a_changed_plan_and_its_approval_are_told() -> None:
+    planned = replace(QUIET, digest="sha256:bbbb", planned=(NGINX, ZLIB), needs_approval=True, pending=3)
+    found = _events(QUIET, planned)
+    assert list(found) == [Event.PLAN_CHANGED, Event.NEEDS_APPROVAL]
+    assert (
+        found[Event.PLAN_CHANGED].message.title
+        == "[patchledger] web-01: plan changed: 2 changes (1 security)"
+    )
+    assert "Not planned: 3 other updates\n" in found[Event.PLAN_CHANGED].message.text
+    assert _events(planned, planned) == {}
+    assert set(_events(replace(planned, needs_approval=False), planned)) == {Event.NEEDS_APPROVAL}
+
+
+def test_a_reboot_is_told_when_it_becomes_needed_and_when_it_happened() -> None:
+    needed = replace(QUIET, reboot=RebootNeed.REQUIRED, reboot_reasons=("linux-image-6.1.0-28-amd64",))
+    found = _events(QUIET, needed)
+    assert "linux-image" in found[Event.REBOOT].message.text
+    assert _events(needed, needed) == {}
+    assert set(_events(needed, replace(QUIET, boot_id="boot-2"))) == {Event.REBOOT}
+
+
+def test_unknown_is_not_required_and_an_unreadable_boot_id_is_no_reboot() -> None:
+    assert _events(QUIET, replace(QUIET, reboot=RebootNeed.UNKNOWN, boot_id="")) == {}
+    assert _events(replace(QUIET, boot_id=""), QUIET) == {}
+
+
+def test_a_window_is_announced_once_for_each_plan() -> None:
+    soon = replace(QUIET, announced=NOW + timedelta(hours=24), planned=(NGINX,), digest="sha256:bbbb")
+    before = replace(soon, announced=None)
+    assert "2026-11-26 02:00 UTC" in _events(before, soon)[Event.ANNOUNCE].message.title
+    assert _events(soon, soon) == {}
+    assert Event.ANNOUNCE in _events(soon, replace(soon, digest="sha256:cccc"))
+
+
+def test_a_missed_window_is_told_once() -> None:
+    missed = replace(QUIET, missed_window=NOW - timedelta(hours=4))
+    assert set(_events(QUIET, missed)) == {Event.WINDOW_MISSED}
+    assert _events(missed, missed) == {}
+
+
+def test_each_exception_is_told_once_before_it_ends() -> None:
+    one = replace(QUIET, expiring=(Expiring("hold-nginx", "2026-12-01"),))
+    two = replace(QUIET, expiring=(*one.expiring, Expiring("hold-php", "2026-12-02")))
+    assert set(_events(QUIET, one)) == {Event.EXCEPTION_EXPIRING}
+    assert "hold-php" in _events(one, two)[Event.EXCEPTION_EXPIRING].message.title
+    assert _events(two, one) == {}
+
+
+def test_the_digest_of_a_week_comes_with_its_first_run() -> None:
+    monday = datetime(2026, 11, 30, 0, 5, tzinfo=UTC)
+    sunday = replace(QUIET, at=monday - timedelta(minutes=10))
+    found = _events(sunday, QUIET, monday)
+    assert found[Event.WEEKLY_DIGEST].message.title == "[patchledger] web-01: week 2026-W49: nothing"
+    assert _events(replace(QUIET, at=monday), QUIET, monday + timedelta(days=6)) == {}
+
+
+def test_a_key_is_the_same_however_late_and_however_worded() -> None:
+    wrong = replace(QUIET, troubles=(STALE,))
+    later = replace(QUIET, troubles=(replace(STALE, message="since 9 days"),))
+    early, late = _events(QUIET, wrong), _events(replace(QUIET, at=NOW), later, NOW + timedelta(hours=3))
+    assert early[Event.METADATA_STALE].key == late[Event.METADATA_STALE].key
+    assert early[Event.METADATA_STALE].occasion != late[Event.METADATA_STALE].occasion
+
+
+def test_a_notice_made_again_after_a_crash_is_the_same() -> None:
+    wrong = replace(QUIET, troubles=(STALE,))
+    first, again = _events(QUIET, wrong), _events(QUIET, wrong, NOW + TICK)
+    assert [(each.key, each.occasion) for each in first.values()] == [
+        (each.key, each.occasion) for each in again.values()
+    ]
+
+
+def test_the_same_trouble_after_a_recovery_is_another_occasion() -> None:
+    wrong = replace(QUIET, troubles=(STALE,))
+    states = [QUIET, wrong, QUIET, wrong]
+    timed = [replace(state, at=NOW + number * TICK) for number, state in enumerate(states)]
+    told = [notice for step in itertools.pairwise(timed) for notice in _events(*step).values()]
+    assert [each.event for each in told] == [Event.METADATA_STALE, Event.RECOVERED, Event.METADATA_STALE]
+    assert (told[0].key, told[0].occasion != told[2].occasion) == (told[2].key, True)
+
+
+_SNAPSHOTS = st.builds(
+    replace,
+    st.just(QUIET),
+    digest=st.sampled_from(["sha256:aaaa", "sha256:bbbb"]),
+    planned=st.sampled_from([(), (NGINX,), (NGINX, ZLIB)]),
+    needs_approval=st.booleans(),
+    troubles=st.lists(st.sampled_from([STALE, REJECTED, BROKEN]), unique=True).map(tuple),
+    reboot=st.sampled_from(RebootNeed),
+    reboot_reasons=st.lists(st.text(max_size=5), max_size=2).map(tuple),
+    expiring=st.sampled_from([(), (Expiring("hold", "2026-12-01"),)]),
+    announced=st.sampled_from([None, NOW]),
+    missed_window=st.sampled_from([None, NOW]),
+    last_run=st.sampled_from([None, APPLIED, FAILED]),
+)
+
+
+@given(_SNAPSHOTS)
+@settings(max_examples=60, deadline=None)
+def test_no_state_repeats_itself(snapshot: Snapshot) -> None:
+    assert _events(snapshot, snapshot) == {}
+
+
+@given(_SNAPSHOTS, _SNAPSHOTS)
+@settings(max_examples=60, deadline=None)
+def test_events_do_not_depend_on_the_order_of_troubles(previous: Snapshot, current: Snapshot) -> None:
+    turned = replace(current, troubles=current.troubles[::-1])
+    assert _events(previous, current) == _events(previous, turned)
+
+
+@given(_SNAPSHOTS)
+@settings(max_examples=60, deadline=None)
+def test_a_snapshot_survives_being_stored(snapshot: Snapshot) -> None:
+    stored = TypeAdapter(Snapshot)
+    assert stored.validate_json(stored.dump_json(snapshot)) == snapshot
+
+
+def test_another_detail_is_told_without_a_recovery() -> None:
+    first = replace(REJECTED, code="PolicyRejected:0a1b")
+    second = replace(first, code="PolicyRejected:2c3d")
+    assert set(_events(replace(QUIET, troubles=(first,)), replace(QUIET, troubles=(second,)))) == {
+        Event.POLICY_REJECTED
+    }
+    assert set(_events(replace(QUIET, troubles=(second,)), QUIET)) == {Event.RECOVERED}
+
+
+def test_the_words_of_the_policy_language_are_these_events() -> None:
+    assert set(get_args(documents.Event)) == {event.value for event in Event}
+
+
+@pytest.mark.parametrize("event", sorted(set(Event) - TROUBLE_EVENTS))
+def test_only_trouble_is_trouble(event: Event) -> None:
+    with pytest.raises(ValueError, match="does not stand for trouble"):
+        Trouble(event, "x", "y")

@@ -1,0 +1,95 @@
+"""Reading ``report.json`` back."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.errors import Misuse
+from reconciler.planning.observation import Reboot, RebootNeed
+from reconciler.planning.report import to_json
+from reconciler.planning.report_document import Report
+from reconciler.planning.report_reader import read_report
+from tests.report_samples import (
+    APPROVAL,
+    EMPTY,
+    FREEZE,
+    INPUTS,
+    NOW,
+    OBSERVATION,
+    USUAL,
+    many,
+    report_of,
+)
+
+REPORTS = [
+    report_of(),
+    report_of(EMPTY, observation=replace(OBSERVATION, reboot=Reboot(RebootNeed.UNKNOWN, ("why",)))),
+    report_of(
+        inputs=replace(
+            INPUTS,
+            freezes=(FREEZE,),
+            approvals=(replace(APPROVAL, plan="", versions=(("bash", "1.0-2"),)),),
+            policy=replace(INPUTS.policy, fetched_at=None),
+        ),
+        security_plan=USUAL,
+    ),
+]
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_a_report_reads_back(report: Report) -> None:
+    assert read_report(to_json(report)) == report
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 10**6))
+def test_reading_and_writing_again_gives_the_same_bytes(number: int, microseconds: int) -> None:
+    data = to_json(report_of(many(number), now=NOW + timedelta(microseconds=microseconds)))
+    assert to_json(read_report(data)) == data
+
+
+def test_a_key_of_a_later_release_is_passed_over() -> None:
+    document = json.loads(to_json(REPORTS[0]))
+    document["later"] = document["host"]["later"] = {"x": 1}
+    assert read_report(json.dumps(document).encode()) == REPORTS[0]
+
+
+def _edited(path: tuple[str | int, ...], value: object) -> bytes:
+    document: Any = json.loads(to_json(REPORTS[0]))
+    place = document
+    for step in path[:-1]:
+        place = place[step]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", "schema version None"),
+        (_edited(("schema",), 2), "schema version 2, this program reads 1"),
+        (_edited(("target",), 5), r"report\.json\.target: expected str"),
+        (_edited(("target",), None), r"report\.json: expected the key target"),
+        (_edited(("counts", "held"), True), r"counts\.held: expected int"),
+        (_edited(("generated_at",), "2026-11-22T08:00:00"), "generated_at: expected an instant"),
+        (_edited(("generated_at",), "soon"), "generated_at: expected an instant"),
+        (_edited(("generated_at",), 5), "generated_at: expected an instant"),
+        (_edited(("decision", "outcome"), "maybe"), r"decision\.outcome: expected one of apply"),
+        (_edited(("gates", 0, "state"), "ajar"), r"gates\[0\]\.state: expected one of open"),
+        (_edited(("plan", "updates"), {}), r"plan\.updates: expected a list"),
+        (_edited(("host", "labels"), []), r"host\.labels: expected an object"),
+        (_edited(("host",), "web"), r"host: expected an object"),
+    ],
+)
+def test_what_is_no_report_is_refused_with_the_place(data: bytes, message: str) -> None:
+    with pytest.raises(Misuse, match=message):
+        read_report(data)
