@@ -1,0 +1,193 @@
+"""Where messages go: apprise URLs, read from this host's credentials and kept out of every text.
+
+The rules:
+
+- An address comes from a systemd credential or from a file that only its owner can read. There is no third
+  place: not the policy, not the configuration file, not the environment.
+- A file is refused when it is a symbolic link, is readable by others, belongs to somebody else, or lies in a
+  folder where others could replace it.
+- No error tells anything of a file's content.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, unquote_plus
+
+from reconciler.errors import Misuse
+
+_ADDRESS_LIMIT = 4096
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+")
+_CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_SHORTEST_SECRET = 4
+REDACTED = "[redacted]"
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialSource:
+    """A systemd credential (``LoadCredentialEncrypted=``) by its name."""
+
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A file of mode 0600 or stricter, by its absolute path."""
+
+    path: Path
+
+
+class Address:
+    """An apprise URL that does not show itself: ``str`` and ``repr`` name only its scheme."""
+
+    __slots__ = ("_url",)
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def reveal(self) -> str:
+        """Return the URL itself, for the one place that hands it to the sending process."""
+        return self._url
+
+    def __repr__(self) -> str:
+        return f"Address({self._url.partition('://')[0]}://{REDACTED})"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Notifiers:
+    """The notifiers of the local configuration.
+
+    Attributes:
+        sources: Name of a notifier, as policies use it, and where its address is.
+        credentials_directory: ``$CREDENTIALS_DIRECTORY``, ``None`` outside a unit that loads credentials.
+    """
+
+    sources: Mapping[str, CredentialSource | FileSource]
+    credentials_directory: Path | None = None
+
+    def address(self, name: str) -> Address:
+        """Read the address of the notifier ``name``; read anew each time, since secrets are rotated.
+
+        Raises:
+            Misuse: There is no such notifier, or its credential or file is missing, open to others or not one
+                apprise URL. The message never contains anything of it.
+        """
+        match self.sources.get(name):
+            case CredentialSource(credential):
+                return _parse(name, _read_credential(name, credential, self.credentials_directory))
+            case FileSource(path):
+                return _parse(name, _read_private_file(name, path))
+            case None:
+                raise Misuse(
+                    f"no notifier is called {name!r} on this host",
+                    "add it under notifiers in the local configuration, or change notify in the policy",
+                )
+
+    def check(self) -> tuple[Misuse, ...]:
+        """Read every address once and return what is wrong with each, for ``doctor`` and ``notify test``."""
+        problems: list[Misuse] = []
+        for name in sorted(self.sources):
+            try:
+                self.address(name)
+            except Misuse as problem:
+                problems.append(problem)
+        return tuple(problems)
+
+
+def _read_credential(name: str, credential: str, directory: Path | None) -> bytes:
+    if _CREDENTIAL_NAME.fullmatch(credential) is None:
+        raise Misuse(
+            f"notifier {name}: {credential!r} is no name of a credential", "use letters, digits, . _ -"
+        )
+    if directory is None:
+        raise Misuse(
+            f"notifier {name}: credential {credential} cannot be read, since the service manager passed none",
+            "run it through its unit with LoadCredentialEncrypted=, or use a file in the local configuration",
+        )
+    # The service manager owns and guards this folder; its files may carry an ACL for the unit's user.
+    return _read_regular(name, directory / credential)[0]
+
+
+def _read_private_file(name: str, path: Path) -> bytes:
+    if not path.is_absolute():
+        raise Misuse(f"notifier {name}: the path {path} is relative", "write the whole path")
+    data, status = _read_regular(name, path)
+    if status.st_uid not in {0, os.geteuid()}:
+        raise Misuse(f"notifier {name}: {path} belongs to another user", f"chown {os.geteuid()} {path}")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise Misuse(f"notifier {name}: {path} can be read by others", f"chmod 600 {path}")
+    for folder in _folders(path):
+        mode, owner = folder[1].st_mode, folder[1].st_uid
+        sticky = bool(mode & stat.S_ISVTX) and folder[0] != path.parent
+        if owner not in {0, os.geteuid()} or (mode & 0o022 and not sticky):
+            raise Misuse(
+                f"notifier {name}: others can replace files in {folder[0]}", f"move {path} or chmod go-w it"
+            )
+    return data
+
+
+def _folders(path: Path) -> Iterable[tuple[Path, os.stat_result]]:
+    """Yield the real folders above ``path``, the nearest first; with the literal parent as the first name."""
+    real = Path(os.path.realpath(path.parent))
+    yield path.parent, real.stat()
+    for folder in real.parents:
+        yield folder, folder.stat()
+
+
+def _read_regular(name: str, path: Path) -> tuple[bytes, os.stat_result]:
+    """Read a regular file, not through a symbolic link, with the status of the very file that was read."""
+    try:
+        # Not blocking, since opening a named pipe would otherwise wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise Misuse(
+            f"notifier {name}: cannot read {path}: {error.strerror}",
+            "create it as a regular file with the apprise URL as its only line",
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise Misuse(
+                f"notifier {name}: {path} is no regular file", "write the apprise URL into a regular file"
+            )
+        return file.read(_ADDRESS_LIMIT + 1), status
+
+
+def _parse(name: str, data: bytes) -> Address:
+    text = data.decode("utf-8", "replace").strip()
+    if len(data) > _ADDRESS_LIMIT or _ADDRESS.fullmatch(text) is None:
+        raise Misuse(
+            f"notifier {name}: its secret is not one apprise URL",
+            "store a single line such as mailtos://user:password@host?to=…, special characters as %XX",
+        )
+    return Address(text)
+
+
+def secrets_of(address: Address) -> frozenset[str]:
+    """Return the texts that would give ``address`` away: itself, and every part of it, encoded and decoded.
+
+    Parts below four characters are left out, except for user and password.
+    """
+    url = address.reveal()
+    rest = url.partition("://")[2]
+    authority, _, tail = rest.partition("/")
+    login, has_login, _ = authority.rpartition("@")
+    parts = {rest, *re.split(r"[/?&=:@,;#]", tail), *re.split(r"[@:,]", authority)}
+    found = {part for part in parts if len(part) >= _SHORTEST_SECRET}
+    if has_login:
+        found |= {login, *login.split(":")}
+    return frozenset(
+        form for part in {url, *found} for form in (part, unquote(part), unquote_plus(part)) if form
+    )
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Return ``text`` with every one of ``secrets`` replaced, the longest first."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return text

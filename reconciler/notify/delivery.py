@@ -1,0 +1,156 @@
+"""Send messages through apprise, in a child process of their own.
+
+apprise costs half a second and 40 MiB, writes addresses into its log, and its answer is only yes or no. So it
+lives in :mod:`reconciler.notify.send`, which gets messages and addresses on standard input, writes one line
+with a word of a closed list for each message, and is thrown away.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from reconciler.errors import Misuse
+from reconciler.notify.addresses import Address, Notifiers, redact, secrets_of
+from reconciler.notify.outbox import Down, Pending, Refused, Sent, Verdict
+from reconciler.process import Completed, run
+
+_CHILD = Path(__file__).with_name("send.py")
+_OUTPUT_LIMIT = 1024 * 1024
+
+
+class Answer(StrEnum):
+    """What the child says of one message; the words of :mod:`reconciler.notify.send`."""
+
+    SENT = "sent"
+    BAD_ADDRESS = "bad-address"
+    UNTRUSTED = "untrusted-certificate"
+    LOGIN = "login-refused"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    SERVER = "server-error"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+_DOWN: Mapping[Answer, str] = {
+    Answer.BAD_ADDRESS: "apprise does not understand the address of this notifier",
+    Answer.UNTRUSTED: "the certificate of the service is not trusted; SSL_CERT_FILE can name its authority",
+    Answer.LOGIN: "the service refused user or password",
+    Answer.UNREACHABLE: "the service cannot be reached",
+    Answer.TIMEOUT: "the service did not answer in time",
+    Answer.SERVER: "the service answered with an error of its own",
+    Answer.UNKNOWN: "the service could not be used",
+}
+
+
+class AppriseSender:
+    """Sends through the notifiers of this host; is a :data:`reconciler.notify.outbox.Send`.
+
+    Args:
+        notifiers: Where the addresses are.
+        environment: Added to the child's environment, such as proxies, or ``SSL_CERT_FILE`` with the
+            certificates of a private authority; the latter then holds for https too.
+        timeout: Seconds for a whole delivery; what was sent before it ended counts as sent.
+    """
+
+    def __init__(
+        self, notifiers: Notifiers, *, environment: Mapping[str, str] | None = None, timeout: float = 120.0
+    ) -> None:
+        self._notifiers = notifiers
+        self._environment = dict(environment or {})
+        if "SSL_CERT_FILE" in self._environment:
+            # requests, which apprise uses for https, knows the same thing by another name.
+            self._environment.setdefault("REQUESTS_CA_BUNDLE", self._environment["SSL_CERT_FILE"])
+        self._timeout = timeout
+
+    def __call__(self, messages: Sequence[Pending]) -> Sequence[Verdict | None]:
+        """Try ``messages`` in order, those of one notifier until it is found to be down.
+
+        Returns:
+            One verdict for each message; ``None`` for one that was not tried. A notifier without a usable
+            address is down. No verdict contains anything of an address.
+        """
+        addresses: dict[str, Address] = {}
+        unusable: dict[str, Verdict] = {}
+        for name in dict.fromkeys(message.to for message in messages):
+            try:
+                addresses[name] = self._notifiers.address(name)
+            except Misuse as problem:
+                unusable[name] = Down(problem.message)
+        verdicts: list[Verdict | None] = [
+            unusable.pop(message.to, None) if message.to not in addresses else None for message in messages
+        ]
+        if addresses:
+            self._send(messages, addresses, verdicts)
+        return verdicts
+
+    def _send(
+        self, messages: Sequence[Pending], addresses: Mapping[str, Address], verdicts: list[Verdict | None]
+    ) -> None:
+        numbered = [(number, each) for number, each in enumerate(messages) if each.to in addresses]
+        request = [
+            {
+                "number": number,
+                "url": addresses[each.to].reveal(),
+                "title": each.title,
+                "text": each.text,
+                "markdown": each.markdown,
+                "trouble": each.event.value,
+            }
+            for number, each in numbered
+        ]
+        completed = run(
+            [sys.executable, "-I", str(_CHILD)],
+            env=self._environment,
+            stdin=json.dumps(request).encode(),
+            timeout=self._timeout,
+            limit=_OUTPUT_LIMIT,
+        )
+        for number, verdict in _answers(completed):
+            if 0 <= number < len(verdicts):
+                verdicts[number] = verdict
+        self._close(completed, numbered, verdicts, addresses)
+
+    def _close(
+        self,
+        completed: Completed,
+        numbered: Sequence[tuple[int, Pending]],
+        verdicts: list[Verdict | None],
+        addresses: Mapping[str, Address],
+    ) -> None:
+        """Blame a child that died or hung on the message it was at, so that it counts as an attempt."""
+        if completed.returncode == 0 and not completed.timed_out:
+            return
+        reason = (
+            "the service did not answer in time"
+            if completed.timed_out
+            else f"the sending process ended with code {completed.returncode}"
+        )
+        secrets = frozenset[str]().union(*(secrets_of(address) for address in addresses.values()))
+        down = {each.to for number, each in numbered if isinstance(verdicts[number], Down)}
+        for number, each in numbered:
+            if verdicts[number] is None and each.to not in down:
+                verdicts[number] = Down(redact(reason, secrets))
+                return
+
+
+def _answers(completed: Completed) -> list[tuple[int, Verdict]]:
+    """Read the child's lines; an unfinished or foreign line is no answer."""
+    found: list[tuple[int, Verdict]] = []
+    for line in completed.text.splitlines():
+        number, _, word = line.partition(" ")
+        if number.isdecimal() and word in set(Answer):
+            found.append((int(number), _verdict(Answer(word))))
+    return found
+
+
+def _verdict(answer: Answer) -> Verdict:
+    match answer:
+        case Answer.SENT:
+            return Sent()
+        case Answer.REFUSED:
+            return Refused("the service refused this message")
+        case _:
+            return Down(_DOWN[answer])

@@ -1,0 +1,246 @@
+"""apprise in its child process, against real servers: what arrives, what failures say and hide."""
+
+import email
+import email.policy
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from reconciler.notify import (
+    Address,
+    AppriseSender,
+    Down,
+    FileSource,
+    Notifiers,
+    Outbox,
+    Refused,
+    Route,
+    Sent,
+    Verdict,
+    redact,
+    secrets_of,
+)
+from reconciler.planning.events import Event, Notice
+from reconciler.planning.message import Contents, PackageLine, compose
+from tests.edge.notify.conftest import PASSWORD, USER, Mailbox
+from tests.labs.webhook import Receiver
+
+NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+KeepSecret = Callable[[str, str], Path]
+MESSAGE = compose(
+    "web-01",
+    "failed: grub-pc could not be configured",
+    Contents(
+        lines=(),
+        facts=(("Host", "web-01"), ("Outcome", "failed")),
+        packages_title="Packages",
+        packages=(PackageLine("grub-pc", "amd64", "2.06-13", "2.06-13+deb12u1", security=True),),
+        log_excerpt="dpkg: error <b>processing</b> package\n.\nFrom here on",
+    ),
+)
+
+
+def _notice(key: str = "web-01/failed/1", event: Event = Event.FAILED) -> Notice:
+    return Notice(event, key, "one", NOW, MESSAGE)
+
+
+def _mail_url(port: int, mode: str, password: str = PASSWORD) -> str:
+    return (
+        f"mailtos://{USER}:{quote(password, safe='')}@localhost:{port}/"
+        f"?smtp=localhost&mode={mode}&from=bot@example.org&to=ops@example.org"
+    )
+
+
+class Host:
+    """An outbox and its notifiers; remembers every text that came out, so that secrets can be looked for."""
+
+    def __init__(self, folder: Path, keep_secret: KeepSecret) -> None:
+        self.folder = folder
+        self.keep_secret = keep_secret
+        self.outbox = Outbox(folder)
+        self.urls: dict[str, str] = {}
+        self.said: list[str] = []
+
+    def try_(
+        self, url: str, environment: dict[str, str] | None = None, now: datetime = NOW
+    ) -> tuple[Verdict, ...]:
+        self.urls["ops"] = url
+        self.outbox.enqueue(_notice(), Route("ops", frozenset(Event)))
+        return self.deliver(environment, now)
+
+    def deliver(self, environment: dict[str, str] | None = None, now: datetime = NOW) -> tuple[Verdict, ...]:
+        sources = {name: FileSource(self.keep_secret(name, url)) for name, url in self.urls.items()}
+        sender = AppriseSender(Notifiers(sources), environment=environment, timeout=30)
+        results = self.outbox.deliver(sender, now)
+        self.said.append(f"{results!r} {sender.__dict__!r}")
+        self.said += [path.read_text() for path in self.folder.iterdir()]
+        return tuple(each.verdict for each in results)
+
+
+@pytest.fixture
+def host(tmp_path: Path, keep_secret: KeepSecret, capfd: pytest.CaptureFixture[str]) -> Iterator[Host]:
+    """A host; after the test, nothing that came out of it may hold any part of an address."""
+    made = Host(tmp_path / "outbox", keep_secret)
+    yield made
+    captured = capfd.readouterr()
+    everything = "\n".join([*made.said, captured.out, captured.err])
+    assert made.said, "nothing was looked at"
+    harmless = {"ops@example.org", "example.org", "localhost", "starttls", "mode", "smtp", "from", "json"}
+    for url in made.urls.values():
+        secrets = secrets_of(Address(url)) - harmless
+        assert redact(everything, secrets) == everything
+
+
+@pytest.fixture
+def trusting(authority_file: Path) -> dict[str, str]:
+    return {"SSL_CERT_FILE": str(authority_file)}
+
+
+def _parsed(mailbox: Mailbox) -> EmailMessage:
+    (envelope,) = mailbox.mails
+    content = envelope.content
+    assert isinstance(content, bytes)
+    mail = email.message_from_bytes(content, policy=email.policy.default)
+    assert isinstance(mail, EmailMessage)
+    return mail
+
+
+def _assert_arrived(mailbox: Mailbox) -> None:
+    mail = _parsed(mailbox)
+    assert (mailbox.secure, mailbox.users) == ([True], [USER.encode()])
+    assert mailbox.mails[0].rcpt_tos == ["ops@example.org"]
+    assert mail["Subject"] == MESSAGE.title
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert body.get_content().splitlines() == MESSAGE.text.splitlines()
+
+
+def test_mail_with_starttls_and_login(host: Host, starttls: Mailbox, trusting: dict[str, str]) -> None:
+    assert host.try_(_mail_url(starttls.port, "starttls"), trusting) == (Sent(),)
+    _assert_arrived(starttls)
+
+
+def test_mail_with_implicit_tls_and_login(
+    host: Host, implicit_tls: Mailbox, trusting: dict[str, str]
+) -> None:
+    assert host.try_(_mail_url(implicit_tls.port, "ssl"), trusting) == (Sent(),)
+    _assert_arrived(implicit_tls)
+
+
+def test_a_wrong_password_is_named(host: Host, starttls: Mailbox, trusting: dict[str, str]) -> None:
+    url = _mail_url(starttls.port, "starttls", "Wr0ng-secret")
+    assert host.try_(url, trusting) == (Down("the service refused user or password"),)
+    assert starttls.mails == []
+
+
+def test_an_unknown_authority_is_named(host: Host, starttls: Mailbox) -> None:
+    (verdict,) = host.try_(_mail_url(starttls.port, "starttls"))
+    assert isinstance(verdict, Down)
+    assert "certificate of the service is not trusted" in verdict.reason
+    assert (starttls.mails, starttls.users) == ([], [])
+
+
+def test_a_refused_port_is_named_and_the_message_goes_out_later(
+    host: Host, starttls: Mailbox, trusting: dict[str, str]
+) -> None:
+    assert host.try_(_mail_url(1, "starttls"), trusting) == (Down("the service cannot be reached"),)
+    host.urls["ops"] = _mail_url(starttls.port, "starttls")
+    assert host.deliver(trusting, NOW + timedelta(seconds=59)) == ()
+    assert host.deliver(trusting, NOW + timedelta(minutes=1)) == (Sent(),)
+    _assert_arrived(starttls)
+
+
+def test_an_address_apprise_does_not_know_is_named_without_being_shown(host: Host) -> None:
+    (verdict,) = host.try_("nosuch://T0kenT0kenT0ken@somewhere/s3cret-path")
+    assert verdict == Down("apprise does not understand the address of this notifier")
+
+
+def test_a_missing_notifier_keeps_the_message(host: Host) -> None:
+    host.outbox.enqueue(_notice(), Route("nobody", frozenset(Event)))
+    (verdict,) = host.deliver()
+    assert verdict == Down("no notifier is called 'nobody' on this host")
+    assert [each.to for each in host.outbox.pending()] == ["nobody"]
+
+
+def _hook(port: int) -> str:
+    return f"json://hook-user:h00k-secret@127.0.0.1:{port}/t0ken-in-path"
+
+
+def test_a_hook_that_fails_gets_the_message_after_it_recovers(host: Host, receiver: Receiver) -> None:
+    receiver.status = 500
+    assert host.try_(_hook(receiver.port)) == (Down("the service answered with an error of its own"),)
+    receiver.status = 200
+    assert host.deliver(now=NOW + timedelta(minutes=1)) == (Sent(),)
+    assert len(receiver.refused) == 1
+    (body,) = receiver.bodies
+    assert (body["title"], body["type"]) == (MESSAGE.title, "failure")
+    assert body["message"].splitlines() == MESSAGE.text.rstrip().splitlines()
+    assert receiver.paths == ["/t0ken-in-path"] * 2
+
+
+def test_an_address_is_in_no_argument_and_no_environment(host: Host, receiver: Receiver) -> None:
+    host.try_(_hook(receiver.port), {"SSL_CERT_FILE": "/some/file"})
+    assert "send.py" in receiver.processes
+    assert "/some/file" in receiver.processes
+    host.said.append(receiver.processes)
+
+
+def test_a_hook_that_wants_markdown_gets_markdown(host: Host, receiver: Receiver) -> None:
+    assert host.try_(_hook(receiver.port) + "?format=markdown") == (Sent(),)
+    assert "**security**" in receiver.bodies[0]["message"]
+
+
+def test_a_refused_message_does_not_stop_the_next(host: Host, receiver: Receiver) -> None:
+    receiver.status = 400
+    host.outbox.enqueue(_notice("web-01/failed/0"), Route("ops", frozenset(Event)))
+    assert host.try_(_hook(receiver.port)) == (Refused("the service refused this message"),) * 2
+    assert len(receiver.refused) == 2
+
+
+def test_one_dead_service_does_not_hold_up_another(host: Host, receiver: Receiver) -> None:
+    host.urls["pager"] = _hook(1)
+    host.outbox.enqueue(_notice("web-01/failed/0"), Route("pager", frozenset(Event)))
+    host.outbox.enqueue(_notice("web-01/failed/1"), Route("pager", frozenset(Event)))
+    assert host.try_(_hook(receiver.port)) == (Sent(), Down("the service cannot be reached"))
+    assert len(receiver.bodies) == 1
+
+
+def test_one_setting_makes_a_private_authority_known_for_https_too(
+    host: Host, secure_receiver: Receiver, trusting: dict[str, str]
+) -> None:
+    url = f"jsons://127.0.0.1:{secure_receiver.port}/t0ken-in-path"
+    assert host.try_(url, trusting) == (Sent(),)
+    assert len(secure_receiver.bodies) == 1
+
+
+def test_a_service_that_does_not_answer_is_left_and_counts_as_an_attempt(
+    host: Host, server_context: ssl.SSLContext
+) -> None:
+    import socket  # noqa: PLC0415
+
+    del server_context
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert host.try_(_hook(port) + "?rto=0.5") == (Down("the service did not answer in time"),)
+
+
+def test_a_hanging_child_is_ended_and_what_was_sent_counts(
+    host: Host, receiver: Receiver, keep_secret: KeepSecret
+) -> None:
+    import socket  # noqa: PLC0415
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        host.urls = {"a-works": _hook(receiver.port), "b-hangs": _hook(port) + "?rto=60"}
+        sources = {name: FileSource(keep_secret(name, url)) for name, url in host.urls.items()}
+        for name in host.urls:
+            host.outbox.enqueue(_notice(), Route(name, frozenset(Event)))
+        results = host.outbox.deliver(AppriseSender(Notifiers(sources), timeout=10), NOW)
+    host.said.append(repr(results))
+    assert [each.verdict for each in results] == [Sent(), Down("the service did not answer in time")]
+    assert [each.to for each in host.outbox.pending()] == ["b-hangs"]
