@@ -1,0 +1,205 @@
+"""This host's own configuration: ``config.yaml``, read once, checked whole.
+
+It says where policy comes from and where reports go; what to do and when is policy's business alone. Every
+path of the product can be set here, so that all of it also runs as an ordinary user in a folder.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from reconciler.errors import Misuse
+from reconciler.host import DEFAULT_STATE_DIR
+from reconciler.host.ownership import is_own, is_own_folder_of
+from reconciler.policy.documents import Duration
+from reconciler.policy.problems import Problem
+from reconciler.policy.values import refuse
+from reconciler.policy.yamltext import parse_documents, validate
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise refuse("is not an absolute path", "write the whole path, from /")
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+# Which variables is not restricted: whoever may write this file says what runs as root anyway.
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class PolicyRemote(_Section):
+    """Where policy comes from."""
+
+    remote: str = Field(min_length=1)
+    """URL or absolute path of the policy repository (https, ssh, file or a path)."""
+
+    ref: str = Field(default="main", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    """Branch that is followed."""
+
+
+class ReportRemote(_Section):
+    """Where reports go."""
+
+    remote: str | None = None
+    """URL or absolute path of the report repository; without it reports stay in the local queue."""
+
+    signing_key: AbsolutePath | None = None
+    """SSH private key that signs report commits."""
+
+    heartbeat: Duration = timedelta(hours=24)
+    """A report that says nothing new is committed at most this often."""
+
+
+class GitOptions(_Section):
+    """How git reaches the remotes."""
+
+    known_hosts: AbsolutePath | None = None
+    """File of the SSH servers' keys; unknown servers are always refused."""
+
+    identity: AbsolutePath | None = None
+    """SSH private key to log in with."""
+
+    ca_file: AbsolutePath | None = None
+    """PEM file of the authorities trusted for https remotes, instead of the system's."""
+
+    client_certificate: AbsolutePath | None = None
+    """PEM file shown to an https server."""
+
+    client_key: AbsolutePath | None = None
+    """Its private key."""
+
+    credential: AbsolutePath | None = None
+    """File with ``username=`` and ``password=`` lines, or with a token alone; others must not read it."""
+
+    timeout: Duration = timedelta(minutes=5)
+    """Longest time one fetch or push may take."""
+
+
+class Trust(_Section):
+    """What makes a policy revision acceptable."""
+
+    mode: Literal["none"] = "none"
+    """``none`` accepts what the remote serves, forward only. Signature checks are not in this version."""
+
+    floor: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
+    """Commit the policy must descend from; setting it also accepts a rewritten history once."""
+
+
+class Notifier(_Section):
+    """Where one notifier's secret URL is kept; exactly one of the two."""
+
+    credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of a systemd credential (a file of ``$CREDENTIALS_DIRECTORY``)."""
+
+    file: AbsolutePath | None = None
+    """File that its owner alone may read."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.credential is None) == (self.file is None):
+            raise refuse("needs exactly one of credential and file")
+        return self
+
+
+class Retention(_Section):
+    """How much history is kept in the tree of the report branch; git keeps the rest."""
+
+    runs: int = Field(default=20, ge=1, le=1000)
+    """Files of ``runs/`` that stay in the newest tree."""
+
+
+class Config(_Section):
+    """The whole of ``config.yaml``."""
+
+    host: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
+    """This host's id: also the name of its report branch."""
+
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels that policies match on; labels of a Host document beat these."""
+
+    policy: PolicyRemote
+    reports: ReportRemote = ReportRemote()
+    git: GitOptions = GitOptions()
+    trust: Trust = Trust()
+    retention: Retention = Retention()
+    notifiers: dict[str, Notifier] = Field(default_factory=dict)
+    """Names that a policy's ``notify`` may route to."""
+
+    root: AbsolutePath | None = None
+    """Plan for this other root instead of the running system, through the package manager's own option."""
+
+    environment: dict[VariableName, VariableValue] = Field(default_factory=dict)
+    """Variables given to patch scripts and git, such as proxies or ``APT_CONFIG``; nothing else is passed."""
+
+    state_dir: AbsolutePath = Path(DEFAULT_STATE_DIR)
+    """Mirrors, the report queue, caches and what cannot be observed again."""
+
+    log_dir: AbsolutePath = Path("/var/log/patchledger")
+    """Logs of runs."""
+
+    @field_validator("host")
+    @classmethod
+    def _safe_in_a_ref(cls, value: str) -> str:
+        if ".." in value or value.endswith((".", ".lock")):
+            raise refuse("cannot name a git branch", "leave out '..' and a '.' or '.lock' at the end")
+        return value
+
+
+def load_config(path: Path) -> Config:
+    """Read and check the configuration file.
+
+    Raises:
+        Misuse: It is missing, unreadable, writable by others, or says something wrong; every mistake is
+            listed.
+    """
+    data = _read_guarded(path)
+    documents, problems = parse_documents(data, str(path))
+    if not problems and len(documents) != 1:
+        problems = [Problem(str(path), 1, "", "must hold exactly one YAML document")]
+    if problems:
+        raise _misuse(problems)
+    checked = validate(Config, documents[0], str(path))
+    if isinstance(checked, Config):
+        return checked
+    raise _misuse(checked)
+
+
+def _read_guarded(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            data = file.read()
+    except FileNotFoundError as error:
+        raise Misuse(f"{path}: there is no such file", "give --config FILE") from error
+    except IsADirectoryError as error:
+        raise Misuse(f"{path}: is a folder", f"name the file in it: {path / 'config.yaml'}") from error
+    except OSError as error:
+        raise Misuse(
+            f"{path}: cannot be read: {error.strerror}", "run as root or give --config FILE"
+        ) from error
+    if not is_own(found):
+        raise Misuse(
+            f"{path}: others than its owner may change it",
+            f"chown it to yourself or root and chmod 600 {path}",
+        )
+    if not is_own_folder_of(str(path)):
+        raise Misuse(
+            f"{path}: others can put another file in its place",
+            f"chown its folder to yourself or root and chmod go-w {path.absolute().parent}",
+        )
+    return data
+
+
+def _misuse(problems: list[Problem]) -> Misuse:
+    return Misuse("\n".join(str(problem) for problem in problems), "mend the configuration file")

@@ -1,0 +1,137 @@
+"""Whether anything changed since the last full tick, decided from stat(2) and one ``git fetch``.
+
+A quiet tick imports this module and little else: no YAML, no pydantic, no package manager, not even
+dataclasses. A fingerprint is written after a full tick that left nothing to do over; it names every file that
+tick depended on and the first instant at which time alone would change the outcome. Whatever is missing,
+newer or unreadable means "look properly".
+"""
+
+import hashlib
+import json
+import os
+import stat
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_FORMAT = 2
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_DEPTH = 5
+
+
+class Fingerprint:
+    """What the last full tick depended on.
+
+    Attributes:
+        program: Version and place of the patchledger that wrote it.
+        config: SHA-256 of the configuration file.
+        watched: Files and folders (with all below) whose stat(2) is part of the signature.
+        signature: See :func:`signature`.
+        commit: Head of the policy branch.
+        mirror: The policy's bare mirror.
+        ref: Full name of the ref that a fetch updates there.
+        stamp: File whose time says when the remote last answered.
+        argv: The fetch, one child.
+        env: Its environment; holds no secret.
+        timeout: Seconds it may take.
+        since: Seconds since the epoch when it was written; a clock that is set back behind it shows nothing.
+        until: The same; from then on time alone may change the outcome.
+        says: The line a quiet tick prints.
+    """
+
+    __slots__ = (
+        "argv", "commit", "config", "env", "mirror", "program", "ref", "says", "signature", "since",
+        "stamp", "timeout", "until", "watched",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        program: str,
+        config: str,
+        watched: "Sequence[str]",
+        signature: str,
+        commit: str,
+        mirror: str,
+        ref: str,
+        stamp: str,
+        argv: "Sequence[str]",
+        env: "Mapping[str, str]",
+        timeout: float,
+        since: float,
+        until: float,
+        says: str,
+    ) -> None:
+        self.program = program
+        self.config = config
+        self.watched = list(watched)
+        self.signature = signature
+        self.commit = commit
+        self.mirror = mirror
+        self.ref = ref
+        self.stamp = stamp
+        self.argv = list(argv)
+        self.env = dict(env)
+        self.timeout = timeout
+        self.since = since
+        self.until = until
+        self.says = says
+
+    def to_json(self) -> bytes:
+        """Return the file's content."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps({"format": _FORMAT, **fields}, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Fingerprint | None":
+        """Read a file's content back; ``None`` where it is not one of this format."""
+        try:
+            fields = json.loads(data)
+            return cls(**fields) if fields.pop("format") == _FORMAT else None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def signature(watched: "Sequence[str]") -> str:
+    """Digest name, type, size, inode and times of all ``watched`` files, and the boot id.
+
+    Change time is included, so a file that was put back with its old modification time is still seen.
+    """
+    seen = hashlib.sha256()
+    for path in watched:
+        for line in _lines(path, _DEPTH):
+            seen.update(line.encode("utf-8", "surrogateescape"))
+    try:
+        with open(_BOOT_ID, "rb") as file:  # noqa: PTH123 - pathlib would be dearer than the read
+            seen.update(file.read())
+    except OSError:
+        seen.update(b"no boot id")
+    return seen.hexdigest()
+
+
+def _lines(path: str, depth: int) -> "Iterable[str]":
+    try:
+        found = os.stat(path)  # noqa: PTH116 - the same
+    except OSError as error:
+        yield f"{path}\0{error.errno}\n"
+        return
+    yield f"{path}\0{found.st_mode}\0{found.st_size}\0{found.st_ino}\0"
+    yield f"{found.st_mtime_ns}\0{found.st_ctime_ns}\n"
+    # The depth also ends a loop of symbolic links.
+    if not stat.S_ISDIR(found.st_mode) or not depth:
+        return
+    try:
+        with os.scandir(path) as entries:
+            # Python writes there when it first imports a module, which changes nothing.
+            names = sorted(entry.path for entry in entries if entry.name != "__pycache__")
+    except OSError as error:
+        yield f"{path}\0{error.errno}\n"
+        return
+    for name in names:
+        yield from _lines(name, depth - 1)

@@ -1,0 +1,201 @@
+"""What cannot be observed again, kept in the state folder: written whole or not at all.
+
+Layout of the folder: ``policy.git`` (mirror), ``reports.git`` (queue), ``cache/`` (the package manager's
+caches), ``outbox/`` (undelivered notifications), ``state.json``, ``report.json`` (the newest report),
+``fingerprint.json`` (what a quiet tick compares), ``lock``. Everything but ``state.json`` and the unpushed
+part of the queue can be lost without loss.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from reconciler.errors import Misuse, Stalled, Transient
+from reconciler.host.ownership import is_own, is_own_folder_of
+from reconciler.planning.events import Snapshot
+from reconciler.planning.observation import FirstSeen
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one tick leaves for the next.
+
+    Attributes:
+        accepted: The last policy commit that was verified and valid, empty before the first; history only
+            moves forward from it.
+        floor: The ``trust.floor`` that was configured when it was accepted, empty without one.
+        refreshed_at: When the package metadata were last refreshed by us.
+        first_seen: Evidence for minimum ages.
+        snapshot: What notifications compare with.
+    """
+
+    accepted: str = ""
+    floor: str = ""
+    refreshed_at: datetime | None = None
+    first_seen: tuple[FirstSeen, ...] = ()
+    snapshot: Snapshot | None = None
+
+
+_DIGITS = 64  # of an object id, SHA-256
+_STATE: TypeAdapter[State] = TypeAdapter(State)
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """The state folder of one host."""
+
+    path: Path
+    complaints: list[str] = field(default_factory=list, compare=False)
+    """What was found damaged and set aside, for the report."""
+
+    def prepare(self) -> None:
+        """Make the folder, for its owner alone.
+
+        Raises:
+            Misuse: It cannot be made or written, or others may write to it.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.path / "cache").mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise _translate(error, self.path) from error
+        if not is_own(self.path.stat()):
+            raise Misuse(
+                f"{self.path}: others than its owner may write to the state folder",
+                f"chown it to yourself or root and chmod 700 {self.path}",
+            )
+        if not is_own_folder_of(str(self.path)):
+            raise Misuse(
+                f"{self.path}: others can put another folder in the place of the state folder",
+                f"chown {self.path.absolute().parent} to yourself or root and chmod go-w it",
+            )
+        if not os.access(self.path, os.W_OK):
+            raise Misuse(
+                f"{self.path}: the state folder cannot be written", "run as its owner, or set state_dir"
+            )
+
+    def load(self) -> State:
+        """Read the state; a damaged file is set aside and told in ``complaints``, never deleted."""
+        file = self.path / "state.json"
+        try:
+            data = file.read_bytes()
+        except FileNotFoundError:
+            return State()
+        except OSError as error:
+            raise _translate(error, file) from error
+        try:
+            return _whole(_STATE.validate_json(data))
+        except ValueError:
+            aside = file.with_suffix(".json.damaged")
+            file.replace(aside)
+            self.complaints.append(
+                f"{file} was damaged and is kept as {aside.name}; started from an empty state"
+            )
+            return State()
+
+    def save(self, state: State) -> None:
+        """Replace the state on disk, durably."""
+        self.write("state.json", _STATE.dump_json(state, indent=1) + b"\n")
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace the file ``name`` with ``data``: a crash leaves the old or the new one, never a part.
+
+        Raises:
+            Stalled: The disk is full or fails; the old content is still there.
+        """
+        file = self.path / name
+        fresh = self.path / f".{name}.new"
+        try:
+            # A link or somebody's file of that name is not written through: the file is always a new one.
+            fresh.unlink(missing_ok=True)
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "wb") as stream:  # noqa: PTH123 - of a descriptor
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            fresh.replace(file)
+            self._sync()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            raise _translate(error, file) from error
+
+    def _sync(self) -> None:
+        # Without it a power cut may bring the old name's content back.
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of the file ``name``, ``None`` where it does not exist."""
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _translate(error, self.path / name) from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of this host's runs.
+
+        Raises:
+            Transient: Another run holds it; its process id is named.
+        """
+        try:
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise _translate(error, self.path / "lock") from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+                raise Transient(
+                    f"another patchledger run (pid {holder}) is at work on {self.path}", "wait for it to end"
+                ) from error
+            # The number is only for the message above; the lock itself is the kernel's and ends with the
+            # process.
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _whole(state: State) -> State:
+    """Return ``state``.
+
+    Raises:
+        ValueError: Something in it is of the right type and still none of ours.
+    """
+    snapshot = () if state.snapshot is None else (state.snapshot.at,)
+    instants = (state.refreshed_at, *(seen.at for seen in state.first_seen), *snapshot)
+    if any(at is not None and at.tzinfo is None for at in instants):
+        raise ValueError("an instant has no zone")
+    if any(
+        commit.strip("0123456789abcdef") or len(commit) > _DIGITS for commit in (state.accepted, state.floor)
+    ):
+        raise ValueError("a commit is no object id")
+    return state
+
+
+def _translate(error: OSError, path: Path) -> Misuse | Stalled:
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return Misuse(f"{path}: {error.strerror}", "run as the owner of the state folder, or set state_dir")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Stalled(
+            f"{path}: no space left in the state folder",
+            "free some space; the last good policy and all unpushed reports are still there",
+        )
+    return Stalled(f"{path}: {error.strerror}", "look at the disk and at the folder's owner and mode")

@@ -1,0 +1,110 @@
+"""The configuration is read whole or not at all, and every mistake is told with its line."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Misuse
+from reconciler.host.config import Config, load_config
+
+SMALLEST = "host: web-01\npolicy: {remote: /srv/policy.git}\n"
+
+
+def config(tmp_path: Path, text: str, mode: int = 0o600) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+def test_the_smallest_configuration_and_its_defaults(tmp_path: Path) -> None:
+    read = load_config(config(tmp_path, SMALLEST))
+    assert read == Config.model_validate({"host": "web-01", "policy": {"remote": "/srv/policy.git"}})
+    assert (read.policy.ref, read.reports.remote, read.state_dir) == (
+        "main",
+        None,
+        Path("/var/lib/patchledger"),
+    )
+    assert (read.reports.heartbeat, read.git.timeout) == (timedelta(hours=24), timedelta(minutes=5))
+
+
+def test_everything_that_can_be_said(tmp_path: Path) -> None:
+    text = SMALLEST.replace("}", ", ref: stable/main}") + (
+        "labels: {env: production}\n"
+        "reports: {remote: 'ssh://git@git.example/reports.git', signing_key: /etc/k, heartbeat: 12h}\n"
+        "git: {known_hosts: /etc/kh, identity: /etc/id, ca_file: /etc/ca, credential: /etc/token,\n"
+        "  timeout: 90s}\n"
+        f"trust: {{mode: none, floor: {'a' * 40}}}\n"
+        "retention: {runs: 5}\n"
+        "notifiers: {ops: {credential: ops-url}, me: {file: /etc/me}}\n"
+        "root: /srv/image\nenvironment: {https_proxy: 'http://proxy.example:3128'}\n"
+        "state_dir: /srv/state\nlog_dir: /srv/log\n"
+    )
+    read = load_config(config(tmp_path, text))
+    assert read.labels == {"env": "production"}
+    assert read.notifiers["me"].file == Path("/etc/me")
+    assert read.environment["https_proxy"] == "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("host: Web_01\npolicy: {remote: /x}\n", 1, "host"),
+        ("host: a..b\npolicy: {remote: /x}\n", 1, "git branch"),
+        ("host: a.lock\npolicy: {remote: /x}\n", 1, "git branch"),
+        ("host: a\n", 1, "policy"),
+        (SMALLEST + "polcy: {}\n", 3, "did you mean policy"),
+        (SMALLEST + "state_dir: here\n", 3, "absolute"),
+        (SMALLEST + "trust: {mode: signed}\n", 3, "trust.mode"),
+        (SMALLEST + "trust: {floor: abc}\n", 3, "trust.floor"),
+        (SMALLEST + "notifiers: {ops: {}}\n", 3, "needs exactly one of credential and file"),
+        (SMALLEST + "git: {timeout: 90}\n", 3, "git.timeout"),
+        (SMALLEST + "labels: {env: [a]}\n", 3, "labels.env"),
+        (SMALLEST + "host: twice\n", 3, "host"),
+        (SMALLEST + "---\nhost: b\n", 1, "exactly one YAML document"),
+        ("", 1, ""),
+        (SMALLEST + "labels: &a {}\nenvironment: *a\n", 3, ""),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, line: int, words: str) -> None:
+    path = config(tmp_path, text)
+    with pytest.raises(Misuse) as caught:
+        load_config(path)
+    assert f"{path}:{line}:" in caught.value.message
+    assert words in caught.value.message
+    assert caught.value.hint
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+    path = config(tmp_path, SMALLEST)
+    path.write_bytes(SMALLEST.encode() + b"labels: {env: caf\xe9}\n")
+    with pytest.raises(Misuse, match="UTF-8"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])
+def test_it_is_refused_where_others_may_change_it(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(Misuse, match="others than its owner may change it") as caught:
+        load_config(config(tmp_path, SMALLEST, mode))
+    assert "chmod 600" in caught.value.hint
+
+
+def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match="is a folder"):
+        load_config(tmp_path)
+
+
+def test_a_folder_in_which_others_can_replace_the_file_is_refused(tmp_path: Path) -> None:
+    path = config(tmp_path, SMALLEST)
+    tmp_path.chmod(0o777)
+    with pytest.raises(Misuse, match="put another file in its place"):
+        load_config(path)
+    tmp_path.chmod(0o1777)  # sticky, as /tmp is: only owners replace their files
+    assert load_config(path).host == "web-01"
+
+
+@pytest.mark.parametrize("text", ["{A=B: c}", "{'': c}", "{'A B': c}", '{A: "b\\0c"}', "{1A: c}"])
+def test_a_variable_that_no_process_can_be_given_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Misuse, match="environment"):
+        load_config(config(tmp_path, SMALLEST + f"environment: {text}\n"))
