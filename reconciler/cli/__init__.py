@@ -1,0 +1,36 @@
+"""The command line: arguments, wiring and exit codes. The only place that knows all the parts."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+_UMASK = 0o022
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Args:
+        argv: Arguments without the program's name; the process's own by default.
+
+    Returns:
+        0 done, nothing to do, or deferred with a reason; 1 failed; 2 usage or local configuration; 3 policy
+        rejected; 4 ``plan --check`` found updates pending; 5 transient; 70 a defect of ours; 130
+        interrupted.
+    """
+    arguments = tuple(sys.argv[1:] if argv is None else argv)
+    # Whatever the caller's is: nothing that this program or its children write may be writable by others.
+    os.umask(os.umask(_UMASK) | _UMASK)
+    # The tick that finds nothing changed is by far the most frequent call: it is answered before anything
+    # heavy is imported, the argument parser included.
+    from reconciler.cli import quiet  # noqa: PLC0415 - the reason above
+
+    try:
+        code = quiet.tick(arguments)
+    except KeyboardInterrupt:
+        return 130
+    if code is not None:
+        return code
+    from reconciler.cli import dispatch  # noqa: PLC0415 - the same
+
+    return dispatch.run(arguments)

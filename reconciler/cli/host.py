@@ -1,0 +1,126 @@
+"""The verbs that answer about one host: ``plan``, ``explain``, and what ``windows`` needs to know of it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from reconciler.cli.host_windows import HostWindows
+from reconciler.cli.render import render_explain, render_plan
+from reconciler.cli.terminal import DONE, PENDING, colour, exit_code, note, print_json, tell, width, worst
+from reconciler.cli.wiring import Wiring, wire
+from reconciler.errors import Misuse, PolicyRejected, Stalled
+from reconciler.gitops.revision import read_folder
+from reconciler.host.config import load_config
+from reconciler.planning.record import read_recording
+from reconciler.planning.report import plan_json
+from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
+from reconciler.policy.windows import Schedule
+from reconciler.reconcile.look import Finding, Look, decide_again
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Print what would be done and why; with ``--check`` return 4 where updates are pending.
+
+    Raises:
+        ReconcilerError: The machine cannot be observed, or the configuration is wrong.
+    """
+    config = load_config(Path(arguments.config))
+    if arguments.root is not None:
+        config = config.model_copy(update={"root": Path(arguments.root).absolute()})
+    look = _look(wire(config))
+    if arguments.format == "json":
+        print_json(plan_json(look.report))
+    else:
+        sys.stdout.write(render_plan(look.report, width=width(), colour=colour()))
+    pending = PENDING if arguments.check and look.report.plan.transaction else DONE
+    return worst([pending, *map(exit_code, look.failures)])
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Print why a package, or every update, has the fate it has.
+
+    The last run's decision is made again from its recording; where there is none, the host is looked at.
+
+    Raises:
+        ReconcilerError: As for :func:`plan`.
+    """
+    wiring = wire(load_config(Path(arguments.config)))
+    last = None if arguments.fresh else _last_finding(wiring)
+    found = _look(wiring).finding if last is None else last
+    report, installed = found.report, found.recording.observation.installed
+    if found.effective is None:
+        raise Stalled(
+            "there is no policy in force on this host, so nothing was asked of the package manager",
+            "see `patchledger status` for why",
+        )
+    if arguments.format == "json":
+        whole = plan_json(report)
+        updates = whole["plan"]["updates"]
+        named = [one for one in updates if arguments.package in {one["name"], f"{one['name']}:{one['arch']}"}]
+        whole["plan"]["updates"] = updates if arguments.package is None else named
+        print_json(whole)
+        return DONE
+    as_of = f"(as of {report.generated_at:%Y-%m-%d %H:%M} UTC, policy {report.policy_commit[:12] or 'none'})"
+    sys.stdout.write(
+        render_explain(report, arguments.package, installed=installed, width=width(), colour=colour())
+    )
+    sys.stdout.write(f"{as_of}\n")
+    return DONE
+
+
+def windows(config: str, folder: str | None) -> HostWindows:
+    """Return what a policy folder, or this host's policy in force, says about windows.
+
+    Raises:
+        PolicyRejected: The policy has mistakes.
+        Misuse: There is no such folder, or the configuration is wrong.
+        Stalled: There is no policy in force.
+    """
+    if folder is not None:
+        return HostWindows(schedules=(), known=_compiled(_loaded_folder(Path(folder))))
+    wiring = wire(load_config(Path(config)))
+    found = _last_finding(wiring) or _look(wiring).finding
+    revision, effective = found.revision, found.effective
+    if revision is None or effective is None:
+        raise Stalled("there is no policy in force on this host", "see `patchledger status`")
+    return HostWindows(
+        schedules=effective.schedules,
+        known=_compiled(revision),
+        freezes=effective.frozen,
+        splay_key=wiring.config.host,
+        budget=effective.settings.budget,
+    )
+
+
+def _look(wiring: Wiring) -> Look:
+    """Look at the host now, and tell what went wrong on the way."""
+    with wiring.folder.locked():
+        look = wiring.reconciler.look(wiring.folder.load(), accept=False)
+    note(*wiring.folder.complaints, *wiring.source.notices)
+    for failure in look.failures:
+        tell(failure)
+    return look
+
+
+def _last_finding(wiring: Wiring) -> Finding | None:
+    recorded = wiring.folder.read("observation.json")
+    if recorded is None:
+        return None
+    try:
+        return decide_again(read_recording(recorded), wiring.read)
+    except (Misuse, PolicyRejected):
+        return None  # written by another version: look anew
+
+
+def _loaded_folder(folder: Path) -> Revision:
+    match load(read_folder(folder)):
+        case Revision() as valid:
+            return valid
+        case Rejected(problems=problems):
+            raise PolicyRejected("\n".join(map(str, problems)), "mend the policy")
+        case NeedsUpgrade(requires=requires):
+            raise PolicyRejected(f"the policy requires patchledger {requires}", "upgrade patchledger")
+
+
+def _compiled(revision: Revision) -> dict[str, Schedule]:
+    return {one.value.name: one.value.compiled(revision.calendars) for one in revision.schedules}

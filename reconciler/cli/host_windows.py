@@ -1,0 +1,257 @@
+"""``patchledger windows``: when do windows open, and does a freeze block them.
+
+With ``--start``, ``--cron`` or ``--rrule`` it previews an expression without any configuration; those list
+the windows that start after the instant asked about, as ``systemd-analyze calendar`` does. Without them it
+lists this host's windows, or those of one Schedule, the open ones included.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, TextIO
+
+from reconciler.errors import Misuse
+from reconciler.policy.windows import (
+    HORIZON,
+    Freeze,
+    Occurrence,
+    Schedule,
+    Window,
+    blocked_by,
+    calendar_window,
+    cron_window,
+    occurrences,
+    rrule_window,
+)
+from reconciler.policy.zones import parse_moment, start_instant, zone
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+_YEARS = range(1971, 2190)
+_LARGEST_COUNT = 1000
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_SYNTAX_HINT = "see docs/reference/windows.md for the syntax"
+
+
+@dataclass(frozen=True, slots=True)
+class HostWindows:
+    """What a policy says about windows, as the composition root knows it.
+
+    Attributes:
+        schedules: Those in force on this host.
+        known: All Schedules of the policy by name, for ``--schedule``.
+        freezes: Those that apply to this host.
+        splay_key: This host's id.
+        budget: Time one run needs: a window without room for it is blocked.
+    """
+
+    schedules: tuple[Schedule, ...]
+    known: Mapping[str, Schedule] = field(default_factory=dict)
+    freezes: tuple[Freeze, ...] = ()
+    splay_key: str = ""
+    budget: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One window to show; ``schedule`` is ``None`` for a previewed expression."""
+
+    start: datetime
+    end: datetime
+    schedule: str | None
+    blocked_by: str | None
+
+
+def run(
+    arguments: argparse.Namespace,
+    *,
+    now: datetime,
+    host_windows: Callable[[str | None], HostWindows],
+    stdout: TextIO,
+    stderr: TextIO,
+) -> int:
+    """Print the windows that ``arguments`` ask for and return the exit code 0.
+
+    Args:
+        arguments: Of the parser made by :func:`reconciler.cli.arguments.add_windows`.
+        now: Aware; what ``--from`` defaults to.
+        host_windows: Reads the policy: the folder of ``--policy``, or for ``None`` the one in force here. It
+            is called only where no expression is previewed.
+        stdout: Where the result goes.
+        stderr: Where it says that fewer windows were found than asked for.
+
+    Raises:
+        Misuse: An argument is wrong, or two do not go together.
+    """
+    if not 1 <= arguments.count <= _LARGEST_COUNT:
+        raise Misuse(f"--count is from 1 to {_LARGEST_COUNT}, not {arguments.count}")
+    if (window := _previewed(arguments)) is not None:
+        rows = _preview_rows(window, _moment(arguments, now, zone(window.timezone)))
+    else:
+        _refuse_preview_options(arguments)
+        shown_in = _zone_option(arguments.timezone) if arguments.timezone else None
+        host = _restricted(host_windows(arguments.policy), arguments)
+        rows = _host_rows(host, _moment(arguments, now, shown_in or zone("UTC")), shown_in)
+    shown = list(islice(rows, arguments.count))
+    stdout.write(_as_json(shown) if arguments.format == "json" else _as_table(shown))
+    if len(shown) < arguments.count:
+        stderr.write(
+            f"patchledger: no further window begins in the {HORIZON.days // 365} years that are searched\n"
+        )
+    return 0
+
+
+def _previewed(arguments: argparse.Namespace) -> Window | None:
+    """Build the window that the options describe, or ``None`` where they describe none."""
+    expression = arguments.start or arguments.cron or arguments.rrule
+    given = [value for value in (arguments.start, arguments.cron, arguments.rrule) if value is not None]
+    if not given:
+        return None
+    if arguments.policy is not None:
+        raise Misuse("--policy has no meaning beside an expression to preview")
+    if arguments.rrule is None and (arguments.at or arguments.from_date or arguments.offset):
+        raise Misuse("--at, --from-date and --offset belong to --rrule")
+    if arguments.rrule is not None and arguments.at is None:
+        raise Misuse("--rrule needs the time of day", "add --at HH:MM")
+    try:
+        return _window(arguments)
+    except ValueError as error:
+        raise Misuse(str(error) if expression else "the expression is empty", _SYNTAX_HINT) from None
+
+
+def _window(arguments: argparse.Namespace) -> Window:
+    duration = _duration("--duration", arguments.duration or "1h")
+    timezone = arguments.timezone or "UTC"
+    if arguments.start is not None:
+        return calendar_window(arguments.start, duration, "UTC", own_timezone=arguments.timezone)
+    if arguments.cron is not None:
+        return cron_window(arguments.cron, duration, timezone)
+    offset = _duration("--offset", arguments.offset or "0d")
+    return rrule_window(
+        arguments.rrule, arguments.at, duration, timezone, from_=arguments.from_date, offset=offset
+    )
+
+
+def _duration(option: str, text: str) -> timedelta:
+    # Imported here, since it brings pydantic, which the rest of this command does without.
+    from reconciler.policy.values import as_duration  # noqa: PLC0415 - the reason above
+
+    sign = -1 if text.startswith("-") else 1
+    try:
+        return sign * as_duration(text.removeprefix("-"))
+    except ValueError:
+        raise Misuse(
+            f"{option}: '{text}' is not a duration", "write 90s, 30m, 6h, 14d, 2w or 1h30m"
+        ) from None
+
+
+def _refuse_preview_options(arguments: argparse.Namespace) -> None:
+    if arguments.at or arguments.from_date or arguments.offset or arguments.duration:
+        raise Misuse(
+            "--at, --from-date, --offset and --duration describe an expression to preview",
+            "add --start, --cron or --rrule, or leave them out",
+        )
+
+
+def _zone_option(name: str) -> "ZoneInfo":
+    try:
+        return zone(name)
+    except ValueError as error:
+        raise Misuse(f"--timezone: {error}") from None
+
+
+def _moment(arguments: argparse.Namespace, now: datetime, tz: "ZoneInfo") -> datetime:
+    if arguments.from_ is None:
+        return now
+    try:
+        moment = start_instant(parse_moment(arguments.from_), tz)
+    except (ValueError, OverflowError) as error:
+        raise Misuse(f"--from: {error}") from None
+    if moment.year not in _YEARS:
+        raise Misuse(f"--from: windows are told for the years {_YEARS[0]} to {_YEARS[-1]}")
+    return moment
+
+
+def _restricted(host: HostWindows, arguments: argparse.Namespace) -> HostWindows:
+    """Choose the Schedules to show: the named one, all of a folder, or those in force here."""
+    name = arguments.schedule
+    if name is None:
+        everything = tuple(host.known[each] for each in sorted(host.known))
+        return host if arguments.policy is None else replace(host, schedules=everything)
+    if name not in host.known:
+        known = ", ".join(sorted(host.known)) or "none"
+        raise Misuse(f"there is no Schedule '{name}'", f"the policy has: {known}")
+    return replace(host, schedules=(host.known[name],))
+
+
+def _preview_rows(window: Window, after: datetime) -> Iterator[_Row]:
+    schedule = Schedule("", (window,))
+    for found in occurrences((schedule,), after, after + HORIZON):
+        if found.start > after:
+            yield _row(found, zone(window.timezone), None, None)
+
+
+def _host_rows(host: HostWindows, after: datetime, shown_in: "ZoneInfo | None") -> Iterator[_Row]:
+    zones = {
+        (schedule.name, index): shown_in or zone(window.timezone)
+        for schedule in host.schedules
+        for index, window in enumerate(schedule.windows)
+    }
+    for found in occurrences(host.schedules, after, after + HORIZON, splay_key=host.splay_key):
+        blocking = blocked_by(found, host.freezes, budget=host.budget)
+        yield _row(found, zones[found.schedule, found.index], found.schedule, blocking)
+
+
+def _row(found: Occurrence, tz: "ZoneInfo", schedule: str | None, blocking: str | None) -> _Row:
+    return _Row(found.start.astimezone(tz), found.end.astimezone(tz), schedule, blocking)
+
+
+def _as_json(rows: Sequence[_Row]) -> str:
+    plain = [
+        {
+            "start": row.start.isoformat(),
+            "end": row.end.isoformat(),
+            "schedule": row.schedule,
+            "blocked_by": row.blocked_by,
+        }
+        for row in rows
+    ]
+    return json.dumps(plain, indent=2) + "\n"
+
+
+def _as_table(rows: Sequence[_Row]) -> str:
+    if not rows:
+        return "No window opens within five years.\n"
+    heads = ["START", "END", "LENGTH", "SCHEDULE", "BLOCKED BY"]
+    lines = [heads, *(_cells(row) for row in rows)]
+    filled = [place for place in range(len(heads)) if any(line[place] for line in lines[1:])]
+    widths = {place: max(len(line[place]) for line in lines) for place in filled}
+    return "".join("  ".join(line[at].ljust(widths[at]) for at in filled).rstrip() + "\n" for line in lines)
+
+
+def _cells(row: _Row) -> list[str]:
+    # Instants, not local times: the difference of two local times of one zone would not be elapsed time.
+    length = row.end.astimezone(UTC) - row.start.astimezone(UTC)
+    return [
+        _time_text(row.start),
+        _time_text(row.end),
+        _length_text(length),
+        row.schedule or "",
+        row.blocked_by or "",
+    ]
+
+
+def _time_text(moment: datetime) -> str:
+    seconds = moment.time().isoformat("minutes" if not (moment.second or moment.microsecond) else "auto")
+    return f"{_WEEKDAYS[moment.weekday()]} {moment.date()} {seconds} {moment.isoformat()[-6:]}"
+
+
+def _length_text(length: timedelta) -> str:
+    minutes, seconds = divmod(int(length.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
+    return " ".join(f"{value}{unit}" for value, unit in parts if value)

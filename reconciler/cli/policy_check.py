@@ -1,0 +1,243 @@
+"""``policy check``: every problem of a policy repository, in the formats that people and forges read."""
+
+import gc
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from reconciler import __version__
+from reconciler.cli.terminal import REJECTED
+from reconciler.errors import Misuse
+from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
+from reconciler.planning.wording import plural
+from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
+from reconciler.policy.overlaps import check_overlaps
+from reconciler.policy.problems import Problem, visible
+
+_BEAT = 250
+"""Milliseconds between two looks for Ctrl-C while nothing changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found.
+
+    Attributes:
+        folder: The folder that was asked about, for formats whose readers start elsewhere.
+        revision: ``None`` where there are problems that keep it from being one.
+        problems: Sorted.
+        warnings: Sorted; they do not reject.
+    """
+
+    folder: str
+    revision: Revision | None
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def check(folder: str, rev: str | None, form: str) -> int:
+    """Print what is wrong in the chosen format, and a count on standard error.
+
+    Returns:
+        0, or 3 where there are problems.
+
+    Raises:
+        Misuse: There is no such folder or revision.
+        Stalled: It cannot be read.
+    """
+    gc.disable()  # Thousands of documents are kept; looking through them for cycles again and again is slow.
+    try:
+        checked = examine(folder, rev)
+    finally:
+        gc.enable()
+    sys.stdout.write(_FORMATS[form](checked))
+    if form == "text":
+        sys.stderr.writelines(f"warning: {warning}\n" for warning in checked.warnings)
+    sys.stderr.write(f"{_count(checked)}\n")
+    return REJECTED if checked.problems else 0
+
+
+def watch(folder: str, rev: str | None, form: str) -> int:
+    """Check the files now and after every change, until interrupted.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, which is the way out.
+        Misuse: A revision is asked for, which never changes, or there is no such folder.
+    """
+    if rev is not None:
+        raise Misuse("--watch and --rev do not go together: a revision never changes")
+    from watchfiles import watch as changes_of  # noqa: PLC0415 - paid for with --watch only
+
+    code = None
+    read_folder(Path(folder))  # says so where there is none, before anything is watched
+    # The first turn comes without a change, when the watch has begun: nothing is missed in between.
+    for changes in changes_of(folder, yield_on_timeout=True, rust_timeout=_BEAT):
+        if changes or code is None:
+            code = check(folder, None, form)
+            sys.stdout.flush()
+    return code or 0
+
+
+def examine(folder: str, rev: str | None) -> Checked:
+    """Read and judge a folder, or a revision of the repository it is in."""
+    files, commit = read(folder, rev)
+    match load(files, commit):
+        case Rejected(problems):
+            return Checked(folder, None, problems, ())
+        case NeedsUpgrade(requires, running):
+            message = f"asks for patchledger {requires}, this is {running}"
+            problem = Problem("patchledger.yaml", 1, "requires", message, "upgrade patchledger")
+            return Checked(folder, None, (problem,), ())
+        case Revision() as revision:
+            problems, warnings = check_overlaps(revision)
+            return Checked(folder, revision, problems, tuple(sorted((*revision.warnings, *warnings))))
+
+
+def read(folder: str, rev: str | None) -> tuple[Sequence[PolicyFile], str]:
+    """Return the policy files of a folder, or of a revision with its commit."""
+    if rev is None:
+        return read_folder(Path(folder)), ""
+    from reconciler.gitops.workshop import locate  # noqa: PLC0415 - GitPython is paid for with --rev only
+
+    place = locate(Path(folder))
+    commit = resolve_revision(place.git_dir, rev)
+    return read_revision(place.git_dir, commit, folder=place.folder), commit
+
+
+def _count(checked: Checked) -> str:
+    if checked.problems:
+        files = len({problem.file for problem in checked.problems})
+        return f"{plural(len(checked.problems), 'problem')} in {plural(files, 'file')}"
+    revision = checked.revision
+    documents = 0 if revision is None else count_documents(revision)
+    return f"no problem in {plural(documents, 'document')}"
+
+
+def count_documents(revision: Revision) -> int:
+    """Return how many documents a revision holds."""
+    kinds = (
+        revision.policies,
+        revision.schedules,
+        revision.freezes,
+        revision.exceptions,
+        revision.approvals,
+        revision.hosts,
+        revision.rollouts,
+    )
+    return sum(map(len, kinds))
+
+
+def _text(checked: Checked) -> str:
+    return "".join(f"{problem}\n" for problem in checked.problems)
+
+
+def _json(checked: Checked) -> str:
+    found = {"problems": _records(checked.problems), "warnings": _records(checked.warnings)}
+    return json.dumps(found, indent=2) + "\n"
+
+
+def _records(problems: Sequence[Problem]) -> list[dict[str, str | int]]:
+    return [
+        {
+            "file": problem.file,
+            "line": problem.line,
+            "path": problem.path,
+            "message": problem.message,
+            "hint": problem.hint,
+        }
+        for problem in problems
+    ]
+
+
+def _sentence(problem: Problem) -> str:
+    """Return a problem without its place, for formats that have their own field for it."""
+    subject = f"{problem.path}: " if problem.path else ""
+    return visible(f"{subject}{problem.message}{f' ({problem.hint})' if problem.hint else ''}")
+
+
+def _from_here(checked: Checked, problem: Problem) -> str:
+    return str(PurePosixPath(checked.folder) / problem.file)
+
+
+def _sarif(checked: Checked) -> str:
+    """SARIF 2.1.0, as code scanning of forges reads it."""
+    levels = [("error", problem) for problem in checked.problems]
+    levels += [("warning", problem) for problem in checked.warnings]
+    results = [
+        {
+            "ruleId": "policy",
+            "level": level,
+            "message": {"text": _sentence(problem)},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": quote(_from_here(checked, problem))},
+                        "region": {"startLine": problem.line},
+                    }
+                }
+            ],
+        }
+        for level, problem in levels
+    ]
+    driver = {"name": "patchledger", "version": __version__, "rules": [{"id": "policy"}]}
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+    return json.dumps(log, indent=2) + "\n"
+
+
+def _junit(checked: Checked) -> str:
+    """One test case for each file with problems, or one that passes."""
+    cases = [
+        f'  <testcase classname="policy" name="{escape(visible(file))}">\n'
+        + "".join(
+            f'    <failure message="{escape(_sentence(problem))}">{escape(str(problem))}</failure>\n'
+            for problem in problems
+        )
+        + "  </testcase>\n"
+        for file, problems in groupby(checked.problems, key=lambda problem: problem.file)
+    ]
+    failures = len(cases)
+    if not cases:
+        cases.append('  <testcase classname="policy" name="policy"/>\n')
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<testsuite name="patchledger policy check" tests="{len(cases)}" failures="{failures}">\n'
+        f"{''.join(cases)}</testsuite>\n"
+    )
+
+
+def _github(checked: Checked) -> str:
+    """Workflow commands that GitHub, Gitea and Forgejo show beside the lines of a pull request."""
+    levels = [("error", problem) for problem in checked.problems]
+    levels += [("warning", problem) for problem in checked.warnings]
+    return "".join(
+        f"::{level} file={_property(_from_here(checked, problem))},line={problem.line}"
+        f"::{_data(_sentence(problem))}\n"
+        for level, problem in levels
+    )
+
+
+def _data(text: str) -> str:
+    # The runner also takes ##[ for the start of a command, wherever it stands in a line.
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace("##[", "## [")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+_FORMATS: dict[str, Callable[[Checked], str]] = {
+    "text": _text,
+    "json": _json,
+    "sarif": _sarif,
+    "junit": _junit,
+    "github": _github,
+}

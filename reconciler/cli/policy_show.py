@@ -1,0 +1,126 @@
+"""``policy show``: what holds for one host, and where each value is written."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from reconciler.cli.policy_check import examine
+from reconciler.cli.terminal import REJECTED
+from reconciler.errors import Misuse
+from reconciler.policy.documents import AnyDocument
+from reconciler.policy.load import Placed
+from reconciler.policy.problems import visible
+from reconciler.policy.resolve import Effective, HostFacts, Resolver
+
+
+def facts(name: str, labels: Sequence[str], os: str, manager: str, guest_of: str | None) -> HostFacts:
+    """Return the host that the arguments describe.
+
+    Raises:
+        Misuse: A label is not ``KEY=VALUE``.
+    """
+    pairs = [label.partition("=") for label in labels]
+    for key, equals, _ in pairs:
+        if not key or not equals:
+            raise Misuse(f"--label {key} is not KEY=VALUE", "write --label env=production")
+    os_id, _, os_version = os.partition("-")
+    return HostFacts(name, {key: value for key, _, value in pairs}, os_id, os_version, manager, guest_of)
+
+
+def show(host: HostFacts, folder: str, rev: str | None, form: str) -> int:
+    """Print the settings in force for ``host``.
+
+    Returns:
+        0, or 3 where the repository is invalid; its problems are then on standard error.
+
+    Raises:
+        Misuse: There is no such folder or revision.
+        Stalled: It cannot be read.
+    """
+    checked = examine(folder, rev)
+    if checked.revision is None:
+        sys.stderr.writelines(f"{problem}\n" for problem in checked.problems)
+        return REJECTED
+    if not checked.revision.policies:
+        sys.stderr.write(f"{folder} holds no Policy: everything below is a default\n")
+    resolver = Resolver(checked.revision)
+    effective = resolver.resolve(host)
+    labels = resolver.labels_of(host)
+    if form == "json":
+        sys.stdout.write(json.dumps(_record(host, labels, effective), indent=2) + "\n")
+    else:
+        sys.stdout.writelines(f"{visible(line)}\n" for line in _lines(host, labels, effective))
+    if not host.os_id or not host.manager:
+        sys.stderr.write(
+            "policies that match on os or manager are left out unless --os and --manager say them\n"
+        )
+    return 0
+
+
+def _record(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> dict[str, object]:
+    return {
+        "host": host.name,
+        "policy_commit": effective.commit,
+        "labels": dict(sorted(labels.items())),
+        "policies": [{"name": name, "origin": str(origin)} for name, origin in effective.policies],
+        "settings": effective.settings.model_dump(mode="json"),
+        "origins": {key: str(origin) for key, origin in effective.origins.items()},
+        "exceptions": _named(effective.exceptions),
+        "freezes": _named(effective.freezes),
+        "approvals": _named(effective.approvals),
+        "ambiguities": [{"key": one.key, "message": one.message} for one in effective.ambiguities],
+    }
+
+
+def _named(placed: Iterable[Placed[AnyDocument]]) -> list[dict[str, str]]:
+    return [{"name": one.value.name, "origin": str(one.origin)} for one in placed]
+
+
+def _lines(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> Iterator[str]:
+    yield host.name
+    known = " ".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    yield f"labels: {known or 'none'}"
+    chain = ", ".join(f"{name} ({origin})" for name, origin in effective.policies)
+    yield f"policies, strongest first: {chain or 'none'}"
+    for one in effective.ambiguities:
+        yield f"AMBIGUOUS {one.key}: {one.message}"
+    yield ""
+    yield from _table(effective)
+    for title, placed in (
+        ("exceptions", effective.exceptions),
+        ("freezes", effective.freezes),
+        ("approvals", effective.approvals),
+    ):
+        if placed:
+            yield ""
+            yield f"{title}:"
+            yield from (f"  {one.value.name} ({one.origin})" for one in placed)
+
+
+def _table(effective: Effective) -> Iterator[str]:
+    rows = [
+        (key, _shown(value), str(effective.origins.get(key, "default")))
+        for key, value in _flat(effective.settings.model_dump(mode="json"), "")
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for key, value, origin in rows:
+        yield f"{key:<{widths[0]}}  {value:<{min(widths[1], _WIDEST)}}  {origin}"
+
+
+_WIDEST = 40
+
+
+def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _shown(value: object) -> str:
+    if value is None or value in ([], {}):
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+    return str(value)

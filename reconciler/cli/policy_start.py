@@ -1,0 +1,108 @@
+"""``policy init`` and ``policy schema``: start a policy repository, and print what editors need."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from reconciler.cli import interfaces
+from reconciler.cli.terminal import print_json
+from reconciler.errors import Misuse
+from reconciler.host.config import Config
+from reconciler.planning.report_schema import plan_schema_json, report_schema_json
+from reconciler.policy.schema import schema_text, schemas
+from reconciler.policy.values import nearest
+from reconciler.resources import locate
+
+_SUFFIX = ".schema.json"
+_MODELINE = re.compile(r"(?m)^(# yaml-language-server: \$schema=)(?:\.\./)+schemas/(.*)$")
+
+
+def all_schemas() -> dict[str, str]:
+    """Return the text of every schema by its file name below ``schemas/``."""
+    texts = {name: schema_text(made) for name, made in schemas().items()}
+    texts["plan.schema.json"] = plan_schema_json().decode()
+    texts["report.schema.json"] = report_schema_json().decode()
+    texts["windows.schema.json"] = schema_text(interfaces.WINDOWS)
+    texts["policy-check.schema.json"] = schema_text(interfaces.POLICY_CHECK)
+    texts["config.schema.json"] = schema_text(_config_schema())
+    return texts
+
+
+def _config_schema() -> dict[str, Any]:
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Configuration of a host",
+        **Config.model_json_schema(),
+    }
+
+
+def schema(name: str, folder: str | None, form: str) -> int:
+    """Print one schema, or write all of them below a folder, and return 0.
+
+    A schema is JSON in every format; with ``json`` the names of written files are a list.
+
+    Raises:
+        Misuse: There is no schema of that name, or the folder cannot be written.
+    """
+    made = all_schemas()
+    if folder is not None:
+        _write({Path(folder) / file: text for file, text in made.items()})
+        sys.stderr.write(f"wrote {len(made)} schemas to {folder}\n")
+        if form == "json":
+            print_json(sorted(str(Path(folder) / file) for file in made))
+        return 0
+    wanted = name.removesuffix(_SUFFIX)
+    text = made.get(f"{wanted}{_SUFFIX}")
+    if text is None:
+        known = [file.removesuffix(_SUFFIX) for file in made]
+        raise Misuse(f"there is no schema {name}", nearest(name, known) or f"known: {', '.join(known)}")
+    sys.stdout.write(text)
+    return 0
+
+
+def init(folder: str, example: str, form: str) -> int:
+    """Copy an example into a new git repository with a first commit, and return 0.
+
+    Raises:
+        Misuse: The folder is not empty or cannot be written.
+        Stalled: git fails.
+    """
+    from reconciler.gitops.workshop import initialise  # noqa: PLC0415 - GitPython is paid for here only
+
+    top = Path(folder)
+    if top.exists() and (not top.is_dir() or any(top.iterdir())):
+        raise Misuse(f"{folder} is not an empty folder", "name a new one")
+    source = locate(f"examples/policies/{example}")
+    files = {path.relative_to(source): path.read_text(encoding="utf-8") for path in _files(source)}
+    written = {top / path: _with_near_schema(path, text) for path, text in files.items()}
+    named = {found[2] for text in files.values() for found in _MODELINE.finditer(text)}
+    made = all_schemas()
+    written |= {top / "schemas" / name: made[name] for name in sorted(named)}
+    _write(written)
+    commit = initialise(top, f"Start from the {example} example")
+    if form == "json":
+        print_json({"folder": folder, "example": example, "commit": commit})
+    else:
+        sys.stdout.write(f"{folder}\n")
+    sys.stderr.write(f"next: edit the files, then run patchledger policy check {folder}\n")
+    return 0
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _with_near_schema(path: Path, text: str) -> str:
+    """Point the editor's line to the copies of the schemas inside the new repository."""
+    up = "../" * (len(path.parts) - 1) or "./"
+    return _MODELINE.sub(rf"\g<1>{up}schemas/\g<2>", text)
+
+
+def _write(texts: dict[Path, str]) -> None:
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Misuse(f"cannot write {error.filename}: {error.strerror}", "choose another folder") from error

@@ -1,0 +1,379 @@
+"""Reports as plain text for a terminal.
+
+Text that packages, machines or git could have chosen is shown on one line with every control and invisible
+character spelt out, so that nothing can move the cursor or hide. The only escape sequences are this module's
+own colours, and those only where the caller asks for them. Nothing here depends on the moment of reading.
+"""
+
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from enum import StrEnum
+
+from reconciler.planning.account import Condition, Disposition, Update
+from reconciler.planning.canonical import instant
+from reconciler.planning.gate import Outcome, PolicyStanding
+from reconciler.planning.observation import Installed, RebootNeed
+from reconciler.planning.report_document import Decided, GateState, Move, Report, Upcoming
+from reconciler.planning.report_summary import headline
+from reconciler.planning.untrusted import width as cells
+from reconciler.planning.wording import mebibytes, plural, short_digest
+from reconciler.policy.problems import visible
+
+_LAST_COLUMN = 24
+"""Cells that a table's last column has at least, so that it stays a column on a narrow terminal."""
+
+_SUGGESTIONS = 3
+
+
+class _Style(StrEnum):
+    """Select Graphic Rendition parameters (ECMA-48, 8.3.117)."""
+
+    PLAIN = ""
+    STRONG = "1"
+    FAINT = "2"
+    BAD = "31"
+    GOOD = "32"
+    NOTE = "33"
+
+
+class _Paint:
+    """Colours text, or leaves it alone where no colour is wanted."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self._colour = colour
+
+    def __call__(self, text: str, style: _Style) -> str:
+        if not self._colour or style is _Style.PLAIN or not text:
+            return text
+        return f"\x1b[{style.value}m{text}\x1b[0m"
+
+
+def render_plan(report: Report, *, width: int = 100, colour: bool = False) -> str:
+    """Return what ``plan`` prints: the transaction, what is left out and why, and why not now.
+
+    Args:
+        report: Of a tick that applied nothing.
+        width: Of the terminal; sentences are wrapped and tables cut to it.
+        colour: Whether to use colours.
+    """
+    paint = _Paint(colour=colour)
+    blocks = [
+        [paint(f"{visible(report.target)}: {headline(report)}", _Style.STRONG)],
+        list(_condition_lines(report.conditions, width, paint)),
+        list(_transaction_lines(report, width, paint)),
+        list(_left_out_lines(report.plan.updates, width, paint)),
+        list(_decision_lines(report, width, paint)),
+        list(_security_lines(report, width)),
+    ]
+    return _join(blocks)
+
+
+def render_summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
+    """Return what ``run`` prints: the headline, what is wrong, and what happens when."""
+    paint = _Paint(colour=colour)
+    blocks = [
+        [paint(f"{visible(report.target)}: {headline(report)}", _Style.STRONG)],
+        list(_condition_lines(report.conditions, width, paint)),
+        list(_decision_lines(report, width, paint)),
+        list(_security_lines(report, width)),
+        list(_window_lines(report.windows[:1], width)),
+    ]
+    return _join(blocks)
+
+
+def render_status(report: Report, *, width: int = 100, colour: bool = False) -> str:
+    """Return what ``status`` prints: the last report in a screenful, with gates and next windows."""
+    paint = _Paint(colour=colour)
+    blocks = [
+        [paint(f"{visible(report.target)}: {headline(report)}", _Style.STRONG)],
+        list(_condition_lines(report.conditions, width, paint)),
+        list(_table(_facts(report), width)),
+        ["Gates", *_table([_gate_row(gate) for gate in report.gates], width, paint, _gate_style)],
+        list(_window_lines(report.windows, width)),
+        list(_exception_lines(report, width)),
+        list(_decision_lines(report, width, paint)),
+    ]
+    return _join(blocks)
+
+
+def render_explain(
+    report: Report,
+    package: str | None = None,
+    *,
+    installed: Sequence[Installed] = (),
+    width: int = 100,
+    colour: bool = False,
+) -> str:
+    """Return why a package has the fate it has, or the fate of every update where none is named.
+
+    Args:
+        report: The newest one.
+        package: ``name`` or ``name:arch``.
+        installed: The recorded packages of the machine, so that one without an update can be told from one
+            that is not there.
+        width: Of the terminal.
+        colour: Whether to use colours.
+    """
+    paint = _Paint(colour=colour)
+    if package is None:
+        lines = [line for update in report.plan.updates for line in _explained(update, width, paint)]
+        return _join([lines or ["no source offers anything newer"], [*_decision_lines(report, width, paint)]])
+    found = [update for update in report.plan.updates if _is_named(package, update.name, update.arch)]
+    lines = [line for update in found for line in _explained(update, width, paint)]
+    if any(update.disposition is Disposition.PLANNED for update in found):
+        return _join([lines, [*_decision_lines(report, width, paint)]])
+    return _join([lines or [*_without_update(report, package, installed)]])
+
+
+def _is_named(asked: str, name: str, arch: str) -> bool:
+    return asked in (name, f"{name}:{arch}")
+
+
+def _without_update(report: Report, package: str, installed: Sequence[Installed]) -> Iterator[str]:
+    """Say that a package is up to date, or that there is none of that name and what was perhaps meant."""
+    present = [one for one in installed if _is_named(package, one.name, one.arch)]
+    for one in present:
+        held = ", on hold by the operator" if one.held else ""
+        state = f"installed and up to date{held}; no source offers anything newer"
+        yield f"{visible(one.name)} {visible(one.version)}: {state}"
+    if present:
+        return
+    yield f"{visible(package)}: not installed, and no update of that name"
+    names = sorted({one.name for one in installed} | {update.name for update in report.plan.updates})
+    near = get_close_matches(package, names, n=_SUGGESTIONS, cutoff=0.6)
+    if near:
+        yield f"did you mean {', '.join(visible(name) for name in near)}?"
+
+
+def _explained(update: Update, width: int, paint: _Paint) -> Iterator[str]:
+    """Yield ``nginx 1 → 2: held`` and the chain of reasons below it."""
+    moved = _moved(update)
+    fate = paint(str(update.disposition), _fate_style(update))
+    security = " (security)" if update.security else ""
+    yield f"{visible(update.name)} {moved}{security}: {fate}"
+    for reason in update.reasons:
+        origin = f" [{visible(reason.origin)}]" if reason.origin else ""
+        yield from _wrapped(f"because {visible(reason.message)}{origin}", width, "  ")
+
+
+def _moved(update: Update) -> str:
+    if update.installed is None:
+        return f"{visible(update.candidate or '')} (new)"
+    if update.candidate is None:
+        return f"{visible(update.installed)} (to be removed)"
+    return f"{visible(update.installed)} → {visible(update.candidate)}"
+
+
+def _fate_style(update: Update) -> _Style:
+    if update.disposition is Disposition.PLANNED:
+        return _Style.GOOD
+    return _Style.BAD if update.security else _Style.NOTE
+
+
+def _condition_lines(conditions: Iterable[Condition], width: int, paint: _Paint) -> Iterator[str]:
+    for condition in conditions:
+        if condition.status is False:
+            continue
+        title = paint(visible(condition.type), _Style.BAD if condition.stalled else _Style.NOTE)
+        doubt = "" if condition.status else ", unknown"
+        yield f"{title} ({visible(condition.reason)}{doubt})"
+        yield from _wrapped(visible(condition.message), width, "  ")
+
+
+def _transaction_lines(report: Report, width: int, paint: _Paint) -> Iterator[str]:
+    plan = report.plan
+    if not plan.transaction:
+        return
+    size = f", {mebibytes(plan.download)} to download" if plan.download else ""
+    yield f"Would change {plural(len(plan.transaction), 'package')} (plan {short_digest(plan.digest)}{size})"
+    security = {(update.name, update.arch) for update in plan.updates if update.security}
+    rows = [_move_row(move, (move.name, move.arch) in security) for move in plan.transaction]
+    yield from _table(rows, width, paint, _move_style)
+
+
+def _move_row(move: Move, is_security: bool) -> tuple[str, ...]:  # noqa: FBT001 - one column of a row
+    return (
+        move.action,
+        f"{move.name}:{move.arch}",
+        move.from_ or "-",
+        "→",
+        move.to or "-",
+        "security" if is_security else "",
+        move.origin,
+    )
+
+
+def _move_style(row: Sequence[str]) -> _Style:
+    return _Style.BAD if row[0] in ("remove", "downgrade") else _Style.PLAIN
+
+
+def _left_out_lines(updates: Iterable[Update], width: int, paint: _Paint) -> Iterator[str]:
+    left = [update for update in updates if update.disposition is not Disposition.PLANNED]
+    if not left:
+        return
+    yield f"Not in the plan: {plural(len(left), 'update')}"
+    for update in left:
+        for line in _explained(update, width - 2, paint):
+            yield f"  {line}"
+
+
+def _security_lines(report: Report, width: int) -> Iterator[str]:
+    """Yield what a freeze that lets security updates pass would let pass."""
+    plan = report.security_plan
+    if plan is None:
+        return
+    names = (
+        ", ".join(f"{visible(move.name)} {visible(move.to or '')}" for move in plan.transaction) or "nothing"
+    )
+    said = f"The freeze lets security updates pass (plan {short_digest(plan.digest)}): {names}"
+    yield from _wrapped(said, width, "", indent_next="  ")
+
+
+def _decision_lines(report: Report, width: int, paint: _Paint) -> Iterator[str]:
+    decision = report.decision
+    deciding = next((gate for gate in report.gates if gate.outcome is decision.outcome), None)
+    origin = f" [{visible(deciding.origin)}]" if deciding is not None and deciding.origin else ""
+    text = f"{_opening(decision)}: {visible(decision.reason)}{origin}{_until(decision)}"
+    style = _Style.GOOD if decision.outcome in (Outcome.APPLY, Outcome.NOTHING) else _Style.NOTE
+    for line in _wrapped(text, width, "", indent_next="  "):
+        yield paint(line, style)
+    if decision.outcome is Outcome.APPROVAL:
+        yield f"To approve exactly this plan: plan: {visible(report.plan.digest)}"
+
+
+def _opening(decision: Decided) -> str:
+    match decision.outcome:
+        case Outcome.APPLY:
+            return "Would be applied now"
+        case Outcome.NOTHING:
+            return "Nothing to do"
+        case _:
+            return f"Not now ({decision.outcome})"
+
+
+def _until(decision: Decided) -> str:
+    if decision.until is None:
+        return ""
+    word = "window ends" if decision.outcome is Outcome.APPLY else "asked again"
+    return f" ({word} {instant(decision.until)})"
+
+
+def _facts(report: Report) -> list[tuple[str, ...]]:
+    policy = report.policy
+    state = "" if policy.state is PolicyStanding.READY else f" ({policy.state})"
+    commit = policy.commit[:12] or "none yet"
+    return [
+        ("Observed", instant(report.generated_at)),
+        ("System", f"{report.host.facts.os_name}, kernel {report.host.facts.kernel}"),
+        ("Policy", f"{commit} of {policy.ref}{state}, confirmed {_at(policy.fetched_at)}"),
+        ("Plan", short_digest(report.plan.digest)),
+        ("Reboot", _reboot(report)),
+    ]
+
+
+def _at(at: datetime | None) -> str:
+    return "never" if at is None else instant(at)
+
+
+def _reboot(report: Report) -> str:
+    reasons = "; ".join(report.reboot.reasons)
+    match report.reboot.need:
+        case RebootNeed.REQUIRED:
+            return f"required: {reasons}" if reasons else "required"
+        case RebootNeed.NOT_REQUIRED:
+            return "not required"
+        case RebootNeed.UNKNOWN:
+            return "unknown"
+
+
+def _gate_row(gate: GateState) -> tuple[str, ...]:
+    origin = f" [{gate.origin}]" if gate.origin else ""
+    return (
+        str(gate.gate),
+        gate.state,
+        "" if gate.until is None else instant(gate.until),
+        gate.message + origin,
+    )
+
+
+def _gate_style(row: Sequence[str]) -> _Style:
+    return {"open": _Style.GOOD, "warning": _Style.NOTE, "closed": _Style.BAD}[row[1]]
+
+
+def _window_lines(windows: Sequence[Upcoming], width: int) -> Iterator[str]:
+    if not windows:
+        yield "No window in sight"
+        return
+    yield "Next windows"
+    rows = [
+        (
+            instant(window.start),
+            instant(window.end),
+            window.schedule,
+            "" if window.blocked_by is None else f"blocked by {window.blocked_by}",
+        )
+        for window in windows
+    ]
+    yield from _table(rows, width)
+
+
+def _exception_lines(report: Report, width: int) -> Iterator[str]:
+    if not report.exceptions:
+        return
+    yield "Exceptions"
+    rows = [
+        (
+            one.name,
+            one.action,
+            ("expired " if one.expired else "until ") + instant(one.expires),
+            one.reason,
+            f"[{one.origin}]",
+        )
+        for one in report.exceptions
+    ]
+    yield from _table(rows, width)
+
+
+Rows = Sequence[Sequence[str]]
+
+
+def _no_style(row: Sequence[str]) -> _Style:
+    del row
+    return _Style.PLAIN
+
+
+def _table(
+    rows: Rows,
+    width: int,
+    paint: _Paint | None = None,
+    style_of: Callable[[Sequence[str]], _Style] = _no_style,
+) -> Iterator[str]:
+    """Yield ``rows`` with aligned columns, two spaces apart; the last column is wrapped below itself."""
+    shown = [[visible(cell) for cell in row] for row in rows]
+    widest = [max(map(cells, column)) for column in zip(*shown, strict=True)]
+    for row, seen in zip(rows, shown, strict=True):
+        padded = [cell + " " * (size - cells(cell)) for cell, size in zip(seen, widest, strict=True) if size]
+        head = "  " + "".join(f"{cell}  " for cell in padded[:-1])
+        room = max(width - cells(head), _LAST_COLUMN)
+        tail = _wrapped(padded[-1].rstrip(), room, "", indent_next="") if padded else [""]
+        for number, part in enumerate(tail):
+            line = (head if number == 0 else " " * cells(head)) + part
+            yield line.rstrip() if paint is None else paint(line.rstrip(), style_of(row))
+
+
+def _wrapped(text: str, width: int, indent: str, *, indent_next: str | None = None) -> list[str]:
+    """Wrap one sentence; a word that is longer than a line stays whole, so that it can be copied."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent + "  " if indent_next is None else indent_next,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [indent]
+
+
+def _join(blocks: Iterable[Sequence[str]]) -> str:
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"

@@ -1,0 +1,102 @@
+"""``patchledger run``: one tick, told on the terminal, and the fingerprint that makes a next one quiet."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import reconciler
+from reconciler.cli import quiet, status
+from reconciler.cli.render import render_status, render_summary
+from reconciler.cli.terminal import DONE, colour, exit_code, note, print_json, tell, width, worst
+from reconciler.cli.wiring import Wiring, wire
+from reconciler.host.config import load_config
+from reconciler.host.fingerprint import Fingerprint, digest
+from reconciler.planning.report import plan_json
+from reconciler.policy.problems import visible
+from reconciler.reconcile.tick import Tick, tick
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make one tick, print what it came to, and return the exit code of the worst that happened."""
+    config_path = Path(arguments.config)
+    wiring = wire(load_config(config_path))
+    done = run_once(config_path, wiring)
+    note(*wiring.folder.complaints, *wiring.source.notices, *done.published.notices)
+    for failure in done.failures:
+        tell(failure)
+    if arguments.format == "json":
+        published = done.published
+        print_json({**plan_json(done.report), "commit": published.commit, "pushed": published.pushed})
+    else:
+        sys.stdout.write(render_summary(done.report, width=width(), colour=colour()))
+        sys.stdout.write("\n" + _committed(wiring, done) + "\n")
+        sys.stdout.write("Nothing was applied: this version of patchledger plans and reports only.\n")
+    return worst([DONE, *map(exit_code, done.failures)])
+
+
+def run_once(config_path: Path, wiring: Wiring) -> Tick:
+    """Make one whole tick and leave what ``status`` and a quiet tick read.
+
+    Raises:
+        Transient: Another run is at work.
+        ReconcilerError: The machine cannot be observed, or the report not even be committed locally.
+    """
+    folder = wiring.folder
+    with folder.locked():
+        config = config_path.read_bytes()  # before the work: a change during it is news to the next tick
+        wiring.manager.watched = _watched(config_path, wiring)
+        done = tick(folder, wiring.reconciler, wiring.reporter)
+        folder.write(status.FILE, status.content(config, render_status(done.report)))
+        _remember(config, wiring, done)
+    return done
+
+
+def _watched(config_path: Path, wiring: Wiring) -> tuple[str, ...]:
+    """Name what a tick depends on besides the policy: configuration, program, the package manager's files."""
+    own = (str(config_path.absolute()), *reconciler.__path__)
+    return tuple(sorted({*own, *wiring.manager.manager.inputs()}))
+
+
+def _remember(data: bytes, wiring: Wiring, done: Tick) -> None:
+    """Leave a fingerprint for the next tick, if this one left nothing to do over."""
+    folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
+    settled = not done.failures and done.published.pushed and not wiring.outbox.pending()
+    if not settled or not report.policy_commit:
+        (folder.path / quiet.FILE).unlink(missing_ok=True)
+        return
+    due = (report.generated_at + config.reports.heartbeat, done.look.next_instant)
+    argv, env = source.invocation()
+    known = Fingerprint(
+        program=quiet.PROGRAM,
+        config=digest(data),
+        watched=wiring.manager.watched,
+        signature=wiring.manager.signature,
+        commit=report.policy_commit,
+        mirror=str(source.mirror),
+        ref=source.tracking,
+        stamp=str(source.stamp),
+        argv=argv,
+        env=env,
+        timeout=config.git.timeout.total_seconds(),
+        since=report.generated_at.timestamp(),
+        until=min(at.timestamp() for at in due if at is not None),
+        says=visible(
+            f"{config.host}: nothing changed since {report.generated_at:%Y-%m-%d %H:%M} UTC; "
+            f"{report.decision.outcome}: {report.decision.reason}"
+        ),
+    )
+    folder.write(quiet.FILE, known.to_json())
+
+
+def _committed(wiring: Wiring, done: Tick) -> str:
+    reporter, published = wiring.reporter, done.published
+    where = wiring.queue.shown if reporter.has_remote else str(wiring.queue.queue)
+    if published.commit is None:
+        said = "Nothing changed since the last report; no commit was made"
+    else:
+        said = f"Committed report {published.commit[:12]} on branch {reporter.branch}"
+    if not reporter.has_remote:
+        return f"{said} (in {where}; no report remote is configured)."
+    if not published.pushed:
+        return f"{said}; what was not pushed waits in {wiring.queue.queue} for {where}."
+    return f"{said}." if published.commit is None else f"{said} and pushed it to {where}."

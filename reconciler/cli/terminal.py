@@ -1,0 +1,72 @@
+"""What a command gives back: its exit code, its result on standard output and the talk on standard error."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+
+from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
+
+DONE, FAILED, MISUSE, REJECTED, PENDING, TRANSIENT, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
+CUT_OFF = 141
+_WORST_FIRST = (MISUSE, DEFECT, FAILED, REJECTED, TRANSIENT, PENDING, DONE)
+
+_WIDEST = 160
+"""Columns that are used at most: longer lines are hard to read."""
+
+
+def exit_code(error: ReconcilerError) -> int:
+    """Return the exit code that stands for an error."""
+    match error:
+        case Misuse():
+            return MISUSE
+        case PolicyRejected():
+            return REJECTED
+        case Transient():
+            return TRANSIENT
+        case Stalled():
+            return FAILED
+        case _:
+            return FAILED
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code that wins: 2 stands alone, then 70, 1, 3, 5, 4, 0 in this order."""
+    present = set(codes)
+    return next((code for code in _WORST_FIRST if code in present), DONE)
+
+
+def tell(error: ReconcilerError) -> None:
+    """Print an error and its hint on standard error."""
+    note(*(error.message.splitlines() or [""]))
+    if error.hint:
+        _say(f"  hint: {error.hint}")
+
+
+def note(*lines: str) -> None:
+    """Print what a person should know on standard error, a line each."""
+    _say(*(f"patchledger: {line}" for line in lines))
+
+
+def _say(*lines: str) -> None:
+    if lines:
+        # What apt, git or a server says cannot move the cursor. Most commands say nothing and import nothing.
+        from reconciler.policy.problems import visible  # noqa: PLC0415 - the reason above
+
+        sys.stderr.write("".join(f"{visible(line)}\n" for line in lines))
+
+
+def print_json(document: object) -> None:
+    """Print plain JSON data as the result."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def width() -> int:
+    """Return how many columns a result may take."""
+    return min(shutil.get_terminal_size((100, 24)).columns, _WIDEST)
+
+
+def colour() -> bool:
+    """Say whether a result is shown in colour: on a terminal, unless ``NO_COLOR`` is set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

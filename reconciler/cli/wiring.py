@@ -1,0 +1,202 @@
+"""Put the parts of one host together, as its configuration says: the composition root."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from reconciler import __version__
+from reconciler.errors import Misuse, Stalled
+from reconciler.gitops.git import GitOptions
+from reconciler.gitops.remote import parse_remote
+from reconciler.gitops.revision import read_accepted
+from reconciler.gitops.sink import Identity as Author
+from reconciler.gitops.sink import ReportSink, host_branch
+from reconciler.gitops.source import PolicySource
+from reconciler.host.clock import SystemClock
+from reconciler.host.config import Config
+from reconciler.host.fingerprint import signature
+from reconciler.host.state import StateFolder
+from reconciler.managers.apt import SCRIPT, Apt
+from reconciler.managers.detect import detect
+from reconciler.managers.scripts import PatchScript
+from reconciler.notify import (
+    AppriseSender,
+    CredentialSource,
+    Down,
+    FileSource,
+    Notifiers,
+    Outbox,
+    Refused,
+    Route,
+)
+from reconciler.planning.events import Notice
+from reconciler.planning.observation import Answer, Observation, Question, Refresh
+from reconciler.policy.load import PolicyFile
+from reconciler.reconcile.look import Identity, Reconciler
+from reconciler.reconcile.ports import Clock, ReadPolicy
+from reconciler.reconcile.tick import Reporter
+from reconciler.targets.local import LocalTarget
+
+PROGRAM = f"patchledger {__version__}"
+
+
+@dataclass(slots=True)
+class Witnessed:
+    """The package manager, with what its files were like just before it was observed last.
+
+    What changes while a tick is at work must be looked at again by the next one, but for what a refresh of
+    the tick itself changed, since that is observed anew.
+
+    Attributes:
+        watched: Files and folders, as :func:`reconciler.host.fingerprint.signature` takes them.
+        signature: Of these, before the last observation; empty before the first.
+    """
+
+    manager: Apt
+    watched: tuple[str, ...] = ()
+    signature: str = ""
+
+    def observe(self, at: datetime) -> Observation:
+        """Look at the machine."""
+        self.signature = signature(self.watched)
+        return self.manager.observe(at)
+
+    def refresh(self) -> Refresh:
+        """Fetch the metadata anew."""
+        return self.manager.refresh()
+
+    def resolve(self, question: Question) -> Answer:
+        """Ask the resolver."""
+        return self.manager.resolve(question)
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The parts of one host, ready for its verbs.
+
+    Attributes:
+        read: Gives what the policy is made of at a commit.
+    """
+
+    config: Config
+    folder: StateFolder
+    source: PolicySource
+    read: ReadPolicy
+    queue: ReportSink
+    reconciler: Reconciler
+    reporter: Reporter
+    outbox: Outbox
+    manager: Witnessed
+
+
+def wire(config: Config, clock: Clock | None = None) -> Wiring:
+    """Put the parts together as ``config`` says, with this machine's own clock unless another is given.
+
+    Raises:
+        Misuse: The state folder or the other root cannot be used, or an address in the configuration is none.
+        Stalled: The patch script is not the one that was shipped, or the package manager is not supported.
+    """
+    _check(config)
+    folder = StateFolder(config.state_dir)
+    folder.prepare()
+    options = _git_options(config)
+    source = PolicySource(
+        folder.path / "policy.git", config.policy.remote, config.policy.ref, options, config.trust.floor
+    )
+    timeout = config.git.timeout
+
+    def read(commit: str, now: datetime) -> Sequence[PolicyFile]:
+        return read_accepted(source, commit, timeout=timeout.total_seconds(), now=now)
+
+    manager = Witnessed(_manager(LocalTarget(config.environment), folder, config.root))
+    reconciler = Reconciler(
+        Identity(config.host, config.labels),
+        clock=clock or SystemClock(),
+        repository=source,
+        read=read,
+        manager=manager,
+        program=PROGRAM,
+        timeout=timeout,
+    )
+    author = Author(config.host, str(config.reports.signing_key or ""))
+    queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, options)
+    outbox = Outbox(folder.path / "outbox")
+    reporter = Reporter(
+        host_branch(config.host),
+        queue=queue,
+        messenger=OutboxMessenger(outbox, AppriseSender(_notifiers(config), environment=config.environment)),
+        heartbeat=config.reports.heartbeat,
+        keep_runs=config.retention.runs,
+        timeout=timeout,
+        has_remote=config.reports.remote is not None,
+    )
+    return Wiring(config, folder, source, read, queue, reconciler, reporter, outbox, manager)
+
+
+def _check(config: Config) -> None:
+    """Refuse what is wrong for reasons beyond the file: where remotes and root lie."""
+    for key, address in (("policy", config.policy.remote), ("reports", config.reports.remote)):
+        if address and parse_remote(address).password:
+            raise Misuse(
+                f"{key}.remote holds a password", "put it into a file and name that in git.credential"
+            )
+    if config.root is not None and not config.root.is_dir():
+        raise Misuse(f"root: there is no folder {config.root}", "name the top of a chroot or image")
+
+
+def _manager(target: LocalTarget, folder: StateFolder, root: Path | None) -> Apt:
+    match detect(target):
+        case "apt":
+            return Apt(target, PatchScript.load(SCRIPT), folder.path / "cache", root=root)
+        case "dnf" | "zypper" | "pacman" as other:
+            raise Stalled(
+                f"this version cannot plan {other} yet", "use it on Debian, Ubuntu and their relatives"
+            )
+
+
+def _git_options(config: Config) -> GitOptions:
+    git = config.git
+    return GitOptions(
+        known_hosts=str(git.known_hosts or ""),
+        identity=str(git.identity or ""),
+        ca_file=str(git.ca_file or ""),
+        client_certificate=str(git.client_certificate or ""),
+        client_key=str(git.client_key or ""),
+        credential=str(git.credential or ""),
+        environment=config.environment,
+    )
+
+
+def _notifiers(config: Config) -> Notifiers:
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Notifiers(
+        {
+            name: CredentialSource(one.credential) if one.credential else FileSource(one.file or Path())
+            for name, one in config.notifiers.items()
+        },
+        Path(credentials) if credentials else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessenger:
+    """Keeps messages in the outbox and delivers what is due by apprise."""
+
+    outbox: Outbox
+    send: AppriseSender
+
+    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
+        """Keep notices for their routes and try to deliver; return what went wrong, in sentences."""
+        for route in routes:
+            for notice in notices:
+                self.outbox.enqueue(notice, route)
+        failed: list[str] = []
+        for delivery in self.outbox.deliver(self.send, now):
+            match delivery.verdict:
+                case Down(reason) | Refused(reason):
+                    failed.append(f"a notification to {delivery.to} was not delivered: {reason}")
+                case _:
+                    pass
+        return tuple(failed)

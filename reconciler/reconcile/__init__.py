@@ -1,0 +1,15 @@
+"""One tick: fetch the policy, observe the machine, plan, ask every gate, report.
+
+``tick`` is the whole story, ``look`` its first half without any trace (what ``plan`` shows),
+``policy_in_force`` says which revision holds, ``ports`` declares what must be passed in. What needs the
+outside world is passed in; what decides is pure (``reconciler.policy``, ``reconciler.planning``) and is only
+called here. The rules:
+
+- Policy only moves forward. A revision that cannot be read, is invalid, rewrites history or needs a newer
+  patchledger is told in a condition, and the last good one stays in force.
+- The clock is read once for each decision.
+- Nothing is reported that was not observed; what was planned from stale metadata says so.
+- A report is committed locally before anything else hears of it, pushed when the remote answers, and never
+  lost.
+- This version ends after the decision: it plans and reports, and applies nothing.
+"""

@@ -1,0 +1,263 @@
+"""One look at a target: fetch the policy, observe, plan and decide, without leaving a trace."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from reconciler.errors import PolicyRejected, ReconcilerError, Transient
+from reconciler.gitops.source import Acceptance
+from reconciler.host.state import State
+from reconciler.planning.account import Condition
+from reconciler.planning.age import observe_first_seen
+from reconciler.planning.gate import next_instant
+from reconciler.planning.inputs import gate_inputs
+from reconciler.planning.observation import Exchange, Observation, Refresh, RefreshOutcome
+from reconciler.planning.plan import next_change, next_question, security_only
+from reconciler.planning.record import Recording, judge, lets_security_through, record
+from reconciler.planning.report import build_report
+from reconciler.planning.report_document import Report
+from reconciler.policy.load import Revision, load
+from reconciler.policy.match import HostFacts
+from reconciler.policy.resolve import Effective, labels_of, resolve
+from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, rejection
+from reconciler.reconcile.ports import Clock, PackageManager, PolicyRepository, ReadPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a target is, by its own configuration.
+
+    Attributes:
+        target: Host id.
+        labels: As the host itself says.
+    """
+
+    target: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A decision with all that belongs to it, made now or made again.
+
+    Attributes:
+        recording: What it was made from.
+        revision: The policy revision in force; ``None`` while there is none.
+        effective: What that says for the target; ``None`` while there is no policy.
+        report: What it came to.
+    """
+
+    recording: Recording
+    revision: Revision | None
+    effective: Effective | None
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at the target gave.
+
+    Attributes:
+        in_force: How the policy was come by.
+        finding: The decision and its report.
+        failures: Everything that went wrong on the way, for people and for the exit code.
+        next_instant: First instant at which time alone may change the decision; ``None`` where it never does.
+    """
+
+    in_force: InForce
+    finding: Finding
+    failures: tuple[ReconcilerError, ...]
+    next_instant: datetime | None
+
+    @property
+    def report(self) -> Report:
+        """The report on what was seen and decided."""
+        return self.finding.report
+
+
+class Reconciler:
+    """Looks at one target and says what should happen.
+
+    Args:
+        identity: Who the target is.
+        clock: Asked once for each decision.
+        repository: Where policy comes from.
+        read: Gives what a policy is made of at a commit.
+        manager: The target's package manager.
+        program: Name and version, such as ``patchledger 1.4.0``.
+        timeout: Longest time of one conversation with a remote.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        clock: Clock,
+        repository: PolicyRepository,
+        read: ReadPolicy,
+        manager: PackageManager,
+        program: str,
+        timeout: timedelta,
+    ) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._follower = PolicyFollower(repository, read, timeout)
+        self._manager = manager
+        self._program = program
+
+    def look(self, state: State, *, accept: bool) -> Look:
+        """Fetch, observe, plan and decide; write nothing but the mirror and, with ``accept``, its memory.
+
+        Args:
+            state: What the last tick left.
+            accept: Remember a new valid revision as accepted. A dry-run does not.
+
+        Raises:
+            ReconcilerError: The machine cannot be observed at all, or the last good policy is lost.
+                Everything else becomes a condition.
+        """
+        now = self._clock.now()
+        acceptance = Acceptance(state.accepted, state.floor) if state.accepted else None
+        in_force = self._follower.follow(acceptance, now, accept=accept)
+        observation = replace(self._manager.observe(now), clock=self._clock.state())
+        host, effective = self._match(in_force.revision, observation)
+        observation = self._refreshed(observation, effective, state, now)
+        exchanges, security_exchanges = self._converse(observation, effective, now)
+        if effective is not None:
+            # What would come in new is only seen in answers, and ages from now on, too.
+            first_seen = observe_first_seen(observation.first_seen, observation.offers, now, exchanges)
+            observation = replace(observation, first_seen=first_seen)
+        conditions = (*in_force.conditions, *_plans_only(effective))
+        inputs = gate_inputs(
+            effective, observation, in_force.state, target=host.name, conditions=conditions, now=now
+        )
+        recording = record(
+            observation,
+            exchanges,
+            inputs,
+            host,
+            program=self._program,
+            now=now,
+            security_exchanges=security_exchanges,
+        )
+        judged = judge(recording, effective)
+        by_itself = (
+            ()
+            if effective is None
+            else (next_change(observation, effective, now), _refresh_due(observation, effective, state))
+        )
+        return Look(
+            in_force,
+            Finding(recording, in_force.revision, effective, build_report(recording, effective, judged)),
+            (*in_force.failures, *_ambiguities(effective), *_refresh_failures(observation.refresh)),
+            next_instant(judged.decision, judged.gates, by_itself),
+        )
+
+    def _match(self, revision: Revision | None, seen: Observation) -> tuple[HostFacts, Effective | None]:
+        """Say what the policy knows the host as, and what it says for it."""
+        own = HostFacts(
+            name=self._identity.target,
+            labels=self._identity.labels,
+            os_id=seen.facts.os_id,
+            os_version=seen.facts.os_version,
+            manager=seen.manager,
+        )
+        if revision is None:
+            return own, None
+        host = replace(own, labels=labels_of(revision, own))
+        return host, resolve(revision, host)
+
+    def _refreshed(
+        self, seen: Observation, effective: Effective | None, state: State, now: datetime
+    ) -> Observation:
+        """Fetch the metadata anew where that is due, and look again; keep the dates of first sight."""
+        refresh = self._refresh(seen, effective, state, now)
+        if refresh.outcome in {RefreshOutcome.REFRESHED, RefreshOutcome.FAILED}:
+            seen = replace(self._manager.observe(now), clock=seen.clock)
+        first_seen = observe_first_seen(state.first_seen, seen.offers, now)
+        return replace(seen, refresh=refresh, first_seen=first_seen)
+
+    def _refresh(
+        self, seen: Observation, effective: Effective | None, state: State, now: datetime
+    ) -> Refresh:
+        if not seen.privileged:
+            return Refresh(RefreshOutcome.NOT_PERMITTED)
+        if effective is None:
+            return Refresh(RefreshOutcome.NOT_DUE)  # Nobody says yet how often.
+        due = _refresh_due(seen, effective, state)
+        if due is not None and due > now:
+            return Refresh(RefreshOutcome.NOT_DUE)
+        return self._manager.refresh()
+
+    def _converse(
+        self, seen: Observation, effective: Effective | None, now: datetime
+    ) -> tuple[tuple[Exchange, ...], tuple[Exchange, ...]]:
+        """Hold the conversation with the resolver, and the one of a freeze's separate security plan."""
+        if effective is None:
+            return (), ()
+        if not lets_security_through(effective, now):
+            return self._ask(seen, effective, now), ()
+        return self._ask(seen, effective, now), self._ask(seen, security_only(effective), now)
+
+    def _ask(self, seen: Observation, effective: Effective, now: datetime) -> tuple[Exchange, ...]:
+        """Ask the resolver what planning wants to know, until it wants no more."""
+        exchanges: tuple[Exchange, ...] = ()
+        while (question := next_question(seen, effective, exchanges, now)) is not None:
+            exchanges += (Exchange(question, self._manager.resolve(question)),)
+        return exchanges
+
+
+def decide_again(recording: Recording, read: ReadPolicy) -> Finding:
+    """Make a recorded decision again, from the recording and the policy at its commit alone.
+
+    Args:
+        recording: The content of ``observation.json``.
+        read: Gives what a policy is made of at a commit.
+
+    Raises:
+        PolicyRejected: This version of patchledger does not accept the policy any more.
+        ReconcilerError: The policy cannot be read.
+    """
+    revision, effective = None, None
+    commit = recording.policy_commit
+    if commit:
+        loaded = load(read(commit, recording.now), commit)
+        if not isinstance(loaded, Revision):
+            raise rejection(loaded, commit)
+        revision, effective = loaded, resolve(loaded, recording.host)
+    report = build_report(recording, effective, judge(recording, effective))
+    return Finding(recording, revision, effective, report)
+
+
+def _ambiguities(effective: Effective | None) -> Iterator[PolicyRejected]:
+    """Tell that the policy is valid, and yet cannot be followed on this host."""
+    for ambiguity in () if effective is None else effective.ambiguities:
+        yield PolicyRejected(ambiguity.message, "give the two policies different priorities")
+
+
+def _plans_only(effective: Effective | None) -> Iterator[Condition]:
+    """Say in the report itself that nothing is applied, where the policy wants that."""
+    if effective is not None and effective.settings.action != "plan":
+        message = (
+            f"the policy says action: {effective.settings.action}, but this version of patchledger plans and"
+            " reports only: nothing is downloaded or applied"
+        )
+        yield Condition("NothingIsApplied", True, "PlansOnly", message)
+
+
+def _refresh_due(seen: Observation, effective: Effective, state: State) -> datetime | None:
+    """Return when the metadata are to be fetched anew; ``None`` for at once."""
+    known = [
+        at for at in (state.refreshed_at, *(source.fetched for source in seen.sources)) if at is not None
+    ]
+    return max(known) + effective.settings.refresh.every if known else None
+
+
+def _refresh_failures(refresh: Refresh) -> tuple[ReconcilerError, ...]:
+    if refresh.outcome is not RefreshOutcome.FAILED:
+        return ()
+    return (
+        Transient(
+            f"the package metadata could not be refreshed: {refresh.detail}", "see `patchledger status`"
+        ),
+    )

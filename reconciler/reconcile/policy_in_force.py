@@ -1,0 +1,207 @@
+"""Which policy revision holds: the newest where it is good, else the last that was."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.errors import PolicyRejected, ReconcilerError, Transient
+from reconciler.gitops.source import Acceptance, Advanced, Fetched, FirstUse, Offline, Rewritten, Unchanged
+from reconciler.planning.account import Condition
+from reconciler.planning.gate import PolicyStanding, PolicyState
+from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
+from reconciler.reconcile.ports import PolicyRepository, ReadPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The policy revision that holds now, and what became of the newest one.
+
+    Attributes:
+        revision: ``None`` while no revision was ever usable.
+        state: The same for gates and report.
+        acceptance: What the state must remember.
+        conditions: Why the newest revision is not the one in force.
+        failures: What went wrong on the way, for the exit code.
+    """
+
+    revision: Revision | None
+    state: PolicyState
+    acceptance: Acceptance | None
+    conditions: tuple[Condition, ...] = ()
+    failures: tuple[ReconcilerError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _OutOfReach:
+    """The newest revision cannot be had at present; the next tick tries again."""
+
+    reason: str
+    error: ReconcilerError
+
+
+@dataclass(frozen=True, slots=True)
+class _Unavailable:
+    """The remote gives nothing that could be judged, before a person changes something."""
+
+    error: ReconcilerError
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """The newest revision is not followed before a commit or a person changes something."""
+
+    reason: str
+    error: ReconcilerError
+    commit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _TooNew:
+    """The newest revision needs a newer patchledger."""
+
+    error: PolicyRejected
+    commit: str
+
+
+_Setback = _OutOfReach | _Unavailable | _Refused | _TooNew
+
+
+class PolicyFollower:
+    """Follows the policy branch, forward only.
+
+    Args:
+        repository: Where policy comes from.
+        read: Gives what a policy is made of at a commit.
+        timeout: Longest time of one conversation with the remote.
+    """
+
+    def __init__(self, repository: PolicyRepository, read: ReadPolicy, timeout: timedelta) -> None:
+        self._repository = repository
+        self._read = read
+        self._timeout = timeout.total_seconds()
+
+    def follow(self, acceptance: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
+        """Fetch, and say which revision holds: the newest that is good, else the last that was.
+
+        Args:
+            acceptance: What was accepted last, as far as the state knows; ``None`` asks the mirror.
+            now: Present instant, aware.
+            accept: Remember a new valid revision as accepted. A dry-run does not.
+
+        Raises:
+            ReconcilerError: The last good revision itself cannot be read any more.
+        """
+        known = acceptance or self._repository.accepted()
+        try:
+            answer = self._repository.fetch(timeout=self._timeout, now=now)
+        except ReconcilerError as error:
+            out_of_reach = isinstance(error, Transient)
+            setback = _OutOfReach("Unreachable", error) if out_of_reach else _Unavailable(error)
+            return self._keep(known, now, setback)
+        match answer:
+            case Offline(problem=problem):
+                return self._keep(known, now, _OutOfReach("Unreachable", problem))
+            case Fetched(head=head):
+                return self._advance(head, known, now, accept=accept)
+
+    def _advance(self, head: str, known: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
+        match self._repository.assess(head, known):
+            case Rewritten(commit=commit, problem=problem):
+                rewritten = PolicyRejected(problem.message, problem.hint)
+                return self._keep(known, now, _Refused("HistoryRewritten", rewritten, commit))
+            case Unchanged():
+                return self._keep(known, now)
+            case FirstUse(commit=commit) | Advanced(commit=commit):
+                return self._consider(commit, known, now, accept=accept)
+
+    def _consider(self, commit: str, known: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
+        """Take a new revision if it is valid, else keep the last good one and say why."""
+        try:
+            loaded = load(self._read(commit, now), commit)
+        except ReconcilerError as error:
+            return self._keep(known, now, _setback("Unreadable", error, commit))
+        match loaded:
+            case Revision():
+                kept = self._repository.accept(commit) if accept else Acceptance(commit)
+                return InForce(loaded, self._state(commit), kept)
+            case Rejected() | NeedsUpgrade():
+                return self._keep(known, now, _unusable(loaded, commit))
+
+    def _keep(self, known: Acceptance | None, now: datetime, setback: _Setback | None = None) -> InForce:
+        """Stay with the last accepted revision, and tell what kept the newest one back."""
+        revision = None
+        if known is not None:
+            match load(self._read(known.commit, now), known.commit):
+                case Revision() as good:
+                    revision = good
+                case Rejected() | NeedsUpgrade() as unusable:
+                    # It was valid for the version that accepted it, and is not for this one.
+                    setback = setback or _unusable(unusable, known.commit)
+        state = self._state("" if revision is None else revision.commit, setback)
+        if setback is None:
+            return InForce(revision, state, known)
+        return InForce(revision, state, known, (_condition(setback),), (setback.error,))
+
+    def _state(self, commit: str, setback: _Setback | None = None) -> PolicyState:
+        info = self._repository.describe(commit) if commit else None
+        match setback:
+            case None | _OutOfReach():
+                standing, message, refused = PolicyStanding.READY, "", ""
+            case _Unavailable():
+                standing, message, refused = PolicyStanding.STALLED, setback.error.message, ""
+            case _Refused():
+                standing, message, refused = PolicyStanding.STALLED, setback.error.message, setback.commit
+            case _TooNew():
+                standing, message = PolicyStanding.NEEDS_UPGRADE, setback.error.message
+                refused = setback.commit
+        return PolicyState(
+            remote=self._repository.shown,
+            ref=self._repository.branch,
+            commit=commit,
+            committed_at=None if info is None else info.committed_at,
+            fetched_at=self._repository.fetched_at(),
+            verification="not verified (trust.mode is none): trusted on first use, then forward only",
+            standing=standing,
+            message=message,
+            refused=refused,
+        )
+
+
+def _setback(reason: str, error: ReconcilerError, commit: str = "") -> _Setback:
+    if isinstance(error, Transient):
+        return _OutOfReach(reason, error)
+    return _Refused(reason, error, commit)
+
+
+def _condition(setback: _Setback) -> Condition:
+    error = setback.error
+    message = f"{error.message}; {error.hint}" if error.hint else error.message
+    match setback:
+        case _OutOfReach(reason=reason):
+            return Condition("PolicyUnreachable", True, reason, message)
+        case _Unavailable():
+            return Condition("PolicyUnavailable", True, "NoSuchPolicy", message, stalled=True)
+        case _Refused(reason=reason):
+            return Condition("PolicyRejected", True, reason, message, stalled=True)
+        case _TooNew():
+            return Condition("NeedsUpgrade", True, "NeedsUpgrade", message, stalled=True)
+
+
+def _unusable(loaded: Rejected | NeedsUpgrade, commit: str) -> _Setback:
+    error = rejection(loaded, commit)
+    return _Refused("Invalid", error, commit) if isinstance(loaded, Rejected) else _TooNew(error, commit)
+
+
+def rejection(loaded: Rejected | NeedsUpgrade, commit: str) -> PolicyRejected:
+    """Return the error for a policy that cannot be used: its first problem, and how many more there are."""
+    match loaded:
+        case Rejected(problems=problems):
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            return PolicyRejected(
+                f"policy {commit[:12]} is invalid: {problems[0]}{more}",
+                "run `patchledger policy check` on it",
+            )
+        case NeedsUpgrade(requires=requires, running=running):
+            return PolicyRejected(
+                f"policy {commit[:12]} requires patchledger {requires}, and this is {running}",
+                "upgrade patchledger on this host",
+            )

@@ -1,0 +1,105 @@
+"""What a tick needs of the outside world, declared by its user; :mod:`reconciler.cli.wiring` passes it in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from reconciler.gitops.sink import Commit, Pushed, Queued, Stored, Unchanged
+from reconciler.gitops.source import Acceptance, Assessment, CommitInfo, Fetched, Offline
+from reconciler.planning.events import Notice, Route
+from reconciler.planning.observation import Answer, ClockState, Observation, Question, Refresh
+from reconciler.policy.load import PolicyFile
+
+ReadPolicy = Callable[[str, datetime], Sequence[PolicyFile]]
+"""Gives what a policy is made of at a commit. The instant is the present, for what must be fetched again.
+
+Raises:
+    ReconcilerError: The commit cannot be read.
+"""
+
+
+class Clock(Protocol):
+    """The wall clock and what is known of it."""
+
+    def now(self) -> datetime:
+        """Return the present instant, aware, in UTC."""
+        ...
+
+    def state(self) -> ClockState:
+        """Say whether the clock is kept synchronised."""
+        ...
+
+
+class PolicyRepository(Protocol):
+    """Where policy comes from; :class:`reconciler.gitops.source.PolicySource` is the real one."""
+
+    shown: str
+    branch: str
+
+    def fetch(self, *, timeout: float, now: datetime) -> Fetched | Offline:
+        """Ask the remote for its branch."""
+        ...
+
+    def accepted(self) -> Acceptance | None:
+        """Return what was accepted last, as far as the mirror remembers."""
+        ...
+
+    def assess(self, head: str, acceptance: Acceptance | None = None) -> Assessment:
+        """Say whether ``head`` may follow what was accepted."""
+        ...
+
+    def accept(self, commit: str) -> Acceptance:
+        """Remember ``commit`` as accepted."""
+        ...
+
+    def describe(self, commit: str) -> CommitInfo:
+        """Return who committed it and when."""
+        ...
+
+    def fetched_at(self) -> datetime | None:
+        """Return when the remote last answered."""
+        ...
+
+
+class PackageManager(Protocol):
+    """The package manager of the target, through its patch script."""
+
+    def observe(self, at: datetime) -> Observation:
+        """Look at the machine; changes nothing."""
+        ...
+
+    def refresh(self) -> Refresh:
+        """Fetch the metadata anew."""
+        ...
+
+    def resolve(self, question: Question) -> Answer:
+        """Ask the resolver; changes nothing."""
+        ...
+
+
+class ReportQueue(Protocol):
+    """Where reports go; :class:`reconciler.gitops.sink.ReportSink` is the real one."""
+
+    notices: tuple[str, ...]
+
+    def last(self, branch: str, file: str = "report.json") -> Stored | None:
+        """Return the last report of a branch."""
+        ...
+
+    def commit(
+        self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
+    ) -> Commit | Unchanged:
+        """Commit files on top of a branch, locally."""
+        ...
+
+    def push(self, branches: Sequence[str] | None = None, *, timeout: float) -> Pushed | Queued:
+        """Send what the remote does not have, never forced."""
+        ...
+
+
+class Messenger(Protocol):
+    """Keeps messages until they are delivered."""
+
+    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
+        """Keep notices for their routes, try to deliver what is due; return what went wrong, in sentences."""
+        ...

@@ -1,0 +1,31 @@
+"""What commands print is as their schemas say."""
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.cli import main
+from reconciler.cli.interfaces import POLICY_CHECK, WINDOWS
+
+PREVIEW = ("windows", "--start", "Sun 02:00", "--timezone", "Europe/Berlin", "--format", "json")
+
+
+def test_windows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(PREVIEW) == 0
+    rows = json.loads(capsys.readouterr().out)
+    Draft202012Validator(WINDOWS, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(rows)
+    assert len(rows) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"), [("kind: Policy\nname: a\n", 0), ("kind: Polizy\nname: a\n", 1)]
+)
+def test_policy_check(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, problems: int) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a.yaml").write_text(text, encoding="utf-8")
+    main(["policy", "check", str(tmp_path), "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    Draft202012Validator(POLICY_CHECK).validate(found)
+    assert len(found["problems"]) == problems

@@ -1,0 +1,308 @@
+"""The policy commands as people call them: what they print, where, and with which exit code."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from reconciler.cli import main, policy
+from reconciler.errors import Misuse
+from reconciler.process import run
+from tests.policy.trees import MIDNIGHT
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "policies"
+
+Printed = pytest.CaptureFixture[str]
+
+
+def call(*arguments: str) -> int:
+    parser = argparse.ArgumentParser(prog="patchledger")
+    policy.register(parser.add_subparsers(required=True))
+    chosen = parser.parse_args(["policy", *arguments])
+    code = chosen.handler(chosen)
+    assert isinstance(code, int)
+    return code
+
+
+def plant(folder: Path, tree: dict[str, str | bytes]) -> Path:
+    for name, text in tree.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+GOOD: dict[str, str | bytes] = {
+    "policies/p.yaml": "kind: Policy\nname: p\nschedule: night\n",
+    "schedules/s.yaml": MIDNIGHT,
+}
+
+MISTAKES: dict[str, str | bytes] = {
+    "approvals/a.yaml": "kind: Approval\nname: a\nexpires: 2026-12-31\n",
+    "exceptions/e.yaml": "kind: Exception\nname: e\npackages: [nginx]\naction: hold\nreason: r\n",
+    "exceptions/f.yaml": "kind: Exception\nname: f\npackages: [a b]\nversions: '1.2'\n"
+    "action: hold\nreason: r\nexpires: soon\n",
+    "freezes/f.yaml": "kind: Freeze\nname: f\nfrom: 2026-12-20\nuntil: 2026-12-01\n"
+    "timezone: UTC\nreason: r\n",
+    "hosts/h.yaml": "kind: Host\nname: Web\nlabels: {tier: 1}\n",
+    "hosts/i.yaml": "kind: Host\nname: &x web\n",
+    "policies/a.yaml": "kind: Policy\nname: a\nupdates: securty\nbudget: 30\nactoin: plan\n",
+    "policies/b.yaml": "kind: Policy\nname: b\nname: b\n",
+    "policies/c.yaml": "kind: Polcy\nname: c\n",
+    "policies/d.yaml": "kind: Policy\n\tname: d\n",
+    "policies/e.yml": "kind: Policy\nname: e\n",
+    "policies/f.yaml": "kind: Policy\nname: f\nschedule: nigth\nrollout: {name: weekly, ring: canry}\n",
+    "policies/g.yaml": b"kind: Policy\nname: g\ndescription: \xff\n",
+    "policies/h.yaml": "kind: Policy\nname: h\n---\nkind: Policy\nname: h\n",
+    "policies/i.yaml": "kind: Host\nname: i\n",
+    "policies/j.yaml": "",
+    "policies/k.yaml": "kind: Policy\nname: k\nmatch: {manager: pacman}\nupdates: security\n",
+    "policies/l.yaml": "kind: Policy\nname: l\nnotify: [{to: ops, on: aplied}]\nreboot:\n",
+    "rollouts/r.yaml": "kind: Rollout\nname: weekly\nrings: [{name: canary}, {name: rest}]\n",
+    "schedules/n.yaml": MIDNIGHT.replace("3h", "40m"),
+    "schedules/o.yaml": (
+        "kind: Schedule\nname: o\ntimezone: Berlin\nwindows:\n"
+        '- {rrule: "FREQ=DAILY", duration: 3h}\n- {at: "1:00"}\n'
+    ),
+    "schedules/p.yaml": "kind: Schedule\nname: p\ntimezone: UTC\nwindows:\n- {ics: calendars/no.ics}\n",
+    "trust/keys": "x",
+}
+
+TOLD = (Path(__file__).parent / "golden" / "mistakes.txt").read_text(encoding="utf-8")
+
+
+def mistaken(folder: Path) -> Path:
+    plant(folder, MISTAKES)
+    (folder / "policies" / "link.yaml").symlink_to("a.yaml")
+    return folder
+
+
+def test_thirty_different_mistakes_are_all_told_with_their_places(tmp_path: Path, capsys: Printed) -> None:
+    code = call("check", str(mistaken(tmp_path)))
+    printed = capsys.readouterr()
+
+    assert printed.out == TOLD
+    assert printed.err == "32 problems in 23 files\n"
+    assert code == 3
+
+
+def test_a_good_folder_prints_nothing_but_a_count(tmp_path: Path, capsys: Printed) -> None:
+    assert call("check", str(plant(tmp_path, GOOD))) == 0
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "no problem in 2 documents\n"
+
+
+def test_warnings_do_not_reject(tmp_path: Path, capsys: Printed) -> None:
+    assert call("check", str(plant(tmp_path, {"README.md": ""}))) == 0
+
+    assert capsys.readouterr().err.startswith("warning: policies:1: holds no Policy")
+
+
+def test_json_holds_the_same_problems(tmp_path: Path, capsys: Printed) -> None:
+    code = call("check", str(mistaken(tmp_path)), "--format", "json")
+    found = json.loads(capsys.readouterr().out)
+
+    assert code == 3
+    assert len(found["problems"]) == len(TOLD.splitlines()) == 32
+    assert found["problems"][6] == {
+        "file": "hosts/h.yaml",
+        "line": 2,
+        "path": "name",
+        "message": '"Web" is not a host id',
+        "hint": "use small letters, digits, '.' and '-', at most 63",
+    }
+
+
+def test_sarif_has_a_result_for_each_problem(tmp_path: Path, capsys: Printed) -> None:
+    call("check", str(mistaken(tmp_path)), "--format", "sarif")
+    log = json.loads(capsys.readouterr().out)
+    results = log["runs"][0]["results"]
+
+    assert log["version"] == "2.1.0"
+    assert len(results) == len(TOLD.splitlines())
+    assert results[0]["level"] == "error"
+    place = results[0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"].endswith("/approvals/a.yaml")
+    assert place["region"] == {"startLine": 1}
+
+
+def test_junit_has_a_failing_case_for_each_file_or_one_that_passes(tmp_path: Path, capsys: Printed) -> None:
+    call("check", str(mistaken(tmp_path / "bad")), "--format", "junit")
+    bad = ET.fromstring(capsys.readouterr().out)  # noqa: S314 - our own output
+    call("check", str(plant(tmp_path / "good", GOOD)), "--format", "junit")
+    good = ET.fromstring(capsys.readouterr().out)  # noqa: S314 - our own output
+
+    assert (bad.get("tests"), bad.get("failures")) == ("23", "23")
+    assert len(bad.findall("testcase/failure")) == len(TOLD.splitlines())
+    assert (good.get("tests"), good.get("failures")) == ("1", "0")
+
+
+def test_github_annotations_are_one_line_each_and_lead_to_the_file(tmp_path: Path, capsys: Printed) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a,b%.yaml").write_text("kind: Policy\nname: a\nbudget: 5\n")
+    call("check", str(tmp_path), "--format", "github")
+
+    folder = str(tmp_path).replace("%", "%25")
+    assert capsys.readouterr().out == (
+        f"::error file={folder}/policies/a%2Cb%25.yaml,line=3::budget: has no unit"
+        " (write 5m for minutes, 5h for hours or 5d for days)\n"
+    )
+
+
+def test_a_github_annotation_holds_no_other_command(tmp_path: Path, capsys: Printed) -> None:
+    """The runner takes ``##[`` for the start of a command wherever it stands in a line."""
+    text = "kind: Policy\nname: a\n'##[add-path]x': 1\n"
+    call("check", str(plant(tmp_path, {"policies/a.yaml": text})), "--format", "github")
+    assert "##[" not in capsys.readouterr().out
+
+
+def test_nothing_that_a_policy_holds_moves_the_cursor(tmp_path: Path, capsys: Printed) -> None:
+    call("check", str(plant(tmp_path, {"policies/a.yaml": 'kind: Policy\nname: "\\e[31m\\n::error::"\n'})))
+
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1
+    assert "\x1b" not in printed
+    assert "\\u{1b}[31m\\u{a}" in printed
+
+
+def commit(folder: Path, message: str) -> None:
+    who = {"GIT_CONFIG_GLOBAL": "/dev/null"}
+    for step in (
+        ["init", "-q", "-b", "main"],
+        ["add", "-A"],
+        ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q", "-m", message],
+    ):
+        assert run(["git", *step], cwd=str(folder), env=who).returncode == 0
+
+
+def test_a_revision_is_read_from_git_and_not_from_the_files(tmp_path: Path, capsys: Printed) -> None:
+    commit(plant(tmp_path, GOOD), "good")
+    plant(tmp_path, {"policies/p.yaml": "broken: ["})
+
+    assert call("check", str(tmp_path), "--rev", "main") == 0
+    assert call("check", str(tmp_path)) == 3
+    with pytest.raises(Misuse, match="no-such-branch"):
+        call("check", str(tmp_path), "--rev", "no-such-branch")
+    assert "policies/p.yaml" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_not_there_is_the_caller_s_mistake(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match="is not a folder"):
+        call("check", str(tmp_path / "absent"))
+
+
+def test_a_repository_for_a_newer_version_says_so(tmp_path: Path, capsys: Printed) -> None:
+    assert call("check", str(plant(tmp_path, {"patchledger.yaml": 'requires: ">=99"\n'}))) == 3
+
+    assert "asks for patchledger >=99" in capsys.readouterr().out
+
+
+def test_show_says_every_setting_with_where_it_is_written(capsys: Printed) -> None:
+    folder = str(EXAMPLES / "production")
+    code = call("show", "web-01", folder, "--os", "debian-12", "--manager", "apt")
+    printed = capsys.readouterr()
+    rows = {line.split()[0]: line.split()[1:] for line in printed.out.splitlines() if line}
+
+    assert code == 0
+    assert rows["updates"] == ["security", "policies/10-baseline.yaml:7"]
+    assert rows["health.settle"] == ["30s", "policies/60-web.yaml:11"]
+    assert rows["snapshot"] == ["none", "default"]
+    assert rows["labels:"] == ["env=production", "role=web", "site=berlin"]
+    assert "  year-end (freezes/year-end.yaml:2)" in printed.out.splitlines()
+    assert printed.err == ""
+
+
+def test_show_as_json_and_from_a_commit(tmp_path: Path, capsys: Printed) -> None:
+    commit(plant(tmp_path, GOOD), "good")
+    code = call("show", "a", str(tmp_path), "--rev", "HEAD", "--label", "env=x", "--format", "json")
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+
+    assert code == 0
+    assert len(found["policy_commit"]) == 40
+    assert found["labels"] == {"env": "x"}
+    assert found["settings"]["schedule"] == ["night"]
+    assert found["origins"] == {"schedule": f"policies/p.yaml:3@{found['policy_commit'][:12]}"}
+    assert "--os and --manager" in printed.err
+
+
+def test_show_names_ambiguous_settings(tmp_path: Path, capsys: Printed) -> None:
+    text = "kind: Policy\nname: a\nupdates: none\n---\nkind: Policy\nname: b\nupdates: security\n"
+    call("show", "x", str(plant(tmp_path, {"policies/p.yaml": text})))
+
+    assert (
+        "AMBIGUOUS updates: Policy a (policies/p.yaml:3) and Policy b (policies/p.yaml:7)"
+        in capsys.readouterr().out
+    )
+
+
+def test_show_refuses_a_bad_label_and_a_bad_repository(tmp_path: Path, capsys: Printed) -> None:
+    with pytest.raises(Misuse, match="is not KEY=VALUE"):
+        call("show", "a", str(plant(tmp_path, GOOD)), "--label", "env")
+    assert call("show", "a", str(plant(tmp_path, {"policies/p.yaml": "x: ["}))) == 3
+
+    assert "policies/p.yaml:" in capsys.readouterr().err
+
+
+def test_schema_prints_one_or_writes_all(tmp_path: Path, capsys: Printed) -> None:
+    assert call("schema") == 0
+    assert json.loads(capsys.readouterr().out)["properties"]["kind"]["enum"][0] == "Policy"
+    assert call("schema", "kinds/host") == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "Host of patchledger"
+    with pytest.raises(Misuse, match="there is no schema kinds/hots"):
+        call("schema", "kinds/hots")
+    assert call("schema", "--write", str(tmp_path)) == 0
+
+    written = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*.json")}
+    shipped = ROOT / "schemas"
+    assert {"policy.schema.json", "report.schema.json", "kinds/host.schema.json"} < set(written)
+    assert written == {str(path.relative_to(shipped)): path.read_bytes() for path in shipped.rglob("*.json")}
+
+
+@pytest.mark.parametrize("example", policy.EXAMPLES)
+def test_init_makes_a_repository_that_is_good_and_committed(
+    tmp_path: Path, capsys: Printed, example: str
+) -> None:
+    folder = tmp_path / "new"
+
+    assert call("init", str(folder), "--example", example) == 0
+    assert call("check", str(folder), "--rev", "main") == 0
+    assert call("check", str(folder)) == 0
+    status = run(["git", "status", "--porcelain"], cwd=str(folder))
+    assert (status.returncode, status.stdout) == (0, b"")
+    for path in folder.rglob("*.yaml"):
+        line = path.read_text().splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+        assert (path.parent / line).resolve().is_relative_to(folder)
+        assert (path.parent / line).is_file()
+    assert capsys.readouterr().out == f"{folder}\n"
+
+
+def test_init_touches_no_folder_that_holds_something(tmp_path: Path) -> None:
+    plant(tmp_path, {"mine.txt": "x"})
+
+    with pytest.raises(Misuse, match="is not an empty folder"):
+        call("init", str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_registering_the_commands_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, reconciler.cli.policy; print(sorted({'pydantic', 'yaml', 'git'} & set(sys.modules)))"
+    )
+
+    done = run([sys.executable, "-c", script], cwd=str(ROOT))
+
+    assert (done.returncode, done.stdout) == (0, b"[]\n")
+
+
+def test_init_tells_programs_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "ops"
+    assert main(["policy", "init", str(folder), "--format", "json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["folder"], made["example"], len(made["commit"])) == (str(folder), "minimal", 40)

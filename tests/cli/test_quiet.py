@@ -1,0 +1,126 @@
+"""The quiet tick starts what a file names, so it believes only what nobody else could have written."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli import quiet
+from reconciler.host.fingerprint import Fingerprint, digest, signature
+
+COMMIT = "a" * 40
+REF = "refs/remotes/policy/main"
+
+
+class Place:
+    """A configuration and a state folder in which nothing has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "etc" / "config.yaml"
+        self.state = folder / "state"
+        self.mirror = folder / "mirror"
+        self.fetched = folder / "fetched"
+        self.ref = self.mirror / REF
+        self.fingerprint = self.state / quiet.FILE
+        for made in (self.config.parent, self.state, self.ref.parent):
+            made.mkdir(mode=0o700, parents=True)
+        self.config.write_text(f"state_dir: {self.state}\n", encoding="utf-8")
+        self.ref.write_text(COMMIT + "\n", encoding="ascii")
+        (self.mirror / "stamp").touch()
+        self.leave()
+        for file in (self.config, self.fingerprint):
+            file.chmod(0o600)
+
+    def leave(self, *, since: float = 0.0) -> None:
+        """Write what a full tick leaves that had nothing to do over."""
+        known = Fingerprint(
+            program=quiet.PROGRAM,
+            config=digest(self.config.read_bytes()),
+            watched=(),
+            signature=signature(()),
+            commit=COMMIT,
+            mirror=str(self.mirror),
+            ref=REF,
+            stamp=str(self.mirror / "stamp"),
+            argv=("touch", str(self.fetched)),
+            env={},
+            timeout=10.0,
+            since=since,
+            until=time.time() + 3600,
+            says="web-01: nothing changed",
+        )
+        self.fingerprint.write_bytes(known.to_json())
+
+    def tick(self) -> int | None:
+        return quiet.tick(("--config", str(self.config), "run"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_nothing_changed_is_one_line(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.tick() == 0
+    assert capsys.readouterr().out == "web-01: nothing changed\n"
+    assert place.fetched.exists()
+
+
+@pytest.mark.parametrize(
+    "open_up",
+    [
+        lambda place: place.config.chmod(0o602),
+        lambda place: place.config.parent.chmod(0o777),
+        lambda place: place.fingerprint.chmod(0o602),
+        lambda place: place.state.chmod(0o707),
+    ],
+)
+def test_what_others_may_write_is_not_believed(place: Place, open_up: Callable[[Place], None]) -> None:
+    open_up(place)
+    assert place.tick() is None
+    assert not place.fetched.exists()
+
+
+def test_a_clock_that_was_set_back_is_looked_at_properly(place: Place) -> None:
+    place.leave(since=time.time() + 600)
+    assert place.tick() is None
+
+
+DAMAGED = [
+    b"",
+    b"[]",
+    b"[" * 200_000,
+    b'{"format": 2}',
+    b'{"format": 2, "until": "x"}',
+]
+
+
+@pytest.mark.parametrize("data", DAMAGED)
+def test_a_damaged_fingerprint_is_looked_at_properly(place: Place, data: bytes) -> None:
+    place.fingerprint.write_bytes(data)
+    assert place.tick() is None
+
+
+@pytest.mark.parametrize("field", sorted(Fingerprint.__slots__))
+@pytest.mark.parametrize("value", [b"7", b'"x"', b"null", b"[1]", b"[]", b'{"A=B": 1}', b'"\\u0000"'])
+def test_a_wrong_value_in_it_never_raises(place: Place, field: str, value: bytes) -> None:
+
+    fields = json.loads(place.fingerprint.read_bytes())
+    fields[field] = json.loads(value)
+    place.fingerprint.write_text(json.dumps(fields), encoding="utf-8")
+    assert place.tick() in {0, None}
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\n", b"ref: refs/heads/x\n", b""])
+def test_a_damaged_ref_is_looked_at_properly(place: Place, content: bytes) -> None:
+    place.ref.write_bytes(content)
+    assert place.tick() is None
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\n", b"\n\n", f"{COMMIT} {REF}x\n".encode()])
+def test_damaged_packed_refs_are_looked_at_properly(place: Place, content: bytes) -> None:
+    place.ref.unlink()
+    (place.mirror / "packed-refs").write_bytes(content)
+    assert place.tick() is None

@@ -1,0 +1,183 @@
+"""Reports on a terminal: aligned, wrapped, harmless, and the same on every day."""
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+
+from reconciler.cli.render import render_explain, render_plan, render_status
+from reconciler.planning.account import Condition, Disposition, Plan, Reason
+from reconciler.planning.observation import Facts, Installed, Reboot, RebootNeed
+from reconciler.planning.report_document import Report
+from tests.planning_texts import HOSTILE_TEXT
+from tests.report_samples import (
+    EMPTY,
+    FREEZE,
+    INPUTS,
+    NOW,
+    OBSERVATION,
+    SETTINGS,
+    USUAL,
+    change,
+    plan_of,
+    report_of,
+    update,
+)
+
+NEW = update("libnew1", installed=None, candidate="2.0-1")
+GONE = update("libold1", installed="1.0-1", candidate=None)
+BUSY = report_of(
+    replace(
+        plan_of(*USUAL.updates, NEW),
+        transaction=(*USUAL.transaction, change("libold1", action="remove", to_version=None, origin="")),
+        conditions=(
+            Condition("MetadataStale", True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z"),
+            Condition("PolicyAmbiguous", None, "EqualPriority", "web and base set action", stalled=True),
+        ),
+    ),
+    replace(INPUTS, freezes=(FREEZE,)),
+    observation=replace(OBSERVATION, reboot=Reboot(RebootNeed.REQUIRED, ("linux-image-6.1.0-28-amd64",))),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("plan", render_plan(report_of())),
+        ("plan-busy", render_plan(BUSY, width=72)),
+        ("plan-empty", render_plan(report_of(EMPTY))),
+        ("plan-colour", render_plan(BUSY, colour=True)),
+        ("status", render_status(report_of())),
+        ("status-busy", render_status(BUSY, width=72)),
+        ("explain", render_explain(report_of())),
+        ("explain-nginx", render_explain(report_of(), "nginx")),
+    ],
+)
+def test_a_text_is_written_as_before(name: str, text: str, golden: Callable[[str, bytes], None]) -> None:
+    golden(f"render/{name}.txt", text.encode())
+
+
+def test_a_held_package_is_explained_with_the_line_that_holds_it() -> None:
+    text = render_explain(report_of(), "nginx", width=200)
+    assert text == (
+        "nginx 1.22.1-8 → 1.22.1-9: held\n"
+        "  because held by the exception nginx-http2-regression: HTTP/2 regression"
+        " [exceptions/nginx.yaml:3@abc123def456]\n"
+    )
+
+
+def test_a_planned_package_is_explained_with_what_it_waits_for() -> None:
+    text = render_explain(report_of(inputs=replace(INPUTS, freezes=(FREEZE,))), "bash:amd64", width=200)
+    assert text.startswith("bash 1.0-1 → 1.0-2: planned\n")
+    assert "Not now (freeze): frozen by year-end" in text
+
+
+@pytest.mark.parametrize(
+    ("package", "expected"),
+    [
+        ("curl", "curl 7.88.1-10: installed and up to date; no source offers anything newer\n"),
+        ("curl:amd64", "curl 7.88.1-10: installed and up to date; no source offers anything newer\n"),
+        (
+            "vim",
+            "vim 9.0-1: installed and up to date, on hold by the operator; no source offers anything newer\n",
+        ),
+        ("ngimx", "ngimx: not installed, and no update of that name\ndid you mean nginx?\n"),
+        ("zzz", "zzz: not installed, and no update of that name\n"),
+        ("curl:i386", "curl:i386: not installed, and no update of that name\ndid you mean curl?\n"),
+    ],
+)
+def test_a_package_without_an_update_is_explained_too(package: str, expected: str) -> None:
+    installed = (*OBSERVATION.installed, Installed("vim", "amd64", "9.0-1", held=True))
+    assert render_explain(report_of(), package, installed=installed) == expected
+
+
+def test_installs_and_removals_say_so() -> None:
+    text = render_explain(report_of(plan_of(NEW, GONE)))
+    assert "libnew1 2.0-1 (new): planned" in text
+    assert "libold1 1.0-1 (to be removed): planned" in text
+
+
+def test_columns_are_aligned_whatever_the_width_of_a_character() -> None:
+    plan = plan_of(update("漢字"), update("nginx"), update("e\u0301"))
+    lines = [line for line in render_plan(report_of(plan)).splitlines() if line.startswith("  upgrade")]
+    columns = {
+        sum(
+            2 if unicodedata.east_asian_width(one) == "W" else 1
+            for one in line.split("1.0-1")[0]
+            if not unicodedata.combining(one)
+        )
+        for line in lines
+    }
+    assert len(lines) == 3
+    assert len(columns) == 1
+
+
+@pytest.mark.parametrize("width", [40, 72, 100, 200])
+def test_sentences_are_wrapped_and_nothing_is_lost(width: int) -> None:
+    words = " ".join(["word"] * 80)
+    held = update(disposition=Disposition.HELD, reasons=(Reason("hold", words, "exceptions/a.yaml:1"),))
+    lines = render_explain(report_of(plan_of(held)), "nginx", width=width).splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert " ".join(" ".join(lines).split()).count("word") == 80
+
+
+def test_colour_only_where_asked() -> None:
+    for text in (render_plan(BUSY), render_status(BUSY), render_explain(BUSY)):
+        assert "\x1b" not in text
+    for text in (
+        render_plan(BUSY, colour=True),
+        render_status(BUSY, colour=True),
+        render_explain(BUSY, colour=True),
+    ):
+        assert "\x1b[" in text
+        assert text.count("\x1b[0m") * 2 == text.count("\x1b[")
+
+
+def test_a_plan_to_be_approved_shows_its_whole_digest() -> None:
+    report = report_of(inputs=replace(INPUTS, settings=replace(SETTINGS, approval="required")))
+    assert f"To approve exactly this plan: plan: {USUAL.digest}\n" in render_plan(report)
+
+
+def test_no_text_depends_on_the_moment_of_reading() -> None:
+    later = report_of(now=NOW + timedelta(minutes=1))
+    assert render_plan(later) == render_plan(report_of())
+
+
+def _hostile(text: str) -> Report:
+    reasons = (Reason(text, text, text),)
+    updates = (
+        update(text, arch=text, installed=text, candidate=text, origin=text, reasons=reasons),
+        update(text + "b", reasons=reasons, disposition=Disposition.HELD),
+    )
+    move = change(text, arch=text, from_version=text, to_version=text, origin=text)
+    plan = Plan((move,), updates, USUAL.digest, (Condition(text, True, text, text),))
+    inputs = replace(
+        INPUTS,
+        policy=replace(INPUTS.policy, ref=text, remote=text, commit=text),
+        freezes=(replace(FREEZE, name=text, reason=text, origin=text),),
+    )
+    observation = replace(
+        OBSERVATION,
+        facts=Facts(text, text, text, text, text, text),
+        reboot=Reboot(RebootNeed.REQUIRED, (text,)),
+    )
+    return report_of(plan, inputs, observation=observation, target=text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(HOSTILE_TEXT)
+def test_no_text_can_steer_the_terminal(text: str) -> None:
+    report = _hostile(text)
+    installed = (Installed(text, "amd64", text),)
+    for shown in (
+        render_plan(report),
+        render_status(report),
+        render_explain(report),
+        render_explain(report, text),
+        render_explain(report_of(EMPTY), text, installed=installed),
+        render_explain(report_of(EMPTY), text + "x", installed=installed),
+    ):
+        assert all(one in " \n" or unicodedata.category(one)[0] not in "CZ" for one in shown)

@@ -1,0 +1,33 @@
+"""A small Debian and a whole installation for each test."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli import main
+from tests.e2e.site import Site
+from tests.labs.apt import AptLab
+
+
+@pytest.fixture
+def lab(apt_world: AptLab, tmp_path: Path) -> AptLab:
+    return apt_world.copy(tmp_path / "machine")
+
+
+@pytest.fixture
+def site(lab: AptLab, tmp_path: Path) -> Site:
+    return Site.create(tmp_path / "site", environment=lab.environment)
+
+
+@pytest.fixture
+def patchledger(site: Site, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs the command on the site: exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(["--config", str(site.config), *arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

@@ -1,0 +1,399 @@
+"""Whole ticks on a real small machine: policy from git, the real apt, the report in git."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli import quiet
+from reconciler.cli.run import run_once
+from reconciler.cli.wiring import wire
+from reconciler.host.config import load_config
+from reconciler.host.fingerprint import Fingerprint, signature
+from reconciler.planning.record import read_recording
+from reconciler.planning.report import to_json, without_volatile
+from reconciler.reconcile.look import decide_again
+from tests.e2e.site import NOON, POLICY, SetClock, Site, git
+from tests.labs.apt import AptLab
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def fates(report: dict[str, object]) -> dict[str, str]:
+    """Return the disposition of every update by package name."""
+    plan = report["plan"]
+    assert isinstance(plan, dict)
+    return {update["name"]: update["disposition"] for update in plan["updates"]}
+
+
+def tick(site: Site, clock: SetClock) -> object:
+    return run_once(site.config, wire(load_config(site.config), clock))
+
+
+def test_the_first_run_reports_what_is_pending_and_why_not_now(site: Site, patchledger: Command) -> None:
+    code, out, err = patchledger("run")
+    assert (code, err) == (0, "")
+    assert "Nothing was applied" in out
+    report = site.report()
+    assert report["policy_commit"] == git(site.policy, "rev-parse", "HEAD")
+    assert report["decision"]["outcome"] in {"window", "budget", "apply"}
+    found = fates(report)
+    assert (found["plain"], found["unsat"], found["phased"]) == ("planned", "unavailable", "phased")
+    assert all(update["reasons"] for update in report["plan"]["updates"])
+    page = git(site.reports, "show", "hosts/web-01:report.md")
+    assert "plain" in page
+    assert "Next window" in page
+    trailers = git(
+        site.reports, "log", "-1", "--format=%(trailers:key=Policy-Commit,valueonly)", "hosts/web-01"
+    )
+    assert trailers.strip() == report["policy_commit"]
+
+
+def test_a_second_run_says_nothing_changed_and_commits_nothing(site: Site, patchledger: Command) -> None:
+    patchledger("run")
+    before = site.commits()
+    code, out, err = patchledger("run")
+    assert (code, err) == (0, "")
+    assert "nothing changed" in out
+    assert site.commits() == before
+
+
+def test_nothing_on_the_machine_moves(lab: AptLab, patchledger: Command) -> None:
+    # A plan never refreshes here: the lists are fresh.
+    before, versions = lab.digest(), lab.versions()
+    assert patchledger("plan")[0] == 0
+    assert (lab.digest(), lab.versions()) == (before, versions)
+
+
+def test_a_plan_writes_no_report_and_accepts_no_policy(site: Site, patchledger: Command) -> None:
+    code, out, _ = patchledger("plan", "--format", "json")
+    assert code == 0
+    plan = json.loads(out)
+    assert plan.keys() == {"target", "policy_commit", "plan", "decision", "conditions"}
+    assert git(site.reports, "for-each-ref") == ""
+    assert not (site.state / "state.json").exists()
+
+
+def test_plan_check_tells_pending_updates_by_its_exit_code(site: Site, patchledger: Command) -> None:
+    assert patchledger("plan", "--check")[0] == 4
+    site.commit({"policies/base.yaml": POLICY + "updates: none\n"})
+    assert patchledger("plan", "--check")[0] == 0
+
+
+def test_explain_answers_with_file_line_and_commit(site: Site, patchledger: Command) -> None:
+    commit = site.commit(
+        {
+            "exceptions/plain.yaml": "kind: Exception\nname: plain-regression\npackages: plain\n"
+            "action: hold\nreason: breaks the lab\nexpires: 2099-01-01\n"
+        }
+    )
+    patchledger("run")
+    code, out, _ = patchledger("explain", "plain")
+    assert code == 0
+    assert "held" in out
+    assert f"exceptions/plain.yaml:1@{commit[:12]}" in out
+    assert "breaks the lab" in " ".join(out.split())
+    assert "not installed" in patchledger("explain", "no-such-package")[1]
+    assert "up to date" in patchledger("explain", "local")[1]
+
+
+def test_status_repeats_the_last_report(site: Site, patchledger: Command) -> None:
+    code, _, err = patchledger("status")
+    assert code == 1
+    assert "no report yet" in err
+    patchledger("run")
+    code, out, _ = patchledger("status")
+    assert code == 0
+    assert "nightly" in out
+    assert json.loads(patchledger("status", "--format", "json")[1]) == site.report()
+
+
+def test_windows_are_this_hosts(patchledger: Command) -> None:
+    patchledger("run")
+    code, out, _ = patchledger(
+        "windows", "--count", "2", "--from", "2026-11-22T12:00:00+00:00", "--format", "json"
+    )
+    assert code == 0
+    assert [one["start"] for one in json.loads(out)] == [
+        "2026-11-23T02:00:00+00:00",
+        "2026-11-24T02:00:00+00:00",
+    ]
+
+
+def test_one_commit_machine_and_time_give_one_report(site: Site, lab: AptLab, tmp_path: Path) -> None:
+    twin = Site.create(tmp_path / "twin", environment=lab.environment)
+    assert git(twin.policy, "rev-parse", "HEAD") == git(site.policy, "rev-parse", "HEAD")
+    # Where the policy is fetched from is part of the report, so both use the same place.
+    twin.configure(environment=lab.environment, policy={"remote": str(site.policy)})
+    tick(site, SetClock())
+    tick(twin, SetClock())
+    assert git(site.reports, "show", "hosts/web-01:report.json") == git(
+        twin.reports, "show", "hosts/web-01:report.json"
+    )
+
+
+def test_a_report_can_be_made_again_from_the_two_repositories(site: Site) -> None:
+    tick(site, SetClock())
+    recorded = git(site.reports, "show", "hosts/web-01:observation.json") + "\n"
+    parts = wire(load_config(site.config), SetClock())
+    again = decide_again(read_recording(recorded.encode()), parts.read)
+    assert to_json(again.report).decode().strip() == git(site.reports, "show", "hosts/web-01:report.json")
+
+
+def test_time_alone_makes_no_commit_but_one_heartbeat_a_day(site: Site) -> None:
+    clock = SetClock()
+    tick(site, clock)
+    for _ in range(5):
+        clock.forward(timedelta(minutes=15))
+        tick(site, clock)
+    assert len(site.commits()) == 1
+    clock.forward(timedelta(hours=24))
+    tick(site, clock)
+    assert len(site.commits()) == 2
+
+
+def test_outside_the_window_it_waits_and_inside_every_gate_is_open(site: Site) -> None:
+    clock = SetClock(NOON)
+    tick(site, clock)
+    decision = site.report()["decision"]
+    assert (decision["outcome"], decision["until"]) == ("window", "2026-11-23T02:00:00Z")
+    clock.at = NOON.replace(day=23, hour=2, minute=5)
+    tick(site, clock)
+    assert site.report()["decision"]["outcome"] == "apply"
+    assert site.report()["decision"]["until"] == "2026-11-23T05:00:00Z"
+
+
+def test_the_same_report_but_for_times_is_the_same(site: Site) -> None:
+    clock = SetClock()
+    tick(site, clock)
+    first = git(site.reports, "show", "hosts/web-01:report.json")
+    clock.forward(timedelta(hours=25))
+    tick(site, clock)
+    second = git(site.reports, "show", "hosts/web-01:report.json")
+    assert first != second
+    assert without_volatile(first.encode()) == without_volatile(second.encode())
+
+
+def test_a_release_of_packages_is_a_new_report(site: Site, lab: AptLab, patchledger: Command) -> None:
+    patchledger("run")
+    lab.apt("install", "-q", "-y", "plain=1.1")
+    code, out, _ = patchledger("run")
+    assert code == 0
+    assert "nothing changed" not in out
+    assert len(site.commits()) == 2
+    assert "plain" not in fates(site.report())
+
+
+def test_a_policy_change_takes_effect_at_the_next_run(site: Site, patchledger: Command) -> None:
+    patchledger("run")
+    site.commit({"policies/base.yaml": POLICY + "updates: security\n"})
+    patchledger("run")
+    found = fates(site.report())
+    assert (found["plain"], found["secure"]) == ("not-selected", "planned")
+
+
+@pytest.mark.parametrize("minutes", [0, 59])
+def test_min_age_counts_from_the_first_sight(site: Site, minutes: int) -> None:
+    site.commit({"policies/base.yaml": POLICY + "min_age: {other: 1h}\n"})
+    clock = SetClock()
+    tick(site, clock)
+    clock.forward(timedelta(minutes=minutes))
+    tick(site, clock)
+    found = fates(site.report())
+    assert (found["plain"], found["secure"]) == ("too-young", "planned")
+
+
+def test_an_update_that_is_old_enough_is_planned(site: Site) -> None:
+    site.commit({"policies/base.yaml": POLICY + "min_age: {other: 1h}\n"})
+    clock = SetClock()
+    tick(site, clock)
+    clock.forward(timedelta(hours=1))
+    tick(site, clock)
+    assert fates(site.report())["plain"] == "planned"
+
+
+def test_a_freeze_that_lets_security_through_has_a_plan_of_its_own(site: Site, patchledger: Command) -> None:
+    site.commit(
+        {
+            "freezes/year-end.yaml": "kind: Freeze\nname: year-end\nfrom: 2026-11-20\nuntil: 2036-11-30\n"
+            "timezone: UTC\nreason: change freeze\nallow: security\n"
+        }
+    )
+    tick(site, SetClock(NOON.replace(day=23, hour=2, minute=5)))
+    report = site.report()
+    assert report["decision"]["outcome"] == "freeze"
+    assert {move["name"] for move in report["security_plan"]["transaction"]} == {
+        "secure",
+        "superseded",
+        "both",
+    }
+    assert report["security_plan"]["digest"] != report["plan"]["digest"]
+    assert "The freeze lets security updates pass" in patchledger("plan")[1]
+
+
+def test_another_root_shows_every_fate_with_its_reason(site: Site, lab: AptLab) -> None:
+    """A small Debian root with its own signed Main and Security suites, through ``environment``."""
+    lab.hold_package("lima")
+    site.commit(
+        {
+            "policies/base.yaml": POLICY + "min_age: {other: 7d}\n",
+            "exceptions/both.yaml": "kind: Exception\nname: both\npackages: both\naction: hold\n"
+            "reason: breaks the lab\nexpires: 2099-01-01\n",
+            "exceptions/epoch.yaml": "kind: Exception\nname: epoch\npackages: epoch\naction: block\n"
+            "reason: never\nexpires: 2099-01-01\n",
+        }
+    )
+    clock = SetClock()
+    tick(site, clock)
+    young = site.report()
+    assert (fates(young)["plain"], fates(young)["secure"]) == ("too-young", "planned")
+    assert "2026-11-29T12:00:00Z" in reasons(young)["plain"]
+    clock.forward(timedelta(days=7))
+    tick(site, clock)
+    found, why = fates(site.report()), reasons(site.report())
+    assert {
+        name: found[name]
+        for name in ("plain", "secure", "both", "epoch", "lima", "phased", "newdep-lib", "remover", "unsat")
+    } == {
+        "plain": "planned",
+        "secure": "planned",
+        "both": "held",
+        "epoch": "blocked",
+        "lima": "held",
+        "phased": "phased",
+        "newdep-lib": "planned",
+        "remover": "removal-refused",
+        "unsat": "unavailable",
+    }
+    assert "exceptions/both.yaml:1@" in why["both"]
+    assert "hold" in why["lima"]
+    assert "10 %" in why["phased"]
+    assert "victim" in why["remover"]
+    assert "kept-back" in why["unsat"]
+
+
+def test_security_only_takes_what_the_security_service_offers(site: Site) -> None:
+    site.commit({"policies/base.yaml": POLICY + "updates: security\n"})
+    tick(site, SetClock())
+    plan = site.report()["plan"]
+    moved = {move["name"]: move["to"] for move in plan["transaction"]}
+    # Main has superseded 1.2 already; the security service's own version is 1.1.
+    assert moved == {"secure": "1.0+deb12u1", "superseded": "1.1", "both": "1.1"}
+    assert fates(site.report())["plain"] == "not-selected"
+
+
+def reasons(report: dict[str, object]) -> dict[str, str]:
+    """Return codes, sentences and places of every update's reasons by package name."""
+    plan = report["plan"]
+    assert isinstance(plan, dict)
+    return {
+        update["name"]: " ".join(
+            f"{one['code']} {one['message']} {one['origin']}" for one in update["reasons"]
+        )
+        for update in plan["updates"]
+    }
+
+
+def test_the_root_of_the_configuration_is_planned_for_instead_of_this_machine(
+    site: Site, lab: AptLab, patchledger: Command
+) -> None:
+    # As in a real root: its settings are in its own apt.conf.d, and its database knows its architectures.
+    (lab.root / "etc/apt/apt.conf.d").mkdir(exist_ok=True)
+    settings = (lab.root / "etc/apt/lab.conf").read_text(encoding="utf-8").splitlines(keepends=True)
+    (lab.root / "etc/apt/apt.conf.d/lab").write_text("".join(settings[2:]), encoding="utf-8")
+    site.configure(root=str(lab.root))
+    before = lab.digest()
+    code, out, err = patchledger("plan", "--format", "json")
+    assert (code, err) == (0, "")
+    assert fates(json.loads(out))["plain"] == "planned"
+    assert lab.digest() == before
+    assert patchledger("run")[0] == 0
+    assert "nothing changed" in patchledger("run")[1]
+    site.configure()
+    assert (
+        fates(json.loads(patchledger("plan", "--root", str(lab.root), "--format", "json")[1]))["plain"]
+        == "planned"
+    )
+    code, _, err = patchledger("plan", "--root", str(site.folder))
+    assert code != 0
+    assert "no dpkg database below" in err
+    code, _, err = patchledger("plan", "--root", str(site.folder / "nowhere"))
+    assert code == 2
+    assert "there is no folder" in err
+
+
+def test_a_host_whose_repository_is_gone_is_never_up_to_date(
+    apt_world: AptLab, tmp_path: Path, site: Site
+) -> None:
+    lab = apt_world.copy(tmp_path / "own", repository=True)
+    site.configure(environment=lab.environment)
+    site.commit({"policies/base.yaml": POLICY + "refresh: {every: 1h}\n"})
+    clock = SetClock(datetime.now(UTC))
+    tick(site, clock)
+    assert fates(site.report())["plain"] == "planned"
+    lab.repository.rename(tmp_path / "gone")
+    clock.forward(timedelta(hours=2))
+    tick(site, clock)
+    report = site.report()
+    assert "up to date" not in site.commits()[0]
+    assert report["decision"]["outcome"] == "metadata-stale"
+    assert report["metadata"]["refresh"]["outcome"] == "failed"
+    stale = next(one for one in report["conditions"] if one["type"] == "MetadataStale")
+    assert (stale["status"], stale["reason"]) == (True, "RefreshFailed")
+    assert "\n" not in stale["message"]
+
+
+def test_the_next_window_is_found_behind_a_long_freeze(site: Site) -> None:
+    site.commit(
+        {
+            "freezes/long.yaml": "kind: Freeze\nname: long\nfrom: 2026-11-20\nuntil: 2026-12-20\n"
+            "timezone: UTC\nreason: change freeze\n"
+        }
+    )
+    tick(site, SetClock())
+    free = [one["start"] for one in site.report()["windows"] if one["blocked_by"] is None]
+    assert free == ["2026-12-21T02:00:00Z"]
+    assert "| Next window | 2026-12-21T02:00:00Z" in git(site.reports, "show", "hosts/web-01:report.md")
+
+
+def test_policies_that_contradict_each_other_reject_the_policy_for_this_host(
+    site: Site, patchledger: Command
+) -> None:
+    site.commit({"policies/other.yaml": "kind: Policy\nname: other\naction: plan\n"})
+    code, _, err = patchledger("run")
+    assert code == 3
+    assert "policies/base.yaml:3" in err
+    assert "policies/other.yaml:3" in err
+    assert site.report()["decision"]["outcome"] == "policy-stalled"
+
+
+@pytest.mark.parametrize("every", ["1s", "9d"])
+def test_what_changes_while_a_tick_is_at_work_is_looked_at_by_the_next(
+    lab: AptLab, site: Site, patchledger: Command, every: str
+) -> None:
+    """Also where that tick itself fetched the metadata anew; the push of its report is what comes last."""
+    site.commit({"policies/base.yaml": POLICY + f"refresh: {{every: {every}, before_apply: 1s}}\n"})
+    patchledger("run")
+    known = Fingerprint.from_json((site.state / quiet.FILE).read_bytes())
+    assert known is not None
+    assert known.signature == signature(known.watched)
+
+    site.commit({"policies/base.yaml": POLICY + f"refresh: {{every: {every}, before_apply: 2s}}\n"})
+    hook, changed = site.reports / "hooks" / "post-receive", lab.root / "etc/apt/preferences"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {changed}\n", encoding="utf-8")
+    hook.chmod(0o755)
+    patchledger("run")
+    known = Fingerprint.from_json((site.state / quiet.FILE).read_bytes())
+    assert known is not None
+    assert known.signature != signature(known.watched)
+
+
+def test_what_apt_says_in_an_error_does_not_move_the_cursor(lab: AptLab, patchledger: Command) -> None:
+    lab.configure('Acquire::Weak "\x1b[31m\x9b2J";\nnonsense \x1b[31m;;}\n')
+    code, _, err = patchledger("run")
+    assert code
+    assert err
+    assert not [character for character in err if character != "\n" and not character.isprintable()]
