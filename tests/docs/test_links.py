@@ -1,0 +1,121 @@
+"""The documentation's own promises: links lead somewhere, and the README names the commands that exist."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+ROOT = Path(__file__).resolve().parents[2]
+_OUTSIDE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+
+
+def _pages() -> list[Path]:
+    """Return the Markdown files that are the repository's own: what git knows or would add."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return [ROOT / name for name in sorted(listed.stdout.split("\0")) if name and (ROOT / name).is_file()]
+
+
+def _tokens(page: Path) -> Iterator[Token]:
+    for token in MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8")):
+        yield token
+        yield from token.children or ()
+
+
+def _targets(page: Path) -> list[str]:
+    """Return where links and images of ``page`` point to, those to other sites left out."""
+    found = [token.attrs.get("href", token.attrs.get("src")) for token in _tokens(page)]
+    return [str(target) for target in found if target is not None and not _OUTSIDE.match(str(target))]
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors that forges make of the headings of ``page``."""
+    tokens = list(_tokens(page))
+    headings = [
+        tokens[index + 1].content for index, token in enumerate(tokens) if token.type == "heading_open"
+    ]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", _pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for target in _targets(page):
+        path, _, anchor = unquote(target).partition("#")
+        place = (page.parent / path).resolve() if path else page
+        if not place.exists() or not place.is_relative_to(ROOT):
+            broken.append(f"{target}: no such file")
+        elif anchor and place.suffix == ".md" and anchor not in _anchors(place):
+            broken.append(f"{target}: no such heading")
+    assert broken == []
+
+
+def test_the_check_sees_links_images_and_anchors(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# The one, and *only*\n\n| [a](b.md#c) |\n|---|\n| ![d](e.svg) <https://x> |\n\n`[no](no)`\n"
+    )
+    assert _targets(page) == ["b.md#c", "e.svg"]
+    assert _anchors(page) == {"the-one-and-only"}
+
+
+def test_every_page_of_the_documentation_is_in_its_index() -> None:
+    docs = ROOT / "docs"
+    linked = {(docs / target.partition("#")[0]).resolve() for target in _targets(docs / "index.md")}
+    missing = [
+        str(page.relative_to(ROOT)) for page in _pages() if docs in page.parents and page not in linked
+    ]
+    assert missing == ["docs/index.md"]
+
+
+def documented_verbs() -> frozenset[str]:
+    """Return the commands in the first column of the README's table, such as ``policy check``."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## Commands\n")[2].partition("\n## ")[0]
+    return frozenset(re.findall(r"^\| `([a-z]+(?: [a-z]+)*)", section, re.MULTILINE))
+
+
+def real_verbs() -> frozenset[str]:
+    """Return the commands that ``patchledger --help`` has, asked as a user would ask.
+
+    A group such as ``policy`` stands for its own verbs, each as ``policy check``.
+    """
+    found: set[str] = set()
+    for verb in _listed():
+        below = _listed(verb)
+        found |= {f"{verb} {each}" for each in below} or {verb}
+    return frozenset(found)
+
+
+def _listed(*group: str) -> list[str]:
+    asked = subprocess.run(
+        [sys.executable, "-m", "reconciler", *group, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"COLUMNS": "200", "NO_COLOR": "1"},
+    )
+    # argparse lists verbs four columns in, an alias in brackets after its verb; options are two columns in.
+    return re.findall(r"^ {4}([a-z]+)(?: \([a-z-]+\))?(?: |$)", asked.stdout, re.MULTILINE)
+
+
+def test_the_readme_names_the_commands_that_exist() -> None:
+    assert documented_verbs() == real_verbs()
+
+
+def test_the_readme_says_in_words_what_does_not_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "does not download, install, remove or reboot anything" in readme
+    assert documented_verbs() >= {"run", "plan", "explain", "status", "windows", "policy check"}
