@@ -8,6 +8,7 @@ rename.
 import os
 from typing import TYPE_CHECKING
 
+from reconciler.durable import sync_folder
 from reconciler.errors import Stalled, Transient
 from reconciler.gitops.failures import Damaged
 
@@ -122,7 +123,7 @@ def write_file(path: "Path", text: str, *, alone: bool = False) -> None:
     except OSError as error:
         lock.unlink(missing_ok=True)
         raise _refused(path, error) from error
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def read_file(path: "Path") -> str:
@@ -132,14 +133,6 @@ def read_file(path: "Path") -> str:
         Stalled: It may not be read.
     """
     return _read(path) or ""
-
-
-def _sync_folder(folder: "Path") -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: "Path") -> str | None:

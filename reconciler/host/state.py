@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from reconciler.durable import replace_file
 from reconciler.errors import Misuse, Stalled, Transient
 from reconciler.host.ownership import is_own, is_own_folder_of
 from reconciler.planning.events import Snapshot
@@ -111,29 +112,10 @@ class StateFolder:
             Stalled: The disk is full or fails; the old content is still there.
         """
         file = self.path / name
-        fresh = self.path / f".{name}.new"
         try:
-            # A link or somebody's file of that name is not written through: the file is always a new one.
-            fresh.unlink(missing_ok=True)
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as stream:  # noqa: PTH123 - of a descriptor
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            fresh.replace(file)
-            self._sync()
+            replace_file(file, data)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                fresh.unlink()
             raise _translate(error, file) from error
-
-    def _sync(self) -> None:
-        # Without it a power cut may bring the old name's content back.
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def read(self, name: str) -> bytes | None:
         """Return the content of the file ``name``, ``None`` where it does not exist."""

@@ -13,7 +13,6 @@ The rules:
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
+from reconciler.durable import replace_file
 from reconciler.errors import Stalled
 from reconciler.planning.events import TROUBLE_EVENTS, Event, Notice, Route
 
@@ -248,24 +248,10 @@ class Outbox:
             self._path(entry).unlink(missing_ok=True)
 
     def _write(self, path: Path, content: dict[str, object]) -> None:
-        temporary = path.with_name(f".{path.name}.new")
+        data = json.dumps(content, default=datetime.isoformat, sort_keys=True).encode()
         with self._told():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary.unlink(missing_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(json.dumps(content, default=datetime.isoformat, sort_keys=True).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            replace_file(path, data)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

@@ -1,0 +1,46 @@
+"""Replace files so that neither a crash nor a power cut leaves a part of one."""
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def replace_file(path: "Path", data: bytes) -> None:
+    """Make ``data`` the content of ``path``, readable by its owner alone: all of it or nothing.
+
+    One process at a time may replace a file.
+
+    Raises:
+        OSError: The file system refuses; the old content is still there.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        # A link or somebody's file of that name is not written through: the file is always a new one.
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: "Path") -> None:
+    """Write the names in ``folder`` to the disk: without it a power cut may bring a replaced file back.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
