@@ -21,6 +21,7 @@ from reconciler.managers.apt_formats import (
     Row,
     key_of,
     kib,
+    native_key,
     package_files,
     pairs,
     record_of,
@@ -81,9 +82,7 @@ class Apt:
             Stalled: There is no apt, or the output does not parse.
             Transient: The time limit, or a lock.
         """
-        sections = self._run("--observe", timeout=OBSERVE_TIMEOUT)
-        if sections.exit_code != scripts.DONE:
-            raise _failure(sections)
+        sections = _done(self._run("--observe", timeout=OBSERVE_TIMEOUT))
         observation = read_observation(sections, at)
         self._sizes = _installed_sizes(observation.offers)
         return replace(observation, scripts=((self._script.name, self._script.sha256),))
@@ -94,10 +93,7 @@ class Apt:
         Raises:
             Stalled: There is no apt, or the output does not parse.
         """
-        sections = self._run("--inputs", timeout=OBSERVE_TIMEOUT)
-        if sections.exit_code != scripts.DONE:
-            raise _failure(sections)
-        return sections.need("inputs").lines
+        return _done(self._run("--inputs", timeout=OBSERVE_TIMEOUT)).need("inputs").lines
 
     def refresh(self) -> Refresh:
         """Read the package lists anew; the only call that changes anything on the machine.
@@ -166,10 +162,7 @@ def parse_observe(text: str, at: datetime) -> Observation:
         Stalled: The text does not parse, or reports a failure.
         Transient: It reports a passing failure.
     """
-    sections = parse_sections(text)
-    if sections.exit_code != scripts.DONE:
-        raise _failure(sections)
-    return read_observation(sections, at)
+    return read_observation(_done(parse_sections(text)), at)
 
 
 def parse_answer(text: str, sizes: Mapping[tuple[str, str, str], int] | None = None) -> Answer:
@@ -193,6 +186,13 @@ def parse_refresh(text: str) -> Refresh:
         Stalled: The text does not parse.
     """
     return _refresh(parse_sections(text))
+
+
+def _done(sections: Sections) -> Sections:
+    """Return ``sections`` of a run that ended well; raise what went wrong with another."""
+    if sections.exit_code != scripts.DONE:
+        raise _failure(sections)
+    return sections
 
 
 def _installed_sizes(offers: Iterable[Offer]) -> dict[tuple[str, str, str], int]:
@@ -302,9 +302,7 @@ def _changes(
     sections: Sections, lists: Mapping[str, list[str]], sizes: Mapping[tuple[str, str, str], int]
 ) -> tuple[Change, ...]:
     native = pairs(sections.need("machine")).get("architecture", "")
-    present = {
-        (row.name, native if row.arch == "all" else row.arch): row for row in rows(sections.need("installed"))
-    }
+    present = {native_key(row.name, row.arch, native): row for row in rows(sections.need("installed"))}
     resolve = sections.need("resolve")
     records = records_of(sections.get("available"))
     removed: list[Row] = []
@@ -314,7 +312,7 @@ def _changes(
             raise unparsed(resolve, f"{name} is to be removed and is not installed")
         removed.append(row)
     coming = [
-        (archive, action, present.get((archive.name, native if archive.arch == "all" else archive.arch)))
+        (archive, action, present.get(native_key(archive.name, archive.arch, native)))
         for archive, action in _coming(resolve, lists, native)
     ]
     packages = [_package(archive, row, records) for archive, _, row in coming]
@@ -323,7 +321,7 @@ def _changes(
     sources = _sources_of(sections, native)
     moves: list[Change] = []
     for (archive, action, row), package in zip(coming, packages, strict=True):
-        key = (archive.name, native if archive.arch == "all" else archive.arch)
+        key = native_key(archive.name, archive.arch, native)
         size = _disk_size(records, archive, row, sizes)
         change = _move(action, archive, row, sources.get((*key, archive.version), ()), size)
         moves.append(replace(change, by=doings.needing(package)))
@@ -342,7 +340,7 @@ def _coming(
 ) -> Iterator[tuple[_Archive, Action]]:
     wanted = _wanted(lists, native)
     for archive in _archives(resolve):
-        action = wanted.pop((archive.name, native if archive.arch == "all" else archive.arch), None)
+        action = wanted.pop(native_key(archive.name, archive.arch, native), None)
         if action is None:
             raise unparsed(resolve, f"{archive.name} {archive.version}")
         yield archive, action

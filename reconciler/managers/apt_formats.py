@@ -195,6 +195,11 @@ def record_of(records: Records, name: str, version: str, arch: str) -> Mapping[s
     return fitting[0] if fitting else {}
 
 
+def native_key(name: str, arch: str, native: str) -> Key:
+    """Return the key of a package: what is of ``all`` stands where the native ones do."""
+    return name, native if arch == "all" else arch
+
+
 def key_of(name: str, native: str) -> Key:
     """Split a name as apt writes it: ``name:arch`` only where the architecture is foreign."""
     bare, _, arch = name.partition(":")

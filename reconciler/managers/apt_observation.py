@@ -20,6 +20,7 @@ from reconciler.managers.apt_formats import (
     Table,
     Version,
     kib,
+    native_key,
     package_files,
     pairs,
     record_of,
@@ -112,7 +113,7 @@ def _installed(sections: Sections, native: str) -> tuple[Installed, ...]:
                     version=row.version,
                     status="reinst-required" if row.error == "reinstreq" else row.status,
                     held=row.want == "hold",
-                    automatic=(row.name, native if row.arch == "all" else row.arch) in automatic,
+                    automatic=native_key(row.name, row.arch, native) in automatic,
                 )
                 for row in rows(sections.need("installed"))
             ),
@@ -217,9 +218,7 @@ _INSTALLED_PRIORITY = 100  # what apt gives the version that is installed
 def _offers(
     sections: Sections, installed: Sequence[Installed], files: Mapping[str, PackageFile], native: str
 ) -> tuple[Offer, ...]:
-    by_key = {
-        (package.name, native if package.arch == "all" else package.arch): package for package in installed
-    }
+    by_key = {native_key(package.name, package.arch, native): package for package in installed}
     records = records_of(sections.get("available"))
     offers = []
     for table in tables(sections.get("policy")):
