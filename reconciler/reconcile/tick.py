@@ -1,6 +1,6 @@
 """One whole tick: look, report, tell, and leave for the next tick what cannot be observed again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -60,14 +60,19 @@ class Reporter:
     timeout: timedelta
     has_remote: bool
 
-    def publish(self, look: Look, told: Snapshot | None) -> Published:
+    def publish(self, look: Look, files: Mapping[str, bytes], told: Snapshot | None) -> Published:
         """Commit the report if it says something new, push what waits, send what changed since ``told``.
+
+        Args:
+            look: What is reported.
+            files: ``report.json`` and ``observation.json`` of it.
+            told: What was told last.
 
         Raises:
             Stalled: The report cannot even be committed locally. Nothing was lost: the next tick tries again.
         """
         report = look.report
-        commit = self._commit(look)
+        commit = self._commit(look, files)
         unpushed = tuple(self._push())
         snapshot = snapshot_of(report, action=look.finding.recording.inputs.settings.action)
         untold = tuple(self._tell(look, told, snapshot))
@@ -92,15 +97,10 @@ class Reporter:
         for complaint in complaints:
             yield Transient(complaint, "look at the notifier")
 
-    def _commit(self, look: Look) -> str | None:
-        document = to_json(look.report)
-        if self._says_nothing_new(document, look.report.generated_at):
+    def _commit(self, look: Look, files: Mapping[str, bytes]) -> str | None:
+        if self._says_nothing_new(files["report.json"], look.report.generated_at):
             return None
-        files = {
-            "report.json": document,
-            "report.md": to_markdown(look.report).encode(),
-            "observation.json": write(look.finding.recording),
-        }
+        files = {**files, "report.md": to_markdown(look.report).encode()}
         message = sink.commit_message(subject(look.report), trailers=trailers(look.report))
         when = look.report.generated_at
         made = self.queue.commit(self.branch, files, message, when, keep_runs=self.keep_runs)
@@ -159,10 +159,11 @@ def tick(folder: StateFolder, reconciler: Reconciler, reporter: Reporter) -> Tic
     """
     state = folder.load()
     look = reconciler.look(state, accept=True)
-    published = reporter.publish(look, state.snapshot)
+    files = {"report.json": to_json(look.report), "observation.json": write(look.finding.recording)}
+    published = reporter.publish(look, files, state.snapshot)
     folder.save(_next_state(state, look, published.snapshot))
-    folder.write("report.json", to_json(look.report))
-    folder.write("observation.json", write(look.finding.recording))
+    for name, data in files.items():
+        folder.write(name, data)
     return Tick(look, published)
 
 
