@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_LIMIT = 64 * 1024 * 1024
 _CHUNK = 65536
-_PATIENCE = (
-    1.0  # seconds between two questions whether the child still lives, and of silence when it does not
-)
+# Seconds between two questions whether the child still lives, and of silence when it does not.
+_PATIENCE = 1.0
 _LINGER = 10.0  # seconds for which others may still write when the child has ended
 
 
@@ -111,10 +110,8 @@ def run(
             cwd=cwd,
             start_new_session=True,
         )
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # ValueError: an argument or a variable that no process can be given
+    except (OSError, ValueError) as error:
+        # ValueError: an argument or a variable that no process can be given.
         hint = f"install {argv[0]}" if isinstance(error, FileNotFoundError) else ""
         raise Stalled(f"cannot start {argv[0]}: {getattr(error, 'strerror', None) or error}", hint) from error
     finally:
@@ -134,8 +131,7 @@ def _input_file(data: bytes | None) -> "IO[bytes] | None":
     if data is None:
         return None
     # A file instead of a pipe: the child may write much before it reads all, and nothing can then block. An
-    # anonymous
-    # file in memory, since the disk may be full.
+    # anonymous file in memory, since the disk may be full.
     feed = open(os.memfd_create("patchledger-stdin"), "w+b")  # noqa: SIM115, PTH123 - closed by run()
     feed.write(data)
     feed.seek(0)
