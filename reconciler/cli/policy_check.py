@@ -164,10 +164,13 @@ def _from_here(checked: Checked, problem: Problem) -> str:
     return str(PurePosixPath(checked.folder) / problem.file)
 
 
+def _levels(checked: Checked) -> list[tuple[str, Problem]]:
+    errors = [("error", problem) for problem in checked.problems]
+    return errors + [("warning", problem) for problem in checked.warnings]
+
+
 def _sarif(checked: Checked) -> str:
     """SARIF 2.1.0, as code scanning of forges reads it."""
-    levels = [("error", problem) for problem in checked.problems]
-    levels += [("warning", problem) for problem in checked.warnings]
     results = [
         {
             "ruleId": "policy",
@@ -182,7 +185,7 @@ def _sarif(checked: Checked) -> str:
                 }
             ],
         }
-        for level, problem in levels
+        for level, problem in _levels(checked)
     ]
     driver = {"name": "patchledger", "version": __version__, "rules": [{"id": "policy"}]}
     log = {
@@ -216,12 +219,10 @@ def _junit(checked: Checked) -> str:
 
 def _github(checked: Checked) -> str:
     """Workflow commands that GitHub, Gitea and Forgejo show beside the lines of a pull request."""
-    levels = [("error", problem) for problem in checked.problems]
-    levels += [("warning", problem) for problem in checked.warnings]
     return "".join(
         f"::{level} file={_property(_from_here(checked, problem))},line={problem.line}"
         f"::{_data(_sentence(problem))}\n"
-        for level, problem in levels
+        for level, problem in _levels(checked)
     )
 
 

@@ -60,7 +60,7 @@ def render_plan(report: Report, *, width: int = 100, colour: bool = False) -> st
     """
     paint = _Paint(colour=colour)
     blocks = [
-        [paint(f"{visible(report.target)}: {headline(report)}", _Style.STRONG)],
+        [_title(report, paint)],
         list(_condition_lines(report.conditions, width, paint)),
         list(_transaction_lines(report, width, paint)),
         list(_left_out_lines(report.plan.updates, width, paint)),
@@ -74,7 +74,7 @@ def render_summary(report: Report, *, width: int = 100, colour: bool = False) ->
     """Return what ``run`` prints: the headline, what is wrong, and what happens when."""
     paint = _Paint(colour=colour)
     blocks = [
-        [paint(f"{visible(report.target)}: {headline(report)}", _Style.STRONG)],
+        [_title(report, paint)],
         list(_condition_lines(report.conditions, width, paint)),
         list(_decision_lines(report, width, paint)),
         list(_security_lines(report, width)),
@@ -87,7 +87,7 @@ def render_status(report: Report, *, width: int = 100, colour: bool = False) -> 
     """Return what ``status`` prints: the last report in a screenful, with gates and next windows."""
     paint = _Paint(colour=colour)
     blocks = [
-        [paint(f"{visible(report.target)}: {headline(report)}", _Style.STRONG)],
+        [_title(report, paint)],
         list(_condition_lines(report.conditions, width, paint)),
         list(_table(_facts(report), width)),
         ["Gates", *_table([_gate_row(gate) for gate in report.gates], width, paint, _gate_style)],
@@ -96,6 +96,10 @@ def render_status(report: Report, *, width: int = 100, colour: bool = False) -> 
         list(_decision_lines(report, width, paint)),
     ]
     return _join(blocks)
+
+
+def _title(report: Report, paint: _Paint) -> str:
+    return paint(f"{visible(report.target)}: {headline(report)}", _Style.STRONG)
 
 
 def render_explain(
@@ -188,7 +192,7 @@ def _transaction_lines(report: Report, width: int, paint: _Paint) -> Iterator[st
         return
     size = f", {mebibytes(plan.download)} to download" if plan.download else ""
     yield f"Would change {plural(len(plan.transaction), 'package')} (plan {short_digest(plan.digest)}{size})"
-    security = {(update.name, update.arch) for update in plan.updates if update.security}
+    security = plan.security_keys
     rows = [_move_row(move, (move.name, move.arch) in security) for move in plan.transaction]
     yield from _table(rows, width, paint, _move_style)
 

@@ -22,6 +22,7 @@ from reconciler.gitops.failures import Damaged, NoSuchBranch, Suspect, explain
 from reconciler.gitops.git import QUIET_FETCH, Git, GitOptions, commit_date
 from reconciler.gitops.refs import is_oid, is_ref_safe, list_refs, read_ref, write_ref
 from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
+from reconciler.policy.values import HOST_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ _NAME = "reports"
 _TRACKING = f"refs/remotes/{_NAME}/"
 _STAGED = "refs/patchledger/staged"
 _RUNS = "runs/"
-_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+_ID = re.compile(HOST_NAME)
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
 _TRAILER_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _ADOPT_TIMEOUT = 30.0

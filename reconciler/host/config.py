@@ -16,7 +16,7 @@ from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.host.ownership import is_own, is_own_folder_of
 from reconciler.policy.documents import Duration
 from reconciler.policy.problems import Problem
-from reconciler.policy.values import refuse
+from reconciler.policy.values import HOST_NAME, refuse
 from reconciler.policy.yamltext import parse_documents, validate
 
 
@@ -122,7 +122,7 @@ class Retention(_Section):
 class Config(_Section):
     """The whole of ``config.yaml``."""
 
-    host: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
+    host: str = Field(pattern=HOST_NAME)
     """This host's id: also the name of its report branch."""
 
     labels: dict[str, str] = Field(default_factory=dict)

@@ -54,6 +54,7 @@ from reconciler.planning.selection import (
     moves,
     standing_of,
 )
+from reconciler.policy.match import is_pattern
 from reconciler.policy.resolve import Effective
 
 ROUNDS = 8
@@ -305,7 +306,7 @@ class Conversation:
         for placed in self.rules.exceptions:
             if placed.value.action == "block" and placed.value.versions is None:
                 for pattern in placed.value.packages:
-                    if not any(special in pattern for special in "*?["):
+                    if not is_pattern(pattern):
                         name, _, arch = pattern.partition(":")
                         yield Limit((name, arch), "block", "block")
 

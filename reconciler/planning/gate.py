@@ -452,7 +452,7 @@ def policy_gate(
             return Closed(GateName.POLICY, Outcome.NEEDS_UPGRADE, policy.message)
         case PolicyStanding.READY:
             pass
-    stalled = _stalled(filter(_is_about_policy, conditions))
+    stalled = _stalled(condition for condition in conditions if is_about_policy(condition.type))
     if stalled is not None:
         return Closed(GateName.POLICY, Outcome.POLICY_STALLED, stalled.message)
     if policy.fetched_at is None or not policy.commit:
@@ -465,8 +465,9 @@ def policy_gate(
     return Pass(GateName.POLICY, "in force and fresh", until=policy.fetched_at + limit, origin=origin)
 
 
-def _is_about_policy(condition: Condition) -> bool:
-    return condition.type.startswith(("Policy", "NeedsUpgrade"))
+def is_about_policy(condition_type: str) -> bool:
+    """Tell whether conditions of this type say that the policy, not the host, is the trouble."""
+    return condition_type.startswith(("Policy", "NeedsUpgrade"))
 
 
 def _stalled(conditions: Iterable[Condition]) -> Condition | None:
@@ -531,7 +532,7 @@ def _sickness(health: Health, conditions: Sequence[Condition]) -> Closed | None:
         return Closed(name, Outcome.UNHEALTHY, reason)
     if health.broken:
         return Closed(name, Outcome.UNHEALTHY, f"dependencies are broken: {listed(health.broken, 3)}")
-    stalled = _stalled(condition for condition in conditions if not _is_about_policy(condition))
+    stalled = _stalled(condition for condition in conditions if not is_about_policy(condition.type))
     if stalled is not None:
         return Closed(name, Outcome.UNHEALTHY, stalled.message)
     stale = next((one for one in conditions if one.type == "MetadataStale" and one.status), None)

@@ -13,7 +13,7 @@ from reconciler.planning.account import Disposition, Reason, Update
 from reconciler.planning.canonical import instant
 from reconciler.planning.gate import Outcome, PolicyStanding
 from reconciler.planning.observation import RebootNeed
-from reconciler.planning.report_document import ApprovalState, ExceptionState, GateState, Move, Report
+from reconciler.planning.report_document import ApprovalState, ExceptionState, GateState, Planned, Report
 from reconciler.planning.report_summary import headline
 from reconciler.planning.untrusted import markdown as prose
 from reconciler.planning.untrusted import markdown_code as code
@@ -43,7 +43,7 @@ def _page(report: Report, rows: int) -> str:
         _verdict(report),
         _conditions(report, rows),
         _facts(report),
-        _transaction("What would happen", report.plan.transaction, report.plan.updates, rows),
+        _transaction("What would happen", report.plan, rows),
         _security_plan(report, rows),
         _left_out(report.plan.updates, rows),
         _gates(report),
@@ -95,7 +95,7 @@ def _facts(report: Report) -> str:
     policy = report.policy
     state = "in force" if policy.state is PolicyStanding.READY else f"**{policy.state}**"
     place = f"{code(policy.commit[:12])} of {code(policy.ref)}" if policy.commit else "none yet"
-    upcoming = next((window for window in report.windows if window.blocked_by is None), None)
+    upcoming = next(iter(report.free_windows), None)
     plan = report.plan
     rows = [
         ("System", f"{prose(report.host.facts.os_name)}, kernel {code(report.host.facts.kernel)}"),
@@ -123,10 +123,10 @@ def _reboot(report: Report) -> str:
             return f"unknown: {why}" if why else "unknown"
 
 
-def _transaction(title: str, moves: Sequence[Move], updates: Sequence[Update], rows: int) -> str:
+def _transaction(title: str, plan: Planned, rows: int) -> str:
+    moves, security = plan.transaction, plan.security_keys
     if not moves:
         return ""
-    security = {(update.name, update.arch) for update in updates if update.security}
     lines = [
         (
             move.action,
@@ -147,8 +147,7 @@ def _security_plan(report: Report, rows: int) -> str:
     if report.security_plan is None:
         return ""
     title = f"Security updates alone, plan {short_digest(report.security_plan.digest)}"
-    plan = report.security_plan
-    return _transaction(title, plan.transaction, plan.updates, rows)
+    return _transaction(title, report.security_plan, rows)
 
 
 def _left_out(updates: Sequence[Update], rows: int) -> str:
@@ -176,7 +175,11 @@ def _chain(reasons: Sequence[Reason], limit: int = 3) -> str:
 
 
 def _because(reason: Reason) -> str:
-    return f"{prose(reason.message)} ({code(reason.origin)})" if reason.origin else prose(reason.message)
+    return _with_origin(reason.message, reason.origin)
+
+
+def _with_origin(message: str, origin: str) -> str:
+    return f"{prose(message)} ({code(origin)})" if origin else prose(message)
 
 
 def _gates(report: Report) -> str:
@@ -186,7 +189,7 @@ def _gates(report: Report) -> str:
 
 def _gate(state: GateState) -> Row:
     shown = {"open": "open", "warning": "open, with a warning", "closed": "**closed**"}[state.state]
-    why = f"{prose(state.message)} ({code(state.origin)})" if state.origin else prose(state.message)
+    why = _with_origin(state.message, state.origin)
     return (str(state.gate), shown, why, "" if state.until is None else instant(state.until))
 
 

@@ -29,6 +29,7 @@ from reconciler.planning.gate import (
     Nothing,
     Outcome,
     Pass,
+    is_about_policy,
 )
 from reconciler.planning.observation import SCHEMA_VERSION, Change
 from reconciler.planning.record import Judged, Recording
@@ -192,7 +193,7 @@ def _is_told(gate: GateResult, kinds: set[str]) -> bool:
     """Say whether a condition of plan or caller already tells what the closed ``gate`` would imply."""
     match gate:
         case Closed(outcome=Outcome.POLICY_STALLED | Outcome.NEEDS_UPGRADE):
-            return any(kind.startswith(("Policy", "NeedsUpgrade")) for kind in kinds)
+            return any(map(is_about_policy, kinds))
         case Closed(outcome=Outcome.UNHEALTHY):
             return bool(kinds & {"PackageSystemInterrupted", "DependenciesBroken"})
         case _:

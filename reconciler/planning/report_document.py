@@ -92,6 +92,11 @@ class Planned:
     download: int
     growth: int
 
+    @property
+    def security_keys(self) -> frozenset[tuple[str, str]]:
+        """Name and architecture of every update that fixes security."""
+        return frozenset((update.name, update.arch) for update in self.updates if update.security)
+
 
 @dataclass(frozen=True, slots=True)
 class Decided:
@@ -267,6 +272,11 @@ class Report:
     scripts: tuple[ExecutedScript, ...]
     exceptions: tuple[ExceptionState, ...]
     approvals: tuple[ApprovalState, ...]
+
+    @property
+    def free_windows(self) -> tuple[Upcoming, ...]:
+        """Of the windows those in which a run can start."""
+        return tuple(window for window in self.windows if window.blocked_by is None)
 
 
 INTERFACE: Mapping[str, tuple[str, ...]] = {

@@ -53,14 +53,14 @@ def snapshot_of(
         ),
         announced=_announced(report, announce) if planned and action == "apply" else None,
         missed_window=missed_window,
-        next_window=next((each.start for each in report.windows if each.blocked_by is None), None),
+        next_window=next((each.start for each in report.free_windows), None),
         last_run=last_run,
     )
 
 
 def packages_of(report: Report) -> tuple[PackageLine, ...]:
     """Return the transaction of ``report`` as lines of a message, in its order."""
-    security = {(update.name, update.arch) for update in report.plan.updates if update.security}
+    security = report.plan.security_keys
     return tuple(
         PackageLine(move.name, move.arch, move.from_, move.to, (move.name, move.arch) in security)
         for move in report.plan.transaction
@@ -70,6 +70,6 @@ def packages_of(report: Report) -> tuple[PackageLine, ...]:
 def _announced(report: Report, announce: timedelta) -> datetime | None:
     """Return the start of the next free window, where its announcement is due and it has not begun."""
     now = report.generated_at
-    upcoming = (each.start for each in report.windows if each.blocked_by is None and each.start > now)
+    upcoming = (each.start for each in report.free_windows if each.start > now)
     start = next(upcoming, None)
     return start if start is not None and start - announce <= now else None
