@@ -17,6 +17,7 @@ from reconciler.errors import Stalled
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from typing import IO
 
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -98,7 +99,7 @@ def run(
         Stalled: The program does not exist or may not be started, or its arguments or environment cannot be
             passed.
     """
-    environment = {"PATH": BASE_PATH, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **(env or {})}
+    environment = _environment(env)
     feed = _input_file(stdin)
     try:
         child = subprocess.Popen(
@@ -111,9 +112,7 @@ def run(
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        # ValueError: an argument or a variable that no process can be given.
-        hint = f"install {argv[0]}" if isinstance(error, FileNotFoundError) else ""
-        raise Stalled(f"cannot start {argv[0]}: {getattr(error, 'strerror', None) or error}", hint) from error
+        raise _cannot_start(argv, error) from error
     finally:
         if feed is not None:
             feed.close()
@@ -125,6 +124,69 @@ def run(
         _close(child)
         _kill_group(child)
         raise
+
+
+def run_detached(argv: "Sequence[str]", *, env: "Mapping[str, str] | None" = None, folder: "Path") -> int:
+    """Run ``argv`` to its end in a session of its own, which outlives us, and return its exit code.
+
+    Nothing here ends it: no timeout, no signal. Standard output and error go to the files ``out`` and
+    ``err`` of ``folder``; ``process`` holds its number and when it started, for :func:`is_at_work`.
+
+    Raises:
+        Stalled: The program does not exist or may not be started, or the files cannot be made.
+    """
+    environment = _environment(env)
+    try:
+        with open(folder / "out", "xb") as out, open(folder / "err", "xb") as err:  # noqa: PTH123 - light
+            child = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment,
+                start_new_session=True,
+            )
+        with open(folder / "process", "x", encoding="ascii") as file:  # noqa: PTH123 - the same
+            file.write(f"{child.pid} {_started(child.pid)}\n")
+    except (OSError, ValueError) as error:
+        raise _cannot_start(argv, error) from error
+    return child.wait()
+
+
+def is_at_work(folder: "Path") -> bool:
+    """Tell whether what :func:`run_detached` started in ``folder`` is still running, whoever started it."""
+    try:
+        with open(folder / "process", encoding="ascii") as file:  # noqa: PTH123 - light
+            pid, started = file.read().split()
+    except (OSError, ValueError):
+        return False
+    return started != "" and _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    """Return when a process started, in ticks since boot and with the boot's id; empty where there is none.
+
+    Numbers of processes are used again; together with this they are not.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - light
+            fields = file.read().rpartition(")")[2].split()
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - the same
+            boot = file.read().strip()
+    except OSError:
+        return ""
+    # proc(5): the state is field 3 and the start time field 22. A zombie has ended.
+    return "" if fields[0] == "Z" else f"{fields[19]}@{boot}"
+
+
+def _environment(env: "Mapping[str, str] | None") -> dict[str, str]:
+    return {"PATH": BASE_PATH, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **(env or {})}
+
+
+def _cannot_start(argv: "Sequence[str]", error: OSError | ValueError) -> Stalled:
+    # ValueError: an argument or a variable that no process can be given.
+    hint = f"install {argv[0]}" if isinstance(error, FileNotFoundError) else ""
+    return Stalled(f"cannot start {argv[0]}: {getattr(error, 'strerror', None) or error}", hint)
 
 
 def _input_file(data: bytes | None) -> "IO[bytes] | None":

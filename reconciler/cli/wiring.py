@@ -18,8 +18,9 @@ from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config
 from reconciler.host.fingerprint import signature
 from reconciler.host.state import StateFolder
-from reconciler.managers.apt import SCRIPT, Apt
+from reconciler.managers.apt import APT
 from reconciler.managers.detect import detect
+from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.notify import (
     AppriseSender,
@@ -54,7 +55,7 @@ class Witnessed:
         signature: Of these, before the last observation; empty before the first.
     """
 
-    manager: Apt
+    manager: ScriptedManager
     watched: tuple[str, ...] = ()
     signature: str = ""
 
@@ -146,10 +147,12 @@ def _check(config: Config) -> None:
         raise Misuse(f"root: there is no folder {config.root}", "name the top of a chroot or image")
 
 
-def _manager(target: LocalTarget, folder: StateFolder, root: Path | None) -> Apt:
+def _manager(target: LocalTarget, folder: StateFolder, root: Path | None) -> ScriptedManager:
     match detect(target):
         case "apt":
-            return Apt(target, PatchScript.load(SCRIPT), folder.path / "cache", root=root)
+            return ScriptedManager(
+                APT, target, PatchScript.load(APT.script), folder.path / "cache", root=root
+            )
         case "dnf" | "zypper" | "pacman" as other:
             raise Stalled(
                 f"this version cannot plan {other} yet", "use it on Debian, Ubuntu and their relatives"

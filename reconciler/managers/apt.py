@@ -8,191 +8,34 @@ replacement, is told by `apt_relations`.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from pathlib import Path
 from urllib.parse import unquote
 
-from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.managers import scripts
+from reconciler.managers import sections as codes
 from reconciler.managers.apt_formats import (
     Key,
     PackageFile,
     Records,
     Row,
     key_of,
-    kib,
     native_key,
     package_files,
-    pairs,
     record_of,
     records_of,
-    redacted,
     rows,
     tables,
-    unparsed,
 )
 from reconciler.managers.apt_observation import read_observation
 from reconciler.managers.apt_relations import Doings, Package, unmet
-from reconciler.managers.scripts import PatchScript, Section, Sections, Target, parse_sections
+from reconciler.managers.dialect import Dialect
+from reconciler.managers.sections import Section, Sections, kib, pairs, unparsed, words_of
 from reconciler.planning.observation import (
     Action,
     Answer,
     Change,
-    Observation,
     Offer,
-    Question,
     Refresh,
     RefreshOutcome,
 )
-
-SCRIPT = "apt-update.sh"
-_NO_SPACE = "No space left on device"
-OBSERVE_TIMEOUT = 300.0
-REFRESH_TIMEOUT = 1800.0
-
-
-class Apt:
-    """apt on one target, through its patch script.
-
-    Args:
-        target: Where the script runs.
-        script: The verified script.
-        root: The system below this folder of the target instead of the running one; ``None`` for the latter.
-        cache: An existing folder on the target for apt's parsed package lists, so that nothing of the
-            machine's own cache is written; ``None`` uses the machine's.
-    """
-
-    def __init__(
-        self, target: Target, script: PatchScript, cache: Path | None = None, *, root: Path | None = None
-    ) -> None:
-        self._target = target
-        self._script = script
-        self._options: tuple[str, ...] = () if cache is None else ("--cache", str(cache))
-        if root is not None:
-            self._options += ("--root", str(root))
-        self._sizes: Mapping[tuple[str, str, str], int] = {}
-
-    def observe(self, at: datetime) -> Observation:
-        """Look at the machine without changing anything.
-
-        Args:
-            at: Now, aware; decides which release files have passed their date.
-
-        Raises:
-            Stalled: There is no apt, or the output does not parse.
-            Transient: The time limit, or a lock.
-        """
-        sections = _done(self._run("--observe", timeout=OBSERVE_TIMEOUT))
-        observation = read_observation(sections, at)
-        self._sizes = _installed_sizes(observation.offers)
-        return replace(observation, scripts=((self._script.name, self._script.sha256),))
-
-    def inputs(self) -> tuple[str, ...]:
-        """Return the files and folders whose change can change any answer, as paths on the target.
-
-        Raises:
-            Stalled: There is no apt, or the output does not parse.
-        """
-        return _done(self._run("--inputs", timeout=OBSERVE_TIMEOUT)).need("inputs").lines
-
-    def refresh(self) -> Refresh:
-        """Read the package lists anew; the only call that changes anything on the machine.
-
-        Raises:
-            Stalled: The output does not parse.
-        """
-        try:
-            return _refresh(self._run("--refresh", timeout=REFRESH_TIMEOUT))
-        except Transient as error:
-            return Refresh(RefreshOutcome.FAILED, error.message)
-
-    def resolve(self, question: Question) -> Answer:
-        """Ask the resolver, without changing anything.
-
-        Sizes on disk of upgrades come from the last :meth:`observe` of this object, ``None`` without one.
-
-        Raises:
-            Stalled: The output does not parse.
-            Transient: The time limit, or a lock.
-        """
-        sections = self._run("--dry-run", *arguments(question), timeout=OBSERVE_TIMEOUT)
-        return _answer(sections, self._sizes)
-
-    def _run(self, *args: str, timeout: float) -> Sections:
-        return self._script.run(self._target, [*args, *self._options], timeout=timeout)
-
-
-def arguments(question: Question) -> tuple[str, ...]:
-    """Write a question as options of the patch script's ``--dry-run``."""
-    options = ["--full"] if question.mode == "full" else []
-    if question.security:
-        options.append("--security")
-    for option, names in (
-        ("--exclude", question.exclude),
-        ("--block", question.block),
-        ("--include", question.include),
-    ):
-        for group in _groups(names):
-            options += [option, ",".join(group)]
-    for name, version in question.choose:
-        options += ["--choose", f"{name}={version}"]
-    if question.only is not None:
-        options += ["--only", "=".join(question.only)]
-    return tuple(options)
-
-
-def _groups(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    # One argument of a process ends at 128 KiB.
-    for start in range(0, len(names), 500):
-        yield names[start : start + 500]
-
-
-def parse_observe(text: str, at: datetime) -> Observation:
-    """Turn the output of ``--observe`` into an observation.
-
-    Args:
-        text: All of the script's standard output.
-        at: When it was taken, aware.
-
-    Returns:
-        The observation, without first-seen evidence and hashes of scripts, and with a refresh that was not
-        due: those are known elsewhere.
-
-    Raises:
-        Stalled: The text does not parse, or reports a failure.
-        Transient: It reports a passing failure.
-    """
-    return read_observation(_done(parse_sections(text)), at)
-
-
-def parse_answer(text: str, sizes: Mapping[tuple[str, str, str], int] | None = None) -> Answer:
-    """Turn the output of ``--dry-run`` into an answer.
-
-    Args:
-        text: All of the script's standard output.
-        sizes: Size on disk by (name, arch, version), for versions whose records the script does not repeat.
-
-    Raises:
-        Stalled: The text does not parse, or the script could not even ask.
-        Transient: It reports a passing failure.
-    """
-    return _answer(parse_sections(text), sizes or {})
-
-
-def parse_refresh(text: str) -> Refresh:
-    """Turn the output of ``--refresh`` into what became of it.
-
-    Raises:
-        Stalled: The text does not parse.
-    """
-    return _refresh(parse_sections(text))
-
-
-def _done(sections: Sections) -> Sections:
-    """Return ``sections`` of a run that ended well; raise what went wrong with another."""
-    if sections.exit_code != scripts.DONE:
-        raise _failure(sections)
-    return sections
 
 
 def _installed_sizes(offers: Iterable[Offer]) -> dict[tuple[str, str, str], int]:
@@ -213,17 +56,20 @@ _HEADINGS = {
     "The following upgrades have been deferred due to phasing:": "kept",
 }
 _URI_LINE = re.compile(r"'(?P<uri>[^']*)' (?P<file>\S+) (?P<size>\d+) ?(?P<hash>\S*)")
-_UNRESOLVED = frozenset({scripts.UNRESOLVED, scripts.GONE})
+_UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
 
 
-def _answer(sections: Sections, sizes: Mapping[tuple[str, str, str], int]) -> Answer:
-    code = sections.exit_code
-    if code not in _UNRESOLVED | {scripts.DONE, scripts.NOTHING_TO_DO}:
-        raise _failure(sections)
+def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
+    """Read ``--dry-run``; sizes on disk that the script does not repeat are those of ``offers``.
+
+    Raises:
+        Stalled: A section is missing or does not parse.
+    """
+    code, sizes = sections.exit_code, _installed_sizes(offers)
     resolve = sections.get("resolve")
     lists = _lists(resolve.lines)
     # Where the script refuses what apt would do, that is still known.
-    is_resolved = resolve.code == 0 and code != scripts.GONE
+    is_resolved = resolve.code == 0 and code != codes.GONE
     changes = _changes(sections, lists, sizes) if is_resolved else ()
     words = sections.get("refused").errors or (*resolve.errors, *resolve.lines)
     return Answer(
@@ -231,7 +77,7 @@ def _answer(sections: Sections, sizes: Mapping[tuple[str, str, str], int]) -> An
         kept_back=tuple(sorted(lists["kept"])) if is_resolved else (),
         exit_code=code,
         native_code=resolve.code,
-        message=(_words(words) or "apt could not resolve") if code in _UNRESOLVED else "",
+        message=(words_of(words) or "apt could not resolve") if code in _UNRESOLVED else "",
         # Without a transaction, it is not known which version of a package apt speaks of.
         unmet=unmet(sections.get("why").lines, _versions(sections, changes))
         if is_resolved
@@ -253,13 +99,6 @@ def _versions(sections: Sections, changes: Iterable[Change]) -> dict[str, str]:
 
 def _written(name: str, arch: str, native: str) -> str:
     return name if arch in {native, "all"} else f"{name}:{arch}"
-
-
-def _words(lines: Iterable[str]) -> str:
-    """Return what apt said of the trouble, without its progress."""
-    return redacted("\n".join(line for line in lines if line.strip() and not line.endswith("..."))).strip()[
-        :4000
-    ]
 
 
 def _lists(lines: Iterable[str]) -> dict[str, list[str]]:
@@ -419,31 +258,32 @@ def _removal(row: Row, *, replaced: bool) -> Change:
     )
 
 
-# --- refresh, failures --------------------------------------------------------------------------------------
+# --- refresh --------------------------------------------------------------------------------------
 
 
-def _refresh(sections: Sections) -> Refresh:
-    if sections.exit_code == scripts.NO_SPACE and "refresh" not in sections.by_name:
-        raise _failure(sections)
+def read_refresh(sections: Sections) -> Refresh:
+    """Read ``--refresh``.
+
+    Raises:
+        Stalled: The section is missing.
+    """
     section = sections.need("refresh")
-    if sections.exit_code == scripts.DONE:
+    if sections.exit_code == codes.DONE:
         return Refresh(RefreshOutcome.REFRESHED)
     complaints = [line for line in (*section.errors, *section.lines) if re.match(r"[EW]:|Err:", line)]
-    words = "; ".join(dict.fromkeys(_words(complaints or section.errors).splitlines()))
+    words = "; ".join(dict.fromkeys(words_of(complaints or section.errors).splitlines()))
     detail = words or f"apt-get update ended with {section.code}"
     if "Permission denied" in detail or "are you root" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
     return Refresh(RefreshOutcome.FAILED, detail)
 
 
-def _failure(sections: Sections) -> ReconcilerError:
-    """Turn a run that failed into the error that says what happens next."""
-    if missing := sections.get("missing").lines:
-        return Stalled(f"there is no {missing[0]} on this machine", "is apt the manager of this target?")
-    said = [line for section in sections.by_name.values() if section.code for line in section.errors]
-    words = "; ".join(dict.fromkeys(_words(said).splitlines())) or "no reason given"
-    if sections.exit_code == scripts.NO_SPACE or _NO_SPACE in words:
-        return Stalled(f"no space for apt's work: {words}", "free some space in the state folder and in /tmp")
-    if sections.exit_code == scripts.LOCKED:
-        return Transient(f"apt is locked: {words}", "wait for the other program to end")
-    return Stalled(f"apt failed with exit {sections.exit_code}: {words}", "run `apt-get check` to see more")
+APT = Dialect(
+    name="apt",
+    script="apt-update.sh",
+    observation=read_observation,
+    answer=read_answer,
+    refresh=read_refresh,
+    hint="run `apt-get check` to see more",
+)
+"""How apt's sections are read."""

@@ -9,17 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reconciler.errors import Stalled
-from reconciler.managers.scripts import Section
+from reconciler.managers.sections import Section, kib, unparsed
 
 Key = tuple[str, str]
 """Name and architecture, the native one for packages of ``all``."""
-
-
-def pairs(section: Section) -> dict[str, str]:
-    """Read ``key=value`` lines."""
-    found = (line.partition("=") for line in section.lines)
-    return {key: value for key, _, value in found}
 
 
 _ABSENT = frozenset({"not-installed", "config-files"})
@@ -51,11 +44,6 @@ def rows(section: Section) -> Iterator[Row]:
         name, arch, version, want, error, status, size = fields
         if status not in _ABSENT:
             yield Row(name, arch, version, want, error, status, kib(size))
-
-
-def kib(text: str) -> int | None:
-    """Return a size given in KiB in bytes, ``None`` where there is none."""
-    return int(text) * 1024 if text.isdigit() else None
 
 
 def stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
@@ -204,16 +192,3 @@ def key_of(name: str, native: str) -> Key:
     """Split a name as apt writes it: ``name:arch`` only where the architecture is foreign."""
     bare, _, arch = name.partition(":")
     return bare, arch or native
-
-
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
-
-
-def redacted(text: str) -> str:
-    """Return a text without the user information of the URLs in it."""
-    return _USERINFO.sub("", text)
-
-
-def unparsed(section: Section, line: str) -> Stalled:
-    """Return the error that names a line nobody can read."""
-    return Stalled(f"section [{section.name}] of the patch script's output does not parse: {line[:80]!r}")

@@ -7,7 +7,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,23 +19,18 @@ from reconciler.managers.apt_formats import (
     Records,
     Table,
     Version,
-    kib,
     native_key,
     package_files,
-    pairs,
     record_of,
     records_of,
-    redacted,
     rows,
     stanzas,
     tables,
 )
-from reconciler.managers.scripts import Section, Sections
+from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
+from reconciler.managers.sections import Section, Sections, kib, pairs, redacted
 from reconciler.planning.observation import (
     Available,
-    ClockState,
-    Facts,
-    Filesystem,
     Health,
     Installed,
     Observation,
@@ -67,7 +62,7 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
     offers = _offers(sections, installed, origins, native)
     return Observation(
         at=at,
-        facts=_facts(sections, machine),
+        facts=read_facts(sections, machine),
         manager="apt",
         manager_version=machine.get("apt", ""),
         privileged=machine.get("uid") == "0",
@@ -77,29 +72,9 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
         refresh=Refresh(RefreshOutcome.NOT_DUE),
         health=_health(sections, installed),
         reboot=_reboot(sections, machine, installed),
-        clock=_clock(sections.need("clock")),
+        clock=read_clock(sections.need("clock")),
         database=_digest(sections),
     )
-
-
-def _facts(sections: Sections, machine: Mapping[str, str]) -> Facts:
-    release = {key: _unquoted(value) for key, value in pairs(sections.need("os")).items()}
-    return Facts(
-        os_id=release.get("ID", ""),
-        os_version=release.get("VERSION_ID", ""),
-        os_name=release.get("PRETTY_NAME", ""),
-        architecture=machine.get("architecture", ""),
-        kernel=machine.get("kernel", ""),
-        boot_id=machine.get("boot_id", ""),
-    )
-
-
-def _unquoted(value: str) -> str:
-    """Undo the shell quoting of os-release(5)."""
-    value = value.strip()
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        return re.sub(r"\\(.)", r"\1", value[1:-1])
-    return value
 
 
 def _installed(sections: Sections, native: str) -> tuple[Installed, ...]:
@@ -287,26 +262,9 @@ def _health(sections: Sections, installed: Iterable[Installed]) -> Health:
         broken.append(f"dpkg's journal holds {journal} unfinished {noun}")
     return Health(
         interrupted=tuple(broken),
-        lock_holder=_lock_holder(sections.need("locks")),
-        filesystems=tuple(_filesystem(sections.need("filesystems"))),
+        lock_holder=read_lock_holder(sections.need("locks"), _APT_PROGRAMS),
+        filesystems=tuple(read_filesystems(sections.need("filesystems"))),
     )
-
-
-def _lock_holder(section: Section) -> str:
-    for line in section.lines:
-        sure, pid, program, _ = line.split("\t", 3)
-        # Where the file system shows another device in the kernel's list, the inode alone could be chance.
-        if sure == "same" or _APT_PROGRAMS.match(program):
-            if int(pid) <= 0:
-                return "a process outside of this container"
-            return f"{program or 'a process'} (pid {pid})"
-    return ""
-
-
-def _filesystem(section: Section) -> Iterator[Filesystem]:
-    for line in section.lines:
-        free, blocks, size, path = line.split(" ", 3)
-        yield Filesystem(path, int(free) * int(size), int(blocks) * int(size))
 
 
 def _reboot(sections: Sections, machine: Mapping[str, str], installed: Iterable[Installed]) -> Reboot:
@@ -360,16 +318,6 @@ def _flavour(image: str) -> str:
 def _numbers(image: str) -> tuple[int, ...]:
     match = _IMAGE.fullmatch(image)
     return tuple(int(number) for number in re.findall(r"\d+", match[1])) if match else ()
-
-
-def _clock(section: Section) -> ClockState:
-    match section.lines:
-        case ("yes",):
-            return ClockState.SYNCHRONISED
-        case ("no",):
-            return ClockState.UNSYNCHRONISED
-        case _:
-            return ClockState.UNKNOWN
 
 
 def _digest(sections: Sections) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from reconciler import process
 from reconciler.errors import Stalled
@@ -37,8 +38,28 @@ class LocalTarget:
         Raises:
             Stalled: There is no shell, or the text is no script.
         """
+        return process.run(self._argv(script, name, args), env=self._environment, timeout=timeout)
+
+    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> int | None:
+        """Run the bytes of a script, which nothing ever stops, and return its exit code when it has ended.
+
+        It is a session of its own, so that neither a terminal nor our own end reaches it, and its output
+        goes to files, which are there when we are not.
+
+        Args:
+            script: As for :meth:`run`.
+            name: What the script sees as ``$0``.
+            args: Its arguments.
+            folder: An existing folder of this execution alone: standard output goes to ``out``, standard
+                error to ``err``, and ``process`` says who is at work.
+
+        Raises:
+            Stalled: There is no shell, or the text is no script.
+        """
+        return process.run_detached(self._argv(script, name, args), env=self._environment, folder=folder)
+
+    def _argv(self, script: bytes, name: str, args: Sequence[str]) -> list[str]:
         if b"\0" in script:
             raise Stalled(f"{name} is no shell script: it holds a NUL byte")
         # fsdecode keeps every byte, and the start of the process turns it back into the same bytes.
-        text = os.fsdecode(script)
-        return process.run([*self._shell, "-c", text, name, *args], env=self._environment, timeout=timeout)
+        return [*self._shell, "-c", os.fsdecode(script), name, *args]

@@ -5,30 +5,15 @@
 # Contract: docs/reference/patch-scripts.md. In short:
 #   - nothing but --refresh changes anything: apt-get is only ever called with --print-uris, which resolves as
 #     usual, prints what it would do and ends; no lock is taken; all else reads files;
-#   - what a command printed stands behind "|", what it complained of behind "!", so that no package's text can
-#     pass for a line of ours; "= N" is the command's own exit code, and "exit N", the last line, is ours;
 #   - no cache of apt's is written either: it works on its own copy, kept between runs with --cache;
 #   - exclusions go into the resolver as a preferences file of this run alone, before the operator's own.
 
-set -u
-umask 022
-LC_ALL=C
+SELF=apt-update.sh
+# shellcheck source=scripts/patch/common.sh
+[ -n "${COMMON:-}" ] || . "$(dirname "$0")/common.sh"
 DEBIAN_FRONTEND=noninteractive
-export LC_ALL DEBIAN_FRONTEND
-unset LANGUAGE APT_LISTCHANGES_FRONTEND 2>/dev/null
-
-CONTRACT=1
-OK=0
-OTHER=1
-USAGE=2
-NOTHING=10
-LOCKED=20
-STALE=21
-UNTRUSTED=22
-NO_SPACE=23
-INTERRUPTED=24
-UNRESOLVED=25
-GONE=26
+export DEBIAN_FRONTEND
+unset APT_LISTCHANGES_FRONTEND 2>/dev/null
 
 usage() {
     cat <<'EOF'
@@ -59,17 +44,6 @@ exit codes
   22 signature, key  23 no space               25 cannot resolve, or a removal was refused
   26 version gone     2 usage                   1 anything else
 EOF
-}
-
-misuse() {
-    printf 'apt-update.sh: %s\n' "$1" >&2
-    printf 'exit %s\n' "$USAGE"
-    exit "$USAGE"
-}
-
-finish() {
-    printf 'exit %s\n' "$1"
-    exit "$1"
 }
 
 # --- arguments ---------------------------------------------------------------------------------------------
@@ -171,38 +145,8 @@ fi
 
 # --- the machine -------------------------------------------------------------------------------------------
 
-printf 'patchledger-patch %s apt\n' "$CONTRACT"
-for tool in apt-get apt-cache apt-config dpkg dpkg-query; do
-    if ! command -v "$tool" >/dev/null 2>&1; then
-        printf '[missing]\n|%s\n= 127\n' "$tool"
-        finish "$OTHER"
-    fi
-done
-
-WORK=
-# A file system in memory first: the disk may be full, and that must still be observable.
-for base in ${TMPDIR:+"$TMPDIR"} /dev/shm /tmp; do
-    WORK=$(mktemp -d "$base/patchledger.XXXXXX" 2>/dev/null) && break
-done
-if [ -z "$WORK" ]; then
-    printf '[work]\n!no folder for temporary files can be made\n= 1\n'
-    finish "$NO_SPACE"
-fi
-
-# A command that runs out of space may still end with 0, and a cut list of pins would lose an exclusion.
-room() {
-    # A page more each time, since a full file system still lets a page be written over.
-    if ! printf '%4096s' . 2>/dev/null >>"$WORK/room"; then
-        printf '[work]\n!no space left in %s\n= 1\n' "$WORK"
-        finish "$NO_SPACE"
-    fi
-}
-
-trap 'rm -rf "$WORK"' EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 141' PIPE
-trap 'exit 143' TERM
+begin apt apt-get apt-cache apt-config dpkg dpkg-query
+workshop
 
 # apt reads the file that APT_CONFIG names before all others, so that with another root nothing of this machine's
 # configuration is read. A file the caller named comes first, and may say what is special about that root.
@@ -226,24 +170,6 @@ eval "$(apt-config shell ROOT Dir/d STATUS Dir::State::status/f LISTS Dir::State
 ROOT=${ROOT%/} LISTS=${LISTS%/} ARCHIVES=${ARCHIVES%/} STATE=${STATE%/}
 ADMIN=${STATUS%/*}
 [ -n "$NATIVE" ] || NATIVE=$(dpkg --print-architecture)
-
-# Run a command and print its section. Leaves its output in $WORK/out and its exit code in $code.
-section() { # NAME COMMAND...
-    what=$1
-    shift
-    "$@" >"$WORK/out" 2>"$WORK/err" </dev/null
-    code=$?
-    room
-    printf '[%s]\n' "$what"
-    # One awk instead of sed: it ends a last line that the command left open.
-    awk -v errors="$WORK/err" '{ print (FILENAME == errors ? "!" : "|") $0 }' "$WORK/out" "$WORK/err"
-    printf '= %s\n' "$code"
-}
-
-# Keep the output of the last section, without needing space for a copy.
-keep() { # NAME
-    mv "$WORK/out" "$WORK/$1"
-}
 
 # Without --cache, parsed lists live as long as this run, and begin as a copy of the machine's own.
 own_cache() {
@@ -285,28 +211,9 @@ policy() { # FILE-WITH-NAMES APT-OPTION...
 machine() {
     printf 'architecture=%s\nforeign=%s\n' "$NATIVE" \
         "$(dpkg "--admindir=$ADMIN" --print-foreign-architectures 2>/dev/null | tr '\n' ' ')"
-    printf 'kernel=%s\nbuild=%s\n' "$(uname -r)" "$(uname -v)"
-    boot=
-    [ ! -r /proc/sys/kernel/random/boot_id ] || read -r boot </proc/sys/kernel/random/boot_id
-    printf 'boot_id=%s\nuid=%s\nroot=%s\n' "$boot" "$(id -u)" "${ROOT:-/}"
+    machine_facts
     printf 'apt=%s\ndpkg=%s\n' "$(apt-get --version | sed -n '1s/^apt \([^ ]*\).*/\1/p')" \
         "$(dpkg-query --version | sed -n '1s/.*version \([^ ]*[^ .]\)\.\{0,1\}\( .*\)\{0,1\}$/\1/p')"
-    container=no
-    for mark in /run/systemd/container /run/.containerenv /.dockerenv /dev/.lxc-boot-id /dev/.lxc; do
-        [ ! -e "$mark" ] || container=yes
-    done
-    [ ! -e /proc/vz ] || [ -e /proc/bc ] || container=yes
-    [ ! -r /proc/1/environ ] || ! tr '\0' '\n' </proc/1/environ 2>/dev/null | grep -q '^container=' || container=yes
-    printf 'container=%s\n' "$container"
-}
-
-os_release() {
-    for file in "$ROOT/etc/os-release" "$ROOT/usr/lib/os-release"; do
-        [ ! -r "$file" ] || {
-            cat "$file"
-            return
-        }
-    done
 }
 
 marks() {
@@ -338,29 +245,12 @@ journal() {
     done
 }
 
-# Who holds a lock, without taking it: the kernel's list of locks, found by device and inode.
 locks() {
-    [ -r /proc/locks ] || return 0
-    for file in "$ADMIN/lock-frontend" "$ADMIN/lock" "$LISTS/lock" "$ARCHIVES/lock"; do
-        [ -e "$file" ] || continue
-        inode=$(stat -c %i "$file") device=$(stat -c %d "$file")
-        major=$(((device >> 8) & 4095)) minor=$(((device & 255) | ((device >> 12) & 1048320)))
-        id=$(printf '%02x:%02x:%s' "$major" "$minor" "$inode")
-        # Some file systems show another device there: then the inode alone, and the reader looks at the name.
-        awk -v id="$id" -v inode=":$inode" '$2 != "->" && (i = index($6, inode)) &&
-            substr($6, i) == inode { print ($6 == id ? "same" : "other"), $5 }' /proc/locks |
-            while read -r sure pid; do
-                comm=
-                [ ! -r "/proc/$pid/comm" ] || read -r comm <"/proc/$pid/comm"
-                printf '%s\t%s\t%s\t%s\n' "$sure" "$pid" "$comm" "$file"
-            done
-    done
+    lock_holders "$ADMIN/lock-frontend" "$ADMIN/lock" "$LISTS/lock" "$ARCHIVES/lock"
 }
 
 filesystems() {
-    for path in "$ARCHIVES" "${ROOT:-/}" "$ROOT/boot" "$ROOT/var"; do
-        [ ! -d "$path" ] || stat -f -c '%a %b %S %n' "$path"
-    done
+    filesystems_of "$ARCHIVES" "${ROOT:-/}" "$ROOT/boot" "$ROOT/var"
 }
 
 reboot_required() {
@@ -370,14 +260,6 @@ reboot_required() {
         [ ! -r "$folder/reboot-required.pkgs" ] || sort -u "$folder/reboot-required.pkgs"
         return
     done
-}
-
-clock() {
-    if [ -e /run/systemd/timesync/synchronized ]; then
-        echo yes
-    elif command -v timedatectl >/dev/null 2>&1; then
-        timedatectl show --property=NTPSynchronized --value
-    fi
 }
 
 # name:arch=version of everything newer than what is installed, from `apt-cache policy`.
@@ -453,10 +335,6 @@ as_apt_writes() { # [all]
             else n = 0
             for (i = 1; i <= n; i++) print found[i] version
         }' "$WORK/present" -
-}
-
-lines_of() { # COMMA-LIST
-    printf '%s\n' "$1" | tr ',' '\n'
 }
 
 # Names that may not come in, those without an architecture in every one.
@@ -623,11 +501,6 @@ with_versions() { # FILE-WITH-NAMES
             else if ((part[1] ":" part[3]) in want) print part[1] ":" part[3] "=" part[2] }' "$1" "$WORK/answer"
 }
 
-refused() { # SECTION MESSAGE CODE
-    printf '[refused]\n!%s\n= 0\n' "$1"
-    finish "$2"
-}
-
 complains() {
     grep -qE "$1" "$WORK/err" "$WORK/answer"
 }
@@ -693,10 +566,6 @@ dry_run() {
 }
 
 # --- refresh -----------------------------------------------------------------------------------------------
-
-says() {
-    grep -qE "$1" "$WORK/out" "$WORK/err"
-}
 
 refresh() {
     section refresh cached apt-get -q -o APT::Update::Error-Mode=any -o APT::Color=false update

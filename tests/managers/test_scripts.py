@@ -9,7 +9,8 @@ import pytest
 
 from reconciler.errors import Stalled, Transient
 from reconciler.managers import scripts
-from reconciler.managers.scripts import PatchScript, parse_sections
+from reconciler.managers.scripts import COMMON, PatchScript
+from reconciler.managers.sections import Section, parse_sections
 from reconciler.process import Completed
 from reconciler.resources import locate
 from reconciler.targets.local import LocalTarget
@@ -23,13 +24,20 @@ def test_every_shipped_script_is_what_the_manifest_promises() -> None:
         ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=FOLDER, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for path in FOLDER.glob("*.sh"):
-        assert PatchScript.load(path.name).content == path.read_bytes()
+    shared = FOLDER / COMMON
+    for path in set(FOLDER.glob("*.sh")) - {shared}:
+        loaded = PatchScript.load(path.name)
+        assert loaded.content == shared.read_bytes() + b"\n" + path.read_bytes()
+        assert dict(loaded.hashes) == {
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in (shared, path)
+        }
 
 
 def test_every_shipped_script_is_clean_posix_shell() -> None:
     paths = [str(path) for path in FOLDER.glob("*.sh")]
-    done = subprocess.run(["shellcheck", "-s", "sh", *paths], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["shellcheck", "-x", "-s", "sh", *paths], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "")
     for shell in (["dash"], ["busybox", "sh"]):
         for path in paths:
@@ -42,21 +50,24 @@ def test_one_changed_byte_is_refused() -> None:
     for position in (0, len(content) // 2, len(content) - 1):
         changed = content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
         with pytest.raises(Stalled, match="is not what the policy's pin promises"):
-            PatchScript.load("apt-update.sh", pin=pin, replacement=changed)
-    assert PatchScript.load("apt-update.sh", pin=pin, replacement=content).sha256 == pin[7:]
+            PatchScript.load("apt-update.sh", pins={"apt-update.sh": pin}, replacement=changed)
+    loaded = PatchScript.load("apt-update.sh", pins={"apt-update.sh": pin}, replacement=content)
+    assert dict(loaded.hashes)["apt-update.sh"] == pin[7:]
 
 
 def test_a_pin_in_the_policy_is_what_counts() -> None:
     built_in = PatchScript.load("apt-update.sh")
-    assert PatchScript.load("apt-update.sh", pin=f"sha256:{built_in.sha256}") == built_in
-    with pytest.raises(Stalled, match="is not what the policy's pin promises"):
-        PatchScript.load("apt-update.sh", pin="sha256:" + "0" * 64)
+    good = {name: f"sha256:{digest}" for name, digest in built_in.hashes}
+    assert PatchScript.load("apt-update.sh", pins=good) == built_in
+    for name in good:
+        with pytest.raises(Stalled, match=f"{name} is not what the policy's pin promises"):
+            PatchScript.load("apt-update.sh", pins={**good, name: "sha256:" + "0" * 64})
 
 
 @pytest.mark.parametrize("pin", ["sha256:", "md5:abc", "sha256:xyz", "0" * 64, "sha256:" + "A" * 64])
 def test_a_pin_that_is_no_hash_is_refused(pin: str) -> None:
     with pytest.raises(Stalled, match="is no SHA-256"):
-        PatchScript.load("apt-update.sh", pin=pin)
+        PatchScript.load("apt-update.sh", pins={"apt-update.sh": pin})
 
 
 def test_a_replacement_without_pin_is_refused() -> None:
@@ -76,13 +87,14 @@ def test_a_file_that_the_manifest_does_not_name_is_refused() -> None:
 
 def test_a_script_too_long_for_one_argument_is_refused() -> None:
     content = b"#" * (scripts.MAX_SCRIPT + 1)
+    pins = {"x.sh": f"sha256:{hashlib.sha256(content).hexdigest()}"}
     with pytest.raises(Stalled, match="at most 102400 can be run"):
-        PatchScript.load("x.sh", replacement=content, pin=f"sha256:{hashlib.sha256(content).hexdigest()}")
+        PatchScript.load("x.sh", replacement=content, pins=pins)
 
 
 def script_of(text: str) -> PatchScript:
     content = text.encode()
-    return PatchScript("t.sh", content, hashlib.sha256(content).hexdigest())
+    return PatchScript("t.sh", content, (("t.sh", hashlib.sha256(content).hexdigest()),))
 
 
 def test_the_very_bytes_run_with_arguments_and_closed_input() -> None:
@@ -133,6 +145,9 @@ class Flood:
         del script, args, timeout
         return Completed((name,), 0, GOOD.encode(), b"", truncated=True)
 
+    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> int:
+        raise AssertionError(f"{name} was to be executed in {folder}: {len(script)} {args}")
+
 
 def test_output_that_was_cut_is_refused() -> None:
     with pytest.raises(Stalled, match="more than can be kept"):
@@ -142,7 +157,7 @@ def test_output_that_was_cut_is_refused() -> None:
 def test_sections_are_taken_apart() -> None:
     sections = parse_sections(GOOD)
     assert (sections.manager, sections.exit_code) == ("apt", 10)
-    assert sections.get("one") == scripts.Section("one", ("a",), ("b",), 3)
+    assert sections.get("one") == Section("one", ("a",), ("b",), 3)
     assert sections.get("absent").lines == ()
     with pytest.raises(Stalled, match=r"no section \[absent\]"):
         sections.need("absent")

@@ -5,7 +5,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.vectors.apt import FOLDER, Vector, expected_of
+from tests.vectors.vector import FOLDER, Vector, expected_of
 
 if __name__ == "__main__":
     manager, kind, name, file, *about = sys.argv[1:]
@@ -13,6 +13,7 @@ if __name__ == "__main__":
     at = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
     vector = {
         "about": " ".join(about) or "tell where it was recorded and why it is here",
+        "manager": manager,
         "kind": kind,
         "at": at.isoformat(),
         "output": text.removesuffix("\n").split("\n"),

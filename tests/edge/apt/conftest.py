@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.managers.apt import SCRIPT, Apt
+from reconciler.managers.apt import APT
+from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.targets.local import LocalTarget
 from tests.labs.apt import AptLab
@@ -40,14 +41,14 @@ def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def script() -> PatchScript:
-    return PatchScript.load(SCRIPT)
+    return PatchScript.load(APT.script)
 
 
 @pytest.fixture
-def apt(lab: AptLab, script: PatchScript) -> Apt:
-    return Apt(LocalTarget(lab.environment), script, lab.cache)
+def apt(lab: AptLab, script: PatchScript) -> ScriptedManager:
+    return ScriptedManager(APT, LocalTarget(lab.environment), script, lab.cache)
 
 
 @pytest.fixture
-def own_apt(own_lab: AptLab, script: PatchScript) -> Apt:
-    return Apt(LocalTarget(own_lab.environment), script, own_lab.cache)
+def own_apt(own_lab: AptLab, script: PatchScript) -> ScriptedManager:
+    return ScriptedManager(APT, LocalTarget(own_lab.environment), script, own_lab.cache)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.managers.apt import Apt
+from reconciler.managers.apt import APT
+from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.observation import Answer, Mode, Question, Unmet
 from reconciler.targets.local import LocalTarget
@@ -42,7 +43,7 @@ def without(*names: str) -> dict[str, str]:
     return {name: version for name, version in SAFE.items() if name not in names}
 
 
-def test_safe_mode_upgrades_and_installs_and_removes_nothing(apt: Apt) -> None:
+def test_safe_mode_upgrades_and_installs_and_removes_nothing(apt: ScriptedManager) -> None:
     answer = apt.resolve(Question())
     assert moved(answer) == SAFE
     assert answer.kept_back == ("phased", "remover", "replacer", "unsat")
@@ -50,7 +51,7 @@ def test_safe_mode_upgrades_and_installs_and_removes_nothing(apt: Apt) -> None:
     assert (answer.exit_code, answer.native_code) == (0, 0)
 
 
-def test_full_mode_removes_and_tells_a_replacement_from_a_removal(apt: Apt) -> None:
+def test_full_mode_removes_and_tells_a_replacement_from_a_removal(apt: ScriptedManager) -> None:
     answer = apt.resolve(Question("full"))
     actions = {change.name: change.action for change in answer.changes if change.to_version is None}
     assert actions == {"victim": "remove", "replaced": "replace"}
@@ -60,7 +61,7 @@ def test_full_mode_removes_and_tells_a_replacement_from_a_removal(apt: Apt) -> N
 
 
 @pytest.mark.parametrize("command", ["upgrade --with-new-pkgs", "dist-upgrade"])
-def test_the_answer_is_what_apt_simulates(lab: AptLab, apt: Apt, command: str) -> None:
+def test_the_answer_is_what_apt_simulates(lab: AptLab, apt: ScriptedManager, command: str) -> None:
     lab.hold_package("lima")
     simulated = lab.apt("-s", *command.split())
     moves = dict(re.findall(r"^Inst ([^ :]+)\S*(?: \[[^]]*\])? \(([^ ]+) ", simulated, re.MULTILINE))
@@ -75,11 +76,11 @@ def test_this_machines_own_plan_is_what_apt_simulates(script: PatchScript, tmp_p
         env={"PATH": os.environ["PATH"], "LC_ALL": "C"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     simulated = re.findall(r"^Inst ([^ :]+)\S*(?: \[[^]]*\])? \(([^ ]+) ", done.stdout, re.MULTILINE)
-    answer = Apt(LocalTarget({}), script, tmp_path).resolve(Question())
+    answer = ScriptedManager(APT, LocalTarget({}), script, tmp_path).resolve(Question())
     assert sorted((change.name, change.to_version or "") for change in answer.changes) == sorted(simulated)
 
 
-def test_changes_carry_origin_size_growth_and_hash(lab: AptLab, apt: Apt) -> None:
+def test_changes_carry_origin_size_growth_and_hash(lab: AptLab, apt: ScriptedManager) -> None:
     observation = apt.observe(datetime.now(UTC))
     offered = {(offer.name, one.version): one for offer in observation.offers for one in offer.versions}
     for change in apt.resolve(Question()).changes:
@@ -100,7 +101,7 @@ def file_of(name: str, version: str) -> str:
     return f"{name}_{version.rpartition(':')[2]}_{arch}.deb"
 
 
-def test_growth_of_a_new_package_is_its_size(apt: Apt) -> None:
+def test_growth_of_a_new_package_is_its_size(apt: ScriptedManager) -> None:
     (library,) = (change for change in apt.resolve(Question()).changes if change.name == "newdep-lib")
     assert library.installed_delta == 12 * 1024
     assert library.origin == "Debian-Security:12/stable-security"
@@ -122,7 +123,7 @@ def test_growth_of_a_new_package_is_its_size(apt: Apt) -> None:
     ],
 )
 def test_an_exclusion_does_not_move_and_the_rest_goes_on(
-    apt: Apt, names: tuple[str, ...], gone: tuple[str, ...]
+    apt: ScriptedManager, names: tuple[str, ...], gone: tuple[str, ...]
 ) -> None:
     assert moved(apt.resolve(Question(exclude=names))) == without(*gone)
 
@@ -131,12 +132,14 @@ def test_an_exclusion_does_not_move_and_the_rest_goes_on(
     ("names", "gone"),
     [(("newdep-lib",), ("newdep", "newdep-lib")), (("plain",), ("plain",)), (("nobody-knows-it",), ())],
 )
-def test_a_block_neither_moves_nor_comes_in(apt: Apt, names: tuple[str, ...], gone: tuple[str, ...]) -> None:
+def test_a_block_neither_moves_nor_comes_in(
+    apt: ScriptedManager, names: tuple[str, ...], gone: tuple[str, ...]
+) -> None:
     assert moved(apt.resolve(Question(block=names))) == without(*gone)
 
 
 @pytest.mark.parametrize("how", ["exclude", "block"])
-def test_what_must_not_move_is_not_removed_either(apt: Apt, how: str) -> None:
+def test_what_must_not_move_is_not_removed_either(apt: ScriptedManager, how: str) -> None:
     question = Question("full", **{how: ("victim",)})  # type: ignore[arg-type] # one of two tuple fields
     answer = apt.resolve(question)
     assert answer.exit_code == 25
@@ -176,7 +179,11 @@ def test_what_must_not_move_is_not_removed_either(apt: Apt, how: str) -> None:
     ],
 )
 def test_one_version_alone_shows_what_it_takes_or_what_stands_in_its_way(
-    lab: AptLab, apt: Apt, question: Question, moves: dict[str, str | None], unmet: tuple[Unmet, ...]
+    lab: AptLab,
+    apt: ScriptedManager,
+    question: Question,
+    moves: dict[str, str | None],
+    unmet: tuple[Unmet, ...],
 ) -> None:
     before = lab.digest()
     answer = apt.resolve(question)
@@ -186,13 +193,15 @@ def test_one_version_alone_shows_what_it_takes_or_what_stands_in_its_way(
     assert lab.digest() == before
 
 
-def test_one_version_alone_comes_without_what_it_only_recommends(own_lab: AptLab, own_apt: Apt) -> None:
+def test_one_version_alone_comes_without_what_it_only_recommends(
+    own_lab: AptLab, own_apt: ScriptedManager
+) -> None:
     own_lab.publish(MAIN, Deb("plain", "1.2", fields={"Recommends": "newdep-lib"}))
     own_lab.refresh()
     assert moved(own_apt.resolve(Question(only=("plain", "1.2")))) == {"plain": "1.2"}
 
 
-def test_one_version_alone_that_is_gone_is_told(apt: Apt) -> None:
+def test_one_version_alone_that_is_gone_is_told(apt: ScriptedManager) -> None:
     answer = apt.resolve(Question(only=("plain", "9")))
     assert (answer.exit_code, answer.message) == (26, "no longer available: plain=9")
 
@@ -211,7 +220,7 @@ def test_one_version_alone_that_is_gone_is_told(apt: Apt) -> None:
     ],
 )
 def test_what_takes_the_place_of_a_package_replaces_it(
-    own_lab: AptLab, own_apt: Apt, fields: dict[str, str], action: str
+    own_lab: AptLab, own_apt: ScriptedManager, fields: dict[str, str], action: str
 ) -> None:
     own_lab.publish(MAIN, Deb("plain", "3.0", fields=fields))
     own_lab.refresh()
@@ -219,7 +228,7 @@ def test_what_takes_the_place_of_a_package_replaces_it(
     assert [(change.action, change.by) for change in gone] == [(action, ("plain",))]
 
 
-def test_what_goes_with_another_is_the_same_ones_doing(own_lab: AptLab, own_apt: Apt) -> None:
+def test_what_goes_with_another_is_the_same_ones_doing(own_lab: AptLab, own_apt: ScriptedManager) -> None:
     own_lab.install(Deb("dependent", "1.0", fields={"Depends": "local"}))
     own_lab.publish(MAIN, Deb("plain", "3.0", fields={"Conflicts": "local"}))
     own_lab.refresh()
@@ -227,18 +236,18 @@ def test_what_goes_with_another_is_the_same_ones_doing(own_lab: AptLab, own_apt:
     assert gone == {"dependent": ("plain",), "local": ("plain",), "plain": ()}
 
 
-def test_an_available_version_can_be_chosen_instead_of_the_newest(apt: Apt) -> None:
+def test_an_available_version_can_be_chosen_instead_of_the_newest(apt: ScriptedManager) -> None:
     answer = apt.resolve(Question(choose=(("superseded", "1.1"),)))
     assert moved(answer) == {**SAFE, "superseded": "1.1"}
 
 
-def test_a_chosen_version_that_is_gone_is_never_replaced_by_the_newest(apt: Apt) -> None:
+def test_a_chosen_version_that_is_gone_is_never_replaced_by_the_newest(apt: ScriptedManager) -> None:
     answer = apt.resolve(Question(choose=(("plain", "1.0.9"),)))
     assert (answer.exit_code, answer.changes) == (26, ())
     assert answer.message == "no longer available: plain=1.0.9"
 
 
-def test_the_operators_hold_stays(lab: AptLab, apt: Apt) -> None:
+def test_the_operators_hold_stays(lab: AptLab, apt: ScriptedManager) -> None:
     lab.hold_package("lima")
     answer = apt.resolve(Question("full"))
     assert "lima" not in moved(answer)
@@ -246,7 +255,7 @@ def test_the_operators_hold_stays(lab: AptLab, apt: Apt) -> None:
     assert "lima" not in moved(apt.resolve(Question(choose=(("lima", "1.1"),))))
 
 
-def test_the_operators_pins_stay_beside_ours(lab: AptLab, apt: Apt) -> None:
+def test_the_operators_pins_stay_beside_ours(lab: AptLab, apt: ScriptedManager) -> None:
     lab.prefer("Package: plain\nPin: release *\nPin-Priority: -1\n")
     assert moved(apt.resolve(Question(exclude=("lima",)))) == without("plain", "lima")
     fragment = lab.root / "etc/apt/preferences.d/secure"
@@ -254,12 +263,12 @@ def test_the_operators_pins_stay_beside_ours(lab: AptLab, apt: Apt) -> None:
     assert moved(apt.resolve(Question(exclude=("lima",)))) == without("plain", "lima", "secure")
 
 
-def test_our_exclusion_beats_the_operators_pin(lab: AptLab, apt: Apt) -> None:
+def test_our_exclusion_beats_the_operators_pin(lab: AptLab, apt: ScriptedManager) -> None:
     lab.prefer("Package: plain\nPin: version 1.1\nPin-Priority: 1001\n")
     assert moved(apt.resolve(Question(exclude=("plain",)))) == without("plain")
 
 
-def test_nothing_to_do_has_its_own_code(apt: Apt) -> None:
+def test_nothing_to_do_has_its_own_code(apt: ScriptedManager) -> None:
     answer = apt.resolve(Question(exclude=tuple(sorted(SAFE))))
     assert (answer.exit_code, answer.changes) == (10, ())
 
@@ -267,13 +276,13 @@ def test_nothing_to_do_has_its_own_code(apt: Apt) -> None:
 SECURE = {"both": "1.1", "secure": "1.0+deb12u1", "superseded": "1.1"}
 
 
-def test_security_mode_takes_the_highest_version_of_the_security_service(apt: Apt) -> None:
+def test_security_mode_takes_the_highest_version_of_the_security_service(apt: ScriptedManager) -> None:
     answer = apt.resolve(Question(security=True))
     assert moved(answer) == SECURE
     assert "pair-data" in answer.kept_back  # its security build fits no pair
 
 
-def test_security_mode_never_removes(own_lab: AptLab, own_apt: Apt) -> None:
+def test_security_mode_never_removes(own_lab: AptLab, own_apt: ScriptedManager) -> None:
     own_lab.publish(SECURITY, Deb("remover", "3.0", fields={"Conflicts": "victim"}))
     own_lab.refresh()
     modes: tuple[Mode, ...] = ("safe", "full")
@@ -282,7 +291,7 @@ def test_security_mode_never_removes(own_lab: AptLab, own_apt: Apt) -> None:
         assert moved(answer) == SECURE
 
 
-def test_security_mode_reaches_new_dependencies_in_main(own_lab: AptLab, own_apt: Apt) -> None:
+def test_security_mode_reaches_new_dependencies_in_main(own_lab: AptLab, own_apt: ScriptedManager) -> None:
     own_lab.publish(MAIN, Deb("fresh-lib", "1.0"))
     own_lab.publish(SECURITY, Deb("plain", "1.2+sec", fields={"Depends": "fresh-lib"}))
     own_lab.refresh()
@@ -291,7 +300,7 @@ def test_security_mode_reaches_new_dependencies_in_main(own_lab: AptLab, own_apt
 
 
 def test_security_mode_prefers_the_operators_usual_source_for_new_dependencies(
-    own_lab: AptLab, own_apt: Apt
+    own_lab: AptLab, own_apt: ScriptedManager
 ) -> None:
     """A source that is not automatic (backports) does not rise when the others are lowered."""
     flat = own_lab.folder / "flat"
@@ -310,7 +319,7 @@ def test_security_mode_prefers_the_operators_usual_source_for_new_dependencies(
 
 
 def test_security_mode_has_no_upgrade_from_a_source_without_release_file(
-    own_lab: AptLab, own_apt: Apt
+    own_lab: AptLab, own_apt: ScriptedManager
 ) -> None:
     flat = own_lab.folder / "flat"
     flat.mkdir()
@@ -325,44 +334,48 @@ def test_security_mode_has_no_upgrade_from_a_source_without_release_file(
     assert moved(own_apt.resolve(Question(security=True))) == SECURE
 
 
-def test_security_mode_passes_over_what_the_operator_pinned_to_another_source(lab: AptLab, apt: Apt) -> None:
+def test_security_mode_passes_over_what_the_operator_pinned_to_another_source(
+    lab: AptLab, apt: ScriptedManager
+) -> None:
     lab.prefer("Package: lima\nPin: release l=Debian\nPin-Priority: 900\n")
     assert moved(apt.resolve(Question(security=True))) == SECURE
     chosen = apt.resolve(Question(security=True, choose=(("lima", "1.1"),)))
     assert moved(chosen) == {**SECURE, "lima": "1.1"}
 
 
-def test_security_mode_keeps_what_the_operator_switched_off(lab: AptLab, apt: Apt) -> None:
+def test_security_mode_keeps_what_the_operator_switched_off(lab: AptLab, apt: ScriptedManager) -> None:
     lab.prefer("Package: *\nPin: release l=Debian-Security\nPin-Priority: -1\n")
     assert moved(apt.resolve(Question(security=True))) == {}
 
 
-def test_security_mode_with_a_default_release(lab: AptLab, apt: Apt) -> None:
+def test_security_mode_with_a_default_release(lab: AptLab, apt: ScriptedManager) -> None:
     lab.configure('APT::Default-Release "stable";')
     assert moved(apt.resolve(Question(security=True))) == SECURE
 
 
 @pytest.mark.parametrize("name", ["lima", "lima:all", "lima:amd64"])
-def test_security_mode_lets_the_included_move_from_every_source(apt: Apt, name: str) -> None:
+def test_security_mode_lets_the_included_move_from_every_source(apt: ScriptedManager, name: str) -> None:
     answer = apt.resolve(Question(security=True, include=(name,)))
     assert moved(answer) == {**SECURE, "lima": "1.1"}
     assert {change.name for change in answer.changes if not change.security} == {"lima"}
 
 
-def test_an_included_package_goes_to_its_usual_candidate_or_to_the_chosen_one(apt: Apt) -> None:
+def test_an_included_package_goes_to_its_usual_candidate_or_to_the_chosen_one(apt: ScriptedManager) -> None:
     usual = apt.resolve(Question(security=True, include=("superseded", "nobody-knows-it")))
     assert moved(usual)["superseded"] == "1.2"
     chosen = apt.resolve(Question(security=True, include=("superseded",), choose=(("superseded", "1.1"),)))
     assert moved(chosen) == SECURE
 
 
-def test_an_included_package_brings_its_new_dependency(apt: Apt) -> None:
+def test_an_included_package_brings_its_new_dependency(apt: ScriptedManager) -> None:
     answer = apt.resolve(Question(security=True, include=("newdep",)))
     assert moved(answer) == {**SECURE, "newdep": "1.1", "newdep-lib": "1.0"}
 
 
 @pytest.mark.parametrize("name", ["foreign", "foreign:i386"])
-def test_a_version_of_a_foreign_package_can_be_chosen(own_lab: AptLab, own_apt: Apt, name: str) -> None:
+def test_a_version_of_a_foreign_package_can_be_chosen(
+    own_lab: AptLab, own_apt: ScriptedManager, name: str
+) -> None:
     own_lab.publish(MAIN, Deb("foreign", "1.2", arch="i386"))
     own_lab.refresh()
     assert moved(own_apt.resolve(Question()))["foreign"] == "1.2"
@@ -370,35 +383,35 @@ def test_a_version_of_a_foreign_package_can_be_chosen(own_lab: AptLab, own_apt: 
 
 
 @pytest.mark.parametrize("name", ["superseded:all", "superseded:amd64"])
-def test_a_choice_may_name_the_architecture(apt: Apt, name: str) -> None:
+def test_a_choice_may_name_the_architecture(apt: ScriptedManager, name: str) -> None:
     assert moved(apt.resolve(Question(choose=((name, "1.1"),))))["superseded"] == "1.1"
 
 
 @pytest.mark.parametrize("name", ["plain:all", "newdep-lib:all", "newdep-lib:amd64"])
-def test_a_block_may_name_the_architecture(apt: Apt, name: str) -> None:
+def test_a_block_may_name_the_architecture(apt: ScriptedManager, name: str) -> None:
     gone = ("plain",) if name.startswith("plain") else ("newdep", "newdep-lib")
     assert moved(apt.resolve(Question(block=(name,)))) == without(*gone)
 
 
-def test_security_mode_with_exclusions(apt: Apt) -> None:
+def test_security_mode_with_exclusions(apt: ScriptedManager) -> None:
     answer = apt.resolve(Question(security=True, exclude=("secure",), choose=(("both", "1.1"),)))
     assert moved(answer) == {"both": "1.1", "superseded": "1.1"}
 
 
-def test_the_operators_automatic_removal_does_not_reach_a_plan(lab: AptLab, apt: Apt) -> None:
+def test_the_operators_automatic_removal_does_not_reach_a_plan(lab: AptLab, apt: ScriptedManager) -> None:
     lab.mark_auto("base")
     lab.mark_auto("local")
     lab.configure('APT::Get::AutomaticRemove "true"; APT::Get::Show-Versions "true"; APT::Get::Purge "true";')
     assert moved(apt.resolve(Question())) == SAFE
 
 
-def test_archives_that_are_here_already_are_still_listed(lab: AptLab, apt: Apt) -> None:
+def test_archives_that_are_here_already_are_still_listed(lab: AptLab, apt: ScriptedManager) -> None:
     for file in (lab.repository / "pool").glob("plain_1.1*"):
         (lab.root / "var/cache/apt/archives" / file.name).write_bytes(file.read_bytes())
     assert moved(apt.resolve(Question())) == SAFE
 
 
-def test_broken_dependencies_are_told_in_apts_words(lab: AptLab, apt: Apt) -> None:
+def test_broken_dependencies_are_told_in_apts_words(lab: AptLab, apt: ScriptedManager) -> None:
     status = lab.admin / "status"
     status.write_text(
         status.read_text().replace("Package: plain\n", "Package: plain\nDepends: nobody-has-this\n")
@@ -426,13 +439,13 @@ TOOLS = (
 )
 
 
-def test_busyboxs_tools_give_the_same_answer(lab: AptLab, script: PatchScript, apt: Apt) -> None:
+def test_busyboxs_tools_give_the_same_answer(lab: AptLab, script: PatchScript, apt: ScriptedManager) -> None:
     tools = lab.folder / "tools"
     tools.mkdir()
     for tool in TOOLS:
         (tools / tool).symlink_to("/usr/bin/busybox")
     environment = {**lab.environment, "PATH": f"{tools}:{os.environ['PATH']}"}
-    other = Apt(LocalTarget(environment, ("busybox", "sh")), script, lab.cache)
+    other = ScriptedManager(APT, LocalTarget(environment, ("busybox", "sh")), script, lab.cache)
     now = datetime.now(UTC)
     seen, expected = other.observe(now), apt.observe(now)
     assert replace(seen, health=expected.health) == expected  # free space changes by the moment
@@ -445,15 +458,15 @@ def test_busyboxs_tools_give_the_same_answer(lab: AptLab, script: PatchScript, a
         assert other.resolve(question) == apt.resolve(question)
 
 
-def test_a_phased_update_is_taken_where_the_operator_says_so(lab: AptLab, apt: Apt) -> None:
+def test_a_phased_update_is_taken_where_the_operator_says_so(lab: AptLab, apt: ScriptedManager) -> None:
     lab.configure('APT::Get::Always-Include-Phased-Updates "true";')
     assert moved(apt.resolve(Question())) == {**SAFE, "phased": "1.1"}
 
 
 def test_every_shell_gives_the_same_answer(
-    lab: AptLab, script: PatchScript, shell: tuple[str, ...], apt: Apt
+    lab: AptLab, script: PatchScript, shell: tuple[str, ...], apt: ScriptedManager
 ) -> None:
-    other = Apt(LocalTarget(lab.environment, shell), script, lab.cache)
+    other = ScriptedManager(APT, LocalTarget(lab.environment, shell), script, lab.cache)
     for question in (
         Question("full", exclude=("lima", "foreign"), block=("newdep-lib",), choose=(("superseded", "1.1"),)),
         Question(security=True, exclude=("secure",)),
@@ -461,7 +474,7 @@ def test_every_shell_gives_the_same_answer(
         assert other.resolve(question) == apt.resolve(question)
 
 
-def test_a_dry_run_leaves_the_root_as_it_was_byte_for_byte(lab: AptLab, apt: Apt) -> None:
+def test_a_dry_run_leaves_the_root_as_it_was_byte_for_byte(lab: AptLab, apt: ScriptedManager) -> None:
     before = lab.digest()
     apt.resolve(Question("full", exclude=("lima",), block=("newdep-lib",), choose=(("superseded", "1.1"),)))
     apt.resolve(Question(security=True))
@@ -469,13 +482,15 @@ def test_a_dry_run_leaves_the_root_as_it_was_byte_for_byte(lab: AptLab, apt: Apt
     assert lab.digest() == before
 
 
-def test_without_an_own_cache_the_answer_is_the_same(lab: AptLab, script: PatchScript, apt: Apt) -> None:
-    assert moved(Apt(LocalTarget(lab.environment), script).resolve(Question())) == moved(
+def test_without_an_own_cache_the_answer_is_the_same(
+    lab: AptLab, script: PatchScript, apt: ScriptedManager
+) -> None:
+    assert moved(ScriptedManager(APT, LocalTarget(lab.environment), script).resolve(Question())) == moved(
         apt.resolve(Question())
     )
 
 
-def test_a_dry_run_does_not_wait_for_a_lock(lab: AptLab, apt: Apt) -> None:
+def test_a_dry_run_does_not_wait_for_a_lock(lab: AptLab, apt: ScriptedManager) -> None:
     with subprocess.Popen(
         ["flock", str(lab.admin / "lock-frontend"), "sleep", "60"], stdin=subprocess.DEVNULL
     ) as holder:
@@ -483,12 +498,12 @@ def test_a_dry_run_does_not_wait_for_a_lock(lab: AptLab, apt: Apt) -> None:
         holder.kill()
 
 
-def test_a_choice_of_a_package_that_nobody_has_is_gone(apt: Apt) -> None:
+def test_a_choice_of_a_package_that_nobody_has_is_gone(apt: ScriptedManager) -> None:
     answer = apt.resolve(Question(choose=(("nobody-knows-it", "1"), ("plain", "1.1"))))
     assert (answer.exit_code, answer.message) == (26, "no longer available: nobody-knows-it=1")
 
 
-def test_security_mode_without_a_security_source_upgrades_nothing(lab: AptLab, apt: Apt) -> None:
+def test_security_mode_without_a_security_source_upgrades_nothing(lab: AptLab, apt: ScriptedManager) -> None:
     sources = lab.root / "etc/apt/sources.list"
     kept = [line for line in sources.read_text().splitlines() if "stable-security" not in line]
     sources.write_text("\n".join(kept) + "\n")
@@ -497,7 +512,7 @@ def test_security_mode_without_a_security_source_upgrades_nothing(lab: AptLab, a
     assert moved(apt.resolve(Question(security=True))) == {}
 
 
-def test_the_operators_hooks_do_not_run(lab: AptLab, apt: Apt) -> None:
+def test_the_operators_hooks_do_not_run(lab: AptLab, apt: ScriptedManager) -> None:
     mark = lab.folder / "hook-ran"
     lab.configure(f'APT::Install::Pre-Invoke {{ "touch {mark}"; }}; quiet "2";')
     assert moved(apt.resolve(Question())) == SAFE
@@ -505,7 +520,7 @@ def test_the_operators_hooks_do_not_run(lab: AptLab, apt: Apt) -> None:
 
 
 def test_without_a_cache_of_its_own_nothing_is_written_either(lab: AptLab, script: PatchScript) -> None:
-    alone = Apt(LocalTarget(lab.environment), script)
+    alone = ScriptedManager(APT, LocalTarget(lab.environment), script)
     before = lab.digest()
     alone.observe(datetime.now(UTC))
     alone.resolve(Question("full"))
@@ -516,8 +531,8 @@ def test_no_temporary_file_is_left(lab: AptLab, script: PatchScript) -> None:
     scratch = lab.folder / "scratch"
     scratch.mkdir()
     target = LocalTarget({**lab.environment, "TMPDIR": str(scratch)})
-    Apt(target, script).resolve(Question(security=True, choose=(("plain", "9"),)))
-    Apt(target, script).observe(datetime.now(UTC))
+    ScriptedManager(APT, target, script).resolve(Question(security=True, choose=(("plain", "9"),)))
+    ScriptedManager(APT, target, script).observe(datetime.now(UTC))
     assert list(scratch.iterdir()) == []
 
 

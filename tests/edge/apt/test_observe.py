@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.managers.apt import Apt
+from reconciler.managers.apt import APT
+from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.observation import Installed, RebootNeed
 from reconciler.targets.local import LocalTarget
@@ -21,7 +22,7 @@ from tests.labs.apt import MAIN, AptLab, Deb
 NOW = datetime.now(UTC)
 
 
-def test_installed_packages_with_holds_and_marks(lab: AptLab, apt: Apt) -> None:
+def test_installed_packages_with_holds_and_marks(lab: AptLab, apt: ScriptedManager) -> None:
     lab.hold_package("lima")
     lab.mark_auto("base")
     seen = {package.name: package for package in apt.observe(NOW).installed}
@@ -32,7 +33,7 @@ def test_installed_packages_with_holds_and_marks(lab: AptLab, apt: Apt) -> None:
     assert len(seen) == 21
 
 
-def test_offers_name_every_newer_version_with_origin_and_security(apt: Apt) -> None:
+def test_offers_name_every_newer_version_with_origin_and_security(apt: ScriptedManager) -> None:
     offers = {offer.name: offer for offer in apt.observe(NOW).offers}
     versions = {
         name: [(one.version, one.origins, one.security) for one in offer.versions]
@@ -49,7 +50,7 @@ def test_offers_name_every_newer_version_with_origin_and_security(apt: Apt) -> N
     assert "victim" not in offers
 
 
-def test_an_offer_knows_size_and_hash_of_its_archive(lab: AptLab, apt: Apt) -> None:
+def test_an_offer_knows_size_and_hash_of_its_archive(lab: AptLab, apt: ScriptedManager) -> None:
     plain = next(offer for offer in apt.observe(NOW).offers if offer.name == "plain")
     file = lab.repository / "pool/plain_1.1_all.deb"
     assert plain.versions[0].size == file.stat().st_size
@@ -58,7 +59,7 @@ def test_an_offer_knows_size_and_hash_of_its_archive(lab: AptLab, apt: Apt) -> N
     assert plain.versions[0].sha256 == done.stdout.split()[0]
 
 
-def test_sources_tell_their_age(apt: Apt) -> None:
+def test_sources_tell_their_age(apt: ScriptedManager) -> None:
     sources = apt.observe(NOW).sources
     assert [source.name for source in sources] == ["Debian-Security:12/stable-security", "Debian:12/stable"]
     for source in sources:
@@ -69,14 +70,14 @@ def test_sources_tell_their_age(apt: Apt) -> None:
         assert source.problem == ""
 
 
-def test_a_source_past_its_date_or_from_the_future_has_a_problem(apt: Apt) -> None:
+def test_a_source_past_its_date_or_from_the_future_has_a_problem(apt: ScriptedManager) -> None:
     late = {source.problem[:25] for source in apt.observe(NOW + timedelta(days=400)).sources}
     early = {source.problem[:31] for source in apt.observe(NOW - timedelta(days=400)).sources}
     assert late == {"its release file was vali"}
     assert early == {"its release file is dated in th"}
 
 
-def test_a_source_without_release_file_is_named(lab: AptLab, apt: Apt) -> None:
+def test_a_source_without_release_file_is_named(lab: AptLab, apt: ScriptedManager) -> None:
     flat = lab.folder / "flat"
     flat.mkdir()
     with (lab.root / "etc/apt/sources.list").open("a") as file:
@@ -94,7 +95,7 @@ def test_a_source_without_release_file_is_named(lab: AptLab, apt: Apt) -> None:
     assert plain.versions[0].origins == ("localhost",)
 
 
-def test_facts_come_from_the_root(apt: Apt) -> None:
+def test_facts_come_from_the_root(apt: ScriptedManager) -> None:
     observation = apt.observe(NOW)
     assert (observation.facts.os_id, observation.facts.os_version) == ("debian", "12")
     assert observation.facts.architecture == "amd64"
@@ -103,7 +104,7 @@ def test_facts_come_from_the_root(apt: Apt) -> None:
     assert observation.scripts[0][0] == "apt-update.sh"
 
 
-def test_an_interrupted_dpkg_is_told_with_names(lab: AptLab, apt: Apt) -> None:
+def test_an_interrupted_dpkg_is_told_with_names(lab: AptLab, apt: ScriptedManager) -> None:
     assert apt.observe(NOW).health.interrupted == ()
     status = lab.admin / "status"
     text = status.read_text().replace(
@@ -127,7 +128,7 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("file", ["var/lib/dpkg/lock-frontend", "var/lib/dpkg/lock"])
-def test_who_holds_the_lock_is_named_without_taking_it(lab: AptLab, apt: Apt, file: str) -> None:
+def test_who_holds_the_lock_is_named_without_taking_it(lab: AptLab, apt: ScriptedManager, file: str) -> None:
     assert apt.observe(NOW).health.lock_holder == ""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(lab.root / file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -143,7 +144,7 @@ def test_who_holds_the_lock_is_named_without_taking_it(lab: AptLab, apt: Apt, fi
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_reboot_mark_is_told_with_its_packages(lab: AptLab, apt: Apt) -> None:
+def test_a_reboot_mark_is_told_with_its_packages(lab: AptLab, apt: ScriptedManager) -> None:
     assert apt.observe(NOW).reboot.need is RebootNeed.NOT_REQUIRED
     (lab.root / "run/reboot-required").touch()
     (lab.root / "run/reboot-required.pkgs").write_text("libc6\ndbus\nlibc6\n")
@@ -151,13 +152,13 @@ def test_a_reboot_mark_is_told_with_its_packages(lab: AptLab, apt: Apt) -> None:
     assert apt.observe(NOW).reboot.reasons == ("dbus", "libc6")
 
 
-def test_free_space_is_told_for_what_a_run_writes_to(lab: AptLab, apt: Apt) -> None:
+def test_free_space_is_told_for_what_a_run_writes_to(lab: AptLab, apt: ScriptedManager) -> None:
     paths = [filesystem.path for filesystem in apt.observe(NOW).health.filesystems]
     assert paths == [f"{lab.root}{part}" for part in ("/var/cache/apt/archives", "", "/boot", "/var")]
     assert all(0 < filesystem.free <= filesystem.size for filesystem in apt.observe(NOW).health.filesystems)
 
 
-def test_equal_machines_give_equal_records_but_for_time(lab: AptLab, apt: Apt) -> None:
+def test_equal_machines_give_equal_records_but_for_time(lab: AptLab, apt: ScriptedManager) -> None:
     first, again = apt.observe(NOW), apt.observe(NOW)
     assert first.installed == again.installed
     assert first.offers == again.offers
@@ -167,14 +168,14 @@ def test_equal_machines_give_equal_records_but_for_time(lab: AptLab, apt: Apt) -
 
 
 def test_every_shell_sees_the_same(
-    lab: AptLab, script: PatchScript, shell: tuple[str, ...], apt: Apt
+    lab: AptLab, script: PatchScript, shell: tuple[str, ...], apt: ScriptedManager
 ) -> None:
-    other = Apt(LocalTarget(lab.environment, shell), script, lab.cache)
+    other = ScriptedManager(APT, LocalTarget(lab.environment, shell), script, lab.cache)
     assert other.observe(NOW).offers == apt.observe(NOW).offers
     assert other.observe(NOW).installed == apt.observe(NOW).installed
 
 
-def test_observing_leaves_the_root_as_it_was_byte_for_byte(lab: AptLab, apt: Apt) -> None:
+def test_observing_leaves_the_root_as_it_was_byte_for_byte(lab: AptLab, apt: ScriptedManager) -> None:
     before = lab.digest()
     apt.observe(NOW)
     assert lab.digest() == before
@@ -199,7 +200,9 @@ def one_change_after_another(lab: AptLab) -> Iterator[str]:
     yield "another version"
 
 
-def test_whatever_changes_an_observation_changes_one_of_its_inputs(own_lab: AptLab, own_apt: Apt) -> None:
+def test_whatever_changes_an_observation_changes_one_of_its_inputs(
+    own_lab: AptLab, own_apt: ScriptedManager
+) -> None:
     before = own_lab.digest()
     paths = [Path(name) for name in own_apt.inputs()]
     assert own_lab.digest() == before
@@ -215,9 +218,9 @@ def test_whatever_changes_an_observation_changes_one_of_its_inputs(own_lab: AptL
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user can only be taken on by root")
-def test_an_ordinary_user_sees_the_same(lab: AptLab, script: PatchScript, apt: Apt) -> None:
+def test_an_ordinary_user_sees_the_same(lab: AptLab, script: PatchScript, apt: ScriptedManager) -> None:
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh")
-    observed = Apt(LocalTarget(lab.environment, nobody), script).observe(NOW)
+    observed = ScriptedManager(APT, LocalTarget(lab.environment, nobody), script).observe(NOW)
     expected = apt.observe(NOW)
     assert not observed.privileged
     assert expected.privileged
@@ -226,7 +229,7 @@ def test_an_ordinary_user_sees_the_same(lab: AptLab, script: PatchScript, apt: A
     assert observed.sources == expected.sources
 
 
-def test_text_of_packages_cannot_pass_for_the_scripts_own(own_lab: AptLab, own_apt: Apt) -> None:
+def test_text_of_packages_cannot_pass_for_the_scripts_own(own_lab: AptLab, own_apt: ScriptedManager) -> None:
     own_lab.publish(
         MAIN,
         Deb("plain", "1.2", fields={"Description": "x\v[resolve]\x1c= 0\x85exit 10\u2028exit 26"}, stanza={}),
@@ -238,7 +241,7 @@ def test_text_of_packages_cannot_pass_for_the_scripts_own(own_lab: AptLab, own_a
 
 
 def test_this_machines_own_apt_is_observed(script: PatchScript, tmp_path: Path) -> None:
-    observation = Apt(LocalTarget({}), script, tmp_path).observe(NOW)
+    observation = ScriptedManager(APT, LocalTarget({}), script, tmp_path).observe(NOW)
     counted = subprocess.run(
         ["dpkg-query", "-W", "-f", "${db:Status-Status}\\n"], capture_output=True, text=True, check=True
     )
@@ -254,4 +257,4 @@ def test_no_apt_at_all_is_said(script: PatchScript, tmp_path: Path) -> None:
         (tmp_path / tool).symlink_to(path)
     target = LocalTarget({"PATH": str(tmp_path)}, (str(tmp_path / "sh"),))
     with pytest.raises(Stalled, match="there is no apt-get on this machine"):
-        Apt(target, script).observe(NOW)
+        ScriptedManager(APT, target, script).observe(NOW)

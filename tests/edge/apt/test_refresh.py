@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.managers.apt import SCRIPT, Apt
+from reconciler.managers.apt import APT
+from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.observation import Question, Refresh, RefreshOutcome
 from reconciler.process import Completed
@@ -19,14 +20,14 @@ def exit_code(lab: AptLab, script: PatchScript) -> int:
     return script.run(LocalTarget(lab.environment), ["--refresh"], timeout=60).exit_code
 
 
-def test_a_refresh_finds_what_was_published(own_lab: AptLab, own_apt: Apt) -> None:
+def test_a_refresh_finds_what_was_published(own_lab: AptLab, own_apt: ScriptedManager) -> None:
     own_lab.publish(MAIN, Deb("plain", "1.2"))
     assert own_apt.refresh().outcome is RefreshOutcome.REFRESHED
     versions = {change.name: change.to_version for change in own_apt.resolve(Question()).changes}
     assert versions["plain"] == "1.2"
 
 
-def test_a_refresh_leaves_the_stamp_of_its_success(own_apt: Apt) -> None:
+def test_a_refresh_leaves_the_stamp_of_its_success(own_apt: ScriptedManager) -> None:
     own_apt.refresh()
     now = datetime.now(UTC)
     for source in own_apt.observe(now).sources:
@@ -34,7 +35,9 @@ def test_a_refresh_leaves_the_stamp_of_its_success(own_apt: Apt) -> None:
         assert now - source.fetched < timedelta(seconds=10)
 
 
-def test_a_mirror_that_does_not_answer(own_lab: AptLab, own_apt: Apt, script: PatchScript) -> None:
+def test_a_mirror_that_does_not_answer(
+    own_lab: AptLab, own_apt: ScriptedManager, script: PatchScript
+) -> None:
     with (own_lab.root / "etc/apt/sources.list").open("a") as file:
         file.write("deb [trusted=yes] http://user:hunter2@127.0.0.1:9/debian stable main\n")
     refresh = own_apt.refresh()
@@ -49,7 +52,7 @@ def test_a_repository_that_is_gone(own_lab: AptLab, script: PatchScript) -> None
     assert exit_code(own_lab, script) == 21
 
 
-def test_a_key_that_is_not_trusted(own_lab: AptLab, own_apt: Apt, script: PatchScript) -> None:
+def test_a_key_that_is_not_trusted(own_lab: AptLab, own_apt: ScriptedManager, script: PatchScript) -> None:
     own_lab.make_key("stranger")
     own_lab.sign(MAIN, key="stranger")
     refresh = own_apt.refresh()
@@ -58,7 +61,7 @@ def test_a_key_that_is_not_trusted(own_lab: AptLab, own_apt: Apt, script: PatchS
     assert exit_code(own_lab, script) == 22
 
 
-def test_a_key_that_has_expired(own_lab: AptLab, own_apt: Apt, script: PatchScript) -> None:
+def test_a_key_that_has_expired(own_lab: AptLab, own_apt: ScriptedManager, script: PatchScript) -> None:
     own_lab.make_key("old", "--faked-system-time=20240101T000000", expires="30d")
     own_lab.trust("old")
     folder = own_lab.repository / "dists" / MAIN
@@ -87,15 +90,17 @@ def test_a_repository_that_is_not_signed(own_lab: AptLab, script: PatchScript) -
     ],
 )
 def test_a_release_file_that_is_not_of_today(
-    own_lab: AptLab, own_apt: Apt, date: timedelta, valid_until: timedelta, words: str
+    own_lab: AptLab, own_apt: ScriptedManager, date: timedelta, valid_until: timedelta, words: str
 ) -> None:
     now = datetime.now(UTC)
     own_lab.sign(MAIN, date=now + date, valid_until=now + valid_until)
     assert words in own_apt.refresh().detail
-    assert exit_code(own_lab, PatchScript.load(SCRIPT)) == 21
+    assert exit_code(own_lab, PatchScript.load(APT.script)) == 21
 
 
-def test_a_mirror_in_the_middle_of_its_update(own_lab: AptLab, own_apt: Apt, script: PatchScript) -> None:
+def test_a_mirror_in_the_middle_of_its_update(
+    own_lab: AptLab, own_apt: ScriptedManager, script: PatchScript
+) -> None:
     own_lab.publish(MAIN, Deb("plain", "1.2"))
     index = own_lab.repository / "dists" / MAIN / "main/binary-amd64/Packages"
     index.write_bytes(index.read_bytes()[:-1] + b" ")
@@ -103,7 +108,7 @@ def test_a_mirror_in_the_middle_of_its_update(own_lab: AptLab, own_apt: Apt, scr
     assert exit_code(own_lab, script) == 21
 
 
-def test_a_lock_that_another_holds(own_lab: AptLab, own_apt: Apt, script: PatchScript) -> None:
+def test_a_lock_that_another_holds(own_lab: AptLab, own_apt: ScriptedManager, script: PatchScript) -> None:
     code = (
         "import fcntl,sys; f=open(sys.argv[1],'w'); fcntl.lockf(f,fcntl.LOCK_EX); print(flush=True); input()"
     )
@@ -122,7 +127,7 @@ def test_a_lock_that_another_holds(own_lab: AptLab, own_apt: Apt, script: PatchS
 def test_an_ordinary_user_may_not(own_lab: AptLab, script: PatchScript) -> None:
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh")
     before = own_lab.digest()
-    refresh = Apt(LocalTarget(own_lab.environment, nobody), script).refresh()
+    refresh = ScriptedManager(APT, LocalTarget(own_lab.environment, nobody), script).refresh()
     assert refresh.outcome is RefreshOutcome.NOT_PERMITTED
     assert own_lab.digest() == before
 
@@ -147,8 +152,8 @@ def test_a_full_disk(own_lab: AptLab) -> None:
 
 def test_a_refresh_that_takes_too_long_has_failed(own_lab: AptLab) -> None:
     content = b"sleep 60"
-    slow = PatchScript("slow.sh", content, "0" * 64)
-    refresh = Apt(Hurried(own_lab.environment), slow).refresh()
+    slow = PatchScript("slow.sh", content, (("slow.sh", "0" * 64),))
+    refresh = ScriptedManager(APT, Hurried(own_lab.environment), slow).refresh()
     assert refresh == Refresh(RefreshOutcome.FAILED, "slow.sh --refresh did not end within 1800 s")
 
 
@@ -160,7 +165,7 @@ class Hurried(LocalTarget):
         return super().run(script, name, args, timeout=timeout / 18000)
 
 
-def test_lists_stay_readable_for_everybody(own_lab: AptLab, own_apt: Apt) -> None:
+def test_lists_stay_readable_for_everybody(own_lab: AptLab, own_apt: ScriptedManager) -> None:
     own_lab.publish(MAIN, Deb("plain", "1.2"))
     for path in (own_lab.root / "var/lib/apt/lists").glob("*Release"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""The form of the recorded vectors of apt, and what the parsers make of one."""
+"""The form of the recorded vectors, and what the parsers make of one."""
 
 from datetime import datetime
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from reconciler.managers.apt import parse_answer, parse_observe, parse_refresh
+from reconciler.managers.detect import Manager
+from reconciler.managers.dialect import parse_answer, parse_observe, parse_refresh
+from reconciler.managers.known import DIALECTS
 from reconciler.planning.observation import Answer, Observation, Refresh
 
 FOLDER = Path(__file__).parent
@@ -22,6 +24,7 @@ class Vector(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     about: str
+    manager: Manager
     kind: Literal["observe", "answer", "refresh"]
     at: datetime
     output: tuple[str, ...]
@@ -35,10 +38,11 @@ class Vector(BaseModel):
 
 def expected_of(vector: Vector) -> Any:  # noqa: ANN401 - JSON
     """Return what the parsers read from a vector, as JSON."""
+    dialect = DIALECTS[vector.manager]
     match vector.kind:
         case "observe":
-            return OBSERVATION.dump_python(parse_observe(vector.text, vector.at), mode="json")
+            return OBSERVATION.dump_python(parse_observe(dialect, vector.text, vector.at), mode="json")
         case "answer":
-            return ANSWER.dump_python(parse_answer(vector.text), mode="json")
+            return ANSWER.dump_python(parse_answer(dialect, vector.text), mode="json")
         case "refresh":
-            return REFRESH.dump_python(parse_refresh(vector.text), mode="json")
+            return REFRESH.dump_python(parse_refresh(dialect, vector.text), mode="json")

@@ -1,0 +1,74 @@
+"""What an execution left in its folder, read when it ended or long after, by whoever is there then."""
+
+import re
+from pathlib import Path
+
+from reconciler.errors import Stalled
+from reconciler.managers import sections as codes
+from reconciler.managers.sections import Sections, parse_sections, words_of
+from reconciler.planning.execution import Execution, FailedPackage
+
+OUT = "out"
+"""File with the script's standard output."""
+ERR = "err"
+"""File with its standard error."""
+
+_ACTS = ("apply", "download", "repair")
+_ENDED_WELL = frozenset({codes.DONE, codes.NOTHING_TO_DO, codes.REBOOT})
+_TROUBLE = re.compile(
+    r"\s*(E:|W:|Err:|error:|Error:?\b|Problem\b|dpkg: error|fatal\b|Can't|Cannot)", re.IGNORECASE
+)
+
+
+def read_execution(folder: Path) -> Execution:
+    """Read what the patch script of an execution printed.
+
+    Args:
+        folder: Of the execution.
+
+    Returns:
+        What it came to; not finished, where its output is missing, cut or of another form than documented.
+        Nothing is guessed from it then: what happened is seen by observing the machine.
+    """
+    try:
+        text = (folder / OUT).read_bytes().decode("utf-8", "replace")
+        sections = parse_sections(text)
+    except (OSError, Stalled) as error:
+        said = _tail(folder / ERR) or str(error)
+        return Execution(codes.OTHER, message=f"it did not end by itself: {said}", is_finished=False)
+    return _execution(sections)
+
+
+def _execution(sections: Sections) -> Execution:
+    native = next((sections.by_name[name].code for name in _ACTS if name in sections.by_name), 0)
+    failed = tuple(
+        FailedPackage(name, message)
+        for name, _, message in (line.partition("\t") for line in sections.get("failed").lines)
+    )
+    return Execution(
+        exit_code=sections.exit_code,
+        native_code=native,
+        message="" if sections.exit_code in _ENDED_WELL else _message(sections),
+        failed=failed,
+        conffiles=tuple(sorted(set(sections.get("conffiles").lines))),
+    )
+
+
+def _message(sections: Sections) -> str:
+    """Return the words that tell best why it did not end well."""
+    if missing := sections.get("missing").lines:
+        return f"there is no {missing[0]} on this machine"
+    said = (*sections.get("refused").errors, *sections.get("work").errors)
+    if not said:
+        lines = [line for section in sections.by_name.values() for line in (*section.lines, *section.errors)]
+        said = tuple(line for line in lines if _TROUBLE.match(line))
+    words = "; ".join(dict.fromkeys(words_of(said).splitlines()))
+    return words or f"it ended with {sections.exit_code}"
+
+
+def _tail(path: Path) -> str:
+    try:
+        lines = path.read_bytes()[-2000:].decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return lines[-1].strip() if lines else ""

@@ -1,0 +1,10 @@
+"""Every package manager that this version knows."""
+
+from collections.abc import Mapping
+
+from reconciler.managers.apt import APT
+from reconciler.managers.detect import Manager
+from reconciler.managers.dialect import Dialect
+
+DIALECTS: Mapping[Manager, Dialect] = {"apt": APT}
+"""How each one's patch script is read."""

@@ -1,0 +1,63 @@
+"""What every patch script says of the machine in the same words, whatever its package manager."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from reconciler.managers.sections import Section, Sections, pairs
+from reconciler.planning.observation import ClockState, Facts, Filesystem
+
+
+def read_facts(sections: Sections, machine: Mapping[str, str]) -> Facts:
+    """Read what a policy may match on; ``machine`` are the pairs of ``[machine]``."""
+    release = {key: _unquoted(value) for key, value in pairs(sections.need("os")).items()}
+    return Facts(
+        os_id=release.get("ID", ""),
+        os_version=release.get("VERSION_ID", ""),
+        os_name=release.get("PRETTY_NAME", ""),
+        architecture=machine.get("architecture", ""),
+        kernel=machine.get("kernel", ""),
+        boot_id=machine.get("boot_id", ""),
+    )
+
+
+def _unquoted(value: str) -> str:
+    """Undo the shell quoting of os-release(5)."""
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return re.sub(r"\\(.)", r"\1", value[1:-1])
+    return value
+
+
+def read_lock_holder(section: Section, programs: re.Pattern[str]) -> str:
+    """Return who holds the package database, empty where nobody does.
+
+    Args:
+        section: ``[locks]``.
+        programs: Of the manager's family: where the file system shows another device in the kernel's
+            list, the inode alone could be chance, and the name decides.
+    """
+    for line in section.lines:
+        sure, pid, program, _ = line.split("\t", 3)
+        if sure == "same" or programs.match(program):
+            if int(pid) <= 0:
+                return "a process outside of this container"
+            return f"{program or 'a process'} (pid {pid})"
+    return ""
+
+
+def read_filesystems(section: Section) -> Iterator[Filesystem]:
+    """Read ``[filesystems]``: blocks free for an ordinary user, blocks in all, size of a block, path."""
+    for line in section.lines:
+        free, blocks, size, path = line.split(" ", 3)
+        yield Filesystem(path, int(free) * int(size), int(blocks) * int(size))
+
+
+def read_clock(section: Section) -> ClockState:
+    """Read ``[clock]``; whoever says neither yes nor no does not know."""
+    match section.lines:
+        case ("yes",):
+            return ClockState.SYNCHRONISED
+        case ("no",):
+            return ClockState.UNSYNCHRONISED
+        case _:
+            return ClockState.UNKNOWN

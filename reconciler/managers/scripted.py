@@ -1,0 +1,184 @@
+"""A package manager on one target, through its patch script: asked, and told exactly what to do."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from reconciler.errors import Transient
+from reconciler.managers import dialect as reading
+from reconciler.managers.dialect import Dialect
+from reconciler.managers.executed import read_execution
+from reconciler.managers.scripts import PatchScript, Target
+from reconciler.managers.sections import Sections
+from reconciler.planning.execution import Execution, Instruction
+from reconciler.planning.observation import (
+    Answer,
+    Observation,
+    Offer,
+    Question,
+    Refresh,
+    RefreshOutcome,
+)
+
+OBSERVE_TIMEOUT = 300.0
+REFRESH_TIMEOUT = 1800.0
+LOG = "log"
+"""File of an execution's folder with the manager's own output, written as it speaks."""
+
+
+class ScriptedManager:
+    """One package manager on one target.
+
+    Args:
+        dialect: How its script's output is read.
+        target: Where the script runs.
+        script: The verified script.
+        cache: An existing folder on the target for the manager's parsed metadata, so that nothing of the
+            machine's own cache is written; ``None`` uses the machine's.
+        root: The system below this folder of the target instead of the running one; ``None`` for the latter.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        target: Target,
+        script: PatchScript,
+        cache: Path | None = None,
+        *,
+        root: Path | None = None,
+    ) -> None:
+        self._dialect = dialect
+        self._target = target
+        self._script = script
+        self._options: tuple[str, ...] = () if cache is None else ("--cache", str(cache))
+        if root is not None:
+            self._options += ("--root", str(root))
+        self._offers: Sequence[Offer] = ()
+
+    def observe(self, at: datetime) -> Observation:
+        """Look at the machine without changing anything.
+
+        Args:
+            at: Now, aware; decides which metadata have passed their date.
+
+        Raises:
+            Stalled: The manager is missing, or the output does not parse.
+            Transient: The time limit, or a lock.
+        """
+        sections = self._run("--observe", timeout=OBSERVE_TIMEOUT)
+        observation = reading.read_observation(self._dialect, sections, at)
+        self._offers = observation.offers
+        return replace(observation, scripts=self._script.hashes)
+
+    def inputs(self) -> tuple[str, ...]:
+        """Return the files and folders whose change can change any answer, as paths on the target.
+
+        Raises:
+            Stalled: The manager is missing, or the output does not parse.
+        """
+        sections = reading.done(self._dialect, self._run("--inputs", timeout=OBSERVE_TIMEOUT))
+        return sections.need("inputs").lines
+
+    def refresh(self) -> Refresh:
+        """Read the metadata anew.
+
+        Raises:
+            Stalled: The output does not parse.
+        """
+        try:
+            return reading.read_refresh(self._dialect, self._run("--refresh", timeout=REFRESH_TIMEOUT))
+        except Transient as error:
+            return Refresh(RefreshOutcome.FAILED, error.message)
+
+    def resolve(self, question: Question) -> Answer:
+        """Ask the resolver, without changing anything.
+
+        Sizes on disk of upgrades come from the last :meth:`observe` of this object, ``None`` without one.
+
+        Raises:
+            Stalled: The output does not parse.
+            Transient: The time limit, or a lock.
+        """
+        sections = self._run("--dry-run", *arguments(question), timeout=OBSERVE_TIMEOUT)
+        return reading.read_answer(self._dialect, sections, self._offers)
+
+    def download(self, instruction: Instruction, folder: Path) -> Execution:
+        """Fetch the packages of a transaction, and install none; as for :meth:`apply`."""
+        return self._execute("--download", options(instruction), folder)
+
+    def apply(self, instruction: Instruction, folder: Path) -> Execution:
+        """Make exactly these changes, or none where the resolver would do anything else.
+
+        It ends when the manager ends: nothing here ever stops it.
+
+        Args:
+            instruction: What to do.
+            folder: An existing folder of this execution alone, for what is printed; it outlives us.
+
+        Raises:
+            Stalled: The script could not be started.
+        """
+        return self._execute("--apply", options(instruction), folder)
+
+    def repair(self, instruction: Instruction, folder: Path) -> Execution:
+        """Bring what an interrupted run left half done to an end; as for :meth:`apply`.
+
+        Args:
+            instruction: Of its changes only the names matter: what was being done when it was interrupted.
+            folder: As for :meth:`apply`.
+        """
+        return self._execute("--repair", tuple(_options_of_repair(instruction)), folder)
+
+    def _execute(self, verb: str, args: Sequence[str], folder: Path) -> Execution:
+        argv = [verb, *args, "--log", str(folder / LOG), *self._options]
+        self._target.execute(self._script.content, self._script.name, argv, folder=folder)
+        return read_execution(folder)
+
+    def _run(self, *args: str, timeout: float) -> Sections:
+        return self._script.run(self._target, [*args, *self._options], timeout=timeout)
+
+
+def arguments(question: Question) -> tuple[str, ...]:
+    """Write a question as options of the patch script's ``--dry-run``."""
+    found = ["--full"] if question.mode == "full" else []
+    if question.security:
+        found.append("--security")
+    found += _lists(
+        (("--exclude", question.exclude), ("--block", question.block), ("--include", question.include))
+    )
+    for name, version in question.choose:
+        found += ["--choose", f"{name}={version}"]
+    if question.only is not None:
+        found += ["--only", "=".join(question.only)]
+    return tuple(found)
+
+
+def options(instruction: Instruction) -> tuple[str, ...]:
+    """Write an instruction as options of the patch script's ``--apply`` and ``--download``."""
+    found: list[str] = []
+    for change in instruction.changes:
+        named = f"{change.name}:{change.arch}"
+        if change.to_version is None:
+            found += ["--remove", named]
+        else:
+            found += ["--install", f"{named}={change.to_version}"]
+    found += _lists((("--exclude", instruction.exclude), ("--block", instruction.block)))
+    return (*found, *_options_of_repair(instruction))
+
+
+def _options_of_repair(instruction: Instruction) -> Iterator[str]:
+    yield from ("--conffiles", instruction.conffiles, "--lock-wait", _seconds(instruction.lock_wait))
+    yield from _lists((("--automatic", instruction.automatic),))
+
+
+def _seconds(span: timedelta) -> str:
+    return str(max(0, round(span.total_seconds())))
+
+
+def _lists(named: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
+    for option, names in named:
+        # One argument of a process ends at 128 KiB.
+        for start in range(0, len(names), 500):
+            yield option
+            yield ",".join(names[start : start + 500])

@@ -1,0 +1,159 @@
+"""What a patch script printed, taken apart; see ``docs/reference/patch-scripts.md``.
+
+Output that is not exactly in the documented form is an error; nothing is guessed from it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from reconciler.errors import Stalled
+
+CONTRACT = "1"
+
+DONE = 0
+OTHER = 1
+NOTHING_TO_DO = 10
+REBOOT = 11
+LOCKED = 20
+STALE = 21
+UNTRUSTED = 22
+NO_SPACE = 23
+INTERRUPTED = 24
+UNRESOLVED = 25
+GONE = 26
+SCRIPT_FAILED = 27
+
+_HEADER = re.compile(r"patchledger-patch (\S+) ([a-z]+)\Z")
+_BEGIN = re.compile(r"\[([a-z-]+)\]\Z")
+_END = re.compile(r"= (\d{1,3})\Z")
+_EXIT = re.compile(r"exit (\d{1,3})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What one command printed.
+
+    Attributes:
+        name: Of the section.
+        lines: Its standard output.
+        errors: Its standard error.
+        code: Its own exit code.
+    """
+
+    name: str
+    lines: tuple[str, ...]
+    errors: tuple[str, ...]
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """A whole run of a patch script, by section; :meth:`get` gives an empty section for an absent one."""
+
+    manager: str
+    by_name: Mapping[str, Section]
+    exit_code: int
+
+    def get(self, name: str) -> Section:
+        """Return a section, empty where the script had no reason to print it."""
+        return self.by_name.get(name, Section(name, (), (), 0))
+
+    def need(self, name: str) -> Section:
+        """Return a section that must be there.
+
+        Raises:
+            Stalled: It is not.
+        """
+        if name not in self.by_name:
+            raise Stalled(f"the patch script's output does not parse: no section [{name}]")
+        return self.by_name[name]
+
+
+def parse_sections(text: str) -> Sections:
+    """Take the output of a patch script apart.
+
+    Lines are ended by line feeds alone: a package's text may hold any other character that Python would
+    take for the end of a line.
+
+    Args:
+        text: All of its standard output.
+
+    Raises:
+        Stalled: It is not in the form of ``docs/reference/patch-scripts.md``.
+    """
+    if not text.endswith("\n"):
+        raise _garbage("it ends in the middle of a line")
+    first, *lines, last = text[:-1].split("\n") if text.count("\n") > 1 else [text[:-1], ""]
+    header, end = _HEADER.match(first), _EXIT.match(last)
+    if header is None:
+        raise _garbage(f"it begins with {first[:60]!r}")
+    if header[1] != CONTRACT:
+        raise Stalled(f"the patch script speaks version {header[1]} of the contract, not {CONTRACT}")
+    if end is None:
+        raise _garbage(f"it ends with {last[:60]!r}")
+    found: dict[str, Section] = {}
+    for section in _sections(iter(lines)):
+        if section.name in found:
+            raise _garbage(f"section [{section.name}] comes twice")
+        found[section.name] = section
+    return Sections(header[2], found, int(end[1]))
+
+
+def _sections(lines: Iterator[str]) -> Iterator[Section]:
+    for line in lines:
+        begin = _BEGIN.match(line)
+        if begin is None:
+            raise _garbage(f"{line[:60]!r} begins no section")
+        yield _section(begin[1], lines)
+
+
+def _section(name: str, lines: Iterator[str]) -> Section:
+    out: list[str] = []
+    errors: list[str] = []
+    for line in lines:
+        mark = line[:1]
+        if mark == "|":
+            out.append(line[1:])
+        elif mark == "!":
+            errors.append(line[1:])
+        elif mark == "=" and (end := _END.match(line)):
+            return Section(name, tuple(out), tuple(errors), int(end[1]))
+        else:
+            raise _garbage(f"{line[:60]!r} in section [{name}]")
+    raise _garbage(f"section [{name}] has no end")
+
+
+def _garbage(what: str) -> Stalled:
+    return Stalled(f"the patch script's output does not parse: {what}")
+
+
+def pairs(section: Section) -> dict[str, str]:
+    """Read ``key=value`` lines."""
+    found = (line.partition("=") for line in section.lines)
+    return {key: value for key, _, value in found}
+
+
+def kib(text: str) -> int | None:
+    """Return a size given in KiB in bytes, ``None`` where there is none."""
+    return int(text) * 1024 if text.isdigit() else None
+
+
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def redacted(text: str) -> str:
+    """Return a text without the user information of the URLs in it."""
+    return _USERINFO.sub("", text)
+
+
+def unparsed(section: Section, line: str) -> Stalled:
+    """Return the error that names a line nobody can read."""
+    return Stalled(f"section [{section.name}] of the patch script's output does not parse: {line[:80]!r}")
+
+
+def words_of(lines: Iterable[str]) -> str:
+    """Return what a manager said of some trouble, without its progress and without user information."""
+    return redacted("\n".join(line for line in lines if line.strip() and not line.endswith("..."))).strip()[
+        :4000
+    ]

@@ -1,0 +1,85 @@
+"""What a package manager is told to do, and what it said it did.
+
+An instruction names every change, so that a manager can refuse where it would do anything else. What an
+execution came to is told by the difference of installed versions, never by what stands here: exit codes and
+words of a manager are evidence, not truth.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from reconciler.planning.observation import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One exact transaction.
+
+    Attributes:
+        changes: All of them; whatever else the resolver would do makes the script refuse with 25 or 26.
+        exclude: Names that must not move, as in a :class:`reconciler.planning.observation.Question`.
+        block: Names that must neither move nor come in.
+        conffiles: Whether a locally changed configuration file stays, or the package's own replaces it.
+        lock_wait: How long to wait while another program holds the package database.
+        automatic: ``name:arch`` of packages to be marked as installed only for others afterwards.
+    """
+
+    changes: tuple[Change, ...]
+    exclude: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
+    conffiles: Literal["keep", "new"] = "keep"
+    lock_wait: timedelta = timedelta(0)
+    automatic: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPackage:
+    """A package that the manager complains of, in its own words."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What a patch script said when it ended.
+
+    Attributes:
+        exit_code: By the table of the patch scripts.
+        native_code: The manager's own, 0 where it was not reached.
+        message: Why it did not end well, in the manager's or the script's own words; empty where it did.
+        failed: Packages whose maintainer scripts or unpacking failed.
+        conffiles: Files that wait for a person because a configuration file was changed locally, such as
+            ``/etc/nginx.conf.dpkg-dist``; sorted.
+        is_finished: The script printed its last line; without it, somebody or something ended it before.
+    """
+
+    exit_code: int
+    native_code: int = 0
+    message: str = ""
+    failed: tuple[FailedPackage, ...] = ()
+    conffiles: tuple[str, ...] = ()
+    is_finished: bool = True
+
+
+def automatic_after(changes: Iterable[Change], automatic: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Return ``name:arch`` of what must be marked as automatic once ``changes`` are made, sorted.
+
+    Naming a version marks a package as wanted by a person, which it was not: what was automatic stays so, and
+    what comes in for others is.
+
+    Args:
+        changes: The transaction.
+        automatic: Name and architecture of every package that is marked so before.
+    """
+    before = frozenset(automatic)
+    return tuple(
+        sorted(
+            f"{change.name}:{change.arch}"
+            for change in changes
+            if change.to_version is not None
+            and (change.from_version is None or (change.name, change.arch) in before)
+        )
+    )

@@ -1,0 +1,193 @@
+# shellcheck shell=sh
+# What the patch scripts share; see docs/reference/patch-scripts.md. Not a command of its own: a script is handed over
+# to the shell with this text before it, and when it is run by hand, it reads this file from its own folder.
+#
+#   - what a command printed stands behind "|", what it complained of behind "!", so that no package's text can
+#     pass for a line of ours; "= N" is the command's own exit code, and "exit N", the last line, is ours;
+#   - every temporary file is in one private folder, which is gone when the script ends.
+#
+# A script sets SELF to its own name, and uses what stands here.
+# shellcheck disable=SC2034 # the scripts use them
+COMMON=1
+
+set -u
+umask 022
+LC_ALL=C
+export LC_ALL
+unset LANGUAGE 2>/dev/null
+
+CONTRACT=1
+OK=0
+OTHER=1
+USAGE=2
+NOTHING=10
+REBOOT=11
+LOCKED=20
+STALE=21
+UNTRUSTED=22
+NO_SPACE=23
+INTERRUPTED=24
+UNRESOLVED=25
+GONE=26
+SCRIPT_FAILED=27
+
+misuse() {
+    printf '%s: %s\n' "$SELF" "$1" >&2
+    printf 'exit %s\n' "$USAGE"
+    exit "$USAGE"
+}
+
+finish() {
+    printf 'exit %s\n' "$1"
+    exit "$1"
+}
+
+refused() { # MESSAGE CODE
+    printf '[refused]\n!%s\n= 0\n' "$1"
+    finish "$2"
+}
+
+lines_of() { # COMMA-LIST
+    printf '%s\n' "$1" | tr ',' '\n'
+}
+
+begin() { # MANAGER TOOL...: print the first line, and end where a tool is missing
+    printf 'patchledger-patch %s %s\n' "$CONTRACT" "$1"
+    shift
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null 2>&1 && continue
+        printf '[missing]\n|%s\n= 127\n' "$tool"
+        finish "$OTHER"
+    done
+}
+
+# Make the private folder for temporary files, $WORK.
+workshop() {
+    WORK=
+    # A file system in memory first: the disk may be full, and that must still be observable.
+    for base in ${TMPDIR:+"$TMPDIR"} /dev/shm /tmp; do
+        WORK=$(mktemp -d "$base/patchledger.XXXXXX" 2>/dev/null) && break
+    done
+    if [ -z "$WORK" ]; then
+        printf '[work]\n!no folder for temporary files can be made\n= 1\n'
+        finish "$NO_SPACE"
+    fi
+    trap 'rm -rf "$WORK"' EXIT
+    # A shell waits for its command before it obeys, and the command does not inherit these.
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 141' PIPE
+    trap 'exit 143' TERM
+}
+
+# A command that runs out of space may still end with 0, and a cut list of exclusions would lose one.
+room() {
+    # A page more each time, since a full file system still lets a page be written over.
+    if ! printf '%4096s' . 2>/dev/null >>"$WORK/room"; then
+        printf '[work]\n!no space left in %s\n= 1\n' "$WORK"
+        finish "$NO_SPACE"
+    fi
+}
+
+# Run a command and print its section. Leaves its output in $WORK/out and its exit code in $code.
+section() { # NAME COMMAND...
+    what=$1
+    shift
+    "$@" >"$WORK/out" 2>"$WORK/err" </dev/null
+    code=$?
+    room
+    printf '[%s]\n' "$what"
+    # One awk instead of sed: it ends a last line that the command left open.
+    awk -v errors="$WORK/err" '{ print (FILENAME == errors ? "!" : "|") $0 }' "$WORK/out" "$WORK/err"
+    printf '= %s\n' "$code"
+}
+
+# Run what changes the machine and print its section, with its complaints where they came. The log is written
+# as the command speaks, so that it is there when something ends us both; it may lie on a full disk. Leaves the
+# exit code in $code, and what was said in $LOG.
+LOG=
+act() { # NAME COMMAND...
+    what=$1
+    shift
+    [ -n "$LOG" ] || LOG=$WORK/log
+    begin_at=$( { wc -c <"$LOG"; } 2>/dev/null || echo 0)
+    "$@" >>"$LOG" 2>&1 </dev/null
+    code=$?
+    printf '[%s]\n' "$what"
+    tail -c "+$((begin_at + 1))" "$LOG" | awk '{ print "|" $0 }'
+    printf '= %s\n' "$code"
+}
+
+logged() { # PATTERN: whether what was logged says so
+    grep -qE "$1" "$LOG"
+}
+
+# Keep the output of the last section, without needing space for a copy.
+keep() { # NAME
+    mv "$WORK/out" "$WORK/$1"
+}
+
+says() { # PATTERN: whether the last section says so
+    grep -qE "$1" "$WORK/out" "$WORK/err"
+}
+
+# --- the machine: all below take the root of another system as $ROOT, without its last slash -------------------
+
+os_release() {
+    for file in "$ROOT/etc/os-release" "$ROOT/usr/lib/os-release"; do
+        [ ! -r "$file" ] || {
+            cat "$file"
+            return
+        }
+    done
+}
+
+in_container() {
+    for mark in /run/systemd/container /run/.containerenv /.dockerenv /dev/.lxc-boot-id /dev/.lxc; do
+        [ ! -e "$mark" ] || return 0
+    done
+    [ ! -e /proc/vz ] || [ -e /proc/bc ] || return 0
+    [ -r /proc/1/environ ] && tr '\0' '\n' </proc/1/environ 2>/dev/null | grep -q '^container='
+}
+
+# What every manager's [machine] says; the script adds its own lines.
+machine_facts() {
+    printf 'kernel=%s\nbuild=%s\n' "$(uname -r)" "$(uname -v)"
+    boot=
+    [ ! -r /proc/sys/kernel/random/boot_id ] || read -r boot </proc/sys/kernel/random/boot_id
+    printf 'boot_id=%s\nuid=%s\nroot=%s\n' "$boot" "$(id -u)" "${ROOT:-/}"
+    if in_container; then echo container=yes; else echo container=no; fi
+}
+
+# Who holds a lock, without taking it: the kernel's list of locks, found by device and inode.
+lock_holders() { # FILE...
+    [ -r /proc/locks ] || return 0
+    for file in "$@"; do
+        [ -e "$file" ] || continue
+        inode=$(stat -c %i "$file") device=$(stat -c %d "$file")
+        major=$(((device >> 8) & 4095)) minor=$(((device & 255) | ((device >> 12) & 1048320)))
+        id=$(printf '%02x:%02x:%s' "$major" "$minor" "$inode")
+        # Some file systems show another device there: then the inode alone, and the reader looks at the name.
+        awk -v id="$id" -v inode=":$inode" '$2 != "->" && (i = index($6, inode)) &&
+            substr($6, i) == inode { print ($6 == id ? "same" : "other"), $5 }' /proc/locks |
+            while read -r sure pid; do
+                comm=
+                [ ! -r "/proc/$pid/comm" ] || read -r comm <"/proc/$pid/comm"
+                printf '%s\t%s\t%s\t%s\n' "$sure" "$pid" "$comm" "$file"
+            done
+    done
+}
+
+filesystems_of() { # FOLDER...
+    for path in "$@"; do
+        [ ! -d "$path" ] || stat -f -c '%a %b %S %n' "$path"
+    done
+}
+
+clock() {
+    if [ -e /run/systemd/timesync/synchronized ]; then
+        echo yes
+    elif command -v timedatectl >/dev/null 2>&1; then
+        timedatectl show --property=NTPSynchronized --value
+    fi
+}
