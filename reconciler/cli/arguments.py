@@ -14,7 +14,7 @@ _WINDOW_COUNT = 10
 
 _DESCRIPTION = """\
 GitOps for OS patching. The policy is a git repository; every update gets a reason; reports go back to git as
-files. This version plans and reports; it applies nothing yet."""
+files; and a plan is applied only inside a window, after every gate was asked again."""
 
 _EPILOG = """\
 exit codes: 0 done, nothing to do, or deferred with a reason; 1 failed; 2 usage or local configuration;
@@ -54,9 +54,21 @@ def _format(parser: argparse.ArgumentParser) -> None:
 def _add_host_verbs(commands: _Commands) -> None:
     run = commands.add_parser(
         "run",
-        help="one tick: fetch the policy, plan, decide, report",
+        help="one tick: fetch the policy, plan, decide, report, apply",
         description="Fetch the policy, look at this machine, plan, decide, and commit and push the report. "
-        "Where nothing changed since the last run, say so at once. This version applies nothing.",
+        "Where nothing changed since the last run, say so at once. The plan is applied where the policy says "
+        "so and every gate is open: inside a window, approved, not frozen.",
+    )
+    run.add_argument(
+        "--now",
+        action="store_true",
+        help="pass over the window; needs --reason, and is reported",
+    )
+    run.add_argument("--reason", metavar="TEXT", help="why --now; stands in the report with your name")
+    run.add_argument(
+        "--override-freeze",
+        action="store_true",
+        help="with --now: pass over a freeze too, where this host's configuration allows it",
     )
     _format(run)
     plan = commands.add_parser(

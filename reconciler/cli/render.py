@@ -16,7 +16,8 @@ from reconciler.planning.canonical import instant
 from reconciler.planning.gate import Outcome, PolicyStanding
 from reconciler.planning.observation import Installed, RebootNeed
 from reconciler.planning.report_document import Decided, GateState, Move, Report, Upcoming
-from reconciler.planning.report_summary import headline
+from reconciler.planning.report_summary import headline, run_headline
+from reconciler.planning.run_record import RunOutcome, RunRecord
 from reconciler.planning.untrusted import width as cells
 from reconciler.planning.wording import mebibytes, plural, short_digest
 from reconciler.policy.problems import visible
@@ -81,6 +82,18 @@ def render_summary(report: Report, *, width: int = 100, colour: bool = False) ->
         list(_window_lines(report.windows[:1], width)),
     ]
     return _join(blocks)
+
+
+def render_run(record: RunRecord, *, width: int = 100, colour: bool = False) -> str:
+    """Return what ``run`` prints of a run: its headline, and what did not go as planned."""
+    paint = _Paint(colour=colour)
+    good = record.outcome in {RunOutcome.APPLIED, RunOutcome.PARTIAL}
+    title = paint(f"{visible(record.target)}: {run_headline(record)}", _Style.STRONG if good else _Style.BAD)
+    rows = [(move.name, move.from_ or "(new)", move.to or "(gone)") for move in record.difference.changed]
+    lines = [title, *_table(rows, width)]
+    said = [record.reason, *record.notes]
+    said += [f"waits for a person: {path}" for path in record.conffiles]
+    return _join([lines, [visible(one) for one in said if one]])
 
 
 def render_status(report: Report, *, width: int = 100, colour: bool = False) -> str:

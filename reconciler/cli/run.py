@@ -6,35 +6,70 @@ from pathlib import Path
 
 import reconciler
 from reconciler.cli import quiet, status
-from reconciler.cli.render import render_status, render_summary
+from reconciler.cli.render import render_run, render_status, render_summary
 from reconciler.cli.terminal import DONE, colour, exit_code, note, print_json, tell, width, worst
-from reconciler.cli.wiring import Wiring, wire
-from reconciler.host.config import load_config
+from reconciler.cli.wiring import Wiring, ticker, wire
+from reconciler.errors import Misuse
+from reconciler.host.config import Config, load_config
 from reconciler.host.fingerprint import Fingerprint, digest
+from reconciler.host.ownership import user_name
+from reconciler.planning.gate import BreakGlass
 from reconciler.planning.report import plan_json
+from reconciler.planning.run_record import to_run_document
 from reconciler.policy.problems import visible
-from reconciler.reconcile.tick import Tick, tick
+from reconciler.reconcile.tick import Tick
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make one tick, print what it came to, and return the exit code of the worst that happened."""
     config_path = Path(arguments.config)
-    wiring = wire(load_config(config_path))
-    done = run_once(config_path, wiring)
+    config = load_config(config_path)
+    glass = _break_glass(arguments, config)
+    wiring = wire(config)
+    done = run_once(config_path, wiring, glass)
     note(*wiring.folder.complaints, *wiring.source.notices, *done.published.notices)
     for failure in done.failures:
         tell(failure)
     if arguments.format == "json":
         published = done.published
-        print_json({**plan_json(done.report), "commit": published.commit, "pushed": published.pushed})
+        runs = [to_run_document(record) for record in done.runs]
+        print_json(
+            {
+                **plan_json(done.report),
+                "commit": published.commit,
+                "pushed": published.pushed,
+                "runs": runs,
+            }
+        )
     else:
+        for record in done.runs:
+            sys.stdout.write(render_run(record, width=width(), colour=colour()) + "\n")
         sys.stdout.write(render_summary(done.report, width=width(), colour=colour()))
         sys.stdout.write("\n" + _committed(wiring, done) + "\n")
-        sys.stdout.write("Nothing was applied: this version of patchledger plans and reports only.\n")
     return worst([DONE, *map(exit_code, done.failures)])
 
 
-def run_once(config_path: Path, wiring: Wiring) -> Tick:
+def _break_glass(arguments: argparse.Namespace, config: Config) -> BreakGlass | None:
+    """Return who passes over the window, and why; ``None`` for an ordinary run.
+
+    Raises:
+        Misuse: Half of it is missing, or the configuration does not allow it.
+    """
+    if not arguments.now:
+        if arguments.reason or arguments.override_freeze:
+            raise Misuse("--reason and --override-freeze belong to --now", "add --now, or leave them out")
+        return None
+    if not (arguments.reason or "").strip():
+        raise Misuse("--now needs a reason for the record", 'add --reason "..."')
+    if arguments.override_freeze and not config.override_freeze:
+        raise Misuse(
+            "this host's configuration does not allow --override-freeze",
+            f"set override_freeze: true in {arguments.config}, or wait for the freeze to end",
+        )
+    return BreakGlass(arguments.reason.strip(), user_name(), overrides_freeze=arguments.override_freeze)
+
+
+def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None = None) -> Tick:
     """Make one whole tick and leave what ``status`` and a quiet tick read.
 
     Raises:
@@ -45,7 +80,9 @@ def run_once(config_path: Path, wiring: Wiring) -> Tick:
     with folder.locked():
         config = config_path.read_bytes()  # before the work: a change during it is news to the next tick
         wiring.manager.watched = _watched(config_path, wiring)
-        done = tick(folder, wiring.reconciler, wiring.reporter)
+        # Whatever ends this tick, the next one must not be a quiet one.
+        (folder.path / quiet.FILE).unlink(missing_ok=True)
+        done = ticker(wiring, wiring.manager.database).tick(break_glass)
         folder.write(status.FILE, status.content(config, render_status(done.report)))
         _remember(config, wiring, done)
     return done
@@ -54,7 +91,7 @@ def run_once(config_path: Path, wiring: Wiring) -> Tick:
 def _watched(config_path: Path, wiring: Wiring) -> tuple[str, ...]:
     """Name what a tick depends on besides the policy: configuration, program, the package manager's files."""
     own = (str(config_path.absolute()), *reconciler.__path__)
-    return tuple(sorted({*own, *wiring.manager.manager.inputs()}))
+    return tuple(sorted({*own, *wiring.manager.inputs()}))
 
 
 def _remember(data: bytes, wiring: Wiring, done: Tick) -> None:

@@ -17,6 +17,7 @@ from reconciler.gitops.source import PolicySource
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config
 from reconciler.host.fingerprint import signature
+from reconciler.host.locking import ROOTS_FOLDER, MachineLock
 from reconciler.host.state import StateFolder
 from reconciler.managers.apt import APT
 from reconciler.managers.detect import detect
@@ -33,11 +34,13 @@ from reconciler.notify import (
     Route,
 )
 from reconciler.planning.events import Notice
+from reconciler.planning.execution import Execution, Instruction
 from reconciler.planning.observation import Answer, Observation, Question, Refresh
 from reconciler.policy.load import PolicyFile
+from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Identity, Reconciler
 from reconciler.reconcile.ports import Clock, ReadPolicy
-from reconciler.reconcile.tick import Reporter
+from reconciler.reconcile.tick import Reporter, Ticker
 from reconciler.targets.local import LocalTarget
 
 PROGRAM = f"patchledger {__version__}"
@@ -53,11 +56,19 @@ class Witnessed:
     Attributes:
         watched: Files and folders, as :func:`reconciler.host.fingerprint.signature` takes them.
         signature: Of these, before the last observation; empty before the first.
+        database: Path of the package database, once :meth:`inputs` was asked.
     """
 
     manager: ScriptedManager
     watched: tuple[str, ...] = ()
     signature: str = ""
+    database: str = ""
+
+    def inputs(self) -> tuple[str, ...]:
+        """Return what any answer depends on, as paths; the first is the package database."""
+        found = self.manager.inputs()
+        self.database = found[0] if found else ""
+        return found
 
     def observe(self, at: datetime) -> Observation:
         """Look at the machine."""
@@ -71,6 +82,26 @@ class Witnessed:
     def resolve(self, question: Question) -> Answer:
         """Ask the resolver."""
         return self.manager.resolve(question)
+
+    def download(self, instruction: Instruction, folder: Path) -> Execution:
+        """Fetch the packages of a transaction."""
+        return self.manager.download(instruction, folder)
+
+    def apply(self, instruction: Instruction, folder: Path) -> Execution:
+        """Make exactly these changes."""
+        return self.manager.apply(instruction, folder)
+
+    def repair(self, instruction: Instruction, folder: Path) -> Execution:
+        """Bring what was left half done to an end."""
+        return self.manager.repair(instruction, folder)
+
+    def is_at_work(self, folder: Path) -> bool:
+        """Tell whether an execution is still running."""
+        return self.manager.is_at_work(folder)
+
+    def result(self, folder: Path) -> Execution:
+        """Return what an execution came to."""
+        return self.manager.result(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +118,7 @@ class Wiring:
     read: ReadPolicy
     queue: ReportSink
     reconciler: Reconciler
+    applier: Applier
     reporter: Reporter
     outbox: Outbox
     manager: Witnessed
@@ -111,10 +143,11 @@ def wire(config: Config, clock: Clock | None = None) -> Wiring:
     def read(commit: str, now: datetime) -> Sequence[PolicyFile]:
         return read_accepted(source, commit, timeout=timeout.total_seconds(), now=now)
 
+    used = clock or SystemClock()
     manager = Witnessed(_manager(LocalTarget(config.environment), folder, config.root))
     reconciler = Reconciler(
         Identity(config.host, config.labels),
-        clock=clock or SystemClock(),
+        clock=used,
         repository=source,
         read=read,
         manager=manager,
@@ -133,7 +166,21 @@ def wire(config: Config, clock: Clock | None = None) -> Wiring:
         timeout=timeout,
         has_remote=config.reports.remote is not None,
     )
-    return Wiring(config, folder, source, read, queue, reconciler, reporter, outbox, manager)
+    applier = Applier(used, manager, folder, PROGRAM, config.host)
+    return Wiring(config, folder, source, read, queue, reconciler, applier, reporter, outbox, manager)
+
+
+def ticker(wiring: Wiring, database: str) -> Ticker:
+    """Return what makes ticks of the host of ``wiring``, whose package database is at ``database``."""
+    folder = ROOTS_FOLDER if os.geteuid() == 0 else wiring.folder.path
+    return Ticker(
+        wiring.folder,
+        wiring.reconciler,
+        wiring.applier,
+        wiring.reporter,
+        MachineLock(folder, database),
+        secrets=tuple(wiring.config.environment.values()),
+    )
 
 
 def _check(config: Config) -> None:

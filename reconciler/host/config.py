@@ -142,6 +142,9 @@ class Config(_Section):
     environment: dict[VariableName, VariableValue] = Field(default_factory=dict)
     """Variables given to patch scripts and git, such as proxies or ``APT_CONFIG``; nothing else is passed."""
 
+    override_freeze: bool = False
+    """``run --now --override-freeze`` may pass over a freeze on this host."""
+
     state_dir: AbsolutePath = Path(DEFAULT_STATE_DIR)
     """Mirrors, the report queue, caches and what cannot be observed again."""
 

@@ -29,6 +29,18 @@ def is_own_folder_of(path: str) -> bool:
     return not (found.st_mode & stat.S_IWOTH or is_open_to_a_group)
 
 
+def user_name() -> str:
+    """Return who started this process: with sudo, the person behind it."""
+    import pwd  # noqa: PLC0415 - a quiet tick has no use for it
+
+    behind = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
+    uid = int(behind) if behind.isdigit() else os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
 def read_own(path: str) -> bytes | None:
     """Return the content of a regular file that nobody but this user and root may change, else ``None``.
 

@@ -2,26 +2,32 @@
 
 Layout of the folder: ``policy.git`` (mirror), ``reports.git`` (queue), ``cache/`` (the package manager's
 caches), ``outbox/`` (undelivered notifications), ``state.json``, ``report.json`` (the newest report),
-``fingerprint.json`` (what a quiet tick compares), ``lock``. Everything but ``state.json`` and the unpushed
-part of the queue can be lost without loss.
+``fingerprint.json`` (what a quiet tick compares), ``journal.json`` (the run at work), ``runs/`` (what its
+package manager prints), ``lock``. Everything but ``state.json``, ``journal.json`` and the unpushed part of
+the queue can be lost without loss.
 """
 
 import contextlib
 import errno
-import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from reconciler.durable import replace_file
-from reconciler.errors import Misuse, Stalled, Transient
+from reconciler.durable import replace_file, sync_folder
+from reconciler.errors import Misuse, Stalled
+from reconciler.host.locking import take
 from reconciler.host.ownership import is_own, is_own_folder_of
-from reconciler.planning.events import Snapshot
-from reconciler.planning.observation import FirstSeen
+from reconciler.planning.events import LastRun, Snapshot
+from reconciler.planning.gate import FailedApply
+from reconciler.planning.journal import Journal
+from reconciler.planning.observation import FirstSeen, Quarantined
+from reconciler.planning.run_log import write_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,12 @@ class State:
         refreshed_at: When the package metadata were last refreshed by us.
         first_seen: Evidence for minimum ages.
         snapshot: What notifications compare with.
+        last_run: The latest attempt to apply a plan.
+        failed: The last failed apply, where no successful one followed.
+        quarantine: Versions that failed to install, and are left alone until something changes.
+        downloaded: Digest of the plan whose packages were fetched last.
+        repaired: Digest of the package database that a repair could not mend; it is not tried on it again.
+        reboots: When this host was rebooted by us, the latest last.
     """
 
     accepted: str = ""
@@ -42,10 +54,18 @@ class State:
     refreshed_at: datetime | None = None
     first_seen: tuple[FirstSeen, ...] = ()
     snapshot: Snapshot | None = None
+    last_run: LastRun | None = None
+    failed: FailedApply | None = None
+    quarantine: tuple[Quarantined, ...] = ()
+    downloaded: str = ""
+    repaired: str = ""
+    reboots: tuple[datetime, ...] = ()
 
 
 _DIGITS = 64  # of an object id, SHA-256
 _STATE: TypeAdapter[State] = TypeAdapter(State)
+_JOURNAL = "journal.json"
+_KEPT_RUNS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +146,58 @@ class StateFolder:
         except OSError as error:
             raise _translate(error, self.path / name) from error
 
+    def journal(self) -> Journal | None:
+        """Return the journal of a run that did not end by itself, ``None`` where there is none.
+
+        Raises:
+            Stalled: It is damaged, so that nobody knows what was done; it is never deleted.
+        """
+        data = self.read(_JOURNAL)
+        if data is None:
+            return None
+        try:
+            return _journals().validate_json(data)
+        except ValueError as error:
+            raise Stalled(
+                f"{self.path / _JOURNAL}: the journal of an unfinished run does not parse",
+                "look at the package manager's own log, mend what is half done, and move the file away",
+            ) from error
+
+    def write_journal(self, journal: Journal) -> None:
+        """Write down how far a run has come, durably.
+
+        Raises:
+            Stalled: The disk is full or fails; what was written before is still there.
+        """
+        self.write(_JOURNAL, _journals().dump_json(journal))
+
+    def clear_journal(self) -> None:
+        """Forget the run that the journal tells of: it is over and reported."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / _JOURNAL).unlink()
+        sync_folder(self.path)
+
+    def execution(self, run: str, name: str) -> Path:
+        """Return the folder of one execution of a run, made on first use; older runs' are removed.
+
+        Raises:
+            Stalled: It cannot be made.
+        """
+        folder = self.path / "runs" / run / name
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _translate(error, folder) from error
+        for old in sorted((self.path / "runs").iterdir())[:-_KEPT_RUNS]:
+            shutil.rmtree(old, ignore_errors=True)
+        return folder
+
+    def run_log(self, run: str, secrets: Iterable[str]) -> bytes:
+        """Return what the package manager said in a run, for the report; empty where nothing was kept."""
+        folder = self.path / "runs" / run
+        logs = sorted(folder.glob("*/log"), key=lambda path: path.stat().st_mtime)
+        return write_log(((path.parent.name, path.read_bytes()) for path in logs), secrets)
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock of this host's runs.
@@ -138,21 +210,15 @@ class StateFolder:
         except OSError as error:
             raise _translate(error, self.path / "lock") from error
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
-                raise Transient(
-                    f"another patchledger run (pid {holder}) is at work on {self.path}", "wait for it to end"
-                ) from error
-            # The number is only for the message above; the lock itself is the kernel's and ends with the
-            # process.
-            with contextlib.suppress(OSError):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            take(handle, f"another patchledger run is at work on {self.path}")
             yield
         finally:
             os.close(handle)
+
+
+@lru_cache(maxsize=1)
+def _journals() -> TypeAdapter[Journal]:
+    return TypeAdapter(Journal)
 
 
 def _whole(state: State) -> State:
@@ -162,7 +228,10 @@ def _whole(state: State) -> State:
         ValueError: Something in it is of the right type and still none of ours.
     """
     snapshot = () if state.snapshot is None else (state.snapshot.at,)
-    instants = (state.refreshed_at, *(seen.at for seen in state.first_seen), *snapshot)
+    failed = () if state.failed is None else (state.failed.at,)
+    quarantine = (one.at for one in state.quarantine)
+    evidence = (seen.at for seen in state.first_seen)
+    instants = (state.refreshed_at, *evidence, *snapshot, *failed, *quarantine, *state.reboots)
     if any(at is not None and at.tzinfo is None for at in instants):
         raise ValueError("an instant has no zone")
     if any(

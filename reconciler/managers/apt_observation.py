@@ -28,7 +28,7 @@ from reconciler.managers.apt_formats import (
     tables,
 )
 from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
-from reconciler.managers.sections import Section, Sections, kib, pairs, redacted
+from reconciler.managers.sections import Section, Sections, kib, pairs
 from reconciler.planning.observation import (
     Available,
     Health,
@@ -41,6 +41,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Source,
 )
+from reconciler.planning.untrusted import redacted
 
 
 def read_observation(sections: Sections, at: datetime) -> Observation:

@@ -130,6 +130,14 @@ class ScriptedManager:
         """
         return self._execute("--repair", tuple(_options_of_repair(instruction)), folder)
 
+    def is_at_work(self, folder: Path) -> bool:
+        """Tell whether an execution in ``folder``, started by whomever, is still running."""
+        return self._target.is_at_work(folder)
+
+    def result(self, folder: Path) -> Execution:
+        """Return what an execution came to that somebody else started; see :func:`read_execution`."""
+        return read_execution(folder)
+
     def _execute(self, verb: str, args: Sequence[str], folder: Path) -> Execution:
         argv = [verb, *args, "--log", str(folder / LOG), *self._options]
         self._target.execute(self._script.content, self._script.name, argv, folder=folder)

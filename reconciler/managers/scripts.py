@@ -38,6 +38,10 @@ class Target(Protocol):
         """Run what may never be stopped, to its end, with its output in files of ``folder``."""
         ...
 
+    def is_at_work(self, folder: Path) -> bool:
+        """Tell whether what was executed in ``folder`` is still running."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class PatchScript:

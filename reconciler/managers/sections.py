@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.errors import Stalled
+from reconciler.planning.untrusted import redacted
 
 CONTRACT = "1"
 
@@ -137,14 +138,6 @@ def pairs(section: Section) -> dict[str, str]:
 def kib(text: str) -> int | None:
     """Return a size given in KiB in bytes, ``None`` where there is none."""
     return int(text) * 1024 if text.isdigit() else None
-
-
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
-
-
-def redacted(text: str) -> str:
-    """Return a text without the user information of the URLs in it."""
-    return _USERINFO.sub("", text)
 
 
 def unparsed(section: Section, line: str) -> Stalled:

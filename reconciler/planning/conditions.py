@@ -74,6 +74,10 @@ def _package_system(observation: Observation) -> Iterator[Condition]:
     if health.interrupted:
         message = f"an earlier transaction was interrupted: {listed(health.interrupted)}"
         yield Condition("PackageSystemInterrupted", True, "Interrupted", message)
+    if observation.quarantined:
+        named = listed([f"{one.name} {one.version}" for one in observation.quarantined])
+        message = f"installing {named} failed, and is not tried again before something changes"
+        yield Condition("PackagesQuarantined", True, "FailedBefore", message)
     if health.broken:
         message = f"dependencies of installed packages are not met: {listed(health.broken)}"
         yield Condition("DependenciesBroken", True, "UnmetDependencies", message, stalled=True)

@@ -41,6 +41,7 @@ from reconciler.planning.observation import (
 from reconciler.planning.selection import (
     ExceptionBlock,
     ExceptionHold,
+    FailedBefore,
     Key,
     Obstacle,
     OperatorHold,
@@ -181,7 +182,7 @@ def kind_of(obstacle: Obstacle) -> Kind:
     match obstacle:
         case OperatorHold():
             return "operator"
-        case ExceptionHold():
+        case ExceptionHold() | FailedBefore():
             return "hold"
         case ExceptionBlock():
             return "block"

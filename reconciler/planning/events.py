@@ -196,6 +196,7 @@ _TROUBLE_OF: Mapping[str, Event] = {
     "MetadataStale": Event.METADATA_STALE,
     "NeedsUpgrade": Event.POLICY_REJECTED,
     "PackageSystemInterrupted": Event.INTERRUPTED,
+    "PackagesQuarantined": Event.FAILED,
     "PolicyAmbiguous": Event.POLICY_REJECTED,
     "PolicyRejected": Event.POLICY_REJECTED,
     "PolicyUnavailable": Event.POLICY_REJECTED,

@@ -201,12 +201,15 @@ class HostState:
     Attributes:
         database: Digest of the package database, as observed.
         failed: The last failed apply, where it was not followed by a successful one.
+        quarantined: Names of packages that failed in an earlier run and are known to be half done: they keep
+            nothing else back.
     """
 
     health: Health = field(default_factory=Health)
     inhibitors: tuple[Inhibitor, ...] = ()
     database: str = ""
     failed: FailedApply | None = None
+    quarantined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +266,7 @@ class GateSettings:
 
     Attributes:
         inhibit: The kinds of inhibitor that defer a run.
+        lock_wait: How long a run waits itself while another program holds the package database.
         concurrency: ``(group, slots)``.
         rollout: ``(name, ring)``.
         origins: ``(dotted key, file:line@commit)`` of the values above, sorted by key.
@@ -273,6 +277,7 @@ class GateSettings:
     budget: timedelta = timedelta(minutes=30)
     max_policy_age: timedelta = timedelta(days=14)
     inhibit: tuple[InhibitorKind, ...] = ("battery", "inhibitors")
+    lock_wait: timedelta = timedelta(0)
     concurrency: tuple[str, int] | None = None
     rollout: tuple[str, str] | None = None
     origins: tuple[tuple[str, str], ...] = ()
@@ -513,10 +518,10 @@ def action_gate(settings: GateSettings) -> GateResult:
 def host_gate(inputs: GateInputs, plan: Plan, conditions: Sequence[Condition]) -> GateResult:
     """Close while a run would fail or do harm: packages half done or broken, a lock, no space, ..."""
     health = inputs.host.health
-    sick = _sickness(health, conditions)
+    sick = _sickness(inputs.host, conditions)
     if sick is not None:
         return sick
-    if health.lock_holder:
+    if health.lock_holder and not inputs.settings.lock_wait:
         reason = f"the package database is locked by {health.lock_holder}"
         return Closed(GateName.HOST, Outcome.LOCKED, reason)
     shortage = _shortage(plan, health.filesystems)
@@ -525,10 +530,11 @@ def host_gate(inputs: GateInputs, plan: Plan, conditions: Sequence[Condition]) -
     return _disturbed(inputs, plan)
 
 
-def _sickness(health: Health, conditions: Sequence[Condition]) -> Closed | None:
-    name = GateName.HOST
-    if health.interrupted:
-        reason = f"an earlier package run was interrupted: {listed(health.interrupted, 3)}"
+def _sickness(host: HostState, conditions: Sequence[Condition]) -> Closed | None:
+    name, health = GateName.HOST, host.health
+    interrupted = [one for one in health.interrupted if one.partition(" ")[0] not in host.quarantined]
+    if interrupted:
+        reason = f"an earlier package run was interrupted: {listed(interrupted, 3)}"
         return Closed(name, Outcome.UNHEALTHY, reason)
     if health.broken:
         return Closed(name, Outcome.UNHEALTHY, f"dependencies are broken: {listed(health.broken, 3)}")
@@ -553,6 +559,11 @@ def _disturbed(inputs: GateInputs, plan: Plan) -> GateResult:
     ):
         reason = "this very plan failed and neither plan, policy nor package database has changed since"
         return Closed(GateName.HOST, Outcome.ALREADY_FAILED, reason)
+    holder = inputs.host.health.lock_holder
+    if holder:
+        patience = format_duration(inputs.settings.lock_wait)
+        message = f"the package database is locked by {holder}; a run waits up to {patience} for it"
+        return Pass(GateName.HOST, message, warning=True)
     return Pass(GateName.HOST, "healthy")
 
 

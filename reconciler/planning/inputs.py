@@ -1,17 +1,22 @@
 """From what holds for a host to what the gates are shown."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
 
 from reconciler.planning.approval import approvals_of
 from reconciler.planning.gate import (
+    BreakGlass,
     Evidence,
+    FailedApply,
     GateInputs,
     GateSettings,
     HostState,
+    Inhibitor,
     InhibitorKind,
+    Pause,
     PolicyState,
     WindowState,
 )
@@ -25,6 +30,26 @@ _SHOWN_WINDOWS = 5
 _SHOWN_WITHIN = timedelta(days=400)
 
 
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What neither policy nor package manager says, and only this host knows.
+
+    Attributes:
+        failed: The last failed apply, where it was not followed by a successful one.
+        inhibitors: What happens on the machine and a run would disturb.
+        pause: The operator's own.
+        break_glass: A person takes the window on themselves.
+    """
+
+    failed: FailedApply | None = None
+    inhibitors: tuple[Inhibitor, ...] = ()
+    pause: Pause | None = None
+    break_glass: BreakGlass | None = None
+
+
+_NOTHING = Local()
+
+
 def gate_inputs(
     effective: Effective | None,
     observation: Observation,
@@ -33,6 +58,7 @@ def gate_inputs(
     target: str,
     conditions: tuple[Condition, ...],
     now: datetime,
+    local: Local = _NOTHING,
 ) -> GateInputs:
     """Gather what the gates are shown about ``target`` at ``now``.
 
@@ -43,19 +69,35 @@ def gate_inputs(
         target: Host id; also what its splay is derived from.
         conditions: What others than the plan found out.
         now: The instant of the decision, aware.
+        local: What this host knows by itself.
     """
-    host = HostState(health=observation.health, database=observation.database)
+    host = HostState(
+        health=observation.health,
+        inhibitors=local.inhibitors,
+        database=observation.database,
+        failed=local.failed,
+        quarantined=tuple(sorted({one.name for one in observation.quarantined})),
+    )
     evidence = _evidence(observation, policy)
     if effective is None:
         return GateInputs(
-            GateSettings(), policy, observation.clock, evidence, host=host, conditions=conditions
+            GateSettings(),
+            policy,
+            observation.clock,
+            evidence,
+            pause=local.pause,
+            host=host,
+            break_glass=local.break_glass,
+            conditions=conditions,
         )
     return GateInputs(
         settings=_settings(effective),
         policy=policy,
         clock=observation.clock,
         evidence=evidence,
+        pause=local.pause,
         host=host,
+        break_glass=local.break_glass,
         windows=_windows(effective, target, now),
         freezes=tuple(
             sorted((one for one in effective.frozen if one.end > now), key=attrgetter("start", "name"))
@@ -92,6 +134,7 @@ def _settings(effective: Effective) -> GateSettings:
         budget=settings.budget,
         max_policy_age=settings.max_policy_age,
         inhibit=_inhibitors(settings.inhibit),
+        lock_wait=settings.lock_wait,
         concurrency=None if concurrency is None else (concurrency.group, concurrency.slots),
         rollout=None if rollout is None else (rollout.name, rollout.ring),
         origins=tuple(sorted((key, str(origin)) for key, origin in effective.origins.items())),

@@ -28,7 +28,7 @@ _ROWS = (200, 100, 50, 20, 8, 2, 0)
 _FOLD = 25
 """A list longer than this is folded."""
 
-Row = tuple[str, ...]
+Row = Sequence[str]
 
 
 def to_markdown(report: Report) -> str:
@@ -105,7 +105,7 @@ def _facts(report: Report) -> str:
         ("Reboot", _reboot(report)),
         ("Observed", instant(report.generated_at)),
     ]
-    return _table(("", ""), rows)
+    return table(("", ""), rows)
 
 
 def _interval(start: datetime, end: datetime) -> str:
@@ -283,12 +283,13 @@ def _section(title: str, header: Row, lines: Sequence[Row], rows: int) -> str:
 def _rows(header: Row, lines: Sequence[Row], rows: int) -> str:
     left = len(lines) - rows
     if left <= 0:
-        return _table(header, lines)
+        return table(header, lines)
     rest = f"... and {left} more in `report.json`."
-    return f"{_table(header, lines[:rows])}\n\n{rest}" if rows else rest
+    return f"{table(header, lines[:rows])}\n\n{rest}" if rows else rest
 
 
-def _table(header: Row, lines: Iterable[Row]) -> str:
+def table(header: Row, lines: Iterable[Row]) -> str:
+    """Return a table of GitHub's Markdown; what is in the cells is written safely by the caller."""
     ruler = ("---",) * len(header)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ruler, *lines))
 

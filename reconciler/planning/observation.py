@@ -193,6 +193,27 @@ class FirstSeen:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A version that failed to install on this host, and is left alone until something changes.
+
+    Attributes:
+        version: The one that failed; another one is tried.
+        at: When it failed.
+        run: Id of the run in which it did.
+        message: Why, in the manager's words.
+        policy_commit: In force at that time; under another one it is tried again.
+    """
+
+    name: str
+    arch: str
+    version: str
+    at: datetime
+    run: str
+    message: str
+    policy_commit: str
+
+
 Mode = Literal["safe", "full"]
 
 
@@ -313,6 +334,7 @@ class Observation:
         database: Digest of the package database, so that "nothing changed" can be said without reading it
             all.
         scripts: ``(file name, SHA-256)`` of the patch scripts that were executed.
+        quarantined: Versions that failed here, sorted by (name, arch).
     """
 
     at: datetime
@@ -330,3 +352,4 @@ class Observation:
     first_seen: tuple[FirstSeen, ...] = ()
     database: str = ""
     scripts: tuple[tuple[str, str], ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()

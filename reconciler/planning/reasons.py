@@ -18,10 +18,11 @@ from reconciler.planning.causes import (
     WouldReplace,
 )
 from reconciler.planning.conversation import Failure
-from reconciler.planning.observation import Change, Unmet
+from reconciler.planning.observation import Change, Quarantined, Unmet
 from reconciler.planning.selection import (
     ExceptionBlock,
     ExceptionHold,
+    FailedBefore,
     Obstacle,
     OperatorHold,
     OutsideMode,
@@ -52,7 +53,7 @@ def _words_of(placed: PlacedException) -> str:
 def disposition_of(obstacle: Obstacle) -> Disposition:
     """Return the disposition that an obstacle gives to an update."""
     match obstacle:
-        case OperatorHold() | ExceptionHold():
+        case OperatorHold() | ExceptionHold() | FailedBefore():
             return Disposition.HELD
         case ExceptionBlock():
             return Disposition.BLOCKED
@@ -62,7 +63,7 @@ def disposition_of(obstacle: Obstacle) -> Disposition:
             return Disposition.TOO_YOUNG
 
 
-def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:
+def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:  # noqa: PLR0911 - one of each kind
     """Put what stands against the package ``name`` into words."""
     match obstacle:
         case OperatorHold():
@@ -73,6 +74,8 @@ def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:
         case ExceptionBlock(exception=placed, version=version):
             text = f"exception '{placed.value.name}' blocks {name} {version} {_words_of(placed)}"
             return Reason("exception-block", text, str(placed.origin))
+        case FailedBefore(quarantined=failed):
+            return Reason("failed-before", _failed_before(name, failed))
         case OutsideMode(updates="security", version=version):
             text = f"the security service does not offer {name} {version}, and only its updates are wanted"
             return Reason("security-only", text, place_of("updates", rules.effective))
@@ -84,6 +87,13 @@ def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:
                 f" {instant(ready)} ({setting} is {format_duration(ready - seen)})"
             )
             return Reason("min-age", text, place_of(setting, rules.effective))
+
+
+def _failed_before(name: str, failed: Quarantined) -> str:
+    return (
+        f"installing {name} {failed.version} failed at {instant(failed.at)}: {failed.message}; it is tried"
+        " again when the policy, the package or its version changes, or by run --now"
+    )
 
 
 def account_of_obstacles(

@@ -6,6 +6,7 @@ from reconciler.planning.account import Disposition, Update
 from reconciler.planning.gate import Outcome
 from reconciler.planning.observation import RebootNeed
 from reconciler.planning.report_document import Counts, Report
+from reconciler.planning.run_record import RunOutcome, RunRecord
 from reconciler.planning.wording import plural, short_digest
 
 SUBJECT_LENGTH = 72
@@ -68,10 +69,40 @@ def headline(report: Report) -> str:
 
 def subject(report: Report) -> str:
     """Return the subject of the report's commit: target and headline, less detail where it gets too long."""
-    whole = f"{report.target}: {headline(report)}"
+    return _fitting(report.target, headline(report))
+
+
+def _fitting(target: str, words: str) -> str:
+    whole = f"{target}: {words}"
     while len(whole) > SUBJECT_LENGTH and ", " in whole:
         whole = whole.rpartition(", ")[0]
     return whole
+
+
+def run_headline(record: RunRecord) -> str:
+    """Sum a run up in a few words: ``applied 5 changes``, ``failed, 4 of 5 changes made``."""
+    made = len(record.difference.changed)
+    planned = sum(len(step.changes) for step in record.steps)
+    match record.outcome:
+        case RunOutcome.APPLIED:
+            return f"applied {plural(made, 'change')}"
+        case RunOutcome.PARTIAL:
+            return f"applied {plural(made, 'change')}, the rest waits"
+        case RunOutcome.FAILED | RunOutcome.INTERRUPTED:
+            return f"{record.outcome}, {made} of {plural(max(planned, made), 'change')} made"
+        case RunOutcome.ROLLED_BACK:
+            return f"rolled back, {plural(made, 'change')} left"
+        case RunOutcome.VETOED | RunOutcome.PLAN_CHANGED | RunOutcome.DEFERRED:
+            return f"{record.outcome}, nothing was changed"
+
+
+def run_subject(report: Report, record: RunRecord) -> str:
+    """Return the subject of the commit that reports a run: ``web-01: applied 5 updates, reboot pending``."""
+    security = len({(move.name, move.arch) for move in record.difference.changed} & set(record.security))
+    parts = [run_headline(record) + (f" ({security} security)" if security else "")]
+    if report.reboot.need is RebootNeed.REQUIRED:
+        parts.append("reboot pending")
+    return _fitting(report.target, ", ".join(parts))
 
 
 def trailers(report: Report, run: str = "") -> dict[str, str]:

@@ -23,7 +23,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Literal
 
-from reconciler.planning.observation import Available, Change, FirstSeen, Observation, Offer
+from reconciler.planning.observation import Available, Change, FirstSeen, Observation, Offer, Quarantined
 from reconciler.planning.versions import Order, VersionRange, order_of
 from reconciler.policy.documents import PackageException
 from reconciler.policy.load import Placed
@@ -80,7 +80,14 @@ class TooYoung:
     ready: datetime
 
 
-Obstacle = OperatorHold | ExceptionHold | ExceptionBlock | OutsideMode | TooYoung
+@dataclass(frozen=True, slots=True)
+class FailedBefore:
+    """The version failed to install on this host, and nothing has changed since."""
+
+    quarantined: Quarantined
+
+
+Obstacle = OperatorHold | ExceptionHold | ExceptionBlock | FailedBefore | OutsideMode | TooYoung
 """Why a version is not installed although the sources offer it."""
 
 
@@ -131,10 +138,12 @@ def precedence(obstacle: Obstacle) -> int:
             return 1
         case ExceptionBlock():
             return 2
-        case OutsideMode():
+        case FailedBefore():
             return 3
-        case TooYoung():
+        case OutsideMode():
             return 4
+        case TooYoung():
+            return 5
 
 
 def is_named_by(name: str, arch: str, patterns: Iterable[str]) -> bool:
@@ -160,6 +169,7 @@ class Rules:
         held: What the operator put on hold.
         arches: Architectures in which each name is installed.
         installed: The versions on the machine.
+        failed: Versions that failed to install here, by package.
     """
 
     effective: Effective
@@ -170,6 +180,7 @@ class Rules:
     arches: Mapping[str, frozenset[str]]
     installed: Mapping[Key, str]
     first_seen: Mapping[tuple[str, str, str], datetime]
+    failed: Mapping[Key, Quarantined]
 
     @classmethod
     def of(cls, observation: Observation, effective: Effective, now: datetime) -> "Rules":
@@ -187,6 +198,7 @@ class Rules:
             arches={name: frozenset(found) for name, found in arches.items()},
             installed={(package.name, package.arch): package.version for package in observation.installed},
             first_seen=_earliest(observation.first_seen),
+            failed={(one.name, one.arch): one for one in observation.quarantined},
         )
 
     def naming(self, name: str, arch: str, action: str) -> tuple[PlacedException, ...]:
@@ -228,7 +240,9 @@ class Rules:
             ExceptionBlock(placed, available.version)
             for placed in self.covering(*key, "block", available.version)
         )
-        return (*blocks, *self._youth(key[0], available))
+        failed = self.failed.get(key)
+        failures = (FailedBefore(failed),) if failed and failed.version == available.version else ()
+        return (*blocks, *failures, *self._youth(key[0], available))
 
     def _youth(self, name: str, available: Available) -> tuple[TooYoung, ...]:
         ages = self.effective.settings.min_age

@@ -23,6 +23,14 @@ _WORD_JOINER = "&#8288;"
 _LIST_START = re.compile(r"^(\d+)([.)])(?=\s|$)")
 
 
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def redacted(text: str) -> str:
+    """Return a text without the user information of the URLs in it."""
+    return _USERINFO.sub("", text)
+
+
 def clip(text: str, limit: int) -> str:
     """Return ``text`` cut to ``limit`` characters; what was cut ends in an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,21 +1,21 @@
 """One look at a target: fetch the policy, observe, plan and decide, without leaving a trace."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError, Transient
 from reconciler.gitops.source import Acceptance
 from reconciler.host.state import State
-from reconciler.planning.account import Condition
 from reconciler.planning.age import observe_first_seen
-from reconciler.planning.gate import next_instant
-from reconciler.planning.inputs import gate_inputs
-from reconciler.planning.observation import Exchange, Observation, Refresh, RefreshOutcome
+from reconciler.planning.gate import BreakGlass, next_instant
+from reconciler.planning.inputs import Local, gate_inputs
+from reconciler.planning.observation import Exchange, Observation, Quarantined, Refresh, RefreshOutcome
 from reconciler.planning.plan import next_change, next_question, security_only
-from reconciler.planning.record import Recording, judge, lets_security_through, record
+from reconciler.planning.record import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.report import build_report
 from reconciler.planning.report_document import Report
+from reconciler.policy import windows
 from reconciler.policy.load import Revision, load
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective, labels_of, resolve
@@ -42,12 +42,14 @@ class Finding:
 
     Attributes:
         recording: What it was made from.
+        judged: The plan, the gates' answers and the decision.
         revision: The policy revision in force; ``None`` while there is none.
         effective: What that says for the target; ``None`` while there is no policy.
         report: What it came to.
     """
 
     recording: Recording
+    judged: Judged
     revision: Revision | None
     effective: Effective | None
     report: Report
@@ -105,12 +107,13 @@ class Reconciler:
         self._manager = manager
         self._program = program
 
-    def look(self, state: State, *, accept: bool) -> Look:
+    def look(self, state: State, *, accept: bool, break_glass: BreakGlass | None = None) -> Look:
         """Fetch, observe, plan and decide; write nothing but the mirror and, with ``accept``, its memory.
 
         Args:
             state: What the last tick left.
             accept: Remember a new valid revision as accepted. A dry-run does not.
+            break_glass: A person takes the window on themselves.
 
         Raises:
             ReconcilerError: The machine cannot be observed at all, or the last good policy is lost.
@@ -121,15 +124,25 @@ class Reconciler:
         in_force = self._follower.follow(acceptance, now, accept=accept)
         observation = replace(self._manager.observe(now), clock=self._clock.state())
         host, effective = self._match(in_force.revision, observation)
-        observation = self._refreshed(observation, effective, state, now)
+        urgent = effective is not None and _may_begin(effective, host.name, now, break_glass)
+        observation = self._refreshed(observation, effective, state, now, urgent=urgent)
+        observation = replace(
+            observation,
+            quarantined=_standing(state.quarantine, in_force.state.commit, observation, break_glass),
+        )
         exchanges, security_exchanges = self._converse(observation, effective, now)
         if effective is not None:
             # What would come in new is only seen in answers, and ages from now on, too.
             first_seen = observe_first_seen(observation.first_seen, observation.offers, now, exchanges)
             observation = replace(observation, first_seen=first_seen)
-        conditions = (*in_force.conditions, *_plans_only(effective))
         inputs = gate_inputs(
-            effective, observation, in_force.state, target=host.name, conditions=conditions, now=now
+            effective,
+            observation,
+            in_force.state,
+            target=host.name,
+            conditions=in_force.conditions,
+            now=now,
+            local=Local(failed=state.failed, break_glass=break_glass),
         )
         recording = record(
             observation,
@@ -148,7 +161,9 @@ class Reconciler:
         )
         return Look(
             in_force,
-            Finding(recording, in_force.revision, effective, build_report(recording, effective, judged)),
+            Finding(
+                recording, judged, in_force.revision, effective, build_report(recording, effective, judged)
+            ),
             (*in_force.failures, *_ambiguities(effective), *_refresh_failures(observation.refresh)),
             next_instant(judged.decision, judged.gates, by_itself),
         )
@@ -168,24 +183,38 @@ class Reconciler:
         return host, resolve(revision, host)
 
     def _refreshed(
-        self, seen: Observation, effective: Effective | None, state: State, now: datetime
+        self,
+        seen: Observation,
+        effective: Effective | None,
+        state: State,
+        now: datetime,
+        *,
+        urgent: bool,
     ) -> Observation:
         """Fetch the metadata anew where that is due, and look again; keep the dates of first sight."""
-        refresh = self._refresh(seen, effective, state, now)
+        refresh = self._refresh(seen, effective, state, now, urgent=urgent)
         if refresh.outcome in {RefreshOutcome.REFRESHED, RefreshOutcome.FAILED}:
             seen = replace(self._manager.observe(now), clock=seen.clock)
         first_seen = observe_first_seen(state.first_seen, seen.offers, now)
         return replace(seen, refresh=refresh, first_seen=first_seen)
 
     def _refresh(
-        self, seen: Observation, effective: Effective | None, state: State, now: datetime
+        self,
+        seen: Observation,
+        effective: Effective | None,
+        state: State,
+        now: datetime,
+        *,
+        urgent: bool,
     ) -> Refresh:
         if not seen.privileged:
             return Refresh(RefreshOutcome.NOT_PERMITTED)
         if effective is None:
             return Refresh(RefreshOutcome.NOT_DUE)  # Nobody says yet how often.
-        due = _refresh_due(seen, effective, state)
-        if due is not None and due > now:
+        fetched = _fetched(seen, state)
+        settings = effective.settings.refresh
+        patience = min(settings.every, settings.before_apply) if urgent else settings.every
+        if fetched is not None and now < fetched + patience:
             return Refresh(RefreshOutcome.NOT_DUE)
         return self._manager.refresh()
 
@@ -225,8 +254,8 @@ def decide_again(recording: Recording, read: ReadPolicy) -> Finding:
         if not isinstance(loaded, Revision):
             raise rejection(loaded, commit)
         revision, effective = loaded, resolve(loaded, recording.host)
-    report = build_report(recording, effective, judge(recording, effective))
-    return Finding(recording, revision, effective, report)
+    judged = judge(recording, effective)
+    return Finding(recording, judged, revision, effective, build_report(recording, effective, judged))
 
 
 def _ambiguities(effective: Effective | None) -> Iterator[PolicyRejected]:
@@ -235,22 +264,39 @@ def _ambiguities(effective: Effective | None) -> Iterator[PolicyRejected]:
         yield PolicyRejected(ambiguity.message, "give the two policies different priorities")
 
 
-def _plans_only(effective: Effective | None) -> Iterator[Condition]:
-    """Say in the report itself that nothing is applied, where the policy wants that."""
-    if effective is not None and effective.settings.action != "plan":
-        message = (
-            f"the policy says action: {effective.settings.action}, but this version of patchledger plans and"
-            " reports only: nothing is downloaded or applied"
-        )
-        yield Condition("NothingIsApplied", True, "PlansOnly", message)
+def _may_begin(effective: Effective, target: str, now: datetime, break_glass: BreakGlass | None) -> bool:
+    """Say whether a run could begin now, as far as policy and time go: then metadata must be recent."""
+    if effective.settings.action != "apply":
+        return False
+    return break_glass is not None or windows.is_open(effective.schedules, now, splay_key=target)
+
+
+def _standing(
+    quarantine: Iterable[Quarantined], commit: str, seen: Observation, break_glass: BreakGlass | None
+) -> tuple[Quarantined, ...]:
+    """Return what stays in quarantine: a new policy, a mended package or a person ends it."""
+    if break_glass is not None:
+        return ()
+    whole = {(one.name, one.arch, one.version) for one in seen.installed if one.status == "installed"}
+    return tuple(
+        one
+        for one in quarantine
+        if one.policy_commit == commit and (one.name, one.arch, one.version) not in whole
+    )
 
 
 def _refresh_due(seen: Observation, effective: Effective, state: State) -> datetime | None:
     """Return when the metadata are to be fetched anew; ``None`` for at once."""
-    known = [
-        at for at in (state.refreshed_at, *(source.fetched for source in seen.sources)) if at is not None
-    ]
-    return max(known) + effective.settings.refresh.every if known else None
+    fetched = _fetched(seen, state)
+    return None if fetched is None else fetched + effective.settings.refresh.every
+
+
+def _fetched(seen: Observation, state: State) -> datetime | None:
+    """Return when the metadata were fetched last, ``None`` where nobody knows."""
+    return max(
+        (at for at in (state.refreshed_at, *(source.fetched for source in seen.sources)) if at is not None),
+        default=None,
+    )
 
 
 def _refresh_failures(refresh: Refresh) -> tuple[ReconcilerError, ...]:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from reconciler.gitops.sink import Commit, Pushed, Queued, Stored, Unchanged
 from reconciler.gitops.source import Acceptance, Assessment, CommitInfo, Fetched, Offline
 from reconciler.planning.events import Notice, Route
+from reconciler.planning.execution import Execution, Instruction
+from reconciler.planning.journal import Journal
 from reconciler.planning.observation import Answer, ClockState, Observation, Question, Refresh
 from reconciler.policy.load import PolicyFile
 
@@ -74,6 +77,38 @@ class PackageManager(Protocol):
 
     def resolve(self, question: Question) -> Answer:
         """Ask the resolver; changes nothing."""
+        ...
+
+    def download(self, instruction: Instruction, folder: Path) -> Execution:
+        """Fetch the packages of a transaction; installs nothing."""
+        ...
+
+    def apply(self, instruction: Instruction, folder: Path) -> Execution:
+        """Make exactly these changes, or none; nothing ever stops it."""
+        ...
+
+    def repair(self, instruction: Instruction, folder: Path) -> Execution:
+        """Bring what was left half done to an end."""
+        ...
+
+    def is_at_work(self, folder: Path) -> bool:
+        """Tell whether an execution, started by whomever, is still running."""
+        ...
+
+    def result(self, folder: Path) -> Execution:
+        """Return what an execution came to that somebody else started."""
+        ...
+
+
+class RunStore(Protocol):
+    """Where a run is written down; :class:`reconciler.host.state.StateFolder` is the real one."""
+
+    def write_journal(self, journal: Journal) -> None:
+        """Write down how far a run has come, durably."""
+        ...
+
+    def execution(self, run: str, name: str) -> Path:
+        """Return the folder of one execution, made on first use."""
         ...
 
 

@@ -1,22 +1,29 @@
-"""One whole tick: look, report, tell, and leave for the next tick what cannot be observed again."""
+"""One whole tick: look, report, apply what may be applied, and report that."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from reconciler.errors import ReconcilerError, Transient
+from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops import sink
+from reconciler.host.locking import MachineLock
 from reconciler.host.state import State, StateFolder
-from reconciler.planning.events import Event, Route, Snapshot, events
+from reconciler.planning.events import Event, LastRun, Route, RunResult, Snapshot, events
+from reconciler.planning.gate import Apply, BreakGlass, FailedApply
 from reconciler.planning.markdown import to_markdown
+from reconciler.planning.message import PackageLine
 from reconciler.planning.observation import RefreshOutcome
 from reconciler.planning.record import write
 from reconciler.planning.report import to_json, without_volatile
 from reconciler.planning.report_document import Report
-from reconciler.planning.report_summary import subject, trailers
+from reconciler.planning.report_summary import run_subject, subject, trailers
+from reconciler.planning.run_log import excerpt
+from reconciler.planning.run_markdown import run_markdown
+from reconciler.planning.run_record import PASSING, RunOutcome, RunRecord, quarantine_of, run_json
 from reconciler.planning.snapshot import snapshot_of
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
+from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.look import Look, Reconciler
 from reconciler.reconcile.ports import Messenger, ReportQueue
 
@@ -41,6 +48,28 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """A run that is over, as it is reported.
+
+    Attributes:
+        log: What its package manager said, bounded and without secrets.
+    """
+
+    record: RunRecord
+    log: bytes
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Its files in the report repository."""
+        stem = f"runs/{self.record.run}"
+        return {
+            f"{stem}.json": run_json(self.record),
+            f"{stem}.md": run_markdown(self.record).encode(),
+            f"{stem}.log": self.log,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Reporter:
     """Commits, pushes and tells what a look came to.
 
@@ -60,22 +89,27 @@ class Reporter:
     timeout: timedelta
     has_remote: bool
 
-    def publish(self, look: Look, files: Mapping[str, bytes], told: Snapshot | None) -> Published:
-        """Commit the report if it says something new, push what waits, send what changed since ``told``.
+    def publish(
+        self, look: Look, files: Mapping[str, bytes], state: State, ran: Ran | None = None
+    ) -> Published:
+        """Commit the report if it says something new, push what waits, send what changed since the last one.
 
         Args:
             look: What is reported.
             files: ``report.json`` and ``observation.json`` of it.
-            told: What was told last.
+            state: What was told last, and what was run last.
+            ran: A run that is reported with it, which is always something new.
 
         Raises:
             Stalled: The report cannot even be committed locally. Nothing was lost: the next tick tries again.
         """
         report = look.report
-        commit = self._commit(look, files)
+        commit = self._commit(look, files, ran)
         unpushed = tuple(self._push())
-        snapshot = snapshot_of(report, action=look.finding.recording.inputs.settings.action)
-        untold = tuple(self._tell(look, told, snapshot))
+        snapshot = snapshot_of(
+            report, action=look.finding.recording.inputs.settings.action, last_run=state.last_run
+        )
+        untold = tuple(self._tell(look, state.snapshot, snapshot))
         return Published(
             commit,
             not unpushed,
@@ -97,12 +131,18 @@ class Reporter:
         for complaint in complaints:
             yield Transient(complaint, "look at the notifier")
 
-    def _commit(self, look: Look, files: Mapping[str, bytes]) -> str | None:
-        if self._says_nothing_new(files["report.json"], look.report.generated_at):
-            return None
-        files = {**files, "report.md": to_markdown(look.report).encode()}
-        message = sink.commit_message(subject(look.report), trailers=trailers(look.report))
+    def _commit(self, look: Look, files: Mapping[str, bytes], ran: Ran | None) -> str | None:
         when = look.report.generated_at
+        if ran is None and self._says_nothing_new(files["report.json"], when):
+            return None
+        files = {
+            **files,
+            "report.md": to_markdown(look.report).encode(),
+            **({} if ran is None else ran.files),
+        }
+        said = subject(look.report) if ran is None else run_subject(look.report, ran.record)
+        run = "" if ran is None else ran.record.run
+        message = sink.commit_message(said, trailers=trailers(look.report, run))
         made = self.queue.commit(self.branch, files, message, when, keep_runs=self.keep_runs)
         return made.oid if isinstance(made, sink.Commit) else None
 
@@ -130,41 +170,130 @@ class Reporter:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What one tick came to: what was seen and decided, and what became of the report on it."""
+    """What one tick came to.
+
+    Attributes:
+        look: What was seen and decided last.
+        published: What became of the report on it.
+        runs: What was run, or found unfinished, in the order of doing.
+        earlier: Failures of reports before the last.
+    """
 
     look: Look
     published: Published
+    runs: tuple[RunRecord, ...] = ()
+    earlier: tuple[ReconcilerError, ...] = ()
 
     @property
     def report(self) -> Report:
-        """The report that was made."""
+        """The last report that was made."""
         return self.look.report
 
     @property
     def failures(self) -> tuple[ReconcilerError, ...]:
         """Everything that went wrong on the way, for people and for the exit code."""
-        return (*self.look.failures, *self.published.failures)
+        every = (*self.earlier, *self.look.failures, *self.published.failures, *map(_failure_of, self.runs))
+        return tuple(dict.fromkeys(one for one in every if one is not None))
 
 
-def tick(folder: StateFolder, reconciler: Reconciler, reporter: Reporter) -> Tick:
-    """Make one whole tick, and leave in ``folder`` what the next one starts from.
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """Makes whole ticks of one target.
 
-    Args:
+    Attributes:
         folder: Of the target; the caller holds its lock.
         reconciler: Looks at the target.
+        applier: Makes plans real.
         reporter: Commits, pushes and tells.
-
-    Raises:
-        ReconcilerError: The machine cannot be observed, or the report not even be committed locally.
+        machine: Held while packages are changed.
+        secrets: What must not stand in a log, such as the values of the configured environment.
     """
-    state = folder.load()
-    look = reconciler.look(state, accept=True)
-    files = {"report.json": to_json(look.report), "observation.json": write(look.finding.recording)}
-    published = reporter.publish(look, files, state.snapshot)
-    folder.save(_next_state(state, look, published.snapshot))
-    for name, data in files.items():
-        folder.write(name, data)
-    return Tick(look, published)
+
+    folder: StateFolder
+    reconciler: Reconciler
+    applier: Applier
+    reporter: Reporter
+    machine: MachineLock
+    secrets: tuple[str, ...] = ()
+
+    def tick(self, break_glass: BreakGlass | None = None) -> Tick:
+        """Make one whole tick, and leave in the folder what the next one starts from.
+
+        Args:
+            break_glass: A person takes the window on themselves.
+
+        Raises:
+            ReconcilerError: The machine cannot be observed, or the report not even be committed locally.
+        """
+        state = self.folder.load()
+        runs: list[RunRecord] = []
+        found = self._recovered(state)
+        if found is not None:
+            state = _after_run(state, found, self._excerpt(found))
+            runs.append(found.record)
+        look = self.reconciler.look(state, accept=True, break_glass=break_glass)
+        published, state = self._publish(look, state, found)
+        decision = look.finding.judged.decision
+        if not isinstance(decision, Apply) or not self._may_rest_on(look, published):
+            return Tick(look, published, tuple(runs))
+        with self.machine.held():
+            performed = self.applier.apply(look, decision)
+        state = _after_run(state, performed, self._excerpt(performed))
+        earlier = (*look.failures, *published.failures)
+        look = self.reconciler.look(state, accept=False)
+        published, _ = self._publish(look, state, performed)
+        return Tick(look, published, (*runs, performed.record), earlier)
+
+    def _recovered(self, state: State) -> Performed | None:
+        """Bring an unfinished run to its end, unless it is reported already."""
+        journal = self.folder.journal()
+        if journal is not None and state.last_run is not None and state.last_run.run == journal.run:
+            self.folder.clear_journal()
+            return None
+        if journal is None:
+            return None
+        with self.machine.held():
+            return self.applier.recover(journal)
+
+    def _may_rest_on(self, look: Look, published: Published) -> bool:
+        """Say whether a plan is reported well enough to be applied: an approved one must be pushed."""
+        effective = look.finding.effective
+        needs_push = effective is not None and effective.settings.approval == "required"
+        return published.pushed or not needs_push
+
+    def _publish(self, look: Look, state: State, performed: Performed | None) -> tuple[Published, State]:
+        """Report, and leave what the next tick starts from; only then is a run forgotten."""
+        files = {"report.json": to_json(look.report), "observation.json": write(look.finding.recording)}
+        ran = None if performed is None else Ran(performed.record, self._log(performed))
+        published = self.reporter.publish(look, files, state, ran)
+        state = _next_state(state, look, published.snapshot)
+        self.folder.save(state)
+        if performed is not None:
+            self.folder.clear_journal()
+        for name, data in files.items():
+            self.folder.write(name, data)
+        return published, state
+
+    def _log(self, performed: Performed) -> bytes:
+        return self.folder.run_log(performed.record.run, self.secrets)
+
+    def _excerpt(self, performed: Performed) -> str:
+        return "" if performed.record.outcome is RunOutcome.APPLIED else excerpt(self._log(performed))
+
+
+def _failure_of(record: RunRecord) -> ReconcilerError | None:
+    """Return the failure that a run means for the exit code; ``None`` where it went well, or waits."""
+    said = f"run {record.run}: {record.reason}"
+    match record.outcome:
+        case RunOutcome.APPLIED | RunOutcome.PARTIAL | RunOutcome.VETOED | RunOutcome.PLAN_CHANGED:
+            return None
+        case RunOutcome.DEFERRED:
+            return Transient(said, "it is tried again by the next run") if record.code == "locked" else None
+        case RunOutcome.INTERRUPTED:
+            return Stalled(said, f"see runs/{record.run}.md in the report repository")
+        case RunOutcome.FAILED | RunOutcome.ROLLED_BACK:
+            hint = f"see runs/{record.run}.log in the report repository"
+            return Transient(said, hint) if record.code in PASSING else Stalled(said, hint)
 
 
 def _routes(effective: Effective | None) -> tuple[Route, ...]:
@@ -175,10 +304,57 @@ def _routes(effective: Effective | None) -> tuple[Route, ...]:
 def _next_state(state: State, look: Look, told: Snapshot) -> State:
     observation, acceptance = look.finding.recording.observation, look.in_force.acceptance
     refreshed = observation.refresh.outcome is RefreshOutcome.REFRESHED
-    return State(
+    return replace(
+        state,
         accepted="" if acceptance is None else acceptance.commit,
         floor="" if acceptance is None else acceptance.floor,
         refreshed_at=look.report.generated_at if refreshed else state.refreshed_at,
         first_seen=observation.first_seen,
+        quarantine=observation.quarantined,
         snapshot=told,
+    )
+
+
+_RESULTS: Mapping[RunOutcome, RunResult] = {
+    RunOutcome.APPLIED: RunResult.APPLIED,
+    RunOutcome.PARTIAL: RunResult.APPLIED,
+    RunOutcome.FAILED: RunResult.FAILED,
+    RunOutcome.ROLLED_BACK: RunResult.FAILED,
+    RunOutcome.INTERRUPTED: RunResult.INTERRUPTED,
+}
+"""What runs are told as; those that changed nothing are not told."""
+
+
+def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
+    """Return what must be remembered of a run."""
+    record = performed.record
+    known = {(one.name, one.arch): one for one in (*state.quarantine, *quarantine_of(record))}
+    failed = state.failed
+    if record.outcome is RunOutcome.APPLIED:
+        failed = None
+    elif record.outcome in {RunOutcome.FAILED, RunOutcome.ROLLED_BACK} and record.code not in PASSING:
+        database = performed.after.database
+        failed = FailedApply(record.digest, record.policy_commit, database, record.ended)
+    result = _RESULTS.get(record.outcome)
+    return replace(
+        state,
+        quarantine=tuple(known[key] for key in sorted(known)),
+        failed=failed,
+        last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
+    )
+
+
+def _last_run(record: RunRecord, result: RunResult, log_excerpt: str) -> LastRun:
+    return LastRun(
+        run=record.run,
+        result=result,
+        digest=record.digest,
+        code=record.code,
+        reason=record.reason,
+        packages=tuple(
+            PackageLine(move.name, move.arch, move.from_, move.to, (move.name, move.arch) in record.security)
+            for move in record.difference.changed
+        ),
+        overran=record.overran,
+        log_excerpt=log_excerpt,
     )

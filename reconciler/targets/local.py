@@ -58,6 +58,10 @@ class LocalTarget:
         """
         return process.run_detached(self._argv(script, name, args), env=self._environment, folder=folder)
 
+    def is_at_work(self, folder: Path) -> bool:
+        """Tell whether what was executed in ``folder`` is still running, whoever started it."""
+        return process.is_at_work(folder)
+
     def _argv(self, script: bytes, name: str, args: Sequence[str]) -> list[str]:
         if b"\0" in script:
             raise Stalled(f"{name} is no shell script: it holds a NUL byte")

@@ -10,12 +10,20 @@ from typing import Any
 
 from reconciler.planning.observation import ClockState
 
-SCHEDULE = """\
+# The labs' package lists are dated by the real clock, so a made-up present must lie behind it; and the window
+# must not be open in the real present, since a test that uses it wants to wait.
+_NOW = datetime.now(UTC)
+_HOUR = (_NOW.hour + 12) % 24
+OPENING = (_NOW + timedelta(days=1, hours=12)).replace(minute=0, second=0, microsecond=0)
+"""When the nightly window opens that made-up clocks are about."""
+BEFORE = OPENING - timedelta(hours=14)
+"""An instant outside of every window."""
+SCHEDULE = f"""\
 kind: Schedule
 name: nightly
 timezone: UTC
 windows:
-  - {start: "*-*-* 02:00", duration: 3h}
+  - {{start: "*-*-* {_HOUR:02}:00", duration: 3h}}
 """
 POLICY = """\
 kind: Policy
@@ -23,7 +31,6 @@ name: base
 action: apply
 schedule: [nightly]
 """
-NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -50,7 +57,7 @@ def git(folder: Path, *arguments: str) -> str:
 class SetClock:
     """A clock that stands until a test moves it."""
 
-    at: datetime = NOON
+    at: datetime = BEFORE
 
     def now(self) -> datetime:
         return self.at

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from reconciler.cli.run import run_once
 from reconciler.cli.wiring import wire
 from reconciler.host.config import load_config
 from reconciler.planning.observation import ClockState
-from tests.e2e.site import NOON, POLICY, SetClock, Site, git
+from tests.e2e.site import POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab
 
 Command = Callable[..., tuple[int, str, str]]
@@ -279,7 +279,7 @@ def test_a_clock_that_is_wrong_closes_the_gate(site: Site) -> None:
             return ClockState.UNSYNCHRONISED
 
     # The policy commit is of 2026-11-20; a clock before it is contradicted.
-    clock = Doubtful(NOON - timedelta(days=30))
+    clock = Doubtful(datetime(2026, 10, 20, tzinfo=UTC))
     run_once(site.config, wire(load_config(site.config), clock))
     report = site.report()
     assert report["decision"]["outcome"] == "clock"

@@ -20,7 +20,7 @@ from reconciler.cli.wiring import wire
 from reconciler.host.config import load_config
 from reconciler.host.fingerprint import signature
 from reconciler.policy.yamltext import parse_documents
-from tests.e2e.site import NOON, POLICY, SetClock, Site, git
+from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab
 
 Command = Callable[..., tuple[int, str, str]]
@@ -227,13 +227,13 @@ def test_time_alone(settled: Site) -> None:
 @pytest.mark.parametrize(
     ("policy", "until"),
     [
-        (POLICY, datetime(2026, 11, 23, 2, 0, tzinfo=UTC)),  # the window opens
-        ("kind: Policy\nname: base\n", NOON + timedelta(hours=24)),  # the next heartbeat
+        (POLICY, OPENING),  # the window opens
+        ("kind: Policy\nname: base\n", BEFORE + timedelta(hours=24)),  # the next heartbeat
     ],
 )
 def test_when_time_alone_would_change_the_outcome(site: Site, policy: str, until: datetime) -> None:
     site.commit({"policies/base.yaml": f"{policy}refresh: {{every: 520w, stale_after: 520w}}\n"})
-    run_once(site.config, wire(load_config(site.config), SetClock(NOON)))
+    run_once(site.config, wire(load_config(site.config), SetClock(BEFORE)))
     assert datetime.fromtimestamp(remembered(site)["until"], UTC) == until
 
 

@@ -148,6 +148,9 @@ class Flood:
     def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> int:
         raise AssertionError(f"{name} was to be executed in {folder}: {len(script)} {args}")
 
+    def is_at_work(self, folder: Path) -> bool:
+        raise AssertionError(f"{folder} was asked for")
+
 
 def test_output_that_was_cut_is_refused() -> None:
     with pytest.raises(Stalled, match="more than can be kept"):

@@ -1,0 +1,74 @@
+"""What a run is about to do, written down before it does it, so that whoever finds it can bring it to an end.
+
+The journal exists from before the first change until the report on the run is committed (and, after a
+reboot, until the machine is back and was looked at). Finding one means that the run it tells of did not end
+by itself.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from reconciler.planning.execution import Instruction
+from reconciler.planning.gate import BreakGlass, Step
+from reconciler.planning.observation import Change, Installed
+from reconciler.planning.run_record import StepRecord
+
+
+class Phase(StrEnum):
+    """How far a run has come."""
+
+    INTENT = "intent"  # nothing was changed yet
+    STEPS = "steps"  # a package manager was at work, or may have been
+    AFTER = "after"  # all steps are over: services, health, hooks, report
+    REBOOTING = "rebooting"  # reported; the machine was told to reboot
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """One run that has begun.
+
+    Attributes:
+        run: Its id.
+        boot_id: Of the system it began on.
+        before: What was installed, with the operator's holds and marks.
+        steps: What is to be done, in order.
+        done: What became of the steps so far.
+        current: Number of the step that is, or was, at work; counts from 0.
+        automatic: ``name:arch`` to be marked as automatic afterwards.
+        conffiles: As in the policy it began under.
+        deadline: End of its window.
+        notes: What is to be told in its record.
+    """
+
+    run: str
+    digest: str
+    policy_commit: str
+    started: datetime
+    boot_id: str
+    manager: str
+    before: tuple[Installed, ...]
+    steps: tuple[Step, ...]
+    phase: Phase = Phase.INTENT
+    done: tuple[StepRecord, ...] = ()
+    current: int = 0
+    automatic: tuple[str, ...] = ()
+    conffiles: Literal["keep", "new"] = "keep"
+    lock_wait: timedelta = timedelta(0)
+    deadline: datetime | None = None
+    exceptional: BreakGlass | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def transaction(self) -> tuple[Change, ...]:
+        """All changes of all steps."""
+        return tuple(change for step in self.steps for change in step.changes)
+
+    @property
+    def unfinished(self) -> Instruction:
+        """What must be repaired where the step at work was interrupted."""
+        changes = self.steps[self.current].changes if self.current < len(self.steps) else ()
+        return Instruction(
+            changes, conffiles=self.conffiles, lock_wait=self.lock_wait, automatic=self.automatic
+        )

@@ -1,0 +1,355 @@
+"""Make a plan real: every gate asked again before each step, the machine looked at after each.
+
+The rules:
+
+- What is about to be done is written down before it is done, durably.
+- A package manager at work is never stopped; a closing gate stops the next step.
+- What a step came to is what is seen on the machine afterwards. An exit code explains it and proves nothing.
+- A package that fails takes nothing else with it: what does not need it goes on.
+- Where the package manager would do anything but the plan, nothing is done and the plan is made anew.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from reconciler.errors import ReconcilerError, Transient
+from reconciler.planning.execution import Execution, Instruction, automatic_after
+from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
+from reconciler.planning.journal import Journal, Phase
+from reconciler.planning.observation import SCHEMA_VERSION, Installed, Observation
+from reconciler.planning.report_document import ExecutedScript
+from reconciler.planning.run_record import (
+    Difference,
+    Ending,
+    RunOutcome,
+    RunRecord,
+    StepOutcome,
+    StepRecord,
+    conclude_steps,
+    difference,
+    move_of,
+    run_id,
+)
+from reconciler.planning.wording import plural
+from reconciler.reconcile.look import Look
+from reconciler.reconcile.ports import Clock, PackageManager, RunStore
+
+_LOCKED = 20
+_REFUSALS = frozenset({25, 26})
+_HALF_DONE = 24
+"""Exit codes of the patch scripts that say why nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """A run that is over.
+
+    Attributes:
+        journal: As it was written last.
+        after: What was seen of the machine at its end.
+    """
+
+    record: RunRecord
+    journal: Journal
+    after: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Applier:
+    """Applies plans to one target.
+
+    Attributes:
+        clock: Asked anew before every step.
+        manager: The target's package manager.
+        store: Where a run is written down.
+        program: Name and version.
+        target: Its id.
+    """
+
+    clock: Clock
+    manager: PackageManager
+    store: RunStore
+    program: str
+    target: str
+
+    def apply(self, look: Look, decision: Apply) -> Performed:
+        """Make the plan of ``look`` real, step by step, as far as the gates let it.
+
+        Args:
+            look: On whose decision this rests; its report is committed already.
+            decision: The steps and the end of the window.
+
+        Raises:
+            Stalled: The journal cannot be written; then nothing was changed.
+        """
+        journal = self._intent(look, decision)
+        self.store.write_journal(journal)
+        observation = look.finding.recording.observation
+        stopped: Ending | None = None
+        while stopped is None and journal.current < len(journal.steps):
+            stopped = self._closed(look, journal, observation)
+            if stopped is None:
+                journal, observation, stopped = self._step(journal, observation)
+        return self._performed(journal, observation, stopped)
+
+    def _intent(self, look: Look, decision: Apply) -> Journal:
+        recording = look.finding.recording
+        observation, effective = recording.observation, look.finding.effective
+        now = self.clock.now()
+        digest = look.finding.judged.plan.digest
+        marked = [(one.name, one.arch) for one in observation.installed if one.automatic]
+        journal = Journal(
+            run=run_id(now, digest),
+            digest=digest,
+            policy_commit=recording.policy_commit,
+            started=now,
+            boot_id=observation.facts.boot_id,
+            manager=observation.manager,
+            before=observation.installed,
+            steps=decision.steps,
+            automatic=automatic_after((change for step in decision.steps for change in step.changes), marked),
+            deadline=decision.deadline,
+            exceptional=recording.inputs.break_glass,
+        )
+        if effective is None:
+            return journal
+        settings = effective.settings
+        wait = settings.lock_wait
+        if decision.deadline is not None:
+            wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
+        return replace(journal, conffiles=settings.conffiles, lock_wait=wait)
+
+    def _closed(self, look: Look, journal: Journal, observation: Observation) -> Ending | None:
+        """Ask every gate again about what is left; say why the next step must not be made now."""
+        plan = look.finding.judged.plan
+        now = self.clock.now()
+        inputs = self._inputs(look, journal, observation)
+        closed = [gate for gate in evaluate(plan, inputs, now) if isinstance(gate, Closed)]
+        late = {Outcome.WINDOW, Outcome.BUDGET}
+        effective = look.finding.effective
+        if journal.done and effective is not None and effective.settings.overrun == "finish":
+            closed = [gate for gate in closed if gate.outcome not in late]
+        if not closed:
+            return None
+        return Ending(RunOutcome.DEFERRED, str(closed[0].outcome), closed[0].reason)
+
+    def _inputs(self, look: Look, journal: Journal, observation: Observation) -> GateInputs:
+        inputs = look.finding.recording.inputs
+        left = sum(len(step.changes) for step in journal.steps[journal.current :])
+        share = left / max(1, len(journal.transaction))
+        health = observation.health
+        if any(step.outcome is StepOutcome.FAILED for step in journal.done):
+            # What this run itself left half done is known, and keeps nothing else back.
+            health = replace(health, interrupted=())
+        return replace(
+            inputs,
+            clock=self.clock.state(),
+            settings=replace(inputs.settings, budget=inputs.settings.budget * share),
+            host=replace(inputs.host, health=health, database=observation.database),
+        )
+
+    def _step(self, journal: Journal, seen: Observation) -> tuple[Journal, Observation, Ending | None]:
+        """Make the current step; return the journal behind it, what is seen then, and why to stop there."""
+        step = journal.steps[journal.current]
+        journal = replace(journal, phase=Phase.STEPS)
+        self.store.write_journal(journal)
+        started = self.clock.now()
+        attempt = f"step-{journal.current + 1}-{len(journal.done) + 1}"
+        execution = self._make(step, journal, attempt)
+        after = self._observe()
+        if not execution.is_finished or execution.exit_code == _HALF_DONE:
+            execution = self._repaired(journal, execution, f"{attempt}-repair")
+            after = self._observe()
+        found = difference(seen.installed, after.installed, step.changes, journal.manager)
+        record = _record(step, started, self.clock.now(), execution, found)
+        journal = replace(journal, done=(*journal.done, record))
+        match record.outcome:
+            case StepOutcome.DONE | StepOutcome.FAILED:
+                return replace(journal, current=journal.current + 1), after, None
+            case StepOutcome.INTERRUPTED:
+                return journal, after, Ending(RunOutcome.INTERRUPTED, "interrupted", record.message)
+            case StepOutcome.LOCKED:
+                return journal, after, Ending(RunOutcome.DEFERRED, "locked", record.message)
+            case StepOutcome.REFUSED if journal.current == len(journal.steps) - 1:
+                return journal, after, Ending(RunOutcome.PLAN_CHANGED, "plan-changed", record.message)
+            case StepOutcome.REFUSED:
+                return _all_at_once(journal), after, None
+
+    def _make(self, step: Step, journal: Journal, attempt: str) -> Execution:
+        wanted = {f"{change.name}:{change.arch}" for change in step.changes}
+        instruction = Instruction(
+            step.changes,
+            conffiles=journal.conffiles,
+            lock_wait=journal.lock_wait,
+            automatic=tuple(name for name in journal.automatic if name in wanted),
+        )
+        try:
+            return self.manager.apply(instruction, self.store.execution(journal.run, attempt))
+        except ReconcilerError as error:
+            return Execution(1, message=error.message)
+
+    def _repaired(self, journal: Journal, broken: Execution, name: str) -> Execution:
+        """Bring what was interrupted to an end at once; what was said before it is kept."""
+        repair = self.manager.repair(journal.unfinished, self.store.execution(journal.run, name))
+        return replace(
+            broken,
+            message=f"{broken.message}; repaired"
+            if repair.exit_code == 0
+            else f"{broken.message}; {repair.message}",
+            failed=(*broken.failed, *repair.failed),
+            conffiles=(*broken.conffiles, *repair.conffiles),
+        )
+
+    def _observe(self) -> Observation:
+        return replace(self.manager.observe(self.clock.now()), clock=self.clock.state())
+
+    def _performed(self, journal: Journal, after: Observation, stopped: Ending | None) -> Performed:
+        journal = replace(journal, phase=Phase.AFTER)
+        self.store.write_journal(journal)
+        found = difference(journal.before, after.installed, journal.transaction, journal.manager)
+        ending = conclude_steps(journal.done, found, stopped)
+        return Performed(self._recorded(journal, after, found, ending), journal, after)
+
+    def _recorded(self, journal: Journal, after: Observation, found: Difference, ending: Ending) -> RunRecord:
+        ended = self.clock.now()
+        conffiles = {path for step in journal.done for path in step.conffiles}
+        return RunRecord(
+            schema=SCHEMA_VERSION,
+            program=self.program,
+            run=journal.run,
+            target=self.target,
+            policy_commit=journal.policy_commit,
+            digest=journal.digest,
+            started=journal.started,
+            ended=ended,
+            outcome=ending.outcome,
+            code=ending.code,
+            reason=ending.reason,
+            exceptional=journal.exceptional,
+            deadline=journal.deadline,
+            overran=journal.deadline is not None and ended > journal.deadline,
+            steps=journal.done,
+            difference=found,
+            security=tuple(sorted((one.name, one.arch) for one in journal.transaction if one.security)),
+            conffiles=tuple(sorted(conffiles)),
+            notes=(*journal.notes, *_marks(journal, after.installed)),
+            scripts=tuple(ExecutedScript(name, digest) for name, digest in after.scripts),
+        )
+
+    def recover(self, journal: Journal) -> Performed:
+        """Bring the run that ``journal`` tells of to its end: it was ended from outside.
+
+        What its package manager left half done is repaired at once, also outside of a window: it was begun in
+        one, and a half-installed package waits for nothing.
+
+        Raises:
+            Transient: Its package manager is still at work.
+            Stalled: The machine cannot be observed.
+        """
+        observation = self._observe()
+        if journal.phase is Phase.STEPS:
+            journal, observation = self._finish(journal, observation)
+        found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
+        reason = _how_far(journal, found)
+        ending = Ending(RunOutcome.INTERRUPTED, "interrupted", reason)
+        return Performed(self._recorded(journal, observation, found, ending), journal, observation)
+
+    def _finish(self, journal: Journal, seen: Observation) -> tuple[Journal, Observation]:
+        """Repair the step that was at work, unless it ended by itself after all."""
+        attempt = f"step-{journal.current + 1}-{len(journal.done) + 1}"
+        folder = self.store.execution(journal.run, attempt)
+        if self.manager.is_at_work(folder):
+            raise Transient(
+                f"the package manager of run {journal.run} is still at work", "wait for it; nothing stops it"
+            )
+        execution = self.manager.result(folder)
+        if not execution.is_finished or seen.health.interrupted:
+            execution = self._repaired(journal, execution, f"{attempt}-repair")
+            seen = self._observe()
+        step = journal.steps[journal.current]
+        found = difference(journal.before, seen.installed, step.changes, journal.manager)
+        record = _record(step, journal.started, self.clock.now(), execution, found)
+        if not execution.is_finished:
+            record = replace(record, outcome=StepOutcome.INTERRUPTED)
+        return replace(journal, done=(*journal.done, record), current=journal.current + 1), seen
+
+
+def _record(
+    step: Step, started: datetime, ended: datetime, execution: Execution, found: Difference
+) -> StepRecord:
+    return StepRecord(
+        changes=tuple(map(move_of, step.changes)),
+        started=started,
+        ended=ended,
+        outcome=_outcome(execution, found),
+        exit_code=execution.exit_code,
+        native_code=execution.native_code,
+        message=execution.message,
+        failed=execution.failed,
+        conffiles=execution.conffiles,
+    )
+
+
+def _outcome(execution: Execution, found: Difference) -> StepOutcome:
+    """Say what became of a step, by what is there now."""
+    if not found.missing and not found.broken:
+        return StepOutcome.DONE
+    if not execution.is_finished:
+        return StepOutcome.INTERRUPTED
+    if not found.changed and execution.exit_code in _REFUSALS:
+        return StepOutcome.REFUSED
+    if not found.changed and execution.exit_code == _LOCKED:
+        return StepOutcome.LOCKED
+    return StepOutcome.FAILED
+
+
+def _all_at_once(journal: Journal) -> Journal:
+    """Put what is left into one step: the package manager does not make it in the planned parts."""
+    left = tuple(change for step in journal.steps[journal.current :] for change in step.changes)
+    note = "the package manager did not accept the planned steps, so the rest was made as one"
+    return replace(
+        journal,
+        steps=(*journal.steps[: journal.current], Step(left)),
+        notes=tuple(dict.fromkeys((*journal.notes, note))),
+    )
+
+
+def _how_far(journal: Journal, found: Difference) -> str:
+    planned = len(journal.transaction)
+    arrived = planned - len(found.missing)
+    match journal.phase:
+        case Phase.INTENT:
+            return "it was ended from outside before anything was changed"
+        case Phase.STEPS:
+            where = f"during step {min(len(journal.done), len(journal.steps))} of {len(journal.steps)}"
+        case Phase.AFTER | Phase.REBOOTING:
+            where = "after its last step, before it was reported"
+    rest = "" if not found.broken else f"; half done: {', '.join(found.broken)}"
+    return (
+        f"it was ended from outside {where}; {arrived} of {plural(planned, 'planned change')} are there{rest}"
+    )
+
+
+def _marks(journal: Journal, after: Sequence[Installed]) -> tuple[str, ...]:
+    """Name the packages whose mark or hold is not what the operator left, which must never happen."""
+    wanted = set(journal.automatic)
+    moved = {(change.name, change.arch) for change in journal.transaction}
+    before = {(one.name, one.arch): one for one in journal.before}
+    wrong = [
+        one.name
+        for one in after
+        if (old := before.get((one.name, one.arch))) is not None
+        and (
+            one.held != old.held
+            or (one.automatic != old.automatic and f"{one.name}:{one.arch}" not in wanted)
+        )
+    ]
+    wrong += [
+        one.name
+        for one in after
+        if (one.name, one.arch) in moved and f"{one.name}:{one.arch}" in wanted and not one.automatic
+    ]
+    if not wrong:
+        return ()
+    return (f"marks or holds are not as they were: {', '.join(sorted(set(wrong)))}",)
