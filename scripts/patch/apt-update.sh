@@ -1,10 +1,12 @@
 #!/bin/sh
-# Observe, refresh and dry-run apt on this machine, or on the root that APT_CONFIG names.
+# Observe, refresh and dry-run apt on this machine, or on the root that APT_CONFIG names, and patch it.
 #
 # Part of patchledger, and a plain tool as well:  sh apt-update.sh --dry-run --exclude nginx
 # Contract: docs/reference/patch-scripts.md. In short:
-#   - nothing but --refresh changes anything: apt-get is only ever called with --print-uris, which resolves as
-#     usual, prints what it would do and ends; no lock is taken; all else reads files;
+#   - nothing but --refresh, --download, --apply and --repair changes anything: for all else, apt-get is only ever
+#     called with --print-uris, which resolves as usual, prints what it would do and ends; no lock is taken;
+#   - what changes packages makes exactly the changes that are named, or none; it is asked of apt first, and once
+#     more by apt itself, under its lock, before dpkg begins;
 #   - no cache of apt's is written either: it works on its own copy, kept between runs with --cache;
 #   - exclusions go into the resolver as a preferences file of this run alone, before the operator's own.
 
@@ -23,7 +25,10 @@ verbs
   --observe              print what is installed, offered, configured and pending
   --dry-run              print what an upgrade would do; changes nothing
   --inputs               print the files and folders whose change can change any answer
-  --refresh              read the package lists anew (apt-get update); the only verb that changes anything
+  --refresh              read the package lists anew (apt-get update)
+  --download             fetch the packages of exactly this transaction, and install none
+  --apply                make exactly these changes, or none
+  --repair               finish what an interrupted run left half done
   --help                 print this
 
 options of --dry-run
@@ -35,14 +40,26 @@ options of --dry-run
   --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
   --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
 
+options of --download and --apply
+  --install NAME:ARCH=VERSION  upgrade, install or downgrade to exactly this version (may be repeated)
+  --remove NAME:ARCH           remove this package (may be repeated); nothing else is removed
+  --exclude A,B, --block A,B   as above
+
+options of --download, --apply and --repair
+  --conffiles keep|new   what stays where a configuration file was changed here: that file, or the package's
+  --lock-wait SECONDS    how long to wait while another program holds a lock of apt or dpkg; otherwise 0
+  --automatic A:ARCH,B   mark these as installed only for others when the work is done (may be repeated)
+  --log FILE             append what apt and dpkg say to this file, as they speak
+
 options of all verbs
   --cache DIR            keep apt's parsed package lists in this existing folder
-  --root DIR             look at the system below this folder, a chroot or an image, instead of the running one
+  --root DIR             the system below this folder, a chroot or an image, instead of the running one
 
 exit codes
-  0 done             10 nothing to do          20 locked             21 lists unreachable or stale
-  22 signature, key  23 no space               25 cannot resolve, or a removal was refused
-  26 version gone     2 usage                   1 anything else
+  0 done             10 nothing to do          11 done, reboot needed   20 locked
+  21 lists or packages unreachable or stale    22 signature, key        23 no space
+  24 interrupted earlier: repair first         25 cannot resolve, would do something else, removal refused
+  26 version gone    27 a maintainer script failed   2 usage            1 anything else
 EOF
 }
 
@@ -79,6 +96,13 @@ CHOOSE=
 ONLY=
 CACHE=
 BELOW=
+NAMED=
+CONFFILES=
+LOCK_WAIT=
+AGAIN=
+AUTOMATIC=
+NL='
+'
 
 verb() {
     [ -z "$VERB" ] || misuse "$VERB and $1 at once"
@@ -87,8 +111,10 @@ verb() {
 
 while [ $# -gt 0 ]; do
     case $1 in
-        --exclude=* | --block=* | --include=* | --choose=* | --only=* | --cache=* | --root=*) option=${1%%=*} value=${1#*=} ;;
-        --exclude | --block | --include | --choose | --only | --cache | --root)
+        --exclude=* | --block=* | --include=* | --choose=* | --only=* | --cache=* | --root=* | --install=* | \
+            --remove=* | --conffiles=* | --lock-wait=* | --automatic=* | --log=*) option=${1%%=*} value=${1#*=} ;;
+        --exclude | --block | --include | --choose | --only | --cache | --root | --install | \
+            --remove | --conffiles | --lock-wait | --automatic | --log)
             [ $# -gt 1 ] || misuse "$1 needs a value"
             option=$1 value=$2
             shift
@@ -96,8 +122,7 @@ while [ $# -gt 0 ]; do
         *) option=$1 value= ;;
     esac
     case $option in
-        --observe | --dry-run | --inputs | --refresh) verb "$option" ;;
-        --download | --apply | --repair) misuse "$option: not in this version" ;;
+        --observe | --dry-run | --inputs | --refresh | --download | --apply | --repair) verb "$option" ;;
         --help | -h)
             usage
             exit 0
@@ -125,6 +150,28 @@ while [ $# -gt 0 ]; do
             check_choice --only "$value"
             ONLY=$value
             ;;
+        --install)
+            check_choice --install "$value"
+            NAMED=${NAMED}install\ ${value%%=*}\ ${value#*=}$NL
+            ;;
+        --remove)
+            check_names --remove "$value"
+            for name in $(lines_of "$value"); do NAMED=${NAMED}remove\ $name$NL; done
+            ;;
+        --conffiles)
+            case $value in keep | new) CONFFILES=$value ;; *) misuse '--conffiles needs keep or new' ;; esac
+            ;;
+        --lock-wait)
+            case $value in '' | *[!0-9]* | ????????*) misuse '--lock-wait needs whole seconds' ;; esac
+            LOCK_WAIT=$value
+            ;;
+        --automatic)
+            check_names --automatic "$value"
+            AUTOMATIC=$AUTOMATIC${AUTOMATIC:+,}$value
+            ;;
+        --log)
+            case $value in /*) LOG=$value ;; *) misuse '--log needs an absolute path' ;; esac
+            ;;
         --cache)
             case $value in /*) CACHE=$value ;; *) misuse '--cache needs an absolute path' ;; esac
             [ -d "$CACHE" ] || misuse "--cache: $CACHE is no folder"
@@ -138,10 +185,20 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ -n "$VERB" ] || misuse 'one of --observe, --dry-run, --inputs, --refresh is needed; see --help'
-if [ "$VERB" != --dry-run ] && [ -n "$FULL$SECURITY$EXCLUDE$BLOCK$INCLUDE$CHOOSE$ONLY" ]; then
+[ -n "$VERB" ] || misuse 'a verb is needed, such as --observe or --dry-run; see --help'
+if [ "$VERB" != --dry-run ] && [ -n "$FULL$SECURITY$INCLUDE$CHOOSE$ONLY" ]; then
     misuse "$VERB takes no choice of packages"
 fi
+case $VERB in
+    --dry-run | --download | --apply) ;;
+    *) [ -z "$EXCLUDE$BLOCK$NAMED" ] || misuse "$VERB takes no choice of packages" ;;
+esac
+case $VERB in
+    --download | --apply) [ -n "$NAMED" ] || misuse "$VERB needs --install or --remove" ;;
+    --repair) ;;
+    *) [ -z "$NAMED$CONFFILES$LOCK_WAIT$AUTOMATIC$LOG" ] || misuse "$VERB changes no packages" ;;
+esac
+CONFFILES=${CONFFILES:-keep} LOCK_WAIT=${LOCK_WAIT:-0}
 
 # --- the machine -------------------------------------------------------------------------------------------
 
@@ -155,6 +212,7 @@ if [ -n "$BELOW" ]; then
     {
         [ -z "$GIVEN" ] || cat "$GIVEN"
         printf 'Dir "%s/";\nDir::State::status "%s/var/lib/dpkg/status";\n' "$BELOW" "$BELOW"
+        printf 'DPkg::Options:: "--root=%s";\n' "$BELOW"
     } >"$WORK/root.conf"
     room
     APT_CONFIG=$WORK/root.conf
@@ -162,10 +220,11 @@ if [ -n "$BELOW" ]; then
 fi
 
 # apt's own idea of its folders; apt-config quotes the values for the shell.
-ROOT=/ STATUS='' LISTS='' ARCHIVES='' STATE='' MARKS='' PREFERENCES='' ETC='' NATIVE=''
+ROOT=/ STATUS='' LISTS='' ARCHIVES='' STATE='' MARKS='' PREFERENCES='' ETC='' NATIVE='' HISTORY='' DPKG_PATH=''
 eval "$(apt-config shell ROOT Dir/d STATUS Dir::State::status/f LISTS Dir::State::lists/d \
     ARCHIVES Dir::Cache::archives/d STATE Dir::State/d MARKS Dir::State::extended_states/f \
-    PREFERENCES Dir::Etc::preferences/f ETC Dir::Etc/d NATIVE APT::Architecture 2>/dev/null)"
+    PREFERENCES Dir::Etc::preferences/f ETC Dir::Etc/d NATIVE APT::Architecture \
+    HISTORY Dir::Log::History/f DPKG_PATH DPkg::Path 2>/dev/null)"
 [ -n "$STATUS" ] || STATUS=/var/lib/dpkg/status
 ROOT=${ROOT%/} LISTS=${LISTS%/} ARCHIVES=${ARCHIVES%/} STATE=${STATE%/}
 ADMIN=${STATUS%/*}
@@ -587,6 +646,568 @@ refresh() {
     finish "$OTHER"
 }
 
+# --- what download, apply and repair share -----------------------------------------------------------------
+
+snapshot() {
+    installed >"$WORK/installed" 2>/dev/null && return
+    section installed installed
+    finish "$OTHER"
+}
+
+# Who holds a lock, in words; nothing where nobody does. Where the file system shows another device in the kernel's
+# list, the inode alone could be chance, and the name decides.
+holder() {
+    locks | awk -F '\t' '$1 == "same" || $3 ~ /^(apt|dpkg|aptitude|synaptic|unattended-upgr|packagekitd|python)/ {
+        if ($2 > 0) print $4 " is held by " ($3 == "" ? "a process" : $3) " (pid " $2 ")"
+        else print $4 " is held by a process outside of this container"
+        exit }'
+}
+
+# Another run of apt that is awaited here may change what was asked for, and then it is not what was meant.
+wait_for_locks() {
+    snapshot
+    other=$(holder)
+    [ -n "$other" ] || return 0
+    keep_as before installed
+    while [ -n "$other" ]; do
+        [ "$LOCK_WAIT" -gt 0 ] || refused "$other" "$LOCKED"
+        sleep 1
+        LOCK_WAIT=$((LOCK_WAIT - 1))
+        other=$(holder)
+    done
+    snapshot
+    changed=$(printf '%s' "$NAMED" | awk -v native="$NATIVE" '
+        function full(name) { sub(":(all|" native ")$", "", name); return name }
+        FILENAME == ARGV[1] { before[full($1 ":" $2)] = $3 " " $4 " " $6; next }
+        FILENAME == ARGV[2] { after[full($1 ":" $2)] = $3 " " $4 " " $6; next }
+        { name = full($2); if (before[name] != after[name]) print " " name }' \
+        "$WORK/before" "$WORK/installed" - | sort -u | tr -d '\n')
+    [ -z "$changed" ] || refused "changed by another program meanwhile:$changed" "$UNRESOLVED"
+}
+
+keep_as() { # NEW OLD
+    cp "$WORK/$2" "$WORK/$1"
+    room
+}
+
+# For maintainer scripts and hooks: nobody is there to answer, and services are not theirs to restart.
+nobody_answers() {
+    APT_LISTCHANGES_FRONTEND=none APT_LISTBUGS_FRONTEND=none NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l
+    export APT_LISTCHANGES_FRONTEND APT_LISTBUGS_FRONTEND NEEDRESTART_SUSPEND NEEDRESTART_MODE
+    unset UCF_FORCE_CONFFOLD UCF_FORCE_CONFFNEW 2>/dev/null
+    if [ "$CONFFILES" = new ]; then
+        FORCES='--no-force-confdef --no-force-confold --force-confnew'
+        UCF_FORCE_CONFFNEW=1
+        export UCF_FORCE_CONFFNEW
+    else
+        FORCES='--no-force-confnew --force-confdef --force-confold'
+        UCF_FORCE_CONFFOLD=1
+        export UCF_FORCE_CONFFOLD
+    fi
+}
+
+# What holds whatever the operator's configuration says. What is only recommended is not named, or is named itself.
+settings() {
+    cat <<'EOF'
+APT::Install-Recommends "false";
+APT::Install-Suggests "false";
+APT::Get::Assume-No "false";
+APT::Get::AutomaticRemove "false";
+APT::Get::Fix-Broken "false";
+APT::Get::Fix-Missing "false";
+APT::Get::HideAutoRemove "true";
+APT::Get::Only-Upgrade "false";
+APT::Get::Purge "false";
+APT::Get::ReInstall "false";
+APT::Get::Show-Versions "false";
+APT::Get::Simulate "false";
+APT::Get::Upgrade "true";
+APT::Color "false";
+Dpkg::Progress-Fancy "false";
+Dpkg::Use-Pty "false";
+EOF
+    [ -z "$AGAIN" ] || echo 'APT::Get::ReInstall "true";'
+}
+
+# Under its lock and before dpkg begins, apt tells what it will do (apt.conf(5), DPkg::Pre-Install-Pkgs,
+# version 3): whatever changed since it was asked, nothing but what is named happens.
+settings_of_acting() {
+    settings
+    printf 'DPkg::Lock::Timeout "%s";\n' "$LOCK_WAIT"
+    for force in $FORCES; do printf 'DPkg::Options:: "%s";\n' "$force"; done
+    [ "$VERB" != --download ] || echo 'APT::Get::Download-Only "true";'
+    grep -q ' -$' "$WORK/wanted" || echo 'APT::Get::Remove "false";'
+    [ ! -s "$WORK/older" ] || echo 'APT::Get::allow-downgrades "true";'
+    if [ -n "$BELOW" ]; then
+        # The hooks of that root would run in this one.
+        printf '#clear DPkg::%s;\n' Pre-Invoke Post-Invoke Pre-Install-Pkgs
+    fi
+    # Its options are found by the first word.
+    printf 'DPkg::Pre-Install-Pkgs:: "command awk -v native=%s -v differs=%s -f %s %s %s -";\n' \
+        "$NATIVE" "'$WORK/differs'" "'$WORK/guard'" "'$WORK/wanted'" "'$WORK/allowed'"
+    printf 'DPkg::Tools::Options::command::Version "3";\n'
+}
+
+guard() {
+    cat <<'EOF'
+function full(name, arch) { return name (arch == "all" || arch == native ? "" : ":" arch) }
+function differ(what) { print what >differs; bad = 1 }
+FILENAME == ARGV[1] { before[$1] = $2; after[$1] = $3; next }
+FILENAME == ARGV[2] { allowed[$1 " " $3]; next }
+/^$/ { listed = 1; next }
+!listed { next }
+$NF == "**CONFIGURE**" { next }
+$NF == "**REMOVE**" {
+    name = full($1, $3)
+    # What comes back in another version may be removed for a moment.
+    if (!(name in after)) differ("remove " name)
+    next
+}
+{
+    name = full($1, $7)
+    if ((name " " $6) in allowed) next
+    if (after[name] != $6) differ("install " name " " $6)
+    else if (before[name] != $2) differ("change " name " " $2)
+}
+END { exit bad }
+EOF
+}
+
+# dpkg with the options that apt would give it.
+dpkg_as_apt() { # ACTION NAME...
+    action=$*
+    apt-config dump | awk 'tolower($1) ~ /^dpkg::options::/ {
+        sub(/^[^ ]* "/, ""); sub(/";$/, ""); if ($0 != "") print }' >"$WORK/dpkg-options"
+    set --
+    while IFS= read -r option; do set -- "$@" "$option"; done <"$WORK/dpkg-options"
+    # shellcheck disable=SC2086 # words, none of which holds blanks
+    PATH=${DPKG_PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin} dpkg "$@" $FORCES $action
+}
+
+# From here on, nothing ends us between the manager's end and ours. Not ignored, as dpkg would inherit that: the
+# shell does as if it heard nothing, once its command has ended.
+begin_to_act() {
+    trap : HUP INT TERM PIPE
+    [ -n "$LOG" ] || LOG=$WORK/log
+    from=$( { wc -c <"$LOG"; } 2>/dev/null || echo 0)
+    conffiles >"$WORK/conffiles-before"
+}
+
+since() {
+    tail -c "+$((from + 1))" "$LOG" 2>/dev/null
+}
+
+said() { # PATTERN: whether apt or dpkg said so in this run
+    since | grep -E "$1" >/dev/null
+}
+
+# Files that wait for a person, with what tells whether it is still the same file.
+conffiles() {
+    [ ! -d "$ROOT/etc" ] || find "$ROOT/etc" \( -name '*.dpkg-dist' -o -name '*.dpkg-old' -o -name '*.dpkg-bak' \
+        -o -name '*.ucf-dist' -o -name '*.ucf-old' \) -exec stat -c '%i %z %n' {} +
+}
+
+conffiles_made() {
+    conffiles | awk -v root="$ROOT" 'FILENAME == ARGV[1] { before[$0]; next }
+        !($0 in before) { sub(/^[^ ]* [^ ]* [^ ]* [^ ]* /, ""); print substr($0, length(root) + 1) }' \
+        "$WORK/conffiles-before" - | sort
+}
+
+# NAME<TAB>MESSAGE of every package that dpkg complained of. An archive is told by its file, which apt numbers
+# where it hands over a folder of them.
+failures() {
+    since | awk -v native="$NATIVE" '
+        name != "" { sub(/^[ \t]*/, ""); if (!(name in seen)) print name "\t" $0; seen[name]; name = ""; next }
+        /^dpkg: error processing package / { name = $5 }
+        /^dpkg: error processing archive / {
+            sub(/^dpkg: error processing archive /, ""); sub(/ \(--[a-z-]*\):$/, "")
+            numbered = /\/apt-dpkg-install-[^\/]*\/[^\/]*$/
+            sub(/.*\//, ""); sub(/\.[^.]*$/, ""); if (numbered) sub(/^[0-9]+-/, "")
+            n = split($0, part, "_")
+            name = part[1] (n != 3 || part[3] == "all" || part[3] == native ? "" : ":" part[3])
+        }'
+}
+
+# Naming a version marks a package as wanted by a person: what is there and was not so marked is marked back.
+restore_marks() {
+    [ -n "$AUTOMATIC" ] || return 0
+    lines_of "$AUTOMATIC" | awk -F '\t' -v native="$NATIVE" -v marks="$MARKS" '
+        function full(name) { sub(":(all|" native ")$", "", name); return name }
+        BEGIN {
+            while ((getline line <marks) > 0) {
+                if (line ~ /^Package: /) package = substr(line, 10)
+                else if (line ~ /^Architecture: /) package = full(package ":" substr(line, 15))
+                else if (line ~ /^Auto-Installed: 1/) marked[package]
+            }
+        }
+        FILENAME == ARGV[1] {
+            if ($6 != "not-installed" && $6 != "config-files") there[full($1 ":" $2)]
+            next
+        }
+        { name = full($0); if ((name in there) && !(name in marked)) print name }' "$WORK/installed" - >"$WORK/unmarked"
+    [ ! -s "$WORK/unmarked" ] || section marks mark
+}
+
+mark() {
+    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+    cached apt-mark auto $(cat "$WORK/unmarked")
+}
+
+listing() { # NAME: the section with $WORK/NAME, where it says anything
+    [ ! -s "$WORK/$1" ] || section "$1" cat "$WORK/$1"
+}
+
+# Packages that are neither one nor the other, as "name<TAB>want<TAB>flag<TAB>status".
+unfinished() {
+    awk -F '\t' -v native="$NATIVE" '$6 != "installed" && $6 != "config-files" && $6 != "not-installed" ||
+        $5 != "ok" { print $1 ($2 == "all" || $2 == native ? "" : ":" $2) "\t" $4 "\t" $5 "\t" $6 }' "$WORK/installed"
+}
+
+# Sets $result by what apt and dpkg said.
+judge() { # THEIR-EXIT-CODE
+    if said '^(E: .*(Permission denied|are you root)|dpkg: error: .*superuser privilege)'; then
+        result=$OTHER
+    elif said '^(E: (Could not get lock|Unable to lock|Unable to acquire)|dpkg: error: .*locked by another process)'; then
+        result=$LOCKED
+    elif said '^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)' || [ -n "$(journal)" ]; then
+        result=$INTERRUPTED
+    elif [ "$1" -eq 0 ] && [ ! -s "$WORK/failed" ]; then
+        result=$OK
+    elif said "No space left on device|^E: You don't have enough free space|[Dd]isk quota exceeded"; then
+        result=$NO_SPACE
+    elif said '^(E|W): .*(unauthenticated|NO_PUBKEY|EXPKEYSIG|BADSIG|not signed|invalid signature)'; then
+        result=$UNTRUSTED
+    elif said '^dpkg-deb: error|^dpkg-deb \(subprocess\): .*(corrupt|unexpected end)'; then
+        result=$STALE
+    elif [ -s "$WORK/failed" ]; then
+        result=$SCRIPT_FAILED
+    elif said '^E: (Failed to fetch|Unable to fetch|.*Hash Sum mismatch)|^Err:'; then
+        result=$STALE
+    elif said '^E: .*(not found|Unable to locate package|no installation candidate)'; then
+        result=$GONE
+    elif said "^E: .*(unmet dependencies|held broken|remove is disabled|-y was used without|Unable to)|$BROKEN"; then
+        result=$UNRESOLVED
+    else
+        result=$OTHER
+    fi
+}
+BROKEN='[Uu]nmet dependencies|held broken packages|pkgProblemResolver|[Uu]nable to (correct|satisfy)|remove is disabled'
+
+# --- download, apply ---------------------------------------------------------------------------------------
+
+# Compare what is named with what is installed, and write to $WORK: wanted, the name, version before and version
+# after ("-" for none) of what is still to be done; names, as apt-get takes them; held and broken.
+still_to_do() {
+    : >"$WORK/wanted"
+    : >"$WORK/names"
+    : >"$WORK/held"
+    : >"$WORK/broken"
+    printf '%s' "$NAMED" | awk -F '\t' -v native="$NATIVE" -v out="$WORK" '
+        function full(name) { sub(":(all|" native ")$", "", name); return name }
+        FILENAME == ARGV[1] {
+            if ($6 == "config-files" || $6 == "not-installed") next
+            name = full($1 ":" $2); version[name] = $3; done[name] = $5 == "ok" && $6 == "installed"
+            if ($4 == "hold") held[name]
+            if ($5 != "ok" || $6 == "half-installed") print " " name >(out "/broken")
+            next
+        }
+        {
+            split($0, part, " "); name = full(part[2]); before = name in version ? version[name] : "-"
+            after = part[1] == "install" ? part[3] : "-"
+            if (before == after && (after == "-" || done[name])) next
+            if (before != after) {
+                print name, before, after >(out "/wanted")
+                if (name in held) print " " name >(out "/held")
+            }
+            print name (after == "-" ? "-" : "=" after) >(out "/names")
+        }' "$WORK/installed" -
+    room
+}
+
+# Pins for what must not move or come in, as in a dry-run. What is named must not be among them.
+exclusions() {
+    : >"$WORK/choices"
+    : >"$WORK/source-pins"
+    : >"$WORK/preferences"
+    [ -n "$EXCLUDE$BLOCK" ] || return 0
+    present | tr ':' '\t' >"$WORK/present"
+    package_pins >"$WORK/pins"
+    [ ! -s "$WORK/pins" ] || preferences >"$WORK/preferences"
+    room
+    bad=$(lines_of "$EXCLUDE,$BLOCK" | as_apt_writes all | awk 'FILENAME == ARGV[1] { named[$1]; next }
+        $0 in named { printf " %s", $0 }' "$WORK/wanted" -)
+    [ -z "$bad" ] || refused "named, and must not move:$bad" "$UNRESOLVED"
+}
+
+apt_get_install() { # OPTION...
+    [ ! -s "$WORK/preferences" ] || set -- -o "Dir::Etc::preferences=$WORK/preferences" "$@"
+    # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+    cached apt-get -q=1 "$@" install $(cat "$WORK/names")
+}
+
+ask() {
+    {
+        settings
+        printf '#clear APT::Install::Pre-Invoke;\n#clear AptCli::Hooks;\n'
+    } >"$WORK/ask.conf"
+    apt_get_install "-c=$WORK/ask.conf" -o "Dir::Cache::archives=$WORK/none/" -o Acquire::ForceHash=SHA256 --print-uris
+}
+
+# What apt would do besides or instead, in words: nothing where it is exactly what is wanted, and at most what
+# is allowed.
+differences() {
+    {
+        below 'The following packages will be REMOVED:' | sed 's/$/ -/'
+        awk -v native="$NATIVE" '/^\x27/ { file = $2; sub(/\.[^.]*$/, "", file); n = split(file, part, "_")
+            gsub(/%3a/, ":", part[2]); gsub(/%5f/, "_", part[2])
+            print part[1] (part[3] == "all" || part[3] == native ? "" : ":" part[3]), n == 3 ? part[2] : "?" }' "$WORK/answer"
+    } | awk 'function tell(what) { if (n++ < 20) printf "%s%s", (n > 1 ? "; " : ""), what }
+        FILENAME == ARGV[1] { wanted[$1] = $3; next }
+        FILENAME == ARGV[2] { allowed[$1 " " $3]; next }
+        ($1 in wanted) && wanted[$1] == $2 { found[$1]; next }
+        ($1 " " $2) in allowed { next }
+        $1 in wanted { found[$1]; tell($2 == "-" ? "remove " $1 : "install " $1 " " $2 " instead of " wanted[$1]); next }
+        { tell($2 == "-" ? "remove " $1 : "install " $1 " " $2) }
+        END {
+            for (name in wanted) if (!(name in found)) tell((wanted[name] == "-" ? "keep " : "not install ") name)
+            if (n > 20) printf "; and %d more", n - 20
+        }' "$WORK/wanted" "$WORK/allowed" -
+}
+
+# apt takes an archive of the right size as it lies there. One with other bytes goes, so that it is fetched anew.
+sift_archives() {
+    : >"$WORK/spoiled"
+    awk '/^\x27/ && $4 ~ /^SHA256:/ { print substr($4, 8) "  " $2 }' "$WORK/answer" |
+        while read -r digest file; do
+            [ ! -f "$ARCHIVES/$file" ] || printf '%s  %s\n' "$digest" "$file"
+        done >"$WORK/fetched"
+    [ -s "$WORK/fetched" ] || return 0
+    (cd "$ARCHIVES" && sha256sum -c "$WORK/fetched" 2>/dev/null) | sed -n 's/: FAILED.*//p' >"$WORK/spoiled"
+    while read -r file; do rm -f "$ARCHIVES/$file"; done <"$WORK/spoiled"
+    listing spoiled
+}
+
+not_resolved() {
+    if complains 'dpkg was interrupted|needs to be reinstalled'; then finish "$INTERRUPTED"; fi
+    if complains "^E: (Version .* was not found|Unable to locate package|Package .* has no installation candidate)"; then
+        finish "$GONE"
+    fi
+    if complains "$BROKEN"; then finish "$UNRESOLVED"; fi
+    finish "$OTHER"
+}
+
+exactly() { # end where apt would do anything but what is named
+    section resolve ask
+    keep answer
+    [ "$code" -eq 0 ] || not_resolved
+    if complains '^Note, selecting .* for (regex|glob|task) '; then
+        refused 'apt knows no package of a name, and would take others that resemble it' "$GONE"
+    fi
+    if complains '^WARNING: The following essential packages will be removed'; then
+        refused 'apt would remove packages that are essential' "$UNRESOLVED"
+    fi
+    : >"$WORK/allowed"
+    differences=$(differences)
+    [ -z "$differences" ] || refused "apt would do something else: $differences" "$UNRESOLVED"
+    below 'The following packages will be DOWNGRADED:' >"$WORK/older"
+}
+
+install_for_real() { # OPTION...
+    guard >"$WORK/guard"
+    settings_of_acting >"$WORK/act.conf"
+    room
+    act "$@" apt_get_install "-c=$WORK/act.conf" -y
+}
+
+# dpkg stops where a package cannot be unpacked, and apt then leaves unconfigured what was unpacked before it.
+configure_others() {
+    [ "$result" -ne "$INTERRUPTED" ] && [ "$result" -ne "$LOCKED" ] && [ -s "$WORK/failed" ] || return 0
+    others=$(unfinished | awk -F '\t' 'FILENAME == ARGV[1] { sub(/:.*/, "", $1); failed[$1]; next }
+        { sub(/:.*/, "", $1) } $4 == "unpacked" && !($1 in failed)' "$WORK/failed" -)
+    [ -n "$others" ] || return 0
+    act configure dpkg_as_apt --configure -a
+    failures >"$WORK/failed"
+    snapshot
+}
+
+carry_out() {
+    own_cache
+    nobody_answers
+    wait_for_locks
+    [ -z "$(journal)" ] || refused 'dpkg was interrupted earlier' "$INTERRUPTED"
+    still_to_do
+    [ ! -s "$WORK/broken" ] ||
+        refused "half installed, by a run that was interrupted:$(tr -d '\n' <"$WORK/broken")" "$INTERRUPTED"
+    if [ ! -s "$WORK/names" ]; then
+        [ "$VERB" = --download ] || restore_marks
+        finish "$NOTHING"
+    fi
+    [ ! -s "$WORK/held" ] || refused "held by the operator:$(tr -d '\n' <"$WORK/held")" "$UNRESOLVED"
+    exclusions
+    exactly
+    sift_archives
+    begin_to_act
+    if [ "$VERB" = --download ]; then install_for_real download; else install_for_real apply; fi
+    native=$code
+    if [ -s "$WORK/differs" ]; then
+        refused "apt would do something else now:$(awk '{ printf "%s %s", (NR > 1 ? ";" : ""), $0 }' "$WORK/differs")" "$UNRESOLVED"
+    fi
+    failures >"$WORK/failed"
+    judge "$native"
+    [ "$VERB" = --download ] && finish "$result"
+    snapshot
+    configure_others
+    restore_marks
+    conffiles_made >"$WORK/conffiles"
+    listing failed
+    listing conffiles
+    [ "$result" -ne "$OK" ] || [ -z "$(reboot_required)" ] || result=$REBOOT
+    finish "$result"
+}
+
+# --- repair ------------------------------------------------------------------------------------------------
+
+# What was being done when apt was interrupted, as "name before after": its last transaction without an end.
+underway() {
+    [ -r "$HISTORY" ] || return 0
+    awk -v native="$NATIVE" '
+        /^Start-Date: / { n = 0; next }
+        /^End-Date: / { n = 0; next }
+        /^(Install|Reinstall|Upgrade|Downgrade): / {
+            kind = $1; sub(/^[^ ]* /, ""); sub(/\)$/, ""); count = split($0, one, /\), /)
+            for (i = 1; i <= count; i++) {
+                name = one[i]; sub(/ .*/, "", name); sub(":(all|" native ")$", "", name)
+                versions = one[i]; sub(/^[^(]*\(/, "", versions); split(versions, version, ", ")
+                if (kind ~ /^(Install|Reinstall)/) version[2] = version[1]
+                line[++n] = name " " (kind ~ /^Install/ ? "-" : version[1]) " " version[2]
+            }
+        }
+        END { for (i = 1; i <= n; i++) print line[i] }' "$HISTORY"
+}
+
+# The same of packages alone, as dpkg began with them, the last of each.
+begun() {
+    dpkg_log=$(apt-config dump | sed -n 's/^[Dd][Pp]kg::Options:: "--log=\(.*\)";$/\1/p' | tail -n 1)
+    [ -n "$dpkg_log" ] || dpkg_log=$ROOT/var/log/dpkg.log
+    for file in "$dpkg_log.1" "$dpkg_log"; do
+        [ ! -r "$file" ] || cat "$file"
+    done | awk -v native="$NATIVE" '$3 == "upgrade" || $3 == "install" {
+            name = $4; sub(":(all|" native ")$", "", name); last[name] = $5 " " $6 }
+        END { for (name in last) print name, last[name] }'
+}
+
+# The version in which each of $WORK/again comes back: the one that was being installed, else the one that is
+# recorded; from the lists, else as an archive that was fetched earlier. Writes wanted and names as for apply.
+choose_again() {
+    : >"$WORK/wanted"
+    : >"$WORK/names"
+    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+    cached apt-cache policy $(cut -d ' ' -f 1 "$WORK/again") 2>/dev/null | awk '
+        /^[^ ]/ { package = substr($0, 1, length($0) - 1); next }
+        /^( \*\*\*|    ) [^ ]/ { version = $1 == "***" ? $2 : $1; next }
+        /^ *-?[0-9]+ / && $2 !~ /\/status$/ { print package, version }' >"$WORK/offered"
+    while read -r name recorded; do
+        for version in $(awk -v name="$name" '$1 == name { print $3; exit }' "$WORK/allowed") \
+            $(begun | awk -v name="$name" '$1 == name { print $3 }') "$recorded"; do
+            if grep -qxF "$name $version" "$WORK/offered"; then
+                word=$name=$version
+            else
+                word=$(archive_of "$name" "$version")
+            fi
+            [ -n "$word" ] || continue
+            printf '%s %s %s\n' "$name" "$recorded" "$version" >>"$WORK/wanted"
+            printf '%s\n' "$word" >>"$WORK/names"
+            break
+        done
+    done <"$WORK/again"
+    room
+}
+
+archive_of() { # NAME VERSION: its file among apt's archives
+    arch=${1#*:}
+    version_=$(printf '%s' "$2" | sed 's/:/%3a/g; s/_/%5f/g')
+    [ "$arch" != "$1" ] || arch=$NATIVE
+    for file in "$ARCHIVES/${1%%:*}_${version_}_$arch.deb" "$ARCHIVES/${1%%:*}_${version_}_all.deb"; do
+        [ ! -f "$file" ] || {
+            printf '%s\n' "$file"
+            return
+        }
+    done
+}
+
+# Bring back what must be reinstalled. More than that comes only where it was being installed in the same run.
+reinstall() {
+    unfinished | awk -F '\t' '$2 !~ /deinstall|purge/ && ($3 != "ok" || $4 == "half-installed") { print $1 }' |
+        awk -F '\t' -v native="$NATIVE" 'FILENAME == ARGV[1] { again[$1]; next }
+            { name = $1 ($2 == "all" || $2 == native ? "" : ":" $2) } name in again { print name, $3 }' \
+            - "$WORK/installed" >"$WORK/again"
+    [ -s "$WORK/again" ] || return 0
+    underway >"$WORK/allowed"
+    choose_again
+    [ -s "$WORK/names" ] || return 0
+    AGAIN=1
+    section resolve ask
+    keep answer
+    [ "$code" -eq 0 ] || return 0
+    differences=$(differences)
+    if [ -n "$differences" ]; then
+        printf '[refused]\n!to reinstall what must be, apt would do more: %s\n= 0\n' "$differences"
+        return
+    fi
+    below 'The following packages will be DOWNGRADED:' >"$WORK/older"
+    install_for_real reinstall
+    native=$code
+    snapshot
+}
+
+mend() {
+    mended=0
+    dpkg_as_apt --configure -a || mended=$?
+    for end in deinstall/--remove purge/--purge; do
+        names=$(unfinished | awk -F '\t' -v want="${end%/*}" '$2 == want { print $1 }')
+        [ -z "$names" ] || dpkg_as_apt "${end#*/}" "$names" || mended=$?
+    done
+    return "$mended"
+}
+
+# What is still neither one nor the other and of which dpkg said nothing.
+remaining() {
+    unfinished | awk -F '\t' 'FILENAME == ARGV[1] { print; failed[$1]; next }
+        !($1 in failed) { print $1 "\tis " $4 ($3 == "ok" ? "" : ", and must be reinstalled") }' "$WORK/told" -
+}
+
+repair() {
+    own_cache
+    nobody_answers
+    wait_for_locks
+    if [ -z "$(unfinished)$(journal)" ]; then
+        restore_marks
+        finish "$NOTHING"
+    fi
+    begin_to_act
+    act repair mend
+    native=$code
+    snapshot
+    reinstall
+    failures >"$WORK/failed"
+    judge "$native"
+    restore_marks
+    conffiles_made >"$WORK/conffiles"
+    keep_as told failed
+    remaining >"$WORK/failed"
+    listing failed
+    listing conffiles
+    rest=$(unfinished)
+    [ -n "$rest$(journal)" ] || finish "$OK"
+    case $result in "$LOCKED" | "$NO_SPACE" | "$OTHER" | "$STALE" | "$UNTRUSTED") finish "$result" ;; esac
+    # A script that fails each time is not what an interruption left.
+    if printf '%s\n' "$rest" | awk -F '\t' '$3 != "ok" || $4 == "half-installed" { bad = 1 } END { exit bad }' &&
+        grep -q 'subprocess' "$WORK/told"; then
+        finish "$SCRIPT_FAILED"
+    fi
+    finish "$INTERRUPTED"
+}
+
 case $VERB in
     --observe) observe ;;
     --inputs)
@@ -595,4 +1216,6 @@ case $VERB in
         ;;
     --dry-run) dry_run ;;
     --refresh) refresh ;;
+    --download | --apply) carry_out ;;
+    --repair) repair ;;
 esac
