@@ -86,6 +86,8 @@ def run_headline(record: RunRecord) -> str:
     match record.outcome:
         case RunOutcome.APPLIED:
             return f"applied {plural(made, 'change')}"
+        case RunOutcome.REPAIRED:
+            return "repaired what was left half done"
         case RunOutcome.PARTIAL:
             return f"applied {plural(made, 'change')}, the rest waits"
         case RunOutcome.FAILED | RunOutcome.INTERRUPTED:

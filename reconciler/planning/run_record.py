@@ -28,6 +28,7 @@ class RunOutcome(StrEnum):
     """How a run ended; the closed list of ``outcome`` in a run's record."""
 
     APPLIED = "applied"  # all of the plan is there
+    REPAIRED = "repaired"  # what others, or an earlier run, had left half done was brought to its end
     PARTIAL = "partial"  # a gate closed between two steps: the rest waits
     FAILED = "failed"
     INTERRUPTED = "interrupted"  # ended from outside, and told by the run after it
@@ -267,24 +268,37 @@ def conclude_steps(steps: Sequence[StepRecord], found: Difference, stopped: Endi
     return Ending(RunOutcome.APPLIED)
 
 
-def quarantine_of(record: RunRecord) -> tuple[Quarantined, ...]:
-    """Return the versions that failed in a run, and must be left alone: those the manager complained of."""
+def quarantine_of(record: RunRecord, after: Iterable[Installed]) -> tuple[Quarantined, ...]:
+    """Return the versions that failed in a run and must be left alone: those the manager complained of.
+
+    Args:
+        record: Of the run.
+        after: What is installed now; of packages that are half done, the version that they are.
+    """
     said: dict[str, str] = {}
     for step in record.steps:
         said.update((package.name.partition(":")[0], package.message) for package in step.failed)
     broken = {one.partition(" ")[0] for one in record.difference.broken}
+    found = {
+        (move.name, move.arch): move.to
+        for move in record.difference.missing
+        if move.to is not None and (move.name in said or move.name in broken)
+    }
+    found.update(
+        ((one.name, one.arch), one.version)
+        for one in after
+        if one.status != "installed" and (one.name in said or one.name in broken)
+    )
     return tuple(
         Quarantined(
-            move.name,
-            move.arch,
-            move.to,
+            *key,
+            found[key],
             record.ended,
             record.run,
-            said.get(move.name, "it was left half done"),
+            said.get(key[0], "it was left half done"),
             record.policy_commit,
         )
-        for move in sorted(record.difference.missing, key=lambda move: (move.name, move.arch))
-        if move.to is not None and (move.name in said or move.name in broken)
+        for key in sorted(found)
     )
 
 

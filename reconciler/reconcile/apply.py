@@ -31,7 +31,7 @@ from reconciler.planning.run_record import (
     move_of,
     run_id,
 )
-from reconciler.planning.wording import plural
+from reconciler.planning.wording import listed, plural
 from reconciler.reconcile.look import Look
 from reconciler.reconcile.ports import Clock, PackageManager, RunStore
 
@@ -92,6 +92,45 @@ class Applier:
             if stopped is None:
                 journal, observation, stopped = self._step(journal, observation)
         return self._performed(journal, observation, stopped)
+
+    def mend(self, look: Look) -> Performed:
+        """Bring what somebody left half done to its end, as the first thing in a window.
+
+        Args:
+            look: Whose gates are all open, but for the unhealthy host.
+
+        Raises:
+            Stalled: The journal cannot be written; then nothing was changed.
+        """
+        journal = replace(self._intent(look, Apply((), None)), phase=Phase.STEPS)
+        self.store.write_journal(journal)
+        started = self.clock.now()
+        execution = self.manager.repair(
+            journal.unfinished, self.store.execution(journal.run, _attempt(journal))
+        )
+        after = self._observe()
+        found = difference(journal.before, after.installed, (), journal.manager)
+        is_whole = not after.health.interrupted
+        record = StepRecord(
+            changes=(),
+            started=started,
+            ended=self.clock.now(),
+            outcome=StepOutcome.DONE if is_whole else StepOutcome.FAILED,
+            exit_code=execution.exit_code,
+            native_code=execution.native_code,
+            message=execution.message,
+            failed=execution.failed,
+            conffiles=execution.conffiles,
+        )
+        journal = replace(journal, done=(record,), phase=Phase.AFTER)
+        self.store.write_journal(journal)
+        if is_whole:
+            ending = Ending(RunOutcome.REPAIRED)
+        else:
+            rest = listed(after.health.interrupted, 3)
+            reason = f"what was left half done could not be repaired: {rest}; {execution.message}"
+            ending = Ending(RunOutcome.FAILED, "not-repaired", reason.removesuffix("; "))
+        return Performed(self._recorded(journal, after, found, ending), journal, after)
 
     def _intent(self, look: Look, decision: Apply) -> Journal:
         recording = look.finding.recording
@@ -155,7 +194,7 @@ class Applier:
         journal = replace(journal, phase=Phase.STEPS)
         self.store.write_journal(journal)
         started = self.clock.now()
-        attempt = f"step-{journal.current + 1}-{len(journal.done) + 1}"
+        attempt = _attempt(journal)
         execution = self._make(step, journal, attempt)
         after = self._observe()
         if not execution.is_finished or execution.exit_code == _HALF_DONE:
@@ -257,7 +296,7 @@ class Applier:
 
     def _finish(self, journal: Journal, seen: Observation) -> tuple[Journal, Observation]:
         """Repair the step that was at work, unless it ended by itself after all."""
-        attempt = f"step-{journal.current + 1}-{len(journal.done) + 1}"
+        attempt = _attempt(journal)
         folder = self.store.execution(journal.run, attempt)
         if self.manager.is_at_work(folder):
             raise Transient(
@@ -267,7 +306,7 @@ class Applier:
         if not execution.is_finished or seen.health.interrupted:
             execution = self._repaired(journal, execution, f"{attempt}-repair")
             seen = self._observe()
-        step = journal.steps[journal.current]
+        step = journal.steps[journal.current] if journal.steps else Step(())
         found = difference(journal.before, seen.installed, step.changes, journal.manager)
         record = _record(step, journal.started, self.clock.now(), execution, found)
         if not execution.is_finished:
@@ -302,6 +341,11 @@ def _outcome(execution: Execution, found: Difference) -> StepOutcome:
     if not found.changed and execution.exit_code == _LOCKED:
         return StepOutcome.LOCKED
     return StepOutcome.FAILED
+
+
+def _attempt(journal: Journal) -> str:
+    """Name the folder of the execution that is next, or at work; a run without steps repairs."""
+    return f"step-{journal.current + 1}-{len(journal.done) + 1}" if journal.steps else "repair"
 
 
 def _all_at_once(journal: Journal) -> Journal:

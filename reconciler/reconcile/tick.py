@@ -9,7 +9,7 @@ from reconciler.gitops import sink
 from reconciler.host.locking import MachineLock
 from reconciler.host.state import State, StateFolder
 from reconciler.planning.events import Event, LastRun, Route, RunResult, Snapshot, events
-from reconciler.planning.gate import Apply, BreakGlass, FailedApply
+from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.markdown import to_markdown
 from reconciler.planning.message import PackageLine
 from reconciler.planning.observation import RefreshOutcome
@@ -233,16 +233,39 @@ class Ticker:
             runs.append(found.record)
         look = self.reconciler.look(state, accept=True, break_glass=break_glass)
         published, state = self._publish(look, state, found)
+        earlier: tuple[ReconcilerError, ...] = ()
+        for work in (self._mend, self._apply):
+            performed = work(look, published, state)
+            if performed is not None:
+                state = _after_run(state, performed, self._excerpt(performed))
+                runs.append(performed.record)
+                earlier = (*earlier, *look.failures, *published.failures)
+                look = self.reconciler.look(state, accept=False, break_glass=break_glass)
+                published, state = self._publish(look, state, performed)
+        return Tick(look, published, tuple(runs), earlier)
+
+    def _mend(self, look: Look, published: Published, state: State) -> Performed | None:
+        """Repair what is half done where every other gate is open, once for each state of the machine."""
+        del published  # what is repaired was reported, or begun by somebody else
+        closed = [gate for gate in look.finding.judged.gates if isinstance(gate, Closed)]
+        observation = look.finding.recording.observation
+        if (
+            not observation.health.interrupted
+            or [gate.outcome for gate in closed] != [Outcome.UNHEALTHY]
+            or state.repaired == _repair_token(look)
+        ):
+            return None
+        with self.machine.held():
+            return self.applier.mend(look)
+
+    def _apply(self, look: Look, published: Published, state: State) -> Performed | None:
+        """Apply the plan where every gate is open."""
+        del state
         decision = look.finding.judged.decision
         if not isinstance(decision, Apply) or not self._may_rest_on(look, published):
-            return Tick(look, published, tuple(runs))
+            return None
         with self.machine.held():
-            performed = self.applier.apply(look, decision)
-        state = _after_run(state, performed, self._excerpt(performed))
-        earlier = (*look.failures, *published.failures)
-        look = self.reconciler.look(state, accept=False)
-        published, _ = self._publish(look, state, performed)
-        return Tick(look, published, (*runs, performed.record), earlier)
+            return self.applier.apply(look, decision)
 
     def _recovered(self, state: State) -> Performed | None:
         """Bring an unfinished run to its end, unless it is reported already."""
@@ -281,11 +304,23 @@ class Ticker:
         return "" if performed.record.outcome is RunOutcome.APPLIED else excerpt(self._log(performed))
 
 
+def _repair_token(look: Look) -> str:
+    """Return what must change before a repair that failed is tried again."""
+    recording = look.finding.recording
+    return f"{recording.observation.database}@{recording.policy_commit}"
+
+
 def _failure_of(record: RunRecord) -> ReconcilerError | None:
     """Return the failure that a run means for the exit code; ``None`` where it went well, or waits."""
     said = f"run {record.run}: {record.reason}"
     match record.outcome:
-        case RunOutcome.APPLIED | RunOutcome.PARTIAL | RunOutcome.VETOED | RunOutcome.PLAN_CHANGED:
+        case (
+            RunOutcome.APPLIED
+            | RunOutcome.REPAIRED
+            | RunOutcome.PARTIAL
+            | RunOutcome.VETOED
+            | RunOutcome.PLAN_CHANGED
+        ):
             return None
         case RunOutcome.DEFERRED:
             return Transient(said, "it is tried again by the next run") if record.code == "locked" else None
@@ -317,6 +352,7 @@ def _next_state(state: State, look: Look, told: Snapshot) -> State:
 
 _RESULTS: Mapping[RunOutcome, RunResult] = {
     RunOutcome.APPLIED: RunResult.APPLIED,
+    RunOutcome.REPAIRED: RunResult.APPLIED,
     RunOutcome.PARTIAL: RunResult.APPLIED,
     RunOutcome.FAILED: RunResult.FAILED,
     RunOutcome.ROLLED_BACK: RunResult.FAILED,
@@ -328,7 +364,10 @@ _RESULTS: Mapping[RunOutcome, RunResult] = {
 def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
     """Return what must be remembered of a run."""
     record = performed.record
-    known = {(one.name, one.arch): one for one in (*state.quarantine, *quarantine_of(record))}
+    known = {
+        (one.name, one.arch): one
+        for one in (*state.quarantine, *quarantine_of(record, performed.after.installed))
+    }
     failed = state.failed
     if record.outcome is RunOutcome.APPLIED:
         failed = None
@@ -336,10 +375,12 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         database = performed.after.database
         failed = FailedApply(record.digest, record.policy_commit, database, record.ended)
     result = _RESULTS.get(record.outcome)
+    unrepaired = f"{performed.after.database}@{record.policy_commit}"
     return replace(
         state,
         quarantine=tuple(known[key] for key in sorted(known)),
         failed=failed,
+        repaired=unrepaired if record.code == "not-repaired" else state.repaired,
         last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
     )
 

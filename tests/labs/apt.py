@@ -277,6 +277,10 @@ class AptLab:
         """Mark a package as installed only for others."""
         _tool("apt-mark", "auto", name, env=self.environment)
 
+    def apt_mark(self, *args: str) -> list[str]:
+        """Run ``apt-mark`` on the root and return its lines."""
+        return _tool("apt-mark", *args, env=self.environment).split()
+
     def configure(self, text: str) -> None:
         """Append to apt's configuration."""
         path = self.root / "etc/apt/lab.conf"

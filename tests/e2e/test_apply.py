@@ -1,0 +1,396 @@
+"""Plans become changes of a real small machine: inside the window, exactly as planned, and told in git."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.cli.run import run_once
+from reconciler.cli.wiring import wire
+from reconciler.errors import ReconcilerError, Transient
+from reconciler.host.config import load_config
+from reconciler.planning.gate import BreakGlass
+from reconciler.reconcile.tick import Tick
+from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
+from tests.labs.apt import MAIN, AptLab, Deb
+
+INSIDE = OPENING + timedelta(minutes=5)
+OTHERS = "updates: none\n"
+"""Of the lab's usual world nothing is wanted; a test's own packages come in by an exception."""
+
+
+@pytest.fixture
+def machine(apt_world: AptLab, tmp_path: Path) -> AptLab:
+    """With a repository of its own, to be changed."""
+    return apt_world.copy(tmp_path / "machine", repository=True)
+
+
+@pytest.fixture
+def host(machine: AptLab, tmp_path: Path) -> Site:
+    """An installation on ``machine`` that wants nothing but what :func:`want` names."""
+    site = Site.create(tmp_path / "site", environment=machine.environment)
+    site.commit({"policies/base.yaml": POLICY + OTHERS})
+    return site
+
+
+def want(site: Site, *names: str, policy: str = "") -> str:
+    """Let the policy want updates of these packages alone."""
+    return site.commit(
+        {
+            "policies/base.yaml": POLICY + OTHERS + policy,
+            "exceptions/wanted.yaml": f"kind: Exception\nname: wanted\npackages: {json.dumps(names)}\n"
+            "action: include\nreason: of this test\nexpires: 2099-01-01\n",
+        }
+    )
+
+
+def offer(lab: AptLab, *packages: Deb) -> None:
+    """Install 1.0 of each and offer the given version."""
+    lab.install(*(Deb(one.name, "1.0") for one in packages))
+    lab.publish(MAIN, *packages)
+    lab.refresh()
+
+
+def tick(site: Site, at: datetime = INSIDE, glass: BreakGlass | None = None) -> Tick:
+    return run_once(site.config, wire(load_config(site.config), SetClock(at)), glass)
+
+
+def runs(site: Site) -> list[Any]:
+    """Return the records of all runs in the newest tree, oldest first."""
+    names = git(site.reports, "ls-tree", "--name-only", "hosts/web-01", "runs/").splitlines()
+    return [
+        json.loads(git(site.reports, "show", f"hosts/web-01:{name}"))
+        for name in sorted(names)
+        if name.endswith(".json")
+    ]
+
+
+def moved(record: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
+    return {move["name"]: move["to"] for move in record["difference"]["changed"]}
+
+
+def test_a_plan_waits_for_its_window_and_is_then_applied_exactly(site: Site, lab: AptLab) -> None:
+    site.commit(
+        {
+            "exceptions/both.yaml": "kind: Exception\nname: both\npackages: both\naction: hold\n"
+            "reason: breaks the lab\nexpires: 2099-01-01\n",
+        }
+    )
+    before = lab.versions()
+    waiting = tick(site, BEFORE)
+    assert (waiting.report.decision.outcome, waiting.report.decision.until) == ("window", OPENING)
+    assert lab.versions() == before
+    planned = {move["name"]: move["to"] for move in site.report()["plan"]["transaction"]}
+    assert planned
+    assert "both" not in planned
+
+    done = tick(site)
+    assert done.failures == ()
+    (record,) = runs(site)
+    assert record["outcome"] == "applied"
+    assert {move["name"]: move["to"] for move in record["difference"]["changed"]} == planned
+    after = lab.versions()
+    assert {name: after.get(name, after.get(f"{name}:i386")) for name in planned} == planned
+    assert after["both"] == before["both"]
+    assert (site.report()["decision"]["outcome"], site.report()["counts"]["pending"]) == ("nothing", 0)
+    assert "applied" in site.commits()[0]
+
+    again = tick(site, INSIDE + timedelta(minutes=15))
+    assert again.runs == ()
+    assert lab.versions() == after
+
+
+def test_a_new_version_after_the_approval_is_reported_and_not_applied(host: Site, machine: AptLab) -> None:
+    offer(machine, Deb("one", "1.1"))
+    want(host, "one", policy="approval: required\n")
+    digest = tick(host, BEFORE).report.plan.digest
+    host.commit({"approvals/one.yaml": approval(f"plan: {digest}")})
+    machine.publish(MAIN, Deb("one", "1.2"))
+    found = tick(host)
+    assert (found.report.decision.outcome, found.runs) == ("approval", ())
+    assert [move.to for move in found.report.plan.transaction] == ["1.2"]
+    assert host.report()["plan"]["digest"] != digest
+    assert machine.versions()["one"] == "1.0"
+
+
+def approval(what: str) -> str:
+    return f"kind: Approval\nname: one\n{what}\nreason: looked at\nexpires: 2099-01-01\n"
+
+
+def test_an_approved_version_that_vanished_is_never_replaced_by_another(host: Site, machine: AptLab) -> None:
+    offer(machine, Deb("one", "1.1"))
+    want(host, "one", policy="approval: required\n")
+    tick(host, BEFORE)
+    host.commit({"approvals/one.yaml": approval('versions: {one: "1.1"}')})
+    machine.withdraw(MAIN, "one")
+    machine.publish(MAIN, Deb("one", "1.2"))
+    assert tick(host).report.decision.outcome == "approval"
+    machine.withdraw(MAIN, "one")
+    machine.publish(MAIN, Deb("one", "1.1"))
+    (record,) = tick(host, INSIDE + timedelta(hours=1)).runs
+    assert record.outcome == "applied"
+    assert machine.versions()["one"] == "1.1"
+
+
+def test_an_approved_plan_is_applied_only_when_its_report_was_pushed(host: Site, machine: AptLab) -> None:
+    offer(machine, Deb("one", "1.1"))
+    want(host, "one", policy="approval: required\n")
+    host.commit({"approvals/one.yaml": approval('versions: {one: "1.1"}')})
+    away = host.reports.rename(host.folder / "away.git")
+    done = tick(host)
+    assert (bool(done.failures), done.published.pushed) == (True, False)
+    assert (done.runs, machine.versions()["one"]) == ((), "1.0")
+    away.rename(host.reports)
+    assert [one.outcome for one in tick(host, INSIDE + timedelta(minutes=5)).runs] == ["applied"]
+
+
+def test_a_failing_package_is_left_alone_and_takes_nothing_with_it(host: Site, machine: AptLab) -> None:
+    broken = Deb("golf", "1.1", scripts={"postinst": "echo no fairway here; exit 3"})
+    offer(machine, broken, Deb("one", "1.1"), Deb("two", "1.1"))
+    want(host, "golf", "one", "two")
+    done = tick(host)
+    (record,) = done.runs
+    assert record.outcome == "failed"
+    assert "golf" in record.reason
+    assert [type(one) for one in done.failures] != []
+    assert (machine.versions()["one"], machine.versions()["two"]) == ("1.1", "1.1")
+    assert "no fairway here" in git(host.reports, "show", f"hosts/web-01:runs/{record.run}.log")
+    quarantined = next(one for one in host.report()["conditions"] if one["type"] == "PackagesQuarantined")
+    assert "golf 1.1" in quarantined["message"]
+
+    # Nothing changed: it is not tried again, and keeps nothing else back.
+    machine.publish(MAIN, Deb("one", "1.2"))
+    (record,) = tick(host, INSIDE + timedelta(hours=1, minutes=1)).runs
+    assert moved(runs(host)[-1]) == {"one": "1.2"}
+    assert tick(host, INSIDE + timedelta(hours=1, minutes=20)).runs == ()
+    assert any(one["type"] == "PackagesQuarantined" for one in host.report()["conditions"])
+
+
+def test_a_new_commit_gives_a_failed_package_another_chance(host: Site, machine: AptLab) -> None:
+    once = 'if [ -e "$DPKG_ROOT/tried" ]; then exit 0; fi; : >"$DPKG_ROOT/tried"; exit 1'
+    offer(machine, Deb("golf", "1.1", scripts={"postinst": once}))
+    want(host, "golf")
+    assert [one.outcome for one in tick(host).runs] == ["failed"]
+    want(host, "golf", policy="description: try again\n")
+    tick(host, INSIDE + timedelta(minutes=15))
+    assert [run["outcome"] for run in runs(host)] == ["failed", "repaired"]
+    assert machine.versions()["golf"] == "1.1"
+    assert not any(one["type"] == "PackagesQuarantined" for one in host.report()["conditions"])
+
+
+def test_a_changed_configuration_file_stays_and_the_new_one_is_named(host: Site, machine: AptLab) -> None:
+    want(host, "configured")
+    file = machine.root / "etc/configured.conf"
+    file.write_text("mine\n")
+    (record,) = tick(host).runs
+    assert record.outcome == "applied"
+    assert file.read_text() == "mine\n"
+    assert [Path(path).name for path in record.conffiles] == ["configured.conf.dpkg-dist"]
+
+
+def test_marks_stay_as_the_operator_left_them(host: Site, machine: AptLab) -> None:
+    want(host, "newdep", "newdep-lib", "plain")
+    machine.mark_auto("plain")
+    (record,) = tick(host).runs
+    assert (record.outcome, record.notes) == ("applied", ())
+    automatic = machine.apt_mark("showauto")
+    assert {"plain", "newdep-lib"} <= set(automatic)
+    assert "newdep" not in automatic
+
+
+def test_a_lock_held_by_another_program_defers_the_run(host: Site, machine: AptLab) -> None:
+    want(host, "plain", policy="lock_wait: 1s\n")
+    with (machine.admin / "lock-frontend").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        done = tick(host)
+    (record,) = done.runs
+    assert (record.outcome, record.code) == ("deferred", "locked")
+    assert [type(one) for one in done.failures] == [Transient]
+    assert machine.versions()["plain"] == "1.0"
+    assert [one.outcome for one in tick(host, INSIDE + timedelta(minutes=15)).runs] == ["applied"]
+
+
+def test_without_patience_a_held_lock_closes_the_gate(host: Site, machine: AptLab) -> None:
+    want(host, "plain", policy="lock_wait: 0s\n")
+    with (machine.admin / "lock-frontend").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        done = tick(host)
+    assert (done.report.decision.outcome, done.runs) == ("locked", ())
+    assert f"pid {os.getpid()}" in done.report.decision.reason
+
+
+def test_now_passes_over_the_window_and_says_so(host: Site, machine: AptLab) -> None:
+    want(host, "plain")
+    (record,) = tick(host, BEFORE, BreakGlass("zero day", "ada")).runs
+    assert (record.outcome, record.deadline) == ("applied", None)
+    told = runs(host)[-1]["exceptional"]
+    assert (told["by"], told["reason"]) == ("ada", "zero day")
+    assert "Exceptional" in git(host.reports, "show", f"hosts/web-01:runs/{record.run}.md")
+    assert machine.versions()["plain"] == "1.1"
+
+
+@pytest.mark.parametrize("overrides", [False, True])
+def test_a_freeze_holds_against_now_unless_it_is_overridden(
+    host: Site, machine: AptLab, *, overrides: bool
+) -> None:
+    want(host, "plain")
+    frozen = (
+        "kind: Freeze\nname: year-end\nfrom: 2026-11-20\nuntil: 2036-11-30\ntimezone: UTC\n"
+        "reason: change freeze\n"
+    )
+    host.commit({"freezes/year-end.yaml": frozen})
+    done = tick(host, BEFORE, BreakGlass("zero day", "ada", overrides_freeze=overrides))
+    assert len(done.runs) == overrides
+    assert machine.versions()["plain"] == ("1.1" if overrides else "1.0")
+
+
+# A run that is ended from outside: the script runs one tick in a process of its own, which the test kills.
+TICK = """\
+import os, sys
+sys.path[:0] = sys.argv[1].split(":")
+from datetime import datetime
+from pathlib import Path
+from reconciler.cli.run import run_once
+from reconciler.cli.wiring import wire
+from reconciler.host.config import load_config
+from tests.e2e.site import SetClock
+left = int(sys.argv[4])
+def see(event, arguments):
+    global left
+    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+    if writes or event in {"subprocess.Popen", "os.rename", "os.remove", "os.mkdir", "os.utime"}:
+        left -= 1
+        if not left:
+            os._exit(137)
+if left:
+    sys.addaudithook(see)
+config = Path(sys.argv[2])
+run_once(config, wire(load_config(config), SetClock(datetime.fromisoformat(sys.argv[3]))))
+"""
+
+
+def start(site: Site, at: datetime = INSIDE, effect: int = 0) -> subprocess.Popen[bytes]:
+    paths = ":".join([str(Path.cwd()), *(path for path in sys.path if path.endswith("-packages"))])
+    return subprocess.Popen(
+        [sys.executable, "-I", "-B", "-c", TICK, paths, str(site.config), at.isoformat(), str(effect)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def processes_in(site: Site) -> Iterator[int]:
+    """Return every living process that works on the machine of ``site``, by its environment."""
+    mark = str(site.folder.parent / "machine").encode()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                if mark in (folder / "environ").read_bytes():
+                    yield int(folder.name)
+            except OSError:
+                continue
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(600):
+        if path.exists():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path} never came")
+
+
+SLOW = 'touch "$DPKG_ROOT/begun"; while [ ! -e "$DPKG_ROOT/go" ]; do sleep 0.05; done'
+
+
+def test_everything_killed_during_a_maintainer_script_is_repaired_by_the_next_run(
+    host: Site, machine: AptLab
+) -> None:
+    offer(machine, Deb("slow", "1.1", scripts={"postinst": SLOW}), Deb("one", "1.1"))
+    want(host, "slow", "one")
+    child = start(host)
+    wait_for(machine.root / "begun")
+    child.kill()
+    for pid in list(processes_in(host)):
+        os.kill(pid, signal.SIGKILL)
+    child.communicate()
+    (machine.root / "go").touch()
+    # Also outside of the window: what was begun in one is brought to its end.
+    done = tick(host, BEFORE + timedelta(days=1))
+    (record,) = done.runs
+    assert record.outcome == "interrupted"
+    assert record.difference.missing == ()
+    assert (machine.versions()["slow"], machine.versions()["one"]) == ("1.1", "1.1")
+    assert done.failures != ()
+    assert runs(host)[-1]["outcome"] == "interrupted"
+    assert tick(host, INSIDE + timedelta(days=1)).runs == ()
+
+
+def test_a_transaction_outlives_the_run_and_is_found_by_the_next(host: Site, machine: AptLab) -> None:
+    offer(machine, Deb("slow", "1.1", scripts={"postinst": SLOW}))
+    want(host, "slow")
+    child = start(host)
+    wait_for(machine.root / "begun")
+    child.kill()
+    child.communicate()
+    with pytest.raises(Transient, match="is still at work"):
+        tick(host, INSIDE + timedelta(minutes=15))
+    (machine.root / "go").touch()
+    for _ in range(600):
+        if not list(processes_in(host)):
+            break
+        time.sleep(0.05)
+    (record,) = tick(host, INSIDE + timedelta(minutes=30)).runs
+    assert (record.outcome, record.difference.missing) == ("interrupted", ())
+    assert machine.versions()["slow"] == "1.1"
+
+
+def test_a_second_run_meanwhile_is_turned_away(host: Site, machine: AptLab) -> None:
+    offer(machine, Deb("slow", "1.1", scripts={"postinst": SLOW}))
+    want(host, "slow")
+    child = start(host)
+    wait_for(machine.root / "begun")
+    with pytest.raises(Transient, match=rf"another patchledger run .*pid {child.pid}"):
+        tick(host)
+    (machine.root / "go").touch()
+    _, errors = child.communicate()
+    assert (child.returncode, errors) == (0, b"")
+    assert machine.versions()["slow"] == "1.1"
+
+
+@pytest.mark.parametrize("first", [1, 5])
+def test_a_run_killed_anywhere_is_made_up_for_by_the_next(host: Site, machine: AptLab, first: int) -> None:
+    """Every ninth effect of a run that applies something, beginning with ``first``."""
+    offer(machine, Deb("one", "1.1"))
+    effect, killed, version, at = first, True, 1, INSIDE
+    while killed:
+        version += 1
+        machine.publish(MAIN, Deb("one", f"1.{version}"))
+        machine.refresh()
+        want(host, "one", policy=f"description: attempt {effect}\n")
+        at += timedelta(minutes=2)
+        child = start(host, at, effect)
+        child.communicate()
+        killed = child.returncode == 137
+        for _ in range(3):
+            try:
+                tick(host, at + timedelta(minutes=1))
+            except ReconcilerError as error:
+                assert "still at work" in error.message  # noqa: PT017 - the only one that may come
+                time.sleep(0.2)
+        assert machine.versions()["one"] == f"1.{version}", effect
+        last = runs(host)[-1]
+        assert (last["outcome"], moved(last)) in [
+            (outcome, {"one": f"1.{version}"}) for outcome in ("applied", "interrupted")
+        ], effect
+        assert not (host.state / "journal.json").exists()
+        effect += 9
+    assert effect > 30
