@@ -35,7 +35,8 @@ from reconciler.notify import (
 )
 from reconciler.planning.events import Notice
 from reconciler.planning.execution import Execution, Instruction
-from reconciler.planning.observation import Answer, Observation, Question, Refresh
+from reconciler.planning.observation import Answer, Change, Observation, Question, Refresh
+from reconciler.planning.steps import Needs
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Identity, Reconciler
@@ -82,6 +83,10 @@ class Witnessed:
     def resolve(self, question: Question) -> Answer:
         """Ask the resolver."""
         return self.manager.resolve(question)
+
+    def needs(self, changes: Sequence[Change]) -> Needs | None:
+        """Say which changes must be made before, or with, which others."""
+        return self.manager.needs(changes)
 
     def download(self, instruction: Instruction, folder: Path) -> Execution:
         """Fetch the packages of a transaction."""

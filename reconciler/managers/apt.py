@@ -25,7 +25,7 @@ from reconciler.managers.apt_formats import (
     tables,
 )
 from reconciler.managers.apt_observation import read_observation
-from reconciler.managers.apt_relations import Doings, Package, unmet
+from reconciler.managers.apt_relations import Doings, Package, needs_of, unmet
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.sections import Section, Sections, kib, pairs, unparsed, words_of
 from reconciler.planning.observation import (
@@ -36,6 +36,7 @@ from reconciler.planning.observation import (
     Refresh,
     RefreshOutcome,
 )
+from reconciler.planning.steps import Needs
 
 
 def _installed_sizes(offers: Iterable[Offer]) -> dict[tuple[str, str, str], int]:
@@ -276,6 +277,42 @@ def read_refresh(sections: Sections) -> Refresh:
     if "Permission denied" in detail or "are you root" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
     return Refresh(RefreshOutcome.FAILED, detail)
+
+
+def read_relations(sections: Sections, changes: Sequence[Change]) -> Needs:
+    """Read ``--relations``: which changes must be made before, or with, which others.
+
+    Raises:
+        Stalled: A section is missing or does not parse.
+    """
+    native = pairs(sections.need("machine")).get("architecture", "")
+    records = records_of(sections.get("available"))
+    moving = [
+        Package(
+            change.name,
+            change.to_version,
+            record_of(
+                records, change.name, change.to_version, native if change.arch == "all" else change.arch
+            ),
+            change.from_version or "",
+        )
+        for change in changes
+        if change.to_version is not None
+    ]
+    needs = needs_of(moving, _declared(sections.need("declared")))
+    return {(change.name, change.arch): needs[change.name] for change in changes if change.name in needs}
+
+
+def _declared(section: Section) -> dict[str, dict[str, str]]:
+    """Read what installed packages declare."""
+    found: dict[str, dict[str, str]] = {}
+    for line in section.lines:
+        fields = line.split("\t")
+        if len(fields) != 5:  # noqa: PLR2004 - the columns that the script asks for
+            raise unparsed(section, line)
+        name, _, depends, breaks, provides = fields
+        found[name] = {"Depends": depends, "Breaks": breaks, "Provides": provides}
+    return found
 
 
 APT = Dialect(

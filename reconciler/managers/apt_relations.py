@@ -182,6 +182,59 @@ def _names(packages: Iterable[Package]) -> tuple[str, ...]:
     return tuple(sorted({package.name for package in packages}))
 
 
+def needs_of(
+    moving: Sequence[Package], present: Mapping[str, Mapping[str, str]]
+) -> dict[str, tuple[str, ...]]:
+    """Say for each package that moves which others must have moved before it, or move with it.
+
+    Only declared relations count, of the new version and of the one that is installed: a dependency that
+    what is installed does not meet, a conflict with what is installed, and a dependency of an installed
+    package that the new version does not meet any more.
+
+    Args:
+        moving: What comes in or moves up, each with the version it has now and the record of the new one.
+        present: Control data of those of them that are installed, by name.
+
+    Returns:
+        Names by name, sorted; a package that needs nothing is absent.
+    """
+    found: dict[str, set[str]] = {package.name: set() for package in moving}
+    for package in moving:
+        for group in package.declares("Pre-Depends", "Depends"):
+            found[package.name] |= _missing_now(group, package, moving)
+        for other in moving:
+            if other is not package and _cannot_come_before(package, other, present.get(other.name, {})):
+                found[package.name].add(other.name)
+    return {name: tuple(sorted(names)) for name, names in found.items() if names}
+
+
+def _missing_now(group: tuple[Relation, ...], package: Package, moving: Sequence[Package]) -> set[str]:
+    """Return who must come so that a dependency is met, unless what is installed meets it already."""
+    named = [(relation, other) for relation in group for other in moving if other is not package]
+    offering = {other.name for relation, other in named if other.is_meant(relation)}
+    is_met = len(offering) < len({relation.name for relation in group}) or any(
+        relation.name == other.name and other.before and relation.admits(other.before)
+        for relation, other in named
+    )
+    return set() if is_met else offering
+
+
+def _cannot_come_before(package: Package, other: Package, installed: Mapping[str, str]) -> bool:
+    """Tell whether ``package`` in its new version does not fit the ``other`` one as it is now."""
+    if not other.before:
+        return False
+    breaks = package.declares("Breaks", "Conflicts")
+    if any(one.name == other.name and one.admits(other.before) for group in breaks for one in group):
+        return True
+    old = Package(other.name, other.before, installed, other.before)
+    for group in old.declares("Pre-Depends", "Depends"):
+        mine = [one for one in group if one.name == package.name]
+        if mine and len(mine) == len(group) and not any(one.admits(package.version) for one in mine):
+            return True
+    against = old.declares("Breaks", "Conflicts")
+    return any(one.name == package.name and one.admits(package.version) for group in against for one in group)
+
+
 # --- apt's own words ----------------------------------------------------------------------------------------
 
 _BLOCK = ("The following packages have unmet dependencies:", "Unsatisfiable dependencies:")

@@ -7,7 +7,8 @@ from datetime import datetime
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.managers import sections as codes
 from reconciler.managers.sections import Sections, parse_sections, words_of
-from reconciler.planning.observation import Answer, Observation, Offer, Refresh
+from reconciler.planning.observation import Answer, Change, Observation, Offer, Refresh
+from reconciler.planning.steps import Needs
 
 _NO_SPACE = "No space left on device"
 
@@ -24,6 +25,8 @@ class Dialect:
             last observation, for what the script does not repeat (sizes, for instance).
         refresh: Reads ``--refresh``, however it ended.
         hint: The command that tells a person more.
+        relations: Reads ``--relations`` about a transaction; ``None`` where the manager makes every
+            transaction as one.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Dialect:
     answer: Callable[[Sections, Sequence[Offer]], Answer]
     refresh: Callable[[Sections], Refresh]
     hint: str
+    relations: Callable[[Sections, Sequence[Change]], Needs] | None = None
 
 
 _ANSWERS = frozenset({codes.DONE, codes.NOTHING_TO_DO, codes.REBOOT, codes.UNRESOLVED, codes.GONE})

@@ -14,12 +14,14 @@ from reconciler.managers.sections import Sections
 from reconciler.planning.execution import Execution, Instruction
 from reconciler.planning.observation import (
     Answer,
+    Change,
     Observation,
     Offer,
     Question,
     Refresh,
     RefreshOutcome,
 )
+from reconciler.planning.steps import Needs
 
 OBSERVE_TIMEOUT = 300.0
 REFRESH_TIMEOUT = 1800.0
@@ -102,6 +104,20 @@ class ScriptedManager:
         """
         sections = self._run("--dry-run", *arguments(question), timeout=OBSERVE_TIMEOUT)
         return reading.read_answer(self._dialect, sections, self._offers)
+
+    def needs(self, changes: Sequence[Change]) -> Needs | None:
+        """Say which changes must be made before, or with, which others; ``None`` where nobody knows.
+
+        Raises:
+            Stalled: The output does not parse.
+            Transient: The time limit.
+        """
+        if self._dialect.relations is None:
+            return None
+        named = [change for change in changes if change.to_version is not None]
+        wanted = options(Instruction(tuple(named)))[: 2 * len(named)]
+        sections = reading.done(self._dialect, self._run("--relations", *wanted, timeout=OBSERVE_TIMEOUT))
+        return self._dialect.relations(sections, changes)
 
     def download(self, instruction: Instruction, folder: Path) -> Execution:
         """Fetch the packages of a transaction, and install none; as for :meth:`apply`."""

@@ -31,6 +31,7 @@ from reconciler.planning.run_record import (
     move_of,
     run_id,
 )
+from reconciler.planning.steps import split
 from reconciler.planning.wording import listed, plural
 from reconciler.reconcile.look import Look
 from reconciler.reconcile.ports import Clock, PackageManager, RunStore
@@ -146,7 +147,7 @@ class Applier:
             boot_id=observation.facts.boot_id,
             manager=observation.manager,
             before=observation.installed,
-            steps=decision.steps,
+            steps=self._parts(look, decision.steps),
             automatic=automatic_after((change for step in decision.steps for change in step.changes), marked),
             deadline=decision.deadline,
             exceptional=recording.inputs.break_glass,
@@ -158,6 +159,17 @@ class Applier:
         if decision.deadline is not None:
             wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
         return replace(journal, conffiles=settings.conffiles, lock_wait=wait)
+
+    def _parts(self, look: Look, steps: Sequence[Step]) -> tuple[Step, ...]:
+        """Split steps as the policy says; where that cannot be told, they stay as they are."""
+        effective = look.finding.effective
+        if effective is None or effective.settings.steps == "single":
+            return tuple(steps)
+        found: list[Step] = []
+        for step in steps:
+            needs = self.manager.needs(step.changes) if len(step.changes) > 1 else None
+            found += split(step.changes, needs)
+        return tuple(found)
 
     def _closed(self, look: Look, journal: Journal, observation: Observation) -> Ending | None:
         """Ask every gate again about what is left; say why the next step must not be made now."""

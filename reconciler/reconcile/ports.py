@@ -10,7 +10,8 @@ from reconciler.gitops.source import Acceptance, Assessment, CommitInfo, Fetched
 from reconciler.planning.events import Notice, Route
 from reconciler.planning.execution import Execution, Instruction
 from reconciler.planning.journal import Journal
-from reconciler.planning.observation import Answer, ClockState, Observation, Question, Refresh
+from reconciler.planning.observation import Answer, Change, ClockState, Observation, Question, Refresh
+from reconciler.planning.steps import Needs
 from reconciler.policy.load import PolicyFile
 
 ReadPolicy = Callable[[str, datetime], Sequence[PolicyFile]]
@@ -77,6 +78,10 @@ class PackageManager(Protocol):
 
     def resolve(self, question: Question) -> Answer:
         """Ask the resolver; changes nothing."""
+        ...
+
+    def needs(self, changes: Sequence[Change]) -> Needs | None:
+        """Say which changes must be made before, or with, which others."""
         ...
 
     def download(self, instruction: Instruction, folder: Path) -> Execution:

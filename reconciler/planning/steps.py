@@ -1,0 +1,72 @@
+"""Split a transaction into small self-contained steps, each of which leaves a whole system behind.
+
+A package cannot move before what its move needs has moved; what needs each other moves together. So the steps
+are the strongly connected components of "needs", in an order that puts what is needed first.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from reconciler.planning.gate import Step
+from reconciler.planning.observation import Change
+from reconciler.planning.selection import Key
+
+Needs = Mapping[Key, tuple[str, ...]]
+"""By name and architecture of a change: names of the changes without which it cannot be made."""
+
+
+def split(changes: Sequence[Change], needs: Needs | None) -> tuple[Step, ...]:
+    """Return ``changes`` as steps, each change in exactly one of them.
+
+    Args:
+        changes: A transaction, in the resolver's order.
+        needs: What is known of its relations; ``None`` where nothing is, which makes it one step. Changes
+            that share a name (a package of two architectures) move together, and so does a package that goes
+            with those whose doing it is.
+
+    Returns:
+        Deterministically ordered: what is needed first, else as the resolver had it.
+    """
+    if needs is None or not changes:
+        return (Step(tuple(changes)),) if changes else ()
+    names = list(dict.fromkeys(change.name for change in changes))
+    edges: dict[str, set[str]] = {name: set() for name in names}
+    for change in changes:
+        for other in needs.get((change.name, change.arch), ()):
+            if other in edges:
+                edges[change.name].add(other)
+        if change.to_version is None:
+            for doer in set(change.by) & edges.keys():
+                edges[change.name].add(doer)
+                edges[doer].add(change.name)
+    parts = _components(names, edges)
+    return tuple(Step(tuple(change for change in changes if change.name in part)) for part in parts)
+
+
+def _components(names: Sequence[str], edges: Mapping[str, set[str]]) -> list[frozenset[str]]:
+    """Return the strongly connected components, what is needed first (Tarjan 1972, without recursion)."""
+    order = {name: number for number, name in enumerate(names)}
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[frozenset[str]] = []
+    for root in names:
+        if root in index:
+            continue
+        work = [(root, iter(sorted(edges[root], key=order.__getitem__)))]
+        index[root] = low[root] = len(index)
+        stack.append(root)
+        while work:
+            name, rest = work[-1]
+            fresh = next((other for other in rest if other not in index), None)
+            if fresh is not None:
+                index[fresh] = low[fresh] = len(index)
+                stack.append(fresh)
+                work.append((fresh, iter(sorted(edges[fresh], key=order.__getitem__))))
+                continue
+            work.pop()
+            low[name] = min([low[name], *(low[other] for other in edges[name] if other in stack)])
+            if low[name] == index[name]:
+                cut = stack.index(name)
+                found.append(frozenset(stack[cut:]))
+                del stack[cut:]
+    return found
