@@ -91,7 +91,7 @@ def as_check(result: HookResult) -> CheckResult:
 
 
 def newly_failing(before: Sequence[CheckResult], after: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
-    """Return the checks of ``after`` that fail and did not fail ``before``, each name once, in their order."""
+    """Return the checks of ``after`` that fail and did not fail ``before``, each name once, in order."""
     known = {check.name for check in before if not check.ok}
     found: dict[str, CheckResult] = {}
     for check in after:
