@@ -16,7 +16,7 @@ RUNTIME = Path("/run/systemd/system")
 _PATIENCE = 60.0  # seconds for an answer of systemd's; a machine that has just been upgraded is busy
 _LIMIT = 4 * 1024 * 1024  # bytes of an answer: thousands of failed units would fit
 _ACTIVE = frozenset({"active", "reloading", "refreshing"})
-# systemd.unit(5)
+# The types that systemd.unit(5) lists.
 _UNIT_TYPES = frozenset(
     {"automount", "device", "mount", "path", "scope", "service", "slice", "socket", "swap", "target", "timer"}
 )
