@@ -111,7 +111,7 @@ def settle(
 ) -> tuple[CheckResult, ...]:
     """Ask until nothing fails that did not fail ``before``, or the time is over; return the last answer.
 
-    It is asked once at least, and once more when the time is over.
+    It is asked at least once, and again when the time is just over, unless an answer took longer than that.
 
     Args:
         ask: All that is to be asked, such as checks, failed units and health scripts.
@@ -122,12 +122,11 @@ def settle(
     """
     start = elapsed()
     while True:
-        left = within.total_seconds() - (elapsed() - start)
         results = tuple(ask())
+        left = within.total_seconds() - (elapsed() - start)
         if left <= 0 or not newly_failing(before, results):
             return results
-        left = within.total_seconds() - (elapsed() - start)
-        wait(max(0.0, min(left, EVERY.total_seconds())))
+        wait(min(left, EVERY.total_seconds()))
 
 
 def _unit_check(name: str, state: str) -> CheckResult:
