@@ -73,7 +73,7 @@ def silent(line: socket.socket) -> None:
 
 
 def endless(beginning: bytes, part: bytes, *, every: float = 0.0) -> Talk:
-    """Return a talk without an end of its own: ``beginning``, then ``part`` again ``every`` so many seconds."""
+    """Return a talk without an end of its own: ``beginning``, then ``part`` again and again."""
 
     def talk(line: socket.socket) -> None:
         line.sendall(beginning)
