@@ -1,5 +1,6 @@
 """Around a transaction, as values: whose failure it is, what may restart, what needrestart says."""
 
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -156,10 +157,15 @@ def test_policy_adds_to_the_list_by_name_or_pattern() -> None:
     assert never_reason("nginx.service", ["ng*"]) == "policy never restarts ng*"
 
 
-def test_every_built_in_pattern_has_its_reason_once() -> None:
-    patterns = [pattern for pattern, _ in NEVER]
-    assert len(set(patterns)) == len(patterns)
-    assert all(reason for _, reason in NEVER)
+def test_the_built_in_list_is_documented_with_its_reasons() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "health.md").read_text(encoding="utf-8")
+    rows = page.partition("| services | why |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
+    documented = [
+        (pattern, reason)
+        for patterns, reason in (row.strip("| ").split(" | ") for row in rows)
+        for pattern in patterns.replace("`", "").split(", ")
+    ]
+    assert sorted(documented) == sorted(NEVER)
 
 
 # --- What needrestart says ------------------------------------------------------------------------------
