@@ -241,7 +241,7 @@ class Health(Strictly):
     http: tuple[Annotated[str, AfterValidator(values.check_url)], ...] = ()
     """URLs that must answer with a status below 400."""
     settle: Duration = timedelta(seconds=30)
-    """Time given to services before they are asked."""
+    """Time given to services: all are asked until they are well or it has passed."""
 
 
 class Hooks(Strictly):

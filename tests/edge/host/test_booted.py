@@ -1,0 +1,111 @@
+"""Health, restarts and inhibitors against a real systemd with its login service."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.host.checks import Checks
+from reconciler.host.inhibitors import Places, observe_inhibitors
+from reconciler.host.restarts import Restarts
+from reconciler.planning.around import CheckResult, newly_failing
+from reconciler.planning.gate import Inhibitor
+from reconciler.policy.documents import Health
+from tests.labs.booted import Booted, booted
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+    """One system for all: its tests use units of different names."""
+    with booted(tmp_path_factory.mktemp("booted")) as running:
+        running.run("systemctl", "start", "systemd-logind.service")
+        yield running
+
+
+@pytest.fixture
+def checks(system: Booted, tmp_path: Path) -> Checks:
+    return Checks(system.environment, systemd=tmp_path)
+
+
+def seen(system: Booted, folder: Path) -> tuple[Inhibitor, ...]:
+    return observe_inhibitors(
+        system.environment, Places(power=folder / "none", proc=Path("/proc"), systemd=folder)
+    )
+
+
+def test_a_service_that_breaks_is_newly_failing(system: Booted, checks: Checks) -> None:
+    system.put_unit("old.service", "[Service]\nType=oneshot\nExecStart=false\n")
+    system.put_unit("shop.service", "[Service]\nExecStart=sleep infinity\n")
+    system.run("systemctl", "start", "shop.service")
+    system.run("sh", "-c", "systemctl start old.service || :")
+    wanted = Health(units=("shop", "old.service", "no-such-unit"))
+
+    before = (*checks.check(wanted), *checks.failed_units())
+    assert before == (
+        CheckResult("unit shop.service", ok=True, detail="active"),
+        CheckResult("unit old.service", ok=False, detail="failed"),
+        CheckResult("unit no-such-unit.service", ok=False, detail="inactive"),
+        CheckResult("unit old.service", ok=False, detail="failed"),
+    )
+
+    system.put_unit("shop.service", "[Service]\nExecStart=false\nType=oneshot\n")
+    (restart,) = Restarts(system.environment, systemd=system.programs).restart(["shop.service"])
+    assert (restart.state, restart.detail) == (
+        "failed",
+        "Job for shop.service failed because the control process exited with error code.",
+    )
+    after = (*checks.check(wanted), *checks.failed_units())
+    assert newly_failing(before, after) == (CheckResult("unit shop.service", ok=False, detail="failed"),)
+
+
+def test_services_are_restarted(system: Booted, tmp_path: Path) -> None:
+    system.put_unit("restartable.service", "[Service]\nExecStart=sleep infinity\n")
+    system.run("systemctl", "start", "restartable.service")
+    ask = ("systemctl", "show", "--property=MainPID", "restartable.service")
+    before = system.run(*ask)
+    done, missing = Restarts(system.environment, systemd=tmp_path).restart(
+        ["restartable.service", "no-such-unit.service"]
+    )
+    assert (done.state, missing.state) == ("restarted", "failed")
+    assert missing.detail == ("Failed to restart no-such-unit.service: Unit no-such-unit.service not found.")
+    assert system.run(*ask) != before
+
+
+def test_a_lock_inhibits_while_it_is_held(system: Booted, tmp_path: Path) -> None:
+    for name, lock in (
+        ("blocks", "--what=shutdown:idle --mode=block"),
+        ("delays", "--what=sleep --mode=delay"),
+    ):
+        # The command below the lock says when the service counts as started: the lock is taken then.
+        system.put_unit(
+            f"{name}.service",
+            "[Service]\nType=notify\nNotifyAccess=all\n"
+            f"ExecStart=systemd-inhibit {lock} --who='some installer' --why='writes the disk'"
+            " sh -c 'systemd-notify --ready; exec sleep infinity'\n",
+        )
+        system.run("systemctl", "start", f"{name}.service")
+    held = seen(system, tmp_path)
+    system.run("systemctl", "stop", "blocks.service", "delays.service")
+    assert held == (Inhibitor("inhibitors", "some installer, which blocks shutdown: writes the disk"),)
+    assert seen(system, tmp_path) == ()
+
+
+def test_a_person_inhibits_while_logged_in_and_a_job_does_not(system: Booted, tmp_path: Path) -> None:
+    for name, session in (("person", "class=user type=tty"), ("job", "class=background")):
+        pam = f"account required pam_permit.so\nsession required pam_systemd.so {session}\n"
+        system.run("tee", f"/etc/pam.d/{name}", stdin=pam)
+        unit = f"[Service]\nUser=nobody\nPAMName={name}\nExecStart=sleep infinity\n"
+        system.put_unit(f"{name}.service", unit)
+        # Started means that the program was executed, and the session was opened before that.
+        system.run("systemctl", "start", f"{name}.service")
+    sessions = system.run("loginctl", "list-sessions", "--no-legend").splitlines()
+    found = seen(system, tmp_path)
+    system.run("systemctl", "stop", "person.service", "job.service")
+    assert len(sessions) == 2
+    assert found == (Inhibitor("sessions", "the session of nobody on person"),)
+
+
+def test_without_its_login_service_nobody_is_asked(system: Booted, tmp_path: Path) -> None:
+    system.run("systemctl", "stop", "systemd-logind.service")
+    assert seen(system, tmp_path) == ()
+    system.run("systemctl", "start", "systemd-logind.service")
