@@ -1,9 +1,9 @@
 """Put the parts of one host together, as its configuration says: the composition root."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from reconciler import __version__
@@ -14,10 +14,13 @@ from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.sink import Identity as Author
 from reconciler.gitops.sink import ReportSink, host_branch
 from reconciler.gitops.source import PolicySource
-from reconciler.host.clock import SystemClock
+from reconciler.host.checks import Checks, settle
+from reconciler.host.clock import SystemClock, wait
 from reconciler.host.config import Config
 from reconciler.host.fingerprint import signature
+from reconciler.host.hooks import Hooks
 from reconciler.host.locking import ROOTS_FOLDER, MachineLock
+from reconciler.host.restarts import Restarts
 from reconciler.host.state import StateFolder
 from reconciler.managers.apt import APT
 from reconciler.managers.detect import detect
@@ -33,6 +36,7 @@ from reconciler.notify import (
     Refused,
     Route,
 )
+from reconciler.planning.around import CheckResult
 from reconciler.planning.events import Notice
 from reconciler.planning.execution import Execution, Instruction
 from reconciler.planning.observation import Answer, Change, Observation, Question, Refresh
@@ -41,6 +45,7 @@ from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Identity, Reconciler
 from reconciler.reconcile.ports import Clock, ReadPolicy
+from reconciler.reconcile.surroundings import Surroundings
 from reconciler.reconcile.tick import Reporter, Ticker
 from reconciler.targets.local import LocalTarget
 
@@ -171,8 +176,21 @@ def wire(config: Config, clock: Clock | None = None) -> Wiring:
         timeout=timeout,
         has_remote=config.reports.remote is not None,
     )
-    applier = Applier(used, manager, folder, PROGRAM, config.host)
+    applier = Applier(used, manager, folder, _surroundings(config), PROGRAM, config.host)
     return Wiring(config, folder, source, read, queue, reconciler, applier, reporter, outbox, manager)
+
+
+def _surroundings(config: Config) -> Surroundings:
+    """Return what is done around a run; of another root, no service of this system is touched."""
+    own = config.root is None
+    clock = SystemClock()
+
+    def settled(
+        ask: Callable[[], Sequence[CheckResult]], before: Sequence[CheckResult], within: timedelta
+    ) -> tuple[CheckResult, ...]:
+        return settle(ask, before, within, wait=wait, elapsed=lambda: clock.elapsed().total_seconds())
+
+    return Surroundings(Hooks(config.hooks_dir, {}), Checks({}), Restarts({}) if own else None, settled)
 
 
 def ticker(wiring: Wiring, database: str) -> Ticker:

@@ -145,6 +145,9 @@ class Config(_Section):
     override_freeze: bool = False
     """``run --now --override-freeze`` may pass over a freeze on this host."""
 
+    hooks_dir: AbsolutePath = Path("/etc/patchledger/hooks")
+    """The host's own hooks: ``pre.d``, ``post.d``, ``pre-reboot.d`` and ``health.d`` below it."""
+
     state_dir: AbsolutePath = Path(DEFAULT_STATE_DIR)
     """Mirrors, the report queue, caches and what cannot be observed again."""
 

@@ -75,6 +75,7 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
         reboot=_reboot(sections, machine, installed),
         clock=read_clock(sections.need("clock")),
         database=_digest(sections),
+        root=machine.get("root", "/"),
     )
 
 

@@ -8,12 +8,13 @@ by itself.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
 
+from reconciler.planning.around import CheckResult, HookResult
 from reconciler.planning.execution import Instruction
 from reconciler.planning.gate import BreakGlass, Step
 from reconciler.planning.observation import Change, Installed
 from reconciler.planning.run_record import StepRecord
+from reconciler.policy.documents import DEFAULTS, Settings
 
 
 class Phase(StrEnum):
@@ -37,8 +38,12 @@ class Journal:
         done: What became of the steps so far.
         current: Number of the step that is, or was, at work; counts from 0.
         automatic: ``name:arch`` to be marked as automatic afterwards.
-        conffiles: As in the policy it began under.
+        settings: Of the policy it began under.
+        lock_wait: How long to wait for the package database, as far as the window leaves time.
+        facts: What its hooks are told in their environment.
         deadline: End of its window.
+        health_before: What was asked and answered before the first step.
+        hooks: What became of the host's own programs so far.
         notes: What is to be told in its record.
     """
 
@@ -54,10 +59,13 @@ class Journal:
     done: tuple[StepRecord, ...] = ()
     current: int = 0
     automatic: tuple[str, ...] = ()
-    conffiles: Literal["keep", "new"] = "keep"
+    settings: Settings = DEFAULTS
+    facts: tuple[tuple[str, str], ...] = ()
     lock_wait: timedelta = timedelta(0)
     deadline: datetime | None = None
     exceptional: BreakGlass | None = None
+    health_before: tuple[CheckResult, ...] = ()
+    hooks: tuple[HookResult, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,5 +78,5 @@ class Journal:
         """What must be repaired where the step at work was interrupted."""
         changes = self.steps[self.current].changes if self.current < len(self.steps) else ()
         return Instruction(
-            changes, conffiles=self.conffiles, lock_wait=self.lock_wait, automatic=self.automatic
+            changes, conffiles=self.settings.conffiles, lock_wait=self.lock_wait, automatic=self.automatic
         )

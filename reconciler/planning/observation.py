@@ -335,6 +335,7 @@ class Observation:
             all.
         scripts: ``(file name, SHA-256)`` of the patch scripts that were executed.
         quarantined: Versions that failed here, sorted by (name, arch).
+        root: Of the system that was looked at, ``/`` for the running one.
     """
 
     at: datetime
@@ -353,3 +354,4 @@ class Observation:
     database: str = ""
     scripts: tuple[tuple[str, str], ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
+    root: str = "/"

@@ -10,12 +10,13 @@ It is the content of ``runs/<id>.json`` of a report branch. The rules:
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from reconciler.planning import canonical
+from reconciler.planning.around import CheckResult, HookResult, Leftovers, Restart
 from reconciler.planning.execution import FailedPackage
 from reconciler.planning.gate import BreakGlass
 from reconciler.planning.observation import Action, Change, Installed, Quarantined
@@ -89,6 +90,23 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollback:
+    """The attempt to bring back what was there before a run.
+
+    Attributes:
+        moves: What it was to do.
+        left: Moves of it that could not be made: the honest rest.
+        message: Why, in the package manager's words; empty where nothing is left.
+        healthy: Whether the checks that failed are well again; null where there was none.
+    """
+
+    moves: tuple[Move, ...]
+    left: tuple[Move, ...]
+    message: str
+    healthy: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """One run, whole.
 
@@ -100,6 +118,11 @@ class RunRecord:
         exceptional: Who passed over the window by ``run --now``, and why; null in an ordinary run.
         deadline: End of the window, null where no window bounds the run.
         overran: It was still at work at the deadline.
+        hooks: What became of the host's own programs, in the order of running.
+        unhealthy: Checks that fail after the run and did not fail before it.
+        restarts: What became of services that ran replaced files.
+        leftovers: What runs replaced files, in the words of who can tell; null where nobody can.
+        rollback: What was done where the host was not healthy afterwards; null where nothing was.
         security: Name and architecture of the planned changes that fix security.
         conffiles: Files that wait for a person, since a configuration file was changed locally.
         notes: What else a reader should know, one sentence each.
@@ -122,6 +145,11 @@ class RunRecord:
     overran: bool
     steps: tuple[StepRecord, ...]
     difference: Difference
+    hooks: tuple[HookResult, ...] = ()
+    unhealthy: tuple[CheckResult, ...] = ()
+    restarts: tuple[Restart, ...] = ()
+    leftovers: Leftovers | None = None
+    rollback: Rollback | None = None
     security: tuple[tuple[str, str], ...] = ()
     conffiles: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -268,6 +296,46 @@ def conclude_steps(steps: Sequence[StepRecord], found: Difference, stopped: Endi
     return Ending(RunOutcome.APPLIED)
 
 
+def with_health(record: RunRecord, unhealthy: Sequence[CheckResult]) -> RunRecord:
+    """Return the record of a run after which ``unhealthy`` checks fail that did not fail before it."""
+    if not unhealthy:
+        return record
+    said = "; ".join(f"{check.name}: {check.detail}" if check.detail else check.name for check in unhealthy)
+    if record.outcome in {RunOutcome.APPLIED, RunOutcome.PARTIAL}:
+        record = replace(
+            record, outcome=RunOutcome.FAILED, code="unhealthy", reason=f"not healthy afterwards: {said}"
+        )
+    return replace(record, unhealthy=tuple(unhealthy))
+
+
+def with_rollback(record: RunRecord, rollback: Rollback, found: Difference) -> RunRecord:
+    """Return the record of a failed run that was undone as far as it could be; ``found`` is what is left."""
+    outcome = RunOutcome.FAILED if rollback.left else RunOutcome.ROLLED_BACK
+    left = f"; not undone: {', '.join(move.name for move in rollback.left)}" if rollback.left else ""
+    why = f" ({rollback.message})" if rollback.message else ""
+    return replace(
+        record,
+        outcome=outcome,
+        reason=f"{record.reason}{left}{why}" if rollback.left else f"{record.reason}; rolled back",
+        rollback=rollback,
+        difference=replace(record.difference, changed=found.changed, broken=found.broken),
+    )
+
+
+def undoing(changed: Iterable[Move]) -> tuple[Change, ...]:
+    """Return the changes that bring back what was there before ``changed``, in the opposite order."""
+    return tuple(_undo(move) for move in reversed(tuple(changed)))
+
+
+def _undo(move: Move) -> Change:
+    if move.from_ is None:
+        return Change("remove", move.name, move.arch, move.to, None)
+    if move.to is None:
+        return Change("install", move.name, move.arch, None, move.from_)
+    action: Action = "upgrade" if move.action == "downgrade" else "downgrade"
+    return Change(action, move.name, move.arch, move.to, move.from_)
+
+
 def quarantine_of(record: RunRecord, after: Iterable[Installed]) -> tuple[Quarantined, ...]:
     """Return the versions that failed in a run and must be left alone: those the manager complained of.
 
@@ -278,10 +346,14 @@ def quarantine_of(record: RunRecord, after: Iterable[Installed]) -> tuple[Quaran
     said: dict[str, str] = {}
     for step in record.steps:
         said.update((package.name.partition(":")[0], package.message) for package in step.failed)
+    if record.rollback is not None:
+        # Nobody knows which of them did it, so none of them is tried again.
+        said.update((move.name, "rolled back") for move in record.rollback.moves if move.from_ is not None)
     broken = {one.partition(" ")[0] for one in record.difference.broken}
+    planned = [move for step in record.steps for move in step.changes]
     found = {
         (move.name, move.arch): move.to
-        for move in record.difference.missing
+        for move in (planned if record.rollback is not None else record.difference.missing)
         if move.to is not None and (move.name in said or move.name in broken)
     }
     found.update(

@@ -247,8 +247,8 @@ class Health(Strictly):
 class Hooks(Strictly):
     """How the host's own hook scripts are run; policy never names a command."""
 
-    on_pre_failure: Literal["abort", "continue"] = "abort"
-    """What a failing pre-hook does to the run."""
+    on_pre_failure: Literal["abort", "skip", "ignore"] = "abort"
+    """What a failing pre-hook does to the run: it fails, it waits for another time, or it goes on."""
     timeout: Length = timedelta(minutes=5)
     """For each hook."""
 

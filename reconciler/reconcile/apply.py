@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError, Transient
+from reconciler.planning import canonical
 from reconciler.planning.execution import Execution, Instruction, automatic_after
 from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
 from reconciler.planning.journal import Journal, Phase
@@ -22,6 +23,7 @@ from reconciler.planning.report_document import ExecutedScript
 from reconciler.planning.run_record import (
     Difference,
     Ending,
+    Rollback,
     RunOutcome,
     RunRecord,
     StepOutcome,
@@ -30,11 +32,17 @@ from reconciler.planning.run_record import (
     difference,
     move_of,
     run_id,
+    run_json,
+    undoing,
+    with_health,
+    with_rollback,
 )
 from reconciler.planning.steps import split
 from reconciler.planning.wording import listed, plural
+from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.look import Look
 from reconciler.reconcile.ports import Clock, PackageManager, RunStore
+from reconciler.reconcile.surroundings import Surroundings, failing
 
 _LOCKED = 20
 _REFUSALS = frozenset({25, 26})
@@ -64,6 +72,7 @@ class Applier:
         clock: Asked anew before every step.
         manager: The target's package manager.
         store: Where a run is written down.
+        around: Hooks, health and services.
         program: Name and version.
         target: Its id.
     """
@@ -71,6 +80,7 @@ class Applier:
     clock: Clock
     manager: PackageManager
     store: RunStore
+    around: Surroundings
     program: str
     target: str
 
@@ -87,12 +97,15 @@ class Applier:
         journal = self._intent(look, decision)
         self.store.write_journal(journal)
         observation = look.finding.recording.observation
-        stopped: Ending | None = None
+        journal, stopped = self._begin(journal)
         while stopped is None and journal.current < len(journal.steps):
             stopped = self._closed(look, journal, observation)
             if stopped is None:
                 journal, observation, stopped = self._step(journal, observation)
-        return self._performed(journal, observation, stopped)
+        journal = replace(journal, phase=Phase.AFTER)
+        self.store.write_journal(journal)
+        found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
+        return self._end(journal, observation, found, conclude_steps(journal.done, found, stopped))
 
     def mend(self, look: Look) -> Performed:
         """Bring what somebody left half done to its end, as the first thing in a window.
@@ -136,34 +149,98 @@ class Applier:
     def _intent(self, look: Look, decision: Apply) -> Journal:
         recording = look.finding.recording
         observation, effective = recording.observation, look.finding.effective
+        settings = DEFAULTS if effective is None else effective.settings
         now = self.clock.now()
         digest = look.finding.judged.plan.digest
+        run = run_id(now, digest)
+        steps = self._parts(settings, decision.steps)
         marked = [(one.name, one.arch) for one in observation.installed if one.automatic]
-        journal = Journal(
-            run=run_id(now, digest),
+        wait = settings.lock_wait
+        if decision.deadline is not None:
+            wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
+        return Journal(
+            run=run,
             digest=digest,
             policy_commit=recording.policy_commit,
             started=now,
             boot_id=observation.facts.boot_id,
             manager=observation.manager,
             before=observation.installed,
-            steps=self._parts(look, decision.steps),
-            automatic=automatic_after((change for step in decision.steps for change in step.changes), marked),
+            steps=steps,
+            automatic=automatic_after((change for step in steps for change in step.changes), marked),
+            settings=settings,
+            facts=_facts(self.target, run, recording.policy_commit),
+            lock_wait=wait,
             deadline=decision.deadline,
             exceptional=recording.inputs.break_glass,
         )
-        if effective is None:
-            return journal
-        settings = effective.settings
-        wait = settings.lock_wait
-        if decision.deadline is not None:
-            wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
-        return replace(journal, conffiles=settings.conffiles, lock_wait=wait)
 
-    def _parts(self, look: Look, steps: Sequence[Step]) -> tuple[Step, ...]:
+    def _begin(self, journal: Journal) -> tuple[Journal, Ending | None]:
+        """Let the host's own hooks have their say, and ask how the host is; return why not to go on."""
+        settings, facts = journal.settings, dict(journal.facts)
+        results = self.around.hook("pre", settings, facts, _announcement(journal))
+        journal = replace(journal, hooks=results)
+        bad = failing(results)
+        if bad is not None:
+            reason = f"the hook pre.d/{bad.name} is against it: {bad.reason}"
+            match settings.hooks.on_pre_failure:
+                case "abort":
+                    return journal, Ending(RunOutcome.FAILED, "pre-hook", reason)
+                case "skip":
+                    return journal, Ending(RunOutcome.VETOED, "pre-hook", reason)
+                case "ignore":
+                    journal = replace(journal, notes=(*journal.notes, f"{reason}; it was ignored"))
+        journal = replace(journal, health_before=self.around.health(settings, facts))
+        self.store.write_journal(journal)
+        return journal, None
+
+    def _end(self, journal: Journal, after: Observation, found: Difference, ending: Ending) -> Performed:
+        """Look after services and health, roll back where policy wants that, and let the hooks know."""
+        settings, facts = journal.settings, dict(journal.facts)
+        record = self._recorded(journal, after, found, ending)
+        if found.changed:
+            leftovers, restarts, notes = self.around.restarted(settings)
+            unhealthy = self.around.settled(settings, facts, journal.health_before)
+            record = with_health(record, unhealthy)
+            record = replace(record, leftovers=leftovers, restarts=restarts, notes=(*record.notes, *notes))
+            if settings.on_failure == "rollback" and record.outcome is RunOutcome.FAILED:
+                record, after = self._rolled_back(journal, record, after)
+        results = self.around.hook("post", settings, facts, run_json(record))
+        bad = failing(results)
+        notes = () if bad is None else (f"the hook post.d/{bad.name} failed: {bad.reason}",)
+        record = replace(record, hooks=(*record.hooks, *results), notes=(*record.notes, *notes))
+        return Performed(replace(record, ended=self.clock.now()), journal, after)
+
+    def _rolled_back(
+        self, journal: Journal, record: RunRecord, after: Observation
+    ) -> tuple[RunRecord, Observation]:
+        """Bring back the versions from before, as far as they can still be had, and tell what is left."""
+        changes = undoing(record.difference.changed)
+        marked = tuple(f"{one.name}:{one.arch}" for one in journal.before if one.automatic)
+        instruction = Instruction(
+            changes, conffiles=journal.settings.conffiles, lock_wait=journal.lock_wait, automatic=marked
+        )
+        try:
+            execution = self.manager.apply(instruction, self.store.execution(journal.run, "rollback"))
+        except ReconcilerError as error:
+            execution = Execution(1, message=error.message)
+        after = self._observe()
+        found = difference(journal.before, after.installed, (), journal.manager)
+        healthy = None
+        if record.unhealthy:
+            failing_now = self.around.settled(journal.settings, dict(journal.facts), journal.health_before)
+            healthy = not failing_now
+        rollback = Rollback(
+            moves=tuple(map(move_of, changes)),
+            left=found.changed,
+            message=execution.message if found.changed else "",
+            healthy=healthy,
+        )
+        return with_rollback(record, rollback, found), after
+
+    def _parts(self, settings: Settings, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Split steps as the policy says; where that cannot be told, they stay as they are."""
-        effective = look.finding.effective
-        if effective is None or effective.settings.steps == "single":
+        if settings.steps == "single":
             return tuple(steps)
         found: list[Step] = []
         for step in steps:
@@ -178,8 +255,7 @@ class Applier:
         inputs = self._inputs(look, journal, observation)
         closed = [gate for gate in evaluate(plan, inputs, now) if isinstance(gate, Closed)]
         late = {Outcome.WINDOW, Outcome.BUDGET}
-        effective = look.finding.effective
-        if journal.done and effective is not None and effective.settings.overrun == "finish":
+        if journal.done and journal.settings.overrun == "finish":
             closed = [gate for gate in closed if gate.outcome not in late]
         if not closed:
             return None
@@ -231,7 +307,7 @@ class Applier:
         wanted = {f"{change.name}:{change.arch}" for change in step.changes}
         instruction = Instruction(
             step.changes,
-            conffiles=journal.conffiles,
+            conffiles=journal.settings.conffiles,
             lock_wait=journal.lock_wait,
             automatic=tuple(name for name in journal.automatic if name in wanted),
         )
@@ -255,13 +331,6 @@ class Applier:
     def _observe(self) -> Observation:
         return replace(self.manager.observe(self.clock.now()), clock=self.clock.state())
 
-    def _performed(self, journal: Journal, after: Observation, stopped: Ending | None) -> Performed:
-        journal = replace(journal, phase=Phase.AFTER)
-        self.store.write_journal(journal)
-        found = difference(journal.before, after.installed, journal.transaction, journal.manager)
-        ending = conclude_steps(journal.done, found, stopped)
-        return Performed(self._recorded(journal, after, found, ending), journal, after)
-
     def _recorded(self, journal: Journal, after: Observation, found: Difference, ending: Ending) -> RunRecord:
         ended = self.clock.now()
         conffiles = {path for step in journal.done for path in step.conffiles}
@@ -282,6 +351,7 @@ class Applier:
             overran=journal.deadline is not None and ended > journal.deadline,
             steps=journal.done,
             difference=found,
+            hooks=journal.hooks,
             security=tuple(sorted((one.name, one.arch) for one in journal.transaction if one.security)),
             conffiles=tuple(sorted(conffiles)),
             notes=(*journal.notes, *_marks(journal, after.installed)),
@@ -304,7 +374,7 @@ class Applier:
         found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
         reason = _how_far(journal, found)
         ending = Ending(RunOutcome.INTERRUPTED, "interrupted", reason)
-        return Performed(self._recorded(journal, observation, found, ending), journal, observation)
+        return self._end(journal, observation, found, ending)
 
     def _finish(self, journal: Journal, seen: Observation) -> tuple[Journal, Observation]:
         """Repair the step that was at work, unless it ended by itself after all."""
@@ -353,6 +423,27 @@ def _outcome(execution: Execution, found: Difference) -> StepOutcome:
     if not found.changed and execution.exit_code == _LOCKED:
         return StepOutcome.LOCKED
     return StepOutcome.FAILED
+
+
+def _facts(target: str, run: str, commit: str) -> tuple[tuple[str, str], ...]:
+    """Return what hooks are told in their environment."""
+    named = {"TARGET": target, "RUN": run, "POLICY_COMMIT": commit}
+    return tuple((f"PATCHLEDGER_{name}", value) for name, value in named.items())
+
+
+def _announcement(journal: Journal) -> bytes:
+    """Return what a pre-hook reads: what is about to be done."""
+    return canonical.to_bytes(
+        canonical.plain(
+            {
+                "run": journal.run,
+                "digest": journal.digest,
+                "policy_commit": journal.policy_commit,
+                "deadline": journal.deadline,
+                "transaction": tuple(map(move_of, journal.transaction)),
+            }
+        )
+    )
 
 
 def _attempt(journal: Journal) -> str:

@@ -94,6 +94,7 @@ class Site:
             "policy": {"remote": str(self.policy)},
             "reports": {"remote": str(self.reports)},
             "state_dir": str(self.state),
+            "hooks_dir": str(self.folder / "hooks"),
         }
         lines = [f"{key}: {json.dumps(value)}" for key, value in {**usual, **settings}.items()]
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -111,6 +112,14 @@ class Site:
         git(self.policy, "add", "-A")
         git(self.policy, "commit", "-q", "-m", message)
         return git(self.policy, "rev-parse", "HEAD")
+
+    def hook(self, stage: str, name: str, text: str) -> Path:
+        """Write one of the host's own hooks."""
+        path = self.folder / "hooks" / f"{stage}.d" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        path.chmod(0o755)
+        return path
 
     @property
     def config(self) -> Path:
