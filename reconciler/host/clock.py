@@ -2,7 +2,8 @@
 
 import ctypes
 import sys
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 
 from reconciler.planning.observation import ClockState
 
@@ -17,6 +18,13 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the present instant, aware, in UTC."""
         return datetime.now(UTC)  # noqa: TID251 - this is the one place
+
+    def elapsed(self) -> timedelta:
+        """Return the time since this machine was started, sleep included; nobody can set it.
+
+        Only differences mean anything, and only within one boot: containers see their host's.
+        """
+        return timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
 
     def state(self) -> ClockState:
         """Ask the kernel whether some time service keeps the clock synchronised (adjtimex(2)).
