@@ -99,15 +99,14 @@ def run(
         Stalled: The program does not exist or may not be started, or its arguments or environment cannot be
             passed.
     """
-    environment = _environment(env)
-    feed = _input_file(stdin)
+    feed = None if stdin is None else _input_file(stdin)
     try:
         child = subprocess.Popen(
             list(argv),
             stdin=feed if feed is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=environment(env),
             cwd=cwd,
             start_new_session=True,
         )
@@ -126,60 +125,36 @@ def run(
         raise
 
 
-def run_detached(argv: "Sequence[str]", *, env: "Mapping[str, str] | None" = None, folder: "Path") -> int:
+def run_detached(argv: "Sequence[str]", *, stdin: bytes, folder: "Path") -> int:
     """Run ``argv`` to its end in a session of its own, which outlives us, and return its exit code.
 
     Nothing here ends it: no timeout, no signal. Standard output and error go to the files ``out`` and
-    ``err`` of ``folder``; ``process`` holds its number and when it started, for :func:`is_at_work`.
+    ``err`` of ``folder``, which must not be there yet.
+
+    Args:
+        argv: As for :func:`run`; it gets the fixed environment and nothing else.
+        stdin: Text for standard input.
+        folder: An existing folder.
 
     Raises:
         Stalled: The program does not exist or may not be started, or the files cannot be made.
     """
-    environment = _environment(env)
     try:
-        with open(folder / "out", "xb") as out, open(folder / "err", "xb") as err:  # noqa: PTH123 - light
+        with (
+            _input_file(stdin) as feed,
+            open(folder / "out", "xb") as out,  # noqa: PTH123 - light
+            open(folder / "err", "xb") as err,  # noqa: PTH123 - the same
+        ):
             child = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=environment,
-                start_new_session=True,
+                list(argv), stdin=feed, stdout=out, stderr=err, env=environment(), start_new_session=True
             )
-        with open(folder / "process", "x", encoding="ascii") as file:  # noqa: PTH123 - the same
-            file.write(f"{child.pid} {_started(child.pid)}\n")
     except (OSError, ValueError) as error:
         raise _cannot_start(argv, error) from error
     return child.wait()
 
 
-def is_at_work(folder: "Path") -> bool:
-    """Tell whether what :func:`run_detached` started in ``folder`` is still running, whoever started it."""
-    try:
-        with open(folder / "process", encoding="ascii") as file:  # noqa: PTH123 - light
-            pid, started = file.read().split()
-    except (OSError, ValueError):
-        return False
-    return started != "" and _started(int(pid)) == started
-
-
-def _started(pid: int) -> str:
-    """Return when a process started, in ticks since boot and with the boot's id; empty where there is none.
-
-    Numbers of processes are used again; together with this they are not.
-    """
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - light
-            fields = file.read().rpartition(")")[2].split()
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - the same
-            boot = file.read().strip()
-    except OSError:
-        return ""
-    # proc(5): the state is field 3 and the start time field 22. A zombie has ended.
-    return "" if fields[0] == "Z" else f"{fields[19]}@{boot}"
-
-
-def _environment(env: "Mapping[str, str] | None") -> dict[str, str]:
+def environment(env: "Mapping[str, str] | None" = None) -> dict[str, str]:
+    """Return the whole environment that a process is given: the fixed one and ``env``."""
     return {"PATH": BASE_PATH, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **(env or {})}
 
 
@@ -189,9 +164,7 @@ def _cannot_start(argv: "Sequence[str]", error: OSError | ValueError) -> Stalled
     return Stalled(f"cannot start {argv[0]}: {getattr(error, 'strerror', None) or error}", hint)
 
 
-def _input_file(data: bytes | None) -> "IO[bytes] | None":
-    if data is None:
-        return None
+def _input_file(data: bytes) -> "IO[bytes]":
     # A file instead of a pipe: the child may write much before it reads all, and nothing can then block. An
     # anonymous file in memory, since the disk may be full.
     feed = open(os.memfd_create("patchledger-stdin"), "w+b")  # noqa: SIM115, PTH123 - closed by run()

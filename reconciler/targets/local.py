@@ -1,11 +1,23 @@
 """This machine: where the patch scripts run when no guest is meant."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from reconciler import process
+from reconciler import launch, process
 from reconciler.errors import Stalled
+
+Starter = Callable[[Sequence[str], Path], Sequence[str]]
+"""Turns a command that is to outlive us, and the folder of its execution, into the command that starts it."""
+
+
+def as_child(argv: Sequence[str], _folder: Path) -> Sequence[str]:
+    """Start it as a child of ours, in a session of its own.
+
+    That is enough against a terminal and our own end, but not where systemd stops the unit that we run in: it
+    kills the whole control group. There it must be :func:`reconciler.targets.service.as_service`.
+    """
+    return argv
 
 
 class LocalTarget:
@@ -15,11 +27,15 @@ class LocalTarget:
         environment: Added to the fixed environment of :func:`reconciler.process.run`, such as
             ``APT_CONFIG``; nothing else of the caller's environment is passed.
         shell: The POSIX shell, ``busybox sh`` for instance where there is no other.
+        starter: How :meth:`execute` starts what may not be stopped.
     """
 
-    def __init__(self, environment: Mapping[str, str], shell: Sequence[str] = ("sh",)) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], shell: Sequence[str] = ("sh",), starter: Starter = as_child
+    ) -> None:
         self._environment = dict(environment)
         self._shell = tuple(shell)
+        self._starter = starter
 
     def run(
         self, script: bytes, name: str, args: Sequence[str], *, timeout: float | None
@@ -43,20 +59,41 @@ class LocalTarget:
     def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> int | None:
         """Run the bytes of a script, which nothing ever stops, and return its exit code when it has ended.
 
-        It is a session of its own, so that neither a terminal nor our own end reaches it, and its output
-        goes to files, which are there when we are not.
+        It goes on however we end, and its output goes to files, which are there when we are not.
 
         Args:
             script: As for :meth:`run`.
             name: What the script sees as ``$0``.
             args: Its arguments.
-            folder: An existing folder of this execution alone: standard output goes to ``out``, standard
-                error to ``err``, and ``process`` says who is at work.
+            folder: An existing folder of this execution alone, below a folder that belongs to root alone:
+                standard output goes to ``out``, standard error to ``err``, and ``process`` says who is at
+                work. Our own sandbox must show it where the machine has it.
+
+        Returns:
+            ``None`` where only its output can tell, because whoever started it for us went away before.
 
         Raises:
-            Stalled: There is no shell, or the text is no script.
+            Stalled: It has not begun, and never will: there is no shell, or the text is no script, for
+                instance.
         """
-        return process.run_detached(self._argv(script, name, args), env=self._environment, folder=folder)
+        argv = self._argv(script, name, args)
+        try:
+            order = launch.order(argv, process.environment(self._environment), folder)
+        except ValueError as error:
+            raise Stalled(f"cannot start {argv[0]}: {error}") from error
+        code = process.run_detached(self._starter(launch.COMMAND, folder), stdin=order, folder=folder)
+        has_outlived = launch.wait(folder)
+        if launch.withdraw(folder):
+            words = (folder / "err").read_text(encoding="utf-8", errors="replace").strip()
+            raise Stalled(words.splitlines()[-1] if words else f"{name} was not started: {code}")
+        return None if launch.wait(folder) or has_outlived else code
+
+    def is_at_work(self, folder: Path) -> bool:
+        """Tell whether what :meth:`execute` began in ``folder`` is still at work, whoever called it.
+
+        Where the caller of :meth:`execute` has ended, a no is final: it has ended, or will never begin.
+        """
+        return launch.is_at_work(folder)
 
     def is_at_work(self, folder: Path) -> bool:
         """Tell whether what was executed in ``folder`` is still running, whoever started it."""

@@ -1,0 +1,59 @@
+"""Ask for a reboot, and know that one is coming or was done."""
+
+from datetime import timedelta
+from math import ceil
+from pathlib import Path
+
+from reconciler import process
+from reconciler.errors import Stalled
+
+BOOTED = Path("/run/systemd/system")
+"""A folder that is there exactly where systemd is the running init (sd_booted(3))."""
+
+_SCHEDULED = Path("/run/systemd/shutdown/scheduled")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_LONGEST_ANSWER = 60.0  # seconds; systemd's shutdown(8) returns at once
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot, another after each; empty where the kernel does not tell.
+
+    A container shares its host's kernel, but systemd gives a booted one an id of its own.
+    """
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def request_reboot(*, notice: timedelta, message: str) -> None:
+    """Ask for a reboot and warn everybody who is logged in; returns before it happens.
+
+    ``shutdown -r`` of systemd: it refuses new logins in the last five minutes, and a person may still call it
+    off with ``shutdown -c``. A second request replaces the first.
+
+    Args:
+        notice: Until it happens; in whole minutes, rounded up. None happens at once.
+        message: For the warning and the journal.
+
+    Raises:
+        Stalled: There is no init to restart (a container without one), or it refuses.
+    """
+    if not BOOTED.is_dir():
+        raise Stalled("this machine cannot be rebooted from here: systemd is not its init")
+    minutes = max(0, ceil(notice / timedelta(minutes=1)))
+    when = f"+{minutes}" if minutes else "now"
+    done = process.run(["shutdown", "-r", when, message], timeout=_LONGEST_ANSWER)
+    if done.returncode != 0:
+        said = " ".join(done.error_text.split()) or f"it ended with {done.returncode}"
+        raise Stalled(f"shutdown does not reboot this machine: {said}")
+
+
+def is_shutting_down() -> bool:
+    """Tell whether this machine is going down, or was told to: nothing new may begin then."""
+    if _SCHEDULED.exists():
+        return True
+    if not BOOTED.is_dir():
+        return False
+    done = process.run(["systemctl", "is-system-running"], timeout=_LONGEST_ANSWER)
+    return done.text.strip() == "stopping"

@@ -1,0 +1,155 @@
+"""Begin what nothing may stop, and tell later whether it is still at work.
+
+A package transaction must live on when we are stopped, upgraded or killed, and who comes then must find it.
+So it is begun by this file, run as a program of its own, which in this order
+
+1. claims the execution's folder: the file ``process``, made once and whole, says who is at work since when;
+2. looks whether the process that ordered it still lives: what nobody waits for any more never begins;
+3. becomes the ordered program: the same process, with the ordered environment and nothing else.
+
+The order comes as standard input, an unnamed file in memory. So what was verified is what runs, no name in a
+file system can be made to mean other bytes in between, and no value of the environment stands on a command
+line, in a unit or on a disk.
+
+Imports the standard library alone: it runs where nothing else can be imported.
+"""
+
+import os
+import select
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+COMMAND = (sys.executable, "-I", "-S", __file__)
+"""What takes an order from standard input and becomes the program."""
+CLAIM = "process"
+"""File of an execution's folder: who is at work, and since when; empty where nobody ever was nor will be."""
+
+_CANNOT_START = 127  # as a shell says it
+_PATIENCE = 1.0  # seconds between two questions whether it has ended
+
+
+def order(argv: Sequence[str], env: Mapping[str, str], folder: Path) -> bytes:
+    """Write an order: to run ``argv`` with exactly the environment ``env``, in the name of this process.
+
+    Args:
+        argv: Program and arguments; the program is looked up on the ``PATH`` of ``env``.
+        env: The whole environment.
+        folder: An existing folder of this execution alone.
+
+    Raises:
+        ValueError: No process can be given such an argument or variable.
+    """
+    if any("=" in name for name in env):
+        raise ValueError("illegal environment variable name")
+    variables = (f"{name}={value}" for name, value in env.items())
+    parts = (str(folder.absolute()), _identity(), str(len(argv)), *argv, *variables)
+    if any("\0" in part for part in parts):
+        raise ValueError("embedded null byte")
+    return b"\0".join(os.fsencode(part) for part in parts)
+
+
+def is_at_work(folder: Path) -> bool:
+    """Tell whether what was ordered into ``folder`` is at work, whoever ordered it and wherever it runs.
+
+    Where the process that ordered it has ended, a no is final: it has ended, or will never begin.
+    """
+    try:
+        return _lives((folder / CLAIM).read_text(encoding="ascii"))
+    except OSError:
+        return False
+
+
+def wait(folder: Path) -> bool:
+    """Wait until nothing is at work in ``folder``, and tell whether there was anything to wait for."""
+    found = is_at_work(folder)
+    while is_at_work(folder):
+        select.select([], [], [], _PATIENCE)
+    return found
+
+
+def withdraw(folder: Path) -> bool:
+    """Make sure that what has not begun in ``folder`` never will; False where it had begun.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    try:
+        (folder / CLAIM).touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        return (folder / CLAIM).stat().st_size == 0
+    return True
+
+
+def main() -> None:
+    """Carry out the order on standard input: become the program, or end with why not."""
+    folder, by, argv, env = _read_order(sys.stdin.buffer.read())
+    try:
+        _claim(folder)
+    except OSError as error:
+        _refuse(f"{folder / CLAIM}: {error.strerror}")
+    try:
+        if not _lives(by):
+            _refuse("who ordered it has ended")
+        # The script's standard input is closed, and Python's own habits with signals are not to be inherited.
+        os.dup2(os.open(os.devnull, os.O_RDWR), sys.stdin.fileno())
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - an argument list of ours; no shell is meant to read it
+    except OSError as error:
+        _refuse(f"{argv[0]}: {error.strerror}")
+    finally:
+        # Only reached where it did not begin.
+        os.truncate(folder / CLAIM, 0)
+
+
+def _read_order(text: bytes) -> tuple[Path, str, list[str], dict[str, str]]:
+    folder, by, count, *parts = (os.fsdecode(part) for part in text.split(b"\0"))
+    argv, variables = parts[: int(count)], parts[int(count) :]
+    return Path(folder), by, argv, dict(one.split("=", 1) for one in variables)
+
+
+def _refuse(why: str) -> NoReturn:
+    sys.stderr.write(f"cannot start {why}\n")
+    sys.exit(_CANNOT_START)
+
+
+def _claim(folder: Path) -> None:
+    """Make the file that says that this process is at work; whole from the first moment on, and once."""
+    draft = folder / f".{CLAIM}.{os.getpid()}"
+    draft.write_text(f"{_identity()}\n", encoding="ascii")
+    try:
+        os.link(draft, folder / CLAIM)
+    finally:
+        draft.unlink()
+
+
+def _identity() -> str:
+    here = os.getpid()
+    return f"{here} {_started(here)}"
+
+
+def _lives(identity: str) -> bool:
+    pid, _, started = identity.strip().partition(" ")
+    return started != "" and pid.isdigit() and _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    """Return when a process started, in ticks since boot and with the boot's id; empty where there is none.
+
+    Numbers of processes are used again; together with this they are not.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+    fields = stat.rpartition(")")[2].split()
+    # proc(5): the state is field 3 and the start time field 22. A zombie has ended.
+    return "" if fields[0] == "Z" else f"{fields[19]}@{boot}"
+
+
+if __name__ == "__main__":
+    main()
