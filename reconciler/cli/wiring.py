@@ -20,6 +20,7 @@ from reconciler.host.config import Config
 from reconciler.host.fingerprint import signature
 from reconciler.host.hooks import Hooks
 from reconciler.host.locking import ROOTS_FOLDER, MachineLock
+from reconciler.host.reboot import SystemPower
 from reconciler.host.restarts import Restarts
 from reconciler.host.state import StateFolder
 from reconciler.managers.apt import APT
@@ -45,9 +46,11 @@ from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Identity, Reconciler
 from reconciler.reconcile.ports import Clock, ReadPolicy
+from reconciler.reconcile.reboot import Power
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.reconcile.tick import Reporter, Ticker
 from reconciler.targets.local import LocalTarget
+from reconciler.targets.service import local_target
 
 PROGRAM = f"patchledger {__version__}"
 
@@ -132,10 +135,11 @@ class Wiring:
     reporter: Reporter
     outbox: Outbox
     manager: Witnessed
+    power: Power | None
 
 
-def wire(config: Config, clock: Clock | None = None) -> Wiring:
-    """Put the parts together as ``config`` says, with this machine's own clock unless another is given.
+def wire(config: Config, clock: Clock | None = None, power: Power | None = None) -> Wiring:
+    """Put the parts together as ``config`` says, with this machine's own clock and power unless given.
 
     Raises:
         Misuse: The state folder or the other root cannot be used, or an address in the configuration is none.
@@ -154,7 +158,7 @@ def wire(config: Config, clock: Clock | None = None) -> Wiring:
         return read_accepted(source, commit, timeout=timeout.total_seconds(), now=now)
 
     used = clock or SystemClock()
-    manager = Witnessed(_manager(LocalTarget(config.environment), folder, config.root))
+    manager = Witnessed(_manager(local_target(config.environment), folder, config.root))
     reconciler = Reconciler(
         Identity(config.host, config.labels),
         clock=used,
@@ -177,7 +181,9 @@ def wire(config: Config, clock: Clock | None = None) -> Wiring:
         has_remote=config.reports.remote is not None,
     )
     applier = Applier(used, manager, folder, _surroundings(config), PROGRAM, config.host)
-    return Wiring(config, folder, source, read, queue, reconciler, applier, reporter, outbox, manager)
+    if power is None and config.root is None:
+        power = SystemPower()
+    return Wiring(config, folder, source, read, queue, reconciler, applier, reporter, outbox, manager, power)
 
 
 def _surroundings(config: Config) -> Surroundings:
@@ -202,6 +208,7 @@ def ticker(wiring: Wiring, database: str) -> Ticker:
         wiring.applier,
         wiring.reporter,
         MachineLock(folder, database),
+        wiring.power,
         secrets=tuple(wiring.config.environment.values()),
     )
 

@@ -57,3 +57,17 @@ def is_shutting_down() -> bool:
         return False
     done = process.run(["systemctl", "is-system-running"], timeout=_LONGEST_ANSWER)
     return done.text.strip() == "stopping"
+
+
+class SystemPower:
+    """The power of the running system."""
+
+    root = "/"
+
+    def boot_id(self) -> str:
+        """Return the kernel's id of this boot."""
+        return boot_id()
+
+    def reboot(self, notice: timedelta, message: str) -> None:
+        """Ask for a reboot; see :func:`request_reboot`."""
+        request_reboot(notice=notice, message=message)

@@ -44,6 +44,7 @@ class Journal:
         deadline: End of its window.
         health_before: What was asked and answered before the first step.
         hooks: What became of the host's own programs so far.
+        rebooting_since: When the machine was told to reboot.
         notes: What is to be told in its record.
     """
 
@@ -66,6 +67,7 @@ class Journal:
     exceptional: BreakGlass | None = None
     health_before: tuple[CheckResult, ...] = ()
     hooks: tuple[HookResult, ...] = ()
+    rebooting_since: datetime | None = None
     notes: tuple[str, ...] = ()
 
     @property

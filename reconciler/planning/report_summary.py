@@ -83,19 +83,19 @@ def run_headline(record: RunRecord) -> str:
     """Sum a run up in a few words: ``applied 5 changes``, ``failed, 4 of 5 changes made``."""
     made = len(record.difference.changed)
     planned = sum(len(step.changes) for step in record.steps)
-    match record.outcome:
-        case RunOutcome.APPLIED:
-            return f"applied {plural(made, 'change')}"
-        case RunOutcome.REPAIRED:
-            return "repaired what was left half done"
-        case RunOutcome.PARTIAL:
-            return f"applied {plural(made, 'change')}, the rest waits"
-        case RunOutcome.FAILED | RunOutcome.INTERRUPTED:
-            return f"{record.outcome}, {made} of {plural(max(planned, made), 'change')} made"
-        case RunOutcome.ROLLED_BACK:
-            return f"rolled back, {plural(made, 'change')} left"
-        case RunOutcome.VETOED | RunOutcome.PLAN_CHANGED | RunOutcome.DEFERRED:
-            return f"{record.outcome}, nothing was changed"
+    changes = plural(made, "change")
+    words = {
+        RunOutcome.APPLIED: f"applied {changes}",
+        RunOutcome.REBOOTED: "rebooted",
+        RunOutcome.REPAIRED: "repaired what was left half done",
+        RunOutcome.PARTIAL: f"applied {changes}, the rest waits",
+        RunOutcome.ROLLED_BACK: f"rolled back, {changes} left",
+    }
+    if record.outcome in words:
+        return words[record.outcome]
+    if record.outcome in {RunOutcome.FAILED, RunOutcome.INTERRUPTED}:
+        return f"{record.outcome}, {made} of {plural(max(planned, made), 'change')} made"
+    return f"{record.outcome}, nothing was changed"
 
 
 def run_subject(report: Report, record: RunRecord) -> str:

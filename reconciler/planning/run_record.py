@@ -29,6 +29,7 @@ class RunOutcome(StrEnum):
     """How a run ended; the closed list of ``outcome`` in a run's record."""
 
     APPLIED = "applied"  # all of the plan is there
+    REBOOTED = "rebooted"  # the machine is back from a reboot that was asked for
     REPAIRED = "repaired"  # what others, or an earlier run, had left half done was brought to its end
     PARTIAL = "partial"  # a gate closed between two steps: the rest waits
     FAILED = "failed"
@@ -301,7 +302,7 @@ def with_health(record: RunRecord, unhealthy: Sequence[CheckResult]) -> RunRecor
     if not unhealthy:
         return record
     said = "; ".join(f"{check.name}: {check.detail}" if check.detail else check.name for check in unhealthy)
-    if record.outcome in {RunOutcome.APPLIED, RunOutcome.PARTIAL}:
+    if record.outcome in {RunOutcome.APPLIED, RunOutcome.PARTIAL, RunOutcome.REBOOTED}:
         record = replace(
             record, outcome=RunOutcome.FAILED, code="unhealthy", reason=f"not healthy afterwards: {said}"
         )

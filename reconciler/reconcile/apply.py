@@ -19,6 +19,7 @@ from reconciler.planning.execution import Execution, Instruction, automatic_afte
 from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
 from reconciler.planning.journal import Journal, Phase
 from reconciler.planning.observation import SCHEMA_VERSION, Installed, Observation
+from reconciler.planning.reboot import has_rebooted
 from reconciler.planning.report_document import ExecutedScript
 from reconciler.planning.run_record import (
     Difference,
@@ -48,6 +49,9 @@ _LOCKED = 20
 _REFUSALS = frozenset({25, 26})
 _HALF_DONE = 24
 """Exit codes of the patch scripts that say why nothing was done."""
+
+BOOT_TIME = timedelta(minutes=10)
+"""How long a machine may take to go down and come up again before it is said not to have rebooted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ class Applier:
         Raises:
             Stalled: The journal cannot be written; then nothing was changed.
         """
-        journal = replace(self._intent(look, Apply((), None)), phase=Phase.STEPS)
+        journal = replace(self.intend(look), phase=Phase.STEPS)
         self.store.write_journal(journal)
         started = self.clock.now()
         execution = self.manager.repair(
@@ -375,6 +379,39 @@ class Applier:
         reason = _how_far(journal, found)
         ending = Ending(RunOutcome.INTERRUPTED, "interrupted", reason)
         return self._end(journal, observation, found, ending)
+
+    def intend(self, look: Look) -> Journal:
+        """Return the journal of a run without steps, on the plan of ``look``."""
+        return self._intent(look, Apply((), None))
+
+    def verify_boot(self, journal: Journal, boot_id: str) -> Performed:
+        """Look after a machine that was told to reboot: is it another boot, and is it well?
+
+        Args:
+            journal: Of the phase REBOOTING.
+            boot_id: Of this boot.
+
+        Raises:
+            Transient: It has not gone down yet, and still has time to.
+        """
+        since = journal.rebooting_since or journal.started
+        is_back = has_rebooted(journal.boot_id, boot_id)
+        if not is_back and self.clock.now() < since + journal.settings.reboot.notice + BOOT_TIME:
+            raise Transient("the machine was told to reboot and has not gone down yet", "wait for it")
+        observation = self._observe()
+        ending = Ending(RunOutcome.REBOOTED)
+        if not is_back:
+            reason = (
+                f"the machine was told to reboot at {since:%Y-%m-%d %H:%M} UTC and is still the same boot"
+            )
+            ending = Ending(RunOutcome.FAILED, "not-rebooted", reason)
+        found = difference(journal.before, observation.installed, (), journal.manager)
+        record = self._recorded(journal, observation, found, ending)
+        if is_back:
+            note = f"boot {journal.boot_id} ended, and {boot_id} began"
+            unhealthy = self.around.settled(journal.settings, dict(journal.facts), journal.health_before)
+            record = with_health(replace(record, notes=(*record.notes, note)), unhealthy)
+        return Performed(record, journal, observation)
 
     def _finish(self, journal: Journal, seen: Observation) -> tuple[Journal, Observation]:
         """Repair the step that was at work, unless it ended by itself after all."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from reconciler.errors import PolicyRejected, ReconcilerError, Transient
 from reconciler.gitops.source import Acceptance
 from reconciler.host.state import State
+from reconciler.planning.account import Condition
 from reconciler.planning.age import observe_first_seen
 from reconciler.planning.gate import BreakGlass, next_instant
 from reconciler.planning.inputs import Local, gate_inputs
@@ -107,13 +108,21 @@ class Reconciler:
         self._manager = manager
         self._program = program
 
-    def look(self, state: State, *, accept: bool, break_glass: BreakGlass | None = None) -> Look:
+    def look(
+        self,
+        state: State,
+        *,
+        accept: bool,
+        break_glass: BreakGlass | None = None,
+        told: tuple[Condition, ...] = (),
+    ) -> Look:
         """Fetch, observe, plan and decide; write nothing but the mirror and, with ``accept``, its memory.
 
         Args:
             state: What the last tick left.
             accept: Remember a new valid revision as accepted. A dry-run does not.
             break_glass: A person takes the window on themselves.
+            told: Conditions that the caller knows of.
 
         Raises:
             ReconcilerError: The machine cannot be observed at all, or the last good policy is lost.
@@ -140,7 +149,7 @@ class Reconciler:
             observation,
             in_force.state,
             target=host.name,
-            conditions=in_force.conditions,
+            conditions=(*in_force.conditions, *told),
             now=now,
             local=Local(failed=state.failed, break_glass=break_glass),
         )

@@ -10,6 +10,7 @@ from reconciler.host.locking import MachineLock
 from reconciler.host.state import State, StateFolder
 from reconciler.planning.events import Event, LastRun, Route, RunResult, Snapshot, events
 from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
+from reconciler.planning.journal import Phase
 from reconciler.planning.markdown import to_markdown
 from reconciler.planning.message import PackageLine
 from reconciler.planning.observation import RefreshOutcome
@@ -23,9 +24,14 @@ from reconciler.planning.run_record import PASSING, RunOutcome, RunRecord, quara
 from reconciler.planning.snapshot import snapshot_of
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
+from reconciler.reconcile import reboot
 from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.look import Look, Reconciler
 from reconciler.reconcile.ports import Messenger, ReportQueue
+from reconciler.reconcile.reboot import Power
+
+_REBOOTS = 100
+"""How many past reboots are remembered: more than any window holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +212,7 @@ class Ticker:
         applier: Makes plans real.
         reporter: Commits, pushes and tells.
         machine: Held while packages are changed.
+        power: Restarts the machine; ``None`` where the target is none of its own.
         secrets: What must not stand in a log, such as the values of the configured environment.
     """
 
@@ -214,6 +221,7 @@ class Ticker:
     applier: Applier
     reporter: Reporter
     machine: MachineLock
+    power: Power | None = None
     secrets: tuple[str, ...] = ()
 
     def tick(self, break_glass: BreakGlass | None = None) -> Tick:
@@ -242,7 +250,37 @@ class Ticker:
                 earlier = (*earlier, *look.failures, *published.failures)
                 look = self.reconciler.look(state, accept=False, break_glass=break_glass)
                 published, state = self._publish(look, state, performed)
-        return Tick(look, published, tuple(runs), earlier)
+        done = Tick(look, published, tuple(runs), earlier)
+        return self._rebooted(done, state, break_glass) or done
+
+    def _rebooted(self, done: Tick, state: State, break_glass: BreakGlass | None) -> Tick | None:
+        """Ask for a reboot where one is wanted and allowed, told before; ``None`` where none is wanted."""
+        look, power = done.look, self.power
+        has_applied = any(run.outcome is RunOutcome.APPLIED and run.steps for run in done.runs)
+        wish = reboot.wanted(look, has_applied=has_applied)
+        root = look.finding.recording.observation.root
+        if not wish.is_yes or power is None or power.root != root:
+            return None
+        failed = state.last_run is not None and state.last_run.result is not RunResult.APPLIED
+        now = self.applier.clock.now()
+        verdict = reboot.allowed(look, past=state.reboots, has_failed=failed, now=now)
+        journal, why = self.applier.intend(look), verdict.reason
+        if verdict.is_yes:
+            journal, why = reboot.vetoed(self.applier.around, look, journal)
+        settings = journal.settings
+        told = reboot.refusal(why) if why else reboot.announcement(wish.reason, now, settings.reboot.notice)
+        look = self.reconciler.look(state, accept=False, break_glass=break_glass, told=(told,))
+        if not why:
+            state = replace(state, reboots=(*state.reboots, now)[-_REBOOTS:])
+        published, _ = self._publish(look, state, None)
+        done = replace(done, look=look, published=published)
+        if why or not self._may_rest_on(look, published):
+            return done
+        health = self.applier.around.health(settings, dict(journal.facts))
+        journal = reboot.going_down(replace(journal, health_before=health), power.boot_id(), now)
+        self.folder.write_journal(journal)
+        power.reboot(settings.reboot.notice, f"patchledger: {wish.reason}")
+        return done
 
     def _mend(self, look: Look, published: Published, state: State) -> Performed | None:
         """Repair what is half done where every other gate is open, once for each state of the machine."""
@@ -276,6 +314,8 @@ class Ticker:
         if journal is None:
             return None
         with self.machine.held():
+            if journal.phase is Phase.REBOOTING:
+                return self.applier.verify_boot(journal, "" if self.power is None else self.power.boot_id())
             return self.applier.recover(journal)
 
     def _may_rest_on(self, look: Look, published: Published) -> bool:
@@ -317,6 +357,7 @@ def _failure_of(record: RunRecord) -> ReconcilerError | None:
         case (
             RunOutcome.APPLIED
             | RunOutcome.REPAIRED
+            | RunOutcome.REBOOTED
             | RunOutcome.PARTIAL
             | RunOutcome.VETOED
             | RunOutcome.PLAN_CHANGED
@@ -353,6 +394,7 @@ def _next_state(state: State, look: Look, told: Snapshot) -> State:
 _RESULTS: Mapping[RunOutcome, RunResult] = {
     RunOutcome.APPLIED: RunResult.APPLIED,
     RunOutcome.REPAIRED: RunResult.APPLIED,
+    RunOutcome.REBOOTED: RunResult.APPLIED,
     RunOutcome.PARTIAL: RunResult.APPLIED,
     RunOutcome.FAILED: RunResult.FAILED,
     RunOutcome.ROLLED_BACK: RunResult.FAILED,

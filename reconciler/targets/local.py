@@ -95,10 +95,6 @@ class LocalTarget:
         """
         return launch.is_at_work(folder)
 
-    def is_at_work(self, folder: Path) -> bool:
-        """Tell whether what was executed in ``folder`` is still running, whoever started it."""
-        return process.is_at_work(folder)
-
     def _argv(self, script: bytes, name: str, args: Sequence[str]) -> list[str]:
         if b"\0" in script:
             raise Stalled(f"{name} is no shell script: it holds a NUL byte")

@@ -2,11 +2,18 @@
 
 import json
 import socket
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.site import Site, git
+from reconciler.cli.run import run_once
+from reconciler.cli.wiring import wire
+from reconciler.errors import Transient
+from reconciler.host.config import load_config
+from reconciler.reconcile.tick import Tick
+from tests.e2e.site import BEFORE, SetClock, Site, git
 from tests.e2e.test_apply import INSIDE, host, machine, moved, offer, runs, tick, want
 from tests.labs.apt import MAIN, AptLab, Deb
 
@@ -114,3 +121,126 @@ def test_what_cannot_be_undone_is_said(host: Site, machine: AptLab) -> None:
     assert [move.name for move in record.rollback.left] == ["site"]
     assert "not undone: site" in record.reason
     assert machine.versions()["site"] == "1.1"
+
+
+@dataclass
+class Switch:
+    """The power of a small machine: a test presses it, and nothing else goes down."""
+
+    root: str
+    boot: str = "boot-1"
+    asked: list[tuple[timedelta, str]] = field(default_factory=list)
+
+    def boot_id(self) -> str:
+        return self.boot
+
+    def reboot(self, notice: timedelta, message: str) -> None:
+        self.asked.append((notice, message))
+
+
+@pytest.fixture
+def switch(machine: AptLab) -> Switch:
+    mark = machine.root / "run/reboot-required"
+    mark.parent.mkdir(exist_ok=True)
+    mark.touch()
+    return Switch(str(machine.root))
+
+
+REBOOT = "reboot: {when: if-required, notice: 2m}\nhealth: {settle: 0s}\n"
+
+
+def powered(site: Site, switch: Switch, minutes: int = 0) -> Tick:
+    clock = SetClock(INSIDE + timedelta(minutes=minutes))
+    return run_once(site.config, wire(load_config(site.config), clock, switch))
+
+
+def conditions(site: Site) -> dict[str, str]:
+    return {one["type"]: one["message"] for one in site.report()["conditions"] if one["status"]}
+
+
+def test_a_needed_reboot_is_reported_then_done_then_proven(
+    host: Site, machine: AptLab, switch: Switch
+) -> None:
+    want(host, "plain", policy=REBOOT)
+    done = powered(host, switch)
+    assert [one.outcome for one in done.runs] == ["applied"]
+    assert [notice for notice, _ in switch.asked] == [timedelta(minutes=2)]
+    assert "reboots at" in conditions(host)["Rebooting"]
+    with pytest.raises(Transient, match="has not gone down yet"):
+        powered(host, switch, 1)
+    switch.boot = "boot-2"
+    (machine.root / "run/reboot-required").unlink()
+    done = powered(host, switch, 5)
+    (record,) = done.runs
+    assert (record.outcome, done.failures) == ("rebooted", ())
+    assert any("boot-2" in note for note in record.notes)
+    assert "Rebooting" not in conditions(host)
+    assert powered(host, switch, 10).runs == ()
+    assert len(switch.asked) == 1
+
+
+def test_a_need_that_never_goes_away_makes_no_loop(host: Site, switch: Switch) -> None:
+    want(host, "plain", policy=REBOOT)
+    powered(host, switch)
+    switch.boot = "boot-2"
+    assert [one.outcome for one in powered(host, switch, 5).runs] == ["rebooted"]
+    powered(host, switch, 20)
+    assert len(switch.asked) == 1
+    assert "at most 1 allowed" in conditions(host)["RebootDeferred"]
+
+
+def test_a_machine_that_does_not_come_back_as_another_boot_has_not_rebooted(
+    host: Site, switch: Switch
+) -> None:
+    want(host, "plain", policy=REBOOT)
+    powered(host, switch)
+    done = powered(host, switch, 20)
+    (record,) = done.runs
+    assert (record.outcome, record.code) == ("failed", "not-rebooted")
+    assert done.failures
+
+
+def test_health_after_a_reboot_is_asked_and_told(host: Site, machine: AptLab, switch: Switch) -> None:
+    stop = host.folder / "stop"
+    host.hook("health", "10-site", f"test ! -e {stop}")
+    want(host, "plain", policy=REBOOT)
+    powered(host, switch)
+    switch.boot = "boot-2"
+    stop.touch()
+    (machine.root / "run/reboot-required").unlink()
+    (record,) = powered(host, switch, 5).runs
+    assert (record.outcome, record.code) == ("failed", "unhealthy")
+
+
+def test_a_hook_may_refuse_a_reboot(host: Site, switch: Switch) -> None:
+    host.hook("pre-reboot", "10-busy", "echo somebody is being born; exit 1")
+    want(host, "plain", policy=REBOOT)
+    powered(host, switch)
+    assert switch.asked == []
+    assert "somebody is being born" in conditions(host)["RebootDeferred"]
+
+
+def test_nothing_reboots_after_a_failed_run(host: Site, machine: AptLab, switch: Switch) -> None:
+    offer(machine, Deb("golf", "1.1", scripts={"postinst": "exit 1"}))
+    want(host, "golf", policy=REBOOT)
+    done = powered(host, switch)
+    assert [one.outcome for one in done.runs] == ["failed"]
+    assert switch.asked == []
+    assert "the run failed" in conditions(host)["RebootDeferred"]
+
+
+@pytest.mark.parametrize("when", ["never", "if-required"])
+def test_outside_of_a_window_or_against_the_policy_nothing_reboots(
+    host: Site, switch: Switch, when: str
+) -> None:
+    want(host, "plain", policy=f"reboot: {{when: {when}}}\n")
+    clock = SetClock(BEFORE if when == "if-required" else INSIDE)
+    run_once(host.config, wire(load_config(host.config), clock, switch))
+    assert switch.asked == []
+
+
+def test_another_machine_is_never_rebooted(host: Site, switch: Switch) -> None:
+    switch.root = "/"
+    want(host, "plain", policy=REBOOT)
+    powered(host, switch)
+    assert switch.asked == []
