@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from reconciler import __version__
@@ -19,6 +20,7 @@ from reconciler.host.clock import SystemClock, wait
 from reconciler.host.config import Config
 from reconciler.host.fingerprint import signature
 from reconciler.host.hooks import Hooks
+from reconciler.host.inhibitors import observe_inhibitors
 from reconciler.host.locking import ROOTS_FOLDER, MachineLock
 from reconciler.host.reboot import SystemPower
 from reconciler.host.restarts import Restarts
@@ -167,6 +169,7 @@ def wire(config: Config, clock: Clock | None = None, power: Power | None = None)
         manager=manager,
         program=PROGRAM,
         timeout=timeout,
+        inhibitors=partial(observe_inhibitors, {}) if config.root is None else tuple,
     )
     author = Author(config.host, str(config.reports.signing_key or ""))
     queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, options)

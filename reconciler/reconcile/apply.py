@@ -111,6 +111,19 @@ class Applier:
         found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
         return self._end(journal, observation, found, conclude_steps(journal.done, found, stopped))
 
+    def download(self, look: Look) -> Execution:
+        """Fetch the packages of the plan of ``look``, so that the window is spent on installing.
+
+        Nothing is written down: fetching changes no package, and the next tick may fetch again.
+
+        Raises:
+            ReconcilerError: The script could not be started.
+        """
+        plan, now = look.finding.judged.plan, self.clock.now()
+        run = run_id(now, plan.digest)
+        folder = self.store.execution(run, "download")
+        return self.manager.download(Instruction(plan.transaction), folder)
+
     def mend(self, look: Look) -> Performed:
         """Bring what somebody left half done to its end, as the first thing in a window.
 

@@ -1,6 +1,6 @@
 """One look at a target: fetch the policy, observe, plan and decide, without leaving a trace."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from reconciler.gitops.source import Acceptance
 from reconciler.host.state import State
 from reconciler.planning.account import Condition
 from reconciler.planning.age import observe_first_seen
-from reconciler.planning.gate import BreakGlass, next_instant
+from reconciler.planning.gate import BreakGlass, Inhibitor, next_instant
 from reconciler.planning.inputs import Local, gate_inputs
 from reconciler.planning.observation import Exchange, Observation, Quarantined, Refresh, RefreshOutcome
 from reconciler.planning.plan import next_change, next_question, security_only
@@ -89,6 +89,7 @@ class Reconciler:
         manager: The target's package manager.
         program: Name and version, such as ``patchledger 1.4.0``.
         timeout: Longest time of one conversation with a remote.
+        inhibitors: Says what a run would disturb; asked only where one could begin.
     """
 
     def __init__(
@@ -101,7 +102,9 @@ class Reconciler:
         manager: PackageManager,
         program: str,
         timeout: timedelta,
+        inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple,
     ) -> None:
+        self._inhibitors = inhibitors
         self._identity = identity
         self._clock = clock
         self._follower = PolicyFollower(repository, read, timeout)
@@ -151,7 +154,11 @@ class Reconciler:
             target=host.name,
             conditions=(*in_force.conditions, *told),
             now=now,
-            local=Local(failed=state.failed, break_glass=break_glass),
+            local=Local(
+                failed=state.failed,
+                inhibitors=self._inhibitors() if urgent else (),
+                break_glass=break_glass,
+            ),
         )
         recording = record(
             observation,

@@ -34,6 +34,22 @@ _REBOOTS = 100
 """How many past reboots are remembered: more than any window holds."""
 
 
+_MAY_DOWNLOAD = frozenset(
+    {
+        Outcome.DOWNLOAD_ONLY,
+        Outcome.WINDOW,
+        Outcome.BUDGET,
+        Outcome.FREEZE,
+        Outcome.ROLLOUT,
+        Outcome.CONCURRENCY,
+        Outcome.INHIBITED,
+    }
+)
+"""Outcomes of closed gates behind which a plan's packages may be fetched: all will open in time."""
+
+_DOWNLOADED = frozenset({0, 10, 11})
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What became of a report.
@@ -241,7 +257,7 @@ class Ticker:
             runs.append(found.record)
         look = self.reconciler.look(state, accept=True, break_glass=break_glass)
         published, state = self._publish(look, state, found)
-        earlier: tuple[ReconcilerError, ...] = ()
+        state, earlier = self._fetch_ahead(look, state)
         for work in (self._mend, self._apply):
             performed = work(look, published, state)
             if performed is not None:
@@ -282,6 +298,33 @@ class Ticker:
         power.reboot(settings.reboot.notice, f"patchledger: {wish.reason}")
         return done
 
+    def _fetch_ahead(self, look: Look, state: State) -> tuple[State, tuple[ReconcilerError, ...]]:
+        """Download a plan once, before its window opens, where nothing but time and people stand against it."""
+        finding = look.finding
+        digest = finding.judged.plan.digest
+        settings = finding.recording.inputs.settings
+        closed = {gate.outcome for gate in finding.judged.gates if isinstance(gate, Closed)}
+        if (
+            settings.action == "plan"
+            or not finding.judged.plan.transaction
+            or not finding.recording.observation.privileged
+            or digest == state.downloaded
+            or not closed
+            or not closed <= _MAY_DOWNLOAD
+        ):
+            return state, ()
+        try:
+            with self.machine.held():
+                execution = self.applier.download(look)
+        except ReconcilerError as error:
+            return state, (error,)
+        if execution.exit_code not in _DOWNLOADED:
+            said = f"the packages of the plan could not be fetched ahead: {execution.message}"
+            return state, (Transient(said, "it is tried again by the next run"),)
+        state = replace(state, downloaded=digest)
+        self.folder.save(state)
+        return state, ()
+
     def _mend(self, look: Look, published: Published, state: State) -> Performed | None:
         """Repair what is half done where every other gate is open, once for each state of the machine."""
         del published  # what is repaired was reported, or begun by somebody else
@@ -315,7 +358,8 @@ class Ticker:
             return None
         with self.machine.held():
             if journal.phase is Phase.REBOOTING:
-                return self.applier.verify_boot(journal, "" if self.power is None else self.power.boot_id())
+                boot_id = "" if self.power is None else self.power.boot_id()
+                return self.applier.verify_boot(journal, boot_id)
             return self.applier.recover(journal)
 
     def _may_rest_on(self, look: Look, published: Published) -> bool:

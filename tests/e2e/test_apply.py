@@ -394,3 +394,23 @@ def test_a_run_killed_anywhere_is_made_up_for_by_the_next(host: Site, machine: A
         assert not (host.state / "journal.json").exists()
         effect += 9
     assert effect > 30
+
+
+@pytest.mark.parametrize("action", ["download", "apply"])
+def test_packages_are_fetched_before_the_window_and_only_once(
+    host: Site, machine: AptLab, action: str
+) -> None:
+    sources = machine.root / "etc/apt/sources.list"
+    sources.write_text(sources.read_text().replace("file:", "copy:"))  # what is local is not copied otherwise
+    machine.refresh()
+    want(host, "plain")
+    base = (host.policy / "policies/base.yaml").read_text()
+    host.commit({"policies/base.yaml": base.replace("action: apply", f"action: {action}")})
+    archives = machine.root / "var/cache/apt/archives"
+    done = tick(host, BEFORE)
+    assert (done.failures, done.runs) == ((), ())
+    assert [path.name for path in archives.glob("*.deb")] == ["plain_1.1_all.deb"]
+    assert machine.versions()["plain"] == "1.0"
+    (archives / "plain_1.1_all.deb").unlink()
+    tick(host, BEFORE + timedelta(minutes=15))
+    assert not list(archives.glob("*.deb"))
