@@ -299,7 +299,7 @@ class Ticker:
         return done
 
     def _fetch_ahead(self, look: Look, state: State) -> tuple[State, tuple[ReconcilerError, ...]]:
-        """Download a plan once, before its window opens, where nothing but time and people stand against it."""
+        """Download a plan once, before its window opens, where only time and people stand against it."""
         finding = look.finding
         digest = finding.judged.plan.digest
         settings = finding.recording.inputs.settings

@@ -405,7 +405,9 @@ def test_packages_are_fetched_before_the_window_and_only_once(
     machine.refresh()
     want(host, "plain")
     base = (host.policy / "policies/base.yaml").read_text()
-    host.commit({"policies/base.yaml": base.replace("action: apply", f"action: {action}")})
+    host.commit(
+        {"policies/base.yaml": base.replace("action: apply", f"action: {action}\ndescription: ahead")}
+    )
     archives = machine.root / "var/cache/apt/archives"
     done = tick(host, BEFORE)
     assert (done.failures, done.runs) == ((), ())
