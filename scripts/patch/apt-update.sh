@@ -743,8 +743,8 @@ settings_of_acting() {
         printf '#clear DPkg::%s;\n' Pre-Invoke Post-Invoke Pre-Install-Pkgs
     fi
     # Its options are found by the first word.
-    printf 'DPkg::Pre-Install-Pkgs:: "command awk -v native=%s -v differs=%s -f %s %s %s -";\n' \
-        "$NATIVE" "'$WORK/differs'" "'$WORK/guard'" "'$WORK/wanted'" "'$WORK/allowed'"
+    hook="command awk -v native=$NATIVE -v differs='$WORK/differs' -f '$WORK/guard' '$WORK/wanted' '$WORK/allowed' -"
+    printf 'DPkg::Pre-Install-Pkgs:: "%s";\n' "$hook"
     printf 'DPkg::Tools::Options::command::Version "3";\n'
 }
 
@@ -788,7 +788,8 @@ dpkg_as_apt() { # ACTION NAME...
 # shell does as if it heard nothing, once its command has ended.
 begin_to_act() {
     trap : HUP INT TERM PIPE
-    [ -n "$LOG" ] || LOG=$WORK/log
+    # Where it cannot be written, the work is not to fail for it.
+    [ -n "$LOG" ] && (: >>"$LOG") 2>/dev/null || LOG=$WORK/log
     from=$( { wc -c <"$LOG"; } 2>/dev/null || echo 0)
     conffiles >"$WORK/conffiles-before"
 }
@@ -869,10 +870,10 @@ judge() { # THEIR-EXIT-CODE
         result=$OTHER
     elif said '^(E: (Could not get lock|Unable to lock|Unable to acquire)|dpkg: error: .*locked by another process)'; then
         result=$LOCKED
-    elif said '^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)' || [ -n "$(journal)" ]; then
-        result=$INTERRUPTED
     elif [ "$1" -eq 0 ] && [ ! -s "$WORK/failed" ]; then
         result=$OK
+    elif said '^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)' || [ -n "$(journal)" ]; then
+        result=$INTERRUPTED
     elif said "No space left on device|^E: You don't have enough free space|[Dd]isk quota exceeded"; then
         result=$NO_SPACE
     elif said '^(E|W): .*(unauthenticated|NO_PUBKEY|EXPKEYSIG|BADSIG|not signed|invalid signature)'; then
@@ -883,14 +884,15 @@ judge() { # THEIR-EXIT-CODE
         result=$SCRIPT_FAILED
     elif said '^E: (Failed to fetch|Unable to fetch|.*Hash Sum mismatch)|^Err:'; then
         result=$STALE
-    elif said '^E: .*(not found|Unable to locate package|no installation candidate)'; then
+    elif said "$GONE_WORDS"; then
         result=$GONE
-    elif said "^E: .*(unmet dependencies|held broken|remove is disabled|-y was used without|Unable to)|$BROKEN"; then
+    elif said "^E: .*-y was used without|$BROKEN"; then
         result=$UNRESOLVED
     else
         result=$OTHER
     fi
 }
+GONE_WORDS='^E: (Version .* was not found|Unable to locate package|Package .* has no installation candidate)'
 BROKEN='[Uu]nmet dependencies|held broken packages|pkgProblemResolver|[Uu]nable to (correct|satisfy)|remove is disabled'
 
 # --- download, apply ---------------------------------------------------------------------------------------
@@ -990,9 +992,7 @@ sift_archives() {
 
 not_resolved() {
     if complains 'dpkg was interrupted|needs to be reinstalled'; then finish "$INTERRUPTED"; fi
-    if complains "^E: (Version .* was not found|Unable to locate package|Package .* has no installation candidate)"; then
-        finish "$GONE"
-    fi
+    if complains "$GONE_WORDS"; then finish "$GONE"; fi
     if complains "$BROKEN"; then finish "$UNRESOLVED"; fi
     finish "$OTHER"
 }
@@ -1172,10 +1172,11 @@ mend() {
     return "$mended"
 }
 
-# What is still neither one nor the other and of which dpkg said nothing.
+# What is still neither one nor the other, with what dpkg said of it.
 remaining() {
-    unfinished | awk -F '\t' 'FILENAME == ARGV[1] { print; failed[$1]; next }
-        !($1 in failed) { print $1 "\tis " $4 ($3 == "ok" ? "" : ", and must be reinstalled") }' "$WORK/told" -
+    unfinished | awk -F '\t' -v native="$NATIVE" '
+        FILENAME == ARGV[1] { name = $1; sub(":" native "$", "", name); told[name] = $2; next }
+        { print $1 "\t" ($1 in told ? told[$1] : "is " $4 ($3 == "ok" ? "" : ", and must be reinstalled")) }' "$WORK/told" -
 }
 
 repair() {

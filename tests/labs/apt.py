@@ -290,10 +290,10 @@ class AptLab:
         return set(_tool("apt-mark", "showauto", env=self.environment).split())
 
     def states(self) -> dict[str, str]:
-        """Return what dpkg says of every package that is not simply installed, such as ``install ok unpacked``."""
+        """Return what dpkg says of whatever is not simply installed, such as ``install ok unpacked``."""
         text = _tool("dpkg-query", f"--admindir={self.admin}", "-W", "-f", "${Package} ${Status}\\n")
         rows = (line.split(" ", 1) for line in text.splitlines())
-        return {name: state for name, state in rows if state not in {"install ok installed", "hold ok installed"}}
+        return {name: state for name, state in rows if not state.endswith(" ok installed")}
 
     def arrange_pause(self) -> None:
         """Let the next maintainer script that holds :data:`PAUSE` stand still there."""
@@ -362,9 +362,11 @@ class AptLab:
         self.refresh()
 
     def download_copies(self) -> None:
-        """Let packages be downloaded, as from another machine; from ``file:`` they are used where they are."""
+        """Let packages be downloaded, as from elsewhere; from ``file:`` they are used where they are."""
         sources = self.root / "etc/apt/sources.list"
         sources.write_text(sources.read_text().replace("file:", "copy:"))
+        # Lists of what is local lead to the repository itself.
+        shutil.rmtree(self.root / "var/lib/apt/lists")
         self.refresh()
 
     @property

@@ -1,12 +1,17 @@
 """What ``--apply`` makes of a root, with the real apt and dpkg: exactly what is named, or nothing."""
 
-import fcntl
+import os
+import random
+import re
 import shutil
+import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import PIPE, Popen
+from typing import Literal
 
 import pytest
 
@@ -17,7 +22,7 @@ from reconciler.planning.execution import Execution, Instruction, automatic_afte
 from reconciler.planning.observation import Question
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import difference, to, untouched
-from tests.labs.apt import MAIN, AptLab, Deb
+from tests.labs.apt import MAIN, PAUSE, AptLab, Deb
 
 WHOLE = to(
     "plain=1.1", "epoch=1:1.0-2", "secure=1.0+deb12u1", "pair=1.1", "pair-data=1.1", "newdep=1.1",
@@ -75,7 +80,7 @@ def test_what_is_there_already_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("instruction", "code", "words"),
+    "case",
     [
         (to("pair=1.1"), 25, "apt would do something else: install pair-data 1.1"),
         (to("newdep=1.1"), 25, "apt would do something else: install newdep-lib 1.0"),
@@ -92,8 +97,9 @@ def test_what_is_there_already_is_left_alone(
     ],
 )
 def test_anything_else_is_refused_before_anything_is_changed(
-    lab: AptLab, apt: ScriptedManager, folder: Path, instruction: Instruction, code: int, words: str
+    lab: AptLab, apt: ScriptedManager, folder: Path, case: tuple[Instruction, int, str]
 ) -> None:
+    instruction, code, words = case
     lab.hold_package("lima")
     before = lab.digest()
     done = apt.apply(instruction, folder)
@@ -142,6 +148,50 @@ def test_a_package_may_become_one_of_the_machines_architecture(
     assert own_apt.apply(to("plain:amd64=1.2"), second_folder) == Execution(10)
 
 
+def test_packages_are_removed_by_name_and_nothing_else(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    own_lab.install(Deb("odd++", "1.0"), Deb("odd+", "1.0"))
+    before = own_lab.versions()
+    assert own_apt.apply(to(remove="odd++ victim"), folder) == Execution(0)
+    assert difference(before, own_lab.versions()) == {"odd++": None, "victim": None}
+
+
+def test_what_is_essential_is_not_removed(own_lab: AptLab, own_apt: ScriptedManager, folder: Path) -> None:
+    own_lab.install(Deb("core", "1.0", fields={"Essential": "yes"}))
+    done = own_apt.apply(to("plain=1.1", remove="core"), folder)
+    assert (done.exit_code, done.message) == (25, "apt would remove packages that are essential")
+    assert own_lab.versions()["core"] == "1.0"
+
+
+def test_maintainer_scripts_are_told_that_nobody_answers(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    tell = 'env >"$DPKG_ROOT/run/told"; readlink /proc/self/fd/0 >>"$DPKG_ROOT/run/told"'
+    own_lab.offer((Deb("asker", "1.0"), Deb("asker", "1.1", scripts={"postinst": tell})))
+    assert own_apt.apply(to("asker=1.1"), folder) == Execution(0)
+    assert {
+        "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1", "NEEDRESTART_MODE=l",
+        "APT_LISTCHANGES_FRONTEND=none", "UCF_FORCE_CONFFOLD=1", "/dev/null",
+    } <= set((own_lab.root / "run/told").read_text().splitlines())  # fmt: skip
+
+
+def test_a_request_to_end_waits_for_the_managers_end(
+    own_lab: AptLab, script: PatchScript, shell: tuple[str, ...], folder: Path
+) -> None:
+    own_lab.offer((Deb("slow", "1.0"), Deb("slow", "1.1", scripts={"postinst": PAUSE})))
+    own_lab.mark_auto("slow")
+    apt = manager(own_lab, script, shell)
+    own_lab.arrange_pause()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(apt.apply, replace(to("slow=1.1"), automatic=("slow:all",)), folder)
+        own_lab.wait_for_pause()
+        os.kill(int((folder / "process").read_text().split()[0]), signal.SIGTERM)
+        own_lab.end_pause()
+        assert running.result() == Execution(0)
+    assert own_lab.automatic() == {"slow"}
+
+
 def test_a_phased_update_that_is_named_is_made(lab: AptLab, apt: ScriptedManager, folder: Path) -> None:
     assert apt.apply(to("phased=1.1"), folder) == Execution(0)
     assert lab.versions()["phased"] == "1.1"
@@ -152,7 +202,8 @@ def test_the_operators_pins_hooks_and_options_stay_in_force(
 ) -> None:
     lab.prefer("Package: superseded\nPin: version 1.1\nPin-Priority: 990\n")
     lab.configure(
-        f'DPkg::Pre-Install-Pkgs:: "cat >{lab.folder}/before";\nDPkg::Post-Invoke:: "echo done >{lab.folder}/after";\n'
+        f'DPkg::Pre-Install-Pkgs:: "cat >{lab.folder}/before";\n'
+        f'DPkg::Post-Invoke:: "echo done >{lab.folder}/after";\n'
         'APT::Get::Assume-No "true";\nAPT::Get::Purge "true";\nAPT::Get::AutomaticRemove "true";\n'
     )
     lab.mark_auto("local")
@@ -205,7 +256,9 @@ def test_where_a_package_cannot_be_unpacked_the_others_are_finished(
     own_lab.offer(
         (Deb("golf", "1.0", arch="i386"), Deb("golf", "1.1", arch="i386", scripts={"preinst": "exit 4"}))
     )
-    done = manager(own_lab, script, shell).apply(to("golf:i386=1.1", "plain=1.1", "secure=1.0+deb12u1"), folder)
+    done = manager(own_lab, script, shell).apply(
+        to("golf:i386=1.1", "plain=1.1", "secure=1.0+deb12u1"), folder
+    )
     assert done.exit_code == 27
     assert [(one.name, one.message) for one in done.failed] == [
         ("golf:i386", "new golf:i386 package pre-installation script subprocess returned error exit status 4")
@@ -214,14 +267,15 @@ def test_where_a_package_cannot_be_unpacked_the_others_are_finished(
     assert (own_lab.versions()["plain"], own_lab.versions()["golf:i386"]) == ("1.1", "1.0")
 
 
-@pytest.mark.parametrize(("conffiles", "content", "left"), [("keep", "mine\n", "dist"), ("new", "new\n", "old")])
-def test_a_changed_configuration_file(  # noqa: PLR0913 - fixtures and parameters
-    lab: AptLab, apt: ScriptedManager, folder: Path, conffiles: str, content: str, left: str
+@pytest.mark.parametrize("conffiles", ["keep", "new"])
+def test_a_changed_configuration_file(
+    lab: AptLab, apt: ScriptedManager, folder: Path, conffiles: Literal["keep", "new"]
 ) -> None:
+    content, left = {"keep": ("mine\n", "dist"), "new": ("new\n", "old")}[conffiles]
     etc = lab.root / "etc"
     (etc / "configured.conf").write_text("mine\n")
     (etc / "other.conf.dpkg-dist").write_text("of an earlier run\n")
-    instruction = replace(to("configured=1.1"), conffiles="new" if conffiles == "new" else "keep")
+    instruction = replace(to("configured=1.1"), conffiles=conffiles)
     assert apt.apply(instruction, folder) == Execution(0, conffiles=(f"/etc/configured.conf.dpkg-{left}",))
     assert (etc / "configured.conf").read_text() == content
 
@@ -233,7 +287,7 @@ def test_the_same_file_left_again_is_told_again(
     own_apt.apply(to("configured=1.1"), folder)
     own_lab.publish(
         MAIN,
-        Deb("configured", "1.2", files={"etc/configured.conf": "newer\n"}, conffiles=("/etc/configured.conf",)),
+        Deb("configured", "1.2", files={"etc/configured.conf": "3\n"}, conffiles=("/etc/configured.conf",)),
     )
     own_lab.refresh()
     done = own_apt.apply(to("configured=1.2"), second_folder)
@@ -252,9 +306,8 @@ def test_another_root_is_patched_by_its_path(
 ) -> None:
     settings = (own_lab.root / "etc/apt/lab.conf").read_text().splitlines(keepends=True)
     kept = [line for line in settings if not line.startswith(("Dir ", "Dir::State", "DPkg::Options"))]
-    (own_lab.root / "etc/apt/apt.conf.d/lab").write_text(
-        "".join(kept) + f'DPkg::Options:: "--force-script-chrootless";\nDPkg::Post-Invoke:: "touch {folder}/ran";\n'
-    )
+    kept += ['DPkg::Options:: "--force-script-chrootless";\n', f'DPkg::Post-Invoke:: "touch {folder}/ran";\n']
+    (own_lab.root / "etc/apt/apt.conf.d/lab").write_text("".join(kept))
     below = ScriptedManager(APT, LocalTarget({}), script, own_lab.cache, root=own_lab.root)
     before = own_lab.versions()
     assert below.apply(to("plain=1.1"), folder) == Execution(0)
@@ -330,7 +383,8 @@ def test_what_another_program_changed_meanwhile_is_not_changed_back(
     lab: AptLab, script: PatchScript, folder: Path
 ) -> None:
     with hold(lab.root / "var/lib/apt/lists/lock") as holder:
-        target = Rival(lab, "sleep", "*", f"kill {holder.pid}; {by_hand(lab, '-i POOL/superseded_1.2_all.deb')}")
+        newer = by_hand(lab, "-i POOL/superseded_1.2_all.deb")
+        target = Rival(lab, "sleep", "*", f"kill {holder.pid}; {newer}")
         apt = ScriptedManager(APT, target, script, lab.cache)
         instruction = replace(to("superseded=1.1", "plain=1.1"), lock_wait=timedelta(minutes=5))
         done = apt.apply(instruction, folder)
@@ -339,15 +393,16 @@ def test_what_another_program_changed_meanwhile_is_not_changed_back(
 
 
 @pytest.mark.parametrize(
-    ("rival", "words"),
+    "case",
     [
         ("-i POOL/superseded_1.1_all.deb POOL/hostile_1.1_all.deb", "change superseded 1.1"),
         ("-r newdep-lib", "install newdep-lib 1.0"),
     ],
 )
 def test_what_changes_between_asking_and_acting_is_seen_under_the_lock(
-    lab: AptLab, script: PatchScript, folder: Path, second_folder: Path, rival: str, words: str
+    lab: AptLab, script: PatchScript, folder: Path, second_folder: Path, case: tuple[str, str]
 ) -> None:
+    rival, words = case
     ScriptedManager(APT, LocalTarget(lab.environment), script).apply(to("newdep-lib=1.0"), folder)
     target = Rival(lab, "apt-get", "*\\ -y\\ *", by_hand(lab, rival))
     before = lab.versions()
@@ -361,3 +416,94 @@ def test_versions_are_compared_as_text(own_lab: AptLab, own_apt: ScriptedManager
     own_lab.offer((Deb("ten", "1.1"), Deb("ten", "1.10")))
     assert own_apt.apply(to("ten=1.10"), folder) == Execution(0)
     assert own_lab.versions()["ten"] == "1.10"
+
+
+# --- what goes wrong outside ---
+
+
+class Confined(LocalTarget):
+    """This machine, on which a folder is a small file system of its own."""
+
+    def __init__(self, lab: AptLab, folder: Path, size: str) -> None:
+        mount = f'mount -t tmpfs -o size={size} none {folder} && mkdir -p {folder}/partial && exec dash "$@"'
+        super().__init__(lab.environment, ("unshare", "-m", "sh", "-c", mount, "sh"))
+
+
+def noise(size: int) -> str:
+    """Return text that cannot be made smaller than half of its size."""
+    return random.Random(0).randbytes(size // 2).hex()  # noqa: S311 - nothing is secret
+
+
+def test_without_space_for_the_archives_nothing_begins(
+    own_lab: AptLab, script: PatchScript, folder: Path
+) -> None:
+    own_lab.offer((Deb("big", "1.0"), Deb("big", "1.1", files={"opt/big": noise(400_000)})))
+    own_lab.download_copies()
+    before = untouched(own_lab)
+    target = Confined(own_lab, own_lab.root / "var/cache/apt/archives", "100k")
+    done = ScriptedManager(APT, target, script, own_lab.cache).apply(to("big=1.1", "plain=1.1"), folder)
+    assert (done.exit_code, done.failed) == (23, ())
+    assert "You don't have enough free space" in done.message
+    assert untouched(own_lab) == before
+
+
+def test_without_space_to_unpack_the_package_is_named_and_the_others_are_finished(
+    own_lab: AptLab, script: PatchScript, folder: Path
+) -> None:
+    own_lab.offer((Deb("big", "1.0"), Deb("big", "1.1", files={"opt/big/one": noise(400_000)})))
+    (own_lab.root / "opt/big").mkdir(parents=True)
+    target = Confined(own_lab, own_lab.root / "opt/big", "100k")
+    done = ScriptedManager(APT, target, script, own_lab.cache).apply(to("big=1.1", "plain=1.1"), folder)
+    assert done.exit_code == 23
+    assert [one.name for one in done.failed] == ["big"]
+    assert "No space left on device" in done.failed[0].message
+    assert own_lab.states() == {}
+    assert (own_lab.versions()["big"], own_lab.versions()["plain"]) == ("1.0", "1.1")
+
+
+def test_a_package_with_other_bytes_than_promised_stops_everything(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    own_lab.download_copies()
+    deb = own_lab.repository / "pool/plain_1.1_all.deb"
+    deb.write_bytes(bytes(reversed(deb.read_bytes())))
+    before = untouched(own_lab)
+    done = own_apt.apply(to("plain=1.1", "lima=1.1"), folder)
+    assert (done.exit_code, done.native_code) == (21, 100)
+    assert "Hash Sum mismatch" in done.message + printed(folder)
+    assert untouched(own_lab) == before
+
+
+def test_a_package_that_is_missing_stops_everything(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    (own_lab.repository / "pool/plain_1.1_all.deb").unlink()
+    before = untouched(own_lab)
+    done = own_apt.apply(to("plain=1.1", "lima=1.1"), folder)
+    assert done.exit_code == 21
+    assert "plain_1.1_all.deb" in done.message
+    assert untouched(own_lab) == before
+
+
+def test_what_nobody_signed_is_not_installed(own_lab: AptLab, own_apt: ScriptedManager, folder: Path) -> None:
+    for name in ("InRelease", "Release.gpg"):
+        (own_lab.repository / "dists" / MAIN / name).unlink(missing_ok=True)
+    sources = own_lab.root / "etc/apt/sources.list"
+    sources.write_text(re.sub(r"\[signed-by[^]]*\]", "[allow-insecure=yes]", sources.read_text()))
+    shutil.rmtree(own_lab.root / "var/lib/apt/lists")
+    own_lab.refresh()
+    before = untouched(own_lab)
+    done = own_apt.apply(to("plain=1.1"), folder)
+    assert done.exit_code == 22
+    assert "unauthenticated" in done.message
+    assert untouched(own_lab) == before
+
+
+def test_an_ordinary_user_may_not(lab: AptLab, script: PatchScript, folder: Path) -> None:
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh")
+    folder.chmod(0o777)
+    before = lab.digest()
+    done = ScriptedManager(APT, LocalTarget(lab.environment, nobody), script).apply(to("plain=1.1"), folder)
+    assert done.exit_code == 1
+    assert "are you root?" in done.message
+    assert lab.digest() == before
