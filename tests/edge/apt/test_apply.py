@@ -485,6 +485,19 @@ def test_a_package_that_is_missing_stops_everything(
     assert untouched(own_lab) == before
 
 
+def test_a_package_that_is_promised_so_and_is_none(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    own_lab.install(Deb("bad", "1.0"))
+    (own_lab.repository / "pool/bad_1.1_all.deb").write_bytes(b"no package at all")
+    own_lab.publish(MAIN, Deb("bad", "1.1"))
+    own_lab.refresh()
+    done = own_apt.apply(to("bad=1.1", "lima=1.1"), folder)
+    assert (done.exit_code, [one.name for one in done.failed]) == (21, ["bad"])
+    assert (own_lab.versions()["bad"], own_lab.versions()["lima"]) == ("1.0", "1.1")
+    assert own_lab.states() == {}
+
+
 def test_what_nobody_signed_is_not_installed(own_lab: AptLab, own_apt: ScriptedManager, folder: Path) -> None:
     for name in ("InRelease", "Release.gpg"):
         (own_lab.repository / "dists" / MAIN / name).unlink(missing_ok=True)
