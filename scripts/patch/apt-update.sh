@@ -461,7 +461,7 @@ not_security() { # POLICY-OUTPUT
         /^[^ ]/ { flush(); package = substr($0, 1, length($0) - 1); candidate = ""; newer = 1; good = moves = 0 }
         /^  Candidate: / { candidate = $2 }
         /^ \*\*\* / { newer = 0; mine = 0; next }
-        /^     [^ ]/ { mine = newer && $1 == candidate; if (mine) moves = 1; next }
+        /^     [^ ]/ { mine = newer && $1 "" == candidate ""; if (mine) moves = 1; next }
         mine && /^ *-?[0-9]+ / { line = $0; sub(/^ *-?[0-9]+ /, "", line); if (line in security) good = 1 }
         function flush() { if (moves && !good && !(package in chosen)) print package }
         END { flush() }' "$WORK/security" "$WORK/choices" "$1"
@@ -505,7 +505,7 @@ include() {
     awk 'FILENAME == ARGV[1] { name = $0; sub(/=.*/, "", name); chosen[name]; next }
         /^[^ ]/ { package = substr($0, 1, length($0) - 1) }
         /^  Installed: / { installed = $2 }
-        /^  Candidate: / && $2 != "(none)" && $2 != installed && !(package in chosen) {
+        /^  Candidate: / && $2 != "(none)" && $2 "" != installed "" && !(package in chosen) {
             print package "=" $2 }' "$WORK/choices" "$WORK/candidates" >"$WORK/included"
     cat "$WORK/included" >>"$WORK/choices"
 }
@@ -743,8 +743,8 @@ settings_of_acting() {
         printf '#clear DPkg::%s;\n' Pre-Invoke Post-Invoke Pre-Install-Pkgs
     fi
     # Its options are found by the first word.
-    printf 'DPkg::Pre-Install-Pkgs:: "command awk -v native=%s -v differs=%s -f %s %s %s -";\n' \
-        "$NATIVE" "'$WORK/differs'" "'$WORK/guard'" "'$WORK/wanted'" "'$WORK/allowed'"
+    hook="command awk -v native=$NATIVE -v differs='$WORK/differs' -f '$WORK/guard' '$WORK/wanted' '$WORK/allowed' -"
+    printf 'DPkg::Pre-Install-Pkgs:: "%s";\n' "$hook"
     printf 'DPkg::Tools::Options::command::Version "3";\n'
 }
 
@@ -752,7 +752,7 @@ guard() {
     cat <<'EOF'
 function full(name, arch) { return name (arch == "all" || arch == native ? "" : ":" arch) }
 function differ(what) { print what >differs; bad = 1 }
-FILENAME == ARGV[1] { before[$1] = $2; after[$1] = $3; next }
+FILENAME == ARGV[1] { before[$1] = $2 ""; after[$1] = $3 ""; next }
 FILENAME == ARGV[2] { allowed[$1 " " $3]; next }
 /^$/ { listed = 1; next }
 !listed { next }
@@ -766,8 +766,8 @@ $NF == "**REMOVE**" {
 {
     name = full($1, $7)
     if ((name " " $6) in allowed) next
-    if (after[name] != $6) differ("install " name " " $6)
-    else if (before[name] != $2) differ("change " name " " $2)
+    if (after[name] != $6 "") differ("install " name " " $6)
+    else if (before[name] != $2 "") differ("change " name " " $2)
 }
 END { exit bad }
 EOF
@@ -788,7 +788,8 @@ dpkg_as_apt() { # ACTION NAME...
 # shell does as if it heard nothing, once its command has ended.
 begin_to_act() {
     trap : HUP INT TERM PIPE
-    [ -n "$LOG" ] || LOG=$WORK/log
+    # Where it cannot be written, the work is not to fail for it.
+    [ -n "$LOG" ] && (: >>"$LOG") 2>/dev/null || LOG=$WORK/log
     from=$( { wc -c <"$LOG"; } 2>/dev/null || echo 0)
     conffiles >"$WORK/conffiles-before"
 }
@@ -869,10 +870,10 @@ judge() { # THEIR-EXIT-CODE
         result=$OTHER
     elif said '^(E: (Could not get lock|Unable to lock|Unable to acquire)|dpkg: error: .*locked by another process)'; then
         result=$LOCKED
-    elif said '^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)' || [ -n "$(journal)" ]; then
-        result=$INTERRUPTED
     elif [ "$1" -eq 0 ] && [ ! -s "$WORK/failed" ]; then
         result=$OK
+    elif said '^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)' || [ -n "$(journal)" ]; then
+        result=$INTERRUPTED
     elif said "No space left on device|^E: You don't have enough free space|[Dd]isk quota exceeded"; then
         result=$NO_SPACE
     elif said '^(E|W): .*(unauthenticated|NO_PUBKEY|EXPKEYSIG|BADSIG|not signed|invalid signature)'; then
@@ -883,14 +884,15 @@ judge() { # THEIR-EXIT-CODE
         result=$SCRIPT_FAILED
     elif said '^E: (Failed to fetch|Unable to fetch|.*Hash Sum mismatch)|^Err:'; then
         result=$STALE
-    elif said '^E: .*(not found|Unable to locate package|no installation candidate)'; then
+    elif said "$GONE_WORDS"; then
         result=$GONE
-    elif said "^E: .*(unmet dependencies|held broken|remove is disabled|-y was used without|Unable to)|$BROKEN"; then
+    elif said "^E: .*-y was used without|$BROKEN"; then
         result=$UNRESOLVED
     else
         result=$OTHER
     fi
 }
+GONE_WORDS='^E: (Version .* was not found|Unable to locate package|Package .* has no installation candidate)'
 BROKEN='[Uu]nmet dependencies|held broken packages|pkgProblemResolver|[Uu]nable to (correct|satisfy)|remove is disabled'
 
 # --- download, apply ---------------------------------------------------------------------------------------
@@ -912,8 +914,9 @@ still_to_do() {
             next
         }
         {
-            split($0, part, " "); name = full(part[2]); before = name in version ? version[name] : "-"
-            after = part[1] == "install" ? part[3] : "-"
+            # As text: awk takes 1.1 and 1.10 for the same number.
+            split($0, part, " "); name = full(part[2]); before = (name in version ? version[name] : "-") ""
+            after = (part[1] == "install" ? part[3] : "-") ""
             if (before == after && (after == "-" || done[name])) next
             if (before != after) {
                 print name, before, after >(out "/wanted")
@@ -962,9 +965,9 @@ differences() {
             gsub(/%3a/, ":", part[2]); gsub(/%5f/, "_", part[2])
             print part[1] (part[3] == "all" || part[3] == native ? "" : ":" part[3]), n == 3 ? part[2] : "?" }' "$WORK/answer"
     } | awk 'function tell(what) { if (n++ < 20) printf "%s%s", (n > 1 ? "; " : ""), what }
-        FILENAME == ARGV[1] { wanted[$1] = $3; next }
+        FILENAME == ARGV[1] { wanted[$1] = $3 ""; next }
         FILENAME == ARGV[2] { allowed[$1 " " $3]; next }
-        ($1 in wanted) && wanted[$1] == $2 { found[$1]; next }
+        ($1 in wanted) && wanted[$1] == $2 "" { found[$1]; next }
         ($1 " " $2) in allowed { next }
         $1 in wanted { found[$1]; tell($2 == "-" ? "remove " $1 : "install " $1 " " $2 " instead of " wanted[$1]); next }
         { tell($2 == "-" ? "remove " $1 : "install " $1 " " $2) }
@@ -989,9 +992,7 @@ sift_archives() {
 
 not_resolved() {
     if complains 'dpkg was interrupted|needs to be reinstalled'; then finish "$INTERRUPTED"; fi
-    if complains "^E: (Version .* was not found|Unable to locate package|Package .* has no installation candidate)"; then
-        finish "$GONE"
-    fi
+    if complains "$GONE_WORDS"; then finish "$GONE"; fi
     if complains "$BROKEN"; then finish "$UNRESOLVED"; fi
     finish "$OTHER"
 }
@@ -1000,14 +1001,13 @@ exactly() { # end where apt would do anything but what is named
     section resolve ask
     keep answer
     [ "$code" -eq 0 ] || not_resolved
-    if complains '^Note, selecting .* for (regex|glob|task) '; then
-        refused 'apt knows no package of a name, and would take others that resemble it' "$GONE"
-    fi
     if complains '^WARNING: The following essential packages will be removed'; then
         refused 'apt would remove packages that are essential' "$UNRESOLVED"
     fi
     : >"$WORK/allowed"
     differences=$(differences)
+    # A name that apt does not know any more is a pattern or a provided name to it.
+    case $differences in *'not install '*) refused "apt would do something else: $differences" "$GONE" ;; esac
     [ -z "$differences" ] || refused "apt would do something else: $differences" "$UNRESOLVED"
     below 'The following packages will be DOWNGRADED:' >"$WORK/older"
 }
@@ -1017,6 +1017,8 @@ install_for_real() { # OPTION...
     settings_of_acting >"$WORK/act.conf"
     room
     act "$@" apt_get_install "-c=$WORK/act.conf" -y
+    # apt tells an old cache by second and size of the database, which a quick change can leave alike.
+    rm -f "$CACHE/pkgcache.bin"
 }
 
 # dpkg stops where a package cannot be unpacked, and apt then leaves unconfigured what was unpacked before it.
@@ -1170,10 +1172,11 @@ mend() {
     return "$mended"
 }
 
-# What is still neither one nor the other and of which dpkg said nothing.
+# What is still neither one nor the other, with what dpkg said of it.
 remaining() {
-    unfinished | awk -F '\t' 'FILENAME == ARGV[1] { print; failed[$1]; next }
-        !($1 in failed) { print $1 "\tis " $4 ($3 == "ok" ? "" : ", and must be reinstalled") }' "$WORK/told" -
+    unfinished | awk -F '\t' -v native="$NATIVE" '
+        FILENAME == ARGV[1] { name = $1; sub(":" native "$", "", name); told[name] = $2; next }
+        { print $1 "\t" ($1 in told ? told[$1] : "is " $4 ($3 == "ok" ? "" : ", and must be reinstalled")) }' "$WORK/told" -
 }
 
 repair() {

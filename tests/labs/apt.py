@@ -33,6 +33,7 @@ The world, and what an upgrade without any policy does with it:
 
 import hashlib
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -60,6 +61,13 @@ HOSTILE = """A package with ideas of its own
  Version: 666
  = 0
 	exit 0"""
+
+# For a maintainer script: it stands still here where a test has called AptLab.arrange_pause.
+PAUSE = """\
+if [ -p "$DPKG_ROOT/run/reached" ]; then
+    : >"$DPKG_ROOT/run/reached"
+    read -r word <"$DPKG_ROOT/run/go"
+fi"""
 
 # For equal bytes whenever they are built. Of building alone: apt leaves out no phased update where it is set.
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
@@ -277,9 +285,37 @@ class AptLab:
         """Mark a package as installed only for others."""
         _tool("apt-mark", "auto", name, env=self.environment)
 
-    def apt_mark(self, *args: str) -> list[str]:
-        """Run ``apt-mark`` on the root and return its lines."""
-        return _tool("apt-mark", *args, env=self.environment).split()
+    def automatic(self) -> set[str]:
+        """Return what is marked as installed only for others."""
+        return set(_tool("apt-mark", "showauto", env=self.environment).split())
+
+    def states(self) -> dict[str, str]:
+        """Return what dpkg says of whatever is not simply installed, such as ``install ok unpacked``."""
+        text = _tool("dpkg-query", f"--admindir={self.admin}", "-W", "-f", "${Package} ${Status}\\n")
+        rows = (line.split(" ", 1) for line in text.splitlines())
+        return {name: state for name, state in rows if not state.endswith(" ok installed")}
+
+    def arrange_pause(self) -> None:
+        """Let the next maintainer script that holds :data:`PAUSE` stand still there."""
+        for name in ("reached", "go"):
+            os.mkfifo(self.root / "run" / name)
+
+    def wait_for_pause(self) -> None:
+        """Return when a maintainer script stands still; half a minute is too long."""
+        reader = os.open(self.root / "run/reached", os.O_RDONLY | os.O_NONBLOCK)
+        poll = select.poll()
+        poll.register(reader)
+        has_come = poll.poll(30_000)
+        os.close(reader)
+        assert has_come, "no maintainer script has come to its pause"
+
+    def end_pause(self) -> None:
+        """Let it go on, if it still lives; nothing stands still any more."""
+        (self.root / "run/reached").unlink()
+        writer = os.open(self.root / "run/go", os.O_RDWR)
+        os.write(writer, b"go\n")
+        (self.root / "run/go").unlink()
+        os.close(writer)
 
     def configure(self, text: str) -> None:
         """Append to apt's configuration."""
@@ -318,6 +354,25 @@ class AptLab:
                     build_deb(package, pool)
                 packages_file.write(_stanza(package, file, self.repository))
         self.sign(suite)
+
+    def offer(self, *moves: tuple[Deb, Deb]) -> None:
+        """Install the first of each pair, offer the second in Main, and read the lists."""
+        self.install(*(old for old, _ in moves))
+        self.publish(MAIN, *(new for _, new in moves))
+        self.refresh()
+
+    def download_copies(self) -> None:
+        """Let packages be downloaded, as from elsewhere; from ``file:`` they are used where they are."""
+        sources = self.root / "etc/apt/sources.list"
+        sources.write_text(sources.read_text().replace("file:", "copy:"))
+        # Lists of what is local lead to the repository itself.
+        shutil.rmtree(self.root / "var/lib/apt/lists")
+        self.refresh()
+
+    @property
+    def archives(self) -> list[str]:
+        """File names of what has been downloaded, sorted."""
+        return sorted(path.name for path in (self.root / "var/cache/apt/archives").glob("*.deb"))
 
     def withdraw(self, suite: Suite, *names: str) -> None:
         """Remove every version of some packages from a suite."""

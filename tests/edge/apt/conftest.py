@@ -50,5 +50,21 @@ def apt(lab: AptLab, script: PatchScript) -> ScriptedManager:
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of one execution."""
+    return _fresh(tmp_path)
+
+
+@pytest.fixture
+def second_folder(tmp_path: Path) -> Path:
+    """Of the execution after that."""
+    return _fresh(tmp_path)
+
+
+def _fresh(folder: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=folder))
+
+
+@pytest.fixture
 def own_apt(own_lab: AptLab, script: PatchScript) -> ScriptedManager:
     return ScriptedManager(APT, LocalTarget(own_lab.environment), script, own_lab.cache)
