@@ -74,6 +74,10 @@ class Site:
         folder = f"pathlib.Path('/var/lib/lab/{instance}')"
         self.machine.evaluate(f"import pathlib; from reconciler import launch; launch.wait({folder})")
 
+    def states(self, unit: str) -> Iterator[str]:
+        """Return the state of a unit again and again, for something that is about to happen."""
+        return (self.active(unit) for _ in range(1000))
+
     def is_at_work(self, instance: str) -> bool:
         """Ask as the next tick would: another process."""
         folder = f"pathlib.Path('/var/lib/lab/{instance}')"
