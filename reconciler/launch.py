@@ -62,12 +62,10 @@ def is_at_work(folder: Path) -> bool:
         return False
 
 
-def wait(folder: Path) -> bool:
-    """Wait until nothing is at work in ``folder``, and tell whether there was anything to wait for."""
-    found = is_at_work(folder)
+def wait(folder: Path) -> None:
+    """Wait until nothing is at work in ``folder``."""
     while is_at_work(folder):
         select.select([], [], [], _PATIENCE)
-    return found
 
 
 def withdraw(folder: Path) -> bool:

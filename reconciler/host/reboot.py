@@ -26,7 +26,7 @@ def boot_id() -> str:
         return ""
 
 
-def request_reboot(*, notice: timedelta, message: str) -> None:
+def request_reboot(*, notice: timedelta, message: str, booted: Path = BOOTED) -> None:
     """Ask for a reboot and warn everybody who is logged in; returns before it happens.
 
     ``shutdown -r`` of systemd: it refuses new logins in the last five minutes, and a person may still call it
@@ -35,11 +35,12 @@ def request_reboot(*, notice: timedelta, message: str) -> None:
     Args:
         notice: Until it happens; in whole minutes, rounded up. None happens at once.
         message: For the warning and the journal.
+        booted: The folder that tells whether systemd runs.
 
     Raises:
         Stalled: There is no init to restart (a container without one), or it refuses.
     """
-    if not BOOTED.is_dir():
+    if not booted.is_dir():
         raise Stalled("this machine cannot be rebooted from here: systemd is not its init")
     minutes = max(0, ceil(notice / timedelta(minutes=1)))
     when = f"+{minutes}" if minutes else "now"

@@ -7,7 +7,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -269,6 +269,10 @@ def _health(sections: Sections, installed: Iterable[Installed]) -> Health:
     )
 
 
+# Ubuntu's mark names linux-base for any kernel.
+_KERNELS = ("linux-image", "linux-base", "proxmox-kernel", "pve-kernel")
+
+
 def _reboot(sections: Sections, machine: Mapping[str, str], installed: Iterable[Installed]) -> Reboot:
     """Tell whether a reboot is pending: the distribution's own mark, then the kernel.
 
@@ -276,7 +280,7 @@ def _reboot(sections: Sections, machine: Mapping[str, str], installed: Iterable[
     """
     own_kernel = machine.get("container") != "yes" and machine.get("root") == "/"
     marked = sections.need("reboot").lines
-    packages = tuple(line for line in marked[1:] if own_kernel or not line.startswith("linux-image"))
+    packages = tuple(line for line in marked[1:] if own_kernel or not line.startswith(_KERNELS))
     if marked and (packages or len(marked) == 1):
         return Reboot(RebootNeed.REQUIRED, packages)
     if not own_kernel:
@@ -284,42 +288,54 @@ def _reboot(sections: Sections, machine: Mapping[str, str], installed: Iterable[
     return _kernel_reboot(machine.get("kernel", ""), machine.get("build", ""), installed)
 
 
-_IMAGE = re.compile(r"linux-image-(?:unsigned-)?(\d[^-]*(?:-\d[^-]*)*)-(.+)")
+# The image of a kernel is named by what uname(1) calls it when it runs: numbers, then its flavour. Proxmox
+# has names of its own, and some images are also offered with or without a signature.
+_IMAGE = re.compile(
+    r"(?:linux-image|proxmox-kernel|pve-kernel)-(?:unsigned-)?"
+    r"(?P<release>(?P<version>\d[^-]*(?:-\d[^-]*)*)-(?P<flavour>.+?))(?:-unsigned|-signed)?"
+)
 _BUILT_FROM = re.compile(r"\bDebian (\S+) \(")
 
 
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """An installed kernel that can be booted."""
+
+    package: Installed
+    release: str
+    flavour: str
+    numbers: tuple[int, ...]
+
+
+def _images(installed: Iterable[Installed]) -> Iterator[_Image]:
+    for package in installed:
+        match = _IMAGE.fullmatch(package.name)
+        if match and package.status == "installed":
+            numbers = tuple(int(number) for number in re.findall(r"\d+", match["version"]))
+            yield _Image(package, match["release"], match["flavour"], numbers)
+
+
 def _kernel_reboot(running: str, build: str, installed: Iterable[Installed]) -> Reboot:
-    images = {
-        package.name.replace("-unsigned", ""): package
-        for package in installed
-        if _IMAGE.fullmatch(package.name) and package.status == "installed"
-    }
-    current = images.get(f"linux-image-{running}")
+    """Compare the running kernel with the newest installed one of its flavour, number by number.
+
+    A kernel of another flavour was installed beside it, not in its place; and a package of kernels that names
+    no version (``linux-image-amd64``, ``-virtual``) is no kernel.
+    """
+    images = tuple(_images(installed))
     if not images:
         return Reboot(RebootNeed.NOT_REQUIRED)
+    current = next((image for image in images if image.release == running), None)
     if current is None:
         return Reboot(RebootNeed.UNKNOWN, (f"the running kernel {running} is no installed package's",))
+    package = current.package
     built = _BUILT_FROM.search(build)
-    if built and built[1] != current.version:
-        return Reboot(RebootNeed.REQUIRED, (f"{current.name} {current.version}, running {built[1]}",))
-    newest = max(
-        (name for name in images if _flavour(name) == _flavour(current.name)),
-        key=_numbers,
-        default=current.name,
-    )
-    if _numbers(newest) > _numbers(current.name):
-        return Reboot(RebootNeed.REQUIRED, (f"{newest} is installed, {running} is running",))
+    if built and built[1] != package.version:
+        return Reboot(RebootNeed.REQUIRED, (f"{package.name} {package.version}, running {built[1]}",))
+    rivals = (image for image in images if image.flavour == current.flavour)
+    newest = max(rivals, key=lambda image: image.numbers)
+    if newest.numbers > current.numbers:
+        return Reboot(RebootNeed.REQUIRED, (f"{newest.package.name} is installed, {running} is running",))
     return Reboot(RebootNeed.NOT_REQUIRED)
-
-
-def _flavour(image: str) -> str:
-    match = _IMAGE.fullmatch(image)
-    return match[2] if match else ""
-
-
-def _numbers(image: str) -> tuple[int, ...]:
-    match = _IMAGE.fullmatch(image)
-    return tuple(int(number) for number in re.findall(r"\d+", match[1])) if match else ()
 
 
 def _digest(sections: Sections) -> str:

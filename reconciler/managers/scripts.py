@@ -34,7 +34,7 @@ class Target(Protocol):
         """Run the bytes of a script and return what it printed."""
         ...
 
-    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> int | None:
+    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> None:
         """Run what may never be stopped, to its end, with its output in files of ``folder``."""
         ...
 

@@ -56,10 +56,11 @@ class LocalTarget:
         """
         return process.run(self._argv(script, name, args), env=self._environment, timeout=timeout)
 
-    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> int | None:
-        """Run the bytes of a script, which nothing ever stops, and return its exit code when it has ended.
+    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> None:
+        """Run the bytes of a script, which nothing ever stops, and return when it has ended.
 
-        It goes on however we end, and its output goes to files, which are there when we are not.
+        It goes on however we end, and its output goes to files, which are there when we are not. They alone
+        say how it ended.
 
         Args:
             script: As for :meth:`run`.
@@ -68,9 +69,6 @@ class LocalTarget:
             folder: An existing folder of this execution alone, below a folder that belongs to root alone:
                 standard output goes to ``out``, standard error to ``err``, and ``process`` says who is at
                 work. Our own sandbox must show it where the machine has it.
-
-        Returns:
-            ``None`` where only its output can tell, because whoever started it for us went away before.
 
         Raises:
             Stalled: It has not begun, and never will: there is no shell, or the text is no script, for
@@ -82,11 +80,11 @@ class LocalTarget:
         except ValueError as error:
             raise Stalled(f"cannot start {argv[0]}: {error}") from error
         code = process.run_detached(self._starter(launch.COMMAND, folder), stdin=order, folder=folder)
-        has_outlived = launch.wait(folder)
+        launch.wait(folder)
         if launch.withdraw(folder):
             words = (folder / "err").read_text(encoding="utf-8", errors="replace").strip()
             raise Stalled(words.splitlines()[-1] if words else f"{name} was not started: {code}")
-        return None if launch.wait(folder) or has_outlived else code
+        launch.wait(folder)  # it began after all, between the two
 
     def is_at_work(self, folder: Path) -> bool:
         """Tell whether what :meth:`execute` began in ``folder`` is still at work, whoever called it.

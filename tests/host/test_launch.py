@@ -23,7 +23,7 @@ def begin(order: bytes) -> subprocess.CompletedProcess[bytes]:
 
 def test_it_runs_to_its_end_with_its_output_in_files(tmp_path: Path) -> None:
     target = LocalTarget({})
-    assert target.execute(SCRIPT, "name", ["argument"], folder=tmp_path) == 7
+    target.execute(SCRIPT, "name", ["argument"], folder=tmp_path)
     assert (tmp_path / "out").read_bytes() == b"name argument\n"
     assert (tmp_path / "err").read_bytes() == b"err\n"
     assert not target.is_at_work(tmp_path)
@@ -92,7 +92,7 @@ def test_a_starter_that_goes_away_is_not_the_end(tmp_path: Path) -> None:
         return ["sh", "-c", f'exec 3<&0; "$@" <&3 & {begun}; exit 1', "sh", *argv]
 
     script = b"sleep 0.5; echo end; exit 3"
-    assert LocalTarget({}, starter=leaves).execute(script, "name", [], folder=tmp_path) is None
+    LocalTarget({}, starter=leaves).execute(script, "name", [], folder=tmp_path)
     assert (tmp_path / "out").read_bytes() == b"end\n"
 
 
@@ -139,7 +139,7 @@ def test_killing_the_caller_leaves_it_at_work_and_found(tmp_path: Path) -> None:
     caller.wait()
     assert LocalTarget({}).is_at_work(folder)
     (tmp_path / "go").write_text("done\n")
-    assert launch.wait(folder) in {True, False}  # it may have ended already
+    launch.wait(folder)
     assert not launch.is_at_work(folder)
     assert (folder / "out").read_text() == "done\n"
 
@@ -152,7 +152,6 @@ def test_a_claim_of_another_boot_or_form_is_nobody_at_work(tmp_path: Path, conte
 
 def test_nobody_is_at_work_where_nothing_was_ordered(tmp_path: Path) -> None:
     assert not launch.is_at_work(tmp_path)
-    assert not launch.wait(tmp_path)
 
 
 def test_systemd_starts_it_only_where_it_runs(tmp_path: Path) -> None:

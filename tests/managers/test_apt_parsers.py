@@ -98,6 +98,73 @@ def installed(*packages: str) -> str:
             ("linux-image-5.15.0-91-generic=5.15.0-91.101", "linux-image-5.15.0-100-lowlatency=5.15.0-100.1"),
             RebootNeed.NOT_REQUIRED,
         ),
+        # Strings that made others ask for a reboot, or miss one.
+        (
+            "6.12.74+deb13.1-amd64", "",
+            ("linux-image-6.12.74+deb13.1-amd64=1", "linux-image-6.12.74+deb13-amd64=1"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+        (
+            "6.12.74+deb13-amd64", "",
+            ("linux-image-6.12.74+deb13.1-amd64=1", "linux-image-6.12.74+deb13-amd64=1"),
+            RebootNeed.REQUIRED,
+        ),
+        (
+            "6.12.96+deb13-amd64", "",
+            ("linux-image-6.12.101+deb13-amd64=1", "linux-image-6.12.96+deb13-amd64=1"),
+            RebootNeed.REQUIRED,
+        ),
+        (
+            "6.12.62+rpt-rpi-2712", "",
+            ("linux-image-6.12.47+rpt-rpi-2712=1", "linux-image-6.12.75+rpt-rpi-v8=1",
+             "linux-image-6.12.62+rpt-rpi-2712=1", "linux-image-rpi-2712=1:6.12.62"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+        (
+            "5.15.0-91-generic", "",
+            ("linux-image-5.15.0-91-generic=1", "linux-image-virtual=6.8.0.90",
+             "linux-image-generic-hwe-22.04=6.8.0", "linux-image-extra-virtual=9"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+        (  # the kernel of another hardware enablement stack is booted next
+            "5.15.0-91-generic", "",
+            ("linux-image-5.15.0-91-generic=1", "linux-image-6.8.0-49-generic=1"),
+            RebootNeed.REQUIRED,
+        ),
+        (
+            "6.1.0-37-amd64", "",
+            ("linux-image-6.1.0-37-amd64=1", "linux-image-6.1.0-38-cloud-amd64=1",
+             "linux-image-6.1.0-38-rt-amd64=1", "linux-image-6.1.0-38-amd64-dbg=1"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+        (
+            "6.1.0-37-cloud-amd64", "",
+            ("linux-image-6.1.0-37-cloud-amd64=1", "linux-image-6.1.0-38-cloud-amd64-unsigned=1"),
+            RebootNeed.REQUIRED,
+        ),
+        (
+            "6.8.0-49-generic", "",
+            ("linux-image-unsigned-6.8.0-49-generic=1", "linux-image-6.8.0-48-generic=1"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+        (
+            "6.1.0-37-686-pae", "",
+            ("linux-image-6.1.0-37-686-pae=1", "linux-image-6.1.0-38-686=1"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+        (
+            "6.8.12-4-pve", "",
+            ("proxmox-kernel-6.8.12-4-pve-signed=6.8.12-4", "proxmox-kernel-6.8=6.8.12-5",
+             "proxmox-kernel-6.8.12-5-pve-signed=6.8.12-5"),
+            RebootNeed.REQUIRED,
+        ),
+        (
+            "6.8.12-10-pve", "",
+            ("proxmox-kernel-6.8.12-10-pve-signed=1", "proxmox-kernel-6.8.12-9-pve-signed=1",
+             "pve-kernel-5.15.158-2-pve=1", "linux-image-6.12.9+bpo-amd64=1", "proxmox-default-kernel=1"),
+            RebootNeed.NOT_REQUIRED,
+        ),
+        ("6.6.87-microsoft-standard", "", ("linux-image-virtual=1",), RebootNeed.NOT_REQUIRED),
     ],
 )  # fmt: skip
 def test_the_need_to_reboot_for_a_kernel(
@@ -113,6 +180,8 @@ def test_a_container_never_needs_a_reboot_for_a_kernel() -> None:
     for mark, need in (
         ("", RebootNeed.NOT_REQUIRED),
         ("required\nlinux-image-6.1.0-10-amd64", RebootNeed.NOT_REQUIRED),
+        ("required\nlinux-image-6.8.0-49-generic\nlinux-base", RebootNeed.NOT_REQUIRED),
+        ("required\nproxmox-kernel-6.8.12-5-pve-signed", RebootNeed.NOT_REQUIRED),
         ("required\nlinux-image-6.1.0-10-amd64\nlibc6", RebootNeed.REQUIRED),
         ("required", RebootNeed.REQUIRED),
     ):

@@ -145,7 +145,7 @@ class Flood:
         del script, args, timeout
         return Completed((name,), 0, GOOD.encode(), b"", truncated=True)
 
-    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> int:
+    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> None:
         raise AssertionError(f"{name} was to be executed in {folder}: {len(script)} {args}")
 
     def is_at_work(self, folder: Path) -> bool:

@@ -1,0 +1,219 @@
+"""A booted machine: this one's files in an overlay, with systemd as init, in a container of nothing else.
+
+    with Machine.booted({"etc/motd": "hello"}) as machine:      # about half a second
+        machine.run("systemctl", "restart", "x")
+
+It has no network, its changes are in memory, and ``/lab`` is a folder that the test sees too. It can reboot
+as often as it likes. Its processes are in a PID namespace and its mounts in a mount namespace of their own.
+Both end with the process that made them, and that one with the test: nothing is left, however the test ends.
+
+Needs root, cgroup2 and ``systemd-nspawn`` (Debian: systemd-container). Where they do not suffice, booting
+fails with what ``systemd-nspawn`` said; nothing is skipped.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+INSIDE = "/opt/patchledger"
+"""Where the machine sees this repository."""
+LAB = "/lab"
+PATIENCE = 60.0  # seconds for anything to happen; it takes below two
+
+_SCRIPT = r"""
+set -eu
+work=$1 name=$2 cgroup=$3; shift 3
+echo 0 >"$cgroup/cgroup.procs"
+mount -t tmpfs tmpfs "$work"
+mkdir -p "$work/upper" "$work/work" "$work/root" /run/systemd/nspawn
+mount -t tmpfs tmpfs /run/systemd/nspawn
+mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$work/root"
+# None of this machine's own services, and no first boot, which would enable them all.
+rm -rf "$work/root/etc/systemd/system"
+rm -f "$work/root/.dockerenv"
+mkdir "$work/root/etc/systemd/system"
+cat /proc/sys/kernel/random/uuid | tr -d - >"$work/root/etc/machine-id"
+cp -R "$LAB_FILES/." "$work/root/"
+unset LAB_FILES
+while :; do
+    code=0
+    systemd-nspawn --quiet --directory="$work/root" --machine="$name" --boot --notify-ready=yes \
+        --register=no --keep-unit --console=pipe --link-journal=no --private-network "$@" || code=$?
+    [ "$code" -eq 133 ] || exit "$code" # 133: the machine asks for a reboot
+done
+"""
+
+
+@dataclass(slots=True)
+class Machine:
+    """A machine that is running.
+
+    Attributes:
+        lab: The folder that it sees as ``/lab``.
+        python: An interpreter that it has.
+    """
+
+    lab: Path
+    python: str
+    _process: subprocess.Popen[bytes]
+    _notified: socket.socket
+    _log: Path
+    _booted: int = 0
+
+    @classmethod
+    @contextlib.contextmanager
+    def booted(cls, files: Mapping[str, str]) -> Iterator["Machine"]:
+        """Boot a machine, and end it afterwards.
+
+        Args:
+            files: Content by path in its root, without the leading slash.
+
+        Raises:
+            AssertionError: It does not boot here, with what was said.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="machine"))
+        cgroup = _cgroups() / f"lab-{uuid.uuid4().hex[:12]}"
+        cgroup.mkdir()
+        try:
+            with _notify_socket(folder / "notify") as notified:
+                machine = cls._start(folder, cgroup, files, notified)
+                try:
+                    machine.wait_until_booted()
+                    yield machine
+                finally:
+                    machine.kill()
+        finally:
+            _remove_cgroup(cgroup)
+            shutil.rmtree(folder)
+
+    @classmethod
+    def _start(
+        cls, folder: Path, cgroup: Path, files: Mapping[str, str], notified: socket.socket
+    ) -> "Machine":
+        for name in ("lab", "files", "mount"):
+            (folder / name).mkdir()
+        for name, content in files.items():
+            path = folder / "files" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        python = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+        binds = [f"--bind={folder / 'lab'}:{LAB}", f"--bind-ro={REPOSITORY}:{INSIDE}"]
+        if not sys.base_prefix.startswith("/usr"):  # it may be on another file system, or below /tmp
+            binds.append(f"--bind-ro={sys.base_prefix}")
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                # When the test ends, however, so do they, with them the namespaces, with them everything.
+                [
+                    *("setpriv", "--pdeathsig", "KILL"),
+                    *("unshare", "--mount", "--propagation", "private", "--pid", "--mount-proc"),
+                    *("--fork", "--kill-child=KILL", "sh", "-c", _SCRIPT, "machine"),
+                    *(str(folder / "mount"), cgroup.name, str(cgroup), *binds),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={
+                    "PATH": os.defpath + ":/usr/sbin:/sbin",
+                    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+                    "NOTIFY_SOCKET": str(folder / "notify"),
+                    "LAB_FILES": str(folder / "files"),
+                },
+            )
+        return cls(folder / "lab", str(python), process, notified, folder / "log")
+
+    def wait_until_booted(self) -> None:
+        """Wait until systemd in there says that it has started everything; once for each boot."""
+        said = b""
+        ended = os.pidfd_open(self._process.pid)
+        try:
+            # A systemd that executes itself anew says so again.
+            while b"READY=1" not in said or self._init() == self._booted:
+                ready, _, _ = select.select([self._notified.fileno(), ended], [], [], PATIENCE)
+                if self._notified.fileno() not in ready:
+                    state = "has ended" if ready else "does not come up"
+                    raise AssertionError(f"a machine that should boot {state}:\n{self._log.read_text()}")
+                said = self._notified.recv(4096)
+        finally:
+            os.close(ended)
+        self._booted = self._init()
+
+    def kill(self) -> None:
+        """End it as a lost plug does; its namespaces end with it."""
+        self._process.kill()
+        self._process.wait()
+
+    def run(self, *argv: str, check: bool = True) -> str:
+        """Run a command in there and return what it printed, errors included."""
+        done = subprocess.run(
+            ["nsenter", "--target", str(self._init()), "--all", "--wd=/", "env", "-i", *ENVIRONMENT, *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(
+                f"{' '.join(argv)}: {done.returncode}\n{done.stdout}\n{self._log.read_text()}"
+            )
+        return done.stdout
+
+    def evaluate(self, line: str) -> str:
+        """Run a line of Python in there, which can import our modules, and return what it printed."""
+        code = f"import sys; sys.path.insert(0, {INSIDE!r}); {line}"
+        return self.run(self.python, "-I", "-S", "-c", code).strip()
+
+    def _init(self) -> int:
+        """Return its first process, as seen from here: below unshare, the shell and nspawn."""
+        pid = self._process.pid
+        for _ in range(3):
+            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return pid
+
+
+ENVIRONMENT = (
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+    "LANG=C.UTF-8",
+)
+
+
+@contextlib.contextmanager
+def _notify_socket(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(str(path))
+        yield notified
+
+
+def _cgroups() -> Path:
+    for path in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")):
+        if (path / "cgroup.procs").exists():
+            return path
+    raise AssertionError(
+        "no cgroup2 is mounted at /sys/fs/cgroup: systemd cannot be booted in a container here"
+    )
+
+
+def _remove_cgroup(cgroup: Path) -> None:
+    """Wait until the last process is gone, and remove the group with all below."""
+    with (cgroup / "cgroup.events").open("rb") as events:
+        poll = select.poll()
+        poll.register(events, select.POLLPRI)
+        while b"populated 0" not in os.pread(events.fileno(), 4096, 0):
+            if not poll.poll(PATIENCE * 1000):
+                raise AssertionError(f"{cgroup} still holds processes")
+    for folder in sorted(cgroup.rglob("*"), reverse=True):
+        if folder.is_dir():
+            folder.rmdir()
+    cgroup.rmdir()
