@@ -321,6 +321,7 @@ APT = Dialect(
     observation=read_observation,
     answer=read_answer,
     refresh=read_refresh,
+    relations=read_relations,
     hint="run `apt-get check` to see more",
 )
 """How apt's sections are read."""

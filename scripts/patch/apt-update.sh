@@ -24,6 +24,7 @@ usage: apt-update.sh VERB [OPTION]...
 verbs
   --observe              print what is installed, offered, configured and pending
   --dry-run              print what an upgrade would do; changes nothing
+  --relations            print what the packages of a transaction declare, so that it can be made in parts
   --inputs               print the files and folders whose change can change any answer
   --refresh              read the package lists anew (apt-get update)
   --download             fetch the packages of exactly this transaction, and install none
@@ -40,7 +41,7 @@ options of --dry-run
   --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
   --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
 
-options of --download and --apply
+options of --download, --apply and --relations
   --install NAME:ARCH=VERSION  upgrade, install or downgrade to exactly this version (may be repeated)
   --remove NAME:ARCH           remove this package (may be repeated); nothing else is removed
   --exclude A,B, --block A,B   as above
@@ -122,7 +123,7 @@ while [ $# -gt 0 ]; do
         *) option=$1 value= ;;
     esac
     case $option in
-        --observe | --dry-run | --inputs | --refresh | --download | --apply | --repair) verb "$option" ;;
+        --observe | --dry-run | --relations | --inputs | --refresh | --download | --apply | --repair) verb "$option" ;;
         --help | -h)
             usage
             exit 0
@@ -190,11 +191,11 @@ if [ "$VERB" != --dry-run ] && [ -n "$FULL$SECURITY$INCLUDE$CHOOSE$ONLY" ]; then
     misuse "$VERB takes no choice of packages"
 fi
 case $VERB in
-    --dry-run | --download | --apply) ;;
+    --dry-run | --download | --apply | --relations) ;;
     *) [ -z "$EXCLUDE$BLOCK$NAMED" ] || misuse "$VERB takes no choice of packages" ;;
 esac
 case $VERB in
-    --download | --apply) [ -n "$NAMED" ] || misuse "$VERB needs --install or --remove" ;;
+    --download | --apply | --relations) [ -n "$NAMED" ] || misuse "$VERB needs --install or --remove" ;;
     --repair) ;;
     *) [ -z "$NAMED$CONFFILES$LOCK_WAIT$AUTOMATIC$LOG" ] || misuse "$VERB changes no packages" ;;
 esac
@@ -621,6 +622,32 @@ dry_run() {
     bad=$(lines_of "$EXCLUDE,$BLOCK" | as_apt_writes | awk 'FILENAME == ARGV[1] { gone[$0]; next }
         $0 in gone { printf " %s", $0 }' "$WORK/removed" -)
     [ -z "$bad" ] || refused "apt would remove what must not move:$bad" "$UNRESOLVED"
+    finish "$OK"
+}
+
+# --- relations ---------------------------------------------------------------------------------------------
+
+declared() {
+    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+    dpkg-query "--admindir=$ADMIN" -W \
+        -f '${Package}\t${Architecture}\t${Pre-Depends}, ${Depends}\t${Breaks}, ${Conflicts}\t${Provides}\n' \
+        $(cat "$WORK/moving")
+}
+
+# What is named: as it would be, and as it is installed.
+relate() {
+    own_cache
+    section machine machine
+    section installed installed
+    [ "$code" -eq 0 ] || finish "$OTHER"
+    keep installed
+    present | tr ':' '\t' >"$WORK/present"
+    printf '%s' "$NAMED" | awk '$1 == "install" { print $2 "=" $3 }' | as_apt_writes all >"$WORK/versions"
+    printf '%s' "$NAMED" | awk '{ print $2 }' | as_apt_writes >"$WORK/moving"
+    room
+    show "$WORK/versions"
+    [ ! -s "$WORK/versions" ] || [ "$code" -eq 0 ] || finish "$OTHER"
+    if [ -s "$WORK/moving" ]; then section declared declared; else section declared true; fi
     finish "$OK"
 }
 
@@ -1218,6 +1245,7 @@ case $VERB in
         finish "$OK"
         ;;
     --dry-run) dry_run ;;
+    --relations) relate ;;
     --refresh) refresh ;;
     --download | --apply) carry_out ;;
     --repair) repair ;;
