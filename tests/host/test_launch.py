@@ -144,9 +144,9 @@ def test_killing_the_caller_leaves_it_at_work_and_found(tmp_path: Path) -> None:
     assert (folder / "out").read_text() == "done\n"
 
 
-@pytest.mark.parametrize("content", ["", "1", "x y", f"{os.getpid()} 1@other-boot"])
+@pytest.mark.parametrize("content", ["", "1", "x y", "{here} 1@other-boot"])
 def test_a_claim_of_another_boot_or_form_is_nobody_at_work(tmp_path: Path, content: str) -> None:
-    (tmp_path / "process").write_text(content)
+    (tmp_path / "process").write_text(content.format(here=os.getpid()))
     assert not launch.is_at_work(tmp_path)
 
 
