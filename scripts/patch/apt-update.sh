@@ -681,10 +681,10 @@ snapshot() {
     finish "$OTHER"
 }
 
-# Who holds a lock, in words; nothing where nobody does. Where the file system shows another device in the kernel's
-# list, the inode alone could be chance, and the name decides.
+# Who holds a lock for sure, in words. Where the file system shows another device in the kernel's list, the inode alone
+# could be chance: then it is left to apt, which waits for its lock as well.
 holder() {
-    locks | awk -F '\t' '$1 == "same" || $3 ~ /^(apt|dpkg|aptitude|synaptic|unattended-upgr|packagekitd|python)/ {
+    locks | awk -F '\t' '$1 == "same" {
         if ($2 > 0) print $4 " is held by " ($3 == "" ? "a process" : $3) " (pid " $2 ")"
         else print $4 " is held by a process outside of this container"
         exit }'

@@ -310,12 +310,16 @@ class AptLab:
         assert has_come, "no maintainer script has come to its pause"
 
     def end_pause(self) -> None:
-        """Let it go on, if it still lives; nothing stands still any more."""
+        """Let what stands still go on."""
         (self.root / "run/reached").unlink()
-        writer = os.open(self.root / "run/go", os.O_RDWR)
-        os.write(writer, b"go\n")
+        with (self.root / "run/go").open("w") as go:  # waits until it is about to read
+            go.write("go\n")
         (self.root / "run/go").unlink()
-        os.close(writer)
+
+    def forget_pause(self) -> None:
+        """Let nothing stand still any more; what did has been killed."""
+        for name in ("reached", "go"):
+            (self.root / "run" / name).unlink()
 
     def configure(self, text: str) -> None:
         """Append to apt's configuration."""

@@ -392,6 +392,35 @@ def test_what_another_program_changed_meanwhile_is_not_changed_back(
     assert (lab.versions()["superseded"], lab.versions()["plain"]) == ("1.2", "1.0")
 
 
+HOLD_ON = """
+import fcntl, os, sys
+here, there = os.pipe()
+if os.fork():
+    os.read(here, 1)
+else:
+    file = open(sys.argv[1], "w")
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    os.write(there, b"1")
+    open(sys.argv[2]).read()
+"""
+
+
+def test_a_lock_that_is_taken_after_asking_is_told_in_apts_words(
+    lab: AptLab, script: PatchScript, folder: Path
+) -> None:
+    end, program = lab.folder / "end", lab.folder / "hold.py"
+    os.mkfifo(end)
+    program.write_text(HOLD_ON)
+    command = f"{sys.executable} {program} {lab.admin}/lock-frontend {end}"
+    target = Rival(lab, "apt-get", "*\\ -y\\ *", command)
+    before = untouched(lab)
+    done = ScriptedManager(APT, target, script, lab.cache).apply(to("plain=1.1"), folder)
+    end.write_text("")
+    assert (done.exit_code, done.native_code) == (20, 100)
+    assert re.search(r"Could not get lock .*lock-frontend. It is held by process \d+ \(python", done.message)
+    assert untouched(lab) == before
+
+
 @pytest.mark.parametrize(
     "case",
     [

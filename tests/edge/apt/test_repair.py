@@ -32,7 +32,7 @@ def killed(lab: AptLab, run: Callable[[], Execution], folder: Path) -> Execution
         lab.wait_for_pause()
         os.killpg(int((folder / "process").read_text().split()[0]), signal.SIGKILL)
         execution = running.result()
-    lab.end_pause()
+    lab.forget_pause()
     return execution
 
 
