@@ -1,12 +1,12 @@
-"""Real rpms and a repository of them, small and built within a second; the labs of dnf and zypper stand on it.
+"""Real rpms and a repository of them, small and quickly built; the labs of dnf and zypper stand on it.
 
     repository = Repository.make(folder, "lab")
     repository.publish(Rpm("plain", "1.0-1"), Rpm("plain", "1.1-1"))    # builds what is not built yet
     repository.advise(Advisory("LAB-SA-2026:0001", ("plain-1.1-1",), cves=("CVE-2026-0001",)))
     install(root, repository.file("plain", "1.0-1"))
 
-All packages of one call are subpackages of one spec each round, since starting ``rpmbuild`` is what takes time.
-Scriptlets are written in rpm's own Lua, so that a root needs no shell; they run with the root as ``/``.
+All packages of one call are subpackages of one spec each round, since starting ``rpmbuild`` is what takes
+time. Scriptlets are written in rpm's own Lua, so that a root needs no shell; they run with the root as ``/``.
 """
 
 import os
@@ -32,7 +32,7 @@ class Rpm:
 
     Attributes:
         version: ``[epoch:]version-release``.
-        fields: More tags of the spec, such as ``{"Requires": "x = 1.0"}``; a sequence stands for repeated tags.
+        fields: More tags of the spec, such as ``{"Requires": "x = 1.0"}``; a sequence repeats the tag.
         files: Content by path in the root, without the leading slash.
         config: Which of the files are ``%config(noreplace)``.
         scripts: Lua scriptlets by name, such as ``{"post": "error('no')"}``.
