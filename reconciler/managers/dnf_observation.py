@@ -90,7 +90,7 @@ def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, .
 
 
 def _automatic(section: Section) -> frozenset[tuple[str, str, str]]:
-    """Return what came in for others; what dnf knows no reason of (rpm alone installed it) counts as wanted."""
+    """Return what came in for others; what dnf knows no reason of was installed by rpm, and is wanted."""
     fields = (fields_of(section, line, 4) for line in section.lines)
     return frozenset(
         (name, arch, version)

@@ -434,6 +434,11 @@ see_installed() {
     keep installed
 }
 
+# The same where nobody reads it.
+know_installed() {
+    installed >"$WORK/installed" 2>"$WORK/err" </dev/null || refused "rpm cannot say what is installed: $(tr '\n' ' ' <"$WORK/err")" "$OTHER"
+}
+
 observe() {
     view
     section os os_release
@@ -745,7 +750,7 @@ makecache() {
 }
 
 no_space='No space left|[Nn]ot enough free space|more space needed on|needs [0-9.]+[kMG]?B? (more space )?on the|[Qq]uota exceeded'
-no_trust='GPG|gpg|[Ss]igning key|[Pp]ublic key|is not signed|[Ss]ignature'
+no_trust='GPG|gpg|repomd\.xml\.asc|[Ss]igning key|[Pp]ublic key|is not signed|[Ss]ignature'
 no_answer='Curl error|Cannot download|Failed to download|Status code:|All mirrors|Ignoring repositor|Error downloading|No URLs in mirrorlist|Cannot prepare internal mirrorlist|[Cc]hecksum'
 
 refresh() {
@@ -969,7 +974,7 @@ real() { # OPTION...
 download() {
     only_root
     view
-    see_installed
+    know_installed
     exactly
     if [ ! -s "$WORK/todo" ]; then finish "$NOTHING"; fi
     await_lock
@@ -982,7 +987,7 @@ apply() {
     only_root
     await_lock
     view
-    see_installed
+    know_installed
     ! interrupted_before || refused "packages are installed twice: $(awk -F '\t' '{ printf "%s-%s ", $1, $3 }' "$WORK/duplicates")" "$INTERRUPTED"
     exactly
     await_lock
@@ -1026,7 +1031,7 @@ repair() {
     only_root
     await_lock
     view
-    see_installed
+    know_installed
     interrupted_before || {
         mark_automatic
         finish "$NOTHING"
@@ -1041,7 +1046,7 @@ repair() {
     await_lock
     act repair insist take_away do_
     after
-    installed >"$WORK/installed"
+    know_installed
     if interrupted_before; then finish "$INTERRUPTED"; fi
     finish "$OK"
 }
