@@ -584,12 +584,15 @@ read_answer() {
     ! grep -q '^unknown' "$WORK/moves"
 }
 
-unresolved() {
-    if complains 'superuser privileges|[Yy]ou need to be root'; then finish "$OTHER"; fi
-    if complains '^ *Problem|Unable to find a match|No match for argument|packages marked for|protected packages|conflicting requests'; then
-        finish "$UNRESOLVED"
+# Which of our codes says what dnf's refusal is.
+refusal() {
+    if complains 'superuser privileges|[Yy]ou need to be root'; then
+        echo "$OTHER"
+    elif complains '^ *Problem|Unable to find a match|No match for argument|packages marked for|protected packages|conflicting requests'; then
+        echo "$UNRESOLVED"
+    else
+        echo "$OTHER"
     fi
-    finish "$OTHER"
 }
 
 # --- dry-run -----------------------------------------------------------------------------------------------
@@ -710,7 +713,7 @@ not_resolved() {
     }
     # Nothing that is named can move: all of it is excluded, or gone.
     if [ -n "$SECURITY" ] && [ -z "$ONLY" ] && complains 'packages marked for upgrade'; then finish "$NOTHING"; fi
-    unresolved
+    finish "$(refusal)"
 }
 
 fully() {
@@ -876,12 +879,16 @@ exactly() {
     if [ ! -s "$WORK/todo" ] && [ ! -s "$WORK/remove" ]; then finish "$NOTHING"; fi
     section resolve simulate
     keep answer
-    read_answer || {
-        moves "$WORK/answer" | grep '^unknown' >"$WORK/unknown" && section moves cat "$WORK/unknown"
-        unresolved
-    }
+    read_answer || cannot
     different=$(differences | head -n 20 | awk '{ printf "%s%s", (NR > 1 ? "; " : ""), $0 }')
     [ -z "$different" ] || refused "dnf $different" "$UNRESOLVED"
+}
+
+# End with what dnf said against it, or with what nobody understood.
+cannot() {
+    words=$(grep '^unknown' "$WORK/moves" | head -n 3 | tr '\t\n' ' ;')
+    [ -n "$words" ] || words=$(grep -vE '^Error: *$|^Operation aborted' "$WORK/err" | awk '{ sub(/^ +/, ""); printf "%s%s", (NR > 1 ? "; " : ""), $0 }')
+    refused "dnf: $words" "$(refusal)"
 }
 
 interrupted_before() {
@@ -1039,7 +1046,7 @@ repair() {
     [ -z "$FIVE" ] || refused 'this version cannot repair with dnf 5: dnf check --duplicates tells what is there twice' "$INTERRUPTED"
     section resolve take_away look
     keep answer
-    read_answer || unresolved
+    read_answer || cannot
     only_duplicates || refused 'dnf would change more than what is there twice' "$INTERRUPTED"
     broken=$(whole)
     [ -z "$broken" ] || refused "not whole, and in no repository:$broken" "$INTERRUPTED"

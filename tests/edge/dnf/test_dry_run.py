@@ -92,12 +92,10 @@ def test_an_operator_who_wants_the_best_or_says_yes_to_all_changes_nothing(
         Question(choose=(("superseded", "1.1-1"),)),
     ],
 )
-@pytest.mark.parametrize("has_cache", [True, False])
 def test_a_question_leaves_no_trace(
-    lab: DnfLab, script: PatchScript, shell: tuple[str, ...], question: Question, *, has_cache: bool
+    lab: DnfLab, script: PatchScript, shell: tuple[str, ...], question: Question
 ) -> None:
-    cache = lab.cache if has_cache else None
-    dnf = ScriptedManager(DNF, LocalTarget(lab.environment, shell), script, cache, root=lab.root)
+    dnf = ScriptedManager(DNF, LocalTarget(lab.environment, shell), script, root=lab.root)
     before = lab.digest()
     assert dnf.resolve(question).exit_code == 0
     assert lab.digest() == before
