@@ -132,7 +132,7 @@ def test_a_package_that_changes_its_architecture_is_named_by_the_old_one(
 def test_who_was_wanted_stays_wanted_and_who_was_not_stays_automatic(
     own_lab: DnfLab, own_dnf: ScriptedManager, folder: Folder
 ) -> None:
-    own_lab.dnf("-y", "install", "newdep")
+    own_lab.dnf("-y", "upgrade", "newdep")
     own_lab.dnf("-y", "mark", "install", "plain")
     own_lab.repository.publish(Rpm("newdep-lib", "1.1-1"))
     own_lab.refresh()
