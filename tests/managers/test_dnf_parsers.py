@@ -149,6 +149,9 @@ def test_an_advisory_in_another_form_stalls() -> None:
 # --- dnf's words --------------------------------------------------------------------------------------------
 
 
+NONE = "but none of the providers can be installed"
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -157,8 +160,7 @@ def test_an_advisory_in_another_form_stalls() -> None:
             Unmet("app", "1:2.0-1.el9", "Requires", "libfoo.so.2()(64bit)"),
         ),
         (
-            " Problem 2: package app-2-1.x86_64 from base requires lib = 2,"
-            + " but none of the providers can be installed",
+            f" Problem 2: package app-2-1.x86_64 from base requires lib = 2, {NONE}",
             Unmet("app", "2-1", "Requires", "lib = 2"),
         ),
         (
