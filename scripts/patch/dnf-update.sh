@@ -283,9 +283,17 @@ view() {
     rm -f "$WORK"/persist/*.pid
 }
 
+# Plugins of RHEL that write files of the machine whenever dnf starts.
+UNWANTED=
+for plugin in subscription-manager product-id upload-profile; do
+    for file in /usr/lib/python3*/site-packages/dnf-plugins/"$plugin".py; do
+        [ ! -e "$file" ] || UNWANTED=$UNWANTED${UNWANTED:+,}$plugin
+    done
+done
+
 # Run dnf so that it cannot change anything: from the cache alone, answering no, and rpm would only test.
 look() { # ARGUMENT...
-    dnf_ -C "$@" --assumeno --setopt=assumeyes=0 --setopt=tsflags=test "--setopt=cachedir=$UP$VIEW" \
+    dnf_ -C "$@" ${UNWANTED:+--disableplugin="$UNWANTED"} --assumeno --setopt=assumeyes=0 --setopt=tsflags=test "--setopt=cachedir=$UP$VIEW" \
         "--setopt=logdir=$UP$WORK/logs" "--setopt=persistdir=$WORK/persist"
 }
 

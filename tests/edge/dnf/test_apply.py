@@ -1,8 +1,10 @@
 """What ``--download`` and ``--apply`` do to a real root: exactly what was named, or nothing."""
 
+import contextlib
 import fcntl
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -219,6 +221,25 @@ def test_a_package_that_is_not_signed(lab: DnfLab, dnf: ScriptedManager, folder:
     path = lab.root / "etc/yum.repos.d/lab.repo"
     path.write_text(path.read_text().replace("gpgcheck=0", "gpgcheck=1"))
     assert dnf.apply(named(come("plain", "1.1-1")), folder()).exit_code == 22
+    assert lab.versions()["plain"] == "1.0-1"
+
+
+@pytest.fixture
+def full_disk(lab: DnfLab) -> Iterator[Path]:
+    """A file system of its own, and full, where packages put their files."""
+    place = lab.root / "usr/share/lab"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40k", "none", str(place)], check=True)
+    with contextlib.suppress(OSError):
+        (place / "fill").write_bytes(bytes(40 * 1024))
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk(lab: DnfLab, dnf: ScriptedManager, folder: Folder) -> None:
+    execution = dnf.apply(named(come("plain", "1.1-1")), folder())
+    assert execution.exit_code == 23
+    assert "space needed" in execution.message or "Transaction test error" in execution.message
     assert lab.versions()["plain"] == "1.0-1"
 
 

@@ -1,9 +1,11 @@
 """What ``--dry-run`` answers, against a real resolver."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from reconciler.errors import Stalled
 from reconciler.managers.dnf import DNF
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
@@ -243,3 +245,25 @@ def test_nothing_to_do(own_lab: DnfLab, own_dnf: ScriptedManager) -> None:
     answer = own_dnf.resolve(Question())
     assert (answer.exit_code, answer.changes) == (10, ())
     assert answer.kept_back == ("remover", "unsat")
+
+
+def test_yum_is_dnf_by_its_older_name(lab: DnfLab, script: PatchScript, tmp_path: Path) -> None:
+    for tool in Path("/usr/bin").iterdir():
+        if not tool.name.startswith(("dnf", "yum")):
+            (tmp_path / tool.name).symlink_to(tool)
+    (tmp_path / "yum").symlink_to(Path("/usr/bin/dnf").resolve())
+    target = LocalTarget({**lab.environment, "PATH": str(tmp_path)})
+    yum = ScriptedManager(DNF, target, script, lab.cache, root=lab.root)
+    assert moved(yum.resolve(Question(security=True))) == {"secure": "1.0-2", "superseded": "1.1-1"}
+
+
+def test_an_ordinary_user_may_look_but_not_ask(lab: DnfLab, script: PatchScript) -> None:
+    as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh")
+    for folder in (lab.folder.parent, lab.folder.parent.parent):
+        folder.chmod(0o755)
+    dnf = ScriptedManager(DNF, LocalTarget(lab.environment, as_nobody), script, root=lab.root)
+    observation = dnf.observe(datetime.now(UTC))
+    assert not observation.privileged
+    assert "plain" in {offer.name for offer in observation.offers}
+    with pytest.raises(Stalled, match="superuser"):
+        dnf.resolve(Question())
