@@ -1,0 +1,246 @@
+"""A small relative of RHEL to patch for real: a repository of rpms and a root of its own.
+
+    lab = DnfLab.build(folder)              # once for a test session: about two seconds
+    mine = lab.copy(tmp_path / "lab")       # per test: some hundredths of a second
+    ScriptedManager(DNF, LocalTarget(mine.environment), script, mine.cache, root=mine.root)
+
+The world, and what an upgrade without any policy does with it:
+
+===================  ======================================================================================
+``plain``            1.0-1 → 1.1-1
+``epoch``            1:1.0-1 → 1:1.0-2
+``secure``           1.0-1 → 1.0-2, a security advisory with two CVEs
+``superseded``       1.0-1 → 1.2-1; the security advisory names 1.1-1
+``pair, pair-data``  1.0-1 → 1.1-1 together (``=``)
+``lima``             1.0-1 → 1.1-1; ``configure`` and ``lock_version`` make it the operator's
+``newdep``           1.0-1 → 1.1-1, which needs ``newdep-lib`` that is not installed
+``obsoleter``        1.0-1 → 2.0-1, which obsoletes ``obsoleted``
+``remover``          1.0-1 → 2.0-1, which conflicts with ``victim``: skipped, or removes it in full mode
+``unsat``            1.0-1 → 1.1-1, which needs what nobody has
+``user``, ``base``   ``user`` 1.1-1 needs ``base`` >= 1.1
+``local``            1.0-1, in no repository
+``configured``       1.0-1 → 1.1-1 with a ``%config(noreplace)`` file that differs
+``native.x86_64``    1.0-1 → 1.1-1, of this machine's architecture
+``hostile``          1.0-1 → 1.1-1 with a description that looks like a patch script's output
+``kernel-core``      5.1-1, 5.2-1 and 5.3-1 of at most three: 5.4-1 comes in and the oldest goes
+===================  ======================================================================================
+"""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.labs import rpm
+from tests.labs.rpm import Advisory, Repository, Rpm, tool
+
+HOSTILE = """A package with ideas of its own
+= 0
+[resolve]
+|Upgrading:
+exit 0"""
+
+_KERNEL: Mapping[str, str] = {"Provides": "installonlypkg(kernel)"}
+_CONF = "etc/configured.conf"
+
+OLD: tuple[Rpm, ...] = (
+    Rpm("lab-release", "9.4-1", fields={"Provides": "system-release = 9"}),
+    Rpm("plain", "1.0-1"),
+    Rpm("epoch", "1:1.0-1"),
+    Rpm("secure", "1.0-1"),
+    Rpm("superseded", "1.0-1"),
+    Rpm("pair", "1.0-1", fields={"Requires": "pair-data = 1.0-1"}),
+    Rpm("pair-data", "1.0-1"),
+    Rpm("lima", "1.0-1"),
+    Rpm("newdep", "1.0-1"),
+    Rpm("obsoleter", "1.0-1"),
+    Rpm("obsoleted", "1.0-1"),
+    Rpm("remover", "1.0-1"),
+    Rpm("victim", "1.0-1"),
+    Rpm("unsat", "1.0-1"),
+    Rpm("user", "1.0-1", fields={"Requires": "base"}),
+    Rpm("base", "1.0-1"),
+    Rpm("local", "1.0-1"),
+    Rpm("configured", "1.0-1", files={_CONF: "old\n"}, config=(_CONF,)),
+    Rpm("native", "1.0-1", arch="x86_64"),
+    Rpm("hostile", "1.0-1"),
+)
+KERNELS: tuple[Rpm, ...] = tuple(Rpm("kernel-core", f"5.{minor}-1", fields=_KERNEL) for minor in (1, 2, 3))
+
+NEW: tuple[Rpm, ...] = (
+    Rpm("plain", "1.1-1"),
+    Rpm("epoch", "1:1.0-2"),
+    Rpm("secure", "1.0-2"),
+    Rpm("superseded", "1.1-1"),
+    Rpm("superseded", "1.2-1"),
+    Rpm("pair", "1.1-1", fields={"Requires": "pair-data = 1.1-1"}),
+    Rpm("pair-data", "1.1-1"),
+    Rpm("lima", "1.1-1"),
+    Rpm("newdep", "1.1-1", fields={"Requires": "newdep-lib"}),
+    Rpm("newdep-lib", "1.0-1"),
+    Rpm("obsoleter", "2.0-1", fields={"Obsoletes": "obsoleted < 2"}),
+    Rpm("remover", "2.0-1", fields={"Conflicts": "victim"}),
+    Rpm("victim", "1.0-1"),
+    Rpm("unsat", "1.1-1", fields={"Requires": "nobody-has-this"}),
+    Rpm("user", "1.1-1", fields={"Requires": "base >= 1.1"}),
+    Rpm("base", "1.1-1"),
+    Rpm("configured", "1.1-1", files={_CONF: "new\n"}, config=(_CONF,)),
+    Rpm("native", "1.1-1", arch="x86_64"),
+    Rpm("hostile", "1.1-1", description=HOSTILE),
+    Rpm("kernel-core", "5.4-1", fields=_KERNEL),
+)
+
+ADVISORIES: tuple[Advisory, ...] = (
+    Advisory("LAB-SA-2026:0001", ("secure-1.0-2",), cves=("CVE-2026-0001", "CVE-2026-0002")),
+    Advisory("LAB-SA-2026:0002", ("superseded-1.1-1",), severity="Moderate"),
+    Advisory("LAB-BA-2026:0003", ("plain-1.1-1",), kind="bugfix"),
+)
+
+OS_RELEASE = 'PRETTY_NAME="Lab Linux 9.4"\nVERSION_ID="9.4"\nID="lab"\nID_LIKE="rhel centos fedora"\n'
+
+_CONFIGURATION = """\
+[main]
+gpgcheck=0
+installonly_limit=3
+best=0
+skip_if_unavailable=1
+install_weak_deps=1
+module_platform_id=platform:el9
+"""
+
+_REPOSITORY = """\
+[{id}]
+name=The lab's {id}
+baseurl={url}
+enabled=1
+gpgcheck=0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DnfLab:
+    """A root and the repository it is patched from.
+
+    Attributes:
+        folder: Holds ``root``, ``repository`` and ``cache``.
+        origin: The folder of the lab whose repository this one uses: its own, unless it was copied alone.
+    """
+
+    folder: Path
+    origin: Path
+
+    @classmethod
+    def build(cls, folder: Path) -> "DnfLab":
+        """Build the repository and the root with the old world installed, metadata read."""
+        lab = cls(folder, folder)
+        lab.cache.mkdir(parents=True)
+        Repository.make(lab.origin / "repository", NEW, ADVISORIES)
+        rpm.build_rpms((*OLD, *KERNELS), lab.origin / "old")
+        lab._make_root()
+        lab.install(*OLD)
+        for kernel in KERNELS:
+            lab.install(kernel)
+        lab.refresh()
+        return lab
+
+    def copy(self, folder: Path, *, repository: bool = False) -> "DnfLab":
+        """Copy the root, and with ``repository`` what it is patched from, so that it may be changed."""
+        for part in ("root", "cache", *(("repository", "old") if repository else ())):
+            shutil.copytree(self.folder / part, folder / part, symlinks=True)
+        lab = DnfLab(folder, folder if repository else self.origin)
+        if repository:
+            lab.configure_repository()
+            lab.refresh()
+        return lab
+
+    @property
+    def root(self) -> Path:
+        """The machine."""
+        return self.folder / "root"
+
+    @property
+    def cache(self) -> Path:
+        """Outside of the root: for ``--cache``."""
+        return self.folder / "cache"
+
+    @property
+    def repository(self) -> Repository:
+        """What the root is patched from."""
+        return Repository(self.origin / "repository")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the product needs in its environment: rpm's database is below HOME on Debian."""
+        return {"HOME": "/root"}
+
+    # --- the machine ---
+
+    def dnf(self, *args: str) -> str:
+        """Run ``dnf`` on the root."""
+        return tool(
+            "dnf", "-c", str(self.root / "etc/dnf/dnf.conf"), f"--installroot={self.root}", *args,
+            env=self.environment,
+        )  # fmt: skip
+
+    def refresh(self) -> None:
+        """Read the metadata."""
+        self.dnf("-q", "makecache", "--refresh")
+
+    def install(self, *packages: Rpm) -> None:
+        """Install packages with rpm, in no particular order; what is not built yet is."""
+        rpm.build_rpms(packages, self.origin / "old")
+        files = [self.origin / "old" / package.file_name for package in packages]
+        rpm.install(self.root, *files, env=self.environment)
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of every installed package, by name; several are joined by blanks."""
+        return rpm.versions(self.root, self.environment)
+
+    def configure(self, text: str) -> None:
+        """Append to dnf's configuration."""
+        path = self.root / "etc/dnf/dnf.conf"
+        path.write_text(path.read_text() + text + "\n")
+
+    def configure_repository(self, id_: str = "lab", url: str = "") -> None:
+        """Write a repository's file."""
+        path = self.root / f"etc/yum.repos.d/{id_}.repo"
+        path.write_text(_REPOSITORY.format(id=id_, url=url or self.repository.url))
+
+    def reasons(self) -> dict[str, str]:
+        """Return why each package is installed, in dnf's words."""
+        asked = self.dnf(
+            "-q", "-C", "repoquery", "--installed", "--disablerepo=*", "--qf", "%{name} %{reason}"
+        )
+        return dict(line.split(" ", 1) for line in asked.splitlines())
+
+    def lock_version(self, entry: str) -> None:
+        """Lock a version, as the operator's ``dnf versionlock add`` writes it."""
+        path = self.root / "etc/dnf/plugins/versionlock.list"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(entry + "\n")
+
+    def digest(self) -> str:
+        """Return a digest of the whole root: names, types, modes, owners, times and content.
+
+        But for the shared memory beside rpm's database, which SQLite touches whenever anybody reads it.
+        """
+        total = hashlib.sha256()
+        for path in sorted(self.root.rglob("*")):
+            if path.name.endswith(".sqlite-shm"):
+                continue
+            state = path.lstat()
+            about = (state.st_mode, state.st_uid, state.st_gid, state.st_mtime_ns, state.st_ino)
+            total.update(f"{path.relative_to(self.root)}\0{about}\0".encode())
+            if path.is_symlink():
+                total.update(str(path.readlink()).encode())
+            elif path.is_file():
+                total.update(path.read_bytes())
+        return total.hexdigest()
+
+    def _make_root(self) -> None:
+        for folder in ("boot", "run", "tmp", "etc/dnf/vars", "etc/yum.repos.d", "var/cache/dnf", "var/log"):
+            (self.root / folder).mkdir(parents=True)
+        (self.root / "etc/os-release").write_text(OS_RELEASE)
+        (self.root / "etc/dnf/dnf.conf").write_text(_CONFIGURATION)
+        self.configure_repository()
