@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from reconciler import __version__
-from reconciler.errors import Misuse, Stalled
+from reconciler.errors import Misuse
 from reconciler.gitops.git import GitOptions
 from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.revision import read_accepted
@@ -25,8 +25,8 @@ from reconciler.host.locking import ROOTS_FOLDER, MachineLock
 from reconciler.host.reboot import SystemPower
 from reconciler.host.restarts import Restarts
 from reconciler.host.state import StateFolder
-from reconciler.managers.apt import APT
 from reconciler.managers.detect import detect
+from reconciler.managers.known import DIALECTS
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.notify import (
@@ -160,7 +160,7 @@ def wire(config: Config, clock: Clock | None = None, power: Power | None = None)
         return read_accepted(source, commit, timeout=timeout.total_seconds(), now=now)
 
     used = clock or SystemClock()
-    manager = Witnessed(_manager(local_target(config.environment), folder, config.root))
+    manager = Witnessed(_manager(local_target(config.environment), folder, config))
     reconciler = Reconciler(
         Identity(config.host, config.labels),
         clock=used,
@@ -227,16 +227,11 @@ def _check(config: Config) -> None:
         raise Misuse(f"root: there is no folder {config.root}", "name the top of a chroot or image")
 
 
-def _manager(target: LocalTarget, folder: StateFolder, root: Path | None) -> ScriptedManager:
-    match detect(target):
-        case "apt":
-            return ScriptedManager(
-                APT, target, PatchScript.load(APT.script), folder.path / "cache", root=root
-            )
-        case "dnf" | "zypper" | "pacman" as other:
-            raise Stalled(
-                f"this version cannot plan {other} yet", "use it on Debian, Ubuntu and their relatives"
-            )
+def _manager(target: LocalTarget, folder: StateFolder, config: Config) -> ScriptedManager:
+    dialect = DIALECTS[config.manager or detect(target, root=config.root)]
+    return ScriptedManager(
+        dialect, target, PatchScript.load(dialect.script), folder.path / "cache", root=config.root
+    )
 
 
 def _git_options(config: Config) -> GitOptions:

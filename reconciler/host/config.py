@@ -139,6 +139,9 @@ class Config(_Section):
     root: AbsolutePath | None = None
     """Plan for this other root instead of the running system, through the package manager's own option."""
 
+    manager: Literal["apt", "dnf", "zypper", "pacman"] | None = None
+    """The package manager; without it, the distribution's own."""
+
     environment: dict[VariableName, VariableValue] = Field(default_factory=dict)
     """Variables given to patch scripts and git, such as proxies or ``APT_CONFIG``; nothing else is passed."""
 

@@ -1,5 +1,6 @@
 """Which package manager a target has."""
 
+from pathlib import Path
 from typing import Literal
 
 from reconciler.errors import Stalled
@@ -7,11 +8,16 @@ from reconciler.managers.scripts import Target
 
 Manager = Literal["apt", "dnf", "zypper", "pacman"]
 
-# The first program that is there decides; a pair where one alone proves nothing: Debian packages dnf, zypper
-# and pacman too, and a Fedora may have apt installed without being patched by it.
+# The distribution's own decides, since Debian packages dnf, zypper and pacman too, and a Fedora may have apt
+# installed without being patched by it. Prints it, or else the name of every manager that is there. The first
+# argument is the root of the system that is meant, empty for the running one.
 _PROBE = b"""\
 id=
-[ ! -r /etc/os-release ] || id=$(. /etc/os-release && printf ' %s %s ' "$ID" "$ID_LIKE")
+for file in "$1/etc/os-release" "$1/usr/lib/os-release"; do
+    [ -r "$file" ] || continue
+    id=$(. "$file" && printf ' %s %s ' "$ID" "${ID_LIKE:-}")
+    break
+done
 have() { command -v "$1" >/dev/null 2>&1; }
 case $id in
     *' debian '* | *' ubuntu '*) have apt-get && echo apt && exit ;;
@@ -19,28 +25,36 @@ case $id in
     *' suse '* | *' opensuse '*) have zypper && echo zypper && exit ;;
     *' arch '*) have pacman && echo pacman && exit ;;
 esac
-have apt-get && have dpkg && echo apt && exit
-have zypper && echo zypper && exit
-{ have dnf || have yum; } && echo dnf && exit
-have pacman && echo pacman && exit
-exit 1
+have apt-get && have dpkg && echo apt
+have zypper && echo zypper
+{ have dnf || have yum; } && echo dnf
+have pacman && echo pacman
+exit 0
 """
 
 PROBE_TIMEOUT = 30.0
 
 
-def detect(target: Target) -> Manager:
-    """Return the package manager of a target: its distribution's own, else the first that is there.
+def detect(target: Target, *, root: Path | None = None) -> Manager:
+    """Return the package manager of a target: its distribution's own, else the only one that is there.
+
+    Args:
+        target: Where to look.
+        root: The system below this folder instead of the running one.
 
     Raises:
-        Stalled: It has none that we know.
+        Stalled: It has none that we know, or several, and nothing says which one is meant.
     """
-    said = target.run(_PROBE, "detect", (), timeout=PROBE_TIMEOUT).text.strip()
-    match said:
-        case "apt" | "dnf" | "zypper" | "pacman":
-            return said
-        case _:
+    said = target.run(_PROBE, "detect", ("" if root is None else str(root),), timeout=PROBE_TIMEOUT).text
+    match said.split():
+        case [("apt" | "dnf" | "zypper" | "pacman") as only]:
+            return only
+        case []:
             raise Stalled(
-                "no package manager found on this machine",
-                "this version plans with apt, on Debian and its relatives",
+                "no package manager found on this machine", "patchledger knows apt, dnf, zypper and pacman"
+            )
+        case several:
+            raise Stalled(
+                f"this machine has {' and '.join(several)}, and its distribution is not known here",
+                "say which one patches it: `manager: NAME` in the configuration",
             )

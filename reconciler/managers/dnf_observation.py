@@ -23,7 +23,7 @@ from reconciler.managers.dnf_formats import (
     version_key,
 )
 from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
-from reconciler.managers.sections import Section, Sections, pairs, redacted
+from reconciler.managers.sections import Section, Sections, pairs
 from reconciler.planning.observation import (
     Available,
     Health,
@@ -36,6 +36,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Source,
 )
+from reconciler.planning.untrusted import redacted
 from reconciler.planning.versions import compare_rpm
 
 
@@ -67,6 +68,7 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
         reboot=_reboot(sections, machine, present),
         clock=read_clock(sections.need("clock")),
         database=_digest(sections),
+        root=machine.get("root", "/"),
     )
 
 

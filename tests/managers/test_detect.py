@@ -27,3 +27,15 @@ def test_a_machine_with_one_program_has_that_manager(tmp_path: Path, program: st
 def test_a_machine_without_any_is_said(tmp_path: Path) -> None:
     with pytest.raises(Stalled, match="no package manager found"):
         detect(LocalTarget({"PATH": str(tmp_path)}, ("/bin/sh",)))
+
+
+def test_two_managers_without_a_distribution_are_not_guessed_between(tmp_path: Path) -> None:
+    for program in ("zypper", "pacman"):
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    target = LocalTarget({"PATH": str(tmp_path)}, ("/bin/sh",))
+    with pytest.raises(Stalled, match="has zypper and pacman"):
+        detect(target, root=tmp_path)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text("ID=garuda\nID_LIKE=arch\n")
+    assert detect(target, root=tmp_path) == "pacman"
