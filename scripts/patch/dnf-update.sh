@@ -436,9 +436,14 @@ inputs() {
         "$ROOT/etc/os-release" "$ROOT/etc/rpm" "$ROOT/boot"
 }
 
-see_installed() {
-    section installed installed
+# A section without which nothing can be said.
+need() { # NAME COMMAND...
+    section "$@"
     [ "$code" -eq 0 ] || finish "$OTHER"
+}
+
+see_installed() {
+    need installed installed
     keep installed
 }
 
@@ -452,18 +457,15 @@ observe() {
     section os os_release
     section machine machine
     see_installed
-    section reasons look_installed --qf "%{name}	%{arch}	%{evr}	%{reason}$END"
-    [ "$code" -eq 0 ] || finish "$OTHER"
-    ! hiding || section visible visible
+    need reasons look_installed --qf "%{name}	%{arch}	%{evr}	%{reason}$END"
+    ! hiding || need visible visible
     section versionlock locked
-    section repositories repositories
+    need repositories repositories
     section metadata metadata
-    section upgrades upgrades
-    [ "$code" -eq 0 ] || finish "$OTHER"
-    section advisories advisories
-    [ "$code" -eq 0 ] || finish "$OTHER"
-    [ ! -s "$WORK/out" ] || section cves advisories --with-cve
-    [ -z "$(several)" ] || section duplicates duplicates
+    need upgrades upgrades
+    need advisories advisories
+    [ ! -s "$WORK/out" ] || need cves advisories --with-cve
+    [ -z "$(several)" ] || need duplicates duplicates
     section locks locks
     section filesystems filesystems
     ! can_tell_restart || section restarting restarting
@@ -1014,7 +1016,7 @@ apply() {
 
 must_restart() {
     if [ -n "$ROOT" ] || in_container; then return 1; fi
-    if grep -qE '^kernel(-[a-z0-9]+)*	' "$WORK/todo"; then return 0; fi
+    if grep -qE '^kernel(-(uek|rt|64k|16k|lt|ml|debug))*(-core)?	' "$WORK/todo"; then return 0; fi
     can_tell_restart || return 1
     section restarting restarting
     [ "$code" -eq 1 ] && says 'Reboot is required'
