@@ -67,11 +67,64 @@ def _debian_weight(character: str) -> int:
     return ord(character) if character.isascii() and character.isalpha() else ord(character) + _NON_LETTER
 
 
-_ORDERS: dict[str, Order] = {"apt": compare_debian}
+_RPM_SEGMENTS = re.compile(r"[0-9]+|[A-Za-z]+|[~^]")
+
+
+def compare_rpm(a: str, b: str) -> int:
+    """Compare two RPM versions by rpm's algorithm (rpm-version(7)).
+
+    Args:
+        a: ``[epoch:]version[-release]``.
+        b: Another one.
+
+    Returns:
+        -1, 0 or 1 as ``a`` is older than, equal to or newer than ``b``. A missing epoch is 0. Where one has
+        no release, releases are not compared, as in rpm's own dependencies: ``1.2`` means all its releases.
+    """
+    (left, left_release), (right, right_release) = _rpm_key(a), _rpm_key(b)
+    if left != right or not left_release or not right_release:
+        return (left > right) - (left < right)
+    return (left_release > right_release) - (left_release < right_release)
+
+
+_RpmPart = tuple[tuple[int, int, str], ...]
+
+
+@lru_cache(maxsize=8192)
+def _rpm_key(version: str) -> tuple[tuple[int, _RpmPart], _RpmPart]:
+    """Return what orders epoch and version by tuple comparison, and what orders the release, if any."""
+    epoch, colon, rest = version.strip().partition(":")
+    if not colon or not (epoch.isascii() and epoch.isdigit()):
+        epoch, rest = "0", version.strip()
+    upstream, hyphen, release = rest.rpartition("-")
+    if not hyphen:
+        return (int(epoch), _rpm_part(rest)), ()
+    return (int(epoch), _rpm_part(upstream)), _rpm_part(release)
+
+
+def _rpm_part(text: str) -> _RpmPart:
+    """Split into segments; whatever else stands between them only separates.
+
+    Sorted: ``~``, the end, ``^``, letters, numbers. A number is compared by its length without leading zeros
+    first, so that none is too long.
+    """
+    key: list[tuple[int, int, str]] = []
+    for segment in _RPM_SEGMENTS.findall(text):
+        if segment in "~^":
+            key.append((0 if segment == "~" else 2, 0, ""))
+        elif segment.isalpha():
+            key.append((3, 0, segment))
+        else:
+            digits = segment.lstrip("0")
+            key.append((4, len(digits), digits))
+    return (*key, (1, 0, ""))
+
+
+_ORDERS: dict[str, Order] = {"apt": compare_debian, "dnf": compare_rpm, "zypper": compare_rpm}
 
 
 def order_of(manager: str) -> Order | None:
-    """Return the version order of a package manager (``apt``, ...), or ``None`` if unknown here."""
+    """Return the version order of a package manager (``apt``, ``dnf``, ...), or ``None`` if unknown here."""
     return _ORDERS.get(manager)
 
 
