@@ -311,7 +311,14 @@ prepare() {
 ask() { # ARGUMENT...
     ZYPP_READONLY_HACK=1 ZYPP_LOGFILE=$WORK/zypper.log ZYPP_CONF=$WORK/zypp.conf \
         zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive --no-refresh --raw-cache-dir "$RAW" \
-        --solv-cache-dir "$OURS" --pkg-cache-dir "$WORK/packages" --reposd-dir "$WORK/repos.d" "$@"
+        --solv-cache-dir "$OURS" --pkg-cache-dir "$WORK/packages" --reposd-dir "${LISTED:-$WORK/repos.d}" "$@"
+}
+
+# The repositories as the operator has them, those that were never read included.
+listed() {
+    LISTED=$REPOS
+    asked repos repos --uri
+    LISTED=
 }
 
 # Do: zypper's own lock, log, caches and history.
@@ -510,7 +517,7 @@ observe() {
     keep installed
     section automatic marks
     section multiversion multiversion
-    asked repos repos --uri
+    listed
     section metadata metadata
     asked held locks --solvables
     asked updates list-updates --all
@@ -706,7 +713,7 @@ read_state() {
     section installed installed
     [ -s "$WORK/out" ] || finish "$OTHER"
     keep installed
-    asked repos repos --uri
+    listed
     never_read "$WORK/repos" >"$WORK/unread"
     [ ! -s "$WORK/unread" ] || refused "no metadata of $(paste -s -d , "$WORK/unread"): refresh first" "$STALE"
     : >"$WORK/culprits"
@@ -783,11 +790,11 @@ left_to_do() {
 
 # As zypper takes them; where a version is of another architecture than the installed package, without one.
 targets() {
-    awk -F '\t' 'FILENAME == ARGV[1] { offered[$2 "\t" $4]; exact[$2 "\t" $3 "\t" $4]; next }
+    awk -F '\t' -v gone="$WORK/gone" 'FILENAME == ARGV[1] { offered[$2 "\t" $4]; exact[$2 "\t" $3 "\t" $4]; next }
         $3 == "-" { print "!" $1 "." $2; next }
         ($1 "\t" $2 "\t" $3) in exact { print $1 "." $2 "=" $3; next }
         { print $1 "=" $3 }
-        !(($1 "\t" $3) in offered) { print $1 "=" $3 > gone }' gone="$WORK/gone" "$WORK/offers" "$WORK/todo"
+        !(($1 "\t" $3) in offered) { print $1 "=" $3 > gone }' "$WORK/offers" "$WORK/todo"
 }
 
 transaction() { # OPTION...
@@ -839,9 +846,12 @@ resolve_named() {
     [ ! -s "$WORK/differences" ] || refused "$(paste -s -d ';' "$WORK/differences" | sed 's/;/; /g')" "$UNRESOLVED"
 }
 
+# What the solver cannot solve, and the locks that it would have to ignore.
 problems() {
-    sed 's/<[^>]*>//g; s/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g; s/&amp;/\&/g' "$WORK/answer" |
-        awk '/Problem: / && !seen[$0]++ { printf "%s%s", separator, $0; separator = "; " }'
+    sed 's/<[^>]*>//g; s/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g; s/&amp;/\&/g' "$WORK/answer" | awk '
+        function tell(words) { if (seen[words]++) return; printf "%s%s", separator, words; separator = "; " }
+        /Problem: / { sub(/.*Problem: /, ""); tell($0) }
+        /remove lock to allow / { sub(/.*remove lock to allow [a-z]+ of /, ""); tell("there is a lock on " $0) }'
 }
 
 apply() {
@@ -856,19 +866,16 @@ apply() {
     how=really
     if [ "$VERB" = --download ]; then
         act download transaction --download-only
-        said
-        section failed failed
-        judge
+    else
+        restarting >"$WORK/before"
+        act apply transaction --download-in-advance
     fi
-    restarting >"$WORK/before"
-    act apply transaction --download-in-advance
-    said
     ended=$code
-    mark
+    said
+    [ "$VERB" = --download ] || mark
     section failed failed
-    cp "$WORK/out" "$WORK/failures"
-    section conffiles conffiles
-    code=$ended
+    keep failures
+    [ "$VERB" = --download ] || section conffiles conffiles
     judge
 }
 
@@ -877,16 +884,22 @@ said() {
     tail -c "+$((begin_at + 1))" "$LOG" >"$WORK/said"
 }
 
-# Packages whose scripts or unpacking failed, in the words of rpm; the first that tells a reason.
+# Packages whose scripts or unpacking failed, in the words of rpm, where it says more than that it failed.
 failed() {
     awk 'function named(text) { sub(/\.[^.]*$/, "", text); sub(/-[^-]*-[^-]*$/, "", text); return text }
-        function tell(name, words) { gsub(/\t/, " ", words); sub(/^ +/, "", words); if (!(name in told)) { told[name] = words; order[++n] = name } }
-        match($0, /%[a-z]+\([^()]+\)/) && /^ *(error|warning):.*(fail|error)/ {
-            name = substr($0, RSTART, RLENGTH - 1); sub(/^[^(]*\(/, "", name); tell(named(name), $0); next }
+        function tell(name, words, worth) {
+            gsub(/\t/, " ", words); sub(/^ +/, "", words)
+            if (!(name in told)) order[++n] = name
+            if (worth > value[name]) { told[name] = words; value[name] = worth }
+        }
+        /^ *(error|warning):.*(fail|error)/ && match($0, /%[a-z]+\([^()]+\)/) {
+            name = substr($0, RSTART, RLENGTH - 1); sub(/^[^(]*\(/, "", name); tell(named(name), $0, 3); next }
         /^ *error: unpacking of archive failed/ { unpacking = $0 }
-        match($0, /^ *error: [^ ]+: (install|erase) failed/) { name = $0; sub(/^ *error: /, "", name); sub(/: .*/, "", name)
-            tell(named(name), unpacking != "" ? unpacking : $0); unpacking = "" }
-        match($0, /^(Installation|Removal) of (\([0-9]+\))?[^ ]+ failed/) { name = $3; sub(/^\([0-9]*\)/, "", name); tell(named(name), $0) }
+        /^ *error: [^ ]+: (install|erase) failed/ {
+            name = $2; sub(/:$/, "", name)
+            if (unpacking == "") tell(named(name), $0, 2); else tell(named(name), unpacking, 3)
+            unpacking = "" }
+        /^(Installation|Removal) of [^ ]+ failed/ { name = $3; sub(/^\([0-9]*\)/, "", name); tell(named(name), $0, 1) }
         END { for (i = 1; i <= n; i++) print order[i] "\t" told[order[i]] }' "$WORK/said"
 }
 
@@ -899,10 +912,21 @@ spoke() { # PATTERN
     grep -qE "$1" "$WORK/said"
 }
 
+ended_with() { # CODE PATTERN: end, with the words of zypper that the pattern finds
+    words=$(grep -E "$2" "$WORK/said" | awk '!seen[$0]++ && n++ < 5 { sub(/^ +/, ""); printf "%s%s", separator, $0; separator = "; " }')
+    [ -z "$words" ] || refused "$words" "$1"
+    finish "$1"
+}
+
+LOCKED_WORDS='System management is locked|is locked by'
+SPACE_WORDS='No space left|[Nn]ot enough (free )?(disk )?space|needs [0-9]+.* more space|[Qq]uota exceeded'
+TRUST_WORDS='Signature verification failed|NOKEY|[Dd]igest verification|[Cc]hecksum'
+FETCH_WORDS="not found on medium|Failed to provide|Can't provide|Download \(curl\) error|Timeout exceeded|is not a directory|not accessible|File '.*' not found"
+
 judge() {
-    case $code in
-        7) finish "$LOCKED" ;;
-        4) finish "$UNRESOLVED" ;;
+    case $ended in
+        7) ended_with "$LOCKED" "$LOCKED_WORDS" ;;
+        4) ended_with "$UNRESOLVED" 'Problem: ' ;;
         104) finish "$GONE" ;;
         107) finish "$SCRIPT_FAILED" ;;
         129 | 13[0-9] | 143) finish "$INTERRUPTED" ;;
@@ -910,21 +934,19 @@ judge() {
             [ ! -s "$WORK/failures" ] || finish "$SCRIPT_FAILED"
             [ "$VERB" = --apply ] || finish "$OK"
             restarting >"$WORK/after"
-            if [ "$code" -eq 102 ] || [ -n "$(comm -23 "$WORK/before" "$WORK/after")" ]; then
+            if [ "$ended" -eq 102 ] || [ -n "$(comm -23 "$WORK/before" "$WORK/after")" ]; then
                 # The distribution's own mark, which does not outlive the boot.
-                [ ! -d "$ROOT/run" ] || (: >"$ROOT/run/reboot-needed")
+                [ ! -d "$ROOT/run" ] || : >"$ROOT/run/reboot-needed"
                 finish "$REBOOT"
             fi
             finish "$OK"
             ;;
     esac
-    if spoke 'No space left|[Nn]ot enough (free )?(disk )?space|needs [0-9]+.* more space|[Qq]uota exceeded'; then finish "$NO_SPACE"; fi
+    if spoke "$SPACE_WORDS"; then ended_with "$NO_SPACE" "$SPACE_WORDS"; fi
     [ ! -s "$WORK/failures" ] || finish "$SCRIPT_FAILED"
-    if spoke 'Signature verification failed|NOKEY|digest|[Cc]hecksum'; then finish "$UNTRUSTED"; fi
-    if spoke "not found on medium|Failed to provide|Can't provide|Download \(curl\) error|Timeout exceeded|is not a directory|not accessible|File '.*' not found"; then
-        finish "$STALE"
-    fi
-    if spoke 'file conflict|File conflicts'; then finish "$UNRESOLVED"; fi
+    if spoke "$TRUST_WORDS"; then ended_with "$UNTRUSTED" "$TRUST_WORDS"; fi
+    if spoke "$FETCH_WORDS"; then ended_with "$STALE" "$FETCH_WORDS"; fi
+    if spoke '[Ff]ile conflict'; then ended_with "$UNRESOLVED" 'conflict'; fi
     finish "$OTHER"
 }
 

@@ -36,6 +36,7 @@ class Rpm:
         files: Content by path in the root, without the leading slash.
         config: Which of the files are ``%config(noreplace)``.
         scripts: Lua scriptlets by name, such as ``{"post": "error('no')"}``.
+        shell_scripts: The same in ``sh``, which the root must have.
         description: Free text.
     """
 
@@ -46,6 +47,7 @@ class Rpm:
     files: Mapping[str, str] = field(default_factory=dict)
     config: Sequence[str] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
+    shell_scripts: Mapping[str, str] = field(default_factory=dict)
     description: str = "a package of the lab"
 
     @property
@@ -178,6 +180,8 @@ def _sections(package: Rpm) -> list[str]:
     lines += [f"%description -n {package.name}", package.description.replace("%", "%%")]
     for name, text in package.scripts.items():
         lines += [f"%{name} -n {package.name} -p <lua>", text]
+    for name, text in package.shell_scripts.items():
+        lines += [f"%{name} -n {package.name}", text]
     lines += [f"%files -n {package.name}", "%defattr(-,root,root)"]
     for path in _files(package):
         lines.append(("%config(noreplace) " if path in package.config else "") + f"/{path}")

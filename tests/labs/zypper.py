@@ -197,9 +197,7 @@ class ZypperLab:
 
     def zypper(self, *args: str) -> str:
         """Run ``zypper`` on the root."""
-        return tool(
-            "zypper", "--root", str(self.root), "--non-interactive", *args, env=self.own_environment
-        )
+        return tool("zypper", "--root", str(self.root), "--non-interactive", *args, env=self.own_environment)
 
     def refresh(self) -> None:
         """Read the metadata."""
@@ -224,6 +222,19 @@ class ZypperLab:
     def lock(self, *names: str) -> None:
         """Lock packages, as the operator would."""
         self.zypper("--no-refresh", "addlock", *names)
+
+    def give_shell(self) -> None:
+        """Give the root a shell, with a package that says so, for scriptlets that need one."""
+        needed = [Path("/bin/dash").resolve()]
+        for line in tool("ldd", "/bin/dash").splitlines():
+            needed += [Path(word) for word in line.split() if word.startswith("/")]
+        for path in needed:
+            target = self.root / path.relative_to("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
+        (self.root / "bin").mkdir(exist_ok=True)
+        shutil.copy2("/bin/dash", self.root / "bin/sh")
+        self.install(Rpm("mini-sh", "1.0-1", fields={"Provides": "/bin/sh"}))
 
     @property
     def locks(self) -> Path:
