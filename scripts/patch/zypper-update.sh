@@ -521,7 +521,8 @@ observe() {
     section metadata metadata
     asked held locks --solvables
     asked updates list-updates --all
-    case $code in 0 | 6 | 106) ;; *) finish "$OTHER" ;; esac
+    cp "$WORK/updates" "$WORK/answer"
+    case $code in 0 | 6 | 106) ;; *) complain "$OTHER" ;; esac
     elements update "$WORK/updates" kind name | awk -F '\t' '$1 == "package" { print $2 }' | sort -u >"$WORK/names"
     asked patches list-patches
     if [ -s "$WORK/names" ]; then
@@ -691,14 +692,22 @@ replay() {
     return "$last"
 }
 
+# zypper's complaints stand in its XML: tell them in its words.
+complain() { # CODE
+    words=$(awk 'BEGIN { RS = "<" } /^message type="(error|warning)"/ { sub(/^[^>]*>/, ""); gsub(/[ \n]+/, " "); print }' "$WORK/answer" |
+        sed 's/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g; s/&quot;/"/g; s/&amp;/\&/g' |
+        awk 'NF && !seen[$0]++ && n++ < 5 { printf "%s%s", separator, $0; separator = "; " }')
+    [ -n "$words" ] || words="zypper ended with $code"
+    refused "$words" "$1"
+}
+
 unresolved() {
     case $code in
         4) finish "$UNRESOLVED" ;;
-        7) finish "$LOCKED" ;;
-        104) finish "$GONE" ;;
+        7) complain "$LOCKED" ;;
+        104) complain "$GONE" ;;
     esac
-    if skipped; then finish "$STALE"; fi
-    finish "$OTHER"
+    complain "$OTHER"
 }
 
 # Where a patch stays out because of a lock, the packages that it would have moved.
@@ -748,7 +757,7 @@ dry_run() {
     show_answer resolve
     ! [ -s "$WORK/culprits" ] || { last=$code && section left-out left_out && code=$last; }
     [ ! -e "$WORK/why" ] || { last=$code && section why cat "$WORK/why" && code=$last; }
-    ! skipped || finish "$STALE"
+    ! skipped || complain "$STALE"
     case $code in 0 | 100 | 101 | 102 | 103) ;; *) unresolved ;; esac
     summary >"$WORK/moves"
     [ -s "$WORK/moves" ] || finish "$NOTHING"
@@ -835,7 +844,7 @@ resolve_named() {
     code=$?
     room
     show_answer resolve
-    ! skipped || finish "$STALE"
+    ! skipped || complain "$STALE"
     case $code in
         0 | 102 | 103) ;;
         4) refused "$(problems)" "$UNRESOLVED" ;;

@@ -30,6 +30,7 @@ The world, and what an update without any policy does with it:
 import hashlib
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,7 @@ type=rpm-md
 enabled=1
 autorefresh=1
 gpgcheck={gpgcheck}
+repo_gpgcheck={gpgcheck}
 """
 
 # Which any reader of an SQLite database maps into memory and so marks as changed.
@@ -199,6 +201,18 @@ class ZypperLab:
         """Run ``zypper`` on the root."""
         return tool("zypper", "--root", str(self.root), "--non-interactive", *args, env=self.own_environment)
 
+    def zypper_dry(self, *args: str) -> str:
+        """Run ``zypper --dry-run`` on the root, and return its XML whatever its exit code is."""
+        done = subprocess.run(
+            [
+                "zypper", "--root", str(self.root), "--xmlout", "--non-interactive", "--no-refresh",
+                *args, "--dry-run",
+            ],
+            env={**os.environ, "LC_ALL": "C", **self.own_environment},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.stdout
+
     def refresh(self) -> None:
         """Read the metadata."""
         self.zypper("refresh", "--force")
@@ -214,7 +228,7 @@ class ZypperLab:
         return rpm.versions(self.root, self.environment)
 
     def configure_repository(self, alias: str = "lab", url: str = "", *, gpgcheck: bool = False) -> None:
-        """Write a repository's file."""
+        """Write a repository's file; with ``gpgcheck`` its metadata and packages must be signed."""
         path = self.root / f"etc/zypp/repos.d/{alias}.repo"
         text = _REPOSITORY.format(alias=alias, url=url or self.repository.url, gpgcheck=int(gpgcheck))
         path.write_text(text)

@@ -215,6 +215,16 @@ def test_an_archive_that_cannot_be_fetched_changes_nothing(
     assert own_lab.versions() == before
 
 
+def test_a_package_without_the_signature_it_must_have(
+    own_lab: ZypperLab, own_zypper: ScriptedManager, tmp_path: Path
+) -> None:
+    own_lab.configure_repository(gpgcheck=True)
+    execution = run(own_zypper, tmp_path, upgrade("plain", "1.1-1"), upgrade("lima", "1.1-1"))
+    assert execution.exit_code == 22
+    assert "Signature verification failed" in execution.message
+    assert own_lab.versions()["lima"] == "1.0-1"
+
+
 def test_metadata_that_zypper_cannot_use_make_no_transaction(
     own_lab: ZypperLab, own_zypper: ScriptedManager, tmp_path: Path
 ) -> None:
