@@ -196,14 +196,16 @@ _SENTENCES = (
     (re.compile(rf"{_WHO} conflicts with '?(?P<needs>.+?)'? provided by .+"), "Conflicts"),
     (re.compile(rf"{_WHO} obsoletes '?(?P<needs>.+?)'? provided by .+"), "Conflicts"),
 )
-_NEVRA = re.compile(r"(?P<name>.+)-(?P<version>[^-]+-[^-]+)\.[^.-]+")
+_PACKAGE = re.compile(r"(?P<name>.+)-(?P<version>[^-]+-[^-]+)\.[^.-]+")
+_PATCH = re.compile(r"(?P<name>patch:.+)-(?P<version>[^-]+)\.[^.-]+")  # has no release
 
 
 def _unmet(said: Iterable[str]) -> Iterator[Unmet]:
     for problem in said:
         for sentence, kind in _SENTENCES:
             if match := sentence.fullmatch(problem):
-                package = _NEVRA.fullmatch(match["who"].partition("[")[0])
+                form = _PATCH if match["who"].startswith("patch:") else _PACKAGE
+                package = form.fullmatch(match["who"].partition("[")[0])
                 name, version = (package["name"], package["version"]) if package else (match["who"], "")
                 yield Unmet(name, version, kind, match["needs"])
                 break

@@ -155,7 +155,10 @@ def test_neither_does_a_lock_of_the_operator(lab: ZypperLab, zypper: ScriptedMan
 def test_a_chosen_version_is_taken_instead_of_the_newest(zypper: ScriptedManager) -> None:
     chosen = (("superseded", "1.1-1"),)
     assert moved(zypper.resolve(Question(choose=chosen))) == {**ALL, "superseded": "1.1-1"}
-    assert moved(zypper.resolve(Question(security=True, choose=chosen))) == {**SECURITY, "superseded": "1.1-1"}
+    assert moved(zypper.resolve(Question(security=True, choose=chosen))) == {
+        **SECURITY,
+        "superseded": "1.1-1",
+    }
 
 
 def test_a_chosen_version_that_is_gone_is_no_plan(zypper: ScriptedManager) -> None:
@@ -251,9 +254,7 @@ def test_a_lock_is_neither_taken_nor_waited_for(lab: ZypperLab, zypper: Scripted
     assert (lab.root / "run/zypp.pid").read_text() == "1\n"
 
 
-def test_a_repository_that_was_never_read_makes_no_silent_plan(
-    lab: ZypperLab, script: PatchScript
-) -> None:
+def test_a_repository_that_was_never_read_makes_no_silent_plan(lab: ZypperLab, script: PatchScript) -> None:
     lab.configure_repository("dead", "file:///nowhere")
     before = lab.digest()
     with pytest.raises(Stalled, match=r"no metadata of dead") as raised:

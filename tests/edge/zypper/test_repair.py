@@ -50,8 +50,8 @@ class Halted:
     def rpm(self) -> int:
         """The process that works on the package."""
         children = Path(f"/proc/{self.zypper}/task/{self.zypper}/children").read_text().split()
-        (child,) = (int(pid) for pid in children)
-        return child
+        (child,) = (pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "rpm\n")
+        return int(child)
 
     def let_go(self) -> None:
         """Let the scriptlet end."""
@@ -85,9 +85,11 @@ def halted(lab: ZypperLab, script: PatchScript, folder: Path, scriptlet: str) ->
     with ThreadPoolExecutor(1) as pool:
         folder.mkdir()
         running = pool.submit(manager.apply, Instruction(changes), folder)
-        assert select.select([ready], [], [], PATIENCE)[0]
-        yield Halted(lab, manager, running, gate)
-        os.write(gate, b"x")  # nobody waits for it any more, or a failed test left somebody behind
+        try:
+            assert select.select([ready], [], [], PATIENCE)[0]
+            yield Halted(lab, manager, running, gate)
+        finally:
+            os.write(gate, b"x")  # where a failed test leaves somebody behind
     os.close(ready)
     os.close(gate)
 
