@@ -202,8 +202,20 @@ workshop
 # folder of this run alone has a way out to our own, and its parent keeps its time.
 PRIVATE=$WORK
 DOOR=
+# The first zypper on a machine gives it a number, whatever it is asked; that is not for us to decide.
+NUMBERS=
 sweep() {
-    rm -rf "$WORK" ${DOOR:+"$DOOR"}
+    # shellcheck disable=SC2086 # two names, without blanks
+    [ -z "$NUMBERS" ] || rm -f $NUMBERS
+    [ -z "$DOOR" ] || rm -rf "$DOOR"
+    [ -z "$DOOR" ] || touch -r "$WORK/time" "${DOOR%/*}"
+    rm -rf "$WORK"
+}
+unnumbered() {
+    [ -z "$ROOT" ] || return 0
+    for number in /var/lib/zypp/AnonymousUniqueId /var/lib/zypp/LastDistributionFlavor; do
+        [ -e "$number" ] || NUMBERS="$NUMBERS $number"
+    done
 }
 open_door() {
     [ -n "$ROOT" ] && [ -z "$DOOR" ] || return 0
@@ -213,7 +225,6 @@ open_door() {
         DOOR=$(mktemp -d "$base/patchledger.XXXXXX" 2>/dev/null) && break
     done
     [ -n "$DOOR" ] || refused "no folder can be made below $ROOT" "$OTHER"
-    trap 'rm -rf "$DOOR"; touch -r "$WORK/time" "${DOOR%/*}"; rm -rf "$WORK"' EXIT
     ln -s "$WORK" "$DOOR/way"
     PRIVATE=$DOOR/way
 }
@@ -291,6 +302,7 @@ configuration() {
 }
 
 prepare() {
+    case $VERB in --observe | --dry-run) unnumbered ;; esac
     open_door
     if [ -z "$CACHE" ]; then
         CACHE=$WORK/cache

@@ -89,7 +89,8 @@ def test_xml_that_declares_anything_or_is_none_is_refused(text: str) -> None:
         document(section(text))
 
 
-def test_a_record_is_as_untrusted(text: str = 'lab\t<!DOCTYPE a [<!ENTITY x "y">]><package/>') -> None:
+def test_a_record_is_as_untrusted() -> None:
+    text = 'lab\t<!DOCTYPE a [<!ENTITY x "y">]><package/>'
     with pytest.raises(Stalled):
         records(Section("available", (text,), (), 0))
     with pytest.raises(Stalled):
@@ -110,7 +111,8 @@ def test_another_form_is_not_guessed_at(name: str, rows: str) -> None:
 
 
 def test_an_unknown_kind_of_change_is_not_guessed_at() -> None:
-    rows = '<install-summary><to-vanish><solvable type="package" name="a" edition="1-1"/></to-vanish></install-summary>'
+    row = '<solvable type="package" name="a" edition="1-1"/>'
+    rows = f"<install-summary><to-vanish>{row}</to-vanish></install-summary>"
     with pytest.raises(Stalled, match="to-vanish a"):
         parse_answer(ZYPPER, changed("answer-update", resolve=stream(rows)))
 
@@ -177,11 +179,11 @@ def test_patches_patterns_and_products_are_no_packages() -> None:
             Unmet("user", "1.1-1", "Depends", "base >= 1.1"),
         ),
         (
-            "the installed a-b-4.1+git.2-15.1.x86_64 requires 'c = 4.1+g', but this requirement cannot be provided",
-            Unmet("a-b", "4.1+git.2-15.1", "Depends", "c = 4.1+g"),
+            "the installed a-b-4.1+2-15.1.x86_64 requires 'c = 4', but this requirement cannot be provided",
+            Unmet("a-b", "4.1+2-15.1", "Depends", "c = 4"),
         ),
         (
-            "the to be installed remover-2.0-1.noarch conflicts with 'victim' provided by victim-1.0-1.noarch",
+            "the to be installed remover-2.0-1.noarch conflicts with 'victim' provided by victim-1-1.noarch",
             Unmet("remover", "2.0-1", "Conflicts", "victim"),
         ),
         (
@@ -205,7 +207,7 @@ def test_all_problems_are_told_once_each() -> None:
 
 
 def record(name: str, version: str = "2-1", **relations: Relation) -> Record:
-    found = {kind: (relation,) for kind, relation in relations.items()}
+    found: dict[str, tuple[Relation, ...]] = {kind: (one,) for kind, one in relations.items()}
     return Record("lab", name, "noarch", version, None, None, None, found)
 
 

@@ -151,7 +151,7 @@ def test_what_was_installed_for_others_stays_so(
     lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path
 ) -> None:
     lab.mark_automatic("plain", "local")
-    changes = zypper.resolve(Question(security=True)).changes + (upgrade("plain", "1.1-1"),)
+    changes = (*zypper.resolve(Question(security=True)).changes, upgrade("plain", "1.1-1"))
     automatic = automatic_after(changes, [("plain", "noarch")])
     assert automatic == ("newdep-lib:noarch", "plain:noarch")
     assert zypper.apply(Instruction(changes, automatic=automatic), fresh(tmp_path)).exit_code == 11
@@ -292,7 +292,7 @@ def test_a_lock_names_its_holder(lab: ZypperLab, zypper: ScriptedManager, tmp_pa
     assert lab.versions() == before
 
 
-def test_it_waits_for_a_lock(lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path) -> None:
+def test_it_waits_for_a_lock(lab: ZypperLab, tmp_path: Path) -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as holder:
         (lab.root / "run/zypp.pid").write_text(f"{holder.pid}\n")
         folder = tmp_path / "run"
@@ -334,7 +334,7 @@ def test_no_space_is_told(own_lab: ZypperLab, own_zypper: ScriptedManager, tmp_p
         ["--apply", "--remove", "-x:noarch"],
         ["--apply", "--remove", "plain:noarch", "--security"],
         ["--dry-run", "--install", "plain:noarch=1"],
-        ["--dry-run", "--log", "/tmp/x"],
+        ["--dry-run", "--log", "/var/log/x"],
         ["--repair", "--exclude", "plain"],
         ["--apply", "--remove", "plain:noarch", "--lock-wait", "soon"],
         ["--apply", "--remove", "plain:noarch", "--conffiles", "some"],

@@ -88,8 +88,8 @@ def test_a_source_that_was_never_read_and_one_with_a_password(
     assert lab.digest() == before
 
 
-def test_a_source_from_the_future(own_lab: ZypperLab, own_zypper: ScriptedManager) -> None:
-    (source,) = own_zypper.observe(NOW - timedelta(days=2)).sources
+def test_a_source_from_the_future(zypper: ScriptedManager) -> None:
+    (source,) = zypper.observe(NOW - timedelta(days=2)).sources
     assert source.problem.startswith("its metadata are dated in the future: ")
 
 
@@ -167,7 +167,7 @@ def test_what_an_answer_depends_on_is_named(lab: ZypperLab, zypper: ScriptedMana
     }
 
 
-def test_reading_moves_none_of_these(lab: ZypperLab, zypper: ScriptedManager) -> None:
+def test_reading_moves_none_of_these(zypper: ScriptedManager) -> None:
     def times() -> list[tuple[str, int]]:
         return [(path, Path(path).stat().st_mtime_ns) for path in zypper.inputs() if Path(path).exists()]
 
