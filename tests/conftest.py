@@ -1,5 +1,6 @@
 """What all tests share: golden files, refreshed by ``pytest --update-golden``, and small systems to patch."""
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ import pytest
 
 from tests.labs.apt import AptLab
 from tests.labs.dnf import DnfLab
+from tests.labs.zypper import ZypperLab
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -35,20 +37,34 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, bytes], None]:
     return compare
 
 
+@contextlib.contextmanager
+def in_memory() -> Iterator[Path]:
+    """Give a folder in memory for speed, into which other users may look, too."""
+    memory = Path("/dev/shm")  # noqa: S108 - made by tempfile
+    folder = Path(tempfile.mkdtemp(prefix="lab", dir=memory if memory.is_dir() else None))
+    folder.chmod(0o755)
+    try:
+        yield folder / "w"
+    finally:
+        shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="session")
 def apt_world() -> Iterator[AptLab]:
     """Build a small Debian, once for each worker; tests get copies of its root."""
-    memory = Path("/dev/shm")  # noqa: S108 - made by tempfile, in memory for speed
-    folder = Path(tempfile.mkdtemp(prefix="lab", dir=memory if memory.is_dir() else None))
-    folder.chmod(0o755)  # other users run in there, too
-    yield AptLab.build(folder / "w")
-    shutil.rmtree(folder)
+    with in_memory() as folder:
+        yield AptLab.build(folder)
 
 
 @pytest.fixture(scope="session")
 def dnf_world() -> Iterator[DnfLab]:
     """Build a small relative of RHEL, once for each worker; tests get copies of its root."""
-    memory = Path("/dev/shm")  # noqa: S108 - made by tempfile, in memory for speed
-    folder = Path(tempfile.mkdtemp(prefix="lab", dir=memory if memory.is_dir() else None))
-    yield DnfLab.build(folder / "w")
-    shutil.rmtree(folder)
+    with in_memory() as folder:
+        yield DnfLab.build(folder)
+
+
+@pytest.fixture(scope="session")
+def zypper_world() -> Iterator[ZypperLab]:
+    """Build a small relative of SLES, once for each worker; tests get copies of its root."""
+    with in_memory() as folder:
+        yield ZypperLab.build(folder)

@@ -124,7 +124,8 @@ def failure(dialect: Dialect, sections: Sections) -> ReconcilerError:
     name = dialect.name
     if missing := sections.get("missing").lines:
         return Stalled(f"there is no {missing[0]} on this machine", f"is {name} the manager of this target?")
-    said = [line for section in sections.by_name.values() if section.code for line in section.errors]
+    said = [*sections.get("refused").errors]
+    said += [line for section in sections.by_name.values() if section.code for line in section.errors]
     words = "; ".join(dict.fromkeys(words_of(said).splitlines())) or "no reason given"
     if sections.exit_code == codes.NO_SPACE or _NO_SPACE in words:
         return Stalled(

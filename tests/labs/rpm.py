@@ -36,6 +36,7 @@ class Rpm:
         files: Content by path in the root, without the leading slash.
         config: Which of the files are ``%config(noreplace)``.
         scripts: Lua scriptlets by name, such as ``{"post": "error('no')"}``.
+        shell_scripts: The same in ``sh``, which the root must have.
         description: Free text.
     """
 
@@ -46,6 +47,7 @@ class Rpm:
     files: Mapping[str, str] = field(default_factory=dict)
     config: Sequence[str] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
+    shell_scripts: Mapping[str, str] = field(default_factory=dict)
     description: str = "a package of the lab"
 
     @property
@@ -67,6 +69,7 @@ class Advisory:
     Attributes:
         packages: As :attr:`Rpm.nevra`, or without epoch and architecture: ``plain-1.1-1``.
         reboot: Whether its packages suggest a reboot.
+        restart: Whether they suggest to start the package manager anew, as those of the update stack do.
     """
 
     id: str
@@ -75,6 +78,7 @@ class Advisory:
     severity: Severity = "Important"
     cves: Sequence[str] = ()
     reboot: bool = False
+    restart: bool = False
     issued: str = "2026-11-01 10:00:00"
 
 
@@ -178,6 +182,8 @@ def _sections(package: Rpm) -> list[str]:
     lines += [f"%description -n {package.name}", package.description.replace("%", "%%")]
     for name, text in package.scripts.items():
         lines += [f"%{name} -n {package.name} -p <lua>", text]
+    for name, text in package.shell_scripts.items():
+        lines += [f"%{name} -n {package.name}", text]
     lines += [f"%files -n {package.name}", "%defattr(-,root,root)"]
     for path in _files(package):
         lines.append(("%config(noreplace) " if path in package.config else "") + f"/{path}")
@@ -256,7 +262,12 @@ def _update(advisory: Advisory) -> str:
         f'<reference href="https://example.invalid/{cve}" id="{cve}" title="{cve}" type="cve"/>'
         for cve in advisory.cves
     )
-    packages = "".join(_advised(name, reboot=advisory.reboot) for name in advisory.packages)
+    suggested = "".join(
+        f"<{what}_suggested>True</{what}_suggested>"
+        for what, is_wanted in (("reboot", advisory.reboot), ("restart", advisory.restart))
+        if is_wanted
+    )
+    packages = "".join(_advised(name, suggested) for name in advisory.packages)
     return (
         f'<update from="lab@example.invalid" status="final" type="{advisory.kind}" version="1">\n'
         f"<id>{escape(advisory.id)}</id><title>{escape(advisory.id)}</title>\n"
@@ -267,11 +278,10 @@ def _update(advisory: Advisory) -> str:
     )
 
 
-def _advised(nevra: str, *, reboot: bool) -> str:
+def _advised(nevra: str, suggested: str) -> str:
     full, _, arch = nevra.rpartition(".") if nevra.endswith((".noarch", ".x86_64")) else (nevra, "", "noarch")
     name, evr, release = full.rsplit("-", 2)
     epoch, _, version = evr.rpartition(":")
-    suggested = "<reboot_suggested>True</reboot_suggested>" if reboot else ""
     return (
         f'<package name="{name}" version="{version}" release="{release}" epoch="{epoch or 0}" arch="{arch}">'
         f"<filename>{name}-{version}-{release}.{arch}.rpm</filename>{suggested}</package>"

@@ -1,0 +1,252 @@
+"""zypper: its patch script asked, and what it answered.
+
+The parsers are pure: recorded text in, values out. A change is told under the architecture that the package
+is installed with, also where the new version changes it. A relation that stands in the way is told as
+``Depends`` or ``Conflicts``, whatever sentence the solver puts it in.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from xml.etree.ElementTree import Element
+
+from reconciler.managers import sections as codes
+from reconciler.managers.dialect import Dialect
+from reconciler.managers.sections import Section, Sections, redacted, unparsed, words_of
+from reconciler.managers.zypper_formats import (
+    Record,
+    Row,
+    against,
+    document,
+    locked,
+    messages,
+    needing,
+    problems,
+    records,
+    rows,
+)
+from reconciler.managers.zypper_observation import read_observation
+from reconciler.planning.observation import (
+    Action,
+    Answer,
+    Change,
+    Offer,
+    Refresh,
+    RefreshOutcome,
+    Unmet,
+)
+
+_ACTIONS: dict[str, Action] = {
+    "to-upgrade": "upgrade",
+    "to-upgrade-change-arch": "upgrade",
+    "to-change-arch": "upgrade",
+    "to-reinstall": "upgrade",
+    "to-downgrade": "downgrade",
+    "to-downgrade-change-arch": "downgrade",
+    "to-install": "install",
+    "to-remove": "remove",
+}
+_UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
+
+
+def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
+    """Read ``--dry-run``.
+
+    Which versions are security updates is known from ``offers`` alone; size and hash as well, where the
+    repository's metadata could not be read.
+
+    Raises:
+        Stalled: A section is missing or does not parse.
+    """
+    code, resolve = sections.exit_code, sections.get("resolve")
+    stream = document(resolve)
+    is_resolved = code not in _UNRESOLVED and bool(resolve.lines)
+    return Answer(
+        changes=_changes(sections, stream, offers) if is_resolved else (),
+        kept_back=_kept_back(sections.get("left-out")),
+        exit_code=code,
+        native_code=resolve.code,
+        message=_message(sections, stream) if code in _UNRESOLVED else "",
+        unmet=tuple(_unmet(problems(document(sections.get("why"))) or problems(stream))),
+    )
+
+
+def _message(sections: Sections, stream: Element) -> str:
+    locks = tuple(f"there is a lock on {package}" for package in locked(stream))
+    said = sections.get("refused").errors or (*problems(stream), *locks) or messages(stream, "error")
+    return words_of(said) or "zypper could not resolve"
+
+
+# --- the transaction ----------------------------------------------------------------------------------------
+
+
+def _changes(sections: Sections, stream: Element, offers: Sequence[Offer]) -> tuple[Change, ...]:
+    known = _with_offers(records(sections.get("available")), offers)
+    present: dict[str, list[Row]] = {}
+    for row in rows(sections.need("installed")):
+        present.setdefault(row.name, []).append(row)
+    coming: list[Change] = []
+    going: list[Change] = []
+    for block, element in _solvables(sections.need("resolve"), stream):
+        change = _change(
+            sections.need("resolve"), _ACTIONS[block], element, present.get(element.get("name", ""), [])
+        )
+        (going if change.to_version is None else coming).append(change)
+    moving = [
+        record
+        for change in coming
+        if (record := known.get((change.name, change.to_version or ""))) is not None
+    ]
+    secure = {(offer.name, one.version) for offer in offers for one in offer.versions if one.security}
+    return (
+        *(_removal(change, moving) for change in going),
+        *(
+            replace(
+                _detailed(change, known, moving, present),
+                security=(change.name, change.to_version) in secure,
+            )
+            for change in coming
+        ),
+    )
+
+
+def _solvables(section: Section, stream: Element) -> Iterator[tuple[str, Element]]:
+    """Yield the packages of the summary; patches, patterns and products move with theirs."""
+    for summary in stream.iter("install-summary"):
+        for block in summary:
+            for element in block.iterfind("solvable"):
+                if element.get("type") != "package":
+                    continue
+                if block.tag not in _ACTIONS:
+                    raise unparsed(section, f"{block.tag} {element.get('name')}")
+                yield block.tag, element
+
+
+def _change(section: Section, action: Action, element: Element, present: Sequence[Row]) -> Change:
+    name, edition = element.get("name", ""), element.get("edition", "")
+    arch = element.get("arch-old") or element.get("arch") or ""
+    if not name or not edition:
+        raise unparsed(section, f"a package without name or version in {action}")
+    if action == "remove":
+        sizes = {row.size for row in present if (row.arch, row.version) == (arch, edition)}
+        size = sizes.pop() if len(sizes) == 1 else None
+        return Change(action, name, arch, edition, None, installed_delta=None if size is None else -size)
+    return Change(action, name, arch, element.get("edition-old"), edition)
+
+
+def _removal(change: Change, moving: Sequence[Record]) -> Change:
+    version = change.from_version or ""
+    if replacing := against(change.name, version, moving, "obsoletes"):
+        return replace(change, action="replace", by=replacing)
+    return replace(change, by=against(change.name, version, moving, "conflicts"))
+
+
+_Known = dict[tuple[str, str], Record]
+
+
+def _with_offers(found: Iterable[Record], offers: Iterable[Offer]) -> _Known:
+    """Return what is known of each version, by name and version; the last observation fills the gaps."""
+    known: _Known = {
+        (offer.name, one.version): Record(
+            one.origins[0] if one.origins else "",
+            offer.name,
+            offer.arch,
+            one.version,
+            one.size,
+            one.installed_size,
+            one.sha256,
+        )
+        for offer in offers
+        for one in offer.versions
+    }
+    known.update({(record.name, record.version): record for record in found})
+    return known
+
+
+def _detailed(
+    change: Change, known: _Known, moving: Sequence[Record], present: dict[str, list[Row]]
+) -> Change:
+    record = known.get((change.name, change.to_version or ""))
+    if record is None:
+        return change
+    before = next(
+        (row.size for row in present.get(change.name, ()) if row.version == change.from_version),
+        0 if change.from_version is None else None,
+    )
+    after = record.installed_size
+    return replace(
+        change,
+        origin=record.repository,
+        size=record.size,
+        installed_delta=None if after is None or before is None else after - before,
+        sha256=record.sha256,
+        by=needing(record, moving) if change.action == "install" else (),
+    )
+
+
+# --- what stands in the way ---------------------------------------------------------------------------------
+
+_WHO = r"(?:the (?:to be )?installed )?'?(?P<who>(?:\w+:)?[^\s']+)'?"
+_SENTENCES = (
+    (
+        re.compile(rf"{_WHO} requires '?(?P<needs>[^',]+?)'?, but this requirement cannot be provided"),
+        "Depends",
+    ),
+    (re.compile(rf"nothing provides '?(?P<needs>.+?)'? needed by {_WHO}"), "Depends"),
+    (re.compile(rf"{_WHO} conflicts with '?(?P<needs>.+?)'? provided by .+"), "Conflicts"),
+    (re.compile(rf"{_WHO} obsoletes '?(?P<needs>.+?)'? provided by .+"), "Conflicts"),
+)
+_PACKAGE = re.compile(r"(?P<name>.+)-(?P<version>[^-]+-[^-]+)\.[^.-]+")
+_PATCH = re.compile(r"(?P<name>patch:.+)-(?P<version>[^-]+)\.[^.-]+")  # has no release
+
+
+def _unmet(said: Iterable[str]) -> Iterator[Unmet]:
+    for problem in said:
+        for sentence, kind in _SENTENCES:
+            if match := sentence.fullmatch(problem):
+                form = _PATCH if match["who"].startswith("patch:") else _PACKAGE
+                package = form.fullmatch(match["who"].partition("[")[0])
+                name, version = (package["name"], package["version"]) if package else (match["who"], "")
+                yield Unmet(name, version, kind, match["needs"])
+                break
+
+
+def _kept_back(section: Section) -> tuple[str, ...]:
+    """Return the packages that a lock keeps out of a patch: zypper only says which patch it may leave out."""
+    found = {line.removeprefix("package ") for line in section.lines if line.startswith("package ")}
+    for line in section.lines:
+        if match := re.fullmatch(r"Problem: .*patch:\S+ conflicts with '?([^\s']+).* provided by .*", line):
+            found.add(match[1])
+    return tuple(sorted(found))
+
+
+# --- refresh ------------------------------------------------------------------------------------------------
+
+
+def read_refresh(sections: Sections) -> Refresh:
+    """Read ``--refresh``.
+
+    Raises:
+        Stalled: The section is missing or does not parse.
+    """
+    section = sections.need("refresh")
+    if sections.exit_code == codes.DONE:
+        return Refresh(RefreshOutcome.REFRESHED)
+    stream = document(section)
+    said = [*messages(stream, "error", "warning"), *section.errors]
+    words = redacted("; ".join(dict.fromkeys(words_of(said).splitlines())))
+    detail = words or f"zypper refresh ended with {section.code}"
+    if "Root privileges are required" in detail or "Permission denied" in detail:
+        return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
+    return Refresh(RefreshOutcome.FAILED, detail)
+
+
+ZYPPER = Dialect(
+    name="zypper",
+    script="zypper-update.sh",
+    observation=read_observation,
+    answer=read_answer,
+    refresh=read_refresh,
+    hint="run `zypper verify --dry-run` to see more",
+)
+"""How zypper's sections are read."""

@@ -1,0 +1,312 @@
+"""What zypper, rpm and the repositories' metadata say, read: pure functions, text in, values out.
+
+- XML is zypper's own (``--xmlout``), and records that the script cut out of a repository's metadata. None of
+  it has a reason to declare anything, so that whatever holds a declaration is refused: no entity is ever
+  expanded.
+- Versions are written ``[epoch:]version-release``, the epoch only where it is not 0.
+"""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.managers.sections import Section, unparsed
+from reconciler.planning.versions import compare_rpm
+
+Key = tuple[str, str]
+"""Name and architecture of a package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of ``[installed]``: one instance of a package, of which several versions may be there."""
+
+    name: str
+    arch: str
+    version: str
+    size: int | None
+
+
+def rows(section: Section) -> tuple[Row, ...]:
+    """Read the installed packages.
+
+    Raises:
+        Stalled: A line has other columns.
+    """
+    found = []
+    for line in section.lines:
+        fields = line.split("\t")
+        if len(fields) != 6:  # noqa: PLR2004 - the columns that the script asks for
+            raise unparsed(section, line)
+        name, arch, version, size, _, _ = fields
+        found.append(Row(name, arch, version, int(size) if size.isdigit() else None))
+    return tuple(found)
+
+
+# --- zypper's XML -------------------------------------------------------------------------------------------
+
+
+def document(section: Section) -> ET.Element:
+    """Return the ``stream`` that zypper printed, an empty one where it printed nothing.
+
+    Raises:
+        Stalled: It is no XML, or declares anything.
+    """
+    text = "\n".join(section.lines).strip()
+    return _parsed(section, text) if text else ET.Element("stream")
+
+
+def _parsed(section: Section, text: str) -> ET.Element:
+    if "<!" in text:
+        raise unparsed(section, text[text.index("<!") :])
+    try:
+        return ET.fromstring(text)  # noqa: S314 - without declarations there is nothing to expand
+    except ET.ParseError as error:
+        raise unparsed(section, str(error)) from error
+
+
+def messages(stream: ET.Element, *kinds: str) -> tuple[str, ...]:
+    """Return the lines of zypper's messages of some kinds, such as ``error``; of all without any."""
+    return tuple(
+        line.strip()
+        for element in stream.iter("message")
+        if not kinds or element.get("type") in kinds
+        for line in "".join(element.itertext()).splitlines()
+        if line.strip()
+    )
+
+
+_PROBLEM = re.compile(r"\s*Problem: (.+)")
+_LOCK = re.compile(r".*remove lock to allow \w+ of (\S+?)(?:\[.*\])?")
+
+
+def problems(stream: ET.Element) -> tuple[str, ...]:
+    """Return what the solver cannot solve, each in its words and once."""
+    found = (match[1].strip() for line in _talk(stream) if (match := _PROBLEM.fullmatch(line)))
+    return tuple(dict.fromkeys(found))
+
+
+def locked(stream: ET.Element) -> tuple[str, ...]:
+    """Return the packages whose lock the solver would have to ignore, as ``name-version-release.arch``."""
+    found = (match[1] for line in _talk(stream) if (match := _LOCK.fullmatch(line.rstrip())))
+    return tuple(dict.fromkeys(found))
+
+
+def _talk(stream: ET.Element) -> Iterator[str]:
+    for element in (*stream.iter("message"), *stream.iter("prompt")):
+        yield from "".join(element.itertext()).splitlines()
+
+
+# --- metadata of repositories -------------------------------------------------------------------------------
+
+_FLAGS = {"EQ": "=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What a package names; all versions where ``operator`` is empty."""
+
+    name: str
+    operator: str = ""
+    version: str = ""
+
+    def admits(self, version: str) -> bool:
+        """Tell whether a version is among those that are meant; without a release it means all of them."""
+        sign = compare_rpm(version, self.version) if self.operator else 0
+        match self.operator:
+            case "":
+                return True
+            case "=":
+                return sign == 0
+            case "<":
+                return sign < 0
+            case "<=":
+                return sign <= 0
+            case ">":
+                return sign > 0
+            case _:
+                return sign >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a repository says of one version of a package.
+
+    Attributes:
+        repository: Alias, as its folder is named.
+        size: Of the archive.
+        installed_size: Of its files.
+        sha256: Of the archive, ``None`` where another checksum is used.
+        relations: By the names of the metadata, such as ``requires``.
+    """
+
+    repository: str
+    name: str
+    arch: str
+    version: str
+    size: int | None
+    installed_size: int | None
+    sha256: str | None
+    relations: dict[str, tuple[Relation, ...]] = field(default_factory=dict)
+
+
+def records(section: Section) -> tuple[Record, ...]:
+    """Read ``[available]``: on each line a repository's alias and its ``package`` element.
+
+    Raises:
+        Stalled: A line is no such element.
+    """
+    return tuple(_record(alias, element) for alias, element in _fragments(section))
+
+
+def _fragments(section: Section) -> Iterator[tuple[str, ET.Element]]:
+    for line in section.lines:
+        alias, tab, text = line.partition("\t")
+        if not tab:
+            raise unparsed(section, line)
+        # Cut out of its document, it lacks the declaration of its one prefix.
+        yield alias, _parsed(section, f'<fragment xmlns:rpm="rpm">{text}</fragment>')[0]
+
+
+def _record(alias: str, element: ET.Element) -> Record:
+    version, size, checksum = (element.find(tag) for tag in ("version", "size", "checksum"))
+    is_sha256 = checksum is not None and checksum.get("type") == "sha256"
+    return Record(
+        repository=alias,
+        name=element.findtext("name", ""),
+        arch=element.findtext("arch", ""),
+        version="" if version is None else _edition(version),
+        size=_number(size, "package"),
+        installed_size=_number(size, "installed"),
+        sha256=(checksum.text or None) if checksum is not None and is_sha256 else None,
+        relations={
+            group.tag.removeprefix("{rpm}"): tuple(_relation(entry) for entry in group)
+            for group in element.iterfind("format/*")
+            if len(group)
+        },
+    )
+
+
+def _number(element: ET.Element | None, key: str) -> int | None:
+    text = "" if element is None else element.get(key, "")
+    return int(text) if text.isdigit() else None
+
+
+def _edition(element: ET.Element, *, epoch: str = "epoch", version: str = "ver", release: str = "rel") -> str:
+    parts = [element.get(key, "") for key in (epoch, version, release)]
+    prefix = f"{parts[0]}:" if parts[0] not in {"", "0"} else ""
+    return prefix + "-".join(part for part in parts[1:] if part)
+
+
+def _relation(entry: ET.Element) -> Relation:
+    operator = _FLAGS.get(entry.get("flags", ""), "")
+    return Relation(entry.get("name", ""), operator, _edition(entry) if operator else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Advisory:
+    """A patch as a repository describes it.
+
+    Attributes:
+        id: As zypper names the patch.
+        kind: Its type, such as ``security``.
+        cves: Ids of its references of that kind.
+        packages: Name, architecture and version of the packages that it brings.
+    """
+
+    id: str
+    kind: str
+    cves: tuple[str, ...]
+    packages: tuple[tuple[str, str, str], ...]
+
+    def lies_in(self, key: Key, installed: str, version: str) -> bool:
+        """Tell whether it is about a package in (installed, version]."""
+        return any(
+            name == key[0]
+            and arch in {key[1], "noarch", ""}
+            and compare_rpm(installed, fixed) < 0 <= compare_rpm(version, fixed)
+            for name, arch, fixed in self.packages
+        )
+
+
+def advisories(section: Section) -> tuple[Advisory, ...]:
+    """Read ``[advisories]``: on each line a repository's alias and its ``update`` element.
+
+    Raises:
+        Stalled: A line is no such element.
+    """
+    found = {}
+    for _, element in _fragments(section):
+        advisory = _advisory(element)
+        found[advisory.id] = advisory
+    return tuple(found.values())
+
+
+def _advisory(element: ET.Element) -> Advisory:
+    return Advisory(
+        id=element.findtext("id", ""),
+        kind=element.get("type", ""),
+        cves=tuple(
+            reference.get("id", "")
+            for reference in element.iterfind("references/reference")
+            if reference.get("type") == "cve" and reference.get("id")
+        ),
+        packages=tuple(
+            (
+                package.get("name", ""),
+                package.get("arch", ""),
+                _edition(package, version="version", release="release"),
+            )
+            for package in element.iter("package")
+        ),
+    )
+
+
+# --- who needs whom -----------------------------------------------------------------------------------------
+
+
+def provides(record: Record, relation: Relation) -> bool:
+    """Tell whether a package is what a relation asks for."""
+    return any(
+        offered.name == relation.name
+        and (not relation.operator or not offered.version or relation.admits(offered.version))
+        for offered in (*record.relations.get("provides", ()), Relation(record.name, "=", record.version))
+    )
+
+
+def needing(record: Record, others: Iterable[Record]) -> tuple[str, ...]:
+    """Return the names of packages that need one, or else recommend it; sorted."""
+    others = tuple(other for other in others if other.name != record.name)
+    return _naming(record, others, "requires") or _naming(record, others, "recommends")
+
+
+def _naming(record: Record, others: Sequence[Record], kind: str) -> tuple[str, ...]:
+    found = {
+        other.name
+        for other in others
+        for relation in other.relations.get(kind, ())
+        if provides(record, relation)
+    }
+    return tuple(sorted(found))
+
+
+def against(name: str, version: str, others: Iterable[Record], kind: str) -> tuple[str, ...]:
+    """Return the names of packages that obsolete an installed one, or conflict with it; sorted.
+
+    Args:
+        name: Of the installed package.
+        version: Of it.
+        others: What comes in.
+        kind: ``obsoletes`` or ``conflicts``. rpm takes the former by name alone, never by what is provided.
+    """
+    return tuple(
+        sorted(
+            {
+                other.name
+                for other in others
+                for relation in other.relations.get(kind, ())
+                if relation.name == name and relation.admits(version)
+            }
+        )
+    )

@@ -1,0 +1,332 @@
+"""What ``zypper-update.sh --observe`` printed, as an observation.
+
+- A package is known by name and by the architecture it is installed with. Where several versions of a kernel
+  are installed at once, each is a package; updates are offered to the newest.
+- A version is *security* when a patch of category security that this machine needs names a version of the
+  package that is newer than the installed one and not newer than this one: zypper itself chooses which
+  version a patch brings, usually the newest.
+- The operator's locks are those that zypper itself finds for an installed package.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cmp_to_key
+
+from reconciler.errors import Stalled
+from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
+from reconciler.managers.sections import Section, Sections, pairs, unparsed
+from reconciler.managers.zypper_formats import (
+    Advisory,
+    Key,
+    Record,
+    Row,
+    advisories,
+    document,
+    messages,
+    records,
+    rows,
+)
+from reconciler.planning.observation import (
+    Available,
+    Health,
+    Installed,
+    Observation,
+    Offer,
+    Reboot,
+    RebootNeed,
+    Refresh,
+    RefreshOutcome,
+    Source,
+)
+from reconciler.planning.untrusted import redacted
+from reconciler.planning.versions import compare_rpm
+
+_by_version = cmp_to_key(compare_rpm)
+
+
+def read_observation(sections: Sections, at: datetime) -> Observation:
+    """Build the observation, without first-seen evidence and hashes of scripts: those are known elsewhere.
+
+    Args:
+        sections: Of a run that ended with 0.
+        at: When it was taken, aware.
+
+    Raises:
+        Stalled: A section is missing or does not parse, or rpm knows no package at all.
+    """
+    machine = pairs(sections.need("machine"))
+    present = rows(sections.need("installed"))
+    if not present:
+        raise Stalled("rpm knows no installed package", "look at its database with `rpm -qa`")
+    installed = _installed(sections, present)
+    return Observation(
+        at=at,
+        facts=read_facts(sections, machine),
+        manager="zypper",
+        manager_version=machine.get("zypper", ""),
+        privileged=machine.get("uid") == "0",
+        installed=installed,
+        offers=_offers(sections, installed),
+        sources=_sources(sections, at),
+        refresh=Refresh(RefreshOutcome.NOT_DUE),
+        health=_health(sections, present),
+        reboot=_reboot(sections, machine, present),
+        clock=read_clock(sections.need("clock")),
+        database=_digest(sections, present),
+        root=machine.get("root", "/"),
+    )
+
+
+def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, ...]:
+    automatic = frozenset(_marks(sections))
+    held = frozenset(
+        (match.get("name", ""), match.get("arch", ""))
+        for match in document(sections.need("held")).iter("match")
+        if match.get("installed") == "true" and match.get("kind") == "package"
+    )
+    found = (
+        Installed(
+            name=row.name,
+            arch=row.arch,
+            version=row.version,
+            held=(row.name, row.arch) in held,
+            automatic=row.name in automatic,
+        )
+        for row in present
+    )
+    return tuple(sorted(found, key=lambda one: (one.name, one.arch, _by_version(one.version))))
+
+
+def _marks(sections: Sections) -> tuple[str, ...]:
+    lines = (line.strip() for line in sections.need("automatic").lines)
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+# --- offers -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """What the sources offer.
+
+    Attributes:
+        versions: Aliases of the sources by version, by name and architecture.
+        records: By name, architecture and version.
+        patches: Those that this machine needs.
+    """
+
+    versions: Mapping[Key, Mapping[str, tuple[str, ...]]]
+    records: Mapping[tuple[str, str, str], Record]
+    patches: Sequence[Advisory]
+
+
+def _offers(sections: Sections, installed: Sequence[Installed]) -> tuple[Offer, ...]:
+    market = _Market(
+        versions=_versions(sections),
+        records={(one.name, one.arch, one.version): one for one in records(sections.get("available"))},
+        patches=advisories(sections.get("advisories")),
+    )
+    found = []
+    for update in document(sections.need("updates")).iter("update"):
+        package = _updated(installed, update.attrib) if update.get("kind") == "package" else None
+        if package is not None:
+            candidate = update.get("edition", "")
+            available = _available(package, update.get("arch", ""), candidate, market)
+            names = _advisories_of(package, candidate, market.patches)
+            found.append(Offer(package.name, package.arch, package.version, candidate, available, names))
+    return tuple(sorted(found, key=lambda offer: (offer.name, offer.arch)))
+
+
+def _updated(installed: Iterable[Installed], update: Mapping[str, str]) -> Installed | None:
+    """Return the package that an update is for: of its architecture, where that does not change."""
+    fitting = [
+        one for one in installed if (one.name, one.version) == (update.get("name"), update.get("edition-old"))
+    ]
+    exact = [one for one in fitting if one.arch == update.get("arch")]
+    return next(iter(exact or fitting), None)
+
+
+def _versions(sections: Sections) -> dict[Key, dict[str, tuple[str, ...]]]:
+    """Return what is on offer: the sources' aliases by version, by name and architecture."""
+    aliases = {
+        repo.get("name", ""): repo.get("alias", "") for repo in document(sections.need("repos")).iter("repo")
+    }
+    found: dict[Key, dict[str, tuple[str, ...]]] = {}
+    for one in document(sections.get("versions")).iter("solvable"):
+        repository = one.get("repository", "")
+        if one.get("kind") == "package" and repository != "(System Packages)":
+            offered = found.setdefault((one.get("name", ""), one.get("arch", "")), {})
+            version = one.get("edition", "")
+            offered[version] = (*offered.get(version, ()), aliases.get(repository, repository))
+    return found
+
+
+def _available(package: Installed, arch: str, candidate: str, market: _Market) -> tuple[Available, ...]:
+    """Return every version above the installed one, newest first."""
+    offered = {candidate: (), **market.versions.get((package.name, arch), {})}
+    newer = [version for version in offered if compare_rpm(version, package.version) > 0]
+    found = []
+    for version in sorted(newer, key=_by_version, reverse=True):
+        record = market.records.get((package.name, arch, version))
+        found.append(
+            Available(
+                version=version,
+                origins=tuple(dict.fromkeys(offered[version])),
+                security=any(
+                    patch.kind == "security" and patch.lies_in((package.name, arch), package.version, version)
+                    for patch in market.patches
+                ),
+                size=record.size if record else None,
+                installed_size=record.installed_size if record else None,
+                sha256=record.sha256 if record else None,
+            )
+        )
+    return tuple(found)
+
+
+def _advisories_of(package: Installed, candidate: str, patches: Iterable[Advisory]) -> tuple[str, ...]:
+    found = [
+        patch for patch in patches if patch.lies_in((package.name, package.arch), package.version, candidate)
+    ]
+    return tuple(sorted({name for patch in found for name in (patch.id, *patch.cves)}))
+
+
+# --- sources ------------------------------------------------------------------------------------------------
+
+
+def _sources(sections: Sections, at: datetime) -> tuple[Source, ...]:
+    known = _metadata(sections.need("metadata"))
+    left_out = _left_out(sections)
+    return tuple(
+        _source(
+            repo.get("alias", ""),
+            redacted((repo.findtext("url") or "").strip()),
+            known.get(repo.get("alias", "").replace("/", "_")),
+            at,
+            is_left_out=repo.get("name", "") in left_out or repo.get("alias", "") in left_out,
+        )
+        for repo in document(sections.need("repos")).iter("repo")
+        if repo.get("enabled") == "1"
+    )
+
+
+def _metadata(section: Section) -> dict[str, tuple[datetime, datetime | None, timedelta | None]]:
+    """Return of each repository that was read: when last, when it was made, and how long it holds."""
+    found = {}
+    for line in section.lines:
+        fields = line.split("\t")
+        if len(fields) != 4 or not all(field.isdigit() for field in fields[1:]):  # noqa: PLR2004 - as the script prints
+            raise unparsed(section, line)
+        fetched, made, expires = map(int, fields[1:])
+        found[fields[0]] = (
+            datetime.fromtimestamp(fetched, UTC),
+            datetime.fromtimestamp(made, UTC) if made else None,
+            timedelta(seconds=expires) if expires else None,
+        )
+    return found
+
+
+_SKIPPING = re.compile(r"Skipping repository '(.+)' because of the above error\.")
+
+
+def _left_out(sections: Sections) -> frozenset[str]:
+    words = messages(document(sections.need("updates")), "error", "warning")
+    return frozenset(match[1] for line in words if (match := _SKIPPING.fullmatch(line)))
+
+
+def _source(
+    name: str,
+    url: str,
+    known: tuple[datetime, datetime | None, timedelta | None] | None,
+    at: datetime,
+    *,
+    is_left_out: bool,
+) -> Source:
+    if known is None:
+        return Source(name, url, None, None, None, "its metadata were never read on this machine")
+    fetched, made, lasts = known
+    valid_until = made + lasts if made and lasts else None
+    problem = "zypper cannot use its metadata and leaves it out" if is_left_out else ""
+    if valid_until is not None and valid_until < at:
+        problem = f"its metadata were valid until {valid_until:%Y-%m-%d %H:%M} UTC"
+    elif made is not None and made > at:
+        problem = f"its metadata are dated in the future: {made:%Y-%m-%d %H:%M} UTC"
+    return Source(name, url, made, valid_until, fetched, problem)
+
+
+# --- health and reboot --------------------------------------------------------------------------------------
+
+_PROGRAMS = re.compile(r"zypper|zypp|rpm|packagekitd|y2base|ruby|transactional|dnf")
+
+
+def _health(sections: Sections, present: Iterable[Row]) -> Health:
+    return Health(
+        interrupted=tuple(_doubled(present, frozenset(sections.need("multiversion").lines))),
+        lock_holder=read_lock_holder(sections.need("locks"), _PROGRAMS),
+        filesystems=tuple(read_filesystems(sections.need("filesystems"))),
+    )
+
+
+def _doubled(present: Iterable[Row], many: frozenset[str]) -> Iterable[str]:
+    """Name packages of which an interrupted rpm left an older version beside the newer one."""
+    versions: dict[Key, list[str]] = {}
+    for row in present:
+        if row.name not in many:
+            versions.setdefault((row.name, row.arch), []).append(row.version)
+    for (name, _), found in sorted(versions.items()):
+        if len(found) > 1:
+            yield f"{name} ({' and '.join(sorted(found, key=_by_version))} at once)"
+
+
+def _reboot(sections: Sections, machine: Mapping[str, str], present: Iterable[Row]) -> Reboot:
+    """Tell whether a reboot is pending: the distribution's own marks, then the kernel.
+
+    A container has no kernel of its own, and an image that does not run has none at all; what zypper says of
+    core libraries is about this boot, which is not theirs either.
+    """
+    if marks := sections.need("reboot").lines:
+        return Reboot(RebootNeed.REQUIRED, tuple(f"{mark} is there" for mark in marks))
+    if machine.get("container") == "yes" or machine.get("root") != "/":
+        return Reboot(RebootNeed.NOT_REQUIRED)
+    kernel = _kernel_reboot(machine.get("kernel", ""), present)
+    if sections.get("needs-rebooting").code == _NEEDS_REBOOT:
+        said = "core libraries or services were updated since the last boot"
+        return Reboot(RebootNeed.REQUIRED, tuple(dict.fromkeys((*_if_required(kernel), said))))
+    return kernel
+
+
+_NEEDS_REBOOT = 102
+
+
+def _if_required(reboot: Reboot) -> tuple[str, ...]:
+    return reboot.reasons if reboot.need is RebootNeed.REQUIRED else ()
+
+
+def _kernel_reboot(running: str, present: Iterable[Row]) -> Reboot:
+    """Compare the newest installed kernel of the running flavour with the one that runs.
+
+    ``uname -r`` is the package's version and release without its last, a rebuild's, number, and the flavour.
+    """
+    release, _, flavour = running.rpartition("-")
+    kernels = [row for row in present if row.name == f"kernel-{flavour}"]
+    if not any(row.name.startswith("kernel-") for row in present):
+        return Reboot(RebootNeed.NOT_REQUIRED)
+    current = [
+        row.version for row in kernels if row.version == release or row.version.startswith(f"{release}.")
+    ]
+    if not release or not current:
+        return Reboot(RebootNeed.UNKNOWN, (f"the running kernel {running} is no installed package's",))
+    newest = max((row.version for row in kernels), key=_by_version)
+    if compare_rpm(newest, max(current, key=_by_version)) > 0:
+        return Reboot(RebootNeed.REQUIRED, (f"kernel-{flavour} {newest} is installed, {running} is running",))
+    return Reboot(RebootNeed.NOT_REQUIRED)
+
+
+def _digest(sections: Sections, present: Iterable[Row]) -> str:
+    """Return the digest of the package database: installed packages and marks."""
+    packages = (f"{row.name}\t{row.arch}\t{row.version}" for row in present)
+    text = "\n".join((*packages, "", *sorted(_marks(sections))))
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

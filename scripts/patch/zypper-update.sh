@@ -1,0 +1,1076 @@
+#!/bin/sh
+# Observe, refresh, dry-run and patch with zypper, this machine or the system below --root.
+#
+# Part of patchledger, and a plain tool as well:  sh zypper-update.sh --dry-run --exclude nginx
+# Contract: docs/reference/patch-scripts.md. In short:
+#   - nothing but --refresh, --download, --apply and --repair changes anything: zypper is only asked with
+#     --no-refresh and without its lock, and works on a cache and a log of ours;
+#   - exclusions go into the resolver as a lock file of this run alone: the operator's locks, then ours;
+#   - --apply names every change, and refuses where the resolver would do anything else.
+
+SELF=zypper-update.sh
+# shellcheck source=scripts/patch/common.sh
+[ -n "${COMMON:-}" ] || . "$(dirname "$0")/common.sh"
+
+usage() {
+    cat <<'EOF'
+usage: zypper-update.sh VERB [OPTION]...
+
+verbs that change nothing
+  --observe              print what is installed, offered, configured and pending
+  --dry-run              print what an update would do
+  --inputs               print the files and folders whose change can change any answer
+  --help                 print this
+
+verbs that change the machine
+  --refresh              read the repositories' metadata anew
+  --download             fetch the packages of the named changes and keep them
+  --apply                make exactly the named changes, or none
+  --repair               bring what an interrupted run left half done to an end
+
+options of --dry-run
+  --full                 zypper dist-upgrade instead of update
+  --security             only what patches of category security need
+  --exclude A,B          these must not move (name or name:arch; may be repeated)
+  --block A,B            these must neither move nor come in (may be repeated)
+  --include A,B          with --security: these may be updated as well (may be repeated)
+  --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
+  --only NAME=VERSION    instead of an update: what installing this version alone would do, or why it cannot be
+
+options of --download and --apply
+  --install NAME:ARCH=VERSION  this package to exactly this version (may be repeated)
+  --remove NAME:ARCH           this package goes (may be repeated)
+  --exclude A,B  --block A,B   as above
+
+options of --download, --apply and --repair
+  --conffiles keep|new   taken for all managers alike; rpm itself decides, and the files are listed
+  --lock-wait SECONDS    wait that long while another program holds the package database
+  --automatic A:ARCH,B   mark these as installed only for others when all is done (may be repeated)
+  --log FILE             append zypper's own output to this file as it speaks
+
+options of all verbs
+  --cache DIR            keep zypper's parsed metadata in this existing folder
+  --root DIR             the system below this folder, a chroot or an image, instead of the running one
+
+exit codes
+  0 done             10 nothing to do          11 done, reboot needed   20 locked
+  21 metadata or packages unreachable or stale 22 signature, key        23 no space
+  24 interrupted     25 cannot resolve, or would do something else      26 version gone
+  27 a package's script failed                  2 usage                  1 anything else
+EOF
+}
+
+# --- arguments ---------------------------------------------------------------------------------------------
+
+check_names() { # WHAT NAMES
+    rest=$2,
+    while [ -n "$rest" ]; do
+        name=${rest%%,*}
+        rest=${rest#*,}
+        case $name in
+            '' | *[!A-Za-z0-9+._:~-]* | [!A-Za-z0-9_]*) misuse "$1: '$name' is no package name" ;;
+        esac
+    done
+}
+
+check_choice() { # OPTION NAME=VERSION
+    case $2 in
+        *=*) check_names "$1" "${2%%=*}" ;;
+        *) misuse "$1: '$2' is not NAME=VERSION" ;;
+    esac
+    case ${2#*=} in
+        '' | *[!A-Za-z0-9.+:_~^-]* | [!A-Za-z0-9]*) misuse "$1: '${2#*=}' is no version" ;;
+    esac
+}
+
+VERB=
+FULL=
+SECURITY=
+EXCLUDE=
+BLOCK=
+INCLUDE=
+CHOOSE=
+ONLY=
+INSTALL=
+REMOVE=
+CONFFILES=
+LOCK_WAIT=
+AUTOMATIC=
+CACHE=
+ROOT=
+
+verb() {
+    [ -z "$VERB" ] || misuse "$VERB and $1 at once"
+    VERB=$1
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --exclude=* | --block=* | --include=* | --choose=* | --only=* | --install=* | --remove=* | --conffiles=* | \
+            --lock-wait=* | --automatic=* | --log=* | --cache=* | --root=*) option=${1%%=*} value=${1#*=} ;;
+        --exclude | --block | --include | --choose | --only | --install | --remove | --conffiles | \
+            --lock-wait | --automatic | --log | --cache | --root)
+            [ $# -gt 1 ] || misuse "$1 needs a value"
+            option=$1 value=$2
+            shift
+            ;;
+        *) option=$1 value= ;;
+    esac
+    case $option in
+        --observe | --dry-run | --inputs | --refresh | --download | --apply | --repair) verb "$option" ;;
+        --help | -h)
+            usage
+            exit 0
+            ;;
+        --full) FULL=1 ;;
+        --security) SECURITY=1 ;;
+        --exclude)
+            check_names --exclude "$value"
+            EXCLUDE=$EXCLUDE${EXCLUDE:+,}$value
+            ;;
+        --block)
+            check_names --block "$value"
+            BLOCK=$BLOCK${BLOCK:+,}$value
+            ;;
+        --include)
+            check_names --include "$value"
+            INCLUDE=$INCLUDE${INCLUDE:+,}$value
+            ;;
+        --choose)
+            check_choice --choose "$value"
+            CHOOSE=$CHOOSE${CHOOSE:+,}$value
+            ;;
+        --only)
+            [ -z "$ONLY" ] || misuse '--only twice'
+            check_choice --only "$value"
+            ONLY=$value
+            ;;
+        --install)
+            check_choice --install "$value"
+            case ${value%%=*} in *:*) INSTALL=$INSTALL${INSTALL:+,}$value ;; *) misuse "--install: '$value' has no architecture" ;; esac
+            ;;
+        --remove)
+            check_names --remove "$value"
+            case $value in *:*) REMOVE=$REMOVE${REMOVE:+,}$value ;; *) misuse "--remove: '$value' has no architecture" ;; esac
+            ;;
+        --automatic)
+            check_names --automatic "$value"
+            AUTOMATIC=$AUTOMATIC${AUTOMATIC:+,}$value
+            ;;
+        --conffiles)
+            case $value in keep | new) CONFFILES=$value ;; *) misuse '--conffiles is keep or new' ;; esac
+            ;;
+        --lock-wait)
+            case $value in '' | *[!0-9]*) misuse '--lock-wait needs seconds' ;; *) LOCK_WAIT=$value ;; esac
+            ;;
+        --log)
+            case $value in /*) LOG=$value ;; *) misuse '--log needs an absolute path' ;; esac
+            ;;
+        --cache)
+            case $value in /*) CACHE=$value ;; *) misuse '--cache needs an absolute path' ;; esac
+            [ -d "$CACHE" ] || misuse "--cache: $CACHE is no folder"
+            ;;
+        --root)
+            case $value in /*) ROOT=${value%/} ;; *) misuse '--root needs an absolute path' ;; esac
+            [ -d "$ROOT/etc/zypp" ] || misuse "--root: there is no etc/zypp below $value"
+            ;;
+        *) misuse "unknown argument '$option'; see --help" ;;
+    esac
+    shift
+done
+[ -n "$VERB" ] || misuse 'a verb such as --observe or --dry-run is needed; see --help'
+case $VERB in
+    --dry-run) other=$INSTALL$REMOVE ;;
+    --download | --apply)
+        other=$FULL$SECURITY$INCLUDE$CHOOSE$ONLY
+        [ -n "$INSTALL$REMOVE" ] || misuse "$VERB needs --install or --remove"
+        ;;
+    *) other=$FULL$SECURITY$EXCLUDE$BLOCK$INCLUDE$CHOOSE$ONLY$INSTALL$REMOVE ;;
+esac
+[ -z "$other" ] || misuse "$VERB does not take all of these options; see --help"
+case $VERB in
+    --download | --apply | --repair) ;;
+    *) [ -z "$CONFFILES$LOCK_WAIT$AUTOMATIC$LOG" ] || misuse "$VERB changes no package" ;;
+esac
+
+# --- the machine -------------------------------------------------------------------------------------------
+
+begin zypper zypper rpm
+workshop
+
+# zypper puts another root before the paths of its lock file and of its cache of what is installed. There, a
+# folder of this run alone has a way out to our own, and its parent keeps its time.
+PRIVATE=$WORK
+DOOR=
+# The first zypper on a machine gives it a number, whatever it is asked; that is not for us to decide.
+NUMBERS=
+sweep() {
+    # shellcheck disable=SC2086 # two names, without blanks
+    [ -z "$NUMBERS" ] || rm -f $NUMBERS
+    [ -z "$DOOR" ] || rm -rf "$DOOR"
+    [ -z "$DOOR" ] || touch -r "$WORK/time" "${DOOR%/*}"
+    rm -rf "$WORK"
+}
+unnumbered() {
+    [ -z "$ROOT" ] || return 0
+    for number in /var/lib/zypp/AnonymousUniqueId /var/lib/zypp/LastDistributionFlavor; do
+        [ -e "$number" ] || NUMBERS="$NUMBERS $number"
+    done
+}
+open_door() {
+    [ -n "$ROOT" ] && [ -z "$DOOR" ] || return 0
+    for base in "$ROOT/var/tmp" "$ROOT/tmp" "$ROOT/run" "$ROOT"; do
+        [ -d "$base" ] || continue
+        touch -r "$base" "$WORK/time"
+        DOOR=$(mktemp -d "$base/patchledger.XXXXXX" 2>/dev/null) && break
+    done
+    [ -n "$DOOR" ] || refused "no folder can be made below $ROOT" "$OTHER"
+    ln -s "$WORK" "$DOOR/way"
+    PRIVATE=$DOOR/way
+}
+trap sweep EXIT
+
+if [ -n "$ROOT" ]; then
+    ZYPP_LOCKFILE_ROOT=$ROOT
+    export ZYPP_LOCKFILE_ROOT
+fi
+GIVEN=${ZYPP_CONF:-$ROOT/etc/zypp/zypp.conf}
+
+configured() { # KEY DEFAULT: a path of zypp.conf
+    found=$(awk -v key="$1" '/^[ \t]*\[/ { main = /\[main\]/ } main && /^[ \t]*[a-z]/ {
+            name = value = $0; sub(/[ \t]*=.*/, "", name); sub(/^[ \t]*/, "", name)
+            sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]*$/, "", value); if (name == key) print value }' "$GIVEN" 2>/dev/null | tail -n 1)
+    printf '%s\n' "${found:-$2}"
+}
+below_root() { # PATH
+    case $1 in "$ROOT"/*) printf '%s\n' "$1" ;; *) printf '%s\n' "$ROOT$1" ;; esac
+}
+CACHED=$(configured cachedir /var/cache/zypp)
+RAW=$(below_root "$(configured metadatadir "$CACHED/raw")")
+SOLV=$(below_root "$(configured solvfilesdir "$CACHED/solv")")
+PACKAGES=$(below_root "$(configured packagesdir "$CACHED/packages")")
+REPOS=$(below_root "$(configured reposdir /etc/zypp/repos.d)")
+LOCKS=$(below_root "$(configured locksfile.path /etc/zypp/locks)")
+MARKS=$ROOT/var/lib/zypp/AutoInstalled
+PID=${ZYPP_LOCKFILE_ROOT:-}/run/zypp.pid
+DATABASE=$(below_root "$(rpm --eval '%{_dbpath}')")
+
+rpm_() {
+    rpm ${ROOT:+--root "$ROOT"} "$@"
+}
+
+# Debian's rpm says with every call that it is not the system's own.
+installed() {
+    rpm_ -qa --qf '%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{LONGSIZE}\t%{INSTALLTIME}\t%{DBINSTANCE}\n' |
+        awk -F '\t' -v OFS='\t' '$1 != "gpg-pubkey" { sub(/^0:/, "", $3); print }' | sort
+}
+
+# Several versions of these may be installed at once.
+multiversion() {
+    rpm_ -q --whatprovides 'multiversion(kernel)' --qf '%{NAME}\n' 2>/dev/null | sed '/ /d'
+    for file in "$ROOT"/etc/zypp/multiversion.d/*; do
+        [ ! -f "$file" ] || sed 's/#.*//; /:/d; /^[ \t]*$/d' "$file"
+    done
+    return 0
+}
+
+# zypper's own repositories but those that were never read, which it would read now; what it fetches is kept.
+repositories() {
+    mkdir -p "$WORK/repos.d"
+    : >"$WORK/known"
+    for folder in "$RAW"/*; do
+        [ -n "$(ls -A "$folder" 2>/dev/null)" ] && printf '%s\n' "${folder##*/}" >>"$WORK/known"
+    done
+    for file in "$REPOS"/*.repo; do
+        [ ! -f "$file" ] || awk 'FILENAME == ARGV[1] { known[$0]; next }
+            /^[ \t]*\[/ { alias = $0; sub(/^[ \t]*\[/, "", alias); sub(/\].*/, "", alias); gsub("/", "_", alias)
+                print; print "keeppackages=1"; if (!(alias in known)) print "enabled=0"; next }
+            /^[ \t]*keeppackages[ \t]*=/ || (/^[ \t]*enabled[ \t]*=/ && !(alias in known)) { next }
+            { print }' "$WORK/known" "$file" >"$WORK/repos.d/${file##*/}"
+    done
+    return 0
+}
+
+# zypper with the configuration of this run, to which a lock file may belong.
+configuration() {
+    {
+        [ ! -r "$GIVEN" ] || awk '!/^[ \t]*locksfile\.path[ \t]*=/' "$GIVEN"
+        printf '[main]\n'
+        [ ! -e "$WORK/locks" ] || printf 'locksfile.path = %s/locks\n' "$PRIVATE"
+        [ -e "$WORK/locks" ] || printf 'locksfile.path = %s\n' "$LOCKS"
+    } | awk '/^[ \t]*\[main\]/ { if (n++) next } { print }' >"$WORK/zypp.conf"
+}
+
+prepare() {
+    case $VERB in --observe | --dry-run) unnumbered ;; esac
+    open_door
+    if [ -z "$CACHE" ]; then
+        CACHE=$WORK/cache
+        mkdir "$CACHE"
+    fi
+    # What zypper has parsed itself need not be parsed again.
+    [ -d "$CACHE/solv" ] || cp -Rp "$SOLV" "$CACHE/solv" 2>/dev/null || mkdir -p "$CACHE/solv"
+    OURS=$CACHE/solv
+    if [ -n "$ROOT" ]; then
+        ln -sf "$CACHE/solv" "$WORK/solv"
+        OURS=$PRIVATE/solv
+    fi
+    repositories
+    configuration
+}
+
+# Only ask: without zypper's lock, log, refresh and caches.
+ask() { # ARGUMENT...
+    ZYPP_READONLY_HACK=1 ZYPP_LOGFILE=$WORK/zypper.log ZYPP_CONF=$WORK/zypp.conf \
+        zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive --no-refresh --raw-cache-dir "$RAW" \
+        --solv-cache-dir "$OURS" --pkg-cache-dir "$WORK/packages" --reposd-dir "${LISTED:-$WORK/repos.d}" "$@"
+}
+
+# The repositories as the operator has them, those that were never read included.
+listed() {
+    LISTED=$REPOS
+    asked repos repos --uri
+    LISTED=
+}
+
+# Do: zypper's own lock, log, caches and history.
+really() { # ARGUMENT...
+    ZYPP_LOCK_TIMEOUT=${LOCK_WAIT:-0} ZYPP_CONF=$WORK/zypp.conf \
+        zypper ${ROOT:+--root "$ROOT"} --non-interactive --no-refresh --reposd-dir "$WORK/repos.d" "$@"
+}
+
+# --- zypper's XML, as far as the script itself must know; all else is for its reader ------------------------
+
+elements() { # NAME FILE ATTRIBUTE...: the attributes of each such element, by tabs; one that lacks any is "-"
+    element=$1 file=$2
+    shift 2
+    awk -v element="$element" -v wanted="$*" 'BEGIN { RS = "<"; count = split(wanted, keys, " ") }
+        function attribute(key,    value) {
+            if (!match($0, "[ \n]" key "=\"[^\"]*\"")) return "-"
+            value = substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 4)
+            return value == "" ? "-" : value
+        }
+        /^to-[a-z-]*>/ { block = $0; sub(/>.*/, "", block) }
+        /^\/to-/ { block = "-" }
+        $1 == element {
+            line = element == "solvable" ? (block == "" ? "-" : block) "\t" : ""
+            for (i = 1; i <= count; i++) line = line (i > 1 ? "\t" : "") attribute(keys[i])
+            print line
+        }' "$file"
+}
+
+# What would change: block, name, architecture, version, architecture before.
+summary() {
+    elements solvable "$WORK/answer" type name arch edition arch-old |
+        awk -F '\t' -v OFS='\t' '$2 == "package" { print $1, $3, $4, $5, $6 }'
+}
+
+complains() { # PATTERN
+    grep -qE "$1" "$WORK/answer" "$WORK/err"
+}
+
+# A repository that zypper leaves out makes no plan: it ends with 106 then, and older ones with 0.
+skipped() {
+    [ "$code" -eq 106 ] || complains 'type="(error|warning)">Skipping repository|repositories have not been refreshed'
+}
+
+never_read() { # FILE-WITH-REPOSITORIES: aliases of enabled ones without metadata
+    elements repo "$1" alias enabled | awk -F '\t' 'FILENAME == ARGV[1] { known[$0]; next }
+        { file = $1; gsub("/", "_", file) } $2 == 1 && !(file in known) { print $1 }' "$WORK/known" -
+}
+
+# --- observe -----------------------------------------------------------------------------------------------
+
+machine() {
+    printf 'architecture=%s\n' "$(rpm --eval '%{_arch}')"
+    machine_facts
+    printf 'zypper=%s\nrpm=%s\n' "$(zypper --version | sed 's/^zypper *//')" "$(rpm --version | sed 's/.* //')"
+}
+
+marks() {
+    [ ! -r "$MARKS" ] || cat "$MARKS"
+}
+
+# Of every repository that was read: when this machine looked last, when it was made, and how long it holds.
+metadata() {
+    for folder in "$RAW"/*; do
+        file=$folder/repodata/repomd.xml
+        [ -r "$file" ] || continue
+        made=$(awk 'BEGIN { RS = "<" } /^timestamp>/ { sub(/^timestamp>/, ""); if ($1 + 0 > last) last = $1 + 0 }
+            END { printf "%d", last }' "$file")
+        expires=$(for info in "$folder"/repodata/*suseinfo.xml*; do [ ! -r "$info" ] || plain "$info"; done 2>/dev/null |
+            sed -n 's/.*<expire>\([0-9]*\)<.*/\1/p' | head -n 1)
+        printf '%s\t%s\t%s\t%s\n' "${folder##*/}" "$(stat -c %Y "$file")" "$made" "${expires:-0}"
+    done
+}
+
+plain() { # FILE
+    case $1 in
+        *.gz) gzip -dc <"$1" ;;
+        *.zst) zstd -dcq <"$1" ;;
+        *.xz) xz -dc <"$1" ;;
+        *.bz2) bzip2 -dc <"$1" ;;
+        *) cat "$1" ;;
+    esac
+}
+
+each_file() { # KIND COMMAND...: run it on every repository's file of a kind, with its alias
+    kind=$1
+    shift
+    for file in "$RAW"/*/repodata/*"$kind".xml*; do
+        case $file in *\** | *.sqlite*) continue ;; esac
+        alias=${file#"$RAW"/}
+        plain "$file" | "$@" "${alias%%/*}"
+    done
+}
+
+# The records of packages that $WORK/keys names, one a line behind their repository; without long lists of files
+# and kernel symbols.
+records_in() { # ALIAS
+    awk -v alias="$1" 'FILENAME == ARGV[1] { want[$0]; next }
+        {
+            if (!match($0, /<package [^>]*type="rpm"/)) next
+            $0 = substr($0, RSTART)
+            name = tag("name"); arch = tag("arch")
+            match($0, /<version [^>]*>/); version = substr($0, RSTART, RLENGTH)
+            epoch = value(version, "epoch"); edition = (epoch + 0 ? epoch ":" : "") value(version, "ver") "-" value(version, "rel")
+            if (!((name "\t" arch "\t" edition) in want)) next
+            gsub(/<file[ >][^<]*<\/file>/, ""); gsub(/<description>[^<]*<\/description>/, "")
+            gsub(/<rpm:entry name="(ksym|kernel|modalias)\([^>]*>/, ""); gsub(/[ \t\r\n]+/, " ")
+            print alias "\t" $0 "</package>"
+        }
+        function tag(key,    text) {
+            match($0, "<" key ">[^<]*"); text = substr($0, RSTART, RLENGTH); sub(/^[^>]*>/, "", text); return text
+        }
+        function value(text, key) {
+            if (!match(text, " " key "=\"[^\"]*")) return ""
+            return substr(text, RSTART + length(key) + 3, RLENGTH - length(key) - 3)
+        }' "$WORK/keys" RS='</package>' -
+}
+
+advisories_in() { # ALIAS
+    awk -v alias="$1" 'FILENAME == ARGV[1] { want[$0]; next }
+        {
+            if (!match($0, /<update /)) next
+            $0 = substr($0, RSTART)
+            match($0, /<id>[^<]*/); id = substr($0, RSTART + 4, RLENGTH - 4)
+            if (!(id in want)) next
+            gsub(/<description>[^<]*<\/description>/, ""); gsub(/<filename>[^<]*<\/filename>/, ""); gsub(/[ \t\r\n]+/, " ")
+            print alias "\t" $0 "</update>"
+        }' "$WORK/ids" RS='</update>' -
+}
+
+locks() {
+    pid=
+    [ ! -r "$PID" ] || read -r pid <"$PID"
+    case $pid in
+        '' | *[!0-9]*) ;;
+        *)
+            if [ -d "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status"; then
+                comm=
+                [ ! -r "/proc/$pid/comm" ] || read -r comm <"/proc/$pid/comm"
+                printf 'same\t%s\t%s\t%s\n' "$pid" "$comm" "$PID"
+            fi
+            ;;
+    esac
+    lock_holders "$DATABASE/.rpm.lock"
+}
+
+filesystems() {
+    filesystems_of "$PACKAGES" "${ROOT:-/}" "$ROOT/boot" "$ROOT/var"
+}
+
+reboot_needed() {
+    for file in "$ROOT/run/reboot-needed" "$ROOT/run/reboot-required"; do
+        [ ! -e "$file" ] || printf '%s\n' "${file#"$ROOT"}"
+    done
+}
+
+inputs() {
+    for file in "$DATABASE"/rpmdb.sqlite "$DATABASE"/rpmdb.sqlite-wal "$DATABASE"/Packages.db "$DATABASE"/Packages; do
+        [ ! -e "$file" ] || printf '%s\n' "$file"
+    done
+    printf '%s\n' "$MARKS" "$LOCKS" "$ROOT/etc/zypp" "$REPOS" "$ROOT/etc/zypp/services.d" "$ROOT/etc/zypp/multiversion.d" \
+        "$ROOT/etc/products.d" "$ROOT/boot" "$ROOT/etc/os-release" "$ROOT/run/reboot-needed" "$RAW"
+    for folder in "$RAW"/*/repodata; do
+        [ ! -d "$folder" ] || printf '%s\n' "$folder"
+    done
+    [ "$GIVEN" = "$ROOT/etc/zypp/zypp.conf" ] || printf '%s\n' "$GIVEN"
+}
+
+# Ask and print, and keep the answer in $WORK/NAME.
+asked() { # NAME ARGUMENT...
+    name=$1
+    shift
+    section "$name" ask "$@"
+    keep "$name"
+}
+
+# All versions of the packages named in $WORK/names, as the sources offer them.
+versions() {
+    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+    ask search --match-exact --details --type package $(cat "$WORK/names")
+}
+
+records() {
+    each_file primary records_in
+}
+
+advisories() {
+    each_file updateinfo advisories_in
+}
+
+observe() {
+    prepare
+    section os os_release
+    section machine machine
+    section installed installed
+    [ -s "$WORK/out" ] || finish "$OTHER"
+    keep installed
+    section automatic marks
+    section multiversion multiversion
+    listed
+    section metadata metadata
+    asked held locks --solvables
+    asked updates list-updates --all
+    cp "$WORK/updates" "$WORK/answer"
+    case $code in 0 | 6 | 106) ;; *) complain "$OTHER" ;; esac
+    elements update "$WORK/updates" kind name | awk -F '\t' '$1 == "package" { print $2 }' | sort -u >"$WORK/names"
+    asked patches list-patches
+    if [ -s "$WORK/names" ]; then
+        section versions versions
+        elements solvable "$WORK/out" name arch edition | cut -f 2- >"$WORK/keys"
+        section available records
+        elements update "$WORK/patches" kind name | awk -F '\t' '$1 == "patch" { print $2 }' >"$WORK/ids"
+        section advisories advisories
+    fi
+    section locks locks
+    section filesystems filesystems
+    section reboot reboot_needed
+    [ -n "$ROOT" ] || section needs-rebooting ask needs-rebooting
+    section clock clock
+    finish "$OK"
+}
+
+# --- what may not move -------------------------------------------------------------------------------------
+
+# zypper's locks know names, no architectures: a name is locked in all of them.
+lock() { # TYPE NAME [VERSIONS]
+    printf '\ntype: %s\nmatch_type: exact\ncase_sensitive: on\n' "$1"
+    [ -z "${3:-}" ] || printf 'version: %s\n' "$3"
+    printf 'solvable_name: %s\n\n' "$2"
+}
+
+# A lock on a package that is not installed keeps it out, so that --exclude is for installed ones alone.
+limits() {
+    lines_of "$EXCLUDE" | sed 's/:.*//' | awk -F '\t' 'FILENAME == ARGV[1] { have[$1]; next }
+        $1 in have && !seen[$1]++ { print $1 }' "$WORK/installed" - >"$WORK/stay"
+    lines_of "$BLOCK" | sed 's/:.*//; /^$/d' >>"$WORK/stay"
+    if [ ! -s "$WORK/stay" ] && [ -z "$CHOOSE$ONLY" ] && [ ! -s "$WORK/culprits" ]; then
+        rm -f "$WORK/locks"
+        return
+    fi
+    {
+        [ ! -r "$LOCKS" ] || cat "$LOCKS"
+        while read -r name; do lock package "$name"; done <"$WORK/stay"
+        # All above the chosen version stays out.
+        lines_of "$CHOOSE,$ONLY" | sed '/^$/d' | while read -r choice; do
+            name=${choice%%=*}
+            lock package "${name%%:*}" "> ${choice#*=}"
+        done
+        [ ! -e "$WORK/culprits" ] || while read -r kind name; do lock "$kind" "$name"; done <"$WORK/culprits"
+    } >"$WORK/locks"
+}
+
+relimit() {
+    limits
+    configuration
+}
+
+# --- dry-run -----------------------------------------------------------------------------------------------
+
+# NAME, NAME:ARCH or either with =VERSION, one a line, as zypper takes them.
+as_zypper_writes() {
+    sed -n 's/^\([^:=]*\):\([^:=]*\)\(=.*\)\{0,1\}$/\1.\2\3/p; /^[^:]*\(=.*\)\{0,1\}$/p'
+}
+
+# Every chosen version must be on offer, else nothing is resolved: never the newest instead.
+choices_exist() {
+    lines_of "$CHOOSE,$ONLY" | sed '/^$/d' | sort -u >"$WORK/choices"
+    [ -s "$WORK/choices" ] || return 0
+    sed 's/[:=].*//' "$WORK/choices" >"$WORK/names"
+    versions >"$WORK/offered" 2>/dev/null </dev/null
+    elements solvable "$WORK/offered" name arch edition repository | awk -F '\t' 'FILENAME == ARGV[1] {
+            have[$2 "=" $4]; have[$2 ":" $3 "=" $4]; next }
+        !($0 in have) { print; missing = 1 }
+        END { exit missing }' - "$WORK/choices" >"$WORK/gone"
+}
+
+security_patches() {
+    elements update "$WORK/patches" kind name status category | awk -F '\t' 'FILENAME == ARGV[1] { left_out[$2]; next }
+        $1 == "patch" && $3 == "needed" && $4 == "security" && !($2 in left_out) { print "patch:" $2 }' "$WORK/culprits" -
+}
+
+# What --security leaves to every source: the version that an update would take.
+included() {
+    lines_of "$INCLUDE" | sed '/^$/d' >"$WORK/including"
+    [ -s "$WORK/including" ] || return 0
+    elements update "$WORK/updates" kind name arch edition | awk -F '\t' 'FILENAME == ARGV[1] { wanted[$0]; next }
+        $1 == "package" && (($2 in wanted) || ($2 ":" $3) in wanted) { print $2 "." $3 "=" $4 }' "$WORK/including" -
+}
+
+resolve() {
+    if [ -n "$ONLY" ]; then
+        # What is only recommended is no reason why something cannot be installed.
+        # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+        ask install --dry-run --no-recommends --oldpackage $(printf '%s\n' "$ONLY" | as_zypper_writes) $(cat "$WORK/going")
+    elif [ -n "$TOGETHER" ]; then
+        # shellcheck disable=SC2046 # as above
+        ask install --dry-run --no-recommends $(security_patches) $(included)
+    elif [ -n "$SECURITY" ]; then
+        ask patch --dry-run --category security --with-interactive
+    elif [ -n "$FULL" ]; then
+        ask dist-upgrade --dry-run
+    else
+        ask update --dry-run
+    fi
+}
+
+attempt() {
+    resolve >"$WORK/answer" 2>"$WORK/err" </dev/null
+    code=$?
+    room
+}
+
+# Who stands in the way, where leaving it out lets the rest go on: patches that zypper says need not be installed,
+# packages that it would keep as they are.
+find_culprits() {
+    sed 's/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g' "$WORK/answer" | awk -F '\t' '
+        FILENAME == ARGV[1] { if ($1 == "patch") patch[$2 "-" $3 "." $4] = $2; next }
+        FILENAME == ARGV[2] { version = $3; sub(/^[0-9]*:/, "", version); package[$1 "-" $3 "." $2] = package[$1 "-" version "." $2] = $1; next }
+        /do not install patch:/ || /Problem: (the to be installed )?patch:/ {
+            name = $0; sub(/.*patch:/, "", name); sub(/[ <].*/, "", name)
+            if (name in patch) print "patch " patch[name]
+        }
+        /keep obsolete / { name = $0; sub(/.*keep obsolete /, "", name); sub(/[ <].*/, "", name)
+            if (name in package) print "package " package[name]
+        }' "$WORK/patch-names" "$WORK/installed" - | sort -u >"$WORK/found"
+    sort -u "$WORK/culprits" "$WORK/found" >"$WORK/all"
+    if cmp -s "$WORK/all" "$WORK/culprits"; then return 1; fi
+    mv "$WORK/all" "$WORK/culprits"
+}
+
+# One lock would freeze everything: zypper (exit 4) then does nothing at all. Ask again without what it freezes.
+settle() {
+    attempt
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        [ "$code" -eq 4 ] || return 0
+        if [ -n "$ONLY" ]; then
+            find_going || return 0
+        elif [ -n "$SECURITY$FULL" ]; then
+            grep -E 'Problem: ' "$WORK/answer" >>"$WORK/problems"
+            find_culprits || return 0
+            relimit
+        else
+            return 0
+        fi
+        attempt
+    done
+}
+
+# What a version alone could only come without, where zypper offers that.
+find_going() {
+    awk -F '\t' 'FILENAME == ARGV[1] { version = $3; sub(/^[0-9]*:/, "", version)
+            package[$1 "-" $3 "." $2] = package[$1 "-" version "." $2] = "!" $1 "." $2; next }
+        /deinstallation of / { name = $0; sub(/.*deinstallation of /, "", name); sub(/[ <].*/, "", name)
+            if (name in package) print package[name] }' "$WORK/installed" "$WORK/answer" | sort -u | cat - "$WORK/going" | sort -u >"$WORK/more"
+    if cmp -s "$WORK/more" "$WORK/going"; then return 1; fi
+    # The very first question, without removals, is the one whose problems tell why.
+    [ -e "$WORK/why" ] || cp "$WORK/answer" "$WORK/why"
+    mv "$WORK/more" "$WORK/going"
+}
+
+# Print what an attempt said as a section; its code stays in $code.
+show_answer() { # NAME
+    cp "$WORK/err" "$WORK/err.answer"
+    last=$code
+    section "$1" replay
+    cp "$WORK/err.answer" "$WORK/err"
+    code=$last
+}
+replay() {
+    cat "$WORK/answer"
+    cat "$WORK/err.answer" >&2
+    return "$last"
+}
+
+# zypper's complaints stand in its XML: tell them in its words.
+complain() { # CODE
+    words=$(awk 'BEGIN { RS = "<" } /^message type="(error|warning)"/ { sub(/^[^>]*>/, ""); gsub(/[ \n]+/, " "); print }' "$WORK/answer" |
+        sed 's/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g; s/&quot;/"/g; s/&amp;/\&/g' |
+        awk 'NF && !seen[$0]++ && n++ < 5 { printf "%s%s", separator, $0; separator = "; " }')
+    [ -n "$words" ] || words="zypper ended with $code"
+    refused "$words" "$1"
+}
+
+unresolved() {
+    case $code in
+        4) finish "$UNRESOLVED" ;;
+        7) complain "$LOCKED" ;;
+        104) complain "$GONE" ;;
+    esac
+    complain "$OTHER"
+}
+
+# Where a patch stays out because of a lock, the packages that it would have moved.
+left_out() {
+    cat "$WORK/culprits"
+    [ ! -e "$WORK/problems" ] || sed 's/<[^>]*>//g; s/^ *//; s/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g; s/&amp;/\&/g' "$WORK/problems" | sort -u
+}
+
+read_state() {
+    prepare
+    section machine machine
+    section installed installed
+    [ -s "$WORK/out" ] || finish "$OTHER"
+    keep installed
+    listed
+    never_read "$WORK/repos" >"$WORK/unread"
+    [ ! -s "$WORK/unread" ] || refused "no metadata of $(paste -s -d , "$WORK/unread"): refresh first" "$STALE"
+    : >"$WORK/culprits"
+    : >"$WORK/going"
+}
+
+read_patches() {
+    asked patches list-patches
+    elements update "$WORK/patches" kind name edition arch >"$WORK/patch-names"
+    [ -z "$INCLUDE" ] || asked updates list-updates --all
+}
+
+dry_run() {
+    read_state
+    choices_exist || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    TOGETHER=
+    : >"$WORK/patch-names"
+    relimit
+    if [ -n "$SECURITY" ] && [ -z "$ONLY" ]; then
+        read_patches
+        [ -z "$INCLUDE" ] || TOGETHER=1
+        [ -z "$TOGETHER" ] || [ -n "$(security_patches)$(included)" ] || finish "$NOTHING"
+    fi
+    settle
+    if [ "$code" -eq 103 ]; then
+        # The update stack first, says zypper, and then again: what one plan can name is asked for at once.
+        show_answer update-stack
+        TOGETHER=1
+        settle
+    fi
+    [ ! -e "$WORK/locks" ] || { last=$code && section limits cat "$WORK/locks" && code=$last; }
+    show_answer resolve
+    ! [ -s "$WORK/culprits" ] || { last=$code && section left-out left_out && code=$last; }
+    [ ! -e "$WORK/why" ] || { last=$code && section why cat "$WORK/why" && code=$last; }
+    ! skipped || complain "$STALE"
+    case $code in 0 | 100 | 101 | 102 | 103) ;; *) unresolved ;; esac
+    summary >"$WORK/moves"
+    [ -s "$WORK/moves" ] || finish "$NOTHING"
+    cut -f 2-4 "$WORK/moves" >"$WORK/keys"
+    section available records
+    finish "$OK"
+}
+
+# --- refresh -----------------------------------------------------------------------------------------------
+
+refresh() {
+    section refresh zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive refresh
+    cat "$WORK/out" >"$WORK/answer"
+    case $code in
+        0) if ! skipped; then finish "$OK"; fi ;;
+        6) finish "$OK" ;;
+        7) finish "$LOCKED" ;;
+    esac
+    if says 'Root privileges|Permission denied'; then finish "$OTHER"; fi
+    if says "No space left|[Qq]uota exceeded"; then finish "$NO_SPACE"; fi
+    if says 'ignature verification|GPG|unsigned|not signed|unknown key|KEY|[Dd]igest verification'; then finish "$UNTRUSTED"; fi
+    if skipped || [ "$code" -eq 4 ]; then finish "$STALE"; fi
+    finish "$OTHER"
+}
+
+# --- download, apply ---------------------------------------------------------------------------------------
+
+# Of the named changes those that are not made yet: name, architecture, version ("-" for a removal).
+left_to_do() {
+    { lines_of "$INSTALL" && lines_of "$REMOVE"; } | awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] {
+            have[$1 "\t" $2]; have[$1 "\t" $3]; next }
+        /./ {
+            name = $0; version = "-"
+            if ((i = index($0, "=")) > 0) { name = substr($0, 1, i - 1); version = substr($0, i + 1) }
+            i = index(name, ":"); arch = substr(name, i + 1); name = substr(name, 1, i - 1)
+            if (version == "-" ? (name "\t" arch) in have : !((name "\t" version) in have)) print name, arch, version
+        }' "$WORK/installed" -
+}
+
+# As zypper takes them; where a version is of another architecture than the installed package, without one.
+targets() {
+    awk -F '\t' -v gone="$WORK/gone" 'FILENAME == ARGV[1] { offered[$2 "\t" $4]; exact[$2 "\t" $3 "\t" $4]; next }
+        $3 == "-" { print "!" $1 "." $2; next }
+        ($1 "\t" $2 "\t" $3) in exact { print $1 "." $2 "=" $3; next }
+        { print $1 "=" $3 }
+        !(($1 "\t" $3) in offered) { print $1 "=" $3 > gone }' "$WORK/offers" "$WORK/todo"
+}
+
+transaction() { # OPTION...
+    # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+    set -- install --no-recommends --oldpackage --auto-agree-with-licenses "$@" $(cat "$WORK/targets")
+    "$how" "$@"
+}
+
+# What differs between the resolver's transaction and the named one.
+differences() {
+    awk -F '\t' 'FILENAME == ARGV[1] { want[$1 "\t" $2 "\t" $3]; next }
+        {
+            version = $1 == "to-remove" ? "-" : $4
+            key = $2 "\t" $3 "\t" version; before = $2 "\t" $5 "\t" version
+            if (key in want) delete want[key]
+            else if (before in want) delete want[before]
+            else if (version == "-") print "it would also remove " $2
+            else print "it would also install " $2 " " version
+        }
+        END { for (key in want) { split(key, part, "\t")
+            print "it would not " (part[3] == "-" ? "remove " part[1] : "install " part[1] " " part[3]) } }' "$WORK/todo" "$WORK/moves" | sort
+}
+
+restarting() { # patches that need a reboot and are not installed
+    ask list-patches 2>/dev/null </dev/null >"$WORK/patches"
+    elements update "$WORK/patches" kind name restart | awk -F '\t' '$1 == "patch" && $3 == "true" { print $2 }' | sort
+}
+
+resolve_named() {
+    cut -f 1 "$WORK/todo" | sort -u >"$WORK/names"
+    versions >"$WORK/offered" 2>/dev/null </dev/null
+    elements solvable "$WORK/offered" name arch edition repository |
+        awk -F '\t' '$5 != "(System Packages)"' >"$WORK/offers"
+    targets >"$WORK/targets"
+    [ ! -e "$WORK/gone" ] || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    how=ask
+    transaction --dry-run >"$WORK/answer" 2>"$WORK/err" </dev/null
+    code=$?
+    room
+    show_answer resolve
+    ! skipped || complain "$STALE"
+    case $code in
+        0 | 102 | 103) ;;
+        4) refused "$(problems)" "$UNRESOLVED" ;;
+        *) unresolved ;;
+    esac
+    summary >"$WORK/moves"
+    differences >"$WORK/differences"
+    [ ! -s "$WORK/differences" ] || refused "$(paste -s -d ';' "$WORK/differences" | sed 's/;/; /g')" "$UNRESOLVED"
+}
+
+# What the solver cannot solve, and the locks that it would have to ignore.
+problems() {
+    sed 's/<[^>]*>//g; s/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g; s/&amp;/\&/g' "$WORK/answer" | awk '
+        function tell(words) { if (seen[words]++) return; printf "%s%s", separator, words; separator = "; " }
+        /Problem: / { sub(/.*Problem: /, ""); tell($0) }
+        /remove lock to allow / { sub(/.*remove lock to allow [a-z]+ of /, ""); tell("there is a lock on " $0) }'
+}
+
+apply() {
+    read_state
+    relimit
+    left_to_do >"$WORK/todo"
+    if [ ! -s "$WORK/todo" ]; then
+        mark
+        finish "$NOTHING"
+    fi
+    resolve_named
+    how=really
+    if [ "$VERB" = --download ]; then
+        act download transaction --download-only
+    else
+        restarting >"$WORK/before"
+        act apply transaction --download-in-advance
+    fi
+    ended=$code
+    said
+    [ "$VERB" = --download ] || mark
+    section failed failed
+    keep failures
+    [ "$VERB" = --download ] || section conffiles conffiles
+    judge
+}
+
+# Of the log what this run said.
+said() {
+    tail -c "+$((begin_at + 1))" "$LOG" >"$WORK/said"
+}
+
+# Packages whose scripts or unpacking failed, in the words of rpm, where it says more than that it failed.
+failed() {
+    awk 'function named(text) { sub(/\.[^.]*$/, "", text); sub(/-[^-]*-[^-]*$/, "", text); return text }
+        function tell(name, words, worth) {
+            gsub(/\t/, " ", words); sub(/^ +/, "", words)
+            if (!(name in told)) order[++n] = name
+            if (worth > value[name]) { told[name] = words; value[name] = worth }
+        }
+        /^ *(error|warning):.*(fail|error)/ && match($0, /%[a-z]+\([^()]+\)/) {
+            name = substr($0, RSTART, RLENGTH - 1); sub(/^[^(]*\(/, "", name); tell(named(name), $0, 3); next }
+        /^ *error: unpacking of archive failed/ { unpacking = $0 }
+        /^ *error: [^ ]+: (install|erase) failed/ {
+            name = $2; sub(/:$/, "", name)
+            if (unpacking == "") tell(named(name), $0, 2); else tell(named(name), unpacking, 3)
+            unpacking = "" }
+        /^(Installation|Removal) of [^ ]+ failed/ { name = $3; sub(/^\([0-9]*\)/, "", name); tell(named(name), $0, 1) }
+        END { for (i = 1; i <= n; i++) print order[i] "\t" told[order[i]] }' "$WORK/said"
+}
+
+# rpm says which file it made because of a local change.
+conffiles() {
+    sed -n 's/.*warning: .* \(created\|saved\) as \(\/.*\.rpm\(new\|save\|orig\)\)$/\2/p' "$WORK/said" | sort -u
+}
+
+spoke() { # PATTERN
+    grep -qE "$1" "$WORK/said"
+}
+
+ended_with() { # CODE PATTERN: end, with the words of zypper that the pattern finds
+    words=$(grep -E "$2" "$WORK/said" | awk '!seen[$0]++ && n++ < 5 { sub(/^ +/, ""); printf "%s%s", separator, $0; separator = "; " }')
+    [ -z "$words" ] || refused "$words" "$1"
+    finish "$1"
+}
+
+LOCKED_WORDS='System management is locked|is locked by'
+SPACE_WORDS='No space left|[Nn]ot enough (free )?(disk )?space|needs [0-9]+.* more space|[Qq]uota exceeded'
+TRUST_WORDS='Signature verification failed|NOKEY|[Dd]igest verification|[Cc]hecksum'
+FETCH_WORDS="not found on medium|Failed to provide|Can't provide|Download \(curl\) error|Timeout exceeded|is not a directory|not accessible|File '.*' not found"
+
+judge() {
+    case $ended in
+        7) ended_with "$LOCKED" "$LOCKED_WORDS" ;;
+        4) ended_with "$UNRESOLVED" 'Problem: ' ;;
+        104) finish "$GONE" ;;
+        107) finish "$SCRIPT_FAILED" ;;
+        129 | 13[0-9] | 143) finish "$INTERRUPTED" ;;
+        0 | 102 | 103 | 106)
+            [ ! -s "$WORK/failures" ] || finish "$SCRIPT_FAILED"
+            [ "$VERB" = --apply ] || finish "$OK"
+            restarting >"$WORK/after"
+            if [ "$ended" -eq 102 ] || [ -n "$(comm -23 "$WORK/before" "$WORK/after")" ]; then
+                # The distribution's own mark, which does not outlive the boot.
+                [ ! -d "$ROOT/run" ] || : >"$ROOT/run/reboot-needed"
+                finish "$REBOOT"
+            fi
+            finish "$OK"
+            ;;
+    esac
+    if spoke "$SPACE_WORDS"; then ended_with "$NO_SPACE" "$SPACE_WORDS"; fi
+    [ ! -s "$WORK/failures" ] || finish "$SCRIPT_FAILED"
+    if spoke "$TRUST_WORDS"; then ended_with "$UNTRUSTED" "$TRUST_WORDS"; fi
+    if spoke "$FETCH_WORDS"; then ended_with "$STALE" "$FETCH_WORDS"; fi
+    if spoke '[Ff]ile conflict'; then ended_with "$UNRESOLVED" 'conflict'; fi
+    finish "$OTHER"
+}
+
+# Naming a version takes a package out of zypper's list of those that are installed only for others.
+mark() {
+    [ -n "$AUTOMATIC" ] || return 0
+    section marks set_marks
+}
+
+set_marks() {
+    installed >"$WORK/now"
+    marks >"$WORK/marks"
+    lines_of "$AUTOMATIC" | awk -F '\t' 'FILENAME == ARGV[1] { have[$1 ":" $2]; have[$1]; next }
+        FILENAME == ARGV[2] { marked[$0]; next }
+        { name = $1; sub(/:.*/, "", name) }
+        $1 in have && !(name in marked) && !seen[name]++ { print name }' "$WORK/now" "$WORK/marks" - >"$WORK/more"
+    cat "$WORK/more"
+    [ -s "$WORK/more" ] || return 0
+    mkdir -p "${MARKS%/*}"
+    if [ -e "$MARKS" ]; then cp -p "$MARKS" "$MARKS.new"; else : >"$MARKS.new"; fi &&
+        cat "$WORK/marks" "$WORK/more" >"$MARKS.new" && mv "$MARKS.new" "$MARKS"
+}
+
+# --- repair ------------------------------------------------------------------------------------------------
+
+# Older instances beside the one that was installed last, where only one may be: name, architecture, older and newer version.
+duplicates() {
+    installed >"$WORK/now"
+    multiversion >"$WORK/many"
+    awk -F '\t' 'FILENAME == ARGV[1] { many[$0]; next }
+        $1 in many { next }
+        {
+            key = $1 "\t" $2
+            if (!(key in last) || $6 + 0 > instance[key]) { if (key in last) older[++n] = key "\t" last[key]; last[key] = $3; instance[key] = $6 + 0 }
+            else older[++n] = key "\t" $3
+        }
+        END { for (i = 1; i <= n; i++) { split(older[i], part, "\t"); print older[i] "\t" last[part[1] "\t" part[2]] } }' "$WORK/many" "$WORK/now"
+}
+
+is_complete() { # NAME-VERSION.ARCH: none of its files is missing
+    ! rpm_ -V --nodeps --noscripts "$1" 2>/dev/null | grep -q '^missing'
+}
+
+erase_duplicates() {
+    bad=0
+    while read -r name arch old new; do
+        if ! is_complete "$name-$new.$arch"; then
+            archive=
+            for file in "$PACKAGES"/*/"$name-${new#*:}.$arch.rpm"; do [ ! -r "$file" ] || archive=$file; done
+            if [ -z "$archive" ]; then
+                printf 'error: files of %s %s are missing, and its package is not at hand\n' "$name" "$new"
+                bad=1
+                continue
+            fi
+            rpm_ -U --nodeps --oldpackage --replacepkgs "$archive" || bad=1
+            continue
+        fi
+        # Its files that the newer one has too stay.
+        rpm_ -e --nodeps "$name-$old.$arch" || bad=1
+    done <"$WORK/duplicates"
+    return "$bad"
+}
+
+# An rpm whose zypper was killed goes on with its package.
+wait_for_holder() {
+    left=${LOCK_WAIT:-0}
+    while :; do
+        locks >"$WORK/holders"
+        [ -s "$WORK/holders" ] || return 0
+        [ "$left" -gt 0 ] || refused "locked by $(awk -F '\t' 'NR == 1 { print $3 " (pid " $2 ")" }' "$WORK/holders")" "$LOCKED"
+        left=$((left - 1))
+        sleep 1
+    done
+}
+
+repair() {
+    wait_for_holder
+    duplicates >"$WORK/duplicates"
+    if [ ! -s "$WORK/duplicates" ]; then
+        mark
+        finish "$NOTHING"
+    fi
+    act repair erase_duplicates
+    ended=$code
+    said
+    mark
+    section failed failed
+    keep failures
+    section conffiles conffiles
+    duplicates >"$WORK/duplicates"
+    if [ "$ended" -ne 0 ] || [ -s "$WORK/duplicates" ]; then finish "$INTERRUPTED"; fi
+    [ ! -s "$WORK/failures" ] || finish "$SCRIPT_FAILED"
+    finish "$OK"
+}
+
+case $VERB in
+    --observe) observe ;;
+    --inputs)
+        section inputs inputs
+        finish "$OK"
+        ;;
+    --dry-run) dry_run ;;
+    --refresh) refresh ;;
+    --download | --apply) apply ;;
+    --repair) repair ;;
+esac

@@ -1,0 +1,280 @@
+"""What ``--dry-run`` answers, against a real resolver, and that it leaves no trace."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.errors import Stalled
+from reconciler.managers.scripted import ScriptedManager
+from reconciler.managers.scripts import PatchScript
+from reconciler.managers.zypper import ZYPPER
+from reconciler.planning.observation import Answer, Question, Unmet
+from reconciler.targets.local import LocalTarget
+from tests.edge.zypper.conftest import managed
+from tests.labs.rpm import Advisory, Rpm
+from tests.labs.zypper import ADVISORIES, ZypperLab
+
+ALL = {
+    "base": "1.1-1",
+    "configured": "1.1-1",
+    "epoch": "1:1.0-2",
+    "hostile": "1.1-1",
+    "kernel-default": "5.14.21-2.1",
+    "lima": "1.1-1",
+    "native": "1.1-1",
+    "newdep": "1.1-1",
+    "newdep-lib": "1.0-1",
+    "obsoleted": None,
+    "obsoleter": "2.0-1",
+    "pair": "1.1-1",
+    "pair-data": "1.1-1",
+    "plain": "1.1-1",
+    "rebooting": "1.1-1",
+    "secure": "1.0-2",
+    "superseded": "1.2-1",
+    "user": "1.1-1",
+}
+SECURITY = {
+    "newdep": "1.1-1",
+    "newdep-lib": "1.0-1",
+    "rebooting": "1.1-1",
+    "secure": "1.0-2",
+    "superseded": "1.2-1",
+}
+
+
+def moved(answer: Answer) -> dict[str, str | None]:
+    return {change.name: change.to_version for change in answer.changes}
+
+
+def without(*names: str) -> dict[str, str | None]:
+    return {name: version for name, version in ALL.items() if name not in names}
+
+
+@pytest.mark.parametrize("mode", ["safe", "full"])
+def test_an_update_moves_what_zypper_moves(zypper: ScriptedManager, mode: str) -> None:
+    answer = zypper.resolve(Question("full" if mode == "full" else "safe"))
+    assert moved(answer) == ALL
+    actions = {change.name: change.action for change in answer.changes if change.action != "upgrade"}
+    assert actions == {"kernel-default": "install", "newdep-lib": "install", "obsoleted": "replace"}
+    assert (answer.exit_code, answer.native_code, answer.message) == (0, 0, "")
+    # A distribution upgrade would be given up for a single package that cannot follow.
+    assert answer.kept_back == (("remover", "unsat") if mode == "full" else ())
+
+
+def test_whose_doing_a_change_is(zypper: ScriptedManager) -> None:
+    by = {change.name: change.by for change in zypper.resolve(Question()).changes if change.by}
+    assert by == {"newdep-lib": ("newdep",), "obsoleted": ("obsoleter",)}
+
+
+def test_changes_carry_origin_size_growth_hash_and_security(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    observation = zypper.observe(datetime.now(UTC))
+    offered = {(offer.name, one.version): one for offer in observation.offers for one in offer.versions}
+    for change in zypper.resolve(Question()).changes:
+        if change.to_version is None:
+            assert (change.installed_delta, change.size) == (-6, None)
+            continue
+        assert change.size == lab.repository.file(change.name, change.to_version, change.arch).stat().st_size
+        assert change.origin == "lab"
+        assert change.installed_delta is not None
+        if change.name != "newdep-lib":
+            available = offered[change.name, change.to_version]
+            assert (change.sha256, change.security) == (available.sha256, available.security)
+
+
+def test_security_mode_takes_what_zypper_would_patch(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    answer = zypper.resolve(Question(security=True))
+    assert moved(answer) == SECURITY
+    text = lab.zypper_dry("patch", "--category", "security", "--with-interactive")
+    assert set(re.findall(r'type="package" name="([^"]+)"', text)) == set(SECURITY)
+    assert answer.native_code == 102  # a patch that wants a reboot is not left out
+
+
+def test_what_is_included_is_updated_beside_the_patches(zypper: ScriptedManager) -> None:
+    answer = zypper.resolve(Question(security=True, include=("plain", "native:x86_64", "victim")))
+    assert moved(answer) == {**SECURITY, "plain": "1.1-1", "native": "1.1-1"}
+
+
+@pytest.mark.parametrize(
+    ("names", "gone"),
+    [
+        (("lima",), ("lima",)),
+        (("plain", "secure"), ("plain", "secure")),
+        (("base",), ("base", "user")),
+        (("pair-data",), ("pair", "pair-data")),
+        (("native:x86_64",), ("native",)),
+        (("obsoleted",), ("obsoleted", "obsoleter")),
+        (("newdep-lib", "nothing-of-this-name"), ()),  # excluded is what is installed; this comes in
+        (("kernel-default",), ("kernel-default",)),
+    ],
+)
+def test_what_is_excluded_does_not_move(
+    zypper: ScriptedManager, names: tuple[str, ...], gone: tuple[str, ...]
+) -> None:
+    assert moved(zypper.resolve(Question(exclude=names))) == without(*gone)
+
+
+def test_what_is_blocked_does_not_come_in_either(zypper: ScriptedManager) -> None:
+    assert moved(zypper.resolve(Question(block=("newdep-lib",)))) == without("newdep", "newdep-lib")
+    assert moved(zypper.resolve(Question(block=("lima",)))) == without("lima")
+
+
+@pytest.mark.parametrize(
+    ("question", "left", "kept"),
+    [
+        (Question(security=True, exclude=("secure",)), ("secure",), ("secure",)),
+        (Question(security=True, block=("newdep-lib",)), ("newdep", "newdep-lib"), ("newdep",)),
+        (
+            Question(security=True, exclude=("newdep", "rebooting", "secure", "superseded")),
+            tuple(SECURITY),
+            ("newdep", "rebooting", "secure", "superseded"),
+        ),
+    ],
+)
+def test_one_exclusion_does_not_freeze_all_other_patches(
+    zypper: ScriptedManager, question: Question, left: tuple[str, ...], kept: tuple[str, ...]
+) -> None:
+    answer = zypper.resolve(question)
+    assert moved(answer) == {name: version for name, version in SECURITY.items() if name not in left}
+    assert answer.exit_code == (0 if answer.changes else 10)
+    assert answer.kept_back == kept
+
+
+def test_neither_does_a_lock_of_the_operator(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    lab.lock("secure")
+    locks = lab.locks.read_bytes()
+    answer = zypper.resolve(Question(security=True))
+    assert moved(answer) == {name: version for name, version in SECURITY.items() if name != "secure"}
+    assert answer.kept_back == ("secure",)
+    assert moved(zypper.resolve(Question(exclude=("lima",)))) == without("lima", "secure")
+    assert lab.locks.read_bytes() == locks
+
+
+def test_a_chosen_version_is_taken_instead_of_the_newest(zypper: ScriptedManager) -> None:
+    chosen = (("superseded", "1.1-1"),)
+    assert moved(zypper.resolve(Question(choose=chosen))) == {**ALL, "superseded": "1.1-1"}
+    assert moved(zypper.resolve(Question(security=True, choose=chosen))) == {
+        **SECURITY,
+        "superseded": "1.1-1",
+    }
+
+
+def test_a_chosen_version_that_is_gone_is_no_plan(zypper: ScriptedManager) -> None:
+    answer = zypper.resolve(Question(choose=(("superseded", "1.3-1"),)))
+    assert (answer.exit_code, answer.changes) == (26, ())
+    assert answer.message == "no longer available: superseded=1.3-1"
+
+
+# --- one version alone --------------------------------------------------------------------------------------
+
+
+def test_alone_with_what_it_needs(zypper: ScriptedManager) -> None:
+    answer = zypper.resolve(Question(only=("user", "1.1-1")))
+    assert moved(answer) == {"base": "1.1-1", "user": "1.1-1"}
+    assert answer.unmet == ()
+
+
+def test_alone_with_what_it_would_remove(zypper: ScriptedManager) -> None:
+    answer = zypper.resolve(Question(only=("remover", "2.0-1")))
+    assert {change.name: (change.action, change.by) for change in answer.changes} == {
+        "remover": ("upgrade", ()),
+        "victim": ("remove", ("remover",)),
+    }
+    assert answer.unmet == (Unmet("remover", "2.0-1", "Conflicts", "victim"),)
+
+
+def test_alone_and_impossible(zypper: ScriptedManager) -> None:
+    answer = zypper.resolve(Question(only=("unsat", "1.1-1")))
+    assert (answer.exit_code, answer.native_code, answer.changes) == (25, 4, ())
+    assert answer.unmet == (Unmet("unsat", "1.1-1", "Depends", "nobody-has-this"),)
+    assert answer.message == "nothing provides nobody-has-this needed by unsat-1.1-1.noarch"
+
+
+@pytest.mark.parametrize("whose", ["the run's", "the operator's"])
+def test_the_lock_that_freezes_it_is_named(lab: ZypperLab, zypper: ScriptedManager, whose: str) -> None:
+    if whose == "the operator's":
+        lab.lock("base")
+    answer = zypper.resolve(Question(exclude=("base",), only=("user", "1.1-1")))
+    assert (answer.exit_code, answer.native_code) == (25, 4)
+    assert answer.unmet == (Unmet("user", "1.1-1", "Depends", "base >= 1.1"),)
+    assert "there is a lock on base-1.0-1.noarch" in answer.message
+
+
+# --- the update stack ---------------------------------------------------------------------------------------
+
+
+def test_the_update_stack_and_the_rest_are_one_plan(
+    own_lab: ZypperLab, own_zypper: ScriptedManager, script: PatchScript
+) -> None:
+    stack = Advisory("LAB-SA-2026:0009", ("plain-1.1-1",), restart=True)
+    own_lab.repository.advise(*ADVISORIES, stack)
+    own_lab.refresh()
+    assert moved(own_zypper.resolve(Question(security=True))) == {**SECURITY, "plain": "1.1-1"}
+    sections = script.run(
+        LocalTarget(own_lab.environment),
+        ["--dry-run", "--security", "--cache", str(own_lab.cache), "--root", str(own_lab.root)],
+        timeout=60,
+    )
+    # zypper alone would come to that patch only, and end with "run me again".
+    assert sections.need("update-stack").code == 103
+    assert sections.need("resolve").code == 102
+
+
+# --- no trace, and no plan from half the metadata -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question(),
+        Question("full", exclude=("lima",)),
+        Question(security=True, exclude=("secure",), block=("newdep-lib",)),
+        Question(only=("remover", "2.0-1")),
+    ],
+    ids=["safe", "full", "security", "only"],
+)
+@pytest.mark.parametrize("is_fresh", [False, True], ids=["parsed", "unparsed"])
+def test_nothing_is_changed(
+    lab: ZypperLab, script: PatchScript, shell: Sequence[str], question: Question, *, is_fresh: bool
+) -> None:
+    if is_fresh:  # zypper would parse all anew, and write that down
+        lab.install(Rpm("unknown-to-zypper", "1.0-1"))
+        for file in (lab.root / "var/cache/zypp/solv/lab").iterdir():
+            file.unlink()
+    before = lab.digest()
+    managed(lab, script, tuple(shell)).resolve(question)
+    assert lab.digest() == before
+
+
+def test_a_lock_is_neither_taken_nor_waited_for(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    (lab.root / "run/zypp.pid").write_text("1\n")
+    assert moved(zypper.resolve(Question())) == ALL
+    assert (lab.root / "run/zypp.pid").read_text() == "1\n"
+
+
+def test_a_repository_that_was_never_read_makes_no_silent_plan(lab: ZypperLab, script: PatchScript) -> None:
+    lab.configure_repository("dead", "file:///nowhere")
+    before = lab.digest()
+    with pytest.raises(Stalled, match=r"no metadata of dead") as raised:
+        managed(lab, script).resolve(Question())
+    assert "21" in raised.value.message
+    assert lab.digest() == before
+
+
+def test_metadata_that_zypper_leaves_out_make_no_silent_plan(lab: ZypperLab, script: PatchScript) -> None:
+    raw = lab.root / "var/cache/zypp/raw/lab/repodata"
+    (updateinfo,) = raw.glob("*updateinfo.xml*")
+    updateinfo.unlink()
+    for folder in (lab.root / "var/cache/zypp/solv/lab", lab.cache / "solv/lab"):
+        for file in folder.glob("*"):
+            file.unlink()
+    with pytest.raises(Stalled, match=r"exit 21: .*updateinfo.*Skipping repository"):
+        managed(lab, script).resolve(Question())
+
+
+def test_an_excluded_name_cannot_be_an_option(lab: ZypperLab, script: PatchScript) -> None:
+    arguments = ["--dry-run", "--root", str(lab.root), "--exclude", "--help"]
+    done = LocalTarget(lab.environment).run(script.content, ZYPPER.script, arguments, timeout=60)
+    assert done.returncode == 2

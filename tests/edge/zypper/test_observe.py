@@ -1,0 +1,191 @@
+"""What ``--observe`` sees of a real root, and that it leaves no trace."""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Stalled
+from reconciler.managers.scripted import ScriptedManager
+from reconciler.managers.scripts import PatchScript
+from reconciler.managers.zypper import ZYPPER
+from reconciler.planning.observation import Installed, RebootNeed
+from reconciler.targets.local import LocalTarget
+from tests.edge.zypper.conftest import managed
+from tests.labs.rpm import Rpm
+from tests.labs.zypper import ZypperLab
+
+NOW = datetime.now(UTC)
+
+
+def test_installed_packages_with_locks_and_marks(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    lab.lock("li*", "nothing-of-this-name")
+    lab.mark_automatic("base")
+    observation = zypper.observe(NOW)
+    seen = {package.name: package for package in observation.installed}
+    assert seen["lima"] == Installed("lima", "noarch", "1.0-1", held=True)
+    assert seen["base"] == Installed("base", "noarch", "1.0-1", automatic=True)
+    assert seen["native"] == Installed("native", "x86_64", "1.0-1")
+    assert seen["epoch"].version == "1:1.0-1"
+    assert [name for name, package in seen.items() if package.held] == ["lima"]
+    assert len(seen) == 21
+    # What is locked is still offered.
+    assert "lima" in {offer.name for offer in observation.offers}
+
+
+def test_offers_name_every_newer_version_with_origin_security_and_advisories(
+    zypper: ScriptedManager,
+) -> None:
+    offers = {offer.name: offer for offer in zypper.observe(NOW).offers}
+    versions = {
+        name: [(one.version, one.origins, one.security) for one in offer.versions]
+        for name, offer in offers.items()
+    }
+    # The patch names 1.1-1; zypper brings it about by the newest.
+    assert versions["superseded"] == [("1.2-1", ("lab",), True), ("1.1-1", ("lab",), True)]
+    assert versions["secure"] == [("1.0-2", ("lab",), True)]
+    assert versions["rebooting"] == [("1.1-1", ("lab",), True)]
+    assert versions["plain"] == [("1.1-1", ("lab",), False)]
+    assert versions["epoch"] == [("1:1.0-2", ("lab",), False)]
+    assert (offers["native"].arch, offers["superseded"].candidate) == ("x86_64", "1.2-1")
+    assert offers["secure"].advisories == ("CVE-2026-0001", "CVE-2026-0002", "LAB-SA-2026:0001")
+    assert offers["plain"].advisories == ("LAB-BA-2026:0003",)
+    assert offers["lima"].advisories == ()
+    assert "local" not in offers
+    assert "victim" not in offers
+
+
+def test_an_offer_knows_size_and_hash_of_its_archive(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    plain = next(offer for offer in zypper.observe(NOW).offers if offer.name == "plain")
+    data = lab.repository.file("plain", "1.1-1").read_bytes()
+    assert plain.versions[0].size == len(data)
+    assert plain.versions[0].sha256 == hashlib.sha256(data).hexdigest()
+    assert plain.versions[0].installed_size == 6
+
+
+def test_a_source_with_its_times(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    (source,) = zypper.observe(datetime.now(UTC)).sources
+    assert (source.name, source.url, source.problem) == ("lab", f"file:{lab.repository.folder}", "")
+    assert source.published is not None
+    assert source.fetched is not None
+    assert source.published <= source.fetched
+    assert source.valid_until is None
+
+
+def test_a_source_that_was_never_read_and_one_with_a_password(
+    lab: ZypperLab, zypper: ScriptedManager
+) -> None:
+    lab.configure_repository("dead", "http://user:hunter2@127.0.0.1:9/x")
+    before = lab.digest()
+    dead, _ = zypper.observe(NOW).sources
+    assert dead.problem == "its metadata were never read on this machine"
+    assert (dead.name, dead.fetched) == ("dead", None)
+    assert "hunter2" not in dead.url
+    assert lab.digest() == before
+
+
+def test_a_source_from_the_future(zypper: ScriptedManager) -> None:
+    (source,) = zypper.observe(NOW - timedelta(days=2)).sources
+    assert source.problem.startswith("its metadata are dated in the future: ")
+
+
+def test_the_machine(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    observation = zypper.observe(NOW)
+    assert observation.facts.os_id == "sled-lab"
+    assert observation.facts.architecture == "x86_64"
+    assert observation.facts.kernel == os.uname().release
+    assert observation.manager == "zypper"
+    assert observation.manager_version[0].isdigit()
+    assert observation.privileged is (os.geteuid() == 0)
+    assert observation.health.interrupted == ()
+    assert observation.health.lock_holder == ""
+    assert {system.path for system in observation.health.filesystems} >= {f"{lab.root}/boot"}
+    assert observation.reboot.need is RebootNeed.NOT_REQUIRED
+
+
+def test_the_database_is_known_by_its_digest(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    before = zypper.observe(NOW).database
+    lab.mark_automatic("plain")
+    marked = zypper.observe(NOW).database
+    lab.install(Rpm("another", "1.0-1"))
+    assert len({before, marked, zypper.observe(NOW).database}) == 3
+
+
+def test_who_holds_the_lock(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    pid_file = lab.root / "run/zypp.pid"
+    pid_file.write_text(f"{os.getpid()}\n")
+    holder = zypper.observe(NOW).health.lock_holder
+    assert holder.endswith(f"(pid {os.getpid()})")
+    # As it stays behind after a kill: nobody of that number lives.
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    pid_file.write_text(f"{gone.pid}\n")
+    assert zypper.observe(NOW).health.lock_holder == ""
+    assert pid_file.read_text() == f"{gone.pid}\n"
+
+
+def test_two_versions_at_once_are_an_interrupted_run_but_for_kernels(
+    lab: ZypperLab, zypper: ScriptedManager
+) -> None:
+    lab.install(Rpm("plain", "1.1-1"), Rpm("kernel-default", "5.14.21-2.1"))
+    assert zypper.observe(NOW).health.interrupted == ("plain (1.0-1 and 1.1-1 at once)",)
+
+
+def test_the_distributions_mark_of_a_pending_reboot(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    (lab.root / "run/reboot-needed").touch()
+    reboot = zypper.observe(NOW).reboot
+    assert (reboot.need, reboot.reasons) == (RebootNeed.REQUIRED, ("/run/reboot-needed is there",))
+
+
+@pytest.mark.parametrize("is_fresh", [False, True], ids=["parsed", "unparsed"])
+def test_nothing_is_changed(
+    lab: ZypperLab, script: PatchScript, shell: Sequence[str], *, is_fresh: bool
+) -> None:
+    if is_fresh:  # zypper would parse all anew, and write that down
+        lab.install(Rpm("unknown-to-zypper", "1.0-1"))
+        for file in (lab.root / "var/cache/zypp/solv/lab").iterdir():
+            file.unlink()
+    before = lab.digest()
+    managed(lab, script, tuple(shell)).observe(NOW)
+    assert lab.digest() == before
+
+
+def test_what_an_answer_depends_on_is_named(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    named = zypper.inputs()
+    assert all(path.startswith(f"{lab.root}/") for path in named)
+    below = {path.removeprefix(f"{lab.root}/") for path in named}
+    assert below >= {
+        "etc/zypp/locks",
+        "etc/zypp/repos.d",
+        "var/lib/zypp/AutoInstalled",
+        "var/cache/zypp/raw/lab/repodata",
+        "root/.rpmdb/rpmdb.sqlite",
+    }
+
+
+def test_reading_moves_none_of_these(zypper: ScriptedManager) -> None:
+    def times() -> list[tuple[str, int]]:
+        return [(path, Path(path).stat().st_mtime_ns) for path in zypper.inputs() if Path(path).exists()]
+
+    before = times()
+    zypper.observe(NOW)
+    assert times() == before
+
+
+def test_a_machine_without_zypper(script: PatchScript, tmp_path: Path) -> None:
+    for name in ("sh", "mktemp", "rm", "rpm"):
+        (tmp_path / name).symlink_to(Path("/usr/bin") / name)
+    manager = ScriptedManager(ZYPPER, LocalTarget({"PATH": str(tmp_path)}), script)
+    with pytest.raises(Stalled, match="there is no zypper on this machine"):
+        manager.observe(NOW)
+
+
+def test_a_root_without_packages(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    for file in (lab.root / "root/.rpmdb").iterdir():
+        file.unlink()
+    with pytest.raises(Stalled):
+        zypper.observe(NOW)
