@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.labs.apt import AptLab
+from tests.labs.pacman import PacmanLab
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -41,4 +42,14 @@ def apt_world() -> Iterator[AptLab]:
     folder = Path(tempfile.mkdtemp(prefix="lab", dir=memory if memory.is_dir() else None))
     folder.chmod(0o755)  # other users run in there, too
     yield AptLab.build(folder / "w")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def pacman_world() -> Iterator[PacmanLab]:
+    """Build a small Arch, once for each worker; tests get copies of its root."""
+    memory = Path("/dev/shm")  # noqa: S108 - made by tempfile, in memory for speed
+    folder = Path(tempfile.mkdtemp(prefix="arch", dir=memory if memory.is_dir() else None))
+    folder.chmod(0o755)  # other users run in there, too
+    yield PacmanLab.build(folder / "w")
     shutil.rmtree(folder)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from reconciler.managers.apt import APT
 from reconciler.managers.detect import Manager
 from reconciler.managers.dialect import Dialect
+from reconciler.managers.pacman import PACMAN
 
-DIALECTS: Mapping[Manager, Dialect] = {"apt": APT}
+DIALECTS: Mapping[Manager, Dialect] = {"apt": APT, "pacman": PACMAN}
 """How each one's patch script is read."""

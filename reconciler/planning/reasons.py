@@ -30,6 +30,7 @@ from reconciler.planning.selection import (
     Standing,
     TooYoung,
     Unwanted,
+    WaitsFor,
     Wanted,
 )
 from reconciler.planning.wording import listed
@@ -58,7 +59,7 @@ def disposition_of(obstacle: Obstacle) -> Disposition:
             return Disposition.BLOCKED
         case OutsideMode():
             return Disposition.NOT_SELECTED
-        case TooYoung():
+        case TooYoung() | WaitsFor():
             return Disposition.TOO_YOUNG
 
 
@@ -73,6 +74,12 @@ def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:
         case ExceptionBlock(exception=placed, version=version):
             text = f"exception '{placed.value.name}' blocks {name} {version} {_words_of(placed)}"
             return Reason("exception-block", text, str(placed.origin))
+        case OutsideMode(updates="security", version=version) if rules.is_all_or_nothing:
+            text = (
+                f"the package manager does not say whether {name} {version} fixes a security problem, and only"
+                " such updates are wanted"
+            )
+            return Reason("security-only", text, place_of("updates", rules.effective))
         case OutsideMode(updates="security", version=version):
             text = f"the security service does not offer {name} {version}, and only its updates are wanted"
             return Reason("security-only", text, place_of("updates", rules.effective))
@@ -84,6 +91,12 @@ def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:
                 f" {instant(ready)} ({setting} is {format_duration(ready - seen)})"
             )
             return Reason("min-age", text, place_of(setting, rules.effective))
+        case WaitsFor(name=other, cause=cause):
+            text = (
+                f"this package manager knows no partial upgrades, so all updates wait for {other} {cause.version},"
+                f" which is old enough at {instant(cause.ready)}"
+            )
+            return Reason("waits-for", text, place_of(cause.setting, rules.effective))
 
 
 def account_of_obstacles(
