@@ -240,6 +240,8 @@ configure() {
     KEYS=$(below_root "$(options_named GPGDir)")
     LOGFILE=$(below_root "$(options_named LogFile)")
     LOCK=$DB/db.lck
+    # What a run of ours is about; there as long as it runs, and longer where it was killed.
+    RUN=$DB/patchledger
     options_named CacheDir | while read -r dir; do below_root "${dir%/}"; done >"$WORK/cachedirs"
     options_named HookDir | while read -r dir; do below_root "${dir%/}"; done >"$WORK/hookdirs"
     ARCHIVES=$(sed -n 1p "$WORK/cachedirs")
@@ -274,11 +276,15 @@ snapshot() {
         [ ! -e "$entry" ] || printf '%%FILES%%\n' >"${entry%desc}files"
     done
     [ ! -e "$DB/local/ALPM_DB_VERSION" ] || cp "$DB/local/ALPM_DB_VERSION" "$WORK/db/local/"
-    for entry in "$SYNC"/*.db; do
-        [ ! -e "$entry" ] || cp -p "$entry" "$WORK/db/sync/"
-    done
+    copy_databases "$SYNC" "$WORK/db/sync"
     room
     installed >"$WORK/installed"
+}
+
+copy_databases() { # FROM TO
+    for entry in "$1"/*.db "$1"/*.db.sig; do
+        [ ! -e "$entry" ] || cp -p "$entry" "$2/" || return
+    done
 }
 
 # name, version, arch, reason (1: for others), size, groups of every installed package.
@@ -368,67 +374,96 @@ transaction() { # FILE
 
 # --- locks -------------------------------------------------------------------------------------------------
 
-# Who has the lock file open: pacman and its relatives keep it so as long as they live, and so do we. Where other
-# processes cannot be looked into, a pacman of this very system counts.
-holders() {
-    [ -e "$LOCK" ] || return 0
-    file=$(stat -c '%d:%i' "$LOCK" 2>/dev/null) || return 0
+# Who has a file of pacman's database open: pacman and its relatives keep their lock so as long as they live, and we
+# keep what is ours. Where other processes cannot be looked into, a pacman of this very system counts.
+holders() { # FILE
+    : >"$WORK/holders"
+    file=$(stat -c '%d:%i' "$1" 2>/dev/null) || return 0
     # shellcheck disable=SC2012 # links are read and not followed: what they lead to may not answer
-    ls -l /proc/[0-9]*/fd 2>/dev/null | awk '/^\/proc\/[0-9]+\/fd:$/ { dir = substr($0, 1, length($0) - 1) }
-        / -> .*\/db\.lck$/ { for (i = 1; i < NF; i++) if ($(i + 1) == "->") print dir "/" $i }' |
+    ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v name="${1##*/}" '/^\/proc\/[0-9]+\/fd:$/ { dir = substr($0, 1, length($0) - 1) }
+        substr($0, length($0) - length(name)) == "/" name { for (i = 1; i < NF; i++) if ($(i + 1) == "->") print dir "/" $i }' |
         while read -r open; do
             [ "$(stat -L -c '%d:%i' "$open" 2>/dev/null)" = "$file" ] || continue
             pid=${open#/proc/}
-            pid=${pid%%/*}
-            printf '%s\n' "$pid"
+            printf '%s\n' "${pid%%/*}"
         done >"$WORK/holders"
     for comm in /proc/[0-9]*/comm; do
-        read -r name <"$comm" || continue
+        { read -r name <"$comm"; } 2>/dev/null || continue
         [ "$name" = pacman ] || continue
         of=${comm%/comm}
         [ "$(stat -L -c '%d:%i' "$of/root" 2>/dev/null)" = "$(stat -L -c '%d:%i' /proc/self/root 2>/dev/null)" ] || continue
-        tr '\0' '\n' <"$of/cmdline" 2>/dev/null | grep -qE '^(-[br].*|--(config|dbpath|root|sysroot)(=.*)?)$' ||
+        # One that is told another configuration or folder works on another database, or has the file open as well.
+        tr '\0' '\n' 2>/dev/null <"$of/cmdline" | grep -qE '^(-[br].*|--(config|dbpath|root|sysroot)(=.*)?)$' ||
             printf '%s\n' "${of#/proc/}" >>"$WORK/holders"
     done
     sort -u "$WORK/holders" | while read -r pid; do
         comm=
-        [ ! -r "/proc/$pid/comm" ] || read -r comm <"/proc/$pid/comm"
-        printf 'same\t%s\t%s\t%s\n' "$pid" "$comm" "$LOCK"
+        [ ! -r "/proc/$pid/comm" ] || { read -r comm <"/proc/$pid/comm"; } 2>/dev/null
+        printf 'same\t%s\t%s\t%s\n' "$pid" "$comm" "$1"
     done
 }
 
-# A lock that nobody holds: only root can tell.
-stale_lock() {
-    [ -e "$LOCK" ] && [ "$UID_NOW" -eq 0 ] && [ -z "$(holders)" ] && [ -e "$LOCK" ] && printf '%s\n' "$LOCK"
+held() {
+    holders "$LOCK"
+    holders "$RUN/journal"
 }
 
-# pacman's own lock, taken as pacman takes it, and kept open as it does: so nobody else begins while we compare and
-# work, and a lock that outlives us is known as such. What we are about to do is written in it, for --repair.
+# What is there although nobody works any more: only root can tell.
+left_over() {
+    [ "$UID_NOW" -eq 0 ] || return 0
+    [ -e "$LOCK" ] && [ -z "$(holders "$LOCK")" ] && [ -e "$LOCK" ] && printf '%s\n' "$LOCK"
+    [ -e "$RUN" ] && [ -z "$(holders "$RUN/journal")" ] && [ -e "$RUN" ] && printf '%s\n' "$RUN"
+    return 0
+}
+
+OUR_LOCK=
+
+leave() {
+    give_lock_back
+    rm -rf "$WORK"
+}
+
+give_lock_back() {
+    [ -z "$OUR_LOCK" ] || rm -f "$LOCK"
+    OUR_LOCK=
+    exec 9>&-
+}
+
+# pacman's own lock, taken as pacman takes it, and kept open as it does: so nobody else begins while we look and
+# prepare, and a lock that outlives us is known as such.
+try_lock() {
+    set -C
+    if command exec 9>"$LOCK"; then
+        set +C
+        OUR_LOCK=1
+        trap leave EXIT
+        printf 'patchledger %s\n' "$$" >&9
+        return
+    fi 2>/dev/null
+    set +C
+    return 1
+}
+
 take_lock() {
     waited=0
-    while :; do
-        set -C
-        if command exec 9>"$LOCK"; then
-            set +C
-            trap 'rm -f "$LOCK"; rm -rf "$WORK"' EXIT
-            printf 'patchledger %s\n' "$$" >&9
-            return
-        fi 2>/dev/null
-        set +C
+    until try_lock; do
         if [ ! -e "$LOCK" ]; then
             # Either it went between the two looks, or it cannot be made at all.
             if [ ! -w "$DB" ] || [ "$waited" -ge 3 ]; then refused "the lock $LOCK cannot be made" "$OTHER"; fi
         else
-            held=$(holders)
+            held=$(holders "$LOCK")
             if [ -z "$held" ] && [ -e "$LOCK" ]; then
                 refused "$LOCK is left over: who made it is dead; --repair removes it" "$INTERRUPTED"
             fi
-            [ -z "$held" ] || [ "$waited" -lt "$LOCK_WAIT" ] ||
-                refused "$LOCK is held by $(printf '%s\n' "$held" | awk -F '\t' '{ printf "%s%s (pid %s)", s, $3, $2; s = ", " }')" "$LOCKED"
+            [ -z "$held" ] || [ "$waited" -lt "$LOCK_WAIT" ] || refused "$LOCK is held by $(named_holders "$held")" "$LOCKED"
         fi
         sleep 1
         waited=$((waited + 1))
     done
+}
+
+named_holders() { # LINES
+    printf '%s\n' "$1" | awk -F '\t' '{ printf "%s%s (pid %s)", s, $3, $2; s = ", " }'
 }
 
 # --- observe -----------------------------------------------------------------------------------------------
@@ -483,7 +518,7 @@ upgradable() {
 # What an observation depends on, so that a caller can tell by stat(2) alone that nothing changed. The log tells of
 # marks, which change files far below.
 inputs() {
-    printf '%s\n' "$DB/local" "$DB/sync" "$LOCK" "$LOGFILE" "$CONF" ${OURS:+"$OURS"} "$ROOT/etc/os-release" \
+    printf '%s\n' "$DB/local" "$DB/sync" "$LOCK" "$RUN" "$LOGFILE" "$CONF" ${OURS:+"$OURS"} "$ROOT/etc/os-release" \
         "$ROOT/usr/lib/modules"
     sed -n 's/^[ \t]*Include[ \t]*=[ \t]*\(\/.*\)/\1/p' "$CONF" | while read -r pattern; do
         pattern=$(below_root "$pattern")
@@ -508,11 +543,11 @@ observe() {
     section available offered "$WORK/names"
     section broken broken_entries
     section dependencies pacman --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$DB" --color never -Dk
-    section locks holders
-    section stale stale_lock
+    section locks held
+    section stale left_over
     # What a dead run of ours had in hand.
     : >"$WORK/left"
-    [ ! -s "$WORK/out" ] || cp "$LOCK" "$WORK/left" 2>/dev/null
+    ! grep -qxF "$RUN" "$WORK/out" || cp "$RUN/journal" "$WORK/left" 2>/dev/null
     section lost lost
     section filesystems folders
     section clock clock
@@ -609,9 +644,7 @@ refresh() {
     mkdir -p "$WORK/new/sync"
     # pacman may fetch as a user of its own.
     chmod 755 "$WORK" "$WORK/new"
-    for file in "$SYNC"/*.db "$SYNC"/*.db.sig; do
-        [ ! -e "$file" ] || cp -p "$file" "$WORK/new/sync/"
-    done
+    copy_databases "$SYNC" "$WORK/new/sync"
     section refresh fetch
     [ "$code" -eq 0 ] || refresh_failed
     readable_databases 2>"$WORK/err" || refused "what was fetched is no database: $(tail -n 1 "$WORK/err")" "$STALE"
@@ -636,23 +669,23 @@ refresh_failed() {
 
 # --- apply -------------------------------------------------------------------------------------------------
 
-# The machine's own package database, with what is offered as we know it.
-real() { # ARGUMENT...
-    set -- --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$WORK/real" --gpgdir "$KEYS" --logfile "$LOGFILE" \
+# On the machine's own folders, and with the operator's own rules for signatures.
+with_folders() { # DATABASE ARGUMENT...
+    database=$1
+    shift
+    set -- --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$database" --gpgdir "$KEYS" --logfile "$LOGFILE" \
         --color never --noconfirm "$@"
     while read -r dir; do set -- --cachedir "$dir" "$@"; done <"$WORK/cachedirs"
     while read -r dir; do set -- --hookdir "$dir" "$@"; done <"$WORK/hookdirs"
     pacman "$@"
 }
 
-prepare_real() {
-    mkdir "$WORK/real"
-    # Where pacman fetches as a user of its own, it must get through to its folders.
-    chmod 755 "$WORK" "$WORK/real"
-    ln -s "$DB/local" "$WORK/real/local"
-    cp -rp "$SYNC" "$WORK/real/sync" 2>/dev/null || mkdir -p "$WORK/real/sync"
-    rm -rf "$WORK/real/sync"/*.files
-    room
+real() { # ARGUMENT...
+    with_folders "$DB" "$@"
+}
+
+fetching() { # ARGUMENT...: nothing is installed, so the copy of what is installed will do
+    with_folders "$WORK/db" -Suw "$@"
 }
 
 # What is named and not there yet: $WORK/named.
@@ -743,18 +776,89 @@ go_back() {
     real -R $rest
 }
 
-# What is to be done, for whoever finds our lock after we died: name, version before, version after, reason.
-write_journal() {
+# What is to be done, for whoever finds it after we died: name, version before, version after, reason.
+journal() {
     awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; reason[row[1]] = row[4]; next }
         $1 == "install" { print "change", $2, ($2 in have) ? have[$2] : "-", $3, ($2 in have) ? reason[$2] : 0 }' \
-        "$WORK/installed" "$WORK/named" >&9
+        "$WORK/installed" "$WORK/named"
+}
+
+# Once more under pacman's own lock, when it knows what it is going to do and has not begun: a hook of this run alone
+# that lets nothing pass but the named packages. It is run inside of the root, by its shell, which may have no tools.
+guard() {
+    names=$(awk '{ print $2 }' "$WORK/would" | sort -u | tr '\n' ' ')
+    cat >"$RUN.new/guard" <<EOT
+all=' $names'
+left=\$all
+while read -r name; do
+    case \$all in *" \$name "*) ;; *) echo "it would also change \$name"; exit 1 ;; esac
+    case \$left in *" \$name "*) left="\${left%% \$name *} \${left#* \$name }" ;; esac
+done
+case \$left in *[!\\ ]*) echo "it would not change\$left"; exit 1 ;; esac
+EOT
+    cat >"$WORK/hooks/00-patchledger.hook" <<EOT
+[Trigger]
+Operation = Install
+Operation = Upgrade
+Operation = Remove
+Type = Package
+Target = *
+[Action]
+Description = Checking that nothing else is changed...
+When = PreTransaction
+Exec = /bin/sh ${RUN#"$ROOT"}/guard
+AbortOnFail
+NeedsTargets
+EOT
+}
+
+# Put down what this run is about, let pacman see what the plan was made with, and let it have its lock. libalpm removes
+# a symbolic link on its way to a package's entry, so it cannot be shown another folder with a link to the real one in it.
+begin_run() {
+    rm -rf "$RUN.new"
+    mkdir -p "$RUN.new/sync" "$WORK/hooks" || refused "$RUN cannot be made" "$NO_SPACE"
+    journal >"$RUN.new/journal"
+    copy_databases "$DB/sync" "$RUN.new/sync"
+    if [ -z "$BACK" ]; then
+        case $RUN in "$ROOT"/*) guard ;; esac
+        printf '%s\n' "$WORK/hooks" >>"$WORK/hookdirs"
+    fi
+    rm -rf "$RUN"
+    if ! mv "$RUN.new" "$RUN" || ! grep -q . "$RUN/journal"; then
+        [ -n "$BACK" ] || refused "what is to be done cannot be written to $RUN" "$NO_SPACE"
+    fi
+    exec 8>>"$RUN/journal"
+    [ -n "$BACK" ] || put_databases "$WORK/db/sync"
+    give_lock_back
+}
+
+# The run is over. Where it did not come to what is offered, pacman's databases become again what they were.
+end_run() { # 0 or another CODE
+    if [ "$1" -ne 0 ] && [ -z "$BACK" ] && try_lock; then
+        put_databases "$RUN/sync"
+        give_lock_back
+    fi
+    exec 8>&-
+    rm -rf "$RUN"
+}
+
+put_databases() { # FOLDER
+    mkdir -p "$DB/sync"
+    for file in "$DB/sync"/*.db "$DB/sync"/*.db.sig; do
+        [ -e "$1/${file##*/}" ] || rm -f "$file"
+    done
+    for file in "$1"/*.db "$1"/*.db.sig; do
+        [ -e "$file" ] || continue
+        name=${file##*/}
+        cmp -s "$file" "$DB/sync/$name" && continue
+        cp -p "$file" "$DB/sync/.$name.new" && mv "$DB/sync/.$name.new" "$DB/sync/$name"
+    done
 }
 
 settle() { # sets $BACK, and makes sure that exactly the named changes would be made
     remaining
     [ -s "$WORK/named" ] || finish "$NOTHING"
     ignoring
-    BACK=
     if goes_back; then
         BACK=1
         kept_files || refused "no longer offered, nor kept:$(grep -xF -f "$WORK/others" "$WORK/gone" | awk '{ printf " %s", $0 }')" "$GONE"
@@ -830,19 +934,8 @@ mark() {
 }
 
 snapshot_again() {
-    rm -rf "$WORK/db"
+    rm -rf "$WORK/db" "$WORK/void"
     snapshot
-}
-
-# What the machine was upgraded to are its databases from now on.
-publish() {
-    mkdir -p "$DB/sync"
-    for file in "$WORK/real/sync"/*.db "$WORK/real/sync"/*.db.sig; do
-        [ -e "$file" ] || continue
-        name=${file##*/}
-        cmp -s "$file" "$DB/sync/$name" && continue
-        cp -p "$file" "$DB/sync/.$name.new" && mv "$DB/sync/.$name.new" "$DB/sync/$name"
-    done
 }
 
 report() {
@@ -868,23 +961,32 @@ conclude() { # CODE
             refused "no longer to be had: $(sed -n "s/^error: failed retrieving file '\([^']*\)'.*/\1/p" "$WORK/said" | sort -u | tr '\n' ' ')" "$GONE"
         fi
     fi
-    if tells 'failed retrieving|invalid or corrupted package \(checksum\)|download library error|no servers configured'; then finish "$STALE"; fi
-    if tells 'PGP signature|missing required signature|required key|keyring|signature from|key "'; then finish "$UNTRUSTED"; fi
+    if tells 'invalid or corrupted package \(checksum\)'; then
+        refused "what was fetched is corrupt: $(sed -n 's/^error: \(.*\): invalid or corrupt.*/\1/p' "$WORK/said" | tr '\n' ' ')" "$STALE"
+    fi
+    if tells 'failed retrieving|download library error|no servers configured'; then finish "$STALE"; fi
+    if tells 'failed to run transaction hooks'; then
+        refused "pacman would do something else: $(grep -E '^it would ' "$WORK/said" | tr '\n' ' ')" "$UNRESOLVED"
+    fi
     if tells 'conflicting files'; then
         refused "files are in the way: $(grep ' exists in ' "$WORK/said" | awk '{ printf "%s%s", s, $0; s = "; " }')" "$UNRESOLVED"
     fi
     if tells 'failed to prepare transaction|unresolvable package conflicts'; then finish "$UNRESOLVED"; fi
+    if tells 'PGP signature|missing required signature|required key|signature from|key "|keyring is not writable'; then finish "$UNTRUSTED"; fi
     [ ! -s "$WORK/failed" ] || finish "$SCRIPT_FAILED"
     finish "$OTHER"
 }
+
+BACK=
 
 download() {
     only_root
     snapshot
     settle
-    prepare_real
     if [ -n "$BACK" ]; then finish "$OK"; fi
-    act download real -Suw ${ignore:+--ignore "$ignore"}
+    # Where pacman fetches as a user of its own, it must get through.
+    chmod 755 "$WORK" "$WORK/db"
+    act download fetching ${ignore:+--ignore "$ignore"}
     said_here
     : >"$WORK/failed"
     conclude "$code"
@@ -892,11 +994,15 @@ download() {
 
 apply() {
     only_root
-    take_lock
+    # Where all is done already, nobody needs to wait for anybody.
     snapshot
+    remaining
+    [ -s "$WORK/named" ] || finish "$NOTHING"
+    take_lock
+    [ -z "$(left_over)" ] || refused "$RUN is left over: who made it is dead; --repair ends what it began" "$INTERRUPTED"
+    snapshot_again
     settle
-    prepare_real
-    write_journal
+    begin_run
     if [ -n "$BACK" ]; then
         act apply go_back
     else
@@ -904,7 +1010,7 @@ apply() {
     fi
     done_with=$code
     said_here
-    if [ "$done_with" -eq 0 ] && [ -z "$BACK" ]; then publish; fi
+    end_run "$done_with"
     mark
     report
     conclude "$done_with"
@@ -935,42 +1041,67 @@ reinstall() {
     real --overwrite '*' -U $(cat "$WORK/files")
 }
 
-repair() {
-    only_root
-    : >"$WORK/left"
-    began_with=
-    if [ -e "$LOCK" ] && [ -n "$(stale_lock)" ]; then
-        cp "$LOCK" "$WORK/left"
-        began_with=1
-        rm -f "$LOCK"
-    fi
-    take_lock
-    # Not lost when this run is stopped, too.
-    grep '^change ' "$WORK/left" >&9
+# Whether everything that was begun is there.
+all_there() {
+    awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
+        $1 == "change" && have[$2] != $4 { missing = 1 } END { exit missing }' "$WORK/installed" "$WORK/left"
+}
+
+clear_entries() {
     for entry in $(broken_entries); do
         began_with=1
         name=${entry%-*-*}
         # Left of what was being written, or of a version that has been superseded.
         if grep -q "^change $name " "$WORK/left" || named_in_database "$name"; then rm -rf "${DB:?}/local/$entry"; fi
     done
+}
+
+repair() {
+    only_root
+    : >"$WORK/left"
+    began_with=
+    busy=$(holders "$RUN/journal")
+    [ -z "$busy" ] || refused "$RUN is held by $(named_holders "$busy")" "$LOCKED"
+    if left_over | grep -qxF "$LOCK"; then
+        began_with=1
+        rm -f "$LOCK"
+    fi
+    take_lock
+    if [ -e "$RUN" ]; then
+        began_with=1
+        cp "$RUN/journal" "$WORK/left"
+    fi
+    rm -rf "$RUN.new"
+    clear_entries
     snapshot
-    prepare_real
+    [ ! -d "$RUN/sync" ] || all_there || put_databases "$RUN/sync"
     in_hand >"$WORK/named"
-    if [ ! -s "$WORK/named" ]; then
+    give_lock_back
+    if [ -s "$WORK/named" ]; then
+        repair_packages
+    else
+        rm -rf "$RUN"
         mark
         [ -n "$began_with" ] || finish "$NOTHING"
-        printf '[repair]\n|no process held %s: removed\n= 0\n' "$LOCK"
-        [ -z "$(broken_entries)" ] || refused "half written, and not by us: $(broken_entries | tr '\n' ' ')" "$INTERRUPTED"
-        finish "$OK"
+        printf '[repair]\n|nobody was at work: what was left over is removed\n= 0\n'
     fi
+    [ -z "$(broken_entries)" ] || refused "half written, and not by us: $(broken_entries | tr '\n' ' ')" "$INTERRUPTED"
+    finish "$OK"
+}
+
+repair_packages() {
     kept_files || refused "was being installed, and its file is not kept:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    # Held like by the run that was killed, and lost with it in the same way.
+    exec 8>>"$RUN/journal"
     act repair reinstall
+    exec 8>&-
     done_with=$code
     said_here
+    [ "$done_with" -ne 0 ] || rm -rf "$RUN"
     AUTOMATIC=$AUTOMATIC$(awk '$4 == 1 { printf ",%s", $2 }' "$WORK/named")
     mark
     report
-    conclude "$done_with"
+    if [ "$done_with" -ne 0 ] || [ -s "$WORK/failed" ]; then conclude "$done_with"; fi
 }
 
 configure

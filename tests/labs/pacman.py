@@ -264,10 +264,16 @@ class PacmanLab:
         text = self.configuration.read_text().replace("[options]\n", f"[options]\n{line}\n")
         self.configuration.write_text(text)
 
-    def digest(self) -> str:
-        """Return a digest of the whole root: names, types, modes, owners, times and content."""
+    def digest(self, but: Path | None = None) -> str:
+        """Return a digest of the whole root: names, types, modes, owners, times and content.
+
+        Args:
+            but: A folder of which only the content counts, and not the folder itself.
+        """
         total = hashlib.sha256()
         for path in sorted(self.root.rglob("*")):
+            if path == but:
+                continue
             state = path.lstat()
             about = (state.st_mode, state.st_uid, state.st_gid, state.st_mtime_ns, state.st_ino)
             total.update(f"{path.relative_to(self.root)}\0{about}\0".encode())

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,20 @@ def run(lab: PacmanLab, script: PatchScript, *args: str, shell: tuple[str, ...] 
 @pytest.fixture(params=sorted(SHELLS))
 def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return SHELLS[request.param]
+
+
+Folder = Callable[[], Path]
+"""Makes a folder for one more execution."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    def make() -> Path:
+        path = tmp_path / f"execution-{len(list(tmp_path.iterdir()))}"
+        path.mkdir()
+        return path
+
+    return make
 
 
 @pytest.fixture(scope="session")
