@@ -1,4 +1,4 @@
-"""The tables of pacman's patch script that more than one question needs: pure readers, text in, values out."""
+"""The tables of pacman's patch script that more than one question needs: pure readers of text."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """What ``pacman-update.sh --observe`` printed, as an observation.
 
-- What is offered comes from databases of our own, which are newer than pacman's where it was not upgraded since.
-- pacman says nothing about security, so no version is a security update, and a repository has one version of
-  each package, so there is nothing to choose from.
+- What is offered comes from databases of our own, newer than pacman's since its last upgrade.
+- pacman says nothing about security, so no version is a security update, and a repository has one version
+  of each package, so there is nothing to choose from.
 """
 
 import hashlib
@@ -138,7 +138,7 @@ def _health(sections: Sections, found: Sequence[Row]) -> Health:
     interrupted = [f"{entry} (half written in pacman's database)" for entry in broken]
     interrupted += (f"{path} is left of a run that is dead" for path in sections.need("stale").lines)
     interrupted += (
-        f"{name} (was being upgraded, and is in no database now)"
+        f"{name} (was being installed, and is in no database now)"
         for name in sections.need("lost").lines
         if name not in names
     )

@@ -105,8 +105,8 @@ def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) ->
         return
     if rules.effective.settings.updates == "security":
         message = (
-            "this package manager does not say which updates fix security problems, so with 'updates: security'"
-            " nothing is planned; only 'updates: all' is of use here"
+            "this package manager does not say which updates fix security problems, so nothing is planned"
+            " with 'updates: security'; only 'updates: all' is of use here"
         )
         yield Condition("SecurityUnknown", True, "NotSupported", message)
         return
@@ -114,8 +114,8 @@ def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) ->
     is_upgraded = rules.effective.settings.updates == "all" and resolution.failure is None
     if behind and is_upgraded and resolution.waiting is None:
         message = (
-            f"{listed(behind)}: left behind although this package manager knows no partial upgrades, so what is"
-            " upgraded may not fit"
+            f"{listed(behind)}: left behind although this package manager knows no partial upgrades, so what"
+            " is upgraded may not fit"
         )
         yield Condition("PartialUpgrade", True, "LeftBehind", message)
 

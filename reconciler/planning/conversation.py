@@ -20,9 +20,10 @@ Its course:
    what moves with it and must not is what it needs, and what goes is what it would remove. What `EXPLAINING`
    questions do not explain is reported without a cause: no reason is better than a false one.
 
-A manager that knows no partial upgrades says where what stays behind makes the whole upgrade impossible. Then it is
-asked again without what needs that, at most `WIDENING` times, so that the largest set is found that still resolves;
-step 3 explains each by what it needs. Where a package that would come in new is too young, all wait for it.
+A manager that knows no partial upgrades says where what stays behind makes the whole upgrade impossible. Then
+it is asked again without what needs that, at most `WIDENING` times, so that the largest set is found that
+still resolves; step 3 explains each by what it needs. Where a package that would come in new is too young,
+all wait for it.
 
 Answers of steps 0 and 3 are never part of the plan.
 """
@@ -81,8 +82,8 @@ _ANSWERED = frozenset({0, 10, 11})  # done, nothing to do, reboot needed
 Kind = Literal["operator", "hold", "block", "young", "dependency", "removal", "unmet"]
 """Why a package is left out of a question.
 
-``dependency``: it moves only where another update needs it. ``removal``: it would remove what must stay. ``unmet``: it
-cannot move beside what stays behind.
+``dependency``: it moves only where another update needs it. ``removal``: it would remove what must stay.
+``unmet``: it cannot move beside what stays behind.
 """
 
 _OF_POLICY: tuple[Kind, ...] = ("hold", "block", "young", "dependency", "removal", "unmet")
@@ -349,7 +350,7 @@ class Conversation:
         return wish, answer
 
     def _beside(self, unmet: Iterable[Unmet]) -> frozenset[Limit]:
-        """Name what cannot move: who declares a relation that is not met, or, of a conflict, who is wanted."""
+        """Name what cannot move: who declares a relation that is not met; of a conflict, who is wanted."""
         found: set[Limit] = set()
         for relation in unmet:
             names = [relation.package]
@@ -385,7 +386,7 @@ class Conversation:
                 return _Settled(wish, answer)
             doers = self._doers(refused)
             is_explained = all(change.by for change in refused) and not doers & wish.limits
-            # What is known to take the place of others can be left out by itself, also in the only mode there is.
+            # What is known to take the place of others can be left out alone where there is but one mode.
             if refused and wish.mode == "safe" and not (is_explained and self.rules.is_all_or_nothing):
                 names = ", ".join(change.name for change in refused)
                 return Failure("RemovalsForced", f"every transaction would remove {names}")

@@ -10,9 +10,9 @@ The rules, in the order in which the first obstacle decides:
 * Where the newest version meets an obstacle, the next older one that is still newer than the installed one is
   tried, so that a package with a release every week does not starve.
 * What an exception allows only as a dependency moves only where another update needs it.
-* A manager that knows no partial upgrades upgrades to everything on offer or to nothing: where one version is too
-  young, all wait, and a choice of some updates (``security``, or ``include`` beside ``none``) is no choice. What
-  is held or blocked stays behind all the same, since somebody decided that.
+* A manager that knows no partial upgrades upgrades to everything on offer or to nothing: where one version is
+  too young, all wait, and a choice of some updates (``security``, or ``include`` beside ``none``) is none.
+  What is held or blocked stays behind all the same, since somebody decided that.
 
 A range of versions is judged on the version that would be installed. Where the order of the manager's
 versions is not known, the range counts as met for everything that holds back, and as not met for ``include``.

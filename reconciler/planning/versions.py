@@ -75,8 +75,8 @@ def compare_alpm(a: str, b: str) -> int:
         b: Another one.
 
     Returns:
-        -1, 0 or 1 as ``a`` is older than, equal to or newer than ``b``. A missing epoch is 0. Where only one of
-        both has a release, releases are not compared, so that ``1.1`` names every release of it.
+        -1, 0 or 1 as ``a`` is older than, equal to or newer than ``b``. A missing epoch is 0. Where only one
+        of both has a release, releases are not compared, so that ``1.1`` names every release of it.
     """
     (epoch, version, release), (other_epoch, other_version, other_release) = _alpm_parts(a), _alpm_parts(b)
     found = _compare_alpm_part(epoch, other_epoch) or _compare_alpm_part(version, other_version)
@@ -130,7 +130,7 @@ def _compare_alpm_runs(a: str, b: str, *, is_number: bool) -> int:
 
 
 def _compare_alpm_ends(a: str, b: str) -> int:
-    """Compare what is left when one has ended: letters there make a version older (1.0beta), all else newer."""
+    """Compare what is left when one has ended: letters make a version older (1.0beta), all else newer."""
     if not a and not b:
         return 0
     if a:

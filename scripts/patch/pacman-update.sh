@@ -252,16 +252,16 @@ configure() {
     awk '/^\[/ && $0 != "[options]" { print substr($0, 2, length($0) - 2) }' "$WORK/flat" >"$WORK/repositories"
     OURS=${CACHE:+$CACHE/pacman}
     SYNC=$DB/sync
-    [ -z "$OURS" ] || ! [ "$(read_last)" = ours ] || SYNC=$OURS/sync
+    [ -z "$OURS" ] || ! [ "$(newer_databases)" = ours ] || SYNC=$OURS/sync
 }
 
-# Whichever was read last: ours or, where the operator refreshed or upgraded since, pacman's own. Of databases that came
-# in the same second, the ones that were written later.
-read_last() {
+# Ours, or pacman's own where the operator refreshed or upgraded since: the mirror says when each was written, and a
+# later look never finds an older one, so the sum tells.
+newer_databases() {
     {
-        stat -c '%Z %Y own' "$DB/sync"/*.db
-        stat -c '%Z %Y ours' "$OURS/sync"/*.db
-    } 2>/dev/null | sort -k 1,1n -k 2,2n -k 3,3 | sed -n '$s/.* //p'
+        stat -c '%Y own' "$DB/sync"/*.db
+        stat -c '%Y ours' "$OURS/sync"/*.db
+    } 2>/dev/null | awk '{ sum[$2] += $1 } END { if ("ours" in sum) print (sum["own"] > sum["ours"] ? "own" : "ours") }'
 }
 
 # A copy of what is installed and what is offered, $WORK/db, for pacman to resolve in. It wants a list of files of
@@ -392,8 +392,10 @@ holders() { # FILE
         [ "$name" = pacman ] || continue
         of=${comm%/comm}
         [ "$(stat -L -c '%d:%i' "$of/root" 2>/dev/null)" = "$(stat -L -c '%d:%i' /proc/self/root 2>/dev/null)" ] || continue
-        # One that is told another configuration or folder works on another database, or has the file open as well.
-        tr '\0' '\n' 2>/dev/null <"$of/cmdline" | grep -qE '^(-[br].*|--(config|dbpath|root|sysroot)(=.*)?)$' ||
+        # One that is told another configuration or folder works on another database, or has the file open as well; one
+        # without arguments has ended.
+        [ -n "$({ tr '\0' '\n' <"$of/cmdline"; } 2>/dev/null)" ] || continue
+        { tr '\0' '\n' <"$of/cmdline"; } 2>/dev/null | grep -qE '^(-[br].*|--(config|dbpath|root|sysroot)(=.*)?)$' ||
             printf '%s\n' "${of#/proc/}" >>"$WORK/holders"
     done
     sort -u "$WORK/holders" | while read -r pid; do
@@ -453,6 +455,11 @@ take_lock() {
         else
             held=$(holders "$LOCK")
             if [ -z "$held" ] && [ -e "$LOCK" ]; then
+                if [ "$VERB" = --repair ]; then
+                    began_with=1
+                    rm -f "$LOCK"
+                    continue
+                fi
                 refused "$LOCK is left over: who made it is dead; --repair removes it" "$INTERRUPTED"
             fi
             [ -z "$held" ] || [ "$waited" -lt "$LOCK_WAIT" ] || refused "$LOCK is held by $(named_holders "$held")" "$LOCKED"
@@ -776,8 +783,13 @@ go_back() {
     real -R $rest
 }
 
-# What is to be done, for whoever finds it after we died: name, version before, version after, reason.
+# What is to be done, for whoever finds it after we died: "change", name, version before, version after, reason; and
+# "replace", name, version, of whom.
 journal() {
+    awk '$1 == "install" { print $2 }' "$WORK/would" >"$WORK/names"
+    offered "$WORK/names" | awk -F '\t' 'FILENAME == ARGV[1] { split($0, row, " "); if (row[1] == "remove") goes[row[2]]; next }
+        { n = split($11, of, " "); for (i = 1; i <= n; i++) { sub(/[<>=].*/, "", of[i]); if (of[i] in goes) print "replace", $2, $3, of[i] } }' \
+        "$WORK/would" -
     awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; reason[row[1]] = row[4]; next }
         $1 == "install" { print "change", $2, ($2 in have) ? have[$2] : "-", $3, ($2 in have) ? reason[$2] : 0 }' \
         "$WORK/installed" "$WORK/named"
@@ -1018,11 +1030,22 @@ apply() {
 
 # --- repair ------------------------------------------------------------------------------------------------
 
-# Packages that were being replaced by another version when that was stopped, and are now in no database: pacman
-# forgets the old one first. Name, version, reason, from the lock that was left.
+# What cannot be left as it is: pacman forgets the old version before it knows the new one, and removes what is replaced
+# before anything else. Name, version, reason, of what is in no database now, from the journal that was left.
 in_hand() {
     awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]]; next }
-        $1 == "change" && $3 != "-" && !($2 in have) { print "install", $2, $4, $5 }' "$WORK/installed" "$WORK/left"
+        $1 == "change" && $3 != "-" && !($2 in have) { print "install", $2, $4, $5 }
+        $1 == "replace" && !($2 in have) && !($4 in have) { print "install", $2, $3, 0 }' "$WORK/installed" "$WORK/left" | sort -u
+}
+
+# All that was begun and is not there.
+begun() {
+    awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
+        $1 == "change" && have[$2] != $4 { print "install", $2, $4, $5 }' "$WORK/installed" "$WORK/left"
+}
+
+dependencies_hold() {
+    pacman --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$DB" --color never -Dk >/dev/null 2>&1
 }
 
 named_in_database() { # NAME: whether another entry describes it
@@ -1035,10 +1058,27 @@ named_in_database() { # NAME: whether another entry describes it
     return 1
 }
 
-reinstall() {
-    # What is in the way are the package's own files.
+install_kept() { # ARGUMENT...
     # shellcheck disable=SC2046 # one argument per file is wanted
-    real --overwrite '*' -U $(cat "$WORK/files")
+    real "$@" -U $(cat "$WORK/files")
+}
+
+# What must not be left as it is, first by itself. Where that cannot be, or where what was upgraded does not fit what
+# was not, all that was begun: its files were fetched before anything was changed.
+finish_begun() {
+    if [ -s "$WORK/named" ]; then
+        # What is in the way are the package's own files.
+        install_kept --overwrite '*' && dependencies_hold && return
+    fi
+    snapshot_again
+    begun >"$WORK/rest"
+    [ -s "$WORK/rest" ] || return 0
+    cat "$WORK/rest" >"$WORK/named"
+    if ! kept_files; then
+        awk '{ print "error: its file is not kept: " $0 }' "$WORK/gone"
+        return 1
+    fi
+    install_kept --overwrite '*'
 }
 
 # Whether everything that was begun is there.
@@ -1062,10 +1102,6 @@ repair() {
     began_with=
     busy=$(holders "$RUN/journal")
     [ -z "$busy" ] || refused "$RUN is held by $(named_holders "$busy")" "$LOCKED"
-    if left_over | grep -qxF "$LOCK"; then
-        began_with=1
-        rm -f "$LOCK"
-    fi
     take_lock
     if [ -e "$RUN" ]; then
         began_with=1
@@ -1077,7 +1113,7 @@ repair() {
     [ ! -d "$RUN/sync" ] || all_there || put_databases "$RUN/sync"
     in_hand >"$WORK/named"
     give_lock_back
-    if [ -s "$WORK/named" ]; then
+    if [ -s "$WORK/named" ] || { [ -s "$WORK/left" ] && ! dependencies_hold; }; then
         repair_packages
     else
         rm -rf "$RUN"
@@ -1093,12 +1129,12 @@ repair_packages() {
     kept_files || refused "was being installed, and its file is not kept:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
     # Held like by the run that was killed, and lost with it in the same way.
     exec 8>>"$RUN/journal"
-    act repair reinstall
+    act repair finish_begun
     exec 8>&-
     done_with=$code
     said_here
     [ "$done_with" -ne 0 ] || rm -rf "$RUN"
-    AUTOMATIC=$AUTOMATIC$(awk '$4 == 1 { printf ",%s", $2 }' "$WORK/named")
+    AUTOMATIC=$AUTOMATIC$(awk '$1 == "change" && $5 == 1 { printf ",%s", $2 }' "$WORK/left")
     mark
     report
     if [ "$done_with" -ne 0 ] || [ -s "$WORK/failed" ]; then conclude "$done_with"; fi

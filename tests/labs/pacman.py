@@ -1,8 +1,9 @@
 """A small Arch to patch for real: a local repository and a root of its own.
 
 Everything is real but small: packages written by ``bsdtar``, a repository made by ``repo-add``, installed by
-``pacman`` into a root that it sees through a configuration file of the lab. Nothing outside of the lab's folder
-is read for state or written. Scriptlets run in the root, as pacman always does it, with a shell copied there.
+``pacman`` into a root that it sees through a configuration file of the lab. Nothing outside of the lab's
+folder is read for state or written. Scriptlets run in the root, as pacman always does it, with a shell copied
+there.
 
     lab = PacmanLab.build(folder)           # once for a test session: about two seconds
     mine = lab.copy(tmp_path / "lab")       # per test: some hundredths of a second
@@ -131,7 +132,7 @@ CONFLICTING = Pkg("plain", "1.2-1", (("conflict", "victim"),))
 """An update that cannot be beside ``victim``, and does not replace it."""
 FAILING = Pkg("plain", "1.2-1", install="post_upgrade() { echo about to fail; return 7; }")
 """An update whose .INSTALL fails."""
-SLOW = Pkg("plain", "1.2-1", install="post_upgrade() { read answer </run/gate; }")
+SLOW = Pkg("plain", "1.2-1", install="post_upgrade() { read answer </run/gate || :; }")
 """An update whose .INSTALL waits for somebody to write to ``/run/gate`` of the root."""
 CLASHING = Pkg("plain", "1.2-1", files={"usr/share/lab/victim": "mine\n"})
 """An update with a file that another package has."""
@@ -249,7 +250,7 @@ class PacmanLab:
     def versions(self) -> dict[str, str]:
         """Return the version of every installed package, by name."""
         rows = (line.split(" ", 1) for line in self.pacman("-Q").splitlines())
-        return dict(rows)  # type: ignore[arg-type] # each split gives two
+        return dict(rows)
 
     def automatic(self) -> set[str]:
         """Return the names of packages that were installed only for others."""
@@ -314,7 +315,16 @@ class PacmanLab:
         shutil.copy("/usr/bin/dash", self.root / "bin/sh")
 
 
-_FOLDERS = ("bin", "run", "tmp", "boot", "etc/pacman.d/hooks", "var/lib/pacman", "var/cache/pacman/pkg", "var/log")
+_FOLDERS = (
+    "bin",
+    "run",
+    "tmp",
+    "boot",
+    "etc/pacman.d/hooks",
+    "var/lib/pacman",
+    "var/cache/pacman/pkg",
+    "var/log",
+)
 
 _CONFIGURATION = """\
 [options]
@@ -352,8 +362,8 @@ def build_package(package: Pkg, folder: Path) -> Path:
             file = tree / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        for path in tree.rglob("*"):
-            os.utime(path, (1700000000, 1700000000))
-        tops = sorted(path.name for path in tree.iterdir())
+        for each in tree.rglob("*"):
+            os.utime(each, (1700000000, 1700000000))
+        tops = sorted(top.name for top in tree.iterdir())
         _tool("bsdtar", "--uid", "0", "--gid", "0", "--zstd", "-cf", str(target), *tops, cwd=tree)
     return target

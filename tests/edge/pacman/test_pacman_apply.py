@@ -76,9 +76,7 @@ def test_the_databases_of_the_plan_are_the_machines_afterwards(
     assert not lab.lock.exists()
 
 
-def test_what_pacman_says_is_logged_as_it_speaks(
-    pacman: ScriptedManager, folder: Folder
-) -> None:
+def test_what_pacman_says_is_logged_as_it_speaks(pacman: ScriptedManager, folder: Folder) -> None:
     path = folder()
     pacman.apply(planned(pacman), path)
     assert "upgrading plain..." in (path / "log").read_text().splitlines()
@@ -100,7 +98,7 @@ def test_marks_are_set_when_the_work_is_done(lab: PacmanLab, pacman: ScriptedMan
     assert lab.automatic() == {"base", "pair-data", "newdep-lib", "user"}
 
 
-# --- nothing, where it would be something else --------------------------------------------------------------
+# --- nothing, where it would be something else --------------------------------------------------------
 
 
 def named(pacman: ScriptedManager, *without: str) -> Instruction:
@@ -147,9 +145,7 @@ def test_newer_databases_than_those_of_the_plan_are_no_reason_to_install_somethi
     assert lab.versions()["plain"] == "1.0-1"
 
 
-def test_an_archive_that_left_its_mirror_is_gone(
-    lab: PacmanLab, pacman: ScriptedManager, apply: Act
-) -> None:
+def test_an_archive_that_left_its_mirror_is_gone(lab: PacmanLab, pacman: ScriptedManager, apply: Act) -> None:
     instruction = planned(pacman)
     (lab.repository / "plain-1.1-1-any.pkg.tar.zst").unlink()
     execution = apply(instruction)
@@ -226,7 +222,7 @@ def test_a_full_disk_is_seen_before_anything_is_changed(
     assert not (small / "share/lab/large").exists()
 
 
-# --- what people and scripts leave ---------------------------------------------------------------------------
+# --- what people and scripts leave --------------------------------------------------------------------
 
 
 def test_a_scriptlet_that_fails_is_told_although_pacman_is_content(
@@ -246,7 +242,8 @@ def test_a_hook_that_fails_is_told_by_its_own_words(
 ) -> None:
     (lab.root / "etc/pacman.d/hooks/x.hook").write_text(
         "[Trigger]\nOperation = Upgrade\nType = Package\nTarget = plain\n"
-        "[Action]\nDescription = Rebuilding something...\nWhen = PostTransaction\nExec = /bin/sh -c 'exit 3'\n"
+        "[Action]\nDescription = Rebuilding something...\nWhen = PostTransaction\n"
+        "Exec = /bin/sh -c 'exit 3'\n"
     )
     execution = apply(planned(pacman))
     assert execution.exit_code == 27
@@ -273,7 +270,7 @@ def test_where_the_new_one_is_wanted_the_changed_one_is_kept_beside_it(
     assert (file.read_text(), file.with_name("configured.conf.pacsave").read_text()) == ("new\n", "mine\n")
 
 
-# --- download ----------------------------------------------------------------------------------------------
+# --- download -----------------------------------------------------------------------------------------
 
 
 def test_what_was_downloaded_can_be_applied_without_a_mirror(
@@ -293,7 +290,7 @@ def test_a_download_refuses_what_an_apply_would(pacman: ScriptedManager, folder:
     assert pacman.download(named(pacman, "plain"), folder()).exit_code == 25
 
 
-# --- back ----------------------------------------------------------------------------------------------------
+# --- back ---------------------------------------------------------------------------------------------
 
 
 def reverse(instruction: Instruction) -> Instruction:
@@ -344,7 +341,7 @@ def test_what_was_not_kept_cannot_come_back(lab: PacmanLab, pacman: ScriptedMana
     assert lab.versions() == AFTER
 
 
-# --- the lock ------------------------------------------------------------------------------------------------
+# --- the lock -----------------------------------------------------------------------------------------
 
 HOLDER = """
 import os, sys

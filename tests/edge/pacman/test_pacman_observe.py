@@ -209,9 +209,7 @@ def test_whatever_changes_an_observation_changes_one_of_its_inputs(
         seen = signature()
 
 
-def test_an_ordinary_user_sees_the_same(
-    lab: PacmanLab, script: PatchScript, pacman: ScriptedManager
-) -> None:
+def test_an_ordinary_user_sees_the_same(lab: PacmanLab, script: PatchScript, pacman: ScriptedManager) -> None:
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh")
     target = LocalTarget(lab.environment, nobody)
     observed = ScriptedManager(PACMAN, target, script, lab.cache).observe(NOW)

@@ -40,9 +40,7 @@ def test_it_goes_on_while_somebody_else_works(lab: PacmanLab, pacman: ScriptedMa
     assert pacman.refresh().outcome is RefreshOutcome.REFRESHED
 
 
-def test_a_mirror_that_does_not_answer(
-    lab: PacmanLab, script: PatchScript, pacman: ScriptedManager
-) -> None:
+def test_a_mirror_that_does_not_answer(lab: PacmanLab, script: PatchScript, pacman: ScriptedManager) -> None:
     before = pacman.resolve(Question())
     with lab.configuration.open("a") as file:
         file.write("[other]\nServer = http://user:hunter2@127.0.0.1:9/other\n")
@@ -61,9 +59,7 @@ def test_a_repository_that_is_gone(lab: PacmanLab, script: PatchScript) -> None:
     assert run(lab, script, "--refresh") == 21
 
 
-def test_what_is_no_database_is_refused(
-    lab: PacmanLab, script: PatchScript, pacman: ScriptedManager
-) -> None:
+def test_what_is_no_database_is_refused(lab: PacmanLab, script: PatchScript, pacman: ScriptedManager) -> None:
     (lab.repository / "lab.db").unlink()
     (lab.repository / "lab.db").write_text("<html>please log in</html>\n")
     assert run(lab, script, "--refresh") == 21
