@@ -2,8 +2,8 @@
 
 The answers are of the form that pacman's patch script records, in a small world: ``user`` 1.1 needs ``base``
 1.1, and ``top`` 1.1 needs ``user`` 1.1; ``pair`` and ``data`` go together; ``new`` comes in for ``plain``;
-``heir`` takes the place of ``old``. ``tests/edge/pacman/test_pacman_plan.py`` leads the same conversation with
-the real one.
+``heir`` takes the place of ``old``. ``tests/edge/pacman/test_pacman_plan.py`` leads the same conversation
+with the real one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

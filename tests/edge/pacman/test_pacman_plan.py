@@ -1,4 +1,4 @@
-"""The planner and a real pacman: the largest set that resolves is found, done, and then there is nothing left."""
+"""The planner and a real pacman: the largest set that resolves is found and done, and nothing is left."""
 
 from datetime import UTC, datetime
 
