@@ -10,6 +10,7 @@ import pytest
 
 from tests.labs.apt import AptLab
 from tests.labs.dnf import DnfLab
+from tests.labs.pacman import PacmanLab
 from tests.labs.zypper import ZypperLab
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -68,3 +69,10 @@ def zypper_world() -> Iterator[ZypperLab]:
     """Build a small relative of SLES, once for each worker; tests get copies of its root."""
     with in_memory() as folder:
         yield ZypperLab.build(folder)
+
+
+@pytest.fixture(scope="session")
+def pacman_world() -> Iterator[PacmanLab]:
+    """Build a small Arch, once for each worker; tests get copies of its root."""
+    with in_memory() as folder:
+        yield PacmanLab.build(folder)

@@ -6,7 +6,8 @@ from reconciler.managers.apt import APT
 from reconciler.managers.detect import Manager
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.dnf import DNF
+from reconciler.managers.pacman import PACMAN
 from reconciler.managers.zypper import ZYPPER
 
-DIALECTS: Mapping[Manager, Dialect] = {"apt": APT, "dnf": DNF, "zypper": ZYPPER}
+DIALECTS: Mapping[Manager, Dialect] = {"apt": APT, "dnf": DNF, "zypper": ZYPPER, "pacman": PACMAN}
 """How each one's patch script is read."""

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 from reconciler.managers import sections as codes
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.sections import Section, Sections, redacted, unparsed, words_of
+from reconciler.managers.sections import Section, Sections, unparsed, words_of
 from reconciler.managers.zypper_formats import (
     Record,
     Row,
@@ -35,6 +35,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Unmet,
 )
+from reconciler.planning.untrusted import redacted
 
 _ACTIONS: dict[str, Action] = {
     "to-upgrade": "upgrade",

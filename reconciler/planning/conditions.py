@@ -28,6 +28,7 @@ def find_conditions(
         *_metadata(observation, rules),
         *_package_system(observation),
         *_resolving(resolution, updates),
+        *_partial(rules, resolution, updates),
         *_policy(rules),
         *_exceptions(observation, rules, updates),
         _reboot(observation),
@@ -95,6 +96,32 @@ def _resolving(resolution: Resolution, updates: Sequence[Update]) -> Iterator[Co
     if refused:
         message = f"{listed(refused)}: not updated, since other packages would have to be removed"
         yield Condition("RemovalsRefused", True, "WouldRemove", message)
+
+
+_LEFT_BEHIND = frozenset(
+    {Disposition.HELD, Disposition.BLOCKED, Disposition.REMOVAL_REFUSED, Disposition.UNAVAILABLE}
+)
+
+
+def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
+    """Tell what a manager that knows only whole upgrades cannot do, or does not support."""
+    if not rules.is_all_or_nothing:
+        return
+    if rules.effective.settings.updates == "security":
+        message = (
+            "this package manager does not say which updates fix security problems, so nothing is planned"
+            " with 'updates: security'; only 'updates: all' is of use here"
+        )
+        yield Condition("SecurityUnknown", True, "NotSupported", message)
+        return
+    behind = [update.name for update in updates if update.disposition in _LEFT_BEHIND]
+    is_upgraded = rules.effective.settings.updates == "all" and resolution.failure is None
+    if behind and is_upgraded and resolution.waiting is None:
+        message = (
+            f"{listed(behind)}: left behind although this package manager knows no partial upgrades, so what"
+            " is upgraded may not fit"
+        )
+        yield Condition("PartialUpgrade", True, "LeftBehind", message)
 
 
 def _policy(rules: Rules) -> Iterator[Condition]:

@@ -20,6 +20,11 @@ Its course:
    what moves with it and must not is what it needs, and what goes is what it would remove. What `EXPLAINING`
    questions do not explain is reported without a cause: no reason is better than a false one.
 
+A manager that knows no partial upgrades says where what stays behind makes the whole upgrade impossible. Then
+it is asked again without what needs that, at most `WIDENING` times, so that the largest set is found that
+still resolves; step 3 explains each by what it needs. Where a package that would come in new is too young,
+all wait for it.
+
 Answers of steps 0 and 3 are never part of the plan.
 """
 
@@ -37,6 +42,7 @@ from reconciler.planning.observation import (
     Observation,
     Offer,
     Question,
+    Unmet,
 )
 from reconciler.planning.selection import (
     ExceptionBlock,
@@ -50,16 +56,21 @@ from reconciler.planning.selection import (
     Standing,
     TooYoung,
     Unwanted,
+    WaitsFor,
     Wanted,
     against_change,
+    latest,
     moves,
-    standing_of,
+    standings_of,
 )
 from reconciler.policy.match import is_pattern
 from reconciler.policy.resolve import Effective
 
 ROUNDS = 8
 """How often one question is put again without the culprits of its answer, before the planner gives up."""
+
+WIDENING = 32
+"""How often a manager without partial upgrades is asked again without what the exclusions make impossible."""
 
 TRIALS = 24
 """How many questions may go into finding out which of the permitted dependencies are needed."""
@@ -69,13 +80,14 @@ EXPLAINING = 12
 
 _ANSWERED = frozenset({0, 10, 11})  # done, nothing to do, reboot needed
 
-Kind = Literal["operator", "hold", "block", "young", "dependency", "removal"]
+Kind = Literal["operator", "hold", "block", "young", "dependency", "removal", "unmet"]
 """Why a package is left out of a question.
 
 ``dependency``: it moves only where another update needs it. ``removal``: it would remove what must stay.
+``unmet``: it cannot move beside what stays behind.
 """
 
-_OF_POLICY: tuple[Kind, ...] = ("hold", "block", "young", "dependency", "removal")
+_OF_POLICY: tuple[Kind, ...] = ("hold", "block", "young", "dependency", "removal", "unmet")
 
 T = TypeVar("T")
 Talk = Generator[Question, Answer, T]
@@ -102,11 +114,13 @@ class Resolution:
         changes: The transaction, in the manager's order.
         explanations: For wanted updates that are not in it.
         failure: Why there is no transaction although something is wanted.
+        waiting: What everything waits for, where the manager knows no partial upgrades.
     """
 
     changes: tuple[Change, ...] = ()
     explanations: Mapping[Key, Explanation] | None = None
     failure: Failure | None = None
+    waiting: WaitsFor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +202,7 @@ def kind_of(obstacle: Obstacle) -> Kind:
             return "block"
         case OutsideMode():
             return "dependency"
-        case TooYoung():
+        case TooYoung() | WaitsFor():
             return "young"
         case _:
             assert_never(obstacle)
@@ -229,7 +243,7 @@ class Conversation:
             (offer.name, offer.arch): offer
             for offer in sorted(observation.offers, key=lambda offer: (offer.name, offer.arch))
         }
-        return cls(Case(rules, offers, {key: standing_of(offer, rules) for key, offer in offers.items()}))
+        return cls(Case(rules, offers, standings_of(offers, rules)))
 
     def replay(self, exchanges: Iterable[Exchange]) -> Question | Resolution:
         """Hold it with recorded answers; return its result, or the first question that has none."""
@@ -258,6 +272,8 @@ class Conversation:
         settled = yield from self._settle(wish)
         if isinstance(settled, Failure):
             return Resolution(failure=settled)
+        if isinstance(settled, WaitsFor):
+            return Resolution(waiting=settled)
         settled = yield from self._allow_dependencies(settled)
         explanations = yield from self._explain(settled)
         return Resolution(settled.answer.changes, explanations)
@@ -323,15 +339,45 @@ class Conversation:
                     blocks = isinstance(obstacle, ExceptionBlock) or key[0] not in self.rules.arches
                     yield Limit(key, "block" if blocks else "exclude", kind_of(obstacle))
 
-    def _settle(self, wish: Wish) -> Talk[_Settled | Failure]:
+    def _resolvable(self, wish: Wish) -> Talk[tuple[Wish, Answer]]:
+        """Ask, and where what stays behind makes all impossible, again without what cannot be beside it."""
+        answer = yield self._ask(wish)
+        for _ in range(WIDENING if self.rules.is_all_or_nothing else 0):
+            unmet = self._beside(answer.unmet) - wish.limits
+            if answer.exit_code in _ANSWERED or not unmet:
+                break
+            wish = replace(wish, limits=wish.limits | unmet)
+            answer = yield self._ask(wish)
+        return wish, answer
+
+    def _beside(self, unmet: Iterable[Unmet]) -> frozenset[Limit]:
+        """Name what cannot move: who declares a relation that is not met; of a conflict, who is wanted."""
+        found: set[Limit] = set()
+        for relation in unmet:
+            names = [relation.package]
+            if relation.kind == "Conflicts" and not self._is_offered(relation.package):
+                names = [relation.needs]
+            for name in names:
+                keys = [key for key in self.offers if key[0] == name]
+                found.update(Limit(key, "exclude", "unmet") for key in keys)
+                if not keys:
+                    found.add(Limit((name, ""), "block", "unmet"))
+        return frozenset(found)
+
+    def _is_offered(self, name: str) -> bool:
+        return any(key[0] == name for key in self._wanted())
+
+    def _settle(self, wish: Wish) -> Talk[_Settled | Failure | WaitsFor]:
         """Ask until the answer breaks no rule."""
         for _ in range(ROUNDS):
-            answer = yield self._ask(wish)
+            wish, answer = yield from self._resolvable(wish)
             refused = self.case.refused(answer.changes)
             if not refused and (answer.message or answer.exit_code not in _ANSWERED):
                 words = answer.message or f"it ended with code {answer.exit_code}"
                 return Failure("Unresolvable", f"the package manager cannot resolve the transaction: {words}")
             culprits = self._culprits(answer.changes)
+            if waiting := self._new_and_young(answer.changes):
+                return waiting
             if culprits & wish.limits:
                 names = ", ".join(sorted({limit.key[0] for limit in culprits & wish.limits}))
                 return Failure(
@@ -339,14 +385,21 @@ class Conversation:
                 )
             if not refused and not culprits:
                 return _Settled(wish, answer)
-            if refused and wish.mode == "safe":
-                names = ", ".join(change.name for change in refused)
-                return Failure("RemovalsForced", f"every transaction would remove {names}")
             doers = self._doers(refused)
             is_explained = all(change.by for change in refused) and not doers & wish.limits
+            # What is known to take the place of others can be left out alone where there is but one mode.
+            if refused and wish.mode == "safe" and not (is_explained and self.rules.is_all_or_nothing):
+                names = ", ".join(change.name for change in refused)
+                return Failure("RemovalsForced", f"every transaction would remove {names}")
             wish = replace(wish, mode=wish.mode if is_explained else "safe", limits=wish.limits | culprits)
             wish = replace(wish, limits=wish.limits | doers) if is_explained else wish
         return Failure("TooManyQuestions", f"no acceptable transaction was found in {ROUNDS} attempts")
+
+    def _new_and_young(self, changes: Iterable[Change]) -> WaitsFor | None:
+        if not self.rules.is_all_or_nothing:
+            return None
+        against = [(change.name, against_change(change, self.offers, self.rules)) for change in changes]
+        return latest((obstacles[0], name) for name, obstacles in against if obstacles)
 
     def _doers(self, refused: Iterable[Change]) -> frozenset[Limit]:
         names = {name for change in refused for name in change.by}
@@ -378,7 +431,7 @@ class Conversation:
         if not missing or not any(limit.kind == "dependency" for limit in settled.wish.limits):
             return settled
         wider = yield from self._settle(settled.wish.without(["dependency"]))
-        if isinstance(wider, Failure):
+        if not isinstance(wider, _Settled):
             return settled
         still = self.missing(wider.answer.changes)
         if not still < missing:

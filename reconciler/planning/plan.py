@@ -151,6 +151,8 @@ class _Account:
         match standing:
             case Unwanted(obstacles=obstacles):
                 return account_of_obstacles(key[0], obstacles, self._rules)
+            case Wanted() if self.resolution.waiting is not None:
+                return account_of_obstacles(key[0], (self.resolution.waiting,), self._rules)
             case Wanted():
                 explanation = (self.resolution.explanations or {}).get(key, KeptBack(said=False))
                 return account_of_absence(standing, explanation, self.resolution.failure, self._rules)

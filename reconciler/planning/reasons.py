@@ -31,6 +31,7 @@ from reconciler.planning.selection import (
     Standing,
     TooYoung,
     Unwanted,
+    WaitsFor,
     Wanted,
 )
 from reconciler.planning.wording import listed
@@ -59,13 +60,17 @@ def disposition_of(obstacle: Obstacle) -> Disposition:
             return Disposition.BLOCKED
         case OutsideMode():
             return Disposition.NOT_SELECTED
-        case TooYoung():
+        case TooYoung() | WaitsFor():
             return Disposition.TOO_YOUNG
 
 
-def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:  # noqa: PLR0911 - one of each kind
+def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:
     """Put what stands against the package ``name`` into words."""
     match obstacle:
+        case TooYoung() | WaitsFor():
+            return _reason_of_youth(name, obstacle, rules)
+        case OutsideMode():
+            return _reason_of_mode(name, obstacle, rules)
         case OperatorHold():
             return Reason("operator-hold", f"{name} is on hold on this machine, by its operator")
         case ExceptionHold(exception=placed, version=version):
@@ -76,17 +81,37 @@ def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:  # noqa: P
             return Reason("exception-block", text, str(placed.origin))
         case FailedBefore(quarantined=failed):
             return Reason("failed-before", _failed_before(name, failed))
-        case OutsideMode(updates="security", version=version):
-            text = f"the security service does not offer {name} {version}, and only its updates are wanted"
-            return Reason("security-only", text, place_of("updates", rules.effective))
-        case OutsideMode():
-            return Reason("updates-none", "no updates are wanted", place_of("updates", rules.effective))
+
+
+def _reason_of_mode(name: str, obstacle: OutsideMode, rules: Rules) -> Reason:
+    place = place_of("updates", rules.effective)
+    if obstacle.updates == "none":
+        return Reason("updates-none", "no updates are wanted", place)
+    what = f"{name} {obstacle.version}"
+    if rules.is_all_or_nothing:
+        text = (
+            f"the package manager does not say whether {what} fixes security problems, and only such updates"
+            " are wanted"
+        )
+    else:
+        text = f"the security service does not offer {what}, and only its updates are wanted"
+    return Reason("security-only", text, place)
+
+
+def _reason_of_youth(name: str, obstacle: TooYoung | WaitsFor, rules: Rules) -> Reason:
+    match obstacle:
         case TooYoung(version=version, setting=setting, seen=seen, ready=ready):
             text = (
                 f"{name} {version} was first seen at {instant(seen)} and is old enough at"
                 f" {instant(ready)} ({setting} is {format_duration(ready - seen)})"
             )
             return Reason("min-age", text, place_of(setting, rules.effective))
+        case WaitsFor(name=other, cause=cause):
+            text = (
+                f"this package manager knows no partial upgrades, so all updates wait for {other}"
+                f" {cause.version}, which is old enough at {instant(cause.ready)}"
+            )
+            return Reason("waits-for", text, place_of(cause.setting, rules.effective))
 
 
 def _failed_before(name: str, failed: Quarantined) -> str:

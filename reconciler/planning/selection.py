@@ -10,6 +10,9 @@ The rules, in the order in which the first obstacle decides:
 * Where the newest version meets an obstacle, the next older one that is still newer than the installed one is
   tried, so that a package with a release every week does not starve.
 * What an exception allows only as a dependency moves only where another update needs it.
+* A manager that knows no partial upgrades upgrades to everything on offer or to nothing: where one version is
+  too young, all wait, and a choice of some updates (``security``, or ``include`` beside ``none``) is none.
+  What is held or blocked stays behind all the same, since somebody decided that.
 
 A range of versions is judged on the version that would be installed. Where the order of the manager's
 versions is not known, the range counts as met for everything that holds back, and as not met for ``include``.
@@ -17,7 +20,7 @@ versions is not known, the range counts as met for everything that holds back, a
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -87,7 +90,20 @@ class FailedBefore:
     quarantined: Quarantined
 
 
-Obstacle = OperatorHold | ExceptionHold | ExceptionBlock | FailedBefore | OutsideMode | TooYoung
+@dataclass(frozen=True, slots=True)
+class WaitsFor:
+    """The manager knows no partial upgrades, and another version is too young.
+
+    Attributes:
+        name: Of the package that is waited for.
+        cause: What keeps it: of several, the one that is ready last.
+    """
+
+    name: str
+    cause: TooYoung
+
+
+Obstacle = OperatorHold | ExceptionHold | ExceptionBlock | FailedBefore | OutsideMode | TooYoung | WaitsFor
 """Why a version is not installed although the sources offer it."""
 
 
@@ -131,19 +147,19 @@ Standing = Wanted | Unwanted
 
 def precedence(obstacle: Obstacle) -> int:
     """Rank an obstacle: of several, the one with the lowest rank decides the disposition."""
-    match obstacle:
-        case OperatorHold():
-            return 0
-        case ExceptionHold():
-            return 1
-        case ExceptionBlock():
-            return 2
-        case FailedBefore():
-            return 3
-        case OutsideMode():
-            return 4
-        case TooYoung():
-            return 5
+    return _PRECEDENCE.index(type(obstacle))
+
+
+_PRECEDENCE: tuple[type[Obstacle], ...] = (
+    OperatorHold,
+    ExceptionHold,
+    ExceptionBlock,
+    FailedBefore,
+    OutsideMode,
+    TooYoung,
+    WaitsFor,
+)
+"""The most lasting first."""
 
 
 def is_named_by(name: str, arch: str, patterns: Iterable[str]) -> bool:
@@ -153,6 +169,9 @@ def is_named_by(name: str, arch: str, patterns: Iterable[str]) -> bool:
         if fnmatchcase(name, glob) and (not colon or fnmatchcase(arch, wanted_arch)):
             return True
     return False
+
+
+_WITHOUT_PARTIAL_UPGRADES = frozenset({"pacman"})
 
 
 @lru_cache(maxsize=1024)
@@ -170,6 +189,7 @@ class Rules:
         arches: Architectures in which each name is installed.
         installed: The versions on the machine.
         failed: Versions that failed to install here, by package.
+        is_all_or_nothing: The manager knows no partial upgrades.
     """
 
     effective: Effective
@@ -180,7 +200,8 @@ class Rules:
     arches: Mapping[str, frozenset[str]]
     installed: Mapping[Key, str]
     first_seen: Mapping[tuple[str, str, str], datetime]
-    failed: Mapping[Key, Quarantined]
+    failed: Mapping[Key, Quarantined] = field(default_factory=dict)
+    is_all_or_nothing: bool = False
 
     @classmethod
     def of(cls, observation: Observation, effective: Effective, now: datetime) -> "Rules":
@@ -199,6 +220,7 @@ class Rules:
             installed={(package.name, package.arch): package.version for package in observation.installed},
             first_seen=_earliest(observation.first_seen),
             failed={(one.name, one.arch): one for one in observation.quarantined},
+            is_all_or_nothing=observation.manager in _WITHOUT_PARTIAL_UPGRADES,
         )
 
     def naming(self, name: str, arch: str, action: str) -> tuple[PlacedException, ...]:
@@ -305,6 +327,51 @@ def standing_of(offer: Offer, rules: Rules) -> Standing:
     judged = selected[0] if selected else reach[0]
     found = [*rules.against(key, judged), *_outside(judged, rules, selected)]
     return Unwanted(offer, judged, tuple(sorted(found, key=precedence)))
+
+
+def standings_of(offers: Mapping[Key, Offer], rules: Rules) -> dict[Key, Standing]:
+    """Say of every offered update whether and in which version policy wants it."""
+    found = {key: standing_of(offer, rules) for key, offer in offers.items()}
+    return _together(found, rules) if rules.is_all_or_nothing else found
+
+
+def _together(standings: Mapping[Key, Standing], rules: Rules) -> dict[Key, Standing]:
+    """Leave out everything that is wanted where not all of it may come now."""
+    match rules.effective.settings.updates:
+        case "all":
+            common = _waiting(standings)
+        case "security" | "none" as updates:
+            return {
+                key: _unwanted(standing, OutsideMode(updates, standing.version.version))
+                for key, standing in standings.items()
+            }
+    if common is None:
+        return dict(standings)
+    return {key: _unwanted(standing, common) for key, standing in standings.items()}
+
+
+def _waiting(standings: Mapping[Key, Standing]) -> WaitsFor | None:
+    """Return what everything waits for: the version that is old enough last, if nothing else keeps it."""
+    young = [
+        (standing.obstacles[0], key[0])
+        for key, standing in standings.items()
+        if isinstance(standing, Unwanted) and isinstance(standing.obstacles[0], TooYoung)
+    ]
+    return latest(young)
+
+
+def latest(young: Iterable[tuple[Obstacle, str]]) -> WaitsFor | None:
+    """Return what to wait for: of too young versions, with their names, the one that is ready last."""
+    found = [WaitsFor(name, obstacle) for obstacle, name in young if isinstance(obstacle, TooYoung)]
+    return max(found, key=lambda each: (each.cause.ready, each.name), default=None)
+
+
+def _unwanted(standing: Standing, obstacle: Obstacle) -> Unwanted:
+    match standing:
+        case Wanted(offer=offer, version=version):
+            return Unwanted(offer, version, (obstacle,))
+        case Unwanted():
+            return standing
 
 
 def _is_selected(key: Key, available: Available, rules: Rules) -> bool:

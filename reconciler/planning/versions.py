@@ -120,7 +120,83 @@ def _rpm_part(text: str) -> _RpmPart:
     return (*key, (1, 0, ""))
 
 
-_ORDERS: dict[str, Order] = {"apt": compare_debian, "dnf": compare_rpm, "zypper": compare_rpm}
+def compare_alpm(a: str, b: str) -> int:
+    """Compare two of pacman's versions, as ``vercmp`` does (alpm-pkgver(7), vercmp(8)).
+
+    Args:
+        a: ``[epoch:]pkgver[-pkgrel]``.
+        b: Another one.
+
+    Returns:
+        -1, 0 or 1 as ``a`` is older than, equal to or newer than ``b``. A missing epoch is 0. Where only one
+        of both has a release, releases are not compared, so that ``1.1`` names every release of it.
+    """
+    (epoch, version, release), (other_epoch, other_version, other_release) = _alpm_parts(a), _alpm_parts(b)
+    found = _compare_alpm_part(epoch, other_epoch) or _compare_alpm_part(version, other_version)
+    if found or release is None or other_release is None:
+        return found
+    return _compare_alpm_part(release, other_release)
+
+
+def _alpm_parts(version: str) -> tuple[str, str, str | None]:
+    epoch, colon, rest = version.strip().partition(":")
+    if not colon or _ALPM_DIGITS.fullmatch(epoch) is None:
+        epoch, rest = "", version.strip()
+    upstream, hyphen, release = rest.rpartition("-")
+    return (epoch or "0", upstream, release) if hyphen else (epoch or "0", rest, None)
+
+
+def _compare_alpm_part(a: str, b: str) -> int:
+    """Compare run by run: digits by value, letters as text, and by the length of what separates them."""
+    while a and b:
+        gap, other_gap = _ALPM_GAP.match(a), _ALPM_GAP.match(b)
+        lengths = (gap.end() if gap else 0, other_gap.end() if other_gap else 0)
+        a, b = a[lengths[0] :], b[lengths[1] :]
+        if not (a and b):
+            break
+        if lengths[0] != lengths[1]:
+            return -1 if lengths[0] < lengths[1] else 1
+        is_number = a[0].isdigit()
+        run, other = (_alpm_run(text, is_number=is_number) for text in (a, b))
+        if not other:
+            return 1 if is_number else -1
+        if found := _compare_alpm_runs(run, other, is_number=is_number):
+            return found
+        a, b = a[len(run) :], b[len(other) :]
+    return _compare_alpm_ends(a, b)
+
+
+_ALPM_DIGITS = re.compile(r"[0-9]*")
+_ALPM_LETTERS = re.compile(r"[A-Za-z]*")
+_ALPM_GAP = re.compile(r"[^A-Za-z0-9]*")
+
+
+def _alpm_run(text: str, *, is_number: bool) -> str:
+    found = (_ALPM_DIGITS if is_number else _ALPM_LETTERS).match(text)
+    return found[0] if found else ""
+
+
+def _compare_alpm_runs(a: str, b: str, *, is_number: bool) -> int:
+    if is_number:
+        return (int(a) > int(b)) - (int(a) < int(b))
+    return (a > b) - (a < b)
+
+
+def _compare_alpm_ends(a: str, b: str) -> int:
+    """Compare what is left when one has ended: letters make a version older (1.0beta), all else newer."""
+    if not a and not b:
+        return 0
+    if a:
+        return -1 if a[0].isalpha() else 1
+    return 1 if b[0].isalpha() else -1
+
+
+_ORDERS: dict[str, Order] = {
+    "apt": compare_debian,
+    "dnf": compare_rpm,
+    "zypper": compare_rpm,
+    "pacman": compare_alpm,
+}
 
 
 def order_of(manager: str) -> Order | None:

@@ -172,7 +172,7 @@ def test_a_range_of_versions_holds_where_the_order_is_not_known() -> None:
             {"packages": ["b"], "action": "include", "versions": ">= 2"},
         ],
     )
-    observation = replace(machine.observe(NOW), manager="pacman")
+    observation = replace(machine.observe(NOW), manager="portage")
     plan = make_plan(observation, policy, converse(machine, observation, policy, NOW), NOW)
     assert [(update.name, update.disposition) for update in plan.updates] == [
         ("a", "held"),

@@ -145,4 +145,4 @@ def test_a_range_reads_back_as_it_is_written() -> None:
 
 def test_a_manager_whose_order_is_not_known_has_none() -> None:
     assert order_of("apt") is compare_debian
-    assert order_of("pacman") is None
+    assert order_of("portage") is None

@@ -1,0 +1,237 @@
+"""pacman: its patch script asked, and what it answered.
+
+The parsers are pure: recorded text in, values out. pacman itself names what would come and go; whose doing it
+is, is told by what the packages of the transaction declare.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from reconciler.managers import sections as codes
+from reconciler.managers.dialect import Dialect
+from reconciler.managers.pacman_formats import Record, Row, records, rows
+from reconciler.managers.pacman_observation import read_observation
+from reconciler.managers.sections import Section, Sections, unparsed, words_of
+from reconciler.planning.observation import (
+    Action,
+    Answer,
+    Change,
+    Offer,
+    Refresh,
+    RefreshOutcome,
+    Unmet,
+)
+from reconciler.planning.versions import VersionRange, compare_alpm
+
+_UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
+_LIST = re.compile(r"Packages \(\d+\) (.*)")
+_ITEM = re.compile(r"(?P<name>.+)-(?P<version>[^-]+-[^-]+)")
+_REMOVAL = " [removal]"
+_RELATION = re.compile(r"(?P<name>[^<>=]+)(?P<operator>[<>=]*)(?P<version>.*)")
+
+
+def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
+    """Read ``--dry-run``; the script says all that is needed itself, so ``offers`` are not.
+
+    Raises:
+        Stalled: A section is missing or does not parse.
+    """
+    del offers
+    code = sections.exit_code
+    resolve = sections.get("resolve")
+    said = (*resolve.errors, *resolve.lines)
+    words = sections.get("refused").errors or _complaints(said)
+    return Answer(
+        changes=_changes(sections, resolve) if resolve.code == 0 and code not in _UNRESOLVED else (),
+        exit_code=code,
+        native_code=resolve.code,
+        message=(words_of(words) or "pacman could not resolve") if code in _UNRESOLVED else "",
+        unmet=tuple(_unmet(said)) if code in _UNRESOLVED else (),
+    )
+
+
+def _complaints(lines: Iterable[str]) -> list[str]:
+    found = [line for line in lines if line.startswith(("error:", ":: "))]
+    return [line for line in found if not line.endswith(("] ", "]", "dependencies:"))]
+
+
+# --- what it would do -------------------------------------------------------------------------------------
+
+
+def _changes(sections: Sections, resolve: Section) -> tuple[Change, ...]:
+    present = {row.name: row for row in rows(sections.need("installed"))}
+    known = records(sections.get("available"))
+    coming: list[Record] = []
+    going: list[Row] = []
+    for name, version, is_removed in _listed(resolve):
+        if is_removed:
+            if name not in present:
+                raise unparsed(resolve, f"{name} is to be removed and is not installed")
+            going.append(present[name])
+        elif name not in known or known[name].version != version:
+            raise unparsed(resolve, f"{name} {version} is offered by no repository")
+        else:
+            coming.append(known[name])
+    return (
+        *(_removal(row, coming) for row in going),
+        *(_move(record, present.get(record.name), coming) for record in coming),
+    )
+
+
+def _listed(resolve: Section) -> Iterator[tuple[str, str, bool]]:
+    """Read the list of names with versions; two blanks stand between them, and removals are marked."""
+    for line in resolve.lines:
+        if found := _LIST.fullmatch(line):
+            for item in found[1].split("  "):
+                is_removed = item.endswith(_REMOVAL)
+                match = _ITEM.fullmatch(item.removesuffix(_REMOVAL).strip())
+                if match is None:
+                    raise unparsed(resolve, line)
+                yield match["name"], match["version"], is_removed
+
+
+def _move(record: Record, row: Row | None, coming: Sequence[Record]) -> Change:
+    action: Action = "install"
+    if row is not None:
+        action = "upgrade" if compare_alpm(row.version, record.version) < 0 else "downgrade"
+    before = 0 if row is None else row.size
+    after = record.installed_size
+    return Change(
+        action=action,
+        name=record.name,
+        arch=row.arch if row else record.arch,
+        from_version=row.version if row else None,
+        to_version=record.version,
+        origin=record.repository,
+        size=record.size,
+        installed_delta=None if after is None or before is None else after - before,
+        sha256=record.sha256,
+        by=_needing(record, row, coming),
+    )
+
+
+def _needing(record: Record, row: Row | None, coming: Iterable[Record]) -> tuple[str, ...]:
+    """Return who needs this version, and could not do with what is installed."""
+    return tuple(
+        sorted(
+            other.name
+            for other in coming
+            if other.name != record.name
+            and any(
+                _meets(record.name, record.version, record.provides, relation)
+                and (row is None or not _meets(row.name, row.version, (), relation))
+                for relation in other.depends
+            )
+        )
+    )
+
+
+def _meets(name: str, version: str, provides: Iterable[str], relation: str) -> bool:
+    """Tell whether a package, or what it provides, meets a relation such as ``base>=1.1``."""
+    for candidate, at in ((name, version), *(_provided(text) for text in provides)):
+        match = _RELATION.fullmatch(relation)
+        if match is None or match["name"] != candidate:
+            continue
+        if not match["operator"]:
+            return True
+        if at and VersionRange.parse(match["operator"] + match["version"]).contains(at, compare_alpm):
+            return True
+    return False
+
+
+def _provided(text: str) -> tuple[str, str]:
+    name, _, version = text.partition("=")
+    return name, version
+
+
+def _removal(row: Row, coming: Sequence[Record]) -> Change:
+    replacing = _naming(row, {record.name: record.replaces for record in coming})
+    conflicting = _naming(row, {record.name: record.conflicts for record in coming})
+    return Change(
+        action="replace" if replacing else "remove",
+        name=row.name,
+        arch=row.arch,
+        from_version=row.version,
+        to_version=None,
+        installed_delta=None if row.size is None else -row.size,
+        by=replacing or conflicting,
+    )
+
+
+def _naming(row: Row, relations: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            name
+            for name, named in relations.items()
+            if any(_meets(row.name, row.version, (), relation) for relation in named)
+        )
+    )
+
+
+# --- why it cannot ----------------------------------------------------------------------------------------
+
+_UNSATISFIED = re.compile(r":: unable to satisfy dependency '(?P<needs>[^']+)' required by (?P<package>\S+)")
+_BREAKS = re.compile(
+    r":: installing (?P<package>\S+) \((?P<version>\S+)\) breaks dependency '(?P<needs>[^']+)'"
+    r" required by (?P<other>\S+)"
+)
+_REMOVES = re.compile(
+    r":: removing (?P<package>\S+) breaks dependency '(?P<needs>[^']+)' required by (?P<other>\S+)"
+)
+_CONFLICT = re.compile(r":: (?P<package>\S+) and (?P<other>\S+) are in conflict(?: \([^)]*\))?")
+
+
+def _unmet(lines: Iterable[str]) -> Iterator[Unmet]:
+    """Read what stands in the way; the package that is named first is the one that would have to stay."""
+    for line in lines:
+        if found := _UNSATISFIED.fullmatch(line):
+            yield Unmet(found["package"], "", "Depends", _written(found["needs"]))
+        elif found := _BREAKS.fullmatch(line):
+            needs = f"{found['other']} (which needs {_written(found['needs'])})"
+            yield Unmet(found["package"], found["version"], "Breaks", needs)
+        elif found := _REMOVES.fullmatch(line):
+            needs = f"{found['other']} (which needs {_written(found['needs'])})"
+            yield Unmet(found["package"], "", "Breaks", needs)
+        elif found := _CONFLICT.fullmatch(line):
+            yield Unmet(found["package"], "", "Conflicts", found["other"])
+
+
+def _written(relation: str) -> str:
+    """Write ``base>=1.1`` as the other managers do: ``base (>= 1.1)``."""
+    match = _RELATION.fullmatch(relation)
+    if match is None or not match["operator"]:
+        return relation
+    return f"{match['name']} ({match['operator']} {match['version']})"
+
+
+# --- refresh ----------------------------------------------------------------------------------------------
+
+
+def read_refresh(sections: Sections) -> Refresh:
+    """Read ``--refresh``.
+
+    Raises:
+        Stalled: The section is missing.
+    """
+    section = sections.need("refresh")
+    if sections.exit_code == codes.DONE:
+        return Refresh(RefreshOutcome.REFRESHED)
+    said = sections.get("refused").errors or [
+        line for line in (*section.errors, *section.lines) if line.startswith(("error:", "warning:"))
+    ]
+    words = "; ".join(dict.fromkeys(words_of(said or section.errors).splitlines()))
+    detail = words or f"pacman -Sy ended with {section.code}"
+    if "unless you are root" in detail:
+        return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
+    return Refresh(RefreshOutcome.FAILED, detail)
+
+
+PACMAN = Dialect(
+    name="pacman",
+    script="pacman-update.sh",
+    observation=read_observation,
+    answer=read_answer,
+    refresh=read_refresh,
+    hint="run `pacman -Dk` to see more",
+)
+"""How pacman's sections are read."""

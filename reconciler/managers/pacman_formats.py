@@ -1,0 +1,77 @@
+"""The tables of pacman's patch script that more than one question needs: pure readers of text."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from reconciler.managers.sections import Section, unparsed
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An installed package, as pacman's local database says it."""
+
+    name: str
+    version: str
+    arch: str
+    automatic: bool
+    size: int | None
+    groups: tuple[str, ...]
+
+
+def rows(section: Section) -> Iterator[Row]:
+    """Read ``[installed]``.
+
+    Raises:
+        Stalled: A line has other columns.
+    """
+    for line in section.lines:
+        fields = line.split("\t")
+        if len(fields) != 6:  # noqa: PLR2004 - the columns that the script prints
+            raise unparsed(section, line)
+        name, version, arch, reason, size, groups = fields
+        yield Row(name, version, arch, reason == "1", _number(size), tuple(groups.split()))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A package on offer, as the first repository that has it says it.
+
+    Attributes:
+        depends: Relations such as ``glibc>=2.38``; the others likewise.
+    """
+
+    repository: str
+    name: str
+    version: str
+    arch: str
+    size: int | None
+    installed_size: int | None
+    sha256: str | None
+    depends: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
+
+
+def records(section: Section) -> Mapping[str, Record]:
+    """Read ``[available]``, by name.
+
+    Raises:
+        Stalled: A line has other columns.
+    """
+    found: dict[str, Record] = {}
+    for line in section.lines:
+        fields = line.split("\t")
+        if len(fields) != 11:  # noqa: PLR2004 - the columns that the script prints
+            raise unparsed(section, line)
+        repository, name, version, arch, size, installed_size, sha256, *relations = fields
+        depends, provides, conflicts, replaces = (tuple(text.split()) for text in relations)
+        found[name] = Record(
+            repository, name, version, arch, _number(size), _number(installed_size), sha256 or None,
+            depends, provides, conflicts, replaces,
+        )  # fmt: skip
+    return found
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,180 @@
+"""What ``pacman-update.sh --observe`` printed, as an observation.
+
+- What is offered comes from databases of our own, newer than pacman's since its last upgrade.
+- pacman says nothing about security, so no version is a security update, and a repository has one version
+  of each package, so there is nothing to choose from.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+
+from reconciler.errors import Stalled
+from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
+from reconciler.managers.pacman_formats import Record, Row, records, rows
+from reconciler.managers.sections import Section, Sections, pairs, unparsed
+from reconciler.planning.observation import (
+    Available,
+    Health,
+    Installed,
+    Observation,
+    Offer,
+    Reboot,
+    RebootNeed,
+    Refresh,
+    RefreshOutcome,
+    Source,
+)
+from reconciler.planning.untrusted import redacted
+
+
+def read_observation(sections: Sections, at: datetime) -> Observation:
+    """Build the observation, without first-seen evidence and hashes of scripts: those are known elsewhere.
+
+    Args:
+        sections: Of a run that ended with 0.
+        at: When it was taken, aware.
+
+    Raises:
+        Stalled: A section is missing or does not parse, or pacman knows no package at all.
+    """
+    machine = pairs(sections.need("machine"))
+    found = tuple(rows(sections.need("installed")))
+    if not found:
+        hint = f"look at its database, {machine.get('database', '/var/lib/pacman')}"
+        raise Stalled("pacman knows no installed package", hint)
+    return Observation(
+        at=at,
+        facts=read_facts(sections, machine),
+        manager="pacman",
+        manager_version=machine.get("pacman", ""),
+        privileged=machine.get("uid") == "0",
+        installed=_installed(found, sections.need("ignored")),
+        offers=_offers(sections, {row.name: row for row in found}),
+        sources=tuple(_sources(sections.need("sources"), at)),
+        refresh=Refresh(RefreshOutcome.NOT_DUE),
+        health=_health(sections, found),
+        reboot=_reboot(machine),
+        clock=read_clock(sections.need("clock")),
+        database=_digest(sections),
+        root=machine.get("root", "/"),
+    )
+
+
+def _installed(found: Sequence[Row], ignored: Section) -> tuple[Installed, ...]:
+    patterns = [line.partition(" ") for line in ignored.lines]
+    names = [glob for kind, _, glob in patterns if kind == "package"]
+    groups = [glob for kind, _, glob in patterns if kind == "group"]
+
+    def is_held(row: Row) -> bool:
+        return any(fnmatchcase(row.name, glob) for glob in names) or any(
+            fnmatchcase(group, glob) for group in row.groups for glob in groups
+        )
+
+    installed = (
+        Installed(row.name, row.arch, row.version, held=is_held(row), automatic=row.automatic)
+        for row in found
+    )
+    return tuple(sorted(installed, key=lambda package: (package.name, package.arch)))
+
+
+def _offers(sections: Sections, installed: Mapping[str, Row]) -> tuple[Offer, ...]:
+    section = sections.need("upgradable")
+    known = records(sections.need("available"))
+    offers = []
+    for line in section.lines:
+        # alpha 1.0-1 -> 1.1-1, and where the operator holds it: [ignored]
+        match line.split(" "):
+            case [name, old, "->", new] | [name, old, "->", new, "[ignored]"]:
+                row = installed.get(name)
+                if row is None or row.version != old:
+                    raise unparsed(section, line)
+                versions = (_available(new, known.get(name)),)
+                offers.append(Offer(name, row.arch, old, new, versions))
+            case _:
+                raise unparsed(section, line)
+    return tuple(sorted(offers, key=lambda offer: (offer.name, offer.arch)))
+
+
+def _available(version: str, record: Record | None) -> Available:
+    if record is None or record.version != version:
+        return Available(version, (), security=False)
+    return Available(
+        version,
+        (record.repository,),
+        security=False,
+        size=record.size,
+        installed_size=record.installed_size,
+        sha256=record.sha256,
+    )
+
+
+def _sources(section: Section, at: datetime) -> Iterator[Source]:
+    for line in section.lines:
+        match line.split(" ", 3):
+            case [written, read, name, url]:
+                published, fetched = _instant(written), _instant(read)
+            case _:
+                raise unparsed(section, line)
+        problem = ""
+        if fetched is None:
+            problem = "its database was never read"
+        elif published is not None and published > at:
+            problem = f"its database is dated in the future: {published:%Y-%m-%d %H:%M} UTC"
+        yield Source(name, redacted(url), published, None, fetched, problem)
+
+
+def _instant(text: str) -> datetime | None:
+    return datetime.fromtimestamp(int(text), UTC) if text.isdigit() else None
+
+
+_NOBODY = re.compile(r"(?!)")
+"""Of the script's own search for holders, every line is sure."""
+
+
+def _health(sections: Sections, found: Sequence[Row]) -> Health:
+    names = {row.name for row in found}
+    broken = sections.need("broken").lines
+    interrupted = [f"{entry} (half written in pacman's database)" for entry in broken]
+    interrupted += (f"{path} is left of a run that is dead" for path in sections.need("stale").lines)
+    interrupted += (
+        f"{name} (was being installed, and is in no database now)"
+        for name in sections.need("lost").lines
+        if name not in names
+    )
+    dependencies = sections.need("dependencies")
+    # error: missing 'b' dependency for 'a'
+    told = [line.removeprefix("error: ") for line in (*dependencies.lines, *dependencies.errors)]
+    unmet = tuple(sorted({line for line in told if line.startswith("missing ")}))
+    return Health(
+        interrupted=tuple(interrupted),
+        broken=unmet,
+        lock_holder=read_lock_holder(sections.need("locks"), _NOBODY),
+        filesystems=tuple(read_filesystems(sections.need("filesystems"))),
+    )
+
+
+def _reboot(machine: Mapping[str, str]) -> Reboot:
+    """Tell whether a reboot is pending: pacman removes the modules of a kernel that it upgrades.
+
+    A container has no kernel of its own, and an image that does not run has none at all.
+    """
+    if machine.get("container") == "yes" or machine.get("root") != "/":
+        return Reboot(RebootNeed.NOT_REQUIRED)
+    running = machine.get("kernel", "")
+    match machine.get("modules"):
+        case "present":
+            return Reboot(RebootNeed.NOT_REQUIRED)
+        case "missing":
+            gone = f"the modules of the running kernel {running} are gone, since its package was upgraded"
+            return Reboot(RebootNeed.REQUIRED, (gone,))
+        case _:
+            return Reboot(RebootNeed.UNKNOWN, (f"the running kernel {running} has no modules here",))
+
+
+def _digest(sections: Sections) -> str:
+    """Return the digest of the package database: installed packages and marks."""
+    text = "\n".join(sections.need("installed").lines)
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

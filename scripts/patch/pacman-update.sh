@@ -1,0 +1,1155 @@
+#!/bin/sh
+# Observe, refresh, dry-run and patch with pacman on this machine, or on the root that a configuration names.
+#
+# Part of patchledger, and a plain tool as well:  sh pacman-update.sh --dry-run --exclude linux
+# Contract: docs/reference/patch-scripts.md. In short:
+#   - pacman's own databases are never refreshed without being upgraded to: what is offered is read into a folder
+#     of ours (--cache), and becomes the machine's when the upgrade to it has succeeded;
+#   - nothing but --refresh, --download, --apply and --repair changes anything: the resolver works on a copy of the
+#     package database, for an empty root, with nothing that it could fetch packages from;
+#   - upgrades are always full ones (-Su); what is excluded is --ignore'd in that same run.
+
+SELF=pacman-update.sh
+# shellcheck source=scripts/patch/common.sh
+[ -n "${COMMON:-}" ] || . "$(dirname "$0")/common.sh"
+unset COLUMNS 2>/dev/null
+
+usage() {
+    cat <<'EOT'
+usage: pacman-update.sh VERB [OPTION]...
+
+verbs
+  --observe              print what is installed, offered, configured and pending
+  --dry-run              print what an upgrade would do; changes nothing
+  --inputs               print the files and folders whose change can change any answer
+  --refresh              read what is offered into the folder of --cache; pacman's own databases stay as they are
+  --download             fetch the packages of a named upgrade, install none
+  --apply                make exactly the named changes, or none
+  --repair               end what an interrupted run left half done
+  --help                 print this
+
+options of --dry-run
+  --full                 accepted for the sake of the other scripts: pacman knows one kind of upgrade
+  --security             refused: pacman does not know which updates fix security problems
+  --exclude A,B          these must not move (may be repeated)
+  --block A,B            these must neither move nor come in (may be repeated)
+  --choose NAME=VERSION  take this version; it must be the one on offer
+  --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
+
+options of --download and --apply (of --repair the last four)
+  --install NAME:ARCH=VERSION   may be repeated
+  --remove NAME:ARCH            may be repeated
+  --exclude A,B, --block A,B    as above
+  --conffiles keep|new   whether a locally changed configuration file stays (default)
+  --lock-wait SECONDS    how long to wait while another program holds the package database
+  --automatic A:ARCH,..  mark these as installed only for others when the work is done
+  --log FILE             append pacman's output there as it speaks
+
+options of all verbs
+  --cache DIR            keep what is offered in this existing folder; without it, what pacman itself read last counts
+  --root DIR             look at the system below this folder, a chroot or an image, instead of the running one
+
+The configuration is /etc/pacman.conf, or the file that the environment names in PACMAN_CONF.
+
+exit codes
+  0 done             10 nothing to do          11 done, reboot needed   20 locked
+  21 unreachable     22 signature, key         23 no space              24 interrupted earlier
+  25 cannot resolve, or would do something else                         26 version gone
+  27 a scriptlet or hook failed                 2 usage                  1 anything else
+EOT
+}
+
+# --- arguments ---------------------------------------------------------------------------------------------
+
+check_names() { # WHAT NAMES
+    rest=$2,
+    while [ -n "$rest" ]; do
+        name=${rest%%,*}
+        rest=${rest#*,}
+        case $name in
+            '' | *[!A-Za-z0-9@._+:-]* | [-.:]*) misuse "$1: '$name' is no package name" ;;
+        esac
+    done
+}
+
+check_choice() { # OPTION NAME=VERSION
+    case $2 in
+        *=*) check_names "$1" "${2%%=*}" ;;
+        *) misuse "$1: '$2' is not NAME=VERSION" ;;
+    esac
+    case ${2#*=} in
+        '' | *[!A-Za-z0-9.+:~_@-]* | [!A-Za-z0-9]*) misuse "$1: '${2#*=}' is no version" ;;
+    esac
+}
+
+VERB=
+SECURITY=
+EXCLUDE=
+CHOOSE=
+ONLY=
+CHANGES=
+CONFFILES=keep
+LOCK_WAIT=0
+AUTOMATIC=
+CACHE=
+BELOW=
+of_dry_run=
+of_acts=
+of_repair=
+
+verb() {
+    [ -z "$VERB" ] || misuse "$VERB and $1 at once"
+    VERB=$1
+}
+
+take_option() { # OPTION VALUE
+    case $1 in
+        --exclude | --block)
+            check_names "$1" "$2"
+            of_dry_run=1 EXCLUDE=$EXCLUDE${EXCLUDE:+,}$2
+            ;;
+        --choose)
+            check_choice --choose "$2"
+            of_dry_run=1 CHOOSE=$CHOOSE${CHOOSE:+,}$2
+            ;;
+        --only)
+            [ -z "$ONLY" ] || misuse '--only twice'
+            check_choice --only "$2"
+            of_dry_run=1 ONLY=$2
+            ;;
+        --install)
+            check_choice --install "$2"
+            named=${2%%=*}
+            of_acts=1 CHANGES="${CHANGES}install ${named%:*} ${2#*=}
+"
+            ;;
+        --remove)
+            check_names --remove "$2"
+            of_acts=1 CHANGES="${CHANGES}remove ${2%:*} -
+"
+            ;;
+        --conffiles)
+            case $2 in keep | new) of_repair=1 CONFFILES=$2 ;; *) misuse '--conffiles is keep or new' ;; esac
+            ;;
+        --lock-wait)
+            case $2 in '' | *[!0-9]*) misuse '--lock-wait needs seconds' ;; *) of_repair=1 LOCK_WAIT=$2 ;; esac
+            ;;
+        --automatic)
+            check_names --automatic "$2"
+            of_repair=1 AUTOMATIC=$AUTOMATIC${AUTOMATIC:+,}$2
+            ;;
+        --log)
+            case $2 in /*) of_repair=1 LOG=$2 ;; *) misuse '--log needs an absolute path' ;; esac
+            ;;
+        --cache)
+            case $2 in /*) CACHE=${2%/} ;; *) misuse '--cache needs an absolute path' ;; esac
+            [ -d "$CACHE" ] || misuse "--cache: $CACHE is no folder"
+            ;;
+        --root)
+            case $2 in /*) BELOW=${2%/} ;; *) misuse '--root needs an absolute path' ;; esac
+            [ -d "$BELOW/var/lib/pacman/local" ] || misuse "--root: there is no pacman database below $2"
+            ;;
+    esac
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --observe | --dry-run | --inputs | --refresh | --download | --apply | --repair) verb "$1" ;;
+        --help | -h)
+            usage
+            exit 0
+            ;;
+        --full) of_dry_run=1 ;;
+        --security) of_dry_run=1 SECURITY=1 ;;
+        --exclude=* | --block=* | --choose=* | --only=* | --install=* | --remove=* | --conffiles=* | --lock-wait=* | \
+            --automatic=* | --log=* | --cache=* | --root=*) take_option "${1%%=*}" "${1#*=}" ;;
+        --exclude | --block | --choose | --only | --install | --remove | --conffiles | --lock-wait | \
+            --automatic | --log | --cache | --root)
+            [ $# -gt 1 ] || misuse "$1 needs a value"
+            take_option "$1" "$2"
+            shift
+            ;;
+        *) misuse "unknown argument '$1'; see --help" ;;
+    esac
+    shift
+done
+case $VERB in
+    '') misuse 'one of --observe, --dry-run, --inputs, --refresh, --download, --apply, --repair is needed; see --help' ;;
+    --dry-run) [ -z "$of_acts$of_repair" ] || misuse '--dry-run changes nothing, so it is not told what to change' ;;
+    --download | --apply)
+        [ -n "$CHANGES" ] || misuse "$VERB needs --install or --remove"
+        [ -z "$SECURITY$CHOOSE$ONLY" ] || misuse "$VERB is told exact versions"
+        ;;
+    --repair) [ -z "$of_dry_run$of_acts" ] || misuse '--repair takes no choice of packages' ;;
+    *) [ -z "$of_dry_run$of_acts$of_repair" ] || misuse "$VERB takes no choice of packages" ;;
+esac
+if [ "$VERB" = --refresh ] && [ -z "$CACHE" ]; then
+    misuse '--refresh needs --cache: without an upgrade, pacman'\''s own databases must stay as they are'
+fi
+
+# --- the machine -------------------------------------------------------------------------------------------
+
+begin pacman pacman pacman-conf bsdtar
+workshop
+UID_NOW=$(id -u)
+
+# The operator's configuration with all that it includes, in pacman's own words. Where another root is asked for,
+# the paths in it are meant below that.
+CONF=${PACMAN_CONF:-$BELOW/etc/pacman.conf}
+
+below_root() { # PATH
+    case $BELOW in
+        '') printf '%s\n' "$1" ;;
+        *) case $1 in "$BELOW" | "$BELOW"/*) printf '%s\n' "$1" ;; *) printf '%s%s\n' "$BELOW" "$1" ;; esac ;;
+    esac
+}
+
+flatten() {
+    [ -n "$BELOW" ] || {
+        pacman-conf --config "$CONF"
+        return
+    }
+    awk -v below="$BELOW" '/^[ \t]*Include[ \t]*=/ { path = $0; sub(/^[^=]*=[ \t]*/, "", path)
+            if (path ~ /^\// && index(path, below "/") != 1) { print "Include = " below path; next } }
+        { print }' "$CONF" >"$WORK/operator.conf" || return
+    pacman-conf --config "$WORK/operator.conf" --rootdir "$BELOW"
+}
+
+options_named() { # KEY: the values of an option of [options], one a line
+    awk -v key="$1" '/^\[/ { if (n++) exit } index($0, key " = ") == 1 { print substr($0, length(key) + 4) }' "$WORK/flat"
+}
+
+# What stands for itself in every run: the folders are given as arguments, and how lists look is ours to know.
+plain_configuration() { # DROPPED-PATTERN
+    awk -v dropped="^($1)( = |\$)" '$0 !~ dropped' "$WORK/flat"
+}
+
+FOLDERS='RootDir|DBPath|CacheDir|HookDir|GPGDir|LogFile|VerbosePkgLists|Color|ILoveCandy'
+
+configure() {
+    if ! flatten >"$WORK/flat" 2>"$WORK/err" </dev/null; then
+        section configuration flatten
+        finish "$OTHER"
+    fi
+    room
+    RAW_ROOT=$(options_named RootDir)
+    RAW_ROOT=$(below_root "$RAW_ROOT")
+    ROOT=${RAW_ROOT%/}
+    DB=$(options_named DBPath)
+    DB=$(below_root "${DB%/}")
+    KEYS=$(below_root "$(options_named GPGDir)")
+    LOGFILE=$(below_root "$(options_named LogFile)")
+    LOCK=$DB/db.lck
+    # What a run of ours is about; there as long as it runs, and longer where it was killed.
+    RUN=$DB/patchledger
+    options_named CacheDir | while read -r dir; do below_root "${dir%/}"; done >"$WORK/cachedirs"
+    options_named HookDir | while read -r dir; do below_root "${dir%/}"; done >"$WORK/hookdirs"
+    ARCHIVES=$(sed -n 1p "$WORK/cachedirs")
+    plain_configuration "$FOLDERS" >"$WORK/real.conf"
+    # Of the copy: it can fetch nothing, so that it can install nothing. What is in it was verified when it was read.
+    plain_configuration "$FOLDERS|Server|CacheServer|XferCommand|DownloadUser|SigLevel|LocalFileSigLevel|CheckSpace" |
+        sed 's/^\[options\]$/&\nSigLevel = Never\nLocalFileSigLevel = Never/' >"$WORK/void.conf"
+    awk '/^\[/ && $0 != "[options]" { print substr($0, 2, length($0) - 2) }' "$WORK/flat" >"$WORK/repositories"
+    OURS=${CACHE:+$CACHE/pacman}
+    SYNC=$DB/sync
+    [ -z "$OURS" ] || ! [ "$(newer_databases)" = ours ] || SYNC=$OURS/sync
+}
+
+# Ours, or pacman's own where the operator refreshed or upgraded since: the mirror says when each was written, and a
+# later look never finds an older one, so the sum tells.
+newer_databases() {
+    {
+        stat -c '%Y own' "$DB/sync"/*.db
+        stat -c '%Y ours' "$OURS/sync"/*.db
+    } 2>/dev/null | awk '{ sum[$2] += $1 } END { if ("ours" in sum) print (sum["own"] > sum["ours"] ? "own" : "ours") }'
+}
+
+# A copy of what is installed and what is offered, $WORK/db, for pacman to resolve in. It wants a list of files of
+# every package, which nobody asks it about.
+snapshot() {
+    mkdir -p "$WORK/db/local" "$WORK/db/sync" "$WORK/void/cache" "$WORK/void/hooks" "$WORK/void/keys"
+    (cd "$DB/local" && for entry in ./*/desc; do
+        [ ! -e "$entry" ] || bsdtar -cf - ALPM_DB_VERSION ./*/desc
+        break
+    done) 2>"$WORK/err" | bsdtar -xf - -C "$WORK/db/local" 2>/dev/null
+    for entry in "$WORK/db/local"/*/desc; do
+        [ ! -e "$entry" ] || printf '%%FILES%%\n' >"${entry%desc}files"
+    done
+    [ ! -e "$DB/local/ALPM_DB_VERSION" ] || cp "$DB/local/ALPM_DB_VERSION" "$WORK/db/local/"
+    copy_databases "$SYNC" "$WORK/db/sync"
+    room
+    installed >"$WORK/installed"
+}
+
+copy_databases() { # FROM TO
+    for entry in "$1"/*.db "$1"/*.db.sig; do
+        [ ! -e "$entry" ] || cp -p "$entry" "$2/" || return
+    done
+}
+
+# name, version, arch, reason (1: for others), size, groups of every installed package.
+installed() {
+    find "$WORK/db/local" -name desc -exec awk '
+        function flush() { if (name != "") print name "\t" version "\t" arch "\t" reason + 0 "\t" size "\t" groups }
+        FNR == 1 { flush(); name = version = arch = reason = size = groups = "" }
+        /^%.*%$/ { key = $0; next }
+        $0 == "" { key = ""; next }
+        key == "%NAME%" { name = $0 } key == "%VERSION%" { version = $0 } key == "%ARCH%" { arch = $0 }
+        key == "%REASON%" { reason = $0 } key == "%SIZE%" { size = $0 }
+        key == "%GROUPS%" { groups = groups (groups == "" ? "" : " ") $0 }
+        END { flush() }' {} + | sort
+}
+
+# Packages of which the database has a folder and no description: whoever wrote it was stopped.
+broken_entries() {
+    for entry in "$DB/local"/*/; do
+        [ -d "$entry" ] || continue
+        [ -s "${entry}desc" ] || basename "$entry"
+    done
+}
+
+# Of every package in a list of names, by the first repository that has it: what the databases say. Tabs between
+# fields, blanks between values; these have none.
+offered() { # FILE-WITH-NAMES
+    while read -r repository; do
+        [ -r "$WORK/db/sync/$repository.db" ] || continue
+        bsdtar -xOf "$WORK/db/sync/$repository.db" '*/desc' 2>/dev/null | awk -v repository="$repository" '
+            FILENAME == ARGV[1] { wanted[$0]; next }
+            /^%FILENAME%$/ { flush() }
+            /^%.*%$/ { key = substr($0, 2, length($0) - 2); next }
+            $0 != "" { if (key in value) value[key] = value[key] " " $0; else value[key] = $0 }
+            function flush() {
+                if (value["NAME"] in wanted)
+                    print repository "\t" value["NAME"] "\t" value["VERSION"] "\t" value["ARCH"] "\t" value["CSIZE"] "\t" \
+                        value["ISIZE"] "\t" value["SHA256SUM"] "\t" value["DEPENDS"] "\t" value["PROVIDES"] "\t" \
+                        value["CONFLICTS"] "\t" value["REPLACES"]
+                split("", value)
+            }
+            END { flush() }' "$1" -
+    done <"$WORK/repositories" | awk -F '\t' '!($2 in seen) { seen[$2]; print }'
+}
+
+as_root() { # COMMAND...: pacman wants to be root, also for a database that is ours
+    if [ "$UID_NOW" -ne 0 ] && unshare -r true 2>/dev/null; then unshare -r "$@"; else "$@"; fi
+}
+
+in_void() { # ARGUMENT...
+    as_root pacman --config "$WORK/void.conf" --root "$WORK/void" --dbpath "$WORK/db" --cachedir "$WORK/void/cache" \
+        --hookdir "$WORK/void/hooks" --gpgdir "$WORK/void/keys" --logfile /dev/null --color never --noconfirm "$@"
+}
+
+# Resolve in the copy. pacman is not told --print, which would leave out conflicts, but to do it: all is done but for
+# fetching, which fails. That it would begin is the answer.
+resolving() { # ARGUMENT...
+    in_void "$@" >"$WORK/said.out" 2>"$WORK/said.err" </dev/null
+    rc=$?
+    sed '/^Errors occurred, no packages were upgraded/d' "$WORK/said.out"
+    if grep -q '^:: Proceed with ' "$WORK/said.out"; then
+        grep -v -e '^error: no servers configured' -e '^error: failed to commit' "$WORK/said.err" >&2
+        return 0
+    fi
+    cat "$WORK/said.err" >&2
+    return "$rc"
+}
+
+bare() { # COMMA-LIST: the names without their architecture
+    lines_of "$1" | sed 's/:.*//; /^$/d'
+}
+
+ignoring() { # sets $ignore, a list for one --ignore
+    ignore=$(bare "$EXCLUDE" | tr '\n' ',')
+    ignore=${ignore%,}
+}
+
+# "install name version" and "remove name version" of pacman's list, from a file with its output.
+transaction() { # FILE
+    awk '/^Packages \([0-9]+\) / { sub(/^Packages \([0-9]+\) /, ""); n = split($0, item, /  +/)
+        for (i = 1; i <= n; i++) {
+            text = item[i]; what = "install"
+            if (text == "") continue
+            if (text ~ / \[removal\]$/) { what = "remove"; sub(/ \[removal\]$/, "", text) }
+            if (!match(text, /-[^-]+-[^-]+$/)) continue
+            print what, substr(text, 1, RSTART - 1), substr(text, RSTART + 1) } }' "$1"
+}
+
+# --- locks -------------------------------------------------------------------------------------------------
+
+# Who has a file of pacman's database open: pacman and its relatives keep their lock so as long as they live, and we
+# keep what is ours. Where other processes cannot be looked into, a pacman of this very system counts.
+holders() { # FILE
+    : >"$WORK/holders"
+    file=$(stat -c '%d:%i' "$1" 2>/dev/null) || return 0
+    # shellcheck disable=SC2012 # links are read and not followed: what they lead to may not answer
+    ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v name="${1##*/}" '/^\/proc\/[0-9]+\/fd:$/ { dir = substr($0, 1, length($0) - 1) }
+        substr($0, length($0) - length(name)) == "/" name { for (i = 1; i < NF; i++) if ($(i + 1) == "->") print dir "/" $i }' |
+        while read -r open; do
+            [ "$(stat -L -c '%d:%i' "$open" 2>/dev/null)" = "$file" ] || continue
+            pid=${open#/proc/}
+            printf '%s\n' "${pid%%/*}"
+        done >"$WORK/holders"
+    for comm in /proc/[0-9]*/comm; do
+        { read -r name <"$comm"; } 2>/dev/null || continue
+        [ "$name" = pacman ] || continue
+        of=${comm%/comm}
+        [ "$(stat -L -c '%d:%i' "$of/root" 2>/dev/null)" = "$(stat -L -c '%d:%i' /proc/self/root 2>/dev/null)" ] || continue
+        # One that is told another configuration or folder works on another database, or has the file open as well; one
+        # without arguments has ended.
+        [ -n "$({ tr '\0' '\n' <"$of/cmdline"; } 2>/dev/null)" ] || continue
+        { tr '\0' '\n' <"$of/cmdline"; } 2>/dev/null | grep -qE '^(-[br].*|--(config|dbpath|root|sysroot)(=.*)?)$' ||
+            printf '%s\n' "${of#/proc/}" >>"$WORK/holders"
+    done
+    sort -u "$WORK/holders" | while read -r pid; do
+        comm=
+        [ ! -r "/proc/$pid/comm" ] || { read -r comm <"/proc/$pid/comm"; } 2>/dev/null
+        printf 'same\t%s\t%s\t%s\n' "$pid" "$comm" "$1"
+    done
+}
+
+held() {
+    holders "$LOCK"
+    holders "$RUN/journal"
+}
+
+# What is there although nobody works any more: only root can tell.
+left_over() {
+    [ "$UID_NOW" -eq 0 ] || return 0
+    [ -e "$LOCK" ] && [ -z "$(holders "$LOCK")" ] && [ -e "$LOCK" ] && printf '%s\n' "$LOCK"
+    [ -e "$RUN" ] && [ -z "$(holders "$RUN/journal")" ] && [ -e "$RUN" ] && printf '%s\n' "$RUN"
+    return 0
+}
+
+OUR_LOCK=
+
+leave() {
+    give_lock_back
+    rm -rf "$WORK"
+}
+
+give_lock_back() {
+    [ -z "$OUR_LOCK" ] || rm -f "$LOCK"
+    OUR_LOCK=
+    exec 9>&-
+}
+
+# pacman's own lock, taken as pacman takes it, and kept open as it does: so nobody else begins while we look and
+# prepare, and a lock that outlives us is known as such.
+try_lock() {
+    set -C
+    if command exec 9>"$LOCK"; then
+        set +C
+        OUR_LOCK=1
+        trap leave EXIT
+        printf 'patchledger %s\n' "$$" >&9
+        return
+    fi 2>/dev/null
+    set +C
+    return 1
+}
+
+take_lock() {
+    waited=0
+    until try_lock; do
+        if [ ! -e "$LOCK" ]; then
+            # Either it went between the two looks, or it cannot be made at all.
+            if [ ! -w "$DB" ] || [ "$waited" -ge 3 ]; then refused "the lock $LOCK cannot be made" "$OTHER"; fi
+        else
+            held=$(holders "$LOCK")
+            if [ -z "$held" ] && [ -e "$LOCK" ]; then
+                if [ "$VERB" = --repair ]; then
+                    began_with=1
+                    rm -f "$LOCK"
+                    continue
+                fi
+                refused "$LOCK is left over: who made it is dead; --repair removes it" "$INTERRUPTED"
+            fi
+            [ -z "$held" ] || [ "$waited" -lt "$LOCK_WAIT" ] || refused "$LOCK is held by $(named_holders "$held")" "$LOCKED"
+        fi
+        sleep 1
+        waited=$((waited + 1))
+    done
+}
+
+named_holders() { # LINES
+    printf '%s\n' "$1" | awk -F '\t' '{ printf "%s%s (pid %s)", s, $3, $2; s = ", " }'
+}
+
+# --- observe -----------------------------------------------------------------------------------------------
+
+machine() {
+    printf 'architecture=%s\n' "$(options_named Architecture | sed -n 1p)"
+    machine_facts
+    printf 'pacman=%s\n' "$(pacman --version | sed -n 's/.*Pacman v\([^ ]*\) .*/\1/p')"
+    printf 'database=%s\n' "$DB"
+    # The modules of the running kernel are gone where its package was upgraded.
+    if [ -d "$ROOT/usr/lib/modules/$(uname -r)" ]; then
+        echo modules=present
+    elif [ -n "$(ls "$ROOT/usr/lib/modules" 2>/dev/null)" ]; then
+        echo modules=missing
+    else
+        echo modules=none
+    fi
+}
+
+ignored() {
+    options_named IgnorePkg | sed 's/^/package /'
+    options_named IgnoreGroup | sed 's/^/group /'
+}
+
+# Of every repository: when its database was written, when it came here (- without one), where from.
+sources() {
+    stamp=0
+    [ "$SYNC" = "$DB/sync" ] || stamp=$(stat -c %Y "$OURS/refreshed" 2>/dev/null || echo 0)
+    while read -r repository; do
+        server=$(awk -v wanted="[$repository]" '/^\[/ { on = $0 == wanted }
+            on && sub(/^Server = /, "") { print; exit }' "$WORK/flat")
+        times='- -'
+        if [ -e "$SYNC/$repository.db" ]; then
+            times=$(stat -c '%Y %Z' "$SYNC/$repository.db")
+            [ "$stamp" -le "${times#* }" ] || times="${times%% *} $stamp"
+        fi
+        printf '%s %s %s\n' "$times" "$repository" "$server"
+    done <"$WORK/repositories"
+}
+
+lost() {
+    in_hand | awk '{ print $2 }'
+}
+
+upgradable() {
+    in_void -Qu
+    # With nothing to upgrade it ends with 1 and says nothing.
+    rc=$?
+    [ "$rc" -eq 1 ] || return "$rc"
+}
+
+# What an observation depends on, so that a caller can tell by stat(2) alone that nothing changed. The log tells of
+# marks, which change files far below.
+inputs() {
+    printf '%s\n' "$DB/local" "$DB/sync" "$LOCK" "$RUN" "$LOGFILE" "$CONF" ${OURS:+"$OURS"} "$ROOT/etc/os-release" \
+        "$ROOT/usr/lib/modules"
+    sed -n 's/^[ \t]*Include[ \t]*=[ \t]*\(\/.*\)/\1/p' "$CONF" | while read -r pattern; do
+        pattern=$(below_root "$pattern")
+        printf '%s\n' "${pattern%/*}"
+        for file in $pattern; do printf '%s\n' "$file"; done
+    done
+}
+
+folders() {
+    filesystems_of "$ARCHIVES" "$ROOT/" "$ROOT/boot" "$ROOT/var"
+}
+
+observe() {
+    snapshot
+    section os os_release
+    section machine machine
+    section installed cat "$WORK/installed"
+    section ignored ignored
+    section sources sources
+    section upgradable upgradable
+    awk '{ print $1 }' "$WORK/out" >"$WORK/names"
+    section available offered "$WORK/names"
+    section broken broken_entries
+    section dependencies pacman --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$DB" --color never -Dk
+    section locks held
+    section stale left_over
+    # What a dead run of ours had in hand.
+    : >"$WORK/left"
+    ! grep -qxF "$RUN" "$WORK/out" || cp "$RUN/journal" "$WORK/left" 2>/dev/null
+    section lost lost
+    section filesystems folders
+    section clock clock
+    finish "$OK"
+}
+
+# --- dry-run -----------------------------------------------------------------------------------------------
+
+# Each chosen version must be the one on offer.
+choices_exist() {
+    lines_of "$CHOOSE,$ONLY" | sed '/^$/d; s/:[^=]*=/=/' >"$WORK/choices"
+    sed 's/=.*//' "$WORK/choices" >"$WORK/names"
+    offered "$WORK/names" | awk -F '\t' '{ print $2 "=" $3 }' >"$WORK/on-offer"
+    awk 'FILENAME == ARGV[1] { have[$0]; next } !($0 in have) { print; missing = 1 } END { exit missing }' \
+        "$WORK/on-offer" "$WORK/choices" >"$WORK/gone"
+}
+
+# One update alone, with all that must move along: what it needs, as pacman finds it, and what it would break, where
+# an update mends that.
+resolve_only() {
+    wanted=${ONLY%%=*}
+    wanted=${wanted%%:*}
+    set -- "$wanted"
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        resolving -S ${ignore:+--ignore "$ignore"} "$@" >"$WORK/only.out" 2>"$WORK/only.err"
+        rc=$?
+        added=
+        sed -n 's/^:: installing .* breaks dependency .* required by \([^ ]*\)$/\1/p' "$WORK/only.out" "$WORK/only.err" >"$WORK/broken"
+        while read -r name; do
+            case " $* " in *" $name "*) continue ;; esac
+            case ",$ignore," in *",$name,"*) continue ;; esac
+            grep -q "^$name [^[]*\$" "$WORK/upgradable" || continue
+            set -- "$@" "$name"
+            added=1
+        done <"$WORK/broken"
+        [ -n "$added" ] || break
+    done
+    cat "$WORK/only.out"
+    cat "$WORK/only.err" >&2
+    return "$rc"
+}
+
+resolve() {
+    if [ -n "$ONLY" ]; then
+        resolve_only
+    else
+        resolving -Su ${ignore:+--ignore "$ignore"}
+    fi
+}
+
+unresolved() {
+    if says 'database file for .* does not exist|Unrecognized archive format'; then finish "$STALE"; fi
+    if says 'failed to prepare transaction|unresolvable package conflicts|target not found'; then finish "$UNRESOLVED"; fi
+    if says 'No space left'; then finish "$NO_SPACE"; fi
+    finish "$OTHER"
+}
+
+# What would be done, in $WORK/would, with the sections that tell of it.
+ask_resolver() {
+    section resolve resolve
+    [ "$code" -eq 0 ] || unresolved
+    transaction "$WORK/out" >"$WORK/would"
+}
+
+dry_run() {
+    snapshot
+    [ -z "$SECURITY" ] || refused 'pacman does not know which updates fix security problems' "$UNRESOLVED"
+    section machine machine
+    section installed cat "$WORK/installed"
+    choices_exist || refused "no longer offered:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    [ -z "$ONLY" ] || upgradable >"$WORK/upgradable" 2>/dev/null
+    ignoring
+    ask_resolver
+    [ -s "$WORK/would" ] || finish "$NOTHING"
+    awk '$1 == "install" { print $2 }' "$WORK/would" >"$WORK/names"
+    section available offered "$WORK/names"
+    finish "$OK"
+}
+
+# --- refresh -----------------------------------------------------------------------------------------------
+
+fetch() {
+    as_root pacman --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$WORK/new" --gpgdir "$KEYS" --logfile /dev/null \
+        --color never --noconfirm -Sy
+}
+
+readable_databases() {
+    while read -r repository; do
+        bsdtar -tf "$WORK/new/sync/$repository.db" >/dev/null || return 1
+    done <"$WORK/repositories"
+}
+
+refresh() {
+    mkdir -p "$WORK/new/sync"
+    # pacman may fetch as a user of its own.
+    chmod 755 "$WORK" "$WORK/new"
+    copy_databases "$SYNC" "$WORK/new/sync"
+    section refresh fetch
+    [ "$code" -eq 0 ] || refresh_failed
+    readable_databases 2>"$WORK/err" || refused "what was fetched is no database: $(tail -n 1 "$WORK/err")" "$STALE"
+    rm -rf "$OURS/sync.new" "$OURS/sync.old"
+    if ! { mkdir -p "$OURS" && cp -rp "$WORK/new/sync" "$OURS/sync.new"; } 2>"$WORK/err"; then
+        refused "$(tail -n 1 "$WORK/err")" "$(grep -q 'No space left' "$WORK/err" && echo "$NO_SPACE" || echo "$OTHER")"
+    fi
+    [ ! -e "$OURS/sync" ] || mv "$OURS/sync" "$OURS/sync.old"
+    mv "$OURS/sync.new" "$OURS/sync"
+    rm -rf "$OURS/sync.old"
+    : >"$OURS/refreshed"
+    finish "$OK"
+}
+
+refresh_failed() {
+    if says 'unless you are root'; then finish "$OTHER"; fi
+    if says 'No space left|not enough free disk space|quota exceeded'; then finish "$NO_SPACE"; fi
+    if says 'signature|PGP|keyring|key "'; then finish "$UNTRUSTED"; fi
+    if says 'failed retrieving|failed to synchronize|failed to update|no servers configured'; then finish "$STALE"; fi
+    finish "$OTHER"
+}
+
+# --- apply -------------------------------------------------------------------------------------------------
+
+# On the machine's own folders, and with the operator's own rules for signatures.
+with_folders() { # DATABASE ARGUMENT...
+    database=$1
+    shift
+    set -- --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$database" --gpgdir "$KEYS" --logfile "$LOGFILE" \
+        --color never --noconfirm "$@"
+    while read -r dir; do set -- --cachedir "$dir" "$@"; done <"$WORK/cachedirs"
+    while read -r dir; do set -- --hookdir "$dir" "$@"; done <"$WORK/hookdirs"
+    pacman "$@"
+}
+
+real() { # ARGUMENT...
+    with_folders "$DB" "$@"
+}
+
+fetching() { # ARGUMENT...: nothing is installed, so the copy of what is installed will do
+    with_folders "$WORK/db" -Suw "$@"
+}
+
+# What is named and not there yet: $WORK/named.
+remaining() {
+    printf '%s' "$CHANGES" | awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
+        $1 == "install" && have[$2] != $3 { print $1, $2, $3 }
+        $1 == "remove" && ($2 in have) { print $1, $2, have[$2] }' "$WORK/installed" - | sort -u >"$WORK/named"
+}
+
+# Whether another version than the one on offer is named, or nothing but removals: that is not what an upgrade does.
+goes_back() {
+    grep -q '^install' "$WORK/named" || return 0
+    awk '$1 == "install" { print $2 }' "$WORK/named" >"$WORK/names"
+    offered "$WORK/names" | awk -F '\t' '{ print "install " $2 " " $3 }' >"$WORK/on-offer"
+    awk 'FILENAME == ARGV[1] { have[$0]; next } $1 == "install" && !($0 in have) { print $2 "=" $3; other = 1 }
+        END { exit !other }' "$WORK/on-offer" "$WORK/named" >"$WORK/others"
+}
+
+# The package files of named versions that were kept, in $WORK/files; those without one in $WORK/gone.
+kept_files() {
+    : >"$WORK/files"
+    : >"$WORK/gone"
+    awk '$1 == "install" { print $2, $3 }' "$WORK/named" >"$WORK/wanted"
+    while read -r name version; do
+        found=
+        while read -r dir; do
+            for file in "$dir/$name-$version"-*.pkg.tar*; do
+                # What follows is the architecture and the kind of archive.
+                case ${file#"$dir/$name-$version-"} in *-* | *.sig | *.part) continue ;; esac
+                [ ! -f "$file" ] || found=$file
+            done
+        done <"$WORK/cachedirs"
+        if [ -n "$found" ]; then printf '%s\n' "$found" >>"$WORK/files"; else printf '%s=%s\n' "$name" "$version" >>"$WORK/gone"; fi
+    done <"$WORK/wanted"
+    [ ! -s "$WORK/gone" ]
+}
+
+# The names that must be named and are not, and the other way round.
+differences() {
+    awk 'FILENAME == ARGV[1] { would[$0]; next } { named[$0] }
+        END { for (each in would) if (!(each in named)) print "it would also " each
+            for (each in named) if (!(each in would)) print "it would not " each }' "$WORK/would" "$WORK/named" | sort
+}
+
+must_be_equal() {
+    sort -u -o "$WORK/would" "$WORK/would"
+    differences >"$WORK/differences"
+    [ -s "$WORK/differences" ] || return 0
+    refused "pacman would do something else: $(awk '{ printf "%s%s", s, $0; s = "; " }' "$WORK/differences")" "$UNRESOLVED"
+}
+
+# Going back, in the copy: files first, with what conflicts with them and is named for removal, then the rest.
+resolve_back() {
+    : >"$WORK/went"
+    if [ -s "$WORK/files" ]; then
+        # shellcheck disable=SC2046 # one argument per file is wanted; pacman's cache holds names without blanks
+        in_void --dbonly --noscriptlet --ask 4 -U $(cat "$WORK/files") >"$WORK/said.out" 2>"$WORK/said.err" </dev/null
+        rc=$?
+        cat "$WORK/said.out"
+        cat "$WORK/said.err" >&2
+        [ "$rc" -eq 0 ] || return "$rc"
+        transaction "$WORK/said.out" >>"$WORK/went"
+    fi
+    rest=$(left_to_remove)
+    [ -n "$rest" ] || return 0
+    # shellcheck disable=SC2086 # one argument per name is wanted
+    in_void --dbonly --noscriptlet -R $rest >"$WORK/said.out" 2>"$WORK/said.err" </dev/null
+    rc=$?
+    cat "$WORK/said.out"
+    cat "$WORK/said.err" >&2
+    # Here all of it goes, and nothing marks it.
+    transaction "$WORK/said.out" | sed 's/^install/remove/' >>"$WORK/went"
+    return "$rc"
+}
+
+left_to_remove() {
+    awk 'FILENAME == ARGV[1] { gone[$0]; next } $1 == "remove" && !($0 in gone) { print $2 }' "$WORK/went" "$WORK/named"
+}
+
+go_back() {
+    if [ -s "$WORK/files" ]; then
+        # shellcheck disable=SC2046 # one argument per file is wanted
+        real --ask 4 -U $(cat "$WORK/files") || return
+    fi
+    rest=$(left_to_remove)
+    [ -n "$rest" ] || return 0
+    # shellcheck disable=SC2086 # one argument per name is wanted
+    real -R $rest
+}
+
+# What is to be done, for whoever finds it after we died: "change", name, version before, version after, reason; and
+# "replace", name, version, of whom.
+journal() {
+    awk '$1 == "install" { print $2 }' "$WORK/would" >"$WORK/names"
+    offered "$WORK/names" | awk -F '\t' 'FILENAME == ARGV[1] { split($0, row, " "); if (row[1] == "remove") goes[row[2]]; next }
+        { n = split($11, of, " "); for (i = 1; i <= n; i++) { sub(/[<>=].*/, "", of[i]); if (of[i] in goes) print "replace", $2, $3, of[i] } }' \
+        "$WORK/would" -
+    awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; reason[row[1]] = row[4]; next }
+        $1 == "install" { print "change", $2, ($2 in have) ? have[$2] : "-", $3, ($2 in have) ? reason[$2] : 0 }' \
+        "$WORK/installed" "$WORK/named"
+}
+
+# Once more under pacman's own lock, when it knows what it is going to do and has not begun: a hook of this run alone
+# that lets nothing pass but the named packages. It is run inside of the root, by its shell, which may have no tools.
+guard() {
+    names=$(awk '{ print $2 }' "$WORK/would" | sort -u | tr '\n' ' ')
+    cat >"$RUN.new/guard" <<EOT
+all=' $names'
+left=\$all
+while read -r name; do
+    case \$all in *" \$name "*) ;; *) echo "it would also change \$name"; exit 1 ;; esac
+    case \$left in *" \$name "*) left="\${left%% \$name *} \${left#* \$name }" ;; esac
+done
+case \$left in *[!\\ ]*) echo "it would not change\$left"; exit 1 ;; esac
+EOT
+    cat >"$WORK/hooks/00-patchledger.hook" <<EOT
+[Trigger]
+Operation = Install
+Operation = Upgrade
+Operation = Remove
+Type = Package
+Target = *
+[Action]
+Description = Checking that nothing else is changed...
+When = PreTransaction
+Exec = /bin/sh ${RUN#"$ROOT"}/guard
+AbortOnFail
+NeedsTargets
+EOT
+}
+
+# Put down what this run is about, let pacman see what the plan was made with, and let it have its lock. libalpm removes
+# a symbolic link on its way to a package's entry, so it cannot be shown another folder with a link to the real one in it.
+begin_run() {
+    rm -rf "$RUN.new"
+    mkdir -p "$RUN.new/sync" "$WORK/hooks" || refused "$RUN cannot be made" "$NO_SPACE"
+    journal >"$RUN.new/journal"
+    copy_databases "$DB/sync" "$RUN.new/sync"
+    if [ -z "$BACK" ]; then
+        case $RUN in "$ROOT"/*) guard ;; esac
+        printf '%s\n' "$WORK/hooks" >>"$WORK/hookdirs"
+    fi
+    rm -rf "$RUN"
+    if ! mv "$RUN.new" "$RUN" || ! grep -q . "$RUN/journal"; then
+        [ -n "$BACK" ] || refused "what is to be done cannot be written to $RUN" "$NO_SPACE"
+    fi
+    exec 8>>"$RUN/journal"
+    [ -n "$BACK" ] || put_databases "$WORK/db/sync"
+    give_lock_back
+}
+
+# The run is over. Where it did not come to what is offered, pacman's databases become again what they were.
+end_run() { # 0 or another CODE
+    if [ "$1" -ne 0 ] && [ -z "$BACK" ] && try_lock; then
+        put_databases "$RUN/sync"
+        give_lock_back
+    fi
+    exec 8>&-
+    rm -rf "$RUN"
+}
+
+put_databases() { # FOLDER
+    mkdir -p "$DB/sync"
+    for file in "$DB/sync"/*.db "$DB/sync"/*.db.sig; do
+        [ -e "$1/${file##*/}" ] || rm -f "$file"
+    done
+    for file in "$1"/*.db "$1"/*.db.sig; do
+        [ -e "$file" ] || continue
+        name=${file##*/}
+        cmp -s "$file" "$DB/sync/$name" && continue
+        cp -p "$file" "$DB/sync/.$name.new" && mv "$DB/sync/.$name.new" "$DB/sync/$name"
+    done
+}
+
+settle() { # sets $BACK, and makes sure that exactly the named changes would be made
+    remaining
+    [ -s "$WORK/named" ] || finish "$NOTHING"
+    ignoring
+    if goes_back; then
+        BACK=1
+        kept_files || refused "no longer offered, nor kept:$(grep -xF -f "$WORK/others" "$WORK/gone" | awk '{ printf " %s", $0 }')" "$GONE"
+        : >"$WORK/out"
+        section resolve resolve_back
+        [ "$code" -eq 0 ] || unresolved
+        mv "$WORK/went" "$WORK/would"
+        must_be_equal
+        awk '$1 == "remove"' "$WORK/would" | sort >"$WORK/removals"
+        # What the first of the two steps removes by itself; see left_to_remove.
+        transaction "$WORK/out" >"$WORK/went"
+        return
+    fi
+    section resolve resolve
+    [ "$code" -eq 0 ] || unresolved
+    transaction "$WORK/out" >"$WORK/would"
+    must_be_equal
+}
+
+only_root() {
+    [ "$UID_NOW" -eq 0 ] || refused "$VERB: you cannot do this unless you are root" "$OTHER"
+}
+
+said_here() { # what the last act said
+    tail -c "+$((begin_at + 1))" "$LOG" >"$WORK/said"
+}
+
+tells() { # PATTERN: whether the last act said so
+    grep -qE "$1" "$WORK/said"
+}
+
+# Whose scriptlets failed. pacman carries on and ends with 0; of hooks it tells what they say of themselves.
+failures() {
+    awk '/^:: Running (pre|post)-transaction hooks/ { hook = 1; name = ""; next }
+        hook && /^\( *[0-9]+\/[0-9]+\) / { name = $0; sub(/^\([^)]*\) /, "", name); sub(/\.\.\.$/, "", name); name = "hook " name; next }
+        /^(\( *[0-9]+\/[0-9]+\) )?(upgrading|installing|reinstalling|downgrading|removing) [^ ]+\.\.\.$/ {
+            name = $NF; sub(/\.\.\.$/, "", name); hook = 0; next }
+        /^error: (command|scriptlet|problem occurred|failed to run|could not extract)/ && name != "" {
+            print name "\t" $0 }' "$WORK/said"
+}
+
+# Files beside which pacman put another, below the root.
+waiting() {
+    sed -n 's/^warning: .* \(installed\|saved\) as \(.*\.pac\(new\|save\|orig\)\)$/\2/p' "$WORK/said" | while read -r path; do
+        printf '%s\n' "${path#"$ROOT"}"
+    done
+}
+
+# Where the package's own file is wanted: it takes the place, and what was there is kept beside it.
+take_new() {
+    while read -r path; do
+        case $path in *.pacnew) ;; *) continue ;; esac
+        own=${path%.pacnew}
+        mv "$ROOT$own" "$ROOT$own.pacsave" && mv "$ROOT$path" "$ROOT$own" && printf '%s.pacsave\n' "$own"
+    done <"$WORK/waiting" >"$WORK/taken"
+    { grep -v '\.pacnew$' "$WORK/waiting" && :; cat "$WORK/taken"; } >"$WORK/waiting.new"
+    mv "$WORK/waiting.new" "$WORK/waiting"
+}
+
+marks() {
+    real -D --asdeps "$@"
+}
+
+# Marks are part of what is done, also where the rest failed.
+mark() {
+    snapshot_again
+    bare "$AUTOMATIC" >"$WORK/names"
+    set --
+    awk -F '\t' 'FILENAME == ARGV[1] { wanted[$0]; next } ($1 in wanted) && $4 == 0 { print $1 }' \
+        "$WORK/names" "$WORK/installed" >"$WORK/unmarked"
+    while read -r name; do set -- "$@" "$name"; done <"$WORK/unmarked"
+    [ $# -eq 0 ] || section marks marks "$@"
+}
+
+snapshot_again() {
+    rm -rf "$WORK/db" "$WORK/void"
+    snapshot
+}
+
+report() {
+    failures >"$WORK/failed"
+    [ ! -s "$WORK/failed" ] || section failed cat "$WORK/failed"
+    waiting >"$WORK/waiting"
+    [ "$CONFFILES" = keep ] || [ ! -s "$WORK/waiting" ] || take_new
+    [ ! -s "$WORK/waiting" ] || section conffiles cat "$WORK/waiting"
+}
+
+# End with the code for what the last act said and ended with.
+conclude() { # CODE
+    if [ "$1" -eq 0 ]; then
+        [ ! -s "$WORK/failed" ] || finish "$SCRIPT_FAILED"
+        [ "$VERB" != --apply ] || [ "$ROOT" != '' ] || in_container || case $(machine) in *modules=missing*) finish "$REBOOT" ;; esac
+        finish "$OK"
+    fi
+    if tells 'No space left|not enough free disk space|Partition .* too full'; then finish "$NO_SPACE"; fi
+    if tells 'unable to lock database'; then finish "$LOCKED"; fi
+    if tells '404|Couldn.t open file|[Nn]ot [Ff]ound|No such file'; then
+        if tells 'failed retrieving file .*\.sig'; then finish "$UNTRUSTED"; fi
+        if tells 'failed retrieving file'; then
+            refused "no longer to be had: $(sed -n "s/^error: failed retrieving file '\([^']*\)'.*/\1/p" "$WORK/said" | sort -u | tr '\n' ' ')" "$GONE"
+        fi
+    fi
+    if tells 'invalid or corrupted package \(checksum\)'; then
+        refused "what was fetched is corrupt: $(sed -n 's/^error: \(.*\): invalid or corrupt.*/\1/p' "$WORK/said" | tr '\n' ' ')" "$STALE"
+    fi
+    if tells 'failed retrieving|download library error|no servers configured'; then finish "$STALE"; fi
+    if tells 'failed to run transaction hooks'; then
+        refused "pacman would do something else: $(grep -E '^it would ' "$WORK/said" | tr '\n' ' ')" "$UNRESOLVED"
+    fi
+    if tells 'conflicting files'; then
+        refused "files are in the way: $(grep ' exists in ' "$WORK/said" | awk '{ printf "%s%s", s, $0; s = "; " }')" "$UNRESOLVED"
+    fi
+    if tells 'failed to prepare transaction|unresolvable package conflicts'; then finish "$UNRESOLVED"; fi
+    if tells 'PGP signature|missing required signature|required key|signature from|key "|keyring is not writable'; then finish "$UNTRUSTED"; fi
+    [ ! -s "$WORK/failed" ] || finish "$SCRIPT_FAILED"
+    finish "$OTHER"
+}
+
+BACK=
+
+download() {
+    only_root
+    snapshot
+    settle
+    if [ -n "$BACK" ]; then finish "$OK"; fi
+    # Where pacman fetches as a user of its own, it must get through.
+    chmod 755 "$WORK" "$WORK/db"
+    act download fetching ${ignore:+--ignore "$ignore"}
+    said_here
+    : >"$WORK/failed"
+    conclude "$code"
+}
+
+apply() {
+    only_root
+    # Where all is done already, nobody needs to wait for anybody.
+    snapshot
+    remaining
+    [ -s "$WORK/named" ] || finish "$NOTHING"
+    take_lock
+    [ -z "$(left_over)" ] || refused "$RUN is left over: who made it is dead; --repair ends what it began" "$INTERRUPTED"
+    snapshot_again
+    settle
+    begin_run
+    if [ -n "$BACK" ]; then
+        act apply go_back
+    else
+        act apply real -Su ${ignore:+--ignore "$ignore"}
+    fi
+    done_with=$code
+    said_here
+    end_run "$done_with"
+    mark
+    report
+    conclude "$done_with"
+}
+
+# --- repair ------------------------------------------------------------------------------------------------
+
+# What cannot be left as it is: pacman forgets the old version before it knows the new one, and removes what is replaced
+# before anything else. Name, version, reason, of what is in no database now, from the journal that was left.
+in_hand() {
+    awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]]; next }
+        $1 == "change" && $3 != "-" && !($2 in have) { print "install", $2, $4, $5 }
+        $1 == "replace" && !($2 in have) && !($4 in have) { print "install", $2, $3, 0 }' "$WORK/installed" "$WORK/left" | sort -u
+}
+
+# All that was begun and is not there.
+begun() {
+    awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
+        $1 == "change" && have[$2] != $4 { print "install", $2, $4, $5 }' "$WORK/installed" "$WORK/left"
+}
+
+dependencies_hold() {
+    pacman --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$DB" --color never -Dk >/dev/null 2>&1
+}
+
+named_in_database() { # NAME: whether another entry describes it
+    for entry_ in "$DB/local/$1"-*-*/desc; do
+        [ -s "$entry_" ] || continue
+        entry_=${entry_%/desc}
+        entry_=${entry_##*/}
+        [ "${entry_%-*-*}" != "$1" ] || return 0
+    done
+    return 1
+}
+
+install_kept() { # ARGUMENT...
+    # shellcheck disable=SC2046 # one argument per file is wanted
+    real "$@" -U $(cat "$WORK/files")
+}
+
+# What must not be left as it is, first by itself. Where that cannot be, or where what was upgraded does not fit what
+# was not, all that was begun: its files were fetched before anything was changed.
+finish_begun() {
+    if [ -s "$WORK/named" ]; then
+        # What is in the way are the package's own files.
+        install_kept --overwrite '*' && dependencies_hold && return
+    fi
+    snapshot_again
+    begun >"$WORK/rest"
+    [ -s "$WORK/rest" ] || return 0
+    cat "$WORK/rest" >"$WORK/named"
+    if ! kept_files; then
+        awk '{ print "error: its file is not kept: " $0 }' "$WORK/gone"
+        return 1
+    fi
+    install_kept --overwrite '*'
+}
+
+# Whether everything that was begun is there.
+all_there() {
+    awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
+        $1 == "change" && have[$2] != $4 { missing = 1 } END { exit missing }' "$WORK/installed" "$WORK/left"
+}
+
+clear_entries() {
+    for entry in $(broken_entries); do
+        began_with=1
+        name=${entry%-*-*}
+        # Left of what was being written, or of a version that has been superseded.
+        if grep -q "^change $name " "$WORK/left" || named_in_database "$name"; then rm -rf "${DB:?}/local/$entry"; fi
+    done
+}
+
+repair() {
+    only_root
+    : >"$WORK/left"
+    began_with=
+    busy=$(holders "$RUN/journal")
+    [ -z "$busy" ] || refused "$RUN is held by $(named_holders "$busy")" "$LOCKED"
+    take_lock
+    if [ -e "$RUN" ]; then
+        began_with=1
+        cp "$RUN/journal" "$WORK/left"
+    fi
+    rm -rf "$RUN.new"
+    clear_entries
+    snapshot
+    [ ! -d "$RUN/sync" ] || all_there || put_databases "$RUN/sync"
+    in_hand >"$WORK/named"
+    give_lock_back
+    if [ -s "$WORK/named" ] || { [ -s "$WORK/left" ] && ! dependencies_hold; }; then
+        repair_packages
+    else
+        rm -rf "$RUN"
+        mark
+        [ -n "$began_with" ] || finish "$NOTHING"
+        printf '[repair]\n|nobody was at work: what was left over is removed\n= 0\n'
+    fi
+    [ -z "$(broken_entries)" ] || refused "half written, and not by us: $(broken_entries | tr '\n' ' ')" "$INTERRUPTED"
+    finish "$OK"
+}
+
+repair_packages() {
+    kept_files || refused "was being installed, and its file is not kept:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    # Held like by the run that was killed, and lost with it in the same way.
+    exec 8>>"$RUN/journal"
+    act repair finish_begun
+    exec 8>&-
+    done_with=$code
+    said_here
+    [ "$done_with" -ne 0 ] || rm -rf "$RUN"
+    AUTOMATIC=$AUTOMATIC$(awk '$1 == "change" && $5 == 1 { printf ",%s", $2 }' "$WORK/left")
+    mark
+    report
+    if [ "$done_with" -ne 0 ] || [ -s "$WORK/failed" ]; then conclude "$done_with"; fi
+}
+
+configure
+case $VERB in
+    --observe) observe ;;
+    --inputs)
+        section inputs inputs
+        finish "$OK"
+        ;;
+    --dry-run) dry_run ;;
+    --refresh) refresh ;;
+    --download) download ;;
+    --apply) apply ;;
+    --repair) repair ;;
+esac

@@ -1,0 +1,91 @@
+"""The planner and a real pacman: the largest set that resolves is found and done, and nothing is left."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.managers.scripted import ScriptedManager
+from reconciler.managers.scripts import PatchScript
+from reconciler.planning.execution import Instruction
+from reconciler.planning.observation import Exchange
+from reconciler.planning.plan import Plan, make_plan, next_question
+from tests.edge.pacman.conftest import Folder, run
+from tests.labs.pacman import CONFLICTING, UNSAT, PacmanLab, Pkg
+from tests.policies import effective
+
+ALL = {
+    "base", "configured", "epoch", "hostile", "lima", "newdep", "newdep-lib", "pair", "pair-data", "plain",
+    "replaced", "replacer", "user",
+}  # fmt: skip
+
+
+def plan(pacman: ScriptedManager, *exceptions: dict[str, object]) -> tuple[Plan, Instruction]:
+    """Observe and lead the conversation; return the plan and how it is carried out."""
+    now = datetime.now(UTC)
+    policy = effective(exceptions=exceptions)
+    observation = pacman.observe(now)
+    exchanges: list[Exchange] = []
+    while (question := next_question(observation, policy, exchanges, now)) is not None:
+        exchanges.append(Exchange(question, pacman.resolve(question)))
+    found = make_plan(observation, policy, exchanges, now)
+    # What is excluded is what the question excluded that was answered with the transaction.
+    question = next(
+        (
+            each.question
+            for each in reversed(exchanges)
+            if each.question.only is None and each.answer.changes == found.transaction
+        ),
+        None,
+    )
+    exclude, block = (question.exclude, question.block) if question else ((), ())
+    return found, Instruction(found.transaction, exclude=exclude, block=block)
+
+
+@pytest.mark.parametrize(
+    ("exception", "behind"),
+    [
+        ({"packages": ["base"], "action": "hold"}, {"base", "user"}),
+        ({"packages": ["pair"], "action": "hold"}, {"pair", "pair-data"}),
+        ({"packages": ["pair-data"], "action": "hold"}, {"pair", "pair-data"}),
+        ({"packages": ["newdep-lib"], "action": "block"}, {"newdep", "newdep-lib"}),
+        ({"packages": ["replaced"], "action": "hold"}, {"replaced", "replacer"}),
+        ({"packages": ["plain"], "action": "hold", "versions": ">= 1.1"}, {"plain"}),
+    ],
+)
+def test_what_an_exception_keeps_and_what_needs_it_stays_behind_and_all_else_is_done(
+    lab: PacmanLab,
+    pacman: ScriptedManager,
+    folder: Folder,
+    exception: dict[str, object],
+    behind: set[str],
+) -> None:
+    found, instruction = plan(pacman, exception)
+    assert {change.name for change in found.transaction} == ALL - behind
+    for update in found.updates:
+        if update.name in behind:
+            assert str(update.disposition) in {"held", "blocked"}
+            assert update.reasons[-1].code in {"exception-hold", "exception-block"}
+    assert pacman.apply(instruction, folder()).exit_code == 0
+    again, _ = plan(pacman, exception)
+    assert again.transaction == ()
+    assert lab.pacman("-Dk") == "No database errors have been found!\n"
+
+
+@pytest.mark.parametrize("trouble", [UNSAT, CONFLICTING], ids=["unsat", "conflicting"])
+def test_an_update_that_cannot_be_does_not_stop_the_others(
+    lab: PacmanLab, script: PatchScript, pacman: ScriptedManager, trouble: Pkg
+) -> None:
+    lab.publish(trouble)
+    run(lab, script, "--refresh")
+    found, _ = plan(pacman)
+    assert {change.name for change in found.transaction} == ALL - {"plain"}
+    (plain,) = (update for update in found.updates if update.name == "plain")
+    assert str(plain.disposition) == "unavailable"
+    assert "PartialUpgrade" in {condition.type for condition in found.conditions}
+
+
+def test_the_operators_hold_is_planned_with(lab: PacmanLab, pacman: ScriptedManager, folder: Folder) -> None:
+    lab.hold_package("base")
+    found, instruction = plan(pacman)
+    assert {change.name for change in found.transaction} == ALL - {"base", "user"}
+    assert pacman.apply(instruction, folder()).exit_code == 0

@@ -1,0 +1,112 @@
+"""What becomes of ``--refresh``: it reads what is offered into our folder, and never into pacman's own."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.managers.pacman import PACMAN
+from reconciler.managers.scripted import ScriptedManager
+from reconciler.managers.scripts import PatchScript
+from reconciler.planning.observation import Question, RefreshOutcome
+from reconciler.targets.local import LocalTarget
+from tests.edge.pacman.conftest import run
+from tests.labs.pacman import PacmanLab, Pkg
+
+
+def test_a_refresh_finds_what_was_published_and_leaves_the_root_as_it_was(
+    lab: PacmanLab, pacman: ScriptedManager
+) -> None:
+    lab.publish(Pkg("plain", "1.2-1"))
+    before = lab.digest()
+    assert pacman.refresh().outcome is RefreshOutcome.REFRESHED
+    assert lab.digest() == before
+    versions = {change.name: change.to_version for change in pacman.resolve(Question()).changes}
+    assert versions["plain"] == "1.2-1"
+
+
+def test_a_refresh_that_finds_nothing_new_is_one(lab: PacmanLab, pacman: ScriptedManager) -> None:
+    (before,) = pacman.observe(datetime.now(UTC)).sources
+    assert pacman.refresh().outcome is RefreshOutcome.REFRESHED
+    now = datetime.now(UTC)
+    (source,) = pacman.observe(now).sources
+    assert source.fetched is not None
+    assert now - source.fetched < timedelta(seconds=10)
+    assert source.published == before.published
+    assert lab.digest() == lab.digest()
+
+
+def test_it_goes_on_while_somebody_else_works(lab: PacmanLab, pacman: ScriptedManager) -> None:
+    lab.lock.touch()
+    assert pacman.refresh().outcome is RefreshOutcome.REFRESHED
+
+
+def test_a_mirror_that_does_not_answer(lab: PacmanLab, script: PatchScript, pacman: ScriptedManager) -> None:
+    before = pacman.resolve(Question())
+    with lab.configuration.open("a") as file:
+        file.write("[other]\nServer = http://user:hunter2@127.0.0.1:9/other\n")
+    refresh = pacman.refresh()
+    assert refresh.outcome is RefreshOutcome.FAILED
+    assert "127.0.0.1" in refresh.detail
+    assert "hunter2" not in refresh.detail
+    assert run(lab, script, "--refresh") == 21
+    # What was read before is still there, all of it.
+    lab.configuration.write_text(lab.configuration.read_text().partition("[other]")[0])
+    assert pacman.resolve(Question()) == before
+
+
+def test_a_repository_that_is_gone(lab: PacmanLab, script: PatchScript) -> None:
+    lab.repository.rename(lab.folder / "elsewhere")
+    assert run(lab, script, "--refresh") == 21
+
+
+def test_what_is_no_database_is_refused(lab: PacmanLab, script: PatchScript, pacman: ScriptedManager) -> None:
+    (lab.repository / "lab.db").unlink()
+    (lab.repository / "lab.db").write_text("<html>please log in</html>\n")
+    assert run(lab, script, "--refresh") == 21
+    assert pacman.refresh().detail.startswith("what was fetched is no database: ")
+    assert len(pacman.resolve(Question()).changes) == 13
+
+
+def test_a_database_that_must_be_signed_and_is_not(lab: PacmanLab, script: PatchScript) -> None:
+    text = lab.configuration.read_text()
+    lab.configuration.write_text(text.replace("\nSigLevel = Never", "\nSigLevel = Required"))
+    assert run(lab, script, "--refresh") == 22
+
+
+def test_without_a_folder_of_ours_nothing_is_refreshed(lab: PacmanLab, script: PatchScript) -> None:
+    done = LocalTarget(lab.environment).run(script.content, script.name, ["--refresh"], timeout=60)
+    assert done.returncode == 2
+    assert "--refresh needs --cache" in done.error_text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--dry-run", "--exclude", "a b"),
+        ("--dry-run", "--exclude", "-Syu"),
+        ("--dry-run", "--choose", "plain"),
+        ("--dry-run", "--only", "plain=1;2"),
+        ("--dry-run", "--install", "plain:any=1-1"),
+        ("--observe", "--dry-run"),
+        ("--apply",),
+        ("--apply", "--install", "plain:any=1-1", "--conffiles", "both"),
+        ("--apply", "--install", "plain:any=1-1", "--lock-wait", "long"),
+        ("--repair", "--exclude", "plain"),
+        ("--nothing",),
+        (),
+    ],
+)
+def test_wrong_usage_is_refused_before_anything_is_looked_at(
+    lab: PacmanLab, script: PatchScript, shell: tuple[str, ...], arguments: tuple[str, ...]
+) -> None:
+    done = LocalTarget(lab.environment, shell).run(script.content, script.name, arguments, timeout=60)
+    assert (done.returncode, done.text) == (2, "exit 2\n")
+
+
+def test_every_shell_refreshes_alike(
+    fresh_lab: PacmanLab, script: PatchScript, shell: tuple[str, ...]
+) -> None:
+    target = LocalTarget(fresh_lab.environment, shell)
+    manager = ScriptedManager(PACMAN, target, script, fresh_lab.cache)
+    assert manager.refresh().outcome is RefreshOutcome.REFRESHED
+    assert len(manager.resolve(Question()).changes) == 13
