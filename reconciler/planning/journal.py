@@ -37,6 +37,7 @@ class Journal:
         steps: What is to be done, in order.
         done: What became of the steps so far.
         current: Number of the step that is, or was, at work; counts from 0.
+        exclude: What the resolver is told must not move, and in ``block`` what must not come in either.
         automatic: ``name:arch`` to be marked as automatic afterwards.
         settings: Of the policy it began under.
         lock_wait: How long to wait for the package database, as far as the window leaves time.
@@ -59,6 +60,8 @@ class Journal:
     phase: Phase = Phase.INTENT
     done: tuple[StepRecord, ...] = ()
     current: int = 0
+    exclude: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
     automatic: tuple[str, ...] = ()
     settings: Settings = DEFAULTS
     facts: tuple[tuple[str, str], ...] = ()

@@ -36,6 +36,7 @@ __all__ = [
     "Plan",
     "Reason",
     "Update",
+    "limits_of",
     "make_plan",
     "next_change",
     "next_question",
@@ -74,6 +75,21 @@ def make_plan(
         digest=digest,
         conditions=find_conditions(observation, conversation.rules, found, updates),
     )
+
+
+def limits_of(plan: Plan, exchanges: Sequence[Exchange]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what the resolver was told to exclude and to block when it gave the transaction of ``plan``.
+
+    Args:
+        plan: Made from ``exchanges``.
+        exchanges: The whole conversation.
+    """
+    questions = [
+        one.question
+        for one in exchanges
+        if one.question.only is None and one.answer.changes == plan.transaction
+    ]
+    return (questions[-1].exclude, questions[-1].block) if questions else ((), ())
 
 
 def security_only(effective: Effective) -> Effective:

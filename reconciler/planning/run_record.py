@@ -178,10 +178,11 @@ def difference(
     old, new = list(before), list(after)
     changed = _moves(old, new, manager)
     wanted = tuple(planned)
+    known = {(change.name, change.from_version, change.to_version): move_of(change) for change in wanted}
+    changed = tuple(known.get((move.name, move.from_, move.to), move) for move in changed)
     whole = {(one.name, one.version) for one in new if one.status == "installed"}
     present = {(one.name, one.version) for one in new}
     missing = [change for change in wanted if not _is_there(change, whole, present)]
-    known = {(change.name, change.from_version, change.to_version) for change in wanted}
     halves = {(one.name, one.arch, one.version, one.status) for one in old}
     return Difference(
         changed=changed,
@@ -202,7 +203,10 @@ def _is_there(change: Change, whole: set[tuple[str, str]], present: set[tuple[st
 
 
 def _moves(old: Sequence[Installed], new: Sequence[Installed], manager: str) -> tuple[Move, ...]:
-    """Return every move: versions that went and versions that came, paired by name where each is alone."""
+    """Return every move: a version that went and one that came are one where each is the only one.
+
+    Of what may be installed in several versions, such as kernels, one comes and another goes.
+    """
     was, is_now = _versions(old), _versions(new)
     found: list[Move] = []
     arches: defaultdict[str, list[Key]] = defaultdict(list)
@@ -211,7 +215,8 @@ def _moves(old: Sequence[Installed], new: Sequence[Installed], manager: str) -> 
             was.get(key, set()) - is_now.get(key, set()),
             is_now.get(key, set()) - was.get(key, set()),
         )
-        if len(gone) == len(come) == 1:
+        is_single = len(was.get(key, ())) == len(is_now.get(key, ())) == 1
+        if is_single and gone:
             found.append(_move(key, gone.pop(), come.pop(), manager))
         elif gone or come:
             arches[key[0]].append(key)
@@ -226,7 +231,7 @@ def _unpaired(
     """Return the moves of one name that are no simple step; a changed architecture is one step."""
     gone = [(key, version) for key in keys for version in was.get(key, set()) - is_now.get(key, set())]
     come = [(key, version) for key in keys for version in is_now.get(key, set()) - was.get(key, set())]
-    if len(gone) == len(come) == 1:
+    if len(gone) == len(come) == 1 and gone[0][0] != come[0][0]:
         return [_move(gone[0][0], gone[0][1], come[0][1], manager)]
     return [
         *(Move("remove", *key, version, None, "") for key, version in gone),

@@ -19,6 +19,7 @@ from reconciler.planning.execution import Execution, Instruction, automatic_afte
 from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
 from reconciler.planning.journal import Journal, Phase
 from reconciler.planning.observation import SCHEMA_VERSION, Installed, Observation
+from reconciler.planning.plan import limits_of
 from reconciler.planning.reboot import has_rebooted
 from reconciler.planning.report_document import ExecutedScript
 from reconciler.planning.run_record import (
@@ -122,7 +123,8 @@ class Applier:
         plan, now = look.finding.judged.plan, self.clock.now()
         run = run_id(now, plan.digest)
         folder = self.store.execution(run, "download")
-        return self.manager.download(Instruction(plan.transaction), folder)
+        exclude, block = limits_of(plan, look.finding.recording.exchanges)
+        return self.manager.download(Instruction(plan.transaction, exclude, block), folder)
 
     def mend(self, look: Look) -> Performed:
         """Bring what somebody left half done to its end, as the first thing in a window.
@@ -175,6 +177,7 @@ class Applier:
         wait = settings.lock_wait
         if decision.deadline is not None:
             wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
+        exclude, block = limits_of(look.finding.judged.plan, recording.exchanges)
         return Journal(
             run=run,
             digest=digest,
@@ -184,6 +187,8 @@ class Applier:
             manager=observation.manager,
             before=observation.installed,
             steps=steps,
+            exclude=exclude,
+            block=block,
             automatic=automatic_after((change for step in steps for change in step.changes), marked),
             settings=settings,
             facts=_facts(self.target, run, recording.policy_commit),
@@ -324,6 +329,8 @@ class Applier:
         wanted = {f"{change.name}:{change.arch}" for change in step.changes}
         instruction = Instruction(
             step.changes,
+            exclude=journal.exclude,
+            block=journal.block,
             conffiles=journal.settings.conffiles,
             lock_wait=journal.lock_wait,
             automatic=tuple(name for name in journal.automatic if name in wanted),

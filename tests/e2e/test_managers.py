@@ -1,0 +1,176 @@
+"""One story for every package manager: wait for the window, apply exactly the plan, then do nothing."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from reconciler.cli.run import run_once
+from reconciler.cli.wiring import wire
+from reconciler.host.config import load_config
+from reconciler.reconcile.tick import Tick
+from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
+from tests.e2e.test_apply import approval, moved, runs
+from tests.labs.apt import MAIN, AptLab, Deb
+from tests.labs.pacman import Pkg
+from tests.labs.rpm import Rpm
+
+INSIDE = OPENING + timedelta(minutes=5)
+
+
+if TYPE_CHECKING:
+    from tests.labs.dnf import DnfLab
+    from tests.labs.pacman import PacmanLab
+    from tests.labs.zypper import ZypperLab
+
+
+class Lab(Protocol):
+    """What the labs of all managers have."""
+
+    @property
+    def root(self) -> Path: ...
+
+    @property
+    def environment(self) -> dict[str, str]: ...
+
+    def versions(self) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A small machine of some distribution, and what is special about it.
+
+    Attributes:
+        settings: Of the host's configuration.
+        publish: Offers a package in a version.
+        security: Packages whose updates are security updates.
+        kept: What stays as it is: it comes only with a removal.
+        new: The version that ``plain`` goes to.
+    """
+
+    manager: str
+    lab: Lab
+    publish: Callable[[str, str], None]
+    settings: Mapping[str, object] = field(default_factory=dict)
+    security: frozenset[str] = frozenset({"secure"})
+    kept: frozenset[str] = frozenset({"remover", "victim"})
+    new: str = "1.1-1"
+
+
+@pytest.fixture(params=["apt", "dnf", "zypper", "pacman"])
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+    folder = tmp_path / "machine"
+    match request.param:
+        case "apt":
+            world: AptLab = request.getfixturevalue("apt_world")
+            apt = world.copy(folder, repository=True)
+            return Machine("apt", apt, lambda name, version: apt.publish(MAIN, Deb(name, version)), new="1.1")
+        case "dnf":
+            rhel: DnfLab = request.getfixturevalue("dnf_world")
+            dnf = rhel.copy(folder, repository=True)
+            settings = {"root": str(dnf.root), "manager": "dnf"}
+            return Machine(
+                "dnf", dnf, lambda name, version: dnf.repository.publish(Rpm(name, version)), settings
+            )
+        case "zypper":
+            sles: ZypperLab = request.getfixturevalue("zypper_world")
+            zypper = sles.copy(folder, repository=True)
+            settings = {"root": str(zypper.root), "manager": "zypper"}
+            return Machine(
+                "zypper",
+                zypper,
+                lambda name, version: zypper.repository.publish(Rpm(name, version)),
+                settings,
+            )
+        case _:
+            arch: PacmanLab = request.getfixturevalue("pacman_world")
+            pacman = arch.copy(folder, repository=True)
+            return Machine(
+                "pacman",
+                pacman,
+                lambda name, version: pacman.publish(Pkg(name, version)),
+                {"manager": "pacman"},
+                security=frozenset(),
+                kept=frozenset(),
+            )
+
+
+@pytest.fixture
+def site(machine: Machine, tmp_path: Path) -> Site:
+    site = Site.create(tmp_path / "site", environment=machine.lab.environment, **machine.settings)
+    site.commit(
+        {
+            "exceptions/epoch.yaml": "kind: Exception\nname: epoch\npackages: epoch\naction: hold\n"
+            "reason: breaks the lab\nexpires: 2099-01-01\n",
+        }
+    )
+    return site
+
+
+def tick(site: Site, at: datetime) -> Tick:
+    return run_once(site.config, wire(load_config(site.config), SetClock(at)))
+
+
+def test_from_waiting_to_done(machine: Machine, site: Site) -> None:
+    before = machine.lab.versions()
+    waiting = tick(site, BEFORE)
+    assert waiting.failures == ()
+    assert (waiting.report.decision.outcome, waiting.report.decision.until) == ("window", OPENING)
+    assert waiting.report.host.manager == machine.manager
+    assert machine.lab.versions() == before
+    plan = site.report()["plan"]
+    planned = {move["name"]: move["to"] for move in plan["transaction"]}
+    fates = {update["name"]: update for update in plan["updates"]}
+    assert fates["epoch"]["disposition"] == "held"
+    assert {name for name in machine.security if fates[name]["security"]} == machine.security
+    assert planned["plain"] == machine.new
+    assert not planned.keys() & ({"epoch"} | machine.kept)
+    assert all(update["reasons"] for update in plan["updates"])
+
+    done = tick(site, INSIDE)
+    assert done.failures == ()
+    (record,) = runs(site)
+    assert (record["outcome"], record["notes"]) == ("applied", [])
+    changed = {(move["name"], move["from"], move["to"]) for move in record["difference"]["changed"]}
+    assert changed == {(move["name"], move["from"], move["to"]) for move in plan["transaction"]}
+    after = machine.lab.versions()
+    assert {name: after[name] for name in ("plain", "pair", "pair-data", "user", "base", "newdep-lib")} == {
+        name: planned[name] for name in ("plain", "pair", "pair-data", "user", "base", "newdep-lib")
+    }
+    assert {name: after.get(name) for name in ("epoch", *machine.kept)} == {
+        name: before.get(name) for name in ("epoch", *machine.kept)
+    }
+    files = git(site.reports, "ls-tree", "--name-only", "hosts/web-01", "runs/").splitlines()
+    assert sorted(Path(name).suffix for name in files) == [".json", ".log", ".md"]
+    assert "plain" in git(site.reports, "show", f"hosts/web-01:runs/{record['run']}.log")
+    scripts = {script["name"]: script["sha256"] for script in record["scripts"]}
+    assert len(scripts[f"{machine.manager}-update.sh"]) == 64
+    trailers = git(site.reports, "log", "-1", "--format=%(trailers:key=Run,valueonly)", "hosts/web-01")
+    assert trailers.strip() == record["run"]
+
+    again = tick(site, INSIDE + timedelta(minutes=15))
+    assert (again.failures, again.runs) == ((), ())
+    assert again.report.plan.transaction == ()
+    assert machine.lab.versions() == after
+
+
+def test_an_approval_covers_the_plan_it_was_given_for_and_no_other(machine: Machine, site: Site) -> None:
+    site.commit({"policies/base.yaml": POLICY + "approval: required\n"})
+    digest = tick(site, BEFORE).report.plan.digest
+    site.commit({"approvals/one.yaml": approval(f"plan: {digest}")})
+    newer = machine.new.replace("1.1", "1.2")
+    machine.publish("plain", newer)
+    before = machine.lab.versions()
+    found = tick(site, INSIDE)
+    assert (found.report.decision.outcome, found.runs) == ("approval", ())
+    assert {move.name: move.to for move in found.report.plan.transaction}["plain"] == newer
+    assert machine.lab.versions() == before
+    site.commit({"approvals/one.yaml": approval(f"plan: {found.report.plan.digest}")})
+    (record,) = tick(site, INSIDE + timedelta(minutes=15)).runs
+    assert record.outcome == "applied"
+    assert moved(runs(site)[-1])["plain"] == newer
+    assert json.loads(git(site.reports, "show", "hosts/web-01:report.json"))["counts"]["pending"] == 0
