@@ -1,4 +1,4 @@
-"""What all tests share: golden files, refreshed by ``pytest --update-golden``, and one small Debian."""
+"""What all tests share: golden files, refreshed by ``pytest --update-golden``, and small systems to patch."""
 
 import shutil
 import tempfile
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.labs.apt import AptLab
+from tests.labs.dnf import DnfLab
 from tests.labs.zypper import ZypperLab
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -42,6 +43,15 @@ def apt_world() -> Iterator[AptLab]:
     folder = Path(tempfile.mkdtemp(prefix="lab", dir=memory if memory.is_dir() else None))
     folder.chmod(0o755)  # other users run in there, too
     yield AptLab.build(folder / "w")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def dnf_world() -> Iterator[DnfLab]:
+    """Build a small relative of RHEL, once for each worker; tests get copies of its root."""
+    memory = Path("/dev/shm")  # noqa: S108 - made by tempfile, in memory for speed
+    folder = Path(tempfile.mkdtemp(prefix="lab", dir=memory if memory.is_dir() else None))
+    yield DnfLab.build(folder / "w")
     shutil.rmtree(folder)
 
 

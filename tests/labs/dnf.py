@@ -12,7 +12,7 @@ The world, and what an upgrade without any policy does with it:
 ``secure``           1.0-1 → 1.0-2, a security advisory with two CVEs
 ``superseded``       1.0-1 → 1.2-1; the security advisory names 1.1-1
 ``pair, pair-data``  1.0-1 → 1.1-1 together (``=``)
-``lima``             1.0-1 → 1.1-1; `exclude_package` and `lock_version` make it the operator's
+``lima``             1.0-1 → 1.1-1; ``configure`` and ``lock_version`` make it the operator's
 ``newdep``           1.0-1 → 1.1-1, which needs ``newdep-lib`` that is not installed
 ``obsoleter``        1.0-1 → 2.0-1, which obsoletes ``obsoleted``
 ``remover``          1.0-1 → 2.0-1, which conflicts with ``victim``: skipped, or removes it in full mode
@@ -207,6 +207,13 @@ class DnfLab:
         path = self.root / f"etc/yum.repos.d/{id_}.repo"
         path.write_text(_REPOSITORY.format(id=id_, url=url or self.repository.url))
 
+    def reasons(self) -> dict[str, str]:
+        """Return why each package is installed, in dnf's words."""
+        asked = self.dnf(
+            "-q", "-C", "repoquery", "--installed", "--disablerepo=*", "--qf", "%{name} %{reason}"
+        )
+        return dict(line.split(" ", 1) for line in asked.splitlines())
+
     def lock_version(self, entry: str) -> None:
         """Lock a version, as the operator's ``dnf versionlock add`` writes it."""
         path = self.root / "etc/dnf/plugins/versionlock.list"
@@ -214,9 +221,14 @@ class DnfLab:
         path.write_text(entry + "\n")
 
     def digest(self) -> str:
-        """Return a digest of the whole root: names, types, modes, owners, times and content."""
+        """Return a digest of the whole root: names, types, modes, owners, times and content.
+
+        But for the shared memory beside rpm's database, which SQLite touches whenever anybody reads it.
+        """
         total = hashlib.sha256()
         for path in sorted(self.root.rglob("*")):
+            if path.name.endswith(".sqlite-shm"):
+                continue
             state = path.lstat()
             about = (state.st_mode, state.st_uid, state.st_gid, state.st_mtime_ns, state.st_ino)
             total.update(f"{path.relative_to(self.root)}\0{about}\0".encode())

@@ -1,0 +1,179 @@
+"""dnf (and yum, where that is dnf by its older name): its patch script asked, and what it answered.
+
+The parsers are pure: recorded text in, values out. A change is told under the architecture that the package
+is installed with, also where the new version changes it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.managers import sections as codes
+from reconciler.managers.dialect import Dialect
+from reconciler.managers.dnf_formats import MOVES, SKIPPED, Key, Move, Package, Row, moves, packages, rows
+from reconciler.managers.dnf_observation import read_observation
+from reconciler.managers.dnf_relations import Doings, unmet
+from reconciler.managers.sections import Sections, unparsed, words_of
+from reconciler.planning.observation import Action, Answer, Change, Offer, Refresh, RefreshOutcome
+
+_UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
+
+
+def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
+    """Read ``--dry-run``; whether a version is a security update is as ``offers`` say.
+
+    Raises:
+        Stalled: A section is missing or does not parse.
+    """
+    code = sections.exit_code
+    table = moves(sections.get("moves"))
+    resolve = sections.get("resolve-fully" if "resolve-fully" in sections.by_name else "resolve")
+    moved = {move.name for move in table if move.action not in SKIPPED}
+    words = sections.get("refused").errors or resolve.errors or resolve.lines
+    problems = (*sections.get("resolve").errors, *resolve.errors, *sections.get("why").errors)
+    return Answer(
+        changes=_Transaction(sections, table, offers).changes(),
+        kept_back=tuple(sorted({move.name for move in table if move.action in SKIPPED} - moved)),
+        exit_code=code,
+        native_code=resolve.code,
+        message=(words_of(words) or "dnf could not resolve") if code in _UNRESOLVED else "",
+        unmet=unmet(problems),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Transaction:
+    """dnf's table beside what is known of the packages in it."""
+
+    sections: Sections
+    table: Sequence[Move]
+    offers: Sequence[Offer]
+
+    def changes(self) -> tuple[Change, ...]:
+        """Return what goes, then what comes, in dnf's order."""
+        if all(move.action in SKIPPED for move in self.table):
+            return ()
+        present = rows(self.sections.need("installed"))
+        newest = {row.key: row for row in present}
+        coming = [(move, _installed_as(move, newest)) for move in self.table if move.action in MOVES]
+        known = {(one.name, one.arch, one.version): one for one in packages(self.sections.get("packages"))}
+        doings = Doings(
+            [
+                known[move.name, move.arch, move.version]
+                for move, _ in coming
+                if (move.name, move.arch, move.version) in known
+            ],
+            {move.name: row.version for move, row in coming if row is not None and move.action != "install"},
+        )
+        gone = self._gone(present, doings)
+        return (*gone, *(self._move(move, row, known, doings) for move, row in coming))
+
+    def _gone(self, present: Sequence[Row], doings: Doings) -> Iterator[Change]:
+        by_version = {(*row.key, row.version): row for row in present}
+        section = self.sections.need("moves")
+        installed = {(move.name, move.arch) for move in self.table if move.action == "install"}
+        removed = doings.of_removals(tuple(packages(self.sections.get("relations"))))
+        for move in self.table:
+            if move.action not in {"remove", "replace"}:
+                continue
+            row = by_version.get((move.name, move.arch, move.version))
+            if row is None:
+                raise unparsed(section, f"{move.name} {move.version} is to go and is not installed")
+            is_rotated = move.action == "remove" and row.key in installed
+            action: Action = "rotate" if is_rotated else "replace" if move.action == "replace" else "remove"
+            yield Change(
+                action=action,
+                name=row.name,
+                arch=row.arch,
+                from_version=row.version,
+                to_version=None,
+                installed_delta=None if row.size is None else -row.size,
+                by=_blame(action, move, removed),
+            )
+
+    def _move(
+        self,
+        move: Move,
+        row: Row | None,
+        known: Mapping[tuple[str, str, str], Package],
+        doings: Doings,
+    ) -> Change:
+        package = known.get((move.name, move.arch, move.version))
+        action = _action(move)
+        before = row if action != "install" else None
+        size = package.installed_size if package else None
+        growth = None if size is None else size - ((before.size or 0) if before else 0)
+        return Change(
+            action=action,
+            name=move.name,
+            arch=before.arch if before else move.arch,
+            from_version=before.version if before else None,
+            to_version=move.version,
+            origin=move.other,
+            size=package.size if package else None,
+            installed_delta=growth,
+            security=self._is_security(move),
+            by=doings.needing(package) if package else (),
+        )
+
+    def _is_security(self, move: Move) -> bool:
+        return any(
+            one.security
+            for offer in self.offers
+            if offer.name == move.name
+            for one in offer.versions
+            if one.version == move.version
+        )
+
+
+def _action(move: Move) -> Action:
+    match move.action:
+        case "install" | "upgrade" | "downgrade":
+            return move.action
+        case _:
+            raise AssertionError(move.action)
+
+
+def _blame(action: Action, move: Move, removed: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    match action:
+        case "replace":
+            return (move.other,)
+        case "rotate":
+            return (move.name,)
+        case _:
+            return removed.get(move.name, ())
+
+
+def _installed_as(move: Move, newest: Mapping[Key, Row]) -> Row | None:
+    """Return what a package that comes in takes the place of, also where its architecture changes."""
+    same = newest.get((move.name, move.arch))
+    others = [row for row in newest.values() if row.name == move.name]
+    return same or (others[0] if len(others) == 1 else None)
+
+
+# --- refresh --------------------------------------------------------------------------------------
+
+
+def read_refresh(sections: Sections) -> Refresh:
+    """Read ``--refresh``.
+
+    Raises:
+        Stalled: The section is missing.
+    """
+    section = sections.need("refresh")
+    if sections.exit_code == codes.DONE:
+        return Refresh(RefreshOutcome.REFRESHED)
+    detail = "; ".join(dict.fromkeys(line.strip() for line in words_of(section.errors).splitlines()))
+    if "only root may" in detail:
+        return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
+    return Refresh(RefreshOutcome.FAILED, detail or f"dnf makecache ended with {section.code}")
+
+
+DNF = Dialect(
+    name="dnf",
+    script="dnf-update.sh",
+    observation=read_observation,
+    answer=read_answer,
+    refresh=read_refresh,
+    hint="run `dnf check` to see more",
+)
+"""How dnf's sections are read."""

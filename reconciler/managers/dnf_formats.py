@@ -1,0 +1,213 @@
+"""The formats of dnf's patch script that more than one question needs: pure readers, text in, values out.
+
+- A version is written as dnf writes it for people: ``[epoch:]version-release``, the epoch only where not 0.
+- A package is *security* when an advisory of that type names exactly this version.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cmp_to_key
+
+from reconciler.managers.sections import Section, unparsed
+from reconciler.planning.versions import compare_rpm
+
+Key = tuple[str, str]
+"""Name and architecture."""
+
+version_key = cmp_to_key(compare_rpm)
+"""Sorts versions, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An installed package; of install-only ones there are several with one key."""
+
+    name: str
+    arch: str
+    version: str
+    size: int | None
+
+    @property
+    def key(self) -> Key:
+        """Name and architecture."""
+        return self.name, self.arch
+
+
+def rows(section: Section) -> tuple[Row, ...]:
+    """Read ``[installed]``, sorted by name, architecture and version, the newest last.
+
+    Raises:
+        Stalled: A line has other columns.
+    """
+    found = []
+    for line in section.lines:
+        name, arch, version, size, _ = fields_of(section, line, 5)
+        found.append(Row(name, arch, version, number(size)))
+    return tuple(sorted(found, key=lambda row: (row.key, version_key(row.version))))
+
+
+def fields_of(section: Section, line: str, count: int) -> list[str]:
+    """Split a line at its tabs.
+
+    Raises:
+        Stalled: It has another number of fields.
+    """
+    fields = line.split("\t")
+    if len(fields) != count:
+        raise unparsed(section, line)
+    return fields
+
+
+def number(text: str) -> int | None:
+    """Return a number of bytes, ``None`` where there is none."""
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+_NEVRA = re.compile(r"(?P<name>\S+)-(?P<version>[^-\s]+-[^-\s]+)\.(?P<arch>[^.\s-]+)")
+
+
+def split_nevra(text: str) -> tuple[str, str, str] | None:
+    """Split ``name-[epoch:]version-release.arch`` into name, architecture and version, if it is one."""
+    match = _NEVRA.fullmatch(text)
+    if match is None:
+        return None
+    return match["name"], match["arch"], match["version"].removeprefix("0:")
+
+
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """One version of a package that an advisory names.
+
+    Attributes:
+        advisory: The identifier of the advisory, or of a CVE.
+        security: The advisory is of that type.
+    """
+
+    name: str
+    version: str
+    advisory: str
+    security: bool
+
+
+_ADVISORY = re.compile(r"(\S+) +(\S+) +(\S+)")
+_ADVISORY_OF_5 = re.compile(r"(\S+) +(\S+) +(\S+) +(\S+) +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_HEADING_OF_5 = re.compile(r"(?:Name|CVE) +Type +Severity +Package +Issued *")
+
+
+def advised(section: Section) -> Iterator[Advised]:
+    """Read ``dnf updateinfo list``: of dnf 4 identifier, type and package; dnf 5 has columns with a heading.
+
+    Raises:
+        Stalled: A line has another form.
+    """
+    for line in section.lines:
+        if not line.strip() or _HEADING_OF_5.fullmatch(line):
+            continue
+        if match := _ADVISORY_OF_5.fullmatch(line.strip()):
+            is_security, nevra = match[2] == "security", match[4]
+        elif match := _ADVISORY.fullmatch(line.strip()):
+            is_security, nevra = match[2].endswith("/Sec."), match[3]
+        else:
+            raise unparsed(section, line)
+        parts = split_nevra(nevra)
+        if parts is None:
+            raise unparsed(section, line)
+        yield Advised(parts[0], parts[2], match[1], is_security)
+
+
+MOVES = frozenset({"install", "upgrade", "downgrade"})
+SKIPPED = frozenset({"skip", "broken"})
+_REMOVALS = frozenset({"remove", "replace"})
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A row of dnf's table of a transaction.
+
+    Attributes:
+        action: ``install``, ``upgrade``, ``downgrade``, ``remove``, ``replace``, ``skip`` or ``broken``.
+        other: The repository; of ``replace`` the name of the package that takes its place.
+    """
+
+    action: str
+    name: str
+    arch: str
+    version: str
+    other: str
+
+
+def moves(section: Section) -> tuple[Move, ...]:
+    """Read ``[moves]``, in which the script wrote dnf's table.
+
+    Raises:
+        Stalled: A row or a heading of that table had a form that the script does not know.
+    """
+    found = []
+    for line in section.lines:
+        if line.startswith("unknown\t"):
+            raise unparsed(section, line.partition("\t")[2])
+        move = Move(*fields_of(section, line, 5))
+        if move.action not in MOVES | SKIPPED | _REMOVALS:
+            raise unparsed(section, line)
+        found.append(move)
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One version of a package with what it declares, as far as that is known.
+
+    Attributes:
+        size: Of the download, ``None`` where it is installed already.
+        installed_size: On disk.
+        relations: Lists by kind: ``requires``, ``provides``, ``conflicts``, ``obsoletes``.
+    """
+
+    name: str
+    arch: str
+    version: str
+    origin: str
+    size: int | None
+    installed_size: int | None
+    relations: Mapping[str, tuple[str, ...]]
+
+
+_KINDS = frozenset({"requires", "provides", "conflicts", "obsoletes"})
+
+
+def packages(section: Section) -> Iterator[Package]:
+    """Read ``[packages]`` or ``[relations]``: records that begin with ``@``, each with lists of relations.
+
+    Raises:
+        Stalled: It is in another form.
+    """
+    head: list[str] = []
+    relations: dict[str, list[str]] = {}
+    kind = ""
+    for line in section.lines:
+        if line.startswith("@\t"):
+            if head:
+                yield _package(head, relations)
+            head, relations, kind = fields_of(section, line, 7), {}, ""
+        elif line.startswith("\t"):
+            kind = line[1:]
+        elif line.strip() and kind in _KINDS and head:
+            relations.setdefault(kind, []).append(line.strip())
+        elif line.strip():
+            raise unparsed(section, line)
+    if head:
+        yield _package(head, relations)
+
+
+def _package(head: list[str], relations: Mapping[str, list[str]]) -> Package:
+    _, name, arch, version, origin, size, installed_size = head
+    return Package(
+        name,
+        arch,
+        version.removeprefix("0:"),
+        origin,
+        number(size),
+        number(installed_size),
+        {kind: tuple(all_) for kind, all_ in relations.items()},
+    )

@@ -1,0 +1,308 @@
+"""What ``dnf-update.sh --observe`` printed, as an observation.
+
+- Offers are what the enabled repositories hold with nothing excluded; what the operator excludes or locks is
+  shown as held.
+- Of an install-only package (kernels) every installed version is told; its offer starts from the newest.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reconciler.errors import Stalled
+from reconciler.managers.dnf_formats import (
+    Advised,
+    Key,
+    Row,
+    advised,
+    fields_of,
+    number,
+    rows,
+    version_key,
+)
+from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
+from reconciler.managers.sections import Section, Sections, pairs, redacted
+from reconciler.planning.observation import (
+    Available,
+    Health,
+    Installed,
+    Observation,
+    Offer,
+    Reboot,
+    RebootNeed,
+    Refresh,
+    RefreshOutcome,
+    Source,
+)
+from reconciler.planning.versions import compare_rpm
+
+
+def read_observation(sections: Sections, at: datetime) -> Observation:
+    """Build the observation, without first-seen evidence and hashes of scripts: those are known elsewhere.
+
+    Args:
+        sections: Of a run that ended with 0.
+        at: When it was taken, aware.
+
+    Raises:
+        Stalled: A section is missing or does not parse, or rpm knows no package at all.
+    """
+    machine = pairs(sections.need("machine"))
+    present = rows(sections.need("installed"))
+    if not present:
+        raise Stalled("rpm knows no installed package", "look at its database with `rpm -qa`")
+    return Observation(
+        at=at,
+        facts=read_facts(sections, machine),
+        manager="dnf",
+        manager_version=machine.get("dnf", ""),
+        privileged=machine.get("uid") == "0",
+        installed=_installed(sections, present),
+        offers=_offers(sections, present),
+        sources=tuple(_sources(sections, at)),
+        refresh=Refresh(RefreshOutcome.NOT_DUE),
+        health=_health(sections),
+        reboot=_reboot(sections, machine, present),
+        clock=read_clock(sections.need("clock")),
+        database=_digest(sections),
+    )
+
+
+# --- installed ----------------------------------------------------------------------------------------------
+
+
+def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, ...]:
+    automatic = _automatic(sections.need("reasons"))
+    held = _keys(sections.need("versionlock"))
+    visible = _keys(sections.get("visible")) if "visible" in sections.by_name else None
+    return tuple(
+        Installed(
+            row.name,
+            row.arch,
+            row.version,
+            held=row.key in held or (visible is not None and row.key not in visible),
+            automatic=(*row.key, row.version) in automatic,
+        )
+        for row in present
+    )
+
+
+def _automatic(section: Section) -> frozenset[tuple[str, str, str]]:
+    """Return what came in for others; what dnf knows no reason of was installed by rpm, and is wanted."""
+    fields = (fields_of(section, line, 4) for line in section.lines)
+    return frozenset(
+        (name, arch, version)
+        for name, arch, version, reason in fields
+        if reason.lower().replace(" ", "-") in {"dependency", "weak-dependency"}
+    )
+
+
+def _keys(section: Section) -> frozenset[Key]:
+    return frozenset((name, arch) for name, arch in (fields_of(section, line, 2) for line in section.lines))
+
+
+# --- offers -------------------------------------------------------------------------------------------------
+
+
+def _offers(sections: Sections, present: Iterable[Row]) -> tuple[Offer, ...]:
+    newest: dict[Key, Row] = {row.key: row for row in present}
+    of_name: dict[str, list[Row]] = {}
+    for row in newest.values():
+        of_name.setdefault(row.name, []).append(row)
+    notices = _notices(sections)
+    found: dict[Key, list[Available]] = {}
+    section = sections.need("upgrades")
+    for line in section.lines:
+        name, arch, version, origin, size, installed_size = fields_of(section, line, 6)
+        one = Available(version, (origin,), False, number(size), number(installed_size))
+        same_name = of_name.get(name, [])
+        for row in same_name:
+            is_meant = row.arch == arch or len(same_name) == 1
+            if is_meant and compare_rpm(version, row.version) > 0:
+                found.setdefault(row.key, []).append(one)
+    return tuple(
+        _offer(newest[key], versions, notices.get(key[0], ())) for key, versions in sorted(found.items())
+    )
+
+
+def _notices(sections: Sections) -> dict[str, list[Advised]]:
+    found: dict[str, list[Advised]] = {}
+    for name in ("advisories", "cves"):
+        for notice in advised(sections.get(name)):
+            found.setdefault(notice.name, []).append(notice)
+    return found
+
+
+def _offer(row: Row, versions: Sequence[Available], notices: Sequence[Advised]) -> Offer:
+    """Join what several repositories offer, the newest version first."""
+    security = {notice.version for notice in notices if notice.security}
+    joined: dict[str, Available] = {}
+    for one in versions:
+        known = joined.get(one.version)
+        origins = tuple(dict.fromkeys((*(known.origins if known else ()), *one.origins)))
+        joined[one.version] = Available(
+            one.version, origins, one.version in security, one.size, one.installed_size
+        )
+    newest_first = tuple(sorted(joined.values(), key=lambda one: version_key(one.version), reverse=True))
+    candidate = newest_first[0].version
+    return Offer(
+        row.name,
+        row.arch,
+        row.version,
+        candidate,
+        newest_first,
+        tuple(
+            sorted(
+                {
+                    notice.advisory
+                    for notice in notices
+                    if compare_rpm(row.version, notice.version) < 0 <= compare_rpm(candidate, notice.version)
+                }
+            )
+        ),
+    )
+
+
+# --- sources ------------------------------------------------------------------------------------------------
+
+_CACHE_FOLDER = re.compile(r"(.+)-[0-9a-f]{16}")
+_NO_CACHE = re.compile(r".*Cache-only enabled but no cache for (?:repository )?['\"]([^'\"]+)['\"].*")
+_URL_KEYS = ("repo-baseurl", "base url", "repo-metalink", "metalink", "repo-mirrors", "mirrorlist", "mirrors")
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    fetched: datetime
+    published: datetime | None
+
+
+def _sources(sections: Sections, at: datetime) -> Iterator[Source]:
+    section = sections.need("repositories")
+    known = _metadata(sections.need("metadata"))
+    for fields in _repositories(section):
+        name = fields.get("repo-id") or fields["repo id"]
+        urls = (fields[key] for key in _URL_KEYS if fields.get(key))
+        url = redacted(next(urls, "").split(",")[0].partition(" (")[0].strip())
+        yield _source(name, url, known.get(name), at)
+    for line in section.errors:
+        if match := _NO_CACHE.fullmatch(line):
+            yield _source(match[1], "", None, at)
+
+
+def _repositories(section: Section) -> Iterator[dict[str, str]]:
+    """Read ``dnf repolist -v``: ``Key : value`` lines, in blocks that begin with the repository's id."""
+    block: dict[str, str] = {}
+    for line in section.lines:
+        key, colon, value = line.partition(":")
+        key = key.strip().lower()
+        if key in {"repo-id", "repo id"} and colon:
+            if block:
+                yield block
+            block = {}
+        elif not block:
+            continue
+        if key and colon:
+            block.setdefault(key, value.strip())
+    if block:
+        yield block
+
+
+def _metadata(section: Section) -> dict[str, _Metadata]:
+    """Read ``[metadata]``; of a repository whose address changed, the folder that was read last counts."""
+    found: dict[str, _Metadata] = {}
+    for line in section.lines:
+        folder, fetched, revision, youngest = fields_of(section, line, 4)
+        match = _CACHE_FOLDER.fullmatch(folder)
+        name = match[1] if match else folder
+        read = _Metadata(_instant(fetched), _published(revision, youngest))
+        if name not in found or found[name].fetched < read.fetched:
+            found[name] = read
+    return found
+
+
+_SECONDS = re.compile(r"1\d{9}")  # between 2001 and 2033: a revision may be any number
+
+
+def _published(revision: str, youngest: str) -> datetime | None:
+    text = next((one for one in (revision, youngest) if _SECONDS.fullmatch(one)), None)
+    return None if text is None else _instant(text)
+
+
+def _instant(seconds: str) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def _source(name: str, url: str, known: _Metadata | None, at: datetime) -> Source:
+    if known is None:
+        return Source(name, url, None, None, None, "its metadata have never been read")
+    problem = ""
+    if known.published is not None and known.published > at:
+        problem = f"its metadata are dated in the future: {known.published:%Y-%m-%d %H:%M} UTC"
+    return Source(name, url, known.published, None, known.fetched, problem)
+
+
+# --- health and reboot --------------------------------------------------------------------------------------
+
+_PROGRAMS = re.compile(r"dnf|yum|rpm|microdnf|zypper|packagekitd|platform-pytho|python3?")
+
+
+def _health(sections: Sections) -> Health:
+    section = sections.get("duplicates")
+    twice: dict[Key, list[str]] = {}
+    for line in section.lines:
+        name, arch, version = fields_of(section, line, 3)
+        twice.setdefault((name, arch), []).append(version)
+    return Health(
+        interrupted=tuple(
+            f"{name}.{arch} is installed in versions {' and '.join(sorted(versions, key=version_key))}"
+            for (name, arch), versions in sorted(twice.items())
+        ),
+        lock_holder=read_lock_holder(sections.need("locks"), _PROGRAMS),
+        filesystems=tuple(read_filesystems(sections.need("filesystems"))),
+    )
+
+
+_KERNEL = re.compile(r"kernel(?:-(?:uek|rt|64k|16k|debug|lt|ml|plus|zfcpdump))*(?:-core)?")
+
+
+def _reboot(sections: Sections, machine: Mapping[str, str], present: Sequence[Row]) -> Reboot:
+    """Tell whether a reboot is pending: what the plugin says, then the kernel.
+
+    A container has no kernel of its own, and an image that does not run has none at all.
+    """
+    if machine.get("container") == "yes" or machine.get("root") != "/":
+        return Reboot(RebootNeed.NOT_REQUIRED)
+    section = sections.get("restarting")
+    if section.code == 1 and any("Reboot is required" in line for line in section.lines):
+        return Reboot(
+            RebootNeed.REQUIRED,
+            tuple(line.strip(" *") for line in section.lines if line.startswith("  * ")),
+        )
+    return _kernel_reboot(machine.get("kernel", ""), present)
+
+
+def _kernel_reboot(running: str, present: Sequence[Row]) -> Reboot:
+    kernels = [row for row in present if _KERNEL.fullmatch(row.name)]
+    if not kernels:
+        return Reboot(RebootNeed.NOT_REQUIRED)
+    release = running.partition("+")[0]
+    # A kernel's release is that of its package, with the architecture behind; `-core` holds the image.
+    current = [row for row in kernels if f"{row.version.rpartition(':')[2]}.{row.arch}" == release]
+    if not current:
+        return Reboot(RebootNeed.UNKNOWN, (f"the running kernel {running} is no installed package's",))
+    own = next((row for row in current if row.name.endswith("-core")), current[0])
+    newest = max(
+        (row for row in kernels if row.key == own.key), key=lambda row: version_key(row.version), default=own
+    )
+    if compare_rpm(newest.version, own.version) > 0:
+        reason = f"{newest.name}-{newest.version} is installed, {running} is running"
+        return Reboot(RebootNeed.REQUIRED, (reason,))
+    return Reboot(RebootNeed.NOT_REQUIRED)
+
+
+def _digest(sections: Sections) -> str:
+    """Return the digest of the package database: installed packages and marks."""
+    text = "\n".join((*sections.need("installed").lines, "", *sections.need("reasons").lines))
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

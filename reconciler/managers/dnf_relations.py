@@ -1,0 +1,151 @@
+"""Relations between rpms: whose doing a move of a transaction is, and what dnf says stands in the way.
+
+Whose doing is told by what the packages themselves declare, and by nothing else: where no declared relation
+explains a move, nobody is named.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.managers.dnf_formats import Package, split_nevra
+from reconciler.planning.observation import Unmet
+from reconciler.planning.versions import compare_rpm
+
+_RELATION = re.compile(r"(?P<name>[^\s()]\S*)(?:\s+(?P<operator><=|>=|<|>|=)\s+(?P<version>\S+))?")
+_WORDS_OF_RICH = frozenset({"and", "or", "if", "else", "unless", "with", "without"})
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A name with the versions that are meant: all where ``operator`` is empty."""
+
+    name: str
+    operator: str = ""
+    version: str = ""
+
+    def admits(self, version: str) -> bool:
+        """Tell whether a version is among those that are meant."""
+        if not self.operator or not version:
+            return True
+        sign = compare_rpm(version, self.version)
+        match self.operator:
+            case "<":
+                return sign < 0
+            case "<=":
+                return sign <= 0
+            case "=":
+                return sign == 0
+            case ">=":
+                return sign >= 0
+            case _:
+                return sign > 0
+
+
+def relations(texts: Iterable[str]) -> Iterator[Relation]:
+    """Read dependencies; of a boolean one such as ``(a >= 1 if b)`` every part; what is none is left out."""
+    for text in texts:
+        parts = (
+            re.split(r"[()]|\b(?:" + "|".join(_WORDS_OF_RICH) + r")\b", text) if text[:1] == "(" else [text]
+        )
+        for part in parts:
+            if match := _RELATION.fullmatch(part.strip()):
+                yield Relation(match["name"], match["operator"] or "", match["version"] or "")
+
+
+def _is_meant(relation: Relation, package: Package) -> bool:
+    if relation.name == package.name:
+        return relation.admits(package.version)
+    return any(
+        provided.name == relation.name and relation.admits(provided.version)
+        for provided in relations(package.relations.get("provides", ()))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Doings:
+    """Finds in a transaction whose doing a move is.
+
+    Attributes:
+        coming: What is installed, upgraded or downgraded.
+        before: The version each of them has now, by name; absent where it comes in new.
+    """
+
+    coming: Sequence[Package]
+    before: Mapping[str, str]
+
+    def needing(self, come: Package) -> tuple[str, ...]:
+        """Return who needs a package that comes in, or the newer version of one that is there."""
+        was = self.before.get(come.name)
+        return _names(
+            other
+            for other in self.coming
+            if other.name != come.name
+            and any(
+                _is_meant(one, come) and (was is None or (one.name == come.name and not one.admits(was)))
+                for one in relations(other.relations.get("requires", ()))
+            )
+        )
+
+    def of_removals(self, gone: Sequence[Package]) -> dict[str, tuple[str, ...]]:
+        """Return whose doing each removal is, by name: of what goes with another, the same ones'."""
+        by = {package.name: self._removing(package) for package in gone}
+        for _ in gone:
+            for package in gone:
+                if not by[package.name]:
+                    needed = tuple(relations(package.relations.get("requires", ())))
+                    lost = [
+                        other.name
+                        for other in gone
+                        if other.name != package.name and any(_is_meant(one, other) for one in needed)
+                    ]
+                    by[package.name] = tuple(sorted({name for other in lost for name in by[other]}))
+        return by
+
+    def _removing(self, gone: Package) -> tuple[str, ...]:
+        """Return who conflicts with a package that goes, else whose new version it cannot live with."""
+        return _names(
+            other
+            for other in self.coming
+            if any(_is_meant(one, gone) for one in relations(other.relations.get("conflicts", ())))
+        ) or _names(
+            other
+            for other in self.coming
+            if any(
+                one.name == other.name and not one.admits(other.version)
+                for one in relations(gone.relations.get("requires", ()))
+            )
+        )
+
+
+def _names(packages: Iterable[Package]) -> tuple[str, ...]:
+    return tuple(sorted({package.name for package in packages}))
+
+
+# --- dnf's own words ----------------------------------------------------------------------------------------
+
+_WHO = r"[\s-]*(?:.*: )?(?:installed )?package (?P<package>\S+)(?: from \S+)?"
+_WORDS = (
+    (
+        re.compile(r"[\s-]*nothing provides (?P<needs>.+) needed by (?P<package>\S+)(?: from \S+)?"),
+        "Requires",
+    ),
+    (re.compile(_WHO + r" requires (?P<needs>.+), but none of the providers can be installed"), "Requires"),
+    (re.compile(_WHO + r" conflicts with (?P<needs>.+) provided by \S+(?: from \S+)?"), "Conflicts"),
+    (re.compile(_WHO + r" obsoletes (?P<needs>.+) provided by \S+(?: from \S+)?"), "Obsoletes"),
+)
+_PROBLEM = re.compile(r"\s*Problem(?: \d+)?: ")
+
+
+def unmet(lines: Iterable[str]) -> tuple[Unmet, ...]:
+    """Read what dnf says of problems; sentences of another form tell of no single relation."""
+    found: dict[Unmet, None] = {}
+    for line in lines:
+        sentence = _PROBLEM.sub("", line.rstrip())
+        for pattern, kind in _WORDS:
+            match = pattern.fullmatch(sentence)
+            parts = match and split_nevra(match["package"])
+            if match and parts:
+                found.setdefault(Unmet(parts[0], parts[2], kind, match["needs"]))
+                break
+    return tuple(found)

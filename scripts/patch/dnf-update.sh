@@ -1,0 +1,1082 @@
+#!/bin/sh
+# Observe, refresh, dry-run and patch a machine of dnf's (or yum's, which is dnf by an older name), or another root.
+#
+# Part of patchledger, and a plain tool as well:  sh dnf-update.sh --dry-run --exclude nginx
+# Contract: docs/reference/patch-scripts.md. In short:
+#   - what only looks calls dnf with --assumeno, with rpm told to test only, and with cache, log and history in
+#     folders of our own, so that nothing of the machine's is written and no lock is taken;
+#   - --download and --apply do exactly the transaction that is named, or nothing: it is resolved first, and the
+#     resolver's table compared with it;
+#   - the operator's excludes and version locks hold, and are never altered.
+
+SELF=dnf-update.sh
+# shellcheck source=scripts/patch/common.sh
+[ -n "${COMMON:-}" ] || . "$(dirname "$0")/common.sh"
+# An alias of the operator's could make another command of ours.
+DNF_DISABLE_ALIASES=1
+export DNF_DISABLE_ALIASES
+
+usage() {
+    cat <<'USAGE'
+usage: dnf-update.sh VERB [OPTION]...
+
+verbs that change nothing
+  --observe              print what is installed, offered, configured and pending
+  --dry-run              print what an upgrade would do
+  --inputs               print the files and folders whose change can change any answer
+  --help                 print this
+
+verbs that change something
+  --refresh              read the metadata of all repositories anew (dnf makecache)
+  --download             fetch the packages of a transaction into dnf's own cache
+  --apply                make exactly the named changes, or none
+  --repair               bring an interrupted transaction to its end
+
+options of --dry-run
+  --full                 allow removals (--best --allowerasing); without it nothing is erased
+  --security             only what security advisories name, in the lowest version that holds all of them
+  --exclude A,B          these must not move (name or name:arch; may be repeated)
+  --block A,B            these must neither move nor come in (may be repeated)
+  --include A,B          with --security: these may move to what any repository offers (may be repeated)
+  --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
+  --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
+
+options of --download and --apply
+  --install NAME:ARCH=VERSION  this version comes in, whatever is there now (may be repeated)
+  --remove NAME:ARCH     this goes: removed, obsoleted, or the oldest of an install-only package (may be repeated)
+  --exclude A,B, --block A,B   as above
+
+options of --apply, --download and --repair
+  --conffiles keep|new   locally changed configuration files stay, or the packages' own replace them
+  --lock-wait SECONDS    how long to wait for another program's lock
+  --automatic A:ARCH,B   mark these as installed only for others when the work is done
+  --log FILE             append dnf's own output to this file as it speaks
+
+options of all verbs
+  --cache DIR            keep our own parsed metadata in this existing folder
+  --root DIR             the system below this folder instead of the running one
+
+exit codes
+  0 done             10 nothing to do          11 done, reboot needed   20 locked
+  21 metadata unreachable or stale             22 signature, key        23 no space
+  24 interrupted earlier                       25 cannot resolve, or would do something else
+  26 version gone    27 a scriptlet failed     2 usage                  1 anything else
+USAGE
+}
+
+# --- arguments ---------------------------------------------------------------------------------------------
+
+check_names() { # WHAT NAMES
+    rest=$2,
+    while [ -n "$rest" ]; do
+        name=${rest%%,*}
+        rest=${rest#*,}
+        case $name in
+            '' | *[!A-Za-z0-9._+:-]* | [!A-Za-z0-9_]*) misuse "$1: '$name' is no package name" ;;
+        esac
+    done
+}
+
+check_choice() { # OPTION NAME=VERSION
+    case $2 in
+        *=*) check_names "$1" "${2%%=*}" ;;
+        *) misuse "$1: '$2' is not NAME=VERSION" ;;
+    esac
+    case ${2#*=} in
+        '' | *[!A-Za-z0-9._+:~^-]* | [!A-Za-z0-9]* | -* | *-) misuse "$1: '${2#*=}' is no version" ;;
+        *-*) ;;
+        *) misuse "$1: '${2#*=}' has no release" ;;
+    esac
+}
+
+VERB=
+FULL=
+SECURITY=
+EXCLUDE=
+BLOCK=
+INCLUDE=
+CHOOSE=
+ONLY=
+INSTALL=
+REMOVE=
+CONFFILES=keep
+LOCK_WAIT=0
+AUTOMATIC=
+CACHE=
+ROOT=
+
+verb() {
+    [ -z "$VERB" ] || misuse "$VERB and $1 at once"
+    VERB=$1
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --exclude=* | --block=* | --include=* | --choose=* | --only=* | --cache=* | --root=* | --install=* | --remove=* | \
+            --conffiles=* | --lock-wait=* | --automatic=* | --log=*) option=${1%%=*} value=${1#*=} ;;
+        --exclude | --block | --include | --choose | --only | --cache | --root | --install | --remove | --conffiles | \
+            --lock-wait | --automatic | --log)
+            [ $# -gt 1 ] || misuse "$1 needs a value"
+            option=$1 value=$2
+            shift
+            ;;
+        *) option=$1 value= ;;
+    esac
+    case $option in
+        --observe | --dry-run | --inputs | --refresh | --download | --apply | --repair) verb "$option" ;;
+        --help | -h)
+            usage
+            exit 0
+            ;;
+        --full) FULL=1 ;;
+        --security) SECURITY=1 ;;
+        --exclude)
+            check_names --exclude "$value"
+            EXCLUDE=$EXCLUDE${EXCLUDE:+,}$value
+            ;;
+        --block)
+            check_names --block "$value"
+            BLOCK=$BLOCK${BLOCK:+,}$value
+            ;;
+        --include)
+            check_names --include "$value"
+            INCLUDE=$INCLUDE${INCLUDE:+,}$value
+            ;;
+        --choose)
+            check_choice --choose "$value"
+            CHOOSE=$CHOOSE${CHOOSE:+,}$value
+            ;;
+        --only)
+            [ -z "$ONLY" ] || misuse '--only twice'
+            check_choice --only "$value"
+            ONLY=$value
+            ;;
+        --install)
+            check_choice --install "$value"
+            case ${value%%=*} in *:*) ;; *) misuse "--install: '$value' is not NAME:ARCH=VERSION" ;; esac
+            INSTALL=$INSTALL${INSTALL:+,}$value
+            ;;
+        --remove)
+            check_names --remove "$value"
+            case $value in *:*) ;; *) misuse "--remove: '$value' is not NAME:ARCH" ;; esac
+            REMOVE=$REMOVE${REMOVE:+,}$value
+            ;;
+        --conffiles)
+            case $value in keep | new) CONFFILES=$value ;; *) misuse '--conffiles is keep or new' ;; esac
+            ;;
+        --lock-wait)
+            case $value in '' | *[!0-9]*) misuse '--lock-wait needs seconds' ;; *) LOCK_WAIT=$value ;; esac
+            ;;
+        --automatic)
+            check_names --automatic "$value"
+            AUTOMATIC=$AUTOMATIC${AUTOMATIC:+,}$value
+            ;;
+        --log)
+            case $value in /*) LOG=$value ;; *) misuse '--log needs an absolute path' ;; esac
+            ;;
+        --cache)
+            case $value in /*) CACHE=$value ;; *) misuse '--cache needs an absolute path' ;; esac
+            [ -d "$CACHE" ] || misuse "--cache: $CACHE is no folder"
+            ;;
+        --root)
+            case $value in /*) ;; *) misuse '--root needs an absolute path' ;; esac
+            # dnf joins paths to it textually.
+            ROOT=$(cd -P -- "$value" 2>/dev/null && pwd -P) || misuse "--root: $value is no folder"
+            ROOT=${ROOT%/}
+            ;;
+        *) misuse "unknown argument '$option'; see --help" ;;
+    esac
+    shift
+done
+case $VERB in
+    '') misuse 'one of --observe, --dry-run, --inputs, --refresh, --download, --apply, --repair is needed; see --help' ;;
+    --dry-run) [ -z "$INSTALL$REMOVE$AUTOMATIC" ] || misuse "$VERB takes no transaction" ;;
+    --download | --apply)
+        [ -z "$FULL$SECURITY$INCLUDE$CHOOSE$ONLY" ] || misuse "$VERB takes a transaction and no choice"
+        [ -n "$INSTALL$REMOVE" ] || misuse "$VERB needs --install or --remove"
+        ;;
+    *)
+        [ -z "$FULL$SECURITY$EXCLUDE$BLOCK$INCLUDE$CHOOSE$ONLY$INSTALL$REMOVE" ] || misuse "$VERB takes no choice of packages"
+        ;;
+esac
+
+# --- the machine -------------------------------------------------------------------------------------------
+
+DNF=dnf
+command -v dnf >/dev/null 2>&1 || ! command -v yum >/dev/null 2>&1 || DNF=yum
+begin dnf "$DNF" rpm
+workshop
+
+FIVE=
+END=
+SYSTEM=/var/cache/dnf
+HISTORY=$ROOT/var/lib/dnf
+case $(readlink -f "$(command -v "$DNF")") in
+    *dnf5*)
+        FIVE=1
+        # It ends no line by itself.
+        END='\n'
+        SYSTEM=/var/cache/libdnf5
+        ;;
+    */yum*) # the program before dnf
+        printf '[dnf]\n!this yum is no dnf: only yum 4 and later are supported\n= 1\n'
+        finish "$OTHER"
+        ;;
+esac
+CONFIGURATION=$ROOT/etc/dnf/dnf.conf
+[ -e "$CONFIGURATION" ] || CONFIGURATION=$ROOT/etc/yum.conf
+
+configured() { # OPTION: its last value in the [main] section
+    [ -r "$CONFIGURATION" ] || return 0
+    awk -v option="$1" '/^\[/ { on = ($0 ~ /^\[main\]/) }
+        on && $0 ~ "^" option "[ \t]*=" { sub(/^[^=]*=[ \t]*/, ""); sub(/[ \t]+$/, ""); value = $0 }
+        END { print value }' "$CONFIGURATION"
+}
+
+given=$(configured cachedir)
+case $given in
+    '') ;;
+    *\$*)
+        printf '[dnf]\n!cachedir of %s holds variables, which only dnf can read\n= 1\n' "$CONFIGURATION"
+        finish "$OTHER"
+        ;;
+    *) SYSTEM=$given ;;
+esac
+SYSTEM=$ROOT${SYSTEM%/}
+DATABASE=$ROOT$(rpm --eval '%{_dbpath}')
+
+# dnf puts the other root before the paths of some options, and not of others; this path means the same in both.
+UP=$(printf '%s' "$ROOT" | sed 's#/[^/]*#/..#g')
+
+rpm_() {
+    rpm ${ROOT:+--root "$ROOT"} "$@"
+}
+
+dnf_() {
+    "$DNF" ${ROOT:+--installroot="$ROOT"} --setopt=color=never "$@"
+}
+
+# Our own view of dnf's cache: its metadata by links, what dnf parses from them beside.
+view() {
+    [ -n "$CACHE" ] || CACHE=$WORK/cache
+    VIEW=$CACHE/dnf
+    mkdir -p "$VIEW" "$WORK/logs" "$WORK/persist"
+    for known in "$VIEW"/*/; do
+        known=${known%/}
+        [ ! -d "$known" ] || [ -d "$SYSTEM/${known##*/}/repodata" ] || rm -rf "$known"
+    done
+    for folder in "$SYSTEM"/*/; do
+        folder=${folder%/}
+        [ -d "$folder/repodata" ] || continue
+        known=$VIEW/${folder##*/}
+        mkdir -p "$known"
+        for part in "$known"/*; do
+            [ ! -L "$part" ] || [ -e "$part" ] || rm -f "$part"
+        done
+        for part in "$folder"/*; do
+            case ${part##*/} in packages | solv) continue ;; esac
+            [ ! -e "$part" ] || ln -sfn "$part" "$known/${part##*/}"
+        done
+    done
+    # The history says which packages were asked for; dnf only opens it for writing.
+    [ ! -d "$HISTORY" ] || cp -Rp "$HISTORY/." "$WORK/persist/" 2>/dev/null
+    rm -f "$WORK"/persist/*.pid
+}
+
+# Plugins of RHEL that write files of the machine whenever dnf starts.
+UNWANTED=
+for plugin in subscription-manager product-id upload-profile; do
+    for file in /usr/lib/python3*/site-packages/dnf-plugins/"$plugin".py; do
+        [ ! -e "$file" ] || UNWANTED=$UNWANTED${UNWANTED:+,}$plugin
+    done
+done
+
+# Run dnf so that it cannot change anything: from the cache alone, answering no, and rpm would only test.
+look() { # ARGUMENT...
+    dnf_ -C "$@" ${UNWANTED:+--disableplugin="$UNWANTED"} --assumeno --setopt=assumeyes=0 --setopt=tsflags=test "--setopt=cachedir=$UP$VIEW" \
+        "--setopt=logdir=$UP$WORK/logs" "--setopt=persistdir=$WORK/persist"
+}
+
+# The same without the repositories, and without the operator's excludes: what is installed.
+look_installed() { # REPOQUERY-ARGUMENT...
+    look -q repoquery --installed '--disablerepo=*' --disableexcludes=all --disableplugin=versionlock "$@"
+}
+
+# rpm writes an epoch of 0 where a package has one, dnf does not; so do we.
+ROW='%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{SIZE}\t%{INSTALLTIME}\n'
+
+installed() {
+    rpm_ -qa --qf "$ROW" >"$WORK/rows" || return
+    awk -F '\t' '$1 != "gpg-pubkey" { sub(/^0:/, "", $3); print $1 "\t" $2 "\t" $3 "\t" $4 "\t" $5 }' "$WORK/rows" | sort
+}
+
+# name and arch of what is there in several versions.
+several() {
+    cut -f 1,2 "$WORK/installed" | uniq -d
+}
+
+# The operator's version locks: a lock a line. dnf 5 has them in a file of its own.
+version_locks() {
+    for file in "$ROOT/etc/dnf/plugins/versionlock.list" "$ROOT/etc/yum/pluginconf.d/versionlock.list"; do
+        [ -r "$file" ] || continue
+        sed -e 's/[[:space:]]*#.*//' -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$file"
+        break
+    done
+    file=$ROOT/etc/dnf/versionlock.toml
+    [ ! -r "$file" ] || sed -n 's/^[[:space:]]*name[[:space:]]*=[[:space:]]*"\([^"]*\)".*/\1/p' "$file"
+}
+
+# name and arch of what is installed and locked. What the plugin would allow to move to another locked version
+# stays as well: a lock is a hold.
+locked() {
+    version_locks >"$WORK/locks"
+    awk -F '\t' '
+        function add(pattern) {
+            gsub(/[.+^$(){}|]/, "[&]", pattern); gsub(/\[\^\]/, "\\^", pattern)
+            gsub(/\*/, ".*", pattern); gsub(/\?/, ".", pattern)
+            patterns[++n] = "^" pattern "$"
+        }
+        FILENAME == ARGV[1] { if (!/^!/) { add($0); if (sub(/-[0-9*]+:[^:]*$/, "")) add($0) }; next }
+        { for (i = 1; i <= n; i++) if ($1 ~ patterns[i] || $1 "." $2 ~ patterns[i] || $1 "-" $3 ~ patterns[i] ||
+            $1 "-" $3 "." $2 ~ patterns[i]) { print $1 "\t" $2; break } }
+    ' "$WORK/locks" "$WORK/installed" | sort -u
+}
+
+# --- observe -----------------------------------------------------------------------------------------------
+
+machine() {
+    printf 'architecture=%s\n' "$(rpm --eval '%{_arch}')"
+    machine_facts
+    printf 'dnf=%s\nrpm=%s\n' "$("$DNF" --version 2>/dev/null | sed -n '1{s/.* //;p;}')" "$(rpm --version | sed 's/.* //')"
+}
+
+# Whether what stands in dnf.conf hides packages: only dnf itself can say which.
+hiding() {
+    [ -n "$(configured exclude)$(configured excludepkgs)$(configured includepkgs)" ]
+}
+
+visible() {
+    look -q repoquery --installed '--disablerepo=*' --disableplugin=versionlock --qf "%{name}	%{arch}$END"
+}
+
+upgrades() {
+    look -q repoquery --upgrades --disableexcludes=all --disableplugin=versionlock \
+        --qf "%{name}	%{arch}	%{evr}	%{repoid}	%{downloadsize}	%{installsize}$END"
+}
+
+repositories() {
+    if [ -n "$FIVE" ]; then look repoinfo; else look -q repolist -v; fi
+}
+
+# Of every repository's cache: its folder, when it was read, its revision, the youngest of its files.
+metadata() {
+    for file in "$SYSTEM"/*/repodata/repomd.xml; do
+        [ -r "$file" ] || continue
+        folder=${file%/repodata/*}
+        printf '%s\t%s\t%s\n' "${folder##*/}" "$(stat -c %Y "$file")" "$(awk '
+            { while (match($0, /<(revision|timestamp)>[0-9.]+</)) {
+                value = substr($0, RSTART, RLENGTH); $0 = substr($0, RSTART + RLENGTH)
+                number = value; gsub(/[^0-9.]/, "", number)
+                if (value ~ /^<revision/) revision = number
+                else if (number + 0 > youngest + 0) youngest = number } }
+            END { sub(/\..*/, "", youngest); print revision "\t" youngest }' "$file")"
+    done
+}
+
+advisories() { # [OPTION]
+    look -q updateinfo list --disableexcludes=all --disableplugin=versionlock "$@"
+}
+
+duplicates() {
+    look_installed --duplicates --qf "%{name}	%{arch}	%{evr}$END"
+}
+
+locks() {
+    lock_holders "$DATABASE/.rpm.lock"
+    for file in "$HISTORY/rpmdb_lock.pid" "$SYSTEM/metadata_lock.pid" "$SYSTEM/download_lock.pid"; do
+        pid=
+        # dnf leaves no line feed behind.
+        [ ! -r "$file" ] || read -r pid <"$file" || :
+        case $pid in '' | *[!0-9]*) continue ;; esac
+        [ -d "/proc/$pid" ] || continue
+        comm=
+        [ ! -r "/proc/$pid/comm" ] || read -r comm <"/proc/$pid/comm"
+        printf 'same\t%s\t%s\t%s\n' "$pid" "$comm" "$file"
+    done
+}
+
+filesystems() {
+    filesystems_of "$SYSTEM" "${ROOT:-/}" "$ROOT/boot" "$ROOT/var"
+}
+
+# The plugin's own verdict, where it is there and where the kernel is ours.
+restarting() {
+    dnf_ -q -C needs-restarting -r "--setopt=cachedir=$VIEW" "--setopt=logdir=$WORK/logs" "--setopt=persistdir=$WORK/persist"
+}
+
+can_tell_restart() {
+    if [ -n "$ROOT" ] || in_container; then return 1; fi
+    for file in /usr/lib/python3*/site-packages/dnf-plugins/needs_restarting.py \
+        /usr/lib/python3/dist-packages/dnf-plugins/needs_restarting.py \
+        /usr/lib*/dnf5/plugins/needs_restarting_cmd_plugin.so; do
+        [ ! -e "$file" ] || return 0
+    done
+    return 1
+}
+
+inputs() {
+    # Not SQLite's shared memory beside: every reader touches it.
+    for file in rpmdb.sqlite rpmdb.sqlite-wal Packages Packages.db; do
+        [ ! -e "$DATABASE/$file" ] || printf '%s\n' "$DATABASE/$file"
+    done
+    for file in "$SYSTEM"/*/repodata/repomd.xml; do
+        [ ! -e "$file" ] || printf '%s\n' "$file"
+    done
+    printf '%s\n' "$HISTORY/history.sqlite" "$ROOT/etc/dnf" "$ROOT/etc/yum.conf" "$ROOT/etc/yum" "$ROOT/etc/yum.repos.d" \
+        "$ROOT/etc/os-release" "$ROOT/etc/rpm" "$ROOT/boot"
+}
+
+# A section without which nothing can be said.
+need() { # NAME COMMAND...
+    section "$@"
+    [ "$code" -eq 0 ] || finish "$OTHER"
+}
+
+see_installed() {
+    need installed installed
+    keep installed
+}
+
+# The same where nobody reads it.
+know_installed() {
+    installed >"$WORK/installed" 2>"$WORK/err" </dev/null || refused "rpm cannot say what is installed: $(tr '\n' ' ' <"$WORK/err")" "$OTHER"
+}
+
+observe() {
+    view
+    section os os_release
+    section machine machine
+    see_installed
+    need reasons look_installed --qf "%{name}	%{arch}	%{evr}	%{reason}$END"
+    ! hiding || need visible visible
+    section versionlock locked
+    need repositories repositories
+    section metadata metadata
+    need upgrades upgrades
+    need advisories advisories
+    [ ! -s "$WORK/out" ] || need cves advisories --with-cve
+    [ -z "$(several)" ] || need duplicates duplicates
+    section locks locks
+    section filesystems filesystems
+    ! can_tell_restart || section restarting restarting
+    section clock clock
+    finish "$OK"
+}
+
+# --- resolving ---------------------------------------------------------------------------------------------
+
+# Read names (name or name:arch) one a line, and print them as dnf takes them, those of installed packages only;
+# with "all", others as well.
+as_dnf_takes() { # [all]
+    awk -F '\t' -v every="${1:-}" 'FILENAME == ARGV[1] { have[$1]; have[$1 ":" $2]; next }
+        /./ && (every || ($0 in have)) { name = $0; if (match(name, /:[^:]*$/)) {
+            name = substr(name, 1, RSTART - 1) "." substr(name, RSTART + 1) }
+            print name }' "$WORK/installed" -
+}
+
+# Read NAME=VERSION or NAME:ARCH=VERSION one a line; print name, arch (or nothing) and version.
+parts() {
+    sed -e '/^$/d' -e 's/=/	/' | awk -F '\t' '{ arch = ""; if (match($1, /:[^:]*$/)) {
+        arch = substr($1, RSTART + 1); $1 = substr($1, 1, RSTART - 1) } print $1 "\t" arch "\t" $2 }'
+}
+
+# What the repositories offer of some names, within the operator's excludes.
+available() { # NAME...
+    look -q repoquery --available --qf "%{name}	%{arch}	%{evr}	%{epoch}:%{version}-%{release}$END" "$@"
+}
+
+# Of the wanted (name, arch or nothing, version), find the package that is offered: of the wanted architecture,
+# else of any that fits this machine. Writes name, arch, version and NEVRA; what is not offered goes to "gone".
+offered() { # FILE
+    : >"$WORK/gone"
+    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+    available $(cut -f 1 "$1" | sort -u) >"$WORK/available" 2>"$WORK/err" </dev/null || return
+    awk -F '\t' -v base="$(uname -m)" -v gone="$WORK/gone" '
+        FILENAME == ARGV[1] { if ($2 != "src" && $2 != "nosrc") full[$1, $3, $2] = $4; next }
+        {   n = 0
+            if (($1, $3, $2) in full) { n = 1; arch[1] = $2 }
+            else if ($2 == "" || $2 == "noarch" || $2 == base) {
+                if (($1, $3, base) in full) arch[++n] = base
+                if (($1, $3, "noarch") in full) arch[++n] = "noarch" }
+            if (!n) print $1 ($2 == "" ? "" : ":" $2) "=" $3 > gone
+            else print $1 "\t" arch[1] "\t" $3 "\t" $1 "-" full[$1, $3, arch[1]] "." arch[1]
+        }' "$WORK/available" "$1"
+}
+
+# The other versions of what is chosen, as NEVRA: with these away, nothing but the chosen one can come.
+# Not the installed one: dnf would not see any more that there is something to upgrade.
+others() { # FILE-OF-OFFERED
+    awk -F '\t' 'FILENAME == ARGV[1] { chosen[$1, $2] = $3; next } FILENAME == ARGV[2] { have[$1, $2, $3]; next }
+        (($1, $2) in chosen) && chosen[$1, $2] != $3 && !(($1, $2, $3) in have) { print $1 "-" $4 "." $2 }' \
+        "$1" "$WORK/installed" "$WORK/available"
+}
+
+# What may not move or come in, one a line, as dnf takes it.
+exclusions() {
+    lines_of "$EXCLUDE" | as_dnf_takes
+    lines_of "$BLOCK" | as_dnf_takes all
+    locked | sed 's/	/./'
+    # What the operator locked out by version, where the plugin is not there to do it.
+    version_locks | sed -n 's/^!//p'
+}
+
+excluding() {
+    [ ! -s "$WORK/excluded" ] || printf '%s' "--exclude=$(tr '\n' ',' <"$WORK/excluded" | sed 's/,$//')"
+}
+
+# Ask dnf what it would do. Strict or not, --best or not is the caller's; weak dependencies are the operator's.
+ask() { # ARGUMENT...
+    set -- --setopt=clean_requirements_on_remove=0 "$@"
+    if [ -s "$WORK/excluded" ]; then set -- "$@" "$(excluding)"; fi
+    look "$@"
+}
+
+# dnf's table as rows: action, name, arch, version, then the repository or, of a replacement, by whom. A row or a
+# heading of another form is printed as "unknown", and nobody goes on from there.
+moves() { # FILE
+    awk '
+        function flush(  n, part) {
+            if (entry == "") return
+            n = split(entry, part, " "); entry = ""
+            if (action == "module") return
+            if (action == "" || n < 4) { print "unknown\t" action " " part[1]; return }
+            by = part[1]; arch = part[2]; print action "\t" part[1] "\t" part[2] "\t" part[3] "\t" part[4]
+        }
+        BEGIN {
+            means["Installing"] = means["Installing dependencies"] = means["Installing weak dependencies"] = "install"
+            means["Installing group packages"] = means["Installing group/module packages"] = "install"
+            means["Upgrading"] = "upgrade"; means["Downgrading"] = "downgrade"; means["Reinstalling"] = "reinstall"
+            means["Removing"] = means["Removing dependent packages"] = means["Removing unused dependencies"] = "remove"
+            means["Skipping packages with conflicts"] = "skip"
+            means["Skipping packages with broken dependencies"] = "broken"
+            means["Enabling module streams"] = means["Switching module streams"] = means["Disabling modules"] = "module"
+            means["Installing module profiles"] = means["Disabling module profiles"] = means["Resetting modules"] = "module"
+        }
+        /^ ?Package +Arch/ { table = 1; next }
+        /^Transaction Summary/ { flush(); table = 0; next }
+        !table || /^=+$/ || /^\(/ || /^[ \t]*$/ { next }
+        /^[A-Z].*:[ \t]*$/ {
+            flush(); heading = $0; sub(/:[ \t]*$/, "", heading); action = means[heading]
+            if (action == "") { print "unknown\t" heading; action = "unknown" }
+            next
+        }
+        /^ +replacing / {
+            flush(); name = $2; of = $3; version = $4
+            if (NF == 3) { version = $3; match(name, /\.[^.]*$/); of = substr(name, RSTART + 1); name = substr(name, 1, RSTART - 1) }
+            # dnf 5 lists what an upgrade replaces as well.
+            if (name != by || action == "reinstall") print "replace\t" name "\t" of "\t" version "\t" by
+            next
+        }
+        /^ [^ ]/ { flush(); entry = $0; next }
+        /^ +[^ ]/ { entry = entry " " $0; next }
+        { flush(); print "unknown\t" $0 }
+        END { flush() }' "$1"
+}
+
+complains() { # PATTERN
+    grep -qE "$1" "$WORK/err" "$WORK/answer"
+}
+
+# Read what was answered. Leaves the rows in $WORK/moves, or ends; dnf says 1 for a plan and for a failure alike.
+read_answer() {
+    moves "$WORK/answer" >"$WORK/moves"
+    if [ "$code" -ne 0 ] && ! complains '^Operation aborted'; then return 1; fi
+    ! grep -q '^unknown' "$WORK/moves"
+}
+
+# Which of our codes says what dnf's refusal is.
+refusal() {
+    if complains 'superuser privileges|[Yy]ou need to be root'; then
+        echo "$OTHER"
+    elif complains '^ *Problem|Unable to find a match|No match for argument|packages marked for|protected packages|conflicting requests'; then
+        echo "$UNRESOLVED"
+    else
+        echo "$OTHER"
+    fi
+}
+
+# --- dry-run -----------------------------------------------------------------------------------------------
+
+# NEVRA of what security advisories name, the newest of each package: it holds all of them.
+security_versions() {
+    advisories --security 2>"$WORK/err" </dev/null >"$WORK/named" || return
+    # dnf 5 has the severity in a column of its own.
+    awk '$2 ~ /\/Sec\.$/ { print $3 } $2 == "security" { print $4 }' "$WORK/named" | sort -u >"$WORK/nevras"
+    [ -s "$WORK/nevras" ] || return 0
+    set --
+    if [ -s "$WORK/excluded" ]; then set -- "$(excluding)"; fi
+    # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+    look -q repoquery --upgrades --latest-limit=1 --qf "%{name}	%{arch}	%{evr}	%{name}-%{epoch}:%{version}-%{release}.%{arch}$END" \
+        "$@" $(cat "$WORK/nevras") </dev/null
+}
+
+# What --security moves: what is chosen, what is included, and of the rest what advisories name.
+security_specs() {
+    security_versions >"$WORK/secure" || return
+    lines_of "$INCLUDE" | as_dnf_takes >"$WORK/included"
+    cut -f 4 "$WORK/chosen"
+    cat "$WORK/included"
+    awk -F '\t' 'FILENAME == ARGV[1] { chosen[$1]; next } FILENAME == ARGV[2] { included[$0]; next }
+        !($1 in chosen) && !($1 in included) && !($1 "." $2 in included) { print $4 }' \
+        "$WORK/chosen" "$WORK/included" "$WORK/secure"
+}
+
+resolve() {
+    if [ -n "$ONLY" ]; then
+        # What is only recommended is no reason why something cannot be installed.
+        ask install --best --allowerasing --setopt=install_weak_deps=0 "$(cut -f 4 "$WORK/alone")"
+    elif [ -n "$SECURITY" ]; then
+        # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+        ask upgrade --setopt=best=0 $(cat "$WORK/specs")
+    else
+        ask upgrade --setopt=best=0
+    fi
+}
+
+resolve_safely() {
+    ask install --best --setopt=install_weak_deps=0 "$(cut -f 4 "$WORK/alone")"
+}
+
+# What dnf skips since it would have to erase something, erased; what has broken dependencies stays out, since
+# with --best one such package would end it all.
+resolve_fully() {
+    ask upgrade --best --allowerasing
+}
+
+facts_of() { # NEVRA...: of packages on offer; of what they provide only what one of them needs
+    declared "$@" >"$WORK/facts" || return
+    awk '/^\t/ { kind = $1 } FNR == 1 { pass++ }
+        pass == 1 && kind == "requires" { if (/^\(/) gsub(/[()]/, " "); for (i = 1; i <= NF; i++) needed[$i] }
+        pass == 1 { next }
+        kind != "provides" || /^[\t@]/ || ($1 in needed)' "$WORK/facts" "$WORK/facts"
+}
+
+declared() { # NEVRA...
+    look -q repoquery --available --qf "@	%{name}	%{arch}	%{evr}	%{repoid}	%{downloadsize}	%{installsize}
+	requires
+%{requires}
+	provides
+%{provides}
+	conflicts
+%{conflicts}
+	obsoletes
+%{obsoletes}$END" "$@"
+}
+
+facts_of_removed() { # NAME-VERSION.ARCH...
+    rpm_ -q --qf '@\t%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t\t0\t%{SIZE}\n\trequires
+[%{REQUIRENAME} %{REQUIREFLAGS:depflags} %{REQUIREVERSION}\n]\tprovides\n[%{PROVIDENAME} %{PROVIDEFLAGS:depflags} %{PROVIDEVERSION}\n]' "$@"
+}
+
+choose() {
+    : >"$WORK/chosen"
+    : >"$WORK/alone"
+    lines_of "$CHOOSE,$ONLY" | parts | sort -u >"$WORK/wanted"
+    [ -s "$WORK/wanted" ] || return 0
+    offered "$WORK/wanted" >"$WORK/chosen" || refused "dnf cannot say what is offered: $(tr '\n' ' ' <"$WORK/err")" "$OTHER"
+    [ ! -s "$WORK/gone" ] || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    others "$WORK/chosen" >>"$WORK/excluded"
+    lines_of "$ONLY" | parts >"$WORK/wanted"
+    [ ! -s "$WORK/wanted" ] || offered "$WORK/wanted" >"$WORK/alone"
+}
+
+dry_run() {
+    view
+    see_installed
+    section versionlock locked
+    exclusions >"$WORK/excluded"
+    choose
+    if [ -n "$SECURITY" ] && [ -z "$ONLY" ]; then
+        security_specs >"$WORK/specs" || refused "dnf cannot say what advisories name: $(tr '\n' ' ' <"$WORK/err")" "$OTHER"
+        # Without anything named, dnf would take everything.
+        [ -s "$WORK/specs" ] || finish "$NOTHING"
+    fi
+    section excluded cat "$WORK/excluded"
+    section resolve resolve
+    keep answer
+    read_answer || not_resolved
+    if [ -n "$FULL" ] && [ -z "$SECURITY$ONLY" ] && grep -qE '^(skip|broken)' "$WORK/moves"; then fully; fi
+    section moves cat "$WORK/moves"
+    if ! grep -qvE '^(skip|broken)' "$WORK/moves"; then finish "$NOTHING"; fi
+    tell_facts
+    bad=$(lines_of "$EXCLUDE,$BLOCK" | as_dnf_takes | awk -F '\t' '
+        FILENAME == ARGV[1] { if ($1 == "remove" || $1 == "replace") { gone[$2]; gone[$2 "." $3] } next }
+        $0 in gone { printf " %s", $0 }' "$WORK/moves" -)
+    [ -z "$bad" ] || refused "dnf would remove what must not move:$bad" "$UNRESOLVED"
+    finish "$OK"
+}
+
+not_resolved() {
+    ! grep '^unknown' "$WORK/moves" >"$WORK/unknown" || {
+        section moves cat "$WORK/unknown"
+        finish "$OTHER"
+    }
+    # Nothing that is named can move: all of it is excluded, or gone.
+    if [ -n "$SECURITY" ] && [ -z "$ONLY" ] && complains 'packages marked for upgrade'; then finish "$NOTHING"; fi
+    finish "$(refusal)"
+}
+
+fully() {
+    cp "$WORK/moves" "$WORK/safe"
+    cp "$WORK/excluded" "$WORK/before"
+    awk -F '\t' '$1 == "broken" { print $2 "-" ($4 ~ /:/ ? "" : "0:") $4 "." $3 }' "$WORK/moves" >>"$WORK/excluded"
+    section resolve-fully resolve_fully
+    keep answer
+    if ! read_answer; then
+        cp "$WORK/safe" "$WORK/moves"
+        cp "$WORK/before" "$WORK/excluded"
+        return
+    fi
+    # What the first run skipped, and the second was not asked for.
+    awk -F '\t' 'FILENAME == ARGV[1] { moves[$2, $3]; next } ($1 == "skip" || $1 == "broken") && !(($2, $3) in moves)' \
+        "$WORK/moves" "$WORK/safe" >"$WORK/skipped"
+    cat "$WORK/skipped" >>"$WORK/moves"
+}
+
+tell_facts() {
+    awk -F '\t' '$1 ~ /^(install|upgrade|downgrade)$/ { print $2 "-" $4 "." $3 }' "$WORK/moves" >"$WORK/coming"
+    awk -F '\t' '$1 ~ /^(remove|replace)$/ { version = $4; sub(/^[0-9]*:/, "", version); print $2 "-" version "." $3 }' \
+        "$WORK/moves" >"$WORK/going"
+    # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+    [ ! -s "$WORK/coming" ] || section packages facts_of $(cat "$WORK/coming")
+    # shellcheck disable=SC2046 # the same
+    [ ! -s "$WORK/going" ] || section relations facts_of_removed $(cat "$WORK/going")
+    # Why something must go: dnf says so when it may not.
+    if [ -n "$ONLY" ] && grep -q '^remove' "$WORK/moves"; then section why resolve_safely; fi
+}
+
+# --- refresh -----------------------------------------------------------------------------------------------
+
+makecache() {
+    # One repository that fails must not keep the others from being read, nor be passed over in silence.
+    dnf_ makecache --refresh --setopt=skip_if_unavailable=1 '--setopt=*.skip_if_unavailable=1' --setopt=exit_on_lock=1
+}
+
+no_space='No space left|[Nn]ot enough free space|more space needed on|needs [0-9.]+[kMG]?B? (more space )?on the|[Qq]uota exceeded'
+no_trust='GPG|gpg|repomd\.xml\.asc|[Ss]igning key|[Pp]ublic key|is not signed|[Ss]ignature'
+no_answer='Curl error|Cannot download|Failed to download|Status code:|All mirrors|Ignoring repositor|Error downloading|No URLs in mirrorlist|Cannot prepare internal mirrorlist|[Cc]hecksum'
+
+refresh() {
+    if [ "$(id -u)" -ne 0 ]; then
+        printf '[refresh]\n!only root may refresh the metadata of this machine\n= 1\n'
+        finish "$OTHER"
+    fi
+    section refresh makecache
+    if [ "$code" -eq 200 ]; then finish "$LOCKED"; fi
+    if [ "$code" -eq 0 ] && ! says '^(Ignoring repositor|Error|Failed to|Errors during)'; then finish "$OK"; fi
+    if says "$no_space"; then finish "$NO_SPACE"; fi
+    if says "$no_trust"; then finish "$UNTRUSTED"; fi
+    if says "$no_answer"; then finish "$STALE"; fi
+    finish "$OTHER"
+}
+
+# --- download, apply, repair -------------------------------------------------------------------------------
+
+only_root() {
+    [ "$(id -u)" -eq 0 ] || refused 'only root may change packages' "$OTHER"
+}
+
+waited=0
+pause() { # end where nobody may wait any longer
+    if [ "$waited" -ge "$LOCK_WAIT" ]; then
+        refused "dnf is locked by $1" "$LOCKED"
+    fi
+    sleep 1
+    waited=$((waited + 1))
+}
+
+await_lock() {
+    while :; do
+        holder=$(locks | awk -F '\t' '$1 == "same" || $3 ~ /^(dnf|yum|rpm|zypper|python|packagekit|platform)/ {
+            print ($3 == "" ? "a process" : $3) " (pid " $2 ")"; exit }')
+        [ -n "$holder" ] || return 0
+        pause "$holder"
+    done
+}
+
+# Run what changes something, again while somebody else was faster with the lock.
+insist() { # COMMAND...
+    while :; do
+        "$@"
+        ended=$?
+        if [ "$ended" -ne 200 ] || [ "$waited" -ge "$LOCK_WAIT" ]; then return "$ended"; fi
+        sleep 1
+        waited=$((waited + 1))
+    done
+}
+
+# The real thing; all that is installed comes from what the simulation has seen.
+do_() { # ARGUMENT...
+    dnf_ -y --setopt=exit_on_lock=1 --setopt=keepcache=1 --setopt=metadata_expire=-1 '--setopt=*.metadata_expire=-1' \
+        --setopt=skip_if_unavailable=1 '--setopt=*.skip_if_unavailable=1' --setopt=clean_requirements_on_remove=0 "$@"
+}
+
+# What is to go and still there. Once the newest of an install-only package has come in, its oldest has gone, and
+# the name alone would mean all of them.
+names_of_remove() {
+    if [ -s "$WORK/todo" ]; then
+        lines_of "$REMOVE" | as_dnf_takes
+    else
+        lines_of "$INSTALL" | parts | cut -f 1 >"$WORK/come"
+        lines_of "$REMOVE" | awk 'FILENAME == ARGV[1] { come[$0]; next }
+            { name = $0; sub(/:[^:]*$/, "", name) } !(name in come)' "$WORK/come" - | as_dnf_takes
+    fi
+}
+
+# The transaction as dnf is told it, simulated or real: naming a version installs it, whatever is there now.
+transact() { # HOW OPTION...
+    how=$1
+    shift
+    [ ! -s "$WORK/excluded" ] || set -- "$@" "$(excluding)"
+    if [ -s "$WORK/todo" ]; then
+        [ -z "$REMOVE" ] || set -- "$@" --allowerasing
+        # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+        "$how" install --setopt=best=1 --setopt=strict=1 --setopt=install_weak_deps=0 "$@" $(cut -f 4 "$WORK/todo")
+    else
+        # shellcheck disable=SC2046 # the same
+        "$how" remove "$@" $(cat "$WORK/remove")
+    fi
+}
+
+simulate() {
+    transact look --setopt=clean_requirements_on_remove=0
+}
+
+# What is named and not yet there, found among what is offered: name, arch, version, NEVRA.
+find_todo() {
+    lines_of "$INSTALL" | parts | awk -F '\t' '
+        FILENAME == ARGV[1] { have[$1, $2, $3]; some[$1, $3]; known[$1, $2]; next }
+        (($1, $2, $3) in have) || ((($1, $3) in some) && !(($1, $2) in known)) { next }
+        { print }' "$WORK/installed" - >"$WORK/wanted"
+    : >"$WORK/todo"
+    [ -s "$WORK/wanted" ] || return 0
+    offered "$WORK/wanted" >"$WORK/todo" || refused "dnf cannot say what is offered: $(tr '\n' ' ' <"$WORK/err")" "$OTHER"
+    [ ! -s "$WORK/gone" ] || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+}
+
+# What dnf would do and was not told, or was told and would not do, in words.
+differences() {
+    awk -F '\t' 'FILENAME == ARGV[1] { wanted[$1 "." $2 " " $3]; next } FILENAME == ARGV[2] { gone[$0]++; next }
+        $1 == "install" || $1 == "upgrade" || $1 == "downgrade" {
+            key = $2 "." $3 " " $4
+            if (key in wanted) delete wanted[key]; else print "would also " $1 " " key; next }
+        $1 == "remove" || $1 == "replace" {
+            # One version for each time that it was named.
+            if (gone[$2 "." $3]-- > 0) next
+            print "would also " $1 " " $2 "." $3 " " $4; next }
+        $1 == "skip" || $1 == "broken" { next }
+        { print "would do what this script does not know: " $0 }
+        END { for (key in wanted) print "would not install " key
+            for (key in gone) if (gone[key] > 0) print "would not remove " key }' \
+        "$WORK/todo" "$WORK/remove" "$WORK/moves" | sort
+}
+
+# End unless dnf would do exactly what is named.
+exactly() {
+    find_todo
+    exclusions >"$WORK/excluded"
+    names_of_remove >"$WORK/remove"
+    if [ ! -s "$WORK/todo" ] && [ ! -s "$WORK/remove" ]; then finish "$NOTHING"; fi
+    section resolve simulate
+    keep answer
+    read_answer || cannot
+    different=$(differences | head -n 20 | awk '{ printf "%s%s", (NR > 1 ? "; " : ""), $0 }')
+    [ -z "$different" ] || refused "dnf $different" "$UNRESOLVED"
+}
+
+# End with what dnf said against it, or with what nobody understood.
+cannot() {
+    words=$(grep '^unknown' "$WORK/moves" | head -n 3 | tr '\t\n' ' ;')
+    [ -n "$words" ] || words=$(grep -vE '^Error: *$|^Operation aborted' "$WORK/err" | awk '{ sub(/^ +/, ""); printf "%s%s", (NR > 1 ? "; " : ""), $0 }')
+    refused "dnf: $words" "$(refusal)"
+}
+
+interrupted_before() {
+    [ -z "$(several)" ] || {
+        duplicates >"$WORK/duplicates" 2>"$WORK/err" </dev/null || refused "dnf cannot say what is there twice" "$OTHER"
+        [ ! -s "$WORK/duplicates" ] || return 0
+    }
+    return 1
+}
+
+# Packages whose scriptlets or files dnf complains of, each with the words that tell most; dnf itself may call
+# the transaction a success.
+failed() {
+    awk '
+        /^(error|warning): / { said[++n] = $0 }
+        match($0, /Error in [^ ]+ scriptlet in rpm package /) || match($0, /Error unpacking rpm package /) ||
+        match($0, /[Ee]rror in [^:]+ scriptlet: /) {
+            name = substr($0, RSTART + RLENGTH); words = substr($0, RSTART)
+            sub(/[ \t].*/, "", name)
+            if (words ~ /scriptlet: /) sub(/-[^-]*-[^-]*$/, "", name)
+            # An unpacking error names the whole package.
+            if (words ~ /unpacking/) sub(/-[^-]*-[^-]*$/, "", name)
+            if (!(name in message)) order[++m] = name
+            if (message[name] == "") message[name] = words
+        }
+        END { for (i = 1; i <= m; i++) { best = message[order[i]]
+            for (j = n; j > 0; j--) if (index(said[j], "(" order[i] "-") || index(said[j], " " order[i] "-") == 7) best = said[j]
+            for (j = n; j > 0; j--) if (index(said[j], "(" order[i] "-")) best = said[j]
+            print order[i] "\t" best } }' "$WORK/spoken"
+}
+
+# What rpm left for a person to look at. With "new", what the package brings takes its place instead.
+conffiles() {
+    awk 'match($0, /(created|saved) as \//) { path = substr($0, RSTART + RLENGTH - 1); sub(/[ \t]+$/, "", path); print path }' \
+        "$WORK/spoken" | sort -u | while read -r path; do
+        [ -e "$ROOT$path" ] || continue
+        case $CONFFILES$path in
+            new*.rpmnew)
+                mine=${path%.rpmnew}
+                mv "$ROOT$mine" "$ROOT$mine.rpmsave" && mv "$ROOT$path" "$ROOT$mine" && path=$mine.rpmsave
+                ;;
+        esac
+        printf '%s\n' "$path"
+    done
+}
+
+marking() {
+    if [ -n "$FIVE" ]; then
+        dnf_ -y -C mark dependency "$@"
+    else
+        dnf_ -y -C mark remove "$@"
+    fi
+}
+
+# Say of what was named by version, and so by a person, that it was not.
+mark_automatic() {
+    [ -n "$AUTOMATIC" ] || return 0
+    installed >"$WORK/installed" 2>/dev/null
+    # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+    set -- $(lines_of "$AUTOMATIC" | as_dnf_takes)
+    [ $# -eq 0 ] || section marks marking "$@"
+}
+
+# After the work: what failed, which files wait, who is marked.
+after() {
+    ended=$code
+    tail -c "+$((begin_at + 1))" "$LOG" >"$WORK/spoken"
+    section failed failed
+    keep failed
+    section conffiles conffiles
+    mark_automatic
+    [ ! -s "$WORK/failed" ] || finish "$SCRIPT_FAILED"
+    [ "$ended" -ne 0 ] || return 0
+    if [ "$ended" -eq 200 ]; then finish "$LOCKED"; fi
+    if spoke "$no_space"; then finish "$NO_SPACE"; fi
+    if spoke 'GPG check FAILED|[Pp]ublic key for|is not signed|[Ss]ignature|GPG key'; then finish "$UNTRUSTED"; fi
+    if spoke "$no_answer"; then finish "$STALE"; fi
+    if spoke '^ *Problem|conflicts (between|with)|Unable to find a match|Transaction test error'; then finish "$UNRESOLVED"; fi
+    finish "$OTHER"
+}
+
+spoke() {
+    grep -qE "$1" "$WORK/spoken"
+}
+
+real() { # OPTION...
+    transact do_ "$@"
+}
+
+download() {
+    only_root
+    view
+    know_installed
+    exactly
+    if [ ! -s "$WORK/todo" ]; then finish "$NOTHING"; fi
+    await_lock
+    act download insist real --downloadonly
+    after
+    finish "$OK"
+}
+
+apply() {
+    only_root
+    await_lock
+    view
+    know_installed
+    ! interrupted_before || refused "packages are installed twice: $(awk -F '\t' '{ printf "%s-%s ", $1, $3 }' "$WORK/duplicates")" "$INTERRUPTED"
+    exactly
+    await_lock
+    act apply insist real
+    after
+    if must_restart; then finish "$REBOOT"; fi
+    finish "$OK"
+}
+
+must_restart() {
+    if [ -n "$ROOT" ] || in_container; then return 1; fi
+    if grep -qE '^kernel(-(uek|rt|64k|16k|lt|ml|debug))*(-core)?	' "$WORK/todo"; then return 0; fi
+    can_tell_restart || return 1
+    section restarting restarting
+    [ "$code" -eq 1 ] && says 'Reboot is required'
+}
+
+take_away() { # HOW
+    "$1" remove --duplicates --disableexcludes=all --disableplugin=versionlock
+}
+
+# Duplicates that dnf cannot install anew must be whole as they are: the newest of each, since the others go.
+whole() {
+    awk -F '\t' 'FILENAME == ARGV[1] { if ($1 == "reinstall" || $1 == "remove" || $1 == "replace") gone[$2, $3, $4]; next }
+        !(($1, $2, $3) in gone) { sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 }' "$WORK/moves" "$WORK/duplicates" |
+        while read -r one; do
+            # Configuration may differ, and times do after an interruption.
+            rpm_ -V --nodeps --nomtime --noscripts "$one" 2>&1 </dev/null | grep -vE '^.{9}  c |^rpm: ' >"$WORK/differs"
+            [ ! -s "$WORK/differs" ] || printf ' %s' "$one"
+        done
+}
+
+# Whether all that would go or be installed anew is there twice.
+only_duplicates() {
+    awk -F '\t' 'FILENAME == ARGV[1] { twice[$1, $2, $3]; next } $1 == "skip" || $1 == "broken" { next }
+        ($1 != "reinstall" && $1 != "remove" && $1 != "replace") || !(($2, $3, $4) in twice) { other = 1 }
+        END { exit other }' "$WORK/duplicates" "$WORK/moves"
+}
+
+repair() {
+    only_root
+    await_lock
+    view
+    know_installed
+    interrupted_before || {
+        mark_automatic
+        finish "$NOTHING"
+    }
+    [ -z "$FIVE" ] || refused 'this version cannot repair with dnf 5: dnf check --duplicates tells what is there twice' "$INTERRUPTED"
+    section resolve take_away look
+    keep answer
+    read_answer || cannot
+    only_duplicates || refused 'dnf would change more than what is there twice' "$INTERRUPTED"
+    broken=$(whole)
+    [ -z "$broken" ] || refused "not whole, and in no repository:$broken" "$INTERRUPTED"
+    await_lock
+    act repair insist take_away do_
+    after
+    know_installed
+    if interrupted_before; then finish "$INTERRUPTED"; fi
+    finish "$OK"
+}
+
+case $VERB in
+    --observe) observe ;;
+    --inputs)
+        section inputs inputs
+        finish "$OK"
+        ;;
+    --dry-run) dry_run ;;
+    --refresh) refresh ;;
+    --download) download ;;
+    --apply) apply ;;
+    --repair) repair ;;
+esac

@@ -1,0 +1,269 @@
+"""What ``--dry-run`` answers, against a real resolver."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Stalled
+from reconciler.managers.dnf import DNF
+from reconciler.managers.scripted import ScriptedManager
+from reconciler.managers.scripts import PatchScript
+from reconciler.planning.observation import Answer, Question, Unmet
+from reconciler.targets.local import LocalTarget
+from tests.labs.dnf import DnfLab
+from tests.labs.rpm import Rpm
+
+SAFE = {
+    "base": "1.1-1",
+    "configured": "1.1-1",
+    "epoch": "1:1.0-2",
+    "hostile": "1.1-1",
+    "kernel-core": "5.4-1",
+    "lima": "1.1-1",
+    "native": "1.1-1",
+    "newdep": "1.1-1",
+    "newdep-lib": "1.0-1",
+    "obsoleter": "2.0-1",
+    "pair": "1.1-1",
+    "pair-data": "1.1-1",
+    "plain": "1.1-1",
+    "secure": "1.0-2",
+    "superseded": "1.2-1",
+    "user": "1.1-1",
+}
+GONE = {"obsoleted": "replace", "kernel-core": "rotate"}
+
+
+def moved(answer: Answer) -> dict[str, str]:
+    return {change.name: change.to_version for change in answer.changes if change.to_version is not None}
+
+
+def gone(answer: Answer) -> dict[str, str]:
+    return {change.name: change.action for change in answer.changes if change.to_version is None}
+
+
+def without(*names: str) -> dict[str, str]:
+    return {name: version for name, version in SAFE.items() if name not in names}
+
+
+def test_safe_mode_upgrades_and_installs_and_erases_nothing(dnf: ScriptedManager) -> None:
+    answer = dnf.resolve(Question())
+    assert moved(answer) == SAFE
+    assert gone(answer) == GONE
+    assert answer.kept_back == ("remover", "unsat")
+    assert answer.exit_code == 0
+    assert answer.unmet == (
+        Unmet("unsat", "1.1-1", "Requires", "nobody-has-this"),
+        Unmet("remover", "2.0-1", "Conflicts", "victim"),
+    )
+    installs = {change.name: change.by for change in answer.changes if change.action == "install"}
+    assert installs == {"kernel-core": (), "newdep-lib": ("newdep",)}
+
+
+def test_the_oldest_kernel_is_rotated_out_and_named_by_version(dnf: ScriptedManager) -> None:
+    (rotated,) = (change for change in dnf.resolve(Question()).changes if change.action == "rotate")
+    assert (rotated.name, rotated.from_version, rotated.by) == ("kernel-core", "5.1-1", ("kernel-core",))
+
+
+def test_full_mode_erases_what_stands_in_the_way(dnf: ScriptedManager) -> None:
+    answer = dnf.resolve(Question("full"))
+    assert moved(answer) == {**SAFE, "remover": "2.0-1"}
+    assert gone(answer) == {**GONE, "victim": "remove"}
+    assert answer.kept_back == ("unsat",)
+    (victim,) = (change for change in answer.changes if change.name == "victim")
+    assert victim.by == ("remover",)
+
+
+def test_an_operator_who_wants_the_best_or_says_yes_to_all_changes_nothing(
+    lab: DnfLab, dnf: ScriptedManager
+) -> None:
+    lab.configure("best=1\nassumeyes=1\ndefaultyes=1\nclean_requirements_on_remove=1")
+    before = lab.digest()
+    assert moved(dnf.resolve(Question())) == SAFE
+    assert lab.digest() == before
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question(),
+        Question("full", exclude=("plain",)),
+        Question(security=True, include=("plain",)),
+        Question(only=("remover", "2.0-1")),
+        Question(choose=(("superseded", "1.1-1"),)),
+    ],
+)
+def test_a_question_leaves_no_trace(
+    lab: DnfLab, script: PatchScript, shell: tuple[str, ...], question: Question
+) -> None:
+    dnf = ScriptedManager(DNF, LocalTarget(lab.environment, shell), script, root=lab.root)
+    before = lab.digest()
+    assert dnf.resolve(question).exit_code == 0
+    assert lab.digest() == before
+
+
+def test_changes_carry_origin_size_growth_and_security(lab: DnfLab, dnf: ScriptedManager) -> None:
+    dnf.observe(datetime.now(UTC))
+    changes = {change.name: change for change in dnf.resolve(Question()).changes if change.to_version}
+    plain = changes["plain"]
+    assert (plain.from_version, plain.arch, plain.origin) == ("1.0-1", "noarch", "lab")
+    assert plain.size == lab.repository.file("plain", "1.1-1").stat().st_size
+    assert plain.installed_delta == 0
+    assert changes["newdep-lib"].installed_delta == 6
+    assert [name for name, change in changes.items() if change.security] == ["secure"]
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [
+        (("lima",), ("lima",)),
+        (("plain", "secure"), ("plain", "secure")),
+        (("base",), ("base", "user")),  # user needs the new base
+        (("pair-data",), ("pair", "pair-data")),
+        (("native:x86_64",), ("native",)),
+        (("native:i686",), ()),
+        (("newdep-lib",), ()),  # not installed: it may come in
+        (("nobody-knows-it",), ()),
+        (("obsoleted",), ("obsoleter",)),  # what must not move is not replaced either
+        (("kernel-core",), ("kernel-core",)),
+    ],
+)
+def test_an_exclusion_does_not_move_and_the_rest_goes_on(
+    dnf: ScriptedManager, names: tuple[str, ...], left: tuple[str, ...]
+) -> None:
+    assert moved(dnf.resolve(Question(exclude=names))) == without(*left)
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [(("newdep-lib",), ("newdep", "newdep-lib")), (("plain",), ("plain",)), (("nobody-knows-it",), ())],
+)
+def test_a_block_neither_moves_nor_comes_in(
+    dnf: ScriptedManager, names: tuple[str, ...], left: tuple[str, ...]
+) -> None:
+    assert moved(dnf.resolve(Question(block=names))) == without(*left)
+
+
+def test_full_mode_does_not_erase_what_must_not_move(dnf: ScriptedManager) -> None:
+    answer = dnf.resolve(Question("full", exclude=("victim",)))
+    assert "victim" not in gone(answer)
+    assert "remover" not in moved(answer)
+    assert moved(answer).items() >= without("remover").items()
+
+
+@pytest.mark.parametrize(
+    ("configuration", "locks"), [("excludepkgs=lima", ""), ("", "lima-0:1.0-1.*"), ("", "!lima-0:1.1-1.*")]
+)
+def test_the_operators_excludes_and_locks_hold(
+    lab: DnfLab, dnf: ScriptedManager, configuration: str, locks: str
+) -> None:
+    lab.configure(configuration)
+    lab.lock_version(locks)
+    assert moved(dnf.resolve(Question())) == without("lima")
+
+
+def test_security_takes_the_lowest_version_that_holds_all_advisories(dnf: ScriptedManager) -> None:
+    assert moved(dnf.resolve(Question(security=True))) == {"secure": "1.0-2", "superseded": "1.1-1"}
+
+
+@pytest.mark.parametrize(
+    ("question", "moves"),
+    [
+        (Question(security=True, exclude=("secure",)), {"superseded": "1.1-1"}),
+        (Question(security=True, exclude=("secure", "superseded")), {}),
+        (
+            Question(security=True, include=("plain", "superseded")),
+            {"secure": "1.0-2", "superseded": "1.2-1", "plain": "1.1-1"},
+        ),
+        (
+            Question(security=True, choose=(("superseded", "1.2-1"),)),
+            {"secure": "1.0-2", "superseded": "1.2-1"},
+        ),
+        (Question(choose=(("superseded", "1.1-1"),)), {**SAFE, "superseded": "1.1-1"}),
+        (Question(choose=(("superseded:noarch", "1.1-1"),)), {**SAFE, "superseded": "1.1-1"}),
+    ],
+)
+def test_what_is_chosen_included_or_excluded_beside(
+    dnf: ScriptedManager, question: Question, moves: dict[str, str]
+) -> None:
+    answer = dnf.resolve(question)
+    assert moved(answer) == moves
+    assert answer.exit_code == (0 if moves else 10)
+
+
+def test_a_chosen_version_that_is_gone_is_told(dnf: ScriptedManager) -> None:
+    answer = dnf.resolve(Question(choose=(("plain", "9-1"),)))
+    assert (answer.exit_code, answer.message) == (26, "no longer available: plain=9-1")
+    assert answer.changes == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "moves", "unmet"),
+    [
+        (Question(only=("user", "1.1-1")), {"user": "1.1-1", "base": "1.1-1"}, ()),
+        (Question(only=("native:x86_64", "1.1-1")), {"native": "1.1-1"}, ()),
+        (Question(only=("superseded", "1.1-1")), {"superseded": "1.1-1"}, ()),
+        (
+            Question(only=("remover", "2.0-1")),
+            {"remover": "2.0-1"},
+            (Unmet("remover", "2.0-1", "Conflicts", "victim"),),
+        ),
+        (Question(only=("unsat", "1.1-1")), {}, (Unmet("unsat", "1.1-1", "Requires", "nobody-has-this"),)),
+        (
+            Question(only=("user", "1.1-1"), exclude=("base",)),
+            {},
+            (Unmet("user", "1.1-1", "Requires", "base >= 1.1"),),
+        ),
+        (
+            Question(only=("newdep", "1.1-1"), block=("newdep-lib",)),
+            {},
+            (Unmet("newdep", "1.1-1", "Requires", "newdep-lib"),),
+        ),
+    ],
+)
+def test_one_version_alone_shows_what_it_takes_or_what_stands_in_its_way(
+    dnf: ScriptedManager, question: Question, moves: dict[str, str], unmet: tuple[Unmet, ...]
+) -> None:
+    answer = dnf.resolve(question)
+    assert moved(answer) == moves
+    assert answer.unmet == unmet
+    assert answer.exit_code == (0 if moves else 25)
+
+
+def test_a_long_name_does_not_break_the_table(own_lab: DnfLab, own_dnf: ScriptedManager) -> None:
+    name = "a-package-whose-name-alone-is-longer-than-any-line-of-a-terminal-of-eighty-columns-can-be"
+    version = "1.0.20261122git0123456789abcdef-1.module_el9"
+    own_lab.install(Rpm(name, "0-1"))
+    own_lab.repository.publish(Rpm(name, version))
+    own_lab.refresh()
+    assert moved(own_dnf.resolve(Question())) == {**SAFE, name: version}
+
+
+def test_nothing_to_do(own_lab: DnfLab, own_dnf: ScriptedManager) -> None:
+    own_lab.dnf("-y", "upgrade")
+    answer = own_dnf.resolve(Question())
+    assert (answer.exit_code, answer.changes) == (10, ())
+    assert answer.kept_back == ("remover", "unsat")
+
+
+def test_yum_is_dnf_by_its_older_name(lab: DnfLab, script: PatchScript, tmp_path: Path) -> None:
+    for tool in Path("/usr/bin").iterdir():
+        if not tool.name.startswith(("dnf", "yum")):
+            (tmp_path / tool.name).symlink_to(tool)
+    (tmp_path / "yum").symlink_to(Path("/usr/bin/dnf").resolve())
+    target = LocalTarget({**lab.environment, "PATH": str(tmp_path)})
+    yum = ScriptedManager(DNF, target, script, lab.cache, root=lab.root)
+    assert moved(yum.resolve(Question(security=True))) == {"secure": "1.0-2", "superseded": "1.1-1"}
+
+
+def test_an_ordinary_user_may_look_but_not_ask(lab: DnfLab, script: PatchScript) -> None:
+    as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh")
+    for folder in (lab.folder.parent, lab.folder.parent.parent):
+        folder.chmod(0o755)
+    dnf = ScriptedManager(DNF, LocalTarget(lab.environment, as_nobody), script, root=lab.root)
+    observation = dnf.observe(datetime.now(UTC))
+    assert not observation.privileged
+    assert "plain" in {offer.name for offer in observation.offers}
+    with pytest.raises(Stalled, match="superuser"):
+        dnf.resolve(Question())

@@ -1,0 +1,178 @@
+"""What ``--observe`` sees of a real root, and that it leaves no trace."""
+
+import fcntl
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.errors import Stalled
+from reconciler.managers.dnf import DNF
+from reconciler.managers.scripted import ScriptedManager
+from reconciler.managers.scripts import PatchScript
+from reconciler.planning.observation import Installed, RebootNeed
+from reconciler.targets.local import LocalTarget
+from tests.labs.dnf import DnfLab
+from tests.labs.rpm import Advisory, Rpm
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def test_installed_packages_with_every_kernel(dnf: ScriptedManager) -> None:
+    seen = dnf.observe(now()).installed
+    assert Installed("plain", "noarch", "1.0-1") in seen
+    assert Installed("epoch", "noarch", "1:1.0-1") in seen
+    assert Installed("native", "x86_64", "1.0-1") in seen
+    assert [one.version for one in seen if one.name == "kernel-core"] == ["5.1-1", "5.2-1", "5.3-1"]
+    assert len(seen) == 23
+
+
+def test_what_came_in_for_others_is_automatic(lab: DnfLab, dnf: ScriptedManager) -> None:
+    lab.dnf("-y", "install", "newdep-1.1-1.noarch")
+    automatic = [one.name for one in dnf.observe(now()).installed if one.automatic]
+    assert automatic == ["newdep-lib"]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "locks", "held"),
+    [
+        ("excludepkgs=lima", "", ["lima"]),
+        ("exclude=lim*, plain", "", ["lima", "plain"]),
+        ("", "lima-0:1.0-1.*", ["lima"]),
+        ("", "# a comment\nnative", ["native"]),
+        ("excludepkgs=base", "pair*", ["base", "pair", "pair-data"]),
+        ("", "!lima-0:1.1-1.*", []),
+    ],
+)
+def test_what_the_operator_excludes_or_locks_is_held(
+    lab: DnfLab, dnf: ScriptedManager, configuration: str, locks: str, held: list[str]
+) -> None:
+    lab.configure(configuration)
+    lab.lock_version(locks)
+    observation = dnf.observe(now())
+    assert [one.name for one in observation.installed if one.held] == held
+    # What is held is offered all the same.
+    assert "lima" in {offer.name for offer in observation.offers}
+
+
+def test_offers_name_every_newer_version_with_what_advisories_say(lab: DnfLab, dnf: ScriptedManager) -> None:
+    offers = {offer.name: offer for offer in dnf.observe(now()).offers}
+    superseded = [(one.version, one.origins, one.security) for one in offers["superseded"].versions]
+    assert superseded == [("1.2-1", ("lab",), False), ("1.1-1", ("lab",), True)]
+    assert (offers["superseded"].candidate, offers["superseded"].advisories) == (
+        "1.2-1",
+        ("LAB-SA-2026:0002",),
+    )
+    assert offers["secure"].advisories == ("CVE-2026-0001", "CVE-2026-0002", "LAB-SA-2026:0001")
+    assert offers["plain"].advisories == ("LAB-BA-2026:0003",)
+    assert not offers["plain"].versions[0].security
+    assert offers["plain"].versions[0].size == lab.repository.file("plain", "1.1-1").stat().st_size
+    assert offers["kernel-core"].installed == "5.3-1"
+    assert offers["epoch"].candidate == "1:1.0-2"
+    assert {"local", "obsoleted", "victim"} & offers.keys() == set()
+
+
+def test_an_advisory_beyond_the_candidate_or_installed_already_is_not_told(
+    own_lab: DnfLab, own_dnf: ScriptedManager
+) -> None:
+    own_lab.repository.advise(
+        Advisory("LAB-SA-1", ("plain-1.0-1",)),
+        Advisory("LAB-SA-2", ("base-1.1-1",)),
+        Advisory("LAB-SA-3", ("base-9-1",)),
+    )
+    own_lab.refresh()
+    offers = {offer.name: offer for offer in own_dnf.observe(now()).offers}
+    assert offers["plain"].advisories == ()
+    assert offers["base"].advisories == ("LAB-SA-2",)
+
+
+def test_a_source_tells_its_age(dnf: ScriptedManager) -> None:
+    (source,) = dnf.observe(now()).sources
+    assert source.name == "lab"
+    assert source.url.startswith("file:///")
+    assert source.published is not None
+    assert source.fetched is not None
+    assert now() - timedelta(hours=1) < source.published <= source.fetched < now() + timedelta(hours=1)
+    assert source.problem == ""
+
+
+def test_a_source_from_the_future_or_never_read_has_a_problem(lab: DnfLab, dnf: ScriptedManager) -> None:
+    lab.configure_repository("dead", "http://user:hunter2@127.0.0.1:9/x")
+    problems = {one.name: one.problem for one in dnf.observe(now() - timedelta(days=400)).sources}
+    assert problems["dead"] == "its metadata have never been read"
+    assert problems["lab"].startswith("its metadata are dated in the future")
+
+
+def test_facts_come_from_the_root(dnf: ScriptedManager) -> None:
+    observation = dnf.observe(now())
+    assert (observation.facts.os_id, observation.facts.os_version) == ("lab", "9.4")
+    assert observation.facts.architecture == os.uname().machine
+    assert observation.manager_version.startswith("4.")
+    assert observation.privileged
+    assert [name for name, _ in observation.scripts] == ["common.sh", "dnf-update.sh"]
+
+
+def test_another_root_needs_no_reboot_for_a_kernel(dnf: ScriptedManager) -> None:
+    assert dnf.observe(now()).reboot.need is RebootNeed.NOT_REQUIRED
+
+
+def test_packages_that_are_there_twice_are_told(lab: DnfLab, dnf: ScriptedManager) -> None:
+    assert dnf.observe(now()).health.interrupted == ()
+    lab.install(Rpm("plain", "1.1-1"))
+    assert dnf.observe(now()).health.interrupted == ("plain.noarch is installed in versions 1.0-1 and 1.1-1",)
+
+
+def test_who_holds_the_database_is_told(lab: DnfLab, dnf: ScriptedManager) -> None:
+    assert dnf.observe(now()).health.lock_holder == ""
+    with (lab.root / "root/.rpmdb/.rpm.lock").open("r+b") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        assert f"(pid {os.getpid()})" in dnf.observe(now()).health.lock_holder
+
+
+def test_a_lock_file_of_a_living_dnf_is_told_and_a_dead_ones_not(lab: DnfLab, dnf: ScriptedManager) -> None:
+    lock = lab.root / "var/lib/dnf/rpmdb_lock.pid"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("4194305")  # beyond the kernel's largest pid
+    assert dnf.observe(now()).health.lock_holder == ""
+    lock.write_text(str(os.getpid()))
+    assert f"(pid {os.getpid()})" in dnf.observe(now()).health.lock_holder
+
+
+def test_the_digest_changes_with_packages_and_marks(lab: DnfLab, dnf: ScriptedManager) -> None:
+    before = dnf.observe(now()).database
+    assert dnf.observe(now()).database == before
+    lab.dnf("-y", "mark", "install", "plain")
+    marked = dnf.observe(now()).database
+    lab.dnf("-y", "upgrade", "plain")
+    assert len({before, marked, dnf.observe(now()).database}) == 3
+
+
+def test_nothing_in_the_root_changes(lab: DnfLab, script: PatchScript, shell: tuple[str, ...]) -> None:
+    dnf = ScriptedManager(DNF, LocalTarget(lab.environment, shell), script, root=lab.root)
+    before = lab.digest()
+    dnf.observe(now())
+    dnf.inputs()
+    assert lab.digest() == before
+
+
+def test_inputs_change_with_packages_metadata_and_configuration(lab: DnfLab, dnf: ScriptedManager) -> None:
+    inputs = dnf.inputs()
+    assert f"{lab.root}/root/.rpmdb/rpmdb.sqlite" in inputs
+    assert f"{lab.root}/etc/yum.repos.d" in inputs
+    assert any(path.endswith("repodata/repomd.xml") for path in inputs)
+    assert not any(path.endswith("-shm") for path in inputs)
+
+
+def test_an_empty_database_is_no_machine(lab: DnfLab, dnf: ScriptedManager) -> None:
+    for file in (lab.root / "root/.rpmdb").iterdir():
+        file.unlink()
+    with pytest.raises(Stalled, match="rpm knows no installed package"):
+        dnf.observe(now())
+
+
+def test_a_cache_folder_named_by_variables_is_refused(lab: DnfLab, dnf: ScriptedManager) -> None:
+    lab.configure("cachedir=/var/cache/yum/$basearch")
+    with pytest.raises(Stalled, match="holds variables"):
+        dnf.observe(now())

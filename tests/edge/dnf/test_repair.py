@@ -1,0 +1,109 @@
+"""What a killed transaction leaves, and what ``--repair`` makes of it."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from reconciler.managers.scripted import ScriptedManager
+from reconciler.planning.execution import Execution, Instruction
+from reconciler.planning.observation import Change
+from tests.labs.dnf import DnfLab
+from tests.labs.rpm import Rpm
+
+# It says who runs it, which is dnf itself, and waits; without the fifo it ends at once.
+SLOW = """
+if posix.access("/started") then
+    local started = io.open("/started", "w"); started:write(posix.getprocessid("pid")); started:close()
+    local gate = io.open("/gate", "r"); gate:read("a"); gate:close()
+end
+local done = io.open("/done", "w"); done:write("yes"); done:close()
+"""
+Folder = Callable[[], Path]
+NOTHING = Instruction(())
+CHANGES = Instruction(tuple(Change("upgrade", name, "noarch", "1.0-1", "1.1-1") for name in ("base", "slow")))
+
+
+def kill_in_scriptlet(lab: DnfLab, dnf: ScriptedManager, folder: Folder) -> Execution:
+    """Apply slow 1.1-1 and base 1.1-1, and kill dnf while the former's %post runs."""
+    lab.install(Rpm("slow", "1.0-1"))
+    lab.repository.publish(Rpm("slow", "1.1-1", scripts={"post": SLOW}))
+    lab.refresh()
+    for name in ("started", "gate"):
+        os.mkfifo(lab.root / name)
+    executions: list[Execution] = []
+    thread = threading.Thread(target=lambda: executions.append(dnf.apply(CHANGES, folder())))
+    thread.start()
+    with (lab.root / "started").open() as started:
+        os.kill(int(started.read()), signal.SIGKILL)
+    thread.join()
+    for name in ("started", "gate"):
+        (lab.root / name).unlink()
+    return executions[0]
+
+
+def test_a_killed_transaction_is_told_repaired_and_then_finished(
+    own_lab: DnfLab, own_dnf: ScriptedManager, folder: Folder
+) -> None:
+    execution = kill_in_scriptlet(own_lab, own_dnf, folder)
+    assert execution.native_code == 137
+    assert own_lab.versions()["slow"] == "1.0-1 1.1-1"
+    before = own_dnf.observe(datetime.now(UTC)).health
+    assert "slow.noarch is installed in versions 1.0-1 and 1.1-1" in before.interrupted
+    assert before.lock_holder == ""
+    repair = own_dnf.repair(NOTHING, folder())
+    assert (repair.exit_code, repair.native_code) == (0, 0)
+    # Installed anew, so that the scriptlet that was killed has run.
+    assert (own_lab.root / "done").read_text() == "yes"
+    # What had not been begun is not begun by a repair.
+    versions = own_lab.versions()
+    assert (versions["slow"], versions["base"]) == ("1.1-1", "1.0-1")
+    assert own_dnf.observe(datetime.now(UTC)).health.interrupted == ()
+    assert own_dnf.repair(NOTHING, folder()).exit_code == 10
+    assert own_dnf.apply(CHANGES, folder()).exit_code == 0
+    assert own_lab.versions()["base"] == "1.1-1"
+
+
+def test_a_duplicate_that_no_repository_has_is_whole_or_stays(
+    lab: DnfLab, dnf: ScriptedManager, folder: Folder
+) -> None:
+    lab.install(Rpm("local", "1.1-1"))
+    path = lab.root / "usr/share/lab/local/1.1-1"
+    content = path.read_text()
+    path.unlink()
+    repair = dnf.repair(NOTHING, folder())
+    assert repair.exit_code == 24
+    assert "local-1.1-1.noarch" in repair.message
+    assert lab.versions()["local"] == "1.0-1 1.1-1"
+    path.write_text(content)
+    assert dnf.repair(NOTHING, folder()).exit_code == 0
+    assert lab.versions()["local"] == "1.1-1"
+
+
+def test_kernels_are_no_duplicates(lab: DnfLab, dnf: ScriptedManager, folder: Folder) -> None:
+    assert dnf.repair(NOTHING, folder()).exit_code == 10
+    assert lab.versions()["kernel-core"] == "5.1-1 5.2-1 5.3-1"
+
+
+@pytest.mark.parametrize(("configuration", "locks"), [("excludepkgs=plain", ""), ("", "plain-0:1.0-1.*")])
+def test_a_lock_keeps_nothing_from_being_repaired(
+    lab: DnfLab, dnf: ScriptedManager, folder: Folder, configuration: str, locks: str
+) -> None:
+    lab.install(Rpm("plain", "1.1-1"))
+    lab.configure(configuration)
+    lab.lock_version(locks)
+    assert dnf.repair(NOTHING, folder()).exit_code == 0
+    assert lab.versions()["plain"] == "1.1-1"
+    assert (lab.root / "etc/dnf/plugins/versionlock.list").read_text() == locks + "\n"
+
+
+def test_marks_are_set_although_there_is_nothing_to_repair(
+    lab: DnfLab, dnf: ScriptedManager, folder: Folder
+) -> None:
+    repair = dnf.repair(Instruction((), automatic=("plain:noarch", "gone:noarch")), folder())
+    assert repair.exit_code == 10
+    assert lab.reasons()["plain"] == "dependency"
