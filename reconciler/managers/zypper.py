@@ -213,11 +213,13 @@ def _unmet(said: Iterable[str]) -> Iterator[Unmet]:
 
 
 def _kept_back(section: Section) -> tuple[str, ...]:
-    """Return the packages that a lock keeps out of a patch: zypper only says which patch it may leave out."""
+    """Return the packages that stay for what was left out: zypper itself only names patches."""
     found = {line.removeprefix("package ") for line in section.lines if line.startswith("package ")}
-    for line in section.lines:
-        if match := re.fullmatch(r"Problem: .*patch:\S+ conflicts with '?([^\s']+).* provided by .*", line):
-            found.add(match[1])
+    said = [line.removeprefix("Problem: ") for line in section.lines if line.startswith("Problem: ")]
+    for unmet in _unmet(said):
+        # A patch conflicts with the version that it is to replace.
+        is_patch = unmet.package.startswith("patch:")
+        found.add(unmet.needs.partition(" ")[0] if is_patch else unmet.package)
     return tuple(sorted(found))
 
 

@@ -43,7 +43,7 @@ options of --download and --apply
   --exclude A,B  --block A,B   as above
 
 options of --download, --apply and --repair
-  --conffiles keep|new   taken for all managers alike; rpm itself decides, and the files are listed
+  --conffiles keep|new   new: where rpm put a package's file beside a changed one, it takes its place
   --lock-wait SECONDS    wait that long while another program holds the package database
   --automatic A:ARCH,B   mark these as installed only for others when all is done (may be repeated)
   --log FILE             append zypper's own output to this file as it speaks
@@ -878,6 +878,8 @@ problems() {
 apply() {
     read_state
     relimit
+    duplicates >"$WORK/duplicates"
+    [ ! -s "$WORK/duplicates" ] || refused "interrupted earlier: $(awk -F '\t' '{ printf "%s%s (%s and %s at once)", separator, $1, $3, $4; separator = ", " }' "$WORK/duplicates")" "$INTERRUPTED"
     left_to_do >"$WORK/todo"
     if [ ! -s "$WORK/todo" ]; then
         mark
@@ -924,9 +926,18 @@ failed() {
         END { for (i = 1; i <= n; i++) print order[i] "\t" told[order[i]] }' "$WORK/said"
 }
 
-# rpm says which file it made because of a local change.
+# rpm says which file it made because of a local change. In another root, paths are those inside.
 conffiles() {
-    sed -n 's/.*warning: .* \(created\|saved\) as \(\/.*\.rpm\(new\|save\|orig\)\)$/\2/p' "$WORK/said" | sort -u
+    sed -n 's/.*warning: .* \(created\|saved\) as \(\/.*\.rpm\(new\|save\|orig\)\)$/\2/p' "$WORK/said" | sort -u |
+        while IFS= read -r made; do
+            file=${made%.rpmnew}
+            # Both of one file system, so that there is always one of them under its name.
+            if [ "$CONFFILES" = new ] && [ "$file" != "$made" ] &&
+                cp -Pp "$ROOT$file" "$ROOT$file.rpmsave" && mv "$ROOT$made" "$ROOT$file"; then
+                made=$file.rpmsave
+            fi
+            printf '%s\n' "$made"
+        done
 }
 
 spoke() { # PATTERN

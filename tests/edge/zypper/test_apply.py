@@ -163,10 +163,21 @@ def test_a_changed_configuration_file_is_kept_and_the_new_one_reported(
     lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path
 ) -> None:
     (lab.root / CONF).write_text("mine\n")
-    execution = run(zypper, tmp_path, upgrade("configured", "1.1-1"), conffiles="new")
+    execution = run(zypper, tmp_path, upgrade("configured", "1.1-1"))
     assert execution == Execution(0, conffiles=(f"/{CONF}.rpmnew",))
     assert (lab.root / CONF).read_text() == "mine\n"
     assert (lab.root / f"{CONF}.rpmnew").read_text() == "new\n"
+
+
+def test_a_changed_configuration_file_makes_room_where_that_is_wanted(
+    lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path
+) -> None:
+    (lab.root / CONF).write_text("mine\n")
+    execution = run(zypper, tmp_path, upgrade("configured", "1.1-1"), conffiles="new")
+    assert execution == Execution(0, conffiles=(f"/{CONF}.rpmsave",))
+    assert (lab.root / CONF).read_text() == "new\n"
+    assert (lab.root / f"{CONF}.rpmsave").read_text() == "mine\n"
+    assert not (lab.root / f"{CONF}.rpmnew").exists()
 
 
 def test_an_untouched_configuration_file_is_replaced(
@@ -281,6 +292,16 @@ def test_a_failing_post_scriptlet_in_sh(
     assert execution.failed == (
         FailedPackage("plain", "warning: %post(plain-1.2-1.noarch) scriptlet failed, exit status 3"),
     )
+
+
+def test_an_interrupted_run_is_repaired_first(
+    lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path
+) -> None:
+    lab.install(Rpm("plain", "1.1-1"))
+    before = lab.versions()
+    execution = run(zypper, tmp_path, upgrade("lima", "1.1-1"))
+    assert execution == Execution(24, message="interrupted earlier: plain (1.0-1 and 1.1-1 at once)")
+    assert lab.versions() == before
 
 
 def test_a_lock_names_its_holder(lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path) -> None:
