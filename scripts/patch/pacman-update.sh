@@ -392,10 +392,10 @@ holders() { # FILE
         [ "$name" = pacman ] || continue
         of=${comm%/comm}
         [ "$(stat -L -c '%d:%i' "$of/root" 2>/dev/null)" = "$(stat -L -c '%d:%i' /proc/self/root 2>/dev/null)" ] || continue
-        # One that is told another configuration or folder works on another database, or has the file open as well; one
-        # without arguments has ended.
+        # One that only asks takes no lock. One that is told another configuration or folder works on another database,
+        # or has the file open as well.
         arguments=$({ tr '\0' '\n' <"$of/cmdline"; } 2>/dev/null)
-        [ -n "$arguments" ] || continue
+        printf '%s\n' "$arguments" | grep -qE '^(-[SURD].*|--(sync|upgrade|remove|database))$' || continue
         printf '%s\n' "$arguments" | grep -qE '^(-[br].*|--(config|dbpath|root|sysroot)(=.*)?)$' ||
             printf '%s\n' "${of#/proc/}" >>"$WORK/holders"
     done
