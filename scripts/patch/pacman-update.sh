@@ -392,10 +392,11 @@ holders() { # FILE
         [ "$name" = pacman ] || continue
         of=${comm%/comm}
         [ "$(stat -L -c '%d:%i' "$of/root" 2>/dev/null)" = "$(stat -L -c '%d:%i' /proc/self/root 2>/dev/null)" ] || continue
-        # One that is told another configuration or folder works on another database, or has the file open as well; one
-        # without arguments has ended.
-        [ -n "$({ tr '\0' '\n' <"$of/cmdline"; } 2>/dev/null)" ] || continue
-        { tr '\0' '\n' <"$of/cmdline"; } 2>/dev/null | grep -qE '^(-[br].*|--(config|dbpath|root|sysroot)(=.*)?)$' ||
+        # One that only asks takes no lock. One that is told another configuration or folder works on another database,
+        # or has the file open as well.
+        arguments=$({ tr '\0' '\n' <"$of/cmdline"; } 2>/dev/null)
+        printf '%s\n' "$arguments" | grep -qE '^(-[SURD].*|--(sync|upgrade|remove|database))$' || continue
+        printf '%s\n' "$arguments" | grep -qE '^(-[br].*|--(config|dbpath|root|sysroot)(=.*)?)$' ||
             printf '%s\n' "${of#/proc/}" >>"$WORK/holders"
     done
     sort -u "$WORK/holders" | while read -r pid; do
@@ -784,8 +785,9 @@ go_back() {
 }
 
 # What is to be done, for whoever finds it after we died: "change", name, version before, version after, reason; and
-# "replace", name, version, of whom.
+# "replace", name, version, of whom; and "work", our private folder.
 journal() {
+    printf 'work %s\n' "$WORK"
     awk '$1 == "install" { print $2 }' "$WORK/would" >"$WORK/names"
     offered "$WORK/names" | awk -F '\t' 'FILENAME == ARGV[1] { split($0, row, " "); if (row[1] == "remove") goes[row[2]]; next }
         { n = split($11, of, " "); for (i = 1; i <= n; i++) { sub(/[<>=].*/, "", of[i]); if (of[i] in goes) print "replace", $2, $3, of[i] } }' \
@@ -837,7 +839,7 @@ begin_run() {
     fi
     rm -rf "$RUN"
     if ! mv "$RUN.new" "$RUN" || ! grep -q . "$RUN/journal"; then
-        [ -n "$BACK" ] || refused "what is to be done cannot be written to $RUN" "$NO_SPACE"
+        refused "what is to be done cannot be written to $RUN" "$NO_SPACE"
     fi
     exec 8>>"$RUN/journal"
     [ -n "$BACK" ] || put_databases "$WORK/db/sync"
@@ -1106,6 +1108,8 @@ repair() {
     if [ -e "$RUN" ]; then
         began_with=1
         cp "$RUN/journal" "$WORK/left"
+        work=$(sed -n 's/^work \(.*\/patchledger\.[A-Za-z0-9]*\)$/\1/p' "$WORK/left")
+        [ -z "$work" ] || rm -rf "$work"
     fi
     rm -rf "$RUN.new"
     clear_entries

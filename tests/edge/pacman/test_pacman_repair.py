@@ -45,7 +45,7 @@ def at_the_gate(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run an apply to the point where the scriptlet of ``plain`` waits; it is in a group of its own."""
     argv = [*shell, "-c", script.content.decode(), script.name, "--apply", *options(instruction)]
-    environment = {**os.environ, **lab.environment}
+    environment = {**os.environ, **lab.environment, "TMPDIR": str(lab.folder)}
     with subprocess.Popen(
         [*argv, "--cache", str(lab.cache)],
         stdin=subprocess.DEVNULL,
@@ -93,6 +93,7 @@ def test_a_run_that_was_killed_is_told_repaired_and_done_again(
 
     assert pacman.repair(Instruction((), automatic=("newdep-lib:any",)), folder()).exit_code == 0
     assert pacman.observe(NOW).health.interrupted == ()
+    assert list(slow.folder.glob("patchledger.*")) == []
     # What is replaced goes first of all: it must not be left without what takes its place.
     assert slow.versions() == {**half, "replacer": "2.0-1"}
     # What was not upgraded to is not what pacman knows.
