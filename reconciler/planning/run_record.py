@@ -124,7 +124,7 @@ class RunRecord:
         restarts: What became of services that ran replaced files.
         leftovers: What runs replaced files, in the words of who can tell; null where nobody can.
         rollback: What was done where the host was not healthy afterwards; null where nothing was.
-        security: Name and architecture of the planned changes that fix security.
+        security: ``name:arch`` of the planned changes that fix security.
         conffiles: Files that wait for a person, since a configuration file was changed locally.
         notes: What else a reader should know, one sentence each.
         scripts: The patch scripts that ran.
@@ -151,7 +151,7 @@ class RunRecord:
     restarts: tuple[Restart, ...] = ()
     leftovers: Leftovers | None = None
     rollback: Rollback | None = None
-    security: tuple[tuple[str, str], ...] = ()
+    security: tuple[str, ...] = ()
     conffiles: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     scripts: tuple[ExecutedScript, ...] = ()

@@ -376,7 +376,7 @@ class Applier:
             steps=journal.done,
             difference=found,
             hooks=journal.hooks,
-            security=tuple(sorted((one.name, one.arch) for one in journal.transaction if one.security)),
+            security=tuple(sorted(f"{one.name}:{one.arch}" for one in journal.transaction if one.security)),
             conffiles=tuple(sorted(conffiles)),
             notes=(*journal.notes, *_marks(journal, after.installed)),
             scripts=tuple(ExecutedScript(name, digest) for name, digest in after.scripts),

@@ -30,8 +30,8 @@ from reconciler.reconcile.look import Look, Reconciler
 from reconciler.reconcile.ports import Messenger, ReportQueue
 from reconciler.reconcile.reboot import Power
 
-_REBOOTS = 100
-"""How many past reboots are remembered: more than any window holds."""
+_REMEMBERED = 100
+"""How many past reboots and applied plans are remembered: more than any window or approval is about."""
 
 
 _MAY_DOWNLOAD = frozenset(
@@ -287,7 +287,7 @@ class Ticker:
         told = reboot.refusal(why) if why else reboot.announcement(wish.reason, now, settings.reboot.notice)
         look = self.reconciler.look(state, accept=False, break_glass=break_glass, told=(told,))
         if not why:
-            state = replace(state, reboots=(*state.reboots, now)[-_REBOOTS:])
+            state = replace(state, reboots=(*state.reboots, now)[-_REMEMBERED:])
         published, _ = self._publish(look, state, None)
         done = replace(done, look=look, published=published)
         if why or not self._may_rest_on(look, published):
@@ -454,9 +454,9 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         (one.name, one.arch): one
         for one in (*state.quarantine, *quarantine_of(record, performed.after.installed))
     }
-    failed = state.failed
+    failed, used = state.failed, state.used
     if record.outcome is RunOutcome.APPLIED:
-        failed = None
+        failed, used = None, (*used, record.digest)[-_REMEMBERED:]
     elif record.outcome in {RunOutcome.FAILED, RunOutcome.ROLLED_BACK} and record.code not in PASSING:
         database = performed.after.database
         failed = FailedApply(record.digest, record.policy_commit, database, record.ended)
@@ -466,6 +466,7 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         state,
         quarantine=tuple(known[key] for key in sorted(known)),
         failed=failed,
+        used=used,
         repaired=unrepaired if record.code == "not-repaired" else state.repaired,
         last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
     )
@@ -479,7 +480,9 @@ def _last_run(record: RunRecord, result: RunResult, log_excerpt: str) -> LastRun
         code=record.code,
         reason=record.reason,
         packages=tuple(
-            PackageLine(move.name, move.arch, move.from_, move.to, (move.name, move.arch) in record.security)
+            PackageLine(
+                move.name, move.arch, move.from_, move.to, f"{move.name}:{move.arch}" in record.security
+            )
             for move in record.difference.changed
         ),
         overran=record.overran,
