@@ -365,10 +365,10 @@ def decide(plan: Plan, inputs: GateInputs, now: datetime) -> Decision:
 def conclude(plan: Plan, inputs: GateInputs, gates: Sequence[GateResult], now: datetime) -> Decision:
     """Make the decision out of ``gates``, the states that :func:`evaluate` gave for the same arguments.
 
-    An empty transaction is :class:`Nothing` whatever the gates say, except that a policy that is not in force,
-    an unhealthy host and stale metadata come first: nobody can say that there is nothing to do by a policy
-    that was refused or is too old, on a machine where packages are half done, nor by what the sources offered
-    long ago.
+    An empty transaction is :class:`Nothing` whatever the gates say, except that a policy that is not in
+    force, an unhealthy host and stale metadata come first: nobody can say that there is nothing to do by a
+    policy that was refused or is too old, on a machine where packages are half done, nor by what the sources
+    offered long ago.
     """
     closed = [gate for gate in gates if isinstance(gate, Closed)]
     if not plan.transaction:

@@ -137,7 +137,7 @@ class Reconciler:
         observation = replace(self._manager.observe(now), clock=self._clock.state())
         host, effective = self._match(in_force.revision, observation)
         pinned = tuple(_pinned_otherwise(effective, observation))
-        told = (*told, *pinned)
+        told = (*told, *pinned, *_without_effect(effective))
         urgent = effective is not None and _may_begin(effective, host.name, now, break_glass)
         if not pinned:
             observation = self._refreshed(observation, effective, state, now, urgent=urgent)
@@ -287,6 +287,21 @@ def _ambiguities(effective: Effective | None) -> Iterator[PolicyRejected]:
     """Tell that the policy is valid, and yet cannot be followed on this host."""
     for ambiguity in () if effective is None else effective.ambiguities:
         yield PolicyRejected(ambiguity.message, "give the two policies different priorities")
+
+
+def _without_effect(effective: Effective | None) -> Iterator[Condition]:
+    """Tell of settings that this version cannot follow; where that would be unsafe, nothing is applied."""
+    if effective is None or effective.settings.action != "apply":
+        return
+    settings = effective.settings
+    if settings.snapshot == "required":
+        message = "the policy says snapshot: required, and no snapshot can be taken of this host"
+        yield Condition("SnapshotUnavailable", True, "NotSupported", message, stalled=True)
+    if settings.autoremove != "none":
+        message = (
+            f"autoremove: {settings.autoremove} has no effect in this version; nothing is removed for it"
+        )
+        yield Condition("SettingWithoutEffect", True, "NotSupported", message)
 
 
 def _pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterator[Condition]:

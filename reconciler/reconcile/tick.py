@@ -128,8 +128,12 @@ class Reporter:
         report = look.report
         commit = self._commit(look, files, ran)
         unpushed = tuple(self._push())
+        effective = look.finding.effective
         snapshot = snapshot_of(
-            report, action=look.finding.recording.inputs.settings.action, last_run=state.last_run
+            report,
+            action=look.finding.recording.inputs.settings.action,
+            announce=timedelta(0) if effective is None else effective.settings.announce,
+            last_run=state.last_run,
         )
         untold = tuple(self._tell(look, state.snapshot, snapshot))
         return Published(
