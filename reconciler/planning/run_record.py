@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from reconciler.planning import canonical
+from reconciler.planning import canonical, exit_codes
 from reconciler.planning.around import CheckResult, HookResult, Leftovers, Restart
 from reconciler.planning.execution import FailedPackage
 from reconciler.planning.gate import BreakGlass
@@ -262,12 +262,12 @@ class Ending:
 
 
 _CODES = {
-    20: "locked",
-    21: "unreachable",
-    22: "signature",
-    23: "no-space",
-    25: "cannot-resolve",
-    26: "version-gone",
+    exit_codes.LOCKED: "locked",
+    exit_codes.STALE: "unreachable",
+    exit_codes.UNTRUSTED: "signature",
+    exit_codes.NO_SPACE: "no-space",
+    exit_codes.UNRESOLVED: "cannot-resolve",
+    exit_codes.GONE: "version-gone",
 }
 """Why a step failed, by the exit codes of the patch scripts; all others are about the packages themselves."""
 

@@ -8,6 +8,7 @@ from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops import sink
 from reconciler.host.locking import MachineLock
 from reconciler.host.state import State, StateFolder
+from reconciler.planning import exit_codes
 from reconciler.planning.events import Event, LastRun, Route, RunResult, Snapshot, events
 from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.journal import Phase
@@ -46,8 +47,6 @@ _MAY_DOWNLOAD = frozenset(
     }
 )
 """Outcomes of closed gates behind which a plan's packages may be fetched: all will open in time."""
-
-_DOWNLOADED = frozenset({0, 10, 11})
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +321,7 @@ class Ticker:
                 execution = self.applier.download(look)
         except ReconcilerError as error:
             return state, (error,)
-        if execution.exit_code not in _DOWNLOADED:
+        if execution.exit_code not in exit_codes.WELL:
             said = f"the packages of the plan could not be fetched ahead: {execution.message}"
             return state, (Transient(said, "it is tried again by the next run"),)
         state = replace(state, downloaded=digest)

@@ -318,6 +318,8 @@ def test_everything_killed_during_a_maintainer_script_is_repaired_by_the_next_ru
     host: Site, machine: AptLab
 ) -> None:
     offer(machine, Deb("slow", "1.1", scripts={"postinst": SLOW}), Deb("one", "1.1"))
+    machine.mark_auto("slow")
+    machine.hold_package("lima")
     want(host, "slow", "one")
     child = start(host)
     wait_for(machine.root / "begun")
@@ -335,6 +337,9 @@ def test_everything_killed_during_a_maintainer_script_is_repaired_by_the_next_ru
     assert (machine.versions()["slow"], machine.versions()["one"]) == ("1.1", "1.1")
     assert done.failures != ()
     assert runs(host)[-1]["outcome"] == "interrupted"
+    # The operator's marks and holds are as they were.
+    assert machine.automatic() == {"slow"}
+    assert "lima" in machine.apt("-s", "dist-upgrade").partition("kept back:")[2]
     assert tick(host, INSIDE + timedelta(days=1)).runs == ()
 
 
