@@ -11,6 +11,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from reconciler.policy.documents import Settings
+
 ROOT = Path(__file__).resolve().parents[2]
 _OUTSIDE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
@@ -115,7 +117,18 @@ def test_the_readme_names_the_commands_that_exist() -> None:
     assert documented_verbs() == real_verbs()
 
 
-def test_the_readme_says_in_words_what_does_not_exist() -> None:
+SETTINGS_WITHOUT_EFFECT = frozenset(Settings.model_fields) - {
+    name
+    for path in (ROOT / "reconciler").rglob("*.py")
+    for name in re.findall(r"\bsettings\.([a-z_]+)", path.read_text(encoding="utf-8"))
+}
+"""What nothing in the program reads from the settings in force."""
+
+
+def test_settings_without_effect_are_named_as_such() -> None:
+    page = (ROOT / "docs/reference/policy.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Without effect in this version\n")[2].partition("\n## ")[0]
+    assert frozenset(re.findall(r"^\| `([a-z_]+)`", section, re.MULTILINE)) == SETTINGS_WITHOUT_EFFECT
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "does not download, install, remove or reboot anything" in readme
-    assert documented_verbs() >= {"run", "plan", "explain", "status", "windows", "policy check"}
+    (line,) = (line for line in readme.splitlines() if "#without-effect-in-this-version" in line)
+    assert frozenset(re.findall(r"`([a-z_]+)`", line)) == SETTINGS_WITHOUT_EFFECT
