@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError, Transient
-from reconciler.planning import canonical
+from reconciler.planning import canonical, exit_codes
 from reconciler.planning.execution import Execution, Instruction, automatic_after
 from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
 from reconciler.planning.journal import Journal, Phase
@@ -45,11 +45,6 @@ from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.look import Look
 from reconciler.reconcile.ports import Clock, PackageManager, RunStore
 from reconciler.reconcile.surroundings import Surroundings, failing
-
-_LOCKED = 20
-_REFUSALS = frozenset({25, 26})
-_HALF_DONE = 24
-"""Exit codes of the patch scripts that say why nothing was done."""
 
 BOOT_TIME = timedelta(minutes=10)
 """How long a machine may take to go down and come up again before it is said not to have rebooted."""
@@ -242,8 +237,10 @@ class Applier:
         instruction = Instruction(
             changes, conffiles=journal.settings.conffiles, lock_wait=journal.lock_wait, automatic=marked
         )
+        journal = replace(journal, phase=Phase.ROLLING_BACK, undo=changes)
+        self.store.write_journal(journal)
         try:
-            execution = self.manager.apply(instruction, self.store.execution(journal.run, "rollback"))
+            execution = self.manager.apply(instruction, self.store.execution(journal.run, _attempt(journal)))
         except ReconcilerError as error:
             execution = Execution(1, message=error.message)
         after = self._observe()
@@ -307,7 +304,7 @@ class Applier:
         attempt = _attempt(journal)
         execution = self._make(step, journal, attempt)
         after = self._observe()
-        if not execution.is_finished or execution.exit_code == _HALF_DONE:
+        if not execution.is_finished or execution.exit_code == exit_codes.INTERRUPTED:
             execution = self._repaired(journal, execution, f"{attempt}-repair")
             after = self._observe()
         found = difference(seen.installed, after.installed, step.changes, journal.manager)
@@ -376,7 +373,7 @@ class Applier:
             steps=journal.done,
             difference=found,
             hooks=journal.hooks,
-            security=tuple(sorted((one.name, one.arch) for one in journal.transaction if one.security)),
+            security=tuple(sorted(f"{one.name}:{one.arch}" for one in journal.transaction if one.security)),
             conffiles=tuple(sorted(conffiles)),
             notes=(*journal.notes, *_marks(journal, after.installed)),
             scripts=tuple(ExecutedScript(name, digest) for name, digest in after.scripts),
@@ -393,7 +390,7 @@ class Applier:
             Stalled: The machine cannot be observed.
         """
         observation = self._observe()
-        if journal.phase is Phase.STEPS:
+        if journal.phase in {Phase.STEPS, Phase.ROLLING_BACK}:
             journal, observation = self._finish(journal, observation)
         found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
         reason = _how_far(journal, found)
@@ -445,6 +442,8 @@ class Applier:
         if not execution.is_finished or seen.health.interrupted:
             execution = self._repaired(journal, execution, f"{attempt}-repair")
             seen = self._observe()
+        if journal.phase is Phase.ROLLING_BACK:
+            return journal, seen
         step = journal.steps[journal.current] if journal.steps else Step(())
         found = difference(journal.before, seen.installed, step.changes, journal.manager)
         record = _record(step, journal.started, self.clock.now(), execution, found)
@@ -475,9 +474,9 @@ def _outcome(execution: Execution, found: Difference) -> StepOutcome:
         return StepOutcome.DONE
     if not execution.is_finished:
         return StepOutcome.INTERRUPTED
-    if not found.changed and execution.exit_code in _REFUSALS:
+    if not found.changed and execution.exit_code in exit_codes.REFUSED:
         return StepOutcome.REFUSED
-    if not found.changed and execution.exit_code == _LOCKED:
+    if not found.changed and execution.exit_code == exit_codes.LOCKED:
         return StepOutcome.LOCKED
     return StepOutcome.FAILED
 
@@ -505,6 +504,8 @@ def _announcement(journal: Journal) -> bytes:
 
 def _attempt(journal: Journal) -> str:
     """Name the folder of the execution that is next, or at work; a run without steps repairs."""
+    if journal.phase is Phase.ROLLING_BACK:
+        return "rollback"
     return f"step-{journal.current + 1}-{len(journal.done) + 1}" if journal.steps else "repair"
 
 
@@ -527,6 +528,8 @@ def _how_far(journal: Journal, found: Difference) -> str:
             return "it was ended from outside before anything was changed"
         case Phase.STEPS:
             where = f"during step {min(len(journal.done), len(journal.steps))} of {len(journal.steps)}"
+        case Phase.ROLLING_BACK:
+            where = "while it was being rolled back"
         case Phase.AFTER | Phase.REBOOTING:
             where = "after its last step, before it was reported"
     rest = "" if not found.broken else f"; half done: {', '.join(found.broken)}"
