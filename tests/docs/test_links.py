@@ -11,8 +11,6 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from reconciler.policy.documents import Settings
-
 ROOT = Path(__file__).resolve().parents[2]
 _OUTSIDE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
@@ -117,18 +115,13 @@ def test_the_readme_names_the_commands_that_exist() -> None:
     assert documented_verbs() == real_verbs()
 
 
-SETTINGS_WITHOUT_EFFECT = frozenset(Settings.model_fields) - {
-    name
-    for path in (ROOT / "reconciler").rglob("*.py")
-    for name in re.findall(r"\bsettings\.([a-z_]+)", path.read_text(encoding="utf-8"))
-}
-"""What nothing in the program reads from the settings in force."""
-
-
-def test_settings_without_effect_are_named_as_such() -> None:
-    page = (ROOT / "docs/reference/policy.md").read_text(encoding="utf-8")
-    section = page.partition("\n## Without effect in this version\n")[2].partition("\n## ")[0]
-    assert frozenset(re.findall(r"^\| `([a-z_]+)`", section, re.MULTILINE)) == SETTINGS_WITHOUT_EFFECT
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (line,) = (line for line in readme.splitlines() if "#without-effect-in-this-version" in line)
-    assert frozenset(re.findall(r"`([a-z_]+)`", line)) == SETTINGS_WITHOUT_EFFECT
+def test_every_condition_is_in_the_reference() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "reconciler").rglob("*.py"))
+    types = frozenset(re.findall(r"""\bCondition\(\s*"(\w+)\"""", source))
+    pages = (ROOT / "docs/reference" / name for name in ("dispositions.md", "decisions.md"))
+    rows = [
+        line for page in pages for line in page.read_text(encoding="utf-8").splitlines() if line[:2] == "| "
+    ]
+    documented = {name for row in rows for name in re.findall(r"`([A-Z]\w+)`", row.split("|")[1])}
+    assert {"PackagesQuarantined", "Rebooting"} <= types
+    assert types - documented == frozenset()
