@@ -49,7 +49,8 @@ from reconciler.reconcile.surroundings import Surroundings, failing
 _LOCKED = 20
 _REFUSALS = frozenset({25, 26})
 _HALF_DONE = 24
-"""Exit codes of the patch scripts that say why nothing was done."""
+_SCRIPT_FAILED = 27
+"""Exit codes of the patch scripts, where what is seen afterwards does not tell the whole story."""
 
 BOOT_TIME = timedelta(minutes=10)
 """How long a machine may take to go down and come up again before it is said not to have rebooted."""
@@ -135,7 +136,8 @@ class Applier:
         Raises:
             Stalled: The journal cannot be written; then nothing was changed.
         """
-        journal = replace(self.intend(look), phase=Phase.STEPS)
+        # A name of its own: the plan is perhaps applied within the same second.
+        journal = replace(self._intent(look, Apply((), None), "-repair"), phase=Phase.STEPS)
         self.store.write_journal(journal)
         started = self.clock.now()
         execution = self.manager.repair(
@@ -165,13 +167,13 @@ class Applier:
             ending = Ending(RunOutcome.FAILED, "not-repaired", reason.removesuffix("; "))
         return Performed(self._recorded(journal, after, found, ending), journal, after)
 
-    def _intent(self, look: Look, decision: Apply) -> Journal:
+    def _intent(self, look: Look, decision: Apply, kind: str = "") -> Journal:
         recording = look.finding.recording
         observation, effective = recording.observation, look.finding.effective
         settings = DEFAULTS if effective is None else effective.settings
         now = self.clock.now()
         digest = look.finding.judged.plan.digest
-        run = run_id(now, digest)
+        run = run_id(now, digest) + kind
         steps = self._parts(settings, decision.steps)
         marked = [(one.name, one.arch) for one in observation.installed if one.automatic]
         wait = settings.lock_wait
@@ -470,9 +472,10 @@ def _record(
 
 
 def _outcome(execution: Execution, found: Difference) -> StepOutcome:
-    """Say what became of a step, by what is there now."""
+    """Say what became of a step, by what is there now; of a failed script, the exit code alone tells."""
     if not found.missing and not found.broken:
-        return StepOutcome.DONE
+        # rpm and pacman call a package installed although its scriptlet failed.
+        return StepOutcome.FAILED if execution.exit_code == _SCRIPT_FAILED else StepOutcome.DONE
     if not execution.is_finished:
         return StepOutcome.INTERRUPTED
     if not found.changed and execution.exit_code in _REFUSALS:
