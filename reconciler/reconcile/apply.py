@@ -130,7 +130,8 @@ class Applier:
         Raises:
             Stalled: The journal cannot be written; then nothing was changed.
         """
-        journal = replace(self.intend(look), phase=Phase.STEPS)
+        # A name of its own: the plan is perhaps applied within the same second.
+        journal = replace(self._intent(look, Apply((), None), "-repair"), phase=Phase.STEPS)
         self.store.write_journal(journal)
         started = self.clock.now()
         execution = self.manager.repair(
@@ -160,13 +161,13 @@ class Applier:
             ending = Ending(RunOutcome.FAILED, "not-repaired", reason.removesuffix("; "))
         return Performed(self._recorded(journal, after, found, ending), journal, after)
 
-    def _intent(self, look: Look, decision: Apply) -> Journal:
+    def _intent(self, look: Look, decision: Apply, kind: str = "") -> Journal:
         recording = look.finding.recording
         observation, effective = recording.observation, look.finding.effective
         settings = DEFAULTS if effective is None else effective.settings
         now = self.clock.now()
         digest = look.finding.judged.plan.digest
-        run = run_id(now, digest)
+        run = run_id(now, digest) + kind
         steps = self._parts(settings, decision.steps)
         marked = [(one.name, one.arch) for one in observation.installed if one.automatic]
         wait = settings.lock_wait
@@ -459,7 +460,7 @@ def _record(
         changes=tuple(map(move_of, step.changes)),
         started=started,
         ended=ended,
-        outcome=_outcome(execution, found),
+        outcome=_outcome(step, execution, found),
         exit_code=execution.exit_code,
         native_code=execution.native_code,
         message=execution.message,
@@ -468,10 +469,15 @@ def _record(
     )
 
 
-def _outcome(execution: Execution, found: Difference) -> StepOutcome:
-    """Say what became of a step, by what is there now."""
+def _outcome(step: Step, execution: Execution, found: Difference) -> StepOutcome:
+    """Say what became of a step, by what is there now; of a failed script, only the manager's words tell."""
     if not found.missing and not found.broken:
-        return StepOutcome.DONE
+        # rpm and pacman call a package installed although its scriptlet failed. What failed earlier, and is
+        # complained of again each time, is not of this step.
+        own = {change.name for change in step.changes}
+        complained = {package.name.partition(":")[0] for package in execution.failed}
+        has_failed = any(name in own or name.startswith("hook ") for name in complained)
+        return StepOutcome.FAILED if has_failed else StepOutcome.DONE
     if not execution.is_finished:
         return StepOutcome.INTERRUPTED
     if not found.changed and execution.exit_code in exit_codes.REFUSED:
