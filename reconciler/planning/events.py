@@ -290,7 +290,7 @@ def _run_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]
         return
     match run.result:
         case RunResult.APPLIED:
-            if previous is not None:
+            if previous is not None and run.packages:
                 yield Event.APPLIED, [run.digest], applied_headline(run), _contents(current, run=run)
         case RunResult.FAILED:
             if before is None or (before.result, before.digest, before.code) != (

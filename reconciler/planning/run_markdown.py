@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from reconciler.planning.around import Restart
 from reconciler.planning.canonical import instant
 from reconciler.planning.markdown import table
 from reconciler.planning.report_document import Move
@@ -26,11 +27,28 @@ def run_markdown(record: RunRecord) -> str:
         _moves("Planned, and not there", record.difference.missing),
         _moves("Not planned, and moved all the same", record.difference.unplanned),
         _list("Half done", record.difference.broken),
+        _list("Not healthy afterwards", [f"{one.name}: {one.detail}" for one in record.unhealthy]),
+        _rollback(record),
         _steps(record.steps),
         _list("Configuration files that wait for a person", record.conffiles),
+        _list("Services with replaced files", [_restart(one) for one in record.restarts]),
+        _list("Hooks", [f"{one.stage}.d/{one.name}: {one.reason or one.outcome}" for one in record.hooks]),
         _list("Notes", record.notes),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _rollback(record: RunRecord) -> str:
+    rollback = record.rollback
+    if rollback is None:
+        return ""
+    left = _moves("Rolled back, and still another version", rollback.left)
+    words = f"\n\n{prose(rollback.message)}" if rollback.message else ""
+    return (_moves("Rolled back", rollback.moves) + (f"\n\n{left}" if left else "") + words).strip()
+
+
+def _restart(one: Restart) -> str:
+    return f"{one.service}: {one.state}" + (f" ({one.detail})" if one.detail else "")
 
 
 def _exceptional(record: RunRecord) -> str:

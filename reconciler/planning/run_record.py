@@ -285,12 +285,12 @@ def conclude_steps(steps: Sequence[StepRecord], found: Difference, stopped: Endi
     """
     failures = [step for step in steps if step.outcome is StepOutcome.FAILED]
     if failures or found.broken:
-        complained = sorted({package.name for step in failures for package in step.failed})
+        complained = {package.name: package.message for step in failures for package in step.failed}
         said = next((step.message for step in failures if step.message), "")
-        what = f"{', '.join(complained)}: " if complained else ""
-        reason = said or f"{len(found.missing)} of the planned changes are not there"
+        reason = "; ".join(f"{name}: {complained[name]}" for name in sorted(complained)) or said
+        reason = reason or f"{len(found.missing)} of the planned changes are not there"
         code = _CODES.get(failures[0].exit_code, "packages-failed") if failures else "packages-broken"
-        return Ending(RunOutcome.FAILED, code, f"{what}{reason}")
+        return Ending(RunOutcome.FAILED, code, reason)
     if stopped is not None:
         if found.changed and stopped.outcome in {RunOutcome.DEFERRED, RunOutcome.PLAN_CHANGED}:
             return Ending(RunOutcome.PARTIAL, stopped.code, stopped.reason)

@@ -143,7 +143,7 @@ class Reconciler:
             observation = self._refreshed(observation, effective, state, now, urgent=urgent)
         observation = replace(
             observation,
-            quarantined=_standing(state.quarantine, in_force.state.commit, observation, break_glass),
+            quarantined=_standing(state.quarantine, in_force.state.commit, observation),
         )
         exchanges, security_exchanges = self._converse(observation, None if pinned else effective, now)
         if effective is not None:
@@ -323,12 +323,8 @@ def _may_begin(effective: Effective, target: str, now: datetime, break_glass: Br
     return break_glass is not None or windows.is_open(effective.schedules, now, splay_key=target)
 
 
-def _standing(
-    quarantine: Iterable[Quarantined], commit: str, seen: Observation, break_glass: BreakGlass | None
-) -> tuple[Quarantined, ...]:
-    """Return what stays in quarantine: a new policy, a mended package or a person ends it."""
-    if break_glass is not None:
-        return ()
+def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation) -> tuple[Quarantined, ...]:
+    """Return what stays in quarantine: a new policy or a mended package ends it."""
     whole = {(one.name, one.arch, one.version) for one in seen.installed if one.status == "installed"}
     return tuple(
         one

@@ -52,8 +52,7 @@ def wanted(look: Look, *, has_applied: bool) -> Verdict:
 def allowed(look: Look, *, past: tuple[datetime, ...], has_failed: bool, now: datetime) -> Verdict:
     """Say whether a wanted reboot may happen ``now``: every gate must be open, and the window hold it.
 
-    The gate that asks what the policy wants applied has no say, nor has one about a plan's approval: a reboot
-    changes no package.
+    The gate about a plan's approval has no say: a reboot changes no package.
     """
     inputs, settings = look.finding.recording.inputs, _settings(look)
     spans = [span for span in inputs.windows.spans if span.is_open(now)]

@@ -258,6 +258,9 @@ class Ticker:
         if found is not None:
             state = _after_run(state, found, self._excerpt(found))
             runs.append(found.record)
+        if break_glass is not None:
+            # A person wants what failed before to be tried again, too.
+            state = replace(state, quarantine=())
         look = self.reconciler.look(state, accept=True, break_glass=break_glass)
         published, state = self._publish(look, state, found)
         state, earlier = self._fetch_ahead(look, state)

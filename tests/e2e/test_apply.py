@@ -163,7 +163,8 @@ def test_a_failing_package_is_left_alone_and_takes_nothing_with_it(host: Site, m
     done = tick(host)
     (record,) = done.runs
     assert record.outcome == "failed"
-    assert "golf" in record.reason
+    assert record.reason.startswith("golf: ")
+    assert "3" in record.reason  # dpkg names the exit code
     assert [type(one) for one in done.failures] != []
     assert (machine.versions()["one"], machine.versions()["two"]) == ("1.1", "1.1")
     assert "no fairway here" in git(host.reports, "show", f"hosts/web-01:runs/{record.run}.log")
@@ -527,3 +528,16 @@ def test_what_this_version_cannot_promise_is_not_done_without_it(host: Site, mac
     assert (done.report.decision.outcome, done.runs) == ("unhealthy", ())
     assert {"SnapshotUnavailable", "SettingWithoutEffect"} <= {one.type for one in done.report.conditions}
     assert machine.versions()["plain"] == "1.0"
+
+
+def test_now_tries_again_what_failed_and_leaves_it_alone_when_it_fails_again(
+    host: Site, machine: AptLab
+) -> None:
+    offer(machine, Deb("golf", "1.1", scripts={"postinst": "exit 1"}))
+    want(host, "golf")
+    assert [one.outcome for one in tick(host).runs] == ["failed"]
+    assert tick(host, INSIDE + timedelta(minutes=15)).runs == ()
+    again = tick(host, INSIDE + timedelta(minutes=30), BreakGlass("it was mended", "ada"))
+    assert [one.outcome for one in again.runs] == ["failed"]
+    assert any(one.type == "PackagesQuarantined" for one in again.report.conditions)
+    assert tick(host, INSIDE + timedelta(minutes=45)).runs == ()
