@@ -353,7 +353,9 @@ class Plant:
         """Make a copy of a world, with a repository of its own to be changed, and an installation for it."""
         kinds: dict[str, Any] = {"apt": Debian, "dnf": RedHat, "zypper": Suse, "pacman": Arch}
         machine: Machine = kinds[manager](world.copy(folder / "machine", repository=True))
-        site = Site.create(folder / "site", environment=machine.environment, **machine.settings)
+        # What a killed script leaves behind goes with the test.
+        environment = {**machine.environment, "TMPDIR": str(folder)}
+        site = Site.create(folder / "site", environment=environment, **machine.settings)
         return cls(machine, site)
 
     def want(self, *names: str, policy: str = "") -> None:
