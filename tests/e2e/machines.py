@@ -34,7 +34,9 @@ MANAGERS = ("apt", "dnf", "zypper", "pacman")
 PATIENCE = 60.0  # seconds for anything to happen; it takes below two
 
 # Scriptlets that stand still where a test has called Machine.arrange_pause.
-_SHELL_PAUSE = 'if [ -p "{root}/run/reached" ]; then : >"{root}/run/reached"; read -r word <"{root}/run/go"; fi'
+_SHELL_PAUSE = (
+    'if [ -p "{root}/run/reached" ]; then : >"{root}/run/reached"; read -r word <"{root}/run/go"; fi'
+)
 _LUA_PAUSE = """\
 if posix.access("/run/reached") then
     local reached = io.open("/run/reached", "w"); reached:write("x"); reached:close()
@@ -220,6 +222,7 @@ class _Rpms:
 
 class RedHat(_Rpms):
     manager = "dnf"
+    lab: DnfLab
 
     def __init__(self, lab: DnfLab) -> None:
         self.lab = lab
@@ -235,13 +238,13 @@ class RedHat(_Rpms):
             yield os.getpid()
 
     def hold(self, name: str) -> Path:
-        assert isinstance(self.lab, DnfLab)
         self.lab.lock_version(f"{name}-0:1.0-1.*")
         return self.root / "etc/dnf/plugins/versionlock.list"
 
 
 class Suse(_Rpms):
     manager = "zypper"
+    lab: ZypperLab
 
     def __init__(self, lab: ZypperLab) -> None:
         self.lab = lab
@@ -258,7 +261,6 @@ class Suse(_Rpms):
         pid.unlink()
 
     def hold(self, name: str) -> Path:
-        assert isinstance(self.lab, ZypperLab)
         self.lab.lock(name)
         return self.lab.locks
 

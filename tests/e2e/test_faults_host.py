@@ -1,4 +1,4 @@
-"""Hosts that are full, half installed, or no host that we know: nothing is changed, and the reason is told."""
+"""Hosts that are full, half installed, or unknown to us: nothing is changed, and the reason is told."""
 
 import hashlib
 import json
@@ -155,11 +155,12 @@ def test_a_patch_script_that_is_not_what_was_shipped_is_never_run(
 
 
 def impostor(folder: Path, tool: str, when: str, prints: str) -> str:
-    """Put a tool that lies into the PATH, and return that; it is itself again unless its words hold ``when``."""
+    """Put a tool into the PATH, and return that: it lies where its arguments hold ``when``."""
     folder.mkdir()
     path = folder / tool
     path.write_text(
-        f'#!/bin/sh\ncase "$*" in *"{when}"*) printf "{prints}"; exit 0 ;; esac\nexec {shutil.which(tool)} "$@"\n'
+        f'#!/bin/sh\ncase "$*" in *"{when}"*) printf "{prints}"; exit 0 ;; esac\n'
+        f'exec {shutil.which(tool)} "$@"\n'
     )
     path.chmod(0o755)
     return f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -1,4 +1,4 @@
-"""A run whose every process is killed in the middle: the next one repairs, and says that it was interrupted."""
+"""A run whose every process is killed: the next one repairs, and says that it was interrupted."""
 
 from datetime import timedelta
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from reconciler.planning.gate import Outcome
-from tests.e2e.machines import INSIDE, MANAGERS, Plant, code_of
+from tests.e2e.machines import INSIDE, MANAGERS, Debian, Plant, RedHat, Suse, code_of
 from tests.labs.apt import SECURITY, Deb
 from tests.labs.rpm import Advisory, Rpm
 
@@ -111,9 +111,9 @@ def test_a_security_update_that_would_remove_another_package_is_refused_with_the
     machine = plant.machine
     machine.install("fix")
     conflict = {"Conflicts": "victim"}
-    if machine.manager == "apt":
+    if isinstance(machine, Debian):
         machine.lab.publish(SECURITY, Deb("fix", "1.1", fields=conflict))
-    else:
+    elif isinstance(machine, (RedHat, Suse)):
         machine.lab.repository.publish(Rpm("fix", "1.1-1", fields=conflict))
         machine.lab.repository.advise(Advisory("LAB-SA-2026:0099", ("fix-1.1-1",)))
     plant.want("fix", "plain")

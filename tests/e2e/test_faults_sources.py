@@ -1,4 +1,4 @@
-"""Repositories that are away, forged, broken or out of date: known, told, and never planned from or applied."""
+"""Repositories that are away, forged, broken or out of date: told, and nothing of them is applied."""
 
 import subprocess
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.machines import INSIDE, Debian, Plant, RedHat, Suse, code_of
 from tests.e2e.site import BEFORE
-from tests.labs.apt import MAIN
+from tests.labs.apt import MAIN, AptLab
 
 LATER = INSIDE + timedelta(minutes=15)
 NOW = datetime.now(UTC)
@@ -64,14 +64,13 @@ def test_metadata_that_are_not_what_was_promised(plant: Plant) -> None:
     assert plant.version("plain") == "1.2"
 
 
-def stranger(plant: Plant) -> None:
-    plant.machine.lab.make_key("stranger")
-    plant.machine.lab.sign(MAIN, key="stranger")
+def stranger(lab: AptLab) -> None:
+    lab.make_key("stranger")
+    lab.sign(MAIN, key="stranger")
 
 
-def expired_key(plant: Plant) -> None:
+def expired_key(lab: AptLab) -> None:
     # A key that was made and signed with in the past, and has expired since.
-    lab = plant.machine.lab
     past = "--faked-system-time=20240101T000000!"
     lab.make_key("old", past, expires="30d")
     lab.trust("old")
@@ -83,16 +82,16 @@ def expired_key(plant: Plant) -> None:
     )  # fmt: skip
 
 
-def in_the_future(plant: Plant) -> None:
-    plant.machine.lab.sign(MAIN, date=NOW + timedelta(days=2))
+def in_the_future(lab: AptLab) -> None:
+    lab.sign(MAIN, date=NOW + timedelta(days=2))
 
 
-def past_its_date(plant: Plant) -> None:
-    plant.machine.lab.sign(MAIN, date=NOW - timedelta(days=9), valid_until=NOW - timedelta(days=2))
+def past_its_date(lab: AptLab) -> None:
+    lab.sign(MAIN, date=NOW - timedelta(days=9), valid_until=NOW - timedelta(days=2))
 
 
-def unsigned(plant: Plant) -> None:
-    (plant.machine.repository / "dists" / MAIN / "InRelease").unlink()
+def unsigned(lab: AptLab) -> None:
+    (lab.repository / "dists" / MAIN / "InRelease").unlink()
 
 
 @pytest.mark.parametrize("plant", ["apt"], indirect=True)
@@ -107,13 +106,13 @@ def unsigned(plant: Plant) -> None:
     ],
 )
 def test_a_release_that_nobody_vouches_for_now(
-    plant: Plant, spoil: Callable[[Plant], None], words: str
+    plant: Plant, spoil: Callable[[AptLab], None], words: str
 ) -> None:
     plant.want("plain")
     assert code_of(plant.tick(BEFORE)) == 0
-    spoil(plant)
-    assert_waits_for_the_source(plant, words)
     assert isinstance(plant.machine, Debian)
+    spoil(plant.machine.lab)
+    assert_waits_for_the_source(plant, words)
     plant.machine.lab.trust("lab")
     plant.machine.republish()
     assert_goes_on(plant)
