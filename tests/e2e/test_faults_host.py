@@ -328,12 +328,10 @@ def test_thousands_of_updates_are_planned_and_fail_cleanly_without_archives(crow
     policy = f"{POLICY}updates: all\nsteps: single\n"
     crowd.site.commit({"policies/base.yaml": policy})
     before = crowd.machine.versions()
-    planned = crowd.tick(BEFORE)
-    transaction = [move.name for move in planned.report.plan.transaction]
-    assert sum(name.startswith("package-number-") for name in transaction) == MANY
-    assert len(crowd.report()["plan"]["transaction"]) == len(transaction)
     done = crowd.tick()
     assert code_of(done) == 5
+    names = [move["name"] for move in crowd.report()["plan"]["transaction"]]
+    assert sum(name.startswith("package-number-") for name in names) == MANY
     record = crowd.runs()[-1]
     assert (record["outcome"], record["code"]) == ("failed", "unreachable")
     assert record["difference"]["changed"] == []
