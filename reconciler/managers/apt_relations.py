@@ -6,7 +6,8 @@ all that is told: where no declared relation explains a move, nobody is named.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from reconciler.planning.observation import Unmet
 from reconciler.planning.versions import compare_debian
@@ -47,7 +48,8 @@ Groups = tuple[tuple[Relation, ...], ...]
 """All of a field: each group needs one of its alternatives."""
 
 
-def groups(field: str) -> Groups:
+@lru_cache(maxsize=65536)  # the same fields are compared with every other package of a transaction
+def groups(text: str) -> Groups:
     """Read the value of a field such as ``Depends``; what cannot be read is left out."""
     parsed = (
         tuple(
@@ -55,7 +57,7 @@ def groups(field: str) -> Groups:
             for part in group.split("|")
             if (match := _RELATION.match(part))
         )
-        for group in field.split(",")
+        for group in text.split(",")
     )
     return tuple(group for group in parsed if group)
 
@@ -100,6 +102,14 @@ class Doings:
 
     coming: Sequence[Package]
     staying: Mapping[str, frozenset[str]]
+    _by_wish: dict[str, list[Package]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find who names whom once: a transaction may have thousands of packages."""
+        for package in self.coming:
+            for group in package.declares("Pre-Depends", "Depends", "Recommends"):
+                for relation in group:
+                    self._by_wish.setdefault(relation.name, []).append(package)
 
     def replacing(self, gone: Package) -> tuple[str, ...]:
         """Return who takes the place of a package that goes.
@@ -142,9 +152,11 @@ class Doings:
         return self._wanting(come, "Pre-Depends", "Depends") or self._wanting(come, "Recommends")
 
     def _wanting(self, come: Package, *fields: str) -> tuple[str, ...]:
+        provided = (one.name for group in come.declares("Provides") for one in group)
         return _names(
             other
-            for other in self.coming
+            for name in {come.name, *provided}
+            for other in self._by_wish.get(name, ())
             if other is not come
             and any(
                 any(come.is_meant(relation) for relation in group)

@@ -54,10 +54,15 @@ def read_observation(dialect: Dialect, sections: Sections, at: datetime) -> Obse
 def read_answer(dialect: Dialect, sections: Sections, offers: Sequence[Offer]) -> Answer:
     """Return what ``--dry-run`` answered.
 
+    Where metadata are missing, that is the answer: the report tells what is known all the same, and why
+    nothing is planned.
+
     Raises:
         Stalled: The sections do not parse, or the script could not even ask.
         Transient: They report a passing failure.
     """
+    if sections.exit_code == codes.STALE:
+        return Answer((), exit_code=codes.STALE, message=failure(dialect, sections).message)
     if sections.exit_code not in _ANSWERS:
         raise failure(dialect, sections)
     return dialect.answer(sections, offers)

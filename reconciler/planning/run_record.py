@@ -345,13 +345,16 @@ def _undo(move: Move) -> Change:
 def quarantine_of(record: RunRecord, after: Iterable[Installed]) -> tuple[Quarantined, ...]:
     """Return the versions that failed in a run and must be left alone: those the manager complained of.
 
+    Where the cause is none of theirs and may be over by the next tick, only what is half done is left alone.
+
     Args:
         record: Of the run.
         after: What is installed now; of packages that are half done, the version that they are.
     """
     said: dict[str, str] = {}
     for step in record.steps:
-        said.update((package.name.partition(":")[0], package.message) for package in step.failed)
+        if _CODES.get(step.exit_code) not in PASSING:  # a full disk is no fault of the package
+            said.update((package.name.partition(":")[0], package.message) for package in step.failed)
     if record.rollback is not None:
         # Nobody knows which of them did it, so none of them is tried again.
         said.update((move.name, "rolled back") for move in record.rollback.moves if move.from_ is not None)

@@ -222,6 +222,7 @@ class _Rpms:
 
 class RedHat(_Rpms):
     manager = "dnf"
+    lab: DnfLab
 
     def __init__(self, lab: DnfLab) -> None:
         self.lab = lab
@@ -237,13 +238,13 @@ class RedHat(_Rpms):
             yield os.getpid()
 
     def hold(self, name: str) -> Path:
-        assert isinstance(self.lab, DnfLab)
         self.lab.lock_version(f"{name}-0:1.0-1.*")
         return self.root / "etc/dnf/plugins/versionlock.list"
 
 
 class Suse(_Rpms):
     manager = "zypper"
+    lab: ZypperLab
 
     def __init__(self, lab: ZypperLab) -> None:
         self.lab = lab
@@ -260,7 +261,6 @@ class Suse(_Rpms):
         pid.unlink()
 
     def hold(self, name: str) -> Path:
-        assert isinstance(self.lab, ZypperLab)
         self.lab.lock(name)
         return self.lab.locks
 
@@ -355,7 +355,9 @@ class Plant:
         """Make a copy of a world, with a repository of its own to be changed, and an installation for it."""
         kinds: dict[str, Any] = {"apt": Debian, "dnf": RedHat, "zypper": Suse, "pacman": Arch}
         machine: Machine = kinds[manager](world.copy(folder / "machine", repository=True))
-        site = Site.create(folder / "site", environment=machine.environment, **machine.settings)
+        # What a killed script leaves behind goes with the test.
+        environment = {**machine.environment, "TMPDIR": str(folder)}
+        site = Site.create(folder / "site", environment=environment, **machine.settings)
         return cls(machine, site)
 
     def want(self, *names: str, policy: str = "") -> None:

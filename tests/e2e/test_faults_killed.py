@@ -1,4 +1,4 @@
-"""Ticks that are killed with their package manager: the next one brings them to an end, and tells so."""
+"""A run whose every process is killed: the next one repairs, and says that it was interrupted."""
 
 from datetime import timedelta
 

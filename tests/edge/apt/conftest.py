@@ -67,4 +67,6 @@ def _fresh(folder: Path) -> Path:
 
 @pytest.fixture
 def own_apt(own_lab: AptLab, script: PatchScript) -> ScriptedManager:
-    return ScriptedManager(APT, LocalTarget(own_lab.environment), script, own_lab.cache)
+    # What a killed script leaves behind goes with the lab.
+    target = LocalTarget({**own_lab.environment, "TMPDIR": str(own_lab.folder)})
+    return ScriptedManager(APT, target, script, own_lab.cache)

@@ -52,7 +52,9 @@ def test_where_nothing_is_broken_nothing_is_done(lab: AptLab, apt: ScriptedManag
 def test_a_run_killed_in_a_maintainer_script_is_finished(
     own_lab: AptLab, script: PatchScript, shell: tuple[str, ...], folder: Path, second_folder: Path
 ) -> None:
-    apt = ScriptedManager(APT, LocalTarget(own_lab.environment, shell), script, own_lab.cache)
+    apt = ScriptedManager(
+        APT, LocalTarget({**own_lab.environment, "TMPDIR": str(own_lab.folder)}, shell), script, own_lab.cache
+    )
     own_lab.offer((Deb("slow", "1.0"), Deb("slow", "1.1", scripts=SLOW_TO_CONFIGURE)))
     own_lab.mark_auto("slow")
     instruction = replace(to("slow=1.1", "plain=1.1"), automatic=("slow:all",))
@@ -78,7 +80,9 @@ def test_what_was_interrupted_must_be_repaired_first(
 def test_a_run_killed_while_unpacking_is_finished_with_what_belongs_to_it(
     own_lab: AptLab, script: PatchScript, shell: tuple[str, ...], folder: Path, second_folder: Path
 ) -> None:
-    apt = ScriptedManager(APT, LocalTarget(own_lab.environment, shell), script, own_lab.cache)
+    apt = ScriptedManager(
+        APT, LocalTarget({**own_lab.environment, "TMPDIR": str(own_lab.folder)}, shell), script, own_lab.cache
+    )
     own_lab.offer(
         (
             Deb("slow", "1.0", scripts=SLOW_TO_UNPACK),
