@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.bench import Bench, Row
-from benchmarks.cases import BENCHMARKS
+from benchmarks.cases import BENCHMARKS, LONG
 from benchmarks.installation import Installation
 from benchmarks.measure import SpoiledError
 
@@ -29,9 +29,9 @@ def main() -> int:
         tell("Installing this checkout into a temporary folder ...")
         folder = Path(temporary)
         installation = Installation.create(folder)
-        for name in arguments.names or BENCHMARKS:
+        for name in arguments.names or [name for name in BENCHMARKS if name not in LONG]:
             tell(f"Measuring {name}: {arguments.runs} turns ...")
-            bench = Bench(installation.apart(name), arguments.runs, notes.append)
+            bench = Bench(installation.apart(name), arguments.runs, lambda note: _note(notes, note))
             try:
                 rows += BENCHMARKS[name](bench)
             except SpoiledError as error:
@@ -90,6 +90,12 @@ def _writable(text: str) -> Path:
 def tell(sentence: str) -> None:
     """Say on standard error how far it is."""
     sys.stderr.write(f"{sentence}\n")
+
+
+def _note(notes: list[str], note: str) -> None:
+    """Say at once what the table will say too."""
+    tell(note)
+    notes.append(note)
 
 
 def _table(rows: Sequence[Row]) -> str:

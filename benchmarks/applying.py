@@ -1,23 +1,24 @@
 """Applying all updates that this machine waits for, on copies of it, beside apt doing the same."""
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.bench import Bench, Row, cpu_more, cpu_ratio, wall_more, wall_ratio
+from benchmarks.bench import Bench, Row, cpu, cpu_more, cpu_ratio, wall, wall_more, wall_ratio
 from benchmarks.installation import PATH, ROOT
-from benchmarks.measure import Command, SpoiledError, measure
+from benchmarks.measure import Command, SpoiledError
 
 FEWEST = 20
 """Fewer updates than this say nothing about a usual patch night."""
 
 # The window is always open, and the lists are as recent as they need to be.
-POLICY = """\
+_POLICY = """\
 kind: Policy
 name: everything
 updates: all
@@ -28,12 +29,13 @@ removals: allow
 conffiles: keep
 steps: {steps}
 refresh: {{every: 520w, stale_after: 520w, before_apply: 520w}}
----
+"""
+_SCHEDULE = """\
 kind: Schedule
 name: always
 timezone: UTC
 windows:
-  - {{start: "*-*-* 00:00", duration: 48h}}
+  - {start: "*-*-* 00:00", duration: 48h}
 """
 # As Debian installs apt: container images keep the lists compressed, no cache and no archives. Then all
 # packages are fetched; the last line says what there is to do.
@@ -79,19 +81,28 @@ class Copies:
     def command(self, name: str, *argv: str, says: str = "") -> Command:
         """Return a command on a copy of its own, without network, whose changes are forgotten."""
         below = f"{self.layer}/changes:/"
-        return Command(name, (*_apart("--net"), below, "-", "-", *argv), _ENVIRONMENT, says)
+        return Command(name, (*_apart("--net"), below, "-", "", *argv), _ENVIRONMENT, says)
 
-    def prepare(self, bring: Path) -> str:
+    def prepare(self, *bring: Path) -> str:
         """Make the layer: everything fetched, ``bring`` in it; return what apt says it would do.
 
         Raises:
             SpoiledError: That did not succeed.
         """
-        argv = (*_apart(), "/", str(self.layer), str(bring), "/bin/sh", "-c", PREPARE)
+        argv = (*_apart(), "/", str(self.layer), ":".join(map(str, bring)), "/bin/sh", "-c", PREPARE)
         done = subprocess.run(argv, env=_ENVIRONMENT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SpoiledError(f"no copy of this machine could be made: {done.stderr.strip()[-500:]}")
         return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What is compared: the same ``changes`` made by patchledger and by apt alone."""
+
+    mine: Command
+    plain: Command
+    changes: int
 
 
 def _apart(*more: str) -> tuple[str, ...]:
@@ -102,13 +113,55 @@ def _apart(*more: str) -> tuple[str, ...]:
 
 def apply(bench: Bench) -> Iterator[Row]:
     """``patchledger run`` in an open window beside ``apt-get dist-upgrade``, on copies of this machine."""
+    with _prepared(bench, "apply", "single") as pair:
+        if pair is not None:
+            yield from _in_one_step(bench, pair)
+
+
+def apply_steps(bench: Bench) -> Iterator[Row]:
+    """The same with ``steps: minimal``, which takes minutes: a step for almost each change."""
+    with _prepared(bench, "apply-steps", "minimal") as pair:
+        if pair is not None:
+            turns = bench.turns(pair.mine, pair.plain, runs=1)
+            for figure, ratio in (("wall ÷", wall_ratio), ("CPU ÷", cpu_ratio)):
+                found = turns.each(ratio, pair.mine, pair.plain)
+                yield Row(
+                    "apply-steps", f"{figure} `apt-get dist-upgrade`, {pair.changes} changes", found, "×"
+                )
+
+
+def _in_one_step(bench: Bench, pair: Pair) -> Iterator[Row]:
+    turns = bench.turns(pair.mine, pair.plain, runs=max(3, bench.runs // 5))
+    for figure, how, unit, budget in (
+        ("wall ÷", wall_ratio, "×", 1.05),
+        ("CPU ÷", cpu_ratio, "×", 1.05),
+        ("wall more than", wall_more, "s", None),
+        ("CPU more than", cpu_more, "s", None),
+    ):
+        found = turns.each(how, pair.mine, pair.plain)
+        yield Row("apply", f"{figure} `apt-get dist-upgrade`, {pair.changes} changes", found, unit, budget)
+    yield Row("apply", "wall of `apt-get dist-upgrade`", turns.each(wall, pair.plain), "s")
+    yield Row("apply", "CPU of `apt-get dist-upgrade`", turns.each(cpu, pair.plain), "s")
+
+
+@contextlib.contextmanager
+def _prepared(bench: Bench, name: str, steps: str) -> Iterator[Pair | None]:
+    """Make copies possible, and say what to run on them; ``None``, and a note, where that cannot be."""
     missing = _missing()
     if missing:
-        bench.note(f"`apply` WAS NOT MEASURED: {missing}")
+        bench.note(f"`{name}` WAS NOT MEASURED: {missing}")
+        yield None
         return
+    here = bench.installation
+    config = here.host(policy=_documents(steps))
     layer = Path(tempfile.mkdtemp(prefix="patchledger-benchmark-", dir="/dev/shm"))
     try:
-        yield from _measured(bench, Copies(layer))
+        copies = Copies(layer)
+        told = copies.prepare(here.venv, config.parent)
+        pair = _pair(copies, (here.patchledger, "--config", str(config), "run"), told)
+        if pair.changes < FEWEST:
+            bench.note(f"`{name}` WAS NOT MEASURED: {pair.changes} changes are pending, it takes {FEWEST}")
+        yield pair if pair.changes >= FEWEST else None
     finally:
         shutil.rmtree(layer)
 
@@ -119,35 +172,20 @@ def _missing() -> str:
     return "it needs root, to work on a copy of this machine" if os.geteuid() else ""
 
 
-def _measured(bench: Bench, copies: Copies) -> Iterator[Row]:
-    here = bench.installation
-    configs = {steps: here.host(steps, POLICY.format(steps=steps)) for steps in ("single", "minimal")}
-    found = _SUMMARY.search(copies.prepare(here.venv.parent))
-    changes = 0 if found is None else sum(map(int, found.groups()))
-    if found is None or changes < FEWEST:
-        bench.note(f"`apply` WAS NOT MEASURED: {changes} changes are pending here, and it takes {FEWEST}")
-        return
-    plain = copies.command("apt-get dist-upgrade", *_PLAIN, says=found.group())
-    mine = {
-        steps: copies.command(
-            f"patchledger run, steps: {steps}",
-            *(here.patchledger, "--config", str(config), "run"),
-            says=f"applied {changes} changes",
-        )
-        for steps, config in configs.items()
+def _documents(steps: str) -> dict[str, str]:
+    return {
+        "policies/everything.yaml": _POLICY.format(steps=steps),
+        "schedules/always.yaml": _SCHEDULE,
     }
-    turns = bench.turns(plain, mine["single"], runs=max(3, bench.runs // 5))
-    yield from (
-        Row("apply", f"{figure} `apt-get dist-upgrade`, {changes} changes", found, unit, budget)
-        for figure, found, unit, budget in (
-            ("wall ÷", turns.each(wall_ratio, mine["single"], plain), "×", 1.05),
-            ("CPU ÷", turns.each(cpu_ratio, mine["single"], plain), "×", 1.05),
-            ("wall more than", turns.each(wall_more, mine["single"], plain), "s", None),
-            ("CPU more than", turns.each(cpu_more, mine["single"], plain), "s", None),
-        )
+
+
+def _pair(copies: Copies, run: Sequence[str], told: str) -> Pair:
+    found = _SUMMARY.search(told)
+    if found is None:
+        raise SpoiledError(f"apt does not say what it would do: {told.strip()[-500:]}")
+    changes = sum(map(int, found.groups()))
+    return Pair(
+        copies.command("patchledger run", *run, says=f"applied {changes} changes"),
+        copies.command("apt-get dist-upgrade", *_PLAIN, says=found.group()),
+        changes,
     )
-    # A step for almost each change: minutes, of which a first turn to warm up would not take much away.
-    once = measure(mine["minimal"], bench.output)
-    for figure, ratio in (("wall ÷", wall_ratio), ("CPU ÷", cpu_ratio)):
-        seen = turns.each(lambda sample, ratio=ratio: ratio(once, sample), plain)
-        yield Row("apply", f"`steps: minimal`, once: {figure} `apt-get dist-upgrade`", seen, "×")

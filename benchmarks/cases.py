@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import policies
-from benchmarks.applying import apply
+from benchmarks.applying import apply, apply_steps
 from benchmarks.bench import Bench, Row, cpu, cpu_ratio, milliseconds, rss
 from benchmarks.measure import Command, Spread, measure
 from benchmarks.other_managers import plan_dnf, plan_pacman, plan_zypper
@@ -142,4 +142,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "policy-check": policy_check,
     "help-status": help_and_status,
     "apply": apply,
+    "apply-steps": apply_steps,
 }
+LONG = frozenset({"apply-steps"})
+"""What is measured only where it is asked for by name."""

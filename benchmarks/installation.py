@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ state_dir: {folder}/state
 log_dir: {folder}/log
 """
 # Metadata are never due, so that nothing is refreshed while measuring; nothing is applied either.
-PLAN = """\
+_PLAN = """\
 kind: Policy
 name: everything
 updates: all
@@ -29,6 +30,7 @@ upgrade: full
 removals: allow
 refresh: {every: 520w, stale_after: 520w}
 """
+PLAN = {"policies/everything.yaml": _PLAN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +77,19 @@ class Installation:
         """What measured processes get."""
         return {"PATH": PATH, "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
 
-    def host(self, name: str = "host", policy: str = PLAN, settings: str = "") -> Path:
+    def host(self, name: str = "host", policy: Mapping[str, str] = PLAN, settings: str = "") -> Path:
         """Make the repositories and the configuration of one host, and return the configuration.
 
         Args:
             name: Of its folder.
-            policy: All documents of its policy.
+            policy: The documents of its policy by their path.
             settings: More lines of its configuration.
         """
         folder = self.folder / name
-        (folder / "policy/policies").mkdir(parents=True)
-        (folder / "policy/policies/everything.yaml").write_text(policy, encoding="utf-8")
+        for path, document in policy.items():
+            file = folder / "policy" / path
+            file.parent.mkdir(parents=True)
+            file.write_text(document, encoding="utf-8")
         author = ("-c", "user.name=Benchmark", "-c", "user.email=benchmark@example.org")
         _run("git", "init", "--quiet", "--initial-branch=main", str(folder / "policy"))
         _run("git", "-C", str(folder / "policy"), "add", "--all")

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from benchmarks import policies
+from benchmarks.applying import Copies
 from benchmarks.bench import Row
 from benchmarks.measure import Command, Sample, SpoiledError, Spread, Turns, measure
 from reconciler.gitops.revision import read_folder
@@ -55,6 +57,28 @@ def test_cpu_time_of_grandchildren_counts(tmp_path: Path) -> None:
 def test_a_process_that_does_something_else_is_not_measured(tmp_path: Path, script: str, says: str) -> None:
     with pytest.raises(SpoiledError, match="wrong ended with"):
         measure(Command("wrong", ("/bin/sh", "-c", script), {}, says), tmp_path / "out")
+
+
+def test_a_process_may_be_expected_to_end_otherwise(tmp_path: Path) -> None:
+    shell = Command("no", ("/bin/sh", "-c", "echo there is a plan; exit 1"), {}, "a plan", code=1)
+    assert measure(shell, tmp_path / "out").wall > 0
+
+
+def test_what_is_done_to_a_copy_of_this_machine_is_forgotten(tmp_path: Path) -> None:
+    marker = Path("/etc/patchledger-benchmark-marker")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as layer:
+        (Path(layer) / "changes/etc").mkdir(parents=True)
+        (Path(layer) / "changes/etc/only-in-copies").write_text("mine\n")
+        script = (
+            f"cat /etc/only-in-copies; echo more >>/etc/only-in-copies; : >{marker}; test -e {marker};"
+            "test -x /usr/sbin/policy-rc.d; cat /proc/net/dev"
+        )
+        copy = Copies(Path(layer)).command("copy", "/bin/sh", "-ec", script, says="mine\nInter-")
+        for _ in range(2):
+            measure(copy, tmp_path / "out")
+    interfaces = (tmp_path / "out").read_text().splitlines()[3:]
+    assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
+    assert not marker.exists()
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
