@@ -47,8 +47,10 @@ from reconciler.reconcile.ports import Clock, PackageManager, RunStore
 from reconciler.reconcile.surroundings import Surroundings, failing
 
 _LOCKED = 20
-_REFUSALS = frozenset({25, 26})
+_UNRESOLVED = 25
+_REFUSALS = frozenset({_UNRESOLVED, 26})
 _HALF_DONE = 24
+_WELL = frozenset({0, 10, 11})
 """Exit codes of the patch scripts that say why nothing was done."""
 
 BOOT_TIME = timedelta(minutes=10)
@@ -242,10 +244,7 @@ class Applier:
         instruction = Instruction(
             changes, conffiles=journal.settings.conffiles, lock_wait=journal.lock_wait, automatic=marked
         )
-        try:
-            execution = self.manager.apply(instruction, self.store.execution(journal.run, "rollback"))
-        except ReconcilerError as error:
-            execution = Execution(1, message=error.message)
+        execution = self._back(instruction, journal.run)
         after = self._observe()
         found = difference(journal.before, after.installed, (), journal.manager)
         healthy = None
@@ -259,6 +258,27 @@ class Applier:
             healthy=healthy,
         )
         return with_rollback(record, rollback, found), after
+
+    def _back(self, instruction: Instruction, run: str) -> Execution:
+        """Go back at once; where that is refused, bring back the versions first and remove what was new then.
+
+        Not every package manager removes in one transaction what nothing forces it to remove.
+        """
+        execution = self._try(instruction, run, "rollback")
+        comes = tuple(change for change in instruction.changes if change.to_version is not None)
+        goes = tuple(change for change in instruction.changes if change.to_version is None)
+        if execution.exit_code != _UNRESOLVED or not comes or not goes:
+            return execution
+        first = self._try(replace(instruction, changes=comes), run, "rollback-changes")
+        if first.exit_code not in _WELL:
+            return execution
+        return self._try(replace(instruction, changes=goes), run, "rollback-removals")
+
+    def _try(self, instruction: Instruction, run: str, name: str) -> Execution:
+        try:
+            return self.manager.apply(instruction, self.store.execution(run, name))
+        except ReconcilerError as error:
+            return Execution(1, message=error.message)
 
     def _parts(self, settings: Settings, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Split steps as the policy says; where that cannot be told, they stay as they are."""
@@ -335,10 +355,7 @@ class Applier:
             lock_wait=journal.lock_wait,
             automatic=tuple(name for name in journal.automatic if name in wanted),
         )
-        try:
-            return self.manager.apply(instruction, self.store.execution(journal.run, attempt))
-        except ReconcilerError as error:
-            return Execution(1, message=error.message)
+        return self._try(instruction, journal.run, attempt)
 
     def _repaired(self, journal: Journal, broken: Execution, name: str) -> Execution:
         """Bring what was interrupted to an end at once; what was said before it is kept."""

@@ -975,7 +975,7 @@ archive_of() { # NAME VERSION: its file among what we kept and among apt's archi
                 printf '%s\n' "$file"
                 return
             fi
-            bad=$file
+            bad=${bad:-$file}
         done
     done
     [ -z "$bad" ] || printf '%s=%s (%s)\n' "$1" "$2" "$bad" >>"$WORK/damaged"

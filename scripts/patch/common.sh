@@ -290,7 +290,7 @@ kept_rpms() { # FILE FOLDER...
                 found=$file
                 break
             fi
-            bad=$file
+            bad=${bad:-$file}
         done
         if [ -n "$found" ]; then
             printf '%s\t%s\t%s\t%s\n' "$name" "$arch" "$version" "$found"

@@ -68,7 +68,7 @@ def test_what_we_installed_comes_back_exactly_and_what_came_in_goes(
     own_lab.mark_auto("base")
     apt.apply(Instruction(FIRST.changes, automatic=("base:all",)), new())
     before, marks = own_lab.versions(), own_lab.automatic()
-    assert "epoch_1%3a1.0-2_all.deb" in os.listdir(kept)
+    assert (kept / "epoch_1%3a1.0-2_all.deb").exists()
     drop_first(own_lab)
     apt.apply(SECOND, new())
     assert "replaced" not in own_lab.versions()
@@ -96,7 +96,7 @@ def test_a_link_is_made_before_apt_deletes_what_it_fetched(
     own_lab.configure('APT::Keep-Downloaded-Packages "false";')
     assert own_apt.apply(to("plain=1.1"), new()).exit_code == 0
     assert own_lab.archives == []
-    assert sorted(os.listdir(kept)) == ["plain_1.1_all.deb"]
+    assert sorted(path.name for path in kept.iterdir()) == ["plain_1.1_all.deb"]
 
 
 def test_what_was_never_kept_is_named_and_nothing_is_changed(
@@ -175,13 +175,13 @@ def test_what_was_superseded_goes_after_its_days_and_what_is_installed_stays(
     for version in ("1.1", "1.2", "1.3"):
         apply(own_lab, script, shell, version, "--keep-days", "2")
     names = ["plain_1.1_all.deb", "plain_1.1_all.deb.gone", "plain_1.2_all.deb", "plain_1.3_all.deb"]
-    assert sorted(os.listdir(kept)) == names
+    assert sorted(path.name for path in kept.iterdir()) == names
     for name, age in (("plain_1.1_all.deb.gone", 3), ("plain_1.3_all.deb", 1000)):
         then = (kept / name).stat().st_mtime - age * 86400
         os.utime(kept / name, (then, then))
     apply(own_lab, script, shell, "1.4", "--keep-days", "2")
     names = ["plain_1.2_all.deb", "plain_1.2_all.deb.gone", "plain_1.3_all.deb", "plain_1.4_all.deb"]
-    assert sorted(os.listdir(kept)) == names
+    assert sorted(path.name for path in kept.iterdir()) == names
 
 
 def test_what_is_too_much_goes_the_longest_superseded_first(
@@ -195,9 +195,9 @@ def test_what_is_too_much_goes_the_longest_superseded_first(
         with (kept / name).open("ab") as file:
             file.truncate(700_000)
     apply(own_lab, script, shell, "1.3", "--keep-size", "1")
-    assert sorted(os.listdir(kept)) == ["plain_1.2_all.deb", "plain_1.3_all.deb"]
+    assert sorted(path.name for path in kept.iterdir()) == ["plain_1.2_all.deb", "plain_1.3_all.deb"]
     apply(own_lab, script, shell, "1.2", "--keep-size", "0")
-    assert sorted(os.listdir(kept)) == []
+    assert sorted(path.name for path in kept.iterdir()) == []
 
 
 @pytest.mark.parametrize(
