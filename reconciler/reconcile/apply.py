@@ -50,8 +50,10 @@ _LOCKED = 20
 _UNRESOLVED = 25
 _REFUSALS = frozenset({_UNRESOLVED, 26})
 _HALF_DONE = 24
-_WELL = frozenset({0, 10, 11})
 """Exit codes of the patch scripts that say why nothing was done."""
+
+_WELL = frozenset({0, 10, 11})
+"""Those that say that all of it is there."""
 
 BOOT_TIME = timedelta(minutes=10)
 """How long a machine may take to go down and come up again before it is said not to have rebooted."""
