@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.cases import BENCHMARKS, Bench, Row
+from benchmarks.bench import Bench, Row
+from benchmarks.cases import BENCHMARKS
 from benchmarks.installation import Installation
 from benchmarks.measure import SpoiledError
 

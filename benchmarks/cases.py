@@ -3,12 +3,14 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import policies
-from benchmarks.installation import Installation
-from benchmarks.measure import Command, Sample, Spread, Turns, in_turn, measure
+from benchmarks.applying import apply
+from benchmarks.bench import Bench, Row, cpu, cpu_ratio, milliseconds, rss
+from benchmarks.measure import Command, Spread, measure
+from benchmarks.other_managers import plan_dnf, plan_pacman, plan_zypper
 
 COMPOSE = """\
 import pathlib, sys, yaml
@@ -33,77 +35,6 @@ sys.exit(code)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure and its budget.
-
-    Attributes:
-        benchmark: Its name.
-        figure: What was measured.
-        found: Median and range over the turns.
-        unit: ``×`` for ratios.
-        budget: Upper bound of the median; ``None`` where the figure only informs.
-        stretch: A bound that would be nice to keep.
-        command: What was measured, for the JSON file.
-    """
-
-    benchmark: str
-    figure: str
-    found: Spread
-    unit: str
-    budget: float | None = None
-    stretch: float | None = None
-
-    @property
-    def verdict(self) -> str:
-        """Say whether the median keeps the budget."""
-        if self.budget is None:
-            return "for information"
-        if self.found.median > self.budget:
-            return "MISSED"
-        if self.stretch is None:
-            return "kept"
-        return "kept, stretch too" if self.found.median <= self.stretch else "kept, stretch missed"
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a benchmark works with."""
-
-    installation: Installation
-    runs: int
-    note: Callable[[str], None]
-
-    @property
-    def output(self) -> Path:
-        """Where measured processes print to."""
-        return self.installation.folder / "output"
-
-    def command(self, name: str, *argv: str, says: str = "") -> Command:
-        """Return a command with the environment all measured processes get."""
-        return Command(name, argv, self.installation.env, says)
-
-    def turns(self, *commands: Command, runs: int | None = None) -> Turns:
-        """Measure commands in turn."""
-        return in_turn(commands, self.runs if runs is None else runs, self.output)
-
-
-def _cpu(sample: Sample) -> float:
-    return sample.cpu
-
-
-def _cpu_ratio(mine: Sample, other: Sample) -> float:
-    return mine.cpu / other.cpu
-
-
-def _milliseconds(sample: Sample) -> float:
-    return sample.wall * 1000
-
-
-def _rss(sample: Sample) -> float:
-    return sample.rss
-
-
 def idle_tick(bench: Bench) -> Iterator[Row]:
     """A tick where nothing changed since the last, over file://."""
     config = str(bench.installation.host())
@@ -116,11 +47,11 @@ def idle_tick(bench: Bench) -> Iterator[Row]:
     apt = bench.command("apt-get -s dist-upgrade", "/usr/bin/apt-get", "-s", "dist-upgrade")
     turns = bench.turns(tick, floor)
     name = "idle-tick"
-    yield Row(name, "CPU ÷ `python3 -I -S -c pass`", turns.each(_cpu_ratio, tick, floor), "×", 7)
+    yield Row(name, "CPU ÷ `python3 -I -S -c pass`", turns.each(cpu_ratio, tick, floor), "×", 7)
     yield Row(name, "CPU", turns.each(lambda one: one.cpu * 1000, tick), "ms")
     if _has_apt(bench):
         against = bench.turns(tick, apt, runs=max(3, bench.runs // 3))
-        yield Row(name, "CPU ÷ `apt-get -s dist-upgrade`", against.each(_cpu_ratio, tick, apt), "×", 0.12)
+        yield Row(name, "CPU ÷ `apt-get -s dist-upgrade`", against.each(cpu_ratio, tick, apt), "×", 0.12)
     python = str(bench.installation.python)
     witness = bench.command("witness", python, "-I", "-c", WITNESS, *run[1:], says="nothing changed since")
     measure(witness, bench.output)
@@ -138,16 +69,16 @@ def plan(bench: Bench) -> Iterator[Row]:
     apt = bench.command("apt-get -s dist-upgrade", "/usr/bin/apt-get", "-s", "dist-upgrade")
     turns = bench.turns(mine, apt)
     label = "CPU ÷ `apt-get -s dist-upgrade`"
-    yield Row("plan", f"{label}, as configured here", turns.each(_cpu_ratio, mine, apt), "×", 1.0, 0.7)
-    yield Row("plan", "CPU", turns.each(_cpu, mine), "s")
-    yield Row("plan", "peak RSS", turns.each(_rss, mine), "MiB", 90)
+    yield Row("plan", f"{label}, as configured here", turns.each(cpu_ratio, mine, apt), "×", 1.0, 0.7)
+    yield Row("plan", "CPU", turns.each(cpu, mine), "s")
+    yield Row("plan", "peak RSS", turns.each(rss, mine), "MiB", 90)
     usual = bench.installation.usual_apt()
     with config.open("a", encoding="utf-8") as file:
         file.write(f"environment: {{APT_CONFIG: {usual}}}\n")
     mine_usual = replace(mine, name="patchledger plan, usual apt")
     apt_usual = replace(apt, name="apt-get -s, usual apt", env={**apt.env, "APT_CONFIG": str(usual)})
     turns = bench.turns(mine_usual, apt_usual)
-    ratio = turns.each(_cpu_ratio, mine_usual, apt_usual)
+    ratio = turns.each(cpu_ratio, mine_usual, apt_usual)
     yield Row("plan", f"{label}, both with Debian's own cache settings", ratio, "×", 1.0, 0.7)
     yield from _against_unattended_upgrade(bench, mine)
 
@@ -161,7 +92,7 @@ def _against_unattended_upgrade(bench: Bench, mine: Command) -> Iterator[Row]:
     other = bench.command("unattended-upgrade --dry-run", program, "--dry-run")
     turns = bench.turns(mine, other, runs=3)
     figure = "CPU ÷ `unattended-upgrade --dry-run`"
-    yield Row("plan", figure, turns.each(_cpu_ratio, mine, other), "×", 0.05)
+    yield Row("plan", figure, turns.each(cpu_ratio, mine, other), "×", 0.05)
 
 
 def policy_check(bench: Bench) -> Iterator[Row]:
@@ -175,9 +106,9 @@ def policy_check(bench: Bench) -> Iterator[Row]:
     name = "policy-check"
     share = turns.each(lambda mine, bare: mine.cpu / (2 * bare.cpu + 0.5), check, compose)
     yield Row(name, "CPU ÷ (2 × bare libyaml `compose` + 0.5 s)", share, "×", 1.0)
-    yield Row(name, "CPU ÷ bare libyaml `compose`", turns.each(_cpu_ratio, check, compose), "×")
-    yield Row(name, "CPU", turns.each(_cpu, check), "s")
-    yield Row(name, "peak RSS", turns.each(_rss, check), "MiB", 80)
+    yield Row(name, "CPU ÷ bare libyaml `compose`", turns.each(cpu_ratio, check, compose), "×")
+    yield Row(name, "CPU", turns.each(cpu, check), "s")
+    yield Row(name, "peak RSS", turns.each(rss, check), "MiB", 80)
 
 
 def help_and_status(bench: Bench) -> Iterator[Row]:
@@ -190,9 +121,9 @@ def help_and_status(bench: Bench) -> Iterator[Row]:
     status = bench.command("status", program, "--config", config, "status", says="benchmark")
     turns = bench.turns(shown, status, floor)
     for command in (shown, status):
-        ratio = turns.each(_cpu_ratio, command, floor)
+        ratio = turns.each(cpu_ratio, command, floor)
         yield Row("help-status", f"`{command.name}`: CPU ÷ `python3 -c pass`", ratio, "×", 6)
-        yield Row("help-status", f"`{command.name}`: wall", turns.each(_milliseconds, command), "ms", 200)
+        yield Row("help-status", f"`{command.name}`: wall", turns.each(milliseconds, command), "ms", 200)
 
 
 def _has_apt(bench: Bench) -> bool:
@@ -205,6 +136,10 @@ def _has_apt(bench: Bench) -> bool:
 BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "idle-tick": idle_tick,
     "plan": plan,
+    "plan-dnf": plan_dnf,
+    "plan-zypper": plan_zypper,
+    "plan-pacman": plan_pacman,
     "policy-check": policy_check,
     "help-status": help_and_status,
+    "apply": apply,
 }

@@ -20,7 +20,7 @@ state_dir: {folder}/state
 log_dir: {folder}/log
 """
 # Metadata are never due, so that nothing is refreshed while measuring; nothing is applied either.
-_POLICY = """\
+PLAN = """\
 kind: Policy
 name: everything
 updates: all
@@ -75,18 +75,24 @@ class Installation:
         """What measured processes get."""
         return {"PATH": PATH, "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
 
-    def host(self) -> Path:
-        """Make the repositories and the configuration of one host, and return the configuration."""
-        folder = self.folder / "host"
+    def host(self, name: str = "host", policy: str = PLAN, settings: str = "") -> Path:
+        """Make the repositories and the configuration of one host, and return the configuration.
+
+        Args:
+            name: Of its folder.
+            policy: All documents of its policy.
+            settings: More lines of its configuration.
+        """
+        folder = self.folder / name
         (folder / "policy/policies").mkdir(parents=True)
-        (folder / "policy/policies/everything.yaml").write_text(_POLICY, encoding="utf-8")
+        (folder / "policy/policies/everything.yaml").write_text(policy, encoding="utf-8")
         author = ("-c", "user.name=Benchmark", "-c", "user.email=benchmark@example.org")
         _run("git", "init", "--quiet", "--initial-branch=main", str(folder / "policy"))
         _run("git", "-C", str(folder / "policy"), "add", "--all")
-        _run("git", "-C", str(folder / "policy"), *author, "commit", "--quiet", "--message=Plan everything")
+        _run("git", "-C", str(folder / "policy"), *author, "commit", "--quiet", "--message=Everything")
         _run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(folder / "reports.git"))
         config = folder / "config.yaml"
-        config.write_text(_CONFIG.format(folder=folder), encoding="utf-8")
+        config.write_text(_CONFIG.format(folder=folder) + settings, encoding="utf-8")
         config.chmod(0o600)
         return config
 

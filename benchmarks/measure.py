@@ -26,12 +26,14 @@ class Command:
         argv: Program (an absolute path) and arguments.
         env: Its whole environment.
         says: Must be in its standard output, so that nothing else is measured by mistake.
+        code: How it ends where all is well.
     """
 
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     says: str = ""
+    code: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def measure(command: Command, output: Path) -> Sample:
     """Run a command to its end, its standard output into the file ``output``.
 
     Raises:
-        SpoiledError: It failed, or did not say what it should.
+        SpoiledError: It ended or spoke in another way than expected.
     """
     actions = (
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -67,7 +69,7 @@ def measure(command: Command, output: Path) -> Sample:
     wall = time.perf_counter() - start
     code = os.waitstatus_to_exitcode(status)
     said = output.read_text(encoding="utf-8", errors="replace")
-    if code or command.says not in said:
+    if code != command.code or command.says not in said:
         errors = Path(f"{output}.errors").read_text(encoding="utf-8", errors="replace")
         raise SpoiledError(f"{command.name} ended with {code} and said: {(errors or said).strip()[-500:]}")
     return Sample(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / MIB)

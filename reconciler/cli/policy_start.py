@@ -9,7 +9,7 @@ from reconciler.cli import interfaces
 from reconciler.cli.terminal import print_json
 from reconciler.errors import Misuse
 from reconciler.host.config import Config
-from reconciler.planning.report_schema import plan_schema_json, report_schema_json
+from reconciler.planning.report_schema import plan_schema_json, report_schema_json, run_schema_json
 from reconciler.policy.schema import schema_text, schemas
 from reconciler.policy.values import nearest
 from reconciler.resources import locate
@@ -23,6 +23,7 @@ def all_schemas() -> dict[str, str]:
     texts = {name: schema_text(made) for name, made in schemas().items()}
     texts["plan.schema.json"] = plan_schema_json().decode()
     texts["report.schema.json"] = report_schema_json().decode()
+    texts["run.schema.json"] = run_schema_json().decode()
     texts["windows.schema.json"] = schema_text(interfaces.WINDOWS)
     texts["policy-check.schema.json"] = schema_text(interfaces.POLICY_CHECK)
     texts["config.schema.json"] = schema_text(_config_schema())

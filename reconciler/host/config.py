@@ -116,7 +116,7 @@ class Retention(_Section):
     """How much history is kept in the tree of the report branch; git keeps the rest."""
 
     runs: int = Field(default=20, ge=1, le=1000)
-    """Files of ``runs/`` that stay in the newest tree."""
+    """Runs whose files stay in the newest tree."""
 
 
 class Config(_Section):
@@ -137,7 +137,7 @@ class Config(_Section):
     """Names that a policy's ``notify`` may route to."""
 
     root: AbsolutePath | None = None
-    """Plan for this other root instead of the running system, through the package manager's own option."""
+    """Plan for and patch this other root, not the running system, by the package manager's own option."""
 
     manager: Literal["apt", "dnf", "zypper", "pacman"] | None = None
     """The package manager; without it, the distribution's own."""
@@ -155,7 +155,7 @@ class Config(_Section):
     """Mirrors, the report queue, caches and what cannot be observed again."""
 
     log_dir: AbsolutePath = Path("/var/log/patchledger")
-    """Logs of runs."""
+    """Nothing is written there in this version: logs of runs are in the state folder and the reports."""
 
     @field_validator("host")
     @classmethod

@@ -46,6 +46,7 @@ class State:
         quarantine: Versions that failed to install, and are left alone until something changes.
         downloaded: Digest of the plan whose packages were fetched last.
         repaired: Digest of the package database that a repair could not mend; it is not tried on it again.
+        used: Digests of plans that were applied, the latest last.
         reboots: When this host was rebooted by us, the latest last.
     """
 
@@ -59,6 +60,7 @@ class State:
     quarantine: tuple[Quarantined, ...] = ()
     downloaded: str = ""
     repaired: str = ""
+    used: tuple[str, ...] = ()
     reboots: tuple[datetime, ...] = ()
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-from reconciler.managers import sections as codes
 from reconciler.managers.apt_formats import (
     Key,
     PackageFile,
@@ -28,6 +27,7 @@ from reconciler.managers.apt_observation import read_observation
 from reconciler.managers.apt_relations import Doings, Package, needs_of, unmet
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.sections import Section, Sections, kib, pairs, unparsed, words_of
+from reconciler.planning import exit_codes as codes
 from reconciler.planning.observation import (
     Action,
     Answer,

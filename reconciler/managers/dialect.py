@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.managers import sections as codes
 from reconciler.managers.sections import Sections, parse_sections, words_of
+from reconciler.planning import exit_codes as codes
 from reconciler.planning.observation import Answer, Change, Observation, Offer, Refresh
 from reconciler.planning.steps import Needs
 
@@ -38,7 +38,7 @@ class Dialect:
     relations: Callable[[Sections, Sequence[Change]], Needs] | None = None
 
 
-_ANSWERS = frozenset({codes.DONE, codes.NOTHING_TO_DO, codes.REBOOT, codes.UNRESOLVED, codes.GONE})
+_ANSWERS = codes.WELL | codes.REFUSED
 
 
 def read_observation(dialect: Dialect, sections: Sections, at: datetime) -> Observation:

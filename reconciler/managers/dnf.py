@@ -7,12 +7,12 @@ is installed with, also where the new version changes it.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.managers import sections as codes
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.dnf_formats import MOVES, SKIPPED, Key, Move, Package, Row, moves, packages, rows
 from reconciler.managers.dnf_observation import read_observation
 from reconciler.managers.dnf_relations import Doings, unmet
 from reconciler.managers.sections import Sections, unparsed, words_of
+from reconciler.planning import exit_codes as codes
 from reconciler.planning.observation import Action, Answer, Change, Offer, Refresh, RefreshOutcome
 
 _UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from reconciler.errors import Stalled
-from reconciler.managers import sections as codes
 from reconciler.managers.sections import Sections, parse_sections, words_of
+from reconciler.planning import exit_codes as codes
 from reconciler.planning.execution import Execution, FailedPackage
 
 OUT = "out"
@@ -14,7 +14,7 @@ ERR = "err"
 """File with its standard error."""
 
 _ACTS = ("apply", "download", "repair")
-_ENDED_WELL = frozenset({codes.DONE, codes.NOTHING_TO_DO, codes.REBOOT})
+
 _TROUBLE = re.compile(
     r"\s*(E:|W:|Err:|error:|Error:?\b|Problem\b|dpkg: error|fatal\b|Can't|Cannot)", re.IGNORECASE
 )
@@ -48,7 +48,7 @@ def _execution(sections: Sections) -> Execution:
     return Execution(
         exit_code=sections.exit_code,
         native_code=native,
-        message="" if sections.exit_code in _ENDED_WELL else _message(sections),
+        message="" if sections.exit_code in codes.WELL else _message(sections),
         failed=failed,
         conffiles=tuple(sorted(set(sections.get("conffiles").lines))),
     )

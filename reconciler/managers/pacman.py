@@ -7,11 +7,11 @@ is, is told by what the packages of the transaction declare.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from reconciler.managers import sections as codes
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.pacman_formats import Record, Row, records, rows
 from reconciler.managers.pacman_observation import read_observation
 from reconciler.managers.sections import Section, Sections, unparsed, words_of
+from reconciler.planning import exit_codes as codes
 from reconciler.planning.observation import (
     Action,
     Answer,

@@ -12,19 +12,6 @@ from reconciler.planning.untrusted import redacted
 
 CONTRACT = "1"
 
-DONE = 0
-OTHER = 1
-NOTHING_TO_DO = 10
-REBOOT = 11
-LOCKED = 20
-STALE = 21
-UNTRUSTED = 22
-NO_SPACE = 23
-INTERRUPTED = 24
-UNRESOLVED = 25
-GONE = 26
-SCRIPT_FAILED = 27
-
 _HEADER = re.compile(r"patchledger-patch (\S+) ([a-z]+)\Z")
 _BEGIN = re.compile(r"\[([a-z-]+)\]\Z")
 _END = re.compile(r"= (\d{1,3})\Z")

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from xml.etree.ElementTree import Element
 
-from reconciler.managers import sections as codes
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.sections import Section, Sections, unparsed, words_of
 from reconciler.managers.zypper_formats import (
@@ -26,6 +25,7 @@ from reconciler.managers.zypper_formats import (
     rows,
 )
 from reconciler.managers.zypper_observation import read_observation
+from reconciler.planning import exit_codes as codes
 from reconciler.planning.observation import (
     Action,
     Answer,

@@ -297,6 +297,7 @@ class GateInputs:
         freezes: Those that match this host, active and coming ones, sorted by start.
         conditions: What others than the plan found out about the target; stalled ones close a gate as the
             plan's own do.
+        used: Digests of plans that were applied here: an approval of one of them is used up.
     """
 
     settings: GateSettings
@@ -313,6 +314,7 @@ class GateInputs:
     slot: Slot | None = None
     break_glass: BreakGlass | None = None
     conditions: tuple[Condition, ...] = ()
+    used: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,9 +365,10 @@ def decide(plan: Plan, inputs: GateInputs, now: datetime) -> Decision:
 def conclude(plan: Plan, inputs: GateInputs, gates: Sequence[GateResult], now: datetime) -> Decision:
     """Make the decision out of ``gates``, the states that :func:`evaluate` gave for the same arguments.
 
-    An empty transaction is :class:`Nothing` whatever the gates say, except that a policy that is not in force
-    and stale metadata come first: nobody can say that there is nothing to do by a policy that was refused or
-    is too old, nor by what the sources offered long ago.
+    An empty transaction is :class:`Nothing` whatever the gates say, except that a policy that is not in
+    force, an unhealthy host and stale metadata come first: nobody can say that there is nothing to do by a
+    policy that was refused or is too old, on a machine where packages are half done, nor by what the sources
+    offered long ago.
     """
     closed = [gate for gate in gates if isinstance(gate, Closed)]
     if not plan.transaction:
@@ -380,7 +383,7 @@ def conclude(plan: Plan, inputs: GateInputs, gates: Sequence[GateResult], now: d
 
 def _leaves_unknown(gate: Closed) -> bool:
     """Say whether a closed gate means that nobody knows whether there is something to do."""
-    return gate.gate is GateName.POLICY or gate.outcome is Outcome.METADATA_STALE
+    return gate.gate is GateName.POLICY or gate.outcome in {Outcome.METADATA_STALE, Outcome.UNHEALTHY}
 
 
 def _why_nothing(plan: Plan) -> str:
@@ -403,7 +406,7 @@ def evaluate(plan: Plan, inputs: GateInputs, now: datetime) -> tuple[GateResult,
         window_gate(inputs, now),
         freeze_gate(inputs, plan, now),
         rollout_gate(settings, inputs.rollout),
-        approval_gate(plan, settings, inputs.approvals, now),
+        approval_gate(plan, settings, inputs.approvals, now, used=inputs.used),
         concurrency_gate(settings, inputs.slot),
     )
 
@@ -725,17 +728,29 @@ def rollout_gate(settings: GateSettings, rollout: RolloutState | None) -> GateRe
 
 
 def approval_gate(
-    plan: Plan, settings: GateSettings, approvals: Sequence[ApprovalText], now: datetime
+    plan: Plan,
+    settings: GateSettings,
+    approvals: Sequence[ApprovalText],
+    now: datetime,
+    *,
+    used: Sequence[str] = (),
 ) -> GateResult:
-    """Close until an approval in force names this very plan, or the version of each of its changes."""
+    """Close until an approval in force names this very plan, or the version of each of its changes.
+
+    Who approves a plan approves one run of it: once it was applied, its digest approves nothing any more.
+    """
     name = GateName.APPROVAL
     if settings.approval == "none":
         return Pass(name, "none required", origin=settings.origin_of("approval"))
     standing = [approval for approval in approvals if now < approval.expires]
-    fitting = [approval for approval in standing if approval.covers(plan.transaction, plan.digest)]
+    covering = [approval for approval in standing if approval.covers(plan.transaction, plan.digest)]
+    fitting = [one for one in covering if not one.plan or plan.digest not in used]
     if fitting:
         best = max(fitting, key=lambda approval: approval.expires)
         return Pass(name, f"approved by {best.name}: {best.reason}", until=best.expires, origin=best.origin)
+    if plan.digest in used and any(approval.plan for approval in covering):
+        reason = f"the approval of plan {short_digest(plan.digest)} is used up: it was applied on this host"
+        return Closed(name, Outcome.APPROVAL, reason, origin=covering[0].origin)
     reason = f"no approval in force covers plan {short_digest(plan.digest)}"
     if len(standing) < len(approvals):
         reason += f" ({len(approvals) - len(standing)} expired)"

@@ -39,12 +39,14 @@ class Local:
         inhibitors: What happens on the machine and a run would disturb.
         pause: The operator's own.
         break_glass: A person takes the window on themselves.
+        used: Digests of plans that were applied here.
     """
 
     failed: FailedApply | None = None
     inhibitors: tuple[Inhibitor, ...] = ()
     pause: Pause | None = None
     break_glass: BreakGlass | None = None
+    used: tuple[str, ...] = ()
 
 
 _NOTHING = Local()
@@ -104,6 +106,7 @@ def gate_inputs(
         ),
         is_security_plan=_is_security_plan(effective),
         approvals=approvals_of(effective),
+        used=local.used,
         conditions=conditions,
     )
 

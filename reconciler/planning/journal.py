@@ -22,6 +22,7 @@ class Phase(StrEnum):
 
     INTENT = "intent"  # nothing was changed yet
     STEPS = "steps"  # a package manager was at work, or may have been
+    ROLLING_BACK = "rolling-back"  # a package manager was at work, bringing back what was there before
     AFTER = "after"  # all steps are over: services, health, hooks, report
     REBOOTING = "rebooting"  # reported; the machine was told to reboot
 
@@ -38,6 +39,7 @@ class Journal:
         done: What became of the steps so far.
         current: Number of the step that is, or was, at work; counts from 0.
         exclude: What the resolver is told must not move, and in ``block`` what must not come in either.
+        undo: What a rollback was to do.
         automatic: ``name:arch`` to be marked as automatic afterwards.
         settings: Of the policy it began under.
         lock_wait: How long to wait for the package database, as far as the window leaves time.
@@ -62,6 +64,7 @@ class Journal:
     current: int = 0
     exclude: tuple[str, ...] = ()
     block: tuple[str, ...] = ()
+    undo: tuple[Change, ...] = ()
     automatic: tuple[str, ...] = ()
     settings: Settings = DEFAULTS
     facts: tuple[tuple[str, str], ...] = ()
@@ -82,6 +85,8 @@ class Journal:
     def unfinished(self) -> Instruction:
         """What must be repaired where the step at work was interrupted."""
         changes = self.steps[self.current].changes if self.current < len(self.steps) else ()
+        if self.phase is Phase.ROLLING_BACK:
+            changes = self.undo
         return Instruction(
             changes, conffiles=self.settings.conffiles, lock_wait=self.lock_wait, automatic=self.automatic
         )

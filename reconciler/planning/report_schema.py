@@ -1,8 +1,8 @@
-"""The JSON Schemas of ``report.json`` and of ``plan --format json``, made from the report's own dataclasses.
+"""The JSON Schemas of ``report.json``, ``plan --format json`` and ``runs/<id>.json``, from the dataclasses.
 
-The committed ``schemas/report.schema.json`` and ``schemas/plan.schema.json`` are these and nothing else; a
-test compares them. Descriptions are
-the dataclasses' docstrings, so that the reference, the code and an editor say the same.
+The committed ``report``, ``plan`` and ``run.schema.json`` in ``schemas/`` are these and nothing else; a test
+compares them. Descriptions are the dataclasses' docstrings, so that the reference, the code and an editor
+say the same.
 """
 
 import json
@@ -19,6 +19,7 @@ from typing import Any
 from reconciler.planning import canonical
 from reconciler.planning.observation import SCHEMA_VERSION
 from reconciler.planning.report_document import INTERFACE, Report
+from reconciler.planning.run_record import RunRecord
 
 _INSTANT = {
     "type": "string",
@@ -28,6 +29,7 @@ _INSTANT = {
 _SCALARS: dict[object, dict[str, Any]] = {
     str: {"type": "string"},
     int: {"type": "integer"},
+    float: {"type": "number"},
     bool: {"type": "boolean"},
     types.NoneType: {"type": "null"},
     datetime: _INSTANT,
@@ -36,15 +38,29 @@ _SCALARS: dict[object, dict[str, Any]] = {
 
 def report_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) that every ``report.json`` of this version satisfies."""
+    return _schema_of_document(Report, "patchledger report")
+
+
+def run_schema() -> dict[str, Any]:
+    """Return the JSON Schema that every ``runs/<id>.json`` of this version satisfies."""
+    return _schema_of_document(RunRecord, "patchledger run")
+
+
+def _schema_of_document(kind: type, title: str) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
-    root = _reference(Report, definitions)
-    definitions["Report"]["properties"]["schema"] = {"const": SCHEMA_VERSION}
+    root = _reference(kind, definitions)
+    definitions[kind.__name__]["properties"]["schema"] = {"const": SCHEMA_VERSION}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "patchledger report",
+        "title": title,
         **root,
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def run_schema_json() -> bytes:
+    """Return :func:`run_schema` as the bytes of ``schemas/run.schema.json``."""
+    return canonical.to_bytes(run_schema())
 
 
 def report_schema_json() -> bytes:

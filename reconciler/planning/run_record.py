@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from reconciler.planning import canonical
+from reconciler.planning import canonical, exit_codes
 from reconciler.planning.around import CheckResult, HookResult, Leftovers, Restart
 from reconciler.planning.execution import FailedPackage
 from reconciler.planning.gate import BreakGlass
@@ -124,7 +124,7 @@ class RunRecord:
         restarts: What became of services that ran replaced files.
         leftovers: What runs replaced files, in the words of who can tell; null where nobody can.
         rollback: What was done where the host was not healthy afterwards; null where nothing was.
-        security: Name and architecture of the planned changes that fix security.
+        security: ``name:arch`` of the planned changes that fix security.
         conffiles: Files that wait for a person, since a configuration file was changed locally.
         notes: What else a reader should know, one sentence each.
         scripts: The patch scripts that ran.
@@ -151,7 +151,7 @@ class RunRecord:
     restarts: tuple[Restart, ...] = ()
     leftovers: Leftovers | None = None
     rollback: Rollback | None = None
-    security: tuple[tuple[str, str], ...] = ()
+    security: tuple[str, ...] = ()
     conffiles: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     scripts: tuple[ExecutedScript, ...] = ()
@@ -262,12 +262,12 @@ class Ending:
 
 
 _CODES = {
-    20: "locked",
-    21: "unreachable",
-    22: "signature",
-    23: "no-space",
-    25: "cannot-resolve",
-    26: "version-gone",
+    exit_codes.LOCKED: "locked",
+    exit_codes.STALE: "unreachable",
+    exit_codes.UNTRUSTED: "signature",
+    exit_codes.NO_SPACE: "no-space",
+    exit_codes.UNRESOLVED: "cannot-resolve",
+    exit_codes.GONE: "version-gone",
 }
 """Why a step failed, by the exit codes of the patch scripts; all others are about the packages themselves."""
 

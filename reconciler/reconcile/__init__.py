@@ -1,9 +1,9 @@
-"""One tick: fetch the policy, observe the machine, plan, ask every gate, report.
+"""One tick: fetch the policy, observe the machine, plan, ask every gate, report, apply.
 
-``tick`` is the whole story, ``look`` its first half without any trace (what ``plan`` shows),
-``policy_in_force`` says which revision holds, ``ports`` declares what must be passed in. What needs the
-outside world is passed in; what decides is pure (``reconciler.policy``, ``reconciler.planning``) and is only
-called here. The rules:
+``tick`` is the whole story, ``look`` its first half without any trace (what ``plan`` shows), ``apply`` makes
+a plan real with ``surroundings`` around it, ``reboot`` asks for a reboot, ``policy_in_force`` says which
+revision holds, ``ports`` declares what must be passed in. What needs the outside world is passed in; what
+decides is pure (``reconciler.policy``, ``reconciler.planning``) and is only called here. The rules:
 
 - Policy only moves forward. A revision that cannot be read, is invalid, rewrites history or needs a newer
   patchledger is told in a condition, and the last good one stays in force.
@@ -11,5 +11,5 @@ called here. The rules:
 - Nothing is reported that was not observed; what was planned from stale metadata says so.
 - A report is committed locally before anything else hears of it, pushed when the remote answers, and never
   lost.
-- This version ends after the decision: it plans and reports, and applies nothing.
+- No plan is applied that was not reported before, and what came of it is seen by observing again.
 """

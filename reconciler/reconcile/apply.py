@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError, Transient
-from reconciler.planning import canonical
+from reconciler.planning import canonical, exit_codes
 from reconciler.planning.execution import Execution, Instruction, automatic_after
 from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
 from reconciler.planning.journal import Journal, Phase
@@ -46,14 +46,9 @@ from reconciler.reconcile.look import Look
 from reconciler.reconcile.ports import Clock, PackageManager, RunStore
 from reconciler.reconcile.surroundings import Surroundings, failing
 
-_LOCKED = 20
 _UNRESOLVED = 25
-_REFUSALS = frozenset({_UNRESOLVED, 26})
-_HALF_DONE = 24
-"""Exit codes of the patch scripts that say why nothing was done."""
-
 _WELL = frozenset({0, 10, 11})
-"""Those that say that all of it is there."""
+"""Exit codes of the patch scripts: nothing was done, and all of it is there."""
 
 BOOT_TIME = timedelta(minutes=10)
 """How long a machine may take to go down and come up again before it is said not to have rebooted."""
@@ -139,7 +134,8 @@ class Applier:
         Raises:
             Stalled: The journal cannot be written; then nothing was changed.
         """
-        journal = replace(self.intend(look), phase=Phase.STEPS)
+        # A name of its own: the plan is perhaps applied within the same second.
+        journal = replace(self._intent(look, Apply((), None), "-repair"), phase=Phase.STEPS)
         self.store.write_journal(journal)
         started = self.clock.now()
         execution = self.manager.repair(
@@ -169,13 +165,13 @@ class Applier:
             ending = Ending(RunOutcome.FAILED, "not-repaired", reason.removesuffix("; "))
         return Performed(self._recorded(journal, after, found, ending), journal, after)
 
-    def _intent(self, look: Look, decision: Apply) -> Journal:
+    def _intent(self, look: Look, decision: Apply, kind: str = "") -> Journal:
         recording = look.finding.recording
         observation, effective = recording.observation, look.finding.effective
         settings = DEFAULTS if effective is None else effective.settings
         now = self.clock.now()
         digest = look.finding.judged.plan.digest
-        run = run_id(now, digest)
+        run = run_id(now, digest) + kind
         steps = self._parts(settings, decision.steps)
         marked = [(one.name, one.arch) for one in observation.installed if one.automatic]
         wait = settings.lock_wait
@@ -246,7 +242,7 @@ class Applier:
         instruction = Instruction(
             changes, conffiles=journal.settings.conffiles, lock_wait=journal.lock_wait, automatic=marked
         )
-        execution = self._back(instruction, journal.run)
+        execution = self._back(journal, instruction)
         after = self._observe()
         found = difference(journal.before, after.installed, (), journal.manager)
         healthy = None
@@ -261,20 +257,25 @@ class Applier:
         )
         return with_rollback(record, rollback, found), after
 
-    def _back(self, instruction: Instruction, run: str) -> Execution:
+    def _back(self, journal: Journal, instruction: Instruction) -> Execution:
         """Go back at once; where that is refused, bring back the versions first and remove what was new then.
 
         Not every package manager removes in one transaction what nothing forces it to remove.
         """
-        execution = self._try(instruction, run, "rollback")
         comes = tuple(change for change in instruction.changes if change.to_version is not None)
         goes = tuple(change for change in instruction.changes if change.to_version is None)
+        execution = self._undo(journal, instruction)
         if execution.exit_code != _UNRESOLVED or not comes or not goes:
             return execution
-        first = self._try(replace(instruction, changes=comes), run, "rollback-changes")
+        first = self._undo(journal, replace(instruction, changes=comes))
         if first.exit_code not in _WELL:
             return execution
-        return self._try(replace(instruction, changes=goes), run, "rollback-removals")
+        return self._undo(journal, replace(instruction, changes=goes))
+
+    def _undo(self, journal: Journal, instruction: Instruction) -> Execution:
+        journal = replace(journal, phase=Phase.ROLLING_BACK, undo=instruction.changes)
+        self.store.write_journal(journal)
+        return self._try(instruction, journal.run, _attempt(journal))
 
     def _try(self, instruction: Instruction, run: str, name: str) -> Execution:
         try:
@@ -329,7 +330,7 @@ class Applier:
         attempt = _attempt(journal)
         execution = self._make(step, journal, attempt)
         after = self._observe()
-        if not execution.is_finished or execution.exit_code == _HALF_DONE:
+        if not execution.is_finished or execution.exit_code == exit_codes.INTERRUPTED:
             execution = self._repaired(journal, execution, f"{attempt}-repair")
             after = self._observe()
         found = difference(seen.installed, after.installed, step.changes, journal.manager)
@@ -395,7 +396,7 @@ class Applier:
             steps=journal.done,
             difference=found,
             hooks=journal.hooks,
-            security=tuple(sorted((one.name, one.arch) for one in journal.transaction if one.security)),
+            security=tuple(sorted(f"{one.name}:{one.arch}" for one in journal.transaction if one.security)),
             conffiles=tuple(sorted(conffiles)),
             notes=(*journal.notes, *_marks(journal, after.installed)),
             scripts=tuple(ExecutedScript(name, digest) for name, digest in after.scripts),
@@ -412,7 +413,7 @@ class Applier:
             Stalled: The machine cannot be observed.
         """
         observation = self._observe()
-        if journal.phase is Phase.STEPS:
+        if journal.phase in {Phase.STEPS, Phase.ROLLING_BACK}:
             journal, observation = self._finish(journal, observation)
         found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
         reason = _how_far(journal, found)
@@ -464,6 +465,8 @@ class Applier:
         if not execution.is_finished or seen.health.interrupted:
             execution = self._repaired(journal, execution, f"{attempt}-repair")
             seen = self._observe()
+        if journal.phase is Phase.ROLLING_BACK:
+            return journal, seen
         step = journal.steps[journal.current] if journal.steps else Step(())
         found = difference(journal.before, seen.installed, step.changes, journal.manager)
         record = _record(step, journal.started, self.clock.now(), execution, found)
@@ -479,7 +482,7 @@ def _record(
         changes=tuple(map(move_of, step.changes)),
         started=started,
         ended=ended,
-        outcome=_outcome(execution, found),
+        outcome=_outcome(step, execution, found),
         exit_code=execution.exit_code,
         native_code=execution.native_code,
         message=execution.message,
@@ -488,15 +491,20 @@ def _record(
     )
 
 
-def _outcome(execution: Execution, found: Difference) -> StepOutcome:
-    """Say what became of a step, by what is there now."""
+def _outcome(step: Step, execution: Execution, found: Difference) -> StepOutcome:
+    """Say what became of a step, by what is there now; of a failed script, only the manager's words tell."""
     if not found.missing and not found.broken:
-        return StepOutcome.DONE
+        # rpm and pacman call a package installed although its scriptlet failed. What failed earlier, and is
+        # complained of again each time, is not of this step.
+        own = {change.name for change in step.changes}
+        complained = {package.name.partition(":")[0] for package in execution.failed}
+        has_failed = any(name in own or name.startswith("hook ") for name in complained)
+        return StepOutcome.FAILED if has_failed else StepOutcome.DONE
     if not execution.is_finished:
         return StepOutcome.INTERRUPTED
-    if not found.changed and execution.exit_code in _REFUSALS:
+    if not found.changed and execution.exit_code in exit_codes.REFUSED:
         return StepOutcome.REFUSED
-    if not found.changed and execution.exit_code == _LOCKED:
+    if not found.changed and execution.exit_code == exit_codes.LOCKED:
         return StepOutcome.LOCKED
     return StepOutcome.FAILED
 
@@ -524,6 +532,9 @@ def _announcement(journal: Journal) -> bytes:
 
 def _attempt(journal: Journal) -> str:
     """Name the folder of the execution that is next, or at work; a run without steps repairs."""
+    if journal.phase is Phase.ROLLING_BACK:
+        kinds = {change.to_version is None for change in journal.undo}
+        return "rollback" if len(kinds) > 1 else "rollback-removals" if True in kinds else "rollback-changes"
     return f"step-{journal.current + 1}-{len(journal.done) + 1}" if journal.steps else "repair"
 
 
@@ -546,6 +557,8 @@ def _how_far(journal: Journal, found: Difference) -> str:
             return "it was ended from outside before anything was changed"
         case Phase.STEPS:
             where = f"during step {min(len(journal.done), len(journal.steps))} of {len(journal.steps)}"
+        case Phase.ROLLING_BACK:
+            where = "while it was being rolled back"
         case Phase.AFTER | Phase.REBOOTING:
             where = "after its last step, before it was reported"
     rest = "" if not found.broken else f"; half done: {', '.join(found.broken)}"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from reconciler.errors import PolicyRejected, ReconcilerError, Transient
+from reconciler.errors import PolicyRejected, ReconcilerError, Stalled, Transient
 from reconciler.gitops.source import Acceptance
 from reconciler.host.state import State
 from reconciler.planning.account import Condition
@@ -136,13 +136,16 @@ class Reconciler:
         in_force = self._follower.follow(acceptance, now, accept=accept)
         observation = replace(self._manager.observe(now), clock=self._clock.state())
         host, effective = self._match(in_force.revision, observation)
+        pinned = tuple(_pinned_otherwise(effective, observation))
+        told = (*told, *pinned, *_without_effect(effective))
         urgent = effective is not None and _may_begin(effective, host.name, now, break_glass)
-        observation = self._refreshed(observation, effective, state, now, urgent=urgent)
+        if not pinned:
+            observation = self._refreshed(observation, effective, state, now, urgent=urgent)
         observation = replace(
             observation,
             quarantined=_standing(state.quarantine, in_force.state.commit, observation, break_glass),
         )
-        exchanges, security_exchanges = self._converse(observation, effective, now)
+        exchanges, security_exchanges = self._converse(observation, None if pinned else effective, now)
         if effective is not None:
             # What would come in new is only seen in answers, and ages from now on, too.
             first_seen = observe_first_seen(observation.first_seen, observation.offers, now, exchanges)
@@ -158,6 +161,7 @@ class Reconciler:
                 failed=state.failed,
                 inhibitors=self._inhibitors() if urgent else (),
                 break_glass=break_glass,
+                used=state.used,
             ),
         )
         recording = record(
@@ -180,7 +184,12 @@ class Reconciler:
             Finding(
                 recording, judged, in_force.revision, effective, build_report(recording, effective, judged)
             ),
-            (*in_force.failures, *_ambiguities(effective), *_refresh_failures(observation.refresh)),
+            (
+                *in_force.failures,
+                *_ambiguities(effective),
+                *(Stalled(one.message, "change the pin, or install what it names") for one in pinned),
+                *_refresh_failures(observation.refresh),
+            ),
             next_instant(judged.decision, judged.gates, by_itself),
         )
 
@@ -278,6 +287,33 @@ def _ambiguities(effective: Effective | None) -> Iterator[PolicyRejected]:
     """Tell that the policy is valid, and yet cannot be followed on this host."""
     for ambiguity in () if effective is None else effective.ambiguities:
         yield PolicyRejected(ambiguity.message, "give the two policies different priorities")
+
+
+def _without_effect(effective: Effective | None) -> Iterator[Condition]:
+    """Tell of settings that this version cannot follow; where that would be unsafe, nothing is applied."""
+    if effective is None or effective.settings.action != "apply":
+        return
+    settings = effective.settings
+    if settings.snapshot == "required":
+        message = "the policy says snapshot: required, and no snapshot can be taken of this host"
+        yield Condition("SnapshotUnavailable", True, "NotSupported", message, stalled=True)
+    if settings.autoremove != "none":
+        message = (
+            f"autoremove: {settings.autoremove} has no effect in this version; nothing is removed for it"
+        )
+        yield Condition("SettingWithoutEffect", True, "NotSupported", message)
+
+
+def _pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterator[Condition]:
+    """Tell of every patch script that is not the one that the policy pins; then nothing more is run."""
+    pins = {} if effective is None else effective.settings.scripts
+    for name, digest in seen.scripts:
+        wanted = pins.get(name, "").removeprefix("sha256:")
+        if wanted and wanted != digest:
+            origin = "" if effective is None else str(effective.origins.get("scripts", ""))
+            place = f" ({origin})" if origin else ""
+            message = f"the policy pins {name} to sha256 {wanted[:12]}{place}, and here it is {digest[:12]}"
+            yield Condition("ScriptMismatch", True, "PinnedOtherwise", message, stalled=True)
 
 
 def _may_begin(effective: Effective, target: str, now: datetime, break_glass: BreakGlass | None) -> bool:

@@ -8,6 +8,7 @@ from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops import sink
 from reconciler.host.locking import MachineLock
 from reconciler.host.state import State, StateFolder
+from reconciler.planning import exit_codes
 from reconciler.planning.events import Event, LastRun, Route, RunResult, Snapshot, events
 from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.journal import Phase
@@ -30,8 +31,8 @@ from reconciler.reconcile.look import Look, Reconciler
 from reconciler.reconcile.ports import Messenger, ReportQueue
 from reconciler.reconcile.reboot import Power
 
-_REBOOTS = 100
-"""How many past reboots are remembered: more than any window holds."""
+_REMEMBERED = 100
+"""How many past reboots and applied plans are remembered: more than any window or approval is about."""
 
 
 _MAY_DOWNLOAD = frozenset(
@@ -46,8 +47,6 @@ _MAY_DOWNLOAD = frozenset(
     }
 )
 """Outcomes of closed gates behind which a plan's packages may be fetched: all will open in time."""
-
-_DOWNLOADED = frozenset({0, 10, 11})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +127,12 @@ class Reporter:
         report = look.report
         commit = self._commit(look, files, ran)
         unpushed = tuple(self._push())
+        effective = look.finding.effective
         snapshot = snapshot_of(
-            report, action=look.finding.recording.inputs.settings.action, last_run=state.last_run
+            report,
+            action=look.finding.recording.inputs.settings.action,
+            announce=timedelta(0) if effective is None else effective.settings.announce,
+            last_run=state.last_run,
         )
         untold = tuple(self._tell(look, state.snapshot, snapshot))
         return Published(
@@ -287,7 +290,7 @@ class Ticker:
         told = reboot.refusal(why) if why else reboot.announcement(wish.reason, now, settings.reboot.notice)
         look = self.reconciler.look(state, accept=False, break_glass=break_glass, told=(told,))
         if not why:
-            state = replace(state, reboots=(*state.reboots, now)[-_REBOOTS:])
+            state = replace(state, reboots=(*state.reboots, now)[-_REMEMBERED:])
         published, _ = self._publish(look, state, None)
         done = replace(done, look=look, published=published)
         if why or not self._may_rest_on(look, published):
@@ -318,7 +321,7 @@ class Ticker:
                 execution = self.applier.download(look)
         except ReconcilerError as error:
             return state, (error,)
-        if execution.exit_code not in _DOWNLOADED:
+        if execution.exit_code not in exit_codes.WELL:
             said = f"the packages of the plan could not be fetched ahead: {execution.message}"
             return state, (Transient(said, "it is tried again by the next run"),)
         state = replace(state, downloaded=digest)
@@ -454,9 +457,9 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         (one.name, one.arch): one
         for one in (*state.quarantine, *quarantine_of(record, performed.after.installed))
     }
-    failed = state.failed
+    failed, used = state.failed, state.used
     if record.outcome is RunOutcome.APPLIED:
-        failed = None
+        failed, used = None, (*used, record.digest)[-_REMEMBERED:]
     elif record.outcome in {RunOutcome.FAILED, RunOutcome.ROLLED_BACK} and record.code not in PASSING:
         database = performed.after.database
         failed = FailedApply(record.digest, record.policy_commit, database, record.ended)
@@ -466,6 +469,7 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         state,
         quarantine=tuple(known[key] for key in sorted(known)),
         failed=failed,
+        used=used,
         repaired=unrepaired if record.code == "not-repaired" else state.repaired,
         last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
     )
@@ -479,7 +483,9 @@ def _last_run(record: RunRecord, result: RunResult, log_excerpt: str) -> LastRun
         code=record.code,
         reason=record.reason,
         packages=tuple(
-            PackageLine(move.name, move.arch, move.from_, move.to, (move.name, move.arch) in record.security)
+            PackageLine(
+                move.name, move.arch, move.from_, move.to, f"{move.name}:{move.arch}" in record.security
+            )
             for move in record.difference.changed
         ),
         overran=record.overran,

@@ -535,7 +535,9 @@ resolve() {
     [ ! -s "$WORK/preferences" ] || set -- -o "Dir::Etc::preferences=$WORK/preferences" "$@"
     [ -z "$SECURITY" ] || set -- -o APT::Default-Release= "$@"
     if [ -n "$ONLY" ]; then
-        # What is only recommended is no reason why something cannot be installed.
+        # What is only recommended is no reason why something cannot be installed, nor is what was built from the
+        # same source, which apt would upgrade along.
+        set -- "$@" -o APT::Get::Upgrade-By-Source-Package=false
         # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
         cached apt-get "$@" --no-install-recommends install $(lines_of "$ONLY" | as_apt_writes all) \
             $(cat "$WORK/stay")
@@ -764,6 +766,7 @@ APT::Get::ReInstall "false";
 APT::Get::Show-Versions "false";
 APT::Get::Simulate "false";
 APT::Get::Upgrade "true";
+APT::Get::Upgrade-By-Source-Package "false";
 APT::Color "false";
 Dpkg::Progress-Fancy "false";
 Dpkg::Use-Pty "false";

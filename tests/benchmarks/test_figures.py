@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import policies
-from benchmarks.cases import Row
+from benchmarks.bench import Row
 from benchmarks.measure import Command, Sample, SpoiledError, Spread, Turns, measure
 from reconciler.gitops.revision import read_folder
 from reconciler.policy.load import Revision, load

@@ -1,4 +1,4 @@
-"""A small Debian and a whole installation for each test."""
+"""A small machine and a whole installation for each test."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import main
+from tests.e2e.machines import MANAGERS, Plant
 from tests.e2e.site import Site
 from tests.labs.apt import AptLab
 
@@ -31,3 +32,10 @@ def patchledger(site: Site, capsys: pytest.CaptureFixture[str]) -> Callable[...,
         return code, said.out, said.err
 
     return run
+
+
+@pytest.fixture(params=MANAGERS)
+def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Plant:
+    """A machine of each package manager, to be broken, with an installation of its own."""
+    world = request.getfixturevalue(f"{request.param}_world")
+    return Plant.build(request.param, world, tmp_path)

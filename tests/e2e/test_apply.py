@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.cli import main
 from reconciler.cli.run import run_once
 from reconciler.cli.wiring import wire
-from reconciler.errors import ReconcilerError, Transient
+from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.host.config import load_config
+from reconciler.managers.scripts import PatchScript
 from reconciler.planning.gate import BreakGlass
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
@@ -316,6 +318,8 @@ def test_everything_killed_during_a_maintainer_script_is_repaired_by_the_next_ru
     host: Site, machine: AptLab
 ) -> None:
     offer(machine, Deb("slow", "1.1", scripts={"postinst": SLOW}), Deb("one", "1.1"))
+    machine.mark_auto("slow")
+    machine.hold_package("lima")
     want(host, "slow", "one")
     child = start(host)
     wait_for(machine.root / "begun")
@@ -333,6 +337,9 @@ def test_everything_killed_during_a_maintainer_script_is_repaired_by_the_next_ru
     assert (machine.versions()["slow"], machine.versions()["one"]) == ("1.1", "1.1")
     assert done.failures != ()
     assert runs(host)[-1]["outcome"] == "interrupted"
+    # The operator's marks and holds are as they were.
+    assert machine.automatic() == {"slow"}
+    assert "lima" in machine.apt("-s", "dist-upgrade").partition("kept back:")[2]
     assert tick(host, INSIDE + timedelta(days=1)).runs == ()
 
 
@@ -418,3 +425,105 @@ def test_packages_are_fetched_before_the_window_and_only_once(
     (archives / "plain_1.1_all.deb").unlink()
     tick(host, BEFORE + timedelta(minutes=15))
     assert not list(archives.glob("*.deb"))
+
+
+def test_an_approval_of_a_plan_is_used_up_by_applying_it(host: Site, machine: AptLab) -> None:
+    offer(machine, Deb("one", "1.1"))
+    want(host, "one", policy="approval: required\n")
+    digest = tick(host, BEFORE).report.plan.digest
+    host.commit({"approvals/one.yaml": approval(f"plan: {digest}")})
+    assert [one.outcome for one in tick(host).runs] == ["applied"]
+    machine.install(Deb("one", "1.0"))  # somebody went back by hand
+    # apt tells an old cache by second and size of the database, which are the same here by chance.
+    later = machine.admin.stat().st_mtime + 10
+    os.utime(machine.admin / "status", (later, later))
+    again = tick(host, INSIDE + timedelta(minutes=15))
+    assert again.report.plan.digest == digest
+    assert (again.report.decision.outcome, again.runs) == ("approval", ())
+    assert "used up" in again.report.decision.reason
+
+
+def test_a_script_that_the_policy_pins_otherwise_runs_no_further(host: Site, machine: AptLab) -> None:
+    want(host, "plain", policy=f'scripts: {{apt-update.sh: "sha256:{"0" * 64}"}}\n')
+    done = tick(host)
+    assert (done.report.decision.outcome, done.runs) == ("unhealthy", ())
+    assert "pins apt-update.sh" in done.report.decision.reason
+    assert [type(one).__name__ for one in done.failures] == ["Stalled"]
+    assert machine.versions()["plain"] == "1.0"
+    digest = dict(PatchScript.load("apt-update.sh").hashes)["apt-update.sh"]
+    want(host, "plain", policy=f'scripts: {{apt-update.sh: "sha256:{digest}"}}\n')
+    assert [one.outcome for one in tick(host, INSIDE + timedelta(minutes=15)).runs] == ["applied"]
+
+
+def test_a_closing_window_stops_before_the_next_step_and_the_rest_waits(host: Site, machine: AptLab) -> None:
+    offer(machine, Deb("one", "1.1"), Deb("two", "1.1"), Deb("three", "1.1"))
+    want(host, "one", "two", "three", policy="budget: 30m\n")
+    clock = Striding(OPENING + timedelta(hours=2, minutes=20), timedelta(minutes=8))
+    done = run_once(host.config, wire(load_config(host.config), clock))
+    (record,) = done.runs
+    assert (record.outcome, record.code) in [("partial", "budget"), ("partial", "window")]
+    assert 0 < len(record.difference.changed) < 3
+    assert done.failures == ()
+    rest = tick(host, INSIDE + timedelta(days=1))
+    assert sum(len(run["difference"]["changed"]) for run in runs(host)) == 3
+    assert rest.report.plan.transaction == ()
+
+
+class Striding(SetClock):
+    """A clock on which every look takes a while once packages are changed."""
+
+    def __init__(self, at: datetime, stride: timedelta) -> None:
+        super().__init__(at)
+        self._stride = stride
+        self._asked = 0
+
+    def now(self) -> datetime:
+        self._asked += 1
+        if self._asked > 3:
+            self.at += self._stride
+        return self.at
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--now"], "needs a reason"),
+        (["--reason", "x"], "belong to --now"),
+        (["--now", "--reason", "x", "--override-freeze"], "does not allow --override-freeze"),
+    ],
+)
+def test_half_a_break_glass_is_a_misuse(
+    host: Site, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(["--config", str(host.config), "run", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_now_works_from_the_command_line_and_prints_what_it_did(
+    host: Site, machine: AptLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    want(host, "plain")
+    assert main(["--config", str(host.config), "run", "--now", "--reason", "zero day"]) == 0
+    out = capsys.readouterr().out
+    assert "applied 1 change" in out
+    assert "plain" in out
+    assert machine.versions()["plain"] == "1.1"
+    assert runs(host)[-1]["exceptional"]["reason"] == "zero day"
+
+
+def test_a_damaged_journal_stops_everything_and_is_never_deleted(host: Site, machine: AptLab) -> None:
+    want(host, "plain")
+    tick(host, BEFORE)
+    (host.state / "journal.json").write_text("{not json")
+    with pytest.raises(Stalled, match="journal of an unfinished run does not parse"):
+        tick(host)
+    assert (host.state / "journal.json").read_text() == "{not json"
+    assert machine.versions()["plain"] == "1.0"
+
+
+def test_what_this_version_cannot_promise_is_not_done_without_it(host: Site, machine: AptLab) -> None:
+    want(host, "plain", policy="snapshot: required\nautoremove: kernels\n")
+    done = tick(host)
+    assert (done.report.decision.outcome, done.runs) == ("unhealthy", ())
+    assert {"SnapshotUnavailable", "SettingWithoutEffect"} <= {one.type for one in done.report.conditions}
+    assert machine.versions()["plain"] == "1.0"

@@ -1,6 +1,9 @@
 """Hooks, health and rollback around a real change of a real small machine."""
 
+import contextlib
 import json
+import os
+import signal
 import socket
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +17,20 @@ from reconciler.errors import Transient
 from reconciler.host.config import load_config
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, SetClock, Site, git
-from tests.e2e.test_apply import INSIDE, host, machine, moved, offer, runs, tick, want
+from tests.e2e.test_apply import (
+    INSIDE,
+    SLOW,
+    host,
+    machine,
+    moved,
+    offer,
+    processes_in,
+    runs,
+    start,
+    tick,
+    wait_for,
+    want,
+)
 from tests.labs.apt import MAIN, AptLab, Deb
 
 __all__ = ["host", "machine"]
@@ -244,3 +260,25 @@ def test_another_machine_is_never_rebooted(host: Site, switch: Switch) -> None:
     want(host, "plain", policy=REBOOT)
     powered(host, switch)
     assert switch.asked == []
+
+
+def test_a_rollback_that_is_killed_is_brought_to_its_end(host: Site, machine: AptLab) -> None:
+    host.hook("health", "10-site", f"grep -q old {machine.root}/etc/site.conf")
+    old = Deb("site", "1.0", files={"etc/site.conf": "old\n"}, scripts={"postinst": SLOW})
+    machine.install(Deb("site", "1.0", files={"etc/site.conf": "old\n"}))
+    machine.publish(MAIN, old, Deb("site", "1.1", files={"etc/site.conf": "new\n"}))
+    machine.refresh()
+    want(host, "site", policy="on_failure: rollback\nhealth: {settle: 0s}\n")
+    child = start(host)
+    wait_for(machine.root / "begun")
+    child.kill()
+    for pid in list(processes_in(host)):
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.kill(pid, signal.SIGKILL)
+    child.communicate()
+    (machine.root / "go").touch()
+    done = tick(host, INSIDE + timedelta(minutes=15))
+    assert done.runs[0].outcome == "interrupted"
+    assert "while it was being rolled back" in done.runs[0].reason
+    assert machine.versions()["site"] == "1.0"
+    assert not any(one.type == "PackageSystemInterrupted" for one in done.report.conditions)

@@ -40,6 +40,7 @@ def run_until(effect: int, site: Site) -> int:
 @pytest.mark.parametrize("first", [1, 4])
 def test_a_killed_run_is_made_up_for_by_the_next(site: Site, patchledger: Command, first: int) -> None:
     """Every seventh effect of a run that has something new to say, beginning with ``first``."""
+    patchledger("run")  # fetches the plan's packages, which the package manager's folders show
     effect, killed = first, True
     while killed:
         commit = site.commit({"policies/base.yaml": POLICY + f"max_policy_age: {effect}d\n"})

@@ -84,6 +84,7 @@ def settled(site: Site, patchledger: Command) -> Site:
     """A site whose last full tick left nothing to do over."""
     code, _, err = patchledger("run")
     assert code == 0, err
+    patchledger("run")  # the first one fetched the plan's packages, which the package manager's folders show
     assert is_quiet(site)
     return site
 
@@ -317,7 +318,7 @@ def test_the_fingerprint_holds_no_secret_and_only_the_owner_reads_it(
         "GIT_DIR": "/hunter5",
     }
     site.configure(environment={**lab.environment, **secrets})
-    assert patchledger("run")[0] == 0
+    assert (patchledger("run")[0], patchledger("run")[0]) == (0, 0)
     file = site.state / "fingerprint.json"
     assert b"hunter" not in file.read_bytes()
     assert remembered(site)["env"]["http_proxy"] == "http://127.0.0.1:1"

@@ -133,15 +133,28 @@ class DnfLab:
     @classmethod
     def build(cls, folder: Path) -> "DnfLab":
         """Build the repository and the root with the old world installed, metadata read."""
-        lab = cls(folder, folder)
-        lab.cache.mkdir(parents=True)
+        lab = cls._made(folder)
         Repository.make(lab.origin / "repository", NEW, ADVISORIES)
         rpm.build_rpms((*OLD, *KERNELS), lab.origin / "old")
-        lab._make_root()
         lab.install(*OLD)
         for kernel in KERNELS:
             lab.install(kernel)
         lab.refresh()
+        return lab
+
+    @classmethod
+    def empty(cls, folder: Path) -> "DnfLab":
+        """Make a root with nothing but its release installed, and a repository without packages."""
+        lab = cls._made(folder)
+        Repository.make(lab.origin / "repository")
+        lab.install(OLD[0])
+        return lab
+
+    @classmethod
+    def _made(cls, folder: Path) -> "DnfLab":
+        lab = cls(folder, folder)
+        lab.cache.mkdir(parents=True)
+        lab._make_root()
         return lab
 
     def copy(self, folder: Path, *, repository: bool = False) -> "DnfLab":

@@ -152,11 +152,21 @@ class Machine:
         self._process.kill()
         self._process.wait()
 
-    def run(self, *argv: str, check: bool = True) -> str:
+    @property
+    def entering(self) -> tuple[str, ...]:
+        """The beginning of a command that runs in there."""
+        return ("nsenter", "--target", str(self._init()), "--all", "--wd=/", "env", "-i", *ENVIRONMENT)
+
+    def put_unit(self, name: str, text: str) -> None:
+        """Write or replace a unit."""
+        self.run("tee", f"/run/systemd/system/{name}", stdin=text)
+        self.run("systemctl", "daemon-reload")
+
+    def run(self, *argv: str, check: bool = True, stdin: str = "") -> str:
         """Run a command in there and return what it printed, errors included."""
         done = subprocess.run(
-            ["nsenter", "--target", str(self._init()), "--all", "--wd=/", "env", "-i", *ENVIRONMENT, *argv],
-            stdin=subprocess.DEVNULL,
+            [*self.entering, *argv],
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -170,9 +170,7 @@ class PacmanLab:
     @classmethod
     def build(cls, folder: Path) -> "PacmanLab":
         """Build the repository and the root with the old world installed; nothing is offered yet."""
-        lab = cls(folder, folder)
-        lab.cache.mkdir(parents=True)
-        lab._make_root()
+        lab = cls.empty(folder)
         lab.publish(*OLD)
         lab.pacman("-Sy")
         lab.install(*OLD)
@@ -180,6 +178,14 @@ class PacmanLab:
         lab.withdraw("local")
         lab.withdraw("replaced")
         lab.publish(*NEW)
+        return lab
+
+    @classmethod
+    def empty(cls, folder: Path) -> "PacmanLab":
+        """Make a root without packages; there is no repository yet."""
+        lab = cls(folder, folder)
+        lab.cache.mkdir(parents=True)
+        lab._make_root()
         return lab
 
     def copy(self, folder: Path, *, repository: bool = False) -> "PacmanLab":

@@ -143,15 +143,27 @@ class ZypperLab:
     @classmethod
     def build(cls, folder: Path) -> "ZypperLab":
         """Build the repository and the root with the old world installed, metadata read."""
-        lab = cls(folder, folder)
-        lab.cache.mkdir(parents=True)
+        lab = cls._made(folder)
         Repository.make(lab.origin / "repository", NEW, ADVISORIES)
         rpm.build_rpms(OLD, lab.origin / "old")
-        lab._make_root()
         lab.install(*OLD)
         lab.refresh()
         # zypper has parsed all that is there, as on a machine where it has been used before.
         lab.zypper("--no-refresh", "list-updates")
+        return lab
+
+    @classmethod
+    def empty(cls, folder: Path) -> "ZypperLab":
+        """Make a root without packages, and a repository of none."""
+        lab = cls._made(folder)
+        Repository.make(lab.origin / "repository")
+        return lab
+
+    @classmethod
+    def _made(cls, folder: Path) -> "ZypperLab":
+        lab = cls(folder, folder)
+        lab.cache.mkdir(parents=True)
+        lab._make_root()
         return lab
 
     def copy(self, folder: Path, *, repository: bool = False) -> "ZypperLab":

@@ -200,8 +200,46 @@ def test_nothing_to_do_is_not_said_by_a_policy_that_is_not_in_force() -> None:
 
 
 def test_an_empty_plan_is_nothing_whatever_the_other_gates_say() -> None:
-    inputs = replace(ALL_CLOSED, policy=POLICY)
+    inputs = replace(ALL_CLOSED, policy=POLICY, host=HostState())
     assert decide(EMPTY, inputs, NOW) == Nothing("no source offers anything newer")
+
+
+def test_on_an_unhealthy_host_nobody_can_say_that_there_is_nothing_to_do() -> None:
+    decision = decide(EMPTY, replace(ALL_CLOSED, policy=POLICY), NOW)
+    assert isinstance(decision, Deferred)
+    assert decision.outcome is Outcome.UNHEALTHY
+
+
+def outcome_on(host: HostState, settings: gate.GateSettings = SETTINGS) -> Outcome | None:
+    return outcome_of(GateName.HOST, replace(INPUTS, host=host, settings=settings))
+
+
+def test_what_is_known_to_have_failed_keeps_nothing_else_back() -> None:
+    broken = Health(interrupted=("nginx (half-configured)",))
+    assert outcome_on(HostState(broken)) is Outcome.UNHEALTHY
+    assert outcome_on(HostState(broken, quarantined=("nginx",))) is None
+    worse = Health(interrupted=("nginx (half-configured)", "vim (unpacked)"))
+    assert outcome_on(HostState(worse, quarantined=("nginx",))) is Outcome.UNHEALTHY
+
+
+def test_a_lock_is_waited_for_where_policy_has_the_patience() -> None:
+    locked = HostState(Health(lock_holder="apt-get (pid 812)"))
+    assert outcome_on(locked) is Outcome.LOCKED
+    patient = replace(SETTINGS, lock_wait=timedelta(minutes=10))
+    host = state_of(GateName.HOST, replace(INPUTS, host=locked, settings=patient))
+    assert isinstance(host, Pass)
+    assert (host.warning, "apt-get (pid 812)" in host.message) == (True, True)
+
+
+def test_an_approval_by_digest_is_used_up_and_one_by_versions_is_not() -> None:
+    settings = replace(SETTINGS, approval="required")
+    by_digest = replace(APPROVAL, plan=DIGEST, versions=(), expires=NOW + HOUR)
+    versions = tuple((one.name, one.to_version or "") for one in USUAL.transaction)
+    by_versions = replace(by_digest, name="b", plan="", versions=versions)
+    for approval, after in ((by_digest, Outcome.APPROVAL), (by_versions, None)):
+        inputs = replace(INPUTS, settings=settings, approvals=(approval,))
+        assert outcome_of(GateName.APPROVAL, inputs) is None
+        assert outcome_of(GateName.APPROVAL, replace(inputs, used=(DIGEST,))) is after
 
 
 # --- clock ------------------------------------------------------------------------------------------------

@@ -24,7 +24,14 @@ from reconciler.planning.gate import (
 from reconciler.planning.observation import ClockState, Health, Reboot, RebootNeed, Refresh, RefreshOutcome
 from reconciler.planning.report import plan_json, to_document, to_json, without_volatile
 from reconciler.planning.report_document import Report
-from reconciler.planning.report_schema import plan_schema, plan_schema_json, report_schema, report_schema_json
+from reconciler.planning.report_schema import (
+    plan_schema,
+    plan_schema_json,
+    report_schema,
+    report_schema_json,
+    run_schema,
+    run_schema_json,
+)
 from reconciler.planning.report_summary import SUBJECT_LENGTH, count, subject, trailers
 from tests.report_samples import (
     APPROVAL,
@@ -91,8 +98,10 @@ def test_the_schema_refuses_what_is_no_report() -> None:
 def test_the_committed_schemas_are_the_generated_ones(golden: Callable[[str, bytes], None]) -> None:
     golden("../../schemas/report.schema.json", report_schema_json())
     golden("../../schemas/plan.schema.json", plan_schema_json())
+    golden("../../schemas/run.schema.json", run_schema_json())
     Draft202012Validator.check_schema(report_schema())
     Draft202012Validator.check_schema(plan_schema())
+    Draft202012Validator.check_schema(run_schema())
 
 
 @pytest.mark.parametrize("name", sorted(REPORTS))

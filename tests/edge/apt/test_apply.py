@@ -127,6 +127,20 @@ def test_what_is_only_recommended_does_not_come_in(
     assert difference(before, own_lab.versions()) == {"polite": "1.0"}
 
 
+def test_what_comes_from_the_same_source_does_not_move_along(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    """By itself, apt upgrades with a named package all installed ones that were built from its source."""
+    siblings = [Deb(name, "1.1", fields={"Source": "tools"}) for name in ("tools-one", "tools-two")]
+    own_lab.install(*(replace(one, version="1.0") for one in siblings))
+    own_lab.publish(MAIN, *siblings)
+    own_lab.refresh()
+    alone = own_apt.resolve(Question("safe", only=("tools-one", "1.1")))
+    assert [(change.name, change.to_version) for change in alone.changes] == [("tools-one", "1.1")]
+    assert own_apt.apply(to("tools-one=1.1"), folder) == Execution(0)
+    assert (own_lab.versions()["tools-one"], own_lab.versions()["tools-two"]) == ("1.1", "1.0")
+
+
 def test_a_downgrade_is_made_where_it_is_named(
     own_lab: AptLab, own_apt: ScriptedManager, folder: Path, second_folder: Path
 ) -> None:

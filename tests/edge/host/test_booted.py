@@ -1,6 +1,8 @@
 """Health, restarts and inhibitors against a real systemd with its login service."""
 
+import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,15 +13,37 @@ from reconciler.host.restarts import Restarts
 from reconciler.planning.around import CheckResult, newly_failing
 from reconciler.planning.gate import Inhibitor
 from reconciler.policy.documents import Health
-from tests.labs.booted import Booted, booted
+from tests.labs.machine import Machine
+from tests.labs.programs import Programs
+
+
+@dataclass(frozen=True)
+class Booted:
+    """A booted machine, and programs that enter it, for what the product starts here."""
+
+    machine: Machine
+    programs: Programs
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.programs.environment
+
+    def run(self, *argv: str, stdin: str = "") -> str:
+        return self.machine.run(*argv, stdin=stdin)
+
+    def put_unit(self, name: str, text: str) -> None:
+        self.machine.put_unit(name, text)
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     """One system for all: its tests use units of different names."""
-    with booted(tmp_path_factory.mktemp("booted")) as running:
-        running.run("systemctl", "start", "systemd-logind.service")
-        yield running
+    programs = Programs(tmp_path_factory.mktemp("booted") / "programs")
+    with Machine.booted({}) as machine:
+        for name in ("systemctl", "loginctl", "busctl"):
+            programs.put(name, f'exec {shlex.join((*machine.entering, name))} "$@"')
+        machine.run("systemctl", "start", "systemd-logind.service")
+        yield Booted(machine, programs)
 
 
 @pytest.fixture
@@ -33,7 +57,7 @@ def seen(system: Booted, folder: Path) -> tuple[Inhibitor, ...]:
     )
 
 
-def test_a_service_that_breaks_is_newly_failing(system: Booted, checks: Checks) -> None:
+def test_a_service_that_breaks_is_newly_failing(system: Booted, checks: Checks, tmp_path: Path) -> None:
     system.put_unit("old.service", "[Service]\nType=oneshot\nExecStart=false\n")
     system.put_unit("shop.service", "[Service]\nExecStart=sleep infinity\n")
     system.run("systemctl", "start", "shop.service")
@@ -49,7 +73,7 @@ def test_a_service_that_breaks_is_newly_failing(system: Booted, checks: Checks) 
     )
 
     system.put_unit("shop.service", "[Service]\nExecStart=false\nType=oneshot\n")
-    (restart,) = Restarts(system.environment, systemd=system.programs).restart(["shop.service"])
+    (restart,) = Restarts(system.environment, systemd=tmp_path).restart(["shop.service"])
     assert (restart.state, restart.detail) == (
         "failed",
         "Job for shop.service failed because the control process exited with error code.",

@@ -1,0 +1,272 @@
+"""A run is judged by what is installed before and after it; what the manager said only explains."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+
+from reconciler.planning.around import CheckResult, HookOutcome, HookResult
+from reconciler.planning.execution import FailedPackage, automatic_after
+from reconciler.planning.observation import Change, Installed
+from reconciler.planning.report_document import Move
+from reconciler.planning.report_schema import run_schema
+from reconciler.planning.report_summary import run_headline
+from reconciler.planning.run_log import LIMIT, bounded, write_log
+from reconciler.planning.run_markdown import run_markdown
+from reconciler.planning.run_record import (
+    Difference,
+    Ending,
+    Rollback,
+    RunOutcome,
+    RunRecord,
+    StepOutcome,
+    StepRecord,
+    conclude_steps,
+    difference,
+    move_of,
+    quarantine_of,
+    run_id,
+    to_run_document,
+    undoing,
+    with_health,
+    with_rollback,
+)
+
+AT = datetime(2026, 11, 22, 2, 5, tzinfo=UTC)
+
+
+def package(name: str, version: str, status: str = "installed", arch: str = "amd64") -> Installed:
+    return Installed(name, arch, version, status)
+
+
+def upgrade(name: str, old: str = "1.0", new: str = "1.1") -> Change:
+    return Change("upgrade", name, "amd64", old, new, origin="Debian")
+
+
+def test_what_arrived_as_planned_is_told_as_planned() -> None:
+    found = difference([package("a", "1.0")], [package("a", "1.1")], [upgrade("a")], "apt")
+    assert found == Difference((move_of(upgrade("a")),), (), (), ())
+
+
+def test_a_change_that_did_not_happen_is_missing() -> None:
+    found = difference([package("a", "1.0")], [package("a", "1.0")], [upgrade("a")], "apt")
+    assert (found.changed, found.missing) == ((), (move_of(upgrade("a")),))
+
+
+def test_a_package_that_is_half_done_is_missing_and_broken() -> None:
+    after = [package("a", "1.1", "half-configured")]
+    found = difference([package("a", "1.0")], after, [upgrade("a")], "apt")
+    assert ([move.name for move in found.missing], found.broken) == (["a"], ("a (half-configured)",))
+
+
+def test_what_was_half_done_before_is_not_of_this_run() -> None:
+    half = package("b", "1.0", "half-configured")
+    assert difference([half], [half], [], "apt").broken == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ([], [package("a", "1.0")], [("install", None, "1.0")]),
+        ([package("a", "1.0")], [], [("remove", "1.0", None)]),
+        ([package("a", "1.1")], [package("a", "1.0")], [("downgrade", "1.1", "1.0")]),
+        ([package("a", "1.9")], [package("a", "1.10")], [("upgrade", "1.9", "1.10")]),
+        # A package that becomes one of all architectures, or of one, moves once.
+        ([package("a", "1.0", arch="all")], [package("a", "1.1")], [("upgrade", "1.0", "1.1")]),
+        # Of what may be there several times, one comes and another goes.
+        (
+            [package("k", "1"), package("k", "2")], [package("k", "2"), package("k", "3")],
+            [("install", None, "3"), ("remove", "1", None)],
+        ),
+    ],
+)  # fmt: skip
+def test_what_nobody_planned_is_seen_too(
+    before: list[Installed], after: list[Installed], expected: list[tuple[str, str | None, str | None]]
+) -> None:
+    found = difference(before, after, [], "apt")
+    assert sorted((move.action, move.from_, move.to) for move in found.changed) == sorted(expected)
+    assert found.unplanned == found.changed
+
+
+def step(
+    outcome: StepOutcome = StepOutcome.DONE, code: int = 0, *failed: str, message: str = ""
+) -> StepRecord:
+    words = tuple(FailedPackage(name, "its script failed") for name in failed)
+    return StepRecord((move_of(upgrade("a")),), AT, AT, outcome, code, 0, message, words)
+
+
+NONE = Difference((), (), (), ())
+ARRIVED = Difference((move_of(upgrade("a")),), (), (), ())
+MISSING = Difference((), (move_of(upgrade("a")),), (), ())
+
+
+@pytest.mark.parametrize(
+    ("steps", "found", "stopped", "outcome", "code"),
+    [
+        ([step()], ARRIVED, None, "applied", ""),
+        ([step()], MISSING, None, "failed", "not-as-planned"),
+        ([step(StepOutcome.FAILED, 27, "a")], MISSING, None, "failed", "packages-failed"),
+        ([step(StepOutcome.FAILED, 23)], MISSING, None, "failed", "no-space"),
+        ([step(StepOutcome.FAILED, 21)], MISSING, None, "failed", "unreachable"),
+        ([], NONE, Ending(RunOutcome.DEFERRED, "window", "closed"), "deferred", "window"),
+        ([step()], ARRIVED, Ending(RunOutcome.DEFERRED, "window", "closed"), "partial", "window"),
+        (
+            [step(StepOutcome.REFUSED, 25)], NONE, Ending(RunOutcome.PLAN_CHANGED, "plan-changed", "x"),
+            "plan-changed", "plan-changed",
+        ),
+        (
+            [step(), step(StepOutcome.FAILED, 27, "b")], ARRIVED,
+            Ending(RunOutcome.DEFERRED, "window", "closed"), "failed", "packages-failed",
+        ),
+    ],
+)  # fmt: skip
+def test_how_a_run_ended_follows_from_what_is_there(
+    steps: list[StepRecord], found: Difference, stopped: Ending | None, outcome: str, code: str
+) -> None:
+    ending = conclude_steps(steps, found, stopped)
+    assert (ending.outcome, ending.code) == (outcome, code)
+    assert bool(ending.reason) == (outcome != "applied")
+
+
+RECORD = RunRecord(
+    schema=1,
+    program="patchledger 1.0",
+    run=run_id(AT, "sha256:" + "a" * 64),
+    target="web-01",
+    policy_commit="c" * 40,
+    digest="sha256:" + "a" * 64,
+    started=AT,
+    ended=AT + timedelta(minutes=1),
+    outcome=RunOutcome.APPLIED,
+    code="",
+    reason="",
+    exceptional=None,
+    deadline=AT + timedelta(hours=2),
+    overran=False,
+    steps=(step(),),
+    difference=ARRIVED,
+)
+
+
+def test_a_run_is_named_by_its_start_and_its_plan() -> None:
+    assert RECORD.run == "20261122T020500Z-aaaaaaaaaaaa"
+
+
+def test_what_failed_is_quarantined_in_the_version_that_failed() -> None:
+    record = replace(RECORD, steps=(step(StepOutcome.FAILED, 27, "a:amd64"),), difference=MISSING)
+    (one,) = quarantine_of(record, [package("a", "1.0")])
+    assert (one.name, one.version, one.message, one.policy_commit) == (
+        "a",
+        "1.1",
+        "its script failed",
+        "c" * 40,
+    )
+    # What a repair could not mend is half done in the version that it is.
+    mended = replace(record, difference=NONE)
+    (one,) = quarantine_of(
+        mended, [package("a", "1.1", "half-configured"), package("b", "1", "half-configured")]
+    )
+    assert (one.name, one.version) == ("a", "1.1")
+
+
+def test_what_was_only_not_reached_is_not_quarantined() -> None:
+    record = replace(RECORD, steps=(step(StepOutcome.FAILED, 23),), difference=MISSING)
+    assert quarantine_of(record, [package("a", "1.0")]) == ()
+
+
+def test_after_a_rollback_nothing_of_it_is_tried_again() -> None:
+    undone = with_rollback(with_health(RECORD, [CheckResult("tcp x", ok=False)]), rollback(), NONE)
+    assert [(one.name, one.version) for one in quarantine_of(undone, [package("a", "1.0")])] == [("a", "1.1")]
+
+
+def rollback(*left: Move) -> Rollback:
+    return Rollback(tuple(map(move_of, undoing(ARRIVED.changed))), left, "gone" if left else "", healthy=True)
+
+
+def test_undoing_is_the_opposite_of_every_move() -> None:
+    moves = [
+        Move("upgrade", "a", "amd64", "1.0", "1.1", ""),
+        Move("install", "b", "amd64", None, "1.0", ""),
+        Move("replace", "c", "amd64", "1.0", None, ""),
+        Move("downgrade", "d", "amd64", "2.0", "1.0", ""),
+    ]
+    assert [(one.action, one.name, one.from_version, one.to_version) for one in undoing(moves)] == [
+        ("upgrade", "d", "1.0", "2.0"),
+        ("install", "c", None, "1.0"),
+        ("remove", "b", "1.0", None),
+        ("downgrade", "a", "1.1", "1.0"),
+    ]
+
+
+def test_a_rollback_is_told_with_what_is_left() -> None:
+    unhealthy = with_health(RECORD, [CheckResult("tcp x", ok=False, detail="refused")])
+    assert (unhealthy.outcome, unhealthy.code) == ("failed", "unhealthy")
+    assert "tcp x: refused" in unhealthy.reason
+    assert with_rollback(unhealthy, rollback(), NONE).outcome == "rolled-back"
+    partly = with_rollback(unhealthy, rollback(move_of(upgrade("a"))), ARRIVED)
+    assert partly.outcome == "failed"
+    assert "not undone: a (gone)" in partly.reason
+
+
+def test_marks_of_what_was_automatic_or_comes_in_are_set_again() -> None:
+    new = Change("install", "lib", "amd64", None, "1.0")
+    gone = Change("remove", "old", "amd64", "1.0", None)
+    changes = [upgrade("a"), upgrade("b"), new, gone]
+    assert automatic_after(changes, [("b", "amd64"), ("old", "amd64"), ("z", "amd64")]) == (
+        "b:amd64",
+        "lib:amd64",
+    )
+
+
+@pytest.mark.parametrize("outcome", list(RunOutcome))
+def test_every_outcome_has_its_words_and_fits_the_schema(outcome: RunOutcome) -> None:
+    record = replace(
+        RECORD,
+        outcome=outcome,
+        reason="because" if outcome is not RunOutcome.APPLIED else "",
+        hooks=(HookResult("pre", "10-x", HookOutcome.FAILED, 1, 0.5, "no"),),
+        rollback=rollback(),
+        unhealthy=(CheckResult("tcp x", ok=False),),
+    )
+    Draft202012Validator(run_schema(), format_checker=FormatChecker()).validate(to_run_document(record))
+    assert run_headline(record) in run_markdown(record)
+
+
+def test_a_page_shows_hostile_words_as_text() -> None:
+    hostile = "<img src=x onerror=alert(1)> [x](http://evil) | ``` \n# big"
+    moves = (Move("upgrade", "a`|<b>", "amd64", "1", hostile, ""),)
+    record = replace(
+        RECORD,
+        outcome=RunOutcome.FAILED,
+        reason=hostile,
+        steps=(step(StepOutcome.FAILED, 27, message=hostile),),
+        difference=Difference(moves, moves, moves, (hostile,)),
+        conffiles=(hostile,),
+        notes=(hostile,),
+    )
+    page = run_markdown(record)
+    assert "<img" not in page
+    assert "](http" not in page
+    assert "\n# big" not in page
+
+
+def test_a_log_is_bounded_and_holds_no_secrets() -> None:
+    parts = [("step-1", b"fetched http://user:hunter2@mirror/ with s3cr3t-token\nopen end")]
+    text = write_log(parts, ["s3cr3t-token", "x"]).decode()
+    assert "hunter2" not in text
+    assert "s3cr3t-token" not in text
+    assert text.startswith("== step-1\n")
+    assert text.endswith("open end\n")
+    huge = write_log([("step-1", b"line\n" * LIMIT), ("step-2", b"\xff\xfe the end\n")], [])
+    assert len(huge) <= LIMIT + 100
+    assert b"bytes left out" in huge
+    assert huge.decode().endswith("the end\n")
+
+
+def test_a_short_text_is_left_whole_and_a_long_one_loses_its_middle() -> None:
+    assert bounded(b"abc", 10) == b"abc"
+    cut = bounded(b"first\n" + b"x" * 1000 + b"\nlast\n", 100)
+    assert cut.startswith(b"first\n")
+    assert cut.endswith(b"last\n")
+    assert len(cut) < 200
