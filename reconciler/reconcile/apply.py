@@ -46,6 +46,10 @@ from reconciler.reconcile.look import Look
 from reconciler.reconcile.ports import Clock, PackageManager, RunStore
 from reconciler.reconcile.surroundings import Surroundings, failing
 
+_UNRESOLVED = 25
+_WELL = frozenset({0, 10, 11})
+"""Exit codes of the patch scripts: nothing was done, and all of it is there."""
+
 BOOT_TIME = timedelta(minutes=10)
 """How long a machine may take to go down and come up again before it is said not to have rebooted."""
 
@@ -238,12 +242,7 @@ class Applier:
         instruction = Instruction(
             changes, conffiles=journal.settings.conffiles, lock_wait=journal.lock_wait, automatic=marked
         )
-        journal = replace(journal, phase=Phase.ROLLING_BACK, undo=changes)
-        self.store.write_journal(journal)
-        try:
-            execution = self.manager.apply(instruction, self.store.execution(journal.run, _attempt(journal)))
-        except ReconcilerError as error:
-            execution = Execution(1, message=error.message)
+        execution = self._back(journal, instruction)
         after = self._observe()
         found = difference(journal.before, after.installed, (), journal.manager)
         healthy = None
@@ -257,6 +256,32 @@ class Applier:
             healthy=healthy,
         )
         return with_rollback(record, rollback, found), after
+
+    def _back(self, journal: Journal, instruction: Instruction) -> Execution:
+        """Go back at once; where that is refused, bring back the versions first and remove what was new then.
+
+        Not every package manager removes in one transaction what nothing forces it to remove.
+        """
+        comes = tuple(change for change in instruction.changes if change.to_version is not None)
+        goes = tuple(change for change in instruction.changes if change.to_version is None)
+        execution = self._undo(journal, instruction)
+        if execution.exit_code != _UNRESOLVED or not comes or not goes:
+            return execution
+        first = self._undo(journal, replace(instruction, changes=comes))
+        if first.exit_code not in _WELL:
+            return execution
+        return self._undo(journal, replace(instruction, changes=goes))
+
+    def _undo(self, journal: Journal, instruction: Instruction) -> Execution:
+        journal = replace(journal, phase=Phase.ROLLING_BACK, undo=instruction.changes)
+        self.store.write_journal(journal)
+        return self._try(instruction, journal.run, _attempt(journal))
+
+    def _try(self, instruction: Instruction, run: str, name: str) -> Execution:
+        try:
+            return self.manager.apply(instruction, self.store.execution(run, name))
+        except ReconcilerError as error:
+            return Execution(1, message=error.message)
 
     def _parts(self, settings: Settings, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Split steps as the policy says; where that cannot be told, they stay as they are."""
@@ -333,10 +358,7 @@ class Applier:
             lock_wait=journal.lock_wait,
             automatic=tuple(name for name in journal.automatic if name in wanted),
         )
-        try:
-            return self.manager.apply(instruction, self.store.execution(journal.run, attempt))
-        except ReconcilerError as error:
-            return Execution(1, message=error.message)
+        return self._try(instruction, journal.run, attempt)
 
     def _repaired(self, journal: Journal, broken: Execution, name: str) -> Execution:
         """Bring what was interrupted to an end at once; what was said before it is kept."""
@@ -511,7 +533,8 @@ def _announcement(journal: Journal) -> bytes:
 def _attempt(journal: Journal) -> str:
     """Name the folder of the execution that is next, or at work; a run without steps repairs."""
     if journal.phase is Phase.ROLLING_BACK:
-        return "rollback"
+        kinds = {change.to_version is None for change in journal.undo}
+        return "rollback" if len(kinds) > 1 else "rollback-removals" if True in kinds else "rollback-changes"
     return f"step-{journal.current + 1}-{len(journal.done) + 1}" if journal.steps else "repair"
 
 

@@ -52,6 +52,10 @@ options of --download, --apply and --repair
   --automatic A:ARCH,B   mark these as installed only for others when the work is done (may be repeated)
   --log FILE             append what apt and dpkg say to this file, as they speak
 
+options of --apply, with --cache: the packages that were installed are kept there for the way back
+  --keep-size MIB        at most so much; otherwise 1024, and 0 keeps none
+  --keep-days N          at most so long after another version took their place; otherwise 90
+
 options of all verbs
   --cache DIR            keep apt's parsed package lists in this existing folder
   --root DIR             the system below this folder, a chroot or an image, instead of the running one
@@ -102,6 +106,7 @@ CONFFILES=
 LOCK_WAIT=
 AGAIN=
 AUTOMATIC=
+KEEPING=
 NL='
 '
 
@@ -113,9 +118,9 @@ verb() {
 while [ $# -gt 0 ]; do
     case $1 in
         --exclude=* | --block=* | --include=* | --choose=* | --only=* | --cache=* | --root=* | --install=* | \
-            --remove=* | --conffiles=* | --lock-wait=* | --automatic=* | --log=*) option=${1%%=*} value=${1#*=} ;;
+            --remove=* | --conffiles=* | --lock-wait=* | --automatic=* | --log=* | --keep-size=* | --keep-days=*) option=${1%%=*} value=${1#*=} ;;
         --exclude | --block | --include | --choose | --only | --cache | --root | --install | \
-            --remove | --conffiles | --lock-wait | --automatic | --log)
+            --remove | --conffiles | --lock-wait | --automatic | --log | --keep-size | --keep-days)
             [ $# -gt 1 ] || misuse "$1 needs a value"
             option=$1 value=$2
             shift
@@ -173,6 +178,14 @@ while [ $# -gt 0 ]; do
         --log)
             case $value in /*) LOG=$value ;; *) misuse '--log needs an absolute path' ;; esac
             ;;
+        --keep-size)
+            check_bound --keep-size "$value" 0
+            KEEP_SIZE=$value KEEPING=1
+            ;;
+        --keep-days)
+            check_bound --keep-days "$value" 1
+            KEEP_DAYS=$value KEEPING=1
+            ;;
         --cache)
             case $value in /*) CACHE=$value ;; *) misuse '--cache needs an absolute path' ;; esac
             [ -d "$CACHE" ] || misuse "--cache: $CACHE is no folder"
@@ -199,6 +212,8 @@ case $VERB in
     --repair) ;;
     *) [ -z "$NAMED$CONFFILES$LOCK_WAIT$AUTOMATIC$LOG" ] || misuse "$VERB changes no packages" ;;
 esac
+[ -z "$KEEPING" ] || [ "$VERB" = --apply ] || misuse "$VERB keeps no packages"
+KEPT=${CACHE:+$CACHE/kept}
 CONFFILES=${CONFFILES:-keep} LOCK_WAIT=${LOCK_WAIT:-0}
 
 # --- the machine -------------------------------------------------------------------------------------------
@@ -773,7 +788,10 @@ settings_of_acting() {
         printf '#clear DPkg::%s;\n' Pre-Invoke Post-Invoke Pre-Install-Pkgs
     fi
     # Its options are found by the first word.
-    hook="command awk -v native=$NATIVE -v differs='$WORK/differs' -f '$WORK/guard' '$WORK/wanted' '$WORK/allowed' -"
+    hook="command awk -v native=$NATIVE -v differs='$WORK/differs' -v out='$WORK' -v archives='$ARCHIVES/' -v kept='${KEPT:-$WORK}' \
+-f '$WORK/guard' '$WORK/wanted' '$WORK/allowed' -"
+    # Where apt or a hook of the operator's deletes what was installed, a link made before that stays.
+    ! keeps || hook="$hook && { xargs -n 2 ln -f <'$WORK/linking' 2>/dev/null || :; }"
     printf 'DPkg::Pre-Install-Pkgs:: "%s";\n' "$hook"
     printf 'DPkg::Tools::Options::command::Version "3";\n'
 }
@@ -798,6 +816,10 @@ $NF == "**REMOVE**" {
     if ((name " " $6) in allowed) next
     if (after[name] != $6 "") differ("install " name " " $6)
     else if (before[name] != $2 "") differ("change " name " " $2)
+    version = $6; gsub(/:/, "%3a", version); gsub(/_/, "%5f", version)
+    file = $1 "_" version "_" $7 ".deb"
+    print $9 "\t" file >(out "/coming")
+    if (index($9, archives) == 1) print $9, kept "/" file >(out "/linking")
 }
 END { exit bad }
 EOF
@@ -924,6 +946,43 @@ judge() { # THEIR-EXIT-CODE
 }
 GONE_WORDS='^E: (Version .* was not found|Unable to locate package|Package .* has no installation candidate)'
 BROKEN='[Uu]nmet dependencies|held broken packages|pkgProblemResolver|[Uu]nable to (correct|satisfy)|remove is disabled'
+
+# --- packages that are kept --------------------------------------------------------------------------------
+
+# "name version" of all that the lists offer, to $WORK/offered.
+offered() { # NAMES
+    # shellcheck disable=SC2086 # one argument per name is wanted, and names hold no blanks
+    cached apt-cache policy $1 2>/dev/null </dev/null | awk '
+        /^[^ ]/ { package = substr($0, 1, length($0) - 1); next }
+        /^( \*\*\*|    ) [^ ]/ { version = $1 == "***" ? $2 : $1; next }
+        /^ *-?[0-9]+ / && $2 !~ /\/status$/ { print package, version }' >"$WORK/offered"
+}
+
+# No list tells the hash of such a file any more: it must be this package, and all of it must unpack.
+is_whole() { # FILE NAME VERSION
+    arch_=${1##*_}
+    # shellcheck disable=SC2016 # for dpkg-deb
+    [ "$(dpkg-deb -W --showformat='${Package} ${Version} ${Architecture}' "$1" 2>/dev/null)" = "${2%%:*} $3 ${arch_%.deb}" ] &&
+        dpkg-deb --ctrl-tarfile "$1" >/dev/null 2>&1 && dpkg-deb --fsys-tarfile "$1" >/dev/null 2>&1
+}
+
+archive_of() { # NAME VERSION: its file among what we kept and among apt's archives; damaged ones to $WORK/damaged
+    arch=${1#*:}
+    version_=$(printf '%s' "$2" | sed 's/:/%3a/g; s/_/%5f/g')
+    [ "$arch" != "$1" ] || arch=$NATIVE
+    bad=
+    for folder in ${KEPT:+"$KEPT"} "$ARCHIVES"; do
+        for file in "$folder/${1%%:*}_${version_}_$arch.deb" "$folder/${1%%:*}_${version_}_all.deb"; do
+            [ -f "$file" ] || continue
+            if is_whole "$file" "$1" "$2"; then
+                printf '%s\n' "$file"
+                return
+            fi
+            bad=${bad:-$file}
+        done
+    done
+    [ -z "$bad" ] || printf '%s=%s (%s)\n' "$1" "$2" "$bad" >>"$WORK/damaged"
+}
 
 # --- download, apply ---------------------------------------------------------------------------------------
 
@@ -1062,6 +1121,38 @@ configure_others() {
     snapshot
 }
 
+# Versions that no list offers any more come from what was kept.
+take_kept() {
+    grep -v -e '-$' "$WORK/names" >"$WORK/coming-names" || return 0
+    offered "$(sed 's/=.*//' "$WORK/coming-names")"
+    : >"$WORK/damaged"
+    : >"$WORK/named-files"
+    while read -r word; do
+        case $word in
+            *-) ;;
+            *)
+                if ! grep -qxF "${word%%=*} ${word#*=}" "$WORK/offered"; then
+                    file=$(archive_of "${word%%=*}" "${word#*=}")
+                    word=${file:-$word}
+                fi
+                ;;
+        esac
+        printf '%s\n' "$word" >>"$WORK/named-files"
+    done <"$WORK/names"
+    mv "$WORK/named-files" "$WORK/names"
+    room
+    [ ! -s "$WORK/damaged" ] ||
+        refused "no longer available, and what was kept is damaged:$(awk '{ printf " %s", $0 }' "$WORK/damaged")" "$GONE"
+}
+
+# Before anything comes in: the folder of what is kept, within its bounds.
+make_room_for_kept() {
+    {
+        sed -n 's|^/.*/|!|p' "$WORK/names"
+        awk -F '\t' '{ gsub(/:/, "%3a", $3); gsub(/_/, "%5f", $3); print $1 "_" $3 "_" $2 ".deb" }' "$WORK/installed"
+    } | bound_kept
+}
+
 carry_out() {
     own_cache
     nobody_answers
@@ -1076,8 +1167,10 @@ carry_out() {
     fi
     [ ! -s "$WORK/held" ] || refused "held by the operator:$(tr -d '\n' <"$WORK/held")" "$UNRESOLVED"
     exclusions
+    take_kept
     exactly
     sift_archives
+    [ "$VERB" = --download ] || make_room_for_kept
     begin_to_act
     if [ "$VERB" = --download ]; then install_for_real download; else install_for_real apply; fi
     native=$code
@@ -1087,6 +1180,7 @@ carry_out() {
     failures >"$WORK/failed"
     judge "$native"
     [ "$VERB" = --download ] && finish "$result"
+    [ ! -s "$WORK/coming" ] || keep_packages "$ARCHIVES" <"$WORK/coming"
     snapshot
     configure_others
     restore_marks
@@ -1133,11 +1227,8 @@ begun() {
 choose_again() {
     : >"$WORK/wanted"
     : >"$WORK/names"
-    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    cached apt-cache policy $(cut -d ' ' -f 1 "$WORK/again") 2>/dev/null | awk '
-        /^[^ ]/ { package = substr($0, 1, length($0) - 1); next }
-        /^( \*\*\*|    ) [^ ]/ { version = $1 == "***" ? $2 : $1; next }
-        /^ *-?[0-9]+ / && $2 !~ /\/status$/ { print package, version }' >"$WORK/offered"
+    offered "$(cut -d ' ' -f 1 "$WORK/again")"
+    : >"$WORK/damaged"
     while read -r name recorded; do
         for version in $(awk -v name="$name" '$1 == name { print $3; exit }' "$WORK/allowed") \
             $(begun | awk -v name="$name" '$1 == name { print $3 }') "$recorded"; do
@@ -1153,18 +1244,6 @@ choose_again() {
         done
     done <"$WORK/again"
     room
-}
-
-archive_of() { # NAME VERSION: its file among apt's archives
-    arch=${1#*:}
-    version_=$(printf '%s' "$2" | sed 's/:/%3a/g; s/_/%5f/g')
-    [ "$arch" != "$1" ] || arch=$NATIVE
-    for file in "$ARCHIVES/${1%%:*}_${version_}_$arch.deb" "$ARCHIVES/${1%%:*}_${version_}_all.deb"; do
-        [ ! -f "$file" ] || {
-            printf '%s\n' "$file"
-            return
-        }
-    done
 }
 
 # Bring back what must be reinstalled. More than that comes only where it was being installed in the same run.

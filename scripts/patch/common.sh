@@ -191,3 +191,119 @@ clock() {
         timedatectl show --property=NTPSynchronized --value
     fi
 }
+
+# --- the way back: package files of what was installed, in a folder of our own, $KEPT ---------------------------
+
+# For --keep-size and --keep-days.
+KEEP_SIZE=1024
+KEEP_DAYS=90
+KEPT=
+TAB=$(printf '\t')
+
+check_bound() { # OPTION VALUE LEAST
+    case $2 in '' | *[!0-9]* | ???????*) misuse "$1 needs a whole number" ;; esac
+    [ "$2" -ge "$3" ] || misuse "$1 needs at least $3"
+}
+
+keeps() { # whether packages are to be kept; makes the folder
+    [ -n "$KEPT" ] && [ "$KEEP_SIZE" -gt 0 ] && mkdir -p "$KEPT" 2>/dev/null && chmod 700 "$KEPT"
+}
+
+# Keep package files, "file<tab>name to keep it by" a line: as links to what the manager has fetched, else as copies.
+# Where that cannot be, the packages are installed all the same.
+keep_packages() { # FOLDER-OF-THE-MANAGER
+    keeps || return 0
+    while IFS=$TAB read -r file name; do
+        [ -f "$file" ] || continue
+        rm -f "$KEPT/$name.gone"
+        case $file in "$KEPT"/*) continue ;; esac
+        case $file in "$1"/*) ! ln -f "$file" "$KEPT/$name" 2>/dev/null || continue ;; esac
+        if cmp -s "$file" "$KEPT/$name"; then continue; fi
+        if cp "$file" "$KEPT/.new" 2>/dev/null; then mv "$KEPT/.new" "$KEPT/$name"; else rm -f "$KEPT/.new"; fi
+    done
+}
+
+# Hold the folder to its bounds, before anything new comes in. Reads the file names of what is installed, and of
+# what is named now, which stays whatever it takes, behind a "!". The days count from when a version was first seen
+# not to be installed any more. What takes too much space goes in that order, and then the largest of the rest.
+bound_kept() {
+    [ -n "$KEPT" ] && [ -d "$KEPT" ] || return 0
+    cat >"$WORK/needed"
+    rm -f "$KEPT/.new"
+    find "$KEPT" -type f -exec stat -c '%s %Y %n' {} + >"$WORK/kept"
+    room
+    awk -v now="$(date +%s)" -v days="$KEEP_DAYS" -v size="$KEEP_SIZE" '
+        function drop(name) { print "drop", name; total -= bytes[name]; delete bytes[name] }
+        FILENAME == ARGV[1] { if (sub(/^!/, "")) named[$0]; needed[$0]; next }
+        { name = $3; sub(/.*\//, "", name) }
+        sub(/\.gone$/, "", name) { gone[name] = $2; next }
+        { bytes[name] = $1; total += $1 }
+        END {
+            for (name in gone) if (!(name in bytes)) { print "clear", name; delete gone[name] }
+            for (name in bytes) {
+                if (name in needed) { if (name in gone) print "clear", name; delete gone[name] }
+                else if (!(name in gone)) { print "mark", name; gone[name] = now }
+                else if (now - gone[name] > days * 86400) drop(name)
+            }
+            while (total > size * 1048576) {
+                next_ = ""; best = -1
+                for (name in bytes) {
+                    if (name in named) continue
+                    # Seconds are fewer than this, and bytes never negative.
+                    worth = (name in gone) ? 1e15 - gone[name] : bytes[name]
+                    if (worth > best) { best = worth; next_ = name }
+                }
+                if (next_ == "") break
+                drop(next_)
+            }
+        }' "$WORK/needed" "$WORK/kept" >"$WORK/bounds"
+    while read -r what name; do
+        case $what in
+            drop) rm -f "$KEPT/$name" "$KEPT/$name.gone" ;;
+            clear) rm -f "$KEPT/$name.gone" ;;
+            mark) : >"$KEPT/$name.gone" ;;
+        esac
+    done <"$WORK/bounds"
+}
+
+# Whether a file is this package, and all of it is there. Signatures were asked for when it was first installed, and
+# nobody but root could write to it since.
+is_whole_rpm() { # FILE NAME ARCH VERSION
+    rpm -K --nosignature "$1" >/dev/null 2>&1 </dev/null || return 1
+    [ "$(rpm -qp --nosignature --qf '%{NAME} %{ARCH} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}' "$1" 2>/dev/null |
+        sed 's/ 0:/ /')" = "$2 $3 $4" ]
+}
+
+# Of the wanted (name, arch, version) print each that was kept with its file as a fourth column. What is in none of
+# the folders goes to "gone", and what is there and damaged to "damaged", as NAME=VERSION.
+kept_rpms() { # FILE FOLDER...
+    list=$1
+    shift
+    : >"$WORK/damaged"
+    : >"$WORK/gone"
+    while IFS=$TAB read -r name arch version; do
+        found='' bad=''
+        for folder in ${KEPT:+"$KEPT"} "$@"; do
+            file=$folder/$name-${version#*:}.$arch.rpm
+            [ -f "$file" ] || continue
+            if is_whole_rpm "$file" "$name" "$arch" "$version"; then
+                found=$file
+                break
+            fi
+            bad=${bad:-$file}
+        done
+        if [ -n "$found" ]; then
+            printf '%s\t%s\t%s\t%s\n' "$name" "$arch" "$version" "$found"
+        elif [ -n "$bad" ]; then
+            printf '%s=%s (%s)\n' "$name" "$version" "$bad" >>"$WORK/damaged"
+        else
+            printf '%s:%s=%s\n' "$name" "$arch" "$version" >>"$WORK/gone"
+        fi
+    done <"$list"
+}
+
+# End where something that is named can be had neither from a source nor from what was kept.
+must_be_had() {
+    [ ! -s "$WORK/gone" ] || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone"); nor is its package kept" "$GONE"
+    [ ! -s "$WORK/damaged" ] || refused "no longer available, and what was kept is damaged:$(awk '{ printf " %s", $0 }' "$WORK/damaged")" "$GONE"
+}

@@ -56,6 +56,10 @@ options of all verbs
   --cache DIR            keep our own parsed metadata in this existing folder
   --root DIR             the system below this folder instead of the running one
 
+options of --apply, with --cache: the packages that were installed are kept there for the way back
+  --keep-size MIB        at most so much; otherwise 1024, and 0 keeps none
+  --keep-days N          at most so long after another version took their place; otherwise 90
+
 exit codes
   0 done             10 nothing to do          11 done, reboot needed   20 locked
   21 metadata unreachable or stale             22 signature, key        23 no space
@@ -102,6 +106,7 @@ REMOVE=
 CONFFILES=keep
 LOCK_WAIT=0
 AUTOMATIC=
+KEEPING=
 CACHE=
 ROOT=
 
@@ -113,9 +118,9 @@ verb() {
 while [ $# -gt 0 ]; do
     case $1 in
         --exclude=* | --block=* | --include=* | --choose=* | --only=* | --cache=* | --root=* | --install=* | --remove=* | \
-            --conffiles=* | --lock-wait=* | --automatic=* | --log=*) option=${1%%=*} value=${1#*=} ;;
+            --conffiles=* | --lock-wait=* | --automatic=* | --log=* | --keep-size=* | --keep-days=*) option=${1%%=*} value=${1#*=} ;;
         --exclude | --block | --include | --choose | --only | --cache | --root | --install | --remove | --conffiles | \
-            --lock-wait | --automatic | --log)
+            --lock-wait | --automatic | --log | --keep-size | --keep-days)
             [ $# -gt 1 ] || misuse "$1 needs a value"
             option=$1 value=$2
             shift
@@ -174,6 +179,14 @@ while [ $# -gt 0 ]; do
         --log)
             case $value in /*) LOG=$value ;; *) misuse '--log needs an absolute path' ;; esac
             ;;
+        --keep-size)
+            check_bound --keep-size "$value" 0
+            KEEP_SIZE=$value KEEPING=1
+            ;;
+        --keep-days)
+            check_bound --keep-days "$value" 1
+            KEEP_DAYS=$value KEEPING=1
+            ;;
         --cache)
             case $value in /*) CACHE=$value ;; *) misuse '--cache needs an absolute path' ;; esac
             [ -d "$CACHE" ] || misuse "--cache: $CACHE is no folder"
@@ -199,6 +212,9 @@ case $VERB in
         [ -z "$FULL$SECURITY$EXCLUDE$BLOCK$INCLUDE$CHOOSE$ONLY$INSTALL$REMOVE" ] || misuse "$VERB takes no choice of packages"
         ;;
 esac
+
+[ -z "$KEEPING" ] || [ "$VERB" = --apply ] || misuse "$VERB keeps no packages"
+KEPT=${CACHE:+$CACHE/kept}
 
 # --- the machine -------------------------------------------------------------------------------------------
 
@@ -861,7 +877,10 @@ find_todo() {
     : >"$WORK/todo"
     [ -s "$WORK/wanted" ] || return 0
     offered "$WORK/wanted" >"$WORK/todo" || refused "dnf cannot say what is offered: $(tr '\n' ' ' <"$WORK/err")" "$OTHER"
-    [ ! -s "$WORK/gone" ] || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    [ -s "$WORK/gone" ] || return 0
+    parts <"$WORK/gone" >"$WORK/lost"
+    kept_rpms "$WORK/lost" "$SYSTEM"/*/packages >>"$WORK/todo"
+    must_be_had
 }
 
 # What dnf would do and was not told, or was told and would not do, in words.
@@ -890,8 +909,83 @@ exactly() {
     section resolve simulate
     keep answer
     read_answer || cannot
-    different=$(differences | head -n 20 | awk '{ printf "%s%s", (NR > 1 ? "; " : ""), $0 }')
-    [ -z "$different" ] || refused "dnf $different" "$UNRESOLVED"
+    differences >"$WORK/differences"
+    : >"$WORK/later"
+    ! leaves_some || together
+    must_be_equal
+}
+
+must_be_equal() {
+    [ -s "$WORK/differences" ] || return 0
+    refused "dnf $(head -n 20 "$WORK/differences" | awk '{ printf "%s%s", (NR > 1 ? "; " : ""), $0 }')" "$UNRESOLVED"
+}
+
+# Whether what comes is as it should be, and the only difference is what dnf would not remove for its sake.
+leaves_some() {
+    [ -s "$WORK/todo" ] && [ -s "$WORK/differences" ] && ! grep -qv '^would not remove ' "$WORK/differences"
+}
+
+# dnf has no command for both, but its shell has, up to dnf 4. It goes on where one of its commands failed, so it is
+# only asked; what is left to remove is removed once the rest has come.
+together() {
+    [ -z "$FIVE" ] || return 0
+    sed 's/^would not remove //' "$WORK/differences" >"$WORK/later"
+    {
+        printf 'install --allowerasing %s\n' "$(cut -f 4 "$WORK/todo" | tr '\n' ' ')"
+        printf 'remove %s\nrun\nexit\n' "$(tr '\n' ' ' <"$WORK/later")"
+    } >"$WORK/shell"
+    room
+    section resolve-all ask_all
+    keep answer
+    read_answer || cannot
+    differences >"$WORK/differences"
+}
+
+ask_all() {
+    ask --setopt=best=1 --setopt=strict=1 --setopt=install_weak_deps=0 shell "$WORK/shell"
+}
+
+# The second half, once more compared with what is named before it is made.
+undone=
+remove_later() {
+    keep_begin=$begin_at
+    cp "$WORK/todo" "$WORK/came"
+    : >"$WORK/todo"
+    cp "$WORK/later" "$WORK/remove"
+    section resolve-rest simulate
+    keep answer
+    if read_answer && differences >"$WORK/differences" && [ ! -s "$WORK/differences" ]; then
+        act apply-rest insist real
+    else
+        # What has come stays, and is looked after like any other.
+        printf '[refused]\n!all but the removals is done; dnf would do more for these: %s\n= 0\n' "$(head -n 20 "$WORK/differences" | paste -s -d ';' -)"
+        code=1 undone=1
+    fi
+    cp "$WORK/came" "$WORK/todo"
+    begin_at=$keep_begin
+}
+
+# For the way back: what was installed, from where dnf has put it, or has found it on this machine.
+keep_what_came() {
+    keeps || return 0
+    : >"$WORK/elsewhere"
+    awk -F '\t' '{ version = $3; sub(/^[0-9]*:/, "", version); print $1 "-" version "." $2 ".rpm\t" $4 }' "$WORK/todo" |
+        while IFS=$TAB read -r name spec; do
+            there=
+            for file in "$spec" "$SYSTEM"/*/packages/"$name"; do [ ! -f "$file" ] || there=$file; done
+            if [ -n "$there" ]; then printf '%s\t%s\n' "$there" "$name"; else printf '%s\n' "$spec" >>"$WORK/elsewhere"; fi
+        done >"$WORK/coming"
+    # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+    [ ! -s "$WORK/elsewhere" ] || look -q repoquery --available --location $(cat "$WORK/elsewhere") 2>/dev/null </dev/null |
+        awk 'sub(/^file:\/\//, "") { name = $0; sub(/.*\//, "", name); print $0 "\t" name }' >>"$WORK/coming"
+    keep_packages "$SYSTEM" <"$WORK/coming"
+}
+
+make_room_for_kept() {
+    {
+        awk -F '\t' '$4 ~ /^\// { sub(/.*\//, "", $4); print "!" $4 }' "$WORK/todo"
+        awk -F '\t' '{ sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 ".rpm" }' "$WORK/installed"
+    } | bound_kept
 }
 
 # End with what dnf said against it, or with what nobody understood.
@@ -963,8 +1057,8 @@ mark_automatic() {
 }
 
 # After the work: what failed, which files wait, who is marked.
-after() {
-    ended=$code
+after() { # THEIR-EXIT-CODE
+    ended=$1
     tail -c "+$((begin_at + 1))" "$LOG" >"$WORK/spoken"
     section failed failed
     keep failed
@@ -972,6 +1066,7 @@ after() {
     mark_automatic
     [ ! -s "$WORK/failed" ] || finish "$SCRIPT_FAILED"
     [ "$ended" -ne 0 ] || return 0
+    [ -z "$undone" ] || finish "$UNRESOLVED"
     if [ "$ended" -eq 200 ]; then finish "$LOCKED"; fi
     if spoke "$no_space"; then finish "$NO_SPACE"; fi
     if spoke 'GPG check FAILED|[Pp]ublic key for|is not signed|[Ss]ignature|GPG key'; then finish "$UNTRUSTED"; fi
@@ -996,7 +1091,7 @@ download() {
     if [ ! -s "$WORK/todo" ]; then finish "$NOTHING"; fi
     await_lock
     act download insist real --downloadonly
-    after
+    after "$code"
     finish "$OK"
 }
 
@@ -1008,8 +1103,12 @@ apply() {
     ! interrupted_before || refused "packages are installed twice: $(awk -F '\t' '{ printf "%s-%s ", $1, $3 }' "$WORK/duplicates")" "$INTERRUPTED"
     exactly
     await_lock
+    make_room_for_kept
     act apply insist real
-    after
+    [ "$code" -ne 0 ] || [ ! -s "$WORK/later" ] || remove_later
+    ended=$code
+    keep_what_came
+    after "$ended"
     if must_restart; then finish "$REBOOT"; fi
     finish "$OK"
 }
@@ -1062,7 +1161,7 @@ repair() {
     [ -z "$broken" ] || refused "not whole, and in no repository:$broken" "$INTERRUPTED"
     await_lock
     act repair insist take_away do_
-    after
+    after "$code"
     know_installed
     if interrupted_before; then finish "$INTERRUPTED"; fi
     finish "$OK"

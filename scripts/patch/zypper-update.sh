@@ -52,6 +52,10 @@ options of all verbs
   --cache DIR            keep zypper's parsed metadata in this existing folder
   --root DIR             the system below this folder, a chroot or an image, instead of the running one
 
+options of --apply, with --cache: the packages that were installed are kept there for the way back
+  --keep-size MIB        at most so much; otherwise 1024, and 0 keeps none
+  --keep-days N          at most so long after another version took their place; otherwise 90
+
 exit codes
   0 done             10 nothing to do          11 done, reboot needed   20 locked
   21 metadata or packages unreachable or stale 22 signature, key        23 no space
@@ -96,6 +100,7 @@ REMOVE=
 CONFFILES=
 LOCK_WAIT=
 AUTOMATIC=
+KEEPING=
 CACHE=
 ROOT=
 
@@ -107,9 +112,9 @@ verb() {
 while [ $# -gt 0 ]; do
     case $1 in
         --exclude=* | --block=* | --include=* | --choose=* | --only=* | --install=* | --remove=* | --conffiles=* | \
-            --lock-wait=* | --automatic=* | --log=* | --cache=* | --root=*) option=${1%%=*} value=${1#*=} ;;
+            --lock-wait=* | --automatic=* | --log=* | --keep-size=* | --keep-days=* | --cache=* | --root=*) option=${1%%=*} value=${1#*=} ;;
         --exclude | --block | --include | --choose | --only | --install | --remove | --conffiles | \
-            --lock-wait | --automatic | --log | --cache | --root)
+            --lock-wait | --automatic | --log | --keep-size | --keep-days | --cache | --root)
             [ $# -gt 1 ] || misuse "$1 needs a value"
             option=$1 value=$2
             shift
@@ -166,6 +171,14 @@ while [ $# -gt 0 ]; do
         --log)
             case $value in /*) LOG=$value ;; *) misuse '--log needs an absolute path' ;; esac
             ;;
+        --keep-size)
+            check_bound --keep-size "$value" 0
+            KEEP_SIZE=$value KEEPING=1
+            ;;
+        --keep-days)
+            check_bound --keep-days "$value" 1
+            KEEP_DAYS=$value KEEPING=1
+            ;;
         --cache)
             case $value in /*) CACHE=$value ;; *) misuse '--cache needs an absolute path' ;; esac
             [ -d "$CACHE" ] || misuse "--cache: $CACHE is no folder"
@@ -192,6 +205,9 @@ case $VERB in
     --download | --apply | --repair) ;;
     *) [ -z "$CONFFILES$LOCK_WAIT$AUTOMATIC$LOG" ] || misuse "$VERB changes no package" ;;
 esac
+
+[ -z "$KEEPING" ] || [ "$VERB" = --apply ] || misuse "$VERB keeps no packages"
+KEPT=${CACHE:+$CACHE/kept}
 
 # --- the machine -------------------------------------------------------------------------------------------
 
@@ -811,16 +827,18 @@ left_to_do() {
 
 # As zypper takes them; where a version is of another architecture than the installed package, without one.
 targets() {
-    awk -F '\t' -v gone="$WORK/gone" 'FILENAME == ARGV[1] { offered[$2 "\t" $4]; exact[$2 "\t" $3 "\t" $4]; next }
+    awk -F '\t' -v lost="$WORK/lost" 'FILENAME == ARGV[1] { offered[$2 "\t" $4]; exact[$2 "\t" $3 "\t" $4]; next }
         $3 == "-" { print "!" $1 "." $2; next }
         ($1 "\t" $2 "\t" $3) in exact { print $1 "." $2 "=" $3; next }
-        { print $1 "=" $3 }
-        !(($1 "\t" $3) in offered) { print $1 "=" $3 > gone }' "$WORK/offers" "$WORK/todo"
+        ($1 "\t" $3) in offered { print $1 "=" $3; next }
+        { print $1 "\t" $2 "\t" $3 >lost }' "$WORK/offers" "$WORK/todo"
 }
 
 transaction() { # OPTION...
     # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
     set -- install --no-recommends --oldpackage --auto-agree-with-licenses "$@" $(cat "$WORK/targets")
+    # A file has no repository whose metadata are signed instead of it.
+    [ ! -s "$WORK/files" ] || { shift && set -- install --allow-unsigned-rpm "$@"; }
     "$how" "$@"
 }
 
@@ -849,8 +867,12 @@ resolve_named() {
     versions >"$WORK/offered" 2>/dev/null </dev/null
     elements solvable "$WORK/offered" name arch edition repository |
         awk -F '\t' '$5 != "(System Packages)"' >"$WORK/offers"
+    : >"$WORK/lost"
     targets >"$WORK/targets"
-    [ ! -e "$WORK/gone" ] || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    # Versions that no repository offers any more come from what was kept.
+    kept_rpms "$WORK/lost" "$PACKAGES"/* "$PACKAGES"/*/* "$PACKAGES"/*/*/* >"$WORK/files"
+    must_be_had
+    cut -f 4 "$WORK/files" >>"$WORK/targets"
     how=ask
     transaction --dry-run >"$WORK/answer" 2>"$WORK/err" </dev/null
     code=$?
@@ -891,15 +913,39 @@ apply() {
         act download transaction --download-only
     else
         restarting >"$WORK/before"
+        make_room_for_kept
         act apply transaction --download-in-advance
     fi
     ended=$code
+    [ "$VERB" = --download ] || keep_what_came
     said
     [ "$VERB" = --download ] || mark
     section failed failed
     keep failures
     [ "$VERB" = --download ] || section conffiles conffiles
     judge
+}
+
+# For the way back: what was installed, from zypper's cache, or from repositories that are folders of this machine.
+keep_what_came() {
+    keeps || return 0
+    awk -F '\t' '$3 != "-" { sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 ".rpm" }' "$WORK/todo" >"$WORK/names"
+    {
+        printf '%s\n' "$PACKAGES"
+        awk 'BEGIN { RS = "<" } /^url>(file|dir):/ { sub(/^url>[a-z]*:/, ""); sub(/^\/\//, ""); sub(/[?\n].*/, ""); print }' "$WORK/repos"
+    } | while IFS= read -r folder; do
+        [ ! -d "$folder" ] || find "$folder" -type f -name '*.rpm'
+    done | awk 'FILENAME == ARGV[1] { came[$0]; next }
+        { name = $0; sub(/.*\//, "", name) } name in came { print $0 "\t" name }' "$WORK/names" - >"$WORK/coming"
+    cut -f 4 "$WORK/files" | awk '{ name = $0; sub(/.*\//, "", name); print $0 "\t" name }' >>"$WORK/coming"
+    keep_packages "$PACKAGES" <"$WORK/coming"
+}
+
+make_room_for_kept() {
+    {
+        cut -f 4 "$WORK/files" | sed 's/.*[/]/!/'
+        awk -F '\t' '{ sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 ".rpm" }' "$WORK/installed"
+    } | bound_kept
 }
 
 # Of the log what this run said.

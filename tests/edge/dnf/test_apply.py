@@ -5,10 +5,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,7 @@ from reconciler.planning.execution import FailedPackage, Instruction
 from reconciler.planning.observation import Change, Question
 from reconciler.targets.local import LocalTarget
 from tests.labs.dnf import DnfLab
+from tests.labs.fileserver import serving
 from tests.labs.rpm import Rpm
 
 Folder = Callable[[], Path]
@@ -78,7 +76,6 @@ def test_every_kind_of_version_comes_in_one_transaction(
         (named(come("pair", "1.1-1")), 25, "dnf would also upgrade pair-data.noarch 1.1-1"),
         (named(come("newdep", "1.1-1")), 25, "dnf would also install newdep-lib.noarch 1.0-1"),
         (named(come("obsoleter", "2.0-1")), 25, "dnf would also replace obsoleted.noarch 1.0-1"),
-        (named(come("plain", "1.1-1"), go("victim")), 25, "dnf would not remove victim.noarch"),
         (named(come("remover", "2.0-1")), 25, "conflicts with victim"),
         (named(come("unsat", "1.1-1")), 25, "nothing provides nobody-has-this"),
         (named(come("kernel-core", "5.4-1")), 25, "dnf would also remove kernel-core.noarch 5.1-1"),
@@ -246,23 +243,13 @@ def test_a_full_disk(lab: DnfLab, dnf: ScriptedManager, folder: Folder) -> None:
 # --- download -----------------------------------------------------------------------------------------------
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named by the base class
-        pass
-
-
 @pytest.fixture
-def server(own_lab: DnfLab) -> Iterator[ThreadingHTTPServer]:
+def server(own_lab: DnfLab) -> Iterator[None]:
     """The lab's repository, by a protocol from which packages are really fetched."""
-    handler = partial(_Quiet, directory=str(own_lab.repository.folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        own_lab.configure_repository(url=f"http://127.0.0.1:{server.server_port}/")
+    with serving(own_lab.repository.folder) as url:
+        own_lab.configure_repository(url=url)
         own_lab.refresh()
-        yield server
-        server.shutdown()
-        thread.join()
+        yield
 
 
 @pytest.mark.usefixtures("server")

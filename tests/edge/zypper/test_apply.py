@@ -128,7 +128,9 @@ def test_a_version_that_left_the_repository_is_gone(
     own_lab.refresh()
     before = own_lab.digest()
     execution = run(own_zypper, tmp_path, upgrade("plain", "1.1-1"), upgrade("lima", "1.1-1"))
-    assert execution == Execution(26, message="no longer available: plain=1.1-1")
+    assert execution == Execution(
+        26, message="no longer available: plain:noarch=1.1-1; nor is its package kept"
+    )
     assert own_lab.digest() == before
 
 
