@@ -67,6 +67,12 @@ class Performed:
     journal: Journal
     after: Observation
 
+    @property
+    def was_touched_since(self) -> bool:
+        """Whether hooks or restarted services may have changed what was seen at its end."""
+        restarted = any(one.state in {"restarted", "failed"} for one in self.record.restarts)
+        return bool(self.record.hooks) or restarted
+
 
 @dataclass(frozen=True, slots=True)
 class Applier:

@@ -118,6 +118,7 @@ class Reconciler:
         accept: bool,
         break_glass: BreakGlass | None = None,
         told: tuple[Condition, ...] = (),
+        seen: Observation | None = None,
     ) -> Look:
         """Fetch, observe, plan and decide; write nothing but the mirror and, with ``accept``, its memory.
 
@@ -126,6 +127,7 @@ class Reconciler:
             accept: Remember a new valid revision as accepted. A dry-run does not.
             break_glass: A person takes the window on themselves.
             told: Conditions that the caller knows of.
+            seen: What was observed just before, where nothing was done since; it is not looked again then.
 
         Raises:
             ReconcilerError: The machine cannot be observed at all, or the last good policy is lost.
@@ -134,7 +136,7 @@ class Reconciler:
         now = self._clock.now()
         acceptance = Acceptance(state.accepted, state.floor) if state.accepted else None
         in_force = self._follower.follow(acceptance, now, accept=accept)
-        observation = replace(self._manager.observe(now), clock=self._clock.state())
+        observation = replace(seen or self._manager.observe(now), clock=self._clock.state())
         host, effective = self._match(in_force.revision, observation)
         pinned = tuple(_pinned_otherwise(effective, observation))
         told = (*told, *pinned, *_without_effect(effective))

@@ -270,7 +270,8 @@ class Ticker:
                 state = _after_run(state, performed, self._excerpt(performed))
                 runs.append(performed.record)
                 earlier = (*earlier, *look.failures, *published.failures)
-                look = self.reconciler.look(state, accept=False, break_glass=break_glass)
+                seen = None if performed.was_touched_since else performed.after
+                look = self.reconciler.look(state, accept=False, break_glass=break_glass, seen=seen)
                 published, state = self._publish(look, state, performed)
         done = Tick(look, published, tuple(runs), earlier)
         return self._rebooted(done, state, break_glass) or done
