@@ -42,6 +42,21 @@ def split(changes: Sequence[Change], needs: Needs | None) -> tuple[Step, ...]:
     return tuple(Step(tuple(change for change in changes if change.name in part)) for part in parts)
 
 
+def bundle(steps: Sequence[Step], least: int) -> tuple[Step, ...]:
+    """Join neighbouring steps until each has ``least`` changes; the last one may have fewer.
+
+    A step in order with those before it is as self-contained as they are. Each call of a package manager
+    costs seconds of its own, and eighty calls for eighty packages are slower than anybody waits for.
+    """
+    found: list[Step] = []
+    for step in steps:
+        if found and len(found[-1].changes) < least:
+            found[-1] = Step(found[-1].changes + step.changes)
+        else:
+            found.append(step)
+    return tuple(found)
+
+
 def _components(names: Sequence[str], edges: Mapping[str, set[str]]) -> list[frozenset[str]]:
     """Return the strongly connected components, what is needed first (Tarjan 1972, without recursion)."""
     order = {name: number for number, name in enumerate(names)}

@@ -39,7 +39,7 @@ from reconciler.planning.run_record import (
     with_health,
     with_rollback,
 )
-from reconciler.planning.steps import split
+from reconciler.planning.steps import bundle, split
 from reconciler.planning.wording import listed, plural
 from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.look import Look
@@ -49,6 +49,9 @@ from reconciler.reconcile.surroundings import Surroundings, failing
 _UNRESOLVED = 25
 _WELL = frozenset({0, 10, 11})
 """Exit codes of the patch scripts: nothing was done, and all of it is there."""
+
+STEP_SIZE = 10
+"""Changes that a step has at least, where a transaction is made in steps and has that many."""
 
 BOOT_TIME = timedelta(minutes=10)
 """How long a machine may take to go down and come up again before it is said not to have rebooted."""
@@ -297,7 +300,7 @@ class Applier:
         for step in steps:
             needs = self.manager.needs(step.changes) if len(step.changes) > 1 else None
             found += split(step.changes, needs)
-        return tuple(found)
+        return bundle(found, STEP_SIZE)
 
     def _closed(self, look: Look, journal: Journal, observation: Observation) -> Ending | None:
         """Ask every gate again about what is left; say why the next step must not be made now."""

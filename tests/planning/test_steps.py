@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.observation import Change
-from reconciler.planning.steps import split
+from reconciler.planning.steps import bundle, split
 
 
 def upgrade(name: str, arch: str = "amd64") -> Change:
@@ -79,3 +79,21 @@ def reachable(start: str, needs: dict[str, tuple[str, ...]]) -> set[str]:
                 seen.add(other)
                 todo.append(other)
     return seen
+
+
+def test_neighbours_are_joined_until_they_are_worth_a_call() -> None:
+    steps = split([upgrade(name) for name in "abcdefg"], {})
+    assert [len(step.changes) for step in bundle(steps, 3)] == [3, 3, 1]
+    assert bundle(steps, 1) == steps
+    assert bundle((), 3) == ()
+
+
+@given(GRAPHS, st.integers(1, 5))
+def test_a_bundle_keeps_the_order(graph: tuple[int, set[tuple[int, int]]], least: int) -> None:
+    count, _ = graph
+    steps = split([upgrade(f"p{number}") for number in range(count)], {})
+    bundles = bundle(steps, least)
+    assert [change for step in bundles for change in step.changes] == [
+        change for step in steps for change in step.changes
+    ]
+    assert all(len(step.changes) >= least for step in bundles[:-1])
