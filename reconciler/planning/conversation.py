@@ -155,6 +155,18 @@ class Wish:
             ),
         )
 
+    def leaving_out(self, limits: frozenset[Limit]) -> "Wish":
+        """Return the wish with more limits, and without wishes for what they leave out."""
+        gone = {limit.key for limit in limits}
+        return replace(
+            self,
+            limits=self.limits | limits,
+            include=self.include - gone,
+            choices=tuple(
+                wanted for wanted in self.choices if (wanted.offer.name, wanted.offer.arch) not in gone
+            ),
+        )
+
     def question(self, arches: Mapping[str, frozenset[str]]) -> Question:
         """Put it into words; ``arches`` are the architectures in which each name is installed."""
         named: dict[Key, str] = {
@@ -342,11 +354,11 @@ class Conversation:
     def _resolvable(self, wish: Wish) -> Talk[tuple[Wish, Answer]]:
         """Ask, and where what stays behind makes all impossible, again without what cannot be beside it."""
         answer = yield self._ask(wish)
-        for _ in range(WIDENING if self.rules.is_all_or_nothing else 0):
+        for _ in range(WIDENING if self.rules.gives_up_as_a_whole else 0):
             unmet = self._beside(answer.unmet) - wish.limits
             if answer.exit_code in _ANSWERED or not unmet:
                 break
-            wish = replace(wish, limits=wish.limits | unmet)
+            wish = wish.leaving_out(unmet)
             answer = yield self._ask(wish)
         return wish, answer
 

@@ -172,6 +172,7 @@ def is_named_by(name: str, arch: str, patterns: Iterable[str]) -> bool:
 
 
 _WITHOUT_PARTIAL_UPGRADES = frozenset({"pacman"})
+_WITHOUT_LEAVING_OUT = _WITHOUT_PARTIAL_UPGRADES | {"zypper"}
 
 
 @lru_cache(maxsize=1024)
@@ -190,6 +191,7 @@ class Rules:
         installed: The versions on the machine.
         failed: Versions that failed to install here, by package.
         is_all_or_nothing: The manager knows no partial upgrades.
+        gives_up_as_a_whole: Where one update cannot be had, the manager resolves none, and says which.
     """
 
     effective: Effective
@@ -202,6 +204,7 @@ class Rules:
     first_seen: Mapping[tuple[str, str, str], datetime]
     failed: Mapping[Key, Quarantined] = field(default_factory=dict)
     is_all_or_nothing: bool = False
+    gives_up_as_a_whole: bool = False
 
     @classmethod
     def of(cls, observation: Observation, effective: Effective, now: datetime) -> "Rules":
@@ -221,6 +224,7 @@ class Rules:
             first_seen=_earliest(observation.first_seen),
             failed={(one.name, one.arch): one for one in observation.quarantined},
             is_all_or_nothing=observation.manager in _WITHOUT_PARTIAL_UPGRADES,
+            gives_up_as_a_whole=observation.manager in _WITHOUT_LEAVING_OUT,
         )
 
     def naming(self, name: str, arch: str, action: str) -> tuple[PlacedException, ...]:
