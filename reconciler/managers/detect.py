@@ -10,10 +10,11 @@ Manager = Literal["apt", "dnf", "zypper", "pacman"]
 
 # The distribution's own decides, since Debian packages dnf, zypper and pacman too, and a Fedora may have apt
 # installed without being patched by it. Prints it, or else the name of every manager that is there. The first
-# argument is the root of the system that is meant, empty for the running one.
+# argument is the root of the system that is meant, empty for the running one; one that does not say what it
+# is counts as the same as the running one, and the manager finds out whether that is true.
 _PROBE = b"""\
 id=
-for file in "$1/etc/os-release" "$1/usr/lib/os-release"; do
+for file in "$1/etc/os-release" "$1/usr/lib/os-release" /etc/os-release; do
     [ -r "$file" ] || continue
     id=$(. "$file" && printf ' %s %s ' "$ID" "${ID_LIKE:-}")
     break
