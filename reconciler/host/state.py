@@ -179,6 +179,14 @@ class StateFolder:
             (self.path / _JOURNAL).unlink()
         sync_folder(self.path)
 
+    def unused(self, run: str) -> str:
+        """Return the id of a run, or one like it where that is taken: two may begin within a second."""
+        taken, number = run, 1
+        while (self.path / "runs" / taken).exists():
+            number += 1
+            taken = f"{run}-{number}"
+        return taken
+
     def execution(self, run: str, name: str) -> Path:
         """Return the folder of one execution of a run, made on first use; older runs' are removed.
 

@@ -129,7 +129,7 @@ class Applier:
             ReconcilerError: The script could not be started.
         """
         plan, now = look.finding.judged.plan, self.clock.now()
-        run = run_id(now, plan.digest)
+        run = self.store.unused(run_id(now, plan.digest))
         folder = self.store.execution(run, "download")
         exclude, block = limits_of(plan, look.finding.recording.exchanges)
         return self.manager.download(Instruction(plan.transaction, exclude, block), folder)
@@ -180,7 +180,7 @@ class Applier:
         settings = DEFAULTS if effective is None else effective.settings
         now = self.clock.now()
         digest = look.finding.judged.plan.digest
-        run = run_id(now, digest) + kind
+        run = self.store.unused(run_id(now, digest) + kind)
         steps = self._parts(settings, decision.steps)
         marked = [(one.name, one.arch) for one in observation.installed if one.automatic]
         wait = settings.lock_wait

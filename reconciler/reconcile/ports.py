@@ -112,6 +112,10 @@ class RunStore(Protocol):
         """Write down how far a run has come, durably."""
         ...
 
+    def unused(self, run: str) -> str:
+        """Return the id of a run, or one like it where that is taken: two may begin within a second."""
+        ...
+
     def execution(self, run: str, name: str) -> Path:
         """Return the folder of one execution, made on first use."""
         ...

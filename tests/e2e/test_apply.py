@@ -542,3 +542,13 @@ def test_now_tries_again_what_failed_and_leaves_it_alone_when_it_fails_again(
     assert [one.outcome for one in again.runs] == ["failed"]
     assert any(one.type == "PackagesQuarantined" for one in again.report.conditions)
     assert tick(host, INSIDE + timedelta(minutes=45)).runs == ()
+
+
+def test_two_runs_of_one_plan_within_a_second_are_two_runs(host: Site, machine: AptLab) -> None:
+    once = 'if [ -e "$DPKG_ROOT/tried" ]; then exit 0; fi; : >"$DPKG_ROOT/tried"; exit 1'
+    offer(machine, Deb("golf", "1.1", scripts={"preinst": once}))
+    want(host, "golf")
+    first = tick(host).runs
+    again = tick(host, INSIDE, BreakGlass("at once", "ada")).runs
+    assert [one.outcome for one in (*first, *again)] == ["failed", "applied"]
+    assert len({one.run for one in (*first, *again)}) == len(runs(host)) == 2
