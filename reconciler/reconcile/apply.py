@@ -46,10 +46,6 @@ from reconciler.reconcile.look import Look
 from reconciler.reconcile.ports import Clock, PackageManager, RunStore
 from reconciler.reconcile.surroundings import Surroundings, failing
 
-_UNRESOLVED = 25
-_WELL = frozenset({0, 10, 11})
-"""Exit codes of the patch scripts: nothing was done, and all of it is there."""
-
 STEP_SIZE = 10
 """Changes that a step has at least, where a transaction is made in steps and has that many."""
 
@@ -153,16 +149,9 @@ class Applier:
         after = self._observe()
         found = difference(journal.before, after.installed, (), journal.manager)
         is_whole = not after.health.interrupted
-        record = StepRecord(
-            changes=(),
-            started=started,
-            ended=self.clock.now(),
+        record = replace(
+            _record(Step(()), started, self.clock.now(), execution, found),
             outcome=StepOutcome.DONE if is_whole else StepOutcome.FAILED,
-            exit_code=execution.exit_code,
-            native_code=execution.native_code,
-            message=execution.message,
-            failed=execution.failed,
-            conffiles=execution.conffiles,
         )
         journal = replace(journal, done=(record,), phase=Phase.AFTER)
         self.store.write_journal(journal)
@@ -274,10 +263,10 @@ class Applier:
         comes = tuple(change for change in instruction.changes if change.to_version is not None)
         goes = tuple(change for change in instruction.changes if change.to_version is None)
         execution = self._undo(journal, instruction)
-        if execution.exit_code != _UNRESOLVED or not comes or not goes:
+        if execution.exit_code != exit_codes.UNRESOLVED or not comes or not goes:
             return execution
         first = self._undo(journal, replace(instruction, changes=comes))
-        if first.exit_code not in _WELL:
+        if first.exit_code not in exit_codes.WELL:
             return execution
         return self._undo(journal, replace(instruction, changes=goes))
 

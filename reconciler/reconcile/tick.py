@@ -14,7 +14,7 @@ from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Out
 from reconciler.planning.journal import Phase
 from reconciler.planning.markdown import to_markdown
 from reconciler.planning.message import PackageLine
-from reconciler.planning.observation import RefreshOutcome
+from reconciler.planning.observation import Observation, RefreshOutcome
 from reconciler.planning.record import write
 from reconciler.planning.report import to_json, without_volatile
 from reconciler.planning.report_document import Report
@@ -336,11 +336,11 @@ class Ticker:
         """Repair what is half done where every other gate is open, once for each state of the machine."""
         del published  # what is repaired was reported, or begun by somebody else
         closed = [gate for gate in look.finding.judged.gates if isinstance(gate, Closed)]
-        observation = look.finding.recording.observation
+        recording = look.finding.recording
         if (
-            not observation.health.interrupted
+            not recording.observation.health.interrupted
             or [gate.outcome for gate in closed] != [Outcome.UNHEALTHY]
-            or state.repaired == _repair_token(look)
+            or state.repaired == _repair_token(recording.observation, recording.policy_commit)
         ):
             return None
         with self.machine.held():
@@ -358,10 +358,10 @@ class Ticker:
     def _recovered(self, state: State) -> Performed | None:
         """Bring an unfinished run to its end, unless it is reported already."""
         journal = self.folder.journal()
-        if journal is not None and state.last_run is not None and state.last_run.run == journal.run:
-            self.folder.clear_journal()
-            return None
         if journal is None:
+            return None
+        if state.last_run is not None and state.last_run.run == journal.run:
+            self.folder.clear_journal()
             return None
         with self.machine.held():
             if journal.phase is Phase.REBOOTING:
@@ -395,10 +395,9 @@ class Ticker:
         return "" if performed.record.outcome is RunOutcome.APPLIED else excerpt(self._log(performed))
 
 
-def _repair_token(look: Look) -> str:
+def _repair_token(seen: Observation, policy_commit: str) -> str:
     """Return what must change before a repair that failed is tried again."""
-    recording = look.finding.recording
-    return f"{recording.observation.database}@{recording.policy_commit}"
+    return f"{seen.database}@{policy_commit}"
 
 
 def _failure_of(record: RunRecord) -> ReconcilerError | None:
@@ -468,7 +467,7 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         database = performed.after.database
         failed = FailedApply(record.digest, record.policy_commit, database, record.ended)
     result = _RESULTS.get(record.outcome)
-    unrepaired = f"{performed.after.database}@{record.policy_commit}"
+    unrepaired = _repair_token(performed.after, record.policy_commit)
     return replace(
         state,
         quarantine=tuple(known[key] for key in sorted(known)),
