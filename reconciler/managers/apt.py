@@ -26,7 +26,7 @@ from reconciler.managers.apt_formats import (
 from reconciler.managers.apt_observation import read_observation
 from reconciler.managers.apt_relations import Doings, Package, needs_of, unmet
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.sections import Section, Sections, kib, pairs, unparsed, words_of
+from reconciler.managers.sections import Section, Sections, kib, pairs, sentence_of, unparsed, words_of
 from reconciler.planning import exit_codes as codes
 from reconciler.planning.observation import (
     Action,
@@ -263,16 +263,14 @@ def _removal(row: Row, *, replaced: bool) -> Change:
 
 
 def read_refresh(sections: Sections) -> Refresh:
-    """Read ``--refresh``.
+    """Read why ``--refresh`` failed.
 
     Raises:
         Stalled: The section is missing.
     """
     section = sections.need("refresh")
-    if sections.exit_code == codes.DONE:
-        return Refresh(RefreshOutcome.REFRESHED)
     complaints = [line for line in (*section.errors, *section.lines) if re.match(r"[EW]:|Err:", line)]
-    words = "; ".join(dict.fromkeys(words_of(complaints or section.errors).splitlines()))
+    words = sentence_of(complaints or section.errors)
     detail = words or f"apt-get update ended with {section.code}"
     if "Permission denied" in detail or "are you root" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)

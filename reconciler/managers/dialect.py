@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.managers.sections import Sections, parse_sections, words_of
+from reconciler.managers.sections import Sections, parse_sections, sentence_of
 from reconciler.planning import exit_codes as codes
-from reconciler.planning.observation import Answer, Change, Observation, Offer, Refresh
+from reconciler.planning.observation import Answer, Change, Observation, Offer, Refresh, RefreshOutcome
 from reconciler.planning.steps import Needs
 
 _NO_SPACE = "No space left on device"
@@ -23,7 +23,7 @@ class Dialect:
         observation: Reads ``--observe``, taken at an aware instant, of a run that ended with 0.
         answer: Reads ``--dry-run`` of a run that ended with 0, 10, 11, 25 or 26; the offers are those of the
             last observation, for what the script does not repeat (sizes, for instance).
-        refresh: Reads ``--refresh``, however it ended.
+        refresh: Reads ``--refresh`` where it failed.
         hint: The command that tells a person more.
         relations: Reads ``--relations`` about a transaction; ``None`` where the manager makes every
             transaction as one.
@@ -76,6 +76,9 @@ def read_refresh(dialect: Dialect, sections: Sections) -> Refresh:
     """
     if sections.exit_code == codes.NO_SPACE and "refresh" not in sections.by_name:
         raise failure(dialect, sections)
+    sections.need("refresh")
+    if sections.exit_code == codes.DONE:
+        return Refresh(RefreshOutcome.REFRESHED)
     return dialect.refresh(sections)
 
 
@@ -131,7 +134,7 @@ def failure(dialect: Dialect, sections: Sections) -> ReconcilerError:
         return Stalled(f"there is no {missing[0]} on this machine", f"is {name} the manager of this target?")
     said = [*sections.get("refused").errors]
     said += [line for section in sections.by_name.values() if section.code for line in section.errors]
-    words = "; ".join(dict.fromkeys(words_of(said).splitlines())) or "no reason given"
+    words = sentence_of(said) or "no reason given"
     if sections.exit_code == codes.NO_SPACE or _NO_SPACE in words:
         return Stalled(
             f"no space for {name}'s work: {words}", "free some space in the state folder and in /tmp"

@@ -154,14 +154,12 @@ def _installed_as(move: Move, newest: Mapping[Key, Row]) -> Row | None:
 
 
 def read_refresh(sections: Sections) -> Refresh:
-    """Read ``--refresh``.
+    """Read why ``--refresh`` failed.
 
     Raises:
         Stalled: The section is missing.
     """
     section = sections.need("refresh")
-    if sections.exit_code == codes.DONE:
-        return Refresh(RefreshOutcome.REFRESHED)
     detail = "; ".join(dict.fromkeys(line.strip() for line in words_of(section.errors).splitlines()))
     if "only root may" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)

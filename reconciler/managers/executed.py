@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from reconciler.errors import Stalled
-from reconciler.managers.sections import Sections, parse_sections, words_of
+from reconciler.managers.sections import Sections, parse_sections, sentence_of
 from reconciler.planning import exit_codes as codes
 from reconciler.planning.execution import Execution, FailedPackage
 
@@ -62,7 +62,7 @@ def _message(sections: Sections) -> str:
     if not said:
         lines = [line for section in sections.by_name.values() for line in (*section.lines, *section.errors)]
         said = tuple(line for line in lines if _TROUBLE.match(line))
-    words = "; ".join(dict.fromkeys(words_of(said).splitlines()))
+    words = sentence_of(said)
     return words or f"it ended with {sections.exit_code}"
 
 

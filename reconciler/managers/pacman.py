@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.pacman_formats import Record, Row, records, rows
 from reconciler.managers.pacman_observation import read_observation
-from reconciler.managers.sections import Section, Sections, unparsed, words_of
+from reconciler.managers.sections import Section, Sections, sentence_of, unparsed, words_of
 from reconciler.planning import exit_codes as codes
 from reconciler.planning.observation import (
     Action,
@@ -208,18 +208,16 @@ def _written(relation: str) -> str:
 
 
 def read_refresh(sections: Sections) -> Refresh:
-    """Read ``--refresh``.
+    """Read why ``--refresh`` failed.
 
     Raises:
         Stalled: The section is missing.
     """
     section = sections.need("refresh")
-    if sections.exit_code == codes.DONE:
-        return Refresh(RefreshOutcome.REFRESHED)
     said = sections.get("refused").errors or [
         line for line in (*section.errors, *section.lines) if line.startswith(("error:", "warning:"))
     ]
-    words = "; ".join(dict.fromkeys(words_of(said or section.errors).splitlines()))
+    words = sentence_of(said or section.errors)
     detail = words or f"pacman -Sy ended with {section.code}"
     if "unless you are root" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)

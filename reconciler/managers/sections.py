@@ -137,3 +137,8 @@ def words_of(lines: Iterable[str]) -> str:
     return redacted("\n".join(line for line in lines if line.strip() and not line.endswith("..."))).strip()[
         :4000
     ]
+
+
+def sentence_of(lines: Iterable[str]) -> str:
+    """Return the same on one line, each line once, in order."""
+    return "; ".join(dict.fromkeys(words_of(lines).splitlines()))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.sections import Section, Sections, unparsed, words_of
+from reconciler.managers.sections import Section, Sections, sentence_of, unparsed, words_of
 from reconciler.managers.zypper_formats import (
     Record,
     Row,
@@ -35,7 +35,6 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Unmet,
 )
-from reconciler.planning.untrusted import redacted
 
 _ACTIONS: dict[str, Action] = {
     "to-upgrade": "upgrade",
@@ -227,17 +226,15 @@ def _kept_back(section: Section) -> tuple[str, ...]:
 
 
 def read_refresh(sections: Sections) -> Refresh:
-    """Read ``--refresh``.
+    """Read why ``--refresh`` failed.
 
     Raises:
         Stalled: The section is missing or does not parse.
     """
     section = sections.need("refresh")
-    if sections.exit_code == codes.DONE:
-        return Refresh(RefreshOutcome.REFRESHED)
     stream = document(section)
     said = [*messages(stream, "error", "warning"), *section.errors]
-    words = redacted("; ".join(dict.fromkeys(words_of(said).splitlines())))
+    words = sentence_of(said)
     detail = words or f"zypper refresh ended with {section.code}"
     if "Root privileges are required" in detail or "Permission denied" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
