@@ -5,8 +5,8 @@
 # Contract: docs/reference/patch-scripts.md. In short:
 #   - nothing but --refresh, --download, --apply and --repair changes anything: for all else, apt-get is only ever
 #     called with --print-uris, which resolves as usual, prints what it would do and ends; no lock is taken;
-#   - what changes packages makes exactly the changes that are named, or none; it is asked of apt first, and once
-#     more by apt itself, under its lock, before dpkg begins;
+#   - what changes packages makes exactly the changes that are named, or none; that is asked of apt itself, under its
+#     lock, before dpkg begins;
 #   - no cache of apt's is written either: it works on its own copy, kept between runs with --cache;
 #   - exclusions go into the resolver as a preferences file of this run alone, before the operator's own.
 
@@ -782,16 +782,17 @@ settings_of_acting() {
     for force in $FORCES; do printf 'DPkg::Options:: "%s";\n' "$force"; done
     [ "$VERB" != --download ] || echo 'APT::Get::Download-Only "true";'
     grep -q ' -$' "$WORK/wanted" || echo 'APT::Get::Remove "false";'
-    [ ! -s "$WORK/older" ] || echo 'APT::Get::allow-downgrades "true";'
+    # Every version is named, and apt's own idea of one is refused below.
+    echo 'APT::Get::allow-downgrades "true";'
     if [ -n "$BELOW" ]; then
         # The hooks of that root would run in this one.
         printf '#clear DPkg::%s;\n' Pre-Invoke Post-Invoke Pre-Install-Pkgs
     fi
     # Its options are found by the first word.
-    hook="command awk -v native=$NATIVE -v differs='$WORK/differs' -v out='$WORK' -v archives='$ARCHIVES/' -v kept='${KEPT:-$WORK}' \
+    hook="command awk -v native=$NATIVE -v differs='$WORK/differs' -v out='$WORK' -v archives='$ARCHIVES/' \
 -f '$WORK/guard' '$WORK/wanted' '$WORK/allowed' -"
     # Where apt or a hook of the operator's deletes what was installed, a link made before that stays.
-    ! keeps || hook="$hook && { xargs -n 2 ln -f <'$WORK/linking' 2>/dev/null || :; }"
+    ! keeps || hook="$hook && { xargs ln -f -t '$KEPT' <'$WORK/linking' 2>/dev/null && : >'$WORK/linked' || :; }"
     printf 'DPkg::Pre-Install-Pkgs:: "%s";\n' "$hook"
     printf 'DPkg::Tools::Options::command::Version "3";\n'
 }
@@ -809,19 +810,24 @@ $NF == "**REMOVE**" {
     name = full($1, $3)
     # What comes back in another version may be removed for a moment.
     if (!(name in after)) differ("remove " name)
+    else if (after[name] == "-") found[name]
     next
 }
 {
     name = full($1, $7)
+    found[name]
     if ((name " " $6) in allowed) next
     if (after[name] != $6 "") differ("install " name " " $6)
     else if (before[name] != $2 "") differ("change " name " " $2)
     version = $6; gsub(/:/, "%3a", version); gsub(/_/, "%5f", version)
     file = $1 "_" version "_" $7 ".deb"
     print $9 "\t" file >(out "/coming")
-    if (index($9, archives) == 1) print $9, kept "/" file >(out "/linking")
+    if (index($9, archives) == 1) print $9 >(out "/linking")
 }
-END { exit bad }
+END {
+    for (name in after) if (!(name in found)) differ((after[name] == "-" ? "keep " : "not install ") name)
+    exit bad
+}
 EOF
 }
 
@@ -945,6 +951,7 @@ judge() { # THEIR-EXIT-CODE
     fi
 }
 GONE_WORDS='^E: (Version .* was not found|Unable to locate package|Package .* has no installation candidate)'
+ESSENTIAL='apt would remove packages that are essential'
 BROKEN='[Uu]nmet dependencies|held broken packages|pkgProblemResolver|[Uu]nable to (correct|satisfy)|remove is disabled'
 
 # --- packages that are kept --------------------------------------------------------------------------------
@@ -1045,36 +1052,72 @@ ask() {
     apt_get_install "-c=$WORK/ask.conf" -o "Dir::Cache::archives=$WORK/none/" -o Acquire::ForceHash=SHA256 --print-uris
 }
 
-# What apt would do besides or instead, in words: nothing where it is exactly what is wanted, and at most what
-# is allowed.
+# What apt would do besides or instead, in words, one a line: nothing where it is exactly what is wanted, and at most
+# what is allowed.
 differences() {
     {
         below 'The following packages will be REMOVED:' | sed 's/$/ -/'
         awk -v native="$NATIVE" '/^\x27/ { file = $2; sub(/\.[^.]*$/, "", file); n = split(file, part, "_")
             gsub(/%3a/, ":", part[2]); gsub(/%5f/, "_", part[2])
             print part[1] (part[3] == "all" || part[3] == native ? "" : ":" part[3]), n == 3 ? part[2] : "?" }' "$WORK/answer"
-    } | awk 'function tell(what) { if (n++ < 20) printf "%s%s", (n > 1 ? "; " : ""), what }
-        FILENAME == ARGV[1] { wanted[$1] = $3 ""; next }
+    } | awk 'FILENAME == ARGV[1] { wanted[$1] = $3 ""; next }
         FILENAME == ARGV[2] { allowed[$1 " " $3]; next }
         ($1 in wanted) && wanted[$1] == $2 "" { found[$1]; next }
         ($1 " " $2) in allowed { next }
-        $1 in wanted { found[$1]; tell($2 == "-" ? "remove " $1 : "install " $1 " " $2 " instead of " wanted[$1]); next }
-        { tell($2 == "-" ? "remove " $1 : "install " $1 " " $2) }
+        $1 in wanted { found[$1]; print ($2 == "-" ? "remove " $1 : "install " $1 " " $2 " instead of " wanted[$1]); next }
+        { print ($2 == "-" ? "remove " $1 : "install " $1 " " $2) }
         END {
-            for (name in wanted) if (!(name in found)) tell((wanted[name] == "-" ? "keep " : "not install ") name)
-            if (n > 20) printf "; and %d more", n - 20
+            for (name in wanted) if (!(name in found)) print (wanted[name] == "-" ? "keep " : "not install ") name
         }' "$WORK/wanted" "$WORK/allowed" -
 }
 
-# apt takes an archive of the right size as it lies there. One with other bytes goes, so that it is fetched anew.
+# Of what is named, each archive that lies there: its file, and NAME=VERSION.
+archives_there() {
+    awk -v native="$NATIVE" '$3 != "-" {
+            n = split($1, part, ":"); version = $3; gsub(/:/, "%3a", version); gsub(/_/, "%5f", version)
+            print $1 "=" $3, part[1] "_" version, (n > 1 ? part[2] : native) }' "$WORK/wanted" |
+        while read -r named stem arch; do
+            for file in "${stem}_$arch.deb" "${stem}_all.deb"; do
+                [ ! -f "$ARCHIVES/$file" ] || printf '%s %s\n' "$file" "$named"
+            done
+        done
+}
+
+# What tells whether an archive is still the same file, of each that lies there.
+archive_stats() {
+    archives_there >"$WORK/there"
+    [ ! -s "$WORK/there" ] || (cd "$ARCHIVES" && cut -d ' ' -f 1 "$WORK/there" | xargs stat -c '%n %i %s %z')
+}
+
+# apt takes an archive of the right size as it lies there. One with other bytes than the lists promise goes, so that it
+# is fetched anew. What --download left, and nobody touched since, has been through this.
 sift_archives() {
     : >"$WORK/spoiled"
-    awk '/^\x27/ && $4 ~ /^SHA256:/ { print substr($4, 8) "  " $2 }' "$WORK/answer" |
-        while read -r digest file; do
-            [ ! -f "$ARCHIVES/$file" ] || printf '%s  %s\n' "$digest" "$file"
-        done >"$WORK/fetched"
-    [ -s "$WORK/fetched" ] || return 0
-    (cd "$ARCHIVES" && sha256sum -c "$WORK/fetched" 2>/dev/null) | sed -n 's/: FAILED.*//p' >"$WORK/spoiled"
+    archive_stats >"$WORK/stats"
+    [ -e "$CACHE/sifted" ] || : >"$CACHE/sifted"
+    awk 'FILENAME == ARGV[1] { known[$0]; next }
+        FILENAME == ARGV[2] { if ($0 in known) whole[$1]; next }
+        !($1 in whole)' "$CACHE/sifted" "$WORK/stats" "$WORK/there" >"$WORK/unknown"
+    room
+    [ -s "$WORK/unknown" ] || return 0
+    cut -d ' ' -f 2 "$WORK/unknown" >"$WORK/unknown-names"
+    stanzas "$WORK/unknown-names" >"$WORK/promised" 2>/dev/null </dev/null
+    (cd "$ARCHIVES" && cut -d ' ' -f 1 "$WORK/unknown" | xargs sha256sum) 2>/dev/null |
+        awk -v native="$NATIVE" 'function told() {
+                stem = package "_" version; gsub(/:/, "%3a", stem)
+                if (digest != "") { file = stem "_" arch ".deb"; promised[file]; good[digest, file] }
+                digest = ""
+            }
+            FILENAME == ARGV[1] {
+                if ($1 == "Package:") { told(); package = $2 }
+                else if ($1 == "Version:") version = $2
+                else if ($1 == "Architecture:") arch = $2
+                else if ($1 == "SHA256:") digest = $2
+                next
+            }
+            FNR == 1 { told() }
+            ($2 in promised) && !(($1, $2) in good) { print $2 }' "$WORK/promised" - >"$WORK/spoiled"
+    room
     while read -r file; do rm -f "$ARCHIVES/$file"; done <"$WORK/spoiled"
     listing spoiled
 }
@@ -1086,19 +1129,23 @@ not_resolved() {
     finish "$OTHER"
 }
 
-exactly() { # end where apt would do anything but what is named
+# Before anything is fetched ahead: end where apt would do anything but what is named.
+exactly() {
     section resolve ask
     keep answer
     [ "$code" -eq 0 ] || not_resolved
-    if complains '^WARNING: The following essential packages will be removed'; then
-        refused 'apt would remove packages that are essential' "$UNRESOLVED"
-    fi
-    : >"$WORK/allowed"
-    differences=$(differences)
+    ! complains '^WARNING: The following essential packages will be removed' || refused "$ESSENTIAL" "$UNRESOLVED"
+    differences >"$WORK/differs"
+    same
+}
+
+same() { # end where apt would do anything else, by what stands in $WORK/differs
+    [ -s "$WORK/differs" ] || return 0
+    differences=$(awk 'NR <= 20 { printf "%s%s", (NR > 1 ? "; " : ""), $0 }
+        END { if (NR > 20) printf "; and %d more", NR - 20 }' "$WORK/differs")
     # A name that apt does not know any more is a pattern or a provided name to it.
     case $differences in *'not install '*) refused "apt would do something else: $differences" "$GONE" ;; esac
-    [ -z "$differences" ] || refused "apt would do something else: $differences" "$UNRESOLVED"
-    below 'The following packages will be DOWNGRADED:' >"$WORK/older"
+    refused "apt would do something else: $differences" "$UNRESOLVED"
 }
 
 install_for_real() { # OPTION...
@@ -1125,20 +1172,14 @@ configure_others() {
 take_kept() {
     grep -v -e '-$' "$WORK/names" >"$WORK/coming-names" || return 0
     offered "$(sed 's/=.*//' "$WORK/coming-names")"
+    sed 's/=/ /' "$WORK/coming-names" | grep -vxF -f "$WORK/offered" >"$WORK/gone" || return 0
     : >"$WORK/damaged"
-    : >"$WORK/named-files"
-    while read -r word; do
-        case $word in
-            *-) ;;
-            *)
-                if ! grep -qxF "${word%%=*} ${word#*=}" "$WORK/offered"; then
-                    file=$(archive_of "${word%%=*}" "${word#*=}")
-                    word=${file:-$word}
-                fi
-                ;;
-        esac
-        printf '%s\n' "$word" >>"$WORK/named-files"
-    done <"$WORK/names"
+    while read -r name version; do
+        file=$(archive_of "$name" "$version")
+        [ -z "$file" ] || printf '%s %s\n' "$name=$version" "$file"
+    done <"$WORK/gone" >"$WORK/files"
+    awk 'FILENAME == ARGV[1] { file[$1] = $2; next } { print ($0 in file ? file[$0] : $0) }' \
+        "$WORK/files" "$WORK/names" >"$WORK/named-files"
     mv "$WORK/named-files" "$WORK/names"
     room
     [ ! -s "$WORK/damaged" ] ||
@@ -1168,18 +1209,27 @@ carry_out() {
     [ ! -s "$WORK/held" ] || refused "held by the operator:$(tr -d '\n' <"$WORK/held")" "$UNRESOLVED"
     exclusions
     take_kept
-    exactly
+    : >"$WORK/allowed"
+    : >"$WORK/differs"
+    [ "$VERB" = --apply ] || exactly
     sift_archives
     [ "$VERB" = --download ] || make_room_for_kept
     begin_to_act
     if [ "$VERB" = --download ]; then install_for_real download; else install_for_real apply; fi
     native=$code
-    if [ -s "$WORK/differs" ]; then
-        refused "apt would do something else now:$(awk '{ printf "%s %s", (NR > 1 ? ";" : ""), $0 }' "$WORK/differs")" "$UNRESOLVED"
+    if said '^E: Packages need to be removed but remove is disabled'; then
+        since >"$WORK/answer"
+        below 'The following packages will be REMOVED:' | sed 's/^/remove /' >"$WORK/differs"
     fi
+    same
+    ! said '^E: Essential packages were removed' || refused "$ESSENTIAL" "$UNRESOLVED"
     failures >"$WORK/failed"
     judge "$native"
-    [ "$VERB" = --download ] && finish "$result"
+    if [ "$VERB" = --download ]; then
+        # apt compared with its lists what it has just fetched, and the rest was sifted above.
+        [ "$result" -ne "$OK" ] || { archive_stats >"$CACHE/sifted.new" && mv "$CACHE/sifted.new" "$CACHE/sifted"; }
+        finish "$result"
+    fi
     [ ! -s "$WORK/coming" ] || keep_packages "$ARCHIVES" <"$WORK/coming"
     snapshot
     configure_others
@@ -1260,12 +1310,11 @@ reinstall() {
     section resolve ask
     keep answer
     [ "$code" -eq 0 ] || return 0
-    differences=$(differences)
+    differences=$(differences | tr '\n' ';')
     if [ -n "$differences" ]; then
-        printf '[refused]\n!to reinstall what must be, apt would do more: %s\n= 0\n' "$differences"
+        printf '[refused]\n!to reinstall what must be, apt would do more: %s\n= 0\n' "${differences%;}"
         return
     fi
-    below 'The following packages will be DOWNGRADED:' >"$WORK/older"
     install_for_real reinstall
     native=$code
     snapshot

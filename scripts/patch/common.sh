@@ -210,13 +210,15 @@ keeps() { # whether packages are to be kept; makes the folder
 }
 
 # Keep package files, "file<tab>name to keep it by" a line: as links to what the manager has fetched, else as copies.
-# Where that cannot be, the packages are installed all the same.
+# Where that cannot be, the packages are installed all the same. A file $WORK/linked says that all links are made.
 keep_packages() { # FOLDER-OF-THE-MANAGER
     keeps || return 0
     while IFS=$TAB read -r file name; do
         [ -f "$file" ] || continue
-        rm -f "$KEPT/$name.gone"
+        [ ! -e "$KEPT/$name.gone" ] || rm -f "$KEPT/$name.gone"
         case $file in "$KEPT"/*) continue ;; esac
+        # A fork for each of many packages is dear.
+        case $file in "$1"/*) [ ! -e "$WORK/linked" ] || continue ;; esac
         case $file in "$1"/*) ! ln -f "$file" "$KEPT/$name" 2>/dev/null || continue ;; esac
         if cmp -s "$file" "$KEPT/$name"; then continue; fi
         if cp "$file" "$KEPT/.new" 2>/dev/null; then mv "$KEPT/.new" "$KEPT/$name"; else rm -f "$KEPT/.new"; fi
