@@ -26,7 +26,7 @@ from reconciler.host.reboot import SystemPower
 from reconciler.host.restarts import Restarts
 from reconciler.host.state import StateFolder
 from reconciler.managers.detect import detect
-from reconciler.managers.known import DIALECTS
+from reconciler.managers.known import dialect_of
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.notify import (
@@ -228,7 +228,7 @@ def _check(config: Config) -> None:
 
 
 def _manager(target: LocalTarget, folder: StateFolder, config: Config) -> ScriptedManager:
-    dialect = DIALECTS[config.manager or detect(target, root=config.root)]
+    dialect = dialect_of(config.manager or detect(target, root=config.root))
     return ScriptedManager(
         dialect, target, PatchScript.load(dialect.script), folder.path / "cache", root=config.root
     )

@@ -1,13 +1,14 @@
 """Every package manager that this version knows."""
 
-from collections.abc import Mapping
+from importlib import import_module
+from typing import cast, get_args
 
-from reconciler.managers.apt import APT
 from reconciler.managers.detect import Manager
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.dnf import DNF
-from reconciler.managers.pacman import PACMAN
-from reconciler.managers.zypper import ZYPPER
 
-DIALECTS: Mapping[Manager, Dialect] = {"apt": APT, "dnf": DNF, "zypper": ZYPPER, "pacman": PACMAN}
-"""How each one's patch script is read."""
+MANAGERS: tuple[Manager, ...] = get_args(Manager)
+
+
+def dialect_of(manager: Manager) -> Dialect:
+    """Return how a manager's patch script is read; the parsers of the others are not imported."""
+    return cast("Dialect", getattr(import_module(f"reconciler.managers.{manager}"), manager.upper()))

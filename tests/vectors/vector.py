@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from reconciler.managers.detect import Manager
 from reconciler.managers.dialect import parse_answer, parse_observe, parse_refresh
-from reconciler.managers.known import DIALECTS
+from reconciler.managers.known import dialect_of
 from reconciler.planning.observation import Answer, Observation, Refresh
 
 FOLDER = Path(__file__).parent
@@ -38,7 +38,7 @@ class Vector(BaseModel):
 
 def expected_of(vector: Vector) -> Any:  # noqa: ANN401 - JSON
     """Return what the parsers read from a vector, as JSON."""
-    dialect = DIALECTS[vector.manager]
+    dialect = dialect_of(vector.manager)
     match vector.kind:
         case "observe":
             return OBSERVATION.dump_python(parse_observe(dialect, vector.text, vector.at), mode="json")
