@@ -119,6 +119,7 @@ class Reconciler:
         break_glass: BreakGlass | None = None,
         told: tuple[Condition, ...] = (),
         seen: Observation | None = None,
+        in_force: InForce | None = None,
     ) -> Look:
         """Fetch, observe, plan and decide; write nothing but the mirror and, with ``accept``, its memory.
 
@@ -128,14 +129,16 @@ class Reconciler:
             break_glass: A person takes the window on themselves.
             told: Conditions that the caller knows of.
             seen: What was observed just before, where nothing was done since; it is not looked again then.
+            in_force: The policy of an earlier look of the same tick; it is not fetched again then.
 
         Raises:
             ReconcilerError: The machine cannot be observed at all, or the last good policy is lost.
                 Everything else becomes a condition.
         """
         now = self._clock.now()
-        acceptance = Acceptance(state.accepted, state.floor) if state.accepted else None
-        in_force = self._follower.follow(acceptance, now, accept=accept)
+        if in_force is None:
+            acceptance = Acceptance(state.accepted, state.floor) if state.accepted else None
+            in_force = self._follower.follow(acceptance, now, accept=accept)
         observation = replace(seen or self._manager.observe(now), clock=self._clock.state())
         host, effective = self._match(in_force.revision, observation)
         pinned = tuple(_pinned_otherwise(effective, observation))

@@ -271,7 +271,9 @@ class Ticker:
                 runs.append(performed.record)
                 earlier = (*earlier, *look.failures, *published.failures)
                 seen = None if performed.was_touched_since else performed.after
-                look = self.reconciler.look(state, accept=False, break_glass=break_glass, seen=seen)
+                look = self.reconciler.look(
+                    state, accept=False, break_glass=break_glass, seen=seen, in_force=look.in_force
+                )
                 published, state = self._publish(look, state, performed)
         done = Tick(look, published, tuple(runs), earlier)
         return self._rebooted(done, state, break_glass) or done
@@ -292,7 +294,9 @@ class Ticker:
             journal, why = reboot.vetoed(self.applier.around, look, journal)
         settings = journal.settings
         told = reboot.refusal(why) if why else reboot.announcement(wish.reason, now, settings.reboot.notice)
-        look = self.reconciler.look(state, accept=False, break_glass=break_glass, told=(told,))
+        look = self.reconciler.look(
+            state, accept=False, break_glass=break_glass, told=(told,), in_force=look.in_force
+        )
         if not why:
             state = replace(state, reboots=(*state.reboots, now)[-_REMEMBERED:])
         published, _ = self._publish(look, state, None)
