@@ -17,13 +17,13 @@ from benchmarks.measure import Command, SpoiledError
 FEWEST = 20
 """Fewer updates than this say nothing about a usual patch night."""
 
-# The window is always open, and the lists are as recent as they need to be.
+# The lists are as recent as they need to be.
 _POLICY = """\
 kind: Policy
 name: everything
 updates: all
 action: apply
-schedule: [always]
+schedule: [window]
 upgrade: full
 removals: allow
 conffiles: keep
@@ -32,13 +32,15 @@ refresh: {{every: 520w, stale_after: 520w, before_apply: 520w}}
 """
 _SCHEDULE = """\
 kind: Schedule
-name: always
+name: window
 timezone: UTC
 windows:
-  - {start: "*-*-* 00:00", duration: 48h}
+  - {{start: "{start}", duration: 48h}}
 """
+_LATER, _NOW = "2099-01-01 00:00", "*-*-* 00:00"
 # As Debian installs apt: container images keep the lists compressed, no cache and no archives. Then all
-# packages are fetched; the last line says what there is to do.
+# packages are fetched, patchledger ticks outside of its window, as a host does for days, and policy opens it;
+# the last line says what there is to do.
 PREPARE = """\
 set -eu
 rm -f /etc/apt/apt.conf.d/docker-*
@@ -50,6 +52,8 @@ for file in *.lz4 *.gz *.xz *.zst; do
     rm "$file"
 done
 apt-get -qq -y --download-only dist-upgrade >/dev/null
+"$1" --config "$2" run >/dev/null
+git -C "$3" update-ref refs/heads/main refs/heads/open
 apt-get -s dist-upgrade
 """
 _PLAIN = (
@@ -83,13 +87,13 @@ class Copies:
         below = f"{self.layer}/changes:/"
         return Command(name, (*_apart("--net"), below, "-", "", *argv), _ENVIRONMENT, says)
 
-    def prepare(self, *bring: Path) -> str:
-        """Make the layer: everything fetched, ``bring`` in it; return what apt says it would do.
+    def prepare(self, *argv: str, bring: Sequence[Path] = ()) -> str:
+        """Make the layer by a command of the copy, with the folders ``bring`` in it; return what that prints.
 
         Raises:
             SpoiledError: That did not succeed.
         """
-        argv = (*_apart(), "/", str(self.layer), ":".join(map(str, bring)), "/bin/sh", "-c", PREPARE)
+        argv = (*_apart(), "/", str(self.layer), ":".join(map(str, bring)), *argv)
         done = subprocess.run(argv, env=_ENVIRONMENT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SpoiledError(f"no copy of this machine could be made: {done.stderr.strip()[-500:]}")
@@ -98,9 +102,14 @@ class Copies:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What is compared: the same ``changes`` made by patchledger and by apt alone."""
+    """What is compared: the same ``changes`` made by patchledger and by apt alone.
+
+    Attributes:
+        first: As ``mine``, by a patchledger that has never run before.
+    """
 
     mine: Command
+    first: Command
     plain: Command
     changes: int
 
@@ -131,7 +140,7 @@ def apply_steps(bench: Bench) -> Iterator[Row]:
 
 
 def _in_one_step(bench: Bench, pair: Pair) -> Iterator[Row]:
-    turns = bench.turns(pair.mine, pair.plain, runs=max(3, bench.runs // 5))
+    turns = bench.turns(pair.mine, pair.plain, pair.first, runs=max(3, bench.runs // 5))
     for figure, how, unit, budget in (
         ("wall ÷", wall_ratio, "×", 1.05),
         ("CPU ÷", cpu_ratio, "×", 1.05),
@@ -140,6 +149,8 @@ def _in_one_step(bench: Bench, pair: Pair) -> Iterator[Row]:
     ):
         found = turns.each(how, pair.mine, pair.plain)
         yield Row("apply", f"{figure} `apt-get dist-upgrade`, {pair.changes} changes", found, unit, budget)
+    found = turns.each(cpu_more, pair.first, pair.plain)
+    yield Row("apply", "CPU more, where patchledger has never run before", found, "s")
     yield Row("apply", "wall of `apt-get dist-upgrade`", turns.each(wall, pair.plain), "s")
     yield Row("apply", "CPU of `apt-get dist-upgrade`", turns.each(cpu, pair.plain), "s")
 
@@ -153,12 +164,22 @@ def _prepared(bench: Bench, name: str, steps: str) -> Iterator[Pair | None]:
         yield None
         return
     here = bench.installation
-    config = here.host(policy=_documents(steps))
+    config = here.host(policy=_documents(steps, _LATER))
+    here.next_policy(config, "open", _documents(steps, _NOW))
     layer = Path(tempfile.mkdtemp(prefix="patchledger-benchmark-", dir="/dev/shm"))
     try:
         copies = Copies(layer)
-        told = copies.prepare(here.venv, config.parent)
-        pair = _pair(copies, (here.patchledger, "--config", str(config), "run"), told)
+        script = (
+            "/bin/sh",
+            "-c",
+            PREPARE,
+            "sh",
+            here.patchledger,
+            str(config),
+            str(config.parent / "policy"),
+        )
+        told = copies.prepare(*script, bring=(here.venv, config.parent))
+        pair = _pair(copies, here.patchledger, config, told)
         if pair.changes < FEWEST:
             bench.note(f"`{name}` WAS NOT MEASURED: {pair.changes} changes are pending, it takes {FEWEST}")
         yield pair if pair.changes >= FEWEST else None
@@ -172,20 +193,23 @@ def _missing() -> str:
     return "it needs root, to work on a copy of this machine" if os.geteuid() else ""
 
 
-def _documents(steps: str) -> dict[str, str]:
+def _documents(steps: str, start: str) -> dict[str, str]:
     return {
         "policies/everything.yaml": _POLICY.format(steps=steps),
-        "schedules/always.yaml": _SCHEDULE,
+        "schedules/window.yaml": _SCHEDULE.format(start=start),
     }
 
 
-def _pair(copies: Copies, run: Sequence[str], told: str) -> Pair:
+def _pair(copies: Copies, patchledger: str, config: Path, told: str) -> Pair:
     found = _SUMMARY.search(told)
     if found is None:
         raise SpoiledError(f"apt does not say what it would do: {told.strip()[-500:]}")
     changes = sum(map(int, found.groups()))
+    run, says = (patchledger, "--config", str(config), "run"), f"applied {changes} changes"
+    forgetful = ("/bin/sh", "-c", 'rm -r "$0" && exec "$@"', str(config.parent / "state"))
     return Pair(
-        copies.command("patchledger run", *run, says=f"applied {changes} changes"),
+        copies.command("patchledger run", *run, says=says),
+        copies.command("patchledger run, the first of all", *forgetful, *run, says=says),
         copies.command("apt-get dist-upgrade", *_PLAIN, says=found.group()),
         changes,
     )

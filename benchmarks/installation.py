@@ -86,19 +86,21 @@ class Installation:
             settings: More lines of its configuration.
         """
         folder = self.folder / name
-        for path, document in policy.items():
-            file = folder / "policy" / path
-            file.parent.mkdir(parents=True)
-            file.write_text(document, encoding="utf-8")
-        author = ("-c", "user.name=Benchmark", "-c", "user.email=benchmark@example.org")
+        _write(folder / "policy", policy)
         _run("git", "init", "--quiet", "--initial-branch=main", str(folder / "policy"))
-        _run("git", "-C", str(folder / "policy"), "add", "--all")
-        _run("git", "-C", str(folder / "policy"), *author, "commit", "--quiet", "--message=Everything")
+        _commit(folder / "policy")
         _run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(folder / "reports.git"))
         config = folder / "config.yaml"
         config.write_text(_CONFIG.format(folder=folder) + settings, encoding="utf-8")
         config.chmod(0o600)
         return config
+
+    def next_policy(self, config: Path, branch: str, policy: Mapping[str, str]) -> None:
+        """Commit another policy to a branch of the repository that :meth:`host` made."""
+        folder = config.parent / "policy"
+        _run("git", "-C", str(folder), "checkout", "--quiet", "-b", branch)
+        _write(folder, policy)
+        _commit(folder)
 
     def usual_apt(self) -> Path:
         """Set apt up as Debian installs it, beside the machine's own way, and return the file for APT_CONFIG.
@@ -135,6 +137,19 @@ def _interpreter() -> Path:
     if system.exists() and not subprocess.run([system, "-c", newer], check=False).returncode:
         return system.resolve()
     return Path(sys.base_prefix, "bin/python3").resolve()
+
+
+def _write(folder: Path, documents: Mapping[str, str]) -> None:
+    for path, document in documents.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(document, encoding="utf-8")
+
+
+def _commit(repository: Path) -> None:
+    author = ("-c", "user.name=Benchmark", "-c", "user.email=benchmark@example.org")
+    _run("git", "-C", str(repository), "add", "--all")
+    _run("git", "-C", str(repository), *author, "commit", "--quiet", "--message=Everything")
 
 
 def _run(*argv: str) -> None:
