@@ -56,6 +56,9 @@ from reconciler.targets.service import local_target
 
 PROGRAM = f"patchledger {__version__}"
 
+UNPARSED = "unparsed.txt"
+"""File of the state folder with the last output of a patch script that could not be read."""
+
 
 @dataclass(slots=True)
 class Witnessed:
@@ -229,9 +232,13 @@ def _check(config: Config) -> None:
 
 def _manager(target: LocalTarget, folder: StateFolder, config: Config) -> ScriptedManager:
     dialect = dialect_of(config.manager or detect(target, root=config.root))
-    return ScriptedManager(
-        dialect, target, PatchScript.load(dialect.script), folder.path / "cache", root=config.root
-    )
+
+    def keep(printed: bytes) -> str:
+        folder.write(UNPARSED, printed)
+        return str(folder.path / UNPARSED)
+
+    script = PatchScript.load(dialect.script)
+    return ScriptedManager(dialect, target, script, folder.path / "cache", root=config.root, keep=keep)
 
 
 def _git_options(config: Config) -> GitOptions:

@@ -1,16 +1,17 @@
 """A package manager on one target, through its patch script: asked, and told exactly what to do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
-from reconciler.errors import Transient
+from reconciler.errors import Stalled, Transient
 from reconciler.managers import dialect as reading
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.executed import read_execution
 from reconciler.managers.scripts import PatchScript, Target
-from reconciler.managers.sections import Sections
+from reconciler.managers.sections import Sections, Unparsable
 from reconciler.planning.execution import Execution, Instruction
 from reconciler.planning.observation import (
     Answer,
@@ -22,6 +23,8 @@ from reconciler.planning.observation import (
     RefreshOutcome,
 )
 from reconciler.planning.steps import Needs
+
+Read = TypeVar("Read")
 
 OBSERVE_TIMEOUT = 300.0
 REFRESH_TIMEOUT = 1800.0
@@ -39,6 +42,7 @@ class ScriptedManager:
         cache: An existing folder on the target for the manager's parsed metadata, so that nothing of the
             machine's own cache is written; ``None`` uses the machine's.
         root: The system below this folder of the target instead of the running one; ``None`` for the latter.
+        keep: Keeps output that does not parse, for a person, and says where; ``None`` keeps none.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class ScriptedManager:
         cache: Path | None = None,
         *,
         root: Path | None = None,
+        keep: Callable[[bytes], str] | None = None,
     ) -> None:
+        self._keep = keep
         self._dialect = dialect
         self._target = target
         self._script = script
@@ -68,8 +74,9 @@ class ScriptedManager:
             Stalled: The manager is missing, or the output does not parse.
             Transient: The time limit, or a lock.
         """
-        sections = self._run("--observe", timeout=OBSERVE_TIMEOUT)
-        observation = reading.read_observation(self._dialect, sections, at)
+        observation = self._ask(
+            lambda sections: reading.read_observation(self._dialect, sections, at), "--observe"
+        )
         self._offers = observation.offers
         return replace(observation, scripts=self._script.hashes)
 
@@ -79,8 +86,9 @@ class ScriptedManager:
         Raises:
             Stalled: The manager is missing, or the output does not parse.
         """
-        sections = reading.done(self._dialect, self._run("--inputs", timeout=OBSERVE_TIMEOUT))
-        return sections.need("inputs").lines
+        return self._ask(
+            lambda sections: reading.done(self._dialect, sections).need("inputs").lines, "--inputs"
+        )
 
     def refresh(self) -> Refresh:
         """Read the metadata anew.
@@ -89,7 +97,11 @@ class ScriptedManager:
             Stalled: The output does not parse.
         """
         try:
-            return reading.read_refresh(self._dialect, self._run("--refresh", timeout=REFRESH_TIMEOUT))
+            return self._ask(
+                lambda sections: reading.read_refresh(self._dialect, sections),
+                "--refresh",
+                timeout=REFRESH_TIMEOUT,
+            )
         except Transient as error:
             return Refresh(RefreshOutcome.FAILED, error.message)
 
@@ -102,8 +114,11 @@ class ScriptedManager:
             Stalled: The output does not parse.
             Transient: The time limit, or a lock.
         """
-        sections = self._run("--dry-run", *arguments(question), timeout=OBSERVE_TIMEOUT)
-        return reading.read_answer(self._dialect, sections, self._offers)
+        return self._ask(
+            lambda sections: reading.read_answer(self._dialect, sections, self._offers),
+            "--dry-run",
+            *arguments(question),
+        )
 
     def needs(self, changes: Sequence[Change]) -> Needs | None:
         """Say which changes must be made before, or with, which others; ``None`` where nobody knows.
@@ -112,12 +127,14 @@ class ScriptedManager:
             Stalled: The output does not parse.
             Transient: The time limit.
         """
-        if self._dialect.relations is None:
+        relations = self._dialect.relations
+        if relations is None:
             return None
         named = [change for change in changes if change.to_version is not None]
         wanted = options(Instruction(tuple(named)))[: 2 * len(named)]
-        sections = reading.done(self._dialect, self._run("--relations", *wanted, timeout=OBSERVE_TIMEOUT))
-        return self._dialect.relations(sections, changes)
+        return self._ask(
+            lambda sections: relations(reading.done(self._dialect, sections), changes), "--relations", *wanted
+        )
 
     def download(self, instruction: Instruction, folder: Path) -> Execution:
         """Fetch the packages of a transaction, and install none; as for :meth:`apply`."""
@@ -159,8 +176,18 @@ class ScriptedManager:
         self._target.execute(self._script.content, self._script.name, argv, folder=folder)
         return read_execution(folder)
 
-    def _run(self, *args: str, timeout: float) -> Sections:
-        return self._script.run(self._target, [*args, *self._options], timeout=timeout)
+    def _ask(self, read: Callable[[Sections], Read], *args: str, timeout: float = OBSERVE_TIMEOUT) -> Read:
+        """Run a verb and read what it prints; where that does not parse, it is kept."""
+        printed = ""
+        try:
+            sections = self._script.run(self._target, [*args, *self._options], timeout=timeout)
+            printed = sections.printed
+            return read(sections)
+        except Unparsable as error:
+            if self._keep is None:
+                raise
+            place = self._keep((error.printed or printed).encode("utf-8", "surrogateescape"))
+            raise Stalled(error.message, f"all that was printed is in {place}") from error
 
 
 def arguments(question: Question) -> tuple[str, ...]:

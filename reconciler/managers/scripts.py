@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from reconciler.errors import Stalled, Transient
-from reconciler.managers.sections import Sections, parse_sections
+from reconciler.managers.sections import Sections, Unparsable, parse_sections
 from reconciler.process import Completed
 from reconciler.resources import locate
 
@@ -91,7 +91,8 @@ class PatchScript:
 
         Raises:
             Transient: The time limit ended it.
-            Stalled: It did not run, or its output does not parse.
+            Stalled: It did not run.
+            Unparsable: Its output does not parse; ``printed`` is that.
         """
         completed = target.run(self.content, self.name, args, timeout=timeout)
         if completed.timed_out:
@@ -100,10 +101,12 @@ class PatchScript:
             raise Stalled(f"{self.name} printed more than can be kept")
         try:
             sections = parse_sections(completed.text)
-        except Stalled as error:
+        except Unparsable as error:
             words = completed.error_text.splitlines()
             said = f": {words[-1]}" if words else ""
-            raise Stalled(f"{error.message}{said}", error.hint) from error
+            told = Unparsable(f"{error.message}{said}", error.hint)
+            told.printed = completed.text
+            raise told from error
         if sections.exit_code != completed.returncode:
             raise Stalled(f"{self.name} ended with {completed.returncode} but says {sections.exit_code}")
         return sections

@@ -18,6 +18,16 @@ _END = re.compile(r"= (\d{1,3})\Z")
 _EXIT = re.compile(r"exit (\d{1,3})\Z")
 
 
+class Unparsable(Stalled):
+    """Output that is not in the documented form.
+
+    Attributes:
+        printed: All of it, where whoever raised this had it.
+    """
+
+    printed: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """What one command printed.
@@ -37,11 +47,16 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """A whole run of a patch script, by section; :meth:`get` gives an empty section for an absent one."""
+    """A whole run of a patch script, by section; :meth:`get` gives an empty section for an absent one.
+
+    Attributes:
+        printed: All of it, as it was printed.
+    """
 
     manager: str
     by_name: Mapping[str, Section]
     exit_code: int
+    printed: str = ""
 
     def get(self, name: str) -> Section:
         """Return a section, empty where the script had no reason to print it."""
@@ -51,10 +66,10 @@ class Sections:
         """Return a section that must be there.
 
         Raises:
-            Stalled: It is not.
+            Unparsable: It is not.
         """
         if name not in self.by_name:
-            raise Stalled(f"the patch script's output does not parse: no section [{name}]")
+            raise Unparsable(f"the patch script's output does not parse: no section [{name}]")
         return self.by_name[name]
 
 
@@ -68,7 +83,8 @@ def parse_sections(text: str) -> Sections:
         text: All of its standard output.
 
     Raises:
-        Stalled: It is not in the form of ``docs/reference/patch-scripts.md``.
+        Unparsable: It is not in the form of ``docs/reference/patch-scripts.md``.
+        Stalled: It is of another version of that form.
     """
     if not text.endswith("\n"):
         raise _garbage("it ends in the middle of a line")
@@ -85,7 +101,7 @@ def parse_sections(text: str) -> Sections:
         if section.name in found:
             raise _garbage(f"section [{section.name}] comes twice")
         found[section.name] = section
-    return Sections(header[2], found, int(end[1]))
+    return Sections(header[2], found, int(end[1]), text)
 
 
 def _sections(lines: Iterator[str]) -> Iterator[Section]:
@@ -112,8 +128,8 @@ def _section(name: str, lines: Iterator[str]) -> Section:
     raise _garbage(f"section [{name}] has no end")
 
 
-def _garbage(what: str) -> Stalled:
-    return Stalled(f"the patch script's output does not parse: {what}")
+def _garbage(what: str) -> Unparsable:
+    return Unparsable(f"the patch script's output does not parse: {what}")
 
 
 def pairs(section: Section) -> dict[str, str]:
@@ -127,9 +143,9 @@ def kib(text: str) -> int | None:
     return int(text) * 1024 if text.isdigit() else None
 
 
-def unparsed(section: Section, line: str) -> Stalled:
+def unparsed(section: Section, line: str) -> Unparsable:
     """Return the error that names a line nobody can read."""
-    return Stalled(f"section [{section.name}] of the patch script's output does not parse: {line[:80]!r}")
+    return Unparsable(f"section [{section.name}] of the patch script's output does not parse: {line[:80]!r}")
 
 
 def words_of(lines: Iterable[str]) -> str:

@@ -179,6 +179,12 @@ def test_output_that_does_not_parse_ends_the_run_and_nothing_is_guessed(
     assert (code, out) == (1, "")
     assert "Traceback" not in err
     assert "section [installed] of the patch script's output does not parse" in err
+    # All that was printed is kept for whoever has to find out.
+    kept = site.state / "unparsed.txt"
+    assert f"hint: all that was printed is in {kept}" in err
+    first, _, _ = garbage.partition("\\")
+    assert f"\n[installed]\n|{first}".encode() in kept.read_bytes()
+    assert kept.stat().st_mode & 0o077 == 0
     # What was last seen stands in git; nothing was made up in its place.
     assert site.commits() == reported
     assert lab.digest() == before
