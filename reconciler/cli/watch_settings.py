@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TRIGGER = "wake"
 """File of the state folder whose change wakes."""
+PAUSE = "pause.json"
+"""File of the state folder that holds the operator's pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def _watched(path: Path, config: "Config") -> dict[str, list[str]]:
     watched = {
         "configuration": list(configuration),
         "hooks": [str(config.hooks_dir)],
+        "pause": [str(config.state_dir / PAUSE)],
         "trigger": [str(config.state_dir / TRIGGER)],
     }
     repository = parse_remote(config.policy.remote).path
