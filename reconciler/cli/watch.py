@@ -279,7 +279,7 @@ class Watch:
         try:
             settings = Settings.from_json(out)
             # What is looked at before the file is read cannot have changed unnoticed.
-            changed = self._compare(settings)
+            self._changed = tuple(dict.fromkeys((*self._changed, *self._compare(settings))))
             data = self._config.read_bytes()
         except (OSError, ValueError) as error:
             self._refuse(f"{self._config}: {error}", FAILED)
@@ -295,7 +295,6 @@ class Watch:
                     raise
                 self._refuse(error.message, FAILED)
                 return
-        self._changed = tuple(dict.fromkeys((*self._changed, *changed)))
         self._take_over(settings, data)
 
     def _take_over(self, settings: Settings, data: bytes) -> None:

@@ -52,7 +52,8 @@ class Daemon:
         """Wait until it waits for the next interval."""
         while True:
             message = self.wait_until("STATUS=")
-            if "next tick" in message and " (" not in message:
+            _, is_waiting, rest = message.partition("next tick")
+            if is_waiting and " (" not in rest:
                 return message
 
     def send(self, number: signal.Signals) -> None:
@@ -254,6 +255,18 @@ def test_a_bad_configuration_leaves_the_last_good_one_in_force(site: Site, watch
     kept = site.state / "watch.yaml"
     assert kept.stat().st_mode & 0o777 == 0o600
     assert "web-02" in kept.read_text(encoding="utf-8")
+
+
+def test_a_tick_that_read_the_bad_configuration_is_made_again(site: Site, watch: Watch) -> None:
+    with watch() as daemon:
+        daemon.wait_for_rest()
+        good = site.config.read_text(encoding="utf-8")
+        commit = site.commit({"policies/base.yaml": "kind: Policy\nname: base\n"})
+        # Whether it or its check reads the file first is open, and makes no difference in the end.
+        site.config.write_text(good + "colour: red\n", encoding="utf-8")
+        while site.report()["policy_commit"] != commit:
+            daemon.wait_until("next tick")
+        assert "configuration refused" in daemon.said
 
 
 def test_a_bad_configuration_at_the_start_ends_it(site: Site, watch: Watch, lab: AptLab) -> None:
