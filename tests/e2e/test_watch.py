@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.site import Site
+from reconciler.host import outlook
+from reconciler.planning.wakeup import FIRST_RETRY
+from tests.e2e.site import POLICY, Site
 from tests.labs.apt import AptLab
 
 REPOSITORY = Path(__file__).parents[2]
@@ -194,15 +196,34 @@ def test_the_interval(site: Site, watch: Watch, lab: AptLab) -> None:
 
 
 def test_the_end_of_a_freeze(site: Site, watch: Watch) -> None:
-    until = (datetime.now(UTC) + timedelta(seconds=15)).replace(microsecond=0)
-    site.commit({"freezes/soon-over.yaml": FREEZE.format(until=until)})
     with watch() as daemon:
+        daemon.wait_for_rest()
+        until = (datetime.now(UTC) + timedelta(seconds=20)).replace(microsecond=0)
+        site.commit({"freezes/soon-over.yaml": FREEZE.format(until=until)})
         daemon.wait_until("(woken by the clock)")
         assert gates(site)["freeze"] == "closed"
         assert "woken by the clock" in daemon.wait_until("tick at work since")
         assert datetime.now(UTC) >= until
         daemon.wait_for_rest()
         assert gates(site)["freeze"] == "open"
+
+
+def test_a_tick_says_when_a_message_is_to_be_sent_again(
+    site: Site, lab: AptLab, patchledger: Callable[..., tuple[int, str, str]]
+) -> None:
+    address = site.folder / "ops.url"
+    address.write_text("json://127.0.0.1:1/\n", encoding="utf-8")
+    address.chmod(0o600)
+    site.configure(environment=lab.environment, notifiers={"ops": {"file": str(address)}})
+    site.commit({"policies/base.yaml": POLICY + "notify: [{to: ops, on: [every-run]}]\n"})
+    before = datetime.now(UTC)
+    assert patchledger("run")[0] == 5
+    left = outlook.read(str(site.state / "next.json"))
+    assert left.resend is not None
+    assert before < left.resend <= datetime.now(UTC) + FIRST_RETRY
+    assert left.changes is not None
+    assert left.changes > left.resend
+    assert left.says.startswith("window: outside the windows of nightly; asked again ")
 
 
 def test_signs_of_life_are_given_at_rest_and_at_work(site: Site, watch: Watch, lab: AptLab) -> None:
