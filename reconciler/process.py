@@ -153,6 +153,71 @@ def run_detached(argv: "Sequence[str]", *, stdin: bytes, folder: "Path") -> int:
     return child.wait()
 
 
+class Child:
+    """A process that was started and is not waited for; only who started it may ask.
+
+    Attributes:
+        pid: Its process number, which is its group's and session's too.
+    """
+
+    __slots__ = ("_outputs", "_process", "pid")
+
+    def __init__(self, process: "subprocess.Popen[bytes]", outputs: "Sequence[IO[bytes]]") -> None:
+        self._process = process
+        self._outputs = outputs
+        self.pid = process.pid
+
+    def poll(self) -> int | None:
+        """Return its exit code, negative for the signal that ended it; ``None`` while it runs."""
+        return self._process.poll()
+
+    def interrupt(self) -> None:
+        """Ask it to end as Ctrl-C does."""
+        self._process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it and its group, and wait for it."""
+        _kill_group(self._process)
+
+    def output(self) -> tuple[bytes, bytes]:
+        """Return what it wrote to standard output and error and forget it; empty where it wrote to ours."""
+        said = [b"", b""]
+        for number, file in enumerate(self._outputs):
+            with file:
+                file.seek(0)
+                said[number] = file.read(DEFAULT_LIMIT)
+        self._outputs = ()
+        return said[0], said[1]
+
+
+def start(argv: "Sequence[str]", *, env: "Mapping[str, str]", keeps_output: bool = False) -> Child:
+    """Start ``argv`` in a session of its own and return at once; SIGCHLD tells of its end.
+
+    Args:
+        argv: As for :func:`run`.
+        env: The whole environment.
+        keeps_output: Keep what it writes in memory for :meth:`Child.output`, instead of writing where we do.
+
+    Raises:
+        Stalled: The program does not exist or may not be started.
+    """
+    outputs = [_input_file(b""), _input_file(b"")] if keeps_output else []
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=outputs[0] if outputs else None,
+            stderr=outputs[1] if outputs else None,
+            env=dict(env),
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        for file in outputs:
+            file.close()
+        raise _cannot_start(argv, error) from error
+    return Child(process, outputs)
+
+
 def environment(env: "Mapping[str, str] | None" = None) -> dict[str, str]:
     """Return the whole environment that a process is given: the fixed one and ``env``."""
     return {"PATH": BASE_PATH, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **(env or {})}

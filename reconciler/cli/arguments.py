@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_host_verbs(commands)
     add_windows(commands)
     policy.register(commands)
+    _add_watch_verbs(commands)
     return parser
 
 
@@ -132,3 +133,18 @@ def add_windows(commands: _Commands) -> argparse.ArgumentParser:
     )
     _format(windows)
     return windows
+
+
+def _add_watch_verbs(commands: _Commands) -> None:
+    watch = commands.add_parser(
+        "watch",
+        help="make ticks until stopped, instead of a timer",
+        description="Make ticks until stopped: at least every `tick` of the configuration; when the "
+        "configuration, the hooks, a local policy repository or the file `wake` in the state folder change; "
+        "and at the edges of windows and freezes. SIGHUP reads the configuration anew; SIGTERM ends it at "
+        "any time. Tells a service manager how it is (Type=notify).",
+    )
+    watch.add_argument(
+        "--check", action="store_true", help="check the configuration, say what would wake it, and end"
+    )
+    watch.add_argument("--format", choices=("text", "json"), default="text", help="of --check; default: text")

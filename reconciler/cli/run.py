@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import reconciler
@@ -10,12 +11,14 @@ from reconciler.cli.render import render_run, render_status, render_summary
 from reconciler.cli.terminal import DONE, colour, exit_code, note, print_json, tell, width, worst
 from reconciler.cli.wiring import Wiring, ticker, wire
 from reconciler.errors import Misuse
+from reconciler.host import outlook
 from reconciler.host.config import Config, load_config
 from reconciler.host.fingerprint import Fingerprint, digest
 from reconciler.host.ownership import user_name
 from reconciler.planning.gate import BreakGlass
 from reconciler.planning.report import plan_json
 from reconciler.planning.run_record import to_run_document
+from reconciler.planning.wakeup import Outlook
 from reconciler.policy.problems import visible
 from reconciler.reconcile.tick import Tick
 
@@ -81,9 +84,11 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
         config = config_path.read_bytes()  # before the work: a change during it is news to the next tick
         wiring.manager.watched = _watched(config_path, wiring)
         # Whatever ends this tick, the next one must not be a quiet one.
-        (folder.path / quiet.FILE).unlink(missing_ok=True)
+        for file in (quiet.FILE, outlook.FILE):
+            (folder.path / file).unlink(missing_ok=True)
         done = ticker(wiring, wiring.manager.database).tick(break_glass)
         folder.write(status.FILE, status.content(config, render_status(done.report)))
+        folder.write(outlook.FILE, outlook.content(_outlook(wiring, done)))
         _remember(config, wiring, done)
     return done
 
@@ -94,6 +99,25 @@ def _watched(config_path: Path, wiring: Wiring) -> tuple[str, ...]:
     return tuple(sorted({*own, *wiring.manager.inputs()}))
 
 
+def _outlook(wiring: Wiring, done: Tick) -> Outlook:
+    """Return what this tick leaves for a ``watch`` that waits for the next one."""
+    decision = done.report.decision
+    asked_again = f"; asked again {decision.until:%a %Y-%m-%d %H:%M} UTC" if decision.until else ""
+    waiting = (message.not_before for message in wiring.outbox.pending())
+    return Outlook(
+        changes=_changes_at(wiring.config, done),
+        resend=min(waiting, default=None),
+        says=visible(f"{decision.outcome}: {decision.reason}{asked_again}"),
+    )
+
+
+def _changes_at(config: Config, done: Tick) -> datetime:
+    """Return the first instant at which a tick will have something new to say though nothing changed."""
+    heartbeat = done.report.generated_at + config.reports.heartbeat
+    at = done.look.next_instant
+    return heartbeat if at is None else min(heartbeat, at)
+
+
 def _remember(data: bytes, wiring: Wiring, done: Tick) -> None:
     """Leave a fingerprint for the next tick, if this one left nothing to do over."""
     folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
@@ -101,7 +125,6 @@ def _remember(data: bytes, wiring: Wiring, done: Tick) -> None:
     if not settled or not report.policy_commit:
         (folder.path / quiet.FILE).unlink(missing_ok=True)
         return
-    due = (report.generated_at + config.reports.heartbeat, done.look.next_instant)
     argv, env = source.invocation()
     known = Fingerprint(
         program=quiet.PROGRAM,
@@ -116,7 +139,7 @@ def _remember(data: bytes, wiring: Wiring, done: Tick) -> None:
         env=env,
         timeout=config.git.timeout.total_seconds(),
         since=report.generated_at.timestamp(),
-        until=min(at.timestamp() for at in due if at is not None),
+        until=_changes_at(config, done).timestamp(),
         says=visible(
             f"{config.host}: nothing changed since {report.generated_at:%Y-%m-%d %H:%M} UTC; "
             f"{report.decision.outcome}: {report.decision.reason}"

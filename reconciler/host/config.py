@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.host.ownership import is_own, is_own_folder_of
-from reconciler.policy.documents import Duration
+from reconciler.policy.documents import Duration, Length
 from reconciler.policy.problems import Problem
 from reconciler.policy.values import HOST_NAME, refuse
 from reconciler.policy.yamltext import parse_documents, validate
@@ -132,6 +132,9 @@ class Config(_Section):
     reports: ReportRemote = ReportRemote()
     git: GitOptions = GitOptions()
     trust: Trust = Trust()
+    tick: Length = timedelta(minutes=15)
+    """Longest time between two runs of ``patchledger watch``."""
+
     retention: Retention = Retention()
     notifiers: dict[str, Notifier] = Field(default_factory=dict)
     """Names that a policy's ``notify`` may route to."""
@@ -172,6 +175,15 @@ def load_config(path: Path) -> Config:
         Misuse: It is missing, unreadable, writable by others, or says something wrong; every mistake is
             listed.
     """
+    return read_config(path)[0]
+
+
+def read_config(path: Path) -> tuple[Config, bytes]:
+    """Read and check the configuration file, and return with it the bytes that were checked.
+
+    Raises:
+        Misuse: As for :func:`load_config`.
+    """
     data = _read_guarded(path)
     documents, problems = parse_documents(data, str(path))
     if not problems and len(documents) != 1:
@@ -180,7 +192,7 @@ def load_config(path: Path) -> Config:
         raise _misuse(problems)
     checked = validate(Config, documents[0], str(path))
     if isinstance(checked, Config):
-        return checked
+        return checked, data
     raise _misuse(checked)
 
 
