@@ -13,6 +13,7 @@ from reconciler.errors import Misuse
 from reconciler.host.config import Config, load_config
 from reconciler.host.fingerprint import Fingerprint, digest
 from reconciler.host.ownership import user_name
+from reconciler.host.state import PAUSE
 from reconciler.planning.gate import BreakGlass
 from reconciler.planning.report import plan_json
 from reconciler.planning.run_record import to_run_document
@@ -89,8 +90,12 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
 
 
 def _watched(config_path: Path, wiring: Wiring) -> tuple[str, ...]:
-    """Name what a tick depends on besides the policy: configuration, program, the package manager's files."""
-    own = (str(config_path.absolute()), *reconciler.__path__)
+    """Name what a tick depends on besides the policy.
+
+    That is the configuration, the operator's pause, the program and the package manager's files.
+    """
+    pause = str(wiring.folder.path.absolute() / PAUSE)
+    own = (str(config_path.absolute()), pause, *reconciler.__path__)
     return tuple(sorted({*own, *wiring.manager.inputs()}))
 
 

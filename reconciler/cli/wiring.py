@@ -170,6 +170,7 @@ def wire(config: Config, clock: Clock | None = None, power: Power | None = None)
         program=PROGRAM,
         timeout=timeout,
         inhibitors=partial(observe_inhibitors, {}) if config.root is None else tuple,
+        pause=folder.pause,
     )
     author = Author(config.host, str(config.reports.signing_key or ""))
     queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, options)

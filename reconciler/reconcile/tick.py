@@ -286,7 +286,9 @@ class Ticker:
             return None
         failed = state.last_run is not None and state.last_run.result is not RunResult.APPLIED
         now = self.applier.clock.now()
-        verdict = reboot.allowed(look, past=state.reboots, has_failed=failed, now=now)
+        verdict = reboot.allowed(
+            look, past=state.reboots, has_failed=failed, pause=self.folder.pause(), now=now
+        )
         journal, why = self.applier.intend(look), verdict.reason
         if verdict.is_yes:
             journal, why = reboot.vetoed(self.applier.around, look, journal)
