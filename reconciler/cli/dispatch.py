@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-def _dispatch(arguments: argparse.Namespace) -> int:
+def _dispatch(arguments: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each verb
     match arguments.command:
         case "policy":
             handler: Callable[[argparse.Namespace], int] = arguments.handler

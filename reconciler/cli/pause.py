@@ -83,10 +83,7 @@ def read_until(text: str, now: datetime) -> datetime:
         Misuse: It is no duration, date or time with a zone, or it is not in the future.
     """
     stripped = text.strip()
-    if re.fullmatch(DURATION, stripped):
-        until = now + as_duration(stripped)
-    else:
-        until = _moment(stripped)
+    until = now + as_duration(stripped) if re.fullmatch(DURATION, stripped) else _moment(stripped)
     if until <= now:
         raise Misuse(f"--until {visible(text)} is not in the future", _HINT)
     if until > now + _LONGEST:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.host.ownership import is_own, is_own_folder_of
-from reconciler.policy.documents import Duration
+from reconciler.policy.documents import Duration, Length
 from reconciler.policy.problems import Problem
 from reconciler.policy.values import HOST_NAME, refuse
 from reconciler.policy.yamltext import parse_documents, validate
@@ -27,6 +27,15 @@ def _absolute(path: Path) -> Path:
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+def _collected(path: Path) -> Path:
+    if path.suffix != ".prom":
+        raise refuse("does not end in .prom", "the textfile collector reads no other files")
+    return path
+
+
+MetricsPath = Annotated[AbsolutePath, AfterValidator(_collected)]
 
 
 # Which variables is not restricted: whoever may write this file says what runs as root anyway.
@@ -112,11 +121,23 @@ class Notifier(_Section):
         return self
 
 
+class LogRetention(_Section):
+    """Which logs of runs stay in ``log_dir``: a run goes as soon as one of the two says so."""
+
+    count: int = Field(default=100, ge=1, le=100_000)
+    """Runs that are kept at most."""
+
+    age: Length = timedelta(days=365)
+    """How long a run is kept after it began."""
+
+
 class Retention(_Section):
-    """How much history is kept in the tree of the report branch; git keeps the rest."""
+    """How much history is kept; what was once committed, git keeps for ever."""
 
     runs: int = Field(default=20, ge=1, le=1000)
-    """Runs whose files stay in the newest tree."""
+    """Runs whose files stay in the newest tree of the report branch."""
+
+    logs: LogRetention = LogRetention()
 
 
 class Config(_Section):
@@ -142,6 +163,9 @@ class Config(_Section):
     manager: Literal["apt", "dnf", "zypper", "pacman"] | None = None
     """The package manager; without it, the distribution's own."""
 
+    tick: Length = timedelta(minutes=15)
+    """How often a tick begins, by the timer or by ``watch``; ``status`` says by it when the next is due."""
+
     environment: dict[VariableName, VariableValue] = Field(default_factory=dict)
     """Variables given to patch scripts and git, such as proxies or ``APT_CONFIG``; nothing else is passed."""
 
@@ -155,7 +179,13 @@ class Config(_Section):
     """Mirrors, the report queue, caches and what cannot be observed again."""
 
     log_dir: AbsolutePath = Path("/var/log/patchledger")
-    """Nothing is written there in this version: logs of runs are in the state folder and the reports."""
+    """A record and a log of each run, for ``log``; made with mode 0750 when the first run ends."""
+
+    motd: AbsolutePath | None = None
+    """File that says in a line or two how the host is, for pam_motd(8); every user may read it."""
+
+    metrics: MetricsPath | None = None
+    """File of node_exporter's textfile collector; every user may read it."""
 
     @field_validator("host")
     @classmethod

@@ -80,7 +80,7 @@ class StateFolder:
 
     path: Path
     complaints: list[str] = field(default_factory=list, compare=False)
-    """What was found damaged and set aside, for the report."""
+    """What a person should know of files on this host: damaged and set aside, or not to be written."""
 
     def prepare(self) -> None:
         """Make the folder, for its owner alone.
@@ -192,14 +192,11 @@ class StateFolder:
         if data is None:
             return None
         try:
-            found = _pauses().validate_json(data)
-            if found.since.tzinfo is None or (found.until is not None and found.until.tzinfo is None):
-                raise ValueError("an instant has no zone")
+            return _zoned(_pauses().validate_json(data))
         except ValueError:
             since = datetime.fromtimestamp((self.path / PAUSE).stat().st_mtime, UTC)
             said = f"{PAUSE} of the state folder is damaged; `patchledger resume` ends it"
             return Pause(said, "nobody knows whom", since)
-        return found
 
     def write_pause(self, pause: Pause) -> None:
         """Keep a pause, durably, in the place of an earlier one.
@@ -287,6 +284,17 @@ def _journals() -> TypeAdapter[Journal]:
 @lru_cache(maxsize=1)
 def _pauses() -> TypeAdapter[Pause]:
     return TypeAdapter(Pause)
+
+
+def _zoned(pause: Pause) -> Pause:
+    """Return ``pause``.
+
+    Raises:
+        ValueError: One of its instants has no zone.
+    """
+    if any(at is not None and at.tzinfo is None for at in (pause.since, pause.until)):
+        raise ValueError("an instant has no zone")
+    return pause
 
 
 def _whole(state: State) -> State:

@@ -126,6 +126,14 @@ class RunStore(Protocol):
         ...
 
 
+class RunLogs(Protocol):
+    """Where a run's log is kept on the host; :class:`reconciler.host.run_logs.RunLogs` is the real one."""
+
+    def keep(self, run: str, files: Mapping[str, bytes], now: datetime) -> None:
+        """Keep a run's files, by their suffixes, and forget the oldest."""
+        ...
+
+
 class ReportQueue(Protocol):
     """Where reports go; :class:`reconciler.gitops.sink.ReportSink` is the real one."""
 

@@ -130,7 +130,9 @@ def test_a_reason_holds_no_secret_and_moves_no_cursor(config: Path, tmp_path: Pa
     assert "\\u001b" not in kept
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"reason": 1}', b'{"reason": "x", "by": "y", "since": 0}x'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"reason": 1}', b'{"reason": "x", "by": "y", "since": 0}x']
+)
 def test_a_damaged_pause_is_a_pause(config: Path, tmp_path: Path, data: bytes) -> None:
     folder = StateFolder(tmp_path / "state")
     folder.prepare()
