@@ -162,7 +162,7 @@ def test_a_tick_that_failed_is_told_with_the_reason_over_the_old_report(
     assert document(patchledger)["tick"]["state"] == "done"
 
 
-def test_a_first_tick_that_failed_is_told_too(site: Site, lab: AptLab, patchledger: Command) -> None:
+def test_a_first_tick_that_failed_is_told_too(lab: AptLab, patchledger: Command) -> None:
     (lab.admin / "status").unlink()
     (lab.admin / "status").symlink_to("/nowhere")
     assert patchledger("run")[0] == 1
