@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def replace_file(path: "Path", data: bytes) -> None:
-    """Make ``data`` the content of ``path``, readable by its owner alone: all of it or nothing.
+def replace_file(path: "Path", data: bytes, mode: int = 0o600) -> None:
+    """Make ``data`` the content of ``path``, readable by its owner alone unless ``mode`` says more.
+
+    It is all of it or nothing, and ``mode`` as far as the umask allows it.
 
     One process at a time may replace a file.
 
@@ -20,7 +22,7 @@ def replace_file(path: "Path", data: bytes) -> None:
     try:
         # A link or somebody's file of that name is not written through: the file is always a new one.
         fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()

@@ -11,6 +11,7 @@ from reconciler.cli import policy
 from reconciler.host import DEFAULT_CONFIG
 
 _WINDOW_COUNT = 10
+_LOG_COUNT = 20
 
 _DESCRIPTION = """\
 GitOps for OS patching. The policy is a git repository; every update gets a reason; reports go back to git as
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_windows(commands)
     policy.register(commands)
     _add_watch_verbs(commands)
+    _add_view_verbs(commands)
     return parser
 
 
@@ -148,3 +150,38 @@ def _add_watch_verbs(commands: _Commands) -> None:
         "--check", action="store_true", help="check the configuration, say what would wake it, and end"
     )
     watch.add_argument("--format", choices=("text", "json"), default="text", help="of --check; default: text")
+
+
+def _add_view_verbs(commands: _Commands) -> None:
+    log = commands.add_parser(
+        "log",
+        help="list the runs of this host, or show one with what the package manager said",
+        description="List this host's runs, the newest last; or show one run's record and its log. "
+        "They are kept in log_dir, as long as retention.logs says.",
+    )
+    log.add_argument(
+        "run", nargs="?", metavar="RUN", help="id of a run, the beginning of one, or `last`; all without it"
+    )
+    log.add_argument(
+        "--last", type=int, metavar="N", help=f"list only the N newest (default: {_LOG_COUNT}; 0: all)"
+    )
+    _format(log)
+    pause = commands.add_parser(
+        "pause",
+        help="apply nothing on this host until resumed, or until a given time",
+        description="Apply nothing on this host, and reboot it not, until `resume` or --until. It is still "
+        "looked at and reported on. The reason and your name stand in status and reports.",
+    )
+    pause.add_argument("--reason", metavar="TEXT", required=True, help="why, for those who wonder")
+    pause.add_argument(
+        "--until",
+        metavar="WHEN",
+        help="when it ends by itself: a duration (3d), a date (through its end), or a time with its zone",
+    )
+    _format(pause)
+    resume = commands.add_parser(
+        "resume",
+        help="end the pause of this host",
+        description="End the pause of this host. The next run applies what policy and gates allow.",
+    )
+    _format(resume)

@@ -70,6 +70,18 @@ def _dispatch(arguments: argparse.Namespace) -> int:  # noqa: PLR0911 - one for 
             from reconciler.cli import watch
 
             return watch.run(arguments)
+        case "log":
+            from reconciler.cli import log
+
+            return log.run(arguments)
+        case "pause":
+            from reconciler.cli import pause
+
+            return pause.pause(arguments)
+        case "resume":
+            from reconciler.cli import pause
+
+            return pause.resume(arguments)
         case _:  # plan, and its alias dry-run
             from reconciler.cli import host
 

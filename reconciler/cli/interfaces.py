@@ -55,3 +55,160 @@ POLICY_CHECK: dict[str, Any] = {
     "required": ["problems", "warnings"],
     "additionalProperties": False,
 }
+
+_COUNT = {"type": "integer", "minimum": 0}
+_MAYBE_INSTANT = {"type": ["string", "null"], "format": "date-time"}
+
+
+def _closed(properties: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON Schema
+    """Return the schema of an object that has all of these keys and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+        **more,
+    }
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": ["object", "null"]}
+
+
+_CHANGED = _closed(
+    {
+        "action": _TEXT,
+        "name": _TEXT,
+        "arch": _TEXT,
+        "from": {"type": ["string", "null"]},
+        "to": {"type": ["string", "null"]},
+        "origin": _TEXT,
+    }
+)
+_PAUSED = _or_null(
+    _closed(
+        {
+            "reason": _TEXT,
+            "by": {**_TEXT, "description": "Who paused the host."},
+            "since": _MAYBE_INSTANT,
+            "until": {**_MAYBE_INSTANT, "description": "When it ends by itself, or null."},
+        }
+    )
+)
+
+STATUS: dict[str, Any] = {
+    "$schema": _DRAFT,
+    "title": "What `status --format json` prints",
+    **_closed(
+        {
+            "host": _TEXT,
+            "program": _TEXT,
+            "looked_at": {**_INSTANT, "description": "When the newest report was made."},
+            "confirmed_at": {
+                **_MAYBE_INSTANT,
+                "description": "When a tick after that found nothing changed, or null.",
+            },
+            "headline": _TEXT,
+            "decision": _closed({"outcome": _TEXT, "reason": _TEXT, "until": _MAYBE_INSTANT}),
+            "next_window": _or_null(_closed({"start": _INSTANT, "end": _INSTANT, "schedule": _TEXT})),
+            "plan": {**_TEXT, "description": "Digest of the plan."},
+            "counts": {"type": "object", "additionalProperties": _COUNT, "description": "As in a report."},
+            "reboot": _closed(
+                {
+                    "need": {"enum": ["required", "not-required", "unknown"]},
+                    "reasons": {"type": "array", "items": _TEXT},
+                }
+            ),
+            "policy": _closed({"commit": _TEXT, "state": _TEXT, "message": _TEXT}),
+            "conditions": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "Those of the report that hold or may hold.",
+            },
+            "last_run": _or_null(
+                _closed(
+                    {
+                        "run": {**_TEXT, "description": "Its id, for `log`."},
+                        "started": _INSTANT,
+                        "ended": _INSTANT,
+                        "outcome": _TEXT,
+                        "code": _TEXT,
+                        "reason": _TEXT,
+                        "headline": _TEXT,
+                        "changed": {"type": "array", "items": _CHANGED},
+                    }
+                )
+            ),
+            "unpushed": {
+                "type": "array",
+                "items": _TEXT,
+                "description": "Report branches that the remote does not have whole.",
+            },
+            "tick": _closed(
+                {
+                    "state": {
+                        "enum": ["done", "troubled", "failed", "running", "killed", "unknown"],
+                        "description": "`troubled`: a report was made, and something went wrong; `failed`: "
+                        "none was made, and the rest of this document is from before; `killed`: it never "
+                        "said how it ended.",
+                    },
+                    "began": _MAYBE_INSTANT,
+                    "ended": _MAYBE_INSTANT,
+                    "exit_code": {"type": ["integer", "null"]},
+                    "problems": {"type": "array", "items": _closed({"message": _TEXT, "hint": _TEXT})},
+                    "notices": {"type": "array", "items": _TEXT},
+                }
+            ),
+            "next_tick": {
+                **_MAYBE_INSTANT,
+                "description": "About when the next tick is due, or was; null where no timer is enabled.",
+            },
+            "is_overdue": {"type": "boolean"},
+            "paused": _PAUSED,
+            "outbox": {**_COUNT, "description": "Notifications that wait for delivery."},
+        }
+    ),
+}
+
+PAUSE: dict[str, Any] = {
+    "$schema": _DRAFT,
+    "title": "What `pause --format json` and `resume --format json` print",
+    **_closed({"host": _TEXT, "paused": _PAUSED}),
+}
+
+LOG: dict[str, Any] = {
+    "$schema": _DRAFT,
+    "title": "What `log --format json` prints: the list, or with RUN one run",
+    "oneOf": [
+        _closed(
+            {
+                "folder": _TEXT,
+                "kept": {**_COUNT, "description": "Runs that are kept, the ones left out here included."},
+                "runs": {
+                    "type": "array",
+                    "description": "The oldest first.",
+                    "items": _closed(
+                        {
+                            "run": _TEXT,
+                            "started": _MAYBE_INSTANT,
+                            "seconds": {"type": ["integer", "null"]},
+                            "outcome": {**_TEXT, "description": "Of the run, or `damaged`."},
+                            "changes": _COUNT,
+                            "reason": _TEXT,
+                        }
+                    ),
+                },
+            }
+        ),
+        _closed(
+            {
+                "run": _TEXT,
+                "record": {
+                    "type": ["object", "null"],
+                    "description": "As in run.schema.json; null where it is damaged.",
+                },
+                "log": _TEXT,
+            }
+        ),
+    ],
+}

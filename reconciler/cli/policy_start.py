@@ -26,6 +26,9 @@ def all_schemas() -> dict[str, str]:
     texts["run.schema.json"] = run_schema_json().decode()
     texts["windows.schema.json"] = schema_text(interfaces.WINDOWS)
     texts["policy-check.schema.json"] = schema_text(interfaces.POLICY_CHECK)
+    texts["status.schema.json"] = schema_text(interfaces.STATUS)
+    texts["log.schema.json"] = schema_text(interfaces.LOG)
+    texts["pause.schema.json"] = schema_text(interfaces.PAUSE)
     texts["config.schema.json"] = schema_text(_config_schema())
     return texts
 

@@ -94,6 +94,8 @@ def _policy_unchanged(known: Fingerprint) -> bool:
     if done.returncode or done.timed_out or _head(known) != known.commit:
         return False
     os.utime(known.stamp)
+    for path in known.touched:
+        os.utime(path, follow_symlinks=False)
     return True
 
 

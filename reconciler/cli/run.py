@@ -1,20 +1,26 @@
 """``patchledger run``: one tick, told on the terminal, and the fingerprint that makes a next one quiet."""
 
 import argparse
+import os
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import reconciler
-from reconciler.cli import quiet, status
-from reconciler.cli.render import render_run, render_status, render_summary
+from reconciler.cli import quiet
+from reconciler.cli.aftermath import Aftermath, failed_early
+from reconciler.cli.render import render_run, render_summary
 from reconciler.cli.terminal import DONE, colour, exit_code, note, print_json, tell, width, worst
 from reconciler.cli.wiring import Wiring, ticker, wire
-from reconciler.errors import Misuse
+from reconciler.errors import Misuse, ReconcilerError
+from reconciler.gitops.failures import Damaged
 from reconciler.host import outlook
+from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
 from reconciler.host.fingerprint import Fingerprint, digest
 from reconciler.host.ownership import user_name
+from reconciler.host.state import PAUSE
 from reconciler.planning.gate import BreakGlass
 from reconciler.planning.report import plan_json
 from reconciler.planning.run_record import to_run_document
@@ -28,7 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     config_path = Path(arguments.config)
     config = load_config(config_path)
     glass = _break_glass(arguments, config)
-    wiring = wire(config)
+    try:
+        wiring = wire(config)
+    except ReconcilerError as error:
+        failed_early(config, SystemClock(), error)
+        raise
     done = run_once(config_path, wiring, glass)
     note(*wiring.folder.complaints, *wiring.source.notices, *done.published.notices)
     for failure in done.failures:
@@ -86,16 +96,37 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
         # Whatever ends this tick, the next one must not be a quiet one.
         for file in (quiet.FILE, outlook.FILE):
             (folder.path / file).unlink(missing_ok=True)
-        done = ticker(wiring, wiring.manager.database).tick(break_glass)
-        folder.write(status.FILE, status.content(config, render_status(done.report)))
-        folder.write(outlook.FILE, outlook.content(_outlook(wiring, done)))
-        _remember(config, wiring, done)
+        left = Aftermath(wiring.config, folder, wiring.applier.clock, partial(_unpushed, wiring), os.environ)
+        began = left.begin()
+        try:
+            done = ticker(wiring, wiring.manager.database).tick(break_glass)
+            notices = (*folder.complaints, *wiring.source.notices, *done.published.notices)
+            is_left = left.done(began, config, done, notices, wiring.source.stamp)
+            folder.write(outlook.FILE, outlook.content(_outlook(wiring, done)))
+            _remember(config, wiring, done, is_left=is_left)
+        except BaseException as error:
+            left.failed(began, error)
+            raise
     return done
 
 
+def _unpushed(wiring: Wiring) -> tuple[str, ...]:
+    """Name the report branches that the remote does not have whole; none where there is no remote."""
+    if not wiring.reporter.has_remote:
+        return ()
+    try:
+        return wiring.queue.unpushed()
+    except Damaged:
+        return ()  # the next commit builds the queue anew, and says so
+
+
 def _watched(config_path: Path, wiring: Wiring) -> tuple[str, ...]:
-    """Name what a tick depends on besides the policy: configuration, program, the package manager's files."""
-    own = (str(config_path.absolute()), *reconciler.__path__)
+    """Name what a tick depends on besides the policy.
+
+    That is the configuration, the operator's pause, the program and the package manager's files.
+    """
+    pause = str(wiring.folder.path.absolute() / PAUSE)
+    own = (str(config_path.absolute()), pause, *reconciler.__path__)
     return tuple(sorted({*own, *wiring.manager.inputs()}))
 
 
@@ -118,10 +149,10 @@ def _changes_at(config: Config, done: Tick) -> datetime:
     return heartbeat if at is None else min(heartbeat, at)
 
 
-def _remember(data: bytes, wiring: Wiring, done: Tick) -> None:
+def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None:
     """Leave a fingerprint for the next tick, if this one left nothing to do over."""
     folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
-    settled = not done.failures and done.published.pushed and not wiring.outbox.pending()
+    settled = is_left and not done.failures and done.published.pushed and not wiring.outbox.pending()
     if not settled or not report.policy_commit:
         (folder.path / quiet.FILE).unlink(missing_ok=True)
         return
@@ -139,6 +170,8 @@ def _remember(data: bytes, wiring: Wiring, done: Tick) -> None:
         env=env,
         timeout=config.git.timeout.total_seconds(),
         since=report.generated_at.timestamp(),
+        # Its age tells whoever collects the metrics when the host was last found well.
+        touched=() if config.metrics is None else (str(config.metrics),),
         until=_changes_at(config, done).timestamp(),
         says=visible(
             f"{config.host}: nothing changed since {report.generated_at:%Y-%m-%d %H:%M} UTC; "

@@ -1,59 +1,283 @@
-"""``patchledger status``: the last report as the last run left it. Imports next to nothing."""
+"""``patchledger status``: what happened last, what is next, why not now. Imports next to nothing.
+
+The last tick left the greater part rendered. What can have changed since is read at the moment of asking: how
+the last tick ended or whether one is at work, when the host was last looked at, the pause, and what waits.
+"""
 
 import argparse
 import json
 import os
 import sys
+from time import gmtime, strftime, time  # noqa: TID251 - only shown, and compared with what a tick left
 
 from reconciler.cli.quiet import state_dir
 from reconciler.errors import Misuse, Stalled
+from reconciler.host import DEFAULT_CONFIG
 from reconciler.host.fingerprint import digest
 
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import would be paid for
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
 FILE = "status.json"
+TICK = "tick.json"
+WIDTHS = (80, 100, 140)
+"""Columns that the text is rendered for; the widest that fits is shown."""
 
-
-def content(config: bytes, text: str) -> bytes:
-    """Return what a run leaves for :func:`run`: the rendered status, and the configuration it belongs to."""
-    return json.dumps({"config": digest(config), "text": text}).encode()
+_PLAIN_WIDTH = 100
+_UNITS = "/etc/systemd/system"
+_WANTED = ("timers.target.wants/patchledger.timer", "multi-user.target.wants/patchledger-watch.service")
+_LABEL = 9
+_MESSAGE_NAME = 50  # characters of "000000000001-", 32 hexadecimal digits and ".json"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the last report and return 0.
+    """Print how the host is and return 0.
 
     Raises:
-        Misuse: The configuration cannot be read.
-        Stalled: There was no run yet.
+        Misuse: The configuration or the state folder cannot be read.
+        Stalled: There was no report yet.
     """
     try:
-        with open(arguments.config, "rb") as file:  # noqa: PTH123 - pathlib is not imported here
-            config = file.read()
+        config = _read(arguments.config)
     except OSError as error:
         hint = "run as root or give --config FILE before the verb"
         raise Misuse(f"{arguments.config}: cannot be read: {error.strerror}", hint) from error
     folder = _verified_folder(config, arguments.config)
-    name = "report.json" if arguments.format == "json" else FILE
+    left, tick = _json(folder, FILE), _json(folder, TICK)
     try:
-        with open(os.path.join(folder, name), "rb") as file:  # noqa: PTH118, PTH123 - the same
-            data = file.read()
-    except FileNotFoundError as error:
-        raise Stalled(f"{folder}: there is no report yet", "run `patchledger run` first") from error
+        document = _document(folder, left, tick, is_default=arguments.config == DEFAULT_CONFIG)
+    except (KeyError, TypeError, ValueError) as error:
+        if tick.get("ended") and tick.get("problems"):
+            why = f"; the last tick failed at {_shown(tick['ended'])}: {tick['problems'][0]['message']}"
+        else:
+            why = ""
+        raise Stalled(f"{folder}: there is no report yet{why}", "run `patchledger run` first") from error
+    if arguments.format == "json":
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(_text(document, left["texts"]))
+    return 0
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not imported here
+        return file.read()
+
+
+def _json(folder: str, name: str) -> "dict[str, Any]":
+    """Return what a tick left in a file; empty where it is not there or damaged."""
+    try:
+        found = json.loads(_read(f"{folder}/{name}"))
+    except FileNotFoundError:
+        return {}
     except OSError as error:
         raise Misuse(f"{folder}: {error.strerror}", "run as the owner of the state folder") from error
-    sys.stdout.write(data.decode() if arguments.format == "json" else json.loads(data)["text"])
-    return 0
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _verified_folder(config: bytes, path: str) -> str:
     """Return the state folder: the guessed one if it names this configuration, else the parsed one."""
     guess = state_dir(config)
     try:
-        with open(os.path.join(guess, FILE), "rb") as file:  # noqa: PTH118, PTH123 - the same
-            if json.load(file)["config"] == digest(config):
-                return guess
-    except (OSError, ValueError, KeyError, TypeError):
+        if json.loads(_read(f"{guess}/{FILE}"))["config"] == digest(config):
+            return guess
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     from pathlib import Path  # noqa: PLC0415 - only where the guess was wrong
 
     from reconciler.host.config import load_config  # noqa: PLC0415
 
     return str(load_config(Path(path)).state_dir)
+
+
+def _document(
+    folder: str, left: "dict[str, Any]", tick: "dict[str, Any]", *, is_default: bool
+) -> "dict[str, Any]":
+    """Return what ``--format json`` prints; its schema is ``STATUS`` in ``interfaces.py``.
+
+    Raises:
+        KeyError: No tick has left anything, or another version did.
+        TypeError: The same.
+    """
+    now = time()
+    document: dict[str, Any] = {**left["document"]}
+    confirmed = _time_of(left["stamp"])
+    ended = tick.get("ended")
+    is_newer = confirmed is not None and ended is not None and confirmed > ended
+    document["confirmed_at"] = confirmed if is_newer else None
+    document["tick"] = {
+        "state": _state(folder, tick),
+        "began": tick.get("began"),
+        "ended": ended,
+        "exit_code": tick.get("exit_code"),
+        "problems": tick.get("problems", []),
+        "notices": tick.get("notices", []),
+    }
+    latest = max(filter(None, (confirmed if is_newer else None, ended, document["looked_at"])))
+    document["next_tick"] = _later(latest, left["interval"]) if is_default and _is_scheduled() else None
+    document["is_overdue"] = document["next_tick"] is not None and _later(
+        document["next_tick"], left["interval"]
+    ) < _instant(now)
+    document["paused"] = _pause(folder, _instant(now))
+    document["outbox"] = _waiting(folder)
+    return document
+
+
+def _state(folder: str, tick: "dict[str, Any]") -> str:
+    if not isinstance(tick.get("began"), str):
+        return "unknown"
+    if tick.get("ended") is None:
+        return "running" if _is_locked(f"{folder}/lock") else "killed"
+    if not tick.get("complete"):
+        return "failed"
+    return "troubled" if tick.get("exit_code") else "done"
+
+
+def _is_locked(path: str) -> bool:
+    """Say whether a tick holds its lock (proc_locks(5)), without taking it; where nobody tells, it may."""
+    try:
+        inode = str(os.stat(path).st_ino)  # noqa: PTH116 - pathlib is not imported here
+        locks = _read("/proc/locks").decode()
+    except OSError:
+        return True
+    # 1: FLOCK  ADVISORY  WRITE 4711 fd:01:131090 0 EOF
+    held = (line.split() for line in locks.splitlines() if "FLOCK" in line)
+    return any(fields[-3].rpartition(":")[2] == inode for fields in held)
+
+
+def _pause(folder: str, now: str) -> "dict[str, Any] | None":
+    found = _json(folder, "pause.json")
+    try:
+        until = None if found["until"] is None else _canonical(found["until"])
+        pause = {"reason": found["reason"], "by": found["by"], "since": _canonical(found["since"])}
+    except (KeyError, TypeError, AttributeError):
+        if not os.path.lexists(f"{folder}/pause.json"):
+            return None
+        return {"reason": "pause.json is damaged", "by": "nobody knows whom", "since": None, "until": None}
+    return {**pause, "until": until} if until is None or until > now else None
+
+
+def _waiting(folder: str) -> int:
+    try:
+        names = os.listdir(f"{folder}/outbox")  # noqa: PTH208 - pathlib is not imported here
+    except OSError:
+        return 0
+    return sum(len(name) == _MESSAGE_NAME and name[:12].isdigit() for name in names)
+
+
+def _is_scheduled(units: str = _UNITS) -> bool:
+    return any(os.path.lexists(f"{units}/{name}") for name in _WANTED)
+
+
+def _time_of(path: str) -> str | None:
+    try:
+        return _instant(os.stat(path).st_mtime)  # noqa: PTH116 - the same
+    except OSError:
+        return None
+
+
+def _instant(at: float) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(at))
+
+
+def _later(instant: str, seconds: float) -> str:
+    from calendar import timegm  # noqa: PLC0415 - needed where a timer is enabled
+
+    numbers = (instant[:4], instant[5:7], instant[8:10], instant[11:13], instant[14:16], instant[17:19])
+    return _instant(timegm(tuple(map(int, numbers))) + seconds)
+
+
+def _canonical(instant: str) -> str:
+    return instant[:19] + "Z"
+
+
+def _shown(instant: str) -> str:
+    return f"{instant[:10]} {instant[11:16]} UTC"
+
+
+def _text(document: "dict[str, Any]", texts: "dict[str, list[str]]") -> str:
+    """Put what is known now between the title and the rest of what the last tick rendered."""
+    is_terminal = sys.stdout.isatty()
+    width = _PLAIN_WIDTH
+    if is_terminal:
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        width = max((one for one in WIDTHS if one <= columns), default=WIDTHS[0])
+    is_coloured = is_terminal and not os.environ.get("NO_COLOR")
+    title, _, rest = texts[str(width)][is_coloured].partition("\n\n")
+    lines = []
+    for label, text, is_bad in _rows(document):
+        line = f"  {label:{_LABEL}}  {text}"
+        lines.append(f"\x1b[31m{line}\x1b[0m" if is_bad and is_coloured else line)
+    return "\n".join((title, "", *lines, "", rest))
+
+
+def _rows(document: "dict[str, Any]") -> "Iterator[tuple[str, str, bool]]":
+    """Yield label, text and whether it is bad."""
+    yield from _tick_rows(document)
+    if document["next_tick"] is None:
+        yield "Next tick", "none by itself: no timer of ours is enabled for this configuration", False
+    elif document["is_overdue"]:
+        due = _shown(document["next_tick"])
+        yield (
+            "Next tick",
+            f"was due at {due} and did not come: see `systemctl status patchledger.timer`",
+            True,
+        )
+    else:
+        yield "Next tick", f"about {_shown(document['next_tick'])}", False
+    last = document["last_run"]
+    if last is None:
+        yield "Last run", "none yet", False
+    else:
+        is_bad = last["outcome"] in ("failed", "interrupted", "rolled-back")
+        why = f": {last['reason']}" if last["reason"] else ""
+        yield "Last run", f"{_shown(last['ended'])}, {last['headline']}{why}", is_bad
+        yield "", f"`patchledger log {last['run']}` shows it", False
+    pause = document["paused"]
+    if pause is not None:
+        end = "somebody resumes" if pause["until"] is None else _shown(pause["until"])
+        yield "Paused", _printable(f"by {pause['by']} until {end}: {pause['reason']}"), True
+    waiting = []
+    if document["outbox"]:
+        waiting.append(f"{document['outbox']} notification{'s' * (document['outbox'] > 1)} not delivered")
+    if document["unpushed"]:
+        waiting.append(f"reports on {', '.join(document['unpushed'])} not pushed")
+    if waiting:
+        yield "Waiting", "; ".join(waiting), True
+
+
+def _tick_rows(document: "dict[str, Any]") -> "Iterator[tuple[str, str, bool]]":
+    tick = document["tick"]
+    match tick["state"]:
+        case "running":
+            yield "Now", f"a tick is at work since {_shown(tick['began'])}", False
+        case "killed":
+            said = "and did not end: it was killed; the next one looks what it left half done"
+            yield "Last tick", f"began {_shown(tick['began'])} {said}", True
+        case "failed":
+            said = (
+                f"FAILED at {_shown(tick['ended'])} (exit code {tick['exit_code']}); the rest is from before"
+            )
+            yield "Last tick", said, True
+        case "troubled":
+            yield "Last tick", f"{_shown(tick['ended'])}, with trouble (exit code {tick['exit_code']})", True
+        case "done":
+            since = document["confirmed_at"]
+            quiet = "" if since is None else f"; nothing new by {_shown(since)}"
+            yield "Last tick", f"{_shown(tick['ended'])}, well{quiet}", False
+        case _:
+            yield "Last tick", "nobody knows how it ended", True
+    for problem in tick["problems"]:
+        yield "", problem["message"], True
+        if problem["hint"]:
+            yield "", f"hint: {problem['hint']}", False
+    for notice in tick["notices"]:
+        yield "", notice, False
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 TRIGGER = "wake"
 """File of the state folder whose change wakes."""
-PAUSE = "pause.json"
-"""File of the state folder that holds the operator's pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +90,7 @@ def check(arguments: argparse.Namespace) -> int:
 def _watched(path: Path, config: "Config") -> dict[str, list[str]]:
     """Return the files and folders whose change wakes."""
     from reconciler.gitops.remote import parse_remote  # noqa: PLC0415 - as above
+    from reconciler.host.state import PAUSE  # noqa: PLC0415 - the same
 
     configuration = dict.fromkeys((str(path.absolute()), str(path.resolve())))
     watched = {

@@ -24,6 +24,7 @@ from reconciler.host.inhibitors import observe_inhibitors
 from reconciler.host.locking import ROOTS_FOLDER, MachineLock
 from reconciler.host.reboot import SystemPower
 from reconciler.host.restarts import Restarts
+from reconciler.host.run_logs import RunLogs
 from reconciler.host.state import StateFolder
 from reconciler.managers.detect import detect
 from reconciler.managers.known import dialect_of
@@ -173,6 +174,7 @@ def wire(config: Config, clock: Clock | None = None, power: Power | None = None)
         program=PROGRAM,
         timeout=timeout,
         inhibitors=partial(observe_inhibitors, {}) if config.root is None else tuple,
+        pause=folder.pause,
     )
     author = Author(config.host, str(config.reports.signing_key or ""))
     queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, options)
@@ -216,7 +218,14 @@ def ticker(wiring: Wiring, database: str) -> Ticker:
         MachineLock(folder, database),
         wiring.power,
         secrets=tuple(wiring.config.environment.values()),
+        logs=run_logs(wiring.config),
     )
+
+
+def run_logs(config: Config) -> RunLogs:
+    """Return where the logs of runs are kept, and how long."""
+    kept = config.retention.logs
+    return RunLogs(config.log_dir, kept.count, kept.age)
 
 
 def _check(config: Config) -> None:

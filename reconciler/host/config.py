@@ -29,6 +29,15 @@ def _absolute(path: Path) -> Path:
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
+def _collected(path: Path) -> Path:
+    if path.suffix != ".prom":
+        raise refuse("does not end in .prom", "the textfile collector reads no other files")
+    return path
+
+
+MetricsPath = Annotated[AbsolutePath, AfterValidator(_collected)]
+
+
 # Which variables is not restricted: whoever may write this file says what runs as root anyway.
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$")]
@@ -112,11 +121,23 @@ class Notifier(_Section):
         return self
 
 
+class LogRetention(_Section):
+    """Which logs of runs stay in ``log_dir``: a run goes as soon as one of the two says so."""
+
+    count: int = Field(default=100, ge=1, le=100_000)
+    """Runs that are kept at most."""
+
+    age: Length = timedelta(days=365)
+    """How long a run is kept after it began."""
+
+
 class Retention(_Section):
-    """How much history is kept in the tree of the report branch; git keeps the rest."""
+    """How much history is kept; what was once committed, git keeps for ever."""
 
     runs: int = Field(default=20, ge=1, le=1000)
-    """Runs whose files stay in the newest tree."""
+    """Runs whose files stay in the newest tree of the report branch."""
+
+    logs: LogRetention = LogRetention()
 
 
 class Config(_Section):
@@ -133,7 +154,7 @@ class Config(_Section):
     git: GitOptions = GitOptions()
     trust: Trust = Trust()
     tick: Length = timedelta(minutes=15)
-    """Longest time between two runs of ``patchledger watch``."""
+    """How often a tick begins at least, by the timer or by ``watch``; ``status`` says by it when one is due."""
 
     retention: Retention = Retention()
     notifiers: dict[str, Notifier] = Field(default_factory=dict)
@@ -158,7 +179,13 @@ class Config(_Section):
     """Mirrors, the report queue, caches and what cannot be observed again."""
 
     log_dir: AbsolutePath = Path("/var/log/patchledger")
-    """Nothing is written there in this version: logs of runs are in the state folder and the reports."""
+    """A record and a log of each run, for ``log``; made with mode 0750 when the first run ends."""
+
+    motd: AbsolutePath | None = None
+    """File that says in a line or two how the host is, for pam_motd(8); every user may read it."""
+
+    metrics: MetricsPath | None = None
+    """File of node_exporter's textfile collector; every user may read it."""
 
     @field_validator("host")
     @classmethod

@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick woul
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_FORMAT = 2
+_FORMAT = 3
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _DEPTH = 5
 
@@ -38,11 +38,12 @@ class Fingerprint:
         since: Seconds since the epoch when it was written; a clock that is set back behind it shows nothing.
         until: The same; from then on time alone may change the outcome.
         says: The line a quiet tick prints.
+        touched: Files that are there, and whose time says when nothing new was found last.
     """
 
     __slots__ = (
         "argv", "commit", "config", "env", "mirror", "program", "ref", "says", "signature", "since",
-        "stamp", "timeout", "until", "watched",
+        "stamp", "timeout", "touched", "until", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +63,7 @@ class Fingerprint:
         since: float,
         until: float,
         says: str,
+        touched: "Sequence[str]" = (),
     ) -> None:
         self.program = program
         self.config = config
@@ -77,6 +79,7 @@ class Fingerprint:
         self.since = since
         self.until = until
         self.says = says
+        self.touched = list(touched)
 
     def to_json(self) -> bytes:
         """Return the file's content."""

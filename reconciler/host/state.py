@@ -2,9 +2,10 @@
 
 Layout of the folder: ``policy.git`` (mirror), ``reports.git`` (queue), ``cache/`` (the package manager's
 caches), ``outbox/`` (undelivered notifications), ``state.json``, ``report.json`` (the newest report),
-``fingerprint.json`` (what a quiet tick compares), ``journal.json`` (the run at work), ``runs/`` (what its
-package manager prints), ``lock``. Everything but ``state.json``, ``journal.json`` and the unpushed part of
-the queue can be lost without loss.
+``fingerprint.json`` (what a quiet tick compares), ``status.json`` and ``tick.json`` (what ``status`` shows),
+``pause.json`` (the operator's ``pause``), ``journal.json`` (the run at work), ``runs/`` (what its package
+manager prints), ``lock``. Everything but ``state.json``, ``pause.json``, ``journal.json`` and the unpushed
+part of the queue can be lost without loss.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from reconciler.errors import Misuse, Stalled
 from reconciler.host.locking import take
 from reconciler.host.ownership import is_own, is_own_folder_of
 from reconciler.planning.events import LastRun, Snapshot
-from reconciler.planning.gate import FailedApply
+from reconciler.planning.gate import FailedApply, Pause
 from reconciler.planning.journal import Journal
 from reconciler.planning.observation import FirstSeen, Quarantined
 from reconciler.planning.run_log import write_log
@@ -69,6 +70,9 @@ _STATE: TypeAdapter[State] = TypeAdapter(State)
 _JOURNAL = "journal.json"
 _KEPT_RUNS = 20
 
+PAUSE = "pause.json"
+"""The operator's ``pause``; a file of its own, since it is written while a run is at work."""
+
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
@@ -76,7 +80,7 @@ class StateFolder:
 
     path: Path
     complaints: list[str] = field(default_factory=list, compare=False)
-    """What was found damaged and set aside, for the report."""
+    """What a person should know of files on this host: damaged and set aside, or not to be written."""
 
     def prepare(self) -> None:
         """Make the folder, for its owner alone.
@@ -179,6 +183,46 @@ class StateFolder:
             (self.path / _JOURNAL).unlink()
         sync_folder(self.path)
 
+    def pause(self) -> Pause | None:
+        """Return the operator's pause, also one that is over by now; ``None`` where there is none.
+
+        A damaged file stands for a pause: what nobody can read does not let a run begin.
+        """
+        data = self.read(PAUSE)
+        if data is None:
+            return None
+        try:
+            return _zoned(_pauses().validate_json(data))
+        except ValueError:
+            since = datetime.fromtimestamp((self.path / PAUSE).stat().st_mtime, UTC)
+            said = f"{PAUSE} of the state folder is damaged; `patchledger resume` ends it"
+            return Pause(said, "nobody knows whom", since)
+
+    def write_pause(self, pause: Pause) -> None:
+        """Keep a pause, durably, in the place of an earlier one.
+
+        Raises:
+            Misuse: The folder cannot be written.
+            Stalled: The disk is full or fails; what was there before still is.
+            Transient: Somebody else is pausing at this very moment.
+        """
+        with self._alone(f"{PAUSE}.lock", "somebody else is pausing this host"):
+            self.write(PAUSE, _pauses().dump_json(pause))
+
+    def clear_pause(self) -> None:
+        """Forget the pause.
+
+        Raises:
+            Misuse: The folder cannot be written.
+            Transient: Somebody else is pausing at this very moment.
+        """
+        with self._alone(f"{PAUSE}.lock", "somebody else is pausing this host"):
+            try:
+                (self.path / PAUSE).unlink(missing_ok=True)
+            except OSError as error:
+                raise _translate(error, self.path / PAUSE) from error
+            sync_folder(self.path)
+
     def unused(self, run: str) -> str:
         """Return the id of a run, or one like it where that is taken: two may begin within a second."""
         taken, number = run, 1
@@ -215,12 +259,18 @@ class StateFolder:
         Raises:
             Transient: Another run holds it; its process id is named.
         """
+        with self._alone("lock", f"another patchledger run is at work on {self.path}"):
+            yield
+
+    @contextlib.contextmanager
+    def _alone(self, name: str, said: str) -> Iterator[None]:
+        path = self.path / name
         try:
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise _translate(error, self.path / "lock") from error
+            raise _translate(error, path) from error
         try:
-            take(handle, f"another patchledger run is at work on {self.path}")
+            take(handle, said)
             yield
         finally:
             os.close(handle)
@@ -229,6 +279,22 @@ class StateFolder:
 @lru_cache(maxsize=1)
 def _journals() -> TypeAdapter[Journal]:
     return TypeAdapter(Journal)
+
+
+@lru_cache(maxsize=1)
+def _pauses() -> TypeAdapter[Pause]:
+    return TypeAdapter(Pause)
+
+
+def _zoned(pause: Pause) -> Pause:
+    """Return ``pause``.
+
+    Raises:
+        ValueError: One of its instants has no zone.
+    """
+    if any(at is not None and at.tzinfo is None for at in (pause.since, pause.until)):
+        raise ValueError("an instant has no zone")
+    return pause
 
 
 def _whole(state: State) -> State:

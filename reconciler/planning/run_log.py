@@ -22,9 +22,14 @@ def write_log(parts: Iterable[tuple[str, bytes]], secrets: Iterable[str]) -> byt
         UTF-8, at most about :data:`LIMIT` bytes, with a heading for each part.
     """
     text = "".join(f"== {name}\n{_text(data)}" for name, data in parts)
+    return bounded(without_secrets(text, secrets).encode(), LIMIT)
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return ``text`` without any of ``secrets``, and without the user information of the URLs in it."""
     for secret in sorted((one for one in set(secrets) if len(one) >= _SHORT), key=len, reverse=True):
         text = text.replace(secret, "[redacted]")
-    return bounded(redacted(text).encode(), LIMIT)
+    return redacted(text)
 
 
 def _text(data: bytes) -> str:

@@ -314,6 +314,7 @@ class Applier:
             health = replace(health, interrupted=())
         return replace(
             inputs,
+            pause=self.store.pause(),
             clock=self.clock.state(),
             settings=replace(inputs.settings, budget=inputs.settings.budget * share),
             host=replace(inputs.host, health=health, database=observation.database),

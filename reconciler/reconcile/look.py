@@ -9,7 +9,7 @@ from reconciler.gitops.source import Acceptance
 from reconciler.host.state import State
 from reconciler.planning.account import Condition
 from reconciler.planning.age import observe_first_seen
-from reconciler.planning.gate import BreakGlass, Inhibitor, next_instant
+from reconciler.planning.gate import BreakGlass, Inhibitor, Pause, next_instant
 from reconciler.planning.inputs import Local, gate_inputs
 from reconciler.planning.observation import Exchange, Observation, Quarantined, Refresh, RefreshOutcome
 from reconciler.planning.plan import next_change, next_question, security_only
@@ -78,6 +78,10 @@ class Look:
         return self.finding.report
 
 
+def _not_paused() -> Pause | None:
+    return None
+
+
 class Reconciler:
     """Looks at one target and says what should happen.
 
@@ -90,6 +94,7 @@ class Reconciler:
         program: Name and version, such as ``patchledger 1.4.0``.
         timeout: Longest time of one conversation with a remote.
         inhibitors: Says what a run would disturb; asked only where one could begin.
+        pause: Gives the operator's pause, after the target was observed.
     """
 
     def __init__(
@@ -103,8 +108,10 @@ class Reconciler:
         program: str,
         timeout: timedelta,
         inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple,
+        pause: Callable[[], Pause | None] = _not_paused,
     ) -> None:
         self._inhibitors = inhibitors
+        self._pause = pause
         self._identity = identity
         self._clock = clock
         self._follower = PolicyFollower(repository, read, timeout)
@@ -165,6 +172,7 @@ class Reconciler:
             local=Local(
                 failed=state.failed,
                 inhibitors=self._inhibitors() if urgent else (),
+                pause=self._pause(),
                 break_glass=break_glass,
                 used=state.used,
             ),

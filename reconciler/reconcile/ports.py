@@ -9,6 +9,7 @@ from reconciler.gitops.sink import Commit, Pushed, Queued, Stored, Unchanged
 from reconciler.gitops.source import Acceptance, Assessment, CommitInfo, Fetched, Offline
 from reconciler.planning.events import Notice, Route
 from reconciler.planning.execution import Execution, Instruction
+from reconciler.planning.gate import Pause
 from reconciler.planning.journal import Journal
 from reconciler.planning.observation import Answer, Change, ClockState, Observation, Question, Refresh
 from reconciler.planning.steps import Needs
@@ -118,6 +119,18 @@ class RunStore(Protocol):
 
     def execution(self, run: str, name: str) -> Path:
         """Return the folder of one execution, made on first use."""
+        ...
+
+    def pause(self) -> Pause | None:
+        """Return the operator's pause as it is at this moment, ``None`` where there is none."""
+        ...
+
+
+class RunLogs(Protocol):
+    """Where a run's log is kept on the host; :class:`reconciler.host.run_logs.RunLogs` is the real one."""
+
+    def keep(self, run: str, files: Mapping[str, bytes], now: datetime) -> None:
+        """Keep a run's files, by their suffixes, and forget the oldest."""
         ...
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from reconciler.planning.account import Condition
-from reconciler.planning.gate import Closed, GateName, evaluate
+from reconciler.planning.gate import Closed, GateName, Pause, evaluate
 from reconciler.planning.journal import Journal, Phase
 from reconciler.planning.reboot import Verdict, may_reboot, wants_reboot
 from reconciler.planning.wording import listed
@@ -49,12 +49,15 @@ def wanted(look: Look, *, has_applied: bool) -> Verdict:
     return wants_reboot(effective.settings.reboot.when, reboot, has_applied=has_applied)
 
 
-def allowed(look: Look, *, past: tuple[datetime, ...], has_failed: bool, now: datetime) -> Verdict:
+def allowed(
+    look: Look, *, past: tuple[datetime, ...], has_failed: bool, pause: Pause | None, now: datetime
+) -> Verdict:
     """Say whether a wanted reboot may happen ``now``: every gate must be open, and the window hold it.
 
-    The gate about a plan's approval has no say: a reboot changes no package.
+    The gate about a plan's approval has no say: a reboot changes no package. The pause is the one of this
+    moment: the host may have been paused since it was looked at.
     """
-    inputs, settings = look.finding.recording.inputs, _settings(look)
+    inputs, settings = replace(look.finding.recording.inputs, pause=pause), _settings(look)
     spans = [span for span in inputs.windows.spans if span.is_open(now)]
     window = max(((span.start, span.end) for span in spans), key=lambda one: one[1], default=None)
     verdict = may_reboot(

@@ -28,7 +28,7 @@ from reconciler.policy.resolve import Effective
 from reconciler.reconcile import reboot
 from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.look import Look, Reconciler
-from reconciler.reconcile.ports import Messenger, ReportQueue
+from reconciler.reconcile.ports import Messenger, ReportQueue, RunLogs
 from reconciler.reconcile.reboot import Power
 
 _REMEMBERED = 100
@@ -233,6 +233,7 @@ class Ticker:
         machine: Held while packages are changed.
         power: Restarts the machine; ``None`` where the target is none of its own.
         secrets: What must not stand in a log, such as the values of the configured environment.
+        logs: Where the log of a run is kept on the host, besides the report.
     """
 
     folder: StateFolder
@@ -242,6 +243,7 @@ class Ticker:
     machine: MachineLock
     power: Power | None = None
     secrets: tuple[str, ...] = ()
+    logs: RunLogs | None = None
 
     def tick(self, break_glass: BreakGlass | None = None) -> Tick:
         """Make one whole tick, and leave in the folder what the next one starts from.
@@ -288,7 +290,9 @@ class Ticker:
             return None
         failed = state.last_run is not None and state.last_run.result is not RunResult.APPLIED
         now = self.applier.clock.now()
-        verdict = reboot.allowed(look, past=state.reboots, has_failed=failed, now=now)
+        verdict = reboot.allowed(
+            look, past=state.reboots, has_failed=failed, pause=self.folder.pause(), now=now
+        )
         journal, why = self.applier.intend(look), verdict.reason
         if verdict.is_yes:
             journal, why = reboot.vetoed(self.applier.around, look, journal)
@@ -383,6 +387,9 @@ class Ticker:
         """Report, and leave what the next tick starts from; only then is a run forgotten."""
         files = {"report.json": to_json(look.report), "observation.json": write(look.finding.recording)}
         ran = None if performed is None else Ran(performed.record, self._log(performed))
+        if ran is not None:
+            # First of all: where even the report cannot be committed, this is what tells of the run.
+            self._keep(ran)
         published = self.reporter.publish(look, files, state, ran)
         state = _next_state(state, look, published.snapshot)
         self.folder.save(state)
@@ -391,6 +398,16 @@ class Ticker:
         for name, data in files.items():
             self.folder.write(name, data)
         return published, state
+
+    def _keep(self, ran: Ran) -> None:
+        """Keep the log of a run on the host; that it failed is told and ends nothing: the report has it."""
+        if self.logs is None:
+            return
+        files = {".json": run_json(ran.record), ".log": ran.log}
+        try:
+            self.logs.keep(ran.record.run, files, ran.record.ended)
+        except ReconcilerError as error:
+            self.folder.complaints.append(f"{error.message} ({error.hint})")
 
     def _log(self, performed: Performed) -> bytes:
         return self.folder.run_log(performed.record.run, self.secrets)

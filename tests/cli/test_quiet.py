@@ -92,8 +92,8 @@ DAMAGED = [
     b"",
     b"[]",
     b"[" * 200_000,
-    b'{"format": 2}',
-    b'{"format": 2, "until": "x"}',
+    b'{"format": 3}',
+    b'{"format": 3, "until": "x"}',
 ]
 
 

@@ -95,6 +95,7 @@ class Site:
             "reports": {"remote": str(self.reports)},
             "state_dir": str(self.state),
             "hooks_dir": str(self.folder / "hooks"),
+            "log_dir": str(self.logs),
         }
         lines = [f"{key}: {json.dumps(value)}" for key, value in {**usual, **settings}.items()]
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -136,6 +137,10 @@ class Site:
     @property
     def state(self) -> Path:
         return self.folder / "state"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "log"
 
     def report(self, branch: str = "hosts/web-01") -> Any:  # noqa: ANN401 - JSON
         """Return report.json of the newest report that was pushed."""

@@ -101,17 +101,6 @@ def test_explain_answers_with_file_line_and_commit(site: Site, patchledger: Comm
     assert "up to date" in patchledger("explain", "local")[1]
 
 
-def test_status_repeats_the_last_report(site: Site, patchledger: Command) -> None:
-    code, _, err = patchledger("status")
-    assert code == 1
-    assert "no report yet" in err
-    patchledger("run")
-    code, out, _ = patchledger("status")
-    assert code == 0
-    assert "nightly" in out
-    assert json.loads(patchledger("status", "--format", "json")[1]) == site.report()
-
-
 def test_windows_are_this_hosts(patchledger: Command) -> None:
     patchledger("run")
     code, out, _ = patchledger("windows", "--count", "2", "--from", BEFORE.isoformat(), "--format", "json")

@@ -1,0 +1,210 @@
+"""``patchledger log``: the runs of this host, and one of them with what the package manager said."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from reconciler.cli.terminal import DONE, print_json, width
+from reconciler.cli.wiring import run_logs
+from reconciler.errors import Misuse
+from reconciler.host.config import load_config
+from reconciler.host.run_logs import RunLogs
+from reconciler.planning.untrusted import width as cells
+from reconciler.planning.wording import plural
+from reconciler.policy.problems import visible
+
+_COUNT = 20
+_NEWEST = "last"
+_DAMAGED = "damaged"
+_COLUMNS = ("Began", "Outcome", "Changes", "Took", "Run", "Why")
+_GOOD = frozenset({"applied", "repaired", "rebooted"})
+_BAD = frozenset({"failed", "interrupted", "rolled-back", _DAMAGED})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One run of the list, made from its record alone.
+
+    Attributes:
+        seconds: How long it took, ``None`` where that is not known.
+        changes: Packages that changed.
+    """
+
+    run: str
+    started: str
+    outcome: str
+    reason: str
+    seconds: int | None
+    changes: int
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the list of runs, or one run, and return 0.
+
+    Raises:
+        Misuse: There is no such run, the folder cannot be read, or an argument is wrong.
+    """
+    logs = run_logs(load_config(Path(arguments.config)))
+    if arguments.run is None:
+        _list(logs, _COUNT if arguments.last is None else arguments.last, arguments.format)
+    elif arguments.last is not None:
+        raise Misuse("--last belongs to the list, not to one run", "leave it or the run out")
+    else:
+        _show(logs, find(logs, arguments.run), arguments.format)
+    return DONE
+
+
+def find(logs: RunLogs, wanted: str) -> str:
+    """Return the id of the run that ``wanted`` names: ``last``, a whole id, or the beginning of just one.
+
+    Raises:
+        Misuse: None or several are meant.
+    """
+    runs = logs.runs()
+    if wanted == _NEWEST and runs:
+        return runs[-1]
+    meant = [wanted] if wanted in runs else [one for one in runs if wanted and one.startswith(wanted)]
+    if len(meant) == 1:
+        return meant[0]
+    if not meant:
+        kept = f"the newest is {runs[-1]}" if runs else f"{logs.path} holds none"
+        raise Misuse(f"there is no run {visible(wanted)}; {kept}", "see `patchledger log --last 0`")
+    few = ", ".join(meant[-3:])
+    raise Misuse(
+        f"{visible(wanted)} is the beginning of {len(meant)} runs, such as {few}", "write more of it"
+    )
+
+
+def _list(logs: RunLogs, count: int, form: str) -> None:
+    if count < 0:
+        raise Misuse(f"--last is 0 for all, or a number of runs, not {count}")
+    runs = logs.runs()
+    lines = [_line(logs, one) for one in (runs[-count:] if count else runs)]
+    if form == "json":
+        print_json({"folder": str(logs.path), "kept": len(runs), "runs": [_plain(one) for one in lines]})
+    elif not lines:
+        sys.stdout.write(f"No run yet: {logs.path} holds none.\n")
+    else:
+        rows = [_row(one) for one in lines]
+        sys.stdout.write(_rich(rows) if sys.stdout.isatty() else _aligned(rows))
+        if len(lines) < len(runs):
+            sys.stdout.write(f"{len(lines)} of {len(runs)} runs; all with --last 0.\n")
+
+
+def _line(logs: RunLogs, run_: str) -> Line:
+    record = logs.record(run_)
+    try:
+        if record is not None:
+            took = _instant(record["ended"]) - _instant(record["started"])
+            return Line(
+                run=run_,
+                started=str(record["started"]),
+                outcome=str(record["outcome"]),
+                reason=str(record["reason"]),
+                seconds=round(took.total_seconds()),
+                changes=len(record["difference"]["changed"]),
+            )
+    except (KeyError, TypeError, ValueError):
+        pass
+    return Line(run_, "", _DAMAGED, f"{run_}.json is missing or damaged", None, 0)
+
+
+def _plain(line: Line) -> dict[str, Any]:
+    return {
+        "run": line.run,
+        "started": line.started or None,
+        "seconds": line.seconds,
+        "outcome": line.outcome,
+        "changes": line.changes,
+        "reason": line.reason,
+    }
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    took = "" if line.seconds is None else _took(line.seconds)
+    cells_ = (_shown(line.started), line.outcome, str(line.changes), took, line.run, line.reason)
+    return tuple(map(visible, cells_))
+
+
+def _shown(instant: str) -> str:
+    return instant.replace("T", " ").replace("Z", "")[:16]
+
+
+def _took(seconds: int) -> str:
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    whole = [_COLUMNS, *rows]
+    widest = [max(map(cells, column)) for column in zip(*whole, strict=True)]
+    lines = [
+        "  ".join(cell + " " * (size - cells(cell)) for cell, size in zip(row, widest, strict=True)).rstrip()
+        for row in whole
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _rich(rows: Sequence[Sequence[str]]) -> str:
+    """Return the list as a table of the terminal's width; what is in it is never read as markup."""
+    from rich.console import Console  # noqa: PLC0415 - only where a terminal wants a table
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False)
+    for name in _COLUMNS:
+        table.add_column(name, justify="right" if name in {"Changes", "Took"} else "left")
+    for row in rows:
+        style = "green" if row[1] in _GOOD else "red" if row[1] in _BAD else "yellow"
+        table.add_row(*(Text(cell, style=style if cell == row[1] else "") for cell in row))
+    console = Console(width=width())
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+def _show(logs: RunLogs, run_: str, form: str) -> None:
+    record, log = logs.record(run_), logs.log(run_)
+    if form == "json":
+        print_json({"run": run_, "record": record, "log": log})
+        return
+    line = _line(logs, run_)
+    sys.stdout.write(f"Run {run_}: {visible(line.outcome)}\n")
+    for said in _facts(record or {}, line):
+        sys.stdout.write(f"  {visible(said)}\n")
+    sys.stdout.write("\n")
+    # A package manager draws its progress with carriage returns; each stands for a line of its own.
+    for said in log.replace("\r", "\n").split("\n") if log else ["(nothing was printed)"]:
+        sys.stdout.write(f"{visible(said.expandtabs())}\n")
+
+
+def _facts(record: dict[str, Any], line: Line) -> Iterator[str]:
+    """Yield what a record says, a line each; a key that is not there says nothing."""
+    if line.reason:
+        yield line.reason
+    if line.seconds is not None:
+        took, changed = _took(line.seconds), plural(line.changes, "package")
+        yield f"began {_shown(line.started)} UTC, took {took}, changed {changed}"
+    if record.get("policy_commit"):
+        yield f"policy {str(record['policy_commit'])[:12]}, plan {record.get('digest')}"
+    glass = record.get("exceptional")
+    if isinstance(glass, dict):
+        yield f"passed over the window by {glass.get('by')}: {glass.get('reason')}"
+    difference = record.get("difference")
+    for move in (difference or {}).get("changed", ()) if isinstance(difference, dict) else ():
+        moved = f"{move.get('from') or '(new)'} → {move.get('to') or '(gone)'}"
+        yield f"{move.get('name')}:{move.get('arch')} {moved}"
+    for key, words in (("notes", ""), ("conffiles", "waits for a person: ")):
+        for said in record.get(key) or ():
+            yield f"{words}{said}"
+    for hook in record.get("hooks") or ():
+        yield f"hook {hook.get('stage')}.d/{hook.get('name')}: {hook.get('outcome')}"
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

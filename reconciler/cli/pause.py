@@ -1,0 +1,129 @@
+"""``patchledger pause`` and ``resume``: the operator's own word that nothing is applied here for a while."""
+
+import argparse
+import re
+import sys
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from reconciler.cli.terminal import DONE, note, print_json
+from reconciler.errors import Misuse
+from reconciler.host.clock import SystemClock
+from reconciler.host.config import Config, load_config
+from reconciler.host.ownership import user_name
+from reconciler.host.state import StateFolder
+from reconciler.planning.canonical import instant, plain
+from reconciler.planning.gate import Pause
+from reconciler.planning.run_log import without_secrets
+from reconciler.policy import zones
+from reconciler.policy.problems import visible
+from reconciler.policy.values import DURATION, as_duration
+
+LONGEST_REASON = 200
+_LONGEST = timedelta(days=3660)
+_HINT = "write a duration (3d), a date (2026-12-20), or a time with its zone (2026-12-20T08:00+01:00)"
+
+
+def pause(arguments: argparse.Namespace) -> int:
+    """Pause the host, or change its pause, and say until when.
+
+    Raises:
+        Misuse: There is no reason, the end cannot be read or is past, or the state folder cannot be written.
+    """
+    config, folder = _open(arguments)
+    now = SystemClock().now()
+    said = " ".join((arguments.reason or "").split())
+    if not said:
+        raise Misuse("a pause needs a reason for those who wonder", 'add --reason "..."')
+    if len(said) > LONGEST_REASON:
+        raise Misuse(f"the reason has {len(said)} characters; {LONGEST_REASON} is the most", "say it shorter")
+    reason = visible(without_secrets(said, config.environment.values()))
+    until = None if arguments.until is None else read_until(arguments.until, now)
+    wanted = Pause(reason, user_name(), now.replace(microsecond=0), until)
+    earlier = _standing(folder.pause(), now)
+    folder.write_pause(wanted)
+    if earlier is not None:
+        note(f"this replaces the pause by {visible(earlier.by)}: {visible(earlier.reason)}")
+    if arguments.format == "json":
+        print_json({"host": config.host, "paused": plain(wanted)})
+        return DONE
+    sys.stdout.write(f"{config.host} is paused {_until(until)}: {reason}\n")
+    sys.stdout.write("Nothing is applied and nothing reboots; it is still looked at and reported on.\n")
+    return DONE
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """End the pause; where there is none, say so, which is no failure.
+
+    Raises:
+        Misuse: The state folder cannot be written.
+    """
+    config, folder = _open(arguments)
+    earlier = _standing(folder.pause(), SystemClock().now())
+    folder.clear_pause()
+    if arguments.format == "json":
+        print_json({"host": config.host, "paused": None})
+        return DONE
+    if earlier is None:
+        sys.stdout.write(f"{config.host} was not paused.\n")
+    else:
+        since = f"{earlier.since:%Y-%m-%d %H:%M} UTC"
+        by, reason = visible(earlier.by), visible(earlier.reason)
+        sys.stdout.write(f"{config.host} goes on; it was paused by {by} since {since}: {reason}\n")
+    return DONE
+
+
+def read_until(text: str, now: datetime) -> datetime:
+    """Return the instant that ``--until`` names, in UTC and in whole seconds.
+
+    A date lasts through the end of that day, in this machine's own time zone. A time names its zone: by an
+    offset, by ``UTC`` or ``Z``, or by the name of a zone behind it.
+
+    Raises:
+        Misuse: It is no duration, date or time with a zone, or it is not in the future.
+    """
+    stripped = text.strip()
+    until = now + as_duration(stripped) if re.fullmatch(DURATION, stripped) else _moment(stripped)
+    if until <= now:
+        raise Misuse(f"--until {visible(text)} is not in the future", _HINT)
+    if until > now + _LONGEST:
+        raise Misuse(f"--until {visible(text)} is more than ten years away", "leave --until out")
+    return until.astimezone(UTC).replace(microsecond=0)
+
+
+def _moment(text: str) -> datetime:
+    stem, _, name = text.rpartition(" ")
+    try:
+        if stem and re.match(r"[A-Za-z]", name) and name.upper() != "UTC":
+            return zones.end_instant(zones.parse_moment(stem), zones.zone(name))
+        found = zones.parse_moment(text)
+    except ValueError as error:
+        raise Misuse(f"--until: {visible(str(error))}", _HINT) from error
+    if not isinstance(found, datetime):
+        return _end_of_day(found)
+    if found.tzinfo is None:
+        raise Misuse(f"--until {visible(text)} names no zone", _HINT)
+    return found
+
+
+def _end_of_day(day: date) -> datetime:
+    """Return the end of a day where this machine is (``TZ``, or /etc/localtime)."""
+    try:
+        return datetime.combine(day + timedelta(days=1), time()).astimezone()
+    except (OverflowError, ValueError, OSError) as error:
+        raise Misuse(f"--until {day} lies too far away", _HINT) from error
+
+
+def _open(arguments: argparse.Namespace) -> tuple[Config, StateFolder]:
+    config = load_config(Path(arguments.config))
+    folder = StateFolder(config.state_dir)
+    folder.prepare()
+    return config, folder
+
+
+def _standing(found: Pause | None, now: datetime) -> Pause | None:
+    return None if found is None or (found.until is not None and found.until <= now) else found
+
+
+def _until(until: datetime | None) -> str:
+    return "until somebody resumes it" if until is None else f"until {instant(until)}"

@@ -1,0 +1,123 @@
+"""A record and a log of each run, in ``log_dir``: for people on the host, bounded by count and age.
+
+A run's files are ``<id>.json``, its record, and ``<id>.log``, what the package manager said; ids begin with
+the time, so that names sort by it. Other files of the folder are left alone.
+"""
+
+import contextlib
+import errno
+import json
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from reconciler.durable import replace_file
+from reconciler.errors import Misuse, ReconcilerError, Stalled
+from reconciler.host.ownership import is_own
+
+_NAME = re.compile(r"(?P<run>(?P<stamp>\d{8}T\d{6}Z)-[0-9a-z-]+)\.(?:json|log)", re.ASCII)
+_MODE = 0o640
+_FOLDER_MODE = 0o750
+
+
+@dataclass(frozen=True, slots=True)
+class RunLogs:
+    """The folder of one host's runs.
+
+    Attributes:
+        path: Is made when the first run ends.
+        count: Runs that are kept at most.
+        age: How long a run is kept after it began.
+    """
+
+    path: Path
+    count: int
+    age: timedelta
+
+    def keep(self, run: str, files: Mapping[str, bytes], now: datetime) -> None:
+        """Write a run's files, and remove those of runs that are too many or too old.
+
+        Args:
+            run: Its id.
+            files: Content by suffix: ``.json`` and ``.log``.
+            now: Aware.
+
+        Raises:
+            Stalled: They cannot be written, or others may write to the folder.
+        """
+        try:
+            self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            found = self.path.lstat()
+            if not stat.S_ISDIR(found.st_mode) or not is_own(found):
+                raise Stalled(
+                    f"{self.path}: is no folder that only its owner may write to; run {run} has no log there",
+                    f"chown it to yourself or root and chmod 750 {self.path}",
+                )
+            for suffix, data in files.items():
+                replace_file(self.path / f"{run}{suffix}", data, _MODE)
+            self._forget(now)
+        except OSError as error:
+            raise _translate(error, self.path, f"run {run} has no log there") from error
+
+    def runs(self) -> tuple[str, ...]:
+        """Return the ids of all runs, the oldest first; empty where there is no such folder.
+
+        Raises:
+            Misuse: The folder cannot be read.
+        """
+        try:
+            names = [entry.name for entry in self.path.iterdir()]
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise Misuse(f"{self.path}: {error.strerror}", "run as root, or as its owner") from error
+        return tuple(sorted({found["run"] for found in map(_NAME.fullmatch, names) if found is not None}))
+
+    def record(self, run: str) -> dict[str, Any] | None:
+        """Return a run's record as plain JSON data; ``None`` where it is gone or damaged.
+
+        Raises:
+            Misuse: It cannot be read.
+        """
+        data = self._read(f"{run}.json")
+        try:
+            found = None if data is None else json.loads(data)
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def log(self, run: str) -> str:
+        """Return what the package manager said in a run; empty where it is gone.
+
+        Raises:
+            Misuse: It cannot be read.
+        """
+        return (self._read(f"{run}.log") or b"").decode("utf-8", "replace")
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Misuse(f"{self.path / name}: {error.strerror}", "run as root, or as its owner") from error
+
+    def _forget(self, now: datetime) -> None:
+        runs = self.runs()
+        oldest = f"{now.astimezone(UTC) - self.age:%Y%m%dT%H%M%SZ}"
+        gone = {run for number, run in enumerate(runs) if number < len(runs) - self.count or run < oldest}
+        for entry in list(self.path.iterdir()):
+            found = _NAME.fullmatch(entry.name)
+            if found is not None and found["run"] in gone:
+                with contextlib.suppress(FileNotFoundError):
+                    entry.unlink()
+
+
+def _translate(error: OSError, path: Path, lost: str) -> ReconcilerError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Stalled(f"{path}: no space left; {lost}", "free some space; the report has the same")
+    return Stalled(f"{path}: {error.strerror}; {lost}", "run as root, or set log_dir to a folder of your own")

@@ -1,0 +1,56 @@
+"""Entries in the form that systemd's journal takes, over a real socket of its kind."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from reconciler.host.journald import encode, is_ours, send
+
+
+def test_an_entry_is_one_datagram(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(path)
+        journal.settimeout(5)
+        assert send({"MESSAGE": "web-01: applied", "PRIORITY": "5"}, path) == ""
+        assert journal.recv(65536) == b"MESSAGE=web-01: applied\nPRIORITY=5\n"
+        assert send({"MESSAGE": "x" * 10**6}, path) == ""
+        assert len(journal.recv(65536)) == len("MESSAGE=\n") + 16384
+
+
+def test_lines_are_written_with_their_length() -> None:
+    # https://systemd.io/JOURNAL_NATIVE_PROTOCOL: name, newline, 64-bit little endian length, value, newline.
+    assert encode({"MESSAGE": "a\nPRIORITY=0"}) == (
+        b"MESSAGE\n" + (12).to_bytes(8, "little") + b"a\nPRIORITY=0\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "_PID", "message", "A=B", "A\nB", "1A", "A" * 65])
+def test_a_name_that_the_journal_does_not_take_is_a_mistake(name: str) -> None:
+    with pytest.raises(ValueError, match="no name of a journal field"):
+        encode({name: "x"})
+
+
+def test_where_no_journal_listens_the_reason_comes_back(tmp_path: Path) -> None:
+    assert "No such file" in send({"MESSAGE": "x"}, str(tmp_path / "socket"))
+
+
+def test_a_journal_that_takes_nothing_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "socket")
+    monkeypatch.setattr("reconciler.host.journald._PATIENCE", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(path)
+        answers = [send({"MESSAGE": "x" * 16000}, path) for _ in range(500)]
+    assert answers[0] == ""
+    assert "took no entry" in answers[-1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "answer"),
+    [({}, False), ({"INVOCATION_ID": "a"}, True), ({"JOURNAL_STREAM": "8:1"}, True)],
+)
+def test_only_what_systemd_started_writes_entries(environment: dict[str, str], *, answer: bool) -> None:
+    assert is_ours(environment) is answer
