@@ -154,7 +154,7 @@ class Config(_Section):
     git: GitOptions = GitOptions()
     trust: Trust = Trust()
     tick: Length = timedelta(minutes=15)
-    """How often a tick begins at least, by the timer or by ``watch``; ``status`` says by it when one is due."""
+    """How often a tick begins at least, by the timer or by ``watch``; ``status`` tells when one is due."""
 
     retention: Retention = Retention()
     notifiers: dict[str, Notifier] = Field(default_factory=dict)
