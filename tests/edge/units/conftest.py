@@ -65,7 +65,7 @@ touch /usr/local/bin/by-hook && chmod u+s /usr/local/bin/by-hook
 SET_UP = f"""
 systemctl mask packagekit.service apt-daily.timer apt-daily-upgrade.timer
 rm -rf /etc/apt/sources.list.d/* /var/lib/apt/lists/*
-mkdir -p /etc/patchledger/hooks/pre.d /srv /run/sshd /usr/local/bin
+mkdir -p /etc/patchledger/hooks/pre.d /srv /usr/local/bin
 install -m 755 {LAB}/patchledger {PROGRAM}
 install -m 755 {LAB}/hook /etc/patchledger/hooks/pre.d/10-shop
 install -m 600 {LAB}/config.yaml {CONFIG}
@@ -123,6 +123,21 @@ class Host:
         release = subprocess.check_output(["apt-ftparchive", "release", "."], cwd=repository)
         (repository / "Release").write_bytes(release)
 
+    def reports(self) -> str:
+        """Return the subjects of all reports."""
+        return self.run("git", "-C", "/srv/reports.git", "log", "--format=%s", "hosts/web-01")
+
+    def policy(self, line: str) -> None:
+        """Add a setting to the policy."""
+        self.run("tee", "--append", "/srv/policy/policies/base.yaml", stdin=f"{line}\n")
+        author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+        self.run("git", "-C", "/srv/policy", *author, "commit", "-q", "-a", "-m", line)
+
+    def reboot(self) -> None:
+        """Reboot, and wait until it is up again."""
+        self.run("systemctl", "reboot", check=False)
+        self.machine.wait_until_booted()
+
     def journal(self, unit: str) -> str:
         return self.run("journalctl", "--no-pager", "--output=cat", f"--unit={unit}")
 
@@ -178,7 +193,9 @@ def fill(machine: Machine) -> None:
         "catcher": f"{machine.python} {LAB}/catcher.py",
     }
     for name, command in servers.items():
-        unit = f"[Service]\nExecStart={command}\n[Install]\nWantedBy=multi-user.target\n"
+        unit = (
+            f"[Service]\nRuntimeDirectory=sshd\nExecStart={command}\n[Install]\nWantedBy=multi-user.target\n"
+        )
         (machine.lab / f"{name}.service").write_text(unit)
     for name, text in unit_files(installed()).items():
         (machine.lab / name).write_text(text)
