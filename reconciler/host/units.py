@@ -184,7 +184,7 @@ def _after(installed: Installed, *more: str) -> str:
     return f"""\
 Wants=network-online.target
 After={after}
-RequiresMountsFor={_path(installed.state)}
+RequiresMountsFor={_quoted(installed.state)}
 """
 
 
@@ -201,7 +201,7 @@ TimeoutStartSec=1d
 def _common(installed: Installed) -> str:
     loads = "".join(f"LoadCredentialEncrypted={name}:{_path(path)}\n" for name, path in installed.credentials)
     folders = sorted({*_ALWAYS_WRITABLE, *installed.writable})
-    writable = " ".join((*(f'"{_path(folder)}"' for folder in folders), *_WRITABLE_WHERE_THERE))
+    writable = " ".join((*(_quoted(folder) for folder in folders), *_WRITABLE_WHERE_THERE))
     return f"""\
 SuccessExitStatus=5
 TimeoutStopSec=30s
@@ -214,12 +214,13 @@ UMask=0022
 
 
 def _command(installed: Installed, verb: str) -> str:
-    return f'"{_argument(installed.program)}" --config "{_argument(installed.config)}" {verb}'
+    program, config = (_quoted(path).replace("$", "$$") for path in (installed.program, installed.config))
+    return f"{program} --config {config} {verb}"
 
 
-def _argument(path: Path) -> str:
-    """Write a path as an argument of ``ExecStart=`` (systemd.service(5), COMMAND LINES)."""
-    return _path(path).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+def _quoted(path: Path) -> str:
+    """Write a path as one of several words (systemd.syntax(7), QUOTING)."""
+    return '"' + _path(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _path(path: Path) -> str:
