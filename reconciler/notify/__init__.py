@@ -6,11 +6,13 @@ message, a result or an error.
 """
 
 from reconciler.notify.addresses import Address, CredentialSource, FileSource, Notifiers, redact, secrets_of
-from reconciler.notify.delivery import AppriseSender
+from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, AppriseSender, ask
 from reconciler.notify.outbox import Delivery, Down, Outbox, Pending, Refused, Send, Sent, Verdict
 from reconciler.planning.events import Route
 
 __all__ = [
+    "ANSWERS",
+    "CANNOT_BE_ASKED",
     "Address",
     "AppriseSender",
     "CredentialSource",
@@ -25,6 +27,7 @@ __all__ = [
     "Send",
     "Sent",
     "Verdict",
+    "ask",
     "redact",
     "secrets_of",
 ]
