@@ -1,4 +1,4 @@
-"""What ``setup`` is told: the keys of ``config.yaml`` and a few more, from a file, flags, questions or defaults.
+"""What ``setup`` is told: the keys of ``config.yaml`` and a few more, from a file, options or questions.
 
 A :class:`Draft` is what is known so far, with where each part came from. It is checked whole, so that every
 mistake is told at once, in the words of the place it was made in: ``answers.yaml:3: policy.ref: …`` or
@@ -148,7 +148,9 @@ class Draft:
     def _validated(self) -> Answers | list[Problem]:
         data = _plain(self.data)
         if self.document is None:
-            return validate(Answers, YamlDocument(data, json.dumps(data).encode(), 0, first_line=1), self.file)
+            return validate(
+                Answers, YamlDocument(data, json.dumps(data).encode(), 0, first_line=1), self.file
+            )
         return validate(Answers, self.document.with_data(data), self.file)
 
     def _told(self, problem: Problem) -> str:

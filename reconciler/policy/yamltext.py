@@ -94,7 +94,7 @@ class YamlDocument:
         self._places: dict[Path, tuple[int, str | None]] | None = None
 
     def with_data(self, data: object) -> "YamlDocument":
-        """Return other data whose lines are asked of this document: what was added has those of its parents."""
+        """Return other data in the same places; what was added to it has the line of what it is in."""
         return YamlDocument(data, self._source, self._index, first_line=self._first, has_null=self.has_null)
 
     def line(self, path: Path = ()) -> int:
