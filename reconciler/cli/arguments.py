@@ -219,4 +219,5 @@ def _add_setup_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--updaters", choices=("park", "leave"), help="what becomes of other updaters (default: park)"
     )
+    parser.add_argument("--program", metavar="FILE", help=argparse.SUPPRESS)
     _format(parser)

@@ -57,20 +57,21 @@ def look() -> Detected:
     return Detected(system, manager, host_id(socket.gethostname()), _zone(), updaters, is_available())
 
 
-def program(*, as_root: bool) -> Path:
+def program(named: str | None, *, as_root: bool) -> Path:
     """Return the command that the units start: the one that is running.
 
     Args:
+        named: Another one.
         as_root: Units of the system start it as root, so nobody else may be able to change it.
 
     Raises:
         Misuse: It cannot be told where it is, or others could change it.
     """
-    started = Path(sys.argv[0])
+    started = Path(named or sys.argv[0])
     beside = Path(sys.executable).with_name("patchledger")
-    found = started if started.name == "patchledger" and started.is_file() else beside
+    found = started if named or (started.name == "patchledger" and started.is_file()) else beside
     if not found.is_file():
-        other = shutil.which("patchledger")
+        other = None if named else shutil.which("patchledger")
         if other is None:
             raise Misuse(
                 "there is no patchledger command that a unit could start",

@@ -1,4 +1,4 @@
-"""``patchledger setup`` and ``adjust``: from answers to an installation; everything is tested and shown first."""
+"""``patchledger setup`` and ``adjust``: from answers to an installation, tested and shown first."""
 
 import argparse
 import contextlib
@@ -6,6 +6,7 @@ import difflib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,6 @@ from reconciler.host.answers import (
 )
 from reconciler.host.config import load_config
 from reconciler.host.installation import (
-    SYSTEM_UNITS,
     Action,
     Layout,
     Manifest,
@@ -66,9 +66,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def layout_of(arguments: argparse.Namespace) -> Layout:
-    """Return where the files of the installation are that the command line means."""
-    unit_dir = Path(arguments.unit_dir).absolute() if arguments.unit_dir else SYSTEM_UNITS
-    return Layout(Path(arguments.config).absolute(), unit_dir)
+    """Return where the files of the installation are that the command line means.
+
+    Raises:
+        Misuse: What was installed there cannot be read.
+    """
+    layout = Layout(Path(arguments.config).absolute())
+    if arguments.unit_dir:
+        return replace(layout, units=Path(arguments.unit_dir).absolute())
+    installed = Installer(layout, note).manifest()
+    return layout if installed is None else replace(layout, units=installed.units)
 
 
 def require_root(layout: Layout, verb: str) -> None:
@@ -90,26 +97,28 @@ def _set_up(arguments: argparse.Namespace, layout: Layout) -> int:
     found = detected.look()
     if draft.answer(("host",)) is None and found.host:
         draft = draft.with_answer(("host",), found.host, "this host's name")
-    asks = not arguments.yes and not arguments.dry_run
     places = _places(draft, layout)
+    asks = not arguments.yes and not arguments.dry_run
+    failures: list[ReconcilerError] = []
     if asks and arguments.answers is None:
         given = frozenset(place for place, origin in draft.origins.items() if origin.startswith("--"))
         answers = Wizard(draft, asking.OwnTerminal(), found, places, given).run()
     else:
         answers = _checked(draft)
         _refuse_unencrypted(answers, found.why_no_credentials)
-        failures = _failures(answers, places)
-        for failure in failures:
-            tell(failure)
-        if failures and not arguments.unchecked:
-            note("nothing was changed; --unchecked goes on all the same")
-            return worst(map(exit_code, failures))
-    aim = _aim(answers, layout, places)
+        failures = _failures(answers, places, sends=not arguments.dry_run)
+    for failure in failures:
+        tell(failure)
+    if failures and not arguments.unchecked and not arguments.dry_run:
+        note("nothing was changed; --unchecked goes on all the same")
+        return worst(map(exit_code, failures))
+    aim = _aim(answers, layout, places, arguments.program)
     present = installer.present(manifest, aim)
     enables = arguments.command == "setup" or manifest is None
     actions = plan_installation(aim, layout, present, answers.updaters, enables=enables)
     if arguments.dry_run:
-        return _show(actions, arguments.format)
+        _show(actions, arguments.format)
+        return worst([DONE, *map(exit_code, failures)])
     if asks and not _agreed(actions):
         raise Misuse("nothing was changed", "run setup again")
     installer.carry_out(actions)
@@ -183,8 +192,13 @@ def _refuse_unencrypted(answers: Answers, why: str) -> None:
         )
 
 
-def _failures(answers: Answers, places: Mapping[str, Path]) -> list[ReconcilerError]:
+def _failures(answers: Answers, places: Mapping[str, Path], *, sends: bool) -> list[ReconcilerError]:
     """Test all answers, tell what is well, and return everything that fails.
+
+    Args:
+        answers: Checked.
+        places: Encrypted file by credential name.
+        sends: Test notifiers, too, by sending a message.
 
     Raises:
         Misuse: The file of an address cannot be used.
@@ -198,7 +212,7 @@ def _failures(answers: Answers, places: Mapping[str, Path]) -> list[ReconcilerEr
     tests = [
         partial(setup_checks.check_policy, answers),
         partial(setup_checks.check_reports, answers),
-        *(partial(notify, name, one) for name, one in answers.notifiers.items()),
+        *(partial(notify, name, one) for name, one in answers.notifiers.items() if sends),
     ]
     failures = []
     for test in tests:
@@ -228,13 +242,13 @@ def _places(draft: Draft, layout: Layout) -> dict[str, Path]:
     return found
 
 
-def _aim(answers: Answers, layout: Layout, places: Mapping[str, Path]) -> Wanted:
+def _aim(answers: Answers, layout: Layout, places: Mapping[str, Path], program: str | None) -> Wanted:
     addresses = {name: one.reveal().encode() for name, one in setup_checks.addresses_of(answers).items()}
     return wanted(
         answers,
         addresses,
         layout,
-        detected.program(as_root=layout.is_system),
+        detected.program(program, as_root=layout.is_system),
         writable=setup_checks.local_report_folder(answers),
         known=frozenset(places.values()),
     )
@@ -243,18 +257,17 @@ def _aim(answers: Answers, layout: Layout, places: Mapping[str, Path]) -> Wanted
 # --- Telling --------------------------------------------------------------------------------------------
 
 
-def _show(actions: Sequence[Action], form: str) -> int:
+def _show(actions: Sequence[Action], form: str) -> None:
     """Print what would be done, with the difference that it makes to each file."""
     if form == "json":
         print_json({"actions": [str(action) for action in actions]})
-        return DONE
+        return
     if not actions:
         sys.stdout.write("Nothing to do: this host is set up as answered.\n")
     for action in actions:
         sys.stdout.write(f"{action}\n")
         if isinstance(action, WriteFile) and action.what in {"unit", "the configuration"}:
             sys.stdout.writelines(f"    {line}\n" for line in _difference(action))
-    return DONE
 
 
 def _difference(action: WriteFile) -> list[str]:

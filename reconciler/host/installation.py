@@ -152,12 +152,13 @@ def read_manifest(data: bytes, path: Path) -> Manifest:
 
 @dataclass(frozen=True, slots=True)
 class MakeFolder:
-    """Make a folder for root alone."""
+    """Make a folder."""
 
     path: Path
+    mode: int = 0o700
 
     def __str__(self) -> str:
-        return f"make the folder {self.path}"
+        return f"make the folder {self.path} (mode {self.mode:04o})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,7 +444,11 @@ def plan_installation(
     """
     before = present.manifest
     last = _manifest(aim, layout, present, updaters)
-    folders = [MakeFolder(path) for path in _folders(aim, layout) if path not in present.folders]
+    folders = [
+        MakeFolder(path, 0o755 if path == layout.units else 0o700)
+        for path in _folders(aim, layout)
+        if path not in present.folders
+    ]
     writes = list(_writes(aim, before, present))
     encrypts = [
         Encrypt(name, layout.encrypted(name), secret)

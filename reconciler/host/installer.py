@@ -244,8 +244,8 @@ def cannot_write(error: OSError, layout: Layout) -> ReconcilerError:
 
 def _make(action: MakeFolder | WriteFile | Encrypt) -> None:
     match action:
-        case MakeFolder(path):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        case MakeFolder(path, mode):
+            path.mkdir(mode=mode, parents=True, exist_ok=True)
         case WriteFile(path, content, mode):
             replace_file(path, content)
             if mode != 0o600:  # noqa: PLR2004 - what replace_file makes
