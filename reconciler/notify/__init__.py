@@ -5,7 +5,16 @@ delivered. An address (an apprise URL) is a secret: it is never an argument of a
 message, a result or an error.
 """
 
-from reconciler.notify.addresses import Address, CredentialSource, FileSource, Notifiers, redact, secrets_of
+from reconciler.notify.addresses import (
+    Address,
+    CredentialSource,
+    FileSource,
+    GivenSource,
+    Notifiers,
+    parse_address,
+    redact,
+    secrets_of,
+)
 from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, AppriseSender, ask
 from reconciler.notify.outbox import Delivery, Down, Outbox, Pending, Refused, Send, Sent, Verdict
 from reconciler.planning.events import Route
@@ -19,6 +28,7 @@ __all__ = [
     "Delivery",
     "Down",
     "FileSource",
+    "GivenSource",
     "Notifiers",
     "Outbox",
     "Pending",
@@ -28,6 +38,7 @@ __all__ = [
     "Sent",
     "Verdict",
     "ask",
+    "parse_address",
     "redact",
     "secrets_of",
 ]
