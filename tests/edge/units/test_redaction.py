@@ -107,3 +107,11 @@ def test_the_encrypted_file_is_the_only_place(host: Host) -> None:
     assert Path("/etc/patchledger/credentials/ops.cred").name in host.run(
         "ls", "/etc/patchledger/credentials"
     )
+
+
+def test_a_secret_that_is_kept_would_be_found(host: Host) -> None:
+    """The search itself, last of all."""
+    host.run("tee", "/var/lib/patchledger/planted", stdin=f"x\0{TOKEN}\n")
+    host.run("systemd-cat", "echo", VALUE)
+    host.run("journalctl", "--sync")
+    assert shown_secrets(kept(host)) == [VALUE, TOKEN]
