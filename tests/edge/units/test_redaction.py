@@ -55,8 +55,8 @@ def kept(host: Host) -> str:
     shown = [host.run("sh", "-c", dump.format(path)) for path in repositories]
     shown.append(host.run("journalctl", "--all", "--no-pager", "--output=export"))
     found = [f"--regexp={secret}" for secret in SECRETS]
-    # Text of files that hold one; binary ones are named. Python's own code, in /opt, is not looked at.
-    shown.append(host.run("grep", "-r", "-a", "--no-messages", *found, *PLACES, check=False))
+    options = ("--recursive", "--text", "--only-matching", "--no-messages")
+    shown.append(host.run("grep", *options, *found, *PLACES, check=False))
     return "\n".join(shown)
 
 
