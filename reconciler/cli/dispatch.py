@@ -82,6 +82,18 @@ def _dispatch(arguments: argparse.Namespace) -> int:  # noqa: PLR0911 - one for 
             from reconciler.cli import pause
 
             return pause.resume(arguments)
+        case "setup" | "adjust":
+            from reconciler.cli import setup
+
+            return setup.run(arguments)
+        case "enable" | "disable" | "cleanup":
+            from reconciler.cli import cleanup
+
+            return cleanup.run(arguments)
+        case "doctor":
+            from reconciler.cli import doctor
+
+            return doctor.run(arguments)
         case _:  # plan, and its alias dry-run
             from reconciler.cli import host
 

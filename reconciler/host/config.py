@@ -211,7 +211,7 @@ def read_config(path: Path) -> tuple[Config, bytes]:
     Raises:
         Misuse: As for :func:`load_config`.
     """
-    data = _read_guarded(path)
+    data = read_guarded(path)
     documents, problems = parse_documents(data, str(path))
     if not problems and len(documents) != 1:
         problems = [Problem(str(path), 1, "", "must hold exactly one YAML document")]
@@ -223,18 +223,27 @@ def read_config(path: Path) -> tuple[Config, bytes]:
     raise _misuse(checked)
 
 
-def _read_guarded(path: Path) -> bytes:
+def read_guarded(path: Path, option: str = "--config") -> bytes:
+    """Return the content of a file that decides what is done here, and that nobody else may change.
+
+    Args:
+        path: Where it is.
+        option: What names it on the command line.
+
+    Raises:
+        Misuse: It is missing or unreadable, or others may write to it or to its folder.
+    """
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
             data = file.read()
     except FileNotFoundError as error:
-        raise Misuse(f"{path}: there is no such file", "give --config FILE") from error
+        raise Misuse(f"{path}: there is no such file", f"give {option} FILE") from error
     except IsADirectoryError as error:
         raise Misuse(f"{path}: is a folder", f"name the file in it: {path / 'config.yaml'}") from error
     except OSError as error:
         raise Misuse(
-            f"{path}: cannot be read: {error.strerror}", "run as root or give --config FILE"
+            f"{path}: cannot be read: {error.strerror}", f"run as root or give {option} FILE"
         ) from error
     if not is_own(found):
         raise Misuse(
