@@ -4,8 +4,8 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from datetime import UTC
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 
 from reconciler.cli.arguments import build_parser
 from reconciler.cli.terminal import CUT_OFF, DEFECT, INTERRUPTED, MISUSE, exit_code, note, tell
@@ -38,63 +38,33 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-def _dispatch(arguments: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each verb
-    match arguments.command:
-        case "policy":
-            handler: Callable[[argparse.Namespace], int] = arguments.handler
-            return handler(arguments)
-        case "windows":
-            from reconciler.cli import host, host_windows
-            from reconciler.host.clock import SystemClock
+_HANDLERS: Mapping[str, tuple[str, str]] = {
+    "run": ("run", "run"),
+    "plan": ("host", "plan"),
+    "dry-run": ("host", "plan"),
+    "explain": ("host", "explain"),
+    "status": ("status", "run"),
+    "windows": ("host", "show_windows"),
+    "watch": ("watch", "run"),
+    "log": ("log", "run"),
+    "pause": ("pause", "pause"),
+    "resume": ("pause", "resume"),
+    "notify": ("notify", "run"),
+    "setup": ("setup", "run"),
+    "adjust": ("setup", "run"),
+    "enable": ("cleanup", "run"),
+    "disable": ("cleanup", "run"),
+    "cleanup": ("cleanup", "run"),
+    "doctor": ("doctor", "run"),
+}
+"""The module of ``reconciler.cli`` and the function in it of each verb; ``policy`` names its own."""
 
-            return host_windows.run(
-                arguments,
-                now=SystemClock().now().astimezone(UTC),
-                host_windows=lambda folder: host.windows(arguments.config, folder),
-                stdout=sys.stdout,
-                stderr=sys.stderr,
-            )
-        case "status":
-            from reconciler.cli import status
 
-            return status.run(arguments)
-        case "run":
-            from reconciler.cli import run as run_verb
-
-            return run_verb.run(arguments)
-        case "explain":
-            from reconciler.cli import host
-
-            return host.explain(arguments)
-        case "watch":
-            from reconciler.cli import watch
-
-            return watch.run(arguments)
-        case "log":
-            from reconciler.cli import log
-
-            return log.run(arguments)
-        case "pause":
-            from reconciler.cli import pause
-
-            return pause.pause(arguments)
-        case "resume":
-            from reconciler.cli import pause
-
-            return pause.resume(arguments)
-        case "setup" | "adjust":
-            from reconciler.cli import setup
-
-            return setup.run(arguments)
-        case "enable" | "disable" | "cleanup":
-            from reconciler.cli import cleanup
-
-            return cleanup.run(arguments)
-        case "doctor":
-            from reconciler.cli import doctor
-
-            return doctor.run(arguments)
-        case _:  # plan, and its alias dry-run
-            from reconciler.cli import host
-
-            return host.plan(arguments)
+def _dispatch(arguments: argparse.Namespace) -> int:
+    handler: Callable[[argparse.Namespace], int]
+    if arguments.command == "policy":
+        handler = arguments.handler
+    else:
+        module, function = _HANDLERS[arguments.command]
+        handler = getattr(import_module(f"reconciler.cli.{module}"), function)
+    return handler(arguments)

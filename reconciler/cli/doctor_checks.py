@@ -26,7 +26,7 @@ from reconciler.host.installation import Layout, credential_places
 from reconciler.host.ownership import is_own, is_own_folder_of, who_else_may_change
 from reconciler.host.systemd import RUNTIME, Systemd, unanswered
 from reconciler.managers.detect import detect
-from reconciler.managers.known import DIALECTS
+from reconciler.managers.known import dialect_of
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.notify import (
@@ -231,7 +231,7 @@ def _signing_key(_patient: Patient, config: Config) -> Iterator[Finding]:
 
 def _packages(_patient: Patient, config: Config) -> Iterator[Finding]:
     target = local_target(config.environment)
-    dialect = DIALECTS[config.manager or detect(target, root=config.root)]
+    dialect = dialect_of(config.manager or detect(target, root=config.root))
     script = PatchScript.load(dialect.script)
     names = " and ".join(name for name, _ in script.hashes)
     yield Finding("scripts", Level.OK, f"{names} are those that were delivered")

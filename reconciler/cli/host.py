@@ -2,14 +2,17 @@
 
 import argparse
 import sys
+from datetime import UTC
 from pathlib import Path
 
+from reconciler.cli import host_windows
 from reconciler.cli.host_windows import HostWindows
 from reconciler.cli.render import render_explain, render_plan
 from reconciler.cli.terminal import DONE, PENDING, colour, exit_code, note, print_json, tell, width, worst
 from reconciler.cli.wiring import Wiring, wire
 from reconciler.errors import Misuse, PolicyRejected, Stalled
 from reconciler.gitops.revision import read_folder
+from reconciler.host.clock import SystemClock
 from reconciler.host.config import load_config
 from reconciler.planning.record import read_recording
 from reconciler.planning.report import plan_json
@@ -66,6 +69,21 @@ def explain(arguments: argparse.Namespace) -> int:
     )
     sys.stdout.write(f"{as_of}\n")
     return DONE
+
+
+def show_windows(arguments: argparse.Namespace) -> int:
+    """Print the next windows, of this host or as the arguments say, and return 0.
+
+    Raises:
+        ReconcilerError: As for :func:`windows`; Misuse also for an expression that is none.
+    """
+    return host_windows.run(
+        arguments,
+        now=SystemClock().now().astimezone(UTC),
+        host_windows=lambda folder: windows(arguments.config, folder),
+        stdout=sys.stdout,
+        stderr=sys.stderr,
+    )
 
 
 def windows(config: str, folder: str | None) -> HostWindows:
