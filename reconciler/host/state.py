@@ -23,9 +23,10 @@ from reconciler.durable import replace_file, sync_folder
 from reconciler.errors import Misuse, Stalled
 from reconciler.host.locking import take
 from reconciler.host.ownership import is_own, is_own_folder_of
-from reconciler.planning.events import LastRun, Snapshot
+from reconciler.planning.events import LastRun, PastRun, Snapshot
 from reconciler.planning.gate import FailedApply
 from reconciler.planning.journal import Journal
+from reconciler.planning.missed import WindowWatch
 from reconciler.planning.observation import FirstSeen, Quarantined
 from reconciler.planning.run_log import write_log
 
@@ -48,6 +49,8 @@ class State:
         repaired: Digest of the package database that a repair could not mend; it is not tried on it again.
         used: Digests of plans that were applied, the latest last.
         reboots: When this host was rebooted by us, the latest last.
+        recent: The runs of the last days, the latest last.
+        watch: What is known of the windows that are open or passed.
     """
 
     accepted: str = ""
@@ -62,6 +65,8 @@ class State:
     repaired: str = ""
     used: tuple[str, ...] = ()
     reboots: tuple[datetime, ...] = ()
+    recent: tuple[PastRun, ...] = ()
+    watch: WindowWatch = field(default_factory=WindowWatch)
 
 
 _DIGITS = 64  # of an object id, SHA-256
@@ -241,7 +246,19 @@ def _whole(state: State) -> State:
     failed = () if state.failed is None else (state.failed.at,)
     quarantine = (one.at for one in state.quarantine)
     evidence = (seen.at for seen in state.first_seen)
-    instants = (state.refreshed_at, *evidence, *snapshot, *failed, *quarantine, *state.reboots)
+    recent = (one.at for one in state.recent)
+    passing = (at for one in state.watch.passing for at in (one.start, one.end))
+    watch = (state.watch.at, *passing)
+    instants = (
+        state.refreshed_at,
+        *evidence,
+        *snapshot,
+        *failed,
+        *quarantine,
+        *state.reboots,
+        *recent,
+        *watch,
+    )
     if any(at is not None and at.tzinfo is None for at in instants):
         raise ValueError("an instant has no zone")
     if any(

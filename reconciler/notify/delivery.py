@@ -97,6 +97,7 @@ class AppriseSender:
                 "title": each.title,
                 "text": each.text,
                 "markdown": each.markdown,
+                "html": each.html,
                 "trouble": each.event.value,
             }
             for number, each in numbered

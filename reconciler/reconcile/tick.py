@@ -9,11 +9,12 @@ from reconciler.gitops import sink
 from reconciler.host.locking import MachineLock
 from reconciler.host.state import State, StateFolder
 from reconciler.planning import exit_codes
-from reconciler.planning.events import Event, LastRun, Route, RunResult, Snapshot, events
+from reconciler.planning.events import Event, LastRun, PastRun, Route, RunResult, Snapshot, events
 from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.journal import Phase
 from reconciler.planning.markdown import to_markdown
 from reconciler.planning.message import PackageLine
+from reconciler.planning.missed import refused, served
 from reconciler.planning.observation import Observation, RefreshOutcome
 from reconciler.planning.record import write
 from reconciler.planning.report import to_json, without_volatile
@@ -33,7 +34,8 @@ from reconciler.reconcile.reboot import Power
 
 _REMEMBERED = 100
 """How many past reboots and applied plans are remembered: more than any window or approval is about."""
-
+_RECENT = timedelta(days=15)
+"""How long runs are remembered for the weekly digest: it is about the week before, and may come late."""
 
 _MAY_DOWNLOAD = frozenset(
     {
@@ -133,6 +135,8 @@ class Reporter:
             action=look.finding.recording.inputs.settings.action,
             announce=timedelta(0) if effective is None else effective.settings.announce,
             last_run=state.last_run,
+            missed=look.watch.missed,
+            recent=state.recent,
         )
         untold = tuple(self._tell(look, state.snapshot, snapshot))
         return Published(
@@ -438,6 +442,7 @@ def _next_state(state: State, look: Look, told: Snapshot) -> State:
         first_seen=observation.first_seen,
         quarantine=observation.quarantined,
         snapshot=told,
+        watch=look.watch,
     )
 
 
@@ -467,6 +472,10 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         database = performed.after.database
         failed = FailedApply(record.digest, record.policy_commit, database, record.ended)
     result = _RESULTS.get(record.outcome)
+    recent = [one for one in state.recent if one.at > record.started - _RECENT]
+    if result is not None:
+        recent.append(_past_run(record))
+    tried = record.outcome in _TRIED
     unrepaired = _repair_token(performed.after, record.policy_commit)
     return replace(
         state,
@@ -475,6 +484,33 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         used=used,
         repaired=unrepaired if record.code == "not-repaired" else state.repaired,
         last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
+        recent=tuple(recent[-_REMEMBERED:]),
+        watch=served(state.watch, record.started)
+        if tried
+        else refused(state.watch, record.started, record.reason),
+    )
+
+
+_TRIED = frozenset(
+    {
+        RunOutcome.APPLIED,
+        RunOutcome.PARTIAL,
+        RunOutcome.FAILED,
+        RunOutcome.ROLLED_BACK,
+        RunOutcome.INTERRUPTED,
+    }
+)
+"""How runs end that a window was used for."""
+
+
+def _past_run(record: RunRecord) -> PastRun:
+    changed = record.difference.changed
+    return PastRun(
+        record.started,
+        record.outcome.value,
+        len(changed),
+        sum(f"{move.name}:{move.arch}" in record.security for move in changed),
+        record.reason,
     )
 
 
