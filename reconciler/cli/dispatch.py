@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-def _dispatch(arguments: argparse.Namespace) -> int:
+def _dispatch(arguments: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each verb
     match arguments.command:
         case "policy":
             handler: Callable[[argparse.Namespace], int] = arguments.handler
@@ -66,6 +66,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             from reconciler.cli import host
 
             return host.explain(arguments)
+        case "notify":
+            from reconciler.cli import notify
+
+            return notify.run(arguments)
         case _:  # plan, and its alias dry-run
             from reconciler.cli import host
 

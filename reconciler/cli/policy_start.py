@@ -26,6 +26,7 @@ def all_schemas() -> dict[str, str]:
     texts["run.schema.json"] = run_schema_json().decode()
     texts["windows.schema.json"] = schema_text(interfaces.WINDOWS)
     texts["policy-check.schema.json"] = schema_text(interfaces.POLICY_CHECK)
+    texts["notify-test.schema.json"] = schema_text(interfaces.NOTIFY_TEST)
     texts["config.schema.json"] = schema_text(_config_schema())
     return texts
 

@@ -23,7 +23,7 @@ from reconciler.durable import replace_file, sync_folder
 from reconciler.errors import Misuse, Stalled
 from reconciler.host.locking import take
 from reconciler.host.ownership import is_own, is_own_folder_of
-from reconciler.planning.events import LastRun, PastRun, Snapshot
+from reconciler.planning.events import LastRun, PastRun, Route, Snapshot
 from reconciler.planning.gate import FailedApply
 from reconciler.planning.journal import Journal
 from reconciler.planning.missed import WindowWatch
@@ -42,6 +42,7 @@ class State:
         refreshed_at: When the package metadata were last refreshed by us.
         first_seen: Evidence for minimum ages.
         snapshot: What notifications compare with.
+        routes: Who hears of what by the last policy in force, for a tick that cannot even ask it.
         last_run: The latest attempt to apply a plan.
         failed: The last failed apply, where no successful one followed.
         quarantine: Versions that failed to install, and are left alone until something changes.
@@ -58,6 +59,7 @@ class State:
     refreshed_at: datetime | None = None
     first_seen: tuple[FirstSeen, ...] = ()
     snapshot: Snapshot | None = None
+    routes: tuple[Route, ...] = ()
     last_run: LastRun | None = None
     failed: FailedApply | None = None
     quarantine: tuple[Quarantined, ...] = ()

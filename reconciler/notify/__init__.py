@@ -6,12 +6,13 @@ message, a result or an error.
 """
 
 from reconciler.notify.addresses import Address, CredentialSource, FileSource, Notifiers, redact, secrets_of
-from reconciler.notify.delivery import AppriseSender
+from reconciler.notify.delivery import Answer, AppriseSender, cause_of
 from reconciler.notify.outbox import Delivery, Down, Outbox, Pending, Refused, Send, Sent, Verdict
 from reconciler.planning.events import Route
 
 __all__ = [
     "Address",
+    "Answer",
     "AppriseSender",
     "CredentialSource",
     "Delivery",
@@ -25,6 +26,7 @@ __all__ = [
     "Send",
     "Sent",
     "Verdict",
+    "cause_of",
     "redact",
     "secrets_of",
 ]

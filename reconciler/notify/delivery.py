@@ -45,6 +45,11 @@ _DOWN: Mapping[Answer, str] = {
 }
 
 
+def cause_of(verdict: Down) -> Answer | None:
+    """Return what a sentence of :class:`AppriseSender` stands for; ``None`` where nothing was sent at all."""
+    return next((answer for answer, sentence in _DOWN.items() if sentence == verdict.reason), None)
+
+
 class AppriseSender:
     """Sends through the notifiers of this host; is a :data:`reconciler.notify.outbox.Send`.
 

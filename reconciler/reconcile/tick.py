@@ -1,5 +1,6 @@
 """One whole tick: look, report, apply what may be applied, and report that."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,7 +10,16 @@ from reconciler.gitops import sink
 from reconciler.host.locking import MachineLock
 from reconciler.host.state import State, StateFolder
 from reconciler.planning import exit_codes
-from reconciler.planning.events import Event, LastRun, PastRun, Route, RunResult, Snapshot, events
+from reconciler.planning.events import (
+    Event,
+    LastRun,
+    PastRun,
+    Route,
+    RunResult,
+    Snapshot,
+    Trouble,
+    events,
+)
 from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.journal import Phase
 from reconciler.planning.markdown import to_markdown
@@ -152,7 +162,7 @@ class Reporter:
         now = look.report.generated_at
         try:
             complaints = self.messenger.tell(
-                events(told, snapshot, now), _routes(look.finding.effective), now
+                events(told, snapshot, now), routes_of(look.finding.effective), now
             )
         except ReconcilerError as error:
             yield error
@@ -254,8 +264,32 @@ class Ticker:
             break_glass: A person takes the window on themselves.
 
         Raises:
-            ReconcilerError: The machine cannot be observed, or the report not even be committed locally.
+            ReconcilerError: The machine cannot be observed, or the report not even be committed locally. It
+                is told to those whom the policy in force last named, once, and as recovered when it is over.
         """
+        try:
+            return self._tick(break_glass)
+        except Exception as error:
+            self._tell_of(error)
+            raise
+
+    def _tell_of(self, error: Exception) -> None:
+        """Tell of a tick that came to no report, as far as that can be done; what waits is sent as well."""
+        now = self.applier.clock.now()
+        with contextlib.suppress(ReconcilerError):
+            state = self.folder.load()
+            before = state.snapshot
+            if before is None or isinstance(error, Transient):
+                self.reporter.messenger.tell((), (), now)
+                return
+            trouble = Trouble(Event.FAILED, f"NoReport:{type(error).__name__}", _said_of(error))
+            others = tuple(one for one in before.troubles if one.kind != trouble.kind)
+            snapshot = replace(before, at=now, troubles=(*others, trouble))
+            notices = [one for one in events(before, snapshot, now) if one.event is Event.FAILED]
+            self.reporter.messenger.tell(notices, state.routes, now)
+            self.folder.save(replace(state, snapshot=snapshot))
+
+    def _tick(self, break_glass: BreakGlass | None) -> Tick:
         state = self.folder.load()
         runs: list[RunRecord] = []
         found = self._recovered(state)
@@ -399,6 +433,13 @@ class Ticker:
         return "" if performed.record.outcome is RunOutcome.APPLIED else excerpt(self._log(performed))
 
 
+def _said_of(error: Exception) -> str:
+    """Say why there is no report; of a defect only its name, since its text may hold anything."""
+    if isinstance(error, ReconcilerError):
+        return f"the run came to no report: {error.message.partition(chr(10))[0]}"
+    return f"the run came to no report, by a defect of patchledger ({type(error).__name__}); see its log"
+
+
 def _repair_token(seen: Observation, policy_commit: str) -> str:
     """Return what must change before a repair that failed is tried again."""
     return f"{seen.database}@{policy_commit}"
@@ -426,7 +467,8 @@ def _failure_of(record: RunRecord) -> ReconcilerError | None:
             return Transient(said, hint) if record.code in PASSING else Stalled(said, hint)
 
 
-def _routes(effective: Effective | None) -> tuple[Route, ...]:
+def routes_of(effective: Effective | None) -> tuple[Route, ...]:
+    """Return who hears of what by the policy; nobody while there is none."""
     settings = Settings() if effective is None else effective.settings
     return tuple(Route(route.to, frozenset(map(Event, route.on))) for route in settings.notify)
 
@@ -442,6 +484,7 @@ def _next_state(state: State, look: Look, told: Snapshot) -> State:
         first_seen=observation.first_seen,
         quarantine=observation.quarantined,
         snapshot=told,
+        routes=state.routes if look.finding.effective is None else routes_of(look.finding.effective),
         watch=look.watch,
     )
 
