@@ -121,8 +121,8 @@ _PAGE = (
     "font-family:sans-serif;font-size:15px;line-height:1.45;color:#1f2328;background:#ffffff;max-width:46em"
 )
 _CODE = "font-family:monospace;font-size:13px"
-_BADGE = "background:#b42318;color:#ffffff;border-radius:3px;padding:0 5px;font-size:12px"
-_LABEL = "display:inline-block;min-width:7em;color:#57606a"
+_BADGE = "background:#b42318;color:#ffffff;border-radius:3px;padding:1px 5px;font-size:12px"
+_LABEL = "display:inline-block;min-width:9em;color:#57606a"
 
 
 def _html(heading: str, title: str, contents: Contents) -> str:

@@ -62,7 +62,7 @@ def snapshot_of(
         ),
         announced=_announced(report, announce) if planned and action == "apply" else None,
         missed=missed,
-        next_windows=tuple(each.start for each in report.free_windows)[:_NEXT_WINDOWS],
+        next_windows=tuple(each.start for each in report.free_windows if each.start > now)[:_NEXT_WINDOWS],
         last_run=last_run,
         recent=recent,
         waits=_waits(report),
