@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_view_verbs(commands)
     _add_setup_verbs(commands)
     _add_units_verbs(commands)
+    _add_notices_verbs(commands)
     return parser
 
 
@@ -87,6 +88,11 @@ def _add_host_verbs(commands: _Commands) -> None:
         "--root", metavar="DIR", help="plan for the system below this folder, a chroot or an image"
     )
     plan.add_argument("--check", action="store_true", help="exit with 4 when updates are pending")
+    plan.add_argument(
+        "--notify",
+        action="store_true",
+        help="send the plan to every notifier that the policy names for this host",
+    )
     _format(plan)
     explain = commands.add_parser(
         "explain",
@@ -287,3 +293,20 @@ def _add_units_verbs(commands: _Commands) -> None:
     )
     doctor.add_argument("--offline", action="store_true", help="ask no server")
     _format(doctor)
+
+
+def _add_notices_verbs(commands: _Commands) -> None:
+    notify = commands.add_parser(
+        "notify",
+        help="try the notifiers of this host",
+        description="Try the notifiers of this host's configuration.",
+    )
+    subcommands = notify.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
+    test = subcommands.add_parser(
+        "test",
+        help="send a test message and say whether each service took it",
+        description="Send a test message through every notifier of this host's configuration, or through "
+        "one, and say for each whether its service took it, or why not.",
+    )
+    test.add_argument("name", nargs="?", metavar="NAME", help="a notifier; all of them without it")
+    _format(test)

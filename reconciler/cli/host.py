@@ -10,15 +10,18 @@ from reconciler.cli.host_windows import HostWindows
 from reconciler.cli.render import render_explain, render_plan
 from reconciler.cli.terminal import DONE, PENDING, colour, exit_code, note, print_json, tell, width, worst
 from reconciler.cli.wiring import Wiring, wire
-from reconciler.errors import Misuse, PolicyRejected, Stalled
+from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
 from reconciler.gitops.revision import read_folder
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import load_config
+from reconciler.planning.events import Event, Route, dry_run
 from reconciler.planning.record import read_recording
 from reconciler.planning.report import plan_json
+from reconciler.planning.snapshot import snapshot_of
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.windows import Schedule
 from reconciler.reconcile.look import Finding, Look, decide_again
+from reconciler.reconcile.tick import routes_of
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -30,13 +33,15 @@ def plan(arguments: argparse.Namespace) -> int:
     config = load_config(Path(arguments.config))
     if arguments.root is not None:
         config = config.model_copy(update={"root": Path(arguments.root).absolute()})
-    look = _look(wire(config))
+    wiring = wire(config)
+    look = _look(wiring)
     if arguments.format == "json":
         print_json(plan_json(look.report))
     else:
         sys.stdout.write(render_plan(look.report, width=width(), colour=colour()))
     pending = PENDING if arguments.check and look.report.plan.transaction else DONE
-    return worst([pending, *map(exit_code, look.failures)])
+    unsent = _send(wiring, look) if arguments.notify else ()
+    return worst([pending, *map(exit_code, (*look.failures, *unsent))])
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -118,6 +123,33 @@ def _look(wiring: Wiring) -> Look:
     for failure in look.failures:
         tell(failure)
     return look
+
+
+def _send(wiring: Wiring, look: Look) -> tuple[ReconcilerError, ...]:
+    """Send the plan to whoever hears of anything about this host, and return what could not be delivered.
+
+    It goes through the outbox, so that what a service does not take now is tried again by the next runs.
+
+    Raises:
+        Stalled: The policy names nobody, or the outbox cannot be written.
+    """
+    effective = look.finding.effective
+    names = tuple(dict.fromkeys(route.to for route in routes_of(effective)))
+    if effective is None or not names:
+        raise Stalled(
+            "the plan was sent to nobody: the policy in force names no notifier for this host",
+            "add `notify` to a policy that matches it",
+        )
+    report, routes = look.report, tuple(Route(name, frozenset(Event)) for name in names)
+    notice = dry_run(snapshot_of(report, action=effective.settings.action), report.generated_at)
+    with wiring.folder.locked():
+        complaints = wiring.reporter.messenger.tell((notice,), routes, report.generated_at)
+    failures = tuple(Transient(said, "it waits in the outbox and is tried again") for said in complaints)
+    for failure in failures:
+        tell(failure)
+    if not failures:
+        note(f"sent the plan to {', '.join(names)}")
+    return failures
 
 
 def _last_finding(wiring: Wiring) -> Finding | None:

@@ -212,3 +212,33 @@ LOG: dict[str, Any] = {
         ),
     ],
 }
+
+NOTIFY_TEST: dict[str, Any] = {
+    "$schema": _DRAFT,
+    "title": "What `notify test --format json` prints",
+    "type": "object",
+    "properties": {
+        "notifiers": {
+            "type": "array",
+            "description": "Those that were tried, sorted by name.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": _TEXT,
+                    "answered": {"type": "boolean", "description": "Its service took the message."},
+                    "message": {"type": "string", "description": "Why not; empty where it did."},
+                    "hint": {"type": "string", "description": "What to do, empty for no advice."},
+                    "waiting": {
+                        "type": "integer",
+                        "minimum": 0,
+                        "description": "Messages for it in the outbox, this one not included.",
+                    },
+                },
+                "required": ["name", "answered", "message", "hint", "waiting"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["notifiers"],
+    "additionalProperties": False,
+}

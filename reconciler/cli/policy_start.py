@@ -30,6 +30,7 @@ def all_schemas() -> dict[str, str]:
     texts["status.schema.json"] = schema_text(interfaces.STATUS)
     texts["log.schema.json"] = schema_text(interfaces.LOG)
     texts["pause.schema.json"] = schema_text(interfaces.PAUSE)
+    texts["notify-test.schema.json"] = schema_text(interfaces.NOTIFY_TEST)
     texts["config.schema.json"] = schema_text(_config_schema())
     texts["setup.schema.json"] = schema_text(answers_schema())
     return texts

@@ -182,7 +182,9 @@ def wire(config: Config, clock: Clock | None = None, power: Power | None = None)
     reporter = Reporter(
         host_branch(config.host),
         queue=queue,
-        messenger=OutboxMessenger(outbox, AppriseSender(_notifiers(config), environment=config.environment)),
+        messenger=OutboxMessenger(
+            outbox, AppriseSender(notifiers_of(config), environment=config.environment)
+        ),
         heartbeat=config.reports.heartbeat,
         keep_runs=config.retention.runs,
         timeout=timeout,
@@ -264,7 +266,8 @@ def git_options(config: Config) -> GitOptions:
     )
 
 
-def _notifiers(config: Config) -> Notifiers:
+def notifiers_of(config: Config) -> Notifiers:
+    """Return where the addresses of the configuration's notifiers are, for this process."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     return Notifiers(
         {

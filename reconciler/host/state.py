@@ -24,9 +24,10 @@ from reconciler.durable import replace_file, sync_folder
 from reconciler.errors import Misuse, Stalled
 from reconciler.host.locking import take
 from reconciler.host.ownership import is_own, is_own_folder_of
-from reconciler.planning.events import LastRun, Snapshot
+from reconciler.planning.events import LastRun, PastRun, Route, Snapshot
 from reconciler.planning.gate import FailedApply, Pause
 from reconciler.planning.journal import Journal
+from reconciler.planning.missed import WindowWatch
 from reconciler.planning.observation import FirstSeen, Quarantined
 from reconciler.planning.run_log import write_log
 
@@ -42,6 +43,7 @@ class State:
         refreshed_at: When the package metadata were last refreshed by us.
         first_seen: Evidence for minimum ages.
         snapshot: What notifications compare with.
+        routes: Who hears of what by the last policy in force, for a tick that cannot even ask it.
         last_run: The latest attempt to apply a plan.
         failed: The last failed apply, where no successful one followed.
         quarantine: Versions that failed to install, and are left alone until something changes.
@@ -49,6 +51,8 @@ class State:
         repaired: Digest of the package database that a repair could not mend; it is not tried on it again.
         used: Digests of plans that were applied, the latest last.
         reboots: When this host was rebooted by us, the latest last.
+        recent: The runs of the last days, the latest last.
+        watch: What is known of the windows that are open or passed.
     """
 
     accepted: str = ""
@@ -56,6 +60,7 @@ class State:
     refreshed_at: datetime | None = None
     first_seen: tuple[FirstSeen, ...] = ()
     snapshot: Snapshot | None = None
+    routes: tuple[Route, ...] = ()
     last_run: LastRun | None = None
     failed: FailedApply | None = None
     quarantine: tuple[Quarantined, ...] = ()
@@ -63,6 +68,8 @@ class State:
     repaired: str = ""
     used: tuple[str, ...] = ()
     reboots: tuple[datetime, ...] = ()
+    recent: tuple[PastRun, ...] = ()
+    watch: WindowWatch = field(default_factory=WindowWatch)
 
 
 _DIGITS = 64  # of an object id, SHA-256
@@ -307,7 +314,19 @@ def _whole(state: State) -> State:
     failed = () if state.failed is None else (state.failed.at,)
     quarantine = (one.at for one in state.quarantine)
     evidence = (seen.at for seen in state.first_seen)
-    instants = (state.refreshed_at, *evidence, *snapshot, *failed, *quarantine, *state.reboots)
+    recent = (one.at for one in state.recent)
+    passing = (at for one in state.watch.passing for at in (one.start, one.end))
+    watch = (state.watch.at, *passing)
+    instants = (
+        state.refreshed_at,
+        *evidence,
+        *snapshot,
+        *failed,
+        *quarantine,
+        *state.reboots,
+        *recent,
+        *watch,
+    )
     if any(at is not None and at.tzinfo is None for at in instants):
         raise ValueError("an instant has no zone")
     if any(

@@ -15,7 +15,7 @@ from reconciler.notify.addresses import (
     redact,
     secrets_of,
 )
-from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, AppriseSender, ask
+from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, Answer, AppriseSender, ask, cause_of
 from reconciler.notify.outbox import Delivery, Down, Outbox, Pending, Refused, Send, Sent, Verdict
 from reconciler.planning.events import Route
 
@@ -23,6 +23,7 @@ __all__ = [
     "ANSWERS",
     "CANNOT_BE_ASKED",
     "Address",
+    "Answer",
     "AppriseSender",
     "CredentialSource",
     "Delivery",
@@ -38,6 +39,7 @@ __all__ = [
     "Sent",
     "Verdict",
     "ask",
+    "cause_of",
     "parse_address",
     "redact",
     "secrets_of",

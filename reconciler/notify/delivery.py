@@ -74,6 +74,11 @@ def ask(address: Address, environment: Mapping[str, str]) -> str:
     return _DOWN[Answer(word)] if word in set(Answer) else _DOWN[Answer.UNKNOWN]
 
 
+def cause_of(verdict: Down) -> Answer | None:
+    """Return what a sentence of :class:`AppriseSender` stands for; ``None`` where nothing was sent at all."""
+    return next((answer for answer, sentence in _DOWN.items() if sentence == verdict.reason), None)
+
+
 class AppriseSender:
     """Sends through the notifiers of this host; is a :data:`reconciler.notify.outbox.Send`.
 
@@ -126,6 +131,7 @@ class AppriseSender:
                 "title": each.title,
                 "text": each.text,
                 "markdown": each.markdown,
+                "html": each.html,
                 "trouble": each.event.value,
             }
             for number, each in numbered

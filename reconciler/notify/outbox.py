@@ -49,6 +49,7 @@ class Pending:
         attempts: How often a service was asked to take it.
         not_before: No attempt before this instant.
         reason: Why the last attempt failed, empty before the first.
+        html: The message as a page; empty in files of older versions.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Pending:
     attempts: int
     not_before: datetime
     reason: str = ""
+    html: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ class Outbox:
             markdown=message.markdown,
             attempts=0,
             not_before=notice.at,
+            html=message.html,
         )
         self._make_room(waiting, memory)
         self._store(entry)
@@ -282,7 +285,12 @@ def _with_loss(entry: Pending, lost: int) -> Pending:
     if not lost:
         return entry
     sentence = f"{lost} earlier messages were dropped, since too many waited for delivery."
-    return replace(entry, text=f"{entry.text}\n{sentence}\n", markdown=f"{entry.markdown}\n{sentence}\n")
+    return replace(
+        entry,
+        text=f"{entry.text}\n{sentence}\n",
+        markdown=f"{entry.markdown}\n{sentence}\n",
+        html=entry.html.replace("<body>", f"<body><p>{sentence}</p>", 1),
+    )
 
 
 def _read(path: Path) -> Pending | None:
@@ -305,7 +313,7 @@ def _read(path: Path) -> Pending | None:
 
 
 def _is_whole(entry: Pending) -> bool:
-    texts = (entry.id, entry.to, entry.key, entry.title, entry.text, entry.markdown, entry.reason)
+    texts = (entry.id, entry.to, entry.key, entry.title, entry.text, entry.markdown, entry.reason, entry.html)
     numbers, instants = (entry.order, entry.attempts), (entry.at, entry.not_before)
     return (
         all(type(text) is str for text in texts)

@@ -1,9 +1,9 @@
 """The child that sends: started by path with ``python -I``, it imports nothing of ours.
 
-Standard input is a JSON list of ``{number, url, title, text, markdown, trouble}``. For each message that was
-tried, standard output gets one line ``NUMBER WORD`` at once, so that what was sent is known even when this
-process is ended. The word is one of a closed list: whatever apprise, a library or a server says may contain
-the address, so it is only classified, never passed on.
+Standard input is a JSON list of ``{number, url, title, text, markdown, html, trouble}``. For each message
+that was tried, standard output gets one line ``NUMBER WORD`` at once, so that what was sent is known even
+when this process is ended. The word is one of a closed list: whatever apprise, a library or a server says may
+contain the address, so it is only classified, never passed on.
 """
 
 import json
@@ -23,6 +23,7 @@ class Order(TypedDict):
     title: str
     text: str
     markdown: str
+    html: str
     trouble: str
 
 
@@ -38,9 +39,10 @@ _STOPPING = frozenset(
     }
 )
 
-# Plain text unless the address asks for Markdown: services differ in what they take for it, and text that is
-# escaped for one of them is hard to read in another.
-_MARKDOWN = re.compile(r"[?&]format=markdown\b", re.IGNORECASE)
+# The address chooses; else mail is HTML with a plain alternative, and everything else plain text: services
+# differ in what they take for Markdown or HTML, and text that is escaped for one is hard to read in another.
+_FORMAT = re.compile(r"[?&]format=(text|markdown|html)\b", re.IGNORECASE)
+_MAIL = re.compile(r"mailtos?://", re.IGNORECASE)
 
 # Read from the top: the first pattern that a line of apprise's log matches decides.
 _SIGNS = (
@@ -115,17 +117,28 @@ def _try(order: Order, ear: _Ear) -> str:
         hub = apprise.Apprise(asset=asset)
         if not hub.add(service):
             return "bad-address"
-        markdown = _MARKDOWN.search(order["url"]) is not None
+        body, form = _body(order)
         sent = hub.notify(
             title=order["title"],
-            body=order["markdown" if markdown else "text"],
-            body_format=apprise.NotifyFormat.MARKDOWN if markdown else apprise.NotifyFormat.TEXT,
+            body=body,
+            body_format=form,
             notify_type=_KIND.get(order["trouble"], apprise.NotifyType.INFO),
         )
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and its text may hold the address
         ear.lines.append(type(error).__name__)
         return _classify(ear.lines)
     return "sent" if sent else _classify(ear.lines)
+
+
+def _body(order: Order) -> tuple[str, apprise.NotifyFormat]:
+    """Return the message in the form that its address asks for."""
+    asked = _FORMAT.search(order["url"])
+    form = asked[1].lower() if asked else "html" if _MAIL.match(order["url"]) else "text"
+    if form == "html" and order["html"]:
+        return order["html"], apprise.NotifyFormat.HTML
+    if form == "markdown":
+        return order["markdown"], apprise.NotifyFormat.MARKDOWN
+    return order["text"], apprise.NotifyFormat.TEXT
 
 
 _KIND = {

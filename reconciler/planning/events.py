@@ -3,7 +3,8 @@
 The rules, each with a test:
 
 - A message is sent when something becomes true or stops being true, never because it is still true.
-- Without a previous state only what is wrong is told; what is merely so is taken as known.
+- Without a previous state only what is wrong, what waits for a person and what is about to happen is told;
+  what is merely so is taken as known.
 - The key of a message holds no duration and no time of day, so that one incident has one key however often
   it is looked at; the occasion tells one incident from its repetition.
 - What was told as trouble is told again, once, when it is over.
@@ -11,15 +12,16 @@ The rules, each with a test:
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 
 from reconciler.planning import canonical
 from reconciler.planning.account import Condition
-from reconciler.planning.message import Contents, Message, PackageLine, compose
+from reconciler.planning.message import Contents, Message, PackageLine, Section, compose
+from reconciler.planning.missed import MissedWindow
 from reconciler.planning.observation import RebootNeed
-from reconciler.planning.wording import changes_of, plural
+from reconciler.planning.wording import changes_of, minute, plural
 
 
 class Event(StrEnum):
@@ -117,6 +119,24 @@ class LastRun:
 
 
 @dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run of the last days, for the weekly digest.
+
+    Attributes:
+        at: When it began.
+        outcome: As in its record.
+        changes: Packages that it changed, and in ``security`` those of them that fixed security.
+        reason: One sentence for people; empty after success.
+    """
+
+    at: datetime
+    outcome: str
+    changes: int
+    security: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Expiring:
     """An exception that ends soon: its name and the last day it holds (``YYYY-MM-DD``)."""
 
@@ -145,9 +165,11 @@ class Snapshot:
         boot_id: Of the running system; another one means that it was rebooted.
         expiring: Exceptions within the warning time.
         announced: Start of the next window, where it would apply something and the announcement is due.
-        missed_window: Start of the window that passed last without the run it was for.
-        next_window: Start of the next window, ``None`` where there is none.
+        missed: The window that passed last without the run it was for.
+        next_windows: Starts of the next windows in which a run can begin.
         last_run: The latest attempt to apply, ``None`` before the first.
+        recent: The runs of the last two weeks, oldest first.
+        waits: What is offered and not planned, and why, a sentence for each reason.
     """
 
     at: datetime
@@ -166,9 +188,11 @@ class Snapshot:
     boot_id: str = ""
     expiring: tuple[Expiring, ...] = ()
     announced: datetime | None = None
-    missed_window: datetime | None = None
-    next_window: datetime | None = None
+    missed: MissedWindow | None = None
+    next_windows: tuple[datetime, ...] = ()
     last_run: LastRun | None = None
+    recent: tuple[PastRun, ...] = ()
+    waits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,22 +355,46 @@ def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
 
 def _became_so(previous: Snapshot | None, current: Snapshot, now: datetime) -> Iterable[_Found]:
     if previous is not None:
-        yield from _plan_transitions(previous, current)
+        yield from _plan_changed(previous, current)
+    yield from _asks_for_approval(previous, current)
+    yield from _announced(previous, current)
+    if previous is not None:
         yield from _reboot_transitions(previous, current)
         yield from _calendar_transitions(previous, current, now)
     yield Event.EVERY_RUN, ["run"], f"{current.outcome}: {current.reason}", _contents(current)
 
 
-def _plan_transitions(previous: Snapshot, current: Snapshot) -> Iterable[_Found]:
-    changed = previous.digest != current.digest
+def _plan_changed(previous: Snapshot, current: Snapshot) -> Iterable[_Found]:
     applied = current.last_run is not None and current.last_run != previous.last_run
-    if changed and (current.planned or not applied):
-        security = sum(each.security for each in current.planned)
-        headline = f"plan changed: {changes_of(len(current.planned), security)}"
+    if previous.digest != current.digest and (current.planned or not applied):
+        headline = f"plan changed: {_planned_of(current)}"
         yield Event.PLAN_CHANGED, [current.digest], headline, _contents(current)
-    if current.needs_approval and (changed or not previous.needs_approval):
+
+
+def _asks_for_approval(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
+    asked = previous is not None and previous.needs_approval and previous.digest == current.digest
+    if current.needs_approval and not asked:
         headline = f"{plural(len(current.planned), 'change')} wait for approval"
         yield Event.NEEDS_APPROVAL, [current.digest], headline, _contents(current)
+
+
+def _announced(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
+    told = previous is not None and (previous.announced, previous.digest) == (
+        current.announced,
+        current.digest,
+    )
+    if current.announced is None or told:
+        return
+    headline = f"{_planned_of(current)} will be applied from {minute(current.announced)}"
+    lines: tuple[str, ...] = ()
+    if current.needs_approval:
+        headline = f"{_planned_of(current)} could be applied from {minute(current.announced)}, once approved"
+        lines = ("Nothing is applied in this window unless somebody approves the plan before.",)
+    yield Event.ANNOUNCE, [current.digest], headline, _contents(current, lines)
+
+
+def _planned_of(current: Snapshot) -> str:
+    return changes_of(len(current.planned), sum(each.security for each in current.planned))
 
 
 def _reboot_transitions(previous: Snapshot, current: Snapshot) -> Iterable[_Found]:
@@ -357,27 +405,90 @@ def _reboot_transitions(previous: Snapshot, current: Snapshot) -> Iterable[_Foun
 
 
 def _calendar_transitions(previous: Snapshot, current: Snapshot, now: datetime) -> Iterable[_Found]:
-    announced = (current.announced, current.digest)
-    if current.announced is not None and announced != (previous.announced, previous.digest):
-        headline = (
-            f"{plural(len(current.planned), 'change')} will be applied from {_minute(current.announced)}"
-        )
-        yield Event.ANNOUNCE, [current.digest], headline, _contents(current)
-    if current.missed_window is not None and current.missed_window != previous.missed_window:
-        headline = f"the window of {_minute(current.missed_window)} was missed"
-        yield Event.WINDOW_MISSED, ["window"], headline, _contents(current)
+    missed, before = current.missed, previous.missed
+    if missed is not None and (before is None or before.start != missed.start):
+        headline = f"the window of {minute(missed.start)} was missed"
+        if missed.number > 1:
+            headline = f"{missed.number} windows were missed, the last on {minute(missed.start)}"
+        contents = _contents(current, (missed.sentence, _WAITS_FOR_THE_NEXT))
+        yield Event.WINDOW_MISSED, ["window"], headline, contents
     new = sorted(set(current.expiring) - set(previous.expiring), key=lambda each: (each.expires, each.name))
     if new:
-        lines = tuple(f"exception {each.name} holds through {each.expires}" for each in new)
+        lines = tuple(map(_expires, new))
         subject = [f"{each.name} {each.expires}" for each in new]
         yield Event.EXCEPTION_EXPIRING, subject, f"{lines[0]}", _contents(current, lines)
-    week = tuple(now.isocalendar())[:2]
-    if tuple(previous.at.isocalendar())[:2] != week:
-        headline = f"week {week[0]}-W{week[1]:02}: {current.outcome}"
-        yield Event.WEEKLY_DIGEST, [headline.partition(":")[0]], headline, _contents(current)
+    if week_of(previous.at) != week_of(now):
+        yield _digest(current, now)
 
 
-def _contents(current: Snapshot, lines: tuple[str, ...] = (), run: LastRun | None = None) -> Contents:
+_WAITS_FOR_THE_NEXT = "A window is never made up for: the plan waits for the next one."
+
+
+def week_of(at: datetime) -> datetime:
+    """Return the instant at which the ISO week (UTC) of ``at`` began."""
+    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day - timedelta(days=day.weekday())
+
+
+def _digest(current: Snapshot, now: datetime) -> _Found:
+    """Sum up the week before ``now``: what was done, what waits and why, what comes and what is wrong."""
+    since = week_of(now) - timedelta(days=7)
+    year, week, _ = since.isocalendar()
+    recent = [each for each in current.recent if each.at >= since]
+    done = sum(each.changes for each in recent)
+    headline = ", ".join(
+        (
+            f"week {year}-W{week:02}: {changes_of(done, sum(each.security for each in recent))} made",
+            f"{len(current.planned)} planned",
+            *((plural(len(current.troubles), "problem"),) if current.troubles else ()),
+        )
+    )
+    wrong = tuple(each.message for each in current.troubles)
+    missed = () if current.missed is None else (current.missed.sentence,)
+    sections = (
+        Section(f"Done since {since:%Y-%m-%d}", tuple(map(_past_run, recent)) or ("nothing was run",)),
+        Section("Wrong now", (*wrong, *missed)),
+        Section("Not planned, and why", current.waits),
+        Section("Next windows", tuple(map(minute, current.next_windows)) or ("none",)),
+        Section("Exceptions that end soon", tuple(map(_expires, current.expiring))),
+    )
+    return Event.WEEKLY_DIGEST, [f"{year}-W{week:02}"], headline, _contents(current, sections=sections)
+
+
+def _past_run(run: PastRun) -> str:
+    said = f"{minute(run.at)}: {run.outcome}"
+    if run.changes:
+        said += f", {changes_of(run.changes, run.security)}"
+    return f"{said}: {run.reason}" if run.reason else said
+
+
+def _expires(exception: Expiring) -> str:
+    return f"exception {exception.name} holds through {exception.expires}"
+
+
+def dry_run(current: Snapshot, now: datetime) -> Notice:
+    """Return the message of ``plan --notify``: what would be applied now, and what would not and why."""
+    headline = f"dry-run: {_planned_of(current)} planned"
+    sections = (
+        Section("Wrong now", tuple(each.message for each in current.troubles)),
+        Section("Not planned, and why", current.waits),
+    )
+    lines = ("Nothing was changed: this is what patchledger would do.",)
+    return Notice(
+        Event.EVERY_RUN,
+        f"{current.target}/dry-run/{_short([current.digest])}",
+        current.at.isoformat(),
+        now,
+        compose(current.target, headline, _contents(current, lines, sections=sections)),
+    )
+
+
+def _contents(
+    current: Snapshot,
+    lines: tuple[str, ...] = (),
+    run: LastRun | None = None,
+    sections: tuple[Section, ...] = (),
+) -> Contents:
     """Gather what every message tells of ``current``, or of ``run`` where the message is about one."""
     shown = current.planned if run is None else run.packages
     reboot = current.reboot.value
@@ -389,11 +500,11 @@ def _contents(current: Snapshot, lines: tuple[str, ...] = (), run: LastRun | Non
         ("Outcome", current.outcome if run is None else run.result.value),
         ("Reason", current.reason if run is None else run.reason or "done as planned"),
         ("Reboot", reboot),
-        ("Next window", _minute(current.next_window) if current.next_window is not None else "none"),
+        ("Next window", minute(current.next_windows[0]) if current.next_windows else "none"),
         ("Policy", current.policy_commit[:12] or "none yet"),
         ("Plan", current.digest[: len("sha256:") + 12] if run is None else run.digest[: len("sha256:") + 12]),
         ("Not planned", plural(current.pending, "other update")),
-        ("At", _minute(current.at)),
+        ("At", minute(current.at)),
     )
     return Contents(
         lines=lines,
@@ -401,11 +512,8 @@ def _contents(current: Snapshot, lines: tuple[str, ...] = (), run: LastRun | Non
         packages_title="Planned" if run is None else "Packages",
         packages=shown,
         log_excerpt="" if run is None else run.log_excerpt,
+        sections=sections,
     )
-
-
-def _minute(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M %Z").strip()
 
 
 def _canonical(snapshot: Snapshot) -> bytes:

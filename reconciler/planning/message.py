@@ -1,12 +1,13 @@
-"""The words of a message: a title and the same account as plain text and as Markdown, of bounded length.
+"""The words of a message: a title and one account, as plain text, Markdown and HTML, of bounded length.
 
 Whatever comes from packages, hosts or git is untrusted here and written through
 :mod:`reconciler.planning.untrusted`; every list and text has an end.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reconciler.planning.untrusted import markdown, markdown_code, one_line
+from reconciler.planning.untrusted import html, markdown, markdown_code, one_line
 
 TITLE_LIMIT = 160
 """Characters of a title; longer ones end in an ellipsis."""
@@ -14,6 +15,8 @@ LINE_LIMIT = 400
 """Characters of one untrusted sentence or value."""
 PACKAGES_LIMIT = 60
 """Packages that are listed; the rest is counted."""
+LINES_LIMIT = 20
+"""Sentences that are shown in one place; the rest is counted."""
 EXCERPT_LIMIT = 4000
 """Characters of a log that are shown: its end."""
 
@@ -30,6 +33,14 @@ class PackageLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A list under a heading of its own."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What a message tells below its title.
 
@@ -38,6 +49,7 @@ class Contents:
         facts: Label and value, in this order.
         packages: Listed under ``packages_title``.
         log_excerpt: Its end is shown; empty for none.
+        sections: Further lists, between facts and packages; one without lines is left out.
     """
 
     lines: tuple[str, ...]
@@ -45,15 +57,17 @@ class Contents:
     packages_title: str
     packages: tuple[PackageLine, ...]
     log_excerpt: str = ""
+    sections: tuple[Section, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A finished message: one line, then the same account for plain readers and for Markdown readers."""
+    """A finished message: one line, then the same account in each of the three forms that services take."""
 
     title: str
     text: str
     markdown: str
+    html: str
 
 
 def compose(target: str, headline: str, contents: Contents) -> Message:
@@ -61,11 +75,12 @@ def compose(target: str, headline: str, contents: Contents) -> Message:
 
     Returns:
         A title ``[patchledger] target: headline`` of at most :data:`TITLE_LIMIT` characters on one line, and
-        both bodies. Their length is bounded by the limits of this module and the number of ``lines`` shown,
-        at most 20.
+        the bodies. Their length is bounded by the limits of this module; the HTML is well-formed XML, too,
+        and loads nothing.
     """
     title = one_line(f"[patchledger] {target}: {headline}", TITLE_LIMIT)
-    return Message(title, _text(contents), _markdown(contents))
+    page = _html(f"{target}: {headline}", title, contents)
+    return Message(title, _text(contents), _markdown(contents), page)
 
 
 def _text(contents: Contents) -> str:
@@ -74,6 +89,9 @@ def _text(contents: Contents) -> str:
     parts.append(
         "\n".join(f"{label + ':':<{width}} {one_line(value, LINE_LIMIT)}" for label, value in contents.facts)
     )
+    for section in filter(_has_lines, contents.sections):
+        listed = [f"- {one_line(line, LINE_LIMIT)}" for line in _bounded(section.lines)]
+        parts.append("\n".join([f"{section.title}:", *listed]))
     if contents.packages:
         shown = [f"- {_package(each)}" for each in contents.packages[:PACKAGES_LIMIT]]
         parts.append("\n".join([f"{contents.packages_title}:", *shown, *_more(contents)]))
@@ -85,6 +103,9 @@ def _text(contents: Contents) -> str:
 def _markdown(contents: Contents) -> str:
     parts = ["\n\n".join(_prose(line) for line in _bounded(contents.lines))]
     parts.append("\n".join(f"- **{label}:** {_prose(value)}" for label, value in contents.facts))
+    for section in filter(_has_lines, contents.sections):
+        listed = [f"- {_prose(line)}" for line in _bounded(section.lines)]
+        parts.append("\n".join([f"**{section.title}:**", "", *listed]))
     if contents.packages:
         shown = [f"- {_package_markdown(each)}" for each in contents.packages[:PACKAGES_LIMIT]]
         more = [f"- {line}" for line in _more(contents)]
@@ -96,7 +117,82 @@ def _markdown(contents: Contents) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _bounded(lines: tuple[str, ...], limit: int = 20) -> tuple[str, ...]:
+_PAGE = (
+    "font-family:sans-serif;font-size:15px;line-height:1.45;color:#1f2328;background:#ffffff;max-width:46em"
+)
+_CODE = "font-family:monospace;font-size:13px"
+_BADGE = "background:#b42318;color:#ffffff;border-radius:3px;padding:1px 5px;font-size:12px"
+_LABEL = "display:inline-block;min-width:9em;color:#57606a"
+
+
+def _html(heading: str, title: str, contents: Contents) -> str:
+    """Write a page that every mail reader shows: no style sheet, no picture, no link.
+
+    It has no table, and line breaks stand only where they do no harm: apprise makes the plain alternative
+    of a mail out of it, a line of each block.
+    """
+    parts = [f'<h1 style="font-size:19px;margin:0 0 12px">{_words(heading)}</h1>']
+    parts.append("".join(_paragraph(_words(line)) for line in _bounded(contents.lines)))
+    parts.append(
+        "".join(
+            _paragraph(f'<b style="{_LABEL}">{_words(label)}:</b> {_words(value)}')
+            for label, value in contents.facts
+        )
+    )
+    parts += [
+        _list(section.title, map(_words, _bounded(section.lines)))
+        for section in filter(_has_lines, contents.sections)
+    ]
+    if contents.packages:
+        shown = map(_package_html, contents.packages[:PACKAGES_LIMIT])
+        parts.append(_list(contents.packages_title, (*shown, *_more(contents))))
+    if contents.log_excerpt:
+        log = "\n".join(html(line, LINE_LIMIT) for line in _excerpt(contents.log_excerpt).splitlines())
+        style = f"{_CODE};background:#f3f4f6;padding:10px;white-space:pre-wrap"
+        parts.append(f'{_heading("End of the log")}<pre style="{style}">{log}</pre>')
+    return "\n".join(
+        (
+            "<!DOCTYPE html>",
+            f'<html lang="en"><head><meta charset="utf-8"/><title>{html(title, TITLE_LIMIT)}</title></head>',
+            f'<body><div style="{_PAGE}">',
+            *filter(None, parts),
+            "</div></body></html>\n",
+        )
+    )
+
+
+def _heading(text: str) -> str:
+    return f'<h2 style="font-size:15px;margin:20px 0 4px">{_words(text)}:</h2>'
+
+
+def _paragraph(markup: str) -> str:
+    return f'<p style="margin:0 0 2px">{markup}\n</p>'
+
+
+def _list(title: str, items: Iterable[str]) -> str:
+    written = "".join(f"<li>{item}\n</li>" for item in items)
+    return f'{_heading(title)}<ul style="margin:0;padding-left:20px">{written}</ul>'
+
+
+def _package_html(package: PackageLine) -> str:
+    old, new = _versions(package)
+    line = f"{_code(f'{package.name}:{package.arch}')} {_code(old)} &#8594; {_code(new)}"
+    return line + (f' <b style="{_BADGE}">security</b>' if package.security else "")
+
+
+def _code(text: str) -> str:
+    return f'<span style="{_CODE}">{_words(text)}</span>'
+
+
+def _words(text: str) -> str:
+    return html(one_line(text, LINE_LIMIT), LINE_LIMIT)
+
+
+def _has_lines(section: Section) -> bool:
+    return bool(section.lines)
+
+
+def _bounded(lines: tuple[str, ...], limit: int = LINES_LIMIT) -> tuple[str, ...]:
     return lines if len(lines) <= limit else (*lines[:limit], f"and {len(lines) - limit} more")
 
 

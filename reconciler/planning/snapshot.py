@@ -4,10 +4,17 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.planning.account import Disposition
 from reconciler.planning.conditions import WARNING
-from reconciler.planning.events import Expiring, LastRun, Snapshot, troubles
+from reconciler.planning.events import Expiring, LastRun, PastRun, Snapshot, troubles
 from reconciler.planning.gate import GateName
 from reconciler.planning.message import PackageLine
+from reconciler.planning.missed import MissedWindow
 from reconciler.planning.report_document import Report
+from reconciler.planning.wording import listed
+
+_NEXT_WINDOWS = 3
+_NAMED = 8
+"""Packages that are named for one reason why they wait; the others are counted."""
+_REASONS = 20
 
 
 def snapshot_of(
@@ -16,7 +23,8 @@ def snapshot_of(
     action: str,
     announce: timedelta = timedelta(0),
     last_run: LastRun | None = None,
-    missed_window: datetime | None = None,
+    missed: MissedWindow | None = None,
+    recent: tuple[PastRun, ...] = (),
 ) -> Snapshot:
     """Return what messages about the target of ``report`` are decided from.
 
@@ -25,7 +33,8 @@ def snapshot_of(
         action: The policy's ``action``; a window is announced only where it is ``apply``.
         announce: The policy's ``announce``.
         last_run: The latest attempt to apply a plan.
-        missed_window: Start of the window that passed last without the run it was for.
+        missed: The window that passed last without the run it was for.
+        recent: The runs of the last two weeks, oldest first.
     """
     now = report.generated_at
     planned = packages_of(report)
@@ -52,9 +61,11 @@ def snapshot_of(
             if not each.expired and each.expires <= now + WARNING
         ),
         announced=_announced(report, announce) if planned and action == "apply" else None,
-        missed_window=missed_window,
-        next_window=next((each.start for each in report.free_windows), None),
+        missed=missed,
+        next_windows=tuple(each.start for each in report.free_windows if each.start > now)[:_NEXT_WINDOWS],
         last_run=last_run,
+        recent=recent,
+        waits=_waits(report),
     )
 
 
@@ -67,9 +78,34 @@ def packages_of(report: Report) -> tuple[PackageLine, ...]:
     )
 
 
+def _waits(report: Report) -> tuple[str, ...]:
+    """Return why updates are not planned, the commonest reason first, with the packages that wait for it."""
+    waiting: dict[str, list[str]] = {}
+    for update in report.plan.updates:
+        if update.disposition is not Disposition.PLANNED:
+            why = update.reasons[0].message if update.reasons else update.disposition.value
+            waiting.setdefault(why, []).append(update.name)
+    order = sorted(waiting, key=lambda why: (-len(waiting[why]), why))
+    return tuple(f"{listed(waiting[why], _NAMED)}: {why}" for why in order[:_REASONS])
+
+
+def announcement_due(report: Report, announce: timedelta) -> datetime | None:
+    """Return the instant at which the next free window is to be announced, ``None`` where it was, or none is.
+
+    Args:
+        report: As built at ``report.generated_at``.
+        announce: The policy's ``announce``.
+    """
+    start = _next_start(report)
+    due = None if start is None or not announce else start - announce
+    return due if due is not None and due > report.generated_at else None
+
+
 def _announced(report: Report, announce: timedelta) -> datetime | None:
     """Return the start of the next free window, where its announcement is due and it has not begun."""
-    now = report.generated_at
-    upcoming = (each.start for each in report.free_windows if each.start > now)
-    start = next(upcoming, None)
-    return start if start is not None and start - announce <= now else None
+    start = _next_start(report)
+    return start if start is not None and start - announce <= report.generated_at else None
+
+
+def _next_start(report: Report) -> datetime | None:
+    return next((each.start for each in report.free_windows if each.start > report.generated_at), None)

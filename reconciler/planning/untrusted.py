@@ -8,9 +8,11 @@ Rules:
 2. In Markdown, text can form neither HTML, link, image, table cell, emphasis, code, formula nor mention,
    whatever it holds. Characters that could are written as numeric character references, which CommonMark
    reads as literal text only.
-3. What is cut says so with an ellipsis.
+3. In HTML, text can form neither element, attribute nor reference.
+4. What is cut says so with an ellipsis.
 """
 
+import html as markup
 import re
 import unicodedata
 
@@ -73,6 +75,11 @@ def markdown_code(text: str, limit: int = 120) -> str:
     if _PLAIN_CODE.fullmatch(seen) and seen == seen.strip():
         return f"`{seen}`"
     return markdown(text, limit)
+
+
+def html(text: str, limit: int = 300) -> str:
+    """Return ``text`` as literal text of an HTML element or of a quoted attribute."""
+    return markup.escape(clip(visible(text[: limit + 1]), limit))
 
 
 def width(text: str) -> int:

@@ -1,6 +1,7 @@
 """How numbers, lists, sizes and digests stand in sentences, wherever one is written."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 
 def plural(number: int, noun: str) -> str:
@@ -27,3 +28,8 @@ def mebibytes(size: int) -> str:
 def short_digest(digest: str) -> str:
     """Return the first twelve digits of a plan's digest, without the name of the algorithm."""
     return digest.removeprefix("sha256:")[:12]
+
+
+def minute(at: datetime) -> str:
+    """Write an aware instant to the minute, with its zone: ``2026-11-26 02:00 UTC``."""
+    return at.strftime("%Y-%m-%d %H:%M %Z").strip()

@@ -606,30 +606,6 @@ def _longest(window: Window) -> timedelta:
             return window.duration
 
 
-def missed(
-    schedules: Sequence[Schedule],
-    after: datetime,
-    before: datetime,
-    *,
-    freezes: Sequence[Freeze] = (),
-    splay_key: str = "",
-) -> tuple[Occurrence, ...]:
-    """Return the occurrences that passed between two ticks: begun after one and ended by the other.
-
-    Args:
-        schedules: Those of the host.
-        after: The last tick before.
-        before: This tick.
-        freezes: What they cover as a whole was not missed but blocked, and is left out.
-        splay_key: The host's id.
-    """
-    return tuple(
-        occurrence
-        for occurrence in occurrences(schedules, after, before, splay_key=splay_key)
-        if occurrence.start > after and occurrence.end <= before and blocked_by(occurrence, freezes) is None
-    )
-
-
 def next_transition(
     schedules: Sequence[Schedule],
     freezes: Sequence[Freeze],

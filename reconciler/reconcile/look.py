@@ -9,13 +9,27 @@ from reconciler.gitops.source import Acceptance
 from reconciler.host.state import State
 from reconciler.planning.account import Condition
 from reconciler.planning.age import observe_first_seen
-from reconciler.planning.gate import BreakGlass, Inhibitor, Pause, next_instant
+from reconciler.planning.events import Event, week_of
+from reconciler.planning.gate import (
+    Apply,
+    BreakGlass,
+    Closed,
+    Deferred,
+    GateName,
+    Inhibitor,
+    Nothing,
+    Outcome,
+    Pause,
+    next_instant,
+)
 from reconciler.planning.inputs import Local, gate_inputs
+from reconciler.planning.missed import Timetable, WindowWatch, advance, looked
 from reconciler.planning.observation import Exchange, Observation, Quarantined, Refresh, RefreshOutcome
 from reconciler.planning.plan import next_change, next_question, security_only
 from reconciler.planning.record import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.report import build_report
 from reconciler.planning.report_document import Report
+from reconciler.planning.snapshot import announcement_due
 from reconciler.policy import windows
 from reconciler.policy.load import Revision, load
 from reconciler.policy.match import HostFacts
@@ -64,13 +78,16 @@ class Look:
         in_force: How the policy was come by.
         finding: The decision and its report.
         failures: Everything that went wrong on the way, for people and for the exit code.
-        next_instant: First instant at which time alone may change the decision; ``None`` where it never does.
+        next_instant: First instant at which time alone may change the decision, or is a reason to tell
+            something; ``None`` where it never does.
+        watch: What the next look is to know of windows.
     """
 
     in_force: InForce
     finding: Finding
     failures: tuple[ReconcilerError, ...]
     next_instant: datetime | None
+    watch: WindowWatch
 
     @property
     def report(self) -> Report:
@@ -187,23 +204,23 @@ class Reconciler:
             security_exchanges=security_exchanges,
         )
         judged = judge(recording, effective)
-        by_itself = (
-            ()
-            if effective is None
-            else (next_change(observation, effective, now), _refresh_due(observation, effective, state))
-        )
+        watch = _watched(state.watch, recording, judged, effective)
+        if watch.missed is not None:
+            recording = _with(recording, watch.missed.condition)
+        report = build_report(recording, effective, judged)
         return Look(
             in_force,
-            Finding(
-                recording, judged, in_force.revision, effective, build_report(recording, effective, judged)
-            ),
+            Finding(recording, judged, in_force.revision, effective, report),
             (
                 *in_force.failures,
                 *_ambiguities(effective),
                 *(Stalled(one.message, "change the pin, or install what it names") for one in pinned),
                 *_refresh_failures(observation.refresh),
             ),
-            next_instant(judged.decision, judged.gates, by_itself),
+            next_instant(
+                judged.decision, judged.gates, _by_itself(observation, effective, state, report, now)
+            ),
+            watch,
         )
 
     def _match(self, revision: Revision | None, seen: Observation) -> tuple[HostFacts, Effective | None]:
@@ -294,6 +311,65 @@ def decide_again(recording: Recording, read: ReadPolicy) -> Finding:
         revision, effective = loaded, resolve(loaded, recording.host)
     judged = judge(recording, effective)
     return Finding(recording, judged, revision, effective, build_report(recording, effective, judged))
+
+
+def _watched(
+    watch: WindowWatch, recording: Recording, judged: Judged, effective: Effective | None
+) -> WindowWatch:
+    """Return what is known of windows after a look; as it was where nobody knows what time it is.
+
+    Break-glass leaves a window what it would have been without.
+    """
+    clock = next(gate for gate in judged.gates if gate.gate is GateName.CLOCK)
+    if isinstance(clock, Closed) or effective is None:
+        return watch
+    inputs = recording.inputs
+    timetable = Timetable(
+        effective.schedules,
+        effective.frozen,
+        effective.settings.budget,
+        allow_security=inputs.is_security_plan,
+        splay_key=recording.target,
+    )
+    advanced = advance(watch, timetable, recording.now, recording.observation.facts.boot_id)
+    wanted = effective.settings.action == "apply" and bool(judged.plan.transaction)
+    match judged.decision:
+        case Deferred(outcome=outcome, reason=reason):
+            return looked(
+                advanced,
+                effective.settings.budget,
+                wanted=wanted,
+                why=reason,
+                is_frozen=outcome is Outcome.FREEZE,
+            )
+        case Apply() | Nothing():
+            return looked(advanced, effective.settings.budget, wanted=wanted, why=None)
+
+
+def _with(recording: Recording, condition: Condition) -> Recording:
+    """Return ``recording`` with a condition that changes no gate's answer."""
+    inputs = recording.inputs
+    return replace(recording, inputs=replace(inputs, conditions=(*inputs.conditions, condition)))
+
+
+def _by_itself(
+    seen: Observation, effective: Effective | None, state: State, report: Report, now: datetime
+) -> tuple[datetime | None, ...]:
+    """Return the instants at which something is to be looked at or told again, whatever the gates say."""
+    if effective is None:
+        return ()
+    settings = effective.settings
+    told = {event for route in settings.notify for event in route.on}
+    return (
+        next_change(seen, effective, now),
+        _refresh_due(seen, effective, state),
+        # Also those that no gate names, since a person passed over it or another one closed before.
+        windows.next_transition(
+            effective.schedules, effective.frozen, now, budget=settings.budget, splay_key=report.target
+        ),
+        announcement_due(report, settings.announce) if settings.action == "apply" else None,
+        week_of(now) + timedelta(days=7) if Event.WEEKLY_DIGEST in told else None,
+    )
 
 
 def _ambiguities(effective: Effective | None) -> Iterator[PolicyRejected]:

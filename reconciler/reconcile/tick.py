@@ -1,5 +1,6 @@
 """One whole tick: look, report, apply what may be applied, and report that."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,11 +10,21 @@ from reconciler.gitops import sink
 from reconciler.host.locking import MachineLock
 from reconciler.host.state import State, StateFolder
 from reconciler.planning import exit_codes
-from reconciler.planning.events import Event, LastRun, Route, RunResult, Snapshot, events
+from reconciler.planning.events import (
+    Event,
+    LastRun,
+    PastRun,
+    Route,
+    RunResult,
+    Snapshot,
+    Trouble,
+    events,
+)
 from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.journal import Phase
 from reconciler.planning.markdown import to_markdown
 from reconciler.planning.message import PackageLine
+from reconciler.planning.missed import refused, served
 from reconciler.planning.observation import Observation, RefreshOutcome
 from reconciler.planning.record import write
 from reconciler.planning.report import to_json, without_volatile
@@ -33,7 +44,8 @@ from reconciler.reconcile.reboot import Power
 
 _REMEMBERED = 100
 """How many past reboots and applied plans are remembered: more than any window or approval is about."""
-
+_RECENT = timedelta(days=15)
+"""How long runs are remembered for the weekly digest: it is about the week before, and may come late."""
 
 _MAY_DOWNLOAD = frozenset(
     {
@@ -133,6 +145,8 @@ class Reporter:
             action=look.finding.recording.inputs.settings.action,
             announce=timedelta(0) if effective is None else effective.settings.announce,
             last_run=state.last_run,
+            missed=look.watch.missed,
+            recent=state.recent,
         )
         untold = tuple(self._tell(look, state.snapshot, snapshot))
         return Published(
@@ -148,7 +162,7 @@ class Reporter:
         now = look.report.generated_at
         try:
             complaints = self.messenger.tell(
-                events(told, snapshot, now), _routes(look.finding.effective), now
+                events(told, snapshot, now), routes_of(look.finding.effective), now
             )
         except ReconcilerError as error:
             yield error
@@ -252,8 +266,32 @@ class Ticker:
             break_glass: A person takes the window on themselves.
 
         Raises:
-            ReconcilerError: The machine cannot be observed, or the report not even be committed locally.
+            ReconcilerError: The machine cannot be observed, or the report not even be committed locally. It
+                is told to those whom the policy in force last named, once, and as recovered when it is over.
         """
+        try:
+            return self._tick(break_glass)
+        except Exception as error:
+            self._tell_of(error)
+            raise
+
+    def _tell_of(self, error: Exception) -> None:
+        """Tell of a tick that came to no report, as far as that can be done; what waits is sent as well."""
+        now = self.applier.clock.now()
+        with contextlib.suppress(ReconcilerError):
+            state = self.folder.load()
+            before = state.snapshot
+            if before is None or isinstance(error, Transient):
+                self.reporter.messenger.tell((), (), now)
+                return
+            trouble = Trouble(Event.FAILED, f"NoReport:{type(error).__name__}", _said_of(error))
+            others = tuple(one for one in before.troubles if one.kind != trouble.kind)
+            snapshot = replace(before, at=now, troubles=(*others, trouble))
+            notices = [one for one in events(before, snapshot, now) if one.event is Event.FAILED]
+            self.reporter.messenger.tell(notices, state.routes, now)
+            self.folder.save(replace(state, snapshot=snapshot))
+
+    def _tick(self, break_glass: BreakGlass | None) -> Tick:
         state = self.folder.load()
         runs: list[RunRecord] = []
         found = self._recovered(state)
@@ -416,6 +454,13 @@ class Ticker:
         return "" if performed.record.outcome is RunOutcome.APPLIED else excerpt(self._log(performed))
 
 
+def _said_of(error: Exception) -> str:
+    """Say why there is no report; of a defect only its name, since its text may hold anything."""
+    if isinstance(error, ReconcilerError):
+        return f"the run came to no report: {error.message.partition(chr(10))[0]}"
+    return f"the run came to no report, by a defect of patchledger ({type(error).__name__}); see its log"
+
+
 def _repair_token(seen: Observation, policy_commit: str) -> str:
     """Return what must change before a repair that failed is tried again."""
     return f"{seen.database}@{policy_commit}"
@@ -443,7 +488,8 @@ def _failure_of(record: RunRecord) -> ReconcilerError | None:
             return Transient(said, hint) if record.code in PASSING else Stalled(said, hint)
 
 
-def _routes(effective: Effective | None) -> tuple[Route, ...]:
+def routes_of(effective: Effective | None) -> tuple[Route, ...]:
+    """Return who hears of what by the policy; nobody while there is none."""
     settings = Settings() if effective is None else effective.settings
     return tuple(Route(route.to, frozenset(map(Event, route.on))) for route in settings.notify)
 
@@ -459,6 +505,8 @@ def _next_state(state: State, look: Look, told: Snapshot) -> State:
         first_seen=observation.first_seen,
         quarantine=observation.quarantined,
         snapshot=told,
+        routes=state.routes if look.finding.effective is None else routes_of(look.finding.effective),
+        watch=look.watch,
     )
 
 
@@ -488,6 +536,10 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         database = performed.after.database
         failed = FailedApply(record.digest, record.policy_commit, database, record.ended)
     result = _RESULTS.get(record.outcome)
+    recent = [one for one in state.recent if one.at > record.started - _RECENT]
+    if result is not None:
+        recent.append(_past_run(record))
+    tried = record.outcome in _TRIED
     unrepaired = _repair_token(performed.after, record.policy_commit)
     return replace(
         state,
@@ -496,6 +548,33 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         used=used,
         repaired=unrepaired if record.code == "not-repaired" else state.repaired,
         last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
+        recent=tuple(recent[-_REMEMBERED:]),
+        watch=served(state.watch, record.started)
+        if tried
+        else refused(state.watch, record.started, record.reason),
+    )
+
+
+_TRIED = frozenset(
+    {
+        RunOutcome.APPLIED,
+        RunOutcome.PARTIAL,
+        RunOutcome.FAILED,
+        RunOutcome.ROLLED_BACK,
+        RunOutcome.INTERRUPTED,
+    }
+)
+"""How runs end that a window was used for."""
+
+
+def _past_run(record: RunRecord) -> PastRun:
+    changed = record.difference.changed
+    return PastRun(
+        record.started,
+        record.outcome.value,
+        len(changed),
+        sum(f"{move.name}:{move.arch}" in record.security for move in changed),
+        record.reason,
     )
 
 

@@ -1,16 +1,29 @@
 """From a policy's ``notify`` to a receiver: told once, told when it is over, never with the secret."""
 
+import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.e2e.site import POLICY, Site
+from reconciler.cli import quiet
+from reconciler.cli.run import run_once
+from reconciler.cli.wiring import wire
+from reconciler.errors import Stalled
+from reconciler.host.config import load_config
+from reconciler.planning.events import week_of
+from reconciler.planning.gate import BreakGlass
+from reconciler.reconcile.tick import Tick
+from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site
 from tests.labs.apt import AptLab
 from tests.labs.webhook import Receiver, receive
 
 Command = Callable[..., tuple[int, str, str]]
 SECRET = "hunter2-token"
+SELDOM = "refresh: {every: 520w, stale_after: 520w}\nmax_policy_age: 520w\n"
+"""Nothing but windows and messages makes a full tick necessary."""
 NOTIFY = POLICY + "notify: [{to: ops, on: [plan-changed, policy-rejected, recovered]}]\n"
 
 
@@ -68,3 +81,161 @@ def test_nothing_is_lost_while_the_receiver_is_down_and_the_secret_is_nowhere(
 def _everything(*folders: Path) -> str:
     files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
     return "".join(path.read_bytes().decode("latin-1") for path in files)
+
+
+# --- what time alone brings about ---------------------------------------------------------------------------
+
+
+def route(*on: str, policy: str = POLICY) -> str:
+    return f"{policy}{SELDOM}notify: [{{to: ops, on: {json.dumps(on)}}}]\n"
+
+
+def tick(site: Site, at: datetime, glass: BreakGlass | None = None) -> Tick:
+    return run_once(site.config, wire(load_config(site.config), SetClock(at)), glass)
+
+
+def until(site: Site) -> datetime:
+    """Return the instant at which a quiet tick is no longer possible."""
+    remembered: Any = json.loads((site.state / "fingerprint.json").read_bytes())
+    return datetime.fromtimestamp(remembered["until"], UTC)
+
+
+@pytest.fixture
+def seldom(notified: Site, lab: AptLab) -> Site:
+    """Without a heartbeat that would wake the host anyway."""
+    address = str(notified.folder / "ops.url")
+    notified.configure(
+        environment=lab.environment,
+        notifiers={"ops": {"file": address}},
+        reports={"remote": str(notified.reports), "heartbeat": "52w"},
+    )
+    return notified
+
+
+def test_a_quiet_host_wakes_to_announce_its_window_and_to_say_that_it_missed_it(
+    seldom: Site, lab: AptLab, receiver: Receiver
+) -> None:
+    seldom.commit({"policies/base.yaml": route("announce", "window-missed", "applied") + "announce: 2h\n"})
+    before = lab.versions()
+    tick(seldom, BEFORE)
+    tick(seldom, BEFORE + timedelta(minutes=15))  # now that the plan's packages are there
+    due = OPENING - timedelta(hours=2)
+    assert (until(seldom), titles(receiver)) == (due, [])
+    tick(seldom, due)
+    (announced,) = titles(receiver)
+    assert f"will be applied from {OPENING:%Y-%m-%d %H:%M} UTC" in announced
+    assert until(seldom) == OPENING
+
+    # Off while the window is open, and back before the next one: told once, and nothing is made up for.
+    later = tick(seldom, OPENING + timedelta(hours=4))
+    tick(seldom, OPENING + timedelta(hours=5))
+    assert titles(receiver)[1:] == [
+        f"[patchledger] web-01: the window of {OPENING:%Y-%m-%d %H:%M} UTC was missed"
+    ]
+    assert "nobody looked then" in receiver.bodies[1]["message"]
+    assert (lab.versions(), later.runs) == (before, ())
+    (condition,) = [one for one in seldom.report()["conditions"] if one["type"] == "WindowMissed"]
+    assert (condition["status"], condition["reason"], condition["stalled"]) == (True, "NobodyLooked", False)
+
+    # The next window is announced anew, is used, and with it the matter is over.
+    tick(seldom, OPENING + timedelta(hours=23))
+    done = tick(seldom, OPENING + timedelta(hours=24, minutes=5))
+    assert [run.outcome for run in done.runs] == ["applied"]
+    announced, applied = titles(receiver)[2:]
+    assert f"will be applied from {OPENING + timedelta(days=1):%Y-%m-%d %H:%M} UTC" in announced
+    assert ": applied " in applied
+    assert [one for one in seldom.report()["conditions"] if one["type"] == "WindowMissed"] == []
+    assert lab.versions() != before
+    tick(seldom, OPENING + timedelta(hours=28))
+    assert titles(receiver)[4:] == []
+
+
+def test_a_gate_that_kept_a_window_closed_is_named(seldom: Site, receiver: Receiver) -> None:
+    seldom.commit({"policies/base.yaml": route("window-missed") + "approval: required\n"})
+    for at in (BEFORE, OPENING + timedelta(minutes=1), OPENING + timedelta(hours=3, minutes=1)):
+        tick(seldom, at)
+    (body,) = receiver.bodies
+    assert "passed without a run: " in body["message"]
+    assert "approv" in body["message"].split("passed without a run: ")[1].splitlines()[0]
+
+
+def test_a_person_who_passed_over_a_window_does_not_put_the_next_one_to_sleep(seldom: Site) -> None:
+    seldom.commit({"policies/base.yaml": route("applied") + "approval: required\n"})
+    tick(seldom, BEFORE, BreakGlass("a test", "ada"))
+    tick(seldom, BEFORE, BreakGlass("a test", "ada"))
+    assert until(seldom) == OPENING
+
+
+def test_a_quiet_host_wakes_for_its_weekly_digest(seldom: Site, receiver: Receiver) -> None:
+    seldom.commit({"policies/base.yaml": route("weekly-digest", policy="kind: Policy\nname: base\n")})
+    tick(seldom, BEFORE)
+    monday = week_of(BEFORE) + timedelta(days=7)
+    assert (until(seldom), titles(receiver)) == (monday, [])
+    tick(seldom, monday)
+    (body,) = receiver.bodies
+    assert "0 changes made" in body["title"]
+    assert "nothing was run" in body["message"]
+    assert until(seldom) == monday + timedelta(days=7)
+
+
+def test_a_host_is_not_quiet_while_a_message_waits_and_sends_it_once_the_service_is_back(
+    notified: Site, receiver: Receiver, patchledger: Command
+) -> None:
+    run = ("--config", str(notified.config), "run")
+    patchledger("run")
+    receiver.status = 500
+    notified.commit({"policies/base.yaml": NOTIFY + "updates: security\n"})
+    assert patchledger("run")[0] == 5
+    for _ in range(2):
+        assert quiet.tick(run) is None
+        assert patchledger("run")[0] == 0  # nothing else is wrong, and the service is not asked every time
+    assert len(receiver.refused) == 1
+    (waiting,) = (notified.state / "outbox").glob("*.json")
+    entry = json.loads(waiting.read_bytes())
+    waiting.write_text(json.dumps({**entry, "not_before": entry["at"]}), encoding="utf-8")
+    receiver.status = 200
+    assert patchledger("run")[0] == 0
+    assert len(titles(receiver)) == 1
+    patchledger("run")
+    assert quiet.tick(run) == 0
+
+
+def test_a_run_that_comes_to_no_report_is_told_once_and_so_is_its_end(
+    notified: Site, receiver: Receiver
+) -> None:
+    notified.commit({"policies/base.yaml": POLICY + "notify: [{to: ops, on: [failed, recovered]}]\n"})
+    tick(notified, BEFORE)
+    journal = notified.state / "journal.json"
+    journal.write_text("not a journal", encoding="utf-8")
+    for minutes in (15, 30):
+        with pytest.raises(Stalled, match="journal"):
+            tick(notified, BEFORE + timedelta(minutes=minutes))
+    (title,) = titles(receiver)
+    assert "failed: the run came to no report" in title
+    journal.unlink()
+    assert tick(notified, BEFORE + timedelta(minutes=45)).failures == ()
+    assert titles(receiver)[1:] == ["[patchledger] web-01: recovered"]
+    assert "journal" in receiver.bodies[1]["message"]
+
+
+# --- what a person asks for ---------------------------------------------------------------------------------
+
+
+def test_a_dry_run_is_sent_to_everybody_who_hears_of_anything(
+    notified: Site, receiver: Receiver, patchledger: Command
+) -> None:
+    code, _, err = patchledger("plan", "--notify")
+    assert (code, err) == (0, "patchledger: sent the plan to ops\n")
+    patchledger("plan", "--notify")
+    assert len(titles(receiver)) == 2
+    assert "dry-run: " in titles(receiver)[0]
+    assert "\nPlanned:\n- " in receiver.bodies[0]["message"]
+    receiver.status = 500
+    code, _, err = patchledger("plan", "--notify")
+    assert code == 5
+    assert "was not delivered" in err
+    receiver.status = 200
+    notified.commit({"policies/base.yaml": POLICY})
+    code, _, err = patchledger("plan", "--notify")
+    assert code == 1
+    assert "sent to nobody" in err

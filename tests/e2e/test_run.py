@@ -146,6 +146,8 @@ def test_time_alone_makes_no_commit_but_one_heartbeat_a_day(site: Site) -> None:
 
 
 def test_the_same_report_but_for_times_is_the_same(site: Site) -> None:
+    # Nothing is to be applied, so that no window is missed in the meantime.
+    site.commit({"policies/base.yaml": POLICY.replace("action: apply", "action: plan")})
     clock = SetClock()
     tick(site, clock)
     first = git(site.reports, "show", "hosts/web-01:report.json")

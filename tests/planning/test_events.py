@@ -16,12 +16,15 @@ from reconciler.planning.events import (
     Expiring,
     LastRun,
     Notice,
+    PastRun,
     RunResult,
     Snapshot,
     Trouble,
+    dry_run,
     events,
 )
 from reconciler.planning.message import PackageLine
+from reconciler.planning.missed import MissedWindow
 from reconciler.planning.observation import RebootNeed
 from reconciler.policy import documents
 
@@ -49,6 +52,9 @@ APPLIED = LastRun("run-1", RunResult.APPLIED, "sha256:bbbb", packages=(NGINX, ZL
 FAILED = LastRun(
     "run-1", RunResult.FAILED, "sha256:bbbb", "maintainer-script", "grub-pc could not be configured"
 )
+MISSED = MissedWindow(
+    NOW - timedelta(hours=4), NOW - timedelta(hours=1), "nightly", "frozen stiff", False, 1, NOW
+)
 
 
 def _events(previous: Snapshot | None, current: Snapshot, now: datetime = NOW) -> dict[Event, Notice]:
@@ -61,7 +67,7 @@ def test_nothing_changed_says_nothing() -> None:
     assert _events(QUIET, QUIET) == {}
 
 
-def test_a_first_run_tells_only_what_is_wrong() -> None:
+def test_a_first_run_tells_only_what_is_wrong_and_what_concerns_somebody_now() -> None:
     full = replace(
         QUIET,
         digest="sha256:bbbb",
@@ -71,11 +77,13 @@ def test_a_first_run_tells_only_what_is_wrong() -> None:
         reboot=RebootNeed.REQUIRED,
         expiring=(Expiring("hold-nginx", "2026-12-01"),),
         announced=NOW + TICK,
-        missed_window=NOW - TICK,
+        missed=MISSED,
         last_run=APPLIED,
     )
-    assert set(_events(None, full)) == {Event.METADATA_STALE, Event.POLICY_REJECTED}
-    assert set(_events(None, replace(full, troubles=(), last_run=FAILED))) == {Event.FAILED}
+    now = {Event.NEEDS_APPROVAL, Event.ANNOUNCE}
+    assert set(_events(None, full)) == {Event.METADATA_STALE, Event.POLICY_REJECTED, *now}
+    assert set(_events(None, replace(full, troubles=(), last_run=FAILED))) == {Event.FAILED, *now}
+    assert _events(full, full) == {}
 
 
 def test_every_run_is_told_each_time_for_those_who_ask() -> None:
@@ -170,10 +178,26 @@ def test_a_window_is_announced_once_for_each_plan() -> None:
     assert Event.ANNOUNCE in _events(soon, replace(soon, digest="sha256:cccc"))
 
 
-def test_a_missed_window_is_told_once() -> None:
-    missed = replace(QUIET, missed_window=NOW - timedelta(hours=4))
-    assert set(_events(QUIET, missed)) == {Event.WINDOW_MISSED}
+def test_an_announcement_says_that_it_depends_on_an_approval() -> None:
+    soon = replace(QUIET, announced=NOW + timedelta(hours=24), planned=(NGINX,), needs_approval=True)
+    message = _events(QUIET, soon)[Event.ANNOUNCE].message
+    assert message.title.endswith(
+        "1 change (1 security) could be applied from 2026-11-26 02:00 UTC, once approved"
+    )
+    assert "unless somebody approves" in message.text
+
+
+def test_a_missed_window_is_told_once_and_each_later_one_too() -> None:
+    missed = replace(QUIET, missed=MISSED)
+    message = _events(QUIET, missed)[Event.WINDOW_MISSED].message
+    assert message.title == "[patchledger] web-01: the window of 2026-11-24 22:00 UTC was missed"
+    assert "passed without a run: frozen stiff\n" in message.text
     assert _events(missed, missed) == {}
+    many = replace(MISSED, start=NOW, number=12)
+    assert "12 windows were missed, the last on 2026-11-25" in (
+        _events(missed, replace(QUIET, missed=many))[Event.WINDOW_MISSED].message.title
+    )
+    assert _events(missed, QUIET) == {}
 
 
 def test_each_exception_is_told_once_before_it_ends() -> None:
@@ -184,12 +208,68 @@ def test_each_exception_is_told_once_before_it_ends() -> None:
     assert _events(two, one) == {}
 
 
-def test_the_digest_of_a_week_comes_with_its_first_run() -> None:
+def test_the_digest_of_a_week_comes_with_the_first_run_after_it() -> None:
     monday = datetime(2026, 11, 30, 0, 5, tzinfo=UTC)
     sunday = replace(QUIET, at=monday - timedelta(minutes=10))
     found = _events(sunday, QUIET, monday)
-    assert found[Event.WEEKLY_DIGEST].message.title == "[patchledger] web-01: week 2026-W49: nothing"
+    assert found[Event.WEEKLY_DIGEST].message.title == (
+        "[patchledger] web-01: week 2026-W48: 0 changes made, 0 planned"
+    )
     assert _events(replace(QUIET, at=monday), QUIET, monday + timedelta(days=6)) == {}
+
+
+def test_a_digest_tells_what_was_done_what_waits_what_comes_and_what_is_wrong() -> None:
+    monday = datetime(2026, 11, 30, 0, 5, tzinfo=UTC)
+    long_ago, done, failed = (monday - timedelta(days=days) for days in (8, 5, 2))
+    current = replace(
+        QUIET,
+        planned=(NGINX,),
+        troubles=(STALE,),
+        missed=MISSED,
+        recent=(
+            PastRun(long_ago, "applied", 9, 9),
+            PastRun(done, "applied", 5, 2),
+            PastRun(failed, "failed", 0, 0, "grub-pc could not be configured"),
+        ),
+        waits=("php: held by the exception hold-php: breaks the shop",),
+        next_windows=(NOW + timedelta(days=7), NOW + timedelta(days=14)),
+        expiring=(Expiring("hold-php", "2026-12-01"),),
+    )
+    before = replace(current, at=monday - timedelta(minutes=10))
+    message = _events(before, current, monday)[Event.WEEKLY_DIGEST].message
+    assert message.title.endswith("week 2026-W48: 5 changes (2 security) made, 1 planned, 1 problem")
+    sections = message.text.split("\n\n")
+    assert sections[1:6] == [
+        (
+            "Done since 2026-11-23:\n"
+            "- 2026-11-25 00:05 UTC: applied, 5 changes (2 security)\n"
+            "- 2026-11-28 00:05 UTC: failed: grub-pc could not be configured"
+        ),
+        (
+            "Wrong now:\n- deb.example.org cannot be reached since 3 days\n"
+            "- the window nightly of 2026-11-24 22:00 UTC passed without a run: frozen stiff"
+        ),
+        "Not planned, and why:\n- php: held by the exception hold-php: breaks the shop",
+        "Next windows:\n- 2026-12-02 02:00 UTC\n- 2026-12-09 02:00 UTC",
+        "Exceptions that end soon:\n- exception hold-php holds through 2026-12-01",
+    ]
+
+
+def test_a_late_digest_tells_of_the_whole_week_before_and_since() -> None:
+    thursday = datetime(2026, 12, 3, 9, 0, tzinfo=UTC)
+    first = PastRun(datetime(2026, 11, 23, 1, 0, tzinfo=UTC), "applied", 1, 0)
+    current = replace(QUIET, recent=(first, PastRun(thursday - TICK, "applied", 2, 0)))
+    title = _events(replace(QUIET, at=first.at), current, thursday)[Event.WEEKLY_DIGEST].message.title
+    assert title.endswith("week 2026-W48: 3 changes made, 0 planned")
+
+
+def test_a_dry_run_is_told_whenever_it_is_asked_for() -> None:
+    planned = replace(QUIET, planned=(NGINX, ZLIB), waits=("php: held",))
+    first, again = dry_run(planned, NOW), dry_run(replace(planned, at=NOW), NOW)
+    assert first.message.title == "[patchledger] web-01: dry-run: 2 changes (1 security) planned"
+    assert "Not planned, and why:\n- php: held\n" in first.message.text
+    assert "- zlib1g:amd64 1:1.2.13-1 -> 1:1.2.13-2\n" in first.message.text
+    assert (first.key, first.occasion != again.occasion) == (again.key, True)
 
 
 def test_a_key_is_the_same_however_late_and_however_worded() -> None:
@@ -228,7 +308,8 @@ _SNAPSHOTS = st.builds(
     reboot_reasons=st.lists(st.text(max_size=5), max_size=2).map(tuple),
     expiring=st.sampled_from([(), (Expiring("hold", "2026-12-01"),)]),
     announced=st.sampled_from([None, NOW]),
-    missed_window=st.sampled_from([None, NOW]),
+    missed=st.sampled_from([None, MISSED]),
+    recent=st.sampled_from([(), (PastRun(NOW, "applied", 1, 0),)]),
     last_run=st.sampled_from([None, APPLIED, FAILED]),
 )
 

@@ -1,17 +1,94 @@
 """Messages are bounded, and nothing in them can steer a terminal or start Markdown."""
 
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reconciler.planning import message
-from reconciler.planning.message import Contents, PackageLine, compose
+from reconciler.planning.message import Contents, Message, PackageLine, Section, compose
 from reconciler.planning.untrusted import one_line
 
 HOSTILE = (
     "[click](http://evil.example) <img src=x> **bold** `code` \x1b[31mred\x07 "
     "\u202eright-to-left\u2066 @everyone\n# head"
 )
+
+
+WHOLE = compose(
+    "web-01",
+    "failed: grub-pc could not be configured",
+    Contents(
+        lines=("Deferred through the freeze <year-end>.",),
+        facts=(("Host", "web-01"), ("Outcome", "failed"), ("Next window", "2026-12-02 02:00 UTC")),
+        packages_title="Packages",
+        packages=(
+            PackageLine("grub-pc", "amd64", "2.06-13", "2.06-13+deb12u1", security=True),
+            PackageLine("libnew", "amd64", None, "1.0-1"),
+            PackageLine("libold", "amd64", "0.9-1", None),
+        ),
+        log_excerpt="Setting up grub-pc ...\ndpkg: error processing package grub-pc (--configure):\n",
+        sections=(
+            Section("Not planned, and why", ("php, php-cli: held by the exception hold-php",)),
+            Section("Exceptions that end soon", ()),
+        ),
+    ),
+)
+ELEMENTS = {"html", "head", "meta", "title", "body", "div", "h1", "h2", "p", "b", "ul", "li", "span", "pre"}
+
+
+class Page(HTMLParser):
+    """What a mail reader makes of a page: elements, attributes and text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.attributes: set[str] = set()
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def _read(made: Message) -> Page:
+    """Read the page, which must be whole and hold nothing but what its own template has."""
+    page = Page(made.html)
+    assert page.open == []
+    assert page.elements <= ELEMENTS
+    assert page.attributes <= {"lang", "charset", "style"}
+    return page
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_a_message_is_written_as_before(form: str, golden: Callable[[str, bytes], None]) -> None:
+    suffix = {"text": "txt", "markdown": "md", "html": "html"}[form]
+    golden(f"message/failed.{suffix}", getattr(WHOLE, form).encode())
+
+
+def test_the_page_gives_the_same_account_and_loads_nothing() -> None:
+    page = _read(WHOLE)
+    for said in ("freeze <year-end>", "grub-pc:amd64 2.06-13 → 2.06-13+deb12u1 security", "php-cli: held by"):
+        assert said in page.text
+    assert "Exceptions that end soon" not in WHOLE.text + WHOLE.markdown + WHOLE.html
+    assert not [word for word in ("http", "src=", "url(", "href") if word in WHOLE.html]
 
 
 def _contents(packages: int = 1, lines: tuple[str, ...] = (), log: str = "") -> Contents:
@@ -52,17 +129,51 @@ def test_installs_and_removals_are_told_apart() -> None:
     assert "- in:all (new) -> 1\n- out:all 1 -> (removed)\n" in made.text
 
 
-def test_hostile_text_stays_text() -> None:
+EVIL = (
+    HOSTILE,
+    "</span></li></ul><script>alert(1)</script>",
+    '" onmouseover="alert(1)" x="',
+    "&lt;img src=x onerror=alert(1)&gt;",
+    "<!-- -->]]><svg/onload=alert(1)>",
+    "</title></head><body onload=alert(1)>",
+    "</pre><iframe src=//evil.example>",
+)
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_hostile_text_stays_text(evil: str) -> None:
     made = compose(
-        HOSTILE,
-        HOSTILE,
-        Contents((HOSTILE,), (("Reason", HOSTILE),), "P", (PackageLine(HOSTILE, "a", "1", "2"),), HOSTILE),
+        evil,
+        evil,
+        Contents(
+            (evil,),
+            (("Reason", evil),),
+            "P",
+            (PackageLine(evil, evil, evil, evil),),
+            evil,
+            (Section("S", (evil,)),),
+        ),
     )
-    html = MarkdownIt().render(made.markdown)
-    assert not [tag for tag in ("<a ", "<img", "<h1", "<strong>bold", "<code>code</code>") if tag in html]
-    everything = made.title + made.text + made.markdown
+    markdown = MarkdownIt().render(made.markdown)
+    tags = ("<a ", "<img", "<h1", "<strong>bold", "<code>code</code>", "<script", "<svg", "<iframe", "<body")
+    assert not [tag for tag in tags if tag in markdown]
+    page = _read(made)
+    start = evil.split("\x1b", maxsplit=1)[0].split("\n", maxsplit=1)[0].strip()
+    # Title, heading, line, fact, section, four times in the package, log.
+    assert page.text.count(start) >= 10
+    everything = made.title + made.text + made.markdown + made.html
     assert not [character for character in "\x1b\x07\u202e\u2066" if character in everything]
     assert "\n" not in made.title
+
+
+@given(st.text(alphabet=st.characters(), max_size=300))
+@settings(max_examples=100, deadline=None)
+def test_no_text_breaks_a_page(text: str) -> None:
+    _read(
+        compose(
+            text, text, Contents((text,), (("x", text),), "P", (PackageLine(text, text, text, text),), text)
+        )
+    )
 
 
 @given(st.text(alphabet=st.characters(), max_size=2000), st.integers(min_value=2, max_value=300))
@@ -86,6 +197,7 @@ def test_every_part_has_an_end() -> None:
     assert "and 980 more" in made.text
     assert f"and {1000 - message.PACKAGES_LIMIT} more" in made.text
     assert max(len(made.text), len(made.markdown)) < 120_000
+    assert len(made.html) < 200_000
 
 
 def test_the_end_of_the_log_is_shown() -> None:

@@ -25,7 +25,7 @@ from reconciler.planning.report_document import (
     Report,
     Upcoming,
 )
-from reconciler.planning.snapshot import snapshot_of
+from reconciler.planning.snapshot import announcement_due, snapshot_of
 
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -87,6 +87,7 @@ def test_a_report_becomes_a_snapshot() -> None:
             PackageLine("libnew", "amd64", None, "1"),
         ),
         pending=1,
+        waits=("php: held by an exception",),
         reboot=RebootNeed.REQUIRED,
         reboot_reasons=("kernel",),
         boot_id="boot-1",
@@ -116,11 +117,39 @@ def test_the_next_free_window_is_announced_in_time_where_something_would_be_appl
     frozen = Upcoming(NOW + HOUR, NOW + 2 * HOUR, "nightly", "year-end")
     free = Upcoming(NOW + 20 * HOUR, NOW + 23 * HOUR, "nightly", None)
     report = replace(REPORT, windows=(frozen, free))
-    assert _snapshot(report).next_window == free.start
+    assert _snapshot(report).next_windows == (free.start,)
     assert _snapshot(report, announce=20 * HOUR).announced == free.start
     assert _snapshot(report, announce=19 * HOUR).announced is None
     assert _snapshot(report, "plan", 24 * HOUR).announced is None
     assert _snapshot(replace(report, generated_at=free.start), announce=24 * HOUR).announced is None
+
+
+def test_the_instant_of_an_announcement_is_known_beforehand_and_only_then() -> None:
+    frozen = Upcoming(NOW + HOUR, NOW + 2 * HOUR, "nightly", "year-end")
+    free = Upcoming(NOW + 20 * HOUR, NOW + 23 * HOUR, "nightly", None)
+    report = replace(REPORT, windows=(frozen, free))
+    due = announcement_due(report, 18 * HOUR)
+    assert due == free.start - 18 * HOUR
+    assert _snapshot(report, announce=18 * HOUR).announced is None
+    then = replace(report, generated_at=due)
+    assert _snapshot(then, announce=18 * HOUR).announced == free.start
+    assert announcement_due(then, 18 * HOUR) is None
+    assert announcement_due(report, timedelta(0)) is None
+
+
+def test_what_waits_is_told_by_reason_the_commonest_first() -> None:
+    names = [f"lib{number:02}" for number in range(10)]
+    young = (Reason("too-young", "seen for less than 7d"),)
+    updates = (
+        *(replace(NGINX, name=name, disposition=Disposition.TOO_YOUNG, reasons=young) for name in names),
+        replace(NGINX, name="php", disposition=Disposition.HELD),
+        replace(NGINX, name="bare", disposition=Disposition.UNAVAILABLE, reasons=()),
+    )
+    assert _snapshot(replace(REPORT, plan=replace(REPORT.plan, updates=updates))).waits == (
+        f"{', '.join(names[:8])} and 2 more: seen for less than 7d",
+        "php: held by an exception",
+        "bare: unavailable",
+    )
 
 
 @pytest.mark.parametrize(

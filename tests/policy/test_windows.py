@@ -25,7 +25,6 @@ from reconciler.policy.windows import (
     freeze_bounds,
     ics_window,
     is_open,
-    missed,
     next_opening,
     next_transition,
     occurrences,
@@ -380,19 +379,6 @@ def test_the_stream_is_lazy() -> None:
 
 
 # --- what passed, and what comes
-
-
-def test_missed_windows_lie_between_two_ticks() -> None:
-    daily = [schedule(calendar_window("02:00", HOUR, "UTC"))]
-    found = missed(daily, at("2026-11-20T12:00"), at("2026-11-23T02:30"))
-    assert [f"{each.start:%d}" for each in found] == ["21", "22"]
-    frozen = [freeze("2026-11-21T00:00", "2026-11-22T00:00")]
-    assert [
-        f"{each.start:%d}"
-        for each in missed(daily, at("2026-11-20T12:00"), at("2026-11-23T02:30"), freezes=frozen)
-    ] == ["22"]
-    # A tick in the window had its chance.
-    assert missed(daily, at("2026-11-20T02:30"), at("2026-11-20T12:00")) == ()
 
 
 def test_next_transition_names_every_kind_of_change() -> None:

@@ -108,6 +108,19 @@ class _ImplicitTls(_AnyPort):
             )
 
 
+class _Cleartext(_AnyPort):
+    """One who offers no TLS, and would take a password without."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        super().__init__(mailbox, hostname="127.0.0.1", port=0)
+
+    def factory(self) -> SMTP:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return SMTP(self._mailbox, authenticator=self._mailbox.authenticate, auth_require_tls=False)
+
+
 def _serve(make: Callable[[Mailbox], Controller]) -> Iterator[Mailbox]:
     mailbox = Mailbox()
     controller = make(mailbox)
@@ -125,6 +138,11 @@ def starttls(server_context: ssl.SSLContext) -> Iterator[Mailbox]:
 @pytest.fixture
 def implicit_tls(server_context: ssl.SSLContext) -> Iterator[Mailbox]:
     yield from _serve(lambda mailbox: _ImplicitTls(mailbox, server_context))
+
+
+@pytest.fixture
+def cleartext() -> Iterator[Mailbox]:
+    yield from _serve(_Cleartext)
 
 
 @pytest.fixture

@@ -90,7 +90,17 @@ def host(tmp_path: Path, keep_secret: KeepSecret, capfd: pytest.CaptureFixture[s
     captured = capfd.readouterr()
     everything = "\n".join([*made.said, captured.out, captured.err])
     assert made.said, "nothing was looked at"
-    harmless = {"ops@example.org", "example.org", "localhost", "starttls", "mode", "smtp", "from", "json"}
+    harmless = {
+        "ops@example.org",
+        "example.org",
+        "localhost",
+        "starttls",
+        "mode",
+        "smtp",
+        "from",
+        "json",
+        "html",
+    }
     for url in made.urls.values():
         secrets = secrets_of(Address(url)) - harmless
         assert redact(everything, secrets) == everything
@@ -115,9 +125,25 @@ def _assert_arrived(mailbox: Mailbox) -> None:
     assert (mailbox.secure, mailbox.users) == ([True], [USER.encode()])
     assert mailbox.mails[0].rcpt_tos == ["ops@example.org"]
     assert mail["Subject"] == MESSAGE.title
-    body = mail.get_body(("plain",))
-    assert body is not None
-    assert body.get_content().splitlines() == MESSAGE.text.splitlines()
+    page = mail.get_body(("html",))
+    assert page is not None
+    assert page.get_content().splitlines() == MESSAGE.html.splitlines()
+    plain = mail.get_body(("plain",))
+    assert plain is not None
+    assert plain.get_content().splitlines() == [
+        MESSAGE.title.removeprefix("[patchledger] "),
+        "",
+        "Host: web-01",
+        "Outcome: failed",
+        "",
+        "Packages:",
+        "- grub-pc:amd64 2.06-13 → 2.06-13+deb12u1 security",
+        "",
+        "End of the log:",
+        "dpkg: error <b>processing</b> package",
+        ".",
+        "From here on",
+    ]
 
 
 def test_mail_with_starttls_and_login(host: Host, starttls: Mailbox, trusting: dict[str, str]) -> None:
@@ -130,6 +156,52 @@ def test_mail_with_implicit_tls_and_login(
 ) -> None:
     assert host.try_(_mail_url(implicit_tls.port, "ssl"), trusting) == (Sent(),)
     _assert_arrived(implicit_tls)
+
+
+def test_mail_that_is_to_be_plain_is_plain(host: Host, starttls: Mailbox, trusting: dict[str, str]) -> None:
+    assert host.try_(_mail_url(starttls.port, "starttls") + "&format=text", trusting) == (Sent(),)
+    mail = _parsed(starttls)
+    assert mail.get_content_type() == "text/plain"
+    assert mail.get_content().splitlines() == MESSAGE.text.splitlines()
+
+
+def test_a_subject_is_text_and_no_markup(host: Host, starttls: Mailbox, trusting: dict[str, str]) -> None:
+    hostile = compose("web-01", "a <b>&amp; é\r\nBcc: all@example.org", Contents((), (), "Packages", ()))
+    notice = Notice(Event.FAILED, "web-01/failed/1", "one", NOW, hostile)
+    host.urls["ops"] = _mail_url(starttls.port, "starttls")
+    host.outbox.enqueue(notice, Route("ops", frozenset(Event)))
+    assert host.deliver(trusting) == (Sent(),)
+    mail = _parsed(starttls)
+    assert mail["Subject"] == "[patchledger] web-01: a <b>&amp; é Bcc: all@example.org"
+    assert (mail["Bcc"], starttls.mails[0].rcpt_tos) == (None, ["ops@example.org"])
+
+
+@pytest.mark.parametrize("mode", ["ssl", "starttls"])
+def test_a_wrong_password_and_an_unknown_authority_are_named_in_both_modes(
+    host: Host, starttls: Mailbox, implicit_tls: Mailbox, trusting: dict[str, str], mode: str
+) -> None:
+    box = {"ssl": implicit_tls, "starttls": starttls}[mode]
+    url = _mail_url(box.port, mode, "Wr0ng-secret")
+    assert host.try_(url, trusting) == (Down("the service refused user or password"),)
+    (verdict,) = host.deliver(now=NOW + timedelta(minutes=1))
+    assert isinstance(verdict, Down)
+    assert "certificate of the service is not trusted" in verdict.reason
+    assert (box.mails, box.users) == ([], [])
+
+
+def test_a_server_without_tls_gets_nothing_not_even_the_password(host: Host, cleartext: Mailbox) -> None:
+    (verdict,) = host.try_(_mail_url(cleartext.port, "starttls"))
+    assert isinstance(verdict, Down)
+    assert (cleartext.mails, cleartext.users) == ([], [])
+
+
+def test_a_certificate_for_another_name_is_named(
+    host: Host, starttls: Mailbox, trusting: dict[str, str]
+) -> None:
+    url = _mail_url(starttls.port, "starttls").replace("smtp=localhost", "smtp=127.0.0.2")
+    (verdict,) = host.try_(url, trusting)
+    assert isinstance(verdict, Down)
+    assert starttls.mails == []
 
 
 def test_a_wrong_password_is_named(host: Host, starttls: Mailbox, trusting: dict[str, str]) -> None:
@@ -193,6 +265,27 @@ def test_an_address_is_in_no_argument_and_no_environment(host: Host, receiver: R
 def test_a_hook_that_wants_markdown_gets_markdown(host: Host, receiver: Receiver) -> None:
     assert host.try_(_hook(receiver.port) + "?format=markdown") == (Sent(),)
     assert "**security**" in receiver.bodies[0]["message"]
+
+
+def test_a_hook_that_wants_html_gets_html(host: Host, receiver: Receiver) -> None:
+    assert host.try_(_hook(receiver.port) + "?format=html") == (Sent(),)
+    assert receiver.bodies[0]["message"] == MESSAGE.html.strip()
+
+
+def test_an_alert_arrives_although_the_service_was_down_at_first_and_the_process_ended(
+    host: Host, starttls: Mailbox, trusting: dict[str, str]
+) -> None:
+    good, dead = _mail_url(starttls.port, "starttls"), _mail_url(1, "starttls")
+    assert host.try_(dead, trusting) == (Down("the service cannot be reached"),)
+    for minutes in (1, 3):
+        host.outbox = Outbox(host.folder)  # as after a restart
+        assert host.deliver(trusting, NOW + timedelta(minutes=minutes)) == (
+            Down("the service cannot be reached"),
+        )
+    host.urls["ops"], host.outbox = good, Outbox(host.folder)
+    assert host.deliver(trusting, NOW + timedelta(minutes=7)) == (Sent(),)
+    _assert_arrived(starttls)
+    assert host.deliver(trusting, NOW + timedelta(hours=7)) == ()
 
 
 def test_a_refused_message_does_not_stop_the_next(host: Host, receiver: Receiver) -> None:

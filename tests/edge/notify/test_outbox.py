@@ -20,7 +20,8 @@ MINUTE = timedelta(minutes=1)
 
 
 def _notice(key: str, event: Event = Event.FAILED, occasion: str = "one") -> Notice:
-    return Notice(event, key, occasion, NOW, Message(f"title {key}", f"text {key}", f"**{key}**"))
+    message = Message(f"title {key}", f"text {key}", f"**{key}**", f"<body><p>{key}</p></body>")
+    return Notice(event, key, occasion, NOW, message)
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Service:
     refuses: frozenset[str] = frozenset()
     got: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
     calls: int = 0
 
     def __call__(self, messages: Sequence[Pending]) -> list[Verdict | None]:
@@ -44,6 +46,7 @@ class Service:
             if isinstance(verdict, Sent):
                 self.got.append(message.key)
                 self.bodies.append(message.text)
+                self.pages.append(message.html)
             verdicts.append(verdict)
         return verdicts
 
@@ -137,6 +140,18 @@ def test_the_files_survive_a_restart_and_hold_the_whole_message(outbox: Outbox, 
     (entry,) = Outbox(tmp_path / "outbox").pending()
     assert (entry.to, entry.event, entry.at) == ("ops", Event.REBOOT, NOW)
     assert (entry.title, entry.text, entry.markdown) == ("title a", "text a", "**a**")
+    assert entry.html == "<body><p>a</p></body>"
+
+
+def test_a_message_of_an_older_version_is_still_sent(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.enqueue(_notice("a"), ALL)
+    file = next((tmp_path / "outbox").glob("*.json"))
+    older = json.loads(file.read_text())
+    del older["html"]
+    file.write_text(json.dumps(older))
+    service = Service()
+    outbox.deliver(service, NOW)
+    assert service.got == ["a"]
 
 
 def test_a_crash_after_sending_repeats_a_message_but_never_loses_one(outbox: Outbox, tmp_path: Path) -> None:
@@ -180,6 +195,7 @@ def test_a_full_outbox_drops_what_tells_of_no_trouble_first_and_says_so(outbox: 
     service = Service()
     outbox.deliver(service, NOW)
     assert "2 earlier messages were dropped" in service.bodies[0]
+    assert service.pages[0].startswith("<body><p>2 earlier messages were dropped")
     assert not [body for body in service.bodies[1:] if "dropped" in body]
 
 

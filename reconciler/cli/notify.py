@@ -1,0 +1,158 @@
+"""``patchledger notify test``: one message to each notifier, and what its service says to it."""
+
+import argparse
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from reconciler.cli.terminal import exit_code, print_json, tell, worst
+from reconciler.cli.wiring import notifiers_of
+from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
+from reconciler.host.clock import SystemClock
+from reconciler.host.config import Config, load_config
+from reconciler.notify import Answer, AppriseSender, Down, Outbox, Pending, Refused, Sent, cause_of
+from reconciler.planning.events import Event
+from reconciler.planning.message import Contents, compose
+from reconciler.planning.wording import minute, plural
+
+_PATIENCE = 60.0
+"""Seconds that one service may take."""
+_TABLE = "docs/reference/notifications.md lists what to look at for each of these sentences"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of one test message.
+
+    Attributes:
+        name: Of the notifier.
+        problem: Why its service did not take the message, ``None`` where it did; holds nothing of an address.
+    """
+
+    name: str
+    problem: ReconcilerError | None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Send a test message to the notifiers and return the exit code of the worst answer.
+
+    Raises:
+        Misuse: There is no such notifier, or none at all, or the configuration is wrong.
+    """
+    config = load_config(Path(arguments.config))
+    waiting = _waiting(config)
+    found: list[Answered] = []
+    for answered in send_tests(config, _chosen(config, arguments.name), SystemClock().now()):
+        found.append(answered)
+        if arguments.format == "text":
+            _show(answered, waiting[answered.name])
+    if arguments.format == "json":
+        print_json({"notifiers": [_document(one, waiting[one.name]) for one in found]})
+    return worst(exit_code(one.problem) for one in found if one.problem is not None)
+
+
+def send_tests(config: Config, names: Sequence[str], now: datetime) -> Iterator[Answered]:
+    """Send a test message through each of ``names`` and yield its answer as soon as it is there.
+
+    The outbox is passed by: what fails here is told at once and not tried again.
+    """
+    notifiers = notifiers_of(config)
+    sender = AppriseSender(notifiers, environment=config.environment, timeout=_PATIENCE)
+    for name in names:
+        try:
+            notifiers.address(name)
+        except Misuse as problem:
+            yield Answered(name, problem)
+            continue
+        (verdict,) = sender([_message(config.host, name, now)])
+        yield Answered(name, _problem(name, verdict))
+
+
+def _problem(name: str, verdict: Sent | Refused | Down | None) -> ReconcilerError | None:
+    match verdict:
+        case Sent():
+            return None
+        case Refused(reason):
+            return Stalled(f"notifier {name}: {reason}", _TABLE)
+        case Down(reason):
+            said = f"notifier {name}: {reason}"
+            match cause_of(verdict):
+                case Answer.BAD_ADDRESS:
+                    return Misuse(said, "mend the URL in its credential or file")
+                case Answer.UNREACHABLE | Answer.TIMEOUT | Answer.SERVER:
+                    return Transient(said, _TABLE)
+                case _:
+                    return Stalled(said, _TABLE)
+        case None:
+            return Transient(f"notifier {name}: the message was not tried", "try it again")
+
+
+def _chosen(config: Config, name: str | None) -> tuple[str, ...]:
+    names = tuple(sorted(config.notifiers))
+    if not names:
+        raise Misuse(
+            "this host's configuration has no notifiers", "add one under notifiers in the configuration file"
+        )
+    if name is None:
+        return names
+    if name not in names:
+        raise Misuse(f"no notifier is called {name!r} on this host", f"it has {', '.join(names)}")
+    return (name,)
+
+
+def _waiting(config: Config) -> Counter[str]:
+    """Count what lies in the outbox for each notifier; nothing where it cannot be read."""
+    with contextlib.suppress(Stalled):
+        return Counter(each.to for each in Outbox(config.state_dir / "outbox").pending())
+    return Counter()
+
+
+def _message(host: str, name: str, now: datetime) -> Pending:
+    made = compose(
+        host,
+        f"test of the notifier {name}",
+        Contents(
+            lines=("Somebody asked for this message with `patchledger notify test`. Nothing has happened.",),
+            facts=(("Host", host), ("Notifier", name), ("At", minute(now))),
+            packages_title="",
+            packages=(),
+        ),
+    )
+    return Pending(
+        id="",
+        order=0,
+        to=name,
+        event=Event.EVERY_RUN,
+        key=f"{host}/test",
+        at=now,
+        title=made.title,
+        text=made.text,
+        markdown=made.markdown,
+        attempts=0,
+        not_before=now,
+        html=made.html,
+    )
+
+
+def _show(answered: Answered, waiting: int) -> None:
+    said = "answered" if answered.problem is None else "did not take the message"
+    more = f"; {plural(waiting, 'message')} wait for it" if waiting else ""
+    sys.stdout.write(f"{answered.name}: {said}{more}\n")
+    sys.stdout.flush()
+    if answered.problem is not None:
+        tell(answered.problem)
+
+
+def _document(answered: Answered, waiting: int) -> dict[str, object]:
+    problem = answered.problem
+    return {
+        "name": answered.name,
+        "answered": problem is None,
+        "message": "" if problem is None else problem.message,
+        "hint": "" if problem is None else problem.hint,
+        "waiting": waiting,
+    }
