@@ -124,6 +124,8 @@ WantedBy=multi-user.target
 
 
 def _watch(installed: Installed) -> str:
+    # A configuration that is wrong (2) stays wrong until a person mends it. 5 is no success here: another watch
+    # is at work. A stop is told to the watching process alone, which ends its tick in good order.
     return f"""\
 [Unit]
 Description=patchledger: watch and tick
@@ -133,8 +135,12 @@ Description=patchledger: watch and tick
 Type=notify
 NotifyAccess=main
 ExecStart={_command(installed, "watch")}
+ExecReload=kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=1min
+RestartPreventExitStatus=2
+KillMode=mixed
+WatchdogSec=1min
 TimeoutStartSec=2min
 {_common(installed)}
 [Install]
@@ -194,6 +200,7 @@ def _oneshot(installed: Installed) -> str:
     return f"""\
 Type=oneshot
 ExecStart={_command(installed, "run")}
+SuccessExitStatus=5
 TimeoutStartSec=1d
 {_common(installed)}"""
 
@@ -203,7 +210,6 @@ def _common(installed: Installed) -> str:
     folders = sorted({*_ALWAYS_WRITABLE, *installed.writable})
     writable = " ".join((*(_quoted(folder) for folder in folders), *_WRITABLE_WHERE_THERE))
     return f"""\
-SuccessExitStatus=5
 TimeoutStopSec=30s
 SyslogIdentifier=patchledger
 User=root
