@@ -94,7 +94,7 @@ def _set_up(arguments: argparse.Namespace, layout: Layout) -> int:
     installer = Installer(layout, lambda line: note(f"done: {line}"))
     manifest = installer.manifest()
     draft = _with_options(_begin(arguments, layout, manifest), arguments)
-    found = detected.look()
+    found = detected.look(is_system=layout.is_system)
     if draft.answer(("host",)) is None and found.host:
         draft = draft.with_answer(("host",), found.host, "this host's name")
     places = _places(draft, layout)
