@@ -15,11 +15,13 @@ from reconciler.notify.addresses import (
     redact,
     secrets_of,
 )
-from reconciler.notify.delivery import AppriseSender
+from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, AppriseSender, ask
 from reconciler.notify.outbox import Delivery, Down, Outbox, Pending, Refused, Send, Sent, Verdict
 from reconciler.planning.events import Route
 
 __all__ = [
+    "ANSWERS",
+    "CANNOT_BE_ASKED",
     "Address",
     "AppriseSender",
     "CredentialSource",
@@ -35,6 +37,7 @@ __all__ = [
     "Send",
     "Sent",
     "Verdict",
+    "ask",
     "parse_address",
     "redact",
     "secrets_of",
