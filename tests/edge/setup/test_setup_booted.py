@@ -57,7 +57,8 @@ schedule: [always]
 refresh: {every: 1h, before_apply: 1h}
 reboot: {when: always, notice: 0m}
 notify: [{to: ops, on: [applied, reboot, failed]}]
----
+"""
+ALWAYS = """\
 kind: Schedule
 name: always
 timezone: UTC
@@ -195,8 +196,11 @@ def test_from_setup_to_the_proof_of_a_reboot(host: Host) -> None:
     fires(host)
     assert host.version("shop") == "1.0", "the policy wants a plan only"
     host.run("tee", "/srv/policy/policies/base.yaml", stdin=APPLIES)
+    host.run("mkdir", "/srv/policy/schedules")
+    host.run("tee", "/srv/policy/schedules/always.yaml", stdin=ALWAYS)
     author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-    host.run("git", "-C", "/srv/policy", *author, "commit", "-q", "-a", "-m", "open a window")
+    host.run("git", "-C", "/srv/policy", "add", "-A")
+    host.run("git", "-C", "/srv/policy", *author, "commit", "-q", "-m", "open a window")
     boot = host.run("cat", "/proc/sys/kernel/random/boot_id")
     hurry(host)
     host.machine.wait_until_booted()
