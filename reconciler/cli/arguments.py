@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_windows(commands)
     policy.register(commands)
     _add_setup_verbs(commands)
+    _add_units_verbs(commands)
     return parser
 
 
@@ -221,3 +222,15 @@ def _add_setup_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--program", metavar="FILE", help=argparse.SUPPRESS)
     _format(parser)
+
+
+def _add_units_verbs(commands: _Commands) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="look at all that this host needs, and say what is wrong",
+        description="Look at configuration, programs, remotes, package manager, folders, hooks, credentials, "
+        "notifiers, clock, other updaters and the timer, and say what is wrong and what to do. Nothing is "
+        "changed or sent, and no secret is shown.",
+    )
+    doctor.add_argument("--offline", action="store_true", help="ask no server")
+    _format(doctor)

@@ -74,6 +74,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:  # noqa: PLR0911 - one for 
             from reconciler.cli import cleanup
 
             return cleanup.run(arguments)
+        case "doctor":
+            from reconciler.cli import doctor
+
+            return doctor.run(arguments)
         case _:  # plan, and its alias dry-run
             from reconciler.cli import host
 
