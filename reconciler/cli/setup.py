@@ -198,7 +198,7 @@ def _failures(answers: Answers, places: Mapping[str, Path], *, sends: bool) -> l
     Args:
         answers: Checked.
         places: Encrypted file by credential name.
-        sends: Test notifiers, too, by sending a message.
+        sends: Test notifiers by a message; otherwise they are only asked whether they answer.
 
     Raises:
         Misuse: The file of an address cannot be used.
@@ -207,12 +207,13 @@ def _failures(answers: Answers, places: Mapping[str, Path], *, sends: bool) -> l
 
     def notify(name: str, one: NotifierAnswer) -> str:
         address = addresses.get(name) or setup_checks.address_in_use(name, one, places)
-        return setup_checks.check_notifier(answers, name, address)
+        check = setup_checks.check_notifier if sends else setup_checks.ask_notifier
+        return check(answers, name, address)
 
     tests = [
         partial(setup_checks.check_policy, answers),
         partial(setup_checks.check_reports, answers),
-        *(partial(notify, name, one) for name, one in answers.notifiers.items() if sends),
+        *(partial(notify, name, one) for name, one in answers.notifiers.items()),
     ]
     failures = []
     for test in tests:

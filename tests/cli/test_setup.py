@@ -150,6 +150,7 @@ def test_a_dry_run_shows_everything_and_changes_nothing(place: Place) -> None:
     assert code == 0
     assert place.files() == before
     assert place.receiver.bodies == []
+    assert "notifier ops answers; nothing was sent" in err
     assert f"write {place.config} (the configuration, mode 0600)" in out
     assert "    +host: web-01" in out
     assert "    +OnCalendar=*:0/15" in out
@@ -358,6 +359,14 @@ def test_a_notifier_that_refuses_says_so_without_its_secret(place: Place) -> Non
     assert SECRET not in out + err
 
 
+def test_a_dry_run_tells_what_would_fail_and_still_shows_the_rest(place: Place) -> None:
+    bad = {"ops": {"address": "json://127.0.0.1:9", "keep": "file"}}
+    code, out, err = place.run("setup", "--answers", str(place.answers(notifiers=bad)), "--dry-run")
+    assert code == 5
+    assert "notifier ops: the service cannot be reached" in err
+    assert f"write {place.config}" in out
+
+
 def test_two_at_once(place: Place) -> None:
     with locked(Layout(place.config)):
         code, _, err = place.set_up()
@@ -410,7 +419,7 @@ def test_setup_that_was_killed_is_completed(place: Place) -> None:
     whole = place.files()
     place.run("cleanup", "--yes")
     path = place.answers(notifiers={})
-    for step in (1, 5, 10):
+    for step in (1, 4, 8):
         done = process.run(
             [
                 *(sys.executable, "-c", KILLED.format(step=step), "--config", str(place.config)),
