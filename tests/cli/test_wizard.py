@@ -1,6 +1,7 @@
 """The questions of setup on a real terminal: defaults, tests at once, secrets unseen, ways on."""
 
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,6 +18,13 @@ from tests.labs.webhook import Receiver, receive
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hunter2-very-secret"
+APART = """
+mount -t tmpfs tmpfs "$1"
+mkdir "$1/upper" "$1/work"
+mount -t overlay overlay -o "lowerdir=/var,upperdir=$1/upper,workdir=$1/work" /var
+echo ready
+exec sleep infinity
+"""
 
 Talk = Callable[..., AbstractContextManager[Conversation]]
 
@@ -38,12 +46,30 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def talk(folder: Path) -> Talk:
+def inside(tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """The beginning of a command whose changes of /var are in memory: state, logs, the machine's own key."""
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    holder = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-ec", APART, "sh", str(memory)],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"ready\n"
+        yield ("nsenter", f"--mount=/proc/{holder.pid}/ns/mnt")
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+@pytest.fixture
+def talk(folder: Path, inside: tuple[str, ...]) -> Talk:
     def start(verb: str, *arguments: str) -> AbstractContextManager[Conversation]:
         program = str(folder / "bin" / "patchledger")
         argv = [sys.executable, "-m", "reconciler", "--config", str(folder / "etc" / "config.yaml"), verb]
         options = ["--unit-dir", str(folder / "units"), "--program", program, "--no-plan"]
-        return Conversation.start([*argv, *options, *arguments], {"PYTHONPATH": str(ROOT)})
+        return Conversation.start([*inside, *argv, *options, *arguments], {"PYTHONPATH": str(ROOT)})
 
     return start
 
