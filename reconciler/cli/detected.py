@@ -40,8 +40,12 @@ class Detected:
     why_no_credentials: str
 
 
-def look() -> Detected:
-    """Look at this machine; what cannot be found out is empty."""
+def look(*, is_system: bool) -> Detected:
+    """Look at this machine; what cannot be found out is empty.
+
+    Args:
+        is_system: Units of this system are written, so that its other updaters matter.
+    """
     try:
         system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
     except OSError:
@@ -51,7 +55,7 @@ def look() -> Detected:
     except ReconcilerError as error:
         manager = error.message
     try:
-        updaters = find()
+        updaters = find() if is_system else ()
     except ReconcilerError:
         updaters = ()
     return Detected(system, manager, host_id(socket.gethostname()), _zone(), updaters, is_available())

@@ -94,7 +94,7 @@ def _set_up(arguments: argparse.Namespace, layout: Layout) -> int:
     installer = Installer(layout, lambda line: note(f"done: {line}"))
     manifest = installer.manifest()
     draft = _with_options(_begin(arguments, layout, manifest), arguments)
-    found = detected.look()
+    found = detected.look(is_system=layout.is_system)
     if draft.answer(("host",)) is None and found.host:
         draft = draft.with_answer(("host",), found.host, "this host's name")
     places = _places(draft, layout)
@@ -198,7 +198,7 @@ def _failures(answers: Answers, places: Mapping[str, Path], *, sends: bool) -> l
     Args:
         answers: Checked.
         places: Encrypted file by credential name.
-        sends: Test notifiers, too, by sending a message.
+        sends: Test notifiers by a message; otherwise they are only asked whether they answer.
 
     Raises:
         Misuse: The file of an address cannot be used.
@@ -207,12 +207,13 @@ def _failures(answers: Answers, places: Mapping[str, Path], *, sends: bool) -> l
 
     def notify(name: str, one: NotifierAnswer) -> str:
         address = addresses.get(name) or setup_checks.address_in_use(name, one, places)
-        return setup_checks.check_notifier(answers, name, address)
+        check = setup_checks.check_notifier if sends else setup_checks.ask_notifier
+        return check(answers, name, address)
 
     tests = [
         partial(setup_checks.check_policy, answers),
         partial(setup_checks.check_reports, answers),
-        *(partial(notify, name, one) for name, one in answers.notifiers.items() if sends),
+        *(partial(notify, name, one) for name, one in answers.notifiers.items()),
     ]
     failures = []
     for test in tests:

@@ -14,6 +14,8 @@ from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config
 from reconciler.host.credentials import decrypt
 from reconciler.notify import (
+    ANSWERS,
+    CANNOT_BE_ASKED,
     Address,
     AppriseSender,
     Down,
@@ -22,6 +24,7 @@ from reconciler.notify import (
     Notifiers,
     Pending,
     Refused,
+    ask,
     parse_address,
 )
 from reconciler.planning.events import Event
@@ -127,6 +130,20 @@ def check_notifier(config: Config, name: str, address: Address) -> str:
             raise Stalled(f"notifier {name}: {reason}", "correct its address")
         case _:
             return f"a test message was sent to {name}"
+
+
+def ask_notifier(config: Config, name: str, address: Address) -> str:
+    """Ask whether a notifier answers, and send nothing; return what was found.
+
+    Raises:
+        Transient: It does not, or refuses the login.
+    """
+    said = ask(address, config.environment)
+    if said == ANSWERS:
+        return f"notifier {name} answers; nothing was sent"
+    if said == CANNOT_BE_ASKED:
+        return f"notifier {name} would be tested by a message"
+    raise Transient(f"notifier {name}: {said}", "correct its address, or try again")
 
 
 def addresses_of(answers: Answers) -> dict[str, Address]:

@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
 from reconciler.cli.interfaces import POLICY_CHECK, WINDOWS
+from reconciler.cli.policy_start import all_schemas
 
 PREVIEW = ("windows", "--start", "Sun 02:00", "--timezone", "Europe/Berlin", "--format", "json")
 
@@ -29,3 +30,9 @@ def test_policy_check(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: 
     found = json.loads(capsys.readouterr().out)
     Draft202012Validator(POLICY_CHECK).validate(found)
     assert len(found["problems"]) == problems
+
+
+@pytest.mark.parametrize(("name", "text"), all_schemas().items())
+def test_committed_schemas_are_those_that_are_made(name: str, text: str) -> None:
+    schemas = Path(__file__).parents[2] / "schemas"
+    assert (schemas / name).read_text(encoding="utf-8") == text

@@ -79,7 +79,7 @@ def after(present: Present, actions: Iterable[Action]) -> Present:
     return replace(present, manifest=manifest, folders=folders)
 
 
-def _of_files(present: Present, action: Action) -> Present:  # noqa: PLR0911 - one for each
+def _of_files(present: Present, action: Action) -> Present:
     files, folders = dict(present.files), set(present.folders)
     match action:
         case MakeFolder(path):
@@ -101,10 +101,10 @@ def _of_files(present: Present, action: Action) -> Present:  # noqa: PLR0911 - o
             return replace(present, files={one: data for one, data in files.items() if one != path})
         case RemoveFolder(path, with_content):
             gone = {one for one in (*files, *folders) if path in one.parents}
-            if gone and not with_content:
-                return present
+            gone |= {path}
             left = {one: data for one, data in files.items() if one not in gone}
-            return replace(present, files=left, folders=frozenset(folders - {path, *gone}))
+            is_done = with_content or len(gone) == 1
+            return replace(present, files=left, folders=frozenset(folders - gone)) if is_done else present
         case _:
             return present
 

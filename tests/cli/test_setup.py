@@ -1,0 +1,459 @@
+"""setup, adjust and cleanup as people call them, in a folder of their own instead of on the whole system."""
+
+import json
+import os
+import signal
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler import process
+from reconciler.cli import main
+from reconciler.gitops.sink import Identity, ReportSink
+from reconciler.host.config import load_config
+from reconciler.host.installation import Layout
+from reconciler.host.installer import locked
+from reconciler.host.state import StateFolder
+from tests.e2e.site import git
+from tests.labs.webhook import Receiver, receive
+
+ROOT = Path(__file__).parents[2]
+SECRET = "hunter2-very-secret"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Two repositories, and a folder to set a host up in."""
+
+    folder: Path
+    receiver: Receiver
+    told: pytest.CaptureFixture[str]
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "etc" / "config.yaml"
+
+    @property
+    def policy(self) -> Path:
+        return self.folder / "policy"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        program = self.folder / "bin" / "patchledger"
+        return ("--unit-dir", str(self.folder / "units"), "--program", str(program), "--no-plan")
+
+    @property
+    def address(self) -> str:
+        return f"json://{SECRET}:x@127.0.0.1:{self.receiver.port}/"
+
+    def answers(self, **more: object) -> Path:
+        """Write an answers file with these beside the usual answers."""
+        usual: dict[str, object] = {
+            "host": "web-01",
+            "labels": {"env": "test"},
+            "policy": {"remote": str(self.policy)},
+            "reports": {"remote": str(self.folder / "reports.git")},
+            "notifiers": {"ops": {"address": self.address, "keep": "file"}},
+            "state_dir": str(self.folder / "state"),
+            "log_dir": str(self.folder / "log"),
+            "hooks_dir": str(self.folder / "etc" / "hooks"),
+            "manager": "apt",
+        }
+        path = self.folder / "answers.yaml"
+        path.touch(mode=0o600)
+        path.write_text("".join(f"{key}: {json.dumps(one)}\n" for key, one in {**usual, **more}.items()))
+        return path
+
+    def run(self, verb: str, *arguments: str) -> tuple[int, str, str]:
+        """Run a verb: exit code, standard output, standard error."""
+        self.told.readouterr()
+        more = self.options if verb in {"setup", "adjust"} else ()
+        code = main(["--config", str(self.config), verb, *more, *arguments])
+        said = self.told.readouterr()
+        return code, said.out, said.err
+
+    def set_up(self, **more: object) -> tuple[int, str, str]:
+        return self.run("setup", "--answers", str(self.answers(**more)), "--yes")
+
+    def files(self) -> dict[str, tuple[int, bytes | None]]:
+        """Return everything there is: mode and content by path."""
+        return {
+            str(path.relative_to(self.folder)): (
+                stat.S_IMODE(path.stat().st_mode),
+                path.read_bytes() if path.is_file() else None,
+            )
+            for path in sorted(self.folder.rglob("*"))
+            if path.name != "answers.yaml" and "objects" not in path.parts
+        }
+
+
+@pytest.fixture
+def place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Place]:
+    folder = tmp_path / "place"
+    (folder / "bin").mkdir(parents=True)
+    program = folder / "bin" / "patchledger"
+    program.write_text(
+        f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m reconciler "$@"\n', encoding="utf-8"
+    )
+    program.chmod(0o755)
+    git(folder, "init", "-q", "-b", "main", "policy")
+    (folder / "policy" / "policies").mkdir()
+    (folder / "policy" / "policies" / "base.yaml").write_text("kind: Policy\nname: base\n")
+    git(folder / "policy", "add", "-A")
+    git(folder / "policy", "commit", "-q", "-m", "first policy")
+    git(folder, "init", "-q", "--bare", "-b", "main", "reports.git")
+    for receiver in receive(Receiver()):
+        yield Place(folder, receiver, capsys)
+
+
+def test_a_host_is_set_up_by_an_answers_file(place: Place) -> None:
+    code, out, err = place.set_up()
+    assert (code, out) == (0, "")
+    config = load_config(place.config)
+    assert (config.host, config.labels) == ("web-01", {"env": "test"})
+    secret = place.folder / "etc" / "secrets" / "ops"
+    assert secret.read_text() == f"{place.address}\n"
+    assert config.notifiers["ops"].file == secret
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (place.config, secret)} == {0o600}
+    assert "the policy can be fetched: main is at" in err
+    assert "reports may be pushed to hosts/web-01" in err
+    assert [body["title"] for body in place.receiver.bodies] == [
+        "[patchledger] web-01: test of the notifier ops"
+    ]
+    timer = (place.folder / "units" / "patchledger.timer").read_text()
+    assert "OnCalendar=*:0/15" in timer
+    assert (
+        f'ExecStart="{place.folder}/bin/patchledger" --config "{place.config}" run'
+        in (place.folder / "units" / "patchledger.service").read_text()
+    )
+
+
+def test_doing_it_twice_changes_nothing(place: Place) -> None:
+    place.set_up()
+    before = place.files()
+    code, _, err = place.set_up()
+    assert code == 0
+    assert "nothing to do: this host is set up as answered" in err
+    assert place.files() == before
+
+
+def test_a_dry_run_shows_everything_and_changes_nothing(place: Place) -> None:
+    path = str(place.answers(environment={"TOKEN": SECRET}))
+    before = place.files()
+    code, out, err = place.run("setup", "--answers", path, "--dry-run")
+    assert code == 0
+    assert place.files() == before
+    assert place.receiver.bodies == []
+    assert "notifier ops answers; nothing was sent" in err
+    assert f"write {place.config} (the configuration, mode 0600)" in out
+    assert "    +host: web-01" in out
+    assert "    +OnCalendar=*:0/15" in out
+    assert SECRET not in out + err
+    code, out, _ = place.run("setup", "--answers", path, "--dry-run", "--format", "json")
+    assert (code, json.loads(out)["actions"][0]) == (0, f"make the folder {place.config.parent} (mode 0700)")
+    place.set_up()
+    _, out, _ = place.run("setup", "--answers", str(place.answers(tick="1h")), "--dry-run")
+    changed = [line for line in out.splitlines() if not line.startswith(" ")]
+    assert changed == [
+        f"change {place.folder}/etc/installed.json (what is installed, mode 0600)",
+        f"change {place.config} (the configuration, mode 0600)",
+        f"change {place.folder}/units/patchledger.timer (unit, mode 0644)",
+    ]
+
+
+def test_answers_come_from_options(place: Place) -> None:
+    address = place.folder / "address"
+    address.touch(mode=0o600)
+    address.write_text(place.address)
+    code, _, err = place.run(
+        "setup",
+        *("--yes", "--host", "db-01", "--label", "env=prod", "--label", "role=db", "--tick", "30m"),
+        *("--policy-remote", str(place.policy), "--notifier", f"ops={address}", "--keep-secrets", "file"),
+        *("--answers", str(place.answers(notifiers={}))),
+    )
+    assert code == 0, err
+    config = load_config(place.config)
+    assert (config.host, config.labels) == ("db-01", {"env": "prod", "role": "db"})
+    assert str(config.tick) == "0:30:00"
+    assert len(place.receiver.bodies) == 1
+
+
+def test_an_address_comes_on_standard_input(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.write(write, f"{place.address}\n".encode())
+    os.close(write)
+    with os.fdopen(read) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        code, _, err = place.run(
+            "setup",
+            *("--yes", "--notifier", "ops=-", "--keep-secrets", "file"),
+            *("--answers", str(place.answers(notifiers={}))),
+        )
+    assert code == 0, err
+    assert len(place.receiver.bodies) == 1
+
+
+def test_adjust_begins_with_the_present_answers(place: Place) -> None:
+    place.set_up()
+    answers = place.folder / "more.yaml"
+    answers.touch(mode=0o600)
+    answers.write_text("labels: {env: prod}\ntick: 1h\n")
+    code, _, err = place.run("adjust", "--answers", str(answers), "--yes")
+    assert code == 0, err
+    config = load_config(place.config)
+    assert (config.labels, str(config.tick), config.host) == ({"env": "prod"}, "1:00:00", "web-01")
+    assert str(config.notifiers["ops"].file) == str(place.folder / "etc" / "secrets" / "ops")
+    assert len(place.receiver.bodies) == 2, "the notifier that is kept was tested again"
+    code, _, err = place.run("adjust", "--yes", "--tick", "20m")
+    assert code == 0, err
+    assert "OnCalendar=*:0/20" in (place.folder / "units" / "patchledger.timer").read_text()
+
+
+def test_adjust_needs_a_setup(place: Place) -> None:
+    code, _, err = place.run("adjust", "--yes")
+    assert code == 2
+    assert err == f"patchledger: {place.config}: this host is not set up\n  hint: run patchledger setup\n"
+
+
+def test_what_an_administrator_changed_is_kept(place: Place) -> None:
+    place.set_up()
+    edited = f"# by hand\n{place.config.read_text()}retention: {{runs: 7}}\n"
+    place.config.write_text(edited)
+    place.run("adjust", "--yes", "--tick", "1h")
+    assert load_config(place.config).retention.runs == 7
+    (copy,) = place.config.parent.glob("config.yaml.before-setup-*")
+    assert copy.read_text() == edited
+
+
+def test_cleanup_leaves_nothing(place: Place) -> None:
+    before = place.files()
+    place.set_up()
+    code, out, _ = place.run("cleanup", "--dry-run")
+    assert code == 0
+    assert f"remove {place.folder}/state and all that is in it" in out
+    assert place.config.exists()
+    code, _, err = place.run("cleanup", "--yes")
+    assert code == 0, err
+    assert place.files() == before
+    code, _, err = place.run("cleanup", "--yes")
+    assert (code, err.splitlines()[0]) == (
+        2,
+        f"patchledger: {place.config.parent}: setup has installed nothing here",
+    )
+
+
+def test_cleanup_leaves_what_is_not_ours_and_names_it(place: Place) -> None:
+    place.set_up()
+    hook = place.folder / "etc" / "hooks" / "pre.d" / "10-stop"
+    hook.parent.mkdir(parents=True)
+    hook.write_text("#!/bin/sh\n")
+    key = place.folder / "etc" / "deploy_key"
+    key.write_text("key\n")
+    code, _, err = place.run("cleanup", "--yes")
+    assert code == 0
+    assert f"left: {place.folder}/etc/hooks" in err
+    assert sorted(path.name for path in (place.folder / "etc").iterdir()) == ["deploy_key", "hooks"]
+    place.set_up()
+    assert place.run("cleanup", "--yes", "--purge")[0] == 0
+    assert sorted(path.name for path in (place.folder / "etc").iterdir()) == ["deploy_key"]
+
+
+def test_cleanup_waits_for_a_run_and_for_what_one_left(place: Place) -> None:
+    place.set_up()
+    state = place.folder / "state"
+    (state / "lock").touch(mode=0o600)
+    (state / "journal.json").write_text("{}")
+    code, _, err = place.run("cleanup", "--yes")
+    assert code == 1
+    assert "a run was interrupted" in err
+    with StateFolder(state).locked():
+        code, _, err = place.run("cleanup", "--yes", "--purge")
+    assert code == 5
+    assert "another patchledger run is at work" in err
+    assert place.run("cleanup", "--yes", "--purge")[0] == 0
+    assert not state.exists()
+
+
+def test_cleanup_keeps_reports_that_were_not_pushed(place: Place) -> None:
+    place.set_up()
+    queue = place.folder / "state" / "reports.git"
+    sink = ReportSink(queue, str(place.folder / "reports.git"), Identity("web-01"))
+    sink.commit("hosts/web-01", {"report.json": b"{}"}, "web-01: report", datetime.now(UTC), keep_runs=1)
+    (queue.parent / "state.json").write_text("{}")
+    code, _, err = place.run("cleanup", "--yes")
+    assert code == 0
+    assert f"left: {queue}" in err
+    assert [path.name for path in queue.parent.iterdir()] == ["reports.git"]
+    assert sink.unpushed() == ("hosts/web-01",)
+
+
+# --- Bad input ------------------------------------------------------------------------------------------
+
+
+def test_all_mistakes_of_the_answers_are_told_at_once(place: Place) -> None:
+    path = place.answers(host="Web_01", tick="90s", polcy={"remote": "x"}, trust={"floor": "main"})
+    code, _, err = place.run("setup", "--answers", str(path), "--yes", "--policy-ref=-x")
+    assert code == 2
+    *lines, hint = [line.removeprefix("patchledger: ") for line in err.splitlines()]
+    assert [line.split(" ")[0 if line.startswith("--") else 1].rstrip(":") for line in lines] == [
+        "host",
+        "--policy-ref",
+        "tick",
+        "polcy",
+        "trust.floor",
+    ]
+    assert [line.split(" ")[0] for line in lines if not line.startswith("--")] == [
+        f"{path}:{number}:" for number in (1, 10, 11, 12)
+    ]
+    assert hint == "  hint: mend the answers; nothing was changed"
+    assert not place.config.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        ({"policy": {"remote": "/nowhere/policy"}}, 1, "there is no such git repository"),
+        ({"policy": {"remote": "https://127.0.0.1:9/p.git"}}, 5, "the server cannot be reached"),
+        ({"reports": {"remote": "/nowhere/reports.git"}}, 1, "cannot push to /nowhere/reports.git"),
+        ({"policy": {"remote": "https://u:hunter2@127.0.0.1:9/p"}}, 2, "policy.remote holds a password"),
+        ({"notifiers": {"ops": {"address": "json://127.0.0.1:9", "keep": "file"}}}, 5, "cannot be reached"),
+        (
+            {"notifiers": {"ops": {"address": "nosuch://x", "keep": "file"}}},
+            5,
+            "does not understand the address",
+        ),
+        ({"notifiers": {"ops": {"address_file": "/nowhere"}}}, 2, "notifier ops: cannot read /nowhere"),
+    ],
+)
+def test_what_fails_its_test_changes_nothing(
+    place: Place, more: dict[str, object], code: int, said: str
+) -> None:
+    found, _, err = place.set_up(**more)
+    assert (found, said in err) == (code, True), err
+    assert "hunter2" not in err
+    assert not place.config.parent.exists()
+
+
+def test_everything_that_fails_is_told_and_can_be_passed_over(place: Place) -> None:
+    bad = {"policy": {"remote": "/nowhere/policy"}, "reports": {"remote": "/nowhere/reports"}}
+    code, _, err = place.set_up(**bad)
+    assert code == 1
+    assert err.count("there is no such git repository") == 2
+    assert "a test message was sent to ops" in err
+    code, _, err = place.run("setup", "--answers", str(place.answers(**bad)), "--yes", "--unchecked")
+    assert code == 0
+    assert load_config(place.config).policy.remote == "/nowhere/policy"
+
+
+def test_a_notifier_that_refuses_says_so_without_its_secret(place: Place) -> None:
+    place.receiver.status = 401
+    code, out, err = place.set_up()
+    assert code == 5
+    assert "notifier ops: the service refused user or password" in err
+    assert SECRET not in out + err
+
+
+def test_a_dry_run_tells_what_would_fail_and_still_shows_the_rest(place: Place) -> None:
+    bad = {"ops": {"address": "json://127.0.0.1:9", "keep": "file"}}
+    code, out, err = place.run("setup", "--answers", str(place.answers(notifiers=bad)), "--dry-run")
+    assert code == 5
+    assert "notifier ops: the service cannot be reached" in err
+    assert f"write {place.config}" in out
+
+
+def test_two_at_once(place: Place) -> None:
+    with locked(Layout(place.config)):
+        code, _, err = place.set_up()
+    assert code == 5
+    assert err == (
+        "patchledger: another patchledger setup, adjust or cleanup is at work "
+        f"(pid {os.getpid()})\n  hint: wait for it to end\n"
+    )
+    assert place.set_up()[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(place: Place) -> None:
+    place.answers()
+    place.folder.joinpath("etc").touch()  # as good as a file system that refuses, and root is refused too
+    code, _, err = place.set_up()
+    assert code == 2
+    assert err.splitlines()[0] == f"patchledger: {place.folder}/etc: File exists"
+    assert len(err.splitlines()) == 2
+
+
+def test_setup_asks_nobody(place: Place) -> None:
+    code, _, err = place.run("setup")
+    assert code == 2
+    assert err == (
+        "patchledger: setup asks questions, and there is no terminal to answer on\n"
+        "  hint: give --yes, with --answers FILE or options\n"
+    )
+
+
+def test_a_secret_is_never_kept_in_plain_text_by_itself(place: Place) -> None:
+    """Where there is no systemd-creds, that is an error, unless a plain file was asked for."""
+    answers = place.answers(notifiers={"ops": {"address": place.address}})
+    without = 'mount --bind /dev/null /usr/bin/systemd-creds; exec "$@"'
+    done = process.run(
+        [
+            *("unshare", "--mount", "sh", "-ec", without, "sh"),
+            *(str(place.folder / "bin" / "patchledger"), "--config", str(place.config)),
+            *("setup", *place.options, "--yes", "--answers", str(answers)),
+        ]
+    )
+    assert done.returncode == 2, done.error_text
+    assert "the address of ops cannot be encrypted: there is no systemd-creds" in done.error_text
+    assert "keep: file" in done.error_text
+    assert not list(place.folder.rglob("ops"))
+
+
+def test_setup_that_was_killed_is_completed(place: Place) -> None:
+    """Which steps there are, and that each may be the last one, is tested with the plans."""
+    place.set_up(notifiers={})
+    whole = place.files()
+    place.run("cleanup", "--yes")
+    path = place.answers(notifiers={})
+    for step in (1, 4, 8):
+        done = process.run(
+            [
+                *(sys.executable, "-c", KILLED.format(step=step), "--config", str(place.config)),
+                *("setup", *place.options, "--yes", "--answers", str(path)),
+            ],
+            env={"PYTHONPATH": str(ROOT)},
+        )
+        assert done.returncode == -signal.SIGKILL, done.error_text
+        assert place.files() != whole
+        code, _, err = place.set_up(notifiers={})
+        assert code == 0, err
+        assert place.files() == whole, f"after {step} steps"
+        assert place.run("cleanup", "--yes")[0] == 0
+
+
+KILLED = """
+import os, signal, sys
+from reconciler.cli import main, setup
+from reconciler.host import installer
+steps = iter(range({step}))
+class Mortal(installer.Installer):
+    def _do(self, action):
+        if next(steps, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._do(action)
+setup.Installer = Mortal
+sys.exit(main())
+"""
+
+
+def test_the_schema_knows_a_good_file_and_a_bad_one() -> None:
+    schema = json.loads((ROOT / "schemas" / "setup.schema.json").read_text(encoding="utf-8"))
+    validator = Draft202012Validator(schema)
+    good = {"policy": {"remote": "/x"}, "notifiers": {"ops": {"address": "json://a", "keep": "file"}}}
+    assert validator.is_valid(good)
+    assert not validator.is_valid({**good, "updaters": "kill"})
+    assert not validator.is_valid({**good, "polcy": {}})
