@@ -14,7 +14,7 @@ from reconciler.cli.wiring import notifiers_of
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
-from reconciler.notify import Answer, AppriseSender, Down, Outbox, Pending, Refused, Sent, cause_of
+from reconciler.notify import Answer, AppriseSender, Down, Notifiers, Outbox, Pending, Refused, Sent, cause_of
 from reconciler.planning.events import Event
 from reconciler.planning.message import Contents, compose
 from reconciler.planning.wording import minute, plural
@@ -61,15 +61,26 @@ def send_tests(config: Config, names: Sequence[str], now: datetime) -> Iterator[
     The outbox is passed by: what fails here is told at once and not tried again.
     """
     notifiers = notifiers_of(config)
-    sender = AppriseSender(notifiers, environment=config.environment, timeout=_PATIENCE)
     for name in names:
-        try:
-            notifiers.address(name)
-        except Misuse as problem:
-            yield Answered(name, problem)
-            continue
-        (verdict,) = sender([_message(config.host, name, now)])
-        yield Answered(name, _problem(name, verdict))
+        yield Answered(name, send_test(config, name, notifiers, now))
+
+
+def send_test(config: Config, name: str, notifiers: Notifiers, now: datetime) -> ReconcilerError | None:
+    """Send a test message through one of ``notifiers``; return why its service did not take it.
+
+    Args:
+        config: Of the host that sends it; its own notifiers do not matter.
+        name: Of the notifier.
+        notifiers: Where addresses are had from.
+        now: Stands in the message.
+    """
+    try:
+        notifiers.address(name)
+    except Misuse as problem:
+        return problem
+    sender = AppriseSender(notifiers, environment=config.environment, timeout=_PATIENCE)
+    (verdict,) = sender([_message(config.host, name, now)])
+    return _problem(name, verdict)
 
 
 def _problem(name: str, verdict: Sent | Refused | Down | None) -> ReconcilerError | None:
@@ -116,7 +127,7 @@ def _message(host: str, name: str, now: datetime) -> Pending:
         host,
         f"test of the notifier {name}",
         Contents(
-            lines=("Somebody asked for this message with `patchledger notify test`. Nothing has happened.",),
+            lines=("This message shows that the notifier works. Nothing was changed.",),
             facts=(("Host", host), ("Notifier", name), ("At", minute(now))),
             packages_title="",
             packages=(),

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from reconciler.cli.notify import send_test
 from reconciler.cli.wiring import git_options
-from reconciler.errors import Misuse, Stalled, Transient
+from reconciler.errors import Misuse, Transient
 from reconciler.gitops.probe import probe_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.sink import host_branch
@@ -17,18 +18,12 @@ from reconciler.notify import (
     ANSWERS,
     CANNOT_BE_ASKED,
     Address,
-    AppriseSender,
-    Down,
     FileSource,
     GivenSource,
     Notifiers,
-    Pending,
-    Refused,
     ask,
     parse_address,
 )
-from reconciler.planning.events import Event
-from reconciler.planning.message import Contents, compose
 
 T = TypeVar("T")
 _PATIENCE = 30.0  # seconds for a remote, while somebody waits for the answer
@@ -96,40 +91,12 @@ def check_notifier(config: Config, name: str, address: Address) -> str:
     """Send a message through a notifier; return what was done.
 
     Raises:
-        Transient: The service cannot be used now.
-        Stalled: The service refuses.
+        ReconcilerError: The service did not take it, in one line with what to do.
     """
-    contents = Contents(
-        lines=(f"This message shows that the notifier {name} of {config.host} works. Nothing was changed.",),
-        facts=(("Host", config.host), ("Notifier", name)),
-        packages_title="",
-        packages=(),
-    )
-    message = compose(config.host, f"test of the notifier {name}", contents)
-    now = SystemClock().now()
-    pending = Pending(
-        id="setup",
-        order=1,
-        to=name,
-        event=Event.EVERY_RUN,
-        key="setup",
-        at=now,
-        title=message.title,
-        text=message.text,
-        markdown=message.markdown,
-        attempts=0,
-        not_before=now,
-    )
-    sender = AppriseSender(
-        Notifiers({name: GivenSource(address)}), environment=config.environment, timeout=60
-    )
-    match sender([pending])[0]:
-        case Down(reason):
-            raise Transient(f"notifier {name}: {reason}", "correct its address, or try again")
-        case Refused(reason):
-            raise Stalled(f"notifier {name}: {reason}", "correct its address")
-        case _:
-            return f"a test message was sent to {name}"
+    problem = send_test(config, name, Notifiers({name: GivenSource(address)}), SystemClock().now())
+    if problem is not None:
+        raise problem
+    return f"a test message was sent to {name}"
 
 
 def ask_notifier(config: Config, name: str, address: Address) -> str:

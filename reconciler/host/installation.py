@@ -388,7 +388,13 @@ def wanted(
         else:
             places[name] = {"file": str(one.file)}
     config = configuration(answers, places)
-    folders = (config.state_dir, config.log_dir, *writable, *((config.root,) if config.root else ()))
+    folders = (
+        config.state_dir,
+        config.log_dir,
+        *writable,
+        *(path for path in (config.root,) if path),
+        *(path.parent for path in (config.motd, config.metrics) if path),
+    )
     installed = Installed(
         program=program,
         config=layout.config,

@@ -124,8 +124,8 @@ WantedBy=multi-user.target
 
 
 def _watch(installed: Installed) -> str:
-    # A configuration that is wrong (2) stays wrong until a person mends it. 5 is no success here: another watch
-    # is at work. A stop is told to the watching process alone, which ends its tick in good order.
+    # A configuration that is wrong (2) stays wrong until a person mends it. 5 is no success here: another
+    # watch is at work. A stop is told to the watching process alone, which ends its tick in good order.
     return f"""\
 [Unit]
 Description=patchledger: watch and tick
