@@ -1,19 +1,13 @@
-"""Write the manual pages: patchledger(1) from the parser, patchledger-config(5) from the JSON Schema.
-
-Usage: ``python -m scripts.packaging.manual FOLDER YYYY-MM-DD``; the date stands at the foot of the pages.
-"""
+"""The manual pages: patchledger(1) from the argument parser, patchledger-config(5) from the JSON Schema."""
 
 import argparse
 import json
 import re
-import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from reconciler import __version__
-from reconciler.cli.arguments import build_parser
 from reconciler.resources import locate
 
 _WIDTH = 66  # of the source's lines before escapes; mandoc(1) asks for less than 80
@@ -27,16 +21,8 @@ _FILES = {
 }
 
 
-def main() -> None:
-    """Write both pages into the folder that the command line names."""
-    folder, date = Path(sys.argv[1]), sys.argv[2]
-    pages = {"patchledger.1": commands_page(build_parser(), date), "patchledger-config.5": config_page(date)}
-    for name, text in pages.items():
-        (folder / name).write_text(text, encoding="utf-8")
-
-
 def commands_page(parser: argparse.ArgumentParser, date: str) -> str:
-    """Return patchledger(1) as roff, in the macros of man(7)."""
+    """Return patchledger(1) as roff, in the macros of man(7); ``date`` stands at its foot."""
     status = re.findall(r"(\d+) ([^;]+)", (parser.epilog or "").partition(":")[2])
     return _page(
         _title(parser.prog, 1, date, "GitOps for OS patching"),
@@ -213,6 +199,3 @@ def _bold(text: str) -> str:
 def _italic(text: str) -> str:
     return f"\\fI{_roff(text)}\\fR"
 
-
-if __name__ == "__main__":
-    main()
