@@ -1,6 +1,6 @@
 """Write the files of a package that are made from the program itself: manual, completions and units.
 
-Usage: ``python -m scripts.packaging.generate ROOT YYYY-MM-DD``; the date stands at the foot of the manual pages.
+Usage: ``python -m scripts.packaging.generate ROOT DATE``; the date stands at the foot of manual pages.
 """
 
 import argparse
@@ -43,7 +43,9 @@ def _files(date: str) -> Iterator[tuple[str, str]]:
     for shell, name in _COMPLETIONS.items():
         yield name, shtab.complete(parser, shell)
     # The units that setup writes for this host take the place of these, which have the default paths.
-    for name, text in unit_files(Installed(Path("/usr/bin/patchledger"), Path(DEFAULT_CONFIG), _TICK)).items():
+    for name, text in unit_files(
+        Installed(Path("/usr/bin/patchledger"), Path(DEFAULT_CONFIG), _TICK)
+    ).items():
         yield f"usr/lib/systemd/system/{name}", text
 
 

@@ -1,7 +1,7 @@
 """The command of an installed package.
 
-``deploy`` puts a first line above that names the interpreter of the folder it is in, with ``-I -S``: neither the
-caller's environment and folder nor modules of the distribution are looked at, and the start is quick.
+``deploy`` puts a first line above that names the interpreter of the folder it is in, with ``-I -S``: neither
+the caller's environment and folder nor modules of the distribution are looked at, and the start is quick.
 """
 
 import sys

@@ -198,4 +198,3 @@ def _bold(text: str) -> str:
 
 def _italic(text: str) -> str:
     return f"\\fI{_roff(text)}\\fR"
-
