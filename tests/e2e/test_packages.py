@@ -5,6 +5,7 @@ Each machine is this one's files with systemd at work and no network, see :mod:`
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -34,7 +35,8 @@ print("all", pathlib.Path(importlib.import_module("pydantic").__file__).parts[5]
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return build(tmp_path_factory.getbasetemp().parent / "built-packages")
+    ours = tmp_path_factory.getbasetemp()  # of this worker, below that of the whole test run
+    return build((ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours) / "built-packages")
 
 
 @pytest.fixture(scope="session")
@@ -338,7 +340,8 @@ name: base
 action: apply
 schedule: [always]
 budget: 5m
----
+"""
+SCHEDULE = """\
 kind: Schedule
 name: always
 timezone: UTC
@@ -349,8 +352,9 @@ SET_UP = f"""
 systemctl mask packagekit.service # apt's hooks would start it
 rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
 echo 'deb [trusted=yes] file:{LAB}/repository ./' >/etc/apt/sources.list
-mkdir -p /var/lib/site/policy/policies
-cp {LAB}/base.yaml /var/lib/site/policy/policies/
+rm /etc/dpkg/dpkg.cfg.d/lab && dpkg --configure --pending
+mkdir -p /var/lib/site/policy
+cp -R {LAB}/policies {LAB}/schedules /var/lib/site/policy/
 export GIT_AUTHOR_NAME=Ada GIT_AUTHOR_EMAIL=ada@example.org
 export GIT_COMMITTER_NAME=Ada GIT_COMMITTER_EMAIL=ada@example.org
 cd /var/lib/site/policy
@@ -367,18 +371,23 @@ def test_it_upgrades_itself_in_its_own_run(installed: Machine, built: Built, new
     shutil.copy(newer, repository)
     packages = subprocess.check_output(["apt-ftparchive", "packages", "."], cwd=repository)
     (repository / "Packages").write_bytes(packages)
+    release = subprocess.check_output(["apt-ftparchive", "release", "."], cwd=repository)
+    (repository / "Release").write_bytes(release)
     config = {
         "host": "web-01",
         "policy": {"remote": "/var/lib/site/policy"},
         "reports": {"remote": "/var/lib/site/reports.git"},
     }
     (installed.lab / "config.yaml").write_text(json.dumps(config))
-    (installed.lab / "base.yaml").write_text(POLICY)
+    for folder, text in (("policies", POLICY), ("schedules", SCHEDULE)):
+        (installed.lab / folder).mkdir()
+        (installed.lab / folder / "base.yaml").write_text(text)
     installed.run("sh", "-ec", SET_UP)
 
-    installed.run("systemctl", "start", "patchledger.service")
+    installed.run("systemctl", "start", "patchledger.service", check=False)
 
     said = installed.run("journalctl", "--identifier=patchledger", "--output=cat")
+    assert installed.run("systemctl", "is-failed", "patchledger.service", check=False) == "inactive\n", said
     assert "Traceback" not in said
     assert (
         installed.run("dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Version}", "patchledger") == "ii 0.9-1"
