@@ -41,6 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_host_verbs(commands)
     add_windows(commands)
     policy.register(commands)
+    _add_setup_verbs(commands)
+    _add_units_verbs(commands)
     return parser
 
 
@@ -132,3 +134,103 @@ def add_windows(commands: _Commands) -> argparse.ArgumentParser:
     )
     _format(windows)
     return windows
+
+
+def _add_setup_verbs(commands: _Commands) -> None:
+    setup = commands.add_parser(
+        "setup",
+        help="install on this host: ask, test, write configuration and units, enable the timer",
+        description="Ask what this host needs to know, test each answer at once, and show what will be done; "
+        "then write the configuration and the units, keep secrets encrypted, park other updaters, enable the "
+        "timer, and plan for the first time. With --yes nothing is asked: answers come from --answers, from "
+        "options, and from what is set up already. Doing it twice changes nothing.",
+    )
+    _add_setup_options(setup)
+    adjust = commands.add_parser(
+        "adjust",
+        help="change what setup was told, beginning with the present answers",
+        description="As setup, beginning with the present answers; an answers file may hold only what "
+        "changes. A timer that is disabled stays so.",
+    )
+    _add_setup_options(adjust)
+    enable = commands.add_parser(
+        "enable", help="let ticks happen by themselves", description="Enable the timer, and start it."
+    )
+    enable.add_argument("--watch", action="store_true", help="the daemon instead of the timer")
+    commands.add_parser(
+        "disable",
+        help="let no tick happen by itself, and keep everything else",
+        description="Stop and disable timer and daemon. Parked updaters stay parked, so that nothing "
+        "upgrades this host until `patchledger enable` or `patchledger cleanup`.",
+    )
+    cleanup = commands.add_parser(
+        "cleanup",
+        help="remove all that setup has installed, and give parked updaters back",
+        description="Remove units, credentials, configuration, state and logs, and give parked updaters "
+        "back. The operator's own files, such as hooks and keys, stay, and so do reports that were not "
+        "pushed.",
+    )
+    cleanup.add_argument("--yes", action="store_true", help="do not ask")
+    cleanup.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
+    cleanup.add_argument(
+        "--purge", action="store_true", help="remove hooks, unpushed reports and earlier configurations, too"
+    )
+    _format(cleanup)
+    for parser in (setup, adjust, enable, cleanup, commands.choices["disable"]):
+        parser.add_argument("--unit-dir", metavar="DIR", help=argparse.SUPPRESS)
+
+
+def _add_setup_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--answers", metavar="FILE", help="answers in YAML; `patchledger policy schema setup` describes them"
+    )
+    parser.add_argument("--yes", action="store_true", help="ask nothing, and do it")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
+    parser.add_argument(
+        "--unchecked", action="store_true", help="go on although a remote or notifier fails its test"
+    )
+    parser.add_argument("--no-plan", action="store_true", help="do not plan for the first time at the end")
+    parser.add_argument("--host", metavar="ID", help="id of this host (default: its name)")
+    parser.add_argument(
+        "--label", metavar="KEY=VALUE", action="append", help="a label that policies match on; repeatable"
+    )
+    parser.add_argument("--policy-remote", metavar="URL", help="address of the policy repository")
+    parser.add_argument("--policy-ref", metavar="BRANCH", help="its branch (default: main)")
+    parser.add_argument("--report-remote", metavar="URL", help="address of the report repository")
+    parser.add_argument("--signing-key", metavar="FILE", help="SSH private key that signs reports")
+    parser.add_argument("--identity", metavar="FILE", help="SSH private key to log in with")
+    parser.add_argument("--known-hosts", metavar="FILE", help="keys of the SSH servers")
+    parser.add_argument(
+        "--git-credential", metavar="FILE", help="user name and password, or a token, for https remotes"
+    )
+    parser.add_argument("--ca-file", metavar="FILE", help="authorities trusted for https remotes")
+    parser.add_argument("--trust-floor", metavar="COMMIT", help="commit the policy must descend from")
+    parser.add_argument(
+        "--notifier",
+        metavar="NAME=FILE",
+        action="append",
+        help="a notifier, and the private file that holds its apprise URL (-: one line of standard input)",
+    )
+    parser.add_argument(
+        "--keep-secrets",
+        choices=("credential", "file"),
+        help="keep addresses of --notifier encrypted (the default), or as plain files for root alone",
+    )
+    parser.add_argument("--tick", metavar="D", help="time between two ticks (default: 15m)")
+    parser.add_argument(
+        "--updaters", choices=("park", "leave"), help="what becomes of other updaters (default: park)"
+    )
+    parser.add_argument("--program", metavar="FILE", help=argparse.SUPPRESS)
+    _format(parser)
+
+
+def _add_units_verbs(commands: _Commands) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="look at all that this host needs, and say what is wrong",
+        description="Look at configuration, programs, remotes, package manager, folders, hooks, credentials, "
+        "notifiers, clock, other updaters and the timer, and say what is wrong and what to do. Nothing is "
+        "changed or sent, and no secret is shown.",
+    )
+    doctor.add_argument("--offline", action="store_true", help="ask no server")
+    _format(doctor)

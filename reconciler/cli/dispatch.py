@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-def _dispatch(arguments: argparse.Namespace) -> int:
+def _dispatch(arguments: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each verb
     match arguments.command:
         case "policy":
             handler: Callable[[argparse.Namespace], int] = arguments.handler
@@ -66,6 +66,18 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             from reconciler.cli import host
 
             return host.explain(arguments)
+        case "setup" | "adjust":
+            from reconciler.cli import setup
+
+            return setup.run(arguments)
+        case "enable" | "disable" | "cleanup":
+            from reconciler.cli import cleanup
+
+            return cleanup.run(arguments)
+        case "doctor":
+            from reconciler.cli import doctor
+
+            return doctor.run(arguments)
         case _:  # plan, and its alias dry-run
             from reconciler.cli import host
 

@@ -8,6 +8,7 @@ from typing import Any
 from reconciler.cli import interfaces
 from reconciler.cli.terminal import print_json
 from reconciler.errors import Misuse
+from reconciler.host.answers import answers_schema
 from reconciler.host.config import Config
 from reconciler.planning.report_schema import plan_schema_json, report_schema_json, run_schema_json
 from reconciler.policy.schema import schema_text, schemas
@@ -27,6 +28,7 @@ def all_schemas() -> dict[str, str]:
     texts["windows.schema.json"] = schema_text(interfaces.WINDOWS)
     texts["policy-check.schema.json"] = schema_text(interfaces.POLICY_CHECK)
     texts["config.schema.json"] = schema_text(_config_schema())
+    texts["setup.schema.json"] = schema_text(answers_schema())
     return texts
 
 

@@ -150,7 +150,7 @@ def wire(config: Config, clock: Clock | None = None, power: Power | None = None)
     _check(config)
     folder = StateFolder(config.state_dir)
     folder.prepare()
-    options = _git_options(config)
+    options = git_options(config)
     source = PolicySource(
         folder.path / "policy.git", config.policy.remote, config.policy.ref, options, config.trust.floor
     )
@@ -234,7 +234,8 @@ def _manager(target: LocalTarget, folder: StateFolder, config: Config) -> Script
     )
 
 
-def _git_options(config: Config) -> GitOptions:
+def git_options(config: Config) -> GitOptions:
+    """Return how git reaches the remotes of ``config``."""
     git = config.git
     return GitOptions(
         known_hosts=str(git.known_hosts or ""),

@@ -190,16 +190,14 @@ def _step(unit: Unit) -> _Parked:
 
 
 def _park_one(systemd: Systemd, step: _Parked) -> None:
-    if step.how == "mask":
-        _do(systemd, "mask", step.unit)
-    else:
-        _do(systemd, "disable", step.unit)
+    _do(systemd, step.how, step.unit)
     if step.unit in _STARTS_WORK_WHEN_STOPPED:
         if step.was_active:
             _do(systemd, "kill", "--kill-who=main", "--signal=KILL", step.unit)
-            systemd.ask("systemctl", "reset-failed", "--", step.unit, timeout=_PATIENCE)
     elif step.unit.endswith(".timer"):
         _do(systemd, "stop", step.unit)
+    # Being ended so, or being stopped while masked, counts as a failure, and would be reported as one.
+    systemd.ask("systemctl", "--quiet", "reset-failed", "--", step.unit, timeout=_PATIENCE)
 
 
 def _restore_one(systemd: Systemd, one: _Parked, now: Unit | None) -> str:
@@ -207,11 +205,11 @@ def _restore_one(systemd: Systemd, one: _Parked, now: Unit | None) -> str:
         return f"{one.unit} is not there any more"
     if one.how == "mask":
         if now.file != "masked":
-            return f"{one.unit} is left as it is: somebody has unmasked it since"
+            return f"{one.unit} is left as it is: it is not masked any more"
         _do(systemd, "unmask", one.unit)
     else:
-        if now.file != "disabled" or now.is_active:
-            return f"{one.unit} is left as it is: somebody has enabled it since"
+        if now.file != "disabled":
+            return f"{one.unit} is left as it is: it is not disabled any more"
         if one.file == "enabled":
             _do(systemd, "enable", one.unit)
     if one.was_active:

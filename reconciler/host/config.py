@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.host.ownership import is_own, is_own_folder_of
-from reconciler.policy.documents import Duration
+from reconciler.policy.documents import Duration, Length
 from reconciler.policy.problems import Problem
 from reconciler.policy.values import HOST_NAME, refuse
 from reconciler.policy.yamltext import parse_documents, validate
@@ -132,6 +132,9 @@ class Config(_Section):
     reports: ReportRemote = ReportRemote()
     git: GitOptions = GitOptions()
     trust: Trust = Trust()
+    tick: Length = timedelta(minutes=15)
+    """Time between two ticks of the timer that ``setup`` writes."""
+
     retention: Retention = Retention()
     notifiers: dict[str, Notifier] = Field(default_factory=dict)
     """Names that a policy's ``notify`` may route to."""
@@ -172,7 +175,7 @@ def load_config(path: Path) -> Config:
         Misuse: It is missing, unreadable, writable by others, or says something wrong; every mistake is
             listed.
     """
-    data = _read_guarded(path)
+    data = read_guarded(path)
     documents, problems = parse_documents(data, str(path))
     if not problems and len(documents) != 1:
         problems = [Problem(str(path), 1, "", "must hold exactly one YAML document")]
@@ -184,18 +187,27 @@ def load_config(path: Path) -> Config:
     raise _misuse(checked)
 
 
-def _read_guarded(path: Path) -> bytes:
+def read_guarded(path: Path, option: str = "--config") -> bytes:
+    """Return the content of a file that decides what is done here, and that nobody else may change.
+
+    Args:
+        path: Where it is.
+        option: What names it on the command line.
+
+    Raises:
+        Misuse: It is missing or unreadable, or others may write to it or to its folder.
+    """
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
             data = file.read()
     except FileNotFoundError as error:
-        raise Misuse(f"{path}: there is no such file", "give --config FILE") from error
+        raise Misuse(f"{path}: there is no such file", f"give {option} FILE") from error
     except IsADirectoryError as error:
         raise Misuse(f"{path}: is a folder", f"name the file in it: {path / 'config.yaml'}") from error
     except OSError as error:
         raise Misuse(
-            f"{path}: cannot be read: {error.strerror}", "run as root or give --config FILE"
+            f"{path}: cannot be read: {error.strerror}", f"run as root or give {option} FILE"
         ) from error
     if not is_own(found):
         raise Misuse(

@@ -10,12 +10,14 @@ Rules:
    counts as failed. Links are followed, and each folder on the way is asked too.
 4. Hooks run one after another in the order of their names' bytes. In the stage ``pre`` the first that is not
    well ends the stage; in the others all run.
+5. Where systemd obeys us, a hook is a transient service of its own: the sandbox of the unit that we run in
+   would reach into what operators write, and ends with what we leave running. Elsewhere it is our child.
 """
 
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -23,6 +25,7 @@ from time import monotonic
 from reconciler import process
 from reconciler.errors import Stalled
 from reconciler.host.ownership import who_else_may_change
+from reconciler.host.systemd import RUNTIME
 from reconciler.planning.around import HookOutcome, HookResult, HookStage
 
 OUTPUT_LIMIT = 64 * 1024
@@ -36,6 +39,8 @@ _SET_ASIDE = re.compile(
 )
 _FACT = re.compile(r"PATCHLEDGER_[A-Z0-9_]+")
 _CUT = "\n[the rest is not kept]"
+_GRACE = 60  # seconds after which systemd itself ends a hook that we should have ended
+_KILL_PATIENCE = 60.0
 
 
 class Hooks:
@@ -45,11 +50,13 @@ class Hooks:
         folder: Holds ``pre.d``, ``post.d``, ``pre-reboot.d`` and ``health.d``; none of them must exist.
         environment: Variables given to every hook beside ``PATH``, ``LC_ALL`` and ``HOME``, or instead of
             their usual values. Nothing else of our own environment is passed.
+        runtime: Exists where systemd runs; then root's hooks are services.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], runtime: Path = RUNTIME) -> None:
         self._folder = folder
         self._environment = dict(environment)
+        self._are_services = runtime.is_dir() and os.geteuid() == 0
 
     def names(self, stage: HookStage) -> tuple[str, ...]:
         """Return the names of a stage's hooks, in the order in which they run, refused ones included.
@@ -107,16 +114,23 @@ class Hooks:
         refusal = _refusal(path)
         if refusal:
             return HookResult(stage, name, HookOutcome.REFUSED, output=refusal)
+        argv: Sequence[str] = (str(path),)
+        unit = _unit_name(stage, name) if self._are_services else ""
+        if unit:
+            argv = _as_service(path, unit, process.environment(environment), timeout)
         start = monotonic()
         try:
             done = process.run(
-                [str(path)],
+                argv,
                 env=environment,
                 stdin=stdin,
                 cwd="/",
                 timeout=timeout.total_seconds(),
                 limit=OUTPUT_LIMIT // 2,
             )
+            if done.timed_out and unit:
+                # What was killed so far only asked systemd for it.
+                process.run(["systemctl", "kill", "--signal=KILL", "--", unit], timeout=_KILL_PATIENCE)
         except Stalled as error:
             return HookResult(stage, name, HookOutcome.FAILED, output=error.message)
         seconds = round(monotonic() - start, 1)
@@ -138,6 +152,33 @@ class Hooks:
         except OSError as error:
             raise Stalled(f"cannot read {folder}: {error.strerror}", "make it a folder of hooks") from error
         return [(name, _why_no_hook(folder, name)) for name in sorted(names, key=os.fsencode)]
+
+
+def _unit_name(stage: HookStage, name: str) -> str:
+    # Ours alone: one process runs one hook at a time, and the last one's service is gone when it has ended.
+    return f"patchledger-hook-{stage}-{name[:100]}-{os.getpid()}.service"
+
+
+def _as_service(path: Path, unit: str, environment: Mapping[str, str], timeout: timedelta) -> Sequence[str]:
+    """Return the command that runs a hook as a service, outside of our sandbox and our control group.
+
+    Nothing in the variables is secret: everybody may ask systemd for those of a service.
+    """
+    properties = (
+        "Type=exec",
+        "KillMode=process",  # what a hook leaves running lives on
+        "IgnoreSIGPIPE=no",
+        f"RuntimeMaxSec={round(timeout.total_seconds()) + _GRACE}",
+        "WorkingDirectory=/",
+    )
+    return (
+        *("systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={unit}"),
+        f"--description=patchledger: the hook {path.parent.name}/{path.name}",
+        *(f"--property={one}" for one in properties),
+        *(f"--setenv={name}={value}" for name, value in environment.items()),
+        "--",
+        str(path).replace("$", "$$"),
+    )
 
 
 def _why_no_hook(folder: Path, name: str) -> str:

@@ -13,6 +13,7 @@ What each restriction is for, and why others are missing, is told in ``docs/refe
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from math import lcm
 from pathlib import Path
 
 from reconciler.errors import Misuse
@@ -40,10 +41,9 @@ ProtectSystem=strict
 ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes
+PrivateMounts=yes
 ProtectHostname=yes
-ProtectKernelTunables=yes
 ProtectKernelLogs=yes
-ProtectControlGroups=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 LockPersonality=yes
@@ -57,6 +57,9 @@ SystemCallArchitectures=native
 _ALWAYS_WRITABLE = (Path("/var"), Path("/run"))
 # Package managers write there when they only read their metadata anew: the keys they trust, and repositories
 # that a service of SUSE's hands out. A "-" is for what is not there.
+# ProtectKernelTunables= and ProtectControlGroups= would do this too, but hide a container's own boot id, and
+# with it every reboot and every transaction at work.
+_READ_ONLY = "ReadOnlyPaths=/proc/sys /sys"
 _WRITABLE_WHERE_THERE = ("-/etc/pacman.d/gnupg", "-/etc/zypp")
 
 
@@ -169,12 +172,11 @@ def _elapses(tick: timedelta) -> Iterator[str]:
     elif minutes < 60 and 60 % minutes == 0:  # noqa: PLR2004 - minutes of an hour
         yield f"OnCalendar=*:0/{minutes}"
     else:
-        hours: dict[int, list[int]] = {}
-        for at in range(0, _DAY, minutes):
-            hours.setdefault(at % 60, []).append(at // 60)
-        for minute, each in sorted(hours.items()):
+        every = lcm(minutes, 60) // 60
+        for at in range(0, every * 60, minutes):
             # In UTC no tick is left out, and none comes twice, when clocks change.
-            yield f"OnCalendar=*-*-* {','.join(f'{hour:02}' for hour in each)}:{minute:02}:00 UTC"
+            step = f"/{every}" if every < _DAY // 60 else ""
+            yield f"OnCalendar=*-*-* {at // 60:02}{step}:{at % 60:02}:00 UTC"
 
 
 def _after(installed: Installed, *more: str) -> str:
@@ -182,7 +184,7 @@ def _after(installed: Installed, *more: str) -> str:
     return f"""\
 Wants=network-online.target
 After={after}
-RequiresMountsFor={_path(installed.state)}
+RequiresMountsFor={_quoted(installed.state)}
 """
 
 
@@ -199,23 +201,26 @@ TimeoutStartSec=1d
 def _common(installed: Installed) -> str:
     loads = "".join(f"LoadCredentialEncrypted={name}:{_path(path)}\n" for name, path in installed.credentials)
     folders = sorted({*_ALWAYS_WRITABLE, *installed.writable})
-    writable = " ".join((*(f'"{_path(folder)}"' for folder in folders), *_WRITABLE_WHERE_THERE))
+    writable = " ".join((*(_quoted(folder) for folder in folders), *_WRITABLE_WHERE_THERE))
     return f"""\
 SuccessExitStatus=5
 TimeoutStopSec=30s
 SyslogIdentifier=patchledger
+User=root
 UMask=0022
 {loads}ReadWritePaths={writable}
+{_READ_ONLY}
 {_SANDBOX}"""
 
 
 def _command(installed: Installed, verb: str) -> str:
-    return f'"{_argument(installed.program)}" --config "{_argument(installed.config)}" {verb}'
+    program, config = (_quoted(path).replace("$", "$$") for path in (installed.program, installed.config))
+    return f"{program} --config {config} {verb}"
 
 
-def _argument(path: Path) -> str:
-    """Write a path as an argument of ``ExecStart=`` (systemd.service(5), COMMAND LINES)."""
-    return _path(path).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+def _quoted(path: Path) -> str:
+    """Write a path as one of several words (systemd.syntax(7), QUOTING)."""
+    return '"' + _path(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _path(path: Path) -> str:

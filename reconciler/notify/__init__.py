@@ -5,18 +5,30 @@ delivered. An address (an apprise URL) is a secret: it is never an argument of a
 message, a result or an error.
 """
 
-from reconciler.notify.addresses import Address, CredentialSource, FileSource, Notifiers, redact, secrets_of
-from reconciler.notify.delivery import AppriseSender
+from reconciler.notify.addresses import (
+    Address,
+    CredentialSource,
+    FileSource,
+    GivenSource,
+    Notifiers,
+    parse_address,
+    redact,
+    secrets_of,
+)
+from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, AppriseSender, ask
 from reconciler.notify.outbox import Delivery, Down, Outbox, Pending, Refused, Send, Sent, Verdict
 from reconciler.planning.events import Route
 
 __all__ = [
+    "ANSWERS",
+    "CANNOT_BE_ASKED",
     "Address",
     "AppriseSender",
     "CredentialSource",
     "Delivery",
     "Down",
     "FileSource",
+    "GivenSource",
     "Notifiers",
     "Outbox",
     "Pending",
@@ -25,6 +37,8 @@ __all__ = [
     "Send",
     "Sent",
     "Verdict",
+    "ask",
+    "parse_address",
     "redact",
     "secrets_of",
 ]

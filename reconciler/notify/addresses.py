@@ -59,6 +59,13 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenSource:
+    """An address that was just told and is kept nowhere yet, for ``setup`` to try."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
 class Notifiers:
     """The notifiers of the local configuration.
 
@@ -67,7 +74,7 @@ class Notifiers:
         credentials_directory: ``$CREDENTIALS_DIRECTORY``, ``None`` outside a unit that loads credentials.
     """
 
-    sources: Mapping[str, CredentialSource | FileSource]
+    sources: Mapping[str, CredentialSource | FileSource | GivenSource]
     credentials_directory: Path | None = None
 
     def address(self, name: str) -> Address:
@@ -79,9 +86,11 @@ class Notifiers:
         """
         match self.sources.get(name):
             case CredentialSource(credential):
-                return _parse(name, _read_credential(name, credential, self.credentials_directory))
+                return parse_address(name, _read_credential(name, credential, self.credentials_directory))
             case FileSource(path):
-                return _parse(name, _read_private_file(name, path))
+                return parse_address(name, _read_private_file(name, path))
+            case GivenSource(address):
+                return address
             case None:
                 raise Misuse(
                     f"no notifier is called {name!r} on this host",
@@ -158,7 +167,12 @@ def _read_regular(name: str, path: Path) -> tuple[bytes, os.stat_result]:
         return file.read(_ADDRESS_LIMIT + 1), status
 
 
-def _parse(name: str, data: bytes) -> Address:
+def parse_address(name: str, data: bytes) -> Address:
+    """Return the address of the notifier ``name`` that stands in ``data``.
+
+    Raises:
+        Misuse: It is not one apprise URL; nothing of it is told.
+    """
     text = data.decode("utf-8", "replace").strip()
     if len(data) > _ADDRESS_LIMIT or _ADDRESS.fullmatch(text) is None:
         raise Misuse(

@@ -17,6 +17,7 @@ from reconciler.notify.outbox import Down, Pending, Refused, Sent, Verdict
 from reconciler.process import Completed, run
 
 _CHILD = Path(__file__).with_name("send.py")
+_PROBE = Path(__file__).with_name("probe.py")
 _OUTPUT_LIMIT = 1024 * 1024
 
 
@@ -43,6 +44,34 @@ _DOWN: Mapping[Answer, str] = {
     Answer.SERVER: "the service answered with an error of its own",
     Answer.UNKNOWN: "the service could not be used",
 }
+
+
+ANSWERS, CANNOT_BE_ASKED = "answers", "cannot-be-asked"
+_PROBE_PATIENCE = 60.0  # seconds
+
+
+def ask(address: Address, environment: Mapping[str, str]) -> str:
+    """Ask whether the notifier at ``address`` answers, without sending anything.
+
+    Args:
+        address: Of the notifier.
+        environment: As of :class:`AppriseSender`.
+
+    Returns:
+        :data:`ANSWERS`, :data:`CANNOT_BE_ASKED` where only a message would tell, or what is wrong, in words
+        without anything of the address.
+    """
+    completed = run(
+        [sys.executable, "-I", str(_PROBE)],
+        env=environment,
+        stdin=address.reveal().encode(),
+        timeout=_PROBE_PATIENCE,
+        limit=_OUTPUT_LIMIT,
+    )
+    word = completed.text.strip()
+    if word in {ANSWERS, CANNOT_BE_ASKED}:
+        return word
+    return _DOWN[Answer(word)] if word in set(Answer) else _DOWN[Answer.UNKNOWN]
 
 
 class AppriseSender:

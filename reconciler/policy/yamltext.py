@@ -93,6 +93,10 @@ class YamlDocument:
         self._index = index
         self._places: dict[Path, tuple[int, str | None]] | None = None
 
+    def with_data(self, data: object) -> "YamlDocument":
+        """Return other data in the same places; what was added to it has the line of what it is in."""
+        return YamlDocument(data, self._source, self._index, first_line=self._first, has_null=self.has_null)
+
     def line(self, path: Path = ()) -> int:
         """Return the line, counted from 1, of a key or list entry; of an absent one, its nearest parent."""
         return self._place(path)[0] if path else self._first

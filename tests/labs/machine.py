@@ -72,11 +72,12 @@ class Machine:
 
     @classmethod
     @contextlib.contextmanager
-    def booted(cls, files: Mapping[str, str]) -> Iterator["Machine"]:
+    def booted(cls, files: Mapping[str, str], shown: Mapping[str, Path] | None = None) -> Iterator["Machine"]:
         """Boot a machine, and end it afterwards.
 
         Args:
             files: Content by path in its root, without the leading slash.
+            shown: Folders of this machine that it can read, by the path where it sees them.
 
         Raises:
             AssertionError: It does not boot here, with what was said.
@@ -86,7 +87,7 @@ class Machine:
         cgroup.mkdir()
         try:
             with _notify_socket(folder / "notify") as notified:
-                machine = cls._start(folder, cgroup, files, notified)
+                machine = cls._start(folder, cgroup, files, shown or {}, notified)
                 try:
                     machine.wait_until_booted()
                     yield machine
@@ -98,7 +99,12 @@ class Machine:
 
     @classmethod
     def _start(
-        cls, folder: Path, cgroup: Path, files: Mapping[str, str], notified: socket.socket
+        cls,
+        folder: Path,
+        cgroup: Path,
+        files: Mapping[str, str],
+        shown: Mapping[str, Path],
+        notified: socket.socket,
     ) -> "Machine":
         for name in ("lab", "files", "mount"):
             (folder / name).mkdir()
@@ -108,6 +114,7 @@ class Machine:
             path.write_text(content)
         python = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
         binds = [f"--bind={folder / 'lab'}:{LAB}", f"--bind-ro={REPOSITORY}:{INSIDE}"]
+        binds += [f"--bind-ro={source}:{path}" for path, source in shown.items()]
         if not sys.base_prefix.startswith("/usr"):  # it may be on another file system, or below /tmp
             binds.append(f"--bind-ro={sys.base_prefix}")
         with (folder / "log").open("wb") as log:

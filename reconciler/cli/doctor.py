@@ -1,0 +1,92 @@
+"""``patchledger doctor``: look at all that a host needs, and say what is wrong and what to do.
+
+Nothing is changed.
+"""
+
+import argparse
+import sys
+import textwrap
+from pathlib import Path
+
+from reconciler.cli.doctor_checks import Finding, Level, Patient, examine, redacted
+from reconciler.cli.terminal import DONE, colour, print_json, width, worst
+from reconciler.host.config import load_config
+from reconciler.notify import redact, secrets_of
+from reconciler.planning.wording import plural
+from reconciler.policy.problems import visible
+
+_SHOWN = {Level.OK: "ok", Level.UNKNOWN: "?", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
+_COLOURS = {Level.OK: "32", Level.UNKNOWN: "2", Level.WARNING: "33", Level.PROBLEM: "1;31"}
+_MARGIN = 22  # columns before a message
+_SHORTEST_SECRET = 4  # shorter values are words that stand everywhere
+_NO_SECRETS = frozenset({"localhost", "127.0.0.1"})
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was found, and return 0, or the exit code of the worst problem."""
+    patient, found = examine(Path(arguments.config).absolute(), load_config, offline=arguments.offline)
+    findings: list[Finding] = []
+    is_text = arguments.format == "text"
+    for finding in found:  # as they are made, since servers may take their time
+        shown = redacted(finding, lambda text: redact(text, _secrets(patient)))
+        findings.append(shown)
+        if is_text:
+            sys.stdout.write(_line(shown, columns=width(), coloured=colour()))
+            sys.stdout.flush()
+    if is_text:
+        sys.stdout.write(f"\n{_count(findings)}\n")
+    else:
+        print_json(_document(patient, findings))
+    return worst([DONE, *(finding.code for finding in findings)])
+
+
+def _secrets(patient: Patient) -> frozenset[str]:
+    """Return what must not be shown: addresses of notifiers, and values of the configured environment."""
+    if patient.config is None:
+        return frozenset()
+    values = patient.config.environment.values()
+    known = frozenset(value for value in values if len(value) >= _SHORTEST_SECRET)
+    # A notifier may be called like its user or its service.
+    return known.union(*map(secrets_of, patient.secrets)) - _NO_SECRETS - patient.config.notifiers.keys()
+
+
+def _line(finding: Finding, *, columns: int, coloured: bool) -> str:
+    level = f"{_SHOWN[finding.level]:<7}"
+    if coloured:
+        level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
+    texts = visible_lines(finding.message)
+    if finding.hint and finding.level is not Level.OK:
+        texts.append(f"hint: {visible(finding.hint)}")
+    lines = [line for text in texts for line in _wrapped(text, max(40, columns - _MARGIN))]
+    head, *rest = lines
+    return f"{level} {finding.check:<13} {head}\n" + "".join(f"{'':{_MARGIN}}{line}\n" for line in rest)
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    # Paths and commands stay whole, to be copied.
+    return textwrap.wrap(text, columns, break_on_hyphens=False, break_long_words=False) or [""]
+
+
+def visible_lines(text: str) -> list[str]:
+    """Return the lines of a text, each with nothing that could move a cursor."""
+    return [visible(line) for line in text.splitlines()] or [""]
+
+
+def _count(findings: list[Finding]) -> str:
+    counts = {level: sum(finding.level is level for finding in findings) for level in Level}
+    said = [
+        plural(counts[level], noun)
+        for level, noun in ((Level.PROBLEM, "problem"), (Level.WARNING, "warning"))
+        if counts[level]
+    ]
+    return " and ".join(said) if said else "All is well."
+
+
+def _document(patient: Patient, findings: list[Finding]) -> dict[str, object]:
+    return {
+        "host": None if patient.config is None else patient.config.host,
+        "findings": [
+            {"check": one.check, "level": one.level.value, "message": one.message, "hint": one.hint}
+            for one in findings
+        ],
+    }

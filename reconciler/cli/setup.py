@@ -1,0 +1,331 @@
+"""``patchledger setup`` and ``adjust``: from answers to an installation, tested and shown first."""
+
+import argparse
+import contextlib
+import difflib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from reconciler.cli import asking, detected, setup_checks
+from reconciler.cli.terminal import DONE, exit_code, note, print_json, tell, worst
+from reconciler.cli.wizard import Wizard
+from reconciler.errors import Misuse, ReconcilerError
+from reconciler.host import units
+from reconciler.host.answers import (
+    OPTIONS,
+    Answers,
+    Draft,
+    NotifierAnswer,
+    merged,
+    present_answers,
+    read_answers,
+    shown_text,
+)
+from reconciler.host.config import load_config
+from reconciler.host.installation import (
+    Action,
+    Layout,
+    Manifest,
+    Present,
+    Wanted,
+    WriteFile,
+    credential_places,
+    plan_installation,
+    wanted,
+)
+from reconciler.host.installer import Installer, locked
+
+_OPTION_OF = {
+    option.removeprefix("--").replace("-", "_"): (place, option) for place, option in OPTIONS.items()
+}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Set this host up, or show what that would do, and return the exit code.
+
+    Raises:
+        Misuse: Answers are wrong (all mistakes are told), it may not be done, or nobody answers.
+        Transient: Another setup is at work, or a remote or notifier cannot be reached.
+        Stalled: A remote or notifier refuses, or systemd does.
+    """
+    layout = layout_of(arguments)
+    if arguments.dry_run:
+        return _set_up(arguments, layout)
+    require_root(layout, arguments.command)
+    if not arguments.yes and not asking.is_present():
+        raise Misuse(
+            f"{arguments.command} asks questions, and there is no terminal to answer on",
+            "give --yes, with --answers FILE or options",
+        )
+    with locked(layout):
+        return _set_up(arguments, layout)
+
+
+def layout_of(arguments: argparse.Namespace) -> Layout:
+    """Return where the files of the installation are that the command line means.
+
+    Raises:
+        Misuse: What was installed there cannot be read.
+    """
+    layout = Layout(Path(arguments.config).absolute())
+    if arguments.unit_dir:
+        return replace(layout, units=Path(arguments.unit_dir).absolute())
+    installed = Installer(layout, note).manifest()
+    return layout if installed is None else replace(layout, units=installed.units)
+
+
+def require_root(layout: Layout, verb: str) -> None:
+    """Refuse to touch the system's units as somebody else than root.
+
+    Raises:
+        Misuse: This is not root.
+    """
+    if layout.is_system and os.geteuid() != 0:
+        raise Misuse(
+            f"{verb} changes {layout.folder} and {layout.units}, and only root may", "run it as root"
+        )
+
+
+def _set_up(arguments: argparse.Namespace, layout: Layout) -> int:
+    installer = Installer(layout, lambda line: note(f"done: {line}"))
+    manifest = installer.manifest()
+    draft = _with_options(_begin(arguments, layout, manifest), arguments)
+    found = detected.look()
+    if draft.answer(("host",)) is None and found.host:
+        draft = draft.with_answer(("host",), found.host, "this host's name")
+    places = _places(draft, layout)
+    asks = not arguments.yes and not arguments.dry_run
+    failures: list[ReconcilerError] = []
+    if asks and arguments.answers is None:
+        given = frozenset(place for place, origin in draft.origins.items() if origin.startswith("--"))
+        answers = Wizard(draft, asking.OwnTerminal(), found, places, given).run()
+    else:
+        answers = _checked(draft)
+        _refuse_unencrypted(answers, found.why_no_credentials)
+        failures = _failures(answers, places, sends=not arguments.dry_run)
+    for failure in failures:
+        tell(failure)
+    if failures and not arguments.unchecked and not arguments.dry_run:
+        note("nothing was changed; --unchecked goes on all the same")
+        return worst(map(exit_code, failures))
+    aim = _aim(answers, layout, places, arguments.program)
+    present = installer.present(manifest, aim)
+    enables = arguments.command == "setup" or manifest is None
+    actions = plan_installation(aim, layout, present, answers.updaters, enables=enables)
+    if arguments.dry_run:
+        _show(actions, arguments.format)
+        return worst([DONE, *map(exit_code, failures)])
+    if asks and not _agreed(actions):
+        raise Misuse("nothing was changed", "run setup again")
+    installer.carry_out(actions)
+    _tell_end(actions, aim, layout, present, enables=enables)
+    return _finish(arguments, layout, actions)
+
+
+# --- Answers --------------------------------------------------------------------------------------------
+
+
+def _begin(arguments: argparse.Namespace, layout: Layout, manifest: Manifest | None) -> Draft:
+    """Return the answers to begin with: the file's, the present ones, or these with the file's above them."""
+    given = None if arguments.answers is None else read_answers(Path(arguments.answers))
+    if given is not None and arguments.command == "setup":
+        return given
+    if not layout.config.exists():
+        if arguments.command == "adjust":
+            raise Misuse(f"{layout.config}: this host is not set up", "run patchledger setup")
+        return Draft()
+    present = present_answers(load_config(layout.config), "park" if manifest is None else manifest.updaters)
+    return present if given is None else merged(present, given)
+
+
+def _with_options(draft: Draft, arguments: argparse.Namespace) -> Draft:
+    for name, (place, option) in _OPTION_OF.items():
+        value = getattr(arguments, name)
+        if value is not None:
+            draft = draft.with_answer(tuple(place.split(".")), value, option)
+    if arguments.label:
+        labels = dict(_pair(text, "--label KEY=VALUE") for text in arguments.label)
+        draft = draft.with_answer(("labels",), labels, "--label")
+    for text in arguments.notifier or ():
+        name, file = _pair(text, "--notifier NAME=FILE")
+        answer: dict[str, str] = (
+            {"address": sys.stdin.readline().strip()}
+            if file == "-"
+            else {"address_file": os.path.abspath(file)}  # noqa: PTH100 - of a text
+        )
+        if arguments.keep_secrets:
+            answer["keep"] = arguments.keep_secrets
+        draft = draft.with_answer(("notifiers", name), answer, f"--notifier {name}")
+    return draft
+
+
+def _pair(text: str, form: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not (key and separator and value):
+        # Whatever it is, it may be an address.
+        raise Misuse(f"an option is not written as {form}", f"write {form}")
+    return key, value
+
+
+def _checked(draft: Draft) -> Answers:
+    found = draft.check()
+    if isinstance(found, Answers):
+        return found
+    raise Misuse("\n".join(found), "mend the answers; nothing was changed")
+
+
+def _refuse_unencrypted(answers: Answers, why: str) -> None:
+    """Never keep a secret in plain text because it cannot be encrypted, unless that was asked for.
+
+    Raises:
+        Misuse: A credential is to be encrypted, and cannot be.
+    """
+    names = [name for name, one in answers.notifiers.items() if one.is_new and one.keep == "credential"]
+    if why and names:
+        raise Misuse(
+            f"the address of {', '.join(names)} cannot be encrypted: {why}",
+            "say `keep: file` (--keep-secrets file) to keep it in a plain file for root alone",
+        )
+
+
+def _failures(answers: Answers, places: Mapping[str, Path], *, sends: bool) -> list[ReconcilerError]:
+    """Test all answers, tell what is well, and return everything that fails.
+
+    Args:
+        answers: Checked.
+        places: Encrypted file by credential name.
+        sends: Test notifiers, too, by sending a message.
+
+    Raises:
+        Misuse: The file of an address cannot be used.
+    """
+    addresses = setup_checks.addresses_of(answers)
+
+    def notify(name: str, one: NotifierAnswer) -> str:
+        address = addresses.get(name) or setup_checks.address_in_use(name, one, places)
+        return setup_checks.check_notifier(answers, name, address)
+
+    tests = [
+        partial(setup_checks.check_policy, answers),
+        partial(setup_checks.check_reports, answers),
+        *(partial(notify, name, one) for name, one in answers.notifiers.items() if sends),
+    ]
+    failures = []
+    for test in tests:
+        try:
+            said = test()
+        except ReconcilerError as error:
+            failures.append(error)
+        else:
+            note(*([f"ok: {said}"] if said else []))
+    return failures
+
+
+def _places(draft: Draft, layout: Layout) -> dict[str, Path]:
+    """Return the encrypted files of the credentials that the draft names, as far as they are there."""
+    notifiers = draft.answer(("notifiers",))
+    found: dict[str, Path] = {}
+    for one in notifiers.values() if isinstance(notifiers, Mapping) else ():
+        name = one.get("credential") if isinstance(one, Mapping) else None
+        if isinstance(name, str):
+            try:
+                paths = credential_places(name, layout)
+            except Misuse:
+                continue  # told when the answers are checked
+            there = next((path for path in paths if path.is_file()), None)
+            if there is not None:
+                found[name] = there
+    return found
+
+
+def _aim(answers: Answers, layout: Layout, places: Mapping[str, Path], program: str | None) -> Wanted:
+    addresses = {name: one.reveal().encode() for name, one in setup_checks.addresses_of(answers).items()}
+    return wanted(
+        answers,
+        addresses,
+        layout,
+        detected.program(program, as_root=layout.is_system),
+        writable=setup_checks.local_report_folder(answers),
+        known=frozenset(places.values()),
+    )
+
+
+# --- Telling --------------------------------------------------------------------------------------------
+
+
+def _show(actions: Sequence[Action], form: str) -> None:
+    """Print what would be done, with the difference that it makes to each file."""
+    if form == "json":
+        print_json({"actions": [str(action) for action in actions]})
+        return
+    if not actions:
+        sys.stdout.write("Nothing to do: this host is set up as answered.\n")
+    for action in actions:
+        sys.stdout.write(f"{action}\n")
+        if isinstance(action, WriteFile) and action.what in {"unit", "the configuration"}:
+            sys.stdout.writelines(f"    {line}\n" for line in _difference(action))
+
+
+def _difference(action: WriteFile) -> list[str]:
+    hide = shown_text if action.what == "the configuration" else str
+    before, after = (
+        hide(data.decode("utf-8", "replace")).splitlines() for data in (action.before or b"", action.content)
+    )
+    return list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
+
+
+def _agreed(actions: Sequence[Action]) -> bool:
+    terminal = asking.OwnTerminal()
+    if not actions:
+        return True
+    terminal.say("This will be done:")
+    for action in actions:
+        terminal.say(f"  {action}")
+    return asking.confirm(terminal, "Do it", default=True)
+
+
+def _tell_end(
+    actions: Sequence[Action], aim: Wanted, layout: Layout, present: Present, *, enables: bool
+) -> None:
+    if not actions:
+        note("nothing to do: this host is set up as answered")
+    if not layout.is_system:
+        note(f"systemd was not asked to use the units in {layout.units}")
+    elif not present.has_systemd:
+        note("systemd does not run here: the timer starts at the next boot")
+    elif not enables and units.TIMER not in present.enabled and units.WATCH not in present.enabled:
+        note("the timer is disabled, so nothing happens by itself: patchledger enable")
+    else:
+        note(f"{aim.config.host} ticks every {int(aim.config.tick.total_seconds() // 60)} minutes")
+
+
+def _finish(arguments: argparse.Namespace, layout: Layout, actions: Sequence[Action]) -> int:
+    """Plan for the first time; what goes wrong with it is told, and what was set up stays."""
+    from reconciler.cli import host  # noqa: PLC0415 - heavy, and only at the end
+
+    if arguments.format == "json":
+        print_json({"actions": [str(action) for action in actions]})
+    if arguments.no_plan:
+        return DONE
+    form = argparse.Namespace(config=str(layout.config), root=None, check=False, format="text")
+    try:
+        if arguments.format == "json":
+            return _quietly(form)
+        note("the first plan, which changes nothing:")
+        return host.plan(form)
+    except ReconcilerError as error:
+        tell(error)
+        note("this host is set up; the plan above failed: patchledger plan tries it again")
+        return worst([exit_code(error)])
+
+
+def _quietly(arguments: argparse.Namespace) -> int:
+    """Plan, and keep standard output for the result of setup."""
+    from reconciler.cli import host  # noqa: PLC0415 - the same
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return host.plan(arguments)

@@ -1,0 +1,198 @@
+"""Test what ``setup`` was told: is the policy served, may reports be pushed, does a notifier answer?"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from reconciler.cli.wiring import git_options
+from reconciler.errors import Misuse, Stalled, Transient
+from reconciler.gitops.probe import probe_policy, probe_push
+from reconciler.gitops.remote import parse_remote, redact_url
+from reconciler.gitops.sink import host_branch
+from reconciler.host.answers import Answers, NotifierAnswer
+from reconciler.host.clock import SystemClock
+from reconciler.host.config import Config
+from reconciler.host.credentials import decrypt
+from reconciler.notify import (
+    Address,
+    AppriseSender,
+    Down,
+    FileSource,
+    GivenSource,
+    Notifiers,
+    Pending,
+    Refused,
+    parse_address,
+)
+from reconciler.planning.events import Event
+from reconciler.planning.message import Contents, compose
+
+T = TypeVar("T")
+_PATIENCE = 30.0  # seconds for a remote, while somebody waits for the answer
+_HINT = "check address, network and firewall, then try again"
+
+
+def check_policy(config: Config) -> str:
+    """Fetch the policy; return what was found.
+
+    Raises:
+        ReconcilerError: It cannot be had, in one line with what to do.
+    """
+    _without_password("policy.remote", config.policy.remote)
+    found = _asked(
+        lambda: probe_policy(
+            config.policy.remote,
+            config.policy.ref,
+            git_options(config),
+            config.trust.floor,
+            timeout=_timeout(config),
+            now=SystemClock().now(),
+        )
+    )
+    return (
+        f"the policy can be fetched: {config.policy.ref} is at {found.head[:12]} of "
+        f"{found.committed_at:%Y-%m-%d}, {found.subject!r}"
+    )
+
+
+def policy_head(config: Config) -> str:
+    """Return the full id of the policy's newest commit.
+
+    Raises:
+        ReconcilerError: As for :func:`check_policy`.
+    """
+    return probe_policy(
+        config.policy.remote,
+        config.policy.ref,
+        git_options(config),
+        None,
+        timeout=_timeout(config),
+        now=SystemClock().now(),
+    ).head
+
+
+def check_reports(config: Config) -> str:
+    """Ask for the right to push this host's reports; return what was found, empty where none are pushed.
+
+    Raises:
+        ReconcilerError: They cannot be pushed, in one line with what to do.
+    """
+    remote = config.reports.remote
+    if remote is None:
+        return ""
+    _without_password("reports.remote", remote)
+    branch = host_branch(config.host)
+    is_there = _asked(lambda: probe_push(remote, branch, git_options(config), timeout=_timeout(config)))
+    said = f"reports may be pushed to {branch} of {redact_url(remote)}"
+    if is_there:
+        said += "; that branch is there already and will be continued: no other host may have this id"
+    return said
+
+
+def check_notifier(config: Config, name: str, address: Address) -> str:
+    """Send a message through a notifier; return what was done.
+
+    Raises:
+        Transient: The service cannot be used now.
+        Stalled: The service refuses.
+    """
+    contents = Contents(
+        lines=(f"This message shows that the notifier {name} of {config.host} works. Nothing was changed.",),
+        facts=(("Host", config.host), ("Notifier", name)),
+        packages_title="",
+        packages=(),
+    )
+    message = compose(config.host, f"test of the notifier {name}", contents)
+    now = SystemClock().now()
+    pending = Pending(
+        id="setup",
+        order=1,
+        to=name,
+        event=Event.EVERY_RUN,
+        key="setup",
+        at=now,
+        title=message.title,
+        text=message.text,
+        markdown=message.markdown,
+        attempts=0,
+        not_before=now,
+    )
+    sender = AppriseSender(
+        Notifiers({name: GivenSource(address)}), environment=config.environment, timeout=60
+    )
+    match sender([pending])[0]:
+        case Down(reason):
+            raise Transient(f"notifier {name}: {reason}", "correct its address, or try again")
+        case Refused(reason):
+            raise Stalled(f"notifier {name}: {reason}", "correct its address")
+        case _:
+            return f"a test message was sent to {name}"
+
+
+def addresses_of(answers: Answers) -> dict[str, Address]:
+    """Return the address of each notifier that is new.
+
+    Raises:
+        Misuse: A file cannot be read or is open to others, or holds no address; all of them are told.
+    """
+    found: dict[str, Address] = {}
+    wrong: list[Misuse] = []
+    for name, one in answers.notifiers.items():
+        try:
+            if one.address is not None:
+                found[name] = parse_address(name, one.address.get_secret_value().encode())
+            elif one.address_file is not None:
+                found[name] = Notifiers({name: FileSource(one.address_file)}).address(name)
+        except Misuse as error:
+            wrong.append(error)
+    if wrong:
+        raise Misuse("\n".join(error.message for error in wrong), wrong[0].hint)
+    return found
+
+
+def address_in_use(name: str, answer: NotifierAnswer, places: Mapping[str, Path]) -> Address:
+    """Return the address of a notifier that is kept on this host already.
+
+    Args:
+        name: Of the notifier.
+        answer: Names a credential or file.
+        places: Encrypted file by credential name.
+
+    Raises:
+        ReconcilerError: It cannot be read or decrypted.
+    """
+    if answer.credential is not None:
+        if answer.credential not in places:
+            raise Misuse(
+                f"notifier {name}: there is no encrypted credential {answer.credential}",
+                "give its address anew",
+            )
+        return parse_address(name, decrypt(answer.credential, places[answer.credential]))
+    return Notifiers({name: FileSource(answer.file or Path())}).address(name)
+
+
+def local_report_folder(config: Config) -> tuple[Path, ...]:
+    """Return the report repository where it is a folder of this machine: a tick writes there.
+
+    Raises:
+        Misuse: Its address is none.
+    """
+    path = parse_remote(config.reports.remote).path if config.reports.remote else ""
+    return (Path(path),) if path else ()
+
+
+def _timeout(config: Config) -> float:
+    return min(_PATIENCE, config.git.timeout.total_seconds())
+
+
+def _without_password(key: str, remote: str) -> None:
+    if parse_remote(remote).password:
+        raise Misuse(f"{key} holds a password", "put it into a file and name that in git.credential")
+
+
+def _asked(question: Callable[[], T]) -> T:
+    try:
+        return question()
+    except Transient as error:
+        # Nothing tries it again by itself yet.
+        raise Transient(error.message, _HINT) from error

@@ -1,0 +1,92 @@
+"""Ask a remote whether it will serve this host, before anything relies on it; nothing is changed there."""
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from reconciler.errors import Stalled
+from reconciler.gitops import damage
+from reconciler.gitops.failures import explain
+from reconciler.gitops.git import Git, GitOptions
+from reconciler.gitops.remote import parse_remote, redact_url
+from reconciler.gitops.source import Fetched, PolicySource, Rewritten
+
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+_NAME = "reports"
+_SOMEBODY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "patchledger"), ("EMAIL", "patchledger@localhost"))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The policy can be had.
+
+    Attributes:
+        head: Full id of the branch's newest commit.
+        subject: First line of its message, untrusted.
+        committed_at: When it was made, in UTC.
+    """
+
+    head: str
+    subject: str
+    committed_at: datetime
+
+
+def probe_policy(
+    remote: str, ref: str, options: GitOptions, floor: str | None, *, timeout: float, now: datetime
+) -> Served:
+    """Fetch the policy once, into a folder that is thrown away.
+
+    Raises:
+        Transient: The remote cannot be reached.
+        Stalled: It refuses, or has no such branch; or the floor is not in the history of the branch.
+        Misuse: The address, branch, floor or a file of the options cannot be used.
+    """
+    with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
+        source = PolicySource(Path(folder) / "policy.git", remote, ref, options, floor)
+        found = source.fetch(timeout=timeout, now=now)
+        if not isinstance(found, Fetched):  # without a mirror from before, it raises
+            raise found.problem
+        assessed = source.assess(found.head)
+        if isinstance(assessed, Rewritten):
+            raise Stalled(
+                f"trust.floor {floor} is not in the history of {source.branch} of {source.shown}",
+                "take a commit that `git log --first-parent` shows there",
+            )
+        shown = source.describe(found.head)
+        return Served(found.head, shown.subject, shown.committed_at)
+
+
+def probe_push(remote: str, branch: str, options: GitOptions, *, timeout: float) -> bool:
+    """Ask for the right to push a branch, as ``git push --dry-run`` does, and return whether it is there yet.
+
+    Nothing is sent, so a hook of the server may still refuse.
+
+    Raises:
+        Transient: The remote cannot be reached.
+        Stalled: It refuses, or is no repository.
+        Misuse: The address or a file of the options cannot be used.
+    """
+    parsed = parse_remote(remote)
+    doing = f"cannot push to {redact_url(remote)}"
+    with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
+        git = Git(Path(folder) / "probe.git", options)
+        damage.create_bare(git.git_dir, git)
+        tree = git.run("hash-object", "-t", "tree", "-w", "--stdin", stdin=b"")
+        made = git.run("commit-tree", "-m", "probe", _EMPTY_TREE, environment=_SOMEBODY)
+        if tree.returncode or made.returncode:
+            raise explain(made if made.returncode else tree, "cannot make a commit to ask with")
+        commit = made.text.strip()
+        arguments = ("push", "--dry-run", "--porcelain", "--no-signed", "--recurse-submodules=no", _NAME)
+        done = git.talk(parsed, _NAME, *arguments, f"{commit}:refs/heads/{branch}", timeout=timeout)
+        # A branch that is there has a history that this commit does not continue: git found that out only
+        # after the server had let it in.
+        if "(fetch first)" in done.text or "(non-fast-forward)" in done.text:
+            return True
+        if done.returncode or done.timed_out:
+            raise explain(done, doing, parsed)
+        return False

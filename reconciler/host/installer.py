@@ -1,0 +1,274 @@
+"""Look at a machine, and do to it what a plan of :mod:`reconciler.host.installation` says."""
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from reconciler.durable import replace_file, sync_folder
+from reconciler.errors import Misuse, ReconcilerError, Stalled
+from reconciler.host import competing, credentials, units
+from reconciler.host.installation import (
+    Action,
+    Disable,
+    Enable,
+    Encrypt,
+    ForgetTimer,
+    Layout,
+    MakeFolder,
+    Manifest,
+    Park,
+    Present,
+    Reload,
+    RemoveFile,
+    RemoveFolder,
+    Restore,
+    Wanted,
+    WriteFile,
+    read_manifest,
+)
+from reconciler.host.locking import take
+from reconciler.host.ownership import is_own
+from reconciler.host.systemd import RUNTIME, Systemd, unanswered
+from reconciler.process import Completed
+
+Tell = Callable[[str], None]
+
+
+class Installer:
+    """Changes this machine.
+
+    Args:
+        layout: Where things are.
+        tell: Is given a line for everything that was done.
+        runtime: Exists where systemd runs.
+    """
+
+    def __init__(self, layout: Layout, tell: Tell, runtime: Path = RUNTIME) -> None:
+        self._layout = layout
+        self._tell = tell
+        self._systemd = Systemd({}, runtime)
+
+    # --- Looking ----------------------------------------------------------------------------------------
+
+    def manifest(self) -> Manifest | None:
+        """Return what was installed, ``None`` where nothing was.
+
+        Raises:
+            Misuse: The manifest is unreadable, damaged or that of another installation.
+        """
+        path = self._layout.manifest
+        data = _read(path)
+        if data is None:
+            return None
+        found = read_manifest(data, path)
+        if found.config != self._layout.config:
+            raise Misuse(
+                f"{self._layout.folder} belongs to the installation of {found.config}",
+                "give --config with that file, or with one in another folder",
+            )
+        return found
+
+    def present(self, manifest: Manifest | None, aim: Wanted | None = None) -> Present:
+        """Look at everything that a plan for ``aim``, or the removal of what is installed, can be about.
+
+        Raises:
+            Misuse: Something cannot be read.
+            ReconcilerError: systemd does not answer.
+        """
+        layout = self._layout
+        paths = {layout.manifest, layout.parked, *(aim.files if aim else ())}
+        paths |= set(manifest.files) if manifest else set()
+        for folder in {layout.folder, layout.units}:
+            if folder.is_dir():
+                paths |= set(folder.glob("*.before-setup-*"))
+        folders = {layout.folder, layout.folder / "credentials", layout.folder / "secrets", layout.units}
+        if aim:
+            folders |= {aim.config.state_dir, aim.config.log_dir}
+        if manifest:
+            folders |= {*manifest.folders, *manifest.data, manifest.hooks}
+            for folder in manifest.data:
+                entries = tuple(folder.iterdir()) if folder.is_dir() else ()
+                folders |= {path for path in entries if path.is_dir() and not path.is_symlink()}
+                paths |= {path for path in entries if path.is_symlink() or not path.is_dir()}
+        files = {path: data for path in paths if (data := _read(path)) is not None}
+        return Present(
+            files=files,
+            modes={path: stat.S_IMODE(path.stat().st_mode) for path in files},
+            folders=frozenset(path for path in folders if self._is_there(path)),
+            secrets=self._secrets(aim),
+            manifest=manifest,
+            updaters=competing.find() if self._speaks else (),
+            enabled=frozenset(name for name in units.NAMES if self._is_on(name)),
+            has_systemd=self._speaks,
+        )
+
+    def _is_there(self, folder: Path) -> bool:
+        if folder != self._layout.folder:
+            return folder.is_dir()
+        # A setup that was given up right at its beginning leaves no more than its lock.
+        return folder.is_dir() and any(path != self._layout.lock for path in folder.iterdir())
+
+    def _secrets(self, aim: Wanted | None) -> dict[str, bytes]:
+        found = {}
+        for name in aim.credentials if aim else ():
+            # What does not decrypt is encrypted anew.
+            with contextlib.suppress(ReconcilerError):
+                found[name] = credentials.decrypt(name, self._layout.encrypted(name))
+        return found
+
+    @property
+    def _speaks(self) -> bool:
+        return self._layout.is_system and self._systemd.is_running
+
+    def _is_on(self, name: str) -> bool:
+        """Tell whether a unit is enabled, and at work where it is one that should be."""
+        if not self._layout.is_system or shutil.which("systemctl") is None:
+            return False
+        if self._ask("is-enabled", "--quiet", "--", name).returncode:
+            return False
+        return not self._speaks or name == units.BOOT or self._systemd.is_active(name)
+
+    # --- Doing ------------------------------------------------------------------------------------------
+
+    def carry_out(self, actions: Iterable[Action]) -> None:
+        """Do everything that a plan says, in order, and tell each thing that is done.
+
+        Raises:
+            ReconcilerError: Something cannot be done; what came before it is done.
+        """
+        for action in actions:
+            try:
+                self._do(action)
+            except OSError as error:
+                raise cannot_write(error, self._layout) from error
+            self._tell(str(action))
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case MakeFolder() | WriteFile() | Encrypt():
+                _make(action)
+            case RemoveFile(path):
+                path.unlink(missing_ok=True)
+                sync_folder(path.parent)
+            case RemoveFolder(path, with_content):
+                _remove_folder(path, with_content=with_content)
+            case Park(updaters, record):
+                competing.park(updaters, record)
+            case Restore(record):
+                for said in competing.restore(record):
+                    self._tell(said)
+            case _:
+                self._do_to_units(action)
+
+    def _do_to_units(self, action: Reload | Enable | Disable | ForgetTimer) -> None:
+        match action:
+            case Reload():
+                self._command("daemon-reload")
+            case Enable(names):
+                self._command("enable", *names)
+                if self._speaks:
+                    self._command("restart", names[0])
+            case Disable(names):
+                self._command("disable", *(("--now",) if self._speaks else ()), *names)
+                self._ask("reset-failed", "--", *names)
+            case ForgetTimer(name):
+                # Of versions before 247, which have no such command, nothing but a time stays.
+                self._ask("clean", "--what=state", "--", name)
+
+    def _command(self, verb: str, *arguments: str) -> None:
+        done = self._ask(verb, *arguments)
+        if done.returncode or done.timed_out:
+            problem = unanswered(f"systemctl {verb} {' '.join(arguments)}".rstrip(), done)
+            raise Stalled(problem.message, "see systemctl status patchledger.timer; then do the same again")
+
+    def _ask(self, *arguments: str) -> Completed:
+        return self._systemd.ask("systemctl", "--no-ask-password", *arguments)
+
+
+@contextlib.contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Hold the lock of an installation; its folder is made where it is missing, and left only if it is used.
+
+    Raises:
+        Transient: Another setup, adjust or cleanup is at work; its process id is named.
+        Misuse: The folder cannot be written, or others may write to it.
+    """
+    try:
+        made = not layout.folder.is_dir()
+        layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not is_own(layout.folder.stat()):
+            raise Misuse(
+                f"{layout.folder}: others may put files there",
+                f"chown it to yourself or root and chmod go-w {layout.folder}",
+            )
+        handle = _locked_file(layout)
+    except OSError as error:
+        raise cannot_write(error, layout) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            layout.lock.unlink(missing_ok=True)
+            if made:
+                layout.folder.rmdir()
+        os.close(handle)
+
+
+def _locked_file(layout: Layout) -> int:
+    while True:
+        handle = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            take(handle, "another patchledger setup, adjust or cleanup is at work")
+            # Whoever held it before may have removed the file, and another one have made it anew.
+            if os.path.samestat(os.fstat(handle), layout.lock.stat()):
+                return handle
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def cannot_write(error: OSError, layout: Layout) -> ReconcilerError:
+    """Return what an error of the file system means for an installation."""
+    where = error.filename or layout.folder
+    return Misuse(
+        f"{where}: {error.strerror}",
+        "run it as root on a writable file system, or give --config and --unit-dir in a folder of your own",
+    )
+
+
+def _make(action: MakeFolder | WriteFile | Encrypt) -> None:
+    match action:
+        case MakeFolder(path, mode):
+            path.mkdir(mode=mode, parents=True, exist_ok=True)
+        case WriteFile(path, content, mode):
+            replace_file(path, content)
+            if mode != 0o600:  # noqa: PLR2004 - what replace_file makes
+                path.chmod(mode)
+        case Encrypt(credential, path, secret):
+            credentials.encrypt(credential, secret, path)
+            why = credentials.why_not_decrypted(credential, path)
+            if why:
+                raise Stalled(why, "answer that the address is kept as a file, or mend systemd-creds")
+
+
+def _remove_folder(path: Path, *, with_content: bool) -> None:
+    if with_content:
+        shutil.rmtree(path)
+    else:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        if path.is_symlink() or not path.is_file():
+            return b"" if path.is_symlink() or (path.exists() and not path.is_dir()) else None
+        return path.read_bytes()
+    except OSError as error:
+        raise Misuse(f"{path}: {error.strerror}", "run as root") from error

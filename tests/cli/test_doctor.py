@@ -1,0 +1,179 @@
+"""``doctor`` on a machine of a folder: what is well, what is wrong, and what it never shows or changes."""
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.cli import main
+from tests.e2e.site import Site
+from tests.labs.apt import AptLab
+from tests.labs.webhook import Receiver, receive
+
+SECRET = "correct-horse-battery"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    yield from receive(Receiver())
+
+
+@pytest.fixture
+def lab(apt_world: AptLab, tmp_path: Path) -> AptLab:
+    return apt_world.copy(tmp_path / "machine")
+
+
+@pytest.fixture
+def site(lab: AptLab, tmp_path: Path, receiver: Receiver) -> Site:
+    address = tmp_path / "ops.url"
+    address.touch(mode=0o600)
+    address.write_text(f"json://ada:{SECRET}@127.0.0.1:{receiver.port}/\n")
+    site = Site.create(tmp_path / "site", environment={**lab.environment, "PROXY_PASSWORD": SECRET})
+    site.configure(
+        environment={**lab.environment, "PROXY_PASSWORD": SECRET}, notifiers={"ops": {"file": str(address)}}
+    )
+    return site
+
+
+Doctor = Callable[..., tuple[int, dict[tuple[str, str], str]]]
+
+
+@pytest.fixture
+def doctor(site: Site, capsys: pytest.CaptureFixture[str]) -> Doctor:
+    """Return a function that runs doctor: exit code, and hints by level and message."""
+
+    def run(*options: str) -> tuple[int, dict[tuple[str, str], str]]:
+        capsys.readouterr()
+        code = main(["--config", str(site.config), "doctor", "--format", "json", *options])
+        document: dict[str, Any] = json.loads(capsys.readouterr().out)
+        assert SECRET not in json.dumps(document)
+        return code, {(one["level"], one["message"]): one["hint"] for one in document["findings"]}
+
+    return run
+
+
+def levels(found: dict[tuple[str, str], str], level: str) -> list[str]:
+    return [message for of, message in found if of == level]
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Return a digest of every file below ``folder``."""
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def test_a_healthy_host_is_told_so_and_nothing_changes(
+    site: Site, doctor: Doctor, lab: AptLab, receiver: Receiver
+) -> None:
+    before = content(site.folder), content(lab.root)
+    code, found = doctor()
+    assert (code, levels(found, "problem")) == (0, [])
+    well = levels(found, "ok")
+    assert any(message.startswith("the policy can be fetched: main is at") for message in well)
+    assert f"reports may be pushed to hosts/web-01 of {site.reports}" in well
+    assert "apt-update.sh and common.sh are those that were delivered" in well
+    assert "ops answers" in well
+    assert (content(site.folder), content(lab.root)) == before
+    assert receiver.bodies == [], "nothing was sent"
+
+
+def test_all_that_is_wrong_is_told_at_once(site: Site, doctor: Doctor, tmp_path: Path) -> None:
+    site.state.mkdir()
+    site.state.chmod(0o777)
+    hook = site.hook("pre", "10-open", "exit 0")
+    hook.chmod(0o777)
+    site.hook("post", "20-off", "exit 0").chmod(0o644)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and listens to nobody
+        address = tmp_path / "down.url"
+        address.touch(mode=0o600)
+        address.write_text(f"json://ada:{SECRET}@127.0.0.1:{taken.getsockname()[1]}/\n")
+        site.configure(
+            policy={"remote": str(tmp_path / "nowhere")},
+            reports={"remote": str(tmp_path / "nowhere.git"), "signing_key": str(address)},
+            notifiers={"down": {"file": str(address)}, "open": {"file": str(site.config)}},
+            manager="apt",
+            environment={"APT_CONFIG": "/nonexistent", "PROXY_PASSWORD": SECRET},
+        )
+        code, found = doctor()
+    wrong = levels(found, "problem")
+    assert code == 2, "a notifier's file that holds no address is a matter of the configuration"
+    for words in (
+        "cannot fetch the policy",
+        "cannot push to",
+        "reports.signing_key",
+        f"state_dir {site.state}: others may write to it",
+        f"pre.d/10-open is refused: {hook} may be written to by others",
+        "down: the service cannot be reached",
+        "notifier open: its secret is not one apprise URL",
+    ):
+        assert any(words in message for message in wrong), (words, wrong)
+    assert all(found["problem", message] for message in wrong), "every problem has a hint"
+    assert "post.d/20-off is no hook: it is not executable" in levels(found, "warning")
+
+
+def test_what_no_server_is_asked_for_is_left_out(site: Site, doctor: Doctor, tmp_path: Path) -> None:
+    site.configure(policy={"remote": str(tmp_path / "nowhere")}, manager="apt")
+    code, found = doctor("--offline")
+    assert code == 0
+    assert not [message for _, message in found if "policy" in message]
+
+
+def test_a_wrong_configuration_does_not_keep_the_rest_from_being_seen(site: Site, doctor: Doctor) -> None:
+    site.config.write_text("host: web-01\npolicy: {remote: /x}\nspeling: 1\n")
+    code, found = doctor()
+    assert code == 2
+    assert any("speling" in message for message in levels(found, "problem"))
+    assert any(message.startswith("git version") for message in levels(found, "ok"))
+
+
+def test_an_unreachable_remote_is_transient(site: Site, doctor: Doctor) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        site.configure(
+            policy={"remote": f"http://127.0.0.1:{taken.getsockname()[1]}/policy.git"}, manager="apt"
+        )
+        code, found = doctor()
+    assert code == 5
+    assert any("the server cannot be reached" in message for message in levels(found, "problem"))
+
+
+def test_a_machine_left_half_done_is_a_problem(doctor: Doctor, lab: AptLab) -> None:
+    (lab.root / "var/lib/dpkg/updates").mkdir(exist_ok=True)
+    (lab.root / "var/lib/dpkg/updates/0001").write_text("")
+    code, found = doctor("--offline")
+    assert code == 1
+    assert any(message.startswith("left half done: ") for message in levels(found, "problem"))
+
+
+def test_for_people_it_is_a_list_with_hints(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.config.chmod(0o644)
+    assert main(["--config", str(site.config), "doctor", "--offline"]) == 0
+    said = capsys.readouterr().out
+    assert f"hint: chmod 600 {site.config}" in " ".join(said.split())
+    assert "warning" in said.splitlines()[-1]
+    assert "\x1b" not in said
+    assert SECRET not in said
+
+
+def test_a_credential_that_the_unit_passes_is_looked_at(site: Site, doctor: Doctor, tmp_path: Path) -> None:
+    """Where the unit passes credentials, they are looked at as the tick would."""
+    folder = tmp_path / "passed"
+    folder.mkdir()
+    (folder / "ops").write_text("not an address " + SECRET)
+    site.configure(notifiers={"ops": {"credential": "ops"}}, manager="apt")
+    os.environ["CREDENTIALS_DIRECTORY"] = str(folder)
+    try:
+        code, found = doctor("--offline")
+    finally:
+        del os.environ["CREDENTIALS_DIRECTORY"]
+    assert code == 2
+    assert "notifier ops: its secret is not one apprise URL" in levels(found, "problem")
