@@ -165,10 +165,10 @@ def _as_service(path: Path, unit: str, environment: Mapping[str, str], timeout: 
     Nothing in the variables is secret: everybody may ask systemd for those of a service.
     """
     properties = (
-        "Type=exec",
+        "Type=oneshot",  # of any other, being ended by SIGTERM counts as success
         "KillMode=process",  # what a hook leaves running lives on
         "IgnoreSIGPIPE=no",
-        f"RuntimeMaxSec={round(timeout.total_seconds()) + _GRACE}",
+        f"TimeoutStartSec={round(timeout.total_seconds()) + _GRACE}",
         "WorkingDirectory=/",
     )
     return (

@@ -55,8 +55,8 @@ def kept(host: Host) -> str:
     shown = [host.run("sh", "-c", dump.format(path)) for path in repositories]
     shown.append(host.run("journalctl", "--all", "--no-pager", "--output=export"))
     found = [f"--regexp={secret}" for secret in SECRETS]
-    # Text of files that hold one; binary ones are named. Python's own code, in /opt, is not looked at.
-    shown.append(host.run("grep", "-r", "-a", "--no-messages", *found, *PLACES, check=False))
+    options = ("--recursive", "--text", "--only-matching", "--no-messages")
+    shown.append(host.run("grep", *options, *found, *PLACES, check=False))
     return "\n".join(shown)
 
 
@@ -107,3 +107,11 @@ def test_the_encrypted_file_is_the_only_place(host: Host) -> None:
     assert Path("/etc/patchledger/credentials/ops.cred").name in host.run(
         "ls", "/etc/patchledger/credentials"
     )
+
+
+def test_a_secret_that_is_kept_would_be_found(host: Host) -> None:
+    """The search itself, last of all."""
+    host.run("tee", "/var/lib/patchledger/planted", stdin=f"x\0{TOKEN}\n")
+    host.run("systemd-cat", "echo", VALUE)
+    host.run("journalctl", "--sync")
+    assert shown_secrets(kept(host)) == [VALUE, TOKEN]
