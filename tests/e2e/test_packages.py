@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from tests.labs.machine import LAB, Machine
 from tests.labs.packages import HOME, ROOT, Built, build, other_version, run_build, spoil
 
+MINOR = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 CONFIG = "/etc/patchledger/config.yaml"
 UNITS = ("patchledger.service", "patchledger.timer", "patchledger-boot.service", "patchledger-watch.service")
 
@@ -109,7 +111,7 @@ def sha256(path: Path) -> str:
 
 
 def test_the_rpm_asks_for_what_it_needs_and_has_what_the_deb_has(built: Built) -> None:
-    assert {"/usr/bin/python3.11", "git-core >= 2.34"} <= set(query(built.rpm, "--requires"))
+    assert {f"/usr/bin/{MINOR}", "git-core >= 2.34"} <= set(query(built.rpm, "--requires"))
     assert query(built.rpm, "--provides") == sorted(
         [f"patchledger = {built.version}", f"patchledger({query_architecture(built.rpm)}) = {built.version}"]
     )
@@ -167,7 +169,7 @@ def test_it_works_at_once_without_a_network_and_starts_nothing(installed: Machin
 
 def test_no_module_of_the_distribution_or_the_caller_gets_in(installed: Machine) -> None:
     bad = "raise SystemError('a stranger')\n"
-    for place in ("/usr/lib/python3/dist-packages", "/usr/local/lib/python3.11/dist-packages", "/root"):
+    for place in ("/usr/lib/python3/dist-packages", f"/usr/local/lib/{MINOR}/dist-packages", "/root"):
         for name in ("pydantic", "yaml", "reconciler", "sitecustomize"):
             installed.run("mkdir", "-p", place)
             installed.run("tee", f"{place}/{name}.py", stdin=bad)
@@ -253,7 +255,7 @@ def test_a_half_done_upgrade_leaves_the_old_version_at_work(installed: Machine, 
 
 def test_a_damaged_installation_is_healed_by_installing_it_again(installed: Machine, built: Built) -> None:
     installed.run(
-        "sh", "-c", f"echo broken >/{HOME}/program/lib/python3.11/site-packages/reconciler/__init__.py"
+        "sh", "-c", f"echo broken >/{HOME}/program/lib/python3*/site-packages/reconciler/__init__.py"
     )
     installed.run("sh", "-c", f"find /{HOME}/ -path '*/reconciler/__pycache__/__init__*' -delete")
     assert "Traceback" in installed.run("patchledger", "--version", check=False)
