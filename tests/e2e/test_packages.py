@@ -255,7 +255,7 @@ def test_a_half_done_upgrade_leaves_the_old_version_at_work(installed: Machine, 
 
 def test_a_damaged_installation_is_healed_by_installing_it_again(installed: Machine, built: Built) -> None:
     installed.run(
-        "sh", "-c", f"echo broken >/{HOME}/program/lib/python3*/site-packages/reconciler/__init__.py"
+        "sh", "-c", f"echo broken >/{HOME}/program/lib/{MINOR}/site-packages/reconciler/__init__.py"
     )
     installed.run("sh", "-c", f"find /{HOME}/ -path '*/reconciler/__pycache__/__init__*' -delete")
     assert "Traceback" in installed.run("patchledger", "--version", check=False)
