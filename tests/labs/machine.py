@@ -162,7 +162,7 @@ class Machine:
     @property
     def entering(self) -> tuple[str, ...]:
         """The beginning of a command that runs in there."""
-        return ("nsenter", "--target", str(self._init()), "--all", "--wd=/", "env", "-i", *ENVIRONMENT)
+        return ("nsenter", "--target", str(self._init()), "--all", "env", "-i", "--chdir=/", *ENVIRONMENT)
 
     def put_unit(self, name: str, text: str) -> None:
         """Write or replace a unit."""

@@ -1,0 +1,415 @@
+"""The packages: what they hold, and what becomes of a machine that installs, upgrades and removes them.
+
+Each machine is this one's files with systemd at work and no network, see :mod:`tests.labs.machine`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.labs.machine import LAB, Machine
+from tests.labs.packages import HOME, ROOT, Built, build, other_version, run_build, spoil
+
+MINOR = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+CONFIG = "/etc/patchledger/config.yaml"
+UNITS = ("patchledger.service", "patchledger.timer", "patchledger-boot.service", "patchledger-watch.service")
+
+# Imports what it has not imported yet only when it is told to.
+LAZY = """\
+import reconciler, sys
+print("ready", flush=True)
+sys.stdin.readline()
+import importlib, pkgutil
+for found in pkgutil.walk_packages(reconciler.__path__, "reconciler."):
+    importlib.import_module(found.name)
+import apprise, git, icalendar, watchfiles
+apprise.Apprise().add("json://localhost/")
+print("all", pathlib.Path(importlib.import_module("pydantic").__file__).parts[5])
+"""
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    ours = tmp_path_factory.getbasetemp()  # of this worker, below that of the whole test run
+    return build((ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours) / "built-packages")
+
+
+@pytest.fixture(scope="session")
+def newer(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with another version."""
+    return other_version(built.deb, "0.9-1", tmp_path_factory.mktemp("newer"))
+
+
+@pytest.fixture(scope="session")
+def spoilt(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A newer one, none of whose modules can be imported."""
+    return other_version(built.deb, "0.9-1", tmp_path_factory.mktemp("spoilt"), spoil)
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    # Whatever else a package triggers is not of interest here.
+    with Machine.booted({"etc/dpkg/dpkg.cfg.d/lab": "no-triggers\n"}) as booted:
+        yield booted
+
+
+@pytest.fixture
+def installed(machine: Machine, built: Built) -> Machine:
+    install(machine, built.deb)
+    return machine
+
+
+def install(machine: Machine, package: Path, *, how: str = "--install") -> str:
+    shutil.copy(package, machine.lab)
+    return machine.run("dpkg", how, f"{LAB}/{package.name}")
+
+
+def exists(machine: Machine, *paths: str) -> list[str]:
+    return [path for path in paths if machine.run("sh", "-c", f"ls -d {path} 2>/dev/null || :").strip()]
+
+
+def deployed(machine: Machine) -> list[str]:
+    return machine.run("ls", "-A", f"/{HOME}/deployed").split()
+
+
+# --- What they hold ---
+
+
+def test_lintian_finds_nothing_but_what_is_named(built: Built) -> None:
+    done = subprocess.run(
+        ["lintian", "--fail-on", "error,warning", "--allow-root", built.deb],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_rpmlint_finds_nothing_but_what_is_named(built: Built) -> None:
+    settings = ROOT / "scripts/packaging/rpm/rpmlint.toml"
+    done = subprocess.run(
+        ["rpmlint", "--config", settings, built.rpm], capture_output=True, text=True, check=False
+    )
+    assert "0 errors, 0 warnings" in done.stdout, done.stdout
+
+
+def test_the_same_commit_gives_the_same_bytes(built: Built, tmp_path: Path) -> None:
+    run_build(tmp_path, "deb")
+    (again,) = tmp_path.glob("*.deb")
+    assert sha256(again) == sha256(built.deb)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_rpm_asks_for_what_it_needs_and_has_what_the_deb_has(built: Built) -> None:
+    assert {f"/usr/bin/{MINOR}", "git-core >= 2.34"} <= set(query(built.rpm, "--requires"))
+    assert query(built.rpm, "--provides") == sorted(
+        [f"patchledger = {built.version}", f"patchledger({query_architecture(built.rpm)}) = {built.version}"]
+    )
+    listed = subprocess.check_output(["dpkg-deb", "--fsys-tarfile", built.deb])
+    names = subprocess.run(["tar", "-t"], input=listed, capture_output=True, check=True).stdout.decode()
+    files = {line.removeprefix(".") for line in names.splitlines() if not line.endswith("/")}
+    theirs = {"/usr/share/lintian/overrides/patchledger", "/usr/share/doc/patchledger/changelog.Debian.gz"}
+    moved = {
+        name.replace("/zsh/vendor-completions/", "/zsh/site-functions/")
+        for name in files
+        if name not in theirs
+    }
+    assert moved - set(query(built.rpm, "--list")) == set()
+
+
+def query(rpm: Path, *what: str) -> list[str]:
+    done = subprocess.run(
+        ["rpm", "--query", "--package", *what, rpm], capture_output=True, text=True, check=True
+    )
+    return sorted(line.strip() for line in done.stdout.splitlines())
+
+
+def query_architecture(rpm: Path) -> str:
+    (found,) = query(rpm, "--queryformat", "%{ARCH}\n")
+    return found.replace("_", "-")
+
+
+# --- On a machine ---
+
+
+def test_it_works_at_once_without_a_network_and_starts_nothing(installed: Machine, built: Built) -> None:
+    assert installed.run("patchledger", "--version").split() == ["patchledger", built.version.split("-")[0]]
+    for example in ("minimal", "production", "homelab"):
+        folder = f"/usr/share/doc/patchledger/examples/policies/{example}"
+        assert "no problem" in installed.run("patchledger", "policy", "check", folder)
+    scripts = (
+        "env",
+        "--chdir=/usr/share/patchledger/scripts",
+        "sha256sum",
+        "--check",
+        "--quiet",
+        "SHA256SUMS",
+    )
+    assert installed.run(*scripts) == ""
+    assert exists(installed, "/usr/share/patchledger/schemas/config.schema.json")
+    # No unit is enabled, and none has ever run.
+    for unit in UNITS:
+        state = installed.run("systemctl", "show", "-P", "LoadState,ActiveState,UnitFileState", unit)
+        assert state.split() == ["loaded", "inactive", "static" if unit == UNITS[0] else "disabled"]
+    assert (
+        installed.run("systemd-analyze", "verify", *(f"/usr/lib/systemd/system/{unit}" for unit in UNITS))
+        == ""
+    )
+
+
+def test_no_module_of_the_distribution_or_the_caller_gets_in(installed: Machine) -> None:
+    bad = "raise SystemError('a stranger')\n"
+    for place in ("/usr/lib/python3/dist-packages", f"/usr/local/lib/{MINOR}/dist-packages", "/root"):
+        for name in ("pydantic", "yaml", "reconciler", "sitecustomize"):
+            installed.run("mkdir", "-p", place)
+            installed.run("tee", f"{place}/{name}.py", stdin=bad)
+    command = ("patchledger", "policy", "check", "/usr/share/doc/patchledger/examples/policies/minimal")
+    assert "no problem" in installed.run("env", "--chdir=/root", "PYTHONPATH=/root", *command)
+    # Notifiers are asked by a child, which must not find anything else either.
+    python = f"/{HOME}/current/bin/python3"
+    assert installed.run(python, "-I", "-c", "import pydantic; print(pydantic.__name__)").split() == [
+        "pydantic"
+    ]
+
+
+def test_the_manual_is_readable_and_without_mistakes(installed: Machine) -> None:
+    for section, name in (("1", "patchledger"), ("5", "patchledger-config")):
+        file = f"/usr/share/man/man{section}/{name}.{section}.gz"
+        shown = installed.run("sh", "-c", f"man --warnings -l {file}")
+        assert "warning" not in shown
+        assert f"{name.upper()}({section})" in shown
+        assert installed.run("mandoc", "-T", "lint", "-W", "warning", file) == ""
+    help_text = installed.run("patchledger", "--help")
+    page = installed.run("sh", "-c", "zcat /usr/share/man/man1/patchledger.1.gz")
+    for verb in ("run", "plan", "explain", "status"):
+        assert f"\n    {verb} " in help_text
+        assert f".SS {verb}\n" in page
+
+
+BASH = """
+. /usr/share/bash-completion/completions/patchledger
+COMP_WORDS=(patchledger ex) COMP_CWORD=1
+_shtab_patchledger
+echo "${COMPREPLY[@]}"
+"""
+# zsh completes only where somebody types.
+ZSH = """
+zmodload zsh/zpty
+zpty shell 'TERM=dumb zsh -f'
+zpty -w shell 'autoload -Uz compinit; compinit -u; PS1=; echo re""ady'
+zpty -m -r shell said '*ready*'
+zpty -w -n shell $'patchledger expl\\t'
+zpty -m -r shell said '*explain*' && echo explain
+"""
+FISH = "complete --do-complete 'patchledger ex'"
+
+
+@pytest.mark.parametrize(("shell", "asked"), [("bash", BASH), ("zsh", ZSH), ("fish", FISH)])
+def test_each_shell_completes_a_verb(installed: Machine, shell: str, asked: str) -> None:
+    assert "explain" in installed.run("timeout", "30", shell, "-c", asked).split()
+
+
+def test_a_running_process_keeps_its_modules_when_it_is_upgraded(
+    installed: Machine, built: Built, spoilt: Path, newer: Path
+) -> None:
+    folder = f"/{HOME}/deployed/{built.version}"
+    lazy = [f"{folder}/bin/python3", "-I", "-c", f"import pathlib\n{LAZY}"]
+    with subprocess.Popen(
+        [*installed.entering, *lazy],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        install(installed, spoilt)
+        assert sorted(deployed(installed)) == [built.version, "0.9-1"]
+        assert "new version" in installed.run("patchledger", "--version", check=False)
+        said, _ = running.communicate("go\n", timeout=60)
+    assert (running.returncode, said) == (0, f"all {built.version}\n")
+    # What nothing runs from any more goes with the next one, which may have the same version.
+    install(installed, newer)
+    assert deployed(installed) == ["0.9-1.1"]
+    assert "patchledger" in installed.run("patchledger", "--version")
+
+
+def test_a_half_done_upgrade_leaves_the_old_version_at_work(installed: Machine, spoilt: Path) -> None:
+    before = installed.run("readlink", f"/{HOME}/current")
+    install(installed, spoilt, how="--unpack")
+    assert installed.run("patchledger", "--version").startswith("patchledger ")
+    assert installed.run("readlink", f"/{HOME}/current") == before
+    installed.run("dpkg", "--configure", "patchledger")
+    assert installed.run("readlink", f"/{HOME}/current") != before
+
+
+def test_a_damaged_installation_is_healed_by_installing_it_again(installed: Machine, built: Built) -> None:
+    installed.run(
+        "sh", "-c", f"echo broken >/{HOME}/program/lib/{MINOR}/site-packages/reconciler/__init__.py"
+    )
+    installed.run("sh", "-c", f"find /{HOME}/ -path '*/reconciler/__pycache__/__init__*' -delete")
+    assert "Traceback" in installed.run("patchledger", "--version", check=False)
+    install(installed, built.deb)
+    assert installed.run("patchledger", "--version").startswith("patchledger ")
+
+
+def test_configuration_survives_upgrade_and_removal_and_goes_with_a_purge(
+    installed: Machine, newer: Path
+) -> None:
+    installed.run("sh", "-c", f"umask 077; echo 'host: web-01' >{CONFIG}")
+    kept = (
+        "/etc/patchledger/credentials/ops.cred",
+        "/var/lib/patchledger/state.json",
+        "/var/log/patchledger/x.log",
+    )
+    for path in kept:
+        installed.run("install", "-D", "-m", "600", "/dev/null", path)
+    installed.run("systemctl", "enable", "--now", "patchledger.timer")
+    park(installed)
+    install(installed, newer)
+    assert installed.run("stat", "-c", "%a %U", CONFIG, "/etc/patchledger").split() == [
+        "600",
+        "root",
+        "755",
+        "root",
+    ]
+    assert state_of(installed, "patchledger.timer") == ["active", "enabled"]
+
+    installed.run("dpkg", "--remove", "patchledger")
+    assert installed.run("cat", CONFIG) == "host: web-01\n"
+    assert exists(installed, *kept) == list(kept)
+    # Somebody must patch this machine.
+    assert state_of(installed, "apt-daily.timer") == ["active", "static"]
+    assert exists(installed, f"/{HOME}", "/usr/bin/patchledger", "/etc/systemd/system/*/patchledger*") == []
+    assert state_of(installed, "patchledger.timer") == ["inactive"]
+
+    install(installed, newer)
+    assert installed.run("cat", CONFIG) == "host: web-01\n"
+    said = installed.run("dpkg", "--purge", "patchledger")
+    assert "never pushed" in said
+    assert (
+        exists(installed, "/etc/patchledger", "/var/lib/patchledger", "/var/log/patchledger", f"/{HOME}")
+        == []
+    )
+    # Once more finds nothing to do, and is no error.
+    assert "never pushed" not in installed.run("dpkg", "--purge", "patchledger")
+
+
+def park(machine: Machine) -> None:
+    """Park another updater, as ``setup`` does."""
+    machine.put_unit("apt-daily.timer", "[Timer]\nOnActiveSec=1d\nUnit=patchledger.service\n")
+    machine.run("systemctl", "start", "apt-daily.timer")
+    park = "from reconciler.host.competing import find, park; from pathlib import Path"
+    record = "Path('/etc/patchledger/parked-updaters.json')"
+    machine.run(f"/{HOME}/current/bin/python3", "-I", "-c", f"{park}; park(find(), {record})")
+    assert state_of(machine, "apt-daily.timer") == ["inactive", "masked"]
+
+
+def state_of(machine: Machine, unit: str) -> list[str]:
+    return machine.run("systemctl", "show", "-P", "ActiveState,UnitFileState", unit).split()
+
+
+# --- The RPM ---
+
+
+def rpm(machine: Machine, *arguments: str) -> str:
+    # This machine's packages are in another database, so nothing that is needed is known to be there.
+    return machine.run("rpm", "--force-debian", "--nodeps", *arguments)
+
+
+def test_the_rpm_installs_upgrades_and_goes(machine: Machine, built: Built) -> None:
+    shutil.copy(built.rpm, machine.lab)
+    file = f"{LAB}/{built.rpm.name}"
+    rpm(machine, "--install", file)
+    folder = "/usr/share/doc/patchledger/examples/policies/production"
+    assert "no problem" in machine.run("patchledger", "policy", "check", folder)
+    machine.run("sh", "-c", f"umask 077; echo 'host: web-01' >{CONFIG}")
+    machine.run("systemctl", "enable", "--now", "patchledger.timer")
+
+    rpm(machine, "--upgrade", "--replacepkgs", file)
+    assert deployed(machine) == [f"{built.version}.1"]
+    assert state_of(machine, "patchledger.timer") == ["active", "enabled"]
+    assert rpm(machine, "--verify", "patchledger") == ""
+
+    rpm(machine, "--erase", "patchledger")
+    assert machine.run("cat", CONFIG) == "host: web-01\n"
+    assert exists(machine, f"/{HOME}", "/usr/bin/patchledger", "/etc/systemd/system/*/patchledger*") == []
+    assert state_of(machine, "patchledger.timer") == ["inactive"]
+
+
+# --- Upgraded by its own run ---
+
+POLICY = """\
+kind: Policy
+name: base
+action: apply
+schedule: [always]
+budget: 5m
+"""
+SCHEDULE = """\
+kind: Schedule
+name: always
+timezone: UTC
+windows:
+  - {start: "*-*-* *:00", duration: 3h}
+"""
+SET_UP = f"""
+systemctl mask packagekit.service # apt's hooks would start it
+rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
+echo 'deb [trusted=yes] file:{LAB}/repository ./' >/etc/apt/sources.list
+rm /etc/dpkg/dpkg.cfg.d/lab && dpkg --configure --pending
+mkdir -p /var/lib/site/policy
+cp -R {LAB}/policies {LAB}/schedules /var/lib/site/policy/
+export GIT_AUTHOR_NAME=Ada GIT_AUTHOR_EMAIL=ada@example.org
+export GIT_COMMITTER_NAME=Ada GIT_COMMITTER_EMAIL=ada@example.org
+cd /var/lib/site/policy
+git init -q -b main && git add -A && git commit -qm begin
+git init -q --bare -b main /var/lib/site/reports.git
+umask 077
+cp {LAB}/config.yaml {CONFIG}
+"""
+
+
+def test_it_upgrades_itself_in_its_own_run(installed: Machine, built: Built, newer: Path) -> None:
+    repository = installed.lab / "repository"
+    repository.mkdir()
+    shutil.copy(newer, repository)
+    packages = subprocess.check_output(["apt-ftparchive", "packages", "."], cwd=repository)
+    (repository / "Packages").write_bytes(packages)
+    release = subprocess.check_output(["apt-ftparchive", "release", "."], cwd=repository)
+    (repository / "Release").write_bytes(release)
+    config = {
+        "host": "web-01",
+        "policy": {"remote": "/var/lib/site/policy"},
+        "reports": {"remote": "/var/lib/site/reports.git"},
+    }
+    (installed.lab / "config.yaml").write_text(json.dumps(config))
+    for folder, text in (("policies", POLICY), ("schedules", SCHEDULE)):
+        (installed.lab / folder).mkdir()
+        (installed.lab / folder / "base.yaml").write_text(text)
+    installed.run("sh", "-ec", SET_UP)
+
+    installed.run("systemctl", "start", "patchledger.service", check=False)
+
+    said = installed.run("journalctl", "--identifier=patchledger", "--output=cat")
+    assert installed.run("systemctl", "is-failed", "patchledger.service", check=False) == "inactive\n", said
+    assert "Traceback" not in said
+    assert (
+        installed.run("dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Version}", "patchledger") == "ii 0.9-1"
+    ), said
+    told = ("git", "-C", "/var/lib/site/reports.git", "log", "--format=%s", "hosts/web-01")
+    assert "web-01: applied 1 change" in installed.run(*told).splitlines(), said
+    # The run was the old version's to its end; the next is the new one's, and finds nothing to do.
+    assert sorted(deployed(installed)) == [built.version, "0.9-1"]
+    installed.run("systemctl", "start", "patchledger.service")
+    assert installed.run("systemctl", "is-failed", "patchledger.service", check=False).strip() == "inactive"
