@@ -87,7 +87,7 @@ class Watch:
         self._files = files
         self._clock = SystemClock()
         self._command = _command()
-        self._program = signature(_PROGRAM)
+        self._program = self._installed()
         self._settings: Settings | None = None
         self._lock: int | None = None
         self._seen: dict[str, str] = {}
@@ -214,11 +214,15 @@ class Watch:
         if wake.wait > timedelta(0):
             self._status(waits_for(wake, self._outlook, self._past, now=self._clock.now()))
             return
-        if signature(_PROGRAM) != self._program and all(map(os.path.exists, _PROGRAM)):
+        if self._installed() != self._program and all(map(os.path.exists, (*_PROGRAM, self._command[0]))):
             note("this program was replaced: goes on as the new one")
             self.close()
             os.execv(self._command[0], [*self._command, *sys.argv[1:]])  # noqa: S606 - ourselves, as we were started
         self._begin_tick(wake.cause)
+
+    def _installed(self) -> tuple[str, str]:
+        """Return what tells one installation of this program from another."""
+        return signature(_PROGRAM), os.path.realpath(self._command[0])
 
     def _begin_check(self) -> None:
         self._must_check = False
@@ -358,7 +362,13 @@ class Watch:
 
 
 def _command() -> tuple[str, ...]:
-    """Return how this program was started, without its arguments: so its children are, too."""
+    """Return how this program was started, without its arguments: so its children are, too.
+
+    A command is named by its path, which may be a link that leads to a newer version by then.
+    """
+    command = Path(sys.argv[0])
+    if command.is_absolute() and command.is_file() and os.access(command, os.X_OK):
+        return (str(command),)
     return (sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1])
 
 

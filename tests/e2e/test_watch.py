@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -87,7 +87,12 @@ def watch(site: Site, tmp_path: Path) -> Watch:
     """Return what starts a ``watch`` on the site, and ends it."""
 
     @contextlib.contextmanager
-    def start(*before: str, code: Path = REPOSITORY, **environ: str) -> Iterator[Daemon]:
+    def start(
+        *before: str,
+        code: Path = REPOSITORY,
+        command: Sequence[str] = (sys.executable, "-m", "reconciler"),
+        **environ: str,
+    ) -> Iterator[Daemon]:
         address = str(tmp_path / "notify")
         with (
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified,
@@ -96,7 +101,7 @@ def watch(site: Site, tmp_path: Path) -> Watch:
             notified.bind(address)
             notified.settimeout(PATIENCE)
             process = subprocess.Popen(
-                [*before, sys.executable, "-m", "reconciler", "--config", str(site.config), "watch"],
+                [*before, *command, "--config", str(site.config), "watch"],
                 cwd=tmp_path,
                 env={**os.environ, "PYTHONPATH": str(code), "NOTIFY_SOCKET": address, **environ},
                 stdin=subprocess.DEVNULL,
@@ -412,6 +417,34 @@ def test_a_new_version_of_the_program_takes_over(site: Site, watch: Watch, tmp_p
         daemon.wait_for_rest()
         assert daemon.process.poll() is None, "it is the same process"
         assert site.report()["program"].startswith("patchledger 77.")
+        assert daemon.end() == 0
+    assert "this program was replaced: goes on as the new one" in daemon.said
+
+
+def test_a_link_that_is_turned_to_a_new_version_is_followed(site: Site, watch: Watch, tmp_path: Path) -> None:
+    """As packages have it: every installation in a folder of its own, and one link to the newest."""
+    current = tmp_path / "current"
+    for version in ("77", "78"):
+        folder = tmp_path / version
+        for part in ("reconciler", "scripts", "schemas", "examples"):
+            shutil.copytree(REPOSITORY / part, folder / part)
+        (folder / "reconciler/__init__.py").write_text(f'__version__ = "{version}"\n')
+        command = folder / "patchledger"
+        command.write_text(
+            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(folder)!r})\n"
+            "from reconciler.cli import main\nsys.exit(main())\n"
+        )
+        command.chmod(0o755)
+    current.symlink_to("77")
+    with watch(command=(str(current / "patchledger"),)) as daemon:
+        daemon.wait_for_rest()
+        assert site.report()["program"] == "patchledger 77"
+        (tmp_path / "next").symlink_to("78")
+        (tmp_path / "next").replace(current)
+        (site.state / "wake").touch()
+        daemon.wait_until("READY=1")
+        daemon.wait_for_rest()
+        assert site.report()["program"] == "patchledger 78"
         assert daemon.end() == 0
     assert "this program was replaced: goes on as the new one" in daemon.said
 

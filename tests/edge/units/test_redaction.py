@@ -25,6 +25,11 @@ VERBS = (
     ("windows",),
     ("doctor",),
     ("doctor", "--format", "json"),
+    ("log",),
+    ("log", "last"),
+    ("notify", "test"),
+    ("watch", "--check"),
+    ("adjust", "--yes", "--dry-run"),
     ("policy", "show", "web-01", "/srv/policy"),
 )
 FAILING = (("run",), ("plan", "--format", "json"), ("status",), ("doctor",))
