@@ -241,8 +241,29 @@ def config_text(config: Config) -> str:
     return _HEAD + "".join(_yaml(ordered, 0))
 
 
+_SHORTEST_SECRET = 4
+
+
 def shown_text(text: str) -> str:
-    """Return a configuration file's text without the values of ``environment``, which may be secrets."""
+    """Return a configuration file's text without the values of ``environment``, which may be secrets.
+
+    Of a text in another form than ours, in which one would still be seen, nothing is shown.
+    """
+    shown = _without_values(text)
+    documents, problems = parse_documents(text.encode(), "")
+    values = [value for one in documents for value in _environment_of(one.data)]
+    if problems or any(value in shown or json.dumps(value)[1:-1] in shown for value in values):
+        return "(not shown, since it holds values of `environment` in a form of its own)\n"
+    return shown
+
+
+def _environment_of(data: object) -> tuple[str, ...]:
+    environment = data.get("environment") if isinstance(data, Mapping) else None
+    values = environment.values() if isinstance(environment, Mapping) else ()
+    return tuple(str(value) for value in values if len(str(value)) >= _SHORTEST_SECRET)
+
+
+def _without_values(text: str) -> str:
     lines, inside = [], False
     for line in text.splitlines(keepends=True):
         if not line.startswith((" ", "#", "\n")):

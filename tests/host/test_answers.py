@@ -163,6 +163,8 @@ def test_values_of_the_environment_are_not_shown() -> None:
     assert "  TOKEN: ***" in shown
     assert "hunter2" not in shown_text("environment: {TOKEN: hunter2}\nhost: a\n")
     assert "host: web-01" in shown
+    in_one_line = shown_text('{"host": "a", "environment": {"TOKEN": "hun\\"ter2"}}\n')
+    assert in_one_line == "(not shown, since it holds values of `environment` in a form of its own)\n"
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

@@ -176,7 +176,8 @@ class Machine:
             input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # a journal, for one, has lengths in it
             timeout=PATIENCE,
             check=False,
         )
