@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from tests.labs.pacman import PacmanLab
 from tests.labs.zypper import ZypperLab
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# Whoever starts the tests in the background may have them ignore it, and so would the programs that are tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
