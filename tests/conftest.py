@@ -16,7 +16,7 @@ from tests.labs.zypper import ZypperLab
 
 GOLDEN = Path(__file__).parent / "golden"
 
-# Whoever starts the tests in the background may have them ignore it, and so would the programs that are tested.
+# Started in the background, they may have to ignore it, and so would the programs that are tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
