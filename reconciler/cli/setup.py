@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from reconciler.cli import asking, detected, setup_checks
+from reconciler.cli.arguments import build_parser
 from reconciler.cli.terminal import DONE, exit_code, note, print_json, tell, worst
 from reconciler.cli.wizard import Wizard
 from reconciler.errors import Misuse, ReconcilerError
@@ -312,7 +313,7 @@ def _finish(arguments: argparse.Namespace, layout: Layout, actions: Sequence[Act
         print_json({"actions": [str(action) for action in actions]})
     if arguments.no_plan:
         return DONE
-    form = argparse.Namespace(config=str(layout.config), root=None, check=False, format="text")
+    form = build_parser().parse_args(["--config", str(layout.config), "plan"])
     try:
         if arguments.format == "json":
             return _quietly(form)
