@@ -194,7 +194,8 @@ def fill(machine: Machine) -> None:
     }
     for name, command in servers.items():
         unit = (
-            f"[Service]\nRuntimeDirectory=sshd\nExecStart={command}\n[Install]\nWantedBy=multi-user.target\n"
+            f"[Service]\nRuntimeDirectory=sshd\nRuntimeDirectoryPreserve=yes\nExecStart={command}\n"
+            "[Install]\nWantedBy=multi-user.target\n"
         )
         (machine.lab / f"{name}.service").write_text(unit)
     for name, text in unit_files(installed()).items():
