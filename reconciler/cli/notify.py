@@ -14,6 +14,7 @@ from reconciler.cli.wiring import notifiers_of
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
+from reconciler.host.credentials import CREDENTIALS
 from reconciler.notify import Answer, AppriseSender, Down, Notifiers, Outbox, Pending, Refused, Sent, cause_of
 from reconciler.planning.events import Event
 from reconciler.planning.message import Contents, compose
@@ -46,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(Path(arguments.config))
     waiting = _waiting(config)
     found: list[Answered] = []
-    for answered in send_tests(config, _chosen(config, arguments.name), SystemClock().now()):
+    notifiers = notifiers_of(config, Path(arguments.config).absolute().parent / CREDENTIALS)
+    for answered in send_tests(config, _chosen(config, arguments.name), notifiers, SystemClock().now()):
         found.append(answered)
         if arguments.format == "text":
             _show(answered, waiting[answered.name])
@@ -55,12 +57,13 @@ def run(arguments: argparse.Namespace) -> int:
     return worst(exit_code(one.problem) for one in found if one.problem is not None)
 
 
-def send_tests(config: Config, names: Sequence[str], now: datetime) -> Iterator[Answered]:
+def send_tests(
+    config: Config, names: Sequence[str], notifiers: Notifiers, now: datetime
+) -> Iterator[Answered]:
     """Send a test message through each of ``names`` and yield its answer as soon as it is there.
 
     The outbox is passed by: what fails here is told at once and not tried again.
     """
-    notifiers = notifiers_of(config)
     for name in names:
         yield Answered(name, send_test(config, name, notifiers, now))
 

@@ -15,9 +15,10 @@ from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.sink import Identity as Author
 from reconciler.gitops.sink import ReportSink, host_branch
 from reconciler.gitops.source import PolicySource
+from reconciler.host import credentials
 from reconciler.host.checks import Checks, settle
 from reconciler.host.clock import SystemClock, wait
-from reconciler.host.config import Config
+from reconciler.host.config import Config, Notifier
 from reconciler.host.fingerprint import signature
 from reconciler.host.hooks import Hooks
 from reconciler.host.inhibitors import observe_inhibitors
@@ -33,6 +34,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.notify import (
     AppriseSender,
     CredentialSource,
+    DecryptedSource,
     Down,
     FileSource,
     Notifiers,
@@ -144,8 +146,19 @@ class Wiring:
     power: Power | None
 
 
-def wire(config: Config, clock: Clock | None = None, power: Power | None = None) -> Wiring:
+def wire(
+    config: Config,
+    clock: Clock | None = None,
+    power: Power | None = None,
+    encrypted: Path = credentials.FOLDER,
+) -> Wiring:
     """Put the parts together as ``config`` says, with this machine's own clock and power unless given.
+
+    Args:
+        config: Of the host.
+        clock: Instead of this machine's.
+        power: Instead of this machine's.
+        encrypted: Folder of the encrypted credentials.
 
     Raises:
         Misuse: The state folder or the other root cannot be used, or an address in the configuration is none.
@@ -183,7 +196,7 @@ def wire(config: Config, clock: Clock | None = None, power: Power | None = None)
         host_branch(config.host),
         queue=queue,
         messenger=OutboxMessenger(
-            outbox, AppriseSender(notifiers_of(config), environment=config.environment)
+            outbox, AppriseSender(notifiers_of(config, encrypted), environment=config.environment)
         ),
         heartbeat=config.reports.heartbeat,
         keep_runs=config.retention.runs,
@@ -266,15 +279,28 @@ def git_options(config: Config) -> GitOptions:
     )
 
 
-def notifiers_of(config: Config) -> Notifiers:
-    """Return where the addresses of the configuration's notifiers are, for this process."""
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+def notifiers_of(config: Config, encrypted: Path = credentials.FOLDER) -> Notifiers:
+    """Return where the addresses of the configuration's notifiers are, for this process.
+
+    A unit gets its credentials decrypted. Where root runs us by hand, systemd is asked for that.
+
+    Args:
+        config: Names the notifiers.
+        encrypted: Folder of the encrypted credentials.
+    """
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    asks = not given and os.geteuid() == 0
+
+    def source(one: Notifier) -> CredentialSource | DecryptedSource | FileSource:
+        if one.credential is None:
+            return FileSource(one.file or Path())
+        for path in credentials.places(one.credential, encrypted) if asks else ():
+            if path.is_file():
+                return DecryptedSource(partial(credentials.decrypt, one.credential, path))
+        return CredentialSource(one.credential)
+
     return Notifiers(
-        {
-            name: CredentialSource(one.credential) if one.credential else FileSource(one.file or Path())
-            for name, one in config.notifiers.items()
-        },
-        Path(credentials) if credentials else None,
+        {name: source(one) for name, one in config.notifiers.items()}, Path(given) if given else None
     )
 
 

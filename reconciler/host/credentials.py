@@ -21,8 +21,13 @@ from reconciler.durable import replace_file
 from reconciler.errors import Misuse, Stalled
 from reconciler.host.ownership import who_else_may_change
 
-FOLDER = Path("/etc/patchledger/credentials")
+CREDENTIALS = "credentials"
+"""The folder of encrypted credentials, beside the configuration."""
+FOLDER = Path("/etc/patchledger", CREDENTIALS)
 """Where encrypted credentials are kept, unless said otherwise."""
+
+STORE = Path("/etc/credstore.encrypted")
+"""Where systemd itself looks for them."""
 
 _PROGRAM = "systemd-creds"
 _OLDEST = 250  # systemd's first version with encrypted credentials
@@ -38,6 +43,15 @@ def default_path(name: str, folder: Path = FOLDER) -> Path:
         Misuse: That is no name of a credential.
     """
     return folder / f"{_checked(name)}.cred"
+
+
+def places(name: str, folder: Path = FOLDER) -> tuple[Path, ...]:
+    """Return where the credential ``name`` may be, ours first.
+
+    Raises:
+        Misuse: That is no name of a credential.
+    """
+    return default_path(name, folder), STORE / name, STORE / f"{name}.cred"
 
 
 def is_available(environment: dict[str, str] | None = None) -> str:

@@ -21,11 +21,10 @@ from reconciler.host import DEFAULT_STATE_DIR, units
 from reconciler.host.answers import Answers, config_text, configuration
 from reconciler.host.competing import Updater
 from reconciler.host.config import Config
-from reconciler.host.credentials import default_path
+from reconciler.host.credentials import CREDENTIALS, default_path, places
 from reconciler.host.units import Installed, unit_files
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
-CREDENTIAL_STORE = Path("/etc/credstore.encrypted")
 """Where systemd itself looks for encrypted credentials: systemd.exec(5)."""
 _OWN_BY_NAME = (Path(DEFAULT_STATE_DIR), Path("/var/log/patchledger"))
 ENABLED = (units.TIMER, units.BOOT)
@@ -75,9 +74,14 @@ class Layout:
         """Whether the units are those of the running system."""
         return self.units == SYSTEM_UNITS
 
+    @property
+    def credentials(self) -> Path:
+        """The folder of encrypted credentials."""
+        return self.folder / CREDENTIALS
+
     def encrypted(self, credential: str) -> Path:
         """Return where we keep an encrypted credential."""
-        return default_path(credential, self.folder / "credentials")
+        return default_path(credential, self.credentials)
 
     def secret(self, notifier: str) -> Path:
         """Return where we keep the address of a notifier as a plain file."""
@@ -421,11 +425,7 @@ def _found(notifier: str, credential: str, layout: Layout, known: frozenset[Path
 
 def credential_places(credential: str, layout: Layout) -> tuple[Path, ...]:
     """Return where an encrypted credential may be, ours first."""
-    return (
-        layout.encrypted(credential),
-        CREDENTIAL_STORE / credential,
-        CREDENTIAL_STORE / f"{credential}.cred",
-    )
+    return places(credential, layout.credentials)
 
 
 # --- Plans ----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ message, a result or an error.
 from reconciler.notify.addresses import (
     Address,
     CredentialSource,
+    DecryptedSource,
     FileSource,
     GivenSource,
     Notifiers,
@@ -26,6 +27,7 @@ __all__ = [
     "Answer",
     "AppriseSender",
     "CredentialSource",
+    "DecryptedSource",
     "Delivery",
     "Down",
     "FileSource",

@@ -12,12 +12,12 @@ The rules:
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, unquote_plus
 
-from reconciler.errors import Misuse
+from reconciler.errors import Misuse, ReconcilerError
 
 _ADDRESS_LIMIT = 4096
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+")
@@ -66,6 +66,17 @@ class GivenSource:
 
 
 @dataclass(frozen=True, slots=True)
+class DecryptedSource:
+    """An encrypted address, where no unit had systemd decrypt it for us.
+
+    Attributes:
+        read: Returns what was decrypted; may raise a ReconcilerError.
+    """
+
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Notifiers:
     """The notifiers of the local configuration.
 
@@ -74,7 +85,7 @@ class Notifiers:
         credentials_directory: ``$CREDENTIALS_DIRECTORY``, ``None`` outside a unit that loads credentials.
     """
 
-    sources: Mapping[str, CredentialSource | FileSource | GivenSource]
+    sources: Mapping[str, CredentialSource | FileSource | GivenSource | DecryptedSource]
     credentials_directory: Path | None = None
 
     def address(self, name: str) -> Address:
@@ -89,6 +100,8 @@ class Notifiers:
                 return parse_address(name, _read_credential(name, credential, self.credentials_directory))
             case FileSource(path):
                 return parse_address(name, _read_private_file(name, path))
+            case DecryptedSource(read):
+                return parse_address(name, _decrypted(name, read))
             case GivenSource(address):
                 return address
             case None:
@@ -106,6 +119,13 @@ class Notifiers:
             except Misuse as problem:
                 problems.append(problem)
         return tuple(problems)
+
+
+def _decrypted(name: str, read: Callable[[], bytes]) -> bytes:
+    try:
+        return read()
+    except ReconcilerError as error:
+        raise Misuse(f"notifier {name}: {error.message}", error.hint) from error
 
 
 def _read_credential(name: str, credential: str, directory: Path | None) -> bytes:

@@ -1,4 +1,4 @@
-"""A run that fails is seen by whoever looks at units, and told although the notifier was down at first."""
+"""Notifiers are reached by hand too; a run that fails is seen, and told although nobody listened at first."""
 
 import json
 
@@ -13,8 +13,21 @@ PASS_THE_TIME = (
 )
 
 
+def test_by_hand_the_notifier_is_reached_as_well(host: Host) -> None:
+    notices = host.machine.lab / "notices"
+    assert "ops" in host.patchledger("notify", "test")
+    assert "not delivered" not in host.patchledger("run")
+    assert host.version("shop") == "1.1"
+    told, applied = (json.loads(line)["title"] for line in notices.read_text().splitlines())
+    assert "test of the notifier ops" in told
+    assert "applied" in applied
+
+
 def test_a_failed_run_fails_the_unit_and_is_told_when_somebody_listens(host: Host) -> None:
+    notices = host.machine.lab / "notices"
+    notices.unlink(missing_ok=True)
     host.publish(Deb("shop", "1.2", scripts={"postinst": "exit 3"}))
+    host.run("apt-get", "-q", "update")
     host.run("systemctl", "stop", "catcher.service")
     host.run("systemctl", "start", TICK, check=False)
     assert host.show(TICK, "ActiveState") == "failed", host.journal(TICK)
@@ -22,7 +35,6 @@ def test_a_failed_run_fails_the_unit_and_is_told_when_somebody_listens(host: Hos
     assert TICK in host.run("systemctl", "list-units", "--failed", "--no-legend")
     assert "failed" in host.reports().splitlines()[0]
     assert "shop" in host.patchledger("status")
-    notices = host.machine.lab / "notices"
     assert not notices.exists()
 
     host.run("systemctl", "start", "catcher.service")
