@@ -217,9 +217,13 @@ keep_packages() { # FOLDER-OF-THE-MANAGER
         [ -f "$file" ] || continue
         [ ! -e "$KEPT/$name.gone" ] || rm -f "$KEPT/$name.gone"
         case $file in "$KEPT"/*) continue ;; esac
-        # A fork for each of many packages is dear.
-        case $file in "$1"/*) [ ! -e "$WORK/linked" ] || continue ;; esac
-        case $file in "$1"/*) ! ln -f "$file" "$KEPT/$name" 2>/dev/null || continue ;; esac
+        case $file in
+            "$1"/*)
+                # A fork for each of many packages is dear.
+                [ ! -e "$WORK/linked" ] || continue
+                ! ln -f "$file" "$KEPT/$name" 2>/dev/null || continue
+                ;;
+        esac
         if cmp -s "$file" "$KEPT/$name"; then continue; fi
         if cp "$file" "$KEPT/.new" 2>/dev/null; then mv "$KEPT/.new" "$KEPT/$name"; else rm -f "$KEPT/.new"; fi
     done
