@@ -1,8 +1,6 @@
 """The way back, where the archive has dropped what was installed before."""
 
-import itertools
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +14,7 @@ from reconciler.planning.observation import Change
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import to, untouched
 from tests.labs.apt import MAIN, SECURITY, AptLab, Deb, build_deb
-
-Folder = Callable[[], Path]
+from tests.labs.folders import Folder, numbered
 
 FIRST = to("plain=1.1", "epoch=1:1.0-2", "replacer=1.1", "replaced=1.1", "user=1.1", "base=1.1")
 SECOND = to("plain=1.2", "epoch=1:1.0-3", "replacer=2.0", "newdep=1.1", "newdep-lib=1.0", remove="replaced")
@@ -50,14 +47,7 @@ def kept(own_lab: AptLab) -> Path:
 @pytest.fixture
 def new(tmp_path: Path) -> Folder:
     """Make a folder for each execution."""
-    numbers = itertools.count()
-
-    def make() -> Path:
-        path = tmp_path / f"execution-{next(numbers)}"
-        path.mkdir()
-        return path
-
-    return make
+    return numbered(tmp_path)
 
 
 def test_what_we_installed_comes_back_exactly_and_what_came_in_goes(

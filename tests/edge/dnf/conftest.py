@@ -1,9 +1,8 @@
 """A copy of the small relative of RHEL for each test, and the patch script that looks at it."""
 
-import itertools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.targets.local import LocalTarget
 from tests.labs.dnf import DnfLab
-
-Folder = Callable[[], Path]
+from tests.labs.folders import Folder, numbered
 
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
 
@@ -57,11 +55,4 @@ def own_dnf(own_lab: DnfLab, script: PatchScript) -> ScriptedManager:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     """Make a folder for each execution."""
-    numbers = itertools.count()
-
-    def make() -> Path:
-        path = tmp_path / f"execution-{next(numbers)}"
-        path.mkdir()
-        return path
-
-    return make
+    return numbered(tmp_path)

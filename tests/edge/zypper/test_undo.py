@@ -1,8 +1,7 @@
 """The way back, where the repository has dropped what was installed before."""
 
-import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,9 @@ from reconciler.planning.observation import Change
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import managed
 from tests.labs.fileserver import serving
+from tests.labs.folders import Folder, numbered
 from tests.labs.rpm import Rpm
 from tests.labs.zypper import ZypperLab
-
-Folder = Callable[[], Path]
 
 EPOCH = Rpm("epoch", "1:1.0-3")
 
@@ -38,14 +36,7 @@ def named(*changes: Change, automatic: tuple[str, ...] = ()) -> Instruction:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     """Make a folder for each execution."""
-    numbers = itertools.count()
-
-    def make() -> Path:
-        path = tmp_path / f"execution-{next(numbers)}"
-        path.mkdir()
-        return path
-
-    return make
+    return numbered(tmp_path)
 
 
 FIRST = (
