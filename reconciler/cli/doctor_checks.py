@@ -22,7 +22,7 @@ from reconciler.host import competing, credentials, units
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config
 from reconciler.host.hooks import Hooks
-from reconciler.host.installation import Layout, credential_places
+from reconciler.host.installation import Layout
 from reconciler.host.ownership import is_own, is_own_folder_of, who_else_may_change
 from reconciler.host.systemd import RUNTIME, Systemd, unanswered
 from reconciler.managers.detect import detect
@@ -365,7 +365,7 @@ def _credential(patient: Patient, name: str, credential: str) -> tuple[Address |
     if unavailable:
         message = f"{name}: whether the credential {credential} decrypts is not known: {unavailable}"
         return None, [Finding("notifiers", Level.UNKNOWN, message, "run doctor as root")]
-    places = credential_places(credential, patient.layout)
+    places = credentials.places(credential, patient.layout.credentials)
     path = next((place for place in places if place.exists()), places[0])
     try:
         address = parse_address(name, credentials.decrypt(credential, path))

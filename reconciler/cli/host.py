@@ -14,7 +14,7 @@ from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, 
 from reconciler.gitops.revision import read_folder
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import load_config
-from reconciler.host.credentials import CREDENTIALS
+from reconciler.host.credentials import folder_beside
 from reconciler.planning.events import Event, Route, dry_run
 from reconciler.planning.record import read_recording
 from reconciler.planning.report import plan_json
@@ -34,7 +34,7 @@ def plan(arguments: argparse.Namespace) -> int:
     config = load_config(Path(arguments.config))
     if arguments.root is not None:
         config = config.model_copy(update={"root": Path(arguments.root).absolute()})
-    wiring = wire(config, encrypted=Path(arguments.config).absolute().parent / CREDENTIALS)
+    wiring = wire(config, encrypted=folder_beside(Path(arguments.config)))
     look = _look(wiring)
     if arguments.format == "json":
         print_json(plan_json(look.report))

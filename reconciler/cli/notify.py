@@ -14,7 +14,7 @@ from reconciler.cli.wiring import notifiers_of
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
-from reconciler.host.credentials import CREDENTIALS
+from reconciler.host.credentials import folder_beside
 from reconciler.notify import Answer, AppriseSender, Down, Notifiers, Outbox, Pending, Refused, Sent, cause_of
 from reconciler.planning.events import Event
 from reconciler.planning.message import Contents, compose
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(Path(arguments.config))
     waiting = _waiting(config)
     found: list[Answered] = []
-    notifiers = notifiers_of(config, Path(arguments.config).absolute().parent / CREDENTIALS)
+    notifiers = notifiers_of(config, folder_beside(Path(arguments.config)))
     for answered in send_tests(config, _chosen(config, arguments.name), notifiers, SystemClock().now()):
         found.append(answered)
         if arguments.format == "text":

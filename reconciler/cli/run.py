@@ -18,7 +18,7 @@ from reconciler.gitops.failures import Damaged
 from reconciler.host import outlook
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
-from reconciler.host.credentials import CREDENTIALS
+from reconciler.host.credentials import folder_beside
 from reconciler.host.fingerprint import Fingerprint, digest
 from reconciler.host.ownership import user_name
 from reconciler.host.state import PAUSE
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(config_path)
     glass = _break_glass(arguments, config)
     try:
-        wiring = wire(config, encrypted=config_path.absolute().parent / CREDENTIALS)
+        wiring = wire(config, encrypted=folder_beside(config_path))
     except ReconcilerError as error:
         failed_early(config, SystemClock(), error)
         raise

@@ -15,7 +15,7 @@ from reconciler.cli.arguments import build_parser
 from reconciler.cli.terminal import DONE, exit_code, note, print_json, tell, worst
 from reconciler.cli.wizard import Wizard
 from reconciler.errors import Misuse, ReconcilerError
-from reconciler.host import units
+from reconciler.host import credentials, units
 from reconciler.host.answers import (
     OPTIONS,
     Answers,
@@ -34,7 +34,6 @@ from reconciler.host.installation import (
     Present,
     Wanted,
     WriteFile,
-    credential_places,
     plan_installation,
     wanted,
 )
@@ -235,7 +234,7 @@ def _places(draft: Draft, layout: Layout) -> dict[str, Path]:
         name = one.get("credential") if isinstance(one, Mapping) else None
         if isinstance(name, str):
             try:
-                paths = credential_places(name, layout)
+                paths = credentials.places(name, layout.credentials)
             except Misuse:
                 continue  # told when the answers are checked
             there = next((path for path in paths if path.is_file()), None)

@@ -21,9 +21,7 @@ from reconciler.durable import replace_file
 from reconciler.errors import Misuse, Stalled
 from reconciler.host.ownership import who_else_may_change
 
-CREDENTIALS = "credentials"
-"""The folder of encrypted credentials, beside the configuration."""
-FOLDER = Path("/etc/patchledger", CREDENTIALS)
+FOLDER = Path("/etc/patchledger/credentials")
 """Where encrypted credentials are kept, unless said otherwise."""
 
 STORE = Path("/etc/credstore.encrypted")
@@ -43,6 +41,11 @@ def default_path(name: str, folder: Path = FOLDER) -> Path:
         Misuse: That is no name of a credential.
     """
     return folder / f"{_checked(name)}.cred"
+
+
+def folder_beside(config: Path) -> Path:
+    """Return where encrypted credentials are kept for a host with this configuration file."""
+    return config.absolute().parent / FOLDER.name
 
 
 def places(name: str, folder: Path = FOLDER) -> tuple[Path, ...]:

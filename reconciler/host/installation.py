@@ -21,7 +21,7 @@ from reconciler.host import DEFAULT_STATE_DIR, units
 from reconciler.host.answers import Answers, config_text, configuration
 from reconciler.host.competing import Updater
 from reconciler.host.config import Config
-from reconciler.host.credentials import CREDENTIALS, default_path, places
+from reconciler.host.credentials import default_path, folder_beside, places
 from reconciler.host.units import Installed, unit_files
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
@@ -77,7 +77,7 @@ class Layout:
     @property
     def credentials(self) -> Path:
         """The folder of encrypted credentials."""
-        return self.folder / CREDENTIALS
+        return folder_beside(self.config)
 
     def encrypted(self, credential: str) -> Path:
         """Return where we keep an encrypted credential."""
@@ -369,13 +369,13 @@ def wanted(
     Raises:
         Misuse: A credential that an answer names is nowhere, or a path cannot stand in a unit.
     """
-    places: dict[str, dict[str, str]] = {}
+    kept: dict[str, dict[str, str]] = {}
     files: dict[Path, tuple[bytes, int, str]] = {}
     encrypted: dict[str, bytes] = {}
     loaded: list[tuple[str, Path]] = []
     for name, one in answers.notifiers.items():
         if one.is_new and one.keep == "file":
-            places[name] = {"file": str(layout.secret(name))}
+            kept[name] = {"file": str(layout.secret(name))}
             files[layout.secret(name)] = (
                 addresses[name] + b"\n",
                 _PRIVATE,
@@ -383,15 +383,15 @@ def wanted(
             )
         elif one.is_new:
             credential = credential_name(name)
-            places[name] = {"credential": credential}
+            kept[name] = {"credential": credential}
             encrypted[credential] = addresses[name]
             loaded.append((credential, layout.encrypted(credential)))
         elif one.credential is not None:
-            places[name] = {"credential": one.credential}
+            kept[name] = {"credential": one.credential}
             loaded.append((one.credential, _found(name, one.credential, layout, known)))
         else:
-            places[name] = {"file": str(one.file)}
-    config = configuration(answers, places)
+            kept[name] = {"file": str(one.file)}
+    config = configuration(answers, kept)
     folders = (
         config.state_dir,
         config.log_dir,
@@ -414,18 +414,13 @@ def wanted(
 
 
 def _found(notifier: str, credential: str, layout: Layout, known: frozenset[Path]) -> Path:
-    for path in credential_places(credential, layout):
+    for path in places(credential, layout.credentials):
         if path in known:
             return path
     raise Misuse(
         f"notifiers.{notifier}.credential: there is no encrypted credential {credential}",
         f"give its address anew, or put it at {layout.encrypted(credential)}",
     )
-
-
-def credential_places(credential: str, layout: Layout) -> tuple[Path, ...]:
-    """Return where an encrypted credential may be, ours first."""
-    return places(credential, layout.credentials)
 
 
 # --- Plans ----------------------------------------------------------------------------------------------
