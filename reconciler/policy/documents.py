@@ -74,7 +74,7 @@ Zone = Annotated[str, AfterValidator(values.check_zone)]
 Percent = Annotated[
     int,
     BeforeValidator(values.as_percent, json_schema_input_type=Annotated[str, Field(pattern=values.PERCENT)]),
-    PlainSerializer("{}%".format, return_type=str),
+    PlainSerializer(values.format_percent, return_type=str),
 ]
 
 Updates = Literal["all", "security", "none"]

@@ -135,6 +135,11 @@ def as_percent(value: object) -> int:
     raise refuse("is not a percentage", "write 95%, from 0% to 100%")
 
 
+def format_percent(value: int) -> str:
+    """Write a percentage the way policies do."""
+    return f"{value}%"
+
+
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 

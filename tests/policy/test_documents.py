@@ -1,14 +1,18 @@
 """The models: which values they take, what they refuse, and in which words."""
 
+import inspect
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from reconciler.host import answers, config
 from reconciler.planning import events
-from reconciler.policy import documents
+from reconciler.policy import documents, values
 from reconciler.policy.documents import (
     KINDS,
     Approval,
@@ -385,6 +389,33 @@ def test_a_rollout_knows_the_order_of_its_rings() -> None:
     assert [found.position(name) for name in ("a", "b", "c")] == [0, 1, None]
     assert [ring.healthy for ring in found.rings] == [None, 100]
     assert found.healthy == 95
+    assert found.model_dump(mode="json")["healthy"] == "95%"
+
+
+def test_what_pydantic_calls_has_a_signature_that_every_interpreter_tells() -> None:
+    """Pydantic asks for signatures, and since Python 3.13 ``str.format`` has none that it takes."""
+    markers = [
+        marker
+        for module in (documents, config, answers)
+        for name in vars(module)
+        for marker in _markers(getattr(module, name))
+    ]
+    called = [getattr(marker, "func", None) for marker in markers]
+
+    assert values.format_percent in called
+    assert [one for one in called if one is not None and not inspect.isfunction(one)] == []
+
+
+def _markers(annotation: object) -> Iterator[object]:
+    """Yield what stands beside the types of an annotation, or of a model's fields, at any depth."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for field in annotation.model_fields.values():
+            yield from (*field.metadata, *_markers(field.annotation))
+        return
+    yield from getattr(annotation, "__metadata__", ())
+    for inner in get_args(annotation):
+        if not isinstance(inner, type) or not issubclass(inner, BaseModel):
+            yield from _markers(inner)
 
 
 @pytest.mark.parametrize(
