@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.labs.apt import AptLab
 from tests.labs.dnf import DnfLab
@@ -15,6 +16,10 @@ from tests.labs.pacman import PacmanLab
 from tests.labs.zypper import ZypperLab
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# How long an example takes is the machine's affair: on a busy one a slow example is no failure.
+settings.register_profile("patchledger", deadline=None)
+settings.load_profile("patchledger")
 
 # Started in the background, they may have to ignore it, and so would the programs that are tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -167,7 +167,7 @@ def _hostile(text: str) -> Report:
     return report_of(plan, inputs, observation=observation, target=text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(HOSTILE_TEXT)
 def test_no_text_can_steer_the_terminal(text: str) -> None:
     report = _hostile(text)

@@ -315,20 +315,20 @@ _SNAPSHOTS = st.builds(
 
 
 @given(_SNAPSHOTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_state_repeats_itself(snapshot: Snapshot) -> None:
     assert _events(snapshot, snapshot) == {}
 
 
 @given(_SNAPSHOTS, _SNAPSHOTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_events_do_not_depend_on_the_order_of_troubles(previous: Snapshot, current: Snapshot) -> None:
     turned = replace(current, troubles=current.troubles[::-1])
     assert _events(previous, current) == _events(previous, turned)
 
 
 @given(_SNAPSHOTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_snapshot_survives_being_stored(snapshot: Snapshot) -> None:
     stored = TypeAdapter(Snapshot)
     assert stored.validate_json(stored.dump_json(snapshot)) == snapshot

@@ -622,7 +622,7 @@ ANY_INPUTS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(inputs=ANY_INPUTS, now=MOMENTS)
 def test_nothing_is_applied_unless_every_gate_is_open_and_a_window_has_room(
     inputs: GateInputs, now: datetime
@@ -649,7 +649,7 @@ def _states(gates: Sequence[GateResult]) -> list[tuple[GateName, object, str]]:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(inputs=ANY_INPUTS, now=MOMENTS)
 def test_no_gate_changes_its_answer_before_the_next_instant(inputs: GateInputs, now: datetime) -> None:
     gates = evaluate(USUAL, inputs, now)
@@ -659,7 +659,7 @@ def test_no_gate_changes_its_answer_before_the_next_instant(inputs: GateInputs, 
         assert _states(evaluate(USUAL, inputs, just_before)) == _states(gates)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(inputs=ANY_INPUTS, now=MOMENTS)
 def test_no_gate_is_asked_again_in_the_past(inputs: GateInputs, now: datetime) -> None:
     assert all(result.until is None or result.until > now for result in evaluate(USUAL, inputs, now))

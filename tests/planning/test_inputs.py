@@ -163,7 +163,7 @@ EFFECTIVE = policy(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 3 * 86_400), st.integers(1, 86_400))
 def test_between_now_and_the_next_instant_the_decision_stays(start: int, later: int) -> None:
     now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC) + start * SECOND

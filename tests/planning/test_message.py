@@ -167,7 +167,7 @@ def test_hostile_text_stays_text(evil: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(), max_size=300))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_text_breaks_a_page(text: str) -> None:
     _read(
         compose(
@@ -177,7 +177,7 @@ def test_no_text_breaks_a_page(text: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(), max_size=2000), st.integers(min_value=2, max_value=300))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_shortened_text_is_one_short_line(text: str, limit: int) -> None:
     line = one_line(text, limit)
     assert len(line) <= limit

@@ -90,7 +90,7 @@ evidence = st.lists(
     max_size=8,
 ).map(tuple)
 
-EXAMPLES = settings(max_examples=80, deadline=None)
+EXAMPLES = settings(max_examples=80)
 
 
 @EXAMPLES

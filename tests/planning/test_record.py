@@ -120,7 +120,7 @@ RECORDINGS = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(RECORDINGS)
 def test_every_recording_makes_the_round_trip(recording: Recording) -> None:
     data = write(recording)

@@ -82,7 +82,7 @@ def test_a_report_satisfies_its_schema(name: str) -> None:
 
 
 @given(number=st.integers(0, 40), inputs=st.sampled_from([INPUTS, FROZEN, STALLED]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_report_satisfies_its_schema(number: int, inputs: GateInputs) -> None:
     assert list(VALIDATOR.iter_errors(json.loads(to_json(report_of(many(number), inputs))))) == []
 

@@ -147,7 +147,7 @@ def _hostile(text: str) -> Report:
     return report_of(plan, inputs, observation=observation, target=text)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(HOSTILE_TEXT)
 def test_no_text_breaks_out_of_its_cell(text: str) -> None:
     page = to_markdown(_hostile(text))
@@ -156,7 +156,7 @@ def test_no_text_breaks_out_of_its_cell(text: str) -> None:
     assert not re.search(r"(?<![`\w./:-])@\w", re.sub(r"`[^`]*`", "", page))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.sampled_from(["@", "|", "\x00", "<", "漢", "a"]))
 def test_even_long_hostile_texts_stay_within_the_limit(character: str) -> None:
     text = character * 5_000

@@ -46,7 +46,7 @@ def test_a_report_reads_back(report: Report) -> None:
     assert read_report(to_json(report)) == report
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 40), st.integers(0, 10**6))
 def test_reading_and_writing_again_gives_the_same_bytes(number: int, microseconds: int) -> None:
     data = to_json(report_of(many(number), now=NOW + timedelta(microseconds=microseconds)))

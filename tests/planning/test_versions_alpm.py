@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Shrinking would start vercmp thousands of times; the list of differences is small enough to read.
-@settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(pairs=st.lists(st.tuples(_version, _version), min_size=80, max_size=80))
 def test_generated_versions_compare_as_vercmp_compares_them(
     pairs: list[tuple[str, str]], folder: Path
