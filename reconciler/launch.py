@@ -91,16 +91,26 @@ def main() -> None:
     try:
         if not _lives(by):
             _refuse("who ordered it has ended")
-        # The script's standard input is closed, and Python's own habits with signals are not to be inherited.
+        # The script's standard input is closed.
         os.dup2(os.open(os.devnull, os.O_RDWR), sys.stdin.fileno())
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
+        _reset_signals()
         os.execvpe(argv[0], argv, env)  # noqa: S606 - an argument list of ours; no shell is meant to read it
     except OSError as error:
         _refuse(f"{argv[0]}: {error.strerror}")
     finally:
         # Only reached where it did not begin.
         os.truncate(folder / CLAIM, 0)
+
+
+def _reset_signals() -> None:
+    """Give back to every signal what it does by itself.
+
+    What is ignored or blocked is inherited: Python ignores some, a shell others for what it starts in the
+    background, nohup(1) one more, and no script can undo that (POSIX, ``trap``).
+    """
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _read_order(text: bytes) -> tuple[Path, str, list[str], dict[str, str]]:

@@ -21,8 +21,10 @@ GOLDEN = Path(__file__).parent / "golden"
 settings.register_profile("patchledger", deadline=None)
 settings.load_profile("patchledger")
 
-# Started in the background, they may have to ignore it, and so would the programs that are tested.
+# Started in the background or by nohup, they may have to ignore these, and so would the tested programs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

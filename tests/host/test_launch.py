@@ -1,5 +1,6 @@
 """What may not be stopped begins once, only for somebody who waits, and is found at work by others."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -48,9 +49,18 @@ def test_the_environment_is_the_fixed_one_and_what_was_given(
     }
 
 
-def test_it_has_the_signals_of_a_shell(tmp_path: Path) -> None:
-    """Python ignores SIGPIPE, which what it becomes would inherit and no shell can undo."""
-    LocalTarget({}).execute(b"grep -E 'Sig(Ign|Blk)' /proc/self/status", "name", [], folder=tmp_path)
+@pytest.mark.parametrize("ignored", [(), (signal.SIGINT, signal.SIGQUIT), (signal.SIGHUP,)], ids=str)
+def test_it_has_the_signals_of_a_shell(tmp_path: Path, ignored: tuple[signal.Signals, ...]) -> None:
+    """Python, shells that start in the background and nohup ignore some, and no script can undo that."""
+    with contextlib.ExitStack() as after:
+        for number in ignored:
+            after.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
+        after.callback(
+            signal.pthread_sigmask,
+            signal.SIG_SETMASK,
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1}),
+        )
+        LocalTarget({}).execute(b"grep -E 'Sig(Ign|Blk)' /proc/self/status", "name", [], folder=tmp_path)
     assert (tmp_path / "out").read_text().split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
 
 
