@@ -74,7 +74,7 @@ def _read_block(block: str) -> dict[str, Answer]:
                 original = value
             case "Normalized":
                 normalized = value
-            case "Next" | "Iter." if value != "never":
+            case "Next" | "Iter." | "Iteration" if value != "never":
                 times.append(value)
     return {original or normalized: Elapses(normalized, tuple(times))} if normalized else {}
 
