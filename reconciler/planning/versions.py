@@ -24,6 +24,15 @@ _NON_LETTER = 256
 """Sorts every other character behind all letters, as deb-version(7) demands."""
 
 
+_Size = tuple[int, str]
+
+
+def _size(digits: str) -> _Size:
+    """Return what orders numbers by value: their length, then their text, so that none is too long."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
+
+
 def compare_debian(a: str, b: str) -> int:
     """Compare two Debian versions by the algorithm of deb-version(7).
 
@@ -40,7 +49,7 @@ def compare_debian(a: str, b: str) -> int:
 
 
 @lru_cache(maxsize=8192)
-def _debian_key(version: str) -> tuple[int, tuple[object, ...], tuple[object, ...]]:
+def _debian_key(version: str) -> tuple[_Size, tuple[object, ...], tuple[object, ...]]:
     """Return what orders ``version`` under Python's own tuple comparison."""
     epoch, colon, rest = version.strip().partition(":")
     if not colon or not (epoch.isascii() and epoch.isdigit()):
@@ -48,7 +57,7 @@ def _debian_key(version: str) -> tuple[int, tuple[object, ...], tuple[object, ..
     upstream, hyphen, revision = rest.rpartition("-")
     if not hyphen:
         upstream, revision = rest, ""
-    return int(epoch), _debian_part(upstream), _debian_part(revision)
+    return _size(epoch), _debian_part(upstream), _debian_part(revision)
 
 
 def _debian_part(text: str) -> tuple[object, ...]:
@@ -57,7 +66,7 @@ def _debian_part(text: str) -> tuple[object, ...]:
     for letters, digits in _RUNS.findall(text or "0"):
         if letters or digits:
             # The end of a run of non-digits is 0: behind "~" (-1), before everything else.
-            key += [(*map(_debian_weight, letters), 0), int(digits or 0)]
+            key += [(*map(_debian_weight, letters), 0), _size(digits)]
     return (*key, (0,))
 
 
@@ -91,22 +100,21 @@ _RpmPart = tuple[tuple[int, int, str], ...]
 
 
 @lru_cache(maxsize=8192)
-def _rpm_key(version: str) -> tuple[tuple[int, _RpmPart], _RpmPart]:
+def _rpm_key(version: str) -> tuple[tuple[_Size, _RpmPart], _RpmPart]:
     """Return what orders epoch and version by tuple comparison, and what orders the release, if any."""
     epoch, colon, rest = version.strip().partition(":")
     if not colon or not (epoch.isascii() and epoch.isdigit()):
         epoch, rest = "0", version.strip()
     upstream, hyphen, release = rest.rpartition("-")
     if not hyphen:
-        return (int(epoch), _rpm_part(rest)), ()
-    return (int(epoch), _rpm_part(upstream)), _rpm_part(release)
+        return (_size(epoch), _rpm_part(rest)), ()
+    return (_size(epoch), _rpm_part(upstream)), _rpm_part(release)
 
 
 def _rpm_part(text: str) -> _RpmPart:
     """Split into segments; whatever else stands between them only separates.
 
-    Sorted: ``~``, the end, ``^``, letters, numbers. A number is compared by its length without leading zeros
-    first, so that none is too long.
+    Sorted: ``~``, the end, ``^``, letters, numbers.
     """
     key: list[tuple[int, int, str]] = []
     for segment in _RPM_SEGMENTS.findall(text):
@@ -115,8 +123,7 @@ def _rpm_part(text: str) -> _RpmPart:
         elif segment.isalpha():
             key.append((3, 0, segment))
         else:
-            digits = segment.lstrip("0")
-            key.append((4, len(digits), digits))
+            key.append((4, *_size(segment)))
     return (*key, (1, 0, ""))
 
 
@@ -178,7 +185,7 @@ def _alpm_run(text: str, *, is_number: bool) -> str:
 
 def _compare_alpm_runs(a: str, b: str, *, is_number: bool) -> int:
     if is_number:
-        return (int(a) > int(b)) - (int(a) < int(b))
+        return (_size(a) > _size(b)) - (_size(a) < _size(b))
     return (a > b) - (a < b)
 
 
