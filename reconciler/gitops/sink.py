@@ -5,10 +5,11 @@
 - Nothing is ever force-pushed or rewritten. Where the remote has a history that a lost queue does not know,
   the two are joined by a merge commit; where another writer is at work, that is said and nothing is
   overwritten.
+- A branch may hold what somebody else wrote: only files of a report are continued, and no foreign name
+  reaches git (:mod:`reconciler.gitops.report_tree`).
 - A commit needs no work tree: ``ls-tree`` and ``fast-import``, and ``commit-tree`` where commits are signed.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -22,6 +23,15 @@ from reconciler.gitops.failures import Damaged, NoSuchBranch, Suspect, explain
 from reconciler.gitops.git import QUIET_FETCH, Git, GitOptions, commit_date
 from reconciler.gitops.refs import is_oid, is_ref_safe, list_refs, read_ref, write_ref
 from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
+from reconciler.gitops.report_tree import (
+    OWN_NAMES,
+    Files,
+    ReportPath,
+    blob_id,
+    import_stream,
+    read_files,
+    surplus_runs,
+)
 from reconciler.policy.values import HOST_NAME
 
 if TYPE_CHECKING:
@@ -32,12 +42,9 @@ if TYPE_CHECKING:
 _NAME = "reports"
 _TRACKING = f"refs/remotes/{_NAME}/"
 _STAGED = "refs/patchledger/staged"
-_RUNS = "runs/"
 _ID = re.compile(HOST_NAME)
-_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
 _TRAILER_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _ADOPT_TIMEOUT = 30.0
-_FILE_MODE = "100644"
 _MAX_REPORT = 64 * 1024 * 1024
 _MAX_LISTING = 16 * 1024 * 1024
 
@@ -49,10 +56,16 @@ class Identity:
     Attributes:
         host: The host id.
         signing_key: ssh private key that signs the commits; empty leaves them unsigned.
+
+    Raises:
+        Misuse: The host id is none.
     """
 
     host: str
     signing_key: str = ""
+
+    def __post_init__(self) -> None:
+        _checked_id(self.host)
 
     @property
     def name(self) -> str:
@@ -215,16 +228,17 @@ class ReportSink:
         Raises:
             Stalled: The file system refuses.
         """
+        path = ReportPath(file)
         try:
-            return self._last(branch, file)
+            return self._last(branch, path)
         except Damaged:
             self.rebuild()
-            return self._last(branch, file)
+            return self._last(branch, path)
 
     def commit(
         self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
     ) -> Commit | Unchanged:
-        """Commit ``files`` on top of ``branch``; the other files of the branch stay.
+        """Commit ``files`` on top of ``branch``; the other files of a report stay, and nothing else does.
 
         Args:
             branch: From :func:`host_branch` or :func:`guest_branch`.
@@ -238,14 +252,15 @@ class ReportSink:
             Misuse: The signing key cannot be used.
             Transient: Another process is writing the queue.
         """
+        named = {ReportPath(path): data for path, data in files.items()}
         try:
-            return self._commit(branch, files, message, when, keep_runs)
+            return self._commit(branch, named, message, when, keep_runs)
         except Damaged:
             self.rebuild()
         except Transient:
             if not damage.break_stale_locks(self.queue):
                 raise
-        return self._commit(branch, files, message, when, keep_runs)
+        return self._commit(branch, named, message, when, keep_runs)
 
     def unpushed(self) -> tuple[str, ...]:
         """Return the branches that have commits the remote is not known to have, without starting a process.
@@ -256,7 +271,7 @@ class ReportSink:
         pushed = list_refs(self.queue, _TRACKING)
         heads = list_refs(self.queue, "refs/heads/")
         names = ((ref.removeprefix("refs/heads/"), oid) for ref, oid in heads.items())
-        return tuple(name for name, oid in names if pushed.get(_TRACKING + name) != oid)
+        return tuple(name for name, oid in names if _is_branch(name) and pushed.get(_TRACKING + name) != oid)
 
     def push(self, branches: Iterable[str] | None = None, *, timeout: float) -> Pushed | Queued:
         """Send what the remote does not have, never forced, all branches at once.
@@ -335,13 +350,13 @@ class ReportSink:
         self.notices += (f"the report queue was damaged and was built anew; the old one is {aside}{what}",)
         return aside
 
-    def _last(self, branch: str, file: str) -> Stored | None:
+    def _last(self, branch: str, file: ReportPath) -> Stored | None:
         head = self._head(branch)
         if head is None:
             return None
         asked = self._git.run(
             *("cat-file", "--batch"),
-            stdin=f"{head}\n{head}:{file}\n".encode(),
+            stdin=f"{head}\n{head}:{file.text}\n".encode(),
             limit=_MAX_REPORT,
             ends_at_limit=True,
         )
@@ -349,29 +364,32 @@ class ReportSink:
         if (asked.returncode and not asked.truncated) or header.split()[1:2] != [b"commit"]:
             raise self._unreadable(asked, branch)
         size = int(header.split()[-1])
-        when = _committed_at(rest[:size])
         blob_header, _, blob = rest[size + 1 :].partition(b"\n")
         words = blob_header.split()
-        is_blob = words[1:2] == [b"blob"]
-        if not is_blob and not blob_header.endswith(b" missing"):
-            raise self._unreadable(asked, branch)
-        # No report of ours is as large as that, so it counts as none.
-        return Stored(head, when, blob[: int(words[2])] if is_blob and not asked.truncated else b"")
+        # Whatever else bears the name, such as a folder, and what is larger than any report of ours, is none.
+        is_report = words[1:2] == [b"blob"] and not asked.truncated
+        return Stored(head, _committed_at(rest[:size]), blob[: int(words[2])] if is_report else b"")
 
     def _commit(
-        self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, keep_runs: int
+        self, branch: str, files: Mapping[ReportPath, bytes], message: str, when: datetime, keep_runs: int
     ) -> Commit | Unchanged:
-        _check_paths(files)
         parent = self._head(branch)
         present = self._listing(parent, branch) if parent else {}
-        changed = {path: data for path, data in files.items() if _blob_id(data, parent) != present.get(path)}
-        surplus = _surplus_runs({*present, *files}, keep_runs)
-        gone = sorted(surplus.intersection(present))
-        changed = {path: data for path, data in sorted(changed.items()) if path not in surplus}
-        if parent and not changed and not gone:
+        surplus = surplus_runs({*present, *files}, keep_runs)
+        written = {
+            path: data
+            for path, data in files.items()
+            if path not in surplus and blob_id(data, parent) != present.get(path)
+        }
+        kept = {path: oid for path, oid in present.items() if path not in surplus and path not in written}
+        if parent and not written and len(kept) == len(present):
             return Unchanged(parent)
         ref = _STAGED if self._identity.signing_key else f"refs/heads/{branch}"
-        oid = self._import(ref, parent, changed, gone=gone, message=message, when=when)
+        who = f"{self._identity.name} <{self._identity.address}>"
+        stream = import_stream(
+            ref, parent, committer=who, when=when, message=message, kept=kept, written=written
+        )
+        oid = self._import(ref, stream)
         if self._identity.signing_key:
             oid = self._commit_tree(f"{oid}^{{tree}}", (parent,) if parent else (), message, when)
             write_ref(self.queue, f"refs/heads/{branch}", oid)
@@ -415,42 +433,19 @@ class ReportSink:
         problem = explain(done, f"cannot fetch {branch} from {self.shown}", self._remote)
         return None if isinstance(problem, NoSuchBranch) else problem
 
-    def _listing(self, commit: str, branch: str) -> dict[str, str]:
+    def _listing(self, commit: str, branch: str) -> Files:
+        """Return the files of a commit that are a report's; none where somebody wrote more than any host."""
         listed = self._git.run(
-            *("ls-tree", "-rz", "--full-tree", commit), limit=_MAX_LISTING, ends_at_limit=True
+            *("ls-tree", "-z", "--full-tree", commit, *OWN_NAMES), limit=_MAX_LISTING, ends_at_limit=True
         )
-        if listed.truncated:
-            raise Stalled(
-                f"the newest report of {branch} holds more files than this host ever wrote",
-                f"delete the branch {branch} of the report repository and {self.queue}",
-            )
-        if listed.returncode:
+        if listed.returncode and not listed.truncated:
             raise self._unreadable(listed, branch)
-        entries = (record.partition(b"\t") for record in listed.stdout.split(b"\0") if record)
-        return {path.decode("utf-8", "replace"): details.split()[2].decode() for details, _, path in entries}
+        return {} if listed.truncated else read_files(listed.stdout)
 
-    def _import(
-        self,
-        ref: str,
-        parent: str | None,
-        changed: Mapping[str, bytes],
-        *,
-        gone: Iterable[str],
-        message: str,
-        when: datetime,
-    ) -> str:
-        stamp = f"{self._identity.name} <{self._identity.address}> {int(when.timestamp())} +0000"
-        text = message.encode("utf-8", "replace")
-        lines = [b"commit %s\nmark :1\ncommitter %s\n" % (ref.encode(), stamp.encode()), _data(text)]
-        if parent:
-            lines.append(b"from %s\n" % parent.encode())
-        lines += [b"D %s\n" % path.encode() for path in gone]
-        for path, data in changed.items():
-            lines += [f"M {_FILE_MODE} inline {path}\n".encode(), _data(data)]
-        lines.append(b"\nget-mark :1\ndone\n")
+    def _import(self, ref: str, stream: bytes) -> str:
         # Forced for the scratch ref only: each signed commit starts it anew.
         options = ("--force",) if ref == _STAGED else ()
-        done = self._git.run("fast-import", "--quiet", "--done", *options, stdin=b"".join(lines))
+        done = self._git.run("fast-import", "--quiet", "--done", *options, stdin=stream)
         oid = done.text.strip()
         if done.returncode or not is_oid(oid):
             self._sweep()
@@ -597,31 +592,6 @@ def _checked_branch(branch: str) -> str:
     if not _is_branch(branch):
         raise Misuse(f"'{one_line(branch, 80)}' is no report branch", "use hosts/ID or guests/ID/ID")
     return branch
-
-
-def _check_paths(files: Mapping[str, bytes]) -> None:
-    for path in files:
-        if not _PATH.fullmatch(path):
-            raise ValueError(f"{path!r} is no path of a report")
-
-
-def _surplus_runs(paths: Iterable[str], keep: int) -> set[str]:
-    """Return the files of all runs but the newest ``keep``; a run's files differ in their suffixes."""
-    runs: dict[str, set[str]] = {}
-    for path in paths:
-        if path.startswith(_RUNS):
-            runs.setdefault(path[len(_RUNS) :].partition(".")[0], set()).add(path)
-    old = sorted(runs)[: max(0, len(runs) - max(0, keep))]
-    return {path for name in old for path in runs[name]}
-
-
-def _blob_id(data: bytes, like: str | None) -> str:
-    algorithm = hashlib.sha256 if like is not None and len(like) == 64 else hashlib.sha1  # noqa: PLR2004 - digits
-    return algorithm(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def _data(content: bytes) -> bytes:
-    return b"data %d\n%s\n" % (len(content), content)
 
 
 def _committed_at(commit: bytes) -> datetime:
