@@ -11,7 +11,7 @@
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -47,6 +47,8 @@ _TRAILER_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _ADOPT_TIMEOUT = 30.0
 _MAX_REPORT = 64 * 1024 * 1024
 _MAX_LISTING = 16 * 1024 * 1024
+_POLICY_COMMITS = "--format=%(trailers:key=Policy-Commit,valueonly)"
+_MAX_HISTORY = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,22 @@ class ReportSink:
             self.rebuild()
             return self._last(branch, path)
 
+    def policy_commits(self, branch: str) -> Iterator[str]:
+        """Yield the policy commits that the reports of ``branch`` name in their trailers, the newest first.
+
+        All of the branch is looked at, as far as this queue and its remote know it: by the commit graph, and
+        never by dates. Each commit is named once; that it exists, nobody says.
+
+        Raises:
+            Stalled: The file system refuses.
+        """
+        try:
+            named = self._policy_commits(branch)
+        except Damaged:
+            self.rebuild()
+            named = self._policy_commits(branch)
+        yield from dict.fromkeys(word for word in named.split() if is_oid(word))
+
     def commit(
         self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
     ) -> Commit | Unchanged:
@@ -369,6 +387,18 @@ class ReportSink:
         # Whatever else bears the name, such as a folder, and what is larger than any report of ours, is none.
         is_report = words[1:2] == [b"blob"] and not asked.truncated
         return Stored(head, _committed_at(rest[:size]), blob[: int(words[2])] if is_report else b"")
+
+    def _policy_commits(self, branch: str) -> str:
+        head = self._head(branch)
+        theirs = read_ref(self.queue, _TRACKING + branch)
+        tips = [oid for oid in (head, theirs) if oid is not None]
+        if not tips:
+            return ""
+        walk = ("log", "--topo-order", f"--max-count={_MAX_HISTORY}", _POLICY_COMMITS, *tips, "--")
+        asked = self._git.run(*walk, limit=_MAX_LISTING, ends_at_limit=True)
+        if asked.returncode and not asked.truncated:
+            raise self._unreadable(asked, branch)
+        return asked.text
 
     def _commit(
         self, branch: str, files: Mapping[ReportPath, bytes], message: str, when: datetime, keep_runs: int

@@ -249,6 +249,23 @@ def test_a_restored_host_can_be_joined_by_hand(sink: ReportSink, reports: Reposi
     assert sink.join(WEB, timeout=20) == joined
 
 
+def test_the_policy_commits_of_a_whole_branch_are_told_newest_first(
+    sink: ReportSink, reports: Repository
+) -> None:
+    assert list(sink.policy_commits(WEB)) == []
+    named = ["a" * 40, "b" * 40, "b" * 40, "none\nof these", "c" * 40, "b" * 40]
+    for number, oid in enumerate(named):
+        message = commit_message("report", trailers={"Policy-Commit": oid})
+        at = NOW - timedelta(days=number)  # a clock that jumps back changes nothing
+        sink.commit(WEB, {"report.json": b"%d" % number}, message, at, keep_runs=5)
+    assert list(sink.policy_commits(WEB)) == ["b" * 40, "c" * 40, "a" * 40]
+    sink.push(timeout=20)
+    reports.commit({"report.json": "9"}, branch=WEB, subject="theirs\n\nPolicy-Commit: " + "d" * 40)
+    shutil.rmtree(sink.queue)
+    again = ReportSink(sink.queue, str(reports.path), Identity("web-01"))
+    assert list(again.policy_commits(WEB)) == ["d" * 40, "b" * 40, "c" * 40, "a" * 40]
+
+
 def test_what_a_servers_hook_says_is_shown_in_one_redacted_line(
     sink: ReportSink, reports: Repository
 ) -> None:
