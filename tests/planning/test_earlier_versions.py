@@ -1,0 +1,72 @@
+"""Files that an earlier version wrote are read, and decisions that it made can be made again.
+
+``tests/golden/v1`` holds what the last version of schema 1 left of real runs on the small machines of each
+package manager: a plan that waits, a plan that was applied, and a run that was killed in the middle. They are
+never written anew.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from reconciler.gitops.revision import read_folder
+from reconciler.host.state import StateFolder
+from reconciler.planning.journal import Phase
+from reconciler.planning.record import read_recording
+from reconciler.planning.report_reader import read_report
+from reconciler.policy.load import PolicyFile
+from reconciler.reconcile.look import Finding, decide_again
+
+GOLDEN = Path(__file__).parents[1] / "golden/v1"
+MANAGERS = ("apt", "dnf", "pacman", "zypper")
+REPORTED = sorted(path.parent.relative_to(GOLDEN).as_posix() for path in GOLDEN.glob("*/*/report.json"))
+
+
+def again(folder: str) -> Finding:
+    """Make the decision of ``MANAGER/WHEN`` again."""
+    policy = GOLDEN / folder.partition("/")[0] / "policy"
+
+    def read(commit: str, now: datetime) -> list[PolicyFile]:
+        del commit, now
+        return read_folder(policy)
+
+    return decide_again(read_recording((GOLDEN / folder / "observation.json").read_bytes()), read)
+
+
+def test_every_manager_is_there() -> None:
+    assert {name.partition("/")[0] for name in REPORTED} == set(MANAGERS)
+
+
+@pytest.mark.parametrize("folder", REPORTED)
+def test_a_recorded_decision_is_made_again(folder: str) -> None:
+    assert again(folder).report == read_report((GOLDEN / folder / "report.json").read_bytes())
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_the_journal_of_a_killed_run_is_read(manager: str, tmp_path: Path) -> None:
+    data = (GOLDEN / manager / "killed/journal.json").read_bytes()
+    folder = StateFolder(tmp_path)
+    (tmp_path / "journal.json").write_bytes(data)
+    journal = folder.journal()
+    assert journal is not None
+    assert journal.phase is Phase.STEPS
+    assert {(one.name, one.arch) for one in journal.transaction} >= {("bad", journal.transaction[0].arch)}
+    assert len(journal.before) == len(json.loads(data)["before"])
+
+
+def test_the_state_is_read(tmp_path: Path) -> None:
+    data = (GOLDEN / "apt/killed/state.json").read_bytes()
+    folder = StateFolder(tmp_path)
+    (tmp_path / "state.json").write_bytes(data)
+    state, said = folder.load(), json.loads(data)
+    assert not folder.complaints
+    assert state.accepted == said["accepted"]
+    assert state.used == tuple(said["used"])
+    assert len(state.first_seen) == len(said["first_seen"])
+    assert state.last_run is not None
+    assert state.last_run.run == said["last_run"]["run"]
+    assert state.snapshot is not None
+    assert state.snapshot.digest == said["snapshot"]["digest"]
+    assert [route.to for route in state.routes] == ["ops"]
