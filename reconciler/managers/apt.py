@@ -26,7 +26,17 @@ from reconciler.managers.apt_formats import (
 from reconciler.managers.apt_observation import read_observation
 from reconciler.managers.apt_relations import Doings, Package, needs_of, unmet
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.sections import Section, Sections, kib, pairs, sentence_of, unparsed, words_of
+from reconciler.managers.sections import (
+    Section,
+    Sections,
+    fields_of,
+    kib,
+    pairs,
+    sentence_of,
+    unparsed,
+    whole,
+    words_of,
+)
 from reconciler.planning import exit_codes as codes
 from reconciler.planning.observation import (
     Action,
@@ -135,7 +145,7 @@ def _archives(section: Section) -> Iterator[_Archive]:
             raise unparsed(section, line)
         name, version, arch = (unquote(part) for part in parts)
         digest = match["hash"].removeprefix("SHA256:") if match["hash"].startswith("SHA256:") else None
-        yield _Archive(name, arch, version, int(match["size"]), digest)
+        yield _Archive(name, arch, version, whole(section, line, match["size"]), digest)
 
 
 def _changes(
@@ -197,7 +207,7 @@ def _removals(removed: Sequence[Row], doings: Doings, relations: Section) -> Ite
     """Tell of each removal whether it is a replacement, and whose doing."""
     declared: dict[Key, dict[str, str]] = {}
     for line in relations.lines:
-        name, arch, depends, provides = line.split("\t", 3)
+        name, arch, depends, provides = fields_of(relations, line, 4)
         declared[name, arch] = {"Depends": depends, "Provides": provides}
     packages = [Package(row.name, row.version, declared.get((row.name, row.arch), {})) for row in removed]
     by = doings.of_removals(packages)
@@ -305,10 +315,7 @@ def _declared(section: Section) -> dict[str, dict[str, str]]:
     """Read what installed packages declare."""
     found: dict[str, dict[str, str]] = {}
     for line in section.lines:
-        fields = line.split("\t")
-        if len(fields) != 5:  # noqa: PLR2004 - the columns that the script asks for
-            raise unparsed(section, line)
-        name, _, depends, breaks, provides = fields
+        name, _, depends, breaks, provides = fields_of(section, line, 5)
         found[name] = {"Depends": depends, "Breaks": breaks, "Provides": provides}
     return found
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reconciler.managers.sections import Section, kib, unparsed
+from reconciler.managers.sections import Section, fields_of, kib, unparsed
 
 Key = tuple[str, str]
 """Name and architecture, the native one for packages of ``all``."""
@@ -38,10 +38,7 @@ def rows(section: Section) -> Iterator[Row]:
         Stalled: A line has other columns.
     """
     for line in section.lines:
-        fields = line.split("\t")
-        if len(fields) != 7:  # noqa: PLR2004 - the columns that the script asks for
-            raise unparsed(section, line)
-        name, arch, version, want, error, status, size = fields
+        name, arch, version, want, error, status, size = fields_of(section, line, 7)
         if status not in _ABSENT:
             yield Row(name, arch, version, want, error, status, kib(size))
 
@@ -134,7 +131,7 @@ class Table:
     versions: list[Version] = field(default_factory=list)
 
 
-_VERSION_LINE = re.compile(r"(?: \*\*\*|    ) (\S+) (-?\d+)(?: \(phased (\d+)%\))?")
+_VERSION_LINE = re.compile(r"(?: \*\*\*|    ) (\S+) (-?[0-9]{1,9})(?: \(phased ([0-9]{1,9})%\))?")
 
 
 def tables(section: Section) -> Iterator[Table]:

@@ -28,7 +28,7 @@ from reconciler.managers.apt_formats import (
     tables,
 )
 from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
-from reconciler.managers.sections import Section, Sections, kib, pairs
+from reconciler.managers.sections import Section, Sections, instant, kib, number, pairs, unparsed
 from reconciler.planning.observation import (
     Available,
     Health,
@@ -150,20 +150,20 @@ def _releases(sections: Sections) -> dict[str, _Release]:
         key, _, value = rest.partition(":")
         found.setdefault(name, _Release()).fields.setdefault(key, value.strip())
     stamp: datetime | None = None
-    for line in sections.need("times").lines:
-        changed, status_changed, path = line.split(" ", 2)
-        name = path.rpartition("/")[2]
+    times = sections.need("times")
+    for line in times.lines:
+        match line.split(" ", 2):
+            case [changed, status_changed, path]:
+                name = path.rpartition("/")[2]
+            case _:
+                raise unparsed(times, line)
         if name.endswith("-stamp"):
-            stamp = max(filter(None, (stamp, _instant(changed))), default=None)
+            stamp = max(filter(None, (stamp, instant(times, line, changed))), default=None)
         else:
-            found.setdefault(name, _Release()).fetched = _instant(status_changed)
+            found.setdefault(name, _Release()).fetched = instant(times, line, status_changed)
     for release in found.values():
         release.fetched = max(filter(None, (release.fetched, stamp)), default=None)
     return found
-
-
-def _instant(seconds: str) -> datetime:
-    return datetime.fromtimestamp(int(seconds), UTC)
 
 
 def _source(file: PackageFile, url: str, known: _Release | None, at: datetime) -> Source:
@@ -184,9 +184,9 @@ def _date(text: str | None) -> datetime | None:
         return None
     try:
         parsed = parsedate_to_datetime(text)
-    except ValueError:
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 _INSTALLED_PRIORITY = 100  # what apt gives the version that is installed
@@ -239,15 +239,15 @@ def _newer(table: Table) -> list[Version]:
 
 def _available(version: Version, files: Mapping[str, PackageFile], record: Mapping[str, str]) -> Available:
     sources = [files[line] for line in version.files if line in files]
-    phased = record.get("Phased-Update-Percentage", "")
+    phased = number(record.get("Phased-Update-Percentage", ""))
     return Available(
         version=version.version,
         origins=tuple(dict.fromkeys(source.label for source in sources)),
         security=any(source.security for source in sources),
-        size=int(record["Size"]) if record.get("Size", "").isdigit() else None,
+        size=number(record.get("Size", "")),
         installed_size=kib(record.get("Installed-Size", "")),
         sha256=record.get("SHA256"),
-        phased=int(phased) if phased.isdigit() else version.phased,
+        phased=version.phased if phased is None else phased,
     )
 
 
@@ -311,7 +311,7 @@ def _images(installed: Iterable[Installed]) -> Iterator[_Image]:
     for package in installed:
         match = _IMAGE.fullmatch(package.name)
         if match and package.status == "installed":
-            numbers = tuple(int(number) for number in re.findall(r"\d+", match["version"]))
+            numbers = tuple(int(part) for part in re.findall(r"[0-9]{1,18}", match["version"]))
             yield _Image(package, match["release"], match["flavour"], numbers)
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from traceback import walk_tb
+from typing import TypeVar
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.managers.sections import Sections, parse_sections, sentence_of
+from reconciler.managers.sections import Section, Sections, Unparsable, parse_sections, sentence_of
 from reconciler.planning import exit_codes as codes
 from reconciler.planning.observation import Answer, Change, Observation, Offer, Refresh, RefreshOutcome
 from reconciler.planning.steps import Needs
@@ -38,6 +40,38 @@ class Dialect:
     relations: Callable[[Sections, Sequence[Change]], Needs] | None = None
 
 
+Read = TypeVar("Read")
+
+
+def _at_the_door(sections: Sections, read: Callable[[Sections], Read]) -> Read:
+    """Read what was printed; whatever a reader trips over is output that does not parse.
+
+    A package source, a person or another program may have written any of it, so that no list of exceptions
+    would be complete.
+
+    Raises:
+        Unparsable: It does not parse; the section in which that was seen is named.
+    """
+    try:
+        return read(sections)
+    except ReconcilerError:
+        raise
+    except Exception as error:
+        name = _section_of(error)
+        where = f"section [{name}] of the patch script's output" if name else "the patch script's output"
+        raise Unparsable(f"{where} does not parse: {type(error).__name__}: {error!s:.80}") from error
+
+
+def _section_of(error: Exception) -> str:
+    """Return the name of the section that was being read, innermost, when an error came up."""
+    found = ""
+    for frame, _ in walk_tb(error.__traceback__):
+        for value in frame.f_locals.values():
+            if isinstance(value, Section):
+                found = value.name
+    return found
+
+
 _ANSWERS = codes.WELL | codes.REFUSED
 
 
@@ -48,7 +82,7 @@ def read_observation(dialect: Dialect, sections: Sections, at: datetime) -> Obse
         Stalled: The sections do not parse, or report a failure.
         Transient: They report a passing failure.
     """
-    return dialect.observation(done(dialect, sections), at)
+    return _at_the_door(done(dialect, sections), lambda told: dialect.observation(told, at))
 
 
 def read_answer(dialect: Dialect, sections: Sections, offers: Sequence[Offer]) -> Answer:
@@ -65,7 +99,7 @@ def read_answer(dialect: Dialect, sections: Sections, offers: Sequence[Offer]) -
         return Answer((), exit_code=codes.STALE, message=failure(dialect, sections).message)
     if sections.exit_code not in _ANSWERS:
         raise failure(dialect, sections)
-    return dialect.answer(sections, offers)
+    return _at_the_door(sections, lambda told: dialect.answer(told, offers))
 
 
 def read_refresh(dialect: Dialect, sections: Sections) -> Refresh:
@@ -79,7 +113,20 @@ def read_refresh(dialect: Dialect, sections: Sections) -> Refresh:
     sections.need("refresh")
     if sections.exit_code == codes.DONE:
         return Refresh(RefreshOutcome.REFRESHED)
-    return dialect.refresh(sections)
+    return _at_the_door(sections, dialect.refresh)
+
+
+def read_relations(dialect: Dialect, sections: Sections, changes: Sequence[Change]) -> Needs | None:
+    """Return what ``--relations`` says of a transaction; ``None`` where the manager is not asked.
+
+    Raises:
+        Stalled: The sections do not parse, or report a failure.
+        Transient: They report a passing failure.
+    """
+    relations = dialect.relations
+    if relations is None:
+        return None
+    return _at_the_door(done(dialect, sections), lambda told: relations(told, changes))
 
 
 def parse_observe(dialect: Dialect, text: str, at: datetime) -> Observation:

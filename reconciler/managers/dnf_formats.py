@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cmp_to_key
 
-from reconciler.managers.sections import Section, unparsed
+from reconciler.managers.sections import Section, fields_of, number, unparsed
 from reconciler.planning.versions import compare_rpm
 
 Key = tuple[str, str]
@@ -45,23 +45,6 @@ def rows(section: Section) -> tuple[Row, ...]:
         name, arch, version, size, _ = fields_of(section, line, 5)
         found.append(Row(name, arch, version, number(size)))
     return tuple(sorted(found, key=lambda row: (row.key, version_key(row.version))))
-
-
-def fields_of(section: Section, line: str, count: int) -> list[str]:
-    """Split a line at its tabs.
-
-    Raises:
-        Stalled: It has another number of fields.
-    """
-    fields = line.split("\t")
-    if len(fields) != count:
-        raise unparsed(section, line)
-    return fields
-
-
-def number(text: str) -> int | None:
-    """Return a number of bytes, ``None`` where there is none."""
-    return int(text) if text.isascii() and text.isdigit() else None
 
 
 _NEVRA = re.compile(r"(?P<name>\S+)-(?P<version>[^-\s]+-[^-\s]+)\.(?P<arch>[^.\s-]+)")

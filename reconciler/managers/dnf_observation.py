@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from reconciler.errors import Stalled
 from reconciler.managers.dnf_formats import (
@@ -17,13 +17,11 @@ from reconciler.managers.dnf_formats import (
     Key,
     Row,
     advised,
-    fields_of,
-    number,
     rows,
     version_key,
 )
 from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
-from reconciler.managers.sections import Section, Sections, pairs
+from reconciler.managers.sections import Section, Sections, fields_of, instant, number, pairs
 from reconciler.planning.observation import (
     Available,
     Health,
@@ -218,22 +216,18 @@ def _metadata(section: Section) -> dict[str, _Metadata]:
         folder, fetched, revision, youngest = fields_of(section, line, 4)
         match = _CACHE_FOLDER.fullmatch(folder)
         name = match[1] if match else folder
-        read = _Metadata(_instant(fetched), _published(revision, youngest))
+        read = _Metadata(instant(section, line, fetched), _published(section, line, (revision, youngest)))
         if name not in found or found[name].fetched < read.fetched:
             found[name] = read
     return found
 
 
-_SECONDS = re.compile(r"1\d{9}")  # between 2001 and 2033: a revision may be any number
+_SECONDS = re.compile(r"1[0-9]{9}")  # between 2001 and 2033: a revision may be any number
 
 
-def _published(revision: str, youngest: str) -> datetime | None:
-    text = next((one for one in (revision, youngest) if _SECONDS.fullmatch(one)), None)
-    return None if text is None else _instant(text)
-
-
-def _instant(seconds: str) -> datetime:
-    return datetime.fromtimestamp(int(seconds), UTC)
+def _published(section: Section, line: str, told: Iterable[str]) -> datetime | None:
+    text = next((one for one in told if _SECONDS.fullmatch(one)), None)
+    return None if text is None else instant(section, line, text)
 
 
 def _source(name: str, url: str, known: _Metadata | None, at: datetime) -> Source:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from reconciler.managers.sections import Section, Sections, pairs
+from reconciler.managers.sections import Section, Sections, number, pairs, unparsed, whole
 from reconciler.planning.observation import ClockState, Facts, Filesystem
 
 
@@ -37,19 +37,29 @@ def read_lock_holder(section: Section, programs: re.Pattern[str]) -> str:
             list, the inode alone could be chance, and the name decides.
     """
     for line in section.lines:
-        sure, pid, program, _ = line.split("\t", 3)
-        if sure == "same" or programs.match(program):
-            if int(pid) <= 0:
-                return "a process outside of this container"
-            return f"{program or 'a process'} (pid {pid})"
+        # A program may call itself what it likes, with tabs in it.
+        match line.split("\t", 3):
+            case [sure, pid, program, _]:
+                if sure == "same" or programs.match(program):
+                    is_seen = bool(number(pid))
+                    name = program or "a process"
+                    return f"{name} (pid {pid})" if is_seen else "a process outside of this container"
+            case _:
+                raise unparsed(section, line)
     return ""
 
 
 def read_filesystems(section: Section) -> Iterator[Filesystem]:
     """Read ``[filesystems]``: blocks free for an ordinary user, blocks in all, size of a block, path."""
     for line in section.lines:
-        free, blocks, size, path = line.split(" ", 3)
-        yield Filesystem(path, int(free) * int(size), int(blocks) * int(size))
+        match line.split(" ", 3):
+            case [free, blocks, size, path]:
+                block = whole(section, line, size)
+                yield Filesystem(
+                    path, whole(section, line, free) * block, whole(section, line, blocks) * block
+                )
+            case _:
+                raise unparsed(section, line)
 
 
 def read_clock(section: Section) -> ClockState:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from reconciler.managers.sections import Section, unparsed
+from reconciler.managers.sections import Section, fields_of, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,8 @@ def rows(section: Section) -> Iterator[Row]:
         Stalled: A line has other columns.
     """
     for line in section.lines:
-        fields = line.split("\t")
-        if len(fields) != 6:  # noqa: PLR2004 - the columns that the script prints
-            raise unparsed(section, line)
-        name, version, arch, reason, size, groups = fields
-        yield Row(name, version, arch, reason == "1", _number(size), tuple(groups.split()))
+        name, version, arch, reason, size, groups = fields_of(section, line, 6)
+        yield Row(name, version, arch, reason == "1", number(size), tuple(groups.split()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +58,12 @@ def records(section: Section) -> Mapping[str, Record]:
     """
     found: dict[str, Record] = {}
     for line in section.lines:
-        fields = line.split("\t")
-        if len(fields) != 11:  # noqa: PLR2004 - the columns that the script prints
-            raise unparsed(section, line)
-        repository, name, version, arch, size, installed_size, sha256, *relations = fields
+        repository, name, version, arch, size, installed_size, sha256, *relations = fields_of(
+            section, line, 11
+        )
         depends, provides, conflicts, replaces = (tuple(text.split()) for text in relations)
         found[name] = Record(
-            repository, name, version, arch, _number(size), _number(installed_size), sha256 or None,
+            repository, name, version, arch, number(size), number(installed_size), sha256 or None,
             depends, provides, conflicts, replaces,
         )  # fmt: skip
     return found
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None

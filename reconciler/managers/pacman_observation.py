@@ -8,13 +8,13 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 
 from reconciler.errors import Stalled
 from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
 from reconciler.managers.pacman_formats import Record, Row, records, rows
-from reconciler.managers.sections import Section, Sections, pairs, unparsed
+from reconciler.managers.sections import Section, Sections, instant, pairs, unparsed
 from reconciler.planning.observation import (
     Available,
     Health,
@@ -115,7 +115,9 @@ def _sources(section: Section, at: datetime) -> Iterator[Source]:
     for line in section.lines:
         match line.split(" ", 3):
             case [written, read, name, url]:
-                published, fetched = _instant(written), _instant(read)
+                published, fetched = (
+                    None if text == "-" else instant(section, line, text) for text in (written, read)
+                )
             case _:
                 raise unparsed(section, line)
         problem = ""
@@ -124,10 +126,6 @@ def _sources(section: Section, at: datetime) -> Iterator[Source]:
         elif published is not None and published > at:
             problem = f"its database is dated in the future: {published:%Y-%m-%d %H:%M} UTC"
         yield Source(name, redacted(url), published, None, fetched, problem)
-
-
-def _instant(text: str) -> datetime | None:
-    return datetime.fromtimestamp(int(text), UTC) if text.isdigit() else None
 
 
 _NOBODY = re.compile(r"(?!)")

@@ -127,13 +127,12 @@ class ScriptedManager:
             Stalled: The output does not parse.
             Transient: The time limit.
         """
-        relations = self._dialect.relations
-        if relations is None:
+        if self._dialect.relations is None:
             return None
         named = [change for change in changes if change.to_version is not None]
         wanted = options(Instruction(tuple(named)))[: 2 * len(named)]
         return self._ask(
-            lambda sections: relations(reading.done(self._dialect, sections), changes), "--relations", *wanted
+            lambda sections: reading.read_relations(self._dialect, sections, changes), "--relations", *wanted
         )
 
     def download(self, instruction: Instruction, folder: Path) -> Execution:

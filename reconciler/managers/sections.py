@@ -6,6 +6,7 @@ Output that is not exactly in the documented form is an error; nothing is guesse
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from reconciler.errors import Stalled
 from reconciler.planning.untrusted import redacted
@@ -138,14 +139,60 @@ def pairs(section: Section) -> dict[str, str]:
     return {key: value for key, _, value in found}
 
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
+"""No size, time or process id has more digits; Python refuses to read thousands, and ``²`` is one for it."""
+
+
+def number(text: str) -> int | None:
+    """Return a whole number, ``None`` where there is none that can be meant."""
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
 def kib(text: str) -> int | None:
     """Return a size given in KiB in bytes, ``None`` where there is none."""
-    return int(text) * 1024 if text.isdigit() else None
+    size = number(text)
+    return None if size is None else size * 1024
+
+
+def whole(section: Section, line: str, text: str) -> int:
+    """Return the whole number that must stand in a line.
+
+    Raises:
+        Unparsable: There is none.
+    """
+    found = number(text)
+    if found is None:
+        raise unparsed(section, line)
+    return found
+
+
+def instant(section: Section, line: str, text: str) -> datetime:
+    """Return the instant that must stand in a line as seconds since 1970, in UTC.
+
+    Raises:
+        Unparsable: There is none, or the calendar has no such year.
+    """
+    try:
+        return datetime.fromtimestamp(whole(section, line, text), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise unparsed(section, line) from error
 
 
 def unparsed(section: Section, line: str) -> Unparsable:
     """Return the error that names a line nobody can read."""
     return Unparsable(f"section [{section.name}] of the patch script's output does not parse: {line[:80]!r}")
+
+
+def fields_of(section: Section, line: str, count: int) -> list[str]:
+    """Split a line at its tabs.
+
+    Raises:
+        Unparsable: It has another number of fields.
+    """
+    fields = line.split("\t")
+    if len(fields) != count:
+        raise unparsed(section, line)
+    return fields
 
 
 def words_of(lines: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.managers.sections import Section, unparsed
+from reconciler.managers.sections import Section, fields_of, number, unparsed
 from reconciler.planning.versions import compare_rpm
 
 Key = tuple[str, str]
@@ -36,11 +36,8 @@ def rows(section: Section) -> tuple[Row, ...]:
     """
     found = []
     for line in section.lines:
-        fields = line.split("\t")
-        if len(fields) != 6:  # noqa: PLR2004 - the columns that the script asks for
-            raise unparsed(section, line)
-        name, arch, version, size, _, _ = fields
-        found.append(Row(name, arch, version, int(size) if size.isdigit() else None))
+        name, arch, version, size, _, _ = fields_of(section, line, 6)
+        found.append(Row(name, arch, version, number(size)))
     return tuple(found)
 
 
@@ -166,7 +163,11 @@ def _fragments(section: Section) -> Iterator[tuple[str, ET.Element]]:
         if not tab:
             raise unparsed(section, line)
         # Cut out of its document, it lacks the declaration of its one prefix.
-        yield alias, _parsed(section, f'<fragment xmlns:rpm="rpm">{text}</fragment>')[0]
+        match tuple(_parsed(section, f'<fragment xmlns:rpm="rpm">{text}</fragment>')):
+            case (element,):
+                yield alias, element
+            case _:
+                raise unparsed(section, line)
 
 
 def _record(alias: str, element: ET.Element) -> Record:
@@ -189,8 +190,7 @@ def _record(alias: str, element: ET.Element) -> Record:
 
 
 def _number(element: ET.Element | None, key: str) -> int | None:
-    text = "" if element is None else element.get(key, "")
-    return int(text) if text.isdigit() else None
+    return None if element is None else number(element.get(key, ""))
 
 
 def _edition(element: ET.Element, *, epoch: str = "epoch", version: str = "ver", release: str = "rel") -> str:

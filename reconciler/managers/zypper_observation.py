@@ -12,12 +12,12 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cmp_to_key
 
 from reconciler.errors import Stalled
 from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
-from reconciler.managers.sections import Section, Sections, pairs, unparsed
+from reconciler.managers.sections import Section, Sections, fields_of, instant, pairs, whole
 from reconciler.managers.zypper_formats import (
     Advisory,
     Key,
@@ -213,20 +213,22 @@ def _sources(sections: Sections, at: datetime) -> tuple[Source, ...]:
     )
 
 
-def _metadata(section: Section) -> dict[str, tuple[datetime, datetime | None, timedelta | None]]:
-    """Return of each repository that was read: when last, when it was made, and how long it holds."""
+def _metadata(section: Section) -> dict[str, tuple[datetime, datetime | None, datetime | None]]:
+    """Return of each repository that was read: when last, when it was made, and until when it holds."""
     found = {}
     for line in section.lines:
-        fields = line.split("\t")
-        if len(fields) != 4 or not all(field.isdigit() for field in fields[1:]):  # noqa: PLR2004 - as the script prints
-            raise unparsed(section, line)
-        fetched, made, expires = map(int, fields[1:])
-        found[fields[0]] = (
-            datetime.fromtimestamp(fetched, UTC),
-            datetime.fromtimestamp(made, UTC) if made else None,
-            timedelta(seconds=expires) if expires else None,
-        )
+        alias, fetched, made, expires = fields_of(section, line, 4)
+        written = instant(section, line, made) if made != "0" else None
+        until = _valid_until(written, whole(section, line, expires))
+        found[alias] = (instant(section, line, fetched), written, until)
     return found
+
+
+def _valid_until(made: datetime | None, seconds: int) -> datetime | None:
+    try:
+        return made + timedelta(seconds=seconds) if made and seconds else None
+    except OverflowError:  # after the end of the calendar, which is as good as never
+        return None
 
 
 _SKIPPING = re.compile(r"Skipping repository '(.+)' because of the above error\.")
@@ -240,15 +242,14 @@ def _left_out(sections: Sections) -> frozenset[str]:
 def _source(
     name: str,
     url: str,
-    known: tuple[datetime, datetime | None, timedelta | None] | None,
+    known: tuple[datetime, datetime | None, datetime | None] | None,
     at: datetime,
     *,
     is_left_out: bool,
 ) -> Source:
     if known is None:
         return Source(name, url, None, None, None, "its metadata were never read on this machine")
-    fetched, made, lasts = known
-    valid_until = made + lasts if made and lasts else None
+    fetched, made, valid_until = known
     problem = "zypper cannot use its metadata and leaves it out" if is_left_out else ""
     if valid_until is not None and valid_until < at:
         problem = f"its metadata were valid until {valid_until:%Y-%m-%d %H:%M} UTC"
