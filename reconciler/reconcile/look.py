@@ -11,6 +11,7 @@ from reconciler.planning.account import Condition
 from reconciler.planning.age import observe_first_seen
 from reconciler.planning.events import Event, week_of
 from reconciler.planning.gate import (
+    CLOCK_TOLERANCE,
     Apply,
     BreakGlass,
     Closed,
@@ -24,7 +25,14 @@ from reconciler.planning.gate import (
 )
 from reconciler.planning.inputs import Local, gate_inputs
 from reconciler.planning.missed import Timetable, WindowWatch, advance, looked
-from reconciler.planning.observation import Exchange, Observation, Quarantined, Refresh, RefreshOutcome
+from reconciler.planning.observation import (
+    Exchange,
+    FirstSeen,
+    Observation,
+    Quarantined,
+    Refresh,
+    RefreshOutcome,
+)
 from reconciler.planning.plan import next_change, next_question, security_only
 from reconciler.planning.record import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.report import build_report
@@ -93,6 +101,13 @@ class Look:
     def report(self) -> Report:
         """The report on what was seen and decided."""
         return self.finding.report
+
+    @property
+    def is_clock_wrong(self) -> bool:
+        """Whether the clock is known to be wrong: then nothing that it dates is to be remembered."""
+        return any(
+            isinstance(gate, Closed) and gate.gate is GateName.CLOCK for gate in self.finding.judged.gates
+        )
 
 
 def _not_paused() -> Pause | None:
@@ -163,64 +178,30 @@ class Reconciler:
         if in_force is None:
             acceptance = Acceptance(state.accepted, state.floor) if state.accepted else None
             in_force = self._follower.follow(acceptance, now, accept=accept)
-        observation = replace(seen or self._manager.observe(now), clock=self._clock.state())
-        host, effective = self._match(in_force.revision, observation)
-        pinned = tuple(_pinned_otherwise(effective, observation))
-        told = (*told, *pinned, *_without_effect(effective))
-        urgent = effective is not None and _may_begin(effective, host.name, now, break_glass)
+        seen = self._restored(seen or self._manager.observe(now), state, in_force, now)
+        host, effective = self._match(in_force.revision, seen)
+        case = _Case(now, state, in_force, host, effective, break_glass)
+        pinned = tuple(_pinned_otherwise(effective, seen))
         if not pinned:
-            observation = self._refreshed(observation, effective, state, now, urgent=urgent)
-        observation = replace(
-            observation,
-            quarantined=_standing(state.quarantine, in_force.state.commit, observation),
-        )
-        exchanges, security_exchanges = self._converse(observation, None if pinned else effective, now)
-        if effective is not None:
-            # What would come in new is only seen in answers, and ages from now on, too.
-            first_seen = observe_first_seen(observation.first_seen, observation.offers, now, exchanges)
-            observation = replace(observation, first_seen=first_seen)
-        inputs = gate_inputs(
-            effective,
-            observation,
-            in_force.state,
-            target=host.name,
-            conditions=(*in_force.conditions, *told),
-            now=now,
-            local=Local(
-                failed=state.failed,
-                inhibitors=self._inhibitors() if urgent else (),
-                pause=self._pause(),
-                break_glass=break_glass,
-                used=state.used,
-            ),
-        )
-        recording = record(
-            observation,
-            exchanges,
-            inputs,
-            host,
-            program=self._program,
-            now=now,
-            security_exchanges=security_exchanges,
-        )
-        judged = judge(recording, effective)
-        watch = _watched(state.watch, recording, judged, effective)
-        if watch.missed is not None:
-            recording = _with(recording, watch.missed.condition)
-        report = build_report(recording, effective, judged)
-        return Look(
-            in_force,
-            Finding(recording, judged, in_force.revision, effective, report),
-            (
-                *in_force.failures,
-                *_ambiguities(effective),
-                *(Stalled(one.message, "change the pin, or install what it names") for one in pinned),
-                *_refresh_failures(observation.refresh),
-            ),
-            next_instant(
-                judged.decision, judged.gates, _by_itself(observation, effective, state, report, now)
-            ),
-            watch,
+            seen = self._refreshed(seen, case)
+        talk = None if effective is None or pinned else self._converse(seen, effective, now)
+        if talk is not None:
+            seen = replace(seen, first_seen=_dated(seen, talk, now))
+        recording = self._recorded(seen, talk or _Talk(), case, (*told, *pinned, *_without_effect(effective)))
+        failures = (Stalled(one.message, "change the pin, or install what it names") for one in pinned)
+        return _concluded(recording, case, (*failures, *_refresh_failures(seen.refresh)))
+
+    def _restored(self, seen: Observation, state: State, in_force: InForce, now: datetime) -> Observation:
+        """Add what a machine cannot tell of itself and only the state knows.
+
+        Everything that is observed comes through here, however often it is looked at and whatever is left
+        out afterwards: what is not restored would be forgotten by the end of the tick.
+        """
+        return replace(
+            seen,
+            clock=self._clock.state(),
+            first_seen=observe_first_seen(state.first_seen, seen.offers, now, is_whole=_is_whole(seen)),
+            quarantined=_standing(state.quarantine, in_force.state.commit, seen),
         )
 
     def _match(self, revision: Revision | None, seen: Observation) -> tuple[HostFacts, Effective | None]:
@@ -237,51 +218,34 @@ class Reconciler:
         host = replace(own, labels=labels_of(revision, own))
         return host, resolve(revision, host)
 
-    def _refreshed(
-        self,
-        seen: Observation,
-        effective: Effective | None,
-        state: State,
-        now: datetime,
-        *,
-        urgent: bool,
-    ) -> Observation:
-        """Fetch the metadata anew where that is due, and look again; keep the dates of first sight."""
-        refresh = self._refresh(seen, effective, state, now, urgent=urgent)
-        if refresh.outcome in {RefreshOutcome.REFRESHED, RefreshOutcome.FAILED}:
-            seen = replace(self._manager.observe(now), clock=seen.clock)
-        first_seen = observe_first_seen(state.first_seen, seen.offers, now)
-        return replace(seen, refresh=refresh, first_seen=first_seen)
+    def _refreshed(self, seen: Observation, case: "_Case") -> Observation:
+        """Fetch the metadata anew where that is due, and look again."""
+        refresh = self._refresh(seen, case)
+        match refresh.outcome:
+            case RefreshOutcome.REFRESHED | RefreshOutcome.FAILED:
+                again = replace(self._manager.observe(case.now), refresh=refresh)
+                return self._restored(again, case.state, case.in_force, case.now)
+            case RefreshOutcome.NOT_DUE | RefreshOutcome.NOT_PERMITTED:
+                return replace(seen, refresh=refresh)
 
-    def _refresh(
-        self,
-        seen: Observation,
-        effective: Effective | None,
-        state: State,
-        now: datetime,
-        *,
-        urgent: bool,
-    ) -> Refresh:
+    def _refresh(self, seen: Observation, case: "_Case") -> Refresh:
         if not seen.privileged:
             return Refresh(RefreshOutcome.NOT_PERMITTED)
-        if effective is None:
+        if case.effective is None:
             return Refresh(RefreshOutcome.NOT_DUE)  # Nobody says yet how often.
-        fetched = _fetched(seen, state)
-        settings = effective.settings.refresh
-        patience = min(settings.every, settings.before_apply) if urgent else settings.every
-        if fetched is not None and now < fetched + patience:
+        fetched = _fetched(seen, case.state, case.now)
+        settings = case.effective.settings.refresh
+        patience = min(settings.every, settings.before_apply) if case.may_begin else settings.every
+        if fetched is not None and case.now < fetched + patience:
             return Refresh(RefreshOutcome.NOT_DUE)
         return self._manager.refresh()
 
-    def _converse(
-        self, seen: Observation, effective: Effective | None, now: datetime
-    ) -> tuple[tuple[Exchange, ...], tuple[Exchange, ...]]:
+    def _converse(self, seen: Observation, effective: Effective, now: datetime) -> "_Talk":
         """Hold the conversation with the resolver, and the one of a freeze's separate security plan."""
-        if effective is None:
-            return (), ()
+        exchanges = self._ask(seen, effective, now)
         if not lets_security_through(effective, now):
-            return self._ask(seen, effective, now), ()
-        return self._ask(seen, effective, now), self._ask(seen, security_only(effective), now)
+            return _Talk(exchanges)
+        return _Talk(exchanges, self._ask(seen, security_only(effective), now))
 
     def _ask(self, seen: Observation, effective: Effective, now: datetime) -> tuple[Exchange, ...]:
         """Ask the resolver what planning wants to know, until it wants no more."""
@@ -289,6 +253,90 @@ class Reconciler:
         while (question := next_question(seen, effective, exchanges, now)) is not None:
             exchanges += (Exchange(question, self._manager.resolve(question)),)
         return exchanges
+
+    def _recorded(
+        self, seen: Observation, talk: "_Talk", case: "_Case", told: tuple[Condition, ...]
+    ) -> Recording:
+        """Gather everything that the decision is made from."""
+        local = Local(
+            failed=case.state.failed,
+            inhibitors=self._inhibitors() if case.may_begin else (),
+            pause=self._pause(),
+            break_glass=case.break_glass,
+            used=case.state.used,
+        )
+        inputs = gate_inputs(
+            case.effective,
+            seen,
+            case.in_force.state,
+            target=case.host.name,
+            conditions=(*case.in_force.conditions, *told),
+            now=case.now,
+            local=local,
+        )
+        return record(
+            seen,
+            talk.exchanges,
+            inputs,
+            case.host,
+            program=self._program,
+            now=case.now,
+            security_exchanges=talk.security,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """What the resolver was asked: for the plan, and for a freeze's separate security plan."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    security: tuple[Exchange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What one look is about, the same in each of its stages.
+
+    Attributes:
+        now: The instant of the decision.
+        state: What the last tick left.
+        host: What the policy knows the target as.
+        effective: What the policy says for it; ``None`` while there is none.
+    """
+
+    now: datetime
+    state: State
+    in_force: InForce
+    host: HostFacts
+    effective: Effective | None
+    break_glass: BreakGlass | None
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether a run could begin now, as far as policy and time go: then metadata must be recent."""
+        if self.effective is None or self.effective.settings.action != "apply":
+            return False
+        if self.break_glass is not None:
+            return True
+        return windows.is_open(self.effective.schedules, self.now, splay_key=self.host.name)
+
+
+def _concluded(recording: Recording, case: _Case, failures: Iterable[ReconcilerError]) -> Look:
+    """Decide on what was recorded, and report that."""
+    effective, observation = case.effective, recording.observation
+    judged = judge(recording, effective)
+    watch = _watched(case.state.watch, recording, judged, effective)
+    if watch.missed is not None:
+        recording = _with(recording, watch.missed.condition)
+    report = build_report(recording, effective, judged)
+    by_itself = _by_itself(observation, effective, case.state, report, case.now)
+    return Look(
+        case.in_force,
+        Finding(recording, judged, case.in_force.revision, effective, report),
+        (*case.in_force.failures, *_ambiguities(effective), *failures),
+        next_instant(judged.decision, judged.gates, by_itself),
+        watch,
+    )
 
 
 def decide_again(recording: Recording, read: ReadPolicy) -> Finding:
@@ -362,7 +410,7 @@ def _by_itself(
     told = {event for route in settings.notify for event in route.on}
     return (
         next_change(seen, effective, now),
-        _refresh_due(seen, effective, state),
+        _refresh_due(seen, effective, state, now),
         # Also those that no gate names, since a person passed over it or another one closed before.
         windows.next_transition(
             effective.schedules, effective.frozen, now, budget=settings.budget, splay_key=report.target
@@ -405,35 +453,40 @@ def _pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterato
             yield Condition("ScriptMismatch", True, "PinnedOtherwise", message, stalled=True)
 
 
-def _may_begin(effective: Effective, target: str, now: datetime, break_glass: BreakGlass | None) -> bool:
-    """Say whether a run could begin now, as far as policy and time go: then metadata must be recent."""
-    if effective.settings.action != "apply":
-        return False
-    return break_glass is not None or windows.is_open(effective.schedules, now, splay_key=target)
-
-
 def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation) -> tuple[Quarantined, ...]:
-    """Return what stays in quarantine: a new policy or a mended package ends it."""
+    """Return what stays in quarantine: a new policy or a mended package ends it, having none does not."""
     whole = {(one.name, one.arch, one.version) for one in seen.installed if one.status == "installed"}
     return tuple(
         one
         for one in quarantine
-        if one.policy_commit == commit and (one.name, one.arch, one.version) not in whole
+        if commit in ("", one.policy_commit) and (one.name, one.arch, one.version) not in whole
     )
 
 
-def _refresh_due(seen: Observation, effective: Effective, state: State) -> datetime | None:
+def _dated(seen: Observation, talk: _Talk, now: datetime) -> tuple[FirstSeen, ...]:
+    """Return the evidence for minimum ages after a talk: what would come in new is seen in answers only."""
+    return observe_first_seen(seen.first_seen, seen.offers, now, talk.exchanges, is_whole=_is_whole(seen))
+
+
+def _is_whole(seen: Observation) -> bool:
+    """Say whether every source could be read, so that what is not offered is really gone."""
+    is_failed = seen.refresh.outcome is RefreshOutcome.FAILED
+    return not is_failed and not any(source.problem for source in seen.sources)
+
+
+def _refresh_due(seen: Observation, effective: Effective, state: State, now: datetime) -> datetime | None:
     """Return when the metadata are to be fetched anew; ``None`` for at once."""
-    fetched = _fetched(seen, state)
+    fetched = _fetched(seen, state, now)
     return None if fetched is None else fetched + effective.settings.refresh.every
 
 
-def _fetched(seen: Observation, state: State) -> datetime | None:
-    """Return when the metadata were fetched last, ``None`` where nobody knows."""
-    return max(
-        (at for at in (state.refreshed_at, *(source.fetched for source in seen.sources)) if at is not None),
-        default=None,
-    )
+def _fetched(seen: Observation, state: State, now: datetime) -> datetime | None:
+    """Return when the metadata were fetched last, ``None`` where nobody knows.
+
+    An instant that has not come yet was told by a clock that was wrong, then or now, and tells nothing.
+    """
+    told = (state.refreshed_at, *(source.fetched for source in seen.sources))
+    return max((at for at in told if at is not None and at <= now + CLOCK_TOLERANCE), default=None)
 
 
 def _refresh_failures(refresh: Refresh) -> tuple[ReconcilerError, ...]:

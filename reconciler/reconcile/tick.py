@@ -496,13 +496,13 @@ def routes_of(effective: Effective | None) -> tuple[Route, ...]:
 
 def _next_state(state: State, look: Look, told: Snapshot) -> State:
     observation, acceptance = look.finding.recording.observation, look.in_force.acceptance
-    refreshed = observation.refresh.outcome is RefreshOutcome.REFRESHED
+    refreshed = observation.refresh.outcome is RefreshOutcome.REFRESHED and not look.is_clock_wrong
     return replace(
         state,
         accepted="" if acceptance is None else acceptance.commit,
         floor="" if acceptance is None else acceptance.floor,
         refreshed_at=look.report.generated_at if refreshed else state.refreshed_at,
-        first_seen=observation.first_seen,
+        first_seen=state.first_seen if look.is_clock_wrong else observation.first_seen,
         quarantine=observation.quarantined,
         snapshot=told,
         routes=state.routes if look.finding.effective is None else routes_of(look.finding.effective),

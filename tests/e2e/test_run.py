@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from reconciler.cli.run import run_once
 from reconciler.cli.wiring import wire
 from reconciler.host.config import load_config
 from reconciler.host.fingerprint import Fingerprint, signature
+from reconciler.host.state import StateFolder
 from reconciler.planning.canonical import instant
+from reconciler.planning.observation import ClockState
 from reconciler.planning.record import read_recording
 from reconciler.planning.report import to_json, without_volatile
 from reconciler.reconcile.look import decide_again
@@ -194,6 +197,61 @@ def test_an_update_that_is_old_enough_is_planned(site: Site) -> None:
     clock.forward(timedelta(hours=1))
     tick(site, clock)
     assert fates(site.report())["plain"] == "planned"
+
+
+def evidence(site: Site) -> dict[tuple[str, str], datetime]:
+    """Return when the host first saw which version of which package, as its state has it."""
+    state = StateFolder(site.state).load()
+    return {(one.name, one.version): one.at for one in state.first_seen}
+
+
+def test_what_keeps_a_plan_from_being_made_does_not_make_versions_young_again(site: Site) -> None:
+    site.commit({"policies/base.yaml": POLICY + "min_age: {other: 7d}\n"})
+    clock = SetClock()
+    tick(site, clock)
+    known = evidence(site)
+    assert set(known.values()) == {BEFORE}
+    clock.forward(timedelta(days=6))
+    wrong = f"scripts: {{apt-update.sh: 'sha256:{'0' * 64}'}}\n"
+    site.commit({"policies/base.yaml": POLICY + "min_age: {other: 7d}\n" + wrong})
+    tick(site, clock)
+    assert "ScriptMismatch" in {one["type"] for one in site.report()["conditions"]}
+    assert evidence(site) == known
+    site.commit({"policies/base.yaml": POLICY + "min_age: {other: 7d}\n"})
+    tick(site, clock)
+    assert evidence(site) == known
+    clock.forward(timedelta(days=1))
+    tick(site, clock)
+    assert fates(site.report())["plain"] == "planned"
+
+
+@dataclass
+class LostClock(SetClock):
+    """A clock that nobody keeps right."""
+
+    def state(self) -> ClockState:
+        return ClockState.UNSYNCHRONISED
+
+
+def test_what_a_wrong_clock_dates_is_not_remembered(site: Site) -> None:
+    site.commit({"policies/base.yaml": POLICY + "min_age: {other: 7d}\n"})
+    clock = SetClock()
+    tick(site, clock)
+    before = StateFolder(site.state).load()
+    site.commit({"policies/base.yaml": POLICY + "min_age: {other: 8d}\n"})
+    tick(site, LostClock(datetime(1971, 1, 1, tzinfo=UTC)))
+    assert site.report()["decision"]["outcome"] == "clock"
+    after = StateFolder(site.state).load()
+    assert (after.first_seen, after.refreshed_at) == (before.first_seen, before.refreshed_at)
+
+
+def test_an_instant_that_has_not_come_yet_does_not_keep_metadata_from_being_fetched(site: Site) -> None:
+    tick(site, SetClock())
+    folder = StateFolder(site.state)
+    folder.save(replace(folder.load(), refreshed_at=BEFORE + timedelta(days=9000)))
+    tick(site, SetClock(BEFORE + timedelta(days=2)))
+    assert site.report()["metadata"]["refresh"]["outcome"] == "refreshed"
+    assert folder.load().refreshed_at == BEFORE + timedelta(days=2)
 
 
 def test_a_freeze_that_lets_security_through_has_a_plan_of_its_own(site: Site, patchledger: Command) -> None:

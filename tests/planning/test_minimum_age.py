@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.planning.observation import Available, FirstSeen, Offer
+from reconciler.planning.observation import Answer, Available, Exchange, FirstSeen, Offer, Question
 from reconciler.planning.plan import Disposition, make_plan, next_change, observe_first_seen
 from tests.fakes import SECURITY, STABLE, Build, PackageWorld, converse, plan_for
 from tests.policies import effective
@@ -81,6 +81,21 @@ def test_dates_never_move_and_what_is_gone_is_dropped() -> None:
     later = observe_first_seen(first, [offer("a", "3", "2")], NOW + DAY)
     assert observe_first_seen(later, [], NOW, exchanges=()) == ()
     assert later == (FirstSeen(STABLE, "a", "2", NOW), FirstSeen(STABLE, "a", "3", NOW + DAY))
+
+
+def test_what_a_source_that_cannot_be_read_offered_keeps_its_date() -> None:
+    first = observe_first_seen((), [offer("a", "2"), offer("b", "2")], NOW)
+    later = observe_first_seen(first, [offer("a", "2")], NOW + DAY, exchanges=(), is_whole=False)
+    assert later == first
+    assert observe_first_seen(later, [offer("a", "2")], NOW + DAY, exchanges=()) == first[:1]
+
+
+def test_what_would_come_in_new_keeps_its_date_where_there_is_no_transaction() -> None:
+    known = (seen("new", "1", 3 * DAY),)
+    unresolved = Exchange(Question(), Answer((), exit_code=25))
+    explained = Exchange(Question(only=("a", "2")), Answer(()))
+    assert observe_first_seen(known, [], NOW, exchanges=(unresolved, explained)) == known
+    assert observe_first_seen(known, [], NOW, exchanges=(Exchange(Question(), Answer(())),)) == ()
 
 
 def test_a_date_in_the_future_becomes_the_present() -> None:
