@@ -4,7 +4,30 @@
 #
 #   - what a command printed stands behind "|", what it complained of behind "!", so that no package's text can
 #     pass for a line of ours; "= N" is the command's own exit code, and "exit N", the last line, is ours;
-#   - every temporary file is in one private folder, which is gone when the script ends.
+#   - every temporary file is in one private folder, which is gone when the script ends;
+#   - a question that failed has no answer.
+#
+# For the last of these, a tool is never called bare. How it is called says which of its exit codes are answers:
+#
+#     must TOOL ARGUMENT...   only 0 (and 1 of grep, cmp and diff). Anything else is a fault.
+#     may TOOL ARGUMENT...    any code up to 125, which the caller looks at or which says nothing. That it could not be
+#                             started (126, 127) or was killed is a fault.
+#     run TOOL ARGUMENT...    any: for what changes the machine, and is judged by what is there afterwards.
+#     tools TOOL...           from here on, these names alone mean "must", also inside of pipes and of $( ).
+#
+# All of them take the file that PATH has, and never what the shell itself has by that name. 141 is no fault, since then
+# the one that read had enough. A fault is written down by whoever sees it, a subshell or the left side of a pipe as
+# well, and these look whether there is one and end the script with 1, naming the command and its code:
+#
+#     question NAME COMMAND...  prints a section; and another code than 0 of the command is a fault itself
+#     section NAME COMMAND...   prints a section, whose code the caller looks at
+#     act, refused, finish      so nothing is changed, or said, for what only half of an answer was known
+#     sure                      for where the script decides something by itself, such as which file to delete
+#
+# A section in which a fault came up has its code and not 0. What is left to whoever writes a script: after "workshop",
+# to say "tools $TEXT" and to write one of the three words before every other tool; to give "may" only where another code
+# than 0 is one of the tool's answers; to be "sure" before something is deleted by what a tool printed, or is read by
+# eval; and to ask nothing before "workshop".
 #
 # A script sets SELF to its own name, and uses what stands here.
 # shellcheck disable=SC2034 # the scripts use them
@@ -37,25 +60,111 @@ misuse() {
     exit "$USAGE"
 }
 
-finish() {
+end_with() { # CODE
     printf 'exit %s\n' "$1"
     exit "$1"
 }
 
+finish() { # CODE: the end of every script, with another code where a question has failed
+    trouble || end_with "$1"
+    printf '%s: %s ended with %s\n' "$SELF" "${FAULT#* }" "${FAULT%% *}" >&2
+    has_room || no_room
+    printf '[question]\n!%s ended with %s\n= %s\n' "${FAULT#* }" "${FAULT%% *}" "${FAULT%% *}"
+    end_with "$OTHER"
+}
+
 refused() { # MESSAGE CODE
+    sure
     printf '[refused]\n!%s\n= 0\n' "$1"
     finish "$2"
 }
 
 lines_of() { # COMMA-LIST
-    printf '%s\n' "$1" | tr ',' '\n'
+    _blanks=$IFS
+    IFS=,
+    set -f
+    # shellcheck disable=SC2086 # one word for each part is wanted
+    printf '%s\n' $1
+    set +f
+    IFS=$_blanks
 }
+
+# --- tools, and whether they answered ------------------------------------------------------------------------------
+
+# Names that begin with _ are of what stands here alone.
+
+# The first fault, as "CODE TOOL"; see trouble.
+FAULT=
+WORK=
+ACTING=
+
+# The file of a tool, in $_place.
+place() { # TOOL
+    _path=$PATH:
+    while [ -n "$_path" ]; do
+        _place=${_path%%:*}/$1
+        _path=${_path#*:}
+        [ ! -f "$_place" ] || [ ! -x "$_place" ] || return 0
+    done
+    return 127
+}
+
+fault() { # CODE TOOL: write down that a question has failed; its code is the code
+    if trouble; then return "$1"; fi
+    FAULT="$1 $2"
+    # Written over what is there, since on a full disk nothing could be added.
+    [ -z "$WORK" ] || printf '%s\n' "$FAULT" 1<>"$WORK/fault"
+    return "$1"
+}
+
+trouble() { # whether a question has failed, here or in a subshell
+    [ -n "$FAULT" ] || [ -z "$WORK" ] || { read -r FAULT <"$WORK/fault"; } 2>/dev/null || FAULT='1 read'
+    [ -n "$FAULT" ]
+}
+
+# End here where a question has failed. Once something was changed, what is left to do for it is done first.
+sure() {
+    [ -n "$ACTING" ] || ! trouble || finish "$OTHER"
+}
+
+run() { # TOOL ARGUMENT...
+    place "$1" || return 127
+    shift
+    "$_place" "$@"
+}
+
+may() { # TOOL ARGUMENT...
+    _asked=$1
+    run "$@"
+    _ended=$?
+    if [ "$_ended" -le 125 ] || [ "$_ended" -eq 141 ]; then return "$_ended"; fi
+    fault "$_ended" "$_asked"
+}
+
+must() { # TOOL ARGUMENT...
+    _asked=$1
+    run "$@"
+    _ended=$?
+    case $_ended:$_asked in
+        0:* | 141:* | 1:grep | 1:cmp | 1:diff) return "$_ended" ;;
+        *) fault "$_ended" "$_asked" ;;
+    esac
+}
+
+tools() { # TOOL...
+    for _tool in "$@"; do
+        eval "$_tool() { must $_tool \"\$@\"; }"
+    done
+}
+
+# The tools of every system that the scripts use. Not those with which a shell works by itself.
+TEXT='awk cat cmp cp cut date find grep head id ln mkdir mv rm sed sha256sum sort stat tail tr uname uniq wc xargs'
 
 begin() { # MANAGER TOOL...: print the first line, and end where a tool is missing
     printf 'patchledger-patch %s %s\n' "$CONTRACT" "$1"
     shift
     for tool in "$@"; do
-        command -v "$tool" >/dev/null 2>&1 && continue
+        place "$tool" && continue
         printf '[missing]\n|%s\n= 127\n' "$tool"
         finish "$OTHER"
     done
@@ -66,13 +175,14 @@ workshop() {
     WORK=
     # A file system in memory first: the disk may be full, and that must still be observable.
     for base in ${TMPDIR:+"$TMPDIR"} /dev/shm /tmp; do
-        WORK=$(mktemp -d "$base/patchledger.XXXXXX" 2>/dev/null) && break
+        WORK=$(run mktemp -d "$base/patchledger.XXXXXX" 2>/dev/null) && break
     done
-    if [ -z "$WORK" ]; then
+    # Something must be in it, so that it can be written over.
+    if [ -z "$WORK" ] || ! echo >"$WORK/fault"; then
         printf '[work]\n!no folder for temporary files can be made\n= 1\n'
-        finish "$NO_SPACE"
+        end_with "$NO_SPACE"
     fi
-    trap 'rm -rf "$WORK"' EXIT
+    trap 'run rm -rf "$WORK"' EXIT
     # A shell waits for its command before it obeys, and the command does not inherit these.
     trap 'exit 129' HUP
     trap 'exit 130' INT
@@ -80,17 +190,24 @@ workshop() {
     trap 'exit 143' TERM
 }
 
+has_room() {
+    # A page more each time, since a full file system still lets a page be written over.
+    printf '%4096s' . 2>/dev/null >>"$WORK/room"
+}
+
+no_room() {
+    printf '[work]\n!no space left in %s\n= 1\n' "$WORK"
+    end_with "$NO_SPACE"
+}
+
 # A command that runs out of space may still end with 0, and a cut list of exclusions would lose one.
 room() {
-    # A page more each time, since a full file system still lets a page be written over.
-    if ! printf '%4096s' . 2>/dev/null >>"$WORK/room"; then
-        printf '[work]\n!no space left in %s\n= 1\n' "$WORK"
-        finish "$NO_SPACE"
-    fi
+    has_room || no_room
 }
 
 # Run a command and print its section. Leaves its output in $WORK/out and its exit code in $code.
 section() { # NAME COMMAND...
+    sure
     what=$1
     shift
     "$@" >"$WORK/out" 2>"$WORK/err" </dev/null
@@ -98,8 +215,20 @@ section() { # NAME COMMAND...
     room
     printf '[%s]\n' "$what"
     # One awk instead of sed: it ends a last line that the command left open.
-    awk -v errors="$WORK/err" '{ print (FILENAME == errors ? "!" : "|") $0 }' "$WORK/out" "$WORK/err"
+    # shellcheck disable=SC2016 # for awk
+    must awk -v errors="$WORK/err" '{ print (FILENAME == errors ? "!" : "|") $0 }' "$WORK/out" "$WORK/err"
+    [ "$code" -ne 0 ] || ! trouble || code=${FAULT%% *}
     printf '= %s\n' "$code"
+    sure
+}
+
+# Run a command without whose answer nothing can be said, and print its section.
+question() { # NAME COMMAND...
+    section "$@"
+    [ "$code" -eq 0 ] || {
+        fault "$code" "$2"
+        sure
+    }
 }
 
 # Run what changes the machine and print its section, with its complaints where they came. The log is written
@@ -110,11 +239,14 @@ act() { # NAME COMMAND...
     what=$1
     shift
     [ -n "$LOG" ] || LOG=$WORK/log
-    begin_at=$( { wc -c <"$LOG"; } 2>/dev/null || echo 0)
+    begin_at=$( { must wc -c <"$LOG"; } 2>/dev/null || echo 0)
+    ! trouble || finish "$OTHER"
+    ACTING=1
     "$@" >>"$LOG" 2>&1 </dev/null
     code=$?
     printf '[%s]\n' "$what"
-    tail -c "+$((begin_at + 1))" "$LOG" | awk '{ print "|" $0 }'
+    # shellcheck disable=SC2016 # for awk
+    must tail -c "+$((begin_at + 1))" "$LOG" | must awk '{ print "|" $0 }'
     printf '= %s\n' "$code"
 }
 
@@ -147,7 +279,7 @@ in_container() {
         [ ! -e "$mark" ] || return 0
     done
     [ ! -e /proc/vz ] || [ -e /proc/bc ] || return 0
-    [ -r /proc/1/environ ] && tr '\0' '\n' </proc/1/environ 2>/dev/null | grep -q '^container='
+    [ -r /proc/1/environ ] && may tr '\0' '\n' </proc/1/environ 2>/dev/null | grep -q '^container='
 }
 
 # What every manager's [machine] says; the script adds its own lines.
@@ -164,7 +296,9 @@ lock_holders() { # FILE...
     [ -r /proc/locks ] || return 0
     for file in "$@"; do
         [ -e "$file" ] || continue
-        inode=$(stat -c %i "$file") device=$(stat -c %d "$file")
+        # It may be gone meanwhile.
+        device=$(may stat -c '%d %i' "$file") || continue
+        inode=${device#* } device=${device% *}
         major=$(((device >> 8) & 4095)) minor=$(((device & 255) | ((device >> 12) & 1048320)))
         id=$(printf '%02x:%02x:%s' "$major" "$minor" "$inode")
         # Some file systems show another device there: then the inode alone, and the reader looks at the name.
@@ -187,8 +321,9 @@ filesystems_of() { # FOLDER...
 clock() {
     if [ -e /run/systemd/timesync/synchronized ]; then
         echo yes
-    elif command -v timedatectl >/dev/null 2>&1; then
-        timedatectl show --property=NTPSynchronized --value
+    elif place timedatectl; then
+        # Without the service that it asks it fails, and then nobody knows.
+        may timedatectl show --property=NTPSynchronized --value || :
     fi
 }
 
@@ -206,7 +341,7 @@ check_bound() { # OPTION VALUE LEAST
 }
 
 keeps() { # whether packages are to be kept; makes the folder
-    [ -n "$KEPT" ] && [ "$KEEP_SIZE" -gt 0 ] && mkdir -p "$KEPT" 2>/dev/null && chmod 700 "$KEPT"
+    [ -n "$KEPT" ] && [ "$KEEP_SIZE" -gt 0 ] && may mkdir -p "$KEPT" 2>/dev/null && may chmod 700 "$KEPT"
 }
 
 # Keep package files, "file<tab>name to keep it by" a line: as links to what the manager has fetched, else as copies.
@@ -221,11 +356,11 @@ keep_packages() { # FOLDER-OF-THE-MANAGER
             "$1"/*)
                 # A fork for each of many packages is dear.
                 [ ! -e "$WORK/linked" ] || continue
-                ! ln -f "$file" "$KEPT/$name" 2>/dev/null || continue
+                ! may ln -f "$file" "$KEPT/$name" 2>/dev/null || continue
                 ;;
         esac
-        if cmp -s "$file" "$KEPT/$name"; then continue; fi
-        if cp "$file" "$KEPT/.new" 2>/dev/null; then mv "$KEPT/.new" "$KEPT/$name"; else rm -f "$KEPT/.new"; fi
+        if may cmp -s "$file" "$KEPT/$name"; then continue; fi
+        if may cp "$file" "$KEPT/.new" 2>/dev/null; then mv "$KEPT/.new" "$KEPT/$name"; else rm -f "$KEPT/.new"; fi
     done
 }
 
@@ -263,6 +398,7 @@ bound_kept() {
                 drop(next_)
             }
         }' "$WORK/needed" "$WORK/kept" >"$WORK/bounds"
+    sure
     while read -r what name; do
         case $what in
             drop) rm -f "$KEPT/$name" "$KEPT/$name.gone" ;;
@@ -275,8 +411,8 @@ bound_kept() {
 # Whether a file is this package, and all of it is there. Signatures were asked for when it was first installed, and
 # nobody but root could write to it since.
 is_whole_rpm() { # FILE NAME ARCH VERSION
-    rpm -K --nosignature "$1" >/dev/null 2>&1 </dev/null || return 1
-    [ "$(rpm -qp --nosignature --qf '%{NAME} %{ARCH} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}' "$1" 2>/dev/null |
+    may rpm -K --nosignature "$1" >/dev/null 2>&1 </dev/null || return 1
+    [ "$(may rpm -qp --nosignature --qf '%{NAME} %{ARCH} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}' "$1" 2>/dev/null |
         sed 's/ 0:/ /')" = "$2 $3 $4" ]
 }
 

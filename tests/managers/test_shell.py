@@ -1,0 +1,129 @@
+"""What the patch scripts share: no question fails unnoticed, and each tool is the one that PATH has."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reconciler.managers.sections import parse_sections
+from reconciler.resources import locate
+
+SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
+COMMON = locate("scripts/patch/common.sh").read_text()
+BEGIN = "SELF=try.sh ROOT=\nbegin apt\nworkshop\ntools $TEXT\n"
+
+
+@pytest.fixture(params=sorted(SHELLS))
+def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return SHELLS[request.param]
+
+
+@pytest.fixture
+def stubs(tmp_path: Path) -> Path:
+    folder = tmp_path / "stubs"
+    folder.mkdir()
+    return folder
+
+
+def stub(folder: Path, name: str, body: str) -> None:
+    """Put a tool in front of all others of its name."""
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{body}\n")
+    file.chmod(file.stat().st_mode | stat.S_IXUSR)
+
+
+def perform(shell: tuple[str, ...], stubs: Path, body: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*shell, "-c", f"{COMMON}\n{BEGIN}{body}"],
+        env={"PATH": f"{stubs}:{os.environ['PATH']}", "TMPDIR": str(stubs.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+FAULTS = {
+    "alone": "awk '1' </dev/null >/dev/null\nfinish 0",
+    "left of a pipe": "awk '1' </dev/null | cat >/dev/null\nfinish 0",
+    "in a substitution": 'all=$(awk 1 </dev/null)\necho "$all" >/dev/null\nfinish 10',
+    "where complaints go nowhere": "awk 1 </dev/null 2>/dev/null || :\nfinish 0",
+    "as a condition": "if may awk 1 </dev/null; then :; fi\nfinish 0",
+    "in a section": "both() { awk 1 </dev/null | sort; }\nsection both both\nfinish 0",
+    "before something is refused": 'all=$(awk 1 </dev/null)\nrefused "gone:$all" 26',
+    "before something is done": 'all=$(awk 1 </dev/null)\nact apply echo "$all"\nfinish 0',
+    "before the script decides": "all=$(awk 1 </dev/null)\nsure\necho decided >&2\nfinish 0",
+    "in a loop that a pipe feeds": "echo one | while read -r line; do awk 1 </dev/null; done\nfinish 0",
+}
+
+
+@pytest.mark.parametrize("body", FAULTS.values(), ids=FAULTS)
+def test_a_killed_tool_ends_the_script_wherever_it_stood(
+    body: str, shell: tuple[str, ...], stubs: Path
+) -> None:
+    stub(stubs, "awk", "kill -9 $$")
+    done = perform(shell, stubs, body)
+    # awk is what prints sections, too.
+    assert done.returncode == 1
+    sections = parse_sections(done.stdout)
+    assert sections.exit_code == 1
+    assert sections.by_name["question"].errors == ("awk ended with 137",)
+    assert done.stderr.splitlines()[-1] == "try.sh: awk ended with 137"
+    assert "decided" not in done.stderr
+    assert "apply" not in sections.by_name
+    assert "refused" not in sections.by_name
+
+
+def test_a_section_with_a_fault_does_not_end_with_0(shell: tuple[str, ...], stubs: Path) -> None:
+    stub(stubs, "tr", "kill -9 $$")
+    done = perform(shell, stubs, "left() { tr a b </dev/null | cat; }\nsection left left\nfinish 0")
+    assert parse_sections(done.stdout).by_name["left"].code == 137
+
+
+def test_a_question_whose_code_is_not_0_ends_the_script(shell: tuple[str, ...], stubs: Path) -> None:
+    done = perform(shell, stubs, "no() { return 3; }\nquestion first no\nsection second true\nfinish 0")
+    sections = parse_sections(done.stdout)
+    assert (sections.exit_code, sections.by_name["first"].code) == (1, 3)
+    assert "second" not in sections.by_name
+
+
+ANSWERS = {
+    "grep finds nothing": "echo a | grep b\nfinish 0",
+    "files differ": "cmp -s /dev/null /proc/version\nfinish 0",
+    "the reader had enough": "{ yes | head -n 1; } >/dev/null\nfinish 0",
+    "a code that the script looks at": "may awk 'BEGIN { exit 3 }'; [ $? -eq 3 ] && finish 0\nfinish 2",
+    "what changes the machine": "run awk 'BEGIN { exit 3 }'; [ $? -eq 3 ] && finish 0\nfinish 2",
+    "a section that the script looks at": "no() { return 3; }\nsection no no\n[ $code -eq 3 ] && finish 0",
+}
+
+
+@pytest.mark.parametrize("body", ANSWERS.values(), ids=ANSWERS)
+def test_a_code_that_is_an_answer_ends_nothing(body: str, shell: tuple[str, ...], stubs: Path) -> None:
+    done = perform(shell, stubs, body)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_was_done_is_still_finished_after_a_fault(shell: tuple[str, ...], stubs: Path) -> None:
+    stub(stubs, "tr", "kill -9 $$")
+    body = 'act apply true\nall=$(tr a b </dev/null)\nsection marks echo "$all"\nfinish 0'
+    sections = parse_sections(perform(shell, stubs, body).stdout)
+    assert sections.exit_code == 1
+    assert sections.by_name["marks"].code == 137
+
+
+def test_a_tool_that_is_gone_is_a_fault_as_well(shell: tuple[str, ...], stubs: Path) -> None:
+    done = perform(shell, stubs, "may not-there-at-all || :\nfinish 0")
+    assert (done.returncode, done.stderr) == (1, "try.sh: not-there-at-all ended with 127\n")
+
+
+def test_lists_are_split_without_any_tool(shell: tuple[str, ...], stubs: Path) -> None:
+    done = perform(shell, stubs, "PATH=\nlines_of 'a,*,b:c'\nlines_of ''\nexit 0")
+    assert done.stdout.splitlines()[1:] == ["a", "*", "b:c", ""]
+
+
+def test_a_tool_is_the_one_that_path_has_and_not_the_shell_s_own(shell: tuple[str, ...], stubs: Path) -> None:
+    for name in ("rpm", "dpkg", "awk"):
+        stub(stubs, name, f"echo our {name}")
+    done = perform(shell, stubs, "must rpm; tools dpkg; dpkg; awk; exit 0")
+    assert done.stdout.splitlines()[1:] == ["our rpm", "our dpkg", "our awk"]
