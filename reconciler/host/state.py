@@ -10,10 +10,11 @@ part of the queue can be lost without loss.
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from reconciler.host.ownership import is_own, is_own_folder_of
 from reconciler.planning.events import LastRun, PastRun, Route, Snapshot
 from reconciler.planning.gate import FailedApply, Pause
 from reconciler.planning.journal import Journal
+from reconciler.planning.layout import SCHEMA_VERSION, is_newer, refusal
 from reconciler.planning.missed import WindowWatch
 from reconciler.planning.observation import FirstSeen, Quarantined
 from reconciler.planning.run_log import write_log
@@ -163,13 +165,17 @@ class StateFolder:
         """Return the journal of a run that did not end by itself, ``None`` where there is none.
 
         Raises:
-            Stalled: It is damaged, so that nobody knows what was done; it is never deleted.
+            Stalled: It is damaged, so that nobody knows what was done, or of a newer patchledger, which alone
+                knows how to go on; it is never deleted.
         """
         data = self.read(_JOURNAL)
         if data is None:
             return None
+        if is_newer(version := _schema_of(data)):
+            said, hint = refusal(str(self.path / _JOURNAL), version)
+            raise Stalled(f"{said}; the run that it tells of is not finished by this one", hint)
         try:
-            return _journals().validate_json(data)
+            return replace(_journals().validate_json(data), schema=SCHEMA_VERSION)
         except ValueError as error:
             raise Stalled(
                 f"{self.path / _JOURNAL}: the journal of an unfinished run does not parse",
@@ -281,6 +287,15 @@ class StateFolder:
             yield
         finally:
             os.close(handle)
+
+
+def _schema_of(data: bytes) -> object:
+    """Return what version a file says that it is of, ``None`` where it says nothing."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return document.get("schema") if isinstance(document, dict) else None
 
 
 @lru_cache(maxsize=1)

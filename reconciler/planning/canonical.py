@@ -8,10 +8,13 @@ diff in git is one changed value. A field whose name Python reserves carries a t
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import partial
 from typing import Any
+
+from reconciler.planning.layout import SCHEMA_VERSION, fields_of
 
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 """Neither UTF-8 nor another reader's JSON can hold them; they come from bytes that were no text."""
@@ -41,12 +44,23 @@ def key_of(name: str) -> str:
     return name.removesuffix("_")
 
 
-def plain(value: object, *, write_instant: Callable[[datetime], str] = instant) -> Any:  # noqa: ANN401 - JSON
+def plain(
+    value: object,
+    *,
+    write_instant: Callable[[datetime], str] = instant,
+    version: int = SCHEMA_VERSION,
+) -> Any:  # noqa: ANN401 - JSON
     """Turn dataclasses, enumerations, instants, spans, mappings and tuples into what JSON has.
+
+    Args:
+        value: What is to be written.
+        write_instant: Says how an instant is.
+        version: Of the layout; a field that is younger is left out.
 
     Raises:
         TypeError: For anything else, so that no value is written by its ``repr`` by accident.
     """
+    inner = partial(plain, write_instant=write_instant, version=version)
     written: Any
     match value:
         case Enum():
@@ -60,12 +74,13 @@ def plain(value: object, *, write_instant: Callable[[datetime], str] = instant) 
         case timedelta():
             written = duration(value)
         case Mapping():
-            written = {str(key): plain(item, write_instant=write_instant) for key, item in value.items()}
+            written = {str(key): inner(item) for key, item in value.items()}
         case tuple() | list():
-            written = [plain(item, write_instant=write_instant) for item in value]
-        case _ if is_dataclass(value):
-            own = {key_of(field.name): getattr(value, field.name) for field in fields(value)}
-            written = plain(own, write_instant=write_instant)
+            written = [inner(item) for item in value]
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            written = {
+                key_of(one.name): inner(getattr(value, one.name)) for one in fields_of(type(value), version)
+            }
         case _:
             raise TypeError(f"{type(value).__name__} has no canonical JSON form")
     return written

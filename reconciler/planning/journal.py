@@ -12,6 +12,7 @@ from enum import StrEnum
 from reconciler.planning.around import CheckResult, HookResult
 from reconciler.planning.execution import Instruction
 from reconciler.planning.gate import BreakGlass, Step
+from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.observation import Change, Installed
 from reconciler.planning.run_record import StepRecord
 from reconciler.policy.documents import DEFAULTS, Settings
@@ -49,6 +50,7 @@ class Journal:
         hooks: What became of the host's own programs so far.
         rebooting_since: When the machine was told to reboot.
         notes: What is to be told in its record.
+        schema: Of the file, see :mod:`reconciler.planning.layout`; files of version 1 do not say it.
     """
 
     run: str
@@ -75,6 +77,7 @@ class Journal:
     hooks: tuple[HookResult, ...] = ()
     rebooting_since: datetime | None = None
     notes: tuple[str, ...] = ()
+    schema: int = SCHEMA_VERSION
 
     @property
     def transaction(self) -> tuple[Change, ...]:

@@ -10,10 +10,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-SCHEMA_VERSION = 1
-"""Of ``observation.json`` and ``report.json``; grows when a reader of an older version could misread a
-newer file."""
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:

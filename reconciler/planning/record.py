@@ -3,9 +3,10 @@
 With the policy repository at ``policy_commit`` and the program of ``program``, :func:`read_recording` and
 :func:`judge` give the same plan, gates and decision; a tick itself decides in no other way. The file is
 canonical; one that is not was not written by a release of this program, and is refused rather than read
-approximately.
+approximately. Files of earlier versions are read as well: see :mod:`reconciler.planning.layout`.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +19,8 @@ from reconciler.planning import canonical
 from reconciler.planning.account import Plan
 from reconciler.planning.approval import digest_of
 from reconciler.planning.gate import Decision, GateInputs, GateResult, conclude, evaluate
-from reconciler.planning.observation import SCHEMA_VERSION, Exchange, Observation
+from reconciler.planning.layout import SCHEMA_VERSION, is_known, refusal
+from reconciler.planning.observation import Exchange, Observation
 from reconciler.planning.plan import make_plan, security_only
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective
@@ -102,33 +104,49 @@ def record(
 
 
 def write(recording: Recording) -> bytes:
-    """Return the canonical bytes of ``recording``; instants keep their fractions of a second."""
-    return canonical.to_bytes(canonical.plain(recording, write_instant=canonical.exact_instant))
+    """Return the canonical bytes of ``recording``, as its version wrote them.
+
+    Instants keep their fractions of a second.
+    """
+    return canonical.to_bytes(
+        canonical.plain(recording, write_instant=canonical.exact_instant, version=recording.schema)
+    )
 
 
 def read_recording(data: bytes) -> Recording:
-    """Read ``observation.json`` strictly.
+    """Read ``observation.json`` of this or an earlier version strictly.
 
     Raises:
-        Misuse: It is not a recording, is one of another schema version, or is not canonical.
+        Misuse: It is not a recording, was written by a newer patchledger, or is not as its version wrote it.
     """
+    _known_version(data)
     try:
         recording = _reader().validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(["observation.json", *(str(part) for part in first["loc"])])
         raise Misuse(f"{place}: {first['msg']}") from None
-    if recording.schema != SCHEMA_VERSION:
-        raise Misuse(
-            f"observation.json has schema version {recording.schema}, this program reads {SCHEMA_VERSION}",
-            f"Use {recording.program}, which wrote it.",
-        )
     if write(recording) != data:
         raise Misuse(
             "observation.json is not as it was written: it holds unknown keys or was formatted anew",
             "Take it from git unchanged.",
         )
     return recording
+
+
+def _known_version(data: bytes) -> None:
+    """Pass a file of a version that is known, and what is no recording at all.
+
+    Raises:
+        Misuse: It is of another version: what stands in it would only be misread.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    version = document.get("schema") if isinstance(document, dict) else None
+    if version is not None and not is_known(version):
+        raise Misuse(*refusal("observation.json", version))
 
 
 @lru_cache(maxsize=1)

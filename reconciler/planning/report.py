@@ -31,7 +31,7 @@ from reconciler.planning.gate import (
     Pass,
     is_about_policy,
 )
-from reconciler.planning.observation import SCHEMA_VERSION, Change
+from reconciler.planning.observation import Change
 from reconciler.planning.record import Judged, Recording
 from reconciler.planning.report_document import (
     INTERFACE,
@@ -86,7 +86,7 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
     observation, inputs, now = recording.observation, recording.inputs, recording.now
     plan = judged.plan
     return Report(
-        schema=SCHEMA_VERSION,
+        schema=recording.schema,
         program=recording.program,
         generated_at=now,
         target=recording.target,
@@ -281,7 +281,7 @@ def _approval(approval: ApprovalText, plan: Plan, now: datetime) -> ApprovalStat
 
 def to_document(report: Report) -> dict[str, Any]:
     """Return the report as plain JSON data."""
-    document: dict[str, Any] = canonical.plain(report)
+    document: dict[str, Any] = canonical.plain(report, version=report.schema)
     return document
 
 

@@ -1,7 +1,9 @@
-"""Read ``report.json`` back, without the cost of a validation library, so that many can be read.
+"""Read ``report.json`` and ``runs/<id>.json`` back, without the cost of a validation library: many are read.
 
-A key that this version does not know is passed over: the schema version grows when that could mislead. A
-missing key, a wrong type or another schema version is refused, with the place.
+A newer release may have written one. A key that this version does not know is passed over, and a word of a
+closed list that it does not know stays what it is, an :class:`UnknownWord`, so that a host that is ahead by a
+release is still read: the schema version grows when that could mislead. A key that the file's own version
+should have, a wrong type or a newer schema version is refused, with the place.
 """
 
 import json
@@ -16,8 +18,18 @@ from typing import Any
 
 from reconciler.errors import Misuse
 from reconciler.planning import canonical
-from reconciler.planning.observation import SCHEMA_VERSION
+from reconciler.planning.layout import first_version, is_known, refusal
 from reconciler.planning.report_document import Report
+from reconciler.planning.run_record import RunRecord
+
+
+class UnknownWord(str):
+    """A word in the place of one of a closed list, which this version's list does not hold.
+
+    It compares equal to no word that is known, and is written again as it was read.
+    """
+
+    __slots__ = ()
 
 
 class _Unreadable(Exception):  # noqa: N818 - never leaves this module
@@ -25,77 +37,108 @@ class _Unreadable(Exception):  # noqa: N818 - never leaves this module
 
 
 def read_report(data: bytes) -> Report:
-    """Return the report that ``report.json`` holds; writing it again gives the same bytes.
+    """Return the report that ``report.json`` holds, of this or an earlier schema version.
+
+    Writing it again gives the same bytes, where it holds no key that this version does not know.
 
     Raises:
-        Misuse: It is not JSON, not a report, or one of another schema version.
+        Misuse: It is not JSON, not a report, or one of a newer schema version.
     """
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Misuse(f"report.json is not JSON: {error}") from None
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA_VERSION:
-        raise Misuse(
-            f"report.json has schema version {schema}, this program reads {SCHEMA_VERSION}",
-            "Use a version of patchledger that is at least as new as the one that wrote it.",
-        )
-    try:
-        report: Report = _read(Report, document, "report.json")
-    except _Unreadable as error:
-        raise Misuse(str(error)) from None
+    report: Report = _read_document(Report, data, "report.json")
     return report
 
 
-def _read(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - from JSON, by a type form
-    """Return ``value`` as what the annotation ``kind`` says."""
-    if kind is types.NoneType or kind in (str, int, bool):
-        _expect(type(value) is kind, kind.__name__, place)
-        return value
-    if kind is datetime:
-        return _instant(value, place)
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        _expect(value in list(kind), f"one of {', '.join(kind)}", place)
-        return kind(value)
-    if is_dataclass(kind):
-        return _object(kind, value, place)
-    return _composed(kind, value, place)
+def read_run(data: bytes) -> RunRecord:
+    """Return the record that ``runs/<id>.json`` holds; otherwise as :func:`read_report`.
+
+    Raises:
+        Misuse: It is not JSON, not a run's record, or one of a newer schema version.
+    """
+    record: RunRecord = _read_document(RunRecord, data, "the run's record")
+    return record
 
 
-def _composed(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - the same
-    arguments = typing.get_args(kind)
-    match typing.get_origin(kind):
-        case typing.Literal:
-            _expect(value in arguments, f"one of {', '.join(map(str, arguments))}", place)
+def _read_document(kind: Any, data: bytes, name: str) -> Any:  # noqa: ANN401 - the value of a dataclass
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Misuse(f"{name} is not JSON: {error}") from None
+    version = document.get("schema") if isinstance(document, dict) else None
+    if not is_known(version):
+        raise Misuse(*refusal(name, version))
+    try:
+        return _Reader(version).read(kind, document, name)
+    except _Unreadable as error:
+        raise Misuse(str(error)) from None
+
+
+class _Reader:
+    """Reads JSON data as what annotations say.
+
+    Args:
+        version: Of the document's layout; younger fields have their defaults.
+    """
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+
+    def read(self, kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - from JSON, by a type form
+        """Return ``value`` as what the annotation ``kind`` says."""
+        if kind is types.NoneType or kind in (str, int, bool):
+            _expect(type(value) is kind, kind.__name__, place)
             return value
-        case typing.Union | types.UnionType:
-            (present,) = (one for one in arguments if one is not types.NoneType)
-            return None if value is None else _read(present, value, place)
-        case origin if origin is tuple:
-            _expect(isinstance(value, list), "a list", place)
-            return tuple(_read(arguments[0], item, f"{place}[{index}]") for index, item in enumerate(value))
-        case origin if origin is Mapping:
-            _expect(isinstance(value, dict), "an object", place)
-            return {key: _read(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
-        case _:
-            raise TypeError(f"{kind!r} has no place in a report")
+        if kind is float:
+            _expect(type(value) in (int, float), "a number", place)
+            return float(value)
+        if kind is datetime:
+            return _instant(value, place)
+        if isinstance(kind, type) and issubclass(kind, StrEnum):
+            return kind(value) if value in list(kind) else _word(value, place)
+        if is_dataclass(kind):
+            return self._object(kind, value, place)
+        return self._composed(kind, value, place)
 
+    def _composed(self, kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - the same
+        arguments = typing.get_args(kind)
+        match typing.get_origin(kind):
+            case typing.Literal:
+                return value if value in arguments else _word(value, place)
+            case typing.Union | types.UnionType:
+                (present,) = (one for one in arguments if one is not types.NoneType)
+                return None if value is None else self.read(present, value, place)
+            case origin if origin is tuple:
+                _expect(isinstance(value, list), "a list", place)
+                return tuple(
+                    self.read(arguments[0], item, f"{place}[{index}]") for index, item in enumerate(value)
+                )
+            case origin if origin is Mapping:
+                _expect(isinstance(value, dict), "an object", place)
+                return {key: self.read(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
+            case _:
+                raise TypeError(f"{kind!r} has no place in a report")
 
-def _object(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - the same
-    _expect(isinstance(value, dict), "an object", place)
-    arguments = {}
-    for name, key, annotation in _layout(kind):
-        _expect(key in value, f"the key {key}", place)
-        arguments[name] = _read(annotation, value[key], f"{place}.{key}")
-    return kind(**arguments)
+    def _object(self, kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - the same
+        _expect(isinstance(value, dict), "an object", place)
+        arguments = {}
+        for name, key, annotation, version in _layout(kind):
+            if version <= self._version:
+                _expect(key in value, f"the key {key}", place)
+                arguments[name] = self.read(annotation, value[key], f"{place}.{key}")
+        return kind(**arguments)
 
 
 @lru_cache(maxsize=64)
-def _layout(kind: Any) -> tuple[tuple[str, str, Any], ...]:  # noqa: ANN401 - any dataclass
+def _layout(kind: Any) -> tuple[tuple[str, str, Any, int], ...]:  # noqa: ANN401 - any dataclass
     annotations = typing.get_type_hints(kind)
     return tuple(
-        (field.name, canonical.key_of(field.name), annotations[field.name]) for field in fields(kind)
+        (one.name, canonical.key_of(one.name), annotations[one.name], first_version(one))
+        for one in fields(kind)
     )
+
+
+def _word(value: object, place: str) -> str:
+    _expect(isinstance(value, str), "a word", place)
+    return UnknownWord(value)
 
 
 def _instant(value: object, place: str) -> datetime:

@@ -17,7 +17,7 @@ from inspect import cleandoc
 from typing import Any
 
 from reconciler.planning import canonical
-from reconciler.planning.observation import SCHEMA_VERSION
+from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.report_document import INTERFACE, Report
 from reconciler.planning.run_record import RunRecord
 

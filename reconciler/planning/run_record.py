@@ -385,7 +385,7 @@ def quarantine_of(record: RunRecord, after: Iterable[Installed]) -> tuple[Quaran
 
 def to_run_document(record: RunRecord) -> dict[str, Any]:
     """Return a run's record as plain JSON data."""
-    document: dict[str, Any] = canonical.plain(record)
+    document: dict[str, Any] = canonical.plain(record, version=record.schema)
     return document
 
 

@@ -18,7 +18,8 @@ from reconciler.planning import canonical, exit_codes
 from reconciler.planning.execution import Execution, Instruction, automatic_after
 from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
 from reconciler.planning.journal import Journal, Phase
-from reconciler.planning.observation import SCHEMA_VERSION, Installed, Observation
+from reconciler.planning.layout import SCHEMA_VERSION
+from reconciler.planning.observation import Installed, Observation
 from reconciler.planning.plan import limits_of
 from reconciler.planning.reboot import has_rebooted
 from reconciler.planning.report_document import ExecutedScript

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import Stalled
 from reconciler.gitops.revision import read_folder
 from reconciler.host.state import StateFolder
 from reconciler.planning.journal import Phase
+from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.record import read_recording
-from reconciler.planning.report_reader import read_report
+from reconciler.planning.report import to_json
+from reconciler.planning.report_reader import read_report, read_run
+from reconciler.planning.run_record import RunOutcome, run_json
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.look import Finding, decide_again
 
@@ -41,7 +45,18 @@ def test_every_manager_is_there() -> None:
 
 @pytest.mark.parametrize("folder", REPORTED)
 def test_a_recorded_decision_is_made_again(folder: str) -> None:
-    assert again(folder).report == read_report((GOLDEN / folder / "report.json").read_bytes())
+    data = (GOLDEN / folder / "report.json").read_bytes()
+    assert read_report(data).schema == 1
+    assert to_json(read_report(data)) == data
+    assert to_json(again(folder).report).decode() == data.decode()
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_the_record_of_a_run_is_read(manager: str) -> None:
+    (path,) = (GOLDEN / manager / "applied/runs").iterdir()
+    record = read_run(path.read_bytes())
+    assert record.outcome is RunOutcome.APPLIED
+    assert run_json(record) == path.read_bytes()
 
 
 @pytest.mark.parametrize("manager", MANAGERS)
@@ -54,6 +69,16 @@ def test_the_journal_of_a_killed_run_is_read(manager: str, tmp_path: Path) -> No
     assert journal.phase is Phase.STEPS
     assert {(one.name, one.arch) for one in journal.transaction} >= {("bad", journal.transaction[0].arch)}
     assert len(journal.before) == len(json.loads(data)["before"])
+
+
+def test_the_journal_of_a_newer_program_is_refused_and_left(tmp_path: Path) -> None:
+    data = json.loads((GOLDEN / "apt/killed/journal.json").read_bytes())
+    written = json.dumps({**data, "schema": SCHEMA_VERSION + 1, "phase": "a-phase-of-the-next-release"})
+    (tmp_path / "journal.json").write_text(written, encoding="utf-8")
+    with pytest.raises(Stalled, match="written by a newer patchledger") as caught:
+        StateFolder(tmp_path).journal()
+    assert "at least as new" in caught.value.hint
+    assert (tmp_path / "journal.json").read_text(encoding="utf-8") == written
 
 
 def test_the_state_is_read(tmp_path: Path) -> None:

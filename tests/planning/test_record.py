@@ -95,7 +95,7 @@ INSTANTS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st
 SPANS = st.timedeltas(timedelta(0), timedelta(days=5_000))
 RECORDINGS = st.builds(
     Recording,
-    schema=st.just(1),
+    schema=st.sampled_from([1, 2]),
     program=TEXT,
     target=TEXT,
     policy_commit=TEXT,
@@ -141,7 +141,9 @@ def _edited(**changes: object) -> bytes:
         (_edited(target=5), r"observation\.json\.target: Input should be a valid string"),
         (_edited(now="yesterday"), r"\.now: "),
         (_edited(exchanges=[{"question": {}}]), r"exchanges\.0\.answer"),
-        (_edited(schema=2), "schema version 2, this program reads 1"),
+        (_edited(schema=3), "written by a newer patchledger .schema 3,"),
+        (_edited(schema=0), "schema version 0"),
+        (_edited(schema="1"), "schema version 1"),
         (_edited(surprise=True), "unknown keys"),
         (recorded().replace(b"\n ", b"\n  "), "formatted anew"),
     ],

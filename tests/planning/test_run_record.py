@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from reconciler.planning.around import CheckResult, HookOutcome, HookResult
 from reconciler.planning.execution import FailedPackage, automatic_after
+from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.observation import Change, Installed
 from reconciler.planning.report_document import Move
 from reconciler.planning.report_schema import run_schema
@@ -130,7 +131,7 @@ def test_how_a_run_ended_follows_from_what_is_there(
 
 
 RECORD = RunRecord(
-    schema=1,
+    schema=SCHEMA_VERSION,
     program="patchledger 1.0",
     run=run_id(AT, "sha256:" + "a" * 64),
     target="web-01",

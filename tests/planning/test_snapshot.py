@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.planning.events import Event, Expiring, Snapshot, troubles
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
+from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.message import PackageLine
 from reconciler.planning.observation import Facts, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.plan import Condition, Disposition, Reason, Update
@@ -32,7 +33,7 @@ HOUR = timedelta(hours=1)
 WAITS = (Reason("held", "held by an exception"),)
 NGINX = Update("nginx", "amd64", "1", "2", "Debian", True, Disposition.PLANNED, WAITS)
 REPORT = Report(
-    schema=1,
+    schema=SCHEMA_VERSION,
     program="patchledger 0.1.0",
     generated_at=NOW,
     target="web-01",
