@@ -23,6 +23,7 @@ from reconciler.host.fingerprint import Fingerprint, digest
 from reconciler.host.ownership import user_name
 from reconciler.host.state import PAUSE
 from reconciler.planning.gate import BreakGlass
+from reconciler.planning.reboot import Refused
 from reconciler.planning.report import plan_json
 from reconciler.planning.run_record import to_run_document
 from reconciler.planning.wakeup import Outlook
@@ -154,6 +155,7 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
     """Leave a fingerprint for the next tick, if this one left nothing to do over."""
     folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
     settled = is_left and not done.failures and done.published.pushed and not wiring.outbox.pending()
+    settled = settled and not (isinstance(done.look.reboot, Refused) and done.look.reboot.asks_again)
     if not settled or not report.policy_commit:
         (folder.path / quiet.FILE).unlink(missing_ok=True)
         return

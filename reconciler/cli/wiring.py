@@ -177,6 +177,8 @@ def wire(
         return read_accepted(source, commit, timeout=timeout.total_seconds(), now=now)
 
     used = clock or SystemClock()
+    if power is None and config.root is None:
+        power = SystemPower()
     manager = Witnessed(_manager(local_target(config.environment), folder, config))
     reconciler = Reconciler(
         Identity(config.host, config.labels),
@@ -188,6 +190,7 @@ def wire(
         timeout=timeout,
         inhibitors=partial(observe_inhibitors, {}) if config.root is None else tuple,
         pause=folder.pause,
+        power=None if power is None else power.root,
     )
     author = Author(config.host, str(config.reports.signing_key or ""))
     queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, options)
@@ -204,8 +207,6 @@ def wire(
         has_remote=config.reports.remote is not None,
     )
     applier = Applier(used, manager, folder, _surroundings(config), PROGRAM, config.host)
-    if power is None and config.root is None:
-        power = SystemPower()
     return Wiring(config, folder, source, read, queue, reconciler, applier, reporter, outbox, manager, power)
 
 

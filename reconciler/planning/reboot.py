@@ -1,4 +1,4 @@
-"""Whether a run wants to reboot, and whether it may.
+"""Whether a host wants to reboot, and whether it may.
 
 The rules:
 
@@ -7,14 +7,24 @@ The rules:
 - At most so many reboots in one window, counted by when they were asked for, so that neither a need that
   never goes away nor a clock that jumps back makes a loop.
 - A reboot is proven by another boot id, not by its request.
+- What a report says of a reboot is found by the look that it reports, so that an unchanged state gives an
+  unchanged report; and it announces only what then happens.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from reconciler.planning.observation import Reboot, RebootNeed
+from reconciler.planning.account import Condition, Plan
+from reconciler.planning.gate import Apply, Closed, GateInputs, GateName, evaluate
+from reconciler.planning.observation import Health, Reboot, RebootNeed
+from reconciler.planning.record import Judged, Recording
+from reconciler.planning.wording import listed
+from reconciler.policy.documents import Settings
+
+BOOT_TIME = timedelta(minutes=10)
+"""How long a machine may take to go down and come up again, beyond the notice."""
 
 When = Literal["never", "if-required", "always"]
 """``reboot.when`` of the policy language."""
@@ -82,10 +92,126 @@ def may_reboot(
     count = sum(start <= one < end for one in past)
     if count >= max_per_window:
         times = "once" if count == 1 else f"{count} times"
-        return Verdict(False, f"rebooted {times} in this window, at most {max_per_window} allowed")
+        said = f"a reboot was asked for {times} in this window, at most {max_per_window} allowed"
+        return Verdict(False, said)
     return Verdict(True, f"reboot {count + 1} of {max_per_window} in this window")
 
 
 def has_rebooted(before: str, now: str) -> bool:
     """Tell by the kernel's boot ids whether the machine was started anew; unknown ones prove nothing."""
     return bool(before and now) and before != now
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is remembered of reboots and runs.
+
+    Attributes:
+        past: When reboots were asked for, aware.
+        has_failed: The last run, or the machine's health after it, was not well.
+        has_applied: A run of this tick changed something.
+    """
+
+    past: tuple[datetime, ...] = ()
+    has_failed: bool = False
+    has_applied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """No reboot is wanted, or a run comes before it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A reboot is wanted and may be asked for now.
+
+    Attributes:
+        history: By which it may.
+    """
+
+    because: str
+    history: History
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A reboot is wanted and may not be asked for now.
+
+    Attributes:
+        asks_again: What is against it may pass unseen: the next tick must ask, though nothing changed.
+    """
+
+    why: str
+    asks_again: bool = False
+
+
+Choice = Unwanted | Due | Refused
+
+
+def choose(recording: Recording, judged: Judged, settings: Settings, history: History) -> Choice:
+    """Say what becomes of a reboot of a host, at the instant of ``recording``.
+
+    Args:
+        recording: What was seen of it, and what the gates are shown. The gate about a plan's approval has no
+            say: a reboot changes no package.
+        judged: A plan that may be applied is applied first; then the host is looked at again.
+        settings: The policy's.
+        history: Of this host.
+    """
+    observed, now = recording.observation.reboot, recording.now
+    wish = wants_reboot(settings.reboot.when, observed, has_applied=history.has_applied)
+    if not wish.is_yes:
+        return Unwanted(wish.reason)
+    if isinstance(judged.decision, Apply):
+        return Unwanted("the plan is applied first")
+    refused = against(judged.plan, recording.inputs, settings, history, now)
+    return refused or Due(wish.reason, history)
+
+
+def against(
+    plan: Plan, inputs: GateInputs, settings: Settings, history: History, now: datetime
+) -> Refused | None:
+    """Say what stands against a wanted reboot at ``now``: every gate must be open, and the window hold it."""
+    spans = [span for span in inputs.windows.spans if span.is_open(now)]
+    window = max(((span.start, span.end) for span in spans), key=lambda one: one[1], default=None)
+    verdict = may_reboot(
+        at=now,
+        window=window,
+        notice=settings.reboot.notice,
+        past=history.past,
+        max_per_window=settings.reboot.max_per_window,
+        has_failed=history.has_failed,
+    )
+    if not verdict.is_yes:
+        return Refused(verdict.reason)
+    needed = settings.reboot.notice + BOOT_TIME
+    asked = replace(inputs, settings=replace(inputs.settings, budget=needed, approval="none"))
+    closed = [gate for gate in evaluate(plan, asked, now) if isinstance(gate, Closed)]
+    if closed:
+        return Refused(closed[0].reason, asks_again=closed[0].gate is GateName.HOST)
+    return _restless(inputs.host.health)
+
+
+def _restless(health: Health) -> Refused | None:
+    reason = health.lock_holder or listed(health.interrupted, 3)
+    return Refused(f"the package database is not at rest: {reason}", asks_again=True) if reason else None
+
+
+def announcement(because: str, now: datetime, notice: timedelta) -> Condition:
+    """Return the condition that a report has which is committed just before a reboot."""
+    at = (now + notice).strftime("%Y-%m-%d %H:%M UTC")
+    return Condition("Rebooting", True, "Asked", f"the machine reboots at {at}: {because}")
+
+
+def once_pushed(because: str) -> Condition:
+    """Return the condition of a host that reboots only when its remote has the report that says so."""
+    said = f"a reboot is wanted, and asked for once this report is pushed: {because}"
+    return Condition("RebootDeferred", True, "NotPushed", said)
+
+
+def refusal(why: str) -> Condition:
+    """Return the condition of a host that wants a reboot and may not have it now."""
+    return Condition("RebootDeferred", True, "NotNow", f"a reboot is wanted and does not happen now: {why}")

@@ -21,7 +21,7 @@ from reconciler.planning.journal import Journal, Phase
 from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.observation import Installed, Observation
 from reconciler.planning.plan import limits_of
-from reconciler.planning.reboot import has_rebooted
+from reconciler.planning.reboot import BOOT_TIME, has_rebooted
 from reconciler.planning.report_document import ExecutedScript
 from reconciler.planning.run_record import (
     Difference,
@@ -49,9 +49,6 @@ from reconciler.reconcile.surroundings import Surroundings, failing
 
 STEP_SIZE = 10
 """Changes that a step has at least, where a transaction is made in steps and has that many."""
-
-BOOT_TIME = timedelta(minutes=10)
-"""How long a machine may take to go down and come up again before it is said not to have rebooted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from reconciler.gitops.source import Acceptance
 from reconciler.host.state import State
 from reconciler.planning.account import Condition
 from reconciler.planning.age import observe_first_seen
-from reconciler.planning.events import Event, week_of
+from reconciler.planning.events import Event, RunResult, week_of
 from reconciler.planning.gate import (
     CLOCK_TOLERANCE,
     Apply,
@@ -34,6 +34,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
 )
 from reconciler.planning.plan import next_change, next_question, security_only
+from reconciler.planning.reboot import Choice, History, Refused, Unwanted, choose, refusal
 from reconciler.planning.record import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.report import build_report
 from reconciler.planning.report_document import Report
@@ -89,6 +90,7 @@ class Look:
         next_instant: First instant at which time alone may change the decision, or is a reason to tell
             something; ``None`` where it never does.
         watch: What the next look is to know of windows.
+        reboot: What becomes of a reboot; that it is refused is a condition of the report already.
     """
 
     in_force: InForce
@@ -96,11 +98,25 @@ class Look:
     failures: tuple[ReconcilerError, ...]
     next_instant: datetime | None
     watch: WindowWatch
+    reboot: Choice
 
     @property
     def report(self) -> Report:
         """The report on what was seen and decided."""
         return self.finding.report
+
+    @property
+    def must_be_pushed(self) -> bool:
+        """Whether nothing may be done before the remote has the report: approved plans rest on it."""
+        effective = self.finding.effective
+        return effective is not None and effective.settings.approval == "required"
+
+    def telling(self, condition: Condition) -> "Look":
+        """Return this look with one more condition in its report, which changes no gate's answer."""
+        finding = self.finding
+        recording = _with(finding.recording, condition)
+        report = build_report(recording, finding.effective, finding.judged)
+        return replace(self, finding=replace(finding, recording=recording, report=report))
 
     @property
     def is_clock_wrong(self) -> bool:
@@ -127,6 +143,7 @@ class Reconciler:
         timeout: Longest time of one conversation with a remote.
         inhibitors: Says what a run would disturb; asked only where one could begin.
         pause: Gives the operator's pause, after the target was observed.
+        power: Root of the system that can be rebooted from here, ``None`` where none can.
     """
 
     def __init__(
@@ -141,7 +158,9 @@ class Reconciler:
         timeout: timedelta,
         inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple,
         pause: Callable[[], Pause | None] = _not_paused,
+        power: str | None = None,
     ) -> None:
+        self._power = power
         self._inhibitors = inhibitors
         self._pause = pause
         self._identity = identity
@@ -156,9 +175,9 @@ class Reconciler:
         *,
         accept: bool,
         break_glass: BreakGlass | None = None,
-        told: tuple[Condition, ...] = (),
         seen: Observation | None = None,
         in_force: InForce | None = None,
+        has_applied: bool = False,
     ) -> Look:
         """Fetch, observe, plan and decide; write nothing but the mirror and, with ``accept``, its memory.
 
@@ -166,9 +185,9 @@ class Reconciler:
             state: What the last tick left.
             accept: Remember a new valid revision as accepted. A dry-run does not.
             break_glass: A person takes the window on themselves.
-            told: Conditions that the caller knows of.
             seen: What was observed just before, where nothing was done since; it is not looked again then.
             in_force: The policy of an earlier look of the same tick; it is not fetched again then.
+            has_applied: A run of the same tick changed something.
 
         Raises:
             ReconcilerError: The machine cannot be observed at all, or the last good policy is lost.
@@ -180,14 +199,16 @@ class Reconciler:
             in_force = self._follower.follow(acceptance, now, accept=accept)
         seen = self._restored(seen or self._manager.observe(now), state, in_force, now)
         host, effective = self._match(in_force.revision, seen)
-        case = _Case(now, state, in_force, host, effective, break_glass)
+        case = _Case(
+            now, state, in_force, host, effective, break_glass, self._power == seen.root, has_applied
+        )
         pinned = tuple(_pinned_otherwise(effective, seen))
         if not pinned:
             seen = self._refreshed(seen, case)
         talk = None if effective is None or pinned else self._converse(seen, effective, now)
         if talk is not None:
             seen = replace(seen, first_seen=_dated(seen, talk, now))
-        recording = self._recorded(seen, talk or _Talk(), case, (*told, *pinned, *_without_effect(effective)))
+        recording = self._recorded(seen, talk or _Talk(), case, (*pinned, *_without_effect(effective)))
         failures = (Stalled(one.message, "change the pin, or install what it names") for one in pinned)
         return _concluded(recording, case, (*failures, *_refresh_failures(seen.refresh)))
 
@@ -302,6 +323,8 @@ class _Case:
         state: What the last tick left.
         host: What the policy knows the target as.
         effective: What the policy says for it; ``None`` while there is none.
+        has_power: It can be rebooted from here.
+        has_applied: A run of this tick changed something.
     """
 
     now: datetime
@@ -310,6 +333,8 @@ class _Case:
     host: HostFacts
     effective: Effective | None
     break_glass: BreakGlass | None
+    has_power: bool
+    has_applied: bool
 
     @property
     def may_begin(self) -> bool:
@@ -328,6 +353,9 @@ def _concluded(recording: Recording, case: _Case, failures: Iterable[ReconcilerE
     watch = _watched(case.state.watch, recording, judged, effective)
     if watch.missed is not None:
         recording = _with(recording, watch.missed.condition)
+    choice = _reboot(recording, judged, case)
+    if isinstance(choice, Refused):
+        recording = _with(recording, refusal(choice.why))
     report = build_report(recording, effective, judged)
     by_itself = _by_itself(observation, effective, case.state, report, case.now)
     return Look(
@@ -336,7 +364,20 @@ def _concluded(recording: Recording, case: _Case, failures: Iterable[ReconcilerE
         (*case.in_force.failures, *_ambiguities(effective), *failures),
         next_instant(judged.decision, judged.gates, by_itself),
         watch,
+        choice,
     )
+
+
+def _reboot(recording: Recording, judged: Judged, case: _Case) -> Choice:
+    """Say what becomes of a reboot of the target, as far as a look can know."""
+    if case.effective is None:
+        return Unwanted("there is no policy")
+    if not case.has_power:
+        return Unwanted("it cannot be rebooted from here")
+    last = case.state.last_run
+    has_failed = last is not None and last.result is not RunResult.APPLIED
+    history = History(case.state.reboots, has_failed=has_failed, has_applied=case.has_applied)
+    return choose(recording, judged, case.effective.settings, history)
 
 
 def decide_again(recording: Recording, read: ReadPolicy) -> Finding:

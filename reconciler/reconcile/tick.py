@@ -1,7 +1,7 @@
 """One whole tick: look, report, apply what may be applied, and report that."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -36,11 +36,10 @@ from reconciler.planning.run_record import PASSING, RunOutcome, RunRecord, quara
 from reconciler.planning.snapshot import snapshot_of
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
-from reconciler.reconcile import reboot
 from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.look import Look, Reconciler
 from reconciler.reconcile.ports import Messenger, ReportQueue, RunLogs
-from reconciler.reconcile.reboot import Power
+from reconciler.reconcile.reboot import Descent, Power, going_down, prepared
 
 _REMEMBERED = 100
 """How many past reboots and applied plans are remembered: more than any window or approval is about."""
@@ -302,6 +301,7 @@ class Ticker:
             # A person wants what failed before to be tried again, too.
             state = replace(state, quarantine=())
         look = self.reconciler.look(state, accept=True, break_glass=break_glass)
+        look, descent = prepared(look, self.applier)
         published, state = self._publish(look, state, found)
         state, earlier = self._fetch_ahead(look, state)
         for work in (self._mend, self._apply):
@@ -310,46 +310,60 @@ class Ticker:
                 state = _after_run(state, performed, self._excerpt(performed))
                 runs.append(performed.record)
                 earlier = (*earlier, *look.failures, *published.failures)
-                seen = None if performed.was_touched_since else performed.after
-                look = self.reconciler.look(
-                    state, accept=False, break_glass=break_glass, seen=seen, in_force=look.in_force
-                )
+                look, descent = self._look_again(look, performed, runs, state, break_glass)
                 published, state = self._publish(look, state, performed)
         done = Tick(look, published, tuple(runs), earlier)
-        return self._rebooted(done, state, break_glass) or done
+        return done if descent is None else self._go_down(descent, done, state)
 
-    def _rebooted(self, done: Tick, state: State, break_glass: BreakGlass | None) -> Tick | None:
-        """Ask for a reboot where one is wanted and allowed, told before; ``None`` where none is wanted."""
-        look, power = done.look, self.power
-        has_applied = any(run.outcome is RunOutcome.APPLIED and run.steps for run in done.runs)
-        wish = reboot.wanted(look, has_applied=has_applied)
-        root = look.finding.recording.observation.root
-        if not wish.is_yes or power is None or power.root != root:
-            return None
-        failed = state.last_run is not None and state.last_run.result is not RunResult.APPLIED
-        now = self.applier.clock.now()
-        verdict = reboot.allowed(
-            look, past=state.reboots, has_failed=failed, pause=self.folder.pause(), now=now
-        )
-        journal, why = self.applier.intend(look), verdict.reason
-        if verdict.is_yes:
-            journal, why = reboot.vetoed(self.applier.around, look, journal)
-        settings = journal.settings
-        told = reboot.refusal(why) if why else reboot.announcement(wish.reason, now, settings.reboot.notice)
+    def _look_again(
+        self,
+        look: Look,
+        performed: Performed,
+        runs: Sequence[RunRecord],
+        state: State,
+        break_glass: BreakGlass | None,
+    ) -> tuple[Look, Descent | None]:
+        """Look at the target after a run, by the policy of the same tick."""
         look = self.reconciler.look(
-            state, accept=False, break_glass=break_glass, told=(told,), in_force=look.in_force
+            state,
+            accept=False,
+            break_glass=break_glass,
+            seen=None if performed.was_touched_since else performed.after,
+            in_force=look.in_force,
+            has_applied=any(map(_has_applied, runs)),
         )
-        if not why:
-            state = replace(state, reboots=(*state.reboots, now)[-_REMEMBERED:])
-        published, _ = self._publish(look, state, None)
-        done = replace(done, look=look, published=published)
-        if why or not self._may_rest_on(look, published):
+        return prepared(look, self.applier)
+
+    def _go_down(self, descent: Descent, done: Tick, state: State) -> Tick:
+        """Ask for the reboot that was announced, unless something came in between."""
+        power, journal = self.power, descent.journal
+        if power is None or not self._may_rest_on(descent.look, done.published):
             return done
-        health = self.applier.around.health(settings, dict(journal.facts))
-        journal = reboot.going_down(replace(journal, health_before=health), power.boot_id(), now)
-        self.folder.write_journal(journal)
-        power.reboot(settings.reboot.notice, f"patchledger: {wish.reason}")
+        health = self.applier.around.health(journal.settings, dict(journal.facts))
+        now = self.applier.clock.now()
+        why = descent.still_against(self.folder.pause(), now)
+        if why:
+            return self._corrected(done, state, descent.refused(why))[0]
+        if descent.look.must_be_pushed:
+            done, state = self._corrected(done, state, descent.announced(now))
+        # Counted before it is asked for. Killed in between, one reboot too many is counted: it waits for the
+        # next window. Asked for first, one too few could be: a need that never goes away would make a loop.
+        state = replace(state, reboots=(*state.reboots, now)[-_REMEMBERED:])
+        self.folder.save(state)
+        self.folder.write_journal(going_down(replace(journal, health_before=health), power.boot_id(), now))
+        try:
+            power.reboot(journal.settings.reboot.notice, f"patchledger: {descent.due.because}")
+        except ReconcilerError as error:
+            self.folder.clear_journal()
+            done, _ = self._corrected(done, state, descent.refused(error.message))
+            return replace(done, earlier=(*done.earlier, error))
         return done
+
+    def _corrected(self, done: Tick, state: State, look: Look) -> tuple[Tick, State]:
+        """Report anew what becomes of a reboot, since it is not what the report before said."""
+        earlier = (*done.earlier, *done.published.failures)
+        published, state = self._publish(look, state, None)
+        return replace(done, look=look, published=published, earlier=earlier), state
 
     def _fetch_ahead(self, look: Look, state: State) -> tuple[State, tuple[ReconcilerError, ...]]:
         """Download a plan once, before its window opens, where only time and people stand against it."""
@@ -417,9 +431,7 @@ class Ticker:
 
     def _may_rest_on(self, look: Look, published: Published) -> bool:
         """Say whether a plan is reported well enough to be applied: an approved one must be pushed."""
-        effective = look.finding.effective
-        needs_push = effective is not None and effective.settings.approval == "required"
-        return published.pushed or not needs_push
+        return published.pushed or not look.must_be_pushed
 
     def _publish(self, look: Look, state: State, performed: Performed | None) -> tuple[Published, State]:
         """Report, and leave what the next tick starts from; only then is a run forgotten."""
@@ -452,6 +464,11 @@ class Ticker:
 
     def _excerpt(self, performed: Performed) -> str:
         return "" if performed.record.outcome is RunOutcome.APPLIED else excerpt(self._log(performed))
+
+
+def _has_applied(record: RunRecord) -> bool:
+    """Say whether a run was one that may want a reboot after it."""
+    return record.outcome is RunOutcome.APPLIED and bool(record.steps)
 
 
 def _said_of(error: Exception) -> str:

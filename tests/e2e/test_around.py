@@ -13,12 +13,14 @@ import pytest
 
 from reconciler.cli.run import run_once
 from reconciler.cli.wiring import wire
-from reconciler.errors import Transient
+from reconciler.errors import Stalled, Transient
 from reconciler.host.config import load_config
+from reconciler.host.state import State, StateFolder
 from reconciler.reconcile.tick import Tick
-from tests.e2e.site import BEFORE, SetClock, Site, git
+from tests.e2e.site import BEFORE, POLICY, SetClock, Site, git
 from tests.e2e.test_apply import (
     INSIDE,
+    OTHERS,
     SLOW,
     host,
     machine,
@@ -253,6 +255,110 @@ def test_outside_of_a_window_or_against_the_policy_nothing_reboots(
     clock = SetClock(BEFORE if when == "if-required" else INSIDE)
     run_once(host.config, wire(load_config(host.config), clock, switch))
     assert switch.asked == []
+
+
+def only(site: Site, policy: str) -> None:
+    """Let the policy want no update at all."""
+    site.commit({"policies/base.yaml": POLICY + OTHERS + policy})
+
+
+def commits(site: Site) -> int:
+    """Count the reports of the host, pushed ones and those that wait."""
+    return int(git(site.state / "reports.git", "rev-list", "--count", "refs/heads/hosts/web-01"))
+
+
+def test_a_reboot_that_is_refused_is_reported_once_and_not_in_each_tick(host: Site, switch: Switch) -> None:
+    only(host, REBOOT)
+    powered(host, switch)
+    switch.boot = "boot-2"
+    powered(host, switch, 5)
+    for minute in (20, 25):
+        powered(host, switch, minute)
+    before, said = commits(host), conditions(host)["RebootDeferred"]
+    for minute in (30, 35, 40):
+        powered(host, switch, minute)
+    assert (commits(host), conditions(host)["RebootDeferred"]) == (before, said)
+    for hour in (5, 6, 7):
+        powered(host, switch, hour * 60)
+    assert commits(host) == before + 1
+    assert "no maintenance window is open" in conditions(host)["RebootDeferred"]
+
+
+def test_a_hook_that_refuses_is_asked_in_each_tick_and_told_once(host: Site, switch: Switch) -> None:
+    asked = host.folder / "asked"
+    host.hook("pre-reboot", "10-busy", f"echo asked >>{asked}; echo somebody is being born; exit 1")
+    only(host, REBOOT)
+    powered(host, switch)
+    before = commits(host)
+    powered(host, switch, 15)
+    powered(host, switch, 30)
+    assert len(asked.read_text().splitlines()) == 3
+    assert commits(host) == before
+    assert not (host.state / "fingerprint.json").exists()
+
+
+def test_a_reboot_that_waits_for_the_remote_is_neither_announced_nor_counted(
+    host: Site, switch: Switch
+) -> None:
+    only(host, REBOOT + "approval: required\n")
+    host.reports.rename(host.folder / "away.git")
+    powered(host, switch)
+    waiting = json.loads((host.state / "report.json").read_text())["conditions"]
+    told = {one["type"]: one["message"] for one in waiting if one["status"]}
+    assert "Rebooting" not in told
+    assert "once this report is pushed" in told["RebootDeferred"]
+    before = commits(host)
+    powered(host, switch, 15)
+    assert commits(host) == before
+    assert switch.asked == []
+    assert StateFolder(host.state).load().reboots == ()
+    (host.folder / "away.git").rename(host.reports)
+    powered(host, switch, 30)
+    assert len(switch.asked) == 1
+    assert StateFolder(host.state).load().reboots == (INSIDE + timedelta(minutes=30),)
+    assert "reboots at" in conditions(host)["Rebooting"]
+    assert "RebootDeferred" not in conditions(host)
+
+
+class SwitchedOff(Switch):
+    """The power of a machine that is none of its own."""
+
+    def reboot(self, notice: timedelta, message: str) -> None:
+        del notice, message
+        raise Stalled("shutdown does not reboot this machine: it is a container")
+
+
+def test_a_machine_that_refuses_to_reboot_says_so_and_is_asked_once(host: Site, switch: Switch) -> None:
+    only(host, REBOOT)
+    off = SwitchedOff(switch.root)
+    done = powered(host, off)
+    assert ["it is a container" in one.message for one in done.failures] == [True]
+    assert "it is a container" in conditions(host)["RebootDeferred"]
+    assert "Rebooting" not in conditions(host)
+    assert powered(host, off, 15).runs == ()
+    assert "asked for once in this window" in conditions(host)["RebootDeferred"]
+
+
+def test_a_reboot_that_was_counted_and_never_asked_for_makes_no_loop(host: Site, switch: Switch) -> None:
+    class Killed(Switch):
+        def reboot(self, notice: timedelta, message: str) -> None:
+            del notice, message
+            raise KeyboardInterrupt
+
+    only(host, REBOOT)
+    with pytest.raises(KeyboardInterrupt):
+        powered(host, Killed(switch.root))
+    (record,) = powered(host, switch, 20).runs
+    assert (record.outcome, record.code) == ("failed", "not-rebooted")
+    powered(host, switch, 35)
+    assert switch.asked == []
+
+
+def test_why_a_reboot_waits_is_found_by_any_look(host: Site, switch: Switch) -> None:
+    only(host, REBOOT)
+    look = wire(load_config(host.config), SetClock(BEFORE), switch).reconciler.look(State(), accept=False)
+    (told,) = [one for one in look.report.conditions if one.type == "RebootDeferred"]
+    assert "no maintenance window is open" in told.message
 
 
 def test_another_machine_is_never_rebooted(host: Site, switch: Switch) -> None:

@@ -59,14 +59,14 @@ def may(
         (may(START), True, "reboot 1 of 1"),
         (may(START + HOUR, START, bound=2), True, "reboot 2 of 2"),
         (may(START + HOUR, START - HOUR, END, END + HOUR), True, "reboot 1 of 1"),
-        (may(START + HOUR, START), False, "rebooted once in this window, at most 1"),
+        (may(START + HOUR, START), False, "asked for once in this window, at most 1"),
         (
             may(START + HOUR, START, START + HOUR, bound=2),
             False,
-            "rebooted 2 times in this window, at most 2",
+            "asked for 2 times in this window, at most 2",
         ),
         (may(START, bound=0), False, "at most 0"),
-        (may(START + HOUR, START + 2 * HOUR), False, "rebooted once"),  # the clock was set back
+        (may(START + HOUR, START + 2 * HOUR), False, "asked for once"),  # the clock was set back
         (may(START + HOUR, has_failed=True), False, "the run failed"),
         (may(END - timedelta(minutes=5)), False, "ends at 2026-11-22 04:00 UTC, too soon"),
         (may(END - timedelta(minutes=5, seconds=1)), True, "reboot 1"),
