@@ -46,19 +46,6 @@ _REMEMBERED = 100
 _RECENT = timedelta(days=15)
 """How long runs are remembered for the weekly digest: it is about the week before, and may come late."""
 
-_MAY_DOWNLOAD = frozenset(
-    {
-        Outcome.DOWNLOAD_ONLY,
-        Outcome.WINDOW,
-        Outcome.BUDGET,
-        Outcome.FREEZE,
-        Outcome.ROLLOUT,
-        Outcome.CONCURRENCY,
-        Outcome.INHIBITED,
-    }
-)
-"""Outcomes of closed gates behind which a plan's packages may be fetched: all will open in time."""
-
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -377,7 +364,7 @@ class Ticker:
             or not finding.recording.observation.privileged
             or digest == state.downloaded
             or not closed
-            or not closed <= _MAY_DOWNLOAD
+            or not all(map(_may_download, closed))
         ):
             return state, ()
         try:
@@ -527,16 +514,70 @@ def _next_state(state: State, look: Look, told: Snapshot) -> State:
     )
 
 
-_RESULTS: Mapping[RunOutcome, RunResult] = {
-    RunOutcome.APPLIED: RunResult.APPLIED,
-    RunOutcome.REPAIRED: RunResult.APPLIED,
-    RunOutcome.REBOOTED: RunResult.APPLIED,
-    RunOutcome.PARTIAL: RunResult.APPLIED,
-    RunOutcome.FAILED: RunResult.FAILED,
-    RunOutcome.ROLLED_BACK: RunResult.FAILED,
-    RunOutcome.INTERRUPTED: RunResult.INTERRUPTED,
-}
-"""What runs are told as; those that changed nothing are not told."""
+def _may_download(outcome: Outcome) -> bool:
+    """Say whether a plan's packages may be fetched behind a gate that is closed so: it opens in time."""
+    match outcome:
+        case (
+            Outcome.DOWNLOAD_ONLY
+            | Outcome.WINDOW
+            | Outcome.BUDGET
+            | Outcome.FREEZE
+            | Outcome.ROLLOUT
+            | Outcome.CONCURRENCY
+            | Outcome.INHIBITED
+        ):
+            return True
+        case (
+            Outcome.APPLY
+            | Outcome.NOTHING
+            | Outcome.PAUSED
+            | Outcome.POLICY_STALLED
+            | Outcome.NEEDS_UPGRADE
+            | Outcome.POLICY_STALE
+            | Outcome.CLOCK
+            | Outcome.PLAN_ONLY
+            | Outcome.UNHEALTHY
+            | Outcome.METADATA_STALE
+            | Outcome.LOCKED
+            | Outcome.NO_SPACE
+            | Outcome.ALREADY_FAILED
+            | Outcome.APPROVAL
+        ):
+            return False
+
+
+def _result(outcome: RunOutcome) -> RunResult | None:
+    """Return what a run is told as; one that changed nothing is not told."""
+    match outcome:
+        case RunOutcome.APPLIED | RunOutcome.REPAIRED | RunOutcome.REBOOTED | RunOutcome.PARTIAL:
+            return RunResult.APPLIED
+        case RunOutcome.FAILED | RunOutcome.ROLLED_BACK:
+            return RunResult.FAILED
+        case RunOutcome.INTERRUPTED:
+            return RunResult.INTERRUPTED
+        case RunOutcome.DEFERRED | RunOutcome.VETOED | RunOutcome.PLAN_CHANGED:
+            return None
+
+
+def _has_used_window(outcome: RunOutcome) -> bool:
+    """Say whether a run that ended so is what a window was for."""
+    match outcome:
+        case (
+            RunOutcome.APPLIED
+            | RunOutcome.PARTIAL
+            | RunOutcome.FAILED
+            | RunOutcome.ROLLED_BACK
+            | RunOutcome.INTERRUPTED
+        ):
+            return True
+        case (
+            RunOutcome.REPAIRED
+            | RunOutcome.REBOOTED
+            | RunOutcome.DEFERRED
+            | RunOutcome.VETOED
+            | RunOutcome.PLAN_CHANGED
+        ):
+            return False
 
 
 def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
@@ -552,11 +593,11 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
     elif record.outcome in {RunOutcome.FAILED, RunOutcome.ROLLED_BACK} and record.code not in PASSING:
         database = performed.after.database
         failed = FailedApply(record.digest, record.policy_commit, database, record.ended)
-    result = _RESULTS.get(record.outcome)
+    result = _result(record.outcome)
     recent = [one for one in state.recent if one.at > record.started - _RECENT]
     if result is not None:
         recent.append(_past_run(record))
-    tried = record.outcome in _TRIED
+    tried = _has_used_window(record.outcome)
     unrepaired = _repair_token(performed.after, record.policy_commit)
     return replace(
         state,
@@ -570,18 +611,6 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         if tried
         else refused(state.watch, record.started, record.reason),
     )
-
-
-_TRIED = frozenset(
-    {
-        RunOutcome.APPLIED,
-        RunOutcome.PARTIAL,
-        RunOutcome.FAILED,
-        RunOutcome.ROLLED_BACK,
-        RunOutcome.INTERRUPTED,
-    }
-)
-"""How runs end that a window was used for."""
 
 
 def _past_run(record: RunRecord) -> PastRun:
