@@ -127,7 +127,8 @@ class Generator:
         if chance() < 0.1:
             at = self._random.randrange(len(text))
             text = text[:at] + self._random.choice(",-:~/* .x0") + text[at + self._random.choice((0, 1)) :]
-        return text + (" " + self._random.choice((*_ZONES, "utc", "CET")) if chance() < 0.4 else "")
+        # Of the zones that every system has: some keep the old names, such as CET, in a package of their own.
+        return text + (" " + self._random.choice((*_ZONES, "utc")) if chance() < 0.4 else "")
 
     def _weekdays(self) -> str:
         names = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "monday", "FRIDAY", "Wednesday")
