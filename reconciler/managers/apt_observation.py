@@ -41,6 +41,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Source,
 )
+from reconciler.planning.package import Names
 from reconciler.planning.untrusted import redacted
 
 
@@ -256,8 +257,9 @@ _APT_PROGRAMS = re.compile(
 )
 
 
-def _health(sections: Sections, installed: Iterable[Installed]) -> Health:
-    broken = [f"{package.name} ({package.status})" for package in installed if package.status != "installed"]
+def _health(sections: Sections, installed: Sequence[Installed]) -> Health:
+    name = Names.among(one.package for one in installed)
+    broken = [f"{name(one.package)} ({one.status})" for one in installed if one.status != "installed"]
     journal = len(sections.need("journal").lines)
     if journal:
         noun = "update" if journal == 1 else "updates"

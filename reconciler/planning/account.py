@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.planning.observation import Change
+from reconciler.planning.package import Identified
 
 
 class Disposition(StrEnum):
@@ -37,7 +38,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class Update(Identified):
     """One update the sources offer (or a package the transaction adds or removes), with its fate.
 
     Attributes:

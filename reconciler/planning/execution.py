@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Literal
 
 from reconciler.planning.observation import Change
+from reconciler.planning.package import Mention, PackageId
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,25 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class FailedPackage:
-    """A package that the manager complains of, in its own words."""
+    """A package that the manager complains of, in its own words.
+
+    Attributes:
+        name: As the manager calls it: ``name``, or ``name:arch`` where it says so; ``hook`` and the words
+            that announce it for a hook of a whole transaction.
+    """
 
     name: str
     message: str
+
+    @property
+    def is_hook(self) -> bool:
+        """Whether it is no package but a hook of the transaction."""
+        return self.name.startswith("hook ")
+
+    @property
+    def mention(self) -> Mention:
+        """Which package is meant."""
+        return Mention.parse(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +80,7 @@ class Execution:
     is_finished: bool = True
 
 
-def automatic_after(changes: Iterable[Change], automatic: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+def automatic_after(changes: Iterable[Change], automatic: Iterable[PackageId]) -> tuple[str, ...]:
     """Return ``name:arch`` of what must be marked as automatic once ``changes`` are made, sorted.
 
     Naming a version marks a package as wanted by a person, which it was not: what was automatic stays so, and
@@ -72,14 +88,13 @@ def automatic_after(changes: Iterable[Change], automatic: Iterable[tuple[str, st
 
     Args:
         changes: The transaction.
-        automatic: Name and architecture of every package that is marked so before.
+        automatic: Every package that is marked so before.
     """
     before = frozenset(automatic)
     return tuple(
         sorted(
-            f"{change.name}:{change.arch}"
+            str(change.package)
             for change in changes
-            if change.to_version is not None
-            and (change.from_version is None or (change.name, change.arch) in before)
+            if change.to_version is not None and (change.from_version is None or change.package in before)
         )
     )

@@ -22,6 +22,7 @@ from typing import Literal
 from reconciler.planning.account import Condition, Plan
 from reconciler.planning.approval import ApprovalText
 from reconciler.planning.observation import Change, ClockState, Filesystem, Health
+from reconciler.planning.package import Mention
 from reconciler.planning.wording import listed, mebibytes, plural, short_digest
 from reconciler.policy.values import format_duration
 from reconciler.policy.windows import Freeze, Occurrence
@@ -201,8 +202,8 @@ class HostState:
     Attributes:
         database: Digest of the package database, as observed.
         failed: The last failed apply, where it was not followed by a successful one.
-        quarantined: Names of packages that failed in an earlier run and are known to be half done: they keep
-            nothing else back.
+        quarantined: ``name:arch`` of packages that failed in an earlier run and are known to be half done:
+            they keep nothing else back. A name alone, in an older recording, means every architecture.
     """
 
     health: Health = field(default_factory=Health)
@@ -535,7 +536,8 @@ def host_gate(inputs: GateInputs, plan: Plan, conditions: Sequence[Condition]) -
 
 def _sickness(host: HostState, conditions: Sequence[Condition]) -> Closed | None:
     name, health = GateName.HOST, host.health
-    interrupted = [one for one in health.interrupted if one.partition(" ")[0] not in host.quarantined]
+    known = [Mention.parse(one) for one in host.quarantined]
+    interrupted = [one for one in health.interrupted if not any(map(_about(one).overlaps, known))]
     if interrupted:
         reason = f"an earlier package run was interrupted: {listed(interrupted, 3)}"
         return Closed(name, Outcome.UNHEALTHY, reason)
@@ -546,6 +548,11 @@ def _sickness(host: HostState, conditions: Sequence[Condition]) -> Closed | None
         return Closed(name, Outcome.UNHEALTHY, stalled.message)
     stale = next((one for one in conditions if one.type == "MetadataStale" and one.status), None)
     return None if stale is None else Closed(name, Outcome.METADATA_STALE, stale.message)
+
+
+def _about(interrupted: str) -> Mention:
+    """Return what package is half done, of the words ``name (status)``."""
+    return Mention.parse(interrupted.partition(" ")[0])
 
 
 def _disturbed(inputs: GateInputs, plan: Plan) -> GateResult:

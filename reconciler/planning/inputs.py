@@ -78,7 +78,7 @@ def gate_inputs(
         inhibitors=local.inhibitors,
         database=observation.database,
         failed=local.failed,
-        quarantined=tuple(sorted({one.name for one in observation.quarantined})),
+        quarantined=tuple(sorted({str(one.package) for one in observation.quarantined})),
     )
     evidence = _evidence(observation, policy)
     if effective is None:

@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from reconciler.planning.package import Identified
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -33,7 +35,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(Identified):
     """A package that is on the machine, whole or broken.
 
     Attributes:
@@ -73,7 +75,7 @@ class Available:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Identified):
     """An installed package for which the sources have a newer version.
 
     Attributes:
@@ -190,7 +192,7 @@ class FirstSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class Quarantined(Identified):
     """A version that failed to install on this host, and is left alone until something changes.
 
     Attributes:
@@ -241,7 +243,7 @@ Action = Literal["upgrade", "install", "remove", "replace", "rotate", "downgrade
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(Identified):
     """One package's move in a transaction, in the resolver's order.
 
     Attributes:

@@ -12,6 +12,7 @@ from typing import Literal
 from reconciler.planning.account import Condition, Update
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
 from reconciler.planning.observation import Action, Facts, Reboot, RefreshOutcome, Source
+from reconciler.planning.package import Identified
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class PolicyInForce:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Move(Identified):
     """One change of the transaction; ``from`` is null for an install, ``to`` for a removal."""
 
     action: Action

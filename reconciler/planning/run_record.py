@@ -8,7 +8,6 @@ It is the content of ``runs/<id>.json`` of a report branch. The rules:
 3. What was found half done when the run began is not of its doing, and is told apart.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,9 +19,10 @@ from reconciler.planning.around import CheckResult, HookResult, Leftovers, Resta
 from reconciler.planning.execution import FailedPackage
 from reconciler.planning.gate import BreakGlass
 from reconciler.planning.observation import Action, Change, Installed, Quarantined
+from reconciler.planning.package import Mention, Names, PackageId, of_other_architecture
 from reconciler.planning.report_document import ExecutedScript, Move
-from reconciler.planning.selection import Key
 from reconciler.planning.versions import order_of
+from reconciler.planning.wording import listed
 
 
 class RunOutcome(StrEnum):
@@ -81,7 +81,8 @@ class Difference:
         changed: Everything that is installed in another version, new or gone; sorted by name.
         missing: Changes of the plan that are not there, or are there half done.
         unplanned: What moved although the plan does not say so.
-        broken: Packages that are half done now and were not before, as ``name (status)``.
+        broken: Packages that are half done now and were not before, in words: ``name (status)``, or
+            ``name:arch (status)`` where the name is there in several architectures.
     """
 
     changed: tuple[Move, ...]
@@ -175,81 +176,91 @@ def difference(
         planned: What was to be done.
         manager: Decides whether another version is a newer one.
     """
-    old, new = list(before), list(after)
-    changed = _moves(old, new, manager)
-    wanted = tuple(planned)
-    known = {(change.name, change.from_version, change.to_version): move_of(change) for change in wanted}
-    changed = tuple(known.get((move.name, move.from_, move.to), move) for move in changed)
-    whole = {(one.name, one.version) for one in new if one.status == "installed"}
-    present = {(one.name, one.version) for one in new}
-    missing = [change for change in wanted if not _is_there(change, whole, present)]
-    halves = {(one.name, one.arch, one.version, one.status) for one in old}
+    old, new, wanted = tuple(before), tuple(after), tuple(planned)
+    known = {(one.package, one.from_version, one.to_version): move_of(one) for one in wanted}
+    renamed = _renamed(old, new, wanted)
+    moved = _moves(old, new, renamed, manager)
+    whole = {(one.package, one.version) for one in new if one.status == "installed"}
+    present = {(one.package, one.version) for one in new}
+    missing = [
+        change
+        for change in wanted
+        if (
+            (change.package, change.from_version) in present
+            if change.to_version is None
+            else (renamed.get(change.package, change.package), change.to_version) not in whole
+        )
+    ]
     return Difference(
-        changed=changed,
+        changed=tuple(known.get((move.package, move.from_, move.to), move) for move in moved),
         missing=tuple(map(move_of, missing)),
-        unplanned=tuple(move for move in changed if (move.name, move.from_, move.to) not in known),
-        broken=tuple(
-            f"{one.name} ({one.status})"
-            for one in new
-            if one.status != "installed" and (one.name, one.arch, one.version, one.status) not in halves
-        ),
+        unplanned=tuple(move for move in moved if (move.package, move.from_, move.to) not in known),
+        broken=_words_of_broken(half_done(old, new), new),
     )
 
 
-def _is_there(change: Change, whole: set[tuple[str, str]], present: set[tuple[str, str]]) -> bool:
-    if change.to_version is not None:
-        return (change.name, change.to_version) in whole
-    return (change.name, change.from_version) not in present
+def half_done(before: Iterable[Installed], after: Iterable[Installed]) -> tuple[Installed, ...]:
+    """Return what is half done now and was not before, or not in this way."""
+    known = {(one.package, one.version, one.status) for one in before}
+    return tuple(
+        one
+        for one in after
+        if one.status != "installed" and (one.package, one.version, one.status) not in known
+    )
 
 
-def _moves(old: Sequence[Installed], new: Sequence[Installed], manager: str) -> tuple[Move, ...]:
+def _words_of_broken(broken: Iterable[Installed], present: Iterable[Installed]) -> tuple[str, ...]:
+    name = Names.among(one.package for one in present)
+    return tuple(f"{name(one.package)} ({one.status})" for one in broken)
+
+
+def _renamed(
+    old: Iterable[Installed], new: Iterable[Installed], planned: Iterable[Change]
+) -> dict[PackageId, PackageId]:
+    """Return what changed its architecture, unless the plan itself has one go and another come."""
+    was, is_now = {one.package for one in old}, {one.package for one in new}
+    single = {one.package for one in planned if one.from_version is None or one.to_version is None}
+    return of_other_architecture(was - is_now - single, is_now - was - single)
+
+
+def _moves(
+    old: Iterable[Installed],
+    new: Iterable[Installed],
+    renamed: Mapping[PackageId, PackageId],
+    manager: str,
+) -> tuple[Move, ...]:
     """Return every move: a version that went and one that came are one where each is the only one.
 
     Of what may be installed in several versions, such as kernels, one comes and another goes.
     """
     was, is_now = _versions(old), _versions(new)
     found: list[Move] = []
-    arches: defaultdict[str, list[Key]] = defaultdict(list)
-    for key in sorted(was.keys() | is_now.keys()):
-        gone, come = (
-            was.get(key, set()) - is_now.get(key, set()),
-            is_now.get(key, set()) - was.get(key, set()),
-        )
-        is_single = len(was.get(key, ())) == len(is_now.get(key, ())) == 1
-        if is_single and gone:
-            found.append(_move(key, gone.pop(), come.pop(), manager))
-        elif gone or come:
-            arches[key[0]].append(key)
-    for keys in arches.values():
-        found += _unpaired(keys, was, is_now, manager)
-    return tuple(sorted(found, key=lambda move: (move.name, move.arch, move.to or "", move.from_ or "")))
+    for package in was.keys() | (is_now.keys() - renamed.values()):
+        had, has = was.get(package, _NO_VERSION), is_now.get(renamed.get(package, package), _NO_VERSION)
+        if len(had) == len(has) == 1:
+            if had != has or package in renamed:
+                found.append(_move(package, min(had), min(has), manager))
+            continue
+        found += [Move("remove", package.name, package.arch, version, None, "") for version in had - has]
+        name = renamed.get(package, package)
+        found += [Move("install", name.name, name.arch, None, version, "") for version in has - had]
+    return tuple(sorted(found, key=lambda move: (move.package, move.to or "", move.from_ or "")))
 
 
-def _unpaired(
-    keys: Sequence[Key], was: Mapping[Key, set[str]], is_now: Mapping[Key, set[str]], manager: str
-) -> list[Move]:
-    """Return the moves of one name that are no simple step; a changed architecture is one step."""
-    gone = [(key, version) for key in keys for version in was.get(key, set()) - is_now.get(key, set())]
-    come = [(key, version) for key in keys for version in is_now.get(key, set()) - was.get(key, set())]
-    if len(gone) == len(come) == 1 and gone[0][0] != come[0][0]:
-        return [_move(gone[0][0], gone[0][1], come[0][1], manager)]
-    return [
-        *(Move("remove", *key, version, None, "") for key, version in gone),
-        *(Move("install", *key, None, version, "") for key, version in come),
-    ]
+_NO_VERSION: frozenset[str] = frozenset()
 
 
-def _versions(installed: Iterable[Installed]) -> dict[Key, set[str]]:
-    found: defaultdict[Key, set[str]] = defaultdict(set)
+def _versions(installed: Iterable[Installed]) -> dict[PackageId, frozenset[str]]:
+    found: dict[PackageId, frozenset[str]] = {}
     for one in installed:
-        found[one.name, one.arch].add(one.version)
-    return dict(found)
+        found[one.package] = found.get(one.package, _NO_VERSION) | {one.version}
+    return found
 
 
-def _move(key: Key, old: str, new: str, manager: str) -> Move:
+def _move(package: PackageId, old: str, new: str, manager: str) -> Move:
     order = order_of(manager)
     action: Action = "downgrade" if order is not None and order(new, old) < 0 else "upgrade"
-    return Move(action, *key, old, new, "")
+    return Move(action, package.name, package.arch, old, new, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +295,7 @@ def conclude_steps(steps: Sequence[StepRecord], found: Difference, stopped: Endi
         stopped: Why the remaining steps were not made; ``None`` where all were.
     """
     failures = [step for step in steps if step.outcome is StepOutcome.FAILED]
+    name = Names.among(move.package for move in (*found.changed, *found.missing))
     if failures or found.broken:
         complained = {package.name: package.message for step in failures for package in step.failed}
         said = next((step.message for step in failures if step.message), "")
@@ -296,10 +308,21 @@ def conclude_steps(steps: Sequence[StepRecord], found: Difference, stopped: Endi
             return Ending(RunOutcome.PARTIAL, stopped.code, stopped.reason)
         return stopped
     if found.missing:
-        names = ", ".join(move.name for move in found.missing[:5])
+        names = listed([name(move.package) for move in found.missing])
         reason = f"the package manager said that all was done, and {names} is not as planned"
         return Ending(RunOutcome.FAILED, "not-as-planned", reason)
     return Ending(RunOutcome.APPLIED)
+
+
+def complaints(failed: Iterable[FailedPackage], changes: Iterable[PackageId]) -> tuple[FailedPackage, ...]:
+    """Return what a manager said of the packages that were to be changed.
+
+    rpm and pacman call a package installed although its scriptlet failed, so what they say is the only
+    evidence. What failed earlier, and is complained of each time, is not of this step. The hooks of a
+    transaction belong to no package, and so to all.
+    """
+    own = tuple(changes)
+    return tuple(one for one in failed if one.is_hook or any(map(one.mention.means, own)))
 
 
 def with_health(record: RunRecord, unhealthy: Sequence[CheckResult]) -> RunRecord:
@@ -317,7 +340,8 @@ def with_health(record: RunRecord, unhealthy: Sequence[CheckResult]) -> RunRecor
 def with_rollback(record: RunRecord, rollback: Rollback, found: Difference) -> RunRecord:
     """Return the record of a failed run that was undone as far as it could be; ``found`` is what is left."""
     outcome = RunOutcome.FAILED if rollback.left else RunOutcome.ROLLED_BACK
-    left = f"; not undone: {', '.join(move.name for move in rollback.left)}" if rollback.left else ""
+    name = Names.among(move.package for move in rollback.moves)
+    left = f"; not undone: {', '.join(name(move.package) for move in rollback.left)}" if rollback.left else ""
     why = f" ({rollback.message})" if rollback.message else ""
     return replace(
         record,
@@ -342,45 +366,63 @@ def _undo(move: Move) -> Change:
     return Change(action, move.name, move.arch, move.to, move.from_)
 
 
-def quarantine_of(record: RunRecord, after: Iterable[Installed]) -> tuple[Quarantined, ...]:
+def quarantine_of(
+    record: RunRecord, before: Iterable[Installed], after: Iterable[Installed]
+) -> tuple[Quarantined, ...]:
     """Return the versions that failed in a run and must be left alone: those the manager complained of.
 
     Where the cause is none of theirs and may be over by the next tick, only what is half done is left alone.
 
     Args:
         record: Of the run.
+        before: What was installed when it began.
         after: What is installed now; of packages that are half done, the version that they are.
     """
-    said: dict[str, str] = {}
-    for step in record.steps:
-        if _CODES.get(step.exit_code) not in PASSING:  # a full disk is no fault of the package
-            said.update((package.name.partition(":")[0], package.message) for package in step.failed)
-    if record.rollback is not None:
-        # Nobody knows which of them did it, so none of them is tried again.
-        said.update((move.name, "rolled back") for move in record.rollback.moves if move.from_ is not None)
-    broken = {one.partition(" ")[0] for one in record.difference.broken}
+    now = tuple(after)
+    said = _said(record)
+    broken = {one.package for one in half_done(before, now)}
     planned = [move for step in record.steps for move in step.changes]
     found = {
-        (move.name, move.arch): move.to
+        move.package: move.to
         for move in (planned if record.rollback is not None else record.difference.missing)
-        if move.to is not None and (move.name in said or move.name in broken)
+        if move.to is not None and (move.package in broken or _word_on(move.package, said))
     }
     found.update(
-        ((one.name, one.arch), one.version)
-        for one in after
-        if one.status != "installed" and (one.name in said or one.name in broken)
+        (one.package, one.version)
+        for one in now
+        if one.status != "installed" and (one.package in broken or _word_on(one.package, said))
     )
     return tuple(
         Quarantined(
-            *key,
-            found[key],
+            package.name,
+            package.arch,
+            found[package],
             record.ended,
             record.run,
-            said.get(key[0], "it was left half done"),
+            _word_on(package, said) or "it was left half done",
             record.policy_commit,
         )
-        for key in sorted(found)
+        for package in sorted(found)
     )
+
+
+def _said(record: RunRecord) -> dict[Mention, str]:
+    """Return what is held against packages, by what they were called."""
+    said = {
+        package.mention: package.message
+        for step in record.steps
+        if _CODES.get(step.exit_code) not in PASSING  # a full disk is no fault of the package
+        for package in step.failed
+    }
+    if record.rollback is not None:
+        # Nobody knows which of them did it, so none of them is tried again.
+        undone = (move for move in record.rollback.moves if move.from_ is not None)
+        said |= {Mention(move.name, move.arch): "rolled back" for move in undone}
+    return said
+
+
+def _word_on(package: PackageId, said: Mapping[Mention, str]) -> str:
+    return said.get(Mention(package.name, package.arch)) or said.get(Mention(package.name), "")
 
 
 def to_run_document(record: RunRecord) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, e
 from reconciler.planning.journal import Journal, Phase
 from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.observation import Installed, Observation
+from reconciler.planning.package import Names
 from reconciler.planning.plan import limits_of
 from reconciler.planning.reboot import BOOT_TIME, has_rebooted
 from reconciler.planning.report_document import ExecutedScript
@@ -31,6 +32,7 @@ from reconciler.planning.run_record import (
     RunRecord,
     StepOutcome,
     StepRecord,
+    complaints,
     conclude_steps,
     difference,
     move_of,
@@ -148,7 +150,7 @@ class Applier:
         found = difference(journal.before, after.installed, (), journal.manager)
         is_whole = not after.health.interrupted
         record = replace(
-            _record(Step(()), started, self.clock.now(), execution, found),
+            self._made(Step(()), started, execution, found),
             outcome=StepOutcome.DONE if is_whole else StepOutcome.FAILED,
         )
         journal = replace(journal, done=(record,), phase=Phase.AFTER)
@@ -169,7 +171,7 @@ class Applier:
         digest = look.finding.judged.plan.digest
         run = self.store.unused(run_id(now, digest) + kind)
         steps = self._parts(settings, decision.steps)
-        marked = [(one.name, one.arch) for one in observation.installed if one.automatic]
+        marked = [one.package for one in observation.installed if one.automatic]
         wait = settings.lock_wait
         if decision.deadline is not None:
             wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
@@ -234,7 +236,7 @@ class Applier:
     ) -> tuple[RunRecord, Observation]:
         """Bring back the versions from before, as far as they can still be had, and tell what is left."""
         changes = undoing(record.difference.changed)
-        marked = tuple(f"{one.name}:{one.arch}" for one in journal.before if one.automatic)
+        marked = tuple(str(one.package) for one in journal.before if one.automatic)
         instruction = Instruction(
             changes, conffiles=journal.settings.conffiles, lock_wait=journal.lock_wait, automatic=marked
         )
@@ -331,7 +333,7 @@ class Applier:
             execution = self._repaired(journal, execution, f"{attempt}-repair")
             after = self._observe()
         found = difference(seen.installed, after.installed, step.changes, journal.manager)
-        record = _record(step, started, self.clock.now(), execution, found)
+        record = self._made(step, started, execution, found)
         journal = replace(journal, done=(*journal.done, record))
         match record.outcome:
             case StepOutcome.DONE | StepOutcome.FAILED:
@@ -346,7 +348,7 @@ class Applier:
                 return _all_at_once(journal), after, None
 
     def _make(self, step: Step, journal: Journal, attempt: str) -> Execution:
-        wanted = {f"{change.name}:{change.arch}" for change in step.changes}
+        wanted = {str(change.package) for change in step.changes}
         instruction = Instruction(
             step.changes,
             exclude=journal.exclude,
@@ -356,6 +358,20 @@ class Applier:
             automatic=tuple(name for name in journal.automatic if name in wanted),
         )
         return self._try(instruction, journal.run, attempt)
+
+    def _made(self, step: Step, started: datetime, execution: Execution, found: Difference) -> StepRecord:
+        """Return what became of a step that ends now."""
+        return StepRecord(
+            changes=tuple(map(move_of, step.changes)),
+            started=started,
+            ended=self.clock.now(),
+            outcome=_outcome(step, execution, found),
+            exit_code=execution.exit_code,
+            native_code=execution.native_code,
+            message=execution.message,
+            failed=execution.failed,
+            conffiles=execution.conffiles,
+        )
 
     def _repaired(self, journal: Journal, broken: Execution, name: str) -> Execution:
         """Bring what was interrupted to an end at once; what was said before it is kept."""
@@ -393,7 +409,7 @@ class Applier:
             steps=journal.done,
             difference=found,
             hooks=journal.hooks,
-            security=tuple(sorted(f"{one.name}:{one.arch}" for one in journal.transaction if one.security)),
+            security=tuple(sorted(str(one.package) for one in journal.transaction if one.security)),
             conffiles=tuple(sorted(conffiles)),
             notes=(*journal.notes, *_marks(journal, after.installed)),
             scripts=tuple(ExecutedScript(name, digest) for name, digest in after.scripts),
@@ -466,37 +482,17 @@ class Applier:
             return journal, seen
         step = journal.steps[journal.current] if journal.steps else Step(())
         found = difference(journal.before, seen.installed, step.changes, journal.manager)
-        record = _record(step, journal.started, self.clock.now(), execution, found)
+        record = self._made(step, journal.started, execution, found)
         if not execution.is_finished:
             record = replace(record, outcome=StepOutcome.INTERRUPTED)
         return replace(journal, done=(*journal.done, record), current=journal.current + 1), seen
 
 
-def _record(
-    step: Step, started: datetime, ended: datetime, execution: Execution, found: Difference
-) -> StepRecord:
-    return StepRecord(
-        changes=tuple(map(move_of, step.changes)),
-        started=started,
-        ended=ended,
-        outcome=_outcome(step, execution, found),
-        exit_code=execution.exit_code,
-        native_code=execution.native_code,
-        message=execution.message,
-        failed=execution.failed,
-        conffiles=execution.conffiles,
-    )
-
-
 def _outcome(step: Step, execution: Execution, found: Difference) -> StepOutcome:
-    """Say what became of a step, by what is there now; of a failed script, only the manager's words tell."""
+    """Say what became of a step, by what is there now; where that cannot tell, by the manager's words."""
     if not found.missing and not found.broken:
-        # rpm and pacman call a package installed although its scriptlet failed. What failed earlier, and is
-        # complained of again each time, is not of this step.
-        own = {change.name for change in step.changes}
-        complained = {package.name.partition(":")[0] for package in execution.failed}
-        has_failed = any(name in own or name.startswith("hook ") for name in complained)
-        return StepOutcome.FAILED if has_failed else StepOutcome.DONE
+        told = complaints(execution.failed, (change.package for change in step.changes))
+        return StepOutcome.FAILED if told else StepOutcome.DONE
     if not execution.is_finished:
         return StepOutcome.INTERRUPTED
     if not found.changed and execution.exit_code in exit_codes.REFUSED:
@@ -567,22 +563,21 @@ def _how_far(journal: Journal, found: Difference) -> str:
 def _marks(journal: Journal, after: Sequence[Installed]) -> tuple[str, ...]:
     """Name the packages whose mark or hold is not what the operator left, which must never happen."""
     wanted = set(journal.automatic)
-    moved = {(change.name, change.arch) for change in journal.transaction}
-    before = {(one.name, one.arch): one for one in journal.before}
-    wrong = [
-        one.name
-        for one in after
-        if (old := before.get((one.name, one.arch))) is not None
-        and (
-            one.held != old.held
-            or (one.automatic != old.automatic and f"{one.name}:{one.arch}" not in wanted)
-        )
-    ]
-    wrong += [
-        one.name
-        for one in after
-        if (one.name, one.arch) in moved and f"{one.name}:{one.arch}" in wanted and not one.automatic
-    ]
+    moved = {change.package for change in journal.transaction}
+    before = {one.package: one for one in journal.before}
+    now = tuple(after)
+    wrong = {
+        one.package
+        for one in now
+        if (old := before.get(one.package)) is not None
+        and (one.held != old.held or (one.automatic != old.automatic and str(one.package) not in wanted))
+    }
+    wrong |= {
+        one.package
+        for one in now
+        if one.package in moved and str(one.package) in wanted and not one.automatic
+    }
     if not wrong:
         return ()
-    return (f"marks or holds are not as they were: {', '.join(sorted(set(wrong)))}",)
+    name = Names.among(one.package for one in now)
+    return (f"marks or holds are not as they were: {', '.join(name(one) for one in sorted(wrong))}",)

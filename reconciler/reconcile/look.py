@@ -496,11 +496,11 @@ def _pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterato
 
 def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation) -> tuple[Quarantined, ...]:
     """Return what stays in quarantine: a new policy or a mended package ends it, having none does not."""
-    whole = {(one.name, one.arch, one.version) for one in seen.installed if one.status == "installed"}
+    whole = {(one.package, one.version) for one in seen.installed if one.status == "installed"}
     return tuple(
         one
         for one in quarantine
-        if commit in ("", one.policy_commit) and (one.name, one.arch, one.version) not in whole
+        if commit in ("", one.policy_commit) and (one.package, one.version) not in whole
     )
 
 

@@ -584,8 +584,11 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
     """Return what must be remembered of a run."""
     record = performed.record
     known = {
-        (one.name, one.arch): one
-        for one in (*state.quarantine, *quarantine_of(record, performed.after.installed))
+        one.package: one
+        for one in (
+            *state.quarantine,
+            *quarantine_of(record, performed.journal.before, performed.after.installed),
+        )
     }
     failed, used = state.failed, state.used
     if record.outcome is RunOutcome.APPLIED:
@@ -619,7 +622,7 @@ def _past_run(record: RunRecord) -> PastRun:
         record.started,
         record.outcome.value,
         len(changed),
-        sum(f"{move.name}:{move.arch}" in record.security for move in changed),
+        sum(str(move.package) in record.security for move in changed),
         record.reason,
     )
 
@@ -632,9 +635,7 @@ def _last_run(record: RunRecord, result: RunResult, log_excerpt: str) -> LastRun
         code=record.code,
         reason=record.reason,
         packages=tuple(
-            PackageLine(
-                move.name, move.arch, move.from_, move.to, f"{move.name}:{move.arch}" in record.security
-            )
+            PackageLine(move.name, move.arch, move.from_, move.to, str(move.package) in record.security)
             for move in record.difference.changed
         ),
         overran=record.overran,

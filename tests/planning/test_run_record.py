@@ -10,6 +10,7 @@ from reconciler.planning.around import CheckResult, HookOutcome, HookResult
 from reconciler.planning.execution import FailedPackage, automatic_after
 from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.observation import Change, Installed
+from reconciler.planning.package import PackageId
 from reconciler.planning.report_document import Move
 from reconciler.planning.report_schema import run_schema
 from reconciler.planning.report_summary import run_headline
@@ -34,6 +35,7 @@ from reconciler.planning.run_record import (
     with_rollback,
 )
 
+BEFORE = [Installed("a", "amd64", "1.0")]
 AT = datetime(2026, 11, 22, 2, 5, tzinfo=UTC)
 
 
@@ -88,6 +90,82 @@ def test_what_nobody_planned_is_seen_too(
     found = difference(before, after, [], "apt")
     assert sorted((move.action, move.from_, move.to) for move in found.changed) == sorted(expected)
     assert found.unplanned == found.changed
+
+
+ARCHES = ("amd64", "i386")
+
+
+def same(*versions: str, status: str = "installed") -> list[Installed]:
+    """Return the package ``ma``, one of each architecture; no version stands for not installed."""
+    return [
+        package("ma", version, status, arch)
+        for arch, version in zip(ARCHES, versions, strict=True)
+        if version
+    ]
+
+
+SAME = [Change("upgrade", "ma", arch, "1.0", "1.1", origin="Debian") for arch in ARCHES]
+
+
+def test_both_architectures_of_a_name_are_told_by_themselves() -> None:
+    found = difference(same("1.0", "1.0"), same("1.1", "1.1"), SAME, "apt")
+    assert found == Difference(tuple(map(move_of, SAME)), (), (), ())
+    assert [(one.name, one.arch) for one in undoing(found.changed)] == [("ma", "i386"), ("ma", "amd64")]
+
+
+def test_of_two_architectures_the_one_that_did_not_arrive_is_missing() -> None:
+    found = difference(same("1.0", "1.0"), same("1.1", "1.0"), SAME, "apt")
+    assert (found.changed, found.missing) == ((move_of(SAME[0]),), (move_of(SAME[1]),))
+    ending = conclude_steps([step()], found, None)
+    assert (ending.outcome, ending.code) == ("failed", "not-as-planned")
+    assert "ma:i386 is not as planned" in ending.reason
+
+
+def test_an_architecture_goes_while_the_other_stays() -> None:
+    gone = Change("remove", "ma", "i386", "1.0", None)
+    found = difference(same("1.0", "1.0"), same("1.0", ""), [gone], "apt")
+    assert found == Difference((move_of(gone),), (), (), ())
+    assert difference(same("1.0", "1.0"), same("1.0", "1.0"), [gone], "apt").missing == (move_of(gone),)
+
+
+def test_another_architecture_that_moves_unasked_is_unplanned() -> None:
+    found = difference(same("1.0", "1.0"), same("1.1", "1.1"), SAME[:1], "apt")
+    assert [(move.name, move.arch) for move in found.unplanned] == [("ma", "i386")]
+
+
+def test_of_two_architectures_the_half_done_one_is_named_and_left_alone() -> None:
+    before, after = (
+        same("1.0", "1.0"),
+        [package("ma", "1.1"), package("ma", "1.1", "half-configured", "i386")],
+    )
+    found = difference(before, after, SAME, "apt")
+    assert found.broken == ("ma:i386 (half-configured)",)
+    steps = (step(StepOutcome.FAILED, 27, "ma:i386"),)
+    record = replace(RECORD, steps=steps, difference=found)
+    assert [(one.name, one.arch) for one in quarantine_of(record, before, after)] == [("ma", "i386")]
+    # Where the manager says no architecture, it is the one that is not there.
+    unsaid = replace(record, steps=(step(StepOutcome.FAILED, 27, "ma"),))
+    assert [(one.arch, one.message) for one in quarantine_of(unsaid, before, after)] == [
+        ("i386", "its script failed")
+    ]
+
+
+def test_one_architecture_that_the_plan_has_go_and_another_come_are_two_moves() -> None:
+    cross = [Change("remove", "ma", "i386", "1.0", None), Change("install", "ma", "amd64", None, "1.1")]
+    found = difference(same("", "1.0"), same("1.1", ""), cross, "dnf")
+    assert (found.missing, found.unplanned) == ((), ())
+    assert {(move.action, move.arch) for move in found.changed} == {("remove", "i386"), ("install", "amd64")}
+
+
+def test_a_package_that_changes_its_architecture_beside_another_of_its_name_is_as_planned() -> None:
+    before = [package("ma", "1.0", arch="all"), package("ma", "1.0", arch="i386")]
+    planned = [Change("upgrade", "ma", "all", "1.0", "1.1"), Change("upgrade", "ma", "i386", "1.0", "1.1")]
+    found = difference(before, same("1.1", "1.1"), planned, "apt")
+    assert (found.missing, found.unplanned) == ((), ())
+    assert [(move.arch, move.from_, move.to) for move in found.changed] == [
+        ("all", "1.0", "1.1"),
+        ("i386", "1.0", "1.1"),
+    ]
 
 
 def step(
@@ -156,7 +234,7 @@ def test_a_run_is_named_by_its_start_and_its_plan() -> None:
 
 def test_what_failed_is_quarantined_in_the_version_that_failed() -> None:
     record = replace(RECORD, steps=(step(StepOutcome.FAILED, 27, "a:amd64"),), difference=MISSING)
-    (one,) = quarantine_of(record, [package("a", "1.0")])
+    (one,) = quarantine_of(record, BEFORE, BEFORE)
     assert (one.name, one.version, one.message, one.policy_commit) == (
         "a",
         "1.1",
@@ -165,20 +243,19 @@ def test_what_failed_is_quarantined_in_the_version_that_failed() -> None:
     )
     # What a repair could not mend is half done in the version that it is.
     mended = replace(record, difference=NONE)
-    (one,) = quarantine_of(
-        mended, [package("a", "1.1", "half-configured"), package("b", "1", "half-configured")]
-    )
+    other = package("b", "1", "half-configured")
+    (one,) = quarantine_of(mended, [*BEFORE, other], [package("a", "1.1", "half-configured"), other])
     assert (one.name, one.version) == ("a", "1.1")
 
 
 def test_what_was_only_not_reached_is_not_quarantined() -> None:
     record = replace(RECORD, steps=(step(StepOutcome.FAILED, 23),), difference=MISSING)
-    assert quarantine_of(record, [package("a", "1.0")]) == ()
+    assert quarantine_of(record, BEFORE, BEFORE) == ()
 
 
 def test_after_a_rollback_nothing_of_it_is_tried_again() -> None:
     undone = with_rollback(with_health(RECORD, [CheckResult("tcp x", ok=False)]), rollback(), NONE)
-    assert [(one.name, one.version) for one in quarantine_of(undone, [package("a", "1.0")])] == [("a", "1.1")]
+    assert [(one.name, one.version) for one in quarantine_of(undone, BEFORE, BEFORE)] == [("a", "1.1")]
 
 
 def rollback(*left: Move) -> Rollback:
@@ -214,7 +291,7 @@ def test_marks_of_what_was_automatic_or_comes_in_are_set_again() -> None:
     new = Change("install", "lib", "amd64", None, "1.0")
     gone = Change("remove", "old", "amd64", "1.0", None)
     changes = [upgrade("a"), upgrade("b"), new, gone]
-    assert automatic_after(changes, [("b", "amd64"), ("old", "amd64"), ("z", "amd64")]) == (
+    assert automatic_after(changes, [PackageId(name, "amd64") for name in ("b", "old", "z")]) == (
         "b:amd64",
         "lib:amd64",
     )

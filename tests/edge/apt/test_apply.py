@@ -233,7 +233,7 @@ def test_the_marks_stay_as_they_were_and_what_is_new_is_automatic(
     for name in ("plain", "pair-data", "lima", "both"):
         lab.mark_auto(name)
     observed = apt.observe(datetime.now(UTC)).installed
-    before = [(package.name, package.arch) for package in observed if package.automatic]
+    before = [one.package for one in observed if one.automatic]
     changes = apt.resolve(Question("full")).changes
     instruction = Instruction(changes, automatic=automatic_after(changes, before))
     assert apt.apply(instruction, folder) == Execution(0)

@@ -13,6 +13,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.execution import Execution, FailedPackage, Instruction, automatic_after
 from reconciler.planning.observation import Change, Question, RebootNeed
+from reconciler.planning.package import PackageId
 from tests.edge.zypper.conftest import managed
 from tests.labs.rpm import Rpm
 from tests.labs.zypper import ZypperLab
@@ -154,7 +155,7 @@ def test_what_was_installed_for_others_stays_so(
 ) -> None:
     lab.mark_automatic("plain", "local")
     changes = (*zypper.resolve(Question(security=True)).changes, upgrade("plain", "1.1-1"))
-    automatic = automatic_after(changes, [("plain", "noarch")])
+    automatic = automatic_after(changes, [PackageId("plain", "noarch")])
     assert automatic == ("newdep-lib:noarch", "plain:noarch")
     assert zypper.apply(Instruction(changes, automatic=automatic), fresh(tmp_path)).exit_code == 11
     seen = {one.name for one in zypper.observe(datetime.now(UTC)).installed if one.automatic}
