@@ -7,6 +7,7 @@ from reconciler.planning.account import Condition, Disposition, Update
 from reconciler.planning.canonical import instant
 from reconciler.planning.conversation import Failure, Resolution
 from reconciler.planning.observation import Observation, RebootNeed, RefreshOutcome
+from reconciler.planning.package import Names
 from reconciler.planning.selection import PlacedException, Rules, is_named_by
 from reconciler.planning.wording import listed
 from reconciler.policy.documents import Settings
@@ -76,7 +77,8 @@ def _package_system(observation: Observation) -> Iterator[Condition]:
         message = f"an earlier transaction was interrupted: {listed(health.interrupted)}"
         yield Condition("PackageSystemInterrupted", True, "Interrupted", message)
     if observation.quarantined:
-        named = listed([f"{one.name} {one.version}" for one in observation.quarantined])
+        name = Names.among(one.package for one in observation.installed)
+        named = listed([f"{name(one.package)} {one.version}" for one in observation.quarantined])
         message = f"installing {named} failed, and is not tried again before something changes"
         yield Condition("PackagesQuarantined", True, "FailedBefore", message)
     if health.broken:

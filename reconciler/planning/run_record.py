@@ -4,7 +4,8 @@ It is the content of ``runs/<id>.json`` of a report branch. The rules:
 
 1. What a run changed is the difference of what was installed before and after it. What a package manager said
    of it stands beside, as evidence.
-2. A run has succeeded when every change of its plan is there, whole, and nothing else moved.
+2. A run has succeeded when every change of its plan is there, and whole, at its end. What a step found before
+   that is evidence and stays in the step; it decides only where the package database cannot tell.
 3. What was found half done when the run began is not of its doing, and is told apart.
 """
 
@@ -286,15 +287,18 @@ PASSING = frozenset({"locked", "unreachable", "signature", "no-space"})
 """Codes of failures that may be over by the next tick: the same plan is tried again then."""
 
 
-def conclude_steps(steps: Sequence[StepRecord], found: Difference, stopped: Ending | None) -> Ending:
-    """Say what a run's steps came to.
+def conclude_steps(
+    steps: Sequence[StepRecord], found: Difference, stopped: Ending | None, manager: str
+) -> Ending:
+    """Say what a run's steps came to: the last look at the machine outweighs what a step said before it.
 
     Args:
         steps: Those that were made, in order.
         found: What moved from before the first to after the last.
         stopped: Why the remaining steps were not made; ``None`` where all were.
+        manager: Whose package database this is.
     """
-    failures = [step for step in steps if step.outcome is StepOutcome.FAILED]
+    failures = _lasting_failures(steps, found, manager)
     name = Names.among(move.package for move in (*found.changed, *found.missing))
     if failures or found.broken:
         complained = {package.name: package.message for step in failures for package in step.failed}
@@ -314,15 +318,52 @@ def conclude_steps(steps: Sequence[StepRecord], found: Difference, stopped: Endi
     return Ending(RunOutcome.APPLIED)
 
 
-def complaints(failed: Iterable[FailedPackage], changes: Iterable[PackageId]) -> tuple[FailedPackage, ...]:
-    """Return what a manager said of the packages that were to be changed.
+def _lasting_failures(steps: Sequence[StepRecord], found: Difference, manager: str) -> list[StepRecord]:
+    """Return the steps that failed and whose failure is still there at the end.
+
+    It is where something is half done, or a change of the step is not there. Where the package database does
+    not tell what a script left half done, it is also what the manager complained of, unless a later step
+    made the same package's change without a complaint.
+    """
+    missing = frozenset(found.missing)
+    return [
+        step
+        for number, step in enumerate(steps)
+        if step.outcome is StepOutcome.FAILED
+        and (found.broken or missing & set(step.changes) or _is_told(step, steps[number + 1 :], manager))
+    ]
+
+
+def _is_told(step: StepRecord, later: Sequence[StepRecord], manager: str) -> bool:
+    mended = [move.package for one in later if one.outcome is StepOutcome.DONE for move in one.changes]
+    return any(
+        not any(package.mention.means(one) for one in mended)
+        for package in complaints(step.failed, (move.package for move in step.changes), manager)
+    )
+
+
+def complaints(
+    failed: Iterable[FailedPackage], changes: Iterable[PackageId], manager: str
+) -> tuple[FailedPackage, ...]:
+    """Return what a manager said that stands although every change is there, and whole.
 
     rpm and pacman call a package installed although its scriptlet failed, so what they say is the only
-    evidence. What failed earlier, and is complained of each time, is not of this step. The hooks of a
-    transaction belong to no package, and so to all.
+    evidence; dpkg keeps such a package half configured until its script went well, which is seen.
+
+    Args:
+        failed: What the manager complained of.
+        changes: The packages that were to be changed: what failed earlier, and is complained of each time,
+            is not of this step. The hooks of a transaction belong to no package, and so to all.
+        manager: Which one it is.
     """
+    if manager in _TELLS_HALF_DONE:
+        return ()
     own = tuple(changes)
     return tuple(one for one in failed if one.is_hook or any(map(one.mention.means, own)))
+
+
+_TELLS_HALF_DONE = frozenset({"apt"})
+"""Managers whose package database says which package a script left half done."""
 
 
 def with_health(record: RunRecord, unhealthy: Sequence[CheckResult]) -> RunRecord:

@@ -114,7 +114,9 @@ class Applier:
         journal = replace(journal, phase=Phase.AFTER)
         self.store.write_journal(journal)
         found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
-        return self._end(journal, observation, found, conclude_steps(journal.done, found, stopped))
+        return self._end(
+            journal, observation, found, conclude_steps(journal.done, found, stopped, journal.manager)
+        )
 
     def download(self, look: Look) -> Execution:
         """Fetch the packages of the plan of ``look``, so that the window is spent on installing.
@@ -150,7 +152,7 @@ class Applier:
         found = difference(journal.before, after.installed, (), journal.manager)
         is_whole = not after.health.interrupted
         record = replace(
-            self._made(Step(()), started, execution, found),
+            self._made(journal, Step(()), started, execution, found),
             outcome=StepOutcome.DONE if is_whole else StepOutcome.FAILED,
         )
         journal = replace(journal, done=(record,), phase=Phase.AFTER)
@@ -333,7 +335,7 @@ class Applier:
             execution = self._repaired(journal, execution, f"{attempt}-repair")
             after = self._observe()
         found = difference(seen.installed, after.installed, step.changes, journal.manager)
-        record = self._made(step, started, execution, found)
+        record = self._made(journal, step, started, execution, found)
         journal = replace(journal, done=(*journal.done, record))
         match record.outcome:
             case StepOutcome.DONE | StepOutcome.FAILED:
@@ -359,13 +361,15 @@ class Applier:
         )
         return self._try(instruction, journal.run, attempt)
 
-    def _made(self, step: Step, started: datetime, execution: Execution, found: Difference) -> StepRecord:
+    def _made(
+        self, journal: Journal, step: Step, started: datetime, execution: Execution, found: Difference
+    ) -> StepRecord:
         """Return what became of a step that ends now."""
         return StepRecord(
             changes=tuple(map(move_of, step.changes)),
             started=started,
             ended=self.clock.now(),
-            outcome=_outcome(step, execution, found),
+            outcome=_outcome(step, execution, found, journal.manager),
             exit_code=execution.exit_code,
             native_code=execution.native_code,
             message=execution.message,
@@ -482,16 +486,16 @@ class Applier:
             return journal, seen
         step = journal.steps[journal.current] if journal.steps else Step(())
         found = difference(journal.before, seen.installed, step.changes, journal.manager)
-        record = self._made(step, journal.started, execution, found)
+        record = self._made(journal, step, journal.started, execution, found)
         if not execution.is_finished:
             record = replace(record, outcome=StepOutcome.INTERRUPTED)
         return replace(journal, done=(*journal.done, record), current=journal.current + 1), seen
 
 
-def _outcome(step: Step, execution: Execution, found: Difference) -> StepOutcome:
+def _outcome(step: Step, execution: Execution, found: Difference, manager: str) -> StepOutcome:
     """Say what became of a step, by what is there now; where that cannot tell, by the manager's words."""
     if not found.missing and not found.broken:
-        told = complaints(execution.failed, (change.package for change in step.changes))
+        told = complaints(execution.failed, (change.package for change in step.changes), manager)
         return StepOutcome.FAILED if told else StepOutcome.DONE
     if not execution.is_finished:
         return StepOutcome.INTERRUPTED

@@ -116,7 +116,7 @@ def test_both_architectures_of_a_name_are_told_by_themselves() -> None:
 def test_of_two_architectures_the_one_that_did_not_arrive_is_missing() -> None:
     found = difference(same("1.0", "1.0"), same("1.1", "1.0"), SAME, "apt")
     assert (found.changed, found.missing) == ((move_of(SAME[0]),), (move_of(SAME[1]),))
-    ending = conclude_steps([step()], found, None)
+    ending = conclude_steps([step()], found, None, "apt")
     assert (ending.outcome, ending.code) == ("failed", "not-as-planned")
     assert "ma:i386 is not as planned" in ending.reason
 
@@ -195,7 +195,7 @@ MISSING = Difference((), (move_of(upgrade("a")),), (), ())
             "plan-changed", "plan-changed",
         ),
         (
-            [step(), step(StepOutcome.FAILED, 27, "b")], ARRIVED,
+            [step(), step(StepOutcome.FAILED, 27, "a")], MISSING,
             Ending(RunOutcome.DEFERRED, "window", "closed"), "failed", "packages-failed",
         ),
     ],
@@ -203,9 +203,40 @@ MISSING = Difference((), (move_of(upgrade("a")),), (), ())
 def test_how_a_run_ended_follows_from_what_is_there(
     steps: list[StepRecord], found: Difference, stopped: Ending | None, outcome: str, code: str
 ) -> None:
-    ending = conclude_steps(steps, found, stopped)
+    ending = conclude_steps(steps, found, stopped, "apt")
     assert (ending.outcome, ending.code) == (outcome, code)
     assert bool(ending.reason) == (outcome != "applied")
+
+
+HALF = Difference((move_of(upgrade("a")),), (), (), ("a (half-configured)",))
+FAILED = step(StepOutcome.FAILED, 27, "a")
+OTHER = replace(step(), changes=(move_of(upgrade("b")),))
+
+
+@pytest.mark.parametrize(
+    ("manager", "steps", "found", "stopped", "outcome"),
+    [
+        # What failed in one step and was configured in the next is there, and whole.
+        ("apt", [FAILED, OTHER], ARRIVED, None, "applied"),
+        ("apt", [FAILED], ARRIVED, None, "applied"),
+        ("apt", [FAILED, OTHER], HALF, None, "failed"),
+        ("apt", [FAILED], ARRIVED, Ending(RunOutcome.DEFERRED, "window", "closed"), "partial"),
+        # rpm and pacman call it installed all the same: only what they say tells of a failed scriptlet.
+        ("dnf", [FAILED], ARRIVED, None, "failed"),
+        ("zypper", [FAILED, OTHER], ARRIVED, None, "failed"),
+        ("pacman", [step(StepOutcome.FAILED, 27, "hook Updating icons")], ARRIVED, None, "failed"),
+        # Until it was made again, and went well.
+        ("dnf", [FAILED, step()], ARRIVED, None, "applied"),
+        ("dnf", [step(), FAILED], ARRIVED, None, "failed"),
+        ("dnf", [FAILED, FAILED], ARRIVED, None, "failed"),
+        # A step that failed for another reason, and whose change came all the same.
+        ("dnf", [step(StepOutcome.FAILED, 23), step()], ARRIVED, None, "applied"),
+    ],
+)
+def test_the_last_look_outweighs_what_a_step_said(
+    manager: str, steps: list[StepRecord], found: Difference, stopped: Ending | None, outcome: str
+) -> None:
+    assert conclude_steps(steps, found, stopped, manager).outcome == outcome
 
 
 RECORD = RunRecord(
