@@ -39,7 +39,11 @@ def create_bare(git_dir: "Path", git: Git) -> None:
     if made.returncode:
         remove_tree(building)
         raise explain(made, f"cannot create {git_dir}")
-    building.rename(git_dir)
+    try:
+        building.rename(git_dir)
+    except OSError as error:
+        remove_tree(building)
+        raise Stalled(f"cannot create {git_dir}: {error.strerror}", "remove what is in its place") from error
 
 
 def is_sound(git: Git) -> bool:

@@ -7,7 +7,7 @@ from any other text, and ids of plain files. What does not fit is left behind; g
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -71,14 +71,19 @@ def surplus_runs(paths: Iterable[ReportPath], keep: int) -> set[ReportPath]:
 
 
 def blob_id(data: bytes, like: str | None) -> str:
-    """Return the id that git gives a file's content, by the hash function of the id ``like`` (else SHA-1)."""
+    """Return the id that git gives a file's content, by the hash function of ``like`` (else SHA-1)."""
+    return object_id(b"blob %d\0" % len(data) + data, like)
+
+
+def object_id(content: bytes, like: str | None) -> str:
+    """Return the id of an object with its header, by the hash function of the id ``like`` (else SHA-1)."""
     algorithm = hashlib.sha256 if like is not None and len(like) == 64 else hashlib.sha1  # noqa: PLR2004 - digits
-    return algorithm(b"blob %d\0" % len(data) + data).hexdigest()
+    return algorithm(content).hexdigest()
 
 
 def import_stream(
     ref: str,
-    parent: str | None,
+    parents: Sequence[str],
     *,
     committer: str,
     when: datetime,
@@ -90,7 +95,7 @@ def import_stream(
 
     Args:
         ref: Full name of a ref of ours.
-        parent: Commit that is continued; None begins a history.
+        parents: Commits that are continued; none begins a history.
         committer: ``Name <address>``.
         when: Date of the commit, aware.
         message: Whole message.
@@ -99,8 +104,7 @@ def import_stream(
     """
     who = f"{committer} {int(when.timestamp())} +0000"
     lines = [f"commit {ref}\nmark :1\ncommitter {who}\n".encode(), _data(message.encode("utf-8", "replace"))]
-    if parent:
-        lines.append(f"from {parent}\n".encode())
+    lines += [f"{'merge' if number else 'from'} {oid}\n".encode() for number, oid in enumerate(parents)]
     lines.append(b"deleteall\n")
     lines += [f"M 100644 {oid} {path.text}\n".encode() for path, oid in sorted(kept.items())]
     for path, data in sorted(written.items()):

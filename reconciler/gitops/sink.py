@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
-from reconciler.gitops import damage
+from reconciler.gitops import damage, salvage
 from reconciler.gitops.failures import Damaged, NoSuchBranch, Suspect, explain
 from reconciler.gitops.git import QUIET_FETCH, Git, GitOptions, commit_date
 from reconciler.gitops.refs import is_oid, is_ref_safe, list_refs, read_ref, write_ref
@@ -208,6 +208,7 @@ class ReportSink:
 
     Attributes:
         notices: What a person should know and is no failure, such as a queue that was built anew.
+        rebuilds: How often it was built anew: what was decided by the queue of before is to be decided again.
 
     Raises:
         Misuse: The address cannot be used.
@@ -218,11 +219,15 @@ class ReportSink:
     ) -> None:
         self.queue = queue.absolute()
         self.notices: tuple[str, ...] = ()
+        self.rebuilds = 0
         self.shown = redact_url(remote or "")
         self._remote = parse_remote(remote) if remote else None
+        self._address = remote
         self._identity = identity
         self._git = Git(self.queue, options)
+        self._rebuilt = self.queue.with_name(self.queue.name + ".rebuilt")
         self._asked: set[str] = set()
+        self._keep_runs: int | None = None
 
     def last(self, branch: str, file: str = "report.json") -> Stored | None:
         """Return the last report of ``branch``, or None where there is none.
@@ -270,6 +275,7 @@ class ReportSink:
             Misuse: The signing key cannot be used.
             Transient: Another process is writing the queue.
         """
+        self._keep_runs = keep_runs
         named = {ReportPath(path): data for path, data in files.items()}
         try:
             return self._commit(branch, named, message, when, keep_runs)
@@ -315,7 +321,8 @@ class ReportSink:
     def join(self, branch: str, *, timeout: float) -> str:
         """Merge what the remote has on ``branch`` into this host's; return the new head, which can be pushed.
 
-        For a person to call after a queue was lost or restored from a backup. The tree is this host's.
+        For a person to call after a queue was lost or restored from a backup. The report is this host's; the
+        newest runs of both stay, as many as the last :meth:`commit` was to keep.
 
         Raises:
             Transient: The remote cannot be reached.
@@ -334,38 +341,51 @@ class ReportSink:
             write_ref(self.queue, f"refs/heads/{branch}", theirs)
             return theirs
         when = max(self._date(theirs), self._date(ours))
-        message = commit_message("join the reports of a lost queue with what was pushed before")
+        said = {"Host": branch.rpartition("/")[2], "Rejoined": theirs}
+        message = commit_message("join the reports of this host with what was pushed before", trailers=said)
         # The remote's side is the first parent: the push is a fast-forward, its history stays the main line.
-        oid = self._commit_tree(f"{ours}^{{tree}}", (theirs, ours), message, when)
-        write_ref(self.queue, f"refs/heads/{branch}", oid)
-        return oid
+        files = self._joined(self._listing(theirs, branch), self._listing(ours, branch))
+        return self._make((theirs, ours), files, {}, message, when, branch=branch)
+
+    def _joined(self, theirs: Files, ours: Files) -> Files:
+        """Return this host's report with the newest runs of both; a record that was pushed stays as it is."""
+        runs = {path: oid for path, oid in {**ours, **theirs}.items() if path.run}
+        surplus = set() if self._keep_runs is None else surplus_runs(runs, self._keep_runs)
+        own = {path: oid for path, oid in ours.items() if not path.run}
+        return own | {path: oid for path, oid in runs.items() if path not in surplus}
 
     def rebuild(self) -> "Path":
-        """Move a damaged queue aside, save every report that can be read into a new one; return the old one.
+        """Build a new queue of all reports that can be read, move the damaged one aside, and return that.
 
-        What the remote has is fetched first, so that only the unpushed commits must be readable.
+        The old one stays in its place until the new one is whole: being killed meanwhile loses nothing.
 
         Raises:
             Stalled: The file system refuses.
         """
-        heads = self._surviving_heads()
+        building = self.queue.with_name(self.queue.name + ".building")
+        damage.remove_tree(building)
+        fresh = ReportSink(building, self._address, self._identity, self._git.options)
+        damage.create_bare(building, fresh._git)
+        salvage.copy_objects(fresh._git, self.queue)
+        heads, pushed = self._surviving("refs/heads/"), self._surviving(_TRACKING)
+        branches = sorted({host_branch(self._identity.host), *heads, *pushed})
+        told = [fresh._restore(name, heads.get(name), pushed.get(name)) for name in branches]
+        self._asked.update(branches)
+        building.rename(self._rebuilt)
         aside = damage.move_aside(self.queue, keep=None)
-        damage.create_bare(self.queue, self._git)
-        lost = []
-        for branch, head in heads.items():
-            self._fetch_own(branch, _ADOPT_TIMEOUT)
-            self._asked.add(branch)
-            if head is not None and damage.salvage(self._git, aside, head):
-                write_ref(self.queue, f"refs/heads/{branch}", head)
-            else:
-                lost.append(branch)
-                self._start_from_remote(branch)
-        what = (
-            f"; the unpushed reports of {', '.join(lost)} could not be read"
-            if lost
-            else "; no report was lost"
+        self._rebuilt.rename(self.queue)
+        self.rebuilds += 1
+        carried, gaps = (
+            sum(one.carried for one in told),
+            [name for name, one in zip(branches, told, strict=True) if one.has_gap],
         )
-        self.notices += (f"the report queue was damaged and was built anew; the old one is {aside}{what}",)
+        what = f"some reports of {', '.join(gaps)} could not be read" if gaps else "no report was lost"
+        self.notices += (
+            (
+                f"the report queue was damaged and was built anew with {carried} unpushed reports; "
+                f"the old one is {aside}; {what}"
+            ),
+        )
         return aside
 
     def _last(self, branch: str, file: ReportPath) -> Stored | None:
@@ -414,35 +434,49 @@ class ReportSink:
         kept = {path: oid for path, oid in present.items() if path not in surplus and path not in written}
         if parent and not written and len(kept) == len(present):
             return Unchanged(parent)
-        ref = _STAGED if self._identity.signing_key else f"refs/heads/{branch}"
-        who = f"{self._identity.name} <{self._identity.address}>"
-        stream = import_stream(
-            ref, parent, committer=who, when=when, message=message, kept=kept, written=written
-        )
-        oid = self._import(ref, stream)
-        if self._identity.signing_key:
-            oid = self._commit_tree(f"{oid}^{{tree}}", (parent,) if parent else (), message, when)
-            write_ref(self.queue, f"refs/heads/{branch}", oid)
-        return Commit(oid)
+        return Commit(self._make((parent,) if parent else (), kept, written, message, when, branch=branch))
 
     def _head(self, branch: str) -> str | None:
-        """Return the head of a branch; a queue that does not know it asks the remote once."""
+        """Return the head of a branch; where the queue does not know it, it is looked for, once."""
         _checked_branch(branch)
+        if not self.queue.exists() and self._rebuilt.exists():
+            self._rebuilt.rename(self.queue)  # a run was killed in the last moment of a rebuild
         if not self.queue.exists():
             damage.create_bare(self.queue, self._git)
         head = read_ref(self.queue, f"refs/heads/{branch}")
         if head is None and branch not in self._asked:
             self._asked.add(branch)
-            self._fetch_own(branch, _ADOPT_TIMEOUT)
-            head = self._start_from_remote(branch)
+            restored = self._restore(branch, None, read_ref(self.queue, _TRACKING + branch))
+            head = restored.head
+            if restored.carried:
+                found = f"its {restored.carried} unpushed reports were found again"
+                self.notices += (f"the report queue had lost the head of branch {branch}; {found}",)
+            elif head is not None:
+                self._tell(branch)
         return head
 
-    def _start_from_remote(self, branch: str) -> str | None:
+    def _restore(self, branch: str, head: str | None, before: str | None) -> salvage.Restored:
+        """Set a branch on all of its reports that can be read, upon what the remote has.
+
+        Args:
+            branch: From :func:`host_branch` or :func:`guest_branch`.
+            head: What it pointed to, as far as is known.
+            before: What the remote had, as far as is known: it counts where the remote does not answer.
+        """
+        problem = self._fetch_own(branch, _ADOPT_TIMEOUT)
         theirs = read_ref(self.queue, _TRACKING + branch)
-        if theirs is not None:
-            write_ref(self.queue, f"refs/heads/{branch}", theirs)
-            self._tell(branch)
-        return theirs
+        has_answered = self._remote is not None and problem is None
+        pushed = theirs or (None if has_answered else before)
+        restored = salvage.restore(
+            self._git, branch, head, pushed, self._remake, signs=bool(self._identity.signing_key)
+        )
+        if restored.head is not None:
+            write_ref(self.queue, f"refs/heads/{branch}", restored.head)
+        return restored
+
+    def _remake(self, parent: str | None, files: Files, saved: salvage.Saved) -> str:
+        """Commit a report again, on another parent."""
+        return self._make((parent,) if parent else (), files, {}, saved.message, saved.when)
 
     def _tell(self, branch: str) -> None:
         self.notices += (
@@ -471,6 +505,30 @@ class ReportSink:
         if listed.returncode and not listed.truncated:
             raise self._unreadable(listed, branch)
         return {} if listed.truncated else read_files(listed.stdout)
+
+    def _make(
+        self,
+        parents: tuple[str, ...],
+        kept: Files,
+        written: Mapping[ReportPath, bytes],
+        message: str,
+        when: datetime,
+        *,
+        branch: str = "",
+    ) -> str:
+        """Commit exactly these files, signed where a key is configured; set ``branch`` to it, if given."""
+        is_signed = bool(self._identity.signing_key)
+        ref = f"refs/heads/{branch}" if branch and not is_signed else _STAGED
+        who = f"{self._identity.name} <{self._identity.address}>"
+        stream = import_stream(
+            ref, parents, committer=who, when=when, message=message, kept=kept, written=written
+        )
+        oid = self._import(ref, stream)
+        if is_signed:
+            oid = self._commit_tree(f"{oid}^{{tree}}", parents, message, when)
+            if branch:
+                write_ref(self.queue, f"refs/heads/{branch}", oid)
+        return oid
 
     def _import(self, ref: str, stream: bytes) -> str:
         # Forced for the scratch ref only: each signed commit starts it anew.
@@ -520,6 +578,7 @@ class ReportSink:
         rejected = _rejections(done.text)
         behind = [item.branch for item in rejected if _is_behind(item.reason)]
         if behind and fresh.issuperset(behind) and len(behind) == len(rejected):
+            self._look_here_first(rejected)
             for branch in behind:
                 self.join(branch, timeout=timeout)
                 self._tell(branch)
@@ -528,9 +587,7 @@ class ReportSink:
         if not done.returncode and not done.timed_out:
             return None
         if rejected:
-            # The server cannot unpack what a damaged queue sends: then the fault is here.
-            if any("unpack" in item.reason for item in rejected) and not damage.is_sound(self._git):
-                raise Damaged(f"{self.queue} is damaged: the server could not unpack what was pushed")
+            self._look_here_first(rejected)
             return self._refusal(rejected, done)
         if damage.break_stale_locks(self.queue):
             done = self._push_once(remote, branches, timeout)
@@ -538,6 +595,15 @@ class ReportSink:
         if isinstance(problem, Suspect) and not damage.is_sound(self._git):
             raise Damaged(f"{self.queue} is damaged: {problem.message}")
         return problem if done.returncode or done.timed_out else None
+
+    def _look_here_first(self, rejected: tuple[_Rejection, ...]) -> None:
+        """Raise where the fault is here: git calls a branch diverged whose commits it cannot read, too.
+
+        Nor can a server unpack what a damaged queue sends. What a hook says is about the server alone.
+        """
+        if all("hook declined" in item.reason for item in rejected) or damage.is_sound(self._git):
+            return
+        raise Damaged(f"{self.queue} is damaged: {one_line(rejected[0].reason)}")
 
     def _push_once(self, remote: Remote, branches: tuple[str, ...], timeout: float) -> "Completed":
         refspecs = [f"refs/heads/{name}:refs/heads/{name}" for name in branches]
@@ -568,7 +634,10 @@ class ReportSink:
         return Stalled(message, hint)
 
     def _is_ancestor(self, older: str, newer: str) -> bool:
-        return not self._git.run("merge-base", "--is-ancestor", older, newer).returncode
+        asked = self._git.run("merge-base", "--is-ancestor", older, newer)
+        if asked.returncode not in {0, 1}:
+            raise self._unreadable(asked, older)
+        return not asked.returncode
 
     def _date(self, commit: str) -> datetime:
         shown = self._git.run("cat-file", "commit", commit)
@@ -588,19 +657,19 @@ class ReportSink:
                 for path in self.queue.glob(pattern):
                     path.unlink()
 
-    def _surviving_heads(self) -> dict[str, str | None]:
-        """Return the branches of a damaged queue, by file name, with the head where that can be read."""
-        heads: dict[str, str | None] = {}
+    def _surviving(self, prefix: str) -> dict[str, str | None]:
+        """Return the branches below a prefix of a damaged queue, with the commit where that can be read."""
+        found: dict[str, str | None] = {}
         with suppress(OSError):
             for line in (self.queue / "packed-refs").read_text("utf-8", "replace").splitlines():
-                oid, _, name = line.partition(" refs/heads/")
-                heads[name] = oid if is_oid(oid) else None
-        folder = self.queue / "refs" / "heads"
+                oid, _, name = line.partition(f" {prefix}")
+                found[name] = oid if is_oid(oid) else None
+        folder = self.queue / prefix
         for path in folder.rglob("*"):
             if path.is_file():
                 oid = path.read_text("utf-8", "replace").strip()
-                heads[str(path.relative_to(folder))] = oid if is_oid(oid) else None
-        return {name: heads[name] for name in sorted(heads) if _is_branch(name)}
+                found[str(path.relative_to(folder))] = oid if is_oid(oid) else None
+        return {name: oid for name, oid in found.items() if _is_branch(name)}
 
 
 def _checked_id(name: str) -> str:

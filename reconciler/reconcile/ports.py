@@ -138,6 +138,7 @@ class ReportQueue(Protocol):
     """Where reports go; :class:`reconciler.gitops.sink.ReportSink` is the real one."""
 
     notices: tuple[str, ...]
+    rebuilds: int
 
     def last(self, branch: str, file: str = "report.json") -> Stored | None:
         """Return the last report of a branch."""

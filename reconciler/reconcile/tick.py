@@ -123,8 +123,13 @@ class Reporter:
             Stalled: The report cannot even be committed locally. Nothing was lost: the next tick tries again.
         """
         report = look.report
+        rebuilds = self.queue.rebuilds
         commit = self._commit(look, files, ran)
         unpushed = tuple(self._push())
+        if self.queue.rebuilds != rebuilds:
+            # What is new was decided by a queue that is no more: by the new one it may be something else.
+            commit = self._commit(look, files, ran) or commit
+            unpushed = tuple(self._push())
         effective = look.finding.effective
         snapshot = snapshot_of(
             report,

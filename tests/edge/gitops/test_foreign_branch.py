@@ -127,7 +127,7 @@ def test_no_foreign_name_reaches_the_stream(names: list[bytes]) -> None:
     listed = b"".join(b"100644 blob %s\t%s\0" % (OID.encode(), name) for name in names)
     kept = read_files(listed)
     stream = import_stream(
-        "refs/heads/x", None, committer="a <b>", when=NOW, message="m", kept=kept, written={}
+        "refs/heads/x", (), committer="a <b>", when=NOW, message="m", kept=kept, written={}
     )
     lines = stream.decode("ascii").splitlines()
     assert lines[-1] == "done"

@@ -211,6 +211,30 @@ def test_a_queue_lost_while_offline_is_joined_with_what_was_pushed(
     assert len(subjects(reports.path, WEB)) == 3
 
 
+@pytest.mark.parametrize("signed", ["", "signed"])
+def test_a_join_keeps_the_newest_runs_of_both_sides(tmp_path: Path, reports: Repository, signed: str) -> None:
+    key = str(make_key(tmp_path / "key")) if signed else ""
+    sink = ReportSink(tmp_path / "q", str(reports.path), Identity("web-01", key))
+    for number in range(1, 4):
+        files = {f"runs/{number}.json": b"theirs", "report.json": b"%d" % number}
+        sink.commit(WEB, files, "run\n", NOW, keep_runs=3)
+    sink.push(timeout=20)
+    shutil.rmtree(sink.queue)
+    away = ReportSink(sink.queue, AWAY, Identity("web-01", key))
+    for number in (3, 4):
+        files = {f"runs/{number}.json": b"ours", "report.json": b"9%d" % number}
+        away.commit(WEB, files, "run\n", NOW, keep_runs=3)
+    again = ReportSink(sink.queue, str(reports.path), Identity("web-01", key))
+    again.commit(WEB, {"report.json": b"99"}, "later\n", NOW, keep_runs=3)
+    assert again.push(timeout=20) == Pushed((WEB,))
+    names = git(reports.path, "ls-tree", "-r", "--name-only", WEB).split()
+    assert names == ["report.json", "runs/2.json", "runs/3.json", "runs/4.json"]
+    assert reports.show(f"{WEB}:runs/3.json") == "theirs", "what was pushed never changes"
+    assert reports.show(f"{WEB}:report.json") == "99"
+    theirs = git(reports.path, "rev-parse", f"{WEB}^1")
+    assert git(reports.path, "log", "-1", "--format=%(trailers:key=Rejoined,valueonly)", WEB) == theirs
+
+
 def test_a_second_writer_is_told_and_nothing_is_overwritten(
     sink: ReportSink, reports: Repository, tmp_path: Path
 ) -> None:
