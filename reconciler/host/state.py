@@ -78,6 +78,9 @@ _DIGITS = 64  # of an object id, SHA-256
 _STATE: TypeAdapter[State] = TypeAdapter(State)
 _JOURNAL = "journal.json"
 _KEPT_RUNS = 20
+_WHY = "why"
+"""File of a run's folder in which a failure of our own leaves its reason."""
+_WHY_SIZE = 1024  # bytes that are kept free for it
 
 PAUSE = "pause.json"
 """The operator's ``pause``; a file of its own, since it is written while a run is at work."""
@@ -182,6 +185,34 @@ class StateFolder:
                 "look at the package manager's own log, mend what is half done, and move the file away",
             ) from error
 
+    def begin(self, journal: Journal) -> None:
+        """Write down a run that begins, and make its folder: no other run is given its id from now on.
+
+        Raises:
+            Stalled: The disk is full or fails; then no run has begun.
+        """
+        self.write_journal(journal)
+        folder = self.path / "runs" / journal.run
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / _WHY).write_bytes(b" " * _WHY_SIZE)
+        except OSError as error:
+            self.clear_journal()
+            raise _translate(error, folder) from error
+
+    def explain(self, run: str, why: str) -> None:
+        """Leave word of why we end before a run does: written over blanks, since the disk may be full."""
+        with contextlib.suppress(OSError), (self.path / "runs" / run / _WHY).open("r+b") as file:
+            file.write(why.encode("utf-8", "replace")[:_WHY_SIZE])
+
+    def explained(self, run: str) -> str:
+        """Return what :meth:`explain` left, on one line; empty where nothing did."""
+        try:
+            data = (self.path / "runs" / run / _WHY).read_bytes()
+        except OSError:
+            return ""
+        return " ".join(data.decode("utf-8", "replace").split())
+
     def write_journal(self, journal: Journal) -> None:
         """Write down how far a run has come, durably.
 
@@ -256,8 +287,14 @@ class StateFolder:
         except OSError as error:
             raise _translate(error, folder) from error
         for old in sorted((self.path / "runs").iterdir())[:-_KEPT_RUNS]:
-            shutil.rmtree(old, ignore_errors=True)
+            if old.name != run:  # which is not the newest by name where the clock was set back
+                shutil.rmtree(old, ignore_errors=True)
         return folder
+
+    def executions(self, run: str) -> tuple[str, ...]:
+        """Return the names of all executions of a run that have a folder, sorted."""
+        folder = self.path / "runs" / run
+        return tuple(sorted(path.name for path in folder.glob("*/")))
 
     def run_log(self, run: str, secrets: Iterable[str]) -> bytes:
         """Return what the package manager said in a run, for the report; empty where nothing was kept."""

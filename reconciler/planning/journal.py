@@ -1,10 +1,12 @@
 """What a run is about to do, written down before it does it, so that whoever finds it can bring it to an end.
 
-The journal exists from before the first change until the report on the run is committed (and, after a
-reboot, until the machine is back and was looked at). Finding one means that the run it tells of did not end
-by itself.
+The journal exists from before the first change until the report on the run is committed and told (and, after
+a reboot, until the machine is back and was looked at). Finding one means that the tick which began the run
+did not bring it to its end. What it holds is added to and never renamed: a run that one version began,
+another one finishes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,9 +14,9 @@ from enum import StrEnum
 from reconciler.planning.around import CheckResult, HookResult
 from reconciler.planning.execution import Instruction
 from reconciler.planning.gate import BreakGlass, Step
-from reconciler.planning.layout import SCHEMA_VERSION
+from reconciler.planning.layout import SCHEMA_VERSION, since
 from reconciler.planning.observation import Change, Installed
-from reconciler.planning.run_record import StepRecord
+from reconciler.planning.run_record import Ending, RunRecord, StepRecord
 from reconciler.policy.documents import DEFAULTS, Settings
 
 
@@ -26,6 +28,42 @@ class Phase(StrEnum):
     ROLLING_BACK = "rolling-back"  # a package manager was at work, bringing back what was there before
     AFTER = "after"  # all steps are over: services, health, hooks, report
     REBOOTING = "rebooting"  # reported; the machine was told to reboot
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of the package manager, written down before it begins.
+
+    Attributes:
+        name: Of its folder; no other of the run has it.
+    """
+
+    name: str
+    started: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What is installed now and was not when the run began, and what was and is not.
+
+    Attributes:
+        gone: Entries of what was installed when the run began.
+        come: Entries of what is installed now.
+    """
+
+    gone: tuple[Installed, ...] = ()
+    come: tuple[Installed, ...] = ()
+
+    @classmethod
+    def between(cls, before: Iterable[Installed], now: Iterable[Installed]) -> "Shift":
+        """Return what leads from ``before`` to ``now``."""
+        old, new = dict.fromkeys(before), dict.fromkeys(now)
+        return cls(tuple(one for one in old if one not in new), tuple(one for one in new if one not in old))
+
+    def of(self, before: Iterable[Installed]) -> tuple[Installed, ...]:
+        """Return what was installed when ``before`` had shifted so far."""
+        gone = set(self.gone)
+        return (*(one for one in before if one not in gone), *self.come)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +89,12 @@ class Journal:
         rebooting_since: When the machine was told to reboot.
         notes: What is to be told in its record.
         schema: Of the file, see :mod:`reconciler.planning.layout`; files of version 1 do not say it.
+        attempts: The executions of the step or rollback at hand, oldest first: the last one is, or may be, at
+            work.
+        shift: How what was installed before the step at hand differs from ``before``.
+        stopped: Why the remaining steps were not made, once that is known.
+        record: What is known of how it ended: while it is rolled back, what is being undone; when all is
+            over, the whole record, to be reported as it is.
     """
 
     run: str
@@ -78,6 +122,15 @@ class Journal:
     rebooting_since: datetime | None = None
     notes: tuple[str, ...] = ()
     schema: int = SCHEMA_VERSION
+    attempts: tuple[Attempt, ...] = since(2, ())
+    shift: Shift = since(2, Shift())
+    stopped: Ending | None = since(2, None)
+    record: RunRecord | None = since(2, None)
+
+    @property
+    def before_step(self) -> tuple[Installed, ...]:
+        """What was installed when the step at hand began."""
+        return self.shift.of(self.before)
 
     @property
     def transaction(self) -> tuple[Change, ...]:
@@ -93,3 +146,11 @@ class Journal:
         return Instruction(
             changes, conffiles=self.settings.conffiles, lock_wait=self.lock_wait, automatic=self.automatic
         )
+
+
+def legacy_attempt(journal: Journal) -> str:
+    """Return the name of the execution at hand for a journal that holds none: older versions derived it."""
+    if journal.phase is Phase.ROLLING_BACK:
+        kinds = {change.to_version is None for change in journal.undo}
+        return "rollback" if len(kinds) > 1 else "rollback-removals" if True in kinds else "rollback-changes"
+    return f"step-{journal.current + 1}-{len(journal.done) + 1}" if journal.steps else "repair"

@@ -379,8 +379,13 @@ def with_health(record: RunRecord, unhealthy: Sequence[CheckResult]) -> RunRecor
 
 
 def with_rollback(record: RunRecord, rollback: Rollback, found: Difference) -> RunRecord:
-    """Return the record of a failed run that was undone as far as it could be; ``found`` is what is left."""
+    """Return the record of a failed run that was undone as far as it could be; ``found`` is what is left.
+
+    One that was interrupted stays so, since somebody should look at why.
+    """
     outcome = RunOutcome.FAILED if rollback.left else RunOutcome.ROLLED_BACK
+    if record.outcome is RunOutcome.INTERRUPTED:
+        outcome = record.outcome
     name = Names.among(move.package for move in rollback.moves)
     left = f"; not undone: {', '.join(name(move.package) for move in rollback.left)}" if rollback.left else ""
     why = f" ({rollback.message})" if rollback.message else ""

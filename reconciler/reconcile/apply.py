@@ -7,22 +7,24 @@ The rules:
 - What a step came to is what is seen on the machine afterwards. An exit code explains it and proves nothing.
 - A package that fails takes nothing else with it: what does not need it goes on.
 - Where the package manager would do anything but the plan, nothing is done and the plan is made anew.
+- What was done and cannot be looked at afterwards is told at once, and looked at by the next tick.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from reconciler.errors import ReconcilerError, Transient
+from reconciler.errors import ReconcilerError
 from reconciler.planning import canonical, exit_codes
+from reconciler.planning.around import CheckResult
 from reconciler.planning.execution import Execution, Instruction, automatic_after
 from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
-from reconciler.planning.journal import Journal, Phase
+from reconciler.planning.journal import Journal, Phase, Shift
 from reconciler.planning.layout import SCHEMA_VERSION
-from reconciler.planning.observation import Installed, Observation
+from reconciler.planning.observation import Change, Installed, Observation
 from reconciler.planning.package import Names
 from reconciler.planning.plan import limits_of
-from reconciler.planning.reboot import BOOT_TIME, has_rebooted
 from reconciler.planning.report_document import ExecutedScript
 from reconciler.planning.run_record import (
     Difference,
@@ -43,14 +45,18 @@ from reconciler.planning.run_record import (
     with_rollback,
 )
 from reconciler.planning.steps import bundle, split
-from reconciler.planning.wording import listed, plural
+from reconciler.planning.wording import listed
 from reconciler.policy.documents import DEFAULTS, Settings
+from reconciler.reconcile.executions import MOST_ATTEMPTS, Executions
 from reconciler.reconcile.look import Look
 from reconciler.reconcile.ports import Clock, PackageManager, RunStore
 from reconciler.reconcile.surroundings import Surroundings, failing
 
 STEP_SIZE = 10
 """Changes that a step has at least, where a transaction is made in steps and has that many."""
+
+NOT_SEEN = "not-seen"
+"""Code of a run after which the machine could not be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +65,35 @@ class Performed:
 
     Attributes:
         journal: As it was written last.
-        after: What was seen of the machine at its end.
+        after: What was seen of the machine last.
+        follow_up: Of a run whose end could not be looked at: the journal by which the next tick tells what
+            it came to. ``None`` where ``after`` is its end.
     """
 
     record: RunRecord
     journal: Journal
     after: Observation
+    follow_up: Journal | None = None
 
     @property
     def was_touched_since(self) -> bool:
         """Whether hooks or restarted services may have changed what was seen at its end."""
         restarted = any(one.state in {"restarted", "failed"} for one in self.record.restarts)
         return bool(self.record.hooks) or restarted
+
+
+class Unseen(Exception):  # noqa: N818 - caught where the run's end is told
+    """Something was done, and the machine cannot be looked at.
+
+    Attributes:
+        journal: Of the run, with what was done.
+        error: Why it cannot be looked at.
+    """
+
+    def __init__(self, journal: Journal, error: ReconcilerError) -> None:
+        super().__init__(error.message)
+        self.journal = journal
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +116,11 @@ class Applier:
     program: str
     target: str
 
+    @property
+    def executions(self) -> Executions:
+        """What begins executions and finds them again."""
+        return Executions(self.clock, self.manager, self.store)
+
     def apply(self, look: Look, decision: Apply) -> Performed:
         """Make the plan of ``look`` real, step by step, as far as the gates let it.
 
@@ -101,22 +129,16 @@ class Applier:
             decision: The steps and the end of the window.
 
         Raises:
-            Stalled: The journal cannot be written; then nothing was changed.
+            Stalled: The journal cannot be written; what was done before that is told by the next tick.
         """
         journal = self._intent(look, decision)
-        self.store.write_journal(journal)
         observation = look.finding.recording.observation
-        journal, stopped = self._begin(journal)
-        while stopped is None and journal.current < len(journal.steps):
-            stopped = self._closed(look, journal, observation)
-            if stopped is None:
-                journal, observation, stopped = self._step(journal, observation)
-        journal = replace(journal, phase=Phase.AFTER)
-        self.store.write_journal(journal)
-        found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
-        return self._end(
-            journal, observation, found, conclude_steps(journal.done, found, stopped, journal.manager)
-        )
+        self.store.begin(journal)
+        with self.explained(journal.run):
+            try:
+                return self._applied(look, journal, observation)
+            except Unseen as unseen:
+                return self.unseen(unseen, observation)
 
     def download(self, look: Look) -> Execution:
         """Fetch the packages of the plan of ``look``, so that the window is spent on installing.
@@ -143,27 +165,52 @@ class Applier:
         """
         # A name of its own: the plan is perhaps applied within the same second.
         journal = replace(self._intent(look, Apply((), None), "-repair"), phase=Phase.STEPS)
-        self.store.write_journal(journal)
-        started = self.clock.now()
-        execution = self.manager.repair(
-            journal.unfinished, self.store.execution(journal.run, _attempt(journal))
-        )
-        after = self._observe()
+        self.store.begin(journal)
+        with self.explained(journal.run):
+            journal, execution = self.executions.repair(journal)
+            try:
+                return self.mended(journal, execution, self.seen_after(journal, execution))
+            except Unseen as unseen:
+                return self.unseen(unseen, look.finding.recording.observation)
+
+    def mended(self, journal: Journal, execution: Execution, after: Observation) -> Performed:
+        """Tell what a run without steps came to, which only repairs."""
         found = difference(journal.before, after.installed, (), journal.manager)
         is_whole = not after.health.interrupted
         record = replace(
-            self._made(journal, Step(()), started, execution, found),
+            self._record(journal, execution, found),
             outcome=StepOutcome.DONE if is_whole else StepOutcome.FAILED,
         )
         journal = replace(journal, done=(record,), phase=Phase.AFTER)
-        self.store.write_journal(journal)
         if is_whole:
             ending = Ending(RunOutcome.REPAIRED)
         else:
             rest = listed(after.health.interrupted, 3)
-            reason = f"what was left half done could not be repaired: {rest}; {execution.message}"
-            ending = Ending(RunOutcome.FAILED, "not-repaired", reason.removesuffix("; "))
-        return Performed(self._recorded(journal, after, found, ending), journal, after)
+            reason = _joined(f"what was left half done could not be repaired: {rest}", execution.message)
+            ending = Ending(RunOutcome.FAILED, "not-repaired", reason)
+        return self._finished(journal, self.recorded(journal, after, found, ending), after)
+
+    @contextlib.contextmanager
+    def explained(self, run: str) -> Iterator[None]:
+        """Leave word of a failure of our own that ends a run, so that nobody takes it for a kill."""
+        try:
+            yield
+        except Exception as error:
+            # A defect's own text may hold anything.
+            self.store.explain(
+                run, error.message if isinstance(error, ReconcilerError) else type(error).__name__
+            )
+            raise
+
+    def _applied(self, look: Look, journal: Journal, observation: Observation) -> Performed:
+        journal, stopped = self._begin(journal)
+        while stopped is None and journal.current < len(journal.steps):
+            stopped = self._closed(look, journal, observation)
+            if stopped is None:
+                journal, observation, stopped = self._step(journal, observation)
+        found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
+        ending = conclude_steps(journal.done, found, stopped, journal.manager)
+        return self.end(replace(journal, stopped=stopped), observation, found, ending)
 
     def _intent(self, look: Look, decision: Apply, kind: str = "") -> Journal:
         recording = look.finding.recording
@@ -216,72 +263,124 @@ class Applier:
         self.store.write_journal(journal)
         return journal, None
 
-    def _end(self, journal: Journal, after: Observation, found: Difference, ending: Ending) -> Performed:
-        """Look after services and health, roll back where policy wants that, and let the hooks know."""
-        settings, facts = journal.settings, dict(journal.facts)
-        record = self._recorded(journal, after, found, ending)
-        if found.changed:
-            leftovers, restarts, notes = self.around.restarted(settings)
-            unhealthy = self.around.settled(settings, facts, journal.health_before)
-            record = with_health(record, unhealthy)
-            record = replace(record, leftovers=leftovers, restarts=restarts, notes=(*record.notes, *notes))
-            if settings.on_failure == "rollback" and record.outcome is RunOutcome.FAILED:
-                record, after = self._rolled_back(journal, record, after)
-        results = self.around.hook("post", settings, facts, run_json(record))
-        bad = failing(results)
-        notes = () if bad is None else (f"the hook post.d/{bad.name} failed: {bad.reason}",)
-        record = replace(record, hooks=(*record.hooks, *results), notes=(*record.notes, *notes))
-        return Performed(replace(record, ended=self.clock.now()), journal, after)
+    def end(self, journal: Journal, after: Observation, found: Difference, ending: Ending) -> Performed:
+        """Look after services and health, roll back where policy wants that, and let the hooks know.
 
-    def _rolled_back(
-        self, journal: Journal, record: RunRecord, after: Observation
-    ) -> tuple[RunRecord, Observation]:
-        """Bring back the versions from before, as far as they can still be had, and tell what is left."""
-        changes = undoing(record.difference.changed)
-        marked = tuple(str(one.package) for one in journal.before if one.automatic)
-        instruction = Instruction(
-            changes, conffiles=journal.settings.conffiles, lock_wait=journal.lock_wait, automatic=marked
-        )
-        execution = self._back(journal, instruction)
-        after = self._observe()
-        found = difference(journal.before, after.installed, (), journal.manager)
+        Raises:
+            Unseen: It was rolled back, and the machine cannot be looked at.
+        """
+        journal = replace(journal, phase=Phase.AFTER, attempts=())
+        self.store.write_journal(journal)
+        record = self.recorded(journal, after, found, ending)
+        if not found.changed:
+            return self.told(journal, record, after)
+        leftovers, restarts, notes = self.around.restarted(journal.settings)
+        unhealthy = self._unhealthy(journal)
+        record = with_health(record, unhealthy)
+        record = replace(record, leftovers=leftovers, restarts=restarts, notes=(*record.notes, *notes))
+        if journal.settings.on_failure == "rollback" and record.outcome is RunOutcome.FAILED:
+            undo = undoing(record.difference.changed)
+            journal = replace(journal, phase=Phase.ROLLING_BACK, record=record, undo=undo)
+            return self.roll_back(journal, record, after)
+        return self.told(journal, record, after)
+
+    def roll_back(self, journal: Journal, record: RunRecord, seen: Observation) -> Performed:
+        """Bring back the versions from before, as far as they can still be had, and tell what is left.
+
+        Args:
+            journal: Of the phase ROLLING_BACK.
+            record: Of the run that is undone.
+            seen: What is there now; what is back already is left alone.
+
+        Raises:
+            Unseen: The machine cannot be looked at afterwards.
+        """
+        found = difference(journal.before, seen.installed, (), journal.manager)
+        message = f"it was tried {len(journal.attempts)} times"
+        if found.changed and len(journal.attempts) < MOST_ATTEMPTS:
+            journal, execution = self._back(journal, undoing(found.changed))
+            message = execution.message
+            seen = self.seen_after(journal, execution)
+            found = difference(journal.before, seen.installed, (), journal.manager)
         healthy = None
         if record.unhealthy:
-            failing_now = self.around.settled(journal.settings, dict(journal.facts), journal.health_before)
-            healthy = not failing_now
+            healthy = not self._unhealthy(journal)
         rollback = Rollback(
-            moves=tuple(map(move_of, changes)),
+            moves=tuple(map(move_of, journal.undo)),
             left=found.changed,
-            message=execution.message if found.changed else "",
+            message=message if found.changed else "",
             healthy=healthy,
         )
-        return with_rollback(record, rollback, found), after
+        return self.told(journal, with_rollback(record, rollback, found), seen)
 
-    def _back(self, journal: Journal, instruction: Instruction) -> Execution:
+    def told(self, journal: Journal, record: RunRecord, after: Observation) -> Performed:
+        """Let the hooks in ``post.d`` know of a run that is over, and write down its record."""
+        return self._finished(journal, self._hooked(journal, record), after)
+
+    def unseen(self, unseen: Unseen, last: Observation) -> Performed:
+        """Tell of a run what is known although nobody can look at the machine; the next tick tells the rest.
+
+        Args:
+            unseen: What was done, and why it cannot be looked at.
+            last: What was seen before.
+        """
+        journal = unseen.journal
+        said = f"what it came to could not be looked at: {unseen.error.message}"
+        ending = Ending(RunOutcome.FAILED, NOT_SEEN, said)
+        if journal.record is None:
+            record = self.recorded(journal, None, Difference((), (), (), ()), ending)
+        else:
+            record = replace(journal.record, code=NOT_SEEN, reason=_joined(journal.record.reason, said))
+        record = replace(self._hooked(journal, record), ended=self._later(record.started))
+        run = self.store.unused(journal.run)
+        note = f"this is what run {journal.run} came to, which could not be looked at when it ended"
+        follow_up = replace(
+            journal,
+            run=run,
+            record=None if journal.record is None else replace(journal.record, run=run),
+            facts=_facts(self.target, run, journal.policy_commit),
+            notes=(*journal.notes, note),
+        )
+        return Performed(record, journal, last, follow_up)
+
+    def _hooked(self, journal: Journal, record: RunRecord) -> RunRecord:
+        results = self.around.hook("post", journal.settings, dict(journal.facts), run_json(record))
+        bad = failing(results)
+        notes = () if bad is None else (f"the hook post.d/{bad.name} failed: {bad.reason}",)
+        return replace(record, hooks=(*record.hooks, *results), notes=(*record.notes, *notes))
+
+    def _finished(self, journal: Journal, record: RunRecord, after: Observation) -> Performed:
+        """Write down a record that nothing will be added to: from now on it only has to be reported."""
+        record = replace(record, ended=self._later(record.started))
+        journal = replace(journal, phase=Phase.AFTER, record=record, attempts=())
+        with contextlib.suppress(ReconcilerError):  # without it, the hooks may be told once more
+            self.store.write_journal(journal)
+        return Performed(record, journal, after)
+
+    def _unhealthy(self, journal: Journal) -> tuple[CheckResult, ...]:
+        return self.around.settled(journal.settings, dict(journal.facts), journal.health_before)
+
+    def _back(self, journal: Journal, changes: tuple[Change, ...]) -> tuple[Journal, Execution]:
         """Go back at once; where that is refused, bring back the versions first and remove what was new then.
 
         Not every package manager removes in one transaction what nothing forces it to remove.
         """
-        comes = tuple(change for change in instruction.changes if change.to_version is not None)
-        goes = tuple(change for change in instruction.changes if change.to_version is None)
-        execution = self._undo(journal, instruction)
+        comes = tuple(change for change in changes if change.to_version is not None)
+        goes = tuple(change for change in changes if change.to_version is None)
+        journal, execution = self._undo(journal, changes)
         if execution.exit_code != exit_codes.UNRESOLVED or not comes or not goes:
-            return execution
-        first = self._undo(journal, replace(instruction, changes=comes))
+            return journal, execution
+        journal, first = self._undo(journal, comes)
         if first.exit_code not in exit_codes.WELL:
-            return execution
-        return self._undo(journal, replace(instruction, changes=goes))
+            return journal, execution
+        return self._undo(journal, goes)
 
-    def _undo(self, journal: Journal, instruction: Instruction) -> Execution:
-        journal = replace(journal, phase=Phase.ROLLING_BACK, undo=instruction.changes)
-        self.store.write_journal(journal)
-        return self._try(instruction, journal.run, _attempt(journal))
-
-    def _try(self, instruction: Instruction, run: str, name: str) -> Execution:
-        try:
-            return self.manager.apply(instruction, self.store.execution(run, name))
-        except ReconcilerError as error:
-            return Execution(1, message=error.message)
+    def _undo(self, journal: Journal, changes: tuple[Change, ...]) -> tuple[Journal, Execution]:
+        marked = tuple(str(one.package) for one in journal.before if one.automatic)
+        instruction = Instruction(
+            changes, conffiles=journal.settings.conffiles, lock_wait=journal.lock_wait, automatic=marked
+        )
+        return self.executions.apply(journal, "rollback", instruction)
 
     def _parts(self, settings: Settings, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Split steps as the policy says; where that cannot be told, they stay as they are."""
@@ -324,51 +423,80 @@ class Applier:
 
     def _step(self, journal: Journal, seen: Observation) -> tuple[Journal, Observation, Ending | None]:
         """Make the current step; return the journal behind it, what is seen then, and why to stop there."""
-        step = journal.steps[journal.current]
-        journal = replace(journal, phase=Phase.STEPS)
-        self.store.write_journal(journal)
-        started = self.clock.now()
-        attempt = _attempt(journal)
-        execution = self._make(step, journal, attempt)
-        after = self._observe()
+        shift = Shift.between(journal.before, seen.installed)
+        journal = replace(journal, phase=Phase.STEPS, attempts=(), shift=shift)
+        name = f"step-{journal.current + 1}-{len(journal.done) + 1}"
+        journal, execution = self.executions.apply(journal, name, _instruction(journal))
         if not execution.is_finished or execution.exit_code == exit_codes.INTERRUPTED:
-            execution = self._repaired(journal, execution, f"{attempt}-repair")
-            after = self._observe()
-        found = difference(seen.installed, after.installed, step.changes, journal.manager)
-        record = self._made(journal, step, started, execution, found)
-        journal = replace(journal, done=(*journal.done, record))
+            journal, repair = self.executions.repair(journal)
+            execution = repaired(execution, repair)
+        after = self.seen_after(journal, execution)
+        journal, stopped = self.stepped(journal, execution, after)
+        return journal, after, stopped
+
+    def stepped(
+        self, journal: Journal, execution: Execution, after: Observation, *, was_ended: bool = False
+    ) -> tuple[Journal, Ending | None]:
+        """Write down what became of the step at hand; return the journal behind it, and why to stop there.
+
+        Args:
+            journal: Whose executions of the step are over.
+            execution: What they said.
+            after: What is seen now.
+            was_ended: The package manager was ended from outside, whatever is there now.
+        """
+        step = journal.steps[journal.current]
+        found = difference(journal.before_step, after.installed, step.changes, journal.manager)
+        record = self._record(journal, execution, found)
+        if was_ended:
+            record = replace(record, outcome=StepOutcome.INTERRUPTED)
+        journal = replace(journal, done=(*journal.done, record), attempts=())
         match record.outcome:
             case StepOutcome.DONE | StepOutcome.FAILED:
-                return replace(journal, current=journal.current + 1), after, None
+                return replace(journal, current=journal.current + 1), None
             case StepOutcome.INTERRUPTED:
-                return journal, after, Ending(RunOutcome.INTERRUPTED, "interrupted", record.message)
+                return journal, Ending(RunOutcome.INTERRUPTED, "interrupted", record.message)
             case StepOutcome.LOCKED:
-                return journal, after, Ending(RunOutcome.DEFERRED, "locked", record.message)
+                return journal, Ending(RunOutcome.DEFERRED, "locked", record.message)
             case StepOutcome.REFUSED if journal.current == len(journal.steps) - 1:
-                return journal, after, Ending(RunOutcome.PLAN_CHANGED, "plan-changed", record.message)
+                return journal, Ending(RunOutcome.PLAN_CHANGED, "plan-changed", record.message)
             case StepOutcome.REFUSED:
-                return _all_at_once(journal), after, None
+                return _all_at_once(journal), None
 
-    def _make(self, step: Step, journal: Journal, attempt: str) -> Execution:
-        wanted = {str(change.package) for change in step.changes}
-        instruction = Instruction(
-            step.changes,
-            exclude=journal.exclude,
-            block=journal.block,
-            conffiles=journal.settings.conffiles,
-            lock_wait=journal.lock_wait,
-            automatic=tuple(name for name in journal.automatic if name in wanted),
-        )
-        return self._try(instruction, journal.run, attempt)
+    def seen_after(self, journal: Journal, execution: Execution) -> Observation:
+        """Look at the machine after an execution.
 
-    def _made(
-        self, journal: Journal, step: Step, started: datetime, execution: Execution, found: Difference
-    ) -> StepRecord:
-        """Return what became of a step that ends now."""
+        Raises:
+            Unseen: It cannot be looked at.
+        """
+        try:
+            return self.observe()
+        except ReconcilerError as error:
+            if journal.phase is Phase.STEPS and journal.steps:
+                record = self._record(journal, execution, Difference((), (), (), ()))
+                journal = replace(journal, done=(*journal.done, record), current=journal.current + 1)
+                journal = replace(journal, phase=Phase.AFTER)
+            raise Unseen(journal, error) from error
+
+    def observe(self) -> Observation:
+        """Look at the machine.
+
+        Raises:
+            ReconcilerError: It cannot be looked at.
+        """
+        return replace(self.manager.observe(self.clock.now()), clock=self.clock.state())
+
+    def _later(self, started: datetime) -> datetime:
+        """Return the present, and no instant before what it ends: the clock may have been set back."""
+        return max(started, self.clock.now())
+
+    def _record(self, journal: Journal, execution: Execution, found: Difference) -> StepRecord:
+        step = journal.steps[journal.current] if journal.current < len(journal.steps) else Step(())
+        started = journal.attempts[0].started
         return StepRecord(
             changes=tuple(map(move_of, step.changes)),
             started=started,
-            ended=self.clock.now(),
+            ended=self._later(started),
             outcome=_outcome(step, execution, found, journal.manager),
             exit_code=execution.exit_code,
             native_code=execution.native_code,
@@ -377,23 +505,18 @@ class Applier:
             conffiles=execution.conffiles,
         )
 
-    def _repaired(self, journal: Journal, broken: Execution, name: str) -> Execution:
-        """Bring what was interrupted to an end at once; what was said before it is kept."""
-        repair = self.manager.repair(journal.unfinished, self.store.execution(journal.run, name))
-        return replace(
-            broken,
-            message=f"{broken.message}; repaired"
-            if repair.exit_code == 0
-            else f"{broken.message}; {repair.message}",
-            failed=(*broken.failed, *repair.failed),
-            conffiles=(*broken.conffiles, *repair.conffiles),
-        )
+    def recorded(
+        self, journal: Journal, after: Observation | None, found: Difference, ending: Ending
+    ) -> RunRecord:
+        """Return the record of a run, without what is done around its steps.
 
-    def _observe(self) -> Observation:
-        return replace(self.manager.observe(self.clock.now()), clock=self.clock.state())
-
-    def _recorded(self, journal: Journal, after: Observation, found: Difference, ending: Ending) -> RunRecord:
-        ended = self.clock.now()
+        Args:
+            journal: Of the run.
+            after: What is seen at its end; ``None`` where nobody can look.
+            found: What moved.
+            ending: Why it ended as it did.
+        """
+        ended = self._later(journal.started)
         conffiles = {path for step in journal.done for path in step.conffiles}
         return RunRecord(
             schema=SCHEMA_VERSION,
@@ -415,81 +538,62 @@ class Applier:
             hooks=journal.hooks,
             security=tuple(sorted(str(one.package) for one in journal.transaction if one.security)),
             conffiles=tuple(sorted(conffiles)),
-            notes=(*journal.notes, *_marks(journal, after.installed)),
-            scripts=tuple(ExecutedScript(name, digest) for name, digest in after.scripts),
+            notes=(*journal.notes, *(_marks(journal, after.installed) if after else ())),
+            scripts=tuple(ExecutedScript(name, digest) for name, digest in (after.scripts if after else ())),
         )
-
-    def recover(self, journal: Journal) -> Performed:
-        """Bring the run that ``journal`` tells of to its end: it was ended from outside.
-
-        What its package manager left half done is repaired at once, also outside of a window: it was begun in
-        one, and a half-installed package waits for nothing.
-
-        Raises:
-            Transient: Its package manager is still at work.
-            Stalled: The machine cannot be observed.
-        """
-        observation = self._observe()
-        if journal.phase in {Phase.STEPS, Phase.ROLLING_BACK}:
-            journal, observation = self._finish(journal, observation)
-        found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
-        reason = _how_far(journal, found)
-        ending = Ending(RunOutcome.INTERRUPTED, "interrupted", reason)
-        return self._end(journal, observation, found, ending)
 
     def intend(self, look: Look) -> Journal:
         """Return the journal of a run without steps, on the plan of ``look``."""
         return self._intent(look, Apply((), None))
 
-    def verify_boot(self, journal: Journal, boot_id: str) -> Performed:
-        """Look after a machine that was told to reboot: is it another boot, and is it well?
+    def rebooted(self, journal: Journal, seen: Observation, boot_id: str) -> Performed:
+        """Tell of a machine that is back from a reboot, and ask once more how it is."""
+        found = difference(journal.before, seen.installed, (), journal.manager)
+        record = self.recorded(journal, seen, found, Ending(RunOutcome.REBOOTED))
+        note = f"boot {journal.boot_id} ended, and {boot_id} began"
+        record = with_health(replace(record, notes=(*record.notes, note)), self._unhealthy(journal))
+        return Performed(record, journal, seen)
 
-        Args:
-            journal: Of the phase REBOOTING.
-            boot_id: Of this boot.
+    def not_rebooted(self, journal: Journal, seen: Observation, reason: str) -> Performed:
+        """Tell of a machine that was told to reboot and did not."""
+        found = difference(journal.before, seen.installed, (), journal.manager)
+        ending = Ending(RunOutcome.FAILED, "not-rebooted", reason)
+        return Performed(self.recorded(journal, seen, found, ending), journal, seen)
 
-        Raises:
-            Transient: It has not gone down yet, and still has time to.
-        """
-        since = journal.rebooting_since or journal.started
-        is_back = has_rebooted(journal.boot_id, boot_id)
-        if not is_back and self.clock.now() < since + journal.settings.reboot.notice + BOOT_TIME:
-            raise Transient("the machine was told to reboot and has not gone down yet", "wait for it")
-        observation = self._observe()
-        ending = Ending(RunOutcome.REBOOTED)
-        if not is_back:
-            reason = (
-                f"the machine was told to reboot at {since:%Y-%m-%d %H:%M} UTC and is still the same boot"
-            )
-            ending = Ending(RunOutcome.FAILED, "not-rebooted", reason)
-        found = difference(journal.before, observation.installed, (), journal.manager)
-        record = self._recorded(journal, observation, found, ending)
-        if is_back:
-            note = f"boot {journal.boot_id} ended, and {boot_id} began"
-            unhealthy = self.around.settled(journal.settings, dict(journal.facts), journal.health_before)
-            record = with_health(replace(record, notes=(*record.notes, note)), unhealthy)
-        return Performed(record, journal, observation)
 
-    def _finish(self, journal: Journal, seen: Observation) -> tuple[Journal, Observation]:
-        """Repair the step that was at work, unless it ended by itself after all."""
-        attempt = _attempt(journal)
-        folder = self.store.execution(journal.run, attempt)
-        if self.manager.is_at_work(folder):
-            raise Transient(
-                f"the package manager of run {journal.run} is still at work", "wait for it; nothing stops it"
-            )
-        execution = self.manager.result(folder)
-        if not execution.is_finished or seen.health.interrupted:
-            execution = self._repaired(journal, execution, f"{attempt}-repair")
-            seen = self._observe()
-        if journal.phase is Phase.ROLLING_BACK:
-            return journal, seen
-        step = journal.steps[journal.current] if journal.steps else Step(())
-        found = difference(journal.before, seen.installed, step.changes, journal.manager)
-        record = self._made(journal, step, journal.started, execution, found)
-        if not execution.is_finished:
-            record = replace(record, outcome=StepOutcome.INTERRUPTED)
-        return replace(journal, done=(*journal.done, record), current=journal.current + 1), seen
+def repaired(broken: Execution, repair: Execution) -> Execution:
+    """Return what an execution came to that was repaired: what was said before the repair is kept."""
+    match repair.exit_code:
+        case 0:
+            said = "repaired"
+        case exit_codes.NOTHING_TO_DO:
+            said = ""
+        case _:
+            said = repair.message
+    return replace(
+        broken,
+        message=_joined(broken.message, said),
+        failed=(*broken.failed, *repair.failed),
+        conffiles=(*broken.conffiles, *repair.conffiles),
+    )
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _instruction(journal: Journal) -> Instruction:
+    """Return what the package manager is told to do in the step at hand."""
+    step = journal.steps[journal.current]
+    wanted = {str(change.package) for change in step.changes}
+    return Instruction(
+        step.changes,
+        exclude=journal.exclude,
+        block=journal.block,
+        conffiles=journal.settings.conffiles,
+        lock_wait=journal.lock_wait,
+        automatic=tuple(name for name in journal.automatic if name in wanted),
+    )
 
 
 def _outcome(step: Step, execution: Execution, found: Difference, manager: str) -> StepOutcome:
@@ -527,14 +631,6 @@ def _announcement(journal: Journal) -> bytes:
     )
 
 
-def _attempt(journal: Journal) -> str:
-    """Name the folder of the execution that is next, or at work; a run without steps repairs."""
-    if journal.phase is Phase.ROLLING_BACK:
-        kinds = {change.to_version is None for change in journal.undo}
-        return "rollback" if len(kinds) > 1 else "rollback-removals" if True in kinds else "rollback-changes"
-    return f"step-{journal.current + 1}-{len(journal.done) + 1}" if journal.steps else "repair"
-
-
 def _all_at_once(journal: Journal) -> Journal:
     """Put what is left into one step: the package manager does not make it in the planned parts."""
     left = tuple(change for step in journal.steps[journal.current :] for change in step.changes)
@@ -543,24 +639,6 @@ def _all_at_once(journal: Journal) -> Journal:
         journal,
         steps=(*journal.steps[: journal.current], Step(left)),
         notes=tuple(dict.fromkeys((*journal.notes, note))),
-    )
-
-
-def _how_far(journal: Journal, found: Difference) -> str:
-    planned = len(journal.transaction)
-    arrived = planned - len(found.missing)
-    match journal.phase:
-        case Phase.INTENT:
-            return "it was ended from outside before anything was changed"
-        case Phase.STEPS:
-            where = f"during step {min(len(journal.done), len(journal.steps))} of {len(journal.steps)}"
-        case Phase.ROLLING_BACK:
-            where = "while it was being rolled back"
-        case Phase.AFTER | Phase.REBOOTING:
-            where = "after its last step, before it was reported"
-    rest = "" if not found.broken else f"; half done: {', '.join(found.broken)}"
-    return (
-        f"it was ended from outside {where}; {arrived} of {plural(planned, 'planned change')} are there{rest}"
     )
 
 

@@ -109,6 +109,10 @@ class PackageManager(Protocol):
 class RunStore(Protocol):
     """Where a run is written down; :class:`reconciler.host.state.StateFolder` is the real one."""
 
+    def begin(self, journal: Journal) -> None:
+        """Write down a run that begins, durably, and take its id for it alone."""
+        ...
+
     def write_journal(self, journal: Journal) -> None:
         """Write down how far a run has come, durably."""
         ...
@@ -119,6 +123,18 @@ class RunStore(Protocol):
 
     def execution(self, run: str, name: str) -> Path:
         """Return the folder of one execution, made on first use."""
+        ...
+
+    def executions(self, run: str) -> tuple[str, ...]:
+        """Return the names of all executions of a run that have a folder."""
+        ...
+
+    def explain(self, run: str, why: str) -> None:
+        """Leave word of why we end before a run does; needs no space on a full disk, and never raises."""
+        ...
+
+    def explained(self, run: str) -> str:
+        """Return what :meth:`explain` left, empty where nothing did."""
         ...
 
     def pause(self) -> Pause | None:

@@ -40,6 +40,7 @@ from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.look import Look, Reconciler
 from reconciler.reconcile.ports import Messenger, ReportQueue, RunLogs
 from reconciler.reconcile.reboot import Descent, Power, going_down, prepared
+from reconciler.reconcile.recovery import Recovery
 
 _REMEMBERED = 100
 """How many past reboots and applied plans are remembered: more than any window or approval is about."""
@@ -301,6 +302,10 @@ class Ticker:
             if performed is not None:
                 state = _after_run(state, performed, self._excerpt(performed))
                 runs.append(performed.record)
+                if performed.follow_up is not None:
+                    # Nobody can look at the machine now: what is known is told with what was seen before.
+                    published, state = self._publish(look, state, performed)
+                    return Tick(look, published, tuple(runs), earlier)
                 earlier = (*earlier, *look.failures, *published.failures)
                 look, descent = self._look_again(look, performed, runs, state, break_glass)
                 published, state = self._publish(look, state, performed)
@@ -418,8 +423,8 @@ class Ticker:
         with self.machine.held():
             if journal.phase is Phase.REBOOTING:
                 boot_id = "" if self.power is None else self.power.boot_id()
-                return self.applier.verify_boot(journal, boot_id)
-            return self.applier.recover(journal)
+                return Recovery(self.applier).verify_boot(journal, boot_id)
+            return Recovery(self.applier).recover(journal)
 
     def _may_rest_on(self, look: Look, published: Published) -> bool:
         """Say whether a plan is reported well enough to be applied: an approved one must be pushed."""
@@ -435,7 +440,9 @@ class Ticker:
         published = self.reporter.publish(look, files, state, ran)
         state = _next_state(state, look, published.snapshot)
         self.folder.save(state)
-        if performed is not None:
+        if performed is not None and performed.follow_up is not None:
+            self.folder.begin(performed.follow_up)
+        elif performed is not None:
             self.folder.clear_journal()
         for name, data in files.items():
             self.folder.write(name, data)

@@ -386,5 +386,10 @@ def test_a_rollback_that_is_killed_is_brought_to_its_end(host: Site, machine: Ap
     done = tick(host, INSIDE + timedelta(minutes=15))
     assert done.runs[0].outcome == "interrupted"
     assert "while it was being rolled back" in done.runs[0].reason
+    rollback = done.runs[0].rollback
+    assert rollback is not None
+    assert ([move.name for move in rollback.moves], rollback.left) == (["site"], ())
     assert machine.versions()["site"] == "1.0"
+    # What was undone is left alone.
+    assert any(one.type == "PackagesQuarantined" for one in done.report.conditions)
     assert not any(one.type == "PackageSystemInterrupted" for one in done.report.conditions)
