@@ -7,6 +7,7 @@ process group. Kept light, since a quiet tick imports it.
 
 import contextlib
 import os
+import pwd
 import selectors
 import signal
 import subprocess  # noqa: TID251 - this is the one place
@@ -219,8 +220,19 @@ def start(argv: "Sequence[str]", *, env: "Mapping[str, str]", keeps_output: bool
 
 
 def environment(env: "Mapping[str, str] | None" = None) -> dict[str, str]:
-    """Return the whole environment that a process is given: the fixed one and ``env``."""
-    return {"PATH": BASE_PATH, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **(env or {})}
+    """Return the whole environment that a process is given: the fixed one and ``env``.
+
+    ``HOME`` is the one of this user in the password database, whatever the caller's environment says: rpm
+    and others run and trust what they find there.
+    """
+    return {"PATH": BASE_PATH, "LC_ALL": "C.UTF-8", "HOME": _home(), **(env or {})}
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir or "/"
+    except KeyError:
+        return "/"
 
 
 def _cannot_start(argv: "Sequence[str]", error: OSError | ValueError) -> Stalled:

@@ -1,6 +1,7 @@
 """The one subprocess call: nothing inherited, nothing unbounded, nothing left behind."""
 
 import os
+import pwd
 import signal
 from pathlib import Path
 from time import monotonic
@@ -32,6 +33,17 @@ def test_the_callers_environment_is_not_passed(monkeypatch: pytest.MonkeyPatch) 
     seen = dict(line.split("=", 1) for line in run(["env"], env={"EXTRA": "yes"}).text.splitlines())
     assert seen.keys() - {"_", "PWD", "SHLVL"} == {"PATH", "LC_ALL", "HOME", "EXTRA"}
     assert (seen["PATH"], seen["LC_ALL"], seen["EXTRA"]) == (BASE_PATH, "C.UTF-8", "yes")
+
+
+def test_home_is_the_users_own_whatever_the_caller_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rpm runs what it finds in a ``.rpmmacros`` there, and git and ssh trust what they find."""
+    (tmp_path / ".rpmmacros").write_text(f"%_dbpath %(touch {tmp_path}/ran; echo /var/lib/rpm)\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run(["sh", "-c", 'echo "$HOME"']).text == f"{pwd.getpwuid(os.geteuid()).pw_dir}\n"
+    run(["rpm", "--eval", "%_dbpath"])
+    assert not (tmp_path / "ran").exists()
 
 
 def test_output_beyond_the_limit_is_dropped_and_said() -> None:
