@@ -55,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
             why = ""
         raise Stalled(f"{folder}: there is no report yet{why}", "run `patchledger run` first") from error
     if arguments.format == "json":
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        from reconciler.cli.terminal import print_json  # noqa: PLC0415 - most often it is asked for text
+
+        print_json(document)
     else:
         sys.stdout.write(_text(document, left["texts"]))
     return 0

@@ -59,7 +59,21 @@ def _say(*lines: str) -> None:
 
 def print_json(document: object) -> None:
     """Print plain JSON data as the result."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(document))
+
+
+def json_text(document: object) -> str:
+    """Return plain JSON data as text that moves no cursor and hides nothing on a terminal.
+
+    Characters that cannot be seen stand as JSON escapes, which every reader takes for the characters.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    shown = (line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n"))
+    return "\n".join(shown) + "\n"
+
+
+def _escaped(char: str) -> str:
+    return char if char.isprintable() else json.dumps(char)[1:-1]
 
 
 def width() -> int:

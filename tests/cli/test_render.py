@@ -1,5 +1,6 @@
 """Reports on a terminal: aligned, wrapped, harmless, and the same on every day."""
 
+import json
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,8 +8,10 @@ from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reconciler.cli.render import render_explain, render_plan, render_status
+from reconciler.cli.terminal import json_text
 from reconciler.planning.account import Condition, Disposition, Plan, Reason
 from reconciler.planning.observation import Facts, Installed, Reboot, RebootNeed
 from reconciler.planning.report_document import Report
@@ -181,3 +184,10 @@ def test_no_text_can_steer_the_terminal(text: str) -> None:
         render_explain(report_of(EMPTY), text + "x", installed=installed),
     ):
         assert all(one in " \n" or unicodedata.category(one)[0] not in "CZ" for one in shown)
+
+
+@given(st.text())
+def test_json_shows_nothing_that_moves_a_cursor_and_loses_nothing(text: str) -> None:
+    shown = json_text({text: [text]})
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert json.loads(shown) == {text: [text]}
