@@ -22,7 +22,7 @@ from reconciler.host.installation import (
     left_behind,
     plan_removal,
 )
-from reconciler.host.installer import Installer, locked
+from reconciler.host.installer import Installer
 from reconciler.host.state import StateFolder
 
 _QUEUE = "reports.git"
@@ -54,7 +54,7 @@ def _switch(layout: Layout, verb: str, action: Enable | Disable) -> int:
         raise Misuse(f"{verb} speaks to systemd, which does not use {layout.units}", "leave out --unit-dir")
     installer = Installer(layout, note)
     manifest = _manifest(installer, layout)
-    with locked(layout):
+    with installer.locked():
         other = {units.TIMER: units.WATCH, units.WATCH: units.TIMER}
         if isinstance(action, Enable):
             # They exclude each other, so that only one of them may be enabled.
@@ -73,7 +73,7 @@ def _clean_up(arguments: argparse.Namespace, layout: Layout) -> int:
     if not arguments.yes and not asking.is_present():
         raise Misuse("cleanup asks before it removes, and there is no terminal to answer on", "give --yes")
     _manifest(installer, layout)
-    with locked(layout):
+    with installer.locked():
         manifest = _manifest(installer, layout)
         with contextlib.ExitStack() as held:
             for folder in manifest.data:

@@ -15,6 +15,7 @@ from reconciler.cli.arguments import build_parser
 from reconciler.cli.terminal import DONE, exit_code, note, print_json, tell, worst
 from reconciler.cli.wizard import Wizard
 from reconciler.errors import Misuse, ReconcilerError
+from reconciler.gitops.remote import redact_url
 from reconciler.host import credentials, units
 from reconciler.host.answers import (
     OPTIONS,
@@ -37,7 +38,7 @@ from reconciler.host.installation import (
     plan_installation,
     wanted,
 )
-from reconciler.host.installer import Installer, locked
+from reconciler.host.installer import Installer
 
 _OPTION_OF = {
     option.removeprefix("--").replace("-", "_"): (place, option) for place, option in OPTIONS.items()
@@ -53,16 +54,17 @@ def run(arguments: argparse.Namespace) -> int:
         Stalled: A remote or notifier refuses, or systemd does.
     """
     layout = layout_of(arguments)
+    installer = Installer(layout, lambda line: note(f"done: {line}"))
     if arguments.dry_run:
-        return _set_up(arguments, layout)
+        return _set_up(arguments, layout, installer)
     require_root(layout, arguments.command)
     if not arguments.yes and not asking.is_present():
         raise Misuse(
             f"{arguments.command} asks questions, and there is no terminal to answer on",
             "give --yes, with --answers FILE or options",
         )
-    with locked(layout):
-        return _set_up(arguments, layout)
+    with installer.locked():
+        return _set_up(arguments, layout, installer)
 
 
 def layout_of(arguments: argparse.Namespace) -> Layout:
@@ -90,8 +92,7 @@ def require_root(layout: Layout, verb: str) -> None:
         )
 
 
-def _set_up(arguments: argparse.Namespace, layout: Layout) -> int:
-    installer = Installer(layout, lambda line: note(f"done: {line}"))
+def _set_up(arguments: argparse.Namespace, layout: Layout, installer: Installer) -> int:
     manifest = installer.manifest()
     draft = _with_options(_begin(arguments, layout, manifest), arguments)
     found = detected.look(is_system=layout.is_system)
@@ -274,7 +275,8 @@ def _show(actions: Sequence[Action], form: str) -> None:
 def _difference(action: WriteFile) -> list[str]:
     hide = shown_text if action.what == "the configuration" else str
     before, after = (
-        hide(data.decode("utf-8", "replace")).splitlines() for data in (action.before or b"", action.content)
+        redact_url(hide(data.decode("utf-8", "replace"))).splitlines()
+        for data in (action.before or b"", action.content)
     )
     return list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
 

@@ -13,6 +13,7 @@ from reconciler.errors import Misuse
 
 # Compiled (and kept) by the re module when first used, which a quiet tick does not.
 _USERINFO = r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s/'\"]*|[^\s'\"]*:[^\s'\"]*)@"
+_QUERY = r"([A-Za-z][A-Za-z0-9+.-]*://[^\s?#'\"]*)\?(?!service=git-)[^\s#'\"]+"
 _SCP_USERINFO = r"(?<![\w/])([\w.+-]+):([^\s/:'\"@]+)@"
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+"
 _PROTOCOLS = ("https", "http", "ssh", "file")
@@ -88,11 +89,12 @@ def parse_remote(address: str) -> Remote:
 
 
 def redact_url(text: str) -> str:
-    """Return ``text`` with user names and passwords of every address in it replaced by ``***``.
+    """Return ``text`` with user names, passwords and queries of every address in it replaced by ``***``.
 
-    The user name of an ssh address is no secret and stays.
+    The user name of an ssh address and what git itself asks a server are no secrets and stay.
     """
-    return re.sub(_SCP_USERINFO, "***@", re.sub(_USERINFO, _masked, text))
+    without_query = re.sub(_QUERY, r"\1?***", text)
+    return re.sub(_SCP_USERINFO, "***@", re.sub(_USERINFO, _masked, without_query))
 
 
 def one_line(text: str, limit: int = 300) -> str:

@@ -446,8 +446,8 @@ def plan_installation(
     before = present.manifest
     last = _manifest(aim, layout, present, updaters)
     folders = [
-        MakeFolder(path, 0o755 if path == layout.units else 0o700)
-        for path in _folders(aim, layout)
+        MakeFolder(path, mode)
+        for path, mode in wanted_folders(aim, layout).items()
         if path not in present.folders
     ]
     writes = list(_writes(aim, before, present))
@@ -558,16 +558,21 @@ def _is_own(path: Path, manifest: Manifest) -> bool:
     return path in manifest.folders or path in _OWN_BY_NAME
 
 
-def _folders(aim: Wanted, layout: Layout) -> Iterator[Path]:
-    yield layout.folder
+def wanted_folders(aim: Wanted, layout: Layout) -> dict[Path, int]:
+    """Return every folder that an installation needs, with its mode, outer ones before inner ones.
+
+    Folders above its own are among them, so that whatever had to be made can be taken away again.
+    """
+    own = [layout.folder, aim.config.state_dir, aim.config.log_dir]
     if aim.credentials:
-        yield layout.folder / "credentials"
+        own.append(layout.credentials)
     if any(path.parent == layout.folder / "secrets" for path in aim.files):
-        yield layout.folder / "secrets"
+        own.append(layout.folder / "secrets")
+    above = {path for one in (*own, layout.units) for path in one.parents}
     if not layout.is_system:
-        yield layout.units
-    yield aim.config.state_dir
-    yield aim.config.log_dir
+        above.add(layout.units)
+    modes = {**dict.fromkeys(above, 0o755), **dict.fromkeys(own, 0o700)}
+    return {path: modes[path] for path in sorted(modes)}
 
 
 def _manifest(aim: Wanted, layout: Layout, present: Present, updaters: Literal["park", "leave"]) -> Manifest:
@@ -582,7 +587,7 @@ def _manifest(aim: Wanted, layout: Layout, present: Present, updaters: Literal["
         }
     earlier_folders = before.folders if before else ()
     earlier_data = before.data if before else ()
-    new = tuple(path for path in _folders(aim, layout) if path not in present.folders)
+    new = tuple(path for path in wanted_folders(aim, layout) if path not in present.folders)
     data = (*earlier_data, aim.config.state_dir, aim.config.log_dir)
     return Manifest(
         layout.config,

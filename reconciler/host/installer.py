@@ -1,6 +1,7 @@
 """Look at a machine, and do to it what a plan of :mod:`reconciler.host.installation` says."""
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -28,10 +29,11 @@ from reconciler.host.installation import (
     Wanted,
     WriteFile,
     read_manifest,
+    wanted_folders,
 )
 from reconciler.host.locking import take
-from reconciler.host.ownership import is_own
 from reconciler.host.systemd import RUNTIME, Systemd, unanswered
+from reconciler.ownership import is_own
 from reconciler.process import Completed
 
 Tell = Callable[[str], None]
@@ -48,6 +50,7 @@ class Installer:
 
     def __init__(self, layout: Layout, tell: Tell, runtime: Path = RUNTIME) -> None:
         self._layout = layout
+        self._made: tuple[Path, ...] = ()
         self._tell = tell
         self._systemd = Systemd({}, runtime)
 
@@ -71,6 +74,37 @@ class Installer:
             )
         return found
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of this installation.
+
+        Folders that are made for it count as missing, and go again where nobody came to use them.
+
+        Raises:
+            Transient: Another setup, adjust or cleanup is at work; its process id is named.
+            Misuse: The folder cannot be written, or others may write to it.
+        """
+        layout = self._layout
+        try:
+            self._made = tuple(path for path in (layout.folder, *layout.folder.parents) if not path.exists())
+            layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not is_own(layout.folder.stat()):
+                raise Misuse(
+                    f"{layout.folder}: others may put files there",
+                    f"chown it to yourself or root and chmod go-w {layout.folder}",
+                )
+            handle = _locked_file(layout)
+        except OSError as error:
+            raise cannot_write(error, layout) from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                layout.lock.unlink(missing_ok=True)
+                for path in self._made:
+                    path.rmdir()
+            os.close(handle)
+
     def present(self, manifest: Manifest | None, aim: Wanted | None = None) -> Present:
         """Look at everything that a plan for ``aim``, or the removal of what is installed, can be about.
 
@@ -86,7 +120,7 @@ class Installer:
                 paths |= set(folder.glob("*.before-setup-*"))
         folders = {layout.folder, layout.folder / "credentials", layout.folder / "secrets", layout.units}
         if aim:
-            folders |= {aim.config.state_dir, aim.config.log_dir}
+            folders |= wanted_folders(aim, layout).keys()
         if manifest:
             folders |= {*manifest.folders, *manifest.data, manifest.hooks}
             for folder in manifest.data:
@@ -106,10 +140,10 @@ class Installer:
         )
 
     def _is_there(self, folder: Path) -> bool:
-        if folder != self._layout.folder:
-            return folder.is_dir()
+        if not folder.is_dir() or folder in self._made:
+            return False
         # A setup that was given up right at its beginning leaves no more than its lock.
-        return folder.is_dir() and any(path != self._layout.lock for path in folder.iterdir())
+        return folder != self._layout.folder or any(path != self._layout.lock for path in folder.iterdir())
 
     def _secrets(self, aim: Wanted | None) -> dict[str, bytes]:
         found = {}
@@ -137,14 +171,21 @@ class Installer:
         """Do everything that a plan says, in order, and tell each thing that is done.
 
         Raises:
-            ReconcilerError: Something cannot be done; what came before it is done.
+            ReconcilerError: Something cannot be done; what came before it is done. A folder that cannot be
+                removed keeps nothing else from being done: all of them are named in the end.
         """
+        left: list[str] = []
         for action in actions:
             try:
                 self._do(action)
             except OSError as error:
-                raise cannot_write(error, self._layout) from error
+                if not isinstance(action, RemoveFolder):
+                    raise cannot_write(error, self._layout) from error
+                left.append(_said_of(error, action.path))
+                continue
             self._tell(str(action))
+        if left:
+            raise Stalled("\n".join(left), "everything else was done; remove what is named by hand")
 
     def _do(self, action: Action) -> None:
         match action:
@@ -188,35 +229,6 @@ class Installer:
         return self._systemd.ask("systemctl", "--no-ask-password", *arguments)
 
 
-@contextlib.contextmanager
-def locked(layout: Layout) -> Iterator[None]:
-    """Hold the lock of an installation; its folder is made where it is missing, and left only if it is used.
-
-    Raises:
-        Transient: Another setup, adjust or cleanup is at work; its process id is named.
-        Misuse: The folder cannot be written, or others may write to it.
-    """
-    try:
-        made = not layout.folder.is_dir()
-        layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not is_own(layout.folder.stat()):
-            raise Misuse(
-                f"{layout.folder}: others may put files there",
-                f"chown it to yourself or root and chmod go-w {layout.folder}",
-            )
-        handle = _locked_file(layout)
-    except OSError as error:
-        raise cannot_write(error, layout) from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            layout.lock.unlink(missing_ok=True)
-            if made:
-                layout.folder.rmdir()
-        os.close(handle)
-
-
 def _locked_file(layout: Layout) -> int:
     while True:
         handle = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -235,17 +247,22 @@ def _locked_file(layout: Layout) -> int:
 
 def cannot_write(error: OSError, layout: Layout) -> ReconcilerError:
     """Return what an error of the file system means for an installation."""
-    where = error.filename or layout.folder
     return Misuse(
-        f"{where}: {error.strerror}",
+        _said_of(error, layout.folder),
         "run it as root on a writable file system, or give --config and --unit-dir in a folder of your own",
     )
+
+
+def _said_of(error: OSError, where: Path) -> str:
+    """Say what the file system refused, also where the error itself does not say of what."""
+    return f"{error.filename or where}: {error.strerror or error}"
 
 
 def _make(action: MakeFolder | WriteFile | Encrypt) -> None:
     match action:
         case MakeFolder(path, mode):
-            path.mkdir(mode=mode, parents=True, exist_ok=True)
+            # One folder and no more: what else is made on the way, nobody would take away again.
+            path.mkdir(mode=mode, exist_ok=True)
         case WriteFile(path, content, mode):
             replace_file(path, content)
             if mode != 0o600:  # noqa: PLR2004 - what replace_file makes
@@ -258,6 +275,10 @@ def _make(action: MakeFolder | WriteFile | Encrypt) -> None:
 
 
 def _remove_folder(path: Path, *, with_content: bool) -> None:
+    if path.is_symlink():
+        raise OSError(
+            errno.ELOOP, f"is a link; it is left, with what it leads to ({path.readlink()})", str(path)
+        )
     if with_content:
         shutil.rmtree(path)
     else:

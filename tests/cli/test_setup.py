@@ -6,7 +6,7 @@ import signal
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from reconciler.cli import main
 from reconciler.gitops.sink import Identity, ReportSink
 from reconciler.host.config import load_config
 from reconciler.host.installation import Layout
-from reconciler.host.installer import locked
+from reconciler.host.installer import Installer
 from reconciler.host.state import StateFolder
 from tests.e2e.site import git
 from tests.labs.webhook import Receiver, receive
@@ -248,6 +248,39 @@ def test_cleanup_leaves_nothing(place: Place) -> None:
     )
 
 
+def test_folders_above_that_were_made_go_as_well(place: Place) -> None:
+    deep = replace(place, folder=place.folder / "x" / "pl")
+    before = place.files()
+    answers = place.answers(
+        state_dir=str(deep.folder / "srv/a/state"), log_dir=str(deep.folder / "srv/b/log")
+    )
+    units = ("--unit-dir", str(deep.folder / "units" / "deep"), *place.options[2:])
+    config = ("--config", str(deep.config))
+    assert main([*config, "setup", "--answers", str(answers), "--yes", *units]) == 0
+    assert main([*config, "cleanup", "--yes"]) == 0
+    assert place.files() == before
+
+
+def test_a_folder_that_cannot_be_removed_is_named_and_keeps_nothing_else(place: Place) -> None:
+    place.set_up()
+    moved = place.folder / "other-disk"
+    (place.folder / "state").rename(moved)
+    (place.folder / "state").symlink_to(moved)
+    code, _, err = place.run("cleanup", "--yes", "--purge")
+    assert code == 1
+    assert f"{place.folder}/state: is a link; it is left, with what it leads to ({moved})" in err
+    assert moved.is_dir()
+    assert not place.config.exists()
+    assert not (place.folder / "etc").exists()
+
+
+def test_what_is_secret_in_an_address_is_not_shown(place: Place) -> None:
+    remote = f"https://user:{SECRET}@127.0.0.1:1/x?token={SECRET}"
+    _, out, err = place.run("setup", "--dry-run", "--host", "web-01", "--policy-remote", remote)
+    assert "+  remote:" in out
+    assert SECRET not in out + err
+
+
 def test_cleanup_leaves_what_is_not_ours_and_names_it(place: Place) -> None:
     place.set_up()
     hook = place.folder / "etc" / "hooks" / "pre.d" / "10-stop"
@@ -368,7 +401,7 @@ def test_a_dry_run_tells_what_would_fail_and_still_shows_the_rest(place: Place) 
 
 
 def test_two_at_once(place: Place) -> None:
-    with locked(Layout(place.config)):
+    with Installer(Layout(place.config), print).locked():
         code, _, err = place.set_up()
     assert code == 5
     assert err == (

@@ -40,7 +40,9 @@ from reconciler.host.installation import (
 LAYOUT = Layout(Path("/etc/patchledger/config.yaml"))
 PROGRAM = Path("/usr/bin/patchledger")
 STATE, LOGS = Path("/var/lib/patchledger"), Path("/var/log/patchledger")
-SYSTEM = Present(folders=frozenset({SYSTEM_UNITS}), has_systemd=True)
+SYSTEM = Present(
+    folders=frozenset({SYSTEM_UNITS, *SYSTEM_UNITS.parents, *STATE.parents, *LOGS.parents}), has_systemd=True
+)
 UPGRADES = Updater(
     "unattended-upgrades", (Unit("unattended-upgrades.service", "enabled", is_active=True),), parked=False
 )
