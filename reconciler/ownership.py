@@ -1,11 +1,14 @@
 """Who else could change a file: asked of everything that decides what root does.
 
-Kept light, since a quiet tick imports it.
+There is one answer, :func:`who_else_may_change`, about the whole way to a file. Kept light, since a quiet
+tick imports it.
 """
 
 import errno
 import os
 import stat
+
+from reconciler.errors import Misuse
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _MOST_LINKS = 40  # as the kernel: path_resolution(7)
@@ -14,21 +17,6 @@ _MOST_LINKS = 40  # as the kernel: path_resolution(7)
 def is_own(found: os.stat_result) -> bool:
     """Tell whether nobody but this user and root may change what ``found`` describes."""
     return found.st_uid in {0, os.geteuid()} and not found.st_mode & _OTHERS_MAY_WRITE
-
-
-def is_own_folder_of(path: str) -> bool:
-    """Tell whether nobody but this user and root can put another file in the place of ``path``.
-
-    A folder that is writable by others counts as own where it is sticky, such as ``/tmp``, or where the
-    group it is writable by is this user's first one.
-    """
-    found = os.stat(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH116, PTH120 - pathlib is slow to import
-    if found.st_uid not in {0, os.geteuid()}:
-        return False
-    if found.st_mode & stat.S_ISVTX:
-        return True
-    is_open_to_a_group = found.st_mode & stat.S_IWGRP and found.st_gid not in {0, os.getegid()}
-    return not (found.st_mode & stat.S_IWOTH or is_open_to_a_group)
 
 
 def user_name() -> str:
@@ -61,7 +49,9 @@ def who_else_may_change(path: str) -> str:
 
     Every folder on the way and every symbolic link with the folders it leads through is asked: each belongs
     to this user or root, and neither its group nor others may write to it. A sticky folder such as ``/tmp``
-    may be open, since others cannot replace there what is not theirs; the file itself may not.
+    may be open, since others cannot replace there what is not theirs; the file itself may not. A folder of an
+    ordinary user may be open to this user's first group, as distributions that give each user a group make
+    it; one that root uses may not.
 
     Raises:
         OSError: Something on the way does not exist or cannot be asked.
@@ -81,12 +71,40 @@ def who_else_may_change(path: str) -> str:
             rest += reversed([part for part in target.split("/") if part])
             at = "/" if target.startswith("/") else os.path.dirname(at)  # noqa: PTH120 - the same
             continue
-        is_sticky_folder = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
-        if found.st_mode & _OTHERS_MAY_WRITE and not is_sticky_folder:
+        if found.st_mode & _OTHERS_MAY_WRITE and not _may_be_open(found):
             return f"{at} may be written to by {'others' if found.st_mode & stat.S_IWOTH else 'its group'}"
         if not rest:
             return ""
         at = _below(at, rest.pop())
+
+
+def check_ours(path: str, named: str) -> None:
+    """Check that nobody but this user and root could change what is found under ``path``, all the way to it.
+
+    Args:
+        path: Absolute.
+        named: What names it for people, such as ``git.known_hosts``.
+
+    Raises:
+        Misuse: Somebody could, or it cannot be asked.
+    """
+    try:
+        others = who_else_may_change(path)
+    except OSError as error:
+        raise Misuse(f"{named}: {path}: {error.strerror}", "correct the path, or make the file") from error
+    if others:
+        raise Misuse(
+            f"{named}: others can change {path}, or put another in its place: {others}",
+            "chown what is named to root or yourself and chmod go-w it, or keep the file elsewhere",
+        )
+
+
+def _may_be_open(found: os.stat_result) -> bool:
+    """Tell whether a folder to which more than its owner may write is safe all the same."""
+    if not stat.S_ISDIR(found.st_mode):
+        return False
+    is_of_own_group = os.geteuid() != 0 and found.st_gid == os.getegid() and not found.st_mode & stat.S_IWOTH
+    return bool(found.st_mode & stat.S_ISVTX) or is_of_own_group
 
 
 def _below(folder: str, name: str) -> str:

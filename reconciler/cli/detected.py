@@ -12,8 +12,8 @@ from reconciler.errors import Misuse, ReconcilerError
 from reconciler.host.answers import host_id
 from reconciler.host.competing import Updater, find
 from reconciler.host.credentials import is_available
-from reconciler.host.ownership import who_else_may_change
 from reconciler.managers.detect import detect
+from reconciler.ownership import who_else_may_change
 from reconciler.targets.local import LocalTarget
 
 _ZONEINFO = "zoneinfo/"

@@ -23,7 +23,6 @@ from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config
 from reconciler.host.hooks import Hooks
 from reconciler.host.installation import Layout
-from reconciler.host.ownership import is_own, is_own_folder_of, who_else_may_change
 from reconciler.host.systemd import RUNTIME, Systemd, unanswered
 from reconciler.managers.detect import detect
 from reconciler.managers.known import dialect_of
@@ -39,6 +38,7 @@ from reconciler.notify import (
     ask,
     parse_address,
 )
+from reconciler.ownership import is_own, who_else_may_change
 from reconciler.planning.around import HookStage
 from reconciler.planning.observation import ClockState
 from reconciler.planning.wording import listed, mebibytes, plural
@@ -292,9 +292,10 @@ def _folder(key: str, folder: Path) -> Iterator[Finding]:
     except FileNotFoundError:
         yield Finding("state", Level.OK, f"{key} {folder} is not there yet; it is made when it is needed")
         return
-    if not is_own(found) or not is_own_folder_of(str(folder)):
-        hint = f"chown it to root or yourself, and chmod go-w it and {folder.parent}"
-        yield _bad("state", f"{key} {folder}: others may write to it or replace it", hint)
+    others = who_else_may_change(str(folder)) or ("" if is_own(found) else "others may write to it")
+    if others:
+        hint = "chown what is named to root or yourself, and chmod go-w it"
+        yield _bad("state", f"{key} {folder}: others may write to it or replace it: {others}", hint)
     elif key == "state_dir" and stat.S_IMODE(found.st_mode) & 0o077:
         yield Finding("state", Level.WARNING, f"{key} {folder} can be read by others", f"chmod 700 {folder}")
     elif not os.access(folder, os.W_OK | os.X_OK):

@@ -10,8 +10,8 @@ from reconciler.cli.terminal import DONE, note, print_json
 from reconciler.errors import Misuse
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
-from reconciler.host.ownership import user_name
 from reconciler.host.state import StateFolder
+from reconciler.ownership import user_name
 from reconciler.planning.canonical import instant, plain
 from reconciler.planning.gate import Pause
 from reconciler.planning.run_log import without_secrets

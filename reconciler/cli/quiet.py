@@ -10,7 +10,7 @@ from time import time  # noqa: TID251 - compared with an instant that a full tic
 from reconciler import __version__
 from reconciler.host import DEFAULT_CONFIG, DEFAULT_STATE_DIR
 from reconciler.host.fingerprint import Fingerprint, digest, signature
-from reconciler.host.ownership import is_own_folder_of, read_own
+from reconciler.ownership import read_own, who_else_may_change
 from reconciler.process import run
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
@@ -48,11 +48,11 @@ def _read(path: str) -> Fingerprint | None:
     It names a program that is started here, so it counts only where nobody else could have written it, nor
     the configuration that says where it is.
     """
-    config = read_own(path) if is_own_folder_of(path) else None
+    config = None if who_else_may_change(path) else read_own(path)
     if config is None:
         return None
     file = os.path.join(state_dir(config), FILE)  # noqa: PTH118 - pathlib is not imported here
-    data = read_own(file) if is_own_folder_of(file) else None
+    data = None if who_else_may_change(file) else read_own(file)
     known = None if data is None else Fingerprint.from_json(data)
     return known if known is not None and _still_holds(known, config) else None
 

@@ -20,8 +20,8 @@ from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
 from reconciler.host.credentials import folder_beside
 from reconciler.host.fingerprint import Fingerprint, digest
-from reconciler.host.ownership import user_name
 from reconciler.host.state import PAUSE
+from reconciler.ownership import user_name
 from reconciler.planning.gate import BreakGlass
 from reconciler.planning.reboot import Refused
 from reconciler.planning.report import plan_json

@@ -42,6 +42,7 @@ from reconciler.notify import (
     Refused,
     Route,
 )
+from reconciler.ownership import check_ours
 from reconciler.planning.around import CheckResult
 from reconciler.planning.events import Notice
 from reconciler.planning.execution import Execution, Instruction
@@ -253,6 +254,8 @@ def _check(config: Config) -> None:
             )
     if config.root is not None and not config.root.is_dir():
         raise Misuse(f"root: there is no folder {config.root}", "name the top of a chroot or image")
+    if config.root is not None:
+        check_ours(str(config.root), "root")
 
 
 def _manager(target: LocalTarget, folder: StateFolder, config: Config) -> ScriptedManager:

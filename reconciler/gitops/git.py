@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Misuse
 from reconciler.gitops.remote import Remote, redact_url
+from reconciler.ownership import check_ours
 from reconciler.process import Completed, run
 
 if TYPE_CHECKING:
@@ -274,7 +275,13 @@ def _ssh_path(path: str, setting: str) -> str:
     if set(path) & set('"$\\\n\r\0'):
         raise Misuse(f"{setting}: ssh cannot use a path with quotes, $ or backslashes", "rename the file")
     # ssh expands % in these options.
-    return '"' + _readable(path, setting).replace("%", "%%") + '"'
+    return '"' + _own(path, setting).replace("%", "%%") + '"'
+
+
+def _own(path: str, setting: str) -> str:
+    """Return the path of a file that can be read, and that nobody else may change."""
+    check_ours(_readable(path, setting), setting)
+    return path
 
 
 def _readable(path: str, setting: str) -> str:
@@ -297,7 +304,7 @@ def _transport_settings(remote: Remote, name: str, options: GitOptions) -> dict[
         "http.sslCert": ("git.client_certificate", options.client_certificate),
         "http.sslKey": ("git.client_key", options.client_key),
     }
-    chosen = {key: _readable(path, setting) for key, (setting, path) in files.items() if path}
+    chosen = {key: _own(path, setting) for key, (setting, path) in files.items() if path}
     if options.credential:
         chosen[f"credential.{remote.authority}.helper"] = _FILE_HELPER
     elif remote.username or remote.password:
@@ -325,6 +332,7 @@ def _key_of_credential(path: str) -> str:
         if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o037:
             raise Misuse(f"{setting}: {path} is open to other users", f"chmod 600 {path}")
         text = file.read(_CREDENTIAL_LIMIT).decode("utf-8", "replace")
+    check_ours(path, setting)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) == 1 and not lines[0].startswith(("username=", "password=")):
         return "password="

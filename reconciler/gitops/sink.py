@@ -32,6 +32,7 @@ from reconciler.gitops.report_tree import (
     read_files,
     surplus_runs,
 )
+from reconciler.ownership import check_ours
 from reconciler.policy.values import HOST_NAME
 
 if TYPE_CHECKING:
@@ -545,6 +546,8 @@ class ReportSink:
         environment = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in (
             ("NAME", who.name), ("EMAIL", who.address), ("DATE", date))}  # fmt: skip
         signing = who.signing_key
+        if signing:
+            check_ours(signing, "reports.signing_key")
         settings = {"gpg.format": "ssh", "user.signingKey": signing} if signing else {}
         parent_options = [word for parent in parents for word in ("-p", parent)]
         done = self._git.run(

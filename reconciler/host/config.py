@@ -4,7 +4,6 @@ It says where policy comes from and where reports go; what to do and when is pol
 path of the product can be set here, so that all of it also runs as an ordinary user in a folder.
 """
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
-from reconciler.host.ownership import is_own, is_own_folder_of
+from reconciler.ownership import check_ours
 from reconciler.policy.documents import Duration, Length
 from reconciler.policy.problems import Problem
 from reconciler.policy.values import HOST_NAME, refuse
@@ -231,12 +230,10 @@ def read_guarded(path: Path, option: str = "--config") -> bytes:
         option: What names it on the command line.
 
     Raises:
-        Misuse: It is missing or unreadable, or others may write to it or to its folder.
+        Misuse: It is missing or unreadable, or others could change it or put another file in its place.
     """
     try:
-        with path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            data = file.read()
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise Misuse(f"{path}: there is no such file", f"give {option} FILE") from error
     except IsADirectoryError as error:
@@ -245,16 +242,7 @@ def read_guarded(path: Path, option: str = "--config") -> bytes:
         raise Misuse(
             f"{path}: cannot be read: {error.strerror}", f"run as root or give {option} FILE"
         ) from error
-    if not is_own(found):
-        raise Misuse(
-            f"{path}: others than its owner may change it",
-            f"chown it to yourself or root and chmod 600 {path}",
-        )
-    if not is_own_folder_of(str(path)):
-        raise Misuse(
-            f"{path}: others can put another file in its place",
-            f"chown its folder to yourself or root and chmod go-w {path.absolute().parent}",
-        )
+    check_ours(str(path.absolute()), option.lstrip("-"))
     return data
 
 

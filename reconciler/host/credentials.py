@@ -19,7 +19,7 @@ from pathlib import Path
 from reconciler import process
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, Stalled
-from reconciler.host.ownership import who_else_may_change
+from reconciler.ownership import who_else_may_change
 
 FOLDER = Path("/etc/patchledger/credentials")
 """Where encrypted credentials are kept, unless said otherwise."""

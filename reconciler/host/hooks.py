@@ -24,8 +24,8 @@ from time import monotonic
 
 from reconciler import process
 from reconciler.errors import Stalled
-from reconciler.host.ownership import who_else_may_change
 from reconciler.host.systemd import RUNTIME
+from reconciler.ownership import who_else_may_change
 from reconciler.planning.around import HookOutcome, HookResult, HookStage
 
 OUTPUT_LIMIT = 64 * 1024

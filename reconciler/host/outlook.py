@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from reconciler.host.ownership import read_own
+from reconciler.ownership import read_own
 from reconciler.planning.wakeup import Outlook
 
 FILE = "next.json"

@@ -17,7 +17,7 @@ from typing import Any
 
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled
-from reconciler.host.ownership import is_own
+from reconciler.ownership import is_own
 
 _NAME = re.compile(r"(?P<run>(?P<stamp>\d{8}T\d{6}Z)-[0-9a-z-]+)\.(?:json|log)", re.ASCII)
 _MODE = 0o640

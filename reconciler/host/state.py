@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 from reconciler.durable import replace_file, sync_folder
 from reconciler.errors import Misuse, Stalled
 from reconciler.host.locking import take
-from reconciler.host.ownership import is_own, is_own_folder_of
+from reconciler.ownership import check_ours, is_own
 from reconciler.planning.events import LastRun, PastRun, Route, Snapshot
 from reconciler.planning.gate import FailedApply, Pause
 from reconciler.planning.journal import Journal
@@ -110,11 +110,7 @@ class StateFolder:
                 f"{self.path}: others than its owner may write to the state folder",
                 f"chown it to yourself or root and chmod 700 {self.path}",
             )
-        if not is_own_folder_of(str(self.path)):
-            raise Misuse(
-                f"{self.path}: others can put another folder in the place of the state folder",
-                f"chown {self.path.absolute().parent} to yourself or root and chmod go-w it",
-            )
+        check_ours(str(self.path.absolute()), "state_dir")
         if not os.access(self.path, os.W_OK):
             raise Misuse(
                 f"{self.path}: the state folder cannot be written", "run as its owner, or set state_dir"

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote, unquote_plus
 
 from reconciler.errors import Misuse, ReconcilerError
+from reconciler.ownership import check_ours
 
 _ADDRESS_LIMIT = 4096
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+")
@@ -146,26 +147,10 @@ def _read_private_file(name: str, path: Path) -> bytes:
     if not path.is_absolute():
         raise Misuse(f"notifier {name}: the path {path} is relative", "write the whole path")
     data, status = _read_regular(name, path)
-    if status.st_uid not in {0, os.geteuid()}:
-        raise Misuse(f"notifier {name}: {path} belongs to another user", f"chown {os.geteuid()} {path}")
     if stat.S_IMODE(status.st_mode) & 0o077:
         raise Misuse(f"notifier {name}: {path} can be read by others", f"chmod 600 {path}")
-    for folder in _folders(path):
-        mode, owner = folder[1].st_mode, folder[1].st_uid
-        sticky = bool(mode & stat.S_ISVTX) and folder[0] != path.parent
-        if owner not in {0, os.geteuid()} or (mode & 0o022 and not sticky):
-            raise Misuse(
-                f"notifier {name}: others can replace files in {folder[0]}", f"move {path} or chmod go-w it"
-            )
+    check_ours(str(path), f"notifier {name}")
     return data
-
-
-def _folders(path: Path) -> Iterable[tuple[Path, os.stat_result]]:
-    """Yield the real folders above ``path``, the nearest first; with the literal parent as the first name."""
-    real = Path(os.path.realpath(path.parent))
-    yield path.parent, real.stat()
-    for folder in real.parents:
-        yield folder, folder.stat()
 
 
 def _read_regular(name: str, path: Path) -> tuple[bytes, os.stat_result]:

@@ -1,5 +1,6 @@
 """The configuration is read whole or not at all, and every mistake is told with its line."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -85,9 +86,9 @@ def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])
 def test_it_is_refused_where_others_may_change_it(tmp_path: Path, mode: int) -> None:
-    with pytest.raises(Misuse, match="others than its owner may change it") as caught:
+    with pytest.raises(Misuse, match="others can change") as caught:
         load_config(config(tmp_path, SMALLEST, mode))
-    assert "chmod 600" in caught.value.hint
+    assert "chmod go-w" in caught.value.hint
 
 
 def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
@@ -98,10 +99,20 @@ def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
 def test_a_folder_in_which_others_can_replace_the_file_is_refused(tmp_path: Path) -> None:
     path = config(tmp_path, SMALLEST)
     tmp_path.chmod(0o777)
-    with pytest.raises(Misuse, match="put another file in its place"):
+    with pytest.raises(Misuse, match="put another in its place"):
         load_config(path)
     tmp_path.chmod(0o1777)  # sticky, as /tmp is: only owners replace their files
     assert load_config(path).host == "web-01"
+
+
+def test_a_folder_of_somebody_else_further_up_is_refused(tmp_path: Path) -> None:
+    """Its owner could put another folder in the place of ours, however private that one is."""
+    ours = tmp_path / "theirs" / "ours"
+    ours.mkdir(parents=True, mode=0o700)
+    path = config(ours, SMALLEST)
+    os.chown(ours.parent, 65534, 65534)
+    with pytest.raises(Misuse, match="theirs belongs to user 65534"):
+        load_config(path)
 
 
 @pytest.mark.parametrize("text", ["{A=B: c}", "{'': c}", "{'A B': c}", '{A: "b\\0c"}', "{1A: c}"])

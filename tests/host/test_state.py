@@ -110,5 +110,5 @@ def test_whatever_the_umask_its_files_are_for_the_owner_alone(folder: StateFolde
 
 def test_a_state_folder_that_others_could_exchange_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    with pytest.raises(Misuse, match="another folder in the place"):
+    with pytest.raises(Misuse, match="put another in its place"):
         StateFolder(tmp_path / "state").prepare()

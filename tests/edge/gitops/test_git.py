@@ -1,6 +1,8 @@
 """What git may see, do and ask when patchledger runs it."""
 
+import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,10 +74,46 @@ def test_addresses_that_are_refused(address: str, says: str) -> None:
         ("git@github.com:team/p.git", "git@github.com:team/p.git"),
         ("https://h/team/p.git", "https://h/team/p.git"),
         ("u:p@h:x", "***@h:x"),
+        ("https://h/p?token=z&x=1 ended", "https://h/p?*** ended"),
+        ("https://h/p/info/refs?service=git-upload-pack", "https://h/p/info/refs?service=git-upload-pack"),
     ],
 )
-def test_user_names_and_passwords_are_masked(text: str, shown: str) -> None:
+def test_what_may_be_secret_in_an_address_is_masked(text: str, shown: str) -> None:
     assert redact_url(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("setting", "address"),
+    [
+        ("known_hosts", "git@h:p.git"),
+        ("identity", "git@h:p.git"),
+        ("ca_file", "https://h/p"),
+        ("client_certificate", "https://h/p"),
+        ("client_key", "https://h/p"),
+        ("credential", "https://h/p"),
+    ],
+)
+@pytest.mark.parametrize("whose", ["owner", "folder", "mode"])
+def test_a_file_that_others_may_change_is_refused(
+    tmp_path: Path, setting: str, address: str, whose: str
+) -> None:
+    """It says which server policy comes from, or who we are there."""
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o700)
+    path = folder / "file"
+    path.write_text("token")
+    path.chmod(0o600)
+    repository = Git(tmp_path / "q.git", replace(GitOptions(), **{setting: str(path)}))  # type: ignore[arg-type]
+    repository.invocation(parse_remote(address), "policy", "fetch")
+    match whose:
+        case "owner":
+            os.chown(path, 65534, -1)
+        case "folder":
+            os.chown(folder, 65534, -1)
+        case _:
+            folder.chmod(0o777)
+    with pytest.raises(Misuse, match=rf"^git\.{setting}: others can change"):
+        repository.invocation(parse_remote(address), "policy", "fetch")
 
 
 def test_foreign_text_becomes_one_harmless_line() -> None:

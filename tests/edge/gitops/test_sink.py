@@ -130,12 +130,20 @@ def test_a_signing_key_that_cannot_be_used_loses_nothing(tmp_path: Path, sink: R
     )
     for key in (tmp_path / "missing", locked):
         signing = ReportSink(sink.queue, None, Identity("web-01", str(key)))
-        with pytest.raises(Misuse, match="signing key cannot be used") as caught:
+        with pytest.raises(Misuse, match=r"signing key cannot be used|missing: No such file") as caught:
             signing.commit(WEB, {"report.json": b"2"}, "second\n", NOW, keep_runs=5)
-        assert "reports.signing_key" in caught.value.hint
+        assert "reports.signing_key" in caught.value.message + caught.value.hint
     stored = sink.last(WEB)
     assert stored is not None
     assert stored.oid == first
+
+
+def test_a_signing_key_of_somebody_else_signs_nothing(tmp_path: Path, sink: ReportSink) -> None:
+    key = make_key(tmp_path / "key")
+    os.chown(key, 65534, -1)
+    signing = ReportSink(sink.queue, None, Identity("web-01", str(key)))
+    with pytest.raises(Misuse, match=r"^reports\.signing_key: others can change"):
+        signing.commit(WEB, {"report.json": b"1"}, "first\n", NOW, keep_runs=5)
 
 
 @pytest.mark.parametrize("signed", ["", "signed"])

@@ -69,11 +69,11 @@ def test_a_pipe_is_refused_at_once(keep_secret: KeepSecret) -> None:
     assert "no regular file" in _refusal(_from_file(pipe))
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+@pytest.mark.parametrize("mode", [0o777, 0o770])
 def test_a_folder_where_others_can_write_is_refused(mode: int, keep_secret: KeepSecret) -> None:
     path = keep_secret("ops", URL)
     path.parent.chmod(mode)
-    assert "others can replace files in" in _refusal(_from_file(path))
+    assert "others can change" in _refusal(_from_file(path))
 
 
 def test_a_writable_folder_further_up_is_refused(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_writable_folder_further_up_is_refused(tmp_path: Path) -> None:
     path.touch(0o600)
     path.write_text(URL)
     (tmp_path / "open").chmod(0o777)
-    assert "others can replace files in" in _refusal(_from_file(path))
+    assert "others can change" in _refusal(_from_file(path))
 
 
 def test_a_relative_path_is_refused() -> None:
