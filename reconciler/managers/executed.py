@@ -58,7 +58,7 @@ def _message(sections: Sections) -> str:
     """Return the words that tell best why it did not end well."""
     if missing := sections.get("missing").lines:
         return f"there is no {missing[0]} on this machine"
-    said = (*sections.get("refused").errors, *sections.get("work").errors)
+    said = tuple(line for name in ("question", "refused", "work") for line in sections.get(name).errors)
     if not said:
         lines = [line for section in sections.by_name.values() for line in (*section.lines, *section.errors)]
         said = tuple(line for line in lines if _TROUBLE.match(line))

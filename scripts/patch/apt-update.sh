@@ -220,6 +220,8 @@ CONFFILES=${CONFFILES:-keep} LOCK_WAIT=${LOCK_WAIT:-0}
 
 begin apt apt-get apt-cache apt-config dpkg dpkg-query
 workshop
+# shellcheck disable=SC2086 # one word for each
+tools $TEXT
 
 # apt reads the file that APT_CONFIG names before all others, so that with another root nothing of this machine's
 # configuration is read. A file the caller named comes first, and may say what is special about that root.
@@ -235,37 +237,43 @@ if [ -n "$BELOW" ]; then
     export APT_CONFIG
 fi
 
-# apt's own idea of its folders; apt-config quotes the values for the shell.
-ROOT=/ STATUS='' LISTS='' ARCHIVES='' STATE='' MARKS='' PREFERENCES='' ETC='' NATIVE='' HISTORY='' DPKG_PATH=''
-eval "$(apt-config shell ROOT Dir/d STATUS Dir::State::status/f LISTS Dir::State::lists/d \
+# apt's own idea of its folders; apt-config quotes the values for the shell. What it does not name is no default: it
+# could be another system's.
+ROOT=/ STATUS='' LISTS='' ARCHIVES='' STATE='' MARKS='' PREFERENCES='' ETC='' NATIVE='' HISTORY='' DPKG_PATH='' PKG='' SRC=''
+learn configuration must apt-config shell ROOT Dir/d STATUS Dir::State::status/f LISTS Dir::State::lists/d \
     ARCHIVES Dir::Cache::archives/d STATE Dir::State/d MARKS Dir::State::extended_states/f \
     PREFERENCES Dir::Etc::preferences/f ETC Dir::Etc/d NATIVE APT::Architecture \
-    HISTORY Dir::Log::History/f DPKG_PATH DPkg::Path 2>/dev/null)"
-[ -n "$STATUS" ] || STATUS=/var/lib/dpkg/status
+    HISTORY Dir::Log::History/f DPKG_PATH DPkg::Path \
+    PKG Dir::Cache::pkgcache/f SRC Dir::Cache::srcpkgcache/f
+# shellcheck source=/dev/null
+. "$WORK/out"
+for value in "Dir::State::status=$STATUS" "Dir::State::lists=$LISTS" "Dir::Cache::archives=$ARCHIVES" "Dir::State=$STATE" \
+    "Dir::State::extended_states=$MARKS" "Dir::Etc::preferences=$PREFERENCES" "Dir::Etc=$ETC" "APT::Architecture=$NATIVE"; do
+    [ -n "${value#*=}" ] || refused "apt-config does not tell ${value%=}" "$OTHER"
+done
 ROOT=${ROOT%/} LISTS=${LISTS%/} ARCHIVES=${ARCHIVES%/} STATE=${STATE%/}
 ADMIN=${STATUS%/*}
-[ -n "$NATIVE" ] || NATIVE=$(dpkg --print-architecture)
 
 # Without --cache, parsed lists live as long as this run, and begin as a copy of the machine's own.
 own_cache() {
     [ -z "$CACHE" ] || return 0
     CACHE=$WORK/cache
     mkdir "$CACHE"
-    PKG='' SRC=''
-    eval "$(apt-config shell PKG Dir::Cache::pkgcache/f SRC Dir::Cache::srcpkgcache/f 2>/dev/null)"
-    [ ! -f "$PKG" ] || [ ! -r "$PKG" ] || cp -p "$PKG" "$CACHE/pkgcache.bin" 2>/dev/null
-    [ ! -f "$SRC" ] || [ ! -r "$SRC" ] || cp -p "$SRC" "$CACHE/srcpkgcache.bin" 2>/dev/null
+    # apt makes its own where one is missing, or is another's.
+    [ ! -f "$PKG" ] || [ ! -r "$PKG" ] || may cp -p "$PKG" "$CACHE/pkgcache.bin" 2>/dev/null
+    [ ! -f "$SRC" ] || [ ! -r "$SRC" ] || may cp -p "$SRC" "$CACHE/srcpkgcache.bin" 2>/dev/null
 }
 
-cached() { # COMMAND ARGUMENT...: run one of apt's with our own cache files, where there are any
-    program=$1
-    shift
-    "$program" ${CACHE:+-o "Dir::Cache::pkgcache=$CACHE/pkgcache.bin"} \
+cached() { # must|may|run TOOL ARGUMENT...: one of apt's, with our own cache files where there are any
+    how=$1 program=$2
+    shift 2
+    "$how" "$program" ${CACHE:+-o "Dir::Cache::pkgcache=$CACHE/pkgcache.bin"} \
         ${CACHE:+-o "Dir::Cache::srcpkgcache=$CACHE/srcpkgcache.bin"} "$@"
 }
 
 installed() {
-    dpkg-query "--admindir=$ADMIN" -W -f \
+    # shellcheck disable=SC2016 # for dpkg-query
+    must dpkg-query "--admindir=$ADMIN" -W -f \
         '${Package}\t${Architecture}\t${Version}\t${db:Status-Want}\t${db:Status-Eflag}\t${db:Status-Status}\t${Installed-Size}\n'
 }
 
@@ -278,21 +286,25 @@ policy() { # FILE-WITH-NAMES APT-OPTION...
     names=$1
     shift
     # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    cached apt-cache "$@" policy $(cat "$names")
+    cached must apt-cache "$@" policy $(cat "$names")
 }
 
 # --- observe -----------------------------------------------------------------------------------------------
 
+foreign() {
+    must dpkg "--admindir=$ADMIN" --print-foreign-architectures
+}
+
 machine() {
     printf 'architecture=%s\nforeign=%s\n' "$NATIVE" \
-        "$(dpkg "--admindir=$ADMIN" --print-foreign-architectures 2>/dev/null | tr '\n' ' ')"
+        "$(foreign | tr '\n' ' ')"
     machine_facts
-    printf 'apt=%s\ndpkg=%s\n' "$(apt-get --version | sed -n '1s/^apt \([^ ]*\).*/\1/p')" \
-        "$(dpkg-query --version | sed -n '1s/.*version \([^ ]*[^ .]\)\.\{0,1\}\( .*\)\{0,1\}$/\1/p')"
+    printf 'apt=%s\ndpkg=%s\n' "$(must apt-get --version | sed -n '1s/^apt \([^ ]*\).*/\1/p')" \
+        "$(must dpkg-query --version | sed -n '1s/.*version \([^ ]*[^ .]\)\.\{0,1\}\( .*\)\{0,1\}$/\1/p')"
 }
 
 marks() {
-    [ ! -r "$MARKS" ] || cat "$MARKS"
+    [ ! -e "$MARKS" ] || cat "$MARKS"
 }
 
 # Of every signed release file: its name, then a field; all before the lists of checksums.
@@ -332,7 +344,7 @@ reboot_required() {
     for folder in "$ROOT/run" "$ROOT/var/run"; do
         [ -e "$folder/reboot-required" ] || continue
         echo required
-        [ ! -r "$folder/reboot-required.pkgs" ] || sort -u "$folder/reboot-required.pkgs"
+        [ ! -e "$folder/reboot-required.pkgs" ] || sort -u "$folder/reboot-required.pkgs"
         return
     done
 }
@@ -354,42 +366,36 @@ inputs() {
 
 observe() {
     own_cache
-    section os os_release
-    section machine machine
-    section installed installed
-    [ "$code" -eq 0 ] || finish "$OTHER"
+    question os os_release
+    question machine machine
+    question installed installed
     keep installed
     present >"$WORK/names"
-    section automatic marks
-    section sources cached apt-cache policy
+    question automatic marks
+    question sources cached must apt-cache policy
     if [ -s "$WORK/names" ]; then
-        section_policy "$WORK/names"
+        question policy policy "$WORK/names"
         newer "$WORK/out" >"$WORK/newer"
         show "$WORK/newer"
     fi
-    section releases releases
-    section times file_times
-    section audit dpkg "--admindir=$ADMIN" --audit
-    section journal journal
-    section locks locks
-    section filesystems filesystems
-    section reboot reboot_required
-    section clock clock
+    question releases releases
+    question times file_times
+    question audit must dpkg "--admindir=$ADMIN" --audit
+    question journal journal
+    question locks locks
+    question filesystems filesystems
+    question reboot reboot_required
+    question clock clock
     finish "$OK"
 }
 
-section_policy() { # FILE-WITH-NAMES
-    section policy policy "$1"
-    [ "$code" -eq 0 ] || finish "$OTHER"
-}
-
-stanzas() {
+stanzas() { # must|may FILE-WITH-NAME=VERSION
     # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-    cached apt-cache show $(cat "$1")
+    cached "$1" apt-cache show $(cat "$2")
 }
 
 show() { # FILE-WITH-NAME=VERSION
-    [ ! -s "$1" ] || section available stanzas "$1"
+    [ ! -s "$1" ] || question available stanzas must "$1"
 }
 
 # --- dry-run -----------------------------------------------------------------------------------------------
@@ -414,11 +420,11 @@ as_apt_writes() { # [all]
 
 # Names that may not come in, those without an architecture in every one.
 everywhere() { # COMMA-LIST
-    foreign=$(dpkg "--admindir=$ADMIN" --print-foreign-architectures 2>/dev/null)
+    others=$(foreign)
     for name in $(lines_of "$1" | as_apt_writes all); do
         printf '%s\n' "$name"
         case $name in *:*) continue ;; esac
-        for arch in $foreign; do printf '%s:%s\n' "$name" "$arch"; done
+        for arch in $others; do printf '%s:%s\n' "$name" "$arch"; done
     done
 }
 
@@ -485,15 +491,16 @@ not_security() { # POLICY-OUTPUT
 
 preferences() {
     cat "$WORK/pins" "$WORK/source-pins"
-    [ ! -r "$PREFERENCES" ] || cat "$PREFERENCES"
+    [ ! -e "$PREFERENCES" ] || cat "$PREFERENCES"
 }
 
 security_pins() {
-    cached apt-cache policy >"$WORK/sources" 2>/dev/null </dev/null
+    learn sources cached must apt-cache policy
+    keep sources
     source_pins "$WORK/sources" >"$WORK/source-pins"
     preferences >"$WORK/preferences"
-    policy "$WORK/names" -o "Dir::Etc::preferences=$WORK/preferences" -o APT::Default-Release= \
-        >"$WORK/candidates" 2>/dev/null </dev/null
+    learn candidates policy "$WORK/names" -o "Dir::Etc::preferences=$WORK/preferences" -o APT::Default-Release=
+    keep candidates
     for name in $(not_security "$WORK/candidates"); do
         pin "$name" 'release *' -1
     done >>"$WORK/pins"
@@ -505,19 +512,21 @@ choices_exist() {
     lines_of "$CHOOSE,$ONLY" | as_apt_writes all | sort -u >"$WORK/choices"
     [ -s "$WORK/choices" ] || return 0
     sed 's/=.*//' "$WORK/choices" >"$WORK/chosen-names"
-    policy "$WORK/chosen-names" >"$WORK/candidates" 2>/dev/null </dev/null
+    learn candidates policy "$WORK/chosen-names"
+    keep candidates
     awk 'FILENAME == ARGV[1] { if (/^[^ ]/) package = substr($0, 1, length($0) - 1)
             else if (/^( \*\*\*|    ) [^ ]/) { version = $1 == "***" ? $2 : $1; have[package "=" version] }
             next }
-        !($0 in have) { print; missing = 1 }
-        END { exit missing }' "$WORK/candidates" "$WORK/choices" >"$WORK/gone"
+        !($0 in have)' "$WORK/candidates" "$WORK/choices" >"$WORK/gone"
+    [ ! -s "$WORK/gone" ]
 }
 
 # What --security leaves to every source: the version that apt would choose without it, unless another is chosen.
 include() {
     lines_of "$INCLUDE" | as_apt_writes >"$WORK/included-names"
     [ -s "$WORK/included-names" ] || return 0
-    policy "$WORK/included-names" >"$WORK/candidates" 2>/dev/null </dev/null
+    learn candidates policy "$WORK/included-names"
+    keep candidates
     awk 'FILENAME == ARGV[1] { name = $0; sub(/=.*/, "", name); chosen[name]; next }
         /^[^ ]/ { package = substr($0, 1, length($0) - 1) }
         /^  Installed: / { installed = $2 }
@@ -539,19 +548,19 @@ resolve() {
         # same source, which apt would upgrade along.
         set -- "$@" -o APT::Get::Upgrade-By-Source-Package=false
         # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-        cached apt-get "$@" --no-install-recommends install $(lines_of "$ONLY" | as_apt_writes all) \
+        cached may apt-get "$@" --no-install-recommends install $(lines_of "$ONLY" | as_apt_writes all) \
             $(cat "$WORK/stay")
     elif [ -n "$FULL" ] && [ -z "$SECURITY" ]; then
-        cached apt-get "$@" dist-upgrade
+        cached may apt-get "$@" dist-upgrade
     else
-        cached apt-get "$@" upgrade --with-new-pkgs
+        cached may apt-get "$@" upgrade --with-new-pkgs
     fi
 }
 
 # Of packages that apt would remove: what they need and what else they provide, as they are installed.
 relations() {
-    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    dpkg-query "--admindir=$ADMIN" -W -f '${Package}\t${Architecture}\t${Pre-Depends}, ${Depends}\t${Provides}\n' \
+    # shellcheck disable=SC2046,SC2016 # one argument per name is wanted, and names hold no blanks; the rest is for dpkg-query
+    must dpkg-query "--admindir=$ADMIN" -W -f '${Package}\t${Architecture}\t${Pre-Depends}, ${Depends}\t${Provides}\n' \
         $(cat "$WORK/removed")
 }
 
@@ -593,9 +602,8 @@ unresolved() {
 
 dry_run() {
     own_cache
-    section machine machine
-    section installed installed
-    [ "$code" -eq 0 ] || finish "$OTHER"
+    question machine machine
+    question installed installed
     keep installed
     present >"$WORK/names"
     tr ':' '\t' <"$WORK/names" >"$WORK/present"
@@ -608,7 +616,7 @@ dry_run() {
     if [ -s "$WORK/pins" ] || [ -s "$WORK/source-pins" ]; then
         preferences >"$WORK/preferences"
     fi
-    section preferences cat "$WORK/preferences"
+    question preferences cat "$WORK/preferences"
     : >"$WORK/stay"
     section resolve resolve
     keep answer
@@ -621,8 +629,8 @@ dry_run() {
         finish "$NOTHING"
     fi
     if [ -s "$WORK/moving" ]; then
-        section sources cached apt-cache policy
-        section_policy "$WORK/moving"
+        question sources cached must apt-cache policy
+        question policy policy "$WORK/moving"
     fi
     # Where something comes in new or goes, the records of all that moves tell whose doing it is.
     if [ -s "$WORK/new" ] || [ -s "$WORK/removed" ]; then
@@ -630,7 +638,7 @@ dry_run() {
         show "$WORK/versions"
     fi
     [ -s "$WORK/removed" ] || finish "$OK"
-    section relations relations
+    question relations relations
     if [ -n "$ONLY" ]; then
         # Why something must go: apt says so when it may not.
         staying >"$WORK/stay"
@@ -645,8 +653,8 @@ dry_run() {
 # --- relations ---------------------------------------------------------------------------------------------
 
 declared() {
-    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    dpkg-query "--admindir=$ADMIN" -W \
+    # shellcheck disable=SC2046,SC2016 # one argument per name is wanted, and names hold no blanks; the rest is for dpkg-query
+    must dpkg-query "--admindir=$ADMIN" -W \
         -f '${Package}\t${Architecture}\t${Pre-Depends}, ${Depends}\t${Breaks}, ${Conflicts}\t${Provides}\n' \
         $(cat "$WORK/moving")
 }
@@ -654,24 +662,22 @@ declared() {
 # What is named: as it would be, and as it is installed.
 relate() {
     own_cache
-    section machine machine
-    section installed installed
-    [ "$code" -eq 0 ] || finish "$OTHER"
+    question machine machine
+    question installed installed
     keep installed
     present | tr ':' '\t' >"$WORK/present"
     printf '%s' "$NAMED" | awk '$1 == "install" { print $2 "=" $3 }' | as_apt_writes all >"$WORK/versions"
     printf '%s' "$NAMED" | awk '{ print $2 }' | as_apt_writes >"$WORK/moving"
     room
     show "$WORK/versions"
-    [ ! -s "$WORK/versions" ] || [ "$code" -eq 0 ] || finish "$OTHER"
-    if [ -s "$WORK/moving" ]; then section declared declared; else section declared true; fi
+    if [ -s "$WORK/moving" ]; then question declared declared; else question declared true; fi
     finish "$OK"
 }
 
 # --- refresh -----------------------------------------------------------------------------------------------
 
 refresh() {
-    section refresh cached apt-get -q -o APT::Update::Error-Mode=any -o APT::Color=false update
+    section refresh cached may apt-get -q -o APT::Update::Error-Mode=any -o APT::Color=false update
     # Before apt 2.3 an unreachable source was a warning and success.
     if [ "$code" -eq 0 ] && ! says '^(Err:|[WE]: .*(Failed to fetch|GPG error|could not be|index files failed))'; then
         # The stamp that Ubuntu's update-notifier keeps too: when the lists were last read without a fault.
@@ -693,9 +699,8 @@ refresh() {
 # --- what download, apply and repair share -----------------------------------------------------------------
 
 snapshot() {
-    installed >"$WORK/installed" 2>/dev/null && return
-    section installed installed
-    finish "$OTHER"
+    learn installed installed
+    keep installed
 }
 
 # Who holds a lock for sure, in words. Where the file system shows another device in the kernel's list, the inode alone
@@ -834,12 +839,17 @@ EOF
 # dpkg with the options that apt would give it.
 dpkg_as_apt() { # ACTION NAME...
     action=$*
-    apt-config dump | awk 'tolower($1) ~ /^dpkg::options::/ {
+    must apt-config dump | awk 'tolower($1) ~ /^dpkg::options::/ {
         sub(/^[^ ]* "/, ""); sub(/";$/, ""); if ($0 != "") print }' >"$WORK/dpkg-options"
     set --
+    # Without what apt would give it, dpkg could work on another system.
+    if trouble; then return "$OTHER"; fi
     while IFS= read -r option; do set -- "$@" "$option"; done <"$WORK/dpkg-options"
-    # shellcheck disable=SC2086 # words, none of which holds blanks
-    PATH=${DPKG_PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin} dpkg "$@" $FORCES $action
+    (
+        PATH=${DPKG_PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+        # shellcheck disable=SC2086 # words, none of which holds blanks
+        run dpkg "$@" $FORCES $action
+    )
 }
 
 # From here on, nothing ends us between the manager's end and ours. Not ignored, as dpkg would inherit that: the
@@ -848,7 +858,7 @@ begin_to_act() {
     trap : HUP INT TERM PIPE
     # Where it cannot be written, the work is not to fail for it.
     [ -n "$LOG" ] && (: >>"$LOG") 2>/dev/null || LOG=$WORK/log
-    from=$( { wc -c <"$LOG"; } 2>/dev/null || echo 0)
+    from=$( { must wc -c <"$LOG"; } 2>/dev/null || echo 0)
     conffiles >"$WORK/conffiles-before"
 }
 
@@ -862,7 +872,8 @@ said() { # PATTERN: whether apt or dpkg said so in this run
 
 # Files that wait for a person, with what tells whether it is still the same file.
 conffiles() {
-    [ ! -d "$ROOT/etc" ] || find "$ROOT/etc" \( -name '*.dpkg-dist' -o -name '*.dpkg-old' -o -name '*.dpkg-bak' \
+    # What somebody else deletes meanwhile does not wait.
+    [ ! -d "$ROOT/etc" ] || may find "$ROOT/etc" \( -name '*.dpkg-dist' -o -name '*.dpkg-old' -o -name '*.dpkg-bak' \
         -o -name '*.ucf-dist' -o -name '*.ucf-old' \) -exec stat -c '%i %z %n' {} +
 }
 
@@ -909,7 +920,7 @@ restore_marks() {
 
 mark() {
     # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    cached apt-mark auto $(cat "$WORK/unmarked")
+    cached must apt-mark auto $(cat "$WORK/unmarked")
 }
 
 listing() { # NAME: the section with $WORK/NAME, where it says anything
@@ -959,7 +970,7 @@ BROKEN='[Uu]nmet dependencies|held broken packages|pkgProblemResolver|[Uu]nable 
 # "name version" of all that the lists offer, to $WORK/offered.
 offered() { # NAMES
     # shellcheck disable=SC2086 # one argument per name is wanted, and names hold no blanks
-    cached apt-cache policy $1 2>/dev/null </dev/null | awk '
+    cached must apt-cache policy $1 2>/dev/null </dev/null | awk '
         /^[^ ]/ { package = substr($0, 1, length($0) - 1); next }
         /^( \*\*\*|    ) [^ ]/ { version = $1 == "***" ? $2 : $1; next }
         /^ *-?[0-9]+ / && $2 !~ /\/status$/ { print package, version }' >"$WORK/offered"
@@ -969,8 +980,8 @@ offered() { # NAMES
 is_whole() { # FILE NAME VERSION
     arch_=${1##*_}
     # shellcheck disable=SC2016 # for dpkg-deb
-    [ "$(dpkg-deb -W --showformat='${Package} ${Version} ${Architecture}' "$1" 2>/dev/null)" = "${2%%:*} $3 ${arch_%.deb}" ] &&
-        dpkg-deb --ctrl-tarfile "$1" >/dev/null 2>&1 && dpkg-deb --fsys-tarfile "$1" >/dev/null 2>&1
+    [ "$(may dpkg-deb -W --showformat='${Package} ${Version} ${Architecture}' "$1" 2>/dev/null)" = "${2%%:*} $3 ${arch_%.deb}" ] &&
+        may dpkg-deb --ctrl-tarfile "$1" >/dev/null 2>&1 && may dpkg-deb --fsys-tarfile "$1" >/dev/null 2>&1
 }
 
 archive_of() { # NAME VERSION: its file among what we kept and among apt's archives; damaged ones to $WORK/damaged
@@ -1038,10 +1049,12 @@ exclusions() {
     [ -z "$bad" ] || refused "named, and must not move:$bad" "$UNRESOLVED"
 }
 
-apt_get_install() { # OPTION...
+apt_get_install() { # may|run OPTION...
+    way=$1
+    shift
     [ ! -s "$WORK/preferences" ] || set -- -o "Dir::Etc::preferences=$WORK/preferences" "$@"
     # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-    cached apt-get -q=1 "$@" install $(cat "$WORK/names")
+    cached "$way" apt-get -q=1 "$@" install $(cat "$WORK/names")
 }
 
 ask() {
@@ -1049,7 +1062,7 @@ ask() {
         settings
         printf '#clear APT::Install::Pre-Invoke;\n#clear AptCli::Hooks;\n'
     } >"$WORK/ask.conf"
-    apt_get_install "-c=$WORK/ask.conf" -o "Dir::Cache::archives=$WORK/none/" -o Acquire::ForceHash=SHA256 --print-uris
+    apt_get_install may "-c=$WORK/ask.conf" -o "Dir::Cache::archives=$WORK/none/" -o Acquire::ForceHash=SHA256 --print-uris
 }
 
 # What apt would do besides or instead, in words, one a line: nothing where it is exactly what is wanted, and at most
@@ -1101,7 +1114,8 @@ sift_archives() {
     room
     [ -s "$WORK/unknown" ] || return 0
     cut -d ' ' -f 2 "$WORK/unknown" >"$WORK/unknown-names"
-    stanzas "$WORK/unknown-names" >"$WORK/promised" 2>/dev/null </dev/null
+    # A version that the lists do not have any more is promised nothing.
+    stanzas may "$WORK/unknown-names" >"$WORK/promised" 2>/dev/null </dev/null
     (cd "$ARCHIVES" && cut -d ' ' -f 1 "$WORK/unknown" | xargs sha256sum) 2>/dev/null |
         awk -v native="$NATIVE" 'function told() {
                 stem = package "_" version; gsub(/:/, "%3a", stem)
@@ -1118,6 +1132,7 @@ sift_archives() {
             FNR == 1 { told() }
             ($2 in promised) && !(($1, $2) in good) { print $2 }' "$WORK/promised" - >"$WORK/spoiled"
     room
+    sure
     while read -r file; do rm -f "$ARCHIVES/$file"; done <"$WORK/spoiled"
     listing spoiled
 }
@@ -1152,7 +1167,7 @@ install_for_real() { # OPTION...
     guard >"$WORK/guard"
     settings_of_acting >"$WORK/act.conf"
     room
-    act "$@" apt_get_install "-c=$WORK/act.conf" -y
+    act "$@" apt_get_install run "-c=$WORK/act.conf" -y
     # apt tells an old cache by second and size of the database, which a quick change can leave alike.
     rm -f "$CACHE/pkgcache.bin"
 }
@@ -1227,7 +1242,7 @@ carry_out() {
     judge "$native"
     if [ "$VERB" = --download ]; then
         # apt compared with its lists what it has just fetched, and the rest was sifted above.
-        [ "$result" -ne "$OK" ] || { archive_stats >"$CACHE/sifted.new" && mv "$CACHE/sifted.new" "$CACHE/sifted"; }
+        [ "$result" -ne "$OK" ] || { archive_stats >"$CACHE/sifted.new" && ! trouble && mv "$CACHE/sifted.new" "$CACHE/sifted"; }
         finish "$result"
     fi
     [ ! -s "$WORK/coming" ] || keep_packages "$ARCHIVES" <"$WORK/coming"
@@ -1263,7 +1278,7 @@ underway() {
 
 # The same of packages alone, as dpkg began with them, the last of each.
 begun() {
-    dpkg_log=$(apt-config dump | sed -n 's/^[Dd][Pp]kg::Options:: "--log=\(.*\)";$/\1/p' | tail -n 1)
+    dpkg_log=$(must apt-config dump | sed -n 's/^[Dd][Pp]kg::Options:: "--log=\(.*\)";$/\1/p' | tail -n 1)
     [ -n "$dpkg_log" ] || dpkg_log=$ROOT/var/log/dpkg.log
     for file in "$dpkg_log.1" "$dpkg_log"; do
         [ ! -r "$file" ] || cat "$file"
@@ -1362,8 +1377,8 @@ repair() {
     [ -n "$rest$(journal)" ] || finish "$OK"
     case $result in "$LOCKED" | "$NO_SPACE" | "$OTHER" | "$STALE" | "$UNTRUSTED") finish "$result" ;; esac
     # A script that fails each time is not what an interruption left.
-    if printf '%s\n' "$rest" | awk -F '\t' '$3 != "ok" || $4 == "half-installed" { bad = 1 } END { exit bad }' &&
-        grep -q 'subprocess' "$WORK/told"; then
+    torn=$(printf '%s\n' "$rest" | awk -F '\t' '$3 != "ok" || $4 == "half-installed"')
+    if [ -z "$torn" ] && grep -q 'subprocess' "$WORK/told"; then
         finish "$SCRIPT_FAILED"
     fi
     finish "$INTERRUPTED"
@@ -1372,7 +1387,7 @@ repair() {
 case $VERB in
     --observe) observe ;;
     --inputs)
-        section inputs inputs
+        question inputs inputs
         finish "$OK"
         ;;
     --dry-run) dry_run ;;

@@ -20,6 +20,7 @@
 # well, and these look whether there is one and end the script with 1, naming the command and its code:
 #
 #     question NAME COMMAND...  prints a section; and another code than 0 of the command is a fault itself
+#     learn NAME COMMAND...     the same, where only the script needs the answer: a section is printed where it fails
 #     section NAME COMMAND...   prints a section, whose code the caller looks at
 #     act, refused, finish      so nothing is changed, or said, for what only half of an answer was known
 #     sure                      for where the script decides something by itself, such as which file to delete
@@ -205,30 +206,52 @@ room() {
     has_room || no_room
 }
 
-# Run a command and print its section. Leaves its output in $WORK/out and its exit code in $code.
-section() { # NAME COMMAND...
-    sure
-    what=$1
-    shift
+# Run a command with its output in $WORK/out, its complaints in $WORK/err and its exit code in $code.
+collect() { # COMMAND...
     "$@" >"$WORK/out" 2>"$WORK/err" </dev/null
     code=$?
     room
-    printf '[%s]\n' "$what"
+}
+
+tell() { # NAME: print what was collected as a section
+    printf '[%s]\n' "$1"
     # One awk instead of sed: it ends a last line that the command left open.
     # shellcheck disable=SC2016 # for awk
     must awk -v errors="$WORK/err" '{ print (FILENAME == errors ? "!" : "|") $0 }' "$WORK/out" "$WORK/err"
     [ "$code" -ne 0 ] || ! trouble || code=${FAULT%% *}
     printf '= %s\n' "$code"
+}
+
+# Run a command and print its section. Leaves its output in $WORK/out and its exit code in $code.
+section() { # NAME COMMAND...
+    sure
+    what=$1
+    shift
+    collect "$@"
+    tell "$what"
     sure
 }
 
 # Run a command without whose answer nothing can be said, and print its section.
 question() { # NAME COMMAND...
     section "$@"
-    [ "$code" -eq 0 ] || {
-        fault "$code" "$2"
-        sure
-    }
+    [ "$code" -eq 0 ] || unanswered "$2"
+}
+
+# The same for an answer that only the script needs, in $WORK/out: its section is printed where it fails.
+learn() { # NAME COMMAND...
+    sure
+    what=$1
+    shift
+    collect "$@"
+    [ "$code" -ne 0 ] || trouble || return 0
+    tell "$what"
+    unanswered "$1"
+}
+
+unanswered() { # COMMAND: end here, as its $code is no answer
+    fault "$code" "$1"
+    finish "$OTHER"
 }
 
 # Run what changes the machine and print its section, with its complaints where they came. The log is written

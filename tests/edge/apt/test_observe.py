@@ -258,3 +258,22 @@ def test_no_apt_at_all_is_said(script: PatchScript, tmp_path: Path) -> None:
     target = LocalTarget({"PATH": str(tmp_path)}, (str(tmp_path / "sh"),))
     with pytest.raises(Stalled, match="there is no apt-get on this machine"):
         ScriptedManager(APT, target, script).observe(NOW)
+
+
+@pytest.mark.parametrize("tool", ["apt-config", "apt-cache", "dpkg-query", "dpkg", "awk", "cat", "stat"])
+@pytest.mark.parametrize("shell", [("dash",), ("busybox", "sh")], ids=["dash", "busybox"])
+def test_a_tool_that_is_killed_is_no_empty_answer(
+    tool: str, shell: tuple[str, ...], lab: AptLab, script: PatchScript, tmp_path: Path
+) -> None:
+    stub = tmp_path / tool
+    stub.write_text("#!/bin/sh\nkill -9 $$\n")
+    stub.chmod(0o755)
+    target = LocalTarget({**lab.environment, "PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"}, shell)
+    with pytest.raises(Stalled, match=f"{tool} ended with 137"):
+        ScriptedManager(APT, target, script, lab.cache).observe(NOW)
+
+
+def test_words_of_apt_s_about_its_own_configuration_are_told(lab: AptLab, apt: ScriptedManager) -> None:
+    lab.configure("Dir::Etc { unfinished")
+    with pytest.raises(Stalled, match=r"lab\.conf:\d+: "):
+        apt.observe(NOW)
