@@ -328,5 +328,6 @@ APT = Dialect(
     refresh=read_refresh,
     relations=read_relations,
     hint="run `apt-get check` to see more",
+    coded=frozenset({"audit", "clock"}),
 )
 """How apt's sections are read."""

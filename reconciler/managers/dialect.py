@@ -1,6 +1,6 @@
 """What differs between package managers on our side: how the sections of their patch scripts are read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from traceback import walk_tb
@@ -9,7 +9,15 @@ from typing import TypeVar
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.managers.sections import Section, Sections, Unparsable, parse_sections, sentence_of
 from reconciler.planning import exit_codes as codes
-from reconciler.planning.observation import Answer, Change, Observation, Offer, Refresh, RefreshOutcome
+from reconciler.planning.observation import (
+    Answer,
+    Change,
+    Installed,
+    Observation,
+    Offer,
+    Refresh,
+    RefreshOutcome,
+)
 from reconciler.planning.steps import Needs
 
 _NO_SPACE = "No space left on device"
@@ -27,6 +35,8 @@ class Dialect:
             last observation, for what the script does not repeat (sizes, for instance).
         refresh: Reads ``--refresh`` where it failed.
         hint: The command that tells a person more.
+        coded: Sections of ``--observe`` whose code is a part of the answer; any other whose code is not 0 was
+            not answered, whatever it holds.
         relations: Reads ``--relations`` about a transaction; ``None`` where the manager makes every
             transaction as one.
     """
@@ -37,6 +47,7 @@ class Dialect:
     answer: Callable[[Sections, Sequence[Offer]], Answer]
     refresh: Callable[[Sections], Refresh]
     hint: str
+    coded: frozenset[str] = frozenset()
     relations: Callable[[Sections, Sequence[Change]], Needs] | None = None
 
 
@@ -79,27 +90,70 @@ def read_observation(dialect: Dialect, sections: Sections, at: datetime) -> Obse
     """Return what ``--observe`` saw.
 
     Raises:
-        Stalled: The sections do not parse, or report a failure.
+        Stalled: The sections do not parse, or report a failure, be it of one of them alone.
         Transient: They report a passing failure.
     """
-    return _at_the_door(done(dialect, sections), lambda told: dialect.observation(told, at))
+    for section in done(dialect, sections).by_name.values():
+        if section.code and section.name not in dialect.coded:
+            raise failure(dialect, sections)
+    return _at_the_door(sections, lambda told: dialect.observation(told, at))
 
 
-def read_answer(dialect: Dialect, sections: Sections, offers: Sequence[Offer]) -> Answer:
+def read_answer(
+    dialect: Dialect, sections: Sections, offers: Sequence[Offer], installed: Sequence[Installed] = ()
+) -> Answer:
     """Return what ``--dry-run`` answered.
 
     Where metadata are missing, that is the answer: the report tells what is known all the same, and why
     nothing is planned.
 
+    Args:
+        dialect: Of the manager.
+        sections: What it printed.
+        offers: Of the last observation.
+        installed: Of the last observation, which the answer must fit; empty where nothing was observed.
+
     Raises:
-        Stalled: The sections do not parse, or the script could not even ask.
+        Stalled: The sections do not parse, the script could not even ask, or the answer contradicts itself or
+            what was observed.
         Transient: They report a passing failure.
     """
     if sections.exit_code == codes.STALE:
         return Answer((), exit_code=codes.STALE, message=failure(dialect, sections).message)
     if sections.exit_code not in _ANSWERS:
         raise failure(dialect, sections)
-    return _at_the_door(sections, lambda told: dialect.answer(told, offers))
+    answer = _at_the_door(sections, lambda told: dialect.answer(told, offers))
+    if said := contradiction(answer.changes, installed):
+        raise Unparsable(f"{dialect.name}'s plan contradicts what is installed: {said}", dialect.hint)
+    return answer
+
+
+def contradiction(changes: Iterable[Change], installed: Sequence[Installed]) -> str:
+    """Say what of a plan cannot be, in words: a question that failed was then read as an answer.
+
+    Args:
+        changes: The plan.
+        installed: What was observed; empty where nothing was.
+
+    Returns:
+        A sentence about the first such change; empty where the plan fits.
+    """
+    versions: dict[str, set[str]] = {}
+    for package in installed:
+        versions.setdefault(package.name, set()).add(package.version)
+    return next(filter(None, (_impossible(change, versions) for change in changes)), "")
+
+
+def _impossible(change: Change, versions: Mapping[str, Collection[str]]) -> str:
+    before, name = change.from_version, change.name
+    if before is None:
+        return (
+            "" if change.action == "install" else f"{change.action} of {name}, which has no installed version"
+        )
+    there = versions.get(name, ())
+    if not versions or before in there:
+        return ""
+    return f"{change.action} of {name} from {before}, and installed is {', '.join(sorted(there)) or 'none'}"
 
 
 def read_refresh(dialect: Dialect, sections: Sections) -> Refresh:

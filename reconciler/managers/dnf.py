@@ -173,5 +173,6 @@ DNF = Dialect(
     answer=read_answer,
     refresh=read_refresh,
     hint="run `dnf check` to see more",
+    coded=frozenset({"restarting", "clock"}),
 )
 """How dnf's sections are read."""

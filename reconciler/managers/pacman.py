@@ -231,5 +231,6 @@ PACMAN = Dialect(
     answer=read_answer,
     refresh=read_refresh,
     hint="run `pacman -Dk` to see more",
+    coded=frozenset({"dependencies", "upgradable", "clock"}),
 )
 """How pacman's sections are read."""

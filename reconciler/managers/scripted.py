@@ -16,6 +16,7 @@ from reconciler.planning.execution import Execution, Instruction
 from reconciler.planning.observation import (
     Answer,
     Change,
+    Installed,
     Observation,
     Offer,
     Question,
@@ -63,6 +64,7 @@ class ScriptedManager:
         if root is not None:
             self._options += ("--root", str(root))
         self._offers: Sequence[Offer] = ()
+        self._installed: Sequence[Installed] = ()
 
     def observe(self, at: datetime) -> Observation:
         """Look at the machine without changing anything.
@@ -77,7 +79,7 @@ class ScriptedManager:
         observation = self._ask(
             lambda sections: reading.read_observation(self._dialect, sections, at), "--observe"
         )
-        self._offers = observation.offers
+        self._offers, self._installed = observation.offers, observation.installed
         return replace(observation, scripts=self._script.hashes)
 
     def inputs(self) -> tuple[str, ...]:
@@ -108,14 +110,15 @@ class ScriptedManager:
     def resolve(self, question: Question) -> Answer:
         """Ask the resolver, without changing anything.
 
-        Sizes on disk of upgrades come from the last :meth:`observe` of this object, ``None`` without one.
+        Sizes on disk of upgrades come from the last :meth:`observe` of this object, ``None`` without one; the
+        answer must fit what that saw as installed.
 
         Raises:
-            Stalled: The output does not parse.
+            Stalled: The output does not parse, or contradicts what was observed.
             Transient: The time limit, or a lock.
         """
         return self._ask(
-            lambda sections: reading.read_answer(self._dialect, sections, self._offers),
+            lambda sections: reading.read_answer(self._dialect, sections, self._offers, self._installed),
             "--dry-run",
             *arguments(question),
         )

@@ -248,5 +248,6 @@ ZYPPER = Dialect(
     answer=read_answer,
     refresh=read_refresh,
     hint="run `zypper verify --dry-run` to see more",
+    coded=frozenset({"needs-rebooting", "updates", "patches", "clock"}),
 )
 """How zypper's sections are read."""

@@ -1,0 +1,65 @@
+"""What holds for the answers of every manager: they were given, and they fit what was observed."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.errors import Stalled
+from reconciler.managers.apt import APT
+from reconciler.managers.dialect import Dialect, contradiction, parse_observe, read_answer
+from reconciler.managers.dnf import DNF
+from reconciler.managers.pacman import PACMAN
+from reconciler.managers.sections import Unparsable, parse_sections
+from reconciler.managers.zypper import ZYPPER
+from reconciler.planning.observation import Action, Change, Installed
+from tests.vectors.vector import FOLDER, Vector
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DIALECTS = [APT, DNF, ZYPPER, PACMAN]
+THERE = (Installed("a", "amd64", "1"), Installed("kernel", "amd64", "1"), Installed("kernel", "amd64", "2"))
+
+
+def change(action: Action, name: str, before: str | None, after: str | None) -> Change:
+    return Change(action, name, "amd64", before, after)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_a_section_that_failed_is_no_empty_answer(dialect: Dialect) -> None:
+    text = Vector.model_validate_json((FOLDER / f"{dialect.name}-observe-lab.json").read_bytes()).text
+    names = re.findall(r"^\[([a-z-]+)\]$", text, re.MULTILINE)
+    assert len(names) > 5
+    for name in set(names) - dialect.coded:
+        failed = re.sub(rf"^(\[{name}\]\n(?:[|!].*\n)*= )\d+$", r"\g<1>137", text, flags=re.MULTILINE)
+        assert failed != text
+        with pytest.raises(Stalled):
+            parse_observe(dialect, failed, NOW)
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (change("upgrade", "a", "1", "2"), ""),
+        (change("upgrade", "a", None, "2"), "upgrade of a, which has no installed version"),
+        (change("remove", "a", None, None), "remove of a, which has no installed version"),
+        (change("upgrade", "a", "1.5", "2"), "upgrade of a from 1.5, and installed is 1"),
+        (change("remove", "b", "1", None), "remove of b from 1, and installed is none"),
+        (change("install", "b", None, "1"), ""),
+        (change("install", "kernel", None, "3"), ""),
+        (change("rotate", "kernel", "1", None), ""),
+        (change("rotate", "kernel", "3", None), "rotate of kernel from 3, and installed is 1, 2"),
+    ],
+)
+def test_a_plan_fits_what_is_installed(plan: Change, words: str) -> None:
+    assert contradiction((plan,), THERE) == words
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_a_plan_that_contradicts_its_observation_is_refused(dialect: Dialect) -> None:
+    vector = {"apt": "full", "dnf": "safe", "zypper": "update", "pacman": "all"}[dialect.name]
+    sections = parse_sections(
+        Vector.model_validate_json((FOLDER / f"{dialect.name}-answer-{vector}.json").read_bytes()).text
+    )
+    assert read_answer(dialect, sections, ()).changes
+    with pytest.raises(Unparsable, match="plan contradicts what is installed"):
+        read_answer(dialect, sections, (), (Installed("another", "all", "1"),))
