@@ -206,14 +206,14 @@ def _transaction_lines(report: Report, width: int, paint: _Paint) -> Iterator[st
     size = f", {mebibytes(plan.download)} to download" if plan.download else ""
     yield f"Would change {plural(len(plan.transaction), 'package')} (plan {short_digest(plan.digest)}{size})"
     security = plan.security_keys
-    rows = [_move_row(move, (move.name, move.arch) in security) for move in plan.transaction]
+    rows = [_move_row(move, move.package in security) for move in plan.transaction]
     yield from _table(rows, width, paint, _move_style)
 
 
 def _move_row(move: Move, is_security: bool) -> tuple[str, ...]:  # noqa: FBT001 - one column of a row
     return (
         move.action,
-        f"{move.name}:{move.arch}",
+        str(move.package),
         move.from_ or "-",
         "→",
         move.to or "-",

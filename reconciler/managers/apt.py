@@ -46,6 +46,7 @@ from reconciler.planning.observation import (
     Refresh,
     RefreshOutcome,
 )
+from reconciler.planning.package import PackageId
 from reconciler.planning.steps import Needs
 
 
@@ -295,8 +296,8 @@ def read_relations(sections: Sections, changes: Sequence[Change]) -> Needs:
     """
     native = pairs(sections.need("machine")).get("architecture", "")
     records = records_of(sections.get("available"))
-    moving = [
-        Package(
+    moving = {
+        change.package: Package(
             change.name,
             change.to_version,
             record_of(
@@ -306,17 +307,16 @@ def read_relations(sections: Sections, changes: Sequence[Change]) -> Needs:
         )
         for change in changes
         if change.to_version is not None
-    ]
-    needs = needs_of(moving, _declared(sections.need("declared")))
-    return {(change.name, change.arch): needs[change.name] for change in changes if change.name in needs}
+    }
+    return needs_of(moving, _declared(sections.need("declared")))
 
 
-def _declared(section: Section) -> dict[str, dict[str, str]]:
+def _declared(section: Section) -> dict[PackageId, dict[str, str]]:
     """Read what installed packages declare."""
-    found: dict[str, dict[str, str]] = {}
+    found: dict[PackageId, dict[str, str]] = {}
     for line in section.lines:
-        name, _, depends, breaks, provides = fields_of(section, line, 5)
-        found[name] = {"Depends": depends, "Breaks": breaks, "Provides": provides}
+        name, arch, depends, breaks, provides = fields_of(section, line, 5)
+        found[PackageId(name, arch)] = {"Depends": depends, "Breaks": breaks, "Provides": provides}
     return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from reconciler.planning.observation import Unmet
+from reconciler.planning.package import PackageId
 from reconciler.planning.versions import compare_debian
 
 _RELATION = re.compile(
@@ -195,8 +196,8 @@ def _names(packages: Iterable[Package]) -> tuple[str, ...]:
 
 
 def needs_of(
-    moving: Sequence[Package], present: Mapping[str, Mapping[str, str]]
-) -> dict[str, tuple[str, ...]]:
+    moving: Mapping[PackageId, Package], present: Mapping[PackageId, Mapping[str, str]]
+) -> dict[PackageId, tuple[str, ...]]:
     """Say for each package that moves which others must have moved before it, or move with it.
 
     Only declared relations count, of the new version and of the one that is installed: a dependency that
@@ -205,19 +206,19 @@ def needs_of(
 
     Args:
         moving: What comes in or moves up, each with the version it has now and the record of the new one.
-        present: Control data of those of them that are installed, by name.
+        present: Control data of those of them that are installed.
 
     Returns:
-        Names by name, sorted; a package that needs nothing is absent.
+        Names, sorted; each means every architecture of it that moves. A package that needs nothing is absent.
     """
-    found: dict[str, set[str]] = {package.name: set() for package in moving}
-    for package in moving:
+    found: dict[PackageId, set[str]] = {which: set() for which in moving}
+    for which, package in moving.items():
         for group in package.declares("Pre-Depends", "Depends"):
-            found[package.name] |= _missing_now(group, package, moving)
-        for other in moving:
-            if other is not package and _cannot_come_before(package, other, present.get(other.name, {})):
-                found[package.name].add(other.name)
-    return {name: tuple(sorted(names)) for name, names in found.items() if names}
+            found[which] |= _missing_now(group, package, tuple(moving.values()))
+        for one, other in moving.items():
+            if one != which and _cannot_come_before(package, other, present.get(one, {})):
+                found[which].add(other.name)
+    return {which: tuple(sorted(names)) for which, names in found.items() if names}
 
 
 def _missing_now(group: tuple[Relation, ...], package: Package, moving: Sequence[Package]) -> set[str]:

@@ -211,7 +211,7 @@ def options(instruction: Instruction) -> tuple[str, ...]:
     """Write an instruction as options of the patch script's ``--apply`` and ``--download``."""
     found: list[str] = []
     for change in instruction.changes:
-        named = f"{change.name}:{change.arch}"
+        named = str(change.package)
         if change.to_version is None:
             found += ["--remove", named]
         else:

@@ -61,7 +61,7 @@ class ApprovalText:
         listed = dict(self.versions)
         return bool(changes) and all(
             change.to_version is not None
-            and change.to_version in (listed.get(f"{change.name}:{change.arch}"), listed.get(change.name))
+            and change.to_version in (listed.get(str(change.package)), listed.get(change.name))
             for change in changes
         )
 

@@ -4,13 +4,13 @@ No cause is told that no answer shows: that a package stands in the way is said 
 exactly the wanted version once nothing forbids that, or where the manager itself names it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from reconciler.planning.observation import Answer, Change, Mode, Offer, Unmet
+from reconciler.planning.package import Mention, PackageId
 from reconciler.planning.selection import (
-    Key,
     Obstacle,
     OperatorHold,
     OutsideMode,
@@ -33,14 +33,14 @@ class WouldRemove:
     """Only a transaction that removes other packages takes the update, and policy refuses that.
 
     Attributes:
-        victims: Names of what would go, sorted.
+        victims: What would go, sorted.
         setting: The setting that refuses it.
-        guards: Of those that must stay whatever is set: the name, and what holds it.
+        guards: Of those that must stay whatever is set: which, and what holds it.
     """
 
-    victims: tuple[str, ...]
+    victims: tuple[PackageId, ...]
     setting: Setting
-    guards: tuple[tuple[str, Obstacle], ...] = ()
+    guards: tuple[tuple[PackageId, Obstacle], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class WouldReplace:
     """The update takes the place of other packages, and the mode removes nothing at all.
 
     Attributes:
-        replaced: Names of what would go, sorted.
+        replaced: What would go, sorted.
         setting: The setting that refuses it.
     """
 
-    replaced: tuple[str, ...]
+    replaced: tuple[PackageId, ...]
     setting: Setting
 
 
@@ -61,17 +61,17 @@ class Needs:
     """The update comes only with packages that must not move or come in.
 
     Attributes:
-        packages: Name of each and what stands against it, the decisive first.
+        packages: Which, each with what stands against it, the decisive first.
     """
 
-    packages: tuple[tuple[str, Obstacle], ...]
+    packages: tuple[tuple[PackageId, Obstacle], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NeedsPhased:
     """The update comes only with one that the archive offers to ``share`` % of all machines so far."""
 
-    name: str
+    package: PackageId
     share: int
 
 
@@ -107,25 +107,25 @@ class Case:
     """
 
     rules: Rules
-    offers: Mapping[Key, Offer]
-    standings: Mapping[Key, Standing]
+    offers: Mapping[PackageId, Offer]
+    standings: Mapping[PackageId, Standing]
 
     def refused(self, changes: Iterable[Change]) -> tuple[Change, ...]:
         """Return the removals that policy refuses; what is protected is not even replaced."""
         return tuple(
             change
-            for change in sorted(changes, key=lambda change: (change.name, change.arch))
-            if (change.action == "remove" and not self._may_remove((change.name, change.arch)))
-            or (change.action == "replace" and self._is_protected((change.name, change.arch)))
+            for change in sorted(changes, key=lambda change: change.package)
+            if (change.action == "remove" and not self._may_remove(change.package))
+            or (change.action == "replace" and self._is_protected(change.package))
         )
 
-    def _may_remove(self, key: Key) -> bool:
+    def _may_remove(self, key: PackageId) -> bool:
         settings = self.rules.effective.settings
         if settings.updates != "all" or self._is_protected(key):
             return False
-        return settings.removals == "allow" or is_named_by(*key, settings.allow_removals)
+        return settings.removals == "allow" or is_named_by(key, settings.allow_removals)
 
-    def _is_protected(self, key: Key) -> bool:
+    def _is_protected(self, key: PackageId) -> bool:
         if self.rules.protects(key):
             return True
         match self.standings.get(key):
@@ -136,7 +136,7 @@ class Case:
             case None:
                 return False
 
-    def judge(self, key: Key, answer: Answer, mode: Mode) -> Explanation | None:
+    def judge(self, key: PackageId, answer: Answer, mode: Mode) -> Explanation | None:
         """Read the answer to a question about one version alone; ``None`` where it tells nothing.
 
         Args:
@@ -155,46 +155,45 @@ class Case:
             return Needs(needed)
         return self._left_out(key, moved, mode)
 
-    def _with_victims(self, key: Key, answer: Answer, victims: tuple[str, ...]) -> Explanation:
+    def _with_victims(self, key: PackageId, answer: Answer, victims: tuple[PackageId, ...]) -> Explanation:
         """Tell a package that cannot live with the update from one that the update cannot live with."""
         is_theirs = all(
-            relation.package.partition(":")[0] != key[0] and "epends" in relation.kind
+            not Mention.parse(relation.package).means(key) and "epends" in relation.kind
             for relation in answer.unmet
         )
         if answer.unmet and is_theirs:
             return Impossible(answer.unmet)
         return WouldRemove(victims, self._refusal(victims), self._guards(victims))
 
-    def _left_out(self, key: Key, moved: Mapping[Key, Change], mode: Mode) -> Explanation:
+    def _left_out(self, key: PackageId, moved: Mapping[PackageId, Change], mode: Mode) -> Explanation:
         for other, standing in self.standings.items():
             if other in moved and other != key and standing.version.phased is not None:
-                return NeedsPhased(other[0], standing.version.phased)
-        replaced = tuple(sorted({change.name for change in moved.values() if change.action == "replace"}))
+                return NeedsPhased(other, standing.version.phased)
+        replaced = tuple(sorted({change.package for change in moved.values() if change.action == "replace"}))
         return WouldReplace(replaced, self._refusal(())) if replaced and mode == "safe" else Alone()
 
-    def _victims(self, changes: Iterable[Change]) -> tuple[str, ...]:
-        """Return the names of what must go, other than to make room for what takes its place."""
+    def _victims(self, changes: Iterable[Change]) -> tuple[PackageId, ...]:
+        """Return what must go, other than to make room for what takes its place."""
         changes = tuple(changes)
         gone = [*self.refused(changes), *(change for change in changes if change.action == "remove")]
-        return tuple(sorted({change.name for change in gone}))
+        return tuple(sorted({change.package for change in gone}))
 
-    def _refusal(self, victims: Iterable[str]) -> Setting:
+    def _refusal(self, victims: Collection[PackageId]) -> Setting:
         settings = self.rules.effective.settings
         if settings.updates != "all":
             return "updates"
-        gone = (key for key in self.rules.installed if key[0] in victims)
-        is_permitted = settings.upgrade == "safe" and all(self._may_remove(key) for key in gone)
+        is_permitted = settings.upgrade == "safe" and all(map(self._may_remove, victims))
         return "upgrade" if is_permitted else "removals"
 
-    def _guards(self, victims: Iterable[str]) -> tuple[tuple[str, Obstacle], ...]:
+    def _guards(self, victims: Iterable[PackageId]) -> tuple[tuple[PackageId, Obstacle], ...]:
         return tuple(
-            (key[0], obstacle)
-            for key, version in sorted(self.rules.installed.items())
-            if key[0] in victims
+            (key, obstacle)
+            for key in victims
+            if (version := self.rules.installed.get(key)) is not None
             for obstacle in self._holding(key, version)[:1]
         )
 
-    def _holding(self, key: Key, version: str) -> tuple[Obstacle, ...]:
+    def _holding(self, key: PackageId, version: str) -> tuple[Obstacle, ...]:
         """Return what keeps an installed package, also where there is no update of it."""
         match self.standings.get(key):
             case Unwanted(obstacles=obstacles):
@@ -202,25 +201,27 @@ class Case:
             case _:
                 return self.rules.keeping(key, version)
 
-    def _kept_by_others(self, wanted: Key, unmet: Iterable[Unmet]) -> tuple[tuple[str, Obstacle], ...]:
+    def _kept_by_others(
+        self, wanted: PackageId, unmet: Iterable[Unmet]
+    ) -> tuple[tuple[PackageId, Obstacle], ...]:
         """Return what an update needs and no question can lift: the operator's holds and the update mode.
 
         Nothing where the manager names another relation as well, or where no version on offer would do.
         """
-        found: list[tuple[str, Obstacle]] = []
+        found: list[tuple[PackageId, Obstacle]] = []
         for relation in unmet:
             name, _, versions = relation.needs.partition(" ")
             standing = self._standing_named(name)
-            is_own = relation.package.partition(":")[0] == wanted[0] and "epends" in relation.kind
+            is_own = Mention.parse(relation.package).means(wanted) and "epends" in relation.kind
             if not is_own or not isinstance(standing, Unwanted) or not self._would_do(standing, versions):
                 return ()
             if not isinstance(standing.obstacles[0], OperatorHold | OutsideMode):
                 return ()
-            found.append((name, standing.obstacles[0]))
+            found.append((standing.offer.package, standing.obstacles[0]))
         return tuple(found)
 
     def _standing_named(self, name: str) -> Standing | None:
-        keys = [key for key in self.standings if name in {key[0], f"{key[0]}:{key[1]}"}]
+        keys = list(filter(Mention.parse(name).means, self.standings))
         return self.standings[keys[0]] if len(keys) == 1 else None
 
     def _would_do(self, standing: Unwanted, versions: str) -> bool:
@@ -233,11 +234,11 @@ class Case:
             return False
         return order is not None and wanted.contains(standing.version.version, order)
 
-    def _needed(self, wanted: Key, changes: Iterable[Change]) -> tuple[tuple[str, Obstacle], ...]:
+    def _needed(self, wanted: PackageId, changes: Iterable[Change]) -> tuple[tuple[PackageId, Obstacle], ...]:
         """Return what moves along and must not, each with what stands against it; the decisive first."""
-        found: dict[str, Obstacle] = {}
-        for change in changes:
-            if change.name != wanted[0]:
+        found: dict[PackageId, Obstacle] = {}
+        for package, change in moves(changes, self.offers).items():
+            if package != wanted:
                 for obstacle in against_change(change, self.offers, self.rules)[:1]:
-                    found.setdefault(change.name, obstacle)
+                    found.setdefault(package, obstacle)
         return tuple(sorted(found.items(), key=lambda item: (precedence(item[1]), item[0])))

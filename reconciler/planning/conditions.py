@@ -7,7 +7,6 @@ from reconciler.planning.account import Condition, Disposition, Update
 from reconciler.planning.canonical import instant
 from reconciler.planning.conversation import Failure, Resolution
 from reconciler.planning.observation import Observation, RebootNeed, RefreshOutcome
-from reconciler.planning.package import Names
 from reconciler.planning.selection import PlacedException, Rules, is_named_by
 from reconciler.planning.wording import listed
 from reconciler.policy.documents import Settings
@@ -27,8 +26,8 @@ def find_conditions(
     """
     found = [
         *_metadata(observation, rules),
-        *_package_system(observation),
-        *_resolving(resolution, updates),
+        *_package_system(observation, rules),
+        *_resolving(rules, resolution, updates),
         *_partial(rules, resolution, updates),
         *_policy(rules),
         *_exceptions(observation, rules, updates),
@@ -71,14 +70,13 @@ def _newest_fetch(observation: Observation) -> datetime | None:
     return max((source.fetched for source in observation.sources if source.fetched is not None), default=None)
 
 
-def _package_system(observation: Observation) -> Iterator[Condition]:
+def _package_system(observation: Observation, rules: Rules) -> Iterator[Condition]:
     health = observation.health
     if health.interrupted:
         message = f"an earlier transaction was interrupted: {listed(health.interrupted)}"
         yield Condition("PackageSystemInterrupted", True, "Interrupted", message)
     if observation.quarantined:
-        name = Names.among(one.package for one in observation.installed)
-        named = listed([f"{name(one.package)} {one.version}" for one in observation.quarantined])
+        named = listed([f"{rules.name_of(one.package)} {one.version}" for one in observation.quarantined])
         message = f"installing {named} failed, and is not tried again before something changes"
         yield Condition("PackagesQuarantined", True, "FailedBefore", message)
     if health.broken:
@@ -86,7 +84,7 @@ def _package_system(observation: Observation) -> Iterator[Condition]:
         yield Condition("DependenciesBroken", True, "UnmetDependencies", message, stalled=True)
 
 
-def _resolving(resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
+def _resolving(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
     match resolution.failure:
         case None:
             pass
@@ -94,7 +92,11 @@ def _resolving(resolution: Resolution, updates: Sequence[Update]) -> Iterator[Co
             yield Condition("CannotResolve", None, "Unanswered", message)
         case Failure(reason=reason, message=message):
             yield Condition("CannotResolve", True, reason, message)
-    refused = [update.name for update in updates if update.disposition is Disposition.REMOVAL_REFUSED]
+    refused = [
+        rules.name_of(update.package)
+        for update in updates
+        if update.disposition is Disposition.REMOVAL_REFUSED
+    ]
     if refused:
         message = f"{listed(refused)}: not updated, since other packages would have to be removed"
         yield Condition("RemovalsRefused", True, "WouldRemove", message)
@@ -116,7 +118,7 @@ def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) ->
         )
         yield Condition("SecurityUnknown", True, "NotSupported", message)
         return
-    behind = [update.name for update in updates if update.disposition in _LEFT_BEHIND]
+    behind = [rules.name_of(one.package) for one in updates if one.disposition in _LEFT_BEHIND]
     is_upgraded = rules.effective.settings.updates == "all" and resolution.failure is None
     if behind and is_upgraded and resolution.waiting is None:
         message = (
@@ -142,12 +144,11 @@ def _exceptions(observation: Observation, rules: Rules, updates: Sequence[Update
     if expiring:
         message = f"{_dated(expiring, 'ends')}: ignored from then on; renew what is still needed"
         yield Condition("ExceptionExpiring", True, "Expiring", message)
-    known = {(package.name, package.arch) for package in observation.installed}
-    known |= {(update.name, update.arch) for update in updates}
+    known = {one.package for one in (*observation.installed, *updates)}
     unused = [
         f"'{placed.value.name}' ({placed.origin})"
         for placed in rules.exceptions
-        if not any(is_named_by(*key, placed.value.packages) for key in known)
+        if not any(is_named_by(key, placed.value.packages) for key in known)
     ]
     if unused:
         message = f"no installed or offered package is named by exception {listed(unused)}"
@@ -181,7 +182,7 @@ def _unjudged(rules: Rules, updates: Sequence[Update], manager: str) -> Iterator
         f"'{placed.value.name}' ({placed.origin})"
         for placed in rules.exceptions
         if placed.value.versions is not None
-        and any(is_named_by(update.name, update.arch, placed.value.packages) for update in updates)
+        and any(is_named_by(update.package, placed.value.packages) for update in updates)
     ]
     if named:
         message = (

@@ -44,11 +44,11 @@ from reconciler.planning.observation import (
     Question,
     Unmet,
 )
+from reconciler.planning.package import Mention, PackageId
 from reconciler.planning.selection import (
     ExceptionBlock,
     ExceptionHold,
     FailedBefore,
-    Key,
     Obstacle,
     OperatorHold,
     OutsideMode,
@@ -118,16 +118,16 @@ class Resolution:
     """
 
     changes: tuple[Change, ...] = ()
-    explanations: Mapping[Key, Explanation] | None = None
+    explanations: Mapping[PackageId, Explanation] | None = None
     failure: Failure | None = None
     waiting: WaitsFor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A package that a question leaves out, and why; an empty architecture means all."""
+    """What a question leaves out, and why."""
 
-    key: Key
+    key: Mention
     slot: Literal["exclude", "block"]
     kind: Kind
 
@@ -140,7 +140,7 @@ class Wish:
     security: bool
     limits: frozenset[Limit]
     choices: tuple[Wanted, ...]
-    include: frozenset[Key]
+    include: frozenset[PackageId]
 
     def without(self, kinds: Iterable[Kind]) -> "Wish":
         """Return the wish without its limits and choices of these kinds."""
@@ -158,20 +158,20 @@ class Wish:
     def leaving_out(self, limits: frozenset[Limit]) -> "Wish":
         """Return the wish with more limits, and without wishes for what they leave out."""
         gone = {limit.key for limit in limits}
+
+        def stays(package: PackageId) -> bool:
+            return not any(one.means(package) for one in gone)
+
         return replace(
             self,
             limits=self.limits | limits,
-            include=self.include - gone,
-            choices=tuple(
-                wanted for wanted in self.choices if (wanted.offer.name, wanted.offer.arch) not in gone
-            ),
+            include=frozenset(filter(stays, self.include)),
+            choices=tuple(wanted for wanted in self.choices if stays(wanted.offer.package)),
         )
 
     def question(self, arches: Mapping[str, frozenset[str]]) -> Question:
         """Put it into words; ``arches`` are the architectures in which each name is installed."""
-        named: dict[Key, str] = {
-            (wanted.offer.name, wanted.offer.arch): wanted.version.version for wanted in self.choices
-        }
+        named = {wanted.offer.package.mention: wanted.version.version for wanted in self.choices}
         versions = sorted(set(named.values()))
         chosen = {
             (token, version)
@@ -184,22 +184,22 @@ class Wish:
             exclude=tokens((limit.key for limit in self.limits if limit.slot == "exclude"), arches),
             block=tokens((limit.key for limit in self.limits if limit.slot == "block"), arches),
             choose=tuple(sorted(chosen)),
-            include=tokens(self.include, arches),
+            include=tokens((package.mention for package in self.include), arches),
         )
 
 
-def tokens(keys: Iterable[Key], arches: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+def tokens(keys: Iterable[Mention], arches: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
     """Name packages for a question, sorted: by name where all installed architectures are meant."""
     wanted: dict[str, set[str]] = {}
-    for name, arch in keys:
-        wanted.setdefault(name, set()).add(arch)
+    for key in keys:
+        wanted.setdefault(key.name, set()).add(key.arch)
     found: set[str] = set()
     for name, meant in wanted.items():
         installed = arches.get(name, frozenset())
         if "" in meant or installed <= meant:
             found.add(name)
         else:
-            found.update(f"{name}:{arch}" for arch in meant)
+            found.update(str(PackageId(name, arch)) for arch in meant)
     return tuple(sorted(found))
 
 
@@ -238,12 +238,12 @@ class Conversation:
         return self.case.rules
 
     @property
-    def offers(self) -> Mapping[Key, Offer]:
+    def offers(self) -> Mapping[PackageId, Offer]:
         """The offered updates."""
         return self.case.offers
 
     @property
-    def standings(self) -> Mapping[Key, Standing]:
+    def standings(self) -> Mapping[PackageId, Standing]:
         """What policy says of each."""
         return self.case.standings
 
@@ -252,8 +252,7 @@ class Conversation:
         """Prepare it; nothing is asked yet."""
         rules = Rules.of(observation, effective, now)
         offers = {
-            (offer.name, offer.arch): offer
-            for offer in sorted(observation.offers, key=lambda offer: (offer.name, offer.arch))
+            offer.package: offer for offer in sorted(observation.offers, key=lambda offer: offer.package)
         }
         return cls(Case(rules, offers, standings_of(offers, rules)))
 
@@ -290,14 +289,14 @@ class Conversation:
         explanations = yield from self._explain(settled)
         return Resolution(settled.answer.changes, explanations)
 
-    def _wanted(self) -> frozenset[Key]:
+    def _wanted(self) -> frozenset[PackageId]:
         return frozenset(
             key
             for key, standing in self.standings.items()
             if isinstance(standing, Wanted) and standing.only_as_dependency is None
         )
 
-    def missing(self, changes: Iterable[Change]) -> frozenset[Key]:
+    def missing(self, changes: Iterable[Change]) -> frozenset[PackageId]:
         """Return the wanted updates that a transaction leaves out and phasing does not explain."""
         moved = moves(changes, self.offers)
         return frozenset(
@@ -317,9 +316,7 @@ class Conversation:
             limits=frozenset(self._limits()),
             choices=tuple(standing for standing in wanted if standing.chosen),
             include=frozenset(
-                (standing.offer.name, standing.offer.arch)
-                for standing in wanted
-                if standing.included_by is not None
+                standing.offer.package for standing in wanted if standing.included_by is not None
             ),
         )
 
@@ -329,17 +326,16 @@ class Conversation:
                 case Wanted(only_as_dependency=None):
                     pass
                 case Wanted():
-                    yield Limit(key, "exclude", "dependency")
+                    yield Limit(key.mention, "exclude", "dependency")
                 case Unwanted(obstacles=obstacles):
                     yield from self._limits_of(key, obstacles)
         for placed in self.rules.exceptions:
             if placed.value.action == "block" and placed.value.versions is None:
                 for pattern in placed.value.packages:
                     if not is_pattern(pattern):
-                        name, _, arch = pattern.partition(":")
-                        yield Limit((name, arch), "block", "block")
+                        yield Limit(Mention.parse(pattern), "block", "block")
 
-    def _limits_of(self, key: Key, obstacles: tuple[Obstacle, ...]) -> Iterable[Limit]:
+    def _limits_of(self, key: PackageId, obstacles: tuple[Obstacle, ...]) -> Iterable[Limit]:
         outside = any(isinstance(obstacle, OutsideMode) for obstacle in obstacles)
         for obstacle in obstacles:
             match obstacle:
@@ -348,8 +344,8 @@ class Conversation:
                 case TooYoung() if outside:
                     pass  # It is refused when an answer wants it; until then the question stays short.
                 case _:
-                    blocks = isinstance(obstacle, ExceptionBlock) or key[0] not in self.rules.arches
-                    yield Limit(key, "block" if blocks else "exclude", kind_of(obstacle))
+                    blocks = isinstance(obstacle, ExceptionBlock) or key.name not in self.rules.arches
+                    yield Limit(key.mention, "block" if blocks else "exclude", kind_of(obstacle))
 
     def _resolvable(self, wish: Wish) -> Talk[tuple[Wish, Answer]]:
         """Ask, and where what stays behind makes all impossible, again without what cannot be beside it."""
@@ -366,18 +362,14 @@ class Conversation:
         """Name what cannot move: who declares a relation that is not met; of a conflict, who is wanted."""
         found: set[Limit] = set()
         for relation in unmet:
-            names = [relation.package]
-            if relation.kind == "Conflicts" and not self._is_offered(relation.package):
-                names = [relation.needs]
-            for name in names:
-                keys = [key for key in self.offers if key[0] == name]
-                found.update(Limit(key, "exclude", "unmet") for key in keys)
-                if not keys:
-                    found.add(Limit((name, ""), "block", "unmet"))
+            meant = Mention.parse(relation.package)
+            if relation.kind == "Conflicts" and not any(map(meant.means, self._wanted())):
+                meant = Mention.parse(relation.needs)
+            keys = [key for key in self.offers if meant.means(key)]
+            found.update(Limit(key.mention, "exclude", "unmet") for key in keys)
+            if not keys:
+                found.add(Limit(meant, "block", "unmet"))
         return frozenset(found)
-
-    def _is_offered(self, name: str) -> bool:
-        return any(key[0] == name for key in self._wanted())
 
     def _settle(self, wish: Wish) -> Talk[_Settled | Failure | WaitsFor]:
         """Ask until the answer breaks no rule."""
@@ -391,7 +383,7 @@ class Conversation:
             if waiting := self._new_and_young(answer.changes):
                 return waiting
             if culprits & wish.limits:
-                names = ", ".join(sorted({limit.key[0] for limit in culprits & wish.limits}))
+                names = ", ".join(sorted({str(limit.key) for limit in culprits & wish.limits}))
                 return Failure(
                     "ExclusionIgnored", f"the package manager moves {names} although it was excluded"
                 )
@@ -401,7 +393,7 @@ class Conversation:
             is_explained = all(change.by for change in refused) and not doers & wish.limits
             # What is known to take the place of others can be left out alone where there is but one mode.
             if refused and wish.mode == "safe" and not (is_explained and self.rules.is_all_or_nothing):
-                names = ", ".join(change.name for change in refused)
+                names = ", ".join(self.rules.name_of(change.package) for change in refused)
                 return Failure("RemovalsForced", f"every transaction would remove {names}")
             wish = replace(wish, mode=wish.mode if is_explained else "safe", limits=wish.limits | culprits)
             wish = replace(wish, limits=wish.limits | doers) if is_explained else wish
@@ -410,23 +402,23 @@ class Conversation:
     def _new_and_young(self, changes: Iterable[Change]) -> WaitsFor | None:
         if not self.rules.is_all_or_nothing:
             return None
-        against = [(change.name, against_change(change, self.offers, self.rules)) for change in changes]
-        return latest((obstacles[0], name) for name, obstacles in against if obstacles)
+        against = [(change.package, against_change(change, self.offers, self.rules)) for change in changes]
+        return latest((obstacles[0], package) for package, obstacles in against if obstacles)
 
     def _doers(self, refused: Iterable[Change]) -> frozenset[Limit]:
         names = {name for change in refused for name in change.by}
-        keys = {key for key in self.offers if key[0] in names}
-        new = names - {name for name, _ in keys}
+        keys = {key for key in self.offers if key.name in names}
+        new = names - {key.name for key in keys}
         return frozenset(
-            [*(Limit(key, "exclude", "removal") for key in keys)]
-            + [Limit((name, ""), "block", "removal") for name in new]
+            [*(Limit(key.mention, "exclude", "removal") for key in keys)]
+            + [Limit(Mention(name), "block", "removal") for name in new]
         )
 
-    def _ask(self, wish: Wish, only: Key | None = None) -> Question:
+    def _ask(self, wish: Wish, only: PackageId | None = None) -> Question:
         question = wish.question(self.rules.arches)
         if only is None:
             return question
-        (name,) = tokens([only], self.rules.arches)
+        (name,) = tokens([only.mention], self.rules.arches)
         return replace(question, only=(name, self.standings[only].version.version))
 
     def _culprits(self, changes: Iterable[Change]) -> frozenset[Limit]:
@@ -453,7 +445,7 @@ class Conversation:
         return narrowed or settled
 
     def _narrow(
-        self, wider: _Settled, spare: tuple[Limit, ...], still: frozenset[Key]
+        self, wider: _Settled, spare: tuple[Limit, ...], still: frozenset[PackageId]
     ) -> Talk[_Settled | None]:
         """Take back every permission that no wanted update needs, by halves; give up after `TRIALS`."""
         left = [spare]
@@ -470,10 +462,12 @@ class Conversation:
 
     # --- Step 3 -------------------------------------------------------------------------------------------
 
-    def _explain(self, settled: _Settled) -> Talk[dict[Key, Explanation]]:
+    def _explain(self, settled: _Settled) -> Talk[dict[PackageId, Explanation]]:
         missing = self.missing(settled.answer.changes)
-        said = {name.partition(":")[0] for name in settled.answer.kept_back}
-        explained: dict[Key, Explanation] = {key: KeptBack(key[0] in said) for key in missing}
+        said = list(map(Mention.parse, settled.answer.kept_back))
+        explained: dict[PackageId, Explanation] = {
+            key: KeptBack(any(one.means(key) for one in said)) for key in missing
+        }
         # With nothing forbidden, what moves along and must not is what the update needs. Where nothing does,
         # the answer would be the same with everything forbidden.
         wish = replace(settled.wish, mode="full").without(_OF_POLICY)

@@ -134,7 +134,7 @@ def _transaction(title: str, plan: Planned, rows: int) -> str:
             code(move.arch),
             code(move.from_ or "none"),
             code(move.to or "none"),
-            "**security**" if (move.name, move.arch) in security else "",
+            "**security**" if move.package in security else "",
             code(move.origin) if move.origin else "",
         )
         for move in moves

@@ -25,6 +25,11 @@ class PackageId:
         """Return ``name:arch``."""
         return f"{self.name}:{self.arch}"
 
+    @property
+    def mention(self) -> "Mention":
+        """What to call this one and no other."""
+        return Mention(self.name, self.arch)
+
 
 class Identified:
     """Base of what is about one package and holds its name and architecture."""
@@ -40,12 +45,16 @@ class Identified:
         return PackageId(self.name, self.arch)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Mention:
     """What somebody calls a package; an empty architecture means all of the name."""
 
     name: str
     arch: str = ""
+
+    def __str__(self) -> str:
+        """Return ``name`` or ``name:arch``."""
+        return f"{self.name}:{self.arch}" if self.arch else self.name
 
     @classmethod
     def parse(cls, text: str) -> "Mention":
@@ -68,18 +77,31 @@ class Names:
 
     Attributes:
         shared: Names that stand in more than one architecture among what is told.
+        native: The machine's own architecture; of another one, a package is told with it. Empty where that
+            is not known.
     """
 
-    shared: frozenset[str]
+    shared: frozenset[str] = frozenset()
+    native: str = ""
 
     @classmethod
-    def among(cls, packages: Iterable[PackageId]) -> "Names":
+    def among(cls, packages: Iterable[PackageId], native: str = "") -> "Names":
         """Return how to name each of ``packages`` beside all the others."""
-        return cls(frozenset(name for name, found in _by_name(set(packages)).items() if len(found) > 1))
+        found = frozenset(packages)
+        shared = (name for name, same in _by_name(found).items() if len(same) > 1)
+        # Some managers call a machine otherwise than its packages; then nothing is foreign.
+        is_known = any(package.arch == native for package in found)
+        return cls(frozenset(shared), native if is_known else "")
 
     def __call__(self, package: PackageId) -> str:
         """Return ``name``, or ``name:arch``."""
-        return str(package) if package.name in self.shared else package.name
+        return str(package) if package.name in self.shared or self._is_foreign(package) else package.name
+
+    def _is_foreign(self, package: PackageId) -> bool:
+        return bool(self.native) and package.arch not in {self.native, *_OF_NO_ARCHITECTURE}
+
+
+_OF_NO_ARCHITECTURE = frozenset({"all", "noarch", "any", ""})
 
 
 def of_other_architecture(gone: Iterable[PackageId], come: Iterable[PackageId]) -> dict[PackageId, PackageId]:

@@ -21,13 +21,14 @@ from reconciler.planning.conversation import (
     next_question,
 )
 from reconciler.planning.observation import Available, Change, Exchange, Observation, Offer
+from reconciler.planning.package import PackageId
 from reconciler.planning.reasons import (
     account_of_absence,
     account_of_obstacles,
     place_of,
     reasons_for_change,
 )
-from reconciler.planning.selection import Key, Rules, Standing, Unwanted, Wanted, moves
+from reconciler.planning.selection import Rules, Standing, Unwanted, Wanted, moves
 from reconciler.policy.resolve import Effective
 
 __all__ = [
@@ -131,19 +132,19 @@ class _Account:
     conversation: Conversation
     resolution: Resolution
     approvals: _Approvals
-    moved: Mapping[Key, Change]
+    moved: Mapping[PackageId, Change]
 
     def updates(self) -> tuple[Update, ...]:
         offers = self.conversation.offers
         found = [self._of_offer(key, offer) for key, offer in offers.items()]
         found += [self._of_change(change) for key, change in self.moved.items() if key not in offers]
-        return tuple(sorted(found, key=lambda update: (update.name, update.arch)))
+        return tuple(sorted(found, key=lambda update: update.package))
 
     @property
     def _rules(self) -> Rules:
         return self.conversation.rules
 
-    def _of_offer(self, key: Key, offer: Offer) -> Update:
+    def _of_offer(self, key: PackageId, offer: Offer) -> Update:
         standing = self.conversation.standings[key]
         change = self.moved.get(key)
         if change is not None:
@@ -163,12 +164,12 @@ class _Account:
             size=available.size,
         )
 
-    def _absence(self, key: Key, standing: Standing) -> tuple[Disposition, tuple[Reason, ...]]:
+    def _absence(self, key: PackageId, standing: Standing) -> tuple[Disposition, tuple[Reason, ...]]:
         match standing:
             case Unwanted(obstacles=obstacles):
-                return account_of_obstacles(key[0], obstacles, self._rules)
+                return account_of_obstacles(key, obstacles, self._rules)
             case Wanted() if self.resolution.waiting is not None:
-                return account_of_obstacles(key[0], (self.resolution.waiting,), self._rules)
+                return account_of_obstacles(key, (self.resolution.waiting,), self._rules)
             case Wanted():
                 explanation = (self.resolution.explanations or {}).get(key, KeptBack(said=False))
                 return account_of_absence(standing, explanation, self.resolution.failure, self._rules)

@@ -19,6 +19,7 @@ from reconciler.planning.causes import (
 )
 from reconciler.planning.conversation import Failure
 from reconciler.planning.observation import Change, Quarantined, Unmet
+from reconciler.planning.package import Mention, PackageId
 from reconciler.planning.selection import (
     ExceptionBlock,
     ExceptionHold,
@@ -64,8 +65,9 @@ def disposition_of(obstacle: Obstacle) -> Disposition:
             return Disposition.TOO_YOUNG
 
 
-def reason_of(name: str, obstacle: Obstacle, rules: Rules) -> Reason:
-    """Put what stands against the package ``name`` into words."""
+def reason_of(package: PackageId, obstacle: Obstacle, rules: Rules) -> Reason:
+    """Put what stands against a package into words."""
+    name = rules.name_of(package)
     match obstacle:
         case TooYoung() | WaitsFor():
             return _reason_of_youth(name, obstacle, rules)
@@ -106,7 +108,8 @@ def _reason_of_youth(name: str, obstacle: TooYoung | WaitsFor, rules: Rules) -> 
                 f" {instant(ready)} ({setting} is {format_duration(ready - seen)})"
             )
             return Reason("min-age", text, place_of(setting, rules.effective))
-        case WaitsFor(name=other, cause=cause):
+        case WaitsFor(package=package, cause=cause):
+            other = rules.name_of(package)
             text = (
                 f"this package manager knows no partial upgrades, so all updates wait for {other}"
                 f" {cause.version}, which is old enough at {instant(cause.ready)}"
@@ -122,14 +125,14 @@ def _failed_before(name: str, failed: Quarantined) -> str:
 
 
 def account_of_obstacles(
-    name: str, obstacles: Sequence[Obstacle], rules: Rules
+    package: PackageId, obstacles: Sequence[Obstacle], rules: Rules
 ) -> tuple[Disposition, tuple[Reason, ...]]:
     """Account for an update that is not wanted now; ``obstacles`` has the decisive one first."""
-    return disposition_of(obstacles[0]), _reasons_of(name, obstacles, rules)
+    return disposition_of(obstacles[0]), _reasons_of(package, obstacles, rules)
 
 
-def _reasons_of(name: str, obstacles: Sequence[Obstacle], rules: Rules) -> tuple[Reason, ...]:
-    return tuple(dict.fromkeys(reason_of(name, obstacle, rules) for obstacle in obstacles))
+def _reasons_of(package: PackageId, obstacles: Sequence[Obstacle], rules: Rules) -> tuple[Reason, ...]:
+    return tuple(dict.fromkeys(reason_of(package, obstacle, rules) for obstacle in obstacles))
 
 
 def account_of_absence(
@@ -137,7 +140,7 @@ def account_of_absence(
 ) -> tuple[Disposition, tuple[Reason, ...]]:
     """Account for a wanted update that the transaction leaves out."""
     disposition, reasons = _absence(wanted, explanation, failure, rules)
-    passed_over = _reasons_of(wanted.offer.name, wanted.passed_over, rules)
+    passed_over = _reasons_of(wanted.offer.package, wanted.passed_over, rules)
     return disposition, tuple(dict.fromkeys((*reasons, *passed_over)))
 
 
@@ -168,13 +171,16 @@ def _explained(
     version = wanted.version.version
     match explanation:
         case WouldRemove(victims=victims, setting=setting, guards=guards):
-            text = f"{version} comes only with the removal of {listed(victims)}"
-            causes = [reason_of(name, obstacle, rules) for name, obstacle in guards]
+            text = (
+                f"{version} comes only with the removal of {listed([rules.name_of(one) for one in victims])}"
+            )
+            causes = [reason_of(package, obstacle, rules) for package, obstacle in guards]
             origin = causes[0].origin if causes else place_of(setting, rules.effective)
             return Disposition.REMOVAL_REFUSED, (Reason("would-remove", text, origin), *causes)
         case Needs(packages=packages):
             return _needing(version, packages, rules)
-        case NeedsPhased(name=name, share=share):
+        case NeedsPhased(package=package, share=share):
+            name = rules.name_of(package)
             needs = Reason("needs-phased", f"{version} needs {name}")
             return Disposition.PHASED, (needs, _phased(f"the update of {name}", share))
         case WouldReplace() | Impossible() | Alone() | KeptBack():
@@ -194,7 +200,8 @@ def _kept_back(
                 "updates": f"which 'updates: {rules.effective.settings.updates}' never removes",
                 "removals": "and no full upgrade was found without a removal that policy refuses",
             }[setting]
-            return f"{version} replaces {listed(replaced)}, {refusal}", place_of(setting, rules.effective)
+            names = listed([rules.name_of(one) for one in replaced])
+            return f"{version} replaces {names}, {refusal}", place_of(setting, rules.effective)
         case Impossible(unmet=unmet):
             relations = listed([_relation(wanted, each) for each in unmet])
             return f"{version} cannot be installed: {relations}", ""
@@ -216,7 +223,7 @@ _RELATIONS = {
 
 
 def _relation(wanted: Wanted, unmet: Unmet) -> str:
-    is_wanted = unmet.package in {wanted.offer.name, f"{wanted.offer.name}:{wanted.offer.arch}"}
+    is_wanted = Mention.parse(unmet.package).means(wanted.offer.package)
     version = wanted.version.version if is_wanted else unmet.version
     who = f"{unmet.package} {version}" if version else unmet.package
     return f"{who} {_RELATIONS.get(unmet.kind, unmet.kind)} {unmet.needs}"
@@ -231,12 +238,12 @@ _NEEDS = {
 
 
 def _needing(
-    version: str, packages: Sequence[tuple[str, Obstacle]], rules: Rules
+    version: str, packages: Sequence[tuple[PackageId, Obstacle]], rules: Rules
 ) -> tuple[Disposition, tuple[Reason, ...]]:
     disposition = disposition_of(packages[0][1])
-    names = listed([name for name, _ in packages])
+    names = listed([rules.name_of(package) for package, _ in packages])
     text = f"{version} needs {names}, which must not be installed or updated"
-    causes = [reason_of(name, obstacle, rules) for name, obstacle in packages]
+    causes = [reason_of(package, obstacle, rules) for package, obstacle in packages]
     return disposition, (Reason(_NEEDS[disposition], text, causes[0].origin), *causes)
 
 
@@ -279,7 +286,7 @@ def _reasons_for_upgrade(change: Change, standing: Standing | None, rules: Rules
             return (_selected(standing, rules), *_superseded(change, standing, rules))
         case Unwanted(obstacles=obstacles):
             text = f"it is updated since {_doers(change)} needs it"
-            return (Reason("dependency", text), *_reasons_of(change.name, obstacles, rules))
+            return (Reason("dependency", text), *_reasons_of(change.package, obstacles, rules))
         case None:
             return (Reason("dependency", f"it is updated since {_doers(change)} needs it"),)
 
@@ -298,7 +305,7 @@ def _selected(wanted: Wanted, rules: Rules) -> Reason:
 def _superseded(change: Change, wanted: Wanted, rules: Rules) -> tuple[Reason, ...]:
     if not wanted.passed_over or change.to_version == wanted.offer.candidate:
         return ()
-    causes = _reasons_of(change.name, wanted.passed_over, rules)
+    causes = _reasons_of(change.package, wanted.passed_over, rules)
     text = f"{change.to_version} is taken instead of {wanted.offer.candidate}"
     return (Reason("superseded", text, causes[0].origin), *causes)
 

@@ -248,7 +248,7 @@ def _exceptions(
     decided: dict[str, list[str]] = {}
     for update in plan.updates:
         for origin in {reason.origin for reason in update.reasons if reason.origin}:
-            decided.setdefault(origin, []).append(f"{update.name}:{update.arch}")
+            decided.setdefault(origin, []).append(str(update.package))
     return tuple(
         ExceptionState(
             name=placed.value.name,

@@ -12,7 +12,7 @@ from typing import Literal
 from reconciler.planning.account import Condition, Update
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
 from reconciler.planning.observation import Action, Facts, Reboot, RefreshOutcome, Source
-from reconciler.planning.package import Identified
+from reconciler.planning.package import Identified, PackageId
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ class Planned:
     growth: int
 
     @property
-    def security_keys(self) -> frozenset[tuple[str, str]]:
-        """Name and architecture of every update that fixes security."""
-        return frozenset((update.name, update.arch) for update in self.updates if update.security)
+    def security_keys(self) -> frozenset[PackageId]:
+        """Every update that fixes security."""
+        return frozenset(update.package for update in self.updates if update.security)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def run_headline(record: RunRecord) -> str:
 
 def run_subject(report: Report, record: RunRecord) -> str:
     """Return the subject of the commit that reports a run: ``web-01: applied 5 updates, reboot pending``."""
-    security = len({f"{move.name}:{move.arch}" for move in record.difference.changed} & set(record.security))
+    security = len({str(move.package) for move in record.difference.changed} & set(record.security))
     parts = [run_headline(record) + (f" ({security} security)" if security else "")]
     if report.reboot.need is RebootNeed.REQUIRED:
         parts.append("reboot pending")

@@ -71,7 +71,7 @@ def _facts(record: RunRecord) -> str:
 
 def _moves(title: str, moves: Sequence[Move]) -> str:
     rows = [
-        (prose(move.action), code(f"{move.name}:{move.arch}"), _version(move.from_), _version(move.to))
+        (prose(move.action), code(str(move.package)), _version(move.from_), _version(move.to))
         for move in moves
     ]
     return "" if not rows else f"## {title}\n\n" + _bounded(("What", "Package", "From", "To"), rows)

@@ -27,13 +27,11 @@ from functools import lru_cache
 from typing import Literal
 
 from reconciler.planning.observation import Available, Change, FirstSeen, Observation, Offer, Quarantined
+from reconciler.planning.package import Names, PackageId, of_other_architecture
 from reconciler.planning.versions import Order, VersionRange, order_of
 from reconciler.policy.documents import PackageException
 from reconciler.policy.load import Placed
 from reconciler.policy.resolve import Effective
-
-Key = tuple[str, str]
-"""Name and architecture of a package."""
 
 PlacedException = Placed[PackageException]
 
@@ -95,11 +93,11 @@ class WaitsFor:
     """The manager knows no partial upgrades, and another version is too young.
 
     Attributes:
-        name: Of the package that is waited for.
+        package: The one that is waited for.
         cause: What keeps it: of several, the one that is ready last.
     """
 
-    name: str
+    package: PackageId
     cause: TooYoung
 
 
@@ -162,11 +160,11 @@ _PRECEDENCE: tuple[type[Obstacle], ...] = (
 """The most lasting first."""
 
 
-def is_named_by(name: str, arch: str, patterns: Iterable[str]) -> bool:
+def is_named_by(package: PackageId, patterns: Iterable[str]) -> bool:
     """Tell whether one of ``patterns`` (name or glob, each with an optional ``:arch``) names the package."""
     for pattern in patterns:
         glob, colon, wanted_arch = pattern.partition(":")
-        if fnmatchcase(name, glob) and (not colon or fnmatchcase(arch, wanted_arch)):
+        if fnmatchcase(package.name, glob) and (not colon or fnmatchcase(package.arch, wanted_arch)):
             return True
     return False
 
@@ -191,6 +189,7 @@ class Rules:
         installed: The versions on the machine.
         failed: Versions that failed to install here, by package.
         is_all_or_nothing: The manager knows no partial upgrades.
+        name_of: What people read a package of this machine as.
         gives_up_as_a_whole: Where one update cannot be had, the manager resolves none, and says which.
     """
 
@@ -198,13 +197,14 @@ class Rules:
     now: datetime
     order: Order | None
     exceptions: tuple[PlacedException, ...]
-    held: frozenset[Key]
+    held: frozenset[PackageId]
     arches: Mapping[str, frozenset[str]]
-    installed: Mapping[Key, str]
+    installed: Mapping[PackageId, str]
     first_seen: Mapping[tuple[str, str, str], datetime]
-    failed: Mapping[Key, Quarantined] = field(default_factory=dict)
+    failed: Mapping[PackageId, Quarantined] = field(default_factory=dict)
     is_all_or_nothing: bool = False
     gives_up_as_a_whole: bool = False
+    name_of: Names = field(default_factory=Names)
 
     @classmethod
     def of(cls, observation: Observation, effective: Effective, now: datetime) -> "Rules":
@@ -218,28 +218,32 @@ class Rules:
             now=now,
             order=order_of(observation.manager),
             exceptions=tuple(sorted(in_force, key=lambda placed: placed.value.name)),
-            held=frozenset((package.name, package.arch) for package in observation.installed if package.held),
+            held=frozenset(one.package for one in observation.installed if one.held),
             arches={name: frozenset(found) for name, found in arches.items()},
-            installed={(package.name, package.arch): package.version for package in observation.installed},
+            installed={one.package: one.version for one in observation.installed},
             first_seen=_earliest(observation.first_seen),
-            failed={(one.name, one.arch): one for one in observation.quarantined},
+            failed={one.package: one for one in observation.quarantined},
             is_all_or_nothing=observation.manager in _WITHOUT_PARTIAL_UPGRADES,
             gives_up_as_a_whole=observation.manager in _WITHOUT_LEAVING_OUT,
+            name_of=Names.among(
+                (one.package for one in (*observation.installed, *observation.offers)),
+                observation.facts.architecture,
+            ),
         )
 
-    def naming(self, name: str, arch: str, action: str) -> tuple[PlacedException, ...]:
+    def naming(self, package: PackageId, action: str) -> tuple[PlacedException, ...]:
         """Return the exceptions in force with this action that name the package, whatever the version."""
         return tuple(
             placed
             for placed in self.exceptions
-            if placed.value.action == action and is_named_by(name, arch, placed.value.packages)
+            if placed.value.action == action and is_named_by(package, placed.value.packages)
         )
 
-    def covering(self, name: str, arch: str, action: str, version: str) -> tuple[PlacedException, ...]:
+    def covering(self, package: PackageId, action: str, version: str) -> tuple[PlacedException, ...]:
         """Return the exceptions in force with this action that are about this version of the package."""
         return tuple(
             placed
-            for placed in self.naming(name, arch, action)
+            for placed in self.naming(package, action)
             if self._covers(placed.value, version, unjudged=action != "include")
         )
 
@@ -248,27 +252,27 @@ class Rules:
             return True
         return unjudged if self.order is None else _range(exception.versions).contains(version, self.order)
 
-    def against(self, key: Key, available: Available) -> tuple[Obstacle, ...]:
+    def against(self, package: PackageId, available: Available) -> tuple[Obstacle, ...]:
         """Return what stands against moving an installed package to this version, the decisive first.
 
         The update mode is not asked: a version outside of it may be needed by one inside.
         """
-        holds: list[Obstacle] = [OperatorHold()] if key in self.held else []
+        holds: list[Obstacle] = [OperatorHold()] if package in self.held else []
         holds += (
             ExceptionHold(placed, available.version)
-            for placed in self.covering(*key, "hold", available.version)
+            for placed in self.covering(package, "hold", available.version)
         )
-        return (*holds, *self.against_new(key, available))
+        return (*holds, *self.against_new(package, available))
 
-    def against_new(self, key: Key, available: Available) -> tuple[Obstacle, ...]:
+    def against_new(self, package: PackageId, available: Available) -> tuple[Obstacle, ...]:
         """Return what stands against a package that would come in new, the decisive first."""
         blocks = (
             ExceptionBlock(placed, available.version)
-            for placed in self.covering(*key, "block", available.version)
+            for placed in self.covering(package, "block", available.version)
         )
-        failed = self.failed.get(key)
+        failed = self.failed.get(package)
         failures = (FailedBefore(failed),) if failed and failed.version == available.version else ()
-        return (*blocks, *failures, *self._youth(key[0], available))
+        return (*blocks, *failures, *self._youth(package.name, available))
 
     def _youth(self, name: str, available: Available) -> tuple[TooYoung, ...]:
         ages = self.effective.settings.min_age
@@ -285,15 +289,15 @@ class Rules:
         )
         return (TooYoung(available.version, setting, seen, seen + least),)
 
-    def protects(self, key: Key) -> bool:
+    def protects(self, package: PackageId) -> bool:
         """Tell whether a package must not even be removed: an operator or an exception holds or blocks it."""
-        return bool(self.keeping(key, ""))
+        return bool(self.keeping(package, ""))
 
-    def keeping(self, key: Key, version: str) -> tuple[Obstacle, ...]:
+    def keeping(self, package: PackageId, version: str) -> tuple[Obstacle, ...]:
         """Return what keeps a package where it is, whatever is on offer; ``version`` is the present."""
-        found: list[Obstacle] = [OperatorHold()] if key in self.held else []
+        found: list[Obstacle] = [OperatorHold()] if package in self.held else []
         for action, kind in (("hold", ExceptionHold), ("block", ExceptionBlock)):
-            named = (placed for placed in self.naming(*key, action) if placed.value.versions is None)
+            named = (placed for placed in self.naming(package, action) if placed.value.versions is None)
             found += (kind(placed, version) for placed in named)
         return tuple(found)
 
@@ -319,27 +323,27 @@ def within_reach(offer: Offer) -> tuple[Available, ...]:
 
 def standing_of(offer: Offer, rules: Rules) -> Standing:
     """Say whether and in which version policy wants one offered update."""
-    key = (offer.name, offer.arch)
+    package = offer.package
     reach = within_reach(offer)
-    selected = [available for available in reach if _is_selected(key, available, rules)]
+    selected = [available for available in reach if _is_selected(package, available, rules)]
     passed_over: list[Obstacle] = []
     for available in selected:
-        obstacles = rules.against(key, available)
+        obstacles = rules.against(package, available)
         if not obstacles:
             return _wanted(offer, available, rules, selected, tuple(passed_over))
         passed_over += sorted(obstacles, key=precedence)
     judged = selected[0] if selected else reach[0]
-    found = [*rules.against(key, judged), *_outside(judged, rules, selected)]
+    found = [*rules.against(package, judged), *_outside(judged, rules, selected)]
     return Unwanted(offer, judged, tuple(sorted(found, key=precedence)))
 
 
-def standings_of(offers: Mapping[Key, Offer], rules: Rules) -> dict[Key, Standing]:
+def standings_of(offers: Mapping[PackageId, Offer], rules: Rules) -> dict[PackageId, Standing]:
     """Say of every offered update whether and in which version policy wants it."""
     found = {key: standing_of(offer, rules) for key, offer in offers.items()}
     return _together(found, rules) if rules.is_all_or_nothing else found
 
 
-def _together(standings: Mapping[Key, Standing], rules: Rules) -> dict[Key, Standing]:
+def _together(standings: Mapping[PackageId, Standing], rules: Rules) -> dict[PackageId, Standing]:
     """Leave out everything that is wanted where not all of it may come now."""
     match rules.effective.settings.updates:
         case "all":
@@ -354,20 +358,20 @@ def _together(standings: Mapping[Key, Standing], rules: Rules) -> dict[Key, Stan
     return {key: _unwanted(standing, common) for key, standing in standings.items()}
 
 
-def _waiting(standings: Mapping[Key, Standing]) -> WaitsFor | None:
+def _waiting(standings: Mapping[PackageId, Standing]) -> WaitsFor | None:
     """Return what everything waits for: the version that is old enough last, if nothing else keeps it."""
     young = [
-        (standing.obstacles[0], key[0])
-        for key, standing in standings.items()
+        (standing.obstacles[0], package)
+        for package, standing in standings.items()
         if isinstance(standing, Unwanted) and isinstance(standing.obstacles[0], TooYoung)
     ]
     return latest(young)
 
 
-def latest(young: Iterable[tuple[Obstacle, str]]) -> WaitsFor | None:
-    """Return what to wait for: of too young versions, with their names, the one that is ready last."""
-    found = [WaitsFor(name, obstacle) for obstacle, name in young if isinstance(obstacle, TooYoung)]
-    return max(found, key=lambda each: (each.cause.ready, each.name), default=None)
+def latest(young: Iterable[tuple[Obstacle, PackageId]]) -> WaitsFor | None:
+    """Return what to wait for: of too young versions, with their packages, the one that is ready last."""
+    found = [WaitsFor(package, obstacle) for obstacle, package in young if isinstance(obstacle, TooYoung)]
+    return max(found, key=lambda each: (each.cause.ready, each.package), default=None)
 
 
 def _unwanted(standing: Standing, obstacle: Obstacle) -> Unwanted:
@@ -378,14 +382,14 @@ def _unwanted(standing: Standing, obstacle: Obstacle) -> Unwanted:
             return standing
 
 
-def _is_selected(key: Key, available: Available, rules: Rules) -> bool:
+def _is_selected(package: PackageId, available: Available, rules: Rules) -> bool:
     match rules.effective.settings.updates:
         case "all":
             return True
         case "security":
-            return available.security or bool(rules.covering(*key, "include", available.version))
+            return available.security or bool(rules.covering(package, "include", available.version))
         case "none":
-            return bool(rules.covering(*key, "include", available.version))
+            return bool(rules.covering(package, "include", available.version))
 
 
 def _outside(judged: Available, rules: Rules, selected: Collection[Available]) -> tuple[OutsideMode, ...]:
@@ -403,15 +407,15 @@ def _wanted(
     selected: list[Available],
     passed_over: tuple[Obstacle, ...],
 ) -> Wanted:
-    key = (offer.name, offer.arch)
+    package = offer.package
     updates = rules.effective.settings.updates
-    included = rules.covering(*key, "include", available.version)
+    included = rules.covering(package, "include", available.version)
     by_mode = updates == "all" or (updates == "security" and available.security)
     # Without exception or minimum age the manager takes its candidate, or what the security service offers.
     default = offer.candidate if included or updates == "all" else selected[0].version
     if not passed_over and updates != "all" and available.version != offer.candidate:
         passed_over = (OutsideMode("security" if updates == "security" else "none", offer.candidate),)
-    dependency = rules.covering(*key, "allow-as-dependency", available.version)
+    dependency = rules.covering(package, "allow-as-dependency", available.version)
     return Wanted(
         offer,
         available,
@@ -422,34 +426,31 @@ def _wanted(
     )
 
 
-def moves(changes: Iterable[Change], offers: Mapping[Key, Offer]) -> dict[Key, Change]:
-    """Find each change by the key of its offer, or by its own key where it has none.
+def moves(changes: Iterable[Change], offers: Mapping[PackageId, Offer]) -> dict[PackageId, Change]:
+    """Find each change by the package of its offer, or by its own where it has none.
 
     A package may change its architecture (from ``all`` to the native one); it is found by its name then.
     """
-    only = dict(offers.keys())
-    shared = {name for name, arch in offers if only[name] != arch}
-    found: dict[Key, Change] = {}
-    for change in changes:
-        key = (change.name, change.arch)
-        if key not in offers and change.from_version is not None and change.name not in shared:
-            key = (change.name, only.get(change.name, change.arch))
-        found[key] = change
-    return found
+    found = {change.package: change for change in changes}
+    moved = [package for package, change in found.items() if change.from_version is not None]
+    renamed = of_other_architecture(
+        (one for one in moved if one not in offers), (one for one in offers if one not in found)
+    )
+    return {renamed.get(package, package): change for package, change in found.items()}
 
 
-def against_change(change: Change, offers: Mapping[Key, Offer], rules: Rules) -> tuple[Obstacle, ...]:
+def against_change(change: Change, offers: Mapping[PackageId, Offer], rules: Rules) -> tuple[Obstacle, ...]:
     """Return what stands against one move of a resolver's answer, the decisive first.
 
     A removal is not judged here; a downgrade is not asked for its age.
     """
     if change.to_version is None:
         return ()
-    key = (change.name, change.arch)
-    available = _available(change, offers.get(key))
+    package = change.package
+    available = _available(change, offers.get(package))
     if change.from_version is None:
-        return rules.against_new(key, available)
-    found = rules.against(key, available)
+        return rules.against_new(package, available)
+    found = rules.against(package, available)
     if change.action == "downgrade":
         return tuple(obstacle for obstacle in found if not isinstance(obstacle, TooYoung))
     return found

@@ -73,7 +73,7 @@ def packages_of(report: Report) -> tuple[PackageLine, ...]:
     """Return the transaction of ``report`` as lines of a message, in its order."""
     security = report.plan.security_keys
     return tuple(
-        PackageLine(move.name, move.arch, move.from_, move.to, (move.name, move.arch) in security)
+        PackageLine(move.name, move.arch, move.from_, move.to, move.package in security)
         for move in report.plan.transaction
     )
 

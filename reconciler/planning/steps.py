@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from reconciler.planning.gate import Step
 from reconciler.planning.observation import Change
-from reconciler.planning.selection import Key
+from reconciler.planning.package import PackageId
 
-Needs = Mapping[Key, tuple[str, ...]]
-"""By name and architecture of a change: names of the changes without which it cannot be made."""
+Needs = Mapping[PackageId, tuple[str, ...]]
+"""By the package of a change: names of the changes without which it cannot be made."""
 
 
 def split(changes: Sequence[Change], needs: Needs | None) -> tuple[Step, ...]:
@@ -31,7 +31,7 @@ def split(changes: Sequence[Change], needs: Needs | None) -> tuple[Step, ...]:
     names = list(dict.fromkeys(change.name for change in changes))
     edges: dict[str, set[str]] = {name: set() for name in names}
     for change in changes:
-        for other in needs.get((change.name, change.arch), ()):
+        for other in needs.get(change.package, ()):
             if other in edges:
                 edges[change.name].add(other)
         if change.to_version is None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from reconciler.managers.apt_relations import Package, needs_of
+from reconciler.planning.package import PackageId
 
 Record = Mapping[str, str]
 
@@ -46,4 +47,15 @@ def moving(name: str, before: str = "1.0", **record: str) -> Package:
 def test_declared_relations_decide(
     packages: list[Package], installed: Mapping[str, Record], needs: dict[str, tuple[str, ...]]
 ) -> None:
-    assert needs_of(packages, installed) == needs
+    found = needs_of(
+        {PackageId(one.name, "amd64"): one for one in packages},
+        {PackageId(name, "amd64"): record for name, record in installed.items()},
+    )
+    assert found == {PackageId(name, "amd64"): others for name, others in needs.items()}
+
+
+def test_what_one_architecture_declares_does_not_hide_what_another_does() -> None:
+    amd64, i386, a = PackageId("b", "amd64"), PackageId("b", "i386"), PackageId("a", "amd64")
+    packages = {a: moving("a"), amd64: moving("b", Depends="a (>= 2.0)"), i386: moving("b")}
+    installed = {amd64: {"Depends": "a (= 1.0)"}, i386: {"Depends": "a"}}
+    assert needs_of(packages, installed) == {a: ("b",), amd64: ("a",)}

@@ -2,15 +2,26 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from reconciler.planning.observation import Answer, Change, Exchange, FirstSeen, Question, Unmet
+from reconciler.planning.observation import (
+    Answer,
+    Available,
+    Change,
+    Exchange,
+    FirstSeen,
+    Installed,
+    Offer,
+    Question,
+    Unmet,
+)
 from reconciler.planning.plan import Disposition, Plan, Update, make_plan, next_question
 from reconciler.policy.load import PolicyFile
-from tests.fakes import ARCH, SECURITY, STABLE, Build, PackageWorld, plan_for
+from tests.fakes import ARCH, SECURITY, STABLE, Build, PackageWorld, healthy, plan_for
 from tests.policies import COMMIT, effective, resolved
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -393,3 +404,25 @@ def test_the_reference_lists_every_disposition_code_and_condition() -> None:
     assert first_column("Reason codes") == {code for pair in codes for code in pair if code}
     assert first_column("Dispositions") == set(Disposition)
     assert first_column("Conditions") == written_in(r'Condition\(\s*"([A-Za-z]+)"', "conditions.py")
+
+
+def test_an_update_that_its_other_architecture_keeps_back_says_so() -> None:
+    arches = ("amd64", "i386")
+    version = Available("2", (STABLE,), security=False)
+    observation = replace(
+        healthy(NOW),
+        installed=tuple(Installed("twin", arch, "1") for arch in arches),
+        offers=tuple(Offer("twin", arch, "1", "2", (version,)) for arch in arches),
+    )
+    policy = effective({}, exceptions=[{"packages": ["twin:i386"], "action": "hold"}])
+    both = tuple(Change("upgrade", "twin", arch, "1", "2", STABLE) for arch in arches)
+    exchanges: list[Exchange] = []
+    while (question := next_question(observation, policy, exchanges, NOW)) is not None:
+        exchanges.append(Exchange(question, Answer(() if question.only is None else both)))
+    assert exchanges[0].question.exclude == ("twin:i386",)
+    updates = make_plan(observation, policy, exchanges, NOW).updates
+    assert {update.arch: [reason.code for reason in update.reasons] for update in updates} == {
+        "amd64": ["needs-held", "exception-hold"],
+        "i386": ["exception-hold"],
+    }
+    assert updates[0].reasons[0].message == ("2 needs twin:i386, which must not be installed or updated")

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.observation import Change
+from reconciler.planning.package import PackageId
 from reconciler.planning.steps import bundle, split
 
 
@@ -12,7 +13,7 @@ def upgrade(name: str, arch: str = "amd64") -> Change:
 
 
 def names(changes: list[Change], needs: dict[str, tuple[str, ...]] | None) -> list[list[str]]:
-    known = None if needs is None else {(name, "amd64"): others for name, others in needs.items()}
+    known = None if needs is None else {PackageId(name, "amd64"): others for name, others in needs.items()}
     return [[change.name for change in step.changes] for step in split(changes, known)]
 
 
