@@ -12,6 +12,7 @@ from reconciler.planning.wording import listed
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
 from reconciler.policy.values import format_moment
+from reconciler.policy.zones import shifted
 
 WARNING = timedelta(days=14)
 """So long before its end an exception is reported as expiring."""
@@ -62,7 +63,7 @@ def _stale_causes(observation: Observation, settings: Settings, now: datetime) -
                 f"{source.name}: its metadata were valid until {instant(source.valid_until)}",
             )
     newest = _newest_fetch(observation)
-    if newest is not None and newest + settings.refresh.stale_after <= now:
+    if newest is not None and shifted(newest, settings.refresh.stale_after) <= now:
         yield "TooOld", f"the metadata were last fetched at {instant(newest)}"
 
 
@@ -137,7 +138,7 @@ def _policy(rules: Rules) -> Iterator[Condition]:
 
 def _exceptions(observation: Observation, rules: Rules, updates: Sequence[Update]) -> Iterator[Condition]:
     expired = [placed for placed in rules.effective.exceptions if placed.value.ends() <= rules.now]
-    expiring = [placed for placed in rules.exceptions if placed.value.ends() <= rules.now + WARNING]
+    expiring = [placed for placed in rules.exceptions if placed.value.ends() <= shifted(rules.now, WARNING)]
     if expired:
         message = f"{_dated(expired, 'ended')}: ignored since then; renew or remove what has expired"
         yield Condition("ExceptionExpired", True, "Expired", message)
@@ -225,17 +226,17 @@ def _ripenings(observation: Observation, settings: Settings, now: datetime) -> I
     ages = [age for age in (settings.min_age.security, settings.min_age.other) if age]
     recorded = {(entry.origin, entry.name, entry.version) for entry in observation.first_seen}
     for entry in observation.first_seen:
-        yield from (min(entry.at, now) + age for age in ages)
+        yield from (shifted(min(entry.at, now), age) for age in ages)
     for offer in observation.offers:
         for available in offer.versions:
             if any((origin, offer.name, available.version) not in recorded for origin in available.origins):
-                yield from (now + age for age in ages)
+                yield from (shifted(now, age) for age in ages)
 
 
 def _endings(effective: Effective) -> Iterator[datetime]:
     for exception in effective.exceptions:
         yield exception.value.ends()
-        yield exception.value.ends() - WARNING
+        yield shifted(exception.value.ends(), -WARNING)
     if effective.settings.approval == "required":
         yield from (approval.value.ends() for approval in effective.approvals)
 
@@ -243,7 +244,7 @@ def _endings(effective: Effective) -> Iterator[datetime]:
 def _stalings(observation: Observation, settings: Settings) -> Iterator[datetime]:
     newest = _newest_fetch(observation)
     if newest is not None:
-        yield newest + settings.refresh.stale_after
+        yield shifted(newest, settings.refresh.stale_after)
     for source in observation.sources:
         if source.valid_until is not None:
             yield source.valid_until

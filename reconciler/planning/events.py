@@ -22,6 +22,7 @@ from reconciler.planning.message import Contents, Message, PackageLine, Section,
 from reconciler.planning.missed import MissedWindow
 from reconciler.planning.observation import RebootNeed
 from reconciler.planning.wording import changes_of, minute, plural
+from reconciler.policy.zones import shifted
 
 
 class Event(StrEnum):
@@ -427,12 +428,12 @@ _WAITS_FOR_THE_NEXT = "A window is never made up for: the plan waits for the nex
 def week_of(at: datetime) -> datetime:
     """Return the instant at which the ISO week (UTC) of ``at`` began."""
     day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return day - timedelta(days=day.weekday())
+    return shifted(day, -timedelta(days=day.weekday()))
 
 
 def _digest(current: Snapshot, now: datetime) -> _Found:
     """Sum up the week before ``now``: what was done, what waits and why, what comes and what is wrong."""
-    since = week_of(now) - timedelta(days=7)
+    since = shifted(week_of(now), -timedelta(days=7))
     year, week, _ = since.isocalendar()
     recent = [each for each in current.recent if each.at >= since]
     done = sum(each.changes for each in recent)

@@ -26,6 +26,7 @@ from reconciler.planning.package import Mention
 from reconciler.planning.wording import listed, mebibytes, plural, short_digest
 from reconciler.policy.values import format_duration
 from reconciler.policy.windows import Freeze, Occurrence
+from reconciler.policy.zones import shifted
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far in the future evidence may lie before it contradicts the clock: no two clocks agree."""
@@ -471,7 +472,7 @@ def policy_gate(
     if now - policy.fetched_at > limit:
         reason = f"the policy remote has not confirmed this policy for more than {format_duration(limit)}"
         return Closed(GateName.POLICY, Outcome.POLICY_STALE, reason, origin=origin)
-    return Pass(GateName.POLICY, "in force and fresh", until=policy.fetched_at + limit, origin=origin)
+    return Pass(GateName.POLICY, "in force and fresh", until=shifted(policy.fetched_at, limit), origin=origin)
 
 
 def is_about_policy(condition_type: str) -> bool:
@@ -485,14 +486,14 @@ def _stalled(conditions: Iterable[Condition]) -> Condition | None:
 
 def clock_gate(clock: ClockState, evidence: Sequence[Evidence], now: datetime) -> GateResult:
     """Close when the clock is known to be wrong: not synchronised and contradicted by another clock."""
-    future = [item for item in evidence if item.at > now + CLOCK_TOLERANCE]
+    future = [item for item in evidence if item.at > shifted(now, CLOCK_TOLERANCE)]
     contradiction = f"{future[0].what} is from the future" if future else ""
-    turn = min((item.at - CLOCK_TOLERANCE for item in future), default=None)
+    turn = min((shifted(item.at, -CLOCK_TOLERANCE) for item in future), default=None)
     name = GateName.CLOCK
     match clock:
         case ClockState.UNSYNCHRONISED if future:
             reason = f"the clock is not synchronised and {contradiction}"
-            until = max(item.at for item in future) - CLOCK_TOLERANCE
+            until = shifted(max(item.at for item in future), -CLOCK_TOLERANCE)
             return Closed(name, Outcome.CLOCK, reason, until=until, changes=turn)
         case ClockState.UNSYNCHRONISED:
             return Pass(name, "the clock is not synchronised, and nothing contradicts it", warning=True)
@@ -635,7 +636,7 @@ def window_gate(inputs: GateInputs, now: datetime) -> GateResult:
     if room is None:
         reason = f"outside the windows of {', '.join(windows.schedules)}"
         return Closed(name, Outcome.WINDOW, reason, until=later, origin=origin, changes=coming)
-    last_start = room.end - settings.budget
+    last_start = shifted(room.end, -settings.budget)
     if now > last_start:
         reason = f"a run needs {format_duration(settings.budget)}, more than is left {room.bound}"
         origin = settings.origin_of("budget")
@@ -678,7 +679,7 @@ def _first(*instants: datetime | None) -> datetime | None:
 
 def _after(at: datetime) -> datetime:
     """Return the first whole second after ``at``: what holds through ``at`` may differ from there on."""
-    return at.replace(microsecond=0) + timedelta(seconds=1)
+    return shifted(at.replace(microsecond=0), timedelta(seconds=1))
 
 
 def freeze_gate(inputs: GateInputs, plan: Plan, now: datetime) -> GateResult:

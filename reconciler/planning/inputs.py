@@ -25,6 +25,7 @@ from reconciler.planning.plan import Condition
 from reconciler.policy import windows
 from reconciler.policy.documents import Inhibit
 from reconciler.policy.resolve import Effective
+from reconciler.policy.zones import shifted
 
 _SHOWN_WINDOWS = 5
 _SHOWN_WITHIN = timedelta(days=400)
@@ -154,7 +155,7 @@ def _inhibitors(inhibit: Inhibit) -> tuple[InhibitorKind, ...]:
 
 
 def _windows(effective: Effective, target: str, now: datetime) -> WindowState:
-    coming = windows.occurrences(effective.schedules, now, now + _SHOWN_WITHIN, splay_key=target)
+    coming = windows.occurrences(effective.schedules, now, shifted(now, _SHOWN_WITHIN), splay_key=target)
     opening = windows.next_opening(
         effective.schedules,
         now,

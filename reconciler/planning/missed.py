@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from reconciler.planning.account import Condition
 from reconciler.planning.wording import minute, plural
 from reconciler.policy import windows
+from reconciler.policy.zones import shifted
 
 LOOK_BACK = timedelta(days=92)
 """Windows that ended longer ago are not counted."""
@@ -128,11 +129,13 @@ def advance(watch: WindowWatch, timetable: Timetable, now: datetime, boot_id: st
     A clock that was set back judges nothing. Windows are those of the policy in force now.
     """
     last = now if watch.at is None else watch.at
-    after = max(min(last, now), now - LOOK_BACK)
+    after = max(min(last, now), shifted(now, -LOOK_BACK))
     known = {(one.start, one.end, one.schedule): one for one in watch.passing}
     passing: list[Passing] = []
     missed: list[Passing] = []
-    coming = windows.occurrences(timetable.schedules, after, now + _INSTANT, splay_key=timetable.splay_key)
+    coming = windows.occurrences(
+        timetable.schedules, after, shifted(now, _INSTANT), splay_key=timetable.splay_key
+    )
     for each in coming:
         begun_since = watch.at is not None and each.start >= last
         one = known.get((each.start, each.end, each.schedule)) or Passing(
@@ -182,7 +185,7 @@ def looked(
     """
 
     def seen(one: Passing) -> Passing:
-        if watch.at is None or watch.at + budget > one.end:
+        if watch.at is None or shifted(watch.at, budget) > one.end:
             return one
         said = (one.why or _OPEN_GATES) if why is None else why
         return replace(one, wanted=wanted and not is_frozen, why=said)

@@ -22,6 +22,7 @@ from reconciler.planning.observation import Health, Reboot, RebootNeed
 from reconciler.planning.record import Judged, Recording
 from reconciler.planning.wording import listed
 from reconciler.policy.documents import Settings
+from reconciler.policy.zones import shifted
 
 BOOT_TIME = timedelta(minutes=10)
 """How long a machine may take to go down and come up again, beyond the notice."""
@@ -85,7 +86,7 @@ def may_reboot(
     if window is None:
         return Verdict(False, "no maintenance window is open")
     start, end = window
-    if not start <= at or at + notice >= end:
+    if not start <= at or shifted(at, notice) >= end:
         return Verdict(
             False, f"the maintenance window ends at {end:%Y-%m-%d %H:%M %Z}, too soon for a reboot"
         )

@@ -32,6 +32,7 @@ from reconciler.planning.versions import Order, VersionRange, order_of
 from reconciler.policy.documents import PackageException
 from reconciler.policy.load import Placed
 from reconciler.policy.resolve import Effective
+from reconciler.policy.zones import shifted
 
 PlacedException = Placed[PackageException]
 
@@ -282,12 +283,12 @@ class Rules:
         dates = (self.first_seen.get((origin, name, available.version)) for origin in available.origins)
         seen = min((date for date in dates if date is not None), default=self.now)
         seen = min(seen, self.now)
-        if seen + least <= self.now:
+        if shifted(seen, least) <= self.now:
             return ()
         setting: Literal["min_age.security", "min_age.other"] = (
             "min_age.security" if available.security else "min_age.other"
         )
-        return (TooYoung(available.version, setting, seen, seen + least),)
+        return (TooYoung(available.version, setting, seen, shifted(seen, least)),)
 
     def protects(self, package: PackageId) -> bool:
         """Tell whether a package must not even be removed: an operator or an exception holds or blocks it."""

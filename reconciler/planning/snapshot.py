@@ -10,6 +10,7 @@ from reconciler.planning.message import PackageLine
 from reconciler.planning.missed import MissedWindow
 from reconciler.planning.report_document import Report
 from reconciler.planning.wording import listed
+from reconciler.policy.zones import shifted
 
 _NEXT_WINDOWS = 3
 _NAMED = 8
@@ -56,9 +57,11 @@ def snapshot_of(
         boot_id=report.host.facts.boot_id,
         expiring=tuple(
             # The end is the first instant at which it holds no more.
-            Expiring(each.name, (each.expires - timedelta(seconds=1)).astimezone(UTC).date().isoformat())
+            Expiring(
+                each.name, shifted(each.expires, -timedelta(seconds=1)).astimezone(UTC).date().isoformat()
+            )
             for each in report.exceptions
-            if not each.expired and each.expires <= now + WARNING
+            if not each.expired and each.expires <= shifted(now, WARNING)
         ),
         announced=_announced(report, announce) if planned and action == "apply" else None,
         missed=missed,
@@ -97,14 +100,14 @@ def announcement_due(report: Report, announce: timedelta) -> datetime | None:
         announce: The policy's ``announce``.
     """
     start = _next_start(report)
-    due = None if start is None or not announce else start - announce
+    due = None if start is None or not announce else shifted(start, -announce)
     return due if due is not None and due > report.generated_at else None
 
 
 def _announced(report: Report, announce: timedelta) -> datetime | None:
     """Return the start of the next free window, where its announcement is due and it has not begun."""
     start = _next_start(report)
-    return start if start is not None and start - announce <= report.generated_at else None
+    return start if start is not None and shifted(start, -announce) <= report.generated_at else None
 
 
 def _next_start(report: Report) -> datetime | None:

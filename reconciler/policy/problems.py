@@ -24,7 +24,14 @@ class Problem:
     def __str__(self) -> str:
         subject = f"{self.path}: " if self.path else ""
         advice = f" ({self.hint})" if self.hint else ""
-        return visible(f"{self.file}:{self.line}: {subject}{self.message}{advice}")
+        # A file may hold a word of any length, and this sentence goes into reports and messages.
+        return shortened(
+            visible(f"{self.file}:{self.line}: {subject}{shortened(self.message, _LONGEST)}{advice}"),
+            2 * _LONGEST,
+        )
+
+
+_LONGEST = 500
 
 
 def visible(text: str) -> str:
@@ -36,11 +43,12 @@ def visible(text: str) -> str:
 
 def quoted(text: str) -> str:
     """Return a piece of a document fit to be named in a message: quoted, printable and not too long."""
-    short = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-    return f'"{visible(short)}"'
+    return f'"{visible(shortened(text))}"'
 
 
-_LONGEST = 80
+def shortened(text: str, longest: int = 80) -> str:
+    """Return ``text``, its end left out where it has more than ``longest`` characters."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

@@ -23,6 +23,8 @@ from enum import StrEnum
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+from reconciler.policy.zones import check_year, on_the_wall
+
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
@@ -234,7 +236,7 @@ class RRuleExpression:
         """Return the expression with an UNTIL given in UTC turned into local time of ``tz``."""
         if self.rule.until is None or self.rule.until.tzinfo is None:
             return self
-        until = self.rule.until.astimezone(tz).replace(tzinfo=None)
+        until = on_the_wall(self.rule.until, tz)
         return replace(self, rule=replace(self.rule, until=until))
 
     def expand(self, begin: datetime, end: datetime) -> Iterator[datetime]:
@@ -268,6 +270,8 @@ def parse_rrule(text: str, at: str | time, from_: str | date | None = None) -> R
     anchor = _anchor_date(from_)
     if anchor is None:
         _check_needs_no_anchor(text, rule)
+    else:
+        check_year(anchor)
     return RRuleExpression(text, rule, _time_of_day(at), anchor)
 
 

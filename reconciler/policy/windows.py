@@ -27,7 +27,15 @@ from typing import Literal, TypeAlias
 from reconciler.policy.calendar import CalendarExpression, CronExpression, parse_calendar, parse_cron
 from reconciler.policy.icalendarfile import IcsCalendar, IcsEvent, parse_ics
 from reconciler.policy.recurrence import RRuleExpression, parse_rrule
-from reconciler.policy.zones import end_instant, instant, parse_moment, start_instant, zone
+from reconciler.policy.zones import (
+    end_instant,
+    instant,
+    on_the_wall,
+    parse_moment,
+    shifted,
+    start_instant,
+    zone,
+)
 
 SHORTEST = timedelta(minutes=1)
 LONGEST = timedelta(days=31)
@@ -370,7 +378,7 @@ def _ordered(streams: list[Iterator[Occurrence]], after: datetime) -> Iterator[O
     heads = [(first, stream) for stream in streams if (first := next(stream, None)) is not None]
     length = timedelta(hours=1)
     while heads:
-        after += length
+        after = shifted(after, length)
         length = min(2 * length, _LONGEST_SLICE)
         batch: list[Occurrence] = []
         later: list[tuple[Occurrence, Iterator[Occurrence]]] = []
@@ -411,11 +419,12 @@ def _bases(window: Window, after: datetime, before: datetime) -> Iterator[tuple[
     """Return starts without splay, each instant once, and durations of all that may touch the range."""
     match window:
         case CalendarWindow() | CronWindow():
-            locals_ = _locals(window.expression, window.timezone, after - window.duration, before)
+            locals_ = _locals(window.expression, window.timezone, shifted(after, -window.duration), before)
             return _instants(locals_, window.timezone, window.duration, before)
         case RRuleWindow():
             expression = window.expression.in_zone(zone(window.timezone))
-            begin, end = after - window.duration - window.offset, before - window.offset
+            begin = shifted(after, -window.duration - window.offset)
+            end = shifted(before, -window.offset)
             locals_ = (local + window.offset for local in _locals(expression, window.timezone, begin, end))
             return _instants(locals_, window.timezone, window.duration, before)
         case IcsWindow():
@@ -429,7 +438,7 @@ def _of_event(
 ) -> Iterator[tuple[datetime, timedelta]]:
     placed = event.placed(window.timezone)
     timezone = placed.timezone or window.timezone
-    locals_ = _locals(placed, timezone, after - placed.duration, before)
+    locals_ = _locals(placed, timezone, shifted(after, -placed.duration), before)
     return _instants(locals_, timezone, placed.duration, before)
 
 
@@ -452,8 +461,8 @@ _Expression: TypeAlias = CalendarExpression | CronExpression | RRuleExpression |
 def _locals(expression: _Expression, timezone: str, begin: datetime, end: datetime) -> Iterator[datetime]:
     """Expand over a range of instants, with slack on both sides for what moves when it becomes an instant."""
     tz = zone(timezone)
-    first = max(begin, _EARLIEST).astimezone(tz).replace(tzinfo=None, fold=0) - _SLACK
-    last = min(end, _LATEST).astimezone(tz).replace(tzinfo=None, fold=0) + _SLACK
+    first = on_the_wall(max(begin, _EARLIEST), tz) - _SLACK
+    last = on_the_wall(min(end, _LATEST), tz) + _SLACK
     return expression.expand(first, last) if first < last else iter(())
 
 
@@ -473,7 +482,7 @@ def _instants(
 
 def open_now(schedules: Sequence[Schedule], now: datetime, *, splay_key: str = "") -> tuple[Occurrence, ...]:
     """Return the occurrences that are open at ``now``, freezes left aside, ordered by start."""
-    return tuple(occurrences(schedules, now, now + _RESOLUTION, splay_key=splay_key))
+    return tuple(occurrences(schedules, now, shifted(now, _RESOLUTION), splay_key=splay_key))
 
 
 def is_open(schedules: Sequence[Schedule], now: datetime, *, splay_key: str = "") -> bool:
@@ -483,7 +492,7 @@ def is_open(schedules: Sequence[Schedule], now: datetime, *, splay_key: str = ""
 
 def fits(occurrence: Occurrence, now: datetime, estimate: timedelta) -> bool:
     """Tell whether work that takes ``estimate`` and starts at ``now`` ends within the occurrence."""
-    return occurrence.is_open(now) and now + estimate <= occurrence.end
+    return occurrence.is_open(now) and shifted(now, estimate) <= occurrence.end
 
 
 def blocked_by(
@@ -521,7 +530,7 @@ def _overlaps(freeze: Freeze, start: datetime, end: datetime) -> bool:
 
 
 def _holds(begin: datetime, end: datetime, budget: timedelta) -> bool:
-    return begin < end and begin + budget <= end
+    return begin < end and shifted(begin, budget) <= end
 
 
 def _free_parts(occurrence: Occurrence, blocking: Iterable[Freeze]) -> Iterator[tuple[datetime, datetime]]:
@@ -586,14 +595,14 @@ def _first_opening(
         (_longest(window) for schedule in schedules for window in schedule.windows), default=_NONE
     ):
         return None
-    for occurrence in occurrences(schedules, free, free + HORIZON, splay_key=splay_key):
+    for occurrence in occurrences(schedules, free, shifted(free, HORIZON), splay_key=splay_key):
         if best is not None and occurrence.start > best.start:
             break
         for begin, end in _free_parts(occurrence, blocking):
             start = max(begin, free)
             if _holds(start, end, budget):
                 if best is None or (start, -(end - start)) < (best.start, -(best.closes - best.start)):
-                    best = Opening(occurrence, start, end - max(budget, _RESOLUTION), end)
+                    best = Opening(occurrence, start, shifted(end, -max(budget, _RESOLUTION)), end)
                 break
     return best
 
@@ -624,7 +633,7 @@ def next_transition(
     """
     bounds = [bound for freeze in freezes for bound in (freeze.start, freeze.end) if bound > now]
     best = min(bounds, default=None)
-    for occurrence in occurrences(schedules, now, now + HORIZON, splay_key=splay_key):
+    for occurrence in occurrences(schedules, now, shifted(now, HORIZON), splay_key=splay_key):
         if best is not None and occurrence.start >= best:
             break
         best = min(each for each in (best, *_changes(occurrence, freezes, budget)) if each and each > now)
@@ -638,6 +647,6 @@ def _changes(occurrence: Occurrence, freezes: Sequence[Freeze], budget: timedelt
     for allow_security in (False, True):
         for begin, end in _free_parts(occurrence, _blocking(freezes, allow_security=allow_security)):
             # A run may start up to the last instant that leaves the budget: the answer changes just after it.
-            too_late = end - budget + _RESOLUTION
+            too_late = shifted(end, _RESOLUTION - budget)
             if begin < too_late < end:
                 yield too_late

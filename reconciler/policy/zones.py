@@ -5,14 +5,21 @@ time alike:
 
 - a local time that does not exist means the first instant that does;
 - a local time that exists twice means the first of the two, and the second only where it ends a freeze or an
-  expiry, so that neither is shortened by the repeated hour.
+  expiry, so that neither is shortened by the repeated hour;
+- what would lie outside of the calendar is its first or last instant: no text and no clock makes a function
+  of this module raise.
 """
 
 import difflib
-from datetime import UTC, date, datetime, time, timedelta
+import re
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from reconciler.policy.problems import shortened
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(?:/[A-Za-z0-9][A-Za-z0-9_+-]*){0,3}", re.ASCII)
+_LONGEST_NAME = 64
 _HOST_DEPENDENT = ("localtime", "posixrules", "Factory")
 _VARIANT_TREES = ("posix/", "right/")
 _RESOLUTION = timedelta(seconds=1)
@@ -26,13 +33,19 @@ def zone(name: str) -> ZoneInfo:
         ValueError: There is no such zone in the IANA database, or its meaning depends on the machine
             (``localtime``); the message lists the nearest names.
     """
-    known = name not in _HOST_DEPENDENT and not name.startswith(_VARIANT_TREES)
+    # Python looks a name up as a path and as a module, so that what is no name of a zone is not looked up.
+    known = (
+        len(name) <= _LONGEST_NAME
+        and _NAME.fullmatch(name) is not None
+        and name not in _HOST_DEPENDENT
+        and not name.startswith(_VARIANT_TREES)
+    )
     try:
         if known:
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
-    raise ValueError(f"unknown time zone '{name}'{_suggestion(name)}")
+    raise ValueError(f"unknown time zone '{shortened(name)}'{_suggestion(name)}")
 
 
 @lru_cache(maxsize=1)
@@ -57,11 +70,48 @@ def _suggestion(name: str) -> str:
     )
 
 
+def check_year(moment: date) -> None:
+    """Check that a date of a calendar lies where zones and lengths can be counted with.
+
+    Raises:
+        ValueError: It lies before the calendars of today began, or behind what anybody will see.
+    """
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"the year {moment.year} lies outside {_FIRST_YEAR} to {_LAST_YEAR}")
+
+
+_FIRST_YEAR, _LAST_YEAR = 1600, 9000
+
+
+def shifted(moment: datetime, span: timedelta) -> datetime:
+    """Return ``moment`` moved by ``span``, or the end of the calendar that it would pass."""
+    try:
+        return moment + span
+    except OverflowError:
+        edge = date.max if span > timedelta(0) else date.min
+        return datetime.combine(edge, time.max if span > timedelta(0) else time.min, moment.tzinfo)
+
+
+def on_the_wall(moment: datetime, tz: tzinfo) -> datetime:
+    """Return the naive local time of an aware ``moment`` in ``tz``."""
+    try:
+        return moment.astimezone(tz).replace(tzinfo=None, fold=0)
+    except OverflowError:
+        return moment.replace(tzinfo=None, fold=0)  # Where the calendar ends, hours make no difference.
+
+
 def instant(local: datetime, tz: ZoneInfo) -> datetime:
     """Return the UTC instant of the naive ``local`` time in ``tz``.
 
     A time inside a gap gives the first instant after the gap; a time that exists twice gives the first.
     """
+    try:
+        return _instant(local, tz)
+    except OverflowError:
+        return local.replace(tzinfo=UTC)
+
+
+def _instant(local: datetime, tz: ZoneInfo) -> datetime:
     steady = _steady_offset(tz, local.date())
     if steady is not None:
         return (local - steady).replace(tzinfo=UTC)
@@ -83,7 +133,11 @@ def _steady_offset(tz: ZoneInfo, day: date) -> timedelta | None:
 
 def last_instant(local: datetime, tz: ZoneInfo) -> datetime:
     """Return the UTC instant of ``local`` in ``tz``, the second of two where it exists twice."""
-    return max(instant(local, tz), local.replace(tzinfo=tz, fold=1).astimezone(UTC))
+    return max(instant(local, tz), _in_utc(local.replace(tzinfo=tz, fold=1)))
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return on_the_wall(moment, UTC).replace(tzinfo=UTC)
 
 
 def _offset(aware: datetime) -> timedelta:
@@ -132,7 +186,7 @@ def start_instant(moment: date | datetime, tz: ZoneInfo) -> datetime:
         case datetime(tzinfo=None):
             return instant(moment, tz)
         case datetime():
-            return moment.astimezone(UTC)
+            return _in_utc(moment)
         case date():
             return instant(datetime.combine(moment, time()), tz)
 
@@ -147,6 +201,6 @@ def end_instant(moment: date | datetime, tz: ZoneInfo) -> datetime:
         case datetime(tzinfo=None):
             return last_instant(moment, tz)
         case datetime():
-            return moment.astimezone(UTC)
+            return _in_utc(moment)
         case date():
-            return instant(datetime.combine(moment + timedelta(days=1), time()), tz)
+            return instant(shifted(datetime.combine(moment, time()), timedelta(days=1)), tz)

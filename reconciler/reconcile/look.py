@@ -43,6 +43,7 @@ from reconciler.policy import windows
 from reconciler.policy.load import Revision, load
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective, labels_of, resolve
+from reconciler.policy.zones import shifted
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, rejection
 from reconciler.reconcile.ports import Clock, PackageManager, PolicyRepository, ReadPolicy
 
@@ -257,7 +258,7 @@ class Reconciler:
         fetched = _fetched(seen, case.state, case.now)
         settings = case.effective.settings.refresh
         patience = min(settings.every, settings.before_apply) if case.may_begin else settings.every
-        if fetched is not None and case.now < fetched + patience:
+        if fetched is not None and case.now < shifted(fetched, patience):
             return Refresh(RefreshOutcome.NOT_DUE)
         return self._manager.refresh()
 
@@ -457,7 +458,7 @@ def _by_itself(
             effective.schedules, effective.frozen, now, budget=settings.budget, splay_key=report.target
         ),
         announcement_due(report, settings.announce) if settings.action == "apply" else None,
-        week_of(now) + timedelta(days=7) if Event.WEEKLY_DIGEST in told else None,
+        shifted(week_of(now), timedelta(days=7)) if Event.WEEKLY_DIGEST in told else None,
     )
 
 
@@ -518,7 +519,7 @@ def _is_whole(seen: Observation) -> bool:
 def _refresh_due(seen: Observation, effective: Effective, state: State, now: datetime) -> datetime | None:
     """Return when the metadata are to be fetched anew; ``None`` for at once."""
     fetched = _fetched(seen, state, now)
-    return None if fetched is None else fetched + effective.settings.refresh.every
+    return None if fetched is None else shifted(fetched, effective.settings.refresh.every)
 
 
 def _fetched(seen: Observation, state: State, now: datetime) -> datetime | None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.planning.gate import (
     Apply,
+    Closed,
     Decision,
     Deferred,
     GateInputs,
@@ -178,3 +179,15 @@ def test_between_now_and_the_next_instant_the_decision_stays(start: int, later: 
         assert type(again) is type(decision)
         if isinstance(decision, Deferred) and isinstance(again, Deferred):
             assert again.outcome is decision.outcome
+
+
+@pytest.mark.parametrize(
+    "now", [datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)]
+)
+def test_a_clock_at_the_end_of_the_calendar_gets_a_decision(now: datetime) -> None:
+    effective = policy(NIGHTLY, {"from": "1970-01-01", "until": "9000-12-31"}, max_policy_age="9999w")
+    assert isinstance(decision_at(effective, now), Deferred)
+    changes = [
+        gate.changes for gate in evaluate(USUAL, shown(effective, now), now) if isinstance(gate, Closed)
+    ]
+    assert all(at is None or at >= now for at in changes)
