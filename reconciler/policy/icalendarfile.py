@@ -20,8 +20,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from heapq import merge
 from typing import Any, TypeAlias
 
+from reconciler.policy.problems import shortened
 from reconciler.policy.recurrence import RecurrenceRule, parse_rule
-from reconciler.policy.zones import instant, zone
+from reconciler.policy.zones import check_year, instant, on_the_wall, zone
 
 # The types that icalendar gives its components and properties differ between its versions.
 Component: TypeAlias = Any
@@ -96,7 +97,7 @@ class IcsEvent:
         if rule.until is None or rule.until.tzinfo is None:
             return rule.until
         tz = UTC if self.timezone is None else zone(self.timezone)
-        return rule.until.astimezone(tz).replace(tzinfo=None)
+        return on_the_wall(rule.until, tz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,16 @@ def parse_ics(data: bytes) -> IcsCalendar:
     Raises:
         ValueError: It is not iCalendar, or an event cannot be a window; the message names the event.
     """
+    try:
+        return _parsed(data)
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - icalendar raises what its own code happens to raise
+        problem = shortened(f"{type(error).__name__}: {error}")
+        raise ValueError(f"not an iCalendar file that can be understood: {problem}") from None
+
+
+def _parsed(data: bytes) -> IcsCalendar:
     # Imported here, since few policies use iCalendar and every command would pay for it.
     from icalendar import Calendar  # noqa: PLC0415 - the reason above
 
@@ -121,7 +132,7 @@ def parse_ics(data: bytes) -> IcsCalendar:
             warnings.simplefilter("ignore")
             calendars = Calendar.from_ical(data, multiple=True)
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"not an iCalendar file: {error}") from None
+        raise ValueError(f"not an iCalendar file: {shortened(str(error))}") from None
     if not calendars or any(component.name != "VCALENDAR" for component in calendars):
         raise ValueError("not an iCalendar file: it has no VCALENDAR")
     components = [event for calendar in calendars for event in calendar.walk("VEVENT")]
@@ -138,7 +149,7 @@ def _events(components: Sequence[Component]) -> Iterator[IcsEvent]:
     masters: dict[str, Component] = {}
     changes: dict[str, list[Component]] = {}
     for number, component in enumerate(components):
-        uid = str(component.get("UID") or f"event {number + 1}")
+        uid = str(_single(component, "UID") or f"event {number + 1}")
         if "RECURRENCE-ID" in component:
             changes.setdefault(uid, []).append(component)
         elif uid in masters:
@@ -155,26 +166,36 @@ def _events(components: Sequence[Component]) -> Iterator[IcsEvent]:
 
 
 def _is_off(component: Component) -> bool:
-    return str(component.get("STATUS", "")).upper() in _NO_WINDOW
+    return str(_single(component, "STATUS") or "").upper() in _NO_WINDOW
 
 
 def _title(component: Component) -> str:
-    return f"event '{component.get('SUMMARY') or component.get('UID') or 'without a name'}'"
+    name = component.get("SUMMARY") or component.get("UID") or "without a name"
+    return f"event '{shortened(str(name))}'"
+
+
+def _single(component: Component, name: str) -> Property:
+    """Return a property that RFC 5545 allows once; what is not there is ``None``."""
+    found = component.get(name)
+    if isinstance(found, list):
+        raise ValueError(f"{_title(component)} has more than one {name}")  # noqa: TRY004 - the file is wrong, not a type of ours
+    return found
 
 
 def _event(component: Component) -> IcsEvent:
     title = _title(component)
     for name, broken in getattr(component, "errors", ()):
         raise ValueError(f"{title}: {name} cannot be read: {broken}")
-    if "DTSTART" not in component:
+    begins = _single(component, "DTSTART")
+    if begins is None:
         raise ValueError(f"{title} has no DTSTART")
-    start, timezone = _local(component["DTSTART"], title)
+    start, timezone = _local(begins, title)
     duration = _length(component, title, start, timezone)
     rule = _rule(component, title)
     extra = tuple(moment for moment, _ in _list(component, "RDATE", timezone))
     excluded = _list(component, "EXDATE", timezone)
     # A date beside timed starts means the whole day; for an all-day event it is the start itself.
-    whole_days = not isinstance(component["DTSTART"].dt, datetime)
+    whole_days = not isinstance(begins.dt, datetime)
     return IcsEvent(
         summary=str(component.get("SUMMARY", "")),
         start=start,
@@ -188,11 +209,9 @@ def _event(component: Component) -> IcsEvent:
 
 
 def _rule(component: Component, title: str) -> RecurrenceRule | None:
-    given = component.get("RRULE")
+    given = _single(component, "RRULE")
     if given is None:
         return None
-    if isinstance(given, list):
-        raise ValueError(f"{title} has more than one RRULE")  # noqa: TRY004 - the file is wrong, not a type of ours
     try:
         return parse_rule(given.to_ical().decode())
     except ValueError as error:
@@ -203,9 +222,9 @@ def _with_changes(event: IcsEvent, component: Component, changes: Sequence[Compo
     moved = set(event.excluded)
     for change in changes:
         title = _title(change)
-        if "RANGE" in change["RECURRENCE-ID"].params:
+        replaced = _single(change, "RECURRENCE-ID")
+        if "RANGE" in replaced.params:
             raise ValueError(f"{title}: RECURRENCE-ID with RANGE is not supported; end the series with UNTIL")
-        replaced = change["RECURRENCE-ID"]
         moved.add(_in_zone_of(replaced.dt, replaced.params.get("TZID"), event.timezone, title))
     if event.rule is None and changes and not event.extra:
         raise ValueError(f"{_title(component)} is changed by RECURRENCE-ID but does not repeat")
@@ -218,6 +237,9 @@ def _local(prop: Property, title: str) -> tuple[datetime, str | None]:
 
 
 def _naive(moment: date | datetime, tzid: str | None, title: str) -> tuple[datetime, str | None]:
+    if not isinstance(moment, date):
+        raise ValueError(f"{title} has a moment that is neither a date nor a time")  # noqa: TRY004 - as above
+    check_year(moment)
     if not isinstance(moment, datetime):
         return datetime.combine(moment, time()), None
     if tzid is not None:
@@ -250,7 +272,7 @@ def _in_zone_of(moment: date | datetime, tzid: str | None, timezone: str | None,
         return local
     if own is None or timezone is None:
         raise ValueError(f"{title} mixes times with and without a zone")
-    return instant(local, zone(own)).astimezone(zone(timezone)).replace(tzinfo=None)
+    return on_the_wall(instant(local, zone(own)), zone(timezone))
 
 
 def _list(component: Component, name: str, timezone: str | None) -> list[tuple[datetime, bool]]:
@@ -271,10 +293,11 @@ def _list(component: Component, name: str, timezone: str | None) -> list[tuple[d
 
 def _length(component: Component, title: str, start: datetime, timezone: str | None) -> timedelta:
     """Return the elapsed length of an event from its own first occurrence."""
-    if "DURATION" in component:
-        length: timedelta = component["DURATION"].dt
-    elif "DTEND" in component:
-        length = _between(component, title, start, timezone)
+    given, end = _single(component, "DURATION"), _single(component, "DTEND")
+    if given is not None:
+        length: timedelta = given.dt
+    elif end is not None:
+        length = _between(end, title, start, timezone)
     elif not isinstance(component["DTSTART"].dt, datetime):
         length = timedelta(days=1)
     else:
@@ -286,8 +309,8 @@ def _length(component: Component, title: str, start: datetime, timezone: str | N
     return length
 
 
-def _between(component: Component, title: str, start: datetime, timezone: str | None) -> timedelta:
-    end, end_zone = _local(component["DTEND"], title)
+def _between(given: Property, title: str, start: datetime, timezone: str | None) -> timedelta:
+    end, end_zone = _local(given, title)
     if timezone is None and end_zone is None:
         return end - start
     if timezone is None or end_zone is None:

@@ -8,7 +8,9 @@ Rules:
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
@@ -31,7 +33,7 @@ from reconciler.policy.documents import (
     Rollout,
     Schedule,
 )
-from reconciler.policy.problems import Problem, dotted, quoted
+from reconciler.policy.problems import Problem, dotted, quoted, shortened
 from reconciler.policy.values import (
     REQUIREMENT,
     SCRIPT_NAME,
@@ -170,15 +172,17 @@ def load(files: Iterable[PolicyFile], commit: str = "") -> Revision | Rejected |
     tree = sorted(files, key=lambda file: file.path)
     loader = _Loader(commit)
     for file in tree:
-        if file.path == REPOSITORY_FILE and loader.is_readable(file):
-            loader.repository(file)
+        if file.path == REPOSITORY_FILE:
+            with loader.door(file.path):
+                loader.repository(file)
     if loader.requires and not is_met(loader.requires, __version__):
         return NeedsUpgrade(loader.requires, __version__, commit)
     for file in tree:
         if len(loader.problems) > MAX_PROBLEMS:
             loader.stop_at(file)
             break
-        loader.file(file)
+        with loader.door(file.path):
+            loader.file(file)
     else:
         loader.references()
     if loader.problems:
@@ -258,6 +262,17 @@ class _Loader:
     def _refuse(self, file: str, message: str, hint: str = "", line: int = 1, path: str = "") -> None:
         self.problems.append(Problem(file, line, path, message, hint))
 
+    @contextmanager
+    def door(self, file: str) -> Iterator[None]:
+        """Turn whatever a parser raises of a file into a mistake of that file, told like any other."""
+        try:
+            yield
+        except MemoryError:
+            raise  # That is the machine's, and tells nothing about the file.
+        except Exception as error:  # noqa: BLE001 - parsers of others raise what they like
+            what = f"cannot be understood: {type(error).__name__}: {shortened(str(error))}"
+            self._refuse(file, what, "write it in a simpler way")
+
     def stop_at(self, file: PolicyFile) -> None:
         """Say that this file and those behind it were not read: mistakes take memory, too."""
         message = f"is not looked at, since the files before it have {len(self.problems)} mistakes"
@@ -278,6 +293,8 @@ class _Loader:
         return False
 
     def repository(self, file: PolicyFile) -> None:
+        if not self.is_readable(file):
+            return
         documents, problems = parse_documents(file.data, file.path)
         self.problems += problems
         if len(documents) > 1:
@@ -399,14 +416,18 @@ class _Loader:
         schedules = {one.value.name: one for one in self._all(Schedule)}
         rollouts = {one.value.name: one.value for one in self._all(Rollout)}
         policies = self._all(Policy)
+        named: defaultdict[str, list[Placed[Policy]]] = defaultdict(list)
+        for one in policies:
+            for name in set(one.value.schedule or ()):
+                named[name].append(one)
         for placed in policies:
-            self._schedule_names(placed, schedules)
-            self._ring(placed, rollouts)
+            with self.door(placed.origin.file):
+                self._schedule_names(placed, schedules)
+                self._ring(placed, rollouts)
         for schedule in schedules.values():
-            self._ics_files(schedule)
-            self._room(
-                schedule, [one for one in policies if schedule.value.name in (one.value.schedule or ())]
-            )
+            with self.door(schedule.origin.file):
+                self._ics_files(schedule)
+                self._room(schedule, named[schedule.value.name])
         self._pins(policies)
         if not policies and not self.problems:
             message = "holds no Policy, so every host has the defaults and only plans"
