@@ -94,7 +94,8 @@ def examine(folder: str, rev: str | None) -> Checked:
             problem = Problem("patchledger.yaml", 1, "requires", message, "upgrade patchledger")
             return Checked(folder, None, (problem,), ())
         case Revision() as revision:
-            problems, warnings = check_overlaps(revision)
+            overlaps, warnings = check_overlaps(revision)
+            problems = tuple(sorted((*revision.misplaced, *overlaps)))
             return Checked(folder, revision, problems, tuple(sorted((*revision.warnings, *warnings))))
 
 

@@ -1,13 +1,15 @@
 """Read one policy revision, from a commit or from a folder, as the entries git has or would have.
 
-Only the paths that a policy is made of are read. Nothing is left out because it looks wrong: symbolic links,
-submodules and odd suffixes are listed, so that the loader can refuse them by name.
+Everything is listed, and read is what a policy is made of and what may be policy in a wrong place
+(:mod:`reconciler.policy.placement`). Nothing is left out because it looks wrong: symbolic links, submodules
+and odd suffixes are listed, so that the loader can refuse them by name.
 """
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from reconciler.errors import Misuse, Stalled
@@ -18,28 +20,13 @@ from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import one_line
 from reconciler.gitops.source import PolicySource
 from reconciler.policy.load import PolicyFile
-
-POLICY_PATHS = (
-    "approvals",
-    "calendars",
-    "exceptions",
-    "freezes",
-    "hosts",
-    "patchledger.yaml",
-    "policies",
-    "rollouts",
-    "schedules",
-    "scripts",
-    "trust",
-)
-"""Top-level names a policy repository is read from; all others are ignored."""
+from reconciler.policy.placement import LINK, MOST_BYTES_LOOKED_INTO, SUBMODULE, Entry, choose, is_read
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
 MAX_FILES = 100_000
 _MAX_LISTING = 200 * MAX_FILES
 _HINT = "keep only policy documents in that repository"
-_LINK, _SUBMODULE = "120000", "160000"
 
 
 def read_revision(git_dir: Path, revision: str, *, folder: str = "") -> list[PolicyFile]:
@@ -61,23 +48,20 @@ def read_revision(git_dir: Path, revision: str, *, folder: str = "") -> list[Pol
     if revision.startswith("-") or "\n" in tree:
         raise Misuse(f"{doing}: that is no revision", "give a commit, branch or tag")
     # A tree may name another one a thousand times, which may do so again: it is not listed to its end.
-    listed = git.run(
-        *("ls-tree", "-rzl", "--full-tree", tree, "--", *POLICY_PATHS),
-        limit=_MAX_LISTING,
-        ends_at_limit=True,
-    )
+    listed = git.run("ls-tree", "-rzl", "--full-tree", tree, limit=_MAX_LISTING, ends_at_limit=True)
     if listed.truncated:
         raise Stalled(f"{doing}: it has more than {MAX_FILES} files", _HINT)
     if listed.returncode:
         if _is_absent(listed.error_text):
             raise Misuse(f"{doing}: {git_dir} has no such revision", "give a commit, branch or tag")
         raise judge(git, listed, doing)
-    entries = [_entry(record) for record in listed.stdout.split(b"\0") if record]
-    _check_bounds([(path, size) for _, _, size, path in entries], doing)
-    contents = _contents(git, [oid for mode, oid, _, _ in entries if mode != _SUBMODULE], doing)
+    objects = [_object(record) for record in listed.stdout.split(b"\0") if record]
+    wanted = _wanted([entry for _, entry in objects], doing)
+    read = [(oid, entry) for oid, entry in objects if entry.path in wanted]
+    contents = _contents(git, [oid for oid, entry in read if entry.mode != SUBMODULE], doing)
     files = [
-        PolicyFile(path, mode, b"" if mode == _SUBMODULE else next(contents))
-        for mode, oid, _, path in entries
+        PolicyFile(entry.path, entry.mode, b"" if entry.mode == SUBMODULE else next(contents))
+        for _, entry in read
     ]
     return sorted(files, key=lambda file: file.path)
 
@@ -130,9 +114,9 @@ def read_folder(folder: Path) -> list[PolicyFile]:
     if not folder.is_dir():
         raise Misuse(f"{folder} is not a folder", "give the folder of a policy repository")
     try:
-        paths = sorted(_walk(folder))
-        _check_bounds([(path, (folder / path).lstat().st_size) for path in paths], f"cannot read {folder}")
-        return [_from_disk(folder, path) for path in paths]
+        entries = [_listed(folder, path) for path in sorted(islice(_walk(folder), MAX_FILES + 1))]
+        wanted = _wanted(entries, f"cannot read {folder}")
+        return [_from_disk(folder, entry) for entry in entries if entry.path in wanted]
     except OSError as error:
         raise Misuse(f"cannot read {error.filename}: {error.strerror}", "check its owner and mode") from error
 
@@ -144,10 +128,26 @@ def _is_absent(complaint: str) -> bool:
     )
 
 
-def _entry(record: bytes) -> tuple[str, str, int, str]:
+def _object(record: bytes) -> tuple[str, Entry]:
     details, _, path = record.partition(b"\t")
     mode, _, oid, size = details.decode("ascii").split()
-    return mode, oid, 0 if size == "-" else int(size), path.decode("utf-8", "backslashreplace")
+    return oid, Entry(path.decode("utf-8", "backslashreplace"), mode, 0 if size == "-" else int(size))
+
+
+def _wanted(entries: Sequence[Entry], doing: str) -> frozenset[str]:
+    """Return the paths that are read, after checking that they are not too many or too large."""
+    if len(entries) > MAX_FILES:
+        raise Stalled(f"{doing}: it has more than {MAX_FILES} files", _HINT)
+    known = [entry for entry in entries if is_read(entry.path)]
+    for entry in known:
+        if entry.size > MAX_FILE_BYTES:
+            told = f"{one_line(entry.path)} has {entry.size} bytes, more than {MAX_FILE_BYTES}"
+            raise Stalled(f"{doing}: {told}", _HINT)
+    total = sum(entry.size for entry in known)
+    if total > MAX_TOTAL_BYTES:
+        raise Stalled(f"{doing}: it has {total} bytes, more than {MAX_TOTAL_BYTES}", _HINT)
+    beside, more = choose(entries)
+    return frozenset((*(entry.path for entry in known), *beside, *([more] if more else ())))
 
 
 def _contents(git: Git, oids: list[str], doing: str) -> Iterator[bytes]:
@@ -156,7 +156,7 @@ def _contents(git: Git, oids: list[str], doing: str) -> Iterator[bytes]:
         "--batch",
         "--buffer",
         stdin="".join(f"{oid}\n" for oid in oids).encode(),
-        limit=MAX_TOTAL_BYTES + 128 * (len(oids) + 1),
+        limit=MAX_TOTAL_BYTES + MOST_BYTES_LOOKED_INTO + 128 * (len(oids) + 1),
     )
     if asked.returncode:
         raise judge(git, asked, doing)
@@ -171,44 +171,68 @@ def _contents(git: Git, oids: list[str], doing: str) -> Iterator[bytes]:
     return iter(contents)
 
 
-def _check_bounds(sizes: list[tuple[str, int]], doing: str) -> None:
-    if len(sizes) > MAX_FILES:
-        raise Stalled(f"{doing}: it has {len(sizes)} files, more than {MAX_FILES}", _HINT)
-    for path, size in sizes:
-        if size > MAX_FILE_BYTES:
-            raise Stalled(f"{doing}: {one_line(path)} has {size} bytes, more than {MAX_FILE_BYTES}", _HINT)
-    total = sum(size for _, size in sizes)
-    if total > MAX_TOTAL_BYTES:
-        raise Stalled(f"{doing}: it has {total} bytes, more than {MAX_TOTAL_BYTES}", _HINT)
-
-
 def _walk(folder: Path) -> Iterator[str]:
-    for name in POLICY_PATHS:
-        top = folder / name
-        if top.is_dir() and not top.is_symlink():
-            yield from _below(top, name)
-        elif top.is_symlink() or top.exists():
-            yield name
+    """Yield what git would list; beside the known folders, what it could not read is left out."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                yield entry.name
+            elif entry.name != ".git":
+                yield from _below(folder / entry.name, entry.name)
 
 
 def _below(top: Path, name: str) -> Iterator[str]:
-    with os.scandir(top) as entries:
-        for entry in entries:
-            path = f"{name}/{entry.name}"
-            if not entry.is_dir(follow_symlinks=False) or (top / entry.name / ".git").exists():
-                yield path
-            else:
-                yield from _below(top / entry.name, path)
+    if (top / ".git").exists():
+        yield name
+        return
+    try:
+        entries = list(os.scandir(top))
+    except OSError:
+        if is_read(name):
+            raise
+        return
+    for entry in entries:
+        path = f"{name}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(top / entry.name, path)
+        else:
+            yield path
 
 
-def _from_disk(folder: Path, path: str) -> PolicyFile:
-    file = folder / path
-    mode = file.lstat().st_mode
-    shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _listed(folder: Path, path: str) -> Entry:
+    status = (folder / path).lstat()
+    return Entry(path, _mode(status.st_mode), status.st_size)
+
+
+def _mode(mode: int) -> str:
+    """Return how git writes a mode; of what git cannot record, nothing."""
     if stat.S_ISLNK(mode):
-        return PolicyFile(shown, _LINK, os.fsencode(file.readlink()))
+        return LINK
     if stat.S_ISDIR(mode):
-        return PolicyFile(shown, _SUBMODULE, b"")
+        return SUBMODULE
     if not stat.S_ISREG(mode):
-        raise Misuse(f"{file} is neither a file, a folder nor a link", "remove it")
-    return PolicyFile(shown, "100755" if mode & stat.S_IXUSR else "100644", file.read_bytes())
+        return ""
+    return "100755" if mode & stat.S_IXUSR else "100644"
+
+
+def _from_disk(folder: Path, entry: Entry) -> PolicyFile:
+    file = folder / entry.path
+    shown = entry.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    match entry.mode:
+        case "":
+            raise Misuse(f"{file} is neither a file, a folder nor a link", "remove it")
+        case "120000":
+            return PolicyFile(shown, LINK, os.fsencode(file.readlink()))
+        case "160000":
+            return PolicyFile(shown, SUBMODULE, b"")
+        case mode:
+            return PolicyFile(shown, mode, _content(file, entry))
+
+
+def _content(file: Path, entry: Entry) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        if is_read(entry.path):
+            raise
+        return b""

@@ -1,8 +1,10 @@
 """Turn the files of a policy repository into a revision, or into every reason why it is none.
 
 Rules:
-* Only the folders of DESIGN's policy repository are read; everything else is ignored.
-* Inside them everything fails closed: whatever cannot be used makes the whole revision invalid.
+* Inside the folders that policy is made of everything fails closed: whatever cannot be used makes the whole
+  revision invalid.
+* Everything else may lie beside them, but for policy in a place that is not read: a Freeze or an Exception
+  there makes the revision invalid, and anything else is told.
 * All problems are told at once, sorted by file and line.
 """
 
@@ -32,6 +34,15 @@ from reconciler.policy.documents import (
     Repository,
     Rollout,
     Schedule,
+)
+from reconciler.policy.placement import (
+    REPOSITORY_FILE,
+    SIGNERS_FILE,
+    SUFFIXES,
+    Entry,
+    Misplaced,
+    choose,
+    misplaced,
 )
 from reconciler.policy.problems import Problem, dotted, quoted, shortened
 from reconciler.policy.values import (
@@ -105,6 +116,7 @@ class Revision:
         scripts: Content of ``scripts/*.sh`` by file name.
         requires: As in ``patchledger.yaml``, empty where it says nothing.
         warnings: What is valid and yet worth a look.
+        misplaced: Policy in places that are not read, which is therefore not in force.
         allowed_signers: Content of ``trust/allowed_signers``, empty where there is none.
     """
 
@@ -120,6 +132,7 @@ class Revision:
     scripts: Mapping[str, bytes] = field(default_factory=dict)
     requires: str = ""
     warnings: tuple[Problem, ...] = ()
+    misplaced: tuple[Problem, ...] = ()
     allowed_signers: bytes = b""
 
 
@@ -144,16 +157,6 @@ class NeedsUpgrade:
     commit: str = ""
 
 
-SUFFIXES: Mapping[str, str] = {
-    **{model.folder: ".yaml" for model in KINDS.values()},
-    "calendars": ".ics",
-    "scripts": ".sh",
-    "trust": "",
-}
-"""The folders that are read, and how the names of the files in each must end."""
-
-REPOSITORY_FILE = "patchledger.yaml"
-SIGNERS_FILE = "trust/allowed_signers"
 MAX_PROBLEMS = 10_000
 """Files are looked at until there are more; the last one is told whole."""
 _MAX_SCRIPT = 100 * 1024  # One argument of a process ends at 128 KiB.
@@ -163,7 +166,7 @@ def load(files: Iterable[PolicyFile], commit: str = "") -> Revision | Rejected |
     """Read a policy repository.
 
     Args:
-        files: Its whole tree, in any order; files outside the known folders are ignored.
+        files: Its whole tree, in any order.
         commit: Full id of the commit, or empty.
 
     Returns:
@@ -184,6 +187,7 @@ def load(files: Iterable[PolicyFile], commit: str = "") -> Revision | Rejected |
         with loader.door(file.path):
             loader.file(file)
     else:
+        loader.beside(tree)
         loader.references()
     if loader.problems:
         return Rejected(tuple(sorted(set(loader.problems))))
@@ -229,6 +233,7 @@ class _Loader:
         self.requires = ""
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.misplaced: list[Problem] = []
         self.placed: dict[str, dict[str, Placed[AnyDocument]]] = {kind: {} for kind in KINDS}
         self.broken: dict[str, set[str]] = {kind: set() for kind in KINDS}
         self.calendars: dict[str, bytes] = {}
@@ -250,6 +255,7 @@ class _Loader:
             scripts=self.scripts,
             requires=self.requires,
             warnings=tuple(sorted(self.warnings)),
+            misplaced=tuple(sorted(self.misplaced)),
             allowed_signers=self.signers,
         )
 
@@ -321,6 +327,10 @@ class _Loader:
             self._refuse(file.path, "must be a folder")
         elif "/" in name:
             self._refuse(file.path, f"is in a folder below {folder}/", f"move it to {folder}/")
+        elif name.startswith("."):
+            self._refuse(
+                file.path, "is hidden", "give it a name that does not begin with a dot, or remove it"
+            )
         elif folder == "trust":
             self._trust(file)
         elif not name.endswith(SUFFIXES[folder]) or name == SUFFIXES[folder]:
@@ -338,6 +348,27 @@ class _Loader:
             self._script(file, name)
         else:
             self._documents(file, folder)
+
+    def beside(self, tree: Sequence[PolicyFile]) -> None:
+        """Look for policy outside of the places that are read."""
+        paths, more = choose(Entry(file.path, file.mode, len(file.data)) for file in tree)
+        chosen = frozenset(paths)
+        for file in tree:
+            if file.path in chosen:
+                with self.door(file.path):
+                    self._misplaced(misplaced(file.path, file.mode, file.data))
+        if more:
+            message = "is not looked into, since there are too many files outside of the known folders"
+            self.misplaced.append(Problem(more, 1, "", message, "keep policy in a repository of its own"))
+
+    def _misplaced(self, found: Misplaced | None) -> None:
+        match found:
+            case Misplaced(problem, holds_back=True):
+                self.problems.append(problem)
+            case Misplaced(problem):
+                self.misplaced.append(problem)
+            case None:
+                pass
 
     def _trust(self, file: PolicyFile) -> None:
         if file.path != SIGNERS_FILE:

@@ -1,5 +1,6 @@
 """Which policy revision holds: the newest where it is good, else the last that was."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,6 +9,7 @@ from reconciler.gitops.source import Acceptance, Advanced, Fetched, FirstUse, Of
 from reconciler.planning.account import Condition
 from reconciler.planning.gate import PolicyStanding, PolicyState
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
+from reconciler.policy.problems import Problem
 from reconciler.reconcile.ports import PolicyRepository, ReadPolicy
 
 
@@ -122,7 +124,7 @@ class PolicyFollower:
         match loaded:
             case Revision():
                 kept = self._repository.accept(commit) if accept else Acceptance(commit)
-                return InForce(loaded, self._state(commit), kept)
+                return InForce(loaded, self._state(commit), kept, _conditions(loaded))
             case Rejected() | NeedsUpgrade():
                 return self._keep(known, now, _unusable(loaded, commit))
 
@@ -137,9 +139,10 @@ class PolicyFollower:
                     # It was valid for the version that accepted it, and is not for this one.
                     setback = setback or _unusable(unusable, known.commit)
         state = self._state("" if revision is None else revision.commit, setback)
+        conditions = () if revision is None else _conditions(revision)
         if setback is None:
-            return InForce(revision, state, known)
-        return InForce(revision, state, known, (_condition(setback),), (setback.error,))
+            return InForce(revision, state, known, conditions)
+        return InForce(revision, state, known, (_condition(setback), *conditions), (setback.error,))
 
     def _state(self, commit: str, setback: _Setback | None = None) -> PolicyState:
         info = self._repository.describe(commit) if commit else None
@@ -186,6 +189,19 @@ def _condition(setback: _Setback) -> Condition:
             return Condition("NeedsUpgrade", True, "NeedsUpgrade", message, stalled=True)
 
 
+def _conditions(revision: Revision) -> tuple[Condition, ...]:
+    """Return what is to be told of a revision although it is in force."""
+    if not revision.misplaced:
+        return ()
+    message = f"not in force: {_first_of(revision.misplaced)}"
+    return (Condition("PolicyMisplaced", True, "NotRead", message),)
+
+
+def _first_of(problems: Sequence[Problem]) -> str:
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"
+
+
 def _unusable(loaded: Rejected | NeedsUpgrade, commit: str) -> _Setback:
     error = rejection(loaded, commit)
     return _Refused("Invalid", error, commit) if isinstance(loaded, Rejected) else _TooNew(error, commit)
@@ -195,9 +211,8 @@ def rejection(loaded: Rejected | NeedsUpgrade, commit: str) -> PolicyRejected:
     """Return the error for a policy that cannot be used: its first problem, and how many more there are."""
     match loaded:
         case Rejected(problems=problems):
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             return PolicyRejected(
-                f"policy {commit[:12]} is invalid: {problems[0]}{more}",
+                f"policy {commit[:12]} is invalid: {_first_of(problems)}",
                 "run `patchledger policy check` on it",
             )
         case NeedsUpgrade(requires=requires, running=running):

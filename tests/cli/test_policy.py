@@ -306,3 +306,12 @@ def test_init_tells_programs_what_it_made(tmp_path: Path, capsys: pytest.Capture
     assert main(["policy", "init", str(folder), "--format", "json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert (made["folder"], made["example"], len(made["commit"])) == (str(folder), "minimal", 40)
+
+
+def test_policy_in_a_place_that_is_not_read_is_an_error(tmp_path: Path, capsys: Printed) -> None:
+    plant(tmp_path, {**GOOD, "policy/q.yaml": "kind: Policy\nname: q\n", "README.md": "ours\n"})
+    assert call("check", str(tmp_path)) == 3
+    printed = capsys.readouterr()
+    told = "policy/q.yaml:1: kind: is a document of kind Policy in a place that is not read"
+    assert printed.out == f"{told} (move it to policies/q.yaml)\n"
+    assert printed.err == "1 problem in 1 file\n"

@@ -139,6 +139,57 @@ def test_an_invalid_policy_is_not_followed_and_every_problem_is_told(
     assert site.report()["policy_commit"] == git(site.policy, "rev-parse", "HEAD")
 
 
+STARTS = "DTSTART:20260101T000000Z\n"
+FREEZE = "kind: Freeze\nname: now\nfrom: 2026-11-01\nuntil: 2036-01-31\ntimezone: UTC\nreason: year's end\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "told"),
+    [
+        ("freeze/now.yaml", FREEZE, "freeze/now.yaml:1: kind: is a document of kind Freeze"),
+        ("year-end.yaml", f"# now\n{FREEZE}", "year-end.yaml:2: kind: is a document of kind Freeze"),
+        ("freezes/.now.yaml", FREEZE, "freezes/.now.yaml:1: is hidden"),
+        (
+            "schedules/far.yaml",
+            "kind: Schedule\nname: far\ntimezone: " + "A/" * 3000 + "A\nwindows: []\n",
+            "schedules/far.yaml:3: timezone: unknown time zone",
+        ),
+        ("patchledger.yaml", f'requires: ">={"1" * 10_000}"\n', "patchledger.yaml:1: requires: "),
+        (
+            "calendars/c.ics",
+            f"BEGIN:VCALENDAR\nBEGIN:VEVENT\n{2 * STARTS}END:VEVENT\nEND:VCALENDAR\n",
+            "calendars/c.ics:1: event 'without a name' has more than one DTSTART",
+        ),
+    ],
+)
+def test_a_policy_that_cannot_be_used_is_told_with_its_place_and_the_last_good_one_stays_in_force(
+    site: Site, patchledger: Command, path: str, text: str, told: str
+) -> None:
+    patchledger("run")
+    accepted = site.report()["policy_commit"]
+    site.commit({path: text})
+    code, _, err = patchledger("run")
+    assert code == 3
+    one_line_with_hint(err, told)
+    report = site.report()
+    assert report["policy_commit"] == accepted
+    rejected = next(one for one in report["conditions"] if one["type"] == "PolicyRejected")
+    assert (rejected["reason"], told in rejected["message"]) == ("Invalid", True)
+    assert report["plan"]["transaction"]
+
+
+def test_other_policy_in_a_place_that_is_not_read_is_a_condition(site: Site, patchledger: Command) -> None:
+    site.commit({"policy/more.yaml": "kind: Policy\nname: more\nupdates: none\n", "README.md": "ours\n"})
+    assert patchledger("run")[0] == 0
+    report = site.report()
+    assert report["policy_commit"] == git(site.policy, "rev-parse", "HEAD")
+    told = next(one for one in report["conditions"] if one["type"] == "PolicyMisplaced")
+    assert told["message"].startswith("not in force: policy/more.yaml:1: kind: is a document of kind Policy")
+    site.commit({"policy/more.yaml": None})
+    assert patchledger("run")[0] == 0
+    assert "PolicyMisplaced" not in {one["type"] for one in site.report()["conditions"]}
+
+
 def test_an_invalid_policy_on_the_first_run_is_reported_too(site: Site, patchledger: Command) -> None:
     site.commit({"policies/base.yaml": "kind: Polizy\n"})
     code, _, err = patchledger("run")

@@ -109,7 +109,9 @@ def test_links_in_place_of_what_is_read_are_refused(path: str) -> None:
     [
         ("policies/p.yml", POLICY, "policies/p.yml:1: has the wrong suffix (name it p.yaml)"),
         ("policies/README.md", "x", "policies/README.md:1: has the wrong suffix (only *.yaml is read here)"),
-        ("policies/.yaml", POLICY, "policies/.yaml:1: has the wrong suffix (only *.yaml is read here)"),
+        ("policies/.yaml", POLICY, "policies/.yaml:1: is hidden (give it a name that does not begin with"),
+        ("freezes/.year-end.yaml", FREEZE, "freezes/.year-end.yaml:1: is hidden (give it a name that"),
+        ("trust/.allowed_signers", SIGNERS, "trust/.allowed_signers:1: is hidden"),
         ("policies", "x", "policies:1: must be a folder"),
         (
             "policies/eu/p.yaml",

@@ -16,10 +16,11 @@ from reconciler.gitops.revision import (
     resolve_revision,
 )
 from reconciler.policy.load import PolicyFile
+from reconciler.policy.placement import MOST_LOOKED_INTO
 from tests.edge.gitops.bench import Repository, git
 
 
-def test_only_the_paths_of_a_policy_are_read(upstream: Repository) -> None:
+def test_read_is_policy_and_what_may_be_policy_in_a_wrong_place(upstream: Repository) -> None:
     commit = upstream.commit(
         {
             "policies/a.yaml": "a",
@@ -29,17 +30,31 @@ def test_only_the_paths_of_a_policy_are_read(upstream: Repository) -> None:
             "trust/allowed_signers": "e",
             "patchledger.yaml": "f",
             "docs/x.yaml": "no",
+            "docs/x.md": "no",
+            "README.md": "no",
+            "docs/empty.yaml": "",
             ".github/workflows/x.yaml": "no",
             "policies.yaml": "no",
             "sub/policies/x.yaml": "no",
+            "sub/policies/x": "no",
+            "freeze/x": "no",
+            "docs/large.yaml": "x" * 300_000,
+            "120000:docs/link.yaml": "elsewhere",
+            "120000:Freezes": "elsewhere",
         }
     )
     assert [(file.path, file.mode, file.data) for file in read_revision(upstream.path, commit)] == [
+        (".github/workflows/x.yaml", "100644", b"no"),
+        ("Freezes", "120000", b"elsewhere"),
         ("calendars/c.ics", "100644", b"c"),
+        ("docs/x.yaml", "100644", b"no"),
+        ("freeze/x", "100644", b"no"),
         ("patchledger.yaml", "100644", b"f"),
+        ("policies.yaml", "100644", b"no"),
         ("policies/a.yaml", "100644", b"a"),
         ("policies/deep/b.txt", "100644", b"b"),
         ("scripts/apt-update.sh", "100755", b"d"),
+        ("sub/policies/x.yaml", "100644", b"no"),
         ("trust/allowed_signers", "100644", b"e"),
     ]
 
@@ -97,6 +112,21 @@ def test_a_large_file_is_refused_before_it_is_read(upstream: Repository) -> None
     commit = upstream.commit({"policies/large.yaml": "x" * (MAX_FILE_BYTES + 1)})
     with pytest.raises(Stalled, match=r"policies/large\.yaml has 4194305 bytes"):
         read_revision(upstream.path, commit)
+
+
+def test_what_lies_beside_the_policy_may_be_large_and_unreadable(
+    upstream: Repository, tmp_path: Path
+) -> None:
+    commit = upstream.commit({"docs/large.yaml": "x" * (MAX_FILE_BYTES + 1), "hosts/a.yaml": "a"})
+    assert [file.path for file in read_revision(upstream.path, commit)] == ["hosts/a.yaml"]
+    (tmp_path / "work" / "docs").mkdir(parents=True)
+    subprocess.run(["mkfifo", str(tmp_path / "work/docs/pipe.yaml")], check=True)
+    assert read_folder(tmp_path / "work") == []
+
+
+def test_no_more_of_what_lies_beside_is_read_than_is_looked_into(upstream: Repository) -> None:
+    commit = upstream.commit({f"ci/{number:04}.yaml": "x" for number in range(MOST_LOOKED_INTO + 9)})
+    assert len(read_revision(upstream.path, commit)) == MOST_LOOKED_INTO + 1
 
 
 def test_a_large_revision_is_refused_before_it_is_read(upstream: Repository) -> None:
