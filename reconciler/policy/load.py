@@ -42,6 +42,7 @@ from reconciler.policy.placement import (
     Entry,
     Misplaced,
     choose,
+    is_read,
     misplaced,
 )
 from reconciler.policy.problems import Problem, dotted, quoted, shortened
@@ -351,7 +352,9 @@ class _Loader:
 
     def beside(self, tree: Sequence[PolicyFile]) -> None:
         """Look for policy outside of the places that are read."""
-        paths, more = choose(Entry(file.path, file.mode, len(file.data)) for file in tree)
+        paths, more = choose(
+            Entry(file.path, file.mode, len(file.data)) for file in tree if not is_read(file.path)
+        )
         chosen = frozenset(paths)
         for file in tree:
             if file.path in chosen:
