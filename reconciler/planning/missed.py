@@ -23,6 +23,7 @@ from reconciler.policy.zones import shifted
 
 LOOK_BACK = timedelta(days=92)
 """Windows that ended longer ago are not counted."""
+_MOST_COUNTED = 20_000
 
 _INSTANT = timedelta(microseconds=1)
 _OPEN_GATES = "every gate was open, and yet no run came of it"
@@ -115,13 +116,6 @@ class Timetable:
     allow_security: bool = False
     splay_key: str = ""
 
-    def is_blocked(self, occurrence: windows.Occurrence) -> bool:
-        """Tell whether no run could ever have begun in it."""
-        blocked = windows.blocked_by(
-            occurrence, self.freezes, budget=self.budget, allow_security=self.allow_security
-        )
-        return blocked is not None
-
 
 def advance(watch: WindowWatch, timetable: Timetable, now: datetime, boot_id: str) -> WindowWatch:
     """Return ``watch`` moved on to ``now``: windows that closed are judged, those that opened are added.
@@ -129,10 +123,11 @@ def advance(watch: WindowWatch, timetable: Timetable, now: datetime, boot_id: st
     A clock that was set back judges nothing. Windows are those of the policy in force now.
     """
     last = now if watch.at is None else watch.at
-    after = max(min(last, now), shifted(now, -LOOK_BACK))
+    after = max(min(last, now), shifted(now, -_look_back(timetable.schedules)))
     known = {(one.start, one.end, one.schedule): one for one in watch.passing}
     passing: list[Passing] = []
     missed: list[Passing] = []
+    frozen = windows.united(timetable.freezes, allow_security=timetable.allow_security)
     coming = windows.occurrences(
         timetable.schedules, after, shifted(now, _INSTANT), splay_key=timetable.splay_key
     )
@@ -143,12 +138,18 @@ def advance(watch: WindowWatch, timetable: Timetable, now: datetime, boot_id: st
         )
         if each.end > now:
             passing.append(one)
-        elif one.wanted and not one.served and not timetable.is_blocked(each):
+        elif one.wanted and not one.served and frozen.leaves_room(each, timetable.budget):
             missed.append(one)
     is_new_boot = bool(watch.boot_id and boot_id) and watch.boot_id != boot_id
     return WindowWatch(
         now, watch.wanted, boot_id, tuple(passing), _last_of(missed, is_new_boot=is_new_boot) or watch.missed
     )
+
+
+def _look_back(schedules: Sequence[windows.Schedule]) -> timedelta:
+    """Return how far back windows are counted: not so far that there are more than can be gone through."""
+    starts = sum(windows.starts(window) for schedule in schedules for window in schedule.windows)
+    return min(LOOK_BACK, timedelta(days=max(1, _MOST_COUNTED // max(1, starts))))
 
 
 def _last_of(missed: Sequence[Passing], *, is_new_boot: bool) -> MissedWindow | None:

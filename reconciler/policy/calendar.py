@@ -157,9 +157,10 @@ class CalendarExpression:
             parts.append(self.timezone)
         return " ".join(parts)
 
-    def starts_per_minute(self) -> int:
-        """Return how often the expression may elapse within one minute."""
-        return sum(len(span.values(0, _MINUTE - 1)) for span in self.seconds)
+    def starts_a_day(self) -> int:
+        """Return how often the expression elapses on a day, at most."""
+        seconds = sum(len(span.values(0, _MINUTE - 1)) for span in self.seconds)
+        return _number_of(self.hours, 24) * _number_of(self.minutes, 60) * seconds
 
     def expand(self, begin: datetime, end: datetime) -> Iterator[datetime]:
         """Yield the naive local times from ``begin`` up to, and without, ``end``, in order."""
@@ -226,6 +227,10 @@ def _values(spans: tuple[Span, ...], low: int, high: int) -> Iterator[int] | ran
             return only.values(low, high)
         case _:
             return _distinct(merge(*(span.values(low, high) for span in spans)))
+
+
+def _number_of(spans: tuple[Span, ...], possible: int) -> int:
+    return len(set(_values(spans, 0, possible - 1)))
 
 
 def _distinct(ordered: Iterator[int]) -> Iterator[int]:
@@ -603,6 +608,10 @@ class CronExpression:
                     return
                 if local >= begin:
                     yield local
+
+    def starts_a_day(self) -> int:
+        """Return how often the expression elapses on a day, at most."""
+        return len(self._fields.hours) * len(self._fields.minutes)
 
     def _dates(self, first: date, last: date) -> Iterator[date]:
         months = self._fields.months

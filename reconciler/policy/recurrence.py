@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,8 @@ _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
 _LARGEST_INTERVAL = 1000
 _FIRST_MONDAY = date(1970, 1, 5)
+_LAST_DAY = date(2200, 1, 1)
+"""Later windows are never asked about."""
 
 
 class Frequency(StrEnum):
@@ -103,11 +106,21 @@ class RecurrenceRule:
         COUNT is honoured, UNTIL is not: it may be an instant, which only a caller with a zone can compare.
         """
         rule = self.anchored(anchor)
-        if rule.count is None:
-            yield from (day for day in rule.walk(anchor, max(first, anchor), last) if day >= first)
-            return
-        counted = islice(rule.walk(anchor, anchor, last), rule.count)
-        yield from (day for day in counted if day >= first)
+        final = last if rule.count is None else min(last, rule.last_day(anchor))
+        yield from (day for day in rule.walk(anchor, max(first, anchor), final) if day >= first)
+
+    def last_day(self, anchor: date) -> date:
+        """Return the day with which COUNT ends, or the last day that anybody asks about if that comes first.
+
+        What the rule leaves to its anchor must be written out.
+        """
+        return _last_day(self, anchor)
+
+    def counted_years(self, anchor: date) -> int:
+        """Return through how many years COUNT had to be counted, at least one; none without it."""
+        if self.count is None:
+            return 0
+        return max(1, self.anchored(anchor).last_day(anchor).year - anchor.year + 1)
 
     def walk(self, anchor: date, first: date, last: date) -> Iterator[date]:
         """Yield the days of every period from that of ``first`` on; some may lie before ``first``.
@@ -204,6 +217,15 @@ class RecurrenceRule:
         number = (middle.timetuple().tm_yday + 6) // 7
         weeks = (_days_in_year(middle.year) - middle.timetuple().tm_yday) // 7 + number
         return _in_positions(number, weeks, self.by_week_number)
+
+
+@lru_cache(maxsize=4096)
+def _last_day(rule: RecurrenceRule, anchor: date) -> date:
+    """Count from the anchor on, once for each rule: every later question begins where it asks."""
+    number, day = 0, anchor - _DAY
+    for number, day in enumerate(islice(rule.walk(anchor, anchor, _LAST_DAY), rule.count), start=1):  # noqa: B007 - the last is wanted
+        pass
+    return day if number == rule.count else _LAST_DAY
 
 
 def _days_in_year(year: int) -> int:

@@ -13,14 +13,17 @@ The rules (each is tested):
 7. All intervals are half-open: an occurrence and a freeze hold from their start to just before their end.
 
 Every function takes the instant it is asked about; nothing here knows what time it is. Searches look ahead
-five years and no further, so that a window that never comes is an answer and not a loop.
+five years and at 50,000 occurrences, and no further, so that a window that never comes is an answer and not a
+loop. How often a window may start is bounded, since every question about now looks at all that may be open.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from heapq import merge
+from itertools import islice
 from operator import attrgetter
 from typing import Literal, TypeAlias
 
@@ -47,8 +50,11 @@ TICK_MARGIN = timedelta(minutes=20)
 BUDGET = "budget"
 """What blocks an occurrence that is shorter than the time a run needs."""
 
-_MOST_PER_MINUTE = 1000
-_MOST_OPEN = 100_000
+MOST_STARTS = 10_000
+"""Occurrences of one window that begin within its length, or within a day where it is shorter."""
+_MOST_EXAMINED = 50_000
+_FEW = 1000
+_DAY = timedelta(days=1)
 _NONE = timedelta(0)
 _LONGEST_SLICE = timedelta(days=32)
 _RESOLUTION = timedelta(microseconds=1)
@@ -78,10 +84,7 @@ class CalendarWindow:
 
     def __post_init__(self) -> None:
         _check(self.timezone, self.duration, self.splay)
-        often = self.expression.starts_per_minute()
-        # Every question about now looks at all occurrences that may still be open.
-        if often > _MOST_PER_MINUTE or often * self.duration > _MOST_OPEN * SHORTEST:
-            raise ValueError(f"it starts {often} times a minute; give the seconds one value")
+        _check_starts(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class CronWindow:
 
     def __post_init__(self) -> None:
         _check(self.timezone, self.duration, self.splay)
+        _check_starts(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +229,33 @@ def _check(timezone: str, duration: timedelta, splay: timedelta) -> None:
         raise ValueError(f"splay ({splay}) must be shorter than the window ({duration})")
 
 
+def starts(window: Window) -> int:
+    """Return how many occurrences may begin within the window's length, or within a day where it is shorter.
+
+    It bounds what a question about one instant looks at: all that may be open then.
+    """
+    match window:
+        case CalendarWindow() | CronWindow():
+            return window.expression.starts_a_day() * _days(window.duration)
+        case RRuleWindow():
+            return _days(window.duration)
+        case IcsWindow():
+            return sum(1 if event.rule is None else _days(event.duration) for event in window.calendar.events)
+
+
+def _days(duration: timedelta) -> int:
+    return -(-duration // _DAY)
+
+
+def _check_starts(window: CalendarWindow | CronWindow) -> None:
+    found, days = starts(window), _days(window.duration)
+    if found > MOST_STARTS:
+        span = "a day" if days == 1 else f"{days} days"
+        raise ValueError(
+            f"it starts {found} times within {span}, more than {MOST_STARTS}; let it start less often"
+        )
+
+
 def calendar_window(
     start: str,
     duration: timedelta,
@@ -320,6 +351,45 @@ def freeze_bounds(
     return start, end
 
 
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What some freezes cover: spans in order that neither overlap nor touch.
+
+    Attributes:
+        starts: First instant of each.
+        ends: First instant behind each.
+    """
+
+    starts: tuple[datetime, ...]
+    ends: tuple[datetime, ...]
+
+    def free_parts(self, begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield what is left of a span, in order."""
+        for index in range(bisect_right(self.ends, begin), len(self.starts)):
+            if self.starts[index] >= end:
+                break
+            if self.starts[index] > begin:
+                yield begin, self.starts[index]
+            begin = self.ends[index]
+        if begin < end:
+            yield begin, end
+
+    def leaves_room(self, occurrence: Occurrence, budget: timedelta) -> bool:
+        """Tell whether a run of ``budget`` can start somewhere in the occurrence."""
+        return any(_holds(*part, budget) for part in self.free_parts(occurrence.start, occurrence.end))
+
+
+def united(freezes: Iterable[Freeze], *, allow_security: bool = False) -> Frozen:
+    """Return what freezes cover together; a security-only plan passes those that allow it."""
+    spans: list[tuple[datetime, datetime]] = []
+    for freeze in sorted(_blocking(freezes, allow_security=allow_security), key=attrgetter("start")):
+        if spans and freeze.start <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(spans[-1][1], freeze.end)
+        else:
+            spans.append((freeze.start, freeze.end))
+    return Frozen(tuple(start for start, _ in spans), tuple(end for _, end in spans))
+
+
 def active_freeze(freezes: Iterable[Freeze], now: datetime, *, allow_security: bool = False) -> Freeze | None:
     """Return the freeze that blocks at ``now``, the one that ends last where there are several.
 
@@ -337,7 +407,12 @@ def _blocking(freezes: Iterable[Freeze], *, allow_security: bool) -> tuple[Freez
 
 
 def occurrences(
-    schedules: Sequence[Schedule], after: datetime, before: datetime, *, splay_key: str = ""
+    schedules: Sequence[Schedule],
+    after: datetime,
+    before: datetime,
+    *,
+    splay_key: str = "",
+    least: timedelta = _NONE,
 ) -> Iterator[Occurrence]:
     """Yield what is open at some instant from ``after`` up to, and without, ``before``, ordered by start.
 
@@ -349,10 +424,11 @@ def occurrences(
         after: Aware.
         before: Aware; the stream is lazy, so that a far bound costs nothing.
         splay_key: The host's id; without it starts are not delayed.
+        least: Occurrences that are shorter are left out.
     """
     fraction = _splay_fraction(splay_key)
     streams = [
-        _of_window(schedule, index, after, before, fraction)
+        _of_window(schedule, index, after, before, fraction=fraction, least=least)
         for schedule in schedules
         for index in range(len(schedule.windows))
     ]
@@ -372,14 +448,14 @@ def occurrences(
 def _ordered(streams: list[Iterator[Occurrence]], after: datetime) -> Iterator[Occurrence]:
     """Merge streams by start, equal starts in the order of the streams.
 
-    It sorts slice by slice, each twice as long as the one before. A heap would hand out the first one a
-    little sooner, but costs as much as everything else together where there are thousands of streams.
+    It sorts slice by slice, each twice as long as the one before while they hold few. A heap would hand out
+    the first one a little sooner, but costs as much as everything else together where there are thousands of
+    streams.
     """
     heads = [(first, stream) for stream in streams if (first := next(stream, None)) is not None]
     length = timedelta(hours=1)
     while heads:
         after = shifted(after, length)
-        length = min(2 * length, _LONGEST_SLICE)
         batch: list[Occurrence] = []
         later: list[tuple[Occurrence, Iterator[Occurrence]]] = []
         for first, stream in heads:
@@ -389,6 +465,8 @@ def _ordered(streams: list[Iterator[Occurrence]], after: datetime) -> Iterator[O
                 head = next(stream, None)
             if head is not None:
                 later.append((head, stream))
+        if len(batch) < _FEW:
+            length = min(2 * length, _LONGEST_SLICE)
         batch.sort(key=attrgetter("start"))
         yield from batch
         heads = later
@@ -402,17 +480,29 @@ def _splay_fraction(key: str) -> float:
 
 
 def _of_window(
-    schedule: Schedule, index: int, after: datetime, before: datetime, fraction: float
+    schedule: Schedule, index: int, after: datetime, before: datetime, *, fraction: float, least: timedelta
 ) -> Iterator[Occurrence]:
     window, name = schedule.windows[index], schedule.name
     # Whole seconds, since people read these times.
     delay = timedelta(seconds=int(window.splay.total_seconds() * fraction))
+    if least:
+        window = _of_length(window, least + delay)
     for base, duration in _bases(window, after, before):
         start, end = base + delay, base + duration
         if start >= before:
             return
         if end > after:
             yield Occurrence(start, end, name, index)
+
+
+def _of_length(window: Window, least: timedelta) -> Window:
+    """Return the window without what is shorter, so that it need not be searched through."""
+    match window:
+        case IcsWindow():
+            fitting = tuple(event for event in window.calendar.events if event.duration >= least)
+            return replace(window, calendar=IcsCalendar(fitting))
+        case CalendarWindow() | CronWindow() | RRuleWindow():
+            return window if window.duration >= least else IcsWindow(IcsCalendar(()), window.timezone)
 
 
 def _bases(window: Window, after: datetime, before: datetime) -> Iterator[tuple[datetime, timedelta]]:
@@ -510,7 +600,7 @@ def blocked_by(
     if occurrence.end - occurrence.start < budget:
         return BUDGET
     blocking = _blocking(freezes, allow_security=allow_security)
-    if any(_holds(begin, end, budget) for begin, end in _free_parts(occurrence, blocking)):
+    if united(blocking).leaves_room(occurrence, budget):
         return None
     touching = [freeze for freeze in blocking if _overlaps(freeze, occurrence.start, occurrence.end)]
     # The one that covers most of it is what a person would name.
@@ -533,19 +623,6 @@ def _holds(begin: datetime, end: datetime, budget: timedelta) -> bool:
     return begin < end and shifted(begin, budget) <= end
 
 
-def _free_parts(occurrence: Occurrence, blocking: Iterable[Freeze]) -> Iterator[tuple[datetime, datetime]]:
-    """Yield what freezes leave of an occurrence, in order."""
-    begin = occurrence.start
-    for freeze in sorted(blocking, key=lambda each: each.start):
-        if freeze.end <= begin or freeze.start >= occurrence.end:
-            continue
-        if freeze.start > begin:
-            yield begin, freeze.start
-        begin = freeze.end
-    if begin < occurrence.end:
-        yield begin, occurrence.end
-
-
 def next_opening(
     schedules: Sequence[Schedule],
     now: datetime,
@@ -566,13 +643,13 @@ def next_opening(
         allow_security: The plan is security-only, so that freezes with ``allow: security`` do not block it.
 
     Returns:
-        ``None`` where there is no such time within five years.
+        ``None`` where there is no such time within five years, or among the next 50,000 occurrences.
     """
     blocking = _blocking(freezes, allow_security=allow_security)
-    found = _first_opening(schedules, now, budget, blocking, splay_key)
+    found = _first_opening(schedules, now, budget, united(blocking), splay_key)
     if not blocking:
         return found
-    unfrozen = _first_opening(schedules, now, budget, (), splay_key)
+    unfrozen = _first_opening(schedules, now, budget, united(()), splay_key)
     if found is None or unfrozen is None or unfrozen.start == found.start:
         return found
     names = {each.name for each in blocking if _overlaps(each, unfrozen.start, found.start)}
@@ -580,39 +657,22 @@ def next_opening(
 
 
 def _first_opening(
-    schedules: Sequence[Schedule],
-    now: datetime,
-    budget: timedelta,
-    blocking: Sequence[Freeze],
-    splay_key: str,
+    schedules: Sequence[Schedule], now: datetime, budget: timedelta, frozen: Frozen, splay_key: str
 ) -> Opening | None:
-    # Nothing can start before a freeze that holds now is over, which may be years away.
-    free = now
-    while (freeze := active_freeze(blocking, free)) is not None:
-        free = freeze.end
+    # Nothing can start before freezes leave room for a run, which may be years away.
+    endless = datetime.max.replace(tzinfo=UTC)
+    free = next((begin for begin, end in frozen.free_parts(now, endless) if _holds(begin, end, budget)), now)
     best: Opening | None = None
-    if budget > max(
-        (_longest(window) for schedule in schedules for window in schedule.windows), default=_NONE
-    ):
-        return None
-    for occurrence in occurrences(schedules, free, shifted(free, HORIZON), splay_key=splay_key):
+    coming = occurrences(schedules, free, shifted(free, HORIZON), splay_key=splay_key, least=budget)
+    for occurrence in islice(coming, _MOST_EXAMINED):
         if best is not None and occurrence.start > best.start:
             break
-        for begin, end in _free_parts(occurrence, blocking):
-            start = max(begin, free)
-            if _holds(start, end, budget):
-                if best is None or (start, -(end - start)) < (best.start, -(best.closes - best.start)):
-                    best = Opening(occurrence, start, shifted(end, -max(budget, _RESOLUTION)), end)
+        for begin, end in frozen.free_parts(max(occurrence.start, free), occurrence.end):
+            if _holds(begin, end, budget):
+                if best is None or (begin, -(end - begin)) < (best.start, -(best.closes - best.start)):
+                    best = Opening(occurrence, begin, shifted(end, -max(budget, _RESOLUTION)), end)
                 break
     return best
-
-
-def _longest(window: Window) -> timedelta:
-    match window:
-        case IcsWindow():
-            return max((event.duration for event in window.calendar.events), default=_NONE)
-        case CalendarWindow() | CronWindow() | RRuleWindow():
-            return window.duration
 
 
 def next_transition(
@@ -631,21 +691,22 @@ def next_transition(
     Returns:
         ``None`` where nothing changes within five years.
     """
+    answers = united(freezes), united(freezes, allow_security=True)
     bounds = [bound for freeze in freezes for bound in (freeze.start, freeze.end) if bound > now]
     best = min(bounds, default=None)
     for occurrence in occurrences(schedules, now, shifted(now, HORIZON), splay_key=splay_key):
         if best is not None and occurrence.start >= best:
             break
-        best = min(each for each in (best, *_changes(occurrence, freezes, budget)) if each and each > now)
+        best = min(each for each in (best, *_changes(occurrence, answers, budget)) if each and each > now)
     return best
 
 
-def _changes(occurrence: Occurrence, freezes: Sequence[Freeze], budget: timedelta) -> Iterator[datetime]:
+def _changes(occurrence: Occurrence, answers: Iterable[Frozen], budget: timedelta) -> Iterator[datetime]:
     """Yield the instants at which an occurrence changes an answer; the bounds of freezes are left out."""
     yield occurrence.start
     yield occurrence.end
-    for allow_security in (False, True):
-        for begin, end in _free_parts(occurrence, _blocking(freezes, allow_security=allow_security)):
+    for frozen in answers:
+        for begin, end in frozen.free_parts(occurrence.start, occurrence.end):
             # A run may start up to the last instant that leaves the budget: the answer changes just after it.
             too_late = shifted(end, _RESOLUTION - budget)
             if begin < too_late < end:
