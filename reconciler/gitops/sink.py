@@ -48,6 +48,8 @@ _TRAILER_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _ADOPT_TIMEOUT = 30.0
 _MAX_REPORT = 64 * 1024 * 1024
 _MAX_LISTING = 16 * 1024 * 1024
+_ASKED_COMMITS = 200
+"""How far back a run is looked for: whoever asks is the tick after the one that committed it."""
 _POLICY_COMMITS = "--format=%(trailers:key=Policy-Commit,valueonly)"
 _MAX_HISTORY = 100_000
 
@@ -259,6 +261,26 @@ class ReportSink:
             named = self._policy_commits(branch)
         yield from dict.fromkeys(word for word in named.split() if is_oid(word))
 
+    def record_of(self, branch: str, run: str) -> bytes | None:
+        """Return the record of a run that one of the last commits of ``branch`` tells of.
+
+        Args:
+            branch: As for :meth:`commit`.
+            run: Its id: the trailer ``Run`` of the commit.
+
+        Returns:
+            ``runs/<id>.json`` as that commit has it, empty where it has none; ``None`` where no commit tells
+            of the run.
+
+        Raises:
+            Stalled: The file system refuses.
+        """
+        try:
+            return self._record_of(branch, run)
+        except Damaged:
+            self.rebuild()
+            return self._record_of(branch, run)
+
     def commit(
         self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
     ) -> Commit | Unchanged:
@@ -421,12 +443,28 @@ class ReportSink:
             raise self._unreadable(asked, branch)
         return asked.text
 
+    def _record_of(self, branch: str, run: str) -> bytes | None:
+        head = self._head(branch)
+        if head is None:
+            return None
+        form = "--format=%H %(trailers:key=Run,valueonly,separator=%x20)"
+        listed = self._git.run("log", f"--max-count={_ASKED_COMMITS}", form, head)
+        if listed.returncode:
+            raise self._unreadable(listed, branch)
+        told = (line.split() for line in listed.text.splitlines())
+        commit = next((oid for oid, *runs in told if run in runs), None)
+        if commit is None:
+            return None
+        record = self._git.run("cat-file", "blob", f"{commit}:runs/{run}.json", limit=_MAX_REPORT)
+        return b"" if record.returncode else record.stdout
+
     def _commit(
         self, branch: str, files: Mapping[ReportPath, bytes], message: str, when: datetime, keep_runs: int
     ) -> Commit | Unchanged:
         parent = self._head(branch)
         present = self._listing(parent, branch) if parent else {}
-        surplus = surplus_runs({*present, *files}, keep_runs)
+        # What is told now is in this commit at least, also where the clock was set back and others are newer.
+        surplus = surplus_runs({*present, *files}, keep_runs).difference(files)
         written = {
             path: data
             for path, data in files.items()

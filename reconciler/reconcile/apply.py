@@ -68,12 +68,14 @@ class Performed:
         after: What was seen of the machine last.
         follow_up: Of a run whose end could not be looked at: the journal by which the next tick tells what
             it came to. ``None`` where ``after`` is its end.
+        is_reported: Its record is committed already.
     """
 
     record: RunRecord
     journal: Journal
     after: Observation
     follow_up: Journal | None = None
+    is_reported: bool = False
 
     @property
     def was_touched_since(self) -> bool:
@@ -325,6 +327,8 @@ class Applier:
             last: What was seen before.
         """
         journal = unseen.journal
+        with contextlib.suppress(ReconcilerError):
+            self.store.write_journal(journal)
         said = f"what it came to could not be looked at: {unseen.error.message}"
         ending = Ending(RunOutcome.FAILED, NOT_SEEN, said)
         if journal.record is None:
@@ -332,16 +336,19 @@ class Applier:
         else:
             record = replace(journal.record, code=NOT_SEEN, reason=_joined(journal.record.reason, said))
         record = replace(self._hooked(journal, record), ended=self._later(record.started))
+        return Performed(record, journal, last, self.follow_up(journal))
+
+    def follow_up(self, journal: Journal) -> Journal:
+        """Return the journal by which a later tick tells what a run came to that could not be looked at."""
         run = self.store.unused(journal.run)
         note = f"this is what run {journal.run} came to, which could not be looked at when it ended"
-        follow_up = replace(
+        return replace(
             journal,
             run=run,
             record=None if journal.record is None else replace(journal.record, run=run),
             facts=_facts(self.target, run, journal.policy_commit),
             notes=(*journal.notes, note),
         )
-        return Performed(record, journal, last, follow_up)
 
     def _hooked(self, journal: Journal, record: RunRecord) -> RunRecord:
         results = self.around.hook("post", journal.settings, dict(journal.facts), run_json(record))

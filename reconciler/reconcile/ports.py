@@ -166,6 +166,10 @@ class ReportQueue(Protocol):
         """Commit files on top of a branch, locally."""
         ...
 
+    def record_of(self, branch: str, run: str) -> bytes | None:
+        """Return the record of a run that a commit of a branch tells of, ``None`` where none does."""
+        ...
+
     def push(self, branches: Sequence[str] | None = None, *, timeout: float) -> Pushed | Queued:
         """Send what the remote does not have, never forced."""
         ...

@@ -13,11 +13,12 @@ The rules:
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from reconciler.errors import Transient
+from reconciler.errors import Misuse, Transient
 from reconciler.planning.execution import Execution
 from reconciler.planning.journal import Journal, Phase
 from reconciler.planning.observation import Observation
 from reconciler.planning.reboot import BOOT_TIME, has_rebooted
+from reconciler.planning.report_reader import read_run
 from reconciler.planning.run_record import (
     Difference,
     Ending,
@@ -26,7 +27,7 @@ from reconciler.planning.run_record import (
     difference,
 )
 from reconciler.planning.wording import plural
-from reconciler.reconcile.apply import Applier, Performed, Unseen, repaired
+from reconciler.reconcile.apply import NOT_SEEN, Applier, Performed, Unseen, repaired
 from reconciler.reconcile.executions import MOST_ATTEMPTS
 
 STOPPED = "stopped"
@@ -68,6 +69,26 @@ class Recovery:
         except Unseen as unseen:
             # What was done stands in the journal, and the next tick looks again.
             raise unseen.error from None
+
+    def take_over(self, journal: Journal, reported: bytes) -> Performed | None:
+        """Return a run that is committed already: its record is not made again, and its hooks have run.
+
+        Args:
+            journal: Of the run.
+            reported: ``runs/<id>.json`` as it was committed.
+
+        Returns:
+            ``None`` where nobody can read the record.
+
+        Raises:
+            Stalled: The machine cannot be observed.
+        """
+        try:
+            record = read_run(reported)
+        except Misuse:
+            return None
+        follow_up = self.applier.follow_up(journal) if record.code == NOT_SEEN else None
+        return Performed(record, journal, self.applier.observe(), follow_up, is_reported=True)
 
     def verify_boot(self, journal: Journal, boot_id: str) -> Performed:
         """Look after a machine that was told to reboot: is it another boot, and is it well?

@@ -109,60 +109,17 @@ class Reporter:
     timeout: timedelta
     has_remote: bool
 
-    def publish(
-        self, look: Look, files: Mapping[str, bytes], state: State, ran: Ran | None = None
-    ) -> Published:
-        """Commit the report if it says something new, push what waits, send what changed since the last one.
+    def commit(self, look: Look, files: Mapping[str, bytes], ran: Ran | None = None) -> str | None:
+        """Commit the report locally if it says something new; return the commit, ``None`` where it does not.
 
         Args:
             look: What is reported.
             files: ``report.json`` and ``observation.json`` of it.
-            state: What was told last, and what was run last.
             ran: A run that is reported with it, which is always something new.
 
         Raises:
-            Stalled: The report cannot even be committed locally. Nothing was lost: the next tick tries again.
+            Stalled: The report cannot be committed. Nothing was lost: the next tick tries again.
         """
-        report = look.report
-        rebuilds = self.queue.rebuilds
-        commit = self._commit(look, files, ran)
-        unpushed = tuple(self._push())
-        if self.queue.rebuilds != rebuilds:
-            # What is new was decided by a queue that is no more: by the new one it may be something else.
-            commit = self._commit(look, files, ran) or commit
-            unpushed = tuple(self._push())
-        effective = look.finding.effective
-        snapshot = snapshot_of(
-            report,
-            action=look.finding.recording.inputs.settings.action,
-            announce=timedelta(0) if effective is None else effective.settings.announce,
-            last_run=state.last_run,
-            missed=look.watch.missed,
-            recent=state.recent,
-        )
-        untold = tuple(self._tell(look, state.snapshot, snapshot))
-        return Published(
-            commit,
-            not unpushed,
-            (*unpushed, *untold),
-            self.queue.notices,
-            snapshot,
-        )
-
-    def _tell(self, look: Look, told: Snapshot | None, snapshot: Snapshot) -> Iterator[ReconcilerError]:
-        """Tell what changed since ``told``, and yield what could not be told; it never ends a tick."""
-        now = look.report.generated_at
-        try:
-            complaints = self.messenger.tell(
-                events(told, snapshot, now), routes_of(look.finding.effective), now
-            )
-        except ReconcilerError as error:
-            yield error
-            return
-        for complaint in complaints:
-            yield Transient(complaint, "look at the notifier")
-
-    def _commit(self, look: Look, files: Mapping[str, bytes], ran: Ran | None) -> str | None:
         when = look.report.generated_at
         if ran is None and self._says_nothing_new(files["report.json"], when):
             return None
@@ -176,6 +133,56 @@ class Reporter:
         message = sink.commit_message(said, trailers=trailers(look.report, run))
         made = self.queue.commit(self.branch, files, message, when, keep_runs=self.keep_runs)
         return made.oid if isinstance(made, sink.Commit) else None
+
+    def send(
+        self, look: Look, files: Mapping[str, bytes], state: State, commit: str | None, ran: Ran | None
+    ) -> Published:
+        """Push what waits, and tell what changed since the last time.
+
+        Args:
+            look: What was committed, or said nothing new.
+            files: As for :meth:`commit`.
+            state: What was told last, and what was run last.
+            commit: Of the report.
+            ran: As for :meth:`commit`.
+        """
+        rebuilds = self.queue.rebuilds
+        unpushed = tuple(self._push())
+        if self.queue.rebuilds != rebuilds:
+            # What is new was decided by a queue that is no more: by the new one it may be something else.
+            commit = self.commit(look, files, ran) or commit
+            unpushed = tuple(self._push())
+        effective = look.finding.effective
+        snapshot = snapshot_of(
+            look.report,
+            action=look.finding.recording.inputs.settings.action,
+            announce=timedelta(0) if effective is None else effective.settings.announce,
+            last_run=state.last_run,
+            missed=look.watch.missed,
+            recent=state.recent,
+        )
+        untold = tuple(self._tell(look, state.snapshot, snapshot))
+        return Published(commit, not unpushed, (*unpushed, *untold), self.queue.notices, snapshot)
+
+    def record_of(self, run: str) -> bytes | None:
+        """Return the record of a run that is committed already; ``None`` where none is.
+
+        It is empty where the commit is there and the record is not.
+        """
+        return self.queue.record_of(self.branch, run)
+
+    def _tell(self, look: Look, told: Snapshot | None, snapshot: Snapshot) -> Iterator[ReconcilerError]:
+        """Tell what changed since ``told``, and yield what could not be told; it never ends a tick."""
+        now = look.report.generated_at
+        try:
+            complaints = self.messenger.tell(
+                events(told, snapshot, now), routes_of(look.finding.effective), now
+            )
+        except ReconcilerError as error:
+            yield error
+            return
+        for complaint in complaints:
+            yield Transient(complaint, "look at the notifier")
 
     def _says_nothing_new(self, document: bytes, now: datetime) -> bool:
         last = self.queue.last(self.branch)
@@ -286,7 +293,7 @@ class Ticker:
     def _tick(self, break_glass: BreakGlass | None) -> Tick:
         state = self.folder.load()
         runs: list[RunRecord] = []
-        found = self._recovered(state)
+        found = self._recovered()
         if found is not None:
             state = _after_run(state, found, self._excerpt(found))
             runs.append(found.record)
@@ -412,41 +419,58 @@ class Ticker:
         with self.machine.held():
             return self.applier.apply(look, decision)
 
-    def _recovered(self, state: State) -> Performed | None:
-        """Bring an unfinished run to its end, unless it is reported already."""
+    def _recovered(self) -> Performed | None:
+        """Bring an unfinished run to its end; of one that is reported already, take over what it was."""
         journal = self.folder.journal()
         if journal is None:
             return None
-        if state.last_run is not None and state.last_run.run == journal.run:
-            self.folder.clear_journal()
-            return None
+        recovery = Recovery(self.applier)
+        reported = self.reporter.record_of(journal.run)
+        if reported is not None:
+            taken = recovery.take_over(journal, reported)
+            if taken is None:
+                self.folder.clear_journal()
+            return taken
         with self.machine.held():
             if journal.phase is Phase.REBOOTING:
                 boot_id = "" if self.power is None else self.power.boot_id()
-                return Recovery(self.applier).verify_boot(journal, boot_id)
-            return Recovery(self.applier).recover(journal)
+                return recovery.verify_boot(journal, boot_id)
+            return recovery.recover(journal)
 
     def _may_rest_on(self, look: Look, published: Published) -> bool:
         """Say whether a plan is reported well enough to be applied: an approved one must be pushed."""
         return published.pushed or not look.must_be_pushed
 
     def _publish(self, look: Look, state: State, performed: Performed | None) -> tuple[Published, State]:
-        """Report, and leave what the next tick starts from; only then is a run forgotten."""
+        """Report, and leave what the next tick starts from; only then is a run forgotten.
+
+        What is remembered of a run is saved as soon as it is committed: a tick that is ended while it pushes
+        or tells, which may take minutes, is not to leave the next one in doubt.
+        """
         files = {"report.json": to_json(look.report), "observation.json": write(look.finding.recording)}
-        ran = None if performed is None else Ran(performed.record, self._log(performed))
-        if ran is not None:
+        ran = None
+        if performed is not None and not performed.is_reported:
+            ran = Ran(performed.record, self._log(performed))
             # First of all: where even the report cannot be committed, this is what tells of the run.
             self._keep(ran)
-        published = self.reporter.publish(look, files, state, ran)
-        state = _next_state(state, look, published.snapshot)
+        commit = self.reporter.commit(look, files, ran)
+        state = _next_state(state, look)
         self.folder.save(state)
-        if performed is not None and performed.follow_up is not None:
-            self.folder.begin(performed.follow_up)
-        elif performed is not None:
-            self.folder.clear_journal()
         for name, data in files.items():
             self.folder.write(name, data)
+        published = self.reporter.send(look, files, state, commit, ran)
+        state = replace(state, snapshot=published.snapshot)
+        self.folder.save(state)
+        if performed is not None:
+            self._forget(performed)
         return published, state
+
+    def _forget(self, performed: Performed) -> None:
+        """Forget a run that is reported, unless something of it is still to be told."""
+        if performed.follow_up is None:
+            self.folder.clear_journal()
+        else:
+            self.folder.begin(performed.follow_up)
 
     def _keep(self, ran: Ran) -> None:
         """Keep the log of a run on the host; that it failed is told and ends nothing: the report has it."""
@@ -510,7 +534,7 @@ def routes_of(effective: Effective | None) -> tuple[Route, ...]:
     return tuple(Route(route.to, frozenset(map(Event, route.on))) for route in settings.notify)
 
 
-def _next_state(state: State, look: Look, told: Snapshot) -> State:
+def _next_state(state: State, look: Look) -> State:
     observation, acceptance = look.finding.recording.observation, look.in_force.acceptance
     refreshed = observation.refresh.outcome is RefreshOutcome.REFRESHED and not look.is_clock_wrong
     return replace(
@@ -520,7 +544,6 @@ def _next_state(state: State, look: Look, told: Snapshot) -> State:
         refreshed_at=look.report.generated_at if refreshed else state.refreshed_at,
         first_seen=state.first_seen if look.is_clock_wrong else observation.first_seen,
         quarantine=observation.quarantined,
-        snapshot=told,
         routes=state.routes if look.finding.effective is None else routes_of(look.finding.effective),
         watch=look.watch,
     )
@@ -604,13 +627,14 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
     }
     failed, used = state.failed, state.used
     if record.outcome is RunOutcome.APPLIED:
-        failed, used = None, (*used, record.digest)[-_REMEMBERED:]
+        # Told only once also where the run is taken over by the tick after it.
+        failed, used = None, tuple(dict.fromkeys((*used, record.digest)))[-_REMEMBERED:]
     elif record.outcome in {RunOutcome.FAILED, RunOutcome.ROLLED_BACK} and record.code not in PASSING:
         database = performed.after.database
         failed = FailedApply(record.digest, record.policy_commit, database, record.ended)
     result = _result(record.outcome)
     recent = [one for one in state.recent if one.at > record.started - _RECENT]
-    if result is not None:
+    if result is not None and _past_run(record) not in recent:
         recent.append(_past_run(record))
     tried = _has_used_window(record.outcome)
     unrepaired = _repair_token(performed.after, record.policy_commit)

@@ -83,6 +83,40 @@ def test_only_the_newest_runs_stay_in_the_tree(sink: ReportSink) -> None:
     assert git(sink.queue, "show", f"{WEB}~4:runs/20261110T020000Z-0123456789ab.log") == "log"
 
 
+def run_commit(sink: ReportSink, run: str, outcome: str, keep: int = 5) -> None:
+    message = commit_message("a run", trailers={"Run": run})
+    sink.commit(WEB, {f"runs/{run}.json": outcome.encode()}, message, NOW, keep_runs=keep)
+
+
+def test_a_run_that_is_told_is_known_by_its_trailer(sink: ReportSink) -> None:
+    assert sink.record_of(WEB, "20261122T020000Z-a") is None
+    run_commit(sink, "20261122T020000Z-a", "applied", keep=1)
+    run_commit(sink, "20261122T030000Z-a", "failed", keep=1)
+    # The first one is in the history alone; what only begins alike is another one.
+    assert sink.record_of(WEB, "20261122T020000Z-a") == b"applied"
+    assert sink.record_of(WEB, "20261122T030000Z-a") == b"failed"
+    assert sink.record_of(WEB, "20261122T030000Z") is None
+    sink.commit(WEB, {"report.json": b"{}"}, commit_message("x", trailers={"Run": "bare"}), NOW, keep_runs=1)
+    assert sink.record_of(WEB, "bare") == b""
+
+
+def test_a_run_is_in_the_commit_that_tells_of_it_also_when_the_clock_went_back(sink: ReportSink) -> None:
+    run_commit(sink, "20261122T020000Z-a", "applied", keep=1)
+    run_commit(sink, "19700101T000000Z-a", "failed", keep=1)
+    assert sink.record_of(WEB, "19700101T000000Z-a") == b"failed"
+
+
+def test_asking_for_a_run_rebuilds_a_damaged_queue(sink: ReportSink, reports: Repository) -> None:
+    run_commit(sink, "20261122T020000Z-a", "applied")
+    sink.push(timeout=30)
+    for path in (sink.queue / "objects").glob("*/*"):
+        path.chmod(0o600)
+        path.write_bytes(b"")
+    assert sink.record_of(WEB, "20261122T020000Z-a") == b"applied"
+    assert len(sink.notices) >= 1
+    assert reports.path.exists()
+
+
 @pytest.mark.parametrize("signed", ["", "signed"])
 def test_a_commit_starts_at_most_three_processes(tmp_path: Path, signed: str) -> None:
     key = str(make_key(tmp_path / "key")) if signed else ""
