@@ -471,6 +471,7 @@ class Ticker:
             self.folder.clear_journal()
         else:
             self.folder.begin(performed.follow_up)
+            self.folder.explain(performed.follow_up.run, "the machine could not be looked at")
 
     def _keep(self, ran: Ran) -> None:
         """Keep the log of a run on the host; that it failed is told and ends nothing: the report has it."""

@@ -95,7 +95,7 @@ def test_what_cannot_be_looked_at_after_a_step_is_told_at_once(
     # When it can be looked at again, what it came to is told as well, and nobody says that it was killed.
     flag.unlink()
     done = tick(host, LATER)
-    (first, second) = runs(host)
+    (second, first) = runs(host)  # by the names of their files
     assert first == record
     assert (second["outcome"], second["run"]) == ("applied", f"{record['run']}-2")
     assert [move["to"] for move in second["difference"]["changed"]] == ["1.1"]
