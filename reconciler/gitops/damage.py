@@ -5,6 +5,7 @@ is git's text trusted to say that a repository is damaged: ``git fsck`` says so.
 """
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
@@ -16,7 +17,6 @@ from reconciler.process import Completed
 if TYPE_CHECKING:
     from pathlib import Path
 
-_STALE_LOCK_SECONDS = 900.0
 _LOOSE_SAMPLE = 27  # objects in one of 256 folders: about 6,700 in all, git's own limit for housekeeping
 _MANY_PACKS = 50
 
@@ -128,38 +128,75 @@ def remove_tree(folder: "Path") -> None:
         folder.rmdir()
 
 
-def break_stale_locks(git_dir: "Path") -> bool:
-    """Delete the lock files that a killed git left behind; return whether there was one.
+def unlock(git_dir: "Path") -> bool:
+    """Delete the lock files that killed gits left behind; return whether there was one.
 
-    A lock is stale when it is 15 minutes older than a file written now, by the file system's own clock.
+    A run holds the state folder, so nobody else starts a git there: a lock is stale as soon as no git lives
+    that works on the repository. One may, though, since it outlives a run that was killed.
+
+    Raises:
+        Transient: There is a lock and such a git, whose process is named.
     """
-    probe = git_dir / "patchledger-now"
-    try:
-        probe.write_bytes(b"")
-        now = probe.stat().st_mtime
-        probe.unlink()
-        locks = [path for path in git_dir.rglob("*.lock") if now - path.stat().st_mtime > _STALE_LOCK_SECONDS]
-        for lock in locks:
+    locks = list(git_dir.rglob("*.lock"))
+    if not locks:
+        return False
+    pid = at_work(git_dir)
+    if pid is not None:
+        raise Transient(
+            f"{git_dir} is locked, and git is at work there (process {pid})",
+            "nothing to do: it is tried again; end that process if it lasts",
+        )
+    for lock in locks:
+        with suppress(OSError):  # What cannot be removed is told by the git that needs it.
             lock.unlink()
-    except OSError:
-        return False  # A lock that went away is somebody's who is alive.
-    return bool(locks)
+    return True
+
+
+def at_work(git_dir: "Path") -> str | None:
+    """Return the id of a process that works on a repository; None where there is none.
+
+    Ours are known by their environment, which names it; a person's git by its folder or arguments (proc(5)).
+    """
+    named = b"\0GIT_DIR=%s\0" % os.fsencode(git_dir)
+    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - pathlib is slow to import
+        if pid != str(os.getpid()):
+            with suppress(OSError):  # it ended, or belongs to somebody who may not write here
+                if named in b"\0" + _of_process(pid, "environ") or _is_persons(pid, os.fsencode(git_dir)):
+                    return pid
+    return None
+
+
+def _is_persons(pid: str, folder: bytes) -> bool:
+    if not _of_process(pid, "comm").startswith(b"git"):
+        return False
+    place = os.fsencode(os.readlink(f"/proc/{pid}/cwd"))  # noqa: PTH115 - the same
+    return f"{os.fsdecode(place)}/".startswith(f"{os.fsdecode(folder)}/") or folder in _of_process(
+        pid, "cmdline"
+    )
+
+
+def _of_process(pid: str, what: str) -> bytes:
+    with open(f"/proc/{pid}/{what}", "rb") as file:  # noqa: PTH123 - the same
+        return file.read()
 
 
 def keep_small(git: Git) -> None:
     """Pack the repository where it holds very many loose objects or packs, as ``git gc --auto`` would.
 
-    Called after work that added objects, since automatic housekeeping is off.
+    Called where objects may have been added, by whomever, since automatic housekeeping is off. Two small
+    folders are listed; git is started only where there is much.
 
     Raises:
-        Transient: Another process is doing it.
+        Transient: A git is at work there, or it takes too long.
         Stalled: The file system refuses.
         Damaged: An object cannot be read.
     """
     objects = git.git_dir / "objects"
     if _count(objects / "17") <= _LOOSE_SAMPLE and _count(objects / "pack") <= 2 * _MANY_PACKS:
         return
-    packed = git.run("gc", "--quiet", timeout=600)
+    unlock(git.git_dir)
+    # Forced, since what a killed one left says that it is still at work.
+    packed = git.run("gc", "--quiet", "--force", timeout=600)
     if packed.timed_out:
         raise Transient(f"packing {git.git_dir} took too long", "run git gc in it once by hand")
     if packed.returncode:

@@ -73,13 +73,17 @@ def read_accepted(source: PolicySource, commit: str, *, timeout: float, now: dat
         Transient: The mirror is damaged and the remote cannot be reached.
         Stalled: As of :func:`read_revision` and of :meth:`PolicySource.fetch`.
     """
+
+    def read() -> list[PolicyFile]:
+        try:
+            return read_revision(source.mirror, commit)
+        except Misuse as absent:
+            if not is_sound(Git(source.mirror)):
+                raise Damaged(absent.message) from absent
+            raise
+
     try:
-        return read_revision(source.mirror, commit)
-    except (Damaged, Misuse) as problem:
-        if isinstance(problem, Damaged) or not is_sound(Git(source.mirror)):
-            source.rebuild(timeout=timeout, now=now)
-    try:
-        return read_revision(source.mirror, commit)
+        return source.whole(read, timeout=timeout, now=now)
     except Misuse as error:
         raise Stalled(
             f"accepted commit {commit} is no longer in the policy repository {source.shown}",

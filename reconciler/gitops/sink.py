@@ -11,11 +11,11 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops import damage, salvage
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.process import Completed
+
+_Answer = TypeVar("_Answer")
 
 _NAME = "reports"
 _TRACKING = f"refs/remotes/{_NAME}/"
@@ -239,11 +241,7 @@ class ReportSink:
             Stalled: The file system refuses.
         """
         path = ReportPath(file)
-        try:
-            return self._last(branch, path)
-        except Damaged:
-            self.rebuild()
-            return self._last(branch, path)
+        return self._whole(lambda: self._last(branch, path))
 
     def policy_commits(self, branch: str) -> Iterator[str]:
         """Yield the policy commits that the reports of ``branch`` name in their trailers, the newest first.
@@ -254,11 +252,7 @@ class ReportSink:
         Raises:
             Stalled: The file system refuses.
         """
-        try:
-            named = self._policy_commits(branch)
-        except Damaged:
-            self.rebuild()
-            named = self._policy_commits(branch)
+        named = self._whole(lambda: self._policy_commits(branch))
         yield from dict.fromkeys(word for word in named.split() if is_oid(word))
 
     def record_of(self, branch: str, run: str) -> bytes | None:
@@ -300,14 +294,11 @@ class ReportSink:
         """
         self._keep_runs = keep_runs
         named = {ReportPath(path): data for path, data in files.items()}
-        try:
-            return self._commit(branch, named, message, when, keep_runs)
-        except Damaged:
-            self.rebuild()
-        except Transient:
-            if not damage.break_stale_locks(self.queue):
-                raise
-        return self._commit(branch, named, message, when, keep_runs)
+        done = self._whole(lambda: self._commit(branch, named, message, when, keep_runs))
+        if isinstance(done, Commit):
+            with suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
+                damage.keep_small(self._git)
+        return done
 
     def unpushed(self) -> tuple[str, ...]:
         """Return the branches that have commits the remote is not known to have, without starting a process.
@@ -335,11 +326,8 @@ class ReportSink:
                 uses a branch; names the branches. Every other branch was pushed and nothing is lost.
             Misuse: A file of the options cannot be used.
         """
-        try:
-            return self._push(branches, timeout)
-        except Damaged:
-            self.rebuild()
-            return self._push(branches, timeout)
+        chosen = None if branches is None else frozenset(branches)
+        return self._whole(lambda: self._push(chosen, timeout))
 
     def join(self, branch: str, *, timeout: float) -> str:
         """Merge what the remote has on ``branch`` into this host's; return the new head, which can be pushed.
@@ -410,6 +398,20 @@ class ReportSink:
             ),
         )
         return aside
+
+    def _whole(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Return what ``ask`` does with the queue: the one door to it.
+
+        A damaged queue is built anew, and locks of gits that are dead are removed, before it is asked again.
+        """
+        try:
+            return ask()
+        except Damaged:
+            self.rebuild()
+        except Transient:
+            if not damage.unlock(self.queue):
+                raise
+        return ask()
 
     def _last(self, branch: str, file: ReportPath) -> Stored | None:
         head = self._head(branch)
@@ -530,7 +532,10 @@ class ReportSink:
         if self._remote is None:
             return None
         refspec = f"+refs/heads/{branch}:{_TRACKING}{branch}"
-        done = self._git.talk(self._remote, _NAME, *QUIET_FETCH, _NAME, refspec, timeout=timeout)
+        fetch = (*QUIET_FETCH, _NAME, refspec)
+        done = self._git.talk(self._remote, _NAME, *fetch, timeout=timeout)
+        if done.returncode and not done.timed_out and damage.unlock(self.queue):
+            done = self._git.talk(self._remote, _NAME, *fetch, timeout=timeout)
         if not done.returncode and not done.timed_out:
             return None
         problem = explain(done, f"cannot fetch {branch} from {self.shown}", self._remote)
@@ -598,9 +603,9 @@ class ReportSink:
             raise damage.judge(self._git, done, f"cannot commit the report to {self.queue}")
         return done.text.strip()
 
-    def _push(self, branches: Iterable[str] | None, timeout: float) -> Pushed | Queued:
+    def _push(self, branches: frozenset[str] | None, timeout: float) -> Pushed | Queued:
         waiting = self.unpushed()
-        chosen = waiting if branches is None else tuple(name for name in waiting if name in set(branches))
+        chosen = waiting if branches is None else tuple(name for name in waiting if name in branches)
         if self._remote is None or not chosen:
             return Pushed(())
         problem = self._send(self._remote, chosen, timeout)
@@ -608,8 +613,11 @@ class ReportSink:
             return Queued(problem, chosen)
         if problem is not None:
             raise problem
-        with suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
-            damage.keep_small(self._git)
+        heads = list_refs(self.queue, "refs/heads/")
+        for name in set(chosen).intersection(self.unpushed()):
+            # The remote has it, but git could not note that down.
+            damage.unlock(self.queue)
+            write_ref(self.queue, _TRACKING + name, heads[f"refs/heads/{name}"])
         return Pushed(chosen)
 
     def _send(self, remote: Remote, branches: tuple[str, ...], timeout: float) -> ReconcilerError | None:
@@ -630,7 +638,7 @@ class ReportSink:
         if rejected:
             self._look_here_first(rejected)
             return self._refusal(rejected, done)
-        if damage.break_stale_locks(self.queue):
+        if damage.unlock(self.queue):
             done = self._push_once(remote, branches, timeout)
         problem = explain(done, f"cannot push reports to {self.shown}", remote)
         if isinstance(problem, Suspect) and not damage.is_sound(self._git):

@@ -12,7 +12,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops import damage
@@ -22,8 +22,11 @@ from reconciler.gitops.refs import is_oid, is_ref_safe, read_file, read_ref, wri
 from reconciler.gitops.remote import one_line, parse_remote, redact_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
     from pathlib import Path
+
+_Answer = TypeVar("_Answer")
 
 _NAME = "policy"
 _ACCEPTED = "refs/patchledger/accepted"
@@ -39,7 +42,8 @@ class Fetched:
 
     Attributes:
         head: The commit the branch points to.
-        changed: It is another one than before this fetch.
+        changed: It is another one than the last answer of :meth:`PolicySource.fetch` said, whoever else has
+            fetched since.
     """
 
     head: str
@@ -181,6 +185,7 @@ class PolicySource:
         self.notices: tuple[str, ...] = ()
         self._remote = parse_remote(remote)
         self._git = Git(self.mirror, options)
+        self._reach: tuple[float, datetime] | None = None
         self.stamp = self.mirror / _FETCHED_FILE
         self.tracking = f"refs/remotes/{_NAME}/{self.branch}"
         refspec = f"+refs/heads/{self.branch}:{self.tracking}"
@@ -204,11 +209,12 @@ class PolicySource:
         """
         if not self.mirror.exists():
             damage.create_bare(self.mirror, self._git)
+        self._reach = (timeout, now)
         try:
             before = self.head()
             problem = self._fetch_into(self._git, timeout)
             if problem is None:
-                return self._arrived(before, now)
+                return self._arrived(now)
         except Damaged as damaged:
             before, problem = None, damaged
         return self._recovered(before, problem, timeout, now)
@@ -258,6 +264,36 @@ class PolicySource:
         write_ref(self.mirror, _ACCEPTED, commit, alone=True)
         return Acceptance(commit, self.floor)
 
+    def whole(
+        self, ask: "Callable[[], _Answer]", *, timeout: float | None = None, now: datetime | None = None
+    ) -> "_Answer":
+        """Return what ``ask`` reads of the mirror: the one door through which it is read.
+
+        A mirror that turns out to be damaged is fetched anew, once, and asked again.
+
+        Args:
+            ask: Reads it.
+            timeout: As of :meth:`fetch`, whose last ones count without these.
+            now: The same.
+
+        Raises:
+            Transient: It is damaged, and the remote cannot be reached, or was not asked before.
+            Stalled: As of :meth:`fetch`.
+        """
+        try:
+            return ask()
+        except Damaged as damaged:
+            reach = self._reach if timeout is None or now is None else (timeout, now)
+            if reach is None:
+                raise
+            try:
+                self.rebuild(timeout=reach[0], now=reach[1])
+            except Transient as cannot:
+                raise Transient(
+                    f"{damaged.message}; {cannot.message}", "it is fetched anew as soon as the remote answers"
+                ) from cannot
+        return ask()
+
     def assess(self, head: str, acceptance: Acceptance | None = None) -> Assessment:
         """Say whether ``head`` may follow what was accepted: history only moves forward.
 
@@ -266,8 +302,12 @@ class PolicySource:
             acceptance: From the state file; without it the mirror's own memory is used.
 
         Raises:
-            Damaged: The mirror cannot be read; :meth:`rebuild` it.
+            Transient: As of :meth:`whole`.
+            Stalled: As of :meth:`whole`.
         """
+        return self.whole(lambda: self._assess(head, acceptance))
+
+    def _assess(self, head: str, acceptance: Acceptance | None) -> Assessment:
         acceptance = acceptance or self.accepted()
         if acceptance is not None and acceptance.commit == head:
             return Unchanged(head)
@@ -284,8 +324,12 @@ class PolicySource:
         """Return who committed ``commit`` and when.
 
         Raises:
-            Transient: There is no such commit; as :class:`Damaged` where the mirror cannot be read.
+            Transient: There is no such commit, or as of :meth:`whole`.
+            Stalled: As of :meth:`whole`.
         """
+        return self.whole(lambda: self._describe(commit))
+
+    def _describe(self, commit: str) -> CommitInfo:
         shown = self._git.run("log", "-1", "--format=%H%x00%ct%x00%an <%ae>%x00%s", commit, "--")
         if shown.returncode:
             raise damage.judge(self._git, shown, f"cannot read commit {commit[:_SHORT]}")
@@ -311,19 +355,20 @@ class PolicySource:
         aside = damage.move_aside(self.mirror, keep=1)
         fresh.rename(self.mirror)
         self.notices += (f"the policy mirror was damaged; it was fetched anew and the old one is {aside}",)
-        return self._arrived(None, now)
+        return self._arrived(now)
 
-    def _arrived(self, before: str | None, now: datetime) -> Fetched:
+    def _arrived(self, now: datetime) -> Fetched:
         head = self.head()
         if head is None:
             raise Damaged(f"{self.mirror} did not keep the branch it fetched")
-        if not self.stamp.exists():
-            write_file(self.stamp, "", alone=True)
+        changed = read_file(self.stamp).strip() != head
+        if changed:
+            write_file(self.stamp, head + "\n", alone=True)
         os.utime(self.stamp, (now.timestamp(), now.timestamp()))
-        if head != before:
-            with contextlib.suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
-                damage.keep_small(self._git)
-        return Fetched(head, changed=head != before)
+        # A quiet tick may have fetched what is new, so this does not ask whether anything is.
+        with contextlib.suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
+            damage.keep_small(self._git)
+        return Fetched(head, changed=changed)
 
     def _fetch_into(self, git: Git, timeout: float) -> ReconcilerError | None:
         done = git.talk(self._remote, _NAME, *self._fetch_arguments, timeout=timeout)
@@ -343,10 +388,13 @@ class PolicySource:
                 return self.rebuild(timeout=timeout, now=now)
             except Transient as cannot:
                 problem = cannot
-        elif isinstance(problem, Transient) and damage.break_stale_locks(self.mirror):
-            again = self._fetch_into(self._git, timeout)
+        elif isinstance(problem, Transient):
+            try:
+                again = self._fetch_into(self._git, timeout) if damage.unlock(self.mirror) else problem
+            except Transient as locked:
+                again = locked
             if again is None:
-                return self._arrived(before, now)
+                return self._arrived(now)
             problem = again
         accepted = self.accepted()
         known = before or (accepted.commit if accepted else None)

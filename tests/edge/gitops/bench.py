@@ -127,6 +127,21 @@ class Repository:
         return git(self.path, "show", name)
 
 
+@contextlib.contextmanager
+def git_at_work(git_dir: Path) -> Iterator[int]:
+    """Let a git like those of patchledger live on a repository until the block ends; yield its process."""
+    argv = ["git", "cat-file", "--batch"]
+    env = {**ENVIRONMENT, "GIT_DIR": str(git_dir)}
+    with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"HEAD\n")
+        child.stdin.flush()
+        child.stdout.readline()  # it is on its way
+        yield child.pid
+        child.stdin.close()
+
+
 def free_port() -> int:
     """Return a loopback port nobody listens on just now."""
     with socket.socket() as probe:

@@ -25,7 +25,7 @@ from reconciler.gitops.sink import (
     heartbeat_due,
     host_branch,
 )
-from tests.edge.gitops.bench import ENVIRONMENT, NOW, Repository, git, make_key
+from tests.edge.gitops.bench import ENVIRONMENT, NOW, Repository, git, git_at_work, make_key
 
 WEB = "hosts/web-01"
 GUEST = "guests/web-01/101"
@@ -180,19 +180,55 @@ def test_a_signing_key_of_somebody_else_signs_nothing(tmp_path: Path, sink: Repo
         signing.commit(WEB, {"report.json": b"1"}, "first\n", NOW, keep_runs=5)
 
 
+LOCKS = [
+    f"refs/heads/{WEB}.lock",
+    f"refs/remotes/reports/{WEB}.lock",
+    "refs/patchledger/staged.lock",
+    "packed-refs.lock",
+    "config.lock",
+    "HEAD.lock",
+    "shallow.lock",
+    "objects/maintenance.lock",
+]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
 @pytest.mark.parametrize("signed", ["", "signed"])
-def test_a_lock_left_by_a_killed_run_is_broken_after_a_while(tmp_path: Path, signed: str) -> None:
+def test_a_lock_of_a_git_that_is_dead_delays_nothing(
+    tmp_path: Path, reports: Repository, signed: str, lock: str
+) -> None:
     key = str(make_key(tmp_path / "key")) if signed else ""
-    sink = ReportSink(tmp_path / "q", None, Identity("web-01", key))
+    sink = ReportSink(tmp_path / "q", str(reports.path), Identity("web-01", key))
     first = committed(sink, report_json="1")
-    lock = sink.queue / "refs/heads" / f"{WEB}.lock"
-    lock.write_text("")
-    with pytest.raises(Transient, match="another process"):
-        committed(sink, report_json="2")
-    subprocess.run(["touch", "-d", "20 minutes ago", str(lock)], check=True, env=ENVIRONMENT)
+    (sink.queue / lock).parent.mkdir(parents=True, exist_ok=True)
+    (sink.queue / lock).write_text("")
     second = committed(sink, report_json="2")
     assert git(sink.queue, "rev-parse", f"{second}^") == first
+    assert sink.push(timeout=20) == Pushed((WEB,))
+    assert reports.head(WEB) == second
+    assert sink.unpushed() == ()
+
+
+def test_a_lock_of_a_git_that_lives_is_left_and_its_process_named(sink: ReportSink) -> None:
+    committed(sink, report_json="1")
+    lock = sink.queue / "refs/heads" / f"{WEB}.lock"
+    lock.write_text("")
+    with git_at_work(sink.queue) as pid, pytest.raises(Transient, match=f"process {pid}"):
+        committed(sink, report_json="2")
+    assert lock.exists()
+    committed(sink, report_json="2")
     assert not lock.exists()
+
+
+def test_a_queue_is_packed_although_nothing_is_pushed(tmp_path: Path) -> None:
+    sink = ReportSink(tmp_path / "q", None, Identity("web-01"))
+    committed(sink, report_json="1")
+    for number in range(120):
+        (sink.queue / "objects/pack").mkdir(exist_ok=True)
+        (sink.queue / "objects/pack" / f"counted-{number}").write_text("")
+    (sink.queue / "gc.pid").write_text(f"{os.getpid()} {os.uname().nodename}")
+    committed(sink, report_json="2")
+    assert "packs: 1" in git(sink.queue, "count-objects", "-v").splitlines()
 
 
 def test_all_branches_go_in_one_push(sink: ReportSink, reports: Repository) -> None:

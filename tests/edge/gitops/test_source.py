@@ -23,7 +23,7 @@ from reconciler.gitops.source import (
     Rewritten,
     Unchanged,
 )
-from tests.edge.gitops.bench import ENVIRONMENT, NOW, Repository, git
+from tests.edge.gitops.bench import ENVIRONMENT, NOW, Repository, git, git_at_work
 from tests.edge.gitops.conftest import POLICY
 
 LATER = NOW + timedelta(hours=3)
@@ -386,18 +386,104 @@ def test_a_rewritten_branch_does_not_take_the_accepted_commit_away_from_a_damage
     assert read_accepted(source, accepted, timeout=20, now=NOW)[0].path == "policies/all.yaml"
 
 
-def test_a_lock_left_by_a_killed_git_is_broken_after_a_while(
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "refs/remotes/policy/main.lock",
+        "refs/patchledger/accepted.lock",
+        "packed-refs.lock",
+        "shallow.lock",
+        "config.lock",
+        "HEAD.lock",
+    ],
+)
+def test_a_lock_of_a_git_that_is_dead_delays_nothing(
+    source: PolicySource, upstream: Repository, lock: str
+) -> None:
+    fetched(source)
+    (source.mirror / lock).parent.mkdir(parents=True, exist_ok=True)
+    (source.mirror / lock).write_text("")
+    new = upstream.commit({"policies/b.yaml": "b"})
+    assert fetched(source) == new
+    assert source.accept(new) == Acceptance(new)
+
+
+def test_a_lock_of_a_git_that_lives_is_left_and_its_process_named(
     source: PolicySource, upstream: Repository
 ) -> None:
     fetched(source)
-    lock = source.mirror / "refs/remotes/policy/main.lock"
-    lock.write_text("")
+    (source.mirror / "refs/remotes/policy/main.lock").write_text("")
     new = upstream.commit({"policies/b.yaml": "b"})
-    answer = source.fetch(timeout=20, now=NOW)
-    assert isinstance(answer, Offline), "a young lock is somebody's"
-    assert "another process" in answer.problem.message
-    subprocess.run(["touch", "-d", "20 minutes ago", str(lock)], check=True, env=ENVIRONMENT)
+    with git_at_work(source.mirror) as pid:
+        answer = source.fetch(timeout=20, now=NOW)
+    assert isinstance(answer, Offline)
+    assert f"git is at work there (process {pid})" in answer.problem.message
     assert fetched(source) == new
+
+
+@pytest.mark.parametrize("suffix", [".pack", ".idx"])
+@pytest.mark.parametrize("way", ["truncate", "zero", "delete"])
+def test_every_reader_of_a_damaged_mirror_gets_it_anew(
+    source: PolicySource, upstream: Repository, suffix: str, way: str
+) -> None:
+    accepted = source.accept(fetched(source)).commit
+    older = next((source.mirror / "objects/pack").glob(f"*{suffix}"))
+    upstream.commit({"policies/b.yaml": "b"})
+    head = fetched(source)
+    readers: list[Callable[[PolicySource], object]] = [
+        lambda mirror: mirror.describe(accepted).oid == accepted,
+        lambda mirror: mirror.assess(head, Acceptance(accepted)) == Advanced(head, accepted, (head,)),
+        lambda mirror: read_accepted(mirror, accepted, timeout=20, now=NOW)[0].path == "policies/all.yaml",
+    ]
+    whole = source.mirror.with_name("whole")
+    shutil.copytree(source.mirror, whole)
+    for read in readers:
+        again = PolicySource(source.mirror, f"file://{upstream.path}")
+        assert again.fetch(timeout=20, now=NOW) == Fetched(head, changed=False)
+        _harm(source.mirror / older.relative_to(source.mirror), way)
+        assert read(again)
+        assert read(again), "and it stays so"
+        assert len(again.notices) == 1
+        shutil.rmtree(source.mirror)
+        shutil.copytree(whole, source.mirror)
+
+
+def _harm(path: Path, way: str) -> None:
+    path.chmod(0o600)
+    match way:
+        case "truncate":
+            path.write_bytes(path.read_bytes()[:7])
+        case "zero":
+            path.write_bytes(bytes(path.stat().st_size))
+        case _:
+            path.unlink()
+
+
+def test_a_damaged_mirror_is_said_with_the_way_out_while_the_remote_is_away(
+    source: PolicySource, upstream: Repository
+) -> None:
+    accepted = source.accept(fetched(source)).commit
+    _harm(next((source.mirror / "objects/pack").glob("*.pack")), "truncate")
+    upstream.path.rename(upstream.path.with_name("away"))
+    away = PolicySource(source.mirror, "ssh://127.0.0.1:9/policy.git")
+    assert isinstance(away.fetch(timeout=20, now=NOW), Offline)
+    with pytest.raises(Transient, match="damaged") as caught:
+        away.describe(accepted)
+    assert "fetched anew as soon as" in caught.value.hint
+
+
+def test_a_change_is_seen_although_a_quiet_tick_fetched_it_first(
+    source: PolicySource, upstream: Repository
+) -> None:
+    fetched(source)
+    argv, env = source.invocation()
+    for number in range(120):
+        (source.mirror / "objects/pack" / f"counted-{number}").write_text("")
+    new = upstream.commit({"policies/b.yaml": "b"})
+    subprocess.run(argv, check=True, env={"PATH": ENVIRONMENT["PATH"], **env})
+    assert source.fetch(timeout=20, now=NOW) == Fetched(new, changed=True)
+    assert source.fetch(timeout=20, now=NOW) == Fetched(new, changed=False)
+    assert "packs: 1" in git(source.mirror, "count-objects", "-v").splitlines()
 
 
 def test_another_hash_function_is_said(tmp_path: Path) -> None:
