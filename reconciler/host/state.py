@@ -1,11 +1,12 @@
 """What cannot be observed again, kept in the state folder: written whole or not at all.
 
 Layout of the folder: ``policy.git`` (mirror), ``reports.git`` (queue), ``cache/`` (the package manager's
-caches), ``outbox/`` (undelivered notifications), ``state.json``, ``report.json`` (the newest report),
+caches), ``outbox/`` (undelivered notifications), ``trust.json``, ``runs.json`` and ``notices.json`` (see
+:mod:`reconciler.host.memory`), ``report.json`` (the newest report),
 ``fingerprint.json`` (what a quiet tick compares), ``status.json`` and ``tick.json`` (what ``status`` shows),
 ``pause.json`` (the operator's ``pause``), ``journal.json`` (the run at work), ``runs/`` (what its package
-manager prints), ``lock``. Everything but ``state.json``, ``pause.json``, ``journal.json`` and the unpushed
-part of the queue can be lost without loss.
+manager prints), ``lock``. Everything but these three, ``pause.json``, ``journal.json`` and the
+unpushed part of the queue can be lost without loss.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,67 +24,51 @@ from pydantic import TypeAdapter
 
 from reconciler.durable import replace_file, sync_folder
 from reconciler.errors import Misuse, Stalled
+from reconciler.host.fingerprint import digest
 from reconciler.host.locking import take
+from reconciler.host.memory import (
+    ABSENT,
+    BEFORE,
+    FILES,
+    Page,
+    State,
+    fields_of,
+    read_before,
+    read_page,
+    state_of,
+    write_page,
+)
 from reconciler.ownership import check_ours, is_own
-from reconciler.planning.events import LastRun, PastRun, Route, Snapshot
-from reconciler.planning.gate import FailedApply, Pause
+from reconciler.planning.gate import Pause
 from reconciler.planning.journal import Journal
 from reconciler.planning.layout import SCHEMA_VERSION, is_newer, refusal
-from reconciler.planning.missed import WindowWatch
-from reconciler.planning.observation import FirstSeen, Quarantined
 from reconciler.planning.run_log import write_log
 
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What one tick leaves for the next.
-
-    Attributes:
-        accepted: The last policy commit that was verified and valid, empty before the first; history only
-            moves forward from it.
-        floor: The ``trust.floor`` that was configured when it was accepted, empty without one.
-        refreshed_at: When the package metadata were last refreshed by us.
-        first_seen: Evidence for minimum ages.
-        snapshot: What notifications compare with.
-        routes: Who hears of what by the last policy in force, for a tick that cannot even ask it.
-        last_run: The latest attempt to apply a plan.
-        failed: The last failed apply, where no successful one followed.
-        quarantine: Versions that failed to install, and are left alone until something changes.
-        downloaded: Digest of the plan whose packages were fetched last.
-        repaired: Digest of the package database that a repair could not mend; it is not tried on it again.
-        used: Digests of plans that were applied, the latest last.
-        reboots: When this host was rebooted by us, the latest last.
-        recent: The runs of the last days, the latest last.
-        watch: What is known of the windows that are open or passed.
-    """
-
-    accepted: str = ""
-    floor: str = ""
-    refreshed_at: datetime | None = None
-    first_seen: tuple[FirstSeen, ...] = ()
-    snapshot: Snapshot | None = None
-    routes: tuple[Route, ...] = ()
-    last_run: LastRun | None = None
-    failed: FailedApply | None = None
-    quarantine: tuple[Quarantined, ...] = ()
-    downloaded: str = ""
-    repaired: str = ""
-    used: tuple[str, ...] = ()
-    reboots: tuple[datetime, ...] = ()
-    recent: tuple[PastRun, ...] = ()
-    watch: WindowWatch = field(default_factory=WindowWatch)
-
-
-_DIGITS = 64  # of an object id, SHA-256
-_STATE: TypeAdapter[State] = TypeAdapter(State)
 _JOURNAL = "journal.json"
 _KEPT_RUNS = 20
 _WHY = "why"
 """File of a run's folder in which a failure of our own leaves its reason."""
 _WHY_SIZE = 1024  # bytes that are kept free for it
 
+_GROWING = frozenset({"used", "reboots"})
+
+MOVED = "state.json.moved"
+"""What the one file of version 1 is called once it was taken over."""
+
 PAUSE = "pause.json"
 """The operator's ``pause``; a file of its own, since it is written while a run is at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """The state as far as it could be read.
+
+    Attributes:
+        missing: The files that were not there, or not what was written: their content may be known elsewhere.
+    """
+
+    state: State
+    missing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,27 +102,68 @@ class StateFolder:
             )
 
     def load(self) -> State:
-        """Read the state; a damaged file is set aside and told in ``complaints``, never deleted."""
-        file = self.path / "state.json"
-        try:
-            data = file.read_bytes()
-        except FileNotFoundError:
-            return State()
-        except OSError as error:
-            raise _translate(error, file) from error
-        try:
-            return _whole(_STATE.validate_json(data))
-        except ValueError:
-            aside = file.with_suffix(".json.damaged")
-            file.replace(aside)
-            self.complaints.append(
-                f"{file} was damaged and is kept as {aside.name}; started from an empty state"
-            )
-            return State()
+        """Read the state; see :meth:`recall`."""
+        return self.recall().state
+
+    def recall(self) -> Recalled:
+        """Read the state as far as it can be believed, file by file; what is wrong is told in ``complaints``.
+
+        A damaged file is copied aside, never deleted, and costs the others nothing. A ``state.json`` is what
+        the three files are made of at first, and what an older program left that ran after them.
+        """
+        before = self.read(BEFORE)
+        earlier = Page({}) if before is None else self._believed(BEFORE, before, read_before(before))
+        kept: dict[str, object] = {}
+        missing: set[str] = set()
+        there = {name: self.read(name) for name in FILES}
+        for name, data in there.items():
+            page = ABSENT if data is None else self._believed(name, data, read_page(name, data))
+            is_older = before is not None and page.moved != digest(before)
+            kept |= _joined(page.kept, earlier.kept if is_older else {}, fields_of(name))
+            if not page.is_sound and not earlier.kept:
+                missing.add(name)
+        state, lost = state_of(kept)
+        for name, data in {BEFORE: before, **there}.items():
+            if data is not None and set(lost).intersection(fields_of(name)):
+                aside = self._set_aside(name, data)
+                self.complaints.append(
+                    f"{self.path / name}: not all of {', '.join(lost)} was understood, and that begins anew; "
+                    f"it is kept as {aside}"
+                )
+        return Recalled(state, frozenset(missing))
+
+    def _believed(self, name: str, data: bytes, page: Page) -> Page:
+        """Return ``page``, after telling what is wrong with it and keeping what is not sound."""
+        if page.complaint:
+            kept = "" if page.is_sound else f"; it is kept as {self._set_aside(name, data)}"
+            self.complaints.append(f"{self.path / name} {page.complaint}{kept}")
+        return page
+
+    def _set_aside(self, name: str, data: bytes) -> str:
+        """Keep a copy of a damaged file beside it, once for each damage; return its name."""
+        number = 1
+        while True:
+            aside = f"{name}.damaged" + (f"-{number}" if number > 1 else "")
+            there = self.read(aside)
+            if there is None:
+                self.write(aside, data)
+            if there in {None, data}:
+                return aside
+            number += 1
 
     def save(self, state: State) -> None:
-        """Replace the state on disk, durably."""
-        self.write("state.json", _STATE.dump_json(state, indent=1) + b"\n")
+        """Replace the state on disk, durably, each file whole or not at all; ``state.json`` is then over."""
+        before = self.read(BEFORE)
+        for name in FILES:
+            data = write_page(name, state, "" if before is None else digest(before))
+            if data != self.read(name):
+                self.write(name, data)
+        if before is not None:
+            try:
+                (self.path / BEFORE).replace(self.path / MOVED)
+                sync_folder(self.path)
+            except OSError as error:
+                raise _translate(error, self.path / BEFORE) from error
 
     def write(self, name: str, data: bytes) -> None:
         """Replace the file ``name`` with ``data``: a crash leaves the old or the new one, never a part.
@@ -352,36 +378,21 @@ def _zoned(pause: Pause) -> Pause:
     return pause
 
 
-def _whole(state: State) -> State:
-    """Return ``state``.
+def _joined(
+    kept: Mapping[str, object], earlier: Mapping[str, object], names: Iterable[str]
+) -> dict[str, object]:
+    """Return fields of a file, and in their place those of an older program that ran after it was written.
 
-    Raises:
-        ValueError: Something in it is of the right type and still none of ours.
+    What was used up and when the machine was rebooted only grows: there both are true.
     """
-    snapshot = () if state.snapshot is None else (state.snapshot.at,)
-    failed = () if state.failed is None else (state.failed.at,)
-    quarantine = (one.at for one in state.quarantine)
-    evidence = (seen.at for seen in state.first_seen)
-    recent = (one.at for one in state.recent)
-    passing = (at for one in state.watch.passing for at in (one.start, one.end))
-    watch = (state.watch.at, *passing)
-    instants = (
-        state.refreshed_at,
-        *evidence,
-        *snapshot,
-        *failed,
-        *quarantine,
-        *state.reboots,
-        *recent,
-        *watch,
-    )
-    if any(at is not None and at.tzinfo is None for at in instants):
-        raise ValueError("an instant has no zone")
-    if any(
-        commit.strip("0123456789abcdef") or len(commit) > _DIGITS for commit in (state.accepted, state.floor)
-    ):
-        raise ValueError("a commit is no object id")
-    return state
+    joined = {name: earlier.get(name, kept.get(name)) for name in names if name in kept or name in earlier}
+    for name in _GROWING.intersection(joined, kept, earlier):
+        match kept[name], earlier[name]:
+            case [*some], [*others]:
+                joined[name] = list(dict.fromkeys(one for one in (*some, *others) if isinstance(one, str)))
+            case _:
+                pass  # one of them is no list, which is found where it is read
+    return joined
 
 
 def _translate(error: OSError, path: Path) -> Misuse | Stalled:

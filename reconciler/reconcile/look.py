@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError, Stalled, Transient
 from reconciler.gitops.source import Acceptance
-from reconciler.host.state import State
+from reconciler.host.memory import State
 from reconciler.planning.account import Condition
 from reconciler.planning.age import observe_first_seen
 from reconciler.planning.events import Event, RunResult, week_of

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops import sink
 from reconciler.host.locking import MachineLock
-from reconciler.host.state import State, StateFolder
+from reconciler.host.memory import State
+from reconciler.host.state import StateFolder
 from reconciler.planning import exit_codes
 from reconciler.planning.events import (
     Event,

@@ -318,7 +318,7 @@ def test_cleanup_keeps_reports_that_were_not_pushed(place: Place) -> None:
     queue = place.folder / "state" / "reports.git"
     sink = ReportSink(queue, str(place.folder / "reports.git"), Identity("web-01"))
     sink.commit("hosts/web-01", {"report.json": b"{}"}, "web-01: report", datetime.now(UTC), keep_runs=1)
-    (queue.parent / "state.json").write_text("{}")
+    (queue.parent / "trust.json").write_text("{}")
     code, _, err = place.run("cleanup", "--yes")
     assert code == 0
     assert f"left: {queue}" in err

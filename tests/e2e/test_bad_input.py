@@ -1,6 +1,5 @@
 """What goes wrong outside of us: a clear message with a hint, the documented exit code, nothing lost."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 from reconciler.cli.run import run_once
 from reconciler.cli.wiring import wire
 from reconciler.host.config import load_config
+from reconciler.host.state import StateFolder
 from reconciler.planning.observation import ClockState
 from tests.e2e.site import POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab
@@ -212,7 +212,7 @@ def test_a_policy_for_a_newer_version_asks_for_an_upgrade(site: Site, patchledge
 @pytest.mark.parametrize("damage", ["HEAD", "objects", "refs"])
 def test_a_corrupt_mirror_is_fetched_anew(site: Site, patchledger: Command, damage: str) -> None:
     patchledger("run")
-    accepted = json.loads((site.state / "state.json").read_bytes())["accepted"]
+    accepted = StateFolder(site.state).load().accepted
     mirror = site.state / "policy.git"
     if damage == "HEAD":
         (mirror / "HEAD").write_text("garbage", encoding="utf-8")
@@ -296,12 +296,12 @@ def test_a_state_folder_that_others_may_write_to_is_refused(site: Site, patchled
 
 def test_a_damaged_state_is_set_aside_and_the_run_goes_on(site: Site, patchledger: Command) -> None:
     patchledger("run")
-    (site.state / "state.json").write_text("{", encoding="utf-8")
+    (site.state / "runs.json").write_text("{", encoding="utf-8")
     (site.state / "fingerprint.json").write_text("{", encoding="utf-8")
     code, _, err = patchledger("run")
     assert code == 0
-    assert "state.json.damaged" in err
-    assert (site.state / "state.json.damaged").read_text(encoding="utf-8") == "{"
+    assert "runs.json.damaged" in err
+    assert (site.state / "runs.json.damaged").read_text(encoding="utf-8") == "{"
 
 
 def test_two_runs_at_once(site: Site, patchledger: Command) -> None:
@@ -357,7 +357,7 @@ exit $code
 def test_a_full_state_folder_loses_nothing(site: Site, lab: AptLab, room: str, patchledger: Command) -> None:
     """The state folder is a real file system without room, in a mount namespace of its own."""
     assert patchledger("run")[0] == 0
-    kept = (site.state / "state.json").read_bytes()
+    kept = (site.state / "trust.json").read_bytes()
     pushed = site.commits()
     lab.apt("install", "-q", "-y", "plain=1.1")
     site.commit({"policies/base.yaml": POLICY + "updates: security\n"})
@@ -386,8 +386,8 @@ def test_a_full_state_folder_loses_nothing(site: Site, lab: AptLab, room: str, p
     assert site.commits()[-len(pushed) :] == pushed
     shutil.rmtree(site.state)
     (site.folder / "after").rename(site.state)
-    assert json.loads((site.state / "state.json").read_bytes())["accepted"]
-    assert (site.state / "state.json").read_bytes() == kept or done.returncode == 5
+    assert StateFolder(site.state).load().accepted
+    assert (site.state / "trust.json").read_bytes() == kept or done.returncode == 5
     assert patchledger("run")[0] == 0
     assert site.report()["policy_commit"] == git(site.policy, "rev-parse", "HEAD")
 

@@ -269,7 +269,7 @@ def test_configuration_survives_upgrade_and_removal_and_goes_with_a_purge(
     installed.run("sh", "-c", f"umask 077; echo 'host: web-01' >{CONFIG}")
     kept = (
         "/etc/patchledger/credentials/ops.cred",
-        "/var/lib/patchledger/state.json",
+        "/var/lib/patchledger/trust.json",
         "/var/log/patchledger/x.log",
     )
     for path in kept:

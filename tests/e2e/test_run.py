@@ -78,7 +78,7 @@ def test_a_plan_writes_no_report_and_accepts_no_policy(site: Site, patchledger: 
     plan = json.loads(out)
     assert plan.keys() == {"target", "policy_commit", "plan", "decision", "conditions"}
     assert git(site.reports, "for-each-ref") == ""
-    assert not (site.state / "state.json").exists()
+    assert not (site.state / "runs.json").exists()
 
 
 def test_plan_check_tells_pending_updates_by_its_exit_code(site: Site, patchledger: Command) -> None:

@@ -196,8 +196,8 @@ def test_what_cannot_even_begin_is_told(site: Site, lab: AptLab, patchledger: Co
 
 def test_a_defect_of_ours_is_told(site: Site, patchledger: Command) -> None:
     patchledger("run")
-    (site.state / "state.json").unlink()
-    (site.state / "state.json").mkdir()
+    (site.state / "runs.json").unlink()
+    (site.state / "runs.json").mkdir()
     assert patchledger("run")[0] in {1, 70}
     assert document(patchledger)["tick"]["state"] == "failed"
 

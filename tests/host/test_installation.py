@@ -305,7 +305,7 @@ def test_what_must_stay_stays_with_its_folder() -> None:
     queue = STATE / "reports.git"
     used = replace(
         there,
-        files={**there.files, STATE / "state.json": b"{}", queue / "HEAD": b"ref"},
+        files={**there.files, STATE / "trust.json": b"{}", queue / "HEAD": b"ref"},
         folders=there.folders | {queue, STATE / "policy.git"},
     )
     gone = after(used, removal(used, kept=(queue,)))

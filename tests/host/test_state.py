@@ -1,15 +1,21 @@
 """The state is on disk whole, old or new, and only one run at a time touches it."""
 
+import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from reconciler.errors import Misuse, Transient
-from reconciler.host.state import State, StateFolder
-from reconciler.planning.events import Snapshot
-from reconciler.planning.observation import FirstSeen
+from reconciler.host.memory import BEFORE, FILES, NOTICES, RUNS, State, fields_of
+from reconciler.host.state import MOVED, Recalled, StateFolder
+from reconciler.planning.events import Event, Route, Snapshot
+from reconciler.planning.gate import FailedApply
+from reconciler.planning.observation import FirstSeen, Quarantined
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
@@ -40,20 +46,185 @@ def test_what_is_saved_is_loaded(folder: StateFolder) -> None:
 def test_it_is_for_its_owner_alone(folder: StateFolder) -> None:
     folder.save(State())
     assert folder.path.stat().st_mode & 0o777 == 0o700
-    assert (folder.path / "state.json").stat().st_mode & 0o022 == 0
+    assert (folder.path / "trust.json").stat().st_mode & 0o022 == 0
 
 
+# --- what is wrong with a file --------------------------------------------------------------------------
+
+STATE = State(
+    accepted="a" * 40,
+    floor="b" * 40,
+    refreshed_at=NOW,
+    first_seen=(FirstSeen("Debian", "nginx", "1.2", NOW),),
+    snapshot=Snapshot(NOW, "web-01", "apply", "window", "not yet", "a" * 40, "sha256:0"),
+    routes=(Route("ops", frozenset({Event.FAILED})),),
+    failed=FailedApply("sha256:1", "a" * 40, "db", NOW),
+    quarantine=(Quarantined("bad", "all", "1.1", NOW, "run", "exit 3", "a" * 40),),
+    used=("sha256:1", "sha256:2"),
+    reboots=(NOW,),
+)
 ODD = [b'{"accepted": "--upload-pack=x"}', b'{"refreshed_at": "2026-11-22T09:00:00"}', b'{"floor": "HEAD"}']
+NO_STATE = [
+    b"", b"{", b"{}", b"[]", b"null", b"1e999999", b'{"accepted": 7}', b"\xff\xfe", b"[" * 100_000, b"\0" * 9,
+    b'{"accepted": "\\ud800"}', b'{"accepted": "", "used": 1e999}', *ODD,
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"accepted": 7}', b"\xff\xfe", b"[" * 100_000, *ODD])
-def test_a_damaged_state_is_kept_aside_and_told(folder: StateFolder, data: bytes) -> None:
-    (folder.path / "state.json").write_bytes(data)
-    loaded = folder.load()
-    damaged = folder.path / "state.json.damaged"
-    assert loaded == State()
-    assert damaged.read_bytes() == data
+@pytest.mark.parametrize("name", [BEFORE, *FILES])
+@pytest.mark.parametrize("data", NO_STATE)
+def test_a_damaged_file_is_kept_and_told(folder: StateFolder, name: str, data: bytes) -> None:
+    (folder.path / name).write_bytes(data)
+    assert folder.load() == State()
+    assert (folder.path / f"{name}.damaged").read_bytes() == data
     assert len(folder.complaints) == 1
+    assert name in folder.complaints[0]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("data", [b"", b"{}", b"null", b'{"kept": {}, "schema": 2, "moved": ""}'])
+def test_a_damaged_file_costs_the_others_nothing(folder: StateFolder, name: str, data: bytes) -> None:
+    folder.save(STATE)
+    (folder.path / name).write_bytes(data)
+    state = folder.load()
+    for other in FILES:
+        for each in fields_of(other):
+            lost = getattr(State(), each)
+            assert getattr(state, each) == (lost if other == name else getattr(STATE, each))
+    folder.save(state)
+    assert folder.recall().missing == frozenset()
+    assert (folder.path / f"{name}.damaged").read_bytes() == data
+
+
+def test_another_damage_does_not_replace_what_was_kept(folder: StateFolder) -> None:
+    for number, data in enumerate((b"1", b"2", b"1")):
+        (folder.path / RUNS).write_bytes(data)
+        folder.load()
+        assert (folder.path / f"{RUNS}.damaged").read_bytes() == b"1"
+        assert (folder.path / f"{RUNS}.damaged-2").exists() == (number > 0)
+        assert not (folder.path / f"{RUNS}.damaged-3").exists()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_is_noticed_wherever_it_is(folder: StateFolder, name: str) -> None:
+    folder.save(STATE)
+    path = folder.path / name
+    data = path.read_bytes()
+    for place in range(0, len(data) - 1, 7):
+        for bit in (1, 4):
+            flipped = bytearray(data)
+            flipped[place] ^= bit
+            if flipped[place : place + 1].isspace() and data[place : place + 1].isspace():
+                continue  # between two tokens it says the same
+            folder.complaints.clear()
+            path.write_bytes(flipped)
+            state = folder.load()
+            assert folder.complaints, (place, bit)
+            assert (state.accepted, state.floor) in {(STATE.accepted, STATE.floor), ("", "")}
+            assert [one.at for one in state.first_seen] in [[NOW], []]
+            for aside in folder.path.glob("*.damaged*"):
+                aside.unlink()
+
+
+def test_what_can_be_read_of_damaged_runs_is_kept(folder: StateFolder) -> None:
+    """An approval that is used up stays so: forgetting it would apply a plan twice, keeping it never does."""
+    folder.save(STATE)
+    path = folder.path / RUNS
+    path.write_bytes(path.read_bytes().replace(b"exit 3", b"exit 2"))
+    recalled = folder.recall()
+    assert (recalled.state.used, recalled.state.reboots) == (STATE.used, STATE.reboots)
+    assert recalled.missing == {RUNS}
+
+
+def _rewritten(folder: StateFolder, name: str, schema: int = 2, **kept: object) -> None:
+    """Write a file as a newer program might, whole and with its checksum."""
+    document = json.loads((folder.path / name).read_bytes())
+    content = {"schema": schema, "moved": "", "kept": {**document["kept"], **kept}}
+    compact = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    (folder.path / name).write_text(json.dumps({"sha256": sha256(compact).hexdigest(), **content}))
+
+
+def test_an_unknown_word_costs_its_own_field(folder: StateFolder) -> None:
+    folder.save(STATE)
+    routes = [{"to": "ops", "on": ["failed"]}, {"to": "new", "on": ["an-event-of-the-next-version"]}]
+    _rewritten(folder, NOTICES, routes=routes, snapshot={"at": "soon"})
+    assert folder.load() == replace(STATE, snapshot=None)
+    (said,) = folder.complaints
+    assert "snapshot" in said
+    assert "routes" in said
+    assert (folder.path / f"{NOTICES}.damaged").exists()
+
+
+def test_an_unknown_word_in_the_file_of_version_1_costs_its_own_field(folder: StateFolder) -> None:
+    before = TypeAdapter(State).dump_python(STATE, mode="json")
+    before["routes"][0]["on"] = ["an-event-of-the-next-version"]
+    (folder.path / BEFORE).write_text(json.dumps(before))
+    assert folder.load() == replace(STATE, routes=())
+    assert "routes" in folder.complaints[0]
+
+
+def test_an_item_that_is_not_understood_is_left_out_alone(folder: StateFolder) -> None:
+    folder.save(STATE)
+    reboots = ["2026-11-22T09:00:00", NOW.isoformat()]
+    _rewritten(folder, RUNS, used=["sha256:1", 7, "sha256:2"], reboots=reboots)
+    assert folder.load() == STATE
+
+
+def test_a_file_of_a_newer_program_is_read_as_far_as_it_is_known(folder: StateFolder) -> None:
+    folder.save(STATE)
+    _rewritten(folder, RUNS, schema=3, a_field_of_the_next_version={"x": 1})
+    assert folder.load() == STATE
+    (said,) = folder.complaints
+    assert "runs.json was written by a newer patchledger (schema 3)" in said
+
+
+# --- the one file of version 1 ----------------------------------------------------------------------------
+
+
+def as_before(state: State) -> bytes:
+    return TypeAdapter(State).dump_json(state, indent=1) + b"\n"
+
+
+def test_the_one_file_of_version_1_is_taken_over_once(folder: StateFolder) -> None:
+    (folder.path / BEFORE).write_bytes(as_before(STATE))
+    recalled = folder.recall()
+    assert recalled == Recalled(STATE)
+    folder.save(recalled.state)
+    assert not (folder.path / BEFORE).exists()
+    assert (folder.path / MOVED).read_bytes() == as_before(STATE)
+    assert folder.load() == STATE
+    assert not folder.complaints
+
+
+@pytest.mark.parametrize("written", range(4))
+def test_a_crash_while_it_is_taken_over_loses_nothing(folder: StateFolder, written: int) -> None:
+    later = replace(STATE, accepted="c" * 40, used=(*STATE.used, "sha256:3"), routes=())
+    (folder.path / BEFORE).write_bytes(as_before(STATE))
+    folder.save(later)
+    (folder.path / MOVED).replace(folder.path / BEFORE)
+    for name in FILES[written:]:
+        (folder.path / name).unlink()
+    state = folder.load()
+    for index, name in enumerate(FILES):
+        for each in fields_of(name):
+            assert getattr(state, each) == getattr(later if index < written else STATE, each)
+    folder.save(state)
+    assert folder.load() == state
+    assert not folder.complaints
+
+
+def test_what_an_older_program_wrote_since_is_newer(folder: StateFolder) -> None:
+    folder.save(STATE)
+    theirs = State(accepted="c" * 40, used=("sha256:9",), last_run=None)
+    (folder.path / BEFORE).write_bytes(as_before(theirs))
+    assert folder.load() == replace(theirs, used=(*STATE.used, "sha256:9"), reboots=STATE.reboots)
+
+
+def test_an_unchanged_file_is_not_written_again(folder: StateFolder) -> None:
+    folder.save(STATE)
+    before = {name: (folder.path / name).stat().st_ino for name in FILES}
+    folder.save(replace(STATE, used=()))
+    after = {name: (folder.path / name).stat().st_ino for name in FILES}
+    assert [name for name in FILES if before[name] != after[name]] == [RUNS]
 
 
 def test_a_failed_write_leaves_the_old_content(folder: StateFolder) -> None:
