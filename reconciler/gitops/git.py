@@ -33,6 +33,8 @@ _CREDENTIAL_LIMIT = 16 * 1024
 _LAST_SECOND = 221845392000  # of the year 8999, so that a lead time still fits behind it
 
 _SETTINGS = {
+    "core.bigFileThreshold": "8m",  # what is larger is streamed, and never held in memory
+    "core.deltaBaseCacheLimit": "16m",
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
     "core.attributesFile": "/dev/null",
@@ -47,6 +49,8 @@ _SETTINGS = {
     "http.lowSpeedTime": "30",
     "log.showSignature": "false",
     "maintenance.auto": "false",
+    "pack.threads": "1",
+    "pack.windowMemory": "32m",
     "protocol.version": "2",
     "submodule.recurse": "false",
     "transfer.bundleURI": "false",

@@ -486,6 +486,34 @@ def test_a_change_is_seen_although_a_quiet_tick_fetched_it_first(
     assert "packs: 1" in git(source.mirror, "count-objects", "-v").splitlines()
 
 
+def test_a_huge_file_costs_no_memory(source: PolicySource, upstream: Repository, tmp_path: Path) -> None:
+    large = tmp_path / "zeros"
+    with large.open("wb") as file:
+        file.truncate(300 * 1024 * 1024)
+    blob = git(upstream.path, "-c", "core.bigFileThreshold=1m", "hash-object", "-w", str(large))
+    tree = git(upstream.path, "mktree", stdin=f"100644 blob {blob}\tzeros\n")
+    git(
+        upstream.path,
+        "update-ref",
+        "refs/heads/main",
+        git(upstream.path, "commit-tree", "-p", "main", "-m", "x", tree),
+    )
+    argv, env = source.invocation()
+    git(tmp_path, "init", "--quiet", "--bare", str(source.mirror))
+    program = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *argv],
+        env={**ENVIRONMENT, **env},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 80 * 1024, "KiB"
+
+
 def test_another_hash_function_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "sha256.git"
     folder.mkdir()
