@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from reconciler.managers.apt_formats import (
-    Key,
     PackageFile,
     Records,
     Row,
@@ -46,13 +45,16 @@ from reconciler.planning.observation import (
     Refresh,
     RefreshOutcome,
 )
-from reconciler.planning.package import PackageId
+from reconciler.planning.package import Identified, PackageId
 from reconciler.planning.steps import Needs
 
+_Sizes = Mapping[tuple[PackageId, str], int]
+"""Bytes on disk, by package and version."""
 
-def _installed_sizes(offers: Iterable[Offer]) -> dict[tuple[str, str, str], int]:
+
+def _installed_sizes(offers: Iterable[Offer]) -> _Sizes:
     return {
-        (offer.name, offer.arch, version.version): version.installed_size
+        (offer.package, version.version): version.installed_size
         for offer in offers
         for version in offer.versions
         if version.installed_size is not None
@@ -100,17 +102,17 @@ def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
 def _versions(sections: Sections, changes: Iterable[Change]) -> dict[str, str]:
     """Return the version of every package that apt may name: as it would be, else as it is."""
     native = pairs(sections.need("machine")).get("architecture", "")
-    present = {_written(row.name, row.arch, native): row.version for row in rows(sections.need("installed"))}
+    present = {_written(row.package, native): row.version for row in rows(sections.need("installed"))}
     coming = {
-        _written(change.name, change.arch, native): change.to_version
+        _written(change.package, native): change.to_version
         for change in changes
         if change.to_version is not None
     }
     return present | coming
 
 
-def _written(name: str, arch: str, native: str) -> str:
-    return name if arch in {native, "all"} else f"{name}:{arch}"
+def _written(package: PackageId, native: str) -> str:
+    return package.name if package.arch in {native, "all"} else str(package)
 
 
 def _lists(lines: Iterable[str]) -> dict[str, list[str]]:
@@ -126,7 +128,7 @@ def _lists(lines: Iterable[str]) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Archive:
+class _Archive(Identified):
     """A package file that apt would fetch, as ``--print-uris`` names it."""
 
     name: str
@@ -149,11 +151,9 @@ def _archives(section: Section) -> Iterator[_Archive]:
         yield _Archive(name, arch, version, whole(section, line, match["size"]), digest)
 
 
-def _changes(
-    sections: Sections, lists: Mapping[str, list[str]], sizes: Mapping[tuple[str, str, str], int]
-) -> tuple[Change, ...]:
+def _changes(sections: Sections, lists: Mapping[str, list[str]], sizes: _Sizes) -> tuple[Change, ...]:
     native = pairs(sections.need("machine")).get("architecture", "")
-    present = {native_key(row.name, row.arch, native): row for row in rows(sections.need("installed"))}
+    present = {native_key(row.package, native): row for row in rows(sections.need("installed"))}
     resolve = sections.need("resolve")
     records = records_of(sections.get("available"))
     removed: list[Row] = []
@@ -163,7 +163,7 @@ def _changes(
             raise unparsed(resolve, f"{name} is to be removed and is not installed")
         removed.append(row)
     coming = [
-        (archive, action, present.get(native_key(archive.name, archive.arch, native)))
+        (archive, action, present.get(native_key(archive.package, native)))
         for archive, action in _coming(resolve, lists, native)
     ]
     packages = [_package(archive, row, records) for archive, _, row in coming]
@@ -172,9 +172,9 @@ def _changes(
     sources = _sources_of(sections, native)
     moves: list[Change] = []
     for (archive, action, row), package in zip(coming, packages, strict=True):
-        key = native_key(archive.name, archive.arch, native)
+        key = native_key(archive.package, native)
         size = _disk_size(records, archive, row, sizes)
-        change = _move(action, archive, row, sources.get((*key, archive.version), ()), size)
+        change = _move(action, archive, row, sources.get((key, archive.version), ()), size)
         moves.append(replace(change, by=doings.needing(package)))
     return (*_removals(removed, doings, sections.get("relations")), *moves)
 
@@ -191,12 +191,12 @@ def _coming(
 ) -> Iterator[tuple[_Archive, Action]]:
     wanted = _wanted(lists, native)
     for archive in _archives(resolve):
-        action = wanted.pop(native_key(archive.name, archive.arch, native), None)
+        action = wanted.pop(native_key(archive.package, native), None)
         if action is None:
             raise unparsed(resolve, f"{archive.name} {archive.version}")
         yield archive, action
     if wanted:
-        raise unparsed(resolve, f"nothing to fetch for {' '.join(name for name, _ in wanted)}")
+        raise unparsed(resolve, f"nothing to fetch for {' '.join(map(str, wanted))}")
 
 
 def _package(archive: _Archive, row: Row | None, records: Records) -> Package:
@@ -206,25 +206,25 @@ def _package(archive: _Archive, row: Row | None, records: Records) -> Package:
 
 def _removals(removed: Sequence[Row], doings: Doings, relations: Section) -> Iterator[Change]:
     """Tell of each removal whether it is a replacement, and whose doing."""
-    declared: dict[Key, dict[str, str]] = {}
+    declared: dict[PackageId, dict[str, str]] = {}
     for line in relations.lines:
         name, arch, depends, provides = fields_of(relations, line, 4)
-        declared[name, arch] = {"Depends": depends, "Provides": provides}
-    packages = [Package(row.name, row.version, declared.get((row.name, row.arch), {})) for row in removed]
+        declared[PackageId(name, arch)] = {"Depends": depends, "Provides": provides}
+    packages = [Package(row.name, row.version, declared.get(row.package, {})) for row in removed]
     by = doings.of_removals(packages)
-    for row, package in zip(removed, packages, strict=True):
-        yield replace(_removal(row, replaced=bool(doings.replacing(package))), by=by[package.name])
+    for row, package, doers in zip(removed, packages, by, strict=True):
+        yield replace(_removal(row, replaced=bool(doings.replacing(package))), by=doers)
 
 
-def _wanted(lists: Mapping[str, list[str]], native: str) -> dict[Key, Action]:
+def _wanted(lists: Mapping[str, list[str]], native: str) -> dict[PackageId, Action]:
     actions: tuple[Action, ...] = ("install", "upgrade", "downgrade")
     return {key_of(name, native): action for action in actions for name in lists[action]}
 
 
-def _sources_of(sections: Sections, native: str) -> dict[tuple[str, str, str], tuple[PackageFile, ...]]:
+def _sources_of(sections: Sections, native: str) -> dict[tuple[PackageId, str], tuple[PackageFile, ...]]:
     files = package_files(sections.get("sources"))
     return {
-        (*key_of(table.name, native), version.version): tuple(
+        (key_of(table.name, native), version.version): tuple(
             files[line] for line in version.files if line in files
         )
         for table in tables(sections.get("policy"))
@@ -232,13 +232,11 @@ def _sources_of(sections: Sections, native: str) -> dict[tuple[str, str, str], t
     }
 
 
-def _disk_size(
-    records: Records, archive: _Archive, row: Row | None, sizes: Mapping[tuple[str, str, str], int]
-) -> int | None:
+def _disk_size(records: Records, archive: _Archive, row: Row | None, sizes: _Sizes) -> int | None:
     record = record_of(records, archive.name, archive.version, archive.arch)
     if record:
         return kib(record.get("Installed-Size", ""))
-    return sizes.get((archive.name, row.arch if row else archive.arch, archive.version))
+    return sizes.get((row.package if row else archive.package, archive.version))
 
 
 def _move(

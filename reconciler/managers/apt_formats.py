@@ -10,16 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.managers.sections import Section, fields_of, kib, unparsed
-
-Key = tuple[str, str]
-"""Name and architecture, the native one for packages of ``all``."""
-
+from reconciler.planning.package import Identified, Mention, PackageId
 
 _ABSENT = frozenset({"not-installed", "config-files"})
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(Identified):
     """A line of ``dpkg-query``."""
 
     name: str
@@ -180,12 +177,12 @@ def record_of(records: Records, name: str, version: str, arch: str) -> Mapping[s
     return fitting[0] if fitting else {}
 
 
-def native_key(name: str, arch: str, native: str) -> Key:
-    """Return the key of a package: what is of ``all`` stands where the native ones do."""
-    return name, native if arch == "all" else arch
+def native_key(package: PackageId, native: str) -> PackageId:
+    """Return where apt has a package: what is of ``all`` stands where the native ones do."""
+    return PackageId(package.name, native) if package.arch == "all" else package
 
 
-def key_of(name: str, native: str) -> Key:
-    """Split a name as apt writes it: ``name:arch`` only where the architecture is foreign."""
-    bare, _, arch = name.partition(":")
-    return bare, arch or native
+def key_of(name: str, native: str) -> PackageId:
+    """Read a name as apt writes it: ``name:arch`` only where the architecture is foreign."""
+    said = Mention.parse(name)
+    return PackageId(said.name, said.arch or native)

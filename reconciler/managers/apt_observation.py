@@ -14,11 +14,11 @@ from email.utils import parsedate_to_datetime
 
 from reconciler.errors import Stalled
 from reconciler.managers.apt_formats import (
-    Key,
     PackageFile,
     Records,
     Table,
     Version,
+    key_of,
     native_key,
     package_files,
     record_of,
@@ -41,7 +41,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.package import Names
+from reconciler.planning.package import Names, PackageId
 from reconciler.planning.untrusted import redacted
 
 
@@ -91,18 +91,18 @@ def _installed(sections: Sections, native: str) -> tuple[Installed, ...]:
                     version=row.version,
                     status="reinst-required" if row.error == "reinstreq" else row.status,
                     held=row.want == "hold",
-                    automatic=native_key(row.name, row.arch, native) in automatic,
+                    automatic=native_key(row.package, native) in automatic,
                 )
                 for row in rows(sections.need("installed"))
             ),
-            key=lambda package: (package.name, package.arch),
+            key=lambda one: one.package,
         )
     )
 
 
-def _automatic(section: Section) -> frozenset[Key]:
+def _automatic(section: Section) -> frozenset[PackageId]:
     return frozenset(
-        (stanza.get("Package", ""), stanza.get("Architecture", ""))
+        PackageId(stanza.get("Package", ""), stanza.get("Architecture", ""))
         for stanza in stanzas(section.lines)
         if stanza.get("Auto-Installed") == "1"
     )
@@ -196,15 +196,15 @@ _INSTALLED_PRIORITY = 100  # what apt gives the version that is installed
 def _offers(
     sections: Sections, installed: Sequence[Installed], files: Mapping[str, PackageFile], native: str
 ) -> tuple[Offer, ...]:
-    by_key = {native_key(package.name, package.arch, native): package for package in installed}
+    by_key = {native_key(one.package, native): one for one in installed}
     records = records_of(sections.get("available"))
     offers = []
     for table in tables(sections.get("policy")):
-        name, _, arch = table.name.partition(":")
-        package = by_key.get((name, arch or native))
-        if package is not None and (offer := _offer(package, table, files, records, arch or native)):
+        key = key_of(table.name, native)
+        package = by_key.get(key)
+        if package is not None and (offer := _offer(package, table, files, records, key.arch)):
             offers.append(offer)
-    return tuple(sorted(offers, key=lambda offer: (offer.name, offer.arch)))
+    return tuple(sorted(offers, key=lambda offer: offer.package))
 
 
 def _offer(

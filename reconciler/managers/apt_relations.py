@@ -128,15 +128,16 @@ class Doings:
             )
         )
 
-    def of_removals(self, gone: Sequence[Package]) -> dict[str, tuple[str, ...]]:
-        """Return whose doing each removal is, by name: of what goes with another, the same ones'."""
-        by = {package.name: self.replacing(package) or self._removing(package) for package in gone}
+    def of_removals(self, gone: Sequence[Package]) -> tuple[tuple[str, ...], ...]:
+        """Return whose doing each removal is, in this order; of what goes with another, the same ones'."""
+        by = [self.replacing(package) or self._removing(package) for package in gone]
         for _ in gone:
-            for package in gone:
-                if not by[package.name]:
-                    lost = {one.name for group in package.declares("Depends") for one in group} & by.keys()
-                    by[package.name] = tuple(sorted({name for other in lost for name in by[other]}))
-        return by
+            for number, package in enumerate(gone):
+                if not by[number]:
+                    lost = {one.name for group in package.declares("Depends") for one in group}
+                    theirs = (doers for other, doers in zip(gone, by, strict=True) if other.name in lost)
+                    by[number] = tuple(sorted({name for doers in theirs for name in doers}))
+        return tuple(by)
 
     def _removing(self, gone: Package) -> tuple[str, ...]:
         """Return who conflicts with a package that goes, else whose new version it cannot live with."""

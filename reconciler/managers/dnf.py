@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.dnf_formats import MOVES, SKIPPED, Key, Move, Package, Row, moves, packages, rows
+from reconciler.managers.dnf_formats import MOVES, SKIPPED, Move, Package, Row, moves, packages, rows
 from reconciler.managers.dnf_observation import read_observation
 from reconciler.managers.dnf_relations import Doings, unmet
 from reconciler.managers.sections import Sections, unparsed, words_of
 from reconciler.planning import exit_codes as codes
 from reconciler.planning.observation import Action, Answer, Change, Offer, Refresh, RefreshOutcome
+from reconciler.planning.package import Names, PackageId, of_other_architecture
 
 _UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
 
@@ -27,12 +28,14 @@ def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
     code = sections.exit_code
     table = moves(sections.get("moves"))
     resolve = sections.get("resolve-fully" if "resolve-fully" in sections.by_name else "resolve")
-    moved = {move.name for move in table if move.action not in SKIPPED}
+    moved = {move.package for move in table if move.action not in SKIPPED}
+    skipped = {move.package for move in table if move.action in SKIPPED} - moved
+    name = Names.among(move.package for move in table)
     words = sections.get("refused").errors or resolve.errors or resolve.lines
     problems = (*sections.get("resolve").errors, *resolve.errors, *sections.get("why").errors)
     return Answer(
         changes=_Transaction(sections, table, offers).changes(),
-        kept_back=tuple(sorted({move.name for move in table if move.action in SKIPPED} - moved)),
+        kept_back=tuple(name(package) for package in sorted(skipped)),
         exit_code=code,
         native_code=resolve.code,
         message=(words_of(words) or "dnf could not resolve") if code in _UNRESOLVED else "",
@@ -53,32 +56,44 @@ class _Transaction:
         if all(move.action in SKIPPED for move in self.table):
             return ()
         present = rows(self.sections.need("installed"))
-        newest = {row.key: row for row in present}
-        coming = [(move, _installed_as(move, newest)) for move in self.table if move.action in MOVES]
-        known = {(one.name, one.arch, one.version): one for one in packages(self.sections.get("packages"))}
+        newest = {row.package: row for row in present}
+        moving = {move.package: move for move in self.table if move.action in MOVES}
+        # A change is told under the architecture that the package has now.
+        renamed = of_other_architecture(newest.keys() - moving, moving.keys() - newest)
+        now = {new: old for old, new in renamed.items()}
+        coming = [
+            (move, newest.get(now.get(move.package, move.package)))
+            for move in self.table
+            if move.action in MOVES
+        ]
+        known = {(one.package, one.version): one for one in packages(self.sections.get("packages"))}
         doings = Doings(
             [
-                known[move.name, move.arch, move.version]
+                known[move.package, move.version]
                 for move, _ in coming
-                if (move.name, move.arch, move.version) in known
+                if (move.package, move.version) in known
             ],
-            {move.name: row.version for move, row in coming if row is not None and move.action != "install"},
+            {
+                move.package: row.version
+                for move, row in coming
+                if row is not None and move.action != "install"
+            },
         )
         gone = self._gone(present, doings)
         return (*gone, *(self._move(move, row, known, doings) for move, row in coming))
 
     def _gone(self, present: Sequence[Row], doings: Doings) -> Iterator[Change]:
-        by_version = {(*row.key, row.version): row for row in present}
+        by_version = {(row.package, row.version): row for row in present}
         section = self.sections.need("moves")
-        installed = {(move.name, move.arch) for move in self.table if move.action == "install"}
+        installed = {move.package for move in self.table if move.action == "install"}
         removed = doings.of_removals(tuple(packages(self.sections.get("relations"))))
         for move in self.table:
             if move.action not in {"remove", "replace"}:
                 continue
-            row = by_version.get((move.name, move.arch, move.version))
+            row = by_version.get((move.package, move.version))
             if row is None:
                 raise unparsed(section, f"{move.name} {move.version} is to go and is not installed")
-            is_rotated = move.action == "remove" and row.key in installed
+            is_rotated = move.action == "remove" and row.package in installed
             action: Action = "rotate" if is_rotated else "replace" if move.action == "replace" else "remove"
             yield Change(
                 action=action,
@@ -94,10 +109,10 @@ class _Transaction:
         self,
         move: Move,
         row: Row | None,
-        known: Mapping[tuple[str, str, str], Package],
+        known: Mapping[tuple[PackageId, str], Package],
         doings: Doings,
     ) -> Change:
-        package = known.get((move.name, move.arch, move.version))
+        package = known.get((move.package, move.version))
         action = _action(move)
         before = row if action != "install" else None
         size = package.installed_size if package else None
@@ -111,17 +126,17 @@ class _Transaction:
             origin=move.other,
             size=package.size if package else None,
             installed_delta=growth,
-            security=self._is_security(move),
+            security=self._is_security(before.package if before else move.package, move.version),
             by=doings.needing(package) if package else (),
         )
 
-    def _is_security(self, move: Move) -> bool:
+    def _is_security(self, package: PackageId, version: str) -> bool:
         return any(
             one.security
             for offer in self.offers
-            if offer.name == move.name
+            if offer.package == package
             for one in offer.versions
-            if one.version == move.version
+            if one.version == version
         )
 
 
@@ -133,21 +148,14 @@ def _action(move: Move) -> Action:
             raise AssertionError(move.action)
 
 
-def _blame(action: Action, move: Move, removed: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _blame(action: Action, move: Move, removed: Mapping[PackageId, tuple[str, ...]]) -> tuple[str, ...]:
     match action:
         case "replace":
             return (move.other,)
         case "rotate":
             return (move.name,)
         case _:
-            return removed.get(move.name, ())
-
-
-def _installed_as(move: Move, newest: Mapping[Key, Row]) -> Row | None:
-    """Return what a package that comes in takes the place of, also where its architecture changes."""
-    same = newest.get((move.name, move.arch))
-    others = [row for row in newest.values() if row.name == move.name]
-    return same or (others[0] if len(others) == 1 else None)
+            return removed.get(move.package, ())
 
 
 # --- refresh --------------------------------------------------------------------------------------

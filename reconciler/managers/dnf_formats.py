@@ -10,28 +10,21 @@ from dataclasses import dataclass
 from functools import cmp_to_key
 
 from reconciler.managers.sections import Section, fields_of, number, unparsed
+from reconciler.planning.package import Identified
 from reconciler.planning.versions import compare_rpm
-
-Key = tuple[str, str]
-"""Name and architecture."""
 
 version_key = cmp_to_key(compare_rpm)
 """Sorts versions, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """An installed package; of install-only ones there are several with one key."""
+class Row(Identified):
+    """An installed package; of install-only ones there are several with one identity."""
 
     name: str
     arch: str
     version: str
     size: int | None
-
-    @property
-    def key(self) -> Key:
-        """Name and architecture."""
-        return self.name, self.arch
 
 
 def rows(section: Section) -> tuple[Row, ...]:
@@ -44,7 +37,7 @@ def rows(section: Section) -> tuple[Row, ...]:
     for line in section.lines:
         name, arch, version, size, _ = fields_of(section, line, 5)
         found.append(Row(name, arch, version, number(size)))
-    return tuple(sorted(found, key=lambda row: (row.key, version_key(row.version))))
+    return tuple(sorted(found, key=lambda row: (row.package, version_key(row.version))))
 
 
 _NEVRA = re.compile(r"(?P<name>\S+)-(?P<version>[^-\s]+-[^-\s]+)\.(?P<arch>[^.\s-]+)")
@@ -59,7 +52,7 @@ def split_nevra(text: str) -> tuple[str, str, str] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Advised:
+class Advised(Identified):
     """One version of a package that an advisory names.
 
     Attributes:
@@ -68,6 +61,7 @@ class Advised:
     """
 
     name: str
+    arch: str
     version: str
     advisory: str
     security: bool
@@ -96,7 +90,7 @@ def advised(section: Section) -> Iterator[Advised]:
         parts = split_nevra(nevra)
         if parts is None:
             raise unparsed(section, line)
-        yield Advised(parts[0], parts[2], match[1], is_security)
+        yield Advised(*parts, match[1], is_security)
 
 
 MOVES = frozenset({"install", "upgrade", "downgrade"})
@@ -105,7 +99,7 @@ _REMOVALS = frozenset({"remove", "replace"})
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Move(Identified):
     """A row of dnf's table of a transaction.
 
     Attributes:
@@ -138,7 +132,7 @@ def moves(section: Section) -> tuple[Move, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class Package(Identified):
     """One version of a package with what it declares, as far as that is known.
 
     Attributes:

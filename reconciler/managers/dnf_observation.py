@@ -14,7 +14,6 @@ from datetime import datetime
 from reconciler.errors import Stalled
 from reconciler.managers.dnf_formats import (
     Advised,
-    Key,
     Row,
     advised,
     rows,
@@ -34,6 +33,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Source,
 )
+from reconciler.planning.package import PackageId
 from reconciler.planning.untrusted import redacted
 from reconciler.planning.versions import compare_rpm
 
@@ -82,37 +82,37 @@ def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, .
             row.name,
             row.arch,
             row.version,
-            held=row.key in held or (visible is not None and row.key not in visible),
-            automatic=(*row.key, row.version) in automatic,
+            held=row.package in held or (visible is not None and row.package not in visible),
+            automatic=(row.package, row.version) in automatic,
         )
         for row in present
     )
 
 
-def _automatic(section: Section) -> frozenset[tuple[str, str, str]]:
+def _automatic(section: Section) -> frozenset[tuple[PackageId, str]]:
     """Return what came in for others; what dnf knows no reason of was installed by rpm, and is wanted."""
     fields = (fields_of(section, line, 4) for line in section.lines)
     return frozenset(
-        (name, arch, version)
+        (PackageId(name, arch), version)
         for name, arch, version, reason in fields
         if reason.lower().replace(" ", "-") in {"dependency", "weak-dependency"}
     )
 
 
-def _keys(section: Section) -> frozenset[Key]:
-    return frozenset((name, arch) for name, arch in (fields_of(section, line, 2) for line in section.lines))
+def _keys(section: Section) -> frozenset[PackageId]:
+    return frozenset(PackageId(*fields_of(section, line, 2)) for line in section.lines)
 
 
 # --- offers -------------------------------------------------------------------------------------------------
 
 
 def _offers(sections: Sections, present: Iterable[Row]) -> tuple[Offer, ...]:
-    newest: dict[Key, Row] = {row.key: row for row in present}
+    newest = {row.package: row for row in present}
     of_name: dict[str, list[Row]] = {}
     for row in newest.values():
         of_name.setdefault(row.name, []).append(row)
     notices = _notices(sections)
-    found: dict[Key, list[Available]] = {}
+    found: dict[PackageId, list[Available]] = {}
     section = sections.need("upgrades")
     for line in section.lines:
         name, arch, version, origin, size, installed_size = fields_of(section, line, 6)
@@ -121,18 +121,21 @@ def _offers(sections: Sections, present: Iterable[Row]) -> tuple[Offer, ...]:
         for row in same_name:
             is_meant = row.arch == arch or len(same_name) == 1
             if is_meant and compare_rpm(version, row.version) > 0:
-                found.setdefault(row.key, []).append(one)
+                found.setdefault(row.package, []).append(one)
     return tuple(
-        _offer(newest[key], versions, notices.get(key[0], ())) for key, versions in sorted(found.items())
+        _offer(newest[key], versions, _about(key, notices, is_single=len(of_name[key.name]) == 1))
+        for key, versions in sorted(found.items())
     )
 
 
-def _notices(sections: Sections) -> dict[str, list[Advised]]:
-    found: dict[str, list[Advised]] = {}
-    for name in ("advisories", "cves"):
-        for notice in advised(sections.get(name)):
-            found.setdefault(notice.name, []).append(notice)
-    return found
+def _about(package: PackageId, notices: Iterable[Advised], *, is_single: bool) -> list[Advised]:
+    """Return what advisories say of a package: of its architecture, where its name has several here."""
+    arches = {package.arch, "noarch"}
+    return [one for one in notices if one.name == package.name and (is_single or one.arch in arches)]
+
+
+def _notices(sections: Sections) -> tuple[Advised, ...]:
+    return tuple(one for name in ("advisories", "cves") for one in advised(sections.get(name)))
 
 
 def _offer(row: Row, versions: Sequence[Available], notices: Sequence[Advised]) -> Offer:
@@ -246,14 +249,14 @@ _PROGRAMS = re.compile(r"dnf|yum|rpm|microdnf|zypper|packagekitd|platform-pytho|
 
 def _health(sections: Sections) -> Health:
     section = sections.get("duplicates")
-    twice: dict[Key, list[str]] = {}
+    twice: dict[PackageId, list[str]] = {}
     for line in section.lines:
         name, arch, version = fields_of(section, line, 3)
-        twice.setdefault((name, arch), []).append(version)
+        twice.setdefault(PackageId(name, arch), []).append(version)
     return Health(
         interrupted=tuple(
-            f"{name}.{arch} is installed in versions {' and '.join(sorted(versions, key=version_key))}"
-            for (name, arch), versions in sorted(twice.items())
+            f"{one} is installed in versions {' and '.join(sorted(versions, key=version_key))}"
+            for one, versions in sorted(twice.items())
         ),
         lock_holder=read_lock_holder(sections.need("locks"), _PROGRAMS),
         filesystems=tuple(read_filesystems(sections.need("filesystems"))),
@@ -290,7 +293,9 @@ def _kernel_reboot(running: str, present: Sequence[Row]) -> Reboot:
         return Reboot(RebootNeed.UNKNOWN, (f"the running kernel {running} is no installed package's",))
     own = next((row for row in current if row.name.endswith("-core")), current[0])
     newest = max(
-        (row for row in kernels if row.key == own.key), key=lambda row: version_key(row.version), default=own
+        (row for row in kernels if row.package == own.package),
+        key=lambda row: version_key(row.version),
+        default=own,
     )
     if compare_rpm(newest.version, own.version) > 0:
         reason = f"{newest.name}-{newest.version} is installed, {running} is running"

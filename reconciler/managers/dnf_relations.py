@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from reconciler.managers.dnf_formats import Package, split_nevra
 from reconciler.planning.observation import Unmet
+from reconciler.planning.package import PackageId
 from reconciler.planning.versions import compare_rpm
 
 _RELATION = re.compile(r"(?P<name>[^\s()]\S*)(?:\s+(?P<operator><=|>=|<|>|=)\s+(?P<version>\S+))?")
@@ -68,15 +69,15 @@ class Doings:
 
     Attributes:
         coming: What is installed, upgraded or downgraded.
-        before: The version each of them has now, by name; absent where it comes in new.
+        before: The version that each of them has now; absent where it comes in new.
     """
 
     coming: Sequence[Package]
-    before: Mapping[str, str]
+    before: Mapping[PackageId, str]
 
     def needing(self, come: Package) -> tuple[str, ...]:
         """Return who needs a package that comes in, or the newer version of one that is there."""
-        was = self.before.get(come.name)
+        was = self.before.get(come.package)
         return _names(
             other
             for other in self.coming
@@ -87,19 +88,19 @@ class Doings:
             )
         )
 
-    def of_removals(self, gone: Sequence[Package]) -> dict[str, tuple[str, ...]]:
-        """Return whose doing each removal is, by name: of what goes with another, the same ones'."""
-        by = {package.name: self._removing(package) for package in gone}
+    def of_removals(self, gone: Sequence[Package]) -> dict[PackageId, tuple[str, ...]]:
+        """Return whose doing each removal is: of what goes with another, the same ones'."""
+        by = {package.package: self._removing(package) for package in gone}
         for _ in gone:
             for package in gone:
-                if not by[package.name]:
+                if not by[package.package]:
                     needed = tuple(relations(package.relations.get("requires", ())))
                     lost = [
-                        other.name
+                        other.package
                         for other in gone
                         if other.name != package.name and any(_is_meant(one, other) for one in needed)
                     ]
-                    by[package.name] = tuple(sorted({name for other in lost for name in by[other]}))
+                    by[package.package] = tuple(sorted({name for other in lost for name in by[other]}))
         return by
 
     def _removing(self, gone: Package) -> tuple[str, ...]:

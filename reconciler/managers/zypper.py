@@ -6,7 +6,7 @@ is installed with, also where the new version changes it. A relation that stands
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from xml.etree.ElementTree import Element
 
@@ -14,7 +14,6 @@ from reconciler.managers.dialect import Dialect
 from reconciler.managers.sections import Section, Sections, sentence_of, unparsed, words_of
 from reconciler.managers.zypper_formats import (
     Record,
-    Row,
     against,
     document,
     locked,
@@ -35,6 +34,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Unmet,
 )
+from reconciler.planning.package import PackageId
 
 _ACTIONS: dict[str, Action] = {
     "to-upgrade": "upgrade",
@@ -82,30 +82,26 @@ def _message(sections: Sections, stream: Element) -> str:
 
 def _changes(sections: Sections, stream: Element, offers: Sequence[Offer]) -> tuple[Change, ...]:
     known = _with_offers(records(sections.get("available")), offers)
-    present: dict[str, list[Row]] = {}
-    for row in rows(sections.need("installed")):
-        present.setdefault(row.name, []).append(row)
-    coming: list[Change] = []
+    present = {(row.package, row.version): row.size for row in rows(sections.need("installed"))}
+    coming: list[tuple[Change, Record | None]] = []
     going: list[Change] = []
     for block, element in _solvables(sections.need("resolve"), stream):
-        change = _change(
-            sections.need("resolve"), _ACTIONS[block], element, present.get(element.get("name", ""), [])
-        )
-        (going if change.to_version is None else coming).append(change)
-    moving = [
-        record
-        for change in coming
-        if (record := known.get((change.name, change.to_version or ""))) is not None
-    ]
-    secure = {(offer.name, one.version) for offer in offers for one in offer.versions if one.security}
+        change = _change(sections.need("resolve"), _ACTIONS[block], element, present)
+        if change.to_version is None:
+            going.append(change)
+        else:
+            record = known.get((_as_it_comes(change, element), change.to_version))
+            coming.append((change, record or known.get((change.package, change.to_version))))
+    moving = [record for _, record in coming if record is not None]
+    secure = {(offer.package, one.version) for offer in offers for one in offer.versions if one.security}
     return (
         *(_removal(change, moving) for change in going),
         *(
             replace(
-                _detailed(change, known, moving, present),
-                security=(change.name, change.to_version) in secure,
+                _detailed(change, record, moving, present),
+                security=(change.package, change.to_version) in secure,
             )
-            for change in coming
+            for change, record in coming
         ),
     )
 
@@ -122,14 +118,22 @@ def _solvables(section: Section, stream: Element) -> Iterator[tuple[str, Element
                 yield block.tag, element
 
 
-def _change(section: Section, action: Action, element: Element, present: Sequence[Row]) -> Change:
+_Sizes = Mapping[tuple[PackageId, str], int | None]
+"""Bytes on disk of what is installed, by package and version."""
+
+
+def _as_it_comes(change: Change, element: Element) -> PackageId:
+    """Return which package of the sources it is: also where it changes the architecture."""
+    return PackageId(change.name, element.get("arch") or change.arch)
+
+
+def _change(section: Section, action: Action, element: Element, present: _Sizes) -> Change:
     name, edition = element.get("name", ""), element.get("edition", "")
     arch = element.get("arch-old") or element.get("arch") or ""
     if not name or not edition:
         raise unparsed(section, f"a package without name or version in {action}")
     if action == "remove":
-        sizes = {row.size for row in present if (row.arch, row.version) == (arch, edition)}
-        size = sizes.pop() if len(sizes) == 1 else None
+        size = present.get((PackageId(name, arch), edition))
         return Change(action, name, arch, edition, None, installed_delta=None if size is None else -size)
     return Change(action, name, arch, element.get("edition-old"), edition)
 
@@ -141,13 +145,13 @@ def _removal(change: Change, moving: Sequence[Record]) -> Change:
     return replace(change, by=against(change.name, version, moving, "conflicts"))
 
 
-_Known = dict[tuple[str, str], Record]
+_Known = dict[tuple[PackageId, str], Record]
 
 
 def _with_offers(found: Iterable[Record], offers: Iterable[Offer]) -> _Known:
-    """Return what is known of each version, by name and version; the last observation fills the gaps."""
+    """Return what is known of each version, by package and version; the last observation fills the gaps."""
     known: _Known = {
-        (offer.name, one.version): Record(
+        (offer.package, one.version): Record(
             one.origins[0] if one.origins else "",
             offer.name,
             offer.arch,
@@ -159,20 +163,14 @@ def _with_offers(found: Iterable[Record], offers: Iterable[Offer]) -> _Known:
         for offer in offers
         for one in offer.versions
     }
-    known.update({(record.name, record.version): record for record in found})
+    known.update({(record.package, record.version): record for record in found})
     return known
 
 
-def _detailed(
-    change: Change, known: _Known, moving: Sequence[Record], present: dict[str, list[Row]]
-) -> Change:
-    record = known.get((change.name, change.to_version or ""))
+def _detailed(change: Change, record: Record | None, moving: Sequence[Record], present: _Sizes) -> Change:
     if record is None:
         return change
-    before = next(
-        (row.size for row in present.get(change.name, ()) if row.version == change.from_version),
-        0 if change.from_version is None else None,
-    )
+    before = 0 if change.from_version is None else present.get((change.package, change.from_version))
     after = record.installed_size
     return replace(
         change,

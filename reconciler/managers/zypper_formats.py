@@ -12,14 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.managers.sections import Section, fields_of, number, unparsed
+from reconciler.planning.package import Identified, PackageId
 from reconciler.planning.versions import compare_rpm
-
-Key = tuple[str, str]
-"""Name and architecture of a package."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(Identified):
     """A line of ``[installed]``: one instance of a package, of which several versions may be there."""
 
     name: str
@@ -127,7 +125,7 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(Identified):
     """What a repository says of one version of a package.
 
     Attributes:
@@ -212,21 +210,21 @@ class Advisory:
         id: As zypper names the patch.
         kind: Its type, such as ``security``.
         cves: Ids of its references of that kind.
-        packages: Name, architecture and version of the packages that it brings.
+        packages: What it brings, each with its version.
     """
 
     id: str
     kind: str
     cves: tuple[str, ...]
-    packages: tuple[tuple[str, str, str], ...]
+    packages: tuple[tuple[PackageId, str], ...]
 
-    def lies_in(self, key: Key, installed: str, version: str) -> bool:
+    def lies_in(self, package: PackageId, installed: str, version: str) -> bool:
         """Tell whether it is about a package in (installed, version]."""
         return any(
-            name == key[0]
-            and arch in {key[1], "noarch", ""}
+            brought.name == package.name
+            and brought.arch in {package.arch, "noarch", ""}
             and compare_rpm(installed, fixed) < 0 <= compare_rpm(version, fixed)
-            for name, arch, fixed in self.packages
+            for brought, fixed in self.packages
         )
 
 
@@ -254,8 +252,7 @@ def _advisory(element: ET.Element) -> Advisory:
         ),
         packages=tuple(
             (
-                package.get("name", ""),
-                package.get("arch", ""),
+                PackageId(package.get("name", ""), package.get("arch", "")),
                 _edition(package, version="version", release="release"),
             )
             for package in element.iter("package")

@@ -20,7 +20,6 @@ from reconciler.managers.machine import read_clock, read_facts, read_filesystems
 from reconciler.managers.sections import Section, Sections, fields_of, instant, pairs, whole
 from reconciler.managers.zypper_formats import (
     Advisory,
-    Key,
     Record,
     Row,
     advisories,
@@ -41,6 +40,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Source,
 )
+from reconciler.planning.package import Names, PackageId
 from reconciler.planning.untrusted import redacted
 from reconciler.planning.versions import compare_rpm
 
@@ -83,7 +83,7 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
 def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, ...]:
     automatic = frozenset(_marks(sections))
     held = frozenset(
-        (match.get("name", ""), match.get("arch", ""))
+        PackageId(match.get("name", ""), match.get("arch", ""))
         for match in document(sections.need("held")).iter("match")
         if match.get("installed") == "true" and match.get("kind") == "package"
     )
@@ -92,12 +92,12 @@ def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, .
             name=row.name,
             arch=row.arch,
             version=row.version,
-            held=(row.name, row.arch) in held,
+            held=row.package in held,
             automatic=row.name in automatic,
         )
         for row in present
     )
-    return tuple(sorted(found, key=lambda one: (one.name, one.arch, _by_version(one.version))))
+    return tuple(sorted(found, key=lambda one: (one.package, _by_version(one.version))))
 
 
 def _marks(sections: Sections) -> tuple[str, ...]:
@@ -113,20 +113,20 @@ class _Market:
     """What the sources offer.
 
     Attributes:
-        versions: Aliases of the sources by version, by name and architecture.
-        records: By name, architecture and version.
+        versions: Aliases of the sources by version, by package.
+        records: By package and version.
         patches: Those that this machine needs.
     """
 
-    versions: Mapping[Key, Mapping[str, tuple[str, ...]]]
-    records: Mapping[tuple[str, str, str], Record]
+    versions: Mapping[PackageId, Mapping[str, tuple[str, ...]]]
+    records: Mapping[tuple[PackageId, str], Record]
     patches: Sequence[Advisory]
 
 
 def _offers(sections: Sections, installed: Sequence[Installed]) -> tuple[Offer, ...]:
     market = _Market(
         versions=_versions(sections),
-        records={(one.name, one.arch, one.version): one for one in records(sections.get("available"))},
+        records={(one.package, one.version): one for one in records(sections.get("available"))},
         patches=advisories(sections.get("advisories")),
     )
     found = []
@@ -137,7 +137,7 @@ def _offers(sections: Sections, installed: Sequence[Installed]) -> tuple[Offer, 
             available = _available(package, update.get("arch", ""), candidate, market)
             names = _advisories_of(package, candidate, market.patches)
             found.append(Offer(package.name, package.arch, package.version, candidate, available, names))
-    return tuple(sorted(found, key=lambda offer: (offer.name, offer.arch)))
+    return tuple(sorted(found, key=lambda offer: offer.package))
 
 
 def _updated(installed: Iterable[Installed], update: Mapping[str, str]) -> Installed | None:
@@ -149,16 +149,16 @@ def _updated(installed: Iterable[Installed], update: Mapping[str, str]) -> Insta
     return next(iter(exact or fitting), None)
 
 
-def _versions(sections: Sections) -> dict[Key, dict[str, tuple[str, ...]]]:
-    """Return what is on offer: the sources' aliases by version, by name and architecture."""
+def _versions(sections: Sections) -> dict[PackageId, dict[str, tuple[str, ...]]]:
+    """Return what is on offer: the sources' aliases by version, by package."""
     aliases = {
         repo.get("name", ""): repo.get("alias", "") for repo in document(sections.need("repos")).iter("repo")
     }
-    found: dict[Key, dict[str, tuple[str, ...]]] = {}
+    found: dict[PackageId, dict[str, tuple[str, ...]]] = {}
     for one in document(sections.get("versions")).iter("solvable"):
         repository = one.get("repository", "")
         if one.get("kind") == "package" and repository != "(System Packages)":
-            offered = found.setdefault((one.get("name", ""), one.get("arch", "")), {})
+            offered = found.setdefault(PackageId(one.get("name", ""), one.get("arch", "")), {})
             version = one.get("edition", "")
             offered[version] = (*offered.get(version, ()), aliases.get(repository, repository))
     return found
@@ -166,17 +166,18 @@ def _versions(sections: Sections) -> dict[Key, dict[str, tuple[str, ...]]]:
 
 def _available(package: Installed, arch: str, candidate: str, market: _Market) -> tuple[Available, ...]:
     """Return every version above the installed one, newest first."""
-    offered = {candidate: (), **market.versions.get((package.name, arch), {})}
+    coming = PackageId(package.name, arch)
+    offered = {candidate: (), **market.versions.get(coming, {})}
     newer = [version for version in offered if compare_rpm(version, package.version) > 0]
     found = []
     for version in sorted(newer, key=_by_version, reverse=True):
-        record = market.records.get((package.name, arch, version))
+        record = market.records.get((coming, version))
         found.append(
             Available(
                 version=version,
                 origins=tuple(dict.fromkeys(offered[version])),
                 security=any(
-                    patch.kind == "security" and patch.lies_in((package.name, arch), package.version, version)
+                    patch.kind == "security" and patch.lies_in(coming, package.version, version)
                     for patch in market.patches
                 ),
                 size=record.size if record else None,
@@ -188,9 +189,7 @@ def _available(package: Installed, arch: str, candidate: str, market: _Market) -
 
 
 def _advisories_of(package: Installed, candidate: str, patches: Iterable[Advisory]) -> tuple[str, ...]:
-    found = [
-        patch for patch in patches if patch.lies_in((package.name, package.arch), package.version, candidate)
-    ]
+    found = [patch for patch in patches if patch.lies_in(package.package, package.version, candidate)]
     return tuple(sorted({name for patch in found for name in (patch.id, *patch.cves)}))
 
 
@@ -273,13 +272,14 @@ def _health(sections: Sections, present: Iterable[Row]) -> Health:
 
 def _doubled(present: Iterable[Row], many: frozenset[str]) -> Iterable[str]:
     """Name packages of which an interrupted rpm left an older version beside the newer one."""
-    versions: dict[Key, list[str]] = {}
+    versions: dict[PackageId, list[str]] = {}
     for row in present:
         if row.name not in many:
-            versions.setdefault((row.name, row.arch), []).append(row.version)
-    for (name, _), found in sorted(versions.items()):
+            versions.setdefault(row.package, []).append(row.version)
+    name = Names.among(versions)
+    for package, found in sorted(versions.items()):
         if len(found) > 1:
-            yield f"{name} ({' and '.join(sorted(found, key=_by_version))} at once)"
+            yield f"{name(package)} ({' and '.join(sorted(found, key=_by_version))} at once)"
 
 
 def _reboot(sections: Sections, machine: Mapping[str, str], present: Iterable[Row]) -> Reboot:

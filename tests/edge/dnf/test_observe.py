@@ -121,7 +121,7 @@ def test_another_root_needs_no_reboot_for_a_kernel(dnf: ScriptedManager) -> None
 def test_packages_that_are_there_twice_are_told(lab: DnfLab, dnf: ScriptedManager) -> None:
     assert dnf.observe(now()).health.interrupted == ()
     lab.install(Rpm("plain", "1.1-1"))
-    assert dnf.observe(now()).health.interrupted == ("plain.noarch is installed in versions 1.0-1 and 1.1-1",)
+    assert dnf.observe(now()).health.interrupted == ("plain:noarch is installed in versions 1.0-1 and 1.1-1",)
 
 
 def test_who_holds_the_database_is_told(lab: DnfLab, dnf: ScriptedManager) -> None:

@@ -53,7 +53,7 @@ def test_a_killed_transaction_is_told_repaired_and_then_finished(
     assert execution.native_code == 137
     assert own_lab.versions()["slow"] == "1.0-1 1.1-1"
     before = own_dnf.observe(datetime.now(UTC)).health
-    assert "slow.noarch is installed in versions 1.0-1 and 1.1-1" in before.interrupted
+    assert "slow:noarch is installed in versions 1.0-1 and 1.1-1" in before.interrupted
     assert before.lock_holder == ""
     repair = own_dnf.repair(NOTHING, folder())
     assert (repair.exit_code, repair.native_code) == (0, 0)
