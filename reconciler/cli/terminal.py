@@ -1,10 +1,14 @@
 """What a command gives back: its exit code, its result on standard output and the talk on standard error."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from types import FrameType
 
 from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
 
@@ -55,6 +59,39 @@ def _say(*lines: str) -> None:
         from reconciler.policy.problems import visible  # noqa: PLC0415 - the reason above
 
         sys.stderr.write("".join(f"{visible(line)}\n" for line in lines))
+
+
+@contextlib.contextmanager
+def outlived_by(work: str) -> Iterator[None]:
+    """Say on standard error, where a signal ends us meanwhile, that ``work`` goes on without us.
+
+    The signal ends us all the same, and as it would have. What is ignored, under ``nohup`` for instance,
+    stays ignored.
+    """
+
+    def say() -> None:
+        with contextlib.suppress(OSError):  # the terminal may be what went away
+            note(f"{work} goes on by itself; the next tick reports what came of it")
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        say()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ending = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+    for number in ending:
+        signal.signal(number, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        say()
+        raise
+    finally:
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def print_json(document: object) -> None:

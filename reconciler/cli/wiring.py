@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from reconciler import __version__
+from reconciler.cli.terminal import outlived_by
 from reconciler.errors import Misuse
 from reconciler.gitops.git import GitOptions
 from reconciler.gitops.remote import parse_remote
@@ -111,11 +112,13 @@ class Witnessed:
 
     def apply(self, instruction: Instruction, folder: Path) -> Execution:
         """Make exactly these changes."""
-        return self.manager.apply(instruction, folder)
+        with outlived_by(self.manager.name):
+            return self.manager.apply(instruction, folder)
 
     def repair(self, instruction: Instruction, folder: Path) -> Execution:
         """Bring what was left half done to an end."""
-        return self.manager.repair(instruction, folder)
+        with outlived_by(self.manager.name):
+            return self.manager.repair(instruction, folder)
 
     def is_at_work(self, folder: Path) -> bool:
         """Tell whether an execution is still running."""

@@ -44,6 +44,9 @@ class ScriptedManager:
             machine's own cache is written; ``None`` uses the machine's.
         root: The system below this folder of the target instead of the running one; ``None`` for the latter.
         keep: Keeps output that does not parse, for a person, and says where; ``None`` keeps none.
+
+    Attributes:
+        name: Of the package manager, such as ``apt``.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class ScriptedManager:
             self._options += ("--root", str(root))
         self._offers: Sequence[Offer] = ()
         self._installed: Sequence[Installed] = ()
+        self.name = dialect.name
 
     def observe(self, at: datetime) -> Observation:
         """Look at the machine without changing anything.

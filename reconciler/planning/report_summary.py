@@ -6,7 +6,7 @@ from reconciler.planning.account import Disposition, Update
 from reconciler.planning.gate import Outcome
 from reconciler.planning.observation import RebootNeed
 from reconciler.planning.report_document import Counts, Report
-from reconciler.planning.run_record import RunOutcome, RunRecord
+from reconciler.planning.run_record import NOT_SEEN, RunOutcome, RunRecord
 from reconciler.planning.wording import plural, short_digest
 
 SUBJECT_LENGTH = 72
@@ -82,7 +82,6 @@ def _fitting(target: str, words: str) -> str:
 def run_headline(record: RunRecord) -> str:
     """Sum a run up in a few words: ``applied 5 changes``, ``failed, 4 of 5 changes made``."""
     made = len(record.difference.changed)
-    planned = sum(len(step.changes) for step in record.steps)
     changes = plural(made, "change")
     words = {
         RunOutcome.APPLIED: f"applied {changes}",
@@ -94,8 +93,20 @@ def run_headline(record: RunRecord) -> str:
     if record.outcome in words:
         return words[record.outcome]
     if record.outcome in {RunOutcome.FAILED, RunOutcome.INTERRUPTED}:
-        return f"{record.outcome}, {made} of {plural(max(planned, made), 'change')} made"
+        return f"{record.outcome}, {_how_far(record)}"
     return f"{record.outcome}, nothing was changed"
+
+
+def _how_far(record: RunRecord) -> str:
+    """Say how much of its plan a run made: also of the steps that had not begun, which have no record."""
+    if record.code == NOT_SEEN:
+        return "what was changed is not known"
+    found = record.difference
+    unplanned = set(found.unplanned)
+    planned = {(one.package, one.to) for one in (*found.changed, *found.missing) if one not in unplanned}
+    number = max(len(planned), sum(len(step.changes) for step in record.steps))
+    made = len(found.changed) if record.rollback is not None else number - len(found.missing)
+    return f"{made} of {plural(number, 'change')} made"
 
 
 def run_subject(report: Report, record: RunRecord) -> str:

@@ -287,6 +287,10 @@ PASSING = frozenset({"locked", "unreachable", "signature", "no-space"})
 """Codes of failures that may be over by the next tick: the same plan is tried again then."""
 
 
+NOT_SEEN = "not-seen"
+"""Code of a run after which the machine could not be looked at."""
+
+
 def conclude_steps(
     steps: Sequence[StepRecord], found: Difference, stopped: Ending | None, manager: str
 ) -> Ending:

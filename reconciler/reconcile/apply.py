@@ -27,6 +27,7 @@ from reconciler.planning.package import Names
 from reconciler.planning.plan import limits_of
 from reconciler.planning.report_document import ExecutedScript
 from reconciler.planning.run_record import (
+    NOT_SEEN,
     Difference,
     Ending,
     Rollback,
@@ -54,9 +55,6 @@ from reconciler.reconcile.surroundings import Surroundings, failing
 
 STEP_SIZE = 10
 """Changes that a step has at least, where a transaction is made in steps and has that many."""
-
-NOT_SEEN = "not-seen"
-"""Code of a run after which the machine could not be looked at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from reconciler.planning.observation import Observation
 from reconciler.planning.reboot import BOOT_TIME, has_rebooted
 from reconciler.planning.report_reader import read_run
 from reconciler.planning.run_record import (
+    NOT_SEEN,
     Difference,
     Ending,
     RunOutcome,
@@ -27,7 +28,7 @@ from reconciler.planning.run_record import (
     difference,
 )
 from reconciler.planning.wording import plural
-from reconciler.reconcile.apply import NOT_SEEN, Applier, Performed, Unseen, repaired
+from reconciler.reconcile.apply import Applier, Performed, Unseen, repaired
 from reconciler.reconcile.executions import MOST_ATTEMPTS
 
 STOPPED = "stopped"

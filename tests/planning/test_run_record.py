@@ -17,6 +17,7 @@ from reconciler.planning.report_summary import run_headline
 from reconciler.planning.run_log import LIMIT, bounded, write_log
 from reconciler.planning.run_markdown import run_markdown
 from reconciler.planning.run_record import (
+    NOT_SEEN,
     Difference,
     Ending,
     Rollback,
@@ -340,6 +341,36 @@ def test_every_outcome_has_its_words_and_fits_the_schema(outcome: RunOutcome) ->
     )
     Draft202012Validator(run_schema(), format_checker=FormatChecker()).validate(to_run_document(record))
     assert run_headline(record) in run_markdown(record)
+
+
+@pytest.mark.parametrize(
+    ("there", "halves", "words"),
+    [
+        ((), (), "interrupted, 0 of 3 changes made"),
+        (("a",), (), "interrupted, 1 of 3 changes made"),
+        (("a",), ("b",), "interrupted, 1 of 3 changes made"),
+        (("a", "b", "c"), (), "interrupted, 3 of 3 changes made"),
+    ],
+)
+def test_a_headline_counts_all_of_the_plan(
+    there: tuple[str, ...], halves: tuple[str, ...], words: str
+) -> None:
+    """Also steps that had not begun, of which there is no record."""
+    before = [package(name, "1.0") for name in "abc"]
+    after = [
+        package(
+            name, "1.1" if name in (*there, *halves) else "1.0", "unpacked" * (name in halves) or "installed"
+        )
+        for name in "abc"
+    ]
+    found = difference(before, after, [upgrade(name) for name in "abc"], "apt")
+    record = replace(RECORD, outcome=RunOutcome.INTERRUPTED, code="interrupted", steps=(), difference=found)
+    assert run_headline(record) == words
+
+
+def test_a_headline_claims_nothing_where_nobody_could_look() -> None:
+    record = replace(RECORD, outcome=RunOutcome.FAILED, code=NOT_SEEN, difference=Difference((), (), (), ()))
+    assert run_headline(record) == "failed, what was changed is not known"
 
 
 def test_a_page_shows_hostile_words_as_text() -> None:

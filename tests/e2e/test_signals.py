@@ -1,0 +1,62 @@
+"""A tick that is told to end while packages are changed says that they go on, and is no alert afterwards."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler import launch
+from tests.e2e.site import Site
+from tests.e2e.test_apply import SLOW, host, machine, offer, runs, tick, wait_for, want
+from tests.labs.apt import AptLab, Deb
+
+__all__ = ["host", "machine"]
+
+COMMAND = """\
+import signal, sys
+for number in (signal.SIGHUP, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.path[:0] = sys.argv[1].split(":")
+from reconciler.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def start(site: Site) -> "subprocess.Popen[str]":
+    paths = ":".join([str(Path.cwd()), *(path for path in sys.path if path.endswith("-packages"))])
+    arguments = [paths, "--config", str(site.config), "run", "--now", "--reason", "now"]
+    return subprocess.Popen(
+        [sys.executable, "-I", "-B", "-c", COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, -15), (signal.SIGHUP, -1), (signal.SIGINT, 130)]
+)
+def test_the_package_manager_goes_on_and_the_next_tick_says_how_it_ended(
+    host: Site, machine: AptLab, number: signal.Signals, code: int
+) -> None:
+    offer(machine, Deb("slow", "1.1", scripts={"postinst": SLOW}))
+    want(host, "slow")
+    with start(host) as child:
+        wait_for(machine.root / "begun")
+        child.send_signal(number)
+        out, errors = child.communicate()
+    assert (child.returncode, out) == (code, "")
+    assert errors == "patchledger: apt goes on by itself; the next tick reports what came of it\n"
+    (machine.root / "go").touch()
+    (folder,) = (host.state / "runs").glob("*/step-1-1")
+    launch.wait(folder)
+    done = tick(host)
+    assert done.failures == ()
+    (record,) = runs(host)
+    assert (record["outcome"], record["code"], record["reason"]) == ("applied", "", "")
+    assert "the tick that began it was ended from outside" in record["notes"][0]
+    assert machine.versions()["slow"] == "1.1"
