@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_setup_verbs(commands)
     _add_units_verbs(commands)
     _add_notices_verbs(commands)
+    _add_reports_verbs(commands)
     return parser
 
 
@@ -310,3 +311,22 @@ def _add_notices_verbs(commands: _Commands) -> None:
     )
     test.add_argument("name", nargs="?", metavar="NAME", help="a notifier; all of them without it")
     _format(test)
+
+
+def _add_reports_verbs(commands: _Commands) -> None:
+    reports = commands.add_parser(
+        "reports",
+        help="mend this host's branch of the report repository",
+        description="Mend this host's branch of the report repository.",
+    )
+    subcommands = reports.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
+    repair = subcommands.add_parser(
+        "repair",
+        help="join this host's reports with what somebody else wrote to its branch",
+        description="Where this host's report branch holds reports that it does not know, since another "
+        "machine has its id, it was restored from a backup, or the branch was rewritten: join both by a "
+        "merge commit, and push it. Nothing is forced, and no commit is dropped. Where the branch is gone or "
+        "went back, send it again, as the next run would.",
+    )
+    repair.add_argument("--dry-run", action="store_true", help="say what was found, and do nothing")
+    _format(repair)

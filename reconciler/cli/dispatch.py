@@ -50,6 +50,7 @@ _HANDLERS: Mapping[str, tuple[str, str]] = {
     "pause": ("pause", "pause"),
     "resume": ("pause", "resume"),
     "notify": ("notify", "run"),
+    "reports": ("reports", "repair"),
     "setup": ("setup", "run"),
     "adjust": ("setup", "run"),
     "enable": ("cleanup", "run"),

@@ -242,3 +242,45 @@ NOTIFY_TEST: dict[str, Any] = {
     "required": ["notifiers"],
     "additionalProperties": False,
 }
+
+REPORTS_REPAIR: dict[str, Any] = {
+    "$schema": _DRAFT,
+    "title": "What `reports repair --format json` prints",
+    "type": "object",
+    "properties": {
+        "host": _TEXT,
+        "branches": {
+            "type": "array",
+            "description": "The report branches of this host that could be looked at, sorted by name.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "branch": _TEXT,
+                    "found": {
+                        "description": "What somebody else wrote there; null where nobody did.",
+                        "type": ["object", "null"],
+                        "properties": {
+                            "ours": {"type": "string", "description": "This host's newest report before."},
+                            "theirs": {"type": "string", "description": "The remote's newest report before."},
+                            "unknown_reports": {
+                                "type": "integer",
+                                "description": "Reports there that this host does not know, up to 1000.",
+                            },
+                            "newest": {"type": "string", "format": "date-time"},
+                            "subject": {"type": "string", "description": "Of the newest; foreign text."},
+                            "message": _TEXT,
+                            "hint": _TEXT,
+                        },
+                    },
+                    "joined": {"type": "string", "description": "The commit that has both; empty without."},
+                    "sent": {"type": "boolean", "description": "Something was pushed."},
+                    "dry_run": {"type": "boolean", "description": "It was only looked."},
+                },
+                "required": ["branch", "found", "joined", "sent", "dry_run"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["host", "branches"],
+    "additionalProperties": False,
+}

@@ -31,6 +31,7 @@ def all_schemas() -> dict[str, str]:
     texts["log.schema.json"] = schema_text(interfaces.LOG)
     texts["pause.schema.json"] = schema_text(interfaces.PAUSE)
     texts["notify-test.schema.json"] = schema_text(interfaces.NOTIFY_TEST)
+    texts["reports-repair.schema.json"] = schema_text(interfaces.REPORTS_REPAIR)
     texts["config.schema.json"] = schema_text(_config_schema())
     texts["setup.schema.json"] = schema_text(answers_schema())
     return texts

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from reconciler import __version__
 from reconciler.cli.terminal import outlived_by
-from reconciler.errors import Misuse
+from reconciler.errors import Misuse, ReconcilerError
 from reconciler.gitops.git import GitOptions
 from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.revision import read_accepted
+from reconciler.gitops.sink import REPAIR_HINT, ReportSink, host_branch
 from reconciler.gitops.sink import Identity as Author
-from reconciler.gitops.sink import ReportSink, host_branch
 from reconciler.gitops.source import PolicySource
 from reconciler.host import credentials
 from reconciler.host.checks import Checks, settle
@@ -44,6 +44,7 @@ from reconciler.notify import (
     Route,
 )
 from reconciler.ownership import check_ours
+from reconciler.planning.account import Condition
 from reconciler.planning.around import CheckResult
 from reconciler.planning.events import Notice
 from reconciler.planning.execution import Execution, Instruction
@@ -184,6 +185,9 @@ def wire(
     if power is None and config.root is None:
         power = SystemPower()
     manager = Witnessed(_manager(local_target(config.environment), folder, config))
+    author = Author(config.host, str(config.reports.signing_key or ""))
+    queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, options)
+    branch = host_branch(config.host)
     reconciler = Reconciler(
         Identity(config.host, config.labels),
         clock=used,
@@ -195,12 +199,11 @@ def wire(
         inhibitors=partial(observe_inhibitors, {}) if config.root is None else tuple,
         pause=folder.pause,
         power=None if power is None else power.root,
+        reports=partial(about_reports, queue, branch, timeout),
     )
-    author = Author(config.host, str(config.reports.signing_key or ""))
-    queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, options)
     outbox = Outbox(folder.path / "outbox")
     reporter = Reporter(
-        host_branch(config.host),
+        branch,
         queue=queue,
         messenger=OutboxMessenger(
             outbox, AppriseSender(notifiers_of(config, encrypted), environment=config.environment)
@@ -225,6 +228,26 @@ def _surroundings(config: Config) -> Surroundings:
         return settle(ask, before, within, wait=wait, elapsed=lambda: clock.elapsed().total_seconds())
 
     return Surroundings(Hooks(config.hooks_dir, {}), Checks({}), Restarts({}) if own else None, settled)
+
+
+def about_reports(
+    queue: ReportSink,
+    branch: str,
+    timeout: timedelta,
+    may_ask: bool,  # noqa: FBT001 - as the reconciler calls it
+) -> tuple[Condition, ...]:
+    """Return the condition that somebody else has changed this host's report branch, if so.
+
+    What else is wrong with the queue or its remote is said by the push.
+    """
+    try:
+        found = queue.standing(branch, timeout=timeout.total_seconds(), ask=may_ask)
+    except ReconcilerError:
+        return ()
+    if found is None:
+        return ()
+    reason = "MovedOn" if found.moved_on else "Parted"
+    return (Condition("ReportBranchDiverged", True, reason, f"{found.message}; {REPAIR_HINT}"),)
 
 
 def ticker(wiring: Wiring, database: str) -> Ticker:

@@ -44,6 +44,11 @@ _Answer = TypeVar("_Answer")
 
 _NAME = "reports"
 _TRACKING = f"refs/remotes/{_NAME}/"
+REPAIR_HINT = (
+    "give a cloned machine its own host id; then, or if there is none, run `patchledger reports repair`"
+)
+"""What to do about a branch that somebody else has changed."""
+
 _STAGED = "refs/patchledger/staged"
 _ID = re.compile(HOST_NAME)
 _TRAILER_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -54,6 +59,7 @@ _ASKED_COMMITS = 200
 """How far back a run is looked for: whoever asks is the tick after the one that committed it."""
 _POLICY_COMMITS = "--format=%(trailers:key=Policy-Commit,valueonly)"
 _MAX_HISTORY = 100_000
+_MAX_COUNTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,56 @@ class Queued:
 
     problem: Transient
     branches: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Diverged:
+    """The remote's branch holds reports that do not lie below this host's: somebody else changed it.
+
+    Attributes:
+        branch: Its name.
+        ours: This host's newest report.
+        theirs: The remote's.
+        count: How many reports there are not known here, at most 1,000.
+        newest: Date of the newest of them, in UTC.
+        subject: Its first line, untrusted.
+        moved_on: All that this host has reported is below it; else the two have parted.
+    """
+
+    branch: str
+    ours: str
+    theirs: str
+    count: int
+    newest: datetime
+    subject: str
+    moved_on: bool
+
+    @property
+    def message(self) -> str:
+        """What is so and what may be the cause, in one sentence."""
+        many = "a report" if self.count == 1 else f"{self.count} reports"
+        return (
+            f"branch {self.branch} holds {many} there that this host does not know, the newest of "
+            f"{self.newest:%Y-%m-%d %H:%M} UTC ({self.subject}): another machine writes this branch too, or "
+            "this one was restored from a backup, or the branch was rewritten; nothing is overwritten"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What became of a branch that a person asked to repair.
+
+    Attributes:
+        branch: Its name.
+        found: What was wrong; None where the remote had nothing that is not known here.
+        joined: The commit that joins both; empty where none was needed.
+        sent: The remote has been sent what it did not have.
+    """
+
+    branch: str
+    found: Diverged | None
+    joined: str
+    sent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +385,47 @@ class ReportSink:
         chosen = None if branches is None else frozenset(branches)
         return self._whole(lambda: self._push(chosen, timeout))
 
+    def standing(self, branch: str, *, timeout: float, ask: bool) -> Diverged | None:
+        """Say whether somebody else has changed the remote's branch; None where not, or nobody can tell now.
+
+        A branch that is gone there, or went back to an older report of ours, counts as not pushed from then
+        on: the next push sends it again, and nothing is lost.
+
+        Args:
+            branch: From :func:`host_branch` or :func:`guest_branch`.
+            timeout: Seconds for the question.
+            ask: Ask the remote, by one fetch; else it is as it was seen last.
+        """
+        if not self.queue.exists():
+            return None
+        if not ask:
+            return self._parted(branch)  # for a dry-run, too, which mends nothing
+        return self._whole(lambda: self._asked_standing(branch, min(timeout, _ADOPT_TIMEOUT)))
+
+    def branches(self) -> tuple[str, ...]:
+        """Return the report branches of the queue, sorted.
+
+        Raises:
+            Damaged: A ref of the queue cannot be read.
+        """
+        names = (ref.removeprefix("refs/heads/") for ref in list_refs(self.queue, "refs/heads/"))
+        return tuple(name for name in names if _is_branch(name))
+
+    def repair(self, branch: str, *, timeout: float, keep_runs: int, dry_run: bool = False) -> Repaired:
+        """Join a branch that somebody else has changed with this host's, and push it; no commit is dropped.
+
+        Args:
+            branch: From :func:`host_branch` or :func:`guest_branch`.
+            timeout: Seconds for each conversation with the remote.
+            keep_runs: As of :meth:`commit`.
+            dry_run: Only look.
+
+        Raises:
+            Transient: The remote cannot be reached, or another writer was faster.
+            Stalled: As of :meth:`push`.
+        """
+        return self._whole(lambda: self._repair(branch, timeout, keep_runs, dry_run=dry_run))
+
     def join(self, branch: str, *, timeout: float) -> str:
         """Merge what the remote has on ``branch`` into this host's; return the new head, which can be pushed.
 
@@ -340,10 +437,13 @@ class ReportSink:
             Stalled: The branch is missing on either side.
         """
         problem = self._fetch_own(branch, timeout)
-        theirs = read_ref(self.queue, _TRACKING + branch)
-        ours = self._head(branch)
         if problem is not None:
             raise problem
+        return self._joined_head(branch)
+
+    def _joined_head(self, branch: str) -> str:
+        theirs = read_ref(self.queue, _TRACKING + branch)
+        ours = self._head(branch)
         if theirs is None or ours is None:
             raise Stalled(f"branch {branch} is not on both sides", "push it, or commit a report first")
         if self._is_ancestor(theirs, ours):
@@ -412,6 +512,44 @@ class ReportSink:
             if not damage.unlock(self.queue):
                 raise
         return ask()
+
+    def _asked_standing(self, branch: str, timeout: float) -> Diverged | None:
+        # What the remote has was never seen where a queue is new: then the push joins by itself.
+        is_new = read_ref(self.queue, _TRACKING + branch) is None
+        if is_new or self._fetch_own(branch, timeout) is not None:
+            return None
+        return self._parted(branch)
+
+    def _parted(self, branch: str) -> Diverged | None:
+        ours = read_ref(self.queue, f"refs/heads/{branch}")
+        theirs = read_ref(self.queue, _TRACKING + branch)
+        if ours is None or theirs is None or ours == theirs or self._is_ancestor(theirs, ours):
+            return None
+        walk = ("log", f"--max-count={_MAX_COUNTED}", "--format=%ct %s", theirs, f"^{ours}", "--")
+        listed = self._git.run(*walk, limit=_MAX_LISTING)
+        if listed.returncode:
+            raise self._unreadable(listed, branch)
+        lines = listed.text.splitlines()
+        seconds, _, subject = lines[0].partition(" ")
+        moved_on = self._is_ancestor(ours, theirs)
+        newest = commit_date(seconds)
+        return Diverged(branch, ours, theirs, len(lines), newest, one_line(subject, 100), moved_on)
+
+    def _repair(self, branch: str, timeout: float, keep_runs: int, *, dry_run: bool) -> Repaired:
+        self._keep_runs = keep_runs
+        self._head(branch)
+        problem = self._fetch_own(branch, timeout)
+        if problem is not None:
+            raise problem
+        found = self._parted(branch)
+        if dry_run:
+            return Repaired(branch, found, "", sent=False)
+        joined = self._joined_head(branch) if found is not None else ""
+        is_waiting = branch in self.unpushed()
+        answer = self._push(frozenset({branch}), timeout)
+        if isinstance(answer, Queued):
+            raise answer.problem
+        return Repaired(branch, found, joined, sent=is_waiting)
 
     def _last(self, branch: str, file: ReportPath) -> Stored | None:
         head = self._head(branch)
@@ -528,7 +666,7 @@ class ReportSink:
         )
 
     def _fetch_own(self, branch: str, timeout: float) -> ReconcilerError | None:
-        """Fetch this branch from the remote; return what went wrong, but for a branch it does not have."""
+        """Fetch this branch from the remote, and forget it where it is gone there; return what went wrong."""
         if self._remote is None:
             return None
         refspec = f"+refs/heads/{branch}:{_TRACKING}{branch}"
@@ -539,7 +677,10 @@ class ReportSink:
         if not done.returncode and not done.timed_out:
             return None
         problem = explain(done, f"cannot fetch {branch} from {self.shown}", self._remote)
-        return None if isinstance(problem, NoSuchBranch) else problem
+        if not isinstance(problem, NoSuchBranch):
+            return problem
+        self._git.run("update-ref", "-d", _TRACKING + branch)
+        return None
 
     def _listing(self, commit: str, branch: str) -> Files:
         """Return the files of a commit that are a report's; none where somebody wrote more than any host."""
@@ -666,7 +807,7 @@ class ReportSink:
             return Stalled(
                 f"{doing}: another machine writes this branch too, or this one was restored from"
                 f" a backup; the reports stay in {self.queue}",
-                "give a cloned machine its own host id; join a restored one's reports with the pushed ones",
+                REPAIR_HINT,
             )
         said = one_line(
             "; ".join(

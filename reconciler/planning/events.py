@@ -227,6 +227,7 @@ _TROUBLE_OF: Mapping[str, Event] = {
     "PolicyUnavailable": Event.POLICY_REJECTED,
     "PolicyStale": Event.FAILED,
     "PolicyStalled": Event.POLICY_REJECTED,
+    "ReportBranchDiverged": Event.FAILED,
 }
 
 

@@ -131,6 +131,11 @@ def _not_paused() -> Pause | None:
     return None
 
 
+def _nothing_wrong(may_ask: bool) -> tuple[Condition, ...]:  # noqa: FBT001 - as its users call it
+    del may_ask
+    return ()
+
+
 class Reconciler:
     """Looks at one target and says what should happen.
 
@@ -145,6 +150,7 @@ class Reconciler:
         inhibitors: Says what a run would disturb; asked only where one could begin.
         pause: Gives the operator's pause, after the target was observed.
         power: Root of the system that can be rebooted from here, ``None`` where none can.
+        reports: Gives what is wrong with the target's report branch; told whether its remote may be asked.
     """
 
     def __init__(
@@ -160,7 +166,9 @@ class Reconciler:
         inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple,
         pause: Callable[[], Pause | None] = _not_paused,
         power: str | None = None,
+        reports: Callable[[bool], tuple[Condition, ...]] = _nothing_wrong,
     ) -> None:
+        self._reports = reports
         self._power = power
         self._inhibitors = inhibitors
         self._pause = pause
@@ -209,7 +217,8 @@ class Reconciler:
         talk = None if effective is None or pinned else self._converse(seen, effective, now)
         if talk is not None:
             seen = replace(seen, first_seen=_dated(seen, talk, now))
-        recording = self._recorded(seen, talk or _Talk(), case, (*pinned, *_without_effect(effective)))
+        told = (*pinned, *_without_effect(effective), *self._reports(accept))
+        recording = self._recorded(seen, talk or _Talk(), case, told)
         failures = (Stalled(one.message, "change the pin, or install what it names") for one in pinned)
         return _concluded(recording, case, (*failures, *_refresh_failures(seen.refresh)))
 

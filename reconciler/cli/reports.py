@@ -1,0 +1,94 @@
+"""``patchledger reports repair``: join this host's report branches with what somebody else wrote there."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from reconciler.cli.terminal import exit_code, note, print_json, tell, worst
+from reconciler.cli.wiring import git_options
+from reconciler.errors import Misuse, ReconcilerError
+from reconciler.gitops.sink import REPAIR_HINT, Diverged, Identity, Repaired, ReportSink, host_branch
+from reconciler.host.config import Config, load_config
+from reconciler.host.state import StateFolder
+from reconciler.planning.canonical import instant
+from reconciler.policy.problems import visible
+
+
+def repair(arguments: argparse.Namespace) -> int:
+    """Look at each report branch of this host, join those that diverged, push, and say what was found.
+
+    Raises:
+        Misuse: There is no report repository, or the configuration is wrong.
+        Transient: A run is at work.
+    """
+    config = load_config(Path(arguments.config))
+    if config.reports.remote is None:
+        raise Misuse("reports.remote is not set, so reports stay on this host", "there is nothing to repair")
+    folder = StateFolder(config.state_dir)
+    folder.prepare()
+    author = Identity(config.host, str(config.reports.signing_key or ""))
+    queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, git_options(config))
+    with folder.locked():
+        done, failed = _each(queue, config, dry_run=arguments.dry_run)
+    note(*queue.notices)
+    if arguments.format == "json":
+        print_json({"host": config.host, "branches": [_document(one, arguments.dry_run) for one in done]})
+    else:
+        for one in done:
+            sys.stdout.write(_told(one, dry_run=arguments.dry_run))
+    for problem in failed:
+        tell(problem)
+    return worst(exit_code(problem) for problem in failed)
+
+
+def _each(
+    queue: ReportSink, config: Config, *, dry_run: bool
+) -> tuple[list[Repaired], list[ReconcilerError]]:
+    """Repair one branch after the other: what is wrong with one keeps no other from it."""
+    done, failed = [], []
+    timeout, keep_runs = config.git.timeout.total_seconds(), config.retention.runs
+    for branch in sorted({host_branch(config.host), *queue.branches()}):
+        try:
+            done.append(queue.repair(branch, timeout=timeout, keep_runs=keep_runs, dry_run=dry_run))
+        except ReconcilerError as problem:
+            failed.append(problem)
+    return done, failed
+
+
+def _told(one: Repaired, *, dry_run: bool) -> str:
+    if one.found is None:
+        what = "its reports were sent again" if one.sent else "nothing to repair"
+        return f"{one.branch}: {what}\n"
+    found = visible(f"{one.found.message}")
+    if dry_run:
+        return f"{found}.\n{one.branch}: would be {_way(one.found)}; nothing was done.\n"
+    return (
+        f"{found}.\n{one.branch}: {_way(one.found)}, as {one.joined[:12]}; no commit was dropped. If another "
+        "machine has this host's id, it happens again: give that one an id of its own.\n"
+    )
+
+
+def _way(found: Diverged) -> str:
+    return "continued from there" if found.moved_on else "joined with this host's reports and pushed"
+
+
+def _document(one: Repaired, dry_run: bool) -> dict[str, Any]:  # noqa: FBT001 - the option as it is
+    found = one.found
+    return {
+        "branch": one.branch,
+        "found": None
+        if found is None
+        else {
+            "ours": found.ours,
+            "theirs": found.theirs,
+            "unknown_reports": found.count,
+            "newest": instant(found.newest),
+            "subject": found.subject,
+            "message": found.message,
+            "hint": REPAIR_HINT,
+        },
+        "joined": one.joined,
+        "sent": one.sent,
+        "dry_run": dry_run,
+    }
