@@ -325,11 +325,7 @@ class ReportSink:
         Raises:
             Stalled: The file system refuses.
         """
-        try:
-            return self._record_of(branch, run)
-        except Damaged:
-            self.rebuild()
-            return self._record_of(branch, run)
+        return self._whole(lambda: self._record_of(branch, run))
 
     def commit(
         self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
