@@ -22,12 +22,13 @@ from reconciler.host.credentials import folder_beside
 from reconciler.host.fingerprint import Fingerprint, digest
 from reconciler.host.state import PAUSE
 from reconciler.ownership import user_name
-from reconciler.planning.gate import BreakGlass
+from reconciler.planning.gate import BreakGlass, may_pass_unseen
 from reconciler.planning.reboot import Refused
 from reconciler.planning.report import plan_json
 from reconciler.planning.run_record import to_run_document
 from reconciler.planning.wakeup import Outlook
 from reconciler.policy.problems import visible
+from reconciler.reconcile.look import Look
 from reconciler.reconcile.tick import Tick
 
 
@@ -155,8 +156,7 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
     """Leave a fingerprint for the next tick, if this one left nothing to do over."""
     folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
     settled = is_left and not done.failures and done.published.pushed and not wiring.outbox.pending()
-    settled = settled and not (isinstance(done.look.reboot, Refused) and done.look.reboot.asks_again)
-    if not settled or not report.policy_commit:
+    if not settled or _may_pass_unseen(done.look) or not report.policy_commit:
         (folder.path / quiet.FILE).unlink(missing_ok=True)
         return
     argv, env = source.invocation()
@@ -182,6 +182,14 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
         ),
     )
     folder.write(quiet.FILE, known.to_json())
+
+
+def _may_pass_unseen(look: Look) -> bool:
+    """Say whether something waits that could go on though nothing that is compared changes."""
+    judged = look.finding.judged
+    if isinstance(look.reboot, Refused) and look.reboot.asks_again:
+        return True
+    return may_pass_unseen(judged.decision, judged.gates)
 
 
 def _committed(wiring: Wiring, done: Tick) -> str:

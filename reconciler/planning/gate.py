@@ -16,7 +16,7 @@ Rules:
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Literal
 
 from reconciler.planning.account import Condition, Plan
@@ -64,6 +64,48 @@ class Outcome(StrEnum):
     ROLLOUT = "rollout"
     APPROVAL = "approval"
     CONCURRENCY = "concurrency"
+
+
+class Basis(Enum):
+    """What an outcome rests on, so that whoever would keep an answer knows what makes it another."""
+
+    COMPARED = auto()
+    """Policy, configuration, pause, the package manager's files, and time: a quiet tick compares them all."""
+
+    MOMENT = auto()
+    """The machine, or others, as they are at this moment. That may pass unseen: every tick must ask again."""
+
+
+def basis_of(outcome: Outcome) -> Basis:
+    """Say what ``outcome`` rests on."""
+    match outcome:
+        case (
+            Outcome.NOTHING
+            | Outcome.PAUSED
+            | Outcome.POLICY_STALLED
+            | Outcome.NEEDS_UPGRADE
+            | Outcome.POLICY_STALE
+            | Outcome.PLAN_ONLY
+            | Outcome.DOWNLOAD_ONLY
+            | Outcome.ALREADY_FAILED
+            | Outcome.WINDOW
+            | Outcome.BUDGET
+            | Outcome.FREEZE
+            | Outcome.APPROVAL
+        ):
+            return Basis.COMPARED
+        case (
+            Outcome.APPLY  # stands after a tick only where a hook, or the package manager, was against it
+            | Outcome.CLOCK
+            | Outcome.UNHEALTHY
+            | Outcome.METADATA_STALE
+            | Outcome.LOCKED
+            | Outcome.NO_SPACE
+            | Outcome.INHIBITED
+            | Outcome.ROLLOUT
+            | Outcome.CONCURRENCY
+        ):
+            return Basis.MOMENT
 
 
 class GateName(StrEnum):
@@ -411,6 +453,23 @@ def evaluate(plan: Plan, inputs: GateInputs, now: datetime) -> tuple[GateResult,
         approval_gate(plan, settings, inputs.approvals, now, used=inputs.used),
         concurrency_gate(settings, inputs.slot),
     )
+
+
+def may_pass_unseen(decision: Decision, gates: Iterable[GateResult]) -> bool:
+    """Say whether the next tick must ask again although nothing it compares has changed.
+
+    What stands behind a gate that only a commit, a person or time opens is asked then; but where packages are
+    only fetched, what keeps them from that counts.
+    """
+    match decision:
+        case Nothing():
+            return False
+        case Apply():
+            return True
+        case Deferred():
+            closed = (gate.outcome for gate in gates if isinstance(gate, Closed))
+            first = next((one for one in closed if one is not Outcome.DOWNLOAD_ONLY), decision.outcome)
+            return basis_of(first) is Basis.MOMENT
 
 
 def next_instant(

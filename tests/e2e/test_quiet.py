@@ -20,6 +20,7 @@ from reconciler.cli.wiring import wire
 from reconciler.host.config import load_config
 from reconciler.host.fingerprint import signature
 from reconciler.policy.yamltext import parse_documents
+from tests.e2e.machines import Plant
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab
 
@@ -238,6 +239,30 @@ def test_when_time_alone_would_change_the_outcome(site: Site, policy: str, until
     site.commit({"policies/base.yaml": f"{policy}refresh: {{every: 520w, stale_after: 520w}}\n"})
     run_once(site.config, wire(load_config(site.config), SetClock(BEFORE)))
     assert datetime.fromtimestamp(remembered(site)["until"], UTC) == until
+
+
+@pytest.mark.parametrize("plant", ["apt"], indirect=True)
+def test_a_gate_that_the_machine_closed_for_a_moment(plant: Plant) -> None:
+    """Nothing that is compared tells that a lock was let go, so that no tick may be quiet meanwhile."""
+    plant.want("plain", policy="lock_wait: 0s\n")
+    with plant.machine.locked():
+        plant.tick()
+        assert plant.report()["decision"]["outcome"] == "locked"
+        assert not (plant.site.state / "fingerprint.json").exists()
+    plant.tick()
+    assert [one["outcome"] for one in plant.runs()] == ["applied"]
+    assert (plant.site.state / "fingerprint.json").exists()
+
+
+def test_a_hook_that_asks_for_another_time(site: Site) -> None:
+    site.commit({"policies/base.yaml": POLICY + "hooks: {on_pre_failure: skip}\n"})
+    veto = site.hook("pre", "10-busy", "exit 1")
+    config = load_config(site.config)
+    clock = SetClock(OPENING + timedelta(minutes=5))
+    assert [one.outcome for one in run_once(site.config, wire(config, clock)).runs] == ["vetoed"]
+    assert not (site.state / "fingerprint.json").exists()
+    veto.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    assert [one.outcome for one in run_once(site.config, wire(config, clock)).runs] == ["applied"]
 
 
 def test_a_clock_that_was_set_back(settled: Site) -> None:

@@ -34,6 +34,7 @@ from reconciler.planning.gate import (
     conclude,
     decide,
     evaluate,
+    may_pass_unseen,
     next_instant,
 )
 from reconciler.planning.observation import ClockState, Filesystem, Health
@@ -128,6 +129,46 @@ BROKEN: dict[GateName, GateInputs] = {
     GateName.APPROVAL: replace(INPUTS, settings=replace(SETTINGS, approval="required")),
     GateName.CONCURRENCY: replace(INPUTS, settings=replace(SETTINGS, concurrency=("web", 1))),
 }
+
+
+CLOSED_BY = {
+    Outcome.APPROVAL: GateName.APPROVAL,
+    Outcome.CLOCK: GateName.CLOCK,
+    Outcome.CONCURRENCY: GateName.CONCURRENCY,
+    Outcome.DOWNLOAD_ONLY: GateName.ACTION,
+    Outcome.NO_SPACE: GateName.HOST,
+    Outcome.PAUSED: GateName.PAUSED,
+    Outcome.ROLLOUT: GateName.ROLLOUT,
+    Outcome.WINDOW: GateName.WINDOW,
+}
+
+
+@pytest.mark.parametrize(
+    ("closed", "asks"),
+    [
+        ((Outcome.NO_SPACE,), True),
+        ((Outcome.NO_SPACE, Outcome.WINDOW), True),  # the report says how much space there is
+        ((Outcome.CLOCK,), True),
+        ((Outcome.ROLLOUT,), True),
+        ((Outcome.CONCURRENCY,), True),
+        ((Outcome.WINDOW,), False),
+        ((Outcome.WINDOW, Outcome.ROLLOUT), False),  # the window opens first
+        ((Outcome.PAUSED, Outcome.NO_SPACE), False),
+        ((Outcome.APPROVAL, Outcome.CONCURRENCY), False),
+        ((Outcome.DOWNLOAD_ONLY,), False),
+        ((Outcome.DOWNLOAD_ONLY, Outcome.NO_SPACE), True),  # nothing is fetched without space
+        ((Outcome.DOWNLOAD_ONLY, Outcome.WINDOW), False),
+    ],
+)
+def test_what_no_quiet_tick_may_repeat(closed: tuple[Outcome, ...], *, asks: bool) -> None:
+    gates: list[GateResult] = [Pass(GateName.POLICY, "in force")]
+    gates += (Closed(CLOSED_BY[one], one, "why") for one in closed)
+    assert may_pass_unseen(Deferred(closed[0], "why"), gates) == asks
+    assert not may_pass_unseen(Nothing("nothing"), gates)
+
+
+def test_what_could_be_applied_and_was_not_is_asked_again() -> None:
+    assert may_pass_unseen(Apply((), None), [])
 
 
 @pytest.mark.parametrize("name", list(GateName))
