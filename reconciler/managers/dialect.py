@@ -232,7 +232,11 @@ def failure(dialect: Dialect, sections: Sections) -> ReconcilerError:
     """Turn a run that failed into the error that says what happens next."""
     name = dialect.name
     if missing := sections.get("missing").lines:
-        return Stalled(f"there is no {missing[0]} on this machine", f"is {name} the manager of this target?")
+        tool = missing[0]
+        return Stalled(
+            f"missing {tool}: there is no {tool} on this machine",
+            f"install it, or is {name} not the manager of this target?",
+        )
     said = [*sections.get("refused").errors]
     said += [line for section in sections.by_name.values() if section.code for line in section.errors]
     words = sentence_of(said) or "no reason given"

@@ -165,10 +165,13 @@ begin() { # MANAGER TOOL...: print the first line, and end where a tool is missi
     printf 'patchledger-patch %s %s\n' "$CONTRACT" "$1"
     shift
     for tool in "$@"; do
-        place "$tool" && continue
-        printf '[missing]\n|%s\n= 127\n' "$tool"
-        finish "$OTHER"
+        place "$tool" || lacking "$tool"
     done
+}
+
+lacking() { # TOOL: end, since it is not there
+    printf '[missing]\n|%s\n= 127\n' "$1"
+    finish "$OTHER"
 }
 
 # Make the private folder for temporary files, $WORK.

@@ -219,15 +219,17 @@ KEPT=${CACHE:+$CACHE/kept}
 # --- the machine -------------------------------------------------------------------------------------------
 
 DNF=dnf
-command -v dnf >/dev/null 2>&1 || ! command -v yum >/dev/null 2>&1 || DNF=yum
+place dnf || ! place yum || DNF=yum
 begin dnf "$DNF" rpm
 workshop
+# shellcheck disable=SC2086 # a name each
+tools $TEXT paste
 
 FIVE=
 END=
 SYSTEM=/var/cache/dnf
 HISTORY=$ROOT/var/lib/dnf
-case $(readlink -f "$(command -v "$DNF")") in
+case $(must readlink -f "$(command -v "$DNF")") in
     *dnf5*)
         FIVE=1
         # It ends no line by itself.
@@ -259,17 +261,22 @@ case $given in
     *) SYSTEM=$given ;;
 esac
 SYSTEM=$ROOT${SYSTEM%/}
-DATABASE=$ROOT$(rpm --eval '%{_dbpath}')
+DATABASE=$ROOT$(must rpm --eval '%{_dbpath}')
 
 # dnf puts the other root before the paths of some options, and not of others; this path means the same in both.
 UP=$(printf '%s' "$ROOT" | sed 's#/[^/]*#/..#g')
+# All of these say where to look, and one that is missing would be another place.
+sure
 
 rpm_() {
-    rpm ${ROOT:+--root "$ROOT"} "$@"
+    must rpm ${ROOT:+--root "$ROOT"} "$@"
 }
 
-dnf_() {
-    "$DNF" ${ROOT:+--installroot="$ROOT"} --setopt=color=never "$@"
+# dnf's codes are answers: 1 may be a plan.
+dnf_() { # may|run ARGUMENT...
+    how=$1
+    shift
+    "$how" "$DNF" ${ROOT:+--installroot="$ROOT"} --setopt=color=never "$@"
 }
 
 # Our own view of dnf's cache: its metadata by links, what dnf parses from them beside.
@@ -295,7 +302,10 @@ view() {
         done
     done
     # The history says which packages were asked for; dnf only opens it for writing.
-    [ ! -d "$HISTORY" ] || cp -Rp "$HISTORY/." "$WORK/persist/" 2>/dev/null
+    if [ -d "$HISTORY" ] && ! may cp -Rp "$HISTORY/." "$WORK/persist/" 2>/dev/null; then
+        # Not everybody may read all of it.
+        [ "$(id -u)" -ne 0 ] || fault 1 cp
+    fi
     rm -f "$WORK"/persist/*.pid
 }
 
@@ -309,7 +319,7 @@ done
 
 # Run dnf so that it cannot change anything: from the cache alone, answering no, and rpm would only test.
 look() { # ARGUMENT...
-    dnf_ -C "$@" ${UNWANTED:+--disableplugin="$UNWANTED"} --assumeno --setopt=assumeyes=0 --setopt=tsflags=test "--setopt=cachedir=$UP$VIEW" \
+    dnf_ may -C "$@" ${UNWANTED:+--disableplugin="$UNWANTED"} --assumeno --setopt=assumeyes=0 --setopt=tsflags=test "--setopt=cachedir=$UP$VIEW" \
         "--setopt=logdir=$UP$WORK/logs" "--setopt=persistdir=$WORK/persist"
 }
 
@@ -361,9 +371,9 @@ locked() {
 # --- observe -----------------------------------------------------------------------------------------------
 
 machine() {
-    printf 'architecture=%s\n' "$(rpm --eval '%{_arch}')"
+    printf 'architecture=%s\n' "$(must rpm --eval '%{_arch}')"
     machine_facts
-    printf 'dnf=%s\nrpm=%s\n' "$("$DNF" --version 2>/dev/null | sed -n '1{s/.* //;p;}')" "$(rpm --version | sed 's/.* //')"
+    printf 'dnf=%s\nrpm=%s\n' "$(must "$DNF" --version 2>/dev/null | sed -n '1{s/.* //;p;}')" "$(must rpm --version | sed 's/.* //')"
 }
 
 # Whether what stands in dnf.conf hides packages: only dnf itself can say which.
@@ -427,7 +437,7 @@ filesystems() {
 
 # The plugin's own verdict, where it is there and where the kernel is ours.
 restarting() {
-    dnf_ -q -C needs-restarting -r "--setopt=cachedir=$VIEW" "--setopt=logdir=$WORK/logs" "--setopt=persistdir=$WORK/persist"
+    dnf_ may -q -C needs-restarting -r "--setopt=cachedir=$VIEW" "--setopt=logdir=$WORK/logs" "--setopt=persistdir=$WORK/persist"
 }
 
 can_tell_restart() {
@@ -547,7 +557,7 @@ exclusions() {
 }
 
 excluding() {
-    [ ! -s "$WORK/excluded" ] || printf '%s' "--exclude=$(tr '\n' ',' <"$WORK/excluded" | sed 's/,$//')"
+    [ ! -s "$WORK/excluded" ] || printf '%s' "--exclude=$(paste -s -d , "$WORK/excluded")"
 }
 
 # Ask dnf what it would do. Strict or not, --best or not is the caller's; weak dependencies are the operator's.
@@ -764,9 +774,9 @@ tell_facts() {
     awk -F '\t' '$1 ~ /^(remove|replace)$/ { version = $4; sub(/^[0-9]*:/, "", version); print $2 "-" version "." $3 }' \
         "$WORK/moves" >"$WORK/going"
     # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-    [ ! -s "$WORK/coming" ] || section packages facts_of $(cat "$WORK/coming")
+    [ ! -s "$WORK/coming" ] || need packages facts_of $(cat "$WORK/coming")
     # shellcheck disable=SC2046 # the same
-    [ ! -s "$WORK/going" ] || section relations facts_of_removed $(cat "$WORK/going")
+    [ ! -s "$WORK/going" ] || need relations facts_of_removed $(cat "$WORK/going")
     # Why something must go: dnf says so when it may not.
     if [ -n "$ONLY" ] && grep -q '^remove' "$WORK/moves"; then section why resolve_safely; fi
 }
@@ -775,7 +785,7 @@ tell_facts() {
 
 makecache() {
     # One repository that fails must not keep the others from being read, nor be passed over in silence.
-    dnf_ makecache --refresh --setopt=skip_if_unavailable=1 '--setopt=*.skip_if_unavailable=1' --setopt=exit_on_lock=1
+    dnf_ may makecache --refresh --setopt=skip_if_unavailable=1 '--setopt=*.skip_if_unavailable=1' --setopt=exit_on_lock=1
 }
 
 no_space='No space left|[Nn]ot enough free space|more space needed on|needs [0-9.]+[kMG]?B? (more space )?on the|[Qq]uota exceeded'
@@ -807,7 +817,7 @@ pause() { # end where nobody may wait any longer
     if [ "$waited" -ge "$LOCK_WAIT" ]; then
         refused "dnf is locked by $1" "$LOCKED"
     fi
-    sleep 1
+    run sleep 1
     waited=$((waited + 1))
 }
 
@@ -826,14 +836,14 @@ insist() { # COMMAND...
         "$@"
         ended=$?
         if [ "$ended" -ne 200 ] || [ "$waited" -ge "$LOCK_WAIT" ]; then return "$ended"; fi
-        sleep 1
+        run sleep 1
         waited=$((waited + 1))
     done
 }
 
 # The real thing; all that is installed comes from what the simulation has seen.
 do_() { # ARGUMENT...
-    dnf_ -y --setopt=exit_on_lock=1 --setopt=keepcache=1 --setopt=metadata_expire=-1 '--setopt=*.metadata_expire=-1' \
+    dnf_ run -y --setopt=exit_on_lock=1 --setopt=keepcache=1 --setopt=metadata_expire=-1 '--setopt=*.metadata_expire=-1' \
         --setopt=skip_if_unavailable=1 '--setopt=*.skip_if_unavailable=1' --setopt=clean_requirements_on_remove=0 "$@"
 }
 
@@ -849,18 +859,27 @@ names_of_remove() {
     fi
 }
 
+# What transact is about, in variables: what it tells dnf must be whole, and the same when it is made as when it was
+# asked for.
+know_transaction() {
+    LEFT_OUT=$(excluding)
+    COMING=$(cut -f 4 "$WORK/todo")
+    GOING=$(cat "$WORK/remove")
+    sure
+}
+
 # The transaction as dnf is told it, simulated or real: naming a version installs it, whatever is there now.
 transact() { # HOW OPTION...
-    how=$1
+    through=$1
     shift
-    [ ! -s "$WORK/excluded" ] || set -- "$@" "$(excluding)"
-    if [ -s "$WORK/todo" ]; then
+    set -- "$@" ${LEFT_OUT:+"$LEFT_OUT"}
+    if [ -n "$COMING" ]; then
         [ -z "$REMOVE" ] || set -- "$@" --allowerasing
-        # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-        "$how" install --setopt=best=1 --setopt=strict=1 --setopt=install_weak_deps=0 "$@" $(cut -f 4 "$WORK/todo")
+        # shellcheck disable=SC2086 # one argument per package is wanted, and none holds blanks
+        "$through" install --setopt=best=1 --setopt=strict=1 --setopt=install_weak_deps=0 "$@" $COMING
     else
-        # shellcheck disable=SC2046 # the same
-        "$how" remove "$@" $(cat "$WORK/remove")
+        # shellcheck disable=SC2086 # the same
+        "$through" remove "$@" $GOING
     fi
 }
 
@@ -906,6 +925,7 @@ exactly() {
     exclusions >"$WORK/excluded"
     names_of_remove >"$WORK/remove"
     if [ ! -s "$WORK/todo" ] && [ ! -s "$WORK/remove" ]; then finish "$NOTHING"; fi
+    know_transaction
     section resolve simulate
     keep answer
     read_answer || cannot
@@ -952,9 +972,10 @@ remove_later() {
     cp "$WORK/todo" "$WORK/came"
     : >"$WORK/todo"
     cp "$WORK/later" "$WORK/remove"
+    know_transaction
     section resolve-rest simulate
     keep answer
-    if read_answer && differences >"$WORK/differences" && [ ! -s "$WORK/differences" ]; then
+    if read_answer && differences >"$WORK/differences" && [ ! -s "$WORK/differences" ] && ! trouble; then
         act apply-rest insist real
     else
         # What has come stays, and is looked after like any other.
@@ -1041,9 +1062,9 @@ conffiles() {
 
 marking() {
     if [ -n "$FIVE" ]; then
-        dnf_ -y -C mark dependency "$@"
+        dnf_ run -y -C mark dependency "$@"
     else
-        dnf_ -y -C mark remove "$@"
+        dnf_ run -y -C mark remove "$@"
     fi
 }
 
@@ -1121,7 +1142,7 @@ must_restart() {
     [ "$code" -eq 1 ] && says 'Reboot is required'
 }
 
-take_away() { # HOW
+take_away() { # look|do_
     "$1" remove --duplicates --disableexcludes=all --disableplugin=versionlock
 }
 
@@ -1131,16 +1152,15 @@ whole() {
         !(($1, $2, $3) in gone) { sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 }' "$WORK/moves" "$WORK/duplicates" |
         while read -r one; do
             # Configuration may differ, and times do after an interruption.
-            rpm_ -V --nodeps --nomtime --noscripts "$one" 2>&1 </dev/null | grep -vE '^.{9}  c |^rpm: ' >"$WORK/differs"
+            may rpm ${ROOT:+--root "$ROOT"} -V --nodeps --nomtime --noscripts "$one" 2>&1 </dev/null | grep -vE '^.{9}  c |^rpm: ' >"$WORK/differs"
             [ ! -s "$WORK/differs" ] || printf ' %s' "$one"
         done
 }
 
-# Whether all that would go or be installed anew is there twice.
-only_duplicates() {
+# What would go or be installed anew and is not there twice.
+other_than_duplicates() {
     awk -F '\t' 'FILENAME == ARGV[1] { twice[$1, $2, $3]; next } $1 == "skip" || $1 == "broken" { next }
-        ($1 != "reinstall" && $1 != "remove" && $1 != "replace") || !(($2, $3, $4) in twice) { other = 1 }
-        END { exit other }' "$WORK/duplicates" "$WORK/moves"
+        ($1 != "reinstall" && $1 != "remove" && $1 != "replace") || !(($2, $3, $4) in twice)' "$WORK/duplicates" "$WORK/moves"
 }
 
 repair() {
@@ -1156,7 +1176,7 @@ repair() {
     section resolve take_away look
     keep answer
     read_answer || cannot
-    only_duplicates || refused 'dnf would change more than what is there twice' "$INTERRUPTED"
+    [ -z "$(other_than_duplicates)" ] || refused 'dnf would change more than what is there twice' "$INTERRUPTED"
     broken=$(whole)
     [ -z "$broken" ] || refused "not whole, and in no repository:$broken" "$INTERRUPTED"
     await_lock

@@ -191,6 +191,8 @@ fi
 
 begin pacman pacman pacman-conf bsdtar
 workshop
+# shellcheck disable=SC2086 # a name each
+tools $TEXT bsdtar touch
 UID_NOW=$(id -u)
 
 # The operator's configuration with all that it includes, in pacman's own words. Where another root is asked for,
@@ -206,13 +208,14 @@ below_root() { # PATH
 
 flatten() {
     [ -n "$BELOW" ] || {
-        pacman-conf --config "$CONF"
+        # With 1 it says what is wrong in there.
+        may pacman-conf --config "$CONF"
         return
     }
     awk -v below="$BELOW" '/^[ \t]*Include[ \t]*=/ { path = $0; sub(/^[^=]*=[ \t]*/, "", path)
             if (path ~ /^\// && index(path, below "/") != 1) { print "Include = " below path; next } }
         { print }' "$CONF" >"$WORK/operator.conf" || return
-    pacman-conf --config "$WORK/operator.conf" --rootdir "$BELOW"
+    may pacman-conf --config "$WORK/operator.conf" --rootdir "$BELOW"
 }
 
 options_named() { # KEY: the values of an option of [options], one a line
@@ -251,27 +254,38 @@ configure() {
         sed 's/^\[options\]$/&\nSigLevel = Never\nLocalFileSigLevel = Never/' >"$WORK/void.conf"
     awk '/^\[/ && $0 != "[options]" { print substr($0, 2, length($0) - 2) }' "$WORK/flat" >"$WORK/repositories"
     OURS=${CACHE:+$CACHE/pacman}
+    # All of these say where to look, and one that is missing would be another place.
+    sure
     SYNC=$DB/sync
     [ -z "$OURS" ] || ! [ "$(newer_databases)" = ours ] || SYNC=$OURS/sync
+    sure
 }
 
 # Ours, or pacman's own where the operator refreshed or upgraded since: the mirror says when each was written, and a
 # later look never finds an older one, so the sum tells.
 newer_databases() {
     {
-        stat -c '%Y own' "$DB/sync"/*.db
-        stat -c '%Y ours' "$OURS/sync"/*.db
-    } 2>/dev/null | awk '{ sum[$2] += $1 } END { if ("ours" in sum) print (sum["own"] > sum["ours"] ? "own" : "ours") }'
+        written "$DB/sync" own
+        written "$OURS/sync" ours
+    } | awk '{ sum[$2] += $1 } END { if ("ours" in sum) print (sum["own"] > sum["ours"] ? "own" : "ours") }'
+}
+
+written() { # FOLDER WHOSE: when each of the databases in a folder was
+    for entry in "$1"/*.db; do
+        [ ! -e "$entry" ] || stat -c "%Y $2" "$entry"
+    done
 }
 
 # A copy of what is installed and what is offered, $WORK/db, for pacman to resolve in. It wants a list of files of
 # every package, which nobody asks it about.
 snapshot() {
     mkdir -p "$WORK/db/local" "$WORK/db/sync" "$WORK/void/cache" "$WORK/void/hooks" "$WORK/void/keys"
+    # While somebody is at work, entries come and go.
+    if [ -e "$LOCK" ]; then whole=may; else whole=must; fi
     (cd "$DB/local" && for entry in ./*/desc; do
-        [ ! -e "$entry" ] || bsdtar -cf - ALPM_DB_VERSION ./*/desc
+        [ ! -e "$entry" ] || "$whole" bsdtar -cf - ALPM_DB_VERSION ./*/desc
         break
-    done) 2>"$WORK/err" | bsdtar -xf - -C "$WORK/db/local" 2>/dev/null
+    done) 2>"$WORK/err" | "$whole" bsdtar -xf - -C "$WORK/db/local" 2>/dev/null
     for entry in "$WORK/db/local"/*/desc; do
         [ ! -e "$entry" ] || printf '%%FILES%%\n' >"${entry%desc}files"
     done
@@ -304,7 +318,8 @@ installed() {
 broken_entries() {
     for entry in "$DB/local"/*/; do
         [ -d "$entry" ] || continue
-        [ -s "${entry}desc" ] || basename "$entry"
+        entry=${entry%/}
+        [ -s "$entry/desc" ] || printf '%s\n' "${entry##*/}"
     done
 }
 
@@ -313,7 +328,7 @@ broken_entries() {
 offered() { # FILE-WITH-NAMES
     while read -r repository; do
         [ -r "$WORK/db/sync/$repository.db" ] || continue
-        bsdtar -xOf "$WORK/db/sync/$repository.db" '*/desc' 2>/dev/null | awk -v repository="$repository" '
+        bsdtar -xOf "$WORK/db/sync/$repository.db" 2>/dev/null | awk -v repository="$repository" '
             FILENAME == ARGV[1] { wanted[$0]; next }
             /^%FILENAME%$/ { flush() }
             /^%.*%$/ { key = substr($0, 2, length($0) - 2); next }
@@ -330,7 +345,7 @@ offered() { # FILE-WITH-NAMES
 }
 
 as_root() { # COMMAND...: pacman wants to be root, also for a database that is ours
-    if [ "$UID_NOW" -ne 0 ] && unshare -r true 2>/dev/null; then unshare -r "$@"; else "$@"; fi
+    if [ "$UID_NOW" -ne 0 ] && run unshare -r true 2>/dev/null; then may unshare -r "$@"; else may "$@"; fi
 }
 
 in_void() { # ARGUMENT...
@@ -378,12 +393,13 @@ transaction() { # FILE
 # keep what is ours. Where other processes cannot be looked into, a pacman of this very system counts.
 holders() { # FILE
     : >"$WORK/holders"
-    file=$(stat -c '%d:%i' "$1" 2>/dev/null) || return 0
+    # Files and processes come and go while they are looked at.
+    file=$(may stat -c '%d:%i' "$1" 2>/dev/null) || return 0
     # shellcheck disable=SC2012 # links are read and not followed: what they lead to may not answer
-    ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v name="${1##*/}" '/^\/proc\/[0-9]+\/fd:$/ { dir = substr($0, 1, length($0) - 1) }
+    may ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v name="${1##*/}" '/^\/proc\/[0-9]+\/fd:$/ { dir = substr($0, 1, length($0) - 1) }
         substr($0, length($0) - length(name)) == "/" name { for (i = 1; i < NF; i++) if ($(i + 1) == "->") print dir "/" $i }' |
         while read -r open; do
-            [ "$(stat -L -c '%d:%i' "$open" 2>/dev/null)" = "$file" ] || continue
+            [ "$(may stat -L -c '%d:%i' "$open" 2>/dev/null)" = "$file" ] || continue
             pid=${open#/proc/}
             printf '%s\n' "${pid%%/*}"
         done >"$WORK/holders"
@@ -391,10 +407,10 @@ holders() { # FILE
         { read -r name <"$comm"; } 2>/dev/null || continue
         [ "$name" = pacman ] || continue
         of=${comm%/comm}
-        [ "$(stat -L -c '%d:%i' "$of/root" 2>/dev/null)" = "$(stat -L -c '%d:%i' /proc/self/root 2>/dev/null)" ] || continue
+        [ "$(may stat -L -c '%d:%i' "$of/root" 2>/dev/null)" = "$(may stat -L -c '%d:%i' /proc/self/root 2>/dev/null)" ] || continue
         # One that only asks takes no lock. One that is told another configuration or folder works on another database,
         # or has the file open as well.
-        arguments=$({ tr '\0' '\n' <"$of/cmdline"; } 2>/dev/null)
+        arguments=$({ may tr '\0' '\n' <"$of/cmdline"; } 2>/dev/null)
         printf '%s\n' "$arguments" | grep -qE '^(-[SURD].*|--(sync|upgrade|remove|database))$' || continue
         printf '%s\n' "$arguments" | grep -qE '^(-[br].*|--(config|dbpath|root|sysroot)(=.*)?)$' ||
             printf '%s\n' "${of#/proc/}" >>"$WORK/holders"
@@ -423,11 +439,11 @@ OUR_LOCK=
 
 leave() {
     give_lock_back
-    rm -rf "$WORK"
+    run rm -rf "$WORK"
 }
 
 give_lock_back() {
-    [ -z "$OUR_LOCK" ] || rm -f "$LOCK"
+    [ -z "$OUR_LOCK" ] || run rm -f "$LOCK"
     OUR_LOCK=
     exec 9>&-
 }
@@ -455,6 +471,7 @@ take_lock() {
             if [ ! -w "$DB" ] || [ "$waited" -ge 3 ]; then refused "the lock $LOCK cannot be made" "$OTHER"; fi
         else
             held=$(holders "$LOCK")
+            sure
             if [ -z "$held" ] && [ -e "$LOCK" ]; then
                 if [ "$VERB" = --repair ]; then
                     began_with=1
@@ -465,7 +482,7 @@ take_lock() {
             fi
             [ -z "$held" ] || [ "$waited" -lt "$LOCK_WAIT" ] || refused "$LOCK is held by $(named_holders "$held")" "$LOCKED"
         fi
-        sleep 1
+        run sleep 1
         waited=$((waited + 1))
     done
 }
@@ -479,16 +496,13 @@ named_holders() { # LINES
 machine() {
     printf 'architecture=%s\n' "$(options_named Architecture | sed -n 1p)"
     machine_facts
-    printf 'pacman=%s\n' "$(pacman --version | sed -n 's/.*Pacman v\([^ ]*\) .*/\1/p')"
+    printf 'pacman=%s\n' "$(must pacman --version | sed -n 's/.*Pacman v\([^ ]*\) .*/\1/p')"
     printf 'database=%s\n' "$DB"
     # The modules of the running kernel are gone where its package was upgraded.
-    if [ -d "$ROOT/usr/lib/modules/$(uname -r)" ]; then
-        echo modules=present
-    elif [ -n "$(ls "$ROOT/usr/lib/modules" 2>/dev/null)" ]; then
-        echo modules=missing
-    else
-        echo modules=none
-    fi
+    modules=none
+    for folder in "$ROOT/usr/lib/modules"/*; do [ ! -d "$folder" ] || modules=missing; done
+    [ ! -d "$ROOT/usr/lib/modules/$(uname -r)" ] || modules=present
+    printf 'modules=%s\n' "$modules"
 }
 
 ignored() {
@@ -499,7 +513,7 @@ ignored() {
 # Of every repository: when its database was written, when it came here (- without one), where from.
 sources() {
     stamp=0
-    [ "$SYNC" = "$DB/sync" ] || stamp=$(stat -c %Y "$OURS/refreshed" 2>/dev/null || echo 0)
+    [ "$SYNC" = "$DB/sync" ] || [ ! -e "$OURS/refreshed" ] || stamp=$(stat -c %Y "$OURS/refreshed")
     while read -r repository; do
         server=$(awk -v wanted="[$repository]" '/^\[/ { on = $0 == wanted }
             on && sub(/^Server = /, "") { print; exit }' "$WORK/flat")
@@ -517,10 +531,12 @@ lost() {
 }
 
 upgradable() {
-    in_void -Qu
-    # With nothing to upgrade it ends with 1 and says nothing.
+    in_void -Qu 2>"$WORK/said.err"
     rc=$?
-    [ "$rc" -eq 1 ] || return "$rc"
+    cat "$WORK/said.err" >&2
+    # With nothing to upgrade it ends with 1 and says nothing.
+    if [ "$rc" -eq 1 ] && ! grep -q '^error' "$WORK/said.err"; then return 0; fi
+    return "$rc"
 }
 
 # What an observation depends on, so that a caller can tell by stat(2) alone that nothing changed. The log tells of
@@ -535,6 +551,11 @@ inputs() {
     done
 }
 
+# What the database itself says of dependencies: 0 where all of them hold, and what it misses.
+check() {
+    may pacman --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$DB" --color never -Dk
+}
+
 folders() {
     filesystems_of "$ARCHIVES" "$ROOT/" "$ROOT/boot" "$ROOT/var"
 }
@@ -547,15 +568,16 @@ observe() {
     section ignored ignored
     section sources sources
     section upgradable upgradable
+    [ "$code" -eq 0 ] || finish "$OTHER"
     awk '{ print $1 }' "$WORK/out" >"$WORK/names"
     section available offered "$WORK/names"
     section broken broken_entries
-    section dependencies pacman --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$DB" --color never -Dk
+    section dependencies check
     section locks held
     section stale left_over
     # What a dead run of ours had in hand.
     : >"$WORK/left"
-    ! grep -qxF "$RUN" "$WORK/out" || cp "$RUN/journal" "$WORK/left" 2>/dev/null
+    if grep -qxF "$RUN" "$WORK/out" && [ -e "$RUN/journal" ]; then cp "$RUN/journal" "$WORK/left"; fi
     section lost lost
     section filesystems folders
     section clock clock
@@ -569,8 +591,8 @@ choices_exist() {
     lines_of "$CHOOSE,$ONLY" | sed '/^$/d; s/:[^=]*=/=/' >"$WORK/choices"
     sed 's/=.*//' "$WORK/choices" >"$WORK/names"
     offered "$WORK/names" | awk -F '\t' '{ print $2 "=" $3 }' >"$WORK/on-offer"
-    awk 'FILENAME == ARGV[1] { have[$0]; next } !($0 in have) { print; missing = 1 } END { exit missing }' \
-        "$WORK/on-offer" "$WORK/choices" >"$WORK/gone"
+    awk 'FILENAME == ARGV[1] { have[$0]; next } !($0 in have)' "$WORK/on-offer" "$WORK/choices" >"$WORK/gone"
+    [ ! -s "$WORK/gone" ]
 }
 
 # One update alone, with all that must move along: what it needs, as pacman finds it, and what it would break, where
@@ -626,7 +648,7 @@ dry_run() {
     section machine machine
     section installed cat "$WORK/installed"
     choices_exist || refused "no longer offered:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
-    [ -z "$ONLY" ] || upgradable >"$WORK/upgradable" 2>/dev/null
+    [ -z "$ONLY" ] || upgradable >"$WORK/upgradable" 2>"$WORK/err" || refused "pacman cannot say what is newer: $(tail -n 1 "$WORK/err")" "$OTHER"
     ignoring
     ask_resolver
     [ -s "$WORK/would" ] || finish "$NOTHING"
@@ -644,20 +666,22 @@ fetch() {
 
 readable_databases() {
     while read -r repository; do
-        bsdtar -tf "$WORK/new/sync/$repository.db" >/dev/null || return 1
+        # With 1 it is none.
+        may bsdtar -tf "$WORK/new/sync/$repository.db" >/dev/null || return 1
     done <"$WORK/repositories"
 }
 
 refresh() {
     mkdir -p "$WORK/new/sync"
     # pacman may fetch as a user of its own.
-    chmod 755 "$WORK" "$WORK/new"
+    must chmod 755 "$WORK" "$WORK/new"
     copy_databases "$SYNC" "$WORK/new/sync"
     section refresh fetch
     [ "$code" -eq 0 ] || refresh_failed
     readable_databases 2>"$WORK/err" || refused "what was fetched is no database: $(tail -n 1 "$WORK/err")" "$STALE"
     rm -rf "$OURS/sync.new" "$OURS/sync.old"
-    if ! { mkdir -p "$OURS" && cp -rp "$WORK/new/sync" "$OURS/sync.new"; } 2>"$WORK/err"; then
+    sure
+    if ! { may mkdir -p "$OURS" && may cp -rp "$WORK/new/sync" "$OURS/sync.new"; } 2>"$WORK/err"; then
         refused "$(tail -n 1 "$WORK/err")" "$(grep -q 'No space left' "$WORK/err" && echo "$NO_SPACE" || echo "$OTHER")"
     fi
     [ ! -e "$OURS/sync" ] || mv "$OURS/sync" "$OURS/sync.old"
@@ -685,7 +709,7 @@ with_folders() { # DATABASE ARGUMENT...
         --color never --noconfirm "$@"
     while read -r dir; do set -- --cachedir "$dir" "$@"; done <"$WORK/cachedirs"
     while read -r dir; do set -- --hookdir "$dir" "$@"; done <"$WORK/hookdirs"
-    pacman "$@"
+    run pacman "$@"
 }
 
 real() { # ARGUMENT...
@@ -708,8 +732,9 @@ goes_back() {
     grep -q '^install' "$WORK/named" || return 0
     awk '$1 == "install" { print $2 }' "$WORK/named" >"$WORK/names"
     offered "$WORK/names" | awk -F '\t' '{ print "install " $2 " " $3 }' >"$WORK/on-offer"
-    awk 'FILENAME == ARGV[1] { have[$0]; next } $1 == "install" && !($0 in have) { print $2 "=" $3; other = 1 }
-        END { exit !other }' "$WORK/on-offer" "$WORK/named" >"$WORK/others"
+    awk 'FILENAME == ARGV[1] { have[$0]; next } $1 == "install" && !($0 in have) { print $2 "=" $3 }' \
+        "$WORK/on-offer" "$WORK/named" >"$WORK/others"
+    [ -s "$WORK/others" ]
 }
 
 # The package files of named versions that were kept, in $WORK/files; those without one in $WORK/gone.
@@ -774,14 +799,13 @@ left_to_remove() {
 }
 
 go_back() {
-    if [ -s "$WORK/files" ]; then
-        # shellcheck disable=SC2046 # one argument per file is wanted
-        real --ask 4 -U $(cat "$WORK/files") || return
+    if [ -n "$FILES" ]; then
+        # shellcheck disable=SC2086 # one argument per file is wanted
+        real --ask 4 -U $FILES || return
     fi
-    rest=$(left_to_remove)
-    [ -n "$rest" ] || return 0
+    [ -n "$REST" ] || return 0
     # shellcheck disable=SC2086 # one argument per name is wanted
-    real -R $rest
+    real -R $REST
 }
 
 # What is to be done, for whoever finds it after we died: "change", name, version before, version after, reason; and
@@ -830,15 +854,16 @@ EOT
 # a symbolic link on its way to a package's entry, so it cannot be shown another folder with a link to the real one in it.
 begin_run() {
     rm -rf "$RUN.new"
-    mkdir -p "$RUN.new/sync" "$WORK/hooks" || refused "$RUN cannot be made" "$NO_SPACE"
+    may mkdir -p "$RUN.new/sync" "$WORK/hooks" || refused "$RUN cannot be made" "$NO_SPACE"
     journal >"$RUN.new/journal"
     copy_databases "$DB/sync" "$RUN.new/sync"
     if [ -z "$BACK" ]; then
         case $RUN in "$ROOT"/*) guard ;; esac
         printf '%s\n' "$WORK/hooks" >>"$WORK/hookdirs"
     fi
+    sure
     rm -rf "$RUN"
-    if ! mv "$RUN.new" "$RUN" || ! grep -q . "$RUN/journal"; then
+    if ! may mv "$RUN.new" "$RUN" || ! grep -q . "$RUN/journal"; then
         refused "what is to be done cannot be written to $RUN" "$NO_SPACE"
     fi
     exec 8>>"$RUN/journal"
@@ -848,25 +873,29 @@ begin_run() {
 
 # The run is over. Where it did not come to what is offered, pacman's databases become again what they were.
 end_run() { # 0 or another CODE
+    kept=
     if [ "$1" -ne 0 ] && [ -z "$BACK" ] && try_lock; then
-        put_databases "$RUN/sync"
+        put_databases "$RUN/sync" || kept=1
         give_lock_back
     fi
     exec 8>&-
-    rm -rf "$RUN"
+    # What could not be put back is left to --repair.
+    [ -n "$kept" ] || rm -rf "$RUN"
 }
 
 put_databases() { # FOLDER
-    mkdir -p "$DB/sync"
+    put=0
+    mkdir -p "$DB/sync" || put=1
     for file in "$DB/sync"/*.db "$DB/sync"/*.db.sig; do
         [ -e "$1/${file##*/}" ] || rm -f "$file"
     done
     for file in "$1"/*.db "$1"/*.db.sig; do
         [ -e "$file" ] || continue
         name=${file##*/}
-        cmp -s "$file" "$DB/sync/$name" && continue
-        cp -p "$file" "$DB/sync/.$name.new" && mv "$DB/sync/.$name.new" "$DB/sync/$name"
+        [ -e "$DB/sync/$name" ] && cmp -s "$file" "$DB/sync/$name" && continue
+        { cp -p "$file" "$DB/sync/.$name.new" && mv "$DB/sync/.$name.new" "$DB/sync/$name"; } || put=1
     done
+    return "$put"
 }
 
 settle() { # sets $BACK, and makes sure that exactly the named changes would be made
@@ -882,8 +911,11 @@ settle() { # sets $BACK, and makes sure that exactly the named changes would be 
         mv "$WORK/went" "$WORK/would"
         must_be_equal
         awk '$1 == "remove"' "$WORK/would" | sort >"$WORK/removals"
-        # What the first of the two steps removes by itself; see left_to_remove.
+        # What the first of the two steps removes by itself; see left_to_remove. What pacman is told must be whole.
         transaction "$WORK/out" >"$WORK/went"
+        FILES=$(cat "$WORK/files")
+        REST=$(left_to_remove)
+        sure
         return
     fi
     section resolve resolve
@@ -999,7 +1031,7 @@ download() {
     settle
     if [ -n "$BACK" ]; then finish "$OK"; fi
     # Where pacman fetches as a user of its own, it must get through.
-    chmod 755 "$WORK" "$WORK/db"
+    must chmod 755 "$WORK" "$WORK/db"
     act download fetching ${ignore:+--ignore "$ignore"}
     said_here
     : >"$WORK/failed"
@@ -1047,7 +1079,7 @@ begun() {
 }
 
 dependencies_hold() {
-    pacman --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$DB" --color never -Dk >/dev/null 2>&1
+    check >/dev/null 2>&1
 }
 
 named_in_database() { # NAME: whether another entry describes it
@@ -1061,8 +1093,11 @@ named_in_database() { # NAME: whether another entry describes it
 }
 
 install_kept() { # ARGUMENT...
-    # shellcheck disable=SC2046 # one argument per file is wanted
-    real "$@" -U $(cat "$WORK/files")
+    FILES=$(cat "$WORK/files")
+    # Half of them, or some that nobody named, are worse than none.
+    ! trouble || return 1
+    # shellcheck disable=SC2086 # one argument per file is wanted
+    real "$@" -U $FILES
 }
 
 # What must not be left as it is, first by itself. Where that cannot be, or where what was upgraded does not fit what
@@ -1074,6 +1109,7 @@ finish_begun() {
     fi
     snapshot_again
     begun >"$WORK/rest"
+    ! trouble || return 1
     [ -s "$WORK/rest" ] || return 0
     cat "$WORK/rest" >"$WORK/named"
     if ! kept_files; then
@@ -1085,8 +1121,14 @@ finish_begun() {
 
 # Whether everything that was begun is there.
 all_there() {
-    awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
-        $1 == "change" && have[$2] != $4 { missing = 1 } END { exit missing }' "$WORK/installed" "$WORK/left"
+    [ -z "$(begun)" ]
+}
+
+is_in_journal() { # NAME
+    while read -r kind of _; do
+        [ "$kind $of" != "change $1" ] || return 0
+    done <"$WORK/left"
+    return 1
 }
 
 clear_entries() {
@@ -1094,7 +1136,7 @@ clear_entries() {
         began_with=1
         name=${entry%-*-*}
         # Left of what was being written, or of a version that has been superseded.
-        if grep -q "^change $name " "$WORK/left" || named_in_database "$name"; then rm -rf "${DB:?}/local/$entry"; fi
+        if is_in_journal "$name" || named_in_database "$name"; then rm -rf "${DB:?}/local/$entry"; fi
     done
 }
 
@@ -1109,17 +1151,21 @@ repair() {
         began_with=1
         cp "$RUN/journal" "$WORK/left"
         work=$(sed -n 's/^work \(.*\/patchledger\.[A-Za-z0-9]*\)$/\1/p' "$WORK/left")
+        sure
         [ -z "$work" ] || rm -rf "$work"
     fi
     rm -rf "$RUN.new"
     clear_entries
     snapshot
+    sure
     [ ! -d "$RUN/sync" ] || all_there || put_databases "$RUN/sync"
     in_hand >"$WORK/named"
+    sure
     give_lock_back
     if [ -s "$WORK/named" ] || { [ -s "$WORK/left" ] && ! dependencies_hold; }; then
         repair_packages
     else
+        sure
         rm -rf "$RUN"
         mark
         [ -n "$began_with" ] || finish "$NOTHING"
@@ -1137,7 +1183,7 @@ repair_packages() {
     exec 8>&-
     done_with=$code
     said_here
-    [ "$done_with" -ne 0 ] || rm -rf "$RUN"
+    [ "$done_with" -ne 0 ] || trouble || rm -rf "$RUN"
     AUTOMATIC=$AUTOMATIC$(awk '$1 == "change" && $5 == 1 { printf ",%s", $2 }' "$WORK/left")
     mark
     report

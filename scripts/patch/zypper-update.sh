@@ -213,6 +213,8 @@ KEPT=${CACHE:+$CACHE/kept}
 
 begin zypper zypper rpm
 workshop
+# shellcheck disable=SC2086 # a name each
+tools $TEXT comm paste touch
 
 # zypper puts another root before the paths of its lock file and of its cache of what is installed. There, a
 # folder of this run alone has a way out to our own, and its parent keeps its time.
@@ -222,10 +224,10 @@ DOOR=
 NUMBERS=
 sweep() {
     # shellcheck disable=SC2086 # two names, without blanks
-    [ -z "$NUMBERS" ] || rm -f $NUMBERS
-    [ -z "$DOOR" ] || rm -rf "$DOOR"
-    [ -z "$DOOR" ] || touch -r "$WORK/time" "${DOOR%/*}"
-    rm -rf "$WORK"
+    [ -z "$NUMBERS" ] || run rm -f $NUMBERS
+    [ -z "$DOOR" ] || run rm -rf "$DOOR"
+    [ -z "$DOOR" ] || run touch -r "$WORK/time" "${DOOR%/*}"
+    run rm -rf "$WORK"
 }
 unnumbered() {
     [ -z "$ROOT" ] || return 0
@@ -238,7 +240,7 @@ open_door() {
     for base in "$ROOT/var/tmp" "$ROOT/tmp" "$ROOT/run" "$ROOT"; do
         [ -d "$base" ] || continue
         touch -r "$base" "$WORK/time"
-        DOOR=$(mktemp -d "$base/patchledger.XXXXXX" 2>/dev/null) && break
+        DOOR=$(may mktemp -d "$base/patchledger.XXXXXX" 2>/dev/null) && break
     done
     [ -n "$DOOR" ] || refused "no folder can be made below $ROOT" "$OTHER"
     ln -s "$WORK" "$DOOR/way"
@@ -253,9 +255,10 @@ fi
 GIVEN=${ZYPP_CONF:-$ROOT/etc/zypp/zypp.conf}
 
 configured() { # KEY DEFAULT: a path of zypp.conf
-    found=$(awk -v key="$1" '/^[ \t]*\[/ { main = /\[main\]/ } main && /^[ \t]*[a-z]/ {
+    found=
+    [ ! -r "$GIVEN" ] || found=$(awk -v key="$1" '/^[ \t]*\[/ { main = /\[main\]/ } main && /^[ \t]*[a-z]/ {
             name = value = $0; sub(/[ \t]*=.*/, "", name); sub(/^[ \t]*/, "", name)
-            sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]*$/, "", value); if (name == key) print value }' "$GIVEN" 2>/dev/null | tail -n 1)
+            sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]*$/, "", value); if (name == key) print value }' "$GIVEN" | tail -n 1)
     printf '%s\n' "${found:-$2}"
 }
 below_root() { # PATH
@@ -269,21 +272,26 @@ REPOS=$(below_root "$(configured reposdir /etc/zypp/repos.d)")
 LOCKS=$(below_root "$(configured locksfile.path /etc/zypp/locks)")
 MARKS=$ROOT/var/lib/zypp/AutoInstalled
 PID=${ZYPP_LOCKFILE_ROOT:-}/run/zypp.pid
-DATABASE=$(below_root "$(rpm --eval '%{_dbpath}')")
+DATABASE=$(below_root "$(must rpm --eval '%{_dbpath}')")
+# All of these say where to look, and one that is missing would be another place.
+sure
 
-rpm_() {
-    rpm ${ROOT:+--root "$ROOT"} "$@"
+rpm_() { # must|may|run ARGUMENT...
+    how_to=$1
+    shift
+    "$how_to" rpm ${ROOT:+--root "$ROOT"} "$@"
 }
 
 # Debian's rpm says with every call that it is not the system's own.
 installed() {
-    rpm_ -qa --qf '%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{LONGSIZE}\t%{INSTALLTIME}\t%{DBINSTANCE}\n' |
+    rpm_ must -qa --qf '%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{LONGSIZE}\t%{INSTALLTIME}\t%{DBINSTANCE}\n' |
         awk -F '\t' -v OFS='\t' '$1 != "gpg-pubkey" { sub(/^0:/, "", $3); print }' | sort
 }
 
 # Several versions of these may be installed at once.
 multiversion() {
-    rpm_ -q --whatprovides 'multiversion(kernel)' --qf '%{NAME}\n' 2>/dev/null | sed '/ /d'
+    # With 1 it says that there is none.
+    rpm_ may -q --whatprovides 'multiversion(kernel)' --qf '%{NAME}\n' 2>/dev/null | sed '/ /d'
     for file in "$ROOT"/etc/zypp/multiversion.d/*; do
         [ ! -f "$file" ] || sed 's/#.*//; /:/d; /^[ \t]*$/d' "$file"
     done
@@ -295,7 +303,11 @@ repositories() {
     mkdir -p "$WORK/repos.d"
     : >"$WORK/known"
     for folder in "$RAW"/*; do
-        [ -n "$(ls -A "$folder" 2>/dev/null)" ] && printf '%s\n' "${folder##*/}" >>"$WORK/known"
+        for entry in "$folder"/* "$folder"/.[!.]*; do
+            [ -e "$entry" ] || continue
+            printf '%s\n' "${folder##*/}" >>"$WORK/known"
+            break
+        done
     done
     for file in "$REPOS"/*.repo; do
         [ ! -f "$file" ] || awk 'FILENAME == ARGV[1] { known[$0]; next }
@@ -325,7 +337,7 @@ prepare() {
         mkdir "$CACHE"
     fi
     # What zypper has parsed itself need not be parsed again.
-    [ -d "$CACHE/solv" ] || cp -Rp "$SOLV" "$CACHE/solv" 2>/dev/null || mkdir -p "$CACHE/solv"
+    [ -d "$CACHE/solv" ] || begin_cache
     OURS=$CACHE/solv
     if [ -n "$ROOT" ]; then
         ln -sf "$CACHE/solv" "$WORK/solv"
@@ -335,11 +347,30 @@ prepare() {
     configuration
 }
 
+# Whole, or none: what is cut is not known as such later.
+begin_cache() {
+    rm -rf "$CACHE/solv.new"
+    if [ ! -d "$SOLV" ] || ! may cp -Rp "$SOLV" "$CACHE/solv.new" 2>/dev/null; then
+        rm -rf "$CACHE/solv.new"
+        mkdir "$CACHE/solv.new"
+    fi
+    sure
+    mv "$CACHE/solv.new" "$CACHE/solv"
+}
+
 # Only ask: without zypper's lock, log, refresh and caches.
-ask() { # ARGUMENT...
-    ZYPP_READONLY_HACK=1 ZYPP_LOGFILE=$WORK/zypper.log ZYPP_CONF=$WORK/zypp.conf \
-        zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive --no-refresh --raw-cache-dir "$RAW" \
+ask() ( # ARGUMENT...
+    ZYPP_READONLY_HACK=1 ZYPP_LOGFILE=$WORK/zypper.log ZYPP_CONF=$WORK/zypp.conf
+    export ZYPP_READONLY_HACK ZYPP_LOGFILE ZYPP_CONF
+    # Its codes are answers; see answered.
+    may zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive --no-refresh --raw-cache-dir "$RAW" \
         --solv-cache-dir "$OURS" --pkg-cache-dir "$WORK/packages" --reposd-dir "${LISTED:-$WORK/repos.d}" "$@"
+)
+
+# Whether what zypper was asked to list is there in full, or without repositories that it names: with none at all (6),
+# with some of them left out (106), with nothing found (104). From 100 on, the others tell of updates.
+answered() { # CODE
+    case $1 in 0 | 6 | 10[0-46]) ;; *) return 1 ;; esac
 }
 
 # The repositories as the operator has them, those that were never read included.
@@ -350,10 +381,11 @@ listed() {
 }
 
 # Do: zypper's own lock, log, caches and history.
-really() { # ARGUMENT...
-    ZYPP_LOCK_TIMEOUT=${LOCK_WAIT:-0} ZYPP_CONF=$WORK/zypp.conf \
-        zypper ${ROOT:+--root "$ROOT"} --non-interactive --no-refresh --reposd-dir "$WORK/repos.d" "$@"
-}
+really() ( # ARGUMENT...
+    ZYPP_LOCK_TIMEOUT=${LOCK_WAIT:-0} ZYPP_CONF=$WORK/zypp.conf
+    export ZYPP_LOCK_TIMEOUT ZYPP_CONF
+    run zypper ${ROOT:+--root "$ROOT"} --non-interactive --no-refresh --reposd-dir "$WORK/repos.d" "$@"
+)
 
 # --- zypper's XML, as far as the script itself must know; all else is for its reader ------------------------
 
@@ -398,9 +430,9 @@ never_read() { # FILE-WITH-REPOSITORIES: aliases of enabled ones without metadat
 # --- observe -----------------------------------------------------------------------------------------------
 
 machine() {
-    printf 'architecture=%s\n' "$(rpm --eval '%{_arch}')"
+    printf 'architecture=%s\n' "$(must rpm --eval '%{_arch}')"
     machine_facts
-    printf 'zypper=%s\nrpm=%s\n' "$(zypper --version | sed 's/^zypper *//')" "$(rpm --version | sed 's/.* //')"
+    printf 'zypper=%s\nrpm=%s\n' "$(must zypper --version | sed 's/^zypper *//')" "$(must rpm --version | sed 's/.* //')"
 }
 
 marks() {
@@ -414,30 +446,52 @@ metadata() {
         [ -r "$file" ] || continue
         made=$(awk 'BEGIN { RS = "<" } /^timestamp>/ { sub(/^timestamp>/, ""); if ($1 + 0 > last) last = $1 + 0 }
             END { printf "%d", last }' "$file")
-        expires=$(for info in "$folder"/repodata/*suseinfo.xml*; do [ ! -r "$info" ] || plain "$info"; done 2>/dev/null |
+        expires=$(for info in "$folder"/repodata/*suseinfo.xml*; do [ ! -r "$info" ] || plain "$info"; done |
             sed -n 's/.*<expire>\([0-9]*\)<.*/\1/p' | head -n 1)
         printf '%s\t%s\t%s\t%s\n' "${folder##*/}" "$(stat -c %Y "$file")" "$made" "${expires:-0}"
     done
 }
 
-plain() { # FILE
+# The files of a kind that repositories have, in whatever form.
+files_of() { # KIND
+    for file in "$RAW"/*/repodata/*"$1".xml*; do
+        case $file in *\** | *.sqlite*) ;; *) printf '%s\n' "$file" ;; esac
+    done
+}
+
+# What a file must be given to before it can be read.
+unpacker() { # FILE
     case $1 in
-        *.gz) gzip -dc <"$1" ;;
-        *.zst) zstd -dcq <"$1" ;;
-        *.xz) xz -dc <"$1" ;;
-        *.bz2) bzip2 -dc <"$1" ;;
-        *) cat "$1" ;;
+        *.gz) echo gzip ;;
+        *.zst) echo zstd ;;
+        *.xz) echo xz ;;
+        *.bz2) echo bzip2 ;;
+        *.xml) echo cat ;;
     esac
 }
 
+plain() { # FILE
+    with=$(unpacker "$1")
+    case $with in cat) cat "$1" ;; *) must "$with" -dc <"$1" ;; esac
+}
+
+# End where the metadata of a repository cannot be read: libzypp knows more forms than there are programs here.
+can_unpack() {
+    { files_of primary && files_of updateinfo && files_of suseinfo; } >"$WORK/packed"
+    while IFS= read -r file; do
+        with=$(unpacker "$file")
+        [ -n "$with" ] || refused "no program here reads ${file##*/}, metadata of ${file#"$RAW"/}" "$OTHER"
+        place "$with" || lacking "$with"
+    done <"$WORK/packed"
+}
+
 each_file() { # KIND COMMAND...: run it on every repository's file of a kind, with its alias
-    kind=$1
+    files_of "$1" >"$WORK/packed"
     shift
-    for file in "$RAW"/*/repodata/*"$kind".xml*; do
-        case $file in *\** | *.sqlite*) continue ;; esac
+    while IFS= read -r file; do
         alias=${file#"$RAW"/}
         plain "$file" | "$@" "${alias%%/*}"
-    done
+    done <"$WORK/packed"
 }
 
 # The records of packages that $WORK/keys names, one a line behind their repository; without long lists of files
@@ -482,7 +536,8 @@ locks() {
     case $pid in
         '' | *[!0-9]*) ;;
         *)
-            if [ -d "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status"; then
+            # It may end meanwhile.
+            if [ -d "/proc/$pid" ] && ! may grep -qs '^State:.Z' "/proc/$pid/status"; then
                 comm=
                 [ ! -r "/proc/$pid/comm" ] || read -r comm <"/proc/$pid/comm"
                 printf 'same\t%s\t%s\t%s\n' "$pid" "$comm" "$PID"
@@ -520,6 +575,14 @@ asked() { # NAME ARGUMENT...
     shift
     section "$name" ask "$@"
     keep "$name"
+    must_be_answered "$name"
+}
+
+must_be_answered() { # NAME: end where what is in $WORK/NAME, with the code in $code, is no answer
+    if answered "$code"; then return; fi
+    cp "$WORK/$1" "$WORK/answer"
+    if [ "$code" -eq 7 ]; then complain "$LOCKED"; fi
+    complain "$OTHER"
 }
 
 # All versions of the packages named in $WORK/names, as the sources offer them.
@@ -537,6 +600,7 @@ advisories() {
 }
 
 observe() {
+    can_unpack
     prepare
     section os os_release
     section machine machine
@@ -549,13 +613,13 @@ observe() {
     section metadata metadata
     asked held locks --solvables
     asked updates list-updates --all
-    cp "$WORK/updates" "$WORK/answer"
-    case $code in 0 | 6 | 106) ;; *) complain "$OTHER" ;; esac
     elements update "$WORK/updates" kind name | awk -F '\t' '$1 == "package" { print $2 }' | sort -u >"$WORK/names"
     asked patches list-patches
     if [ -s "$WORK/names" ]; then
         section versions versions
-        elements solvable "$WORK/out" name arch edition | cut -f 2- >"$WORK/keys"
+        keep versions
+        must_be_answered versions
+        elements solvable "$WORK/versions" name arch edition | cut -f 2- >"$WORK/keys"
         section available records
         elements update "$WORK/patches" kind name | awk -F '\t' '$1 == "patch" { print $2 }' >"$WORK/ids"
         section advisories advisories
@@ -615,11 +679,19 @@ choices_exist() {
     lines_of "$CHOOSE,$ONLY" | sed '/^$/d' | sort -u >"$WORK/choices"
     [ -s "$WORK/choices" ] || return 0
     sed 's/[:=].*//' "$WORK/choices" >"$WORK/names"
-    versions >"$WORK/offered" 2>/dev/null </dev/null
+    offered
     elements solvable "$WORK/offered" name arch edition repository | awk -F '\t' 'FILENAME == ARGV[1] {
             have[$2 "=" $4]; have[$2 ":" $3 "=" $4]; next }
-        !($0 in have) { print; missing = 1 }
-        END { exit missing }' - "$WORK/choices" >"$WORK/gone"
+        !($0 in have)' - "$WORK/choices" >"$WORK/gone"
+    [ ! -s "$WORK/gone" ]
+}
+
+# What the sources offer of the packages named in $WORK/names, for the script itself: $WORK/offered.
+offered() {
+    versions >"$WORK/offered" 2>"$WORK/err" </dev/null
+    code=$?
+    sure
+    must_be_answered offered
 }
 
 security_patches() {
@@ -745,6 +817,7 @@ left_out() {
 }
 
 read_state() {
+    can_unpack
     prepare
     section machine machine
     section installed installed
@@ -834,9 +907,10 @@ targets() {
         { print $1 "\t" $2 "\t" $3 >lost }' "$WORK/offers" "$WORK/todo"
 }
 
+# $TARGETS is what was asked about, also when it is made.
 transaction() { # OPTION...
-    # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-    set -- install --no-recommends --oldpackage --auto-agree-with-licenses "$@" $(cat "$WORK/targets")
+    # shellcheck disable=SC2086 # one argument per package is wanted, and none holds blanks
+    set -- install --no-recommends --oldpackage --auto-agree-with-licenses "$@" $TARGETS
     # A file has no repository whose metadata are signed instead of it.
     [ ! -s "$WORK/files" ] || { shift && set -- install --allow-unsigned-rpm "$@"; }
     "$how" "$@"
@@ -859,12 +933,13 @@ differences() {
 
 restarting() { # patches that need a reboot and are not installed
     ask list-patches 2>/dev/null </dev/null >"$WORK/patches"
+    answered $? || fault 1 zypper
     elements update "$WORK/patches" kind name restart | awk -F '\t' '$1 == "patch" && $3 == "true" { print $2 }' | sort
 }
 
 resolve_named() {
     cut -f 1 "$WORK/todo" | sort -u >"$WORK/names"
-    versions >"$WORK/offered" 2>/dev/null </dev/null
+    offered
     elements solvable "$WORK/offered" name arch edition repository |
         awk -F '\t' '$5 != "(System Packages)"' >"$WORK/offers"
     : >"$WORK/lost"
@@ -873,6 +948,8 @@ resolve_named() {
     kept_rpms "$WORK/lost" "$PACKAGES"/* "$PACKAGES"/*/* "$PACKAGES"/*/*/* >"$WORK/files"
     must_be_had
     cut -f 4 "$WORK/files" >>"$WORK/targets"
+    TARGETS=$(cat "$WORK/targets")
+    sure
     how=ask
     transaction --dry-run >"$WORK/answer" 2>"$WORK/err" </dev/null
     code=$?
@@ -1043,6 +1120,7 @@ set_marks() {
         $1 in have && !(name in marked) && !seen[name]++ { print name }' "$WORK/now" "$WORK/marks" - >"$WORK/more"
     cat "$WORK/more"
     [ -s "$WORK/more" ] || return 0
+    ! trouble || return 1
     mkdir -p "${MARKS%/*}"
     if [ -e "$MARKS" ]; then cp -p "$MARKS" "$MARKS.new"; else : >"$MARKS.new"; fi &&
         cat "$WORK/marks" "$WORK/more" >"$MARKS.new" && mv "$MARKS.new" "$MARKS"
@@ -1064,14 +1142,21 @@ duplicates() {
         END { for (i = 1; i <= n; i++) { split(older[i], part, "\t"); print older[i] "\t" last[part[1] "\t" part[2]] } }' "$WORK/many" "$WORK/now"
 }
 
-is_complete() { # NAME-VERSION.ARCH: none of its files is missing
-    ! rpm_ -V --nodeps --noscripts "$1" 2>/dev/null | grep -q '^missing'
+# Verify what came last of every package that is there twice; what lacks files is in $WORK/incomplete.
+verify() {
+    cut -f 1,2,4 "$WORK/duplicates" | sort -u >"$WORK/came"
+    while IFS=$TAB read -r name arch new; do
+        # With 1 it says that something differs.
+        rpm_ may -V --nodeps --noscripts "$name-$new.$arch" >"$WORK/verified" 2>/dev/null </dev/null
+        ! grep -q '^missing' "$WORK/verified" || printf '%s\n' "$name-$new.$arch"
+    done <"$WORK/came" >"$WORK/incomplete"
+    sure
 }
 
 erase_duplicates() {
     bad=0
     while read -r name arch old new; do
-        if ! is_complete "$name-$new.$arch"; then
+        if grep -qxF "$name-$new.$arch" "$WORK/incomplete"; then
             archive=
             for file in "$PACKAGES"/*/"$name-${new#*:}.$arch.rpm"; do [ ! -r "$file" ] || archive=$file; done
             if [ -z "$archive" ]; then
@@ -1079,11 +1164,11 @@ erase_duplicates() {
                 bad=1
                 continue
             fi
-            rpm_ -U --nodeps --oldpackage --replacepkgs "$archive" || bad=1
+            rpm_ run -U --nodeps --oldpackage --replacepkgs "$archive" || bad=1
             continue
         fi
         # Its files that the newer one has too stay.
-        rpm_ -e --nodeps "$name-$old.$arch" || bad=1
+        rpm_ run -e --nodeps "$name-$old.$arch" || bad=1
     done <"$WORK/duplicates"
     return "$bad"
 }
@@ -1096,7 +1181,7 @@ wait_for_holder() {
         [ -s "$WORK/holders" ] || return 0
         [ "$left" -gt 0 ] || refused "locked by $(awk -F '\t' 'NR == 1 { print $3 " (pid " $2 ")" }' "$WORK/holders")" "$LOCKED"
         left=$((left - 1))
-        sleep 1
+        run sleep 1
     done
 }
 
@@ -1107,6 +1192,7 @@ repair() {
         mark
         finish "$NOTHING"
     fi
+    verify
     act repair erase_duplicates
     ended=$code
     said

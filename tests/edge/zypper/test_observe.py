@@ -13,7 +13,7 @@ from reconciler.errors import Stalled
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
-from reconciler.planning.observation import Installed, RebootNeed
+from reconciler.planning.observation import Installed, Question, RebootNeed
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import managed
 from tests.labs.rpm import Rpm
@@ -182,6 +182,44 @@ def test_a_machine_without_zypper(script: PatchScript, tmp_path: Path) -> None:
     manager = ScriptedManager(ZYPPER, LocalTarget({"PATH": str(tmp_path)}), script)
     with pytest.raises(Stalled, match="there is no zypper on this machine"):
         manager.observe(NOW)
+
+
+def _all_but(folder: Path, name: str) -> dict[str, str]:
+    """Return a PATH with everything that this machine has, but for one program."""
+    folder.mkdir()
+    for place in (Path("/usr/sbin"), Path("/usr/bin")):
+        for program in place.iterdir():
+            if program.name != name and not (folder / program.name).exists():
+                (folder / program.name).symlink_to(program)
+    return {"PATH": str(folder)}
+
+
+def test_metadata_that_nothing_here_can_unpack_are_no_empty_metadata(
+    lab: ZypperLab, script: PatchScript, tmp_path: Path
+) -> None:
+    environment = {**lab.environment, **_all_but(tmp_path / "bin", "gzip")}
+    manager = ScriptedManager(ZYPPER, LocalTarget(environment), script, lab.cache, root=lab.root)
+    with pytest.raises(Stalled, match="missing gzip"):
+        manager.observe(NOW)
+    with pytest.raises(Stalled, match="missing gzip"):
+        manager.resolve(Question())
+
+
+@pytest.mark.parametrize("kind", ["primary", "updateinfo"])
+def test_metadata_that_are_cut_are_no_half_of_an_answer(
+    lab: ZypperLab, zypper: ScriptedManager, kind: str
+) -> None:
+    (file,) = (lab.root / "var/cache/zypp/raw/lab/repodata").glob(f"*{kind}.xml.*")
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(Stalled, match="gzip ended with 1"):
+        zypper.observe(NOW)
+
+
+def test_metadata_of_a_form_that_nobody_knows_are_named(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    (file,) = (lab.root / "var/cache/zypp/raw/lab/repodata").glob("*primary.xml.*")
+    file.rename(file.with_suffix(".new"))
+    with pytest.raises(Stalled, match=r"no program here reads .*primary\.xml\.new, metadata of lab"):
+        zypper.observe(NOW)
 
 
 def test_a_root_without_packages(lab: ZypperLab, zypper: ScriptedManager) -> None:

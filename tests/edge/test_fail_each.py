@@ -1,0 +1,125 @@
+"""A question that failed has no answer: whatever program dies while a patch script asks, it says so."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from reconciler.managers.scripts import PatchScript
+from reconciler.targets.local import LocalTarget
+from tests.labs.dnf import DnfLab
+from tests.labs.faults import Saboteur
+from tests.labs.pacman import PacmanLab
+from tests.labs.zypper import ZypperLab
+
+Ask = Callable[..., Saboteur]
+"""Makes a saboteur of a script's question, given as its arguments."""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In memory: the folders of a lab are copied there, too."""
+    path = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def _asking(folder: Path, name: str, environment: Mapping[str, str], *options: str) -> Ask:
+    script = PatchScript.load(f"{name}-update.sh")
+
+    def ask(*question: str) -> Saboteur:
+        place = folder / "saboteur"
+        place.mkdir()
+        return Saboteur(place, script, (*question, *options), environment, remembered=("dnf",))
+
+    return ask
+
+
+@pytest.fixture
+def dnf(folder: Path, dnf_world: DnfLab) -> Ask:
+    lab = dnf_world.copy(folder / "lab")
+    lab.lock_version("lima-0:1.0-1.*")
+    return _asking(folder, "dnf", lab.environment, "--root", str(lab.root), "--cache", str(lab.cache))
+
+
+@pytest.fixture
+def zypper(folder: Path, zypper_world: ZypperLab) -> Ask:
+    lab = zypper_world.copy(folder / "lab")
+    lab.lock("lima")
+    return _asking(folder, "zypper", lab.environment, "--root", str(lab.root), "--cache", str(lab.cache))
+
+
+@pytest.fixture
+def pacman(folder: Path, pacman_world: PacmanLab) -> Ask:
+    lab = pacman_world.copy(folder / "lab", repository=True)
+    lab.hold_package("lima")
+    script, cache = PatchScript.load("pacman-update.sh"), ("--cache", str(lab.cache))
+    script.run(LocalTarget(lab.environment), ["--refresh", *cache], timeout=60)
+    return _asking(folder, "pacman", lab.environment, *cache)
+
+
+def check(saboteur: Saboteur) -> None:
+    assert saboteur.usual[0].code in {0, 10}, "without a fault there is an answer"
+    assert len(list(saboteur.faults())) >= 10, "next to nothing was tried"
+    assert saboteur.overlooked() == []
+
+
+OBSERVE = ("--observe",)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        OBSERVE,
+        ("--dry-run", "--full", "--exclude", "plain", "--block", "victim", "--choose", "superseded=1.1-1"),
+        ("--dry-run", "--security", "--include", "plain,pair:noarch", "--exclude", "secure"),
+        ("--dry-run", "--only", "remover=2.0-1"),
+    ],
+    ids=" ".join,
+)
+def test_no_fault_is_an_answer_of_dnf(dnf: Ask, question: tuple[str, ...]) -> None:
+    check(dnf(*question))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        OBSERVE,
+        ("--dry-run", "--exclude", "plain", "--block", "newdep-lib", "--choose", "superseded=1.1-1"),
+        ("--dry-run", "--security", "--include", "plain", "--exclude", "secure"),
+        ("--dry-run", "--only", "remover=2.0-1"),
+    ],
+    ids=" ".join,
+)
+def test_no_fault_is_an_answer_of_zypper(zypper: Ask, question: tuple[str, ...]) -> None:
+    check(zypper(*question))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        OBSERVE,
+        ("--dry-run", "--exclude", "plain", "--choose", "epoch=1:1.0-2"),
+        ("--dry-run", "--only", "base=1.1-1"),
+    ],
+    ids=" ".join,
+)
+def test_no_fault_is_an_answer_of_pacman(pacman: Ask, question: tuple[str, ...]) -> None:
+    check(pacman(*question))
+
+
+CARELESS = b"""\
+printf 'patchledger-patch 1 apt\\n[installed]\\n'
+seq 3 | sed 's/^/|/'
+printf '= 0\\nexit 0\\n'
+"""
+
+
+def test_a_script_that_does_not_look_is_found_out(folder: Path) -> None:
+    careless = PatchScript("careless.sh", CARELESS, ())
+    saboteur = Saboteur(folder, careless, (), {})
+    # Which of the two comes first, in a pipe, is chance.
+    assert {fault.program for fault in saboteur.overlooked()} == {"seq", "sed"}
