@@ -325,6 +325,7 @@ APT = Dialect(
     answer=read_answer,
     refresh=read_refresh,
     relations=read_relations,
+    repairs_whole=True,
     hint="run `apt-get check` to see more",
     coded=frozenset({"audit", "clock"}),
 )

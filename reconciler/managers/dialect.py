@@ -39,6 +39,7 @@ class Dialect:
             not answered, whatever it holds.
         relations: Reads ``--relations`` about a transaction; ``None`` where the manager makes every
             transaction as one.
+        repairs_whole: Whether ``--repair`` takes the changes of the transaction that was interrupted.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Dialect:
     hint: str
     coded: frozenset[str] = frozenset()
     relations: Callable[[Sections, Sequence[Change]], Needs] | None = None
+    repairs_whole: bool = False
 
 
 Read = TypeVar("Read")

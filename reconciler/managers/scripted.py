@@ -164,10 +164,12 @@ class ScriptedManager:
         """Bring what an interrupted run left half done to an end; as for :meth:`apply`.
 
         Args:
-            instruction: Of its changes only the names matter: what was being done when it was interrupted.
+            instruction: What was being done when it was interrupted; as much of it is done as is needed.
             folder: As for :meth:`apply`.
         """
-        return self._execute("--repair", tuple(_options_of_repair(instruction)), folder)
+        whole = replace(instruction, exclude=(), block=())
+        args = options(whole) if self._dialect.repairs_whole else tuple(_options_of_repair(whole))
+        return self._execute("--repair", args, folder)
 
     def is_at_work(self, folder: Path) -> bool:
         """Tell whether an execution in ``folder``, started by whomever, is still running."""

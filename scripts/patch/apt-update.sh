@@ -41,10 +41,11 @@ options of --dry-run
   --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
   --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
 
-options of --download, --apply and --relations
+options of --download, --apply, --relations and --repair
   --install NAME:ARCH=VERSION  upgrade, install or downgrade to exactly this version (may be repeated)
   --remove NAME:ARCH           remove this package (may be repeated); nothing else is removed
-  --exclude A,B, --block A,B   as above
+                               with --repair: what was to be done, of which as much is done as the repair needs
+  --exclude A,B, --block A,B   as above; not with --repair
 
 options of --download, --apply and --repair
   --conffiles keep|new   what stays where a configuration file was changed here: that file, or the package's
@@ -205,6 +206,7 @@ if [ "$VERB" != --dry-run ] && [ -n "$FULL$SECURITY$INCLUDE$CHOOSE$ONLY" ]; then
 fi
 case $VERB in
     --dry-run | --download | --apply | --relations) ;;
+    --repair) [ -z "$EXCLUDE$BLOCK" ] || misuse "$VERB takes no choice of packages" ;;
     *) [ -z "$EXCLUDE$BLOCK$NAMED" ] || misuse "$VERB takes no choice of packages" ;;
 esac
 case $VERB in
@@ -776,7 +778,7 @@ APT::Color "false";
 Dpkg::Progress-Fancy "false";
 Dpkg::Use-Pty "false";
 EOF
-    [ -z "$AGAIN" ] || echo 'APT::Get::ReInstall "true";'
+    [ -z "$AGAIN" ] || printf 'APT::Get::%s "true";\n' ReInstall Fix-Broken
 }
 
 # Under its lock and before dpkg begins, apt tells what it will do (apt.conf(5), DPkg::Pre-Install-Pkgs,
@@ -786,7 +788,7 @@ settings_of_acting() {
     printf 'DPkg::Lock::Timeout "%s";\n' "$LOCK_WAIT"
     for force in $FORCES; do printf 'DPkg::Options:: "%s";\n' "$force"; done
     [ "$VERB" != --download ] || echo 'APT::Get::Download-Only "true";'
-    grep -q ' -$' "$WORK/wanted" || echo 'APT::Get::Remove "false";'
+    cat "$WORK/wanted" "$WORK/allowed" | grep ' -$' >/dev/null || echo 'APT::Get::Remove "false";'
     # Every version is named, and apt's own idea of one is refused below.
     echo 'APT::Get::allow-downgrades "true";'
     if [ -n "$BELOW" ]; then
@@ -814,7 +816,8 @@ $NF == "**CONFIGURE**" { next }
 $NF == "**REMOVE**" {
     name = full($1, $3)
     # What comes back in another version may be removed for a moment.
-    if (!(name in after)) differ("remove " name)
+    if ((name " -") in allowed) found[name]
+    else if (!(name in after)) differ("remove " name)
     else if (after[name] == "-") found[name]
     next
 }
@@ -836,20 +839,42 @@ END {
 EOF
 }
 
-# dpkg with the options that apt would give it.
+# The values of a list in apt's configuration, one a line.
+values_of() { # NAME
+    must apt-config dump | awk -v list="$1" 'index(tolower($1), tolower(list) "::") == 1 {
+        sub(/^[^ ]* "/, ""); sub(/";$/, ""); if ($0 != "") print }'
+}
+
+# Run what apt would run around dpkg, such as what makes /usr writable. In another root, it would run in this one.
+around() { # Pre-Invoke|Post-Invoke
+    [ -z "$BELOW" ] || return 0
+    values_of "DPkg::$1" >"$WORK/hooks"
+    while IFS= read -r hook; do
+        /bin/sh -c "$hook" </dev/null || {
+            failed=$?
+            printf "E: Problem executing scripts DPkg::%s '%s'\n" "$1" "$hook"
+            return "$failed"
+        }
+    done <"$WORK/hooks"
+}
+
+# dpkg with the options that apt would give it, and with what apt would run before and after it.
 dpkg_as_apt() { # ACTION NAME...
     action=$*
-    must apt-config dump | awk 'tolower($1) ~ /^dpkg::options::/ {
-        sub(/^[^ ]* "/, ""); sub(/";$/, ""); if ($0 != "") print }' >"$WORK/dpkg-options"
-    set --
+    values_of DPkg::Options >"$WORK/dpkg-options"
+    around Pre-Invoke || return
     # Without what apt would give it, dpkg could work on another system.
     if trouble; then return "$OTHER"; fi
+    set --
     while IFS= read -r option; do set -- "$@" "$option"; done <"$WORK/dpkg-options"
     (
         PATH=${DPKG_PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
         # shellcheck disable=SC2086 # words, none of which holds blanks
         run dpkg "$@" $FORCES $action
     )
+    ended=$?
+    around Post-Invoke || return
+    return "$ended"
 }
 
 # From here on, nothing ends us between the manager's end and ours. Not ignored, as dpkg would inherit that: the
@@ -1258,12 +1283,14 @@ carry_out() {
 
 # --- repair ------------------------------------------------------------------------------------------------
 
-# What was being done when apt was interrupted, as "name before after": its last transaction without an end.
+# What was being done when apt or its dpkg was interrupted, as "name before after": apt's last transaction, where it has
+# no end or ended with an error.
 underway() {
-    [ -r "$HISTORY" ] || return 0
+    [ -e "$HISTORY" ] || return 0
     awk -v native="$NATIVE" '
-        /^Start-Date: / { n = 0; next }
-        /^End-Date: / { n = 0; next }
+        /^Start-Date: / { n = failed = 0; next }
+        /^Error: / { failed = 1; next }
+        /^End-Date: / { if (!failed) n = 0; next }
         /^(Install|Reinstall|Upgrade|Downgrade): / {
             kind = $1; sub(/^[^ ]* /, ""); sub(/\)$/, ""); count = split($0, one, /\), /)
             for (i = 1; i <= count; i++) {
@@ -1311,28 +1338,78 @@ choose_again() {
     room
 }
 
-# Bring back what must be reinstalled. More than that comes only where it was being installed in the same run.
-reinstall() {
+# What may move in a repair, as underway says it: what was to be done.
+to_be_done() {
+    printf '%s' "$NAMED" | awk -v native="$NATIVE" '{
+        name = $2; sub(":(all|" native ")$", "", name); print name, "?", ($1 == "install" ? $3 : "-") }'
+    underway
+}
+
+# Wherever the resolver may choose, it takes what was to be done, also where something newer is on offer by now.
+prefer_what_was_to_be_done() {
+    : >"$WORK/source-pins"
+    while read -r name _ version; do
+        [ "$version" = - ] || pin "$name" "version $version" 32767
+    done <"$WORK/allowed" >"$WORK/pins"
+    preferences >"$WORK/preferences"
+    room
+}
+
+# What must be reinstalled, as "name recorded-version".
+must_come_again() {
     unfinished | awk -F '\t' '$2 !~ /deinstall|purge/ && ($3 != "ok" || $4 == "half-installed") { print $1 }' |
         awk -F '\t' -v native="$NATIVE" 'FILENAME == ARGV[1] { again[$1]; next }
             { name = $1 ($2 == "all" || $2 == native ? "" : ":" $2) } name in again { print name, $3 }' \
-            - "$WORK/installed" >"$WORK/again"
-    [ -s "$WORK/again" ] || return 0
-    underway >"$WORK/allowed"
-    choose_again
-    [ -s "$WORK/names" ] || return 0
+            - "$WORK/installed"
+}
+
+# The same, and with it all of the transaction that has not come yet.
+all_that_was_to_come() {
+    must_come_again
+    must_come_again | awk -v native="$NATIVE" 'FILENAME == ARGV[1] { split($0, part, "\t")
+            version[part[1] (part[2] == "all" || part[2] == native ? "" : ":" part[2])] = part[3]; next }
+        FILENAME == "-" { seen[$1]; next }
+        $3 != "-" && version[$1] != $3 && !($1 in seen) { seen[$1]; print $1, (version[$1] == "" ? "-" : version[$1]) }' \
+        "$WORK/installed" - "$WORK/allowed"
+}
+
+# Ask apt to finish it with no more than is needed: what must be reinstalled alone; then what apt itself thinks of to
+# mend what is broken; then the whole transaction. Whether one of these is exactly what was to be done.
+ask_to_finish() {
+    must_come_again >"$WORK/again"
+    for way in alone mending whole; do
+        [ "$way" != whole ] || all_that_was_to_come >"$WORK/again"
+        choose_again
+        case $way in
+            mending) : >"$WORK/names" ;;
+            *) [ -s "$WORK/names" ] || continue ;;
+        esac
+        collect ask
+        cp "$WORK/out" "$WORK/answer"
+        differences=$(differences | awk 'NR <= 20 { printf "%s%s", (NR > 1 ? "; " : ""), $0 }')
+        [ "$code" -ne 0 ] || [ -n "$differences" ] || break
+    done
+    tell resolve
+    [ "$code" -eq 0 ] && [ -z "$differences" ]
+}
+
+# Bring to its end what dpkg alone cannot: what must be reinstalled, or lacks what was to come with it. All of the
+# transaction that it belongs to may come along, and nothing else.
+reinstall() {
+    must_come_again >"$WORK/again"
+    [ -s "$WORK/again" ] || said '^ *dependency problems - leaving unconfigured' || return 0
+    to_be_done >"$WORK/allowed"
+    prefer_what_was_to_be_done
     AGAIN=1
-    section resolve ask
-    keep answer
-    [ "$code" -eq 0 ] || return 0
-    differences=$(differences | tr '\n' ';')
-    if [ -n "$differences" ]; then
-        printf '[refused]\n!to reinstall what must be, apt would do more: %s\n= 0\n' "${differences%;}"
+    if ask_to_finish; then
+        install_for_real reinstall
+        native=$code
+        snapshot
         return
     fi
-    install_for_real reinstall
-    native=$code
-    snapshot
+    printf '[refused]\n!to finish what was interrupted, apt would do more than was to be done then%s\n' \
+        "${differences:+: $differences}"
+    printf '!look at it and do it with: apt-get -f install\n= 0\n'
 }
 
 mend() {

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -186,3 +187,99 @@ def test_a_manager_that_is_killed_itself_leaves_something_to_repair(
     assert done.exit_code == 24
     own_lab.publish(MAIN, Deb("slow", "1.2"))
     assert own_apt.repair(NOTHING, second_folder).exit_code == 24
+
+
+DIES_ONCE = {"postrm": 'if [ ! -e "$DPKG_ROOT/once" ]; then touch "$DPKG_ROOT/once"; kill -9 $PPID; fi'}
+"""dpkg dies while the new files are there and the old package is not yet gone."""
+
+
+def offer_partners(lab: AptLab, **scripts: dict[str, str]) -> Instruction:
+    """Offer ``one`` 1.1, which needs the same version of ``two``, and something that is no part of it."""
+    lab.offer(
+        (Deb("two", "1.0"), Deb("two", "1.1")),
+        (
+            Deb("one", "1.0", fields={"Depends": "two (= 1.0)"}, scripts=scripts.get("old", {})),
+            Deb("one", "1.1", fields={"Depends": "two (= 1.1)"}, scripts=scripts.get("new", {})),
+        ),
+    )
+    return to("one=1.1", "two=1.1", "superseded=1.2")
+
+
+def test_what_died_while_unpacking_is_repaired_with_its_partner(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path, second_folder: Path
+) -> None:
+    instruction = offer_partners(own_lab, old=DIES_ONCE)
+    before = own_lab.versions()
+    assert own_apt.apply(instruction, folder).exit_code == 24
+    assert own_lab.states()["one"] == "install reinstreq half-installed"
+    own_lab.publish(MAIN, Deb("two", "1.2"), Deb("one", "1.2", fields={"Depends": "two (= 1.2)"}))
+    own_lab.refresh()
+    done = own_apt.repair(instruction, second_folder)
+    assert (done.exit_code, done.failed, own_lab.states()) == (0, (), {})
+    moved = difference(before, own_lab.versions())
+    assert moved.pop("superseded", "1.2") == "1.2"
+    assert moved == {"one": "1.1", "two": "1.1"}
+
+
+def unpack(lab: AptLab, name: str) -> None:
+    """Leave the offered version of a package unpacked, as a dpkg that was killed before the next one does."""
+    (file,) = lab.repository.glob(f"pool/{name}_1.1_*.deb")
+    subprocess.run(
+        ["dpkg", f"--root={lab.root}", "--force-depends", "--force-script-chrootless", "--unpack", file],
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_what_was_unpacked_without_its_partner_is_finished_with_it(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    instruction = offer_partners(own_lab)
+    before = own_lab.versions() | {"one": "1.0"}
+    unpack(own_lab, "one")
+    done = own_apt.repair(instruction, folder)
+    assert (done.exit_code, done.failed, own_lab.states()) == (0, (), {})
+    assert difference(before, own_lab.versions()) == {"one": "1.1", "two": "1.1"}
+
+
+def test_a_repair_moves_nothing_that_was_no_part_of_it(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    offer_partners(own_lab)
+    unpack(own_lab, "one")
+    done = own_apt.repair(to("one=1.1"), folder)
+    assert done.exit_code == 24
+    assert "install two 1.1" in done.message
+    assert "apt-get -f install" in done.message
+    assert own_lab.versions()["two"] == "1.0"
+
+
+def test_a_repair_runs_what_apt_runs_around_dpkg(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path, second_folder: Path
+) -> None:
+    told = own_lab.root / "told"
+    for when in ("Pre", "Post"):
+        own_lab.configure(f'DPkg::{when}-Invoke {{ "echo {when} >>{told}"; }};')
+    own_lab.offer((Deb("half", "1.0"), Deb("half", "1.1", scripts={"postinst": f"echo work >>{told}"})))
+    unpack(own_lab, "half")
+    assert own_apt.repair(NOTHING, folder) == Execution(0)
+    assert told.read_text().split() == ["Pre", "work", "Post"]
+    own_lab.configure('DPkg::Pre-Invoke { "exit 3"; };')
+    unpack(own_lab, "half")
+    done = own_apt.repair(NOTHING, second_folder)
+    assert (done.exit_code, done.native_code) == (1, 3)
+    assert "Problem executing scripts DPkg::Pre-Invoke 'exit 3'" in done.message
+    assert told.read_text().split() == ["Pre", "work", "Post", "Pre"]
+
+
+def test_what_is_offered_no_more_comes_from_what_was_fetched_with_its_partner(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path, second_folder: Path
+) -> None:
+    instruction = offer_partners(own_lab, old=DIES_ONCE)
+    own_lab.download_copies()
+    assert own_apt.apply(instruction, folder).exit_code == 24
+    for name in ("one", "two"):
+        own_lab.withdraw(MAIN, name)
+    own_lab.refresh()
+    assert own_apt.repair(instruction, second_folder).exit_code == 0
+    assert (own_lab.states(), own_lab.versions()["one"], own_lab.versions()["two"]) == ({}, "1.1", "1.1")
