@@ -16,6 +16,7 @@ from reconciler.host.clock import SystemClock
 from reconciler.host.config import load_config
 from reconciler.host.credentials import folder_beside
 from reconciler.planning.events import Event, Route, dry_run
+from reconciler.planning.package import Mention, PackageId
 from reconciler.planning.record import read_recording
 from reconciler.planning.report import plan_json
 from reconciler.planning.snapshot import snapshot_of
@@ -65,8 +66,10 @@ def explain(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         whole = plan_json(report)
         updates = whole["plan"]["updates"]
-        named = [one for one in updates if arguments.package in {one["name"], f"{one['name']}:{one['arch']}"}]
-        whole["plan"]["updates"] = updates if arguments.package is None else named
+        if arguments.package is not None:
+            asked = Mention.parse(arguments.package)
+            updates = [one for one in updates if asked.means(PackageId(one["name"], one["arch"]))]
+        whole["plan"]["updates"] = updates
         print_json(whole)
         return DONE
     as_of = f"(as of {report.generated_at:%Y-%m-%d %H:%M} UTC, policy {report.policy_commit[:12] or 'none'})"

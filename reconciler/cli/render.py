@@ -15,6 +15,7 @@ from reconciler.planning.account import Condition, Disposition, Update
 from reconciler.planning.canonical import instant
 from reconciler.planning.gate import Outcome, PolicyStanding
 from reconciler.planning.observation import Installed, RebootNeed
+from reconciler.planning.package import Mention, Names
 from reconciler.planning.report_document import Decided, GateState, Move, Report, Upcoming
 from reconciler.planning.report_summary import headline, run_headline
 from reconciler.planning.run_record import RunOutcome, RunRecord
@@ -64,7 +65,7 @@ def render_plan(report: Report, *, width: int = 100, colour: bool = False) -> st
         [_title(report, paint)],
         list(_condition_lines(report.conditions, width, paint)),
         list(_transaction_lines(report, width, paint)),
-        list(_left_out_lines(report.plan.updates, width, paint)),
+        list(_left_out_lines(report, width, paint)),
         list(_decision_lines(report, width, paint)),
         list(_security_lines(report, width)),
     ]
@@ -89,7 +90,9 @@ def render_run(record: RunRecord, *, width: int = 100, colour: bool = False) -> 
     paint = _Paint(colour=colour)
     good = record.outcome in {RunOutcome.APPLIED, RunOutcome.PARTIAL}
     title = paint(f"{visible(record.target)}: {run_headline(record)}", _Style.STRONG if good else _Style.BAD)
-    rows = [(move.name, move.from_ or "(new)", move.to or "(gone)") for move in record.difference.changed]
+    changed = record.difference.changed
+    name = Names.among(move.package for move in changed)
+    rows = [(name(move.package), *move.transition.words) for move in changed]
     lines = [title, *_table(rows, width)]
     said = [record.reason, *record.notes]
     said += [f"waits for a person: {path}" for path in record.conffiles]
@@ -134,27 +137,25 @@ def render_explain(
         colour: Whether to use colours.
     """
     paint = _Paint(colour=colour)
+    name = report.name_of
     if package is None:
-        lines = [line for update in report.plan.updates for line in _explained(update, width, paint)]
+        lines = [line for update in report.plan.updates for line in _explained(update, name, width, paint)]
         return _join([lines or ["no source offers anything newer"], [*_decision_lines(report, width, paint)]])
-    found = [update for update in report.plan.updates if _is_named(package, update.name, update.arch)]
-    lines = [line for update in found for line in _explained(update, width, paint)]
+    found = [update for update in report.plan.updates if Mention.parse(package).means(update.package)]
+    lines = [line for update in found for line in _explained(update, name, width, paint)]
     if any(update.disposition is Disposition.PLANNED for update in found):
         return _join([lines, [*_decision_lines(report, width, paint)]])
     return _join([lines or [*_without_update(report, package, installed)]])
 
 
-def _is_named(asked: str, name: str, arch: str) -> bool:
-    return asked in (name, f"{name}:{arch}")
-
-
 def _without_update(report: Report, package: str, installed: Sequence[Installed]) -> Iterator[str]:
     """Say that a package is up to date, or that there is none of that name and what was perhaps meant."""
-    present = [one for one in installed if _is_named(package, one.name, one.arch)]
+    present = [one for one in installed if Mention.parse(package).means(one.package)]
+    name = Names.among((one.package for one in installed), report.host.facts.architecture)
     for one in present:
         held = ", on hold by the operator" if one.held else ""
         state = f"installed and up to date{held}; no source offers anything newer"
-        yield f"{visible(one.name)} {visible(one.version)}: {state}"
+        yield f"{visible(name(one.package))} {visible(one.version)}: {state}"
     if present:
         return
     yield f"{visible(package)}: not installed, and no update of that name"
@@ -164,12 +165,12 @@ def _without_update(report: Report, package: str, installed: Sequence[Installed]
         yield f"did you mean {', '.join(visible(name) for name in near)}?"
 
 
-def _explained(update: Update, width: int, paint: _Paint) -> Iterator[str]:
+def _explained(update: Update, name: Names, width: int, paint: _Paint) -> Iterator[str]:
     """Yield ``nginx 1 → 2: held`` and the chain of reasons below it."""
     moved = _moved(update)
     fate = paint(str(update.disposition), _fate_style(update))
     security = " (security)" if update.security else ""
-    yield f"{visible(update.name)} {moved}{security}: {fate}"
+    yield f"{visible(name(update.package))} {moved}{security}: {fate}"
     for reason in update.reasons:
         origin = f" [{visible(reason.origin)}]" if reason.origin else ""
         yield from _wrapped(f"because {visible(reason.message)}{origin}", width, "  ")
@@ -226,23 +227,25 @@ def _move_style(row: Sequence[str]) -> _Style:
     return _Style.BAD if row[0] in ("remove", "downgrade") else _Style.PLAIN
 
 
-def _left_out_lines(updates: Iterable[Update], width: int, paint: _Paint) -> Iterator[str]:
-    left = [update for update in updates if update.disposition is not Disposition.PLANNED]
+def _left_out_lines(report: Report, width: int, paint: _Paint) -> Iterator[str]:
+    name = report.name_of
+    left = [one for one in report.plan.updates if one.disposition is not Disposition.PLANNED]
     if not left:
         return
     yield f"Not in the plan: {plural(len(left), 'update')}"
     for update in left:
-        for line in _explained(update, width - 2, paint):
+        for line in _explained(update, name, width - 2, paint):
             yield f"  {line}"
 
 
 def _security_lines(report: Report, width: int) -> Iterator[str]:
     """Yield what a freeze that lets security updates pass would let pass."""
-    plan = report.security_plan
+    plan, name = report.security_plan, report.name_of
     if plan is None:
         return
     names = (
-        ", ".join(f"{visible(move.name)} {visible(move.to or '')}" for move in plan.transaction) or "nothing"
+        ", ".join(f"{visible(name(move.package))} {visible(move.to or '')}" for move in plan.transaction)
+        or "nothing"
     )
     said = f"The freeze lets security updates pass (plan {short_digest(plan.digest)}): {names}"
     yield from _wrapped(said, width, "", indent_next="  ")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.planning.observation import Change
-from reconciler.planning.package import Identified
+from reconciler.planning.package import Identified, Transition
 
 
 class Disposition(StrEnum):
@@ -63,6 +63,11 @@ class Update(Identified):
     advisories: tuple[str, ...] = ()
     size: int | None = None
     installed_delta: int | None = None
+
+    @property
+    def transition(self) -> Transition:
+        """What would become of which package."""
+        return Transition(self.package, self.installed, self.candidate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ line of policy behind it. All text that a package, a machine or git could have c
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from reconciler.planning.account import Disposition, Reason, Update
+from reconciler.planning.account import Disposition, Reason
 from reconciler.planning.canonical import instant
 from reconciler.planning.gate import Outcome, PolicyStanding
 from reconciler.planning.observation import RebootNeed
@@ -45,7 +45,7 @@ def _page(report: Report, rows: int) -> str:
         _facts(report),
         _transaction("What would happen", report.plan, rows),
         _security_plan(report, rows),
-        _left_out(report.plan.updates, rows),
+        _left_out(report, rows),
         _gates(report),
         _windows(report),
         _exceptions(report.exceptions, rows),
@@ -150,13 +150,14 @@ def _security_plan(report: Report, rows: int) -> str:
     return _transaction(title, report.security_plan, rows)
 
 
-def _left_out(updates: Sequence[Update], rows: int) -> str:
-    left = [update for update in updates if update.disposition is not Disposition.PLANNED]
+def _left_out(report: Report, rows: int) -> str:
+    name = report.name_of
+    left = [update for update in report.plan.updates if update.disposition is not Disposition.PLANNED]
     if not left:
         return ""
     lines = [
         (
-            code(update.name),
+            code(name(update.package)),
             code(update.installed or "none"),
             code(update.candidate or "none"),
             "**security**" if update.security else "",

@@ -7,6 +7,7 @@ Whatever comes from packages, hosts or git is untrusted here and written through
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reconciler.planning.package import Identified, Transition
 from reconciler.planning.untrusted import html, markdown, markdown_code, one_line
 
 TITLE_LIMIT = 160
@@ -22,7 +23,7 @@ EXCERPT_LIMIT = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class PackageLine:
+class PackageLine(Identified):
     """One package of a list; ``old`` is ``None`` for an install, ``new`` for a removal."""
 
     name: str
@@ -30,6 +31,11 @@ class PackageLine:
     old: str | None
     new: str | None
     security: bool = False
+
+    @property
+    def transition(self) -> Transition:
+        """What becomes of which package."""
+        return Transition(self.package, self.old, self.new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +181,8 @@ def _list(title: str, items: Iterable[str]) -> str:
 
 
 def _package_html(package: PackageLine) -> str:
-    old, new = _versions(package)
-    line = f"{_code(f'{package.name}:{package.arch}')} {_code(old)} &#8594; {_code(new)}"
+    old, new = package.transition.words
+    line = f"{_code(str(package.package))} {_code(old)} &#8594; {_code(new)}"
     return line + (f' <b style="{_BADGE}">security</b>' if package.security else "")
 
 
@@ -201,19 +207,15 @@ def _more(contents: Contents) -> list[str]:
     return [f"and {hidden} more"] if hidden > 0 else []
 
 
-def _versions(package: PackageLine) -> tuple[str, str]:
-    return package.old or "(new)", package.new or "(removed)"
-
-
 def _package(package: PackageLine) -> str:
-    old, new = _versions(package)
-    line = f"{package.name}:{package.arch} {old} -> {new}"
+    old, new = package.transition.words
+    line = f"{package.package} {old} -> {new}"
     return one_line(line, LINE_LIMIT) + (" [security]" if package.security else "")
 
 
 def _package_markdown(package: PackageLine) -> str:
-    old, new = _versions(package)
-    name = markdown_code(f"{package.name}:{package.arch}")
+    old, new = package.transition.words
+    name = markdown_code(str(package.package))
     versions = f"{markdown_code(old)} → {markdown_code(new)}"
     return f"{name} {versions}" + (" **security**" if package.security else "")
 

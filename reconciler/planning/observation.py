@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from reconciler.planning.package import Identified
+from reconciler.planning.package import Identified, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +269,11 @@ class Change(Identified):
     sha256: str | None = None
     security: bool = False
     by: tuple[str, ...] = ()
+
+    @property
+    def transition(self) -> Transition:
+        """What becomes of which package."""
+        return Transition(self.package, self.from_version, self.to_version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,25 @@ class PackageId:
         return Mention(self.name, self.arch)
 
 
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A package goes from one version to another: the shape of every change, planned, made or told.
+
+    Attributes:
+        old: ``None`` where the package comes in.
+        new: ``None`` where it goes.
+    """
+
+    package: PackageId
+    old: str | None
+    new: str | None
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Return both ends for people, also where there is no version at one of them."""
+        return self.old or "(new)", self.new or "(gone)"
+
+
 class Identified:
     """Base of what is about one package and holds its name and architecture."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 from reconciler.planning.account import Condition, Update
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
 from reconciler.planning.observation import Action, Facts, Reboot, RefreshOutcome, Source
-from reconciler.planning.package import Identified, PackageId
+from reconciler.planning.package import Identified, Names, PackageId, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,11 @@ class Move(Identified):
     from_: str | None
     to: str | None
     origin: str
+
+    @property
+    def transition(self) -> Transition:
+        """What becomes of which package."""
+        return Transition(self.package, self.from_, self.to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +278,12 @@ class Report:
     scripts: tuple[ExecutedScript, ...]
     exceptions: tuple[ExceptionState, ...]
     approvals: tuple[ApprovalState, ...]
+
+    @property
+    def name_of(self) -> Names:
+        """What people read a package of this report as."""
+        packages = (one.package for one in (*self.plan.updates, *self.plan.transaction))
+        return Names.among(packages, self.host.facts.architecture)
 
     @property
     def free_windows(self) -> tuple[Upcoming, ...]:

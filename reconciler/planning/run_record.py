@@ -178,7 +178,7 @@ def difference(
         manager: Decides whether another version is a newer one.
     """
     old, new, wanted = tuple(before), tuple(after), tuple(planned)
-    known = {(one.package, one.from_version, one.to_version): move_of(one) for one in wanted}
+    known = {one.transition: move_of(one) for one in wanted}
     renamed = _renamed(old, new, wanted)
     moved = _moves(old, new, renamed, manager)
     whole = {(one.package, one.version) for one in new if one.status == "installed"}
@@ -193,9 +193,9 @@ def difference(
         )
     ]
     return Difference(
-        changed=tuple(known.get((move.package, move.from_, move.to), move) for move in moved),
+        changed=tuple(known.get(move.transition, move) for move in moved),
         missing=tuple(map(move_of, missing)),
-        unplanned=tuple(move for move in moved if (move.package, move.from_, move.to) not in known),
+        unplanned=tuple(move for move in moved if move.transition not in known),
         broken=_words_of_broken(half_done(old, new), new),
     )
 

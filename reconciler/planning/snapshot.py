@@ -84,10 +84,11 @@ def packages_of(report: Report) -> tuple[PackageLine, ...]:
 def _waits(report: Report) -> tuple[str, ...]:
     """Return why updates are not planned, the commonest reason first, with the packages that wait for it."""
     waiting: dict[str, list[str]] = {}
+    name = report.name_of
     for update in report.plan.updates:
         if update.disposition is not Disposition.PLANNED:
             why = update.reasons[0].message if update.reasons else update.disposition.value
-            waiting.setdefault(why, []).append(update.name)
+            waiting.setdefault(why, []).append(name(update.package))
     order = sorted(waiting, key=lambda why: (-len(waiting[why]), why))
     return tuple(f"{listed(waiting[why], _NAMED)}: {why}" for why in order[:_REASONS])
 

@@ -10,11 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.cli.render import render_explain, render_plan, render_status
+from reconciler.cli.render import render_explain, render_plan, render_run, render_status
 from reconciler.cli.terminal import json_text
 from reconciler.planning.account import Condition, Disposition, Plan, Reason
+from reconciler.planning.markdown import to_markdown
 from reconciler.planning.observation import Facts, Installed, Reboot, RebootNeed
-from reconciler.planning.report_document import Report
+from reconciler.planning.report_document import Move, Report
+from reconciler.planning.run_record import Difference
+from reconciler.planning.snapshot import snapshot_of
+from tests.planning.test_run_record import RECORD
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (
     EMPTY,
@@ -191,3 +195,25 @@ def test_json_shows_nothing_that_moves_a_cursor_and_loses_nothing(text: str) -> 
     shown = json_text({text: [text]})
     assert all(line.isprintable() for line in shown.split("\n"))
     assert json.loads(shown) == {text: [text]}
+
+
+def test_two_architectures_of_one_name_are_told_apart() -> None:
+    held = [
+        update("zlib", arch=arch, disposition=Disposition.HELD, installed="1.0", candidate="1.1")
+        for arch in ("amd64", "i386")
+    ]
+    report = report_of(plan_of(*held, update("wine", arch="i386", disposition=Disposition.HELD), NEW))
+    for text in (render_plan(report), render_explain(report)):
+        assert "zlib:amd64 1.0 → 1.1: held" in text
+        assert "zlib:i386 1.0 → 1.1: held" in text
+        assert "wine:i386 " in text
+        assert "libnew1:" not in text.replace("libnew1:amd64  -", "")
+    assert "`zlib:i386`" in to_markdown(report)
+    assert any("zlib:amd64, zlib:i386" in why for why in snapshot_of(report, action="apply").waits)
+    moved = tuple(Move("upgrade", "zlib", arch, "1.0-1", "1.1-1", "lab") for arch in ("x86_64", "i686"))
+    alone = Move("remove", "old", "x86_64", "1.0-1", None, "")
+    difference = Difference((*moved, alone), (), (), ())
+    told = [line.split() for line in render_run(replace(RECORD, difference=difference)).splitlines()]
+    assert ["zlib:x86_64", "1.0-1", "1.1-1"] in told
+    assert ["zlib:i686", "1.0-1", "1.1-1"] in told
+    assert ["old", "1.0-1", "(gone)"] in told

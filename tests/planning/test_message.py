@@ -126,7 +126,7 @@ def test_the_markdown_renders_to_the_same_account() -> None:
 def test_installs_and_removals_are_told_apart() -> None:
     packages = (PackageLine("in", "all", None, "1"), PackageLine("out", "all", "1", None))
     made = compose("h", "x", Contents((), (), "Packages", packages))
-    assert "- in:all (new) -> 1\n- out:all 1 -> (removed)\n" in made.text
+    assert "- in:all (new) -> 1\n- out:all 1 -> (gone)\n" in made.text
 
 
 EVIL = (
