@@ -213,7 +213,7 @@ def wire(
         timeout=timeout,
         has_remote=config.reports.remote is not None,
     )
-    applier = Applier(used, manager, folder, _surroundings(config), PROGRAM, config.host)
+    applier = Applier(used, manager, folder, _surroundings(config), PROGRAM, config.host, reconciler.ask_anew)
     return Wiring(config, folder, source, read, queue, reconciler, applier, reporter, outbox, manager, power)
 
 

@@ -16,7 +16,7 @@ from reconciler.planning.execution import Instruction
 from reconciler.planning.gate import BreakGlass, Step
 from reconciler.planning.layout import SCHEMA_VERSION, since
 from reconciler.planning.observation import Change, Installed
-from reconciler.planning.run_record import Ending, RunRecord, StepRecord
+from reconciler.planning.run_record import Ending, PolicySeen, RunRecord, StepRecord
 from reconciler.policy.documents import DEFAULTS, Settings
 
 
@@ -91,6 +91,7 @@ class Journal:
         schema: Of the file, see :mod:`reconciler.planning.layout`; files of version 1 do not say it.
         attempts: The executions of the step or rollback at hand, oldest first: the last one is, or may be, at
             work.
+        policy: Which one the step at hand is made under.
         shift: How what was installed before the step at hand differs from ``before``.
         stopped: Why the remaining steps were not made, once that is known.
         record: What is known of how it ended: while it is rolled back, what is being undone; when all is
@@ -123,6 +124,7 @@ class Journal:
     notes: tuple[str, ...] = ()
     schema: int = SCHEMA_VERSION
     attempts: tuple[Attempt, ...] = since(2, ())
+    policy: PolicySeen | None = since(2, None)
     shift: Shift = since(2, Shift())
     stopped: Ending | None = since(2, None)
     record: RunRecord | None = since(2, None)

@@ -19,6 +19,7 @@ from reconciler.planning import canonical, exit_codes
 from reconciler.planning.around import CheckResult, HookResult, Leftovers, Restart
 from reconciler.planning.execution import FailedPackage
 from reconciler.planning.gate import BreakGlass
+from reconciler.planning.layout import since
 from reconciler.planning.observation import Action, Change, Installed, Quarantined
 from reconciler.planning.package import Mention, Names, PackageId, of_other_architecture
 from reconciler.planning.report_document import ExecutedScript, Move
@@ -52,6 +53,21 @@ class StepOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PolicySeen:
+    """Which policy a step was made under.
+
+    Attributes:
+        commit: That counted.
+        fetched_at: When the remote last answered; null for never.
+        reason: Why the newest one could not be had just before the step; empty where it could.
+    """
+
+    commit: str
+    fetched_at: datetime | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StepRecord:
     """One call of the package manager.
 
@@ -61,6 +77,7 @@ class StepRecord:
         failed: Packages that the manager complained of.
         conffiles: As in :class:`RunRecord`.
         exit_code: By the table of the patch scripts, and in ``native_code`` the manager's own.
+        policy: Which one it was made under, fetched anew just before it; null of a repair.
     """
 
     changes: tuple[Move, ...]
@@ -72,6 +89,7 @@ class StepRecord:
     message: str
     failed: tuple[FailedPackage, ...] = ()
     conffiles: tuple[str, ...] = ()
+    policy: PolicySeen | None = since(2, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ The rules:
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -49,7 +49,8 @@ from reconciler.planning.steps import bundle, split
 from reconciler.planning.wording import listed
 from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.executions import MOST_ATTEMPTS, Executions
-from reconciler.reconcile.look import Look
+from reconciler.reconcile.look import Asked, Look
+from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports import Clock, PackageManager, RunStore
 from reconciler.reconcile.surroundings import Surroundings, failing
 
@@ -67,6 +68,7 @@ class Performed:
         follow_up: Of a run whose end could not be looked at: the journal by which the next tick tells what
             it came to. ``None`` where ``after`` is its end.
         is_reported: Its record is committed already.
+        in_force: The policy that counted last; ``None`` where nobody asked for it.
     """
 
     record: RunRecord
@@ -74,12 +76,23 @@ class Performed:
     after: Observation
     follow_up: Journal | None = None
     is_reported: bool = False
+    in_force: InForce | None = None
 
     @property
     def was_touched_since(self) -> bool:
         """Whether hooks or restarted services may have changed what was seen at its end."""
         restarted = any(one.state in {"restarted", "failed"} for one in self.record.restarts)
         return bool(self.record.hooks) or restarted
+
+
+Ask = Callable[[Look, datetime], Asked]
+"""Fetches the policy anew; :meth:`reconciler.reconcile.look.Reconciler.ask_anew` is the real one."""
+
+
+def as_before(look: Look, now: datetime) -> Asked:
+    """Say that the policy is the one of ``look``, where there is nobody to ask."""
+    del now
+    return Asked.as_before(look)
 
 
 class Unseen(Exception):  # noqa: N818 - caught where the run's end is told
@@ -107,6 +120,7 @@ class Applier:
         around: Hooks, health and services.
         program: Name and version.
         target: Its id.
+        ask: Says what the policy of this moment lets a look do.
     """
 
     clock: Clock
@@ -115,6 +129,7 @@ class Applier:
     around: Surroundings
     program: str
     target: str
+    ask: Ask = as_before
 
     @property
     def executions(self) -> Executions:
@@ -203,14 +218,19 @@ class Applier:
             raise
 
     def _applied(self, look: Look, journal: Journal, observation: Observation) -> Performed:
+        asked = Asked.as_before(look)
         journal, stopped = self._begin(journal)
         while stopped is None and journal.current < len(journal.steps):
-            stopped = self._closed(look, journal, observation)
+            now = self.clock.now()
+            asked = self.ask(look, now)
+            stopped = self._closed(look, asked, journal, observation, now)
             if stopped is None:
+                journal = replace(journal, policy=asked.policy)
                 journal, observation, stopped = self._step(journal, observation)
         found = difference(journal.before, observation.installed, journal.transaction, journal.manager)
         ending = conclude_steps(journal.done, found, stopped, journal.manager)
-        return self.end(replace(journal, stopped=stopped), observation, found, ending)
+        performed = self.end(replace(journal, stopped=stopped), observation, found, ending)
+        return replace(performed, in_force=asked.in_force)
 
     def _intent(self, look: Look, decision: Apply, kind: str = "") -> Journal:
         recording = look.finding.recording
@@ -397,11 +417,14 @@ class Applier:
             found += split(step.changes, needs)
         return bundle(found, STEP_SIZE)
 
-    def _closed(self, look: Look, journal: Journal, observation: Observation) -> Ending | None:
+    def _closed(
+        self, look: Look, asked: Asked, journal: Journal, observation: Observation, now: datetime
+    ) -> Ending | None:
         """Ask every gate again about what is left; say why the next step must not be made now."""
         plan = look.finding.judged.plan
-        now = self.clock.now()
-        inputs = self._inputs(look, journal, observation)
+        if asked.against:
+            return Ending(RunOutcome.DEFERRED, "policy-changed", asked.against)
+        inputs = self._inputs(asked.inputs, journal, observation)
         closed = [gate for gate in evaluate(plan, inputs, now) if isinstance(gate, Closed)]
         late = {Outcome.WINDOW, Outcome.BUDGET}
         if journal.done and journal.settings.overrun == "finish":
@@ -410,8 +433,7 @@ class Applier:
             return None
         return Ending(RunOutcome.DEFERRED, str(closed[0].outcome), closed[0].reason)
 
-    def _inputs(self, look: Look, journal: Journal, observation: Observation) -> GateInputs:
-        inputs = look.finding.recording.inputs
+    def _inputs(self, inputs: GateInputs, journal: Journal, observation: Observation) -> GateInputs:
         left = sum(len(step.changes) for step in journal.steps[journal.current :])
         share = left / max(1, len(journal.transaction))
         health = observation.health
@@ -508,6 +530,7 @@ class Applier:
             message=execution.message,
             failed=execution.failed,
             conffiles=execution.conffiles,
+            policy=journal.policy,
         )
 
     def recorded(

@@ -16,6 +16,7 @@ from reconciler.planning.gate import (
     BreakGlass,
     Closed,
     Deferred,
+    GateInputs,
     GateName,
     Inhibitor,
     Nothing,
@@ -38,6 +39,7 @@ from reconciler.planning.reboot import Choice, History, Refused, Unwanted, choos
 from reconciler.planning.record import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.report import build_report
 from reconciler.planning.report_document import Report
+from reconciler.planning.run_record import PolicySeen
 from reconciler.planning.snapshot import announcement_due
 from reconciler.policy import windows
 from reconciler.policy.load import Revision, load
@@ -125,6 +127,33 @@ class Look:
         return any(
             isinstance(gate, Closed) and gate.gate is GateName.CLOCK for gate in self.finding.judged.gates
         )
+
+
+_ASKED_WITHIN = timedelta(seconds=10)
+"""How long the remote may take to answer where something is about to be done; a run does not wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the gates are shown just before something is done, by the policy of that moment.
+
+    Attributes:
+        in_force: The policy that counts: the newest, or the one of before where that cannot be had.
+        inputs: For the gates, of the target as it was looked at.
+        policy: What a record says of it.
+        against: Why the plan is not what the policy wants any more; empty where it is.
+    """
+
+    in_force: InForce
+    inputs: GateInputs
+    policy: PolicySeen
+    against: str = ""
+
+    @classmethod
+    def as_before(cls, look: Look, reason: str = "") -> "Asked":
+        """Return what held when the target was looked at; ``reason`` says why nothing newer can be had."""
+        inputs, state = look.finding.recording.inputs, look.in_force.state
+        return cls(look.in_force, inputs, PolicySeen(state.commit, state.fetched_at, reason))
 
 
 def _not_paused() -> Pause | None:
@@ -222,6 +251,40 @@ class Reconciler:
         failures = (Stalled(one.message, "change the pin, or install what it names") for one in pinned)
         return _concluded(recording, case, (*failures, *_refresh_failures(seen.refresh)))
 
+    def ask_anew(self, look: Look, now: datetime) -> Asked:
+        """Fetch the policy once more, briefly, and say what it lets ``look`` do now.
+
+        A remote that does not answer, and a revision that is invalid or refused, leave all as it was: what
+        was begun by a good policy is not stopped by a bad one.
+
+        Args:
+            look: By which something is being done.
+            now: Present instant, aware.
+        """
+        try:
+            newest = self._follower.follow(look.in_force.acceptance, now, accept=True, within=_ASKED_WITHIN)
+        except ReconcilerError as error:
+            return Asked.as_before(look, error.message)
+        if newest.failures:
+            return Asked.as_before(look, newest.failures[0].message)
+        finding, seen = look.finding, look.finding.recording.observation
+        host, effective = self._match(newest.revision, seen)
+        old = finding.recording.inputs
+        inputs = gate_inputs(
+            effective,
+            seen,
+            newest.state,
+            target=host.name,
+            conditions=(*old.conditions, *_pinned_otherwise(effective, seen), *_without_effect(effective)),
+            now=now,
+            local=Local(old.host.failed, old.host.inhibitors, old.pause, old.break_glass, old.used),
+        )
+        against = ""
+        if _wants(effective) != _wants(finding.effective):
+            against = f"policy {newest.state.commit[:12]} wants something else; the rest is planned again"
+        policy = PolicySeen(newest.state.commit, newest.state.fetched_at)
+        return Asked(newest, inputs, policy, against)
+
     def _restored(self, seen: Observation, state: State, in_force: InForce, now: datetime) -> Observation:
         """Add what a machine cannot tell of itself and only the state knows.
 
@@ -314,6 +377,19 @@ class Reconciler:
             now=case.now,
             security_exchanges=talk.security,
         )
+
+
+def _wants(effective: Effective | None) -> object:
+    """Return what of a policy a plan is made by; of all else only the gates must be asked again."""
+    if effective is None:
+        return None
+    settings = effective.settings
+    return (
+        tuple(one.value for one in effective.exceptions),
+        tuple((one.key, one.message) for one in effective.ambiguities),
+        (settings.updates, settings.min_age, settings.upgrade),
+        (settings.removals, settings.allow_removals, settings.autoremove),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,20 +81,29 @@ class PolicyFollower:
         self._read = read
         self._timeout = timeout.total_seconds()
 
-    def follow(self, acceptance: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
+    def follow(
+        self,
+        acceptance: Acceptance | None,
+        now: datetime,
+        *,
+        accept: bool,
+        within: timedelta = timedelta.max,
+    ) -> InForce:
         """Fetch, and say which revision holds: the newest that is good, else the last that was.
 
         Args:
             acceptance: What was accepted last, as far as the state knows; ``None`` asks the mirror.
             now: Present instant, aware.
             accept: Remember a new valid revision as accepted. A dry-run does not.
+            within: Shorter than usual, where somebody cannot wait as long for the remote.
 
         Raises:
             ReconcilerError: The last good revision itself cannot be read any more.
         """
         known = acceptance or self._repository.accepted()
         try:
-            answer = self._repository.fetch(timeout=self._timeout, now=now)
+            patience = min(self._timeout, within.total_seconds())
+            answer = self._repository.fetch(timeout=patience, now=now)
         except ReconcilerError as error:
             out_of_reach = isinstance(error, Transient)
             setback = _OutOfReach("Unreachable", error) if out_of_reach else _Unavailable(error)

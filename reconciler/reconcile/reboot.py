@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from reconciler.planning.gate import Pause
+from reconciler.planning.gate import GateInputs, Pause
 from reconciler.planning.journal import Journal, Phase
 from reconciler.planning.reboot import (
     Due,
@@ -69,15 +69,16 @@ class Descent:
         """Return the look that says why the machine does not go down now after all."""
         return refused(self.look, why)
 
-    def still_against(self, pause: Pause | None, now: datetime) -> str:
+    def still_against(self, asked: GateInputs, pause: Pause | None, now: datetime) -> str:
         """Say what stands against the reboot at this moment; empty where nothing does.
 
         Args:
+            asked: For the gates, by the policy of this moment.
             pause: The host may have been paused since it was looked at.
             now: Aware.
         """
         finding = self.look.finding
-        inputs = replace(finding.recording.inputs, pause=pause)
+        inputs = replace(asked, pause=pause)
         found = against(finding.judged.plan, inputs, self.journal.settings, self.due.history, now)
         return "" if found is None else found.why
 

@@ -334,7 +334,7 @@ class Ticker:
             accept=False,
             break_glass=break_glass,
             seen=None if performed.was_touched_since else performed.after,
-            in_force=look.in_force,
+            in_force=performed.in_force or look.in_force,
             has_applied=any(map(_has_applied, runs)),
         )
         return prepared(look, self.applier)
@@ -346,7 +346,8 @@ class Ticker:
             return done
         health = self.applier.around.health(journal.settings, dict(journal.facts))
         now = self.applier.clock.now()
-        why = descent.still_against(self.folder.pause(), now)
+        asked = self.reconciler.ask_anew(descent.look, now)
+        why = descent.still_against(asked.inputs, self.folder.pause(), now)
         if why:
             return self._corrected(done, state, descent.refused(why))[0]
         if descent.look.must_be_pushed:
