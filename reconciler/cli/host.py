@@ -177,4 +177,4 @@ def _loaded_folder(folder: Path) -> Revision:
 
 
 def _compiled(revision: Revision) -> dict[str, Schedule]:
-    return {one.value.name: one.value.compiled(revision.calendars) for one in revision.schedules}
+    return {one.value.name: one.value.compiled(revision.events) for one in revision.schedules}

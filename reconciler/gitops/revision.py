@@ -22,8 +22,9 @@ from reconciler.gitops.source import PolicySource
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.placement import LINK, MOST_BYTES_LOOKED_INTO, SUBMODULE, Entry, choose, is_read
 
-MAX_FILE_BYTES = 4 * 1024 * 1024
-MAX_TOTAL_BYTES = 64 * 1024 * 1024
+MAX_FILE_BYTES = 1024 * 1024
+MAX_TOTAL_BYTES = 8 * 1024 * 1024
+"""Of files in the known folders; what is larger is listed and not read, so that the loader refuses it."""
 MAX_FILES = 100_000
 _MAX_LISTING = 200 * MAX_FILES
 _HINT = "keep only policy documents in that repository"
@@ -39,7 +40,7 @@ def read_revision(git_dir: Path, revision: str, *, folder: str = "") -> list[Pol
 
     Raises:
         Misuse: There is no such revision or folder.
-        Stalled: It is larger than 4 MiB a file, 64 MiB or 100,000 files in all.
+        Stalled: It has more than 100,000 files.
         Damaged: The repository cannot be read.
     """
     git = Git(git_dir)
@@ -56,14 +57,19 @@ def read_revision(git_dir: Path, revision: str, *, folder: str = "") -> list[Pol
             raise Misuse(f"{doing}: {git_dir} has no such revision", "give a commit, branch or tag")
         raise judge(git, listed, doing)
     objects = [_object(record) for record in listed.stdout.split(b"\0") if record]
-    wanted = _wanted([entry for _, entry in objects], doing)
+    wanted, large = _wanted([entry for _, entry in objects], doing)
     read = [(oid, entry) for oid, entry in objects if entry.path in wanted]
     contents = _contents(git, [oid for oid, entry in read if entry.mode != SUBMODULE], doing)
     files = [
         PolicyFile(entry.path, entry.mode, b"" if entry.mode == SUBMODULE else next(contents))
         for _, entry in read
     ]
+    files += [_unread(entry) for _, entry in objects if entry.path in large]
     return sorted(files, key=lambda file: file.path)
+
+
+def _unread(entry: Entry) -> PolicyFile:
+    return PolicyFile(entry.path, entry.mode, b"", unread=entry.size)
 
 
 def read_accepted(source: PolicySource, commit: str, *, timeout: float, now: datetime) -> list[PolicyFile]:
@@ -113,14 +119,18 @@ def read_folder(folder: Path) -> list[PolicyFile]:
 
     Raises:
         Misuse: It is no folder, or something in it cannot be read or recorded by git.
-        Stalled: It is larger than the bounds of :func:`read_revision`.
+        Stalled: It has more files than :func:`read_revision` takes.
     """
     if not folder.is_dir():
         raise Misuse(f"{folder} is not a folder", "give the folder of a policy repository")
     try:
         entries = [_listed(folder, path) for path in sorted(islice(_walk(folder), MAX_FILES + 1))]
-        wanted = _wanted(entries, f"cannot read {folder}")
-        return [_from_disk(folder, entry) for entry in entries if entry.path in wanted]
+        wanted, large = _wanted(entries, f"cannot read {folder}")
+        return [
+            _unread(entry) if entry.path in large else _from_disk(folder, entry)
+            for entry in entries
+            if entry.path in wanted or entry.path in large
+        ]
     except OSError as error:
         raise Misuse(f"cannot read {error.filename}: {error.strerror}", "check its owner and mode") from error
 
@@ -138,20 +148,20 @@ def _object(record: bytes) -> tuple[str, Entry]:
     return oid, Entry(path.decode("utf-8", "backslashreplace"), mode, 0 if size == "-" else int(size))
 
 
-def _wanted(entries: Sequence[Entry], doing: str) -> frozenset[str]:
-    """Return the paths that are read, after checking that they are not too many or too large."""
+def _wanted(entries: Sequence[Entry], doing: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the paths that are read, and those that are only listed, since they are too large."""
     if len(entries) > MAX_FILES:
         raise Stalled(f"{doing}: it has more than {MAX_FILES} files", _HINT)
-    known = [entry for entry in entries if is_read(entry.path)]
-    for entry in known:
-        if entry.size > MAX_FILE_BYTES:
-            told = f"{one_line(entry.path)} has {entry.size} bytes, more than {MAX_FILE_BYTES}"
-            raise Stalled(f"{doing}: {told}", _HINT)
-    total = sum(entry.size for entry in known)
-    if total > MAX_TOTAL_BYTES:
-        raise Stalled(f"{doing}: it has {total} bytes, more than {MAX_TOTAL_BYTES}", _HINT)
+    read: set[str] = set()
+    listed: set[str] = set()
+    total = 0
+    for entry in sorted(entries, key=lambda entry: entry.path):
+        if is_read(entry.path):
+            is_large = entry.size > MAX_FILE_BYTES or total + entry.size > MAX_TOTAL_BYTES
+            (listed if is_large else read).add(entry.path)
+            total += 0 if is_large else entry.size
     beside, more = choose(entries)
-    return frozenset((*(entry.path for entry in known), *beside, *([more] if more else ())))
+    return frozenset((*read, *beside, *([more] if more else ()))), frozenset(listed)
 
 
 def _contents(git: Git, oids: list[str], doing: str) -> Iterator[bytes]:

@@ -148,9 +148,7 @@ class Draft:
     def _validated(self) -> Answers | list[Problem]:
         data = _plain(self.data)
         if self.document is None:
-            return validate(
-                Answers, YamlDocument(data, json.dumps(data).encode(), 0, first_line=1), self.file
-            )
+            return validate(Answers, YamlDocument(data, json.dumps(data).encode(), first_line=1), self.file)
         return validate(Answers, self.document.with_data(data), self.file)
 
     def _told(self, problem: Problem) -> str:

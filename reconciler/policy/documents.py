@@ -31,7 +31,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from reconciler.policy import values
 from reconciler.policy import windows as compiled_windows  # `windows` is a key of a Schedule
-from reconciler.policy.calendar import parse_rrule
+from reconciler.policy.calendar import IcsCalendar, parse_rrule
 from reconciler.policy.values import refuse
 from reconciler.policy.zones import end_instant, start_instant, zone
 
@@ -501,6 +501,10 @@ class IcsEntry(_Entry):
     ics: Annotated[str, StringConstraints(pattern=values.ICS_PATH)]
     """Path of the calendar in this repository; every event is a window."""
 
+    def window(self, timezone: str, calendar: IcsCalendar) -> compiled_windows.IcsWindow:
+        """Return the windows of a Schedule in ``timezone``; raises ``ValueError`` for an event too short."""
+        return compiled_windows.IcsWindow(calendar, self.timezone or timezone, self.splay, self.ics)
+
 
 def _check_bounds(entry: StartEntry | CronEntry | RRuleEntry) -> None:
     """Check length, splay and offset of an entry whose expression is good."""
@@ -547,28 +551,23 @@ class Schedule(Document):
     windows: Annotated[tuple[WindowEntry, ...], Field(min_length=1, max_length=100)]
     """They may overlap and may cross midnight."""
 
-    def compiled(self, calendars: Mapping[str, bytes]) -> compiled_windows.Schedule:
+    def compiled(self, calendars: Mapping[str, IcsCalendar]) -> compiled_windows.Schedule:
         """Return what can be asked for windows.
 
         Args:
-            calendars: Content of the calendar files by path.
+            calendars: What the calendar files hold, by path.
 
         Raises:
-            ValueError: A calendar is unusable.
+            ValueError: An event of a calendar is too short for the splay.
             KeyError: A calendar is missing; a loaded revision has them all.
         """
-        found: list[compiled_windows.Window] = []
-        for entry in self.windows:
-            if isinstance(entry, IcsEntry):
-                zone_name = entry.timezone or self.timezone
-                found.append(
-                    compiled_windows.ics_window(
-                        calendars[entry.ics], zone_name, splay=entry.splay, source=entry.ics
-                    )
-                )
-            else:
-                found.append(entry.window(self.timezone))
-        return compiled_windows.Schedule(self.name, tuple(found))
+        found = tuple(
+            entry.window(self.timezone, calendars[entry.ics])
+            if isinstance(entry, IcsEntry)
+            else entry.window(self.timezone)
+            for entry in self.windows
+        )
+        return compiled_windows.Schedule(self.name, found)
 
 
 class Freeze(Document):

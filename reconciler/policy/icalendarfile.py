@@ -106,6 +106,22 @@ class IcsCalendar:
 
     events: tuple[IcsEvent, ...]
 
+    def dates(self) -> int:
+        """Return how many single dates the file holds, those of events that do not happen included."""
+        return sum(
+            1 + len(event.extra) + len(event.excluded) + len(event.excluded_days) for event in self.events
+        )
+
+    def rules(self) -> int:
+        """Return how many events repeat by a rule."""
+        return sum(event.rule is not None for event in self.events)
+
+    def counted_years(self) -> int:
+        """Return through how many years its rules have to be counted."""
+        return sum(
+            event.rule.counted_years(event.start.date()) for event in self.events if event.rule is not None
+        )
+
 
 def parse_ics(data: bytes) -> IcsCalendar:
     """Read the bytes of an iCalendar file.

@@ -12,7 +12,7 @@ import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
@@ -20,12 +20,29 @@ from itertools import pairwise
 from typing import Generic, TypeVar, cast
 
 from reconciler import __version__
+from reconciler.policy.budgets import (
+    CALENDAR_BYTES,
+    CALENDAR_LINES,
+    COUNTED_YEARS,
+    DOCUMENTS,
+    OCCURRENCES,
+    RULES,
+    SIGNER_LINES,
+    VALUES,
+    WINDOWS,
+    YAML_BYTES,
+    Budget,
+    FullError,
+    Limit,
+    too_much,
+)
 from reconciler.policy.calendar import IcsCalendar, parse_ics
 from reconciler.policy.documents import (
     DEFAULTS,
     KINDS,
     AnyDocument,
     Approval,
+    CronEntry,
     Freeze,
     Host,
     IcsEntry,
@@ -33,7 +50,10 @@ from reconciler.policy.documents import (
     Policy,
     Repository,
     Rollout,
+    RRuleEntry,
     Schedule,
+    StartEntry,
+    WindowEntry,
 )
 from reconciler.policy.placement import (
     REPOSITORY_FILE,
@@ -45,7 +65,7 @@ from reconciler.policy.placement import (
     is_read,
     misplaced,
 )
-from reconciler.policy.problems import Problem, dotted, quoted, shortened
+from reconciler.policy.problems import MAX_PROBLEMS, Problem, dotted, quoted, shortened
 from reconciler.policy.values import (
     REQUIREMENT,
     SCRIPT_NAME,
@@ -54,7 +74,7 @@ from reconciler.policy.values import (
     is_public_key,
     nearest,
 )
-from reconciler.policy.windows import TICK_MARGIN, IcsWindow, shortfall
+from reconciler.policy.windows import TICK_MARGIN, IcsWindow, shortfall, starts
 from reconciler.policy.yamltext import Path, YamlDocument, parse_documents, validate
 
 D_co = TypeVar("D_co", bound=AnyDocument, covariant=True)
@@ -69,11 +89,13 @@ class PolicyFile:
         path: From the top of the repository, with ``/``.
         mode: As git writes it: ``100644``, ``100755``, ``120000`` (symbolic link), ``160000`` (submodule).
         data: The content; of a symbolic link its target; of a submodule nothing.
+        unread: The size in bytes of a file that was not read since it is too large; its content is left out.
     """
 
     path: str
     mode: str
     data: bytes
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +136,7 @@ class Revision:
     Attributes:
         commit: Full id, or empty where the files are no commit.
         calendars: Content of ``calendars/*.ics`` by path.
+        events: What is in them, by path.
         scripts: Content of ``scripts/*.sh`` by file name.
         requires: As in ``patchledger.yaml``, empty where it says nothing.
         warnings: What is valid and yet worth a look.
@@ -130,6 +153,7 @@ class Revision:
     hosts: tuple[Placed[Host], ...] = ()
     rollouts: tuple[Placed[Rollout], ...] = ()
     calendars: Mapping[str, bytes] = field(default_factory=dict)
+    events: Mapping[str, IcsCalendar] = field(default_factory=dict)
     scripts: Mapping[str, bytes] = field(default_factory=dict)
     requires: str = ""
     warnings: tuple[Problem, ...] = ()
@@ -158,8 +182,7 @@ class NeedsUpgrade:
     commit: str = ""
 
 
-MAX_PROBLEMS = 10_000
-"""Files are looked at until there are more; the last one is told whole."""
+_HINTED = 20
 _MAX_SCRIPT = 100 * 1024  # One argument of a process ends at 128 KiB.
 
 
@@ -177,19 +200,14 @@ def load(files: Iterable[PolicyFile], commit: str = "") -> Revision | Rejected |
     loader = _Loader(commit)
     for file in tree:
         if file.path == REPOSITORY_FILE:
-            with loader.door(file.path):
+            with suppress(FullError), loader.door(file.path):
                 loader.repository(file)
     if loader.requires and not is_met(loader.requires, __version__):
         return NeedsUpgrade(loader.requires, __version__, commit)
-    for file in tree:
-        if len(loader.problems) > MAX_PROBLEMS:
-            loader.stop_at(file)
-            break
-        with loader.door(file.path):
-            loader.file(file)
-    else:
-        loader.beside(tree)
-        loader.references()
+    try:
+        loader.judge(tree)
+    except FullError as full:
+        loader.problems.append(full.problem)
     if loader.problems:
         return Rejected(tuple(sorted(set(loader.problems))))
     return loader.revision()
@@ -226,6 +244,10 @@ def _names_a_key(line: str) -> bool:
     return any(is_public_key(f"{kind} {key}") for kind, key in pairwise(words[1:]))
 
 
+def _place(placed: "Placed[AnyDocument]") -> tuple[str, int]:
+    return placed.origin.file, placed.origin.line
+
+
 class _Loader:
     """Gathers documents and problems file by file; one is used for one revision."""
 
@@ -241,6 +263,19 @@ class _Loader:
         self.parsed: dict[str, IcsCalendar] = {}
         self.scripts: dict[str, bytes] = {}
         self.signers = b""
+        self.budget = Budget()
+
+    def judge(self, tree: Sequence[PolicyFile]) -> None:
+        """Look at every file, and then at what takes several to see.
+
+        Raises:
+            FullError: There is more than a revision may hold, or more is wrong than is told.
+        """
+        for file in tree:
+            with self.door(file.path):
+                self.file(file)
+        self.beside(tree)
+        self.references()
 
     def revision(self) -> Revision:
         return Revision(
@@ -253,6 +288,7 @@ class _Loader:
             hosts=self._all(Host),
             rollouts=self._all(Rollout),
             calendars=self.calendars,
+            events=self.parsed,
             scripts=self.scripts,
             requires=self.requires,
             warnings=tuple(sorted(self.warnings)),
@@ -267,23 +303,34 @@ class _Loader:
         return cast("tuple[Placed[L], ...]", tuple(placed))  # Filled by kind, so of this model.
 
     def _refuse(self, file: str, message: str, hint: str = "", line: int = 1, path: str = "") -> None:
-        self.problems.append(Problem(file, line, path, message, hint))
+        self._tell([Problem(file, line, path, message, hint)])
+
+    def _tell(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            if len(self.problems) == MAX_PROBLEMS:
+                message = f"this and what follows is not told, since there are {MAX_PROBLEMS} mistakes before"
+                raise FullError(Problem(problem.file, problem.line, "", message, "mend those first"))
+            self.problems.append(problem)
+
+    def _spend(self, file: str, *costs: tuple[Limit, int], line: int = 1) -> None:
+        over = self.budget.spend(*costs)
+        if over is not None:
+            raise too_much(over, file, line)
+
+    def _nearest(self, word: str, known: Sequence[str]) -> str:
+        """Return a hint for the first mistakes: thousands of words among thousands would take minutes."""
+        return nearest(word, known) if len(self.problems) < _HINTED else ""
 
     @contextmanager
     def door(self, file: str) -> Iterator[None]:
         """Turn whatever a parser raises of a file into a mistake of that file, told like any other."""
         try:
             yield
-        except MemoryError:
-            raise  # That is the machine's, and tells nothing about the file.
+        except (MemoryError, FullError):
+            raise  # The one is the machine's and tells nothing about the file, the other is ours.
         except Exception as error:  # noqa: BLE001 - parsers of others raise what they like
             what = f"cannot be understood: {type(error).__name__}: {shortened(str(error))}"
             self._refuse(file, what, "write it in a simpler way")
-
-    def stop_at(self, file: PolicyFile) -> None:
-        """Say that this file and those behind it were not read: mistakes take memory, too."""
-        message = f"is not looked at, since the files before it have {len(self.problems)} mistakes"
-        self._refuse(file.path, message, "mend those first")
 
     # --- files
 
@@ -295,6 +342,9 @@ class _Loader:
             self._refuse(file.path, "is a submodule", "put the files themselves here")
         elif not file.mode.startswith("100"):
             self._refuse(file.path, f"has the unknown mode {file.mode}")
+        elif file.unread:
+            message = f"has {file.unread:,} bytes and is not read: it, or all files together, are too large"
+            self._refuse(file.path, message, "keep only policy documents in that repository")
         else:
             return True
         return False
@@ -303,7 +353,7 @@ class _Loader:
         if not self.is_readable(file):
             return
         documents, problems = parse_documents(file.data, file.path)
-        self.problems += problems
+        self._tell(problems)
         if len(documents) > 1:
             line = documents[1].line()
             self._refuse(file.path, "holds more than one document", "join them", line)
@@ -315,7 +365,7 @@ class _Loader:
             self.requires = wanted  # Even where other keys are unknown: a newer version may know them.
         found = validate(Repository, documents[0], file.path)
         if not isinstance(found, Repository):
-            self.problems += found
+            self._tell(found)
 
     def file(self, file: PolicyFile) -> None:
         """Read one file, if it is in a place that is read."""
@@ -367,7 +417,7 @@ class _Loader:
     def _misplaced(self, found: Misplaced | None) -> None:
         match found:
             case Misplaced(problem, holds_back=True):
-                self.problems.append(problem)
+                self._tell([problem])
             case Misplaced(problem):
                 self.misplaced.append(problem)
             case None:
@@ -377,6 +427,7 @@ class _Loader:
         if file.path != SIGNERS_FILE:
             self._refuse(file.path, "is not read", f"trust/ holds only {SIGNERS_FILE}")
             return
+        self._spend(file.path, (SIGNER_LINES, file.data.count(b"\n")))
         self.signers = file.data
         for number, line in enumerate(file.data.splitlines(), start=1):
             text = line.decode("utf-8", "replace").strip()
@@ -385,6 +436,7 @@ class _Loader:
                 self._refuse(file.path, "holds no SSH public key", hint, number)
 
     def _calendar(self, file: PolicyFile) -> None:
+        self._spend(file.path, (CALENDAR_BYTES, len(file.data)), (CALENDAR_LINES, file.data.count(b"\n")))
         self.calendars[file.path] = file.data
         try:
             self.parsed[file.path] = parse_ics(file.data)
@@ -400,9 +452,11 @@ class _Loader:
             self._refuse(file.path, f"is larger than {_MAX_SCRIPT // 1024} KiB", "shorten it")
 
     def _documents(self, file: PolicyFile, folder: str) -> None:
+        self._spend(file.path, (YAML_BYTES, len(file.data)))
         documents, problems = parse_documents(file.data, file.path)
-        self.problems += problems
+        self._tell(problems)
         for document in documents:
+            self._spend(file.path, (DOCUMENTS, 1), (VALUES, document.values), line=document.line())
             self._document(document, file.path, folder)
 
     def _document(self, document: YamlDocument, file: str, folder: str) -> None:
@@ -424,7 +478,7 @@ class _Loader:
             self._refuse(file, f"{kind} does not belong in {folder}/", hint, document.line(("kind",)), "kind")
         found = validate(model, document, file)
         if isinstance(found, list):
-            self.problems += found
+            self._tell(found)
             self.broken[kind].add(str(data.get("name")))  # It exists, so references to it are not to blame.
             return
         origin = Origin(file, document.line(), self.commit)
@@ -450,15 +504,19 @@ class _Loader:
         schedules = {one.value.name: one for one in self._all(Schedule)}
         rollouts = {one.value.name: one.value for one in self._all(Rollout)}
         policies = self._all(Policy)
+        for each in sorted(schedules.values(), key=_place):
+            with self.door(each.origin.file):
+                self._windows(each)
         named: defaultdict[str, list[Placed[Policy]]] = defaultdict(list)
         for one in policies:
             for name in set(one.value.schedule or ()):
                 named[name].append(one)
-        for placed in policies:
+        # In the order of the files, since each that is asked for a line is composed again.
+        for placed in sorted(policies, key=_place):
             with self.door(placed.origin.file):
                 self._schedule_names(placed, schedules)
                 self._ring(placed, rollouts)
-        for schedule in schedules.values():
+        for schedule in sorted(schedules.values(), key=_place):
             with self.door(schedule.origin.file):
                 self._ics_files(schedule)
                 self._room(schedule, named[schedule.value.name])
@@ -467,10 +525,31 @@ class _Loader:
             message = "holds no Policy, so every host has the defaults and only plans"
             self.warnings.append(Problem(Policy.folder, 1, "", message, "see `policy init`"))
 
+    def _windows(self, placed: Placed[Schedule]) -> None:
+        for index, entry in enumerate(placed.value.windows):
+            over = self.budget.spend(*self._costs(entry, placed.value.timezone))
+            if over is not None:
+                where = placed.origin_of(("windows", index))
+                raise too_much(over, where.file, where.line, f"windows[{index}]")
+
+    def _costs(self, entry: WindowEntry, timezone: str) -> tuple[tuple[Limit, int], ...]:
+        match entry:
+            case IcsEntry(ics=ics):
+                calendar = self.parsed.get(ics, IcsCalendar(()))
+                years = (COUNTED_YEARS, calendar.counted_years())
+                counts = (WINDOWS, calendar.dates()), (RULES, calendar.rules()), years
+                return (*counts, (OCCURRENCES, starts(IcsWindow(calendar, timezone))))
+            case RRuleEntry():
+                window = entry.window(timezone)
+                years = (COUNTED_YEARS, window.expression.counted_years())
+                return (WINDOWS, 1), (RULES, 1), years, (OCCURRENCES, starts(window))
+            case StartEntry() | CronEntry():
+                return (WINDOWS, 1), (OCCURRENCES, starts(entry.window(timezone)))
+
     def _schedule_names(self, placed: Placed[Policy], schedules: Mapping[str, Placed[Schedule]]) -> None:
         for index, name in enumerate(placed.value.schedule or ()):
             if name not in schedules and name not in self.broken["Schedule"]:
-                hint = nearest(name, tuple(schedules)) or "write it in schedules/"
+                hint = self._nearest(name, tuple(schedules)) or "write it in schedules/"
                 where = ("schedule", index) if len(placed.value.schedule or ()) > 1 else ("schedule",)
                 self._blame(placed, where, f"there is no Schedule {quoted(name)}", hint)
 
@@ -480,18 +559,18 @@ class _Loader:
             return
         rollout = rollouts.get(wanted.name)
         if rollout is None:
-            hint = nearest(wanted.name, tuple(rollouts)) or "write it in rollouts/"
+            hint = self._nearest(wanted.name, tuple(rollouts)) or "write it in rollouts/"
             self._blame(placed, ("rollout", "name"), f"there is no Rollout {quoted(wanted.name)}", hint)
         elif rollout.position(wanted.ring) is None:
             rings = [ring.name for ring in rollout.rings]
-            hint = nearest(wanted.ring, rings) or f"its rings are {', '.join(rings)}"
+            hint = self._nearest(wanted.ring, rings) or f"its rings are {', '.join(rings)}"
             message = f"Rollout {rollout.name} has no ring {quoted(wanted.ring)}"
             self._blame(placed, ("rollout", "ring"), message, hint)
 
     def _ics_files(self, placed: Placed[Schedule]) -> None:
         for index, entry in enumerate(placed.value.windows):
             if isinstance(entry, IcsEntry) and entry.ics not in self.calendars:
-                hint = nearest(entry.ics, tuple(self.calendars)) or "add the file"
+                hint = self._nearest(entry.ics, tuple(self.calendars)) or "add the file"
                 self._blame(placed, ("windows", index, "ics"), f"there is no file {quoted(entry.ics)}", hint)
 
     def _room(self, placed: Placed[Schedule], users: Sequence[Placed[Policy]]) -> None:
@@ -521,7 +600,7 @@ class _Loader:
             return
         path = ("windows", index, "ics")
         try:
-            window = IcsWindow(calendar, placed.value.timezone, entry.splay, entry.ics)
+            window = entry.window(placed.value.timezone, calendar)
         except ValueError as error:
             message, _, hint = str(error).partition("; ")
             self._blame(placed, path, message, hint)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MAX_PROBLEMS = 1000
+"""What is wrong is looked for until there are as many."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:

@@ -181,7 +181,11 @@ class RecurrenceRule:
         return [day for index, day in enumerate(days) if index in positions]
 
     def _candidates(self, begin: date, length: int) -> Iterator[date]:
-        """Yield the days of a period, without the months that BYMONTH leaves out."""
+        """Yield the days of a period, without most of those that BYMONTH or BYYEARDAY leave out."""
+        if self.by_year_day and not self.by_month:
+            places = {place if place > 0 else length + 1 + place for place in self.by_year_day}
+            yield from (begin + (place - 1) * _DAY for place in sorted(places) if 0 < place <= length)
+            return
         if self.frequency is not Frequency.YEARLY or not self.by_month:
             yield from (begin + offset * _DAY for offset in range(length))
             return
@@ -192,14 +196,19 @@ class RecurrenceRule:
     def _matches(self, day: date) -> bool:
         return (
             (not self.by_month or day.month in self.by_month)
+            and (not self.by_month_day or self._is_month_day(day))
+            and (not self.by_year_day or self._is_year_day(day))
             and (not self.by_day or any(self._is_ordinal_day(day, item) for item in self.by_day))
-            and (not self.by_month_day or _in_positions(day.day, _days_in_month(day), self.by_month_day))
-            and (
-                not self.by_year_day
-                or _in_positions(day.timetuple().tm_yday, _days_in_year(day.year), self.by_year_day)
-            )
             and (not self.by_week_number or self._in_week(day))
         )
+
+    def _is_month_day(self, day: date) -> bool:
+        positions = self.by_month_day
+        return day.day in positions or (positions[0] < 0 and day.day - _days_in_month(day) - 1 in positions)
+
+    def _is_year_day(self, day: date) -> bool:
+        place = (day - day.replace(month=1, day=1)).days + 1
+        return _in_positions(place, _days_in_year(day.year), self.by_year_day)
 
     def _is_ordinal_day(self, day: date, item: OrdinalDay) -> bool:
         if day.weekday() != item.weekday:
@@ -253,6 +262,10 @@ class RRuleExpression:
     rule: RecurrenceRule
     at: time
     anchor: date | None = None
+
+    def counted_years(self) -> int:
+        """Return through how many years the rule has to be counted."""
+        return 0 if self.anchor is None else self.rule.counted_years(self.anchor)
 
     def in_zone(self, tz: ZoneInfo) -> "RRuleExpression":
         """Return the expression with an UNTIL given in UTC turned into local time of ``tz``."""

@@ -245,5 +245,5 @@ class Resolver:
 
     def _schedule(self, name: str) -> windows.Schedule:
         if name not in self._compiled:
-            self._compiled[name] = self._schedules[name].value.compiled(self._revision.calendars)
+            self._compiled[name] = self._schedules[name].value.compiled(self._revision.events)
         return self._compiled[name]

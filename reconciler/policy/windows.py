@@ -50,7 +50,7 @@ TICK_MARGIN = timedelta(minutes=20)
 BUDGET = "budget"
 """What blocks an occurrence that is shorter than the time a run needs."""
 
-MOST_STARTS = 10_000
+MOST_STARTS = 5000
 """Occurrences of one window that begin within its length, or within a day where it is shorter."""
 _MOST_EXAMINED = 50_000
 _FEW = 1000
@@ -240,7 +240,10 @@ def starts(window: Window) -> int:
         case RRuleWindow():
             return _days(window.duration)
         case IcsWindow():
-            return sum(1 if event.rule is None else _days(event.duration) for event in window.calendar.events)
+            repeating = sum(
+                _days(event.duration) for event in window.calendar.events if event.rule is not None
+            )
+            return repeating + window.calendar.dates()
 
 
 def _days(duration: timedelta) -> int:

@@ -14,8 +14,8 @@ text is composed again: good documents keep no nodes.
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeVar
 
 import yaml
@@ -27,7 +27,7 @@ from yaml.reader import Reader
 from yaml.scanner import Scanner
 
 from reconciler.policy.complaints import complaints
-from reconciler.policy.problems import Problem, dotted, quoted, visible
+from reconciler.policy.problems import MAX_PROBLEMS, Problem, dotted, quoted, visible
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
@@ -79,23 +79,24 @@ class YamlDocument:
     Attributes:
         data: Plain ``dict``, ``list``, ``str``, ``int``, ``float``, ``bool`` and ``None``.
         has_null: Some value is ``None``.
+        values: How many there are: texts, numbers, lists and mappings, without keys.
     """
 
-    __slots__ = ("_first", "_index", "_places", "_source", "data", "has_null")
+    __slots__ = ("_first", "_places", "_source", "data", "has_null", "values")
 
     def __init__(
-        self, data: object, source: bytes, index: int, *, first_line: int, has_null: bool = False
+        self, data: object, source: bytes, *, first_line: int, has_null: bool = False, values: int = 0
     ) -> None:
         self.data = data
         self._first = first_line
         self.has_null = has_null
+        self.values = values
         self._source = source
-        self._index = index
         self._places: dict[Path, tuple[int, str | None]] | None = None
 
     def with_data(self, data: object) -> "YamlDocument":
         """Return other data in the same places; what was added to it has the line of what it is in."""
-        return YamlDocument(data, self._source, self._index, first_line=self._first, has_null=self.has_null)
+        return YamlDocument(data, self._source, first_line=self._first, has_null=self.has_null)
 
     def line(self, path: Path = ()) -> int:
         """Return the line, counted from 1, of a key or list entry; of an absent one, its nearest parent."""
@@ -113,34 +114,34 @@ class YamlDocument:
 
     def _located(self) -> dict[Path, tuple[int, str | None]]:
         if self._places is None:
-            node = _nodes(self._source)[self._index]
             self._places = {}
-            _locate(node, (), node.start_mark.line + 1, self._places)
+            _locate(_node(self._source, self._first), (), self._first, self._first, self._places)
         return self._places
 
 
+def _node(source: bytes, line: int) -> Node:
+    """Compose the document again whose first line this is, and nothing before or behind it."""
+    return next(_nonempty(_compose(source[_line_starts(source)[line - 1] :], FastComposer)))
+
+
 @lru_cache(maxsize=8)
-def _nodes(source: bytes) -> tuple[Node, ...]:
-    """Compose a whole file again; remembered, since a file with many documents is asked for each of them.
-
-    A mistake ends it, as it ended the first reading: what comes behind it has no document to ask.
-    """
-    nodes: list[Node] = []
-    with suppress(yaml.YAMLError):
-        nodes.extend(_nonempty(_compose(source, FastComposer)))
-    return tuple(nodes)
+def _line_starts(source: bytes) -> tuple[int, ...]:
+    """Return where lines begin; remembered, since a file with many documents is asked for each of them."""
+    return (0, *(found.end() for found in re.finditer(rb"\r\n|\r|\n", source)))
 
 
-def _locate(node: Node, path: Path, line: int, places: dict[Path, tuple[int, str | None]]) -> None:
+def _locate(
+    node: Node, path: Path, line: int, first: int, places: dict[Path, tuple[int, str | None]]
+) -> None:
     """Note where each key and entry below ``node`` stands; a key's place is its own, not its value's."""
     places[path] = (line, node.value if isinstance(node, ScalarNode) else None)
     if isinstance(node, MappingNode):
         for key, value in node.value:
             if isinstance(key, ScalarNode):  # Others are refused.
-                _locate(value, (*path, key.value), key.start_mark.line + 1, places)
+                _locate(value, (*path, key.value), key.start_mark.line + first, first, places)
     elif isinstance(node, SequenceNode):
         for index, item in enumerate(node.value):
-            _locate(item, (*path, index), item.start_mark.line + 1, places)
+            _locate(item, (*path, index), item.start_mark.line + first, first, places)
 
 
 def parse_documents(
@@ -160,17 +161,19 @@ def parse_documents(
     text = _decode(data, file)
     if isinstance(text, Problem):
         return [], [text]
-    problems = list(_screen(data, text, file, composer))
+    problems = list(islice(_screen(data, text, file, composer), MAX_PROBLEMS + 1))
     if problems:
         return [], problems
     documents: list[YamlDocument] = []
     try:
-        for index, node in enumerate(_nonempty(_compose(data, composer))):
+        for node in _nonempty(_compose(data, composer)):
             convert = _Converter(file)
             value = convert.node(node, 0)
             problems += convert.problems
-            line = _line(node)
-            documents.append(YamlDocument(value, data, index, first_line=line, has_null=convert.has_null))
+            found = YamlDocument(
+                value, data, first_line=_line(node), has_null=convert.has_null, values=convert.values
+            )
+            documents.append(found)
     except yaml.YAMLError as error:
         problems.append(_syntax(error, file, text))
     if not documents and not problems:
@@ -271,15 +274,17 @@ _RESERVED = {"@", "`", "%", "*", "&"}
 class _Converter:
     """Turns the nodes of one document into values and notes everything that is refused."""
 
-    __slots__ = ("file", "has_null", "path", "problems")
+    __slots__ = ("file", "has_null", "path", "problems", "values")
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
         self.has_null = False
+        self.values = 0
         self.path: list[str | int] = []
 
     def node(self, node: Any, depth: int) -> object:  # noqa: ANN401 - the three kinds of node, told apart by class
+        self.values += 1
         if node.__class__ is ScalarNode:
             if node.tag is not _PLAIN:
                 self.refuse(
@@ -375,13 +380,14 @@ def validate(model: type[M], document: YamlDocument, file: str) -> M | list[Prob
     if document.has_null:
         problems += [
             _at(document, file, path, "has no value", "give it one, or leave the key out")
-            for path in _nulls(document.data, ())
+            for path in islice(_nulls(document.data, ()), MAX_PROBLEMS + 1)
         ]
     try:
         value = model.model_validate(document.data)
     except ValidationError as error:
         told = {problem.path for problem in problems}
-        for path, message, hint in complaints(model, error, document.data, document.written):
+        found = complaints(model, error, document.data, document.written)
+        for path, message, hint in islice(found, MAX_PROBLEMS + 1):
             if dotted(path) not in told:
                 problems.append(_at(document, file, path, message, hint))
         return sorted(problems)

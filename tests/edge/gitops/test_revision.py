@@ -108,10 +108,13 @@ def test_a_revision_is_resolved_to_its_commit(upstream: Repository) -> None:
     assert resolve_revision(upstream.path, "v1") == resolve_revision(upstream.path, "main") == upstream.head()
 
 
-def test_a_large_file_is_refused_before_it_is_read(upstream: Repository) -> None:
-    commit = upstream.commit({"policies/large.yaml": "x" * (MAX_FILE_BYTES + 1)})
-    with pytest.raises(Stalled, match=r"policies/large\.yaml has 4194305 bytes"):
-        read_revision(upstream.path, commit)
+def test_a_large_file_is_listed_and_not_read(upstream: Repository) -> None:
+    size = MAX_FILE_BYTES + 1
+    commit = upstream.commit({"policies/large.yaml": "x" * size, "policies/small.yaml": "x"})
+    assert read_revision(upstream.path, commit) == [
+        PolicyFile("policies/large.yaml", "100644", b"", unread=size),
+        PolicyFile("policies/small.yaml", "100644", b"x"),
+    ]
 
 
 def test_what_lies_beside_the_policy_may_be_large_and_unreadable(
@@ -129,11 +132,12 @@ def test_no_more_of_what_lies_beside_is_read_than_is_looked_into(upstream: Repos
     assert len(read_revision(upstream.path, commit)) == MOST_LOOKED_INTO + 1
 
 
-def test_a_large_revision_is_refused_before_it_is_read(upstream: Repository) -> None:
+def test_of_a_large_revision_only_the_first_files_are_read(upstream: Repository) -> None:
     content = "x" * MAX_FILE_BYTES
-    commit = upstream.commit({f"policies/{number:02}": content for number in range(17)})
-    with pytest.raises(Stalled, match=f"more than {MAX_TOTAL_BYTES}"):
-        read_revision(upstream.path, commit)
+    commit = upstream.commit({f"policies/{number:02}": content for number in range(11)})
+    files = read_revision(upstream.path, commit)
+    assert [file.unread for file in files] == [0] * 8 + [MAX_FILE_BYTES] * 3
+    assert sum(len(file.data) for file in files) == MAX_TOTAL_BYTES
 
 
 def test_a_thousand_files_cost_two_processes(upstream: Repository) -> None:
