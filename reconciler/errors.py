@@ -12,12 +12,14 @@ class ReconcilerError(Exception):
     Args:
         message: What is wrong and where, as one sentence without a trailing full stop.
         hint: What to do, as an imperative sentence; empty where there is nothing to advise.
+        reason: CamelCase word for machines, such as ``HostKeyUnknown``; empty where nobody asks for one.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", reason: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.reason = reason
 
 
 class Stalled(ReconcilerError):  # noqa: N818 - named for what happens next, as DESIGN's conditions are

@@ -23,9 +23,19 @@ class NoSuchBranch(Stalled):
     """The remote answers, but has no such branch."""
 
 
-# Needles, kind, reason, hint. Tuples, since building a class of them costs every quiet tick a millisecond.
-_Rule = tuple[tuple[str, ...], type[ReconcilerError], str, str]
+NO_GIT_SERVER = "what answers is no git server"
+NO_GIT_HINT = (
+    "look for a login page or a proxy in between, and at the address in the configuration; it is tried again"
+)
 
+# Needles, kind, word for machines, reason, hint. Tuples, since building a class of them costs every quiet
+# tick a millisecond.
+_Rule = tuple[tuple[str, ...], type[ReconcilerError], str, str, str]
+
+_CERTIFICATE_HINT = (
+    "ask the server's owner whether it has expired, and look at this host's clock; if its authority is a"
+    " private one, name the file of that in git.ca_file"
+)
 _NETWORK_HINT = "nothing to do: it is tried again; check the network if it lasts"
 
 # The first rule with a needle in git's text wins, so that the cause stands before its consequences.
@@ -33,42 +43,49 @@ _RULES: tuple[_Rule, ...] = (
     (
         ("No space left on device", "Out of diskspace", "Disk quota exceeded"),
         Stalled,
+        "DiskFull",
         "the disk is full",
         "free space on the file system of the repository; nothing was lost",
     ),
     (
         ("died of signal 25", "File too large", "pack exceeds maximum allowed size"),
         Stalled,
+        "TooLarge",
         "the transfer is larger than allowed",
         "look for large files in the history of that repository",
     ),
     (
         ("REMOTE HOST IDENTIFICATION HAS CHANGED", "host key for", "Host key verification failed"),
         Stalled,
+        "HostKeyUnknown",
         "the host key of the server is unknown or has changed",
         "compare the key with the server's owner, then put it into the file of git.known_hosts",
     ),
     (
         ("detected dubious ownership",),
         Stalled,
+        "OwnerNotTrusted",
         "the repository belongs to another user, whose hooks would run here",
         "use an ssh:// or https:// address of it, or give the repository to this user",
     ),
     (
         ("': Permission denied", "insufficient permission", "Read-only file system"),
         Stalled,
+        "FileSystemRefuses",
         "the file system refuses",
         "run as the owner of the repository, and check that the file system is writable",
     ),
     (
         ("File exists", "but expected", "Unable to lock"),
         Transient,
+        "Locked",
         "another process is using the local repository",
         "nothing to do: it is tried again",
     ),
     (
         ("Permission denied (", "Too many authentication failures", "No more authentication methods"),
         Stalled,
+        "AccessRefused",
         "the server refused the ssh key",
         "give the server the public key of git.identity, or correct that path",
     ),
@@ -81,12 +98,14 @@ _RULES: tuple[_Rule, ...] = (
             "HTTP Basic: Access denied",
         ),
         Stalled,
+        "AccessRefused",
         "the server refused the user name or password",
         "put a valid credential into the file of git.credential",
     ),
     (
         ("returned error: 403", "HTTP code 407", "access denied", "ERROR: Permission to", "DENIED by"),
         Stalled,
+        "AccessRefused",
         "the server forbids the access",
         "give this host's credential the right to use the repository",
     ),
@@ -98,8 +117,9 @@ _RULES: tuple[_Rule, ...] = (
             "SSL: no alternative certificate",
         ),
         Stalled,
+        "CertificateNotTrusted",
         "the certificate of the server is not trusted",
-        "name the certificate authority's file in git.ca_file",
+        _CERTIFICATE_HINT,
     ),
     (
         (
@@ -112,12 +132,14 @@ _RULES: tuple[_Rule, ...] = (
             "error reading X.509",
         ),
         Misuse,
+        "CertificateUnusable",
         "a certificate file of this host cannot be used",
         "check git.ca_file, git.client_certificate and git.client_key",
     ),
     (
         ("couldn't find remote ref",),
         NoSuchBranch,
+        "NoSuchPolicy",
         "the branch does not exist there",
         "correct the name of the branch in the configuration",
     ),
@@ -127,29 +149,45 @@ _RULES: tuple[_Rule, ...] = (
             "Repository not found",
             "returned error: 404",
             "' not found",
-            "not valid: is this a git repository",
             "no such repository",
         ),
         Stalled,
+        "NoSuchPolicy",
         "there is no such git repository",
         "correct the address in the configuration, or create the repository",
     ),
     (
         ("returned error: 30",),
         Stalled,
+        "Redirected",
         "the server answers with a redirect, which is not followed",
         "put the present address of the repository into the configuration",
     ),
-    (("transport '",), Misuse, "that transport is not allowed", "use an https:// or ssh:// address"),
+    (
+        ("transport '",),
+        Misuse,
+        "TransportNotAllowed",
+        "that transport is not allowed",
+        "use an https:// or ssh:// address",
+    ),
     (
         ("mismatched algorithms", "does not support this repository's hash algorithm"),
         Stalled,
+        "AnotherHashFunction",
         "the repository uses another hash function than the local one",
         "create the remote repository with the hash function sha1",
     ),
     (
+        ("info/refs not valid",),
+        Transient,
+        "NoGitServer",
+        NO_GIT_SERVER,
+        NO_GIT_HINT,
+    ),
+    (
         ("Could not resolve host", "Name or service not known", "Temporary failure in name resolution"),
         Transient,
+        "Unreachable",
         "the name of the server cannot be resolved",
         _NETWORK_HINT,
     ),
@@ -166,12 +204,14 @@ _RULES: tuple[_Rule, ...] = (
             "Proxy CONNECT aborted",
         ),
         Transient,
+        "Unreachable",
         "the server cannot be reached",
         _NETWORK_HINT,
     ),
     (
         ("returned error: 5", "returned error: 429", "returned error: 408"),
         Transient,
+        "Unreachable",
         "the server is failing or busy",
         _NETWORK_HINT,
     ),
@@ -188,12 +228,14 @@ _RULES: tuple[_Rule, ...] = (
             "kex_exchange_identification",
         ),
         Transient,
+        "Unreachable",
         "the connection broke",
         _NETWORK_HINT,
     ),
     (
         ("fsck error", "fsckObjects", "error in object"),
         Stalled,
+        "BrokenObjects",
         "the repository holds objects that git's own check refuses",
         "run git fsck in the remote repository",
     ),
@@ -206,6 +248,7 @@ _RULES: tuple[_Rule, ...] = (
             "Load key",
         ),
         Misuse,
+        "KeyUnusable",
         "the signing key cannot be used",
         "name an ssh private key without a passphrase in reports.signing_key, readable by this user only",
     ),
@@ -231,10 +274,10 @@ def explain(completed: Completed, doing: str, remote: Remote | None = None) -> R
     if remote is not None and remote.password:
         text = text.replace(remote.password, "***")
     own = "\n".join(line for line in text.splitlines() if not line.startswith("remote: "))
-    for needles, kind, reason, hint in _RULES:
+    for needles, kind, code, reason, hint in _RULES:
         needle = next((needle for needle in needles if needle in own), None)
         if needle is not None:
-            return kind(f"{doing}: {reason} ({_line_with(own, needle)})", hint)
+            return kind(f"{doing}: {reason} ({_line_with(own, needle)})", hint, code)
     return Suspect(f"{doing}: {_first_complaint(own) or f'git ended with code {completed.returncode}'}")
 
 

@@ -190,6 +190,28 @@ class Git:
         argv, environment = self.invocation(remote, name, *arguments)
         return run(argv, env=environment, timeout=timeout, limit=1024 * 1024)
 
+    def list_heads(self, remote: Remote, name: str, *patterns: str, timeout: float) -> Completed | None:
+        """Ask ``remote`` for its branches, and return what was printed, or None where no git server answered.
+
+        Over HTTP, git takes a page of one line, such as a login page, for an old server that has no branches
+        (gitprotocol-http(5)). So what is believed is an answer in git's own packets, which are traced.
+
+        Args:
+            remote: As of :meth:`talk`.
+            name: As of :meth:`talk`.
+            patterns: Only branches that match one of these; all without them.
+            timeout: As of :meth:`talk`.
+
+        Raises:
+            Misuse: As of :meth:`talk`.
+            Stalled: As of :meth:`talk`.
+        """
+        argv, environment = self.invocation(remote, name, "ls-remote", "--quiet", "--heads", name, *patterns)
+        traced = {**environment, "GIT_TRACE_PACKET": "2"}
+        listed = run(argv, env=traced, timeout=timeout, limit=1024 * 1024)
+        is_web = remote.protocol in {"http", "https"}
+        return None if is_web and not listed.returncode and b"packet:" not in listed.stderr else listed
+
     def invocation(self, remote: Remote, name: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
         """Return the argument list and the environment with which :meth:`talk` runs a command.
 

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops import damage, salvage
-from reconciler.gitops.failures import Damaged, NoSuchBranch, Suspect, explain
+from reconciler.gitops.failures import (
+    NO_GIT_HINT,
+    NO_GIT_SERVER,
+    Damaged,
+    NoSuchBranch,
+    Suspect,
+    explain,
+)
 from reconciler.gitops.git import QUIET_FETCH, Git, GitOptions, commit_date
 from reconciler.gitops.refs import is_oid, is_ref_safe, list_refs, read_ref, write_ref
 from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
@@ -60,6 +67,8 @@ _ASKED_COMMITS = 200
 _POLICY_COMMITS = "--format=%(trailers:key=Policy-Commit,valueonly)"
 _MAX_HISTORY = 100_000
 _MAX_COUNTED = 1000
+_PASSING = ("failed to update ref", "cannot lock ref", "failed to lock", "unpack")
+"""What a server says of a refused ref that is its own trouble, such as a full disk, and no decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -675,6 +684,8 @@ class ReportSink:
         problem = explain(done, f"cannot fetch {branch} from {self.shown}", self._remote)
         if not isinstance(problem, NoSuchBranch):
             return problem
+        if self._git.list_heads(self._remote, _NAME, f"refs/heads/{branch}", timeout=timeout) is None:
+            return Transient(f"cannot fetch {branch} from {self.shown}: {NO_GIT_SERVER}", NO_GIT_HINT)
         self._git.run("update-ref", "-d", _TRACKING + branch)
         return None
 
@@ -812,8 +823,10 @@ class ReportSink:
         )
         reasons = one_line(", ".join(sorted({item.reason for item in rejected})))
         message = f"{doing}: the server refused ({reasons})" + (f": {said}" if said else "")
-        if any(word in reasons for word in ("failed to update ref", "cannot lock ref", "failed to lock")):
-            return Transient(message, "nothing to do: it is tried again")
+        if any(word in reasons for word in _PASSING):
+            return Transient(
+                message, "nothing to do: it is tried again; look at the server's disk if it lasts"
+            )
         hint = (
             "ask the server's owner; a report repository must be bare and let this host create its branches"
         )

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops import damage
-from reconciler.gitops.failures import Damaged, NoSuchBranch, Suspect, explain
+from reconciler.gitops.failures import (
+    NO_GIT_HINT,
+    NO_GIT_SERVER,
+    Damaged,
+    NoSuchBranch,
+    Suspect,
+    explain,
+)
 from reconciler.gitops.git import QUIET_FETCH, Git, GitOptions, commit_date
 from reconciler.gitops.refs import is_oid, is_ref_safe, read_file, read_ref, write_file, write_ref
 from reconciler.gitops.remote import one_line, parse_remote, redact_url
@@ -381,7 +388,7 @@ class PolicySource:
     ) -> Fetched | Offline:
         """Go on after a failed fetch: retry without stale locks, rebuild, stay offline, or raise."""
         if isinstance(problem, NoSuchBranch):
-            raise self._no_branch(problem, timeout)
+            problem = self._no_branch(problem, timeout)
         in_doubt = isinstance(problem, Suspect) and not damage.is_sound(self._git)
         if in_doubt or isinstance(problem, Damaged):
             try:
@@ -402,20 +409,26 @@ class PolicySource:
             return Offline(problem, known, self.fetched_at())
         raise problem
 
-    def _no_branch(self, problem: NoSuchBranch, timeout: float) -> Stalled:
-        arguments = ("ls-remote", "--quiet", "--heads", _NAME)
-        listed = self._git.talk(self._remote, _NAME, *arguments, timeout=timeout)
+    def _no_branch(self, problem: NoSuchBranch, timeout: float) -> ReconcilerError:
+        listed = self._git.list_heads(self._remote, _NAME, timeout=timeout)
+        if listed is None:
+            said = f"cannot fetch the policy from {self.shown}: {NO_GIT_SERVER}"
+            return Transient(said, NO_GIT_HINT, "NoGitServer")
         if listed.returncode or listed.truncated:
             return problem
         names = [one_line(line.partition("refs/heads/")[2], 60) for line in listed.text.splitlines()]
         doing = f"cannot fetch the policy from {self.shown}"
         if not names:
             return Stalled(
-                f"{doing}: the repository is empty", f"push a first commit to its branch {self.branch}"
+                f"{doing}: the repository is empty",
+                f"push a first commit to its branch {self.branch}",
+                problem.reason,
             )
         some = ", ".join(names[:5]) + (", …" if len(names) > len(names[:5]) else "")
         return NoSuchBranch(
-            f"{doing}: there is no branch {self.branch}; it has {some}", "correct policy.ref in config.yaml"
+            f"{doing}: there is no branch {self.branch}; it has {some}",
+            "correct policy.ref in config.yaml",
+            problem.reason,
         )
 
     def _line_from(self, since: str, head: str) -> Assessment:

@@ -191,7 +191,7 @@ def _condition(setback: _Setback) -> Condition:
         case _OutOfReach(reason=reason):
             return Condition("PolicyUnreachable", True, reason, message)
         case _Unavailable():
-            return Condition("PolicyUnavailable", True, "NoSuchPolicy", message, stalled=True)
+            return Condition("PolicyUnavailable", True, error.reason or "NoSuchPolicy", message, stalled=True)
         case _Refused(reason=reason):
             return Condition("PolicyRejected", True, reason, message, stalled=True)
         case _TooNew():

@@ -222,7 +222,8 @@ class HttpsServer:
     """An nginx on loopback in front of ``git http-backend``, with a private CA.
 
     ``/git`` asks for user ``host`` with the password ``p@ss/w``, ``/mutual`` for a client certificate,
-    ``/busy`` answers 503, ``/forbidden`` 403, ``/moved`` redirects to ``/git``.
+    ``/busy`` answers 503, ``/forbidden`` 403, ``/portal`` and ``/page`` with a web page of one or more lines,
+    ``/moved`` redirects to ``/git``.
     """
 
     url: str
@@ -244,6 +245,8 @@ http {{
     ssl_client_certificate {folder}/ca.pem; ssl_verify_client optional;
     location /busy/ {{ return 503; }}
     location /forbidden/ {{ return 403; }}
+    location /portal/ {{ default_type text/html; return 200 "<html>log in</html>"; }}
+    location /page/ {{ default_type text/html; return 200 "<html>\n<body>log in</body>\n</html>\n"; }}
     location ~ ^/moved(?<rest>/.*)$ {{ return 301 /git$rest$is_args$args; }}
     location ~ ^/git(?<inside>/.*)$ {{
       auth_basic git; auth_basic_user_file {folder}/htpasswd; {backend}

@@ -33,8 +33,9 @@ def reports(tmp_path: Path) -> Repository:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``policy.git`` (one commit) and ``reports.git`` (empty, pushes allowed)."""
+    """A folder with ``policy.git`` (one commit), ``reports.git`` (pushes allowed), ``empty.git``."""
     folder = tmp_path_factory.mktemp("served")
+    Repository.create(folder / "empty.git")
     Repository.create(folder / "policy.git").commit(POLICY)
     git(Repository.create(folder / "reports.git").path, "config", "http.receivepack", "true")
     return folder

@@ -481,6 +481,18 @@ def test_a_full_disk_is_said_and_loses_nothing(
     git(sink.queue, "fsck", "--strict")
 
 
+def test_a_server_that_is_full_is_tried_again(small_disk: Path, tmp_path: Path) -> None:
+    server = Repository.create(small_disk / "reports.git")
+    sink = ReportSink(tmp_path / "q", str(server.path), Identity("web-01"))
+    committed(sink, report_json="1")
+    sink.commit(WEB, {"report.md": os.urandom(2_000_000)}, "big\n", NOW, keep_runs=5)
+    answer = sink.push(timeout=20)
+    assert isinstance(answer, Queued)
+    assert "the server refused" in answer.problem.message
+    assert "tried again" in answer.problem.hint
+    assert sink.rebuilds == 0
+
+
 @pytest.mark.parametrize(
     "host", ["", "Web", "-x", ".x", "a..b", "a.lock", "a/b", "a b", "a\n", "x" * 64, "a.", "é", "a~1"]
 )

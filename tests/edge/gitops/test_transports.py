@@ -117,6 +117,8 @@ def test_https_refuses_an_unknown_authority_whatever_the_caller_exports(
         ("mutual/policy.git", Stalled, "forbids the access"),
         ("nowhere/policy.git", Stalled, "no such git repository"),
         ("busy/policy.git", Transient, "failing or busy"),
+        ("portal/policy.git", Transient, "what answers is no git server"),
+        ("page/policy.git", Transient, "what answers is no git server"),
     ],
 )
 def test_https_failures_are_told_apart(
@@ -126,6 +128,48 @@ def test_https_failures_are_told_apart(
         fetch(tmp_path, f"{https.url}/{path}", GitOptions(ca_file=str(https.ca_file)))
     assert caught.value.hint
     assert "\n" not in caught.value.message
+
+
+def test_an_empty_repository_is_no_web_page(tmp_path: Path, https: HttpsServer) -> None:
+    options = GitOptions(ca_file=str(https.ca_file), credential=str(https.credential))
+    with pytest.raises(Stalled, match="the repository is empty"):
+        fetch(tmp_path, f"{https.url}/git/empty.git", options)
+
+
+def test_a_web_page_does_not_say_that_the_branch_of_reports_is_gone(
+    tmp_path: Path, https: HttpsServer
+) -> None:
+    options = GitOptions(ca_file=str(https.ca_file), credential=str(https.credential))
+    push(tmp_path, f"{https.url}/git/reports.git", options, "web-07")
+    sink = ReportSink(
+        tmp_path / "reports.git", f"{https.url}/portal/reports.git", Identity("web-07"), options
+    )
+    assert sink.standing("hosts/web-07", timeout=20, ask=True) is None
+    assert sink.unpushed() == ()
+    gone = ReportSink(tmp_path / "reports.git", f"{https.url}/git/empty.git", Identity("web-07"), options)
+    assert gone.standing("hosts/web-07", timeout=20, ask=True) is None
+    assert gone.unpushed() == ("hosts/web-07",)
+
+
+def test_what_a_person_must_change_has_a_word_for_machines(
+    tmp_path: Path, https: HttpsServer, sshd: SshServer
+) -> None:
+    none = tmp_path / "none"
+    none.touch()
+    for address, options, word in (
+        (https.url + "/git/policy.git", GitOptions(), "CertificateNotTrusted"),
+        (https.url + "/git/policy.git", GitOptions(ca_file=str(https.ca_file)), "AccessRefused"),
+        (sshd.url + "/policy.git", GitOptions(known_hosts=str(none)), "HostKeyUnknown"),
+        (str(tmp_path / "nowhere"), GitOptions(), "NoSuchPolicy"),
+        (
+            https.url + "/git/empty.git",
+            GitOptions(ca_file=str(https.ca_file), credential=str(https.credential)),
+            "NoSuchPolicy",
+        ),
+    ):
+        with pytest.raises(Stalled) as caught:
+            fetch(tmp_path, address, options)
+        assert caught.value.reason == word
 
 
 def test_a_wrong_password_is_never_shown(tmp_path: Path, https: HttpsServer) -> None:
