@@ -33,7 +33,8 @@ def initialise(folder: Path, message: str) -> str:
     Author is who git says the user is, else ``patchledger``. Hooks are not run.
 
     Raises:
-        Misuse: It is no folder, is empty, or is a repository with commits already.
+        Misuse: It is no folder, is empty, is a repository with commits already, or holds a name that is no
+            UTF-8.
         Stalled: The file system refuses.
     """
     if not folder.is_dir():
@@ -54,6 +55,10 @@ def initialise(folder: Path, message: str) -> str:
             repository.index.add(files)
             who = _identity(repository)
             return repository.index.commit(message, author=who, committer=who, skip_hooks=True).hexsha
+    except UnicodeError as error:
+        raise Misuse(
+            f"{folder} holds a file whose name is no UTF-8, which cannot be recorded here", "rename it"
+        ) from error
     except (git.GitError, OSError) as error:
         raise Stalled(
             f"cannot commit in {folder}: {error}", "check the folder's owner and free space"

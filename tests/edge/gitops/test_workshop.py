@@ -1,5 +1,6 @@
 """Repositories people work on."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,22 @@ def test_the_users_own_identity_is_used(tmp_path: Path, monkeypatch: pytest.Monk
     (folder / "a").write_text("a")
     initialise(folder, "x")
     assert git(folder, "log", "--format=%an <%ae>|%cn") == "Ada <ada@example.org>|Ada"
+
+
+@pytest.mark.parametrize("name", ["[a].yaml", "*.yaml", "-x.yaml", "a\nb.yaml", '"q".yaml', ":(glob)x.yaml"])
+def test_any_name_is_one_file_and_no_pattern_or_option(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+    (tmp_path / "other").write_text("y")
+    commit = initialise(tmp_path, "x")
+    assert sorted(git(tmp_path, "ls-tree", "-z", "--name-only", commit).split("\0")) == sorted(
+        [name, "other", ""]
+    )
+
+
+def test_a_name_that_is_no_text_is_misuse(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml")).write_text("x")
+    with pytest.raises(Misuse, match="no UTF-8"):
+        initialise(tmp_path, "x")
 
 
 def test_folders_that_cannot_begin_a_repository_are_misuse(tmp_path: Path) -> None:
