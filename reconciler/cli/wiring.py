@@ -1,7 +1,7 @@
 """Put the parts of one host together, as its configuration says: the composition root."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -186,7 +186,13 @@ def wire(
         power = SystemPower()
     manager = Witnessed(_manager(local_target(config.environment), folder, config))
     author = Author(config.host, str(config.reports.signing_key or ""))
-    queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, options)
+    queue = ReportSink(
+        folder.path / "reports.git",
+        config.reports.remote,
+        author,
+        options,
+        copies=partial(_copies_of_reports, folder.path, config.log_dir),
+    )
     branch = host_branch(config.host)
     reconciler = Reconciler(
         Identity(config.host, config.labels),
@@ -215,6 +221,13 @@ def wire(
     )
     applier = Applier(used, manager, folder, _surroundings(config), PROGRAM, config.host, reconciler.ask_anew)
     return Wiring(config, folder, source, read, queue, reconciler, applier, reporter, outbox, manager, power)
+
+
+def _copies_of_reports(state: Path, logs: Path) -> Iterator[Path]:
+    """Yield the files outside of the queue that hold what reports hold, byte by byte."""
+    yield from (state / "report.json", state / "observation.json")
+    for pattern in ("*.json", "*.log"):
+        yield from sorted(logs.glob(pattern))
 
 
 def _surroundings(config: Config) -> Surroundings:

@@ -27,6 +27,7 @@ from reconciler.process import Completed
 _REPORT = ReportPath("report.json")
 _KINDS = "--batch-check=%(objectname) %(objecttype)"
 _MAX_OBJECT = 64 * 1024 * 1024
+_AT_ONCE = 500  # files in one argument list
 _TOP = b" report.json\0"
 _NEVER = datetime.fromtimestamp(0, UTC)
 
@@ -168,6 +169,13 @@ def copy_objects(git: Git, broken: Path) -> None:
             elif is_oid(path.parent.name + path.name):
                 _copy_loose(path.parent.name, path.name, content, git)
     os.sync()
+
+
+def add_files(git: Git, files: Iterable[Path]) -> None:
+    """Put the content of files into ``git``: what a damaged queue has lost may be there."""
+    here = [str(path) for path in files if path.is_file()]
+    for first in range(0, len(here), _AT_ONCE):
+        git.run("hash-object", "-w", "--no-filters", "--", *here[first : first + _AT_ONCE])
 
 
 def restore(
@@ -357,7 +365,7 @@ _NOTHING = _Said()
 def _said(content: bytes) -> _Said:
     try:
         document = json.loads(content)
-        if "run" in document:
+        if "run" in document and "difference" in document:
             return _Said(run=ReportPath(f"runs/{document['run']}.json"))
         when = datetime.fromisoformat(document["generated_at"]).astimezone(UTC).replace(microsecond=0)
         return _Said(str(document["target"]), when)

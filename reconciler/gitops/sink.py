@@ -275,6 +275,7 @@ class ReportSink:
         remote: Address of the report repository; None keeps the reports here.
         identity: Who writes.
         options: How to reach the remote.
+        copies: Gives files that hold what reports hold, too: a queue that is damaged takes from them.
 
     Attributes:
         notices: What a person should know and is no failure, such as a queue that was built anew.
@@ -285,7 +286,13 @@ class ReportSink:
     """
 
     def __init__(
-        self, queue: "Path", remote: str | None, identity: Identity, options: GitOptions | None = None
+        self,
+        queue: "Path",
+        remote: str | None,
+        identity: Identity,
+        options: GitOptions | None = None,
+        *,
+        copies: "Callable[[], Iterable[Path]]" = tuple,
     ) -> None:
         self.queue = queue.absolute()
         self.notices: tuple[str, ...] = ()
@@ -293,6 +300,7 @@ class ReportSink:
         self.shown = redact_url(remote or "")
         self._remote = parse_remote(remote) if remote else None
         self._address = remote
+        self._copies = copies
         self._identity = identity
         self._git = Git(self.queue, options)
         self._rebuilt = self.queue.with_name(self.queue.name + ".rebuilt")
@@ -483,6 +491,7 @@ class ReportSink:
         fresh = ReportSink(building, self._address, self._identity, self._git.options)
         damage.create_bare(building, fresh._git)
         salvage.copy_objects(fresh._git, self.queue)
+        salvage.add_files(fresh._git, self._copies())
         heads, pushed = self._surviving("refs/heads/"), self._surviving(_TRACKING)
         branches = sorted({host_branch(self._identity.host), *heads, *pushed})
         told = [fresh._restore(name, heads.get(name), pushed.get(name)) for name in branches]

@@ -42,7 +42,10 @@ class Queue:
         files = {"report.json": json.dumps(document).encode(), "report.md": b"report %d" % number}
         ran = number == 1
         if ran:
-            files |= {f"runs/{RUN}.json": json.dumps({"run": RUN}).encode(), f"runs/{RUN}.log": b"said"}
+            files |= {
+                f"runs/{RUN}.json": json.dumps({"run": RUN, "difference": {}}).encode(),
+                f"runs/{RUN}.log": b"said",
+            }
         trailers = {"Host": "web-01", "Run": RUN if ran else ""}
         message = commit_message(f"report {number}", trailers={key: it for key, it in trailers.items() if it})
         assert isinstance(sink.commit(WEB, files, message, when, keep_runs=5), Commit)
@@ -216,6 +219,19 @@ def test_of_a_damaged_pack_all_is_taken_that_can_be_read(queue: Queue, harm: Cal
     queue.sink().rebuild()
     assert queue.sink().push(timeout=20) == Pushed((WEB,))
     assert queue.told() == [*range(COUNT)]
+
+
+def test_what_lies_elsewhere_too_makes_a_queue_whole_again(queue: Queue, tmp_path: Path) -> None:
+    queue.fill(pushed=0)
+    head = git(queue.path, "rev-parse", WEB)
+    for name in (f"runs/{RUN}.json", f"runs/{RUN}.log"):
+        (tmp_path / Path(name).name).write_text(git(queue.path, "show", f"{WEB}:{name}"))
+        oid = git(queue.path, "rev-parse", f"{WEB}:{name}")
+        spoil(queue.path / "objects" / oid[:2] / oid[2:], "delete")
+    copies = [tmp_path / f"{RUN}.json", tmp_path / f"{RUN}.log", tmp_path / "missing"]
+    sink = ReportSink(queue.path, str(queue.remote), Identity("web-01"), copies=lambda: copies)
+    assert sink.push(timeout=20) == Pushed((WEB,))
+    assert git(queue.remote, "rev-parse", WEB) == head
 
 
 def test_a_rebuild_that_was_killed_at_its_end_is_taken_up(queue: Queue) -> None:
