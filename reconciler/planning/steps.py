@@ -2,9 +2,13 @@
 
 A package cannot move before what its move needs has moved; what needs each other moves together. So the steps
 are the strongly connected components of "needs", in an order that puts what is needed first.
+
+What this program itself stands on comes last, in a step of its own: should it break, all else is done and
+recorded already.
 """
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from reconciler.planning.gate import Step
 from reconciler.planning.observation import Change
@@ -12,6 +16,53 @@ from reconciler.planning.package import PackageId
 
 Needs = Mapping[PackageId, tuple[str, ...]]
 """By the package of a change: names of the changes without which it cannot be made."""
+
+
+OWN: Mapping[str, tuple[str, ...]] = {
+    "apt": (
+        *("patchledger", "git", "git-man", "python3", "python3-minimal", "python3.[0-9]*", "libpython3*"),
+        *("systemd", "systemd-*", "libsystemd*", "libpam-systemd", "libnss-systemd", "udev", "libudev1"),
+    ),
+    "dnf": (
+        *("patchledger", "git", "git-core", "git-core-doc", "perl-Git"),
+        *("python3", "python3-libs", "python3.[0-9]*", "platform-python", "systemd", "systemd-*"),
+    ),
+    "zypper": (
+        *("patchledger", "git", "git-core", "perl-Git", "python3", "python3-base", "libpython3*"),
+        *("python3[0-9]*", "systemd", "systemd-*", "libsystemd0", "udev", "libudev1"),
+    ),
+}
+"""By package manager: names and patterns of what a run of this program stands on. pacman knows no steps."""
+
+
+def is_own(name: str, manager: str) -> bool:
+    """Tell whether a run of this program stands on a package."""
+    return any(fnmatchcase(name, pattern) for pattern in OWN.get(manager, ()))
+
+
+def own_last(
+    steps: Sequence[Step], needs: Needs | None, manager: str
+) -> tuple[tuple[Step, ...], tuple[Change, ...]]:
+    """Set apart what this program stands on, and what cannot move before that has.
+
+    Args:
+        steps: From :func:`split`, what is needed first.
+        needs: As there.
+        manager: Whose names they are.
+
+    Returns:
+        The other steps, and the changes of the last one, both in order.
+    """
+    first: list[Step] = []
+    late: list[Change] = []
+    for step in steps:
+        needed = {name for change in step.changes for name in (needs or {}).get(change.package, ())}
+        waits = not needed.isdisjoint(change.name for change in late)
+        if waits or any(is_own(change.name, manager) for change in step.changes):
+            late += step.changes
+        else:
+            first.append(step)
+    return tuple(first), tuple(late)
 
 
 def split(changes: Sequence[Change], needs: Needs | None) -> tuple[Step, ...]:

@@ -45,7 +45,7 @@ from reconciler.planning.run_record import (
     with_health,
     with_rollback,
 )
-from reconciler.planning.steps import bundle, split
+from reconciler.planning.steps import bundle, own_last, split
 from reconciler.planning.wording import listed
 from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.executions import MOST_ATTEMPTS, Executions
@@ -239,7 +239,7 @@ class Applier:
         now = self.clock.now()
         digest = look.finding.judged.plan.digest
         run = self.store.unused(run_id(now, digest) + kind)
-        steps = self._parts(settings, decision.steps)
+        steps = self._parts(settings, decision.steps, observation.manager)
         marked = [one.package for one in observation.installed if one.automatic]
         wait = settings.lock_wait
         if decision.deadline is not None:
@@ -407,15 +407,18 @@ class Applier:
         )
         return self.executions.apply(journal, "rollback", instruction)
 
-    def _parts(self, settings: Settings, steps: Sequence[Step]) -> tuple[Step, ...]:
+    def _parts(self, settings: Settings, steps: Sequence[Step], manager: str) -> tuple[Step, ...]:
         """Split steps as the policy says; where that cannot be told, they stay as they are."""
         if settings.steps == "single":
             return tuple(steps)
-        found: list[Step] = []
+        first: list[Step] = []
+        last: list[Change] = []
         for step in steps:
             needs = self.manager.needs(step.changes) if len(step.changes) > 1 else None
-            found += split(step.changes, needs)
-        return bundle(found, STEP_SIZE)
+            others, own = own_last(split(step.changes, needs), needs, manager)
+            first += others
+            last += own
+        return (*bundle(first, STEP_SIZE), *([Step(tuple(last))] if last else []))
 
     def _closed(
         self, look: Look, asked: Asked, journal: Journal, observation: Observation, now: datetime

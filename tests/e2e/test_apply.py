@@ -474,6 +474,14 @@ def test_a_closing_window_stops_before_the_next_step_and_the_rest_waits(host: Si
     assert rest.report.plan.transaction == ()
 
 
+def test_what_this_program_stands_on_comes_last_in_a_step_of_its_own(host: Site, machine: AptLab) -> None:
+    offer(machine, Deb("git", "1.1"), Deb("one", "1.1"))
+    want(host, "git", "one")
+    (record,) = tick(host).runs
+    assert [[move.name for move in step.changes] for step in record.steps] == [["one"], ["git"]]
+    assert record.outcome == "applied"
+
+
 class Striding(SetClock):
     """A clock on which every look takes a while once packages are changed."""
 

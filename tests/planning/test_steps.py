@@ -1,11 +1,13 @@
 """A transaction falls into small steps, each of which leaves a whole system behind."""
 
+from collections.abc import Mapping
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.observation import Change
 from reconciler.planning.package import PackageId
-from reconciler.planning.steps import bundle, split
+from reconciler.planning.steps import OWN, bundle, is_own, own_last, split
 
 
 def upgrade(name: str, arch: str = "amd64") -> Change:
@@ -28,6 +30,41 @@ def test_what_is_needed_comes_first() -> None:
 def test_what_needs_each_other_moves_together() -> None:
     changes = [upgrade("a"), upgrade("b"), upgrade("c"), upgrade("d")]
     assert names(changes, {"a": ("b",), "b": ("c",), "c": ("a",)}) == [["a", "b", "c"], ["d"]]
+
+
+def apart(
+    changes: list[Change], needs: Mapping[str, tuple[str, ...]] | None
+) -> tuple[list[list[str]], list[str]]:
+    known = None if needs is None else {PackageId(name, "amd64"): others for name, others in needs.items()}
+    first, last = own_last(split(changes, known), known, "apt")
+    return [[change.name for change in step.changes] for step in first], [change.name for change in last]
+
+
+def test_what_this_program_stands_on_comes_last_together() -> None:
+    changes = [upgrade("git"), upgrade("nginx"), upgrade("libpython3.13-stdlib"), upgrade("curl")]
+    assert apart(changes, {}) == ([["nginx"], ["curl"]], ["git", "libpython3.13-stdlib"])
+
+
+def test_what_needs_it_comes_with_it_and_what_it_needs_before() -> None:
+    changes = [upgrade("python3-yaml"), upgrade("app"), upgrade("python3"), upgrade("libc6"), upgrade("x")]
+    needs = {"python3-yaml": ("python3",), "app": ("python3-yaml",), "python3": ("libc6",)}
+    assert apart(changes, needs) == ([["libc6"], ["x"]], ["python3", "python3-yaml", "app"])
+
+
+def test_without_steps_nothing_is_set_apart_but_the_whole() -> None:
+    assert apart([upgrade("a"), upgrade("git")], None) == ([], ["a", "git"])
+    assert apart([upgrade("a"), upgrade("b")], None) == ([["a", "b"]], [])
+
+
+def test_the_names_are_those_of_what_runs_it() -> None:
+    owns = {
+        "apt": "libpython3.11-minimal",
+        "dnf": "python3.12-libs",
+        "zypper": "python311-base",
+    }
+    assert all(is_own(name, manager) for manager, name in owns.items())
+    assert all(is_own(name, manager) for manager in OWN for name in ("patchledger", "systemd", "git"))
+    assert not any(is_own(name, "apt") for name in ("python3-yaml", "gitolite3", "libpython2.7", "nginx"))
 
 
 def test_unknown_relations_make_one_step() -> None:
