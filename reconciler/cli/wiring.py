@@ -55,6 +55,7 @@ from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Identity, Reconciler
 from reconciler.reconcile.ports import Clock, ReadPolicy
 from reconciler.reconcile.reboot import Power
+from reconciler.reconcile.recall import followed
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.reconcile.tick import Reporter, Ticker
 from reconciler.targets.local import LocalTarget
@@ -206,6 +207,7 @@ def wire(
         pause=folder.pause,
         power=None if power is None else power.root,
         reports=partial(about_reports, queue, branch, timeout),
+        followed=partial(followed, queue, branch),
     )
     outbox = Outbox(folder.path / "outbox")
     reporter = Reporter(

@@ -40,6 +40,8 @@ _ACCEPTED = "refs/patchledger/accepted"
 _FLOOR_FILE = "patchledger-floor"
 _FETCHED_FILE = "patchledger-fetched"
 _SHORT = 12
+_MAX_LINE = 16 * 2**20
+"""Bytes of a first-parent line: 400,000 commits."""
 _FLOOR_HINT = "if the rewrite was intended, set trust.floor to the full id of a commit of the new history"
 
 
@@ -326,6 +328,23 @@ class PolicySource:
         if since == head:
             return Advanced(head, since, ())
         return self._line_from(since, head)
+
+    def line(self, commit: str) -> tuple[str, ...]:
+        """Return the first-parent line of ``commit``, itself first; empty where the mirror does not hold it.
+
+        Raises:
+            Transient: As of :meth:`whole`.
+            Stalled: As of :meth:`whole`.
+        """
+        return self.whole(lambda: self._line(commit))
+
+    def _line(self, commit: str) -> tuple[str, ...]:
+        if not self._has(commit):
+            return ()
+        listed = self._git.run("log", "--first-parent", "--format=%H", commit, "--", limit=_MAX_LINE)
+        if listed.returncode:
+            raise damage.judge(self._git, listed, f"cannot list the history of {commit[:_SHORT]}")
+        return tuple(listed.text.split())
 
     def describe(self, commit: str) -> CommitInfo:
         """Return who committed ``commit`` and when.

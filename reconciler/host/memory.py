@@ -54,6 +54,7 @@ class State:
         accepted: The last policy commit that was verified and valid, empty before the first; history only
             moves forward from it.
         floor: The ``trust.floor`` that was configured when it was accepted, empty without one.
+        beginning: Where the history of the policy that is followed begins, for people.
         refreshed_at: When the package metadata were last refreshed by us.
         first_seen: Evidence for minimum ages.
         snapshot: What notifications compare with.
@@ -71,6 +72,7 @@ class State:
 
     accepted: str = field(default="", metadata=_of(TRUST))
     floor: str = field(default="", metadata=_of(TRUST))
+    beginning: str = field(default="", metadata=_of(TRUST))
     refreshed_at: datetime | None = field(default=None, metadata=_of(TRUST))
     first_seen: tuple[FirstSeen, ...] = field(default=(), metadata=_of(TRUST))
     snapshot: Snapshot | None = field(default=None, metadata=_of(NOTICES))

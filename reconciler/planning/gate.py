@@ -21,6 +21,7 @@ from typing import Literal
 
 from reconciler.planning.account import Condition, Plan
 from reconciler.planning.approval import ApprovalText
+from reconciler.planning.layout import since
 from reconciler.planning.observation import Change, ClockState, Filesystem, Health
 from reconciler.planning.package import Mention
 from reconciler.planning.wording import listed, mebibytes, plural, short_digest
@@ -196,6 +197,7 @@ class PolicyState:
         standing: Whether the newest revision is the one in force.
         message: Why it is not.
         refused: The newest commit, where it was refused.
+        floor: The ``trust.floor`` of the configuration, empty without one.
     """
 
     remote: str
@@ -207,6 +209,7 @@ class PolicyState:
     standing: PolicyStanding = PolicyStanding.READY
     message: str = ""
     refused: str = ""
+    floor: str = since(2, "")
 
 
 @dataclass(frozen=True, slots=True)

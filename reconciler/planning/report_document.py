@@ -11,6 +11,7 @@ from typing import Literal
 
 from reconciler.planning.account import Condition, Update
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
+from reconciler.planning.layout import since
 from reconciler.planning.observation import Action, Facts, Reboot, RefreshOutcome, Source
 from reconciler.planning.package import Identified, Names, PackageId, Transition
 
@@ -49,6 +50,7 @@ class PolicyInForce:
         state: Whether the newest revision is the one in force; ``message`` says why not.
         refused: The newest commit, where it was refused.
         matching: Strongest first.
+        floor: The ``trust.floor`` of the configuration, empty without one.
     """
 
     remote: str
@@ -61,6 +63,7 @@ class PolicyInForce:
     message: str
     refused: str
     matching: tuple[MatchingPolicy, ...]
+    floor: str = since(2, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective, labels_of, resolve
 from reconciler.policy.zones import shifted
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, rejection
-from reconciler.reconcile.ports import Clock, PackageManager, PolicyRepository, ReadPolicy
+from reconciler.reconcile.ports import Clock, Followed, PackageManager, PolicyRepository, ReadPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +180,7 @@ class Reconciler:
         pause: Gives the operator's pause, after the target was observed.
         power: Root of the system that can be rebooted from here, ``None`` where none can.
         reports: Gives what is wrong with the target's report branch; told whether its remote may be asked.
+        followed: Gives what the host's own reports say of the policy, where nothing else remembers.
     """
 
     def __init__(
@@ -196,6 +197,7 @@ class Reconciler:
         pause: Callable[[], Pause | None] = _not_paused,
         power: str | None = None,
         reports: Callable[[bool], tuple[Condition, ...]] = _nothing_wrong,
+        followed: Callable[[], Followed] = Followed,
     ) -> None:
         self._reports = reports
         self._power = power
@@ -203,7 +205,7 @@ class Reconciler:
         self._pause = pause
         self._identity = identity
         self._clock = clock
-        self._follower = PolicyFollower(repository, read, timeout)
+        self._follower = PolicyFollower(repository, read, timeout, followed)
         self._manager = manager
         self._program = program
 
@@ -234,7 +236,7 @@ class Reconciler:
         now = self._clock.now()
         if in_force is None:
             acceptance = Acceptance(state.accepted, state.floor) if state.accepted else None
-            in_force = self._follower.follow(acceptance, now, accept=accept)
+            in_force = self._follower.follow(acceptance, now, accept=accept, beginning=state.beginning)
         seen = self._restored(seen or self._manager.observe(now), state, in_force, now)
         host, effective = self._match(in_force.revision, seen)
         case = _Case(
@@ -262,7 +264,10 @@ class Reconciler:
             now: Present instant, aware.
         """
         try:
-            newest = self._follower.follow(look.in_force.acceptance, now, accept=True, within=_ASKED_WITHIN)
+            known = look.in_force
+            newest = self._follower.follow(
+                known.acceptance, now, accept=True, within=_ASKED_WITHIN, beginning=known.beginning
+            )
         except ReconcilerError as error:
             return Asked.as_before(look, error.message)
         if newest.failures:

@@ -1,7 +1,7 @@
 """Which policy revision holds: the newest where it is good, else the last that was."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError, Transient
@@ -10,7 +10,8 @@ from reconciler.planning.account import Condition
 from reconciler.planning.gate import PolicyStanding, PolicyState
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import Problem
-from reconciler.reconcile.ports import PolicyRepository, ReadPolicy
+from reconciler.reconcile.ports import Followed, PolicyRepository, ReadPolicy
+from reconciler.reconcile.recall import FIRST_USE, Begin, begin, remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class InForce:
         acceptance: What the state must remember.
         conditions: Why the newest revision is not the one in force.
         failures: What went wrong on the way, for the exit code.
+        beginning: Where the history that is followed begins, for people; to be remembered as well.
     """
 
     revision: Revision | None
@@ -30,6 +32,7 @@ class InForce:
     acceptance: Acceptance | None
     conditions: tuple[Condition, ...] = ()
     failures: tuple[ReconcilerError, ...] = ()
+    beginning: str = FIRST_USE
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,20 @@ class PolicyFollower:
         repository: Where policy comes from.
         read: Gives what a policy is made of at a commit.
         timeout: Longest time of one conversation with the remote.
+        followed: Gives what the host's own reports say; asked only where nothing else remembers.
     """
 
-    def __init__(self, repository: PolicyRepository, read: ReadPolicy, timeout: timedelta) -> None:
+    def __init__(
+        self,
+        repository: PolicyRepository,
+        read: ReadPolicy,
+        timeout: timedelta,
+        followed: Callable[[], Followed] = Followed,
+    ) -> None:
         self._repository = repository
         self._read = read
         self._timeout = timeout.total_seconds()
+        self._followed = followed
 
     def follow(
         self,
@@ -88,6 +99,7 @@ class PolicyFollower:
         *,
         accept: bool,
         within: timedelta = timedelta.max,
+        beginning: str = "",
     ) -> InForce:
         """Fetch, and say which revision holds: the newest that is good, else the last that was.
 
@@ -96,23 +108,45 @@ class PolicyFollower:
             now: Present instant, aware.
             accept: Remember a new valid revision as accepted. A dry-run does not.
             within: Shorter than usual, where somebody cannot wait as long for the remote.
+            beginning: As it was found at the first acceptance, empty where nobody knows.
 
         Raises:
             ReconcilerError: The last good revision itself cannot be read any more.
         """
-        known = acceptance or self._repository.accepted()
+        timeout = min(self._timeout, within.total_seconds())
+        found, how = self._follow(acceptance, now, timeout, accept=accept)
+        how = how or beginning or FIRST_USE
+        verification = f"not verified (trust.mode is none): {how}, then forward only"
+        return replace(found, beginning=how, state=replace(found.state, verification=verification))
+
+    def _follow(
+        self, acceptance: Acceptance | None, now: datetime, timeout: float, *, accept: bool
+    ) -> tuple[InForce, str]:
+        """Return what holds, and where the history begins, empty where it began before."""
+        known = remembered(self._repository, acceptance)
         try:
-            patience = min(self._timeout, within.total_seconds())
-            answer = self._repository.fetch(timeout=patience, now=now)
+            answer = self._repository.fetch(timeout=timeout, now=now)
         except ReconcilerError as error:
             out_of_reach = isinstance(error, Transient)
             setback = _OutOfReach("Unreachable", error) if out_of_reach else _Unavailable(error)
-            return self._keep(known, now, setback)
+            return self._keep(known, now, setback), ""
         match answer:
             case Offline(problem=problem):
-                return self._keep(known, now, _OutOfReach("Unreachable", problem))
+                return self._keep(known, now, _OutOfReach("Unreachable", problem)), ""
+            case Fetched(head=head) if known is None:
+                return self._begin(head, now, accept=accept)
             case Fetched(head=head):
-                return self._advance(head, known, now, accept=accept)
+                return self._advance(head, known, now, accept=accept), ""
+
+    def _begin(self, head: str, now: datetime, *, accept: bool) -> tuple[InForce, str]:
+        """Go on from what the host's own reports say, or begin as the configuration says."""
+        match begin(self._repository, head, self._followed()):
+            case PolicyRejected() as error:
+                return self._keep(None, now, _Refused("HistoryRewritten", error, head)), ""
+            case Begin(acceptance=acceptance, how=how):
+                if acceptance is not None and acceptance.commit == head:
+                    return self._consider(head, None, now, accept=accept), how
+                return self._advance(head, acceptance, now, accept=accept), how
 
     def _advance(self, head: str, known: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
         match self._repository.assess(head, known):
@@ -171,10 +205,10 @@ class PolicyFollower:
             commit=commit,
             committed_at=None if info is None else info.committed_at,
             fetched_at=self._repository.fetched_at(),
-            verification="not verified (trust.mode is none): trusted on first use, then forward only",
             standing=standing,
             message=message,
             refused=refused,
+            floor=self._repository.floor,
         )
 
 

@@ -1,6 +1,7 @@
 """What a tick needs of the outside world, declared by its user; :mod:`reconciler.cli.wiring` passes it in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,19 @@ Raises:
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What a host's own reports say of the policy that it followed.
+
+    Attributes:
+        commits: The policy commits that all of its reports name, those of the newest report first.
+        floor: The ``trust.floor`` of the newest report; ``None`` where that does not say.
+    """
+
+    commits: tuple[str, ...] = ()
+    floor: str | None = None
+
+
 class Clock(Protocol):
     """The wall clock and what is known of it."""
 
@@ -35,18 +49,27 @@ class Clock(Protocol):
         ...
 
 
-class PolicyRepository(Protocol):
-    """Where policy comes from; :class:`reconciler.gitops.source.PolicySource` is the real one."""
+class PolicyHistory(Protocol):
+    """The history of the policy, and what of it was accepted."""
 
     shown: str
     branch: str
-
-    def fetch(self, *, timeout: float, now: datetime) -> Fetched | Offline:
-        """Ask the remote for its branch."""
-        ...
+    floor: str
 
     def accepted(self) -> Acceptance | None:
         """Return what was accepted last, as far as the mirror remembers."""
+        ...
+
+    def line(self, commit: str) -> tuple[str, ...]:
+        """Return its first-parent line, newest first; empty where it is not there."""
+        ...
+
+
+class PolicyRepository(PolicyHistory, Protocol):
+    """Where policy comes from; :class:`reconciler.gitops.source.PolicySource` is the real one."""
+
+    def fetch(self, *, timeout: float, now: datetime) -> Fetched | Offline:
+        """Ask the remote for its branch."""
         ...
 
     def assess(self, head: str, acceptance: Acceptance | None = None) -> Assessment:
@@ -158,6 +181,10 @@ class ReportQueue(Protocol):
 
     def last(self, branch: str, file: str = "report.json") -> Stored | None:
         """Return the last report of a branch."""
+        ...
+
+    def policy_commits(self, branch: str) -> Iterator[str]:
+        """Yield the policy commits that the reports of a branch name, the newest report's first."""
         ...
 
     def commit(

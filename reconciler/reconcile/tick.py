@@ -41,6 +41,7 @@ from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.look import Look, Reconciler
 from reconciler.reconcile.ports import Messenger, ReportQueue, RunLogs
 from reconciler.reconcile.reboot import Descent, Power, going_down, prepared
+from reconciler.reconcile.recall import restored
 from reconciler.reconcile.recovery import Recovery
 
 _REMEMBERED = 100
@@ -292,7 +293,7 @@ class Ticker:
             self.folder.save(replace(state, snapshot=snapshot))
 
     def _tick(self, break_glass: BreakGlass | None) -> Tick:
-        state = self.folder.load()
+        state = restored(self.folder.recall(), self.reporter.queue, self.reporter.branch)
         runs: list[RunRecord] = []
         found = self._recovered()
         if found is not None:
@@ -544,6 +545,7 @@ def _next_state(state: State, look: Look) -> State:
         state,
         accepted="" if acceptance is None else acceptance.commit,
         floor="" if acceptance is None else acceptance.floor,
+        beginning="" if acceptance is None else look.in_force.beginning,
         refreshed_at=look.report.generated_at if refreshed else state.refreshed_at,
         first_seen=state.first_seen if look.is_clock_wrong else observation.first_seen,
         quarantine=observation.quarantined,

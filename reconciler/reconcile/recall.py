@@ -1,0 +1,146 @@
+"""What a host that lost its memory still knows: by the other copy of it, and by its own reports.
+
+The rules:
+
+1. What was accepted last is kept twice, in the state and in the mirror. The newer one in the policy's history
+   counts; one that the policy does not hold is no memory, but damage.
+2. Where both are lost, the host's own reports are asked, all of them: who writes the newest one cannot take
+   the others back. The newest commit that they name, and the configured floor, may only raise each other.
+3. A commit that was reported and that the policy does not hold means that its history was rewritten. That is
+   a person's decision, made by a ``trust.floor`` that is another one than the last report knew.
+4. Evidence, quarantine, a failure, and approvals that are used up are in the newest report's recording.
+"""
+
+import json
+from dataclasses import dataclass, replace
+
+from reconciler.errors import Misuse, PolicyRejected
+from reconciler.gitops.source import Acceptance
+from reconciler.host.memory import RUNS, TRUST, State
+from reconciler.host.state import Recalled
+from reconciler.planning.record import Recording, read_recording
+from reconciler.reconcile.ports import Followed, PolicyHistory, ReportQueue
+
+FIRST_USE = "trusted on first use"
+CONFIGURED = "begun at the configured trust.floor"
+_OWN_REPORTS = "continued from {}, the newest commit that this host's own reports name"
+_SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A host goes on, or begins, here.
+
+    Attributes:
+        acceptance: What the head must continue, ``None`` where the configuration alone says it.
+        how: For people: where that is known from.
+    """
+
+    acceptance: Acceptance | None
+    how: str
+
+
+def remembered(repository: PolicyHistory, state: Acceptance | None) -> Acceptance | None:
+    """Return what was accepted last, by the sound one of two memories; starts no process where they agree."""
+    mirror = repository.accepted()
+    if state is None or mirror is None:
+        return state or mirror
+    if state.commit == mirror.commit:
+        return state
+    theirs = repository.line(mirror.commit)
+    if not theirs:
+        return state
+    # Where neither continues the other the mirror counts: it is written first.
+    return state if mirror.commit in repository.line(state.commit) else mirror
+
+
+def begin(repository: PolicyHistory, head: str, followed: Followed) -> Begin | PolicyRejected:
+    """Say where a host begins that remembers nothing.
+
+    Args:
+        repository: Where policy comes from.
+        head: The fetched commit.
+        followed: What the host's own reports say.
+    """
+    floor = repository.floor
+    configured = Begin(None, CONFIGURED if floor else FIRST_USE)
+    if not followed.commits:
+        return configured
+    age = {commit: index for index, commit in enumerate(repository.line(head))}
+    held = [commit for commit in followed.commits if commit in age]
+    lost = [commit for commit in followed.commits if commit not in age]
+    newest = min(held, key=age.__getitem__, default="")
+    if floor and floor not in age:
+        return configured  # which refuses the head
+    if lost and not _is_consent(floor, newest, followed, age):
+        return _rewritten(repository, lost[0], newest)
+    if not newest or (floor and age[floor] < age[newest]):
+        return configured
+    return Begin(Acceptance(newest, floor), _OWN_REPORTS.format(newest[:_SHORT]))
+
+
+def _is_consent(floor: str, newest: str, followed: Followed, age: dict[str, int]) -> bool:
+    """Tell whether the configured floor was set after the last report, and lowers nothing."""
+    if not floor or floor == followed.floor:
+        return False
+    if not newest:
+        return True
+    return age[floor] < age[newest] or (followed.floor is not None and age[floor] == age[newest])
+
+
+def _rewritten(repository: PolicyHistory, lost: str, newest: str) -> PolicyRejected:
+    at_least = f", at least as new as {newest}" if newest else ""
+    return PolicyRejected(
+        f"this host has lost what it accepted last, and its own reports name commit {lost}, which is not in "
+        f"the history of branch {repository.branch} of {repository.shown}: that was rewritten",
+        "if the rewrite was intended, set trust.floor to the full id of a commit of the new history"
+        f"{at_least}",
+    )
+
+
+def followed(queue: ReportQueue, branch: str) -> Followed:
+    """Return what the host's own reports on ``branch`` say of the policy that it followed.
+
+    Raises:
+        ReconcilerError: The queue cannot be read.
+    """
+    last = queue.last(branch)
+    try:
+        floor = None if last is None else json.loads(last.data)["policy"]["floor"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        floor = None  # of an earlier version, which did not say it
+    commits = tuple(queue.policy_commits(branch))
+    return Followed(commits, floor if isinstance(floor, str) else None)
+
+
+def restored(recalled: Recalled, queue: ReportQueue, branch: str) -> State:
+    """Return what the state remembers, and of what it lost what the newest report still knows.
+
+    Raises:
+        ReconcilerError: The queue cannot be read.
+    """
+    state = recalled.state
+    if not recalled.missing & {RUNS, TRUST}:
+        return state
+    told = _told(queue, branch)
+    if told is None:
+        return state
+    if TRUST in recalled.missing:
+        state = replace(state, first_seen=told.observation.first_seen)
+    if RUNS in recalled.missing:
+        state = replace(
+            state,
+            failed=state.failed or told.inputs.host.failed,
+            quarantine=state.quarantine or told.observation.quarantined,
+            used=tuple(dict.fromkeys((*told.inputs.used, *state.used))),
+        )
+    return state
+
+
+def _told(queue: ReportQueue, branch: str) -> Recording | None:
+    """Return the recording of the newest report, ``None`` where there is none that can be read."""
+    last = queue.last(branch, "observation.json")
+    try:
+        return None if last is None else read_recording(last.data)
+    except Misuse:
+        return None
