@@ -22,12 +22,11 @@ from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git, commit_date
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.report_tree import OWN_NAMES, Files, ReportPath, object_id, read_files
-from reconciler.process import Completed
 
 _REPORT = ReportPath("report.json")
 _KINDS = "--batch-check=%(objectname) %(objecttype)"
 _MAX_OBJECT = 64 * 1024 * 1024
-_AT_ONCE = 500  # files in one argument list
+_AT_ONCE = 500  # objects or files for one process
 _TOP = b" report.json\0"
 _NEVER = datetime.fromtimestamp(0, UTC)
 
@@ -86,12 +85,12 @@ class Holdings:
     Attributes:
         every: Ids of all objects that can be read.
         commits: The commits among them, by id.
-        trees: The trees among them, as git stores them.
+        trees: The trees among them.
     """
 
     every: frozenset[str]
     commits: Mapping[str, Saved]
-    trees: Mapping[str, bytes]
+    trees: frozenset[str]
     git: Git = field(repr=False)
 
     @classmethod
@@ -102,7 +101,7 @@ class Holdings:
         kinds = {pair[0]: pair[1] for pair in pairs if pair[1:] != ["missing"]}
         commits = [oid for oid, kind in kinds.items() if kind == "commit"]
         found = {oid: _commit(oid, content) for oid, content in _contents(git, commits)}
-        trees = dict(_contents(git, [oid for oid, kind in kinds.items() if kind == "tree"]))
+        trees = frozenset(oid for oid, kind in kinds.items() if kind == "tree")
         return cls(frozenset(kinds), found, trees, git)
 
     def reach(self, tips: Iterable[str]) -> set[str]:
@@ -131,8 +130,11 @@ class Holdings:
     def bare_trees(self) -> list[Saved]:
         """Return the reports whose tree is here and whose commit is not."""
         used = {commit.tree for commit in self.commits.values()}
-        bare = [Saved("", tree, (), _NEVER, "", is_signed=False, owner="") for tree in self.trees]
-        tops = [one for one in bare if one.tree not in used and _TOP in self.trees[one.tree]]
+        tops = [
+            Saved("", tree, (), _NEVER, "", is_signed=False, owner="")
+            for tree, content in _contents(self.git, sorted(self.trees - used))
+            if _TOP in content
+        ]
         blobs = {one.tree: blob for one in tops if (blob := self.files(one).get(_REPORT))}
         told = {oid: _said(content) for oid, content in _contents(self.git, blobs.values())}
         return [
@@ -143,8 +145,9 @@ class Holdings:
 
     def _nameless(self, saved: Saved) -> Files:
         """Return the files that no tree names any more and that belong to a report by what they say."""
-        named = {oid for content in self.trees.values() for oid in _named_by(content, len(saved.tree) // 2)}
-        lost = self.every - named - set(self.commits) - set(self.trees)
+        trees = (content for _, content in _contents(self.git, sorted(self.trees)))
+        named = {oid for content in trees for oid in _named_by(content, len(saved.tree) // 2)}
+        lost = self.every - named - self.trees - set(self.commits)
         found: Files = {}
         for oid, content in _contents(self.git, sorted(lost)):
             said = _said(content)
@@ -306,19 +309,25 @@ def _copy_loose(folder: str, file: str, packed: bytes, git: Git) -> None:
 
 
 def _contents(git: Git, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the content of each object that can be read, by one process."""
-    asked = "".join(f"{oid}\n" for oid in oids).encode()
-    done = git.run("cat-file", "--batch", "--buffer", stdin=asked) if asked else Completed((), 0, b"", b"")
+    """Yield the content of each object that can be read, by few processes and in bounded memory."""
+    waiting = list(oids)
+    for first in range(0, len(waiting), _AT_ONCE):
+        asked = "".join(f"{oid}\n" for oid in waiting[first : first + _AT_ONCE])
+        yield from _parts(git.run("cat-file", "--batch", "--buffer", stdin=asked.encode()).stdout)
+
+
+def _parts(printed: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield what ``cat-file --batch`` printed: ``ID TYPE SIZE``, the content, a line break."""
     position = 0
-    while (end := done.stdout.find(b"\n", position)) > 0:
-        header = done.stdout[position:end].split()
+    while (end := printed.find(b"\n", position)) > 0:
+        header = printed[position:end].split()
         if header[1:] == [b"missing"]:
             position = end + 1
             continue
         position = end + 1 + int(header[2]) + 1
-        if position > len(done.stdout):
+        if position > len(printed):
             return  # cut off at the limit
-        yield header[0].decode(), done.stdout[end + 1 : position - 1]
+        yield header[0].decode(), printed[end + 1 : position - 1]
 
 
 def _commit(oid: str, content: bytes) -> Saved:

@@ -543,7 +543,7 @@ class ReportSink:
         listed = self._git.run(*walk, limit=_MAX_LISTING)
         if listed.returncode:
             raise self._unreadable(listed, branch)
-        lines = listed.text.splitlines()
+        lines = listed.text.rstrip("\n").split("\n")
         seconds, _, subject = lines[0].partition(" ")
         moved_on = self._is_ancestor(ours, theirs)
         newest = commit_date(seconds)
@@ -634,11 +634,14 @@ class ReportSink:
         _checked_branch(branch)
         if not self.queue.exists() and self._rebuilt.exists():
             self._rebuilt.rename(self.queue)  # a run was killed in the last moment of a rebuild
-        if not self.queue.exists():
+        is_new = not self.queue.exists()
+        if is_new:
             damage.create_bare(self.queue, self._git)
         head = read_ref(self.queue, f"refs/heads/{branch}")
         if head is None and branch not in self._asked:
             self._asked.add(branch)
+            if is_new:
+                return self._start_from_remote(branch)
             restored = self._restore(branch, None, read_ref(self.queue, _TRACKING + branch))
             head = restored.head
             if restored.carried:
@@ -647,6 +650,14 @@ class ReportSink:
             elif head is not None:
                 self._tell(branch)
         return head
+
+    def _start_from_remote(self, branch: str) -> str | None:
+        self._fetch_own(branch, _ADOPT_TIMEOUT)
+        theirs = read_ref(self.queue, _TRACKING + branch)
+        if theirs is not None:
+            write_ref(self.queue, f"refs/heads/{branch}", theirs)
+            self._tell(branch)
+        return theirs
 
     def _restore(self, branch: str, head: str | None, before: str | None) -> salvage.Restored:
         """Set a branch on all of its reports that can be read, upon what the remote has.
