@@ -1,7 +1,7 @@
 """One whole tick: look, report, apply what may be applied, and report that."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -233,7 +233,15 @@ class Tick:
     def failures(self) -> tuple[ReconcilerError, ...]:
         """Everything that went wrong on the way, for people and for the exit code."""
         every = (*self.earlier, *self.look.failures, *self.published.failures, *map(_failure_of, self.runs))
-        return tuple(dict.fromkeys(one for one in every if one is not None))
+        return each_once(one for one in every if one is not None)
+
+
+def each_once(failures: Iterable[ReconcilerError]) -> tuple[ReconcilerError, ...]:
+    """Return failures in their order, each once: a tick that reports twice meets the same one again."""
+    kept: dict[tuple[type[ReconcilerError], str], ReconcilerError] = {}
+    for one in failures:
+        kept.setdefault((type(one), one.message), one)
+    return tuple(kept.values())
 
 
 @dataclass(frozen=True, slots=True)
