@@ -54,6 +54,9 @@ SystemCallFilter=landlock_create_ruleset landlock_add_rule landlock_restrict_sel
 SystemCallErrorNumber=EPERM
 SystemCallArchitectures=native
 """
+# A net, should something read from a server grow without end: package managers that solve for thousands of
+# packages stay far below it, and what changes packages is a service of its own.
+_MEMORY = "MemoryMax=2G"
 _ALWAYS_WRITABLE = (Path("/var"), Path("/run"))
 # Package managers write there when they only read their metadata anew: the keys they trust, and repositories
 # that a service of SUSE's hands out. A "-" is for what is not there.
@@ -211,6 +214,7 @@ def _common(installed: Installed) -> str:
     writable = " ".join((*(_quoted(folder) for folder in folders), *_WRITABLE_WHERE_THERE))
     return f"""\
 TimeoutStopSec=30s
+{_MEMORY}
 SyslogIdentifier=patchledger
 User=root
 UMask=0022

@@ -154,3 +154,8 @@ def test_a_tick_that_cannot_be_had_is_refused(tick: timedelta) -> None:
 def test_no_path_can_add_a_line(path: Path) -> None:
     with pytest.raises(Misuse, match="cannot stand in a unit"):
         unit_files(replace(USUAL, config=path))
+
+
+@pytest.mark.parametrize("name", [SERVICE, BOOT, WATCH])
+def test_a_tick_has_a_bound_for_memory(name: str) -> None:
+    assert settings(unit_files(USUAL)[name])["MemoryMax"] == ["2G"]
