@@ -180,7 +180,8 @@ DNF = Dialect(
     observation=read_observation,
     answer=read_answer,
     refresh=read_refresh,
+    repairs_whole=True,
     hint="run `dnf check` to see more",
-    coded=frozenset({"restarting", "clock"}),
+    coded=frozenset({"clock", "dependencies", "restarting"}),
 )
 """How dnf's sections are read."""

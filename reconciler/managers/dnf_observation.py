@@ -19,7 +19,13 @@ from reconciler.managers.dnf_formats import (
     rows,
     version_key,
 )
-from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
+from reconciler.managers.machine import (
+    read_clock,
+    read_facts,
+    read_filesystems,
+    read_lock_holder,
+    read_unsatisfied,
+)
 from reconciler.managers.sections import Section, Sections, fields_of, instant, number, pairs
 from reconciler.planning.observation import (
     Available,
@@ -258,6 +264,7 @@ def _health(sections: Sections) -> Health:
             f"{one} is installed in versions {' and '.join(sorted(versions, key=version_key))}"
             for one, versions in sorted(twice.items())
         ),
+        broken=read_unsatisfied(sections.get("dependencies")),
         lock_holder=read_lock_holder(sections.need("locks"), _PROGRAMS),
         filesystems=tuple(read_filesystems(sections.need("filesystems"))),
     )

@@ -49,6 +49,15 @@ def read_lock_holder(section: Section, programs: re.Pattern[str]) -> str:
     return ""
 
 
+def read_unsatisfied(section: Section) -> tuple[str, ...]:
+    """Read ``[dependencies]`` of a manager of rpms: what ``rpm -Va`` calls unsatisfied, each line once.
+
+    Below a line for each package it tells, behind a tab, ``base is needed by (installed) user-1.0-1.noarch``.
+    """
+    found = {line.strip().replace("(installed) ", "") for line in section.lines if line.startswith("\t")}
+    return tuple(sorted(found))
+
+
 def read_filesystems(section: Section) -> Iterator[Filesystem]:
     """Read ``[filesystems]``: blocks free for an ordinary user, blocks in all, size of a block, path."""
     for line in section.lines:

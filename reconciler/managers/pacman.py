@@ -231,6 +231,6 @@ PACMAN = Dialect(
     answer=read_answer,
     refresh=read_refresh,
     hint="run `pacman -Dk` to see more",
-    coded=frozenset({"dependencies", "upgradable", "clock"}),
+    coded=frozenset({"clock", "dependencies"}),
 )
 """How pacman's sections are read."""

@@ -245,7 +245,10 @@ ZYPPER = Dialect(
     observation=read_observation,
     answer=read_answer,
     refresh=read_refresh,
+    repairs_whole=True,
     hint="run `zypper verify --dry-run` to see more",
-    coded=frozenset({"needs-rebooting", "updates", "patches", "clock"}),
+    coded=frozenset(
+        {"clock", "dependencies", "held", "needs-rebooting", "patches", "repos", "updates", "versions"}
+    ),
 )
 """How zypper's sections are read."""

@@ -16,7 +16,13 @@ from datetime import datetime, timedelta
 from functools import cmp_to_key
 
 from reconciler.errors import Stalled
-from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
+from reconciler.managers.machine import (
+    read_clock,
+    read_facts,
+    read_filesystems,
+    read_lock_holder,
+    read_unsatisfied,
+)
 from reconciler.managers.sections import Section, Sections, fields_of, instant, pairs, whole
 from reconciler.managers.zypper_formats import (
     Advisory,
@@ -265,6 +271,7 @@ _PROGRAMS = re.compile(r"zypper|zypp|rpm|packagekitd|y2base|ruby|transactional|d
 def _health(sections: Sections, present: Iterable[Row]) -> Health:
     return Health(
         interrupted=tuple(_doubled(present, frozenset(sections.need("multiversion").lines))),
+        broken=read_unsatisfied(sections.get("dependencies")),
         lock_holder=read_lock_holder(sections.need("locks"), _PROGRAMS),
         filesystems=tuple(read_filesystems(sections.need("filesystems"))),
     )

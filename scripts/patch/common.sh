@@ -434,6 +434,20 @@ bound_kept() {
     done <"$WORK/bounds"
 }
 
+# What of all installed rpms misses another, or cannot be beside it. With 1 it says that there is such.
+unsatisfied() {
+    may rpm ${ROOT:+--root "$ROOT"} -Va --nofiles --noscripts --nodigest --nosignature
+}
+
+# Whether installed packages do not fit, and one of those that a run was about has to do with it.
+begun_is_unsatisfied() {
+    ! unsatisfied >"$WORK/unsatisfied" 2>"$WORK/err" </dev/null || return 1
+    lines_of "$INSTALL,$REMOVE" | sed 's/[:=].*//' >"$WORK/begun"
+    [ -n "$(awk 'FILENAME == ARGV[1] { begun[$0]; next }
+        /^Unsatisfied/ { name = $NF; sub(/-[^-]*-[^-]*$/, "", name) } /^\t/ { name = $1 }
+        name in begun' "$WORK/begun" "$WORK/unsatisfied")" ]
+}
+
 # Whether a file is this package, and all of it is there. Signatures were asked for when it was first installed, and
 # nobody but root could write to it since.
 is_whole_rpm() { # FILE NAME ARCH VERSION

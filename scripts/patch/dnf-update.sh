@@ -41,10 +41,11 @@ options of --dry-run
   --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
   --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
 
-options of --download and --apply
+options of --download, --apply and --repair
   --install NAME:ARCH=VERSION  this version comes in, whatever is there now (may be repeated)
   --remove NAME:ARCH     this goes: removed, obsoleted, or the oldest of an install-only package (may be repeated)
-  --exclude A,B, --block A,B   as above
+                         with --repair: what was to be done, of which as much is done as the repair needs
+  --exclude A,B, --block A,B   as above; not with --repair
 
 options of --apply, --download and --repair
   --conffiles keep|new   locally changed configuration files stay, or the packages' own replace them
@@ -208,6 +209,7 @@ case $VERB in
         [ -z "$FULL$SECURITY$INCLUDE$CHOOSE$ONLY" ] || misuse "$VERB takes a transaction and no choice"
         [ -n "$INSTALL$REMOVE" ] || misuse "$VERB needs --install or --remove"
         ;;
+    --repair) [ -z "$FULL$SECURITY$EXCLUDE$BLOCK$INCLUDE$CHOOSE$ONLY" ] || misuse "$VERB takes no choice of packages" ;;
     *)
         [ -z "$FULL$SECURITY$EXCLUDE$BLOCK$INCLUDE$CHOOSE$ONLY$INSTALL$REMOVE" ] || misuse "$VERB takes no choice of packages"
         ;;
@@ -492,6 +494,7 @@ observe() {
     need advisories advisories
     [ ! -s "$WORK/out" ] || need cves advisories --with-cve
     [ -z "$(several)" ] || need duplicates duplicates
+    section dependencies unsatisfied
     section locks locks
     section filesystems filesystems
     ! can_tell_restart || section restarting restarting
@@ -924,7 +927,10 @@ exactly() {
     find_todo
     exclusions >"$WORK/excluded"
     names_of_remove >"$WORK/remove"
-    if [ ! -s "$WORK/todo" ] && [ ! -s "$WORK/remove" ]; then finish "$NOTHING"; fi
+    if [ ! -s "$WORK/todo" ] && [ ! -s "$WORK/remove" ]; then
+        [ "$VERB" != --repair ] || mark_automatic
+        finish "$NOTHING"
+    fi
     know_transaction
     section resolve simulate
     keep answer
@@ -1157,10 +1163,31 @@ whole() {
         done
 }
 
-# What would go or be installed anew and is not there twice.
-other_than_duplicates() {
-    awk -F '\t' 'FILENAME == ARGV[1] { twice[$1, $2, $3]; next } $1 == "skip" || $1 == "broken" { next }
-        ($1 != "reinstall" && $1 != "remove" && $1 != "replace") || !(($2, $3, $4) in twice)' "$WORK/duplicates" "$WORK/moves"
+# What would move, is not there twice, and was not to be done in the run that was interrupted.
+other_than_begun() {
+    lines_of "$INSTALL" | parts >"$WORK/named"
+    lines_of "$REMOVE" | as_dnf_takes >"$WORK/unwanted"
+    awk -F '\t' 'FILENAME == ARGV[1] { twice[$1, $2, $3]; next }
+        FILENAME == ARGV[2] { named[$1, $3]; next } FILENAME == ARGV[3] { unwanted[$1]; next }
+        $1 == "skip" || $1 == "broken" { next }
+        ($1 == "reinstall" || $1 == "remove" || $1 == "replace") && (($2, $3, $4) in twice) { next }
+        ($1 == "remove" || $1 == "replace") && (($2 "." $3) in unwanted) { next }
+        ($1 == "install" || $1 == "upgrade" || $1 == "downgrade") && (($2, $4) in named) { next }
+        { print $1, $2 "." $3, $4 }' "$WORK/duplicates" "$WORK/named" "$WORK/unwanted" "$WORK/moves"
+}
+
+# Nothing is there twice. Where what was begun left packages that do not fit, the rest of it is made; and the end.
+repair_dependencies() {
+    begun_is_unsatisfied || {
+        mark_automatic
+        finish "$NOTHING"
+    }
+    exactly
+    await_lock
+    act repair insist real
+    [ "$code" -ne 0 ] || [ ! -s "$WORK/later" ] || remove_later
+    after "$code"
+    finish "$OK"
 }
 
 repair() {
@@ -1168,15 +1195,13 @@ repair() {
     await_lock
     view
     know_installed
-    interrupted_before || {
-        mark_automatic
-        finish "$NOTHING"
-    }
+    interrupted_before || repair_dependencies
     [ -z "$FIVE" ] || refused 'this version cannot repair with dnf 5: dnf check --duplicates tells what is there twice' "$INTERRUPTED"
     section resolve take_away look
     keep answer
     read_answer || cannot
-    [ -z "$(other_than_duplicates)" ] || refused 'dnf would change more than what is there twice' "$INTERRUPTED"
+    other_than_begun >"$WORK/others"
+    [ ! -s "$WORK/others" ] || refused "dnf would change more than what was being done: $(head -n 20 "$WORK/others" | paste -s -d ';' -); look at it with dnf remove --duplicates" "$INTERRUPTED"
     broken=$(whole)
     [ -z "$broken" ] || refused "not whole, and in no repository:$broken" "$INTERRUPTED"
     await_lock

@@ -37,10 +37,11 @@ options of --dry-run
   --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
   --only NAME=VERSION    instead of an update: what installing this version alone would do, or why it cannot be
 
-options of --download and --apply
+options of --download, --apply and --repair
   --install NAME:ARCH=VERSION  this package to exactly this version (may be repeated)
   --remove NAME:ARCH           this package goes (may be repeated)
-  --exclude A,B  --block A,B   as above
+                               with --repair: what was to be done, of which as much is done as the repair needs
+  --exclude A,B  --block A,B   as above; not with --repair
 
 options of --download, --apply and --repair
   --conffiles keep|new   new: where rpm put a package's file beside a changed one, it takes its place
@@ -198,6 +199,7 @@ case $VERB in
         other=$FULL$SECURITY$INCLUDE$CHOOSE$ONLY
         [ -n "$INSTALL$REMOVE" ] || misuse "$VERB needs --install or --remove"
         ;;
+    --repair) other=$FULL$SECURITY$EXCLUDE$BLOCK$INCLUDE$CHOOSE$ONLY ;;
     *) other=$FULL$SECURITY$EXCLUDE$BLOCK$INCLUDE$CHOOSE$ONLY$INSTALL$REMOVE ;;
 esac
 [ -z "$other" ] || misuse "$VERB does not take all of these options; see --help"
@@ -624,6 +626,7 @@ observe() {
         elements update "$WORK/patches" kind name | awk -F '\t' '$1 == "patch" { print $2 }' >"$WORK/ids"
         section advisories advisories
     fi
+    section dependencies unsatisfied
     section locks locks
     section filesystems filesystems
     section reboot reboot_needed
@@ -1185,23 +1188,44 @@ wait_for_holder() {
     done
 }
 
+# Where what was begun left packages that do not fit, the rest of it: whether there is such, resolved and to be made.
+find_rest() {
+    begun_is_unsatisfied || return 1
+    read_state
+    relimit
+    left_to_do >"$WORK/todo"
+    [ -s "$WORK/todo" ] || return 1
+    resolve_named
+    how=really
+}
+
 repair() {
     wait_for_holder
     duplicates >"$WORK/duplicates"
-    if [ ! -s "$WORK/duplicates" ]; then
+    ended='' first=''
+    if [ -s "$WORK/duplicates" ]; then
+        verify
+        act repair erase_duplicates
+        ended=$code
+        first=$begin_at
+    fi
+    if [ "${ended:-0}" -eq 0 ] && find_rest; then
+        act "repair${ended:+-rest}" transaction --download-in-advance
+        begin_at=${first:-$begin_at}
+        ended=$code
+    fi
+    if [ -z "$ended" ]; then
         mark
         finish "$NOTHING"
     fi
-    verify
-    act repair erase_duplicates
-    ended=$code
     said
     mark
     section failed failed
     keep failures
     section conffiles conffiles
     duplicates >"$WORK/duplicates"
-    if [ "$ended" -ne 0 ] || [ -s "$WORK/duplicates" ]; then finish "$INTERRUPTED"; fi
+    case $ended in 0 | 102 | 103 | 106 | 107) ;; *) finish "$INTERRUPTED" ;; esac
+    [ ! -s "$WORK/duplicates" ] || finish "$INTERRUPTED"
     [ ! -s "$WORK/failures" ] || finish "$SCRIPT_FAILED"
     finish "$OK"
 }

@@ -206,6 +206,10 @@ class DnfLab:
         files = [self.origin / "old" / package.file_name for package in packages]
         rpm.install(self.root, *files, env=self.environment)
 
+    def rpm(self, *args: str) -> None:
+        """Run ``rpm`` on the root, as somebody who knows no dnf."""
+        tool("rpm", "--root", str(self.root), *args, env=self.environment)
+
     def versions(self) -> dict[str, str]:
         """Return the version of every installed package, by name; several are joined by blanks."""
         return rpm.versions(self.root, self.environment)

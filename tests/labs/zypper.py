@@ -235,6 +235,10 @@ class ZypperLab:
         files = [self.origin / "old" / package.file_name for package in packages]
         rpm.install(self.root, *files, env=self.environment)
 
+    def rpm(self, *args: str) -> None:
+        """Run ``rpm`` on the root, as somebody who knows no zypper."""
+        tool("rpm", "--root", str(self.root), *args, env=self.environment)
+
     def versions(self) -> dict[str, str]:
         """Return the version of every installed package, by name; several are joined by blanks."""
         return rpm.versions(self.root, self.environment)

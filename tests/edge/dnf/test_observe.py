@@ -29,6 +29,16 @@ def test_installed_packages_with_every_kernel(dnf: ScriptedManager) -> None:
     assert len(seen) == 23
 
 
+def test_what_installed_packages_miss_or_cannot_be_beside_is_told(lab: DnfLab, dnf: ScriptedManager) -> None:
+    assert dnf.observe(now()).health.broken == ()
+    lab.rpm("-e", "--nodeps", "base")
+    lab.rpm("-U", "--nodeps", "--nosignature", str(lab.repository.file("remover", "2.0-1")))
+    assert dnf.observe(now()).health.broken == (
+        "base is needed by user-1.0-1.noarch",
+        "victim conflicts with remover-2.0-1.noarch",
+    )
+
+
 def test_what_came_in_for_others_is_automatic(lab: DnfLab, dnf: ScriptedManager) -> None:
     lab.dnf("-y", "install", "newdep-1.1-1.noarch")
     automatic = [one.name for one in dnf.observe(now()).installed if one.automatic]

@@ -68,6 +68,46 @@ def test_a_killed_transaction_is_told_repaired_and_then_finished(
     assert own_lab.versions()["base"] == "1.1-1"
 
 
+def upgraded(*names: str) -> Instruction:
+    return Instruction(tuple(Change("upgrade", name, "noarch", "1.0-1", "1.1-1") for name in names))
+
+
+def test_a_repair_takes_along_what_was_done_in_the_same_run_and_nothing_else(
+    lab: DnfLab, dnf: ScriptedManager, folder: Folder
+) -> None:
+    """As left by a kill between the newer ``pair-data`` and ``pair``, which needs the same version of it."""
+    lab.rpm("-i", "--nodeps", "--nosignature", str(lab.repository.file("pair-data", "1.1-1")))
+    refused = dnf.repair(upgraded("pair-data", "plain"), folder())
+    assert refused.exit_code == 24
+    assert "more than what was being done: upgrade pair.noarch 1.1-1" in refused.message
+    assert "dnf remove --duplicates" in refused.message
+    assert lab.versions()["pair"] == "1.0-1"
+    assert dnf.observe(datetime.now(UTC)).health.interrupted
+
+    assert dnf.repair(upgraded("pair-data", "pair", "plain"), folder()).exit_code == 0
+    versions = lab.versions()
+    assert (versions["pair"], versions["pair-data"], versions["plain"]) == ("1.1-1", "1.1-1", "1.0-1")
+    assert dnf.observe(datetime.now(UTC)).health.interrupted == ()
+
+
+def test_what_does_not_fit_any_more_gets_the_rest_of_its_run(
+    lab: DnfLab, dnf: ScriptedManager, folder: Folder
+) -> None:
+    """As left by a kill after ``remover`` came in, and before what it conflicts with was gone."""
+    lab.rpm("-U", "--nodeps", "--nosignature", str(lab.repository.file("remover", "2.0-1")))
+    assert dnf.observe(datetime.now(UTC)).health.broken
+    assert dnf.repair(NOTHING, folder()).exit_code == 10
+    begun = (
+        Change("upgrade", "remover", "noarch", "1.0-1", "2.0-1"),
+        Change("remove", "victim", "noarch", "1.0-1", None),
+    )
+    assert dnf.repair(Instruction(begun), folder()).exit_code == 0
+    assert "victim" not in lab.versions()
+    health = dnf.observe(datetime.now(UTC)).health
+    assert (health.interrupted, health.broken) == ((), ())
+    assert dnf.repair(Instruction(begun), folder()).exit_code == 10
+
+
 def test_a_duplicate_that_no_repository_has_is_whole_or_stays(
     lab: DnfLab, dnf: ScriptedManager, folder: Folder
 ) -> None:

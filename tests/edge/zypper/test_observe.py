@@ -222,6 +222,12 @@ def test_metadata_of_a_form_that_nobody_knows_are_named(lab: ZypperLab, zypper: 
         zypper.observe(NOW)
 
 
+def test_what_installed_packages_miss_is_told(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    assert zypper.observe(NOW).health.broken == ()
+    lab.rpm("-e", "--nodeps", "base")
+    assert zypper.observe(NOW).health.broken == ("base is needed by user-1.0-1.noarch",)
+
+
 def test_a_root_without_packages(lab: ZypperLab, zypper: ScriptedManager) -> None:
     for file in (lab.root / "root/.rpmdb").iterdir():
         file.unlink()

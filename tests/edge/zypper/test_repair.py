@@ -151,6 +151,36 @@ def test_a_killed_rpm_leaves_two_versions_and_repair_removes_the_older(
     assert state.manager.resolve(Question()).changes == ()
 
 
+@pytest.mark.parametrize("how", ["-i", "-U"], ids=["older one there", "older one gone"])
+def test_a_repair_makes_the_rest_of_a_run_whose_packages_do_not_fit(
+    lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path, how: str
+) -> None:
+    """As left by a kill between the newer ``pair-data`` and ``pair``, which needs the same version of it."""
+    lab.rpm(how, "--nodeps", "--nosignature", str(lab.repository.file("pair-data", "1.1-1")))
+    health = zypper.observe(datetime.now(UTC)).health
+    assert health.interrupted or health.broken
+    begun = tuple(Change("upgrade", name, "noarch", "1.0-1", "1.1-1") for name in ("pair-data", "pair"))
+    (tmp_path / "repair").mkdir()
+    before = lab.versions()
+    assert zypper.repair(Instruction(begun), tmp_path / "repair").exit_code == 0
+    assert lab.versions() == before | {"pair": "1.1-1", "pair-data": "1.1-1"}
+    health = zypper.observe(datetime.now(UTC)).health
+    assert (health.interrupted, health.broken) == ((), ())
+
+
+def test_a_repair_makes_nothing_that_nobody_named(
+    lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path
+) -> None:
+    lab.rpm("-U", "--nodeps", "--nosignature", str(lab.repository.file("pair-data", "1.1-1")))
+    before = lab.versions()
+    assert repair(zypper, tmp_path / "unnamed").exit_code == 10
+    (tmp_path / "other").mkdir()
+    plain = (Change("upgrade", "plain", "noarch", "1.0-1", "1.1-1"),)
+    assert zypper.repair(Instruction(plain), tmp_path / "other").exit_code == 10
+    assert lab.versions() == before
+    assert zypper.observe(datetime.now(UTC)).health.broken
+
+
 def test_a_kill_before_the_package_leaves_the_old_one(
     own_lab: ZypperLab, script: PatchScript, tmp_path: Path
 ) -> None:
