@@ -77,7 +77,7 @@ def _installed(found: Sequence[Row], ignored: Section) -> tuple[Installed, ...]:
         Installed(row.name, row.arch, row.version, held=is_held(row), automatic=row.automatic)
         for row in found
     )
-    return tuple(sorted(installed, key=lambda package: (package.name, package.arch)))
+    return tuple(sorted(installed, key=lambda one: one.package))
 
 
 def _offers(sections: Sections, installed: Mapping[str, Row]) -> tuple[Offer, ...]:
@@ -95,7 +95,7 @@ def _offers(sections: Sections, installed: Mapping[str, Row]) -> tuple[Offer, ..
                 offers.append(Offer(name, row.arch, old, new, versions))
             case _:
                 raise unparsed(section, line)
-    return tuple(sorted(offers, key=lambda offer: (offer.name, offer.arch)))
+    return tuple(sorted(offers, key=lambda offer: offer.package))
 
 
 def _available(version: str, record: Record | None) -> Available:

@@ -164,7 +164,7 @@ def _left_out(report: Report, rows: int) -> str:
             str(update.disposition),
             _chain(update.reasons),
         )
-        for update in sorted(left, key=lambda one: (not one.security, one.name, one.arch))
+        for update in sorted(left, key=lambda one: (not one.security, one.package))
     ]
     header = ("Package", "Installed", "Offered", "Kind", "Fate", "Why")
     return _section(f"Not in the plan: {plural(len(left), 'update')}", header, lines, rows)

@@ -31,7 +31,6 @@ from reconciler.planning.gate import (
     Pass,
     is_about_policy,
 )
-from reconciler.planning.observation import Change
 from reconciler.planning.record import Judged, Recording
 from reconciler.planning.report_document import (
     INTERFACE,
@@ -44,13 +43,13 @@ from reconciler.planning.report_document import (
     LastRefresh,
     MatchingPolicy,
     Metadata,
-    Move,
     Planned,
     PolicyInForce,
     Report,
     Upcoming,
 )
 from reconciler.planning.report_summary import count
+from reconciler.planning.run_record import move_of
 from reconciler.planning.wording import plural
 from reconciler.policy import windows
 from reconciler.policy.documents import PackageException
@@ -142,16 +141,10 @@ def _policy(inputs: GateInputs, effective: Effective | None) -> PolicyInForce:
 def _planned(plan: Plan) -> Planned:
     return Planned(
         digest=plan.digest,
-        transaction=tuple(map(_move, plan.transaction)),
+        transaction=tuple(map(move_of, plan.transaction)),
         updates=plan.updates,
         download=sum(change.size or 0 for change in plan.transaction),
         growth=sum(change.installed_delta or 0 for change in plan.transaction),
-    )
-
-
-def _move(change: Change) -> Move:
-    return Move(
-        change.action, change.name, change.arch, change.from_version, change.to_version, change.origin
     )
 
 

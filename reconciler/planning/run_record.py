@@ -485,12 +485,12 @@ def _said(record: RunRecord) -> dict[Mention, str]:
     if record.rollback is not None:
         # Nobody knows which of them did it, so none of them is tried again.
         undone = (move for move in record.rollback.moves if move.from_ is not None)
-        said |= {Mention(move.name, move.arch): "rolled back" for move in undone}
+        said |= {move.package.mention: "rolled back" for move in undone}
     return said
 
 
 def _word_on(package: PackageId, said: Mapping[Mention, str]) -> str:
-    return said.get(Mention(package.name, package.arch)) or said.get(Mention(package.name), "")
+    return said.get(package.mention) or said.get(Mention(package.name), "")
 
 
 def to_run_document(record: RunRecord) -> dict[str, Any]:

@@ -122,6 +122,30 @@ def test_who_may_not_refresh_is_not_a_failure() -> None:
     assert parse_refresh(DNF, text) == Refresh(RefreshOutcome.NOT_PERMITTED, detail)
 
 
+# --- one name in two architectures --------------------------------------------------------------------------
+
+ZLIBS = "zlib\ti686\t1.0-1\t10\t1\nzlib\tx86_64\t1.0-1\t20\t1"
+
+
+def test_of_two_architectures_the_advised_one_is_the_security_update() -> None:
+    offered = "".join(f"|zlib\t{arch}\t1.1-1\tlab\t5\t6\n" for arch in ("i686", "x86_64"))
+    advisory = "[advisories]\n|LAB-1 Important/Sec. zlib-1.1-1.x86_64\n= 0\n"
+    text = observed(ZLIBS, RUNNING, restarting=advisory).replace("[upgrades]\n", f"[upgrades]\n{offered}")
+    offers = parse_observe(DNF, text, AT).offers
+    assert [(one.arch, one.versions[0].security, one.advisories) for one in offers] == [
+        ("i686", False, ()),
+        ("x86_64", True, ("LAB-1",)),
+    ]
+    moves = "|upgrade\tzlib\tx86_64\t1.1-1\tlab\n|skip\tzlib\ti686\t1.1-1\tlab\n"
+    installed = "".join(f"|{line}\n" for line in ZLIBS.splitlines())
+    resolved = f"[installed]\n{installed}= 0\n[resolve]\n= 0\n[moves]\n{moves}= 0\n"
+    answer = parse_answer(DNF, f"patchledger-patch 1 dnf\n{resolved}exit 0\n", offers)
+    assert [(one.arch, one.from_version, one.security) for one in answer.changes] == [
+        ("x86_64", "1.0-1", True)
+    ]
+    assert answer.kept_back == ("zlib:i686",)
+
+
 # --- advisories ---------------------------------------------------------------------------------------------
 
 
