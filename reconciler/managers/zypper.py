@@ -86,12 +86,17 @@ def _changes(sections: Sections, stream: Element, offers: Sequence[Offer]) -> tu
     coming: list[tuple[Change, Record | None]] = []
     going: list[Change] = []
     for block, element in _solvables(sections.need("resolve"), stream):
-        change = _change(sections.need("resolve"), _ACTIONS[block], element, present)
-        if change.to_version is None:
-            going.append(change)
-        else:
-            record = known.get((_as_it_comes(change, element), change.to_version))
-            coming.append((change, record or known.get((change.package, change.to_version))))
+        told = _change(sections.need("resolve"), _ACTIONS[block], element, present)
+        comes = _as_it_comes(told, element)
+        for change in _apart(told, comes, present):
+            if change.to_version is None:
+                going.append(change)
+            else:
+                record = known.get((comes, change.to_version))
+                coming.append((change, record or known.get((change.package, change.to_version))))
+    # A package that changes its architecture and its version is in two lists of the summary.
+    going = list(dict.fromkeys(going))
+    coming = list({change: (change, record) for change, record in coming}.values())
     moving = [record for _, record in coming if record is not None]
     secure = {(offer.package, one.version) for offer in offers for one in offer.versions if one.security}
     return (
@@ -127,6 +132,19 @@ def _as_it_comes(change: Change, element: Element) -> PackageId:
     return PackageId(change.name, element.get("arch") or change.arch)
 
 
+def _apart(change: Change, comes: PackageId, present: _Sizes) -> tuple[Change, ...]:
+    """Return the two changes that it is where a package takes the place of its other architecture.
+
+    zypper has one package of a name. Where rpm has two, it calls that a change of architecture.
+    """
+    now = next((version for package, version in present if package == comes), None)
+    if comes == change.package or now is None:
+        return (change,)
+    size = present.get((change.package, change.from_version or ""))
+    gone = replace(change, action="remove", to_version=None, installed_delta=None if size is None else -size)
+    return (replace(change, arch=comes.arch, from_version=now), gone)
+
+
 def _change(section: Section, action: Action, element: Element, present: _Sizes) -> Change:
     name, edition = element.get("name", ""), element.get("edition", "")
     arch = element.get("arch-old") or element.get("arch") or ""
@@ -140,6 +158,8 @@ def _change(section: Section, action: Action, element: Element, present: _Sizes)
 
 def _removal(change: Change, moving: Sequence[Record]) -> Change:
     version = change.from_version or ""
+    if any(record.name == change.name for record in moving):
+        return replace(change, by=(change.name,))
     if replacing := against(change.name, version, moving, "obsoletes"):
         return replace(change, action="replace", by=replacing)
     return replace(change, by=against(change.name, version, moving, "conflicts"))

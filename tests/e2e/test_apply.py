@@ -25,6 +25,7 @@ from reconciler.planning.gate import BreakGlass
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.labs.apt import MAIN, AptLab, Deb
+from tests.labs.naming import in_json
 
 INSIDE = OPENING + timedelta(minutes=5)
 OTHERS = "updates: none\n"
@@ -78,7 +79,7 @@ def runs(site: Site) -> list[Any]:
 
 
 def moved(record: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
-    return {move["name"]: move["to"] for move in record["difference"]["changed"]}
+    return {name: move["to"] for name, move in in_json(record["difference"]["changed"]).items()}
 
 
 def test_a_plan_waits_for_its_window_and_is_then_applied_exactly(site: Site, lab: AptLab) -> None:
@@ -92,7 +93,7 @@ def test_a_plan_waits_for_its_window_and_is_then_applied_exactly(site: Site, lab
     waiting = tick(site, BEFORE)
     assert (waiting.report.decision.outcome, waiting.report.decision.until) == ("window", OPENING)
     assert lab.versions() == before
-    planned = {move["name"]: move["to"] for move in site.report()["plan"]["transaction"]}
+    planned = {name: move["to"] for name, move in in_json(site.report()["plan"]["transaction"]).items()}
     assert planned
     assert "both" not in planned
 
@@ -100,7 +101,7 @@ def test_a_plan_waits_for_its_window_and_is_then_applied_exactly(site: Site, lab
     assert done.failures == ()
     (record,) = runs(site)
     assert record["outcome"] == "applied"
-    assert {move["name"]: move["to"] for move in record["difference"]["changed"]} == planned
+    assert moved(record) == planned
     after = lab.versions()
     assert {name: after.get(name, after.get(f"{name}:i386")) for name in planned} == planned
     assert after["both"] == before["both"]

@@ -16,6 +16,7 @@ from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.e2e.test_apply import approval, moved, runs
 from tests.labs.apt import MAIN, AptLab, Deb
+from tests.labs.naming import in_json
 from tests.labs.pacman import Pkg
 from tests.labs.rpm import Rpm
 
@@ -49,7 +50,8 @@ class Machine:
         publish: Offers a package in a version.
         security: Packages whose updates are security updates.
         kept: What stays as it is: it comes only with a removal.
-        new: The version that ``plain`` goes to.
+        new: The version that ``plain`` and the twins go to.
+        twins: Both architectures of one name that move; zypper leaves them, and pacman has no such thing.
     """
 
     manager: str
@@ -59,6 +61,7 @@ class Machine:
     security: frozenset[str] = frozenset({"secure"})
     kept: frozenset[str] = frozenset({"remover", "victim"})
     new: str = "1.1-1"
+    twins: tuple[str, ...] = ("twin:i686", "twin:x86_64")
 
 
 @pytest.fixture(params=["apt", "dnf", "zypper", "pacman"])
@@ -68,7 +71,13 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
         case "apt":
             world: AptLab = request.getfixturevalue("apt_world")
             apt = world.copy(folder, repository=True)
-            return Machine("apt", apt, lambda name, version: apt.publish(MAIN, Deb(name, version)), new="1.1")
+            return Machine(
+                "apt",
+                apt,
+                lambda name, version: apt.publish(MAIN, Deb(name, version)),
+                new="1.1",
+                twins=("twin:amd64", "twin:i386"),
+            )
         case "dnf":
             rhel: DnfLab = request.getfixturevalue("dnf_world")
             dnf = rhel.copy(folder, repository=True)
@@ -85,6 +94,8 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
                 zypper,
                 lambda name, version: zypper.repository.publish(Rpm(name, version)),
                 settings,
+                kept=frozenset({"remover", "victim", "twin:i686", "twin:x86_64"}),
+                twins=(),
             )
         case _:
             arch: PacmanLab = request.getfixturevalue("pacman_world")
@@ -96,6 +107,7 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
                 {"manager": "pacman"},
                 security=frozenset(),
                 kept=frozenset(),
+                twins=(),
             )
 
 
@@ -123,8 +135,9 @@ def test_from_waiting_to_done(machine: Machine, site: Site) -> None:
     assert waiting.report.host.manager == machine.manager
     assert machine.lab.versions() == before
     plan = site.report()["plan"]
-    planned = {move["name"]: move["to"] for move in plan["transaction"]}
-    fates = {update["name"]: update for update in plan["updates"]}
+    planned = {name: move["to"] for name, move in in_json(plan["transaction"]).items()}
+    fates = in_json(plan["updates"])
+    assert {name: planned.get(name) for name in machine.twins} == dict.fromkeys(machine.twins, machine.new)
     assert fates["epoch"]["disposition"] == "held"
     assert {name for name in machine.security if fates[name]["security"]} == machine.security
     assert planned["plain"] == machine.new
@@ -135,12 +148,12 @@ def test_from_waiting_to_done(machine: Machine, site: Site) -> None:
     assert done.failures == ()
     (record,) = runs(site)
     assert (record["outcome"], record["notes"]) == ("applied", [])
-    changed = {(move["name"], move["from"], move["to"]) for move in record["difference"]["changed"]}
-    assert changed == {(move["name"], move["from"], move["to"]) for move in plan["transaction"]}
+    keys = ("name", "arch", "from", "to")
+    changed = sorted(tuple(str(move[key]) for key in keys) for move in record["difference"]["changed"])
+    assert changed == sorted(tuple(str(move[key]) for key in keys) for move in plan["transaction"])
     after = machine.lab.versions()
-    assert {name: after[name] for name in ("plain", "pair", "pair-data", "user", "base", "newdep-lib")} == {
-        name: planned[name] for name in ("plain", "pair", "pair-data", "user", "base", "newdep-lib")
-    }
+    names = ("plain", "pair", "pair-data", "user", "base", "newdep-lib", *machine.twins)
+    assert {name: after[name] for name in names} == {name: planned[name] for name in names}
     assert {name: after.get(name) for name in ("epoch", *machine.kept)} == {
         name: before.get(name) for name in ("epoch", *machine.kept)
     }

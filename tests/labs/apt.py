@@ -27,6 +27,7 @@ The world, and what an upgrade without any policy does with it:
 ``local``           1.0, in no repository
 ``configured``      1.0 → 1.1 with a conffile that differs
 ``foreign:i386``    1.0 → 1.1, of another architecture
+``twin``            1.0 → 1.1 of both architectures (``Multi-Arch: same``): dpkg wants them in one version
 ``hostile``         1.0 → 1.1 with a description that looks like a patch script's output
 ==================  =======================================================================================
 """
@@ -114,6 +115,12 @@ class Deb:
         return f"{self.name}_{self.version.partition(':')[2] or self.version}_{self.arch}.deb"
 
 
+def twins(version: str) -> tuple[Deb, Deb]:
+    """Return a package of two architectures, one beside the other."""
+    amd64, i386 = (Deb("twin", version, arch, fields={"Multi-Arch": "same"}) for arch in ("amd64", "i386"))
+    return amd64, i386
+
+
 OLD: tuple[Deb, ...] = (
     Deb("plain", "1.0"),
     Deb("epoch", "1:1.0-1"),
@@ -135,6 +142,7 @@ OLD: tuple[Deb, ...] = (
     Deb("local", "1.0"),
     Deb("configured", "1.0", files={"etc/configured.conf": "old\n"}, conffiles=("/etc/configured.conf",)),
     Deb("foreign", "1.0", arch="i386"),
+    *twins("1.0"),
     Deb("hostile", "1.0"),
 )
 
@@ -161,6 +169,7 @@ NEW: Mapping[Suite, tuple[Deb, ...]] = {
         Deb("base", "1.1"),
         Deb("configured", "1.1", files={"etc/configured.conf": "new\n"}, conffiles=("/etc/configured.conf",)),
         Deb("foreign", "1.1", arch="i386"),
+        *twins("1.1"),
         Deb("hostile", "1.1", fields={"Description": HOSTILE}),
     ),
     SECURITY: (
@@ -265,7 +274,7 @@ class AptLab:
             _tool("dpkg", f"--root={self.root}", "--force-script-chrootless", "--force-depends", "-i", *files)
 
     def versions(self) -> dict[str, str]:
-        """Return the version of every installed package, by name (``name:arch`` if foreign)."""
+        """Return the version of every installed package, by name (``name:arch`` if foreign, or a twin)."""
         text = _tool(
             "dpkg-query", f"--admindir={self.admin}", "-W", "-f", "${binary:Package} ${Version} ${Status}\\n"
         )

@@ -21,6 +21,7 @@ The world, and what an upgrade without any policy does with it:
 ``local``            1.0-1, in no repository
 ``configured``       1.0-1 → 1.1-1 with a ``%config(noreplace)`` file that differs
 ``native.x86_64``    1.0-1 → 1.1-1, of this machine's architecture
+``twin``             1.0-1 → 1.1-1 of both architectures, x86_64 and i686, which share a file
 ``hostile``          1.0-1 → 1.1-1 with a description that looks like a patch script's output
 ``kernel-core``      5.1-1, 5.2-1 and 5.3-1 of at most three: 5.4-1 comes in and the oldest goes
 ===================  ======================================================================================
@@ -33,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.labs import rpm
-from tests.labs.rpm import Advisory, Repository, Rpm, tool
+from tests.labs.rpm import Advisory, Repository, Rpm, tool, twins
 
 HOSTILE = """A package with ideas of its own
 = 0
@@ -64,6 +65,7 @@ OLD: tuple[Rpm, ...] = (
     Rpm("local", "1.0-1"),
     Rpm("configured", "1.0-1", files={_CONF: "old\n"}, config=(_CONF,)),
     Rpm("native", "1.0-1", arch="x86_64"),
+    *twins("1.0-1"),
     Rpm("hostile", "1.0-1"),
 )
 KERNELS: tuple[Rpm, ...] = tuple(Rpm("kernel-core", f"5.{minor}-1", fields=_KERNEL) for minor in (1, 2, 3))
@@ -87,6 +89,7 @@ NEW: tuple[Rpm, ...] = (
     Rpm("base", "1.1-1"),
     Rpm("configured", "1.1-1", files={_CONF: "new\n"}, config=(_CONF,)),
     Rpm("native", "1.1-1", arch="x86_64"),
+    *twins("1.1-1"),
     Rpm("hostile", "1.1-1", description=HOSTILE),
     Rpm("kernel-core", "5.4-1", fields=_KERNEL),
 )

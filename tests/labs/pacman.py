@@ -24,6 +24,9 @@ The world, and what an upgrade without any policy does with it:
 ``hostile``         1.0-1 → 1.1-1 with a description that looks like a patch script's output
 ==================  =======================================================================================
 
+It is the one lab without a package of two architectures: pacman has one package of a name, whatever its
+architecture is, and multilib's ``lib32-…`` are names of their own.
+
 Since one update that cannot be had stops a whole upgrade, those that make trouble are published by the tests
 that want it: `UNSAT`, `CONFLICTING`, `FAILING`, `SLOW`, `CLASHING`.
 """

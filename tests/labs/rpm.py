@@ -56,6 +56,11 @@ class Rpm:
         return f"{self.name}-{self.version.rpartition(':')[2]}.{self.arch}.rpm"
 
     @property
+    def target(self) -> str:
+        """What rpmbuild is told to build for."""
+        return "x86_64" if self.arch == "noarch" else self.arch
+
+    @property
     def nevra(self) -> str:
         """Name, epoch, version, release and architecture, the epoch always written."""
         epoch, _, rest = self.version.rpartition(":")
@@ -82,6 +87,11 @@ class Advisory:
     issued: str = "2026-11-01 10:00:00"
 
 
+def twins(version: str) -> tuple[Rpm, Rpm]:
+    """Return a multilib package: one of each architecture, with a file that both have."""
+    return Rpm("twin", version, "x86_64"), Rpm("twin", version, "i686")
+
+
 def tool(*argv: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """Run a command that must succeed, and return what it printed.
 
@@ -103,16 +113,20 @@ def tool(*argv: str, env: Mapping[str, str] | None = None, cwd: Path | None = No
 
 
 def build_rpms(packages: Iterable[Rpm], folder: Path) -> None:
-    """Build the packages that a folder lacks, as many at once as can be: equal names need a spec each."""
+    """Build the packages that a folder lacks, as many at once as can be.
+
+    Equal names need a spec each, and so does another architecture than this machine's.
+    """
     left = [package for package in packages if not (folder / package.file_name).exists()]
     while left:
+        target = left[0].target
         # The last one of each name; the dictionary keeps the order.
-        at_once = {package.name: package for package in reversed(left)}
-        left = [package for package in left if at_once[package.name] is not package]
-        _build(tuple(reversed(at_once.values())), folder)
+        at_once = {package.name: package for package in reversed(left) if package.target == target}
+        left = [package for package in left if at_once.get(package.name) is not package]
+        _build(tuple(reversed(at_once.values())), folder, target)
 
 
-def _build(packages: Sequence[Rpm], folder: Path) -> None:
+def _build(packages: Sequence[Rpm], folder: Path, target: str) -> None:
     with tempfile.TemporaryDirectory(prefix="rpmbuild") as scratch:
         top = Path(scratch)
         spec = top / "lab.spec"
@@ -131,7 +145,16 @@ def _build(packages: Sequence[Rpm], folder: Path) -> None:
             "debug_package": "%{nil}",
         }
         options = [part for name, value in definitions.items() for part in ("--define", f"{name} {value}")]
-        tool("rpmbuild", "-bb", "--quiet", *options, str(spec), env={**EPOCH, "HOME": str(top)})
+        tool(
+            "rpmbuild",
+            "-bb",
+            "--quiet",
+            "--target",
+            target,
+            *options,
+            str(spec),
+            env={**EPOCH, "HOME": str(top)},
+        )
         folder.mkdir(parents=True, exist_ok=True)
         for file in (top / "out").glob("*.rpm"):
             shutil.move(file, folder / file.name)
@@ -294,10 +317,17 @@ def install(root: Path, *files: Path, env: Mapping[str, str] | None = None) -> N
 
 
 def versions(root: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the version of every installed package as rpm writes it for people, several joined by blanks."""
-    query = "%{NAME}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n"
-    found: dict[str, list[str]] = {}
+    """Return the version of every installed package as rpm writes it for people, several joined by blanks.
+
+    By name, and by ``name:arch`` where the name is there in several architectures.
+    """
+    query = "%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n"
+    found: dict[str, dict[str, list[str]]] = {}
     for line in tool("rpm", "--root", str(root), "-qa", "--qf", query, env=env).splitlines():
-        name, version = line.split("\t")
-        found.setdefault(name, []).append(version.removeprefix("0:"))
-    return {name: " ".join(sorted(all_)) for name, all_ in found.items()}
+        name, arch, version = line.split("\t")
+        found.setdefault(name, {}).setdefault(arch, []).append(version.removeprefix("0:"))
+    return {
+        name if len(arches) == 1 else f"{name}:{arch}": " ".join(sorted(all_))
+        for name, arches in found.items()
+        for arch, all_ in arches.items()
+    }

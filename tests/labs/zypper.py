@@ -22,6 +22,8 @@ The world, and what an update without any policy does with it:
 ``local``            1.0-1, in no repository
 ``configured``       1.0-1 → 1.1-1 with a ``%config(noreplace)`` file that differs
 ``native.x86_64``    1.0-1 → 1.1-1, of this machine's architecture
+``twin``             1.0-1 in both architectures, x86_64 and i686: an update leaves both as they are, since
+                     zypper has one package of a name and would replace one of them by the other
 ``hostile``          1.0-1 → 1.1-1 with a description that looks like a patch script's output
 ``kernel-default``   5.14.21-1.1; 5.14.21-2.1 comes in beside it
 ===================  ======================================================================================
@@ -36,7 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.labs import rpm
-from tests.labs.rpm import Advisory, Repository, Rpm, tool
+from tests.labs.rpm import Advisory, Repository, Rpm, tool, twins
 
 HOSTILE = """A package with ideas of its own
 = 0
@@ -67,6 +69,7 @@ OLD: tuple[Rpm, ...] = (
     Rpm("local", "1.0-1"),
     Rpm("configured", "1.0-1", files={_CONF: "old\n"}, config=(_CONF,)),
     Rpm("native", "1.0-1", arch="x86_64"),
+    *twins("1.0-1"),
     Rpm("hostile", "1.0-1"),
     Rpm("kernel-default", "5.14.21-1.1", fields=_KERNEL),
 )
@@ -92,6 +95,7 @@ NEW: tuple[Rpm, ...] = (
     Rpm("base", "1.1-1"),
     Rpm("configured", "1.1-1", files={_CONF: "new\n"}, config=(_CONF,)),
     Rpm("native", "1.1-1", arch="x86_64"),
+    *twins("1.1-1"),
     Rpm("hostile", "1.1-1", description=HOSTILE),
     Rpm("kernel-default", "5.14.21-2.1", fields=_KERNEL),
 )

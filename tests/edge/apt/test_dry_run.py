@@ -14,6 +14,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.observation import Answer, Mode, Question, Unmet
 from reconciler.targets.local import LocalTarget
+from tests.labs import naming
 from tests.labs.apt import MAIN, SECURITY, AptLab, Deb
 
 SAFE = {
@@ -31,12 +32,14 @@ SAFE = {
     "plain": "1.1",
     "secure": "1.0+deb12u1",
     "superseded": "1.2",
+    "twin:amd64": "1.1",
+    "twin:i386": "1.1",
     "user": "1.1",
 }
 
 
 def moved(answer: Answer) -> dict[str, str | None]:
-    return {change.name: change.to_version for change in answer.changes}
+    return naming.moved(answer.changes)
 
 
 def without(*names: str) -> dict[str, str]:
@@ -64,7 +67,9 @@ def test_full_mode_removes_and_tells_a_replacement_from_a_removal(apt: ScriptedM
 def test_the_answer_is_what_apt_simulates(lab: AptLab, apt: ScriptedManager, command: str) -> None:
     lab.hold_package("lima")
     simulated = lab.apt("-s", *command.split())
-    moves = dict(re.findall(r"^Inst ([^ :]+)\S*(?: \[[^]]*\])? \(([^ ]+) ", simulated, re.MULTILINE))
+    # apt writes the architecture where it is a foreign one, as of foreign:i386.
+    said = simulated.replace("foreign:i386", "foreign").replace("Inst twin ", "Inst twin:amd64 ")
+    moves = dict(re.findall(r"^Inst (\S+)(?: \[[^]]*\])? \(([^ ]+) ", said, re.MULTILINE))
     moves.update((name, None) for name in re.findall(r"^Remv (\S+)", simulated, re.MULTILINE))
     answer = apt.resolve(Question("full" if command == "dist-upgrade" else "safe"))
     assert moved(answer) == moves
@@ -82,23 +87,17 @@ def test_this_machines_own_plan_is_what_apt_simulates(script: PatchScript, tmp_p
 
 def test_changes_carry_origin_size_growth_and_hash(lab: AptLab, apt: ScriptedManager) -> None:
     observation = apt.observe(datetime.now(UTC))
-    offered = {(offer.name, one.version): one for offer in observation.offers for one in offer.versions}
+    offered = {(offer.package, one.version): one for offer in observation.offers for one in offer.versions}
     for change in apt.resolve(Question()).changes:
         assert change.to_version is not None
-        assert (
-            change.size == (lab.repository / f"pool/{file_of(change.name, change.to_version)}").stat().st_size
-        )
+        file = f"{change.name}_{change.to_version.rpartition(':')[2]}_{change.arch}.deb"
+        assert change.size == (lab.repository / "pool" / file).stat().st_size
         assert change.installed_delta is not None
         assert change.origin.startswith("Debian")
         if change.action == "upgrade":
-            available = offered[change.name, change.to_version]
+            available = offered[change.package, change.to_version]
             assert change.sha256 == available.sha256
             assert change.origin in available.origins
-
-
-def file_of(name: str, version: str) -> str:
-    arch = "i386" if name == "foreign" else "all"
-    return f"{name}_{version.rpartition(':')[2]}_{arch}.deb"
 
 
 def test_growth_of_a_new_package_is_its_size(apt: ScriptedManager) -> None:

@@ -18,6 +18,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.planning.observation import Installed, RebootNeed
 from reconciler.targets.local import LocalTarget
 from tests.labs.apt import MAIN, AptLab, Deb
+from tests.labs.naming import named
 
 NOW = datetime.now(UTC)
 
@@ -25,16 +26,17 @@ NOW = datetime.now(UTC)
 def test_installed_packages_with_holds_and_marks(lab: AptLab, apt: ScriptedManager) -> None:
     lab.hold_package("lima")
     lab.mark_auto("base")
-    seen = {package.name: package for package in apt.observe(NOW).installed}
+    seen = named(apt.observe(NOW).installed)
     assert seen["lima"] == Installed("lima", "all", "1.0", held=True)
     assert seen["base"] == Installed("base", "all", "1.0", automatic=True)
     assert seen["foreign"] == Installed("foreign", "i386", "1.0")
     assert seen["epoch"].version == "1:1.0-1"
-    assert len(seen) == 21
+    assert seen["twin:i386"] == Installed("twin", "i386", "1.0")
+    assert len(seen) == 23
 
 
 def test_offers_name_every_newer_version_with_origin_and_security(apt: ScriptedManager) -> None:
-    offers = {offer.name: offer for offer in apt.observe(NOW).offers}
+    offers = named(apt.observe(NOW).offers)
     versions = {
         name: [(one.version, one.origins, one.security) for one in offer.versions]
         for name, offer in offers.items()

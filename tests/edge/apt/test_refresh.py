@@ -14,6 +14,7 @@ from reconciler.planning.observation import Question, Refresh, RefreshOutcome
 from reconciler.process import Completed
 from reconciler.targets.local import LocalTarget
 from tests.labs.apt import MAIN, AptLab, Deb
+from tests.labs.naming import moved
 
 
 def exit_code(lab: AptLab, script: PatchScript) -> int:
@@ -23,7 +24,7 @@ def exit_code(lab: AptLab, script: PatchScript) -> int:
 def test_a_refresh_finds_what_was_published(own_lab: AptLab, own_apt: ScriptedManager) -> None:
     own_lab.publish(MAIN, Deb("plain", "1.2"))
     assert own_apt.refresh().outcome is RefreshOutcome.REFRESHED
-    versions = {change.name: change.to_version for change in own_apt.resolve(Question()).changes}
+    versions = moved(own_apt.resolve(Question()).changes)
     assert versions["plain"] == "1.2"
 
 

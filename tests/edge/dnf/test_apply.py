@@ -18,6 +18,7 @@ from reconciler.planning.observation import Change, Question
 from reconciler.targets.local import LocalTarget
 from tests.labs.dnf import DnfLab
 from tests.labs.fileserver import serving
+from tests.labs.naming import moved
 from tests.labs.rpm import Rpm
 
 Folder = Callable[[], Path]
@@ -40,7 +41,8 @@ def test_what_was_planned_is_applied_and_a_second_time_is_nothing_to_do(
 ) -> None:
     dnf = ScriptedManager(DNF, LocalTarget(lab.environment, shell), script, lab.cache, root=lab.root)
     changes = dnf.resolve(Question("full")).changes
-    expected = lab.versions() | {one.name: one.to_version for one in changes if one.to_version is not None}
+    coming = moved(one for one in changes if one.to_version is not None)
+    expected: dict[str, str | None] = {**lab.versions(), **coming}
     expected["kernel-core"] = "5.2-1 5.3-1 5.4-1"
     mine = folder()
     execution = dnf.apply(Instruction(changes, automatic=("newdep-lib:noarch",)), mine)

@@ -11,6 +11,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.observation import Answer, Question, Unmet
 from reconciler.targets.local import LocalTarget
+from tests.labs import naming
 from tests.labs.dnf import DnfLab
 from tests.labs.rpm import Rpm
 
@@ -30,13 +31,16 @@ SAFE = {
     "plain": "1.1-1",
     "secure": "1.0-2",
     "superseded": "1.2-1",
+    "twin:i686": "1.1-1",
+    "twin:x86_64": "1.1-1",
     "user": "1.1-1",
 }
 GONE = {"obsoleted": "replace", "kernel-core": "rotate"}
 
 
 def moved(answer: Answer) -> dict[str, str]:
-    return {change.name: change.to_version for change in answer.changes if change.to_version is not None}
+    coming = naming.moved(change for change in answer.changes if change.to_version is not None)
+    return {name: version or "" for name, version in coming.items()}
 
 
 def gone(answer: Answer) -> dict[str, str]:
@@ -105,7 +109,7 @@ def test_a_question_leaves_no_trace(
 
 def test_changes_carry_origin_size_growth_and_security(lab: DnfLab, dnf: ScriptedManager) -> None:
     dnf.observe(datetime.now(UTC))
-    changes = {change.name: change for change in dnf.resolve(Question()).changes if change.to_version}
+    changes = naming.named(change for change in dnf.resolve(Question()).changes if change.to_version)
     plain = changes["plain"]
     assert (plain.from_version, plain.arch, plain.origin) == ("1.0-1", "noarch", "lab")
     assert plain.size == lab.repository.file("plain", "1.1-1").stat().st_size

@@ -10,6 +10,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.planning.observation import Question, RefreshOutcome
 from reconciler.targets.local import LocalTarget
 from tests.labs.dnf import DnfLab
+from tests.labs.naming import moved
 from tests.labs.rpm import Rpm
 
 
@@ -22,13 +23,13 @@ def exit_code(lab: DnfLab, script: PatchScript) -> int:
 def test_a_refresh_finds_what_was_published(own_lab: DnfLab, own_dnf: ScriptedManager) -> None:
     own_lab.repository.publish(Rpm("plain", "1.2-1"))
     assert own_dnf.refresh().outcome is RefreshOutcome.REFRESHED
-    versions = {change.name: change.to_version for change in own_dnf.resolve(Question()).changes}
+    versions = moved(own_dnf.resolve(Question()).changes)
     assert versions["plain"] == "1.2-1"
 
 
 def test_nothing_is_found_before_a_refresh(own_lab: DnfLab, own_dnf: ScriptedManager) -> None:
     own_lab.repository.publish(Rpm("plain", "1.2-1"))
-    versions = {change.name: change.to_version for change in own_dnf.resolve(Question()).changes}
+    versions = moved(own_dnf.resolve(Question()).changes)
     assert versions["plain"] == "1.1-1"
 
 
@@ -43,7 +44,7 @@ def test_one_dead_repository_is_not_passed_over_and_keeps_no_other_from_being_re
     assert "127.0.0.1:9" in refresh.detail
     assert "hunter2" not in refresh.detail
     assert exit_code(own_lab, script) == 21
-    versions = {change.name: change.to_version for change in own_dnf.resolve(Question()).changes}
+    versions = moved(own_dnf.resolve(Question()).changes)
     assert versions["plain"] == "1.2-1"
     assert [one.name for one in own_dnf.observe(datetime.now(UTC)).sources] == ["lab", "dead"]
 

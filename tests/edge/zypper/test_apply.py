@@ -15,6 +15,7 @@ from reconciler.planning.execution import Execution, FailedPackage, Instruction,
 from reconciler.planning.observation import Change, Question, RebootNeed
 from reconciler.planning.package import PackageId
 from tests.edge.zypper.conftest import managed
+from tests.labs.naming import moved
 from tests.labs.rpm import Rpm
 from tests.labs.zypper import ZypperLab
 
@@ -54,7 +55,7 @@ def test_the_whole_plan_is_applied_and_then_there_is_nothing_to_do(
     changes = manager.resolve(Question()).changes
     execution = manager.apply(Instruction(changes), fresh(tmp_path))
     assert execution == Execution(11)  # a patch that wants a reboot is among them
-    wanted = {change.name: change.to_version for change in changes if change.to_version}
+    wanted = moved(change for change in changes if change.to_version)
     gone = {change.name for change in changes if change.to_version is None}
     after = lab.versions()
     assert {name: after[name].split()[-1] for name in wanted} == wanted

@@ -16,6 +16,7 @@ from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.observation import Installed, Question, RebootNeed
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import managed
+from tests.labs.naming import named
 from tests.labs.rpm import Rpm
 from tests.labs.zypper import ZypperLab
 
@@ -26,13 +27,13 @@ def test_installed_packages_with_locks_and_marks(lab: ZypperLab, zypper: Scripte
     lab.lock("li*", "nothing-of-this-name")
     lab.mark_automatic("base")
     observation = zypper.observe(NOW)
-    seen = {package.name: package for package in observation.installed}
+    seen = named(observation.installed)
     assert seen["lima"] == Installed("lima", "noarch", "1.0-1", held=True)
     assert seen["base"] == Installed("base", "noarch", "1.0-1", automatic=True)
     assert seen["native"] == Installed("native", "x86_64", "1.0-1")
     assert seen["epoch"].version == "1:1.0-1"
     assert [name for name, package in seen.items() if package.held] == ["lima"]
-    assert len(seen) == 21
+    assert len(seen) == 23
     # What is locked is still offered.
     assert "lima" in {offer.name for offer in observation.offers}
 

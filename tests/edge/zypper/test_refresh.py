@@ -7,6 +7,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.observation import Question, RefreshOutcome
 from reconciler.targets.local import LocalTarget
+from tests.labs.naming import moved
 from tests.labs.rpm import Rpm
 from tests.labs.zypper import ZypperLab
 
@@ -19,7 +20,7 @@ def exit_code(lab: ZypperLab, script: PatchScript) -> int:
 def test_a_refresh_finds_what_was_published(own_lab: ZypperLab, own_zypper: ScriptedManager) -> None:
     own_lab.repository.publish(Rpm("plain", "1.2-1"))
     assert own_zypper.refresh().outcome is RefreshOutcome.REFRESHED
-    versions = {change.name: change.to_version for change in own_zypper.resolve(Question()).changes}
+    versions = moved(own_zypper.resolve(Question()).changes)
     assert versions["plain"] == "1.2-1"
 
 
