@@ -1,6 +1,8 @@
 """What an execution left in its folder, read when it ended or long after, by whoever is there then."""
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.errors import Stalled
@@ -32,11 +34,12 @@ def read_execution(folder: Path) -> Execution:
     """
     try:
         text = (folder / OUT).read_bytes().decode("utf-8", "replace")
+        ended = datetime.fromtimestamp((folder / OUT).stat().st_mtime, UTC)
         sections = parse_sections(text)
     except (OSError, Stalled) as error:
         said = _tail(folder / ERR) or str(error)
         return Execution(codes.OTHER, message=f"it did not end by itself: {said}", is_finished=False)
-    return _execution(sections)
+    return replace(_execution(sections), ended=ended)
 
 
 def _execution(sections: Sections) -> Execution:

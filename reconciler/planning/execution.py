@@ -6,8 +6,8 @@ words of a manager are evidence, not truth.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal
 
 from reconciler.planning.observation import Change
@@ -69,6 +69,7 @@ class Execution:
         failed: Packages whose maintainer scripts or unpacking failed.
         conffiles: Files that wait for a person because a configuration file was changed locally, such as
             ``/etc/nginx.conf.dpkg-dist``; sorted.
+        ended: When it ended, by the clock of that time; ``None`` where nobody knows.
         is_finished: The script printed its last line; without it, somebody or something ended it before.
     """
 
@@ -78,6 +79,7 @@ class Execution:
     failed: tuple[FailedPackage, ...] = ()
     conffiles: tuple[str, ...] = ()
     is_finished: bool = True
+    ended: datetime | None = field(default=None, compare=False)
 
 
 def automatic_after(changes: Iterable[Change], automatic: Iterable[PackageId]) -> tuple[str, ...]:

@@ -523,10 +523,11 @@ class Applier:
     def _record(self, journal: Journal, execution: Execution, found: Difference) -> StepRecord:
         step = journal.steps[journal.current] if journal.current < len(journal.steps) else Step(())
         started = journal.attempts[0].started
+        ended = self._later(started)
         return StepRecord(
             changes=tuple(map(move_of, step.changes)),
             started=started,
-            ended=self._later(started),
+            ended=ended if execution.ended is None else min(ended, max(started, execution.ended)),
             outcome=_outcome(step, execution, found, journal.manager),
             exit_code=execution.exit_code,
             native_code=execution.native_code,
@@ -548,6 +549,8 @@ class Applier:
             ending: Why it ended as it did.
         """
         ended = self._later(journal.started)
+        # A run that is taken up long after it was at work did not work that long.
+        until = journal.done[-1].ended if journal.done else ended
         conffiles = {path for step in journal.done for path in step.conffiles}
         return RunRecord(
             schema=SCHEMA_VERSION,
@@ -563,7 +566,7 @@ class Applier:
             reason=ending.reason,
             exceptional=journal.exceptional,
             deadline=journal.deadline,
-            overran=journal.deadline is not None and ended > journal.deadline,
+            overran=journal.deadline is not None and until > journal.deadline,
             steps=journal.done,
             difference=found,
             hooks=journal.hooks,

@@ -365,7 +365,7 @@ class Ticker:
         # next window. Asked for first, one too few could be: a need that never goes away would make a loop.
         state = replace(state, reboots=(*state.reboots, now)[-_REMEMBERED:])
         self.folder.save(state)
-        self.folder.write_journal(going_down(replace(journal, health_before=health), power.boot_id(), now))
+        self.folder.begin(going_down(replace(journal, health_before=health), power.boot_id(), now))
         try:
             power.reboot(journal.settings.reboot.notice, f"patchledger: {descent.due.because}")
         except ReconcilerError as error:

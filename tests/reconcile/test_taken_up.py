@@ -149,7 +149,7 @@ class Machine:
     def _work(self, folder: Path, moves: Sequence[tuple[str, str]]) -> Execution:
         if self.disk.results.get(str(folder), ...) is not None:
             raise NotArrangedError(f"{folder} was used before")
-        done = Execution(0)
+        done = Execution(0, ended=self.now())
         try:
             self.plug.see()
             for name, version in moves:
@@ -361,6 +361,15 @@ def test_a_run_that_ended_by_itself_is_what_it_came_to() -> None:
     assert any("a later one completed this record" in note for note in told.notes)
     assert [step.outcome for step in told.steps] == [StepOutcome.DONE] * 2
     assert told.steps[0].ended < told.steps[1].started
+
+
+def test_a_run_that_is_taken_up_late_did_not_work_until_then() -> None:
+    disk, deadline = Disk(), AT + timedelta(hours=1)
+    with pytest.raises(Killed):
+        Machine(disk, Plug(19), lives_on=True).applier.apply(look_of(), Apply(STEPS, deadline))
+    told = recover(Machine(disk, seconds=7200)).record
+    assert told.ended > deadline > told.steps[1].ended
+    assert not told.overran
 
 
 def test_what_fails_by_itself_is_no_kill() -> None:
