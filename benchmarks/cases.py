@@ -8,7 +8,8 @@ from pathlib import Path
 
 from benchmarks import policies
 from benchmarks.applying import apply, apply_steps
-from benchmarks.bench import Bench, Row, cpu, cpu_ratio, milliseconds, rss
+from benchmarks.bench import Bench, Row, cpu, cpu_more, cpu_ratio, milliseconds, rss
+from benchmarks.installation import PLAN
 from benchmarks.measure import Command, Spread, measure
 from benchmarks.other_managers import plan_dnf, plan_pacman, plan_zypper
 
@@ -111,6 +112,23 @@ def policy_check(bench: Bench) -> Iterator[Row]:
     yield Row(name, "peak RSS", turns.each(rss, check), "MiB", 80)
 
 
+def full_policy(bench: Bench) -> Iterator[Row]:
+    """A look under a policy that is as large as one may be, and under the smallest."""
+    if not _has_apt(bench):
+        return
+    commands = []
+    for name, policy in (("full", policies.full()), ("small", PLAN)):
+        config = bench.installation.host(name, policy)
+        argv = (bench.installation.patchledger, "--config", str(config), "plan")
+        commands.append(bench.command(f"patchledger plan, {name} policy", *argv))
+    full, small = commands
+    turns = bench.turns(full, small)
+    name = "full-policy"
+    yield Row(name, "CPU more than under a small one", turns.each(cpu_more, full, small), "s", 2.0)
+    more = turns.each(lambda mine, other: rss(mine) - rss(other), full, small)
+    yield Row(name, "peak RSS more", more, "MiB", 200)
+
+
 def help_and_status(bench: Bench) -> Iterator[Row]:
     """The commands that people wait for."""
     config = str(bench.installation.host())
@@ -140,6 +158,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "plan-zypper": plan_zypper,
     "plan-pacman": plan_pacman,
     "policy-check": policy_check,
+    "full-policy": full_policy,
     "help-status": help_and_status,
     "apply": apply,
     "apply-steps": apply_steps,

@@ -170,3 +170,88 @@ _WRITERS: dict[str, Callable[[int, random.Random], str]] = {
     "hosts": _host,
     "rollouts": _rollout,
 }
+
+
+def full() -> dict[str, str]:
+    """Return documents that come near every limit of a revision, by path: the most a tick has to bear."""
+    schedules = {f"full-{number}": entries for number, entries in enumerate(_full_windows())}
+    names = ", ".join(schedules)
+    found = {
+        "policies/everything.yaml": f"{_FULL_POLICY}schedule: [{names}]\n",
+        "calendars/board.ics": _board(),
+        "trust/allowed_signers": f"ops@example.org {_PUBLIC_KEY}\n" * 10_000,
+    }
+    for name, entries in schedules.items():
+        windows = "".join(f"- {entry}\n" for entry in entries)
+        found[f"schedules/{name}.yaml"] = (
+            f"kind: Schedule\nname: {name}\ntimezone: Europe/Berlin\nwindows:\n{windows}"
+        )
+    makers = (
+        ("hosts", 4000, _full_host),
+        ("exceptions", 3000, _full_exception),
+        ("freezes", 1000, _full_freeze),
+    )
+    for folder, number, make in makers:
+        for start in range(0, number, 500):
+            text = "---\n".join(make(each) for each in range(start, start + 500))
+            found[f"{folder}/{start:05}.yaml"] = text
+    return found
+
+
+_FULL_POLICY = """\
+kind: Policy
+name: everything
+upgrade: full
+removals: allow
+refresh: {every: 520w, stale_after: 520w}
+"""
+_PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0tVgMq3VtCN1jKQ7d0kk3cIVJkC1rEwXo5l2sBRoCk"
+_NEVER = (
+    '{rrule: "FREQ=YEARLY;BYWEEKNO=53;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYMONTHDAY=15", at: "02:00", duration: 3h}'
+)
+_COUNTED = '{rrule: "FREQ=WEEKLY;BYDAY=%s;COUNT=100000", from: 1970-01-05, at: "02:00", duration: 3h}'
+
+
+def _full_windows() -> list[list[str]]:
+    weekly = [f'{{start: "Sun {number % 24:02}:{number % 60:02}", duration: 3h}}' for number in range(950)]
+    entries = [
+        "{ics: calendars/board.ics}",
+        *["{start: minutely, duration: 24h}"] * 2,
+        *[_NEVER] * 48,
+        *(_COUNTED % day for day in ("MO", "TU")),
+        *weekly,
+    ]
+    return [entries[start : start + 100] for start in range(0, len(entries), 100)]
+
+
+def _board() -> str:
+    events = "".join(_event(number) for number in range(950))
+    return f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//benchmark//EN\r\n{events}END:VCALENDAR\r\n"
+
+
+def _event(number: int) -> str:
+    rule = "RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29\r\n" if number < 50 else ""  # noqa: PLR2004 - some of them
+    more = "".join(f"X-FIELD-{each}:text\r\n" for each in range(10))
+    return (
+        f"BEGIN:VEVENT\r\nUID:{number}\r\nDTSTAMP:20260101T000000Z\r\nSUMMARY:Change {number}\r\n{rule}{more}"
+        f"DTSTART;TZID=Europe/Berlin:{2024 + number % 9}0229T{number % 24:02}0000\r\nDURATION:PT4H\r\n"
+        "CATEGORIES:board\r\nEND:VEVENT\r\n"
+    ).replace("0229T", f"{number % 12 + 1:02}{number % 28 + 1:02}T")
+
+
+def _full_host(number: int) -> str:
+    return f"kind: Host\nname: host-{number}\nlabels: {{env: production, role: web}}\n"
+
+
+def _full_exception(number: int) -> str:
+    return (
+        f"kind: Exception\nname: hold-{number}\npackages: [package-{number}]\naction: hold\n"
+        "reason: a regression\nexpires: 2030-01-01\n"
+    )
+
+
+def _full_freeze(number: int) -> str:
+    day = f"{2027 + number // 250}-{number % 12 + 1:02}-{number % 28 + 1:02}"
+    return (
+        f"kind: Freeze\nname: freeze-{number}\nfrom: {day}\nuntil: {day}\ntimezone: UTC\nreason: a holiday\n"
+    )

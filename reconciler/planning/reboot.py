@@ -203,7 +203,7 @@ def _restless(health: Health) -> Refused | None:
 
 def announcement(because: str, now: datetime, notice: timedelta) -> Condition:
     """Return the condition that a report has which is committed just before a reboot."""
-    at = (now + notice).strftime("%Y-%m-%d %H:%M UTC")
+    at = shifted(now, notice).strftime("%Y-%m-%d %H:%M UTC")
     return Condition("Rebooting", True, "Asked", f"the machine reboots at {at}: {because}")
 
 

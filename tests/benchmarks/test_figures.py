@@ -12,7 +12,11 @@ from benchmarks.applying import Copies
 from benchmarks.bench import Row
 from benchmarks.measure import Command, Sample, SpoiledError, Spread, Turns, measure
 from reconciler.gitops.revision import read_folder
+from reconciler.policy.budgets import CALENDAR_LINES, DOCUMENTS, OCCURRENCES
 from reconciler.policy.load import Revision, load
+from reconciler.policy.match import HostFacts
+from reconciler.policy.resolve import Resolver
+from reconciler.policy.windows import starts
 
 
 def test_the_documents_are_a_thousand_valid_ones_and_always_the_same(tmp_path: Path) -> None:
@@ -24,6 +28,19 @@ def test_the_documents_are_a_thousand_valid_ones_and_always_the_same(tmp_path: P
     found = {kind: len(getattr(revision, kind)) for kind in policies.KINDS}
     assert found == policies.KINDS
     assert sum(found.values()) == 1000
+
+
+def test_the_full_policy_is_valid_and_comes_near_every_limit(tmp_path: Path) -> None:
+    for path, text in policies.full().items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8", newline="")
+    revision = load(read_folder(tmp_path))
+    assert isinstance(revision, Revision), revision
+    documents = sum(len(getattr(revision, kind)) for kind in policies.KINDS)
+    assert documents > 0.8 * DOCUMENTS.most
+    assert sum(data.count(b"\n") for data in revision.calendars.values()) > 0.8 * CALENDAR_LINES.most
+    schedules = Resolver(revision).resolve(HostFacts("web-01", {}, "debian", "12", "apt")).schedules
+    assert sum(starts(window) for one in schedules for window in one.windows) > 0.8 * OCCURRENCES.most
 
 
 def test_ratios_are_taken_within_a_turn() -> None:
