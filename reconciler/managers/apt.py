@@ -327,6 +327,6 @@ APT = Dialect(
     relations=read_relations,
     repairs_whole=True,
     hint="run `apt-get check` to see more",
-    coded=frozenset({"audit", "clock"}),
+    coded=frozenset({"audit", "clock", "dependencies"}),
 )
 """How apt's sections are read."""

@@ -27,8 +27,9 @@ from reconciler.managers.apt_formats import (
     stanzas,
     tables,
 )
+from reconciler.managers.apt_relations import unmet
 from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
-from reconciler.managers.sections import Section, Sections, instant, kib, number, pairs, unparsed
+from reconciler.managers.sections import Section, Sections, instant, kib, number, pairs, sentence_of, unparsed
 from reconciler.planning.observation import (
     Available,
     Health,
@@ -252,6 +253,14 @@ def _available(version: Version, files: Mapping[str, PackageFile], record: Mappi
     )
 
 
+def _unmet(section: Section) -> tuple[str, ...]:
+    """Return the dependencies of installed packages that are not met, as apt tells them."""
+    if not section.code:
+        return ()
+    found = tuple(f"{one.package}: {one.kind}: {one.needs}" for one in unmet(section.lines, {}))
+    return found or (sentence_of(section.errors) or f"apt-get check ended with {section.code}",)
+
+
 _APT_PROGRAMS = re.compile(
     r"apt|dpkg|aptitude|synaptic|unattended-upgr|packagekitd|python3?|gdebi|muon|discover"
 )
@@ -266,6 +275,8 @@ def _health(sections: Sections, installed: Sequence[Installed]) -> Health:
         broken.append(f"dpkg's journal holds {journal} unfinished {noun}")
     return Health(
         interrupted=tuple(broken),
+        # What is half done has not got all that it needs, and that is not what is wrong with it.
+        broken=() if broken else _unmet(sections.get("dependencies")),
         lock_holder=read_lock_holder(sections.need("locks"), _APT_PROGRAMS),
         filesystems=tuple(read_filesystems(sections.need("filesystems"))),
     )

@@ -377,7 +377,8 @@ class Conversation:
             wish, answer = yield from self._resolvable(wish)
             refused = self.case.refused(answer.changes)
             if not refused and (answer.message or answer.exit_code not in _ANSWERED):
-                words = answer.message or f"it ended with code {answer.exit_code}"
+                lines = filter(None, map(str.strip, answer.message.splitlines()))
+                words = "; ".join(dict.fromkeys(lines)) or f"it ended with code {answer.exit_code}"
                 return Failure("Unresolvable", f"the package manager cannot resolve the transaction: {words}")
             culprits = self._culprits(answer.changes)
             if waiting := self._new_and_young(answer.changes):

@@ -383,6 +383,15 @@ def test_a_transaction_that_cannot_be_resolved_is_told_in_the_managers_words() -
     )
 
 
+def test_what_a_manager_says_in_several_lines_is_told_on_one() -> None:
+    words = "Some packages are broken\n one : Depends: two\n\nSome packages are broken\nE: Unmet dependencies"
+    exchange = answer(Question(), message=words, exit_code=25)
+    plan = make_plan(world(Build("a", "2")).observe(NOW), effective(), [exchange], NOW)
+    assert "Some packages are broken; one : Depends: two; E: Unmet dependencies" in next(
+        condition.message for condition in plan.conditions if condition.type == "CannotResolve"
+    )
+
+
 def test_a_conversation_that_was_not_led_to_its_end_gives_no_transaction() -> None:
     plan = make_plan(world(Build("a", "2")).observe(NOW), effective(), [], NOW)
     assert plan.transaction == ()

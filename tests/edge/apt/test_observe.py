@@ -279,3 +279,35 @@ def test_words_of_apt_s_about_its_own_configuration_are_told(lab: AptLab, apt: S
     lab.configure("Dir::Etc { unfinished")
     with pytest.raises(Stalled, match=r"lab\.conf:\d+: "):
         apt.observe(NOW)
+
+
+def test_unmet_dependencies_of_what_is_installed_are_told(lab: AptLab, apt: ScriptedManager) -> None:
+    assert apt.observe(NOW).health.broken == ()
+    lab.install(Deb("vendor", "1.0", fields={"Depends": "nobody-has (>= 2) | other, plain (>= 9)"}))
+    for _ in range(2):
+        assert apt.observe(NOW).health.broken == (
+            "vendor: Depends: nobody-has (>= 2) or other",
+            "vendor: Depends: plain (>= 9)",
+        )
+    lab.install(Deb("other", "1.0"), Deb("plain", "9.0"))
+    assert apt.observe(NOW).health.broken == ()
+
+
+def test_dependencies_are_asked_again_only_where_the_database_is_another(
+    lab: AptLab, script: PatchScript, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    stub = tmp_path / "apt-get"
+    stub.write_text(
+        f'#!/bin/sh\ncase " $* " in *" check ") echo once >>{asked} ;; esac\nexec /usr/bin/apt-get "$@"\n'
+    )
+    stub.chmod(0o755)
+    target = LocalTarget({**lab.environment, "PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"})
+    apt = ScriptedManager(APT, target, script, lab.cache)
+    for _ in range(3):
+        apt.observe(NOW)
+    assert asked.read_text() == "once\n"
+    lab.install(Deb("one-more", "1.0"))
+    for _ in range(2):
+        apt.observe(NOW)
+    assert asked.read_text() == "once\nonce\n"
