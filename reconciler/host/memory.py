@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from reconciler.planning.events import LastRun, PastRun, Route, Snapshot
+from reconciler.planning.execution import Unfetched
 from reconciler.planning.gate import FailedApply
 from reconciler.planning.missed import WindowWatch
 from reconciler.planning.observation import FirstSeen, Quarantined
@@ -63,6 +64,7 @@ class State:
         failed: The last failed apply, where no successful one followed.
         quarantine: Versions that failed to install, and are left alone until something changes.
         downloaded: Digest of the plan whose packages were fetched last.
+        unfetched: What could not be fetched ahead, ``None`` where the last attempt went well.
         repaired: Digest of the package database that a repair could not mend; it is not tried on it again.
         used: Digests of plans that were applied, the latest last.
         reboots: When this host was rebooted by us, the latest last.
@@ -81,6 +83,7 @@ class State:
     failed: FailedApply | None = field(default=None, metadata=_of(RUNS))
     quarantine: tuple[Quarantined, ...] = field(default=(), metadata=_of(RUNS))
     downloaded: str = field(default="", metadata=_of(RUNS))
+    unfetched: Unfetched | None = field(default=None, metadata=_of(RUNS))
     repaired: str = field(default="", metadata=_of(RUNS))
     used: tuple[str, ...] = field(default=(), metadata=_of(RUNS))
     reboots: tuple[datetime, ...] = field(default=(), metadata=_of(RUNS))

@@ -46,6 +46,11 @@ from reconciler.planning.run_log import write_log
 
 _JOURNAL = "journal.json"
 _KEPT_RUNS = 20
+_KEPT_FETCHES = 3
+
+FETCH = "download"
+"""Name of the execution that fetches packages ahead and changes nothing."""
+
 _WHY = "why"
 """File of a run's folder in which a failure of our own leaves its reason."""
 _WHY_SIZE = 1024  # bytes that are kept free for it
@@ -308,10 +313,17 @@ class StateFolder:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise _translate(error, folder) from error
-        for old in sorted((self.path / "runs").iterdir())[:-_KEPT_RUNS]:
+        for old in self._surplus():
             if old.name != run:  # which is not the newest by name where the clock was set back
                 shutil.rmtree(old, ignore_errors=True)
         return folder
+
+    def _surplus(self) -> list[Path]:
+        """Return the folders of ``runs/`` that are too many; what only fetched takes no run's place."""
+        every = sorted((self.path / "runs").iterdir())
+        fetches = [one for one in every if {path.name for path in one.glob("*")} == {FETCH}]
+        runs = [one for one in every if one not in fetches]
+        return [*fetches[:-_KEPT_FETCHES], *runs[:-_KEPT_RUNS]]
 
     def executions(self, run: str) -> tuple[str, ...]:
         """Return the names of all executions of a run that have a folder, sorted."""

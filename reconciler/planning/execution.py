@@ -35,6 +35,33 @@ class Instruction:
     automatic: tuple[str, ...] = ()
 
 
+_FIRST_PAUSE = timedelta(hours=1)
+_LONGEST_PAUSE = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfetched:
+    """Packages that could not be fetched ahead: what is tried again remembers that it was.
+
+    Attributes:
+        what: Of which plan, and by which lists; another plan or list is tried at once.
+        at: When it was tried last.
+        attempts: How often.
+        message: Why it failed last, in the manager's words.
+    """
+
+    what: str
+    at: datetime
+    attempts: int
+    message: str
+
+    @property
+    def again(self) -> datetime:
+        """When it is to be tried again: after an hour at first, and at last once a day."""
+        doubled = min(self.attempts - 1, 5)  # an hour, doubled five times, is more than a day
+        return self.at + min(_FIRST_PAUSE * (1 << doubled), _LONGEST_PAUSE)
+
+
 @dataclass(frozen=True, slots=True)
 class FailedPackage:
     """A package that the manager complains of, in its own words.

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError
+from reconciler.host.state import FETCH
 from reconciler.planning import canonical, exit_codes
 from reconciler.planning.around import CheckResult
 from reconciler.planning.execution import Execution, Instruction, automatic_after
@@ -165,7 +166,7 @@ class Applier:
         """
         plan, now = look.finding.judged.plan, self.clock.now()
         run = self.store.unused(run_id(now, plan.digest))
-        folder = self.store.execution(run, "download")
+        folder = self.store.execution(run, FETCH)
         exclude, block = limits_of(plan, look.finding.recording.exchanges)
         return self.manager.download(Instruction(plan.transaction, exclude, block), folder)
 

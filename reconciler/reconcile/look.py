@@ -121,6 +121,10 @@ class Look:
         report = build_report(recording, finding.effective, finding.judged)
         return replace(self, finding=replace(finding, recording=recording, report=report))
 
+    def again_at(self, at: datetime) -> "Look":
+        """Return this look, to be made anew at ``at`` at the latest, though nothing changed."""
+        return replace(self, next_instant=at if self.next_instant is None else min(self.next_instant, at))
+
     @property
     def is_clock_wrong(self) -> bool:
         """Whether the clock is known to be wrong: then nothing that it dates is to be remembered."""

@@ -11,6 +11,7 @@ from reconciler.host.locking import MachineLock
 from reconciler.host.memory import State
 from reconciler.host.state import StateFolder
 from reconciler.planning import exit_codes
+from reconciler.planning.account import Condition
 from reconciler.planning.events import (
     Event,
     LastRun,
@@ -21,6 +22,7 @@ from reconciler.planning.events import (
     Trouble,
     events,
 )
+from reconciler.planning.execution import Unfetched
 from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.journal import Phase
 from reconciler.planning.markdown import to_markdown
@@ -35,6 +37,7 @@ from reconciler.planning.run_log import excerpt
 from reconciler.planning.run_markdown import run_markdown
 from reconciler.planning.run_record import PASSING, RunOutcome, RunRecord, quarantine_of, run_json
 from reconciler.planning.snapshot import snapshot_of
+from reconciler.planning.wording import minute
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
 from reconciler.reconcile.apply import Applier, Performed
@@ -311,7 +314,7 @@ class Ticker:
             # A person wants what failed before to be tried again, too.
             state = replace(state, quarantine=())
         look = self.reconciler.look(state, accept=True, break_glass=break_glass)
-        look, descent = prepared(look, self.applier)
+        look, descent = prepared(_still_unfetched(look, state), self.applier)
         published, state = self._publish(look, state, found)
         state, earlier = self._fetch_ahead(look, state)
         for work in (self._mend, self._apply):
@@ -391,6 +394,7 @@ class Ticker:
             or not finding.judged.plan.transaction
             or not finding.recording.observation.privileged
             or digest == state.downloaded
+            or self._waits(look, state)
             or not closed
             or not all(map(_may_download, closed))
         ):
@@ -401,11 +405,22 @@ class Ticker:
         except ReconcilerError as error:
             return state, (error,)
         if execution.exit_code not in exit_codes.WELL:
+            unfetched = _unfetched(look, state.unfetched, execution.message)
+            state = replace(state, unfetched=unfetched)
+            self.folder.save(state)
             said = f"the packages of the plan could not be fetched ahead: {execution.message}"
-            return state, (Transient(said, "it is tried again by the next run"),)
-        state = replace(state, downloaded=digest)
+            hint = f"it is tried again at {minute(unfetched.again)}, or when the plan or the lists are others"
+            return state, (Transient(said, hint),)
+        state = replace(state, downloaded=digest, unfetched=None)
         self.folder.save(state)
         return state, ()
+
+    def _waits(self, look: Look, state: State) -> bool:
+        """Say whether packages that could not be fetched are to be left for a while."""
+        last = state.unfetched
+        return (
+            last is not None and last.what == _what_to_fetch(look) and self.applier.clock.now() < last.again
+        )
 
     def _mend(self, look: Look, published: Published, state: State) -> Performed | None:
         """Repair what is half done where every other gate is open, once for each state of the machine."""
@@ -560,6 +575,28 @@ def _next_state(state: State, look: Look) -> State:
         routes=state.routes if look.finding.effective is None else routes_of(look.finding.effective),
         watch=look.watch,
     )
+
+
+def _what_to_fetch(look: Look) -> str:
+    """Name the plan of ``look`` and the lists that it is by."""
+    published = [one.published for one in look.finding.recording.observation.sources if one.published]
+    return f"{look.finding.judged.plan.digest}@{max(published, default='')}"
+
+
+def _unfetched(look: Look, last: Unfetched | None, message: str) -> Unfetched:
+    """Return what must be remembered of packages that could not be fetched, now once more."""
+    what = _what_to_fetch(look)
+    before = last.attempts if last is not None and last.what == what else 0
+    return Unfetched(what, look.report.generated_at, before + 1, message)
+
+
+def _still_unfetched(look: Look, state: State) -> Look:
+    """Return ``look`` with what is known of packages that could not be fetched ahead."""
+    last = state.unfetched
+    if last is None or last.what != _what_to_fetch(look):
+        return look
+    said = f"the packages of the plan could not be fetched ahead: {last.message}"
+    return look.telling(Condition("PackagesNotFetched", True, "DownloadFailed", said)).again_at(last.again)
 
 
 def _may_download(outcome: Outcome) -> bool:

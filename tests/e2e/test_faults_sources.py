@@ -154,3 +154,20 @@ def sign(file: Path, home: Path) -> None:
     ):
         subprocess.run([*gpg, *args], check=True, capture_output=True)
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
+
+
+@pytest.mark.parametrize("plant", ["apt"], indirect=True)
+def test_a_package_that_the_mirror_lost_is_not_asked_for_in_every_tick(plant: Plant) -> None:
+    plant.want("plain")
+    (package,) = plant.machine.repository.rglob("plain_1.1_*.deb")
+    kept = package.read_bytes()
+    package.unlink()
+    quarter = timedelta(minutes=15)
+    codes = [code_of(plant.tick(BEFORE + number * quarter)) for number in range(6)]
+    assert codes == [5, 0, 0, 0, 5, 0]
+    assert len(list((plant.site.state / "runs").iterdir())) == 2
+    assert plant.condition("PackagesNotFetched")["reason"] == "DownloadFailed"
+    package.write_bytes(kept)
+    assert code_of(plant.tick(BEFORE + timedelta(hours=4))) == 0
+    assert code_of(plant.tick(BEFORE + timedelta(hours=5))) == 0
+    assert plant.condition("PackagesNotFetched") is None

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from reconciler.errors import Misuse, Transient
 from reconciler.host.memory import BEFORE, FILES, NOTICES, RUNS, State, fields_of
-from reconciler.host.state import MOVED, Recalled, StateFolder
+from reconciler.host.state import FETCH, MOVED, Recalled, StateFolder
 from reconciler.planning.events import Event, Route, Snapshot
 from reconciler.planning.gate import FailedApply
 from reconciler.planning.observation import FirstSeen, Quarantined
@@ -283,3 +283,16 @@ def test_a_state_folder_that_others_could_exchange_is_refused(tmp_path: Path) ->
     tmp_path.chmod(0o777)
     with pytest.raises(Misuse, match="put another in its place"):
         StateFolder(tmp_path / "state").prepare()
+
+
+def test_what_only_fetched_takes_no_place_of_a_run(folder: StateFolder) -> None:
+    for number in range(20):
+        folder.execution(f"20261122T{number:02}0000Z-run", "step-1-1")
+    for number in range(50):
+        folder.execution(f"20261123T00{number:02}00Z-fetch", FETCH)
+    there = sorted(path.name for path in (folder.path / "runs").iterdir())
+    assert sum(name.endswith("-run") for name in there) == 20
+    assert there[-1] == "20261123T004900Z-fetch"
+    assert sum(name.endswith("-fetch") for name in there) == 3
+    folder.execution("20261124T000000Z-run", "step-1-1")
+    assert not (folder.path / "runs/20261122T000000Z-run").exists()
