@@ -2,18 +2,21 @@
 
 What a host is like is known only in part here: of a Host document the name and the labels it gives. So an
 overlap that a known host certainly meets is a problem, and one that some host could meet is a warning. Where
-it cannot be told whether two policies can match the same host, they are taken to.
+it cannot be told whether two policies can match the same host, they are taken to. So many pairs are compared
+as takes a second; where there are more, that is a warning.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, combinations, groupby, product
+from itertools import chain, combinations, groupby, islice, product
 
 from reconciler.policy.documents import Host, Match, Policy
 from reconciler.policy.load import Placed, Revision
 from reconciler.policy.match import fits, is_pattern
-from reconciler.policy.problems import Problem, dotted
+from reconciler.policy.problems import MAX_PROBLEMS, Problem, dotted
 from reconciler.policy.resolve import Key, settings_of
+
+_MOST_PAIRS = 200_000
 
 Dimensions = Mapping[str, tuple[str, ...]]
 
@@ -40,8 +43,11 @@ class _Overlaps:
     def check(self) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
         problems: list[Problem] = []
         warnings: list[Problem] = []
-        for pair in self._pairs():
+        for number, pair in enumerate(self._pairs()):
             first, second = sorted(pair, key=lambda one: one.value.name)
+            if number >= _MOST_PAIRS or len(problems) + len(warnings) >= MAX_PROBLEMS:
+                warnings.append(_unfinished(first))
+                break
             keys = self._differing(first, second)
             if not keys or not self._can_meet(first, second):
                 continue
@@ -74,7 +80,8 @@ class _Overlaps:
             for value in self._plain(one)[dimension]:
                 by_value[value].append(one)
         pairs = chain(*(combinations(group, 2) for group in by_value.values()))
-        yield from {(one.value.name, other.value.name): (one, other) for one, other in pairs}.values()
+        named_pairs = islice(pairs, _MOST_PAIRS)
+        yield from {(one.value.name, other.value.name): (one, other) for one, other in named_pairs}.values()
         yield from combinations(anywhere, 2)
         yield from product(anywhere, tied)
 
@@ -184,6 +191,11 @@ def _excludes(match: Match, other: Match) -> bool:
 
 def _within(given: Iterable[str], wanted: Sequence[str]) -> bool:
     return "*" in wanted or all(one in wanted or (not is_pattern(one) and fits(wanted, one)) for one in given)
+
+
+def _unfinished(policy: Placed[Policy]) -> Problem:
+    message = "this and others were not compared with all policies of their priority: there are too many"
+    return Problem(policy.origin.file, policy.origin.line, "priority", message, "use more priorities")
 
 
 def _problem(first: Placed[Policy], second: Placed[Policy], key: Key, hosts: Sequence[str]) -> Problem:

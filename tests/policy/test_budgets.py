@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.policy.budgets import LIMITS, SIGNER_LINES
 from reconciler.policy.load import PolicyFile, Rejected, load
+from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.problems import MAX_PROBLEMS
 from tests.policy.test_hostile import event
 from tests.policy.trees import Tree, files, loaded, refused
@@ -175,3 +176,21 @@ def test_every_limit_is_described() -> None:
     page = (Path(__file__).parents[2] / "docs/reference/policy-repository.md").read_text(encoding="utf-8")
     for limit in LIMITS:
         assert f"| {limit.most:,} |" in page, limit
+
+
+def test_so_many_policies_of_one_priority_that_not_all_pairs_are_compared_are_warned_about() -> None:
+    policies = "---\n".join(f"kind: Policy\nname: p{number}\nupdates: all\n" for number in range(1000))
+    problems, warnings = check_overlaps(loaded({"policies/p.yaml": policies}))
+
+    assert problems == ()
+    assert len(warnings) == 1
+    assert "were not compared with all policies of their priority" in str(warnings[0])
+
+
+def test_no_more_overlaps_are_told_than_anybody_reads() -> None:
+    policies = "---\n".join(
+        f"kind: Policy\nname: p{number}\nupdates: {('all', 'none')[number % 2]}\n" for number in range(200)
+    )
+    problems, warnings = check_overlaps(loaded({"policies/p.yaml": policies}))
+
+    assert (len(problems), len(warnings)) == (0, MAX_PROBLEMS + 1)
