@@ -174,12 +174,54 @@ lacking() { # TOOL: end, since it is not there
     finish "$OTHER"
 }
 
+# When a process began, in $_began: it tells it from others that had or will have its number. A dead one has none.
+began() { # PID
+    _began=
+    { read -r _began <"/proc/$1/stat"; } 2>/dev/null || return
+    # Its name stands in brackets, and may hold blanks and brackets.
+    # shellcheck disable=SC2086 # one word for each field is wanted
+    set -- ${_began##*) }
+    [ "$1" != Z ] && _began=${20:-}
+    [ -n "$_began" ]
+}
+
+# Print a new folder in one that exists: ours alone, named for whose it is, so that it can go where that died. The first
+# process is in the name, since another container may see the same folder, and has other numbers.
+private() { # FOLDER
+    began 1
+    _first=${_began:-0}
+    began "$$"
+    _mine=${_began:-0}
+    take_left_over "$1"
+    run mktemp -d "$1/patchledger.$$.$_mine.$_first.XXXXXX" 2>/dev/null
+}
+
+# Remove private folders whose makers are dead. Nothing depends on it, so nothing is asked twice, and few at a time.
+take_left_over() { # FOLDER
+    _few=0
+    for _left in "$1"/patchledger.*.*.*.*; do
+        # shellcheck disable=SC3067 # every shell that runs this knows it
+        { [ -d "$_left" ] && [ ! -L "$_left" ] && [ -O "$_left" ]; } || continue
+        _name=${_left##*/patchledger.}
+        _maker=${_name%%.*} _rest=${_name#*.}
+        _since=${_rest%%.*} _rest=${_rest#*.}
+        case $_maker$_since in *[!0-9]* | '') continue ;; esac
+        { [ "${_rest%%.*}" = "$_first" ] && [ "$_since" != 0 ]; } || continue
+        if began "$_maker" && [ "$_began" = "$_since" ]; then continue; fi
+        # What it had started may live on, and work with what is in there. The brackets keep grep from finding itself.
+        if run grep -qs "patchledge[r]\.$_name" /proc/[0-9]*/cmdline /proc/[0-9]*/environ; then continue; fi
+        run rm -rf "$_left" 2>/dev/null
+        _few=$((_few + 1))
+        [ "$_few" -lt 20 ] || return 0
+    done
+}
+
 # Make the private folder for temporary files, $WORK.
 workshop() {
     WORK=
     # A file system in memory first: the disk may be full, and that must still be observable.
     for base in ${TMPDIR:+"$TMPDIR"} /dev/shm /tmp; do
-        WORK=$(run mktemp -d "$base/patchledger.XXXXXX" 2>/dev/null) && break
+        WORK=$(private "$base") && break
     done
     # Something must be in it, so that it can be written over.
     if [ -z "$WORK" ] || ! echo >"$WORK/fault"; then

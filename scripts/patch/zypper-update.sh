@@ -242,7 +242,7 @@ open_door() {
     for base in "$ROOT/var/tmp" "$ROOT/tmp" "$ROOT/run" "$ROOT"; do
         [ -d "$base" ] || continue
         touch -r "$base" "$WORK/time"
-        DOOR=$(may mktemp -d "$base/patchledger.XXXXXX" 2>/dev/null) && break
+        DOOR=$(private "$base") && break
     done
     [ -n "$DOOR" ] || refused "no folder can be made below $ROOT" "$OTHER"
     ln -s "$WORK" "$DOOR/way"

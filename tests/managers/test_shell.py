@@ -127,3 +127,47 @@ def test_a_tool_is_the_one_that_path_has_and_not_the_shell_s_own(shell: tuple[st
         stub(stubs, name, f"echo our {name}")
     done = perform(shell, stubs, "must rpm; tools dpkg; dpkg; awk; exit 0")
     assert done.stdout.splitlines()[1:] == ["our rpm", "our dpkg", "our awk"]
+
+
+def left_over(shell: tuple[str, ...], stubs: Path) -> Path:
+    """Return the folder that a killed script left."""
+    before = set(stubs.parent.glob("patchledger.*"))
+    perform(shell, stubs, "kill -9 $$")
+    (left,) = set(stubs.parent.glob("patchledger.*")) - before
+    return left
+
+
+def test_what_a_killed_script_left_goes_with_the_next(shell: tuple[str, ...], stubs: Path) -> None:
+    left = left_over(shell, stubs)
+    assert left.stat().st_mode & 0o777 == 0o700
+    assert perform(shell, stubs, "finish 0").returncode == 0
+    assert list(stubs.parent.glob("patchledger.*")) == []
+
+
+def test_what_is_in_use_or_not_ours_stays(shell: tuple[str, ...], stubs: Path) -> None:
+    left = left_over(shell, stubs)
+    pid, since, first, rest = left.name.removeprefix("patchledger.").split(".")
+    container = left.with_name(f"patchledger.{pid}.{since}.{int(first) + 1}.{rest}")
+    unknown = left.with_name(f"patchledger.{rest}")
+    link = left.with_name(f"patchledger.{pid}.{since}.{first}.link")
+    (stubs / "elsewhere").mkdir()
+    for folder in (container, unknown):
+        folder.mkdir()
+    link.symlink_to(stubs / "elsewhere")
+    # The script's own folder is another's while that lives: a second one runs inside of the first.
+    inner = 'kept=$WORK; WORK=; workshop; [ -d "$kept" ] || finish 2; rm -rf "$kept"; finish 0'
+    with subprocess.Popen(["sleep", "60"], env={"HELD": str(left)}) as child:
+        assert perform(shell, stubs, inner).returncode == 0
+        assert left.is_dir()
+        child.kill()
+    assert perform(shell, stubs, "finish 0").returncode == 0
+    assert set(stubs.parent.glob("patchledger.*")) == {container, unknown, link}
+    assert (stubs / "elsewhere").is_dir()
+
+
+def test_many_that_are_left_go_a_few_at_a_time(shell: tuple[str, ...], stubs: Path) -> None:
+    left = left_over(shell, stubs)
+    for number in range(25):
+        left.with_name(f"{left.name}{number}").mkdir()
+    perform(shell, stubs, "finish 0")
+    assert len(list(stubs.parent.glob("patchledger.*"))) == 6
