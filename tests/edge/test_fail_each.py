@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.managers.scripts import PatchScript
 from reconciler.targets.local import LocalTarget
+from tests.labs.apt import AptLab
 from tests.labs.dnf import DnfLab
 from tests.labs.faults import Saboteur
 from tests.labs.pacman import PacmanLab
@@ -36,6 +37,12 @@ def _asking(folder: Path, name: str, environment: Mapping[str, str], *options: s
         return Saboteur(place, script, (*question, *options), environment, remembered=("dnf",))
 
     return ask
+
+
+@pytest.fixture
+def apt(folder: Path, apt_world: AptLab) -> Ask:
+    lab = apt_world.copy(folder / "lab")
+    return _asking(folder, "apt", lab.environment, "--cache", str(lab.cache))
 
 
 @pytest.fixture
@@ -68,6 +75,21 @@ def check(saboteur: Saboteur) -> None:
 
 
 OBSERVE = ("--observe",)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        OBSERVE,
+        ("--dry-run", "--full", "--exclude=plain", "--block=newdep-lib", "--choose=secure=1.0+deb12u1"),
+        ("--dry-run", "--security", "--include", "plain", "--exclude", "pair"),
+        ("--dry-run", "--only", "remover=2.0"),
+        ("--relations", "--install", "pair:all=1.1", "--install", "pair-data:all=1.1"),
+    ],
+    ids=" ".join,
+)
+def test_no_fault_is_an_answer_of_apt(apt: Ask, question: tuple[str, ...]) -> None:
+    check(apt(*question))
 
 
 @pytest.mark.parametrize(
