@@ -25,6 +25,7 @@ from reconciler.host.state import StateFolder
 from reconciler.notify import Outbox
 from reconciler.planning.canonical import instant
 from reconciler.planning.host_status import motd, run_summary, status_document
+from reconciler.planning.report_summary import decided, went_well
 from reconciler.planning.run_log import without_secrets
 from reconciler.planning.run_record import RunRecord
 from reconciler.policy.problems import visible
@@ -184,7 +185,7 @@ class Aftermath:
                 yield why
                 return
         decision = report.decision
-        said = f"{decision.outcome}: {decision.reason}"
+        said = decided(report)
         for problem in tick["problems"]:
             said += f"\n{problem['message']}"
         kind, priority = ("tick-failed", _ERROR) if tick["exit_code"] else ("tick", _INFO)
@@ -192,8 +193,7 @@ class Aftermath:
             yield why
 
     def _run_entry(self, record: RunRecord) -> str:
-        is_bad = str(record.outcome) in {"failed", "interrupted", "rolled-back"}
-        kind, priority = ("run-failed", _ERROR) if is_bad else ("run", _NOTICE)
+        kind, priority = ("run", _NOTICE) if went_well(record.outcome) else ("run-failed", _ERROR)
         changed = len(record.difference.changed)
         said = f"run {record.run}: {record.outcome}, {changed} changed" + f"; {record.reason}" * bool(
             record.reason

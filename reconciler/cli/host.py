@@ -15,6 +15,7 @@ from reconciler.gitops.revision import read_folder
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import load_config
 from reconciler.host.credentials import folder_beside
+from reconciler.planning.ailments import failures
 from reconciler.planning.events import Event, Route, dry_run
 from reconciler.planning.package import Mention, PackageId
 from reconciler.planning.record import read_recording
@@ -43,7 +44,10 @@ def plan(arguments: argparse.Namespace) -> int:
         sys.stdout.write(render_plan(look.report, width=width(), colour=colour()))
     pending = PENDING if arguments.check and look.report.plan.transaction else DONE
     unsent = _send(wiring, look) if arguments.notify else ()
-    return worst([pending, *map(exit_code, (*look.failures, *unsent))])
+    wrong = failures(look.report.conditions)
+    for failure in wrong:
+        tell(failure)
+    return worst([pending, *map(exit_code, (*look.failures, *wrong, *unsent))])
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -57,7 +61,7 @@ def explain(arguments: argparse.Namespace) -> int:
     wiring = wire(load_config(Path(arguments.config)))
     last = None if arguments.fresh else _last_finding(wiring)
     found = _look(wiring).finding if last is None else last
-    report, installed = found.report, found.recording.observation.installed
+    report, observed = found.report, found.recording.observation
     if found.effective is None:
         raise Stalled(
             "there is no policy in force on this host, so nothing was asked of the package manager",
@@ -73,9 +77,15 @@ def explain(arguments: argparse.Namespace) -> int:
         print_json(whole)
         return DONE
     as_of = f"(as of {report.generated_at:%Y-%m-%d %H:%M} UTC, policy {report.policy_commit[:12] or 'none'})"
-    sys.stdout.write(
-        render_explain(report, arguments.package, installed=installed, width=width(), colour=colour())
+    text = render_explain(
+        report,
+        arguments.package,
+        installed=observed.installed,
+        quarantined=observed.quarantined,
+        width=width(),
+        colour=colour(),
     )
+    sys.stdout.write(text)
     sys.stdout.write(f"{as_of}\n")
     return DONE
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from reconciler.planning.ailments import Ailment
+
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _INSTANT = {"type": "string", "format": "date-time"}
 _TEXT = {"type": "string"}
@@ -109,6 +111,11 @@ STATUS: dict[str, Any] = {
                 "description": "When a tick after that found nothing changed, or null.",
             },
             "headline": _TEXT,
+            "ailments": {
+                "type": "array",
+                "items": {"enum": [str(one) for one in Ailment]},
+                "description": "What is wrong, worst first; empty where all is well.",
+            },
             "decision": _closed({"outcome": _TEXT, "reason": _TEXT, "until": _MAYBE_INSTANT}),
             "next_window": _or_null(_closed({"start": _INSTANT, "end": _INSTANT, "schedule": _TEXT})),
             "plan": {**_TEXT, "description": "Digest of the plan."},

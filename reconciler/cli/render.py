@@ -12,15 +12,16 @@ from difflib import get_close_matches
 from enum import StrEnum
 
 from reconciler.planning.account import Condition, Disposition, Update
+from reconciler.planning.ailments import failures, is_known
 from reconciler.planning.canonical import instant
 from reconciler.planning.gate import Outcome, PolicyStanding
-from reconciler.planning.observation import Installed, RebootNeed
+from reconciler.planning.observation import Installed, Quarantined, RebootNeed
 from reconciler.planning.package import Mention, Names
 from reconciler.planning.report_document import Decided, GateState, Move, Report, Upcoming
-from reconciler.planning.report_summary import headline, run_headline
-from reconciler.planning.run_record import RunOutcome, RunRecord
+from reconciler.planning.report_summary import headline, run_headline, went_well
+from reconciler.planning.run_record import RunRecord
 from reconciler.planning.untrusted import width as cells
-from reconciler.planning.wording import mebibytes, plural, short_digest
+from reconciler.planning.wording import mebibytes, plural, sentence, short_digest
 from reconciler.policy.problems import visible
 
 _LAST_COLUMN = 24
@@ -88,8 +89,8 @@ def render_summary(report: Report, *, width: int = 100, colour: bool = False) ->
 def render_run(record: RunRecord, *, width: int = 100, colour: bool = False) -> str:
     """Return what ``run`` prints of a run: its headline, and what did not go as planned."""
     paint = _Paint(colour=colour)
-    good = record.outcome in {RunOutcome.APPLIED, RunOutcome.PARTIAL}
-    title = paint(f"{visible(record.target)}: {run_headline(record)}", _Style.STRONG if good else _Style.BAD)
+    style = _Style.STRONG if went_well(record.outcome) else _Style.BAD
+    title = paint(f"{visible(record.target)}: {run_headline(record)}", style)
     changed = record.difference.changed
     name = Names.among(move.package for move in changed)
     rows = [(name(move.package), *move.transition.words) for move in changed]
@@ -115,7 +116,8 @@ def render_status(report: Report, *, width: int = 100, colour: bool = False) -> 
 
 
 def _title(report: Report, paint: _Paint) -> str:
-    return paint(f"{visible(report.target)}: {headline(report)}", _Style.STRONG)
+    style = _Style.BAD if failures(report.conditions) else _Style.STRONG
+    return paint(f"{visible(report.target)}: {visible(headline(report))}", style)
 
 
 def render_explain(
@@ -123,6 +125,7 @@ def render_explain(
     package: str | None = None,
     *,
     installed: Sequence[Installed] = (),
+    quarantined: Sequence[Quarantined] = (),
     width: int = 100,
     colour: bool = False,
 ) -> str:
@@ -133,6 +136,7 @@ def render_explain(
         package: ``name`` or ``name:arch``.
         installed: The recorded packages of the machine, so that one without an update can be told from one
             that is not there.
+        quarantined: Versions that failed to install, and are left alone until something changes.
         width: Of the terminal.
         colour: Whether to use colours.
     """
@@ -140,12 +144,39 @@ def render_explain(
     name = report.name_of
     if package is None:
         lines = [line for update in report.plan.updates for line in _explained(update, name, width, paint)]
-        return _join([lines or ["no source offers anything newer"], [*_decision_lines(report, width, paint)]])
-    found = [update for update in report.plan.updates if Mention.parse(package).means(update.package)]
-    lines = [line for update in found for line in _explained(update, name, width, paint)]
+        return _join([lines or [_nothing_newer(report)], [*_decision_lines(report, width, paint)]])
+    asked = Mention.parse(package)
+    found = [update for update in report.plan.updates if asked.means(update.package)]
+    lines = [
+        *_half_done([one for one in installed if asked.means(one.package)], name),
+        *_failed([one for one in quarantined if asked.means(one.package)], name, width),
+        *(line for update in found for line in _explained(update, name, width, paint)),
+    ]
     if any(update.disposition is Disposition.PLANNED for update in found):
         return _join([lines, [*_decision_lines(report, width, paint)]])
     return _join([lines or [*_without_update(report, package, installed)]])
+
+
+def _nothing_newer(report: Report) -> str:
+    """Say that nothing newer is on offer, where that is known."""
+    if is_known(report.conditions):
+        return "no source offers anything newer"
+    return "no newer version is known, and what the sources offer cannot be told; see `patchledger status`"
+
+
+def _half_done(installed: Iterable[Installed], name: Names) -> Iterator[str]:
+    """Say of packages that they are not wholly installed, whatever is on offer for them."""
+    for one in installed:
+        if one.status != "installed":
+            yield f"{visible(name(one.package))} {visible(one.version)}: half done ({visible(one.status)})"
+
+
+def _failed(quarantined: Iterable[Quarantined], name: Names, width: int) -> Iterator[str]:
+    """Say of versions that installing them failed, and why."""
+    for one in quarantined:
+        text = f"{name(one.package)} {one.version}: in quarantine, since installing it failed at"
+        why = sentence(one.message) or "the package manager gave no reason"
+        yield from _wrapped(visible(f"{text} {instant(one.at)}: {why}"), width, "", indent_next="  ")
 
 
 def _without_update(report: Report, package: str, installed: Sequence[Installed]) -> Iterator[str]:
@@ -154,7 +185,8 @@ def _without_update(report: Report, package: str, installed: Sequence[Installed]
     name = Names.among((one.package for one in installed), report.host.facts.architecture)
     for one in present:
         held = ", on hold by the operator" if one.held else ""
-        state = f"installed and up to date{held}; no source offers anything newer"
+        fresh = " and up to date" if is_known(report.conditions) else ""
+        state = f"installed{fresh}{held}; {_nothing_newer(report)}"
         yield f"{visible(name(one.package))} {visible(one.version)}: {state}"
     if present:
         return

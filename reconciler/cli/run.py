@@ -25,6 +25,7 @@ from reconciler.ownership import user_name
 from reconciler.planning.gate import BreakGlass, may_pass_unseen
 from reconciler.planning.reboot import Refused
 from reconciler.planning.report import plan_json
+from reconciler.planning.report_summary import decided
 from reconciler.planning.run_record import to_run_document
 from reconciler.planning.wakeup import Outlook
 from reconciler.policy.problems import visible
@@ -141,7 +142,7 @@ def _outlook(wiring: Wiring, done: Tick) -> Outlook:
     return Outlook(
         changes=_changes_at(wiring.config, done),
         resend=min(waiting, default=None),
-        says=visible(f"{decision.outcome}: {decision.reason}{asked_again}"),
+        says=visible(f"{decided(done.report)}{asked_again}"),
     )
 
 
@@ -178,7 +179,7 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
         until=_changes_at(config, done).timestamp(),
         says=visible(
             f"{config.host}: nothing changed since {report.generated_at:%Y-%m-%d %H:%M} UTC; "
-            f"{report.decision.outcome}: {report.decision.reason}"
+            f"{decided(report)}"
         ),
     )
     folder.write(quiet.FILE, known.to_json())

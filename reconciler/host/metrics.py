@@ -73,6 +73,10 @@ def _labelled(document: Mapping[str, Any], registry: CollectorRegistry) -> None:
     conditions = Gauge("patchledger_condition", words, ["type"], registry=registry)
     for condition in document["conditions"]:
         conditions.labels(condition["type"]).set(1)
+    words = "1 for everything that is wrong with the host."
+    wrong = Gauge("patchledger_ailment", words, ["type"], registry=registry)
+    for ailment in document["ailments"]:
+        wrong.labels(ailment).set(1)
     info = Gauge("patchledger_info", "Always 1.", ["program", "policy_commit"], registry=registry)
     info.labels(document["program"], document["policy"]["commit"]).set(1)
 

@@ -8,7 +8,7 @@ from reconciler.planning.canonical import instant
 from reconciler.planning.conversation import Failure, Resolution
 from reconciler.planning.observation import Observation, RebootNeed, RefreshOutcome
 from reconciler.planning.selection import PlacedException, Rules, is_named_by
-from reconciler.planning.wording import listed
+from reconciler.planning.wording import listed, sentence
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
 from reconciler.policy.values import format_moment
@@ -52,7 +52,7 @@ def _metadata(observation: Observation, rules: Rules) -> Iterator[Condition]:
 
 def _stale_causes(observation: Observation, settings: Settings, now: datetime) -> Iterator[tuple[str, str]]:
     if observation.refresh.outcome is RefreshOutcome.FAILED:
-        detail = observation.refresh.detail.strip() or "the package manager gave no reason"
+        detail = sentence(observation.refresh.detail) or "the package manager gave no reason"
         yield "RefreshFailed", f"refreshing the metadata failed: {detail}"
     for source in observation.sources:
         if source.problem:
@@ -74,15 +74,47 @@ def _newest_fetch(observation: Observation) -> datetime | None:
 def _package_system(observation: Observation, rules: Rules) -> Iterator[Condition]:
     health = observation.health
     if health.interrupted:
-        message = f"an earlier transaction was interrupted: {listed(health.interrupted)}"
+        named = listed(health.interrupted)
+        message = f"half done: {named}; {_to_end(observation.manager)}"
         yield Condition("PackageSystemInterrupted", True, "Interrupted", message)
     if observation.quarantined:
         named = listed([f"{rules.name_of(one.package)} {one.version}" for one in observation.quarantined])
-        message = f"installing {named} failed, and is not tried again before something changes"
+        message = f"in quarantine: {named}; installing it failed, and is not tried before something changes"
         yield Condition("PackagesQuarantined", True, "FailedBefore", message)
     if health.broken:
-        message = f"dependencies of installed packages are not met: {listed(health.broken)}"
+        named = listed(health.broken)
+        message = f"dependencies of installed packages are not met: {named}; {_to_whole(observation.manager)}"
         yield Condition("DependenciesBroken", True, "UnmetDependencies", message, stalled=True)
+
+
+def _to_end(manager: str) -> str:
+    """Say what a person types where no run repairs what is half done."""
+    match manager:
+        case "apt":
+            return "where no run repairs it: `dpkg --configure -a`, then `apt-get --fix-broken install`"
+        case "dnf":
+            return "where no run repairs it: `dnf check`, then `dnf remove --duplicates` or reinstall it"
+        case "zypper":
+            return "where no run repairs it: `rpm --verify` on it, then `zypper install --force` on it"
+        case "pacman":
+            return "where no run repairs it: `pacman -Dk`, then `pacman -S` on it"
+        case _:
+            return "where no run repairs it, the package manager's own repair does"
+
+
+def _to_whole(manager: str) -> str:
+    """Say what a person types to have the dependencies of what is installed met."""
+    match manager:
+        case "apt":
+            return "`apt-get --fix-broken install` mends it, or the removal of what needs them"
+        case "dnf":
+            return "`dnf check` names them; `dnf distro-sync` mends it, or the removal of what needs them"
+        case "zypper":
+            return "`zypper verify` mends it, or the removal of what needs them"
+        case "pacman":
+            return "`pacman -Dk` names them; install what is missing, or remove what needs it"
+        case _:
+            return "install what is missing, or remove what needs it"
 
 
 def _resolving(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:

@@ -63,6 +63,7 @@ from reconciler.planning.selection import (
     moves,
     standings_of,
 )
+from reconciler.planning.wording import sentence
 from reconciler.policy.match import is_pattern
 from reconciler.policy.resolve import Effective
 
@@ -377,8 +378,7 @@ class Conversation:
             wish, answer = yield from self._resolvable(wish)
             refused = self.case.refused(answer.changes)
             if not refused and (answer.message or answer.exit_code not in _ANSWERED):
-                lines = filter(None, map(str.strip, answer.message.splitlines()))
-                words = "; ".join(dict.fromkeys(lines)) or f"it ended with code {answer.exit_code}"
+                words = sentence(answer.message) or f"it ended with code {answer.exit_code}"
                 return Failure("Unresolvable", f"the package manager cannot resolve the transaction: {words}")
             culprits = self._culprits(answer.changes)
             if waiting := self._new_and_young(answer.changes):

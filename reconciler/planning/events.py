@@ -18,6 +18,7 @@ from hashlib import sha256
 
 from reconciler.planning import canonical
 from reconciler.planning.account import Condition
+from reconciler.planning.ailments import Ailment, ailment_of
 from reconciler.planning.message import Contents, Message, PackageLine, Section, compose
 from reconciler.planning.missed import MissedWindow
 from reconciler.planning.observation import RebootNeed
@@ -214,38 +215,44 @@ class Notice:
     message: Message
 
 
-_TROUBLE_OF: Mapping[str, Event] = {
-    "CannotResolve": Event.FAILED,
-    "ClockWrong": Event.FAILED,
-    "HostUnhealthy": Event.FAILED,
-    "MetadataStale": Event.METADATA_STALE,
-    "NeedsUpgrade": Event.POLICY_REJECTED,
-    "PackageSystemInterrupted": Event.INTERRUPTED,
-    "PackagesQuarantined": Event.FAILED,
-    "PolicyAmbiguous": Event.POLICY_REJECTED,
-    "PolicyRejected": Event.POLICY_REJECTED,
-    "PolicyUnavailable": Event.POLICY_REJECTED,
-    "PolicyStale": Event.FAILED,
-    "PolicyStalled": Event.POLICY_REJECTED,
-    "ReportBranchDiverged": Event.FAILED,
-}
-
-
 def troubles(conditions: Iterable[Condition]) -> tuple[Trouble, ...]:
     """Return what is wrong according to ``conditions``, sorted by event and code.
 
-    A condition counts when it holds and either is known to mean trouble or stalls the target. Its type is the
-    code, so that another reason of the same type is the same trouble. What a gate concludes from a condition,
-    such as a stalled policy from a rejected one, counts only where that condition is not there.
+    A condition counts when it holds and means an ailment. Its type is the code, so that another reason of the
+    same type is the same trouble. What a gate concludes from a condition, such as a stalled policy from a
+    rejected one, counts only where that condition is not there.
     """
     found: dict[str, Trouble] = {}
     for condition in conditions:
-        event = _TROUBLE_OF.get(condition.type, Event.FAILED if condition.stalled else None)
-        if condition.status is True and event is not None:
-            found[condition.type] = Trouble(event, condition.type, condition.message)
+        ailment = ailment_of(condition)
+        if condition.status is True and ailment is not None:
+            found[condition.type] = Trouble(_trouble(ailment), condition.type, condition.message)
     told = {each.event for each in found.values() if each.code not in _CONCLUDED}
     kept = [each for each in found.values() if told.isdisjoint(_CONCLUDED.get(each.code, ()))]
     return tuple(sorted(kept, key=lambda each: (each.event, each.code)))
+
+
+def _trouble(ailment: Ailment) -> Event:
+    """Return the event that announces an ailment."""
+    match ailment:
+        case Ailment.HALF_DONE:
+            return Event.INTERRUPTED
+        case Ailment.NEEDS_UPGRADE | Ailment.POLICY_STALLED:
+            return Event.POLICY_REJECTED
+        case Ailment.METADATA_STALE:
+            return Event.METADATA_STALE
+        case (
+            Ailment.DEPENDENCIES_BROKEN
+            | Ailment.CANNOT_RESOLVE
+            | Ailment.ALREADY_FAILED
+            | Ailment.UNHEALTHY
+            | Ailment.POLICY_STALE
+            | Ailment.CLOCK
+            | Ailment.NO_SPACE
+            | Ailment.REPORTS_DIVERGED
+            | Ailment.QUARANTINED
+        ):
+            return Event.FAILED
 
 
 _CONCLUDED: Mapping[str, frozenset[Event]] = {
@@ -363,7 +370,8 @@ def _became_so(previous: Snapshot | None, current: Snapshot, now: datetime) -> I
     if previous is not None:
         yield from _reboot_transitions(previous, current)
         yield from _calendar_transitions(previous, current, now)
-    yield Event.EVERY_RUN, ["run"], f"{current.outcome}: {current.reason}", _contents(current)
+    wrong = f", {plural(len(current.troubles), 'problem')}" if current.troubles else ""
+    yield Event.EVERY_RUN, ["run"], f"{current.outcome}{wrong}: {current.reason}", _contents(current)
 
 
 def _plan_changed(previous: Snapshot, current: Snapshot) -> Iterable[_Found]:

@@ -54,6 +54,7 @@ class Outcome(StrEnum):
     PLAN_ONLY = "plan-only"
     DOWNLOAD_ONLY = "download-only"
     UNHEALTHY = "unhealthy"
+    CANNOT_RESOLVE = "cannot-resolve"
     METADATA_STALE = "metadata-stale"
     LOCKED = "locked"
     NO_SPACE = "no-space"
@@ -88,6 +89,7 @@ def basis_of(outcome: Outcome) -> Basis:
             | Outcome.POLICY_STALE
             | Outcome.PLAN_ONLY
             | Outcome.DOWNLOAD_ONLY
+            | Outcome.CANNOT_RESOLVE
             | Outcome.ALREADY_FAILED
             | Outcome.WINDOW
             | Outcome.BUDGET
@@ -413,9 +415,9 @@ def conclude(plan: Plan, inputs: GateInputs, gates: Sequence[GateResult], now: d
     """Make the decision out of ``gates``, the states that :func:`evaluate` gave for the same arguments.
 
     An empty transaction is :class:`Nothing` whatever the gates say, except that a policy that is not in
-    force, an unhealthy host and stale metadata come first: nobody can say that there is nothing to do by a
-    policy that was refused or is too old, on a machine where packages are half done, nor by what the sources
-    offered long ago.
+    force, an unhealthy host, an unresolved transaction and stale metadata come first: nobody can say that
+    there is nothing to do by a policy that was refused or is too old, on a machine where packages are half
+    done, where the package manager finds no transaction, nor by what the sources offered long ago.
     """
     closed = [gate for gate in gates if isinstance(gate, Closed)]
     if not plan.transaction:
@@ -430,7 +432,35 @@ def conclude(plan: Plan, inputs: GateInputs, gates: Sequence[GateResult], now: d
 
 def _leaves_unknown(gate: Closed) -> bool:
     """Say whether a closed gate means that nobody knows whether there is something to do."""
-    return gate.gate is GateName.POLICY or gate.outcome in {Outcome.METADATA_STALE, Outcome.UNHEALTHY}
+    match gate.outcome:
+        case (
+            Outcome.POLICY_STALLED
+            | Outcome.NEEDS_UPGRADE
+            | Outcome.POLICY_STALE
+            | Outcome.UNHEALTHY
+            | Outcome.CANNOT_RESOLVE
+            | Outcome.METADATA_STALE
+        ):
+            return True
+        case (
+            Outcome.APPLY
+            | Outcome.NOTHING
+            | Outcome.PAUSED
+            | Outcome.CLOCK
+            | Outcome.PLAN_ONLY
+            | Outcome.DOWNLOAD_ONLY
+            | Outcome.LOCKED
+            | Outcome.NO_SPACE
+            | Outcome.INHIBITED
+            | Outcome.ALREADY_FAILED
+            | Outcome.WINDOW
+            | Outcome.BUDGET
+            | Outcome.FREEZE
+            | Outcome.ROLLOUT
+            | Outcome.APPROVAL
+            | Outcome.CONCURRENCY
+        ):
+            return False
 
 
 def _why_nothing(plan: Plan) -> str:
@@ -585,7 +615,7 @@ def action_gate(settings: GateSettings) -> GateResult:
 def host_gate(inputs: GateInputs, plan: Plan, conditions: Sequence[Condition]) -> GateResult:
     """Close while a run would fail or do harm: packages half done or broken, a lock, no space, ..."""
     health = inputs.host.health
-    sick = _sickness(inputs.host, conditions)
+    sick = _sickness(inputs.host, plan, conditions)
     if sick is not None:
         return sick
     if health.lock_holder and not inputs.settings.lock_wait:
@@ -597,25 +627,37 @@ def host_gate(inputs: GateInputs, plan: Plan, conditions: Sequence[Condition]) -
     return _disturbed(inputs, plan)
 
 
-def _sickness(host: HostState, conditions: Sequence[Condition]) -> Closed | None:
+def _sickness(host: HostState, plan: Plan, conditions: Sequence[Condition]) -> Closed | None:
     name, health = GateName.HOST, host.health
     known = [Mention.parse(one) for one in host.quarantined]
-    interrupted = [one for one in health.interrupted if not any(map(_about(one).overlaps, known))]
+    interrupted = [one for one in health.interrupted if not _keeps_back_none(one, known)]
+    if not plan.transaction:
+        interrupted = list(health.interrupted)  # What lets others be applied makes no machine whole.
     if interrupted:
-        reason = f"an earlier package run was interrupted: {listed(interrupted, 3)}"
+        reason = f"packages are half done, since a run failed or was interrupted: {listed(interrupted, 3)}"
         return Closed(name, Outcome.UNHEALTHY, reason)
     if health.broken:
         return Closed(name, Outcome.UNHEALTHY, f"dependencies are broken: {listed(health.broken, 3)}")
     stalled = _stalled(condition for condition in conditions if not is_about_policy(condition.type))
     if stalled is not None:
         return Closed(name, Outcome.UNHEALTHY, stalled.message)
-    stale = next((one for one in conditions if one.type == "MetadataStale" and one.status), None)
-    return None if stale is None else Closed(name, Outcome.METADATA_STALE, stale.message)
+    for kind, outcome in (
+        ("CannotResolve", Outcome.CANNOT_RESOLVE),
+        ("MetadataStale", Outcome.METADATA_STALE),
+    ):
+        found = next((one for one in conditions if one.type == kind and one.status), None)
+        if found is not None:
+            return Closed(name, outcome, found.message)
+    return None
 
 
-def _about(interrupted: str) -> Mention:
-    """Return what package is half done, of the words ``name (status)``."""
-    return Mention.parse(interrupted.partition(" ")[0])
+def _keeps_back_none(interrupted: str, known: Iterable[Mention]) -> bool:
+    """Say whether a package, told as ``name (status)``, is known to be half done and keeps nothing back.
+
+    One that must be installed anew does: its package manager does nothing else before.
+    """
+    package, _, status = interrupted.partition(" ")
+    return status != "(reinst-required)" and any(map(Mention.parse(package).overlaps, known))
 
 
 def _disturbed(inputs: GateInputs, plan: Plan) -> GateResult:

@@ -6,6 +6,7 @@ Everything else that ``status`` says is read at the moment of asking: see ``reco
 from collections.abc import Mapping
 from typing import Any
 
+from reconciler.planning.ailments import ailments
 from reconciler.planning.canonical import plain
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import headline, run_headline
@@ -30,6 +31,7 @@ def status_document(report: Report, last_run: Mapping[str, Any] | None) -> dict[
             "program": report.program,
             "looked_at": report.generated_at,
             "headline": headline(report),
+            "ailments": [ill.ailment for ill in ailments(report.conditions)],
             "decision": report.decision,
             "next_window": None if not free else _window(free[0].start, free[0].end, free[0].schedule),
             "plan": report.plan.digest,

@@ -39,7 +39,7 @@ def to_markdown(report: Report) -> str:
 
 def _page(report: Report, rows: int) -> str:
     sections = [
-        f"# {prose(report.target, 130)}: {headline(report)}",
+        f"# {prose(report.target, 130)}: {prose(headline(report))}",
         _verdict(report),
         _conditions(report, rows),
         _facts(report),

@@ -1,8 +1,15 @@
-"""A report in a few words: the counts, the headline, and the subject and trailers of its commit."""
+"""A report in a few words: the counts, the headline, and the subject and trailers of its commit.
 
-from collections.abc import Sequence
+The headline tells what is wrong, worst first (:mod:`reconciler.planning.ailments`), then what is pending. A
+target is called up to date only where nothing is wrong and nothing is left out.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Literal
 
 from reconciler.planning.account import Disposition, Update
+from reconciler.planning.ailments import ailments, is_known
 from reconciler.planning.gate import Outcome
 from reconciler.planning.observation import RebootNeed
 from reconciler.planning.report_document import Counts, Report
@@ -12,16 +19,13 @@ from reconciler.planning.wording import plural, short_digest
 SUBJECT_LENGTH = 72
 """Characters that a commit's subject should not exceed."""
 
-_HELD = frozenset({Disposition.HELD, Disposition.BLOCKED})
-_WAITING = frozenset({Disposition.TOO_YOUNG, Disposition.PHASED, Disposition.NOT_APPROVED})
-_REFUSED = frozenset({Disposition.REMOVAL_REFUSED, Disposition.UNAVAILABLE})
-
 
 def count(updates: Sequence[Update]) -> Counts:
     """Count ``updates`` by what becomes of them."""
     offered = [update for update in updates if update.installed is not None and update.candidate is not None]
     planned = [update for update in offered if update.disposition is Disposition.PLANNED]
     others = [update for update in updates if update.disposition is Disposition.PLANNED]
+    fates = [update.disposition for update in offered]
     return Counts(
         updates=len(offered),
         security=sum(update.security for update in offered),
@@ -29,53 +33,118 @@ def count(updates: Sequence[Update]) -> Counts:
         pending_security=sum(update.security for update in planned),
         installs=sum(update.installed is None for update in others),
         removals=sum(update.candidate is None for update in others),
-        held=sum(update.disposition in _HELD for update in offered),
-        waiting=sum(update.disposition in _WAITING for update in offered),
-        not_selected=sum(update.disposition is Disposition.NOT_SELECTED for update in offered),
-        refused=sum(update.disposition in _REFUSED for update in offered),
+        held=sum(_sort(fate) == "held" for fate in fates),
+        waiting=sum(_sort(fate) == "waiting" for fate in fates),
+        not_selected=sum(_sort(fate) == "not selected" for fate in fates),
+        refused=sum(_sort(fate) == "refused" for fate in fates),
     )
 
 
-_TELLING = frozenset(
-    {Outcome.POLICY_STALLED, Outcome.NEEDS_UPGRADE, Outcome.POLICY_STALE, Outcome.CLOCK, Outcome.UNHEALTHY}
-    | {Outcome.METADATA_STALE, Outcome.NO_SPACE, Outcome.ALREADY_FAILED, Outcome.PAUSED}
-)
-"""Outcomes that a subject names."""
+def _sort(fate: Disposition) -> Literal["pending", "held", "waiting", "not selected", "refused"]:
+    """Return what updates of this fate are counted as."""
+    match fate:
+        case Disposition.PLANNED:
+            return "pending"
+        case Disposition.HELD | Disposition.BLOCKED:
+            return "held"
+        case Disposition.TOO_YOUNG | Disposition.PHASED | Disposition.NOT_APPROVED:
+            return "waiting"
+        case Disposition.REMOVAL_REFUSED | Disposition.UNAVAILABLE:
+            return "refused"
+        case Disposition.NOT_SELECTED:
+            return "not selected"
 
 
 def headline(report: Report) -> str:
-    """Sum up the report in a few words: ``5 updates pending (2 security), 1 held, reboot pending``."""
+    """Sum up the report in a few words: ``5 updates pending (2 security), 1 held, reboot pending``.
+
+    Names of packages may be in it: where it is shown, it is written as any text of a stranger.
+    """
+    return ", ".join(_parts(report))
+
+
+def _parts(report: Report) -> tuple[str, ...]:
+    """Return what the headline is made of, the most important first."""
+    wrong = [ill.words for ill in ailments(report.conditions)]
+    decided = _decided(report.decision.outcome)
+    if decided and not any(words.startswith(decided) for words in wrong):
+        wrong.insert(0, decided)
+    left = list(_left(report))
+    if not wrong and not left:
+        left.append("up to date" if is_known(report.conditions) else "no update known")
+    reboot = ["reboot pending"] if report.reboot.need is RebootNeed.REQUIRED else []
+    return tuple(chain(wrong, left, reboot))
+
+
+def _decided(outcome: Outcome) -> str:
+    """Return the word of an outcome that a headline names although no condition may tell of it."""
+    match outcome:
+        case (
+            Outcome.PAUSED
+            | Outcome.POLICY_STALLED
+            | Outcome.NEEDS_UPGRADE
+            | Outcome.POLICY_STALE
+            | Outcome.CLOCK
+            | Outcome.CANNOT_RESOLVE
+            | Outcome.METADATA_STALE
+            | Outcome.NO_SPACE
+            | Outcome.ALREADY_FAILED
+        ):
+            return str(outcome)
+        case (
+            Outcome.APPLY
+            | Outcome.NOTHING
+            | Outcome.PLAN_ONLY
+            | Outcome.DOWNLOAD_ONLY
+            | Outcome.UNHEALTHY  # What is unhealthy is named by its conditions.
+            | Outcome.LOCKED
+            | Outcome.INHIBITED
+            | Outcome.WINDOW
+            | Outcome.BUDGET
+            | Outcome.FREEZE
+            | Outcome.ROLLOUT
+            | Outcome.APPROVAL
+            | Outcome.CONCURRENCY
+        ):
+            return ""
+
+
+def _left(report: Report) -> Iterator[str]:
+    """Yield what is pending and what is left out; what is in quarantine is told as wrong already."""
     counts = report.counts
-    parts = [str(report.decision.outcome)] if report.decision.outcome in _TELLING else []
     if counts.pending:
         security = f" ({counts.pending_security} security)" if counts.pending_security else ""
-        parts.append(f"{plural(counts.pending, 'update')} pending{security}")
+        yield f"{plural(counts.pending, 'update')} pending{security}"
+    failed = sum(update.reasons[0].code == "failed-before" for update in report.plan.updates)
     named = [
         (counts.installs, "to install"),
         (counts.removals, "to remove"),
-        (counts.held, "held"),
+        (counts.held - failed, "held"),
         (counts.waiting, "waiting"),
         (counts.refused, "refused"),
         (counts.not_selected, "not selected"),
     ]
-    parts += [f"{number} {words}" for number, words in named if number]
-    if not parts:
-        is_stale = any(one.type == "MetadataStale" and one.status is not False for one in report.conditions)
-        parts.append("no update known" if is_stale else "up to date")
-    if report.reboot.need is RebootNeed.REQUIRED:
-        parts.append("reboot pending")
-    return ", ".join(parts)
+    yield from (f"{number} {words}" for number, words in named if number > 0)
+
+
+def decided(report: Report) -> str:
+    """Say what was decided and why, after what is wrong: ``window: outside the windows of nightly``."""
+    decision = report.decision
+    wrong = [ill.words for ill in ailments(report.conditions) if ill.words != decision.outcome]
+    return "; ".join((*wrong[:1], f"{decision.outcome}: {decision.reason}"))
 
 
 def subject(report: Report) -> str:
     """Return the subject of the report's commit: target and headline, less detail where it gets too long."""
-    return _fitting(report.target, headline(report))
+    return _fitting(report.target, _parts(report))
 
 
-def _fitting(target: str, words: str) -> str:
-    whole = f"{target}: {words}"
-    while len(whole) > SUBJECT_LENGTH and ", " in whole:
-        whole = whole.rpartition(", ")[0]
+def _fitting(target: str, parts: Sequence[str]) -> str:
+    """Return as many of ``parts`` as fit into a subject, the first one in any case."""
+    whole = f"{target}: {', '.join(parts)}"
+    while len(whole) > SUBJECT_LENGTH and len(parts) > 1:
+        parts = parts[:-1]
+        whole = f"{target}: {', '.join(parts)}"
     return whole
 
 
@@ -83,18 +152,39 @@ def run_headline(record: RunRecord) -> str:
     """Sum a run up in a few words: ``applied 5 changes``, ``failed, 4 of 5 changes made``."""
     made = len(record.difference.changed)
     changes = plural(made, "change")
-    words = {
-        RunOutcome.APPLIED: f"applied {changes}",
-        RunOutcome.REBOOTED: "rebooted",
-        RunOutcome.REPAIRED: "repaired what was left half done",
-        RunOutcome.PARTIAL: f"applied {changes}, the rest waits",
-        RunOutcome.ROLLED_BACK: f"rolled back, {changes} left",
-    }
-    if record.outcome in words:
-        return words[record.outcome]
-    if record.outcome in {RunOutcome.FAILED, RunOutcome.INTERRUPTED}:
-        return f"{record.outcome}, {_how_far(record)}"
-    return f"{record.outcome}, nothing was changed"
+    match record.outcome:
+        case RunOutcome.APPLIED:
+            words = f"applied {changes}"
+        case RunOutcome.REBOOTED:
+            words = "rebooted"
+        case RunOutcome.REPAIRED:
+            words = "repaired what was left half done"
+        case RunOutcome.PARTIAL:
+            words = f"applied {changes}, the rest waits"
+        case RunOutcome.ROLLED_BACK:
+            words = f"rolled back, {changes} left"
+        case RunOutcome.FAILED | RunOutcome.INTERRUPTED:
+            words = f"{record.outcome}, {_how_far(record)}"
+        case RunOutcome.DEFERRED | RunOutcome.VETOED | RunOutcome.PLAN_CHANGED:
+            words = f"{record.outcome}, nothing was changed"
+    return words
+
+
+def went_well(outcome: RunOutcome) -> bool:
+    """Say whether a run did what it was to do, or left the machine as it was for a reason."""
+    match outcome:
+        case (
+            RunOutcome.APPLIED
+            | RunOutcome.REPAIRED
+            | RunOutcome.REBOOTED
+            | RunOutcome.PARTIAL
+            | RunOutcome.DEFERRED
+            | RunOutcome.VETOED
+            | RunOutcome.PLAN_CHANGED
+        ):
+            return True
+        case RunOutcome.FAILED | RunOutcome.INTERRUPTED | RunOutcome.ROLLED_BACK:
+            return False
 
 
 def _how_far(record: RunRecord) -> str:
@@ -110,12 +200,16 @@ def _how_far(record: RunRecord) -> str:
 
 
 def run_subject(report: Report, record: RunRecord) -> str:
-    """Return the subject of the commit that reports a run: ``web-01: applied 5 updates, reboot pending``."""
+    """Return the subject of the commit that reports a run: ``web-01: applied 5 updates, reboot pending``.
+
+    What is wrong with the target after it is told as well.
+    """
     security = len({str(move.package) for move in record.difference.changed} & set(record.security))
     parts = [run_headline(record) + (f" ({security} security)" if security else "")]
+    parts += [ill.words for ill in ailments(report.conditions)]
     if report.reboot.need is RebootNeed.REQUIRED:
         parts.append("reboot pending")
-    return _fitting(report.target, ", ".join(parts))
+    return _fitting(report.target, parts)
 
 
 def trailers(report: Report, run: str = "") -> dict[str, str]:

@@ -20,6 +20,12 @@ def listed(items: Sequence[str], limit: int = 5) -> str:
     return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"
 
 
+def sentence(words: str) -> str:
+    """Write what somebody said on several lines as one sentence: each line once, joined by semicolons."""
+    lines = (line.strip().rstrip(";").rstrip() for line in words.splitlines())
+    return "; ".join(dict.fromkeys(line for line in lines if line))
+
+
 def mebibytes(size: int) -> str:
     """Write a size in bytes as whole mebibytes, rounded up."""
     return f"{-(-size // 2**20)} MiB"

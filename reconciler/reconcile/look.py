@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from reconciler.errors import PolicyRejected, ReconcilerError, Stalled, Transient
+from reconciler.errors import PolicyRejected, ReconcilerError
 from reconciler.gitops.source import Acceptance
 from reconciler.host.memory import State
 from reconciler.planning.account import Condition
@@ -89,7 +89,8 @@ class Look:
     Attributes:
         in_force: How the policy was come by.
         finding: The decision and its report.
-        failures: Everything that went wrong on the way, for people and for the exit code.
+        failures: Everything that went wrong on the way, for people and for the exit code. What is wrong with
+            the target is in the report (:func:`reconciler.planning.ailments.failures`).
         next_instant: First instant at which time alone may change the decision, or is a reason to tell
             something; ``None`` where it never does.
         watch: What the next look is to know of windows.
@@ -254,8 +255,7 @@ class Reconciler:
             seen = replace(seen, first_seen=_dated(seen, talk, now))
         told = (*pinned, *_without_effect(effective), *self._reports(accept))
         recording = self._recorded(seen, talk or _Talk(), case, told)
-        failures = (Stalled(one.message, "change the pin, or install what it names") for one in pinned)
-        return _concluded(recording, case, (*failures, *_refresh_failures(seen.refresh)))
+        return _concluded(recording, case)
 
     def ask_anew(self, look: Look, now: datetime) -> Asked:
         """Fetch the policy once more, briefly, and say what it lets ``look`` do now.
@@ -441,7 +441,7 @@ class _Case:
         return windows.is_open(self.effective.schedules, self.now, splay_key=self.host.name)
 
 
-def _concluded(recording: Recording, case: _Case, failures: Iterable[ReconcilerError]) -> Look:
+def _concluded(recording: Recording, case: _Case) -> Look:
     """Decide on what was recorded, and report that."""
     effective, observation = case.effective, recording.observation
     judged = judge(recording, effective)
@@ -456,7 +456,7 @@ def _concluded(recording: Recording, case: _Case, failures: Iterable[ReconcilerE
     return Look(
         case.in_force,
         Finding(recording, judged, case.in_force.revision, effective, report),
-        (*case.in_force.failures, *_ambiguities(effective), *failures),
+        (*case.in_force.failures, *_ambiguities(effective)),
         next_instant(judged.decision, judged.gates, by_itself),
         watch,
         choice,
@@ -586,6 +586,7 @@ def _pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterato
             origin = "" if effective is None else str(effective.origins.get("scripts", ""))
             place = f" ({origin})" if origin else ""
             message = f"the policy pins {name} to sha256 {wanted[:12]}{place}, and here it is {digest[:12]}"
+            message += "; change the pin, or install what it names"
             yield Condition("ScriptMismatch", True, "PinnedOtherwise", message, stalled=True)
 
 
@@ -623,13 +624,3 @@ def _fetched(seen: Observation, state: State, now: datetime) -> datetime | None:
     """
     told = (state.refreshed_at, *(source.fetched for source in seen.sources))
     return max((at for at in told if at is not None and at <= now + CLOCK_TOLERANCE), default=None)
-
-
-def _refresh_failures(refresh: Refresh) -> tuple[ReconcilerError, ...]:
-    if refresh.outcome is not RefreshOutcome.FAILED:
-        return ()
-    return (
-        Transient(
-            f"the package metadata could not be refreshed: {refresh.detail}", "see `patchledger status`"
-        ),
-    )

@@ -12,6 +12,7 @@ from reconciler.host.memory import State
 from reconciler.host.state import StateFolder
 from reconciler.planning import exit_codes
 from reconciler.planning.account import Condition
+from reconciler.planning.ailments import failures
 from reconciler.planning.events import (
     Event,
     LastRun,
@@ -234,8 +235,14 @@ class Tick:
 
     @property
     def failures(self) -> tuple[ReconcilerError, ...]:
-        """Everything that went wrong on the way, for people and for the exit code."""
-        every = (*self.earlier, *self.look.failures, *self.published.failures, *map(_failure_of, self.runs))
+        """Everything that went wrong on the way or is wrong at its end, for people and for the exit code."""
+        every = (
+            *self.earlier,
+            *self.look.failures,
+            *self.published.failures,
+            *map(_failure_of, self.runs),
+            *failures(self.report.conditions),
+        )
         return each_once(one for one in every if one is not None)
 
 
@@ -312,7 +319,7 @@ class Ticker:
             runs.append(found.record)
         if break_glass is not None:
             # A person wants what failed before to be tried again, too.
-            state = replace(state, quarantine=())
+            state = replace(state, quarantine=(), repaired="")
         look = self.reconciler.look(state, accept=True, break_glass=break_glass)
         look, descent = prepared(_still_unfetched(look, state), self.applier)
         published, state = self._publish(look, state, found)
@@ -622,6 +629,7 @@ def _may_download(outcome: Outcome) -> bool:
             | Outcome.CLOCK
             | Outcome.PLAN_ONLY
             | Outcome.UNHEALTHY
+            | Outcome.CANNOT_RESOLVE
             | Outcome.METADATA_STALE
             | Outcome.LOCKED
             | Outcome.NO_SPACE
@@ -693,7 +701,8 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         quarantine=tuple(known[key] for key in sorted(known)),
         failed=failed,
         used=used,
-        repaired=unrepaired if record.code == "not-repaired" else state.repaired,
+        # A run repairs what it leaves half done as far as it can be: it is not tried again on the same state.
+        repaired=unrepaired if performed.after.health.interrupted else state.repaired,
         last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
         recent=tuple(recent[-_REMEMBERED:]),
         watch=served(state.watch, record.started)

@@ -14,13 +14,14 @@ from reconciler.cli.render import render_explain, render_plan, render_run, rende
 from reconciler.cli.terminal import json_text
 from reconciler.planning.account import Condition, Disposition, Plan, Reason
 from reconciler.planning.markdown import to_markdown
-from reconciler.planning.observation import Facts, Installed, Reboot, RebootNeed
+from reconciler.planning.observation import Facts, Installed, Quarantined, Reboot, RebootNeed
 from reconciler.planning.report_document import Move, Report
 from reconciler.planning.run_record import Difference
 from reconciler.planning.snapshot import snapshot_of
 from tests.planning.test_run_record import RECORD
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (
+    COMMIT,
     EMPTY,
     FREEZE,
     INPUTS,
@@ -99,6 +100,24 @@ def test_a_planned_package_is_explained_with_what_it_waits_for() -> None:
 def test_a_package_without_an_update_is_explained_too(package: str, expected: str) -> None:
     installed = (*OBSERVATION.installed, Installed("vim", "amd64", "9.0-1", held=True))
     assert render_explain(report_of(), package, installed=installed) == expected
+
+
+def test_a_package_that_is_half_done_or_in_quarantine_is_not_called_up_to_date() -> None:
+    half = Installed("vim", "amd64", "9.0-2", status="half-configured")
+    failed = Quarantined("vim", "amd64", "9.0-2", NOW, "run", "postinst failed\nwith 1", COMMIT)
+    text = render_explain(report_of(), "vim", installed=(half,), quarantined=(failed,), width=200)
+    assert text == (
+        "vim 9.0-2: half done (half-configured)\n"
+        "vim 9.0-2: in quarantine, since installing it failed at 2026-11-22T03:00:00Z:"
+        " postinst failed; with 1\n"
+    )
+
+
+def test_nothing_is_called_up_to_date_where_what_is_on_offer_cannot_be_told() -> None:
+    unresolved = Condition("CannotResolve", True, "Unresolvable", "apt cannot")
+    report = report_of(replace(EMPTY, conditions=(unresolved,)))
+    text = render_explain(report, "curl", installed=OBSERVATION.installed)
+    assert text.startswith("curl 7.88.1-10: installed; no newer version is known")
 
 
 def test_installs_and_removals_say_so() -> None:

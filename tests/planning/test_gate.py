@@ -263,6 +263,27 @@ def test_what_is_known_to_have_failed_keeps_nothing_else_back() -> None:
     assert outcome_on(HostState(worse, quarantined=("nginx",))) is Outcome.UNHEALTHY
 
 
+def test_what_is_half_done_lets_others_be_applied_and_makes_no_machine_whole() -> None:
+    known = HostState(Health(interrupted=("nginx (half-configured)",)), quarantined=("nginx",))
+    assert isinstance(decide(USUAL, replace(INPUTS, host=known), NOW), Apply)
+    decision = decide(EMPTY, replace(INPUTS, host=known), NOW)
+    assert isinstance(decision, Deferred)
+    assert (decision.outcome, "nginx (half-configured)" in decision.reason) == (Outcome.UNHEALTHY, True)
+
+
+def test_a_package_that_must_be_installed_anew_keeps_all_others_back() -> None:
+    broken = Health(interrupted=("nginx (reinst-required)",))
+    assert outcome_on(HostState(broken, quarantined=("nginx",))) is Outcome.UNHEALTHY
+
+
+def test_where_no_transaction_can_be_found_nobody_says_that_there_is_nothing_to_do() -> None:
+    unresolved = Condition("CannotResolve", True, "Unresolvable", "the package manager cannot")
+    decision = decide(replace(EMPTY, conditions=(unresolved,)), INPUTS, NOW)
+    assert decision == Deferred(Outcome.CANNOT_RESOLVE, "the package manager cannot")
+    doubted = replace(unresolved, status=None)
+    assert isinstance(decide(replace(EMPTY, conditions=(doubted,)), INPUTS, NOW), Nothing)
+
+
 def test_a_lock_is_waited_for_where_policy_has_the_patience() -> None:
     locked = HostState(Health(lock_holder="apt-get (pid 812)"))
     assert outcome_on(locked) is Outcome.LOCKED

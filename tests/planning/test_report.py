@@ -222,7 +222,10 @@ REBOOTING = replace(OBSERVATION, reboot=Reboot(RebootNeed.REQUIRED))
         (report_of(EMPTY, observation=REBOOTING), "web-01: up to date, reboot pending"),
         (report_of(plan_of(update())), "web-01: 1 update pending"),
         (report_of(plan_of(HELD)), "web-01: 1 held"),
-        (report_of(inputs=STALLED), "web-01: policy-stalled, 2 updates pending (1 security), 1 held"),
+        (
+            report_of(inputs=STALLED),
+            "web-01: unhealthy, policy-stalled, 2 updates pending (1 security)",
+        ),
     ],
 )
 def test_the_subject_sums_up(report: Report, expected: str) -> None:
@@ -231,7 +234,7 @@ def test_the_subject_sums_up(report: Report, expected: str) -> None:
 
 def test_a_long_subject_loses_detail_from_its_end() -> None:
     report = report_of(inputs=STALLED, target="a" * 40, observation=REBOOTING)
-    assert subject(report) == "a" * 40 + ": policy-stalled"
+    assert subject(report) == "a" * 40 + ": unhealthy, policy-stalled"
     assert len(subject(report)) <= SUBJECT_LENGTH
 
 

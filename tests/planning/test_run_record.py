@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+from reconciler.planning.account import Condition
 from reconciler.planning.around import CheckResult, HookOutcome, HookResult
 from reconciler.planning.execution import FailedPackage, automatic_after
 from reconciler.planning.layout import SCHEMA_VERSION
@@ -13,7 +14,7 @@ from reconciler.planning.observation import Change, Installed
 from reconciler.planning.package import PackageId
 from reconciler.planning.report_document import Move
 from reconciler.planning.report_schema import run_schema
-from reconciler.planning.report_summary import run_headline
+from reconciler.planning.report_summary import run_headline, run_subject
 from reconciler.planning.run_log import LIMIT, bounded, write_log
 from reconciler.planning.run_markdown import run_markdown
 from reconciler.planning.run_record import (
@@ -35,6 +36,7 @@ from reconciler.planning.run_record import (
     with_health,
     with_rollback,
 )
+from tests.report_samples import report_of
 
 BEFORE = [Installed("a", "amd64", "1.0")]
 AT = datetime(2026, 11, 22, 2, 5, tzinfo=UTC)
@@ -371,6 +373,12 @@ def test_a_headline_counts_all_of_the_plan(
 def test_a_headline_claims_nothing_where_nobody_could_look() -> None:
     record = replace(RECORD, outcome=RunOutcome.FAILED, code=NOT_SEEN, difference=Difference((), (), (), ()))
     assert run_headline(record) == "failed, what was changed is not known"
+
+
+def test_the_subject_of_a_run_tells_what_is_wrong_after_it() -> None:
+    half = Condition("PackageSystemInterrupted", True, "Interrupted", "half done: a (unpacked); mend it")
+    report = replace(report_of(), conditions=(half,))
+    assert run_subject(report, RECORD) == "web-01: applied 1 change, half done: a (unpacked)"
 
 
 def test_a_page_shows_hostile_words_as_text() -> None:
