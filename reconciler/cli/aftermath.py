@@ -25,6 +25,7 @@ from reconciler.host.state import StateFolder
 from reconciler.notify import Outbox
 from reconciler.planning.canonical import instant
 from reconciler.planning.host_status import motd, run_summary, status_document
+from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import decided, went_well
 from reconciler.planning.run_log import without_secrets
 from reconciler.planning.run_record import RunRecord
@@ -68,6 +69,36 @@ class Aftermath:
             self._write(TICK, {"began": began, "ended": None})
         return began
 
+    def begins(self, config: bytes, stamp: Path, report: Report) -> None:
+        """Leave the report that a run rests on, before it begins: it may be at work for long.
+
+        Args:
+            config: As in :meth:`done`.
+            stamp: As in :meth:`done`.
+            report: Committed already.
+        """
+        left = self._left()
+        document = status_document(report, left.get("last_run"))
+        document["unpushed"] = left.get("unpushed", [])
+        with contextlib.suppress(ReconcilerError):
+            self._write(FILE, self._status(config, report, document, stamp))
+
+    def _status(
+        self, config: bytes, report: Report, document: Mapping[str, Any], stamp: Path
+    ) -> dict[str, Any]:
+        """Return what ``status`` reads: the document, and the report rendered for several terminals."""
+        texts = {
+            str(width): [render_status(report, width=width, colour=colour) for colour in (False, True)]
+            for width in WIDTHS
+        }
+        return {
+            "config": digest(config),
+            "document": document,
+            "interval": self.config.tick.total_seconds(),
+            "stamp": str(stamp),
+            "texts": texts,
+        }
+
     def done(self, began: str, config: bytes, done: Tick, notices: tuple[str, ...], stamp: Path) -> bool:
         """Leave what a tick came to, also one with failures; say whether all of it could be left.
 
@@ -89,18 +120,7 @@ class Aftermath:
         complaints = [*self._others(document, tick, unpushed), *self._entries(done, tick)]
         tick["notices"] += [self._clean(one) for one in complaints]
         self.folder.complaints.extend(complaints)
-        texts = {
-            str(width): [render_status(report, width=width, colour=colour) for colour in (False, True)]
-            for width in WIDTHS
-        }
-        content = {
-            "config": digest(config),
-            "document": {**document, "unpushed": list(unpushed)},
-            "interval": self.config.tick.total_seconds(),
-            "stamp": str(stamp),
-            "texts": texts,
-        }
-        self._write(FILE, content)
+        self._write(FILE, self._status(config, report, {**document, "unpushed": list(unpushed)}, stamp))
         self._write(TICK, tick)
         return not complaints
 

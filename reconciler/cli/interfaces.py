@@ -159,6 +159,10 @@ STATUS: dict[str, Any] = {
                         "none was made, and the rest of this document is from before; `killed`: it never "
                         "said how it ended.",
                     },
+                    "run": {
+                        "type": ["string", "null"],
+                        "description": "Id of the run that the tick at work makes, or null.",
+                    },
                     "began": _MAYBE_INSTANT,
                     "ended": _MAYBE_INSTANT,
                     "exit_code": {"type": ["integer", "null"]},

@@ -103,7 +103,8 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
         left = Aftermath(wiring.config, folder, wiring.applier.clock, partial(_unpushed, wiring), os.environ)
         began = left.begin()
         try:
-            done = ticker(wiring, wiring.manager.database).tick(break_glass)
+            begins = partial(left.begins, config, wiring.source.stamp)
+            done = ticker(wiring, wiring.manager.database, begins).tick(break_glass)
             notices = (*folder.complaints, *wiring.source.notices, *done.published.notices)
             is_left = left.done(began, config, done, notices, wiring.source.stamp)
             folder.write(outlook.FILE, outlook.content(_outlook(wiring, done)))

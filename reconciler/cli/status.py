@@ -11,7 +11,7 @@ import sys
 from time import gmtime, strftime, time  # noqa: TID251 - only shown, and compared with what a tick left
 
 from reconciler.cli.quiet import state_dir
-from reconciler.errors import Misuse, Stalled
+from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.host import DEFAULT_CONFIG
 from reconciler.host.fingerprint import digest
 
@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Misuse: The configuration or the state folder cannot be read.
         Stalled: There was no report yet.
+        Transient: The first tick is at work, and has come to no report yet.
     """
     try:
         config = _read(arguments.config)
@@ -49,11 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         document = _document(folder, left, tick, is_default=arguments.config == DEFAULT_CONFIG)
     except (KeyError, TypeError, ValueError) as error:
-        if tick.get("ended") and tick.get("problems"):
-            why = f"; the last tick failed at {_shown(tick['ended'])}: {tick['problems'][0]['message']}"
-        else:
-            why = ""
-        raise Stalled(f"{folder}: there is no report yet{why}", "run `patchledger run` first") from error
+        raise _no_report(folder, tick) from error
     if arguments.format == "json":
         from reconciler.cli.terminal import print_json  # noqa: PLC0415 - most often it is asked for text
 
@@ -61,6 +58,24 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(_text(document, left["texts"]))
     return 0
+
+
+def _no_report(folder: str, tick: "dict[str, Any]") -> ReconcilerError:
+    """Say why there is nothing to show, as far as the first tick told."""
+    said, hint = f"{folder}: there is no report yet", "run `patchledger run` first"
+    match _state(folder, tick):
+        case "running":
+            began = _shown(tick["began"])
+            return Transient(
+                f"{said}; the first tick is at work since {began}", "ask again when it has ended"
+            )
+        case "killed":
+            return Stalled(f"{said}; the first tick began at {_shown(tick['began'])} and was killed", hint)
+        case _ if tick.get("ended") and tick.get("problems"):
+            why = f"the last tick failed at {_shown(tick['ended'])}: {tick['problems'][0]['message']}"
+            return Stalled(f"{said}; {why}", hint)
+        case _:
+            return Stalled(said, hint)
 
 
 def _read(path: str) -> bytes:
@@ -113,6 +128,7 @@ def _document(
     document["confirmed_at"] = confirmed if is_newer else None
     document["tick"] = {
         "state": _state(folder, tick),
+        "run": _run_at_work(folder, tick),
         "began": tick.get("began"),
         "ended": ended,
         "exit_code": tick.get("exit_code"),
@@ -137,6 +153,14 @@ def _state(folder: str, tick: "dict[str, Any]") -> str:
     if not tick.get("complete"):
         return "failed"
     return "troubled" if tick.get("exit_code") else "done"
+
+
+def _run_at_work(folder: str, tick: "dict[str, Any]") -> str | None:
+    """Return the id of the run that the tick at work makes, ``None`` where it makes none just now."""
+    if _state(folder, tick) != "running":
+        return None
+    run = _json(folder, "journal.json").get("run")
+    return run if isinstance(run, str) else None
 
 
 def _is_locked(path: str) -> bool:
@@ -257,6 +281,8 @@ def _tick_rows(document: "dict[str, Any]") -> "Iterator[tuple[str, str, bool]]":
     match tick["state"]:
         case "running":
             yield "Now", f"a tick is at work since {_shown(tick['began'])}", False
+            if tick["run"] is not None:
+                yield "", _printable(f"it makes run {tick['run']}; the report below is from before it"), False
         case "killed":
             said = "and did not end: it was killed; the next one looks what it left half done"
             yield "Last tick", f"began {_shown(tick['began'])} {said}", True

@@ -49,6 +49,7 @@ from reconciler.planning.around import CheckResult
 from reconciler.planning.events import Notice
 from reconciler.planning.execution import Execution, Instruction
 from reconciler.planning.observation import Answer, Change, Observation, Question, Refresh
+from reconciler.planning.report_document import Report
 from reconciler.planning.steps import Needs
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
@@ -265,8 +266,14 @@ def about_reports(
     return (Condition("ReportBranchDiverged", True, reason, f"{found.message}; {REPAIR_HINT}"),)
 
 
-def ticker(wiring: Wiring, database: str) -> Ticker:
-    """Return what makes ticks of the host of ``wiring``, whose package database is at ``database``."""
+def ticker(wiring: Wiring, database: str, begins: Callable[[Report], None]) -> Ticker:
+    """Return what makes ticks of the host of ``wiring``.
+
+    Args:
+        wiring: Its parts.
+        database: Path of its package database.
+        begins: Told of the report before a run begins.
+    """
     folder = ROOTS_FOLDER if os.geteuid() == 0 else wiring.folder.path
     return Ticker(
         wiring.folder,
@@ -277,6 +284,7 @@ def ticker(wiring: Wiring, database: str) -> Ticker:
         wiring.power,
         secrets=tuple(wiring.config.environment.values()),
         logs=run_logs(wiring.config),
+        begins=begins,
     )
 
 

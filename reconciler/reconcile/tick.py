@@ -1,7 +1,7 @@
 """One whole tick: look, report, apply what may be applied, and report that."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -254,6 +254,10 @@ def each_once(failures: Iterable[ReconcilerError]) -> tuple[ReconcilerError, ...
     return tuple(kept.values())
 
 
+def _nobody(report: Report) -> None:
+    del report
+
+
 @dataclass(frozen=True, slots=True)
 class Ticker:
     """Makes whole ticks of one target.
@@ -267,6 +271,7 @@ class Ticker:
         power: Restarts the machine; ``None`` where the target is none of its own.
         secrets: What must not stand in a log, such as the values of the configured environment.
         logs: Where the log of a run is kept on the host, besides the report.
+        begins: Told of the report, which is committed, before a run that may take its time.
     """
 
     folder: StateFolder
@@ -277,6 +282,7 @@ class Ticker:
     power: Power | None = None
     secrets: tuple[str, ...] = ()
     logs: RunLogs | None = None
+    begins: Callable[[Report], None] = _nobody
 
     def tick(self, break_glass: BreakGlass | None = None) -> Tick:
         """Make one whole tick, and leave in the folder what the next one starts from.
@@ -441,6 +447,7 @@ class Ticker:
         ):
             return None
         with self.machine.held():
+            self.begins(look.report)
             return self.applier.mend(look)
 
     def _apply(self, look: Look, published: Published, state: State) -> Performed | None:
@@ -450,6 +457,7 @@ class Ticker:
         if not isinstance(decision, Apply) or not self._may_rest_on(look, published):
             return None
         with self.machine.held():
+            self.begins(look.report)
             return self.applier.apply(look, decision)
 
     def _recovered(self) -> Performed | None:

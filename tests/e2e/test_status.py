@@ -17,7 +17,7 @@ from reconciler.cli import main, quiet, status
 from reconciler.cli.interfaces import LOG, PAUSE, STATUS
 from reconciler.host.state import StateFolder
 from tests.e2e.site import OPENING, POLICY, Site
-from tests.e2e.test_apply import host, machine, offer, tick, want
+from tests.e2e.test_apply import SLOW, host, machine, offer, runs, start, tick, wait_for, want
 from tests.e2e.test_log import on_terminal
 from tests.e2e.test_quiet import witnessed
 from tests.labs.apt import AptLab, Deb
@@ -212,6 +212,42 @@ def test_a_killed_tick_is_told_and_one_at_work_is_not_taken_for_one(site: Site, 
         assert "a tick is at work since 2026-11-22 02:00 UTC" in says(patchledger)
     assert document(patchledger)["tick"]["state"] == "killed"
     assert "it was killed" in says(patchledger)
+
+
+def test_the_first_run_is_shown_while_it_is_at_work(
+    host: Site, machine: AptLab, patchledger_on: Callable[[Site], Command]
+) -> None:
+    offer(machine, Deb("tool", "1.1", scripts={"postinst": SLOW}))
+    want(host, "tool")
+    child = start(host)
+    try:
+        wait_for(machine.root / "begun")
+        patchledger = patchledger_on(host)
+        found, text = document(patchledger), says(patchledger)
+        planned = patchledger("plan")
+    finally:
+        (machine.root / "go").touch()
+        child.communicate()
+    (record,) = runs(host)
+    assert (found["decision"]["outcome"], found["tick"]["state"]) == ("apply", "running")
+    assert found["tick"]["run"] == record["run"]
+    assert text.startswith("web-01: 1 update pending, ")
+    assert f"it makes run {record['run']}" in text
+    assert (planned[0], "is at work" in planned[2]) == (5, True)
+    assert document(patchledger)["tick"]["run"] is None
+    assert "applied 1 change" in says(patchledger)
+
+
+def test_a_first_tick_without_a_report_yet_is_told_as_it_is(site: Site, patchledger: Command) -> None:
+    folder = StateFolder(site.state)
+    folder.prepare()
+    (site.state / "tick.json").write_text(json.dumps({"began": "2026-11-22T02:00:00Z", "ended": None}))
+    with folder.locked():
+        code, out, err = patchledger("status")
+    assert (code, out) == (5, "")
+    assert "the first tick is at work since 2026-11-22 02:00 UTC" in err
+    code, _, err = patchledger("status")
+    assert (code, "was killed" in err) == (1, True)
 
 
 def test_a_real_kill_leaves_the_mark_of_one(site: Site, lab: AptLab, patchledger: Command) -> None:
