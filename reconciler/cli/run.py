@@ -1,8 +1,11 @@
 """``patchledger run``: one tick, told on the terminal, and the fingerprint that makes a next one quiet."""
 
 import argparse
+import contextlib
 import os
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -11,20 +14,22 @@ import reconciler
 from reconciler.cli import quiet
 from reconciler.cli.aftermath import Aftermath, failed_early
 from reconciler.cli.render import render_run, render_summary
-from reconciler.cli.terminal import DONE, colour, exit_code, note, print_json, tell, width, worst
+from reconciler.cli.terminal import DONE, TRANSIENT, colour, exit_code, note, print_json, tell, width, worst
 from reconciler.cli.wiring import Wiring, ticker, wire
-from reconciler.errors import Misuse, ReconcilerError
+from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.gitops.failures import Damaged
-from reconciler.host import outlook
+from reconciler.host import outlook, standstill
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
 from reconciler.host.credentials import folder_beside
 from reconciler.host.fingerprint import Fingerprint, digest
+from reconciler.host.standstill import Standstill
 from reconciler.host.state import PAUSE
 from reconciler.ownership import user_name
 from reconciler.planning.gate import BreakGlass, may_pass_unseen
 from reconciler.planning.reboot import Refused
 from reconciler.planning.report import plan_json
+from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import decided
 from reconciler.planning.run_record import to_run_document
 from reconciler.planning.wakeup import Outlook
@@ -103,8 +108,7 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
         left = Aftermath(wiring.config, folder, wiring.applier.clock, partial(_unpushed, wiring), os.environ)
         began = left.begin()
         try:
-            begins = partial(left.begins, config, wiring.source.stamp)
-            done = ticker(wiring, wiring.manager.database, begins).tick(break_glass)
+            done = _tick(wiring, partial(left.begins, config, wiring.source.stamp), break_glass)
             notices = (*folder.complaints, *wiring.source.notices, *done.published.notices)
             is_left = left.done(began, config, done, notices, wiring.source.stamp)
             folder.write(outlook.FILE, outlook.content(_outlook(wiring, done)))
@@ -113,6 +117,44 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
             left.failed(began, error)
             raise
     return done
+
+
+def _tick(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakGlass | None) -> Tick:
+    """Make a tick, and count those that come to nothing; from ``alert_after`` on that is a failure.
+
+    Raises:
+        ReconcilerError: As of :meth:`reconciler.reconcile.tick.Ticker.tick`.
+    """
+    before, limit = standstill.read(wiring.folder), wiring.config.alert_after
+    made = ticker(wiring, wiring.manager.database, begins, before if before.ticks >= limit else None)
+    try:
+        done = made.tick(break_glass)
+    except ReconcilerError as error:
+        stood = _counted(wiring, before, (error,))
+        if stood.ticks < limit:
+            raise
+        made.alert(stood)
+        raise _stood_still(stood) from error
+    stood = _counted(wiring, before, done.failures)
+    if stood.ticks < limit:
+        return done
+    made.alert(stood)
+    return replace(done, earlier=(*done.earlier, _stood_still(stood)))
+
+
+def _counted(wiring: Wiring, before: Standstill, failures: Sequence[ReconcilerError]) -> Standstill:
+    """Count a tick that ended with these failures; where that cannot be written, the next one counts on."""
+    counted = standstill.MOVING
+    if worst(map(exit_code, failures)) == TRANSIENT:
+        said = next(one for one in failures if exit_code(one) == TRANSIENT)
+        counted = before.and_another(visible(said.message.partition("\n")[0]), wiring.applier.clock.now())
+    with contextlib.suppress(ReconcilerError):
+        standstill.write(wiring.folder, counted)
+    return counted
+
+
+def _stood_still(stood: Standstill) -> Stalled:
+    return Stalled(stood.message, "see what is in the way; `patchledger doctor` asks everything once")
 
 
 def _unpushed(wiring: Wiring) -> tuple[str, ...]:
@@ -158,7 +200,8 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
     """Leave a fingerprint for the next tick, if this one left nothing to do over."""
     folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
     settled = is_left and not done.failures and done.published.pushed and not wiring.outbox.pending()
-    if not settled or _may_pass_unseen(done.look) or not report.policy_commit:
+    stood = any(one.type == standstill.CODE for one in report.conditions)
+    if not settled or stood or _may_pass_unseen(done.look) or not report.policy_commit:
         (folder.path / quiet.FILE).unlink(missing_ok=True)
         return
     argv, env = source.invocation()

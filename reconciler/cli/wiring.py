@@ -27,6 +27,7 @@ from reconciler.host.locking import ROOTS_FOLDER, MachineLock
 from reconciler.host.reboot import SystemPower
 from reconciler.host.restarts import Restarts
 from reconciler.host.run_logs import RunLogs
+from reconciler.host.standstill import Standstill
 from reconciler.host.state import StateFolder
 from reconciler.managers.detect import detect
 from reconciler.managers.known import dialect_of
@@ -266,13 +267,19 @@ def about_reports(
     return (Condition("ReportBranchDiverged", True, reason, f"{found.message}; {REPAIR_HINT}"),)
 
 
-def ticker(wiring: Wiring, database: str, begins: Callable[[Report], None]) -> Ticker:
+def ticker(
+    wiring: Wiring,
+    database: str,
+    begins: Callable[[Report], None],
+    standstill: Standstill | None = None,
+) -> Ticker:
     """Return what makes ticks of the host of ``wiring``.
 
     Args:
         wiring: Its parts.
         database: Path of its package database.
         begins: Told of the report before a run begins.
+        standstill: As in :class:`reconciler.reconcile.tick.Ticker`.
     """
     folder = ROOTS_FOLDER if os.geteuid() == 0 else wiring.folder.path
     return Ticker(
@@ -285,6 +292,7 @@ def ticker(wiring: Wiring, database: str, begins: Callable[[Report], None]) -> T
         secrets=tuple(wiring.config.environment.values()),
         logs=run_logs(wiring.config),
         begins=begins,
+        standstill=standstill,
     )
 
 

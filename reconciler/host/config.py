@@ -155,6 +155,9 @@ class Config(_Section):
     tick: Length = timedelta(minutes=15)
     """How often a tick begins at least, by the timer or by ``watch``; ``status`` tells when one is due."""
 
+    alert_after: int = Field(default=8, ge=1, le=10_000)
+    """Ticks in a row that end with exit code 5 before that is told, and the exit code is 1."""
+
     retention: Retention = Retention()
     notifiers: dict[str, Notifier] = Field(default_factory=dict)
     """Names that a policy's ``notify`` may route to."""

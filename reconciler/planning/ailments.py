@@ -38,6 +38,7 @@ class Ailment(StrEnum):
     NO_SPACE = "no-space"
     METADATA_STALE = "metadata-stale"
     REPORTS_DIVERGED = "reports-diverged"
+    STOOD_STILL = "stood-still"
     QUARANTINED = "quarantined"
 
 
@@ -75,6 +76,7 @@ class Ill:
                 | Ailment.NO_SPACE
                 | Ailment.METADATA_STALE
                 | Ailment.REPORTS_DIVERGED
+                | Ailment.STOOD_STILL
             ):
                 return str(self.ailment)
 
@@ -98,10 +100,11 @@ class Ill:
                 | Ailment.POLICY_STALLED
                 | Ailment.POLICY_STALE
                 | Ailment.REPORTS_DIVERGED
+                | Ailment.STOOD_STILL
                 | Ailment.QUARANTINED
             ):
-                # Whoever follows the policy, or pushes reports, tells of these; and where one version waits,
-                # the machine is whole.
+                # Whoever follows the policy, pushes reports, or counts ticks tells of these; and where one
+                # version waits, the machine is whole.
                 return None
 
 
@@ -177,4 +180,5 @@ _AILMENTS: Mapping[str, Ailment] = {
     "PolicyStalled": Ailment.POLICY_STALLED,
     "PolicyUnavailable": Ailment.POLICY_STALLED,
     "ReportBranchDiverged": Ailment.REPORTS_DIVERGED,
+    "StoodStill": Ailment.STOOD_STILL,
 }

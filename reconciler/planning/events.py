@@ -250,6 +250,7 @@ def _trouble(ailment: Ailment) -> Event:
             | Ailment.CLOCK
             | Ailment.NO_SPACE
             | Ailment.REPORTS_DIVERGED
+            | Ailment.STOOD_STILL
             | Ailment.QUARANTINED
         ):
             return Event.FAILED

@@ -9,6 +9,7 @@ from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops import sink
 from reconciler.host.locking import MachineLock
 from reconciler.host.memory import State
+from reconciler.host.standstill import CODE, Standstill
 from reconciler.host.state import StateFolder
 from reconciler.planning import exit_codes
 from reconciler.planning.account import Condition
@@ -272,6 +273,7 @@ class Ticker:
         secrets: What must not stand in a log, such as the values of the configured environment.
         logs: Where the log of a run is kept on the host, besides the report.
         begins: Told of the report, which is committed, before a run that may take its time.
+        standstill: How long no tick had ended well before this one, where that is long enough to be told.
     """
 
     folder: StateFolder
@@ -283,6 +285,7 @@ class Ticker:
     secrets: tuple[str, ...] = ()
     logs: RunLogs | None = None
     begins: Callable[[Report], None] = _nobody
+    standstill: Standstill | None = None
 
     def tick(self, break_glass: BreakGlass | None = None) -> Tick:
         """Make one whole tick, and leave in the folder what the next one starts from.
@@ -309,12 +312,24 @@ class Ticker:
             if before is None or isinstance(error, Transient):
                 self.reporter.messenger.tell((), (), now)
                 return
-            trouble = Trouble(Event.FAILED, f"NoReport:{type(error).__name__}", _said_of(error))
-            others = tuple(one for one in before.troubles if one.kind != trouble.kind)
-            snapshot = replace(before, at=now, troubles=(*others, trouble))
-            notices = [one for one in events(before, snapshot, now) if one.event is Event.FAILED]
-            self.reporter.messenger.tell(notices, state.routes, now)
-            self.folder.save(replace(state, snapshot=snapshot))
+            kind = f"NoReport:{type(error).__name__}"
+            self._tell_trouble(state, before, Trouble(Event.FAILED, kind, _said_of(error)), now)
+
+    def _tell_trouble(self, state: State, before: Snapshot, trouble: Trouble, now: datetime) -> None:
+        """Tell of something that no report tells of, once, and remember that it was told."""
+        others = tuple(one for one in before.troubles if one.kind != trouble.kind)
+        snapshot = replace(before, at=now, troubles=(*others, trouble))
+        notices = [one for one in events(before, snapshot, now) if one.event is Event.FAILED]
+        self.reporter.messenger.tell(notices, state.routes, now)
+        self.folder.save(replace(state, snapshot=snapshot))
+
+    def alert(self, standstill: Standstill) -> None:
+        """Tell, as far as that can be done, that the host stands still; it is told once for each time."""
+        with contextlib.suppress(ReconcilerError):
+            state = self.folder.load()
+            if state.snapshot is not None:
+                trouble = Trouble(Event.FAILED, CODE, standstill.message)
+                self._tell_trouble(state, state.snapshot, trouble, self.applier.clock.now())
 
     def _tick(self, break_glass: BreakGlass | None) -> Tick:
         state = restored(self.folder.recall(), self.reporter.queue, self.reporter.branch)
@@ -327,6 +342,8 @@ class Ticker:
             # A person wants what failed before to be tried again, too.
             state = replace(state, quarantine=(), repaired="")
         look = self.reconciler.look(state, accept=True, break_glass=break_glass)
+        if self.standstill is not None:
+            look = look.telling(self.standstill.condition)
         look, descent = prepared(_still_unfetched(look, state), self.applier)
         published, state = self._publish(look, state, found)
         state, earlier = self._fetch_ahead(look, state)

@@ -10,8 +10,9 @@ import pytest
 
 from reconciler.cli import quiet
 from reconciler.cli.run import run_once
-from reconciler.cli.wiring import wire
-from reconciler.errors import Stalled
+from reconciler.cli.terminal import exit_code, worst
+from reconciler.cli.wiring import ticker, wire
+from reconciler.errors import ReconcilerError, Stalled
 from reconciler.host.config import load_config
 from reconciler.planning.events import week_of
 from reconciler.planning.gate import BreakGlass
@@ -239,3 +240,71 @@ def test_a_dry_run_is_sent_to_everybody_who_hears_of_anything(
     code, _, err = patchledger("plan", "--notify")
     assert code == 1
     assert "sent to nobody" in err
+
+
+# --- a host that stands still -------------------------------------------------------------------------------
+
+NOBODY = "http://127.0.0.1:1/reports.git"
+"""Nothing listens there."""
+
+
+def codes(site: Site, count: int, at: datetime = BEFORE) -> list[int]:
+    """Return the exit codes of some ticks in a row, an hour apart."""
+    found = []
+    for number in range(count):
+        try:
+            failures = tick(site, at + timedelta(hours=number)).failures
+        except ReconcilerError as error:
+            failures = (error,)
+        found.append(worst(map(exit_code, failures)))
+    return found
+
+
+def standing(notified: Site, lab: AptLab, **settings: object) -> None:
+    notified.configure(
+        environment=lab.environment,
+        notifiers={"ops": {"file": str(notified.folder / "ops.url")}},
+        alert_after=3,
+        **settings,
+    )
+
+
+def test_a_host_that_stands_still_is_told_at_once_and_reported_later(
+    notified: Site, lab: AptLab, receiver: Receiver
+) -> None:
+    notified.commit({"policies/base.yaml": route("failed", "recovered")})
+    standing(notified, lab)
+    assert codes(notified, 1) == [0]
+    standing(notified, lab, policy={"remote": NOBODY}, reports={"remote": NOBODY})
+    assert codes(notified, 2) == [5, 5]
+    assert titles(receiver) == []
+    for name in ("trust.json", "runs.json"):  # it is counted whatever becomes of the state
+        (notified.state / name).write_text("{")
+    assert codes(notified, 3, BEFORE + timedelta(hours=2)) == [1, 1, 1]
+    (said,) = titles(receiver)
+    assert "no tick has ended well" in said
+    standing(notified, lab)
+    assert codes(notified, 1, BEFORE + timedelta(hours=5)) == [0]
+    found = {one["type"]: one for one in notified.report()["conditions"]}
+    assert found["StoodStill"]["message"].startswith(
+        f"since {BEFORE:%Y-%m-%d %H:%M} UTC no tick has ended well"
+    )
+    assert not (notified.state / "fingerprint.json").exists()
+    assert codes(notified, 1, BEFORE + timedelta(hours=6)) == [0]
+    assert "StoodStill" not in {one["type"] for one in notified.report()["conditions"]}
+    assert ["recovered" in title for title in titles(receiver)] == [False, True]
+
+
+def test_a_tick_that_comes_to_no_report_counts_too(notified: Site, lab: AptLab, receiver: Receiver) -> None:
+    notified.commit({"policies/base.yaml": route("failed")})
+    standing(notified, lab)
+    assert codes(notified, 1) == [0]
+    parts = wire(load_config(notified.config), SetClock())
+    parts.manager.inputs()
+    minutes = OPENING + timedelta(minutes=5)
+    with ticker(parts, parts.manager.database, lambda _: None).machine.held():
+        assert [codes(notified, 1, minutes)[0] for _ in range(4)] == [5, 5, 1, 1]
+        (said,) = titles(receiver)
+        assert "no tick has ended well" in said
+    assert codes(notified, 1, minutes) == [0]
+    assert json.loads((notified.state / "standstill.json").read_bytes())["ticks"] == 0
