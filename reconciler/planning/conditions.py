@@ -7,7 +7,7 @@ from reconciler.planning.account import Condition, Disposition, Update
 from reconciler.planning.canonical import instant
 from reconciler.planning.conversation import Failure, Resolution
 from reconciler.planning.observation import Observation, RebootNeed, RefreshOutcome
-from reconciler.planning.selection import PlacedException, Rules, is_named_by
+from reconciler.planning.selection import PlacedException, Rules
 from reconciler.planning.wording import listed, sentence
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
@@ -177,11 +177,11 @@ def _exceptions(observation: Observation, rules: Rules, updates: Sequence[Update
     if expiring:
         message = f"{_dated(expiring, 'ends')}: ignored from then on; renew what is still needed"
         yield Condition("ExceptionExpiring", True, "Expiring", message)
-    known = {one.package for one in (*observation.installed, *updates)}
+    used = rules.naming_exceptions.of_any({one.package for one in (*observation.installed, *updates)})
     unused = [
         f"'{placed.value.name}' ({placed.origin})"
         for placed in rules.exceptions
-        if not any(is_named_by(key, placed.value.packages) for key in known)
+        if placed.value.name not in used
     ]
     if unused:
         message = f"no installed or offered package is named by exception {listed(unused)}"
@@ -211,11 +211,11 @@ def _dated(exceptions: Iterable[PlacedException], verb: str) -> str:
 def _unjudged(rules: Rules, updates: Sequence[Update], manager: str) -> Iterator[Condition]:
     if rules.order is not None:
         return
+    used = rules.naming_exceptions.of_any(update.package for update in updates)
     named = [
         f"'{placed.value.name}' ({placed.origin})"
         for placed in rules.exceptions
-        if placed.value.versions is not None
-        and any(is_named_by(update.package, placed.value.packages) for update in updates)
+        if placed.value.versions is not None and placed.value.name in used
     ]
     if named:
         message = (

@@ -19,7 +19,7 @@ versions is not known, the range counts as met for everything that holds back, a
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -31,6 +31,7 @@ from reconciler.planning.package import Names, PackageId, of_other_architecture
 from reconciler.planning.versions import Order, VersionRange, order_of
 from reconciler.policy.documents import PackageException
 from reconciler.policy.load import Placed
+from reconciler.policy.match import is_pattern
 from reconciler.policy.resolve import Effective
 from reconciler.policy.zones import shifted
 
@@ -170,6 +171,34 @@ def is_named_by(package: PackageId, patterns: Iterable[str]) -> bool:
     return False
 
 
+class Naming:
+    """Finds which of many exceptions name a package, without asking each of them.
+
+    A name without patterns is looked up; only exceptions with a pattern are asked for every package.
+    """
+
+    def __init__(self, exceptions: Sequence[PlacedException]) -> None:
+        self._exceptions = exceptions
+        self._by_name: defaultdict[str, set[int]] = defaultdict(set)
+        self._patterns: set[int] = set()
+        for position, placed in enumerate(exceptions):
+            for pattern in placed.value.packages:
+                name = pattern.partition(":")[0]
+                where = self._patterns if is_pattern(name) else self._by_name[name]
+                where.add(position)
+
+    def of(self, package: PackageId) -> Iterator[PlacedException]:
+        """Yield those that name the package, in their order."""
+        for position in sorted(self._by_name.get(package.name, frozenset()) | self._patterns):
+            placed = self._exceptions[position]
+            if is_named_by(package, placed.value.packages):
+                yield placed
+
+    def of_any(self, packages: Iterable[PackageId]) -> frozenset[str]:
+        """Return the names of the exceptions that name one of the packages."""
+        return frozenset(placed.value.name for package in packages for placed in self.of(package))
+
+
 _WITHOUT_PARTIAL_UPGRADES = frozenset({"pacman"})
 _WITHOUT_LEAVING_OUT = _WITHOUT_PARTIAL_UPGRADES | {"zypper"}
 
@@ -185,6 +214,7 @@ class Rules:
 
     Attributes:
         exceptions: Those in force, sorted by name.
+        naming_exceptions: The same, to be asked for those of a package.
         held: What the operator put on hold.
         arches: Architectures in which each name is installed.
         installed: The versions on the machine.
@@ -198,6 +228,7 @@ class Rules:
     now: datetime
     order: Order | None
     exceptions: tuple[PlacedException, ...]
+    naming_exceptions: Naming
     held: frozenset[PackageId]
     arches: Mapping[str, frozenset[str]]
     installed: Mapping[PackageId, str]
@@ -211,6 +242,7 @@ class Rules:
     def of(cls, observation: Observation, effective: Effective, now: datetime) -> "Rules":
         """Collect them from what was seen and what policy says."""
         in_force = (placed for placed in effective.exceptions if placed.value.ends() > now)
+        exceptions = tuple(sorted(in_force, key=lambda placed: placed.value.name))
         arches: defaultdict[str, set[str]] = defaultdict(set)
         for package in observation.installed:
             arches[package.name].add(package.arch)
@@ -218,7 +250,8 @@ class Rules:
             effective=effective,
             now=now,
             order=order_of(observation.manager),
-            exceptions=tuple(sorted(in_force, key=lambda placed: placed.value.name)),
+            exceptions=exceptions,
+            naming_exceptions=Naming(exceptions),
             held=frozenset(one.package for one in observation.installed if one.held),
             arches={name: frozenset(found) for name, found in arches.items()},
             installed={one.package: one.version for one in observation.installed},
@@ -234,11 +267,7 @@ class Rules:
 
     def naming(self, package: PackageId, action: str) -> tuple[PlacedException, ...]:
         """Return the exceptions in force with this action that name the package, whatever the version."""
-        return tuple(
-            placed
-            for placed in self.exceptions
-            if placed.value.action == action and is_named_by(package, placed.value.packages)
-        )
+        return tuple(placed for placed in self.naming_exceptions.of(package) if placed.value.action == action)
 
     def covering(self, package: PackageId, action: str, version: str) -> tuple[PlacedException, ...]:
         """Return the exceptions in force with this action that are about this version of the package."""

@@ -27,6 +27,8 @@ WINDOWS = Limit(2000, "windows, with all dates of a calendar for each entry that
 RULES = Limit(100, "recurrence rules, with all of a calendar for each entry that names it")
 COUNTED_YEARS = Limit(500, "years through which COUNT is counted")
 OCCURRENCES = Limit(5000, "starts of windows within a day, or within the length of a longer window")
+MATCH_PATTERNS = Limit(2000, "patterns with *, ? or [ in `match`")
+PACKAGE_PATTERNS = Limit(200, "patterns with *, ? or [ for packages of Exceptions")
 SIGNER_LINES = Limit(10_000, "lines of allowed_signers")
 
 LIMITS = (
@@ -39,6 +41,8 @@ LIMITS = (
     RULES,
     COUNTED_YEARS,
     OCCURRENCES,
+    MATCH_PATTERNS,
+    PACKAGE_PATTERNS,
     SIGNER_LINES,
 )
 

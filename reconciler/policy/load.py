@@ -25,7 +25,9 @@ from reconciler.policy.budgets import (
     CALENDAR_LINES,
     COUNTED_YEARS,
     DOCUMENTS,
+    MATCH_PATTERNS,
     OCCURRENCES,
+    PACKAGE_PATTERNS,
     RULES,
     SIGNER_LINES,
     VALUES,
@@ -55,6 +57,7 @@ from reconciler.policy.documents import (
     StartEntry,
     WindowEntry,
 )
+from reconciler.policy.match import count_patterns, is_pattern
 from reconciler.policy.placement import (
     REPOSITORY_FILE,
     SIGNERS_FILE,
@@ -182,7 +185,7 @@ class NeedsUpgrade:
     commit: str = ""
 
 
-_HINTED = 20
+_MOST_COMPARED = 20_000  # Words that hints are looked for among: half a second.
 _MAX_SCRIPT = 100 * 1024  # One argument of a process ends at 128 KiB.
 
 
@@ -244,6 +247,16 @@ def _names_a_key(line: str) -> bool:
     return any(is_public_key(f"{kind} {key}") for kind, key in pairwise(words[1:]))
 
 
+def _pattern_costs(document: AnyDocument) -> Iterator[tuple[Limit, int]]:
+    match document:
+        case Policy() | Freeze() | Approval() | PackageException():
+            yield MATCH_PATTERNS, count_patterns(document.match)
+        case Schedule() | Host() | Rollout():
+            pass
+    if isinstance(document, PackageException):
+        yield PACKAGE_PATTERNS, sum(map(is_pattern, document.packages))
+
+
 def _place(placed: "Placed[AnyDocument]") -> tuple[str, int]:
     return placed.origin.file, placed.origin.line
 
@@ -264,6 +277,7 @@ class _Loader:
         self.scripts: dict[str, bytes] = {}
         self.signers = b""
         self.budget = Budget()
+        self.compared = 0
 
     def judge(self, tree: Sequence[PolicyFile]) -> None:
         """Look at every file, and then at what takes several to see.
@@ -319,7 +333,8 @@ class _Loader:
 
     def _nearest(self, word: str, known: Sequence[str]) -> str:
         """Return a hint for the first mistakes: thousands of words among thousands would take minutes."""
-        return nearest(word, known) if len(self.problems) < _HINTED else ""
+        self.compared += len(known)
+        return nearest(word, known) if self.compared <= _MOST_COMPARED else ""
 
     @contextmanager
     def door(self, file: str) -> Iterator[None]:
@@ -481,6 +496,7 @@ class _Loader:
             self._tell(found)
             self.broken[kind].add(str(data.get("name")))  # It exists, so references to it are not to blame.
             return
+        self._spend(file, *_pattern_costs(found), line=document.line())
         origin = Origin(file, document.line(), self.commit)
         self._place(kind, Placed(found, origin, document))
 

@@ -97,6 +97,14 @@ def fits(patterns: Sequence[str], text: str) -> bool:
     )
 
 
+def count_patterns(match: Match) -> int:
+    """Return how many texts of a match are patterns, each of which a host has to compare."""
+    texts = [*(match.name or ()), *(match.os or ()), *(match.guest_of or ())]
+    for wanted in (match.labels or {}).values():
+        texts += wanted
+    return sum(map(is_pattern, texts)) + (0 if match.not_ is None else count_patterns(match.not_))
+
+
 def is_pattern(text: str) -> bool:
     """Tell a shell pattern from a plain text."""
     return "*" in text or "?" in text or "[" in text

@@ -21,8 +21,8 @@ from reconciler.policy.zones import zone
 NAME = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 HOST_NAME = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 LABEL_KEY = r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"
-GLOB = r"^\S+$"
-PACKAGE_GLOB = r"^[A-Za-z0-9*?\[][A-Za-z0-9.+_@~*?\[\]!-]*(?::[A-Za-z0-9_-]+)?$"
+GLOB = r"^\S{1,255}$"
+PACKAGE_GLOB = r"^[A-Za-z0-9*?\[][A-Za-z0-9.+_@~*?\[\]!-]{0,254}(?::[A-Za-z0-9_-]+)?$"
 PACKAGE = r"^[A-Za-z0-9][A-Za-z0-9.+_@~-]*(?::[A-Za-z0-9_-]+)?$"
 UNIT = r"^[A-Za-z0-9:_.\\@-]+$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
@@ -47,7 +47,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     HOST_NAME: ("is not a host id", "use small letters, digits, '.' and '-', at most 63"),
     LABEL_KEY: ("is not a label's name", "use letters, digits, '.', '_', '/' and '-', at most 63"),
-    GLOB: ("is empty or holds a space", "write one name or pattern for each entry of a list"),
+    GLOB: (
+        "is empty, too long or holds a space",
+        "write one name or pattern of at most 255 characters for each entry of a list",
+    ),
     PACKAGE_GLOB: ("is not a package name or pattern", 'write "name", "name*" or "name:arch"'),
     PACKAGE: ("is not a package name", 'write "name" or "name:arch", without patterns'),
     UNIT: ("is not the name of a systemd unit", 'write "nginx" or "nginx.service"'),

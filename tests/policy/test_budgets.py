@@ -32,6 +32,7 @@ def hosts(number: int, labels: str = "") -> str:
     return "---\n".join(f"kind: Host\nname: h{one}\n{labels}" for one in range(number))
 
 
+HOLD = "kind: Exception\naction: hold\nreason: r\nexpires: 2027-01-01\n"
 NAMED = "kind: Policy\nname: a\nschedule: "
 NIGHTLY = '{start: "02:00", duration: 3h}'
 MINUTELY = "{start: minutely, duration: 24h}"
@@ -99,6 +100,24 @@ TOO_MUCH: dict[str, tuple[Tree, str]] = {
     "one window": (
         {"schedules/s.yaml": schedule('{cron: "* * * * *", duration: 31d}')},
         "schedules/s.yaml:5: windows[0]: it starts 44640 times within 31 days, more than 5000",
+    ),
+    "patterns of match": (
+        {
+            f"exceptions/{name}.yaml": f"{HOLD}name: {name}\npackages: a\nmatch: {{os: [{'a*, ' * 999}a*]}}\n"
+            for name in "abc"
+        },
+        "exceptions/c.yaml:1: is too much: all files together may have 2,000 patterns",
+    ),
+    "patterns of packages": (
+        {
+            f"exceptions/{name}.yaml": f"{HOLD}name: {name}\npackages: [{'a*, ' * 150}a*]\n"
+            for name in "ab"
+        },
+        "exceptions/b.yaml:1: is too much: all files together may have 200 patterns",
+    ),
+    "a long pattern": (
+        {"exceptions/a.yaml": f"{HOLD}name: a\npackages: a\nmatch: {{name: '{'*a' * 200}'}}\n"},
+        "exceptions/a.yaml:7: match.name: ",
     ),
     "signers": (
         {"trust/allowed_signers": "x y\n" * 1_000_000},
