@@ -283,7 +283,7 @@ def test_a_configuration_that_others_may_change_is_refused(site: Site, patchledg
     site.config.chmod(0o666)
     code, _, err = patchledger("run")
     assert code == 2
-    one_line_with_hint(err, "others than its owner may change it")
+    one_line_with_hint(err, "others can change")
 
 
 def test_a_state_folder_that_others_may_write_to_is_refused(site: Site, patchledger: Command) -> None:
