@@ -31,7 +31,7 @@ from reconciler.planning.package import Names, PackageId, of_other_architecture
 from reconciler.planning.versions import Order, VersionRange, order_of
 from reconciler.policy.documents import PackageException
 from reconciler.policy.load import Placed
-from reconciler.policy.match import is_pattern
+from reconciler.policy.match import is_begin, is_pattern
 from reconciler.policy.resolve import Effective
 from reconciler.policy.zones import shifted
 
@@ -174,22 +174,30 @@ def is_named_by(package: PackageId, patterns: Iterable[str]) -> bool:
 class Naming:
     """Finds which of many exceptions name a package, without asking each of them.
 
-    A name without patterns is looked up; only exceptions with a pattern are asked for every package.
+    A name without patterns, and the begin of one, are looked up; other patterns are asked for every package.
     """
 
     def __init__(self, exceptions: Sequence[PlacedException]) -> None:
         self._exceptions = exceptions
         self._by_name: defaultdict[str, set[int]] = defaultdict(set)
+        self._by_begin: defaultdict[str, set[int]] = defaultdict(set)
         self._patterns: set[int] = set()
         for position, placed in enumerate(exceptions):
             for pattern in placed.value.packages:
-                name = pattern.partition(":")[0]
-                where = self._patterns if is_pattern(name) else self._by_name[name]
-                where.add(position)
+                self._filed(pattern.partition(":")[0]).add(position)
+
+    def _filed(self, name: str) -> set[int]:
+        if not is_pattern(name):
+            return self._by_name[name]
+        return self._by_begin[name[:-1]] if is_begin(name) else self._patterns
 
     def of(self, package: PackageId) -> Iterator[PlacedException]:
         """Yield those that name the package, in their order."""
-        for position in sorted(self._by_name.get(package.name, frozenset()) | self._patterns):
+        name = package.name
+        found = self._patterns | self._by_name.get(name, set())
+        if self._by_begin:
+            found = found.union(*(self._by_begin.get(name[:length], ()) for length in range(len(name) + 1)))
+        for position in sorted(found):
             placed = self._exceptions[position]
             if is_named_by(package, placed.value.packages):
                 yield placed

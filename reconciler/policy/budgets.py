@@ -28,7 +28,7 @@ RULES = Limit(100, "recurrence rules, with all of a calendar for each entry that
 COUNTED_YEARS = Limit(500, "years through which COUNT is counted")
 OCCURRENCES = Limit(5000, "starts of windows within a day, or within the length of a longer window")
 MATCH_PATTERNS = Limit(2000, "patterns with *, ? or [ in `match`")
-PACKAGE_PATTERNS = Limit(200, "patterns with *, ? or [ for packages of Exceptions")
+PACKAGE_PATTERNS = Limit(200, "patterns for packages of Exceptions, those that only end with * not counted")
 SIGNER_LINES = Limit(10_000, "lines of allowed_signers")
 
 LIMITS = (

@@ -57,7 +57,7 @@ from reconciler.policy.documents import (
     StartEntry,
     WindowEntry,
 )
-from reconciler.policy.match import count_patterns, is_pattern
+from reconciler.policy.match import count_patterns, is_begin, is_pattern
 from reconciler.policy.placement import (
     REPOSITORY_FILE,
     SIGNERS_FILE,
@@ -254,7 +254,8 @@ def _pattern_costs(document: AnyDocument) -> Iterator[tuple[Limit, int]]:
         case Schedule() | Host() | Rollout():
             pass
     if isinstance(document, PackageException):
-        yield PACKAGE_PATTERNS, sum(map(is_pattern, document.packages))
+        names = (package.partition(":")[0] for package in document.packages)
+        yield PACKAGE_PATTERNS, sum(is_pattern(name) and not is_begin(name) for name in names)
 
 
 def _place(placed: "Placed[AnyDocument]") -> tuple[str, int]:

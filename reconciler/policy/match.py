@@ -110,6 +110,11 @@ def is_pattern(text: str) -> bool:
     return "*" in text or "?" in text or "[" in text
 
 
+def is_begin(text: str) -> bool:
+    """Tell whether a pattern is the begin of a name with one star behind it, which can be looked up."""
+    return text.endswith("*") and not is_pattern(text[:-1])
+
+
 @lru_cache(maxsize=8192)
 def _matcher(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern))
