@@ -217,8 +217,8 @@ def _full_windows() -> list[list[str]]:
     entries = [
         "{ics: calendars/board.ics}",
         *["{start: minutely, duration: 24h}"] * 2,
-        *[_NEVER] * 48,
-        *(_COUNTED % day for day in ("MO", "TU")),
+        *[_NEVER] * 49,
+        _COUNTED % "MO",
         *weekly,
     ]
     return [entries[start : start + 100] for start in range(0, len(entries), 100)]

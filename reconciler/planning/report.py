@@ -13,6 +13,7 @@ Rules:
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Literal
 
 from reconciler.planning import canonical
@@ -219,14 +220,14 @@ def _implied(gate: GateResult) -> Condition | None:
 
 def _upcoming(inputs: GateInputs, now: datetime) -> tuple[Upcoming, ...]:
     """Name the open and next windows, and behind them the first free one where all of those are blocked."""
-    every = [
-        Upcoming(span.start, span.end, span.schedule, _blocked_by(span, inputs))
-        for span in inputs.windows.spans
-        if span.end > now
+    spans = [span for span in inputs.windows.spans if span.end > now]
+    shown = [
+        Upcoming(span.start, span.end, span.schedule, _blocked_by(span, inputs)) for span in spans[:UPCOMING]
     ]
-    shown, later = every[:UPCOMING], every[UPCOMING:]
     if all(window.blocked_by is not None for window in shown):
-        shown += [window for window in later if window.blocked_by is None][:1]
+        frozen = windows.united(inputs.freezes, allow_security=inputs.is_security_plan)
+        free = (span for span in spans[UPCOMING:] if frozen.leaves_room(span, inputs.settings.budget))
+        shown += [Upcoming(span.start, span.end, span.schedule, None) for span in islice(free, 1)]
     return tuple(shown)
 
 

@@ -650,7 +650,8 @@ def next_opening(
     """
     blocking = _blocking(freezes, allow_security=allow_security)
     found = _first_opening(schedules, now, budget, united(blocking), splay_key)
-    if not blocking:
+    until = None if found is None else shifted(found.start, budget)
+    if not any(until is None or _overlaps(each, now, until) for each in blocking):
         return found
     unfrozen = _first_opening(schedules, now, budget, united(()), splay_key)
     if found is None or unfrozen is None or unfrozen.start == found.start:

@@ -92,7 +92,7 @@ TOO_MUCH: dict[str, tuple[Tree, str]] = {
     ),
     "counted years": (
         {"schedules/s.yaml": schedule(*(COUNTED.format(one) for one in (1, 2, 3)))},
-        "schedules/s.yaml:7: windows[2]: is too much: all files together may have 500 years",
+        "schedules/s.yaml:6: windows[1]: is too much: all files together may have 250 years",
     ),
     "occurrences": (
         {f"schedules/{name}.yaml": schedule(MINUTELY, MINUTELY, name=name) for name in "ab"},
