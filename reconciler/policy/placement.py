@@ -3,6 +3,7 @@
 What nobody reads fails open: whoever wrote a Freeze believes that it holds. The rules:
 
 - A repository may hold anything else beside its policy: texts, CI files, scripts, other programs' YAML.
+  Folders of documentation and of forges are free whatever they hold: nobody means policy there to be read.
 - Beside the known folders, small YAML and JSON files are looked into, whatever stands before or behind their
   suffix, and every small file where the name of the top-level folder or file is nearly a known one.
 - What is found there is a document where a mapping at the top of the file, or in a list at its top, has a
@@ -46,6 +47,7 @@ _KIND_LINE = re.compile(
 )
 _FOREIGN_LINE = re.compile(r"""^(?:--- +|- +|\{ *)?["']?apiVersion["']?[ \t]*:""", re.MULTILINE)
 _ALIKE = 0.8
+_FREE = frozenset(("docs", "doc", ".github", ".gitlab", ".gitea", ".forgejo", ".circleci"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def choose(entries: Iterable[Entry]) -> tuple[list[str], str]:
 
 
 def _may_hide(entry: Entry) -> bool:
-    if is_read(entry.path):
+    if is_read(entry.path) or entry.path.partition("/")[0] in _FREE:
         return False
     if not entry.mode.startswith("100"):
         return "/" not in entry.path and bool(_resembled(entry.path))

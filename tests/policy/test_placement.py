@@ -28,7 +28,7 @@ IN_JSON = '[\n  {\n    "name": "f",\n    "kind": "Freeze"\n  }\n]\n'
         ("freeze", FREEZE, "freeze:1: kind: is a document of kind Freeze"),
         ("freeze/year-end", FREEZE, "freeze/year-end:1: kind: is a document of kind Freeze"),
         ("prod/freezes/f.yaml", FREEZE, "prod/freezes/f.yaml:1: kind: is a document of kind Freeze"),
-        ("docs/f.json", IN_JSON, "docs/f.json:4: kind: is a document of kind Freeze"),
+        ("other/f.json", IN_JSON, "other/f.json:4: kind: is a document of kind Freeze"),
         ("exception/e.yaml", HOLD, "exception/e.yaml:1: kind: is a document of kind Exception"),
         ("x.yaml", f"{POLICY}---\n{HOLD}", "x.yaml:4: kind: is a document of kind Exception"),
         ("x.yaml", LATE, "x.yaml:6: kind: is a document of kind Freeze"),
@@ -82,6 +82,8 @@ def test_any_other_policy_that_is_not_read_is_told(path: str, text: str, told: s
     [
         ("README.md", f"# Ours\n\n```yaml\n{FREEZE}```\n"),
         ("docs/freeze.md", FREEZE),
+        ("docs/examples/freeze.yaml", FREEZE),
+        (".github/freeze.yaml", FREEZE),
         ("freeze/README.md", f"# Freezes\n\nThey look like this:\n\n```yaml\n{FREEZE}```\n"),
         (".github/workflows/check.yml", "on: [push]\njobs: {check: {steps: [{run: make}]}}\n"),
         (".gitlab-ci.yml", "check:\n  script: !reference [a, b]\n"),
