@@ -242,7 +242,7 @@ class Outbox:
         try:
             read = json.loads((self._folder / "delivered").read_bytes())
             return _Memory(tuple(str(each) for each in read["delivered"]), int(read["lost"]))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError):
             # Without the memory a message may come twice, which is better than not at all.
             return _Memory((), 0)
 

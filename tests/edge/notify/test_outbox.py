@@ -237,6 +237,13 @@ def test_files_that_are_nested_without_end_are_set_aside(outbox: Outbox, tmp_pat
     assert [each.verdict for each in outbox.deliver(Service(), NOW)] == [Sent()]
 
 
+@pytest.mark.parametrize("lost", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_a_memory_with_a_number_that_is_none_is_forgotten(outbox: Outbox, tmp_path: Path, lost: str) -> None:
+    outbox.enqueue(_notice("a"), ALL)
+    (tmp_path / "outbox" / "delivered").write_text(f'{{"delivered": [], "lost": {lost}}}')
+    assert [each.verdict for each in outbox.deliver(Service(), NOW)] == [Sent()]
+
+
 def test_only_the_owner_can_read_the_files(outbox: Outbox, tmp_path: Path) -> None:
     outbox.enqueue(_notice("a"), ALL)
     outbox.deliver(Service(Down("refused")), NOW)
