@@ -36,10 +36,13 @@ class Attempt:
 
     Attributes:
         name: Of its folder; no other of the run has it.
+        run: Whose folder that is in, where it is another run's: what could not be looked at when it ended is
+            told by a run of its own.
     """
 
     name: str
     started: datetime
+    run: str = since(2, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -366,6 +366,7 @@ class Applier:
             run=run,
             record=None if journal.record is None else replace(journal.record, run=run),
             facts=_facts(self.target, run, journal.policy_commit),
+            attempts=tuple(replace(one, run=one.run or journal.run) for one in journal.attempts),
             notes=(*journal.notes, note),
         )
 

@@ -67,13 +67,14 @@ class Executions:
         Raises:
             Transient: One of the run, whichever, is still at work.
         """
-        for name in self.store.executions(journal.run):
-            if self.manager.is_at_work(self._folder(journal, name)):
-                raise Transient(
-                    f"the package manager of run {journal.run} is still at work",
-                    "wait for it; nothing stops it",
-                )
-        return tuple(self.manager.result(self._folder(journal, one.name)) for one in journal.attempts)
+        at_hand = [self.store.execution(one.run or journal.run, one.name) for one in journal.attempts]
+        own = [self._folder(journal, name) for name in self.store.executions(journal.run)]
+        if any(map(self.manager.is_at_work, (*own, *at_hand))):
+            raise Transient(
+                f"the package manager of run {journal.run} is still at work",
+                "wait for it; nothing stops it",
+            )
+        return tuple(map(self.manager.result, at_hand))
 
     def known(self, journal: Journal) -> Journal:
         """Return a journal with the executions at hand, also where an older version wrote it."""

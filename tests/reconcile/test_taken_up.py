@@ -409,6 +409,51 @@ def test_what_cannot_be_looked_at_is_told_at_once_and_looked_at_later() -> None:
     assert f"this is what run {RUN} came to" in str(later.notes)
 
 
+@dataclass
+class BlindAfterwards(Machine):
+    """Nobody can look at it any more once something of that name has ended, which it did by itself."""
+
+    last: str = ""
+
+    def _work(self, folder: Path, moves: Sequence[tuple[str, str]]) -> Execution:
+        done = super()._work(folder, moves)
+        self.is_blind = folder.name == self.last
+        return done
+
+    def observe(self, at: datetime) -> Observation:
+        if getattr(self, "is_blind", False):
+            raise Stalled("the output does not parse")
+        return super().observe(at)
+
+
+def test_a_rollback_that_cannot_be_looked_at_was_not_interrupted() -> None:
+    disk = Disk()
+    performed = begin(BlindAfterwards(disk, is_ill=True, last="rollback"), look_of(on_failure="rollback"))
+    assert performed.record.code == "not-seen"
+    assert performed.follow_up is not None
+    disk.journal = JOURNALS.dump_json(performed.follow_up)
+    later = recover(Machine(disk, is_ill=True)).record
+    assert (later.run, later.outcome, later.code) == (f"{RUN}-2", RunOutcome.ROLLED_BACK, "unhealthy")
+    assert [one for one in disk.results if one.startswith(f"{RUN}-2/")] == []
+
+
+def test_a_repair_that_cannot_be_looked_at_was_not_killed_and_is_not_made_again() -> None:
+    disk = Disk(halves={"a"})
+
+    class Mended(BlindAfterwards):
+        def repair(self, instruction: Instruction, folder: Path) -> Execution:
+            del instruction  # what is half done is not of a run
+            return self._work(folder, [("a", "1.0")])
+
+    performed = Mended(disk, last="repair").applier.mend(look_of())
+    assert performed.follow_up is not None
+    disk.journal = JOURNALS.dump_json(performed.follow_up)
+    later = recover(Machine(disk)).record
+    assert later.outcome is RunOutcome.REPAIRED
+    assert [(step.exit_code, step.message) for step in later.steps] == [(0, "")]
+    assert list(disk.results) == [f"{RUN}-repair/repair"]
+
+
 @pytest.mark.parametrize("name", ["killed", "rolling-back"])
 def test_a_run_that_an_older_version_left_is_finished(name: str) -> None:
     """Its journal names no execution: older versions derived the names of their folders."""
