@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ MESSAGE_IDS: Mapping[str, str] = {
 
 _ERROR, _NOTICE, _INFO = "3", "5", "6"  # syslog(3)
 _OTHERS_READ = 0o644
+_OF_A_RUN = ("run", "ended", "outcome", "reason", "headline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,8 @@ class Aftermath:
             stamp: As in :meth:`done`.
             report: Committed already.
         """
-        left = self._left()
-        document = status_document(report, left.get("last_run"))
-        document["unpushed"] = left.get("unpushed", [])
+        document = status_document(report, self._last_run())
+        document["unpushed"] = self._left().get("unpushed", [])
         with contextlib.suppress(ReconcilerError):
             self._write(FILE, self._status(config, report, document, stamp))
 
@@ -113,7 +114,7 @@ class Aftermath:
             Stalled: The disk is full or fails.
         """
         report = done.report
-        last = run_summary(done.runs[-1]) if done.runs else self._left().get("last_run")
+        last = run_summary(done.runs[-1]) if done.runs else self._last_run()
         document = status_document(report, last)
         tick = self._tick(began, worst([DONE, *map(exit_code, done.failures)]), done.failures, notices)
         unpushed = self.unpushed()
@@ -138,9 +139,8 @@ class Aftermath:
             self.folder.write(TICK, data)
         except ReconcilerError:
             _overwrite(self.folder.path / TICK, data)
-        left = self._left()
         with contextlib.suppress(ReconcilerError):
-            self._others(left or None, tick, tuple(left.get("unpushed", ())))
+            self._others_without_report(self._left(), tick)
         message = tick["problems"][0]["message"]
         self._send("tick-failed", _ERROR, f"the tick failed: {message}", {"OUTCOME": "failed"})
 
@@ -151,6 +151,17 @@ class Aftermath:
         except (ValueError, KeyError, TypeError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    def _last_run(self) -> dict[str, Any] | None:
+        """Return what the last tick left of the last run; ``None`` where that is none of ours."""
+        found: Any = self._left().get("last_run")
+        try:
+            is_whole = datetime.fromisoformat(found["ended"]).tzinfo is not None
+            is_whole &= {type(found[key]) for key in _OF_A_RUN} == {str} and type(found["changed"]) is list
+        except (KeyError, TypeError, ValueError):
+            return None
+        last: dict[str, Any] | None = found if is_whole else None
+        return last
 
     def _tick(
         self, began: str, code: int, problems: tuple[ReconcilerError, ...], notices: tuple[str, ...]
@@ -178,6 +189,13 @@ class Aftermath:
     ) -> Iterator[str]:
         """Write the files that the configuration names, and return what went wrong."""
         return iter([*self._motd(document, tick), *self._metrics(document, tick, unpushed)])
+
+    def _others_without_report(self, left: Mapping[str, Any], tick: Mapping[str, Any]) -> None:
+        """Write them where there is no new report, by the last one as far as it can be understood."""
+        try:
+            self._others(left or None, tick, tuple(left.get("unpushed", ())))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self._others(None, tick, ())  # of an earlier version, or damaged
 
     def _motd(self, document: Mapping[str, Any] | None, tick: Mapping[str, Any]) -> Iterator[str]:
         if self.config.motd is not None:
