@@ -723,12 +723,9 @@ holder() {
         exit }'
 }
 
-# Another run of apt that is awaited here may change what was asked for, and then it is not what was meant.
+# Wait until nobody holds a lock any more, and see then what is installed.
 wait_for_locks() {
-    snapshot
     other=$(holder)
-    [ -n "$other" ] || return 0
-    keep_as before installed
     while [ -n "$other" ]; do
         [ "$LOCK_WAIT" -gt 0 ] || refused "$other" "$LOCKED"
         sleep 1
@@ -736,6 +733,14 @@ wait_for_locks() {
         other=$(holder)
     done
     snapshot
+}
+
+# The same; but another run of apt that is awaited may change what was asked for, and then it is not what was meant.
+wait_and_compare() {
+    snapshot
+    [ -n "$(holder)" ] || return 0
+    keep_as before installed
+    wait_for_locks
     changed=$(printf '%s' "$NAMED" | awk -v native="$NATIVE" '
         function full(name) { sub(":(all|" native ")$", "", name); return name }
         FILENAME == ARGV[1] { before[full($1 ":" $2)] = $3 " " $4 " " $6; next }
@@ -1246,7 +1251,7 @@ make_room_for_kept() {
 carry_out() {
     own_cache
     nobody_answers
-    wait_for_locks
+    wait_and_compare
     [ -z "$(journal)" ] || refused 'dpkg was interrupted earlier' "$INTERRUPTED"
     still_to_do
     [ ! -s "$WORK/broken" ] ||
@@ -1441,6 +1446,7 @@ remaining() {
 repair() {
     own_cache
     nobody_answers
+    # What is awaited here may be the very run that is repaired: its apt goes on though its script was killed.
     wait_for_locks
     if [ -z "$(unfinished)$(journal)" ]; then
         restore_marks

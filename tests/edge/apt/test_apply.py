@@ -408,6 +408,20 @@ def test_what_another_program_changed_meanwhile_is_not_changed_back(
     assert (lab.versions()["superseded"], lab.versions()["plain"]) == ("1.2", "1.0")
 
 
+def test_a_repair_waits_for_what_a_killed_script_left_at_work_and_gives_marks_back(
+    lab: AptLab, script: PatchScript, folder: Path
+) -> None:
+    """The apt of a script that was killed goes on; what it changes is what the run was to do."""
+    lab.mark_auto("plain")
+    with hold(lab.root / "var/lib/apt/lists/lock") as holder:
+        finish = by_hand(lab, "-i POOL/plain_1.1_all.deb") + f"; apt-mark manual plain; kill {holder.pid}"
+        apt = ScriptedManager(APT, Rival(lab, "sleep", "*", finish), script, lab.cache)
+        instruction = replace(to("plain=1.1"), automatic=("plain:all",), lock_wait=timedelta(minutes=5))
+        assert apt.repair(instruction, folder) == Execution(10)
+    assert lab.versions()["plain"] == "1.1"
+    assert "plain" in lab.automatic()
+
+
 HOLD_ON = """
 import fcntl, os, sys
 here, there = os.pipe()
