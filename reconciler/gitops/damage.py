@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LOOSE_SAMPLE = 27  # objects in one of 256 folders: about 6,700 in all, git's own limit for housekeeping
 _MANY_PACKS = 50
+_LEFT_OVERS = ("fast_import_crash_*", "objects/pack/tmp_*", "objects/??/tmp_obj_*")
 
 
 def create_bare(git_dir: "Path", git: Git) -> None:
@@ -180,17 +181,27 @@ def _of_process(pid: str, what: str) -> bytes:
         return file.read()
 
 
-def keep_small(git: Git) -> None:
-    """Pack the repository where it holds very many loose objects or packs, as ``git gc --auto`` would.
+def sweep(git_dir: "Path") -> None:
+    """Delete what gits that failed or were killed left of objects: it would fill a full disk further."""
+    with suppress(OSError):
+        left = [path for pattern in _LEFT_OVERS for path in git_dir.glob(pattern)]
+        if left and at_work(git_dir) is None:
+            for path in left:
+                path.unlink()
 
-    Called where objects may have been added, by whomever, since automatic housekeeping is off. Two small
-    folders are listed; git is started only where there is much.
+
+def keep_small(git: Git) -> None:
+    """Tidy a repository up, and pack it where it holds very many objects, as ``git gc --auto`` would.
+
+    Called where objects may have been added, by whomever, since automatic housekeeping is off. Folders are
+    listed; git is started only where there is much.
 
     Raises:
         Transient: A git is at work there, or it takes too long.
         Stalled: The file system refuses.
         Damaged: An object cannot be read.
     """
+    sweep(git.git_dir)
     objects = git.git_dir / "objects"
     if _count(objects / "17") <= _LOOSE_SAMPLE and _count(objects / "pack") <= 2 * _MANY_PACKS:
         return

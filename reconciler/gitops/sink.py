@@ -748,7 +748,7 @@ class ReportSink:
         done = self._git.run("fast-import", "--quiet", "--done", *options, stdin=stream)
         oid = done.text.strip()
         if done.returncode or not is_oid(oid):
-            self._sweep()
+            damage.sweep(self.queue)
             raise damage.judge(self._git, done, f"cannot commit the report to {self.queue}")
         return oid
 
@@ -868,13 +868,6 @@ class ReportSink:
         problem = damage.judge(self._git, completed, f"cannot read the last report of {what}")
         # `cat-file --batch` ends well although an object is missing.
         return Damaged(problem.message) if isinstance(problem, Suspect) else problem
-
-    def _sweep(self) -> None:
-        """Delete what a failed import left: it would fill a full disk further."""
-        with suppress(OSError):
-            for pattern in ("fast_import_crash_*", "objects/pack/tmp_*", "objects/??/tmp_obj_*"):
-                for path in self.queue.glob(pattern):
-                    path.unlink()
 
     def _surviving(self, prefix: str) -> dict[str, str | None]:
         """Return the branches below a prefix of a damaged queue, with the commit where that can be read."""

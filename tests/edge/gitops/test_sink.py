@@ -172,6 +172,19 @@ def test_a_signing_key_that_cannot_be_used_loses_nothing(tmp_path: Path, sink: R
     assert stored.oid == first
 
 
+def test_what_killed_gits_left_of_objects_goes(sink: ReportSink) -> None:
+    committed(sink, report_json="1")
+    left = [sink.queue / "objects/pack/tmp_pack_BNyzrO", sink.queue / "objects/41/tmp_obj_7nrwzf"]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half an object")
+    with git_at_work(sink.queue):
+        committed(sink, report_json="2")
+        assert all(path.exists() for path in left)  # they may be of the one that lives
+    committed(sink, report_json="3")
+    assert not any(path.exists() for path in left)
+
+
 def test_a_signing_key_of_somebody_else_signs_nothing(tmp_path: Path, sink: ReportSink) -> None:
     key = make_key(tmp_path / "key")
     os.chown(key, 65534, -1)
