@@ -11,7 +11,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.targets.local import LocalTarget
 from tests.labs.apt import AptLab
 from tests.labs.dnf import DnfLab
-from tests.labs.faults import Saboteur
+from tests.labs.faults import Fault, Saboteur
 from tests.labs.pacman import PacmanLab
 from tests.labs.zypper import ZypperLab
 
@@ -145,3 +145,21 @@ def test_a_script_that_does_not_look_is_found_out(folder: Path) -> None:
     saboteur = Saboteur(folder, careless, (), {})
     # Which of the two comes first, in a pipe, is chance.
     assert {fault.program for fault in saboteur.overlooked()} == {"seq", "sed"}
+
+
+COUNTING = b"""\
+echo patchledger-patch 1 apt
+for number in 1 2 3 4; do
+    printf '[part-%s]\\n' "$number"
+    seq "$number" | sed 's/^/|/'
+    echo '= 0'
+done
+echo exit 0
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_it_is_the_call_that_is_meant_which_fails(folder: Path, number: int) -> None:
+    saboteur = Saboteur(folder, PatchScript("counting.sh", COUNTING, ()), (), {})
+    usual, said = saboteur.usual[0].sections, saboteur.run(Fault("seq", number, "killed")).sections
+    assert [name for name in usual if said[name] != usual[name]] == [f"[part-{number}]"]

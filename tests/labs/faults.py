@@ -44,12 +44,13 @@ echo {name} $(printf '%s\\n' "$@" | /bin/sed 's/patchledger[.][A-Za-z0-9]*//g' |
 exec {real} "$@"
 """
 
-# Calls beside one another, as in a pipe, must not take the same number: the one that makes the file has it.
+# Calls beside one another, as in a pipe, must not take the same number: the one that makes the file has it,
+# in a shell of its own, since dash ends where ":" cannot be redirected.
 _FAILING = """\
 #!/bin/sh
 set -C
 n=1
-until {{ : >{counted}/$n; }} 2>/dev/null; do n=$((n + 1)); done
+until ( : >{counted}/$n ) 2>/dev/null; do n=$((n + 1)); done
 [ $n -eq {number} ] || exec {real} "$@"
 {end}
 exit 137
@@ -59,20 +60,22 @@ _CUT = """\
 {real} "$@" >{counted}/said
 /usr/bin/head -c $(($(/usr/bin/wc -c <{counted}/said) / 2)) {counted}/said"""
 
-# What differs between two calls of ours is the name of the private folder alone.
+# What differs between two calls of ours is the name of the private folder alone. The stub's own tools are
+# called by their paths, since they are not what is to fail.
 _REMEMBERING = """\
 #!/bin/sh
-key={memory}/$(printf '%s\\n' "$@" | sed 's/patchledger[.][A-Za-z0-9]*//g' | sha256sum | cut -c -64)
+called=$(printf '%s\\n' "$@" | /bin/sed 's/patchledger[.][A-Za-z0-9]*//g' | /usr/bin/sha256sum)
+key={memory}/${{called%% *}}
 [ -e "$key.code" ] || {{
     {real} "$@" >"$key.$$" 2>"$key.err.$$"
     code=$?
-    mv "$key.$$" "$key"
-    mv "$key.err.$$" "$key.err"
+    /bin/mv "$key.$$" "$key"
+    /bin/mv "$key.err.$$" "$key.err"
     echo "$code" >"$key.code"
 }}
-cat "$key"
-cat "$key.err" >&2
-exit "$(cat "$key.code")"
+/bin/cat "$key"
+/bin/cat "$key.err" >&2
+exit "$(/bin/cat "$key.code")"
 """
 
 
