@@ -712,11 +712,15 @@ choose() {
     : >"$WORK/alone"
     lines_of "$CHOOSE,$ONLY" | parts | sort -u >"$WORK/wanted"
     [ -s "$WORK/wanted" ] || return 0
-    offered "$WORK/wanted" >"$WORK/chosen" || refused "dnf cannot say what is offered: $(tr '\n' ' ' <"$WORK/err")" "$OTHER"
+    offered "$WORK/wanted" >"$WORK/chosen" || no_offers
     [ ! -s "$WORK/gone" ] || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
     others "$WORK/chosen" >>"$WORK/excluded"
     lines_of "$ONLY" | parts >"$WORK/wanted"
-    [ ! -s "$WORK/wanted" ] || offered "$WORK/wanted" >"$WORK/alone"
+    [ ! -s "$WORK/wanted" ] || offered "$WORK/wanted" >"$WORK/alone" || no_offers
+}
+
+no_offers() {
+    refused "dnf cannot say what is offered: $(tr '\n' ' ' <"$WORK/err")" "$OTHER"
 }
 
 dry_run() {
@@ -898,7 +902,7 @@ find_todo() {
         { print }' "$WORK/installed" - >"$WORK/wanted"
     : >"$WORK/todo"
     [ -s "$WORK/wanted" ] || return 0
-    offered "$WORK/wanted" >"$WORK/todo" || refused "dnf cannot say what is offered: $(tr '\n' ' ' <"$WORK/err")" "$OTHER"
+    offered "$WORK/wanted" >"$WORK/todo" || no_offers
     [ -s "$WORK/gone" ] || return 0
     parts <"$WORK/gone" >"$WORK/lost"
     kept_rpms "$WORK/lost" "$SYSTEM"/*/packages >>"$WORK/todo"

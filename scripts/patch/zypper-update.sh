@@ -292,8 +292,10 @@ installed() {
 
 # Several versions of these may be installed at once.
 multiversion() {
-    # With 1 it says that there is none.
-    rpm_ may -q --whatprovides 'multiversion(kernel)' --qf '%{NAME}\n' 2>/dev/null | sed '/ /d'
+    # With 1 it says that there is none, in these words; without them it does not know.
+    rpm_ may -q --whatprovides 'multiversion(kernel)' --qf '%{NAME}\n' >"$WORK/providers" 2>/dev/null ||
+        grep -q '^no package provides ' "$WORK/providers" || fault 1 rpm
+    sed '/ /d' "$WORK/providers"
     for file in "$ROOT"/etc/zypp/multiversion.d/*; do
         [ ! -f "$file" ] || sed 's/#.*//; /:/d; /^[ \t]*$/d' "$file"
     done
