@@ -196,8 +196,8 @@ def _odd(state: State) -> Iterator[tuple[int | str, ...]]:
     for one in fields(State):
         value = getattr(state, one.name)
         if isinstance(value, tuple):
-            yield from ((one.name, index) for index, item in enumerate(value) if not _is_zoned(item))
-        elif not _is_zoned(value):
+            yield from ((one.name, index) for index, item in enumerate(value) if not is_zoned(item))
+        elif not is_zoned(value):
             yield (one.name,)
     for name in ("accepted", "floor"):
         commit = getattr(state, name)
@@ -205,14 +205,14 @@ def _odd(state: State) -> Iterator[tuple[int | str, ...]]:
             yield (name,)
 
 
-def _is_zoned(value: object) -> bool:
+def is_zoned(value: object) -> bool:
     """Tell whether every instant in ``value`` has a zone."""
     if isinstance(value, datetime):
         return value.tzinfo is not None
     if isinstance(value, tuple):
-        return all(map(_is_zoned, value))
+        return all(map(is_zoned, value))
     if is_dataclass(value):
-        return all(_is_zoned(getattr(value, one.name)) for one in fields(value))
+        return all(is_zoned(getattr(value, one.name)) for one in fields(value))
     return True
 
 

@@ -33,6 +33,7 @@ from reconciler.host.memory import (
     Page,
     State,
     fields_of,
+    is_zoned,
     read_before,
     read_page,
     state_of,
@@ -205,7 +206,7 @@ class StateFolder:
             said, hint = refusal(str(self.path / _JOURNAL), version)
             raise Stalled(f"{said}; the run that it tells of is not finished by this one", hint)
         try:
-            return replace(_journals().validate_json(data), schema=SCHEMA_VERSION)
+            return replace(_whole(_journals().validate_json(data)), schema=SCHEMA_VERSION)
         except ValueError as error:
             raise Stalled(
                 f"{self.path / _JOURNAL}: the journal of an unfinished run does not parse",
@@ -377,6 +378,19 @@ def _journals() -> TypeAdapter[Journal]:
 @lru_cache(maxsize=1)
 def _pauses() -> TypeAdapter[Pause]:
     return TypeAdapter(Pause)
+
+
+def _whole(journal: Journal) -> Journal:
+    """Return ``journal``.
+
+    Raises:
+        ValueError: It parses, and is none that was ever written.
+    """
+    names = (journal.run, *(word for one in journal.attempts for word in (one.name, one.run)))
+    is_ours = is_zoned(journal) and not any("/" in name for name in names)
+    if not is_ours or not 0 <= journal.current <= len(journal.steps):
+        raise ValueError("no run of ours")
+    return journal
 
 
 def _zoned(pause: Pause) -> Pause:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from reconciler.errors import Misuse, Transient
+from reconciler.errors import Misuse, Stalled, Transient
 from reconciler.host.memory import BEFORE, FILES, NOTICES, RUNS, State, fields_of
 from reconciler.host.state import FETCH, MOVED, Recalled, StateFolder
 from reconciler.planning.events import Event, Route, Snapshot
@@ -296,3 +296,22 @@ def test_what_only_fetched_takes_no_place_of_a_run(folder: StateFolder) -> None:
     assert sum(name.endswith("-fetch") for name in there) == 3
     folder.execution("20261124T000000Z-run", "step-1-1")
     assert not (folder.path / "runs/20261122T000000Z-run").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"started": "2026-11-22T03:00:00"}, {"deadline": "2026-11-22T03:00:00"}, {"current": -1},
+     {"current": 99}, {"run": "../elsewhere"},
+     {"attempts": [{"name": "../elsewhere", "started": "2026-11-22T03:00:00Z"}]}],
+)  # fmt: skip
+def test_a_journal_that_was_never_written_so_is_damaged(tmp_path: Path, wrong: dict[str, object]) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.prepare()
+    golden = Path(__file__).parents[1] / "golden/v1/apt/killed/journal.json"
+    document = json.loads(golden.read_bytes())
+    file = folder.path / "journal.json"
+    file.write_text(json.dumps(document))
+    assert folder.journal() is not None
+    file.write_text(json.dumps({**document, **wrong}))
+    with pytest.raises(Stalled, match="does not parse"):
+        folder.journal()
