@@ -25,6 +25,7 @@ from reconciler.managers.machine import (
     read_filesystems,
     read_lock_holder,
     read_unsatisfied,
+    unless_unanswered,
 )
 from reconciler.managers.sections import Section, Sections, fields_of, instant, number, pairs
 from reconciler.planning.observation import (
@@ -286,7 +287,8 @@ def _reboot(sections: Sections, machine: Mapping[str, str], present: Sequence[Ro
             RebootNeed.REQUIRED,
             tuple(line.strip(" *") for line in section.lines if line.startswith("  * ")),
         )
-    return _kernel_reboot(machine.get("kernel", ""), present)
+    kernel = _kernel_reboot(machine.get("kernel", ""), present)
+    return kernel if section.code == 0 else unless_unanswered(section, kernel)
 
 
 def _kernel_reboot(running: str, present: Sequence[Row]) -> Reboot:

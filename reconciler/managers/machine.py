@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from reconciler.managers.sections import Section, Sections, number, pairs, unparsed, whole
-from reconciler.planning.observation import ClockState, Facts, Filesystem
+from reconciler.planning.observation import ClockState, Facts, Filesystem, Reboot, RebootNeed
 
 
 def read_facts(sections: Sections, machine: Mapping[str, str]) -> Facts:
@@ -53,9 +53,25 @@ def read_unsatisfied(section: Section) -> tuple[str, ...]:
     """Read ``[dependencies]`` of a manager of rpms: what ``rpm -Va`` calls unsatisfied, each line once.
 
     Below a line for each package it tells, behind a tab, ``base is needed by (installed) user-1.0-1.noarch``.
+
+    Raises:
+        Unparsable: It tells of an error instead, which is no answer.
     """
     found = {line.strip().replace("(installed) ", "") for line in section.lines if line.startswith("\t")}
+    error = next((line for line in section.errors if line.startswith("error:")), "")
+    if section.code and not found and error:
+        raise unparsed(section, error)
     return tuple(sorted(found))
+
+
+def unless_unanswered(section: Section, kernel: Reboot) -> Reboot:
+    """Return what the kernel says of a reboot, where ``section`` asked for more than it and has no answer.
+
+    That a reboot is needed, the kernel alone can say; that none is, only both together.
+    """
+    if kernel.need is RebootNeed.REQUIRED:
+        return kernel
+    return Reboot(RebootNeed.UNKNOWN, (f"[{section.name}] ended with {section.code} and no answer",))
 
 
 def read_filesystems(section: Section) -> Iterator[Filesystem]:

@@ -22,6 +22,7 @@ from reconciler.managers.machine import (
     read_filesystems,
     read_lock_holder,
     read_unsatisfied,
+    unless_unanswered,
 )
 from reconciler.managers.sections import Section, Sections, fields_of, instant, pairs, whole
 from reconciler.managers.zypper_formats import (
@@ -300,10 +301,11 @@ def _reboot(sections: Sections, machine: Mapping[str, str], present: Iterable[Ro
     if machine.get("container") == "yes" or machine.get("root") != "/":
         return Reboot(RebootNeed.NOT_REQUIRED)
     kernel = _kernel_reboot(machine.get("kernel", ""), present)
-    if sections.get("needs-rebooting").code == _NEEDS_REBOOT:
+    asked = sections.get("needs-rebooting")
+    if asked.code == _NEEDS_REBOOT:
         said = "core libraries or services were updated since the last boot"
         return Reboot(RebootNeed.REQUIRED, tuple(dict.fromkeys((*_if_required(kernel), said))))
-    return kernel
+    return kernel if asked.code == 0 else unless_unanswered(asked, kernel)
 
 
 _NEEDS_REBOOT = 102

@@ -85,10 +85,12 @@ def test_the_plugins_verdict_counts_with_its_reasons() -> None:
     assert (reboot.need, reboot.reasons) == (RebootNeed.REQUIRED, ("glibc",))
 
 
-def test_a_plugin_that_fails_is_no_reboot() -> None:
+def test_a_plugin_that_fails_says_neither() -> None:
     failed = "[restarting]\n!Error: no such command\n= 1\n"
-    assert parse_observe(DNF, observed(OLD, RUNNING, restarting=failed), AT).reboot.need is (
-        RebootNeed.NOT_REQUIRED
+    reboot = parse_observe(DNF, observed(OLD, RUNNING, restarting=failed), AT).reboot
+    assert (reboot.need, reboot.reasons) == (
+        RebootNeed.UNKNOWN,
+        ("[restarting] ended with 1 and no answer",),
     )
 
 

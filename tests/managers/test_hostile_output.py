@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from reconciler.managers.dialect import parse_refresh
+from reconciler.managers.machine import read_unsatisfied, unless_unanswered
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.sections import Section, Unparsable
-from reconciler.planning.observation import Refresh, RefreshOutcome
+from reconciler.planning.observation import Reboot, RebootNeed, Refresh, RefreshOutcome
 from tests.vectors.vector import FOLDER, Vector, expected_of
 
 LONG = "1" * 5000
@@ -80,3 +81,26 @@ def test_whatever_a_reader_trips_over_names_the_section_that_was_being_read() ->
 
 def _first_word(section: Section) -> Refresh:
     return Refresh(RefreshOutcome.FAILED, section.lines[0])
+
+
+def test_an_error_is_no_word_on_dependencies() -> None:
+    """Code 1 of ``rpm -Va`` is its answer that some are not met; an error beside it is none."""
+    met = Section("dependencies", (), (), 1)
+    assert read_unsatisfied(met) == ()
+    told = "\tbase is needed by (installed) user-1.0-1.noarch"
+    missing = Section("dependencies", (told,), ("error: x",), 1)
+    assert read_unsatisfied(missing) == ("base is needed by user-1.0-1.noarch",)
+    with pytest.raises(Unparsable, match=r"\[dependencies\].*rpmdb"):
+        read_unsatisfied(Section("dependencies", (), ("error: rpmdb: damaged",), 1))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "need"),
+    [
+        (RebootNeed.REQUIRED, RebootNeed.REQUIRED),
+        (RebootNeed.NOT_REQUIRED, RebootNeed.UNKNOWN),
+        (RebootNeed.UNKNOWN, RebootNeed.UNKNOWN),
+    ],
+)
+def test_a_question_about_reboots_that_failed_is_no_no(kernel: RebootNeed, need: RebootNeed) -> None:
+    assert unless_unanswered(Section("needs-rebooting", (), ("no luck",), 1), Reboot(kernel)).need is need
