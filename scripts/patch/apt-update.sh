@@ -333,7 +333,12 @@ file_times() {
 dependencies() {
     stat -c '%i %s %z' "$STATUS" >"$WORK/state"
     if [ -e "$CACHE/met" ] && cmp -s "$WORK/state" "$CACHE/met"; then return 0; fi
-    cached may apt-get -q=1 -o Debug::NoLocking=true -o APT::Color=false check || return
+    cached may apt-get -q=1 -o Debug::NoLocking=true -o APT::Color=false check >"$WORK/check"
+    checked=$?
+    if [ "$checked" -ne 0 ]; then
+        cat "$WORK/check"
+        return "$checked"
+    fi
     may cp "$WORK/state" "$CACHE/met" 2>/dev/null || :
 }
 

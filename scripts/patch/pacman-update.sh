@@ -1150,7 +1150,7 @@ repair() {
     if [ -e "$RUN" ]; then
         began_with=1
         cp "$RUN/journal" "$WORK/left"
-        work=$(sed -n 's/^work \(.*\/patchledger\.[A-Za-z0-9]*\)$/\1/p' "$WORK/left")
+        work=$(sed -n 's/^work \(.*\/patchledger\.[A-Za-z0-9.]*\)$/\1/p' "$WORK/left")
         sure
         [ -z "$work" ] || rm -rf "$work"
     fi

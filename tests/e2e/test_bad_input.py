@@ -255,7 +255,10 @@ def test_a_lost_state_folder_goes_on_from_what_was_pushed(site: Site, patchledge
     patchledger("run")
     shutil.rmtree(site.state)
     assert patchledger("run")[0] == 0
-    assert len(site.commits()) == 1
+    # It is said where the policy goes on from, and nothing else is new.
+    assert "the newest commit that this host's own reports name" in site.report()["policy"]["verification"]
+    patchledger("run")
+    assert len(site.commits()) == 2
 
 
 # --- this host ----------------------------------------------------------------------------------------------

@@ -238,7 +238,7 @@ def test_a_package_manager_that_is_not_on_the_machine(
     code, _, err = patchledger("run")
     assert code == 1
     assert "there is no " in err
-    assert "is zypper the manager of this target?" in err
+    assert "is zypper not the manager of this target?" in err
 
 
 def only(folder: Path, *names: str) -> str:

@@ -32,15 +32,17 @@ WAYS: tuple[Way, ...] = ("killed", "cut")
 TIMEOUT = 300.0
 
 _WORD = re.compile(r"[a-z][a-z0-9_.-]+")
-_PRIVATE = re.compile(r"/\S*/patchledger\.\w+")
+_PRIVATE = re.compile(r"/\S*/patchledger\.[\w.]+")
 _NUMBERS = re.compile(r"\d+")
 _SHELLS = frozenset({"sh", "dash", "bash", "busybox"})
+_OF_THE_MOMENT = frozenset({"[filesystems]"})
+"""What others on the machine change at any time, so that numbers in it tell nothing of a fault."""
 _CHANGES_FILES = frozenset({"cp", "ln", "mkdir", "mktemp", "mv", "rm", "touch"})
 
 # A call is known by its arguments, but for the name of the private folder.
 _COUNTED = """\
 #!/bin/sh
-echo {name} $(printf '%s\\n' "$@" | /bin/sed 's/patchledger[.][A-Za-z0-9]*//g' | /usr/bin/cksum) >>{log}
+echo {name} $(printf '%s\\n' "$@" | /bin/sed 's/patchledger[.][A-Za-z0-9.]*//g' | /usr/bin/cksum) >>{log}
 exec {real} "$@"
 """
 
@@ -64,7 +66,7 @@ _CUT = """\
 # called by their paths, since they are not what is to fail.
 _REMEMBERING = """\
 #!/bin/sh
-called=$(printf '%s\\n' "$@" | /bin/sed 's/patchledger[.][A-Za-z0-9]*//g' | /usr/bin/sha256sum)
+called=$(printf '%s\\n' "$@" | /bin/sed 's/patchledger[.][A-Za-z0-9.]*//g' | /usr/bin/sha256sum)
 key={memory}/${{called%% *}}
 [ -e "$key.code" ] || {{
     {real} "$@" >"$key.$$" 2>"$key.err.$$"
@@ -178,7 +180,7 @@ class Saboteur:
             return True
         for name in first.sections.keys() | said.sections.keys():
             seen, usual = said.sections.get(name, ()), first.sections.get(name, ())
-            is_restless = usual != second.sections.get(name, ())
+            is_restless = name in _OF_THE_MOMENT or usual != second.sections.get(name, ())
             is_same = _shape(seen) == _shape(usual) if is_restless else seen == usual
             if not is_same and seen[-1:] in {(), ("= 0",)}:
                 return False

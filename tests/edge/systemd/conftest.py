@@ -91,7 +91,7 @@ class Site:
         reads = (
             "import json, pathlib, dataclasses; from reconciler.managers.executed import read_execution as r"
         )
-        text = f"json.dumps(dataclasses.asdict(r(pathlib.Path('/var/lib/lab/{instance}'))))"
+        text = f"json.dumps(dataclasses.asdict(r(pathlib.Path('/var/lib/lab/{instance}'))), default=str)"
         found = json.loads(self.machine.evaluate(f"{reads}; print({text})"))
         assert isinstance(found, dict)
         return found

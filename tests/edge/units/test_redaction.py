@@ -116,6 +116,7 @@ def test_the_encrypted_file_is_the_only_place(host: Host) -> None:
 
 def test_a_secret_that_is_kept_would_be_found(host: Host) -> None:
     """The search itself, last of all."""
+    host.run("mkdir", "-p", "/var/lib/patchledger")
     host.run("tee", "/var/lib/patchledger/planted", stdin=f"x\0{TOKEN}\n")
     host.run("systemd-cat", "echo", VALUE)
     host.run("journalctl", "--sync")
