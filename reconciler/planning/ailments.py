@@ -128,6 +128,9 @@ def _is_patience(ailment: Ailment, held: frozenset[str]) -> bool:
             return "WindowMissed" not in held  # It defers like any gate, until a window was lost to it.
         case Ailment.METADATA_STALE:
             return "MetadataNotRefreshed" in held  # An ordinary user may not refresh what is old.
+        case Ailment.CANNOT_RESOLVE:
+            # A resolver that lacks metadata says little of the packages; that is over when these are there.
+            return "MetadataStale" in held and "MetadataNotRefreshed" not in held
         case _:
             return False
 

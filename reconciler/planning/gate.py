@@ -642,8 +642,9 @@ def _sickness(host: HostState, plan: Plan, conditions: Sequence[Condition]) -> C
     if stalled is not None:
         return Closed(name, Outcome.UNHEALTHY, stalled.message)
     for kind, outcome in (
-        ("CannotResolve", Outcome.CANNOT_RESOLVE),
+        # First what the resolver had to go by.
         ("MetadataStale", Outcome.METADATA_STALE),
+        ("CannotResolve", Outcome.CANNOT_RESOLVE),
     ):
         found = next((one for one in conditions if one.type == kind and one.status), None)
         if found is not None:
