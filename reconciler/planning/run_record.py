@@ -296,12 +296,13 @@ _CODES = {
     exit_codes.STALE: "unreachable",
     exit_codes.UNTRUSTED: "signature",
     exit_codes.NO_SPACE: "no-space",
+    exit_codes.INTERRUPTED: "manager-ended",
     exit_codes.UNRESOLVED: "cannot-resolve",
     exit_codes.GONE: "version-gone",
 }
 """Why a step failed, by the exit codes of the patch scripts; all others are about the packages themselves."""
 
-PASSING = frozenset({"locked", "unreachable", "signature", "no-space"})
+PASSING = frozenset({"locked", "unreachable", "signature", "no-space", "manager-ended"})
 """Codes of failures that may be over by the next tick: the same plan is tried again then."""
 
 

@@ -197,6 +197,7 @@ MISSING = Difference((), (move_of(upgrade("a")),), (), ())
             [step(StepOutcome.REFUSED, 25)], NONE, Ending(RunOutcome.PLAN_CHANGED, "plan-changed", "x"),
             "plan-changed", "plan-changed",
         ),
+        ([step(StepOutcome.FAILED, 24)], MISSING, None, "failed", "manager-ended"),
         (
             [step(), step(StepOutcome.FAILED, 27, "a")], MISSING,
             Ending(RunOutcome.DEFERRED, "window", "closed"), "failed", "packages-failed",
