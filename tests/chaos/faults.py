@@ -205,7 +205,7 @@ def remote(template: AptLab, folder: Path, chance: random.Random) -> list[str]:
             git(host.site.reports, "update-ref", f"refs/heads/{BRANCH}", forged)
             host.site.commit({"policies/base.yaml": f"{POLICY}max_policy_age: 21d\n"})
             host.run()
-            host.run("reports", "repair", "--yes")
+            host.run("reports", "repair")
         case _:
             with _server(hangs=kind == "hangs") as address:
                 _point_to(host, address)
