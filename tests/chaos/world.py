@@ -6,7 +6,6 @@ scripts take a moment at every stage, one is held by the operator and some are m
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -134,7 +133,6 @@ class Host:
             folder / "site",
             environment=lab.environment,
             git={"timeout": "5s"},
-            override_freeze=True,
         )
         site.commit(
             {"policies/base.yaml": policy, "schedules/nightly.yaml": None, "schedules/always.yaml": SCHEDULE}
@@ -270,8 +268,3 @@ def _kind_of(folder: Path, marks: tuple[bytes, ...]) -> str:
         if name.startswith(starts):
             return kind
     return "script" if name in {"sh", "dash"} else "other"
-
-
-def remove(host: Host) -> None:
-    """Delete everything of a host that is no longer needed."""
-    shutil.rmtree(host.site.folder.parent, ignore_errors=True)
