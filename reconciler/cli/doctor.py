@@ -12,7 +12,7 @@ from reconciler.cli.doctor_checks import Finding, Level, Patient, examine, redac
 from reconciler.cli.terminal import DONE, colour, print_json, width, worst
 from reconciler.host.config import load_config
 from reconciler.notify import redact, secrets_of
-from reconciler.planning.wording import plural
+from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
 
 _SHOWN = {Level.OK: "ok", Level.UNKNOWN: "?", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}

@@ -13,8 +13,8 @@ from reconciler.cli.wiring import run_logs
 from reconciler.errors import Misuse
 from reconciler.host.config import load_config
 from reconciler.host.run_logs import RunLogs
-from reconciler.planning.untrusted import width as cells
-from reconciler.planning.wording import plural
+from reconciler.planning.text.untrusted import width as cells
+from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
 
 _COUNT = 20

@@ -18,7 +18,7 @@ from reconciler.host.credentials import folder_beside
 from reconciler.notify import Answer, AppriseSender, Down, Notifiers, Outbox, Pending, Refused, Sent, cause_of
 from reconciler.planning.events import Event
 from reconciler.planning.message import Contents, compose
-from reconciler.planning.wording import minute, plural
+from reconciler.planning.text.wording import minute, plural
 
 _PATIENCE = 60.0
 """Seconds that one service may take."""

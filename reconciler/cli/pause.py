@@ -12,9 +12,9 @@ from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
 from reconciler.host.state import StateFolder
 from reconciler.ownership import user_name
-from reconciler.planning.canonical import instant, plain
 from reconciler.planning.gate import Pause
 from reconciler.planning.run_log import without_secrets
+from reconciler.planning.text.canonical import instant, plain
 from reconciler.policy import zones
 from reconciler.policy.problems import visible
 from reconciler.policy.values import DURATION, as_duration

@@ -14,7 +14,7 @@ from reconciler import __version__
 from reconciler.cli.terminal import REJECTED
 from reconciler.errors import Misuse
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
-from reconciler.planning.wording import plural
+from reconciler.planning.text.wording import plural
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
 from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.problems import Problem, visible

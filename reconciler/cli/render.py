@@ -13,15 +13,15 @@ from enum import StrEnum
 
 from reconciler.planning.account import Condition, Disposition, Update
 from reconciler.planning.ailments import failures, is_known
-from reconciler.planning.canonical import instant
 from reconciler.planning.gate import Outcome, PolicyStanding
 from reconciler.planning.observation import Installed, Quarantined, RebootNeed
 from reconciler.planning.package import Mention, Names
 from reconciler.planning.report_document import Decided, GateState, Move, Report, Upcoming
 from reconciler.planning.report_summary import headline, run_headline, went_well
 from reconciler.planning.run_record import RunRecord
-from reconciler.planning.untrusted import width as cells
-from reconciler.planning.wording import mebibytes, plural, sentence, short_digest
+from reconciler.planning.text.canonical import instant
+from reconciler.planning.text.untrusted import width as cells
+from reconciler.planning.text.wording import mebibytes, plural, sentence, short_digest
 from reconciler.policy.problems import visible
 
 _LAST_COLUMN = 24

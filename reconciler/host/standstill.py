@@ -10,7 +10,7 @@ from datetime import datetime
 
 from reconciler.host.state import StateFolder
 from reconciler.planning.account import Condition
-from reconciler.planning.wording import minute
+from reconciler.planning.text.wording import minute
 
 FILE = "standstill.json"
 CODE = "StoodStill"

@@ -42,8 +42,8 @@ from reconciler.host.memory import (
 from reconciler.ownership import check_ours, is_own
 from reconciler.planning.gate import Pause
 from reconciler.planning.journal import Journal
-from reconciler.planning.layout import SCHEMA_VERSION, is_newer, refusal
 from reconciler.planning.run_log import write_log
+from reconciler.planning.text.layout import SCHEMA_VERSION, is_newer, refusal
 
 _JOURNAL = "journal.json"
 _KEPT_RUNS = 20

@@ -43,7 +43,7 @@ from reconciler.planning.observation import (
     Source,
 )
 from reconciler.planning.package import Names, PackageId
-from reconciler.planning.untrusted import redacted
+from reconciler.planning.text.untrusted import redacted
 
 
 def read_observation(sections: Sections, at: datetime) -> Observation:

@@ -41,7 +41,7 @@ from reconciler.planning.observation import (
     Source,
 )
 from reconciler.planning.package import PackageId
-from reconciler.planning.untrusted import redacted
+from reconciler.planning.text.untrusted import redacted
 from reconciler.planning.versions import compare_rpm
 
 

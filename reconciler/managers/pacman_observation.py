@@ -27,7 +27,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.untrusted import redacted
+from reconciler.planning.text.untrusted import redacted
 
 
 def read_observation(sections: Sections, at: datetime) -> Observation:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reconciler.errors import Stalled
-from reconciler.planning.untrusted import redacted
+from reconciler.planning.text.untrusted import redacted
 
 CONTRACT = "1"
 

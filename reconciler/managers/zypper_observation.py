@@ -48,7 +48,7 @@ from reconciler.planning.observation import (
     Source,
 )
 from reconciler.planning.package import Names, PackageId
-from reconciler.planning.untrusted import redacted
+from reconciler.planning.text.untrusted import redacted
 from reconciler.planning.versions import compare_rpm
 
 _by_version = cmp_to_key(compare_rpm)

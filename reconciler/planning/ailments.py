@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.planning.account import Condition
-from reconciler.planning.untrusted import one_line
+from reconciler.planning.text.untrusted import one_line
 
 _CLAUSE = 100
 """Characters of a clause in a headline."""

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from reconciler.errors import Stalled
-from reconciler.planning.untrusted import clip
+from reconciler.planning.text.untrusted import clip
 
 HookStage = Literal["pre", "post", "pre-reboot", "health"]
 

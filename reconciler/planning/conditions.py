@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from reconciler.planning.account import Condition, Disposition, Update
-from reconciler.planning.canonical import instant
 from reconciler.planning.conversation import Failure, Resolution
 from reconciler.planning.observation import Observation, RebootNeed, RefreshOutcome
 from reconciler.planning.selection import PlacedException, Rules
-from reconciler.planning.wording import listed, sentence
+from reconciler.planning.text.canonical import instant
+from reconciler.planning.text.wording import listed, sentence
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
 from reconciler.policy.values import format_moment

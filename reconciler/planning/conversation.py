@@ -63,7 +63,7 @@ from reconciler.planning.selection import (
     moves,
     standings_of,
 )
-from reconciler.planning.wording import sentence
+from reconciler.planning.text.wording import sentence
 from reconciler.policy.match import is_pattern
 from reconciler.policy.resolve import Effective
 

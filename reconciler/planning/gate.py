@@ -21,10 +21,10 @@ from typing import Literal
 
 from reconciler.planning.account import Condition, Plan
 from reconciler.planning.approval import ApprovalText
-from reconciler.planning.layout import since
 from reconciler.planning.observation import Change, ClockState, Filesystem, Health
 from reconciler.planning.package import Mention
-from reconciler.planning.wording import listed, mebibytes, plural, short_digest
+from reconciler.planning.text.layout import since
+from reconciler.planning.text.wording import listed, mebibytes, plural, short_digest
 from reconciler.policy.values import format_duration
 from reconciler.policy.windows import Freeze, Occurrence
 from reconciler.policy.zones import shifted

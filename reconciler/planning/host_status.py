@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.planning.ailments import ailments
-from reconciler.planning.canonical import plain
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import headline, run_headline
 from reconciler.planning.run_record import RunRecord
-from reconciler.planning.untrusted import one_line
+from reconciler.planning.text.canonical import plain
+from reconciler.planning.text.untrusted import one_line
 
 _LINE = 300
 """Characters of a line that others than root see."""

@@ -14,9 +14,9 @@ from enum import StrEnum
 from reconciler.planning.around import CheckResult, HookResult
 from reconciler.planning.execution import Instruction
 from reconciler.planning.gate import BreakGlass, Step
-from reconciler.planning.layout import SCHEMA_VERSION, since
 from reconciler.planning.observation import Change, Installed
 from reconciler.planning.run_record import Ending, PolicySeen, RunRecord, StepRecord
+from reconciler.planning.text.layout import SCHEMA_VERSION, since
 from reconciler.policy.documents import DEFAULTS, Settings
 
 
@@ -91,7 +91,7 @@ class Journal:
         hooks: What became of the host's own programs so far.
         rebooting_since: When the machine was told to reboot.
         notes: What is to be told in its record.
-        schema: Of the file, see :mod:`reconciler.planning.layout`; files of version 1 do not say it.
+        schema: Of the file, see :mod:`reconciler.planning.text.layout`; files of version 1 do not say it.
         attempts: The executions of the step or rollback at hand, oldest first: the last one is, or may be, at
             work.
         policy: Which one the step at hand is made under.

@@ -2,22 +2,22 @@
 
 Bad conditions come first, then what would happen and why not now, then what is held back and why, with the
 line of policy behind it. All text that a package, a machine or git could have chosen is written through
-:mod:`reconciler.planning.untrusted`; the only HTML is this module's own ``<details>``. The page stays below
-:data:`LIMIT` characters: lists are cut, and say how much is left out.
+:mod:`reconciler.planning.text.untrusted`; the only HTML is this module's own ``<details>``. The page stays
+below :data:`LIMIT` characters: lists are cut, and say how much is left out.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from reconciler.planning.account import Disposition, Reason
-from reconciler.planning.canonical import instant
 from reconciler.planning.gate import Outcome, PolicyStanding
 from reconciler.planning.observation import RebootNeed
 from reconciler.planning.report_document import ApprovalState, ExceptionState, GateState, Planned, Report
 from reconciler.planning.report_summary import headline
-from reconciler.planning.untrusted import markdown as prose
-from reconciler.planning.untrusted import markdown_code as code
-from reconciler.planning.wording import listed, mebibytes, plural, short_digest
+from reconciler.planning.text.canonical import instant
+from reconciler.planning.text.untrusted import markdown as prose
+from reconciler.planning.text.untrusted import markdown_code as code
+from reconciler.planning.text.wording import listed, mebibytes, plural, short_digest
 
 LIMIT = 60_000
 """Characters; forges stop rendering, or refuse a comment, not far above it."""

@@ -1,14 +1,14 @@
 """The words of a message: a title and one account, as plain text, Markdown and HTML, of bounded length.
 
 Whatever comes from packages, hosts or git is untrusted here and written through
-:mod:`reconciler.planning.untrusted`; every list and text has an end.
+:mod:`reconciler.planning.text.untrusted`; every list and text has an end.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.planning.package import Identified, Transition
-from reconciler.planning.untrusted import html, markdown, markdown_code, one_line
+from reconciler.planning.text.untrusted import html, markdown, markdown_code, one_line
 
 TITLE_LIMIT = 160
 """Characters of a title; longer ones end in an ellipsis."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.planning.account import Condition
-from reconciler.planning.wording import minute, plural
+from reconciler.planning.text.wording import minute, plural
 from reconciler.policy import windows
 from reconciler.policy.zones import shifted
 

@@ -11,7 +11,6 @@ from datetime import datetime
 from reconciler.planning.account import Condition, Disposition, Plan, Reason, Update
 from reconciler.planning.age import observe_first_seen
 from reconciler.planning.approval import ApprovalText, approvals_of, digest_of
-from reconciler.planning.canonical import instant
 from reconciler.planning.causes import KeptBack
 from reconciler.planning.conditions import find_conditions, next_change
 from reconciler.planning.conversation import (
@@ -29,6 +28,7 @@ from reconciler.planning.reasons import (
     reasons_for_change,
 )
 from reconciler.planning.selection import Rules, Standing, Unwanted, Wanted, moves
+from reconciler.planning.text.canonical import instant
 from reconciler.policy.resolve import Effective
 
 __all__ = [

@@ -6,7 +6,6 @@
 from collections.abc import Sequence
 
 from reconciler.planning.account import Disposition, Reason
-from reconciler.planning.canonical import instant
 from reconciler.planning.causes import (
     Alone,
     Explanation,
@@ -35,7 +34,8 @@ from reconciler.planning.selection import (
     WaitsFor,
     Wanted,
 )
-from reconciler.planning.wording import listed
+from reconciler.planning.text.canonical import instant
+from reconciler.planning.text.wording import listed
 from reconciler.policy.resolve import Effective
 from reconciler.policy.values import format_duration
 

@@ -20,7 +20,7 @@ from reconciler.planning.account import Condition, Plan
 from reconciler.planning.gate import Apply, Closed, GateInputs, GateName, evaluate
 from reconciler.planning.observation import Health, Reboot, RebootNeed
 from reconciler.planning.record import Judged, Recording
-from reconciler.planning.wording import listed
+from reconciler.planning.text.wording import listed
 from reconciler.policy.documents import Settings
 from reconciler.policy.zones import shifted
 

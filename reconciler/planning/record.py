@@ -3,7 +3,7 @@
 With the policy repository at ``policy_commit`` and the program of ``program``, :func:`read_recording` and
 :func:`judge` give the same plan, gates and decision; a tick itself decides in no other way. The file is
 canonical; one that is not was not written by a release of this program, and is refused rather than read
-approximately. Files of earlier versions are read as well: see :mod:`reconciler.planning.layout`.
+approximately. Files of earlier versions are read as well: see :mod:`reconciler.planning.text.layout`.
 """
 
 import json
@@ -15,13 +15,13 @@ from functools import lru_cache
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.errors import Misuse
-from reconciler.planning import canonical
 from reconciler.planning.account import Plan
 from reconciler.planning.approval import digest_of
 from reconciler.planning.gate import Decision, GateInputs, GateResult, conclude, evaluate
-from reconciler.planning.layout import SCHEMA_VERSION, is_known, refusal
 from reconciler.planning.observation import Exchange, Observation
 from reconciler.planning.plan import make_plan, security_only
+from reconciler.planning.text import canonical
+from reconciler.planning.text.layout import SCHEMA_VERSION, is_known, refusal
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective
 from reconciler.policy.windows import active_freeze

@@ -16,7 +16,6 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
-from reconciler.planning import canonical
 from reconciler.planning.account import Condition, Plan
 from reconciler.planning.approval import ApprovalText
 from reconciler.planning.gate import (
@@ -51,7 +50,8 @@ from reconciler.planning.report_document import (
 )
 from reconciler.planning.report_summary import count
 from reconciler.planning.run_record import move_of
-from reconciler.planning.wording import plural
+from reconciler.planning.text import canonical
+from reconciler.planning.text.wording import plural
 from reconciler.policy import windows
 from reconciler.policy.documents import PackageException
 from reconciler.policy.load import Placed

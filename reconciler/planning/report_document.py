@@ -11,9 +11,9 @@ from typing import Literal
 
 from reconciler.planning.account import Condition, Update
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
-from reconciler.planning.layout import since
 from reconciler.planning.observation import Action, Facts, Reboot, RefreshOutcome, Source
 from reconciler.planning.package import Identified, Names, PackageId, Transition
+from reconciler.planning.text.layout import since
 
 
 @dataclass(frozen=True, slots=True)

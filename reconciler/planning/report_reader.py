@@ -17,10 +17,10 @@ from functools import lru_cache
 from typing import Any
 
 from reconciler.errors import Misuse
-from reconciler.planning import canonical
-from reconciler.planning.layout import first_version, is_known, refusal
 from reconciler.planning.report_document import Report
 from reconciler.planning.run_record import RunRecord
+from reconciler.planning.text import canonical
+from reconciler.planning.text.layout import first_version, is_known, refusal
 
 
 class UnknownWord(str):

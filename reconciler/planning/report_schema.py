@@ -16,10 +16,10 @@ from enum import StrEnum
 from inspect import cleandoc
 from typing import Any
 
-from reconciler.planning import canonical
-from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.report_document import INTERFACE, Report
 from reconciler.planning.run_record import RunRecord
+from reconciler.planning.text import canonical
+from reconciler.planning.text.layout import SCHEMA_VERSION
 
 _INSTANT = {
     "type": "string",

@@ -14,7 +14,7 @@ from reconciler.planning.gate import Outcome
 from reconciler.planning.observation import RebootNeed
 from reconciler.planning.report_document import Counts, Report
 from reconciler.planning.run_record import NOT_SEEN, RunOutcome, RunRecord
-from reconciler.planning.wording import plural, short_digest
+from reconciler.planning.text.wording import plural, short_digest
 
 SUBJECT_LENGTH = 72
 """Characters that a commit's subject should not exceed."""

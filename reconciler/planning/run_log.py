@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from reconciler.planning.untrusted import redacted
+from reconciler.planning.text.untrusted import redacted
 
 LIMIT = 1024 * 1024
 """Bytes of a log that is committed; of a longer one head and tail are kept."""

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from reconciler.planning.around import Restart
-from reconciler.planning.canonical import instant
 from reconciler.planning.markdown import table
 from reconciler.planning.report_document import Move
 from reconciler.planning.report_summary import run_headline
 from reconciler.planning.run_record import RunRecord, StepRecord
-from reconciler.planning.untrusted import markdown as prose
-from reconciler.planning.untrusted import markdown_code as code
-from reconciler.planning.wording import short_digest
+from reconciler.planning.text.canonical import instant
+from reconciler.planning.text.untrusted import markdown as prose
+from reconciler.planning.text.untrusted import markdown_code as code
+from reconciler.planning.text.wording import short_digest
 
 _ROWS = 200
 """Of one table; a longer one says how many more there are."""

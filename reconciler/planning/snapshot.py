@@ -9,7 +9,7 @@ from reconciler.planning.gate import GateName
 from reconciler.planning.message import PackageLine
 from reconciler.planning.missed import MissedWindow
 from reconciler.planning.report_document import Report
-from reconciler.planning.wording import listed
+from reconciler.planning.text.wording import listed
 from reconciler.policy.zones import shifted
 
 _NEXT_WINDOWS = 3

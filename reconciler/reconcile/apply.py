@@ -17,12 +17,11 @@ from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError
 from reconciler.host.state import FETCH
-from reconciler.planning import canonical, exit_codes
+from reconciler.planning import exit_codes
 from reconciler.planning.around import CheckResult
 from reconciler.planning.execution import Execution, Instruction, automatic_after
 from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
 from reconciler.planning.journal import Journal, Phase, Shift
-from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.observation import Change, Installed, Observation
 from reconciler.planning.package import Names
 from reconciler.planning.plan import limits_of
@@ -47,7 +46,9 @@ from reconciler.planning.run_record import (
     with_rollback,
 )
 from reconciler.planning.steps import bundle, own_last, split
-from reconciler.planning.wording import listed
+from reconciler.planning.text import canonical
+from reconciler.planning.text.layout import SCHEMA_VERSION
+from reconciler.planning.text.wording import listed
 from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.executions import MOST_ATTEMPTS, Executions
 from reconciler.reconcile.look import Asked, Look

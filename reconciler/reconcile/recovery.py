@@ -27,7 +27,7 @@ from reconciler.planning.run_record import (
     conclude_steps,
     difference,
 )
-from reconciler.planning.wording import plural
+from reconciler.planning.text.wording import plural
 from reconciler.reconcile.apply import Applier, Performed, Unseen, repaired
 from reconciler.reconcile.executions import MOST_ATTEMPTS
 

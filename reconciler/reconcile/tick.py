@@ -39,7 +39,7 @@ from reconciler.planning.run_log import excerpt
 from reconciler.planning.run_markdown import run_markdown
 from reconciler.planning.run_record import PASSING, RunOutcome, RunRecord, quarantine_of, run_json
 from reconciler.planning.snapshot import snapshot_of
-from reconciler.planning.wording import minute
+from reconciler.planning.text.wording import minute
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
 from reconciler.reconcile.apply import Applier, Performed

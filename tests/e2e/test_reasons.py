@@ -14,9 +14,9 @@ from reconciler.cli.render import render_explain
 from reconciler.cli.run import run_once
 from reconciler.cli.wiring import wire
 from reconciler.host.config import load_config
-from reconciler.planning.canonical import instant
 from reconciler.planning.record import read_recording
 from reconciler.planning.report_reader import read_report
+from reconciler.planning.text.canonical import instant
 from tests.e2e.site import BEFORE, POLICY, SetClock, Site, git
 from tests.labs.apt import OLD, AptLab
 

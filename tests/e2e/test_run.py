@@ -14,10 +14,10 @@ from reconciler.cli.wiring import wire
 from reconciler.host.config import load_config
 from reconciler.host.fingerprint import Fingerprint, signature
 from reconciler.host.state import StateFolder
-from reconciler.planning.canonical import instant
 from reconciler.planning.observation import ClockState
 from reconciler.planning.record import read_recording
 from reconciler.planning.report import to_json, without_volatile
+from reconciler.planning.text.canonical import instant
 from reconciler.reconcile.look import decide_again
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab

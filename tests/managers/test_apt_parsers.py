@@ -10,7 +10,7 @@ from reconciler.managers.apt_relations import Doings, Package, groups, unmet
 from reconciler.managers.dialect import parse_answer, parse_observe
 from reconciler.managers.scripted import arguments
 from reconciler.planning.observation import Available, Observation, Question, RebootNeed, Unmet
-from reconciler.planning.untrusted import redacted
+from reconciler.planning.text.untrusted import redacted
 from tests.vectors.vector import FOLDER, Vector, expected_of
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from reconciler.planning import canonical
+from reconciler.planning.text import canonical
 
 
 class Colour(StrEnum):

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from reconciler.planning import canonical
-from reconciler.planning.layout import SCHEMA_VERSION, fields_of, is_known, is_newer, refusal, since
+from reconciler.planning.text import canonical
+from reconciler.planning.text.layout import SCHEMA_VERSION, fields_of, is_known, is_newer, refusal, since
 
 
 @dataclass(frozen=True, slots=True)

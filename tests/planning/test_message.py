@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from reconciler.planning import message
 from reconciler.planning.message import Contents, Message, PackageLine, Section, compose
-from reconciler.planning.untrusted import one_line
+from reconciler.planning.text.untrusted import one_line
 
 HOSTILE = (
     "[click](http://evil.example) <img src=x> **bold** `code` \x1b[31mred\x07 "

@@ -21,7 +21,6 @@ from reconciler.planning.gate import (
     PolicyStanding,
     WindowState,
 )
-from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.observation import ClockState, Health, Reboot, RebootNeed, Refresh, RefreshOutcome
 from reconciler.planning.report import plan_json, to_document, to_json, without_volatile
 from reconciler.planning.report_document import Report
@@ -34,6 +33,7 @@ from reconciler.planning.report_schema import (
     run_schema_json,
 )
 from reconciler.planning.report_summary import SUBJECT_LENGTH, count, subject, trailers
+from reconciler.planning.text.layout import SCHEMA_VERSION
 from tests.report_samples import (
     APPROVAL,
     COMMIT,

@@ -9,7 +9,6 @@ from jsonschema import Draft202012Validator, FormatChecker
 from reconciler.planning.account import Condition
 from reconciler.planning.around import CheckResult, HookOutcome, HookResult
 from reconciler.planning.execution import FailedPackage, automatic_after
-from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.observation import Change, Installed
 from reconciler.planning.package import PackageId
 from reconciler.planning.report_document import Move
@@ -36,6 +35,7 @@ from reconciler.planning.run_record import (
     with_health,
     with_rollback,
 )
+from reconciler.planning.text.layout import SCHEMA_VERSION
 from tests.report_samples import report_of
 
 BEFORE = [Installed("a", "amd64", "1.0")]

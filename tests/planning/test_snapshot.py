@@ -8,7 +8,6 @@ import pytest
 
 from reconciler.planning.events import Event, Expiring, Snapshot, troubles
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
-from reconciler.planning.layout import SCHEMA_VERSION
 from reconciler.planning.message import PackageLine
 from reconciler.planning.observation import Facts, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.plan import Condition, Disposition, Reason, Update
@@ -27,6 +26,7 @@ from reconciler.planning.report_document import (
     Upcoming,
 )
 from reconciler.planning.snapshot import announcement_due, snapshot_of
+from reconciler.planning.text.layout import SCHEMA_VERSION
 
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from markdown_it import MarkdownIt
 
-from reconciler.planning.untrusted import clip, markdown, markdown_code, width
+from reconciler.planning.text.untrusted import clip, markdown, markdown_code, width
 from reconciler.policy.problems import visible
 from tests.planning_texts import HOSTILE_TEXT
 

@@ -14,7 +14,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from reconciler.planning.layout import SCHEMA_VERSION, fields_of
+from reconciler.planning.text.layout import SCHEMA_VERSION, fields_of
 
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 """Neither UTF-8 nor another reader's JSON can hold them; they come from bytes that were no text."""

@@ -1,0 +1,1 @@
+"""How what is known is written: canonical JSON, its versions, common phrases, text that others wrote."""
