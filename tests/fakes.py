@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cmp_to_key
 
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Action,
     Answer,
     Available,
@@ -26,8 +26,8 @@ from reconciler.planning.observation import (
     Source,
     Unmet,
 )
+from reconciler.planning.facts.versions import compare_debian
 from reconciler.planning.plan import Plan, make_plan, next_question
-from reconciler.planning.versions import compare_debian
 from reconciler.policy.resolve import Effective
 
 ARCH = "amd64"

@@ -5,15 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.planning.account import Disposition, Plan, Reason, Update
 from reconciler.planning.approval import ApprovalText
-from reconciler.planning.gate import (
-    GateInputs,
-    GateSettings,
-    PolicyState,
-    WindowState,
-    decide,
-    evaluate,
-)
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Change,
     ClockState,
     Facts,
@@ -27,6 +19,14 @@ from reconciler.planning.observation import (
     Refresh,
     RefreshOutcome,
     Source,
+)
+from reconciler.planning.gate import (
+    GateInputs,
+    GateSettings,
+    PolicyState,
+    WindowState,
+    decide,
+    evaluate,
 )
 from reconciler.planning.record import Judged, record
 from reconciler.planning.report import build_report

@@ -13,9 +13,9 @@ from enum import StrEnum
 
 from reconciler.planning.account import Condition, Disposition, Update
 from reconciler.planning.ailments import failures, is_known
+from reconciler.planning.facts.observation import Installed, Quarantined, RebootNeed
+from reconciler.planning.facts.package import Mention, Names
 from reconciler.planning.gate import Outcome, PolicyStanding
-from reconciler.planning.observation import Installed, Quarantined, RebootNeed
-from reconciler.planning.package import Mention, Names
 from reconciler.planning.report_document import Decided, GateState, Move, Report, Upcoming
 from reconciler.planning.report_summary import headline, run_headline, went_well
 from reconciler.planning.run_record import RunRecord

@@ -49,7 +49,7 @@ from reconciler.planning.account import Condition
 from reconciler.planning.around import CheckResult
 from reconciler.planning.events import Notice
 from reconciler.planning.execution import Execution, Instruction
-from reconciler.planning.observation import Answer, Change, Observation, Question, Refresh
+from reconciler.planning.facts.observation import Answer, Change, Observation, Question, Refresh
 from reconciler.planning.report_document import Report
 from reconciler.planning.steps import Needs
 from reconciler.policy.load import PolicyFile

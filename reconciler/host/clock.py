@@ -5,7 +5,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
-from reconciler.planning.observation import ClockState
+from reconciler.planning.facts.observation import ClockState
 
 _STA_UNSYNC = 0x0040  # linux/timex.h
 _TIMEX_BYTES = 512  # struct timex is 208 bytes on 64-bit Linux; the kernel never writes beyond it

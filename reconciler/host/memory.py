@@ -24,9 +24,9 @@ from pydantic_core import from_json
 
 from reconciler.planning.events import LastRun, PastRun, Route, Snapshot
 from reconciler.planning.execution import Unfetched
+from reconciler.planning.facts.observation import FirstSeen, Quarantined
 from reconciler.planning.gate import FailedApply
 from reconciler.planning.missed import WindowWatch
-from reconciler.planning.observation import FirstSeen, Quarantined
 
 VERSION = 2
 """Of the layout of the three files; version 1 was one file, ``state.json``, without version and checksum."""

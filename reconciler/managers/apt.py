@@ -36,8 +36,8 @@ from reconciler.managers.sections import (
     whole,
     words_of,
 )
-from reconciler.planning import exit_codes as codes
-from reconciler.planning.observation import (
+from reconciler.planning.facts import exit_codes as codes
+from reconciler.planning.facts.observation import (
     Action,
     Answer,
     Change,
@@ -45,7 +45,7 @@ from reconciler.planning.observation import (
     Refresh,
     RefreshOutcome,
 )
-from reconciler.planning.package import Identified, PackageId
+from reconciler.planning.facts.package import Identified, PackageId
 from reconciler.planning.steps import Needs
 
 _Sizes = Mapping[tuple[PackageId, str], int]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.managers.sections import Section, fields_of, kib, unparsed
-from reconciler.planning.package import Identified, Mention, PackageId
+from reconciler.planning.facts.package import Identified, Mention, PackageId
 
 _ABSENT = frozenset({"not-installed", "config-files"})
 

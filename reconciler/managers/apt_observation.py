@@ -30,7 +30,7 @@ from reconciler.managers.apt_formats import (
 from reconciler.managers.apt_relations import unmet
 from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
 from reconciler.managers.sections import Section, Sections, instant, kib, number, pairs, sentence_of, unparsed
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Available,
     Health,
     Installed,
@@ -42,7 +42,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.package import Names, PackageId
+from reconciler.planning.facts.package import Names, PackageId
 from reconciler.planning.text.untrusted import redacted
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from reconciler.planning.observation import Unmet
-from reconciler.planning.package import PackageId
-from reconciler.planning.versions import compare_debian
+from reconciler.planning.facts.observation import Unmet
+from reconciler.planning.facts.package import PackageId
+from reconciler.planning.facts.versions import compare_debian
 
 _RELATION = re.compile(
     r"\s*(?P<name>[^\s:(]+)(?::\S+?)?\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*(?P<version>[^)\s]+)\s*\))?"

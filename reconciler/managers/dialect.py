@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.managers.sections import Section, Sections, Unparsable, parse_sections, sentence_of
-from reconciler.planning import exit_codes as codes
-from reconciler.planning.observation import (
+from reconciler.planning.facts import exit_codes as codes
+from reconciler.planning.facts.observation import (
     Answer,
     Change,
     Installed,

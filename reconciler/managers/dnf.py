@@ -12,9 +12,9 @@ from reconciler.managers.dnf_formats import MOVES, SKIPPED, Move, Package, Row, 
 from reconciler.managers.dnf_observation import read_observation
 from reconciler.managers.dnf_relations import Doings, unmet
 from reconciler.managers.sections import Sections, unparsed, words_of
-from reconciler.planning import exit_codes as codes
-from reconciler.planning.observation import Action, Answer, Change, Offer, Refresh, RefreshOutcome
-from reconciler.planning.package import Names, PackageId, of_other_architecture
+from reconciler.planning.facts import exit_codes as codes
+from reconciler.planning.facts.observation import Action, Answer, Change, Offer, Refresh, RefreshOutcome
+from reconciler.planning.facts.package import Names, PackageId, of_other_architecture
 
 _UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
 

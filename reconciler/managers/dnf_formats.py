@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cmp_to_key
 
 from reconciler.managers.sections import Section, fields_of, number, unparsed
-from reconciler.planning.package import Identified
-from reconciler.planning.versions import compare_rpm
+from reconciler.planning.facts.package import Identified
+from reconciler.planning.facts.versions import compare_rpm
 
 version_key = cmp_to_key(compare_rpm)
 """Sorts versions, the oldest first."""

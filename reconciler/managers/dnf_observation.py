@@ -28,7 +28,7 @@ from reconciler.managers.machine import (
     unless_unanswered,
 )
 from reconciler.managers.sections import Section, Sections, fields_of, instant, number, pairs
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Available,
     Health,
     Installed,
@@ -40,9 +40,9 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.package import PackageId
+from reconciler.planning.facts.package import PackageId
+from reconciler.planning.facts.versions import compare_rpm
 from reconciler.planning.text.untrusted import redacted
-from reconciler.planning.versions import compare_rpm
 
 
 def read_observation(sections: Sections, at: datetime) -> Observation:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.managers.dnf_formats import Package, split_nevra
-from reconciler.planning.observation import Unmet
-from reconciler.planning.package import PackageId
-from reconciler.planning.versions import compare_rpm
+from reconciler.planning.facts.observation import Unmet
+from reconciler.planning.facts.package import PackageId
+from reconciler.planning.facts.versions import compare_rpm
 
 _RELATION = re.compile(r"(?P<name>[^\s()]\S*)(?:\s+(?P<operator><=|>=|<|>|=)\s+(?P<version>\S+))?")
 _WORDS_OF_RICH = frozenset({"and", "or", "if", "else", "unless", "with", "without"})

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from reconciler.managers.sections import Section, Sections, number, pairs, unparsed, whole
-from reconciler.planning.observation import ClockState, Facts, Filesystem, Reboot, RebootNeed
+from reconciler.planning.facts.observation import ClockState, Facts, Filesystem, Reboot, RebootNeed
 
 
 def read_facts(sections: Sections, machine: Mapping[str, str]) -> Facts:

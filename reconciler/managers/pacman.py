@@ -11,8 +11,8 @@ from reconciler.managers.dialect import Dialect
 from reconciler.managers.pacman_formats import Record, Row, records, rows
 from reconciler.managers.pacman_observation import read_observation
 from reconciler.managers.sections import Section, Sections, sentence_of, unparsed, words_of
-from reconciler.planning import exit_codes as codes
-from reconciler.planning.observation import (
+from reconciler.planning.facts import exit_codes as codes
+from reconciler.planning.facts.observation import (
     Action,
     Answer,
     Change,
@@ -21,7 +21,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Unmet,
 )
-from reconciler.planning.versions import VersionRange, compare_alpm
+from reconciler.planning.facts.versions import VersionRange, compare_alpm
 
 _UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
 _LIST = re.compile(r"Packages \(\d+\) (.*)")

@@ -15,7 +15,7 @@ from reconciler.errors import Stalled
 from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
 from reconciler.managers.pacman_formats import Record, Row, records, rows
 from reconciler.managers.sections import Section, Sections, instant, pairs, unparsed
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Available,
     Health,
     Installed,

@@ -13,7 +13,7 @@ from reconciler.managers.executed import read_execution
 from reconciler.managers.scripts import PatchScript, Target
 from reconciler.managers.sections import Sections, Unparsable
 from reconciler.planning.execution import Execution, Instruction
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Answer,
     Change,
     Installed,

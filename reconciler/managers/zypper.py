@@ -24,8 +24,8 @@ from reconciler.managers.zypper_formats import (
     rows,
 )
 from reconciler.managers.zypper_observation import read_observation
-from reconciler.planning import exit_codes as codes
-from reconciler.planning.observation import (
+from reconciler.planning.facts import exit_codes as codes
+from reconciler.planning.facts.observation import (
     Action,
     Answer,
     Change,
@@ -34,7 +34,7 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Unmet,
 )
-from reconciler.planning.package import PackageId
+from reconciler.planning.facts.package import PackageId
 
 _ACTIONS: dict[str, Action] = {
     "to-upgrade": "upgrade",

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.managers.sections import Section, fields_of, number, unparsed
-from reconciler.planning.package import Identified, PackageId
-from reconciler.planning.versions import compare_rpm
+from reconciler.planning.facts.package import Identified, PackageId
+from reconciler.planning.facts.versions import compare_rpm
 
 
 @dataclass(frozen=True, slots=True)

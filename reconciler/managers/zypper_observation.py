@@ -35,7 +35,7 @@ from reconciler.managers.zypper_formats import (
     records,
     rows,
 )
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Available,
     Health,
     Installed,
@@ -47,9 +47,9 @@ from reconciler.planning.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.package import Names, PackageId
+from reconciler.planning.facts.package import Names, PackageId
+from reconciler.planning.facts.versions import compare_rpm
 from reconciler.planning.text.untrusted import redacted
-from reconciler.planning.versions import compare_rpm
 
 _by_version = cmp_to_key(compare_rpm)
 

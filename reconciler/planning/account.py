@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.planning.observation import Change
-from reconciler.planning.package import Identified, Transition
+from reconciler.planning.facts.observation import Change
+from reconciler.planning.facts.package import Identified, Transition
 
 
 class Disposition(StrEnum):

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from reconciler.planning import exit_codes
-from reconciler.planning.observation import Exchange, FirstSeen, Offer
+from reconciler.planning.facts import exit_codes
+from reconciler.planning.facts.observation import Exchange, FirstSeen, Offer
 
 _Sight = tuple[str, str, str]  # origin, name, version
 

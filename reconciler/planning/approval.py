@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from reconciler.planning.observation import Change
+from reconciler.planning.facts.observation import Change
 from reconciler.policy.resolve import Effective
 
 

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from reconciler.planning.observation import Answer, Change, Mode, Offer, Unmet
-from reconciler.planning.package import Mention, PackageId
+from reconciler.planning.facts.observation import Answer, Change, Mode, Offer, Unmet
+from reconciler.planning.facts.package import Mention, PackageId
+from reconciler.planning.facts.versions import VersionRange
 from reconciler.planning.selection import (
     Obstacle,
     OperatorHold,
@@ -23,7 +24,6 @@ from reconciler.planning.selection import (
     moves,
     precedence,
 )
-from reconciler.planning.versions import VersionRange
 
 Setting = Literal["removals", "upgrade", "updates"]
 

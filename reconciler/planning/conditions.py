@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from reconciler.planning.account import Condition, Disposition, Update
 from reconciler.planning.conversation import Failure, Resolution
-from reconciler.planning.observation import Observation, RebootNeed, RefreshOutcome
+from reconciler.planning.facts.observation import Observation, RebootNeed, RefreshOutcome
 from reconciler.planning.selection import PlacedException, Rules
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import listed, sentence

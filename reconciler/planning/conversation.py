@@ -34,7 +34,7 @@ from datetime import datetime
 from typing import Literal, TypeVar, assert_never
 
 from reconciler.planning.causes import Case, Explanation, KeptBack
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Answer,
     Change,
     Exchange,
@@ -44,7 +44,7 @@ from reconciler.planning.observation import (
     Question,
     Unmet,
 )
-from reconciler.planning.package import Mention, PackageId
+from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.selection import (
     ExceptionBlock,
     ExceptionHold,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from reconciler.planning.observation import Change
-from reconciler.planning.package import Mention, PackageId
+from reconciler.planning.facts.observation import Change
+from reconciler.planning.facts.package import Mention, PackageId
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Instruction:
 
     Attributes:
         changes: All of them; whatever else the resolver would do makes the script refuse with 25 or 26.
-        exclude: Names that must not move, as in a :class:`reconciler.planning.observation.Question`.
+        exclude: Names that must not move, as in a :class:`reconciler.planning.facts.observation.Question`.
         block: Names that must neither move nor come in.
         conffiles: Whether a locally changed configuration file stays, or the package's own replaces it.
         lock_wait: How long to wait while another program holds the package database.

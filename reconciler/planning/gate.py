@@ -21,8 +21,8 @@ from typing import Literal
 
 from reconciler.planning.account import Condition, Plan
 from reconciler.planning.approval import ApprovalText
-from reconciler.planning.observation import Change, ClockState, Filesystem, Health
-from reconciler.planning.package import Mention
+from reconciler.planning.facts.observation import Change, ClockState, Filesystem, Health
+from reconciler.planning.facts.package import Mention
 from reconciler.planning.text.layout import since
 from reconciler.planning.text.wording import listed, mebibytes, plural, short_digest
 from reconciler.policy.values import format_duration

@@ -7,6 +7,7 @@ from itertools import islice
 from operator import attrgetter
 
 from reconciler.planning.approval import approvals_of
+from reconciler.planning.facts.observation import Observation
 from reconciler.planning.gate import (
     BreakGlass,
     Evidence,
@@ -20,7 +21,6 @@ from reconciler.planning.gate import (
     PolicyState,
     WindowState,
 )
-from reconciler.planning.observation import Observation
 from reconciler.planning.plan import Condition
 from reconciler.policy import windows
 from reconciler.policy.documents import Inhibit

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from reconciler.planning.account import Disposition, Reason
+from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gate import Outcome, PolicyStanding
-from reconciler.planning.observation import RebootNeed
 from reconciler.planning.report_document import ApprovalState, ExceptionState, GateState, Planned, Report
 from reconciler.planning.report_summary import headline
 from reconciler.planning.text.canonical import instant

@@ -7,7 +7,7 @@ Whatever comes from packages, hosts or git is untrusted here and written through
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reconciler.planning.package import Identified, Transition
+from reconciler.planning.facts.package import Identified, Transition
 from reconciler.planning.text.untrusted import html, markdown, markdown_code, one_line
 
 TITLE_LIMIT = 160

@@ -19,8 +19,8 @@ from reconciler.planning.conversation import (
     Resolution,
     next_question,
 )
-from reconciler.planning.observation import Available, Change, Exchange, Observation, Offer
-from reconciler.planning.package import PackageId
+from reconciler.planning.facts.observation import Available, Change, Exchange, Observation, Offer
+from reconciler.planning.facts.package import PackageId
 from reconciler.planning.reasons import (
     account_of_absence,
     account_of_obstacles,

@@ -17,8 +17,8 @@ from reconciler.planning.causes import (
     WouldReplace,
 )
 from reconciler.planning.conversation import Failure
-from reconciler.planning.observation import Change, Quarantined, Unmet
-from reconciler.planning.package import Mention, PackageId
+from reconciler.planning.facts.observation import Change, Quarantined, Unmet
+from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.selection import (
     ExceptionBlock,
     ExceptionHold,

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Literal
 
 from reconciler.planning.account import Condition, Update
+from reconciler.planning.facts.observation import Action, Facts, Reboot, RefreshOutcome, Source
+from reconciler.planning.facts.package import Identified, Names, PackageId, Transition
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
-from reconciler.planning.observation import Action, Facts, Reboot, RefreshOutcome, Source
-from reconciler.planning.package import Identified, Names, PackageId, Transition
 from reconciler.planning.text.layout import since
 
 

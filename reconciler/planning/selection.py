@@ -26,9 +26,16 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Literal
 
-from reconciler.planning.observation import Available, Change, FirstSeen, Observation, Offer, Quarantined
-from reconciler.planning.package import Names, PackageId, of_other_architecture
-from reconciler.planning.versions import Order, VersionRange, order_of
+from reconciler.planning.facts.observation import (
+    Available,
+    Change,
+    FirstSeen,
+    Observation,
+    Offer,
+    Quarantined,
+)
+from reconciler.planning.facts.package import Names, PackageId, of_other_architecture
+from reconciler.planning.facts.versions import Order, VersionRange, order_of
 from reconciler.policy.documents import PackageException
 from reconciler.policy.load import Placed
 from reconciler.policy.match import is_begin, is_pattern

@@ -10,9 +10,9 @@ recorded already.
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
+from reconciler.planning.facts.observation import Change
+from reconciler.planning.facts.package import PackageId
 from reconciler.planning.gate import Step
-from reconciler.planning.observation import Change
-from reconciler.planning.package import PackageId
 
 Needs = Mapping[PackageId, tuple[str, ...]]
 """By the package of a change: names of the changes without which it cannot be made."""

@@ -10,6 +10,14 @@ from reconciler.host.memory import State
 from reconciler.planning.account import Condition
 from reconciler.planning.age import observe_first_seen
 from reconciler.planning.events import Event, RunResult, week_of
+from reconciler.planning.facts.observation import (
+    Exchange,
+    FirstSeen,
+    Observation,
+    Quarantined,
+    Refresh,
+    RefreshOutcome,
+)
 from reconciler.planning.gate import (
     CLOCK_TOLERANCE,
     Apply,
@@ -26,14 +34,6 @@ from reconciler.planning.gate import (
 )
 from reconciler.planning.inputs import Local, gate_inputs
 from reconciler.planning.missed import Timetable, WindowWatch, advance, looked
-from reconciler.planning.observation import (
-    Exchange,
-    FirstSeen,
-    Observation,
-    Quarantined,
-    Refresh,
-    RefreshOutcome,
-)
 from reconciler.planning.plan import next_change, next_question, security_only
 from reconciler.planning.reboot import Choice, History, Refused, Unwanted, choose, refusal
 from reconciler.planning.record import Judged, Recording, judge, lets_security_through, record

@@ -10,9 +10,9 @@ from reconciler.gitops.sink import Commit, Pushed, Queued, Stored, Unchanged
 from reconciler.gitops.source import Acceptance, Assessment, CommitInfo, Fetched, Offline
 from reconciler.planning.events import Notice, Route
 from reconciler.planning.execution import Execution, Instruction
+from reconciler.planning.facts.observation import Answer, Change, ClockState, Observation, Question, Refresh
 from reconciler.planning.gate import Pause
 from reconciler.planning.journal import Journal
-from reconciler.planning.observation import Answer, Change, ClockState, Observation, Question, Refresh
 from reconciler.planning.steps import Needs
 from reconciler.policy.load import PolicyFile
 

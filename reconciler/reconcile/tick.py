@@ -11,7 +11,6 @@ from reconciler.host.locking import MachineLock
 from reconciler.host.memory import State
 from reconciler.host.standstill import CODE, Standstill
 from reconciler.host.state import StateFolder
-from reconciler.planning import exit_codes
 from reconciler.planning.account import Condition
 from reconciler.planning.ailments import failures
 from reconciler.planning.events import (
@@ -25,12 +24,13 @@ from reconciler.planning.events import (
     events,
 )
 from reconciler.planning.execution import Unfetched
+from reconciler.planning.facts import exit_codes
+from reconciler.planning.facts.observation import Observation, RefreshOutcome
 from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.journal import Phase
 from reconciler.planning.markdown import to_markdown
 from reconciler.planning.message import PackageLine
 from reconciler.planning.missed import refused, served
-from reconciler.planning.observation import Observation, RefreshOutcome
 from reconciler.planning.record import write
 from reconciler.planning.report import to_json, without_volatile
 from reconciler.planning.report_document import Report

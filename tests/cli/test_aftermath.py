@@ -12,7 +12,7 @@ from reconciler.errors import Stalled
 from reconciler.host.config import Config
 from reconciler.host.state import StateFolder
 from reconciler.planning.events import Snapshot
-from reconciler.planning.observation import ClockState
+from reconciler.planning.facts.observation import ClockState
 from reconciler.reconcile.tick import Published, Tick
 from tests.reconcile.test_taken_up import look_of
 from tests.report_samples import NOW

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reconciler.planning.observation import ClockState
+from reconciler.planning.facts.observation import ClockState
 
 # The labs' package lists are dated by the real clock, so a made-up present must lie behind it; and the window
 # must not be open in the real present, since a test that uses it wants to wait.

@@ -14,7 +14,7 @@ from reconciler.cli.run import run_once
 from reconciler.cli.wiring import wire
 from reconciler.host.config import load_config
 from reconciler.host.state import StateFolder
-from reconciler.planning.observation import ClockState
+from reconciler.planning.facts.observation import ClockState
 from tests.e2e.site import POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab
 

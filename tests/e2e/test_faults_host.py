@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.managers.scripted import options
 from reconciler.planning.execution import Instruction
-from reconciler.planning.observation import Change
+from reconciler.planning.facts.observation import Change
 from tests.e2e.machines import INSIDE, Arch, Debian, Plant, code_of
 from tests.e2e.site import BEFORE, POLICY, Site
 from tests.labs.apt import AptLab

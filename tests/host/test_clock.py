@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.host.clock import SystemClock, state_of
-from reconciler.planning.observation import ClockState
+from reconciler.planning.facts.observation import ClockState
 
 
 def test_now_is_aware_and_in_utc() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from reconciler.managers.apt_relations import Package, needs_of
-from reconciler.planning.package import PackageId
+from reconciler.planning.facts.package import PackageId
 
 Record = Mapping[str, str]
 

@@ -9,7 +9,7 @@ from reconciler.managers.apt import APT
 from reconciler.managers.apt_relations import Doings, Package, groups, unmet
 from reconciler.managers.dialect import parse_answer, parse_observe
 from reconciler.managers.scripted import arguments
-from reconciler.planning.observation import Available, Observation, Question, RebootNeed, Unmet
+from reconciler.planning.facts.observation import Available, Observation, Question, RebootNeed, Unmet
 from reconciler.planning.text.untrusted import redacted
 from tests.vectors.vector import FOLDER, Vector, expected_of
 

@@ -12,7 +12,7 @@ from reconciler.managers.dnf import DNF
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.sections import Unparsable, parse_sections
 from reconciler.managers.zypper import ZYPPER
-from reconciler.planning.observation import Action, Change, Installed
+from reconciler.planning.facts.observation import Action, Change, Installed
 from tests.vectors.vector import FOLDER, Vector
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

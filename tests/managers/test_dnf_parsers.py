@@ -13,7 +13,7 @@ from reconciler.managers.dnf import DNF
 from reconciler.managers.dnf_formats import advised
 from reconciler.managers.dnf_relations import unmet
 from reconciler.managers.sections import Section
-from reconciler.planning.observation import RebootNeed, Refresh, RefreshOutcome, Unmet
+from reconciler.planning.facts.observation import RebootNeed, Refresh, RefreshOutcome, Unmet
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 SCRIPT = Path(__file__).parents[2] / "scripts/patch/dnf-update.sh"

@@ -8,7 +8,7 @@ from reconciler.managers.dialect import parse_refresh
 from reconciler.managers.machine import read_unsatisfied, unless_unanswered
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.sections import Section, Unparsable
-from reconciler.planning.observation import Reboot, RebootNeed, Refresh, RefreshOutcome
+from reconciler.planning.facts.observation import Reboot, RebootNeed, Refresh, RefreshOutcome
 from tests.vectors.vector import FOLDER, Vector, expected_of
 
 LONG = "1" * 5000

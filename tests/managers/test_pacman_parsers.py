@@ -7,7 +7,7 @@ import pytest
 from reconciler.errors import Stalled
 from reconciler.managers.dialect import parse_answer, parse_observe, parse_refresh
 from reconciler.managers.pacman import PACMAN
-from reconciler.planning.observation import RebootNeed, RefreshOutcome, Unmet
+from reconciler.planning.facts.observation import RebootNeed, RefreshOutcome, Unmet
 from tests.vectors.vector import FOLDER, Vector
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

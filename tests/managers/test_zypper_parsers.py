@@ -18,7 +18,7 @@ from reconciler.managers.zypper_formats import (
     problems,
     records,
 )
-from reconciler.planning.observation import Observation, Reboot, RebootNeed, RefreshOutcome, Unmet
+from reconciler.planning.facts.observation import Observation, Reboot, RebootNeed, RefreshOutcome, Unmet
 from tests.vectors.vector import FOLDER, Vector, expected_of
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -7,8 +7,8 @@ import pytest
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.planning.account import Condition, Disposition, Plan, Reason
 from reconciler.planning.ailments import Ailment, ailments, failures
+from reconciler.planning.facts.observation import Health
 from reconciler.planning.gate import HostState
-from reconciler.planning.observation import Health
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import headline, subject
 from tests.report_samples import EMPTY, INPUTS, USUAL, report_of, update

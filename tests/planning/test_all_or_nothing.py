@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Answer,
     Available,
     Change,

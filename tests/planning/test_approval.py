@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.planning.approval import digest_of
-from reconciler.planning.observation import Change
+from reconciler.planning.facts.observation import Change
 from reconciler.planning.plan import Disposition, Plan
 from tests.fakes import ARCH, Build, PackageWorld, plan_for
 from tests.policies import COMMIT, effective

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     FirstSeen,
     Health,
     Installed,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Answer,
     Available,
     Change,

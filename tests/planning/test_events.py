@@ -23,9 +23,9 @@ from reconciler.planning.events import (
     dry_run,
     events,
 )
+from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.message import PackageLine
 from reconciler.planning.missed import MissedWindow
-from reconciler.planning.observation import RebootNeed
 from reconciler.policy import documents
 
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)  # a Wednesday

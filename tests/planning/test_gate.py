@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reconciler.planning import gate
 from reconciler.planning.account import Condition, Plan
 from reconciler.planning.approval import ApprovalText
+from reconciler.planning.facts.observation import ClockState, Filesystem, Health
 from reconciler.planning.gate import (
     Apply,
     BreakGlass,
@@ -37,7 +38,6 @@ from reconciler.planning.gate import (
     may_pass_unseen,
     next_instant,
 )
-from reconciler.planning.observation import ClockState, Filesystem, Health
 from reconciler.policy.windows import Freeze, Occurrence
 from tests.report_samples import (
     APPROVAL,

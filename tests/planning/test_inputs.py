@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.gate import (
     Apply,
     Closed,
@@ -20,7 +21,6 @@ from reconciler.planning.gate import (
     next_instant,
 )
 from reconciler.planning.inputs import gate_inputs
-from reconciler.planning.observation import ClockState
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.resolve import Effective
 from tests.policies import resolved

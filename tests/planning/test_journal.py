@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter
 
 from reconciler.planning.around import CheckResult, HookOutcome, HookResult
+from reconciler.planning.facts.observation import Change, Installed
 from reconciler.planning.gate import BreakGlass, Step
 from reconciler.planning.journal import Journal, Phase
-from reconciler.planning.observation import Change, Installed
 from reconciler.policy.documents import Settings
 
 AT = datetime(2026, 11, 22, 2, 5, tzinfo=UTC)

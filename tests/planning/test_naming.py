@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.package import PackageId
+from reconciler.planning.facts.package import PackageId
 from reconciler.planning.selection import Naming, is_named_by
 from tests.policies import effective
 

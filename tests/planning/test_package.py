@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.planning.package import Mention, Names, PackageId, of_other_architecture
+from reconciler.planning.facts.package import Mention, Names, PackageId, of_other_architecture
 
 MA, MI, X = PackageId("ma", "amd64"), PackageId("ma", "i386"), PackageId("x", "all")
 

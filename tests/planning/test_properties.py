@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.planning.observation import FirstSeen
+from reconciler.planning.facts.observation import FirstSeen
 from reconciler.planning.plan import Disposition, make_plan, next_change, observe_first_seen
 from tests.fakes import Build, PackageWorld, converse, plan_for
 from tests.policies import effective

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.observation import Reboot, RebootNeed
+from reconciler.planning.facts.observation import Reboot, RebootNeed
 from reconciler.planning.reboot import Verdict, When, has_rebooted, may_reboot, wants_reboot
 
 REQUIRED = Reboot(RebootNeed.REQUIRED, ("linux-image-6.1.0-38-amd64 is installed",))

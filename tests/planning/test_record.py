@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import Misuse
+from reconciler.planning.facts.observation import Answer, Exchange, Installed, Observation, Question
 from reconciler.planning.gate import (
     BreakGlass,
     Evidence,
@@ -21,7 +22,6 @@ from reconciler.planning.gate import (
     Slot,
     decide,
 )
-from reconciler.planning.observation import Answer, Exchange, Installed, Observation, Question
 from reconciler.planning.record import Recording, read_recording, record, write
 from reconciler.policy.match import HostFacts
 from tests.report_samples import APPROVAL, FREEZE, INPUTS, NOW, OBSERVATION, SETTINGS, USUAL, change

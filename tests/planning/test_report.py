@@ -12,6 +12,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from reconciler.planning.account import Condition, Disposition, Plan, Reason
+from reconciler.planning.facts.observation import (
+    ClockState,
+    Health,
+    Reboot,
+    RebootNeed,
+    Refresh,
+    RefreshOutcome,
+)
 from reconciler.planning.gate import (
     Evidence,
     GateInputs,
@@ -21,7 +29,6 @@ from reconciler.planning.gate import (
     PolicyStanding,
     WindowState,
 )
-from reconciler.planning.observation import ClockState, Health, Reboot, RebootNeed, Refresh, RefreshOutcome
 from reconciler.planning.report import plan_json, to_document, to_json, without_volatile
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_schema import (

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reconciler.planning.account import Condition, Disposition, Plan, Reason
+from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, Source
 from reconciler.planning.gate import Inhibitor, Pause
 from reconciler.planning.markdown import LIMIT, to_markdown
-from reconciler.planning.observation import Facts, Reboot, RebootNeed, Source
 from reconciler.planning.report_document import Report
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (

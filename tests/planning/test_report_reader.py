@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import Misuse
-from reconciler.planning.observation import Reboot, RebootNeed
+from reconciler.planning.facts.observation import Reboot, RebootNeed
 from reconciler.planning.report import to_json
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_reader import UnknownWord, read_report

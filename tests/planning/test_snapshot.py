@@ -7,9 +7,9 @@ from types import MappingProxyType
 import pytest
 
 from reconciler.planning.events import Event, Expiring, Snapshot, troubles
+from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
 from reconciler.planning.message import PackageLine
-from reconciler.planning.observation import Facts, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.plan import Condition, Disposition, Reason, Update
 from reconciler.planning.report_document import (
     Counts,

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.observation import Change
-from reconciler.planning.package import PackageId
+from reconciler.planning.facts.observation import Change
+from reconciler.planning.facts.package import PackageId
 from reconciler.planning.steps import OWN, bundle, is_own, own_last, split
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from reconciler.planning.versions import VersionRange, compare_debian, order_of
+from reconciler.planning.facts.versions import VersionRange, compare_debian, order_of
 
 # Few characters make near misses likely: equal prefixes, missing parts, leading zeros, tildes at the end.
 _upstream = st.builds(

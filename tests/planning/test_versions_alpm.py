@@ -7,7 +7,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from reconciler.planning.versions import VersionRange, compare_alpm, order_of
+from reconciler.planning.facts.versions import VersionRange, compare_alpm, order_of
 
 # Few parts make near misses likely: equal prefixes, leading zeros, doubled separators, letters at the end.
 _part = st.sampled_from(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.versions import VersionRange, order_of
+from reconciler.planning.facts.versions import VersionRange, order_of
 
 LONG = "7" * 5000
 PLACES = ("{}:1.0-1", "{}-1", "1.{}-1", "1.0-{}", "1.0-1a{}")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from reconciler.planning.versions import VersionRange, compare_rpm, order_of
+from reconciler.planning.facts.versions import VersionRange, compare_rpm, order_of
 
 # Few characters make near misses likely; the order of two texts hangs on their first difference.
 _part = st.text("0019azAZ.+~^_", min_size=1, max_size=7).filter(lambda text: text.strip("."))

@@ -18,10 +18,7 @@ from reconciler.errors import Stalled, Transient
 from reconciler.planning.account import Plan
 from reconciler.planning.around import CheckResult, HookResult, HookStage
 from reconciler.planning.execution import Execution, Instruction
-from reconciler.planning.gate import Apply, Pause, Step, decide, evaluate
-from reconciler.planning.journal import Journal, Phase
-from reconciler.planning.missed import WindowWatch
-from reconciler.planning.observation import (
+from reconciler.planning.facts.observation import (
     Answer,
     Change,
     ClockState,
@@ -31,6 +28,9 @@ from reconciler.planning.observation import (
     Question,
     Refresh,
 )
+from reconciler.planning.gate import Apply, Pause, Step, decide, evaluate
+from reconciler.planning.journal import Journal, Phase
+from reconciler.planning.missed import WindowWatch
 from reconciler.planning.reboot import Unwanted
 from reconciler.planning.record import Judged, record
 from reconciler.planning.report import build_report

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from reconciler.managers.detect import Manager
 from reconciler.managers.dialect import parse_answer, parse_observe, parse_refresh
 from reconciler.managers.known import dialect_of
-from reconciler.planning.observation import Answer, Observation, Refresh
+from reconciler.planning.facts.observation import Answer, Observation, Refresh
 
 FOLDER = Path(__file__).parent
 

@@ -19,7 +19,7 @@ from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.execution import Execution, Instruction, automatic_after
-from reconciler.planning.observation import Question
+from reconciler.planning.facts.observation import Question
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import difference, to, untouched
 from tests.labs.apt import MAIN, PAUSE, AptLab, Deb

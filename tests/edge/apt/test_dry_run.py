@@ -12,7 +12,7 @@ import pytest
 from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.observation import Answer, Mode, Question, Unmet
+from reconciler.planning.facts.observation import Answer, Mode, Question, Unmet
 from reconciler.targets.local import LocalTarget
 from tests.labs import naming
 from tests.labs.apt import MAIN, SECURITY, AptLab, Deb

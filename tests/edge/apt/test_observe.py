@@ -15,7 +15,7 @@ from reconciler.errors import Stalled
 from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.observation import Installed, RebootNeed
+from reconciler.planning.facts.observation import Installed, RebootNeed
 from reconciler.targets.local import LocalTarget
 from tests.labs.apt import MAIN, AptLab, Deb
 from tests.labs.naming import named

@@ -10,7 +10,7 @@ import pytest
 from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.observation import Question, Refresh, RefreshOutcome
+from reconciler.planning.facts.observation import Question, Refresh, RefreshOutcome
 from reconciler.process import Completed
 from reconciler.targets.local import LocalTarget
 from tests.labs.apt import MAIN, AptLab, Deb

@@ -10,7 +10,7 @@ from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.execution import Execution, Instruction
-from reconciler.planning.observation import Change
+from reconciler.planning.facts.observation import Change
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import to, untouched
 from tests.labs.apt import MAIN, SECURITY, AptLab, Deb, build_deb

@@ -14,7 +14,7 @@ from reconciler.managers.dnf import DNF
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.execution import FailedPackage, Instruction
-from reconciler.planning.observation import Change, Question
+from reconciler.planning.facts.observation import Change, Question
 from reconciler.targets.local import LocalTarget
 from tests.labs.dnf import DnfLab
 from tests.labs.fileserver import serving

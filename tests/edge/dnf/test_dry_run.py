@@ -9,7 +9,7 @@ from reconciler.errors import Stalled
 from reconciler.managers.dnf import DNF
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.observation import Answer, Question, Unmet
+from reconciler.planning.facts.observation import Answer, Question, Unmet
 from reconciler.targets.local import LocalTarget
 from tests.labs import naming
 from tests.labs.dnf import DnfLab

@@ -10,7 +10,7 @@ from reconciler.errors import Stalled
 from reconciler.managers.dnf import DNF
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.observation import Installed, RebootNeed
+from reconciler.planning.facts.observation import Installed, RebootNeed
 from reconciler.targets.local import LocalTarget
 from tests.labs.dnf import DnfLab
 from tests.labs.rpm import Advisory, Rpm

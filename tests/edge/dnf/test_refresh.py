@@ -7,7 +7,7 @@ from pathlib import Path
 from reconciler.managers.dnf import DNF
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.observation import Question, RefreshOutcome
+from reconciler.planning.facts.observation import Question, RefreshOutcome
 from reconciler.targets.local import LocalTarget
 from tests.labs.dnf import DnfLab
 from tests.labs.naming import moved

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.planning.execution import Execution, Instruction
-from reconciler.planning.observation import Change
+from reconciler.planning.facts.observation import Change
 from tests.labs.dnf import DnfLab
 from tests.labs.rpm import Rpm
 

@@ -8,7 +8,7 @@ import pytest
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.observation import Answer, Question, Unmet
+from reconciler.planning.facts.observation import Answer, Question, Unmet
 from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import run
 from tests.labs.pacman import CONFLICTING, UNSAT, PacmanLab

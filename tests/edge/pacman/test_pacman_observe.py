@@ -14,7 +14,7 @@ from reconciler.errors import Stalled
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.observation import Installed, RebootNeed
+from reconciler.planning.facts.observation import Installed, RebootNeed
 from reconciler.targets.local import LocalTarget
 from tests.labs.pacman import PacmanLab, Pkg
 

@@ -7,7 +7,7 @@ import pytest
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.observation import Question, RefreshOutcome
+from reconciler.planning.facts.observation import Question, RefreshOutcome
 from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import run
 from tests.labs.pacman import PacmanLab, Pkg

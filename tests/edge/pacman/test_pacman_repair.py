@@ -16,7 +16,7 @@ from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager, options
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.execution import Execution, Instruction
-from reconciler.planning.observation import Question
+from reconciler.planning.facts.observation import Question
 from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import Folder, run
 from tests.labs.pacman import NEW, SLOW, PacmanLab, Pkg

@@ -1,6 +1,6 @@
 """A package transaction survives what it does to us, and what is done to it."""
 
-from reconciler.planning.exit_codes import REBOOT
+from reconciler.planning.facts.exit_codes import REBOOT
 from reconciler.planning.reboot import has_rebooted
 from tests.edge.systemd.conftest import SECRET, Site
 

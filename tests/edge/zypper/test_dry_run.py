@@ -9,7 +9,7 @@ import pytest
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
-from reconciler.planning.observation import Answer, Question, Unmet
+from reconciler.planning.facts.observation import Answer, Question, Unmet
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import managed
 from tests.labs import naming

@@ -13,7 +13,7 @@ from reconciler.errors import Stalled
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
-from reconciler.planning.observation import Installed, Question, RebootNeed
+from reconciler.planning.facts.observation import Installed, Question, RebootNeed
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import managed
 from tests.labs.naming import named

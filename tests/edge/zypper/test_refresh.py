@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.observation import Question, RefreshOutcome
+from reconciler.planning.facts.observation import Question, RefreshOutcome
 from reconciler.targets.local import LocalTarget
 from tests.labs.naming import moved
 from tests.labs.rpm import Rpm

@@ -9,7 +9,7 @@ import pytest
 from reconciler.managers.dialect import parse_answer, parse_observe
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
-from reconciler.planning.observation import RebootNeed
+from reconciler.planning.facts.observation import RebootNeed
 from tests.edge.zypper.test_observe import NOW
 from tests.labs.zypper import ZypperLab
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from reconciler.planning.package import Identified, Transition
+from reconciler.planning.facts.package import Identified, Transition
 
 
 @dataclass(frozen=True, slots=True)
