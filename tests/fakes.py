@@ -27,7 +27,7 @@ from reconciler.planning.facts.observation import (
     Unmet,
 )
 from reconciler.planning.facts.versions import compare_debian
-from reconciler.planning.plan import Plan, make_plan, next_question
+from reconciler.planning.resolving.plan import Plan, make_plan, next_question
 from reconciler.policy.resolve import Effective
 
 ARCH = "amd64"

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from reconciler.planning.account import Disposition, Plan, Reason, Update
-from reconciler.planning.approval import ApprovalText
 from reconciler.planning.facts.observation import (
     Change,
     ClockState,
@@ -31,6 +29,8 @@ from reconciler.planning.gate import (
 from reconciler.planning.record import Judged, record
 from reconciler.planning.report import build_report
 from reconciler.planning.report_document import Report
+from reconciler.planning.resolving.approval import ApprovalText
+from reconciler.planning.resolving.dispositions import Disposition, Plan, Reason, Update
 from reconciler.policy.documents import PackageException, Settings
 from reconciler.policy.load import Origin, Placed
 from reconciler.policy.match import HostFacts

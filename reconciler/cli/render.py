@@ -11,13 +11,13 @@ from datetime import datetime
 from difflib import get_close_matches
 from enum import StrEnum
 
-from reconciler.planning.account import Condition, Disposition, Update
 from reconciler.planning.ailments import failures, is_known
 from reconciler.planning.facts.observation import Installed, Quarantined, RebootNeed
 from reconciler.planning.facts.package import Mention, Names
 from reconciler.planning.gate import Outcome, PolicyStanding
 from reconciler.planning.report_document import Decided, GateState, Move, Report, Upcoming
 from reconciler.planning.report_summary import headline, run_headline, went_well
+from reconciler.planning.resolving.dispositions import Condition, Disposition, Update
 from reconciler.planning.run_record import RunRecord
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import width as cells

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from reconciler.host.state import StateFolder
-from reconciler.planning.account import Condition
+from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.text.wording import minute
 
 FILE = "standstill.json"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.planning.account import Condition
+from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.text.untrusted import one_line
 
 _CLAUSE = 100

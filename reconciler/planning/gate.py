@@ -19,10 +19,10 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Literal
 
-from reconciler.planning.account import Condition, Plan
-from reconciler.planning.approval import ApprovalText
 from reconciler.planning.facts.observation import Change, ClockState, Filesystem, Health
 from reconciler.planning.facts.package import Mention
+from reconciler.planning.resolving.approval import ApprovalText
+from reconciler.planning.resolving.dispositions import Condition, Plan
 from reconciler.planning.text.layout import since
 from reconciler.planning.text.wording import listed, mebibytes, plural, short_digest
 from reconciler.policy.values import format_duration

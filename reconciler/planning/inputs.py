@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
 
-from reconciler.planning.approval import approvals_of
 from reconciler.planning.facts.observation import Observation
 from reconciler.planning.gate import (
     BreakGlass,
@@ -21,7 +20,8 @@ from reconciler.planning.gate import (
     PolicyState,
     WindowState,
 )
-from reconciler.planning.plan import Condition
+from reconciler.planning.resolving.approval import approvals_of
+from reconciler.planning.resolving.plan import Condition
 from reconciler.policy import windows
 from reconciler.policy.documents import Inhibit
 from reconciler.policy.resolve import Effective

@@ -9,11 +9,11 @@ below :data:`LIMIT` characters: lists are cut, and say how much is left out.
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from reconciler.planning.account import Disposition, Reason
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gate import Outcome, PolicyStanding
 from reconciler.planning.report_document import ApprovalState, ExceptionState, GateState, Planned, Report
 from reconciler.planning.report_summary import headline
+from reconciler.planning.resolving.dispositions import Disposition, Reason
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import markdown as prose
 from reconciler.planning.text.untrusted import markdown_code as code

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from reconciler.planning.account import Condition
+from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.text.wording import minute, plural
 from reconciler.policy import windows
 from reconciler.policy.zones import shifted

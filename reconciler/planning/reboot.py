@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from reconciler.planning.account import Condition, Plan
 from reconciler.planning.facts.observation import Health, Reboot, RebootNeed
 from reconciler.planning.gate import Apply, Closed, GateInputs, GateName, evaluate
 from reconciler.planning.record import Judged, Recording
+from reconciler.planning.resolving.dispositions import Condition, Plan
 from reconciler.planning.text.wording import listed
 from reconciler.policy.documents import Settings
 from reconciler.policy.zones import shifted

@@ -15,11 +15,11 @@ from functools import lru_cache
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.errors import Misuse
-from reconciler.planning.account import Plan
-from reconciler.planning.approval import digest_of
 from reconciler.planning.facts.observation import Exchange, Observation
 from reconciler.planning.gate import Decision, GateInputs, GateResult, conclude, evaluate
-from reconciler.planning.plan import make_plan, security_only
+from reconciler.planning.resolving.approval import digest_of
+from reconciler.planning.resolving.dispositions import Plan
+from reconciler.planning.resolving.plan import make_plan, security_only
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION, is_known, refusal
 from reconciler.policy.match import HostFacts

@@ -16,8 +16,6 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
-from reconciler.planning.account import Condition, Plan
-from reconciler.planning.approval import ApprovalText
 from reconciler.planning.gate import (
     Apply,
     Closed,
@@ -49,6 +47,8 @@ from reconciler.planning.report_document import (
     Upcoming,
 )
 from reconciler.planning.report_summary import count
+from reconciler.planning.resolving.approval import ApprovalText
+from reconciler.planning.resolving.dispositions import Condition, Plan
 from reconciler.planning.run_record import move_of
 from reconciler.planning.text import canonical
 from reconciler.planning.text.wording import plural

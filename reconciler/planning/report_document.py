@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from reconciler.planning.account import Condition, Update
 from reconciler.planning.facts.observation import Action, Facts, Reboot, RefreshOutcome, Source
 from reconciler.planning.facts.package import Identified, Names, PackageId, Transition
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
+from reconciler.planning.resolving.dispositions import Condition, Update
 from reconciler.planning.text.layout import since
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Literal
 
-from reconciler.planning.account import Disposition, Update
 from reconciler.planning.ailments import ailments, is_known
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gate import Outcome
 from reconciler.planning.report_document import Counts, Report
+from reconciler.planning.resolving.dispositions import Disposition, Update
 from reconciler.planning.run_record import NOT_SEEN, RunOutcome, RunRecord
 from reconciler.planning.text.wording import plural, short_digest
 

@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
-from reconciler.planning.account import Disposition
-from reconciler.planning.conditions import WARNING
 from reconciler.planning.events import Expiring, LastRun, PastRun, Snapshot, troubles
 from reconciler.planning.gate import GateName
 from reconciler.planning.message import PackageLine
 from reconciler.planning.missed import MissedWindow
 from reconciler.planning.report_document import Report
+from reconciler.planning.resolving.conditions import WARNING
+from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.planning.text.wording import listed
 from reconciler.policy.zones import shifted
 

@@ -24,8 +24,8 @@ from reconciler.planning.facts.observation import Change, Installed, Observation
 from reconciler.planning.facts.package import Names
 from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
 from reconciler.planning.journal import Journal, Phase, Shift
-from reconciler.planning.plan import limits_of
 from reconciler.planning.report_document import ExecutedScript
+from reconciler.planning.resolving.plan import limits_of
 from reconciler.planning.run_record import (
     NOT_SEEN,
     Difference,

@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from reconciler.errors import PolicyRejected, ReconcilerError
 from reconciler.gitops.source import Acceptance
 from reconciler.host.memory import State
-from reconciler.planning.account import Condition
-from reconciler.planning.age import observe_first_seen
 from reconciler.planning.events import Event, RunResult, week_of
 from reconciler.planning.facts.observation import (
     Exchange,
@@ -34,11 +32,13 @@ from reconciler.planning.gate import (
 )
 from reconciler.planning.inputs import Local, gate_inputs
 from reconciler.planning.missed import Timetable, WindowWatch, advance, looked
-from reconciler.planning.plan import next_change, next_question, security_only
 from reconciler.planning.reboot import Choice, History, Refused, Unwanted, choose, refusal
 from reconciler.planning.record import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.report import build_report
 from reconciler.planning.report_document import Report
+from reconciler.planning.resolving.age import observe_first_seen
+from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.plan import next_change, next_question, security_only
 from reconciler.planning.run_record import PolicySeen
 from reconciler.planning.snapshot import announcement_due
 from reconciler.policy import windows

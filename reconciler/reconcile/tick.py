@@ -11,7 +11,6 @@ from reconciler.host.locking import MachineLock
 from reconciler.host.memory import State
 from reconciler.host.standstill import CODE, Standstill
 from reconciler.host.state import StateFolder
-from reconciler.planning.account import Condition
 from reconciler.planning.ailments import failures
 from reconciler.planning.events import (
     Event,
@@ -35,6 +34,7 @@ from reconciler.planning.record import write
 from reconciler.planning.report import to_json, without_volatile
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import run_subject, subject, trailers
+from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.run_log import excerpt
 from reconciler.planning.run_markdown import run_markdown
 from reconciler.planning.run_record import PASSING, RunOutcome, RunRecord, quarantine_of, run_json

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.planning.account import Condition, Disposition, Plan, Reason
 from reconciler.planning.ailments import Ailment, ailments, failures
 from reconciler.planning.facts.observation import Health
 from reconciler.planning.gate import HostState
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import headline, subject
+from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
 from tests.report_samples import EMPTY, INPUTS, USUAL, report_of, update
 
 HALF = Condition("PackageSystemInterrupted", True, "Interrupted", "half done: bad (half-configured); mend it")

@@ -16,7 +16,7 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.plan import Condition, make_plan, next_change
+from reconciler.planning.resolving.plan import Condition, make_plan, next_change
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.resolve import Effective
 from tests.fakes import STABLE, Build, PackageWorld, converse, healthy, plan_for

@@ -19,7 +19,7 @@ from reconciler.planning.facts.observation import (
     Question,
     Unmet,
 )
-from reconciler.planning.plan import Disposition, Plan, Update, make_plan, next_question
+from reconciler.planning.resolving.plan import Disposition, Plan, Update, make_plan, next_question
 from reconciler.policy.load import PolicyFile
 from tests.fakes import ARCH, SECURITY, STABLE, Build, PackageWorld, healthy, plan_for
 from tests.policies import COMMIT, effective, resolved

@@ -9,8 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.planning import gate
-from reconciler.planning.account import Condition, Plan
-from reconciler.planning.approval import ApprovalText
 from reconciler.planning.facts.observation import ClockState, Filesystem, Health
 from reconciler.planning.gate import (
     Apply,
@@ -38,6 +36,8 @@ from reconciler.planning.gate import (
     may_pass_unseen,
     next_instant,
 )
+from reconciler.planning.resolving.approval import ApprovalText
+from reconciler.planning.resolving.dispositions import Condition, Plan
 from reconciler.policy.windows import Freeze, Occurrence
 from tests.report_samples import (
     APPROVAL,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import Answer, Available, Exchange, FirstSeen, Offer, Question
-from reconciler.planning.plan import Disposition, make_plan, next_change, observe_first_seen
+from reconciler.planning.resolving.plan import Disposition, make_plan, next_change, observe_first_seen
 from tests.fakes import SECURITY, STABLE, Build, PackageWorld, converse, plan_for
 from tests.policies import effective
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.selection import Naming, is_named_by
+from reconciler.planning.resolving.selection import Naming, is_named_by
 from tests.policies import effective
 
 _pattern = st.builds(

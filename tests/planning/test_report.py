@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from reconciler.planning.account import Condition, Disposition, Plan, Reason
 from reconciler.planning.facts.observation import (
     ClockState,
     Health,
@@ -40,6 +39,7 @@ from reconciler.planning.report_schema import (
     run_schema_json,
 )
 from reconciler.planning.report_summary import SUBJECT_LENGTH, count, subject, trailers
+from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from tests.report_samples import (
     APPROVAL,

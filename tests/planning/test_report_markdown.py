@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from reconciler.planning.account import Condition, Disposition, Plan, Reason
 from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, Source
 from reconciler.planning.gate import Inhibitor, Pause
 from reconciler.planning.markdown import LIMIT, to_markdown
 from reconciler.planning.report_document import Report
+from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (
     APPROVAL,

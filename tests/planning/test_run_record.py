@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from reconciler.planning.account import Condition
 from reconciler.planning.around import CheckResult, HookOutcome, HookResult
 from reconciler.planning.execution import FailedPackage, automatic_after
 from reconciler.planning.facts.observation import Change, Installed
@@ -14,6 +13,7 @@ from reconciler.planning.facts.package import PackageId
 from reconciler.planning.report_document import Move
 from reconciler.planning.report_schema import run_schema
 from reconciler.planning.report_summary import run_headline, run_subject
+from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.run_log import LIMIT, bounded, write_log
 from reconciler.planning.run_markdown import run_markdown
 from reconciler.planning.run_record import (

@@ -10,7 +10,6 @@ from reconciler.planning.events import Event, Expiring, Snapshot, troubles
 from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.gate import GateName, Outcome, PolicyStanding
 from reconciler.planning.message import PackageLine
-from reconciler.planning.plan import Condition, Disposition, Reason, Update
 from reconciler.planning.report_document import (
     Counts,
     Decided,
@@ -25,6 +24,7 @@ from reconciler.planning.report_document import (
     Report,
     Upcoming,
 )
+from reconciler.planning.resolving.plan import Condition, Disposition, Reason, Update
 from reconciler.planning.snapshot import announcement_due, snapshot_of
 from reconciler.planning.text.layout import SCHEMA_VERSION
 

@@ -15,7 +15,6 @@ import pytest
 from pydantic import TypeAdapter
 
 from reconciler.errors import Stalled, Transient
-from reconciler.planning.account import Plan
 from reconciler.planning.around import CheckResult, HookResult, HookStage
 from reconciler.planning.execution import Execution, Instruction
 from reconciler.planning.facts.observation import (
@@ -34,6 +33,7 @@ from reconciler.planning.missed import WindowWatch
 from reconciler.planning.reboot import Unwanted
 from reconciler.planning.record import Judged, record
 from reconciler.planning.report import build_report
+from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.run_record import RunOutcome, StepOutcome
 from reconciler.planning.steps import Needs
 from reconciler.policy.documents import Health as WantedHealth

@@ -8,7 +8,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.execution import Instruction
 from reconciler.planning.facts.observation import Exchange
-from reconciler.planning.plan import Plan, make_plan, next_question
+from reconciler.planning.resolving.plan import Plan, make_plan, next_question
 from tests.edge.pacman.conftest import Folder, run
 from tests.labs.pacman import CONFLICTING, UNSAT, PacmanLab, Pkg
 from tests.policies import effective

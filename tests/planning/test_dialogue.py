@@ -16,7 +16,7 @@ from reconciler.planning.facts.observation import (
     Offer,
     Question,
 )
-from reconciler.planning.plan import Disposition, make_plan, next_question, security_only
+from reconciler.planning.resolving.plan import Disposition, make_plan, next_question, security_only
 from tests.fakes import ARCH, SECURITY, STABLE, Build, PackageWorld, converse, healthy, plan_for
 from tests.policies import effective
 

@@ -5,21 +5,11 @@
 
 from collections.abc import Sequence
 
-from reconciler.planning.account import Disposition, Reason
-from reconciler.planning.causes import (
-    Alone,
-    Explanation,
-    Impossible,
-    KeptBack,
-    Needs,
-    NeedsPhased,
-    WouldRemove,
-    WouldReplace,
-)
-from reconciler.planning.conversation import Failure
 from reconciler.planning.facts.observation import Change, Quarantined, Unmet
 from reconciler.planning.facts.package import Mention, PackageId
-from reconciler.planning.selection import (
+from reconciler.planning.resolving.dialogue import Failure
+from reconciler.planning.resolving.dispositions import Disposition, Reason
+from reconciler.planning.resolving.selection import (
     ExceptionBlock,
     ExceptionHold,
     FailedBefore,
@@ -33,6 +23,16 @@ from reconciler.planning.selection import (
     Unwanted,
     WaitsFor,
     Wanted,
+)
+from reconciler.planning.resolving.why_absent import (
+    Alone,
+    Explanation,
+    Impossible,
+    KeptBack,
+    Needs,
+    NeedsPhased,
+    WouldRemove,
+    WouldReplace,
 )
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import listed

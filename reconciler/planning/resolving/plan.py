@@ -8,26 +8,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from reconciler.planning.account import Condition, Disposition, Plan, Reason, Update
-from reconciler.planning.age import observe_first_seen
-from reconciler.planning.approval import ApprovalText, approvals_of, digest_of
-from reconciler.planning.causes import KeptBack
-from reconciler.planning.conditions import find_conditions, next_change
-from reconciler.planning.conversation import (
+from reconciler.planning.facts.observation import Available, Change, Exchange, Observation, Offer
+from reconciler.planning.facts.package import PackageId
+from reconciler.planning.resolving.age import observe_first_seen
+from reconciler.planning.resolving.approval import ApprovalText, approvals_of, digest_of
+from reconciler.planning.resolving.conditions import find_conditions, next_change
+from reconciler.planning.resolving.dialogue import (
     Conversation,
     Failure,
     Resolution,
     next_question,
 )
-from reconciler.planning.facts.observation import Available, Change, Exchange, Observation, Offer
-from reconciler.planning.facts.package import PackageId
-from reconciler.planning.reasons import (
+from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason, Update
+from reconciler.planning.resolving.reasons import (
     account_of_absence,
     account_of_obstacles,
     place_of,
     reasons_for_change,
 )
-from reconciler.planning.selection import Rules, Standing, Unwanted, Wanted, moves
+from reconciler.planning.resolving.selection import Rules, Standing, Unwanted, Wanted, moves
+from reconciler.planning.resolving.why_absent import KeptBack
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.resolve import Effective
 

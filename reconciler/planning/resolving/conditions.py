@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from reconciler.planning.account import Condition, Disposition, Update
-from reconciler.planning.conversation import Failure, Resolution
 from reconciler.planning.facts.observation import Observation, RebootNeed, RefreshOutcome
-from reconciler.planning.selection import PlacedException, Rules
+from reconciler.planning.resolving.dialogue import Failure, Resolution
+from reconciler.planning.resolving.dispositions import Condition, Disposition, Update
+from reconciler.planning.resolving.selection import PlacedException, Rules
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import listed, sentence
 from reconciler.policy.documents import Settings

@@ -33,7 +33,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, TypeVar, assert_never
 
-from reconciler.planning.causes import Case, Explanation, KeptBack
 from reconciler.planning.facts.observation import (
     Answer,
     Change,
@@ -45,7 +44,7 @@ from reconciler.planning.facts.observation import (
     Unmet,
 )
 from reconciler.planning.facts.package import Mention, PackageId
-from reconciler.planning.selection import (
+from reconciler.planning.resolving.selection import (
     ExceptionBlock,
     ExceptionHold,
     FailedBefore,
@@ -63,6 +62,7 @@ from reconciler.planning.selection import (
     moves,
     standings_of,
 )
+from reconciler.planning.resolving.why_absent import Case, Explanation, KeptBack
 from reconciler.planning.text.wording import sentence
 from reconciler.policy.match import is_pattern
 from reconciler.policy.resolve import Effective

@@ -11,7 +11,7 @@ from typing import Literal
 from reconciler.planning.facts.observation import Answer, Change, Mode, Offer, Unmet
 from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.facts.versions import VersionRange
-from reconciler.planning.selection import (
+from reconciler.planning.resolving.selection import (
     Obstacle,
     OperatorHold,
     OutsideMode,
