@@ -18,7 +18,7 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.gate import (
+from reconciler.planning.gates.gate import (
     GateInputs,
     GateSettings,
     PolicyState,
@@ -26,7 +26,7 @@ from reconciler.planning.gate import (
     decide,
     evaluate,
 )
-from reconciler.planning.record import Judged, record
+from reconciler.planning.gates.recording import Judged, record
 from reconciler.planning.report import build_report
 from reconciler.planning.report_document import Report
 from reconciler.planning.resolving.approval import ApprovalText

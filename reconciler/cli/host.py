@@ -18,7 +18,7 @@ from reconciler.host.credentials import folder_beside
 from reconciler.planning.ailments import failures
 from reconciler.planning.events import Event, Route, dry_run
 from reconciler.planning.facts.package import Mention, PackageId
-from reconciler.planning.record import read_recording
+from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.report import plan_json
 from reconciler.planning.snapshot import snapshot_of
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load

@@ -26,8 +26,8 @@ from reconciler.host.fingerprint import Fingerprint, digest
 from reconciler.host.standstill import Standstill
 from reconciler.host.state import PAUSE
 from reconciler.ownership import user_name
-from reconciler.planning.gate import BreakGlass, may_pass_unseen
-from reconciler.planning.reboot import Refused
+from reconciler.planning.gates.gate import BreakGlass, may_pass_unseen
+from reconciler.planning.gates.reboot import Refused
 from reconciler.planning.report import plan_json
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import decided

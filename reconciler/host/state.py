@@ -40,7 +40,7 @@ from reconciler.host.memory import (
     write_page,
 )
 from reconciler.ownership import check_ours, is_own
-from reconciler.planning.gate import Pause
+from reconciler.planning.gates.gate import Pause
 from reconciler.planning.journal import Journal
 from reconciler.planning.run_log import write_log
 from reconciler.planning.text.layout import SCHEMA_VERSION, is_newer, refusal

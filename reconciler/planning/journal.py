@@ -14,7 +14,7 @@ from enum import StrEnum
 from reconciler.planning.around import CheckResult, HookResult
 from reconciler.planning.execution import Instruction
 from reconciler.planning.facts.observation import Change, Installed
-from reconciler.planning.gate import BreakGlass, Step
+from reconciler.planning.gates.gate import BreakGlass, Step
 from reconciler.planning.run_record import Ending, PolicySeen, RunRecord, StepRecord
 from reconciler.planning.text.layout import SCHEMA_VERSION, since
 from reconciler.policy.documents import DEFAULTS, Settings

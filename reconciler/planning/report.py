@@ -16,7 +16,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
-from reconciler.planning.gate import (
+from reconciler.planning.gates.gate import (
     Apply,
     Closed,
     Decision,
@@ -29,7 +29,7 @@ from reconciler.planning.gate import (
     Pass,
     is_about_policy,
 )
-from reconciler.planning.record import Judged, Recording
+from reconciler.planning.gates.recording import Judged, Recording
 from reconciler.planning.report_document import (
     INTERFACE,
     ApprovalState,
@@ -81,7 +81,7 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
     Args:
         recording: What the decision was made from.
         effective: What the policy says for the target; ``None`` while there is no policy yet.
-        judged: What :func:`reconciler.planning.record.judge` made of the two.
+        judged: What :func:`reconciler.planning.gates.recording.judge` made of the two.
     """
     observation, inputs, now = recording.observation, recording.inputs, recording.now
     plan = judged.plan

@@ -11,7 +11,7 @@ from typing import Literal
 
 from reconciler.planning.facts.observation import Action, Facts, Reboot, RefreshOutcome, Source
 from reconciler.planning.facts.package import Identified, Names, PackageId, Transition
-from reconciler.planning.gate import GateName, Outcome, PolicyStanding
+from reconciler.planning.gates.gate import GateName, Outcome, PolicyStanding
 from reconciler.planning.resolving.dispositions import Condition, Update
 from reconciler.planning.text.layout import since
 

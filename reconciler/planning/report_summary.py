@@ -10,7 +10,7 @@ from typing import Literal
 
 from reconciler.planning.ailments import ailments, is_known
 from reconciler.planning.facts.observation import RebootNeed
-from reconciler.planning.gate import Outcome
+from reconciler.planning.gates.gate import Outcome
 from reconciler.planning.report_document import Counts, Report
 from reconciler.planning.resolving.dispositions import Disposition, Update
 from reconciler.planning.run_record import NOT_SEEN, RunOutcome, RunRecord

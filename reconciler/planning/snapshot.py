@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from reconciler.planning.events import Expiring, LastRun, PastRun, Snapshot, troubles
-from reconciler.planning.gate import GateName
+from reconciler.planning.gates.gate import GateName
 from reconciler.planning.message import PackageLine
 from reconciler.planning.missed import MissedWindow
 from reconciler.planning.report_document import Report

@@ -22,7 +22,7 @@ from reconciler.planning.execution import Execution, Instruction, automatic_afte
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, Installed, Observation
 from reconciler.planning.facts.package import Names
-from reconciler.planning.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
+from reconciler.planning.gates.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
 from reconciler.planning.journal import Journal, Phase, Shift
 from reconciler.planning.report_document import ExecutedScript
 from reconciler.planning.resolving.plan import limits_of

@@ -16,7 +16,7 @@ from reconciler.planning.facts.observation import (
     Refresh,
     RefreshOutcome,
 )
-from reconciler.planning.gate import (
+from reconciler.planning.gates.gate import (
     CLOCK_TOLERANCE,
     Apply,
     BreakGlass,
@@ -30,10 +30,10 @@ from reconciler.planning.gate import (
     Pause,
     next_instant,
 )
-from reconciler.planning.inputs import Local, gate_inputs
+from reconciler.planning.gates.inputs import Local, gate_inputs
+from reconciler.planning.gates.reboot import Choice, History, Refused, Unwanted, choose, refusal
+from reconciler.planning.gates.recording import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.missed import Timetable, WindowWatch, advance, looked
-from reconciler.planning.reboot import Choice, History, Refused, Unwanted, choose, refusal
-from reconciler.planning.record import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.report import build_report
 from reconciler.planning.report_document import Report
 from reconciler.planning.resolving.age import observe_first_seen

@@ -11,7 +11,7 @@ from reconciler.gitops.source import Acceptance, Assessment, CommitInfo, Fetched
 from reconciler.planning.events import Notice, Route
 from reconciler.planning.execution import Execution, Instruction
 from reconciler.planning.facts.observation import Answer, Change, ClockState, Observation, Question, Refresh
-from reconciler.planning.gate import Pause
+from reconciler.planning.gates.gate import Pause
 from reconciler.planning.journal import Journal
 from reconciler.planning.steps import Needs
 from reconciler.policy.load import PolicyFile

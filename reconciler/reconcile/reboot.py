@@ -1,6 +1,6 @@
 """Reboot a machine: found due by a look, told before, asked for through every gate, proven after.
 
-The rules are those of :mod:`reconciler.planning.reboot`; here is what must happen around them:
+The rules are those of :mod:`reconciler.planning.gates.reboot`; here is what must happen around them:
 
 - The host's own hooks may refuse it, and the report that says what comes of it is committed and told before
   anything goes down.
@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from reconciler.planning.gate import GateInputs, Pause
-from reconciler.planning.journal import Journal, Phase
-from reconciler.planning.reboot import (
+from reconciler.planning.gates.gate import GateInputs, Pause
+from reconciler.planning.gates.reboot import (
     Due,
     Refused,
     Unwanted,
@@ -23,6 +22,7 @@ from reconciler.planning.reboot import (
     once_pushed,
     refusal,
 )
+from reconciler.planning.journal import Journal, Phase
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Look
 from reconciler.reconcile.surroundings import failing

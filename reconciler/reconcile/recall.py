@@ -18,7 +18,7 @@ from reconciler.errors import Misuse, PolicyRejected
 from reconciler.gitops.source import Acceptance
 from reconciler.host.memory import RUNS, TRUST, State
 from reconciler.host.state import Recalled
-from reconciler.planning.record import Recording, read_recording
+from reconciler.planning.gates.recording import Recording, read_recording
 from reconciler.reconcile.ports import Followed, PolicyHistory, ReportQueue
 
 FIRST_USE = "trusted on first use"

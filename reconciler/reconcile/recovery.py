@@ -16,8 +16,8 @@ from functools import reduce
 from reconciler.errors import Misuse, Transient
 from reconciler.planning.execution import Execution
 from reconciler.planning.facts.observation import Observation
+from reconciler.planning.gates.reboot import BOOT_TIME, has_rebooted
 from reconciler.planning.journal import Journal, Phase
-from reconciler.planning.reboot import BOOT_TIME, has_rebooted
 from reconciler.planning.report_reader import read_run
 from reconciler.planning.run_record import (
     NOT_SEEN,

@@ -25,12 +25,12 @@ from reconciler.planning.events import (
 from reconciler.planning.execution import Unfetched
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Observation, RefreshOutcome
-from reconciler.planning.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
+from reconciler.planning.gates.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
+from reconciler.planning.gates.recording import write
 from reconciler.planning.journal import Phase
 from reconciler.planning.markdown import to_markdown
 from reconciler.planning.message import PackageLine
 from reconciler.planning.missed import refused, served
-from reconciler.planning.record import write
 from reconciler.planning.report import to_json, without_volatile
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import run_subject, subject, trailers

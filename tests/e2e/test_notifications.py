@@ -15,7 +15,7 @@ from reconciler.cli.wiring import ticker, wire
 from reconciler.errors import ReconcilerError, Stalled
 from reconciler.host.config import load_config
 from reconciler.planning.events import week_of
-from reconciler.planning.gate import BreakGlass
+from reconciler.planning.gates.gate import BreakGlass
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site
 from tests.labs.apt import AptLab

@@ -15,7 +15,7 @@ from reconciler.host.config import load_config
 from reconciler.host.fingerprint import Fingerprint, signature
 from reconciler.host.state import StateFolder
 from reconciler.planning.facts.observation import ClockState
-from reconciler.planning.record import read_recording
+from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.report import to_json, without_volatile
 from reconciler.planning.text.canonical import instant
 from reconciler.reconcile.look import decide_again

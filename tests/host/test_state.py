@@ -15,7 +15,7 @@ from reconciler.host.memory import BEFORE, FILES, NOTICES, RUNS, State, fields_o
 from reconciler.host.state import FETCH, MOVED, Recalled, StateFolder
 from reconciler.planning.events import Event, Route, Snapshot
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
-from reconciler.planning.gate import FailedApply
+from reconciler.planning.gates.gate import FailedApply
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 

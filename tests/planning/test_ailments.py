@@ -7,7 +7,7 @@ import pytest
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.planning.ailments import Ailment, ailments, failures
 from reconciler.planning.facts.observation import Health
-from reconciler.planning.gate import HostState
+from reconciler.planning.gates.gate import HostState
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import headline, subject
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason

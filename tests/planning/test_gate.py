@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.planning import gate
 from reconciler.planning.facts.observation import ClockState, Filesystem, Health
-from reconciler.planning.gate import (
+from reconciler.planning.gates import gate
+from reconciler.planning.gates.gate import (
     Apply,
     BreakGlass,
     Closed,

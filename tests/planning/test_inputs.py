@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import ClockState
-from reconciler.planning.gate import (
+from reconciler.planning.gates.gate import (
     Apply,
     Closed,
     Decision,
@@ -20,7 +20,7 @@ from reconciler.planning.gate import (
     evaluate,
     next_instant,
 )
-from reconciler.planning.inputs import gate_inputs
+from reconciler.planning.gates.inputs import gate_inputs
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.resolve import Effective
 from tests.policies import resolved

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from reconciler.planning.around import CheckResult, HookOutcome, HookResult
 from reconciler.planning.facts.observation import Change, Installed
-from reconciler.planning.gate import BreakGlass, Step
+from reconciler.planning.gates.gate import BreakGlass, Step
 from reconciler.planning.journal import Journal, Phase
 from reconciler.policy.documents import Settings
 

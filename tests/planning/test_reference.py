@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from reconciler.planning.gate import GateName, Outcome
-from reconciler.planning.record import Recording
+from reconciler.planning.gates.gate import GateName, Outcome
+from reconciler.planning.gates.recording import Recording
 from reconciler.planning.report import VOLATILE, to_document
 from reconciler.planning.run_record import (
     PASSING,

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.planning.events import Event, Expiring, Snapshot, troubles
 from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, RefreshOutcome
-from reconciler.planning.gate import GateName, Outcome, PolicyStanding
+from reconciler.planning.gates.gate import GateName, Outcome, PolicyStanding
 from reconciler.planning.message import PackageLine
 from reconciler.planning.report_document import (
     Counts,

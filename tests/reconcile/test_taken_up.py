@@ -27,11 +27,11 @@ from reconciler.planning.facts.observation import (
     Question,
     Refresh,
 )
-from reconciler.planning.gate import Apply, Pause, Step, decide, evaluate
+from reconciler.planning.gates.gate import Apply, Pause, Step, decide, evaluate
+from reconciler.planning.gates.reboot import Unwanted
+from reconciler.planning.gates.recording import Judged, record
 from reconciler.planning.journal import Journal, Phase
 from reconciler.planning.missed import WindowWatch
-from reconciler.planning.reboot import Unwanted
-from reconciler.planning.record import Judged, record
 from reconciler.planning.report import build_report
 from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.run_record import RunOutcome, StepOutcome

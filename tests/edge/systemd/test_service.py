@@ -1,7 +1,7 @@
 """A package transaction survives what it does to us, and what is done to it."""
 
 from reconciler.planning.facts.exit_codes import REBOOT
-from reconciler.planning.reboot import has_rebooted
+from reconciler.planning.gates.reboot import has_rebooted
 from tests.edge.systemd.conftest import SECRET, Site
 
 REBOOT_IN = (

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from reconciler.errors import Misuse
 from reconciler.planning.facts.observation import Exchange, Observation
-from reconciler.planning.gate import Decision, GateInputs, GateResult, conclude, evaluate
+from reconciler.planning.gates.gate import Decision, GateInputs, GateResult, conclude, evaluate
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.resolving.plan import make_plan, security_only
@@ -159,7 +159,7 @@ class Judged:
     """A plan and the answers to it.
 
     Attributes:
-        gates: In the order of :class:`reconciler.planning.gate.GateName`.
+        gates: In the order of :class:`reconciler.planning.gates.gate.GateName`.
         security_plan: The separate plan of a freeze that only security updates pass.
     """
 
