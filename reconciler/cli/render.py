@@ -12,10 +12,10 @@ from difflib import get_close_matches
 from enum import StrEnum
 
 from reconciler.planning.ailments import failures, is_known
-from reconciler.planning.facts.observation import Installed, Quarantined, RebootNeed
+from reconciler.planning.facts.observation import Installed, Move, Quarantined, RebootNeed
 from reconciler.planning.facts.package import Mention, Names
 from reconciler.planning.gates.gate import Outcome, PolicyStanding
-from reconciler.planning.report_document import Decided, GateState, Move, Report, Upcoming
+from reconciler.planning.report_document import Decided, GateState, Report, Upcoming
 from reconciler.planning.report_summary import headline, run_headline, went_well
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Update
 from reconciler.planning.run_record import RunRecord

@@ -16,6 +16,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
+from reconciler.planning.facts.observation import ExecutedScript
 from reconciler.planning.gates.gate import (
     Apply,
     Closed,
@@ -35,7 +36,6 @@ from reconciler.planning.report_document import (
     ApprovalState,
     Decided,
     ExceptionState,
-    ExecutedScript,
     GateState,
     Host,
     LastRefresh,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from reconciler.planning.facts.observation import Action, Facts, Reboot, RefreshOutcome, Source
-from reconciler.planning.facts.package import Identified, Names, PackageId, Transition
+from reconciler.planning.facts.observation import ExecutedScript, Facts, Move, Reboot, RefreshOutcome, Source
+from reconciler.planning.facts.package import Names, PackageId
 from reconciler.planning.gates.gate import GateName, Outcome, PolicyStanding
 from reconciler.planning.resolving.dispositions import Condition, Update
 from reconciler.planning.text.layout import since
@@ -64,23 +64,6 @@ class PolicyInForce:
     refused: str
     matching: tuple[MatchingPolicy, ...]
     floor: str = since(2, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Move(Identified):
-    """One change of the transaction; ``from`` is null for an install, ``to`` for a removal."""
-
-    action: Action
-    name: str
-    arch: str
-    from_: str | None
-    to: str | None
-    origin: str
-
-    @property
-    def transition(self) -> Transition:
-        """What becomes of which package."""
-        return Transition(self.package, self.from_, self.to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +177,6 @@ class Counts:
     waiting: int
     not_selected: int
     refused: int
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutedScript:
-    """A patch script that ran, and the SHA-256 of the bytes that were executed."""
-
-    name: str
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from reconciler.planning.around import Restart
+from reconciler.planning.facts.observation import Move
 from reconciler.planning.markdown import table
-from reconciler.planning.report_document import Move
 from reconciler.planning.report_summary import run_headline
 from reconciler.planning.run_record import RunRecord, StepRecord
 from reconciler.planning.text.canonical import instant

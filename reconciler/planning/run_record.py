@@ -18,11 +18,10 @@ from typing import Any
 from reconciler.planning.around import CheckResult, HookResult, Leftovers, Restart
 from reconciler.planning.execution import FailedPackage
 from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.observation import Action, Change, Installed, Quarantined
+from reconciler.planning.facts.observation import Action, Change, ExecutedScript, Installed, Move, Quarantined
 from reconciler.planning.facts.package import Mention, Names, PackageId, of_other_architecture
 from reconciler.planning.facts.versions import order_of
 from reconciler.planning.gates.gate import BreakGlass
-from reconciler.planning.report_document import ExecutedScript, Move
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import since
 from reconciler.planning.text.wording import listed

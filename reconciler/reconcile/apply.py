@@ -20,11 +20,10 @@ from reconciler.host.state import FETCH
 from reconciler.planning.around import CheckResult
 from reconciler.planning.execution import Execution, Instruction, automatic_after
 from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.observation import Change, Installed, Observation
+from reconciler.planning.facts.observation import Change, ExecutedScript, Installed, Observation
 from reconciler.planning.facts.package import Names
 from reconciler.planning.gates.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
 from reconciler.planning.journal import Journal, Phase, Shift
-from reconciler.planning.report_document import ExecutedScript
 from reconciler.planning.resolving.plan import limits_of
 from reconciler.planning.run_record import (
     NOT_SEEN,

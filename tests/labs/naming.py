@@ -6,9 +6,8 @@ moved(answer.changes) == {"plain": "1.1", "twin:amd64": "1.1", "twin:i386": "1.1
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from reconciler.planning.facts.observation import Change
+from reconciler.planning.facts.observation import Change, Move
 from reconciler.planning.facts.package import Identified, Names, PackageId
-from reconciler.planning.report_document import Move
 
 AnyIdentified = TypeVar("AnyIdentified", bound=Identified)
 

@@ -8,9 +8,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from reconciler.planning.around import CheckResult, HookOutcome, HookResult
 from reconciler.planning.execution import FailedPackage, automatic_after
-from reconciler.planning.facts.observation import Change, Installed
+from reconciler.planning.facts.observation import Change, Installed, Move
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.report_document import Move
 from reconciler.planning.report_schema import run_schema
 from reconciler.planning.report_summary import run_headline, run_subject
 from reconciler.planning.resolving.dispositions import Condition

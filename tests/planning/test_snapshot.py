@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pytest
 
 from reconciler.planning.events import Event, Expiring, Snapshot, troubles
-from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, RefreshOutcome
+from reconciler.planning.facts.observation import Facts, Move, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.gates.gate import GateName, Outcome, PolicyStanding
 from reconciler.planning.message import PackageLine
 from reconciler.planning.report_document import (
@@ -18,7 +18,6 @@ from reconciler.planning.report_document import (
     Host,
     LastRefresh,
     Metadata,
-    Move,
     Planned,
     PolicyInForce,
     Report,

@@ -277,6 +277,23 @@ class Change(Identified):
 
 
 @dataclass(frozen=True, slots=True)
+class Move(Identified):
+    """One change of the transaction; ``from`` is null for an install, ``to`` for a removal."""
+
+    action: Action
+    name: str
+    arch: str
+    from_: str | None
+    to: str | None
+    origin: str
+
+    @property
+    def transition(self) -> Transition:
+        """What becomes of which package."""
+        return Transition(self.package, self.from_, self.to)
+
+
+@dataclass(frozen=True, slots=True)
 class Unmet:
     """A relation that stands in the way, as the manager says it.
 
@@ -358,3 +375,11 @@ class Observation:
     scripts: tuple[tuple[str, str], ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     root: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedScript:
+    """A patch script that ran, and the SHA-256 of the bytes that were executed."""
+
+    name: str
+    sha256: str
