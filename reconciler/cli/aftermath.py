@@ -27,8 +27,8 @@ from reconciler.notify import Outbox
 from reconciler.planning.host_status import motd, run_summary, status_document
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import decided, went_well
-from reconciler.planning.run_log import without_secrets
-from reconciler.planning.run_record import RunRecord
+from reconciler.planning.runs.log import without_secrets
+from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.problems import visible
 from reconciler.reconcile.ports import Clock

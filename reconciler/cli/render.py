@@ -18,7 +18,7 @@ from reconciler.planning.gates.gate import Outcome, PolicyStanding
 from reconciler.planning.report_document import Decided, GateState, Report, Upcoming
 from reconciler.planning.report_summary import headline, run_headline, went_well
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Update
-from reconciler.planning.run_record import RunRecord
+from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import width as cells
 from reconciler.planning.text.wording import mebibytes, plural, sentence, short_digest

@@ -31,7 +31,7 @@ from reconciler.planning.gates.reboot import Refused
 from reconciler.planning.report import plan_json
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import decided
-from reconciler.planning.run_record import to_run_document
+from reconciler.planning.runs.record import to_run_document
 from reconciler.planning.wakeup import Outlook
 from reconciler.policy.problems import visible
 from reconciler.reconcile.look import Look

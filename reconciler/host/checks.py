@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from reconciler.errors import Stalled, Transient
 from reconciler.host.systemd import RUNTIME, Systemd, is_active_state, unit_name
-from reconciler.planning.around import CheckResult, newly_failing
+from reconciler.planning.runs.hooks_and_health import CheckResult, newly_failing
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -26,7 +26,7 @@ from reconciler import process
 from reconciler.errors import Stalled
 from reconciler.host.systemd import RUNTIME
 from reconciler.ownership import who_else_may_change
-from reconciler.planning.around import HookOutcome, HookResult, HookStage
+from reconciler.planning.runs.hooks_and_health import HookOutcome, HookResult, HookStage
 
 OUTPUT_LIMIT = 64 * 1024
 """Bytes kept of what one hook prints, half of them for each of its two streams."""

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from reconciler.planning.events import LastRun, PastRun, Route, Snapshot
-from reconciler.planning.execution import Unfetched
+from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
 from reconciler.planning.gates.gate import FailedApply
 from reconciler.planning.missed import WindowWatch

@@ -41,8 +41,8 @@ from reconciler.host.memory import (
 )
 from reconciler.ownership import check_ours, is_own
 from reconciler.planning.gates.gate import Pause
-from reconciler.planning.journal import Journal
-from reconciler.planning.run_log import write_log
+from reconciler.planning.runs.journal import Journal
+from reconciler.planning.runs.log import write_log
 from reconciler.planning.text.layout import SCHEMA_VERSION, is_newer, refusal
 
 _JOURNAL = "journal.json"

@@ -46,7 +46,7 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
 )
 from reconciler.planning.facts.package import Identified, PackageId
-from reconciler.planning.steps import Needs
+from reconciler.planning.runs.steps import Needs
 
 _Sizes = Mapping[tuple[PackageId, str], int]
 """Bytes on disk, by package and version."""

@@ -18,7 +18,7 @@ from reconciler.planning.facts.observation import (
     Refresh,
     RefreshOutcome,
 )
-from reconciler.planning.steps import Needs
+from reconciler.planning.runs.steps import Needs
 
 _NO_SPACE = "No space left on device"
 

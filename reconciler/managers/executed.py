@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reconciler.errors import Stalled
 from reconciler.managers.sections import Sections, parse_sections, sentence_of
-from reconciler.planning.execution import Execution, FailedPackage
+from reconciler.planning.runs.execution import Execution, FailedPackage
 from reconciler.planning.facts import exit_codes as codes
 
 OUT = "out"

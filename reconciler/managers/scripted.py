@@ -12,7 +12,7 @@ from reconciler.managers.dialect import Dialect
 from reconciler.managers.executed import read_execution
 from reconciler.managers.scripts import PatchScript, Target
 from reconciler.managers.sections import Sections, Unparsable
-from reconciler.planning.execution import Execution, Instruction
+from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import (
     Answer,
     Change,
@@ -23,7 +23,7 @@ from reconciler.planning.facts.observation import (
     Refresh,
     RefreshOutcome,
 )
-from reconciler.planning.steps import Needs
+from reconciler.planning.runs.steps import Needs
 
 Read = TypeVar("Read")
 

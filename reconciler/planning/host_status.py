@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.planning.ailments import ailments
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import headline, run_headline
-from reconciler.planning.run_record import RunRecord
+from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line
 

@@ -49,7 +49,7 @@ from reconciler.planning.report_document import (
 from reconciler.planning.report_summary import count
 from reconciler.planning.resolving.approval import ApprovalText
 from reconciler.planning.resolving.dispositions import Condition, Plan
-from reconciler.planning.run_record import move_of
+from reconciler.planning.runs.record import move_of
 from reconciler.planning.text import canonical
 from reconciler.planning.text.wording import plural
 from reconciler.policy import windows

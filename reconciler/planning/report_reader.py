@@ -18,7 +18,7 @@ from typing import Any
 
 from reconciler.errors import Misuse
 from reconciler.planning.report_document import Report
-from reconciler.planning.run_record import RunRecord
+from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import first_version, is_known, refusal
 

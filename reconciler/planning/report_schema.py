@@ -17,7 +17,7 @@ from inspect import cleandoc
 from typing import Any
 
 from reconciler.planning.report_document import INTERFACE, Report
-from reconciler.planning.run_record import RunRecord
+from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION
 

@@ -13,7 +13,7 @@ from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gates.gate import Outcome
 from reconciler.planning.report_document import Counts, Report
 from reconciler.planning.resolving.dispositions import Disposition, Update
-from reconciler.planning.run_record import NOT_SEEN, RunOutcome, RunRecord
+from reconciler.planning.runs.record import NOT_SEEN, RunOutcome, RunRecord
 from reconciler.planning.text.wording import plural, short_digest
 
 SUBJECT_LENGTH = 72

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from reconciler.planning.around import Restart
+from reconciler.planning.runs.hooks_and_health import Restart
 from reconciler.planning.facts.observation import Move
 from reconciler.planning.markdown import table
 from reconciler.planning.report_summary import run_headline
-from reconciler.planning.run_record import RunRecord, StepRecord
+from reconciler.planning.runs.record import RunRecord, StepRecord
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import markdown as prose
 from reconciler.planning.text.untrusted import markdown_code as code

@@ -17,15 +17,15 @@ from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError
 from reconciler.host.state import FETCH
-from reconciler.planning.around import CheckResult
-from reconciler.planning.execution import Execution, Instruction, automatic_after
+from reconciler.planning.runs.hooks_and_health import CheckResult
+from reconciler.planning.runs.execution import Execution, Instruction, automatic_after
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, ExecutedScript, Installed, Observation
 from reconciler.planning.facts.package import Names
 from reconciler.planning.gates.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
-from reconciler.planning.journal import Journal, Phase, Shift
+from reconciler.planning.runs.journal import Journal, Phase, Shift
 from reconciler.planning.resolving.plan import limits_of
-from reconciler.planning.run_record import (
+from reconciler.planning.runs.record import (
     NOT_SEEN,
     Difference,
     Ending,
@@ -44,7 +44,7 @@ from reconciler.planning.run_record import (
     with_health,
     with_rollback,
 )
-from reconciler.planning.steps import bundle, own_last, split
+from reconciler.planning.runs.steps import bundle, own_last, split
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from reconciler.planning.text.wording import listed

@@ -39,7 +39,7 @@ from reconciler.planning.report_document import Report
 from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.resolving.plan import next_change, next_question, security_only
-from reconciler.planning.run_record import PolicySeen
+from reconciler.planning.runs.record import PolicySeen
 from reconciler.planning.snapshot import announcement_due
 from reconciler.policy import windows
 from reconciler.policy.load import Revision, load

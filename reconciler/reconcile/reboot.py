@@ -22,7 +22,7 @@ from reconciler.planning.gates.reboot import (
     once_pushed,
     refusal,
 )
-from reconciler.planning.journal import Journal, Phase
+from reconciler.planning.runs.journal import Journal, Phase
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Look
 from reconciler.reconcile.surroundings import failing

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from reconciler.errors import ReconcilerError
-from reconciler.planning.around import (
+from reconciler.planning.runs.hooks_and_health import (
     CheckResult,
     HookOutcome,
     HookResult,

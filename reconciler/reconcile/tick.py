@@ -22,12 +22,12 @@ from reconciler.planning.events import (
     Trouble,
     events,
 )
-from reconciler.planning.execution import Unfetched
+from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Observation, RefreshOutcome
 from reconciler.planning.gates.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.gates.recording import write
-from reconciler.planning.journal import Phase
+from reconciler.planning.runs.journal import Phase
 from reconciler.planning.markdown import to_markdown
 from reconciler.planning.message import PackageLine
 from reconciler.planning.missed import refused, served
@@ -35,9 +35,9 @@ from reconciler.planning.report import to_json, without_volatile
 from reconciler.planning.report_document import Report
 from reconciler.planning.report_summary import run_subject, subject, trailers
 from reconciler.planning.resolving.dispositions import Condition
-from reconciler.planning.run_log import excerpt
+from reconciler.planning.runs.log import excerpt
 from reconciler.planning.run_markdown import run_markdown
-from reconciler.planning.run_record import PASSING, RunOutcome, RunRecord, quarantine_of, run_json
+from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, quarantine_of, run_json
 from reconciler.planning.snapshot import snapshot_of
 from reconciler.planning.text.wording import minute
 from reconciler.policy.documents import Settings

@@ -16,7 +16,7 @@ from reconciler.planning.facts.observation import Facts, Installed, Move, Quaran
 from reconciler.planning.markdown import to_markdown
 from reconciler.planning.report_document import Report
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
-from reconciler.planning.run_record import Difference
+from reconciler.planning.runs.record import Difference
 from reconciler.planning.snapshot import snapshot_of
 from tests.planning.test_run_record import RECORD
 from tests.planning_texts import HOSTILE_TEXT

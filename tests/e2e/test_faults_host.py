@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.managers.scripted import options
-from reconciler.planning.execution import Instruction
+from reconciler.planning.runs.execution import Instruction
 from reconciler.planning.facts.observation import Change
 from tests.e2e.machines import INSIDE, Arch, Debian, Plant, code_of
 from tests.e2e.site import BEFORE, POLICY, Site

@@ -13,7 +13,7 @@ import pytest
 from reconciler.cli.run import run_once
 from reconciler.cli.wiring import wire
 from reconciler.host.config import load_config
-from reconciler.planning.run_record import RunRecord
+from reconciler.planning.runs.record import RunRecord
 from tests.e2e.site import OPENING, POLICY, SetClock, Site
 from tests.e2e.test_apply import runs
 from tests.labs.apt import MAIN, AptLab, Deb

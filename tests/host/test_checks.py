@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from reconciler.host.checks import EVERY, Checks, settle
-from reconciler.planning.around import CheckResult
+from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.documents import Health
 from tests.labs.programs import Programs
 from tests.labs.talker import Talk, endless, saying, silent, talking

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.errors import Stalled
 from reconciler.host.hooks import OUTPUT_LIMIT, Hooks
-from reconciler.planning.around import HookOutcome, HookResult, HookStage
+from reconciler.planning.runs.hooks_and_health import HookOutcome, HookResult, HookStage
 from reconciler.process import BASE_PATH
 
 NOBODY = 65534

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.errors import Stalled, Transient
 from reconciler.host.restarts import Restarts
-from reconciler.planning.around import Leftovers, Restart
+from reconciler.planning.runs.hooks_and_health import Leftovers, Restart
 from tests.labs.programs import Programs
 
 

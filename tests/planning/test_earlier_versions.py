@@ -15,10 +15,10 @@ from reconciler.errors import Stalled
 from reconciler.gitops.revision import read_folder
 from reconciler.host.state import StateFolder
 from reconciler.planning.gates.recording import read_recording
-from reconciler.planning.journal import Phase
+from reconciler.planning.runs.journal import Phase
 from reconciler.planning.report import to_json
 from reconciler.planning.report_reader import read_report, read_run
-from reconciler.planning.run_record import RunOutcome, run_json
+from reconciler.planning.runs.record import RunOutcome, run_json
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.look import Finding, decide_again

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.planning.execution import Unfetched
+from reconciler.planning.runs.execution import Unfetched
 
 AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
 

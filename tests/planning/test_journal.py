@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import TypeAdapter
 
-from reconciler.planning.around import CheckResult, HookOutcome, HookResult
+from reconciler.planning.runs.hooks_and_health import CheckResult, HookOutcome, HookResult
 from reconciler.planning.facts.observation import Change, Installed
 from reconciler.planning.gates.gate import BreakGlass, Step
-from reconciler.planning.journal import Journal, Phase
+from reconciler.planning.runs.journal import Journal, Phase
 from reconciler.policy.documents import Settings
 
 AT = datetime(2026, 11, 22, 2, 5, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.steps import OWN, bundle, is_own, own_last, split
+from reconciler.planning.runs.steps import OWN, bundle, is_own, own_last, split
 
 
 def upgrade(name: str, arch: str = "amd64") -> Change:

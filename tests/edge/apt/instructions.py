@@ -1,6 +1,6 @@
 """Transactions as tests write them, and what dpkg's database says of them."""
 
-from reconciler.planning.execution import Instruction
+from reconciler.planning.runs.execution import Instruction
 from reconciler.planning.facts.observation import Change
 from tests.labs.apt import AptLab
 

@@ -9,7 +9,7 @@ import pytest
 from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.execution import Execution
+from reconciler.planning.runs.execution import Execution
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import to, untouched
 from tests.labs.apt import AptLab

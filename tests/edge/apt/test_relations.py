@@ -6,7 +6,7 @@ from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Question
-from reconciler.planning.steps import split
+from reconciler.planning.runs.steps import split
 from reconciler.targets.local import LocalTarget
 from tests.labs.apt import MAIN, AptLab, Deb
 

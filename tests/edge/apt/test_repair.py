@@ -13,7 +13,7 @@ import pytest
 from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.execution import Execution, Instruction
+from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import difference, to
 from tests.labs.apt import MAIN, PAUSE, AptLab, Deb

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.managers.scripted import ScriptedManager
-from reconciler.planning.execution import Execution, Instruction
+from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import Change
 from tests.labs.dnf import DnfLab
 from tests.labs.rpm import Rpm

@@ -9,7 +9,7 @@ import pytest
 from reconciler.managers.dnf import DNF
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.execution import Execution, Instruction
+from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import Change
 from reconciler.targets.local import LocalTarget
 from tests.edge.dnf.test_apply import come, go, named

@@ -14,7 +14,7 @@ import pytest
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.execution import Execution, FailedPackage, Instruction
+from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction
 from reconciler.planning.facts.observation import Change, Question
 from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import Folder, run

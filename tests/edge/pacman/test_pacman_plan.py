@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.execution import Instruction
+from reconciler.planning.runs.execution import Instruction
 from reconciler.planning.facts.observation import Exchange
 from reconciler.planning.resolving.plan import Plan, make_plan, next_question
 from tests.edge.pacman.conftest import Folder, run

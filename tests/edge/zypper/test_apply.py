@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.execution import Execution, FailedPackage, Instruction, automatic_after
+from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, automatic_after
 from reconciler.planning.facts.observation import Change, Question, RebootNeed
 from reconciler.planning.facts.package import PackageId
 from tests.edge.zypper.conftest import managed

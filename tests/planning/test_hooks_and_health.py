@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import Stalled
-from reconciler.planning.around import (
+from reconciler.planning.runs.hooks_and_health import (
     NEVER,
     CheckResult,
     HookOutcome,

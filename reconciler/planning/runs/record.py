@@ -15,8 +15,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from reconciler.planning.around import CheckResult, HookResult, Leftovers, Restart
-from reconciler.planning.execution import FailedPackage
+from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, Leftovers, Restart
+from reconciler.planning.runs.execution import FailedPackage
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Action, Change, ExecutedScript, Installed, Move, Quarantined
 from reconciler.planning.facts.package import Mention, Names, PackageId, of_other_architecture
