@@ -27,8 +27,8 @@ from reconciler.planning.gates.gate import (
     evaluate,
 )
 from reconciler.planning.gates.recording import Judged, record
-from reconciler.planning.report import build_report
-from reconciler.planning.report_document import Report
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.approval import ApprovalText
 from reconciler.planning.resolving.dispositions import Disposition, Plan, Reason, Update
 from reconciler.policy.documents import PackageException, Settings

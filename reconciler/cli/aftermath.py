@@ -24,9 +24,9 @@ from reconciler.host.config import Config
 from reconciler.host.fingerprint import digest
 from reconciler.host.state import StateFolder
 from reconciler.notify import Outbox
-from reconciler.planning.host_status import motd, run_summary, status_document
-from reconciler.planning.report_document import Report
-from reconciler.planning.report_summary import decided, went_well
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.host_status import motd, run_summary, status_document
+from reconciler.planning.reporting.summary import decided, went_well
 from reconciler.planning.runs.log import without_secrets
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.canonical import instant

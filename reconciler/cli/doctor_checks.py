@@ -39,8 +39,8 @@ from reconciler.notify import (
     parse_address,
 )
 from reconciler.ownership import is_own, who_else_may_change
-from reconciler.planning.runs.hooks_and_health import HookStage
 from reconciler.planning.facts.observation import ClockState
+from reconciler.planning.runs.hooks_and_health import HookStage
 from reconciler.planning.text.wording import listed, mebibytes, plural
 from reconciler.targets.service import local_target
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reconciler.planning.ailments import Ailment
+from reconciler.planning.reporting.ailments import Ailment
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _INSTANT = {"type": "string", "format": "date-time"}

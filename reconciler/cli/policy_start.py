@@ -10,7 +10,7 @@ from reconciler.cli.terminal import print_json
 from reconciler.errors import Misuse
 from reconciler.host.answers import answers_schema
 from reconciler.host.config import Config
-from reconciler.planning.report_schema import plan_schema_json, report_schema_json, run_schema_json
+from reconciler.planning.reporting.schema import plan_schema_json, report_schema_json, run_schema_json
 from reconciler.policy.schema import schema_text, schemas
 from reconciler.policy.values import nearest
 from reconciler.resources import locate

@@ -11,12 +11,12 @@ from datetime import datetime
 from difflib import get_close_matches
 from enum import StrEnum
 
-from reconciler.planning.ailments import failures, is_known
 from reconciler.planning.facts.observation import Installed, Move, Quarantined, RebootNeed
 from reconciler.planning.facts.package import Mention, Names
 from reconciler.planning.gates.gate import Outcome, PolicyStanding
-from reconciler.planning.report_document import Decided, GateState, Report, Upcoming
-from reconciler.planning.report_summary import headline, run_headline, went_well
+from reconciler.planning.reporting.ailments import failures, is_known
+from reconciler.planning.reporting.document import Decided, GateState, Report, Upcoming
+from reconciler.planning.reporting.summary import headline, run_headline, went_well
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Update
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.canonical import instant

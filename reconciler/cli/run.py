@@ -28,9 +28,9 @@ from reconciler.host.state import PAUSE
 from reconciler.ownership import user_name
 from reconciler.planning.gates.gate import BreakGlass, may_pass_unseen
 from reconciler.planning.gates.reboot import Refused
-from reconciler.planning.report import plan_json
-from reconciler.planning.report_document import Report
-from reconciler.planning.report_summary import decided
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.report import plan_json
+from reconciler.planning.reporting.summary import decided
 from reconciler.planning.runs.record import to_run_document
 from reconciler.planning.wakeup import Outlook
 from reconciler.policy.problems import visible

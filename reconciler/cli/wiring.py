@@ -45,12 +45,12 @@ from reconciler.notify import (
     Route,
 )
 from reconciler.ownership import check_ours
-from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.events import Notice
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import Answer, Change, Observation, Question, Refresh
-from reconciler.planning.report_document import Report
+from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.runs.execution import Execution, Instruction
+from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.steps import Needs
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier

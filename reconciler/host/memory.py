@@ -23,10 +23,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from reconciler.planning.events import LastRun, PastRun, Route, Snapshot
-from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
 from reconciler.planning.gates.gate import FailedApply
 from reconciler.planning.missed import WindowWatch
+from reconciler.planning.runs.execution import Unfetched
 
 VERSION = 2
 """Of the layout of the three files; version 1 was one file, ``state.json``, without version and checksum."""

@@ -24,8 +24,8 @@ def metrics_text(
     """Return the metrics of a host in the text format of Prometheus.
 
     Args:
-        document: What :func:`reconciler.planning.host_status.status_document` gave; ``None`` while there was
-            no report, and then nothing is said that would come from it.
+        document: What :func:`reconciler.planning.reporting.host_status.status_document` gave; ``None`` while
+            there was no report, and then nothing is said that would come from it.
         tick: The content of ``tick.json``.
         paused: The operator has paused the host.
         outbox: Notifications that wait.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from reconciler.errors import Stalled
 from reconciler.managers.sections import Sections, parse_sections, sentence_of
-from reconciler.planning.runs.execution import Execution, FailedPackage
 from reconciler.planning.facts import exit_codes as codes
+from reconciler.planning.runs.execution import Execution, FailedPackage
 
 OUT = "out"
 """File with the script's standard output."""

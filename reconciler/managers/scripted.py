@@ -12,7 +12,6 @@ from reconciler.managers.dialect import Dialect
 from reconciler.managers.executed import read_execution
 from reconciler.managers.scripts import PatchScript, Target
 from reconciler.managers.sections import Sections, Unparsable
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import (
     Answer,
     Change,
@@ -23,6 +22,7 @@ from reconciler.planning.facts.observation import (
     Refresh,
     RefreshOutcome,
 )
+from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.steps import Needs
 
 Read = TypeVar("Read")

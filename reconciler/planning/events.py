@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 
-from reconciler.planning.ailments import Ailment, ailment_of
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.message import Contents, Message, PackageLine, Section, compose
 from reconciler.planning.missed import MissedWindow
+from reconciler.planning.reporting.ailments import Ailment, ailment_of
 from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.text import canonical
 from reconciler.planning.text.wording import changes_of, minute, plural

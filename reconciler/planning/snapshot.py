@@ -6,7 +6,7 @@ from reconciler.planning.events import Expiring, LastRun, PastRun, Snapshot, tro
 from reconciler.planning.gates.gate import GateName
 from reconciler.planning.message import PackageLine
 from reconciler.planning.missed import MissedWindow
-from reconciler.planning.report_document import Report
+from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.conditions import WARNING
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.planning.text.wording import listed

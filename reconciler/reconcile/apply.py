@@ -17,14 +17,14 @@ from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError
 from reconciler.host.state import FETCH
-from reconciler.planning.runs.hooks_and_health import CheckResult
-from reconciler.planning.runs.execution import Execution, Instruction, automatic_after
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, ExecutedScript, Installed, Observation
 from reconciler.planning.facts.package import Names
 from reconciler.planning.gates.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
-from reconciler.planning.runs.journal import Journal, Phase, Shift
 from reconciler.planning.resolving.plan import limits_of
+from reconciler.planning.runs.execution import Execution, Instruction, automatic_after
+from reconciler.planning.runs.hooks_and_health import CheckResult
+from reconciler.planning.runs.journal import Journal, Phase, Shift
 from reconciler.planning.runs.record import (
     NOT_SEEN,
     Difference,

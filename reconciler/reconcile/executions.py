@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.errors import ReconcilerError, Transient
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts import exit_codes
+from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.journal import Attempt, Journal, legacy_attempt
 from reconciler.reconcile.ports import Clock, PackageManager, RunStore
 

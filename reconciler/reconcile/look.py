@@ -34,8 +34,8 @@ from reconciler.planning.gates.inputs import Local, gate_inputs
 from reconciler.planning.gates.reboot import Choice, History, Refused, Unwanted, choose, refusal
 from reconciler.planning.gates.recording import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.missed import Timetable, WindowWatch, advance, looked
-from reconciler.planning.report import build_report
-from reconciler.planning.report_document import Report
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.resolving.plan import next_change, next_question, security_only
@@ -90,7 +90,7 @@ class Look:
         in_force: How the policy was come by.
         finding: The decision and its report.
         failures: Everything that went wrong on the way, for people and for the exit code. What is wrong with
-            the target is in the report (:func:`reconciler.planning.ailments.failures`).
+            the target is in the report (:func:`reconciler.planning.reporting.ailments.failures`).
         next_instant: First instant at which time alone may change the decision, or is a reason to tell
             something; ``None`` where it never does.
         watch: What the next look is to know of windows.

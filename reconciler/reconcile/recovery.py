@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 from reconciler.errors import Misuse, Transient
-from reconciler.planning.runs.execution import Execution
 from reconciler.planning.facts.observation import Observation
 from reconciler.planning.gates.reboot import BOOT_TIME, has_rebooted
+from reconciler.planning.reporting.reader import read_run
+from reconciler.planning.runs.execution import Execution
 from reconciler.planning.runs.journal import Journal, Phase
-from reconciler.planning.report_reader import read_run
 from reconciler.planning.runs.record import (
     NOT_SEEN,
     Difference,

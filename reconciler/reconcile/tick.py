@@ -11,7 +11,6 @@ from reconciler.host.locking import MachineLock
 from reconciler.host.memory import State
 from reconciler.host.standstill import CODE, Standstill
 from reconciler.host.state import StateFolder
-from reconciler.planning.ailments import failures
 from reconciler.planning.events import (
     Event,
     LastRun,
@@ -22,21 +21,22 @@ from reconciler.planning.events import (
     Trouble,
     events,
 )
-from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Observation, RefreshOutcome
 from reconciler.planning.gates.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.gates.recording import write
-from reconciler.planning.runs.journal import Phase
-from reconciler.planning.markdown import to_markdown
 from reconciler.planning.message import PackageLine
 from reconciler.planning.missed import refused, served
-from reconciler.planning.report import to_json, without_volatile
-from reconciler.planning.report_document import Report
-from reconciler.planning.report_summary import run_subject, subject, trailers
+from reconciler.planning.reporting.ailments import failures
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.markdown import to_markdown
+from reconciler.planning.reporting.report import to_json, without_volatile
+from reconciler.planning.reporting.run_markdown import run_markdown
+from reconciler.planning.reporting.summary import run_subject, subject, trailers
 from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.runs.execution import Unfetched
+from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.log import excerpt
-from reconciler.planning.run_markdown import run_markdown
 from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, quarantine_of, run_json
 from reconciler.planning.snapshot import snapshot_of
 from reconciler.planning.text.wording import minute

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.managers.scripted import options
-from reconciler.planning.runs.execution import Instruction
 from reconciler.planning.facts.observation import Change
+from reconciler.planning.runs.execution import Instruction
 from tests.e2e.machines import INSIDE, Arch, Debian, Plant, code_of
 from tests.e2e.site import BEFORE, POLICY, Site
 from tests.labs.apt import AptLab

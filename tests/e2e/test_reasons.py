@@ -15,7 +15,7 @@ from reconciler.cli.run import run_once
 from reconciler.cli.wiring import wire
 from reconciler.host.config import load_config
 from reconciler.planning.gates.recording import read_recording
-from reconciler.planning.report_reader import read_report
+from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.text.canonical import instant
 from tests.e2e.site import BEFORE, POLICY, SetClock, Site, git
 from tests.labs.apt import OLD, AptLab

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.planning.ailments import Ailment, ailments, failures
 from reconciler.planning.facts.observation import Health
 from reconciler.planning.gates.gate import HostState
-from reconciler.planning.report_document import Report
-from reconciler.planning.report_summary import headline, subject
+from reconciler.planning.reporting.ailments import Ailment, ailments, failures
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.summary import headline, subject
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
 from tests.report_samples import EMPTY, INPUTS, USUAL, report_of, update
 

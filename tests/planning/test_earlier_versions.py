@@ -15,9 +15,9 @@ from reconciler.errors import Stalled
 from reconciler.gitops.revision import read_folder
 from reconciler.host.state import StateFolder
 from reconciler.planning.gates.recording import read_recording
+from reconciler.planning.reporting.reader import read_report, read_run
+from reconciler.planning.reporting.report import to_json
 from reconciler.planning.runs.journal import Phase
-from reconciler.planning.report import to_json
-from reconciler.planning.report_reader import read_report, read_run
 from reconciler.planning.runs.record import RunOutcome, run_json
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from reconciler.policy.load import PolicyFile

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reconciler.planning.gates.gate import GateName, Outcome
 from reconciler.planning.gates.recording import Recording
-from reconciler.planning.report import VOLATILE, to_document
+from reconciler.planning.reporting.report import VOLATILE, to_document
 from reconciler.planning.runs.record import (
     PASSING,
     RunOutcome,

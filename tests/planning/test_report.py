@@ -28,9 +28,9 @@ from reconciler.planning.gates.gate import (
     PolicyStanding,
     WindowState,
 )
-from reconciler.planning.report import plan_json, to_document, to_json, without_volatile
-from reconciler.planning.report_document import Report
-from reconciler.planning.report_schema import (
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.report import plan_json, to_document, to_json, without_volatile
+from reconciler.planning.reporting.schema import (
     plan_schema,
     plan_schema_json,
     report_schema,
@@ -38,7 +38,7 @@ from reconciler.planning.report_schema import (
     run_schema,
     run_schema_json,
 )
-from reconciler.planning.report_summary import SUBJECT_LENGTH, count, subject, trailers
+from reconciler.planning.reporting.summary import SUBJECT_LENGTH, count, subject, trailers
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from tests.report_samples import (

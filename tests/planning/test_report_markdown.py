@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 
 from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, Source
 from reconciler.planning.gates.gate import Inhibitor, Pause
-from reconciler.planning.markdown import LIMIT, to_markdown
-from reconciler.planning.report_document import Report
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.markdown import LIMIT, to_markdown
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (

@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from reconciler.planning.runs.hooks_and_health import CheckResult, HookOutcome, HookResult
-from reconciler.planning.runs.execution import FailedPackage, automatic_after
 from reconciler.planning.facts.observation import Change, Installed, Move
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.report_schema import run_schema
-from reconciler.planning.report_summary import run_headline, run_subject
+from reconciler.planning.reporting.run_markdown import run_markdown
+from reconciler.planning.reporting.schema import run_schema
+from reconciler.planning.reporting.summary import run_headline, run_subject
 from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.runs.execution import FailedPackage, automatic_after
+from reconciler.planning.runs.hooks_and_health import CheckResult, HookOutcome, HookResult
 from reconciler.planning.runs.log import LIMIT, bounded, write_log
-from reconciler.planning.run_markdown import run_markdown
 from reconciler.planning.runs.record import (
     NOT_SEEN,
     Difference,

@@ -10,7 +10,7 @@ from reconciler.planning.events import Event, Expiring, Snapshot, troubles
 from reconciler.planning.facts.observation import Facts, Move, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.gates.gate import GateName, Outcome, PolicyStanding
 from reconciler.planning.message import PackageLine
-from reconciler.planning.report_document import (
+from reconciler.planning.reporting.document import (
     Counts,
     Decided,
     ExceptionState,

@@ -15,8 +15,6 @@ import pytest
 from pydantic import TypeAdapter
 
 from reconciler.errors import Stalled, Transient
-from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, HookStage
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import (
     Answer,
     Change,
@@ -30,10 +28,12 @@ from reconciler.planning.facts.observation import (
 from reconciler.planning.gates.gate import Apply, Pause, Step, decide, evaluate
 from reconciler.planning.gates.reboot import Unwanted
 from reconciler.planning.gates.recording import Judged, record
-from reconciler.planning.runs.journal import Journal, Phase
 from reconciler.planning.missed import WindowWatch
-from reconciler.planning.report import build_report
+from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.dispositions import Plan
+from reconciler.planning.runs.execution import Execution, Instruction
+from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, HookStage
+from reconciler.planning.runs.journal import Journal, Phase
 from reconciler.planning.runs.record import RunOutcome, StepOutcome
 from reconciler.planning.runs.steps import Needs
 from reconciler.policy.documents import Health as WantedHealth

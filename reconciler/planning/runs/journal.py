@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult
-from reconciler.planning.runs.execution import Instruction
 from reconciler.planning.facts.observation import Change, Installed
 from reconciler.planning.gates.gate import BreakGlass, Step
+from reconciler.planning.runs.execution import Instruction
+from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult
 from reconciler.planning.runs.record import Ending, PolicySeen, RunRecord, StepRecord
 from reconciler.planning.text.layout import SCHEMA_VERSION, since
 from reconciler.policy.documents import DEFAULTS, Settings

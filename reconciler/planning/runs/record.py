@@ -15,13 +15,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, Leftovers, Restart
-from reconciler.planning.runs.execution import FailedPackage
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Action, Change, ExecutedScript, Installed, Move, Quarantined
 from reconciler.planning.facts.package import Mention, Names, PackageId, of_other_architecture
 from reconciler.planning.facts.versions import order_of
 from reconciler.planning.gates.gate import BreakGlass
+from reconciler.planning.runs.execution import FailedPackage
+from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, Leftovers, Restart
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import since
 from reconciler.planning.text.wording import listed

@@ -1,7 +1,7 @@
 """Transactions as tests write them, and what dpkg's database says of them."""
 
-from reconciler.planning.runs.execution import Instruction
 from reconciler.planning.facts.observation import Change
+from reconciler.planning.runs.execution import Instruction
 from tests.labs.apt import AptLab
 
 

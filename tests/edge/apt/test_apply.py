@@ -18,8 +18,8 @@ import pytest
 from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.runs.execution import Execution, Instruction, automatic_after
 from reconciler.planning.facts.observation import Question
+from reconciler.planning.runs.execution import Execution, Instruction, automatic_after
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import difference, to, untouched
 from tests.labs.apt import MAIN, PAUSE, AptLab, Deb

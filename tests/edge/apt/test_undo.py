@@ -9,8 +9,8 @@ from reconciler.errors import Stalled
 from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import Change
+from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import to, untouched
 from tests.labs.apt import MAIN, SECURITY, AptLab, Deb, build_deb

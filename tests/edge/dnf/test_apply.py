@@ -13,8 +13,8 @@ import pytest
 from reconciler.managers.dnf import DNF
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.runs.execution import FailedPackage, Instruction
 from reconciler.planning.facts.observation import Change, Question
+from reconciler.planning.runs.execution import FailedPackage, Instruction
 from reconciler.targets.local import LocalTarget
 from tests.labs.dnf import DnfLab
 from tests.labs.fileserver import serving

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.managers.scripted import ScriptedManager
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import Change
+from reconciler.planning.runs.execution import Execution, Instruction
 from tests.labs.dnf import DnfLab
 from tests.labs.rpm import Rpm
 

@@ -9,8 +9,8 @@ import pytest
 from reconciler.managers.dnf import DNF
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import Change
+from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.dnf.test_apply import come, go, named
 from tests.labs.dnf import DnfLab

@@ -14,8 +14,8 @@ import pytest
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction
 from reconciler.planning.facts.observation import Change, Question
+from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import Folder, run
 from tests.labs.pacman import CLASHING, FAILING, OLD, PacmanLab, Pkg

@@ -15,8 +15,8 @@ import pytest
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager, options
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import Question
+from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import Folder, run
 from tests.labs.pacman import NEW, SLOW, PacmanLab, Pkg

@@ -11,9 +11,9 @@ import pytest
 
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, automatic_after
 from reconciler.planning.facts.observation import Change, Question, RebootNeed
 from reconciler.planning.facts.package import PackageId
+from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, automatic_after
 from tests.edge.zypper.conftest import managed
 from tests.labs.naming import moved
 from tests.labs.rpm import Rpm

@@ -14,8 +14,8 @@ import pytest
 
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import Change, Question
+from reconciler.planning.runs.execution import Execution, Instruction
 from tests.edge.zypper.conftest import managed
 from tests.labs.rpm import Rpm
 from tests.labs.zypper import ZypperLab

@@ -9,8 +9,8 @@ import pytest
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.facts.observation import Change
+from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import managed
 from tests.labs.fileserver import serving

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from reconciler.planning.runs.hooks_and_health import Restart
 from reconciler.planning.facts.observation import Move
-from reconciler.planning.markdown import table
-from reconciler.planning.report_summary import run_headline
+from reconciler.planning.reporting.markdown import table
+from reconciler.planning.reporting.summary import run_headline
+from reconciler.planning.runs.hooks_and_health import Restart
 from reconciler.planning.runs.record import RunRecord, StepRecord
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import markdown as prose

@@ -6,9 +6,9 @@ Everything else that ``status`` says is read at the moment of asking: see ``reco
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.planning.ailments import ailments
-from reconciler.planning.report_document import Report
-from reconciler.planning.report_summary import headline, run_headline
+from reconciler.planning.reporting.ailments import ailments
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.summary import headline, run_headline
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line

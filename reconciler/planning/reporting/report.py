@@ -31,7 +31,7 @@ from reconciler.planning.gates.gate import (
     is_about_policy,
 )
 from reconciler.planning.gates.recording import Judged, Recording
-from reconciler.planning.report_document import (
+from reconciler.planning.reporting.document import (
     INTERFACE,
     ApprovalState,
     Decided,
@@ -46,7 +46,7 @@ from reconciler.planning.report_document import (
     Report,
     Upcoming,
 )
-from reconciler.planning.report_summary import count
+from reconciler.planning.reporting.summary import count
 from reconciler.planning.resolving.approval import ApprovalText
 from reconciler.planning.resolving.dispositions import Condition, Plan
 from reconciler.planning.runs.record import move_of

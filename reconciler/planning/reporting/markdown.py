@@ -11,8 +11,8 @@ from datetime import datetime
 
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gates.gate import Outcome, PolicyStanding
-from reconciler.planning.report_document import ApprovalState, ExceptionState, GateState, Planned, Report
-from reconciler.planning.report_summary import headline
+from reconciler.planning.reporting.document import ApprovalState, ExceptionState, GateState, Planned, Report
+from reconciler.planning.reporting.summary import headline
 from reconciler.planning.resolving.dispositions import Disposition, Reason
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import markdown as prose

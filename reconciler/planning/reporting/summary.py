@@ -1,17 +1,17 @@
 """A report in a few words: the counts, the headline, and the subject and trailers of its commit.
 
-The headline tells what is wrong, worst first (:mod:`reconciler.planning.ailments`), then what is pending. A
-target is called up to date only where nothing is wrong and nothing is left out.
+The headline tells what is wrong, worst first (:mod:`reconciler.planning.reporting.ailments`), then what is
+pending. A target is called up to date only where nothing is wrong and nothing is left out.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Literal
 
-from reconciler.planning.ailments import ailments, is_known
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gates.gate import Outcome
-from reconciler.planning.report_document import Counts, Report
+from reconciler.planning.reporting.ailments import ailments, is_known
+from reconciler.planning.reporting.document import Counts, Report
 from reconciler.planning.resolving.dispositions import Disposition, Update
 from reconciler.planning.runs.record import NOT_SEEN, RunOutcome, RunRecord
 from reconciler.planning.text.wording import plural, short_digest

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from reconciler.errors import Misuse
-from reconciler.planning.report_document import Report
+from reconciler.planning.reporting.document import Report
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import first_version, is_known, refusal

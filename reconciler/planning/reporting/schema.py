@@ -16,7 +16,7 @@ from enum import StrEnum
 from inspect import cleandoc
 from typing import Any
 
-from reconciler.planning.report_document import INTERFACE, Report
+from reconciler.planning.reporting.document import INTERFACE, Report
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Misuse
 from reconciler.planning.facts.observation import Reboot, RebootNeed
-from reconciler.planning.report import to_json
-from reconciler.planning.report_document import Report
-from reconciler.planning.report_reader import UnknownWord, read_report
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.reader import UnknownWord, read_report
+from reconciler.planning.reporting.report import to_json
 from tests.report_samples import (
     APPROVAL,
     EMPTY,
