@@ -15,12 +15,12 @@ from reconciler.gitops.revision import read_folder
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import load_config
 from reconciler.host.credentials import folder_beside
-from reconciler.planning.events import Event, Route, dry_run
 from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.gates.recording import read_recording
+from reconciler.planning.notices.events import Event, Route, dry_run
+from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.report import plan_json
-from reconciler.planning.snapshot import snapshot_of
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.windows import Schedule
 from reconciler.reconcile.look import Finding, Look, decide_again

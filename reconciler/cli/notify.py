@@ -16,8 +16,8 @@ from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
 from reconciler.host.credentials import folder_beside
 from reconciler.notify import Answer, AppriseSender, Down, Notifiers, Outbox, Pending, Refused, Sent, cause_of
-from reconciler.planning.events import Event
-from reconciler.planning.message import Contents, compose
+from reconciler.planning.notices.events import Event
+from reconciler.planning.notices.message import Contents, compose
 from reconciler.planning.text.wording import minute, plural
 
 _PATIENCE = 60.0

@@ -45,8 +45,8 @@ from reconciler.notify import (
     Route,
 )
 from reconciler.ownership import check_ours
-from reconciler.planning.events import Notice
 from reconciler.planning.facts.observation import Answer, Change, Observation, Question, Refresh
+from reconciler.planning.notices.events import Notice
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.runs.execution import Execution, Instruction

@@ -1,8 +1,8 @@
 """Notifications on transitions: routes from policy, addresses from local credentials, apprise in a child.
 
-What deserves a message is decided by the pure :mod:`reconciler.planning.events`; here it is kept until it is
-delivered. An address (an apprise URL) is a secret: it is never an argument of a process, never in a stored
-message, a result or an error.
+What deserves a message is decided by the pure :mod:`reconciler.planning.notices.events`; here it is kept
+until it is delivered. An address (an apprise URL) is a secret: it is never an argument of a process, never in
+a stored message, a result or an error.
 """
 
 from reconciler.notify.addresses import (
@@ -18,7 +18,7 @@ from reconciler.notify.addresses import (
 )
 from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, Answer, AppriseSender, ask, cause_of
 from reconciler.notify.outbox import Delivery, Down, Outbox, Pending, Refused, Send, Sent, Verdict
-from reconciler.planning.events import Route
+from reconciler.planning.notices.events import Route
 
 __all__ = [
     "ANSWERS",

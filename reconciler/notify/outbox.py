@@ -22,7 +22,7 @@ from pathlib import Path
 
 from reconciler.durable import replace_file
 from reconciler.errors import Stalled
-from reconciler.planning.events import TROUBLE_EVENTS, Event, Notice, Route
+from reconciler.planning.notices.events import TROUBLE_EVENTS, Event, Notice, Route
 
 LIMIT = 200
 """Messages kept at a time."""

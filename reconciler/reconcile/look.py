@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from reconciler.errors import PolicyRejected, ReconcilerError
 from reconciler.gitops.source import Acceptance
 from reconciler.host.memory import State
-from reconciler.planning.events import Event, RunResult, week_of
 from reconciler.planning.facts.observation import (
     Exchange,
     FirstSeen,
@@ -33,14 +32,15 @@ from reconciler.planning.gates.gate import (
 from reconciler.planning.gates.inputs import Local, gate_inputs
 from reconciler.planning.gates.reboot import Choice, History, Refused, Unwanted, choose, refusal
 from reconciler.planning.gates.recording import Judged, Recording, judge, lets_security_through, record
-from reconciler.planning.missed import Timetable, WindowWatch, advance, looked
+from reconciler.planning.notices.events import Event, RunResult, week_of
+from reconciler.planning.notices.missed_windows import Timetable, WindowWatch, advance, looked
+from reconciler.planning.notices.snapshot import announcement_due
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.resolving.plan import next_change, next_question, security_only
 from reconciler.planning.runs.record import PolicySeen
-from reconciler.planning.snapshot import announcement_due
 from reconciler.policy import windows
 from reconciler.policy.load import Revision, load
 from reconciler.policy.match import HostFacts

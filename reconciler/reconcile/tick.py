@@ -11,7 +11,11 @@ from reconciler.host.locking import MachineLock
 from reconciler.host.memory import State
 from reconciler.host.standstill import CODE, Standstill
 from reconciler.host.state import StateFolder
-from reconciler.planning.events import (
+from reconciler.planning.facts import exit_codes
+from reconciler.planning.facts.observation import Observation, RefreshOutcome
+from reconciler.planning.gates.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
+from reconciler.planning.gates.recording import write
+from reconciler.planning.notices.events import (
     Event,
     LastRun,
     PastRun,
@@ -21,12 +25,9 @@ from reconciler.planning.events import (
     Trouble,
     events,
 )
-from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.observation import Observation, RefreshOutcome
-from reconciler.planning.gates.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
-from reconciler.planning.gates.recording import write
-from reconciler.planning.message import PackageLine
-from reconciler.planning.missed import refused, served
+from reconciler.planning.notices.message import PackageLine
+from reconciler.planning.notices.missed_windows import refused, served
+from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.markdown import to_markdown
@@ -38,7 +39,6 @@ from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.log import excerpt
 from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, quarantine_of, run_json
-from reconciler.planning.snapshot import snapshot_of
 from reconciler.planning.text.wording import minute
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective

@@ -11,8 +11,8 @@ from reconciler.cli.status import FILE
 from reconciler.errors import Stalled
 from reconciler.host.config import Config
 from reconciler.host.state import StateFolder
-from reconciler.planning.events import Snapshot
 from reconciler.planning.facts.observation import ClockState
+from reconciler.planning.notices.events import Snapshot
 from reconciler.reconcile.tick import Published, Tick
 from tests.reconcile.test_taken_up import look_of
 from tests.report_samples import NOW

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from reconciler.cli.render import render_explain, render_plan, render_run, render_status
 from reconciler.cli.terminal import json_text
 from reconciler.planning.facts.observation import Facts, Installed, Move, Quarantined, Reboot, RebootNeed
+from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
 from reconciler.planning.runs.record import Difference
-from reconciler.planning.snapshot import snapshot_of
 from tests.planning.test_run_record import RECORD
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from reconciler.planning.events import (
+from reconciler.planning.facts.observation import RebootNeed
+from reconciler.planning.notices.events import (
     TROUBLE_EVENTS,
     Event,
     Expiring,
@@ -23,9 +24,8 @@ from reconciler.planning.events import (
     dry_run,
     events,
 )
-from reconciler.planning.facts.observation import RebootNeed
-from reconciler.planning.message import PackageLine
-from reconciler.planning.missed import MissedWindow
+from reconciler.planning.notices.message import PackageLine
+from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.policy import documents
 
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)  # a Wednesday

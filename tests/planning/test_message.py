@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from reconciler.planning import message
-from reconciler.planning.message import Contents, Message, PackageLine, Section, compose
+from reconciler.planning.notices import message
+from reconciler.planning.notices.message import Contents, Message, PackageLine, Section, compose
 from reconciler.planning.text.untrusted import one_line
 
 HOSTILE = (

@@ -6,10 +6,11 @@ from types import MappingProxyType
 
 import pytest
 
-from reconciler.planning.events import Event, Expiring, Snapshot, troubles
 from reconciler.planning.facts.observation import Facts, Move, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.gates.gate import GateName, Outcome, PolicyStanding
-from reconciler.planning.message import PackageLine
+from reconciler.planning.notices.events import Event, Expiring, Snapshot, troubles
+from reconciler.planning.notices.message import PackageLine
+from reconciler.planning.notices.snapshot import announcement_due, snapshot_of
 from reconciler.planning.reporting.document import (
     Counts,
     Decided,
@@ -24,7 +25,6 @@ from reconciler.planning.reporting.document import (
     Upcoming,
 )
 from reconciler.planning.resolving.plan import Condition, Disposition, Reason, Update
-from reconciler.planning.snapshot import announcement_due, snapshot_of
 from reconciler.planning.text.layout import SCHEMA_VERSION
 
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from reconciler.host import answers, config
-from reconciler.planning import events
+from reconciler.planning.notices import events
 from reconciler.policy import documents, values
 from reconciler.policy.documents import (
     KINDS,

@@ -28,7 +28,7 @@ from reconciler.planning.facts.observation import (
 from reconciler.planning.gates.gate import Apply, Pause, Step, decide, evaluate
 from reconciler.planning.gates.reboot import Unwanted
 from reconciler.planning.gates.recording import Judged, record
-from reconciler.planning.missed import WindowWatch
+from reconciler.planning.notices.missed_windows import WindowWatch
 from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.runs.execution import Execution, Instruction

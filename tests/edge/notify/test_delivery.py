@@ -25,8 +25,8 @@ from reconciler.notify import (
     redact,
     secrets_of,
 )
-from reconciler.planning.events import Event, Notice
-from reconciler.planning.message import Contents, PackageLine, compose
+from reconciler.planning.notices.events import Event, Notice
+from reconciler.planning.notices.message import Contents, PackageLine, compose
 from tests.edge.notify.conftest import PASSWORD, USER, Mailbox
 from tests.labs.webhook import Receiver
 

@@ -11,8 +11,8 @@ import pytest
 from reconciler.errors import Stalled
 from reconciler.notify import Down, Outbox, Pending, Refused, Route, Sent, Verdict
 from reconciler.notify.outbox import BATCH, LIMIT
-from reconciler.planning.events import Event, Notice
-from reconciler.planning.message import Message
+from reconciler.planning.notices.events import Event, Notice
+from reconciler.planning.notices.message import Message
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 ALL = Route("ops", frozenset(Event))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from reconciler.planning.missed import (
+from reconciler.planning.notices.missed_windows import (
     LOOK_BACK,
     MissedWindow,
     Timetable,

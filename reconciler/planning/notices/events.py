@@ -17,8 +17,8 @@ from enum import StrEnum
 from hashlib import sha256
 
 from reconciler.planning.facts.observation import RebootNeed
-from reconciler.planning.message import Contents, Message, PackageLine, Section, compose
-from reconciler.planning.missed import MissedWindow
+from reconciler.planning.notices.message import Contents, Message, PackageLine, Section, compose
+from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.reporting.ailments import Ailment, ailment_of
 from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.text import canonical

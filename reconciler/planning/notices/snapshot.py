@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from reconciler.planning.events import Expiring, LastRun, PastRun, Snapshot, troubles
 from reconciler.planning.gates.gate import GateName
-from reconciler.planning.message import PackageLine
-from reconciler.planning.missed import MissedWindow
+from reconciler.planning.notices.events import Expiring, LastRun, PastRun, Snapshot, troubles
+from reconciler.planning.notices.message import PackageLine
+from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.conditions import WARNING
 from reconciler.planning.resolving.dispositions import Disposition

@@ -1,0 +1,1 @@
+"""What people are told, and when: transitions of a target, missed windows, and the message itself."""
