@@ -18,15 +18,9 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.gates.gate import (
-    GateInputs,
-    GateSettings,
-    PolicyState,
-    WindowState,
-    decide,
-    evaluate,
-)
+from reconciler.planning.gates.decision import decide, evaluate
 from reconciler.planning.gates.recording import Judged, record
+from reconciler.planning.gates.types import GateInputs, GateSettings, PolicyState, WindowState
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.approval import ApprovalText

@@ -12,7 +12,7 @@ from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
 from reconciler.host.state import StateFolder
 from reconciler.ownership import user_name
-from reconciler.planning.gates.gate import Pause
+from reconciler.planning.gates.types import Pause
 from reconciler.planning.runs.log import without_secrets
 from reconciler.planning.text.canonical import instant, plain
 from reconciler.policy import zones

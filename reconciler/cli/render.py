@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from reconciler.planning.facts.observation import Installed, Move, Quarantined, RebootNeed
 from reconciler.planning.facts.package import Mention, Names
-from reconciler.planning.gates.gate import Outcome, PolicyStanding
+from reconciler.planning.gates.types import Outcome, PolicyStanding
 from reconciler.planning.reporting.ailments import failures, is_known
 from reconciler.planning.reporting.document import Decided, GateState, Report, Upcoming
 from reconciler.planning.reporting.summary import headline, run_headline, went_well

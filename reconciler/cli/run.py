@@ -26,8 +26,9 @@ from reconciler.host.fingerprint import Fingerprint, digest
 from reconciler.host.standstill import Standstill
 from reconciler.host.state import PAUSE
 from reconciler.ownership import user_name
-from reconciler.planning.gates.gate import BreakGlass, may_pass_unseen
+from reconciler.planning.gates.decision import may_pass_unseen
 from reconciler.planning.gates.reboot import Refused
+from reconciler.planning.gates.types import BreakGlass
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
 from reconciler.planning.reporting.summary import decided

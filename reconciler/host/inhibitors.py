@@ -20,7 +20,7 @@ from pathlib import Path
 
 from reconciler.errors import Stalled, Transient
 from reconciler.host.systemd import RUNTIME, Systemd, unanswered
-from reconciler.planning.gates.gate import Inhibitor, InhibitorKind
+from reconciler.planning.gates.types import Inhibitor, InhibitorKind
 
 _LOGIN_SERVICE = "systemd-logind.service"
 _SESSION_PROPERTIES = ("Name", "Class", "State", "Remote", "RemoteHost", "TTY", "Display", "Service")

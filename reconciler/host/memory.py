@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
-from reconciler.planning.gates.gate import FailedApply
+from reconciler.planning.gates.types import FailedApply
 from reconciler.planning.notices.events import LastRun, PastRun, Route, Snapshot
 from reconciler.planning.notices.missed_windows import WindowWatch
 from reconciler.planning.runs.execution import Unfetched

@@ -40,7 +40,7 @@ from reconciler.host.memory import (
     write_page,
 )
 from reconciler.ownership import check_ours, is_own
-from reconciler.planning.gates.gate import Pause
+from reconciler.planning.gates.types import Pause
 from reconciler.planning.runs.journal import Journal
 from reconciler.planning.runs.log import write_log
 from reconciler.planning.text.layout import SCHEMA_VERSION, is_newer, refusal

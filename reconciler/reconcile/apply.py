@@ -20,7 +20,8 @@ from reconciler.host.state import FETCH
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, ExecutedScript, Installed, Observation
 from reconciler.planning.facts.package import Names
-from reconciler.planning.gates.gate import Apply, Closed, GateInputs, Outcome, Step, evaluate
+from reconciler.planning.gates.decision import evaluate
+from reconciler.planning.gates.types import Apply, Closed, GateInputs, Outcome, Step
 from reconciler.planning.resolving.plan import limits_of
 from reconciler.planning.runs.execution import Execution, Instruction, automatic_after
 from reconciler.planning.runs.hooks_and_health import CheckResult

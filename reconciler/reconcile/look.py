@@ -15,8 +15,12 @@ from reconciler.planning.facts.observation import (
     Refresh,
     RefreshOutcome,
 )
-from reconciler.planning.gates.gate import (
-    CLOCK_TOLERANCE,
+from reconciler.planning.gates.decision import next_instant
+from reconciler.planning.gates.gates import CLOCK_TOLERANCE
+from reconciler.planning.gates.inputs import Local, gate_inputs
+from reconciler.planning.gates.reboot import Choice, History, Refused, Unwanted, choose, refusal
+from reconciler.planning.gates.recording import Judged, Recording, judge, lets_security_through, record
+from reconciler.planning.gates.types import (
     Apply,
     BreakGlass,
     Closed,
@@ -27,11 +31,7 @@ from reconciler.planning.gates.gate import (
     Nothing,
     Outcome,
     Pause,
-    next_instant,
 )
-from reconciler.planning.gates.inputs import Local, gate_inputs
-from reconciler.planning.gates.reboot import Choice, History, Refused, Unwanted, choose, refusal
-from reconciler.planning.gates.recording import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.notices.events import Event, RunResult, week_of
 from reconciler.planning.notices.missed_windows import Timetable, WindowWatch, advance, looked
 from reconciler.planning.notices.snapshot import announcement_due

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError, Transient
 from reconciler.gitops.source import Acceptance, Advanced, Fetched, FirstUse, Offline, Rewritten, Unchanged
-from reconciler.planning.gates.gate import PolicyStanding, PolicyState
+from reconciler.planning.gates.types import PolicyStanding, PolicyState
 from reconciler.planning.resolving.dispositions import Condition
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import Problem

@@ -9,7 +9,7 @@ from typing import Protocol
 from reconciler.gitops.sink import Commit, Pushed, Queued, Stored, Unchanged
 from reconciler.gitops.source import Acceptance, Assessment, CommitInfo, Fetched, Offline
 from reconciler.planning.facts.observation import Answer, Change, ClockState, Observation, Question, Refresh
-from reconciler.planning.gates.gate import Pause
+from reconciler.planning.gates.types import Pause
 from reconciler.planning.notices.events import Notice, Route
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.journal import Journal

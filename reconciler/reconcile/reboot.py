@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from reconciler.planning.gates.gate import GateInputs, Pause
 from reconciler.planning.gates.reboot import (
     Due,
     Refused,
@@ -22,6 +21,7 @@ from reconciler.planning.gates.reboot import (
     once_pushed,
     refusal,
 )
+from reconciler.planning.gates.types import GateInputs, Pause
 from reconciler.planning.runs.journal import Journal, Phase
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Look

@@ -13,8 +13,8 @@ from reconciler.host.standstill import CODE, Standstill
 from reconciler.host.state import StateFolder
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Observation, RefreshOutcome
-from reconciler.planning.gates.gate import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.gates.recording import write
+from reconciler.planning.gates.types import Apply, BreakGlass, Closed, FailedApply, Outcome
 from reconciler.planning.notices.events import (
     Event,
     LastRun,

@@ -21,7 +21,7 @@ from reconciler.cli.wiring import wire
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.host.config import load_config
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.gates.gate import BreakGlass
+from reconciler.planning.gates.types import BreakGlass
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.labs.apt import MAIN, AptLab, Deb

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.planning.gates.gate import Outcome
+from reconciler.planning.gates.types import Outcome
 from tests.e2e.machines import INSIDE, MANAGERS, Debian, Plant, RedHat, Suse, code_of
 from tests.labs.apt import SECURITY, Deb
 from tests.labs.rpm import Advisory, Rpm

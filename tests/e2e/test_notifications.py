@@ -14,7 +14,7 @@ from reconciler.cli.terminal import exit_code, worst
 from reconciler.cli.wiring import ticker, wire
 from reconciler.errors import ReconcilerError, Stalled
 from reconciler.host.config import load_config
-from reconciler.planning.gates.gate import BreakGlass
+from reconciler.planning.gates.types import BreakGlass
 from reconciler.planning.notices.events import week_of
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site

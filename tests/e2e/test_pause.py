@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reconciler.cli import quiet
 from reconciler.host.state import StateFolder
-from reconciler.planning.gates.gate import Pause
+from reconciler.planning.gates.types import Pause
 from tests.e2e.site import OPENING, Site
 from tests.e2e.test_apply import host, machine, offer, runs, tick, want
 from tests.e2e.test_around import REBOOT, Switch, conditions, powered, switch

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.inhibitors import Places, observe_inhibitors, session_in_words
-from reconciler.planning.gates.gate import Inhibitor, InhibitorKind
+from reconciler.planning.gates.types import Inhibitor, InhibitorKind
 from tests.labs.programs import Programs
 
 BATTERY = {"type": "Battery", "status": "Discharging"}

@@ -14,7 +14,7 @@ from reconciler.errors import Misuse, Stalled, Transient
 from reconciler.host.memory import BEFORE, FILES, NOTICES, RUNS, State, fields_of
 from reconciler.host.state import FETCH, MOVED, Recalled, StateFolder
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
-from reconciler.planning.gates.gate import FailedApply
+from reconciler.planning.gates.types import FailedApply
 from reconciler.planning.notices.events import Event, Route, Snapshot
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)

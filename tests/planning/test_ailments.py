@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.planning.facts.observation import Health
-from reconciler.planning.gates.gate import HostState
+from reconciler.planning.gates.types import HostState
 from reconciler.planning.reporting.ailments import Ailment, ailments, failures
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.summary import headline, subject

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import ClockState, Filesystem, Health
-from reconciler.planning.gates import gate
-from reconciler.planning.gates.gate import (
+from reconciler.planning.gates.decision import conclude, decide, evaluate, may_pass_unseen, next_instant
+from reconciler.planning.gates.gates import BOOT_MARGIN, CLOCK_TOLERANCE, SPACE_MARGIN
+from reconciler.planning.gates.types import (
     Apply,
     BreakGlass,
     Closed,
@@ -20,6 +21,7 @@ from reconciler.planning.gates.gate import (
     GateInputs,
     GateName,
     GateResult,
+    GateSettings,
     HostState,
     Inhibitor,
     Nothing,
@@ -27,14 +29,11 @@ from reconciler.planning.gates.gate import (
     Pass,
     Pause,
     PolicyStanding,
+    PolicyState,
     RolloutState,
     Slot,
+    Step,
     WindowState,
-    conclude,
-    decide,
-    evaluate,
-    may_pass_unseen,
-    next_instant,
 )
 from reconciler.planning.resolving.approval import ApprovalText
 from reconciler.planning.resolving.dispositions import Condition, Plan
@@ -207,7 +206,7 @@ def test_a_pause_lasts_until_its_end(until: datetime | None, *, is_closed: bool)
         (replace(POLICY, committed_at=NOW - timedelta(days=900)), None),
     ],
 )
-def test_the_policy_must_be_in_force_and_confirmed(policy: gate.PolicyState, outcome: Outcome | None) -> None:
+def test_the_policy_must_be_in_force_and_confirmed(policy: PolicyState, outcome: Outcome | None) -> None:
     assert outcome_of(GateName.POLICY, replace(INPUTS, policy=policy)) is outcome
 
 
@@ -251,7 +250,7 @@ def test_on_an_unhealthy_host_nobody_can_say_that_there_is_nothing_to_do() -> No
     assert decision.outcome is Outcome.UNHEALTHY
 
 
-def outcome_on(host: HostState, settings: gate.GateSettings = SETTINGS) -> Outcome | None:
+def outcome_on(host: HostState, settings: GateSettings = SETTINGS) -> Outcome | None:
     return outcome_of(GateName.HOST, replace(INPUTS, host=host, settings=settings))
 
 
@@ -307,7 +306,7 @@ def test_an_approval_by_digest_is_used_up_and_one_by_versions_is_not() -> None:
 # --- clock ------------------------------------------------------------------------------------------------
 
 FUTURE = (Evidence("the policy commit", NOW + HOUR),)
-NEARLY = (Evidence("the policy commit", NOW + gate.CLOCK_TOLERANCE),)
+NEARLY = (Evidence("the policy commit", NOW + CLOCK_TOLERANCE),)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +375,7 @@ def test_stale_metadata_close_the_host_gate() -> None:
     assert outcome_of(GateName.HOST, replace(INPUTS, conditions=(fresh,))) is None
 
 
-MARGIN = gate.SPACE_MARGIN
+MARGIN = SPACE_MARGIN
 ROOT = Filesystem("/", 3 * GIB + MARGIN, 20 * GIB)
 HEAVY = replace(
     USUAL,
@@ -397,8 +396,8 @@ KERNEL = replace(USUAL, transaction=(change("linux-image-6.1.0-28-amd64", action
         (HEAVY, (replace(ROOT, free=ROOT.free - 1), Filesystem("/var/cache/apt", 9 * GIB, 10 * GIB)), ""),
         (HEAVY, (ROOT, Filesystem("/var/cache/apt", GIB + MARGIN - 1, 10 * GIB)), "/var/cache/apt"),
         (HEAVY, (ROOT, Filesystem("/boot", 1, GIB)), ""),
-        (KERNEL, (ROOT, Filesystem("/boot", gate.BOOT_MARGIN, GIB)), ""),
-        (KERNEL, (ROOT, Filesystem("/boot", gate.BOOT_MARGIN - 1, GIB)), "/boot"),
+        (KERNEL, (ROOT, Filesystem("/boot", BOOT_MARGIN, GIB)), ""),
+        (KERNEL, (ROOT, Filesystem("/boot", BOOT_MARGIN - 1, GIB)), "/boot"),
         (USUAL, (), ""),
     ],
 )
@@ -512,7 +511,7 @@ def test_on_both_nights_of_a_clock_change_sixty_minutes_are_open(night: Occurren
 
 def test_break_glass_passes_the_window_and_nothing_else() -> None:
     inputs = replace(INPUTS, windows=WindowState(), break_glass=BreakGlass("CVE in the wild", "alice"))
-    assert decide(USUAL, inputs, NOW) == Apply((gate.Step(USUAL.transaction),), None)
+    assert decide(USUAL, inputs, NOW) == Apply((Step(USUAL.transaction),), None)
     assert isinstance(decide(USUAL, replace(inputs, freezes=(FREEZE,)), NOW), Deferred)
     overriding = replace(
         inputs, freezes=(FREEZE,), break_glass=BreakGlass("CVE", "alice", overrides_freeze=True)

@@ -9,18 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import ClockState
-from reconciler.planning.gates.gate import (
-    Apply,
-    Closed,
-    Decision,
-    Deferred,
-    GateInputs,
-    Outcome,
-    decide,
-    evaluate,
-    next_instant,
-)
+from reconciler.planning.gates.decision import decide, evaluate, next_instant
 from reconciler.planning.gates.inputs import gate_inputs
+from reconciler.planning.gates.types import Apply, Closed, Decision, Deferred, GateInputs, Outcome
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.resolve import Effective
 from tests.policies import resolved

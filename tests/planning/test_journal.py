@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter
 
 from reconciler.planning.facts.observation import Change, Installed
-from reconciler.planning.gates.gate import BreakGlass, Step
+from reconciler.planning.gates.types import BreakGlass, Step
 from reconciler.planning.runs.hooks_and_health import CheckResult, HookOutcome, HookResult
 from reconciler.planning.runs.journal import Journal, Phase
 from reconciler.policy.documents import Settings

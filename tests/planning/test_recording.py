@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Misuse
 from reconciler.planning.facts.observation import Answer, Exchange, Installed, Observation, Question
-from reconciler.planning.gates.gate import (
+from reconciler.planning.gates.decision import decide
+from reconciler.planning.gates.recording import Recording, read_recording, record, write
+from reconciler.planning.gates.types import (
     BreakGlass,
     Evidence,
     FailedApply,
@@ -20,9 +22,7 @@ from reconciler.planning.gates.gate import (
     Pause,
     RolloutState,
     Slot,
-    decide,
 )
-from reconciler.planning.gates.recording import Recording, read_recording, record, write
 from reconciler.policy.match import HostFacts
 from tests.report_samples import APPROVAL, FREEZE, INPUTS, NOW, OBSERVATION, SETTINGS, USUAL, change
 

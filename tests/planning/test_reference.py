@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from reconciler.planning.gates.gate import GateName, Outcome
 from reconciler.planning.gates.recording import Recording
+from reconciler.planning.gates.types import GateName, Outcome
 from reconciler.planning.reporting.report import VOLATILE, to_document
 from reconciler.planning.runs.record import (
     PASSING,

@@ -19,7 +19,7 @@ from reconciler.planning.facts.observation import (
     Refresh,
     RefreshOutcome,
 )
-from reconciler.planning.gates.gate import (
+from reconciler.planning.gates.types import (
     Evidence,
     GateInputs,
     HostState,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, Source
-from reconciler.planning.gates.gate import Inhibitor, Pause
+from reconciler.planning.gates.types import Inhibitor, Pause
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.markdown import LIMIT, to_markdown
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pytest
 
 from reconciler.planning.facts.observation import Facts, Move, Reboot, RebootNeed, RefreshOutcome
-from reconciler.planning.gates.gate import GateName, Outcome, PolicyStanding
+from reconciler.planning.gates.types import GateName, Outcome, PolicyStanding
 from reconciler.planning.notices.events import Event, Expiring, Snapshot, troubles
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.snapshot import announcement_due, snapshot_of

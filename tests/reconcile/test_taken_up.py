@@ -25,9 +25,10 @@ from reconciler.planning.facts.observation import (
     Question,
     Refresh,
 )
-from reconciler.planning.gates.gate import Apply, Pause, Step, decide, evaluate
+from reconciler.planning.gates.decision import decide, evaluate
 from reconciler.planning.gates.reboot import Unwanted
 from reconciler.planning.gates.recording import Judged, record
+from reconciler.planning.gates.types import Apply, Pause, Step
 from reconciler.planning.notices.missed_windows import WindowWatch
 from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.dispositions import Plan

@@ -7,7 +7,7 @@ from itertools import islice
 from operator import attrgetter
 
 from reconciler.planning.facts.observation import Observation
-from reconciler.planning.gates.gate import (
+from reconciler.planning.gates.types import (
     BreakGlass,
     Evidence,
     FailedApply,

@@ -17,8 +17,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from reconciler.planning.facts.observation import Health, Reboot, RebootNeed
-from reconciler.planning.gates.gate import Apply, Closed, GateInputs, GateName, evaluate
+from reconciler.planning.gates.decision import evaluate
 from reconciler.planning.gates.recording import Judged, Recording
+from reconciler.planning.gates.types import Apply, Closed, GateInputs, GateName
 from reconciler.planning.resolving.dispositions import Condition, Plan
 from reconciler.planning.text.wording import listed
 from reconciler.policy.documents import Settings

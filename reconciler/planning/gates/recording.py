@@ -16,7 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from reconciler.errors import Misuse
 from reconciler.planning.facts.observation import Exchange, Observation
-from reconciler.planning.gates.gate import Decision, GateInputs, GateResult, conclude, evaluate
+from reconciler.planning.gates.decision import conclude, evaluate
+from reconciler.planning.gates.types import Decision, GateInputs, GateResult
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.resolving.plan import make_plan, security_only
@@ -159,7 +160,7 @@ class Judged:
     """A plan and the answers to it.
 
     Attributes:
-        gates: In the order of :class:`reconciler.planning.gates.gate.GateName`.
+        gates: In the order of :class:`reconciler.planning.gates.types.GateName`.
         security_plan: The separate plan of a freeze that only security updates pass.
     """
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from reconciler.planning.gates.gate import GateName
+from reconciler.planning.gates.types import GateName
 from reconciler.planning.notices.events import Expiring, LastRun, PastRun, Snapshot, troubles
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import MissedWindow

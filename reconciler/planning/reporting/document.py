@@ -11,7 +11,7 @@ from typing import Literal
 
 from reconciler.planning.facts.observation import ExecutedScript, Facts, Move, Reboot, RefreshOutcome, Source
 from reconciler.planning.facts.package import Names, PackageId
-from reconciler.planning.gates.gate import GateName, Outcome, PolicyStanding
+from reconciler.planning.gates.types import GateName, Outcome, PolicyStanding
 from reconciler.planning.resolving.dispositions import Condition, Update
 from reconciler.planning.text.layout import since
 

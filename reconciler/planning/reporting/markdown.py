@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from reconciler.planning.facts.observation import RebootNeed
-from reconciler.planning.gates.gate import Outcome, PolicyStanding
+from reconciler.planning.gates.types import Outcome, PolicyStanding
 from reconciler.planning.reporting.document import ApprovalState, ExceptionState, GateState, Planned, Report
 from reconciler.planning.reporting.summary import headline
 from reconciler.planning.resolving.dispositions import Disposition, Reason

@@ -17,7 +17,9 @@ from itertools import islice
 from typing import Any, Literal
 
 from reconciler.planning.facts.observation import ExecutedScript
-from reconciler.planning.gates.gate import (
+from reconciler.planning.gates.gates import is_about_policy
+from reconciler.planning.gates.recording import Judged, Recording
+from reconciler.planning.gates.types import (
     Apply,
     Closed,
     Decision,
@@ -28,9 +30,7 @@ from reconciler.planning.gates.gate import (
     Nothing,
     Outcome,
     Pass,
-    is_about_policy,
 )
-from reconciler.planning.gates.recording import Judged, Recording
 from reconciler.planning.reporting.document import (
     INTERFACE,
     ApprovalState,

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Literal
 
 from reconciler.planning.facts.observation import RebootNeed
-from reconciler.planning.gates.gate import Outcome
+from reconciler.planning.gates.types import Outcome
 from reconciler.planning.reporting.ailments import ailments, is_known
 from reconciler.planning.reporting.document import Counts, Report
 from reconciler.planning.resolving.dispositions import Disposition, Update

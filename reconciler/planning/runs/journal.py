@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from reconciler.planning.facts.observation import Change, Installed
-from reconciler.planning.gates.gate import BreakGlass, Step
+from reconciler.planning.gates.types import BreakGlass, Step
 from reconciler.planning.runs.execution import Instruction
 from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult
 from reconciler.planning.runs.record import Ending, PolicySeen, RunRecord, StepRecord

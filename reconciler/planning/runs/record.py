@@ -19,7 +19,7 @@ from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Action, Change, ExecutedScript, Installed, Move, Quarantined
 from reconciler.planning.facts.package import Mention, Names, PackageId, of_other_architecture
 from reconciler.planning.facts.versions import order_of
-from reconciler.planning.gates.gate import BreakGlass
+from reconciler.planning.gates.types import BreakGlass
 from reconciler.planning.runs.execution import FailedPackage
 from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, Leftovers, Restart
 from reconciler.planning.text import canonical

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.gates.gate import Step
+from reconciler.planning.gates.types import Step
 
 Needs = Mapping[PackageId, tuple[str, ...]]
 """By the package of a change: names of the changes without which it cannot be made."""

@@ -10,7 +10,7 @@ import pytest
 from reconciler.host.checks import Checks
 from reconciler.host.inhibitors import Places, observe_inhibitors
 from reconciler.host.restarts import Restarts
-from reconciler.planning.gates.gate import Inhibitor
+from reconciler.planning.gates.types import Inhibitor
 from reconciler.planning.runs.hooks_and_health import CheckResult, newly_failing
 from reconciler.policy.documents import Health
 from tests.labs.machine import Machine

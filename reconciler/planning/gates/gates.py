@@ -1,32 +1,35 @@
-"""The gates between a plan and its execution, and the decision they make together.
+"""Every gate, as a pure function of what it is shown and of ``now``.
 
-Rules:
-
-1. Every gate is a pure function of what it is shown and of ``now``; it passes, or it is closed with an
-   outcome, a reason fit for the report and the instant at which it will be asked again.
-2. All gates are asked, always, so that a reader sees the state of each; the first closed one, in the order
-   of :class:`GateName`, decides.
-3. What is not known is closed: no schedule, no summary of a rollout, no claimed slot, no fetched policy. The
-   one exception is a clock whose synchronisation nobody can be asked about: that is a warning.
-4. Nothing is decided for longer than the instant asked about. The caller asks again, with what it sees then,
-   before each irreversible step and before a reboot.
-5. Reasons hold no relative times ("3 hours ago"), so that an unchanged state gives an unchanged report.
+The rules that all of them keep are those of :mod:`reconciler.planning.gates.decision`, which asks them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, StrEnum, auto
-from typing import Literal
 
-from reconciler.planning.facts.observation import Change, ClockState, Filesystem, Health
+from reconciler.planning.facts.observation import Change, ClockState, Filesystem
 from reconciler.planning.facts.package import Mention
+from reconciler.planning.gates.types import (
+    Closed,
+    Evidence,
+    GateInputs,
+    GateName,
+    GateResult,
+    GateSettings,
+    HostState,
+    Outcome,
+    Pass,
+    Pause,
+    PolicyStanding,
+    PolicyState,
+    RolloutState,
+    Slot,
+)
 from reconciler.planning.resolving.approval import ApprovalText
 from reconciler.planning.resolving.dispositions import Condition, Plan
-from reconciler.planning.text.layout import since
-from reconciler.planning.text.wording import listed, mebibytes, plural, short_digest
+from reconciler.planning.text.wording import listed, mebibytes, short_digest
 from reconciler.policy.values import format_duration
-from reconciler.policy.windows import Freeze, Occurrence
+from reconciler.policy.windows import Freeze
 from reconciler.policy.zones import shifted
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -39,495 +42,6 @@ old one goes."""
 BOOT_MARGIN = 150 * 2**20
 """Bytes that ``/boot`` must have free for one more kernel with its initial ramdisk, whose size nobody knows
 before it is built."""
-
-
-class Outcome(StrEnum):
-    """What came of asking; the closed list of ``decision.outcome``."""
-
-    APPLY = "apply"
-    NOTHING = "nothing"
-    PAUSED = "paused"
-    POLICY_STALLED = "policy-stalled"
-    NEEDS_UPGRADE = "needs-upgrade"
-    POLICY_STALE = "policy-stale"
-    CLOCK = "clock"
-    PLAN_ONLY = "plan-only"
-    DOWNLOAD_ONLY = "download-only"
-    UNHEALTHY = "unhealthy"
-    CANNOT_RESOLVE = "cannot-resolve"
-    METADATA_STALE = "metadata-stale"
-    LOCKED = "locked"
-    NO_SPACE = "no-space"
-    INHIBITED = "inhibited"
-    ALREADY_FAILED = "already-failed"
-    WINDOW = "window"
-    BUDGET = "budget"
-    FREEZE = "freeze"
-    ROLLOUT = "rollout"
-    APPROVAL = "approval"
-    CONCURRENCY = "concurrency"
-
-
-class Basis(Enum):
-    """What an outcome rests on, so that whoever would keep an answer knows what makes it another."""
-
-    COMPARED = auto()
-    """Policy, configuration, pause, the package manager's files, and time: a quiet tick compares them all."""
-
-    MOMENT = auto()
-    """The machine, or others, as they are at this moment. That may pass unseen: every tick must ask again."""
-
-
-def basis_of(outcome: Outcome) -> Basis:
-    """Say what ``outcome`` rests on."""
-    match outcome:
-        case (
-            Outcome.NOTHING
-            | Outcome.PAUSED
-            | Outcome.POLICY_STALLED
-            | Outcome.NEEDS_UPGRADE
-            | Outcome.POLICY_STALE
-            | Outcome.PLAN_ONLY
-            | Outcome.DOWNLOAD_ONLY
-            | Outcome.CANNOT_RESOLVE
-            | Outcome.ALREADY_FAILED
-            | Outcome.WINDOW
-            | Outcome.BUDGET
-            | Outcome.FREEZE
-            | Outcome.APPROVAL
-        ):
-            return Basis.COMPARED
-        case (
-            Outcome.APPLY  # stands after a tick only where a hook, or the package manager, was against it
-            | Outcome.CLOCK
-            | Outcome.UNHEALTHY
-            | Outcome.METADATA_STALE
-            | Outcome.LOCKED
-            | Outcome.NO_SPACE
-            | Outcome.INHIBITED
-            | Outcome.ROLLOUT
-            | Outcome.CONCURRENCY
-        ):
-            return Basis.MOMENT
-
-
-class GateName(StrEnum):
-    """The gates, in the order in which they are asked."""
-
-    PAUSED = "paused"
-    POLICY = "policy"
-    CLOCK = "clock"
-    ACTION = "action"
-    HOST = "host"
-    WINDOW = "window"
-    FREEZE = "freeze"
-    ROLLOUT = "rollout"
-    APPROVAL = "approval"
-    CONCURRENCY = "concurrency"
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """An open gate.
-
-    Attributes:
-        message: Why it is open, as one sentence without a trailing full stop.
-        until: When that may change by itself, ``None`` where no instant is known.
-        warning: A reader should know the message although the gate is open.
-        origin: ``file:line@commit`` of the policy text behind it, or empty.
-    """
-
-    gate: GateName
-    message: str
-    until: datetime | None = None
-    warning: bool = False
-    origin: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """A closed gate.
-
-    Attributes:
-        reason: One sentence for people, without a trailing full stop.
-        until: When it may open by itself; ``None`` where only a commit, a person or another machine can open
-            it, and every tick asks again.
-        origin: ``file:line@commit`` of the policy text behind it, or empty.
-        changes: When outcome or reason may become others although the gate perhaps stays closed, where that
-            is before ``until``.
-    """
-
-    gate: GateName
-    outcome: Outcome
-    reason: str
-    until: datetime | None = None
-    origin: str = ""
-    changes: datetime | None = None
-
-
-GateResult = Pass | Closed
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """The operator's ``pause``: nothing is applied until it is lifted or over."""
-
-    reason: str
-    by: str
-    since: datetime
-    until: datetime | None = None
-
-
-class PolicyStanding(StrEnum):
-    """What became of the newest policy revision."""
-
-    READY = "ready"
-    STALLED = "stalled"
-    NEEDS_UPGRADE = "needs-upgrade"
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyState:
-    """The policy revision in force and how it was come by.
-
-    Attributes:
-        remote: Where it is fetched from, redacted by the caller.
-        commit: The accepted commit, empty while there is none.
-        committed_at: Its committer date.
-        fetched_at: When the remote last confirmed the head, ``None`` for never.
-        verification: How the commits were verified, in words.
-        standing: Whether the newest revision is the one in force.
-        message: Why it is not.
-        refused: The newest commit, where it was refused.
-        floor: The ``trust.floor`` of the configuration, empty without one.
-    """
-
-    remote: str
-    ref: str
-    commit: str
-    committed_at: datetime | None
-    fetched_at: datetime | None
-    verification: str = ""
-    standing: PolicyStanding = PolicyStanding.READY
-    message: str = ""
-    refused: str = ""
-    floor: str = since(2, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Something dated by another clock, such as a policy commit or a release file."""
-
-    what: str
-    at: datetime
-
-
-InhibitorKind = Literal["sessions", "battery", "inhibitors"]
-
-
-@dataclass(frozen=True, slots=True)
-class Inhibitor:
-    """Something that happens on the machine and that a run would disturb, in words."""
-
-    kind: InhibitorKind
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailedApply:
-    """An apply that failed, and what must differ before the same plan is tried again."""
-
-    digest: str
-    policy_commit: str
-    database: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class HostState:
-    """What was seen of the machine that a run depends on.
-
-    Attributes:
-        database: Digest of the package database, as observed.
-        failed: The last failed apply, where it was not followed by a successful one.
-        quarantined: ``name:arch`` of packages that failed in an earlier run and are known to be half done:
-            they keep nothing else back. A name alone, in an older recording, means every architecture.
-    """
-
-    health: Health = field(default_factory=Health)
-    inhibitors: tuple[Inhibitor, ...] = ()
-    database: str = ""
-    failed: FailedApply | None = None
-    quarantined: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class WindowState:
-    """What the schedules say.
-
-    Attributes:
-        schedules: Names in force; none means never in a window.
-        spans: The windows that are open and the next few, sorted.
-        opening: The next instant at which a run may start: a window's start, moved past freezes, with room
-            for the budget; ``None`` where none is in sight.
-        problem: Why windows cannot be told, which counts as closed.
-    """
-
-    schedules: tuple[str, ...] = ()
-    spans: tuple[Occurrence, ...] = ()
-    opening: datetime | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutState:
-    """What the fleet's summary says of this host's ring; ``until`` is when its soak ends, where known."""
-
-    name: str
-    ring: str
-    is_open: bool
-    reason: str
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """The answer to a claim of a concurrency slot."""
-
-    group: str
-    is_held: bool
-    detail: str
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BreakGlass:
-    """``run --now``: a person takes the window gate on themselves, and the freeze only where said."""
-
-    reason: str
-    by: str
-    overrides_freeze: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class GateSettings:
-    """The effective settings that gates read, named as in the policy language.
-
-    Attributes:
-        inhibit: The kinds of inhibitor that defer a run.
-        lock_wait: How long a run waits itself while another program holds the package database.
-        concurrency: ``(group, slots)``.
-        rollout: ``(name, ring)``.
-        origins: ``(dotted key, file:line@commit)`` of the values above, sorted by key.
-    """
-
-    action: Literal["plan", "download", "apply"] = "plan"
-    approval: Literal["none", "required"] = "none"
-    budget: timedelta = timedelta(minutes=30)
-    max_policy_age: timedelta = timedelta(days=14)
-    inhibit: tuple[InhibitorKind, ...] = ("battery", "inhibitors")
-    lock_wait: timedelta = timedelta(0)
-    concurrency: tuple[str, int] | None = None
-    rollout: tuple[str, str] | None = None
-    origins: tuple[tuple[str, str], ...] = ()
-
-    def origin_of(self, key: str) -> str:
-        """Return where ``key`` was set, empty for a default."""
-        return dict(self.origins).get(key, "")
-
-
-@dataclass(frozen=True, slots=True)
-class GateInputs:
-    """Everything that the gates are shown besides the plan; recorded in ``observation.json``.
-
-    Attributes:
-        evidence: What other clocks said, sorted.
-        is_security_plan: The plan was resolved with security updates only and removals forbidden.
-        freezes: Those that match this host, active and coming ones, sorted by start.
-        conditions: What others than the plan found out about the target; stalled ones close a gate as the
-            plan's own do.
-        used: Digests of plans that were applied here: an approval of one of them is used up.
-    """
-
-    settings: GateSettings
-    policy: PolicyState
-    clock: ClockState
-    evidence: tuple[Evidence, ...] = ()
-    pause: Pause | None = None
-    host: HostState = field(default_factory=HostState)
-    windows: WindowState = field(default_factory=WindowState)
-    freezes: tuple[Freeze, ...] = ()
-    is_security_plan: bool = False
-    rollout: RolloutState | None = None
-    approvals: tuple[ApprovalText, ...] = ()
-    slot: Slot | None = None
-    break_glass: BreakGlass | None = None
-    conditions: tuple[Condition, ...] = ()
-    used: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Changes that one call of the package manager makes together, in its order."""
-
-    changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Apply:
-    """Every gate is open.
-
-    Attributes:
-        steps: In order; together they are the plan's transaction.
-        deadline: End of the window, or the begin of a freeze in it: no step starts that would not fit before.
-            ``None`` for break-glass, which no window bounds.
-    """
-
-    steps: tuple[Step, ...]
-    deadline: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Deferred:
-    """A gate is closed; ``until`` as in :class:`Closed`."""
-
-    outcome: Outcome
-    reason: str
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """The plan changes nothing."""
-
-    reason: str
-
-
-Decision = Apply | Deferred | Nothing
-
-
-def decide(plan: Plan, inputs: GateInputs, now: datetime) -> Decision:
-    """Decide what may happen to ``plan`` at ``now``; see :func:`evaluate` for the state of each gate."""
-    return conclude(plan, inputs, evaluate(plan, inputs, now), now)
-
-
-def conclude(plan: Plan, inputs: GateInputs, gates: Sequence[GateResult], now: datetime) -> Decision:
-    """Make the decision out of ``gates``, the states that :func:`evaluate` gave for the same arguments.
-
-    An empty transaction is :class:`Nothing` whatever the gates say, except that a policy that is not in
-    force, an unhealthy host, an unresolved transaction and stale metadata come first: nobody can say that
-    there is nothing to do by a policy that was refused or is too old, on a machine where packages are half
-    done, where the package manager finds no transaction, nor by what the sources offered long ago.
-    """
-    closed = [gate for gate in gates if isinstance(gate, Closed)]
-    if not plan.transaction:
-        closed = [gate for gate in closed if _leaves_unknown(gate)]
-    if closed:
-        return Deferred(closed[0].outcome, closed[0].reason, closed[0].until)
-    if not plan.transaction:
-        return Nothing(_why_nothing(plan))
-    room = _room(inputs, now) if inputs.break_glass is None else None
-    return Apply((Step(plan.transaction),), None if room is None else room.end)
-
-
-def _leaves_unknown(gate: Closed) -> bool:
-    """Say whether a closed gate means that nobody knows whether there is something to do."""
-    match gate.outcome:
-        case (
-            Outcome.POLICY_STALLED
-            | Outcome.NEEDS_UPGRADE
-            | Outcome.POLICY_STALE
-            | Outcome.UNHEALTHY
-            | Outcome.CANNOT_RESOLVE
-            | Outcome.METADATA_STALE
-        ):
-            return True
-        case (
-            Outcome.APPLY
-            | Outcome.NOTHING
-            | Outcome.PAUSED
-            | Outcome.CLOCK
-            | Outcome.PLAN_ONLY
-            | Outcome.DOWNLOAD_ONLY
-            | Outcome.LOCKED
-            | Outcome.NO_SPACE
-            | Outcome.INHIBITED
-            | Outcome.ALREADY_FAILED
-            | Outcome.WINDOW
-            | Outcome.BUDGET
-            | Outcome.FREEZE
-            | Outcome.ROLLOUT
-            | Outcome.APPROVAL
-            | Outcome.CONCURRENCY
-        ):
-            return False
-
-
-def _why_nothing(plan: Plan) -> str:
-    if not plan.updates:
-        return "no source offers anything newer"
-    verb = "is" if len(plan.updates) == 1 else "are"
-    return f"{plural(len(plan.updates), 'update')} {verb} offered and none of them is to be applied"
-
-
-def evaluate(plan: Plan, inputs: GateInputs, now: datetime) -> tuple[GateResult, ...]:
-    """Ask every gate about ``plan`` at ``now`` and return the answers in the order of :class:`GateName`."""
-    settings = inputs.settings
-    conditions = (*plan.conditions, *inputs.conditions)
-    return (
-        pause_gate(inputs.pause, now),
-        policy_gate(inputs.policy, settings, conditions, now),
-        clock_gate(inputs.clock, inputs.evidence, now),
-        action_gate(settings),
-        host_gate(inputs, plan, conditions),
-        window_gate(inputs, now),
-        freeze_gate(inputs, plan, now),
-        rollout_gate(settings, inputs.rollout),
-        approval_gate(plan, settings, inputs.approvals, now, used=inputs.used),
-        concurrency_gate(settings, inputs.slot),
-    )
-
-
-def may_pass_unseen(decision: Decision, gates: Iterable[GateResult]) -> bool:
-    """Say whether the next tick must ask again although nothing it compares has changed.
-
-    What stands behind a gate that only a commit, a person or time opens is asked then; but where packages are
-    only fetched, what keeps them from that counts.
-    """
-    match decision:
-        case Nothing():
-            return False
-        case Apply():
-            return True
-        case Deferred():
-            closed = (gate.outcome for gate in gates if isinstance(gate, Closed))
-            first = next((one for one in closed if one is not Outcome.DOWNLOAD_ONLY), decision.outcome)
-            return basis_of(first) is Basis.MOMENT
-
-
-def next_instant(
-    decision: Decision, gates: Iterable[GateResult], extra: Iterable[datetime | None] = ()
-) -> datetime | None:
-    """Return the first instant at which an answer may differ without anything else having changed.
-
-    Args:
-        decision: Its deadline or ``until`` counts too.
-        gates: Open ones count with the instant until which they are open.
-        extra: Further instants, such as the end of a minimum age or of an exception.
-
-    Returns:
-        The earliest of all, ``None`` where time alone changes nothing.
-    """
-    match decision:
-        case Apply():
-            own = decision.deadline
-        case Deferred():
-            own = decision.until
-        case Nothing():
-            own = None
-    states = list(gates)
-    turns = [gate.changes for gate in states if isinstance(gate, Closed)]
-    return _first(own, *(gate.until for gate in states), *turns, *extra)
 
 
 def pause_gate(pause: Pause | None, now: datetime) -> GateResult:
@@ -737,7 +251,7 @@ def window_gate(inputs: GateInputs, now: datetime) -> GateResult:
         )
     later = windows.opening if windows.opening is not None and windows.opening > now else None
     coming = min((span.start for span in windows.spans if span.start > now), default=None)
-    room = _room(inputs, now)
+    room = room_of(inputs, now)
     if room is None:
         reason = f"outside the windows of {', '.join(windows.schedules)}"
         return Closed(name, Outcome.WINDOW, reason, until=later, origin=origin, changes=coming)
@@ -746,14 +260,14 @@ def window_gate(inputs: GateInputs, now: datetime) -> GateResult:
         reason = f"a run needs {format_duration(settings.budget)}, more than is left {room.bound}"
         origin = settings.origin_of("budget")
         return Closed(
-            name, Outcome.BUDGET, reason, until=later, origin=origin, changes=_first(room.end, coming)
+            name, Outcome.BUDGET, reason, until=later, origin=origin, changes=earliest(room.end, coming)
         )
-    until = _first(_after(last_start), coming)
+    until = earliest(_after(last_start), coming)
     return Pass(name, f"in the window {room.schedule}", until=until, origin=origin)
 
 
 @dataclass(frozen=True, slots=True)
-class _Room:
+class Room:
     """How long a run may last that starts now; ``bound`` says in words what ends it."""
 
     end: datetime
@@ -761,7 +275,7 @@ class _Room:
     bound: str
 
 
-def _room(inputs: GateInputs, now: datetime) -> _Room | None:
+def room_of(inputs: GateInputs, now: datetime) -> Room | None:
     """Return the open window that ends last, cut where a freeze that this plan may not pass begins in it."""
     open_spans = [span for span in inputs.windows.spans if span.is_open(now)]
     if not open_spans:
@@ -773,12 +287,13 @@ def _room(inputs: GateInputs, now: datetime) -> _Room | None:
         if now < freeze.start < span.end and not (freeze.allow == "security" and inputs.is_security_plan)
     ]
     if not coming:
-        return _Room(span.end, span.schedule, f"of the window {span.schedule}")
+        return Room(span.end, span.schedule, f"of the window {span.schedule}")
     first = min(coming, key=lambda freeze: freeze.start)
-    return _Room(first.start, span.schedule, f"before the freeze {first.name}")
+    return Room(first.start, span.schedule, f"before the freeze {first.name}")
 
 
-def _first(*instants: datetime | None) -> datetime | None:
+def earliest(*instants: datetime | None) -> datetime | None:
+    """Return the first of the instants that are known, ``None`` where none is."""
     return min((at for at in instants if at is not None), default=None)
 
 
@@ -795,7 +310,7 @@ def freeze_gate(inputs: GateInputs, plan: Plan, now: datetime) -> GateResult:
     if not active:
         return Pass(name, "no freeze is active", until=coming)
     first = max(active, key=lambda freeze: (freeze.allow == "none", freeze.end))
-    turn = _first(coming, *(freeze.end for freeze in active))
+    turn = earliest(coming, *(freeze.end for freeze in active))
     glass = inputs.break_glass
     if glass is not None and glass.overrides_freeze:
         message = f"the freeze {first.name} is overridden by {glass.by}: {glass.reason}"
