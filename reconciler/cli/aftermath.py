@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.render import render_status
-from reconciler.cli.status import FILE, TICK, WIDTHS
-from reconciler.cli.terminal import DEFECT, DONE, INTERRUPTED, exit_code, worst
+from reconciler.cli.showing.render import render_status
+from reconciler.cli.showing.terminal import DEFECT, DONE, INTERRUPTED, exit_code, worst
+from reconciler.cli.verbs.status import FILE, TICK, WIDTHS
 from reconciler.durable import replace_file
 from reconciler.errors import ReconcilerError, Stalled
 from reconciler.host import journald

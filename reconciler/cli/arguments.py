@@ -7,7 +7,7 @@ import argparse
 from typing import TypeAlias
 
 from reconciler import __version__
-from reconciler.cli import policy
+from reconciler.cli.verbs.policy import commands as policy
 from reconciler.host import DEFAULT_CONFIG
 
 _WINDOW_COUNT = 10

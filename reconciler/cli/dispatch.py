@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 from reconciler.cli.arguments import build_parser
-from reconciler.cli.terminal import CUT_OFF, DEFECT, INTERRUPTED, MISUSE, exit_code, note, tell
+from reconciler.cli.showing.terminal import CUT_OFF, DEFECT, INTERRUPTED, MISUSE, exit_code, note, tell
 from reconciler.errors import ReconcilerError
 
 
@@ -40,11 +40,11 @@ def run(argv: Sequence[str]) -> int:
 
 _HANDLERS: Mapping[str, tuple[str, str]] = {
     "run": ("run", "run"),
-    "plan": ("host", "plan"),
-    "dry-run": ("host", "plan"),
-    "explain": ("host", "explain"),
+    "plan": ("plan", "plan"),
+    "dry-run": ("plan", "plan"),
+    "explain": ("plan", "explain"),
     "status": ("status", "run"),
-    "windows": ("host", "show_windows"),
+    "windows": ("plan", "show_windows"),
     "watch": ("watch", "run"),
     "log": ("log", "run"),
     "pause": ("pause", "pause"),
@@ -58,7 +58,7 @@ _HANDLERS: Mapping[str, tuple[str, str]] = {
     "cleanup": ("cleanup", "run"),
     "doctor": ("doctor", "run"),
 }
-"""The module of ``reconciler.cli`` and the function in it of each verb; ``policy`` names its own."""
+"""The module of ``reconciler.cli.verbs`` and the function in it of each verb; ``policy`` names its own."""
 
 
 def _dispatch(arguments: argparse.Namespace) -> int:
@@ -67,5 +67,5 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         handler = arguments.handler
     else:
         module, function = _HANDLERS[arguments.command]
-        handler = getattr(import_module(f"reconciler.cli.{module}"), function)
+        handler = getattr(import_module(f"reconciler.cli.verbs.{module}"), function)
     return handler(arguments)

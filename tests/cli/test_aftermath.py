@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.aftermath import Aftermath
-from reconciler.cli.status import FILE
+from reconciler.cli.verbs.status import FILE
 from reconciler.errors import Stalled
 from reconciler.host.config import Config
 from reconciler.host.state import StateFolder

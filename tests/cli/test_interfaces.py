@@ -7,8 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
-from reconciler.cli.interfaces import POLICY_CHECK, WINDOWS
-from reconciler.cli.policy_start import all_schemas
+from reconciler.cli.showing.interfaces import POLICY_CHECK, WINDOWS
+from reconciler.cli.verbs.policy.start import all_schemas
 
 PREVIEW = ("windows", "--start", "Sun 02:00", "--timezone", "Europe/Berlin", "--format", "json")
 

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
-from reconciler.cli.interfaces import NOTIFY_TEST
+from reconciler.cli.showing.interfaces import NOTIFY_TEST
 from tests.labs.webhook import Receiver, receive
 
 SECRET = "hunter2-token"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import main
-from reconciler.cli.pause import read_until
+from reconciler.cli.verbs.pause import read_until
 from reconciler.errors import Misuse
 from reconciler.host.state import StateFolder
 

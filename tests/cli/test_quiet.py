@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import quiet
+from reconciler.cli.wiring import quiet
 from reconciler.host.fingerprint import Fingerprint, digest, signature
 
 COMMIT = "a" * 40

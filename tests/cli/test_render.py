@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.cli.render import render_explain, render_plan, render_run, render_status
-from reconciler.cli.terminal import json_text
+from reconciler.cli.showing.render import render_explain, render_plan, render_run, render_status
+from reconciler.cli.showing.terminal import json_text
 from reconciler.planning.facts.observation import Facts, Installed, Move, Quarantined, Reboot, RebootNeed
 from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.document import Report

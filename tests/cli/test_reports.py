@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
-from reconciler.cli.interfaces import REPORTS_REPAIR
+from reconciler.cli.showing.interfaces import REPORTS_REPAIR
 from reconciler.gitops.sink import Identity, ReportSink, commit_message
 from tests.edge.gitops.bench import NOW, Repository, git
 

@@ -470,7 +470,8 @@ def test_setup_that_was_killed_is_completed(place: Place) -> None:
 
 KILLED = """
 import os, signal, sys
-from reconciler.cli import main, setup
+from reconciler.cli import main
+from reconciler.cli.verbs import setup
 from reconciler.host import installer
 steps = iter(range({step}))
 class Mortal(installer.Installer):

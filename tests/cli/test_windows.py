@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.arguments import add_windows
-from reconciler.cli.host_windows import HostWindows, run
+from reconciler.cli.verbs.windows import HostWindows, run
 from reconciler.errors import Misuse
 from reconciler.policy.windows import Freeze, Schedule, calendar_window, rrule_window
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from reconciler.cli import quiet
 from reconciler.cli.aftermath import MESSAGE_IDS, Aftermath
+from reconciler.cli.wiring import quiet
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import load_config
 from reconciler.host.state import StateFolder

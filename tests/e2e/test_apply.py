@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from reconciler.cli import main
-from reconciler.cli.run import run_once
-from reconciler.cli.wiring import wire
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring.compose import wire
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.host.config import load_config
 from reconciler.managers.scripts import PatchScript
@@ -264,8 +264,8 @@ import os, sys
 sys.path[:0] = sys.argv[1].split(":")
 from datetime import datetime
 from pathlib import Path
-from reconciler.cli.run import run_once
-from reconciler.cli.wiring import wire
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
 from tests.e2e.site import SetClock
 left = int(sys.argv[4])

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.run import run_once
-from reconciler.cli.wiring import wire
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring.compose import wire
 from reconciler.errors import Stalled, Transient
 from reconciler.host.config import load_config
 from reconciler.host.memory import State

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import main
-from reconciler.cli.run import run_once
-from reconciler.cli.wiring import wire
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
 from tests.e2e.site import SetClock, Site
 from tests.e2e.test_apply import INSIDE, host, machine, offer, tick, want

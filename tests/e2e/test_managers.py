@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from reconciler.cli.run import run_once
-from reconciler.cli.wiring import wire
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli import quiet
-from reconciler.cli.run import run_once
-from reconciler.cli.terminal import exit_code, worst
-from reconciler.cli.wiring import ticker, wire
+from reconciler.cli.showing.terminal import exit_code, worst
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring import quiet
+from reconciler.cli.wiring.compose import ticker, wire
 from reconciler.errors import ReconcilerError, Stalled
 from reconciler.host.config import load_config
 from reconciler.planning.gates.types import BreakGlass

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from reconciler.cli import quiet
+from reconciler.cli.wiring import quiet
 from reconciler.host.state import StateFolder
 from reconciler.planning.gates.types import Pause
 from tests.e2e.site import OPENING, Site

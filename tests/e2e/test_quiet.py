@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli import main, quiet
-from reconciler.cli.run import run_once
-from reconciler.cli.wiring import wire
+from reconciler.cli import main
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring import quiet
+from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
 from reconciler.host.fingerprint import signature
 from reconciler.policy.yamltext import parse_documents

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.cli.render import render_explain
-from reconciler.cli.run import run_once
-from reconciler.cli.wiring import wire
+from reconciler.cli.showing.render import render_explain
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.reporting.reader import read_report

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from reconciler.cli.run import run_once
-from reconciler.cli.wiring import wire
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
 from reconciler.host.state import StateFolder
 from tests.e2e.site import BEFORE, POLICY, SetClock, Site, git

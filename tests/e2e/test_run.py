@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import quiet
-from reconciler.cli.run import run_once
-from reconciler.cli.wiring import wire
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring import quiet
+from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
 from reconciler.host.fingerprint import Fingerprint, signature
 from reconciler.host.state import StateFolder

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.cli import main, quiet, status
-from reconciler.cli.interfaces import LOG, PAUSE, STATUS
+from reconciler.cli import main
+from reconciler.cli.showing.interfaces import LOG, PAUSE, STATUS
+from reconciler.cli.verbs import status
+from reconciler.cli.wiring import quiet
 from reconciler.host.state import StateFolder
 from tests.e2e.site import OPENING, POLICY, Site
 from tests.e2e.test_apply import SLOW, host, machine, offer, runs, start, tick, wait_for, want

@@ -395,7 +395,9 @@ def first_column(title: str) -> set[str]:
 
 
 def written_in(pattern: str, *modules: str) -> set[str]:
-    texts = [(ROOT / "reconciler/planning/resolving" / module).read_text(encoding="utf-8") for module in modules]
+    texts = [
+        (ROOT / "reconciler/planning/resolving" / module).read_text(encoding="utf-8") for module in modules
+    ]
     return {word for text in texts for word in re.findall(pattern, text)}
 
 

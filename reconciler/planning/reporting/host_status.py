@@ -1,6 +1,6 @@
 """What ``status`` knows of a host after a tick, as plain JSON data, and the same in a line or two.
 
-Everything else that ``status`` says is read at the moment of asking: see ``reconciler/cli/status.py``.
+Everything else that ``status`` says is read at the moment of asking: see ``reconciler/cli/verbs/status.py``.
 """
 
 from collections.abc import Mapping

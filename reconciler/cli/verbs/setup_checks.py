@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from reconciler.cli.notify import send_test
-from reconciler.cli.wiring import git_options
+from reconciler.cli.verbs.notify import send_test
+from reconciler.cli.wiring.compose import git_options
 from reconciler.errors import Misuse, Transient
 from reconciler.gitops.probe import probe_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from reconciler.cli.terminal import exit_code, print_json, tell, worst
-from reconciler.cli.wiring import notifiers_of
+from reconciler.cli.showing.terminal import exit_code, print_json, tell, worst
+from reconciler.cli.wiring.compose import notifiers_of
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config

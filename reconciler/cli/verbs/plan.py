@@ -5,11 +5,21 @@ import sys
 from datetime import UTC
 from pathlib import Path
 
-from reconciler.cli import host_windows
-from reconciler.cli.host_windows import HostWindows
-from reconciler.cli.render import render_explain, render_plan
-from reconciler.cli.terminal import DONE, PENDING, colour, exit_code, note, print_json, tell, width, worst
-from reconciler.cli.wiring import Wiring, wire
+from reconciler.cli.showing.render import render_explain, render_plan
+from reconciler.cli.showing.terminal import (
+    DONE,
+    PENDING,
+    colour,
+    exit_code,
+    note,
+    print_json,
+    tell,
+    width,
+    worst,
+)
+from reconciler.cli.verbs import windows as host_windows
+from reconciler.cli.verbs.windows import HostWindows
+from reconciler.cli.wiring.compose import Wiring, wire
 from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
 from reconciler.gitops.revision import read_folder
 from reconciler.host.clock import SystemClock

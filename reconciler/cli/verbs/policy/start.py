@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli import interfaces
-from reconciler.cli.terminal import print_json
+from reconciler.cli.showing import interfaces
+from reconciler.cli.showing.terminal import print_json
 from reconciler.errors import Misuse
 from reconciler.host.answers import answers_schema
 from reconciler.host.config import Config

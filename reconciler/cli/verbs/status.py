@@ -10,7 +10,7 @@ import os
 import sys
 from time import gmtime, strftime, time  # noqa: TID251 - only shown, and compared with what a tick left
 
-from reconciler.cli.quiet import state_dir
+from reconciler.cli.wiring.quiet import state_dir
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.host import DEFAULT_CONFIG
 from reconciler.host.fingerprint import digest
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (KeyError, TypeError, ValueError) as error:
         raise _no_report(folder, tick) from error
     if arguments.format == "json":
-        from reconciler.cli.terminal import print_json  # noqa: PLC0415 - most often it is asked for text
+        from reconciler.cli.showing.terminal import print_json  # noqa: PLC0415 - most often it is asked for text
 
         print_json(document)
     else:

@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from reconciler.cli.terminal import DONE, note, print_json
+from reconciler.cli.showing.terminal import DONE, note, print_json
 from reconciler.errors import Misuse
 from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.terminal import exit_code, note, print_json, tell, worst
-from reconciler.cli.wiring import git_options
+from reconciler.cli.showing.terminal import exit_code, note, print_json, tell, worst
+from reconciler.cli.wiring.compose import git_options
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.gitops.sink import REPAIR_HINT, Diverged, Identity, Repaired, ReportSink, host_branch
 from reconciler.host.config import Config, load_config

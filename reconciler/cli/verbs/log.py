@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.terminal import DONE, print_json, width
-from reconciler.cli.wiring import run_logs
+from reconciler.cli.showing.terminal import DONE, print_json, width
+from reconciler.cli.wiring.compose import run_logs
 from reconciler.errors import Misuse
 from reconciler.host.config import load_config
 from reconciler.host.run_logs import RunLogs

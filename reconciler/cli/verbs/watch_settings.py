@@ -59,7 +59,7 @@ def check(arguments: argparse.Namespace) -> int:
     Raises:
         Misuse: It has mistakes; all are told.
     """
-    from reconciler.cli.terminal import note, print_json  # noqa: PLC0415 - the process that waits has no use for it
+    from reconciler.cli.showing.terminal import note, print_json  # noqa: PLC0415 - the process that waits has no use for it
     from reconciler.host.config import read_config  # noqa: PLC0415 - heavy
     from reconciler.host.fingerprint import digest  # noqa: PLC0415 - beside it
     from reconciler.host.state import StateFolder  # noqa: PLC0415 - heavy

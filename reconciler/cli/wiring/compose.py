@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from reconciler import __version__
-from reconciler.cli.terminal import outlived_by
+from reconciler.cli.showing.terminal import outlived_by
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.gitops.git import GitOptions
 from reconciler.gitops.remote import parse_remote

@@ -14,8 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from reconciler import __version__, process
-from reconciler.cli.setup_checks import check_policy, check_reports
-from reconciler.cli.terminal import FAILED, exit_code
+from reconciler.cli.showing.terminal import FAILED, exit_code
+from reconciler.cli.verbs.setup_checks import check_policy, check_reports
 from reconciler.errors import ReconcilerError
 from reconciler.gitops.sink import Identity, ReportSink
 from reconciler.host import competing, credentials, units

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from reconciler.cli.asking import Terminal, choose, confirm
-from reconciler.cli.detected import Detected
-from reconciler.cli.setup_checks import (
+from reconciler.cli.verbs.asking import Terminal, choose, confirm
+from reconciler.cli.verbs.detected import Detected
+from reconciler.cli.verbs.setup_checks import (
     address_in_use,
     addresses_of,
     check_notifier,

@@ -8,8 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-from reconciler.cli.doctor_checks import Finding, Level, Patient, examine, redacted
-from reconciler.cli.terminal import DONE, colour, print_json, width, worst
+from reconciler.cli.showing.terminal import DONE, colour, print_json, width, worst
+from reconciler.cli.verbs.doctor_checks import Finding, Level, Patient, examine, redacted
 from reconciler.host.config import load_config
 from reconciler.notify import redact, secrets_of
 from reconciler.planning.text.wording import plural

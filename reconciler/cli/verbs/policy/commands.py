@@ -80,7 +80,7 @@ def _register_init(parser: ArgumentParser) -> None:
 
 def check(arguments: Namespace) -> int:
     """Run ``policy check`` and return 0, or 3 where there are problems."""
-    from reconciler.cli import policy_check  # noqa: PLC0415 - pydantic is paid for by this command only
+    from reconciler.cli.verbs.policy import check as policy_check  # noqa: PLC0415 - only this command pays
 
     if arguments.watch:
         return policy_check.watch(arguments.folder, arguments.rev, arguments.format)
@@ -89,7 +89,7 @@ def check(arguments: Namespace) -> int:
 
 def show(arguments: Namespace) -> int:
     """Run ``policy show`` and return 0, or 3 where the repository is invalid."""
-    from reconciler.cli import policy_show  # noqa: PLC0415 - as above
+    from reconciler.cli.verbs.policy import show as policy_show  # noqa: PLC0415 - as above
 
     host = policy_show.facts(
         arguments.host, arguments.label, arguments.os, arguments.manager, arguments.guest_of
@@ -99,13 +99,13 @@ def show(arguments: Namespace) -> int:
 
 def schema(arguments: Namespace) -> int:
     """Run ``policy schema`` and return 0."""
-    from reconciler.cli import policy_start  # noqa: PLC0415 - as above
+    from reconciler.cli.verbs.policy import start as policy_start  # noqa: PLC0415 - as above
 
     return policy_start.schema(arguments.name, arguments.write, arguments.format)
 
 
 def init(arguments: Namespace) -> int:
     """Run ``policy init`` and return 0."""
-    from reconciler.cli import policy_start  # noqa: PLC0415 - as above
+    from reconciler.cli.verbs.policy import start as policy_start  # noqa: PLC0415 - as above
 
     return policy_start.init(arguments.folder, arguments.example, arguments.format)

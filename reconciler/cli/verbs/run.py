@@ -11,11 +11,21 @@ from functools import partial
 from pathlib import Path
 
 import reconciler
-from reconciler.cli import quiet
 from reconciler.cli.aftermath import Aftermath, failed_early
-from reconciler.cli.render import render_run, render_summary
-from reconciler.cli.terminal import DONE, TRANSIENT, colour, exit_code, note, print_json, tell, width, worst
-from reconciler.cli.wiring import Wiring, ticker, wire
+from reconciler.cli.showing.render import render_run, render_summary
+from reconciler.cli.showing.terminal import (
+    DONE,
+    TRANSIENT,
+    colour,
+    exit_code,
+    note,
+    print_json,
+    tell,
+    width,
+    worst,
+)
+from reconciler.cli.wiring import quiet
+from reconciler.cli.wiring.compose import Wiring, ticker, wire
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.gitops.failures import Damaged
 from reconciler.host import outlook, standstill

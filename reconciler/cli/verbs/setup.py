@@ -10,10 +10,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from reconciler.cli import asking, detected, setup_checks
 from reconciler.cli.arguments import build_parser
-from reconciler.cli.terminal import DONE, exit_code, note, print_json, tell, worst
-from reconciler.cli.wizard import Wizard
+from reconciler.cli.showing.terminal import DONE, exit_code, note, print_json, tell, worst
+from reconciler.cli.verbs import asking, detected, setup_checks
+from reconciler.cli.verbs.wizard import Wizard
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.gitops.remote import redact_url
 from reconciler.host import credentials, units
@@ -308,7 +308,7 @@ def _tell_end(
 
 def _finish(arguments: argparse.Namespace, layout: Layout, actions: Sequence[Action]) -> int:
     """Plan for the first time; what goes wrong with it is told, and what was set up stays."""
-    from reconciler.cli import host  # noqa: PLC0415 - heavy, and only at the end
+    from reconciler.cli.verbs import plan as planning  # noqa: PLC0415 - heavy, and only at the end
 
     if arguments.format == "json":
         print_json({"actions": [str(action) for action in actions]})
@@ -319,7 +319,7 @@ def _finish(arguments: argparse.Namespace, layout: Layout, actions: Sequence[Act
         if arguments.format == "json":
             return _quietly(form)
         note("the first plan, which changes nothing:")
-        return host.plan(form)
+        return planning.plan(form)
     except ReconcilerError as error:
         tell(error)
         note("this host is set up; the plan above failed: patchledger plan tries it again")
@@ -328,7 +328,7 @@ def _finish(arguments: argparse.Namespace, layout: Layout, actions: Sequence[Act
 
 def _quietly(arguments: argparse.Namespace) -> int:
     """Plan, and keep standard output for the result of setup."""
-    from reconciler.cli import host  # noqa: PLC0415 - the same
+    from reconciler.cli.verbs import plan as planning  # noqa: PLC0415 - the same
 
     with contextlib.redirect_stdout(sys.stderr):
-        return host.plan(arguments)
+        return planning.plan(arguments)

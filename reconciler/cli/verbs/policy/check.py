@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from reconciler import __version__
-from reconciler.cli.terminal import REJECTED
+from reconciler.cli.showing.terminal import REJECTED
 from reconciler.errors import Misuse
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
 from reconciler.planning.text.wording import plural

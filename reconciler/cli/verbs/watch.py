@@ -19,9 +19,9 @@ from types import FrameType
 
 import reconciler
 from reconciler import process
-from reconciler.cli import watch_settings
-from reconciler.cli.terminal import DONE, FAILED, INTERRUPTED, MISUSE, TRANSIENT, note
-from reconciler.cli.watch_settings import Settings
+from reconciler.cli.showing.terminal import DONE, FAILED, INTERRUPTED, MISUSE, TRANSIENT, note
+from reconciler.cli.verbs import watch_settings
+from reconciler.cli.verbs.watch_settings import Settings
 from reconciler.durable import replace_file
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.host import outlook

@@ -1,0 +1,1 @@
+"""One module a verb: what people ask for on the command line."""
