@@ -19,10 +19,10 @@ from reconciler.cli.showing.terminal import DEFECT, DONE, INTERRUPTED, exit_code
 from reconciler.cli.verbs.status import FILE, TICK, WIDTHS
 from reconciler.durable import replace_file
 from reconciler.errors import ReconcilerError, Stalled
-from reconciler.host import journald
 from reconciler.host.config import Config
-from reconciler.host.fingerprint import digest
-from reconciler.host.state import StateFolder
+from reconciler.host.machine import journald
+from reconciler.host.state.fingerprint import digest
+from reconciler.host.state.folder import StateFolder
 from reconciler.notify import Outbox
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.host_status import motd, run_summary, status_document
@@ -206,7 +206,7 @@ class Aftermath:
     ) -> Iterator[str]:
         if self.config.metrics is None:
             return
-        from reconciler.host.metrics import metrics_text  # noqa: PLC0415 - dear, and seldom configured
+        from reconciler.host.state.metrics import metrics_text  # noqa: PLC0415 - dear, and seldom configured
 
         pause = self.folder.pause()
         paused = pause is not None and (pause.until is None or pause.until > self.clock.now())

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError
-from reconciler.host.state import FETCH
+from reconciler.host.state.folder import FETCH
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, ExecutedScript, Installed, Observation
 from reconciler.planning.facts.package import Names

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError
 from reconciler.gitops.source import Acceptance
-from reconciler.host.memory import State
+from reconciler.host.state.memory import State
 from reconciler.planning.facts.observation import (
     Exchange,
     FirstSeen,

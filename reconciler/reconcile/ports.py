@@ -130,7 +130,7 @@ class PackageManager(Protocol):
 
 
 class RunStore(Protocol):
-    """Where a run is written down; :class:`reconciler.host.state.StateFolder` is the real one."""
+    """Where a run is written down; :class:`reconciler.host.state.folder.StateFolder` is the real one."""
 
     def begin(self, journal: Journal) -> None:
         """Write down a run that begins, durably, and take its id for it alone."""
@@ -166,7 +166,7 @@ class RunStore(Protocol):
 
 
 class RunLogs(Protocol):
-    """Where a run's log is kept on the host; :class:`reconciler.host.run_logs.RunLogs` is the real one."""
+    """Where a run's log is kept on the host."""
 
     def keep(self, run: str, files: Mapping[str, bytes], now: datetime) -> None:
         """Keep a run's files, by their suffixes, and forget the oldest."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 from reconciler.errors import Misuse, PolicyRejected
 from reconciler.gitops.source import Acceptance
-from reconciler.host.memory import RUNS, TRUST, State
-from reconciler.host.state import Recalled
+from reconciler.host.state.folder import Recalled
+from reconciler.host.state.memory import RUNS, TRUST, State
 from reconciler.planning.gates.recording import Recording, read_recording
 from reconciler.reconcile.ports import Followed, PolicyHistory, ReportQueue
 

@@ -22,7 +22,7 @@ from reconciler.policy.documents import Health, Settings
 
 
 class HookRunner(Protocol):
-    """The host's own programs; :class:`reconciler.host.hooks.Hooks` is the real one."""
+    """The host's own programs; :class:`reconciler.host.machine.hooks.Hooks` is the real one."""
 
     def run(
         self, stage: HookStage, *, stdin: bytes, facts: Mapping[str, str], timeout: timedelta
@@ -32,7 +32,7 @@ class HookRunner(Protocol):
 
 
 class HealthChecker(Protocol):
-    """What a policy's ``health`` names; :class:`reconciler.host.checks.Checks` is the real one."""
+    """What a policy's ``health`` names; :class:`reconciler.host.machine.checks.Checks` is the real one."""
 
     def check(self, wanted: Health) -> tuple[CheckResult, ...]:
         """Ask everything once."""
@@ -44,7 +44,7 @@ class HealthChecker(Protocol):
 
 
 class ServiceRestarter(Protocol):
-    """Services with replaced files; :class:`reconciler.host.restarts.Restarts` is the real one."""
+    """Services with replaced files; :class:`reconciler.host.machine.restarts.Restarts` is the real one."""
 
     def leftovers(self) -> Leftovers | None:
         """Say what still runs replaced files; ``None`` where nobody can tell."""

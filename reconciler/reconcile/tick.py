@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops import sink
-from reconciler.host.locking import MachineLock
-from reconciler.host.memory import State
-from reconciler.host.standstill import CODE, Standstill
-from reconciler.host.state import StateFolder
+from reconciler.host.machine.locking import MachineLock
+from reconciler.host.state.folder import StateFolder
+from reconciler.host.state.memory import State
+from reconciler.host.state.standstill import CODE, Standstill
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Observation, RefreshOutcome
 from reconciler.planning.gates.recording import write

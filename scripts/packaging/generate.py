@@ -13,7 +13,7 @@ import shtab
 
 from reconciler.cli.arguments import build_parser
 from reconciler.host import DEFAULT_CONFIG
-from reconciler.host.units import Installed, unit_files
+from reconciler.host.install.units import Installed, unit_files
 from scripts.packaging.manual import commands_page, config_page
 
 _TICK = timedelta(minutes=15)

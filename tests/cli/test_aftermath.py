@@ -10,7 +10,7 @@ from reconciler.cli.aftermath import Aftermath
 from reconciler.cli.verbs.status import FILE
 from reconciler.errors import Stalled
 from reconciler.host.config import Config
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
 from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.notices.events import Snapshot
 from reconciler.reconcile.tick import Published, Tick

@@ -12,7 +12,7 @@ import pytest
 from reconciler.cli import main
 from reconciler.cli.verbs.pause import read_until
 from reconciler.errors import Misuse
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
 
 NOW = datetime(2026, 11, 20, 8, 0, 0, 500, tzinfo=UTC)
 

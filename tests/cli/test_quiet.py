@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.wiring import quiet
-from reconciler.host.fingerprint import Fingerprint, digest, signature
+from reconciler.host.state.fingerprint import Fingerprint, digest, signature
 
 COMMIT = "a" * 40
 REF = "refs/remotes/policy/main"

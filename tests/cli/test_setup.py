@@ -17,9 +17,9 @@ from reconciler import process
 from reconciler.cli import main
 from reconciler.gitops.sink import Identity, ReportSink
 from reconciler.host.config import load_config
-from reconciler.host.installation import Layout
-from reconciler.host.installer import Installer
-from reconciler.host.state import StateFolder
+from reconciler.host.install.installation import Layout
+from reconciler.host.install.installer import Installer
+from reconciler.host.state.folder import StateFolder
 from tests.e2e.site import git
 from tests.labs.webhook import Receiver, receive
 
@@ -472,7 +472,7 @@ KILLED = """
 import os, signal, sys
 from reconciler.cli import main
 from reconciler.cli.verbs import setup
-from reconciler.host import installer
+from reconciler.host.install import installer
 steps = iter(range({step}))
 class Mortal(installer.Installer):
     def _do(self, action):

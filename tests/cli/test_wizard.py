@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import main
-from reconciler.host.answers import host_id
 from reconciler.host.config import load_config
+from reconciler.host.install.answers import host_id
 from tests.e2e.site import git
 from tests.labs.conversation import Conversation
 from tests.labs.webhook import Receiver, receive

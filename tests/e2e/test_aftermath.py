@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.cli.aftermath import MESSAGE_IDS, Aftermath
 from reconciler.cli.wiring import quiet
-from reconciler.host.clock import SystemClock
 from reconciler.host.config import load_config
-from reconciler.host.state import StateFolder
+from reconciler.host.machine.clock import SystemClock
+from reconciler.host.state.folder import StateFolder
 from tests.e2e.site import Site
 from tests.e2e.test_apply import host, machine, offer, tick, want
 from tests.labs.apt import AptLab, Deb

@@ -15,8 +15,8 @@ from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
 from reconciler.errors import Stalled, Transient
 from reconciler.host.config import load_config
-from reconciler.host.memory import State
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
+from reconciler.host.state.memory import State
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, POLICY, SetClock, Site, git
 from tests.e2e.test_apply import (

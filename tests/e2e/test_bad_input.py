@@ -13,7 +13,7 @@ import pytest
 from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
 from reconciler.planning.facts.observation import ClockState
 from tests.e2e.site import POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab

@@ -309,7 +309,7 @@ def park(machine: Machine) -> None:
     """Park another updater, as ``setup`` does."""
     machine.put_unit("apt-daily.timer", "[Timer]\nOnActiveSec=1d\nUnit=patchledger.service\n")
     machine.run("systemctl", "start", "apt-daily.timer")
-    park = "from reconciler.host.competing import find, park; from pathlib import Path"
+    park = "from reconciler.host.install.competing import find, park; from pathlib import Path"
     record = "Path('/etc/patchledger/parked-updaters.json')"
     machine.run(f"/{HOME}/current/bin/python3", "-I", "-c", f"{park}; park(find(), {record})")
     assert state_of(machine, "apt-daily.timer") == ["inactive", "masked"]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from reconciler.cli.wiring import quiet
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
 from reconciler.planning.gates.types import Pause
 from tests.e2e.site import OPENING, Site
 from tests.e2e.test_apply import host, machine, offer, runs, tick, want

@@ -19,7 +19,7 @@ from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring import quiet
 from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
-from reconciler.host.fingerprint import signature
+from reconciler.host.state.fingerprint import signature
 from reconciler.policy.yamltext import parse_documents
 from tests.e2e.machines import Plant
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git

@@ -8,7 +8,7 @@ from datetime import timedelta
 from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
 from tests.e2e.site import BEFORE, POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab
 

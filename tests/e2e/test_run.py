@@ -12,8 +12,8 @@ from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring import quiet
 from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
-from reconciler.host.fingerprint import Fingerprint, signature
-from reconciler.host.state import StateFolder
+from reconciler.host.state.fingerprint import Fingerprint, signature
+from reconciler.host.state.folder import StateFolder
 from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.reporting.report import to_json, without_volatile

@@ -17,7 +17,7 @@ from reconciler.cli import main
 from reconciler.cli.showing.interfaces import LOG, PAUSE, STATUS
 from reconciler.cli.verbs import status
 from reconciler.cli.wiring import quiet
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
 from tests.e2e.site import OPENING, POLICY, Site
 from tests.e2e.test_apply import SLOW, host, machine, offer, runs, start, tick, wait_for, want
 from tests.e2e.test_log import on_terminal

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
 from tests.e2e.site import Site, git
 from tests.e2e.test_apply import INSIDE, approval, host, machine, runs, start, tick, want
 from tests.labs.apt import MAIN, AptLab, Deb

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host import outlook
+from reconciler.host.state import outlook
 from reconciler.planning.wakeup import FIRST_RETRY
 from tests.e2e.site import POLICY, Site
 from tests.labs.apt import AptLab

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import Misuse
-from reconciler.host.answers import (
+from reconciler.host.config import Config, load_config
+from reconciler.host.install.answers import (
     Answers,
     Draft,
     config_text,
@@ -18,7 +19,6 @@ from reconciler.host.answers import (
     read_answers,
     shown_text,
 )
-from reconciler.host.config import Config, load_config
 
 MISTAKES = """\
 host: Web_01

@@ -14,7 +14,7 @@ from time import monotonic
 import pytest
 import trustme
 
-from reconciler.host.checks import EVERY, Checks, settle
+from reconciler.host.machine.checks import EVERY, Checks, settle
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.documents import Health
 from tests.labs.programs import Programs

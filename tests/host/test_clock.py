@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.host.clock import SystemClock, state_of
+from reconciler.host.machine.clock import SystemClock, state_of
 from reconciler.planning.facts.observation import ClockState
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.fingerprint import Fingerprint, signature
+from reconciler.host.state.fingerprint import Fingerprint, signature
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.host.hooks import OUTPUT_LIMIT, Hooks
+from reconciler.host.machine.hooks import OUTPUT_LIMIT, Hooks
 from reconciler.planning.runs.hooks_and_health import HookOutcome, HookResult, HookStage
 from reconciler.process import BASE_PATH
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.inhibitors import Places, observe_inhibitors, session_in_words
+from reconciler.host.machine.inhibitors import Places, observe_inhibitors, session_in_words
 from reconciler.planning.gates.types import Inhibitor, InhibitorKind
 from tests.labs.programs import Programs
 

@@ -8,10 +8,10 @@ from typing import Literal
 import pytest
 
 from reconciler.errors import Misuse
-from reconciler.host import units
-from reconciler.host.answers import Answers, Draft
-from reconciler.host.competing import Unit, Updater
-from reconciler.host.installation import (
+from reconciler.host.install import units
+from reconciler.host.install.answers import Answers, Draft
+from reconciler.host.install.competing import Unit, Updater
+from reconciler.host.install.installation import (
     ENABLED,
     SYSTEM_UNITS,
     Action,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.journald import encode, is_ours, send
+from reconciler.host.machine.journald import encode, is_ours, send
 
 
 def test_an_entry_is_one_datagram(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_journal_that_takes_nothing_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = str(tmp_path / "socket")
-    monkeypatch.setattr("reconciler.host.journald._PATIENCE", 0.05)
+    monkeypatch.setattr("reconciler.host.machine.journald._PATIENCE", 0.05)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(path)
         answers = [send({"MESSAGE": "x" * 16000}, path) for _ in range(500)]

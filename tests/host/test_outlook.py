@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host import outlook
+from reconciler.host.state import outlook
 from reconciler.planning.wakeup import Outlook
 
 AT = datetime(2026, 11, 29, 2, 0, tzinfo=UTC)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.host.clock import SystemClock
-from reconciler.host.reboot import boot_id, request_reboot
+from reconciler.host.machine.clock import SystemClock
+from reconciler.host.machine.reboot import boot_id, request_reboot
 
 
 def test_without_systemd_nobody_is_asked(tmp_path: Path) -> None:

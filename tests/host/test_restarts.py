@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from reconciler.errors import Stalled, Transient
-from reconciler.host.restarts import Restarts
+from reconciler.host.machine.restarts import Restarts
 from reconciler.planning.runs.hooks_and_health import Leftovers, Restart
 from tests.labs.programs import Programs
 

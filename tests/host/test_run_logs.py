@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse, Stalled
-from reconciler.host.run_logs import RunLogs
+from reconciler.host.state.run_logs import RunLogs
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 FILES = {".json": b'{"outcome": "applied"}', ".log": b"Unpacking nginx\n"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.sdnotify import ServiceManager
+from reconciler.host.machine.sdnotify import ServiceManager
 
 
 class Manager:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.arguments import build_parser
-from reconciler.host.answers import OPTIONS, Answers, NotifierAnswer, read_answers
 from reconciler.host.config import Config, Notifier
+from reconciler.host.install.answers import OPTIONS, Answers, NotifierAnswer, read_answers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "setup.md").read_text(encoding="utf-8")
 HIDDEN = {"--unit-dir", "--program"}

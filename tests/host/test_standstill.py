@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.standstill import FILE, MOVING, Standstill, read, write
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
+from reconciler.host.state.standstill import FILE, MOVING, Standstill, read, write
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from reconciler.errors import Misuse, Stalled, Transient
-from reconciler.host.memory import BEFORE, FILES, NOTICES, RUNS, State, fields_of
-from reconciler.host.state import FETCH, MOVED, Recalled, StateFolder
+from reconciler.host.state.folder import FETCH, MOVED, Recalled, StateFolder
+from reconciler.host.state.memory import BEFORE, FILES, NOTICES, RUNS, State, fields_of
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
 from reconciler.planning.gates.types import FailedApply
 from reconciler.planning.notices.events import Event, Route, Snapshot

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse
-from reconciler.host.units import BOOT, NAMES, SERVICE, TIMER, WATCH, Installed, unit_files
+from reconciler.host.install.units import BOOT, NAMES, SERVICE, TIMER, WATCH, Installed, unit_files
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "units.md"
 USUAL = Installed(

@@ -9,7 +9,7 @@ from queue import Queue
 
 import pytest
 
-from reconciler.host.watching import FileWatch, folders_of
+from reconciler.host.machine.watching import FileWatch, folders_of
 
 PATIENCE = 30.0
 
@@ -95,7 +95,7 @@ echo 0 >/proc/sys/user/max_inotify_instances
 exec "$@"
 """
 ARMS = """\
-from reconciler.host.watching import FileWatch
+from reconciler.host.machine.watching import FileWatch
 watch = FileWatch(print)
 print(watch.arm(["/"]), watch.arm(["/"]), bool(watch.failure))
 watch.close()

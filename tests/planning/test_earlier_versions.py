@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.errors import Stalled
 from reconciler.gitops.revision import read_folder
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.reporting.reader import read_report, read_run
 from reconciler.planning.reporting.report import to_json

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from reconciler.host import answers, config
+from reconciler.host import config
+from reconciler.host.install import answers
 from reconciler.planning.notices import events
 from reconciler.policy import documents, values
 from reconciler.policy.documents import (

@@ -11,9 +11,9 @@ from reconciler.cli.verbs import asking
 from reconciler.cli.verbs.setup import layout_of, require_root
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.gitops.sink import Identity, ReportSink
-from reconciler.host import units
 from reconciler.host.config import load_config
-from reconciler.host.installation import (
+from reconciler.host.install import units
+from reconciler.host.install.installation import (
     Action,
     Disable,
     Enable,
@@ -22,8 +22,8 @@ from reconciler.host.installation import (
     left_behind,
     plan_removal,
 )
-from reconciler.host.installer import Installer
-from reconciler.host.state import StateFolder
+from reconciler.host.install.installer import Installer
+from reconciler.host.state.folder import StateFolder
 
 _QUEUE = "reports.git"
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Misuse, ReconcilerError
-from reconciler.host.answers import host_id
-from reconciler.host.competing import Updater, find
-from reconciler.host.credentials import is_available
+from reconciler.host.install.answers import host_id
+from reconciler.host.install.competing import Updater, find
+from reconciler.host.install.credentials import is_available
 from reconciler.managers.detect import detect
 from reconciler.ownership import who_else_may_change
 from reconciler.targets.local import LocalTarget

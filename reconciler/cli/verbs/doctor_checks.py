@@ -18,12 +18,12 @@ from reconciler.cli.showing.terminal import FAILED, exit_code
 from reconciler.cli.verbs.setup_checks import check_policy, check_reports
 from reconciler.errors import ReconcilerError
 from reconciler.gitops.sink import Identity, ReportSink
-from reconciler.host import competing, credentials, units
-from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config
-from reconciler.host.hooks import Hooks
-from reconciler.host.installation import Layout
-from reconciler.host.systemd import RUNTIME, Systemd, unanswered
+from reconciler.host.install import competing, credentials, units
+from reconciler.host.install.installation import Layout
+from reconciler.host.machine.clock import SystemClock
+from reconciler.host.machine.hooks import Hooks
+from reconciler.host.machine.systemd import RUNTIME, Systemd, unanswered
 from reconciler.managers.detect import detect
 from reconciler.managers.known import dialect_of
 from reconciler.managers.scripted import ScriptedManager

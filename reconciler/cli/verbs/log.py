@@ -12,7 +12,7 @@ from reconciler.cli.showing.terminal import DONE, print_json, width
 from reconciler.cli.wiring.compose import run_logs
 from reconciler.errors import Misuse
 from reconciler.host.config import load_config
-from reconciler.host.run_logs import RunLogs
+from reconciler.host.state.run_logs import RunLogs
 from reconciler.planning.text.untrusted import width as cells
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible

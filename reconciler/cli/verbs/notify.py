@@ -12,9 +12,9 @@ from pathlib import Path
 from reconciler.cli.showing.terminal import exit_code, print_json, tell, worst
 from reconciler.cli.wiring.compose import notifiers_of
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
-from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
-from reconciler.host.credentials import folder_beside
+from reconciler.host.install.credentials import folder_beside
+from reconciler.host.machine.clock import SystemClock
 from reconciler.notify import Answer, AppriseSender, Down, Notifiers, Outbox, Pending, Refused, Sent, cause_of
 from reconciler.planning.notices.events import Event
 from reconciler.planning.notices.message import Contents, compose

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from reconciler.cli.showing.terminal import DONE, note, print_json
 from reconciler.errors import Misuse
-from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
-from reconciler.host.state import StateFolder
+from reconciler.host.machine.clock import SystemClock
+from reconciler.host.state.folder import StateFolder
 from reconciler.ownership import user_name
 from reconciler.planning.gates.types import Pause
 from reconciler.planning.runs.log import without_secrets

@@ -22,9 +22,9 @@ from reconciler.cli.verbs.windows import HostWindows
 from reconciler.cli.wiring.compose import Wiring, wire
 from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
 from reconciler.gitops.revision import read_folder
-from reconciler.host.clock import SystemClock
 from reconciler.host.config import load_config
-from reconciler.host.credentials import folder_beside
+from reconciler.host.install.credentials import folder_beside
+from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.notices.events import Event, Route, dry_run

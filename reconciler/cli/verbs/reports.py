@@ -10,7 +10,7 @@ from reconciler.cli.wiring.compose import git_options
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.gitops.sink import REPAIR_HINT, Diverged, Identity, Repaired, ReportSink, host_branch
 from reconciler.host.config import Config, load_config
-from reconciler.host.state import StateFolder
+from reconciler.host.state.folder import StateFolder
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.problems import visible
 

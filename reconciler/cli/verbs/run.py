@@ -28,13 +28,13 @@ from reconciler.cli.wiring import quiet
 from reconciler.cli.wiring.compose import Wiring, ticker, wire
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.gitops.failures import Damaged
-from reconciler.host import outlook, standstill
-from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config, load_config
-from reconciler.host.credentials import folder_beside
-from reconciler.host.fingerprint import Fingerprint, digest
-from reconciler.host.standstill import Standstill
-from reconciler.host.state import PAUSE
+from reconciler.host.install.credentials import folder_beside
+from reconciler.host.machine.clock import SystemClock
+from reconciler.host.state import outlook, standstill
+from reconciler.host.state.fingerprint import Fingerprint, digest
+from reconciler.host.state.folder import PAUSE
+from reconciler.host.state.standstill import Standstill
 from reconciler.ownership import user_name
 from reconciler.planning.gates.decision import may_pass_unseen
 from reconciler.planning.gates.reboot import Refused

@@ -16,8 +16,9 @@ from reconciler.cli.verbs import asking, detected, setup_checks
 from reconciler.cli.verbs.wizard import Wizard
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.gitops.remote import redact_url
-from reconciler.host import credentials, units
-from reconciler.host.answers import (
+from reconciler.host.config import load_config
+from reconciler.host.install import credentials, units
+from reconciler.host.install.answers import (
     OPTIONS,
     Answers,
     Draft,
@@ -27,8 +28,7 @@ from reconciler.host.answers import (
     read_answers,
     shown_text,
 )
-from reconciler.host.config import load_config
-from reconciler.host.installation import (
+from reconciler.host.install.installation import (
     Action,
     Layout,
     Manifest,
@@ -38,7 +38,7 @@ from reconciler.host.installation import (
     plan_installation,
     wanted,
 )
-from reconciler.host.installer import Installer
+from reconciler.host.install.installer import Installer
 
 _OPTION_OF = {
     option.removeprefix("--").replace("-", "_"): (place, option) for place, option in OPTIONS.items()

@@ -10,10 +10,10 @@ from reconciler.errors import Misuse, Transient
 from reconciler.gitops.probe import probe_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.sink import host_branch
-from reconciler.host.answers import Answers, NotifierAnswer
-from reconciler.host.clock import SystemClock
 from reconciler.host.config import Config
-from reconciler.host.credentials import decrypt
+from reconciler.host.install.answers import Answers, NotifierAnswer
+from reconciler.host.install.credentials import decrypt
+from reconciler.host.machine.clock import SystemClock
 from reconciler.notify import (
     ANSWERS,
     CANNOT_BE_ASKED,

@@ -13,7 +13,7 @@ from time import gmtime, strftime, time  # noqa: TID251 - only shown, and compar
 from reconciler.cli.wiring.quiet import state_dir
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.host import DEFAULT_CONFIG
-from reconciler.host.fingerprint import digest
+from reconciler.host.state.fingerprint import digest
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import would be paid for
 if TYPE_CHECKING:

@@ -24,12 +24,12 @@ from reconciler.cli.verbs import watch_settings
 from reconciler.cli.verbs.watch_settings import Settings
 from reconciler.durable import replace_file
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.host import outlook
-from reconciler.host.clock import SystemClock
-from reconciler.host.fingerprint import digest, signature
-from reconciler.host.locking import take
-from reconciler.host.sdnotify import VARIABLES, ServiceManager
-from reconciler.host.watching import FileWatch, folders_of
+from reconciler.host.machine.clock import SystemClock
+from reconciler.host.machine.locking import take
+from reconciler.host.machine.sdnotify import VARIABLES, ServiceManager
+from reconciler.host.machine.watching import FileWatch, folders_of
+from reconciler.host.state import outlook
+from reconciler.host.state.fingerprint import digest, signature
 from reconciler.planning.wakeup import Cause, Outlook, Past, Wake, next_wake, waits_for
 
 LAST_GOOD = "watch.yaml"

@@ -61,8 +61,8 @@ def check(arguments: argparse.Namespace) -> int:
     """
     from reconciler.cli.showing.terminal import note, print_json  # noqa: PLC0415 - the process that waits has no use for it
     from reconciler.host.config import read_config  # noqa: PLC0415 - heavy
-    from reconciler.host.fingerprint import digest  # noqa: PLC0415 - beside it
-    from reconciler.host.state import StateFolder  # noqa: PLC0415 - heavy
+    from reconciler.host.state.fingerprint import digest  # noqa: PLC0415 - beside it
+    from reconciler.host.state.folder import StateFolder  # noqa: PLC0415 - heavy
     from reconciler.policy.values import format_duration  # noqa: PLC0415 - heavy
 
     path = Path(arguments.config)
@@ -90,7 +90,7 @@ def check(arguments: argparse.Namespace) -> int:
 def _watched(path: Path, config: "Config") -> dict[str, list[str]]:
     """Return the files and folders whose change wakes."""
     from reconciler.gitops.remote import parse_remote  # noqa: PLC0415 - as above
-    from reconciler.host.state import PAUSE  # noqa: PLC0415 - the same
+    from reconciler.host.state.folder import PAUSE  # noqa: PLC0415 - the same
 
     configuration = dict.fromkeys((str(path.absolute()), str(path.resolve())))
     watched = {
@@ -122,7 +122,7 @@ def _competing() -> list[str]:
     import os  # noqa: PLC0415 - as above
 
     from reconciler.errors import ReconcilerError  # noqa: PLC0415 - as above
-    from reconciler.host.systemd import Systemd  # noqa: PLC0415 - as above
+    from reconciler.host.machine.systemd import Systemd  # noqa: PLC0415 - as above
 
     systemd = Systemd({})
     try:

@@ -16,7 +16,7 @@ from reconciler.cli.verbs.setup_checks import (
     policy_head,
 )
 from reconciler.errors import Misuse, ReconcilerError
-from reconciler.host.answers import Answers, Draft, Path_
+from reconciler.host.install.answers import Answers, Draft, Path_
 
 _NOTHING = "-"
 _WAYS = {

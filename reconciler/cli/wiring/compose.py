@@ -16,19 +16,19 @@ from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.sink import REPAIR_HINT, ReportSink, host_branch
 from reconciler.gitops.sink import Identity as Author
 from reconciler.gitops.source import PolicySource
-from reconciler.host import credentials
-from reconciler.host.checks import Checks, settle
-from reconciler.host.clock import SystemClock, wait
 from reconciler.host.config import Config, Notifier
-from reconciler.host.fingerprint import signature
-from reconciler.host.hooks import Hooks
-from reconciler.host.inhibitors import observe_inhibitors
-from reconciler.host.locking import ROOTS_FOLDER, MachineLock
-from reconciler.host.reboot import SystemPower
-from reconciler.host.restarts import Restarts
-from reconciler.host.run_logs import RunLogs
-from reconciler.host.standstill import Standstill
-from reconciler.host.state import StateFolder
+from reconciler.host.install import credentials
+from reconciler.host.machine.checks import Checks, settle
+from reconciler.host.machine.clock import SystemClock, wait
+from reconciler.host.machine.hooks import Hooks
+from reconciler.host.machine.inhibitors import observe_inhibitors
+from reconciler.host.machine.locking import ROOTS_FOLDER, MachineLock
+from reconciler.host.machine.reboot import SystemPower
+from reconciler.host.machine.restarts import Restarts
+from reconciler.host.state.fingerprint import signature
+from reconciler.host.state.folder import StateFolder
+from reconciler.host.state.run_logs import RunLogs
+from reconciler.host.state.standstill import Standstill
 from reconciler.managers.detect import detect
 from reconciler.managers.known import dialect_of
 from reconciler.managers.scripted import ScriptedManager
@@ -77,7 +77,7 @@ class Witnessed:
     the tick itself changed, since that is observed anew.
 
     Attributes:
-        watched: Files and folders, as :func:`reconciler.host.fingerprint.signature` takes them.
+        watched: Files and folders, as :func:`reconciler.host.state.fingerprint.signature` takes them.
         signature: Of these, before the last observation; empty before the first.
         database: Path of the package database, once :meth:`inputs` was asked.
     """

@@ -9,7 +9,7 @@ from time import time  # noqa: TID251 - compared with an instant that a full tic
 
 from reconciler import __version__
 from reconciler.host import DEFAULT_CONFIG, DEFAULT_STATE_DIR
-from reconciler.host.fingerprint import Fingerprint, digest, signature
+from reconciler.host.state.fingerprint import Fingerprint, digest, signature
 from reconciler.ownership import read_own, who_else_may_change
 from reconciler.process import run
 

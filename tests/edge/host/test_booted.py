@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.checks import Checks
-from reconciler.host.inhibitors import Places, observe_inhibitors
-from reconciler.host.restarts import Restarts
+from reconciler.host.machine.checks import Checks
+from reconciler.host.machine.inhibitors import Places, observe_inhibitors
+from reconciler.host.machine.restarts import Restarts
 from reconciler.planning.gates.types import Inhibitor
 from reconciler.planning.runs.hooks_and_health import CheckResult, newly_failing
 from reconciler.policy.documents import Health

@@ -11,7 +11,7 @@ KIND = "15dd96e93c274b9c92a90ee8bceba10f"
 CODE = f"""
 import os, sys
 sys.path.insert(0, {INSIDE!r})
-from reconciler.host.journald import is_ours, send
+from reconciler.host.machine.journald import is_ours, send
 assert is_ours(os.environ)
 sys.exit(send({{
     "MESSAGE": "web-01: two\\nlines",

@@ -5,7 +5,7 @@ from reconciler.planning.gates.reboot import has_rebooted
 from tests.edge.systemd.conftest import SECRET, Site
 
 REBOOT_IN = (
-    "from datetime import timedelta; from reconciler.host.reboot import request_reboot;"
+    "from datetime import timedelta; from reconciler.host.machine.reboot import request_reboot;"
     "request_reboot(notice=timedelta(minutes={}), message='a test')"
 )
 IS_SHUTTING_DOWN = "from reconciler.host import reboot; print(reboot.is_shutting_down())"

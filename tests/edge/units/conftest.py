@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.units import Installed, unit_files
+from reconciler.host.install.units import Installed, unit_files
 from tests.labs.apt import Deb, build_deb
 from tests.labs.machine import INSIDE, LAB, Machine
 
@@ -166,7 +166,7 @@ def host() -> Iterator[Host]:
 def encrypt(host: Host, address: str) -> None:
     """Keep the notifier's address as setup does."""
     code = (
-        "import sys, pathlib; from reconciler.host.credentials import encrypt;"
+        "import sys, pathlib; from reconciler.host.install.credentials import encrypt;"
         f"encrypt('ops', sys.stdin.buffer.read(), pathlib.Path('{CREDENTIAL}'))"
     )
     host.run("env", "--chdir=/", PYTHON, "-B", "-c", code, stdin=address)

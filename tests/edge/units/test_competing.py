@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.competing import find
+from reconciler.host.install.competing import find
 from tests.labs.machine import Machine
 
 RECORD = "/var/lib/patchledger/parked.json"

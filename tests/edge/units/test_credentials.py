@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse
-from reconciler.host.credentials import decrypt, default_path, encrypt, is_available, why_not_decrypted
+from reconciler.host.install.credentials import (
+    decrypt,
+    default_path,
+    encrypt,
+    is_available,
+    why_not_decrypted,
+)
 
 SECRET = b"mailtos://ada:correct-horse-battery@example.org"
 

@@ -11,7 +11,7 @@ RUN = """
 import dataclasses, json, sys
 from datetime import timedelta
 from pathlib import Path
-from reconciler.host.hooks import Hooks
+from reconciler.host.machine.hooks import Hooks
 found = Hooks(Path("/srv/hooks"), {{}}).run(
     "pre", stdin=b"what is to come", facts={{"PATCHLEDGER_RUN": "a $HOME %n"}}, timeout=timedelta(seconds={}))
 print(json.dumps([dataclasses.asdict(one) for one in found]))

@@ -8,8 +8,8 @@ from typing import Any
 from reconciler.cli.showing import interfaces
 from reconciler.cli.showing.terminal import print_json
 from reconciler.errors import Misuse
-from reconciler.host.answers import answers_schema
 from reconciler.host.config import Config
+from reconciler.host.install.answers import answers_schema
 from reconciler.planning.reporting.schema import plan_schema_json, report_schema_json, run_schema_json
 from reconciler.policy.schema import schema_text, schemas
 from reconciler.policy.values import nearest

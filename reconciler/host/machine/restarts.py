@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler import process
 from reconciler.errors import Stalled
-from reconciler.host.systemd import RUNTIME, Systemd, unanswered
+from reconciler.host.machine.systemd import RUNTIME, Systemd, unanswered
 from reconciler.planning.runs.hooks_and_health import Leftovers, Restart, parse_needrestart
 
 _SCAN_PATIENCE = 300.0  # seconds; the first scan of a machine is the longest

@@ -1,4 +1,4 @@
-"""Look at a machine, and do to it what a plan of :mod:`reconciler.host.installation` says."""
+"""Look at a machine, and do to it what a plan of :mod:`reconciler.host.install.installation` says."""
 
 import contextlib
 import errno
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from reconciler.durable import replace_file, sync_folder
 from reconciler.errors import Misuse, ReconcilerError, Stalled
-from reconciler.host import competing, credentials, units
-from reconciler.host.installation import (
+from reconciler.host.install import competing, credentials, units
+from reconciler.host.install.installation import (
     Action,
     Disable,
     Enable,
@@ -31,8 +31,8 @@ from reconciler.host.installation import (
     read_manifest,
     wanted_folders,
 )
-from reconciler.host.locking import take
-from reconciler.host.systemd import RUNTIME, Systemd, unanswered
+from reconciler.host.machine.locking import take
+from reconciler.host.machine.systemd import RUNTIME, Systemd, unanswered
 from reconciler.ownership import is_own
 from reconciler.process import Completed
 

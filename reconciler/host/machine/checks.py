@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from reconciler.errors import Stalled, Transient
-from reconciler.host.systemd import RUNTIME, Systemd, is_active_state, unit_name
+from reconciler.host.machine.systemd import RUNTIME, Systemd, is_active_state, unit_name
 from reconciler.planning.runs.hooks_and_health import CheckResult, newly_failing
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, Stalled
-from reconciler.host.systemd import RUNTIME, Systemd, is_active_state, unanswered
+from reconciler.host.machine.systemd import RUNTIME, Systemd, is_active_state, unanswered
 
 KNOWN: Mapping[str, tuple[str, ...]] = {
     "apt-daily": ("apt-daily.timer", "apt-daily-upgrade.timer"),

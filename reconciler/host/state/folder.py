@@ -2,7 +2,7 @@
 
 Layout of the folder: ``policy.git`` (mirror), ``reports.git`` (queue), ``cache/`` (the package manager's
 caches), ``outbox/`` (undelivered notifications), ``trust.json``, ``runs.json`` and ``notices.json`` (see
-:mod:`reconciler.host.memory`), ``report.json`` (the newest report),
+:mod:`reconciler.host.state.memory`), ``report.json`` (the newest report),
 ``fingerprint.json`` (what a quiet tick compares), ``status.json`` and ``tick.json`` (what ``status`` shows),
 ``pause.json`` (the operator's ``pause``), ``journal.json`` (the run at work), ``runs/`` (what its package
 manager prints), ``lock``. Everything but these three, ``pause.json``, ``journal.json`` and the
@@ -24,9 +24,9 @@ from pydantic import TypeAdapter
 
 from reconciler.durable import replace_file, sync_folder
 from reconciler.errors import Misuse, Stalled
-from reconciler.host.fingerprint import digest
-from reconciler.host.locking import take
-from reconciler.host.memory import (
+from reconciler.host.machine.locking import take
+from reconciler.host.state.fingerprint import digest
+from reconciler.host.state.memory import (
     ABSENT,
     BEFORE,
     FILES,

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Literal
 
 from reconciler.errors import Misuse
-from reconciler.host import DEFAULT_STATE_DIR, units
-from reconciler.host.answers import Answers, config_text, configuration
-from reconciler.host.competing import Updater
+from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.host.config import Config
-from reconciler.host.credentials import default_path, folder_beside, places
-from reconciler.host.units import Installed, unit_files
+from reconciler.host.install import units
+from reconciler.host.install.answers import Answers, config_text, configuration
+from reconciler.host.install.competing import Updater
+from reconciler.host.install.credentials import default_path, folder_beside, places
+from reconciler.host.install.units import Installed, unit_files
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
 """Where systemd itself looks for encrypted credentials: systemd.exec(5)."""

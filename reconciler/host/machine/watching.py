@@ -2,8 +2,8 @@
 
 What watchfiles tells is only a hint: a folder may be replaced while it is watched, and an event says nothing
 of what a file is like now. So whoever is woken compares signatures
-(:func:`reconciler.host.fingerprint.signature`), and what is watched is the folders that the files of interest
-are in.
+(:func:`reconciler.host.state.fingerprint.signature`), and what is watched is the folders that the files of
+interest are in.
 """
 
 import os

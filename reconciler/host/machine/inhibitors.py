@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Stalled, Transient
-from reconciler.host.systemd import RUNTIME, Systemd, unanswered
+from reconciler.host.machine.systemd import RUNTIME, Systemd, unanswered
 from reconciler.planning.gates.types import Inhibitor, InhibitorKind
 
 _LOGIN_SERVICE = "systemd-logind.service"

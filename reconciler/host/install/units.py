@@ -4,7 +4,8 @@ What each restriction is for, and why others are missing, is told in ``docs/refe
 
 - A unit's sandbox holds what a tick does itself: talking to git servers and notifiers, and asking the package
   manager. What changes packages and what the operator wrote (hooks) are started by systemd as services of
-  their own (:mod:`reconciler.targets.service`, :mod:`reconciler.host.hooks`), which inherit nothing of it.
+  their own, which inherit nothing of it (:mod:`reconciler.targets.service`,
+  :mod:`reconciler.host.machine.hooks`).
 - No timer starts anything when it is enabled, nor at a boot because of a dependency: there is no
   ``Requires=`` anywhere, and ``Persistent=`` counts from the moment in which the timer was first started.
 - All ticks are of the same shape, whoever starts them; a second one at the same time ends with exit code 5.

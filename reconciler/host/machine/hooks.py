@@ -24,7 +24,7 @@ from time import monotonic
 
 from reconciler import process
 from reconciler.errors import Stalled
-from reconciler.host.systemd import RUNTIME
+from reconciler.host.machine.systemd import RUNTIME
 from reconciler.ownership import who_else_may_change
 from reconciler.planning.runs.hooks_and_health import HookOutcome, HookResult, HookStage
 

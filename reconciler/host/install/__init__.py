@@ -1,0 +1,1 @@
+"""From answers to an installation: units, credentials, other updaters, and what is done about them."""
