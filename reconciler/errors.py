@@ -5,6 +5,12 @@ tick, which turns them into a condition of the report, and the command line, whi
 and sets the exit code.
 """
 
+from collections.abc import Iterable
+
+DONE, FAILED, MISUSE, REJECTED, PENDING, TRANSIENT, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
+CUT_OFF = 141
+_WORST_FIRST = (MISUSE, DEFECT, FAILED, REJECTED, TRANSIENT, PENDING, DONE)
+
 
 class ReconcilerError(Exception):
     """Something a person must be told about, in one line, with what to do about it.
@@ -36,3 +42,24 @@ class Transient(ReconcilerError):  # noqa: N818 - the same
 
 class Misuse(ReconcilerError):  # noqa: N818 - the same
     """The operator's arguments or this host's configuration are wrong."""
+
+
+def exit_code(error: ReconcilerError) -> int:
+    """Return the exit code that stands for an error."""
+    match error:
+        case Misuse():
+            return MISUSE
+        case PolicyRejected():
+            return REJECTED
+        case Transient():
+            return TRANSIENT
+        case Stalled():
+            return FAILED
+        case _:
+            return FAILED
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code that wins: 2 stands alone, then 70, 1, 3, 5, 4, 0 in this order."""
+    present = set(codes)
+    return next((code for code in _WORST_FIRST if code in present), DONE)

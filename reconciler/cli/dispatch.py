@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 from reconciler.cli.arguments import build_parser
-from reconciler.cli.showing.terminal import CUT_OFF, DEFECT, INTERRUPTED, MISUSE, exit_code, note, tell
-from reconciler.errors import ReconcilerError
+from reconciler.cli.showing.terminal import note, tell
+from reconciler.errors import CUT_OFF, DEFECT, INTERRUPTED, MISUSE, ReconcilerError, exit_code
 
 
 def run(argv: Sequence[str]) -> int:

@@ -17,9 +17,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from reconciler.cli.showing.terminal import DONE, exit_code, worst
 from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
+from reconciler.errors import DONE, exit_code, worst
 from reconciler.host.config import load_config
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import OPENING, POLICY, SetClock, Site, git
@@ -496,7 +496,7 @@ sys.path[:0] = json.loads(sys.argv[1])
 from datetime import datetime
 from pathlib import Path
 from reconciler.cli.verbs.run import run_once
-from reconciler.cli.showing.terminal import exit_code, worst
+from reconciler.errors import exit_code, worst
 from reconciler.cli.wiring.compose import wire
 from reconciler.errors import ReconcilerError
 from reconciler.host.config import load_config

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli.showing.terminal import exit_code, worst
 from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring import quiet
 from reconciler.cli.wiring.compose import ticker, wire
-from reconciler.errors import ReconcilerError, Stalled
+from reconciler.errors import ReconcilerError, Stalled, exit_code, worst
 from reconciler.host.config import load_config
 from reconciler.planning.gates.types import BreakGlass
 from reconciler.planning.notices.events import week_of

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.state import outlook
-from reconciler.planning.wakeup import FIRST_RETRY
+from reconciler.agent.wakeup import FIRST_RETRY
+from reconciler.host.state import next_tick
 from tests.e2e.site import POLICY, Site
 from tests.labs.apt import AptLab
 
@@ -223,7 +223,7 @@ def test_a_tick_says_when_a_message_is_to_be_sent_again(
     site.commit({"policies/base.yaml": POLICY + "notify: [{to: ops, on: [every-run]}]\n"})
     before = datetime.now(UTC)
     assert patchledger("run")[0] == 5
-    left = outlook.read(str(site.state / "next.json"))
+    left = next_tick.read(str(site.state / "next.json"))
     assert left.resend is not None
     assert before < left.resend <= datetime.now(UTC) + FIRST_RETRY
     assert left.changes is not None

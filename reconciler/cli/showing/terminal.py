@@ -7,38 +7,13 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 
-from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
-
-DONE, FAILED, MISUSE, REJECTED, PENDING, TRANSIENT, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
-CUT_OFF = 141
-_WORST_FIRST = (MISUSE, DEFECT, FAILED, REJECTED, TRANSIENT, PENDING, DONE)
+from reconciler.errors import ReconcilerError
 
 _WIDEST = 160
 """Columns that are used at most: longer lines are hard to read."""
-
-
-def exit_code(error: ReconcilerError) -> int:
-    """Return the exit code that stands for an error."""
-    match error:
-        case Misuse():
-            return MISUSE
-        case PolicyRejected():
-            return REJECTED
-        case Transient():
-            return TRANSIENT
-        case Stalled():
-            return FAILED
-        case _:
-            return FAILED
-
-
-def worst(codes: Iterable[int]) -> int:
-    """Return the exit code that wins: 2 stands alone, then 70, 1, 3, 5, 4, 0 in this order."""
-    present = set(codes)
-    return next((code for code in _WORST_FIRST if code in present), DONE)
 
 
 def tell(error: ReconcilerError) -> None:

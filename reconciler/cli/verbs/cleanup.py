@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reconciler.cli.showing.terminal import DONE, note, print_json
+from reconciler.cli.showing.terminal import note, print_json
 from reconciler.cli.verbs import asking
 from reconciler.cli.verbs.setup import layout_of, require_root
-from reconciler.errors import Misuse, ReconcilerError, Stalled
+from reconciler.errors import DONE, Misuse, ReconcilerError, Stalled
 from reconciler.gitops.sink import Identity, ReportSink
 from reconciler.host.config import load_config
 from reconciler.host.install import units

@@ -8,8 +8,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from reconciler.cli.showing.terminal import DONE, colour, print_json, width, worst
+from reconciler.cli.showing.terminal import colour, print_json, width
 from reconciler.cli.verbs.doctor_checks import Finding, Level, Patient, examine, redacted
+from reconciler.errors import DONE, worst
 from reconciler.host.config import load_config
 from reconciler.notify import redact, secrets_of
 from reconciler.planning.text.wording import plural

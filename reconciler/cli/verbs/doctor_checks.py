@@ -14,9 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from reconciler import __version__, process
-from reconciler.cli.showing.terminal import FAILED, exit_code
 from reconciler.cli.verbs.setup_checks import check_policy, check_reports
-from reconciler.errors import ReconcilerError
+from reconciler.errors import FAILED, ReconcilerError, exit_code
 from reconciler.gitops.sink import Identity, ReportSink
 from reconciler.host.config import Config
 from reconciler.host.install import competing, credentials, units

@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.showing.terminal import DONE, print_json, width
+from reconciler.cli.showing.terminal import print_json, width
 from reconciler.cli.wiring.compose import run_logs
-from reconciler.errors import Misuse
+from reconciler.errors import DONE, Misuse
 from reconciler.host.config import load_config
 from reconciler.host.state.run_logs import RunLogs
 from reconciler.planning.text.untrusted import width as cells

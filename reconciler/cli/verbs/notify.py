@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from reconciler.cli.showing.terminal import exit_code, print_json, tell, worst
+from reconciler.cli.showing.terminal import print_json, tell
 from reconciler.cli.wiring.compose import notifiers_of
-from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
+from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient, exit_code, worst
 from reconciler.host.config import Config, load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock

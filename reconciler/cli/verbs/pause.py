@@ -6,8 +6,8 @@ import sys
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from reconciler.cli.showing.terminal import DONE, note, print_json
-from reconciler.errors import Misuse
+from reconciler.cli.showing.terminal import note, print_json
+from reconciler.errors import DONE, Misuse
 from reconciler.host.config import Config, load_config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.host.state.folder import StateFolder

@@ -6,21 +6,21 @@ from datetime import UTC
 from pathlib import Path
 
 from reconciler.cli.showing.render import render_explain, render_plan
-from reconciler.cli.showing.terminal import (
-    DONE,
-    PENDING,
-    colour,
-    exit_code,
-    note,
-    print_json,
-    tell,
-    width,
-    worst,
-)
+from reconciler.cli.showing.terminal import colour, note, print_json, tell, width
 from reconciler.cli.verbs import windows as host_windows
 from reconciler.cli.verbs.windows import HostWindows
 from reconciler.cli.wiring.compose import Wiring, wire
-from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
+from reconciler.errors import (
+    DONE,
+    PENDING,
+    Misuse,
+    PolicyRejected,
+    ReconcilerError,
+    Stalled,
+    Transient,
+    exit_code,
+    worst,
+)
 from reconciler.gitops.revision import read_folder
 from reconciler.host.config import load_config
 from reconciler.host.install.credentials import folder_beside

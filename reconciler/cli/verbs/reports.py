@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.showing.terminal import exit_code, note, print_json, tell, worst
+from reconciler.cli.showing.terminal import note, print_json, tell
 from reconciler.cli.wiring.compose import git_options
-from reconciler.errors import Misuse, ReconcilerError
+from reconciler.errors import Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.sink import REPAIR_HINT, Diverged, Identity, Repaired, ReportSink, host_branch
 from reconciler.host.config import Config, load_config
 from reconciler.host.state.folder import StateFolder

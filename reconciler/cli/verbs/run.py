@@ -11,29 +11,20 @@ from functools import partial
 from pathlib import Path
 
 import reconciler
-from reconciler.cli.aftermath import Aftermath, failed_early
-from reconciler.cli.showing.render import render_run, render_summary
-from reconciler.cli.showing.terminal import (
-    DONE,
-    TRANSIENT,
-    colour,
-    exit_code,
-    note,
-    print_json,
-    tell,
-    width,
-    worst,
-)
+from reconciler.agent.tick_files import TickFiles, failed_early
+from reconciler.cli.showing.render import render_run, render_status, render_summary
+from reconciler.cli.showing.terminal import colour, note, print_json, tell, width
 from reconciler.cli.wiring import quiet
 from reconciler.cli.wiring.compose import Wiring, ticker, wire
-from reconciler.errors import Misuse, ReconcilerError, Stalled
+from reconciler.errors import DONE, TRANSIENT, Misuse, ReconcilerError, Stalled, exit_code, worst
 from reconciler.gitops.failures import Damaged
 from reconciler.host.config import Config, load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
-from reconciler.host.state import outlook, standstill
+from reconciler.host.state import next_tick, standstill
 from reconciler.host.state.fingerprint import Fingerprint, digest
 from reconciler.host.state.folder import PAUSE
+from reconciler.host.state.next_tick import Outlook
 from reconciler.host.state.standstill import Standstill
 from reconciler.ownership import user_name
 from reconciler.planning.gates.decision import may_pass_unseen
@@ -43,7 +34,6 @@ from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
 from reconciler.planning.reporting.summary import decided
 from reconciler.planning.runs.record import to_run_document
-from reconciler.planning.wakeup import Outlook
 from reconciler.policy.problems import visible
 from reconciler.reconcile.look import Look
 from reconciler.reconcile.tick import Tick
@@ -57,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         wiring = wire(config, encrypted=folder_beside(config_path))
     except ReconcilerError as error:
-        failed_early(config, SystemClock(), error)
+        failed_early(config, SystemClock(), render_status, error)
         raise
     done = run_once(config_path, wiring, glass)
     note(*wiring.folder.complaints, *wiring.source.notices, *done.published.notices)
@@ -114,15 +104,22 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
         config = config_path.read_bytes()  # before the work: a change during it is news to the next tick
         wiring.manager.watched = _watched(config_path, wiring)
         # Whatever ends this tick, the next one must not be a quiet one.
-        for file in (quiet.FILE, outlook.FILE):
+        for file in (quiet.FILE, next_tick.FILE):
             (folder.path / file).unlink(missing_ok=True)
-        left = Aftermath(wiring.config, folder, wiring.applier.clock, partial(_unpushed, wiring), os.environ)
+        left = TickFiles(
+            wiring.config,
+            folder,
+            wiring.applier.clock,
+            render_status,
+            partial(_unpushed, wiring),
+            os.environ,
+        )
         began = left.begin()
         try:
             done = _tick(wiring, partial(left.begins, config, wiring.source.stamp), break_glass)
             notices = (*folder.complaints, *wiring.source.notices, *done.published.notices)
             is_left = left.done(began, config, done, notices, wiring.source.stamp)
-            folder.write(outlook.FILE, outlook.content(_outlook(wiring, done)))
+            folder.write(next_tick.FILE, next_tick.content(_outlook(wiring, done)))
             _remember(config, wiring, done, is_left=is_left)
         except BaseException as error:
             left.failed(began, error)

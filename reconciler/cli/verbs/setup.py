@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from reconciler.cli.arguments import build_parser
-from reconciler.cli.showing.terminal import DONE, exit_code, note, print_json, tell, worst
+from reconciler.cli.showing.terminal import note, print_json, tell
 from reconciler.cli.verbs import asking, detected, setup_checks
 from reconciler.cli.verbs.wizard import Wizard
-from reconciler.errors import Misuse, ReconcilerError
+from reconciler.errors import DONE, Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.remote import redact_url
 from reconciler.host.config import load_config
 from reconciler.host.install import credentials, units

@@ -10,6 +10,7 @@ import os
 import sys
 from time import gmtime, strftime, time  # noqa: TID251 - only shown, and compared with what a tick left
 
+from reconciler.agent import STATUS_FILE, TICK_FILE, WIDTHS
 from reconciler.cli.wiring.quiet import state_dir
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.host import DEFAULT_CONFIG
@@ -19,11 +20,6 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import would be paid for
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
-
-FILE = "status.json"
-TICK = "tick.json"
-WIDTHS = (80, 100, 140)
-"""Columns that the text is rendered for; the widest that fits is shown."""
 
 _PLAIN_WIDTH = 100
 _UNITS = "/etc/systemd/system"
@@ -43,10 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config = _read(arguments.config)
     except OSError as error:
-        hint = "run as root or give --config FILE before the verb"
+        hint = "run as root or give --config STATUS_FILE before the verb"
         raise Misuse(f"{arguments.config}: cannot be read: {error.strerror}", hint) from error
     folder = _verified_folder(config, arguments.config)
-    left, tick = _json(folder, FILE), _json(folder, TICK)
+    left, tick = _json(folder, STATUS_FILE), _json(folder, TICK_FILE)
     try:
         document = _document(folder, left, tick, is_default=arguments.config == DEFAULT_CONFIG)
     except (KeyError, TypeError, ValueError) as error:
@@ -100,7 +96,7 @@ def _verified_folder(config: bytes, path: str) -> str:
     """Return the state folder: the guessed one if it names this configuration, else the parsed one."""
     guess = state_dir(config)
     try:
-        if json.loads(_read(f"{guess}/{FILE}"))["config"] == digest(config):
+        if json.loads(_read(f"{guess}/{STATUS_FILE}"))["config"] == digest(config):
             return guess
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass

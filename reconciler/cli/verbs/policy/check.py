@@ -11,8 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from reconciler import __version__
-from reconciler.cli.showing.terminal import REJECTED
-from reconciler.errors import Misuse
+from reconciler.errors import REJECTED, Misuse
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
 from reconciler.planning.text.wording import plural
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load

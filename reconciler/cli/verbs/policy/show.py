@@ -4,9 +4,8 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from reconciler.cli.showing.terminal import REJECTED
 from reconciler.cli.verbs.policy.check import examine
-from reconciler.errors import Misuse
+from reconciler.errors import REJECTED, Misuse
 from reconciler.policy.documents import AnyDocument
 from reconciler.policy.load import Placed
 from reconciler.policy.problems import visible

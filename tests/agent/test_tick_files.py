@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.aftermath import Aftermath
-from reconciler.cli.verbs.status import FILE
+from reconciler.agent import STATUS_FILE as FILE
+from reconciler.agent.tick_files import TickFiles
+from reconciler.cli.showing.render import render_status
 from reconciler.errors import Stalled
 from reconciler.host.config import Config
 from reconciler.host.state.folder import StateFolder
@@ -31,7 +32,7 @@ class Clock:
 BEGAN = "2026-11-22T08:59:00Z"
 
 
-def after(tmp_path: Path, left: object) -> Aftermath:
+def after(tmp_path: Path, left: object) -> TickFiles:
     """Return what writes what a tick leaves, where an earlier one left something."""
     config = Config.model_validate(
         {
@@ -45,7 +46,7 @@ def after(tmp_path: Path, left: object) -> Aftermath:
     folder = StateFolder(tmp_path / "state")
     folder.prepare()
     folder.write(FILE, json.dumps(left).encode())
-    return Aftermath(config, folder, Clock(), tuple, {})
+    return TickFiles(config, folder, Clock(), render_status, tuple, {})
 
 
 @pytest.mark.parametrize(

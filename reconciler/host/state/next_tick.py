@@ -1,12 +1,27 @@
 """What a tick leaves for whoever waits for the next: ``next.json`` of the state folder."""
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reconciler.ownership import read_own
-from reconciler.planning.wakeup import Outlook
 
 FILE = "next.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a tick leaves for whoever waits for the next.
+
+    Attributes:
+        changes: First instant at which time alone may change the outcome; ``None`` where it never does.
+        resend: When a message that waits is to be tried again; ``None`` where none waits.
+        says: What the tick came to, in a line for people.
+    """
+
+    changes: datetime | None = None
+    resend: datetime | None = None
+    says: str = ""
 
 
 def content(outlook: Outlook) -> bytes:

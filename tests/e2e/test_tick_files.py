@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from reconciler.cli.aftermath import MESSAGE_IDS, Aftermath
+from reconciler.agent.tick_files import MESSAGE_IDS, TickFiles
+from reconciler.cli.showing.render import render_status
 from reconciler.cli.wiring import quiet
 from reconciler.host.config import load_config
 from reconciler.host.machine.clock import SystemClock
@@ -173,10 +174,10 @@ def entry(journal: socket.socket) -> dict[str, str]:
     return found
 
 
-def aftermath(site: Site, path: Path) -> Aftermath:
+def aftermath(site: Site, path: Path) -> TickFiles:
     config = load_config(site.config)
     ours = {"INVOCATION_ID": "0123"}
-    return Aftermath(config, StateFolder(site.state), SystemClock(), tuple, ours, str(path))
+    return TickFiles(config, StateFolder(site.state), SystemClock(), render_status, tuple, ours, str(path))
 
 
 def test_a_run_and_its_tick_are_entries_with_fields(

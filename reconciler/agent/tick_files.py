@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from reconciler.cli.showing.render import render_status
-from reconciler.cli.showing.terminal import DEFECT, DONE, INTERRUPTED, exit_code, worst
-from reconciler.cli.verbs.status import FILE, TICK, WIDTHS
+from reconciler.agent import STATUS_FILE, TICK_FILE, WIDTHS
 from reconciler.durable import replace_file
-from reconciler.errors import ReconcilerError, Stalled
+from reconciler.errors import DEFECT, DONE, INTERRUPTED, ReconcilerError, Stalled, exit_code, worst
 from reconciler.host.config import Config
 from reconciler.host.machine import journald
 from reconciler.host.state.fingerprint import digest
@@ -47,12 +45,19 @@ _OTHERS_READ = 0o644
 _OF_A_RUN = ("run", "ended", "outcome", "reason", "headline")
 
 
+class Render(Protocol):
+    """What a report is as text on a terminal of so many columns."""
+
+    def __call__(self, report: Report, *, width: int, colour: bool) -> str: ...  # noqa: D102 - the class says it
+
+
 @dataclass(frozen=True, slots=True)
-class Aftermath:
+class TickFiles:
     """Writes what a tick leaves.
 
     Attributes:
         folder: The state folder; the caller holds its lock.
+        render: Gives the text that ``status`` shows.
         unpushed: Names the report branches that the remote does not have whole.
         environment: Of this process, by which it knows whether systemd started it.
     """
@@ -60,6 +65,7 @@ class Aftermath:
     config: Config
     folder: StateFolder
     clock: Clock
+    render: Render
     unpushed: Callable[[], tuple[str, ...]]
     environment: Mapping[str, str]
     journal: str = journald.SOCKET
@@ -68,7 +74,7 @@ class Aftermath:
         """Say that a tick is at work, and return since when; a full disk is found out by the tick itself."""
         began = instant(self.clock.now())
         with contextlib.suppress(ReconcilerError):
-            self._write(TICK, {"began": began, "ended": None})
+            self._write(TICK_FILE, {"began": began, "ended": None})
         return began
 
     def begins(self, config: bytes, stamp: Path, report: Report) -> None:
@@ -82,14 +88,14 @@ class Aftermath:
         document = status_document(report, self._last_run())
         document["unpushed"] = self._left().get("unpushed", [])
         with contextlib.suppress(ReconcilerError):
-            self._write(FILE, self._status(config, report, document, stamp))
+            self._write(STATUS_FILE, self._status(config, report, document, stamp))
 
     def _status(
         self, config: bytes, report: Report, document: Mapping[str, Any], stamp: Path
     ) -> dict[str, Any]:
         """Return what ``status`` reads: the document, and the report rendered for several terminals."""
         texts = {
-            str(width): [render_status(report, width=width, colour=colour) for colour in (False, True)]
+            str(width): [self.render(report, width=width, colour=colour) for colour in (False, True)]
             for width in WIDTHS
         }
         return {
@@ -121,8 +127,9 @@ class Aftermath:
         complaints = [*self._others(document, tick, unpushed), *self._entries(done, tick)]
         tick["notices"] += [self._clean(one) for one in complaints]
         self.folder.complaints.extend(complaints)
-        self._write(FILE, self._status(config, report, {**document, "unpushed": list(unpushed)}, stamp))
-        self._write(TICK, tick)
+        document["unpushed"] = list(unpushed)
+        self._write(STATUS_FILE, self._status(config, report, document, stamp))
+        self._write(TICK_FILE, tick)
         return not complaints
 
     def failed(self, began: str, error: BaseException) -> None:
@@ -136,9 +143,9 @@ class Aftermath:
         tick["complete"] = False
         data = json.dumps(tick).encode()
         try:
-            self.folder.write(TICK, data)
+            self.folder.write(TICK_FILE, data)
         except ReconcilerError:
-            _overwrite(self.folder.path / TICK, data)
+            _overwrite(self.folder.path / TICK_FILE, data)
         with contextlib.suppress(ReconcilerError):
             self._others_without_report(self._left(), tick)
         message = tick["problems"][0]["message"]
@@ -147,7 +154,7 @@ class Aftermath:
     def _left(self) -> dict[str, Any]:
         """Return what the last tick left that made a report; empty where there was none."""
         try:
-            found = json.loads(self.folder.read(FILE) or b"{}")["document"]
+            found = json.loads(self.folder.read(STATUS_FILE) or b"{}")["document"]
         except (ValueError, KeyError, TypeError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -263,13 +270,13 @@ class Aftermath:
         )
 
 
-def failed_early(config: Config, clock: Clock, error: ReconcilerError) -> None:
+def failed_early(config: Config, clock: Clock, render: Render, error: ReconcilerError) -> None:
     """Leave why a tick could not even begin, where there is a state folder to leave it in."""
     folder = StateFolder(config.state_dir)
     if not folder.path.is_dir():
         return
     with contextlib.suppress(ReconcilerError, OSError), folder.locked():
-        left = Aftermath(config, folder, clock, tuple, os.environ)
+        left = TickFiles(config, folder, clock, render, tuple, os.environ)
         left.failed(instant(clock.now()), error)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.state import outlook
-from reconciler.planning.wakeup import Outlook
+from reconciler.host.state import next_tick
+from reconciler.host.state.next_tick import Outlook
 
 AT = datetime(2026, 11, 29, 2, 0, tzinfo=UTC)
 
@@ -15,10 +15,10 @@ AT = datetime(2026, 11, 29, 2, 0, tzinfo=UTC)
     "left", [Outlook(), Outlook(AT, None, "window: closed"), Outlook(AT, AT.replace(hour=1), "")]
 )
 def test_it_is_read_back(tmp_path: Path, left: Outlook) -> None:
-    file = tmp_path / outlook.FILE
-    file.write_bytes(outlook.content(left))
+    file = tmp_path / next_tick.FILE
+    file.write_bytes(next_tick.content(left))
     file.chmod(0o600)
-    assert outlook.read(str(file)) == left
+    assert next_tick.read(str(file)) == left
 
 
 @pytest.mark.parametrize(
@@ -35,15 +35,15 @@ def test_it_is_read_back(tmp_path: Path, left: Outlook) -> None:
     ],
 )
 def test_what_is_damaged_counts_as_nothing(tmp_path: Path, data: bytes) -> None:
-    file = tmp_path / outlook.FILE
+    file = tmp_path / next_tick.FILE
     file.write_bytes(data)
     file.chmod(0o600)
-    assert outlook.read(str(file)) == Outlook()
+    assert next_tick.read(str(file)) == Outlook()
 
 
 def test_what_is_missing_or_anybodys_counts_as_nothing(tmp_path: Path) -> None:
-    file = tmp_path / outlook.FILE
-    assert outlook.read(str(file)) == Outlook()
-    file.write_bytes(outlook.content(Outlook(AT)))
+    file = tmp_path / next_tick.FILE
+    assert next_tick.read(str(file)) == Outlook()
+    file.write_bytes(next_tick.content(Outlook(AT)))
     file.chmod(0o666)
-    assert outlook.read(str(file)) == Outlook()
+    assert next_tick.read(str(file)) == Outlook()

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from reconciler.host.state.next_tick import Outlook
+
 FIRST_RETRY = timedelta(minutes=1)
 AFTER_CHANGE = timedelta(seconds=2)
 """Between the end of a tick and one that a change wakes."""
@@ -37,21 +39,6 @@ class Cause(Enum):
     OUTBOX = "a message to be sent again"
     RETRY = "a transient failure before"
     INTERVAL = "the interval"
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What a tick leaves for whoever waits for the next.
-
-    Attributes:
-        changes: First instant at which time alone may change the outcome; ``None`` where it never does.
-        resend: When a message that waits is to be tried again; ``None`` where none waits.
-        says: What the tick came to, in a line for people.
-    """
-
-    changes: datetime | None = None
-    resend: datetime | None = None
-    says: str = ""
 
 
 @dataclass(frozen=True, slots=True)

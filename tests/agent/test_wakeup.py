@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.wakeup import (
+from reconciler.agent.wakeup import (
     AFTER_CHANGE,
     AFTER_TICK,
     FIRST_RETRY,
     Cause,
-    Outlook,
     Past,
     Wake,
     next_wake,
     waits_for,
 )
+from reconciler.host.state.next_tick import Outlook
 
 NOW = datetime(2026, 11, 28, 14, 15, tzinfo=UTC)
 UP = timedelta(days=3)

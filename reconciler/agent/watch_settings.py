@@ -1,0 +1,47 @@
+"""What a process that waits needs to know of the configuration.
+
+A configuration is read by YAML and pydantic, which a process that mostly waits need not hold in memory, and
+nothing in it can then harm that process. So ``watch --check``, a process of its own, says in JSON what is in
+it, and :class:`Settings` reads that.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+TRIGGER = "wake"
+"""File of the state folder whose change wakes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What of a configuration matters to whoever only waits.
+
+    Attributes:
+        digest: SHA-256 of the file that was checked.
+        interval: Longest time between two ticks.
+        state_dir: The state folder, which exists.
+        watched: By what a person calls it, the files and folders whose change wakes.
+    """
+
+    digest: str
+    interval: timedelta
+    state_dir: Path
+    watched: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Settings":
+        """Read what ``watch --check --format json`` printed; keys of later versions are passed over.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        try:
+            found = json.loads(text)
+            watched = {str(name): tuple(map(str, paths)) for name, paths in found["watched"].items()}
+            interval = timedelta(seconds=float(found["tick"]))
+            return cls(str(found["digest"]), interval, Path(found["state_dir"]), watched)
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(str(error)) from error
