@@ -38,7 +38,7 @@ from reconciler.planning.notices.snapshot import announcement_due
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.age import observe_first_seen
-from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.resolving.plan import next_change, next_question, security_only
 from reconciler.planning.runs.record import PolicySeen
 from reconciler.policy import windows
@@ -569,12 +569,12 @@ def _without_effect(effective: Effective | None) -> Iterator[Condition]:
     settings = effective.settings
     if settings.snapshot == "required":
         message = "the policy says snapshot: required, and no snapshot can be taken of this host"
-        yield Condition("SnapshotUnavailable", True, "NotSupported", message, stalled=True)
+        yield Condition(ConditionType.SNAPSHOT_UNAVAILABLE, True, "NotSupported", message, stalled=True)
     if settings.autoremove != "none":
         message = (
             f"autoremove: {settings.autoremove} has no effect in this version; nothing is removed for it"
         )
-        yield Condition("SettingWithoutEffect", True, "NotSupported", message)
+        yield Condition(ConditionType.SETTING_WITHOUT_EFFECT, True, "NotSupported", message)
 
 
 def _pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterator[Condition]:
@@ -587,7 +587,7 @@ def _pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterato
             place = f" ({origin})" if origin else ""
             message = f"the policy pins {name} to sha256 {wanted[:12]}{place}, and here it is {digest[:12]}"
             message += "; change the pin, or install what it names"
-            yield Condition("ScriptMismatch", True, "PinnedOtherwise", message, stalled=True)
+            yield Condition(ConditionType.SCRIPT_MISMATCH, True, "PinnedOtherwise", message, stalled=True)
 
 
 def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation) -> tuple[Quarantined, ...]:

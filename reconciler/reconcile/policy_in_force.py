@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from reconciler.errors import PolicyRejected, ReconcilerError, Transient
 from reconciler.gitops.source import Acceptance, Advanced, Fetched, FirstUse, Offline, Rewritten, Unchanged
 from reconciler.planning.gates.types import PolicyStanding, PolicyState
-from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import Problem
 from reconciler.reconcile.ports import Followed, PolicyRepository, ReadPolicy
@@ -223,13 +223,14 @@ def _condition(setback: _Setback) -> Condition:
     message = f"{error.message}; {error.hint}" if error.hint else error.message
     match setback:
         case _OutOfReach(reason=reason):
-            return Condition("PolicyUnreachable", True, reason, message)
+            return Condition(ConditionType.POLICY_UNREACHABLE, True, reason, message)
         case _Unavailable():
-            return Condition("PolicyUnavailable", True, error.reason or "NoSuchPolicy", message, stalled=True)
+            reason = error.reason or "NoSuchPolicy"
+            return Condition(ConditionType.POLICY_UNAVAILABLE, True, reason, message, stalled=True)
         case _Refused(reason=reason):
-            return Condition("PolicyRejected", True, reason, message, stalled=True)
+            return Condition(ConditionType.POLICY_REJECTED, True, reason, message, stalled=True)
         case _TooNew():
-            return Condition("NeedsUpgrade", True, "NeedsUpgrade", message, stalled=True)
+            return Condition(ConditionType.NEEDS_UPGRADE, True, "NeedsUpgrade", message, stalled=True)
 
 
 def _conditions(revision: Revision) -> tuple[Condition, ...]:
@@ -237,7 +238,7 @@ def _conditions(revision: Revision) -> tuple[Condition, ...]:
     if not revision.misplaced:
         return ()
     message = f"not in force: {_first_of(revision.misplaced)}"
-    return (Condition("PolicyMisplaced", True, "NotRead", message),)
+    return (Condition(ConditionType.POLICY_MISPLACED, True, "NotRead", message),)
 
 
 def _first_of(problems: Sequence[Problem]) -> str:

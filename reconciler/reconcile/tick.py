@@ -10,7 +10,7 @@ from reconciler.gitops import sink
 from reconciler.host.machine.locking import MachineLock
 from reconciler.host.state.folder import StateFolder
 from reconciler.host.state.memory import State
-from reconciler.host.state.standstill import CODE, Standstill
+from reconciler.host.state.standstill import Standstill
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Observation, RefreshOutcome
 from reconciler.planning.gates.recording import write
@@ -34,7 +34,7 @@ from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.reporting.report import to_json, without_volatile
 from reconciler.planning.reporting.run_markdown import run_markdown
 from reconciler.planning.reporting.summary import run_subject, subject, trailers
-from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.log import excerpt
@@ -328,7 +328,7 @@ class Ticker:
         with contextlib.suppress(ReconcilerError):
             state = self.folder.load()
             if state.snapshot is not None:
-                trouble = Trouble(Event.FAILED, CODE, standstill.message)
+                trouble = Trouble(Event.FAILED, ConditionType.STOOD_STILL, standstill.message)
                 self._tell_trouble(state, state.snapshot, trouble, self.applier.clock.now())
 
     def _tick(self, break_glass: BreakGlass | None) -> Tick:
@@ -628,7 +628,9 @@ def _still_unfetched(look: Look, state: State) -> Look:
     if last is None or last.what != _what_to_fetch(look):
         return look
     said = f"the packages of the plan could not be fetched ahead: {last.message}"
-    return look.telling(Condition("PackagesNotFetched", True, "DownloadFailed", said)).again_at(last.again)
+    return look.telling(Condition(ConditionType.PACKAGES_NOT_FETCHED, True, "DownloadFailed", said)).again_at(
+        last.again
+    )
 
 
 def _may_download(outcome: Outcome) -> bool:

@@ -16,8 +16,9 @@ from reconciler.planning.facts.observation import Facts, Installed, Move, Quaran
 from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.markdown import to_markdown
-from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
+from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Plan, Reason
 from reconciler.planning.runs.record import Difference
+from reconciler.planning.text.layout import UnknownWord
 from tests.planning.test_run_record import RECORD
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (
@@ -42,8 +43,12 @@ BUSY = report_of(
         plan_of(*USUAL.updates, NEW),
         transaction=(*USUAL.transaction, change("libold1", action="remove", to_version=None, origin="")),
         conditions=(
-            Condition("MetadataStale", True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z"),
-            Condition("PolicyAmbiguous", None, "EqualPriority", "web and base set action", stalled=True),
+            Condition(
+                ConditionType.METADATA_STALE, True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z"
+            ),
+            Condition(
+                ConditionType.POLICY_AMBIGUOUS, None, "EqualPriority", "web and base set action", stalled=True
+            ),
         ),
     ),
     replace(INPUTS, freezes=(FREEZE,)),
@@ -114,7 +119,7 @@ def test_a_package_that_is_half_done_or_in_quarantine_is_not_called_up_to_date()
 
 
 def test_nothing_is_called_up_to_date_where_what_is_on_offer_cannot_be_told() -> None:
-    unresolved = Condition("CannotResolve", True, "Unresolvable", "apt cannot")
+    unresolved = Condition(ConditionType.CANNOT_RESOLVE, True, "Unresolvable", "apt cannot")
     report = report_of(replace(EMPTY, conditions=(unresolved,)))
     text = render_explain(report, "curl", installed=OBSERVATION.installed)
     assert text.startswith("curl 7.88.1-10: installed; no newer version is known")
@@ -179,7 +184,7 @@ def _hostile(text: str) -> Report:
         update(text + "b", reasons=reasons, disposition=Disposition.HELD),
     )
     move = change(text, arch=text, from_version=text, to_version=text, origin=text)
-    plan = Plan((move,), updates, USUAL.digest, (Condition(text, True, text, text),))
+    plan = Plan((move,), updates, USUAL.digest, (Condition(UnknownWord(text), True, text, text),))
     inputs = replace(
         INPUTS,
         policy=replace(INPUTS.policy, ref=text, remote=text, commit=text),

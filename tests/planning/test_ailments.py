@@ -10,21 +10,31 @@ from reconciler.planning.gates.types import HostState
 from reconciler.planning.reporting.ailments import Ailment, ailments, failures
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.summary import headline, subject
-from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
+from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Plan, Reason
 from tests.report_samples import EMPTY, INPUTS, USUAL, report_of, update
 
-HALF = Condition("PackageSystemInterrupted", True, "Interrupted", "half done: bad (half-configured); mend it")
-UNMET = Condition(
-    "DependenciesBroken", True, "UnmetDependencies", "dependencies not met: v; mend it", stalled=True
+HALF = Condition(
+    ConditionType.PACKAGE_SYSTEM_INTERRUPTED, True, "Interrupted", "half done: bad (half-configured); mend it"
 )
-UNRESOLVED = Condition("CannotResolve", True, "Unresolvable", "apt cannot resolve: E: one; E: two")
-FAILED = Condition("ApplyFailed", True, "NotRetried", "this very plan failed", stalled=True)
-STALE = Condition("MetadataStale", True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z")
-QUARANTINE = Condition("PackagesQuarantined", True, "FailedBefore", "in quarantine: frail 1.1; it failed")
-PINNED = Condition("ScriptMismatch", True, "PinnedOtherwise", "another script", stalled=True)
-NO_SPACE = Condition("HostUnhealthy", True, "NoSpace", "/ has 1 MiB free and 2 MiB are needed")
-REJECTED = Condition("PolicyRejected", True, "Invalid", "policy is invalid", stalled=True)
-ORDINARY = Condition("ExceptionUnused", True, "NothingMatches", "no package is named by it")
+UNMET = Condition(
+    ConditionType.DEPENDENCIES_BROKEN,
+    True,
+    "UnmetDependencies",
+    "dependencies not met: v; mend it",
+    stalled=True,
+)
+UNRESOLVED = Condition(
+    ConditionType.CANNOT_RESOLVE, True, "Unresolvable", "apt cannot resolve: E: one; E: two"
+)
+FAILED = Condition(ConditionType.APPLY_FAILED, True, "NotRetried", "this very plan failed", stalled=True)
+STALE = Condition(ConditionType.METADATA_STALE, True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z")
+QUARANTINE = Condition(
+    ConditionType.PACKAGES_QUARANTINED, True, "FailedBefore", "in quarantine: frail 1.1; it failed"
+)
+PINNED = Condition(ConditionType.SCRIPT_MISMATCH, True, "PinnedOtherwise", "another script", stalled=True)
+NO_SPACE = Condition(ConditionType.HOST_UNHEALTHY, True, "NoSpace", "/ has 1 MiB free and 2 MiB are needed")
+REJECTED = Condition(ConditionType.POLICY_REJECTED, True, "Invalid", "policy is invalid", stalled=True)
+ORDINARY = Condition(ConditionType.EXCEPTION_UNUSED, True, "NothingMatches", "no package is named by it")
 
 
 def with_conditions(*conditions: Condition, plan: Plan = EMPTY) -> Report:
@@ -83,13 +93,13 @@ def test_a_target_that_cannot_be_patched_does_not_end_well(
 
 
 def test_old_metadata_are_no_failure_of_whoever_may_not_refresh_them() -> None:
-    user = Condition("MetadataNotRefreshed", True, "NotPermitted", "only root may refresh them")
+    user = Condition(ConditionType.METADATA_NOT_REFRESHED, True, "NotPermitted", "only root may refresh them")
     assert failures((user, STALE)) == ()
     assert [type(one) for one in failures((user, STALE, HALF))] == [Stalled]
 
 
 def test_want_of_space_defers_until_a_window_was_lost_to_it() -> None:
-    missed = Condition("WindowMissed", True, "Missed", "the window passed without the run")
+    missed = Condition(ConditionType.WINDOW_MISSED, True, "Missed", "the window passed without the run")
     assert failures((NO_SPACE,)) == ()
     assert [type(one) for one in failures((NO_SPACE, missed))] == [Transient]
 
@@ -128,7 +138,7 @@ def test_a_subject_keeps_its_first_part_whole() -> None:
 
 
 def test_a_policy_that_stalls_is_told_beside_a_remote_that_is_silent() -> None:
-    silent = Condition("PolicyUnreachable", True, "Unreachable", "the remote did not answer")
+    silent = Condition(ConditionType.POLICY_UNREACHABLE, True, "Unreachable", "the remote did not answer")
     inputs = replace(INPUTS, policy=replace(INPUTS.policy, fetched_at=None, commit=""), conditions=(silent,))
     assert headline(report_of(EMPTY, inputs)) == "policy-stalled"
 

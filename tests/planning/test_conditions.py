@@ -16,7 +16,8 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.resolving.plan import Condition, make_plan, next_change
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
+from reconciler.planning.resolving.plan import make_plan, next_change
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.resolve import Effective
 from tests.fakes import STABLE, Build, PackageWorld, converse, healthy, plan_for
@@ -43,7 +44,9 @@ def source(**changes: object) -> tuple[Source, ...]:
 
 def test_a_machine_without_worries_has_only_the_reboot_condition() -> None:
     assert conditions(healthy(NOW)) == {
-        "RebootRequired": Condition("RebootRequired", False, "NotRequired", "no reboot is pending")
+        "RebootRequired": Condition(
+            ConditionType.REBOOT_REQUIRED, False, "NotRequired", "no reboot is pending"
+        )
     }
 
 
@@ -160,7 +163,7 @@ def test_an_exception_that_matches_nothing_is_told_with_its_place() -> None:
 def test_refused_removals_are_a_condition() -> None:
     machine = PackageWorld((Build("a", "2", conflicts=("b",)),), {"a": "1", "b": "1"})
     found = {condition.type: condition for condition in plan_for(machine, NOTHING, NOW).conditions}
-    assert found["RemovalsRefused"].message.startswith("a: ")
+    assert found[ConditionType.REMOVALS_REFUSED].message.startswith("a: ")
 
 
 def test_a_range_of_versions_holds_where_the_order_is_not_known() -> None:

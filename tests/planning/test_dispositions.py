@@ -19,6 +19,7 @@ from reconciler.planning.facts.observation import (
     Question,
     Unmet,
 )
+from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.resolving.plan import Disposition, Plan, Update, make_plan, next_question
 from reconciler.policy.load import PolicyFile
 from tests.fakes import ARCH, SECURITY, STABLE, Build, PackageWorld, healthy, plan_for
@@ -405,7 +406,8 @@ def test_the_reference_lists_every_disposition_code_and_condition() -> None:
     codes = written_in(r'Reason\(\s*"([a-z-]+)"|Disposition\.[A-Z_]+: "([a-z-]+)"', "reasons.py", "plan.py")
     assert first_column("Reason codes") == {code for pair in codes for code in pair if code}
     assert first_column("Dispositions") == set(Disposition)
-    assert first_column("Conditions") == written_in(r'Condition\(\s*"([A-Za-z]+)"', "conditions.py")
+    found = written_in(r"Condition\(\s*ConditionType\.([A-Z_]+)", "conditions.py")
+    assert first_column("Conditions") == {ConditionType[name] for name in found}
 
 
 def test_an_update_that_its_other_architecture_keeps_back_says_so() -> None:

@@ -36,7 +36,8 @@ from reconciler.planning.gates.types import (
     WindowState,
 )
 from reconciler.planning.resolving.approval import ApprovalText
-from reconciler.planning.resolving.dispositions import Condition, Plan
+from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
+from reconciler.planning.text.layout import UnknownWord
 from reconciler.policy.windows import Freeze, Occurrence
 from tests.report_samples import (
     APPROVAL,
@@ -214,16 +215,21 @@ def test_the_policy_must_be_in_force_and_confirmed(policy: PolicyState, outcome:
 @pytest.mark.parametrize(
     ("kind", "status", "name", "outcome"),
     [
-        ("PolicyAmbiguous", True, GateName.POLICY, Outcome.POLICY_STALLED),
-        ("PolicyAmbiguous", None, GateName.POLICY, Outcome.POLICY_STALLED),
-        ("PolicyAmbiguous", False, GateName.POLICY, None),
-        ("NeedsUpgrade", True, GateName.POLICY, Outcome.POLICY_STALLED),
-        ("NeedsUpgrade", True, GateName.HOST, None),
-        ("HostCloned", True, GateName.HOST, Outcome.UNHEALTHY),
+        (ConditionType.POLICY_AMBIGUOUS, True, GateName.POLICY, Outcome.POLICY_STALLED),
+        (ConditionType.POLICY_AMBIGUOUS, None, GateName.POLICY, Outcome.POLICY_STALLED),
+        (ConditionType.POLICY_AMBIGUOUS, False, GateName.POLICY, None),
+        (ConditionType.NEEDS_UPGRADE, True, GateName.POLICY, Outcome.POLICY_STALLED),
+        (ConditionType.NEEDS_UPGRADE, True, GateName.HOST, None),
+        (UnknownWord("HostCloned"), True, GateName.HOST, Outcome.UNHEALTHY),
     ],
 )
 def test_a_stalled_condition_closes_its_gate(
-    source: str, kind: str, name: GateName, outcome: Outcome | None, *, status: bool | None
+    source: str,
+    kind: ConditionType | UnknownWord,
+    name: GateName,
+    outcome: Outcome | None,
+    *,
+    status: bool | None,
 ) -> None:
     condition = Condition(kind, status, "Found", "two policies disagree", stalled=True)
     if source == "plan":
@@ -276,7 +282,7 @@ def test_a_package_that_must_be_installed_anew_keeps_all_others_back() -> None:
 
 
 def test_where_no_transaction_can_be_found_nobody_says_that_there_is_nothing_to_do() -> None:
-    unresolved = Condition("CannotResolve", True, "Unresolvable", "the package manager cannot")
+    unresolved = Condition(ConditionType.CANNOT_RESOLVE, True, "Unresolvable", "the package manager cannot")
     decision = decide(replace(EMPTY, conditions=(unresolved,)), INPUTS, NOW)
     assert decision == Deferred(Outcome.CANNOT_RESOLVE, "the package manager cannot")
     doubted = replace(unresolved, status=None)
@@ -369,7 +375,9 @@ def test_a_host_must_be_healthy(health: Health, outcome: Outcome | None, words: 
 
 
 def test_stale_metadata_close_the_host_gate() -> None:
-    stale = Condition("MetadataStale", True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z")
+    stale = Condition(
+        ConditionType.METADATA_STALE, True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z"
+    )
     assert outcome_of(GateName.HOST, replace(INPUTS, conditions=(stale,))) is Outcome.METADATA_STALE
     fresh = replace(stale, status=False)
     assert outcome_of(GateName.HOST, replace(INPUTS, conditions=(fresh,))) is None

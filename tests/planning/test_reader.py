@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from reconciler.errors import Misuse
 from reconciler.planning.facts.observation import Reboot, RebootNeed
 from reconciler.planning.reporting.document import Report
-from reconciler.planning.reporting.reader import UnknownWord, read_report
+from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.reporting.report import to_json
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
+from reconciler.planning.text.layout import UnknownWord
 from tests.report_samples import (
     APPROVAL,
     EMPTY,
@@ -26,8 +28,9 @@ from tests.report_samples import (
     report_of,
 )
 
+UNUSED = Condition(ConditionType.EXCEPTION_UNUSED, True, "NothingMatches", "no package is named by it")
 REPORTS = [
-    report_of(),
+    report_of(replace(USUAL, conditions=(UNUSED,))),
     report_of(EMPTY, observation=replace(OBSERVATION, reboot=Reboot(RebootNeed.UNKNOWN, ("why",)))),
     report_of(
         inputs=replace(
@@ -59,7 +62,9 @@ def test_a_key_of_a_later_release_is_passed_over() -> None:
     assert read_report(json.dumps(document).encode()) == REPORTS[0]
 
 
-@pytest.mark.parametrize("path", [("decision", "outcome"), ("gates", 0, "state"), ("reboot", "need")])
+@pytest.mark.parametrize(
+    "path", [("decision", "outcome"), ("gates", 0, "state"), ("reboot", "need"), ("conditions", 0, "type")]
+)
 def test_a_word_of_a_later_release_leaves_the_rest_readable(path: tuple[str | int, ...]) -> None:
     data = _edited(path, "a-word-of-the-next-release")
     report = read_report(data)

@@ -23,6 +23,8 @@ from reconciler.planning.gates.types import (
     RolloutState,
     Slot,
 )
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
+from reconciler.planning.text.layout import UnknownWord
 from reconciler.policy.match import HostFacts
 from tests.report_samples import APPROVAL, FREEZE, INPUTS, NOW, OBSERVATION, SETTINGS, USUAL, change
 
@@ -78,6 +80,18 @@ def test_what_is_recorded_comes_back() -> None:
     assert (recording.target, recording.now, recording.guest_of) == ("web-01", NOW, None)
     assert recording.labels == (("env", "production"), ("zone", "a"))
     assert recording.policy_commit == INPUTS.policy.commit
+
+
+def test_a_condition_of_a_later_release_is_read_as_one_that_is_not_known() -> None:
+    known = Condition(ConditionType.POLICY_STALLED, True, "Refused", "refused", stalled=True)
+    later = Condition(UnknownWord("HostCloned"), True, "MachineId", "this is a clone", stalled=True)
+    data = recorded(inputs=replace(FULL, conditions=(known, later)))
+    recording = read_recording(data)
+    first, second = recording.inputs.conditions
+    assert first.type is ConditionType.POLICY_STALLED
+    assert isinstance(second.type, UnknownWord)
+    assert recording.inputs.conditions == (known, later)
+    assert write(recording) == data
 
 
 def test_the_same_decision_comes_out_of_a_recording() -> None:

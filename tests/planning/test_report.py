@@ -39,8 +39,8 @@ from reconciler.planning.reporting.schema import (
     run_schema_json,
 )
 from reconciler.planning.reporting.summary import SUBJECT_LENGTH, count, subject, trailers
-from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
-from reconciler.planning.text.layout import SCHEMA_VERSION
+from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Plan, Reason
+from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord
 from tests.report_samples import (
     APPROVAL,
     COMMIT,
@@ -258,8 +258,8 @@ def test_trailers_name_host_policy_plan_and_outcome() -> None:
 
 
 def test_conditions_are_the_abnormal_states_sorted_and_told_once() -> None:
-    told = Condition("MetadataStale", True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z")
-    fine = Condition("PartialUpgrade", False, "None", "no hold splits an upgrade")
+    told = Condition(ConditionType.METADATA_STALE, True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z")
+    fine = Condition(ConditionType.PARTIAL_UPGRADE, False, "None", "no hold splits an upgrade")
     report = report_of(replace(USUAL, conditions=(told, fine)), replace(STALLED, conditions=(told,)))
     assert [(one.type, one.status) for one in report.conditions] == [
         ("ClockUncertain", True),
@@ -272,7 +272,9 @@ def test_conditions_are_the_abnormal_states_sorted_and_told_once() -> None:
 
 
 def test_a_condition_that_closes_a_gate_is_not_told_twice() -> None:
-    cloned = Condition("HostCloned", True, "MachineId", "this is a clone of web-01", stalled=True)
+    cloned = Condition(
+        UnknownWord("HostCloned"), True, "MachineId", "this is a clone of web-01", stalled=True
+    )
     report = report_of(inputs=replace(INPUTS, conditions=(cloned,)))
     assert report.decision.outcome is Outcome.UNHEALTHY
     assert report.conditions == (cloned,)
@@ -280,7 +282,7 @@ def test_a_condition_that_closes_a_gate_is_not_told_twice() -> None:
 
 @pytest.mark.parametrize("kind", ["PolicyRejected", "NeedsUpgrade", "DependenciesBroken"])
 def test_a_condition_of_plan_or_caller_is_not_repeated_in_other_words(kind: str) -> None:
-    told = Condition(kind, True, "Told", "in the finder's own words", stalled=True)
+    told = Condition(ConditionType(kind), True, "Told", "in the finder's own words", stalled=True)
     kinds = [one.type for one in report_of(inputs=replace(STALLED, conditions=(told,))).conditions]
     doubled = {"DependenciesBroken": "HostUnhealthy"}.get(kind, "PolicyStalled")
     assert kind in kinds
@@ -288,7 +290,7 @@ def test_a_condition_of_plan_or_caller_is_not_repeated_in_other_words(kind: str)
 
 
 def test_of_two_conditions_of_a_type_the_one_that_holds_is_told() -> None:
-    absent = Condition("RebootRequired", False, "NotRequired", "no reboot is pending")
+    absent = Condition(ConditionType.REBOOT_REQUIRED, False, "NotRequired", "no reboot is pending")
     present = replace(absent, status=True, message="a reboot is pending")
     report = report_of(replace(USUAL, conditions=(absent,)), replace(INPUTS, conditions=(present,)))
     assert report.conditions == (present,)

@@ -14,7 +14,8 @@ from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, Sou
 from reconciler.planning.gates.types import Inhibitor, Pause
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.markdown import LIMIT, to_markdown
-from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason
+from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Plan, Reason
+from reconciler.planning.text.layout import UnknownWord
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (
     APPROVAL,
@@ -35,8 +36,10 @@ from tests.report_samples import (
 TELLING = replace(
     USUAL,
     conditions=(
-        Condition("MetadataStale", True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z"),
-        Condition("PolicyAmbiguous", None, "TwoPolicies", "web and base set action", stalled=True),
+        Condition(ConditionType.METADATA_STALE, True, "TooOld", "not refreshed since 2026-11-01T00:00:00Z"),
+        Condition(
+            ConditionType.POLICY_AMBIGUOUS, None, "TwoPolicies", "web and base set action", stalled=True
+        ),
     ),
 )
 PAGES = {
@@ -126,7 +129,7 @@ def _hostile(text: str) -> Report:
             update(text + "b", reasons=(reason,) * 5, disposition=Disposition.HELD, security=True),
         ),
         "sha256:" + "5c" * 32,
-        (Condition(text, True, text, text),),
+        (Condition(UnknownWord(text), True, text, text),),
     )
     inputs = replace(
         INPUTS,
@@ -162,7 +165,7 @@ def test_even_long_hostile_texts_stay_within_the_limit(character: str) -> None:
     text = character * 5_000
     reasons = (Reason("hold", text, text),) * 9
     plan = plan_of(*(update(f"{text}{index}", reasons=reasons, origin=text) for index in range(30)))
-    conditions = tuple(Condition(f"{text}{index}", True, text, text) for index in range(30))
+    conditions = tuple(Condition(UnknownWord(f"{text}{index}"), True, text, text) for index in range(30))
     page = to_markdown(report_of(replace(plan, conditions=conditions), target=text))
     assert len(page) < LIMIT
     _check_structure(page)

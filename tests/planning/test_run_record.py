@@ -11,7 +11,7 @@ from reconciler.planning.facts.package import PackageId
 from reconciler.planning.reporting.run_markdown import run_markdown
 from reconciler.planning.reporting.schema import run_schema
 from reconciler.planning.reporting.summary import run_headline, run_subject
-from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import FailedPackage, automatic_after
 from reconciler.planning.runs.hooks_and_health import CheckResult, HookOutcome, HookResult
 from reconciler.planning.runs.log import LIMIT, bounded, write_log
@@ -376,7 +376,9 @@ def test_a_headline_claims_nothing_where_nobody_could_look() -> None:
 
 
 def test_the_subject_of_a_run_tells_what_is_wrong_after_it() -> None:
-    half = Condition("PackageSystemInterrupted", True, "Interrupted", "half done: a (unpacked); mend it")
+    half = Condition(
+        ConditionType.PACKAGE_SYSTEM_INTERRUPTED, True, "Interrupted", "half done: a (unpacked); mend it"
+    )
     report = replace(report_of(), conditions=(half,))
     assert run_subject(report, RECORD) == "web-01: applied 1 change, half done: a (unpacked)"
 

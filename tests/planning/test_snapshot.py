@@ -24,8 +24,8 @@ from reconciler.planning.reporting.document import (
     Report,
     Upcoming,
 )
-from reconciler.planning.resolving.plan import Condition, Disposition, Reason, Update
-from reconciler.planning.text.layout import SCHEMA_VERSION
+from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Reason, Update
+from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord
 
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -155,21 +155,27 @@ def test_what_waits_is_told_by_reason_the_commonest_first() -> None:
 @pytest.mark.parametrize(
     ("condition", "told"),
     [
-        (Condition("MetadataStale", True, "TooOld", "m"), (Event.METADATA_STALE, "MetadataStale")),
         (
-            Condition("PolicyRejected", True, "Invalid", "m", stalled=True),
+            Condition(ConditionType.METADATA_STALE, True, "TooOld", "m"),
+            (Event.METADATA_STALE, "MetadataStale"),
+        ),
+        (
+            Condition(ConditionType.POLICY_REJECTED, True, "Invalid", "m", stalled=True),
             (Event.POLICY_REJECTED, "PolicyRejected"),
         ),
         (
-            Condition("PackageSystemInterrupted", True, "X", "m"),
+            Condition(ConditionType.PACKAGE_SYSTEM_INTERRUPTED, True, "X", "m"),
             (Event.INTERRUPTED, "PackageSystemInterrupted"),
         ),
-        (Condition("CannotResolve", True, "X", "m"), (Event.FAILED, "CannotResolve")),
-        (Condition("SomethingNew", True, "X", "m", stalled=True), (Event.FAILED, "SomethingNew")),
-        (Condition("RebootRequired", True, "Required", "m"), None),
-        (Condition("PolicyUnreachable", True, "Unreachable", "m"), None),
-        (Condition("MetadataStale", None, "AgeUnknown", "m"), None),
-        (Condition("HostUnhealthy", False, "X", "m", stalled=True), None),
+        (Condition(ConditionType.CANNOT_RESOLVE, True, "X", "m"), (Event.FAILED, "CannotResolve")),
+        (
+            Condition(UnknownWord("SomethingNew"), True, "X", "m", stalled=True),
+            (Event.FAILED, "SomethingNew"),
+        ),
+        (Condition(ConditionType.REBOOT_REQUIRED, True, "Required", "m"), None),
+        (Condition(ConditionType.POLICY_UNREACHABLE, True, "Unreachable", "m"), None),
+        (Condition(ConditionType.METADATA_STALE, None, "AgeUnknown", "m"), None),
+        (Condition(ConditionType.HOST_UNHEALTHY, False, "X", "m", stalled=True), None),
     ],
     ids=lambda each: each.type if isinstance(each, Condition) else "",
 )
@@ -180,17 +186,27 @@ def test_conditions_become_troubles_by_what_they_mean(
 
 
 def test_a_refusal_and_the_gate_it_closes_are_one_trouble() -> None:
-    refused = Condition("PolicyRejected", True, "Invalid", "policy 2c3d is invalid", stalled=True)
+    refused = Condition(
+        ConditionType.POLICY_REJECTED, True, "Invalid", "policy 2c3d is invalid", stalled=True
+    )
     gate = Condition(
-        "PolicyStalled", True, "Refused", "the newest policy is refused: policy 2c3d is invalid", True
+        ConditionType.POLICY_STALLED,
+        True,
+        "Refused",
+        "the newest policy is refused: policy 2c3d is invalid",
+        True,
     )
     assert [each.code for each in troubles([gate, refused])] == ["PolicyRejected"]
     assert [each.code for each in troubles([gate])] == ["PolicyStalled"]
 
 
 def test_an_unhealthy_host_is_told_by_its_cause() -> None:
-    cause = Condition("PackageSystemInterrupted", True, "Interrupted", "grub-pc is half configured")
-    gate = Condition("HostUnhealthy", True, "PackagesBroken", "packages are half configured", stalled=True)
-    stale = Condition("MetadataStale", True, "TooOld", "m")
+    cause = Condition(
+        ConditionType.PACKAGE_SYSTEM_INTERRUPTED, True, "Interrupted", "grub-pc is half configured"
+    )
+    gate = Condition(
+        ConditionType.HOST_UNHEALTHY, True, "PackagesBroken", "packages are half configured", stalled=True
+    )
+    stale = Condition(ConditionType.METADATA_STALE, True, "TooOld", "m")
     assert [each.code for each in troubles([gate, cause])] == ["PackageSystemInterrupted"]
     assert [each.code for each in troubles([gate, stale])] == ["HostUnhealthy", "MetadataStale"]

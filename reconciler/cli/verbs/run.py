@@ -33,6 +33,7 @@ from reconciler.planning.gates.types import BreakGlass
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
 from reconciler.planning.reporting.summary import decided
+from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.record import to_run_document
 from reconciler.policy.problems import visible
 from reconciler.reconcile.look import Look
@@ -208,7 +209,7 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
     """Leave a fingerprint for the next tick, if this one left nothing to do over."""
     folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
     settled = is_left and not done.failures and done.published.pushed and not wiring.outbox.pending()
-    stood = any(one.type == standstill.CODE for one in report.conditions)
+    stood = any(one.type is ConditionType.STOOD_STILL for one in report.conditions)
     if not settled or stood or _may_pass_unseen(done.look) or not report.policy_commit:
         (folder.path / quiet.FILE).unlink(missing_ok=True)
         return

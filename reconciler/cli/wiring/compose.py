@@ -48,7 +48,7 @@ from reconciler.ownership import check_ours
 from reconciler.planning.facts.observation import Answer, Change, Observation, Question, Refresh
 from reconciler.planning.notices.events import Notice
 from reconciler.planning.reporting.document import Report
-from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.steps import Needs
@@ -264,7 +264,7 @@ def about_reports(
     if found is None:
         return ()
     reason = "MovedOn" if found.moved_on else "Parted"
-    return (Condition("ReportBranchDiverged", True, reason, f"{found.message}; {REPAIR_HINT}"),)
+    return (Condition(ConditionType.REPORT_BRANCH_DIVERGED, True, reason, f"{found.message}; {REPAIR_HINT}"),)
 
 
 def ticker(

@@ -9,12 +9,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from reconciler.host.state.folder import StateFolder
-from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.text.wording import minute
 
 FILE = "standstill.json"
-CODE = "StoodStill"
-"""Type of the condition, and code of the trouble that is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Standstill:
     @property
     def condition(self) -> Condition:
         """Return it as a condition of a report."""
-        return Condition(CODE, True, "TransientForLong", self.message)
+        return Condition(ConditionType.STOOD_STILL, True, "TransientForLong", self.message)
 
     def and_another(self, why: str, now: datetime) -> "Standstill":
         """Return it with one more tick, which ended at ``now``."""

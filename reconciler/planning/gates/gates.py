@@ -26,7 +26,7 @@ from reconciler.planning.gates.types import (
     Slot,
 )
 from reconciler.planning.resolving.approval import ApprovalText
-from reconciler.planning.resolving.dispositions import Condition, Plan
+from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
 from reconciler.planning.text.wording import listed, mebibytes, short_digest
 from reconciler.policy.values import format_duration
 from reconciler.policy.windows import Freeze
@@ -68,7 +68,7 @@ def policy_gate(
             return Closed(GateName.POLICY, Outcome.NEEDS_UPGRADE, policy.message)
         case PolicyStanding.READY:
             pass
-    stalled = _stalled(condition for condition in conditions if is_about_policy(condition.type))
+    stalled = _stalled(condition for condition in conditions if condition.is_about_policy)
     if stalled is not None:
         return Closed(GateName.POLICY, Outcome.POLICY_STALLED, stalled.message)
     if policy.fetched_at is None or not policy.commit:
@@ -79,11 +79,6 @@ def policy_gate(
         reason = f"the policy remote has not confirmed this policy for more than {format_duration(limit)}"
         return Closed(GateName.POLICY, Outcome.POLICY_STALE, reason, origin=origin)
     return Pass(GateName.POLICY, "in force and fresh", until=shifted(policy.fetched_at, limit), origin=origin)
-
-
-def is_about_policy(condition_type: str) -> bool:
-    """Tell whether conditions of this type say that the policy, not the host, is the trouble."""
-    return condition_type.startswith(("Policy", "NeedsUpgrade"))
 
 
 def _stalled(conditions: Iterable[Condition]) -> Condition | None:
@@ -152,15 +147,15 @@ def _sickness(host: HostState, plan: Plan, conditions: Sequence[Condition]) -> C
         return Closed(name, Outcome.UNHEALTHY, reason)
     if health.broken:
         return Closed(name, Outcome.UNHEALTHY, f"dependencies are broken: {listed(health.broken, 3)}")
-    stalled = _stalled(condition for condition in conditions if not is_about_policy(condition.type))
+    stalled = _stalled(condition for condition in conditions if not condition.is_about_policy)
     if stalled is not None:
         return Closed(name, Outcome.UNHEALTHY, stalled.message)
     for kind, outcome in (
         # First what the resolver had to go by.
-        ("MetadataStale", Outcome.METADATA_STALE),
-        ("CannotResolve", Outcome.CANNOT_RESOLVE),
+        (ConditionType.METADATA_STALE, Outcome.METADATA_STALE),
+        (ConditionType.CANNOT_RESOLVE, Outcome.CANNOT_RESOLVE),
     ):
-        found = next((one for one in conditions if one.type == kind and one.status), None)
+        found = next((one for one in conditions if one.type is kind and one.status), None)
         if found is not None:
             return Closed(name, outcome, found.message)
     return None

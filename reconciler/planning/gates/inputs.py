@@ -21,7 +21,7 @@ from reconciler.planning.gates.types import (
     WindowState,
 )
 from reconciler.planning.resolving.approval import approvals_of
-from reconciler.planning.resolving.plan import Condition
+from reconciler.planning.resolving.dispositions import Condition
 from reconciler.policy import windows
 from reconciler.policy.documents import Inhibit
 from reconciler.policy.resolve import Effective

@@ -20,7 +20,7 @@ from reconciler.planning.facts.observation import Health, Reboot, RebootNeed
 from reconciler.planning.gates.decision import evaluate
 from reconciler.planning.gates.recording import Judged, Recording
 from reconciler.planning.gates.types import Apply, Closed, GateInputs, GateName
-from reconciler.planning.resolving.dispositions import Condition, Plan
+from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
 from reconciler.planning.text.wording import listed
 from reconciler.policy.documents import Settings
 from reconciler.policy.zones import shifted
@@ -205,15 +205,17 @@ def _restless(health: Health) -> Refused | None:
 def announcement(because: str, now: datetime, notice: timedelta) -> Condition:
     """Return the condition that a report has which is committed just before a reboot."""
     at = shifted(now, notice).strftime("%Y-%m-%d %H:%M UTC")
-    return Condition("Rebooting", True, "Asked", f"the machine reboots at {at}: {because}")
+    return Condition(ConditionType.REBOOTING, True, "Asked", f"the machine reboots at {at}: {because}")
 
 
 def once_pushed(because: str) -> Condition:
     """Return the condition of a host that reboots only when its remote has the report that says so."""
     said = f"a reboot is wanted, and asked for once this report is pushed: {because}"
-    return Condition("RebootDeferred", True, "NotPushed", said)
+    return Condition(ConditionType.REBOOT_DEFERRED, True, "NotPushed", said)
 
 
 def refusal(why: str) -> Condition:
     """Return the condition of a host that wants a reboot and may not have it now."""
-    return Condition("RebootDeferred", True, "NotNow", f"a reboot is wanted and does not happen now: {why}")
+    return Condition(
+        ConditionType.REBOOT_DEFERRED, True, "NotNow", f"a reboot is wanted and does not happen now: {why}"
+    )

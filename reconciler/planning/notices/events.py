@@ -20,8 +20,9 @@ from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.notices.message import Contents, Message, PackageLine, Section, compose
 from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.reporting.ailments import Ailment, ailment_of
-from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.text import canonical
+from reconciler.planning.text.layout import UnknownWord
 from reconciler.planning.text.wording import changes_of, minute, plural
 from reconciler.policy.zones import shifted
 
@@ -222,13 +223,13 @@ def troubles(conditions: Iterable[Condition]) -> tuple[Trouble, ...]:
     same type is the same trouble. What a gate concludes from a condition, such as a stalled policy from a
     rejected one, counts only where that condition is not there.
     """
-    found: dict[str, Trouble] = {}
+    found: dict[ConditionType | UnknownWord, Trouble] = {}
     for condition in conditions:
         ailment = ailment_of(condition)
         if condition.status is True and ailment is not None:
             found[condition.type] = Trouble(_trouble(ailment), condition.type, condition.message)
-    told = {each.event for each in found.values() if each.code not in _CONCLUDED}
-    kept = [each for each in found.values() if told.isdisjoint(_CONCLUDED.get(each.code, ()))]
+    told = {each.event for kind, each in found.items() if not _concluded_from(kind)}
+    kept = [each for kind, each in found.items() if told.isdisjoint(_concluded_from(kind))]
     return tuple(sorted(kept, key=lambda each: (each.event, each.code)))
 
 
@@ -256,11 +257,15 @@ def _trouble(ailment: Ailment) -> Event:
             return Event.FAILED
 
 
-_CONCLUDED: Mapping[str, frozenset[Event]] = {
-    "PolicyStalled": frozenset({Event.POLICY_REJECTED}),
-    "HostUnhealthy": frozenset({Event.INTERRUPTED, Event.FAILED}),
-}
-"""Conditions that a gate concludes, and the events of those it concludes them from."""
+def _concluded_from(kind: ConditionType | UnknownWord) -> tuple[Event, ...]:
+    """Return the events of the conditions that a gate concludes this one from; none where no gate does."""
+    match kind:
+        case ConditionType.POLICY_STALLED:
+            return (Event.POLICY_REJECTED,)
+        case ConditionType.HOST_UNHEALTHY:
+            return (Event.INTERRUPTED, Event.FAILED)
+        case _:
+            return ()
 
 
 def events(previous: Snapshot | None, current: Snapshot, now: datetime) -> tuple[Notice, ...]:

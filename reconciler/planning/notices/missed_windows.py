@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.text.wording import minute, plural
 from reconciler.policy import windows
 from reconciler.policy.zones import shifted
@@ -78,7 +78,7 @@ class MissedWindow:
     def condition(self) -> Condition:
         """Return it as a condition of a report."""
         reason = "NobodyLooked" if self.is_unseen else "GateClosed"
-        return Condition("WindowMissed", True, reason, self.sentence)
+        return Condition(ConditionType.WINDOW_MISSED, True, reason, self.sentence)
 
 
 @dataclass(frozen=True, slots=True)

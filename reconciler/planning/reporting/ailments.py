@@ -11,12 +11,14 @@ The rules:
   over by itself is :class:`Transient`. One version in quarantine on a machine that is whole is neither.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.dispositions import Condition, ConditionType
+from reconciler.planning.text.layout import UnknownWord
 from reconciler.planning.text.untrusted import one_line
 
 _CLAUSE = 100
@@ -63,7 +65,7 @@ class Ill:
         match self.ailment:
             case Ailment.HALF_DONE | Ailment.DEPENDENCIES_BROKEN | Ailment.QUARANTINED:
                 return one_line(self.clause, _CLAUSE)
-            case Ailment.UNHEALTHY if self.condition.type != "HostUnhealthy":
+            case Ailment.UNHEALTHY if self.condition.type is not ConditionType.HOST_UNHEALTHY:
                 return f"unhealthy ({one_line(self.condition.type, _CLAUSE)})"
             case (
                 Ailment.CANNOT_RESOLVE
@@ -125,21 +127,24 @@ def _is_patience(ailment: Ailment, held: frozenset[str]) -> bool:
     """Say whether an ailment is no failure, or none yet, by the types of all conditions that hold."""
     match ailment:
         case Ailment.NO_SPACE:
-            return "WindowMissed" not in held  # It defers like any gate, until a window was lost to it.
+            return (
+                ConditionType.WINDOW_MISSED not in held
+            )  # It defers like any gate, until a window was lost to it.
         case Ailment.METADATA_STALE:
-            return "MetadataNotRefreshed" in held  # An ordinary user may not refresh what is old.
+            return (
+                ConditionType.METADATA_NOT_REFRESHED in held
+            )  # An ordinary user may not refresh what is old.
         case Ailment.CANNOT_RESOLVE:
             # A resolver that lacks metadata says little of the packages; that is over when these are there.
-            return "MetadataStale" in held and "MetadataNotRefreshed" not in held
+            return ConditionType.METADATA_STALE in held and ConditionType.METADATA_NOT_REFRESHED not in held
         case _:
             return False
 
 
 def is_known(conditions: Iterable[Condition]) -> bool:
     """Say whether what is on offer is known well enough to call a target up to date."""
-    return not any(
-        one.type in {"MetadataStale", "CannotResolve"} and one.status is not False for one in conditions
-    )
+    doubtful = (ConditionType.METADATA_STALE, ConditionType.CANNOT_RESOLVE)
+    return not any(one.type in doubtful and one.status is not False for one in conditions)
 
 
 def _found(conditions: Iterable[Condition]) -> Iterator[Ill]:
@@ -165,23 +170,88 @@ def ailment_of(condition: Condition) -> Ailment | None:
         case "NeedsUpgrade":
             return Ailment.NEEDS_UPGRADE
         case _:
-            return _AILMENTS.get(condition.type, Ailment.UNHEALTHY if condition.stalled else None)
+            return _by_type(condition)
 
 
-_AILMENTS: Mapping[str, Ailment] = {
-    "ApplyFailed": Ailment.ALREADY_FAILED,
-    "CannotResolve": Ailment.CANNOT_RESOLVE,
-    "ClockWrong": Ailment.CLOCK,
-    "DependenciesBroken": Ailment.DEPENDENCIES_BROKEN,
-    "HostUnhealthy": Ailment.UNHEALTHY,
-    "MetadataStale": Ailment.METADATA_STALE,
-    "PackageSystemInterrupted": Ailment.HALF_DONE,
-    "PackagesQuarantined": Ailment.QUARANTINED,
-    "PolicyAmbiguous": Ailment.POLICY_STALLED,
-    "PolicyRejected": Ailment.POLICY_STALLED,
-    "PolicyStale": Ailment.POLICY_STALE,
-    "PolicyStalled": Ailment.POLICY_STALLED,
-    "PolicyUnavailable": Ailment.POLICY_STALLED,
-    "ReportBranchDiverged": Ailment.REPORTS_DIVERGED,
-    "StoodStill": Ailment.STOOD_STILL,
-}
+def _by_type(condition: Condition) -> Ailment | None:
+    ailment: Ailment | None
+    match condition.type:
+        case UnknownWord():
+            ailment = Ailment.UNHEALTHY if condition.stalled else None
+        case ConditionType.CANNOT_RESOLVE:
+            ailment = Ailment.CANNOT_RESOLVE
+        case ConditionType.METADATA_STALE:
+            ailment = Ailment.METADATA_STALE
+        case ConditionType.POLICY_STALE:
+            ailment = Ailment.POLICY_STALE
+        case ConditionType.REPORT_BRANCH_DIVERGED:
+            ailment = Ailment.REPORTS_DIVERGED
+        case ConditionType.STOOD_STILL:
+            ailment = Ailment.STOOD_STILL
+        case (
+            ConditionType.POLICY_AMBIGUOUS
+            | ConditionType.POLICY_REJECTED
+            | ConditionType.POLICY_STALLED
+            | ConditionType.POLICY_UNAVAILABLE
+        ):
+            ailment = Ailment.POLICY_STALLED
+        case (
+            ConditionType.APPLY_FAILED
+            | ConditionType.CLOCK_WRONG
+            | ConditionType.DEPENDENCIES_BROKEN
+            | ConditionType.HOST_UNHEALTHY
+            | ConditionType.PACKAGE_SYSTEM_INTERRUPTED
+            | ConditionType.PACKAGES_QUARANTINED
+        ) as kind:
+            ailment = _of_machine(kind)
+        case (
+            ConditionType.CLOCK_UNCERTAIN
+            | ConditionType.EXCEPTION_EXPIRED
+            | ConditionType.EXCEPTION_EXPIRING
+            | ConditionType.EXCEPTION_UNUSED
+            | ConditionType.METADATA_NOT_REFRESHED
+            | ConditionType.NEEDS_UPGRADE
+            | ConditionType.PACKAGES_NOT_FETCHED
+            | ConditionType.PARTIAL_UPGRADE
+            | ConditionType.POLICY_MISPLACED
+            | ConditionType.POLICY_UNREACHABLE
+            | ConditionType.REBOOT_DEFERRED
+            | ConditionType.REBOOT_REQUIRED
+            | ConditionType.REBOOTING
+            | ConditionType.REMOVALS_REFUSED
+            | ConditionType.SCRIPT_MISMATCH
+            | ConditionType.SECURITY_UNKNOWN
+            | ConditionType.SETTING_WITHOUT_EFFECT
+            | ConditionType.SNAPSHOT_UNAVAILABLE
+            | ConditionType.VERSION_RANGE_UNJUDGED
+            | ConditionType.WINDOW_MISSED
+        ):
+            ailment = Ailment.UNHEALTHY if condition.stalled else None
+    return ailment
+
+
+_OfMachine = Literal[
+    ConditionType.APPLY_FAILED,
+    ConditionType.CLOCK_WRONG,
+    ConditionType.DEPENDENCIES_BROKEN,
+    ConditionType.HOST_UNHEALTHY,
+    ConditionType.PACKAGE_SYSTEM_INTERRUPTED,
+    ConditionType.PACKAGES_QUARANTINED,
+]
+
+
+def _of_machine(kind: _OfMachine) -> Ailment:
+    match kind:
+        case ConditionType.APPLY_FAILED:
+            ailment = Ailment.ALREADY_FAILED
+        case ConditionType.CLOCK_WRONG:
+            ailment = Ailment.CLOCK
+        case ConditionType.DEPENDENCIES_BROKEN:
+            ailment = Ailment.DEPENDENCIES_BROKEN
+        case ConditionType.HOST_UNHEALTHY:
+            ailment = Ailment.UNHEALTHY
+        case ConditionType.PACKAGE_SYSTEM_INTERRUPTED:
+            ailment = Ailment.HALF_DONE
+        case ConditionType.PACKAGES_QUARANTINED:
+            ailment = Ailment.QUARANTINED
+    return ailment

@@ -20,16 +20,7 @@ from reconciler.errors import Misuse
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
-from reconciler.planning.text.layout import first_version, is_known, refusal
-
-
-class UnknownWord(str):
-    """A word in the place of one of a closed list, which this version's list does not hold.
-
-    It compares equal to no word that is known, and is written again as it was read.
-    """
-
-    __slots__ = ()
+from reconciler.planning.text.layout import UnknownWord, first_version, is_known, refusal
 
 
 class _Unreadable(Exception):  # noqa: N818 - never leaves this module
@@ -104,7 +95,7 @@ class _Reader:
             case typing.Literal:
                 return value if value in arguments else _word(value, place)
             case typing.Union | types.UnionType:
-                (present,) = (one for one in arguments if one is not types.NoneType)
+                (present,) = (one for one in arguments if one not in (types.NoneType, UnknownWord))
                 return None if value is None else self.read(present, value, place)
             case origin if origin is tuple:
                 _expect(isinstance(value, list), "a list", place)

@@ -17,7 +17,6 @@ from itertools import islice
 from typing import Any, Literal
 
 from reconciler.planning.facts.observation import ExecutedScript
-from reconciler.planning.gates.gates import is_about_policy
 from reconciler.planning.gates.recording import Judged, Recording
 from reconciler.planning.gates.types import (
     Apply,
@@ -48,7 +47,7 @@ from reconciler.planning.reporting.document import (
 )
 from reconciler.planning.reporting.summary import count
 from reconciler.planning.resolving.approval import ApprovalText
-from reconciler.planning.resolving.dispositions import Condition, Plan
+from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
 from reconciler.planning.runs.record import move_of
 from reconciler.planning.text import canonical
 from reconciler.planning.text.wording import plural
@@ -174,48 +173,75 @@ def _gate_state(result: GateResult) -> GateState:
 def _conditions(plan: Plan, inputs: GateInputs, gates: Iterable[GateResult]) -> tuple[Condition, ...]:
     """Return the conditions found by plan and caller, and those that gates imply, the first of each type."""
     told = [*plan.conditions, *inputs.conditions]
-    kinds, messages = {one.type for one in told}, {one.message for one in told}
+    known, messages = tuple(told), {one.message for one in told}
     for gate in gates:
         implied = _implied(gate)
-        if implied is not None and implied.message not in messages and not _is_told(gate, kinds):
+        if implied is not None and implied.message not in messages and not _is_told(gate, known):
             told.append(implied)
     told.sort(key=lambda condition: condition.status is False)
     first = {condition.type: condition for condition in reversed(told)}
     return tuple(first[name] for name in sorted(first))
 
 
-def _is_told(gate: GateResult, kinds: set[str]) -> bool:
+def _is_told(gate: GateResult, known: Iterable[Condition]) -> bool:
     """Say whether a condition of plan or caller already tells what the closed ``gate`` would imply."""
     match gate:
         case Closed(outcome=Outcome.POLICY_STALLED | Outcome.NEEDS_UPGRADE):
-            return any(map(is_about_policy, kinds))
+            return any(one.is_about_policy for one in known)
         case Closed(outcome=Outcome.UNHEALTHY):
-            return bool(kinds & {"PackageSystemInterrupted", "DependenciesBroken"})
+            causes = (ConditionType.PACKAGE_SYSTEM_INTERRUPTED, ConditionType.DEPENDENCIES_BROKEN)
+            return any(one.type in causes for one in known)
         case _:
             return False
 
 
-_ALARMING = {
-    Outcome.POLICY_STALLED: ("PolicyStalled", "Refused", True),
-    Outcome.NEEDS_UPGRADE: ("PolicyStalled", "NeedsUpgrade", True),
-    Outcome.POLICY_STALE: ("PolicyStale", "RemoteSilent", False),
-    Outcome.CLOCK: ("ClockWrong", "Contradicted", False),
-    Outcome.UNHEALTHY: ("HostUnhealthy", "PackagesBroken", True),
-    Outcome.NO_SPACE: ("HostUnhealthy", "NoSpace", False),
-    Outcome.ALREADY_FAILED: ("ApplyFailed", "NotRetried", True),
-}
-"""What a closed gate means for the target besides "not now"; all other outcomes are ordinary waiting."""
-
-
 def _implied(gate: GateResult) -> Condition | None:
     match gate:
-        case Closed() if gate.outcome in _ALARMING:
-            name, reason, stalled = _ALARMING[gate.outcome]
-            return Condition(name, True, reason, gate.reason, stalled)
+        case Closed(outcome=outcome, reason=message):
+            return _alarming(outcome, message)
         case Pass(gate=GateName.CLOCK, warning=True):
-            return Condition("ClockUncertain", True, "NotConfirmed", gate.message)
+            return Condition(ConditionType.CLOCK_UNCERTAIN, True, "NotConfirmed", gate.message)
         case _:
             return None
+
+
+def _alarming(outcome: Outcome, message: str) -> Condition | None:
+    """Return what a closed gate means for the target besides "not now"; ``None`` of ordinary waiting."""
+    told: Condition | None
+    match outcome:
+        case Outcome.POLICY_STALLED:
+            told = Condition(ConditionType.POLICY_STALLED, True, "Refused", message, stalled=True)
+        case Outcome.NEEDS_UPGRADE:
+            told = Condition(ConditionType.POLICY_STALLED, True, "NeedsUpgrade", message, stalled=True)
+        case Outcome.POLICY_STALE:
+            told = Condition(ConditionType.POLICY_STALE, True, "RemoteSilent", message)
+        case Outcome.CLOCK:
+            told = Condition(ConditionType.CLOCK_WRONG, True, "Contradicted", message)
+        case Outcome.UNHEALTHY:
+            told = Condition(ConditionType.HOST_UNHEALTHY, True, "PackagesBroken", message, stalled=True)
+        case Outcome.NO_SPACE:
+            told = Condition(ConditionType.HOST_UNHEALTHY, True, "NoSpace", message)
+        case Outcome.ALREADY_FAILED:
+            told = Condition(ConditionType.APPLY_FAILED, True, "NotRetried", message, stalled=True)
+        case (
+            Outcome.APPLY
+            | Outcome.NOTHING
+            | Outcome.PAUSED
+            | Outcome.PLAN_ONLY
+            | Outcome.DOWNLOAD_ONLY
+            | Outcome.CANNOT_RESOLVE
+            | Outcome.METADATA_STALE
+            | Outcome.LOCKED
+            | Outcome.INHIBITED
+            | Outcome.WINDOW
+            | Outcome.BUDGET
+            | Outcome.FREEZE
+            | Outcome.ROLLOUT
+            | Outcome.APPROVAL
+            | Outcome.CONCURRENCY
+        ):
+            told = None
+    return told
 
 
 def _upcoming(inputs: GateInputs, now: datetime) -> tuple[Upcoming, ...]:

@@ -17,9 +17,10 @@ from inspect import cleandoc
 from typing import Any
 
 from reconciler.planning.reporting.document import INTERFACE, Report
+from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
-from reconciler.planning.text.layout import SCHEMA_VERSION
+from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord
 
 _INSTANT = {
     "type": "string",
@@ -33,6 +34,7 @@ _SCALARS: dict[object, dict[str, Any]] = {
     bool: {"type": "boolean"},
     types.NoneType: {"type": "null"},
     datetime: _INSTANT,
+    ConditionType | UnknownWord: {"type": "string"},  # open: a newer release may write further words
 }
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from reconciler.planning.facts.observation import Observation, RebootNeed, RefreshOutcome
 from reconciler.planning.resolving.dialogue import Failure, Resolution
-from reconciler.planning.resolving.dispositions import Condition, Disposition, Update
+from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Update
 from reconciler.planning.resolving.selection import PlacedException, Rules
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import listed, sentence
@@ -41,13 +41,13 @@ def _metadata(observation: Observation, rules: Rules) -> Iterator[Condition]:
     causes = list(_stale_causes(observation, rules.effective.settings, rules.now))
     if causes:
         message = "; ".join(message for _, message in causes)
-        yield Condition("MetadataStale", True, causes[0][0], message)
+        yield Condition(ConditionType.METADATA_STALE, True, causes[0][0], message)
     elif all(source.fetched is None for source in observation.sources):
         message = "no source says when its metadata were fetched"
-        yield Condition("MetadataStale", None, "AgeUnknown", message)
+        yield Condition(ConditionType.METADATA_STALE, None, "AgeUnknown", message)
     if observation.refresh.outcome is RefreshOutcome.NOT_PERMITTED:
         message = "planned from the package metadata that are here, since only root may refresh them"
-        yield Condition("MetadataNotRefreshed", True, "NotPermitted", message)
+        yield Condition(ConditionType.METADATA_NOT_REFRESHED, True, "NotPermitted", message)
 
 
 def _stale_causes(observation: Observation, settings: Settings, now: datetime) -> Iterator[tuple[str, str]]:
@@ -76,15 +76,15 @@ def _package_system(observation: Observation, rules: Rules) -> Iterator[Conditio
     if health.interrupted:
         named = listed(health.interrupted)
         message = f"half done: {named}; {_to_end(observation.manager)}"
-        yield Condition("PackageSystemInterrupted", True, "Interrupted", message)
+        yield Condition(ConditionType.PACKAGE_SYSTEM_INTERRUPTED, True, "Interrupted", message)
     if observation.quarantined:
         named = listed([f"{rules.name_of(one.package)} {one.version}" for one in observation.quarantined])
         message = f"in quarantine: {named}; installing it failed, and is not tried before something changes"
-        yield Condition("PackagesQuarantined", True, "FailedBefore", message)
+        yield Condition(ConditionType.PACKAGES_QUARANTINED, True, "FailedBefore", message)
     if health.broken:
         named = listed(health.broken)
         message = f"dependencies of installed packages are not met: {named}; {_to_whole(observation.manager)}"
-        yield Condition("DependenciesBroken", True, "UnmetDependencies", message, stalled=True)
+        yield Condition(ConditionType.DEPENDENCIES_BROKEN, True, "UnmetDependencies", message, stalled=True)
 
 
 def _to_end(manager: str) -> str:
@@ -122,9 +122,9 @@ def _resolving(rules: Rules, resolution: Resolution, updates: Sequence[Update]) 
         case None:
             pass
         case Failure(reason="Unanswered", message=message):
-            yield Condition("CannotResolve", None, "Unanswered", message)
+            yield Condition(ConditionType.CANNOT_RESOLVE, None, "Unanswered", message)
         case Failure(reason=reason, message=message):
-            yield Condition("CannotResolve", True, reason, message)
+            yield Condition(ConditionType.CANNOT_RESOLVE, True, reason, message)
     refused = [
         rules.name_of(update.package)
         for update in updates
@@ -132,7 +132,7 @@ def _resolving(rules: Rules, resolution: Resolution, updates: Sequence[Update]) 
     ]
     if refused:
         message = f"{listed(refused)}: not updated, since other packages would have to be removed"
-        yield Condition("RemovalsRefused", True, "WouldRemove", message)
+        yield Condition(ConditionType.REMOVALS_REFUSED, True, "WouldRemove", message)
 
 
 _LEFT_BEHIND = frozenset(
@@ -149,7 +149,7 @@ def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) ->
             "this package manager does not say which updates fix security problems, so nothing is planned"
             " with 'updates: security'; only 'updates: all' is of use here"
         )
-        yield Condition("SecurityUnknown", True, "NotSupported", message)
+        yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NotSupported", message)
         return
     behind = [rules.name_of(one.package) for one in updates if one.disposition in _LEFT_BEHIND]
     is_upgraded = rules.effective.settings.updates == "all" and resolution.failure is None
@@ -158,14 +158,14 @@ def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) ->
             f"{listed(behind)}: left behind although this package manager knows no partial upgrades, so what"
             " is upgraded may not fit"
         )
-        yield Condition("PartialUpgrade", True, "LeftBehind", message)
+        yield Condition(ConditionType.PARTIAL_UPGRADE, True, "LeftBehind", message)
 
 
 def _policy(rules: Rules) -> Iterator[Condition]:
     ambiguities = rules.effective.ambiguities
     if ambiguities:
         message = "; ".join(ambiguity.message for ambiguity in ambiguities)
-        yield Condition("PolicyAmbiguous", True, "EqualPriority", message, stalled=True)
+        yield Condition(ConditionType.POLICY_AMBIGUOUS, True, "EqualPriority", message, stalled=True)
 
 
 def _exceptions(observation: Observation, rules: Rules, updates: Sequence[Update]) -> Iterator[Condition]:
@@ -173,10 +173,10 @@ def _exceptions(observation: Observation, rules: Rules, updates: Sequence[Update
     expiring = [placed for placed in rules.exceptions if placed.value.ends() <= shifted(rules.now, WARNING)]
     if expired:
         message = f"{_dated(expired, 'ended')}: ignored since then; renew or remove what has expired"
-        yield Condition("ExceptionExpired", True, "Expired", message)
+        yield Condition(ConditionType.EXCEPTION_EXPIRED, True, "Expired", message)
     if expiring:
         message = f"{_dated(expiring, 'ends')}: ignored from then on; renew what is still needed"
-        yield Condition("ExceptionExpiring", True, "Expiring", message)
+        yield Condition(ConditionType.EXCEPTION_EXPIRING, True, "Expiring", message)
     used = rules.naming_exceptions.of_any({one.package for one in (*observation.installed, *updates)})
     unused = [
         f"'{placed.value.name}' ({placed.origin})"
@@ -185,7 +185,7 @@ def _exceptions(observation: Observation, rules: Rules, updates: Sequence[Update
     ]
     if unused:
         message = f"no installed or offered package is named by exception {listed(unused)}"
-        yield Condition("ExceptionUnused", True, "NothingMatches", message)
+        yield Condition(ConditionType.EXCEPTION_UNUSED, True, "NothingMatches", message)
     yield from _unjudged(rules, updates, observation.manager)
 
 
@@ -222,19 +222,19 @@ def _unjudged(rules: Rules, updates: Sequence[Update], manager: str) -> Iterator
             f"the order of {manager}'s versions is not known, so exception {listed(named)} counts for all"
             " versions it would hold back and for none it would include"
         )
-        yield Condition("VersionRangeUnjudged", True, "UnknownOrder", message)
+        yield Condition(ConditionType.VERSION_RANGE_UNJUDGED, True, "UnknownOrder", message)
 
 
 def _reboot(observation: Observation) -> Condition:
     because = ": " + listed(observation.reboot.reasons) if observation.reboot.reasons else ""
     match observation.reboot.need:
         case RebootNeed.REQUIRED:
-            return Condition("RebootRequired", True, "Required", f"a reboot is pending{because}")
+            return Condition(ConditionType.REBOOT_REQUIRED, True, "Required", f"a reboot is pending{because}")
         case RebootNeed.NOT_REQUIRED:
-            return Condition("RebootRequired", False, "NotRequired", "no reboot is pending")
+            return Condition(ConditionType.REBOOT_REQUIRED, False, "NotRequired", "no reboot is pending")
         case RebootNeed.UNKNOWN:
             message = f"whether a reboot is pending cannot be told{because}"
-            return Condition("RebootRequired", None, "Unknown", message)
+            return Condition(ConditionType.REBOOT_REQUIRED, None, "Unknown", message)
 
 
 def next_change(observation: Observation, effective: Effective, now: datetime) -> datetime | None:

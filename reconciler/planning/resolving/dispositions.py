@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.facts.package import Identified, Transition
+from reconciler.planning.text.layout import OPEN, UnknownWord
 
 
 class Disposition(StrEnum):
@@ -70,6 +72,46 @@ class Update(Identified):
         return Transition(self.package, self.installed, self.candidate)
 
 
+class ConditionType(StrEnum):
+    """What a condition tells of; a newer release may know more, each an :class:`UnknownWord` here."""
+
+    APPLY_FAILED = "ApplyFailed"
+    CANNOT_RESOLVE = "CannotResolve"
+    CLOCK_UNCERTAIN = "ClockUncertain"
+    CLOCK_WRONG = "ClockWrong"
+    DEPENDENCIES_BROKEN = "DependenciesBroken"
+    EXCEPTION_EXPIRED = "ExceptionExpired"
+    EXCEPTION_EXPIRING = "ExceptionExpiring"
+    EXCEPTION_UNUSED = "ExceptionUnused"
+    HOST_UNHEALTHY = "HostUnhealthy"
+    METADATA_NOT_REFRESHED = "MetadataNotRefreshed"
+    METADATA_STALE = "MetadataStale"
+    NEEDS_UPGRADE = "NeedsUpgrade"
+    PACKAGE_SYSTEM_INTERRUPTED = "PackageSystemInterrupted"
+    PACKAGES_NOT_FETCHED = "PackagesNotFetched"
+    PACKAGES_QUARANTINED = "PackagesQuarantined"
+    PARTIAL_UPGRADE = "PartialUpgrade"
+    POLICY_AMBIGUOUS = "PolicyAmbiguous"
+    POLICY_MISPLACED = "PolicyMisplaced"
+    POLICY_REJECTED = "PolicyRejected"
+    POLICY_STALE = "PolicyStale"
+    POLICY_STALLED = "PolicyStalled"
+    POLICY_UNAVAILABLE = "PolicyUnavailable"
+    POLICY_UNREACHABLE = "PolicyUnreachable"
+    REBOOT_DEFERRED = "RebootDeferred"
+    REBOOT_REQUIRED = "RebootRequired"
+    REBOOTING = "Rebooting"
+    REMOVALS_REFUSED = "RemovalsRefused"
+    REPORT_BRANCH_DIVERGED = "ReportBranchDiverged"
+    SCRIPT_MISMATCH = "ScriptMismatch"
+    SECURITY_UNKNOWN = "SecurityUnknown"
+    SETTING_WITHOUT_EFFECT = "SettingWithoutEffect"
+    SNAPSHOT_UNAVAILABLE = "SnapshotUnavailable"
+    STOOD_STILL = "StoodStill"
+    VERSION_RANGE_UNJUDGED = "VersionRangeUnjudged"
+    WINDOW_MISSED = "WindowMissed"
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A state of the target that a reader must know, as in Kubernetes' and Flux's conditions.
@@ -82,11 +124,59 @@ class Condition:
         stalled: It stops applying until a commit or a person changes something.
     """
 
-    type: str
+    type: Annotated[ConditionType | UnknownWord, OPEN]
     status: bool | None
     reason: str
     message: str
     stalled: bool = False
+
+    @property
+    def is_about_policy(self) -> bool:
+        """Whether it says that the policy, not the host, is the trouble."""
+        match self.type:
+            case (
+                ConditionType.NEEDS_UPGRADE
+                | ConditionType.POLICY_AMBIGUOUS
+                | ConditionType.POLICY_MISPLACED
+                | ConditionType.POLICY_REJECTED
+                | ConditionType.POLICY_STALE
+                | ConditionType.POLICY_STALLED
+                | ConditionType.POLICY_UNAVAILABLE
+                | ConditionType.POLICY_UNREACHABLE
+            ):
+                return True
+            case (
+                ConditionType.APPLY_FAILED
+                | ConditionType.CANNOT_RESOLVE
+                | ConditionType.CLOCK_UNCERTAIN
+                | ConditionType.CLOCK_WRONG
+                | ConditionType.DEPENDENCIES_BROKEN
+                | ConditionType.EXCEPTION_EXPIRED
+                | ConditionType.EXCEPTION_EXPIRING
+                | ConditionType.EXCEPTION_UNUSED
+                | ConditionType.HOST_UNHEALTHY
+                | ConditionType.METADATA_NOT_REFRESHED
+                | ConditionType.METADATA_STALE
+                | ConditionType.PACKAGE_SYSTEM_INTERRUPTED
+                | ConditionType.PACKAGES_NOT_FETCHED
+                | ConditionType.PACKAGES_QUARANTINED
+                | ConditionType.PARTIAL_UPGRADE
+                | ConditionType.REBOOT_DEFERRED
+                | ConditionType.REBOOT_REQUIRED
+                | ConditionType.REBOOTING
+                | ConditionType.REMOVALS_REFUSED
+                | ConditionType.REPORT_BRANCH_DIVERGED
+                | ConditionType.SCRIPT_MISMATCH
+                | ConditionType.SECURITY_UNKNOWN
+                | ConditionType.SETTING_WITHOUT_EFFECT
+                | ConditionType.SNAPSHOT_UNAVAILABLE
+                | ConditionType.STOOD_STILL
+                | ConditionType.VERSION_RANGE_UNJUDGED
+                | ConditionType.WINDOW_MISSED
+            ):
+                return False
+            case UnknownWord():
+                return self.type.startswith("Policy")
 
 
 @dataclass(frozen=True, slots=True)

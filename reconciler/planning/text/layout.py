@@ -10,7 +10,9 @@ in it. They share one number, :data:`SCHEMA_VERSION`. The rules:
    field stays for those who read older files.
 3. The number grows once for each release that adds a field, not for each field. A file of a newer number is
    refused with a sentence (:func:`refusal`), and stays where it is.
-4. A decision made again from an older file is written as that version wrote it, so that it can be compared
+4. A word that an open list (:data:`OPEN`) does not hold comes from a newer release and is carried along as an
+   :class:`UnknownWord`.
+5. A decision made again from an older file is written as that version wrote it, so that it can be compared
    byte by byte: a document's own ``schema`` says which fields it has (:func:`fields_of`).
 
 ``tests/golden/v1`` and its like hold files of each released version.
@@ -18,13 +20,39 @@ in it. They share one number, :data:`SCHEMA_VERSION`. The rules:
 
 import dataclasses
 from functools import lru_cache
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar, get_args
 
 SCHEMA_VERSION = 2
 """Of all these files as this program writes them."""
 
 _SINCE = "since"
 _T = TypeVar("_T")
+
+
+class UnknownWord(str):
+    """A word in the place of one of a closed list, which this version's list does not hold.
+
+    It compares equal to no word that is known, and is written again as it was read.
+    """
+
+    __slots__ = ()
+
+
+class _KnownFirst:
+    """Has pydantic read ``Words | UnknownWord`` as one of the words wherever it is one."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: Any) -> Any:  # noqa: ANN401 - pydantic's
+        known, unknown = get_args(source)
+        other = {
+            "type": "function-after",
+            "function": {"type": "no-info", "function": unknown},
+            "schema": handler(str),
+        }
+        return {"type": "union", "mode": "left_to_right", "choices": [handler(known), other]}
+
+
+OPEN = _KnownFirst()
+"""Annotates a field ``Words | UnknownWord``: a recording with a newer release's word is read all the same."""
 
 
 def since(version: int, default: _T) -> _T:
