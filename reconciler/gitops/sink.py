@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops import damage, salvage
@@ -43,8 +44,6 @@ from reconciler.ownership import check_ours
 from reconciler.policy.values import HOST_NAME
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconciler.process import Completed
 
 _Answer = TypeVar("_Answer")
@@ -414,6 +413,27 @@ class ReportSink:
         if not ask:
             return self._parted(branch)  # for a dry-run, too, which mends nothing
         return self._whole(lambda: self._asked_standing(branch, min(timeout, _ADOPT_TIMEOUT)))
+
+    def question(self, branch: str) -> dict[str, Any] | None:
+        """Return how a quiet tick sees that the remote's branch is as it was left; ``None`` without a remote.
+
+        Returns:
+            ``head``, the commit that the remote is known to have; ``folder`` and ``ref`` to read it from
+            where the remote is a repository of this machine with refs in files, else an empty ``folder``;
+            ``argv`` and ``env`` of the question by one child, without secrets.
+        """
+        ref = f"refs/heads/{branch}"
+        head = read_ref(self.queue, _TRACKING + branch)
+        if self._remote is None or head is None:
+            return None
+        argv, environment = self._git.invocation(self._remote, _NAME, "ls-remote", "--quiet", _NAME, ref)
+        folder = Path(self._remote.path) if self._remote.path else None
+        if folder is not None and (folder / ".git").is_dir():
+            folder /= ".git"
+        if folder is not None and _as_in_files(folder, ref) != head:
+            folder = None
+        env = self._git.storable(environment)
+        return {"head": head, "folder": str(folder or ""), "ref": ref, "argv": argv, "env": env}
 
     def branches(self) -> tuple[str, ...]:
         """Return the report branches of the queue, sorted.
@@ -882,6 +902,13 @@ class ReportSink:
                 oid = path.read_text("utf-8", "replace").strip()
                 found[str(path.relative_to(folder))] = oid if is_oid(oid) else None
         return {name: oid for name, oid in found.items() if _is_branch(name)}
+
+
+def _as_in_files(repository: "Path", ref: str) -> str | None:
+    try:
+        return read_ref(repository, ref)
+    except (ReconcilerError, OSError):
+        return None
 
 
 def _checked_id(name: str) -> str:

@@ -1,6 +1,7 @@
 """The quiet tick starts what a file names, so it believes only what nobody else could have written."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ class Place:
         for file in (self.config, self.fingerprint):
             file.chmod(0o600)
 
-    def leave(self, *, since: float = 0.0) -> None:
+    def leave(self, *, since: float = 0.0, reports: dict[str, object] | None = None) -> None:
         """Write what a full tick leaves that had nothing to do over."""
         known = Fingerprint(
             program=quiet.PROGRAM,
@@ -50,8 +51,26 @@ class Place:
             since=since,
             until=time.time() + 3600,
             says="web-01: nothing changed",
+            reports=reports,
         )
         self.fingerprint.write_bytes(known.to_json())
+
+    def leave_reports(self, *, folder: Path | str = "", answer: str = COMMIT, exit_code: int = 0) -> Path:
+        """Leave a report branch at ``COMMIT``, too; return the file that shows that it was asked for."""
+        asked = self.state / "asked"
+        script = f"touch {asked}; printf '{answer}\\trefs/heads/hosts/web-01\\n'; exit {exit_code}"
+        self.leave(
+            reports={
+                "head": COMMIT,
+                "folder": str(folder),
+                "ref": "refs/heads/hosts/web-01",
+                "argv": ["sh", "-c", script],
+                "env": {"PATH": os.environ["PATH"]},
+                "stamp": str(self.fingerprint),
+            }
+        )
+        self.fingerprint.chmod(0o600)
+        return asked
 
     def tick(self) -> int | None:
         return quiet.tick(("--config", str(self.config), "run"))
@@ -124,3 +143,45 @@ def test_damaged_packed_refs_are_looked_at_properly(place: Place, content: bytes
     place.ref.unlink()
     (place.mirror / "packed-refs").write_bytes(content)
     assert place.tick() is None
+
+
+OTHER = "e" * 40
+HOUR = 3600
+
+
+def test_a_report_branch_elsewhere_is_asked_for_once_an_hour(place: Place) -> None:
+    asked = place.leave_reports()
+    assert place.tick() == 0
+    assert not asked.exists()
+    os.utime(place.fingerprint, (time.time() - HOUR - 1,) * 2)
+    assert place.tick() == 0
+    assert asked.exists()
+    asked.unlink()
+    assert place.tick() == 0
+    assert not asked.exists()
+
+
+@pytest.mark.parametrize("answer", [OTHER, ""])
+def test_a_report_branch_that_others_changed_makes_a_full_tick(place: Place, answer: str) -> None:
+    place.leave_reports(answer=answer)
+    os.utime(place.fingerprint, (time.time() - HOUR - 1,) * 2)
+    assert place.tick() is None
+
+
+def test_a_report_remote_that_does_not_answer_changes_nothing(place: Place) -> None:
+    place.leave_reports(answer=OTHER, exit_code=128)
+    os.utime(place.fingerprint, (time.time() - HOUR - 1,) * 2)
+    assert place.tick() == 0
+
+
+def test_a_report_branch_on_this_machine_is_read_each_time(place: Place, tmp_path: Path) -> None:
+    ref = tmp_path / "reports" / "refs/heads/hosts/web-01"
+    ref.parent.mkdir(parents=True)
+    ref.write_text(COMMIT + "\n", encoding="ascii")
+    asked = place.leave_reports(folder=tmp_path / "reports")
+    assert place.tick() == 0
+    ref.write_text(OTHER + "\n", encoding="ascii")
+    assert place.tick() is None
+    ref.unlink()
+    assert place.tick() is None
+    assert not asked.exists()

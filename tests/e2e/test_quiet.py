@@ -103,6 +103,14 @@ def test_it_imports_next_to_nothing_and_starts_one_child(settled: Site) -> None:
     assert {"git", "fetch"} <= set(child)
 
 
+def test_a_report_branch_that_is_gone_is_seen_at_the_next_tick(settled: Site, patchledger: Command) -> None:
+    git(settled.reports, "update-ref", "-d", "refs/heads/hosts/web-01")
+    assert not is_quiet(settled)
+    code, _, err = patchledger("run")
+    assert (code, err) == (0, "")  # all of it was sent again
+    assert is_quiet(settled)
+
+
 def test_it_says_what_it_found_and_commits_nothing(settled: Site, patchledger: Command) -> None:
     before = settled.commits()
     code, out, err = patchledger("run")

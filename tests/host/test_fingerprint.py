@@ -80,6 +80,7 @@ def test_it_survives_its_file() -> None:
         since=9.5,
         until=17.5,
         says="quiet",
+        reports={"head": "e" * 40, "folder": "/r", "ref": "refs/heads/hosts/a", "argv": [], "env": {}},
     )
     again = Fingerprint.from_json(made.to_json())
     assert again is not None
@@ -88,6 +89,6 @@ def test_it_survives_its_file() -> None:
     }
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"format": 2}', b'{"format": 1}', b"\xff"])
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"format": 3}', b'{"format": 1}', b"\xff"])
 def test_a_damaged_or_foreign_file_is_no_fingerprint(data: bytes) -> None:
     assert Fingerprint.from_json(data) is None

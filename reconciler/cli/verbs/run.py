@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import reconciler
 from reconciler.agent.tick_files import TickFiles, failed_early
@@ -229,6 +230,7 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
         since=report.generated_at.timestamp(),
         # Its age tells whoever collects the metrics when the host was last found well.
         touched=() if config.metrics is None else (str(config.metrics),),
+        reports=_question(wiring),
         until=_changes_at(config, done).timestamp(),
         says=visible(
             f"{config.host}: nothing changed since {report.generated_at:%Y-%m-%d %H:%M} UTC; "
@@ -236,6 +238,12 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
         ),
     )
     folder.write(quiet.FILE, known.to_json())
+
+
+def _question(wiring: Wiring) -> dict[str, Any] | None:
+    """Return what a quiet tick needs to see that the report branch is as it was left."""
+    asked = wiring.queue.question(wiring.reporter.branch)
+    return None if asked is None else {**asked, "stamp": str(wiring.folder.path / quiet.FILE)}
 
 
 def _may_pass_unseen(look: Look) -> bool:

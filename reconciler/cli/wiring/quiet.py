@@ -1,5 +1,8 @@
 """The tick that finds nothing changed: one ``git fetch``, some stat(2) calls, one line.
 
+Once an hour it has a second child, which asks where the report branch stands: who rewrites or deletes it
+changes no policy.
+
 Anything unusual, however small, makes :func:`tick` return ``None``, and the full tick looks properly.
 """
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 FILE = "fingerprint.json"
 PROGRAM = f"{__version__} {__file__}"
 _STATE_KEY = b"state_dir:"
+_ASKED_EVERY = 3600
+"""Seconds between two questions about a report branch that is elsewhere."""
 
 
 def tick(arguments: "Sequence[str]") -> int | None:
@@ -33,7 +38,7 @@ def tick(arguments: "Sequence[str]") -> int | None:
         return None
     try:
         known = _read(path)
-        if known is None or not _policy_unchanged(known):
+        if known is None or not _policy_unchanged(known) or not _reports_unchanged(known):
             return None
         line = known.says + "\n"
     except Exception:  # noqa: BLE001 - a damaged file may fail anywhere; the full tick says what is wrong, and with what
@@ -91,7 +96,7 @@ def _still_holds(known: Fingerprint, config: bytes) -> bool:
 def _policy_unchanged(known: Fingerprint) -> bool:
     """Fetch the policy branch exactly as the full tick does, and compare its head."""
     done = run(known.argv, env=known.env, timeout=known.timeout, limit=65536)
-    if done.returncode or done.timed_out or _head(known) != known.commit:
+    if done.returncode or done.timed_out or _head(known.mirror, known.ref) != known.commit:
         return False
     os.utime(known.stamp)
     for path in known.touched:
@@ -99,15 +104,34 @@ def _policy_unchanged(known: Fingerprint) -> bool:
     return True
 
 
-def _head(known: Fingerprint) -> str:
-    """Return what the fetched ref points to (gitrepository-layout(5))."""
+def _reports_unchanged(known: Fingerprint) -> bool:
+    """Say whether the report branch is as this host left it, as far as that can be told now.
+
+    A remote that does not answer changes nothing: there is nothing to push.
+    """
+    asked = known.reports
+    if asked is None:
+        return True
+    if asked["folder"]:
+        return bool(_head(asked["folder"], asked["ref"]) == asked["head"])
+    if time() - os.stat(asked["stamp"]).st_mtime < _ASKED_EVERY:  # noqa: PTH116 - the same
+        return True
+    done = run(asked["argv"], env=asked["env"], timeout=known.timeout, limit=65536)
+    if not done.returncode and not done.timed_out and done.stdout.split()[:1] != [asked["head"].encode()]:
+        return False
+    os.utime(asked["stamp"])
+    return True
+
+
+def _head(repository: str, ref: str) -> str:
+    """Return what a ref points to (gitrepository-layout(5)); empty where it is not there."""
     try:
-        loose = os.path.join(known.mirror, known.ref)  # noqa: PTH118 - the same
+        loose = os.path.join(repository, ref)  # noqa: PTH118 - the same
         with open(loose, encoding="ascii") as file:  # noqa: PTH123 - the same
             return file.read().strip()
     except FileNotFoundError:
         pass
-    packed = os.path.join(known.mirror, "packed-refs")  # noqa: PTH118 - the same
+    packed = os.path.join(repository, "packed-refs")  # noqa: PTH118 - the same
     with open(packed, encoding="ascii") as file:  # noqa: PTH123 - the same
         lines = [line.split() for line in file]
-    return next((oid for oid, *name in lines if name == [known.ref]), "")
+    return next((oid for oid, *name in lines if name == [ref]), "")

@@ -14,8 +14,9 @@ import stat
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
-_FORMAT = 3
+_FORMAT = 4
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _DEPTH = 5
 
@@ -39,11 +40,14 @@ class Fingerprint:
         until: The same; from then on time alone may change the outcome.
         says: The line a quiet tick prints.
         touched: Files that are there, and whose time says when nothing new was found last.
+        reports: How to see that the report branch is as this host left it, ``None`` without a remote: its
+            ``head``; where it is a folder of this machine, the ``folder`` and ``ref`` to read; ``argv`` and
+            ``env`` (no secrets) of the question, and the ``stamp`` whose time is that of the last one.
     """
 
     __slots__ = (
-        "argv", "commit", "config", "env", "mirror", "program", "ref", "says", "signature", "since",
-        "stamp", "timeout", "touched", "until", "watched",
+        "argv", "commit", "config", "env", "mirror", "program", "ref", "reports", "says", "signature",
+        "since", "stamp", "timeout", "touched", "until", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +68,7 @@ class Fingerprint:
         until: float,
         says: str,
         touched: "Sequence[str]" = (),
+        reports: "Mapping[str, Any] | None" = None,
     ) -> None:
         self.program = program
         self.config = config
@@ -80,6 +85,7 @@ class Fingerprint:
         self.until = until
         self.says = says
         self.touched = list(touched)
+        self.reports = None if reports is None else dict(reports)
 
     def to_json(self) -> bytes:
         """Return the file's content."""
