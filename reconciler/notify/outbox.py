@@ -22,7 +22,7 @@ from pathlib import Path
 
 from reconciler.durable import replace_file
 from reconciler.errors import Stalled
-from reconciler.planning.notices.events import TROUBLE_EVENTS, Event, Notice, Route
+from reconciler.planning.notices.events import Event, Notice, Route
 
 LIMIT = 200
 """Messages kept at a time."""
@@ -33,7 +33,6 @@ BATCH = 20
 FIRST_RETRY = timedelta(minutes=1)
 LONGEST_RETRY = timedelta(hours=6)
 
-_KEEP = TROUBLE_EVENTS | {Event.RECOVERED, Event.OVERRUN}
 _NAME = re.compile(r"\d{12}-[0-9a-f]{32}\.json")
 
 
@@ -225,7 +224,7 @@ class Outbox:
         surplus = len(waiting) - LIMIT + 1
         if surplus <= 0:
             return
-        for entry in sorted(waiting, key=lambda each: (each.event in _KEEP, each.order))[:surplus]:
+        for entry in sorted(waiting, key=lambda each: (_outlasts(each.event), each.order))[:surplus]:
             self._remove(entry)
         self._remember(replace(memory, lost=memory.lost + surplus))
 
@@ -273,6 +272,32 @@ class _Memory:
 
     delivered: tuple[str, ...]
     lost: int
+
+
+def _outlasts(event: Event) -> bool:
+    """Say whether messages of this event are kept where the outbox is full of others."""
+    match event:
+        case (
+            Event.FAILED
+            | Event.POLICY_REJECTED
+            | Event.METADATA_STALE
+            | Event.INTERRUPTED
+            | Event.RECOVERED
+            | Event.OVERRUN
+        ):
+            return True
+        case (
+            Event.APPLIED
+            | Event.PLAN_CHANGED
+            | Event.NEEDS_APPROVAL
+            | Event.ANNOUNCE
+            | Event.WINDOW_MISSED
+            | Event.REBOOT
+            | Event.EXCEPTION_EXPIRING
+            | Event.WEEKLY_DIGEST
+            | Event.EVERY_RUN
+        ):
+            return False
 
 
 def _failed(entry: Pending, reason: str, now: datetime) -> Pending:

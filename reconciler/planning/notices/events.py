@@ -10,11 +10,12 @@ The rules, each with a test:
 - What was told as trouble is told again, once, when it is over.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
+from typing import Literal, get_args
 
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.notices.message import Contents, Message, PackageLine, Section, compose
@@ -47,8 +48,8 @@ class Event(StrEnum):
     EVERY_RUN = "every-run"
 
 
-TROUBLE_EVENTS = frozenset({Event.FAILED, Event.POLICY_REJECTED, Event.METADATA_STALE, Event.INTERRUPTED})
-"""The events that stand for something wrong, and so have an end."""
+TroubleEvent = Literal[Event.POLICY_REJECTED, Event.INTERRUPTED, Event.FAILED, Event.METADATA_STALE]
+"""The events that stand for something wrong, and so have an end; in the order in which they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +70,15 @@ class Trouble:
     """Something that is wrong with a target now.
 
     Attributes:
-        event: The event that announces it, one of :data:`TROUBLE_EVENTS`.
+        event: The event that announces it.
         code: Stable identity of the trouble, without durations, times or counts: ``Kind`` or ``Kind:detail``.
             Another detail is told anew; the trouble is over when nothing of its kind is left.
         message: One sentence for people; may change while the trouble stays the same.
     """
 
-    event: Event
+    event: TroubleEvent
     code: str
     message: str
-
-    def __post_init__(self) -> None:
-        if self.event not in TROUBLE_EVENTS:
-            raise ValueError(f"{self.event} does not stand for trouble")
 
     @property
     def kind(self) -> str:
@@ -233,7 +230,7 @@ def troubles(conditions: Iterable[Condition]) -> tuple[Trouble, ...]:
     return tuple(sorted(kept, key=lambda each: (each.event, each.code)))
 
 
-def _trouble(ailment: Ailment) -> Event:
+def _trouble(ailment: Ailment) -> TroubleEvent:
     """Return the event that announces an ailment."""
     match ailment:
         case Ailment.HALF_DONE:
@@ -304,23 +301,26 @@ _Found = tuple[Event, Sequence[str], str, Contents]
 
 def _trouble_began(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
     known = {each.code for each in previous.troubles} if previous is not None else frozenset()
-    for event in (Event.POLICY_REJECTED, Event.INTERRUPTED, Event.FAILED, Event.METADATA_STALE):
+    event: TroubleEvent
+    for event in get_args(TroubleEvent):
         new = sorted(
             (each for each in current.troubles if each.event is event and each.code not in known),
             key=lambda each: each.code,
         )
         if new:
-            headline = f"{_TROUBLE_WORDS[event]}: {new[0].message}"
+            headline = f"{_in_words(event)}: {new[0].message}"
             lines = tuple(each.message for each in new)
             yield event, [each.code for each in new], headline, _contents(current, lines)
 
 
-_TROUBLE_WORDS: Mapping[Event, str] = {
-    Event.POLICY_REJECTED: "policy not accepted, the last good one stays in force",
-    Event.INTERRUPTED: "interrupted",
-    Event.FAILED: "failed",
-    Event.METADATA_STALE: "package metadata are stale",
-}
+def _in_words(event: TroubleEvent) -> str:
+    match event:
+        case Event.POLICY_REJECTED:
+            return "policy not accepted, the last good one stays in force"
+        case Event.METADATA_STALE:
+            return "package metadata are stale"
+        case Event.INTERRUPTED | Event.FAILED:
+            return str(event)
 
 
 def _run_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
