@@ -32,7 +32,7 @@ from reconciler.planning.gates.types import (
     Outcome,
     Pause,
 )
-from reconciler.planning.notices.events import Event, RunResult, week_of
+from reconciler.planning.notices.events import Event, week_of
 from reconciler.planning.notices.missed_windows import Timetable, WindowWatch, advance, looked
 from reconciler.planning.notices.snapshot import announcement_due
 from reconciler.planning.reporting.document import Report
@@ -40,7 +40,7 @@ from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.resolving.plan import next_change, next_question, security_only
-from reconciler.planning.runs.record import PolicySeen
+from reconciler.planning.runs.record import PolicySeen, RunResult
 from reconciler.policy import windows
 from reconciler.policy.load import Revision, load
 from reconciler.policy.match import HostFacts

@@ -20,7 +20,6 @@ from reconciler.planning.notices.events import (
     LastRun,
     PastRun,
     Route,
-    RunResult,
     Snapshot,
     Trouble,
     events,
@@ -38,7 +37,15 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.log import excerpt
-from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, quarantine_of, run_json
+from reconciler.planning.runs.record import (
+    PASSING,
+    RunOutcome,
+    RunRecord,
+    RunResult,
+    quarantine_of,
+    result_of,
+    run_json,
+)
 from reconciler.planning.text.wording import minute
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
@@ -666,19 +673,6 @@ def _may_download(outcome: Outcome) -> bool:
             return False
 
 
-def _result(outcome: RunOutcome) -> RunResult | None:
-    """Return what a run is told as; one that changed nothing is not told."""
-    match outcome:
-        case RunOutcome.APPLIED | RunOutcome.REPAIRED | RunOutcome.REBOOTED | RunOutcome.PARTIAL:
-            return RunResult.APPLIED
-        case RunOutcome.FAILED | RunOutcome.ROLLED_BACK:
-            return RunResult.FAILED
-        case RunOutcome.INTERRUPTED:
-            return RunResult.INTERRUPTED
-        case RunOutcome.DEFERRED | RunOutcome.VETOED | RunOutcome.PLAN_CHANGED:
-            return None
-
-
 def _has_used_window(outcome: RunOutcome) -> bool:
     """Say whether a run that ended so is what a window was for."""
     match outcome:
@@ -710,14 +704,11 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
             *quarantine_of(record, performed.journal.before, performed.after.installed),
         )
     }
-    failed, used = state.failed, state.used
+    used = state.used
     if record.outcome is RunOutcome.APPLIED:
         # Told only once also where the run is taken over by the tick after it.
-        failed, used = None, tuple(dict.fromkeys((*used, record.digest)))[-_REMEMBERED:]
-    elif record.outcome in {RunOutcome.FAILED, RunOutcome.ROLLED_BACK} and record.code not in PASSING:
-        database = performed.after.database
-        failed = FailedApply(record.digest, record.policy_commit, database, record.ended)
-    result = _result(record.outcome)
+        used = tuple(dict.fromkeys((*used, record.digest)))[-_REMEMBERED:]
+    result = result_of(record.outcome)
     recent = [one for one in state.recent if one.at > record.started - _RECENT]
     if result is not None and _past_run(record) not in recent:
         recent.append(_past_run(record))
@@ -726,7 +717,7 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
     return replace(
         state,
         quarantine=tuple(known[key] for key in sorted(known)),
-        failed=failed,
+        failed=_failed_last(state.failed, record, performed.after.database),
         used=used,
         # A run repairs what it leaves half done as far as it can be: it is not tried again on the same state.
         repaired=unrepaired if performed.after.health.interrupted else state.repaired,
@@ -736,6 +727,27 @@ def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         if tried
         else refused(state.watch, record.started, record.reason),
     )
+
+
+def _failed_last(before: FailedApply | None, record: RunRecord, database: str) -> FailedApply | None:
+    """Return the last plan that failed and was not applied since."""
+    match record.outcome:
+        case RunOutcome.APPLIED:
+            return None
+        case RunOutcome.FAILED | RunOutcome.ROLLED_BACK if record.code not in PASSING:
+            return FailedApply(record.digest, record.policy_commit, database, record.ended)
+        case (
+            RunOutcome.FAILED
+            | RunOutcome.ROLLED_BACK
+            | RunOutcome.REBOOTED
+            | RunOutcome.REPAIRED
+            | RunOutcome.PARTIAL
+            | RunOutcome.INTERRUPTED
+            | RunOutcome.VETOED
+            | RunOutcome.PLAN_CHANGED
+            | RunOutcome.DEFERRED
+        ):
+            return before
 
 
 def _past_run(record: RunRecord) -> PastRun:

@@ -17,7 +17,7 @@ from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Plan, Reason
-from reconciler.planning.runs.record import Difference
+from reconciler.planning.runs.record import Difference, RunOutcome
 from reconciler.planning.text.layout import UnknownWord
 from tests.planning.test_run_record import RECORD
 from tests.planning_texts import HOSTILE_TEXT
@@ -241,3 +241,10 @@ def test_two_architectures_of_one_name_are_told_apart() -> None:
     assert ["zlib:x86_64", "1.0-1", "1.1-1"] in told
     assert ["zlib:i686", "1.0-1", "1.1-1"] in told
     assert ["old", "1.0-1", "(gone)"] in told
+
+
+@pytest.mark.parametrize("outcome", sorted(RunOutcome))
+def test_only_what_failed_is_told_in_red(outcome: RunOutcome) -> None:
+    title = render_run(replace(RECORD, outcome=outcome), colour=True).partition("\n")[0]
+    is_bad = outcome in {RunOutcome.FAILED, RunOutcome.INTERRUPTED, RunOutcome.ROLLED_BACK}
+    assert ("\033[31m" in title) is is_bad

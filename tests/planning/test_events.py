@@ -17,7 +17,6 @@ from reconciler.planning.notices.events import (
     LastRun,
     Notice,
     PastRun,
-    RunResult,
     Snapshot,
     Trouble,
     TroubleEvent,
@@ -26,6 +25,7 @@ from reconciler.planning.notices.events import (
 )
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import MissedWindow
+from reconciler.planning.runs.record import RunResult
 from reconciler.policy import documents
 
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)  # a Wednesday

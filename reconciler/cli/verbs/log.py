@@ -13,6 +13,7 @@ from reconciler.cli.wiring.compose import run_logs
 from reconciler.errors import DONE, Misuse
 from reconciler.host.config import load_config
 from reconciler.host.state.run_logs import RunLogs
+from reconciler.planning.runs.record import RunOutcome, outcome_of
 from reconciler.planning.text.untrusted import width as cells
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
@@ -21,8 +22,6 @@ _COUNT = 20
 _NEWEST = "last"
 _DAMAGED = "damaged"
 _COLUMNS = ("Began", "Outcome", "Changes", "Took", "Run", "Why")
-_GOOD = frozenset({"applied", "repaired", "rebooted"})
-_BAD = frozenset({"failed", "interrupted", "rolled-back", _DAMAGED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +159,24 @@ def _rich(rows: Sequence[Sequence[str]]) -> str:
     for name in _COLUMNS:
         table.add_column(name, justify="right" if name in {"Changes", "Took"} else "left")
     for row in rows:
-        style = "green" if row[1] in _GOOD else "red" if row[1] in _BAD else "yellow"
+        style = _colour(row[1])
         table.add_row(*(Text(cell, style=style if cell == row[1] else "") for cell in row))
     console = Console(width=width())
     with console.capture() as captured:
         console.print(table)
     return captured.get()
+
+
+def _colour(word: str) -> str:
+    match outcome_of(word):
+        case RunOutcome.APPLIED | RunOutcome.REPAIRED | RunOutcome.REBOOTED:
+            return "green"
+        case RunOutcome.FAILED | RunOutcome.INTERRUPTED | RunOutcome.ROLLED_BACK:
+            return "red"
+        case RunOutcome.PARTIAL | RunOutcome.VETOED | RunOutcome.PLAN_CHANGED | RunOutcome.DEFERRED:
+            return "yellow"
+        case None:
+            return "red" if word == _DAMAGED else "yellow"
 
 
 def _show(logs: RunLogs, run_: str, form: str) -> None:

@@ -8,6 +8,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import Gauge
 from prometheus_client.registry import CollectorRegistry
 
+from reconciler.planning.runs.record import RunResult, outcome_of, result_of
+
 _COUNTS = {
     "pending": "Updates that the plan applies once the gates are open.",
     "pending_security": "Security updates among the pending ones.",
@@ -60,7 +62,8 @@ def _of_report(document: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
         yield "next_window_start_timestamp_seconds", words, _at(window["start"])
     last = document["last_run"]
     if last is not None:
-        is_well = last["outcome"] in {"applied", "repaired", "rebooted", "partial"}
+        outcome = outcome_of(last["outcome"])
+        is_well = outcome is not None and result_of(outcome) is RunResult.APPLIED
         yield "last_run_timestamp_seconds", "When the last run ended.", _at(last["ended"])
         yield "last_run_success", "1 where the last run did what it was to do.", float(is_well)
         yield "last_run_changed_packages", "Packages that the last run changed.", float(len(last["changed"]))

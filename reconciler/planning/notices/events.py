@@ -22,6 +22,7 @@ from reconciler.planning.notices.message import Contents, Message, PackageLine, 
 from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.reporting.ailments import Ailment, ailment_of
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
+from reconciler.planning.runs.record import RunResult
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.planning.text.wording import changes_of, minute, plural
@@ -84,14 +85,6 @@ class Trouble:
     def kind(self) -> str:
         """The code without its detail."""
         return self.code.partition(":")[0]
-
-
-class RunResult(StrEnum):
-    """How an attempt to apply a plan ended."""
-
-    APPLIED = "applied"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)

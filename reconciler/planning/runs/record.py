@@ -42,6 +42,32 @@ class RunOutcome(StrEnum):
     ROLLED_BACK = "rolled-back"  # applied, found unhealthy, and undone
 
 
+class RunResult(StrEnum):
+    """What a run came to for those who are told of it."""
+
+    APPLIED = "applied"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+def result_of(outcome: RunOutcome) -> RunResult | None:
+    """Return what a run is told as; one that changed nothing is not told."""
+    match outcome:
+        case RunOutcome.APPLIED | RunOutcome.REPAIRED | RunOutcome.REBOOTED | RunOutcome.PARTIAL:
+            return RunResult.APPLIED
+        case RunOutcome.FAILED | RunOutcome.ROLLED_BACK:
+            return RunResult.FAILED
+        case RunOutcome.INTERRUPTED:
+            return RunResult.INTERRUPTED
+        case RunOutcome.DEFERRED | RunOutcome.VETOED | RunOutcome.PLAN_CHANGED:
+            return None
+
+
+def outcome_of(word: str) -> RunOutcome | None:
+    """Return the outcome that a record's word stands for; ``None`` for one of a newer release."""
+    return RunOutcome(word) if word in list(RunOutcome) else None
+
+
 class StepOutcome(StrEnum):
     """How one call of the package manager ended, as seen on the machine."""
 
@@ -331,14 +357,30 @@ def conclude_steps(
         code = _CODES.get(failures[0].exit_code, "packages-failed") if failures else "packages-broken"
         return Ending(RunOutcome.FAILED, code, reason)
     if stopped is not None:
-        if found.changed and stopped.outcome in {RunOutcome.DEFERRED, RunOutcome.PLAN_CHANGED}:
-            return Ending(RunOutcome.PARTIAL, stopped.code, stopped.reason)
-        return stopped
+        return _stopped_on_the_way(stopped) if found.changed else stopped
     if found.missing:
         names = listed([name(move.package) for move in found.missing])
         reason = f"the package manager said that all was done, and {names} is not as planned"
         return Ending(RunOutcome.FAILED, "not-as-planned", reason)
     return Ending(RunOutcome.APPLIED)
+
+
+def _stopped_on_the_way(stopped: Ending) -> Ending:
+    """Return the ending of a run that had changed something when it was stopped."""
+    match stopped.outcome:
+        case RunOutcome.DEFERRED | RunOutcome.PLAN_CHANGED:
+            return replace(stopped, outcome=RunOutcome.PARTIAL)
+        case (
+            RunOutcome.APPLIED
+            | RunOutcome.REBOOTED
+            | RunOutcome.REPAIRED
+            | RunOutcome.PARTIAL
+            | RunOutcome.FAILED
+            | RunOutcome.INTERRUPTED
+            | RunOutcome.VETOED
+            | RunOutcome.ROLLED_BACK
+        ):
+            return stopped
 
 
 def _lasting_failures(steps: Sequence[StepRecord], found: Difference, manager: str) -> list[StepRecord]:
@@ -394,11 +436,21 @@ def with_health(record: RunRecord, unhealthy: Sequence[CheckResult]) -> RunRecor
     if not unhealthy:
         return record
     said = "; ".join(f"{check.name}: {check.detail}" if check.detail else check.name for check in unhealthy)
-    if record.outcome in {RunOutcome.APPLIED, RunOutcome.PARTIAL, RunOutcome.REBOOTED}:
-        record = replace(
-            record, outcome=RunOutcome.FAILED, code="unhealthy", reason=f"not healthy afterwards: {said}"
-        )
-    return replace(record, unhealthy=tuple(unhealthy))
+    record = replace(record, unhealthy=tuple(unhealthy))
+    match record.outcome:
+        case RunOutcome.APPLIED | RunOutcome.PARTIAL | RunOutcome.REBOOTED:
+            reason = f"not healthy afterwards: {said}"
+            return replace(record, outcome=RunOutcome.FAILED, code="unhealthy", reason=reason)
+        case (
+            RunOutcome.REPAIRED
+            | RunOutcome.FAILED
+            | RunOutcome.INTERRUPTED
+            | RunOutcome.VETOED
+            | RunOutcome.PLAN_CHANGED
+            | RunOutcome.DEFERRED
+            | RunOutcome.ROLLED_BACK
+        ):
+            return record
 
 
 def with_rollback(record: RunRecord, rollback: Rollback, found: Difference) -> RunRecord:
