@@ -70,7 +70,6 @@ _HEADINGS = {
     "The following upgrades have been deferred due to phasing:": "kept",
 }
 _URI_LINE = re.compile(r"'(?P<uri>[^']*)' (?P<file>\S+) (?P<size>\d+) ?(?P<hash>\S*)")
-_UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
 
 
 def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
@@ -91,7 +90,7 @@ def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
         kept_back=tuple(sorted(lists["kept"])) if is_resolved else (),
         exit_code=code,
         native_code=resolve.code,
-        message=(words_of(words) or "apt could not resolve") if code in _UNRESOLVED else "",
+        message=(words_of(words) or "apt could not resolve") if code in codes.REFUSED else "",
         # Without a transaction, it is not known which version of a package apt speaks of.
         unmet=unmet(sections.get("why").lines, _versions(sections, changes))
         if is_resolved

@@ -16,8 +16,6 @@ from reconciler.planning.facts import exit_codes as codes
 from reconciler.planning.facts.observation import Action, Answer, Change, Offer, Refresh, RefreshOutcome
 from reconciler.planning.facts.package import Names, PackageId, of_other_architecture
 
-_UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
-
 
 def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
     """Read ``--dry-run``; whether a version is a security update is as ``offers`` say.
@@ -38,7 +36,7 @@ def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
         kept_back=tuple(name(package) for package in sorted(skipped)),
         exit_code=code,
         native_code=resolve.code,
-        message=(words_of(words) or "dnf could not resolve") if code in _UNRESOLVED else "",
+        message=(words_of(words) or "dnf could not resolve") if code in codes.REFUSED else "",
         unmet=unmet(problems),
     )
 

@@ -23,7 +23,6 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.facts.versions import VersionRange, compare_alpm
 
-_UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
 _LIST = re.compile(r"Packages \(\d+\) (.*)")
 _ITEM = re.compile(r"(?P<name>.+)-(?P<version>[^-]+-[^-]+)")
 _REMOVAL = " [removal]"
@@ -42,11 +41,11 @@ def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
     said = (*resolve.errors, *resolve.lines)
     words = sections.get("refused").errors or _complaints(said)
     return Answer(
-        changes=_changes(sections, resolve) if resolve.code == 0 and code not in _UNRESOLVED else (),
+        changes=_changes(sections, resolve) if resolve.code == 0 and code not in codes.REFUSED else (),
         exit_code=code,
         native_code=resolve.code,
-        message=(words_of(words) or "pacman could not resolve") if code in _UNRESOLVED else "",
-        unmet=tuple(_unmet(said)) if code in _UNRESOLVED else (),
+        message=(words_of(words) or "pacman could not resolve") if code in codes.REFUSED else "",
+        unmet=tuple(_unmet(said)) if code in codes.REFUSED else (),
     )
 
 

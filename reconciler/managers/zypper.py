@@ -46,7 +46,6 @@ _ACTIONS: dict[str, Action] = {
     "to-install": "install",
     "to-remove": "remove",
 }
-_UNRESOLVED = frozenset({codes.UNRESOLVED, codes.GONE})
 
 
 def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
@@ -60,13 +59,13 @@ def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
     """
     code, resolve = sections.exit_code, sections.get("resolve")
     stream = document(resolve)
-    is_resolved = code not in _UNRESOLVED and bool(resolve.lines)
+    is_resolved = code not in codes.REFUSED and bool(resolve.lines)
     return Answer(
         changes=_changes(sections, stream, offers) if is_resolved else (),
         kept_back=_kept_back(sections.get("left-out")),
         exit_code=code,
         native_code=resolve.code,
-        message=_message(sections, stream) if code in _UNRESOLVED else "",
+        message=_message(sections, stream) if code in codes.REFUSED else "",
         unmet=tuple(_unmet(problems(document(sections.get("why"))) or problems(stream))),
     )
 

@@ -34,16 +34,29 @@ class Answer(StrEnum):
     REFUSED = "refused"
     UNKNOWN = "unknown"
 
-
-_DOWN: Mapping[Answer, str] = {
-    Answer.BAD_ADDRESS: "apprise does not understand the address of this notifier",
-    Answer.UNTRUSTED: "the certificate of the service is not trusted; SSL_CERT_FILE can name its authority",
-    Answer.LOGIN: "the service refused user or password",
-    Answer.UNREACHABLE: "the service cannot be reached",
-    Answer.TIMEOUT: "the service did not answer in time",
-    Answer.SERVER: "the service answered with an error of its own",
-    Answer.UNKNOWN: "the service could not be used",
-}
+    @property
+    def sentence(self) -> str:
+        """What it means, in words without anything of the address."""
+        match self:
+            case Answer.SENT:
+                said = "the service took this message"
+            case Answer.BAD_ADDRESS:
+                said = "apprise does not understand the address of this notifier"
+            case Answer.UNTRUSTED:
+                said = "the certificate of the service is not trusted; SSL_CERT_FILE can name its authority"
+            case Answer.LOGIN:
+                said = "the service refused user or password"
+            case Answer.UNREACHABLE:
+                said = "the service cannot be reached"
+            case Answer.TIMEOUT:
+                said = "the service did not answer in time"
+            case Answer.SERVER:
+                said = "the service answered with an error of its own"
+            case Answer.REFUSED:
+                said = "the service refused this message"
+            case Answer.UNKNOWN:
+                said = "the service could not be used"
+        return said
 
 
 ANSWERS, CANNOT_BE_ASKED = "answers", "cannot-be-asked"
@@ -71,12 +84,12 @@ def ask(address: Address, environment: Mapping[str, str]) -> str:
     word = completed.text.strip()
     if word in {ANSWERS, CANNOT_BE_ASKED}:
         return word
-    return _DOWN[Answer(word)] if word in set(Answer) else _DOWN[Answer.UNKNOWN]
+    return (Answer(word) if word in set(Answer) else Answer.UNKNOWN).sentence
 
 
 def cause_of(verdict: Down) -> Answer | None:
     """Return what a sentence of :class:`AppriseSender` stands for; ``None`` where nothing was sent at all."""
-    return next((answer for answer, sentence in _DOWN.items() if sentence == verdict.reason), None)
+    return next((answer for answer in Answer if answer.sentence == verdict.reason), None)
 
 
 class AppriseSender:
@@ -159,7 +172,7 @@ class AppriseSender:
         if completed.returncode == 0 and not completed.timed_out:
             return
         reason = (
-            "the service did not answer in time"
+            Answer.TIMEOUT.sentence
             if completed.timed_out
             else f"the sending process ended with code {completed.returncode}"
         )
@@ -186,6 +199,14 @@ def _verdict(answer: Answer) -> Verdict:
         case Answer.SENT:
             return Sent()
         case Answer.REFUSED:
-            return Refused("the service refused this message")
-        case _:
-            return Down(_DOWN[answer])
+            return Refused(answer.sentence)
+        case (
+            Answer.BAD_ADDRESS
+            | Answer.UNTRUSTED
+            | Answer.LOGIN
+            | Answer.UNREACHABLE
+            | Answer.TIMEOUT
+            | Answer.SERVER
+            | Answer.UNKNOWN
+        ):
+            return Down(answer.sentence)

@@ -59,8 +59,11 @@ class Recovery:
         if journal.phase is Phase.AFTER and journal.record is None and not journal.steps:
             # A run that only repairs says what it came to when it is over, and not before.
             journal = replace(journal, phase=Phase.STEPS, done=())
-        if journal.phase in {Phase.STEPS, Phase.ROLLING_BACK}:
-            journal = executions.known(journal)
+        match journal.phase:
+            case Phase.STEPS | Phase.ROLLING_BACK:
+                journal = executions.known(journal)
+            case Phase.INTENT | Phase.AFTER | Phase.REBOOTING:
+                pass
         results = executions.results(journal)
         seen = self.applier.observe()
         if journal.phase is Phase.AFTER and journal.record is not None:

@@ -135,9 +135,19 @@ def _resolving(rules: Rules, resolution: Resolution, updates: Sequence[Update]) 
         yield Condition(ConditionType.REMOVALS_REFUSED, True, "WouldRemove", message)
 
 
-_LEFT_BEHIND = frozenset(
-    {Disposition.HELD, Disposition.BLOCKED, Disposition.REMOVAL_REFUSED, Disposition.UNAVAILABLE}
-)
+def _is_left_behind(fate: Disposition) -> bool:
+    """Say whether what is upgraded may miss an update of this fate beside it."""
+    match fate:
+        case Disposition.HELD | Disposition.BLOCKED | Disposition.REMOVAL_REFUSED | Disposition.UNAVAILABLE:
+            return True
+        case (
+            Disposition.PLANNED
+            | Disposition.NOT_SELECTED
+            | Disposition.TOO_YOUNG
+            | Disposition.NOT_APPROVED
+            | Disposition.PHASED
+        ):
+            return False
 
 
 def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
@@ -151,7 +161,7 @@ def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) ->
         )
         yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NotSupported", message)
         return
-    behind = [rules.name_of(one.package) for one in updates if one.disposition in _LEFT_BEHIND]
+    behind = [rules.name_of(one.package) for one in updates if _is_left_behind(one.disposition)]
     is_upgraded = rules.effective.settings.updates == "all" and resolution.failure is None
     if behind and is_upgraded and resolution.waiting is None:
         message = (

@@ -33,6 +33,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, TypeVar, assert_never
 
+from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import (
     Answer,
     Change,
@@ -78,8 +79,6 @@ TRIALS = 24
 
 EXPLAINING = 12
 """How many questions may go into explaining why updates are missing, those of the security service first."""
-
-_ANSWERED = frozenset({0, 10, 11})  # done, nothing to do, reboot needed
 
 Kind = Literal["operator", "hold", "block", "young", "dependency", "removal", "unmet"]
 """Why a package is left out of a question.
@@ -353,7 +352,7 @@ class Conversation:
         answer = yield self._ask(wish)
         for _ in range(WIDENING if self.rules.gives_up_as_a_whole else 0):
             unmet = self._beside(answer.unmet) - wish.limits
-            if answer.exit_code in _ANSWERED or not unmet:
+            if answer.exit_code in exit_codes.WELL or not unmet:
                 break
             wish = wish.leaving_out(unmet)
             answer = yield self._ask(wish)
@@ -377,7 +376,7 @@ class Conversation:
         for _ in range(ROUNDS):
             wish, answer = yield from self._resolvable(wish)
             refused = self.case.refused(answer.changes)
-            if not refused and (answer.message or answer.exit_code not in _ANSWERED):
+            if not refused and (answer.message or answer.exit_code not in exit_codes.WELL):
                 words = sentence(answer.message) or f"it ended with code {answer.exit_code}"
                 return Failure("Unresolvable", f"the package manager cannot resolve the transaction: {words}")
             culprits = self._culprits(answer.changes)

@@ -229,14 +229,6 @@ def _relation(wanted: Wanted, unmet: Unmet) -> str:
     return f"{who} {_RELATIONS.get(unmet.kind, unmet.kind)} {unmet.needs}"
 
 
-_NEEDS = {
-    Disposition.BLOCKED: "needs-blocked",
-    Disposition.HELD: "needs-held",
-    Disposition.NOT_SELECTED: "needs-not-selected",
-    Disposition.TOO_YOUNG: "needs-too-young",
-}
-
-
 def _needing(
     version: str, packages: Sequence[tuple[PackageId, Obstacle]], rules: Rules
 ) -> tuple[Disposition, tuple[Reason, ...]]:
@@ -244,7 +236,7 @@ def _needing(
     names = listed([rules.name_of(package) for package, _ in packages])
     text = f"{version} needs {names}, which must not be installed or updated"
     causes = [reason_of(package, obstacle, rules) for package, obstacle in packages]
-    return disposition, (Reason(_NEEDS[disposition], text, causes[0].origin), *causes)
+    return disposition, (Reason(f"needs-{disposition}", text, causes[0].origin), *causes)
 
 
 def _dependency_reason(placed: PlacedException, need: str) -> Reason:

@@ -154,19 +154,22 @@ Standing = Wanted | Unwanted
 
 def precedence(obstacle: Obstacle) -> int:
     """Rank an obstacle: of several, the one with the lowest rank decides the disposition."""
-    return _PRECEDENCE.index(type(obstacle))
-
-
-_PRECEDENCE: tuple[type[Obstacle], ...] = (
-    OperatorHold,
-    ExceptionHold,
-    ExceptionBlock,
-    FailedBefore,
-    OutsideMode,
-    TooYoung,
-    WaitsFor,
-)
-"""The most lasting first."""
+    match obstacle:  # the most lasting first
+        case OperatorHold():
+            rank = 0
+        case ExceptionHold():
+            rank = 1
+        case ExceptionBlock():
+            rank = 2
+        case FailedBefore():
+            rank = 3
+        case OutsideMode():
+            rank = 4
+        case TooYoung():
+            rank = 5
+        case WaitsFor():
+            rank = 6
+    return rank
 
 
 def is_named_by(package: PackageId, patterns: Iterable[str]) -> bool:
