@@ -17,206 +17,12 @@ DEBIAN_FRONTEND=noninteractive
 export DEBIAN_FRONTEND
 unset APT_LISTCHANGES_FRONTEND 2>/dev/null
 
-usage() {
-    cat <<'EOF'
-usage: apt-update.sh VERB [OPTION]...
-
-verbs
-  --observe              print what is installed, offered, configured and pending
-  --dry-run              print what an upgrade would do; changes nothing
-  --relations            print what the packages of a transaction declare, so that it can be made in parts
-  --inputs               print the files and folders whose change can change any answer
-  --refresh              read the package lists anew (apt-get update)
-  --download             fetch the packages of exactly this transaction, and install none
-  --apply                make exactly these changes, or none
-  --repair               finish what an interrupted run left half done
-  --help                 print this
-
-options of --dry-run
-  --full                 allow removals (dist-upgrade); without it nothing is removed
-  --security             only what the distribution's security service offers; never removes
-  --exclude A,B          these must not move (name or name:arch; may be repeated)
-  --block A,B            these must neither move nor come in (may be repeated)
-  --include A,B          with --security: these may move to what any source offers (may be repeated)
-  --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
-  --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
-
-options of --download, --apply, --relations and --repair
-  --install NAME:ARCH=VERSION  upgrade, install or downgrade to exactly this version (may be repeated)
-  --remove NAME:ARCH           remove this package (may be repeated); nothing else is removed
-                               with --repair: what was to be done, of which as much is done as the repair needs
-  --exclude A,B, --block A,B   as above; not with --repair
-
-options of --download, --apply and --repair
-  --conffiles keep|new   what stays where a configuration file was changed here: that file, or the package's
-  --lock-wait SECONDS    how long to wait while another program holds a lock of apt or dpkg; otherwise 0
-  --automatic A:ARCH,B   mark these as installed only for others when the work is done (may be repeated)
-  --log FILE             append what apt and dpkg say to this file, as they speak
-
-options of --apply, with --cache: the packages that were installed are kept there for the way back
-  --keep-size MIB        at most so much; otherwise 1024, and 0 keeps none
-  --keep-days N          at most so long after another version took their place; otherwise 90
-
-options of all verbs
-  --cache DIR            keep apt's parsed package lists in this existing folder
-  --root DIR             the system below this folder, a chroot or an image, instead of the running one
-
-exit codes
-  0 done             10 nothing to do          11 done, reboot needed   20 locked
-  21 lists or packages unreachable or stale    22 signature, key        23 no space
-  24 interrupted earlier: repair first         25 cannot resolve, would do something else, removal refused
-  26 version gone    27 a maintainer script failed   2 usage            1 anything else
-EOF
-}
-
 # --- arguments ---------------------------------------------------------------------------------------------
 
-check_names() { # WHAT NAMES
-    rest=$2,
-    while [ -n "$rest" ]; do
-        name=${rest%%,*}
-        rest=${rest#*,}
-        case $name in
-            '' | *[!a-z0-9+.:-]* | [!a-z0-9]*) misuse "$1: '$name' is no package name" ;;
-        esac
-    done
-}
-
-check_choice() { # OPTION NAME=VERSION
-    case $2 in
-        *=*) check_names "$1" "${2%%=*}" ;;
-        *) misuse "$1: '$2' is not NAME=VERSION" ;;
-    esac
-    case ${2#*=} in
-        '' | *[!A-Za-z0-9.+:~-]* | [!A-Za-z0-9]*) misuse "$1: '${2#*=}' is no version" ;;
-    esac
-}
-
-VERB=
-FULL=
-SECURITY=
-EXCLUDE=
-BLOCK=
-INCLUDE=
-CHOOSE=
-ONLY=
-CACHE=
-BELOW=
-NAMED=
-CONFFILES=
-LOCK_WAIT=
-AGAIN=
-AUTOMATIC=
-KEEPING=
-NL='
-'
-
-verb() {
-    [ -z "$VERB" ] || misuse "$VERB and $1 at once"
-    VERB=$1
-}
-
-while [ $# -gt 0 ]; do
-    case $1 in
-        --exclude=* | --block=* | --include=* | --choose=* | --only=* | --cache=* | --root=* | --install=* | \
-            --remove=* | --conffiles=* | --lock-wait=* | --automatic=* | --log=* | --keep-size=* | --keep-days=*) option=${1%%=*} value=${1#*=} ;;
-        --exclude | --block | --include | --choose | --only | --cache | --root | --install | \
-            --remove | --conffiles | --lock-wait | --automatic | --log | --keep-size | --keep-days)
-            [ $# -gt 1 ] || misuse "$1 needs a value"
-            option=$1 value=$2
-            shift
-            ;;
-        *) option=$1 value= ;;
-    esac
-    case $option in
-        --observe | --dry-run | --relations | --inputs | --refresh | --download | --apply | --repair) verb "$option" ;;
-        --help | -h)
-            usage
-            exit 0
-            ;;
-        --full) FULL=1 ;;
-        --security) SECURITY=1 ;;
-        --exclude)
-            check_names --exclude "$value"
-            EXCLUDE=$EXCLUDE${EXCLUDE:+,}$value
-            ;;
-        --block)
-            check_names --block "$value"
-            BLOCK=$BLOCK${BLOCK:+,}$value
-            ;;
-        --include)
-            check_names --include "$value"
-            INCLUDE=$INCLUDE${INCLUDE:+,}$value
-            ;;
-        --choose)
-            check_choice --choose "$value"
-            CHOOSE=$CHOOSE${CHOOSE:+,}$value
-            ;;
-        --only)
-            [ -z "$ONLY" ] || misuse '--only twice'
-            check_choice --only "$value"
-            ONLY=$value
-            ;;
-        --install)
-            check_choice --install "$value"
-            NAMED=${NAMED}install\ ${value%%=*}\ ${value#*=}$NL
-            ;;
-        --remove)
-            check_names --remove "$value"
-            for name in $(lines_of "$value"); do NAMED=${NAMED}remove\ $name$NL; done
-            ;;
-        --conffiles)
-            case $value in keep | new) CONFFILES=$value ;; *) misuse '--conffiles needs keep or new' ;; esac
-            ;;
-        --lock-wait)
-            case $value in '' | *[!0-9]* | ????????*) misuse '--lock-wait needs whole seconds' ;; esac
-            LOCK_WAIT=$value
-            ;;
-        --automatic)
-            check_names --automatic "$value"
-            AUTOMATIC=$AUTOMATIC${AUTOMATIC:+,}$value
-            ;;
-        --log)
-            case $value in /*) LOG=$value ;; *) misuse '--log needs an absolute path' ;; esac
-            ;;
-        --keep-size)
-            check_bound --keep-size "$value" 0
-            KEEP_SIZE=$value KEEPING=1
-            ;;
-        --keep-days)
-            check_bound --keep-days "$value" 1
-            KEEP_DAYS=$value KEEPING=1
-            ;;
-        --cache)
-            case $value in /*) CACHE=$value ;; *) misuse '--cache needs an absolute path' ;; esac
-            [ -d "$CACHE" ] || misuse "--cache: $CACHE is no folder"
-            ;;
-        --root)
-            case $value in *[\"\;\{\}]*) misuse '--root: apt cannot read a path with quotes, ; or braces' ;; esac
-            case $value in /*) BELOW=${value%/} ;; *) misuse '--root needs an absolute path' ;; esac
-            [ -e "$BELOW/var/lib/dpkg/status" ] || misuse "--root: there is no dpkg database below $value"
-            ;;
-        *) misuse "unknown argument '$option'; see --help" ;;
-    esac
-    shift
-done
-[ -n "$VERB" ] || misuse 'a verb is needed, such as --observe or --dry-run; see --help'
-if [ "$VERB" != --dry-run ] && [ -n "$FULL$SECURITY$INCLUDE$CHOOSE$ONLY" ]; then
-    misuse "$VERB takes no choice of packages"
-fi
-case $VERB in
-    --dry-run | --download | --apply | --relations) ;;
-    --repair) [ -z "$EXCLUDE$BLOCK" ] || misuse "$VERB takes no choice of packages" ;;
-    *) [ -z "$EXCLUDE$BLOCK$NAMED" ] || misuse "$VERB takes no choice of packages" ;;
-esac
-case $VERB in
-    --download | --apply | --relations) [ -n "$NAMED" ] || misuse "$VERB needs --install or --remove" ;;
-    --repair) ;;
-    *) [ -z "$NAMED$CONFFILES$LOCK_WAIT$AUTOMATIC$LOG" ] || misuse "$VERB changes no packages" ;;
-esac
-[ -z "$KEEPING" ] || [ "$VERB" = --apply ] || misuse "$VERB keeps no packages"
-KEPT=${CACHE:+$CACHE/kept}
-CONFFILES=${CONFFILES:-keep} LOCK_WAIT=${LOCK_WAIT:-0}
+NAME_START='a-z0-9' NAME_CHARS='a-z0-9+.:-' VERSION_CHARS='A-Za-z0-9.+:~-' VERSION_FORM='*'
+ROOT_HAS=var/lib/dpkg/status NOT_HAD=
+take_options "$@"
+case $BELOW in *[\"\;\{\}]*) misuse '--root: apt cannot read a path with quotes, ; or braces' ;; esac
 
 # --- the machine -------------------------------------------------------------------------------------------
 
@@ -776,6 +582,9 @@ nobody_answers() {
     fi
 }
 
+# Whether a repair installs anew what is there half done.
+AGAIN=
+
 # What holds whatever the operator's configuration says. What is only recommended is not named, or is named itself.
 settings() {
     cat <<'EOF'
@@ -1253,7 +1062,10 @@ make_room_for_kept() {
     } | bound_kept
 }
 
-carry_out() {
+# Both verbs go the same way, as far as they go.
+download() { apply; }
+
+apply() {
     own_cache
     nobody_answers
     wait_and_compare
@@ -1481,15 +1293,4 @@ repair() {
     finish "$INTERRUPTED"
 }
 
-case $VERB in
-    --observe) observe ;;
-    --inputs)
-        question inputs inputs
-        finish "$OK"
-        ;;
-    --dry-run) dry_run ;;
-    --relations) relate ;;
-    --refresh) refresh ;;
-    --download | --apply) carry_out ;;
-    --repair) repair ;;
-esac
+do_verb

@@ -90,6 +90,263 @@ lines_of() { # COMMA-LIST
     IFS=$_blanks
 }
 
+# --- the command line ----------------------------------------------------------------------------------------------
+
+# A script says what is its manager's own of it, and then: take_options "$@"
+#
+#     NAME_START, NAME_CHARS   what a package's name begins with, and what is in it; the architecture too
+#     VERSION_CHARS            what is in a version
+#     VERSION_FORM             what all versions look like
+#     ROOT_HAS                 what must be there below --root
+#     NOT_HAD                  the verbs and options that the manager can do nothing with
+
+usage() {
+    cat <<EOF
+usage: $SELF VERB [OPTION]...
+
+verbs that change nothing
+  --observe              print what is installed, offered, configured and pending
+  --dry-run              print what an upgrade would do
+  --relations            print what the packages of a transaction declare, so that it can be made in parts (apt only)
+  --inputs               print the files and folders whose change can change any answer
+  --help                 print this
+
+verbs that change something
+  --refresh              read the metadata of the package sources anew
+  --download             fetch the packages of exactly this transaction, and install none
+  --apply                make exactly these changes, or none
+  --repair               finish what an interrupted run left half done
+
+options of --dry-run
+  --full                 allow removals; without it nothing is removed (pacman knows one kind of upgrade)
+  --security             only security updates; never removes (pacman cannot tell them)
+  --include A,B          with --security: these may move to what any source offers (may be repeated; not pacman)
+  --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
+  --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
+
+options of --dry-run, --download and --apply
+  --exclude A,B          these must not move (name or name:arch; may be repeated)
+  --block A,B            these must neither move nor come in (may be repeated)
+
+options of --download, --apply, --relations and --repair
+  --install NAME:ARCH=VERSION  upgrade, install or downgrade to exactly this version (may be repeated)
+  --remove NAME:ARCH           this package goes (may be repeated); nothing else does
+                               with --repair: what was to be done, of which as much is done as the repair needs
+
+options of --download, --apply and --repair
+  --conffiles keep|new   what stays where a configuration file was changed here: that file, or the package's; else keep
+  --lock-wait SECONDS    how long to wait while another program holds the package database; otherwise 0
+  --automatic A:ARCH,B   mark these as installed only for others when the work is done (may be repeated)
+  --log FILE             append what the package manager says to this file, as it speaks
+
+options of --apply, with --cache: the packages that were installed are kept there for the way back (not pacman)
+  --keep-size MIB        at most so much; otherwise 1024, and 0 keeps none
+  --keep-days N          at most so long after another version took their place; otherwise 90
+
+options of all verbs
+  --cache DIR            keep what was read of the package sources in this existing folder
+  --root DIR             the system below this folder, a chroot or an image, instead of the running one
+
+The manager's own configuration counts, or the file that APT_CONFIG, ZYPP_CONF or PACMAN_CONF names.
+
+exit codes
+  0 done             10 nothing to do          11 done, reboot needed   20 locked
+  21 metadata or packages unreachable or stale 22 signature, key        23 no space
+  24 interrupted earlier: repair first         25 cannot resolve, would do something else, removal refused
+  26 version gone    27 a package's script failed   2 usage             1 anything else
+EOF
+}
+
+VERB=
+FULL=
+SECURITY=
+EXCLUDE=
+BLOCK=
+INCLUDE=
+CHOOSE=
+ONLY=
+INSTALL=
+REMOVE=
+# Both of these, a change a line, as "install NAME:ARCH VERSION" or "remove NAME:ARCH -".
+NAMED=
+CONFFILES=keep
+LOCK_WAIT=0
+AUTOMATIC=
+LOG=
+# For --keep-size and --keep-days, and the folder that they are about.
+KEEP_SIZE=1024
+KEEP_DAYS=90
+KEPT=
+CACHE=
+# The folder of --root, without its last slash.
+BELOW=
+NL='
+'
+
+check_names() { # OPTION COMMA-LIST
+    rest=$2,
+    while [ -n "$rest" ]; do
+        name=${rest%%,*}
+        rest=${rest#*,}
+        # shellcheck disable=SC2254 # a pattern is wanted
+        case $name in
+            '' | *[!$NAME_CHARS]* | [!$NAME_START]*) misuse "$1: '$name' is no package name" ;;
+        esac
+    done
+}
+
+check_architectures() { # OPTION COMMA-LIST
+    check_names "$@"
+    for name in $(lines_of "$2"); do
+        case $name in *:*) ;; *) misuse "$1: '$name' has no architecture" ;; esac
+    done
+}
+
+check_choice() { # OPTION NAME=VERSION
+    case ${2%%=*} in *,* | "$2") misuse "$1: '$2' is not NAME=VERSION" ;; esac
+    check_names "$1" "${2%%=*}"
+    # shellcheck disable=SC2254 # patterns are wanted
+    case ${2#*=} in
+        '' | *[!$VERSION_CHARS]* | [!A-Za-z0-9]* | *-) ;;
+        $VERSION_FORM) return ;;
+    esac
+    misuse "$1: '${2#*=}' is no version"
+}
+
+check_number() { # OPTION VALUE LEAST
+    # With a 0 before it, the shell would take it for an octal one.
+    case $2 in '' | *[!0-9]* | 0?* | ????????*) misuse "$1 needs a whole number" ;; esac
+    [ "$2" -ge "$3" ] || misuse "$1 needs at least $3"
+}
+
+check_path() { # OPTION VALUE
+    case $2 in /*) ;; *) misuse "$1 needs an absolute path" ;; esac
+}
+
+check_folder() { # OPTION VALUE
+    check_path "$@"
+    [ -d "$2" ] || misuse "$1: $2 is no folder"
+}
+
+# The verbs that an option goes with, in $verbs; the others refuse it.
+goes_with() { # OPTION
+    case $1 in
+        --full | --security | --include | --choose | --only) verbs=--dry-run ;;
+        --exclude | --block) verbs='--dry-run --download --apply' ;;
+        --install | --remove) verbs='--download --apply --relations --repair' ;;
+        --conffiles | --lock-wait | --automatic | --log) verbs='--download --apply --repair' ;;
+        --keep-size | --keep-days) verbs=--apply ;;
+        --cache | --root) verbs=$VERB ;;
+        *) return 1 ;;
+    esac
+}
+
+take_value() { # OPTION [VALUE]
+    goes_with "$1" || misuse "unknown argument '$1'; see --help"
+    [ $# -gt 1 ] || misuse "$1 needs a value"
+    case $1 in
+        --exclude | --block | --include | --automatic) check_names "$@" ;;
+        --choose | --only | --install) check_choice "$@" ;;
+        --cache | --root) check_folder "$@" ;;
+        --log) check_path "$@" ;;
+    esac
+    case $1 in
+        --exclude) EXCLUDE=$EXCLUDE${EXCLUDE:+,}$2 ;;
+        --block) BLOCK=$BLOCK${BLOCK:+,}$2 ;;
+        --include) INCLUDE=$INCLUDE${INCLUDE:+,}$2 ;;
+        --choose) CHOOSE=$CHOOSE${CHOOSE:+,}$2 ;;
+        --automatic) AUTOMATIC=$AUTOMATIC${AUTOMATIC:+,}$2 ;;
+        --only)
+            [ -z "$ONLY" ] || misuse '--only twice'
+            ONLY=$2
+            ;;
+        --install)
+            check_architectures "$1" "${2%%=*}"
+            INSTALL=$INSTALL${INSTALL:+,}$2 NAMED="${NAMED}install ${2%%=*} ${2#*=}$NL"
+            ;;
+        --remove)
+            check_architectures "$@"
+            REMOVE=$REMOVE${REMOVE:+,}$2
+            for name in $(lines_of "$2"); do NAMED="${NAMED}remove $name -$NL"; done
+            ;;
+        --conffiles)
+            case $2 in keep | new) CONFFILES=$2 ;; *) misuse '--conffiles needs keep or new' ;; esac
+            ;;
+        --lock-wait)
+            check_number "$@" 0
+            LOCK_WAIT=$2
+            ;;
+        --keep-size)
+            check_number "$@" 0
+            KEEP_SIZE=$2
+            ;;
+        --keep-days)
+            check_number "$@" 1
+            KEEP_DAYS=$2
+            ;;
+        --log) LOG=$2 ;;
+        --cache) CACHE=${2%/} KEPT=${2%/}/kept ;;
+        --root)
+            BELOW=${2%/}
+            [ -e "$BELOW/$ROOT_HAS" ] || misuse "--root: there is no $ROOT_HAS below $2"
+            ;;
+        *) misuse "$1 takes no value" ;;
+    esac
+}
+
+# Leave in the variables above what the command line says, or end with what is wrong about it.
+take_options() { # ARGUMENT...
+    given=
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --help | -h)
+                usage
+                exit 0
+                ;;
+            --observe | --dry-run | --relations | --inputs | --refresh | --download | --apply | --repair)
+                [ -z "$VERB" ] || misuse "$VERB and $1 at once"
+                VERB=$1
+                ;;
+            --full) FULL=1 given="$given $1" ;;
+            --security) SECURITY=1 given="$given $1" ;;
+            --*=*)
+                take_value "${1%%=*}" "${1#*=}"
+                given="$given ${1%%=*}"
+                ;;
+            *)
+                take_value "$1" ${2+"$2"}
+                given="$given $1"
+                shift
+                ;;
+        esac
+        shift
+    done
+    [ -n "$VERB" ] || misuse 'a verb is needed, such as --observe or --dry-run; see --help'
+    for option in $VERB $given; do
+        case " $NOT_HAD " in *" $option "*) misuse "there is no $option with this package manager" ;; esac
+        goes_with "$option" || continue
+        case " $verbs " in *" $VERB "*) ;; *) misuse "$VERB does not take $option; see --help" ;; esac
+    done
+    case $VERB$NAMED in --download | --apply | --relations) misuse "$VERB needs --install or --remove" ;; esac
+}
+
+# Do what the verb says. What each of them does is in the script, in a function of its name.
+do_verb() {
+    case $VERB in
+        --observe) observe ;;
+        --dry-run) dry_run ;;
+        --relations) relate ;;
+        --inputs)
+            question inputs inputs
+            finish "$OK"
+            ;;
+        --refresh) refresh ;;
+        --download) download ;;
+        --apply) apply ;;
+        --repair) repair ;;
+    esac
+}
+
 # --- tools, and whether they answered ------------------------------------------------------------------------------
 
 # Names that begin with _ are of what stands here alone.
@@ -302,7 +559,6 @@ unanswered() { # COMMAND: end here, as its $code is no answer
 # Run what changes the machine and print its section, with its complaints where they came. The log is written
 # as the command speaks, so that it is there when something ends us both; it may lie on a full disk. Leaves the
 # exit code in $code, and what was said in $LOG.
-LOG=
 act() { # NAME COMMAND...
     what=$1
     shift
@@ -397,16 +653,7 @@ clock() {
 
 # --- the way back: package files of what was installed, in a folder of our own, $KEPT ---------------------------
 
-# For --keep-size and --keep-days.
-KEEP_SIZE=1024
-KEEP_DAYS=90
-KEPT=
 TAB=$(printf '\t')
-
-check_bound() { # OPTION VALUE LEAST
-    case $2 in '' | *[!0-9]* | ???????*) misuse "$1 needs a whole number" ;; esac
-    [ "$2" -ge "$3" ] || misuse "$1 needs at least $3"
-}
 
 keeps() { # whether packages are to be kept; makes the folder
     [ -n "$KEPT" ] && [ "$KEEP_SIZE" -gt 0 ] && may mkdir -p "$KEPT" 2>/dev/null && may chmod 700 "$KEPT"

@@ -14,178 +14,16 @@ SELF=pacman-update.sh
 [ -n "${COMMON:-}" ] || . "$(dirname "$0")/common.sh"
 unset COLUMNS 2>/dev/null
 
-usage() {
-    cat <<'EOT'
-usage: pacman-update.sh VERB [OPTION]...
-
-verbs
-  --observe              print what is installed, offered, configured and pending
-  --dry-run              print what an upgrade would do; changes nothing
-  --inputs               print the files and folders whose change can change any answer
-  --refresh              read what is offered into the folder of --cache; pacman's own databases stay as they are
-  --download             fetch the packages of a named upgrade, install none
-  --apply                make exactly the named changes, or none
-  --repair               end what an interrupted run left half done
-  --help                 print this
-
-options of --dry-run
-  --full                 accepted for the sake of the other scripts: pacman knows one kind of upgrade
-  --security             refused: pacman does not know which updates fix security problems
-  --exclude A,B          these must not move (may be repeated)
-  --block A,B            these must neither move nor come in (may be repeated)
-  --choose NAME=VERSION  take this version; it must be the one on offer
-  --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
-
-options of --download and --apply (of --repair the last four)
-  --install NAME:ARCH=VERSION   may be repeated
-  --remove NAME:ARCH            may be repeated
-  --exclude A,B, --block A,B    as above
-  --conffiles keep|new   whether a locally changed configuration file stays (default)
-  --lock-wait SECONDS    how long to wait while another program holds the package database
-  --automatic A:ARCH,..  mark these as installed only for others when the work is done
-  --log FILE             append pacman's output there as it speaks
-
-options of all verbs
-  --cache DIR            keep what is offered in this existing folder; without it, what pacman itself read last counts
-  --root DIR             look at the system below this folder, a chroot or an image, instead of the running one
-
-The configuration is /etc/pacman.conf, or the file that the environment names in PACMAN_CONF.
-
-exit codes
-  0 done             10 nothing to do          11 done, reboot needed   20 locked
-  21 unreachable     22 signature, key         23 no space              24 interrupted earlier
-  25 cannot resolve, or would do something else                         26 version gone
-  27 a scriptlet or hook failed                 2 usage                  1 anything else
-EOT
-}
-
 # --- arguments ---------------------------------------------------------------------------------------------
 
-check_names() { # WHAT NAMES
-    rest=$2,
-    while [ -n "$rest" ]; do
-        name=${rest%%,*}
-        rest=${rest#*,}
-        case $name in
-            '' | *[!A-Za-z0-9@._+:-]* | [-.:]*) misuse "$1: '$name' is no package name" ;;
-        esac
-    done
-}
-
-check_choice() { # OPTION NAME=VERSION
-    case $2 in
-        *=*) check_names "$1" "${2%%=*}" ;;
-        *) misuse "$1: '$2' is not NAME=VERSION" ;;
-    esac
-    case ${2#*=} in
-        '' | *[!A-Za-z0-9.+:~_@-]* | [!A-Za-z0-9]*) misuse "$1: '${2#*=}' is no version" ;;
-    esac
-}
-
-VERB=
-SECURITY=
-EXCLUDE=
-CHOOSE=
-ONLY=
-CHANGES=
-CONFFILES=keep
-LOCK_WAIT=0
-AUTOMATIC=
-CACHE=
-BELOW=
-of_dry_run=
-of_acts=
-of_repair=
-
-verb() {
-    [ -z "$VERB" ] || misuse "$VERB and $1 at once"
-    VERB=$1
-}
-
-take_option() { # OPTION VALUE
-    case $1 in
-        --exclude | --block)
-            check_names "$1" "$2"
-            of_dry_run=1 EXCLUDE=$EXCLUDE${EXCLUDE:+,}$2
-            ;;
-        --choose)
-            check_choice --choose "$2"
-            of_dry_run=1 CHOOSE=$CHOOSE${CHOOSE:+,}$2
-            ;;
-        --only)
-            [ -z "$ONLY" ] || misuse '--only twice'
-            check_choice --only "$2"
-            of_dry_run=1 ONLY=$2
-            ;;
-        --install)
-            check_choice --install "$2"
-            named=${2%%=*}
-            of_acts=1 CHANGES="${CHANGES}install ${named%:*} ${2#*=}
-"
-            ;;
-        --remove)
-            check_names --remove "$2"
-            of_acts=1 CHANGES="${CHANGES}remove ${2%:*} -
-"
-            ;;
-        --conffiles)
-            case $2 in keep | new) of_repair=1 CONFFILES=$2 ;; *) misuse '--conffiles is keep or new' ;; esac
-            ;;
-        --lock-wait)
-            case $2 in '' | *[!0-9]*) misuse '--lock-wait needs seconds' ;; *) of_repair=1 LOCK_WAIT=$2 ;; esac
-            ;;
-        --automatic)
-            check_names --automatic "$2"
-            of_repair=1 AUTOMATIC=$AUTOMATIC${AUTOMATIC:+,}$2
-            ;;
-        --log)
-            case $2 in /*) of_repair=1 LOG=$2 ;; *) misuse '--log needs an absolute path' ;; esac
-            ;;
-        --cache)
-            case $2 in /*) CACHE=${2%/} ;; *) misuse '--cache needs an absolute path' ;; esac
-            [ -d "$CACHE" ] || misuse "--cache: $CACHE is no folder"
-            ;;
-        --root)
-            case $2 in /*) BELOW=${2%/} ;; *) misuse '--root needs an absolute path' ;; esac
-            [ -d "$BELOW/var/lib/pacman/local" ] || misuse "--root: there is no pacman database below $2"
-            ;;
-    esac
-}
-
-while [ $# -gt 0 ]; do
-    case $1 in
-        --observe | --dry-run | --inputs | --refresh | --download | --apply | --repair) verb "$1" ;;
-        --help | -h)
-            usage
-            exit 0
-            ;;
-        --full) of_dry_run=1 ;;
-        --security) of_dry_run=1 SECURITY=1 ;;
-        --exclude=* | --block=* | --choose=* | --only=* | --install=* | --remove=* | --conffiles=* | --lock-wait=* | \
-            --automatic=* | --log=* | --cache=* | --root=*) take_option "${1%%=*}" "${1#*=}" ;;
-        --exclude | --block | --choose | --only | --install | --remove | --conffiles | --lock-wait | \
-            --automatic | --log | --cache | --root)
-            [ $# -gt 1 ] || misuse "$1 needs a value"
-            take_option "$1" "$2"
-            shift
-            ;;
-        *) misuse "unknown argument '$1'; see --help" ;;
-    esac
-    shift
-done
-case $VERB in
-    '') misuse 'one of --observe, --dry-run, --inputs, --refresh, --download, --apply, --repair is needed; see --help' ;;
-    --dry-run) [ -z "$of_acts$of_repair" ] || misuse '--dry-run changes nothing, so it is not told what to change' ;;
-    --download | --apply)
-        [ -n "$CHANGES" ] || misuse "$VERB needs --install or --remove"
-        [ -z "$SECURITY$CHOOSE$ONLY" ] || misuse "$VERB is told exact versions"
-        ;;
-    --repair) [ -z "$of_dry_run$of_acts" ] || misuse '--repair takes no choice of packages' ;;
-    *) [ -z "$of_dry_run$of_acts$of_repair" ] || misuse "$VERB takes no choice of packages" ;;
-esac
+NAME_START='A-Za-z0-9@_+' NAME_CHARS='A-Za-z0-9@._+:-' VERSION_CHARS='A-Za-z0-9.+:~_@-' VERSION_FORM='*'
+ROOT_HAS=var/lib/pacman/local NOT_HAD='--relations --include --keep-size --keep-days'
+take_options "$@"
 if [ "$VERB" = --refresh ] && [ -z "$CACHE" ]; then
     misuse '--refresh needs --cache: without an upgrade, pacman'\''s own databases must stay as they are'
 fi
+# To pacman, both are the same.
+EXCLUDE=$EXCLUDE,$BLOCK
 
 # --- the machine -------------------------------------------------------------------------------------------
 
@@ -722,7 +560,7 @@ fetching() { # ARGUMENT...: nothing is installed, so the copy of what is install
 
 # What is named and not there yet: $WORK/named.
 remaining() {
-    printf '%s' "$CHANGES" | awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
+    printf '%s' "$NAMED" | sed 's/:[^ ]*//' | awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
         $1 == "install" && have[$2] != $3 { print $1, $2, $3 }
         $1 == "remove" && ($2 in have) { print $1, $2, have[$2] }' "$WORK/installed" - | sort -u >"$WORK/named"
 }
@@ -1191,15 +1029,4 @@ repair_packages() {
 }
 
 configure
-case $VERB in
-    --observe) observe ;;
-    --inputs)
-        section inputs inputs
-        finish "$OK"
-        ;;
-    --dry-run) dry_run ;;
-    --refresh) refresh ;;
-    --download) download ;;
-    --apply) apply ;;
-    --repair) repair ;;
-esac
+do_verb

@@ -12,204 +12,12 @@ SELF=zypper-update.sh
 # shellcheck source=scripts/patch/common.sh
 [ -n "${COMMON:-}" ] || . "$(dirname "$0")/common.sh"
 
-usage() {
-    cat <<'EOF'
-usage: zypper-update.sh VERB [OPTION]...
-
-verbs that change nothing
-  --observe              print what is installed, offered, configured and pending
-  --dry-run              print what an update would do
-  --inputs               print the files and folders whose change can change any answer
-  --help                 print this
-
-verbs that change the machine
-  --refresh              read the repositories' metadata anew
-  --download             fetch the packages of the named changes and keep them
-  --apply                make exactly the named changes, or none
-  --repair               bring what an interrupted run left half done to an end
-
-options of --dry-run
-  --full                 zypper dist-upgrade instead of update
-  --security             only what patches of category security need
-  --exclude A,B          these must not move (name or name:arch; may be repeated)
-  --block A,B            these must neither move nor come in (may be repeated)
-  --include A,B          with --security: these may be updated as well (may be repeated)
-  --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
-  --only NAME=VERSION    instead of an update: what installing this version alone would do, or why it cannot be
-
-options of --download, --apply and --repair
-  --install NAME:ARCH=VERSION  this package to exactly this version (may be repeated)
-  --remove NAME:ARCH           this package goes (may be repeated)
-                               with --repair: what was to be done, of which as much is done as the repair needs
-  --exclude A,B  --block A,B   as above; not with --repair
-
-options of --download, --apply and --repair
-  --conffiles keep|new   new: where rpm put a package's file beside a changed one, it takes its place
-  --lock-wait SECONDS    wait that long while another program holds the package database
-  --automatic A:ARCH,B   mark these as installed only for others when all is done (may be repeated)
-  --log FILE             append zypper's own output to this file as it speaks
-
-options of all verbs
-  --cache DIR            keep zypper's parsed metadata in this existing folder
-  --root DIR             the system below this folder, a chroot or an image, instead of the running one
-
-options of --apply, with --cache: the packages that were installed are kept there for the way back
-  --keep-size MIB        at most so much; otherwise 1024, and 0 keeps none
-  --keep-days N          at most so long after another version took their place; otherwise 90
-
-exit codes
-  0 done             10 nothing to do          11 done, reboot needed   20 locked
-  21 metadata or packages unreachable or stale 22 signature, key        23 no space
-  24 interrupted     25 cannot resolve, or would do something else      26 version gone
-  27 a package's script failed                  2 usage                  1 anything else
-EOF
-}
-
 # --- arguments ---------------------------------------------------------------------------------------------
 
-check_names() { # WHAT NAMES
-    rest=$2,
-    while [ -n "$rest" ]; do
-        name=${rest%%,*}
-        rest=${rest#*,}
-        case $name in
-            '' | *[!A-Za-z0-9+._:~-]* | [!A-Za-z0-9_]*) misuse "$1: '$name' is no package name" ;;
-        esac
-    done
-}
-
-check_choice() { # OPTION NAME=VERSION
-    case $2 in
-        *=*) check_names "$1" "${2%%=*}" ;;
-        *) misuse "$1: '$2' is not NAME=VERSION" ;;
-    esac
-    case ${2#*=} in
-        '' | *[!A-Za-z0-9.+:_~^-]* | [!A-Za-z0-9]*) misuse "$1: '${2#*=}' is no version" ;;
-    esac
-}
-
-VERB=
-FULL=
-SECURITY=
-EXCLUDE=
-BLOCK=
-INCLUDE=
-CHOOSE=
-ONLY=
-INSTALL=
-REMOVE=
-CONFFILES=
-LOCK_WAIT=
-AUTOMATIC=
-KEEPING=
-CACHE=
-ROOT=
-
-verb() {
-    [ -z "$VERB" ] || misuse "$VERB and $1 at once"
-    VERB=$1
-}
-
-while [ $# -gt 0 ]; do
-    case $1 in
-        --exclude=* | --block=* | --include=* | --choose=* | --only=* | --install=* | --remove=* | --conffiles=* | \
-            --lock-wait=* | --automatic=* | --log=* | --keep-size=* | --keep-days=* | --cache=* | --root=*) option=${1%%=*} value=${1#*=} ;;
-        --exclude | --block | --include | --choose | --only | --install | --remove | --conffiles | \
-            --lock-wait | --automatic | --log | --keep-size | --keep-days | --cache | --root)
-            [ $# -gt 1 ] || misuse "$1 needs a value"
-            option=$1 value=$2
-            shift
-            ;;
-        *) option=$1 value= ;;
-    esac
-    case $option in
-        --observe | --dry-run | --inputs | --refresh | --download | --apply | --repair) verb "$option" ;;
-        --help | -h)
-            usage
-            exit 0
-            ;;
-        --full) FULL=1 ;;
-        --security) SECURITY=1 ;;
-        --exclude)
-            check_names --exclude "$value"
-            EXCLUDE=$EXCLUDE${EXCLUDE:+,}$value
-            ;;
-        --block)
-            check_names --block "$value"
-            BLOCK=$BLOCK${BLOCK:+,}$value
-            ;;
-        --include)
-            check_names --include "$value"
-            INCLUDE=$INCLUDE${INCLUDE:+,}$value
-            ;;
-        --choose)
-            check_choice --choose "$value"
-            CHOOSE=$CHOOSE${CHOOSE:+,}$value
-            ;;
-        --only)
-            [ -z "$ONLY" ] || misuse '--only twice'
-            check_choice --only "$value"
-            ONLY=$value
-            ;;
-        --install)
-            check_choice --install "$value"
-            case ${value%%=*} in *:*) INSTALL=$INSTALL${INSTALL:+,}$value ;; *) misuse "--install: '$value' has no architecture" ;; esac
-            ;;
-        --remove)
-            check_names --remove "$value"
-            case $value in *:*) REMOVE=$REMOVE${REMOVE:+,}$value ;; *) misuse "--remove: '$value' has no architecture" ;; esac
-            ;;
-        --automatic)
-            check_names --automatic "$value"
-            AUTOMATIC=$AUTOMATIC${AUTOMATIC:+,}$value
-            ;;
-        --conffiles)
-            case $value in keep | new) CONFFILES=$value ;; *) misuse '--conffiles is keep or new' ;; esac
-            ;;
-        --lock-wait)
-            case $value in '' | *[!0-9]*) misuse '--lock-wait needs seconds' ;; *) LOCK_WAIT=$value ;; esac
-            ;;
-        --log)
-            case $value in /*) LOG=$value ;; *) misuse '--log needs an absolute path' ;; esac
-            ;;
-        --keep-size)
-            check_bound --keep-size "$value" 0
-            KEEP_SIZE=$value KEEPING=1
-            ;;
-        --keep-days)
-            check_bound --keep-days "$value" 1
-            KEEP_DAYS=$value KEEPING=1
-            ;;
-        --cache)
-            case $value in /*) CACHE=$value ;; *) misuse '--cache needs an absolute path' ;; esac
-            [ -d "$CACHE" ] || misuse "--cache: $CACHE is no folder"
-            ;;
-        --root)
-            case $value in /*) ROOT=${value%/} ;; *) misuse '--root needs an absolute path' ;; esac
-            [ -d "$ROOT/etc/zypp" ] || misuse "--root: there is no etc/zypp below $value"
-            ;;
-        *) misuse "unknown argument '$option'; see --help" ;;
-    esac
-    shift
-done
-[ -n "$VERB" ] || misuse 'a verb such as --observe or --dry-run is needed; see --help'
-case $VERB in
-    --dry-run) other=$INSTALL$REMOVE ;;
-    --download | --apply)
-        other=$FULL$SECURITY$INCLUDE$CHOOSE$ONLY
-        [ -n "$INSTALL$REMOVE" ] || misuse "$VERB needs --install or --remove"
-        ;;
-    --repair) other=$FULL$SECURITY$EXCLUDE$BLOCK$INCLUDE$CHOOSE$ONLY ;;
-    *) other=$FULL$SECURITY$EXCLUDE$BLOCK$INCLUDE$CHOOSE$ONLY$INSTALL$REMOVE ;;
-esac
-[ -z "$other" ] || misuse "$VERB does not take all of these options; see --help"
-case $VERB in
-    --download | --apply | --repair) ;;
-    *) [ -z "$CONFFILES$LOCK_WAIT$AUTOMATIC$LOG" ] || misuse "$VERB changes no package" ;;
-esac
-
-[ -z "$KEEPING" ] || [ "$VERB" = --apply ] || misuse "$VERB keeps no packages"
-KEPT=${CACHE:+$CACHE/kept}
+NAME_START='A-Za-z0-9_' NAME_CHARS='A-Za-z0-9+._:~-' VERSION_CHARS='A-Za-z0-9.+:_~^-' VERSION_FORM='*'
+ROOT_HAS=etc/zypp NOT_HAD=--relations
+take_options "$@"
+ROOT=$BELOW
 
 # --- the machine -------------------------------------------------------------------------------------------
 
@@ -386,7 +194,7 @@ listed() {
 
 # Do: zypper's own lock, log, caches and history.
 really() ( # ARGUMENT...
-    ZYPP_LOCK_TIMEOUT=${LOCK_WAIT:-0} ZYPP_CONF=$WORK/zypp.conf
+    ZYPP_LOCK_TIMEOUT=$LOCK_WAIT ZYPP_CONF=$WORK/zypp.conf
     export ZYPP_LOCK_TIMEOUT ZYPP_CONF
     run zypper ${ROOT:+--root "$ROOT"} --non-interactive --no-refresh --reposd-dir "$WORK/repos.d" "$@"
 )
@@ -979,6 +787,9 @@ problems() {
         /remove lock to allow / { sub(/.*remove lock to allow [a-z]+ of /, ""); tell("there is a lock on " $0) }'
 }
 
+# Both verbs go the same way, as far as they go.
+download() { apply; }
+
 apply() {
     read_state
     relimit
@@ -1180,7 +991,7 @@ erase_duplicates() {
 
 # An rpm whose zypper was killed goes on with its package.
 wait_for_holder() {
-    left=${LOCK_WAIT:-0}
+    left=$LOCK_WAIT
     while :; do
         locks >"$WORK/holders"
         [ -s "$WORK/holders" ] || return 0
@@ -1232,14 +1043,4 @@ repair() {
     finish "$OK"
 }
 
-case $VERB in
-    --observe) observe ;;
-    --inputs)
-        section inputs inputs
-        finish "$OK"
-        ;;
-    --dry-run) dry_run ;;
-    --refresh) refresh ;;
-    --download | --apply) apply ;;
-    --repair) repair ;;
-esac
+do_verb

@@ -358,7 +358,7 @@ def test_the_root_of_the_configuration_is_planned_for_instead_of_this_machine(
     )
     code, _, err = patchledger("plan", "--root", str(site.folder))
     assert code != 0
-    assert "no dpkg database below" in err
+    assert "there is no var/lib/dpkg/status below" in err
     code, _, err = patchledger("plan", "--root", str(site.folder / "nowhere"))
     assert code == 2
     assert "there is no folder" in err

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Stalled
 from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
@@ -188,24 +187,6 @@ def test_what_is_too_much_goes_the_longest_superseded_first(
     assert sorted(path.name for path in kept.iterdir()) == ["plain_1.2_all.deb", "plain_1.3_all.deb"]
     apply(own_lab, script, shell, "1.2", "--keep-size", "0")
     assert sorted(path.name for path in kept.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (("--apply", "--install", "plain:all=1.1", "--keep-days", "0"), "--keep-days needs at least 1"),
-        (
-            ("--apply", "--install", "plain:all=1.1", "--keep-size", "much"),
-            "--keep-size needs a whole number",
-        ),
-        (("--dry-run", "--keep-size", "5"), "--dry-run keeps no packages"),
-    ],
-)
-def test_bounds_are_whole_numbers_of_an_apply(
-    own_lab: AptLab, script: PatchScript, options: tuple[str, ...], words: str
-) -> None:
-    with pytest.raises(Stalled, match=words):
-        script.run(LocalTarget(own_lab.environment), list(options), timeout=60)
 
 
 def test_a_change_without_a_cache_keeps_nothing(

@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
@@ -77,30 +75,6 @@ def test_without_a_folder_of_ours_nothing_is_refreshed(lab: PacmanLab, script: P
     done = LocalTarget(lab.environment).run(script.content, script.name, ["--refresh"], timeout=60)
     assert done.returncode == 2
     assert "--refresh needs --cache" in done.error_text
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--dry-run", "--exclude", "a b"),
-        ("--dry-run", "--exclude", "-Syu"),
-        ("--dry-run", "--choose", "plain"),
-        ("--dry-run", "--only", "plain=1;2"),
-        ("--dry-run", "--install", "plain:any=1-1"),
-        ("--observe", "--dry-run"),
-        ("--apply",),
-        ("--apply", "--install", "plain:any=1-1", "--conffiles", "both"),
-        ("--apply", "--install", "plain:any=1-1", "--lock-wait", "long"),
-        ("--repair", "--exclude", "plain"),
-        ("--nothing",),
-        (),
-    ],
-)
-def test_wrong_usage_is_refused_before_anything_is_looked_at(
-    lab: PacmanLab, script: PatchScript, shell: tuple[str, ...], arguments: tuple[str, ...]
-) -> None:
-    done = LocalTarget(lab.environment, shell).run(script.content, script.name, arguments, timeout=60)
-    assert (done.returncode, done.text) == (2, "exit 2\n")
 
 
 def test_every_shell_refreshes_alike(

@@ -349,35 +349,6 @@ def test_no_space_is_told(own_lab: ZypperLab, own_zypper: ScriptedManager, tmp_p
     assert own_lab.versions()["plain"] == "1.0-1"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--apply"],
-        ["--apply", "--install", "plain=1.1-1"],
-        ["--apply", "--install", "pl ain:noarch=1"],
-        ["--apply", "--remove", "plain"],
-        ["--apply", "--remove", "-x:noarch"],
-        ["--apply", "--remove", "plain:noarch", "--security"],
-        ["--dry-run", "--install", "plain:noarch=1"],
-        ["--dry-run", "--log", "/var/log/x"],
-        ["--repair", "--exclude", "plain"],
-        ["--apply", "--remove", "plain:noarch", "--lock-wait", "soon"],
-        ["--apply", "--remove", "plain:noarch", "--conffiles", "some"],
-    ],
-    ids=" ".join,
-)
-def test_wrong_usage_is_told_before_anything_runs(
-    lab: ZypperLab, shell: Sequence[str], arguments: list[str]
-) -> None:
-    before = lab.digest()
-    done = subprocess.run(
-        [*shell, "scripts/patch/zypper-update.sh", *arguments, "--root", str(lab.root)],
-        capture_output=True, text=True, check=False, env={**os.environ, **lab.environment},
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (2, "exit 2\n")
-    assert lab.digest() == before
-
-
 def test_waiting_is_bounded(lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path) -> None:
     (lab.root / "run/zypp.pid").write_text(f"{os.getpid()}\n")
     execution = run(zypper, tmp_path, upgrade("plain", "1.1-1"), lock_wait=timedelta(seconds=1))

@@ -8,7 +8,6 @@ import pytest
 
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Answer, Question, Unmet
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import managed
@@ -279,9 +278,3 @@ def test_metadata_that_zypper_leaves_out_make_no_silent_plan(lab: ZypperLab, scr
     answer = managed(lab, script).resolve(Question())
     assert (answer.exit_code, answer.changes) == (21, ())
     assert re.search(r"updateinfo.*Skipping repository", answer.message, re.DOTALL)
-
-
-def test_an_excluded_name_cannot_be_an_option(lab: ZypperLab, script: PatchScript) -> None:
-    arguments = ["--dry-run", "--root", str(lab.root), "--exclude", "--help"]
-    done = LocalTarget(lab.environment).run(script.content, ZYPPER.script, arguments, timeout=60)
-    assert done.returncode == 2
