@@ -27,7 +27,7 @@ case $BELOW in *[\"\;\{\}]*) misuse '--root: apt cannot read a path with quotes,
 # --- the machine -------------------------------------------------------------------------------------------
 
 begin apt apt-get apt-cache apt-config dpkg dpkg-query
-workshop
+make_work_dir
 # shellcheck disable=SC2086 # one word for each
 tools $TEXT
 
@@ -40,7 +40,7 @@ if [ -n "$BELOW" ]; then
         printf 'Dir "%s/";\nDir::State::status "%s/var/lib/dpkg/status";\n' "$BELOW" "$BELOW"
         printf 'DPkg::Options:: "--root=%s";\n' "$BELOW"
     } >"$WORK/root.conf"
-    room
+    must_have_space
     APT_CONFIG=$WORK/root.conf
     export APT_CONFIG
 fi
@@ -490,7 +490,7 @@ relate() {
     present | tr ':' '\t' >"$WORK/present"
     printf '%s' "$NAMED" | awk '$1 == "install" { print $2 "=" $3 }' | as_apt_writes all >"$WORK/versions"
     printf '%s' "$NAMED" | awk '{ print $2 }' | as_apt_writes >"$WORK/moving"
-    room
+    must_have_space
     show "$WORK/versions"
     if [ -s "$WORK/moving" ]; then question declared declared; else question declared true; fi
     finish "$OK"
@@ -563,7 +563,7 @@ wait_and_compare() {
 
 keep_as() { # NEW OLD
     cp "$WORK/$2" "$WORK/$1"
-    room
+    must_have_space
 }
 
 # For maintainer scripts and hooks: nobody is there to answer, and services are not theirs to restart.
@@ -884,7 +884,7 @@ still_to_do() {
             }
             print name (after == "-" ? "-" : "=" after) >(out "/names")
         }' "$WORK/installed" -
-    room
+    must_have_space
 }
 
 # Pins for what must not move or come in, as in a dry-run. What is named must not be among them.
@@ -896,7 +896,7 @@ exclusions() {
     present | tr ':' '\t' >"$WORK/present"
     package_pins >"$WORK/pins"
     [ ! -s "$WORK/pins" ] || preferences >"$WORK/preferences"
-    room
+    must_have_space
     bad=$(lines_of "$EXCLUDE,$BLOCK" | as_apt_writes all | awk 'FILENAME == ARGV[1] { named[$1]; next }
         $0 in named { printf " %s", $0 }' "$WORK/wanted" -)
     [ -z "$bad" ] || refused "named, and must not move:$bad" "$UNRESOLVED"
@@ -964,7 +964,7 @@ sift_archives() {
     awk 'FILENAME == ARGV[1] { known[$0]; next }
         FILENAME == ARGV[2] { if ($0 in known) whole[$1]; next }
         !($1 in whole)' "$CACHE/sifted" "$WORK/stats" "$WORK/there" >"$WORK/unknown"
-    room
+    must_have_space
     [ -s "$WORK/unknown" ] || return 0
     cut -d ' ' -f 2 "$WORK/unknown" >"$WORK/unknown-names"
     # A version that the lists do not have any more is promised nothing.
@@ -984,7 +984,7 @@ sift_archives() {
             }
             FNR == 1 { told() }
             ($2 in promised) && !(($1, $2) in good) { print $2 }' "$WORK/promised" - >"$WORK/spoiled"
-    room
+    must_have_space
     sure
     while read -r file; do rm -f "$ARCHIVES/$file"; done <"$WORK/spoiled"
     listing spoiled
@@ -1019,7 +1019,7 @@ same() { # end where apt would do anything else, by what stands in $WORK/differs
 install_for_real() { # OPTION...
     guard >"$WORK/guard"
     settings_of_acting >"$WORK/act.conf"
-    room
+    must_have_space
     act "$@" apt_get_install run "-c=$WORK/act.conf" -y
     # apt tells an old cache by second and size of the database, which a quick change can leave alike.
     rm -f "$CACHE/pkgcache.bin"
@@ -1049,7 +1049,7 @@ take_kept() {
     awk 'FILENAME == ARGV[1] { file[$1] = $2; next } { print ($0 in file ? file[$0] : $0) }' \
         "$WORK/files" "$WORK/names" >"$WORK/named-files"
     mv "$WORK/named-files" "$WORK/names"
-    room
+    must_have_space
     [ ! -s "$WORK/damaged" ] ||
         refused "no longer available, and what was kept is damaged:$(awk '{ printf " %s", $0 }' "$WORK/damaged")" "$GONE"
 }
@@ -1166,7 +1166,7 @@ choose_again() {
             break
         done
     done <"$WORK/again"
-    room
+    must_have_space
 }
 
 # What may move in a repair, as underway says it: what was to be done.
@@ -1183,7 +1183,7 @@ prefer_what_was_to_be_done() {
         [ "$version" = - ] || pin "$name" "version $version" 32767
     done <"$WORK/allowed" >"$WORK/pins"
     preferences >"$WORK/preferences"
-    room
+    must_have_space
 }
 
 # What must be reinstalled, as "name recorded-version".

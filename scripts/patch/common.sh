@@ -25,10 +25,10 @@
 #     act, refused, finish      so nothing is changed, or said, for what only half of an answer was known
 #     sure                      for where the script decides something by itself, such as which file to delete
 #
-# A section in which a fault came up has its code and not 0. What is left to whoever writes a script: after "workshop",
-# to say "tools $TEXT" and to write one of the three words before every other tool; to give "may" only where another code
-# than 0 is one of the tool's answers; to be "sure" before something is deleted by what a tool printed, or is read by
-# eval; and to ask nothing before "workshop".
+# A section in which a fault came up has its code and not 0. What is left to whoever writes a script: after
+# "make_work_dir", to say "tools $TEXT" and to write one of the three words before every other tool; to give "may" only
+# where another code than 0 is one of the tool's answers; to be "sure" before something is deleted by what a tool
+# printed, or is read by eval; and to ask nothing before "make_work_dir".
 #
 # A script sets SELF to its own name, and uses what stands here.
 # shellcheck disable=SC2034 # the scripts use them
@@ -69,7 +69,7 @@ end_with() { # CODE
 finish() { # CODE: the end of every script, with another code where a question has failed
     trouble || end_with "$1"
     printf '%s: %s ended with %s\n' "$SELF" "${FAULT#* }" "${FAULT%% *}" >&2
-    has_room || no_room
+    has_space || end_without_space
     printf '[question]\n!%s ended with %s\n= %s\n' "${FAULT#* }" "${FAULT%% *}" "${FAULT%% *}"
     end_with "$OTHER"
 }
@@ -474,7 +474,7 @@ take_left_over() { # FOLDER
 }
 
 # Make the private folder for temporary files, $WORK.
-workshop() {
+make_work_dir() {
     WORK=
     # A file system in memory first: the disk may be full, and that must still be observable.
     for base in ${TMPDIR:+"$TMPDIR"} /dev/shm /tmp; do
@@ -493,26 +493,26 @@ workshop() {
     trap 'exit 143' TERM
 }
 
-has_room() {
+has_space() {
     # A page more each time, since a full file system still lets a page be written over.
-    printf '%4096s' . 2>/dev/null >>"$WORK/room"
+    printf '%4096s' . 2>/dev/null >>"$WORK/space"
 }
 
-no_room() {
+end_without_space() {
     printf '[work]\n!no space left in %s\n= 1\n' "$WORK"
     end_with "$NO_SPACE"
 }
 
 # A command that runs out of space may still end with 0, and a cut list of exclusions would lose one.
-room() {
-    has_room || no_room
+must_have_space() {
+    has_space || end_without_space
 }
 
 # Run a command with its output in $WORK/out, its complaints in $WORK/err and its exit code in $code.
 collect() { # COMMAND...
     "$@" >"$WORK/out" 2>"$WORK/err" </dev/null
     code=$?
-    room
+    must_have_space
 }
 
 tell() { # NAME: print what was collected as a section
@@ -687,7 +687,7 @@ bound_kept() {
     cat >"$WORK/needed"
     rm -f "$KEPT/.new"
     find "$KEPT" -type f -exec stat -c '%s %Y %n' {} + >"$WORK/kept"
-    room
+    must_have_space
     awk -v now="$(date +%s)" -v days="$KEEP_DAYS" -v size="$KEEP_SIZE" '
         function drop(name) { print "drop", name; total -= bytes[name]; delete bytes[name] }
         FILENAME == ARGV[1] { if (sub(/^!/, "")) named[$0]; needed[$0]; next }

@@ -30,7 +30,7 @@ ROOT=${ROOT%/}
 DNF=dnf
 place dnf || ! place yum || DNF=yum
 begin dnf "$DNF" rpm
-workshop
+make_work_dir
 # shellcheck disable=SC2086 # a name each
 tools $TEXT paste
 
@@ -771,7 +771,7 @@ together() {
         printf 'install --allowerasing %s\n' "$(cut -f 4 "$WORK/todo" | tr '\n' ' ')"
         printf 'remove %s\nrun\nexit\n' "$(tr '\n' ' ' <"$WORK/later")"
     } >"$WORK/shell"
-    room
+    must_have_space
     section resolve-all ask_all
     keep answer
     read_answer || cannot

@@ -28,7 +28,7 @@ EXCLUDE=$EXCLUDE,$BLOCK
 # --- the machine -------------------------------------------------------------------------------------------
 
 begin pacman pacman pacman-conf bsdtar
-workshop
+make_work_dir
 # shellcheck disable=SC2086 # a name each
 tools $TEXT bsdtar touch
 UID_NOW=$(id -u)
@@ -72,7 +72,7 @@ configure() {
         section configuration flatten
         finish "$OTHER"
     fi
-    room
+    must_have_space
     RAW_ROOT=$(options_named RootDir)
     RAW_ROOT=$(below_root "$RAW_ROOT")
     ROOT=${RAW_ROOT%/}
@@ -129,7 +129,7 @@ snapshot() {
     done
     [ ! -e "$DB/local/ALPM_DB_VERSION" ] || cp "$DB/local/ALPM_DB_VERSION" "$WORK/db/local/"
     copy_databases "$SYNC" "$WORK/db/sync"
-    room
+    must_have_space
     installed >"$WORK/installed"
 }
 

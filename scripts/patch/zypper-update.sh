@@ -22,7 +22,7 @@ ROOT=$BELOW
 # --- the machine -------------------------------------------------------------------------------------------
 
 begin zypper zypper rpm
-workshop
+make_work_dir
 # shellcheck disable=SC2086 # a name each
 tools $TEXT comm paste touch
 
@@ -540,7 +540,7 @@ resolve() {
 attempt() {
     resolve >"$WORK/answer" 2>"$WORK/err" </dev/null
     code=$?
-    room
+    must_have_space
 }
 
 # Who stands in the way, where leaving it out lets the rest go on: patches that zypper says need not be installed,
@@ -766,7 +766,7 @@ resolve_named() {
     how=ask
     transaction --dry-run >"$WORK/answer" 2>"$WORK/err" </dev/null
     code=$?
-    room
+    must_have_space
     show_answer resolve
     ! skipped || complain "$STALE"
     case $code in

@@ -18,7 +18,7 @@ from reconciler.targets.service import as_service
 PATCH = r"""
 SELF=lab
 begin lab apt-get
-workshop
+make_work_dir
 DEBIAN_FRONTEND=noninteractive
 export DEBIAN_FRONTEND
 grep NoNewPrivs /proc/self/status >"/lab/$1.sandbox"

@@ -12,7 +12,7 @@ from reconciler.resources import locate
 
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
 COMMON = locate("scripts/patch/common.sh").read_text()
-BEGIN = "SELF=try.sh ROOT=\nbegin apt\nworkshop\ntools $TEXT\n"
+BEGIN = "SELF=try.sh ROOT=\nbegin apt\nmake_work_dir\ntools $TEXT\n"
 
 
 @pytest.fixture(params=sorted(SHELLS))
@@ -155,7 +155,7 @@ def test_what_is_in_use_or_not_ours_stays(shell: tuple[str, ...], stubs: Path) -
         folder.mkdir()
     link.symlink_to(stubs / "elsewhere")
     # The script's own folder is another's while that lives: a second one runs inside of the first.
-    inner = 'kept=$WORK; WORK=; workshop; [ -d "$kept" ] || finish 2; rm -rf "$kept"; finish 0'
+    inner = 'kept=$WORK; WORK=; make_work_dir; [ -d "$kept" ] || finish 2; rm -rf "$kept"; finish 0'
     with subprocess.Popen(["sleep", "60"], env={"HELD": str(left)}) as child:
         assert perform(shell, stubs, inner).returncode == 0
         assert left.is_dir()
