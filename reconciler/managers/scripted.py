@@ -1,6 +1,7 @@
 """A package manager on one target, through its patch script: asked, and told exactly what to do."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,10 @@ LOG = "log"
 """File of an execution's folder with the manager's own output, written as it speaks."""
 
 
+def _nothing() -> None:
+    """Do nothing, where nobody wants to know."""
+
+
 class ScriptedManager:
     """One package manager on one target.
 
@@ -44,6 +49,8 @@ class ScriptedManager:
             machine's own cache is written; ``None`` uses the machine's.
         root: The system below this folder of the target instead of the running one; ``None`` for the latter.
         keep: Keeps output that does not parse, for a person, and says where; ``None`` keeps none.
+        before_observe: Called just before the machine is looked at.
+        at_work: Entered while packages are being changed.
 
     Attributes:
         name: Of the package manager, such as ``apt``.
@@ -58,8 +65,12 @@ class ScriptedManager:
         *,
         root: Path | None = None,
         keep: Callable[[bytes], str] | None = None,
+        before_observe: Callable[[], None] = _nothing,
+        at_work: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._keep = keep
+        self._before_observe = before_observe
+        self._at_work = at_work
         self._dialect = dialect
         self._target = target
         self._script = script
@@ -68,6 +79,7 @@ class ScriptedManager:
             self._options += ("--root", str(root))
         self._offers: Sequence[Offer] = ()
         self._installed: Sequence[Installed] = ()
+        self._inputs: tuple[str, ...] = ()
         self.name = dialect.name
 
     def observe(self, at: datetime) -> Observation:
@@ -80,6 +92,7 @@ class ScriptedManager:
             Stalled: The manager is missing, or the output does not parse.
             Transient: The time limit, or a lock.
         """
+        self._before_observe()
         observation = self._ask(
             lambda sections: reading.read_observation(self._dialect, sections, at), "--observe"
         )
@@ -89,12 +102,23 @@ class ScriptedManager:
     def inputs(self) -> tuple[str, ...]:
         """Return the files and folders whose change can change any answer, as paths on the target.
 
+        The first is the package database.
+
         Raises:
             Stalled: The manager is missing, or the output does not parse.
         """
-        return self._ask(
+        self._inputs = self._ask(
             lambda sections: reading.done(self._dialect, sections).need("inputs").lines, "--inputs"
         )
+        return self._inputs
+
+    def database(self) -> str:
+        """Return the path of the package database, as the last :meth:`inputs` told; ask where none did.
+
+        Raises:
+            Stalled: As of :meth:`inputs`.
+        """
+        return next(iter(self._inputs or self.inputs()), "")
 
     def refresh(self) -> Refresh:
         """Read the metadata anew.
@@ -158,7 +182,8 @@ class ScriptedManager:
         Raises:
             Stalled: The script could not be started.
         """
-        return self._execute("--apply", options(instruction), folder)
+        with self._at_work():
+            return self._execute("--apply", options(instruction), folder)
 
     def repair(self, instruction: Instruction, folder: Path) -> Execution:
         """Bring what an interrupted run left half done to an end; as for :meth:`apply`.
@@ -169,7 +194,8 @@ class ScriptedManager:
         """
         whole = replace(instruction, exclude=(), block=())
         args = options(whole) if self._dialect.repairs_whole else tuple(_options_of_repair(whole))
-        return self._execute("--repair", args, folder)
+        with self._at_work():
+            return self._execute("--repair", args, folder)
 
     def is_at_work(self, folder: Path) -> bool:
         """Tell whether an execution in ``folder``, started by whomever, is still running."""

@@ -299,9 +299,8 @@ def test_a_tick_that_comes_to_no_report_counts_too(notified: Site, lab: AptLab, 
     standing(notified, lab)
     assert codes(notified, 1) == [0]
     parts = wire(load_config(notified.config), SetClock())
-    parts.manager.inputs()
     minutes = OPENING + timedelta(minutes=5)
-    with ticker(parts, parts.manager.database, lambda _: None).machine.held():
+    with ticker(parts, lambda _: None).machine.held():
         assert [codes(notified, 1, minutes)[0] for _ in range(4)] == [5, 5, 1, 1]
         (said,) = titles(receiver)
         assert "no tick has ended well" in said

@@ -104,7 +104,7 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
     folder = wiring.folder
     with folder.locked():
         config = config_path.read_bytes()  # before the work: a change during it is news to the next tick
-        wiring.manager.watched = _watched(config_path, wiring)
+        wiring.witness.watched = _watched(config_path, wiring)
         # Whatever ends this tick, the next one must not be a quiet one.
         for file in (quiet.FILE, next_tick.FILE):
             (folder.path / file).unlink(missing_ok=True)
@@ -136,7 +136,7 @@ def _tick(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakGl
         ReconcilerError: As of :meth:`reconciler.reconcile.tick.Ticker.tick`.
     """
     before, limit = standstill.read(wiring.folder), wiring.config.alert_after
-    made = ticker(wiring, wiring.manager.database, begins, before if before.ticks >= limit else None)
+    made = ticker(wiring, begins, before if before.ticks >= limit else None)
     try:
         done = made.tick(break_glass)
     except ReconcilerError as error:
@@ -218,8 +218,8 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
     known = Fingerprint(
         program=quiet.PROGRAM,
         config=digest(data),
-        watched=wiring.manager.watched,
-        signature=wiring.manager.signature,
+        watched=wiring.witness.watched,
+        signature=wiring.witness.signature,
         commit=report.policy_commit,
         mirror=str(source.mirror),
         ref=source.tracking,

@@ -45,13 +45,10 @@ from reconciler.notify import (
     Route,
 )
 from reconciler.ownership import check_ours
-from reconciler.planning.facts.observation import Answer, Change, Observation, Question, Refresh
 from reconciler.planning.notices.events import Notice
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.hooks_and_health import CheckResult
-from reconciler.planning.runs.steps import Needs
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Identity, Reconciler
@@ -70,8 +67,8 @@ UNPARSED = "unparsed.txt"
 
 
 @dataclass(slots=True)
-class Witnessed:
-    """The package manager, with what its files were like just before it was observed last.
+class Witness:
+    """What the package manager's files were like just before it was observed last.
 
     What changes while a tick is at work must be looked at again by the next one, but for what a refresh of
     the tick itself changed, since that is observed anew.
@@ -79,58 +76,14 @@ class Witnessed:
     Attributes:
         watched: Files and folders, as :func:`reconciler.host.state.fingerprint.signature` takes them.
         signature: Of these, before the last observation; empty before the first.
-        database: Path of the package database, once :meth:`inputs` was asked.
     """
 
-    manager: ScriptedManager
     watched: tuple[str, ...] = ()
     signature: str = ""
-    database: str = ""
 
-    def inputs(self) -> tuple[str, ...]:
-        """Return what any answer depends on, as paths; the first is the package database."""
-        found = self.manager.inputs()
-        self.database = found[0] if found else ""
-        return found
-
-    def observe(self, at: datetime) -> Observation:
-        """Look at the machine."""
+    def look(self) -> None:
+        """Take the signature anew."""
         self.signature = signature(self.watched)
-        return self.manager.observe(at)
-
-    def refresh(self) -> Refresh:
-        """Fetch the metadata anew."""
-        return self.manager.refresh()
-
-    def resolve(self, question: Question) -> Answer:
-        """Ask the resolver."""
-        return self.manager.resolve(question)
-
-    def needs(self, changes: Sequence[Change]) -> Needs | None:
-        """Say which changes must be made before, or with, which others."""
-        return self.manager.needs(changes)
-
-    def download(self, instruction: Instruction, folder: Path) -> Execution:
-        """Fetch the packages of a transaction."""
-        return self.manager.download(instruction, folder)
-
-    def apply(self, instruction: Instruction, folder: Path) -> Execution:
-        """Make exactly these changes."""
-        with outlived_by(self.manager.name):
-            return self.manager.apply(instruction, folder)
-
-    def repair(self, instruction: Instruction, folder: Path) -> Execution:
-        """Bring what was left half done to an end."""
-        with outlived_by(self.manager.name):
-            return self.manager.repair(instruction, folder)
-
-    def is_at_work(self, folder: Path) -> bool:
-        """Tell whether an execution is still running."""
-        return self.manager.is_at_work(folder)
-
-    def result(self, folder: Path) -> Execution:
-        """Return what an execution came to."""
-        return self.manager.result(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +103,8 @@ class Wiring:
     applier: Applier
     reporter: Reporter
     outbox: Outbox
-    manager: Witnessed
+    manager: ScriptedManager
+    witness: Witness
     power: Power | None
 
 
@@ -187,7 +141,8 @@ def wire(
     used = clock or SystemClock()
     if power is None and config.root is None:
         power = SystemPower()
-    manager = Witnessed(_manager(local_target(config.environment), folder, config))
+    witness = Witness()
+    manager = _manager(local_target(config.environment), folder, config, witness.look)
     author = Author(config.host, str(config.reports.signing_key or ""))
     queue = ReportSink(
         folder.path / "reports.git",
@@ -224,7 +179,9 @@ def wire(
         has_remote=config.reports.remote is not None,
     )
     applier = Applier(used, manager, folder, _surroundings(config), PROGRAM, config.host, reconciler.ask_anew)
-    return Wiring(config, folder, source, read, queue, reconciler, applier, reporter, outbox, manager, power)
+    return Wiring(
+        config, folder, source, read, queue, reconciler, applier, reporter, outbox, manager, witness, power
+    )
 
 
 def _copies_of_reports(state: Path, logs: Path) -> Iterator[Path]:
@@ -267,17 +224,11 @@ def about_reports(
     return (Condition(ConditionType.REPORT_BRANCH_DIVERGED, True, reason, f"{found.message}; {REPAIR_HINT}"),)
 
 
-def ticker(
-    wiring: Wiring,
-    database: str,
-    begins: Callable[[Report], None],
-    standstill: Standstill | None = None,
-) -> Ticker:
+def ticker(wiring: Wiring, begins: Callable[[Report], None], standstill: Standstill | None = None) -> Ticker:
     """Return what makes ticks of the host of ``wiring``.
 
     Args:
         wiring: Its parts.
-        database: Path of its package database.
         begins: Told of the report before a run begins.
         standstill: As in :class:`reconciler.reconcile.tick.Ticker`.
     """
@@ -287,7 +238,7 @@ def ticker(
         wiring.reconciler,
         wiring.applier,
         wiring.reporter,
-        MachineLock(folder, database),
+        MachineLock(folder, wiring.manager.database),
         wiring.power,
         secrets=tuple(wiring.config.environment.values()),
         logs=run_logs(wiring.config),
@@ -315,7 +266,9 @@ def _check(config: Config) -> None:
         check_ours(str(config.root), "root")
 
 
-def _manager(target: LocalTarget, folder: StateFolder, config: Config) -> ScriptedManager:
+def _manager(
+    target: LocalTarget, folder: StateFolder, config: Config, before_observe: Callable[[], None]
+) -> ScriptedManager:
     dialect = dialect_of(config.manager or detect(target, root=config.root))
 
     def keep(printed: bytes) -> str:
@@ -323,7 +276,16 @@ def _manager(target: LocalTarget, folder: StateFolder, config: Config) -> Script
         return str(folder.path / UNPARSED)
 
     script = PatchScript.load(dialect.script)
-    return ScriptedManager(dialect, target, script, folder.path / "cache", root=config.root, keep=keep)
+    return ScriptedManager(
+        dialect,
+        target,
+        script,
+        folder.path / "cache",
+        root=config.root,
+        keep=keep,
+        before_observe=before_observe,
+        at_work=partial(outlived_by, dialect.name),
+    )
 
 
 def git_options(config: Config) -> GitOptions:

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,11 @@ class MachineLock:
 
     Attributes:
         folder: Own to the user; made on first use.
-        database: Path that all who would change the same packages name alike.
+        database: Gives the path that all who would change the same packages name alike.
     """
 
     folder: Path
-    database: str
+    database: Callable[[], str]
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -34,7 +34,8 @@ class MachineLock:
             Transient: Another run is changing the same packages; its process id is named.
             Stalled: The lock cannot be made.
         """
-        name = hashlib.sha256(self.database.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        database = self.database()
+        name = hashlib.sha256(database.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         path = self.folder / f"{name}.lock"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,7 +43,7 @@ class MachineLock:
         except OSError as error:
             raise Stalled(f"{path}: {error.strerror}", "look at the folder's owner and mode") from error
         try:
-            take(handle, f"another patchledger run is changing the packages of {self.database}")
+            take(handle, f"another patchledger run is changing the packages of {database}")
             yield
         finally:
             os.close(handle)
