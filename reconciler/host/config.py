@@ -14,6 +14,7 @@ from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.ownership import check_ours
 from reconciler.policy.documents import Duration, Length
+from reconciler.policy.managers import ManagerName
 from reconciler.policy.problems import Problem
 from reconciler.policy.values import HOST_NAME, refuse
 from reconciler.policy.yamltext import parse_documents, validate
@@ -165,7 +166,7 @@ class Config(_Section):
     root: AbsolutePath | None = None
     """Plan for and patch this other root, not the running system, by the package manager's own option."""
 
-    manager: Literal["apt", "dnf", "zypper", "pacman"] | None = None
+    manager: ManagerName | None = None
     """The package manager; without it, the distribution's own."""
 
     environment: dict[VariableName, VariableValue] = Field(default_factory=dict)

@@ -28,7 +28,7 @@ class Dialect:
     """One package manager's way of saying things: pure functions of what its patch script printed.
 
     Attributes:
-        name: ``apt``, ``dnf``, ``zypper`` or ``pacman``.
+        name: Of the package manager, such as ``apt``.
         script: File name of its patch script.
         observation: Reads ``--observe``, taken at an aware instant, of a run that ended with 0.
         answer: Reads ``--dry-run`` of a run that ended with 0, 10, 11, 25 or 26; the offers are those of the

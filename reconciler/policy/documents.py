@@ -32,6 +32,7 @@ from pydantic_core import CoreSchema, core_schema
 from reconciler.policy import values
 from reconciler.policy import windows as compiled_windows  # `windows` is a key of a Schedule
 from reconciler.policy.calendar import IcsCalendar, parse_rrule
+from reconciler.policy.managers import ManagerName, traits_of
 from reconciler.policy.values import refuse
 from reconciler.policy.zones import end_instant, start_instant, zone
 
@@ -88,7 +89,6 @@ Overrun = Literal["stop", "finish"]
 Conffiles = Literal["keep", "new"]
 OnFailure = Literal["report", "rollback"]
 Snapshot = Literal["none", "auto", "required"]
-ManagerName = Literal["apt", "dnf", "zypper", "pacman"]
 Event = Literal[
     "applied",
     "failed",
@@ -401,11 +401,12 @@ class Policy(Document):
     """Patch scripts and the SHA-256 that each must have before it is run."""
 
     @model_validator(mode="after")
-    def _pacman_has_no_security_updates(self) -> Self:
-        if self.updates == "security" and "pacman" in (self.match.manager or ()):
+    def _security_updates_can_be_told(self) -> Self:
+        wanted = self.match.manager or () if self.updates == "security" else ()
+        for name in (name for name in wanted if not traits_of(name).tells_security):
             raise refuse(
-                "pacman cannot tell security updates from others",
-                "write `updates: all`, or leave pacman out of `match`",
+                f"{name} cannot tell security updates from others",
+                f"write `updates: all`, or leave {name} out of `match`",
                 key="updates",
             )
         return self

@@ -18,7 +18,7 @@ class HostFacts:
         labels: As the host itself says; a Host document's labels beat them.
         os_id: ``ID`` of os-release.
         os_version: ``VERSION_ID`` of os-release, empty where it has none.
-        manager: ``apt``, ``dnf``, ``zypper`` or ``pacman``.
+        manager: Name of the package manager, such as ``apt``.
         guest_of: Id of the hypervisor, ``None`` for a host that is no guest.
     """
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pydantic_core import PydanticCustomError
 
 from reconciler.policy.calendar import parse_calendar, parse_cron
+from reconciler.policy.managers import NAMES, in_words
 from reconciler.policy.zones import zone
 
 NAME = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
@@ -32,7 +33,7 @@ TIME_OF_DAY = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$"
 MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?$"
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 MACHINE_ID = r"^[0-9a-f]{32}$"
-SCRIPT_NAME = r"^(?:apt|dnf|zypper|pacman)-update\.sh$"
+SCRIPT_NAME = rf"^(?:{'|'.join(NAMES)})-update\.sh$"
 _COMPARISON = r"\s*(?:>=|<=|==|!=|>|<)\s*[0-9]{1,9}(?:\.[0-9]{1,9}){0,3}\s*"
 REQUIREMENT = f"^{_COMPARISON}(?:,{_COMPARISON})*$"
 _BOUND = r"\s*(?:>=|<=|=|!=|>|<)\s*[^\s,<>=!]+\s*"
@@ -59,7 +60,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     MACHINE_ID: ("is not a machine id", "copy the 32 hexadecimal digits of /etc/machine-id"),
     SCRIPT_NAME: (
         "is not the name of a patch script",
-        "the scripts are apt-update.sh, dnf-update.sh, zypper-update.sh and pacman-update.sh",
+        f"the scripts are {in_words([f'{name}-update.sh' for name in NAMES])}",
     ),
     REQUIREMENT: ("is not a version requirement", 'write ">=1.4" or ">=1.4, <2"'),
     VERSION_RANGE: ("is not a range of versions", 'write ">= 1.22.1-9" or ">= 1, < 2"'),

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.managers.detect import detect
+from reconciler.managers.detect import detect, dialect_of
+from reconciler.policy.managers import MANAGERS, NAMES
 from reconciler.targets.local import LocalTarget
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_this_machine_has_apt_whatever_else_is_installed() -> None:
@@ -39,3 +42,10 @@ def test_two_managers_without_a_distribution_are_not_guessed_between(tmp_path: P
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/os-release").write_text("ID=garuda\nID_LIKE=arch\n")
     assert detect(target, root=tmp_path) == "pacman"
+
+
+def test_every_manager_has_an_entry_a_dialect_and_a_script() -> None:
+    assert tuple(one.name for one in MANAGERS) == NAMES
+    for name in NAMES:
+        assert dialect_of(name).name == name
+        assert (ROOT / f"scripts/patch/{name}-update.sh").is_file()

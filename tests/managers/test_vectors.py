@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from reconciler.managers.known import MANAGERS
+from reconciler.policy.managers import NAMES
 from tests.vectors.vector import ANSWER, FOLDER, OBSERVATION, REFRESH, Vector, expected_of
 
 PATHS = sorted(FOLDER.glob("*.json"))
@@ -27,7 +27,7 @@ def test_a_recorded_value_is_complete_and_of_its_type(path: Path) -> None:
     assert adapter.dump_python(value, mode="json") == recorded.expected
 
 
-@pytest.mark.parametrize("manager", sorted(MANAGERS))
+@pytest.mark.parametrize("manager", sorted(NAMES))
 def test_there_are_vectors_of_every_kind(manager: str) -> None:
     kinds = {Vector.model_validate_json(path.read_bytes()).kind for path in FOLDER.glob(f"{manager}-*.json")}
     assert kinds == {"observe", "answer", "refresh"}

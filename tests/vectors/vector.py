@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from reconciler.managers.detect import Manager
+from reconciler.managers.detect import dialect_of
 from reconciler.managers.dialect import parse_answer, parse_observe, parse_refresh
-from reconciler.managers.known import dialect_of
 from reconciler.planning.facts.observation import Answer, Observation, Refresh
+from reconciler.policy.managers import ManagerName
 
 FOLDER = Path(__file__).parent
 
@@ -24,7 +24,7 @@ class Vector(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     about: str
-    manager: Manager
+    manager: ManagerName
     kind: Literal["observe", "answer", "refresh"]
     at: datetime
     output: tuple[str, ...]

@@ -23,8 +23,7 @@ from reconciler.host.install.installation import Layout
 from reconciler.host.machine.clock import SystemClock
 from reconciler.host.machine.hooks import Hooks
 from reconciler.host.machine.systemd import RUNTIME, Systemd, unanswered
-from reconciler.managers.detect import detect
-from reconciler.managers.known import dialect_of
+from reconciler.managers.detect import detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.notify import (

@@ -29,8 +29,7 @@ from reconciler.host.state.fingerprint import signature
 from reconciler.host.state.folder import StateFolder
 from reconciler.host.state.run_logs import RunLogs
 from reconciler.host.state.standstill import Standstill
-from reconciler.managers.detect import detect
-from reconciler.managers.known import dialect_of
+from reconciler.managers.detect import detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.notify import (

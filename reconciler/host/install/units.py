@@ -19,6 +19,7 @@ from pathlib import Path
 
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
+from reconciler.policy.managers import MANAGERS
 
 SERVICE = "patchledger.service"
 TIMER = "patchledger.timer"
@@ -59,12 +60,11 @@ SystemCallArchitectures=native
 # packages stay far below it, and what changes packages is a service of its own.
 _MEMORY = "MemoryMax=2G"
 _ALWAYS_WRITABLE = (Path("/var"), Path("/run"))
-# Package managers write there when they only read their metadata anew: the keys they trust, and repositories
-# that a service of SUSE's hands out. A "-" is for what is not there.
+# Where package managers write when they only read their metadata anew. A "-" is for what is not there.
 # ProtectKernelTunables= and ProtectControlGroups= would do this too, but hide a container's own boot id, and
 # with it every reboot and every transaction at work.
 _READ_ONLY = "ReadOnlyPaths=/proc/sys /sys"
-_WRITABLE_WHERE_THERE = ("-/etc/pacman.d/gnupg", "-/etc/zypp")
+_WRITABLE_WHERE_THERE = tuple(sorted(f"-{path}" for manager in MANAGERS for path in manager.writes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -345,7 +345,7 @@ class Observation:
 
     Attributes:
         at: When it was taken.
-        manager: ``apt``, ``dnf``, ``zypper`` or ``pacman``.
+        manager: Name of the package manager, such as ``apt``.
         manager_version: As the manager says it.
         privileged: Taken with the rights to refresh and apply.
         installed: Sorted by (name, arch).

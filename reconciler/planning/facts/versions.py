@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, assert_never
 
+from reconciler.policy.managers import traits_of
+
 Order = Callable[[str, str], int]
 """Compares two versions: negative when the first is older, zero when they are equal, positive when newer."""
 
@@ -198,17 +200,17 @@ def _compare_alpm_ends(a: str, b: str) -> int:
     return 1 if b[0].isalpha() else -1
 
 
-_ORDERS: dict[str, Order] = {
-    "apt": compare_debian,
-    "dnf": compare_rpm,
-    "zypper": compare_rpm,
-    "pacman": compare_alpm,
-}
-
-
 def order_of(manager: str) -> Order | None:
     """Return the version order of a package manager (``apt``, ``dnf``, ...), or ``None`` if unknown here."""
-    return _ORDERS.get(manager)
+    match traits_of(manager).versions:
+        case "debian":
+            return compare_debian
+        case "rpm":
+            return compare_rpm
+        case "alpm":
+            return compare_alpm
+        case None:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

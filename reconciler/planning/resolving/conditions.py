@@ -75,7 +75,7 @@ def _package_system(observation: Observation, rules: Rules) -> Iterator[Conditio
     health = observation.health
     if health.interrupted:
         named = listed(health.interrupted)
-        message = f"half done: {named}; {_to_end(observation.manager)}"
+        message = f"half done: {named}; {rules.traits.to_end}"
         yield Condition(ConditionType.PACKAGE_SYSTEM_INTERRUPTED, True, "Interrupted", message)
     if observation.quarantined:
         named = listed([f"{rules.name_of(one.package)} {one.version}" for one in observation.quarantined])
@@ -83,38 +83,8 @@ def _package_system(observation: Observation, rules: Rules) -> Iterator[Conditio
         yield Condition(ConditionType.PACKAGES_QUARANTINED, True, "FailedBefore", message)
     if health.broken:
         named = listed(health.broken)
-        message = f"dependencies of installed packages are not met: {named}; {_to_whole(observation.manager)}"
+        message = f"dependencies of installed packages are not met: {named}; {rules.traits.to_whole}"
         yield Condition(ConditionType.DEPENDENCIES_BROKEN, True, "UnmetDependencies", message, stalled=True)
-
-
-def _to_end(manager: str) -> str:
-    """Say what a person types where no run repairs what is half done."""
-    match manager:
-        case "apt":
-            return "where no run repairs it: `dpkg --configure -a`, then `apt-get --fix-broken install`"
-        case "dnf":
-            return "where no run repairs it: `dnf check`, then `dnf remove --duplicates` or reinstall it"
-        case "zypper":
-            return "where no run repairs it: `rpm --verify` on it, then `zypper install --force` on it"
-        case "pacman":
-            return "where no run repairs it: `pacman -Dk`, then `pacman -S` on it"
-        case _:
-            return "where no run repairs it, the package manager's own repair does"
-
-
-def _to_whole(manager: str) -> str:
-    """Say what a person types to have the dependencies of what is installed met."""
-    match manager:
-        case "apt":
-            return "`apt-get --fix-broken install` mends it, or the removal of what needs them"
-        case "dnf":
-            return "`dnf check` names them; `dnf distro-sync` mends it, or the removal of what needs them"
-        case "zypper":
-            return "`zypper verify` mends it, or the removal of what needs them"
-        case "pacman":
-            return "`pacman -Dk` names them; install what is missing, or remove what needs it"
-        case _:
-            return "install what is missing, or remove what needs it"
 
 
 def _resolving(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
@@ -151,15 +121,15 @@ def _is_left_behind(fate: Disposition) -> bool:
 
 
 def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
-    """Tell what a manager that knows only whole upgrades cannot do, or does not support."""
-    if not rules.is_all_or_nothing:
-        return
-    if rules.effective.settings.updates == "security":
+    """Tell what a manager that knows only whole upgrades, or no security updates, cannot do."""
+    if rules.effective.settings.updates == "security" and not rules.traits.tells_security:
         message = (
             "this package manager does not say which updates fix security problems, so nothing is planned"
             " with 'updates: security'; only 'updates: all' is of use here"
         )
         yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NotSupported", message)
+        return
+    if rules.traits.knows_partial_upgrades:
         return
     behind = [rules.name_of(one.package) for one in updates if _is_left_behind(one.disposition)]
     is_upgraded = rules.effective.settings.updates == "all" and resolution.failure is None

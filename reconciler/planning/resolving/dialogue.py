@@ -350,7 +350,7 @@ class Conversation:
     def _resolvable(self, wish: Wish) -> Talk[tuple[Wish, Answer]]:
         """Ask, and where what stays behind makes all impossible, again without what cannot be beside it."""
         answer = yield self._ask(wish)
-        for _ in range(WIDENING if self.rules.gives_up_as_a_whole else 0):
+        for _ in range(WIDENING if not self.rules.traits.leaves_out else 0):
             unmet = self._beside(answer.unmet) - wish.limits
             if answer.exit_code in exit_codes.WELL or not unmet:
                 break
@@ -392,7 +392,8 @@ class Conversation:
             doers = self._doers(refused)
             is_explained = all(change.by for change in refused) and not doers & wish.limits
             # What is known to take the place of others can be left out alone where there is but one mode.
-            if refused and wish.mode == "safe" and not (is_explained and self.rules.is_all_or_nothing):
+            has_modes = self.rules.traits.knows_partial_upgrades
+            if refused and wish.mode == "safe" and (not is_explained or has_modes):
                 names = ", ".join(self.rules.name_of(change.package) for change in refused)
                 return Failure("RemovalsForced", f"every transaction would remove {names}")
             wish = replace(wish, mode=wish.mode if is_explained else "safe", limits=wish.limits | culprits)
@@ -400,7 +401,7 @@ class Conversation:
         return Failure("TooManyQuestions", f"no acceptable transaction was found in {ROUNDS} attempts")
 
     def _new_and_young(self, changes: Iterable[Change]) -> WaitsFor | None:
-        if not self.rules.is_all_or_nothing:
+        if self.rules.traits.knows_partial_upgrades:
             return None
         against = [(change.package, against_change(change, self.offers, self.rules)) for change in changes]
         return latest((obstacles[0], package) for package, obstacles in against if obstacles)

@@ -90,7 +90,7 @@ def _reason_of_mode(name: str, obstacle: OutsideMode, rules: Rules) -> Reason:
     if obstacle.updates == "none":
         return Reason("updates-none", "no updates are wanted", place)
     what = f"{name} {obstacle.version}"
-    if rules.is_all_or_nothing:
+    if not rules.traits.tells_security:
         text = (
             f"the package manager does not say whether {what} fixes security problems, and only such updates"
             " are wanted"

@@ -38,6 +38,7 @@ from reconciler.planning.facts.package import Names, PackageId, of_other_archite
 from reconciler.planning.facts.versions import Order, VersionRange, order_of
 from reconciler.policy.documents import PackageException
 from reconciler.policy.load import Placed
+from reconciler.policy.managers import ManagerTraits, traits_of
 from reconciler.policy.match import is_begin, is_pattern
 from reconciler.policy.resolve import Effective
 from reconciler.policy.zones import shifted
@@ -217,10 +218,6 @@ class Naming:
         return frozenset(placed.value.name for package in packages for placed in self.of(package))
 
 
-_WITHOUT_PARTIAL_UPGRADES = frozenset({"pacman"})
-_WITHOUT_LEAVING_OUT = _WITHOUT_PARTIAL_UPGRADES | {"zypper"}
-
-
 @lru_cache(maxsize=1024)
 def _range(text: str) -> VersionRange:
     return VersionRange.parse(text)
@@ -237,9 +234,8 @@ class Rules:
         arches: Architectures in which each name is installed.
         installed: The versions on the machine.
         failed: Versions that failed to install here, by package.
-        is_all_or_nothing: The manager knows no partial upgrades.
+        traits: What the manager can do.
         name_of: What people read a package of this machine as.
-        gives_up_as_a_whole: Where one update cannot be had, the manager resolves none, and says which.
     """
 
     effective: Effective
@@ -251,9 +247,8 @@ class Rules:
     arches: Mapping[str, frozenset[str]]
     installed: Mapping[PackageId, str]
     first_seen: Mapping[tuple[str, str, str], datetime]
+    traits: ManagerTraits
     failed: Mapping[PackageId, Quarantined] = field(default_factory=dict)
-    is_all_or_nothing: bool = False
-    gives_up_as_a_whole: bool = False
     name_of: Names = field(default_factory=Names)
 
     @classmethod
@@ -275,8 +270,7 @@ class Rules:
             installed={one.package: one.version for one in observation.installed},
             first_seen=_earliest(observation.first_seen),
             failed={one.package: one for one in observation.quarantined},
-            is_all_or_nothing=observation.manager in _WITHOUT_PARTIAL_UPGRADES,
-            gives_up_as_a_whole=observation.manager in _WITHOUT_LEAVING_OUT,
+            traits=traits_of(observation.manager),
             name_of=Names.among(
                 (one.package for one in (*observation.installed, *observation.offers)),
                 observation.facts.architecture,
@@ -388,7 +382,7 @@ def standing_of(offer: Offer, rules: Rules) -> Standing:
 def standings_of(offers: Mapping[PackageId, Offer], rules: Rules) -> dict[PackageId, Standing]:
     """Say of every offered update whether and in which version policy wants it."""
     found = {key: standing_of(offer, rules) for key, offer in offers.items()}
-    return _together(found, rules) if rules.is_all_or_nothing else found
+    return found if rules.traits.knows_partial_upgrades else _together(found, rules)
 
 
 def _together(standings: Mapping[PackageId, Standing], rules: Rules) -> dict[PackageId, Standing]:

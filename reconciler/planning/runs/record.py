@@ -25,6 +25,7 @@ from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, L
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import since
 from reconciler.planning.text.wording import listed
+from reconciler.policy.managers import traits_of
 
 
 class RunOutcome(StrEnum):
@@ -421,14 +422,10 @@ def complaints(
             is not of this step. The hooks of a transaction belong to no package, and so to all.
         manager: Which one it is.
     """
-    if manager in _TELLS_HALF_DONE:
+    if traits_of(manager).tells_half_done:
         return ()
     own = tuple(changes)
     return tuple(one for one in failed if one.is_hook or any(map(one.mention.means, own)))
-
-
-_TELLS_HALF_DONE = frozenset({"apt"})
-"""Managers whose package database says which package a script left half done."""
 
 
 def with_health(record: RunRecord, unhealthy: Sequence[CheckResult]) -> RunRecord:

@@ -13,31 +13,15 @@ from fnmatch import fnmatchcase
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.gates.types import Step
+from reconciler.policy.managers import traits_of
 
 Needs = Mapping[PackageId, tuple[str, ...]]
 """By the package of a change: names of the changes without which it cannot be made."""
 
 
-OWN: Mapping[str, tuple[str, ...]] = {
-    "apt": (
-        *("patchledger", "git", "git-man", "python3", "python3-minimal", "python3.[0-9]*", "libpython3*"),
-        *("systemd", "systemd-*", "libsystemd*", "libpam-systemd", "libnss-systemd", "udev", "libudev1"),
-    ),
-    "dnf": (
-        *("patchledger", "git", "git-core", "git-core-doc", "perl-Git"),
-        *("python3", "python3-libs", "python3.[0-9]*", "platform-python", "systemd", "systemd-*"),
-    ),
-    "zypper": (
-        *("patchledger", "git", "git-core", "perl-Git", "python3", "python3-base", "libpython3*"),
-        *("python3[0-9]*", "systemd", "systemd-*", "libsystemd0", "udev", "libudev1"),
-    ),
-}
-"""By package manager: names and patterns of what a run of this program stands on. pacman knows no steps."""
-
-
 def is_own(name: str, manager: str) -> bool:
     """Tell whether a run of this program stands on a package."""
-    return any(fnmatchcase(name, pattern) for pattern in OWN.get(manager, ()))
+    return any(fnmatchcase(name, pattern) for pattern in traits_of(manager).own)
 
 
 def own_last(

@@ -6,6 +6,8 @@ Nothing heavy is imported before a command is chosen, so that help stays quick.
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
+from reconciler.policy.managers import NAMES
+
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
@@ -52,7 +54,7 @@ def _register_show(parser: ArgumentParser) -> None:
         help="a label the host has; may be repeated",
     )
     parser.add_argument("--os", default="", metavar="ID[-VERSION]", help="such as debian-12")
-    parser.add_argument("--manager", default="", choices=("apt", "dnf", "zypper", "pacman"))
+    parser.add_argument("--manager", default="", choices=NAMES)
     parser.add_argument("--guest-of", metavar="HOST", help="id of its hypervisor")
     _add_format(parser)
     parser.set_defaults(handler=show)
