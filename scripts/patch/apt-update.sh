@@ -24,6 +24,40 @@ ROOT_HAS=var/lib/dpkg/status NOT_HAD=
 take_options "$@"
 case $BELOW in *[\"\;\{\}]*) misuse '--root: apt cannot read a path with quotes, ; or braces' ;; esac
 
+# --- apt's and dpkg's words --------------------------------------------------------------------------------
+
+# All that is looked for in what they say, which is English by LC_ALL. What has a form is taken apart where it is read.
+WILL_REMOVE='The following packages will be REMOVED:'
+WILL_INSTALL='The following NEW packages will be installed:'
+WILL_UPGRADE='The following packages will be upgraded:'
+WILL_DOWNGRADE='The following packages will be DOWNGRADED:'
+# Of update, which ends with 0 before apt 2.3 although a source was unreachable.
+SAYS_NOT_ALL_READ='^(Err:|[WE]: .*(Failed to fetch|GPG error|could not be|index files failed))'
+SAYS_LISTS_DENIED='Permission denied|are you root'
+SAYS_LISTS_LOCKED='Could not get lock|Unable to lock|is held by'
+SAYS_LISTS_NO_SPACE='No space left|enough free space|[Qq]uota exceeded'
+SAYS_LISTS_UNTRUSTED="NO_PUBKEY|EXPKEYSIG|EXPSIG|REVKEYSIG|BADSIG|GPG error|not signed|couldn't be verified|invalid signature"
+SAYS_LISTS_STALE='Failed to fetch|is expired|not valid yet|Hash Sum mismatch|Release file|index files failed|^Err:'
+# Of a question.
+SAYS_HALF_DONE='dpkg was interrupted'
+SAYS_REINSTALL='needs to be reinstalled'
+SAYS_GONE='^E: (Version .* was not found|Unable to locate package|Package .* has no installation candidate)'
+SAYS_BROKEN='[Uu]nmet dependencies|held broken packages|pkgProblemResolver|[Uu]nable to (correct|satisfy)|remove is disabled'
+SAYS_WOULD_REMOVE_ESSENTIAL='^WARNING: The following essential packages will be removed'
+# Of what changes packages. What a package's own script says stands among it, so these are anchored.
+SAYS_DENIED='^(E: .*(Permission denied|are you root)|dpkg: error: .*superuser privilege)'
+SAYS_LOCKED='^(E: (Could not get lock|Unable to lock|Unable to acquire)|dpkg: error: .*locked by another process)'
+SAYS_INTERRUPTED='^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)'
+SAYS_NO_SPACE="No space left on device|^E: You don't have enough free space|[Dd]isk quota exceeded"
+SAYS_UNTRUSTED='^(E|W): .*(unauthenticated|NO_PUBKEY|EXPKEYSIG|BADSIG|not signed|invalid signature)'
+SAYS_CUT='^dpkg-deb: error|^dpkg-deb \(subprocess\): .*(corrupt|unexpected end)'
+SAYS_NOT_FETCHED='^E: (Failed to fetch|Unable to fetch|.*Hash Sum mismatch)|^Err:'
+SAYS_NOT_ASKED='^E: .*-y was used without'
+SAYS_MUST_REMOVE='^E: Packages need to be removed but remove is disabled'
+SAYS_ESSENTIAL='^E: Essential packages were removed'
+SAYS_UNCONFIGURED='^ *dependency problems - leaving unconfigured'
+SAYS_SCRIPT='subprocess'
+
 # --- the machine -------------------------------------------------------------------------------------------
 
 begin apt apt-get apt-cache apt-config dpkg dpkg-query
@@ -414,9 +448,9 @@ complains() {
 }
 
 unresolved() {
-    if complains 'dpkg was interrupted'; then finish "$INTERRUPTED"; fi
+    if complains "$SAYS_HALF_DONE"; then finish "$INTERRUPTED"; fi
     if [ -n "$ONLY" ]; then finish "$UNRESOLVED"; fi
-    if complains '[Uu]nmet dependencies|held broken packages|pkgProblemResolver|[Uu]nable to correct|remove is disabled|[Uu]nable to satisfy'; then
+    if complains "$SAYS_BROKEN"; then
         finish "$UNRESOLVED"
     fi
     finish "$OTHER"
@@ -443,10 +477,10 @@ dry_run() {
     section resolve resolve
     keep answer
     [ "$code" -eq 0 ] || unresolved
-    below 'The following packages will be REMOVED:' >"$WORK/removed"
-    below 'The following NEW packages will be installed:' >"$WORK/new"
-    below 'The following packages will be upgraded:' | cat - "$WORK/new" >"$WORK/moving"
-    below 'The following packages will be DOWNGRADED:' >>"$WORK/moving"
+    below "$WILL_REMOVE" >"$WORK/removed"
+    below "$WILL_INSTALL" >"$WORK/new"
+    below "$WILL_UPGRADE" | cat - "$WORK/new" >"$WORK/moving"
+    below "$WILL_DOWNGRADE" >>"$WORK/moving"
     if [ ! -s "$WORK/moving" ] && [ ! -s "$WORK/removed" ]; then
         finish "$NOTHING"
     fi
@@ -500,21 +534,16 @@ relate() {
 
 refresh() {
     section refresh cached may apt-get -q -o APT::Update::Error-Mode=any -o APT::Color=false update
-    # Before apt 2.3 an unreachable source was a warning and success.
-    if [ "$code" -eq 0 ] && ! says '^(Err:|[WE]: .*(Failed to fetch|GPG error|could not be|index files failed))'; then
+    if [ "$code" -eq 0 ] && ! says "$SAYS_NOT_ALL_READ"; then
         # The stamp that Ubuntu's update-notifier keeps too: when the lists were last read without a fault.
         [ ! -d "$STATE/periodic" ] || (umask 022 && : >"$STATE/periodic/update-success-stamp")
         finish "$OK"
     fi
-    if says 'Permission denied|are you root'; then finish "$OTHER"; fi
-    if says 'Could not get lock|Unable to lock|is held by'; then finish "$LOCKED"; fi
-    if says "No space left|enough free space|[Qq]uota exceeded"; then finish "$NO_SPACE"; fi
-    if says "NO_PUBKEY|EXPKEYSIG|EXPSIG|REVKEYSIG|BADSIG|GPG error|not signed|couldn't be verified|invalid signature"; then
-        finish "$UNTRUSTED"
-    fi
-    if says "Failed to fetch|is expired|not valid yet|Hash Sum mismatch|Release file|index files failed|^Err:"; then
-        finish "$STALE"
-    fi
+    if says "$SAYS_LISTS_DENIED"; then finish "$OTHER"; fi
+    if says "$SAYS_LISTS_LOCKED"; then finish "$LOCKED"; fi
+    if says "$SAYS_LISTS_NO_SPACE"; then finish "$NO_SPACE"; fi
+    if says "$SAYS_LISTS_UNTRUSTED"; then finish "$UNTRUSTED"; fi
+    if says "$SAYS_LISTS_STALE"; then finish "$STALE"; fi
     finish "$OTHER"
 }
 
@@ -788,35 +817,33 @@ unfinished() {
 
 # Sets $result by what apt and dpkg said.
 judge() { # THEIR-EXIT-CODE
-    if said '^(E: .*(Permission denied|are you root)|dpkg: error: .*superuser privilege)'; then
+    if said "$SAYS_DENIED"; then
         result=$OTHER
-    elif said '^(E: (Could not get lock|Unable to lock|Unable to acquire)|dpkg: error: .*locked by another process)'; then
+    elif said "$SAYS_LOCKED"; then
         result=$LOCKED
     elif [ "$1" -eq 0 ] && [ ! -s "$WORK/failed" ]; then
         result=$OK
-    elif said '^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)' || [ -n "$(journal)" ]; then
+    elif said "$SAYS_INTERRUPTED" || [ -n "$(journal)" ]; then
         result=$INTERRUPTED
-    elif said "No space left on device|^E: You don't have enough free space|[Dd]isk quota exceeded"; then
+    elif said "$SAYS_NO_SPACE"; then
         result=$NO_SPACE
-    elif said '^(E|W): .*(unauthenticated|NO_PUBKEY|EXPKEYSIG|BADSIG|not signed|invalid signature)'; then
+    elif said "$SAYS_UNTRUSTED"; then
         result=$UNTRUSTED
-    elif said '^dpkg-deb: error|^dpkg-deb \(subprocess\): .*(corrupt|unexpected end)'; then
+    elif said "$SAYS_CUT"; then
         result=$STALE
     elif [ -s "$WORK/failed" ]; then
         result=$SCRIPT_FAILED
-    elif said '^E: (Failed to fetch|Unable to fetch|.*Hash Sum mismatch)|^Err:'; then
+    elif said "$SAYS_NOT_FETCHED"; then
         result=$STALE
-    elif said "$GONE_WORDS"; then
+    elif said "$SAYS_GONE"; then
         result=$GONE
-    elif said "^E: .*-y was used without|$BROKEN"; then
+    elif said "$SAYS_NOT_ASKED|$SAYS_BROKEN"; then
         result=$UNRESOLVED
     else
         result=$OTHER
     fi
 }
-GONE_WORDS='^E: (Version .* was not found|Unable to locate package|Package .* has no installation candidate)'
 ESSENTIAL='apt would remove packages that are essential'
-BROKEN='[Uu]nmet dependencies|held broken packages|pkgProblemResolver|[Uu]nable to (correct|satisfy)|remove is disabled'
 
 # --- packages that are kept --------------------------------------------------------------------------------
 
@@ -922,7 +949,7 @@ ask() {
 # what is allowed.
 differences() {
     {
-        below 'The following packages will be REMOVED:' | sed 's/$/ -/'
+        below "$WILL_REMOVE" | sed 's/$/ -/'
         awk -v native="$NATIVE" '/^\x27/ { file = $2; sub(/\.[^.]*$/, "", file); n = split(file, part, "_")
             gsub(/%3a/, ":", part[2]); gsub(/%5f/, "_", part[2])
             print part[1] (part[3] == "all" || part[3] == native ? "" : ":" part[3]), n == 3 ? part[2] : "?" }' "$WORK/answer"
@@ -991,9 +1018,9 @@ sift_archives() {
 }
 
 not_resolved() {
-    if complains 'dpkg was interrupted|needs to be reinstalled'; then finish "$INTERRUPTED"; fi
-    if complains "$GONE_WORDS"; then finish "$GONE"; fi
-    if complains "$BROKEN"; then finish "$UNRESOLVED"; fi
+    if complains "$SAYS_HALF_DONE|$SAYS_REINSTALL"; then finish "$INTERRUPTED"; fi
+    if complains "$SAYS_GONE"; then finish "$GONE"; fi
+    if complains "$SAYS_BROKEN"; then finish "$UNRESOLVED"; fi
     finish "$OTHER"
 }
 
@@ -1002,7 +1029,7 @@ exactly() {
     section resolve ask
     keep answer
     [ "$code" -eq 0 ] || not_resolved
-    ! complains '^WARNING: The following essential packages will be removed' || refused "$ESSENTIAL" "$UNRESOLVED"
+    ! complains "$SAYS_WOULD_REMOVE_ESSENTIAL" || refused "$ESSENTIAL" "$UNRESOLVED"
     differences >"$WORK/differs"
     same
 }
@@ -1088,12 +1115,12 @@ apply() {
     begin_to_act
     if [ "$VERB" = --download ]; then install_for_real download; else install_for_real apply; fi
     native=$code
-    if said '^E: Packages need to be removed but remove is disabled'; then
+    if said "$SAYS_MUST_REMOVE"; then
         since >"$WORK/answer"
-        below 'The following packages will be REMOVED:' | sed 's/^/remove /' >"$WORK/differs"
+        below "$WILL_REMOVE" | sed 's/^/remove /' >"$WORK/differs"
     fi
     same
-    ! said '^E: Essential packages were removed' || refused "$ESSENTIAL" "$UNRESOLVED"
+    ! said "$SAYS_ESSENTIAL" || refused "$ESSENTIAL" "$UNRESOLVED"
     failures >"$WORK/failed"
     judge "$native"
     if [ "$VERB" = --download ]; then
@@ -1228,7 +1255,7 @@ ask_to_finish() {
 # transaction that it belongs to may come along, and nothing else.
 reinstall() {
     must_come_again >"$WORK/again"
-    [ -s "$WORK/again" ] || said '^ *dependency problems - leaving unconfigured' || return 0
+    [ -s "$WORK/again" ] || said "$SAYS_UNCONFIGURED" || return 0
     to_be_done >"$WORK/allowed"
     prefer_what_was_to_be_done
     AGAIN=1
@@ -1287,7 +1314,7 @@ repair() {
     case $result in "$LOCKED" | "$NO_SPACE" | "$OTHER" | "$STALE" | "$UNTRUSTED") finish "$result" ;; esac
     # A script that fails each time is not what an interruption left.
     torn=$(printf '%s\n' "$rest" | awk -F '\t' '$3 != "ok" || $4 == "half-installed"')
-    if [ -z "$torn" ] && grep -q 'subprocess' "$WORK/told"; then
+    if [ -z "$torn" ] && grep -q "$SAYS_SCRIPT" "$WORK/told"; then
         finish "$SCRIPT_FAILED"
     fi
     finish "$INTERRUPTED"

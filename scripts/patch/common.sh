@@ -574,10 +574,6 @@ act() { # NAME COMMAND...
     printf '= %s\n' "$code"
 }
 
-logged() { # PATTERN: whether what was logged says so
-    grep -qE "$1" "$LOG"
-}
-
 # Keep the output of the last section, without needing space for a copy.
 keep() { # NAME
     mv "$WORK/out" "$WORK/$1"

@@ -25,6 +25,27 @@ take_options "$@"
 ROOT=$(cd -P -- "$BELOW/" && pwd -P) || misuse "--root: $BELOW cannot be entered"
 ROOT=${ROOT%/}
 
+# --- dnf's and rpm's words ---------------------------------------------------------------------------------
+
+# All that is looked for in what they say, which is English by LC_ALL. What has a form is taken apart where it is read.
+SAYS_NO_SPACE='No space left|[Nn]ot enough free space|more space needed on|needs [0-9.]+[kMG]?B? (more space )?on the|[Qq]uota exceeded'
+SAYS_UNREACHABLE='Curl error|Cannot download|Failed to download|Status code:|All mirrors|Ignoring repositor|Error downloading|No URLs in mirrorlist|Cannot prepare internal mirrorlist|[Cc]hecksum'
+# Of makecache, which passes over one repository that fails.
+SAYS_NOT_ALL_READ='^(Ignoring repositor|Error|Failed to|Errors during)'
+SAYS_METADATA_UNTRUSTED='GPG|gpg|repomd\.xml\.asc|[Ss]igning key|[Pp]ublic key|is not signed|[Ss]ignature'
+# Of a question: it was understood, and answered no on our behalf.
+SAYS_ANSWERED='^Operation aborted'
+SAYS_EMPTY='^Error: *$'
+SAYS_DENIED='superuser privileges|[Yy]ou need to be root'
+SAYS_UNRESOLVED='^ *Problem|Unable to find a match|No match for argument|packages marked for|protected packages|conflicting requests'
+SAYS_NOTHING_MOVES='packages marked for upgrade'
+# Of what changes packages.
+SAYS_UNTRUSTED='GPG check FAILED|[Pp]ublic key for|is not signed|[Ss]ignature|GPG key'
+SAYS_IMPOSSIBLE='^ *Problem|conflicts (between|with)|Unable to find a match|Transaction test error'
+SAYS_REBOOT='Reboot is required'
+# rpm -V, of a file that is configuration, and of rpm itself.
+SAYS_MAY_DIFFER='^.{9}  c |^rpm: '
+
 # --- the machine -------------------------------------------------------------------------------------------
 
 DNF=dnf
@@ -426,15 +447,15 @@ complains() { # PATTERN
 # Read what was answered. Leaves the rows in $WORK/moves, or ends; dnf says 1 for a plan and for a failure alike.
 read_answer() {
     moves "$WORK/answer" >"$WORK/moves"
-    if [ "$code" -ne 0 ] && ! complains '^Operation aborted'; then return 1; fi
+    if [ "$code" -ne 0 ] && ! complains "$SAYS_ANSWERED"; then return 1; fi
     ! grep -q '^unknown' "$WORK/moves"
 }
 
 # Which of our codes says what dnf's refusal is.
 refusal() {
-    if complains 'superuser privileges|[Yy]ou need to be root'; then
+    if complains "$SAYS_DENIED"; then
         echo "$OTHER"
-    elif complains '^ *Problem|Unable to find a match|No match for argument|packages marked for|protected packages|conflicting requests'; then
+    elif complains "$SAYS_UNRESOLVED"; then
         echo "$UNRESOLVED"
     else
         echo "$OTHER"
@@ -562,7 +583,7 @@ not_resolved() {
         finish "$OTHER"
     }
     # Nothing that is named can move: all of it is excluded, or gone.
-    if [ -n "$SECURITY" ] && [ -z "$ONLY" ] && complains 'packages marked for upgrade'; then finish "$NOTHING"; fi
+    if [ -n "$SECURITY" ] && [ -z "$ONLY" ] && complains "$SAYS_NOTHING_MOVES"; then finish "$NOTHING"; fi
     finish "$(refusal)"
 }
 
@@ -602,10 +623,6 @@ makecache() {
     dnf_ may makecache --refresh --setopt=skip_if_unavailable=1 '--setopt=*.skip_if_unavailable=1' --setopt=exit_on_lock=1
 }
 
-no_space='No space left|[Nn]ot enough free space|more space needed on|needs [0-9.]+[kMG]?B? (more space )?on the|[Qq]uota exceeded'
-no_trust='GPG|gpg|repomd\.xml\.asc|[Ss]igning key|[Pp]ublic key|is not signed|[Ss]ignature'
-no_answer='Curl error|Cannot download|Failed to download|Status code:|All mirrors|Ignoring repositor|Error downloading|No URLs in mirrorlist|Cannot prepare internal mirrorlist|[Cc]hecksum'
-
 refresh() {
     if [ "$(id -u)" -ne 0 ]; then
         printf '[refresh]\n!only root may refresh the metadata of this machine\n= 1\n'
@@ -613,10 +630,10 @@ refresh() {
     fi
     section refresh makecache
     if [ "$code" -eq 200 ]; then finish "$LOCKED"; fi
-    if [ "$code" -eq 0 ] && ! says '^(Ignoring repositor|Error|Failed to|Errors during)'; then finish "$OK"; fi
-    if says "$no_space"; then finish "$NO_SPACE"; fi
-    if says "$no_trust"; then finish "$UNTRUSTED"; fi
-    if says "$no_answer"; then finish "$STALE"; fi
+    if [ "$code" -eq 0 ] && ! says "$SAYS_NOT_ALL_READ"; then finish "$OK"; fi
+    if says "$SAYS_NO_SPACE"; then finish "$NO_SPACE"; fi
+    if says "$SAYS_METADATA_UNTRUSTED"; then finish "$UNTRUSTED"; fi
+    if says "$SAYS_UNREACHABLE"; then finish "$STALE"; fi
     finish "$OTHER"
 }
 
@@ -829,7 +846,7 @@ make_room_for_kept() {
 # End with what dnf said against it, or with what nobody understood.
 cannot() {
     words=$(grep '^unknown' "$WORK/moves" | head -n 3 | tr '\t\n' ' ;')
-    [ -n "$words" ] || words=$(grep -vE '^Error: *$|^Operation aborted' "$WORK/err" | awk '{ sub(/^ +/, ""); printf "%s%s", (NR > 1 ? "; " : ""), $0 }')
+    [ -n "$words" ] || words=$(grep -vE "$SAYS_EMPTY|$SAYS_ANSWERED" "$WORK/err" | awk '{ sub(/^ +/, ""); printf "%s%s", (NR > 1 ? "; " : ""), $0 }')
     refused "dnf: $words" "$(refusal)"
 }
 
@@ -906,10 +923,10 @@ after() { # THEIR-EXIT-CODE
     [ "$ended" -ne 0 ] || return 0
     [ -z "$undone" ] || finish "$UNRESOLVED"
     if [ "$ended" -eq 200 ]; then finish "$LOCKED"; fi
-    if spoke "$no_space"; then finish "$NO_SPACE"; fi
-    if spoke 'GPG check FAILED|[Pp]ublic key for|is not signed|[Ss]ignature|GPG key'; then finish "$UNTRUSTED"; fi
-    if spoke "$no_answer"; then finish "$STALE"; fi
-    if spoke '^ *Problem|conflicts (between|with)|Unable to find a match|Transaction test error'; then finish "$UNRESOLVED"; fi
+    if spoke "$SAYS_NO_SPACE"; then finish "$NO_SPACE"; fi
+    if spoke "$SAYS_UNTRUSTED"; then finish "$UNTRUSTED"; fi
+    if spoke "$SAYS_UNREACHABLE"; then finish "$STALE"; fi
+    if spoke "$SAYS_IMPOSSIBLE"; then finish "$UNRESOLVED"; fi
     finish "$OTHER"
 }
 
@@ -956,7 +973,7 @@ must_restart() {
     if grep -qE '^kernel(-(uek|rt|64k|16k|lt|ml|debug))*(-core)?	' "$WORK/todo"; then return 0; fi
     can_tell_restart || return 1
     section restarting restarting
-    [ "$code" -eq 1 ] && says 'Reboot is required'
+    [ "$code" -eq 1 ] && says "$SAYS_REBOOT"
 }
 
 take_away() { # look|do_
@@ -969,7 +986,7 @@ whole() {
         !(($1, $2, $3) in gone) { sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 }' "$WORK/moves" "$WORK/duplicates" |
         while read -r one; do
             # Configuration may differ, and times do after an interruption.
-            may rpm ${ROOT:+--root "$ROOT"} -V --nodeps --nomtime --noscripts "$one" 2>&1 </dev/null | grep -vE '^.{9}  c |^rpm: ' >"$WORK/differs"
+            may rpm ${ROOT:+--root "$ROOT"} -V --nodeps --nomtime --noscripts "$one" 2>&1 </dev/null | grep -vE "$SAYS_MAY_DIFFER" >"$WORK/differs"
             [ ! -s "$WORK/differs" ] || printf ' %s' "$one"
         done
 }

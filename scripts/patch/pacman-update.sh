@@ -25,6 +25,37 @@ fi
 # To pacman, both are the same.
 EXCLUDE=$EXCLUDE,$BLOCK
 
+# --- pacman's words ----------------------------------------------------------------------------------------
+
+# All that is looked for in what it says, which is English by LC_ALL. What has a form is taken apart where it is read.
+SAYS_PROCEED='^:: Proceed with '
+SAYS_ERROR='^error'
+SAYS_UNRESOLVED='failed to prepare transaction|unresolvable package conflicts'
+SAYS_NO_SPACE='No space left|not enough free disk space'
+# Of a question. That it can fetch nothing is our doing.
+SAYS_NO_DATABASE='database file for .* does not exist|Unrecognized archive format'
+SAYS_GONE='target not found'
+SAYS_NO_SERVER='^error: no servers configured'
+SAYS_NOT_COMMITTED='^error: failed to commit'
+SAYS_NOTHING_DONE='^Errors occurred, no packages were upgraded'
+# Of refresh.
+SAYS_DENIED='unless you are root'
+SAYS_QUOTA='quota exceeded'
+SAYS_DATABASES_UNTRUSTED='signature|PGP|keyring|key "'
+SAYS_DATABASES_STALE='failed retrieving|failed to synchronize|failed to update|no servers configured'
+# Of what changes packages.
+SAYS_FULL_PARTITION='Partition .* too full'
+SAYS_LOCKED='unable to lock database'
+SAYS_NOT_FOUND='404|Couldn.t open file|[Nn]ot [Ff]ound|No such file'
+SAYS_NO_FILE='failed retrieving file'
+SAYS_NO_SIGNATURE='failed retrieving file .*\.sig'
+SAYS_CORRUPT='invalid or corrupted package \(checksum\)'
+SAYS_NOT_FETCHED='failed retrieving|download library error|no servers configured'
+SAYS_HOOK_FAILED='failed to run transaction hooks'
+SAYS_FILE_CONFLICT='conflicting files'
+SAYS_EXISTS=' exists in '
+SAYS_UNTRUSTED='PGP signature|missing required signature|required key|signature from|key "|keyring is not writable'
+
 # --- the machine -------------------------------------------------------------------------------------------
 
 begin pacman pacman pacman-conf bsdtar
@@ -196,9 +227,9 @@ in_void() { # ARGUMENT...
 resolving() { # ARGUMENT...
     in_void "$@" >"$WORK/said.out" 2>"$WORK/said.err" </dev/null
     rc=$?
-    sed '/^Errors occurred, no packages were upgraded/d' "$WORK/said.out"
-    if grep -q '^:: Proceed with ' "$WORK/said.out"; then
-        grep -v -e '^error: no servers configured' -e '^error: failed to commit' "$WORK/said.err" >&2
+    sed "/$SAYS_NOTHING_DONE/d" "$WORK/said.out"
+    if grep -q "$SAYS_PROCEED" "$WORK/said.out"; then
+        grep -v -e "$SAYS_NO_SERVER" -e "$SAYS_NOT_COMMITTED" "$WORK/said.err" >&2
         return 0
     fi
     cat "$WORK/said.err" >&2
@@ -373,7 +404,7 @@ upgradable() {
     rc=$?
     cat "$WORK/said.err" >&2
     # With nothing to upgrade it ends with 1 and says nothing.
-    if [ "$rc" -eq 1 ] && ! grep -q '^error' "$WORK/said.err"; then return 0; fi
+    if [ "$rc" -eq 1 ] && ! grep -q "$SAYS_ERROR" "$WORK/said.err"; then return 0; fi
     return "$rc"
 }
 
@@ -467,9 +498,9 @@ resolve() {
 }
 
 unresolved() {
-    if says 'database file for .* does not exist|Unrecognized archive format'; then finish "$STALE"; fi
-    if says 'failed to prepare transaction|unresolvable package conflicts|target not found'; then finish "$UNRESOLVED"; fi
-    if says 'No space left'; then finish "$NO_SPACE"; fi
+    if says "$SAYS_NO_DATABASE"; then finish "$STALE"; fi
+    if says "$SAYS_UNRESOLVED|$SAYS_GONE"; then finish "$UNRESOLVED"; fi
+    if says "$SAYS_NO_SPACE"; then finish "$NO_SPACE"; fi
     finish "$OTHER"
 }
 
@@ -520,7 +551,7 @@ refresh() {
     rm -rf "$OURS/sync.new" "$OURS/sync.old"
     sure
     if ! { may mkdir -p "$OURS" && may cp -rp "$WORK/new/sync" "$OURS/sync.new"; } 2>"$WORK/err"; then
-        refused "$(tail -n 1 "$WORK/err")" "$(grep -q 'No space left' "$WORK/err" && echo "$NO_SPACE" || echo "$OTHER")"
+        refused "$(tail -n 1 "$WORK/err")" "$(grep -qE "$SAYS_NO_SPACE" "$WORK/err" && echo "$NO_SPACE" || echo "$OTHER")"
     fi
     [ ! -e "$OURS/sync" ] || mv "$OURS/sync" "$OURS/sync.old"
     mv "$OURS/sync.new" "$OURS/sync"
@@ -530,10 +561,10 @@ refresh() {
 }
 
 refresh_failed() {
-    if says 'unless you are root'; then finish "$OTHER"; fi
-    if says 'No space left|not enough free disk space|quota exceeded'; then finish "$NO_SPACE"; fi
-    if says 'signature|PGP|keyring|key "'; then finish "$UNTRUSTED"; fi
-    if says 'failed retrieving|failed to synchronize|failed to update|no servers configured'; then finish "$STALE"; fi
+    if says "$SAYS_DENIED"; then finish "$OTHER"; fi
+    if says "$SAYS_NO_SPACE|$SAYS_QUOTA"; then finish "$NO_SPACE"; fi
+    if says "$SAYS_DATABASES_UNTRUSTED"; then finish "$UNTRUSTED"; fi
+    if says "$SAYS_DATABASES_STALE"; then finish "$STALE"; fi
     finish "$OTHER"
 }
 
@@ -837,26 +868,26 @@ conclude() { # CODE
         [ "$VERB" != --apply ] || [ "$ROOT" != '' ] || in_container || case $(machine) in *modules=missing*) finish "$REBOOT" ;; esac
         finish "$OK"
     fi
-    if tells 'No space left|not enough free disk space|Partition .* too full'; then finish "$NO_SPACE"; fi
-    if tells 'unable to lock database'; then finish "$LOCKED"; fi
-    if tells '404|Couldn.t open file|[Nn]ot [Ff]ound|No such file'; then
-        if tells 'failed retrieving file .*\.sig'; then finish "$UNTRUSTED"; fi
-        if tells 'failed retrieving file'; then
+    if tells "$SAYS_NO_SPACE|$SAYS_FULL_PARTITION"; then finish "$NO_SPACE"; fi
+    if tells "$SAYS_LOCKED"; then finish "$LOCKED"; fi
+    if tells "$SAYS_NOT_FOUND"; then
+        if tells "$SAYS_NO_SIGNATURE"; then finish "$UNTRUSTED"; fi
+        if tells "$SAYS_NO_FILE"; then
             refused "no longer to be had: $(sed -n "s/^error: failed retrieving file '\([^']*\)'.*/\1/p" "$WORK/said" | sort -u | tr '\n' ' ')" "$GONE"
         fi
     fi
-    if tells 'invalid or corrupted package \(checksum\)'; then
+    if tells "$SAYS_CORRUPT"; then
         refused "what was fetched is corrupt: $(sed -n 's/^error: \(.*\): invalid or corrupt.*/\1/p' "$WORK/said" | tr '\n' ' ')" "$STALE"
     fi
-    if tells 'failed retrieving|download library error|no servers configured'; then finish "$STALE"; fi
-    if tells 'failed to run transaction hooks'; then
+    if tells "$SAYS_NOT_FETCHED"; then finish "$STALE"; fi
+    if tells "$SAYS_HOOK_FAILED"; then
         refused "pacman would do something else: $(grep -E '^it would ' "$WORK/said" | tr '\n' ' ')" "$UNRESOLVED"
     fi
-    if tells 'conflicting files'; then
-        refused "files are in the way: $(grep ' exists in ' "$WORK/said" | awk '{ printf "%s%s", s, $0; s = "; " }')" "$UNRESOLVED"
+    if tells "$SAYS_FILE_CONFLICT"; then
+        refused "files are in the way: $(grep "$SAYS_EXISTS" "$WORK/said" | awk '{ printf "%s%s", s, $0; s = "; " }')" "$UNRESOLVED"
     fi
-    if tells 'failed to prepare transaction|unresolvable package conflicts'; then finish "$UNRESOLVED"; fi
-    if tells 'PGP signature|missing required signature|required key|signature from|key "|keyring is not writable'; then finish "$UNTRUSTED"; fi
+    if tells "$SAYS_UNRESOLVED"; then finish "$UNRESOLVED"; fi
+    if tells "$SAYS_UNTRUSTED"; then finish "$UNTRUSTED"; fi
     [ ! -s "$WORK/failed" ] || finish "$SCRIPT_FAILED"
     finish "$OTHER"
 }

@@ -19,6 +19,26 @@ ROOT_HAS=etc/zypp NOT_HAD=--relations
 take_options "$@"
 ROOT=$BELOW
 
+# --- zypper's and rpm's words ------------------------------------------------------------------------------
+
+# All that is looked for in what they say, which is English by LC_ALL. What has a form is taken apart where it is read.
+SAYS_SKIPPED='type="(error|warning)">Skipping repository|repositories have not been refreshed'
+SAYS_PROBLEM='Problem: '
+SAYS_NONE_PROVIDES='^no package provides '
+# Of refresh.
+SAYS_DENIED='Root privileges|Permission denied'
+SAYS_METADATA_NO_SPACE='No space left|[Qq]uota exceeded'
+SAYS_METADATA_UNTRUSTED='ignature verification|GPG|unsigned|not signed|unknown key|KEY|[Dd]igest verification'
+# Of what changes packages.
+SAYS_LOCKED='System management is locked|is locked by'
+SAYS_NO_SPACE='No space left|[Nn]ot enough (free )?(disk )?space|needs [0-9]+.* more space|[Qq]uota exceeded'
+SAYS_UNTRUSTED='Signature verification failed|NOKEY|[Dd]igest verification|[Cc]hecksum'
+SAYS_NOT_FETCHED="not found on medium|Failed to provide|Can't provide|Download \(curl\) error|Timeout exceeded|is not a directory|not accessible|File '.*' not found"
+SAYS_FILE_CONFLICT='[Ff]ile conflict'
+SAYS_CONFLICT='conflict'
+# rpm -V.
+SAYS_MISSING='^missing'
+
 # --- the machine -------------------------------------------------------------------------------------------
 
 begin zypper zypper rpm
@@ -102,7 +122,7 @@ installed() {
 multiversion() {
     # With 1 it says that there is none, in these words; without them it does not know.
     rpm_ may -q --whatprovides 'multiversion(kernel)' --qf '%{NAME}\n' >"$WORK/providers" 2>/dev/null ||
-        grep -q '^no package provides ' "$WORK/providers" || fault 1 rpm
+        grep -q "$SAYS_NONE_PROVIDES" "$WORK/providers" || fault 1 rpm
     sed '/ /d' "$WORK/providers"
     for file in "$ROOT"/etc/zypp/multiversion.d/*; do
         [ ! -f "$file" ] || sed 's/#.*//; /:/d; /^[ \t]*$/d' "$file"
@@ -231,7 +251,7 @@ complains() { # PATTERN
 
 # A repository that zypper leaves out makes no plan: it ends with 106 then, and older ones with 0.
 skipped() {
-    [ "$code" -eq 106 ] || complains 'type="(error|warning)">Skipping repository|repositories have not been refreshed'
+    [ "$code" -eq 106 ] || complains "$SAYS_SKIPPED"
 }
 
 never_read() { # FILE-WITH-REPOSITORIES: aliases of enabled ones without metadata
@@ -569,7 +589,7 @@ settle() {
         if [ -n "$ONLY" ]; then
             find_going || return 0
         elif [ -n "$SECURITY$FULL" ]; then
-            grep -E 'Problem: ' "$WORK/answer" >>"$WORK/problems"
+            grep -E "$SAYS_PROBLEM" "$WORK/answer" >>"$WORK/problems"
             find_culprits || return 0
             relimit
         else
@@ -690,9 +710,9 @@ refresh() {
         6) finish "$OK" ;;
         7) finish "$LOCKED" ;;
     esac
-    if says 'Root privileges|Permission denied'; then finish "$OTHER"; fi
-    if says "No space left|[Qq]uota exceeded"; then finish "$NO_SPACE"; fi
-    if says 'ignature verification|GPG|unsigned|not signed|unknown key|KEY|[Dd]igest verification'; then finish "$UNTRUSTED"; fi
+    if says "$SAYS_DENIED"; then finish "$OTHER"; fi
+    if says "$SAYS_METADATA_NO_SPACE"; then finish "$NO_SPACE"; fi
+    if says "$SAYS_METADATA_UNTRUSTED"; then finish "$UNTRUSTED"; fi
     if skipped || [ "$code" -eq 4 ]; then finish "$STALE"; fi
     finish "$OTHER"
 }
@@ -889,15 +909,10 @@ ended_with() { # CODE PATTERN: end, with the words of zypper that the pattern fi
     finish "$1"
 }
 
-LOCKED_WORDS='System management is locked|is locked by'
-SPACE_WORDS='No space left|[Nn]ot enough (free )?(disk )?space|needs [0-9]+.* more space|[Qq]uota exceeded'
-TRUST_WORDS='Signature verification failed|NOKEY|[Dd]igest verification|[Cc]hecksum'
-FETCH_WORDS="not found on medium|Failed to provide|Can't provide|Download \(curl\) error|Timeout exceeded|is not a directory|not accessible|File '.*' not found"
-
 judge() {
     case $ended in
-        7) ended_with "$LOCKED" "$LOCKED_WORDS" ;;
-        4) ended_with "$UNRESOLVED" 'Problem: ' ;;
+        7) ended_with "$LOCKED" "$SAYS_LOCKED" ;;
+        4) ended_with "$UNRESOLVED" "$SAYS_PROBLEM" ;;
         104) finish "$GONE" ;;
         107) finish "$SCRIPT_FAILED" ;;
         129 | 13[0-9] | 143) finish "$INTERRUPTED" ;;
@@ -913,11 +928,11 @@ judge() {
             finish "$OK"
             ;;
     esac
-    if spoke "$SPACE_WORDS"; then ended_with "$NO_SPACE" "$SPACE_WORDS"; fi
+    if spoke "$SAYS_NO_SPACE"; then ended_with "$NO_SPACE" "$SAYS_NO_SPACE"; fi
     [ ! -s "$WORK/failures" ] || finish "$SCRIPT_FAILED"
-    if spoke "$TRUST_WORDS"; then ended_with "$UNTRUSTED" "$TRUST_WORDS"; fi
-    if spoke "$FETCH_WORDS"; then ended_with "$STALE" "$FETCH_WORDS"; fi
-    if spoke '[Ff]ile conflict'; then ended_with "$UNRESOLVED" 'conflict'; fi
+    if spoke "$SAYS_UNTRUSTED"; then ended_with "$UNTRUSTED" "$SAYS_UNTRUSTED"; fi
+    if spoke "$SAYS_NOT_FETCHED"; then ended_with "$STALE" "$SAYS_NOT_FETCHED"; fi
+    if spoke "$SAYS_FILE_CONFLICT"; then ended_with "$UNRESOLVED" "$SAYS_CONFLICT"; fi
     finish "$OTHER"
 }
 
@@ -964,7 +979,7 @@ verify() {
     while IFS=$TAB read -r name arch new; do
         # With 1 it says that something differs.
         rpm_ may -V --nodeps --noscripts "$name-$new.$arch" >"$WORK/verified" 2>/dev/null </dev/null
-        ! grep -q '^missing' "$WORK/verified" || printf '%s\n' "$name-$new.$arch"
+        ! grep -q "$SAYS_MISSING" "$WORK/verified" || printf '%s\n' "$name-$new.$arch"
     done <"$WORK/came" >"$WORK/incomplete"
     sure
 }
