@@ -1,6 +1,7 @@
 """What all tests share: golden files, refreshed by ``pytest --update-golden``, and small systems to patch."""
 
 import contextlib
+import os
 import shutil
 import signal
 import tempfile
@@ -8,23 +9,51 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
+from tests.examples import load_profile
 from tests.labs.apt import AptLab
 from tests.labs.dnf import DnfLab
 from tests.labs.pacman import PacmanLab
 from tests.labs.zypper import ZypperLab
 
-GOLDEN = Path(__file__).parent / "golden"
+TESTS = Path(__file__).parent
+GOLDEN = TESTS / "golden"
 
-# How long an example takes is the machine's affair: on a busy one a slow example is no failure.
-settings.register_profile("patchledger", deadline=None)
-settings.load_profile("patchledger")
+load_profile()
 
 # Started in the background or by nohup, they may have to ignore these, and so would the tested programs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGQUIT, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)
+
+
+_OF_ROOT = ("benchmarks", "chaos", "e2e", "edge")
+"""Folders whose tests need root and real package managers throughout."""
+_WORLDS = frozenset({"apt_world", "dnf_world", "zypper_world", "pacman_world"})
+_WITHOUT = "not root and not lab"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave out what an ordinary user cannot run, unless the command line says what to run."""
+    if os.geteuid() and not config.option.markexpr:
+        config.option.markexpr = _WITHOUT
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what is left out."""
+    if config.option.markexpr == _WITHOUT:
+        return "without tests that need root, or Debian packages beyond git: scripts/test runs them all"
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what drives the real things."""
+    for item in items:
+        worlds = _WORLDS.intersection(getattr(item, "fixturenames", ()))
+        if worlds or item.path.relative_to(TESTS).parts[0] in _OF_ROOT:
+            item.add_marker("root")
+            item.add_marker("lab")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.cli.showing.render import render_explain, render_plan, render_run, render_status
@@ -19,6 +19,7 @@ from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Plan, Reason
 from reconciler.planning.runs.record import Difference, RunOutcome
 from reconciler.planning.text.layout import UnknownWord
+from tests.examples import examples
 from tests.planning.test_run_record import RECORD
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (
@@ -198,7 +199,7 @@ def _hostile(text: str) -> Report:
     return report_of(plan, inputs, observation=observation, target=text)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(HOSTILE_TEXT)
 def test_no_text_can_steer_the_terminal(text: str) -> None:
     report = _hostile(text)

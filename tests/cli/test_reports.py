@@ -122,6 +122,7 @@ def test_as_data_it_is_as_its_schema_says(host: Host, arguments: tuple[str, ...]
     assert (again["branches"][0]["found"] is None) is not bool(arguments)
 
 
+@pytest.mark.root
 def test_its_exit_codes(host: Host) -> None:
     host.rewrite()
     host.configure("ssh://127.0.0.1:9/reports.git")

@@ -231,6 +231,7 @@ def test_what_an_administrator_changed_is_kept(place: Place) -> None:
     assert copy.read_text() == edited
 
 
+@pytest.mark.root
 def test_cleanup_leaves_nothing(place: Place) -> None:
     before = place.files()
     place.set_up()
@@ -348,6 +349,7 @@ def test_all_mistakes_of_the_answers_are_told_at_once(place: Place) -> None:
     assert not place.config.parent.exists()
 
 
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [
@@ -429,6 +431,7 @@ def test_setup_asks_nobody(place: Place) -> None:
     )
 
 
+@pytest.mark.root
 def test_a_secret_is_never_kept_in_plain_text_by_itself(place: Place) -> None:
     """Where there is no systemd-creds, that is an error, unless a plain file was asked for."""
     answers = place.answers(notifiers={"ops": {"address": place.address}})

@@ -113,6 +113,7 @@ def test_a_zone_in_the_expression_is_used() -> None:
     assert "Sun 2026-11-29 02:00 +09:00" in windows("--start", "Sun 02:00 Asia/Tokyo", "--count", "1")
 
 
+@pytest.mark.lab
 def test_a_preview_lists_what_starts_later_as_systemd_does() -> None:
     at = "2026-11-22 03:00:00"
     shown = json.loads(windows("--start", "*:0/20", "--from", at, "--count", "3", "--format", "json"))

@@ -50,6 +50,7 @@ def free_port() -> int:
 # --- Ports ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.root
 def test_a_port_that_accepts_is_well() -> None:
     with talking(silent) as talker:
         (result,) = checks().check(Health(tcp=(f"127.0.0.1:{talker.port}",)))
@@ -126,6 +127,7 @@ def test_a_redirect_is_not_followed() -> None:
     assert other.heard == []
 
 
+@pytest.mark.root
 def test_what_is_asked_is_the_url_and_no_more() -> None:
     with talking(saying(OK)) as talker:
         port = talker.port
@@ -194,6 +196,7 @@ def test_what_is_no_http_is_not_well(talk: Talk, detail: str) -> None:
     assert asked(talk) == (False, detail)
 
 
+@pytest.mark.root
 def test_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))

@@ -105,6 +105,7 @@ def test_a_folder_in_which_others_can_replace_the_file_is_refused(tmp_path: Path
     assert load_config(path).host == "web-01"
 
 
+@pytest.mark.root
 def test_a_folder_of_somebody_else_further_up_is_refused(tmp_path: Path) -> None:
     """Its owner could put another folder in the place of ours, however private that one is."""
     ours = tmp_path / "theirs" / "ours"

@@ -220,12 +220,14 @@ def test_a_hook_that_others_may_write_is_refused(tmp_path: Path, mode: int, who:
     assert refusal(tmp_path) == f"{script} may be written to by {who}"
 
 
+@pytest.mark.root
 def test_a_hook_of_another_user_is_refused(tmp_path: Path) -> None:
     script = put(tmp_path, "hook", f"touch {tmp_path}/ran")
     os.chown(script, NOBODY, 0)
     assert refusal(tmp_path) == f"{script} belongs to user {NOBODY}"
 
 
+@pytest.mark.root
 def test_a_hook_in_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "etc" / "hooks"
     folder.mkdir(parents=True)
@@ -240,6 +242,7 @@ def test_a_hook_in_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> 
     assert outcomes(run(folder)) == [("hook", HookOutcome.OK)]
 
 
+@pytest.mark.root
 def test_a_link_runs_where_nobody_could_change_where_it_leads(tmp_path: Path) -> None:
     shared = tmp_path / "lib" / "shared"
     shared.parent.mkdir()

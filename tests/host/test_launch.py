@@ -30,6 +30,7 @@ def test_it_runs_to_its_end_with_its_output_in_files(tmp_path: Path) -> None:
     assert not target.is_at_work(tmp_path)
 
 
+@pytest.mark.lab
 def test_the_very_bytes_run_whatever_they_are(tmp_path: Path) -> None:
     script = b"printf '%s|' '\xff\xfe' \"$1\" '$HOME' '%n' '\xc3\xa4'; # \x01\x7f\n\n\n"
     LocalTarget({}, ("busybox", "sh")).execute(script, "name", ["\udcff"], folder=tmp_path)
@@ -164,6 +165,7 @@ def test_nobody_is_at_work_where_nothing_was_ordered(tmp_path: Path) -> None:
     assert not launch.is_at_work(tmp_path)
 
 
+@pytest.mark.root
 def test_systemd_starts_it_only_where_it_runs(tmp_path: Path) -> None:
     assert starter(tmp_path) is as_service
     assert starter(tmp_path / "missing") is not as_service

@@ -35,6 +35,7 @@ def test_the_callers_environment_is_not_passed(monkeypatch: pytest.MonkeyPatch) 
     assert (seen["PATH"], seen["LC_ALL"], seen["EXTRA"]) == (BASE_PATH, "C.UTF-8", "yes")
 
 
+@pytest.mark.root
 def test_home_is_the_users_own_whatever_the_caller_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

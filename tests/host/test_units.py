@@ -51,6 +51,7 @@ ODD = Installed(
 )
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("units", [installed(), installed(timedelta(minutes=7)), ODD])
 def test_systemd_has_nothing_to_complain_about(tmp_path: Path, units: Installed) -> None:
     files = write(tmp_path, units)
@@ -63,6 +64,7 @@ def test_systemd_has_nothing_to_complain_about(tmp_path: Path, units: Installed)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("name", [SERVICE, BOOT, WATCH])
 def test_exposure_is_no_worse_than_documented(tmp_path: Path, name: str) -> None:
     write(tmp_path, installed())
@@ -78,6 +80,7 @@ def test_exposure_is_no_worse_than_documented(tmp_path: Path, name: str) -> None
     assert done.returncode == 0, done.stdout[-400:]
 
 
+@pytest.mark.lab
 def test_every_missing_restriction_has_its_reason(tmp_path: Path) -> None:
     """Whatever systemd-analyze finds wanting stands in the page's table."""
     write(tmp_path, installed())
@@ -105,6 +108,7 @@ def test_the_timer_pulls_in_nothing_and_catches_up() -> None:
     assert settings(files[BOOT])["ConditionPathExists"] == ["/var/lib/patchledger/journal.json"]
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("minutes", [1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 288, 360, 480, 720, 1440])
 def test_ticks_come_at_even_distances(minutes: int) -> None:
     """Asked of systemd itself: a whole day of elapses, across a night in which clocks change."""

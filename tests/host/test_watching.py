@@ -102,6 +102,7 @@ watch.close()
 """
 
 
+@pytest.mark.root
 def test_a_kernel_that_watches_no_more_is_told_and_asked_again() -> None:
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "sh", "-c", EXHAUSTED, "sh", sys.executable, "-c", ARMS],

@@ -12,6 +12,8 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.resources import locate
 from reconciler.targets.local import LocalTarget
 
+pytestmark = pytest.mark.lab
+
 NAMES = ("apt", "dnf", "zypper", "pacman")
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
 NOT_HAD = {

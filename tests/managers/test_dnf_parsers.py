@@ -246,6 +246,7 @@ Transaction Summary:
 """
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("shell", [("dash",), ("busybox", "sh")])
 @pytest.mark.parametrize(
     ("table", "rows"),

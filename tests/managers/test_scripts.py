@@ -33,6 +33,7 @@ def test_every_shipped_script_is_what_the_manifest_promises() -> None:
         }
 
 
+@pytest.mark.lab
 def test_every_shipped_script_is_clean_posix_shell() -> None:
     paths = [str(path) for path in FOLDER.glob("*.sh")]
     done = subprocess.run(

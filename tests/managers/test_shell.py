@@ -10,6 +10,8 @@ import pytest
 from reconciler.managers.sections import parse_sections
 from reconciler.resources import locate
 
+pytestmark = pytest.mark.lab
+
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
 COMMON = locate("scripts/patch/common.sh").read_text()
 BEGIN = "SELF=try.sh ROOT=\nbegin apt\nmake_work_dir\ntools $TEXT\n"

@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.planning.resolving.plan import Disposition, Plan
+from tests.examples import examples
 from tests.fakes import ARCH, Build, PackageWorld, plan_for
 from tests.policies import COMMIT, effective
 
@@ -41,7 +42,7 @@ def plan_under(*approvals: dict[str, object], machine: PackageWorld = MACHINE) -
     return plan_for(machine, effective(REQUIRED, approvals=approvals), NOW)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(_changes, st.randoms(use_true_random=False))
 def test_the_digest_does_not_depend_on_order_origin_or_size(changes: list[Change], random: object) -> None:
     other = [replace(change, origin="Mirror:12.9/stable", size=7, installed_delta=9) for change in changes]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -27,6 +27,7 @@ from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.runs.record import RunResult
 from reconciler.policy import documents
+from tests.examples import examples
 
 NOW = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)  # a Wednesday
 TICK = timedelta(minutes=15)
@@ -315,20 +316,20 @@ _SNAPSHOTS = st.builds(
 
 
 @given(_SNAPSHOTS)
-@settings(max_examples=60)
+@examples(60)
 def test_no_state_repeats_itself(snapshot: Snapshot) -> None:
     assert _events(snapshot, snapshot) == {}
 
 
 @given(_SNAPSHOTS, _SNAPSHOTS)
-@settings(max_examples=60)
+@examples(60)
 def test_events_do_not_depend_on_the_order_of_troubles(previous: Snapshot, current: Snapshot) -> None:
     turned = replace(current, troubles=current.troubles[::-1])
     assert _events(previous, current) == _events(previous, turned)
 
 
 @given(_SNAPSHOTS)
-@settings(max_examples=60)
+@examples(60)
 def test_a_snapshot_survives_being_stored(snapshot: Snapshot) -> None:
     stored = TypeAdapter(Snapshot)
     assert stored.validate_json(stored.dump_json(snapshot)) == snapshot

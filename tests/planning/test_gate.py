@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import ClockState, Filesystem, Health
@@ -39,6 +39,7 @@ from reconciler.planning.resolving.approval import ApprovalText
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.policy.windows import Freeze, Occurrence
+from tests.examples import examples
 from tests.report_samples import (
     APPROVAL,
     DIGEST,
@@ -691,7 +692,7 @@ ANY_INPUTS = st.builds(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(inputs=ANY_INPUTS, now=MOMENTS)
 def test_nothing_is_applied_unless_every_gate_is_open_and_a_window_has_room(
     inputs: GateInputs, now: datetime
@@ -718,7 +719,7 @@ def _states(gates: Sequence[GateResult]) -> list[tuple[GateName, object, str]]:
     ]
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(inputs=ANY_INPUTS, now=MOMENTS)
 def test_no_gate_changes_its_answer_before_the_next_instant(inputs: GateInputs, now: datetime) -> None:
     gates = evaluate(USUAL, inputs, now)
@@ -728,7 +729,7 @@ def test_no_gate_changes_its_answer_before_the_next_instant(inputs: GateInputs, 
         assert _states(evaluate(USUAL, inputs, just_before)) == _states(gates)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(inputs=ANY_INPUTS, now=MOMENTS)
 def test_no_gate_is_asked_again_in_the_past(inputs: GateInputs, now: datetime) -> None:
     assert all(result.until is None or result.until > now for result in evaluate(USUAL, inputs, now))

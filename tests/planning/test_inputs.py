@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import ClockState
@@ -14,6 +14,7 @@ from reconciler.planning.gates.inputs import gate_inputs
 from reconciler.planning.gates.types import Apply, Closed, Decision, Deferred, GateInputs, Outcome
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.resolve import Effective
+from tests.examples import examples
 from tests.policies import resolved
 from tests.report_samples import OBSERVATION, POLICY, USUAL
 
@@ -155,7 +156,7 @@ EFFECTIVE = policy(
 )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(0, 3 * 86_400), st.integers(1, 86_400))
 def test_between_now_and_the_next_instant_the_decision_stays(start: int, later: int) -> None:
     now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC) + start * SECOND

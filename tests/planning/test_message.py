@@ -4,13 +4,14 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reconciler.planning.notices import message
 from reconciler.planning.notices.message import Contents, Message, PackageLine, Section, compose
 from reconciler.planning.text.untrusted import one_line
+from tests.examples import examples
 
 HOSTILE = (
     "[click](http://evil.example) <img src=x> **bold** `code` \x1b[31mred\x07 "
@@ -167,7 +168,7 @@ def test_hostile_text_stays_text(evil: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(), max_size=300))
-@settings(max_examples=100)
+@examples(100)
 def test_no_text_breaks_a_page(text: str) -> None:
     _read(
         compose(
@@ -177,7 +178,7 @@ def test_no_text_breaks_a_page(text: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(), max_size=2000), st.integers(min_value=2, max_value=300))
-@settings(max_examples=100)
+@examples(100)
 def test_a_shortened_text_is_one_short_line(text: str, limit: int) -> None:
     line = one_line(text, limit)
     assert len(line) <= limit

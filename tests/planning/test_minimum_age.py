@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import Answer, Available, Exchange, FirstSeen, Offer, Question
 from reconciler.planning.resolving.plan import Disposition, make_plan, next_change, observe_first_seen
+from tests.examples import examples
 from tests.fakes import SECURITY, STABLE, Build, PackageWorld, converse, plan_for
 from tests.policies import effective
 
@@ -103,7 +104,7 @@ def test_a_date_in_the_future_becomes_the_present() -> None:
     assert observe_first_seen(future, [offer("a", "2")], NOW) == (FirstSeen(STABLE, "a", "2", NOW),)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     st.lists(
         st.builds(

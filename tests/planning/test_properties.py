@@ -4,11 +4,12 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import FirstSeen
 from reconciler.planning.resolving.plan import Disposition, make_plan, next_change, observe_first_seen
+from tests.examples import examples
 from tests.fakes import Build, PackageWorld, converse, plan_for
 from tests.policies import effective
 
@@ -90,7 +91,7 @@ evidence = st.lists(
     max_size=8,
 ).map(tuple)
 
-EXAMPLES = settings(max_examples=80)
+EXAMPLES = examples(80)
 
 
 @EXAMPLES

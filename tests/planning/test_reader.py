@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import Misuse
@@ -16,6 +16,7 @@ from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.reporting.report import to_json
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.text.layout import UnknownWord
+from tests.examples import examples
 from tests.report_samples import (
     APPROVAL,
     EMPTY,
@@ -49,7 +50,7 @@ def test_a_report_reads_back(report: Report) -> None:
     assert read_report(to_json(report)) == report
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.integers(0, 40), st.integers(0, 10**6))
 def test_reading_and_writing_again_gives_the_same_bytes(number: int, microseconds: int) -> None:
     data = to_json(report_of(many(number), now=NOW + timedelta(microseconds=microseconds)))

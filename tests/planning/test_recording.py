@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import Misuse
@@ -26,6 +26,7 @@ from reconciler.planning.gates.types import (
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.policy.match import HostFacts
+from tests.examples import examples
 from tests.report_samples import APPROVAL, FREEZE, INPUTS, NOW, OBSERVATION, SETTINGS, USUAL, change
 
 EXCHANGES = (
@@ -134,7 +135,7 @@ RECORDINGS = st.builds(
 )
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(RECORDINGS)
 def test_every_recording_makes_the_round_trip(recording: Recording) -> None:
     data = write(recording)

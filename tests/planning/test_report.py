@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
@@ -41,6 +41,7 @@ from reconciler.planning.reporting.schema import (
 from reconciler.planning.reporting.summary import SUBJECT_LENGTH, count, subject, trailers
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Plan, Reason
 from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord
+from tests.examples import examples
 from tests.report_samples import (
     APPROVAL,
     COMMIT,
@@ -90,7 +91,7 @@ def test_a_report_satisfies_its_schema(name: str) -> None:
 
 
 @given(number=st.integers(0, 40), inputs=st.sampled_from([INPUTS, FROZEN, STALLED]))
-@settings(max_examples=30)
+@examples(30)
 def test_every_report_satisfies_its_schema(number: int, inputs: GateInputs) -> None:
     assert list(VALIDATOR.iter_errors(json.loads(to_json(report_of(many(number), inputs))))) == []
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -16,6 +16,7 @@ from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.markdown import LIMIT, to_markdown
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Plan, Reason
 from reconciler.planning.text.layout import UnknownWord
+from tests.examples import examples
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (
     APPROVAL,
@@ -150,7 +151,7 @@ def _hostile(text: str) -> Report:
     return report_of(plan, inputs, observation=observation, target=text)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(HOSTILE_TEXT)
 def test_no_text_breaks_out_of_its_cell(text: str) -> None:
     page = to_markdown(_hostile(text))
@@ -159,7 +160,7 @@ def test_no_text_breaks_out_of_its_cell(text: str) -> None:
     assert not re.search(r"(?<![`\w./:-])@\w", re.sub(r"`[^`]*`", "", page))
 
 
-@settings(max_examples=5)
+@examples(5)
 @given(st.sampled_from(["@", "|", "\x00", "<", "漢", "a"]))
 def test_even_long_hostile_texts_stay_within_the_limit(character: str) -> None:
     text = character * 5_000

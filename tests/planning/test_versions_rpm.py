@@ -19,6 +19,8 @@ _version = st.builds(
 _near = st.builds(
     lambda version, tail: (version, version + tail), _version, st.text("0~a.^", min_size=1, max_size=2)
 )
+
+pytestmark = pytest.mark.lab
 _pair = st.one_of(st.tuples(_version, _version), _near, _near.map(lambda pair: (pair[1], pair[0])))
 
 

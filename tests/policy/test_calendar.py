@@ -9,12 +9,13 @@ from typing import Any, cast
 import pytest
 import recurring_ical_events
 from dateutil.rrule import rrulestr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Calendar
 
 from reconciler.policy.calendar import IcsCalendar, parse_calendar, parse_cron, parse_ics, parse_rrule
 from reconciler.policy.zones import instant, zone
+from tests.examples import examples
 
 
 def local_time(text: str) -> datetime:
@@ -223,7 +224,7 @@ def _day_part(draw: st.DrawFn, kind: str) -> str:
 
 
 # Few examples, since dateutil looks for a date that never comes until the year 9999.
-@settings(max_examples=80)
+@examples(80)
 @given(rule=_rules(), anchor=st.dates(date(2015, 1, 1), date(2027, 6, 1)))
 def test_rules_agree_with_dateutil(rule: str, anchor: date) -> None:
     begin, end = local_time("2026-11-22T08:00"), local_time("2031-01-01")
@@ -458,7 +459,7 @@ PARTS = st.lists(
 ).map(";".join)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.one_of(SYNTAX, st.text(max_size=20)), PARTS)
 def test_any_text_is_read_or_refused_with_a_sentence(start: str, rule: str) -> None:
     """No text of a policy may end in another error, or in a search without end."""
@@ -472,7 +473,7 @@ def test_any_text_is_read_or_refused_with_a_sentence(start: str, rule: str) -> N
         assert len(list(islice(parse_rrule(rule, "22:00", "2026-01-31").expand(NOW, FAR), 3))) <= 3
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.data())
 def test_any_calendar_is_read_or_refused_with_a_sentence(data: st.DataObject) -> None:
     text = bytearray(_ics(SERIES))

@@ -17,6 +17,8 @@ import pytest
 from reconciler.policy.calendar import CalendarExpression, parse_calendar
 from reconciler.policy.zones import instant, zone
 
+pytestmark = pytest.mark.lab
+
 _BATCH = 60
 _ITERATIONS = 4
 _LAST_YEARS_END = datetime(2200, 1, 1, tzinfo=UTC).replace(tzinfo=None)

@@ -3,11 +3,12 @@
 from hashlib import sha256
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler import __version__
 from reconciler.policy.load import Origin, PolicyFile, Rejected, Revision, is_met, load
+from tests.examples import examples
 from tests.policy.trees import MIDNIGHT, files, loaded, outdated, refused
 
 POLICY = "kind: Policy\nname: base\n"
@@ -377,7 +378,7 @@ def test_all_problems_are_told_at_once_sorted_by_file_and_line() -> None:
         max_size=4,
     )
 )
-@settings(max_examples=100)
+@examples(100)
 def test_no_content_makes_loading_raise(tree: dict[str, bytes]) -> None:
     found = load(files(tree))
 
@@ -385,7 +386,7 @@ def test_no_content_makes_loading_raise(tree: dict[str, bytes]) -> None:
 
 
 @given(st.permutations(["a", "b", "c", "d"]))
-@settings(max_examples=20)
+@examples(20)
 def test_the_order_of_files_does_not_matter(order: list[str]) -> None:
     tree = {f"policies/{name}.yaml": f"kind: Policy\nname: {name}\n" for name in order}
 

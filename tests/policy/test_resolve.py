@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.policy import windows
@@ -14,6 +14,7 @@ from reconciler.policy.load import Origin
 from reconciler.policy.match import MatchIndex, selects
 from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.resolve import Effective, HostFacts, Resolver, labels_of, resolve
+from tests.examples import examples
 from tests.policy.trees import MIDNIGHT, loaded
 
 WEB = HostFacts("web-01", {"env": "prod", "role": "web"}, "debian", "12", "apt")
@@ -293,7 +294,7 @@ def oracle(found: list[Body], key: str) -> tuple[str, str | None]:
 
 
 @given(bodies)
-@settings(max_examples=150)
+@examples(150)
 def test_layering_agrees_with_an_independent_oracle(found: list[Body]) -> None:
     tree = {f"policies/{index}.yaml": written(index, body) for index, body in enumerate(found)}
     result = effective(tree)
@@ -314,7 +315,7 @@ def test_layering_agrees_with_an_independent_oracle(found: list[Body]) -> None:
 
 
 @given(bodies, st.randoms(use_true_random=False))
-@settings(max_examples=60)
+@examples(60)
 def test_neither_files_nor_documents_have_an_order(found: list[Body], random: Random) -> None:
     texts = [written(index, body) for index, body in enumerate(found)]
     shuffled = list(texts)
@@ -332,7 +333,7 @@ def test_neither_files_nor_documents_have_an_order(found: list[Body], random: Ra
 
 
 @given(bodies)
-@settings(max_examples=60)
+@examples(60)
 def test_one_resolver_answers_many_hosts_as_fresh_ones_do(found: list[Body]) -> None:
     revision = loaded({f"policies/{index}.yaml": written(index, body) for index, body in enumerate(found)})
     resolver = Resolver(revision)
@@ -434,7 +435,7 @@ facts = st.builds(
     st.lists(st.tuples(names, labels, st.booleans(), st.sampled_from(LEAVES["updates"])), max_size=5),
     st.lists(facts, max_size=4),
 )
-@settings(max_examples=150)
+@examples(150)
 def test_whatever_is_ambiguous_on_some_host_was_told_by_check(
     found: list[tuple[str, dict[str, str], bool, str]], hosts: list[HostFacts]
 ) -> None:
@@ -465,7 +466,7 @@ match_keys = st.fixed_dictionaries(
 
 
 @given(st.lists(match_keys, max_size=6), facts)
-@settings(max_examples=200)
+@examples(200)
 def test_the_index_selects_exactly_what_asking_each_match_selects(
     wanted: list[dict[str, Any]], host: HostFacts
 ) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from reconciler.policy.documents import KINDS, Policy, Schedule, Settings
 from reconciler.policy.schema import schema_text, schemas
 from reconciler.policy.yamltext import parse_documents, validate
+from tests.examples import examples
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = schemas()
@@ -147,7 +148,7 @@ policies = st.fixed_dictionaries(
 
 
 @given(policies)
-@settings(max_examples=100)
+@examples(100)
 def test_a_policy_that_is_written_and_read_again_is_the_same(data: dict[str, Any]) -> None:
     policy = Policy.model_validate(data)
     text = yaml.safe_dump(

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.policy.windows import (
@@ -32,6 +32,7 @@ from reconciler.policy.windows import (
     rrule_window,
     shortfall,
 )
+from tests.examples import examples
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -519,7 +520,7 @@ def may_start(
     )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(schedules_(), freezes_(), INSTANTS, BUDGETS, st.booleans())
 def test_next_opening_is_the_first_instant_at_which_a_run_may_start(
     some: list[Schedule],
@@ -546,7 +547,7 @@ def test_next_opening_is_the_first_instant_at_which_a_run_may_start(
         assert not any(may_start(some, freezes, probe, budget, security=security) for probe in probes)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(schedules_(), freezes_(), INSTANTS, BUDGETS, st.floats(0, 1, exclude_max=True))
 def test_nothing_changes_before_the_next_transition(
     some: list[Schedule], freezes: list[Freeze], now: datetime, budget: timedelta, part: float
@@ -568,7 +569,7 @@ def test_nothing_changes_before_the_next_transition(
     assert answers(now) == answers(between) == answers(then - TICK)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(schedules_(), INSTANTS)
 def test_is_open_agrees_with_occurrences(some: list[Schedule], now: datetime) -> None:
     found = list(occurrences(some, now - timedelta(days=3), now + timedelta(days=3), splay_key="h"))

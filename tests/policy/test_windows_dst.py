@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.policy.windows import (
@@ -24,6 +24,7 @@ from reconciler.policy.windows import (
     rrule_window,
 )
 from reconciler.policy.zones import instant, zone
+from tests.examples import examples
 
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
@@ -180,7 +181,7 @@ def _changes_near(tz: ZoneInfo, moment: datetime) -> list[datetime]:
     return found
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(_ZONES, _MOMENTS, st.integers(0, 23), st.integers(0, 59), st.integers(1, 30))
 def test_daily_windows_keep_length_and_order_in_every_zone(
     zone_name: str, moment: datetime, hour: int, minute: int, hours: int
@@ -206,7 +207,7 @@ def test_daily_windows_keep_length_and_order_in_every_zone(
     assert len(found) == 6 or (hour, minute) == (0, 0)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(_ZONES, _MOMENTS, st.integers(-7200, 7200))
 def test_local_times_become_instants_as_promised_in_every_zone(
     zone_name: str, moment: datetime, seconds: int
@@ -227,7 +228,7 @@ def test_local_times_become_instants_as_promised_in_every_zone(
         assert (found - SECOND).astimezone(tz).replace(tzinfo=None) < local
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(_ZONES, _MOMENTS, st.integers(0, 23))
 def test_open_minutes_are_the_windows_minutes_in_every_zone(
     zone_name: str, moment: datetime, hour: int

@@ -6,7 +6,7 @@ from types import FrameType
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.policy import yamltext
@@ -17,6 +17,7 @@ from reconciler.policy.yamltext import (
     PythonComposer,
     parse_documents,
 )
+from tests.examples import examples
 
 FILE = "policies/a.yaml"
 
@@ -217,7 +218,7 @@ yamlish = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 
 
 @given(st.one_of(st.binary(max_size=300), yamlish.map(str.encode)))
-@settings(max_examples=400)
+@examples(400)
 def test_no_bytes_make_the_parser_raise_and_every_answer_says_something(data: bytes) -> None:
     documents, problems = parse_documents(data, FILE)
 
@@ -228,7 +229,7 @@ def test_no_bytes_make_the_parser_raise_and_every_answer_says_something(data: by
 
 
 @given(yamlish)
-@settings(max_examples=300)
+@examples(300)
 def test_both_composers_give_the_same_documents(text: str) -> None:
     fast = parse_documents(text.encode(), FILE, FastComposer)
     slow = parse_documents(text.encode(), FILE, PythonComposer)
@@ -238,7 +239,7 @@ def test_both_composers_give_the_same_documents(text: str) -> None:
 
 
 @given(yamlish)
-@settings(max_examples=300)
+@examples(300)
 def test_no_anchor_or_alias_gets_past(text: str) -> None:
     _, problems = parse_documents(text.encode(), FILE)
     if problems:
