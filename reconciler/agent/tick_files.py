@@ -29,7 +29,7 @@ from reconciler.planning.runs.log import without_secrets
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.problems import visible
-from reconciler.reconcile.ports import Clock
+from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.tick import Tick
 
 MESSAGE_IDS: Mapping[str, str] = {

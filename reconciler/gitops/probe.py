@@ -10,7 +10,8 @@ from reconciler.gitops import damage
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git, GitOptions
 from reconciler.gitops.remote import parse_remote, redact_url
-from reconciler.gitops.source import Fetched, PolicySource, Rewritten
+from reconciler.gitops.source import PolicySource
+from reconciler.reconcile.ports.policies import Fetched, Rewritten
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _NAME = "reports"

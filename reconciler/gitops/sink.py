@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,7 +41,9 @@ from reconciler.gitops.report_tree import (
     surplus_runs,
 )
 from reconciler.ownership import check_ours
+from reconciler.planning.text.untrusted import commit_message
 from reconciler.policy.values import HOST_NAME
+from reconciler.reconcile.ports.reports import Commit, NothingNew, Pushed, Queued, Stored
 
 if TYPE_CHECKING:
     from reconciler.process import Completed
@@ -57,7 +59,6 @@ REPAIR_HINT = (
 
 _STAGED = "refs/patchledger/staged"
 _ID = re.compile(HOST_NAME)
-_TRAILER_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _ADOPT_TIMEOUT = 30.0
 _MAX_REPORT = 64 * 1024 * 1024
 _MAX_LISTING = 16 * 1024 * 1024
@@ -97,55 +98,6 @@ class Identity:
     def address(self) -> str:
         """Such as ``web-01@web-01``: what stands in a list of allowed signers."""
         return f"{self.host}@{self.host}"
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A report was committed; ``oid`` is its full id."""
-
-    oid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unchanged:
-    """Every file is as in the last commit, ``oid``; nothing was committed."""
-
-    oid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The last report of a branch.
-
-    Attributes:
-        oid: Its commit.
-        when: The commit's date, in UTC.
-        data: Content of the asked file, empty where the commit does not have it.
-    """
-
-    oid: str
-    when: datetime
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """The remote has every commit of these branches; none where there was nothing to push."""
-
-    branches: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """The remote could not be reached; the commits of these branches wait for the next push.
-
-    Attributes:
-        problem: Why, with a hint.
-        branches: What waits.
-    """
-
-    problem: Transient
-    branches: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,48 +172,6 @@ def guest_branch(host: str, guest: str) -> str:
         Misuse: As of :func:`host_branch`.
     """
     return f"guests/{_checked_id(host)}/{_checked_id(guest)}"
-
-
-def heartbeat_due(last: datetime | None, now: datetime, heartbeat: timedelta) -> bool:
-    """Tell whether an unchanged report is to be committed again.
-
-    Args:
-        last: When the last one was committed; None where there is none.
-        now: The present, aware.
-        heartbeat: Longest silence.
-
-    Returns:
-        True after ``heartbeat``, without a last report, or where that one claims to be from the future.
-    """
-    return last is None or last > now or now - last >= heartbeat
-
-
-def commit_message(subject: str, body: str = "", trailers: Mapping[str, str] | None = None) -> str:
-    """Return a commit message whose trailers are its last paragraph and say only what is given here.
-
-    Args:
-        subject: Becomes one line.
-        body: Paragraphs; may be empty.
-        trailers: Such as ``{"Host": "web-01"}``.
-
-    Raises:
-        ValueError: A trailer's key has other characters than letters, digits and ``-``.
-    """
-    # Without trailers of ours the last paragraph of the body would be read as such.
-    parts = (one_line(subject, 200) or "report", _clean(body), format_trailers(trailers or {}))
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def format_trailers(pairs: Mapping[str, str]) -> str:
-    """Return ``Key: value`` lines (git-interpret-trailers(1)); a value cannot start a second line or trailer.
-
-    Raises:
-        ValueError: A key has other characters than letters, digits and ``-``.
-    """
-    for key in pairs:
-        if not _TRAILER_KEY.fullmatch(key):
-            raise ValueError(f"{key!r} is no key of a trailer")
-    return "\n".join(f"{key}: {one_line(value, 1000)}".rstrip() for key, value in pairs.items())
 
 
 class ReportSink:
@@ -345,13 +255,13 @@ class ReportSink:
 
     def commit(
         self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
-    ) -> Commit | Unchanged:
+    ) -> Commit | NothingNew:
         """Commit ``files`` on top of ``branch``; the other files of a report stay, and nothing else does.
 
         Args:
             branch: From :func:`host_branch` or :func:`guest_branch`.
             files: Content by path, such as ``runs/20261122T020000Z-0123456789ab.json``.
-            message: From :func:`commit_message`.
+            message: From :func:`reconciler.planning.text.untrusted.commit_message`.
             when: Date of the commit, aware.
             keep_runs: How many runs stay in the tree, the newest by name; git's history keeps the rest.
 
@@ -486,7 +396,7 @@ class ReportSink:
             return theirs
         when = max(self._date(theirs), self._date(ours))
         said = {"Host": branch.rpartition("/")[2], "Rejoined": theirs}
-        message = commit_message("join the reports of this host with what was pushed before", trailers=said)
+        message = commit_message("join the reports of this host with what was pushed before", said)
         # The remote's side is the first parent: the push is a fast-forward, its history stays the main line.
         files = self._joined(self._listing(theirs, branch), self._listing(ours, branch))
         return self._make((theirs, ours), files, {}, message, when, branch=branch)
@@ -634,7 +544,7 @@ class ReportSink:
 
     def _commit(
         self, branch: str, files: Mapping[ReportPath, bytes], message: str, when: datetime, keep_runs: int
-    ) -> Commit | Unchanged:
+    ) -> Commit | NothingNew:
         parent = self._head(branch)
         present = self._listing(parent, branch) if parent else {}
         # What is told now is in this commit at least, also where the clock was set back and others are newer.
@@ -646,7 +556,7 @@ class ReportSink:
         }
         kept = {path: oid for path, oid in present.items() if path not in surplus and path not in written}
         if parent and not written and len(kept) == len(present):
-            return Unchanged(parent)
+            return NothingNew(parent)
         return Commit(self._make((parent,) if parent else (), kept, written, message, when, branch=branch))
 
     def _head(self, branch: str) -> str | None:
@@ -935,10 +845,6 @@ def _checked_branch(branch: str) -> str:
 def _committed_at(commit: bytes) -> datetime:
     line = next(line for line in commit.split(b"\n") if line.startswith(b"committer "))
     return commit_date(line.split()[-2])
-
-
-def _clean(text: str) -> str:
-    return "\n".join(one_line(line, 1000) for line in text.strip().splitlines())
 
 
 def _rejections(porcelain: str) -> tuple[_Rejection, ...]:

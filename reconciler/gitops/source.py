@@ -10,7 +10,6 @@
 
 import contextlib
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,10 +26,20 @@ from reconciler.gitops.failures import (
 from reconciler.gitops.git import QUIET_FETCH, Git, GitOptions, commit_date
 from reconciler.gitops.refs import is_oid, is_ref_safe, read_file, read_ref, write_file, write_ref
 from reconciler.gitops.remote import one_line, parse_remote, redact_url
+from reconciler.reconcile.ports.policies import (
+    Acceptance,
+    Advanced,
+    Assessment,
+    CommitInfo,
+    Fetched,
+    FirstUse,
+    Offline,
+    Rewritten,
+    Unchanged,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
     from pathlib import Path
 
 _Answer = TypeVar("_Answer")
@@ -43,118 +52,6 @@ _SHORT = 12
 _MAX_LINE = 16 * 2**20
 """Bytes of a first-parent line: 400,000 commits."""
 _FLOOR_HINT = "if the rewrite was intended, set trust.floor to the full id of a commit of the new history"
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """The remote answered.
-
-    Attributes:
-        head: The commit the branch points to.
-        changed: It is another one than the last answer of :meth:`PolicySource.fetch` said, whoever else has
-            fetched since.
-    """
-
-    head: str
-    changed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Offline:
-    """The remote could not be asked, but an earlier answer is here.
-
-    Attributes:
-        problem: Why, with a hint.
-        head: What the branch pointed to when it was last fetched.
-        fetched_at: When that was, in UTC; None where the mirror does not know.
-    """
-
-    problem: Transient
-    head: str
-    fetched_at: datetime | None
-
-    def age(self, now: datetime) -> "timedelta | None":
-        """Return how long ago the policy was fetched, never negative; None where the mirror does not know."""
-        return None if self.fetched_at is None else max(now - self.fetched_at, now - now)
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """The revision that was accepted last, for the state file.
-
-    Attributes:
-        commit: Its full id.
-        floor: The ``trust.floor`` that was configured then, empty without one. Another floor now means that
-            the operator allows a rewritten history.
-    """
-
-    commit: str
-    floor: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FirstUse:
-    """Nothing was accepted before and no floor is set: the head is trusted on first use, to be reported."""
-
-    commit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unchanged:
-    """The head is what was accepted last."""
-
-    commit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Advanced:
-    """The head has what was accepted last (or the floor) on its first-parent line.
-
-    Attributes:
-        commit: The head.
-        since: The accepted commit or floor.
-        commits: The first-parent line after ``since`` up to the head, oldest first: all that is to be
-            verified. Empty where the head is the floor itself.
-    """
-
-    commit: str
-    since: str
-    commits: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """The head does not continue what was accepted: that one stays in force.
-
-    Attributes:
-        commit: The refused head.
-        accepted: What stays in force.
-        problem: The condition to report; names both commits.
-    """
-
-    commit: str
-    accepted: str
-    problem: Stalled
-
-
-Assessment = FirstUse | Unchanged | Advanced | Rewritten
-
-
-@dataclass(frozen=True, slots=True)
-class CommitInfo:
-    """Who committed what and when.
-
-    Attributes:
-        oid: Full id.
-        committed_at: Aware, in UTC.
-        author: ``Name <address>``, untrusted text in one line.
-        subject: First line of the message, untrusted.
-    """
-
-    oid: str
-    committed_at: datetime
-    author: str
-    subject: str
 
 
 class PolicySource:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError
-from reconciler.host.state.folder import FETCH
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, ExecutedScript, Installed, Observation
 from reconciler.planning.facts.package import Names
@@ -53,7 +52,7 @@ from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.executions import MOST_ATTEMPTS, Executions
 from reconciler.reconcile.look import Asked, Look
 from reconciler.reconcile.policy_in_force import InForce
-from reconciler.reconcile.ports import Clock, PackageManager, RunStore
+from reconciler.reconcile.ports.target import FETCH, Clock, PackageManager, RunStore
 from reconciler.reconcile.surroundings import Surroundings, failing
 
 STEP_SIZE = 10

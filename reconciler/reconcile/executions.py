@@ -15,7 +15,7 @@ from reconciler.errors import ReconcilerError, Transient
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.journal import Attempt, Journal, legacy_attempt
-from reconciler.reconcile.ports import Clock, PackageManager, RunStore
+from reconciler.reconcile.ports.target import Clock, PackageManager, RunStore
 
 MOST_ATTEMPTS = 10
 """Executions of one step or rollback, repairs included; what was ended as often is left for a person.

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError
-from reconciler.gitops.source import Acceptance
-from reconciler.host.state.memory import State
 from reconciler.planning.facts.observation import (
     Exchange,
     FirstSeen,
@@ -47,7 +45,9 @@ from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective, labels_of, resolve
 from reconciler.policy.zones import shifted
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, rejection
-from reconciler.reconcile.ports import Clock, Followed, PackageManager, PolicyRepository, ReadPolicy
+from reconciler.reconcile.ports.policies import Acceptance, Followed, PolicyRepository, ReadPolicy
+from reconciler.reconcile.ports.state import State
+from reconciler.reconcile.ports.target import Clock, PackageManager
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError, Transient
-from reconciler.gitops.source import Acceptance, Advanced, Fetched, FirstUse, Offline, Rewritten, Unchanged
 from reconciler.planning.gates.types import PolicyStanding, PolicyState
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import Problem
-from reconciler.reconcile.ports import Followed, PolicyRepository, ReadPolicy
+from reconciler.reconcile.ports.policies import (
+    Acceptance,
+    Advanced,
+    Fetched,
+    FirstUse,
+    Followed,
+    Offline,
+    PolicyRepository,
+    ReadPolicy,
+    Rewritten,
+    Unchanged,
+)
 from reconciler.reconcile.recall import FIRST_USE, Begin, begin, remembered
 
 

@@ -9,8 +9,7 @@ The rules are those of :mod:`reconciler.planning.gates.reboot`; here is what mus
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import datetime
 
 from reconciler.planning.gates.reboot import (
     Due,
@@ -26,24 +25,6 @@ from reconciler.planning.runs.journal import Journal, Phase
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Look
 from reconciler.reconcile.surroundings import failing
-
-
-class Power(Protocol):
-    """Restarts the machine whose packages are at ``root``."""
-
-    root: str
-
-    def boot_id(self) -> str:
-        """Return the id of this boot, another after each; empty where nobody tells."""
-        ...
-
-    def reboot(self, notice: timedelta, message: str) -> None:
-        """Ask for a reboot and return before it happens.
-
-        Raises:
-            Stalled: The machine refuses.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

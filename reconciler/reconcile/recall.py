@@ -15,11 +15,10 @@ import json
 from dataclasses import dataclass, replace
 
 from reconciler.errors import Misuse, PolicyRejected
-from reconciler.gitops.source import Acceptance
-from reconciler.host.state.folder import Recalled
-from reconciler.host.state.memory import RUNS, TRUST, State
 from reconciler.planning.gates.recording import Recording, read_recording
-from reconciler.reconcile.ports import Followed, PolicyHistory, ReportQueue
+from reconciler.reconcile.ports.policies import Acceptance, Followed, PolicyHistory
+from reconciler.reconcile.ports.reports import ReportQueue
+from reconciler.reconcile.ports.state import RUNS, TRUST, Recalled, State
 
 FIRST_USE = "trusted on first use"
 CONFIGURED = "begun at the configured trust.floor"

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
 
 from reconciler.errors import ReconcilerError
 from reconciler.planning.runs.hooks_and_health import (
@@ -18,42 +17,8 @@ from reconciler.planning.runs.hooks_and_health import (
     newly_failing,
     to_restart,
 )
-from reconciler.policy.documents import Health, Settings
-
-
-class HookRunner(Protocol):
-    """The host's own programs; :class:`reconciler.host.machine.hooks.Hooks` is the real one."""
-
-    def run(
-        self, stage: HookStage, *, stdin: bytes, facts: Mapping[str, str], timeout: timedelta
-    ) -> tuple[HookResult, ...]:
-        """Run the hooks of a stage."""
-        ...
-
-
-class HealthChecker(Protocol):
-    """What a policy's ``health`` names; :class:`reconciler.host.machine.checks.Checks` is the real one."""
-
-    def check(self, wanted: Health) -> tuple[CheckResult, ...]:
-        """Ask everything once."""
-        ...
-
-    def failed_units(self) -> tuple[CheckResult, ...]:
-        """Return the units that have failed."""
-        ...
-
-
-class ServiceRestarter(Protocol):
-    """Services with replaced files; :class:`reconciler.host.machine.restarts.Restarts` is the real one."""
-
-    def leftovers(self) -> Leftovers | None:
-        """Say what still runs replaced files; ``None`` where nobody can tell."""
-        ...
-
-    def restart(self, services: Iterable[str]) -> tuple[Restart, ...]:
-        """Restart services, one after another."""
-        ...
-
+from reconciler.policy.documents import Settings
+from reconciler.reconcile.ports.target import HealthChecker, HookRunner, ServiceRestarter
 
 Settle = Callable[
     [Callable[[], Sequence[CheckResult]], Sequence[CheckResult], timedelta], tuple[CheckResult, ...]

@@ -6,11 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.gitops import sink
-from reconciler.host.machine.locking import MachineLock
-from reconciler.host.state.folder import StateFolder
-from reconciler.host.state.memory import State
-from reconciler.host.state.standstill import Standstill
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Observation, RefreshOutcome
 from reconciler.planning.gates.recording import write
@@ -46,13 +41,16 @@ from reconciler.planning.runs.record import (
     result_of,
     run_json,
 )
+from reconciler.planning.text.untrusted import commit_message
 from reconciler.planning.text.wording import minute
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
 from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.look import Look, Reconciler
-from reconciler.reconcile.ports import Messenger, ReportQueue, RunLogs
-from reconciler.reconcile.reboot import Descent, Power, going_down, prepared
+from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportQueue
+from reconciler.reconcile.ports.state import Standstill, State
+from reconciler.reconcile.ports.target import Lock, Power, RunLogs, StateStore
+from reconciler.reconcile.reboot import Descent, going_down, prepared
 from reconciler.reconcile.recall import restored
 from reconciler.reconcile.recovery import Recovery
 
@@ -144,9 +142,9 @@ class Reporter:
         }
         said = subject(look.report) if ran is None else run_subject(look.report, ran.record)
         run = "" if ran is None else ran.record.run
-        message = sink.commit_message(said, trailers=trailers(look.report, run))
+        message = commit_message(said, trailers(look.report, run))
         made = self.queue.commit(self.branch, files, message, when, keep_runs=self.keep_runs)
-        return made.oid if isinstance(made, sink.Commit) else None
+        return made.oid if isinstance(made, Commit) else None
 
     def send(
         self, look: Look, files: Mapping[str, bytes], state: State, commit: str | None, ran: Ran | None
@@ -200,7 +198,7 @@ class Reporter:
 
     def _says_nothing_new(self, document: bytes, now: datetime) -> bool:
         last = self.queue.last(self.branch)
-        if last is None or sink.heartbeat_due(last.when, now, self.heartbeat):
+        if last is None or heartbeat_due(last.when, now, self.heartbeat):
             return False
         try:
             return without_volatile(last.data) == without_volatile(document)
@@ -216,7 +214,7 @@ class Reporter:
         except ReconcilerError as error:
             yield error
             return
-        if isinstance(answer, sink.Queued):
+        if isinstance(answer, Queued):
             yield answer.problem
 
 
@@ -254,6 +252,20 @@ class Tick:
         return each_once(one for one in every if one is not None)
 
 
+def heartbeat_due(last: datetime, now: datetime, heartbeat: timedelta) -> bool:
+    """Tell whether a report that says nothing new is to be committed all the same.
+
+    Args:
+        last: When the last one was committed.
+        now: The present, aware.
+        heartbeat: Longest silence.
+
+    Returns:
+        True after ``heartbeat``, and where the last one claims to be from the future.
+    """
+    return last > now or now - last >= heartbeat
+
+
 def each_once(failures: Iterable[ReconcilerError]) -> tuple[ReconcilerError, ...]:
     """Return failures in their order, each once: a tick that reports twice meets the same one again."""
     kept: dict[tuple[type[ReconcilerError], str], ReconcilerError] = {}
@@ -283,11 +295,11 @@ class Ticker:
         standstill: How long no tick had ended well before this one, where that is long enough to be told.
     """
 
-    folder: StateFolder
+    folder: StateStore
     reconciler: Reconciler
     applier: Applier
     reporter: Reporter
-    machine: MachineLock
+    machine: Lock
     power: Power | None = None
     secrets: tuple[str, ...] = ()
     logs: RunLogs | None = None
@@ -314,7 +326,7 @@ class Ticker:
         """Tell of a tick that came to no report, as far as that can be done; what waits is sent as well."""
         now = self.applier.clock.now()
         with contextlib.suppress(ReconcilerError):
-            state = self.folder.load()
+            state = self.folder.recall().state
             before = state.snapshot
             if before is None or isinstance(error, Transient):
                 self.reporter.messenger.tell((), (), now)
@@ -333,7 +345,7 @@ class Ticker:
     def alert(self, standstill: Standstill) -> None:
         """Tell, as far as that can be done, that the host stands still; it is told once for each time."""
         with contextlib.suppress(ReconcilerError):
-            state = self.folder.load()
+            state = self.folder.recall().state
             if state.snapshot is not None:
                 trouble = Trouble(Event.FAILED, ConditionType.STOOD_STILL, standstill.message)
                 self._tell_trouble(state, state.snapshot, trouble, self.applier.clock.now())

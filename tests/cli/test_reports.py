@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
 from reconciler.cli.showing.interfaces import REPORTS_REPAIR
-from reconciler.gitops.sink import Identity, ReportSink, commit_message
+from reconciler.gitops.sink import Identity, ReportSink
 from tests.edge.gitops.bench import NOW, Repository, git
 
 WEB = "hosts/web-01"
@@ -40,7 +40,7 @@ class Host:
 
     def report(self, number: int, *, push: bool = True) -> None:
         files = {"report.json": b"%d" % number, f"runs/{number}.json": b"{}"}
-        self.sink.commit(WEB, files, commit_message(f"report {number}"), NOW, keep_runs=9)
+        self.sink.commit(WEB, files, f"report {number}\n", NOW, keep_runs=9)
         if push:
             self.sink.push(timeout=20)
 

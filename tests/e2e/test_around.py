@@ -16,7 +16,7 @@ from reconciler.cli.wiring.compose import wire
 from reconciler.errors import Stalled, Transient
 from reconciler.host.config import load_config
 from reconciler.host.state.folder import StateFolder
-from reconciler.host.state.memory import State
+from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, POLICY, SetClock, Site, git
 from tests.e2e.test_apply import (

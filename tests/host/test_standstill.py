@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.state.folder import StateFolder
-from reconciler.host.state.standstill import FILE, MOVING, Standstill, read, write
+from reconciler.host.state.standstill import FILE, MOVING, read, write
+from reconciler.reconcile.ports.state import Standstill
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 

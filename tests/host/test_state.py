@@ -11,11 +11,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from reconciler.errors import Misuse, Stalled, Transient
-from reconciler.host.state.folder import FETCH, MOVED, Recalled, StateFolder
-from reconciler.host.state.memory import BEFORE, FILES, NOTICES, RUNS, State, fields_of
+from reconciler.host.state.folder import MOVED, StateFolder
+from reconciler.host.state.memory import BEFORE, FILES, fields_of
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
 from reconciler.planning.gates.types import FailedApply
 from reconciler.planning.notices.events import Event, Route, Snapshot
+from reconciler.reconcile.ports.state import NOTICES, RUNS, Recalled, State
+from reconciler.reconcile.ports.target import FETCH
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 

@@ -3,8 +3,7 @@
 import pytest
 
 from reconciler.errors import PolicyRejected
-from reconciler.gitops.source import Acceptance
-from reconciler.reconcile.ports import Followed
+from reconciler.reconcile.ports.policies import Acceptance, Followed
 from reconciler.reconcile.recall import CONFIGURED, FIRST_USE, Begin, begin, remembered
 
 

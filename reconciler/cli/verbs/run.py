@@ -26,7 +26,6 @@ from reconciler.host.state import next_tick, standstill
 from reconciler.host.state.fingerprint import Fingerprint, digest
 from reconciler.host.state.folder import PAUSE
 from reconciler.host.state.next_tick import Outlook
-from reconciler.host.state.standstill import Standstill
 from reconciler.ownership import user_name
 from reconciler.planning.gates.decision import may_pass_unseen
 from reconciler.planning.gates.reboot import Refused
@@ -38,6 +37,7 @@ from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.record import to_run_document
 from reconciler.policy.problems import visible
 from reconciler.reconcile.look import Look
+from reconciler.reconcile.ports.state import Standstill
 from reconciler.reconcile.tick import Tick
 
 

@@ -28,7 +28,6 @@ from reconciler.host.machine.restarts import Restarts
 from reconciler.host.state.fingerprint import signature
 from reconciler.host.state.folder import StateFolder
 from reconciler.host.state.run_logs import RunLogs
-from reconciler.host.state.standstill import Standstill
 from reconciler.managers.detect import detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
@@ -51,8 +50,9 @@ from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.look import Identity, Reconciler
-from reconciler.reconcile.ports import Clock, ReadPolicy
-from reconciler.reconcile.reboot import Power
+from reconciler.reconcile.ports.policies import ReadPolicy
+from reconciler.reconcile.ports.state import Standstill
+from reconciler.reconcile.ports.target import Clock, Power
 from reconciler.reconcile.recall import followed
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.reconcile.tick import Reporter, Ticker

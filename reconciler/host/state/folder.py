@@ -31,7 +31,6 @@ from reconciler.host.state.memory import (
     BEFORE,
     FILES,
     Page,
-    State,
     fields_of,
     is_zoned,
     read_before,
@@ -44,13 +43,12 @@ from reconciler.planning.gates.types import Pause
 from reconciler.planning.runs.journal import Journal
 from reconciler.planning.runs.log import write_log
 from reconciler.planning.text.layout import SCHEMA_VERSION, is_newer, refusal
+from reconciler.reconcile.ports.state import Recalled, State
+from reconciler.reconcile.ports.target import FETCH
 
 _JOURNAL = "journal.json"
 _KEPT_RUNS = 20
 _KEPT_FETCHES = 3
-
-FETCH = "download"
-"""Name of the execution that fetches packages ahead and changes nothing."""
 
 _WHY = "why"
 """File of a run's folder in which a failure of our own leaves its reason."""
@@ -63,18 +61,6 @@ MOVED = "state.json.moved"
 
 PAUSE = "pause.json"
 """The operator's ``pause``; a file of its own, since it is written while a run is at work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """The state as far as it could be read.
-
-    Attributes:
-        missing: The files that were not there, or not what was written: their content may be known elsewhere.
-    """
-
-    state: State
-    missing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

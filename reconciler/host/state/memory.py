@@ -1,4 +1,4 @@
-"""What one tick leaves for the next, and the three files that hold it, by who owns it.
+"""The three files that hold what one tick leaves for the next, by who owns it.
 
 The rules:
 
@@ -13,7 +13,7 @@ The rules:
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -22,18 +22,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from reconciler.planning.facts.observation import FirstSeen, Quarantined
-from reconciler.planning.gates.types import FailedApply
-from reconciler.planning.notices.events import LastRun, PastRun, Route, Snapshot
-from reconciler.planning.notices.missed_windows import WindowWatch
-from reconciler.planning.runs.execution import Unfetched
+from reconciler.reconcile.ports.state import NOTICES, RUNS, TRUST, State
 
 VERSION = 2
 """Of the layout of the three files; version 1 was one file, ``state.json``, without version and checksum."""
 
-TRUST = "trust.json"
-RUNS = "runs.json"
-NOTICES = "notices.json"
 BEFORE = "state.json"
 """The one file of version 1. It is read once; it is seen again where an older program ran in between."""
 
@@ -41,54 +34,6 @@ FILES = (RUNS, TRUST, NOTICES)
 """In the order of writing: a crash in between may repeat a message, and never a run."""
 
 _DIGITS = 64  # of an object id, SHA-256
-
-
-def _of(owner: str) -> Any:  # noqa: ANN401 - as dataclasses.field
-    return {"file": owner}
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What one tick leaves for the next.
-
-    Attributes:
-        accepted: The last policy commit that was verified and valid, empty before the first; history only
-            moves forward from it.
-        floor: The ``trust.floor`` that was configured when it was accepted, empty without one.
-        beginning: Where the history of the policy that is followed begins, for people.
-        refreshed_at: When the package metadata were last refreshed by us.
-        first_seen: Evidence for minimum ages.
-        snapshot: What notifications compare with.
-        routes: Who hears of what by the last policy in force, for a tick that cannot even ask it.
-        last_run: The latest attempt to apply a plan.
-        failed: The last failed apply, where no successful one followed.
-        quarantine: Versions that failed to install, and are left alone until something changes.
-        downloaded: Digest of the plan whose packages were fetched last.
-        unfetched: What could not be fetched ahead, ``None`` where the last attempt went well.
-        repaired: Digest of the package database that a repair could not mend; it is not tried on it again.
-        used: Digests of plans that were applied, the latest last.
-        reboots: When this host was rebooted by us, the latest last.
-        recent: The runs of the last days, the latest last.
-        watch: What is known of the windows that are open or passed.
-    """
-
-    accepted: str = field(default="", metadata=_of(TRUST))
-    floor: str = field(default="", metadata=_of(TRUST))
-    beginning: str = field(default="", metadata=_of(TRUST))
-    refreshed_at: datetime | None = field(default=None, metadata=_of(TRUST))
-    first_seen: tuple[FirstSeen, ...] = field(default=(), metadata=_of(TRUST))
-    snapshot: Snapshot | None = field(default=None, metadata=_of(NOTICES))
-    routes: tuple[Route, ...] = field(default=(), metadata=_of(NOTICES))
-    last_run: LastRun | None = field(default=None, metadata=_of(RUNS))
-    failed: FailedApply | None = field(default=None, metadata=_of(RUNS))
-    quarantine: tuple[Quarantined, ...] = field(default=(), metadata=_of(RUNS))
-    downloaded: str = field(default="", metadata=_of(RUNS))
-    unfetched: Unfetched | None = field(default=None, metadata=_of(RUNS))
-    repaired: str = field(default="", metadata=_of(RUNS))
-    used: tuple[str, ...] = field(default=(), metadata=_of(RUNS))
-    reboots: tuple[datetime, ...] = field(default=(), metadata=_of(RUNS))
-    recent: tuple[PastRun, ...] = field(default=(), metadata=_of(RUNS))
-    watch: WindowWatch = field(default_factory=WindowWatch, metadata=_of(RUNS))
 
 
 def fields_of(file: str) -> tuple[str, ...]:

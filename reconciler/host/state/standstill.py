@@ -5,43 +5,12 @@ no report. It is written by whoever holds the lock of the host's runs.
 """
 
 import json
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 
 from reconciler.host.state.folder import StateFolder
-from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.text.wording import minute
+from reconciler.reconcile.ports.state import Standstill
 
 FILE = "standstill.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Standstill:
-    """Ticks in a row that ended with exit code 5.
-
-    Attributes:
-        ticks: How many; none in the value that stands for a tick that ended otherwise.
-        since: When the first of them ended, as an instant in ISO 8601.
-        why: What the first of them said.
-    """
-
-    ticks: int = 0
-    since: str = ""
-    why: str = ""
-
-    @property
-    def message(self) -> str:
-        """Return a sentence that stays the same while it lasts."""
-        return f"since {minute(datetime.fromisoformat(self.since))} no tick has ended well: {self.why}"
-
-    @property
-    def condition(self) -> Condition:
-        """Return it as a condition of a report."""
-        return Condition(ConditionType.STOOD_STILL, True, "TransientForLong", self.message)
-
-    def and_another(self, why: str, now: datetime) -> "Standstill":
-        """Return it with one more tick, which ended at ``now``."""
-        return Standstill(self.ticks + 1, self.since or now.isoformat(), self.why or why)
 
 
 MOVING = Standstill()

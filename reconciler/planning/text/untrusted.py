@@ -9,12 +9,14 @@ Rules:
    whatever it holds. Characters that could are written as numeric character references, which CommonMark
    reads as literal text only.
 3. In HTML, text can form neither element, attribute nor reference.
-4. What is cut says so with an ellipsis.
+4. In a commit message, text can form neither a line nor a trailer of its own.
+5. What is cut says so with an ellipsis.
 """
 
 import html as markup
 import re
 import unicodedata
+from collections.abc import Mapping
 
 from reconciler.policy.problems import visible
 
@@ -25,6 +27,7 @@ _WORD_JOINER = "&#8288;"
 _LIST_START = re.compile(r"^(\d+)([.)])(?=\s|$)")
 
 
+_TRAILER_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -42,6 +45,25 @@ def one_line(text: str, limit: int) -> str:
     """Return ``text`` on one line, white space folded, made visible and cut to ``limit``."""
     # Cut first as well: a package may hand in megabytes.
     return clip(visible(" ".join(text[: limit * 2].split())), limit)
+
+
+def commit_message(subject: str, trailers: Mapping[str, str]) -> str:
+    """Return a commit message whose last paragraph are these trailers (git-interpret-trailers(1)).
+
+    A value cannot start a second line or trailer.
+
+    Args:
+        subject: Becomes one line.
+        trailers: Such as ``{"Host": "web-01"}``.
+
+    Raises:
+        ValueError: A trailer's key has other characters than letters, digits and ``-``.
+    """
+    for key in trailers:
+        if not _TRAILER_KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is no key of a trailer")
+    lines = (f"{key}: {one_line(value, 1000)}".rstrip() for key, value in trailers.items())
+    return "\n\n".join(filter(None, (one_line(subject, 200), "\n".join(lines)))) + "\n"
 
 
 def markdown(text: str, limit: int = 300) -> str:

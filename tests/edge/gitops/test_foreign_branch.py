@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.gitops.report_tree import ReportPath, import_stream, read_files
-from reconciler.gitops.sink import Commit, Identity, Pushed, ReportSink, Unchanged
+from reconciler.gitops.sink import Identity, ReportSink
+from reconciler.reconcile.ports.reports import Commit, NothingNew, Pushed
 from tests.edge.gitops.bench import NOW, Repository, git
 
 WEB = "hosts/web-01"
@@ -92,7 +93,7 @@ def test_something_else_under_the_name_of_a_report_counts_as_none(
     reported(sink)
     assert tree_of(reports.path) == ["report.json"]
     again = sink.commit(WEB, {"report.json": b"{}"}, "same\n", NOW, keep_runs=5)
-    assert again == Unchanged(reports.head(WEB))
+    assert again == NothingNew(reports.head(WEB))
 
 
 def test_a_huge_report_or_message_of_theirs_counts_as_none(sink: ReportSink, reports: Repository) -> None:

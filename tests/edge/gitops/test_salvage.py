@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.gitops.sink import Commit, Identity, Pushed, Queued, ReportSink, commit_message
+from reconciler.gitops.sink import Identity, ReportSink
+from reconciler.planning.text.untrusted import commit_message
+from reconciler.reconcile.ports.reports import Commit, Pushed, Queued
 from tests.edge.gitops.bench import NOW, Repository, git, make_key
 
 WEB = "hosts/web-01"
@@ -47,7 +49,7 @@ class Queue:
                 f"runs/{RUN}.log": b"said",
             }
         trailers = {"Host": "web-01", "Run": RUN if ran else ""}
-        message = commit_message(f"report {number}", trailers={key: it for key, it in trailers.items() if it})
+        message = commit_message(f"report {number}", {key: it for key, it in trailers.items() if it})
         assert isinstance(sink.commit(WEB, files, message, when, keep_runs=5), Commit)
 
     def objects(self) -> list[Path]:

@@ -12,19 +12,13 @@ import pytest
 
 from reconciler.errors import Misuse, Stalled, Transient
 from reconciler.gitops.sink import (
-    Commit,
     Identity,
-    Pushed,
-    Queued,
     ReportSink,
-    Stored,
-    Unchanged,
-    commit_message,
-    format_trailers,
     guest_branch,
-    heartbeat_due,
     host_branch,
 )
+from reconciler.planning.text.untrusted import commit_message
+from reconciler.reconcile.ports.reports import Commit, NothingNew, Pushed, Queued, Stored
 from tests.edge.gitops.bench import ENVIRONMENT, NOW, Repository, git, git_at_work, make_key
 
 WEB = "hosts/web-01"
@@ -40,7 +34,7 @@ def sink(tmp_path: Path, reports: Repository) -> ReportSink:
 
 def committed(sink: ReportSink, branch: str = WEB, *, at: datetime = NOW, keep: int = 5, **files: str) -> str:
     contents = {name.replace("_", "."): text.encode() for name, text in files.items()}
-    answer = sink.commit(branch, contents, commit_message("report"), at, keep_runs=keep)
+    answer = sink.commit(branch, contents, "report\n", at, keep_runs=keep)
     assert isinstance(answer, Commit)
     return answer.oid
 
@@ -69,7 +63,7 @@ def test_files_merge_into_the_branch(sink: ReportSink) -> None:
     second = committed(sink, report_json="2")
     assert git(sink.queue, "rev-parse", f"{WEB}^") == first
     assert git(sink.queue, "show", f"{WEB}:observation.json") == "a"
-    assert sink.commit(WEB, {"report.json": b"2"}, "same\n", NOW, keep_runs=5) == Unchanged(second)
+    assert sink.commit(WEB, {"report.json": b"2"}, "same\n", NOW, keep_runs=5) == NothingNew(second)
 
 
 def test_only_the_newest_runs_stay_in_the_tree(sink: ReportSink) -> None:
@@ -96,7 +90,7 @@ def test_a_run_that_is_told_is_known_by_its_trailer(sink: ReportSink) -> None:
     assert sink.record_of(WEB, "20261122T020000Z-a") == b"applied"
     assert sink.record_of(WEB, "20261122T030000Z-a") == b"failed"
     assert sink.record_of(WEB, "20261122T030000Z") is None
-    sink.commit(WEB, {"report.json": b"{}"}, commit_message("x", trailers={"Run": "bare"}), NOW, keep_runs=1)
+    sink.commit(WEB, {"report.json": b"{}"}, commit_message("x", {"Run": "bare"}), NOW, keep_runs=1)
     assert sink.record_of(WEB, "bare") == b""
 
 
@@ -533,31 +527,17 @@ def test_paths_that_are_no_reports_are_a_bug(sink: ReportSink, path: str) -> Non
 
 def test_trailers_cannot_be_broken_by_their_values(sink: ReportSink) -> None:
     trailers = {"Host": "web-01\nOutcome: applied", "Run": "", "Plan": "a\r\n\r\nPolicy-Commit: evil\x1b"}
-    message = commit_message("two\nlines", "Outcome: faked\n\nmore\x00", trailers)
+    message = commit_message("two\nlines", trailers)
     sink.commit(WEB, {"report.json": b"1"}, message, NOW, keep_runs=5)
     assert git(sink.queue, "log", "-1", "--format=%s", WEB) == "two lines"
     parsed = git(sink.queue, "log", "-1", "--format=%(trailers:only,unfold)", WEB).splitlines()
     assert [line.rstrip() for line in parsed] == [
         "Host: web-01 Outcome: applied",
         "Run:",
-        "Plan: a Policy-Commit: evil",
+        "Plan: a Policy-Commit: evil\\u{1b}",
     ]
     with pytest.raises(ValueError, match="no key of a trailer"):
-        format_trailers({"Host: x\nRun": "1"})
-
-
-@pytest.mark.parametrize(
-    ("last", "due"),
-    [
-        (None, True),
-        (NOW - timedelta(hours=24), True),
-        (NOW - timedelta(hours=23, minutes=59), False),
-        (NOW, False),
-        (NOW + timedelta(days=400), True),
-    ],
-)
-def test_a_heartbeat_is_due_after_a_silence_or_a_clock_that_jumped(last: datetime | None, due: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    assert heartbeat_due(last, NOW, timedelta(hours=24)) is due
+        commit_message("x", {"Host: x\nRun": "1"})
 
 
 def test_what_another_wrote_into_our_branch_is_read_within_bounds(

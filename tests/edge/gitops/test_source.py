@@ -12,14 +12,14 @@ import pytest
 from reconciler.errors import Misuse, Stalled, Transient
 from reconciler.gitops.git import GitOptions
 from reconciler.gitops.revision import read_accepted
-from reconciler.gitops.source import (
+from reconciler.gitops.source import PolicySource
+from reconciler.reconcile.ports.policies import (
     Acceptance,
     Advanced,
     CommitInfo,
     Fetched,
     FirstUse,
     Offline,
-    PolicySource,
     Rewritten,
     Unchanged,
 )

@@ -7,8 +7,10 @@ import pytest
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.git import GitOptions
-from reconciler.gitops.sink import Commit, Identity, Pushed, ReportSink, host_branch
-from reconciler.gitops.source import Fetched, PolicySource
+from reconciler.gitops.sink import Identity, ReportSink, host_branch
+from reconciler.gitops.source import PolicySource
+from reconciler.reconcile.ports.policies import Fetched
+from reconciler.reconcile.ports.reports import Commit, Pushed
 from tests.edge.gitops.bench import NOW, HttpsServer, Repository, SshServer, free_port, git
 
 SECRET = "p%40ss%2Fw"

@@ -1,0 +1,183 @@
+"""Where policy comes from, and what may be said of it; :mod:`reconciler.gitops` is the real one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from reconciler.errors import Stalled, Transient
+
+if TYPE_CHECKING:  # whoever only fetches reads no policy
+    from reconciler.policy.load import PolicyFile
+
+ReadPolicy = Callable[[str, datetime], "Sequence[PolicyFile]"]
+"""Gives what a policy is made of at a commit. The instant is the present, for what must be fetched again.
+
+Raises:
+    ReconcilerError: The commit cannot be read.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What a host's own reports say of the policy that it followed.
+
+    Attributes:
+        commits: The policy commits that all of its reports name, those of the newest report first.
+        floor: The ``trust.floor`` of the newest report; ``None`` where that does not say.
+    """
+
+    commits: tuple[str, ...] = ()
+    floor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The remote answered.
+
+    Attributes:
+        head: The commit the branch points to.
+        changed: It is another one than the last answer of :meth:`PolicyRepository.fetch` said, whoever else
+            has fetched since.
+    """
+
+    head: str
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """The remote could not be asked, but an earlier answer is here.
+
+    Attributes:
+        problem: Why, with a hint.
+        head: What the branch pointed to when it was last fetched.
+        fetched_at: When that was, in UTC; None where the mirror does not know.
+    """
+
+    problem: Transient
+    head: str
+    fetched_at: datetime | None
+
+    def age(self, now: datetime) -> timedelta | None:
+        """Return how long ago the policy was fetched, never negative; None where the mirror does not know."""
+        return None if self.fetched_at is None else max(now - self.fetched_at, now - now)
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The revision that was accepted last, for the state file.
+
+    Attributes:
+        commit: Its full id.
+        floor: The ``trust.floor`` that was configured then, empty without one. Another floor now means that
+            the operator allows a rewritten history.
+    """
+
+    commit: str
+    floor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstUse:
+    """Nothing was accepted before and no floor is set: the head is trusted on first use, to be reported."""
+
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The head is what was accepted last."""
+
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The head has what was accepted last (or the floor) on its first-parent line.
+
+    Attributes:
+        commit: The head.
+        since: The accepted commit or floor.
+        commits: The first-parent line after ``since`` up to the head, oldest first: all that is to be
+            verified. Empty where the head is the floor itself.
+    """
+
+    commit: str
+    since: str
+    commits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """The head does not continue what was accepted: that one stays in force.
+
+    Attributes:
+        commit: The refused head.
+        accepted: What stays in force.
+        problem: The condition to report; names both commits.
+    """
+
+    commit: str
+    accepted: str
+    problem: Stalled
+
+
+Assessment = FirstUse | Unchanged | Advanced | Rewritten
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """Who committed what and when.
+
+    Attributes:
+        oid: Full id.
+        committed_at: Aware, in UTC.
+        author: ``Name <address>``, untrusted text in one line.
+        subject: First line of the message, untrusted.
+    """
+
+    oid: str
+    committed_at: datetime
+    author: str
+    subject: str
+
+
+class PolicyHistory(Protocol):
+    """The history of the policy, and what of it was accepted."""
+
+    shown: str
+    branch: str
+    floor: str
+
+    def accepted(self) -> Acceptance | None:
+        """Return what was accepted last, as far as the mirror remembers."""
+        ...
+
+    def line(self, commit: str) -> tuple[str, ...]:
+        """Return its first-parent line, newest first; empty where it is not there."""
+        ...
+
+
+class PolicyRepository(PolicyHistory, Protocol):
+    """Where policy comes from; :class:`reconciler.gitops.source.PolicySource` is the real one."""
+
+    def fetch(self, *, timeout: float, now: datetime) -> Fetched | Offline:
+        """Ask the remote for its branch."""
+        ...
+
+    def assess(self, head: str, acceptance: Acceptance | None = None) -> Assessment:
+        """Say whether ``head`` may follow what was accepted."""
+        ...
+
+    def accept(self, commit: str) -> Acceptance:
+        """Remember ``commit`` as accepted."""
+        ...
+
+    def describe(self, commit: str) -> CommitInfo:
+        """Return who committed it and when."""
+        ...
+
+    def fetched_at(self) -> datetime | None:
+        """Return when the remote last answered."""
+        ...
