@@ -1,221 +1,33 @@
 """One whole tick: look, report, apply what may be applied, and report that."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.observation import Observation, RefreshOutcome
 from reconciler.planning.gates.recording import write
-from reconciler.planning.gates.types import Apply, BreakGlass, Closed, FailedApply, Outcome
-from reconciler.planning.notices.events import (
-    Event,
-    LastRun,
-    PastRun,
-    Route,
-    Snapshot,
-    Trouble,
-    events,
-)
-from reconciler.planning.notices.message import PackageLine
-from reconciler.planning.notices.missed_windows import refused, served
-from reconciler.planning.notices.snapshot import snapshot_of
+from reconciler.planning.gates.types import Apply, BreakGlass, Closed, Outcome
+from reconciler.planning.notices.events import Event, Snapshot, Trouble, events
 from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
-from reconciler.planning.reporting.markdown import to_markdown
-from reconciler.planning.reporting.report import to_json, without_volatile
-from reconciler.planning.reporting.run_markdown import run_markdown
-from reconciler.planning.reporting.summary import run_subject, subject, trailers
+from reconciler.planning.reporting.report import to_json
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.log import excerpt
-from reconciler.planning.runs.record import (
-    PASSING,
-    RunOutcome,
-    RunRecord,
-    RunResult,
-    quarantine_of,
-    result_of,
-    run_json,
-)
-from reconciler.planning.text.untrusted import commit_message
+from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, run_json
 from reconciler.planning.text.wording import minute
-from reconciler.policy.documents import Settings
-from reconciler.policy.resolve import Effective
 from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.look import Look, Reconciler
-from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportQueue
+from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
 from reconciler.reconcile.ports.state import Standstill, State
 from reconciler.reconcile.ports.target import Lock, Power, RunLogs, StateStore
 from reconciler.reconcile.reboot import Descent, going_down, prepared
 from reconciler.reconcile.recall import restored
 from reconciler.reconcile.recovery import Recovery
-
-_REMEMBERED = 100
-"""How many past reboots and applied plans are remembered: more than any window or approval is about."""
-_RECENT = timedelta(days=15)
-"""How long runs are remembered for the weekly digest: it is about the week before, and may come late."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What became of a report.
-
-    Attributes:
-        commit: Id of the report commit, ``None`` where nothing new was to be said.
-        pushed: The remote has every report; also true where no remote is configured.
-        failures: What went wrong with pushing and telling; nothing was lost.
-        notices: What a person should know and is no failure.
-        snapshot: What was told, for the next tick to compare with.
-    """
-
-    commit: str | None
-    pushed: bool
-    failures: tuple[ReconcilerError, ...]
-    notices: tuple[str, ...]
-    snapshot: Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """A run that is over, as it is reported.
-
-    Attributes:
-        log: What its package manager said, bounded and without secrets.
-    """
-
-    record: RunRecord
-    log: bytes
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        """Its files in the report repository."""
-        stem = f"runs/{self.record.run}"
-        return {
-            f"{stem}.json": run_json(self.record),
-            f"{stem}.md": run_markdown(self.record).encode(),
-            f"{stem}.log": self.log,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Reporter:
-    """Commits, pushes and tells what a look came to.
-
-    Attributes:
-        branch: Of the report repository.
-        heartbeat: A report that says nothing new is committed at most this often.
-        keep_runs: Files of ``runs/`` in the newest tree.
-        timeout: Longest time of one push.
-        has_remote: Reports are pushed; without one they stay in the queue.
-    """
-
-    branch: str
-    queue: ReportQueue
-    messenger: Messenger
-    heartbeat: timedelta
-    keep_runs: int
-    timeout: timedelta
-    has_remote: bool
-
-    def commit(self, look: Look, files: Mapping[str, bytes], ran: Ran | None = None) -> str | None:
-        """Commit the report locally if it says something new; return the commit, ``None`` where it does not.
-
-        Args:
-            look: What is reported.
-            files: ``report.json`` and ``observation.json`` of it.
-            ran: A run that is reported with it, which is always something new.
-
-        Raises:
-            Stalled: The report cannot be committed. Nothing was lost: the next tick tries again.
-        """
-        when = look.report.generated_at
-        if ran is None and self._says_nothing_new(files["report.json"], when):
-            return None
-        files = {
-            **files,
-            "report.md": to_markdown(look.report).encode(),
-            **({} if ran is None else ran.files),
-        }
-        said = subject(look.report) if ran is None else run_subject(look.report, ran.record)
-        run = "" if ran is None else ran.record.run
-        message = commit_message(said, trailers(look.report, run))
-        made = self.queue.commit(self.branch, files, message, when, keep_runs=self.keep_runs)
-        return made.oid if isinstance(made, Commit) else None
-
-    def send(
-        self, look: Look, files: Mapping[str, bytes], state: State, commit: str | None, ran: Ran | None
-    ) -> Published:
-        """Push what waits, and tell what changed since the last time.
-
-        Args:
-            look: What was committed, or said nothing new.
-            files: As for :meth:`commit`.
-            state: What was told last, and what was run last.
-            commit: Of the report.
-            ran: As for :meth:`commit`.
-        """
-        rebuilds = self.queue.rebuilds
-        unpushed = tuple(self._push())
-        if self.queue.rebuilds != rebuilds:
-            # What is new was decided by a queue that is no more: by the new one it may be something else.
-            commit = self.commit(look, files, ran) or commit
-            unpushed = tuple(self._push())
-        effective = look.finding.effective
-        snapshot = snapshot_of(
-            look.report,
-            action=look.finding.recording.inputs.settings.action,
-            announce=timedelta(0) if effective is None else effective.settings.announce,
-            last_run=state.last_run,
-            missed=look.watch.missed,
-            recent=state.recent,
-        )
-        untold = tuple(self._tell(look, state.snapshot, snapshot))
-        return Published(commit, not unpushed, (*unpushed, *untold), self.queue.notices, snapshot)
-
-    def record_of(self, run: str) -> bytes | None:
-        """Return the record of a run that is committed already; ``None`` where none is.
-
-        It is empty where the commit is there and the record is not.
-        """
-        return self.queue.record_of(self.branch, run)
-
-    def _tell(self, look: Look, told: Snapshot | None, snapshot: Snapshot) -> Iterator[ReconcilerError]:
-        """Tell what changed since ``told``, and yield what could not be told; it never ends a tick."""
-        now = look.report.generated_at
-        try:
-            complaints = self.messenger.tell(
-                events(told, snapshot, now), routes_of(look.finding.effective), now
-            )
-        except ReconcilerError as error:
-            yield error
-            return
-        for complaint in complaints:
-            yield Transient(complaint, "look at the notifier")
-
-    def _says_nothing_new(self, document: bytes, now: datetime) -> bool:
-        last = self.queue.last(self.branch)
-        if last is None or heartbeat_due(last.when, now, self.heartbeat):
-            return False
-        try:
-            return without_volatile(last.data) == without_volatile(document)
-        except ValueError:
-            return False  # Whatever stands there is not a report of ours: replace it.
-
-    def _push(self) -> Iterator[ReconcilerError]:
-        """Push what waits, and yield why that failed where it did."""
-        if not self.has_remote:
-            return
-        try:
-            answer = self.queue.push(timeout=self.timeout.total_seconds())
-        except ReconcilerError as error:
-            yield error
-            return
-        if isinstance(answer, Queued):
-            yield answer.problem
+from reconciler.reconcile.reporter import Published, Ran, Reporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,20 +62,6 @@ class Tick:
             *failures(self.report.conditions),
         )
         return each_once(one for one in every if one is not None)
-
-
-def heartbeat_due(last: datetime, now: datetime, heartbeat: timedelta) -> bool:
-    """Tell whether a report that says nothing new is to be committed all the same.
-
-    Args:
-        last: When the last one was committed.
-        now: The present, aware.
-        heartbeat: Longest silence.
-
-    Returns:
-        True after ``heartbeat``, and where the last one claims to be from the future.
-    """
-    return last > now or now - last >= heartbeat
 
 
 def each_once(failures: Iterable[ReconcilerError]) -> tuple[ReconcilerError, ...]:
@@ -355,7 +153,7 @@ class Ticker:
         runs: list[RunRecord] = []
         found = self._recovered()
         if found is not None:
-            state = _after_run(state, found, self._excerpt(found))
+            state = after_run(state, found, self._excerpt(found))
             runs.append(found.record)
         if break_glass is not None:
             # A person wants what failed before to be tried again, too.
@@ -369,7 +167,7 @@ class Ticker:
         for work in (self._mend, self._apply):
             performed = work(look, published, state)
             if performed is not None:
-                state = _after_run(state, performed, self._excerpt(performed))
+                state = after_run(state, performed, self._excerpt(performed))
                 runs.append(performed.record)
                 if performed.follow_up is not None:
                     # Nobody can look at the machine now: what is known is told with what was seen before.
@@ -415,7 +213,7 @@ class Ticker:
             done, state = self._corrected(done, state, descent.announced(now))
         # Counted before it is asked for. Killed in between, one reboot too many is counted: it waits for the
         # next window. Asked for first, one too few could be: a need that never goes away would make a loop.
-        state = replace(state, reboots=(*state.reboots, now)[-_REMEMBERED:])
+        state = rebooting(state, now)
         self.folder.save(state)
         self.folder.begin(going_down(replace(journal, health_before=health), power.boot_id(), now))
         try:
@@ -479,7 +277,7 @@ class Ticker:
         if (
             not recording.observation.health.interrupted
             or [gate.outcome for gate in closed] != [Outcome.UNHEALTHY]
-            or state.repaired == _repair_token(recording.observation, recording.policy_commit)
+            or state.repaired == repair_token(recording.observation, recording.policy_commit)
         ):
             return None
         with self.machine.held():
@@ -531,7 +329,7 @@ class Ticker:
             # First of all: where even the report cannot be committed, this is what tells of the run.
             self._keep(ran)
         commit = self.reporter.commit(look, files, ran)
-        state = _next_state(state, look)
+        state = after_look(state, look)
         self.folder.save(state)
         for name, data in files.items():
             self.folder.write(name, data)
@@ -579,11 +377,6 @@ def _said_of(error: Exception) -> str:
     return f"the run came to no report, by a defect of patchledger ({type(error).__name__}); see its log"
 
 
-def _repair_token(seen: Observation, policy_commit: str) -> str:
-    """Return what must change before a repair that failed is tried again."""
-    return f"{seen.database}@{policy_commit}"
-
-
 def _failure_of(record: RunRecord) -> ReconcilerError | None:
     """Return the failure that a run means for the exit code; ``None`` where it went well, or waits."""
     said = f"run {record.run}: {record.reason}"
@@ -604,28 +397,6 @@ def _failure_of(record: RunRecord) -> ReconcilerError | None:
         case RunOutcome.FAILED | RunOutcome.ROLLED_BACK:
             hint = f"see runs/{record.run}.log in the report repository"
             return Transient(said, hint) if record.code in PASSING else Stalled(said, hint)
-
-
-def routes_of(effective: Effective | None) -> tuple[Route, ...]:
-    """Return who hears of what by the policy; nobody while there is none."""
-    settings = Settings() if effective is None else effective.settings
-    return tuple(Route(route.to, frozenset(map(Event, route.on))) for route in settings.notify)
-
-
-def _next_state(state: State, look: Look) -> State:
-    observation, acceptance = look.finding.recording.observation, look.in_force.acceptance
-    refreshed = observation.refresh.outcome is RefreshOutcome.REFRESHED and not look.is_clock_wrong
-    return replace(
-        state,
-        accepted="" if acceptance is None else acceptance.commit,
-        floor="" if acceptance is None else acceptance.floor,
-        beginning="" if acceptance is None else look.in_force.beginning,
-        refreshed_at=look.report.generated_at if refreshed else state.refreshed_at,
-        first_seen=state.first_seen if look.is_clock_wrong else observation.first_seen,
-        quarantine=observation.quarantined,
-        routes=state.routes if look.finding.effective is None else routes_of(look.finding.effective),
-        watch=look.watch,
-    )
 
 
 def _what_to_fetch(look: Look) -> str:
@@ -683,107 +454,3 @@ def _may_download(outcome: Outcome) -> bool:
             | Outcome.APPROVAL
         ):
             return False
-
-
-def _has_used_window(outcome: RunOutcome) -> bool:
-    """Say whether a run that ended so is what a window was for."""
-    match outcome:
-        case (
-            RunOutcome.APPLIED
-            | RunOutcome.PARTIAL
-            | RunOutcome.FAILED
-            | RunOutcome.ROLLED_BACK
-            | RunOutcome.INTERRUPTED
-        ):
-            return True
-        case (
-            RunOutcome.REPAIRED
-            | RunOutcome.REBOOTED
-            | RunOutcome.DEFERRED
-            | RunOutcome.VETOED
-            | RunOutcome.PLAN_CHANGED
-        ):
-            return False
-
-
-def _after_run(state: State, performed: Performed, log_excerpt: str) -> State:
-    """Return what must be remembered of a run."""
-    record = performed.record
-    known = {
-        one.package: one
-        for one in (
-            *state.quarantine,
-            *quarantine_of(record, performed.journal.before, performed.after.installed),
-        )
-    }
-    used = state.used
-    if record.outcome is RunOutcome.APPLIED:
-        # Told only once also where the run is taken over by the tick after it.
-        used = tuple(dict.fromkeys((*used, record.digest)))[-_REMEMBERED:]
-    result = result_of(record.outcome)
-    recent = [one for one in state.recent if one.at > record.started - _RECENT]
-    if result is not None and _past_run(record) not in recent:
-        recent.append(_past_run(record))
-    tried = _has_used_window(record.outcome)
-    unrepaired = _repair_token(performed.after, record.policy_commit)
-    return replace(
-        state,
-        quarantine=tuple(known[key] for key in sorted(known)),
-        failed=_failed_last(state.failed, record, performed.after.database),
-        used=used,
-        # A run repairs what it leaves half done as far as it can be: it is not tried again on the same state.
-        repaired=unrepaired if performed.after.health.interrupted else state.repaired,
-        last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
-        recent=tuple(recent[-_REMEMBERED:]),
-        watch=served(state.watch, record.started)
-        if tried
-        else refused(state.watch, record.started, record.reason),
-    )
-
-
-def _failed_last(before: FailedApply | None, record: RunRecord, database: str) -> FailedApply | None:
-    """Return the last plan that failed and was not applied since."""
-    match record.outcome:
-        case RunOutcome.APPLIED:
-            return None
-        case RunOutcome.FAILED | RunOutcome.ROLLED_BACK if record.code not in PASSING:
-            return FailedApply(record.digest, record.policy_commit, database, record.ended)
-        case (
-            RunOutcome.FAILED
-            | RunOutcome.ROLLED_BACK
-            | RunOutcome.REBOOTED
-            | RunOutcome.REPAIRED
-            | RunOutcome.PARTIAL
-            | RunOutcome.INTERRUPTED
-            | RunOutcome.VETOED
-            | RunOutcome.PLAN_CHANGED
-            | RunOutcome.DEFERRED
-        ):
-            return before
-
-
-def _past_run(record: RunRecord) -> PastRun:
-    changed = record.difference.changed
-    return PastRun(
-        record.started,
-        record.outcome.value,
-        len(changed),
-        sum(str(move.package) in record.security for move in changed),
-        record.reason,
-    )
-
-
-def _last_run(record: RunRecord, result: RunResult, log_excerpt: str) -> LastRun:
-    return LastRun(
-        run=record.run,
-        result=result,
-        digest=record.digest,
-        code=record.code,
-        reason=record.reason,
-        packages=tuple(
-            PackageLine(move.name, move.arch, move.from_, move.to, str(move.package) in record.security)
-            for move in record.difference.changed
-        ),
-        overran=record.overran,
-        log_excerpt=log_excerpt,
-    )

@@ -14,7 +14,8 @@ from reconciler.host.config import Config
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.notices.events import Snapshot
-from reconciler.reconcile.tick import Published, Tick
+from reconciler.reconcile.reporter import Published
+from reconciler.reconcile.tick import Tick
 from tests.reconcile.test_taken_up import look_of
 from tests.report_samples import NOW
 

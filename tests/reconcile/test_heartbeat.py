@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from reconciler.reconcile.tick import heartbeat_due
+from reconciler.reconcile.reporter import heartbeat_due
 from tests.report_samples import NOW
 
 

@@ -34,7 +34,7 @@ from reconciler.planning.reporting.report import plan_json
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.windows import Schedule
 from reconciler.reconcile.look import Finding, Look, decide_again
-from reconciler.reconcile.tick import routes_of
+from reconciler.reconcile.memory import routes_of
 
 
 def plan(arguments: argparse.Namespace) -> int:

@@ -54,8 +54,9 @@ from reconciler.reconcile.ports.policies import ReadPolicy
 from reconciler.reconcile.ports.state import Standstill
 from reconciler.reconcile.ports.target import Clock, Power
 from reconciler.reconcile.recall import followed
+from reconciler.reconcile.reporter import Reporter
 from reconciler.reconcile.surroundings import Surroundings
-from reconciler.reconcile.tick import Reporter, Ticker
+from reconciler.reconcile.tick import Ticker
 from reconciler.targets.local import LocalTarget
 from reconciler.targets.service import local_target
 

@@ -1,0 +1,171 @@
+"""What is remembered of a look and of a run: rules about :class:`State` alone, without files or clock."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from reconciler.planning.facts.observation import Observation, RefreshOutcome
+from reconciler.planning.gates.types import FailedApply
+from reconciler.planning.notices.events import Event, LastRun, PastRun, Route
+from reconciler.planning.notices.message import PackageLine
+from reconciler.planning.notices.missed_windows import refused, served
+from reconciler.planning.runs.record import (
+    PASSING,
+    RunOutcome,
+    RunRecord,
+    RunResult,
+    quarantine_of,
+    result_of,
+)
+from reconciler.policy.documents import Settings
+from reconciler.policy.resolve import Effective
+from reconciler.reconcile.apply import Performed
+from reconciler.reconcile.look import Look
+from reconciler.reconcile.ports.state import State
+
+_REMEMBERED = 100
+"""How many past reboots and applied plans are remembered: more than any window or approval is about."""
+_RECENT = timedelta(days=15)
+"""How long runs are remembered for the weekly digest: it is about the week before, and may come late."""
+
+
+def after_look(state: State, look: Look) -> State:
+    """Return what must be remembered of a look."""
+    observation, acceptance = look.finding.recording.observation, look.in_force.acceptance
+    refreshed = observation.refresh.outcome is RefreshOutcome.REFRESHED and not look.is_clock_wrong
+    return replace(
+        state,
+        accepted="" if acceptance is None else acceptance.commit,
+        floor="" if acceptance is None else acceptance.floor,
+        beginning="" if acceptance is None else look.in_force.beginning,
+        refreshed_at=look.report.generated_at if refreshed else state.refreshed_at,
+        first_seen=state.first_seen if look.is_clock_wrong else observation.first_seen,
+        quarantine=observation.quarantined,
+        routes=state.routes if look.finding.effective is None else routes_of(look.finding.effective),
+        watch=look.watch,
+    )
+
+
+def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
+    """Return what must be remembered of a run.
+
+    Args:
+        state: Before it.
+        performed: What it came to.
+        log_excerpt: What the package manager said, for the message that tells of it.
+    """
+    record = performed.record
+    known = {
+        one.package: one
+        for one in (
+            *state.quarantine,
+            *quarantine_of(record, performed.journal.before, performed.after.installed),
+        )
+    }
+    used = state.used
+    if record.outcome is RunOutcome.APPLIED:
+        # Told only once also where the run is taken over by the tick after it.
+        used = tuple(dict.fromkeys((*used, record.digest)))[-_REMEMBERED:]
+    result = result_of(record.outcome)
+    recent = [one for one in state.recent if one.at > record.started - _RECENT]
+    if result is not None and _past_run(record) not in recent:
+        recent.append(_past_run(record))
+    tried = _has_used_window(record.outcome)
+    unrepaired = repair_token(performed.after, record.policy_commit)
+    return replace(
+        state,
+        quarantine=tuple(known[key] for key in sorted(known)),
+        failed=_failed_last(state.failed, record, performed.after.database),
+        used=used,
+        # A run repairs what it leaves half done as far as it can be: it is not tried again on the same state.
+        repaired=unrepaired if performed.after.health.interrupted else state.repaired,
+        last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
+        recent=tuple(recent[-_REMEMBERED:]),
+        watch=served(state.watch, record.started)
+        if tried
+        else refused(state.watch, record.started, record.reason),
+    )
+
+
+def rebooting(state: State, now: datetime) -> State:
+    """Return what must be remembered of a reboot that is asked for at ``now``."""
+    return replace(state, reboots=(*state.reboots, now)[-_REMEMBERED:])
+
+
+def repair_token(seen: Observation, policy_commit: str) -> str:
+    """Return what must change before a repair that failed is tried again."""
+    return f"{seen.database}@{policy_commit}"
+
+
+def routes_of(effective: Effective | None) -> tuple[Route, ...]:
+    """Return who hears of what by the policy; nobody while there is none."""
+    settings = Settings() if effective is None else effective.settings
+    return tuple(Route(route.to, frozenset(map(Event, route.on))) for route in settings.notify)
+
+
+def _has_used_window(outcome: RunOutcome) -> bool:
+    """Say whether a run that ended so is what a window was for."""
+    match outcome:
+        case (
+            RunOutcome.APPLIED
+            | RunOutcome.PARTIAL
+            | RunOutcome.FAILED
+            | RunOutcome.ROLLED_BACK
+            | RunOutcome.INTERRUPTED
+        ):
+            return True
+        case (
+            RunOutcome.REPAIRED
+            | RunOutcome.REBOOTED
+            | RunOutcome.DEFERRED
+            | RunOutcome.VETOED
+            | RunOutcome.PLAN_CHANGED
+        ):
+            return False
+
+
+def _failed_last(before: FailedApply | None, record: RunRecord, database: str) -> FailedApply | None:
+    """Return the last plan that failed and was not applied since."""
+    match record.outcome:
+        case RunOutcome.APPLIED:
+            return None
+        case RunOutcome.FAILED | RunOutcome.ROLLED_BACK if record.code not in PASSING:
+            return FailedApply(record.digest, record.policy_commit, database, record.ended)
+        case (
+            RunOutcome.FAILED
+            | RunOutcome.ROLLED_BACK
+            | RunOutcome.REBOOTED
+            | RunOutcome.REPAIRED
+            | RunOutcome.PARTIAL
+            | RunOutcome.INTERRUPTED
+            | RunOutcome.VETOED
+            | RunOutcome.PLAN_CHANGED
+            | RunOutcome.DEFERRED
+        ):
+            return before
+
+
+def _past_run(record: RunRecord) -> PastRun:
+    changed = record.difference.changed
+    return PastRun(
+        record.started,
+        record.outcome.value,
+        len(changed),
+        sum(str(move.package) in record.security for move in changed),
+        record.reason,
+    )
+
+
+def _last_run(record: RunRecord, result: RunResult, log_excerpt: str) -> LastRun:
+    return LastRun(
+        run=record.run,
+        result=result,
+        digest=record.digest,
+        code=record.code,
+        reason=record.reason,
+        packages=tuple(
+            PackageLine(move.name, move.arch, move.from_, move.to, str(move.package) in record.security)
+            for move in record.difference.changed
+        ),
+        overran=record.overran,
+        log_excerpt=log_excerpt,
+    )

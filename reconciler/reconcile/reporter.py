@@ -1,0 +1,191 @@
+"""A report: committed first, then pushed, then told."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.errors import ReconcilerError, Transient
+from reconciler.planning.notices.events import Snapshot, events
+from reconciler.planning.notices.snapshot import snapshot_of
+from reconciler.planning.reporting.markdown import to_markdown
+from reconciler.planning.reporting.report import without_volatile
+from reconciler.planning.reporting.run_markdown import run_markdown
+from reconciler.planning.reporting.summary import run_subject, subject, trailers
+from reconciler.planning.runs.record import RunRecord, run_json
+from reconciler.planning.text.untrusted import commit_message
+from reconciler.reconcile.look import Look
+from reconciler.reconcile.memory import routes_of
+from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportQueue
+from reconciler.reconcile.ports.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of a report.
+
+    Attributes:
+        commit: Id of the report commit, ``None`` where nothing new was to be said.
+        pushed: The remote has every report; also true where no remote is configured.
+        failures: What went wrong with pushing and telling; nothing was lost.
+        notices: What a person should know and is no failure.
+        snapshot: What was told, for the next tick to compare with.
+    """
+
+    commit: str | None
+    pushed: bool
+    failures: tuple[ReconcilerError, ...]
+    notices: tuple[str, ...]
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A run that is over, as it is reported.
+
+    Attributes:
+        log: What its package manager said, bounded and without secrets.
+    """
+
+    record: RunRecord
+    log: bytes
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Its files in the report repository."""
+        stem = f"runs/{self.record.run}"
+        return {
+            f"{stem}.json": run_json(self.record),
+            f"{stem}.md": run_markdown(self.record).encode(),
+            f"{stem}.log": self.log,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Commits, pushes and tells what a look came to.
+
+    Attributes:
+        branch: Of the report repository.
+        heartbeat: A report that says nothing new is committed at most this often.
+        keep_runs: Files of ``runs/`` in the newest tree.
+        timeout: Longest time of one push.
+        has_remote: Reports are pushed; without one they stay in the queue.
+    """
+
+    branch: str
+    queue: ReportQueue
+    messenger: Messenger
+    heartbeat: timedelta
+    keep_runs: int
+    timeout: timedelta
+    has_remote: bool
+
+    def commit(self, look: Look, files: Mapping[str, bytes], ran: Ran | None = None) -> str | None:
+        """Commit the report locally if it says something new; return the commit, ``None`` where it does not.
+
+        Args:
+            look: What is reported.
+            files: ``report.json`` and ``observation.json`` of it.
+            ran: A run that is reported with it, which is always something new.
+
+        Raises:
+            Stalled: The report cannot be committed. Nothing was lost: the next tick tries again.
+        """
+        when = look.report.generated_at
+        if ran is None and self._says_nothing_new(files["report.json"], when):
+            return None
+        files = {
+            **files,
+            "report.md": to_markdown(look.report).encode(),
+            **({} if ran is None else ran.files),
+        }
+        said = subject(look.report) if ran is None else run_subject(look.report, ran.record)
+        run = "" if ran is None else ran.record.run
+        message = commit_message(said, trailers(look.report, run))
+        made = self.queue.commit(self.branch, files, message, when, keep_runs=self.keep_runs)
+        return made.oid if isinstance(made, Commit) else None
+
+    def send(
+        self, look: Look, files: Mapping[str, bytes], state: State, commit: str | None, ran: Ran | None
+    ) -> Published:
+        """Push what waits, and tell what changed since the last time.
+
+        Args:
+            look: What was committed, or said nothing new.
+            files: As for :meth:`commit`.
+            state: What was told last, and what was run last.
+            commit: Of the report.
+            ran: As for :meth:`commit`.
+        """
+        rebuilds = self.queue.rebuilds
+        unpushed = tuple(self._push())
+        if self.queue.rebuilds != rebuilds:
+            # What is new was decided by a queue that is no more: by the new one it may be something else.
+            commit = self.commit(look, files, ran) or commit
+            unpushed = tuple(self._push())
+        effective = look.finding.effective
+        snapshot = snapshot_of(
+            look.report,
+            action=look.finding.recording.inputs.settings.action,
+            announce=timedelta(0) if effective is None else effective.settings.announce,
+            last_run=state.last_run,
+            missed=look.watch.missed,
+            recent=state.recent,
+        )
+        untold = tuple(self._tell(look, state.snapshot, snapshot))
+        return Published(commit, not unpushed, (*unpushed, *untold), self.queue.notices, snapshot)
+
+    def record_of(self, run: str) -> bytes | None:
+        """Return the record of a run that is committed already; ``None`` where none is.
+
+        It is empty where the commit is there and the record is not.
+        """
+        return self.queue.record_of(self.branch, run)
+
+    def _tell(self, look: Look, told: Snapshot | None, snapshot: Snapshot) -> Iterator[ReconcilerError]:
+        """Tell what changed since ``told``, and yield what could not be told; it never ends a tick."""
+        now = look.report.generated_at
+        try:
+            complaints = self.messenger.tell(
+                events(told, snapshot, now), routes_of(look.finding.effective), now
+            )
+        except ReconcilerError as error:
+            yield error
+            return
+        for complaint in complaints:
+            yield Transient(complaint, "look at the notifier")
+
+    def _says_nothing_new(self, document: bytes, now: datetime) -> bool:
+        last = self.queue.last(self.branch)
+        if last is None or heartbeat_due(last.when, now, self.heartbeat):
+            return False
+        try:
+            return without_volatile(last.data) == without_volatile(document)
+        except ValueError:
+            return False  # Whatever stands there is not a report of ours: replace it.
+
+    def _push(self) -> Iterator[ReconcilerError]:
+        """Push what waits, and yield why that failed where it did."""
+        if not self.has_remote:
+            return
+        try:
+            answer = self.queue.push(timeout=self.timeout.total_seconds())
+        except ReconcilerError as error:
+            yield error
+            return
+        if isinstance(answer, Queued):
+            yield answer.problem
+
+
+def heartbeat_due(last: datetime, now: datetime, heartbeat: timedelta) -> bool:
+    """Tell whether a report that says nothing new is to be committed all the same.
+
+    Args:
+        last: When the last one was committed.
+        now: The present, aware.
+        heartbeat: Longest silence.
+
+    Returns:
+        True after ``heartbeat``, and where the last one claims to be from the future.
+    """
+    return last > now or now - last >= heartbeat
