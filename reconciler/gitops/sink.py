@@ -43,7 +43,15 @@ from reconciler.gitops.report_tree import (
 from reconciler.ownership import check_ours
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.policy.values import HOST_NAME
-from reconciler.reconcile.ports.reports import Commit, NothingNew, Pushed, Queued, Stored
+from reconciler.reconcile.ports.reports import (
+    REPAIR_HINT,
+    Commit,
+    Diverged,
+    NothingNew,
+    Pushed,
+    Queued,
+    Stored,
+)
 
 if TYPE_CHECKING:
     from reconciler.process import Completed
@@ -52,11 +60,6 @@ _Answer = TypeVar("_Answer")
 
 _NAME = "reports"
 _TRACKING = f"refs/remotes/{_NAME}/"
-REPAIR_HINT = (
-    "give a cloned machine its own host id; then, or if there is none, run `patchledger reports repair`"
-)
-"""What to do about a branch that somebody else has changed."""
-
 _STAGED = "refs/patchledger/staged"
 _ID = re.compile(HOST_NAME)
 _ADOPT_TIMEOUT = 30.0
@@ -98,39 +101,6 @@ class Identity:
     def address(self) -> str:
         """Such as ``web-01@web-01``: what stands in a list of allowed signers."""
         return f"{self.host}@{self.host}"
-
-
-@dataclass(frozen=True, slots=True)
-class Diverged:
-    """The remote's branch holds reports that do not lie below this host's: somebody else changed it.
-
-    Attributes:
-        branch: Its name.
-        ours: This host's newest report.
-        theirs: The remote's.
-        count: How many reports there are not known here, at most 1,000.
-        newest: Date of the newest of them, in UTC.
-        subject: Its first line, untrusted.
-        moved_on: All that this host has reported is below it; else the two have parted.
-    """
-
-    branch: str
-    ours: str
-    theirs: str
-    count: int
-    newest: datetime
-    subject: str
-    moved_on: bool
-
-    @property
-    def message(self) -> str:
-        """What is so and what may be the cause, in one sentence."""
-        many = "a report" if self.count == 1 else f"{self.count} reports"
-        return (
-            f"branch {self.branch} holds {many} there that this host does not know, the newest of "
-            f"{self.newest:%Y-%m-%d %H:%M} UTC ({self.subject}): another machine writes this branch too, or "
-            "this one was restored from a backup, or the branch was rewritten; nothing is overwritten"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,9 @@ from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.executions import MOST_ATTEMPTS, Executions
 from reconciler.reconcile.look import Asked, Look
 from reconciler.reconcile.policy_in_force import InForce
-from reconciler.reconcile.ports.target import FETCH, Clock, PackageManager, RunStore
-from reconciler.reconcile.surroundings import Surroundings, failing
+from reconciler.reconcile.ports.target import FETCH, Clock
+from reconciler.reconcile.site import Site
+from reconciler.reconcile.surroundings import failing
 
 STEP_SIZE = 10
 """Changes that a step has at least, where a transaction is made in steps and has that many."""
@@ -115,27 +116,21 @@ class Applier:
     """Applies plans to one target.
 
     Attributes:
+        site: The target.
         clock: Asked anew before every step.
-        manager: The target's package manager.
-        store: Where a run is written down.
-        around: Hooks, health and services.
         program: Name and version.
-        target: Its id.
         ask: Says what the policy of this moment lets a look do.
     """
 
+    site: Site
     clock: Clock
-    manager: PackageManager
-    store: RunStore
-    around: Surroundings
     program: str
-    target: str
     ask: Ask = as_before
 
     @property
     def executions(self) -> Executions:
         """What begins executions and finds them again."""
-        return Executions(self.clock, self.manager, self.store)
+        return Executions(self.clock, self.site.manager, self.site.folder)
 
     def apply(self, look: Look, decision: Apply) -> Performed:
         """Make the plan of ``look`` real, step by step, as far as the gates let it.
@@ -149,7 +144,7 @@ class Applier:
         """
         journal = self._intent(look, decision)
         observation = look.finding.recording.observation
-        self.store.begin(journal)
+        self.site.folder.begin(journal)
         with self.explained(journal.run):
             try:
                 return self._applied(look, journal, observation)
@@ -165,10 +160,10 @@ class Applier:
             ReconcilerError: The script could not be started.
         """
         plan, now = look.finding.judged.plan, self.clock.now()
-        run = self.store.unused(run_id(now, plan.digest))
-        folder = self.store.execution(run, FETCH)
+        run = self.site.folder.unused(run_id(now, plan.digest))
+        folder = self.site.folder.execution(run, FETCH)
         exclude, block = limits_of(plan, look.finding.recording.exchanges)
-        return self.manager.download(Instruction(plan.transaction, exclude, block), folder)
+        return self.site.manager.download(Instruction(plan.transaction, exclude, block), folder)
 
     def mend(self, look: Look) -> Performed:
         """Bring what somebody left half done to its end, as the first thing in a window.
@@ -181,7 +176,7 @@ class Applier:
         """
         # A name of its own: the plan is perhaps applied within the same second.
         journal = replace(self._intent(look, Apply((), None), "-repair"), phase=Phase.STEPS)
-        self.store.begin(journal)
+        self.site.folder.begin(journal)
         with self.explained(journal.run):
             journal, execution = self.executions.repair(journal)
             try:
@@ -213,7 +208,7 @@ class Applier:
             yield
         except Exception as error:
             # A defect's own text may hold anything.
-            self.store.explain(
+            self.site.folder.explain(
                 run, error.message if isinstance(error, ReconcilerError) else type(error).__name__
             )
             raise
@@ -239,7 +234,7 @@ class Applier:
         settings = DEFAULTS if effective is None else effective.settings
         now = self.clock.now()
         digest = look.finding.judged.plan.digest
-        run = self.store.unused(run_id(now, digest) + kind)
+        run = self.site.folder.unused(run_id(now, digest) + kind)
         steps = self._parts(settings, decision.steps, observation.manager)
         marked = [one.package for one in observation.installed if one.automatic]
         wait = settings.lock_wait
@@ -259,7 +254,7 @@ class Applier:
             block=block,
             automatic=automatic_after((change for step in steps for change in step.changes), marked),
             settings=settings,
-            facts=_facts(self.target, run, recording.policy_commit),
+            facts=_facts(self.site.target, run, recording.policy_commit),
             lock_wait=wait,
             deadline=decision.deadline,
             exceptional=recording.inputs.break_glass,
@@ -268,7 +263,7 @@ class Applier:
     def _begin(self, journal: Journal) -> tuple[Journal, Ending | None]:
         """Let the host's own hooks have their say, and ask how the host is; return why not to go on."""
         settings, facts = journal.settings, dict(journal.facts)
-        results = self.around.hook("pre", settings, facts, _announcement(journal))
+        results = self.site.around.hook("pre", settings, facts, _announcement(journal))
         journal = replace(journal, hooks=results)
         bad = failing(results)
         if bad is not None:
@@ -280,8 +275,8 @@ class Applier:
                     return journal, Ending(RunOutcome.VETOED, "pre-hook", reason)
                 case "ignore":
                     journal = replace(journal, notes=(*journal.notes, f"{reason}; it was ignored"))
-        journal = replace(journal, health_before=self.around.health(settings, facts))
-        self.store.write_journal(journal)
+        journal = replace(journal, health_before=self.site.around.health(settings, facts))
+        self.site.folder.write_journal(journal)
         return journal, None
 
     def end(self, journal: Journal, after: Observation, found: Difference, ending: Ending) -> Performed:
@@ -291,11 +286,11 @@ class Applier:
             Unseen: It was rolled back, and the machine cannot be looked at.
         """
         journal = replace(journal, phase=Phase.AFTER, attempts=())
-        self.store.write_journal(journal)
+        self.site.folder.write_journal(journal)
         record = self.recorded(journal, after, found, ending)
         if not found.changed:
             return self.told(journal, record, after)
-        leftovers, restarts, notes = self.around.restarted(journal.settings)
+        leftovers, restarts, notes = self.site.around.restarted(journal.settings)
         unhealthy = self._unhealthy(journal)
         record = with_health(record, unhealthy)
         record = replace(record, leftovers=leftovers, restarts=restarts, notes=(*record.notes, *notes))
@@ -347,7 +342,7 @@ class Applier:
         """
         journal = unseen.journal
         with contextlib.suppress(ReconcilerError):
-            self.store.write_journal(journal)
+            self.site.folder.write_journal(journal)
         said = f"what it came to could not be looked at: {unseen.error.message}"
         ending = Ending(RunOutcome.FAILED, NOT_SEEN, said)
         if journal.record is None:
@@ -359,19 +354,19 @@ class Applier:
 
     def follow_up(self, journal: Journal) -> Journal:
         """Return the journal by which a later tick tells what a run came to that could not be looked at."""
-        run = self.store.unused(journal.run)
+        run = self.site.folder.unused(journal.run)
         note = f"this is what run {journal.run} came to, which could not be looked at when it ended"
         return replace(
             journal,
             run=run,
             record=None if journal.record is None else replace(journal.record, run=run),
-            facts=_facts(self.target, run, journal.policy_commit),
+            facts=_facts(self.site.target, run, journal.policy_commit),
             attempts=tuple(replace(one, run=one.run or journal.run) for one in journal.attempts),
             notes=(*journal.notes, note),
         )
 
     def _hooked(self, journal: Journal, record: RunRecord) -> RunRecord:
-        results = self.around.hook("post", journal.settings, dict(journal.facts), run_json(record))
+        results = self.site.around.hook("post", journal.settings, dict(journal.facts), run_json(record))
         bad = failing(results)
         notes = () if bad is None else (f"the hook post.d/{bad.name} failed: {bad.reason}",)
         return replace(record, hooks=(*record.hooks, *results), notes=(*record.notes, *notes))
@@ -381,11 +376,11 @@ class Applier:
         record = replace(record, ended=self._later(record.started))
         journal = replace(journal, phase=Phase.AFTER, record=record, attempts=())
         with contextlib.suppress(ReconcilerError):  # without it, the hooks may be told once more
-            self.store.write_journal(journal)
+            self.site.folder.write_journal(journal)
         return Performed(record, journal, after)
 
     def _unhealthy(self, journal: Journal) -> tuple[CheckResult, ...]:
-        return self.around.settled(journal.settings, dict(journal.facts), journal.health_before)
+        return self.site.around.settled(journal.settings, dict(journal.facts), journal.health_before)
 
     def _back(self, journal: Journal, changes: tuple[Change, ...]) -> tuple[Journal, Execution]:
         """Go back at once; where that is refused, bring back the versions first and remove what was new then.
@@ -416,7 +411,7 @@ class Applier:
         first: list[Step] = []
         last: list[Change] = []
         for step in steps:
-            needs = self.manager.needs(step.changes) if len(step.changes) > 1 else None
+            needs = self.site.manager.needs(step.changes) if len(step.changes) > 1 else None
             others, own = own_last(split(step.changes, needs), needs, manager)
             first += others
             last += own
@@ -447,7 +442,7 @@ class Applier:
             health = replace(health, interrupted=())
         return replace(
             inputs,
-            pause=self.store.pause(),
+            pause=self.site.folder.pause(),
             clock=self.clock.state(),
             settings=replace(inputs.settings, budget=inputs.settings.budget * share),
             host=replace(inputs.host, health=health, database=observation.database),
@@ -516,7 +511,7 @@ class Applier:
         Raises:
             ReconcilerError: It cannot be looked at.
         """
-        return replace(self.manager.observe(self.clock.now()), clock=self.clock.state())
+        return replace(self.site.manager.observe(self.clock.now()), clock=self.clock.state())
 
     def _later(self, started: datetime) -> datetime:
         """Return the present, and no instant before what it ends: the clock may have been set back."""
@@ -558,7 +553,7 @@ class Applier:
             schema=SCHEMA_VERSION,
             program=self.program,
             run=journal.run,
-            target=self.target,
+            target=self.site.target,
             policy_commit=journal.policy_commit,
             digest=journal.digest,
             started=journal.started,

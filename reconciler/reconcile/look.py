@@ -1,6 +1,6 @@
 """One look at a target: fetch the policy, observe, plan and decide, without leaving a trace."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -25,10 +25,8 @@ from reconciler.planning.gates.types import (
     Deferred,
     GateInputs,
     GateName,
-    Inhibitor,
     Nothing,
     Outcome,
-    Pause,
 )
 from reconciler.planning.notices.events import Event, week_of
 from reconciler.planning.notices.missed_windows import Timetable, WindowWatch, advance, looked
@@ -45,22 +43,11 @@ from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective, labels_of, resolve
 from reconciler.policy.zones import shifted
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, rejection
-from reconciler.reconcile.ports.policies import Acceptance, Followed, PolicyRepository, ReadPolicy
+from reconciler.reconcile.ports.policies import Acceptance, ReadPolicy
+from reconciler.reconcile.ports.reports import REPAIR_HINT, ReportQueue
 from reconciler.reconcile.ports.state import State
-from reconciler.reconcile.ports.target import Clock, PackageManager
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a target is, by its own configuration.
-
-    Attributes:
-        target: Host id.
-        labels: As the host itself says.
-    """
-
-    target: str
-    labels: Mapping[str, str]
+from reconciler.reconcile.ports.target import Clock
+from reconciler.reconcile.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,58 +148,25 @@ class Asked:
         return cls(look.in_force, inputs, PolicySeen(state.commit, state.fetched_at, reason))
 
 
-def _not_paused() -> Pause | None:
-    return None
-
-
-def _nothing_wrong(may_ask: bool) -> tuple[Condition, ...]:  # noqa: FBT001 - as its users call it
-    del may_ask
-    return ()
-
-
+@dataclass(frozen=True, slots=True)
 class Reconciler:
     """Looks at one target and says what should happen.
 
-    Args:
-        identity: Who the target is.
+    Attributes:
+        site: The target.
         clock: Asked once for each decision.
-        repository: Where policy comes from.
-        read: Gives what a policy is made of at a commit.
-        manager: The target's package manager.
+        follower: Says which policy holds.
+        queue: Where the target's reports are.
         program: Name and version, such as ``patchledger 1.4.0``.
         timeout: Longest time of one conversation with a remote.
-        inhibitors: Says what a run would disturb; asked only where one could begin.
-        pause: Gives the operator's pause, after the target was observed.
-        power: Root of the system that can be rebooted from here, ``None`` where none can.
-        reports: Gives what is wrong with the target's report branch; told whether its remote may be asked.
-        followed: Gives what the host's own reports say of the policy, where nothing else remembers.
     """
 
-    def __init__(
-        self,
-        identity: Identity,
-        *,
-        clock: Clock,
-        repository: PolicyRepository,
-        read: ReadPolicy,
-        manager: PackageManager,
-        program: str,
-        timeout: timedelta,
-        inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple,
-        pause: Callable[[], Pause | None] = _not_paused,
-        power: str | None = None,
-        reports: Callable[[bool], tuple[Condition, ...]] = _nothing_wrong,
-        followed: Callable[[], Followed] = Followed,
-    ) -> None:
-        self._reports = reports
-        self._power = power
-        self._inhibitors = inhibitors
-        self._pause = pause
-        self._identity = identity
-        self._clock = clock
-        self._follower = PolicyFollower(repository, read, timeout, followed)
-        self._manager = manager
-        self._program = program
+    site: Site
+    clock: Clock
+    follower: PolicyFollower
+    queue: ReportQueue
+    program: str
+    timeout: timedelta
 
     def look(
         self,
@@ -238,22 +192,22 @@ class Reconciler:
             ReconcilerError: The machine cannot be observed at all, or the last good policy is lost.
                 Everything else becomes a condition.
         """
-        now = self._clock.now()
+        now = self.clock.now()
         if in_force is None:
             acceptance = Acceptance(state.accepted, state.floor) if state.accepted else None
-            in_force = self._follower.follow(acceptance, now, accept=accept, beginning=state.beginning)
-        seen = self._restored(seen or self._manager.observe(now), state, in_force, now)
+            in_force = self.follower.follow(acceptance, now, accept=accept, beginning=state.beginning)
+        seen = self._restored(seen or self.site.manager.observe(now), state, in_force, now)
         host, effective = self._match(in_force.revision, seen)
-        case = _Case(
-            now, state, in_force, host, effective, break_glass, self._power == seen.root, has_applied
-        )
+        power = self.site.power
+        has_power = power is not None and power.root == seen.root
+        case = _Case(now, state, in_force, host, effective, break_glass, has_power, has_applied)
         pinned = tuple(_pinned_otherwise(effective, seen))
         if not pinned:
             seen = self._refreshed(seen, case)
         talk = None if effective is None or pinned else self._converse(seen, effective, now)
         if talk is not None:
             seen = replace(seen, first_seen=_dated(seen, talk, now))
-        told = (*pinned, *_without_effect(effective), *self._reports(accept))
+        told = (*pinned, *_without_effect(effective), *self._about_reports(may_ask=accept))
         recording = self._recorded(seen, talk or _Talk(), case, told)
         return _concluded(recording, case)
 
@@ -269,7 +223,7 @@ class Reconciler:
         """
         try:
             known = look.in_force
-            newest = self._follower.follow(
+            newest = self.follower.follow(
                 known.acceptance, now, accept=True, within=_ASKED_WITHIN, beginning=known.beginning
             )
         except ReconcilerError as error:
@@ -302,7 +256,7 @@ class Reconciler:
         """
         return replace(
             seen,
-            clock=self._clock.state(),
+            clock=self.clock.state(),
             first_seen=observe_first_seen(state.first_seen, seen.offers, now, is_whole=_is_whole(seen)),
             quarantined=_standing(state.quarantine, in_force.state.commit, seen),
         )
@@ -310,8 +264,8 @@ class Reconciler:
     def _match(self, revision: Revision | None, seen: Observation) -> tuple[HostFacts, Effective | None]:
         """Say what the policy knows the host as, and what it says for it."""
         own = HostFacts(
-            name=self._identity.target,
-            labels=self._identity.labels,
+            name=self.site.target,
+            labels=self.site.labels,
             os_id=seen.facts.os_id,
             os_version=seen.facts.os_version,
             manager=seen.manager,
@@ -321,12 +275,27 @@ class Reconciler:
         host = replace(own, labels=labels_of(revision, own))
         return host, resolve(revision, host)
 
+    def _about_reports(self, *, may_ask: bool) -> tuple[Condition, ...]:
+        """Tell that somebody else has changed the target's report branch, if so.
+
+        What else is wrong with the queue or its remote is said by the push.
+        """
+        timeout = self.timeout.total_seconds()
+        try:
+            found = self.queue.standing(self.site.branch, timeout=timeout, ask=may_ask)
+        except ReconcilerError:
+            return ()
+        if found is None:
+            return ()
+        reason, said = "MovedOn" if found.moved_on else "Parted", f"{found.message}; {REPAIR_HINT}"
+        return (Condition(ConditionType.REPORT_BRANCH_DIVERGED, True, reason, said),)
+
     def _refreshed(self, seen: Observation, case: "_Case") -> Observation:
         """Fetch the metadata anew where that is due, and look again."""
         refresh = self._refresh(seen, case)
         match refresh.outcome:
             case RefreshOutcome.REFRESHED | RefreshOutcome.FAILED:
-                again = replace(self._manager.observe(case.now), refresh=refresh)
+                again = replace(self.site.manager.observe(case.now), refresh=refresh)
                 return self._restored(again, case.state, case.in_force, case.now)
             case RefreshOutcome.NOT_DUE | RefreshOutcome.NOT_PERMITTED:
                 return replace(seen, refresh=refresh)
@@ -341,7 +310,7 @@ class Reconciler:
         patience = min(settings.every, settings.before_apply) if case.may_begin else settings.every
         if fetched is not None and case.now < shifted(fetched, patience):
             return Refresh(RefreshOutcome.NOT_DUE)
-        return self._manager.refresh()
+        return self.site.manager.refresh()
 
     def _converse(self, seen: Observation, effective: Effective, now: datetime) -> "_Talk":
         """Hold the conversation with the resolver, and the one of a freeze's separate security plan."""
@@ -354,7 +323,7 @@ class Reconciler:
         """Ask the resolver what planning wants to know, until it wants no more."""
         exchanges: tuple[Exchange, ...] = ()
         while (question := next_question(seen, effective, exchanges, now)) is not None:
-            exchanges += (Exchange(question, self._manager.resolve(question)),)
+            exchanges += (Exchange(question, self.site.manager.resolve(question)),)
         return exchanges
 
     def _recorded(
@@ -363,8 +332,8 @@ class Reconciler:
         """Gather everything that the decision is made from."""
         local = Local(
             failed=case.state.failed,
-            inhibitors=self._inhibitors() if case.may_begin else (),
-            pause=self._pause(),
+            inhibitors=self.site.inhibitors() if case.may_begin else (),
+            pause=self.site.folder.pause(),
             break_glass=case.break_glass,
             used=case.state.used,
         )
@@ -382,7 +351,7 @@ class Reconciler:
             talk.exchanges,
             inputs,
             case.host,
-            program=self._program,
+            program=self.program,
             now=case.now,
             security_exchanges=talk.security,
         )

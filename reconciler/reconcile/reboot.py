@@ -75,7 +75,7 @@ def prepared(look: Look, applier: Applier) -> tuple[Look, Descent | None]:
             return look, None
         case Due() as due:
             journal = applier.intend(look)
-    results = applier.around.hook("pre-reboot", journal.settings, dict(journal.facts), b"")
+    results = applier.site.around.hook("pre-reboot", journal.settings, dict(journal.facts), b"")
     bad = failing(results)
     if bad is not None:
         return refused(look, f"the hook pre-reboot.d/{bad.name} is against it: {bad.reason}"), None

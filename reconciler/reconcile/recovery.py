@@ -190,7 +190,7 @@ class Recovery:
 
     def _why(self, journal: Journal) -> str:
         """Say what ended the tick that began the run: something outside, or patchledger itself."""
-        own = self.applier.store.explained(journal.run)
+        own = self.applier.site.folder.explained(journal.run)
         return f"could not be gone on with ({own})" if own else "was ended from outside"
 
 

@@ -17,6 +17,7 @@ from reconciler.reconcile.look import Look
 from reconciler.reconcile.memory import routes_of
 from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportQueue
 from reconciler.reconcile.ports.state import State
+from reconciler.reconcile.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +66,14 @@ class Reporter:
     """Commits, pushes and tells what a look came to.
 
     Attributes:
-        branch: Of the report repository.
+        site: Of the target.
         heartbeat: A report that says nothing new is committed at most this often.
         keep_runs: Files of ``runs/`` in the newest tree.
         timeout: Longest time of one push.
         has_remote: Reports are pushed; without one they stay in the queue.
     """
 
-    branch: str
+    site: Site
     queue: ReportQueue
     messenger: Messenger
     heartbeat: timedelta
@@ -102,7 +103,7 @@ class Reporter:
         said = subject(look.report) if ran is None else run_subject(look.report, ran.record)
         run = "" if ran is None else ran.record.run
         message = commit_message(said, trailers(look.report, run))
-        made = self.queue.commit(self.branch, files, message, when, keep_runs=self.keep_runs)
+        made = self.queue.commit(self.site.branch, files, message, when, keep_runs=self.keep_runs)
         return made.oid if isinstance(made, Commit) else None
 
     def send(
@@ -140,7 +141,7 @@ class Reporter:
 
         It is empty where the commit is there and the record is not.
         """
-        return self.queue.record_of(self.branch, run)
+        return self.queue.record_of(self.site.branch, run)
 
     def _tell(self, look: Look, told: Snapshot | None, snapshot: Snapshot) -> Iterator[ReconcilerError]:
         """Tell what changed since ``told``, and yield what could not be told; it never ends a tick."""
@@ -156,7 +157,7 @@ class Reporter:
             yield Transient(complaint, "look at the notifier")
 
     def _says_nothing_new(self, document: bytes, now: datetime) -> bool:
-        last = self.queue.last(self.branch)
+        last = self.queue.last(self.site.branch)
         if last is None or heartbeat_due(last.when, now, self.heartbeat):
             return False
         try:

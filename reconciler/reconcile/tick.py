@@ -23,11 +23,11 @@ from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.look import Look, Reconciler
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
 from reconciler.reconcile.ports.state import Standstill, State
-from reconciler.reconcile.ports.target import Lock, Power, RunLogs, StateStore
 from reconciler.reconcile.reboot import Descent, going_down, prepared
 from reconciler.reconcile.recall import restored
 from reconciler.reconcile.recovery import Recovery
 from reconciler.reconcile.reporter import Published, Ran, Reporter
+from reconciler.reconcile.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +81,20 @@ class Ticker:
     """Makes whole ticks of one target.
 
     Attributes:
-        folder: Of the target; the caller holds its lock.
+        site: The target; the caller holds the lock of its state folder.
         reconciler: Looks at the target.
         applier: Makes plans real.
         reporter: Commits, pushes and tells.
-        machine: Held while packages are changed.
-        power: Restarts the machine; ``None`` where the target is none of its own.
         secrets: What must not stand in a log, such as the values of the configured environment.
-        logs: Where the log of a run is kept on the host, besides the report.
         begins: Told of the report, which is committed, before a run that may take its time.
         standstill: How long no tick had ended well before this one, where that is long enough to be told.
     """
 
-    folder: StateStore
+    site: Site
     reconciler: Reconciler
     applier: Applier
     reporter: Reporter
-    machine: Lock
-    power: Power | None = None
     secrets: tuple[str, ...] = ()
-    logs: RunLogs | None = None
     begins: Callable[[Report], None] = _nobody
     standstill: Standstill | None = None
 
@@ -124,7 +118,7 @@ class Ticker:
         """Tell of a tick that came to no report, as far as that can be done; what waits is sent as well."""
         now = self.applier.clock.now()
         with contextlib.suppress(ReconcilerError):
-            state = self.folder.recall().state
+            state = self.site.folder.recall().state
             before = state.snapshot
             if before is None or isinstance(error, Transient):
                 self.reporter.messenger.tell((), (), now)
@@ -138,18 +132,18 @@ class Ticker:
         snapshot = replace(before, at=now, troubles=(*others, trouble))
         notices = [one for one in events(before, snapshot, now) if one.event is Event.FAILED]
         self.reporter.messenger.tell(notices, state.routes, now)
-        self.folder.save(replace(state, snapshot=snapshot))
+        self.site.folder.save(replace(state, snapshot=snapshot))
 
     def alert(self, standstill: Standstill) -> None:
         """Tell, as far as that can be done, that the host stands still; it is told once for each time."""
         with contextlib.suppress(ReconcilerError):
-            state = self.folder.recall().state
+            state = self.site.folder.recall().state
             if state.snapshot is not None:
                 trouble = Trouble(Event.FAILED, ConditionType.STOOD_STILL, standstill.message)
                 self._tell_trouble(state, state.snapshot, trouble, self.applier.clock.now())
 
     def _tick(self, break_glass: BreakGlass | None) -> Tick:
-        state = restored(self.folder.recall(), self.reporter.queue, self.reporter.branch)
+        state = restored(self.site.folder.recall(), self.reporter.queue, self.site.branch)
         runs: list[RunRecord] = []
         found = self._recovered()
         if found is not None:
@@ -200,13 +194,13 @@ class Ticker:
 
     def _go_down(self, descent: Descent, done: Tick, state: State) -> Tick:
         """Ask for the reboot that was announced, unless something came in between."""
-        power, journal = self.power, descent.journal
+        power, journal = self.site.power, descent.journal
         if power is None or not self._may_rest_on(descent.look, done.published):
             return done
-        health = self.applier.around.health(journal.settings, dict(journal.facts))
+        health = self.site.around.health(journal.settings, dict(journal.facts))
         now = self.applier.clock.now()
         asked = self.reconciler.ask_anew(descent.look, now)
-        why = descent.still_against(asked.inputs, self.folder.pause(), now)
+        why = descent.still_against(asked.inputs, self.site.folder.pause(), now)
         if why:
             return self._corrected(done, state, descent.refused(why))[0]
         if descent.look.must_be_pushed:
@@ -214,12 +208,12 @@ class Ticker:
         # Counted before it is asked for. Killed in between, one reboot too many is counted: it waits for the
         # next window. Asked for first, one too few could be: a need that never goes away would make a loop.
         state = rebooting(state, now)
-        self.folder.save(state)
-        self.folder.begin(going_down(replace(journal, health_before=health), power.boot_id(), now))
+        self.site.folder.save(state)
+        self.site.folder.begin(going_down(replace(journal, health_before=health), power.boot_id(), now))
         try:
             power.reboot(journal.settings.reboot.notice, f"patchledger: {descent.due.because}")
         except ReconcilerError as error:
-            self.folder.clear_journal()
+            self.site.folder.clear_journal()
             done, _ = self._corrected(done, state, descent.refused(error.message))
             return replace(done, earlier=(*done.earlier, error))
         return done
@@ -247,19 +241,19 @@ class Ticker:
         ):
             return state, ()
         try:
-            with self.machine.held():
+            with self.site.lock.held():
                 execution = self.applier.download(look)
         except ReconcilerError as error:
             return state, (error,)
         if execution.exit_code not in exit_codes.WELL:
             unfetched = _unfetched(look, state.unfetched, execution.message)
             state = replace(state, unfetched=unfetched)
-            self.folder.save(state)
+            self.site.folder.save(state)
             said = f"the packages of the plan could not be fetched ahead: {execution.message}"
             hint = f"it is tried again at {minute(unfetched.again)}, or when the plan or the lists are others"
             return state, (Transient(said, hint),)
         state = replace(state, downloaded=digest, unfetched=None)
-        self.folder.save(state)
+        self.site.folder.save(state)
         return state, ()
 
     def _waits(self, look: Look, state: State) -> bool:
@@ -280,7 +274,7 @@ class Ticker:
             or state.repaired == repair_token(recording.observation, recording.policy_commit)
         ):
             return None
-        with self.machine.held():
+        with self.site.lock.held():
             self.begins(look.report)
             return self.applier.mend(look)
 
@@ -290,13 +284,13 @@ class Ticker:
         decision = look.finding.judged.decision
         if not isinstance(decision, Apply) or not self._may_rest_on(look, published):
             return None
-        with self.machine.held():
+        with self.site.lock.held():
             self.begins(look.report)
             return self.applier.apply(look, decision)
 
     def _recovered(self) -> Performed | None:
         """Bring an unfinished run to its end; of one that is reported already, take over what it was."""
-        journal = self.folder.journal()
+        journal = self.site.folder.journal()
         if journal is None:
             return None
         recovery = Recovery(self.applier)
@@ -304,11 +298,11 @@ class Ticker:
         if reported is not None:
             taken = recovery.take_over(journal, reported)
             if taken is None:
-                self.folder.clear_journal()
+                self.site.folder.clear_journal()
             return taken
-        with self.machine.held():
+        with self.site.lock.held():
             if journal.phase is Phase.REBOOTING:
-                boot_id = "" if self.power is None else self.power.boot_id()
+                boot_id = "" if self.site.power is None else self.site.power.boot_id()
                 return recovery.verify_boot(journal, boot_id)
             return recovery.recover(journal)
 
@@ -330,12 +324,12 @@ class Ticker:
             self._keep(ran)
         commit = self.reporter.commit(look, files, ran)
         state = after_look(state, look)
-        self.folder.save(state)
+        self.site.folder.save(state)
         for name, data in files.items():
-            self.folder.write(name, data)
+            self.site.folder.write(name, data)
         published = self.reporter.send(look, files, state, commit, ran)
         state = replace(state, snapshot=published.snapshot)
-        self.folder.save(state)
+        self.site.folder.save(state)
         if performed is not None:
             self._forget(performed)
         return published, state
@@ -343,23 +337,23 @@ class Ticker:
     def _forget(self, performed: Performed) -> None:
         """Forget a run that is reported, unless something of it is still to be told."""
         if performed.follow_up is None:
-            self.folder.clear_journal()
+            self.site.folder.clear_journal()
         else:
-            self.folder.begin(performed.follow_up)
-            self.folder.explain(performed.follow_up.run, "the machine could not be looked at")
+            self.site.folder.begin(performed.follow_up)
+            self.site.folder.explain(performed.follow_up.run, "the machine could not be looked at")
 
     def _keep(self, ran: Ran) -> None:
         """Keep the log of a run on the host; that it failed is told and ends nothing: the report has it."""
-        if self.logs is None:
+        if self.site.logs is None:
             return
         files = {".json": run_json(ran.record), ".log": ran.log}
         try:
-            self.logs.keep(ran.record.run, files, ran.record.ended)
+            self.site.logs.keep(ran.record.run, files, ran.record.ended)
         except ReconcilerError as error:
-            self.folder.complaints.append(f"{error.message} ({error.hint})")
+            self.site.folder.complaints.append(f"{error.message} ({error.hint})")
 
     def _log(self, performed: Performed) -> bytes:
-        return self.folder.run_log(performed.record.run, self.secrets)
+        return self.site.folder.run_log(performed.record.run, self.secrets)
 
     def _excerpt(self, performed: Performed) -> str:
         return "" if performed.record.outcome is RunOutcome.APPLIED else excerpt(self._log(performed))

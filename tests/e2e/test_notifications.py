@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring import quiet
-from reconciler.cli.wiring.compose import ticker, wire
+from reconciler.cli.wiring.compose import wire
 from reconciler.errors import ReconcilerError, Stalled, exit_code, worst
 from reconciler.host.config import load_config
 from reconciler.planning.gates.types import BreakGlass
@@ -300,7 +300,7 @@ def test_a_tick_that_comes_to_no_report_counts_too(notified: Site, lab: AptLab, 
     assert codes(notified, 1) == [0]
     parts = wire(load_config(notified.config), SetClock())
     minutes = OPENING + timedelta(minutes=5)
-    with ticker(parts, lambda _: None).machine.held():
+    with parts.site.lock.held():
         assert [codes(notified, 1, minutes)[0] for _ in range(4)] == [5, 5, 1, 1]
         (said,) = titles(receiver)
         assert "no tick has ended well" in said

@@ -5,11 +5,13 @@ in the middle of each transaction.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from pydantic import TypeAdapter
@@ -43,7 +45,9 @@ from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.executions import MOST_ATTEMPTS
 from reconciler.reconcile.look import Finding, Look
 from reconciler.reconcile.policy_in_force import InForce
+from reconciler.reconcile.ports.state import Recalled, State
 from reconciler.reconcile.recovery import Recovery
+from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
 from tests.fakes import NotArrangedError, healthy
 from tests.report_samples import FACTS, INPUTS, NOW, effective
@@ -92,6 +96,13 @@ class Disk:
 JOURNALS = TypeAdapter(Journal)
 Life = Callable[["Machine"], Performed]
 Make = Callable[[Disk, Plug], "Machine"]
+
+
+class NoLock:
+    """The lock that whoever calls holds."""
+
+    def held(self) -> AbstractContextManager[None]:
+        raise NotArrangedError
 
 
 @dataclass
@@ -219,6 +230,28 @@ class Machine:
     def pause(self) -> Pause | None:
         return None
 
+    # --- what only a whole tick needs ---
+
+    complaints: ClassVar[list[str]] = []
+
+    def recall(self) -> Recalled:
+        raise NotArrangedError
+
+    def save(self, state: State) -> None:
+        raise NotArrangedError(state)
+
+    def write(self, name: str, data: bytes) -> None:
+        raise NotArrangedError(name, data)
+
+    def journal(self) -> Journal | None:
+        raise NotArrangedError
+
+    def clear_journal(self) -> None:
+        raise NotArrangedError
+
+    def run_log(self, run: str, secrets: Iterable[str]) -> bytes:
+        raise NotArrangedError(run, secrets)
+
     # --- hooks, health and services ---
 
     def run(
@@ -238,7 +271,8 @@ class Machine:
     @property
     def applier(self) -> Applier:
         around = Surroundings(self, self, None, lambda ask, _before, _within: tuple(ask()))
-        return Applier(self, self, self, around, "patchledger 1", "web-01")
+        site = Site("web-01", {}, "hosts/web-01", self, NoLock(), self, around)
+        return Applier(site, self, "patchledger 1")
 
 
 def look_of(**settings: object) -> Look:

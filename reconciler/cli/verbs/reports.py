@@ -8,11 +8,12 @@ from typing import Any
 from reconciler.cli.showing.terminal import note, print_json, tell
 from reconciler.cli.wiring.compose import git_options
 from reconciler.errors import Misuse, ReconcilerError, exit_code, worst
-from reconciler.gitops.sink import REPAIR_HINT, Diverged, Identity, Repaired, ReportSink, host_branch
+from reconciler.gitops.sink import Identity, Repaired, ReportSink, host_branch
 from reconciler.host.config import Config, load_config
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.problems import visible
+from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged
 
 
 def repair(arguments: argparse.Namespace) -> int:

@@ -242,7 +242,7 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
 
 def _question(wiring: Wiring) -> dict[str, Any] | None:
     """Return what a quiet tick needs to see that the report branch is as it was left."""
-    asked = wiring.queue.question(wiring.reporter.branch)
+    asked = wiring.queue.question(wiring.site.branch)
     return None if asked is None else {**asked, "stamp": str(wiring.folder.path / quiet.FILE)}
 
 
@@ -260,7 +260,7 @@ def _committed(wiring: Wiring, done: Tick) -> str:
     if published.commit is None:
         said = "Nothing changed since the last report; no commit was made"
     else:
-        said = f"Committed report {published.commit[:12]} on branch {reporter.branch}"
+        said = f"Committed report {published.commit[:12]} on branch {wiring.site.branch}"
     if not reporter.has_remote:
         return f"{said} (in {where}; no report remote is configured)."
     if not published.pushed:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from reconciler import __version__
 from reconciler.cli.showing.terminal import outlived_by
-from reconciler.errors import Misuse, ReconcilerError
+from reconciler.errors import Misuse
 from reconciler.gitops.git import GitOptions
 from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.revision import read_accepted
-from reconciler.gitops.sink import REPAIR_HINT, ReportSink, host_branch
-from reconciler.gitops.sink import Identity as Author
+from reconciler.gitops.sink import Identity, ReportSink, host_branch
 from reconciler.gitops.source import PolicySource
 from reconciler.host.config import Config, Notifier
 from reconciler.host.install import credentials
@@ -45,19 +44,20 @@ from reconciler.notify import (
 from reconciler.ownership import check_ours
 from reconciler.planning.notices.events import Notice
 from reconciler.planning.reporting.document import Report
-from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
-from reconciler.reconcile.look import Identity, Reconciler
+from reconciler.reconcile.look import Reconciler
+from reconciler.reconcile.policy_in_force import PolicyFollower
 from reconciler.reconcile.ports.policies import ReadPolicy
+from reconciler.reconcile.ports.reports import Messenger
 from reconciler.reconcile.ports.state import Standstill
 from reconciler.reconcile.ports.target import Clock, Power
 from reconciler.reconcile.recall import followed
 from reconciler.reconcile.reporter import Reporter
+from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.reconcile.tick import Ticker
-from reconciler.targets.local import LocalTarget
 from reconciler.targets.service import local_target
 
 PROGRAM = f"patchledger {__version__}"
@@ -91,10 +91,12 @@ class Wiring:
     """The parts of one host, ready for its verbs.
 
     Attributes:
+        site: What belongs to this host alone.
         read: Gives what the policy is made of at a commit.
     """
 
     config: Config
+    site: Site
     folder: StateFolder
     source: PolicySource
     read: ReadPolicy
@@ -105,7 +107,6 @@ class Wiring:
     outbox: Outbox
     manager: ScriptedManager
     witness: Witness
-    power: Power | None
 
 
 def wire(
@@ -129,58 +130,81 @@ def wire(
     _check(config)
     folder = StateFolder(config.state_dir)
     folder.prepare()
-    options = git_options(config)
-    source = PolicySource(
-        folder.path / "policy.git", config.policy.remote, config.policy.ref, options, config.trust.floor
+    source = _source(config)
+    witness = Witness()
+    manager = _manager(config, folder, witness.look)
+    queue = _queue(config)
+    site = _site(config, folder, manager, power)
+    used, timeout = clock or SystemClock(), config.git.timeout
+    read = _reader(source, timeout)
+    follower = PolicyFollower(source, read, timeout, partial(followed, queue, site.branch))
+    reconciler = Reconciler(site, used, follower, queue, PROGRAM, timeout)
+    outbox = Outbox(folder.path / "outbox")
+    send = AppriseSender(notifiers_of(config, encrypted), environment=config.environment)
+    return Wiring(
+        config=config,
+        site=site,
+        folder=folder,
+        source=source,
+        read=read,
+        queue=queue,
+        reconciler=reconciler,
+        applier=Applier(site, used, PROGRAM, reconciler.ask_anew),
+        reporter=_reporter(config, site, queue, OutboxMessenger(outbox, send)),
+        outbox=outbox,
+        manager=manager,
+        witness=witness,
     )
-    timeout = config.git.timeout
 
+
+def _site(config: Config, folder: StateFolder, manager: ScriptedManager, power: Power | None) -> Site:
+    """Return what belongs to this host alone; of another root, nothing of the running system does."""
+    own = config.root is None
+    return Site(
+        config.host,
+        config.labels,
+        host_branch(config.host),
+        folder,
+        MachineLock(ROOTS_FOLDER if os.geteuid() == 0 else folder.path, manager.database),
+        manager,
+        _surroundings(config),
+        power or (SystemPower() if own else None),
+        run_logs(config),
+        partial(observe_inhibitors, {}) if own else tuple,
+    )
+
+
+def _source(config: Config) -> PolicySource:
+    policy, mirror = config.policy, config.state_dir / "policy.git"
+    return PolicySource(mirror, policy.remote, policy.ref, git_options(config), config.trust.floor)
+
+
+def _reader(source: PolicySource, timeout: timedelta) -> ReadPolicy:
     def read(commit: str, now: datetime) -> Sequence[PolicyFile]:
         return read_accepted(source, commit, timeout=timeout.total_seconds(), now=now)
 
-    used = clock or SystemClock()
-    if power is None and config.root is None:
-        power = SystemPower()
-    witness = Witness()
-    manager = _manager(local_target(config.environment), folder, config, witness.look)
-    author = Author(config.host, str(config.reports.signing_key or ""))
-    queue = ReportSink(
-        folder.path / "reports.git",
+    return read
+
+
+def _queue(config: Config) -> ReportSink:
+    return ReportSink(
+        config.state_dir / "reports.git",
         config.reports.remote,
-        author,
-        options,
-        copies=partial(_copies_of_reports, folder.path, config.log_dir),
+        Identity(config.host, str(config.reports.signing_key or "")),
+        git_options(config),
+        copies=partial(_copies_of_reports, config.state_dir, config.log_dir),
     )
-    branch = host_branch(config.host)
-    reconciler = Reconciler(
-        Identity(config.host, config.labels),
-        clock=used,
-        repository=source,
-        read=read,
-        manager=manager,
-        program=PROGRAM,
-        timeout=timeout,
-        inhibitors=partial(observe_inhibitors, {}) if config.root is None else tuple,
-        pause=folder.pause,
-        power=None if power is None else power.root,
-        reports=partial(about_reports, queue, branch, timeout),
-        followed=partial(followed, queue, branch),
-    )
-    outbox = Outbox(folder.path / "outbox")
-    reporter = Reporter(
-        branch,
-        queue=queue,
-        messenger=OutboxMessenger(
-            outbox, AppriseSender(notifiers_of(config, encrypted), environment=config.environment)
-        ),
+
+
+def _reporter(config: Config, site: Site, queue: ReportSink, messenger: Messenger) -> Reporter:
+    return Reporter(
+        site,
+        queue,
+        messenger,
         heartbeat=config.reports.heartbeat,
         keep_runs=config.retention.runs,
-        timeout=timeout,
+        timeout=config.git.timeout,
         has_remote=config.reports.remote is not None,
-    )
-    applier = Applier(used, manager, folder, _surroundings(config), PROGRAM, config.host, reconciler.ask_anew)
-    return Wiring(
-        config, folder, source, read, queue, reconciler, applier, reporter, outbox, manager, witness, power
     )
 
 
@@ -204,26 +228,6 @@ def _surroundings(config: Config) -> Surroundings:
     return Surroundings(Hooks(config.hooks_dir, {}), Checks({}), Restarts({}) if own else None, settled)
 
 
-def about_reports(
-    queue: ReportSink,
-    branch: str,
-    timeout: timedelta,
-    may_ask: bool,  # noqa: FBT001 - as the reconciler calls it
-) -> tuple[Condition, ...]:
-    """Return the condition that somebody else has changed this host's report branch, if so.
-
-    What else is wrong with the queue or its remote is said by the push.
-    """
-    try:
-        found = queue.standing(branch, timeout=timeout.total_seconds(), ask=may_ask)
-    except ReconcilerError:
-        return ()
-    if found is None:
-        return ()
-    reason = "MovedOn" if found.moved_on else "Parted"
-    return (Condition(ConditionType.REPORT_BRANCH_DIVERGED, True, reason, f"{found.message}; {REPAIR_HINT}"),)
-
-
 def ticker(wiring: Wiring, begins: Callable[[Report], None], standstill: Standstill | None = None) -> Ticker:
     """Return what makes ticks of the host of ``wiring``.
 
@@ -232,18 +236,9 @@ def ticker(wiring: Wiring, begins: Callable[[Report], None], standstill: Standst
         begins: Told of the report before a run begins.
         standstill: As in :class:`reconciler.reconcile.tick.Ticker`.
     """
-    folder = ROOTS_FOLDER if os.geteuid() == 0 else wiring.folder.path
+    secrets = tuple(wiring.config.environment.values())
     return Ticker(
-        wiring.folder,
-        wiring.reconciler,
-        wiring.applier,
-        wiring.reporter,
-        MachineLock(folder, wiring.manager.database),
-        wiring.power,
-        secrets=tuple(wiring.config.environment.values()),
-        logs=run_logs(wiring.config),
-        begins=begins,
-        standstill=standstill,
+        wiring.site, wiring.reconciler, wiring.applier, wiring.reporter, secrets, begins, standstill
     )
 
 
@@ -266,9 +261,8 @@ def _check(config: Config) -> None:
         check_ours(str(config.root), "root")
 
 
-def _manager(
-    target: LocalTarget, folder: StateFolder, config: Config, before_observe: Callable[[], None]
-) -> ScriptedManager:
+def _manager(config: Config, folder: StateFolder, before_observe: Callable[[], None]) -> ScriptedManager:
+    target = local_target(config.environment)
     dialect = dialect_of(config.manager or detect(target, root=config.root))
 
     def keep(printed: bytes) -> str:

@@ -11,6 +11,12 @@ if TYPE_CHECKING:  # whoever only commits and pushes tells nothing
     from reconciler.planning.notices.events import Notice, Route
 
 
+REPAIR_HINT = (
+    "give a cloned machine its own host id; then, or if there is none, run `patchledger reports repair`"
+)
+"""What to do about a branch that somebody else has changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """A report was committed; ``oid`` is its full id."""
@@ -60,6 +66,39 @@ class Queued:
     branches: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Diverged:
+    """The remote's branch holds reports that do not lie below this host's: somebody else changed it.
+
+    Attributes:
+        branch: Its name.
+        ours: This host's newest report.
+        theirs: The remote's.
+        count: How many reports there are not known here, at most 1,000.
+        newest: Date of the newest of them, in UTC.
+        subject: Its first line, untrusted.
+        moved_on: All that this host has reported is below it; else the two have parted.
+    """
+
+    branch: str
+    ours: str
+    theirs: str
+    count: int
+    newest: datetime
+    subject: str
+    moved_on: bool
+
+    @property
+    def message(self) -> str:
+        """What is so and what may be the cause, in one sentence."""
+        many = "a report" if self.count == 1 else f"{self.count} reports"
+        return (
+            f"branch {self.branch} holds {many} there that this host does not know, the newest of "
+            f"{self.newest:%Y-%m-%d %H:%M} UTC ({self.subject}): another machine writes this branch too, or "
+            "this one was restored from a backup, or the branch was rewritten; nothing is overwritten"
+        )
+
+
 class ReportQueue(Protocol):
     """Where reports go; :class:`reconciler.gitops.sink.ReportSink` is the real one."""
 
@@ -86,6 +125,10 @@ class ReportQueue(Protocol):
 
     def push(self, branches: Sequence[str] | None = None, *, timeout: float) -> Pushed | Queued:
         """Send what the remote does not have, never forced."""
+        ...
+
+    def standing(self, branch: str, *, timeout: float, ask: bool) -> Diverged | None:
+        """Say whether somebody else has changed the remote's branch; None where not, or nobody can tell."""
         ...
 
 

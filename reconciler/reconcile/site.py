@@ -1,0 +1,37 @@
+"""What belongs to one target, as one object: a machine with guests has many of them in one process."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from reconciler.planning.gates.types import Inhibitor
+from reconciler.reconcile.ports.target import Lock, PackageManager, Power, RunLogs, StateStore
+from reconciler.reconcile.surroundings import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One target with all that is its own; what belongs to the machine or the process is not in it.
+
+    Attributes:
+        target: Its id.
+        labels: What it says of itself.
+        branch: Of the report repository.
+        folder: Where its runs, and what a tick leaves for the next, are written down.
+        lock: Held while its packages are changed.
+        manager: Its package manager.
+        around: Its hooks, health and services.
+        power: Restarts it; ``None`` where it cannot be rebooted from here.
+        logs: Where the log of a run is kept besides the report.
+        inhibitors: Says what a run would disturb; asked only where one could begin.
+    """
+
+    target: str
+    labels: Mapping[str, str]
+    branch: str
+    folder: StateStore
+    lock: Lock
+    manager: PackageManager
+    around: Surroundings
+    power: Power | None = None
+    logs: RunLogs | None = None
+    inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple
