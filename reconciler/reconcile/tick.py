@@ -1,7 +1,7 @@
 """One whole tick: look, report, apply what may be applied, and report that."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,13 +13,13 @@ from reconciler.planning.notices.events import Event, Snapshot, Trouble, events
 from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import to_json
-from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.runs.execution import Unfetched
+from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.log import excerpt
 from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, run_json
 from reconciler.planning.text.wording import minute
 from reconciler.reconcile.apply import Applier, Performed
+from reconciler.reconcile.fetching import is_due, once_more, still_unfetched
 from reconciler.reconcile.look import Look, Reconciler
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
 from reconciler.reconcile.ports.state import Standstill, State
@@ -70,6 +70,29 @@ def each_once(failures: Iterable[ReconcilerError]) -> tuple[ReconcilerError, ...
     for one in failures:
         kept.setdefault((type(one), one.message), one)
     return tuple(kept.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """How far a tick has come.
+
+    Attributes:
+        done: What it came to so far.
+        state: What is remembered so far.
+        descent: A reboot that is due by the last look.
+        is_blind: Nobody can look at the machine any more, so nothing more is done.
+    """
+
+    done: Tick
+    state: State
+    descent: Descent | None
+    break_glass: BreakGlass | None
+    is_blind: bool = False
+
+    @property
+    def may_be_rested_on(self) -> bool:
+        """Whether the last look is reported well enough to act on it: an approved plan must be pushed."""
+        return self.done.published.pushed or not self.done.look.must_be_pushed
 
 
 def _nobody(report: Report) -> None:
@@ -143,102 +166,93 @@ class Ticker:
                 self._tell_trouble(state, state.snapshot, trouble, self.applier.clock.now())
 
     def _tick(self, break_glass: BreakGlass | None) -> Tick:
+        course = self._begun(break_glass)
+        course = self._after(course, self._mend(course))
+        if not course.is_blind:
+            course = self._after(course, self._apply(course))
+        return self._go_down(course).done
+
+    def _begun(self, break_glass: BreakGlass | None) -> _Course:
+        """Bring to an end what an earlier tick began, look, report, and fetch ahead."""
         state = restored(self.site.folder.recall(), self.reporter.queue, self.site.branch)
-        runs: list[RunRecord] = []
         found = self._recovered()
         if found is not None:
             state = after_run(state, found, self._excerpt(found))
-            runs.append(found.record)
         if break_glass is not None:
             # A person wants what failed before to be tried again, too.
             state = replace(state, quarantine=(), repaired="")
         look = self.reconciler.look(state, accept=True, break_glass=break_glass)
         if self.standstill is not None:
             look = look.telling(self.standstill.condition)
-        look, descent = prepared(_still_unfetched(look, state), self.applier)
+        look, descent = prepared(still_unfetched(look, state), self.applier)
         published, state = self._publish(look, state, found)
         state, earlier = self._fetch_ahead(look, state)
-        for work in (self._mend, self._apply):
-            performed = work(look, published, state)
-            if performed is not None:
-                state = after_run(state, performed, self._excerpt(performed))
-                runs.append(performed.record)
-                if performed.follow_up is not None:
-                    # Nobody can look at the machine now: what is known is told with what was seen before.
-                    published, state = self._publish(look, state, performed)
-                    return Tick(look, published, tuple(runs), earlier)
-                earlier = (*earlier, *look.failures, *published.failures)
-                look, descent = self._look_again(look, performed, runs, state, break_glass)
-                published, state = self._publish(look, state, performed)
-        done = Tick(look, published, tuple(runs), earlier)
-        return done if descent is None else self._go_down(descent, done, state)
+        runs = () if found is None else (found.record,)
+        return _Course(Tick(look, published, runs, earlier), state, descent, break_glass)
 
-    def _look_again(
-        self,
-        look: Look,
-        performed: Performed,
-        runs: Sequence[RunRecord],
-        state: State,
-        break_glass: BreakGlass | None,
-    ) -> tuple[Look, Descent | None]:
-        """Look at the target after a run, by the policy of the same tick."""
+    def _after(self, course: _Course, performed: Performed | None) -> _Course:
+        """Look again after a run, by the policy of the same tick, and report what it came to."""
+        if performed is None:
+            return course
+        done = course.done
+        state = after_run(course.state, performed, self._excerpt(performed))
+        runs = (*done.runs, performed.record)
+        if performed.follow_up is not None:
+            # Nobody can look at the machine now: what is known is told with what was seen before.
+            published, state = self._publish(done.look, state, performed)
+            done = replace(done, published=published, runs=runs)
+            return replace(course, done=done, state=state, descent=None, is_blind=True)
         look = self.reconciler.look(
             state,
             accept=False,
-            break_glass=break_glass,
+            break_glass=course.break_glass,
             seen=None if performed.was_touched_since else performed.after,
-            in_force=performed.in_force or look.in_force,
+            in_force=performed.in_force or done.look.in_force,
             has_applied=any(map(_has_applied, runs)),
         )
-        return prepared(look, self.applier)
+        look, descent = prepared(look, self.applier)
+        published, state = self._publish(look, state, performed)
+        earlier = (*done.earlier, *done.look.failures, *done.published.failures)
+        return replace(course, done=Tick(look, published, runs, earlier), state=state, descent=descent)
 
-    def _go_down(self, descent: Descent, done: Tick, state: State) -> Tick:
+    def _go_down(self, course: _Course) -> _Course:
         """Ask for the reboot that was announced, unless something came in between."""
-        power, journal = self.site.power, descent.journal
-        if power is None or not self._may_rest_on(descent.look, done.published):
-            return done
+        power, descent = self.site.power, course.descent
+        if power is None or descent is None or not course.may_be_rested_on:
+            return course
+        journal = descent.journal
         health = self.site.around.health(journal.settings, dict(journal.facts))
         now = self.applier.clock.now()
         asked = self.reconciler.ask_anew(descent.look, now)
         why = descent.still_against(asked.inputs, self.site.folder.pause(), now)
         if why:
-            return self._corrected(done, state, descent.refused(why))[0]
+            return self._corrected(course, descent.refused(why))
         if descent.look.must_be_pushed:
-            done, state = self._corrected(done, state, descent.announced(now))
+            course = self._corrected(course, descent.announced(now))
         # Counted before it is asked for. Killed in between, one reboot too many is counted: it waits for the
         # next window. Asked for first, one too few could be: a need that never goes away would make a loop.
-        state = rebooting(state, now)
-        self.site.folder.save(state)
+        course = replace(course, state=rebooting(course.state, now))
+        self.site.folder.save(course.state)
         self.site.folder.begin(going_down(replace(journal, health_before=health), power.boot_id(), now))
         try:
             power.reboot(journal.settings.reboot.notice, f"patchledger: {descent.due.because}")
         except ReconcilerError as error:
             self.site.folder.clear_journal()
-            done, _ = self._corrected(done, state, descent.refused(error.message))
-            return replace(done, earlier=(*done.earlier, error))
-        return done
+            course = self._corrected(course, descent.refused(error.message))
+            return replace(course, done=replace(course.done, earlier=(*course.done.earlier, error)))
+        return course
 
-    def _corrected(self, done: Tick, state: State, look: Look) -> tuple[Tick, State]:
+    def _corrected(self, course: _Course, look: Look) -> _Course:
         """Report anew what becomes of a reboot, since it is not what the report before said."""
+        done = course.done
         earlier = (*done.earlier, *done.published.failures)
-        published, state = self._publish(look, state, None)
-        return replace(done, look=look, published=published, earlier=earlier), state
+        published, state = self._publish(look, course.state, None)
+        done = replace(done, look=look, published=published, earlier=earlier)
+        return replace(course, done=done, state=state)
 
     def _fetch_ahead(self, look: Look, state: State) -> tuple[State, tuple[ReconcilerError, ...]]:
         """Download a plan once, before its window opens, where only time and people stand against it."""
-        finding = look.finding
-        digest = finding.judged.plan.digest
-        settings = finding.recording.inputs.settings
-        closed = {gate.outcome for gate in finding.judged.gates if isinstance(gate, Closed)}
-        if (
-            settings.action == "plan"
-            or not finding.judged.plan.transaction
-            or not finding.recording.observation.privileged
-            or digest == state.downloaded
-            or self._waits(look, state)
-            or not closed
-            or not all(map(_may_download, closed))
-        ):
+        if not is_due(look, state, self.applier.clock.now()):
             return state, ()
         try:
             with self.site.lock.held():
@@ -246,43 +260,36 @@ class Ticker:
         except ReconcilerError as error:
             return state, (error,)
         if execution.exit_code not in exit_codes.WELL:
-            unfetched = _unfetched(look, state.unfetched, execution.message)
+            unfetched = once_more(look, state.unfetched, execution.message)
             state = replace(state, unfetched=unfetched)
             self.site.folder.save(state)
             said = f"the packages of the plan could not be fetched ahead: {execution.message}"
             hint = f"it is tried again at {minute(unfetched.again)}, or when the plan or the lists are others"
             return state, (Transient(said, hint),)
-        state = replace(state, downloaded=digest, unfetched=None)
+        state = replace(state, downloaded=look.finding.judged.plan.digest, unfetched=None)
         self.site.folder.save(state)
         return state, ()
 
-    def _waits(self, look: Look, state: State) -> bool:
-        """Say whether packages that could not be fetched are to be left for a while."""
-        last = state.unfetched
-        return (
-            last is not None and last.what == _what_to_fetch(look) and self.applier.clock.now() < last.again
-        )
-
-    def _mend(self, look: Look, published: Published, state: State) -> Performed | None:
+    def _mend(self, course: _Course) -> Performed | None:
         """Repair what is half done where every other gate is open, once for each state of the machine."""
-        del published  # what is repaired was reported, or begun by somebody else
+        look = course.done.look
         closed = [gate for gate in look.finding.judged.gates if isinstance(gate, Closed)]
         recording = look.finding.recording
         if (
             not recording.observation.health.interrupted
             or [gate.outcome for gate in closed] != [Outcome.UNHEALTHY]
-            or state.repaired == repair_token(recording.observation, recording.policy_commit)
+            or course.state.repaired == repair_token(recording.observation, recording.policy_commit)
         ):
             return None
         with self.site.lock.held():
             self.begins(look.report)
             return self.applier.mend(look)
 
-    def _apply(self, look: Look, published: Published, state: State) -> Performed | None:
+    def _apply(self, course: _Course) -> Performed | None:
         """Apply the plan where every gate is open."""
-        del state
+        look = course.done.look
         decision = look.finding.judged.decision
-        if not isinstance(decision, Apply) or not self._may_rest_on(look, published):
+        if not isinstance(decision, Apply) or not course.may_be_rested_on:
             return None
         with self.site.lock.held():
             self.begins(look.report)
@@ -305,10 +312,6 @@ class Ticker:
                 boot_id = "" if self.site.power is None else self.site.power.boot_id()
                 return recovery.verify_boot(journal, boot_id)
             return recovery.recover(journal)
-
-    def _may_rest_on(self, look: Look, published: Published) -> bool:
-        """Say whether a plan is reported well enough to be applied: an approved one must be pushed."""
-        return published.pushed or not look.must_be_pushed
 
     def _publish(self, look: Look, state: State, performed: Performed | None) -> tuple[Published, State]:
         """Report, and leave what the next tick starts from; only then is a run forgotten.
@@ -391,60 +394,3 @@ def _failure_of(record: RunRecord) -> ReconcilerError | None:
         case RunOutcome.FAILED | RunOutcome.ROLLED_BACK:
             hint = f"see runs/{record.run}.log in the report repository"
             return Transient(said, hint) if record.code in PASSING else Stalled(said, hint)
-
-
-def _what_to_fetch(look: Look) -> str:
-    """Name the plan of ``look`` and the lists that it is by."""
-    published = [one.published for one in look.finding.recording.observation.sources if one.published]
-    return f"{look.finding.judged.plan.digest}@{max(published, default='')}"
-
-
-def _unfetched(look: Look, last: Unfetched | None, message: str) -> Unfetched:
-    """Return what must be remembered of packages that could not be fetched, now once more."""
-    what = _what_to_fetch(look)
-    before = last.attempts if last is not None and last.what == what else 0
-    return Unfetched(what, look.report.generated_at, before + 1, message)
-
-
-def _still_unfetched(look: Look, state: State) -> Look:
-    """Return ``look`` with what is known of packages that could not be fetched ahead."""
-    last = state.unfetched
-    if last is None or last.what != _what_to_fetch(look):
-        return look
-    said = f"the packages of the plan could not be fetched ahead: {last.message}"
-    return look.telling(Condition(ConditionType.PACKAGES_NOT_FETCHED, True, "DownloadFailed", said)).again_at(
-        last.again
-    )
-
-
-def _may_download(outcome: Outcome) -> bool:
-    """Say whether a plan's packages may be fetched behind a gate that is closed so: it opens in time."""
-    match outcome:
-        case (
-            Outcome.DOWNLOAD_ONLY
-            | Outcome.WINDOW
-            | Outcome.BUDGET
-            | Outcome.FREEZE
-            | Outcome.ROLLOUT
-            | Outcome.CONCURRENCY
-            | Outcome.INHIBITED
-        ):
-            return True
-        case (
-            Outcome.APPLY
-            | Outcome.NOTHING
-            | Outcome.PAUSED
-            | Outcome.POLICY_STALLED
-            | Outcome.NEEDS_UPGRADE
-            | Outcome.POLICY_STALE
-            | Outcome.CLOCK
-            | Outcome.PLAN_ONLY
-            | Outcome.UNHEALTHY
-            | Outcome.CANNOT_RESOLVE
-            | Outcome.METADATA_STALE
-            | Outcome.LOCKED
-            | Outcome.NO_SPACE
-            | Outcome.ALREADY_FAILED
-            | Outcome.APPROVAL
-        ):
-            return False
