@@ -1,4 +1,8 @@
-"""One look at a target: fetch the policy, observe, plan and decide, without leaving a trace."""
+"""One look at a target: fetch the policy, observe, plan and decide.
+
+It installs nothing and reports nothing, and yet leaves traces: the mirror of the policy is fetched, metadata
+are fetched anew where that is due, and where it is told to, a new revision is remembered as accepted.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +18,6 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
 )
 from reconciler.planning.gates.decision import next_instant
-from reconciler.planning.gates.gates import CLOCK_TOLERANCE
 from reconciler.planning.gates.inputs import Local, gate_inputs
 from reconciler.planning.gates.reboot import Choice, History, Refused, Unwanted, choose, refusal
 from reconciler.planning.gates.recording import Judged, Recording, judge, lets_security_through, record
@@ -47,6 +50,7 @@ from reconciler.reconcile.ports.policies import Acceptance, ReadPolicy
 from reconciler.reconcile.ports.reports import REPAIR_HINT, ReportQueue
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
+from reconciler.reconcile.refreshing import is_due, is_whole, refresh_due
 from reconciler.reconcile.site import Site
 
 
@@ -178,7 +182,7 @@ class Reconciler:
         in_force: InForce | None = None,
         has_applied: bool = False,
     ) -> Look:
-        """Fetch, observe, plan and decide; write nothing but the mirror and, with ``accept``, its memory.
+        """Fetch, observe, plan and decide.
 
         Args:
             state: What the last tick left.
@@ -257,7 +261,7 @@ class Reconciler:
         return replace(
             seen,
             clock=self.clock.state(),
-            first_seen=observe_first_seen(state.first_seen, seen.offers, now, is_whole=_is_whole(seen)),
+            first_seen=observe_first_seen(state.first_seen, seen.offers, now, is_whole=is_whole(seen)),
             quarantined=_standing(state.quarantine, in_force.state.commit, seen),
         )
 
@@ -292,25 +296,17 @@ class Reconciler:
 
     def _refreshed(self, seen: Observation, case: "_Case") -> Observation:
         """Fetch the metadata anew where that is due, and look again."""
-        refresh = self._refresh(seen, case)
+        refresh = Refresh(RefreshOutcome.NOT_DUE)
+        if not seen.privileged:
+            refresh = Refresh(RefreshOutcome.NOT_PERMITTED)
+        elif is_due(seen, case.effective, case.state, case.now, may_begin=case.may_begin):
+            refresh = self.site.manager.refresh()
         match refresh.outcome:
             case RefreshOutcome.REFRESHED | RefreshOutcome.FAILED:
                 again = replace(self.site.manager.observe(case.now), refresh=refresh)
                 return self._restored(again, case.state, case.in_force, case.now)
             case RefreshOutcome.NOT_DUE | RefreshOutcome.NOT_PERMITTED:
                 return replace(seen, refresh=refresh)
-
-    def _refresh(self, seen: Observation, case: "_Case") -> Refresh:
-        if not seen.privileged:
-            return Refresh(RefreshOutcome.NOT_PERMITTED)
-        if case.effective is None:
-            return Refresh(RefreshOutcome.NOT_DUE)  # Nobody says yet how often.
-        fetched = _fetched(seen, case.state, case.now)
-        settings = case.effective.settings.refresh
-        patience = min(settings.every, settings.before_apply) if case.may_begin else settings.every
-        if fetched is not None and case.now < shifted(fetched, patience):
-            return Refresh(RefreshOutcome.NOT_DUE)
-        return self.site.manager.refresh()
 
     def _converse(self, seen: Observation, effective: Effective, now: datetime) -> "_Talk":
         """Hold the conversation with the resolver, and the one of a freeze's separate security plan."""
@@ -515,7 +511,7 @@ def _by_itself(
     told = {event for route in settings.notify for event in route.on}
     return (
         next_change(seen, effective, now),
-        _refresh_due(seen, effective, state, now),
+        refresh_due(seen, effective, state, now),
         # Also those that no gate names, since a person passed over it or another one closed before.
         windows.next_transition(
             effective.schedules, effective.frozen, now, budget=settings.budget, splay_key=report.target
@@ -571,25 +567,4 @@ def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation)
 
 def _dated(seen: Observation, talk: _Talk, now: datetime) -> tuple[FirstSeen, ...]:
     """Return the evidence for minimum ages after a talk: what would come in new is seen in answers only."""
-    return observe_first_seen(seen.first_seen, seen.offers, now, talk.exchanges, is_whole=_is_whole(seen))
-
-
-def _is_whole(seen: Observation) -> bool:
-    """Say whether every source could be read, so that what is not offered is really gone."""
-    is_failed = seen.refresh.outcome is RefreshOutcome.FAILED
-    return not is_failed and not any(source.problem for source in seen.sources)
-
-
-def _refresh_due(seen: Observation, effective: Effective, state: State, now: datetime) -> datetime | None:
-    """Return when the metadata are to be fetched anew; ``None`` for at once."""
-    fetched = _fetched(seen, state, now)
-    return None if fetched is None else shifted(fetched, effective.settings.refresh.every)
-
-
-def _fetched(seen: Observation, state: State, now: datetime) -> datetime | None:
-    """Return when the metadata were fetched last, ``None`` where nobody knows.
-
-    An instant that has not come yet was told by a clock that was wrong, then or now, and tells nothing.
-    """
-    told = (state.refreshed_at, *(source.fetched for source in seen.sources))
-    return max((at for at in told if at is not None and at <= now + CLOCK_TOLERANCE), default=None)
+    return observe_first_seen(seen.first_seen, seen.offers, now, talk.exchanges, is_whole=is_whole(seen))
