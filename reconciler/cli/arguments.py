@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_host_verbs(commands)
-    add_windows(commands)
+    _add_windows(commands)
     policy.register(commands)
     _add_watch_verbs(commands)
     _add_view_verbs(commands)
@@ -114,8 +114,7 @@ def _add_host_verbs(commands: _Commands) -> None:
     _format(status)
 
 
-def add_windows(commands: _Commands) -> argparse.ArgumentParser:
-    """Add the ``windows`` verb and return its parser."""
+def _add_windows(commands: _Commands) -> None:
     windows = commands.add_parser(
         "windows",
         help="show when maintenance windows open",
@@ -143,7 +142,6 @@ def add_windows(commands: _Commands) -> argparse.ArgumentParser:
         "--policy", metavar="FOLDER", help="all Schedules of this folder, or --schedule of them"
     )
     _format(windows)
-    return windows
 
 
 def _add_watch_verbs(commands: _Commands) -> None:

@@ -4,22 +4,24 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Sequence
+from typing import TypeVar
 
 from reconciler.cli.arguments import build_parser
 from reconciler.cli.showing.terminal import note, tell
 from reconciler.errors import CUT_OFF, DEFECT, INTERRUPTED, MISUSE, ReconcilerError, exit_code
 
+T = TypeVar("T")
+
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` and return its exit code."""
     try:
-        arguments = build_parser().parse_args(argv)
+        chosen = build_parser().parse_args(argv)
     except SystemExit as end:  # argparse has printed what there was to say
         return end.code if isinstance(end.code, int) else MISUSE
     try:
-        code = _dispatch(arguments)
+        code = perform(chosen)
         sys.stdout.flush()
     except ReconcilerError as error:
         tell(error)
@@ -38,34 +40,112 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-_HANDLERS: Mapping[str, tuple[str, str]] = {
-    "run": ("run", "run"),
-    "plan": ("plan", "plan"),
-    "dry-run": ("plan", "plan"),
-    "explain": ("plan", "explain"),
-    "status": ("status", "run"),
-    "windows": ("plan", "show_windows"),
-    "watch": ("watch", "run"),
-    "log": ("log", "run"),
-    "pause": ("pause", "pause"),
-    "resume": ("pause", "resume"),
-    "notify": ("notify", "run"),
-    "reports": ("reports", "repair"),
-    "setup": ("setup", "run"),
-    "adjust": ("setup", "run"),
-    "enable": ("cleanup", "run"),
-    "disable": ("cleanup", "run"),
-    "cleanup": ("cleanup", "run"),
-    "doctor": ("doctor", "run"),
-}
-"""The module of ``reconciler.cli.verbs`` and the function in it of each verb; ``policy`` names its own."""
+def perform(chosen: argparse.Namespace) -> int:
+    """Give the verb that was chosen what it is told, and return its exit code.
+
+    The one place where what the parser read gets its types. Each verb is imported when it is chosen.
+
+    Raises:
+        ReconcilerError: What the verb raises.
+    """
+    match chosen.command:
+        case "run":
+            from reconciler.cli.verbs import run
+
+            return run.run(options_of(run.RunOptions, chosen))
+        case "plan" | "dry-run":
+            from reconciler.cli.verbs import plan
+
+            return plan.plan(options_of(plan.PlanOptions, chosen))
+        case "explain":
+            from reconciler.cli.verbs import plan
+
+            return plan.explain(options_of(plan.ExplainOptions, chosen))
+        case "windows":
+            from reconciler.cli.verbs import plan, windows
+
+            return plan.show_windows(options_of(windows.WindowsOptions, chosen))
+        case "status":
+            from reconciler.cli.verbs import status
+
+            return status.run(chosen.config, chosen.format)
+        case "log":
+            from reconciler.cli.verbs import log
+
+            return log.run(options_of(log.LogOptions, chosen))
+        case "policy":
+            return _perform_policy(chosen)
+        case _:
+            return _perform_on_host(chosen)
 
 
-def _dispatch(arguments: argparse.Namespace) -> int:
-    handler: Callable[[argparse.Namespace], int]
-    if arguments.command == "policy":
-        handler = arguments.handler
-    else:
-        module, function = _HANDLERS[arguments.command]
-        handler = getattr(import_module(f"reconciler.cli.verbs.{module}"), function)
-    return handler(arguments)
+def _perform_on_host(chosen: argparse.Namespace) -> int:
+    """Perform what changes how this host is looked after, or tries it."""
+    match chosen.command:
+        case "watch":
+            from reconciler.cli.verbs import watch
+
+            return watch.run(chosen.config, check=chosen.check, form=chosen.format)
+        case "pause":
+            from reconciler.cli.verbs import pause
+
+            return pause.pause(options_of(pause.PauseOptions, chosen))
+        case "resume":
+            from reconciler.cli.verbs import pause
+
+            return pause.resume(chosen.config, chosen.format)
+        case "setup" | "adjust":
+            from reconciler.cli.verbs import setup
+
+            return setup.run(options_of(setup.SetupOptions, chosen))
+        case "enable":
+            from reconciler.cli.verbs import cleanup
+
+            return cleanup.enable(chosen.config, chosen.unit_dir, watch=chosen.watch)
+        case "disable":
+            from reconciler.cli.verbs import cleanup
+
+            return cleanup.disable(chosen.config, chosen.unit_dir)
+        case "cleanup":
+            from reconciler.cli.verbs import cleanup
+
+            return cleanup.clean_up(options_of(cleanup.CleanupOptions, chosen))
+        case "doctor":
+            from reconciler.cli.verbs import doctor
+
+            return doctor.run(chosen.config, chosen.format, offline=chosen.offline)
+        case "notify":
+            from reconciler.cli.verbs import notify
+
+            return notify.run(chosen.config, chosen.name, chosen.format)
+        case _:
+            from reconciler.cli.verbs import reports
+
+            return reports.repair(chosen.config, chosen.format, dry_run=chosen.dry_run)
+
+
+def _perform_policy(chosen: argparse.Namespace) -> int:
+    match chosen.verb:
+        case "check":
+            from reconciler.cli.verbs.policy import check
+
+            begin = check.watch if chosen.watch else check.check
+            return begin(chosen.folder, chosen.rev, chosen.format)
+        case "show":
+            from reconciler.cli.verbs.policy import show
+
+            host = show.facts(chosen.host, chosen.label, chosen.os, chosen.manager, chosen.guest_of)
+            return show.show(host, chosen.folder, chosen.rev, chosen.format)
+        case "schema":
+            from reconciler.cli.verbs.policy import start
+
+            return start.schema(chosen.name, chosen.write, chosen.format)
+        case _:
+            from reconciler.cli.verbs.policy import start
+
+            return start.init(chosen.folder, chosen.example, chosen.format)
+
+
+def options_of(kind: type[T], chosen: argparse.Namespace) -> T:
+    """Make a dataclass of what the parser read: it calls each thing as the field is called."""
+    return kind(**{name: getattr(chosen, name) for name in kind.__annotations__})

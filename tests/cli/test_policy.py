@@ -1,6 +1,5 @@
 """The policy commands as people call them: what they print, where, and with which exit code."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -9,7 +8,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from reconciler.cli import main
-from reconciler.cli.verbs.policy import commands as policy
+from reconciler.cli.arguments import build_parser
+from reconciler.cli.dispatch import perform
+from reconciler.cli.verbs.policy.commands import EXAMPLES as EXAMPLE_NAMES
 from reconciler.errors import Misuse
 from reconciler.process import run
 from tests.policy.trees import MIDNIGHT
@@ -21,12 +22,7 @@ Printed = pytest.CaptureFixture[str]
 
 
 def call(*arguments: str) -> int:
-    parser = argparse.ArgumentParser(prog="patchledger")
-    policy.register(parser.add_subparsers(required=True))
-    chosen = parser.parse_args(["policy", *arguments])
-    code = chosen.handler(chosen)
-    assert isinstance(code, int)
-    return code
+    return perform(build_parser().parse_args(["policy", *arguments]))
 
 
 def plant(folder: Path, tree: dict[str, str | bytes]) -> Path:
@@ -266,7 +262,7 @@ def test_schema_prints_one_or_writes_all(tmp_path: Path, capsys: Printed) -> Non
     assert written == {str(path.relative_to(shipped)): path.read_bytes() for path in shipped.rglob("*.json")}
 
 
-@pytest.mark.parametrize("example", policy.EXAMPLES)
+@pytest.mark.parametrize("example", EXAMPLE_NAMES)
 def test_init_makes_a_repository_that_is_good_and_committed(
     tmp_path: Path, capsys: Printed, example: str
 ) -> None:
@@ -294,7 +290,8 @@ def test_init_touches_no_folder_that_holds_something(tmp_path: Path) -> None:
 
 def test_registering_the_commands_imports_nothing_heavy() -> None:
     script = (
-        "import sys, reconciler.cli.verbs.policy.commands;"
+        "import sys, reconciler.cli.dispatch;"
+        " from reconciler.cli.arguments import build_parser; build_parser();"
         " print(sorted({'pydantic', 'yaml', 'git'} & set(sys.modules)))"
     )
 

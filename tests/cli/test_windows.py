@@ -1,6 +1,5 @@
 """``windows``: what it prints, as text and JSON, and what it refuses."""
 
-import argparse
 import io
 import json
 import shlex
@@ -11,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.arguments import add_windows
-from reconciler.cli.verbs.windows import HostWindows, run
+from reconciler.cli.arguments import build_parser
+from reconciler.cli.dispatch import options_of
+from reconciler.cli.verbs.windows import HostWindows, WindowsOptions, run
 from reconciler.errors import Misuse
 from reconciler.policy.windows import Freeze, Schedule, calendar_window, rrule_window
 
@@ -36,22 +36,16 @@ def _no_configuration(folder: str | None) -> HostWindows:
     raise AssertionError(f"a preview must not read a policy, but asked for {folder}")
 
 
+def _asked(*argv: str) -> WindowsOptions:
+    return options_of(WindowsOptions, build_parser().parse_args(["windows", *argv]))
+
+
 def windows(
     *argv: str, host: Callable[[str | None], HostWindows] = _no_configuration, now: datetime = NOW
 ) -> str:
-    parser = argparse.ArgumentParser()
-    add_windows(parser.add_subparsers(dest="command"))
     stdout = io.StringIO()
-    assert (
-        run(
-            parser.parse_args(["windows", *argv]),
-            now=now,
-            host_windows=host,
-            stdout=stdout,
-            stderr=io.StringIO(),
-        )
-        == 0
-    )
+    asked = _asked(*argv)
+    assert run(asked, now=now, host_windows=host, stdout=stdout, stderr=io.StringIO()) == 0
     return stdout.getvalue()
 
 
@@ -218,10 +212,8 @@ def test_the_example_of_the_manual_is_what_is_printed() -> None:
 
 
 def test_a_search_that_ends_says_so() -> None:
-    parser = argparse.ArgumentParser()
-    add_windows(parser.add_subparsers(dest="command"))
     stdout, stderr = io.StringIO(), io.StringIO()
-    asked = parser.parse_args(["windows", "--start", "*-02-29", "--count", "4", "--format", "json"])
+    asked = _asked("--start", "*-02-29", "--count", "4", "--format", "json")
     assert run(asked, now=NOW, host_windows=_no_configuration, stdout=stdout, stderr=stderr) == 0
     assert len(json.loads(stdout.getvalue())) == 1
     assert stderr.getvalue() == "patchledger: no further window begins in the 5 years that are searched\n"

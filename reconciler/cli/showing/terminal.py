@@ -9,8 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Literal
 
 from reconciler.errors import ReconcilerError
+
+Format = Literal["text", "json"]
+"""Who reads a result: a person, or a program."""
 
 _WIDEST = 160
 """Columns that are used at most: longer lines are hard to read."""

@@ -1,12 +1,12 @@
 """``patchledger enable``, ``disable`` and ``cleanup``: let it run by itself, or not, or take it all back."""
 
-import argparse
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.cli.showing.terminal import note, print_json
+from reconciler.cli.showing.terminal import Format, note, print_json
 from reconciler.cli.verbs import asking
 from reconciler.cli.verbs.setup import layout_of, require_root
 from reconciler.errors import DONE, Misuse, ReconcilerError, Stalled
@@ -28,24 +28,46 @@ from reconciler.host.state.folder import StateFolder
 _QUEUE = "reports.git"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Do what the verb says, and return the exit code.
+@dataclass(frozen=True, slots=True)
+class CleanupOptions:
+    """What ``cleanup`` is told.
+
+    Attributes:
+        config: The configuration file.
+        yes: Do not ask.
+        dry_run: Show what would be done.
+        purge: Remove what is the operator's, too.
+        format: Of what is printed.
+        unit_dir: Folder of the units, where it is another one.
+    """
+
+    config: str
+    yes: bool
+    dry_run: bool
+    purge: bool
+    format: Format
+    unit_dir: str | None
+
+
+def enable(config: str, unit_dir: str | None, *, watch: bool) -> int:
+    """Let ticks happen by themselves, by the timer or by the daemon.
 
     Raises:
-        Misuse: This host was not set up, or it may not be done, or nobody answers.
-        Transient: A run or another setup is at work.
-        Stalled: systemd refuses, or a run was interrupted.
+        Misuse: This host was not set up, or it may not be done.
+        Transient: Another setup is at work.
+        Stalled: systemd refuses.
     """
-    layout = layout_of(arguments)
-    match arguments.command:
-        case "cleanup":
-            return _clean_up(arguments, layout)
-        case "enable":
-            return _switch(
-                layout, "enable", Enable((units.WATCH if arguments.watch else units.TIMER, units.BOOT))
-            )
-        case _:
-            return _switch(layout, "disable", Disable((units.TIMER, units.WATCH, units.BOOT)))
+    wanted = Enable((units.WATCH if watch else units.TIMER, units.BOOT))
+    return _switch(layout_of(config, unit_dir), "enable", wanted)
+
+
+def disable(config: str, unit_dir: str | None) -> int:
+    """Let no tick happen by itself.
+
+    Raises:
+        Misuse: As for :func:`enable`, as the others.
+    """
+    return _switch(layout_of(config, unit_dir), "disable", Disable((units.TIMER, units.WATCH, units.BOOT)))
 
 
 def _switch(layout: Layout, verb: str, action: Enable | Disable) -> int:
@@ -65,26 +87,34 @@ def _switch(layout: Layout, verb: str, action: Enable | Disable) -> int:
     return DONE
 
 
-def _clean_up(arguments: argparse.Namespace, layout: Layout) -> int:
+def clean_up(options: CleanupOptions) -> int:
+    """Remove what setup has installed, and give parked updaters back.
+
+    Raises:
+        Misuse: This host was not set up, or it may not be done, or nobody answers.
+        Transient: A run or another setup is at work.
+        Stalled: systemd refuses, or a run was interrupted.
+    """
+    layout = layout_of(options.config, options.unit_dir)
     installer = Installer(layout, lambda line: note(f"done: {line}"))
-    if arguments.dry_run:
-        return _show(_plan(arguments, layout, installer)[0], arguments.format)
+    if options.dry_run:
+        return _show(_plan(layout, installer, purge=options.purge)[0], options.format)
     require_root(layout, "cleanup")
-    if not arguments.yes and not asking.is_present():
+    if not options.yes and not asking.is_present():
         raise Misuse("cleanup asks before it removes, and there is no terminal to answer on", "give --yes")
     _manifest(installer, layout)
     with installer.locked():
         manifest = _manifest(installer, layout)
         with contextlib.ExitStack() as held:
             for folder in manifest.data:
-                _hold(held, folder, purge=arguments.purge)
-            actions, left = _plan(arguments, layout, installer)
-            if not arguments.yes and not _agreed(actions):
+                _hold(held, folder, purge=options.purge)
+            actions, left = _plan(layout, installer, purge=options.purge)
+            if not options.yes and not _agreed(actions):
                 raise Misuse("nothing was removed", "run cleanup again")
             installer.carry_out(actions)
     for path in left:
         note(f"left: {path}")
-    if arguments.format == "json":
+    if options.format == "json":
         print_json({"actions": [str(one) for one in actions], "left": [str(path) for path in left]})
     return DONE
 
@@ -120,15 +150,15 @@ def _hold(held: contextlib.ExitStack, folder: Path, *, purge: bool) -> None:
 
 
 def _plan(
-    arguments: argparse.Namespace, layout: Layout, installer: Installer
+    layout: Layout, installer: Installer, *, purge: bool
 ) -> tuple[tuple[Action, ...], tuple[Path, ...]]:
     """Return what is to be done, and what will be left."""
     manifest = _manifest(installer, layout)
     present = installer.present(manifest)
-    kept = () if arguments.purge else tuple(_unpushed(layout))
-    actions = plan_removal(layout, present, manifest, kept=kept, purge=arguments.purge)
+    kept = () if purge else tuple(_unpushed(layout))
+    actions = plan_removal(layout, present, manifest, kept=kept, purge=purge)
     left = [*kept, *left_behind(manifest, present)]
-    if manifest.hooks in present.folders and not arguments.purge:
+    if manifest.hooks in present.folders and not purge:
         left.append(manifest.hooks)
     return actions, tuple(left)
 
@@ -150,7 +180,7 @@ def _unpushed(layout: Layout) -> Iterator[Path]:
         ) from error
 
 
-def _show(actions: Sequence[Action], form: str) -> int:
+def _show(actions: Sequence[Action], form: Format) -> int:
     if form == "json":
         print_json({"actions": [str(action) for action in actions]})
     else:

@@ -3,12 +3,11 @@
 Nothing is changed.
 """
 
-import argparse
 import sys
 import textwrap
 from pathlib import Path
 
-from reconciler.cli.showing.terminal import colour, print_json, width
+from reconciler.cli.showing.terminal import Format, colour, print_json, width
 from reconciler.cli.verbs.doctor_checks import Finding, Level, Patient, examine, redacted
 from reconciler.errors import DONE, worst
 from reconciler.host.config import load_config
@@ -23,11 +22,11 @@ _SHORTEST_SECRET = 4  # shorter values are words that stand everywhere
 _NO_SECRETS = frozenset({"localhost", "127.0.0.1"})
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(config_file: str, form: Format, *, offline: bool) -> int:
     """Print what was found, and return 0, or the exit code of the worst problem."""
-    patient, found = examine(Path(arguments.config).absolute(), load_config, offline=arguments.offline)
+    patient, found = examine(Path(config_file).absolute(), load_config, offline=offline)
     findings: list[Finding] = []
-    is_text = arguments.format == "text"
+    is_text = form == "text"
     for finding in found:  # as they are made, since servers may take their time
         shown = redacted(finding, lambda text: redact(text, _secrets(patient)))
         findings.append(shown)

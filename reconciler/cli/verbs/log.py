@@ -1,6 +1,5 @@
 """``patchledger log``: the runs of this host, and one of them with what the package manager said."""
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.showing.terminal import print_json, width
+from reconciler.cli.showing.terminal import Format, print_json, width
 from reconciler.cli.wiring.compose import run_logs
 from reconciler.errors import DONE, Misuse
 from reconciler.host.config import load_config
@@ -22,6 +21,23 @@ _COUNT = 20
 _NEWEST = "last"
 _DAMAGED = "damaged"
 _COLUMNS = ("Began", "Outcome", "Changes", "Took", "Run", "Why")
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What ``log`` is told.
+
+    Attributes:
+        config: The configuration file.
+        run: ``last``, an id or the beginning of one; ``None`` for the list.
+        last: How many are listed, 0 for all.
+        format: Of what is printed.
+    """
+
+    config: str
+    run: str | None
+    last: int | None
+    format: Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +57,19 @@ class Line:
     changes: int
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(options: LogOptions) -> int:
     """Print the list of runs, or one run, and return 0.
 
     Raises:
         Misuse: There is no such run, the folder cannot be read, or an argument is wrong.
     """
-    logs = run_logs(load_config(Path(arguments.config)))
-    if arguments.run is None:
-        _list(logs, _COUNT if arguments.last is None else arguments.last, arguments.format)
-    elif arguments.last is not None:
+    logs = run_logs(load_config(Path(options.config)))
+    if options.run is None:
+        _list(logs, _COUNT if options.last is None else options.last, options.format)
+    elif options.last is not None:
         raise Misuse("--last belongs to the list, not to one run", "leave it or the run out")
     else:
-        _show(logs, find(logs, arguments.run), arguments.format)
+        _show(logs, find(logs, options.run), options.format)
     return DONE
 
 
@@ -78,7 +94,7 @@ def find(logs: RunLogs, wanted: str) -> str:
     )
 
 
-def _list(logs: RunLogs, count: int, form: str) -> None:
+def _list(logs: RunLogs, count: int, form: Format) -> None:
     if count < 0:
         raise Misuse(f"--last is 0 for all, or a number of runs, not {count}")
     runs = logs.runs()
@@ -179,7 +195,7 @@ def _colour(word: str) -> str:
             return "red" if word == _DAMAGED else "yellow"
 
 
-def _show(logs: RunLogs, run_: str, form: str) -> None:
+def _show(logs: RunLogs, run_: str, form: Format) -> None:
     record, log = logs.record(run_), logs.log(run_)
     if form == "json":
         print_json({"run": run_, "record": record, "log": log})

@@ -1,6 +1,5 @@
 """``patchledger notify test``: one message to each notifier, and what its service says to it."""
 
-import argparse
 import contextlib
 import sys
 from collections import Counter
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from reconciler.cli.showing.terminal import print_json, tell
+from reconciler.cli.showing.terminal import Format, print_json, tell
 from reconciler.cli.wiring.compose import notifiers_of
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient, exit_code, worst
 from reconciler.host.config import Config, load_config
@@ -38,21 +37,21 @@ class Answered:
     problem: ReconcilerError | None
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Send a test message to the notifiers and return the exit code of the worst answer.
+def run(config_file: str, name: str | None, form: Format) -> int:
+    """Send a test message to one notifier, or to all, and return the exit code of the worst answer.
 
     Raises:
         Misuse: There is no such notifier, or none at all, or the configuration is wrong.
     """
-    config = load_config(Path(arguments.config))
+    config = load_config(Path(config_file))
     waiting = _waiting(config)
     found: list[Answered] = []
-    notifiers = notifiers_of(config, folder_beside(Path(arguments.config)))
-    for answered in send_tests(config, _chosen(config, arguments.name), notifiers, SystemClock().now()):
+    notifiers = notifiers_of(config, folder_beside(Path(config_file)))
+    for answered in send_tests(config, _chosen(config, name), notifiers, SystemClock().now()):
         found.append(answered)
-        if arguments.format == "text":
+        if form == "text":
             _show(answered, waiting[answered.name])
-    if arguments.format == "json":
+    if form == "json":
         print_json({"notifiers": [_document(one, waiting[one.name]) for one in found]})
     return worst(exit_code(one.problem) for one in found if one.problem is not None)
 

@@ -1,12 +1,12 @@
 """``patchledger pause`` and ``resume``: the operator's own word that nothing is applied here for a while."""
 
-import argparse
 import re
 import sys
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from reconciler.cli.showing.terminal import note, print_json
+from reconciler.cli.showing.terminal import Format, note, print_json
 from reconciler.errors import DONE, Misuse
 from reconciler.host.config import Config, load_config
 from reconciler.host.machine.clock import SystemClock
@@ -24,27 +24,44 @@ _LONGEST = timedelta(days=3660)
 _HINT = "write a duration (3d), a date (2026-12-20), or a time with its zone (2026-12-20T08:00+01:00)"
 
 
-def pause(arguments: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class PauseOptions:
+    """What ``pause`` is told.
+
+    Attributes:
+        config: The configuration file.
+        reason: Why.
+        until: When it ends by itself, as it was written.
+        format: Of what is printed.
+    """
+
+    config: str
+    reason: str
+    until: str | None
+    format: Format
+
+
+def pause(options: PauseOptions) -> int:
     """Pause the host, or change its pause, and say until when.
 
     Raises:
         Misuse: There is no reason, the end cannot be read or is past, or the state folder cannot be written.
     """
-    config, folder = _open(arguments)
+    config, folder = _open(options.config)
     now = SystemClock().now()
-    said = " ".join((arguments.reason or "").split())
+    said = " ".join(options.reason.split())
     if not said:
         raise Misuse("a pause needs a reason for those who wonder", 'add --reason "..."')
     if len(said) > LONGEST_REASON:
         raise Misuse(f"the reason has {len(said)} characters; {LONGEST_REASON} is the most", "say it shorter")
     reason = visible(without_secrets(said, config.environment.values()))
-    until = None if arguments.until is None else read_until(arguments.until, now)
+    until = None if options.until is None else read_until(options.until, now)
     wanted = Pause(reason, user_name(), now.replace(microsecond=0), until)
     earlier = _standing(folder.pause(), now)
     folder.write_pause(wanted)
     if earlier is not None:
         note(f"this replaces the pause by {visible(earlier.by)}: {visible(earlier.reason)}")
-    if arguments.format == "json":
+    if options.format == "json":
         print_json({"host": config.host, "paused": plain(wanted)})
         return DONE
     sys.stdout.write(f"{config.host} is paused {_until(until)}: {reason}\n")
@@ -52,16 +69,16 @@ def pause(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def resume(arguments: argparse.Namespace) -> int:
+def resume(config_file: str, form: Format) -> int:
     """End the pause; where there is none, say so, which is no failure.
 
     Raises:
         Misuse: The state folder cannot be written.
     """
-    config, folder = _open(arguments)
+    config, folder = _open(config_file)
     earlier = _standing(folder.pause(), SystemClock().now())
     folder.clear_pause()
-    if arguments.format == "json":
+    if form == "json":
         print_json({"host": config.host, "paused": None})
         return DONE
     if earlier is None:
@@ -114,8 +131,8 @@ def _end_of_day(day: date) -> datetime:
         raise Misuse(f"--until {day} lies too far away", _HINT) from error
 
 
-def _open(arguments: argparse.Namespace) -> tuple[Config, StateFolder]:
-    config = load_config(Path(arguments.config))
+def _open(config_file: str) -> tuple[Config, StateFolder]:
+    config = load_config(Path(config_file))
     folder = StateFolder(config.state_dir)
     folder.prepare()
     return config, folder

@@ -1,14 +1,14 @@
 """The verbs that answer about one host: ``plan``, ``explain``, and what ``windows`` needs to know of it."""
 
-import argparse
 import sys
+from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
 from reconciler.cli.showing.render import render_explain, render_plan
-from reconciler.cli.showing.terminal import colour, note, print_json, tell, width
+from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width
 from reconciler.cli.verbs import windows as host_windows
-from reconciler.cli.verbs.windows import HostWindows
+from reconciler.cli.verbs.windows import HostWindows, WindowsOptions
 from reconciler.cli.wiring.compose import Wiring, wire
 from reconciler.errors import (
     DONE,
@@ -37,30 +37,66 @@ from reconciler.reconcile.look import Finding, Look, decide_again
 from reconciler.reconcile.memory import routes_of
 
 
-def plan(arguments: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What ``plan`` is told.
+
+    Attributes:
+        config: The configuration file.
+        root: Plan for the system below this folder.
+        check: Return 4 where updates are pending.
+        notify: Send the plan to the notifiers.
+        format: Of what is printed.
+    """
+
+    config: str
+    root: str | None = None
+    check: bool = False
+    notify: bool = False
+    format: Format = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainOptions:
+    """What ``explain`` is told.
+
+    Attributes:
+        config: The configuration file.
+        package: ``name`` or ``name:arch``; ``None`` for all updates.
+        fresh: Look at the host instead of reading the last report.
+        format: Of what is printed.
+    """
+
+    config: str
+    package: str | None
+    fresh: bool
+    format: Format
+
+
+def plan(options: PlanOptions) -> int:
     """Print what would be done and why; with ``--check`` return 4 where updates are pending.
 
     Raises:
         ReconcilerError: The machine cannot be observed, or the configuration is wrong.
     """
-    config = load_config(Path(arguments.config))
-    if arguments.root is not None:
-        config = config.model_copy(update={"root": Path(arguments.root).absolute()})
-    wiring = wire(config, encrypted=folder_beside(Path(arguments.config)))
+    config = load_config(Path(options.config))
+    if options.root is not None:
+        config = config.model_copy(update={"root": Path(options.root).absolute()})
+    wiring = wire(config, encrypted=folder_beside(Path(options.config)))
     look = _look(wiring)
-    if arguments.format == "json":
+    if options.format == "json":
         print_json(plan_json(look.report))
     else:
         sys.stdout.write(render_plan(look.report, width=width(), colour=colour()))
-    pending = PENDING if arguments.check and look.report.plan.transaction else DONE
-    unsent = _send(wiring, look) if arguments.notify else ()
+    pending = PENDING if options.check and look.report.plan.transaction else DONE
+    unsent = _send(wiring, look) if options.notify else ()
     wrong = failures(look.report.conditions)
     for failure in wrong:
         tell(failure)
     return worst([pending, *map(exit_code, (*look.failures, *wrong, *unsent))])
 
 
-def explain(arguments: argparse.Namespace) -> int:
+def explain(options: ExplainOptions) -> int:
     """Print why a package, or every update, has the fate it has.
 
     The last run's decision is made again from its recording; where there is none, the host is looked at.
@@ -68,8 +104,8 @@ def explain(arguments: argparse.Namespace) -> int:
     Raises:
         ReconcilerError: As for :func:`plan`.
     """
-    wiring = wire(load_config(Path(arguments.config)))
-    last = None if arguments.fresh else _last_finding(wiring)
+    wiring = wire(load_config(Path(options.config)))
+    last = None if options.fresh else _last_finding(wiring)
     found = _look(wiring).finding if last is None else last
     report, observed = found.report, found.recording.observation
     if found.effective is None:
@@ -77,11 +113,11 @@ def explain(arguments: argparse.Namespace) -> int:
             "there is no policy in force on this host, so nothing was asked of the package manager",
             "see `patchledger status` for why",
         )
-    if arguments.format == "json":
+    if options.format == "json":
         whole = plan_json(report)
         updates = whole["plan"]["updates"]
-        if arguments.package is not None:
-            asked = Mention.parse(arguments.package)
+        if options.package is not None:
+            asked = Mention.parse(options.package)
             updates = [one for one in updates if asked.means(PackageId(one["name"], one["arch"]))]
         whole["plan"]["updates"] = updates
         print_json(whole)
@@ -89,7 +125,7 @@ def explain(arguments: argparse.Namespace) -> int:
     as_of = f"(as of {report.generated_at:%Y-%m-%d %H:%M} UTC, policy {report.policy_commit[:12] or 'none'})"
     text = render_explain(
         report,
-        arguments.package,
+        options.package,
         installed=observed.installed,
         quarantined=observed.quarantined,
         width=width(),
@@ -100,16 +136,16 @@ def explain(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def show_windows(arguments: argparse.Namespace) -> int:
-    """Print the next windows, of this host or as the arguments say, and return 0.
+def show_windows(options: WindowsOptions) -> int:
+    """Print the next windows, of this host or as the options say, and return 0.
 
     Raises:
         ReconcilerError: As for :func:`windows`; Misuse also for an expression that is none.
     """
     return host_windows.run(
-        arguments,
+        options,
         now=SystemClock().now().astimezone(UTC),
-        host_windows=lambda folder: windows(arguments.config, folder),
+        host_windows=lambda folder: windows(options.config, folder),
         stdout=sys.stdout,
         stderr=sys.stderr,
     )

@@ -1,11 +1,10 @@
 """``patchledger reports repair``: join this host's report branches with what somebody else wrote there."""
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.showing.terminal import note, print_json, tell
+from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.wiring.compose import git_options
 from reconciler.errors import Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.sink import Identity, Repaired, ReportSink, host_branch
@@ -16,14 +15,14 @@ from reconciler.policy.problems import visible
 from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged
 
 
-def repair(arguments: argparse.Namespace) -> int:
+def repair(config_file: str, form: Format, *, dry_run: bool) -> int:
     """Look at each report branch of this host, join those that diverged, push, and say what was found.
 
     Raises:
         Misuse: There is no report repository, or the configuration is wrong.
         Transient: A run is at work.
     """
-    config = load_config(Path(arguments.config))
+    config = load_config(Path(config_file))
     if config.reports.remote is None:
         raise Misuse("reports.remote is not set, so reports stay on this host", "there is nothing to repair")
     folder = StateFolder(config.state_dir)
@@ -31,13 +30,13 @@ def repair(arguments: argparse.Namespace) -> int:
     author = Identity(config.host, str(config.reports.signing_key or ""))
     queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, git_options(config))
     with folder.locked():
-        done, failed = _each(queue, config, dry_run=arguments.dry_run)
+        done, failed = _each(queue, config, dry_run=dry_run)
     note(*queue.notices)
-    if arguments.format == "json":
-        print_json({"host": config.host, "branches": [_document(one, arguments.dry_run) for one in done]})
+    if form == "json":
+        print_json({"host": config.host, "branches": [_document(one, dry_run=dry_run) for one in done]})
     else:
         for one in done:
-            sys.stdout.write(_told(one, dry_run=arguments.dry_run))
+            sys.stdout.write(_told(one, dry_run=dry_run))
     for problem in failed:
         tell(problem)
     return worst(exit_code(problem) for problem in failed)
@@ -74,7 +73,7 @@ def _way(found: Diverged) -> str:
     return "continued from there" if found.moved_on else "joined with this host's reports and pushed"
 
 
-def _document(one: Repaired, dry_run: bool) -> dict[str, Any]:  # noqa: FBT001 - the option as it is
+def _document(one: Repaired, *, dry_run: bool) -> dict[str, Any]:
     found = one.found
     return {
         "branch": one.branch,

@@ -1,11 +1,10 @@
 """``patchledger run``: one tick, told on the terminal, and the fingerprint that makes a next one quiet."""
 
-import argparse
 import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import reconciler
 from reconciler.agent.tick_files import TickFiles, failed_early
 from reconciler.cli.showing.render import render_run, render_status, render_summary
-from reconciler.cli.showing.terminal import colour, note, print_json, tell, width
+from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width
 from reconciler.cli.wiring import quiet
 from reconciler.cli.wiring.compose import Wiring, ticker, wire
 from reconciler.errors import DONE, TRANSIENT, Misuse, ReconcilerError, Stalled, exit_code, worst
@@ -41,11 +40,30 @@ from reconciler.reconcile.ports.state import Standstill
 from reconciler.reconcile.tick import Tick
 
 
-def run(arguments: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What ``run`` is told.
+
+    Attributes:
+        config: The configuration file.
+        now: Pass over the window.
+        reason: Why.
+        override_freeze: Pass over a freeze too.
+        format: Of what is printed.
+    """
+
+    config: str
+    now: bool
+    reason: str | None
+    override_freeze: bool
+    format: Format
+
+
+def run(options: RunOptions) -> int:
     """Make one tick, print what it came to, and return the exit code of the worst that happened."""
-    config_path = Path(arguments.config)
+    config_path = Path(options.config)
     config = load_config(config_path)
-    glass = _break_glass(arguments, config)
+    glass = _break_glass(options, config)
     try:
         wiring = wire(config, encrypted=folder_beside(config_path))
     except ReconcilerError as error:
@@ -55,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     note(*wiring.folder.complaints, *wiring.source.notices, *done.published.notices)
     for failure in done.failures:
         tell(failure)
-    if arguments.format == "json":
+    if options.format == "json":
         published = done.published
         runs = [to_run_document(record) for record in done.runs]
         print_json(
@@ -74,24 +92,25 @@ def run(arguments: argparse.Namespace) -> int:
     return worst([DONE, *map(exit_code, done.failures)])
 
 
-def _break_glass(arguments: argparse.Namespace, config: Config) -> BreakGlass | None:
+def _break_glass(options: RunOptions, config: Config) -> BreakGlass | None:
     """Return who passes over the window, and why; ``None`` for an ordinary run.
 
     Raises:
         Misuse: Half of it is missing, or the configuration does not allow it.
     """
-    if not arguments.now:
-        if arguments.reason or arguments.override_freeze:
+    if not options.now:
+        if options.reason or options.override_freeze:
             raise Misuse("--reason and --override-freeze belong to --now", "add --now, or leave them out")
         return None
-    if not (arguments.reason or "").strip():
+    reason = (options.reason or "").strip()
+    if not reason:
         raise Misuse("--now needs a reason for the record", 'add --reason "..."')
-    if arguments.override_freeze and not config.override_freeze:
+    if options.override_freeze and not config.override_freeze:
         raise Misuse(
             "this host's configuration does not allow --override-freeze",
-            f"set override_freeze: true in {arguments.config}, or wait for the freeze to end",
+            f"set override_freeze: true in {options.config}, or wait for the freeze to end",
         )
-    return BreakGlass(arguments.reason.strip(), user_name(), overrides_freeze=arguments.override_freeze)
+    return BreakGlass(reason, user_name(), overrides_freeze=options.override_freeze)
 
 
 def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None = None) -> Tick:

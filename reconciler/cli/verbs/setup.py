@@ -1,17 +1,16 @@
 """``patchledger setup`` and ``adjust``: from answers to an installation, tested and shown first."""
 
-import argparse
 import contextlib
 import difflib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from reconciler.cli.arguments import build_parser
-from reconciler.cli.showing.terminal import note, print_json, tell
+from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.verbs import asking, detected, setup_checks
 from reconciler.cli.verbs.wizard import Wizard
 from reconciler.errors import DONE, Misuse, ReconcilerError, exit_code, worst
@@ -45,7 +44,51 @@ _OPTION_OF = {
 }
 
 
-def run(arguments: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class SetupOptions:
+    """What ``setup`` or ``adjust`` is told; whatever has no word here is an answer, or where one is kept.
+
+    Attributes:
+        command: Which of the two.
+        config: The configuration file.
+        answers: A file of answers.
+        yes: Ask nothing.
+        dry_run: Show what would be done.
+        unchecked: Go on although something fails its test.
+        no_plan: Do not plan at the end.
+        unit_dir: Folder of the units, where it is another one.
+        program: The command that the units start, where it is another one.
+        format: Of what is printed.
+    """
+
+    command: Literal["setup", "adjust"]
+    config: str
+    answers: str | None
+    yes: bool
+    dry_run: bool
+    unchecked: bool
+    no_plan: bool
+    unit_dir: str | None
+    program: str | None
+    format: Format
+    host: str | None
+    label: list[str] | None
+    policy_remote: str | None
+    policy_ref: str | None
+    report_remote: str | None
+    signing_key: str | None
+    identity: str | None
+    known_hosts: str | None
+    git_credential: str | None
+    ca_file: str | None
+    trust_floor: str | None
+    notifier: list[str] | None
+    keep_secrets: Literal["credential", "file"] | None
+    tick: str | None
+    updaters: Literal["park", "leave"] | None
+
+
+def run(options: SetupOptions) -> int:
     """Set this host up, or show what that would do, and return the exit code.
 
     Raises:
@@ -53,29 +96,33 @@ def run(arguments: argparse.Namespace) -> int:
         Transient: Another setup is at work, or a remote or notifier cannot be reached.
         Stalled: A remote or notifier refuses, or systemd does.
     """
-    layout = layout_of(arguments)
+    layout = layout_of(options.config, options.unit_dir)
     installer = Installer(layout, lambda line: note(f"done: {line}"))
-    if arguments.dry_run:
-        return _set_up(arguments, layout, installer)
-    require_root(layout, arguments.command)
-    if not arguments.yes and not asking.is_present():
+    if options.dry_run:
+        return _set_up(options, layout, installer)
+    require_root(layout, options.command)
+    if not options.yes and not asking.is_present():
         raise Misuse(
-            f"{arguments.command} asks questions, and there is no terminal to answer on",
+            f"{options.command} asks questions, and there is no terminal to answer on",
             "give --yes, with --answers FILE or options",
         )
     with installer.locked():
-        return _set_up(arguments, layout, installer)
+        return _set_up(options, layout, installer)
 
 
-def layout_of(arguments: argparse.Namespace) -> Layout:
+def layout_of(config: str, unit_dir: str | None) -> Layout:
     """Return where the files of the installation are that the command line means.
+
+    Args:
+        config: The configuration file.
+        unit_dir: Folder of the units; ``None`` for the one that was installed into, or the system's.
 
     Raises:
         Misuse: What was installed there cannot be read.
     """
-    layout = Layout(Path(arguments.config).absolute())
-    if arguments.unit_dir:
-        return replace(layout, units=Path(arguments.unit_dir).absolute())
+    layout = Layout(Path(config).absolute())
+    if unit_dir:
+        return replace(layout, units=Path(unit_dir).absolute())
     installed = Installer(layout, note).manifest()
     return layout if installed is None else replace(layout, units=installed.units)
 
@@ -92,74 +139,74 @@ def require_root(layout: Layout, verb: str) -> None:
         )
 
 
-def _set_up(arguments: argparse.Namespace, layout: Layout, installer: Installer) -> int:
+def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
     manifest = installer.manifest()
-    draft = _with_options(_begin(arguments, layout, manifest), arguments)
+    draft = _with_options(_begin(options, layout, manifest), options)
     found = detected.look(is_system=layout.is_system)
     if draft.answer(("host",)) is None and found.host:
         draft = draft.with_answer(("host",), found.host, "this host's name")
     places = _places(draft, layout)
-    asks = not arguments.yes and not arguments.dry_run
+    asks = not options.yes and not options.dry_run
     failures: list[ReconcilerError] = []
-    if asks and arguments.answers is None:
+    if asks and options.answers is None:
         given = frozenset(place for place, origin in draft.origins.items() if origin.startswith("--"))
         answers = Wizard(draft, asking.OwnTerminal(), found, places, given).run()
     else:
         answers = _checked(draft)
         _refuse_unencrypted(answers, found.why_no_credentials)
-        failures = _failures(answers, places, sends=not arguments.dry_run)
+        failures = _failures(answers, places, sends=not options.dry_run)
     for failure in failures:
         tell(failure)
-    if failures and not arguments.unchecked and not arguments.dry_run:
+    if failures and not options.unchecked and not options.dry_run:
         note("nothing was changed; --unchecked goes on all the same")
         return worst(map(exit_code, failures))
-    aim = _aim(answers, layout, places, arguments.program)
+    aim = _aim(answers, layout, places, options.program)
     present = installer.present(manifest, aim)
-    enables = arguments.command == "setup" or manifest is None
+    enables = options.command == "setup" or manifest is None
     actions = plan_installation(aim, layout, present, answers.updaters, enables=enables)
-    if arguments.dry_run:
-        _show(actions, arguments.format)
+    if options.dry_run:
+        _show(actions, options.format)
         return worst([DONE, *map(exit_code, failures)])
     if asks and not _agreed(actions):
         raise Misuse("nothing was changed", "run setup again")
     installer.carry_out(actions)
     _tell_end(actions, aim, layout, present, enables=enables)
-    return _finish(arguments, layout, actions)
+    return _finish(options, layout, actions)
 
 
 # --- Answers --------------------------------------------------------------------------------------------
 
 
-def _begin(arguments: argparse.Namespace, layout: Layout, manifest: Manifest | None) -> Draft:
+def _begin(options: SetupOptions, layout: Layout, manifest: Manifest | None) -> Draft:
     """Return the answers to begin with: the file's, the present ones, or these with the file's above them."""
-    given = None if arguments.answers is None else read_answers(Path(arguments.answers))
-    if given is not None and arguments.command == "setup":
+    given = None if options.answers is None else read_answers(Path(options.answers))
+    if given is not None and options.command == "setup":
         return given
     if not layout.config.exists():
-        if arguments.command == "adjust":
+        if options.command == "adjust":
             raise Misuse(f"{layout.config}: this host is not set up", "run patchledger setup")
         return Draft()
     present = present_answers(load_config(layout.config), "park" if manifest is None else manifest.updaters)
     return present if given is None else merged(present, given)
 
 
-def _with_options(draft: Draft, arguments: argparse.Namespace) -> Draft:
+def _with_options(draft: Draft, options: SetupOptions) -> Draft:
     for name, (place, option) in _OPTION_OF.items():
-        value = getattr(arguments, name)
+        value: object = getattr(options, name)
         if value is not None:
             draft = draft.with_answer(tuple(place.split(".")), value, option)
-    if arguments.label:
-        labels = dict(_pair(text, "--label KEY=VALUE") for text in arguments.label)
+    if options.label:
+        labels = dict(_pair(text, "--label KEY=VALUE") for text in options.label)
         draft = draft.with_answer(("labels",), labels, "--label")
-    for text in arguments.notifier or ():
+    for text in options.notifier or ():
         name, file = _pair(text, "--notifier NAME=FILE")
         answer: dict[str, str] = (
             {"address": sys.stdin.readline().strip()}
             if file == "-"
             else {"address_file": os.path.abspath(file)}  # noqa: PTH100 - of a text
         )
-        if arguments.keep_secrets:
-            answer["keep"] = arguments.keep_secrets
+        if options.keep_secrets:
+            answer["keep"] = options.keep_secrets
         draft = draft.with_answer(("notifiers", name), answer, f"--notifier {name}")
     return draft
 
@@ -259,7 +306,7 @@ def _aim(answers: Answers, layout: Layout, places: Mapping[str, Path], program: 
 # --- Telling --------------------------------------------------------------------------------------------
 
 
-def _show(actions: Sequence[Action], form: str) -> None:
+def _show(actions: Sequence[Action], form: Format) -> None:
     """Print what would be done, with the difference that it makes to each file."""
     if form == "json":
         print_json({"actions": [str(action) for action in actions]})
@@ -306,29 +353,23 @@ def _tell_end(
         note(f"{aim.config.host} ticks every {int(aim.config.tick.total_seconds() // 60)} minutes")
 
 
-def _finish(arguments: argparse.Namespace, layout: Layout, actions: Sequence[Action]) -> int:
+def _finish(options: SetupOptions, layout: Layout, actions: Sequence[Action]) -> int:
     """Plan for the first time; what goes wrong with it is told, and what was set up stays."""
     from reconciler.cli.verbs import plan as planning  # noqa: PLC0415 - heavy, and only at the end
 
-    if arguments.format == "json":
+    if options.format == "json":
         print_json({"actions": [str(action) for action in actions]})
-    if arguments.no_plan:
+    if options.no_plan:
         return DONE
-    form = build_parser().parse_args(["--config", str(layout.config), "plan"])
+    first = planning.PlanOptions(str(layout.config))
     try:
-        if arguments.format == "json":
-            return _quietly(form)
+        if options.format == "json":
+            # Standard output is kept for the result of setup.
+            with contextlib.redirect_stdout(sys.stderr):
+                return planning.plan(first)
         note("the first plan, which changes nothing:")
-        return planning.plan(form)
+        return planning.plan(first)
     except ReconcilerError as error:
         tell(error)
         note("this host is set up; the plan above failed: patchledger plan tries it again")
         return worst([exit_code(error)])
-
-
-def _quietly(arguments: argparse.Namespace) -> int:
-    """Plan, and keep standard output for the result of setup."""
-    from reconciler.cli.verbs import plan as planning  # noqa: PLC0415 - the same
-
-    with contextlib.redirect_stdout(sys.stderr):
-        return planning.plan(arguments)

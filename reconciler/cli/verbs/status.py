@@ -4,7 +4,6 @@ The last tick left the greater part rendered. What can have changed since is rea
 the last tick ended or whether one is at work, when the host was last looked at, the pause, and what waits.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from reconciler.cli.showing.terminal import Format
+
 _PLAIN_WIDTH = 100
 _UNITS = "/etc/systemd/system"
 _WANTED = ("timers.target.wants/patchledger.timer", "multi-user.target.wants/patchledger-watch.service")
@@ -28,7 +29,7 @@ _LABEL = 9
 _MESSAGE_NAME = 50  # characters of "000000000001-", 32 hexadecimal digits and ".json"
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(config_file: str, form: "Format") -> int:
     """Print how the host is and return 0.
 
     Raises:
@@ -37,17 +38,17 @@ def run(arguments: argparse.Namespace) -> int:
         Transient: The first tick is at work, and has come to no report yet.
     """
     try:
-        config = _read(arguments.config)
+        config = _read(config_file)
     except OSError as error:
         hint = "run as root or give --config STATUS_FILE before the verb"
-        raise Misuse(f"{arguments.config}: cannot be read: {error.strerror}", hint) from error
-    folder = _verified_folder(config, arguments.config)
+        raise Misuse(f"{config_file}: cannot be read: {error.strerror}", hint) from error
+    folder = _verified_folder(config, config_file)
     left, tick = _json(folder, STATUS_FILE), _json(folder, TICK_FILE)
     try:
-        document = _document(folder, left, tick, is_default=arguments.config == DEFAULT_CONFIG)
+        document = _document(folder, left, tick, is_default=config_file == DEFAULT_CONFIG)
     except (KeyError, TypeError, ValueError) as error:
         raise _no_report(folder, tick) from error
-    if arguments.format == "json":
+    if form == "json":
         from reconciler.cli.showing.terminal import print_json  # noqa: PLC0415 - most often it is asked for text
 
         print_json(document)

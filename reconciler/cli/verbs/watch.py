@@ -1,6 +1,5 @@
 """``patchledger watch``: wait and have ticks made, or check what it would wait for."""
 
-import argparse
 import contextlib
 import os
 import signal
@@ -9,15 +8,15 @@ from pathlib import Path
 from types import FrameType
 
 from reconciler.agent.watch import Watch
-from reconciler.cli.showing.terminal import note
+from reconciler.cli.showing.terminal import Format, note
 from reconciler.host.machine.sdnotify import ServiceManager
 from reconciler.host.machine.watching import FileWatch
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Make ticks until told to end; with ``--check``, only check the configuration.
+def run(config: str, *, check: bool, form: Format) -> int:
+    """Make ticks until told to end; with ``check``, only check the configuration.
 
     Returns:
         0 after SIGTERM, 130 after SIGINT.
@@ -27,12 +26,12 @@ def run(arguments: argparse.Namespace) -> int:
         Transient: Another ``watch`` is at work on the same state folder.
         Stalled: No child can be started.
     """
-    if arguments.check:
+    if check:
         from reconciler.cli.verbs import watch_check  # noqa: PLC0415 - heavy, and whoever waits has no use for it
 
-        return watch_check.run(arguments)
+        return watch_check.run(config, form)
     with _signals() as (heard, wake):
-        daemon = Watch(Path(arguments.config), ServiceManager.of(os.environ), heard, FileWatch(wake), note)
+        daemon = Watch(Path(config), ServiceManager.of(os.environ), heard, FileWatch(wake), note)
         try:
             return daemon.run()
         finally:

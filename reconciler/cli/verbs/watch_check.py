@@ -1,12 +1,11 @@
 """``patchledger watch --check``: what there is to wait for, as the configuration says it."""
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
 from reconciler.agent.watch_settings import TRIGGER
-from reconciler.cli.showing.terminal import note, print_json
+from reconciler.cli.showing.terminal import Format, note, print_json
 from reconciler.errors import ReconcilerError
 from reconciler.gitops.remote import parse_remote
 from reconciler.host.config import Config, read_config
@@ -16,18 +15,18 @@ from reconciler.host.state.folder import PAUSE, StateFolder
 from reconciler.policy.values import format_duration
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(config_file: str, form: Format) -> int:
     """Check the configuration, print what it makes ``watch`` do, and return 0.
 
     Raises:
         Misuse: It has mistakes; all are told.
     """
-    path = Path(arguments.config)
+    path = Path(config_file)
     config, data = read_config(path)
     StateFolder(config.state_dir).prepare()
     watched = _watched(path, config)
     note(*_competing())
-    if arguments.format == "json":
+    if form == "json":
         print_json(
             {
                 "digest": digest(data),

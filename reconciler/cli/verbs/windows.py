@@ -5,7 +5,6 @@ the windows that start after the instant asked about, as ``systemd-analyze calen
 lists this host's windows, or those of one Schedule, the open ones included.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, TextIO
 
+from reconciler.cli.showing.terminal import Format
 from reconciler.errors import Misuse
 from reconciler.policy.windows import (
     HORIZON,
@@ -35,6 +35,43 @@ _YEARS = range(1971, 2190)
 _LARGEST_COUNT = 1000
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SYNTAX_HINT = "see docs/reference/windows.md for the syntax"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsOptions:
+    """What ``windows`` is told; texts stand as they were written, ``None`` where they were not.
+
+    Attributes:
+        config: The configuration file.
+        schedule: Show the windows of this Schedule.
+        start: An OnCalendar expression to preview.
+        cron: A cron expression to preview.
+        rrule: A recurrence rule to preview.
+        at: Local time of day of the rule.
+        from_date: Its anchor.
+        offset: Days between the rule and its window.
+        duration: Length of a previewed window.
+        timezone: Zone of a preview, or to show times in.
+        from_: Look from this time on.
+        count: How many are shown at most.
+        policy: A folder whose Schedules are shown.
+        format: Of what is printed.
+    """
+
+    config: str
+    schedule: str | None
+    start: str | None
+    cron: str | None
+    rrule: str | None
+    at: str | None
+    from_date: str | None
+    offset: str | None
+    duration: str | None
+    timezone: str | None
+    from_: str | None
+    count: int
+    policy: str | None
+    format: Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +104,17 @@ class _Row:
 
 
 def run(
-    arguments: argparse.Namespace,
+    options: WindowsOptions,
     *,
     now: datetime,
     host_windows: Callable[[str | None], HostWindows],
     stdout: TextIO,
     stderr: TextIO,
 ) -> int:
-    """Print the windows that ``arguments`` ask for and return the exit code 0.
+    """Print the windows that ``options`` ask for and return the exit code 0.
 
     Args:
-        arguments: Of the parser made by :func:`reconciler.cli.arguments.add_windows`.
+        options: As the command line has them.
         now: Aware; what ``--from`` defaults to.
         host_windows: Reads the policy: the folder of ``--policy``, or for ``None`` the one in force here. It
             is called only where no expression is previewed.
@@ -87,53 +124,52 @@ def run(
     Raises:
         Misuse: An argument is wrong, or two do not go together.
     """
-    if not 1 <= arguments.count <= _LARGEST_COUNT:
-        raise Misuse(f"--count is from 1 to {_LARGEST_COUNT}, not {arguments.count}")
-    if (window := _previewed(arguments)) is not None:
-        rows = _preview_rows(window, _moment(arguments, now, zone(window.timezone)))
+    if not 1 <= options.count <= _LARGEST_COUNT:
+        raise Misuse(f"--count is from 1 to {_LARGEST_COUNT}, not {options.count}")
+    if (window := _previewed(options)) is not None:
+        rows = _preview_rows(window, _moment(options, now, zone(window.timezone)))
     else:
-        _refuse_preview_options(arguments)
-        shown_in = _zone_option(arguments.timezone) if arguments.timezone else None
-        host = _restricted(host_windows(arguments.policy), arguments)
-        rows = _host_rows(host, _moment(arguments, now, shown_in or zone("UTC")), shown_in)
-    shown = list(islice(rows, arguments.count))
-    stdout.write(_as_json(shown) if arguments.format == "json" else _as_table(shown))
-    if len(shown) < arguments.count:
+        _refuse_preview_options(options)
+        shown_in = _zone_option(options.timezone) if options.timezone else None
+        host = _restricted(host_windows(options.policy), options)
+        rows = _host_rows(host, _moment(options, now, shown_in or zone("UTC")), shown_in)
+    shown = list(islice(rows, options.count))
+    stdout.write(_as_json(shown) if options.format == "json" else _as_table(shown))
+    if len(shown) < options.count:
         stderr.write(
             f"patchledger: no further window begins in the {HORIZON.days // 365} years that are searched\n"
         )
     return 0
 
 
-def _previewed(arguments: argparse.Namespace) -> Window | None:
+def _previewed(options: WindowsOptions) -> Window | None:
     """Build the window that the options describe, or ``None`` where they describe none."""
-    expression = arguments.start or arguments.cron or arguments.rrule
-    given = [value for value in (arguments.start, arguments.cron, arguments.rrule) if value is not None]
-    if not given:
+    expressions = (options.start, options.cron, options.rrule)
+    if expressions == (None, None, None):
         return None
-    if arguments.policy is not None:
+    if options.policy is not None:
         raise Misuse("--policy has no meaning beside an expression to preview")
-    if arguments.rrule is None and (arguments.at or arguments.from_date or arguments.offset):
+    if options.rrule is None and (options.at or options.from_date or options.offset):
         raise Misuse("--at, --from-date and --offset belong to --rrule")
-    if arguments.rrule is not None and arguments.at is None:
-        raise Misuse("--rrule needs the time of day", "add --at HH:MM")
     try:
-        return _window(arguments)
+        return _window(options)
     except ValueError as error:
-        raise Misuse(str(error) if expression else "the expression is empty", _SYNTAX_HINT) from None
+        raise Misuse(str(error) if any(expressions) else "the expression is empty", _SYNTAX_HINT) from None
 
 
-def _window(arguments: argparse.Namespace) -> Window:
-    duration = _duration("--duration", arguments.duration or "1h")
-    timezone = arguments.timezone or "UTC"
-    if arguments.start is not None:
-        return calendar_window(arguments.start, duration, "UTC", own_timezone=arguments.timezone)
-    if arguments.cron is not None:
-        return cron_window(arguments.cron, duration, timezone)
-    offset = _duration("--offset", arguments.offset or "0d")
-    return rrule_window(
-        arguments.rrule, arguments.at, duration, timezone, from_=arguments.from_date, offset=offset
-    )
+def _window(options: WindowsOptions) -> Window | None:
+    duration = _duration("--duration", options.duration or "1h")
+    timezone = options.timezone or "UTC"
+    if options.start is not None:
+        return calendar_window(options.start, duration, "UTC", own_timezone=options.timezone)
+    if options.cron is not None:
+        return cron_window(options.cron, duration, timezone)
+    if options.rrule is None:
+        return None
+    if options.at is None:
+        raise Misuse("--rrule needs the time of day", "add --at HH:MM")
+    offset = _duration("--offset", options.offset or "0d")
+    return rrule_window(options.rrule, options.at, duration, timezone, from_=options.from_date, offset=offset)
 
 
 def _duration(option: str, text: str) -> timedelta:
@@ -149,8 +185,8 @@ def _duration(option: str, text: str) -> timedelta:
         ) from None
 
 
-def _refuse_preview_options(arguments: argparse.Namespace) -> None:
-    if arguments.at or arguments.from_date or arguments.offset or arguments.duration:
+def _refuse_preview_options(options: WindowsOptions) -> None:
+    if options.at or options.from_date or options.offset or options.duration:
         raise Misuse(
             "--at, --from-date, --offset and --duration describe an expression to preview",
             "add --start, --cron or --rrule, or leave them out",
@@ -164,11 +200,11 @@ def _zone_option(name: str) -> "ZoneInfo":
         raise Misuse(f"--timezone: {error}") from None
 
 
-def _moment(arguments: argparse.Namespace, now: datetime, tz: "ZoneInfo") -> datetime:
-    if arguments.from_ is None:
+def _moment(options: WindowsOptions, now: datetime, tz: "ZoneInfo") -> datetime:
+    if options.from_ is None:
         return now
     try:
-        moment = start_instant(parse_moment(arguments.from_), tz)
+        moment = start_instant(parse_moment(options.from_), tz)
     except (ValueError, OverflowError) as error:
         raise Misuse(f"--from: {error}") from None
     if moment.year not in _YEARS:
@@ -176,12 +212,12 @@ def _moment(arguments: argparse.Namespace, now: datetime, tz: "ZoneInfo") -> dat
     return moment
 
 
-def _restricted(host: HostWindows, arguments: argparse.Namespace) -> HostWindows:
+def _restricted(host: HostWindows, options: WindowsOptions) -> HostWindows:
     """Choose the Schedules to show: the named one, all of a folder, or those in force here."""
-    name = arguments.schedule
+    name = options.schedule
     if name is None:
         everything = tuple(host.known[each] for each in sorted(host.known))
-        return host if arguments.policy is None else replace(host, schedules=everything)
+        return host if options.policy is None else replace(host, schedules=everything)
     if name not in host.known:
         known = ", ".join(sorted(host.known)) or "none"
         raise Misuse(f"there is no Schedule '{name}'", f"the policy has: {known}")

@@ -1,9 +1,6 @@
-"""The commands of people who write policies: arguments here, the work in the modules beside this one.
+"""What people who write policies may ask for: arguments only, and no heavy import, so that help is quick."""
 
-Nothing heavy is imported before a command is chosen, so that help stays quick.
-"""
-
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
 from reconciler.policy.managers import NAMES
@@ -16,7 +13,7 @@ CHECK_FORMATS = ("text", "json", "sarif", "junit", "github")
 
 
 def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
-    """Add ``policy check``, ``show``, ``schema`` and ``init``; each sets ``handler`` to its function."""
+    """Add ``policy check``, ``show``, ``schema`` and ``init``; the chosen one is ``verb``."""
     group = subparsers.add_parser("policy", help="check, explain and start policy repositories")
     verbs = group.add_subparsers(dest="verb", metavar="VERB", required=True)
     _register_check(verbs.add_parser("check", help="say everything that is wrong with a policy repository"))
@@ -40,7 +37,6 @@ def _register_check(parser: ArgumentParser) -> None:
     _add_source(parser)
     parser.add_argument("--format", choices=CHECK_FORMATS, default="text", help="default: text")
     parser.add_argument("--watch", action="store_true", help="check again after every change, until Ctrl-C")
-    parser.set_defaults(handler=check)
 
 
 def _register_show(parser: ArgumentParser) -> None:
@@ -57,7 +53,6 @@ def _register_show(parser: ArgumentParser) -> None:
     parser.add_argument("--manager", default="", choices=NAMES)
     parser.add_argument("--guest-of", metavar="HOST", help="id of its hypervisor")
     _add_format(parser)
-    parser.set_defaults(handler=show)
 
 
 def _register_schema(parser: ArgumentParser) -> None:
@@ -70,44 +65,9 @@ def _register_schema(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--write", metavar="DIR", help="write all of them below this folder instead")
     _add_format(parser)
-    parser.set_defaults(handler=schema)
 
 
 def _register_init(parser: ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="a new or empty folder")
     parser.add_argument("--example", choices=EXAMPLES, default="minimal", help="default: minimal")
     _add_format(parser)
-    parser.set_defaults(handler=init)
-
-
-def check(arguments: Namespace) -> int:
-    """Run ``policy check`` and return 0, or 3 where there are problems."""
-    from reconciler.cli.verbs.policy import check as policy_check  # noqa: PLC0415 - only this command pays
-
-    if arguments.watch:
-        return policy_check.watch(arguments.folder, arguments.rev, arguments.format)
-    return policy_check.check(arguments.folder, arguments.rev, arguments.format)
-
-
-def show(arguments: Namespace) -> int:
-    """Run ``policy show`` and return 0, or 3 where the repository is invalid."""
-    from reconciler.cli.verbs.policy import show as policy_show  # noqa: PLC0415 - as above
-
-    host = policy_show.facts(
-        arguments.host, arguments.label, arguments.os, arguments.manager, arguments.guest_of
-    )
-    return policy_show.show(host, arguments.folder, arguments.rev, arguments.format)
-
-
-def schema(arguments: Namespace) -> int:
-    """Run ``policy schema`` and return 0."""
-    from reconciler.cli.verbs.policy import start as policy_start  # noqa: PLC0415 - as above
-
-    return policy_start.schema(arguments.name, arguments.write, arguments.format)
-
-
-def init(arguments: Namespace) -> int:
-    """Run ``policy init`` and return 0."""
-    from reconciler.cli.verbs.policy import start as policy_start  # noqa: PLC0415 - as above
-
-    return policy_start.init(arguments.folder, arguments.example, arguments.format)
