@@ -141,7 +141,7 @@ def test_on_a_terminal_the_list_is_a_table_and_nobodys_text_is_markup(host: Site
     (host.logs / "20261101T020000Z-0123456789ab.json").write_text(json.dumps(record))
     seen = on_terminal("--config", str(host.config), "log")
     assert "[link=http://x]y[/link]" in seen
-    assert "\x1b[31mfailed" in seen
+    assert "\x1b[31m2026-11-01 02:00  failed  " in seen
 
 
 def on_terminal(*arguments: str) -> str:

@@ -5,12 +5,11 @@ character spelt out, so that nothing can move the cursor or hide. The only escap
 own colours, and those only where the caller asks for them. Nothing here depends on the moment of reading.
 """
 
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from enum import StrEnum
 
+from reconciler.cli.showing.table import Paint, Row, Style, table, wrapped
 from reconciler.planning.facts.observation import Installed, Move, Quarantined, RebootNeed
 from reconciler.planning.facts.package import Mention, Names
 from reconciler.planning.gates.types import Outcome, PolicyStanding
@@ -20,37 +19,10 @@ from reconciler.planning.reporting.summary import headline, run_headline, went_w
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Update
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.canonical import instant
-from reconciler.planning.text.untrusted import width as cells
 from reconciler.planning.text.wording import mebibytes, plural, sentence, short_digest
 from reconciler.policy.problems import visible
 
-_LAST_COLUMN = 24
-"""Cells that a table's last column has at least, so that it stays a column on a narrow terminal."""
-
 _SUGGESTIONS = 3
-
-
-class _Style(StrEnum):
-    """Select Graphic Rendition parameters (ECMA-48, 8.3.117)."""
-
-    PLAIN = ""
-    STRONG = "1"
-    FAINT = "2"
-    BAD = "31"
-    GOOD = "32"
-    NOTE = "33"
-
-
-class _Paint:
-    """Colours text, or leaves it alone where no colour is wanted."""
-
-    def __init__(self, *, colour: bool) -> None:
-        self._colour = colour
-
-    def __call__(self, text: str, style: _Style) -> str:
-        if not self._colour or style is _Style.PLAIN or not text:
-            return text
-        return f"\x1b[{style.value}m{text}\x1b[0m"
 
 
 def render_plan(report: Report, *, width: int = 100, colour: bool = False) -> str:
@@ -61,7 +33,7 @@ def render_plan(report: Report, *, width: int = 100, colour: bool = False) -> st
         width: Of the terminal; sentences are wrapped and tables cut to it.
         colour: Whether to use colours.
     """
-    paint = _Paint(colour=colour)
+    paint = Paint(colour=colour)
     blocks = [
         [_title(report, paint)],
         list(_condition_lines(report.conditions, width, paint)),
@@ -75,7 +47,7 @@ def render_plan(report: Report, *, width: int = 100, colour: bool = False) -> st
 
 def render_summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
     """Return what ``run`` prints: the headline, what is wrong, and what happens when."""
-    paint = _Paint(colour=colour)
+    paint = Paint(colour=colour)
     blocks = [
         [_title(report, paint)],
         list(_condition_lines(report.conditions, width, paint)),
@@ -88,13 +60,13 @@ def render_summary(report: Report, *, width: int = 100, colour: bool = False) ->
 
 def render_run(record: RunRecord, *, width: int = 100, colour: bool = False) -> str:
     """Return what ``run`` prints of a run: its headline, and what did not go as planned."""
-    paint = _Paint(colour=colour)
-    style = _Style.STRONG if went_well(record.outcome) else _Style.BAD
+    paint = Paint(colour=colour)
+    style = Style.STRONG if went_well(record.outcome) else Style.BAD
     title = paint(f"{visible(record.target)}: {run_headline(record)}", style)
     changed = record.difference.changed
     name = Names.among(move.package for move in changed)
     rows = [(name(move.package), *move.transition.words) for move in changed]
-    lines = [title, *_table(rows, width)]
+    lines = [title, *table(rows, width)]
     said = [record.reason, *record.notes]
     said += [f"waits for a person: {path}" for path in record.conffiles]
     return _join([lines, [visible(one) for one in said if one]])
@@ -102,12 +74,15 @@ def render_run(record: RunRecord, *, width: int = 100, colour: bool = False) -> 
 
 def render_status(report: Report, *, width: int = 100, colour: bool = False) -> str:
     """Return what ``status`` prints: the last report in a screenful, with gates and next windows."""
-    paint = _Paint(colour=colour)
+    paint = Paint(colour=colour)
     blocks = [
         [_title(report, paint)],
         list(_condition_lines(report.conditions, width, paint)),
-        list(_table(_facts(report), width)),
-        ["Gates", *_table([_gate_row(gate) for gate in report.gates], width, paint, _gate_style)],
+        list(table(_facts(report), width)),
+        [
+            "Gates",
+            *table([_gate_row(gate) for gate in report.gates], width, paint=paint, style_of=_gate_style),
+        ],
         list(_window_lines(report.windows, width)),
         list(_exception_lines(report, width)),
         list(_decision_lines(report, width, paint)),
@@ -115,8 +90,8 @@ def render_status(report: Report, *, width: int = 100, colour: bool = False) -> 
     return _join(blocks)
 
 
-def _title(report: Report, paint: _Paint) -> str:
-    style = _Style.BAD if failures(report.conditions) else _Style.STRONG
+def _title(report: Report, paint: Paint) -> str:
+    style = Style.BAD if failures(report.conditions) else Style.STRONG
     return paint(f"{visible(report.target)}: {visible(headline(report))}", style)
 
 
@@ -140,7 +115,7 @@ def render_explain(
         width: Of the terminal.
         colour: Whether to use colours.
     """
-    paint = _Paint(colour=colour)
+    paint = Paint(colour=colour)
     name = report.name_of
     if package is None:
         lines = [line for update in report.plan.updates for line in _explained(update, name, width, paint)]
@@ -176,7 +151,7 @@ def _failed(quarantined: Iterable[Quarantined], name: Names, width: int) -> Iter
     for one in quarantined:
         text = f"{name(one.package)} {one.version}: in quarantine, since installing it failed at"
         why = sentence(one.message) or "the package manager gave no reason"
-        yield from _wrapped(visible(f"{text} {instant(one.at)}: {why}"), width, "", indent_next="  ")
+        yield from wrapped(visible(f"{text} {instant(one.at)}: {why}"), width)
 
 
 def _without_update(report: Report, package: str, installed: Sequence[Installed]) -> Iterator[str]:
@@ -197,7 +172,7 @@ def _without_update(report: Report, package: str, installed: Sequence[Installed]
         yield f"did you mean {', '.join(visible(name) for name in near)}?"
 
 
-def _explained(update: Update, name: Names, width: int, paint: _Paint) -> Iterator[str]:
+def _explained(update: Update, name: Names, width: int, paint: Paint) -> Iterator[str]:
     """Yield ``nginx 1 → 2: held`` and the chain of reasons below it."""
     moved = _moved(update)
     fate = paint(str(update.disposition), _fate_style(update))
@@ -205,7 +180,7 @@ def _explained(update: Update, name: Names, width: int, paint: _Paint) -> Iterat
     yield f"{visible(name(update.package))} {moved}{security}: {fate}"
     for reason in update.reasons:
         origin = f" [{visible(reason.origin)}]" if reason.origin else ""
-        yield from _wrapped(f"because {visible(reason.message)}{origin}", width, "  ")
+        yield from wrapped(f"because {visible(reason.message)}{origin}", width, "  ")
 
 
 def _moved(update: Update) -> str:
@@ -216,23 +191,23 @@ def _moved(update: Update) -> str:
     return f"{visible(update.installed)} → {visible(update.candidate)}"
 
 
-def _fate_style(update: Update) -> _Style:
+def _fate_style(update: Update) -> Style:
     if update.disposition is Disposition.PLANNED:
-        return _Style.GOOD
-    return _Style.BAD if update.security else _Style.NOTE
+        return Style.GOOD
+    return Style.BAD if update.security else Style.NOTE
 
 
-def _condition_lines(conditions: Iterable[Condition], width: int, paint: _Paint) -> Iterator[str]:
+def _condition_lines(conditions: Iterable[Condition], width: int, paint: Paint) -> Iterator[str]:
     for condition in conditions:
         if condition.status is False:
             continue
-        title = paint(visible(condition.type), _Style.BAD if condition.stalled else _Style.NOTE)
+        title = paint(visible(condition.type), Style.BAD if condition.stalled else Style.NOTE)
         doubt = "" if condition.status else ", unknown"
         yield f"{title} ({visible(condition.reason)}{doubt})"
-        yield from _wrapped(visible(condition.message), width, "  ")
+        yield from wrapped(visible(condition.message), width, "  ")
 
 
-def _transaction_lines(report: Report, width: int, paint: _Paint) -> Iterator[str]:
+def _transaction_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
     plan = report.plan
     if not plan.transaction:
         return
@@ -240,7 +215,7 @@ def _transaction_lines(report: Report, width: int, paint: _Paint) -> Iterator[st
     yield f"Would change {plural(len(plan.transaction), 'package')} (plan {short_digest(plan.digest)}{size})"
     security = plan.security_keys
     rows = [_move_row(move, move.package in security) for move in plan.transaction]
-    yield from _table(rows, width, paint, _move_style)
+    yield from table(rows, width, paint=paint, style_of=_move_style)
 
 
 def _move_row(move: Move, is_security: bool) -> tuple[str, ...]:  # noqa: FBT001 - one column of a row
@@ -255,11 +230,11 @@ def _move_row(move: Move, is_security: bool) -> tuple[str, ...]:  # noqa: FBT001
     )
 
 
-def _move_style(row: Sequence[str]) -> _Style:
-    return _Style.BAD if row[0] in ("remove", "downgrade") else _Style.PLAIN
+def _move_style(row: Row) -> Style:
+    return Style.BAD if row[0] in ("remove", "downgrade") else Style.PLAIN
 
 
-def _left_out_lines(report: Report, width: int, paint: _Paint) -> Iterator[str]:
+def _left_out_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
     name = report.name_of
     left = [one for one in report.plan.updates if one.disposition is not Disposition.PLANNED]
     if not left:
@@ -280,16 +255,16 @@ def _security_lines(report: Report, width: int) -> Iterator[str]:
         or "nothing"
     )
     said = f"The freeze lets security updates pass (plan {short_digest(plan.digest)}): {names}"
-    yield from _wrapped(said, width, "", indent_next="  ")
+    yield from wrapped(said, width)
 
 
-def _decision_lines(report: Report, width: int, paint: _Paint) -> Iterator[str]:
+def _decision_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
     decision = report.decision
     deciding = next((gate for gate in report.gates if gate.outcome is decision.outcome), None)
     origin = f" [{visible(deciding.origin)}]" if deciding is not None and deciding.origin else ""
     text = f"{_opening(decision)}: {visible(decision.reason)}{origin}{_until(decision)}"
-    style = _Style.GOOD if decision.outcome in (Outcome.APPLY, Outcome.NOTHING) else _Style.NOTE
-    for line in _wrapped(text, width, "", indent_next="  "):
+    style = Style.GOOD if decision.outcome in (Outcome.APPLY, Outcome.NOTHING) else Style.NOTE
+    for line in wrapped(text, width):
         yield paint(line, style)
     if decision.outcome is Outcome.APPROVAL:
         yield f"To approve exactly this plan: plan: {visible(report.plan.digest)}"
@@ -350,8 +325,8 @@ def _gate_row(gate: GateState) -> tuple[str, ...]:
     )
 
 
-def _gate_style(row: Sequence[str]) -> _Style:
-    return {"open": _Style.GOOD, "warning": _Style.NOTE, "closed": _Style.BAD}[row[1]]
+def _gate_style(row: Row) -> Style:
+    return {"open": Style.GOOD, "warning": Style.NOTE, "closed": Style.BAD}[row[1]]
 
 
 def _window_lines(windows: Sequence[Upcoming], width: int) -> Iterator[str]:
@@ -368,7 +343,7 @@ def _window_lines(windows: Sequence[Upcoming], width: int) -> Iterator[str]:
         )
         for window in windows
     ]
-    yield from _table(rows, width)
+    yield from table(rows, width)
 
 
 def _exception_lines(report: Report, width: int) -> Iterator[str]:
@@ -385,46 +360,7 @@ def _exception_lines(report: Report, width: int) -> Iterator[str]:
         )
         for one in report.exceptions
     ]
-    yield from _table(rows, width)
-
-
-Rows = Sequence[Sequence[str]]
-
-
-def _no_style(row: Sequence[str]) -> _Style:
-    del row
-    return _Style.PLAIN
-
-
-def _table(
-    rows: Rows,
-    width: int,
-    paint: _Paint | None = None,
-    style_of: Callable[[Sequence[str]], _Style] = _no_style,
-) -> Iterator[str]:
-    """Yield ``rows`` with aligned columns, two spaces apart; the last column is wrapped below itself."""
-    shown = [[visible(cell) for cell in row] for row in rows]
-    widest = [max(map(cells, column)) for column in zip(*shown, strict=True)]
-    for row, seen in zip(rows, shown, strict=True):
-        padded = [cell + " " * (size - cells(cell)) for cell, size in zip(seen, widest, strict=True) if size]
-        head = "  " + "".join(f"{cell}  " for cell in padded[:-1])
-        room = max(width - cells(head), _LAST_COLUMN)
-        tail = _wrapped(padded[-1].rstrip(), room, "", indent_next="") if padded else [""]
-        for number, part in enumerate(tail):
-            line = (head if number == 0 else " " * cells(head)) + part
-            yield line.rstrip() if paint is None else paint(line.rstrip(), style_of(row))
-
-
-def _wrapped(text: str, width: int, indent: str, *, indent_next: str | None = None) -> list[str]:
-    """Wrap one sentence; a word that is longer than a line stays whole, so that it can be copied."""
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=indent,
-        subsequent_indent=indent + "  " if indent_next is None else indent_next,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [indent]
+    yield from table(rows, width)
 
 
 def _join(blocks: Iterable[Sequence[str]]) -> str:

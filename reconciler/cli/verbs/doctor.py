@@ -4,9 +4,9 @@ Nothing is changed.
 """
 
 import sys
-import textwrap
 from pathlib import Path
 
+from reconciler.cli.showing.table import wrapped
 from reconciler.cli.showing.terminal import Format, colour, print_json, width
 from reconciler.cli.verbs.doctor_checks import Finding, Level, Patient, examine, redacted
 from reconciler.errors import DONE, worst
@@ -57,14 +57,9 @@ def _line(finding: Finding, *, columns: int, coloured: bool) -> str:
     texts = visible_lines(finding.message)
     if finding.hint and finding.level is not Level.OK:
         texts.append(f"hint: {visible(finding.hint)}")
-    lines = [line for text in texts for line in _wrapped(text, max(40, columns - _MARGIN))]
+    lines = [line for text in texts for line in wrapped(text, max(40, columns - _MARGIN), hang="")]
     head, *rest = lines
     return f"{level} {finding.check:<13} {head}\n" + "".join(f"{'':{_MARGIN}}{line}\n" for line in rest)
-
-
-def _wrapped(text: str, columns: int) -> list[str]:
-    # Paths and commands stay whole, to be copied.
-    return textwrap.wrap(text, columns, break_on_hyphens=False, break_long_words=False) or [""]
 
 
 def visible_lines(text: str) -> list[str]:

@@ -1,19 +1,19 @@
 """``patchledger log``: the runs of this host, and one of them with what the package manager said."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.showing.terminal import Format, print_json, width
+from reconciler.cli.showing.table import Paint, Row, Style, table
+from reconciler.cli.showing.terminal import Format, colour, print_json, width
 from reconciler.cli.wiring.compose import run_logs
 from reconciler.errors import DONE, Misuse
 from reconciler.host.config import load_config
 from reconciler.host.state.run_logs import RunLogs
 from reconciler.planning.runs.record import RunOutcome, outcome_of
-from reconciler.planning.text.untrusted import width as cells
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
 
@@ -104,8 +104,16 @@ def _list(logs: RunLogs, count: int, form: Format) -> None:
     elif not lines:
         sys.stdout.write(f"No run yet: {logs.path} holds none.\n")
     else:
-        rows = [_row(one) for one in lines]
-        sys.stdout.write(_rich(rows) if sys.stdout.isatty() else _aligned(rows))
+        columns = width() if sys.stdout.isatty() else None
+        shown = table(
+            list(map(_row, lines)),
+            columns,
+            heads=_COLUMNS,
+            indent="",
+            paint=Paint(colour=colour()),
+            style_of=_style,
+        )
+        sys.stdout.writelines(f"{line}\n" for line in shown)
         if len(lines) < len(runs):
             sys.stdout.write(f"{len(lines)} of {len(runs)} runs; all with --last 0.\n")
 
@@ -141,8 +149,7 @@ def _plain(line: Line) -> dict[str, Any]:
 
 def _row(line: Line) -> tuple[str, ...]:
     took = "" if line.seconds is None else _took(line.seconds)
-    cells_ = (_shown(line.started), line.outcome, str(line.changes), took, line.run, line.reason)
-    return tuple(map(visible, cells_))
+    return (_shown(line.started), line.outcome, str(line.changes), took, line.run, line.reason)
 
 
 def _shown(instant: str) -> str:
@@ -155,44 +162,17 @@ def _took(seconds: int) -> str:
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    whole = [_COLUMNS, *rows]
-    widest = [max(map(cells, column)) for column in zip(*whole, strict=True)]
-    lines = [
-        "  ".join(cell + " " * (size - cells(cell)) for cell, size in zip(row, widest, strict=True)).rstrip()
-        for row in whole
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _rich(rows: Sequence[Sequence[str]]) -> str:
-    """Return the list as a table of the terminal's width; what is in it is never read as markup."""
-    from rich.console import Console  # noqa: PLC0415 - only where a terminal wants a table
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False)
-    for name in _COLUMNS:
-        table.add_column(name, justify="right" if name in {"Changes", "Took"} else "left")
-    for row in rows:
-        style = _colour(row[1])
-        table.add_row(*(Text(cell, style=style if cell == row[1] else "") for cell in row))
-    console = Console(width=width())
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get()
-
-
-def _colour(word: str) -> str:
+def _style(row: Row) -> Style:
+    word = row[_COLUMNS.index("Outcome")]
     match outcome_of(word):
         case RunOutcome.APPLIED | RunOutcome.REPAIRED | RunOutcome.REBOOTED:
-            return "green"
+            return Style.PLAIN
         case RunOutcome.FAILED | RunOutcome.INTERRUPTED | RunOutcome.ROLLED_BACK:
-            return "red"
+            return Style.BAD
         case RunOutcome.PARTIAL | RunOutcome.VETOED | RunOutcome.PLAN_CHANGED | RunOutcome.DEFERRED:
-            return "yellow"
+            return Style.NOTE
         case None:
-            return "red" if word == _DAMAGED else "yellow"
+            return Style.BAD if word == _DAMAGED else Style.NOTE
 
 
 def _show(logs: RunLogs, run_: str, form: Format) -> None:

@@ -9,9 +9,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import compress, islice
 from typing import TYPE_CHECKING, TextIO
 
+from reconciler.cli.showing.table import table
 from reconciler.cli.showing.terminal import Format
 from reconciler.errors import Misuse
 from reconciler.policy.windows import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _YEARS = range(1971, 2190)
 _LARGEST_COUNT = 1000
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_HEADS = ("START", "END", "LENGTH", "SCHEDULE", "BLOCKED BY")
 _SYNTAX_HINT = "see docs/reference/windows.md for the syntax"
 
 
@@ -262,11 +264,10 @@ def _as_json(rows: Sequence[_Row]) -> str:
 def _as_table(rows: Sequence[_Row]) -> str:
     if not rows:
         return "No window opens within five years.\n"
-    heads = ["START", "END", "LENGTH", "SCHEDULE", "BLOCKED BY"]
-    lines = [heads, *(_cells(row) for row in rows)]
-    filled = [place for place in range(len(heads)) if any(line[place] for line in lines[1:])]
-    widths = {place: max(len(line[place]) for line in lines) for place in filled}
-    return "".join("  ".join(line[at].ljust(widths[at]) for at in filled).rstrip() + "\n" for line in lines)
+    shown = list(map(_cells, rows))
+    filled = [any(column) for column in zip(*shown, strict=True)]
+    heads, *lines = (list(compress(row, filled)) for row in (_HEADS, *shown))
+    return "".join(f"{line}\n" for line in table(lines, heads=heads, indent=""))
 
 
 def _cells(row: _Row) -> list[str]:

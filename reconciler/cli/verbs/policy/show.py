@@ -4,12 +4,16 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from reconciler.cli.showing.table import table
 from reconciler.cli.verbs.policy.check import examine
 from reconciler.errors import REJECTED, Misuse
 from reconciler.policy.documents import AnyDocument
 from reconciler.policy.load import Placed
 from reconciler.policy.problems import visible
 from reconciler.policy.resolve import Effective, HostFacts, Resolver
+
+_WIDEST = 40
+"""Cells of a value, before its origin stands further right than the others."""
 
 
 def facts(name: str, labels: Sequence[str], os: str, manager: str, guest_of: str | None) -> HostFacts:
@@ -84,7 +88,11 @@ def _lines(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> 
     for one in effective.ambiguities:
         yield f"AMBIGUOUS {one.key}: {one.message}"
     yield ""
-    yield from _table(effective)
+    rows = [
+        (key, _shown(value), str(effective.origins.get(key, "default")))
+        for key, value in _flat(effective.settings.model_dump(mode="json"), "")
+    ]
+    yield from table(rows, indent="", widest=_WIDEST)
     for title, placed in (
         ("exceptions", effective.exceptions),
         ("freezes", effective.freezes),
@@ -94,19 +102,6 @@ def _lines(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> 
             yield ""
             yield f"{title}:"
             yield from (f"  {one.value.name} ({one.origin})" for one in placed)
-
-
-def _table(effective: Effective) -> Iterator[str]:
-    rows = [
-        (key, _shown(value), str(effective.origins.get(key, "default")))
-        for key, value in _flat(effective.settings.model_dump(mode="json"), "")
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for key, value, origin in rows:
-        yield f"{key:<{widths[0]}}  {value:<{min(widths[1], _WIDEST)}}  {origin}"
-
-
-_WIDEST = 40
 
 
 def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
