@@ -21,7 +21,7 @@ def is_own(found: os.stat_result) -> bool:
 
 def user_name() -> str:
     """Return who started this process: with sudo, the person behind it."""
-    import pwd  # noqa: PLC0415 - a quiet tick has no use for it
+    import pwd
 
     behind = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
     uid = int(behind) if behind.isdigit() else os.getuid()
@@ -39,7 +39,7 @@ def read_own(path: str) -> bytes | None:
     """
     # Not blocking, since opening a named pipe would otherwise wait for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - pathlib is slow to import
+    with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         return file.read() if stat.S_ISREG(found.st_mode) and is_own(found) else None
 
@@ -56,7 +56,7 @@ def who_else_may_change(path: str) -> str:
     Raises:
         OSError: Something on the way does not exist or cannot be asked.
     """
-    rest = list(reversed(os.path.abspath(path).split("/")[1:]))  # noqa: PTH100 - pathlib is slow to import
+    rest = list(reversed(os.path.abspath(path).split("/")[1:]))
     links = 0
     at = "/"
     while True:
@@ -67,9 +67,9 @@ def who_else_may_change(path: str) -> str:
             links += 1
             if links > _MOST_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-            target = os.readlink(at)  # noqa: PTH115 - pathlib is slow to import
+            target = os.readlink(at)
             rest += reversed([part for part in target.split("/") if part])
-            at = "/" if target.startswith("/") else os.path.dirname(at)  # noqa: PTH120 - the same
+            at = "/" if target.startswith("/") else os.path.dirname(at)
             continue
         if found.st_mode & _OTHERS_MAY_WRITE and not _may_be_open(found):
             return f"{at} may be written to by {'others' if found.st_mode & stat.S_IWOTH else 'its group'}"
@@ -109,5 +109,5 @@ def _may_be_open(found: os.stat_result) -> bool:
 
 def _below(folder: str, name: str) -> str:
     if name == "..":
-        return os.path.dirname(folder)  # noqa: PTH120 - pathlib is slow to import
+        return os.path.dirname(folder)
     return folder if name == "." else f"{folder.rstrip('/')}/{name}"

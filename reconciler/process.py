@@ -143,8 +143,8 @@ def run_detached(argv: "Sequence[str]", *, stdin: bytes, folder: "Path") -> int:
     try:
         with (
             _input_file(stdin) as feed,
-            open(folder / "out", "xb") as out,  # noqa: PTH123 - light
-            open(folder / "err", "xb") as err,  # noqa: PTH123 - the same
+            open(folder / "out", "xb") as out,
+            open(folder / "err", "xb") as err,
         ):
             child = subprocess.Popen(
                 list(argv), stdin=feed, stdout=out, stderr=err, env=environment(), start_new_session=True
@@ -244,7 +244,7 @@ def _cannot_start(argv: "Sequence[str]", error: OSError | ValueError) -> Stalled
 def _input_file(data: bytes) -> "IO[bytes]":
     # A file instead of a pipe: the child may write much before it reads all, and nothing can then block. An
     # anonymous file in memory, since the disk may be full.
-    feed = open(os.memfd_create("patchledger-stdin"), "w+b")  # noqa: SIM115, PTH123 - closed by run()
+    feed = open(os.memfd_create("patchledger-stdin"), "w+b")  # noqa: SIM115 - closed by run()
     feed.write(data)
     feed.seek(0)
     return feed

@@ -213,7 +213,7 @@ class TickFiles:
     ) -> Iterator[str]:
         if self.config.metrics is None:
             return
-        from reconciler.host.state.metrics import metrics_text  # noqa: PLC0415 - dear, and seldom configured
+        from reconciler.host.state.metrics import metrics_text
 
         pause = self.folder.pause()
         paused = pause is not None and (pause.until is None or pause.until > self.clock.now())

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.umask(os.umask(_UMASK) | _UMASK)
     # The tick that finds nothing changed is by far the most frequent call: it is answered before anything
     # heavy is imported, the argument parser included.
-    from reconciler.cli.wiring import quiet  # noqa: PLC0415 - the reason above
+    from reconciler.cli.wiring import quiet
 
     try:
         code = quiet.tick(arguments)
@@ -31,6 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     if code is not None:
         return code
-    from reconciler.cli import dispatch  # noqa: PLC0415 - the same
+    from reconciler.cli import dispatch
 
     return dispatch.run(arguments)

@@ -118,13 +118,13 @@ def remove_tree(folder: "Path") -> None:
     # shutil.rmtree does this too, but costs a quiet tick several milliseconds of import.
     for parent, folders, files in os.walk(folder, topdown=False):
         for name in files:
-            os.unlink(f"{parent}/{name}")  # noqa: PTH108 - pathlib is slow to import
+            os.unlink(f"{parent}/{name}")
         for name in folders:
             path = f"{parent}/{name}"
-            if os.path.islink(path):  # noqa: PTH114 - the same
-                os.unlink(path)  # noqa: PTH108 - the same
+            if os.path.islink(path):
+                os.unlink(path)
             else:
-                os.rmdir(path)  # noqa: PTH106 - the same
+                os.rmdir(path)
     if folder.is_dir():
         folder.rmdir()
 
@@ -159,7 +159,7 @@ def at_work(git_dir: "Path") -> str | None:
     Ours are known by their environment, which names it; a person's git by its folder or arguments (proc(5)).
     """
     named = b"\0GIT_DIR=%s\0" % os.fsencode(git_dir)
-    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - pathlib is slow to import
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         if pid != str(os.getpid()):
             with suppress(OSError):  # it ended, or belongs to somebody who may not write here
                 if named in b"\0" + _of_process(pid, "environ") or _is_persons(pid, os.fsencode(git_dir)):
@@ -170,14 +170,14 @@ def at_work(git_dir: "Path") -> str | None:
 def _is_persons(pid: str, folder: bytes) -> bool:
     if not _of_process(pid, "comm").startswith(b"git"):
         return False
-    place = os.fsencode(os.readlink(f"/proc/{pid}/cwd"))  # noqa: PTH115 - the same
+    place = os.fsencode(os.readlink(f"/proc/{pid}/cwd"))
     return f"{os.fsdecode(place)}/".startswith(f"{os.fsdecode(folder)}/") or folder in _of_process(
         pid, "cmdline"
     )
 
 
 def _of_process(pid: str, what: str) -> bytes:
-    with open(f"/proc/{pid}/{what}", "rb") as file:  # noqa: PTH123 - the same
+    with open(f"/proc/{pid}/{what}", "rb") as file:
         return file.read()
 
 
@@ -216,6 +216,6 @@ def keep_small(git: Git) -> None:
 
 def _count(folder: "Path") -> int:
     try:
-        return len(os.listdir(folder))  # noqa: PTH208 - pathlib is slow to import
+        return len(os.listdir(folder))
     except FileNotFoundError:
         return 0

@@ -353,7 +353,7 @@ def _credential(remote: Remote, options: GitOptions) -> dict[str, str]:
 def _key_of_credential(path: str) -> str:
     """Check the credential's file; return ``password=`` where it holds nothing but that, else nothing."""
     setting = "git.credential"
-    with open(_readable(path, setting), "rb") as file:  # noqa: PTH123 - pathlib is slow to import
+    with open(_readable(path, setting), "rb") as file:
         # Group-readable is allowed: systemd shows its credentials so where an access list lets a user in.
         if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o037:
             raise Misuse(f"{setting}: {path} is open to other users", f"chmod 600 {path}")

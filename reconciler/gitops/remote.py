@@ -84,7 +84,7 @@ def parse_remote(address: str) -> Remote:
         return Remote(address, "ssh")
     raise Misuse(
         f"{_quoted(address)} is a relative path, and means something else in every folder",
-        f"write it as an absolute path, such as {os.path.abspath(address)}",  # noqa: PTH100 - pathlib is slow to import
+        f"write it as an absolute path, such as {os.path.abspath(address)}",
     )
 
 

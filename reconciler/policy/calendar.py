@@ -632,7 +632,7 @@ def parse_cron(text: str) -> CronExpression:
         ValueError: It has not five fields, or a field is wrong.
     """
     # Imported here, since few policies use cron and every command would pay for it.
-    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - the reason above
+    from cronsim import CronSim, CronSimError
 
     fields = text.split()
     if text.strip().startswith("@"):

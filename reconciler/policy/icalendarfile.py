@@ -149,7 +149,7 @@ def parse_ics(data: bytes) -> IcsCalendar:
 
 def _parsed(data: bytes) -> IcsCalendar:
     # Imported here, since few policies use iCalendar and every command would pay for it.
-    from icalendar import Calendar  # noqa: PLC0415 - the reason above
+    from icalendar import Calendar
 
     try:
         with warnings.catch_warnings():
@@ -275,7 +275,7 @@ def _naive(moment: date | datetime, tzid: str | None, title: str) -> tuple[datet
 def _zone_name(tzid: str, title: str) -> str:
     """Accept IANA names, also behind a vendor's prefix, and the names that Windows gives zones."""
     # Imported here for the reason above.
-    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON  # noqa: PLC0415 - the reason above
+    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
     parts = tzid.strip("/").split("/")
     for name in (WINDOWS_TO_OLSON.get(tzid, tzid), "/".join(parts[-3:]), "/".join(parts[-2:])):

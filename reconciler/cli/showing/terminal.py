@@ -35,7 +35,7 @@ def note(*lines: str) -> None:
 def _say(*lines: str) -> None:
     if lines:
         # What apt, git or a server says cannot move the cursor. Most commands say nothing and import nothing.
-        from reconciler.policy.problems import visible  # noqa: PLC0415 - the reason above
+        from reconciler.policy.problems import visible
 
         sys.stderr.write("".join(f"{visible(line)}\n" for line in lines))
 

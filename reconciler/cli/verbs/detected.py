@@ -1,6 +1,5 @@
 """What ``setup`` can find out by itself, for its defaults and to show that it looked."""
 
-import os
 import platform
 import shutil
 import socket
@@ -94,7 +93,7 @@ def program(named: str | None, *, as_root: bool) -> Path:
 
 def _zone() -> str:
     try:
-        link = os.readlink("/etc/localtime")  # noqa: PTH115 - its text, not where it leads
+        link = str(Path("/etc/localtime").readlink())
     except OSError:
         return ""
     return link.partition(_ZONEINFO)[2]

@@ -12,6 +12,7 @@ from typing import Literal
 
 from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.verbs import asking, detected, setup_checks
+from reconciler.cli.verbs import plan as planning
 from reconciler.cli.verbs.wizard import Wizard
 from reconciler.errors import DONE, Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.remote import redact_url
@@ -203,7 +204,7 @@ def _with_options(draft: Draft, options: SetupOptions) -> Draft:
         answer: dict[str, str] = (
             {"address": sys.stdin.readline().strip()}
             if file == "-"
-            else {"address_file": os.path.abspath(file)}  # noqa: PTH100 - of a text
+            else {"address_file": str(Path(file).absolute())}
         )
         if options.keep_secrets:
             answer["keep"] = options.keep_secrets
@@ -355,8 +356,6 @@ def _tell_end(
 
 def _finish(options: SetupOptions, layout: Layout, actions: Sequence[Action]) -> int:
     """Plan for the first time; what goes wrong with it is told, and what was set up stays."""
-    from reconciler.cli.verbs import plan as planning  # noqa: PLC0415 - heavy, and only at the end
-
     if options.format == "json":
         print_json({"actions": [str(action) for action in actions]})
     if options.no_plan:

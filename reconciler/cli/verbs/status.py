@@ -49,7 +49,7 @@ def run(config_file: str, form: "Format") -> int:
     except (KeyError, TypeError, ValueError) as error:
         raise _no_report(folder, tick) from error
     if form == "json":
-        from reconciler.cli.showing.terminal import print_json  # noqa: PLC0415 - most often it is asked for text
+        from reconciler.cli.showing.terminal import print_json
 
         print_json(document)
     else:
@@ -76,7 +76,7 @@ def _no_report(folder: str, tick: "dict[str, Any]") -> ReconcilerError:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not imported here
+    with open(path, "rb") as file:
         return file.read()
 
 
@@ -101,9 +101,9 @@ def _verified_folder(config: bytes, path: str) -> str:
             return guess
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
-    from pathlib import Path  # noqa: PLC0415 - only where the guess was wrong
+    from pathlib import Path
 
-    from reconciler.host.config import load_config  # noqa: PLC0415
+    from reconciler.host.config import load_config
 
     return str(load_config(Path(path)).state_dir)
 
@@ -163,7 +163,7 @@ def _run_at_work(folder: str, tick: "dict[str, Any]") -> str | None:
 def _is_locked(path: str) -> bool:
     """Say whether a tick holds its lock (proc_locks(5)), without taking it; where nobody tells, it may."""
     try:
-        inode = str(os.stat(path).st_ino)  # noqa: PTH116 - pathlib is not imported here
+        inode = str(os.stat(path).st_ino)
         locks = _read("/proc/locks").decode()
     except OSError:
         return True
@@ -186,7 +186,7 @@ def _pause(folder: str, now: str) -> "dict[str, Any] | None":
 
 def _waiting(folder: str) -> int:
     try:
-        names = os.listdir(f"{folder}/outbox")  # noqa: PTH208 - pathlib is not imported here
+        names = os.listdir(f"{folder}/outbox")
     except OSError:
         return 0
     return sum(len(name) == _MESSAGE_NAME and name[:12].isdigit() for name in names)
@@ -198,7 +198,7 @@ def _is_scheduled(units: str = _UNITS) -> bool:
 
 def _time_of(path: str) -> str | None:
     try:
-        return _instant(os.stat(path).st_mtime)  # noqa: PTH116 - the same
+        return _instant(os.stat(path).st_mtime)
     except OSError:
         return None
 
@@ -208,7 +208,7 @@ def _instant(at: float) -> str:
 
 
 def _later(instant: str, seconds: float) -> str:
-    from calendar import timegm  # noqa: PLC0415 - needed where a timer is enabled
+    from calendar import timegm
 
     numbers = (instant[:4], instant[5:7], instant[8:10], instant[11:13], instant[14:16], instant[17:19])
     return _instant(timegm(tuple(map(int, numbers))) + seconds)

@@ -27,7 +27,7 @@ def run(config: str, *, check: bool, form: Format) -> int:
         Stalled: No child can be started.
     """
     if check:
-        from reconciler.cli.verbs import watch_check  # noqa: PLC0415 - heavy, and whoever waits has no use for it
+        from reconciler.cli.verbs import watch_check
 
         return watch_check.run(config, form)
     with _signals() as (heard, wake):

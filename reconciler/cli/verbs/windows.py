@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from reconciler.cli.showing.table import table
 from reconciler.cli.showing.terminal import Format
 from reconciler.errors import Misuse
+from reconciler.policy.values import as_duration
 from reconciler.policy.windows import (
     HORIZON,
     Freeze,
@@ -175,9 +176,6 @@ def _window(options: WindowsOptions) -> Window | None:
 
 
 def _duration(option: str, text: str) -> timedelta:
-    # Imported here, since it brings pydantic, which the rest of this command does without.
-    from reconciler.policy.values import as_duration  # noqa: PLC0415 - the reason above
-
     sign = -1 if text.startswith("-") else 1
     try:
         return sign * as_duration(text.removeprefix("-"))

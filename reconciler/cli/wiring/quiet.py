@@ -56,7 +56,7 @@ def _read(path: str) -> Fingerprint | None:
     config = None if who_else_may_change(path) else read_own(path)
     if config is None:
         return None
-    file = os.path.join(state_dir(config), FILE)  # noqa: PTH118 - pathlib is not imported here
+    file = os.path.join(state_dir(config), FILE)
     data = None if who_else_may_change(file) else read_own(file)
     known = None if data is None else Fingerprint.from_json(data)
     return known if known is not None and _still_holds(known, config) else None
@@ -114,7 +114,7 @@ def _reports_unchanged(known: Fingerprint) -> bool:
         return True
     if asked["folder"]:
         return bool(_head(asked["folder"], asked["ref"]) == asked["head"])
-    if time() - os.stat(asked["stamp"]).st_mtime < _ASKED_EVERY:  # noqa: PTH116 - the same
+    if time() - os.stat(asked["stamp"]).st_mtime < _ASKED_EVERY:
         return True
     done = run(asked["argv"], env=asked["env"], timeout=known.timeout, limit=65536)
     if not done.returncode and not done.timed_out and done.stdout.split()[:1] != [asked["head"].encode()]:
@@ -126,12 +126,12 @@ def _reports_unchanged(known: Fingerprint) -> bool:
 def _head(repository: str, ref: str) -> str:
     """Return what a ref points to (gitrepository-layout(5)); empty where it is not there."""
     try:
-        loose = os.path.join(repository, ref)  # noqa: PTH118 - the same
-        with open(loose, encoding="ascii") as file:  # noqa: PTH123 - the same
+        loose = os.path.join(repository, ref)
+        with open(loose, encoding="ascii") as file:
             return file.read().strip()
     except FileNotFoundError:
         pass
-    packed = os.path.join(repository, "packed-refs")  # noqa: PTH118 - the same
-    with open(packed, encoding="ascii") as file:  # noqa: PTH123 - the same
+    packed = os.path.join(repository, "packed-refs")
+    with open(packed, encoding="ascii") as file:
         lines = [line.split() for line in file]
     return next((oid for oid, *name in lines if name == [ref]), "")

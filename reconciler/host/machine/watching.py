@@ -24,9 +24,9 @@ def folders_of(paths: Iterable[str]) -> tuple[str, ...]:
     """
     found: set[str] = set()
     for path in paths:
-        above = os.path.dirname(path)  # noqa: PTH120 - strings, as signatures take them
-        while not os.path.isdir(above):  # noqa: PTH112 - the same
-            above = os.path.dirname(above)  # noqa: PTH120 - the same
+        above = os.path.dirname(path)
+        while not os.path.isdir(above):
+            above = os.path.dirname(above)
         found.add(above)
         found.update(_below(path, _DEPTH))
     return tuple(sorted(found))
@@ -92,14 +92,14 @@ class FileWatch:
 
 def _identity(folder: str) -> tuple[int, int]:
     try:
-        found = os.stat(folder)  # noqa: PTH116 - the same
+        found = os.stat(folder)
     except OSError:
         return (0, 0)
     return found.st_dev, found.st_ino
 
 
 def _below(path: str, depth: int) -> Iterable[str]:
-    if not os.path.isdir(path):  # noqa: PTH112 - the same
+    if not os.path.isdir(path):
         return
     yield path
     if not depth:

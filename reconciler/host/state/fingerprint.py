@@ -117,7 +117,7 @@ def signature(watched: "Sequence[str]") -> str:
         for line in _lines(path, _DEPTH):
             seen.update(line.encode("utf-8", "surrogateescape"))
     try:
-        with open(_BOOT_ID, "rb") as file:  # noqa: PTH123 - pathlib would be dearer than the read
+        with open(_BOOT_ID, "rb") as file:
             seen.update(file.read())
     except OSError:
         seen.update(b"no boot id")
@@ -126,7 +126,7 @@ def signature(watched: "Sequence[str]") -> str:
 
 def _lines(path: str, depth: int) -> "Iterable[str]":
     try:
-        found = os.stat(path)  # noqa: PTH116 - the same
+        found = os.stat(path)
     except OSError as error:
         yield f"{path}\0{error.errno}\n"
         return

@@ -70,7 +70,7 @@ def watch(folder: str, rev: str | None, form: str) -> int:
     """
     if rev is not None:
         raise Misuse("--watch and --rev do not go together: a revision never changes")
-    from watchfiles import watch as changes_of  # noqa: PLC0415 - paid for with --watch only
+    from watchfiles import watch as changes_of
 
     code = None
     read_folder(Path(folder))  # says so where there is none, before anything is watched
@@ -102,7 +102,7 @@ def read(folder: str, rev: str | None) -> tuple[Sequence[PolicyFile], str]:
     """Return the policy files of a folder, or of a revision with its commit."""
     if rev is None:
         return read_folder(Path(folder)), ""
-    from reconciler.gitops.workshop import locate  # noqa: PLC0415 - GitPython is paid for with --rev only
+    from reconciler.gitops.workshop import locate
 
     place = locate(Path(folder))
     commit = resolve_revision(place.git_dir, rev)

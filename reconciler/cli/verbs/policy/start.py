@@ -76,7 +76,7 @@ def init(folder: str, example: str, form: str) -> int:
         Misuse: The folder is not empty or cannot be written.
         Stalled: git fails.
     """
-    from reconciler.gitops.workshop import initialise  # noqa: PLC0415 - GitPython is paid for here only
+    from reconciler.gitops.workshop import initialise
 
     top = Path(folder)
     if top.exists() and (not top.is_dir() or any(top.iterdir())):
