@@ -1,19 +1,17 @@
-"""When windows start: OnCalendar, cron, RRULE and iCalendar, read and expanded in naive local time.
+"""When windows start: OnCalendar and cron, read and expanded in naive local time.
 
 The rules:
 
-- All four notations are expanded in naive local time; :mod:`reconciler.policy.windows` turns the local times
+- Every notation is expanded in naive local time, also RRULE in :mod:`reconciler.policy.recurrence` and
+  iCalendar in :mod:`reconciler.policy.icalendarfile`; :mod:`reconciler.policy.windows` turns the local times
   into instants, so that daylight saving time is treated in one place.
-- ``start`` is systemd's OnCalendar syntax as in systemd.time(7), version 252: what systemd refuses is refused
-  and :meth:`CalendarExpression.normalized` is systemd's normalized form. Years are 1970 to 2199.
+- ``start`` is systemd's OnCalendar syntax as in systemd.time(7), version 252: what systemd refuses is
+  refused, and what it normalizes alike is equal. Years are 1970 to 2199.
 - Zone abbreviations of the machine's own zone, which systemd also takes, are refused: a policy must mean the
   same on every host.
 - ``cron`` is the classic five fields. As in Debian's cron, day-of-month and day-of-week are both required
   when one of them starts with a star, and one of them is enough when neither does.
 - Every search is bounded by the caller, so that a date that never comes (``02-30``) ends.
-
-RRULE lives in :mod:`reconciler.policy.recurrence` and iCalendar in :mod:`reconciler.policy.icalendarfile`;
-their readers are offered here too, so that there is one place to ask.
 """
 
 from calendar import monthrange
@@ -23,25 +21,10 @@ from datetime import MINYEAR, UTC, date, datetime, time, timedelta
 from heapq import merge
 from typing import TYPE_CHECKING
 
-from reconciler.policy.icalendarfile import IcsCalendar, IcsEvent, parse_ics
-from reconciler.policy.recurrence import RRuleExpression, parse_rrule
 from reconciler.policy.zones import zone
 
 if TYPE_CHECKING:
     from cronsim import CronSim
-
-__all__ = [
-    "CalendarExpression",
-    "CronExpression",
-    "IcsCalendar",
-    "IcsEvent",
-    "RRuleExpression",
-    "Span",
-    "parse_calendar",
-    "parse_cron",
-    "parse_ics",
-    "parse_rrule",
-]
 
 _SECOND = 1_000_000
 _MINUTE = 60 * _SECOND
@@ -49,7 +32,7 @@ _DIGITS = frozenset("0123456789")
 _LARGEST_NUMBER = 2**31 - 1
 _LONGEST_LIST = 241
 _LAST_YEAR = 2199
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_DAYS_OF_A_WEEK = 7
 _DAY_NAMES = {
     name.lower(): number
     for number, names in enumerate(
@@ -111,11 +94,10 @@ class _Unit:
     name: str
     low: int
     high: int
-    width: int = 2
     scale: int = 1
 
 
-_YEAR = _Unit("year", 1970, _LAST_YEAR, width=4)
+_YEAR = _Unit("year", 1970, _LAST_YEAR)
 _MONTH = _Unit("month", 1, 12)
 _DAY = _Unit("day", 1, 31)
 _LAST_DAY = _Unit("day before the end of the month", 1, 28)
@@ -145,17 +127,6 @@ class CalendarExpression:
     minutes: tuple[Span, ...]
     seconds: tuple[Span, ...]
     timezone: str | None
-
-    def normalized(self) -> str:
-        """Return systemd's normalized form, which parses to an equal expression."""
-        parts = [_weekdays_text(self.weekdays)] if self.weekdays else []
-        date_text = f"{_chain_text(self.years, _YEAR)}-{_chain_text(self.months, _MONTH)}"
-        parts.append(f"{date_text}{'~' if self.from_month_end else '-'}{_chain_text(self.days, _DAY)}")
-        clock = f"{_chain_text(self.hours, _HOUR)}:{_chain_text(self.minutes, _MINUTE_OF_HOUR)}"
-        parts.append(f"{clock}:{_chain_text(self.seconds, _SECOND_OF_MINUTE)}")
-        if self.timezone:
-            parts.append(self.timezone)
-        return " ".join(parts)
 
     def starts_a_day(self) -> int:
         """Return how often the expression elapses on a day, at most."""
@@ -263,41 +234,6 @@ def _days_of_week(weekdays: frozenset[int], first: date, last: date) -> Iterator
             day += gap
 
 
-def _weekdays_text(weekdays: frozenset[int]) -> str:
-    runs: list[list[int]] = []
-    for day in sorted(weekdays):
-        if runs and runs[-1][-1] == day - 1:
-            runs[-1].append(day)
-        else:
-            runs.append([day])
-    return ",".join(_run_text(run) for run in runs)
-
-
-def _run_text(run: list[int]) -> str:
-    names = [_DAYS[day] for day in run]
-    return ",".join(names) if len(names) <= len("ab") else f"{names[0]}..{names[-1]}"
-
-
-def _chain_text(spans: tuple[Span, ...], unit: _Unit) -> str:
-    if not spans or (spans == _EVERY_SECOND and unit is _SECOND_OF_MINUTE):
-        return "*"
-    return ",".join(_span_text(span, unit) for span in spans)
-
-
-def _span_text(span: Span, unit: _Unit) -> str:
-    text = _number_text(span.start, unit, unit.width)
-    if span.stop > 0:
-        text += f"..{_number_text(span.stop, unit, unit.width)}"
-    if span.step and not (span.stop > 0 and span.step == unit.scale):
-        text += f"/{_number_text(span.step, unit, 1)}"
-    return text
-
-
-def _number_text(value: int, unit: _Unit, width: int) -> str:
-    whole, fraction = divmod(value, unit.scale)
-    return f"{whole:0{width}d}" + (f".{fraction:06d}" if fraction else "")
-
-
 def parse_calendar(text: str) -> CalendarExpression:
     """Read an OnCalendar expression such as ``Sun 02:00`` or ``Mon *-05~07/1 22:00 Europe/Berlin``.
 
@@ -314,7 +250,7 @@ def parse_calendar(text: str) -> CalendarExpression:
     years, months, days, from_month_end = reader.date()
     hours, minutes, seconds = reader.clock()
     return CalendarExpression(
-        weekdays=weekdays if len(weekdays) < len(_DAYS) else frozenset(),
+        weekdays=weekdays if len(weekdays) < _DAYS_OF_A_WEEK else frozenset(),
         years=_checked(years, _YEAR, reader),
         months=_checked(months, _MONTH, reader),
         days=_checked(days, _LAST_DAY if from_month_end else _DAY, reader),
@@ -347,7 +283,7 @@ def _epoch(reader: "_Reader", weekdays: frozenset[int], timezone: str | None) ->
         raise reader.wrong(f"it lies after the year {_LAST_YEAR}")
     moment = datetime.fromtimestamp(seconds, UTC)
     return CalendarExpression(
-        weekdays=weekdays if len(weekdays) < len(_DAYS) else frozenset(),
+        weekdays=weekdays if len(weekdays) < _DAYS_OF_A_WEEK else frozenset(),
         years=(Span(moment.year),),
         months=(Span(moment.month),),
         days=(Span(moment.day),),
@@ -466,10 +402,13 @@ class _Reader:
         return day
 
     def _weekday_separator(self) -> str:
-        for separator in ("..", "-", ",", " ", ""):
-            if self._body.startswith(separator, self._at) and (separator or self.at_end()):
-                self._at += len(separator) if separator != " " else 0
+        """Read what parts two weekdays; a space, or the end, behind the last one is left to the caller."""
+        for separator in ("..", "-", ","):
+            if self._body.startswith(separator, self._at):
+                self.skip(len(separator))
                 return separator
+        if self.at_end() or self.peek() == " ":
+            return self.peek()
         raise self.wrong(f"'{self.peek()}' after a weekday; separate weekdays by ',' or '..'")
 
     def number(self) -> int:

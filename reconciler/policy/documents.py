@@ -31,8 +31,9 @@ from pydantic_core import CoreSchema, core_schema
 
 from reconciler.policy import values
 from reconciler.policy import windows as compiled_windows  # `windows` is a key of a Schedule
-from reconciler.policy.calendar import IcsCalendar, parse_rrule
+from reconciler.policy.icalendarfile import IcsCalendar
 from reconciler.policy.managers import ManagerName, traits_of
+from reconciler.policy.recurrence import parse_rrule
 from reconciler.policy.values import refuse
 from reconciler.policy.zones import end_instant, start_instant, zone
 

@@ -38,7 +38,6 @@ from reconciler.policy.budgets import (
     Limit,
     too_much,
 )
-from reconciler.policy.calendar import IcsCalendar, parse_ics
 from reconciler.policy.documents import (
     DEFAULTS,
     KINDS,
@@ -57,6 +56,7 @@ from reconciler.policy.documents import (
     StartEntry,
     WindowEntry,
 )
+from reconciler.policy.icalendarfile import IcsCalendar, parse_ics
 from reconciler.policy.match import count_patterns, is_begin, is_pattern
 from reconciler.policy.placement import (
     REPOSITORY_FILE,

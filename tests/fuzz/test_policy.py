@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.gitops.revision import read_folder
-from reconciler.policy.calendar import parse_ics
+from reconciler.policy.icalendarfile import parse_ics
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
 from reconciler.policy.placement import is_read
 from reconciler.policy.windows import (
