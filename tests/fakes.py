@@ -27,7 +27,9 @@ from reconciler.planning.facts.observation import (
     Unmet,
 )
 from reconciler.planning.facts.versions import compare_debian
-from reconciler.planning.resolving.plan import Plan, make_plan, next_question
+from reconciler.planning.resolving.dialogue import next_question
+from reconciler.planning.resolving.dispositions import Plan
+from reconciler.planning.resolving.plan import make_plan
 from reconciler.policy.resolve import Effective
 
 ARCH = "amd64"

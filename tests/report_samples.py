@@ -18,9 +18,9 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.gates.decision import decide, evaluate
+from reconciler.planning.gates.decision import conclude, evaluate
 from reconciler.planning.gates.recording import Judged, record
-from reconciler.planning.gates.types import GateInputs, GateSettings, PolicyState, WindowState
+from reconciler.planning.gates.types import Decision, GateInputs, GateSettings, PolicyState, WindowState
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.approval import ApprovalText
@@ -190,6 +190,17 @@ def effective(exceptions: tuple[Placed[PackageException], ...] = (EXCEPTION,)) -
     )
 
 
+def judged_of(plan: Plan, inputs: GateInputs, now: datetime, security_plan: Plan | None = None) -> Judged:
+    """Ask every gate about a plan, as a tick does, and decide."""
+    gates = evaluate(plan, inputs, now)
+    return Judged(plan, gates, conclude(plan, inputs, gates, now), security_plan)
+
+
+def decide(plan: Plan, inputs: GateInputs, now: datetime) -> Decision:
+    """Return the decision alone."""
+    return judged_of(plan, inputs, now).decision
+
+
 def report_of(
     plan: Plan = USUAL,
     inputs: GateInputs = INPUTS,
@@ -200,7 +211,7 @@ def report_of(
     security_plan: Plan | None = None,
 ) -> Report:
     """Return the report on the web server with ``plan`` and ``inputs`` judged at ``now``."""
-    judged = Judged(plan, evaluate(plan, inputs, now), decide(plan, inputs, now), security_plan)
+    judged = judged_of(plan, inputs, now, security_plan)
     host = replace(FACTS, name=target)
     recording = record(observation, (), inputs, host, program="patchledger 0.1.0", now=now)
     return build_report(recording, effective(), judged)

@@ -79,16 +79,6 @@ class Effective:
     host: Placed[Host] | None
 
 
-__all__ = [
-    "Ambiguity",
-    "Effective",
-    "HostFacts",
-    "Resolver",
-    "labels_of",
-    "resolve",
-    "settings_of",
-]
-
 Key = tuple[str, ...]
 _SETTINGS = tuple(Settings.model_fields)
 C = TypeVar("C", Freeze, PackageException, Approval)

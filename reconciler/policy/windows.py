@@ -28,7 +28,7 @@ from operator import attrgetter
 from typing import Literal, TypeAlias
 
 from reconciler.policy.calendar import CalendarExpression, CronExpression, parse_calendar, parse_cron
-from reconciler.policy.icalendarfile import IcsCalendar, IcsEvent, parse_ics
+from reconciler.policy.icalendarfile import IcsCalendar, IcsEvent
 from reconciler.policy.recurrence import RRuleExpression, parse_rrule
 from reconciler.policy.zones import (
     end_instant,
@@ -314,15 +314,6 @@ def rrule_window(
     return RRuleWindow(parse_rrule(rrule, at, from_), timezone, duration, offset, splay)
 
 
-def ics_window(data: bytes, timezone: str, *, splay: timedelta = _NONE, source: str = "") -> IcsWindow:
-    """Build the windows of an iCalendar file.
-
-    Raises:
-        ValueError: The file, the zone or the splay is wrong.
-    """
-    return IcsWindow(parse_ics(data), timezone, splay, source)
-
-
 def shortfall(window: Window, budget: timedelta) -> timedelta:
     """Return by how much a window is too short for splay, ``budget`` and a late tick; at most zero if not."""
     needed = window.splay + budget + TICK_MARGIN
@@ -581,11 +572,6 @@ def open_now(schedules: Sequence[Schedule], now: datetime, *, splay_key: str = "
 def is_open(schedules: Sequence[Schedule], now: datetime, *, splay_key: str = "") -> bool:
     """Tell whether a window is open at ``now``, freezes left aside."""
     return bool(open_now(schedules, now, splay_key=splay_key))
-
-
-def fits(occurrence: Occurrence, now: datetime, estimate: timedelta) -> bool:
-    """Tell whether work that takes ``estimate`` and starts at ``now`` ends within the occurrence."""
-    return occurrence.is_open(now) and shifted(now, estimate) <= occurrence.end
 
 
 def blocked_by(

@@ -37,8 +37,10 @@ from reconciler.planning.notices.snapshot import announcement_due
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.age import observe_first_seen
+from reconciler.planning.resolving.conditions import next_change
+from reconciler.planning.resolving.dialogue import next_question
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.resolving.plan import next_change, next_question, security_only
+from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.runs.record import PolicySeen, RunResult
 from reconciler.policy import windows
 from reconciler.policy.load import Revision, load

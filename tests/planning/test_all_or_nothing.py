@@ -24,7 +24,9 @@ from reconciler.planning.facts.observation import (
     Question,
     Unmet,
 )
-from reconciler.planning.resolving.plan import Plan, make_plan, next_question, security_only
+from reconciler.planning.resolving.dialogue import next_question
+from reconciler.planning.resolving.dispositions import Plan
+from reconciler.planning.resolving.plan import make_plan, security_only
 from reconciler.policy.resolve import Effective
 from tests.fakes import healthy
 from tests.policies import effective

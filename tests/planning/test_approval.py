@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.resolving.approval import digest_of
-from reconciler.planning.resolving.plan import Disposition, Plan
+from reconciler.planning.resolving.dispositions import Disposition, Plan
 from tests.examples import examples
 from tests.fakes import ARCH, Build, PackageWorld, plan_for
 from tests.policies import COMMIT, effective

@@ -16,8 +16,9 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
     Source,
 )
+from reconciler.planning.resolving.conditions import next_change
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.resolving.plan import make_plan, next_change
+from reconciler.planning.resolving.plan import make_plan
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.resolve import Effective
 from tests.fakes import STABLE, Build, PackageWorld, converse, healthy, plan_for

@@ -16,7 +16,9 @@ from reconciler.planning.facts.observation import (
     Offer,
     Question,
 )
-from reconciler.planning.resolving.plan import Disposition, make_plan, next_question, security_only
+from reconciler.planning.resolving.dialogue import next_question
+from reconciler.planning.resolving.dispositions import Disposition
+from reconciler.planning.resolving.plan import make_plan, security_only
 from tests.fakes import ARCH, SECURITY, STABLE, Build, PackageWorld, converse, healthy, plan_for
 from tests.policies import effective
 

@@ -19,8 +19,9 @@ from reconciler.planning.facts.observation import (
     Question,
     Unmet,
 )
-from reconciler.planning.resolving.dispositions import ConditionType
-from reconciler.planning.resolving.plan import Disposition, Plan, Update, make_plan, next_question
+from reconciler.planning.resolving.dialogue import next_question
+from reconciler.planning.resolving.dispositions import ConditionType, Disposition, Plan, Update
+from reconciler.planning.resolving.plan import make_plan
 from reconciler.policy.load import PolicyFile
 from tests.fakes import ARCH, SECURITY, STABLE, Build, PackageWorld, healthy, plan_for
 from tests.policies import COMMIT, effective, resolved

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import ClockState, Filesystem, Health
-from reconciler.planning.gates.decision import conclude, decide, evaluate, may_pass_unseen, next_instant
+from reconciler.planning.gates.decision import conclude, evaluate, may_pass_unseen, next_instant
 from reconciler.planning.gates.gates import BOOT_MARGIN, CLOCK_TOLERANCE, SPACE_MARGIN
 from reconciler.planning.gates.types import (
     Apply,
@@ -53,6 +53,7 @@ from tests.report_samples import (
     USUAL,
     WINDOWS,
     change,
+    decide,
 )
 
 SECOND = timedelta(seconds=1)

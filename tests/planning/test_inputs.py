@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import ClockState
-from reconciler.planning.gates.decision import decide, evaluate, next_instant
+from reconciler.planning.gates.decision import evaluate, next_instant
 from reconciler.planning.gates.inputs import gate_inputs
 from reconciler.planning.gates.types import Apply, Closed, Decision, Deferred, GateInputs, Outcome
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.resolve import Effective
 from tests.examples import examples
 from tests.policies import resolved
-from tests.report_samples import OBSERVATION, POLICY, USUAL
+from tests.report_samples import OBSERVATION, POLICY, USUAL, decide
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import Answer, Available, Exchange, FirstSeen, Offer, Question
-from reconciler.planning.resolving.plan import Disposition, make_plan, next_change, observe_first_seen
+from reconciler.planning.resolving.age import observe_first_seen
+from reconciler.planning.resolving.conditions import next_change
+from reconciler.planning.resolving.dispositions import Disposition
+from reconciler.planning.resolving.plan import make_plan
 from tests.examples import examples
 from tests.fakes import SECURITY, STABLE, Build, PackageWorld, converse, plan_for
 from tests.policies import effective

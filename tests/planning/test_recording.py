@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Misuse
 from reconciler.planning.facts.observation import Answer, Exchange, Installed, Observation, Question
-from reconciler.planning.gates.decision import decide
 from reconciler.planning.gates.recording import Recording, read_recording, record, write
 from reconciler.planning.gates.types import (
     BreakGlass,
@@ -27,7 +26,7 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.policy.match import HostFacts
 from tests.examples import examples
-from tests.report_samples import APPROVAL, FREEZE, INPUTS, NOW, OBSERVATION, SETTINGS, USUAL, change
+from tests.report_samples import APPROVAL, FREEZE, INPUTS, NOW, OBSERVATION, SETTINGS, USUAL, change, decide
 
 EXCHANGES = (
     Exchange(Question(), Answer((change(), change("libc6")), kept_back=("nginx",))),

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from reconciler.gitops.revision import read_folder
 from reconciler.policy.load import PolicyFile, Rejected, Revision, load
+from reconciler.policy.match import HostFacts
 from reconciler.policy.overlaps import check_overlaps
-from reconciler.policy.resolve import Effective, HostFacts, resolve
+from reconciler.policy.resolve import Effective, resolve
 from reconciler.process import run
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "policies"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from reconciler.policy import windows
 from reconciler.policy.documents import Concurrency, Match, Reboot, Settings
 from reconciler.policy.load import Origin
-from reconciler.policy.match import MatchIndex, selects
+from reconciler.policy.match import HostFacts, MatchIndex, selects
 from reconciler.policy.overlaps import check_overlaps
-from reconciler.policy.resolve import Effective, HostFacts, Resolver, labels_of, resolve
+from reconciler.policy.resolve import Effective, Resolver, labels_of, resolve
 from tests.examples import examples
 from tests.policy.trees import MIDNIGHT, loaded
 

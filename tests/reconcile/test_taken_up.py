@@ -27,9 +27,8 @@ from reconciler.planning.facts.observation import (
     Question,
     Refresh,
 )
-from reconciler.planning.gates.decision import decide, evaluate
 from reconciler.planning.gates.reboot import Unwanted
-from reconciler.planning.gates.recording import Judged, record
+from reconciler.planning.gates.recording import record
 from reconciler.planning.gates.types import Apply, Pause, Step
 from reconciler.planning.notices.missed_windows import WindowWatch
 from reconciler.planning.reporting.report import build_report
@@ -50,7 +49,7 @@ from reconciler.reconcile.recovery import Recovery
 from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
 from tests.fakes import NotArrangedError, healthy
-from tests.report_samples import FACTS, INPUTS, NOW, effective
+from tests.report_samples import FACTS, INPUTS, NOW, effective, judged_of
 
 AT = NOW
 RUN = f"{NOW + timedelta(seconds=1):%Y%m%dT%H%M%SZ}-aaaaaaaaaaaa"
@@ -281,7 +280,7 @@ def look_of(**settings: object) -> Look:
     changes = tuple(change for step in STEPS for change in step.changes)
     plan = Plan(changes, (), "sha256:" + "a" * 64)
     recording = record(observation, (), INPUTS, FACTS, program="patchledger 1", now=AT)
-    judged = Judged(plan, evaluate(plan, INPUTS, AT), decide(plan, INPUTS, AT))
+    judged = judged_of(plan, INPUTS, AT)
     chosen = Settings.model_validate({"steps": "single", "health": {"settle": "0s"}, **settings})
     host = replace(effective(), settings=chosen)
     finding = Finding(recording, judged, None, host, build_report(recording, host, judged))

@@ -47,11 +47,6 @@ from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.text.wording import plural
 
 
-def decide(plan: Plan, inputs: GateInputs, now: datetime) -> Decision:
-    """Decide what may happen to ``plan`` at ``now``; see :func:`evaluate` for the state of each gate."""
-    return conclude(plan, inputs, evaluate(plan, inputs, now), now)
-
-
 def conclude(plan: Plan, inputs: GateInputs, gates: Sequence[GateResult], now: datetime) -> Decision:
     """Make the decision out of ``gates``, the states that :func:`evaluate` gave for the same arguments.
 

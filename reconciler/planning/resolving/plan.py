@@ -1,8 +1,4 @@
-"""Make the plan: from observation, policy, recorded answers and time to an account of every update.
-
-The account's types are in `account`, the conversation that `next_question` holds is in `conversation`; both
-are offered here again, since this module is the face of planning.
-"""
+"""Make the plan: from observation, policy, recorded answers and time to the fate of every update."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,16 +6,14 @@ from datetime import datetime
 
 from reconciler.planning.facts.observation import Available, Change, Exchange, Observation, Offer
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.approval import ApprovalText, approvals_of, digest_of
-from reconciler.planning.resolving.conditions import find_conditions, next_change
+from reconciler.planning.resolving.conditions import find_conditions
 from reconciler.planning.resolving.dialogue import (
     Conversation,
     Failure,
     Resolution,
-    next_question,
 )
-from reconciler.planning.resolving.dispositions import Condition, Disposition, Plan, Reason, Update
+from reconciler.planning.resolving.dispositions import Disposition, Plan, Reason, Update
 from reconciler.planning.resolving.reasons import (
     account_of_absence,
     account_of_obstacles,
@@ -30,20 +24,6 @@ from reconciler.planning.resolving.selection import Rules, Standing, Unwanted, W
 from reconciler.planning.resolving.why_absent import KeptBack
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.resolve import Effective
-
-__all__ = [
-    "Condition",
-    "Disposition",
-    "Plan",
-    "Reason",
-    "Update",
-    "limits_of",
-    "make_plan",
-    "next_change",
-    "next_question",
-    "observe_first_seen",
-    "security_only",
-]
 
 
 def make_plan(

@@ -7,7 +7,9 @@ import pytest
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Exchange
-from reconciler.planning.resolving.plan import Plan, make_plan, next_question
+from reconciler.planning.resolving.dialogue import next_question
+from reconciler.planning.resolving.dispositions import Plan
+from reconciler.planning.resolving.plan import make_plan
 from reconciler.planning.runs.execution import Instruction
 from tests.edge.pacman.conftest import Folder, run
 from tests.labs.pacman import CONFLICTING, UNSAT, PacmanLab, Pkg

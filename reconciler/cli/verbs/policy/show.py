@@ -9,8 +9,9 @@ from reconciler.cli.verbs.policy.check import examine
 from reconciler.errors import REJECTED, Misuse
 from reconciler.policy.documents import AnyDocument
 from reconciler.policy.load import Placed
+from reconciler.policy.match import HostFacts
 from reconciler.policy.problems import visible
-from reconciler.policy.resolve import Effective, HostFacts, Resolver
+from reconciler.policy.resolve import Effective, Resolver
 
 _WIDEST = 40
 """Cells of a value, before its origin stands further right than the others."""
