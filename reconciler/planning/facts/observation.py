@@ -276,6 +276,8 @@ class Change(Identified):
         return Transition(self.package, self.from_version, self.to_version)
 
 
+# Not the Change itself: what two looks at a machine tell apart has no size, no hash and nobody who asked for
+# it, and its keys in reports are those of the first version.
 @dataclass(frozen=True, slots=True)
 class Move(Identified):
     """One change of the transaction; ``from`` is null for an install, ``to`` for a removal."""

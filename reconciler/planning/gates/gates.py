@@ -164,7 +164,8 @@ def _sickness(host: HostState, plan: Plan, conditions: Sequence[Condition]) -> C
 def _keeps_back_none(interrupted: str, known: Iterable[Mention]) -> bool:
     """Say whether a package, told as ``name (status)``, is known to be half done and keeps nothing back.
 
-    One that must be installed anew does: its package manager does nothing else before.
+    One that must be installed anew does: its package manager does nothing else before. Recordings have told
+    of packages in this form from the first version on, so that it is read back here for good.
     """
     package, _, status = interrupted.partition(" ")
     return status != "(reinst-required)" and any(map(Mention.parse(package).overlaps, known))
@@ -384,7 +385,7 @@ def approval_gate(
 def concurrency_gate(settings: GateSettings, slot: Slot | None) -> GateResult:
     """Close until a slot is held, where the policy limits how many hosts may run at once.
 
-    A slot is claimed only when this is the one gate left closed, so that no blocked host holds one.
+    No version claims slots yet: wherever a policy sets a limit, nobody holds one, and nothing is applied.
     """
     name = GateName.CONCURRENCY
     if settings.concurrency is None:

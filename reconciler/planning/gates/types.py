@@ -280,6 +280,8 @@ class BreakGlass:
     overrides_freeze: bool = False
 
 
+# Not the policy's Settings themselves: these are recorded with every decision, so that a setting that no gate
+# reads may come, go and change its shape, and older recordings stay readable.
 @dataclass(frozen=True, slots=True)
 class GateSettings:
     """The effective settings that gates read, named as in the policy language.

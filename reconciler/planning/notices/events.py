@@ -53,6 +53,7 @@ TroubleEvent = Literal[Event.POLICY_REJECTED, Event.INTERRUPTED, Event.FAILED, E
 """The events that stand for something wrong, and so have an end; in the order in which they are told."""
 
 
+# Not the policy's Route: that one is text of a document, and a tick without a policy tells somebody, too.
 @dataclass(frozen=True, slots=True)
 class Route:
     """One line of a policy's ``notify``: which notifier hears of which events.

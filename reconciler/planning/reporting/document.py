@@ -90,6 +90,8 @@ class Planned:
         return frozenset(update.package for update in self.updates if update.security)
 
 
+# Decision and GateResult are unions that `match` reads; the reader of a report is no program of ours, and
+# finds the same keys in every decision and every gate.
 @dataclass(frozen=True, slots=True)
 class Decided:
     """What may happen now.

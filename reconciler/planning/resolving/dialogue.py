@@ -361,9 +361,10 @@ class Conversation:
     def _beside(self, unmet: Iterable[Unmet]) -> frozenset[Limit]:
         """Name what cannot move: who declares a relation that is not met; of a conflict, who is wanted."""
         found: set[Limit] = set()
+        wanted = self._wanted()
         for relation in unmet:
             meant = Mention.parse(relation.package)
-            if relation.kind == "Conflicts" and not any(map(meant.means, self._wanted())):
+            if relation.kind == "Conflicts" and not any(map(meant.means, wanted)):
                 meant = Mention.parse(relation.needs)
             keys = [key for key in self.offers if meant.means(key)]
             found.update(Limit(key.mention, "exclude", "unmet") for key in keys)

@@ -338,10 +338,12 @@ class Rules:
     def keeping(self, package: PackageId, version: str) -> tuple[Obstacle, ...]:
         """Return what keeps a package where it is, whatever is on offer; ``version`` is the present."""
         found: list[Obstacle] = [OperatorHold()] if package in self.held else []
-        for action, kind in (("hold", ExceptionHold), ("block", ExceptionBlock)):
-            named = (placed for placed in self.naming(package, action) if placed.value.versions is None)
-            found += (kind(placed, version) for placed in named)
+        found += (ExceptionHold(placed, version) for placed in self._of_all_versions(package, "hold"))
+        found += (ExceptionBlock(placed, version) for placed in self._of_all_versions(package, "block"))
         return tuple(found)
+
+    def _of_all_versions(self, package: PackageId, action: str) -> Iterator[PlacedException]:
+        return (placed for placed in self.naming(package, action) if placed.value.versions is None)
 
 
 def _earliest(entries: Iterable[FirstSeen]) -> dict[tuple[str, str, str], datetime]:
