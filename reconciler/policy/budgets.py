@@ -11,25 +11,25 @@ from reconciler.policy.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class Ceiling:
     """A number of things that all files of a revision may hold together."""
 
     most: int
     what: str
 
 
-YAML_BYTES = Limit(4 * 1024 * 1024, "bytes of documents")
-DOCUMENTS = Limit(10_000, "documents")
-VALUES = Limit(60_000, "values in documents")
-CALENDAR_BYTES = Limit(1024 * 1024, "bytes of calendars")
-CALENDAR_LINES = Limit(20_000, "lines of calendars")
-WINDOWS = Limit(2000, "windows, with all dates of a calendar for each entry that names it")
-RULES = Limit(100, "recurrence rules, with all of a calendar for each entry that names it")
-COUNTED_YEARS = Limit(250, "years through which COUNT is counted")
-OCCURRENCES = Limit(5000, "starts of windows within a day, or within the length of a longer window")
-MATCH_PATTERNS = Limit(2000, "patterns with *, ? or [ in `match`")
-PACKAGE_PATTERNS = Limit(200, "patterns for packages of Exceptions, those that only end with * not counted")
-SIGNER_LINES = Limit(10_000, "lines of allowed_signers")
+YAML_BYTES = Ceiling(4 * 1024 * 1024, "bytes of documents")
+DOCUMENTS = Ceiling(10_000, "documents")
+VALUES = Ceiling(60_000, "values in documents")
+CALENDAR_BYTES = Ceiling(1024 * 1024, "bytes of calendars")
+CALENDAR_LINES = Ceiling(20_000, "lines of calendars")
+WINDOWS = Ceiling(2000, "windows, with all dates of a calendar for each entry that names it")
+RULES = Ceiling(100, "recurrence rules, with all of a calendar for each entry that names it")
+COUNTED_YEARS = Ceiling(250, "years through which COUNT is counted")
+OCCURRENCES = Ceiling(5000, "starts of windows within a day, or within the length of a longer window")
+MATCH_PATTERNS = Ceiling(2000, "patterns with *, ? or [ in `match`")
+PACKAGE_PATTERNS = Ceiling(200, "patterns for packages of Exceptions, those that only end with * not counted")
+SIGNER_LINES = Ceiling(10_000, "lines of allowed_signers")
 
 LIMITS = (
     YAML_BYTES,
@@ -65,7 +65,7 @@ class Budget:
     def __init__(self) -> None:
         self._spent = dict.fromkeys(LIMITS, 0)
 
-    def spend(self, *costs: tuple[Limit, int]) -> Limit | None:
+    def spend(self, *costs: tuple[Ceiling, int]) -> Ceiling | None:
         """Count more of some things, and return the first of which there are now too many."""
         for limit, amount in costs:
             self._spent[limit] += amount
@@ -74,7 +74,7 @@ class Budget:
         return None
 
 
-def too_much(limit: Limit, file: str, line: int = 1, path: str = "") -> FullError:
+def too_much(limit: Ceiling, file: str, line: int = 1, path: str = "") -> FullError:
     """Return what to raise where a limit is passed."""
     message = f"is too much: all files together may have {limit.most:,} {limit.what}"
     return FullError(Problem(file, line, path, message, "take out what is over, or use several repositories"))

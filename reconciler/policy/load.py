@@ -34,8 +34,8 @@ from reconciler.policy.budgets import (
     WINDOWS,
     YAML_BYTES,
     Budget,
+    Ceiling,
     FullError,
-    Limit,
     too_much,
 )
 from reconciler.policy.documents import (
@@ -247,7 +247,7 @@ def _names_a_key(line: str) -> bool:
     return any(is_public_key(f"{kind} {key}") for kind, key in pairwise(words[1:]))
 
 
-def _pattern_costs(document: AnyDocument) -> Iterator[tuple[Limit, int]]:
+def _pattern_costs(document: AnyDocument) -> Iterator[tuple[Ceiling, int]]:
     match document:
         case Policy() | Freeze() | Approval() | PackageException():
             yield MATCH_PATTERNS, count_patterns(document.match)
@@ -327,7 +327,7 @@ class _Loader:
                 raise FullError(Problem(problem.file, problem.line, "", message, "mend those first"))
             self.problems.append(problem)
 
-    def _spend(self, file: str, *costs: tuple[Limit, int], line: int = 1) -> None:
+    def _spend(self, file: str, *costs: tuple[Ceiling, int], line: int = 1) -> None:
         over = self.budget.spend(*costs)
         if over is not None:
             raise too_much(over, file, line)
@@ -549,7 +549,7 @@ class _Loader:
                 where = placed.origin_of(("windows", index))
                 raise too_much(over, where.file, where.line, f"windows[{index}]")
 
-    def _costs(self, entry: WindowEntry, timezone: str) -> tuple[tuple[Limit, int], ...]:
+    def _costs(self, entry: WindowEntry, timezone: str) -> tuple[tuple[Ceiling, int], ...]:
         match entry:
             case IcsEntry(ics=ics):
                 calendar = self.parsed.get(ics, IcsCalendar(()))

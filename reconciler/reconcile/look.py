@@ -19,7 +19,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.gates.decision import next_instant
 from reconciler.planning.gates.inputs import Local, gate_inputs
-from reconciler.planning.gates.reboot import Choice, History, Refused, Unwanted, choose, refusal
+from reconciler.planning.gates.reboot import Choice, History, NoReboot, RebootRefused, choose, refusal
 from reconciler.planning.gates.recording import Judged, Recording, judge, lets_security_through, record
 from reconciler.planning.gates.types import (
     Apply,
@@ -416,7 +416,7 @@ def _concluded(recording: Recording, case: _Case) -> Look:
     if watch.missed is not None:
         recording = _with(recording, watch.missed.condition)
     choice = _reboot(recording, judged, case)
-    if isinstance(choice, Refused):
+    if isinstance(choice, RebootRefused):
         recording = _with(recording, refusal(choice.why))
     report = build_report(recording, effective, judged)
     by_itself = _by_itself(observation, effective, case.state, report, case.now)
@@ -433,9 +433,9 @@ def _concluded(recording: Recording, case: _Case) -> Look:
 def _reboot(recording: Recording, judged: Judged, case: _Case) -> Choice:
     """Say what becomes of a reboot of the target, as far as a look can know."""
     if case.effective is None:
-        return Unwanted("there is no policy")
+        return NoReboot("there is no policy")
     if not case.has_power:
-        return Unwanted("it cannot be rebooted from here")
+        return NoReboot("it cannot be rebooted from here")
     last = case.state.last_run
     has_failed = last is not None and last.result is not RunResult.APPLIED
     history = History(case.state.reboots, has_failed=has_failed, has_applied=case.has_applied)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.planning.gates.reboot import (
-    Due,
-    Refused,
-    Unwanted,
+    NoReboot,
+    RebootDue,
+    RebootRefused,
     against,
     announcement,
     once_pushed,
@@ -39,7 +39,7 @@ class Descent:
 
     look: Look
     journal: Journal
-    due: Due
+    due: RebootDue
 
     def announced(self, now: datetime) -> Look:
         """Return the look with the announcement that the machine goes down, a notice after ``now``."""
@@ -71,9 +71,9 @@ def prepared(look: Look, applier: Applier) -> tuple[Look, Descent | None]:
         What is to be reported, and the reboot; ``None`` where none is due, or a hook is against it.
     """
     match look.reboot:
-        case Unwanted() | Refused():
+        case NoReboot() | RebootRefused():
             return look, None
-        case Due() as due:
+        case RebootDue() as due:
             journal = applier.intend(look)
     results = applier.site.around.hook("pre-reboot", journal.settings, dict(journal.facts), b"")
     bad = failing(results)
@@ -87,7 +87,7 @@ def prepared(look: Look, applier: Applier) -> tuple[Look, Descent | None]:
 
 def refused(look: Look, why: str) -> Look:
     """Return ``look`` with what nobody could know when it was made: why there is no reboot after all."""
-    return replace(look.telling(refusal(why)), reboot=Refused(why, asks_again=True))
+    return replace(look.telling(refusal(why)), reboot=RebootRefused(why, asks_again=True))
 
 
 def going_down(journal: Journal, boot_id: str, now: datetime) -> Journal:

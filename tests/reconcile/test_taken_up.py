@@ -27,7 +27,7 @@ from reconciler.planning.facts.observation import (
     Question,
     Refresh,
 )
-from reconciler.planning.gates.reboot import Unwanted
+from reconciler.planning.gates.reboot import NoReboot
 from reconciler.planning.gates.recording import record
 from reconciler.planning.gates.types import Apply, Pause, Step
 from reconciler.planning.notices.missed_windows import WindowWatch
@@ -285,7 +285,7 @@ def look_of(**settings: object) -> Look:
     host = replace(effective(), settings=chosen)
     finding = Finding(recording, judged, None, host, build_report(recording, host, judged))
     in_force = InForce(None, INPUTS.policy, None)
-    return Look(in_force, finding, (), None, WindowWatch(), Unwanted("nobody asked"))
+    return Look(in_force, finding, (), None, WindowWatch(), NoReboot("nobody asked"))
 
 
 def begin(machine: Machine, look: Look) -> Performed:

@@ -27,7 +27,7 @@ from reconciler.host.state.folder import PAUSE
 from reconciler.host.state.next_tick import Outlook
 from reconciler.ownership import user_name
 from reconciler.planning.gates.decision import may_pass_unseen
-from reconciler.planning.gates.reboot import Refused
+from reconciler.planning.gates.reboot import RebootRefused
 from reconciler.planning.gates.types import BreakGlass
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
@@ -268,7 +268,7 @@ def _question(wiring: Wiring) -> dict[str, Any] | None:
 def _may_pass_unseen(look: Look) -> bool:
     """Say whether something waits that could go on though nothing that is compared changes."""
     judged = look.finding.judged
-    if isinstance(look.reboot, Refused) and look.reboot.asks_again:
+    if isinstance(look.reboot, RebootRefused) and look.reboot.asks_again:
         return True
     return may_pass_unseen(judged.decision, judged.gates)
 

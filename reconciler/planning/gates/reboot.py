@@ -120,14 +120,14 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Unwanted:
+class NoReboot:
     """No reboot is wanted, or a run comes before it."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class RebootDue:
     """A reboot is wanted and may be asked for now.
 
     Attributes:
@@ -139,7 +139,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RebootRefused:
     """A reboot is wanted and may not be asked for now.
 
     Attributes:
@@ -150,7 +150,7 @@ class Refused:
     asks_again: bool = False
 
 
-Choice = Unwanted | Due | Refused
+Choice = NoReboot | RebootDue | RebootRefused
 
 
 def choose(recording: Recording, judged: Judged, settings: Settings, history: History) -> Choice:
@@ -166,16 +166,16 @@ def choose(recording: Recording, judged: Judged, settings: Settings, history: Hi
     observed, now = recording.observation.reboot, recording.now
     wish = wants_reboot(settings.reboot.when, observed, has_applied=history.has_applied)
     if not wish.is_yes:
-        return Unwanted(wish.reason)
+        return NoReboot(wish.reason)
     if isinstance(judged.decision, Apply):
-        return Unwanted("the plan is applied first")
+        return NoReboot("the plan is applied first")
     refused = against(judged.plan, recording.inputs, settings, history, now)
-    return refused or Due(wish.reason, history)
+    return refused or RebootDue(wish.reason, history)
 
 
 def against(
     plan: Plan, inputs: GateInputs, settings: Settings, history: History, now: datetime
-) -> Refused | None:
+) -> RebootRefused | None:
     """Say what stands against a wanted reboot at ``now``: every gate must be open, and the window hold it."""
     spans = [span for span in inputs.windows.spans if span.is_open(now)]
     window = max(((span.start, span.end) for span in spans), key=lambda one: one[1], default=None)
@@ -188,18 +188,20 @@ def against(
         has_failed=history.has_failed,
     )
     if not verdict.is_yes:
-        return Refused(verdict.reason)
+        return RebootRefused(verdict.reason)
     needed = settings.reboot.notice + BOOT_TIME
     asked = replace(inputs, settings=replace(inputs.settings, budget=needed, approval="none"))
     closed = [gate for gate in evaluate(plan, asked, now) if isinstance(gate, Closed)]
     if closed:
-        return Refused(closed[0].reason, asks_again=closed[0].gate is GateName.HOST)
+        return RebootRefused(closed[0].reason, asks_again=closed[0].gate is GateName.HOST)
     return _restless(inputs.host.health)
 
 
-def _restless(health: Health) -> Refused | None:
+def _restless(health: Health) -> RebootRefused | None:
     reason = health.lock_holder or listed(health.interrupted, 3)
-    return Refused(f"the package database is not at rest: {reason}", asks_again=True) if reason else None
+    return (
+        RebootRefused(f"the package database is not at rest: {reason}", asks_again=True) if reason else None
+    )
 
 
 def announcement(because: str, now: datetime, notice: timedelta) -> Condition:
