@@ -57,6 +57,33 @@ def planned(
     return {change.name: change.to_version for change in plan.transaction}
 
 
+def test_the_example_of_five_questions() -> None:
+    archive = (
+        Build("curl", "2"),
+        Build("libssl", "2"),
+        Build("nginx", "2", depends=(("libssl", "2"),)),
+        Build("php", "2", depends=(("phone-home", ""),)),
+        Build("phone-home", "1"),
+        Build("tzdata", "2"),
+    )
+    asked = questions(
+        PackageWorld(archive, dict.fromkeys(("curl", "libssl", "nginx", "php", "tzdata"), "1")),
+        SEVEN,
+        exceptions=[
+            {"packages": ["libssl"], "action": "hold"},
+            {"packages": ["phone-*"], "action": "block"},
+        ],
+        first_seen=(*(old(name, "2") for name in ("curl", "libssl", "nginx", "php")), old("phone-home", "1")),
+    )
+    assert asked == [
+        Question("safe", exclude=("libssl",)),
+        Question("safe", exclude=("libssl", "tzdata")),
+        Question("safe", exclude=("libssl", "tzdata"), block=("phone-home",)),
+        Question("full", only=("nginx", "2")),
+        Question("full", only=("php", "2")),
+    ]
+
+
 def test_where_everything_is_wanted_one_plain_question_is_enough() -> None:
     assert questions(world(Build("a", "2"), Build("b", "2"))) == [Question()]
 

@@ -26,6 +26,17 @@ still resolves; step 3 explains each by what it needs. Where a package that woul
 all wait for it.
 
 Answers of steps 0 and 3 are never part of the plan.
+
+An example of five questions. On offer are versions 2 of curl, libssl, nginx, php and tzdata. One exception
+holds libssl, another one blocks ``phone-*``, and versions must be seven days old: all are but that of tzdata.
+
+0. All but libssl? - curl, php, tzdata, and phone-home: that it would come in new is seen in answers only.
+1. All but libssl and tzdata? - curl, php, phone-home. Nobody may have that, and no pattern can be asked.
+   All but libssl and tzdata, and never phone-home? - curl. No rule is broken: this is the plan.
+3. What would nginx 2 take, alone? - libssl. So it needs what is held.
+   What would php 2 take, alone? - phone-home. So it needs what is blocked.
+
+Step 2 is left out, since no exception lets anything move only as a dependency.
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -376,30 +387,43 @@ class Conversation:
         """Ask until the answer breaks no rule."""
         for _ in range(ROUNDS):
             wish, answer = yield from self._resolvable(wish)
-            refused = self.case.refused(answer.changes)
-            if not refused and (answer.message or answer.exit_code not in exit_codes.WELL):
-                words = sentence(answer.message) or f"it ended with code {answer.exit_code}"
-                return Failure("Unresolvable", f"the package manager cannot resolve the transaction: {words}")
-            culprits = self._culprits(answer.changes)
-            if waiting := self._new_and_young(answer.changes):
-                return waiting
-            if culprits & wish.limits:
-                names = ", ".join(sorted({str(limit.key) for limit in culprits & wish.limits}))
-                return Failure(
-                    "ExclusionIgnored", f"the package manager moves {names} although it was excluded"
-                )
-            if not refused and not culprits:
-                return _Settled(wish, answer)
-            doers = self._doers(refused)
-            is_explained = all(change.by for change in refused) and not doers & wish.limits
-            # What is known to take the place of others can be left out alone where there is but one mode.
-            has_modes = self.rules.traits.knows_partial_upgrades
-            if refused and wish.mode == "safe" and (not is_explained or has_modes):
-                names = ", ".join(self.rules.name_of(change.package) for change in refused)
-                return Failure("RemovalsForced", f"every transaction would remove {names}")
-            wish = replace(wish, mode=wish.mode if is_explained else "safe", limits=wish.limits | culprits)
-            wish = replace(wish, limits=wish.limits | doers) if is_explained else wish
+            match self._judged(wish, answer):
+                case Wish() as other:
+                    wish = other
+                case settled:
+                    return settled
         return Failure("TooManyQuestions", f"no acceptable transaction was found in {ROUNDS} attempts")
+
+    def _judged(self, wish: Wish, answer: Answer) -> _Settled | Failure | WaitsFor | Wish:
+        """Say what an answer settles, or what is to be asked instead, without its culprits."""
+        refused = self.case.refused(answer.changes)
+        if not refused and (answer.message or answer.exit_code not in exit_codes.WELL):
+            words = sentence(answer.message) or f"it ended with code {answer.exit_code}"
+            return Failure("Unresolvable", f"the package manager cannot resolve the transaction: {words}")
+        culprits = self._culprits(answer.changes)
+        if waiting := self._new_and_young(answer.changes):
+            return waiting
+        if ignored := culprits & wish.limits:
+            names = ", ".join(sorted({str(limit.key) for limit in ignored}))
+            return Failure("ExclusionIgnored", f"the package manager moves {names} although it was excluded")
+        if not refused:
+            return replace(wish, limits=wish.limits | culprits) if culprits else _Settled(wish, answer)
+        return self._without_removals(wish, refused, culprits)
+
+    def _without_removals(
+        self, wish: Wish, refused: Sequence[Change], culprits: frozenset[Limit]
+    ) -> Failure | Wish:
+        """Leave out whose doing the removals are; where nobody knows whose, ask for none at all."""
+        doers = self._doers(refused)
+        is_explained = all(change.by for change in refused) and not doers & wish.limits
+        # What is known to take the place of others can be left out alone where there is but one mode.
+        has_modes = self.rules.traits.knows_partial_upgrades
+        if wish.mode == "safe" and (not is_explained or has_modes):
+            names = ", ".join(self.rules.name_of(change.package) for change in refused)
+            return Failure("RemovalsForced", f"every transaction would remove {names}")
+        if is_explained:
+            return replace(wish, limits=wish.limits | culprits | doers)
+        return replace(wish, mode="safe", limits=wish.limits | culprits)
 
     def _new_and_young(self, changes: Iterable[Change]) -> WaitsFor | None:
         if self.rules.traits.knows_partial_upgrades:
