@@ -106,8 +106,10 @@ class TickFiles:
             "texts": texts,
         }
 
-    def done(self, began: str, config: bytes, done: Tick, notices: tuple[str, ...], stamp: Path) -> bool:
-        """Leave what a tick came to, also one with failures; say whether all of it could be left.
+    def done(
+        self, began: str, config: bytes, done: Tick, notices: tuple[str, ...], stamp: Path
+    ) -> tuple[str, ...]:
+        """Leave what a tick came to, also one with failures; return why some of it could not be left.
 
         Args:
             began: From :meth:`begin`.
@@ -124,13 +126,12 @@ class TickFiles:
         document = status_document(report, last)
         tick = self._tick(began, worst([DONE, *map(exit_code, done.failures)]), done.failures, notices)
         unpushed = self.unpushed()
-        complaints = [*self._others(document, tick, unpushed), *self._entries(done, tick)]
+        complaints = (*self._others(document, tick, unpushed), *self._entries(done, tick))
         tick["notices"] += [self._clean(one) for one in complaints]
-        self.folder.complaints.extend(complaints)
         document["unpushed"] = list(unpushed)
         self._write(STATUS_FILE, self._status(config, report, document, stamp))
         self._write(TICK_FILE, tick)
-        return not complaints
+        return complaints
 
     def failed(self, began: str, error: BaseException) -> None:
         """Leave why a tick ended without a report; what cannot be written is not told here as well."""

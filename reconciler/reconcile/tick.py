@@ -39,12 +39,14 @@ class Tick:
         published: What became of the report on it.
         runs: What was run, or found unfinished, in the order of doing.
         earlier: Failures of reports before the last.
+        notices: What a person should know of files on this host, and is no failure.
     """
 
     look: Look
     published: Published
     runs: tuple[RunRecord, ...] = ()
     earlier: tuple[ReconcilerError, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def report(self) -> Report:
@@ -174,10 +176,12 @@ class Ticker:
 
     def _begun(self, break_glass: BreakGlass | None) -> _Course:
         """Bring to an end what an earlier tick began, look, report, and fetch ahead."""
-        state = restored(self.site.folder.recall(), self.reporter.queue, self.site.branch)
+        recalled = self.site.folder.recall()
+        state, notices = restored(recalled, self.reporter.queue, self.site.branch), recalled.complaints
         found = self._recovered()
         if found is not None:
             state = after_run(state, found, self._excerpt(found))
+            notices += self._keep(found)
         if break_glass is not None:
             # A person wants what failed before to be tried again, too.
             state = replace(state, quarantine=(), repaired="")
@@ -188,19 +192,19 @@ class Ticker:
         published, state = self._publish(look, state, found)
         state, earlier = self._fetch_ahead(look, state)
         runs = () if found is None else (found.record,)
-        return _Course(Tick(look, published, runs, earlier), state, descent, break_glass)
+        return _Course(Tick(look, published, runs, earlier, notices), state, descent, break_glass)
 
     def _after(self, course: _Course, performed: Performed | None) -> _Course:
         """Look again after a run, by the policy of the same tick, and report what it came to."""
         if performed is None:
             return course
-        done = course.done
         state = after_run(course.state, performed, self._excerpt(performed))
-        runs = (*done.runs, performed.record)
+        runs = (*course.done.runs, performed.record)
+        done = replace(course.done, runs=runs, notices=course.done.notices + self._keep(performed))
         if performed.follow_up is not None:
             # Nobody can look at the machine now: what is known is told with what was seen before.
             published, state = self._publish(done.look, state, performed)
-            done = replace(done, published=published, runs=runs)
+            done = replace(done, published=published)
             return replace(course, done=done, state=state, descent=None, is_blind=True)
         look = self.reconciler.look(
             state,
@@ -213,7 +217,8 @@ class Ticker:
         look, descent = prepared(look, self.applier)
         published, state = self._publish(look, state, performed)
         earlier = (*done.earlier, *done.look.failures, *done.published.failures)
-        return replace(course, done=Tick(look, published, runs, earlier), state=state, descent=descent)
+        done = replace(done, look=look, published=published, earlier=earlier)
+        return replace(course, done=done, state=state, descent=descent)
 
     def _go_down(self, course: _Course) -> _Course:
         """Ask for the reboot that was announced, unless something came in between."""
@@ -320,11 +325,7 @@ class Ticker:
         or tells, which may take minutes, is not to leave the next one in doubt.
         """
         files = {"report.json": to_json(look.report), "observation.json": write(look.finding.recording)}
-        ran = None
-        if performed is not None and not performed.is_reported:
-            ran = Ran(performed.record, self._log(performed))
-            # First of all: where even the report cannot be committed, this is what tells of the run.
-            self._keep(ran)
+        ran = None if performed is None or performed.is_reported else self._ran(performed)
         commit = self.reporter.commit(look, files, ran)
         state = after_look(state, look)
         self.site.folder.save(state)
@@ -345,15 +346,24 @@ class Ticker:
             self.site.folder.begin(performed.follow_up)
             self.site.folder.explain(performed.follow_up.run, "the machine could not be looked at")
 
-    def _keep(self, ran: Ran) -> None:
-        """Keep the log of a run on the host; that it failed is told and ends nothing: the report has it."""
-        if self.site.logs is None:
-            return
+    def _keep(self, performed: Performed) -> tuple[str, ...]:
+        """Keep the log of a run on the host, before all else: without a report this is what tells of it.
+
+        Returns:
+            Why it could not be kept, which ends nothing: the report has it.
+        """
+        if self.site.logs is None or performed.is_reported:
+            return ()
+        ran = self._ran(performed)
         files = {".json": run_json(ran.record), ".log": ran.log}
         try:
             self.site.logs.keep(ran.record.run, files, ran.record.ended)
         except ReconcilerError as error:
-            self.site.folder.complaints.append(f"{error.message} ({error.hint})")
+            return (f"{error.message} ({error.hint})",)
+        return ()
+
+    def _ran(self, performed: Performed) -> Ran:
+        return Ran(performed.record, self._log(performed))
 
     def _log(self, performed: Performed) -> bytes:
         return self.site.folder.run_log(performed.record.run, self.secrets)

@@ -85,6 +85,6 @@ def test_a_last_run_that_is_damaged_ends_no_tick(tmp_path: Path, *, last: object
     aftermath = after(tmp_path, {"document": {"last_run": last}})
     look = look_of()
     published = Published(None, pushed=True, failures=(), notices=(), snapshot=SNAPSHOT)
-    assert aftermath.done(BEGAN, b"", Tick(look, published), (), tmp_path / "stamp")
+    assert aftermath.done(BEGAN, b"", Tick(look, published), (), tmp_path / "stamp") == ()
     found = json.loads((tmp_path / "state" / FILE).read_bytes())["document"]["last_run"]
     assert found == (last if is_kept else None)

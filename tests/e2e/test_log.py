@@ -80,7 +80,7 @@ def test_a_log_that_cannot_be_written_is_told_and_ends_nothing(
     done = run_once(host.config, wiring)
     assert done.failures == ()
     assert [one.outcome for one in done.runs] == ["applied"]
-    (complaint,) = wiring.folder.complaints
+    (complaint,) = done.notices
     assert f"{host.logs}: " in complaint
     assert "has no log there" in complaint
     assert "applied" in host.commits()[0]

@@ -188,7 +188,7 @@ def test_a_run_and_its_tick_are_entries_with_fields(
     policy = want(host, "tool")
     done = tick(host)
     left = aftermath(host, tmp_path / "journal")
-    assert left.done(left.begin(), host.config.read_bytes(), done, (), host.state / "stamp")
+    assert not left.done(left.begin(), host.config.read_bytes(), done, (), host.state / "stamp")
     run, whole = entry(journal), entry(journal)
     (record,) = done.runs
     assert run == {
@@ -222,7 +222,7 @@ def test_a_failed_tick_is_an_error_without_secrets(
 
 def test_a_journal_that_takes_nothing_is_told_and_ends_nothing(host: Site, tmp_path: Path) -> None:
     left = aftermath(host, tmp_path / "no-journal")
-    assert not left.done(left.begin(), b"", tick(host), (), host.state / "stamp")
+    assert left.done(left.begin(), b"", tick(host), (), host.state / "stamp")
     assert json.loads((host.state / "tick.json").read_bytes())["notices"][0].endswith(
         "No such file or directory"
     )

@@ -76,10 +76,11 @@ NO_STATE = [
 @pytest.mark.parametrize("data", NO_STATE)
 def test_a_damaged_file_is_kept_and_told(folder: StateFolder, name: str, data: bytes) -> None:
     (folder.path / name).write_bytes(data)
-    assert folder.load() == State()
+    recalled = folder.recall()
+    assert recalled.state == State()
     assert (folder.path / f"{name}.damaged").read_bytes() == data
-    assert len(folder.complaints) == 1
-    assert name in folder.complaints[0]
+    (said,) = recalled.complaints
+    assert name in said
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -117,10 +118,10 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(folder: StateFolder, name: str)
             flipped[place] ^= bit
             if flipped[place : place + 1].isspace() and data[place : place + 1].isspace():
                 continue  # between two tokens it says the same
-            folder.complaints.clear()
             path.write_bytes(flipped)
-            state = folder.load()
-            assert folder.complaints, (place, bit)
+            recalled = folder.recall()
+            state = recalled.state
+            assert recalled.complaints, (place, bit)
             assert (state.accepted, state.floor) in {(STATE.accepted, STATE.floor), ("", "")}
             assert [one.at for one in state.first_seen] in [[NOW], []]
             for aside in folder.path.glob("*.damaged*"):
@@ -149,8 +150,9 @@ def test_an_unknown_word_costs_its_own_field(folder: StateFolder) -> None:
     folder.save(STATE)
     routes = [{"to": "ops", "on": ["failed"]}, {"to": "new", "on": ["an-event-of-the-next-version"]}]
     _rewritten(folder, NOTICES, routes=routes, snapshot={"at": "soon"})
-    assert folder.load() == replace(STATE, snapshot=None)
-    (said,) = folder.complaints
+    recalled = folder.recall()
+    assert recalled.state == replace(STATE, snapshot=None)
+    (said,) = recalled.complaints
     assert "snapshot" in said
     assert "routes" in said
     assert (folder.path / f"{NOTICES}.damaged").exists()
@@ -160,8 +162,9 @@ def test_an_unknown_word_in_the_file_of_version_1_costs_its_own_field(folder: St
     before = TypeAdapter(State).dump_python(STATE, mode="json")
     before["routes"][0]["on"] = ["an-event-of-the-next-version"]
     (folder.path / BEFORE).write_text(json.dumps(before))
-    assert folder.load() == replace(STATE, routes=())
-    assert "routes" in folder.complaints[0]
+    recalled = folder.recall()
+    assert recalled.state == replace(STATE, routes=())
+    assert "routes" in recalled.complaints[0]
 
 
 def test_an_item_that_is_not_understood_is_left_out_alone(folder: StateFolder) -> None:
@@ -174,8 +177,9 @@ def test_an_item_that_is_not_understood_is_left_out_alone(folder: StateFolder) -
 def test_a_file_of_a_newer_program_is_read_as_far_as_it_is_known(folder: StateFolder) -> None:
     folder.save(STATE)
     _rewritten(folder, RUNS, schema=3, a_field_of_the_next_version={"x": 1})
-    assert folder.load() == STATE
-    (said,) = folder.complaints
+    recalled = folder.recall()
+    assert recalled.state == STATE
+    (said,) = recalled.complaints
     assert "runs.json was written by a newer patchledger (schema 3)" in said
 
 
@@ -193,8 +197,7 @@ def test_the_one_file_of_version_1_is_taken_over_once(folder: StateFolder) -> No
     folder.save(recalled.state)
     assert not (folder.path / BEFORE).exists()
     assert (folder.path / MOVED).read_bytes() == as_before(STATE)
-    assert folder.load() == STATE
-    assert not folder.complaints
+    assert folder.recall() == Recalled(STATE)
 
 
 @pytest.mark.parametrize("written", range(4))
@@ -210,8 +213,7 @@ def test_a_crash_while_it_is_taken_over_loses_nothing(folder: StateFolder, writt
         for each in fields_of(name):
             assert getattr(state, each) == getattr(later if index < written else STATE, each)
     folder.save(state)
-    assert folder.load() == state
-    assert not folder.complaints
+    assert folder.recall() == Recalled(state)
 
 
 def test_what_an_older_program_wrote_since_is_newer(folder: StateFolder) -> None:

@@ -85,8 +85,9 @@ def test_the_state_is_read(tmp_path: Path) -> None:
     data = (GOLDEN / "apt/killed/state.json").read_bytes()
     folder = StateFolder(tmp_path)
     (tmp_path / "state.json").write_bytes(data)
-    state, said = folder.load(), json.loads(data)
-    assert not folder.complaints
+    recalled, said = folder.recall(), json.loads(data)
+    state = recalled.state
+    assert not recalled.complaints
     assert state.accepted == said["accepted"]
     assert state.used == tuple(said["used"])
     assert len(state.first_seen) == len(said["first_seen"])

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from pydantic import TypeAdapter
@@ -230,8 +229,6 @@ class Machine:
         return None
 
     # --- what only a whole tick needs ---
-
-    complaints: ClassVar[list[str]] = []
 
     def recall(self) -> Recalled:
         raise NotArrangedError

@@ -178,8 +178,9 @@ def windows(config: str, folder: str | None) -> HostWindows:
 def _look(wiring: Wiring) -> Look:
     """Look at the host now, and tell what went wrong on the way."""
     with wiring.folder.locked():
-        look = wiring.reconciler.look(wiring.folder.load(), accept=False)
-    note(*wiring.folder.complaints, *wiring.source.notices)
+        recalled = wiring.folder.recall()
+        look = wiring.reconciler.look(recalled.state, accept=False)
+    note(*recalled.complaints, *wiring.source.notices)
     for failure in look.failures:
         tell(failure)
     return look

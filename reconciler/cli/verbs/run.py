@@ -70,7 +70,7 @@ def run(options: RunOptions) -> int:
         failed_early(config, SystemClock(), render_status, error)
         raise
     done = run_once(config_path, wiring, glass)
-    note(*wiring.folder.complaints, *wiring.source.notices, *done.published.notices)
+    note(*done.notices, *wiring.source.notices, *done.published.notices)
     for failure in done.failures:
         tell(failure)
     if options.format == "json":
@@ -138,14 +138,14 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
         began = left.begin()
         try:
             done = _tick(wiring, partial(left.begins, config, wiring.source.stamp), break_glass)
-            notices = (*folder.complaints, *wiring.source.notices, *done.published.notices)
-            is_left = left.done(began, config, done, notices, wiring.source.stamp)
+            notices = (*done.notices, *wiring.source.notices, *done.published.notices)
+            unleft = left.done(began, config, done, notices, wiring.source.stamp)
             folder.write(next_tick.FILE, next_tick.content(_outlook(wiring, done)))
-            _remember(config, wiring, done, is_left=is_left)
+            _remember(config, wiring, done, is_left=not unleft)
         except BaseException as error:
             left.failed(began, error)
             raise
-    return done
+    return replace(done, notices=(*done.notices, *unleft))
 
 
 def _tick(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakGlass | None) -> Tick:

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -68,8 +68,6 @@ class StateFolder:
     """The state folder of one host."""
 
     path: Path
-    complaints: list[str] = field(default_factory=list, compare=False)
-    """What a person should know of files on this host: damaged and set aside, or not to be written."""
 
     def prepare(self) -> None:
         """Make the folder, for its owner alone.
@@ -98,18 +96,20 @@ class StateFolder:
         return self.recall().state
 
     def recall(self) -> Recalled:
-        """Read the state as far as it can be believed, file by file; what is wrong is told in ``complaints``.
+        """Read the state as far as it can be believed, file by file, and say what is wrong.
 
         A damaged file is copied aside, never deleted, and costs the others nothing. A ``state.json`` is what
         the three files are made of at first, and what an older program left that ran after them.
         """
         before = self.read(BEFORE)
-        earlier = Page({}) if before is None else self._believed(BEFORE, before, read_before(before))
+        earlier = Page({}) if before is None else read_before(before)
+        complaints = [] if before is None else [*self._wrong_with(BEFORE, before, earlier)]
         kept: dict[str, object] = {}
         missing: set[str] = set()
         there = {name: self.read(name) for name in FILES}
         for name, data in there.items():
-            page = ABSENT if data is None else self._believed(name, data, read_page(name, data))
+            page = ABSENT if data is None else read_page(name, data)
+            complaints += () if data is None else self._wrong_with(name, data, page)
             is_older = before is not None and page.moved != digest(before)
             kept |= _joined(page.kept, earlier.kept if is_older else {}, fields_of(name))
             if not page.is_sound and not earlier.kept:
@@ -118,18 +118,17 @@ class StateFolder:
         for name, data in {BEFORE: before, **there}.items():
             if data is not None and set(lost).intersection(fields_of(name)):
                 aside = self._set_aside(name, data)
-                self.complaints.append(
+                complaints.append(
                     f"{self.path / name}: not all of {', '.join(lost)} was understood, and that begins anew; "
                     f"it is kept as {aside}"
                 )
-        return Recalled(state, frozenset(missing))
+        return Recalled(state, frozenset(missing), tuple(complaints))
 
-    def _believed(self, name: str, data: bytes, page: Page) -> Page:
-        """Return ``page``, after telling what is wrong with it and keeping what is not sound."""
+    def _wrong_with(self, name: str, data: bytes, page: Page) -> Iterator[str]:
+        """Say what is wrong with a file, after keeping it aside where it is not sound."""
         if page.complaint:
             kept = "" if page.is_sound else f"; it is kept as {self._set_aside(name, data)}"
-            self.complaints.append(f"{self.path / name} {page.complaint}{kept}")
-        return page
+            yield f"{self.path / name} {page.complaint}{kept}"
 
     def _set_aside(self, name: str, data: bytes) -> str:
         """Keep a copy of a damaged file beside it, once for each damage; return its name."""

@@ -71,10 +71,12 @@ class Recalled:
 
     Attributes:
         missing: The files that were not there, or not what was written: their content may be known elsewhere.
+        complaints: What a person should know of damaged files.
     """
 
     state: State
     missing: frozenset[str] = frozenset()
+    complaints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,11 +116,6 @@ class RunStore(Protocol):
 class StateStore(RunStore, Protocol):
     """What a tick leaves for the next; :class:`reconciler.host.state.folder.StateFolder` is the real one."""
 
-    @property
-    def complaints(self) -> list[str]:
-        """What a person should know of files on this host."""
-        ...
-
     def recall(self) -> Recalled:
         """Read the state as far as it can be believed."""
         ...
