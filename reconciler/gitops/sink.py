@@ -135,15 +135,6 @@ def host_branch(host: str) -> str:
     return f"hosts/{_checked_id(host)}"
 
 
-def guest_branch(host: str, guest: str) -> str:
-    """Return the report branch of a guest of a host.
-
-    Raises:
-        Misuse: As of :func:`host_branch`.
-    """
-    return f"guests/{_checked_id(host)}/{_checked_id(guest)}"
-
-
 class ReportSink:
     """This host's side of the report repository.
 
@@ -229,7 +220,7 @@ class ReportSink:
         """Commit ``files`` on top of ``branch``; the other files of a report stay, and nothing else does.
 
         Args:
-            branch: From :func:`host_branch` or :func:`guest_branch`.
+            branch: Such as from :func:`host_branch`.
             files: Content by path, such as ``runs/20261122T020000Z-0123456789ab.json``.
             message: From :func:`reconciler.planning.text.untrusted.commit_message`.
             when: Date of the commit, aware.
@@ -284,7 +275,7 @@ class ReportSink:
         on: the next push sends it again, and nothing is lost.
 
         Args:
-            branch: From :func:`host_branch` or :func:`guest_branch`.
+            branch: Such as from :func:`host_branch`.
             timeout: Seconds for the question.
             ask: Ask the remote, by one fetch; else it is as it was seen last.
         """
@@ -328,7 +319,7 @@ class ReportSink:
         """Join a branch that somebody else has changed with this host's, and push it; no commit is dropped.
 
         Args:
-            branch: From :func:`host_branch` or :func:`guest_branch`.
+            branch: Such as from :func:`host_branch`.
             timeout: Seconds for each conversation with the remote.
             keep_runs: As of :meth:`commit`.
             dry_run: Only look.
@@ -563,7 +554,7 @@ class ReportSink:
         """Set a branch on all of its reports that can be read, upon what the remote has.
 
         Args:
-            branch: From :func:`host_branch` or :func:`guest_branch`.
+            branch: Such as from :func:`host_branch`.
             head: What it pointed to, as far as is known.
             before: What the remote had, as far as is known: it counts where the remote does not answer.
         """

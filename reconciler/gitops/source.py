@@ -244,7 +244,7 @@ class PolicySource:
         return tuple(listed.text.split())
 
     def describe(self, commit: str) -> CommitInfo:
-        """Return who committed ``commit`` and when.
+        """Return when ``commit`` was made, and what its message begins with.
 
         Raises:
             Transient: There is no such commit, or as of :meth:`whole`.
@@ -253,11 +253,11 @@ class PolicySource:
         return self.whole(lambda: self._describe(commit))
 
     def _describe(self, commit: str) -> CommitInfo:
-        shown = self._git.run("log", "-1", "--format=%H%x00%ct%x00%an <%ae>%x00%s", commit, "--")
+        shown = self._git.run("log", "-1", "--format=%ct%x00%s", commit, "--")
         if shown.returncode:
             raise damage.judge(self._git, shown, f"cannot read commit {commit[:_SHORT]}")
-        oid, seconds, author, subject = shown.text.rstrip("\n").split("\0", 3)
-        return CommitInfo(oid, commit_date(seconds), one_line(author, 200), one_line(subject, 200))
+        seconds, subject = shown.text.rstrip("\n").split("\0", 1)
+        return CommitInfo(commit_date(seconds), one_line(subject, 200))
 
     def rebuild(self, *, timeout: float, now: datetime) -> Fetched:
         """Fetch a new mirror and move the damaged one aside; where that fails the old one stays.
@@ -284,14 +284,13 @@ class PolicySource:
         head = self.head()
         if head is None:
             raise Damaged(f"{self.mirror} did not keep the branch it fetched")
-        changed = read_file(self.stamp).strip() != head
-        if changed:
+        if read_file(self.stamp).strip() != head:
             write_file(self.stamp, head + "\n", alone=True)
         os.utime(self.stamp, (now.timestamp(), now.timestamp()))
         # A quiet tick may have fetched what is new, so this does not ask whether anything is.
         with contextlib.suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
             damage.keep_small(self._git)
-        return Fetched(head, changed=changed)
+        return Fetched(head)
 
     def _fetch_into(self, git: Git, timeout: float) -> ReconcilerError | None:
         done = git.talk(self._remote, _NAME, *self._fetch_arguments, timeout=timeout)
@@ -320,9 +319,8 @@ class PolicySource:
                 return self._arrived(now)
             problem = again
         accepted = self.accepted()
-        known = before or (accepted.commit if accepted else None)
-        if isinstance(problem, Transient) and known is not None:
-            return Offline(problem, known, self.fetched_at())
+        if isinstance(problem, Transient) and (before or accepted):
+            return Offline(problem)
         raise problem
 
     def _no_branch(self, problem: NoSuchBranch, timeout: float) -> ReconcilerError:

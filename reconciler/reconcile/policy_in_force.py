@@ -80,27 +80,21 @@ class _TooNew:
 _Setback = _OutOfReach | _Unavailable | _Refused | _TooNew
 
 
+@dataclass(frozen=True, slots=True)
 class PolicyFollower:
     """Follows the policy branch, forward only.
 
-    Args:
+    Attributes:
         repository: Where policy comes from.
         read: Gives what a policy is made of at a commit.
         timeout: Longest time of one conversation with the remote.
         followed: Gives what the host's own reports say; asked only where nothing else remembers.
     """
 
-    def __init__(
-        self,
-        repository: PolicyRepository,
-        read: ReadPolicy,
-        timeout: timedelta,
-        followed: Callable[[], Followed] = Followed,
-    ) -> None:
-        self._repository = repository
-        self._read = read
-        self._timeout = timeout.total_seconds()
-        self._followed = followed
+    repository: PolicyRepository
+    read: ReadPolicy
+    timeout: timedelta
+    followed: Callable[[], Followed] = Followed
 
     def follow(
         self,
@@ -123,7 +117,7 @@ class PolicyFollower:
         Raises:
             ReconcilerError: The last good revision itself cannot be read any more.
         """
-        timeout = min(self._timeout, within.total_seconds())
+        timeout = min(self.timeout, within).total_seconds()
         found, how = self._follow(acceptance, now, timeout, accept=accept)
         how = how or beginning or FIRST_USE
         verification = f"not verified (trust.mode is none): {how}, then forward only"
@@ -133,9 +127,9 @@ class PolicyFollower:
         self, acceptance: Acceptance | None, now: datetime, timeout: float, *, accept: bool
     ) -> tuple[InForce, str]:
         """Return what holds, and where the history begins, empty where it began before."""
-        known = remembered(self._repository, acceptance)
+        known = remembered(self.repository, acceptance)
         try:
-            answer = self._repository.fetch(timeout=timeout, now=now)
+            answer = self.repository.fetch(timeout=timeout, now=now)
         except ReconcilerError as error:
             out_of_reach = isinstance(error, Transient)
             setback = _OutOfReach("Unreachable", error) if out_of_reach else _Unavailable(error)
@@ -150,7 +144,7 @@ class PolicyFollower:
 
     def _begin(self, head: str, now: datetime, *, accept: bool) -> tuple[InForce, str]:
         """Go on from what the host's own reports say, or begin as the configuration says."""
-        match begin(self._repository, head, self._followed()):
+        match begin(self.repository, head, self.followed()):
             case PolicyRejected() as error:
                 return self._keep(None, now, _Refused("HistoryRewritten", error, head)), ""
             case Begin(acceptance=acceptance, how=how):
@@ -159,7 +153,7 @@ class PolicyFollower:
                 return self._advance(head, acceptance, now, accept=accept), how
 
     def _advance(self, head: str, known: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
-        match self._repository.assess(head, known):
+        match self.repository.assess(head, known):
             case Rewritten(commit=commit, problem=problem):
                 rewritten = PolicyRejected(problem.message, problem.hint)
                 return self._keep(known, now, _Refused("HistoryRewritten", rewritten, commit))
@@ -171,12 +165,12 @@ class PolicyFollower:
     def _consider(self, commit: str, known: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
         """Take a new revision if it is valid, else keep the last good one and say why."""
         try:
-            loaded = load(self._read(commit, now), commit)
+            loaded = load(self.read(commit, now), commit)
         except ReconcilerError as error:
             return self._keep(known, now, _setback("Unreadable", error, commit))
         match loaded:
             case Revision():
-                kept = self._repository.accept(commit) if accept else Acceptance(commit)
+                kept = self.repository.accept(commit) if accept else Acceptance(commit)
                 return InForce(loaded, self._state(commit), kept, _conditions(loaded))
             case Rejected() | NeedsUpgrade():
                 return self._keep(known, now, _unusable(loaded, commit))
@@ -185,7 +179,7 @@ class PolicyFollower:
         """Stay with the last accepted revision, and tell what kept the newest one back."""
         revision = None
         if known is not None:
-            match load(self._read(known.commit, now), known.commit):
+            match load(self.read(known.commit, now), known.commit):
                 case Revision() as good:
                     revision = good
                 case Rejected() | NeedsUpgrade() as unusable:
@@ -198,7 +192,7 @@ class PolicyFollower:
         return InForce(revision, state, known, (_condition(setback), *conditions), (setback.error,))
 
     def _state(self, commit: str, setback: _Setback | None = None) -> PolicyState:
-        info = self._repository.describe(commit) if commit else None
+        info = self.repository.describe(commit) if commit else None
         match setback:
             case None | _OutOfReach():
                 standing, message, refused = PolicyStanding.READY, "", ""
@@ -210,15 +204,15 @@ class PolicyFollower:
                 standing, message = PolicyStanding.NEEDS_UPGRADE, setback.error.message
                 refused = setback.commit
         return PolicyState(
-            remote=self._repository.shown,
-            ref=self._repository.branch,
+            remote=self.repository.shown,
+            ref=self.repository.branch,
             commit=commit,
             committed_at=None if info is None else info.committed_at,
-            fetched_at=self._repository.fetched_at(),
+            fetched_at=self.repository.fetched_at(),
             standing=standing,
             message=message,
             refused=refused,
-            floor=self._repository.floor,
+            floor=self.repository.floor,
         )
 
 

@@ -179,7 +179,7 @@ def _look(wiring: Wiring) -> Look:
     """Look at the host now, and tell what went wrong on the way."""
     with wiring.folder.locked():
         recalled = wiring.folder.recall()
-        look = wiring.reconciler.look(recalled.state, accept=False)
+        look = wiring.ticker.reconciler.look(recalled.state, accept=False)
     note(*recalled.complaints, *wiring.source.notices)
     for failure in look.failures:
         tell(failure)
@@ -204,7 +204,7 @@ def _send(wiring: Wiring, look: Look) -> tuple[ReconcilerError, ...]:
     report, routes = look.report, tuple(Route(name, frozenset(Event)) for name in names)
     notice = dry_run(snapshot_of(report, action=effective.settings.action), report.generated_at)
     with wiring.folder.locked():
-        complaints = wiring.reporter.messenger.tell((notice,), routes, report.generated_at)
+        complaints = wiring.ticker.reporter.messenger.tell((notice,), routes, report.generated_at)
     failures = tuple(Transient(said, "it waits in the outbox and is tried again") for said in complaints)
     for failure in failures:
         tell(failure)

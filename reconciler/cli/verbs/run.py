@@ -15,7 +15,7 @@ from reconciler.agent.tick_files import TickFiles, failed_early
 from reconciler.cli.showing.render import render_run, render_status, render_summary
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width
 from reconciler.cli.wiring import quiet
-from reconciler.cli.wiring.compose import Wiring, ticker, wire
+from reconciler.cli.wiring.compose import Wiring, wire
 from reconciler.errors import DONE, TRANSIENT, Misuse, ReconcilerError, Stalled, exit_code, worst
 from reconciler.gitops.failures import Damaged
 from reconciler.host.config import Config, load_config
@@ -130,7 +130,7 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
         left = TickFiles(
             wiring.config,
             folder,
-            wiring.applier.clock,
+            wiring.ticker.applier.clock,
             render_status,
             partial(_unpushed, wiring),
             os.environ,
@@ -155,7 +155,7 @@ def _tick(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakGl
         ReconcilerError: As of :meth:`reconciler.reconcile.tick.Ticker.tick`.
     """
     before, limit = standstill.read(wiring.folder), wiring.config.alert_after
-    made = ticker(wiring, begins, before if before.ticks >= limit else None)
+    made = replace(wiring.ticker, begins=begins, standstill=before if before.ticks >= limit else None)
     try:
         done = made.tick(break_glass)
     except ReconcilerError as error:
@@ -176,7 +176,9 @@ def _counted(wiring: Wiring, before: Standstill, failures: Sequence[ReconcilerEr
     counted = standstill.MOVING
     if worst(map(exit_code, failures)) == TRANSIENT:
         said = next(one for one in failures if exit_code(one) == TRANSIENT)
-        counted = before.and_another(visible(said.message.partition("\n")[0]), wiring.applier.clock.now())
+        counted = before.and_another(
+            visible(said.message.partition("\n")[0]), wiring.ticker.applier.clock.now()
+        )
     with contextlib.suppress(ReconcilerError):
         standstill.write(wiring.folder, counted)
     return counted
@@ -188,7 +190,7 @@ def _stood_still(stood: Standstill) -> Stalled:
 
 def _unpushed(wiring: Wiring) -> tuple[str, ...]:
     """Name the report branches that the remote does not have whole; none where there is no remote."""
-    if not wiring.reporter.has_remote:
+    if not wiring.ticker.reporter.has_remote:
         return ()
     try:
         return wiring.queue.unpushed()
@@ -274,7 +276,7 @@ def _may_pass_unseen(look: Look) -> bool:
 
 
 def _committed(wiring: Wiring, done: Tick) -> str:
-    reporter, published = wiring.reporter, done.published
+    reporter, published = wiring.ticker.reporter, done.published
     where = wiring.queue.shown if reporter.has_remote else str(wiring.queue.queue)
     if published.commit is None:
         said = "Nothing changed since the last report; no commit was made"

@@ -43,7 +43,6 @@ from reconciler.notify import (
 )
 from reconciler.ownership import check_ours
 from reconciler.planning.notices.events import Notice
-from reconciler.planning.reporting.document import Report
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
@@ -51,7 +50,6 @@ from reconciler.reconcile.look import Reconciler
 from reconciler.reconcile.policy_in_force import PolicyFollower
 from reconciler.reconcile.ports.policies import ReadPolicy
 from reconciler.reconcile.ports.reports import Messenger
-from reconciler.reconcile.ports.state import Standstill
 from reconciler.reconcile.ports.target import Clock, Power
 from reconciler.reconcile.recall import followed
 from reconciler.reconcile.reporter import Reporter
@@ -101,9 +99,7 @@ class Wiring:
     source: PolicySource
     read: ReadPolicy
     queue: ReportSink
-    reconciler: Reconciler
-    applier: Applier
-    reporter: Reporter
+    ticker: Ticker
     outbox: Outbox
     manager: ScriptedManager
     witness: Witness
@@ -139,8 +135,10 @@ def wire(
     read = _reader(source, timeout)
     follower = PolicyFollower(source, read, timeout, partial(followed, queue, site.branch))
     reconciler = Reconciler(site, used, follower, queue, PROGRAM, timeout)
+    applier = Applier(site, used, PROGRAM, reconciler.ask_anew)
     outbox = Outbox(folder.path / "outbox")
     send = AppriseSender(notifiers_of(config, encrypted), environment=config.environment)
+    reporter = _reporter(config, site, queue, OutboxMessenger(outbox, send))
     return Wiring(
         config=config,
         site=site,
@@ -148,9 +146,7 @@ def wire(
         source=source,
         read=read,
         queue=queue,
-        reconciler=reconciler,
-        applier=Applier(site, used, PROGRAM, reconciler.ask_anew),
-        reporter=_reporter(config, site, queue, OutboxMessenger(outbox, send)),
+        ticker=Ticker(site, reconciler, applier, reporter, tuple(config.environment.values())),
         outbox=outbox,
         manager=manager,
         witness=witness,
@@ -226,20 +222,6 @@ def _surroundings(config: Config) -> Surroundings:
         return settle(ask, before, within, wait=wait, elapsed=lambda: clock.elapsed().total_seconds())
 
     return Surroundings(Hooks(config.hooks_dir, {}), Checks({}), Restarts({}) if own else None, settled)
-
-
-def ticker(wiring: Wiring, begins: Callable[[Report], None], standstill: Standstill | None = None) -> Ticker:
-    """Return what makes ticks of the host of ``wiring``.
-
-    Args:
-        wiring: Its parts.
-        begins: Told of the report before a run begins.
-        standstill: As in :class:`reconciler.reconcile.tick.Ticker`.
-    """
-    secrets = tuple(wiring.config.environment.values())
-    return Ticker(
-        wiring.site, wiring.reconciler, wiring.applier, wiring.reporter, secrets, begins, standstill
-    )
 
 
 def run_logs(config: Config) -> RunLogs:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.errors import Stalled, Transient
@@ -33,35 +33,16 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The remote answered.
-
-    Attributes:
-        head: The commit the branch points to.
-        changed: It is another one than the last answer of :meth:`PolicyRepository.fetch` said, whoever else
-            has fetched since.
-    """
+    """The remote answered; ``head`` is the commit that the branch points to."""
 
     head: str
-    changed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """The remote could not be asked, but an earlier answer is here.
-
-    Attributes:
-        problem: Why, with a hint.
-        head: What the branch pointed to when it was last fetched.
-        fetched_at: When that was, in UTC; None where the mirror does not know.
-    """
+    """The remote could not be asked, which ``problem`` tells with a hint, but an earlier answer is here."""
 
     problem: Transient
-    head: str
-    fetched_at: datetime | None
-
-    def age(self, now: datetime) -> timedelta | None:
-        """Return how long ago the policy was fetched, never negative; None where the mirror does not know."""
-        return None if self.fetched_at is None else max(now - self.fetched_at, now - now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +109,9 @@ Assessment = FirstUse | Unchanged | Advanced | Rewritten
 
 @dataclass(frozen=True, slots=True)
 class CommitInfo:
-    """Who committed what and when.
+    """When a commit was made, in UTC, and the first line of its message, which is untrusted."""
 
-    Attributes:
-        oid: Full id.
-        committed_at: Aware, in UTC.
-        author: ``Name <address>``, untrusted text in one line.
-        subject: First line of the message, untrusted.
-    """
-
-    oid: str
     committed_at: datetime
-    author: str
     subject: str
 
 
@@ -152,11 +124,9 @@ class PolicyHistory(Protocol):
 
     def accepted(self) -> Acceptance | None:
         """Return what was accepted last, as far as the mirror remembers."""
-        ...
 
     def line(self, commit: str) -> tuple[str, ...]:
         """Return its first-parent line, newest first; empty where it is not there."""
-        ...
 
 
 class PolicyRepository(PolicyHistory, Protocol):
@@ -164,20 +134,15 @@ class PolicyRepository(PolicyHistory, Protocol):
 
     def fetch(self, *, timeout: float, now: datetime) -> Fetched | Offline:
         """Ask the remote for its branch."""
-        ...
 
     def assess(self, head: str, acceptance: Acceptance | None = None) -> Assessment:
         """Say whether ``head`` may follow what was accepted."""
-        ...
 
     def accept(self, commit: str) -> Acceptance:
         """Remember ``commit`` as accepted."""
-        ...
 
     def describe(self, commit: str) -> CommitInfo:
-        """Return who committed it and when."""
-        ...
+        """Return when it was made, and what its message begins with."""
 
     def fetched_at(self) -> datetime | None:
         """Return when the remote last answered."""
-        ...

@@ -107,29 +107,23 @@ class ReportQueue(Protocol):
 
     def last(self, branch: str, file: str = "report.json") -> Stored | None:
         """Return the last report of a branch."""
-        ...
 
     def policy_commits(self, branch: str) -> Iterator[str]:
         """Yield the policy commits that the reports of a branch name, the newest report's first."""
-        ...
 
     def commit(
         self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
     ) -> Commit | NothingNew:
         """Commit files on top of a branch, locally."""
-        ...
 
     def record_of(self, branch: str, run: str) -> bytes | None:
         """Return the record of a run that a commit of a branch tells of, ``None`` where none does."""
-        ...
 
     def push(self, branches: Sequence[str] | None = None, *, timeout: float) -> Pushed | Queued:
         """Send what the remote does not have, never forced."""
-        ...
 
     def standing(self, branch: str, *, timeout: float, ask: bool) -> Diverged | None:
         """Say whether somebody else has changed the remote's branch; None where not, or nobody can tell."""
-        ...
 
 
 class Messenger(Protocol):
@@ -137,4 +131,3 @@ class Messenger(Protocol):
 
     def tell(self, notices: "Sequence[Notice]", routes: "Sequence[Route]", now: datetime) -> tuple[str, ...]:
         """Keep notices for their routes, try to deliver what is due; return what went wrong, in sentences."""
-        ...

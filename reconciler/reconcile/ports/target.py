@@ -30,11 +30,9 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the present instant, aware, in UTC."""
-        ...
 
     def state(self) -> ClockState:
         """Say whether the clock is kept synchronised."""
-        ...
 
 
 class PackageManager(Protocol):
@@ -42,39 +40,30 @@ class PackageManager(Protocol):
 
     def observe(self, at: datetime) -> Observation:
         """Look at the machine; changes nothing."""
-        ...
 
     def refresh(self) -> Refresh:
         """Fetch the metadata anew."""
-        ...
 
     def resolve(self, question: Question) -> Answer:
         """Ask the resolver; changes nothing."""
-        ...
 
     def needs(self, changes: Sequence[Change]) -> Needs | None:
         """Say which changes must be made before, or with, which others."""
-        ...
 
     def download(self, instruction: Instruction, folder: Path) -> Execution:
         """Fetch the packages of a transaction; installs nothing."""
-        ...
 
     def apply(self, instruction: Instruction, folder: Path) -> Execution:
         """Make exactly these changes, or none; nothing ever stops it."""
-        ...
 
     def repair(self, instruction: Instruction, folder: Path) -> Execution:
         """Bring what was left half done to an end."""
-        ...
 
     def is_at_work(self, folder: Path) -> bool:
         """Tell whether an execution, started by whomever, is still running."""
-        ...
 
     def result(self, folder: Path) -> Execution:
         """Return what an execution came to that somebody else started."""
-        ...
 
 
 class RunStore(Protocol):
@@ -82,35 +71,27 @@ class RunStore(Protocol):
 
     def begin(self, journal: Journal) -> None:
         """Write down a run that begins, durably, and take its id for it alone."""
-        ...
 
     def write_journal(self, journal: Journal) -> None:
         """Write down how far a run has come, durably."""
-        ...
 
     def unused(self, run: str) -> str:
         """Return the id of a run, or one like it where that is taken: two may begin within a second."""
-        ...
 
     def execution(self, run: str, name: str) -> Path:
         """Return the folder of one execution, made on first use."""
-        ...
 
     def executions(self, run: str) -> tuple[str, ...]:
         """Return the names of all executions of a run that have a folder."""
-        ...
 
     def explain(self, run: str, why: str) -> None:
         """Leave word of why we end before a run does; needs no space on a full disk, and never raises."""
-        ...
 
     def explained(self, run: str) -> str:
         """Return what :meth:`explain` left, empty where nothing did."""
-        ...
 
     def pause(self) -> Pause | None:
         """Return the operator's pause as it is at this moment, ``None`` where there is none."""
-        ...
 
 
 class StateStore(RunStore, Protocol):
@@ -118,27 +99,21 @@ class StateStore(RunStore, Protocol):
 
     def recall(self) -> Recalled:
         """Read the state as far as it can be believed."""
-        ...
 
     def save(self, state: State) -> None:
         """Keep the state, durably."""
-        ...
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a file."""
-        ...
 
     def journal(self) -> Journal | None:
         """Return the journal of a run that did not end by itself, ``None`` where there is none."""
-        ...
 
     def clear_journal(self) -> None:
         """Forget the run that the journal tells of."""
-        ...
 
     def run_log(self, run: str, secrets: Iterable[str]) -> bytes:
         """Return what the package manager said in a run, bounded and without secrets."""
-        ...
 
 
 class Lock(Protocol):
@@ -150,7 +125,6 @@ class Lock(Protocol):
         Raises:
             Transient: Somebody else does.
         """
-        ...
 
 
 class RunLogs(Protocol):
@@ -158,7 +132,6 @@ class RunLogs(Protocol):
 
     def keep(self, run: str, files: Mapping[str, bytes], now: datetime) -> None:
         """Keep a run's files, by their suffixes, and forget the oldest."""
-        ...
 
 
 class Power(Protocol):
@@ -168,7 +141,6 @@ class Power(Protocol):
 
     def boot_id(self) -> str:
         """Return the id of this boot, another after each; empty where nobody tells."""
-        ...
 
     def reboot(self, notice: timedelta, message: str) -> None:
         """Ask for a reboot and return before it happens.
@@ -176,7 +148,6 @@ class Power(Protocol):
         Raises:
             Stalled: The machine refuses.
         """
-        ...
 
 
 class HookRunner(Protocol):
@@ -186,7 +157,6 @@ class HookRunner(Protocol):
         self, stage: HookStage, *, stdin: bytes, facts: Mapping[str, str], timeout: timedelta
     ) -> tuple[HookResult, ...]:
         """Run the hooks of a stage."""
-        ...
 
 
 class HealthChecker(Protocol):
@@ -194,11 +164,9 @@ class HealthChecker(Protocol):
 
     def check(self, wanted: Health) -> tuple[CheckResult, ...]:
         """Ask everything once."""
-        ...
 
     def failed_units(self) -> tuple[CheckResult, ...]:
         """Return the units that have failed."""
-        ...
 
 
 class ServiceRestarter(Protocol):
@@ -206,8 +174,6 @@ class ServiceRestarter(Protocol):
 
     def leftovers(self) -> Leftovers | None:
         """Say what still runs replaced files; ``None`` where nobody can tell."""
-        ...
 
     def restart(self, services: Iterable[str]) -> tuple[Restart, ...]:
         """Restart services, one after another."""
-        ...

@@ -14,7 +14,6 @@ from reconciler.errors import Misuse, Stalled, Transient
 from reconciler.gitops.sink import (
     Identity,
     ReportSink,
-    guest_branch,
     host_branch,
 )
 from reconciler.planning.text.untrusted import commit_message
@@ -506,15 +505,10 @@ def test_a_server_that_is_full_is_tried_again(small_disk: Path, tmp_path: Path) 
 def test_ids_that_are_no_branch_are_refused(host: str) -> None:
     with pytest.raises(Misuse, match="no host or guest id"):
         host_branch(host)
-    with pytest.raises(Misuse, match="no host or guest id"):
-        guest_branch("web-01", host)
 
 
 def test_ids_become_branches(sink: ReportSink) -> None:
-    assert (host_branch("web-01.example.org"), guest_branch("pve", "101")) == (
-        "hosts/web-01.example.org",
-        "guests/pve/101",
-    )
+    assert host_branch("web-01.example.org") == "hosts/web-01.example.org"
     with pytest.raises(Misuse, match="no report branch"):
         sink.last("fleet")
 

@@ -40,7 +40,7 @@ def ssh_options(server: SshServer, **changed: str) -> GitOptions:
 def test_ssh_fetches_and_pushes(tmp_path: Path, sshd: SshServer, served: Path) -> None:
     options = ssh_options(sshd)
     answer = fetch(tmp_path, f"{sshd.url}/policy.git", options)
-    assert answer == Fetched(Repository(served / "policy.git").head(), changed=True)
+    assert answer == Fetched(Repository(served / "policy.git").head())
     push(tmp_path, f"{sshd.url}/reports.git", options, "ssh-01")
     assert Repository(served / "reports.git").show("hosts/ssh-01:report.json") == "{}"
 
@@ -86,19 +86,19 @@ def test_https_takes_a_credential_however_its_file_is_written(
     credential.chmod(0o640)
     options = GitOptions(ca_file=str(https.ca_file), credential=str(credential))
     address = https.url.replace("https://", f"https://{user}@")
-    assert fetch(tmp_path, f"{address}/git/policy.git", options).changed
+    assert fetch(tmp_path, f"{address}/git/policy.git", options).head
 
 
 def test_https_takes_a_credential_from_the_address(tmp_path: Path, https: HttpsServer) -> None:
     address = https.url.replace("https://", f"https://host:{SECRET}@")
-    assert fetch(tmp_path, f"{address}/git/policy.git", GitOptions(ca_file=str(https.ca_file))).changed
+    assert fetch(tmp_path, f"{address}/git/policy.git", GitOptions(ca_file=str(https.ca_file))).head
 
 
 def test_https_takes_a_client_certificate(tmp_path: Path, https: HttpsServer) -> None:
     options = GitOptions(
         ca_file=str(https.ca_file), client_certificate=str(https.client), client_key=str(https.client)
     )
-    assert fetch(tmp_path, f"{https.url}/mutual/policy.git", options).changed
+    assert fetch(tmp_path, f"{https.url}/mutual/policy.git", options).head
 
 
 def test_https_refuses_an_unknown_authority_whatever_the_caller_exports(
@@ -206,7 +206,7 @@ def test_a_plain_path_and_a_bundle_are_remotes_too(tmp_path: Path, upstream: Rep
     git(upstream.path, "bundle", "create", "--quiet", str(bundle), "main")
     for number, address in enumerate((upstream.path, bundle)):
         source = PolicySource(tmp_path / f"mirror-{number}", str(address))
-        assert source.fetch(timeout=20, now=NOW) == Fetched(upstream.head(), changed=True)
+        assert source.fetch(timeout=20, now=NOW) == Fetched(upstream.head())
 
 
 def test_a_proxy_comes_from_the_environment_option(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_proxy_comes_from_the_environment_option(tmp_path: Path) -> None:
 
 def test_a_policy_owned_by_another_user_may_be_read(tmp_path: Path, upstream: Repository) -> None:
     _give_away(upstream.path)
-    assert fetch(tmp_path, str(upstream.path), GitOptions()).changed
+    assert fetch(tmp_path, str(upstream.path), GitOptions()).head
 
 
 def test_reports_are_not_pushed_into_a_folder_whose_hooks_are_another_users(
