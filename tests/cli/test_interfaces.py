@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
-from reconciler.cli.showing.interfaces import POLICY_CHECK, WINDOWS
+from reconciler.cli.showing.interfaces import schema
 from reconciler.cli.verbs.policy.start import all_schemas
 
 PREVIEW = ("windows", "--start", "Sun 02:00", "--timezone", "Europe/Berlin", "--format", "json")
@@ -16,7 +16,7 @@ PREVIEW = ("windows", "--start", "Sun 02:00", "--timezone", "Europe/Berlin", "--
 def test_windows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(PREVIEW) == 0
     rows = json.loads(capsys.readouterr().out)
-    Draft202012Validator(WINDOWS, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(rows)
+    Draft202012Validator(schema("windows"), format_checker=Draft202012Validator.FORMAT_CHECKER).validate(rows)
     assert len(rows) == 10
 
 
@@ -28,7 +28,7 @@ def test_policy_check(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: 
     (tmp_path / "policies" / "a.yaml").write_text(text, encoding="utf-8")
     main(["policy", "check", str(tmp_path), "--format", "json"])
     found = json.loads(capsys.readouterr().out)
-    Draft202012Validator(POLICY_CHECK).validate(found)
+    Draft202012Validator(schema("policy-check")).validate(found)
     assert len(found["problems"]) == problems
 
 

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
-from reconciler.cli.showing.interfaces import NOTIFY_TEST
+from reconciler.cli.showing.interfaces import schema
 from tests.labs.webhook import Receiver, receive
 
 SECRET = "hunter2-token"
@@ -123,7 +123,7 @@ def test_json_is_as_its_schema_says(host: Host, receiver: Receiver) -> None:
     host.notifier("dead", hook(1))
     code, out, err = host.run("--format", "json")
     document = json.loads(out)
-    Draft202012Validator(NOTIFY_TEST).validate(document)
+    Draft202012Validator(schema("notify-test")).validate(document)
     assert (code, err) == (5, "")
     assert [(one["name"], one["answered"]) for one in document["notifiers"]] == [
         ("dead", False),

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
-from reconciler.cli.showing.interfaces import REPORTS_REPAIR
+from reconciler.cli.showing.interfaces import schema
 from reconciler.gitops.sink import Identity, ReportSink
 from tests.edge.gitops.bench import NOW, Repository, git
 
@@ -113,7 +113,7 @@ def test_as_data_it_is_as_its_schema_says(host: Host, arguments: tuple[str, ...]
     ours, theirs = host.reports.head(WEB), host.rewrite()
     code, out, _ = host.run("--format", "json", *arguments)
     document = json.loads(out)
-    Draft202012Validator(REPORTS_REPAIR).validate(document)
+    Draft202012Validator(schema("reports-repair")).validate(document)
     (branch,) = document["branches"]
     assert (code, branch["branch"], branch["dry_run"]) == (0, WEB, bool(arguments))
     assert (branch["found"]["ours"], branch["found"]["theirs"]) == (ours, theirs)

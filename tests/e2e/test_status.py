@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
-from reconciler.cli.showing.interfaces import LOG, PAUSE, STATUS
+from reconciler.cli.showing.interfaces import schema
 from reconciler.cli.verbs import status
 from reconciler.cli.wiring import quiet
 from reconciler.host.state.folder import StateFolder
@@ -33,7 +33,7 @@ def document(patchledger: Command) -> Any:  # noqa: ANN401 - JSON
     code, out, err = patchledger("status", "--format", "json")
     assert (code, err) == (0, "")
     found = json.loads(out)
-    Draft202012Validator(STATUS, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(found)
+    Draft202012Validator(schema("status"), format_checker=Draft202012Validator.FORMAT_CHECKER).validate(found)
     return found
 
 
@@ -95,10 +95,10 @@ def test_the_last_run_is_shown_and_stays_until_there_is_another(
     last = document(patchledger)["last_run"]
     assert (last["run"], last["outcome"]) == (record.run, "applied")
     assert [(move["name"], move["to"]) for move in last["changed"]] == [("tool", "1.1")]
-    for arguments, schema in ((("log",), LOG), (("log", "last"), LOG), (("resume",), PAUSE)):
+    for arguments, name in ((("log",), "log"), (("log", "last"), "log"), (("resume",), "pause")):
         code, out, _ = patchledger(*arguments, "--format", "json")
         assert code == 0
-        Draft202012Validator(schema).validate(json.loads(out))
+        Draft202012Validator(schema(name)).validate(json.loads(out))
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_pause_is_seen_at_once_and_its_end_as_well(site: Site, patchledger: Co
     kept = StateFolder(site.state).pause()
     assert kept is not None
     assert found["until"] == f"{kept.until:%Y-%m-%dT%H:%M:%SZ}"
-    Draft202012Validator(PAUSE).validate({"host": "web-01", "paused": found})
+    Draft202012Validator(schema("pause")).validate({"host": "web-01", "paused": found})
     file = site.state / "pause.json"
     whole = json.loads(file.read_bytes())
     file.write_text(json.dumps({**whole, "until": "2020-01-01T00:00:00Z"}))

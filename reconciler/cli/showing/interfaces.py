@@ -1,297 +1,270 @@
-"""JSON Schemas of what commands print, for those who rely on it (plan and report have theirs elsewhere)."""
+"""What commands print with ``--format json``, as types; the schemas are made of these.
 
-from typing import Any
+A command fills them, and :func:`~reconciler.planning.text.canonical.plain` writes them, keys in the order of
+the fields. Only ``status``, which imports next to nothing, writes :class:`Status` by hand, and a test holds
+that against its schema. What ``plan`` prints is a part of a report, and described there.
+"""
 
-from reconciler.planning.reporting.ailments import Ailment
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
 
-_DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_INSTANT = {"type": "string", "format": "date-time"}
-_TEXT = {"type": "string"}
-_PROBLEM = {
-    "type": "object",
-    "properties": {
-        "file": _TEXT,
-        "line": {"type": "integer", "minimum": 1},
-        "path": {
-            "type": "string",
-            "description": "Dotted path of the key, empty for the whole document.",
-        },
-        "message": _TEXT,
-        "hint": {"type": "string", "description": "What to do, empty where there is nothing to advise."},
-    },
-    "required": ["file", "line", "path", "message", "hint"],
-    "additionalProperties": False,
+from reconciler.planning.gates.types import Pause
+from reconciler.planning.reporting.host_status import HostStatus, RunSummary
+from reconciler.planning.reporting.schema import LocalTime, schema_of
+from reconciler.policy.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One window.
+
+    Attributes:
+        start: With offset; this host's splay included.
+        end: The first instant outside.
+        schedule: Name of the Schedule, null for an expression of the command line.
+        blocked_by: The freeze that keeps every run out, ``budget`` where none fits, or null.
+    """
+
+    start: LocalTime
+    end: LocalTime
+    schedule: str | None
+    blocked_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCheck:
+    """What was found in a policy repository.
+
+    Attributes:
+        problems: Sorted; empty for a valid policy.
+        warnings: Sorted; they reject nothing.
+    """
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TickProblem:
+    """What went wrong, and what to do."""
+
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class TickState:
+    """How the newest tick is, or ended.
+
+    Attributes:
+        state: ``troubled``: a report was made, and something went wrong; ``failed``: none was made, and the
+            rest of this document is from before; ``killed``: it never said how it ended.
+        run: Id of the run that the tick at work makes, or null.
+    """
+
+    state: Literal["done", "troubled", "failed", "running", "killed", "unknown"]
+    run: str | None
+    began: datetime | None
+    ended: datetime | None
+    exit_code: int | None
+    problems: tuple[TickProblem, ...]
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A pause, as far as its file can be read.
+
+    Attributes:
+        by: Who paused the host.
+        until: When it ends by itself, or null.
+    """
+
+    reason: str
+    by: str
+    since: datetime | None
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status(HostStatus):
+    """How a host is.
+
+    Attributes:
+        looked_at: When the newest report was made.
+        ailments: What is wrong, worst first; empty where all is well.
+        plan: Digest of the plan.
+        counts: As in a report.
+        conditions: Those of the report that hold or may hold.
+        unpushed: Report branches that the remote does not have whole.
+        confirmed_at: When a tick after the report found nothing changed, or null.
+        next_tick: About when the next tick is due, or was; null where no timer is enabled.
+        outbox: Notifications that wait for delivery.
+    """
+
+    last_run: RunSummary | None
+    unpushed: tuple[str, ...]
+    confirmed_at: datetime | None
+    tick: TickState
+    next_tick: datetime | None
+    is_overdue: bool
+    paused: Paused | None
+    outbox: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseState:
+    """Whether a host is paused now."""
+
+    host: str
+    paused: Pause | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One run of the list, made from its record alone.
+
+    Attributes:
+        started: Null where that is not known.
+        seconds: How long it took, null where that is not known.
+        outcome: Of the run, or ``damaged``.
+        changes: Packages that changed.
+    """
+
+    run: str
+    started: datetime | None
+    seconds: int | None
+    outcome: str
+    changes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogList:
+    """The runs of a host.
+
+    Attributes:
+        kept: Runs that are kept, the ones left out here included.
+        runs: The oldest first.
+    """
+
+    folder: str
+    kept: int
+    runs: tuple[LogLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRun:
+    """One run.
+
+    Attributes:
+        record: As in run.schema.json; null where it is damaged.
+        log: What the package manager said.
+    """
+
+    run: str
+    record: Mapping[str, Any] | None
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotifierAnswer:
+    """What came of one test message.
+
+    Attributes:
+        answered: Its service took the message.
+        message: Why not; empty where it did.
+        hint: What to do, empty for no advice.
+        waiting: Messages for it in the outbox, this one not included.
+    """
+
+    name: str
+    answered: bool
+    message: str
+    hint: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyTest:
+    """What came of all test messages.
+
+    Attributes:
+        notifiers: Those that were tried, sorted by name.
+    """
+
+    notifiers: tuple[NotifierAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What somebody else wrote to a report branch.
+
+    Attributes:
+        ours: This host's newest report before.
+        theirs: The remote's newest report before.
+        unknown_reports: Reports there that this host does not know, up to 1000.
+        subject: Of the newest; foreign text.
+    """
+
+    ours: str
+    theirs: str
+    unknown_reports: int
+    newest: datetime
+    subject: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class BranchRepair:
+    """What became of one report branch.
+
+    Attributes:
+        found: What somebody else wrote there; null where nobody did.
+        joined: The commit that has both; empty without.
+        sent: Something was pushed.
+        dry_run: It was only looked.
+    """
+
+    branch: str
+    found: Foreign | None
+    joined: str
+    sent: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReportsRepair:
+    """What became of the report branches.
+
+    Attributes:
+        branches: Those of this host that could be looked at, sorted by name.
+    """
+
+    host: str
+    branches: tuple[BranchRepair, ...]
+
+
+_PRINTED: Mapping[str, tuple[str, object]] = {
+    "windows": ("`windows --format json` prints", tuple[Opening, ...]),
+    "policy-check": ("`policy check --format json` prints", PolicyCheck),
+    "status": ("`status --format json` prints", Status),
+    "log": ("`log --format json` prints: the list, or with RUN one run", LogList | LoggedRun),
+    "pause": ("`pause --format json` and `resume --format json` print", PauseState),
+    "notify-test": ("`notify test --format json` prints", NotifyTest),
+    "reports-repair": ("`reports repair --format json` prints", ReportsRepair),
 }
 
-WINDOWS: dict[str, Any] = {
-    "$schema": _DRAFT,
-    "title": "What `windows --format json` prints",
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "start": {**_INSTANT, "description": "With offset; this host's splay included."},
-            "end": {**_INSTANT, "description": "The first instant outside."},
-            "schedule": {
-                "type": ["string", "null"],
-                "description": "Name of the Schedule, null for an expression of the command line.",
-            },
-            "blocked_by": {
-                "type": ["string", "null"],
-                "description": "The freeze that keeps every run out, `budget` where none fits, or null.",
-            },
-        },
-        "required": ["start", "end", "schedule", "blocked_by"],
-        "additionalProperties": False,
-    },
-}
 
-POLICY_CHECK: dict[str, Any] = {
-    "$schema": _DRAFT,
-    "title": "What `policy check --format json` prints",
-    "type": "object",
-    "properties": {
-        "problems": {"type": "array", "items": _PROBLEM, "description": "Sorted; empty for a valid policy."},
-        "warnings": {"type": "array", "items": _PROBLEM, "description": "Sorted; they reject nothing."},
-    },
-    "required": ["problems", "warnings"],
-    "additionalProperties": False,
-}
-
-_COUNT = {"type": "integer", "minimum": 0}
-_MAYBE_INSTANT = {"type": ["string", "null"], "format": "date-time"}
+def schema(name: str) -> dict[str, Any]:
+    """Return the JSON Schema of what a command prints, by the name of its file below ``schemas/``."""
+    said, kind = _PRINTED[name]
+    return schema_of(kind, f"What {said}")
 
 
-def _closed(properties: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON Schema
-    """Return the schema of an object that has all of these keys and no others."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-        **more,
-    }
-
-
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {**schema, "type": ["object", "null"]}
-
-
-_CHANGED = _closed(
-    {
-        "action": _TEXT,
-        "name": _TEXT,
-        "arch": _TEXT,
-        "from": {"type": ["string", "null"]},
-        "to": {"type": ["string", "null"]},
-        "origin": _TEXT,
-    }
-)
-_PAUSED = _or_null(
-    _closed(
-        {
-            "reason": _TEXT,
-            "by": {**_TEXT, "description": "Who paused the host."},
-            "since": _MAYBE_INSTANT,
-            "until": {**_MAYBE_INSTANT, "description": "When it ends by itself, or null."},
-        }
-    )
-)
-
-STATUS: dict[str, Any] = {
-    "$schema": _DRAFT,
-    "title": "What `status --format json` prints",
-    **_closed(
-        {
-            "host": _TEXT,
-            "program": _TEXT,
-            "looked_at": {**_INSTANT, "description": "When the newest report was made."},
-            "confirmed_at": {
-                **_MAYBE_INSTANT,
-                "description": "When a tick after that found nothing changed, or null.",
-            },
-            "headline": _TEXT,
-            "ailments": {
-                "type": "array",
-                "items": {"enum": [str(one) for one in Ailment]},
-                "description": "What is wrong, worst first; empty where all is well.",
-            },
-            "decision": _closed({"outcome": _TEXT, "reason": _TEXT, "until": _MAYBE_INSTANT}),
-            "next_window": _or_null(_closed({"start": _INSTANT, "end": _INSTANT, "schedule": _TEXT})),
-            "plan": {**_TEXT, "description": "Digest of the plan."},
-            "counts": {"type": "object", "additionalProperties": _COUNT, "description": "As in a report."},
-            "reboot": _closed(
-                {
-                    "need": {"enum": ["required", "not-required", "unknown"]},
-                    "reasons": {"type": "array", "items": _TEXT},
-                }
-            ),
-            "policy": _closed({"commit": _TEXT, "state": _TEXT, "message": _TEXT}),
-            "conditions": {
-                "type": "array",
-                "items": {"type": "object"},
-                "description": "Those of the report that hold or may hold.",
-            },
-            "last_run": _or_null(
-                _closed(
-                    {
-                        "run": {**_TEXT, "description": "Its id, for `log`."},
-                        "started": _INSTANT,
-                        "ended": _INSTANT,
-                        "outcome": _TEXT,
-                        "code": _TEXT,
-                        "reason": _TEXT,
-                        "headline": _TEXT,
-                        "changed": {"type": "array", "items": _CHANGED},
-                    }
-                )
-            ),
-            "unpushed": {
-                "type": "array",
-                "items": _TEXT,
-                "description": "Report branches that the remote does not have whole.",
-            },
-            "tick": _closed(
-                {
-                    "state": {
-                        "enum": ["done", "troubled", "failed", "running", "killed", "unknown"],
-                        "description": "`troubled`: a report was made, and something went wrong; `failed`: "
-                        "none was made, and the rest of this document is from before; `killed`: it never "
-                        "said how it ended.",
-                    },
-                    "run": {
-                        "type": ["string", "null"],
-                        "description": "Id of the run that the tick at work makes, or null.",
-                    },
-                    "began": _MAYBE_INSTANT,
-                    "ended": _MAYBE_INSTANT,
-                    "exit_code": {"type": ["integer", "null"]},
-                    "problems": {"type": "array", "items": _closed({"message": _TEXT, "hint": _TEXT})},
-                    "notices": {"type": "array", "items": _TEXT},
-                }
-            ),
-            "next_tick": {
-                **_MAYBE_INSTANT,
-                "description": "About when the next tick is due, or was; null where no timer is enabled.",
-            },
-            "is_overdue": {"type": "boolean"},
-            "paused": _PAUSED,
-            "outbox": {**_COUNT, "description": "Notifications that wait for delivery."},
-        }
-    ),
-}
-
-PAUSE: dict[str, Any] = {
-    "$schema": _DRAFT,
-    "title": "What `pause --format json` and `resume --format json` print",
-    **_closed({"host": _TEXT, "paused": _PAUSED}),
-}
-
-LOG: dict[str, Any] = {
-    "$schema": _DRAFT,
-    "title": "What `log --format json` prints: the list, or with RUN one run",
-    "oneOf": [
-        _closed(
-            {
-                "folder": _TEXT,
-                "kept": {**_COUNT, "description": "Runs that are kept, the ones left out here included."},
-                "runs": {
-                    "type": "array",
-                    "description": "The oldest first.",
-                    "items": _closed(
-                        {
-                            "run": _TEXT,
-                            "started": _MAYBE_INSTANT,
-                            "seconds": {"type": ["integer", "null"]},
-                            "outcome": {**_TEXT, "description": "Of the run, or `damaged`."},
-                            "changes": _COUNT,
-                            "reason": _TEXT,
-                        }
-                    ),
-                },
-            }
-        ),
-        _closed(
-            {
-                "run": _TEXT,
-                "record": {
-                    "type": ["object", "null"],
-                    "description": "As in run.schema.json; null where it is damaged.",
-                },
-                "log": _TEXT,
-            }
-        ),
-    ],
-}
-
-NOTIFY_TEST: dict[str, Any] = {
-    "$schema": _DRAFT,
-    "title": "What `notify test --format json` prints",
-    "type": "object",
-    "properties": {
-        "notifiers": {
-            "type": "array",
-            "description": "Those that were tried, sorted by name.",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": _TEXT,
-                    "answered": {"type": "boolean", "description": "Its service took the message."},
-                    "message": {"type": "string", "description": "Why not; empty where it did."},
-                    "hint": {"type": "string", "description": "What to do, empty for no advice."},
-                    "waiting": {
-                        "type": "integer",
-                        "minimum": 0,
-                        "description": "Messages for it in the outbox, this one not included.",
-                    },
-                },
-                "required": ["name", "answered", "message", "hint", "waiting"],
-                "additionalProperties": False,
-            },
-        },
-    },
-    "required": ["notifiers"],
-    "additionalProperties": False,
-}
-
-REPORTS_REPAIR: dict[str, Any] = {
-    "$schema": _DRAFT,
-    "title": "What `reports repair --format json` prints",
-    "type": "object",
-    "properties": {
-        "host": _TEXT,
-        "branches": {
-            "type": "array",
-            "description": "The report branches of this host that could be looked at, sorted by name.",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "branch": _TEXT,
-                    "found": {
-                        "description": "What somebody else wrote there; null where nobody did.",
-                        "type": ["object", "null"],
-                        "properties": {
-                            "ours": {"type": "string", "description": "This host's newest report before."},
-                            "theirs": {"type": "string", "description": "The remote's newest report before."},
-                            "unknown_reports": {
-                                "type": "integer",
-                                "description": "Reports there that this host does not know, up to 1000.",
-                            },
-                            "newest": {"type": "string", "format": "date-time"},
-                            "subject": {"type": "string", "description": "Of the newest; foreign text."},
-                            "message": _TEXT,
-                            "hint": _TEXT,
-                        },
-                    },
-                    "joined": {"type": "string", "description": "The commit that has both; empty without."},
-                    "sent": {"type": "boolean", "description": "Something was pushed."},
-                    "dry_run": {"type": "boolean", "description": "It was only looked."},
-                },
-                "required": ["branch", "found", "joined", "sent", "dry_run"],
-                "additionalProperties": False,
-            },
-        },
-    },
-    "required": ["host", "branches"],
-    "additionalProperties": False,
-}
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the schemas of all commands, by name."""
+    return {name: schema(name) for name in _PRINTED}

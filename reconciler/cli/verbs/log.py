@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from reconciler.cli.showing.interfaces import LoggedRun, LogLine, LogList
 from reconciler.cli.showing.table import Paint, Row, Style, table
 from reconciler.cli.showing.terminal import Format, colour, print_json, width
 from reconciler.cli.wiring.compose import run_logs
@@ -14,6 +15,7 @@ from reconciler.errors import DONE, Misuse
 from reconciler.host.config import load_config
 from reconciler.host.state.run_logs import RunLogs
 from reconciler.planning.runs.record import RunOutcome, outcome_of
+from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
 
@@ -38,23 +40,6 @@ class LogOptions:
     run: str | None
     last: int | None
     format: Format
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One run of the list, made from its record alone.
-
-    Attributes:
-        seconds: How long it took, ``None`` where that is not known.
-        changes: Packages that changed.
-    """
-
-    run: str
-    started: str
-    outcome: str
-    reason: str
-    seconds: int | None
-    changes: int
 
 
 def run(options: LogOptions) -> int:
@@ -100,7 +85,7 @@ def _list(logs: RunLogs, count: int, form: Format) -> None:
     runs = logs.runs()
     lines = [_line(logs, one) for one in (runs[-count:] if count else runs)]
     if form == "json":
-        print_json({"folder": str(logs.path), "kept": len(runs), "runs": [_plain(one) for one in lines]})
+        print_json(plain(LogList(str(logs.path), len(runs), tuple(lines))))
     elif not lines:
         sys.stdout.write(f"No run yet: {logs.path} holds none.\n")
     else:
@@ -118,42 +103,31 @@ def _list(logs: RunLogs, count: int, form: Format) -> None:
             sys.stdout.write(f"{len(lines)} of {len(runs)} runs; all with --last 0.\n")
 
 
-def _line(logs: RunLogs, run_: str) -> Line:
+def _line(logs: RunLogs, run_: str) -> LogLine:
     record = logs.record(run_)
     try:
         if record is not None:
-            took = _instant(record["ended"]) - _instant(record["started"])
-            return Line(
+            started = datetime.fromisoformat(record["started"])
+            return LogLine(
                 run=run_,
-                started=str(record["started"]),
+                started=started,
+                seconds=round((datetime.fromisoformat(record["ended"]) - started).total_seconds()),
                 outcome=str(record["outcome"]),
-                reason=str(record["reason"]),
-                seconds=round(took.total_seconds()),
                 changes=len(record["difference"]["changed"]),
+                reason=str(record["reason"]),
             )
     except (KeyError, TypeError, ValueError):
         pass
-    return Line(run_, "", _DAMAGED, f"{run_}.json is missing or damaged", None, 0)
+    return LogLine(run_, None, None, _DAMAGED, 0, f"{run_}.json is missing or damaged")
 
 
-def _plain(line: Line) -> dict[str, Any]:
-    return {
-        "run": line.run,
-        "started": line.started or None,
-        "seconds": line.seconds,
-        "outcome": line.outcome,
-        "changes": line.changes,
-        "reason": line.reason,
-    }
-
-
-def _row(line: Line) -> tuple[str, ...]:
+def _row(line: LogLine) -> Row:
     took = "" if line.seconds is None else _took(line.seconds)
     return (_shown(line.started), line.outcome, str(line.changes), took, line.run, line.reason)
 
 
-def _shown(instant: str) -> str:
-    return instant.replace("T", " ").replace("Z", "")[:16]
+def _shown(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%Y-%m-%d %H:%M}"
 
 
 def _took(seconds: int) -> str:
@@ -178,7 +152,7 @@ def _style(row: Row) -> Style:
 def _show(logs: RunLogs, run_: str, form: Format) -> None:
     record, log = logs.record(run_), logs.log(run_)
     if form == "json":
-        print_json({"run": run_, "record": record, "log": log})
+        print_json(plain(LoggedRun(run_, record, log)))
         return
     line = _line(logs, run_)
     sys.stdout.write(f"Run {run_}: {visible(line.outcome)}\n")
@@ -190,7 +164,7 @@ def _show(logs: RunLogs, run_: str, form: Format) -> None:
         sys.stdout.write(f"{visible(said.expandtabs())}\n")
 
 
-def _facts(record: dict[str, Any], line: Line) -> Iterator[str]:
+def _facts(record: dict[str, Any], line: LogLine) -> Iterator[str]:
     """Yield what a record says, a line each; a key that is not there says nothing."""
     if line.reason:
         yield line.reason
@@ -211,7 +185,3 @@ def _facts(record: dict[str, Any], line: Line) -> Iterator[str]:
             yield f"{words}{said}"
     for hook in record.get("hooks") or ():
         yield f"hook {hook.get('stage')}.d/{hook.get('name')}: {hook.get('outcome')}"
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)

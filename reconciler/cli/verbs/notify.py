@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from reconciler.cli.showing.interfaces import NotifierAnswer, NotifyTest
 from reconciler.cli.showing.terminal import Format, print_json, tell
 from reconciler.cli.wiring.compose import notifiers_of
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient, exit_code, worst
@@ -17,6 +18,7 @@ from reconciler.host.machine.clock import SystemClock
 from reconciler.notify import Answer, AppriseSender, Down, Notifiers, Outbox, Pending, Refused, Sent, cause_of
 from reconciler.planning.notices.events import Event
 from reconciler.planning.notices.message import Contents, compose
+from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import minute, plural
 
 _PATIENCE = 60.0
@@ -52,7 +54,7 @@ def run(config_file: str, name: str | None, form: Format) -> int:
         if form == "text":
             _show(answered, waiting[answered.name])
     if form == "json":
-        print_json({"notifiers": [_document(one, waiting[one.name]) for one in found]})
+        print_json(plain(NotifyTest(tuple(_told(one, waiting[one.name]) for one in found))))
     return worst(exit_code(one.problem) for one in found if one.problem is not None)
 
 
@@ -160,12 +162,8 @@ def _show(answered: Answered, waiting: int) -> None:
         tell(answered.problem)
 
 
-def _document(answered: Answered, waiting: int) -> dict[str, object]:
+def _told(answered: Answered, waiting: int) -> NotifierAnswer:
     problem = answered.problem
-    return {
-        "name": answered.name,
-        "answered": problem is None,
-        "message": "" if problem is None else problem.message,
-        "hint": "" if problem is None else problem.hint,
-        "waiting": waiting,
-    }
+    if problem is None:
+        return NotifierAnswer(answered.name, answered=True, message="", hint="", waiting=waiting)
+    return NotifierAnswer(answered.name, False, problem.message, problem.hint, waiting)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+from reconciler.cli.showing.interfaces import PauseState
 from reconciler.cli.showing.terminal import Format, note, print_json
 from reconciler.errors import DONE, Misuse
 from reconciler.host.config import Config, load_config
@@ -62,7 +63,7 @@ def pause(options: PauseOptions) -> int:
     if earlier is not None:
         note(f"this replaces the pause by {visible(earlier.by)}: {visible(earlier.reason)}")
     if options.format == "json":
-        print_json({"host": config.host, "paused": plain(wanted)})
+        print_json(plain(PauseState(config.host, wanted)))
         return DONE
     sys.stdout.write(f"{config.host} is paused {_until(until)}: {reason}\n")
     sys.stdout.write("Nothing is applied and nothing reboots; it is still looked at and reported on.\n")
@@ -79,7 +80,7 @@ def resume(config_file: str, form: Format) -> int:
     earlier = _standing(folder.pause(), SystemClock().now())
     folder.clear_pause()
     if form == "json":
-        print_json({"host": config.host, "paused": None})
+        print_json(plain(PauseState(config.host, None)))
         return DONE
     if earlier is None:
         sys.stdout.write(f"{config.host} was not paused.\n")

@@ -2,15 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
+from reconciler.cli.showing.interfaces import BranchRepair, Foreign, ReportsRepair
 from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.wiring.compose import git_options
 from reconciler.errors import Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.sink import Identity, Repaired, ReportSink, host_branch
 from reconciler.host.config import Config, load_config
 from reconciler.host.state.folder import StateFolder
-from reconciler.planning.text.canonical import instant
+from reconciler.planning.text.canonical import plain
 from reconciler.policy.problems import visible
 from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged
 
@@ -33,7 +33,8 @@ def repair(config_file: str, form: Format, *, dry_run: bool) -> int:
         done, failed = _each(queue, config, dry_run=dry_run)
     note(*queue.notices)
     if form == "json":
-        print_json({"host": config.host, "branches": [_document(one, dry_run=dry_run) for one in done]})
+        branches = tuple(_document(one, dry_run=dry_run) for one in done)
+        print_json(plain(ReportsRepair(config.host, branches)))
     else:
         for one in done:
             sys.stdout.write(_told(one, dry_run=dry_run))
@@ -73,22 +74,11 @@ def _way(found: Diverged) -> str:
     return "continued from there" if found.moved_on else "joined with this host's reports and pushed"
 
 
-def _document(one: Repaired, *, dry_run: bool) -> dict[str, Any]:
+def _document(one: Repaired, *, dry_run: bool) -> BranchRepair:
     found = one.found
-    return {
-        "branch": one.branch,
-        "found": None
-        if found is None
-        else {
-            "ours": found.ours,
-            "theirs": found.theirs,
-            "unknown_reports": found.count,
-            "newest": instant(found.newest),
-            "subject": found.subject,
-            "message": found.message,
-            "hint": REPAIR_HINT,
-        },
-        "joined": one.joined,
-        "sent": one.sent,
-        "dry_run": dry_run,
-    }
+    foreign = None
+    if found is not None:
+        foreign = Foreign(
+            found.ours, found.theirs, found.count, found.newest, found.subject, found.message, REPAIR_HINT
+        )
+    return BranchRepair(one.branch, foreign, one.joined, one.sent, dry_run)

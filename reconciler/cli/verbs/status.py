@@ -111,7 +111,7 @@ def _verified_folder(config: bytes, path: str) -> str:
 def _document(
     folder: str, left: "dict[str, Any]", tick: "dict[str, Any]", *, is_default: bool
 ) -> "dict[str, Any]":
-    """Return what ``--format json`` prints; its schema is ``STATUS`` in ``interfaces.py``.
+    """Return what ``--format json`` prints; its type is ``Status`` in ``showing/interfaces.py``.
 
     Raises:
         KeyError: No tick has left anything, or another version did.

@@ -12,9 +12,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import compress, islice
 from typing import TYPE_CHECKING, TextIO
 
+from reconciler.cli.showing.interfaces import Opening
 from reconciler.cli.showing.table import table
 from reconciler.cli.showing.terminal import Format
 from reconciler.errors import Misuse
+from reconciler.planning.reporting.schema import LocalTime
+from reconciler.planning.text.canonical import plain
 from reconciler.policy.values import as_duration
 from reconciler.policy.windows import (
     HORIZON,
@@ -94,16 +97,6 @@ class HostWindows:
     freezes: tuple[Freeze, ...] = ()
     splay_key: str = ""
     budget: timedelta = timedelta(0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One window to show; ``schedule`` is ``None`` for a previewed expression."""
-
-    start: datetime
-    end: datetime
-    schedule: str | None
-    blocked_by: str | None
 
 
 def run(
@@ -224,14 +217,14 @@ def _restricted(host: HostWindows, options: WindowsOptions) -> HostWindows:
     return replace(host, schedules=(host.known[name],))
 
 
-def _preview_rows(window: Window, after: datetime) -> Iterator[_Row]:
+def _preview_rows(window: Window, after: datetime) -> Iterator[Opening]:
     schedule = Schedule("", (window,))
     for found in occurrences((schedule,), after, after + HORIZON):
         if found.start > after:
             yield _row(found, zone(window.timezone), None, None)
 
 
-def _host_rows(host: HostWindows, after: datetime, shown_in: "ZoneInfo | None") -> Iterator[_Row]:
+def _host_rows(host: HostWindows, after: datetime, shown_in: "ZoneInfo | None") -> Iterator[Opening]:
     zones = {
         (schedule.name, index): shown_in or zone(window.timezone)
         for schedule in host.schedules
@@ -242,24 +235,16 @@ def _host_rows(host: HostWindows, after: datetime, shown_in: "ZoneInfo | None") 
         yield _row(found, zones[found.schedule, found.index], found.schedule, blocking)
 
 
-def _row(found: Occurrence, tz: "ZoneInfo", schedule: str | None, blocking: str | None) -> _Row:
-    return _Row(found.start.astimezone(tz), found.end.astimezone(tz), schedule, blocking)
+def _row(found: Occurrence, tz: "ZoneInfo", schedule: str | None, blocking: str | None) -> Opening:
+    start, end = LocalTime(found.start.astimezone(tz)), LocalTime(found.end.astimezone(tz))
+    return Opening(start, end, schedule, blocking)
 
 
-def _as_json(rows: Sequence[_Row]) -> str:
-    plain = [
-        {
-            "start": row.start.isoformat(),
-            "end": row.end.isoformat(),
-            "schedule": row.schedule,
-            "blocked_by": row.blocked_by,
-        }
-        for row in rows
-    ]
-    return json.dumps(plain, indent=2) + "\n"
+def _as_json(rows: Sequence[Opening]) -> str:
+    return json.dumps(plain(tuple(rows), write_instant=datetime.isoformat), indent=2) + "\n"
 
 
-def _as_table(rows: Sequence[_Row]) -> str:
+def _as_table(rows: Sequence[Opening]) -> str:
     if not rows:
         return "No window opens within five years.\n"
     shown = list(map(_cells, rows))
@@ -268,7 +253,7 @@ def _as_table(rows: Sequence[_Row]) -> str:
     return "".join(f"{line}\n" for line in table(lines, heads=heads, indent=""))
 
 
-def _cells(row: _Row) -> list[str]:
+def _cells(row: Opening) -> list[str]:
     # Instants, not local times: the difference of two local times of one zone would not be elapsed time.
     length = row.end.astimezone(UTC) - row.start.astimezone(UTC)
     return [

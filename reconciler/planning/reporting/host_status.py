@@ -4,17 +4,76 @@ Everything else that ``status`` says is read at the moment of asking: see ``reco
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from reconciler.planning.reporting.ailments import ailments
-from reconciler.planning.reporting.document import Report
+from reconciler.planning.facts.observation import Move, Reboot
+from reconciler.planning.gates.types import PolicyStanding
+from reconciler.planning.reporting.ailments import Ailment, ailments
+from reconciler.planning.reporting.document import Counts, Decided, Report
 from reconciler.planning.reporting.summary import headline, run_headline
-from reconciler.planning.runs.record import RunRecord
+from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.runs.record import RunOutcome, RunRecord
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line
 
 _LINE = 300
 """Characters of a line that others than root see."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextWindow:
+    """The next window in which a run can start."""
+
+    start: datetime
+    end: datetime
+    schedule: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyState:
+    """The policy in force, and what became of a newer one."""
+
+    commit: str
+    state: PolicyStanding
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """What a report says in short."""
+
+    host: str
+    program: str
+    looked_at: datetime
+    headline: str
+    ailments: tuple[Ailment, ...]
+    decision: Decided
+    next_window: NextWindow | None
+    plan: str
+    counts: Counts
+    reboot: Reboot
+    policy: PolicyState
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What ``status`` says of a run.
+
+    Attributes:
+        run: Its id, for ``log``.
+    """
+
+    run: str
+    started: datetime
+    ended: datetime
+    outcome: RunOutcome
+    code: str
+    reason: str
+    headline: str
+    changed: tuple[Move, ...]
 
 
 def status_document(report: Report, last_run: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -24,48 +83,37 @@ def status_document(report: Report, last_run: Mapping[str, Any] | None) -> dict[
         report: The newest one.
         last_run: From :func:`run_summary`, ``None`` where no run is known.
     """
-    free = report.free_windows
-    document: dict[str, Any] = plain(
-        {
-            "host": report.target,
-            "program": report.program,
-            "looked_at": report.generated_at,
-            "headline": headline(report),
-            "ailments": [ill.ailment for ill in ailments(report.conditions)],
-            "decision": report.decision,
-            "next_window": None if not free else _window(free[0].start, free[0].end, free[0].schedule),
-            "plan": report.plan.digest,
-            "counts": report.counts,
-            "reboot": report.reboot,
-            "policy": {
-                "commit": report.policy.commit,
-                "state": report.policy.state,
-                "message": report.policy.message,
-            },
-            "conditions": [one for one in report.conditions if one.status is not False],
-            "last_run": last_run,
-        }
+    free = next(iter(report.free_windows), None)
+    status = HostStatus(
+        host=report.target,
+        program=report.program,
+        looked_at=report.generated_at,
+        headline=headline(report),
+        ailments=tuple(ill.ailment for ill in ailments(report.conditions)),
+        decision=report.decision,
+        next_window=None if free is None else NextWindow(free.start, free.end, free.schedule),
+        plan=report.plan.digest,
+        counts=report.counts,
+        reboot=report.reboot,
+        policy=PolicyState(report.policy.commit, report.policy.state, report.policy.message),
+        conditions=tuple(one for one in report.conditions if one.status is not False),
     )
-    return document
-
-
-def _window(start: object, end: object, schedule: str) -> dict[str, object]:
-    return {"start": start, "end": end, "schedule": schedule}
+    return {**plain(status), "last_run": last_run}
 
 
 def run_summary(record: RunRecord) -> dict[str, Any]:
     """Return what ``status`` says of a run."""
     summary: dict[str, Any] = plain(
-        {
-            "run": record.run,
-            "started": record.started,
-            "ended": record.ended,
-            "outcome": record.outcome,
-            "code": record.code,
-            "reason": record.reason,
-            "headline": run_headline(record),
-            "changed": record.difference.changed,
-        }
+        RunSummary(
+            record.run,
+            record.started,
+            record.ended,
+            record.outcome,
+            record.code,
+            record.reason,
+            run_headline(record),
+            record.difference.changed,
+        )
     )
     return summary
 

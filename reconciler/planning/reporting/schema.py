@@ -1,4 +1,4 @@
-"""The JSON Schemas of ``report.json``, ``plan --format json`` and ``runs/<id>.json``, from the dataclasses.
+"""JSON Schemas from dataclasses: of ``report.json``, ``plan --format json``, ``runs/<id>.json`` and others.
 
 The committed ``report``, ``plan`` and ``run.schema.json`` in ``schemas/`` are these and nothing else; a test
 compares them. Descriptions are the dataclasses' docstrings, so that the reference, the code and an editor
@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
 from inspect import cleandoc
-from typing import Any
+from typing import Any, NewType
 
 from reconciler.planning.reporting.document import INTERFACE, Report
 from reconciler.planning.resolving.dispositions import ConditionType
@@ -27,6 +27,8 @@ _INSTANT = {
     "format": "date-time",
     "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
 }
+LocalTime = NewType("LocalTime", datetime)
+"""An instant that is written with its own offset."""
 _SCALARS: dict[object, dict[str, Any]] = {
     str: {"type": "string"},
     int: {"type": "integer"},
@@ -34,6 +36,8 @@ _SCALARS: dict[object, dict[str, Any]] = {
     bool: {"type": "boolean"},
     types.NoneType: {"type": "null"},
     datetime: _INSTANT,
+    LocalTime: {"type": "string", "format": "date-time"},
+    Any: {},
     ConditionType | UnknownWord: {"type": "string"},  # open: a newer release may write further words
 }
 
@@ -49,9 +53,20 @@ def run_schema() -> dict[str, Any]:
 
 
 def _schema_of_document(kind: type, title: str) -> dict[str, Any]:
+    schema = schema_of(kind, title)
+    schema["$defs"][kind.__name__]["properties"]["schema"] = {"const": SCHEMA_VERSION}
+    return schema
+
+
+def schema_of(kind: object, title: str) -> dict[str, Any]:
+    """Return the JSON Schema of what :func:`~reconciler.planning.text.canonical.plain` makes of a ``kind``.
+
+    Args:
+        kind: A dataclass, or another type form of what such have for fields.
+        title: Of the schema.
+    """
     definitions: dict[str, Any] = {}
-    root = _reference(kind, definitions)
-    definitions[kind.__name__]["properties"]["schema"] = {"const": SCHEMA_VERSION}
+    root = _schema_of(kind, definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,

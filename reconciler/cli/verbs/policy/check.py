@@ -11,8 +11,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from reconciler import __version__
+from reconciler.cli.showing.interfaces import PolicyCheck
 from reconciler.errors import REJECTED, Misuse
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
+from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
 from reconciler.policy.overlaps import check_overlaps
@@ -137,21 +139,7 @@ def _text(checked: Checked) -> str:
 
 
 def _json(checked: Checked) -> str:
-    found = {"problems": _records(checked.problems), "warnings": _records(checked.warnings)}
-    return json.dumps(found, indent=2) + "\n"
-
-
-def _records(problems: Sequence[Problem]) -> list[dict[str, str | int]]:
-    return [
-        {
-            "file": problem.file,
-            "line": problem.line,
-            "path": problem.path,
-            "message": problem.message,
-            "hint": problem.hint,
-        }
-        for problem in problems
-    ]
+    return json.dumps(plain(PolicyCheck(checked.problems, checked.warnings)), indent=2) + "\n"
 
 
 def _sentence(problem: Problem) -> str:

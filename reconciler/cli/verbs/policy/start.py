@@ -25,13 +25,7 @@ def all_schemas() -> dict[str, str]:
     texts["plan.schema.json"] = plan_schema_json().decode()
     texts["report.schema.json"] = report_schema_json().decode()
     texts["run.schema.json"] = run_schema_json().decode()
-    texts["windows.schema.json"] = schema_text(interfaces.WINDOWS)
-    texts["policy-check.schema.json"] = schema_text(interfaces.POLICY_CHECK)
-    texts["status.schema.json"] = schema_text(interfaces.STATUS)
-    texts["log.schema.json"] = schema_text(interfaces.LOG)
-    texts["pause.schema.json"] = schema_text(interfaces.PAUSE)
-    texts["notify-test.schema.json"] = schema_text(interfaces.NOTIFY_TEST)
-    texts["reports-repair.schema.json"] = schema_text(interfaces.REPORTS_REPAIR)
+    texts |= {f"{name}{_SUFFIX}": schema_text(made) for name, made in interfaces.schemas().items()}
     texts["config.schema.json"] = schema_text(_config_schema())
     texts["setup.schema.json"] = schema_text(answers_schema())
     return texts
