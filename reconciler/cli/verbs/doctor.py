@@ -8,9 +8,9 @@ from pathlib import Path
 
 from reconciler.cli.showing.table import wrapped
 from reconciler.cli.showing.terminal import Format, colour, print_json, width
-from reconciler.cli.verbs.doctor_checks import Finding, Level, Patient, examine, redacted
+from reconciler.cli.verbs.doctor_checks import CheckFinding, Examined, Level, examine, read, redacted
 from reconciler.errors import DONE, worst
-from reconciler.host.config import load_config
+from reconciler.host.config import Config
 from reconciler.notify import redact, secrets_of
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
@@ -24,11 +24,12 @@ _NO_SECRETS = frozenset({"localhost", "127.0.0.1"})
 
 def run(config_file: str, form: Format, *, offline: bool) -> int:
     """Print what was found, and return 0, or the exit code of the worst problem."""
-    patient, found = examine(Path(config_file).absolute(), load_config, offline=offline)
-    findings: list[Finding] = []
+    examined = read(Path(config_file).absolute())
+    secrets = _secrets(examined)
+    findings: list[CheckFinding] = []
     is_text = form == "text"
-    for finding in found:  # as they are made, since servers may take their time
-        shown = redacted(finding, lambda text: redact(text, _secrets(patient)))
+    for finding in examine(examined, offline=offline):  # as they are made, since servers may take their time
+        shown = redacted(finding, lambda text: redact(text, secrets))
         findings.append(shown)
         if is_text:
             sys.stdout.write(_line(shown, columns=width(), coloured=colour()))
@@ -36,21 +37,23 @@ def run(config_file: str, form: Format, *, offline: bool) -> int:
     if is_text:
         sys.stdout.write(f"\n{_count(findings)}\n")
     else:
-        print_json(_document(patient, findings))
+        print_json(_document(examined.config, findings))
     return worst([DONE, *(finding.code for finding in findings)])
 
 
-def _secrets(patient: Patient) -> frozenset[str]:
+def _secrets(examined: Examined) -> frozenset[str]:
     """Return what must not be shown: addresses of notifiers, and values of the configured environment."""
-    if patient.config is None:
+    config = examined.config
+    if config is None:
         return frozenset()
-    values = patient.config.environment.values()
+    values = config.environment.values()
     known = frozenset(value for value in values if len(value) >= _SHORTEST_SECRET)
+    addresses = [held.address for held in examined.notifiers.values() if held.address is not None]
     # A notifier may be called like its user or its service.
-    return known.union(*map(secrets_of, patient.secrets)) - _NO_SECRETS - patient.config.notifiers.keys()
+    return known.union(*map(secrets_of, addresses)) - _NO_SECRETS - config.notifiers.keys()
 
 
-def _line(finding: Finding, *, columns: int, coloured: bool) -> str:
+def _line(finding: CheckFinding, *, columns: int, coloured: bool) -> str:
     level = f"{_SHOWN[finding.level]:<7}"
     if coloured:
         level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
@@ -67,7 +70,7 @@ def visible_lines(text: str) -> list[str]:
     return [visible(line) for line in text.splitlines()] or [""]
 
 
-def _count(findings: list[Finding]) -> str:
+def _count(findings: list[CheckFinding]) -> str:
     counts = {level: sum(finding.level is level for finding in findings) for level in Level}
     said = [
         plural(counts[level], noun)
@@ -77,9 +80,9 @@ def _count(findings: list[Finding]) -> str:
     return " and ".join(said) if said else "All is well."
 
 
-def _document(patient: Patient, findings: list[Finding]) -> dict[str, object]:
+def _document(config: Config | None, findings: list[CheckFinding]) -> dict[str, object]:
     return {
-        "host": None if patient.config is None else patient.config.host,
+        "host": None if config is None else config.host,
         "findings": [
             {"check": one.check, "level": one.level.value, "message": one.message, "hint": one.hint}
             for one in findings

@@ -69,8 +69,12 @@ def policy_head(config: Config) -> str:
     ).head
 
 
-def check_reports(config: Config) -> str:
+def check_reports(config: Config, *, is_new: bool = True) -> str:
     """Ask for the right to push this host's reports; return what was found, empty where none are pushed.
+
+    Args:
+        config: As it will be read.
+        is_new: The host is only set up, so that its branch should not be there yet.
 
     Raises:
         ReconcilerError: They cannot be pushed, in one line with what to do.
@@ -82,7 +86,7 @@ def check_reports(config: Config) -> str:
     branch = host_branch(config.host)
     is_there = _asked(lambda: probe_push(remote, branch, git_options(config), timeout=_timeout(config)))
     said = f"reports may be pushed to {branch} of {redact_url(remote)}"
-    if is_there:
+    if is_there and is_new:
         said += "; that branch is there already and will be continued: no other host may have this id"
     return said
 
