@@ -274,6 +274,12 @@ as_apt_writes() { # [all]
         }' "$WORK/present" -
 }
 
+# Of what must not move, in words, the packages that stand first in the lines of a file.
+excluded_in() { # FILE
+    lines_of "$EXCLUDE,$BLOCK" | as_apt_writes all | awk 'FILENAME == ARGV[1] { there[$1]; next }
+        $0 in there { printf " %s", $0 }' "$1" -
+}
+
 # Names that may not come in, those without an architecture in every one.
 everywhere() { # COMMA-LIST
     others=$(foreign)
@@ -362,6 +368,14 @@ security_pins() {
     done >>"$WORK/pins"
 }
 
+# Of the choices those that no source has, so that nothing else comes instead.
+not_on_offer() { # POLICY-OUTPUT
+    awk 'FILENAME == ARGV[1] { if (/^[^ ]/) package = substr($0, 1, length($0) - 1)
+            else if (/^( \*\*\*|    ) [^ ]/) { version = $1 == "***" ? $2 : $1; have[package "=" version] }
+            next }
+        !($0 in have)' "$1" "$WORK/choices"
+}
+
 # Every chosen version must be on offer, else nothing is resolved: never the newest instead.
 choices_exist() {
     # What is asked for alone is chosen as well, so that nothing else can want another version of it.
@@ -370,24 +384,25 @@ choices_exist() {
     sed 's/=.*//' "$WORK/choices" >"$WORK/chosen-names"
     learn candidates policy "$WORK/chosen-names"
     keep candidates
-    awk 'FILENAME == ARGV[1] { if (/^[^ ]/) package = substr($0, 1, length($0) - 1)
-            else if (/^( \*\*\*|    ) [^ ]/) { version = $1 == "***" ? $2 : $1; have[package "=" version] }
-            next }
-        !($0 in have)' "$WORK/candidates" "$WORK/choices" >"$WORK/gone"
+    not_on_offer "$WORK/candidates" >"$WORK/gone"
     [ ! -s "$WORK/gone" ]
 }
 
 # What --security leaves to every source: the version that apt would choose without it, unless another is chosen.
+included() { # POLICY-OUTPUT
+    awk 'FILENAME == ARGV[1] { name = $0; sub(/=.*/, "", name); chosen[name]; next }
+        /^[^ ]/ { package = substr($0, 1, length($0) - 1) }
+        /^  Installed: / { installed = $2 }
+        /^  Candidate: / && $2 != "(none)" && $2 "" != installed "" && !(package in chosen) {
+            print package "=" $2 }' "$WORK/choices" "$1"
+}
+
 include() {
     lines_of "$INCLUDE" | as_apt_writes >"$WORK/included-names"
     [ -s "$WORK/included-names" ] || return 0
     learn candidates policy "$WORK/included-names"
     keep candidates
-    awk 'FILENAME == ARGV[1] { name = $0; sub(/=.*/, "", name); chosen[name]; next }
-        /^[^ ]/ { package = substr($0, 1, length($0) - 1) }
-        /^  Installed: / { installed = $2 }
-        /^  Candidate: / && $2 != "(none)" && $2 "" != installed "" && !(package in chosen) {
-            print package "=" $2 }' "$WORK/choices" "$WORK/candidates" >"$WORK/included"
+    included "$WORK/candidates" >"$WORK/included"
     cat "$WORK/included" >>"$WORK/choices"
 }
 
@@ -500,8 +515,7 @@ dry_run() {
         staying >"$WORK/stay"
         section why resolve
     fi
-    bad=$(lines_of "$EXCLUDE,$BLOCK" | as_apt_writes | awk 'FILENAME == ARGV[1] { gone[$0]; next }
-        $0 in gone { printf " %s", $0 }' "$WORK/removed" -)
+    bad=$(excluded_in "$WORK/removed")
     [ -z "$bad" ] || refused "apt would remove what must not move:$bad" "$UNRESOLVED"
     finish "$OK"
 }
@@ -575,18 +589,23 @@ wait_for_locks() {
     snapshot
 }
 
+# Of what is named, in words, what was another version, hold or state before.
+changed_meanwhile() { # INSTALLED-BEFORE
+    printf '%s' "$NAMED" | awk -v native="$NATIVE" '
+        function full(name) { sub(":(all|" native ")$", "", name); return name }
+        FILENAME == ARGV[1] { before[full($1 ":" $2)] = $3 " " $4 " " $6; next }
+        FILENAME == ARGV[2] { after[full($1 ":" $2)] = $3 " " $4 " " $6; next }
+        { name = full($2); if (before[name] != after[name]) print " " name }' \
+        "$1" "$WORK/installed" - | sort -u | tr -d '\n'
+}
+
 # The same; but another run of apt that is awaited may change what was asked for, and then it is not what was meant.
 wait_and_compare() {
     snapshot
     [ -n "$(holder)" ] || return 0
     keep_as before installed
     wait_for_locks
-    changed=$(printf '%s' "$NAMED" | awk -v native="$NATIVE" '
-        function full(name) { sub(":(all|" native ")$", "", name); return name }
-        FILENAME == ARGV[1] { before[full($1 ":" $2)] = $3 " " $4 " " $6; next }
-        FILENAME == ARGV[2] { after[full($1 ":" $2)] = $3 " " $4 " " $6; next }
-        { name = full($2); if (before[name] != after[name]) print " " name }' \
-        "$WORK/before" "$WORK/installed" - | sort -u | tr -d '\n')
+    changed=$(changed_meanwhile "$WORK/before")
     [ -z "$changed" ] || refused "changed by another program meanwhile:$changed" "$UNRESOLVED"
 }
 
@@ -638,8 +657,6 @@ EOF
     [ -z "$AGAIN" ] || printf 'APT::Get::%s "true";\n' ReInstall Fix-Broken
 }
 
-# Under its lock and before dpkg begins, apt tells what it will do (apt.conf(5), DPkg::Pre-Install-Pkgs,
-# version 3): whatever changed since it was asked, nothing but what is named happens.
 settings_of_acting() {
     settings
     printf 'DPkg::Lock::Timeout "%s";\n' "$LOCK_WAIT"
@@ -661,6 +678,9 @@ settings_of_acting() {
     printf 'DPkg::Tools::Options::command::Version "3";\n'
 }
 
+# Under its lock and before dpkg begins, apt tells what it will do (apt.conf(5), DPkg::Pre-Install-Pkgs, version 3).
+# This program, which apt runs and waits for, reads that behind "wanted" and "allowed" and ends with 1 where it is not
+# exactly what is named: whatever changed since apt was asked, nothing else happens. What differs is in a file.
 guard() {
     cat <<'EOF'
 function full(name, arch) { return name (arch == "all" || arch == native ? "" : ":" arch) }
@@ -780,9 +800,8 @@ failures() {
         }'
 }
 
-# Naming a version marks a package as wanted by a person: what is there and was not so marked is marked back.
-restore_marks() {
-    [ -n "$AUTOMATIC" ] || return 0
+# Of what --automatic names what is there, and is not marked as installed only for others.
+not_marked() {
     lines_of "$AUTOMATIC" | awk -F '\t' -v native="$NATIVE" -v marks="$MARKS" '
         function full(name) { sub(":(all|" native ")$", "", name); return name }
         BEGIN {
@@ -796,7 +815,13 @@ restore_marks() {
             if ($6 != "not-installed" && $6 != "config-files") there[full($1 ":" $2)]
             next
         }
-        { name = full($0); if ((name in there) && !(name in marked)) print name }' "$WORK/installed" - >"$WORK/unmarked"
+        { name = full($0); if ((name in there) && !(name in marked)) print name }' "$WORK/installed" -
+}
+
+# Naming a version marks a package as wanted by a person: what is there and was not so marked is marked back.
+restore_marks() {
+    [ -n "$AUTOMATIC" ] || return 0
+    not_marked >"$WORK/unmarked"
     [ ! -s "$WORK/unmarked" ] || section marks mark
 }
 
@@ -884,7 +909,8 @@ archive_of() { # NAME VERSION: its file among what we kept and among apt's archi
 
 # --- download, apply ---------------------------------------------------------------------------------------
 
-# Compare what is named with what is installed, and write to $WORK: wanted, the name, version before and version
+# What makes a run that was ended go on, and one that is done end with 10: what is there in the named version counts as
+# done. Compare what is named with what is installed, and write to $WORK: wanted, the name, version before and version
 # after ("-" for none) of what is still to be done; names, as apt-get takes them; held and broken.
 still_to_do() {
     : >"$WORK/wanted"
@@ -924,8 +950,7 @@ exclusions() {
     package_pins >"$WORK/pins"
     [ ! -s "$WORK/pins" ] || preferences >"$WORK/preferences"
     must_have_space
-    bad=$(lines_of "$EXCLUDE,$BLOCK" | as_apt_writes all | awk 'FILENAME == ARGV[1] { named[$1]; next }
-        $0 in named { printf " %s", $0 }' "$WORK/wanted" -)
+    bad=$(excluded_in "$WORK/wanted")
     [ -z "$bad" ] || refused "named, and must not move:$bad" "$UNRESOLVED"
 }
 
@@ -982,6 +1007,24 @@ archive_stats() {
     [ ! -s "$WORK/there" ] || (cd "$ARCHIVES" && cut -d ' ' -f 1 "$WORK/there" | xargs stat -c '%n %i %s %z')
 }
 
+# Of archives, as sha256sum tells them, those whose package the lists know and whose bytes they do not.
+spoiled() { # STANZAS-OF-THE-LISTS
+    awk -v native="$NATIVE" 'function told() {
+            stem = package "_" version; gsub(/:/, "%3a", stem)
+            if (digest != "") { file = stem "_" arch ".deb"; promised[file]; good[digest, file] }
+            digest = ""
+        }
+        FILENAME == ARGV[1] {
+            if ($1 == "Package:") { told(); package = $2 }
+            else if ($1 == "Version:") version = $2
+            else if ($1 == "Architecture:") arch = $2
+            else if ($1 == "SHA256:") digest = $2
+            next
+        }
+        FNR == 1 { told() }
+        ($2 in promised) && !(($1, $2) in good) { print $2 }' "$1" -
+}
+
 # apt takes an archive of the right size as it lies there. One with other bytes than the lists promise goes, so that it
 # is fetched anew. What --download left, and nobody touched since, has been through this.
 sift_archives() {
@@ -996,21 +1039,7 @@ sift_archives() {
     cut -d ' ' -f 2 "$WORK/unknown" >"$WORK/unknown-names"
     # A version that the lists do not have any more is promised nothing.
     stanzas may "$WORK/unknown-names" >"$WORK/promised" 2>/dev/null </dev/null
-    (cd "$ARCHIVES" && cut -d ' ' -f 1 "$WORK/unknown" | xargs sha256sum) 2>/dev/null |
-        awk -v native="$NATIVE" 'function told() {
-                stem = package "_" version; gsub(/:/, "%3a", stem)
-                if (digest != "") { file = stem "_" arch ".deb"; promised[file]; good[digest, file] }
-                digest = ""
-            }
-            FILENAME == ARGV[1] {
-                if ($1 == "Package:") { told(); package = $2 }
-                else if ($1 == "Version:") version = $2
-                else if ($1 == "Architecture:") arch = $2
-                else if ($1 == "SHA256:") digest = $2
-                next
-            }
-            FNR == 1 { told() }
-            ($2 in promised) && !(($1, $2) in good) { print $2 }' "$WORK/promised" - >"$WORK/spoiled"
+    (cd "$ARCHIVES" && cut -d ' ' -f 1 "$WORK/unknown" | xargs sha256sum) 2>/dev/null | spoiled "$WORK/promised" >"$WORK/spoiled"
     must_have_space
     sure
     while read -r file; do rm -f "$ARCHIVES/$file"; done <"$WORK/spoiled"
@@ -1213,7 +1242,7 @@ prefer_what_was_to_be_done() {
     must_have_space
 }
 
-# What must be reinstalled, as "name recorded-version".
+# What must be reinstalled, as "name recorded-version": dpkg knows that it is half there, and --configure cannot mend it.
 must_come_again() {
     unfinished | awk -F '\t' '$2 !~ /deinstall|purge/ && ($3 != "ok" || $4 == "half-installed") { print $1 }' |
         awk -F '\t' -v native="$NATIVE" 'FILENAME == ARGV[1] { again[$1]; next }

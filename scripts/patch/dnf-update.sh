@@ -352,13 +352,11 @@ available() { # NAME...
     look -q repoquery --available --qf "%{name}	%{arch}	%{evr}	%{epoch}:%{version}-%{release}$END" "$@"
 }
 
-# Of the wanted (name, arch or nothing, version), find the package that is offered: of the wanted architecture,
-# else of any that fits this machine. Writes name, arch, version and NEVRA; what is not offered goes to "gone".
-offered() { # FILE
-    : >"$WORK/gone"
-    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    available $(cut -f 1 "$1" | sort -u) >"$WORK/available" 2>"$WORK/err" </dev/null || return
-    awk -F '\t' -v base="$(uname -m)" -v gone="$WORK/gone" '
+# Of the wanted (name, arch or nothing, version), find the package that is offered: of the wanted architecture, else of
+# any that fits this machine, since it may have changed. Prints name, arch, version and NEVRA; what is not offered goes
+# to "gone".
+matching() { # FILE MACHINE
+    awk -F '\t' -v base="$2" -v gone="$WORK/gone" '
         FILENAME == ARGV[1] { if ($2 != "src" && $2 != "nosrc") full[$1, $3, $2] = $4; next }
         {   n = 0
             if (($1, $3, $2) in full) { n = 1; arch[1] = $2 }
@@ -368,6 +366,13 @@ offered() { # FILE
             if (!n) print $1 ($2 == "" ? "" : ":" $2) "=" $3 > gone
             else print $1 "\t" arch[1] "\t" $3 "\t" $1 "-" full[$1, $3, arch[1]] "." arch[1]
         }' "$WORK/available" "$1"
+}
+
+offered() { # FILE
+    : >"$WORK/gone"
+    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+    available $(cut -f 1 "$1" | sort -u) >"$WORK/available" 2>"$WORK/err" </dev/null || return
+    matching "$1" "$(uname -m)"
 }
 
 # The other versions of what is chosen, as NEVRA: with these away, nothing but the chosen one can come.
@@ -570,11 +575,16 @@ dry_run() {
     section moves cat "$WORK/moves"
     if ! grep -qvE '^(skip|broken)' "$WORK/moves"; then finish "$NOTHING"; fi
     tell_facts
-    bad=$(lines_of "$EXCLUDE,$BLOCK" | as_dnf_takes | awk -F '\t' '
-        FILENAME == ARGV[1] { if ($1 == "remove" || $1 == "replace") { gone[$2]; gone[$2 "." $3] } next }
-        $0 in gone { printf " %s", $0 }' "$WORK/moves" -)
+    bad=$(excluded_going)
     [ -z "$bad" ] || refused "dnf would remove what must not move:$bad" "$UNRESOLVED"
     finish "$OK"
+}
+
+# Of what must not move, in words, what the table would remove or replace.
+excluded_going() {
+    lines_of "$EXCLUDE,$BLOCK" | as_dnf_takes | awk -F '\t' '
+        FILENAME == ARGV[1] { if ($1 == "remove" || $1 == "replace") { gone[$2]; gone[$2 "." $3] } next }
+        $0 in gone { printf " %s", $0 }' "$WORK/moves" -
 }
 
 not_resolved() {
@@ -587,6 +597,8 @@ not_resolved() {
     finish "$(refusal)"
 }
 
+# With --full, once more with removals allowed. What has broken dependencies would end it all, and is left out first;
+# where it cannot be all the same, what the first run found is the answer.
 fully() {
     cp "$WORK/moves" "$WORK/safe"
     cp "$WORK/excluded" "$WORK/before"
@@ -604,6 +616,7 @@ fully() {
     cat "$WORK/skipped" >>"$WORK/moves"
 }
 
+# The records of what comes and of what goes tell whose doing each is.
 tell_facts() {
     awk -F '\t' '$1 ~ /^(install|upgrade|downgrade)$/ { print $2 "-" $4 "." $3 }' "$WORK/moves" >"$WORK/coming"
     awk -F '\t' '$1 ~ /^(remove|replace)$/ { version = $4; sub(/^[0-9]*:/, "", version); print $2 "-" version "." $3 }' \
@@ -652,6 +665,7 @@ pause() { # end where nobody may wait any longer
     waited=$((waited + 1))
 }
 
+# Where the kernel's list shows another device, the inode alone could be chance: then a holder must have the name of one.
 await_lock() {
     while :; do
         holder=$(locks | awk -F '\t' '$1 == "same" || $3 ~ /^(dnf|yum|rpm|zypper|python|packagekit|platform)/ {
@@ -718,12 +732,17 @@ simulate() {
     transact look --setopt=clean_requirements_on_remove=0
 }
 
-# What is named and not yet there, found among what is offered: name, arch, version, NEVRA.
-find_todo() {
+# Of what is named to be installed what is not there, in no architecture where the named one is of the past.
+not_there() {
     lines_of "$INSTALL" | parts | awk -F '\t' '
         FILENAME == ARGV[1] { have[$1, $2, $3]; some[$1, $3]; known[$1, $2]; next }
         (($1, $2, $3) in have) || ((($1, $3) in some) && !(($1, $2) in known)) { next }
-        { print }' "$WORK/installed" - >"$WORK/wanted"
+        { print }' "$WORK/installed" -
+}
+
+# What is named and not yet there, found among what is offered: name, arch, version, NEVRA.
+find_todo() {
+    not_there >"$WORK/wanted"
     : >"$WORK/todo"
     [ -s "$WORK/wanted" ] || return 0
     offered "$WORK/wanted" >"$WORK/todo" || no_offers
@@ -980,15 +999,19 @@ take_away() { # look|do_
     "$1" remove --duplicates --disableexcludes=all --disableplugin=versionlock
 }
 
+# Of what is there twice what would stay as it is: neither goes nor is installed anew.
+staying() {
+    awk -F '\t' 'FILENAME == ARGV[1] { if ($1 == "reinstall" || $1 == "remove" || $1 == "replace") gone[$2, $3, $4]; next }
+        !(($1, $2, $3) in gone) { sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 }' "$WORK/moves" "$WORK/duplicates"
+}
+
 # Duplicates that dnf cannot install anew must be whole as they are: the newest of each, since the others go.
 whole() {
-    awk -F '\t' 'FILENAME == ARGV[1] { if ($1 == "reinstall" || $1 == "remove" || $1 == "replace") gone[$2, $3, $4]; next }
-        !(($1, $2, $3) in gone) { sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 }' "$WORK/moves" "$WORK/duplicates" |
-        while read -r one; do
-            # Configuration may differ, and times do after an interruption.
-            may rpm ${ROOT:+--root "$ROOT"} -V --nodeps --nomtime --noscripts "$one" 2>&1 </dev/null | grep -vE "$SAYS_MAY_DIFFER" >"$WORK/differs"
-            [ ! -s "$WORK/differs" ] || printf ' %s' "$one"
-        done
+    staying | while read -r one; do
+        # Configuration may differ, and times do after an interruption.
+        may rpm ${ROOT:+--root "$ROOT"} -V --nodeps --nomtime --noscripts "$one" 2>&1 </dev/null | grep -vE "$SAYS_MAY_DIFFER" >"$WORK/differs"
+        [ ! -s "$WORK/differs" ] || printf ' %s' "$one"
+    done
 }
 
 # What would move, is not there twice, and was not to be done in the run that was interrupted.

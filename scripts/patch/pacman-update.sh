@@ -75,6 +75,7 @@ below_root() { # PATH
     esac
 }
 
+# What another root's configuration includes lies below that root, unless it says so itself.
 flatten() {
     [ -n "$BELOW" ] || {
         # With 1 it says what is wrong in there.
@@ -663,6 +664,7 @@ resolve_back() {
     return "$rc"
 }
 
+# What is named for removal, and has not gone in the first of two steps.
 left_to_remove() {
     awk 'FILENAME == ARGV[1] { gone[$0]; next } $1 == "remove" && !($0 in gone) { print $2 }' "$WORK/went" "$WORK/named"
 }

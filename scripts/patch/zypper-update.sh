@@ -527,6 +527,7 @@ offered() {
     must_be_answered offered
 }
 
+# What --security asks for: each needed patch of that category, but for those that were left out.
 security_patches() {
     elements update "$WORK/patches" kind name status category | awk -F '\t' 'FILENAME == ARGV[1] { left_out[$2]; next }
         $1 == "patch" && $3 == "needed" && $4 == "security" && !($2 in left_out) { print "patch:" $2 }' "$WORK/culprits" -
@@ -764,7 +765,8 @@ differences() {
             print "it would not " (part[3] == "-" ? "remove " part[1] : "install " part[1] " " part[3]) } }' "$WORK/todo" "$WORK/moves" | sort
 }
 
-restarting() { # patches that need a reboot and are not installed
+# Patches that need a reboot and are not installed: one that is gone from here after an apply has come with it.
+restarting() {
     ask list-patches 2>/dev/null </dev/null >"$WORK/patches"
     answered $? || fault 1 zypper
     elements update "$WORK/patches" kind name restart | awk -F '\t' '$1 == "patch" && $3 == "true" { print $2 }' | sort
@@ -773,6 +775,7 @@ restarting() { # patches that need a reboot and are not installed
 resolve_named() {
     cut -f 1 "$WORK/todo" | sort -u >"$WORK/names"
     offered
+    # What is installed is listed too, and is no offer.
     elements solvable "$WORK/offered" name arch edition repository |
         awk -F '\t' '$5 != "(System Packages)"' >"$WORK/offers"
     : >"$WORK/lost"
@@ -942,13 +945,18 @@ mark() {
     section marks set_marks
 }
 
-set_marks() {
-    installed >"$WORK/now"
-    marks >"$WORK/marks"
+# Of what --automatic names what is there, and not marked.
+not_marked() {
     lines_of "$AUTOMATIC" | awk -F '\t' 'FILENAME == ARGV[1] { have[$1 ":" $2]; have[$1]; next }
         FILENAME == ARGV[2] { marked[$0]; next }
         { name = $1; sub(/:.*/, "", name) }
-        $1 in have && !(name in marked) && !seen[name]++ { print name }' "$WORK/now" "$WORK/marks" - >"$WORK/more"
+        $1 in have && !(name in marked) && !seen[name]++ { print name }' "$WORK/now" "$WORK/marks" -
+}
+
+set_marks() {
+    installed >"$WORK/now"
+    marks >"$WORK/marks"
+    not_marked >"$WORK/more"
     cat "$WORK/more"
     [ -s "$WORK/more" ] || return 0
     ! trouble || return 1

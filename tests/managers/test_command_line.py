@@ -15,7 +15,6 @@ from reconciler.targets.local import LocalTarget
 pytestmark = pytest.mark.lab
 
 NAMES = ("apt", "dnf", "zypper", "pacman")
-SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
 NOT_HAD = {
     "apt": (),
     "dnf": ("--relations",),
@@ -23,11 +22,6 @@ NOT_HAD = {
     "pacman": ("--relations", "--include", "--keep-size", "--keep-days"),
 }
 DOC = Path("docs/reference/patch-scripts.md")
-
-
-@pytest.fixture(params=sorted(SHELLS))
-def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    return SHELLS[request.param]
 
 
 def say(shell: Sequence[str], name: str, *args: str) -> tuple[int, str, str]:

@@ -12,14 +12,8 @@ from reconciler.resources import locate
 
 pytestmark = pytest.mark.lab
 
-SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
 COMMON = locate("scripts/patch/common.sh").read_text()
 BEGIN = "SELF=try.sh ROOT=\nbegin apt\nmake_work_dir\ntools $TEXT\n"
-
-
-@pytest.fixture(params=sorted(SHELLS))
-def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    return SHELLS[request.param]
 
 
 @pytest.fixture

@@ -1,0 +1,81 @@
+"""What all patch scripts decide alike, in functions of ``common.sh``."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.managers.shell import call
+
+pytestmark = pytest.mark.lab
+
+DAY = 86400
+NOW = 1_700_000_000
+
+
+def keep(folder: Path, name: str, size: int = 1, gone: int | None = None) -> None:
+    """Put a package file of so many MiB there, superseded so many days ago."""
+    (folder / name).touch()
+    os.truncate(folder / name, size * 1048576)
+    if gone is not None:
+        mark = folder / f"{name}.gone"
+        mark.touch()
+        os.utime(mark, (NOW, NOW - gone * DAY))
+
+
+@pytest.mark.parametrize(
+    ("size", "left"),
+    [
+        (100, ["here.deb", "large.deb", "new.deb", "new.deb.gone", "recent.deb", "recent.deb.gone"]),
+        (8, ["here.deb", "large.deb", "new.deb", "new.deb.gone"]),
+        (7, ["here.deb", "large.deb"]),
+        (3, ["here.deb"]),
+        (0, ["here.deb"]),
+    ],
+)
+def test_what_is_kept_goes_by_age_then_by_size_and_never_what_is_named(
+    tmp_path: Path, shell: tuple[str, ...], size: int, left: list[str]
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    keep(kept, "here.deb", 2)
+    keep(kept, "large.deb", 5)
+    keep(kept, "old.deb", gone=91)
+    keep(kept, "recent.deb", gone=30)
+    keep(kept, "new.deb")
+    body = f"KEPT={kept} KEEP_DAYS=90 KEEP_SIZE={size}\ndate() {{ echo {NOW}; }}\nbound_kept"
+    call(tmp_path, shell, "common", body, {}, stdin="!here.deb\nlarge.deb\n")
+    assert sorted(path.name for path in kept.iterdir()) == left
+
+
+@pytest.mark.parametrize(
+    ("begun", "is_so"),
+    [("INSTALL=curl:x86_64=8.1-1", True), ("REMOVE=lib:x86_64", True), ("INSTALL=vim:x86_64=1-1", False)],
+)
+def test_what_does_not_fit_matters_where_the_run_had_to_do_with_it(
+    tmp_path: Path, shell: tuple[str, ...], begun: str, *, is_so: bool
+) -> None:
+    said = "Unsatisfied dependencies for curl-8.1-1.x86_64:\n\tlib >= 2 is needed by curl-8.1-1.x86_64\n"
+    body = (
+        'unsatisfied() { cat "$WORK/rpm"; return 1; }\n'
+        f"{begun}; if begun_is_unsatisfied; then echo True; else echo False; fi"
+    )
+    assert call(tmp_path, shell, "common", body, {"rpm": said}).splitlines() == [str(is_so)]
+
+
+def test_a_kept_package_is_found_damaged_or_gone(tmp_path: Path, shell: tuple[str, ...]) -> None:
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    for name in ("curl-8.0-1.x86_64.rpm", "vim-9.0-1.x86_64.rpm"):
+        (folder / name).touch()
+    wanted = "curl\tx86_64\t8.0-1\nvim\tx86_64\t2:9.0-1\nbash\tx86_64\t5-1\n"
+    body = (
+        'is_whole_rpm() { [ "$2" = curl ]; }\n'
+        f'kept_rpms "$WORK/wanted" {folder}\n'
+        'for file in damaged gone; do echo "[$file]"; cat "$WORK/$file"; done'
+    )
+    assert call(tmp_path, shell, "common", body, {"wanted": wanted}).splitlines() == [
+        f"curl\tx86_64\t8.0-1\t{folder}/curl-8.0-1.x86_64.rpm",
+        "[damaged]", f"vim=2:9.0-1 ({folder}/vim-9.0-1.x86_64.rpm)",
+        "[gone]", "bash:x86_64=5-1",
+    ]  # fmt: skip
