@@ -52,7 +52,7 @@ def probe_policy(
         found = source.fetch(timeout=timeout, now=now)
         if not isinstance(found, Fetched):  # without a mirror from before, it raises
             raise found.problem
-        assessed = source.assess(found.head)
+        assessed = source.succession(found.head)
         if isinstance(assessed, Rewritten):
             raise Stalled(
                 f"trust.floor {floor} is not in the history of {source.branch} of {source.shown}",

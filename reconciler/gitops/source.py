@@ -29,12 +29,12 @@ from reconciler.gitops.remote import one_line, parse_remote, redact_url
 from reconciler.reconcile.ports.policies import (
     Acceptance,
     Advanced,
-    Assessment,
     CommitInfo,
     Fetched,
     FirstUse,
     Offline,
     Rewritten,
+    Succession,
     Unchanged,
 )
 
@@ -200,7 +200,7 @@ class PolicySource:
                 ) from cannot
         return ask()
 
-    def assess(self, head: str, acceptance: Acceptance | None = None) -> Assessment:
+    def succession(self, head: str, acceptance: Acceptance | None = None) -> Succession:
         """Say whether ``head`` may follow what was accepted: history only moves forward.
 
         Args:
@@ -211,9 +211,9 @@ class PolicySource:
             Transient: As of :meth:`whole`.
             Stalled: As of :meth:`whole`.
         """
-        return self.whole(lambda: self._assess(head, acceptance))
+        return self.whole(lambda: self._succession(head, acceptance))
 
-    def _assess(self, head: str, acceptance: Acceptance | None) -> Assessment:
+    def _succession(self, head: str, acceptance: Acceptance | None) -> Succession:
         acceptance = acceptance or self.accepted()
         if acceptance is not None and acceptance.commit == head:
             return Unchanged(head)
@@ -345,7 +345,7 @@ class PolicySource:
             problem.reason,
         )
 
-    def _line_from(self, since: str, head: str) -> Assessment:
+    def _line_from(self, since: str, head: str) -> Succession:
         if not self._has(since):
             return self._rewritten(since, head, "is not in the history of the new head")
         listed = self._git.run("log", "--first-parent", "--format=%H %P", f"^{since}", head, "--")

@@ -1,6 +1,6 @@
 """One tick: fetch the policy, observe the machine, plan, ask every gate, report, apply.
 
-``tick`` is the whole story, ``look`` its first half, which is also what ``plan`` shows, ``apply`` makes a
+``tick`` is the whole story, ``assess`` its first half, which is also what ``plan`` shows, ``apply`` makes a
 plan real with ``surroundings`` around it, ``reporter`` commits, pushes and tells, ``reboot`` asks for a
 reboot, ``policy_in_force`` says which revision holds, ``memory`` what the next tick is to know, ``ports``
 what must be passed in and what that answers. What needs the outside world is passed in; what decides is

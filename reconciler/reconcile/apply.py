@@ -49,8 +49,8 @@ from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from reconciler.planning.text.wording import listed
 from reconciler.policy.documents import DEFAULTS, Settings
+from reconciler.reconcile.assess import Asked, Assessment
 from reconciler.reconcile.executions import MOST_ATTEMPTS, Executions
-from reconciler.reconcile.look import Asked, Look
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.target import FETCH, Clock
 from reconciler.reconcile.site import Site
@@ -87,14 +87,14 @@ class Performed:
         return bool(self.record.hooks) or restarted
 
 
-Ask = Callable[[Look, datetime], Asked]
-"""Fetches the policy anew; :meth:`reconciler.reconcile.look.Reconciler.ask_anew` is the real one."""
+Ask = Callable[[Assessment, datetime], Asked]
+"""Fetches the policy anew; :meth:`reconciler.reconcile.assess.Assessor.ask_anew` is the real one."""
 
 
-def as_before(look: Look, now: datetime) -> Asked:
-    """Say that the policy is the one of ``look``, where there is nobody to ask."""
+def as_before(assessment: Assessment, now: datetime) -> Asked:
+    """Say that the policy is the one of ``assessment``, where there is nobody to ask."""
     del now
-    return Asked.as_before(look)
+    return Asked.as_before(assessment)
 
 
 class Unseen(Exception):  # noqa: N818 - caught where the run's end is told
@@ -132,57 +132,57 @@ class Applier:
         """What begins executions and finds them again."""
         return Executions(self.clock, self.site.manager, self.site.folder)
 
-    def apply(self, look: Look, decision: Apply) -> Performed:
-        """Make the plan of ``look`` real, step by step, as far as the gates let it.
+    def apply(self, assessment: Assessment, decision: Apply) -> Performed:
+        """Make the plan of ``assessment`` real, step by step, as far as the gates let it.
 
         Args:
-            look: On whose decision this rests; its report is committed already.
+            assessment: On whose decision this rests; its report is committed already.
             decision: The steps and the end of the window.
 
         Raises:
             Stalled: The journal cannot be written; what was done before that is told by the next tick.
         """
-        journal = self._intent(look, decision)
-        observation = look.finding.recording.observation
+        journal = self._intent(assessment, decision)
+        observation = assessment.finding.recording.observation
         self.site.folder.begin(journal)
         with self.explained(journal.run):
             try:
-                return self._applied(look, journal, observation)
+                return self._applied(assessment, journal, observation)
             except Unseen as unseen:
                 return self.unseen(unseen, observation)
 
-    def download(self, look: Look) -> Execution:
-        """Fetch the packages of the plan of ``look``, so that the window is spent on installing.
+    def download(self, assessment: Assessment) -> Execution:
+        """Fetch the packages of the plan of ``assessment``, so that the window is spent on installing.
 
         Nothing is written down: fetching changes no package, and the next tick may fetch again.
 
         Raises:
             ReconcilerError: The script could not be started.
         """
-        plan, now = look.finding.judged.plan, self.clock.now()
+        plan, now = assessment.finding.judged.plan, self.clock.now()
         run = self.site.folder.unused(run_id(now, plan.digest))
         folder = self.site.folder.execution(run, FETCH)
-        exclude, block = limits_of(plan, look.finding.recording.exchanges)
+        exclude, block = limits_of(plan, assessment.finding.recording.exchanges)
         return self.site.manager.download(Instruction(plan.transaction, exclude, block), folder)
 
-    def mend(self, look: Look) -> Performed:
+    def mend(self, assessment: Assessment) -> Performed:
         """Bring what somebody left half done to its end, as the first thing in a window.
 
         Args:
-            look: Whose gates are all open, but for the unhealthy host.
+            assessment: Whose gates are all open, but for the unhealthy host.
 
         Raises:
             Stalled: The journal cannot be written; then nothing was changed.
         """
         # A name of its own: the plan is perhaps applied within the same second.
-        journal = replace(self._intent(look, Apply((), None), "-repair"), phase=Phase.STEPS)
+        journal = replace(self._intent(assessment, Apply((), None), "-repair"), phase=Phase.STEPS)
         self.site.folder.begin(journal)
         with self.explained(journal.run):
             journal, execution = self.executions.repair(journal)
             try:
                 return self.mended(journal, execution, self.seen_after(journal, execution))
             except Unseen as unseen:
-                return self.unseen(unseen, look.finding.recording.observation)
+                return self.unseen(unseen, assessment.finding.recording.observation)
 
     def mended(self, journal: Journal, execution: Execution, after: Observation) -> Performed:
         """Tell what a run without steps came to, which only repairs."""
@@ -213,13 +213,13 @@ class Applier:
             )
             raise
 
-    def _applied(self, look: Look, journal: Journal, observation: Observation) -> Performed:
-        asked = Asked.as_before(look)
+    def _applied(self, assessment: Assessment, journal: Journal, observation: Observation) -> Performed:
+        asked = Asked.as_before(assessment)
         journal, stopped = self._begin(journal)
         while stopped is None and journal.current < len(journal.steps):
             now = self.clock.now()
-            asked = self.ask(look, now)
-            stopped = self._closed(look, asked, journal, observation, now)
+            asked = self.ask(assessment, now)
+            stopped = self._closed(assessment, asked, journal, observation, now)
             if stopped is None:
                 journal = replace(journal, policy=asked.policy)
                 journal, observation, stopped = self._step(journal, observation)
@@ -228,19 +228,19 @@ class Applier:
         performed = self.end(replace(journal, stopped=stopped), observation, found, ending)
         return replace(performed, in_force=asked.in_force)
 
-    def _intent(self, look: Look, decision: Apply, kind: str = "") -> Journal:
-        recording = look.finding.recording
-        observation, effective = recording.observation, look.finding.effective
+    def _intent(self, assessment: Assessment, decision: Apply, kind: str = "") -> Journal:
+        recording = assessment.finding.recording
+        observation, effective = recording.observation, assessment.finding.effective
         settings = DEFAULTS if effective is None else effective.settings
         now = self.clock.now()
-        digest = look.finding.judged.plan.digest
+        digest = assessment.finding.judged.plan.digest
         run = self.site.folder.unused(run_id(now, digest) + kind)
         steps = self._parts(settings, decision.steps, observation.manager)
         marked = [one.package for one in observation.installed if one.automatic]
         wait = settings.lock_wait
         if decision.deadline is not None:
             wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
-        exclude, block = limits_of(look.finding.judged.plan, recording.exchanges)
+        exclude, block = limits_of(assessment.finding.judged.plan, recording.exchanges)
         return Journal(
             run=run,
             digest=digest,
@@ -418,10 +418,10 @@ class Applier:
         return (*bundle(first, STEP_SIZE), *([Step(tuple(last))] if last else []))
 
     def _closed(
-        self, look: Look, asked: Asked, journal: Journal, observation: Observation, now: datetime
+        self, assessment: Assessment, asked: Asked, journal: Journal, observation: Observation, now: datetime
     ) -> Ending | None:
         """Ask every gate again about what is left; say why the next step must not be made now."""
-        plan = look.finding.judged.plan
+        plan = assessment.finding.judged.plan
         if asked.against:
             return Ending(RunOutcome.DEFERRED, "policy-changed", asked.against)
         inputs = self._inputs(asked.inputs, journal, observation)
@@ -573,9 +573,9 @@ class Applier:
             scripts=tuple(ExecutedScript(name, digest) for name, digest in (after.scripts if after else ())),
         )
 
-    def intend(self, look: Look) -> Journal:
-        """Return the journal of a run without steps, on the plan of ``look``."""
-        return self._intent(look, Apply((), None))
+    def intend(self, assessment: Assessment) -> Journal:
+        """Return the journal of a run without steps, on the plan of ``assessment``."""
+        return self._intent(assessment, Apply((), None))
 
     def rebooted(self, journal: Journal, seen: Observation, boot_id: str) -> Performed:
         """Tell of a machine that is back from a reboot, and ask once more how it is."""

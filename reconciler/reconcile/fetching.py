@@ -5,53 +5,53 @@ from datetime import datetime
 from reconciler.planning.gates.types import Closed, Outcome
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Unfetched
-from reconciler.reconcile.look import Look
+from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.ports.state import State
 
 
-def is_due(look: Look, state: State, now: datetime) -> bool:
-    """Say whether the packages of the plan of ``look`` are to be fetched ahead now.
+def is_due(assessment: Assessment, state: State, now: datetime) -> bool:
+    """Say whether the packages of the plan of ``assessment`` are to be fetched ahead now.
 
     Args:
-        look: That is reported.
+        assessment: That is reported.
         state: Says what was fetched already, and what could not be.
         now: Aware.
     """
-    finding, last = look.finding, state.unfetched
+    finding, last = assessment.finding, state.unfetched
     closed = {gate.outcome for gate in finding.judged.gates if isinstance(gate, Closed)}
     return (
         finding.recording.inputs.settings.action != "plan"
         and bool(finding.judged.plan.transaction)
         and finding.recording.observation.privileged
         and finding.judged.plan.digest != state.downloaded
-        and (last is None or last.what != _what_to_fetch(look) or now >= last.again)
+        and (last is None or last.what != _what_to_fetch(assessment) or now >= last.again)
         and bool(closed)
         and all(map(_may_download, closed))
     )
 
 
-def _what_to_fetch(look: Look) -> str:
-    """Name the plan of ``look`` and the lists that it is by."""
-    published = [one.published for one in look.finding.recording.observation.sources if one.published]
-    return f"{look.finding.judged.plan.digest}@{max(published, default='')}"
+def _what_to_fetch(assessment: Assessment) -> str:
+    """Name the plan of ``assessment`` and the lists that it is by."""
+    published = [one.published for one in assessment.finding.recording.observation.sources if one.published]
+    return f"{assessment.finding.judged.plan.digest}@{max(published, default='')}"
 
 
-def once_more(look: Look, last: Unfetched | None, message: str) -> Unfetched:
+def once_more(assessment: Assessment, last: Unfetched | None, message: str) -> Unfetched:
     """Return what must be remembered of packages that could not be fetched, now once more."""
-    what = _what_to_fetch(look)
+    what = _what_to_fetch(assessment)
     before = last.attempts if last is not None and last.what == what else 0
-    return Unfetched(what, look.report.generated_at, before + 1, message)
+    return Unfetched(what, assessment.report.generated_at, before + 1, message)
 
 
-def still_unfetched(look: Look, state: State) -> Look:
-    """Return ``look`` with what is known of packages that could not be fetched ahead."""
+def still_unfetched(assessment: Assessment, state: State) -> Assessment:
+    """Return ``assessment`` with what is known of packages that could not be fetched ahead."""
     last = state.unfetched
-    if last is None or last.what != _what_to_fetch(look):
-        return look
+    if last is None or last.what != _what_to_fetch(assessment):
+        return assessment
     said = f"the packages of the plan could not be fetched ahead: {last.message}"
-    return look.telling(Condition(ConditionType.PACKAGES_NOT_FETCHED, True, "DownloadFailed", said)).again_at(
-        last.again
-    )
+    return assessment.telling(
+        Condition(ConditionType.PACKAGES_NOT_FETCHED, True, "DownloadFailed", said)
+    ).again_at(last.again)
 
 
 def _may_download(outcome: Outcome) -> bool:

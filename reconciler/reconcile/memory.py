@@ -19,7 +19,7 @@ from reconciler.planning.runs.record import (
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
 from reconciler.reconcile.apply import Performed
-from reconciler.reconcile.look import Look
+from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.ports.state import State
 
 _REMEMBERED = 100
@@ -28,20 +28,22 @@ _RECENT = timedelta(days=15)
 """How long runs are remembered for the weekly digest: it is about the week before, and may come late."""
 
 
-def after_look(state: State, look: Look) -> State:
+def after_look(state: State, assessment: Assessment) -> State:
     """Return what must be remembered of a look."""
-    observation, acceptance = look.finding.recording.observation, look.in_force.acceptance
-    refreshed = observation.refresh.outcome is RefreshOutcome.REFRESHED and not look.is_clock_wrong
+    observation, acceptance = assessment.finding.recording.observation, assessment.in_force.acceptance
+    refreshed = observation.refresh.outcome is RefreshOutcome.REFRESHED and not assessment.is_clock_wrong
     return replace(
         state,
         accepted="" if acceptance is None else acceptance.commit,
         floor="" if acceptance is None else acceptance.floor,
-        beginning="" if acceptance is None else look.in_force.beginning,
-        refreshed_at=look.report.generated_at if refreshed else state.refreshed_at,
-        first_seen=state.first_seen if look.is_clock_wrong else observation.first_seen,
+        beginning="" if acceptance is None else assessment.in_force.beginning,
+        refreshed_at=assessment.report.generated_at if refreshed else state.refreshed_at,
+        first_seen=state.first_seen if assessment.is_clock_wrong else observation.first_seen,
         quarantine=observation.quarantined,
-        routes=state.routes if look.finding.effective is None else routes_of(look.finding.effective),
-        watch=look.watch,
+        routes=state.routes
+        if assessment.finding.effective is None
+        else routes_of(assessment.finding.effective),
+        watch=assessment.watch,
     )
 
 

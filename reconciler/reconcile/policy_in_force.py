@@ -153,7 +153,7 @@ class PolicyFollower:
                 return self._advance(head, acceptance, now, accept=accept), how
 
     def _advance(self, head: str, known: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
-        match self.repository.assess(head, known):
+        match self.repository.succession(head, known):
             case Rewritten(commit=commit, problem=problem):
                 rewritten = PolicyRejected(problem.message, problem.hint)
                 return self._keep(known, now, _Refused("HistoryRewritten", rewritten, commit))

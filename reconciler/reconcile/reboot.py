@@ -23,7 +23,7 @@ from reconciler.planning.gates.reboot import (
 from reconciler.planning.gates.types import GateInputs, Pause
 from reconciler.planning.runs.journal import Journal, Phase
 from reconciler.reconcile.apply import Applier
-from reconciler.reconcile.look import Look
+from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.surroundings import failing
 
 
@@ -32,23 +32,23 @@ class Descent:
     """A reboot that is due, and that the host's own hooks have nothing against.
 
     Attributes:
-        look: That found it due, without a word on what comes of it.
+        assessment: That found it due, without a word on what comes of it.
         journal: Of the reboot, with what the hooks said.
         due: Why it is wanted, and by which history it may be.
     """
 
-    look: Look
+    assessment: Assessment
     journal: Journal
     due: RebootDue
 
-    def announced(self, now: datetime) -> Look:
+    def announced(self, now: datetime) -> Assessment:
         """Return the look with the announcement that the machine goes down, a notice after ``now``."""
         notice = self.journal.settings.reboot.notice
-        return self.look.telling(announcement(self.due.because, now, notice))
+        return self.assessment.telling(announcement(self.due.because, now, notice))
 
-    def refused(self, why: str) -> Look:
+    def refused(self, why: str) -> Assessment:
         """Return the look that says why the machine does not go down now after all."""
-        return refused(self.look, why)
+        return refused(self.assessment, why)
 
     def still_against(self, asked: GateInputs, pause: Pause | None, now: datetime) -> str:
         """Say what stands against the reboot at this moment; empty where nothing does.
@@ -58,36 +58,36 @@ class Descent:
             pause: The host may have been paused since it was looked at.
             now: Aware.
         """
-        finding = self.look.finding
+        finding = self.assessment.finding
         inputs = replace(asked, pause=pause)
         found = against(finding.judged.plan, inputs, self.journal.settings, self.due.history, now)
         return "" if found is None else found.why
 
 
-def prepared(look: Look, applier: Applier) -> tuple[Look, Descent | None]:
+def prepared(assessment: Assessment, applier: Applier) -> tuple[Assessment, Descent | None]:
     """Ask the host's own hooks about a reboot that is due, and let the report say what comes of it.
 
     Returns:
         What is to be reported, and the reboot; ``None`` where none is due, or a hook is against it.
     """
-    match look.reboot:
+    match assessment.reboot:
         case NoReboot() | RebootRefused():
-            return look, None
+            return assessment, None
         case RebootDue() as due:
-            journal = applier.intend(look)
+            journal = applier.intend(assessment)
     results = applier.site.around.hook("pre-reboot", journal.settings, dict(journal.facts), b"")
     bad = failing(results)
     if bad is not None:
-        return refused(look, f"the hook pre-reboot.d/{bad.name} is against it: {bad.reason}"), None
-    descent = Descent(look, replace(journal, hooks=results), due)
-    if look.must_be_pushed:
-        return look.telling(once_pushed(due.because)), descent
-    return descent.announced(look.report.generated_at), descent
+        return refused(assessment, f"the hook pre-reboot.d/{bad.name} is against it: {bad.reason}"), None
+    descent = Descent(assessment, replace(journal, hooks=results), due)
+    if assessment.must_be_pushed:
+        return assessment.telling(once_pushed(due.because)), descent
+    return descent.announced(assessment.report.generated_at), descent
 
 
-def refused(look: Look, why: str) -> Look:
-    """Return ``look`` with what nobody could know when it was made: why there is no reboot after all."""
-    return replace(look.telling(refusal(why)), reboot=RebootRefused(why, asks_again=True))
+def refused(assessment: Assessment, why: str) -> Assessment:
+    """Return ``assessment`` with what nobody could know then: why there is no reboot after all."""
+    return replace(assessment.telling(refusal(why)), reboot=RebootRefused(why, asks_again=True))
 
 
 def going_down(journal: Journal, boot_id: str, now: datetime) -> Journal:

@@ -13,7 +13,7 @@ from reconciler.planning.reporting.run_markdown import run_markdown
 from reconciler.planning.reporting.summary import run_subject, subject, trailers
 from reconciler.planning.runs.record import RunRecord, run_json
 from reconciler.planning.text.untrusted import commit_message
-from reconciler.reconcile.look import Look
+from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.memory import routes_of
 from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportQueue
 from reconciler.reconcile.ports.state import State
@@ -81,38 +81,45 @@ class Reporter:
     timeout: timedelta
     has_remote: bool
 
-    def commit(self, look: Look, files: Mapping[str, bytes], ran: Ran | None = None) -> str | None:
+    def commit(
+        self, assessment: Assessment, files: Mapping[str, bytes], ran: Ran | None = None
+    ) -> str | None:
         """Commit the report locally if it says something new; return the commit, ``None`` where it does not.
 
         Args:
-            look: What is reported.
+            assessment: What is reported.
             files: ``report.json`` and ``observation.json`` of it.
             ran: A run that is reported with it, which is always something new.
 
         Raises:
             Stalled: The report cannot be committed. Nothing was lost: the next tick tries again.
         """
-        when = look.report.generated_at
+        when = assessment.report.generated_at
         if ran is None and self._says_nothing_new(files["report.json"], when):
             return None
         files = {
             **files,
-            "report.md": to_markdown(look.report).encode(),
+            "report.md": to_markdown(assessment.report).encode(),
             **({} if ran is None else ran.files),
         }
-        said = subject(look.report) if ran is None else run_subject(look.report, ran.record)
+        said = subject(assessment.report) if ran is None else run_subject(assessment.report, ran.record)
         run = "" if ran is None else ran.record.run
-        message = commit_message(said, trailers(look.report, run))
+        message = commit_message(said, trailers(assessment.report, run))
         made = self.queue.commit(self.site.branch, files, message, when, keep_runs=self.keep_runs)
         return made.oid if isinstance(made, Commit) else None
 
     def send(
-        self, look: Look, files: Mapping[str, bytes], state: State, commit: str | None, ran: Ran | None
+        self,
+        assessment: Assessment,
+        files: Mapping[str, bytes],
+        state: State,
+        commit: str | None,
+        ran: Ran | None,
     ) -> Published:
         """Push what waits, and tell what changed since the last time.
 
         Args:
-            look: What was committed, or said nothing new.
+            assessment: What was committed, or said nothing new.
             files: As for :meth:`commit`.
             state: What was told last, and what was run last.
             commit: Of the report.
@@ -122,18 +129,18 @@ class Reporter:
         unpushed = tuple(self._push())
         if self.queue.rebuilds != rebuilds:
             # What is new was decided by a queue that is no more: by the new one it may be something else.
-            commit = self.commit(look, files, ran) or commit
+            commit = self.commit(assessment, files, ran) or commit
             unpushed = tuple(self._push())
-        effective = look.finding.effective
+        effective = assessment.finding.effective
         snapshot = snapshot_of(
-            look.report,
-            action=look.finding.recording.inputs.settings.action,
+            assessment.report,
+            action=assessment.finding.recording.inputs.settings.action,
             announce=timedelta(0) if effective is None else effective.settings.announce,
             last_run=state.last_run,
-            missed=look.watch.missed,
+            missed=assessment.watch.missed,
             recent=state.recent,
         )
-        untold = tuple(self._tell(look, state.snapshot, snapshot))
+        untold = tuple(self._tell(assessment, state.snapshot, snapshot))
         return Published(commit, not unpushed, (*unpushed, *untold), self.queue.notices, snapshot)
 
     def record_of(self, run: str) -> bytes | None:
@@ -143,12 +150,14 @@ class Reporter:
         """
         return self.queue.record_of(self.site.branch, run)
 
-    def _tell(self, look: Look, told: Snapshot | None, snapshot: Snapshot) -> Iterator[ReconcilerError]:
+    def _tell(
+        self, assessment: Assessment, told: Snapshot | None, snapshot: Snapshot
+    ) -> Iterator[ReconcilerError]:
         """Tell what changed since ``told``, and yield what could not be told; it never ends a tick."""
-        now = look.report.generated_at
+        now = assessment.report.generated_at
         try:
             complaints = self.messenger.tell(
-                events(told, snapshot, now), routes_of(look.finding.effective), now
+                events(told, snapshot, now), routes_of(assessment.finding.effective), now
             )
         except ReconcilerError as error:
             yield error

@@ -19,8 +19,8 @@ from reconciler.planning.runs.log import excerpt
 from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, run_json
 from reconciler.planning.text.wording import minute
 from reconciler.reconcile.apply import Applier, Performed
+from reconciler.reconcile.assess import Assessment, Assessor
 from reconciler.reconcile.fetching import is_due, once_more, still_unfetched
-from reconciler.reconcile.look import Look, Reconciler
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
 from reconciler.reconcile.ports.state import Standstill, State
 from reconciler.reconcile.reboot import Descent, going_down, prepared
@@ -35,14 +35,14 @@ class Tick:
     """What one tick came to.
 
     Attributes:
-        look: What was seen and decided last.
+        assessment: What was seen and decided last.
         published: What became of the report on it.
         runs: What was run, or found unfinished, in the order of doing.
         earlier: Failures of reports before the last.
         notices: What a person should know of files on this host, and is no failure.
     """
 
-    look: Look
+    assessment: Assessment
     published: Published
     runs: tuple[RunRecord, ...] = ()
     earlier: tuple[ReconcilerError, ...] = ()
@@ -51,14 +51,14 @@ class Tick:
     @property
     def report(self) -> Report:
         """The last report that was made."""
-        return self.look.report
+        return self.assessment.report
 
     @property
     def failures(self) -> tuple[ReconcilerError, ...]:
         """Everything that went wrong on the way or is wrong at its end, for people and for the exit code."""
         every = (
             *self.earlier,
-            *self.look.failures,
+            *self.assessment.failures,
             *self.published.failures,
             *map(_failure_of, self.runs),
             *failures(self.report.conditions),
@@ -81,7 +81,7 @@ class _Course:
     Attributes:
         done: What it came to so far.
         state: What is remembered so far.
-        descent: A reboot that is due by the last look.
+        descent: A reboot that is due by the last assessment.
         is_blind: Nobody can look at the machine any more, so nothing more is done.
     """
 
@@ -93,8 +93,8 @@ class _Course:
 
     @property
     def may_be_rested_on(self) -> bool:
-        """Whether the last look is reported well enough to act on it: an approved plan must be pushed."""
-        return self.done.published.pushed or not self.done.look.must_be_pushed
+        """Whether the report is out well enough to act on it: that of an approved plan must be pushed."""
+        return self.done.published.pushed or not self.done.assessment.must_be_pushed
 
 
 def _nobody(report: Report) -> None:
@@ -107,7 +107,7 @@ class Ticker:
 
     Attributes:
         site: The target; the caller holds the lock of its state folder.
-        reconciler: Looks at the target.
+        assessor: Looks at the target.
         applier: Makes plans real.
         reporter: Commits, pushes and tells.
         secrets: What must not stand in a log, such as the values of the configured environment.
@@ -116,7 +116,7 @@ class Ticker:
     """
 
     site: Site
-    reconciler: Reconciler
+    assessor: Assessor
     applier: Applier
     reporter: Reporter
     secrets: tuple[str, ...] = ()
@@ -185,14 +185,14 @@ class Ticker:
         if break_glass is not None:
             # A person wants what failed before to be tried again, too.
             state = replace(state, quarantine=(), repaired="")
-        look = self.reconciler.look(state, accept=True, break_glass=break_glass)
+        assessment = self.assessor.assess(state, accept=True, break_glass=break_glass)
         if self.standstill is not None:
-            look = look.telling(self.standstill.condition)
-        look, descent = prepared(still_unfetched(look, state), self.applier)
-        published, state = self._publish(look, state, found)
-        state, earlier = self._fetch_ahead(look, state)
+            assessment = assessment.telling(self.standstill.condition)
+        assessment, descent = prepared(still_unfetched(assessment, state), self.applier)
+        published, state = self._publish(assessment, state, found)
+        state, earlier = self._fetch_ahead(assessment, state)
         runs = () if found is None else (found.record,)
-        return _Course(Tick(look, published, runs, earlier, notices), state, descent, break_glass)
+        return _Course(Tick(assessment, published, runs, earlier, notices), state, descent, break_glass)
 
     def _after(self, course: _Course, performed: Performed | None) -> _Course:
         """Look again after a run, by the policy of the same tick, and report what it came to."""
@@ -203,21 +203,21 @@ class Ticker:
         done = replace(course.done, runs=runs, notices=course.done.notices + self._keep(performed))
         if performed.follow_up is not None:
             # Nobody can look at the machine now: what is known is told with what was seen before.
-            published, state = self._publish(done.look, state, performed)
+            published, state = self._publish(done.assessment, state, performed)
             done = replace(done, published=published)
             return replace(course, done=done, state=state, descent=None, is_blind=True)
-        look = self.reconciler.look(
+        assessment = self.assessor.assess(
             state,
             accept=False,
             break_glass=course.break_glass,
             seen=None if performed.was_touched_since else performed.after,
-            in_force=performed.in_force or done.look.in_force,
+            in_force=performed.in_force or done.assessment.in_force,
             has_applied=any(map(_has_applied, runs)),
         )
-        look, descent = prepared(look, self.applier)
-        published, state = self._publish(look, state, performed)
-        earlier = (*done.earlier, *done.look.failures, *done.published.failures)
-        done = replace(done, look=look, published=published, earlier=earlier)
+        assessment, descent = prepared(assessment, self.applier)
+        published, state = self._publish(assessment, state, performed)
+        earlier = (*done.earlier, *done.assessment.failures, *done.published.failures)
+        done = replace(done, assessment=assessment, published=published, earlier=earlier)
         return replace(course, done=done, state=state, descent=descent)
 
     def _go_down(self, course: _Course) -> _Course:
@@ -228,11 +228,11 @@ class Ticker:
         journal = descent.journal
         health = self.site.around.health(journal.settings, dict(journal.facts))
         now = self.applier.clock.now()
-        asked = self.reconciler.ask_anew(descent.look, now)
+        asked = self.assessor.ask_anew(descent.assessment, now)
         why = descent.still_against(asked.inputs, self.site.folder.pause(), now)
         if why:
             return self._corrected(course, descent.refused(why))
-        if descent.look.must_be_pushed:
+        if descent.assessment.must_be_pushed:
             course = self._corrected(course, descent.announced(now))
         # Counted before it is asked for. Killed in between, one reboot too many is counted: it waits for the
         # next window. Asked for first, one too few could be: a need that never goes away would make a loop.
@@ -247,39 +247,39 @@ class Ticker:
             return replace(course, done=replace(course.done, earlier=(*course.done.earlier, error)))
         return course
 
-    def _corrected(self, course: _Course, look: Look) -> _Course:
+    def _corrected(self, course: _Course, assessment: Assessment) -> _Course:
         """Report anew what becomes of a reboot, since it is not what the report before said."""
         done = course.done
         earlier = (*done.earlier, *done.published.failures)
-        published, state = self._publish(look, course.state, None)
-        done = replace(done, look=look, published=published, earlier=earlier)
+        published, state = self._publish(assessment, course.state, None)
+        done = replace(done, assessment=assessment, published=published, earlier=earlier)
         return replace(course, done=done, state=state)
 
-    def _fetch_ahead(self, look: Look, state: State) -> tuple[State, tuple[ReconcilerError, ...]]:
+    def _fetch_ahead(self, assessment: Assessment, state: State) -> tuple[State, tuple[ReconcilerError, ...]]:
         """Download a plan once, before its window opens, where only time and people stand against it."""
-        if not is_due(look, state, self.applier.clock.now()):
+        if not is_due(assessment, state, self.applier.clock.now()):
             return state, ()
         try:
             with self.site.lock.held():
-                execution = self.applier.download(look)
+                execution = self.applier.download(assessment)
         except ReconcilerError as error:
             return state, (error,)
         if execution.exit_code not in exit_codes.WELL:
-            unfetched = once_more(look, state.unfetched, execution.message)
+            unfetched = once_more(assessment, state.unfetched, execution.message)
             state = replace(state, unfetched=unfetched)
             self.site.folder.save(state)
             said = f"the packages of the plan could not be fetched ahead: {execution.message}"
             hint = f"it is tried again at {minute(unfetched.again)}, or when the plan or the lists are others"
             return state, (Transient(said, hint),)
-        state = replace(state, downloaded=look.finding.judged.plan.digest, unfetched=None)
+        state = replace(state, downloaded=assessment.finding.judged.plan.digest, unfetched=None)
         self.site.folder.save(state)
         return state, ()
 
     def _mend(self, course: _Course) -> Performed | None:
         """Repair what is half done where every other gate is open, once for each state of the machine."""
-        look = course.done.look
-        closed = [gate for gate in look.finding.judged.gates if isinstance(gate, Closed)]
-        recording = look.finding.recording
+        assessment = course.done.assessment
+        closed = [gate for gate in assessment.finding.judged.gates if isinstance(gate, Closed)]
+        recording = assessment.finding.recording
         if (
             not recording.observation.health.interrupted
             or [gate.outcome for gate in closed] != [Outcome.UNHEALTHY]
@@ -287,18 +287,18 @@ class Ticker:
         ):
             return None
         with self.site.lock.held():
-            self.begins(look.report)
-            return self.applier.mend(look)
+            self.begins(assessment.report)
+            return self.applier.mend(assessment)
 
     def _apply(self, course: _Course) -> Performed | None:
         """Apply the plan where every gate is open."""
-        look = course.done.look
-        decision = look.finding.judged.decision
+        assessment = course.done.assessment
+        decision = assessment.finding.judged.decision
         if not isinstance(decision, Apply) or not course.may_be_rested_on:
             return None
         with self.site.lock.held():
-            self.begins(look.report)
-            return self.applier.apply(look, decision)
+            self.begins(assessment.report)
+            return self.applier.apply(assessment, decision)
 
     def _recovered(self) -> Performed | None:
         """Bring an unfinished run to its end; of one that is reported already, take over what it was."""
@@ -318,20 +318,25 @@ class Ticker:
                 return recovery.verify_boot(journal, boot_id)
             return recovery.recover(journal)
 
-    def _publish(self, look: Look, state: State, performed: Performed | None) -> tuple[Published, State]:
+    def _publish(
+        self, assessment: Assessment, state: State, performed: Performed | None
+    ) -> tuple[Published, State]:
         """Report, and leave what the next tick starts from; only then is a run forgotten.
 
         What is remembered of a run is saved as soon as it is committed: a tick that is ended while it pushes
         or tells, which may take minutes, is not to leave the next one in doubt.
         """
-        files = {"report.json": to_json(look.report), "observation.json": write(look.finding.recording)}
+        files = {
+            "report.json": to_json(assessment.report),
+            "observation.json": write(assessment.finding.recording),
+        }
         ran = None if performed is None or performed.is_reported else self._ran(performed)
-        commit = self.reporter.commit(look, files, ran)
-        state = after_look(state, look)
+        commit = self.reporter.commit(assessment, files, ran)
+        state = after_look(state, assessment)
         self.site.folder.save(state)
         for name, data in files.items():
             self.site.folder.write(name, data)
-        published = self.reporter.send(look, files, state, commit, ran)
+        published = self.reporter.send(assessment, files, state, commit, ran)
         state = replace(state, snapshot=published.snapshot)
         self.site.folder.save(state)
         if performed is not None:

@@ -16,7 +16,7 @@ from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.notices.events import Snapshot
 from reconciler.reconcile.reporter import Published
 from reconciler.reconcile.tick import Tick
-from tests.reconcile.test_taken_up import look_of
+from tests.reconcile.test_taken_up import assessment_of
 from tests.report_samples import NOW
 
 
@@ -83,8 +83,8 @@ LAST = {
 )  # fmt: skip
 def test_a_last_run_that_is_damaged_ends_no_tick(tmp_path: Path, *, last: object, is_kept: bool) -> None:
     aftermath = after(tmp_path, {"document": {"last_run": last}})
-    look = look_of()
+    assessment = assessment_of()
     published = Published(None, pushed=True, failures=(), notices=(), snapshot=SNAPSHOT)
-    assert aftermath.done(BEGAN, b"", Tick(look, published), (), tmp_path / "stamp") == ()
+    assert aftermath.done(BEGAN, b"", Tick(assessment, published), (), tmp_path / "stamp") == ()
     found = json.loads((tmp_path / "state" / FILE).read_bytes())["document"]["last_run"]
     assert found == (last if is_kept else None)

@@ -357,10 +357,10 @@ def test_a_reboot_that_was_counted_and_never_asked_for_makes_no_loop(host: Site,
 
 def test_why_a_reboot_waits_is_found_by_any_look(host: Site, switch: Switch) -> None:
     only(host, REBOOT)
-    look = wire(load_config(host.config), SetClock(BEFORE), switch).ticker.reconciler.look(
+    assessment = wire(load_config(host.config), SetClock(BEFORE), switch).ticker.assessor.assess(
         State(), accept=False
     )
-    (told,) = [one for one in look.report.conditions if one.type == "RebootDeferred"]
+    (told,) = [one for one in assessment.report.conditions if one.type == "RebootDeferred"]
     assert "no maintenance window is open" in told.message
 
 

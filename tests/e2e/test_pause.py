@@ -35,7 +35,7 @@ def test_inside_of_a_window_nothing_is_applied_and_all_is_reported(host: Site, m
     assert decision["outcome"] == "paused"
     assert decision["reason"] == "paused by alice: disk is being replaced"
     assert machine.versions()["tool"] == "1.0"
-    assert done.look.next_instant == INSIDE + timedelta(minutes=30)
+    assert done.assessment.next_instant == INSIDE + timedelta(minutes=30)
     # It ends by itself, and nobody has to resume it.
     tick(host, INSIDE + timedelta(minutes=30))
     assert machine.versions()["tool"] == "1.1"

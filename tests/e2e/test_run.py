@@ -18,7 +18,7 @@ from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.reporting.report import to_json, without_volatile
 from reconciler.planning.text.canonical import instant
-from reconciler.reconcile.look import decide_again
+from reconciler.reconcile.assess import decide_again
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab
 

@@ -21,7 +21,7 @@ from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.record import RunOutcome, run_json
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from reconciler.policy.load import PolicyFile
-from reconciler.reconcile.look import Finding, decide_again
+from reconciler.reconcile.assess import Finding, decide_again
 
 GOLDEN = Path(__file__).parents[1] / "golden/v1"
 MANAGERS = ("apt", "dnf", "pacman", "zypper")

@@ -40,8 +40,8 @@ from reconciler.planning.runs.steps import Needs
 from reconciler.policy.documents import Health as WantedHealth
 from reconciler.policy.documents import Settings
 from reconciler.reconcile.apply import Applier, Performed
+from reconciler.reconcile.assess import Assessment, Finding
 from reconciler.reconcile.executions import MOST_ATTEMPTS
-from reconciler.reconcile.look import Finding, Look
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Recalled, State
 from reconciler.reconcile.recovery import Recovery
@@ -271,7 +271,7 @@ class Machine:
         return Applier(site, self, "patchledger 1")
 
 
-def look_of(**settings: object) -> Look:
+def assessment_of(**settings: object) -> Assessment:
     """Return a look whose gates are all open, at a plan of three packages in two steps."""
     observation = replace(Machine(Disk()).observe(AT), at=AT)
     changes = tuple(change for step in STEPS for change in step.changes)
@@ -282,11 +282,11 @@ def look_of(**settings: object) -> Look:
     host = replace(effective(), settings=chosen)
     finding = Finding(recording, judged, None, host, build_report(recording, host, judged))
     in_force = InForce(None, INPUTS.policy, None)
-    return Look(in_force, finding, (), None, WindowWatch(), NoReboot("nobody asked"))
+    return Assessment(in_force, finding, (), None, WindowWatch(), NoReboot("nobody asked"))
 
 
-def begin(machine: Machine, look: Look) -> Performed:
-    return machine.applier.apply(look, Apply(STEPS, None))
+def begin(machine: Machine, assessment: Assessment) -> Performed:
+    return machine.applier.apply(assessment, Apply(STEPS, None))
 
 
 def recover(machine: Machine) -> Performed:
@@ -309,7 +309,7 @@ def killed_in_step() -> Disk:
     """Return what is left when everything ends in the middle of the first step."""
     disk = Disk()
     with pytest.raises(Killed):
-        begin(Machine(disk, Plug(10)), look_of())
+        begin(Machine(disk, Plug(10)), assessment_of())
     assert disk.halves == {"a"}
     return disk
 
@@ -344,10 +344,10 @@ def ended(disk: Disk, life: Life, make: Make, depth: int) -> Iterator[tuple[Disk
 @pytest.mark.parametrize("lives_on", [False, True])
 @pytest.mark.parametrize("is_ill", [False, True])
 def test_however_often_it_is_ended_it_comes_to_a_true_end(*, lives_on: bool, is_ill: bool) -> None:
-    look = look_of(on_failure="rollback")
+    assessment = assessment_of(on_failure="rollback")
     outcomes: set[RunOutcome] = set()
     make = partial(Machine, lives_on=lives_on, is_ill=is_ill)
-    for disk, performed in ended(Disk(), lambda machine: begin(machine, look), make, 2):
+    for disk, performed in ended(Disk(), lambda machine: begin(machine, assessment), make, 2):
         assert_true(disk, performed)
         told = performed.record
         outcomes.add(told.outcome)
@@ -386,7 +386,7 @@ def test_a_repair_that_is_ended_each_time_is_not_tried_for_ever() -> None:
 def test_a_run_that_ended_by_itself_is_what_it_came_to() -> None:
     disk = Disk()
     with pytest.raises(Killed):
-        begin(Machine(disk, Plug(19), lives_on=True), look_of())
+        begin(Machine(disk, Plug(19), lives_on=True), assessment_of())
     told = recover(Machine(disk)).record
     assert (told.outcome, told.code, told.reason) == (RunOutcome.APPLIED, "", "")
     assert any("a later one completed this record" in note for note in told.notes)
@@ -397,7 +397,7 @@ def test_a_run_that_ended_by_itself_is_what_it_came_to() -> None:
 def test_a_run_that_is_taken_up_late_did_not_work_until_then() -> None:
     disk, deadline = Disk(), AT + timedelta(hours=1)
     with pytest.raises(Killed):
-        Machine(disk, Plug(19), lives_on=True).applier.apply(look_of(), Apply(STEPS, deadline))
+        Machine(disk, Plug(19), lives_on=True).applier.apply(assessment_of(), Apply(STEPS, deadline))
     told = recover(Machine(disk, seconds=7200)).record
     assert told.ended > deadline > told.steps[1].ended
     assert not told.overran
@@ -412,7 +412,7 @@ def test_what_fails_by_itself_is_no_kill() -> None:
 
     disk = Disk()
     with pytest.raises(Stalled):
-        begin(Full(disk), look_of())
+        begin(Full(disk), assessment_of())
     told = recover(Machine(disk)).record
     assert (told.outcome, told.code) == (RunOutcome.PARTIAL, "stopped")
     assert "no space left in the state folder" in told.reason
@@ -427,7 +427,7 @@ def test_what_cannot_be_looked_at_is_told_at_once_and_looked_at_later() -> None:
             return super().observe(at)
 
     disk = Disk()
-    performed = begin(Blind(disk), look_of())
+    performed = begin(Blind(disk), assessment_of())
     told = performed.record
     assert (told.outcome, told.code) == (RunOutcome.FAILED, "not-seen")
     assert "could not be looked at: the output does not parse" in told.reason
@@ -459,7 +459,9 @@ class BlindAfterwards(Machine):
 
 def test_a_rollback_that_cannot_be_looked_at_was_not_interrupted() -> None:
     disk = Disk()
-    performed = begin(BlindAfterwards(disk, is_ill=True, last="rollback"), look_of(on_failure="rollback"))
+    performed = begin(
+        BlindAfterwards(disk, is_ill=True, last="rollback"), assessment_of(on_failure="rollback")
+    )
     assert performed.record.code == "not-seen"
     assert performed.follow_up is not None
     disk.journal = JOURNALS.dump_json(performed.follow_up)
@@ -476,7 +478,7 @@ def test_a_repair_that_cannot_be_looked_at_was_not_killed_and_is_not_made_again(
             del instruction  # what is half done is not of a run
             return self._work(folder, [("a", "1.0")])
 
-    performed = Mended(disk, last="repair").applier.mend(look_of())
+    performed = Mended(disk, last="repair").applier.mend(assessment_of())
     assert performed.follow_up is not None
     disk.journal = JOURNALS.dump_json(performed.follow_up)
     later = recover(Machine(disk)).record

@@ -33,7 +33,7 @@ from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.report import plan_json
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.windows import Schedule
-from reconciler.reconcile.look import Finding, Look, decide_again
+from reconciler.reconcile.assess import Assessment, Finding, decide_again
 from reconciler.reconcile.memory import routes_of
 
 
@@ -83,17 +83,17 @@ def plan(options: PlanOptions) -> int:
     if options.root is not None:
         config = config.model_copy(update={"root": Path(options.root).absolute()})
     wiring = wire(config, encrypted=folder_beside(Path(options.config)))
-    look = _look(wiring)
+    assessment = _look(wiring)
     if options.format == "json":
-        print_json(plan_json(look.report))
+        print_json(plan_json(assessment.report))
     else:
-        sys.stdout.write(render_plan(look.report, width=width(), colour=colour()))
-    pending = PENDING if options.check and look.report.plan.transaction else DONE
-    unsent = _send(wiring, look) if options.notify else ()
-    wrong = failures(look.report.conditions)
+        sys.stdout.write(render_plan(assessment.report, width=width(), colour=colour()))
+    pending = PENDING if options.check and assessment.report.plan.transaction else DONE
+    unsent = _send(wiring, assessment) if options.notify else ()
+    wrong = failures(assessment.report.conditions)
     for failure in wrong:
         tell(failure)
-    return worst([pending, *map(exit_code, (*look.failures, *wrong, *unsent))])
+    return worst([pending, *map(exit_code, (*assessment.failures, *wrong, *unsent))])
 
 
 def explain(options: ExplainOptions) -> int:
@@ -175,18 +175,18 @@ def windows(config: str, folder: str | None) -> HostWindows:
     )
 
 
-def _look(wiring: Wiring) -> Look:
+def _look(wiring: Wiring) -> Assessment:
     """Look at the host now, and tell what went wrong on the way."""
     with wiring.folder.locked():
         recalled = wiring.folder.recall()
-        look = wiring.ticker.reconciler.look(recalled.state, accept=False)
+        assessment = wiring.ticker.assessor.assess(recalled.state, accept=False)
     note(*recalled.complaints, *wiring.source.notices)
-    for failure in look.failures:
+    for failure in assessment.failures:
         tell(failure)
-    return look
+    return assessment
 
 
-def _send(wiring: Wiring, look: Look) -> tuple[ReconcilerError, ...]:
+def _send(wiring: Wiring, assessment: Assessment) -> tuple[ReconcilerError, ...]:
     """Send the plan to whoever hears of anything about this host, and return what could not be delivered.
 
     It goes through the outbox, so that what a service does not take now is tried again by the next runs.
@@ -194,14 +194,14 @@ def _send(wiring: Wiring, look: Look) -> tuple[ReconcilerError, ...]:
     Raises:
         Stalled: The policy names nobody, or the outbox cannot be written.
     """
-    effective = look.finding.effective
+    effective = assessment.finding.effective
     names = tuple(dict.fromkeys(route.to for route in routes_of(effective)))
     if effective is None or not names:
         raise Stalled(
             "the plan was sent to nobody: the policy in force names no notifier for this host",
             "add `notify` to a policy that matches it",
         )
-    report, routes = look.report, tuple(Route(name, frozenset(Event)) for name in names)
+    report, routes = assessment.report, tuple(Route(name, frozenset(Event)) for name in names)
     notice = dry_run(snapshot_of(report, action=effective.settings.action), report.generated_at)
     with wiring.folder.locked():
         complaints = wiring.ticker.reporter.messenger.tell((notice,), routes, report.generated_at)

@@ -35,7 +35,7 @@ from reconciler.planning.reporting.summary import decided
 from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.record import to_run_document
 from reconciler.policy.problems import visible
-from reconciler.reconcile.look import Look
+from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.ports.state import Standstill
 from reconciler.reconcile.tick import Tick
 
@@ -223,7 +223,7 @@ def _outlook(wiring: Wiring, done: Tick) -> Outlook:
 def _changes_at(config: Config, done: Tick) -> datetime:
     """Return the first instant at which a tick will have something new to say though nothing changed."""
     heartbeat = done.report.generated_at + config.reports.heartbeat
-    at = done.look.next_instant
+    at = done.assessment.next_instant
     return heartbeat if at is None else min(heartbeat, at)
 
 
@@ -232,7 +232,7 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
     folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
     settled = is_left and not done.failures and done.published.pushed and not wiring.outbox.pending()
     stood = any(one.type is ConditionType.STOOD_STILL for one in report.conditions)
-    if not settled or stood or _may_pass_unseen(done.look) or not report.policy_commit:
+    if not settled or stood or _may_pass_unseen(done.assessment) or not report.policy_commit:
         (folder.path / quiet.FILE).unlink(missing_ok=True)
         return
     argv, env = source.invocation()
@@ -267,10 +267,10 @@ def _question(wiring: Wiring) -> dict[str, Any] | None:
     return None if asked is None else {**asked, "stamp": str(wiring.folder.path / quiet.FILE)}
 
 
-def _may_pass_unseen(look: Look) -> bool:
+def _may_pass_unseen(assessment: Assessment) -> bool:
     """Say whether something waits that could go on though nothing that is compared changes."""
-    judged = look.finding.judged
-    if isinstance(look.reboot, RebootRefused) and look.reboot.asks_again:
+    judged = assessment.finding.judged
+    if isinstance(assessment.reboot, RebootRefused) and assessment.reboot.asks_again:
         return True
     return may_pass_unseen(judged.decision, judged.gates)
 

@@ -46,7 +46,7 @@ from reconciler.planning.notices.events import Notice
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
-from reconciler.reconcile.look import Reconciler
+from reconciler.reconcile.assess import Assessor
 from reconciler.reconcile.policy_in_force import PolicyFollower
 from reconciler.reconcile.ports.policies import ReadPolicy
 from reconciler.reconcile.ports.reports import Messenger
@@ -134,8 +134,8 @@ def wire(
     used, timeout = clock or SystemClock(), config.git.timeout
     read = _reader(source, timeout)
     follower = PolicyFollower(source, read, timeout, partial(followed, queue, site.branch))
-    reconciler = Reconciler(site, used, follower, queue, PROGRAM, timeout)
-    applier = Applier(site, used, PROGRAM, reconciler.ask_anew)
+    assessor = Assessor(site, used, follower, queue, PROGRAM, timeout)
+    applier = Applier(site, used, PROGRAM, assessor.ask_anew)
     outbox = Outbox(folder.path / "outbox")
     send = AppriseSender(notifiers_of(config, encrypted), environment=config.environment)
     reporter = _reporter(config, site, queue, OutboxMessenger(outbox, send))
@@ -146,7 +146,7 @@ def wire(
         source=source,
         read=read,
         queue=queue,
-        ticker=Ticker(site, reconciler, applier, reporter, tuple(config.environment.values())),
+        ticker=Ticker(site, assessor, applier, reporter, tuple(config.environment.values())),
         outbox=outbox,
         manager=manager,
         witness=witness,

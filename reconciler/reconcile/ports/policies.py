@@ -104,7 +104,7 @@ class Rewritten:
     problem: Stalled
 
 
-Assessment = FirstUse | Unchanged | Advanced | Rewritten
+Succession = FirstUse | Unchanged | Advanced | Rewritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class PolicyRepository(PolicyHistory, Protocol):
     def fetch(self, *, timeout: float, now: datetime) -> Fetched | Offline:
         """Ask the remote for its branch."""
 
-    def assess(self, head: str, acceptance: Acceptance | None = None) -> Assessment:
+    def succession(self, head: str, acceptance: Acceptance | None = None) -> Succession:
         """Say whether ``head`` may follow what was accepted."""
 
     def accept(self, commit: str) -> Acceptance:

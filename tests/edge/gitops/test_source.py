@@ -132,14 +132,14 @@ def test_the_invocation_holds_no_secret(tmp_path: Path) -> None:
 
 def test_nothing_accepted_yet_is_first_use(source: PolicySource) -> None:
     head = fetched(source)
-    assert source.assess(head) == FirstUse(head)
+    assert source.succession(head) == FirstUse(head)
 
 
 def test_acceptance_is_remembered_by_the_mirror_and_by_the_caller(source: PolicySource) -> None:
     head = fetched(source)
     acceptance = source.accept(head)
     assert acceptance == Acceptance(head, "") == source.accepted()
-    assert source.assess(head) == source.assess(head, acceptance) == Unchanged(head)
+    assert source.succession(head) == source.succession(head, acceptance) == Unchanged(head)
 
 
 def test_new_commits_are_listed_oldest_first_along_the_first_parents(
@@ -150,14 +150,14 @@ def test_new_commits_are_listed_oldest_first_along_the_first_parents(
     side = upstream.commit({"policies/side.yaml": "x"}, branch="side", parents=(first,))
     second = upstream.commit({"policies/b.yaml": "b"})
     third = upstream.commit({"policies/c.yaml": "c"}, parents=(second, side), subject="merge side")
-    assert source.assess(fetched(source)) == Advanced(third, first, (second, third))
+    assert source.succession(fetched(source)) == Advanced(third, first, (second, third))
 
 
 def test_a_forced_push_is_refused_naming_both_commits(source: PolicySource, upstream: Repository) -> None:
     accepted = fetched(source)
     source.accept(accepted)
     forced = upstream.commit({"policies/evil.yaml": "x"}, parents=())
-    verdict = source.assess(fetched(source))
+    verdict = source.succession(fetched(source))
     assert isinstance(verdict, Rewritten)
     assert (verdict.commit, verdict.accepted) == (forced, accepted)
     assert forced in verdict.problem.message
@@ -170,7 +170,7 @@ def test_a_branch_moved_back_is_refused(source: PolicySource, upstream: Reposito
     old = upstream.head()
     source.accept(upstream.commit({"policies/b.yaml": "b"}) and fetched(source))
     git(upstream.path, "update-ref", "refs/heads/main", old)
-    verdict = source.assess(fetched(source))
+    verdict = source.succession(fetched(source))
     assert isinstance(verdict, Rewritten)
     assert "moved back" in verdict.problem.message
 
@@ -183,7 +183,7 @@ def test_an_accepted_commit_off_the_first_parent_line_is_refused(
     source.accept(fetched(source))
     other = upstream.commit({"policies/evil.yaml": "x"}, branch="evil", parents=(root,))
     upstream.commit({"policies/evil.yaml": "x"}, parents=(other, accepted))
-    verdict = source.assess(fetched(source))
+    verdict = source.succession(fetched(source))
     assert isinstance(verdict, Rewritten)
     assert "first-parent" in verdict.problem.message
 
@@ -193,11 +193,11 @@ def test_a_new_floor_allows_a_rewritten_history_once(source: PolicySource, upstr
     forced = upstream.commit({"policies/new.yaml": "x"}, parents=())
     fetched(source)
     told = PolicySource(source.mirror, f"file://{upstream.path}", "main", floor=forced)
-    assert told.assess(forced, before) == Advanced(forced, forced, ())
+    assert told.succession(forced, before) == Advanced(forced, forced, ())
     after = told.accept(forced)
     assert after == Acceptance(forced, forced)
     git(upstream.path, "update-ref", "refs/heads/main", before.commit)
-    assert isinstance(told.assess(fetched(told), after), Rewritten)
+    assert isinstance(told.succession(fetched(told), after), Rewritten)
 
 
 def test_an_old_floor_does_not_excuse_a_later_rewrite(source: PolicySource, upstream: Repository) -> None:
@@ -206,7 +206,7 @@ def test_an_old_floor_does_not_excuse_a_later_rewrite(source: PolicySource, upst
     upstream.commit({"policies/b.yaml": "b"})
     accepted = guarded.accept(fetched(guarded))
     upstream.commit({"policies/evil.yaml": "x"}, parents=(floor,))
-    assert isinstance(guarded.assess(fetched(guarded), accepted), Rewritten)
+    assert isinstance(guarded.succession(fetched(guarded), accepted), Rewritten)
 
 
 def test_a_head_before_the_floor_is_refused_on_first_use(source: PolicySource, upstream: Repository) -> None:
@@ -214,14 +214,14 @@ def test_a_head_before_the_floor_is_refused_on_first_use(source: PolicySource, u
     floor = upstream.commit({"policies/b.yaml": "b"})
     git(upstream.path, "update-ref", "refs/heads/main", old)
     guarded = PolicySource(source.mirror, f"file://{upstream.path}", "main", floor=floor)
-    assert isinstance(guarded.assess(fetched(guarded)), Rewritten)
+    assert isinstance(guarded.succession(fetched(guarded)), Rewritten)
 
 
 def test_the_floor_survives_a_lost_mirror(source: PolicySource, upstream: Repository) -> None:
     acceptance = source.accept(fetched(source))
     shutil.rmtree(source.mirror)
     upstream.commit({"policies/evil.yaml": "x"}, parents=())
-    verdict = source.assess(fetched(source), acceptance)
+    verdict = source.succession(fetched(source), acceptance)
     assert isinstance(verdict, Rewritten)
     assert verdict.accepted == acceptance.commit
 
@@ -335,7 +335,7 @@ def test_a_damaged_mirror_is_replaced_and_loses_nothing(
     assert fetched(source) == new
     files = read_accepted(source, accepted, timeout=20, now=NOW)
     assert [file.path for file in files] == ["policies/all.yaml"]
-    assert source.assess(new, Acceptance(accepted)) == Advanced(new, accepted, (new,))
+    assert source.succession(new, Acceptance(accepted)) == Advanced(new, accepted, (new,))
     assert sorted(path.name for path in source.mirror.parent.iterdir()) == [
         "policy.git",
         "policy.git.broken-1",
@@ -381,7 +381,7 @@ def test_a_rewritten_branch_does_not_take_the_accepted_commit_away_from_a_damage
     _garbage_ref(source.mirror)
     forced = upstream.commit({"policies/evil.yaml": "x"}, parents=())
     assert fetched(source) == forced
-    assert isinstance(source.assess(forced), Rewritten)
+    assert isinstance(source.succession(forced), Rewritten)
     assert read_accepted(source, accepted, timeout=20, now=NOW)[0].path == "policies/all.yaml"
 
 
@@ -431,7 +431,7 @@ def test_every_reader_of_a_damaged_mirror_gets_it_anew(
     head = fetched(source)
     readers: list[Callable[[PolicySource], object]] = [
         lambda mirror: mirror.describe(accepted).subject != "",
-        lambda mirror: mirror.assess(head, Acceptance(accepted)) == Advanced(head, accepted, (head,)),
+        lambda mirror: mirror.succession(head, Acceptance(accepted)) == Advanced(head, accepted, (head,)),
         lambda mirror: read_accepted(mirror, accepted, timeout=20, now=NOW)[0].path == "policies/all.yaml",
     ]
     whole = source.mirror.with_name("whole")

@@ -1,4 +1,4 @@
-"""One look at a target: fetch the policy, observe, plan and decide.
+"""Assess one target: fetch the policy, observe, plan and decide.
 
 It installs nothing and reports nothing, and yet leaves traces: the mirror of the policy is fetched, metadata
 are fetched anew where that is due, and where it is told to, a new revision is remembered as accepted.
@@ -76,8 +76,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one look at the target gave.
+class Assessment:
+    """What one look at a target gave.
 
     Attributes:
         in_force: How the policy was come by.
@@ -86,7 +86,7 @@ class Look:
             the target is in the report (:func:`reconciler.planning.reporting.ailments.failures`).
         next_instant: First instant at which time alone may change the decision, or is a reason to tell
             something; ``None`` where it never does.
-        watch: What the next look is to know of windows.
+        watch: What the next assessment is to know of windows.
         reboot: What becomes of a reboot; that it is refused is a condition of the report already.
     """
 
@@ -108,15 +108,15 @@ class Look:
         effective = self.finding.effective
         return effective is not None and effective.settings.approval == "required"
 
-    def telling(self, condition: Condition) -> "Look":
-        """Return this look with one more condition in its report, which changes no gate's answer."""
+    def telling(self, condition: Condition) -> "Assessment":
+        """Return this assessment with one more condition in its report, which changes no gate's answer."""
         finding = self.finding
         recording = _with(finding.recording, condition)
         report = build_report(recording, finding.effective, finding.judged)
         return replace(self, finding=replace(finding, recording=recording, report=report))
 
-    def again_at(self, at: datetime) -> "Look":
-        """Return this look, to be made anew at ``at`` at the latest, though nothing changed."""
+    def again_at(self, at: datetime) -> "Assessment":
+        """Return this assessment, to be made anew at ``at`` at the latest, though nothing changed."""
         return replace(self, next_instant=at if self.next_instant is None else min(self.next_instant, at))
 
     @property
@@ -148,14 +148,14 @@ class Asked:
     against: str = ""
 
     @classmethod
-    def as_before(cls, look: Look, reason: str = "") -> "Asked":
+    def as_before(cls, assessment: Assessment, reason: str = "") -> "Asked":
         """Return what held when the target was looked at; ``reason`` says why nothing newer can be had."""
-        inputs, state = look.finding.recording.inputs, look.in_force.state
-        return cls(look.in_force, inputs, PolicySeen(state.commit, state.fetched_at, reason))
+        inputs, state = assessment.finding.recording.inputs, assessment.in_force.state
+        return cls(assessment.in_force, inputs, PolicySeen(state.commit, state.fetched_at, reason))
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciler:
+class Assessor:
     """Looks at one target and says what should happen.
 
     Attributes:
@@ -174,7 +174,7 @@ class Reconciler:
     program: str
     timeout: timedelta
 
-    def look(
+    def assess(
         self,
         state: State,
         *,
@@ -183,7 +183,7 @@ class Reconciler:
         seen: Observation | None = None,
         in_force: InForce | None = None,
         has_applied: bool = False,
-    ) -> Look:
+    ) -> Assessment:
         """Fetch, observe, plan and decide.
 
         Args:
@@ -191,7 +191,7 @@ class Reconciler:
             accept: Remember a new valid revision as accepted. A dry-run does not.
             break_glass: A person takes the window on themselves.
             seen: What was observed just before, where nothing was done since; it is not looked again then.
-            in_force: The policy of an earlier look of the same tick; it is not fetched again then.
+            in_force: The policy of an earlier assessment of the same tick; it is not fetched again then.
             has_applied: A run of the same tick changed something.
 
         Raises:
@@ -217,26 +217,26 @@ class Reconciler:
         recording = self._recorded(seen, talk or _Talk(), case, told)
         return _concluded(recording, case)
 
-    def ask_anew(self, look: Look, now: datetime) -> Asked:
-        """Fetch the policy once more, briefly, and say what it lets ``look`` do now.
+    def ask_anew(self, assessment: Assessment, now: datetime) -> Asked:
+        """Fetch the policy once more, briefly, and say what it lets ``assessment`` do now.
 
         A remote that does not answer, and a revision that is invalid or refused, leave all as it was: what
         was begun by a good policy is not stopped by a bad one.
 
         Args:
-            look: By which something is being done.
+            assessment: By which something is being done.
             now: Present instant, aware.
         """
         try:
-            known = look.in_force
+            known = assessment.in_force
             newest = self.follower.follow(
                 known.acceptance, now, accept=True, within=_ASKED_WITHIN, beginning=known.beginning
             )
         except ReconcilerError as error:
-            return Asked.as_before(look, error.message)
+            return Asked.as_before(assessment, error.message)
         if newest.failures:
-            return Asked.as_before(look, newest.failures[0].message)
-        finding, seen = look.finding, look.finding.recording.observation
+            return Asked.as_before(assessment, newest.failures[0].message)
+        finding, seen = assessment.finding, assessment.finding.recording.observation
         host, effective = self._match(newest.revision, seen)
         old = finding.recording.inputs
         inputs = gate_inputs(
@@ -378,7 +378,7 @@ class _Talk:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What one look is about, the same in each of its stages.
+    """What one assessment is about, the same in each of its stages.
 
     Attributes:
         now: The instant of the decision.
@@ -408,7 +408,7 @@ class _Case:
         return windows.is_open(self.effective.schedules, self.now, splay_key=self.host.name)
 
 
-def _concluded(recording: Recording, case: _Case) -> Look:
+def _concluded(recording: Recording, case: _Case) -> Assessment:
     """Decide on what was recorded, and report that."""
     effective, observation = case.effective, recording.observation
     judged = judge(recording, effective)
@@ -420,7 +420,7 @@ def _concluded(recording: Recording, case: _Case) -> Look:
         recording = _with(recording, refusal(choice.why))
     report = build_report(recording, effective, judged)
     by_itself = _by_itself(observation, effective, case.state, report, case.now)
-    return Look(
+    return Assessment(
         case.in_force,
         Finding(recording, judged, case.in_force.revision, effective, report),
         (*case.in_force.failures, *_ambiguities(effective)),
