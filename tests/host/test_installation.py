@@ -40,8 +40,11 @@ from reconciler.host.install.installation import (
 LAYOUT = Layout(Path("/etc/patchledger/config.yaml"))
 PROGRAM = Path("/usr/bin/patchledger")
 STATE, LOGS = Path("/var/lib/patchledger"), Path("/var/log/patchledger")
-SYSTEM = Present(
-    folders=frozenset({SYSTEM_UNITS, *SYSTEM_UNITS.parents, *STATE.parents, *LOGS.parents}), has_systemd=True
+EMPTY = Present({}, {}, frozenset(), {}, None, (), frozenset(), has_systemd=False)
+SYSTEM = replace(
+    EMPTY,
+    folders=frozenset({SYSTEM_UNITS, *SYSTEM_UNITS.parents, *STATE.parents, *LOGS.parents}),
+    has_systemd=True,
 )
 UPGRADES = Updater(
     "unattended-upgrades", (Unit("unattended-upgrades.service", "enabled", is_active=True),), parked=False
@@ -86,10 +89,10 @@ def _of_files(present: Present, action: Action) -> Present:
     match action:
         case MakeFolder(path):
             return replace(present, folders=frozenset(folders | {path}))
-        case WriteFile(path, content, mode):
+        case WriteFile(path, content, kind):
             assert path.parent in folders, f"{path} has no folder"
             assert files.get(path) == action.before
-            return replace(present, files={**files, path: content}, modes={**present.modes, path: mode})
+            return replace(present, files={**files, path: content}, modes={**present.modes, path: kind.mode})
         case Encrypt(name, path, secret):
             assert path.parent in folders, f"{path} has no folder"
             secrets = {**present.secrets, name: secret}
@@ -219,7 +222,7 @@ def test_a_notifier_that_is_dropped_takes_its_secret_along() -> None:
 
 def test_a_plain_address_that_is_kept_stays() -> None:
     there = after(SYSTEM, plan(aim(notifiers={"ops": {**OPS["ops"], "keep": "file"}}), SYSTEM))
-    path = LAYOUT.secret("ops")
+    path = LAYOUT.secrets / "ops"
     assert (there.files[path], there.modes[path]) == (ADDRESS + b"\n", 0o600)
     kept = aim(notifiers={"ops": {"file": str(path)}})
     assert plan(kept, there) == ()
@@ -254,7 +257,7 @@ def test_a_credential_that_is_nowhere_is_told() -> None:
 
 def test_the_units_load_the_credentials_and_may_write_the_data() -> None:
     goal = aim(notifiers={**OPS, "sms": {"credential": "mail"}}, state_dir="/srv/state", root="/srv/image")
-    service = goal.files[SYSTEM_UNITS / units.SERVICE][0].decode()
+    service = goal.files[SYSTEM_UNITS / units.SERVICE].content.decode()
     assert "LoadCredentialEncrypted=mail:/etc/credstore.encrypted/mail\n" in service
     assert "LoadCredentialEncrypted=notifier-ops:/etc/patchledger/credentials/notifier-ops.cred\n" in service
     assert '"/srv/image" "/srv/state"' in service
@@ -295,7 +298,7 @@ def test_updaters_are_parked_and_given_back_as_answered() -> None:
 def test_elsewhere_systemd_is_left_alone() -> None:
     layout = Layout(Path("/image/etc/config.yaml"), Path("/image/units"))
     goal = wanted(answers(), {}, layout, PROGRAM)
-    actions = plan_installation(goal, layout, Present(updaters=(UPGRADES,)), "park")
+    actions = plan_installation(goal, layout, replace(EMPTY, updaters=(UPGRADES,)), "park")
     assert not [one for one in actions if isinstance(one, Enable | Reload | Park)]
     assert layout.units / units.TIMER in goal.files
 

@@ -30,6 +30,7 @@ from reconciler.host.install.answers import (
 )
 from reconciler.host.install.installation import (
     Action,
+    FileKind,
     Layout,
     Manifest,
     Present,
@@ -316,12 +317,12 @@ def _show(actions: Sequence[Action], form: Format) -> None:
         sys.stdout.write("Nothing to do: this host is set up as answered.\n")
     for action in actions:
         sys.stdout.write(f"{action}\n")
-        if isinstance(action, WriteFile) and action.what in {"unit", "the configuration"}:
+        if isinstance(action, WriteFile) and action.kind in (FileKind.UNIT, FileKind.CONFIGURATION):
             sys.stdout.writelines(f"    {line}\n" for line in _difference(action))
 
 
 def _difference(action: WriteFile) -> list[str]:
-    hide = shown_text if action.what == "the configuration" else str
+    hide = shown_text if action.kind is FileKind.CONFIGURATION else str
     before, after = (
         redact_url(hide(data.decode("utf-8", "replace"))).splitlines()
         for data in (action.before or b"", action.content)

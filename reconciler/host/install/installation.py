@@ -12,7 +12,8 @@ The rules:
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from pathlib import Path
 from typing import Literal
 
@@ -32,7 +33,6 @@ ENABLED = (units.TIMER, units.BOOT)
 """What ``setup`` and ``enable`` enable."""
 _VERSION = 1
 _COPY = ".before-setup-"
-_PRIVATE, _PUBLIC = 0o600, 0o644
 
 
 # --- Where things are -----------------------------------------------------------------------------------
@@ -84,9 +84,10 @@ class Layout:
         """Return where we keep an encrypted credential."""
         return default_path(credential, self.credentials)
 
-    def secret(self, notifier: str) -> Path:
-        """Return where we keep the address of a notifier as a plain file."""
-        return self.folder / "secrets" / notifier
+    @property
+    def secrets(self) -> Path:
+        """The folder of addresses in plain files."""
+        return self.folder / "secrets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,29 +167,54 @@ class MakeFolder:
         return f"make the folder {self.path} (mode {self.mode:04o})"
 
 
+class FileKind(Enum):
+    """What a file of an installation is."""
+
+    UNIT = auto()
+    CONFIGURATION = auto()
+    ADDRESS = auto()
+    MANIFEST = auto()
+    COPY = auto()
+
+    @property
+    def mode(self) -> int:
+        """Whom it is for: what a unit says is no secret."""
+        return 0o644 if self is FileKind.UNIT else 0o600
+
+    def words(self, path: Path) -> str:
+        """Say for people what the file at ``path`` is."""
+        match self:
+            case FileKind.UNIT:
+                return "unit"
+            case FileKind.CONFIGURATION:
+                return "the configuration"
+            case FileKind.ADDRESS:
+                return f"the address of {path.name}, unencrypted"
+            case FileKind.MANIFEST:
+                return "what is installed"
+            case FileKind.COPY:
+                return "a copy of what was there"
+
+
 @dataclass(frozen=True, slots=True)
 class WriteFile:
     """Make ``content`` what a file holds, whole or not at all.
 
     Attributes:
         before: What it holds now, ``None`` where there is no such file.
-        what: Says what it is, for people.
-        is_secret: Its content is not to be shown.
     """
 
     path: Path
     content: bytes = field(repr=False)
-    mode: int
-    what: str
-    before: bytes | None = field(default=None, repr=False)
-    is_secret: bool = False
+    kind: FileKind
+    before: bytes | None = field(repr=False)
 
     def __str__(self) -> str:
         if self.before is None:
             verb = "write"
         else:
             verb = "set the mode of" if self.before == self.content else "change"
-        return f"{verb} {self.path} ({self.what}, mode {self.mode:04o})"
+        return f"{verb} {self.path} ({self.kind.words(self.path)}, mode {self.kind.mode:04o})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,14 +342,22 @@ class Present:
         has_systemd: Whether systemd runs here, and the units are its own.
     """
 
-    files: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
-    modes: Mapping[Path, int] = field(default_factory=dict)
-    folders: frozenset[Path] = frozenset()
-    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    manifest: Manifest | None = None
-    updaters: tuple[Updater, ...] = ()
-    enabled: frozenset[str] = frozenset()
-    has_systemd: bool = False
+    files: Mapping[Path, bytes] = field(repr=False)
+    modes: Mapping[Path, int]
+    folders: frozenset[Path]
+    secrets: Mapping[str, bytes] = field(repr=False)
+    manifest: Manifest | None
+    updaters: tuple[Updater, ...]
+    enabled: frozenset[str]
+    has_systemd: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WantedFile:
+    """One file of an installation."""
+
+    kind: FileKind
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,13 +366,13 @@ class Wanted:
 
     Attributes:
         config: As it will be read.
-        files: Content and mode by path, and what each is.
+        files: By path.
         credentials: Secrets to be encrypted, by credential name.
         loaded: All credentials that the units load: those, and those that were there before.
     """
 
     config: Config
-    files: Mapping[Path, tuple[bytes, int, str]] = field(repr=False)
+    files: Mapping[Path, WantedFile]
     credentials: Mapping[str, bytes] = field(repr=False)
     loaded: tuple[tuple[str, Path], ...]
 
@@ -370,48 +404,43 @@ def wanted(
     Raises:
         Misuse: A credential that an answer names is nowhere, or a path cannot stand in a unit.
     """
-    kept: dict[str, dict[str, str]] = {}
-    files: dict[Path, tuple[bytes, int, str]] = {}
-    encrypted: dict[str, bytes] = {}
-    loaded: list[tuple[str, Path]] = []
-    for name, one in answers.notifiers.items():
-        if one.is_new and one.keep == "file":
-            kept[name] = {"file": str(layout.secret(name))}
-            files[layout.secret(name)] = (
-                addresses[name] + b"\n",
-                _PRIVATE,
-                f"the address of {name}, unencrypted",
-            )
-        elif one.is_new:
-            credential = credential_name(name)
-            kept[name] = {"credential": credential}
-            encrypted[credential] = addresses[name]
-            loaded.append((credential, layout.encrypted(credential)))
-        elif one.credential is not None:
-            kept[name] = {"credential": one.credential}
-            loaded.append((one.credential, _found(name, one.credential, layout, known)))
-        else:
-            kept[name] = {"file": str(one.file)}
+    notifiers = answers.notifiers
+    plain = {
+        name: layout.secrets / name for name, one in notifiers.items() if one.is_new and one.keep == "file"
+    }
+    new = {name: credential_name(name) for name, one in notifiers.items() if one.is_new and name not in plain}
+    earlier = {name: one.credential for name, one in notifiers.items() if one.credential and not one.is_new}
+    credentials = new | earlier
+    kept = {
+        name: {"credential": credentials[name]}
+        if name in credentials
+        else {"file": str(plain.get(name, one.file))}
+        for name, one in notifiers.items()
+    }
+    loaded = [(credential, layout.encrypted(credential)) for credential in new.values()]
+    loaded += [(credential, _found(name, credential, layout, known)) for name, credential in earlier.items()]
     config = configuration(answers, kept)
-    folders = (
-        config.state_dir,
-        config.log_dir,
-        *writable,
-        *(path for path in (config.root,) if path),
-        *(path.parent for path in (config.motd, config.metrics) if path),
-    )
     installed = Installed(
         program=program,
         config=layout.config,
         tick=config.tick,
         credentials=tuple(sorted(loaded)),
-        writable=folders,
+        writable=_writable(config, writable),
         state=config.state_dir,
     )
+    files = {path: WantedFile(FileKind.ADDRESS, addresses[name] + b"\n") for name, path in plain.items()}
     for name, text in unit_files(installed).items():
-        files[layout.units / name] = (text.encode(), _PUBLIC, "unit")
-    files[layout.config] = (config_text(config).encode(), _PRIVATE, "the configuration")
-    return Wanted(config, files, encrypted, tuple(sorted(loaded)))
+        files[layout.units / name] = WantedFile(FileKind.UNIT, text.encode())
+    files[layout.config] = WantedFile(FileKind.CONFIGURATION, config_text(config).encode())
+    secrets = {credential: addresses[name] for name, credential in new.items()}
+    return Wanted(config, files, secrets, tuple(sorted(loaded)))
+
+
+def _writable(config: Config, more: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the folders that a tick writes to."""
+    root = () if config.root is None else (config.root,)
+    beside = (path.parent for path in (config.motd, config.metrics) if path)
+    return (config.state_dir, config.log_dir, *more, *root, *beside)
 
 
 def _found(notifier: str, credential: str, layout: Layout, known: frozenset[Path]) -> Path:
@@ -446,47 +475,40 @@ def plan_installation(
     """
     before = present.manifest
     last = _manifest(aim, layout, present, updaters)
-    folders = [
-        MakeFolder(path, mode)
-        for path, mode in wanted_folders(aim, layout).items()
-        if path not in present.folders
-    ]
-    writes = list(_writes(aim, before, present))
-    encrypts = [
-        Encrypt(name, layout.encrypted(name), secret)
-        for name, secret in sorted(aim.credentials.items())
-        if present.secrets.get(name) != secret
-    ]
-    gone = () if before is None else tuple(sorted(set(before.files) - set(last.files)))
-    removes = [RemoveFile(path) for path in gone if path in present.files]
-    deeds: list[Action] = [
-        *folders,
-        *encrypts,
+    writes = tuple(_writes(aim, before, present))
+    folders = wanted_folders(aim, layout).items()
+    deeds: tuple[Action, ...] = (
+        *(MakeFolder(path, mode) for path, mode in folders if path not in present.folders),
+        *(
+            Encrypt(name, layout.encrypted(name), secret)
+            for name, secret in sorted(aim.credentials.items())
+            if present.secrets.get(name) != secret
+        ),
         *writes,
-        *removes,
+        *(RemoveFile(path) for path in _no_longer_wanted(before, last) if path in present.files),
         *_services(layout, present, writes, enables=enables),
-    ]
-    deeds += _competitors(layout, present, updaters)
-    is_recorded = before == last and present.files.get(layout.manifest) == last.to_json()
-    if not deeds and is_recorded:
-        return ()
-    intent = Manifest(
-        last.config,
-        last.units,
-        {**(before.files if before else {}), **last.files},
-        last.folders,
-        last.data,
-        last.hooks,
-        updaters,
+        *_competitors(layout, present, updaters),
     )
-    made = [one for one in folders if one.path == layout.folder]
-    rest = [one for one in deeds if one not in made]
-    told = "what is installed"
-    first = WriteFile(layout.manifest, intent.to_json(), _PRIVATE, told, present.files.get(layout.manifest))
-    end: list[Action] = []
+    if not deeds and before == last and present.files.get(layout.manifest) == last.to_json():
+        return ()
+    return tuple(_recorded(deeds, last, layout, present))
+
+
+def _no_longer_wanted(before: Manifest | None, last: Manifest) -> list[Path]:
+    return [] if before is None else sorted(set(before.files) - set(last.files))
+
+
+def _recorded(deeds: Iterable[Action], last: Manifest, layout: Layout, present: Present) -> Iterator[Action]:
+    """Yield the deeds between a manifest that names what is there now or then, and one of what is then."""
+    earlier = {} if present.manifest is None else present.manifest.files
+    intent = replace(last, files={**earlier, **last.files})
+    ours = [one for one in deeds if isinstance(one, MakeFolder) and one.path == layout.folder]
+    yield from ours  # the manifest lies in it
+    there = present.files.get(layout.manifest)
+    yield WriteFile(layout.manifest, intent.to_json(), FileKind.MANIFEST, there)
+    yield from (one for one in deeds if one not in ours)
     if intent != last:
-        end.append(WriteFile(layout.manifest, last.to_json(), _PRIVATE, told, intent.to_json()))
-    return (*made, first, *rest, *end)
+        yield WriteFile(layout.manifest, last.to_json(), FileKind.MANIFEST, intent.to_json())
 
 
 def plan_removal(
@@ -525,11 +547,11 @@ def _removals(
     if purge and manifest.hooks in present.folders:
         yield RemoveFolder(manifest.hooks, with_content=True)
     if purge:
-        yield from (RemoveFile(path) for path in sorted(present.files) if _COPY in path.name)
+        yield from (RemoveFile(path) for path in sorted(present.files) if is_copy(path.name))
     yield RemoveFile(layout.manifest)
     yield RemoveFile(layout.lock)
     # The folders that were made for it; what somebody else put there keeps them.
-    ours = {*manifest.folders, layout.folder / "credentials", layout.folder / "secrets"} - set(manifest.data)
+    ours = {*manifest.folders, layout.credentials, layout.secrets} - set(manifest.data)
     for path in sorted(ours & present.folders, key=lambda each: len(each.parts), reverse=True):
         yield RemoveFolder(path, with_content=False)
 
@@ -559,6 +581,42 @@ def _is_own(path: Path, manifest: Manifest) -> bool:
     return path in manifest.folders or path in _OWN_BY_NAME
 
 
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """What must be looked at before anything is planned.
+
+    Attributes:
+        files: Those that are there or not.
+        copies: Folders in which copies of earlier files may lie.
+        folders: Those that are there or not.
+        data: Folders of which all that is in them matters.
+    """
+
+    files: frozenset[Path]
+    copies: frozenset[Path]
+    folders: frozenset[Path]
+    data: tuple[Path, ...]
+
+
+def concerned(layout: Layout, manifest: Manifest | None, aim: Wanted | None) -> Concerned:
+    """Return all that a plan for ``aim``, or to remove what is installed, asks :class:`Present` for."""
+    files = {layout.manifest, layout.parked}
+    folders = {layout.folder, layout.credentials, layout.secrets, layout.units}
+    if aim is not None:
+        files |= aim.files.keys()
+        folders |= wanted_folders(aim, layout).keys()
+    if manifest is not None:
+        files |= manifest.files.keys()
+        folders |= {*manifest.folders, *manifest.data, manifest.hooks}
+    copies = frozenset({layout.folder, layout.units})
+    return Concerned(frozenset(files), copies, frozenset(folders), manifest.data if manifest else ())
+
+
+def is_copy(name: str) -> bool:
+    """Say whether a file of that name is a copy of what was there before a setup."""
+    return _COPY in name
+
+
 def wanted_folders(aim: Wanted, layout: Layout) -> dict[Path, int]:
     """Return every folder that an installation needs, with its mode, outer ones before inner ones.
 
@@ -567,8 +625,8 @@ def wanted_folders(aim: Wanted, layout: Layout) -> dict[Path, int]:
     own = [layout.folder, aim.config.state_dir, aim.config.log_dir]
     if aim.credentials:
         own.append(layout.credentials)
-    if any(path.parent == layout.folder / "secrets" for path in aim.files):
-        own.append(layout.folder / "secrets")
+    if any(one.kind is FileKind.ADDRESS for one in aim.files.values()):
+        own.append(layout.secrets)
     above = {path for one in (*own, layout.units) for path in one.parents}
     if not layout.is_system:
         above.add(layout.units)
@@ -578,9 +636,9 @@ def wanted_folders(aim: Wanted, layout: Layout) -> dict[Path, int]:
 
 def _manifest(aim: Wanted, layout: Layout, present: Present, updaters: Literal["park", "leave"]) -> Manifest:
     before = present.manifest
-    files = {path: sha256(content) for path, (content, _, _) in aim.files.items()}
+    files = {path: sha256(one.content) for path, one in aim.files.items()}
     # Credentials that were given earlier stay ours for as long as they are loaded.
-    files |= {path: "" for _, path in aim.loaded if path.parent == layout.folder / "credentials"}
+    files |= {path: "" for _, path in aim.loaded if path.parent == layout.credentials}
     if before is not None:
         kept = {str(one.file) for one in aim.config.notifiers.values() if one.file is not None}
         files |= {
@@ -602,17 +660,16 @@ def _manifest(aim: Wanted, layout: Layout, present: Present, updaters: Literal["
 
 
 def _writes(aim: Wanted, before: Manifest | None, present: Present) -> Iterator[WriteFile]:
-    for path, (content, mode, what) in sorted(aim.files.items()):
+    for path, one in sorted(aim.files.items()):
         there = present.files.get(path)
-        if there == content and present.modes.get(path) == mode:
+        if there == one.content and present.modes.get(path) == one.kind.mode:
             continue
-        if there is not None and there != content:
+        if there is not None and there != one.content:
             digest = sha256(there)
             if before is None or before.files.get(path) != digest:
                 aside = path.with_name(f"{path.name}{_COPY}{digest[:8]}")
-                yield WriteFile(aside, there, _PRIVATE, "a copy of what was there", present.files.get(aside))
-        is_secret = path.parent.name == "secrets" and mode == _PRIVATE
-        yield WriteFile(path, content, mode, what, there, is_secret)
+                yield WriteFile(aside, there, FileKind.COPY, present.files.get(aside))
+        yield WriteFile(path, one.content, one.kind, there)
 
 
 def _services(

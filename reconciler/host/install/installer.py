@@ -28,8 +28,9 @@ from reconciler.host.install.installation import (
     Restore,
     Wanted,
     WriteFile,
+    concerned,
+    is_copy,
     read_manifest,
-    wanted_folders,
 )
 from reconciler.host.machine.locking import take
 from reconciler.host.machine.systemd import RUNTIME, Systemd, unanswered
@@ -112,21 +113,11 @@ class Installer:
             Misuse: Something cannot be read.
             ReconcilerError: systemd does not answer.
         """
-        layout = self._layout
-        paths = {layout.manifest, layout.parked, *(aim.files if aim else ())}
-        paths |= set(manifest.files) if manifest else set()
-        for folder in {layout.folder, layout.units}:
-            if folder.is_dir():
-                paths |= set(folder.glob("*.before-setup-*"))
-        folders = {layout.folder, layout.folder / "credentials", layout.folder / "secrets", layout.units}
-        if aim:
-            folders |= wanted_folders(aim, layout).keys()
-        if manifest:
-            folders |= {*manifest.folders, *manifest.data, manifest.hooks}
-            for folder in manifest.data:
-                entries = tuple(folder.iterdir()) if folder.is_dir() else ()
-                folders |= {path for path in entries if path.is_dir() and not path.is_symlink()}
-                paths |= {path for path in entries if path.is_symlink() or not path.is_dir()}
+        asked = concerned(self._layout, manifest, aim)
+        paths, folders = set(asked.files), set(asked.folders)
+        paths |= {path for folder in asked.copies for path in _entries(folder) if is_copy(path.name)}
+        for path in (path for folder in asked.data for path in _entries(folder)):
+            (folders if path.is_dir() and not path.is_symlink() else paths).add(path)
         files = {path: data for path in paths if (data := _read(path)) is not None}
         return Present(
             files=files,
@@ -263,10 +254,9 @@ def _make(action: MakeFolder | WriteFile | Encrypt) -> None:
         case MakeFolder(path, mode):
             # One folder and no more: what else is made on the way, nobody would take away again.
             path.mkdir(mode=mode, exist_ok=True)
-        case WriteFile(path, content, mode):
+        case WriteFile(path, content, kind):
             replace_file(path, content)
-            if mode != 0o600:  # noqa: PLR2004 - what replace_file makes
-                path.chmod(mode)
+            path.chmod(kind.mode)
         case Encrypt(credential, path, secret):
             credentials.encrypt(credential, secret, path)
             why = credentials.why_not_decrypted(credential, path)
@@ -284,6 +274,10 @@ def _remove_folder(path: Path, *, with_content: bool) -> None:
     else:
         with contextlib.suppress(OSError):
             path.rmdir()
+
+
+def _entries(folder: Path) -> tuple[Path, ...]:
+    return tuple(folder.iterdir()) if folder.is_dir() else ()
 
 
 def _read(path: Path) -> bytes | None:
