@@ -124,3 +124,29 @@ def test_every_condition_is_in_the_reference() -> None:
     ]
     documented = {name for row in rows for name in re.findall(r"`([A-Z]\w+)`", row.split("|")[1])}
     assert set(ConditionType) - documented == set()
+
+
+_MODULE = re.compile(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|sh))`")
+_NAMED = re.compile(r"`((?:\w+/)+\w+\.py)` `(?:\w+\.)?(\w+)`")
+_GUIDES = (
+    "ARCHITECTURE.md",
+    *(f"docs/explanation/{name}.md" for name in ("a-curl-update", "glossary", "where-things-are")),
+)
+
+
+@pytest.mark.parametrize("page", _GUIDES)
+def test_the_files_that_a_newcomer_is_sent_to_are_there(page: str) -> None:
+    named = set(_MODULE.findall((ROOT / page).read_text(encoding="utf-8")))
+    assert len(named) > 10
+    missing = [
+        name for name in named if not ((ROOT / "reconciler" / name).exists() or (ROOT / name).exists())
+    ]
+    assert [name for name in missing if "NAME" not in name] == []
+
+
+def test_what_a_newcomer_is_told_to_look_for_in_a_file_is_in_it() -> None:
+    named = _NAMED.findall((ROOT / "docs/explanation/a-curl-update.md").read_text(encoding="utf-8"))
+    assert len(named) > 10
+    for path, name in named:
+        text = (ROOT / "reconciler" / path).read_text(encoding="utf-8")
+        assert re.search(rf"^ *(?:class|def) {name}\b", text, re.MULTILINE), (path, name)
