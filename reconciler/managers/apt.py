@@ -319,7 +319,6 @@ def _declared(section: Section) -> dict[PackageId, dict[str, str]]:
 
 APT = Dialect(
     name="apt",
-    script="apt-update.sh",
     observation=read_observation,
     answer=read_answer,
     refresh=read_refresh,

@@ -5,7 +5,6 @@
   installed one's priority (backports, for instance), or is pinned away, is not offered.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +27,13 @@ from reconciler.managers.apt_formats import (
     tables,
 )
 from reconciler.managers.apt_relations import unmet
-from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
+from reconciler.managers.machine import (
+    digest_of,
+    read_clock,
+    read_facts,
+    read_filesystems,
+    read_lock_holder,
+)
 from reconciler.managers.sections import Section, Sections, instant, kib, number, pairs, sentence_of, unparsed
 from reconciler.planning.facts.observation import (
     Available,
@@ -76,7 +81,7 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
         health=_health(sections, installed),
         reboot=_reboot(sections, machine, installed),
         clock=read_clock(sections.need("clock")),
-        database=_digest(sections),
+        database=digest_of((*sections.need("installed").lines, "", *sections.need("automatic").lines)),
         root=machine.get("root", "/"),
     )
 
@@ -349,9 +354,3 @@ def _kernel_reboot(running: str, build: str, installed: Iterable[Installed]) -> 
     if newest.numbers > current.numbers:
         return Reboot(RebootNeed.REQUIRED, (f"{newest.package.name} is installed, {running} is running",))
     return Reboot(RebootNeed.NOT_REQUIRED)
-
-
-def _digest(sections: Sections) -> str:
-    """Return the digest of the package database: installed packages and marks."""
-    text = "\n".join((*sections.need("installed").lines, "", *sections.need("automatic").lines))
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

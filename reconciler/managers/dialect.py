@@ -29,7 +29,6 @@ class Dialect:
 
     Attributes:
         name: Of the package manager, such as ``apt``.
-        script: File name of its patch script.
         observation: Reads ``--observe``, taken at an aware instant, of a run that ended with 0.
         answer: Reads ``--dry-run`` of a run that ended with 0, 10, 11, 25 or 26; the offers are those of the
             last observation, for what the script does not repeat (sizes, for instance).
@@ -43,7 +42,6 @@ class Dialect:
     """
 
     name: str
-    script: str
     observation: Callable[[Sections, datetime], Observation]
     answer: Callable[[Sections, Sequence[Offer]], Answer]
     refresh: Callable[[Sections], Refresh]
@@ -51,6 +49,11 @@ class Dialect:
     coded: frozenset[str] = frozenset()
     relations: Callable[[Sections, Sequence[Change]], Needs] | None = None
     repairs_whole: bool = False
+
+    @property
+    def script(self) -> str:
+        """The file name of its patch script."""
+        return f"{self.name}-update.sh"
 
 
 Read = TypeVar("Read")

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.dnf_formats import MOVES, SKIPPED, Move, Package, Row, moves, packages, rows
+from reconciler.managers.dnf_formats import MOVES, SKIPPED, Move, Package, moves, packages, rows
 from reconciler.managers.dnf_observation import read_observation
 from reconciler.managers.dnf_relations import Doings, unmet
+from reconciler.managers.rpm import Row
 from reconciler.managers.sections import Sections, unparsed, words_of
 from reconciler.planning.facts import exit_codes as codes
 from reconciler.planning.facts.observation import Action, Answer, Change, Offer, Refresh, RefreshOutcome
@@ -174,7 +175,6 @@ def read_refresh(sections: Sections) -> Refresh:
 
 DNF = Dialect(
     name="dnf",
-    script="dnf-update.sh",
     observation=read_observation,
     answer=read_answer,
     refresh=read_refresh,

@@ -1,30 +1,16 @@
 """The formats of dnf's patch script that more than one question needs: pure readers, text in, values out.
 
-- A version is written as dnf writes it for people: ``[epoch:]version-release``, the epoch only where not 0.
 - A package is *security* when an advisory of that type names exactly this version.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cmp_to_key
 
+from reconciler.managers import rpm
+from reconciler.managers.rpm import Row, version_key
 from reconciler.managers.sections import Section, fields_of, number, unparsed
 from reconciler.planning.facts.package import Identified
-from reconciler.planning.facts.versions import compare_rpm
-
-version_key = cmp_to_key(compare_rpm)
-"""Sorts versions, the oldest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row(Identified):
-    """An installed package; of install-only ones there are several with one identity."""
-
-    name: str
-    arch: str
-    version: str
-    size: int | None
 
 
 def rows(section: Section) -> tuple[Row, ...]:
@@ -33,11 +19,7 @@ def rows(section: Section) -> tuple[Row, ...]:
     Raises:
         Stalled: A line has other columns.
     """
-    found = []
-    for line in section.lines:
-        name, arch, version, size, _ = fields_of(section, line, 5)
-        found.append(Row(name, arch, version, number(size)))
-    return tuple(sorted(found, key=lambda row: (row.package, version_key(row.version))))
+    return tuple(sorted(rpm.rows(section, 5), key=lambda row: (row.package, version_key(row.version))))
 
 
 _NEVRA = re.compile(r"(?P<name>\S+)-(?P<version>[^-\s]+-[^-\s]+)\.(?P<arch>[^.\s-]+)")

@@ -5,7 +5,6 @@
 - Of an install-only package (kernels) every installed version is told; its offer starts from the newest.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +13,18 @@ from datetime import datetime
 from reconciler.errors import Stalled
 from reconciler.managers.dnf_formats import (
     Advised,
-    Row,
     advised,
     rows,
-    version_key,
 )
 from reconciler.managers.machine import (
+    digest_of,
     read_clock,
     read_facts,
     read_filesystems,
     read_lock_holder,
-    read_unsatisfied,
     unless_unanswered,
 )
+from reconciler.managers.rpm import Row, read_unsatisfied, version_key
 from reconciler.managers.sections import Section, Sections, fields_of, instant, number, pairs
 from reconciler.planning.facts.observation import (
     Available,
@@ -72,7 +70,7 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
         health=_health(sections),
         reboot=_reboot(sections, machine, present),
         clock=read_clock(sections.need("clock")),
-        database=_digest(sections),
+        database=digest_of((*sections.need("installed").lines, "", *sections.need("reasons").lines)),
         root=machine.get("root", "/"),
     )
 
@@ -310,9 +308,3 @@ def _kernel_reboot(running: str, present: Sequence[Row]) -> Reboot:
         reason = f"{newest.name}-{newest.version} is installed, {running} is running"
         return Reboot(RebootNeed.REQUIRED, (reason,))
     return Reboot(RebootNeed.NOT_REQUIRED)
-
-
-def _digest(sections: Sections) -> str:
-    """Return the digest of the package database: installed packages and marks."""
-    text = "\n".join((*sections.need("installed").lines, "", *sections.need("reasons").lines))
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -9,38 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.managers.dnf_formats import Package, split_nevra
+from reconciler.managers.rpm import Relation
 from reconciler.planning.facts.observation import Unmet
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.facts.versions import compare_rpm
 
 _RELATION = re.compile(r"(?P<name>[^\s()]\S*)(?:\s+(?P<operator><=|>=|<|>|=)\s+(?P<version>\S+))?")
 _WORDS_OF_RICH = frozenset({"and", "or", "if", "else", "unless", "with", "without"})
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A name with the versions that are meant: all where ``operator`` is empty."""
-
-    name: str
-    operator: str = ""
-    version: str = ""
-
-    def admits(self, version: str) -> bool:
-        """Tell whether a version is among those that are meant."""
-        if not self.operator or not version:
-            return True
-        sign = compare_rpm(version, self.version)
-        match self.operator:
-            case "<":
-                return sign < 0
-            case "<=":
-                return sign <= 0
-            case "=":
-                return sign == 0
-            case ">=":
-                return sign >= 0
-            case _:
-                return sign > 0
 
 
 def relations(texts: Iterable[str]) -> Iterator[Relation]:

@@ -1,7 +1,8 @@
 """What every patch script says of the machine in the same words, whatever its package manager."""
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.managers.sections import Section, Sections, number, pairs, unparsed, whole
 from reconciler.planning.facts.observation import ClockState, Facts, Filesystem, Reboot, RebootNeed
@@ -49,21 +50,6 @@ def read_lock_holder(section: Section, programs: re.Pattern[str]) -> str:
     return ""
 
 
-def read_unsatisfied(section: Section) -> tuple[str, ...]:
-    """Read ``[dependencies]`` of a manager of rpms: what ``rpm -Va`` calls unsatisfied, each line once.
-
-    Below a line for each package it tells, behind a tab, ``base is needed by (installed) user-1.0-1.noarch``.
-
-    Raises:
-        Unparsable: It tells of an error instead, which is no answer.
-    """
-    found = {line.strip().replace("(installed) ", "") for line in section.lines if line.startswith("\t")}
-    error = next((line for line in section.errors if line.startswith("error:")), "")
-    if section.code and not found and error:
-        raise unparsed(section, error)
-    return tuple(sorted(found))
-
-
 def unless_unanswered(section: Section, kernel: Reboot) -> Reboot:
     """Return what the kernel says of a reboot, where ``section`` asked for more than it and has no answer.
 
@@ -96,3 +82,9 @@ def read_clock(section: Section) -> ClockState:
             return ClockState.UNSYNCHRONISED
         case _:
             return ClockState.UNKNOWN
+
+
+def digest_of(lines: Iterable[str]) -> str:
+    """Return the digest of a package database: of its packages and marks, a line each."""
+    text = "\n".join(lines)
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -225,7 +225,6 @@ def read_refresh(sections: Sections) -> Refresh:
 
 PACMAN = Dialect(
     name="pacman",
-    script="pacman-update.sh",
     observation=read_observation,
     answer=read_answer,
     refresh=read_refresh,

@@ -5,14 +5,19 @@
   of each package, so there is nothing to choose from.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 
 from reconciler.errors import Stalled
-from reconciler.managers.machine import read_clock, read_facts, read_filesystems, read_lock_holder
+from reconciler.managers.machine import (
+    digest_of,
+    read_clock,
+    read_facts,
+    read_filesystems,
+    read_lock_holder,
+)
 from reconciler.managers.pacman_formats import Record, Row, records, rows
 from reconciler.managers.sections import Section, Sections, instant, pairs, unparsed
 from reconciler.planning.facts.observation import (
@@ -58,7 +63,7 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
         health=_health(sections, found),
         reboot=_reboot(machine),
         clock=read_clock(sections.need("clock")),
-        database=_digest(sections),
+        database=digest_of(sections.need("installed").lines),
         root=machine.get("root", "/"),
     )
 
@@ -170,9 +175,3 @@ def _reboot(machine: Mapping[str, str]) -> Reboot:
             return Reboot(RebootNeed.REQUIRED, (gone,))
         case _:
             return Reboot(RebootNeed.UNKNOWN, (f"the running kernel {running} has no modules here",))
-
-
-def _digest(sections: Sections) -> str:
-    """Return the digest of the package database: installed packages and marks."""
-    text = "\n".join(sections.need("installed").lines)
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

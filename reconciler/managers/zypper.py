@@ -11,6 +11,7 @@ from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from reconciler.managers.dialect import Dialect
+from reconciler.managers.rpm import rows
 from reconciler.managers.sections import Section, Sections, sentence_of, unparsed, words_of
 from reconciler.managers.zypper_formats import (
     Record,
@@ -21,7 +22,6 @@ from reconciler.managers.zypper_formats import (
     needing,
     problems,
     records,
-    rows,
 )
 from reconciler.managers.zypper_observation import read_observation
 from reconciler.planning.facts import exit_codes as codes
@@ -81,7 +81,7 @@ def _message(sections: Sections, stream: Element) -> str:
 
 def _changes(sections: Sections, stream: Element, offers: Sequence[Offer]) -> tuple[Change, ...]:
     known = _with_offers(records(sections.get("available")), offers)
-    present = {(row.package, row.version): row.size for row in rows(sections.need("installed"))}
+    present = {(row.package, row.version): row.size for row in rows(sections.need("installed"), 6)}
     coming: list[tuple[Change, Record | None]] = []
     going: list[Change] = []
     for block, element in _solvables(sections.need("resolve"), stream):
@@ -260,7 +260,6 @@ def read_refresh(sections: Sections) -> Refresh:
 
 ZYPPER = Dialect(
     name="zypper",
-    script="zypper-update.sh",
     observation=read_observation,
     answer=read_answer,
     refresh=read_refresh,

@@ -3,7 +3,6 @@
 - XML is zypper's own (``--xmlout``), and records that the script cut out of a repository's metadata. None of
   it has a reason to declare anything, so that whatever holds a declaration is refused: no entity is ever
   expanded.
-- Versions are written ``[epoch:]version-release``, the epoch only where it is not 0.
 """
 
 import re
@@ -11,33 +10,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.managers.sections import Section, fields_of, number, unparsed
+from reconciler.managers.rpm import Relation
+from reconciler.managers.sections import Section, number, unparsed
 from reconciler.planning.facts.package import Identified, PackageId
 from reconciler.planning.facts.versions import compare_rpm
-
-
-@dataclass(frozen=True, slots=True)
-class Row(Identified):
-    """A line of ``[installed]``: one instance of a package, of which several versions may be there."""
-
-    name: str
-    arch: str
-    version: str
-    size: int | None
-
-
-def rows(section: Section) -> tuple[Row, ...]:
-    """Read the installed packages.
-
-    Raises:
-        Stalled: A line has other columns.
-    """
-    found = []
-    for line in section.lines:
-        name, arch, version, size, _, _ = fields_of(section, line, 6)
-        found.append(Row(name, arch, version, number(size)))
-    return tuple(found)
-
 
 # --- zypper's XML -------------------------------------------------------------------------------------------
 
@@ -96,32 +72,6 @@ def _talk(stream: ET.Element) -> Iterator[str]:
 # --- metadata of repositories -------------------------------------------------------------------------------
 
 _FLAGS = {"EQ": "=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """What a package names; all versions where ``operator`` is empty."""
-
-    name: str
-    operator: str = ""
-    version: str = ""
-
-    def admits(self, version: str) -> bool:
-        """Tell whether a version is among those that are meant; without a release it means all of them."""
-        sign = compare_rpm(version, self.version) if self.operator else 0
-        match self.operator:
-            case "":
-                return True
-            case "=":
-                return sign == 0
-            case "<":
-                return sign < 0
-            case "<=":
-                return sign <= 0
-            case ">":
-                return sign > 0
-            case _:
-                return sign >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +216,7 @@ def _advisory(element: ET.Element) -> Advisory:
 def provides(record: Record, relation: Relation) -> bool:
     """Tell whether a package is what a relation asks for."""
     return any(
-        offered.name == relation.name
-        and (not relation.operator or not offered.version or relation.admits(offered.version))
+        offered.name == relation.name and relation.admits(offered.version)
         for offered in (*record.relations.get("provides", ()), Relation(record.name, "=", record.version))
     )
 

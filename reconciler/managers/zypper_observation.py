@@ -8,32 +8,29 @@
 - The operator's locks are those that zypper itself finds for an installed package.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cmp_to_key
 
 from reconciler.errors import Stalled
 from reconciler.managers.machine import (
+    digest_of,
     read_clock,
     read_facts,
     read_filesystems,
     read_lock_holder,
-    read_unsatisfied,
     unless_unanswered,
 )
+from reconciler.managers.rpm import Row, read_unsatisfied, rows, version_key
 from reconciler.managers.sections import Section, Sections, fields_of, instant, pairs, whole
 from reconciler.managers.zypper_formats import (
     Advisory,
     Record,
-    Row,
     advisories,
     document,
     messages,
     records,
-    rows,
 )
 from reconciler.planning.facts.observation import (
     Available,
@@ -51,8 +48,6 @@ from reconciler.planning.facts.package import Names, PackageId
 from reconciler.planning.facts.versions import compare_rpm
 from reconciler.planning.text.untrusted import redacted
 
-_by_version = cmp_to_key(compare_rpm)
-
 
 def read_observation(sections: Sections, at: datetime) -> Observation:
     """Build the observation, without first-seen evidence and hashes of scripts: those are known elsewhere.
@@ -65,7 +60,7 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
         Stalled: A section is missing or does not parse, or rpm knows no package at all.
     """
     machine = pairs(sections.need("machine"))
-    present = rows(sections.need("installed"))
+    present = tuple(rows(sections.need("installed"), 6))
     if not present:
         raise Stalled("rpm knows no installed package", "look at its database with `rpm -qa`")
     installed = _installed(sections, present)
@@ -104,7 +99,7 @@ def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, .
         )
         for row in present
     )
-    return tuple(sorted(found, key=lambda one: (one.package, _by_version(one.version))))
+    return tuple(sorted(found, key=lambda one: (one.package, version_key(one.version))))
 
 
 def _marks(sections: Sections) -> tuple[str, ...]:
@@ -177,7 +172,7 @@ def _available(package: Installed, arch: str, candidate: str, market: _Market) -
     offered = {candidate: (), **market.versions.get(coming, {})}
     newer = [version for version in offered if compare_rpm(version, package.version) > 0]
     found = []
-    for version in sorted(newer, key=_by_version, reverse=True):
+    for version in sorted(newer, key=version_key, reverse=True):
         record = market.records.get((coming, version))
         found.append(
             Available(
@@ -287,7 +282,7 @@ def _doubled(present: Iterable[Row], many: frozenset[str]) -> Iterable[str]:
     name = Names.among(versions)
     for package, found in sorted(versions.items()):
         if len(found) > 1:
-            yield f"{name(package)} ({' and '.join(sorted(found, key=_by_version))} at once)"
+            yield f"{name(package)} ({' and '.join(sorted(found, key=version_key))} at once)"
 
 
 def _reboot(sections: Sections, machine: Mapping[str, str], present: Iterable[Row]) -> Reboot:
@@ -329,14 +324,12 @@ def _kernel_reboot(running: str, present: Iterable[Row]) -> Reboot:
     ]
     if not release or not current:
         return Reboot(RebootNeed.UNKNOWN, (f"the running kernel {running} is no installed package's",))
-    newest = max((row.version for row in kernels), key=_by_version)
-    if compare_rpm(newest, max(current, key=_by_version)) > 0:
+    newest = max((row.version for row in kernels), key=version_key)
+    if compare_rpm(newest, max(current, key=version_key)) > 0:
         return Reboot(RebootNeed.REQUIRED, (f"kernel-{flavour} {newest} is installed, {running} is running",))
     return Reboot(RebootNeed.NOT_REQUIRED)
 
 
 def _digest(sections: Sections, present: Iterable[Row]) -> str:
-    """Return the digest of the package database: installed packages and marks."""
     packages = (f"{row.name}\t{row.arch}\t{row.version}" for row in present)
-    text = "\n".join((*packages, "", *sorted(_marks(sections))))
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return digest_of((*packages, "", *sorted(_marks(sections))))

@@ -6,11 +6,11 @@ import pytest
 
 from reconciler.errors import Stalled, Transient
 from reconciler.managers.dialect import parse_answer, parse_observe, parse_refresh
+from reconciler.managers.rpm import Relation
 from reconciler.managers.sections import Section
 from reconciler.managers.zypper import ZYPPER
 from reconciler.managers.zypper_formats import (
     Record,
-    Relation,
     advisories,
     against,
     document,
