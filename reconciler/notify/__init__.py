@@ -17,7 +17,17 @@ from reconciler.notify.addresses import (
     secrets_of,
 )
 from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, Answer, AppriseSender, ask, cause_of
-from reconciler.notify.outbox import Delivery, Down, Outbox, Pending, Refused, Send, Sent, Verdict
+from reconciler.notify.outbox import (
+    Delivery,
+    Down,
+    Outbox,
+    OutboxMessenger,
+    Pending,
+    Refused,
+    Send,
+    Sent,
+    Verdict,
+)
 from reconciler.planning.notices.events import Route
 
 __all__ = [
@@ -34,6 +44,7 @@ __all__ = [
     "GivenSource",
     "Notifiers",
     "Outbox",
+    "OutboxMessenger",
     "Pending",
     "Refused",
     "Route",

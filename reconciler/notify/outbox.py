@@ -267,6 +267,28 @@ class Outbox:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxMessenger:
+    """Keeps messages in the outbox and delivers what is due."""
+
+    outbox: Outbox
+    send: Send
+
+    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
+        """Keep notices for their routes and try to deliver; return what went wrong, in sentences."""
+        for route in routes:
+            for notice in notices:
+                self.outbox.enqueue(notice, route)
+        failed: list[str] = []
+        for delivery in self.outbox.deliver(self.send, now):
+            match delivery.verdict:
+                case Down(reason) | Refused(reason):
+                    failed.append(f"a notification to {delivery.to} was not delivered: {reason}")
+                case Sent():
+                    pass
+        return tuple(failed)
+
+
+@dataclass(frozen=True, slots=True)
 class _Memory:
     """Identities of what was delivered, oldest first, and how many messages had to be dropped untold."""
 

@@ -91,12 +91,6 @@ Ask = Callable[[Assessment, datetime], Asked]
 """Fetches the policy anew; :meth:`reconciler.reconcile.assess.Assessor.ask_anew` is the real one."""
 
 
-def as_before(assessment: Assessment, now: datetime) -> Asked:
-    """Say that the policy is the one of ``assessment``, where there is nobody to ask."""
-    del now
-    return Asked.as_before(assessment)
-
-
 class Unseen(Exception):  # noqa: N818 - caught where the run's end is told
     """Something was done, and the machine cannot be looked at.
 
@@ -125,7 +119,7 @@ class Applier:
     site: Site
     clock: Clock
     program: str
-    ask: Ask = as_before
+    ask: Ask
 
     @property
     def executions(self) -> Executions:
@@ -426,14 +420,20 @@ class Applier:
             return Ending(RunOutcome.DEFERRED, "policy-changed", asked.against)
         inputs = self._inputs(asked.inputs, journal, observation)
         closed = [gate for gate in evaluate(plan, inputs, now) if isinstance(gate, Closed)]
-        late = {Outcome.WINDOW, Outcome.BUDGET}
         if journal.done and journal.settings.overrun == "finish":
+            # Only time is passed over, and only once something was done: half a plan is worse than being late.
+            late = {Outcome.WINDOW, Outcome.BUDGET}
             closed = [gate for gate in closed if gate.outcome not in late]
         if not closed:
             return None
         return Ending(RunOutcome.DEFERRED, str(closed[0].outcome), closed[0].reason)
 
     def _inputs(self, inputs: GateInputs, journal: Journal, observation: Observation) -> GateInputs:
+        """Return what the gates are shown before a step: as it is now where it may change while a run works.
+
+        The policy comes with ``inputs``, from whoever was asked last; the rest stays as it was assessed.
+        """
+        # What is left needs its share of the time that the whole plan was given.
         left = sum(len(step.changes) for step in journal.steps[journal.current :])
         share = left / max(1, len(journal.transaction))
         health = observation.health

@@ -68,7 +68,7 @@ class Executions:
             Transient: One of the run, whichever, is still at work.
         """
         at_hand = [self.store.execution(one.run or journal.run, one.name) for one in journal.attempts]
-        own = [self._folder(journal, name) for name in self.store.executions(journal.run)]
+        own = [self.store.execution(journal.run, name) for name in self.store.executions(journal.run)]
         if any(map(self.manager.is_at_work, (*own, *at_hand))):
             raise Transient(
                 f"the package manager of run {journal.run} is still at work",
@@ -95,10 +95,7 @@ class Executions:
             fresh = f"{name}-{number}"
         journal = replace(journal, attempts=(*journal.attempts, Attempt(fresh, self.clock.now())))
         self.store.write_journal(journal)
-        return journal, self._folder(journal, fresh)
-
-    def _folder(self, journal: Journal, name: str) -> Path:
-        return self.store.execution(journal.run, name)
+        return journal, self.store.execution(journal.run, fresh)
 
 
 def _not_started(error: ReconcilerError) -> Execution:

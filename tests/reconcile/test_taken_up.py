@@ -40,7 +40,7 @@ from reconciler.planning.runs.steps import Needs
 from reconciler.policy.documents import Health as WantedHealth
 from reconciler.policy.documents import Settings
 from reconciler.reconcile.apply import Applier, Performed
-from reconciler.reconcile.assess import Assessment, Finding
+from reconciler.reconcile.assess import Asked, Assessment, Finding
 from reconciler.reconcile.executions import MOST_ATTEMPTS
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Recalled, State
@@ -268,7 +268,7 @@ class Machine:
     def applier(self) -> Applier:
         around = Surroundings(self, self, None, lambda ask, _before, _within: tuple(ask()))
         site = Site("web-01", {}, "hosts/web-01", self, NoLock(), self, around)
-        return Applier(site, self, "patchledger 1")
+        return Applier(site, self, "patchledger 1", lambda assessment, _now: Asked.as_before(assessment))
 
 
 def assessment_of(**settings: object) -> Assessment:

@@ -34,15 +34,12 @@ from reconciler.notify import (
     AppriseSender,
     CredentialSource,
     DecryptedSource,
-    Down,
     FileSource,
     Notifiers,
     Outbox,
-    Refused,
-    Route,
+    OutboxMessenger,
 )
 from reconciler.ownership import check_ours
-from reconciler.planning.notices.events import Notice
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
@@ -301,25 +298,3 @@ def notifiers_of(config: Config, encrypted: Path = credentials.FOLDER) -> Notifi
     return Notifiers(
         {name: source(one) for name, one in config.notifiers.items()}, Path(given) if given else None
     )
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxMessenger:
-    """Keeps messages in the outbox and delivers what is due by apprise."""
-
-    outbox: Outbox
-    send: AppriseSender
-
-    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
-        """Keep notices for their routes and try to deliver; return what went wrong, in sentences."""
-        for route in routes:
-            for notice in notices:
-                self.outbox.enqueue(notice, route)
-        failed: list[str] = []
-        for delivery in self.outbox.deliver(self.send, now):
-            match delivery.verdict:
-                case Down(reason) | Refused(reason):
-                    failed.append(f"a notification to {delivery.to} was not delivered: {reason}")
-                case _:
-                    pass
-        return tuple(failed)
