@@ -7,7 +7,7 @@ from traceback import walk_tb
 from typing import TypeVar
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.managers.sections import Section, Sections, Unparsable, parse_sections, sentence_of
+from reconciler.managers.sections import Section, Sections, Unparsable, sentence_of
 from reconciler.planning.facts import exit_codes as codes
 from reconciler.planning.facts.observation import (
     Answer,
@@ -186,44 +186,6 @@ def read_relations(dialect: Dialect, sections: Sections, changes: Sequence[Chang
     if relations is None:
         return None
     return _at_the_door(done(dialect, sections), lambda told: relations(told, changes))
-
-
-def parse_observe(dialect: Dialect, text: str, at: datetime) -> Observation:
-    """Turn the output of ``--observe`` into an observation.
-
-    Args:
-        dialect: Of the manager.
-        text: All of the script's standard output.
-        at: When it was taken, aware.
-
-    Returns:
-        The observation, without first-seen evidence and hashes of scripts, and with a refresh that was not
-        due: those are known elsewhere.
-
-    Raises:
-        Stalled: The text does not parse, or reports a failure.
-        Transient: It reports a passing failure.
-    """
-    return read_observation(dialect, parse_sections(text), at)
-
-
-def parse_answer(dialect: Dialect, text: str, offers: Sequence[Offer] = ()) -> Answer:
-    """Turn the output of ``--dry-run`` into an answer.
-
-    Raises:
-        Stalled: The text does not parse, or the script could not even ask.
-        Transient: It reports a passing failure.
-    """
-    return read_answer(dialect, parse_sections(text), offers)
-
-
-def parse_refresh(dialect: Dialect, text: str) -> Refresh:
-    """Turn the output of ``--refresh`` into what became of it.
-
-    Raises:
-        Stalled: The text does not parse.
-    """
-    return read_refresh(dialect, parse_sections(text))
 
 
 def done(dialect: Dialect, sections: Sections) -> Sections:

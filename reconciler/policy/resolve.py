@@ -39,14 +39,10 @@ class Ambiguity:
 
     Attributes:
         key: Such as ``reboot.when``.
-        first: Where one of them sets it.
-        second: Where the other does.
         message: One sentence for people that names both.
     """
 
     key: str
-    first: Origin
-    second: Origin
     message: str
 
 
@@ -172,7 +168,7 @@ def _ambiguity(key: Key, first: _Layer, second: _Layer) -> Ambiguity:
         f"Policy {names[0]} ({places[0]}) and Policy {names[1]} ({places[1]}) both have priority"
         f" {first.placed.value.priority} and set {dotted(key)} differently"
     )
-    return Ambiguity(dotted(key), *places, message)
+    return Ambiguity(dotted(key), message)
 
 
 class _Selection(Generic[C]):

@@ -7,10 +7,10 @@ import pytest
 from reconciler.errors import Stalled, Transient
 from reconciler.managers.apt import APT
 from reconciler.managers.apt_relations import Doings, Package, groups, unmet
-from reconciler.managers.dialect import parse_answer, parse_observe
 from reconciler.managers.scripted import arguments
 from reconciler.planning.facts.observation import Available, Observation, Question, RebootNeed, Unmet
 from reconciler.planning.text.untrusted import redacted
+from tests.managers.told import parse_answer, parse_observe
 from tests.vectors.vector import FOLDER, Vector, expected_of
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -7,12 +7,13 @@ import pytest
 
 from reconciler.errors import Stalled
 from reconciler.managers.apt import APT
-from reconciler.managers.dialect import Dialect, contradiction, parse_observe, read_answer
+from reconciler.managers.dialect import Dialect, contradiction, read_answer
 from reconciler.managers.dnf import DNF
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.sections import Unparsable, parse_sections
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Action, Change, Installed
+from tests.managers.told import parse_observe
 from tests.vectors.vector import FOLDER, Vector
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

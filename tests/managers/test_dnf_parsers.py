@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.managers.dialect import parse_answer, parse_observe, parse_refresh
 from reconciler.managers.dnf import DNF
 from reconciler.managers.dnf_formats import advised
 from reconciler.managers.dnf_relations import unmet
 from reconciler.managers.sections import Section
 from reconciler.planning.facts.observation import RebootNeed, Refresh, RefreshOutcome, Unmet
+from tests.managers.told import parse_answer, parse_observe, parse_refresh
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 SCRIPT = Path(__file__).parents[2] / "scripts/patch/dnf-update.sh"

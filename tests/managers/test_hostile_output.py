@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.managers.dialect import parse_refresh
 from reconciler.managers.machine import unless_unanswered
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.rpm import read_unsatisfied
 from reconciler.managers.sections import Section, Unparsable
 from reconciler.planning.facts.observation import Reboot, RebootNeed, Refresh, RefreshOutcome
+from tests.managers.told import parse_refresh
 from tests.vectors.vector import FOLDER, Vector, expected_of
 
 LONG = "1" * 5000

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.managers.dialect import parse_answer, parse_observe, parse_refresh
 from reconciler.managers.pacman import PACMAN
 from reconciler.planning.facts.observation import RebootNeed, RefreshOutcome, Unmet
+from tests.managers.told import parse_answer, parse_observe, parse_refresh
 from tests.vectors.vector import FOLDER, Vector
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

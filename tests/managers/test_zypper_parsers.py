@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import pytest
 
 from reconciler.errors import Stalled, Transient
-from reconciler.managers.dialect import parse_answer, parse_observe, parse_refresh
 from reconciler.managers.rpm import Relation
 from reconciler.managers.sections import Section
 from reconciler.managers.zypper import ZYPPER
@@ -19,6 +18,7 @@ from reconciler.managers.zypper_formats import (
     records,
 )
 from reconciler.planning.facts.observation import Observation, Reboot, RebootNeed, RefreshOutcome, Unmet
+from tests.managers.told import parse_answer, parse_observe, parse_refresh
 from tests.vectors.vector import FOLDER, Vector, expected_of
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -140,7 +140,7 @@ def test_policies_of_equal_priority_that_differ_are_ambiguous_and_the_default_st
 
     assert found.settings.updates == "all"
     assert "updates" not in found.origins
-    assert [(one.key, one.first.line, one.second.line) for one in found.ambiguities] == [("updates", 8, 13)]
+    assert [one.key for one in found.ambiguities] == ["updates"]
     assert found.ambiguities[0].message == (
         f"Policy p1 (policies/p.yaml:8@{'a' * 12}) and Policy p2 (policies/p.yaml:13@{'a' * 12}) both"
         " have priority 3 and set updates differently"

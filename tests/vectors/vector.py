@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from reconciler.managers.detect import dialect_of
-from reconciler.managers.dialect import parse_answer, parse_observe, parse_refresh
 from reconciler.planning.facts.observation import Answer, Observation, Refresh
 from reconciler.policy.managers import ManagerName
+from tests.managers.told import parse_answer, parse_observe, parse_refresh
 
 FOLDER = Path(__file__).parent
 

@@ -1,4 +1,4 @@
-"""Ask for a reboot, and know that one is coming or was done."""
+"""Ask for a reboot, and know whether one was done."""
 
 from datetime import timedelta
 from math import ceil
@@ -10,7 +10,6 @@ from reconciler.errors import Stalled
 BOOTED = Path("/run/systemd/system")
 """A folder that is there exactly where systemd is the running init (sd_booted(3))."""
 
-_SCHEDULED = Path("/run/systemd/shutdown/scheduled")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST_ANSWER = 60.0  # seconds; systemd's shutdown(8) returns at once
 
@@ -48,16 +47,6 @@ def request_reboot(*, notice: timedelta, message: str, booted: Path = BOOTED) ->
     if done.returncode != 0:
         said = " ".join(done.error_text.split()) or f"it ended with {done.returncode}"
         raise Stalled(f"shutdown does not reboot this machine: {said}")
-
-
-def is_shutting_down() -> bool:
-    """Tell whether this machine is going down, or was told to: nothing new may begin then."""
-    if _SCHEDULED.exists():
-        return True
-    if not BOOTED.is_dir():
-        return False
-    done = process.run(["systemctl", "is-system-running"], timeout=_LONGEST_ANSWER)
-    return done.text.strip() == "stopping"
 
 
 class SystemPower:

@@ -8,8 +8,12 @@ REBOOT_IN = (
     "from datetime import timedelta; from reconciler.host.machine.reboot import request_reboot;"
     "request_reboot(notice=timedelta(minutes={}), message='a test')"
 )
-IS_SHUTTING_DOWN = "from reconciler.host import reboot; print(reboot.is_shutting_down())"
-BOOT_ID = "from reconciler.host import reboot; print(reboot.boot_id())"
+IS_SHUTTING_DOWN = (
+    "import pathlib, subprocess;"
+    "said = subprocess.run(['systemctl', 'is-system-running'], capture_output=True).stdout;"
+    "print(pathlib.Path('/run/systemd/shutdown/scheduled').exists() or b'stopping' in said)"
+)
+BOOT_ID = "from reconciler.host.machine import reboot; print(reboot.boot_id())"
 
 
 def assert_done(site: Site, instance: str) -> None:

@@ -45,7 +45,9 @@ class Host:
         self.machine = machine
 
     def competing(self, line: str) -> str:
-        return self.machine.evaluate(f"import pathlib; from reconciler.host import competing as c; {line}")
+        return self.machine.evaluate(
+            f"import pathlib; from reconciler.host.install import competing as c; {line}"
+        )
 
     def found(self) -> dict[str, bool]:
         line = "import json; print(json.dumps({one.name: one.parked for one in c.find()}))"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.managers.dialect import parse_answer, parse_observe
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import RebootNeed
 from tests.edge.zypper.test_observe import NOW
 from tests.labs.zypper import ZypperLab
+from tests.managers.told import parse_answer, parse_observe
 
 # A file system of this process alone: the lab's root over this machine's, and what is written goes to memory.
 SYSTEM = """
