@@ -20,7 +20,7 @@ from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, ExecutedScript, Installed, Observation
 from reconciler.planning.facts.package import Names
 from reconciler.planning.gates.decision import evaluate
-from reconciler.planning.gates.types import Apply, Closed, GateInputs, Outcome, Step
+from reconciler.planning.gates.types import Apply, Closed, GateInputs, GateName, Step
 from reconciler.planning.resolving.plan import limits_of
 from reconciler.planning.runs.execution import Execution, Instruction, automatic_after
 from reconciler.planning.runs.hooks_and_health import CheckResult
@@ -421,9 +421,8 @@ class Applier:
         inputs = self._inputs(asked.inputs, journal, observation)
         closed = [gate for gate in evaluate(plan, inputs, now) if isinstance(gate, Closed)]
         if journal.done and journal.settings.overrun == "finish":
-            # Only time is passed over, and only once something was done: half a plan is worse than being late.
-            late = {Outcome.WINDOW, Outcome.BUDGET}
-            closed = [gate for gate in closed if gate.outcome not in late]
+            # Time alone is passed over, once something was done: half a plan is worse than a late one.
+            closed = [gate for gate in closed if gate.gate is not GateName.WINDOW]
         if not closed:
             return None
         return Ending(RunOutcome.DEFERRED, str(closed[0].outcome), closed[0].reason)

@@ -1,7 +1,7 @@
 """From what holds for a host to what the gates are shown."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
@@ -81,34 +81,27 @@ def gate_inputs(
         failed=local.failed,
         quarantined=tuple(sorted({str(one.package) for one in observation.quarantined})),
     )
-    evidence = _evidence(observation, policy)
-    if effective is None:
-        return GateInputs(
-            GateSettings(),
-            policy,
-            observation.clock,
-            evidence,
-            pause=local.pause,
-            host=host,
-            break_glass=local.break_glass,
-            conditions=conditions,
-        )
-    return GateInputs(
-        settings=_settings(effective),
+    inputs = GateInputs(
+        settings=GateSettings(),
         policy=policy,
         clock=observation.clock,
-        evidence=evidence,
+        evidence=_evidence(observation, policy),
         pause=local.pause,
         host=host,
         break_glass=local.break_glass,
+        conditions=conditions,
+    )
+    if effective is None:
+        return inputs
+    coming = (one for one in effective.frozen if one.end > now)
+    return replace(
+        inputs,
+        settings=_settings(effective),
         windows=_windows(effective, target, now),
-        freezes=tuple(
-            sorted((one for one in effective.frozen if one.end > now), key=attrgetter("start", "name"))
-        ),
+        freezes=tuple(sorted(coming, key=attrgetter("start", "name"))),
         is_security_plan=_is_security_plan(effective),
         approvals=approvals_of(effective),
         used=local.used,
-        conditions=conditions,
     )
 
 
