@@ -273,7 +273,7 @@ _APT_PROGRAMS = re.compile(
 
 def _health(sections: Sections, installed: Sequence[Installed]) -> Health:
     name = Names.among(one.package for one in installed)
-    broken = [f"{name(one.package)} ({one.status})" for one in installed if one.status != "installed"]
+    broken = [f"{name(one.package)} ({one.status})" for one in installed if not one.is_whole]
     journal = len(sections.need("journal").lines)
     if journal:
         noun = "update" if journal == 1 else "updates"
@@ -328,7 +328,7 @@ class _Image:
 def _images(installed: Iterable[Installed]) -> Iterator[_Image]:
     for package in installed:
         match = _IMAGE.fullmatch(package.name)
-        if match and package.status == "installed":
+        if match and package.is_whole:
             numbers = tuple(int(part) for part in re.findall(r"[0-9]{1,18}", match["version"]))
             yield _Image(package, match["release"], match["flavour"], numbers)
 

@@ -559,7 +559,7 @@ def _pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterato
 
 def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation) -> tuple[Quarantined, ...]:
     """Return what stays in quarantine: a new policy or a mended package ends it, having none does not."""
-    whole = {(one.package, one.version) for one in seen.installed if one.status == "installed"}
+    whole = {(one.package, one.version) for one in seen.installed if one.is_whole}
     return tuple(
         one
         for one in quarantine

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.cli.showing.render import render_explain, render_plan, render_run, render_status
 from reconciler.cli.showing.terminal import json_text
+from reconciler.cli.verbs.status import BAD_ENDS
 from reconciler.planning.facts.observation import Facts, Installed, Move, Quarantined, Reboot, RebootNeed
 from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.document import Report
@@ -249,3 +250,4 @@ def test_only_what_failed_is_told_in_red(outcome: RunOutcome) -> None:
     title = render_run(replace(RECORD, outcome=outcome), colour=True).partition("\n")[0]
     is_bad = outcome in {RunOutcome.FAILED, RunOutcome.INTERRUPTED, RunOutcome.ROLLED_BACK}
     assert ("\033[31m" in title) is is_bad
+    assert (outcome in BAD_ENDS) is is_bad

@@ -142,7 +142,7 @@ def _nothing_newer(report: Report) -> str:
 def _half_done(installed: Iterable[Installed], name: Names) -> Iterator[str]:
     """Say of packages that they are not wholly installed, whatever is on offer for them."""
     for one in installed:
-        if one.status != "installed":
+        if not one.is_whole:
             yield f"{visible(name(one.package))} {visible(one.version)}: half done ({visible(one.status)})"
 
 

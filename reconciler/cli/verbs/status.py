@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _PLAIN_WIDTH = 100
 _UNITS = "/etc/systemd/system"
 _WANTED = ("timers.target.wants/patchledger.timer", "multi-user.target.wants/patchledger-watch.service")
+# Runs that did not go well: words, since their enumeration would be the dearest import of a quick look.
+BAD_ENDS = ("failed", "interrupted", "rolled-back")
 _LABEL = 9
 _MESSAGE_NAME = 50  # characters of "000000000001-", 32 hexadecimal digits and ".json"
 
@@ -256,7 +258,7 @@ def _rows(document: "dict[str, Any]") -> "Iterator[tuple[str, str, bool]]":
     if last is None:
         yield "Last run", "none yet", False
     else:
-        is_bad = last["outcome"] in ("failed", "interrupted", "rolled-back")
+        is_bad = last["outcome"] in BAD_ENDS
         why = f": {last['reason']}" if last["reason"] else ""
         yield "Last run", f"{_shown(last['ended'])}, {last['headline']}{why}", is_bad
         yield "", f"`patchledger log {last['run']}` shows it", False

@@ -51,6 +51,11 @@ class Installed(Identified):
     held: bool = False
     automatic: bool = False
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is not half done."""
+        return self.status == "installed"
+
 
 @dataclass(frozen=True, slots=True)
 class Available:

@@ -226,7 +226,7 @@ def difference(
     known = {one.transition: move_of(one) for one in wanted}
     renamed = _renamed(old, new, wanted)
     moved = _moves(old, new, renamed, manager)
-    whole = {(one.package, one.version) for one in new if one.status == "installed"}
+    whole = {(one.package, one.version) for one in new if one.is_whole}
     present = {(one.package, one.version) for one in new}
     missing = [
         change
@@ -249,9 +249,7 @@ def half_done(before: Iterable[Installed], after: Iterable[Installed]) -> tuple[
     """Return what is half done now and was not before, or not in this way."""
     known = {(one.package, one.version, one.status) for one in before}
     return tuple(
-        one
-        for one in after
-        if one.status != "installed" and (one.package, one.version, one.status) not in known
+        one for one in after if not one.is_whole and (one.package, one.version, one.status) not in known
     )
 
 
@@ -508,7 +506,7 @@ def quarantine_of(
     found.update(
         (one.package, one.version)
         for one in now
-        if one.status != "installed" and (one.package in broken or _word_on(one.package, said))
+        if not one.is_whole and (one.package in broken or _word_on(one.package, said))
     )
     return tuple(
         Quarantined(
