@@ -27,10 +27,9 @@ from reconciler.managers.apt_formats import (
     tables,
 )
 from reconciler.managers.apt_relations import unmet
+from reconciler.managers.dialect import Seen
 from reconciler.managers.machine import (
     digest_of,
-    read_clock,
-    read_facts,
     read_filesystems,
     read_lock_holder,
 )
@@ -39,24 +38,17 @@ from reconciler.planning.facts.observation import (
     Available,
     Health,
     Installed,
-    Observation,
     Offer,
     Reboot,
     RebootNeed,
-    Refresh,
-    RefreshOutcome,
     Source,
 )
 from reconciler.planning.facts.package import Names, PackageId
 from reconciler.planning.text.untrusted import redacted
 
 
-def read_observation(sections: Sections, at: datetime) -> Observation:
-    """Build the observation, without first-seen evidence and hashes of scripts: those are known elsewhere.
-
-    Args:
-        sections: Of a run that ended with 0.
-        at: When it was taken, aware.
+def read_observation(sections: Sections, at: datetime) -> Seen:
+    """Read ``--observe`` of a run that ended with 0, taken at an aware instant.
 
     Raises:
         Stalled: A section is missing or does not parse, or dpkg knows no package at all.
@@ -68,21 +60,13 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
         raise Stalled("dpkg knows no installed package", "look at its database, usually /var/lib/dpkg/status")
     origins = package_files(sections.need("sources"))
     offers = _offers(sections, installed, origins, native)
-    return Observation(
-        at=at,
-        facts=read_facts(sections, machine),
-        manager="apt",
-        manager_version=machine.get("apt", ""),
-        privileged=machine.get("uid") == "0",
+    return Seen(
         installed=installed,
         offers=offers,
         sources=_sources(sections, at),
-        refresh=Refresh(RefreshOutcome.NOT_DUE),
         health=_health(sections, installed),
         reboot=_reboot(sections, machine, installed),
-        clock=read_clock(sections.need("clock")),
         database=digest_of((*sections.need("installed").lines, "", *sections.need("automatic").lines)),
-        root=machine.get("root", "/"),
     )
 
 

@@ -7,20 +7,36 @@ from traceback import walk_tb
 from typing import TypeVar
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.managers.sections import Section, Sections, Unparsable, sentence_of
+from reconciler.managers.machine import read_clock, read_facts
+from reconciler.managers.sections import Section, Sections, Unparsable, pairs, sentence_of
 from reconciler.planning.facts import exit_codes as codes
 from reconciler.planning.facts.observation import (
     Answer,
     Change,
+    Health,
     Installed,
     Observation,
     Offer,
+    Reboot,
     Refresh,
     RefreshOutcome,
+    Source,
 )
 from reconciler.planning.runs.steps import Needs
 
 _NO_SPACE = "No space left on device"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a package manager says of a machine, as the fields of an observation."""
+
+    installed: tuple[Installed, ...]
+    offers: tuple[Offer, ...]
+    sources: tuple[Source, ...]
+    health: Health
+    reboot: Reboot
+    database: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +58,7 @@ class Dialect:
     """
 
     name: str
-    observation: Callable[[Sections, datetime], Observation]
+    observation: Callable[[Sections, datetime], Seen]
     answer: Callable[[Sections, Sequence[Offer]], Answer]
     refresh: Callable[[Sections], Refresh]
     hint: str
@@ -101,7 +117,32 @@ def read_observation(dialect: Dialect, sections: Sections, at: datetime) -> Obse
     for section in done(dialect, sections).by_name.values():
         if section.code and section.name not in dialect.coded:
             raise failure(dialect, sections)
-    return _at_the_door(sections, lambda told: dialect.observation(told, at))
+    return _at_the_door(sections, lambda told: _observation(dialect, told, at))
+
+
+def _observation(dialect: Dialect, sections: Sections, at: datetime) -> Observation:
+    """Put together what the manager says and what all scripts say of the machine in the same words.
+
+    First-seen evidence, hashes of scripts and what became of a refresh are known elsewhere.
+    """
+    machine = pairs(sections.need("machine"))
+    seen = dialect.observation(sections, at)
+    return Observation(
+        at=at,
+        facts=read_facts(sections, machine),
+        manager=dialect.name,
+        manager_version=machine.get(dialect.name, ""),
+        privileged=machine.get("uid") == "0",
+        installed=seen.installed,
+        offers=seen.offers,
+        sources=seen.sources,
+        refresh=Refresh(RefreshOutcome.NOT_DUE),
+        health=seen.health,
+        reboot=seen.reboot,
+        clock=read_clock(sections.need("clock")),
+        database=seen.database,
+        root=machine.get("root", "/"),
+    )
 
 
 def read_answer(

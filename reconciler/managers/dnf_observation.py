@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.errors import Stalled
+from reconciler.managers.dialect import Seen
 from reconciler.managers.dnf_formats import (
     Advised,
     advised,
@@ -18,8 +19,6 @@ from reconciler.managers.dnf_formats import (
 )
 from reconciler.managers.machine import (
     digest_of,
-    read_clock,
-    read_facts,
     read_filesystems,
     read_lock_holder,
     unless_unanswered,
@@ -30,12 +29,9 @@ from reconciler.planning.facts.observation import (
     Available,
     Health,
     Installed,
-    Observation,
     Offer,
     Reboot,
     RebootNeed,
-    Refresh,
-    RefreshOutcome,
     Source,
 )
 from reconciler.planning.facts.package import PackageId
@@ -43,12 +39,8 @@ from reconciler.planning.facts.versions import compare_rpm
 from reconciler.planning.text.untrusted import redacted
 
 
-def read_observation(sections: Sections, at: datetime) -> Observation:
-    """Build the observation, without first-seen evidence and hashes of scripts: those are known elsewhere.
-
-    Args:
-        sections: Of a run that ended with 0.
-        at: When it was taken, aware.
+def read_observation(sections: Sections, at: datetime) -> Seen:
+    """Read ``--observe`` of a run that ended with 0, taken at an aware instant.
 
     Raises:
         Stalled: A section is missing or does not parse, or rpm knows no package at all.
@@ -57,21 +49,13 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
     present = rows(sections.need("installed"))
     if not present:
         raise Stalled("rpm knows no installed package", "look at its database with `rpm -qa`")
-    return Observation(
-        at=at,
-        facts=read_facts(sections, machine),
-        manager="dnf",
-        manager_version=machine.get("dnf", ""),
-        privileged=machine.get("uid") == "0",
+    return Seen(
         installed=_installed(sections, present),
         offers=_offers(sections, present),
         sources=tuple(_sources(sections, at)),
-        refresh=Refresh(RefreshOutcome.NOT_DUE),
         health=_health(sections),
         reboot=_reboot(sections, machine, present),
-        clock=read_clock(sections.need("clock")),
         database=digest_of((*sections.need("installed").lines, "", *sections.need("reasons").lines)),
-        root=machine.get("root", "/"),
     )
 
 

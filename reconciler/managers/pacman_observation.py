@@ -11,10 +11,9 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from reconciler.errors import Stalled
+from reconciler.managers.dialect import Seen
 from reconciler.managers.machine import (
     digest_of,
-    read_clock,
-    read_facts,
     read_filesystems,
     read_lock_holder,
 )
@@ -24,23 +23,16 @@ from reconciler.planning.facts.observation import (
     Available,
     Health,
     Installed,
-    Observation,
     Offer,
     Reboot,
     RebootNeed,
-    Refresh,
-    RefreshOutcome,
     Source,
 )
 from reconciler.planning.text.untrusted import redacted
 
 
-def read_observation(sections: Sections, at: datetime) -> Observation:
-    """Build the observation, without first-seen evidence and hashes of scripts: those are known elsewhere.
-
-    Args:
-        sections: Of a run that ended with 0.
-        at: When it was taken, aware.
+def read_observation(sections: Sections, at: datetime) -> Seen:
+    """Read ``--observe`` of a run that ended with 0, taken at an aware instant.
 
     Raises:
         Stalled: A section is missing or does not parse, or pacman knows no package at all.
@@ -50,21 +42,13 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
     if not found:
         hint = f"look at its database, {machine.get('database', '/var/lib/pacman')}"
         raise Stalled("pacman knows no installed package", hint)
-    return Observation(
-        at=at,
-        facts=read_facts(sections, machine),
-        manager="pacman",
-        manager_version=machine.get("pacman", ""),
-        privileged=machine.get("uid") == "0",
+    return Seen(
         installed=_installed(found, sections.need("ignored")),
         offers=_offers(sections, {row.name: row for row in found}),
         sources=tuple(_sources(sections.need("sources"), at)),
-        refresh=Refresh(RefreshOutcome.NOT_DUE),
         health=_health(sections, found),
         reboot=_reboot(machine),
-        clock=read_clock(sections.need("clock")),
         database=digest_of(sections.need("installed").lines),
-        root=machine.get("root", "/"),
     )
 
 

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler.errors import Stalled
+from reconciler.managers.dialect import Seen
 from reconciler.managers.machine import (
     digest_of,
-    read_clock,
-    read_facts,
     read_filesystems,
     read_lock_holder,
     unless_unanswered,
@@ -36,12 +35,9 @@ from reconciler.planning.facts.observation import (
     Available,
     Health,
     Installed,
-    Observation,
     Offer,
     Reboot,
     RebootNeed,
-    Refresh,
-    RefreshOutcome,
     Source,
 )
 from reconciler.planning.facts.package import Names, PackageId
@@ -49,12 +45,8 @@ from reconciler.planning.facts.versions import compare_rpm
 from reconciler.planning.text.untrusted import redacted
 
 
-def read_observation(sections: Sections, at: datetime) -> Observation:
-    """Build the observation, without first-seen evidence and hashes of scripts: those are known elsewhere.
-
-    Args:
-        sections: Of a run that ended with 0.
-        at: When it was taken, aware.
+def read_observation(sections: Sections, at: datetime) -> Seen:
+    """Read ``--observe`` of a run that ended with 0, taken at an aware instant.
 
     Raises:
         Stalled: A section is missing or does not parse, or rpm knows no package at all.
@@ -64,21 +56,13 @@ def read_observation(sections: Sections, at: datetime) -> Observation:
     if not present:
         raise Stalled("rpm knows no installed package", "look at its database with `rpm -qa`")
     installed = _installed(sections, present)
-    return Observation(
-        at=at,
-        facts=read_facts(sections, machine),
-        manager="zypper",
-        manager_version=machine.get("zypper", ""),
-        privileged=machine.get("uid") == "0",
+    return Seen(
         installed=installed,
         offers=_offers(sections, installed),
         sources=_sources(sections, at),
-        refresh=Refresh(RefreshOutcome.NOT_DUE),
         health=_health(sections, present),
         reboot=_reboot(sections, machine, present),
-        clock=read_clock(sections.need("clock")),
         database=_digest(sections, present),
-        root=machine.get("root", "/"),
     )
 
 
