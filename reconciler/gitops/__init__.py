@@ -8,6 +8,8 @@ Rules of this package:
   (:mod:`reconciler.gitops.source`).
 - A report is committed before it is pushed, is never lost and never force-pushed
   (:mod:`reconciler.gitops.sink`).
+- What a tick does not need is looked through when somebody has touched it, and what nobody else has is kept
+  twice (:mod:`reconciler.gitops.upkeep`).
 - A damaged local repository is moved aside and built anew, never repaired in place
   (:mod:`reconciler.gitops.damage`).
 """

@@ -49,8 +49,17 @@ def create_bare(git_dir: "Path", git: Git) -> None:
 
 def is_sound(git: Git) -> bool:
     """Tell whether every object and ref can be read; slow, so asked only after a failure."""
-    checked = git.run("fsck", "--full", "--no-dangling", "--no-progress", "--no-reflogs")
+    checked = _looked_through(git)
     return not checked.returncode and not checked.timed_out
+
+
+def is_unsound(git: Git) -> bool:
+    """Tell whether git has looked at all of it and found something wrong: no time limit or signal says so."""
+    return _looked_through(git).returncode > 0
+
+
+def _looked_through(git: Git) -> Completed:
+    return git.run("fsck", "--full", "--no-dangling", "--no-progress", "--no-reflogs")
 
 
 def judge(git: Git, completed: Completed, doing: str) -> ReconcilerError:

@@ -168,10 +168,23 @@ def copy_objects(git: Git, broken: Path) -> None:
         with suppress(OSError):
             content = path.read_bytes()
             if path.suffix == ".pack":
-                _copy_pack(content, git)
+                copy_pack(content, git)
             elif is_oid(path.parent.name + path.name):
                 _copy_loose(path.parent.name, path.name, content, git)
     os.sync()
+
+
+def copy_pack(content: bytes, git: Git) -> None:
+    """Put the objects of a pack that are whole into ``git``.
+
+    Raises:
+        Stalled: As of :func:`copy_objects`.
+    """
+    if git.run("index-pack", "--stdin", stdin=content).returncode:
+        done = git.run("unpack-objects", "-r", "-q", stdin=content)  # as many of them as can be read
+        problem = explain(done, f"cannot write to {git.git_dir}")
+        if done.returncode and isinstance(problem, Stalled):
+            raise problem
 
 
 def add_files(git: Git, files: Iterable[Path]) -> None:
@@ -278,14 +291,6 @@ def _in_order(chain: Iterable[Saved]) -> list[Saved]:
 def _ends(chain: Sequence[Saved]) -> list[str]:
     below = {parent for saved in chain for parent in saved.parents}
     return [saved.oid for saved in chain if saved.oid not in below]
-
-
-def _copy_pack(content: bytes, git: Git) -> None:
-    if git.run("index-pack", "--stdin", stdin=content).returncode:
-        done = git.run("unpack-objects", "-r", "-q", stdin=content)  # as many of them as can be read
-        problem = explain(done, f"cannot write to {git.git_dir}")
-        if done.returncode and isinstance(problem, Stalled):
-            raise problem
 
 
 def _copy_loose(folder: str, file: str, packed: bytes, git: Git) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
-from reconciler.gitops import damage, salvage
+from reconciler.gitops import damage, salvage, second_copy
 from reconciler.gitops.failures import (
     NO_GIT_HINT,
     NO_GIT_SERVER,
@@ -175,6 +175,7 @@ class ReportSink:
         self._git = Git(self.queue, options)
         self._rebuilt = self.queue.with_name(self.queue.name + ".rebuilt")
         self._asked: set[str] = set()
+        self._is_away = False
         self._keep_runs: int | None = None
 
     def last(self, branch: str, file: str = "report.json") -> Stored | None:
@@ -249,6 +250,16 @@ class ReportSink:
         heads = list_refs(self.queue, "refs/heads/")
         names = ((ref.removeprefix("refs/heads/"), oid) for ref, oid in heads.items())
         return tuple(name for name, oid in names if _is_branch(name) and pushed.get(_TRACKING + name) != oid)
+
+    def unpushed_heads(self) -> tuple[set[str], set[str]]:
+        """Return the heads of what :meth:`unpushed` names, and all commits that the remote is known to have.
+
+        Raises:
+            Damaged: As of :meth:`unpushed`.
+        """
+        heads = list_refs(self.queue, "refs/heads/")
+        lacking = {heads[f"refs/heads/{name}"] for name in self.unpushed()}
+        return lacking, set(list_refs(self.queue, _TRACKING).values())
 
     def push(self, branches: Iterable[str] | None = None, *, timeout: float) -> Pushed | Queued:
         """Send what the remote does not have, never forced, all branches at once.
@@ -369,32 +380,39 @@ class ReportSink:
         own = {path: oid for path, oid in ours.items() if not path.run}
         return own | {path: oid for path, oid in runs.items() if path not in surplus}
 
-    def rebuild(self) -> "Path":
+    def rebuild(self, *, waits: bool = False) -> "Path":
         """Build a new queue of all reports that can be read, move the damaged one aside, and return that.
 
         The old one stays in its place until the new one is whole: being killed meanwhile loses nothing.
 
+        Args:
+            waits: Nothing is needed now of what is damaged: rather than that a report is made again or lost,
+                the old one stays while the remote is away, which may have what is missing here.
+
         Raises:
             Stalled: The file system refuses.
+            Transient: It waits for the remote.
         """
         building = self.queue.with_name(self.queue.name + ".building")
         damage.remove_tree(building)
         fresh = ReportSink(building, self._address, self._identity, self._git.options)
         damage.create_bare(building, fresh._git)
         salvage.copy_objects(fresh._git, self.queue)
+        second_copy.take_back(fresh._git, self.queue)
         salvage.add_files(fresh._git, self._copies())
         heads, pushed = self._surviving("refs/heads/"), self._surviving(_TRACKING)
         branches = sorted({host_branch(self._identity.host), *heads, *pushed})
         told = [fresh._restore(name, heads.get(name), pushed.get(name)) for name in branches]
+        gaps = [name for name, one in zip(branches, told, strict=True) if one.has_gap]
+        if waits and gaps and fresh._is_away:
+            damage.remove_tree(building)
+            raise Transient(f"something of {', '.join(gaps)} cannot be read here, and {self.shown} is away")
         self._asked.update(branches)
         building.rename(self._rebuilt)
         aside = damage.move_aside(self.queue, keep=None)
         self._rebuilt.rename(self.queue)
         self.rebuilds += 1
-        carried, gaps = (
-            sum(one.carried for one in told),
-            [name for name, one in zip(branches, told, strict=True) if one.has_gap],
-        )
+        carried = sum(one.carried for one in told)
         what = f"some reports of {', '.join(gaps)} could not be read" if gaps else "no report was lost"
         self.notices += (
             (
@@ -531,7 +549,7 @@ class ReportSink:
         head = read_ref(self.queue, f"refs/heads/{branch}")
         if head is None and branch not in self._asked:
             self._asked.add(branch)
-            if is_new:
+            if is_new and not second_copy.take_back(self._git, self.queue):
                 return self._start_from_remote(branch)
             restored = self._restore(branch, None, read_ref(self.queue, _TRACKING + branch))
             head = restored.head
@@ -559,6 +577,7 @@ class ReportSink:
             before: What the remote had, as far as is known: it counts where the remote does not answer.
         """
         problem = self._fetch_own(branch, _ADOPT_TIMEOUT)
+        self._is_away = self._is_away or problem is not None
         theirs = read_ref(self.queue, _TRACKING + branch)
         has_answered = self._remote is not None and problem is None
         pushed = theirs or (None if has_answered else before)

@@ -113,10 +113,7 @@ def damaged(template: AptLab, folder: Path, chance: random.Random) -> list[str]:
     way = chance.choice(WAYS if victim.stat().st_size else ("delete",))
     _damage(victim, way, chance)
     name = victim.relative_to(host.site.state)
-    found = _judged(host, before)
-    # What an object held that is gone may be gone; everything else that waited must arrive.
-    if "objects" not in name.parts:
-        found += lost(host, tuple(waiting))
+    found = [*_judged(host, before), *lost(host, tuple(waiting))]
     if host.site.report()["policy_commit"] != head:
         found.append("the newest report is not on the newest policy")
     if not host.runs():

@@ -327,6 +327,16 @@ def test_cleanup_keeps_reports_that_were_not_pushed(place: Place) -> None:
     assert sink.unpushed() == ("hosts/web-01",)
 
 
+def test_cleanup_keeps_their_second_copy_where_the_queue_is_gone(place: Place) -> None:
+    place.set_up()
+    copy = place.folder / "state" / "reports.unpushed"
+    copy.mkdir()
+    (copy.parent / "trust.json").write_text("{}")
+    code, _, err = place.run("cleanup", "--yes")
+    assert (code, f"left: {copy}" in err) == (0, True)
+    assert list(copy.parent.iterdir()) == [copy]
+
+
 # --- Bad input ------------------------------------------------------------------------------------------
 
 

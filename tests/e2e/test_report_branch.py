@@ -39,13 +39,35 @@ def test_the_present_report_is_on_the_server_after_a_damaged_queue_was_built_ane
     assert code == 0
     assert "was built anew" in err
     assert site.report()["policy_commit"] == heads[-1]
-    assert len(site.commits()) == len(commits)
+    assert git(site.reports, "rev-list", "--reverse", "hosts/web-01").split() == commits
     assert "nothing changed" in patchledger("run")[1]
 
 
 def look_properly(site: Site) -> None:
     """Let the next tick be no quiet one, although nothing changed."""
     (site.state / "fingerprint.json").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("name", ["policy.git", "reports.git"])
+def test_damage_that_no_tick_meets_is_mended_by_the_next_look(
+    site: Site, patchledger: Command, name: str
+) -> None:
+    site.commit({"README.md": "of an old policy\n"})
+    patchledger("run")
+    site.commit({"README.md": None, "policies/base.yaml": POLICY + "max_policy_age: 20d\n"})
+    patchledger("run")
+    repository = site.state / name
+    git(repository, "repack", "-adq")
+    look_properly(site)
+    patchledger("run")
+    (pack,) = (repository / "objects/pack").glob("*.pack")
+    pack.chmod(0o600)
+    pack.write_bytes(pack.read_bytes()[:-1])
+    look_properly(site)
+    code, _, err = patchledger("run")
+    assert (code, "was damaged" in err) == (0, True)
+    git(repository, "fsck", "--no-dangling")
+    assert "nothing changed" in patchledger("run")[1]
 
 
 def conditions(site: Site) -> dict[str, str]:

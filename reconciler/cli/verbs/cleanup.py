@@ -10,6 +10,7 @@ from reconciler.cli.showing.terminal import Format, note, print_json
 from reconciler.cli.verbs import asking
 from reconciler.cli.verbs.setup import layout_of, require_root
 from reconciler.errors import DONE, Misuse, ReconcilerError, Stalled
+from reconciler.gitops.second_copy import folder_of
 from reconciler.gitops.sink import Identity, ReportSink
 from reconciler.host.config import load_config
 from reconciler.host.install import units
@@ -164,14 +165,14 @@ def _plan(
 
 
 def _unpushed(layout: Layout) -> Iterator[Path]:
-    """Yield the report queue where it holds what was not pushed."""
+    """Yield the report queue and its second copy where they hold what was not pushed."""
     try:
         config = load_config(layout.config)
         if config.reports.remote is None:
             return
         queue = config.state_dir / _QUEUE
-        if queue.is_dir() and ReportSink(queue, config.reports.remote, Identity(config.host)).unpushed():
-            yield queue
+        if not queue.is_dir() or ReportSink(queue, config.reports.remote, Identity(config.host)).unpushed():
+            yield from filter(Path.is_dir, (queue, folder_of(queue)))
     except Misuse:
         return  # without a configuration nothing was ever pushed, or nobody can say where to
     except ReconcilerError as error:

@@ -70,7 +70,7 @@ def run(options: RunOptions) -> int:
         failed_early(config, SystemClock(), render_status, error)
         raise
     done = run_once(config_path, wiring, glass)
-    note(*done.notices, *wiring.source.notices, *done.published.notices)
+    note(*_noticed(wiring, done))
     for failure in done.failures:
         tell(failure)
     if options.format == "json":
@@ -137,15 +137,23 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
         )
         began = left.begin()
         try:
+            wiring.upkeep.begin(
+                timeout=wiring.config.git.timeout.total_seconds(), now=wiring.ticker.applier.clock.now()
+            )
             done = _tick(wiring, partial(left.begins, config, wiring.source.stamp), break_glass)
-            notices = (*done.notices, *wiring.source.notices, *done.published.notices)
-            unleft = left.done(began, config, done, notices, wiring.source.stamp)
+            wiring.upkeep.end()
+            unleft = left.done(began, config, done, _noticed(wiring, done), wiring.source.stamp)
             folder.write(next_tick.FILE, next_tick.content(_outlook(wiring, done)))
             _remember(config, wiring, done, is_left=not unleft)
         except BaseException as error:
             left.failed(began, error)
             raise
     return replace(done, notices=(*done.notices, *unleft))
+
+
+def _noticed(wiring: Wiring, done: Tick) -> tuple[str, ...]:
+    """Return what a person should know and is no failure."""
+    return (*done.notices, *wiring.upkeep.notices, *wiring.source.notices, *done.published.notices)
 
 
 def _tick(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakGlass | None) -> Tick:

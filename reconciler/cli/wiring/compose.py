@@ -13,8 +13,10 @@ from reconciler.errors import Misuse
 from reconciler.gitops.git import GitOptions
 from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.revision import read_accepted
+from reconciler.gitops.seal import Seals
 from reconciler.gitops.sink import Identity, ReportSink, host_branch
 from reconciler.gitops.source import PolicySource
+from reconciler.gitops.upkeep import Upkeep
 from reconciler.host.config import Config, Notifier
 from reconciler.host.install import credentials
 from reconciler.host.machine.checks import Checks, settle
@@ -97,6 +99,7 @@ class Wiring:
     read: ReadPolicy
     queue: ReportSink
     ticker: Ticker
+    upkeep: Upkeep
     outbox: Outbox
     manager: ScriptedManager
     witness: Witness
@@ -144,6 +147,7 @@ def wire(
         read=read,
         queue=queue,
         ticker=Ticker(site, assessor, applier, reporter, tuple(config.environment.values())),
+        upkeep=Upkeep(source, queue, Seals(folder.path / "seals.json")),
         outbox=outbox,
         manager=manager,
         witness=witness,

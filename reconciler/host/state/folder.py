@@ -1,6 +1,7 @@
 """What cannot be observed again, kept in the state folder: written whole or not at all.
 
-Layout of the folder: ``policy.git`` (mirror), ``reports.git`` (queue), ``cache/`` (the package manager's
+Layout of the folder: ``policy.git`` (mirror), ``reports.git`` (queue), ``reports.unpushed`` (a copy of its
+unpushed part), ``seals.json`` (what the files of all three were like), ``cache/`` (the package manager's
 caches), ``outbox/`` (undelivered notifications), ``trust.json``, ``runs.json`` and ``notices.json`` (see
 :mod:`reconciler.host.state.memory`), ``report.json`` (the newest report),
 ``fingerprint.json`` (what a quiet tick compares), ``status.json`` and ``tick.json`` (what ``status`` shows),
