@@ -90,6 +90,7 @@ Overrun = Literal["stop", "finish"]
 Conffiles = Literal["keep", "new"]
 OnFailure = Literal["report", "rollback"]
 Snapshot = Literal["none", "auto", "required"]
+When = Literal["never", "if-required", "always"]
 Event = Literal[
     "applied",
     "failed",
@@ -204,7 +205,7 @@ class MinAge(Strictly):
 class Reboot(Strictly):
     """Whether and how a run may reboot the host."""
 
-    when: Literal["never", "if-required", "always"] = "never"
+    when: When = "never"
     """`if-required` asks the system; `always` reboots after every run that changed something."""
     notice: Duration = timedelta(minutes=5)
     """Warning given to logged-in users."""

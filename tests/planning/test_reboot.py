@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import Reboot, RebootNeed
-from reconciler.planning.gates.reboot import Verdict, When, has_rebooted, may_reboot, wants_reboot
+from reconciler.planning.gates.reboot import Verdict, has_rebooted, may_reboot, wants_reboot
+from reconciler.policy.documents import When
 
 REQUIRED = Reboot(RebootNeed.REQUIRED, ("linux-image-6.1.0-38-amd64 is installed",))
 NOT_REQUIRED = Reboot(RebootNeed.NOT_REQUIRED)

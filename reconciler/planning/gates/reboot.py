@@ -14,7 +14,6 @@ The rules:
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from reconciler.planning.facts.observation import Health, Reboot, RebootNeed
 from reconciler.planning.gates.decision import evaluate
@@ -22,14 +21,11 @@ from reconciler.planning.gates.recording import Judged, Recording
 from reconciler.planning.gates.types import Apply, Closed, GateInputs, GateName
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
 from reconciler.planning.text.wording import listed
-from reconciler.policy.documents import Settings
+from reconciler.policy.documents import Settings, When
 from reconciler.policy.zones import shifted
 
 BOOT_TIME = timedelta(minutes=10)
 """How long a machine may take to go down and come up again, beyond the notice."""
-
-When = Literal["never", "if-required", "always"]
-"""``reboot.when`` of the policy language."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from reconciler.planning.facts.observation import Change, ClockState, Health
 from reconciler.planning.resolving.approval import ApprovalText
 from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.text.layout import since
+from reconciler.policy.documents import Action, ApprovalMode
 from reconciler.policy.windows import Freeze, Occurrence
 
 
@@ -294,8 +295,8 @@ class GateSettings:
         origins: ``(dotted key, file:line@commit)`` of the values above, sorted by key.
     """
 
-    action: Literal["plan", "download", "apply"] = "plan"
-    approval: Literal["none", "required"] = "none"
+    action: Action = "plan"
+    approval: ApprovalMode = "none"
     budget: timedelta = timedelta(minutes=30)
     max_policy_age: timedelta = timedelta(days=14)
     inhibit: tuple[InhibitorKind, ...] = ("battery", "inhibitors")

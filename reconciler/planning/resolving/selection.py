@@ -44,6 +44,7 @@ from reconciler.policy.resolve import Effective
 from reconciler.policy.zones import shifted
 
 PlacedException = Placed[PackageException]
+MinAge = Literal["min_age.security", "min_age.other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class TooYoung:
     """
 
     version: str
-    setting: Literal["min_age.security", "min_age.other"]
+    setting: MinAge
     seen: datetime
     ready: datetime
 
@@ -326,9 +327,7 @@ class Rules:
         seen = min(seen, self.now)
         if shifted(seen, least) <= self.now:
             return ()
-        setting: Literal["min_age.security", "min_age.other"] = (
-            "min_age.security" if available.security else "min_age.other"
-        )
+        setting: MinAge = "min_age.security" if available.security else "min_age.other"
         return (TooYoung(available.version, setting, seen, shifted(seen, least)),)
 
     def protects(self, package: PackageId) -> bool:
