@@ -478,12 +478,8 @@ class ReportSink:
         head = self._head(branch)
         if head is None:
             return None
-        asked = self._git.run(
-            *("cat-file", "--batch"),
-            stdin=f"{head}\n{head}:{file.text}\n".encode(),
-            limit=_MAX_REPORT,
-            ends_at_limit=True,
-        )
+        wanted = f"{head}\n{head}:{file.text}\n".encode()
+        asked = self._git.run("cat-file", "--batch", stdin=wanted, limit=_MAX_REPORT, ends_at_limit=True)
         header, _, rest = asked.stdout.partition(b"\n")
         if (asked.returncode and not asked.truncated) or header.split()[1:2] != [b"commit"]:
             raise self._unreadable(asked, branch)
@@ -621,9 +617,8 @@ class ReportSink:
 
     def _listing(self, commit: str, branch: str) -> Files:
         """Return the files of a commit that are a report's; none where somebody wrote more than any host."""
-        listed = self._git.run(
-            *("ls-tree", "-z", "--full-tree", commit, *OWN_NAMES), limit=_MAX_LISTING, ends_at_limit=True
-        )
+        asked = ("ls-tree", "-z", "--full-tree", commit, *OWN_NAMES)
+        listed = self._git.run(*asked, limit=_MAX_LISTING, ends_at_limit=True)
         if listed.returncode and not listed.truncated:
             raise self._unreadable(listed, branch)
         return {} if listed.truncated else read_files(listed.stdout)
@@ -664,8 +659,8 @@ class ReportSink:
 
     def _commit_tree(self, tree: str, parents: Iterable[str], message: str, when: datetime) -> str:
         who, date = self._identity, f"@{int(when.timestamp())} +0000"
-        environment = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in (
-            ("NAME", who.name), ("EMAIL", who.address), ("DATE", date))}  # fmt: skip
+        environment = {"GIT_AUTHOR_NAME": who.name, "GIT_AUTHOR_EMAIL": who.address, "GIT_AUTHOR_DATE": date}
+        environment |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in environment.items()}
         signing = who.signing_key
         if signing:
             check_ours(signing, "reports.signing_key")

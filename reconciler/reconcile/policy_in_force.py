@@ -46,38 +46,21 @@ class InForce:
 
 
 @dataclass(frozen=True, slots=True)
-class _OutOfReach:
-    """The newest revision cannot be had at present; the next tick tries again."""
+class _Setback:
+    """What kept the newest revision back.
 
+    Attributes:
+        standing: ``READY`` where the next tick tries again, else it takes a commit or a person.
+        type: What it is told as, with ``reason``.
+        error: What is wrong, and what to do.
+        refused: The revision that is not followed.
+    """
+
+    standing: PolicyStanding
+    type: ConditionType
     reason: str
     error: ReconcilerError
-
-
-@dataclass(frozen=True, slots=True)
-class _Unavailable:
-    """The remote gives nothing that could be judged, before a person changes something."""
-
-    error: ReconcilerError
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """The newest revision is not followed before a commit or a person changes something."""
-
-    reason: str
-    error: ReconcilerError
-    commit: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _TooNew:
-    """The newest revision needs a newer patchledger."""
-
-    error: PolicyRejected
-    commit: str
-
-
-_Setback = _OutOfReach | _Unavailable | _Refused | _TooNew
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +114,14 @@ class PolicyFollower:
         try:
             answer = self.repository.fetch(timeout=timeout, now=now)
         except ReconcilerError as error:
-            out_of_reach = isinstance(error, Transient)
-            setback = _OutOfReach("Unreachable", error) if out_of_reach else _Unavailable(error)
+            if isinstance(error, Transient):
+                return self._keep(known, now, _out_of_reach("Unreachable", error)), ""
+            reason = error.reason or "NoSuchPolicy"
+            setback = _Setback(PolicyStanding.STALLED, ConditionType.POLICY_UNAVAILABLE, reason, error)
             return self._keep(known, now, setback), ""
         match answer:
             case Offline(problem=problem):
-                return self._keep(known, now, _OutOfReach("Unreachable", problem)), ""
+                return self._keep(known, now, _out_of_reach("Unreachable", problem)), ""
             case Fetched(head=head) if known is None:
                 return self._begin(head, now, accept=accept)
             case Fetched(head=head):
@@ -146,7 +131,7 @@ class PolicyFollower:
         """Go on from what the host's own reports say, or begin as the configuration says."""
         match begin(self.repository, head, self.followed()):
             case PolicyRejected() as error:
-                return self._keep(None, now, _Refused("HistoryRewritten", error, head)), ""
+                return self._keep(None, now, _refused("HistoryRewritten", error, head)), ""
             case Begin(acceptance=acceptance, how=how):
                 if acceptance is not None and acceptance.commit == head:
                     return self._consider(head, None, now, accept=accept), how
@@ -156,7 +141,7 @@ class PolicyFollower:
         match self.repository.succession(head, known):
             case Rewritten(commit=commit, problem=problem):
                 rewritten = PolicyRejected(problem.message, problem.hint)
-                return self._keep(known, now, _Refused("HistoryRewritten", rewritten, commit))
+                return self._keep(known, now, _refused("HistoryRewritten", rewritten, commit))
             case Unchanged():
                 return self._keep(known, now)
             case FirstUse(commit=commit) | Advanced(commit=commit):
@@ -167,7 +152,11 @@ class PolicyFollower:
         try:
             loaded = load(self.read(commit, now), commit)
         except ReconcilerError as error:
-            return self._keep(known, now, _setback("Unreadable", error, commit))
+            is_passing = isinstance(error, Transient)
+            setback = (
+                _out_of_reach("Unreadable", error) if is_passing else _refused("Unreadable", error, commit)
+            )
+            return self._keep(known, now, setback)
         match loaded:
             case Revision():
                 kept = self.repository.accept(commit) if accept else Acceptance(commit)
@@ -193,16 +182,9 @@ class PolicyFollower:
 
     def _state(self, commit: str, setback: _Setback | None = None) -> PolicyState:
         info = self.repository.describe(commit) if commit else None
-        match setback:
-            case None | _OutOfReach():
-                standing, message, refused = PolicyStanding.READY, "", ""
-            case _Unavailable():
-                standing, message, refused = PolicyStanding.STALLED, setback.error.message, ""
-            case _Refused():
-                standing, message, refused = PolicyStanding.STALLED, setback.error.message, setback.commit
-            case _TooNew():
-                standing, message = PolicyStanding.NEEDS_UPGRADE, setback.error.message
-                refused = setback.commit
+        standing, message, refused = PolicyStanding.READY, "", ""
+        if setback is not None and setback.standing is not PolicyStanding.READY:
+            standing, message, refused = setback.standing, setback.error.message, setback.refused
         return PolicyState(
             remote=self.repository.shown,
             ref=self.repository.branch,
@@ -216,25 +198,19 @@ class PolicyFollower:
         )
 
 
-def _setback(reason: str, error: ReconcilerError, commit: str = "") -> _Setback:
-    if isinstance(error, Transient):
-        return _OutOfReach(reason, error)
-    return _Refused(reason, error, commit)
+def _out_of_reach(reason: str, error: ReconcilerError) -> _Setback:
+    return _Setback(PolicyStanding.READY, ConditionType.POLICY_UNREACHABLE, reason, error)
+
+
+def _refused(reason: str, error: ReconcilerError, commit: str) -> _Setback:
+    return _Setback(PolicyStanding.STALLED, ConditionType.POLICY_REJECTED, reason, error, commit)
 
 
 def _condition(setback: _Setback) -> Condition:
     error = setback.error
     message = f"{error.message}; {error.hint}" if error.hint else error.message
-    match setback:
-        case _OutOfReach(reason=reason):
-            return Condition(ConditionType.POLICY_UNREACHABLE, True, reason, message)
-        case _Unavailable():
-            reason = error.reason or "NoSuchPolicy"
-            return Condition(ConditionType.POLICY_UNAVAILABLE, True, reason, message, stalled=True)
-        case _Refused(reason=reason):
-            return Condition(ConditionType.POLICY_REJECTED, True, reason, message, stalled=True)
-        case _TooNew():
-            return Condition(ConditionType.NEEDS_UPGRADE, True, "NeedsUpgrade", message, stalled=True)
+    is_stalled = setback.standing is not PolicyStanding.READY
+    return Condition(setback.type, True, setback.reason, message, stalled=is_stalled)
 
 
 def _conditions(revision: Revision) -> tuple[Condition, ...]:
@@ -252,7 +228,10 @@ def _first_of(problems: Sequence[Problem]) -> str:
 
 def _unusable(loaded: Rejected | NeedsUpgrade, commit: str) -> _Setback:
     error = rejection(loaded, commit)
-    return _Refused("Invalid", error, commit) if isinstance(loaded, Rejected) else _TooNew(error, commit)
+    if isinstance(loaded, Rejected):
+        return _refused("Invalid", error, commit)
+    told = ConditionType.NEEDS_UPGRADE
+    return _Setback(PolicyStanding.NEEDS_UPGRADE, told, "NeedsUpgrade", error, commit)
 
 
 def rejection(loaded: Rejected | NeedsUpgrade, commit: str) -> PolicyRejected:
