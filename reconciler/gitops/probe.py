@@ -9,8 +9,8 @@ from reconciler.errors import Stalled
 from reconciler.gitops import damage
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git, GitOptions
+from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote, redact_url
-from reconciler.gitops.source import PolicySource
 from reconciler.reconcile.ports.policies import Fetched, Rewritten
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -48,7 +48,7 @@ def probe_policy(
         Misuse: The address, branch, floor or a file of the options cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
-        source = PolicySource(Path(folder) / "policy.git", remote, ref, options, floor)
+        source = PolicyMirror(Path(folder) / "policy.git", remote, ref, options, floor)
         found = source.fetch(timeout=timeout, now=now)
         if not isinstance(found, Fetched):  # without a mirror from before, it raises
             raise found.problem

@@ -16,9 +16,9 @@ from reconciler.errors import Misuse, Stalled
 from reconciler.gitops.damage import is_sound, judge
 from reconciler.gitops.failures import Damaged
 from reconciler.gitops.git import Git
+from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import one_line
-from reconciler.gitops.source import PolicySource
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.placement import LINK, MOST_BYTES_LOOKED_INTO, SUBMODULE, Entry, choose, is_read
 
@@ -72,12 +72,12 @@ def _unread(entry: Entry) -> PolicyFile:
     return PolicyFile(entry.path, entry.mode, b"", unread=entry.size)
 
 
-def read_accepted(source: PolicySource, commit: str, *, timeout: float, now: datetime) -> list[PolicyFile]:
+def read_accepted(source: PolicyMirror, commit: str, *, timeout: float, now: datetime) -> list[PolicyFile]:
     """Return the policy files of ``commit`` from the mirror; a damaged mirror is fetched anew first.
 
     Raises:
         Transient: The mirror is damaged and the remote cannot be reached.
-        Stalled: As of :func:`read_revision` and of :meth:`PolicySource.fetch`.
+        Stalled: As of :func:`read_revision` and of :meth:`PolicyMirror.fetch`.
     """
 
     def read() -> list[PolicyFile]:

@@ -17,7 +17,7 @@ from reconciler.durable import replace_file
 _FORMAT = 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NOTES = "patchledger-"
-"""What :mod:`reconciler.gitops.source` writes beside git's own files; quiet ticks touch some of it."""
+"""What :mod:`reconciler.gitops.policy_mirror` writes beside git's own files; quiet ticks touch some of it."""
 
 
 class Seals:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from reconciler.errors import ReconcilerError
 from reconciler.gitops import damage, second_copy
 from reconciler.gitops.git import Git
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.report_queue import ReportQueue
 from reconciler.gitops.seal import Seals
-from reconciler.gitops.sink import ReportSink
-from reconciler.gitops.source import PolicySource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +31,8 @@ class Upkeep:
         notices: What a person should know of a repository that is unsound and could not be built anew yet.
     """
 
-    source: PolicySource
-    queue: ReportSink
+    source: PolicyMirror
+    queue: ReportQueue
     seals: Seals
     notices: tuple[str, ...] = ()
     _unsound: set["Path"] = field(default_factory=set)
@@ -42,7 +42,7 @@ class Upkeep:
 
         Args:
             timeout: Seconds for each conversation with a remote.
-            now: As of :meth:`reconciler.gitops.source.PolicySource.fetch`.
+            now: As of :meth:`reconciler.gitops.policy_mirror.PolicyMirror.fetch`.
         """
         mirror, queue = self.source.mirror, self.queue.queue
         self._look(mirror, lambda: self.source.rebuild(timeout=timeout, now=now), self.source.tracking)

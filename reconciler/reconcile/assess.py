@@ -49,7 +49,7 @@ from reconciler.policy.resolve import Effective, labels_of, resolve
 from reconciler.policy.zones import shifted
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, rejection
 from reconciler.reconcile.ports.policies import Acceptance, ReadPolicy
-from reconciler.reconcile.ports.reports import REPAIR_HINT, ReportQueue
+from reconciler.reconcile.ports.reports import REPAIR_HINT, ReportRepository
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.refreshing import is_due, is_whole, refresh_due
@@ -170,7 +170,7 @@ class Assessor:
     site: Site
     clock: Clock
     follower: PolicyFollower
-    queue: ReportQueue
+    queue: ReportRepository
     program: str
     timeout: timedelta
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from reconciler.errors import Misuse, PolicyRejected
 from reconciler.planning.gates.recording import Recording, read_recording
 from reconciler.reconcile.ports.policies import Acceptance, Followed, PolicyHistory
-from reconciler.reconcile.ports.reports import ReportQueue
+from reconciler.reconcile.ports.reports import ReportRepository
 from reconciler.reconcile.ports.state import RUNS, TRUST, Recalled, State
 
 FIRST_USE = "trusted on first use"
@@ -97,7 +97,7 @@ def _rewritten(repository: PolicyHistory, lost: str, newest: str) -> PolicyRejec
     )
 
 
-def followed(queue: ReportQueue, branch: str) -> Followed:
+def followed(queue: ReportRepository, branch: str) -> Followed:
     """Return what the host's own reports on ``branch`` say of the policy that it followed.
 
     Raises:
@@ -112,7 +112,7 @@ def followed(queue: ReportQueue, branch: str) -> Followed:
     return Followed(commits, floor if isinstance(floor, str) else None)
 
 
-def restored(recalled: Recalled, queue: ReportQueue, branch: str) -> State:
+def restored(recalled: Recalled, queue: ReportRepository, branch: str) -> State:
     """Return what the state remembers, and of what it lost what the newest report still knows.
 
     Raises:
@@ -136,7 +136,7 @@ def restored(recalled: Recalled, queue: ReportQueue, branch: str) -> State:
     return state
 
 
-def _told(queue: ReportQueue, branch: str) -> Recording | None:
+def _told(queue: ReportRepository, branch: str) -> Recording | None:
     """Return the recording of the newest report, ``None`` where there is none that can be read."""
     last = queue.last(branch, "observation.json")
     try:

@@ -15,7 +15,7 @@ from reconciler.planning.runs.record import RunRecord, run_json
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.memory import routes_of
-from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportQueue
+from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportRepository
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.site import Site
 
@@ -74,7 +74,7 @@ class Reporter:
     """
 
     site: Site
-    queue: ReportQueue
+    queue: ReportRepository
     messenger: Messenger
     heartbeat: timedelta
     keep_runs: int

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
 from reconciler.cli.showing.interfaces import schema
-from reconciler.gitops.sink import Identity, ReportSink
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from tests.edge.gitops.bench import NOW, Repository, git
 
 WEB = "hosts/web-01"
@@ -24,7 +24,7 @@ class Host:
         self.config = folder / "config.yaml"
         self.configure(str(self.reports.path))
         (folder / "state").mkdir(mode=0o700)
-        self.sink = ReportSink(folder / "state/reports.git", str(self.reports.path), Identity("web-01"))
+        self.sink = ReportQueue(folder / "state/reports.git", str(self.reports.path), Identity("web-01"))
         self.report(1)
         self.report(2)
 

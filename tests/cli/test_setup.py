@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler import process
 from reconciler.cli import main
-from reconciler.gitops.sink import Identity, ReportSink
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.host.config import load_config
 from reconciler.host.install.installation import Layout
 from reconciler.host.install.installer import Installer
@@ -317,7 +317,7 @@ def test_cleanup_waits_for_a_run_and_for_what_one_left(place: Place) -> None:
 def test_cleanup_keeps_reports_that_were_not_pushed(place: Place) -> None:
     place.set_up()
     queue = place.folder / "state" / "reports.git"
-    sink = ReportSink(queue, str(place.folder / "reports.git"), Identity("web-01"))
+    sink = ReportQueue(queue, str(place.folder / "reports.git"), Identity("web-01"))
     sink.commit("hosts/web-01", {"report.json": b"{}"}, "web-01: report", datetime.now(UTC), keep_runs=1)
     (queue.parent / "trust.json").write_text("{}")
     code, _, err = place.run("cleanup", "--yes")

@@ -10,8 +10,8 @@ from reconciler.cli.showing.terminal import Format, note, print_json
 from reconciler.cli.verbs import asking
 from reconciler.cli.verbs.setup import layout_of, require_root
 from reconciler.errors import DONE, Misuse, ReconcilerError, Stalled
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.second_copy import folder_of
-from reconciler.gitops.sink import Identity, ReportSink
 from reconciler.host.config import load_config
 from reconciler.host.install import units
 from reconciler.host.install.installation import (
@@ -171,7 +171,7 @@ def _unpushed(layout: Layout) -> Iterator[Path]:
         if config.reports.remote is None:
             return
         queue = config.state_dir / _QUEUE
-        if not queue.is_dir() or ReportSink(queue, config.reports.remote, Identity(config.host)).unpushed():
+        if not queue.is_dir() or ReportQueue(queue, config.reports.remote, Identity(config.host)).unpushed():
             yield from filter(Path.is_dir, (queue, folder_of(queue)))
     except Misuse:
         return  # without a configuration nothing was ever pushed, or nobody can say where to

@@ -17,7 +17,7 @@ from pathlib import Path
 from reconciler import __version__, process
 from reconciler.cli.verbs.setup_checks import check_policy, check_reports
 from reconciler.errors import FAILED, ReconcilerError, exit_code
-from reconciler.gitops.sink import Identity, ReportSink
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.host.config import Config, Notifier, load_config
 from reconciler.host.install import competing, credentials, units
 from reconciler.host.install.installation import Layout
@@ -316,7 +316,7 @@ def _state(config: Config) -> Findings:
         yield _warning("state", "a run waits for its end or for the proof of a reboot", hint)
     queue = folder / "reports.git"
     if queue.is_dir() and config.reports.remote is not None:
-        waiting = ReportSink(queue, config.reports.remote, Identity(config.host)).unpushed()
+        waiting = ReportQueue(queue, config.reports.remote, Identity(config.host)).unpushed()
         if waiting:
             hint = "they are pushed by the next tick that reaches the remote"
             yield _warning("reports", f"not pushed yet: {listed(waiting)}", hint)

@@ -7,7 +7,7 @@ from reconciler.cli.showing.interfaces import BranchRepair, Foreign, ReportsRepa
 from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.wiring.compose import git_options
 from reconciler.errors import Misuse, ReconcilerError, exit_code, worst
-from reconciler.gitops.sink import Identity, Repaired, ReportSink, host_branch
+from reconciler.gitops.report_queue import Identity, Repaired, ReportQueue, host_branch
 from reconciler.host.config import Config, load_config
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.text.canonical import plain
@@ -28,7 +28,7 @@ def repair(config_file: str, form: Format, *, dry_run: bool) -> int:
     folder = StateFolder(config.state_dir)
     folder.prepare()
     author = Identity(config.host, str(config.reports.signing_key or ""))
-    queue = ReportSink(folder.path / "reports.git", config.reports.remote, author, git_options(config))
+    queue = ReportQueue(folder.path / "reports.git", config.reports.remote, author, git_options(config))
     with folder.locked():
         done, failed = _each(queue, config, dry_run=dry_run)
     note(*queue.notices)
@@ -44,7 +44,7 @@ def repair(config_file: str, form: Format, *, dry_run: bool) -> int:
 
 
 def _each(
-    queue: ReportSink, config: Config, *, dry_run: bool
+    queue: ReportQueue, config: Config, *, dry_run: bool
 ) -> tuple[list[Repaired], list[ReconcilerError]]:
     """Repair one branch after the other: what is wrong with one keeps no other from it."""
     done, failed = [], []

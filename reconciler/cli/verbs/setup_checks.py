@@ -9,7 +9,7 @@ from reconciler.cli.wiring.compose import git_options
 from reconciler.errors import Misuse, Transient
 from reconciler.gitops.probe import probe_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url
-from reconciler.gitops.sink import host_branch
+from reconciler.gitops.report_queue import host_branch
 from reconciler.host.config import Config
 from reconciler.host.install.answers import Answers, NotifierAnswer
 from reconciler.host.install.credentials import decrypt

@@ -11,11 +11,11 @@ from reconciler import __version__
 from reconciler.cli.showing.terminal import outlived_by
 from reconciler.errors import Misuse
 from reconciler.gitops.git import GitOptions
+from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote
+from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
 from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.seal import Seals
-from reconciler.gitops.sink import Identity, ReportSink, host_branch
-from reconciler.gitops.source import PolicySource
 from reconciler.gitops.upkeep import Upkeep
 from reconciler.host.config import Config, Notifier
 from reconciler.host.install import credentials
@@ -95,9 +95,9 @@ class Wiring:
     config: Config
     site: Site
     folder: StateFolder
-    source: PolicySource
+    source: PolicyMirror
     read: ReadPolicy
-    queue: ReportSink
+    queue: ReportQueue
     ticker: Ticker
     upkeep: Upkeep
     outbox: Outbox
@@ -171,20 +171,20 @@ def _site(config: Config, folder: StateFolder, manager: ScriptedManager, power: 
     )
 
 
-def _source(config: Config) -> PolicySource:
+def _source(config: Config) -> PolicyMirror:
     policy, mirror = config.policy, config.state_dir / "policy.git"
-    return PolicySource(mirror, policy.remote, policy.ref, git_options(config), config.trust.floor)
+    return PolicyMirror(mirror, policy.remote, policy.ref, git_options(config), config.trust.floor)
 
 
-def _reader(source: PolicySource, timeout: timedelta) -> ReadPolicy:
+def _reader(source: PolicyMirror, timeout: timedelta) -> ReadPolicy:
     def read(commit: str, now: datetime) -> Sequence[PolicyFile]:
         return read_accepted(source, commit, timeout=timeout.total_seconds(), now=now)
 
     return read
 
 
-def _queue(config: Config) -> ReportSink:
-    return ReportSink(
+def _queue(config: Config) -> ReportQueue:
+    return ReportQueue(
         config.state_dir / "reports.git",
         config.reports.remote,
         Identity(config.host, str(config.reports.signing_key or "")),
@@ -193,7 +193,7 @@ def _queue(config: Config) -> ReportSink:
     )
 
 
-def _reporter(config: Config, site: Site, queue: ReportSink, messenger: Messenger) -> Reporter:
+def _reporter(config: Config, site: Site, queue: ReportQueue, messenger: Messenger) -> Reporter:
     return Reporter(
         site,
         queue,

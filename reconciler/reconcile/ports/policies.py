@@ -130,7 +130,7 @@ class PolicyHistory(Protocol):
 
 
 class PolicyRepository(PolicyHistory, Protocol):
-    """Where policy comes from; :class:`reconciler.gitops.source.PolicySource` is the real one."""
+    """Where policy comes from; :class:`reconciler.gitops.policy_mirror.PolicyMirror` is the real one."""
 
     def fetch(self, *, timeout: float, now: datetime) -> Fetched | Offline:
         """Ask the remote for its branch."""

@@ -99,8 +99,8 @@ class Diverged:
         )
 
 
-class ReportQueue(Protocol):
-    """Where reports go; :class:`reconciler.gitops.sink.ReportSink` is the real one."""
+class ReportRepository(Protocol):
+    """Where reports go; :class:`reconciler.gitops.report_queue.ReportQueue` is the real one."""
 
     notices: tuple[str, ...]
     rebuilds: int

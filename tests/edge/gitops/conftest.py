@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.gitops.source import PolicySource
+from reconciler.gitops.policy_mirror import PolicyMirror
 from tests.edge.gitops.bench import HttpsServer, Repository, SshServer, git, https_server, ssh_server
 
 POLICY = {"policies/all.yaml": "kind: Policy\nname: all\n", "README.md": "for people\n"}
@@ -20,9 +20,9 @@ def upstream(tmp_path: Path) -> Repository:
 
 
 @pytest.fixture
-def source(tmp_path: Path, upstream: Repository) -> PolicySource:
+def source(tmp_path: Path, upstream: Repository) -> PolicyMirror:
     """A host's view of ``upstream``, not fetched yet."""
-    return PolicySource(tmp_path / "state" / "policy.git", f"file://{upstream.path}", "main")
+    return PolicyMirror(tmp_path / "state" / "policy.git", f"file://{upstream.path}", "main")
 
 
 @pytest.fixture

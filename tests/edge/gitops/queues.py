@@ -5,7 +5,7 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 
-from reconciler.gitops.sink import Identity, ReportSink
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.reconcile.ports.reports import Commit, Pushed
 from tests.edge.gitops.bench import NOW, git
@@ -24,8 +24,8 @@ class Queue:
         self.remote = remote
         self.key = key
 
-    def sink(self, remote: str | None = None) -> ReportSink:
-        return ReportSink(self.path, remote or str(self.remote), Identity("web-01", self.key))
+    def sink(self, remote: str | None = None) -> ReportQueue:
+        return ReportQueue(self.path, remote or str(self.remote), Identity("web-01", self.key))
 
     def fill(self, *, pushed: int) -> None:
         for number in range(COUNT):
@@ -33,7 +33,7 @@ class Queue:
             if number == pushed - 1:
                 assert self.sink().push(timeout=20) == Pushed((WEB,))
 
-    def report(self, sink: ReportSink, number: int) -> None:
+    def report(self, sink: ReportQueue, number: int) -> None:
         when = NOW + timedelta(minutes=number)
         document = {"target": "web-01", "generated_at": when.isoformat(), "number": number}
         files = {"report.json": json.dumps(document).encode(), "report.md": b"report %d" % number}

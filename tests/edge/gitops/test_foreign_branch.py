@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.report_tree import ReportPath, import_stream, read_files
-from reconciler.gitops.sink import Identity, ReportSink
 from reconciler.reconcile.ports.reports import Commit, NothingNew, Pushed
 from tests.edge.gitops.bench import NOW, Repository, git
 
@@ -16,16 +16,16 @@ OID = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def sink(tmp_path: Path, reports: Repository) -> ReportSink:
+def sink(tmp_path: Path, reports: Repository) -> ReportQueue:
     """The queue of host web-01, not made yet: it continues what the remote has."""
-    return ReportSink(tmp_path / "state" / "reports.git", str(reports.path), Identity("web-01"))
+    return ReportQueue(tmp_path / "state" / "reports.git", str(reports.path), Identity("web-01"))
 
 
 def tree_of(repository: Path, branch: str = WEB) -> list[str]:
     return git(repository, "ls-tree", "-rz", "--name-only", branch).rstrip("\0").split("\0")
 
 
-def reported(sink: ReportSink, text: bytes = b"{}") -> None:
+def reported(sink: ReportQueue, text: bytes = b"{}") -> None:
     answer = sink.commit(WEB, {"report.json": text}, "mine\n", NOW, keep_runs=20)
     assert isinstance(answer, Commit)
     assert sink.push(timeout=20) == Pushed((WEB,))
@@ -40,7 +40,7 @@ def reported(sink: ReportSink, text: bytes = b"{}") -> None:
         "reset objects/info/alternates\nfrom {forged}\n\n",
     ],
 )
-def test_a_file_name_is_no_command_of_git(sink: ReportSink, reports: Repository, command: str) -> None:
+def test_a_file_name_is_no_command_of_git(sink: ReportQueue, reports: Repository, command: str) -> None:
     forged = reports.commit({"report.json": '{"forged": true}'}, branch=WEB)
     again = f"\n\ncommit refs/heads/{WEB}\ncommitter x <x@y> 0 +0000\ndata 0\nD runs/x"
     name = "runs/0\n" + command.format(forged=forged).rstrip("\n") + again
@@ -73,7 +73,9 @@ def test_a_file_name_is_no_command_of_git(sink: ReportSink, reports: Repository,
         "160000:runs/submodule.json",
     ],
 )
-def test_what_is_no_file_of_a_report_is_left_behind(sink: ReportSink, reports: Repository, name: str) -> None:
+def test_what_is_no_file_of_a_report_is_left_behind(
+    sink: ReportQueue, reports: Repository, name: str
+) -> None:
     content = reports.commit({"x": "y"}, branch="other") if name.startswith("160000:") else "/etc/shadow"
     theirs = reports.commit({"report.json": "{}", "runs/1.json": "1", name: content}, branch=WEB)
     reported(sink, b"mine")
@@ -83,7 +85,7 @@ def test_what_is_no_file_of_a_report_is_left_behind(sink: ReportSink, reports: R
 
 @pytest.mark.parametrize("name", ["report.json/x", "120000:report.json", "160000:report.json", "runs"])
 def test_something_else_under_the_name_of_a_report_counts_as_none(
-    sink: ReportSink, reports: Repository, name: str
+    sink: ReportQueue, reports: Repository, name: str
 ) -> None:
     content = reports.commit({"x": "y"}, branch="other") if name.startswith("160000:") else "/etc/shadow"
     reports.commit({name: content}, branch=WEB)
@@ -96,7 +98,7 @@ def test_something_else_under_the_name_of_a_report_counts_as_none(
     assert again == NothingNew(reports.head(WEB))
 
 
-def test_a_huge_report_or_message_of_theirs_counts_as_none(sink: ReportSink, reports: Repository) -> None:
+def test_a_huge_report_or_message_of_theirs_counts_as_none(sink: ReportQueue, reports: Repository) -> None:
     tree = git(reports.path, "mktree", stdin="")
     message = "x" * (65 * 1024 * 1024)
     oid = git(reports.path, "commit-tree", tree, stdin=message)
@@ -108,7 +110,7 @@ def test_a_huge_report_or_message_of_theirs_counts_as_none(sink: ReportSink, rep
 
 
 def test_a_tree_larger_than_any_of_ours_is_not_continued_but_its_history_is(
-    sink: ReportSink, reports: Repository
+    sink: ReportQueue, reports: Repository
 ) -> None:
     blob = git(reports.path, "hash-object", "-w", "--stdin", stdin="x")
     stem = "a" * 180

@@ -9,8 +9,8 @@ import pytest
 
 from reconciler.errors import Misuse
 from reconciler.gitops.git import Git, GitOptions, shell_quote, ssh_command
+from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
-from reconciler.gitops.source import PolicySource
 from reconciler.reconcile.ports.policies import Fetched
 from tests.edge.gitops.bench import NOW, Repository, git
 
@@ -150,7 +150,7 @@ def test_nothing_of_the_callers_git_environment_counts(
     }
     for name, value in poison.items():
         monkeypatch.setenv(name, value)
-    source = PolicySource(tmp_path / "m", str(upstream.path), "main", GitOptions(environment=poison))
+    source = PolicyMirror(tmp_path / "m", str(upstream.path), "main", GitOptions(environment=poison))
     answer = source.fetch(timeout=20, now=NOW)
     monkeypatch.undo()
     assert answer == Fetched(upstream.head())
@@ -158,7 +158,7 @@ def test_nothing_of_the_callers_git_environment_counts(
     assert not marker.exists()
 
 
-def test_hooks_of_the_mirror_do_not_run(tmp_path: Path, source: PolicySource, upstream: Repository) -> None:
+def test_hooks_of_the_mirror_do_not_run(tmp_path: Path, source: PolicyMirror, upstream: Repository) -> None:
     source.fetch(timeout=20, now=NOW)
     marker = tmp_path / "marker"
     hooks = source.mirror / "hooks"
@@ -191,7 +191,7 @@ def test_broken_objects_are_refused_on_arrival(tmp_path: Path, upstream: Reposit
     text = f"tree {tree}\nauthor a <a@b> zero +0000\ncommitter a <a@b> 1 +0000\n\nbad date\n"
     bad = git(upstream.path, "hash-object", "-t", "commit", "--literally", "-w", "--stdin", stdin=text)
     git(upstream.path, "update-ref", "refs/heads/main", bad)
-    source = PolicySource(tmp_path / "m", str(upstream.path))
+    source = PolicyMirror(tmp_path / "m", str(upstream.path))
     with pytest.raises(Exception, match="git's own check refuses"):
         source.fetch(timeout=20, now=NOW)
     assert source.head() is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.gitops.sink import Identity, ReportSink
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.reconcile.ports.reports import Pushed, Queued
 from tests.edge.gitops.bench import Repository, git, make_key
 from tests.edge.gitops.queues import AWAY, COUNT, RUN, WAYS, WEB, Queue, spoil
@@ -18,7 +18,7 @@ def queue(tmp_path: Path, reports: Repository) -> Queue:
     return Queue(tmp_path, reports.path)
 
 
-def healed(queue: Queue) -> ReportSink:
+def healed(queue: Queue) -> ReportQueue:
     """Make the ticks of a host: a new report, pushed, and the push once more if that was queued."""
     sink = queue.sink()
     queue.report(sink, COUNT)
@@ -155,7 +155,7 @@ def test_what_lies_elsewhere_too_makes_a_queue_whole_again(queue: Queue, tmp_pat
         oid = git(queue.path, "rev-parse", f"{WEB}:{name}")
         spoil(queue.path / "objects" / oid[:2] / oid[2:], "delete")
     copies = [tmp_path / f"{RUN}.json", tmp_path / f"{RUN}.log", tmp_path / "missing"]
-    sink = ReportSink(queue.path, str(queue.remote), Identity("web-01"), copies=lambda: copies)
+    sink = ReportQueue(queue.path, str(queue.remote), Identity("web-01"), copies=lambda: copies)
     assert sink.push(timeout=20) == Pushed((WEB,))
     assert git(queue.remote, "rev-parse", WEB) == head
 

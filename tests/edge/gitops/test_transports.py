@@ -7,8 +7,8 @@ import pytest
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.git import GitOptions
-from reconciler.gitops.sink import Identity, ReportSink, host_branch
-from reconciler.gitops.source import PolicySource
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
 from reconciler.reconcile.ports.policies import Fetched
 from reconciler.reconcile.ports.reports import Commit, Pushed
 from tests.edge.gitops.bench import NOW, HttpsServer, Repository, SshServer, free_port, git
@@ -17,7 +17,7 @@ SECRET = "p%40ss%2Fw"
 
 
 def fetch(folder: Path, address: str, options: GitOptions, **more: str) -> Fetched:
-    answer = PolicySource(folder / "policy.git", address, more.get("ref", "main"), options).fetch(
+    answer = PolicyMirror(folder / "policy.git", address, more.get("ref", "main"), options).fetch(
         timeout=20, now=NOW
     )
     assert isinstance(answer, Fetched)
@@ -25,7 +25,7 @@ def fetch(folder: Path, address: str, options: GitOptions, **more: str) -> Fetch
 
 
 def push(folder: Path, address: str, options: GitOptions, host: str) -> None:
-    sink = ReportSink(folder / "reports.git", address, Identity(host), options)
+    sink = ReportQueue(folder / "reports.git", address, Identity(host), options)
     committed = sink.commit(host_branch(host), {"report.json": b"{}\n"}, "first\n", NOW, keep_runs=5)
     assert isinstance(committed, Commit)
     assert sink.push(timeout=20) == Pushed((f"hosts/{host}",))
@@ -143,12 +143,12 @@ def test_a_web_page_does_not_say_that_the_branch_of_reports_is_gone(
 ) -> None:
     options = GitOptions(ca_file=str(https.ca_file), credential=str(https.credential))
     push(tmp_path, f"{https.url}/git/reports.git", options, "web-07")
-    sink = ReportSink(
+    sink = ReportQueue(
         tmp_path / "reports.git", f"{https.url}/portal/reports.git", Identity("web-07"), options
     )
     assert sink.standing("hosts/web-07", timeout=20, ask=True) is None
     assert sink.unpushed() == ()
-    gone = ReportSink(tmp_path / "reports.git", f"{https.url}/git/empty.git", Identity("web-07"), options)
+    gone = ReportQueue(tmp_path / "reports.git", f"{https.url}/git/empty.git", Identity("web-07"), options)
     assert gone.standing("hosts/web-07", timeout=20, ask=True) is None
     assert gone.unpushed() == ("hosts/web-07",)
 
@@ -198,14 +198,14 @@ def test_a_name_that_does_not_resolve_is_transient(tmp_path: Path) -> None:
 
 def test_a_silent_server_ends_at_the_time_limit(tmp_path: Path) -> None:
     with pytest.raises(Transient, match="no answer within the time limit"), _listener() as port:
-        PolicySource(tmp_path / "m", f"http://127.0.0.1:{port}/p.git").fetch(timeout=0.5, now=NOW)
+        PolicyMirror(tmp_path / "m", f"http://127.0.0.1:{port}/p.git").fetch(timeout=0.5, now=NOW)
 
 
 def test_a_plain_path_and_a_bundle_are_remotes_too(tmp_path: Path, upstream: Repository) -> None:
     bundle = tmp_path / "policy.bundle"
     git(upstream.path, "bundle", "create", "--quiet", str(bundle), "main")
     for number, address in enumerate((upstream.path, bundle)):
-        source = PolicySource(tmp_path / f"mirror-{number}", str(address))
+        source = PolicyMirror(tmp_path / f"mirror-{number}", str(address))
         assert source.fetch(timeout=20, now=NOW) == Fetched(upstream.head())
 
 
@@ -225,7 +225,7 @@ def test_reports_are_not_pushed_into_a_folder_whose_hooks_are_another_users(
     tmp_path: Path, reports: Repository
 ) -> None:
     _give_away(reports.path)
-    sink = ReportSink(tmp_path / "queue", str(reports.path), Identity("web-01"))
+    sink = ReportQueue(tmp_path / "queue", str(reports.path), Identity("web-01"))
     sink.commit("hosts/web-01", {"report.json": b"{}"}, "first\n", NOW, keep_runs=5)
     with pytest.raises(Stalled, match="belongs to another user") as caught:
         sink.push(timeout=20)

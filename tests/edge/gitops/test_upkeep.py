@@ -9,9 +9,9 @@ import pytest
 
 from reconciler.gitops import second_copy
 from reconciler.gitops.git import Git
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.seal import Seals
-from reconciler.gitops.sink import Identity, ReportSink
-from reconciler.gitops.source import PolicySource
 from reconciler.gitops.upkeep import Upkeep
 from reconciler.reconcile.ports.policies import Fetched
 from reconciler.reconcile.ports.reports import Pushed
@@ -28,8 +28,8 @@ class Host:
         self.queue = Queue(folder, reports.path)
         self.away = f"file://{folder}/nowhere.git"
 
-    def source(self, remote: str | None = None) -> PolicySource:
-        return PolicySource(self.state / "policy.git", remote or f"file://{self.upstream.path}", "main")
+    def source(self, remote: str | None = None) -> PolicyMirror:
+        return PolicyMirror(self.state / "policy.git", remote or f"file://{self.upstream.path}", "main")
 
     def upkeep(self, *, away: bool = False, boot: str = "first") -> Upkeep:
         sink = self.queue.sink(AWAY if away else None)
@@ -132,9 +132,9 @@ def test_without_a_report_remote_they_keep_them_too(host: Host, way: str) -> Non
     host.queue.fill(pushed=0)
     head = host.head()
     identity, seals = Identity("web-01"), Seals(host.state / "seals.json")
-    Upkeep(host.source(), ReportSink(host.queue.path, None, identity), seals).end()
+    Upkeep(host.source(), ReportQueue(host.queue.path, None, identity), seals).end()
     spoil(host.queue.objects()[0], way)
-    Upkeep(host.source(), ReportSink(host.queue.path, None, identity), seals).begin(timeout=20, now=NOW)
+    Upkeep(host.source(), ReportQueue(host.queue.path, None, identity), seals).begin(timeout=20, now=NOW)
     assert (host.head(), _is_sound(host.queue.path)) == (head, True)
 
 

@@ -104,7 +104,7 @@ def read(folder: str, rev: str | None) -> tuple[Sequence[PolicyFile], str]:
     """Return the policy files of a folder, or of a revision with its commit."""
     if rev is None:
         return read_folder(Path(folder)), ""
-    from reconciler.gitops.workshop import locate
+    from reconciler.gitops.working_copy import locate
 
     place = locate(Path(folder))
     commit = resolve_revision(place.git_dir, rev)

@@ -70,7 +70,7 @@ def init(folder: str, example: str, form: str) -> int:
         Misuse: The folder is not empty or cannot be written.
         Stalled: git fails.
     """
-    from reconciler.gitops.workshop import initialise
+    from reconciler.gitops.working_copy import initialise
 
     top = Path(folder)
     if top.exists() and (not top.is_dir() or any(top.iterdir())):

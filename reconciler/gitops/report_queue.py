@@ -135,7 +135,7 @@ def host_branch(host: str) -> str:
     return f"hosts/{_checked_id(host)}"
 
 
-class ReportSink:
+class ReportQueue:
     """This host's side of the report repository.
 
     One process at a time may use a queue; the machine's lock file sees to that.
@@ -395,7 +395,7 @@ class ReportSink:
         """
         building = self.queue.with_name(self.queue.name + ".building")
         damage.remove_tree(building)
-        fresh = ReportSink(building, self._address, self._identity, self._git.options)
+        fresh = ReportQueue(building, self._address, self._identity, self._git.options)
         damage.create_bare(building, fresh._git)
         salvage.copy_objects(fresh._git, self.queue)
         second_copy.take_back(fresh._git, self.queue)

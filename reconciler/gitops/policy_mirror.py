@@ -54,7 +54,7 @@ _MAX_LINE = 16 * 2**20
 _FLOOR_HINT = "if the rewrite was intended, set trust.floor to the full id of a commit of the new history"
 
 
-class PolicySource:
+class PolicyMirror:
     """The policy repository as this host sees it.
 
     One process at a time may use a mirror; the machine's lock file sees to that.

@@ -11,8 +11,8 @@ import pytest
 
 from reconciler.errors import Misuse, Stalled, Transient
 from reconciler.gitops.git import GitOptions
+from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.revision import read_accepted
-from reconciler.gitops.source import PolicySource
 from reconciler.reconcile.ports.policies import (
     Acceptance,
     Advanced,
@@ -29,41 +29,41 @@ from tests.edge.gitops.conftest import POLICY
 LATER = NOW + timedelta(hours=3)
 
 
-def fetched(source: PolicySource) -> str:
+def fetched(source: PolicyMirror) -> str:
     answer = source.fetch(timeout=20, now=NOW)
     assert isinstance(answer, Fetched)
     return answer.head
 
 
 def test_the_first_fetch_makes_the_mirror_and_the_next_sees_no_change(
-    source: PolicySource, upstream: Repository
+    source: PolicyMirror, upstream: Repository
 ) -> None:
     assert source.fetch(timeout=20, now=NOW) == Fetched(upstream.head())
     assert source.fetch(timeout=20, now=LATER) == Fetched(upstream.head())
     assert source.fetched_at() == LATER
 
 
-def test_a_new_commit_is_seen(source: PolicySource, upstream: Repository) -> None:
+def test_a_new_commit_is_seen(source: PolicyMirror, upstream: Repository) -> None:
     fetched(source)
     new = upstream.commit({**POLICY, "policies/more.yaml": "kind: Policy\n"})
     assert source.fetch(timeout=20, now=NOW) == Fetched(new)
 
 
-def test_the_head_is_found_in_packed_refs(source: PolicySource, upstream: Repository) -> None:
+def test_the_head_is_found_in_packed_refs(source: PolicyMirror, upstream: Repository) -> None:
     fetched(source)
     git(source.mirror, "pack-refs", "--all")
     assert source.head() == upstream.head()
     assert source.fetch(timeout=20, now=NOW) == Fetched(upstream.head())
 
 
-def test_only_the_configured_branch_is_fetched(source: PolicySource, upstream: Repository) -> None:
+def test_only_the_configured_branch_is_fetched(source: PolicyMirror, upstream: Repository) -> None:
     upstream.commit(POLICY, branch="other")
     git(upstream.path, "tag", "v1", "main")
     fetched(source)
     assert git(source.mirror, "for-each-ref", "--format=%(refname)") == "refs/remotes/policy/main"
 
 
-def test_a_fetch_with_nothing_new_starts_one_child(source: PolicySource, upstream: Repository) -> None:
+def test_a_fetch_with_nothing_new_starts_one_child(source: PolicyMirror, upstream: Repository) -> None:
     fetched(source)
     program = f"""
 import sys
@@ -73,8 +73,8 @@ from pathlib import Path
 started = []
 sys.addaudithook(lambda event, args: started.append(event) if event in {{
     "subprocess.Popen", "os.posix_spawn", "os.fork", "os.exec", "os.system"}} else None)
-from reconciler.gitops.source import PolicySource
-source = PolicySource(Path({str(source.mirror)!r}), {f"file://{upstream.path}"!r})
+from reconciler.gitops.policy_mirror import PolicyMirror
+source = PolicyMirror(Path({str(source.mirror)!r}), {f"file://{upstream.path}"!r})
 answer = source.fetch(timeout=20, now=datetime.now(UTC))
 assert answer.head == source.head()
 assert started == ["subprocess.Popen"], started
@@ -92,7 +92,7 @@ print(sorted(heavy & set(sys.modules)))
 
 
 def test_ten_thousand_refs_on_the_server_cost_a_fetch_nothing(
-    source: PolicySource, upstream: Repository, tmp_path: Path
+    source: PolicyMirror, upstream: Repository, tmp_path: Path
 ) -> None:
     head = upstream.head()
     rows = "".join(f"{head} refs/heads/hosts/h{number:05}\n" for number in range(10_000))
@@ -105,7 +105,7 @@ def test_ten_thousand_refs_on_the_server_cost_a_fetch_nothing(
     assert 1 <= len(traced) <= 20
 
 
-def test_the_invocation_fetches_without_this_module(source: PolicySource, upstream: Repository) -> None:
+def test_the_invocation_fetches_without_this_module(source: PolicyMirror, upstream: Repository) -> None:
     fetched(source)
     new = upstream.commit({"policies/b.yaml": "b"})
     argv, env = source.invocation()
@@ -124,18 +124,18 @@ def test_the_invocation_holds_no_secret(tmp_path: Path) -> None:
     )
     address = "https://u:url-secret@h/p.git"
     for chosen in (options, GitOptions()):
-        _, env = PolicySource(tmp_path / "m", address, options=chosen).invocation()
+        _, env = PolicyMirror(tmp_path / "m", address, options=chosen).invocation()
         for secret in ("t0ken", "proxy-secret", "url-secret"):
             assert secret not in repr(env)
-    assert PolicySource(tmp_path / "m", address, options=options).invocation()[1]["no_proxy"] == "localhost"
+    assert PolicyMirror(tmp_path / "m", address, options=options).invocation()[1]["no_proxy"] == "localhost"
 
 
-def test_nothing_accepted_yet_is_first_use(source: PolicySource) -> None:
+def test_nothing_accepted_yet_is_first_use(source: PolicyMirror) -> None:
     head = fetched(source)
     assert source.succession(head) == FirstUse(head)
 
 
-def test_acceptance_is_remembered_by_the_mirror_and_by_the_caller(source: PolicySource) -> None:
+def test_acceptance_is_remembered_by_the_mirror_and_by_the_caller(source: PolicyMirror) -> None:
     head = fetched(source)
     acceptance = source.accept(head)
     assert acceptance == Acceptance(head, "") == source.accepted()
@@ -143,7 +143,7 @@ def test_acceptance_is_remembered_by_the_mirror_and_by_the_caller(source: Policy
 
 
 def test_new_commits_are_listed_oldest_first_along_the_first_parents(
-    source: PolicySource, upstream: Repository
+    source: PolicyMirror, upstream: Repository
 ) -> None:
     first = fetched(source)
     source.accept(first)
@@ -153,7 +153,7 @@ def test_new_commits_are_listed_oldest_first_along_the_first_parents(
     assert source.succession(fetched(source)) == Advanced(third, first, (second, third))
 
 
-def test_a_forced_push_is_refused_naming_both_commits(source: PolicySource, upstream: Repository) -> None:
+def test_a_forced_push_is_refused_naming_both_commits(source: PolicyMirror, upstream: Repository) -> None:
     accepted = fetched(source)
     source.accept(accepted)
     forced = upstream.commit({"policies/evil.yaml": "x"}, parents=())
@@ -166,7 +166,7 @@ def test_a_forced_push_is_refused_naming_both_commits(source: PolicySource, upst
     assert read_accepted(source, accepted, timeout=20, now=NOW)[0].path == "policies/all.yaml"
 
 
-def test_a_branch_moved_back_is_refused(source: PolicySource, upstream: Repository) -> None:
+def test_a_branch_moved_back_is_refused(source: PolicyMirror, upstream: Repository) -> None:
     old = upstream.head()
     source.accept(upstream.commit({"policies/b.yaml": "b"}) and fetched(source))
     git(upstream.path, "update-ref", "refs/heads/main", old)
@@ -176,7 +176,7 @@ def test_a_branch_moved_back_is_refused(source: PolicySource, upstream: Reposito
 
 
 def test_an_accepted_commit_off_the_first_parent_line_is_refused(
-    source: PolicySource, upstream: Repository
+    source: PolicyMirror, upstream: Repository
 ) -> None:
     root = upstream.head()
     accepted = upstream.commit({"policies/b.yaml": "b"})
@@ -188,11 +188,11 @@ def test_an_accepted_commit_off_the_first_parent_line_is_refused(
     assert "first-parent" in verdict.problem.message
 
 
-def test_a_new_floor_allows_a_rewritten_history_once(source: PolicySource, upstream: Repository) -> None:
+def test_a_new_floor_allows_a_rewritten_history_once(source: PolicyMirror, upstream: Repository) -> None:
     before = source.accept(fetched(source))
     forced = upstream.commit({"policies/new.yaml": "x"}, parents=())
     fetched(source)
-    told = PolicySource(source.mirror, f"file://{upstream.path}", "main", floor=forced)
+    told = PolicyMirror(source.mirror, f"file://{upstream.path}", "main", floor=forced)
     assert told.succession(forced, before) == Advanced(forced, forced, ())
     after = told.accept(forced)
     assert after == Acceptance(forced, forced)
@@ -200,24 +200,24 @@ def test_a_new_floor_allows_a_rewritten_history_once(source: PolicySource, upstr
     assert isinstance(told.succession(fetched(told), after), Rewritten)
 
 
-def test_an_old_floor_does_not_excuse_a_later_rewrite(source: PolicySource, upstream: Repository) -> None:
+def test_an_old_floor_does_not_excuse_a_later_rewrite(source: PolicyMirror, upstream: Repository) -> None:
     floor = upstream.head()
-    guarded = PolicySource(source.mirror, f"file://{upstream.path}", "main", floor=floor)
+    guarded = PolicyMirror(source.mirror, f"file://{upstream.path}", "main", floor=floor)
     upstream.commit({"policies/b.yaml": "b"})
     accepted = guarded.accept(fetched(guarded))
     upstream.commit({"policies/evil.yaml": "x"}, parents=(floor,))
     assert isinstance(guarded.succession(fetched(guarded), accepted), Rewritten)
 
 
-def test_a_head_before_the_floor_is_refused_on_first_use(source: PolicySource, upstream: Repository) -> None:
+def test_a_head_before_the_floor_is_refused_on_first_use(source: PolicyMirror, upstream: Repository) -> None:
     old = upstream.head()
     floor = upstream.commit({"policies/b.yaml": "b"})
     git(upstream.path, "update-ref", "refs/heads/main", old)
-    guarded = PolicySource(source.mirror, f"file://{upstream.path}", "main", floor=floor)
+    guarded = PolicyMirror(source.mirror, f"file://{upstream.path}", "main", floor=floor)
     assert isinstance(guarded.succession(fetched(guarded)), Rewritten)
 
 
-def test_the_floor_survives_a_lost_mirror(source: PolicySource, upstream: Repository) -> None:
+def test_the_floor_survives_a_lost_mirror(source: PolicyMirror, upstream: Repository) -> None:
     acceptance = source.accept(fetched(source))
     shutil.rmtree(source.mirror)
     upstream.commit({"policies/evil.yaml": "x"}, parents=())
@@ -226,10 +226,10 @@ def test_the_floor_survives_a_lost_mirror(source: PolicySource, upstream: Reposi
     assert verdict.accepted == acceptance.commit
 
 
-def test_offline_keeps_the_last_revision_with_its_age(source: PolicySource, upstream: Repository) -> None:
+def test_offline_keeps_the_last_revision_with_its_age(source: PolicyMirror, upstream: Repository) -> None:
     head = fetched(source)
     upstream.path.rename(upstream.path.with_name("unplugged"))
-    away = PolicySource(source.mirror, "ssh://127.0.0.1:9/policy.git", "main")
+    away = PolicyMirror(source.mirror, "ssh://127.0.0.1:9/policy.git", "main")
     answer = away.fetch(timeout=20, now=LATER)
     assert isinstance(answer, Offline)
     assert (away.head(), away.fetched_at()) == (head, NOW)
@@ -239,11 +239,11 @@ def test_offline_keeps_the_last_revision_with_its_age(source: PolicySource, upst
 
 def test_unreachable_from_the_start_is_transient(tmp_path: Path) -> None:
     with pytest.raises(Transient, match="cannot be reached"):
-        PolicySource(tmp_path / "m", "ssh://127.0.0.1:9/policy.git").fetch(timeout=20, now=NOW)
+        PolicyMirror(tmp_path / "m", "ssh://127.0.0.1:9/policy.git").fetch(timeout=20, now=NOW)
 
 
 def test_a_repository_that_went_away_is_said_although_there_is_an_older_answer(
-    source: PolicySource, upstream: Repository
+    source: PolicyMirror, upstream: Repository
 ) -> None:
     head = fetched(source)
     shutil.rmtree(upstream.path)
@@ -256,23 +256,23 @@ def test_a_repository_that_went_away_is_said_although_there_is_an_older_answer(
 def test_an_empty_repository_is_told_from_a_missing_branch(tmp_path: Path, upstream: Repository) -> None:
     empty = Repository.create(tmp_path / "empty.git")
     with pytest.raises(Stalled, match="the repository is empty") as caught:
-        PolicySource(tmp_path / "a", str(empty.path)).fetch(timeout=20, now=NOW)
+        PolicyMirror(tmp_path / "a", str(empty.path)).fetch(timeout=20, now=NOW)
     assert "push a first commit" in caught.value.hint
     with pytest.raises(Stalled, match="there is no branch master; it has main") as caught:
-        PolicySource(tmp_path / "b", str(upstream.path), "master").fetch(timeout=20, now=NOW)
+        PolicyMirror(tmp_path / "b", str(upstream.path), "master").fetch(timeout=20, now=NOW)
     assert "policy.ref" in caught.value.hint
 
 
 @pytest.mark.parametrize("ref", ["", "-x", "a..b", "refs/tags/v1", "a b", "x.lock", "a//b", "@{1}", "main\n"])
 def test_only_a_branch_can_be_followed(tmp_path: Path, ref: str) -> None:
     with pytest.raises(Misuse, match=r"policy\.ref"):
-        PolicySource(tmp_path / "m", "/srv/policy.git", ref)
+        PolicyMirror(tmp_path / "m", "/srv/policy.git", ref)
 
 
 @pytest.mark.parametrize("floor", ["1a2b3c4", "main", "0" * 39])
 def test_a_floor_is_a_full_commit(tmp_path: Path, floor: str) -> None:
     with pytest.raises(Misuse, match=r"trust\.floor"):
-        PolicySource(tmp_path / "m", "/srv/policy.git", floor=floor)
+        PolicyMirror(tmp_path / "m", "/srv/policy.git", floor=floor)
 
 
 def _unpack(mirror: Path) -> None:
@@ -322,7 +322,7 @@ DAMAGES = [_delete_head, _garbage_ref, _empty_ref, _garbage_config, _garbage_pac
 @pytest.mark.parametrize("packed", ["", "packed"], ids=["loose", "packed"])
 @pytest.mark.parametrize("harm", DAMAGES)
 def test_a_damaged_mirror_is_replaced_and_loses_nothing(
-    source: PolicySource,
+    source: PolicyMirror,
     upstream: Repository,
     harm: Callable[[Path], None],
     packed: str,
@@ -344,7 +344,7 @@ def test_a_damaged_mirror_is_replaced_and_loses_nothing(
 
 
 @pytest.mark.parametrize("suffix", ["", ".pack", ".idx"])
-def test_truncated_objects_are_found_when_they_are_read(source: PolicySource, suffix: str) -> None:
+def test_truncated_objects_are_found_when_they_are_read(source: PolicyMirror, suffix: str) -> None:
     accepted = source.accept(fetched(source)).commit
     if not suffix:
         _unpack(source.mirror)
@@ -354,7 +354,7 @@ def test_truncated_objects_are_found_when_they_are_read(source: PolicySource, su
     assert source.accepted() == Acceptance(accepted)
 
 
-def test_only_the_newest_damaged_mirror_is_kept(source: PolicySource) -> None:
+def test_only_the_newest_damaged_mirror_is_kept(source: PolicyMirror) -> None:
     for _ in range(3):
         fetched(source)
         _garbage_ref(source.mirror)
@@ -365,17 +365,17 @@ def test_only_the_newest_damaged_mirror_is_kept(source: PolicySource) -> None:
     ]
 
 
-def test_a_damaged_mirror_stays_while_the_remote_is_away(source: PolicySource, upstream: Repository) -> None:
+def test_a_damaged_mirror_stays_while_the_remote_is_away(source: PolicyMirror, upstream: Repository) -> None:
     accepted = source.accept(fetched(source)).commit
     _garbage_ref(source.mirror)
-    away = PolicySource(source.mirror, "ssh://127.0.0.1:9/policy.git", "main")
+    away = PolicyMirror(source.mirror, "ssh://127.0.0.1:9/policy.git", "main")
     assert isinstance(away.fetch(timeout=20, now=LATER), Offline)
     assert accepted == upstream.head()
     assert [path.name for path in source.mirror.parent.iterdir()] == ["policy.git"]
 
 
 def test_a_rewritten_branch_does_not_take_the_accepted_commit_away_from_a_damaged_mirror(
-    source: PolicySource, upstream: Repository
+    source: PolicyMirror, upstream: Repository
 ) -> None:
     accepted = source.accept(fetched(source)).commit
     _garbage_ref(source.mirror)
@@ -397,7 +397,7 @@ def test_a_rewritten_branch_does_not_take_the_accepted_commit_away_from_a_damage
     ],
 )
 def test_a_lock_of_a_git_that_is_dead_delays_nothing(
-    source: PolicySource, upstream: Repository, lock: str
+    source: PolicyMirror, upstream: Repository, lock: str
 ) -> None:
     fetched(source)
     (source.mirror / lock).parent.mkdir(parents=True, exist_ok=True)
@@ -408,7 +408,7 @@ def test_a_lock_of_a_git_that_is_dead_delays_nothing(
 
 
 def test_a_lock_of_a_git_that_lives_is_left_and_its_process_named(
-    source: PolicySource, upstream: Repository
+    source: PolicyMirror, upstream: Repository
 ) -> None:
     fetched(source)
     (source.mirror / "refs/remotes/policy/main.lock").write_text("")
@@ -423,13 +423,13 @@ def test_a_lock_of_a_git_that_lives_is_left_and_its_process_named(
 @pytest.mark.parametrize("suffix", [".pack", ".idx"])
 @pytest.mark.parametrize("way", ["truncate", "zero", "delete"])
 def test_every_reader_of_a_damaged_mirror_gets_it_anew(
-    source: PolicySource, upstream: Repository, suffix: str, way: str
+    source: PolicyMirror, upstream: Repository, suffix: str, way: str
 ) -> None:
     accepted = source.accept(fetched(source)).commit
     older = next((source.mirror / "objects/pack").glob(f"*{suffix}"))
     upstream.commit({"policies/b.yaml": "b"})
     head = fetched(source)
-    readers: list[Callable[[PolicySource], object]] = [
+    readers: list[Callable[[PolicyMirror], object]] = [
         lambda mirror: mirror.describe(accepted).subject != "",
         lambda mirror: mirror.succession(head, Acceptance(accepted)) == Advanced(head, accepted, (head,)),
         lambda mirror: read_accepted(mirror, accepted, timeout=20, now=NOW)[0].path == "policies/all.yaml",
@@ -437,7 +437,7 @@ def test_every_reader_of_a_damaged_mirror_gets_it_anew(
     whole = source.mirror.with_name("whole")
     shutil.copytree(source.mirror, whole)
     for read in readers:
-        again = PolicySource(source.mirror, f"file://{upstream.path}")
+        again = PolicyMirror(source.mirror, f"file://{upstream.path}")
         assert again.fetch(timeout=20, now=NOW) == Fetched(head)
         _harm(source.mirror / older.relative_to(source.mirror), way)
         assert read(again)
@@ -459,12 +459,12 @@ def _harm(path: Path, way: str) -> None:
 
 
 def test_a_damaged_mirror_is_said_with_the_way_out_while_the_remote_is_away(
-    source: PolicySource, upstream: Repository
+    source: PolicyMirror, upstream: Repository
 ) -> None:
     accepted = source.accept(fetched(source)).commit
     _harm(next((source.mirror / "objects/pack").glob("*.pack")), "truncate")
     upstream.path.rename(upstream.path.with_name("away"))
-    away = PolicySource(source.mirror, "ssh://127.0.0.1:9/policy.git")
+    away = PolicyMirror(source.mirror, "ssh://127.0.0.1:9/policy.git")
     assert isinstance(away.fetch(timeout=20, now=NOW), Offline)
     with pytest.raises(Transient, match="damaged") as caught:
         away.describe(accepted)
@@ -472,7 +472,7 @@ def test_a_damaged_mirror_is_said_with_the_way_out_while_the_remote_is_away(
 
 
 def test_a_change_is_seen_although_a_quiet_tick_fetched_it_first(
-    source: PolicySource, upstream: Repository
+    source: PolicyMirror, upstream: Repository
 ) -> None:
     fetched(source)
     argv, env = source.invocation()
@@ -485,7 +485,7 @@ def test_a_change_is_seen_although_a_quiet_tick_fetched_it_first(
     assert "packs: 1" in git(source.mirror, "count-objects", "-v").splitlines()
 
 
-def test_a_huge_file_costs_no_memory(source: PolicySource, upstream: Repository, tmp_path: Path) -> None:
+def test_a_huge_file_costs_no_memory(source: PolicyMirror, upstream: Repository, tmp_path: Path) -> None:
     large = tmp_path / "zeros"
     with large.open("wb") as file:
         file.truncate(300 * 1024 * 1024)
@@ -519,18 +519,18 @@ def test_another_hash_function_is_said(tmp_path: Path) -> None:
     git(folder, "init", "--quiet", "--bare", "--object-format=sha256")
     Repository(folder).commit(POLICY)
     with pytest.raises(Stalled, match="another hash function"):
-        PolicySource(tmp_path / "m", str(folder)).fetch(timeout=20, now=NOW)
+        PolicyMirror(tmp_path / "m", str(folder)).fetch(timeout=20, now=NOW)
 
 
 def test_a_transfer_larger_than_allowed_is_refused(tmp_path: Path, upstream: Repository) -> None:
     blob = "".join(f"{number * 7919:x}" for number in range(120_000))
     upstream.commit({"docs/large.txt": blob})
-    source = PolicySource(tmp_path / "m", f"file://{upstream.path}", options=GitOptions(max_bytes=50_000))
+    source = PolicyMirror(tmp_path / "m", f"file://{upstream.path}", options=GitOptions(max_bytes=50_000))
     with pytest.raises(Stalled, match=r"larger than allowed"):
         source.fetch(timeout=20, now=NOW)
 
 
-def test_a_commit_is_described_in_one_line_each(source: PolicySource, upstream: Repository) -> None:
+def test_a_commit_is_described_in_one_line_each(source: PolicyMirror, upstream: Repository) -> None:
     oid = upstream.commit(POLICY, subject="hold \x1b[31mnginx\n\nbody")
     fetched(source)
     described = source.describe(oid)
@@ -539,7 +539,7 @@ def test_a_commit_is_described_in_one_line_each(source: PolicySource, upstream: 
 
 
 def test_a_mirror_is_packed_when_it_holds_very_many_objects(
-    source: PolicySource, upstream: Repository
+    source: PolicyMirror, upstream: Repository
 ) -> None:
     fetched(source)
     upstream.commit({"policies/b.yaml": "b"})
@@ -554,7 +554,7 @@ def test_a_mirror_is_packed_when_it_holds_very_many_objects(
 
 @pytest.mark.parametrize("date", ["253402300800", "999999999999999"])
 def test_a_commit_from_beyond_the_calendar_is_described(
-    source: PolicySource, upstream: Repository, date: str
+    source: PolicyMirror, upstream: Repository, date: str
 ) -> None:
     forged = upstream.forge(date)
     assert fetched(source) == forged
@@ -563,7 +563,7 @@ def test_a_commit_from_beyond_the_calendar_is_described(
 
 @pytest.mark.parametrize("file", ["patchledger-floor", "refs/patchledger/accepted"])
 def test_a_lock_left_by_a_killed_run_is_taken_over(
-    source: PolicySource, upstream: Repository, file: str
+    source: PolicyMirror, upstream: Repository, file: str
 ) -> None:
     head = fetched(source)
     lock = source.mirror / f"{file}.lock"

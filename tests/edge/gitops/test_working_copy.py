@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.errors import Misuse
 from reconciler.gitops.revision import read_folder, read_revision
-from reconciler.gitops.workshop import WorkingCopy, initialise, locate
+from reconciler.gitops.working_copy import WorkingCopy, initialise, locate
 from tests.edge.gitops.bench import git
 
 
@@ -89,9 +89,9 @@ def test_the_repository_round_a_folder_is_found(tmp_path: Path) -> None:
 def test_only_the_workshop_imports_gitpython() -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\n"
-        "import reconciler.gitops.sink, reconciler.gitops.source\n"
+        "import reconciler.gitops.report_queue, reconciler.gitops.policy_mirror\n"
         "print('git' in sys.modules, 'pydantic' in sys.modules)\n"
-        "import reconciler.gitops.workshop\n"
+        "import reconciler.gitops.working_copy\n"
         "print('git' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

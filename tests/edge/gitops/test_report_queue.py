@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse, Stalled, Transient
-from reconciler.gitops.sink import (
+from reconciler.gitops.report_queue import (
     Identity,
-    ReportSink,
+    ReportQueue,
     host_branch,
 )
 from reconciler.planning.text.untrusted import commit_message
@@ -26,27 +26,29 @@ AWAY = "ssh://127.0.0.1:9/reports.git"
 
 
 @pytest.fixture
-def sink(tmp_path: Path, reports: Repository) -> ReportSink:
+def sink(tmp_path: Path, reports: Repository) -> ReportQueue:
     """The queue of host web-01, not made yet."""
-    return ReportSink(tmp_path / "state" / "reports.git", str(reports.path), Identity("web-01"))
+    return ReportQueue(tmp_path / "state" / "reports.git", str(reports.path), Identity("web-01"))
 
 
-def committed(sink: ReportSink, branch: str = WEB, *, at: datetime = NOW, keep: int = 5, **files: str) -> str:
+def committed(
+    sink: ReportQueue, branch: str = WEB, *, at: datetime = NOW, keep: int = 5, **files: str
+) -> str:
     contents = {name.replace("_", "."): text.encode() for name, text in files.items()}
     answer = sink.commit(branch, contents, "report\n", at, keep_runs=keep)
     assert isinstance(answer, Commit)
     return answer.oid
 
 
-def offline(sink: ReportSink) -> ReportSink:
-    return ReportSink(sink.queue, AWAY, Identity("web-01"))
+def offline(sink: ReportQueue) -> ReportQueue:
+    return ReportQueue(sink.queue, AWAY, Identity("web-01"))
 
 
 def subjects(repository: Path, branch: str) -> list[str]:
     return git(repository, "log", "--format=%s", branch).splitlines()
 
 
-def test_a_report_is_committed_with_fixed_identity_and_date(sink: ReportSink) -> None:
+def test_a_report_is_committed_with_fixed_identity_and_date(sink: ReportQueue) -> None:
     when = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
     oid = committed(sink, at=when, report_json="{}\n", report_md="# ok\n")
     shown = git(sink.queue, "log", "-1", "--format=%H|%an <%ae>|%cn <%ce>|%aI|%cI|%P|%G?", WEB)
@@ -57,7 +59,7 @@ def test_a_report_is_committed_with_fixed_identity_and_date(sink: ReportSink) ->
     assert sink.last(WEB, "nothing.json") == Stored(oid, when, b"")
 
 
-def test_files_merge_into_the_branch(sink: ReportSink) -> None:
+def test_files_merge_into_the_branch(sink: ReportQueue) -> None:
     first = committed(sink, report_json="1", observation_json="a")
     second = committed(sink, report_json="2")
     assert git(sink.queue, "rev-parse", f"{WEB}^") == first
@@ -65,7 +67,7 @@ def test_files_merge_into_the_branch(sink: ReportSink) -> None:
     assert sink.commit(WEB, {"report.json": b"2"}, "same\n", NOW, keep_runs=5) == NothingNew(second)
 
 
-def test_only_the_newest_runs_stay_in_the_tree(sink: ReportSink) -> None:
+def test_only_the_newest_runs_stay_in_the_tree(sink: ReportQueue) -> None:
     for day in range(10, 15):
         stem = f"runs/202611{day}T020000Z-0123456789ab"
         files = {f"{stem}.json": b"{}", f"{stem}.log": b"log", "report.json": b"%d" % day}
@@ -76,12 +78,12 @@ def test_only_the_newest_runs_stay_in_the_tree(sink: ReportSink) -> None:
     assert git(sink.queue, "show", f"{WEB}~4:runs/20261110T020000Z-0123456789ab.log") == "log"
 
 
-def run_commit(sink: ReportSink, run: str, outcome: str, keep: int = 5) -> None:
+def run_commit(sink: ReportQueue, run: str, outcome: str, keep: int = 5) -> None:
     message = commit_message("a run", trailers={"Run": run})
     sink.commit(WEB, {f"runs/{run}.json": outcome.encode()}, message, NOW, keep_runs=keep)
 
 
-def test_a_run_that_is_told_is_known_by_its_trailer(sink: ReportSink) -> None:
+def test_a_run_that_is_told_is_known_by_its_trailer(sink: ReportQueue) -> None:
     assert sink.record_of(WEB, "20261122T020000Z-a") is None
     run_commit(sink, "20261122T020000Z-a", "applied", keep=1)
     run_commit(sink, "20261122T030000Z-a", "failed", keep=1)
@@ -93,13 +95,13 @@ def test_a_run_that_is_told_is_known_by_its_trailer(sink: ReportSink) -> None:
     assert sink.record_of(WEB, "bare") == b""
 
 
-def test_a_run_is_in_the_commit_that_tells_of_it_also_when_the_clock_went_back(sink: ReportSink) -> None:
+def test_a_run_is_in_the_commit_that_tells_of_it_also_when_the_clock_went_back(sink: ReportQueue) -> None:
     run_commit(sink, "20261122T020000Z-a", "applied", keep=1)
     run_commit(sink, "19700101T000000Z-a", "failed", keep=1)
     assert sink.record_of(WEB, "19700101T000000Z-a") == b"failed"
 
 
-def test_asking_for_a_run_rebuilds_a_damaged_queue(sink: ReportSink, reports: Repository) -> None:
+def test_asking_for_a_run_rebuilds_a_damaged_queue(sink: ReportQueue, reports: Repository) -> None:
     run_commit(sink, "20261122T020000Z-a", "applied")
     sink.push(timeout=30)
     for path in (sink.queue / "objects").glob("*/*"):
@@ -118,8 +120,8 @@ import sys
 sys.path.insert(0, {str(Path.cwd())!r})
 from datetime import UTC, datetime
 from pathlib import Path
-from reconciler.gitops.sink import Identity, ReportSink
-sink = ReportSink(Path({str(tmp_path / "q")!r}), None, Identity("web-01", {key!r}))
+from reconciler.gitops.report_queue import Identity, ReportQueue
+sink = ReportQueue(Path({str(tmp_path / "q")!r}), None, Identity("web-01", {key!r}))
 now = datetime(2026, 11, 22, tzinfo=UTC)
 sink.commit("hosts/web-01", {{"report.json": b"1"}}, "first", now, keep_runs=5)
 started = []
@@ -134,7 +136,7 @@ print(*started)
 
 def test_a_signed_commit_verifies(tmp_path: Path, reports: Repository) -> None:
     key = make_key(tmp_path / "a key")
-    sink = ReportSink(tmp_path / "q", str(reports.path), Identity("web-01", str(key)))
+    sink = ReportQueue(tmp_path / "q", str(reports.path), Identity("web-01", str(key)))
     committed(sink, report_json="1")
     committed(sink, report_json="2")
     assert sink.push(timeout=20) == Pushed((WEB,))
@@ -147,7 +149,7 @@ def test_a_signed_commit_verifies(tmp_path: Path, reports: Repository) -> None:
     assert git(sink.queue, "show", f"{WEB}:report.json") == "2"
 
 
-def test_a_signing_key_that_cannot_be_used_loses_nothing(tmp_path: Path, sink: ReportSink) -> None:
+def test_a_signing_key_that_cannot_be_used_loses_nothing(tmp_path: Path, sink: ReportQueue) -> None:
     first = committed(sink, report_json="1")
     locked = tmp_path / "locked"
     subprocess.run(
@@ -156,7 +158,7 @@ def test_a_signing_key_that_cannot_be_used_loses_nothing(tmp_path: Path, sink: R
         env=ENVIRONMENT,
     )
     for key in (tmp_path / "missing", locked):
-        signing = ReportSink(sink.queue, None, Identity("web-01", str(key)))
+        signing = ReportQueue(sink.queue, None, Identity("web-01", str(key)))
         with pytest.raises(Misuse, match=r"signing key cannot be used|missing: No such file") as caught:
             signing.commit(WEB, {"report.json": b"2"}, "second\n", NOW, keep_runs=5)
         assert "reports.signing_key" in caught.value.message + caught.value.hint
@@ -165,7 +167,7 @@ def test_a_signing_key_that_cannot_be_used_loses_nothing(tmp_path: Path, sink: R
     assert stored.oid == first
 
 
-def test_what_killed_gits_left_of_objects_goes(sink: ReportSink) -> None:
+def test_what_killed_gits_left_of_objects_goes(sink: ReportQueue) -> None:
     committed(sink, report_json="1")
     left = [sink.queue / "objects/pack/tmp_pack_BNyzrO", sink.queue / "objects/41/tmp_obj_7nrwzf"]
     for path in left:
@@ -178,10 +180,10 @@ def test_what_killed_gits_left_of_objects_goes(sink: ReportSink) -> None:
     assert not any(path.exists() for path in left)
 
 
-def test_a_signing_key_of_somebody_else_signs_nothing(tmp_path: Path, sink: ReportSink) -> None:
+def test_a_signing_key_of_somebody_else_signs_nothing(tmp_path: Path, sink: ReportQueue) -> None:
     key = make_key(tmp_path / "key")
     os.chown(key, 65534, -1)
-    signing = ReportSink(sink.queue, None, Identity("web-01", str(key)))
+    signing = ReportQueue(sink.queue, None, Identity("web-01", str(key)))
     with pytest.raises(Misuse, match=r"^reports\.signing_key: others can change"):
         signing.commit(WEB, {"report.json": b"1"}, "first\n", NOW, keep_runs=5)
 
@@ -204,7 +206,7 @@ def test_a_lock_of_a_git_that_is_dead_delays_nothing(
     tmp_path: Path, reports: Repository, signed: str, lock: str
 ) -> None:
     key = str(make_key(tmp_path / "key")) if signed else ""
-    sink = ReportSink(tmp_path / "q", str(reports.path), Identity("web-01", key))
+    sink = ReportQueue(tmp_path / "q", str(reports.path), Identity("web-01", key))
     first = committed(sink, report_json="1")
     (sink.queue / lock).parent.mkdir(parents=True, exist_ok=True)
     (sink.queue / lock).write_text("")
@@ -215,7 +217,7 @@ def test_a_lock_of_a_git_that_is_dead_delays_nothing(
     assert sink.unpushed() == ()
 
 
-def test_a_lock_of_a_git_that_lives_is_left_and_its_process_named(sink: ReportSink) -> None:
+def test_a_lock_of_a_git_that_lives_is_left_and_its_process_named(sink: ReportQueue) -> None:
     committed(sink, report_json="1")
     lock = sink.queue / "refs/heads" / f"{WEB}.lock"
     lock.write_text("")
@@ -227,7 +229,7 @@ def test_a_lock_of_a_git_that_lives_is_left_and_its_process_named(sink: ReportSi
 
 
 def test_a_queue_is_packed_although_nothing_is_pushed(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path / "q", None, Identity("web-01"))
+    sink = ReportQueue(tmp_path / "q", None, Identity("web-01"))
     committed(sink, report_json="1")
     for number in range(120):
         (sink.queue / "objects/pack").mkdir(exist_ok=True)
@@ -237,7 +239,7 @@ def test_a_queue_is_packed_although_nothing_is_pushed(tmp_path: Path) -> None:
     assert "packs: 1" in git(sink.queue, "count-objects", "-v").splitlines()
 
 
-def test_all_branches_go_in_one_push(sink: ReportSink, reports: Repository) -> None:
+def test_all_branches_go_in_one_push(sink: ReportQueue, reports: Repository) -> None:
     committed(sink, report_json="1")
     committed(sink, GUEST, report_json="2")
     assert sink.unpushed() == (GUEST, WEB)
@@ -248,13 +250,13 @@ def test_all_branches_go_in_one_push(sink: ReportSink, reports: Repository) -> N
 
 
 def test_without_a_remote_reports_stay_here(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path / "q", None, Identity("web-01"))
+    sink = ReportQueue(tmp_path / "q", None, Identity("web-01"))
     committed(sink, report_json="1")
     assert sink.push(timeout=20) == Pushed(())
     assert sink.unpushed() == (WEB,)
 
 
-def test_offline_reports_wait_and_go_out_together_later(sink: ReportSink, reports: Repository) -> None:
+def test_offline_reports_wait_and_go_out_together_later(sink: ReportQueue, reports: Repository) -> None:
     away = offline(sink)
     committed(away, report_json="1")
     committed(away, report_json="2")
@@ -266,11 +268,11 @@ def test_offline_reports_wait_and_go_out_together_later(sink: ReportSink, report
     assert len(subjects(reports.path, WEB)) == 2
 
 
-def test_a_lost_queue_builds_on_what_was_pushed(sink: ReportSink, reports: Repository) -> None:
+def test_a_lost_queue_builds_on_what_was_pushed(sink: ReportQueue, reports: Repository) -> None:
     first = committed(sink, report_json="1", observation_json="a")
     sink.push(timeout=20)
     shutil.rmtree(sink.queue)
-    again = ReportSink(sink.queue, str(reports.path), Identity("web-01"))
+    again = ReportQueue(sink.queue, str(reports.path), Identity("web-01"))
     stored = again.last(WEB)
     assert stored == Stored(first, NOW, b"1")
     assert "another machine has its id" in again.notices[0]
@@ -281,13 +283,13 @@ def test_a_lost_queue_builds_on_what_was_pushed(sink: ReportSink, reports: Repos
 
 
 def test_a_queue_lost_while_offline_is_joined_with_what_was_pushed(
-    sink: ReportSink, reports: Repository
+    sink: ReportQueue, reports: Repository
 ) -> None:
     first = committed(sink, report_json="1")
     sink.push(timeout=20)
     shutil.rmtree(sink.queue)
     committed(offline(sink), report_json="2")
-    again = ReportSink(sink.queue, str(reports.path), Identity("web-01"))
+    again = ReportQueue(sink.queue, str(reports.path), Identity("web-01"))
     assert again.push(timeout=20) == Pushed((WEB,))
     assert reports.show(f"{WEB}:report.json") == "2"
     assert git(reports.path, "rev-parse", f"{WEB}^1") == first
@@ -298,17 +300,17 @@ def test_a_queue_lost_while_offline_is_joined_with_what_was_pushed(
 @pytest.mark.parametrize("signed", ["", "signed"])
 def test_a_join_keeps_the_newest_runs_of_both_sides(tmp_path: Path, reports: Repository, signed: str) -> None:
     key = str(make_key(tmp_path / "key")) if signed else ""
-    sink = ReportSink(tmp_path / "q", str(reports.path), Identity("web-01", key))
+    sink = ReportQueue(tmp_path / "q", str(reports.path), Identity("web-01", key))
     for number in range(1, 4):
         files = {f"runs/{number}.json": b"theirs", "report.json": b"%d" % number}
         sink.commit(WEB, files, "run\n", NOW, keep_runs=3)
     sink.push(timeout=20)
     shutil.rmtree(sink.queue)
-    away = ReportSink(sink.queue, AWAY, Identity("web-01", key))
+    away = ReportQueue(sink.queue, AWAY, Identity("web-01", key))
     for number in (3, 4):
         files = {f"runs/{number}.json": b"ours", "report.json": b"9%d" % number}
         away.commit(WEB, files, "run\n", NOW, keep_runs=3)
-    again = ReportSink(sink.queue, str(reports.path), Identity("web-01", key))
+    again = ReportQueue(sink.queue, str(reports.path), Identity("web-01", key))
     again.commit(WEB, {"report.json": b"99"}, "later\n", NOW, keep_runs=3)
     assert again.push(timeout=20) == Pushed((WEB,))
     names = git(reports.path, "ls-tree", "-r", "--name-only", WEB).split()
@@ -320,11 +322,11 @@ def test_a_join_keeps_the_newest_runs_of_both_sides(tmp_path: Path, reports: Rep
 
 
 def test_a_second_writer_is_told_and_nothing_is_overwritten(
-    sink: ReportSink, reports: Repository, tmp_path: Path
+    sink: ReportQueue, reports: Repository, tmp_path: Path
 ) -> None:
     committed(sink, report_json="1")
     sink.push(timeout=20)
-    clone = ReportSink(tmp_path / "clone.git", str(reports.path), Identity("web-01"))
+    clone = ReportQueue(tmp_path / "clone.git", str(reports.path), Identity("web-01"))
     theirs = committed(clone, report_json="from the clone")
     clone.push(timeout=20)
     committed(sink, report_json="2")
@@ -339,7 +341,9 @@ def test_a_second_writer_is_told_and_nothing_is_overwritten(
     assert git(sink.queue, "show", f"{WEB}:report.json") == "2"
 
 
-def test_a_restored_host_can_be_joined_by_hand(sink: ReportSink, reports: Repository, tmp_path: Path) -> None:
+def test_a_restored_host_can_be_joined_by_hand(
+    sink: ReportQueue, reports: Repository, tmp_path: Path
+) -> None:
     committed(sink, report_json="1")
     sink.push(timeout=20)
     shutil.copytree(sink.queue, tmp_path / "backup")
@@ -358,7 +362,7 @@ def test_a_restored_host_can_be_joined_by_hand(sink: ReportSink, reports: Reposi
 
 
 def test_the_policy_commits_of_a_whole_branch_are_told_newest_first(
-    sink: ReportSink, reports: Repository
+    sink: ReportQueue, reports: Repository
 ) -> None:
     assert list(sink.policy_commits(WEB)) == []
     named = ["a" * 40, "b" * 40, "b" * 40, "none\nof these", "c" * 40, "b" * 40]
@@ -370,12 +374,12 @@ def test_the_policy_commits_of_a_whole_branch_are_told_newest_first(
     sink.push(timeout=20)
     reports.commit({"report.json": "9"}, branch=WEB, subject="theirs\n\nPolicy-Commit: " + "d" * 40)
     shutil.rmtree(sink.queue)
-    again = ReportSink(sink.queue, str(reports.path), Identity("web-01"))
+    again = ReportQueue(sink.queue, str(reports.path), Identity("web-01"))
     assert list(again.policy_commits(WEB)) == ["d" * 40, "b" * 40, "c" * 40, "a" * 40]
 
 
 def test_what_a_servers_hook_says_is_shown_in_one_redacted_line(
-    sink: ReportSink, reports: Repository
+    sink: ReportQueue, reports: Repository
 ) -> None:
     hook = reports.path / "hooks/pre-receive"
     hook.parent.mkdir(exist_ok=True)
@@ -389,9 +393,9 @@ def test_what_a_servers_hook_says_is_shown_in_one_redacted_line(
     assert sink.unpushed() == (WEB,)
 
 
-def test_a_wrong_remote_is_stalled(sink: ReportSink, tmp_path: Path) -> None:
+def test_a_wrong_remote_is_stalled(sink: ReportQueue, tmp_path: Path) -> None:
     committed(sink, report_json="1")
-    wrong = ReportSink(sink.queue, str(tmp_path / "nowhere"), Identity("web-01"))
+    wrong = ReportQueue(sink.queue, str(tmp_path / "nowhere"), Identity("web-01"))
     with pytest.raises(Stalled, match="no such git repository"):
         wrong.push(timeout=20)
 
@@ -410,7 +414,7 @@ def _garbage_config(queue: Path) -> None:
 
 @pytest.mark.parametrize("harm", [_delete_head, _garbage_config])
 def test_a_damaged_queue_is_rebuilt_with_its_unpushed_reports(
-    sink: ReportSink, reports: Repository, harm: Callable[[Path], None]
+    sink: ReportQueue, reports: Repository, harm: Callable[[Path], None]
 ) -> None:
     committed(sink, report_json="1")
     sink.push(timeout=20)
@@ -425,7 +429,7 @@ def test_a_damaged_queue_is_rebuilt_with_its_unpushed_reports(
 
 
 def test_a_damaged_branch_does_not_take_another_ones_unpushed_reports_with_it(
-    sink: ReportSink, reports: Repository
+    sink: ReportQueue, reports: Repository
 ) -> None:
     committed(sink, report_json="1")
     committed(sink, GUEST, report_json="1")
@@ -439,7 +443,7 @@ def test_a_damaged_branch_does_not_take_another_ones_unpushed_reports_with_it(
     assert GUEST in sink.notices[0]
 
 
-def test_truncated_objects_of_pushed_reports_lose_nothing(sink: ReportSink, reports: Repository) -> None:
+def test_truncated_objects_of_pushed_reports_lose_nothing(sink: ReportQueue, reports: Repository) -> None:
     committed(sink, report_json="1")
     sink.push(timeout=20)
     old = {path for path in (sink.queue / "objects").rglob("*") if path.is_file()}
@@ -469,7 +473,7 @@ def test_a_full_disk_is_said_and_loses_nothing(
     small_disk: Path, tmp_path: Path, reports: Repository, signed: str
 ) -> None:
     key = str(make_key(tmp_path / "key")) if signed else ""
-    sink = ReportSink(small_disk / "q", str(reports.path), Identity("web-01", key))
+    sink = ReportQueue(small_disk / "q", str(reports.path), Identity("web-01", key))
     first = committed(sink, report_json="1")
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * 100 * 1024)
@@ -489,7 +493,7 @@ def test_a_full_disk_is_said_and_loses_nothing(
 
 def test_a_server_that_is_full_is_tried_again(small_disk: Path, tmp_path: Path) -> None:
     server = Repository.create(small_disk / "reports.git")
-    sink = ReportSink(tmp_path / "q", str(server.path), Identity("web-01"))
+    sink = ReportQueue(tmp_path / "q", str(server.path), Identity("web-01"))
     committed(sink, report_json="1")
     sink.commit(WEB, {"report.md": os.urandom(2_000_000)}, "big\n", NOW, keep_runs=5)
     answer = sink.push(timeout=20)
@@ -507,19 +511,19 @@ def test_ids_that_are_no_branch_are_refused(host: str) -> None:
         host_branch(host)
 
 
-def test_ids_become_branches(sink: ReportSink) -> None:
+def test_ids_become_branches(sink: ReportQueue) -> None:
     assert host_branch("web-01.example.org") == "hosts/web-01.example.org"
     with pytest.raises(Misuse, match="no report branch"):
         sink.last("fleet")
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", ".git/config", "a//b", "a b", "a\nM 100644 inline b", ""])
-def test_paths_that_are_no_reports_are_a_bug(sink: ReportSink, path: str) -> None:
+def test_paths_that_are_no_reports_are_a_bug(sink: ReportQueue, path: str) -> None:
     with pytest.raises(ValueError, match="is no path of a report"):
         sink.commit(WEB, {path: b""}, "x\n", NOW, keep_runs=5)
 
 
-def test_trailers_cannot_be_broken_by_their_values(sink: ReportSink) -> None:
+def test_trailers_cannot_be_broken_by_their_values(sink: ReportQueue) -> None:
     trailers = {"Host": "web-01\nOutcome: applied", "Run": "", "Plan": "a\r\n\r\nPolicy-Commit: evil\x1b"}
     message = commit_message("two\nlines", trailers)
     sink.commit(WEB, {"report.json": b"1"}, message, NOW, keep_runs=5)
@@ -541,7 +545,7 @@ def test_what_another_wrote_into_our_branch_is_read_within_bounds(
     branch = host_branch("web-01")
     reports.commit({"report.json": "[" * 1000}, branch=branch)
     forged = reports.forge("999999999999999", branch=branch)
-    sink = ReportSink(tmp_path / "queue", f"file://{reports.path}", Identity("web-01"))
+    sink = ReportQueue(tmp_path / "queue", f"file://{reports.path}", Identity("web-01"))
     last = sink.last(branch)
     assert last is not None
     assert (last.oid, last.when.year, len(last.data)) == (forged, 9000, 1000)
@@ -550,7 +554,7 @@ def test_what_another_wrote_into_our_branch_is_read_within_bounds(
 
 
 def test_a_report_larger_than_any_counts_as_none(tmp_path: Path) -> None:
-    sink = ReportSink(tmp_path / "queue", None, Identity("web-01"))
+    sink = ReportQueue(tmp_path / "queue", None, Identity("web-01"))
     branch = host_branch("web-01")
     sink.commit(branch, {"report.json": b"0" * (65 * 1024 * 1024)}, "huge\n", NOW, keep_runs=5)
     last = sink.last(branch)
@@ -559,7 +563,7 @@ def test_a_report_larger_than_any_counts_as_none(tmp_path: Path) -> None:
 
 
 def test_a_queue_that_cannot_be_pushed_since_it_is_damaged_is_rebuilt(
-    sink: ReportSink, reports: Repository
+    sink: ReportQueue, reports: Repository
 ) -> None:
     committed(sink, report_json="1")
     sink.push(timeout=20)
