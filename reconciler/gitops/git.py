@@ -99,7 +99,7 @@ _ADDRESS_SECRET = "PATCHLEDGER_GIT_PASSWORD"  # noqa: S105 - the name of a varia
 
 
 @dataclass(frozen=True, slots=True)
-class GitOptions:
+class GitAccess:
     """How to reach the remotes: the ``git`` section of the configuration.
 
     Every file is an absolute path; an empty text means "not set".
@@ -137,9 +137,9 @@ class Git:
         options: How to reach remotes.
     """
 
-    def __init__(self, git_dir: "Path", options: GitOptions | None = None) -> None:
+    def __init__(self, git_dir: "Path", options: GitAccess | None = None) -> None:
         self.git_dir = git_dir
-        self.options = options or GitOptions()
+        self.options = options or GitAccess()
 
     def run(
         self,
@@ -261,7 +261,7 @@ def commit_date(seconds: str | bytes) -> datetime:
     return datetime.fromtimestamp(min(max(int(seconds), 0), _LAST_SECOND), UTC)
 
 
-def ssh_command(options: GitOptions) -> str:
+def ssh_command(options: GitAccess) -> str:
     """Return the command line git starts ssh with: no prompts, strict host keys, nothing shared or forwarded.
 
     ssh's own configuration files stay in force behind these options (system-wide algorithm policies live
@@ -318,7 +318,7 @@ def _readable(path: str, setting: str) -> str:
     return path
 
 
-def _transport_settings(remote: Remote, name: str, options: GitOptions) -> dict[str, str]:
+def _transport_settings(remote: Remote, name: str, options: GitAccess) -> dict[str, str]:
     if remote.protocol == "file":
         # Only the configured path, and only for reading: serving a push would run the hooks of its owner.
         folder = shell_quote(f"safe.directory={remote.path}")
@@ -338,7 +338,7 @@ def _transport_settings(remote: Remote, name: str, options: GitOptions) -> dict[
     return chosen
 
 
-def _credential(remote: Remote, options: GitOptions) -> dict[str, str]:
+def _credential(remote: Remote, options: GitAccess) -> dict[str, str]:
     if remote.protocol not in {"http", "https"}:
         return {}
     if not options.credential:

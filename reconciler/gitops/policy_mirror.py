@@ -23,7 +23,7 @@ from reconciler.gitops.failures import (
     Suspect,
     explain,
 )
-from reconciler.gitops.git import QUIET_FETCH, Git, GitOptions, commit_date
+from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess, commit_date
 from reconciler.gitops.refs import is_oid, is_ref_safe, read_file, read_ref, write_file, write_ref
 from reconciler.gitops.remote import one_line, parse_remote, redact_url
 from reconciler.reconcile.ports.policies import (
@@ -81,7 +81,7 @@ class PolicyMirror:
         mirror: "Path",
         remote: str,
         ref: str = "main",
-        options: GitOptions | None = None,
+        options: GitAccess | None = None,
         floor: str | None = None,
     ) -> None:
         self.mirror = mirror.absolute()

@@ -8,7 +8,7 @@ from pathlib import Path
 from reconciler.errors import Stalled
 from reconciler.gitops import damage
 from reconciler.gitops.failures import explain
-from reconciler.gitops.git import Git, GitOptions
+from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.reconcile.ports.policies import Fetched, Rewritten
@@ -38,7 +38,7 @@ class Served:
 
 
 def probe_policy(
-    remote: str, ref: str, options: GitOptions, floor: str | None, *, timeout: float, now: datetime
+    remote: str, ref: str, options: GitAccess, floor: str | None, *, timeout: float, now: datetime
 ) -> Served:
     """Fetch the policy once, into a folder that is thrown away.
 
@@ -62,7 +62,7 @@ def probe_policy(
         return Served(found.head, shown.subject, shown.committed_at)
 
 
-def probe_push(remote: str, branch: str, options: GitOptions, *, timeout: float) -> bool:
+def probe_push(remote: str, branch: str, options: GitAccess, *, timeout: float) -> bool:
     """Ask for the right to push a branch, as ``git push --dry-run`` does, and return whether it is there yet.
 
     Nothing is sent, so a hook of the server may still refuse.

@@ -28,7 +28,7 @@ from reconciler.gitops.failures import (
     Suspect,
     explain,
 )
-from reconciler.gitops.git import QUIET_FETCH, Git, GitOptions, commit_date
+from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess, commit_date
 from reconciler.gitops.refs import is_oid, is_ref_safe, list_refs, read_ref, write_ref
 from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
 from reconciler.gitops.report_tree import (
@@ -160,7 +160,7 @@ class ReportQueue:
         queue: "Path",
         remote: str | None,
         identity: Identity,
-        options: GitOptions | None = None,
+        options: GitAccess | None = None,
         *,
         copies: "Callable[[], Iterable[Path]]" = tuple,
     ) -> None:

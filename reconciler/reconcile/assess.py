@@ -206,16 +206,16 @@ class Assessor:
         host, effective = self._match(in_force.revision, seen)
         power = self.site.power
         has_power = power is not None and power.root == seen.root
-        case = _Case(now, state, in_force, host, effective, break_glass, has_power, has_applied)
+        occasion = _Occasion(now, state, in_force, host, effective, break_glass, has_power, has_applied)
         pinned = tuple(_pinned_otherwise(effective, seen))
         if not pinned:
-            seen = self._refreshed(seen, case)
+            seen = self._refreshed(seen, occasion)
         talk = None if effective is None or pinned else self._converse(seen, effective, now)
         if talk is not None:
             seen = replace(seen, first_seen=_dated(seen, talk, now))
         told = (*pinned, *_without_effect(effective), *self._about_reports(may_ask=accept))
-        recording = self._recorded(seen, talk or _Talk(), case, told)
-        return _concluded(recording, case)
+        recording = self._recorded(seen, talk or _Talk(), occasion, told)
+        return _concluded(recording, occasion)
 
     def ask_anew(self, assessment: Assessment, now: datetime) -> Asked:
         """Fetch the policy once more, briefly, and say what it lets ``assessment`` do now.
@@ -296,17 +296,17 @@ class Assessor:
         reason, said = "MovedOn" if found.moved_on else "Parted", f"{found.message}; {REPAIR_HINT}"
         return (Condition(ConditionType.REPORT_BRANCH_DIVERGED, True, reason, said),)
 
-    def _refreshed(self, seen: Observation, case: "_Case") -> Observation:
+    def _refreshed(self, seen: Observation, occasion: "_Occasion") -> Observation:
         """Fetch the metadata anew where that is due, and look again."""
         refresh = Refresh(RefreshOutcome.NOT_DUE)
         if not seen.privileged:
             refresh = Refresh(RefreshOutcome.NOT_PERMITTED)
-        elif is_due(seen, case.effective, case.state, case.now, may_begin=case.may_begin):
+        elif is_due(seen, occasion.effective, occasion.state, occasion.now, may_begin=occasion.may_begin):
             refresh = self.site.manager.refresh()
         match refresh.outcome:
             case RefreshOutcome.REFRESHED | RefreshOutcome.FAILED:
-                again = replace(self.site.manager.observe(case.now), refresh=refresh)
-                return self._restored(again, case.state, case.in_force, case.now)
+                again = replace(self.site.manager.observe(occasion.now), refresh=refresh)
+                return self._restored(again, occasion.state, occasion.in_force, occasion.now)
             case RefreshOutcome.NOT_DUE | RefreshOutcome.NOT_PERMITTED:
                 return replace(seen, refresh=refresh)
 
@@ -325,32 +325,32 @@ class Assessor:
         return exchanges
 
     def _recorded(
-        self, seen: Observation, talk: "_Talk", case: "_Case", told: tuple[Condition, ...]
+        self, seen: Observation, talk: "_Talk", occasion: "_Occasion", told: tuple[Condition, ...]
     ) -> Recording:
         """Gather everything that the decision is made from."""
         local = Local(
-            failed=case.state.failed,
-            inhibitors=self.site.inhibitors() if case.may_begin else (),
+            failed=occasion.state.failed,
+            inhibitors=self.site.inhibitors() if occasion.may_begin else (),
             pause=self.site.folder.pause(),
-            break_glass=case.break_glass,
-            used=case.state.used,
+            break_glass=occasion.break_glass,
+            used=occasion.state.used,
         )
         inputs = gate_inputs(
-            case.effective,
+            occasion.effective,
             seen,
-            case.in_force.state,
-            target=case.host.name,
-            conditions=(*case.in_force.conditions, *told),
-            now=case.now,
+            occasion.in_force.state,
+            target=occasion.host.name,
+            conditions=(*occasion.in_force.conditions, *told),
+            now=occasion.now,
             local=local,
         )
         return record(
             seen,
             talk.exchanges,
             inputs,
-            case.host,
+            occasion.host,
             program=self.program,
-            now=case.now,
+            now=occasion.now,
             security_exchanges=talk.security,
         )
 
@@ -377,7 +377,7 @@ class _Talk:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class _Occasion:
     """What one assessment is about, the same in each of its stages.
 
     Attributes:
@@ -408,38 +408,38 @@ class _Case:
         return windows.is_open(self.effective.schedules, self.now, splay_key=self.host.name)
 
 
-def _concluded(recording: Recording, case: _Case) -> Assessment:
+def _concluded(recording: Recording, occasion: "_Occasion") -> Assessment:
     """Decide on what was recorded, and report that."""
-    effective, observation = case.effective, recording.observation
+    effective, observation = occasion.effective, recording.observation
     judged = judge(recording, effective)
-    watch = _watched(case.state.watch, recording, judged, effective)
+    watch = _watched(occasion.state.watch, recording, judged, effective)
     if watch.missed is not None:
         recording = _with(recording, watch.missed.condition)
-    choice = _reboot(recording, judged, case)
+    choice = _reboot(recording, judged, occasion)
     if isinstance(choice, RebootRefused):
         recording = _with(recording, refusal(choice.why))
     report = build_report(recording, effective, judged)
-    by_itself = _by_itself(observation, effective, case.state, report, case.now)
+    by_itself = _by_itself(observation, effective, occasion.state, report, occasion.now)
     return Assessment(
-        case.in_force,
-        Finding(recording, judged, case.in_force.revision, effective, report),
-        (*case.in_force.failures, *_ambiguities(effective)),
+        occasion.in_force,
+        Finding(recording, judged, occasion.in_force.revision, effective, report),
+        (*occasion.in_force.failures, *_ambiguities(effective)),
         next_instant(judged.decision, judged.gates, by_itself),
         watch,
         choice,
     )
 
 
-def _reboot(recording: Recording, judged: Judged, case: _Case) -> Choice:
+def _reboot(recording: Recording, judged: Judged, occasion: "_Occasion") -> Choice:
     """Say what becomes of a reboot of the target, as far as a look can know."""
-    if case.effective is None:
+    if occasion.effective is None:
         return NoReboot("there is no policy")
-    if not case.has_power:
+    if not occasion.has_power:
         return NoReboot("it cannot be rebooted from here")
-    last = case.state.last_run
+    last = occasion.state.last_run
     has_failed = last is not None and last.result is not RunResult.APPLIED
-    history = History(case.state.reboots, has_failed=has_failed, has_applied=case.has_applied)
-    return choose(recording, judged, case.effective.settings, history)
+    history = History(occasion.state.reboots, has_failed=has_failed, has_applied=occasion.has_applied)
+    return choose(recording, judged, occasion.effective.settings, history)
 
 
 def decide_again(recording: Recording, read: ReadPolicy) -> Finding:

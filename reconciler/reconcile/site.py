@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from reconciler.planning.gates.types import Inhibitor
-from reconciler.reconcile.ports.target import Lock, PackageManager, Power, RunLogs, StateStore
+from reconciler.reconcile.ports.target import Lock, LogKeeper, PackageManager, Power, StateStore
 from reconciler.reconcile.surroundings import Surroundings
 
 
@@ -33,5 +33,5 @@ class Site:
     manager: PackageManager
     around: Surroundings
     power: Power | None = None
-    logs: RunLogs | None = None
+    logs: LogKeeper | None = None
     inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple

@@ -10,7 +10,7 @@ from pathlib import Path
 from reconciler import __version__
 from reconciler.cli.showing.terminal import outlived_by
 from reconciler.errors import Misuse
-from reconciler.gitops.git import GitOptions
+from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
@@ -265,10 +265,10 @@ def _manager(config: Config, folder: StateFolder, before_observe: Callable[[], N
     )
 
 
-def git_options(config: Config) -> GitOptions:
+def git_options(config: Config) -> GitAccess:
     """Return how git reaches the remotes of ``config``."""
     git = config.git
-    return GitOptions(
+    return GitAccess(
         known_hosts=str(git.known_hosts or ""),
         identity=str(git.identity or ""),
         ca_file=str(git.ca_file or ""),

@@ -127,7 +127,7 @@ class Lock(Protocol):
         """
 
 
-class RunLogs(Protocol):
+class LogKeeper(Protocol):
     """Where a run's log is kept on the host."""
 
     def keep(self, run: str, files: Mapping[str, bytes], now: datetime) -> None:

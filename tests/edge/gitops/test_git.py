@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse
-from reconciler.gitops.git import Git, GitOptions, shell_quote, ssh_command
+from reconciler.gitops.git import Git, GitAccess, shell_quote, ssh_command
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
 from reconciler.reconcile.ports.policies import Fetched
@@ -104,7 +104,7 @@ def test_a_file_that_others_may_change_is_refused(
     path = folder / "file"
     path.write_text("token")
     path.chmod(0o600)
-    repository = Git(tmp_path / "q.git", replace(GitOptions(), **{setting: str(path)}))  # type: ignore[arg-type]
+    repository = Git(tmp_path / "q.git", replace(GitAccess(), **{setting: str(path)}))  # type: ignore[arg-type]
     repository.invocation(parse_remote(address), "policy", "fetch")
     match whose:
         case "owner":
@@ -150,7 +150,7 @@ def test_nothing_of_the_callers_git_environment_counts(
     }
     for name, value in poison.items():
         monkeypatch.setenv(name, value)
-    source = PolicyMirror(tmp_path / "m", str(upstream.path), "main", GitOptions(environment=poison))
+    source = PolicyMirror(tmp_path / "m", str(upstream.path), "main", GitAccess(environment=poison))
     answer = source.fetch(timeout=20, now=NOW)
     monkeypatch.undo()
     assert answer == Fetched(upstream.head())
@@ -203,7 +203,7 @@ def test_the_password_is_in_no_argument_list(tmp_path: Path) -> None:
     for name in ("prlimit", "git"):
         (spy / name).write_text(f'#!/bin/sh\necho "$0" "$@" >> {tmp_path}/arguments\n')
         (spy / name).chmod(0o755)
-    options = GitOptions(environment={"PATH": f"{spy}:/usr/bin:/bin"})
+    options = GitAccess(environment={"PATH": f"{spy}:/usr/bin:/bin"})
     remote = parse_remote("https://host:h1dden%40@h/p.git")
     done = Git(tmp_path / "r.git", options).talk(remote, "policy", "fetch", "policy", timeout=20)
     assert done.returncode == 0
@@ -215,7 +215,7 @@ def test_the_password_is_in_no_argument_list(tmp_path: Path) -> None:
 def test_ssh_never_asks_and_never_trusts_on_first_use(tmp_path: Path) -> None:
     hosts = tmp_path / "known 100% hosts"
     hosts.write_text("")
-    command = ssh_command(GitOptions(known_hosts=str(hosts), identity=str(hosts)))
+    command = ssh_command(GitAccess(known_hosts=str(hosts), identity=str(hosts)))
     for option in ("BatchMode=yes", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes", "ControlMaster=no"):
         assert f"-o '{option}'" in command
     assert f"""-o 'UserKnownHostsFile="{tmp_path}/known 100%% hosts"'""" in command
@@ -232,4 +232,4 @@ def test_a_credential_without_a_password_is_refused(tmp_path: Path, content: str
     credential.chmod(0o600)
     remote = parse_remote("https://h/p")
     with pytest.raises(Misuse, match="holds no credential"):
-        Git(tmp_path, GitOptions(credential=str(credential))).talk(remote, "p", "fetch", timeout=20)
+        Git(tmp_path, GitAccess(credential=str(credential))).talk(remote, "p", "fetch", timeout=20)

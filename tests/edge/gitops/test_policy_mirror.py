@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse, Stalled, Transient
-from reconciler.gitops.git import GitOptions
+from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.revision import read_accepted
 from reconciler.reconcile.ports.policies import (
@@ -118,12 +118,12 @@ def test_the_invocation_holds_no_secret(tmp_path: Path) -> None:
     credential = tmp_path / "credential"
     credential.write_text("t0ken-in-file")
     credential.chmod(0o600)
-    options = GitOptions(
+    options = GitAccess(
         credential=str(credential),
         environment={"https_proxy": "http://u:proxy-secret@p:1", "no_proxy": "localhost"},
     )
     address = "https://u:url-secret@h/p.git"
-    for chosen in (options, GitOptions()):
+    for chosen in (options, GitAccess()):
         _, env = PolicyMirror(tmp_path / "m", address, options=chosen).invocation()
         for secret in ("t0ken", "proxy-secret", "url-secret"):
             assert secret not in repr(env)
@@ -525,7 +525,7 @@ def test_another_hash_function_is_said(tmp_path: Path) -> None:
 def test_a_transfer_larger_than_allowed_is_refused(tmp_path: Path, upstream: Repository) -> None:
     blob = "".join(f"{number * 7919:x}" for number in range(120_000))
     upstream.commit({"docs/large.txt": blob})
-    source = PolicyMirror(tmp_path / "m", f"file://{upstream.path}", options=GitOptions(max_bytes=50_000))
+    source = PolicyMirror(tmp_path / "m", f"file://{upstream.path}", options=GitAccess(max_bytes=50_000))
     with pytest.raises(Stalled, match=r"larger than allowed"):
         source.fetch(timeout=20, now=NOW)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
-from reconciler.gitops.git import GitOptions
+from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
 from reconciler.reconcile.ports.policies import Fetched
@@ -16,7 +16,7 @@ from tests.edge.gitops.bench import NOW, HttpsServer, Repository, SshServer, fre
 SECRET = "p%40ss%2Fw"
 
 
-def fetch(folder: Path, address: str, options: GitOptions, **more: str) -> Fetched:
+def fetch(folder: Path, address: str, options: GitAccess, **more: str) -> Fetched:
     answer = PolicyMirror(folder / "policy.git", address, more.get("ref", "main"), options).fetch(
         timeout=20, now=NOW
     )
@@ -24,15 +24,15 @@ def fetch(folder: Path, address: str, options: GitOptions, **more: str) -> Fetch
     return answer
 
 
-def push(folder: Path, address: str, options: GitOptions, host: str) -> None:
+def push(folder: Path, address: str, options: GitAccess, host: str) -> None:
     sink = ReportQueue(folder / "reports.git", address, Identity(host), options)
     committed = sink.commit(host_branch(host), {"report.json": b"{}\n"}, "first\n", NOW, keep_runs=5)
     assert isinstance(committed, Commit)
     assert sink.push(timeout=20) == Pushed((f"hosts/{host}",))
 
 
-def ssh_options(server: SshServer, **changed: str) -> GitOptions:
-    return GitOptions(
+def ssh_options(server: SshServer, **changed: str) -> GitAccess:
+    return GitAccess(
         **{"known_hosts": str(server.known_hosts), "identity": str(server.identity), **changed}  # type: ignore[arg-type]  # only texts
     )
 
@@ -67,7 +67,7 @@ def test_ssh_says_that_there_is_no_such_repository(tmp_path: Path, sshd: SshServ
 def test_https_fetches_and_pushes_with_a_credential_from_a_file(
     tmp_path: Path, https: HttpsServer, served: Path
 ) -> None:
-    options = GitOptions(ca_file=str(https.ca_file), credential=str(https.credential))
+    options = GitAccess(ca_file=str(https.ca_file), credential=str(https.credential))
     answer = fetch(tmp_path, f"{https.url}/git/policy.git", options)
     assert answer.head == Repository(served / "policy.git").head()
     push(tmp_path, f"{https.url}/git/reports.git", options, "https-01")
@@ -84,18 +84,18 @@ def test_https_takes_a_credential_however_its_file_is_written(
     credential = tmp_path / "a credential"
     credential.write_bytes(content.encode())
     credential.chmod(0o640)
-    options = GitOptions(ca_file=str(https.ca_file), credential=str(credential))
+    options = GitAccess(ca_file=str(https.ca_file), credential=str(credential))
     address = https.url.replace("https://", f"https://{user}@")
     assert fetch(tmp_path, f"{address}/git/policy.git", options).head
 
 
 def test_https_takes_a_credential_from_the_address(tmp_path: Path, https: HttpsServer) -> None:
     address = https.url.replace("https://", f"https://host:{SECRET}@")
-    assert fetch(tmp_path, f"{address}/git/policy.git", GitOptions(ca_file=str(https.ca_file))).head
+    assert fetch(tmp_path, f"{address}/git/policy.git", GitAccess(ca_file=str(https.ca_file))).head
 
 
 def test_https_takes_a_client_certificate(tmp_path: Path, https: HttpsServer) -> None:
-    options = GitOptions(
+    options = GitAccess(
         ca_file=str(https.ca_file), client_certificate=str(https.client), client_key=str(https.client)
     )
     assert fetch(tmp_path, f"{https.url}/mutual/policy.git", options).head
@@ -107,7 +107,7 @@ def test_https_refuses_an_unknown_authority_whatever_the_caller_exports(
     monkeypatch.setenv("GIT_SSL_NO_VERIFY", "1")
     monkeypatch.setenv("GIT_SSL_CAINFO", str(https.ca_file))
     with pytest.raises(Stalled, match="certificate of the server is not trusted") as caught:
-        fetch(tmp_path, f"{https.url}/git/policy.git", GitOptions(credential=str(https.credential)))
+        fetch(tmp_path, f"{https.url}/git/policy.git", GitAccess(credential=str(https.credential)))
     assert "git.ca_file" in caught.value.hint
 
 
@@ -127,13 +127,13 @@ def test_https_failures_are_told_apart(
     tmp_path: Path, https: HttpsServer, path: str, kind: type[ReconcilerError], says: str
 ) -> None:
     with pytest.raises(kind, match=says) as caught:
-        fetch(tmp_path, f"{https.url}/{path}", GitOptions(ca_file=str(https.ca_file)))
+        fetch(tmp_path, f"{https.url}/{path}", GitAccess(ca_file=str(https.ca_file)))
     assert caught.value.hint
     assert "\n" not in caught.value.message
 
 
 def test_an_empty_repository_is_no_web_page(tmp_path: Path, https: HttpsServer) -> None:
-    options = GitOptions(ca_file=str(https.ca_file), credential=str(https.credential))
+    options = GitAccess(ca_file=str(https.ca_file), credential=str(https.credential))
     with pytest.raises(Stalled, match="the repository is empty"):
         fetch(tmp_path, f"{https.url}/git/empty.git", options)
 
@@ -141,7 +141,7 @@ def test_an_empty_repository_is_no_web_page(tmp_path: Path, https: HttpsServer) 
 def test_a_web_page_does_not_say_that_the_branch_of_reports_is_gone(
     tmp_path: Path, https: HttpsServer
 ) -> None:
-    options = GitOptions(ca_file=str(https.ca_file), credential=str(https.credential))
+    options = GitAccess(ca_file=str(https.ca_file), credential=str(https.credential))
     push(tmp_path, f"{https.url}/git/reports.git", options, "web-07")
     sink = ReportQueue(
         tmp_path / "reports.git", f"{https.url}/portal/reports.git", Identity("web-07"), options
@@ -159,13 +159,13 @@ def test_what_a_person_must_change_has_a_word_for_machines(
     none = tmp_path / "none"
     none.touch()
     for address, options, word in (
-        (https.url + "/git/policy.git", GitOptions(), "CertificateNotTrusted"),
-        (https.url + "/git/policy.git", GitOptions(ca_file=str(https.ca_file)), "AccessRefused"),
-        (sshd.url + "/policy.git", GitOptions(known_hosts=str(none)), "HostKeyUnknown"),
-        (str(tmp_path / "nowhere"), GitOptions(), "NoSuchPolicy"),
+        (https.url + "/git/policy.git", GitAccess(), "CertificateNotTrusted"),
+        (https.url + "/git/policy.git", GitAccess(ca_file=str(https.ca_file)), "AccessRefused"),
+        (sshd.url + "/policy.git", GitAccess(known_hosts=str(none)), "HostKeyUnknown"),
+        (str(tmp_path / "nowhere"), GitAccess(), "NoSuchPolicy"),
         (
             https.url + "/git/empty.git",
-            GitOptions(ca_file=str(https.ca_file), credential=str(https.credential)),
+            GitAccess(ca_file=str(https.ca_file), credential=str(https.credential)),
             "NoSuchPolicy",
         ),
     ):
@@ -177,7 +177,7 @@ def test_what_a_person_must_change_has_a_word_for_machines(
 def test_a_wrong_password_is_never_shown(tmp_path: Path, https: HttpsServer) -> None:
     address = https.url.replace("https://", "https://host:wr0ng-secret@")
     with pytest.raises(Stalled) as caught:
-        fetch(tmp_path, f"{address}/git/policy.git", GitOptions(ca_file=str(https.ca_file)))
+        fetch(tmp_path, f"{address}/git/policy.git", GitAccess(ca_file=str(https.ca_file)))
     assert "wr0ng-secret" not in repr(caught.value) + caught.value.hint
     assert "https://***@127.0.0.1" in caught.value.message
 
@@ -187,13 +187,13 @@ def test_a_wrong_password_is_never_shown(tmp_path: Path, https: HttpsServer) -> 
 )
 def test_a_server_that_is_down_is_transient(tmp_path: Path, address: str) -> None:
     with pytest.raises(Transient, match="cannot be reached") as caught:
-        fetch(tmp_path, address.format(secret=SECRET, port=free_port()), GitOptions())
+        fetch(tmp_path, address.format(secret=SECRET, port=free_port()), GitAccess())
     assert SECRET not in caught.value.message
 
 
 def test_a_name_that_does_not_resolve_is_transient(tmp_path: Path) -> None:
     with pytest.raises(Transient, match="cannot be resolved"):
-        fetch(tmp_path, "https://no-such-host.invalid/p.git", GitOptions())
+        fetch(tmp_path, "https://no-such-host.invalid/p.git", GitAccess())
 
 
 def test_a_silent_server_ends_at_the_time_limit(tmp_path: Path) -> None:
@@ -212,13 +212,13 @@ def test_a_plain_path_and_a_bundle_are_remotes_too(tmp_path: Path, upstream: Rep
 def test_a_proxy_comes_from_the_environment_option(tmp_path: Path) -> None:
     proxy = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(Transient, match="cannot be reached") as caught:
-        fetch(tmp_path, "https://policy.invalid/p.git", GitOptions(environment={"https_proxy": proxy}))
+        fetch(tmp_path, "https://policy.invalid/p.git", GitAccess(environment={"https_proxy": proxy}))
     assert proxy.rpartition(":")[2] in caught.value.message
 
 
 def test_a_policy_owned_by_another_user_may_be_read(tmp_path: Path, upstream: Repository) -> None:
     _give_away(upstream.path)
-    assert fetch(tmp_path, str(upstream.path), GitOptions()).head
+    assert fetch(tmp_path, str(upstream.path), GitAccess()).head
 
 
 def test_reports_are_not_pushed_into_a_folder_whose_hooks_are_another_users(
@@ -239,15 +239,15 @@ def test_a_credential_open_to_others_is_refused(tmp_path: Path, mode: int) -> No
     credential.write_text("password=x\n")
     credential.chmod(mode)
     with pytest.raises(Misuse, match="open to other users") as caught:
-        fetch(tmp_path, "https://policy.invalid/p.git", GitOptions(credential=str(credential)))
+        fetch(tmp_path, "https://policy.invalid/p.git", GitAccess(credential=str(credential)))
     assert caught.value.hint == f"chmod 600 {credential}"
 
 
 @pytest.mark.parametrize(
     "options",
-    [GitOptions(known_hosts="/nowhere"), GitOptions(identity="key"), GitOptions(identity='/a"b')],
+    [GitAccess(known_hosts="/nowhere"), GitAccess(identity="key"), GitAccess(identity='/a"b')],
 )
-def test_files_of_the_options_are_checked_first(tmp_path: Path, options: GitOptions) -> None:
+def test_files_of_the_options_are_checked_first(tmp_path: Path, options: GitAccess) -> None:
     with pytest.raises(Misuse, match=r"git\.(known_hosts|identity)"):
         fetch(tmp_path, "ssh://git@policy.invalid/p.git", options)
 
@@ -276,6 +276,6 @@ class Silent:
 
 
 def test_a_redirect_is_not_followed(tmp_path: Path, https: HttpsServer) -> None:
-    options = GitOptions(ca_file=str(https.ca_file), credential=str(https.credential))
+    options = GitAccess(ca_file=str(https.ca_file), credential=str(https.credential))
     with pytest.raises(Stalled, match="redirect, which is not followed"):
         fetch(tmp_path, f"{https.url}/moved/policy.git", options)
