@@ -56,13 +56,8 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         log_excerpt: What the package manager said, for the message that tells of it.
     """
     record = performed.record
-    known = {
-        one.package: one
-        for one in (
-            *state.quarantine,
-            *quarantine_of(record, performed.journal.before, performed.after.installed),
-        )
-    }
+    failed = quarantine_of(record, performed.journal.before, performed.after.installed)
+    known = {one.package: one for one in (*state.quarantine, *failed)}
     used = state.used
     if record.outcome is RunOutcome.APPLIED:
         # Told only once also where the run is taken over by the tick after it.
@@ -71,7 +66,9 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
     recent = [one for one in state.recent if one.at > record.started - _RECENT]
     if result is not None and _past_run(record) not in recent:
         recent.append(_past_run(record))
-    tried = _has_used_window(record.outcome)
+    watch = refused(state.watch, record.started, record.reason)
+    if _has_used_window(record.outcome):
+        watch = served(state.watch, record.started)
     unrepaired = repair_token(performed.after, record.policy_commit)
     return replace(
         state,
@@ -82,9 +79,7 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         repaired=unrepaired if performed.after.health.interrupted else state.repaired,
         last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
         recent=tuple(recent[-_REMEMBERED:]),
-        watch=served(state.watch, record.started)
-        if tried
-        else refused(state.watch, record.started, record.reason),
+        watch=watch,
     )
 
 
