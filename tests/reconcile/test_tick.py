@@ -1,0 +1,320 @@
+"""Whole ticks in memory: no git, no files, no package manager, no clock but the one that is set."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Transient
+from reconciler.planning.facts.observation import Answer, Change, ClockState, Observation, Question, Refresh
+from reconciler.planning.gates.types import Apply, Pause
+from reconciler.planning.notices.events import Notice, Route
+from reconciler.planning.runs.execution import Execution, Instruction
+from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, HookStage
+from reconciler.planning.runs.journal import Journal
+from reconciler.planning.runs.record import RunOutcome
+from reconciler.planning.runs.steps import Needs
+from reconciler.policy.documents import Health
+from reconciler.policy.load import PolicyFile
+from reconciler.reconcile.apply import Applier
+from reconciler.reconcile.assess import Assessor
+from reconciler.reconcile.policy_in_force import PolicyFollower
+from reconciler.reconcile.ports.policies import (
+    Acceptance,
+    Advanced,
+    CommitInfo,
+    Fetched,
+    FirstUse,
+    Offline,
+    Succession,
+    Unchanged,
+)
+from reconciler.reconcile.ports.reports import Commit, Diverged, NothingNew, Pushed, Queued, Stored
+from reconciler.reconcile.ports.state import Recalled, State
+from reconciler.reconcile.reporter import Reporter
+from reconciler.reconcile.site import Site
+from reconciler.reconcile.surroundings import Surroundings
+from reconciler.reconcile.tick import Tick, Ticker
+from tests.fakes import Build, NotArrangedError, PackageWorld
+
+NOW = datetime.fromisoformat("2026-11-22T03:00:00+00:00")
+COMMIT = "c" * 40
+POLICY = (
+    PolicyFile(
+        "policies/base.yaml", "100644", b"kind: Policy\nname: base\naction: apply\nschedule: [nightly]\n"
+    ),
+    PolicyFile(
+        "schedules/nightly.yaml",
+        "100644",
+        b'kind: Schedule\nname: nightly\ntimezone: UTC\nwindows: [{start: "*-*-* 02:00", duration: 3h}]\n',
+    ),
+)
+
+
+@dataclass
+class Fleet:
+    """The policy of one commit, and the reports of every site.
+
+    Attributes:
+        is_away: The remote of the policy does not answer.
+    """
+
+    is_away: bool = False
+    shown: str = "memory"
+    branch: str = "main"
+    floor: str = ""
+    rebuilds: int = 0
+    notices: tuple[str, ...] = ()
+    last_accepted: Acceptance | None = None
+    reports: dict[str, list[tuple[datetime, Mapping[str, bytes]]]] = field(default_factory=dict)
+    told: list[Notice] = field(default_factory=list)
+
+    def read(self, commit: str, _now: datetime) -> Sequence[PolicyFile]:
+        assert commit == COMMIT
+        return POLICY
+
+    def fetch(self, *, timeout: float, now: datetime) -> Fetched | Offline:
+        del timeout, now
+        return Offline(Transient("away", "wait")) if self.is_away else Fetched(COMMIT)
+
+    def accepted(self) -> Acceptance | None:
+        return self.last_accepted
+
+    def accept(self, commit: str) -> Acceptance:
+        self.last_accepted = Acceptance(commit)
+        return self.last_accepted
+
+    def line(self, commit: str) -> tuple[str, ...]:
+        return (commit,)
+
+    def succession(self, head: str, acceptance: Acceptance | None = None) -> Succession:
+        if acceptance is None:
+            return FirstUse(head)
+        return Unchanged(head) if acceptance.commit == head else Advanced(head, acceptance.commit, (head,))
+
+    def describe(self, commit: str) -> CommitInfo:
+        return CommitInfo(NOW - timedelta(hours=1), commit)
+
+    def fetched_at(self) -> datetime | None:
+        return NOW
+
+    def last(self, branch: str, file: str = "report.json") -> Stored | None:
+        if not self.reports.get(branch):
+            return None
+        when, files = self.reports[branch][-1]
+        return Stored(COMMIT, when, files[file])
+
+    def policy_commits(self, branch: str) -> Iterator[str]:
+        return iter([COMMIT] if self.reports.get(branch) else [])
+
+    def commit(
+        self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
+    ) -> Commit | NothingNew:
+        del message, keep_runs
+        self.reports.setdefault(branch, []).append((when, files))
+        return Commit(COMMIT)
+
+    def record_of(self, branch: str, run: str) -> bytes | None:
+        every = (files.get(f"runs/{run}.json") for _, files in self.reports.get(branch, []))
+        return next(filter(None, every), None)
+
+    def push(self, branches: Sequence[str] | None = None, *, timeout: float) -> Pushed | Queued:
+        del branches, timeout
+        return Pushed(())
+
+    def standing(self, branch: str, *, timeout: float, ask: bool) -> Diverged | None:
+        del branch, timeout, ask
+        return None
+
+    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
+        del routes, now
+        self.told += notices
+        return ()
+
+
+@dataclass
+class Host:
+    """One target: its packages, its folder, its lock, its hooks and health, and the clock beside it."""
+
+    world: PackageWorld
+    at: datetime = NOW
+    remembered: State = field(default_factory=State)
+    files: dict[str, bytes] = field(default_factory=dict)
+    at_work: Journal | None = None
+    done: dict[str, Execution] = field(default_factory=dict)
+    paused: Pause | None = None
+    locked: int = 0
+
+    # --- the clock and the lock ---
+
+    def now(self) -> datetime:
+        return self.at
+
+    def state(self) -> ClockState:
+        return ClockState.SYNCHRONISED
+
+    def held(self) -> AbstractContextManager[None]:
+        self.locked += 1
+        return nullcontext()
+
+    # --- the package manager ---
+
+    def observe(self, at: datetime) -> Observation:
+        return replace(self.world.observe(at), database=str(sorted(self.world.installed.items())))
+
+    def refresh(self) -> Refresh:
+        raise NotArrangedError
+
+    def resolve(self, question: Question) -> Answer:
+        return self.world.answer(question)
+
+    def needs(self, changes: Sequence[Change]) -> Needs | None:
+        raise NotArrangedError(changes)
+
+    def download(self, instruction: Instruction, folder: Path) -> Execution:
+        del instruction, folder
+        return Execution(0)
+
+    def apply(self, instruction: Instruction, folder: Path) -> Execution:
+        self.world = self.world.apply(instruction.changes)
+        self.done[str(folder)] = Execution(0, ended=self.at)
+        return self.done[str(folder)]
+
+    def repair(self, instruction: Instruction, folder: Path) -> Execution:
+        raise NotArrangedError(instruction, folder)
+
+    def is_at_work(self, folder: Path) -> bool:
+        return str(folder) not in self.done
+
+    def result(self, folder: Path) -> Execution:
+        return self.done[str(folder)]
+
+    # --- the folder ---
+
+    def recall(self) -> Recalled:
+        return Recalled(self.remembered)
+
+    def save(self, state: State) -> None:
+        self.remembered = state
+
+    def write(self, name: str, data: bytes) -> None:
+        self.files[name] = data
+
+    def journal(self) -> Journal | None:
+        return self.at_work
+
+    def begin(self, journal: Journal) -> None:
+        self.at_work = journal
+
+    def write_journal(self, journal: Journal) -> None:
+        self.at_work = journal
+
+    def clear_journal(self) -> None:
+        self.at_work = None
+
+    def unused(self, run: str) -> str:
+        return run
+
+    def execution(self, run: str, name: str) -> Path:
+        return Path(run) / name
+
+    def executions(self, run: str) -> tuple[str, ...]:
+        return tuple(Path(one).name for one in self.done if Path(one).parent.name == run)
+
+    def run_log(self, run: str, secrets: Iterable[str]) -> bytes:
+        del run, secrets
+        return b"said"
+
+    def explain(self, run: str, why: str) -> None:
+        raise NotArrangedError(run, why)
+
+    def explained(self, run: str) -> str:
+        raise NotArrangedError(run)
+
+    def pause(self) -> Pause | None:
+        return self.paused
+
+    # --- hooks and health ---
+
+    def run(
+        self, stage: HookStage, *, stdin: bytes, facts: Mapping[str, str], timeout: timedelta
+    ) -> tuple[HookResult, ...]:
+        del stage, stdin, facts, timeout
+        return ()
+
+    def check(self, wanted: Health) -> tuple[CheckResult, ...]:
+        del wanted
+        return ()
+
+    def failed_units(self) -> tuple[CheckResult, ...]:
+        return ()
+
+
+def ticker(fleet: Fleet, host: Host, name: str = "web-01") -> Ticker:
+    around = Surroundings(host, host, None, lambda ask, _before, _within: tuple(ask()))
+    site = Site(name, {}, f"hosts/{name}", host, host, host, around)
+    minute = timedelta(minutes=1)
+    assessor = Assessor(site, host, PolicyFollower(fleet, fleet.read, minute), fleet, "patchledger 1", minute)
+    applier = Applier(site, host, "patchledger 1", assessor.ask_anew)
+    reporter = Reporter(site, fleet, fleet, timedelta(days=1), keep_runs=9, timeout=minute, has_remote=True)
+    return Ticker(site, assessor, applier, reporter)
+
+
+def tick(fleet: Fleet, host: Host, name: str = "web-01") -> Tick:
+    return ticker(fleet, host, name).tick()
+
+
+@pytest.fixture
+def host() -> Host:
+    """A host with one update to make."""
+    return Host(PackageWorld((Build("tool", "1.0"), Build("tool", "1.1")), {"tool": "1.0"}))
+
+
+def test_what_every_gate_lets_through_is_made_and_reported(host: Host) -> None:
+    fleet = Fleet()
+    done = tick(fleet, host)
+    assert [one.outcome for one in done.runs] == [RunOutcome.APPLIED]
+    assert (host.world.installed["tool"], host.at_work, host.locked) == ("1.1", None, 1)
+    assert len(fleet.reports["hosts/web-01"]) == 2
+    assert done.failures == ()
+
+
+def test_the_second_tick_has_nothing_to_do(host: Host) -> None:
+    fleet = Fleet()
+    tick(fleet, host)
+    again = tick(fleet, host)
+    assert (again.runs, again.published.commit, len(fleet.reports["hosts/web-01"])) == ((), None, 2)
+
+
+def test_packages_are_fetched_before_the_window_opens(host: Host) -> None:
+    host.at = NOW - timedelta(hours=2)
+    done = tick(Fleet(), host)
+    assert (done.runs, host.world.installed["tool"]) == ((), "1.0")
+    assert host.remembered.downloaded == done.report.plan.digest
+
+
+def test_a_pause_keeps_a_plan_back(host: Host) -> None:
+    host.paused = Pause("a migration", "Ada", NOW)
+    done = tick(Fleet(), host)
+    assert (done.runs, host.world.installed["tool"]) == ((), "1.0")
+    assert not isinstance(done.assessment.finding.judged.decision, Apply)
+
+
+def test_a_policy_that_cannot_be_asked_stays_in_force(host: Host) -> None:
+    fleet = Fleet()
+    tick(fleet, host)
+    fleet.is_away = True
+    done = tick(fleet, host)
+    assert done.report.policy_commit == COMMIT
+    assert "PolicyUnreachable" in {one.type for one in done.report.conditions}
+
+
+def test_one_process_looks_after_many_sites(host: Host) -> None:
+    fleet, other = Fleet(), Host(host.world)
+    ends = {name: tick(fleet, each, name) for name, each in (("web-01", host), ("web-02", other))}
+    assert {name: end.report.target for name, end in ends.items()} == {"web-01": "web-01", "web-02": "web-02"}
+    assert sorted(fleet.reports) == ["hosts/web-01", "hosts/web-02"]
+    assert other.remembered.last_run != State().last_run
