@@ -81,10 +81,10 @@ class Package:
         """Return the groups of some fields together."""
         return tuple(group for field in fields for group in groups(self.record.get(field, "")))
 
-    def is_meant(self, relation: Relation, *, version: str | None = None) -> bool:
+    def is_meant(self, relation: Relation) -> bool:
         """Tell whether a relation names this package, or what it provides."""
         if relation.name == self.name:
-            return relation.admits(self.version if version is None else version)
+            return relation.admits(self.version)
         return any(
             provided.name == relation.name
             and (not relation.operator or (provided.operator == "=" and relation.admits(provided.version)))

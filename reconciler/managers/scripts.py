@@ -3,13 +3,14 @@
 The rules:
 
 - A script's bytes are read once; what is hashed is what is executed.
-- The hash must be the one in the built-in manifest or, where the policy pins one, the pin.
+- The hash must be the one in the manifest that comes with the program. A policy that pins another
+  one is told of by the condition ``ScriptMismatch``, and nothing is applied.
 - What all scripts share (``common.sh``) is verified in the same way, and goes before the script's own text.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -58,32 +59,28 @@ class PatchScript:
     hashes: tuple[tuple[str, str], ...]
 
     @classmethod
-    def load(
-        cls, name: str, *, pins: Mapping[str, str] | None = None, replacement: bytes | None = None
-    ) -> "PatchScript":
+    def load(cls, name: str) -> "PatchScript":
         """Read a script and what it shares with the others once, and verify both.
 
         Args:
             name: File name in ``scripts/patch``.
-            pins: ``sha256:…`` by file name, from the policy; the built-in manifest decides on the others.
-            replacement: Bytes from the policy repository that stand in for the built-in script; only
-                together with a pin.
 
         Raises:
             Stalled: The script or its hash is missing, it is too long, or it is not what was promised.
         """
-        wanted = pins or {}
-        if replacement is not None and name not in wanted:
-            raise Stalled(f"{name} from the policy repository has no pin", "pin its SHA-256 under scripts:")
-        own = _read(name) if replacement is None else replacement
-        shared = _read(COMMON)
+        return cls.verified(name, _read(name), _read(COMMON))
+
+    @classmethod
+    def verified(cls, name: str, own: bytes, shared: bytes) -> "PatchScript":
+        """Return the script of these bytes, its own and the shared ones.
+
+        Raises:
+            Stalled: As for :meth:`load`.
+        """
         content = shared + b"\n" + own
         if len(content) > MAX_SCRIPT:
             raise Stalled(f"{name} has {len(content)} bytes; at most {MAX_SCRIPT} can be run")
-        hashes = tuple(
-            (file, _verified(file, data, wanted.get(file, "")))
-            for file, data in ((name, own), (COMMON, shared))
-        )
+        hashes = ((file, _verified(file, data)) for file, data in ((name, own), (COMMON, shared)))
         return cls(name, content, tuple(sorted(hashes)))
 
     def run(self, target: Target, args: Sequence[str], *, timeout: float | None) -> Sections:
@@ -112,15 +109,13 @@ class PatchScript:
         return sections
 
 
-def _verified(name: str, data: bytes, pin: str) -> str:
+def _verified(name: str, data: bytes) -> str:
     """Return the hash of ``data``, which must be the promised one."""
-    expected = _pinned(name, pin) if pin else _manifest_hash(name)
-    actual = hashlib.sha256(data).hexdigest()
+    expected, actual = _manifest_hash(name), hashlib.sha256(data).hexdigest()
     if actual != expected:
-        promise = "the policy's pin" if pin else "the manifest"
         raise Stalled(
-            f"{name} is not what {promise} promises: sha256 {actual} instead of {expected}",
-            "change the pin in the policy" if pin else "install patchledger again",
+            f"{name} is not what the manifest promises: sha256 {actual} instead of {expected}",
+            "install patchledger again",
         )
     return actual
 
@@ -132,13 +127,6 @@ def _read(name: str) -> bytes:
         raise Stalled(
             f"the patch script {name} cannot be read: {error}", "install patchledger again"
         ) from error
-
-
-def _pinned(name: str, pin: str) -> str:
-    algorithm, _, digest = pin.partition(":")
-    if algorithm != "sha256" or not _HASH.match(digest):
-        raise Stalled(f"the pin of {name} is no SHA-256: {pin!r}", "write sha256: and 64 hexadecimal digits")
-    return digest
 
 
 def _manifest_hash(name: str) -> str:

@@ -46,34 +46,13 @@ def test_every_shipped_script_is_clean_posix_shell() -> None:
 
 
 def test_one_changed_byte_is_refused() -> None:
-    content = (FOLDER / "apt-update.sh").read_bytes()
-    pin = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    for position in (0, len(content) // 2, len(content) - 1):
-        changed = content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
-        with pytest.raises(Stalled, match="is not what the policy's pin promises"):
-            PatchScript.load("apt-update.sh", pins={"apt-update.sh": pin}, replacement=changed)
-    loaded = PatchScript.load("apt-update.sh", pins={"apt-update.sh": pin}, replacement=content)
-    assert dict(loaded.hashes)["apt-update.sh"] == pin[7:]
-
-
-def test_a_pin_in_the_policy_is_what_counts() -> None:
-    built_in = PatchScript.load("apt-update.sh")
-    good = {name: f"sha256:{digest}" for name, digest in built_in.hashes}
-    assert PatchScript.load("apt-update.sh", pins=good) == built_in
-    for name in good:
-        with pytest.raises(Stalled, match=f"{name} is not what the policy's pin promises"):
-            PatchScript.load("apt-update.sh", pins={**good, name: "sha256:" + "0" * 64})
-
-
-@pytest.mark.parametrize("pin", ["sha256:", "md5:abc", "sha256:xyz", "0" * 64, "sha256:" + "A" * 64])
-def test_a_pin_that_is_no_hash_is_refused(pin: str) -> None:
-    with pytest.raises(Stalled, match="is no SHA-256"):
-        PatchScript.load("apt-update.sh", pins={"apt-update.sh": pin})
-
-
-def test_a_replacement_without_pin_is_refused() -> None:
-    with pytest.raises(Stalled, match="has no pin"):
-        PatchScript.load("apt-update.sh", replacement=b"echo\n")
+    contents = {name: (FOLDER / name).read_bytes() for name in ("apt-update.sh", scripts.COMMON)}
+    for name, content in contents.items():
+        for position in (0, len(content) // 2, len(content) - 1):
+            changed = content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+            with pytest.raises(Stalled, match=f"{name} is not what the manifest promises"):
+                PatchScript.verified("apt-update.sh", *{**contents, name: changed}.values())
+    assert PatchScript.verified("apt-update.sh", *contents.values()) == PatchScript.load("apt-update.sh")
 
 
 def test_a_missing_script_is_refused() -> None:
@@ -87,10 +66,8 @@ def test_a_file_that_the_manifest_does_not_name_is_refused() -> None:
 
 
 def test_a_script_too_long_for_one_argument_is_refused() -> None:
-    content = b"#" * (scripts.MAX_SCRIPT + 1)
-    pins = {"x.sh": f"sha256:{hashlib.sha256(content).hexdigest()}"}
     with pytest.raises(Stalled, match="at most 102400 can be run"):
-        PatchScript.load("x.sh", replacement=content, pins=pins)
+        PatchScript.verified("x.sh", b"#" * scripts.MAX_SCRIPT, b"")
 
 
 def script_of(text: str) -> PatchScript:

@@ -21,7 +21,6 @@ class Style(StrEnum):
 
     PLAIN = ""
     STRONG = "1"
-    FAINT = "2"
     BAD = "31"
     GOOD = "32"
     NOTE = "33"

@@ -98,18 +98,17 @@ class _Parked:
     was_active: bool
 
 
-def find(environment: Mapping[str, str] | None = None, runtime: Path = RUNTIME) -> tuple[Updater, ...]:
+def find(runtime: Path = RUNTIME) -> tuple[Updater, ...]:
     """Return the updaters of this machine, parked ones included; none where systemd does not run.
 
     Args:
-        environment: Added to what :func:`reconciler.process.run` gives a child.
         runtime: Exists where systemd runs.
 
     Raises:
         Stalled: There is no ``systemctl``.
         Transient: It does not answer.
     """
-    systemd = Systemd(environment or {}, runtime)
+    systemd = Systemd({}, runtime)
     if not systemd.is_running:
         return ()
     there = _units(systemd, tuple(unit for units in KNOWN.values() for unit in units))
@@ -121,25 +120,18 @@ def find(environment: Mapping[str, str] | None = None, runtime: Path = RUNTIME) 
     return tuple(found)
 
 
-def park(
-    updaters: Sequence[Updater],
-    record: Path,
-    environment: Mapping[str, str] | None = None,
-    runtime: Path = RUNTIME,
-) -> None:
+def park(updaters: Sequence[Updater], record: Path) -> None:
     """Keep ``updaters`` from doing anything by themselves, and write into ``record`` what they were like.
 
     Args:
         updaters: Of :func:`find`; those that are parked are left alone.
         record: Made for its owner alone; what an earlier call wrote stays in it.
-        environment: As of :func:`find`.
-        runtime: The same.
 
     Raises:
         Misuse: The record cannot be written or read.
         Stalled: systemctl refuses.
     """
-    systemd = Systemd(environment or {}, runtime)
+    systemd = Systemd({})
     wanted = [
         unit for updater in updaters if not updater.parked for unit in updater.units if not unit.is_parked
     ]
@@ -153,9 +145,7 @@ def park(
         _park_one(systemd, step)
 
 
-def restore(
-    record: Path, environment: Mapping[str, str] | None = None, runtime: Path = RUNTIME
-) -> tuple[str, ...]:
+def restore(record: Path) -> tuple[str, ...]:
     """Give back what :func:`park` wrote into ``record``, remove the record, and tell what was done.
 
     A unit that somebody has unmasked, enabled or removed since is left as it is.
@@ -171,7 +161,7 @@ def restore(
     parked = _read(record)
     if not parked:
         return ()
-    systemd = Systemd(environment or {}, runtime)
+    systemd = Systemd({})
     there = _units(systemd, tuple(one.unit for one in parked))
     said = tuple(_restore_one(systemd, one, there.get(one.unit)) for one in parked)
     try:

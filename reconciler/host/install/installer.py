@@ -33,7 +33,7 @@ from reconciler.host.install.installation import (
     read_manifest,
 )
 from reconciler.host.machine.locking import take
-from reconciler.host.machine.systemd import RUNTIME, Systemd, unanswered
+from reconciler.host.machine.systemd import Systemd, unanswered
 from reconciler.ownership import is_own
 from reconciler.process import Completed
 
@@ -46,14 +46,13 @@ class Installer:
     Args:
         layout: Where things are.
         tell: Is given a line for everything that was done.
-        runtime: Exists where systemd runs.
     """
 
-    def __init__(self, layout: Layout, tell: Tell, runtime: Path = RUNTIME) -> None:
+    def __init__(self, layout: Layout, tell: Tell) -> None:
         self._layout = layout
         self._made: tuple[Path, ...] = ()
         self._tell = tell
-        self._systemd = Systemd({}, runtime)
+        self._systemd = Systemd({})
 
     # --- Looking ----------------------------------------------------------------------------------------
 

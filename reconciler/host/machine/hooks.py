@@ -50,13 +50,12 @@ class Hooks:
         folder: Holds ``pre.d``, ``post.d``, ``pre-reboot.d`` and ``health.d``; none of them must exist.
         environment: Variables given to every hook beside ``PATH``, ``LC_ALL`` and ``HOME``, or instead of
             their usual values. Nothing else of our own environment is passed.
-        runtime: Exists where systemd runs; then root's hooks are services.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], runtime: Path = RUNTIME) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
         self._environment = dict(environment)
-        self._are_services = runtime.is_dir() and os.geteuid() == 0
+        self._are_services = RUNTIME.is_dir() and os.geteuid() == 0
 
     def names(self, stage: HookStage) -> tuple[str, ...]:
         """Return the names of a stage's hooks, in the order in which they run, refused ones included.
