@@ -18,7 +18,7 @@ from pathlib import Path
 import reconciler
 from reconciler import process
 from reconciler.agent.wakeup import Cause, Past, Wake, next_wake, waits_for
-from reconciler.agent.watch_settings import Settings
+from reconciler.agent.watch_settings import WatchSettings
 from reconciler.durable import replace_file
 from reconciler.errors import (
     DONE,
@@ -76,7 +76,7 @@ class Watch:
         self._clock = SystemClock()
         self._command = _command()
         self._program = self._installed()
-        self._settings: Settings | None = None
+        self._settings: WatchSettings | None = None
         self._lock: int | None = None
         self._seen: dict[str, str] = {}
         self._past: Past | None = None
@@ -185,7 +185,7 @@ class Watch:
         self._must_check |= "configuration" in changed
         self._changed = tuple(dict.fromkeys((*self._changed, *changed)))
 
-    def _compare(self, settings: Settings) -> tuple[str, ...]:
+    def _compare(self, settings: WatchSettings) -> tuple[str, ...]:
         """Return the names of what is not as it was; what was not looked at before counts as unchanged."""
         now = {name: signature(paths) for name, paths in settings.watched.items()}
         changed = tuple(name for name, found in now.items() if self._seen.get(name, found) != found)
@@ -270,7 +270,7 @@ class Watch:
             self._refuse(_first_line(err) or f"its check ended with {code}", code if code > 0 else FAILED)
             return
         try:
-            settings = Settings.from_json(out)
+            settings = WatchSettings.from_json(out)
             # What is looked at before the file is read cannot have changed unnoticed.
             self._changed = tuple(dict.fromkeys((*self._changed, *self._compare(settings))))
             data = self._config.read_bytes()
@@ -290,7 +290,7 @@ class Watch:
                 return
         self._take_over(settings, data)
 
-    def _take_over(self, settings: Settings, data: bytes) -> None:
+    def _take_over(self, settings: WatchSettings, data: bytes) -> None:
         """Make a configuration without a mistake the one in force, and keep it."""
         file = settings.state_dir / LAST_GOOD
         try:

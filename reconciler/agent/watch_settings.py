@@ -2,7 +2,7 @@
 
 A configuration is read by YAML and pydantic, which a process that mostly waits need not hold in memory, and
 nothing in it can then harm that process. So ``watch --check``, a process of its own, says in JSON what is in
-it, and :class:`Settings` reads that.
+it, and :class:`WatchSettings` reads that.
 """
 
 import json
@@ -16,7 +16,7 @@ TRIGGER = "wake"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class WatchSettings:
     """What of a configuration matters to whoever only waits.
 
     Attributes:
@@ -32,7 +32,7 @@ class Settings:
     watched: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def from_json(cls, text: bytes) -> "Settings":
+    def from_json(cls, text: bytes) -> "WatchSettings":
         """Read what ``watch --check --format json`` printed; keys of later versions are passed over.
 
         Raises:

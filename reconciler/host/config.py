@@ -70,7 +70,7 @@ class ReportRemote(_Section):
     """A report that says nothing new is committed at most this often."""
 
 
-class GitOptions(_Section):
+class GitSection(_Section):
     """How git reaches the remotes."""
 
     known_hosts: AbsolutePath | None = None
@@ -151,7 +151,7 @@ class Config(_Section):
 
     policy: PolicyRemote
     reports: ReportRemote = ReportRemote()
-    git: GitOptions = GitOptions()
+    git: GitSection = GitSection()
     trust: Trust = Trust()
     tick: Length = timedelta(minutes=15)
     """How often a tick begins at least, by the timer or by ``watch``; ``status`` tells when one is due."""

@@ -16,7 +16,7 @@ from reconciler.notify.addresses import (
     redact,
     secrets_of,
 )
-from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, Answer, AppriseSender, ask, cause_of
+from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, AppriseSender, ServiceAnswer, ask, cause_of
 from reconciler.notify.outbox import (
     Delivery,
     Down,
@@ -34,7 +34,6 @@ __all__ = [
     "ANSWERS",
     "CANNOT_BE_ASKED",
     "Address",
-    "Answer",
     "AppriseSender",
     "CredentialSource",
     "DecryptedSource",
@@ -50,6 +49,7 @@ __all__ = [
     "Route",
     "Send",
     "Sent",
+    "ServiceAnswer",
     "Verdict",
     "ask",
     "cause_of",

@@ -21,7 +21,7 @@ _PROBE = Path(__file__).with_name("probe.py")
 _OUTPUT_LIMIT = 1024 * 1024
 
 
-class Answer(StrEnum):
+class ServiceAnswer(StrEnum):
     """What the child says of one message; the words of :mod:`reconciler.notify.send`."""
 
     SENT = "sent"
@@ -38,23 +38,23 @@ class Answer(StrEnum):
     def sentence(self) -> str:
         """What it means, in words without anything of the address."""
         match self:
-            case Answer.SENT:
+            case ServiceAnswer.SENT:
                 said = "the service took this message"
-            case Answer.BAD_ADDRESS:
+            case ServiceAnswer.BAD_ADDRESS:
                 said = "apprise does not understand the address of this notifier"
-            case Answer.UNTRUSTED:
+            case ServiceAnswer.UNTRUSTED:
                 said = "the certificate of the service is not trusted; SSL_CERT_FILE can name its authority"
-            case Answer.LOGIN:
+            case ServiceAnswer.LOGIN:
                 said = "the service refused user or password"
-            case Answer.UNREACHABLE:
+            case ServiceAnswer.UNREACHABLE:
                 said = "the service cannot be reached"
-            case Answer.TIMEOUT:
+            case ServiceAnswer.TIMEOUT:
                 said = "the service did not answer in time"
-            case Answer.SERVER:
+            case ServiceAnswer.SERVER:
                 said = "the service answered with an error of its own"
-            case Answer.REFUSED:
+            case ServiceAnswer.REFUSED:
                 said = "the service refused this message"
-            case Answer.UNKNOWN:
+            case ServiceAnswer.UNKNOWN:
                 said = "the service could not be used"
         return said
 
@@ -84,12 +84,12 @@ def ask(address: Address, environment: Mapping[str, str]) -> str:
     word = completed.text.strip()
     if word in {ANSWERS, CANNOT_BE_ASKED}:
         return word
-    return (Answer(word) if word in set(Answer) else Answer.UNKNOWN).sentence
+    return (ServiceAnswer(word) if word in set(ServiceAnswer) else ServiceAnswer.UNKNOWN).sentence
 
 
-def cause_of(verdict: Down) -> Answer | None:
+def cause_of(verdict: Down) -> ServiceAnswer | None:
     """Return what a sentence of :class:`AppriseSender` stands for; ``None`` where nothing was sent at all."""
-    return next((answer for answer in Answer if answer.sentence == verdict.reason), None)
+    return next((answer for answer in ServiceAnswer if answer.sentence == verdict.reason), None)
 
 
 class AppriseSender:
@@ -172,7 +172,7 @@ class AppriseSender:
         if completed.returncode == 0 and not completed.timed_out:
             return
         reason = (
-            Answer.TIMEOUT.sentence
+            ServiceAnswer.TIMEOUT.sentence
             if completed.timed_out
             else f"the sending process ended with code {completed.returncode}"
         )
@@ -189,24 +189,24 @@ def _answers(completed: Completed) -> list[tuple[int, Verdict]]:
     found: list[tuple[int, Verdict]] = []
     for line in completed.text.splitlines():
         number, _, word = line.partition(" ")
-        if number.isdecimal() and word in set(Answer):
-            found.append((int(number), _verdict(Answer(word))))
+        if number.isdecimal() and word in set(ServiceAnswer):
+            found.append((int(number), _verdict(ServiceAnswer(word))))
     return found
 
 
-def _verdict(answer: Answer) -> Verdict:
+def _verdict(answer: ServiceAnswer) -> Verdict:
     match answer:
-        case Answer.SENT:
+        case ServiceAnswer.SENT:
             return Sent()
-        case Answer.REFUSED:
+        case ServiceAnswer.REFUSED:
             return Refused(answer.sentence)
         case (
-            Answer.BAD_ADDRESS
-            | Answer.UNTRUSTED
-            | Answer.LOGIN
-            | Answer.UNREACHABLE
-            | Answer.TIMEOUT
-            | Answer.SERVER
-            | Answer.UNKNOWN
+            ServiceAnswer.BAD_ADDRESS
+            | ServiceAnswer.UNTRUSTED
+            | ServiceAnswer.LOGIN
+            | ServiceAnswer.UNREACHABLE
+            | ServiceAnswer.TIMEOUT
+            | ServiceAnswer.SERVER
+            | ServiceAnswer.UNKNOWN
         ):
             return Down(answer.sentence)

@@ -13,7 +13,7 @@ import shtab
 
 from reconciler.cli.arguments import build_parser
 from reconciler.host import DEFAULT_CONFIG
-from reconciler.host.install.units import Installed, unit_files
+from reconciler.host.install.units import UnitInputs, unit_files
 from scripts.packaging.manual import commands_page, config_page
 
 _TICK = timedelta(minutes=15)
@@ -44,7 +44,7 @@ def _files(date: str) -> Iterator[tuple[str, str]]:
         yield name, shtab.complete(parser, shell)
     # The units that setup writes for this host take the place of these, which have the default paths.
     for name, text in unit_files(
-        Installed(Path("/usr/bin/patchledger"), Path(DEFAULT_CONFIG), _TICK)
+        UnitInputs(Path("/usr/bin/patchledger"), Path(DEFAULT_CONFIG), _TICK)
     ).items():
         yield f"usr/lib/systemd/system/{name}", text
 

@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.host.machine.hooks import OUTPUT_LIMIT, Hooks
+from reconciler.host.machine.hooks import OUTPUT_LIMIT, HookFolder
 from reconciler.planning.runs.hooks_and_health import HookOutcome, HookResult, HookStage
 from reconciler.process import BASE_PATH
 
@@ -38,7 +38,7 @@ def run(
     facts: Mapping[str, str] | None = None,
     timeout: timedelta = MINUTE,
 ) -> tuple[HookResult, ...]:
-    return Hooks(folder, {}).run(stage, stdin=stdin, facts=facts or {}, timeout=timeout)
+    return HookFolder(folder, {}).run(stage, stdin=stdin, facts=facts or {}, timeout=timeout)
 
 
 def outcomes(results: tuple[HookResult, ...]) -> list[tuple[str, HookOutcome]]:
@@ -46,7 +46,7 @@ def outcomes(results: tuple[HookResult, ...]) -> list[tuple[str, HookOutcome]]:
 
 
 def test_without_a_folder_there_are_no_hooks(tmp_path: Path) -> None:
-    hooks = Hooks(tmp_path / "nowhere", {})
+    hooks = HookFolder(tmp_path / "nowhere", {})
     assert (hooks.names("pre"), hooks.ignored("pre")) == ((), ())
     assert run(tmp_path / "nowhere") == ()
 
@@ -54,7 +54,7 @@ def test_without_a_folder_there_are_no_hooks(tmp_path: Path) -> None:
 def test_hooks_run_in_the_order_of_their_bytes(tmp_path: Path) -> None:
     for name in ("b", "a", "B", "10-x", "9-x", "_z"):
         put(tmp_path, name, f"echo {name} >>{tmp_path}/order", stage="post")
-    assert Hooks(tmp_path, {}).names("post") == ("10-x", "9-x", "B", "_z", "a", "b")
+    assert HookFolder(tmp_path, {}).names("post") == ("10-x", "9-x", "B", "_z", "a", "b")
     assert [name for name, _ in outcomes(run(tmp_path, "post"))] == ["10-x", "9-x", "B", "_z", "a", "b"]
     assert (tmp_path / "order").read_text().split() == ["10-x", "9-x", "B", "_z", "a", "b"]
 
@@ -168,8 +168,8 @@ def test_a_name_that_is_no_hooks_never_runs(tmp_path: Path, name: str) -> None:
     put(tmp_path, name, f"touch {tmp_path}/ran")
     assert run(tmp_path) == ()
     assert not (tmp_path / "ran").exists()
-    assert Hooks(tmp_path, {}).names("pre") == ()
-    (ignored,) = Hooks(tmp_path, {}).ignored("pre")
+    assert HookFolder(tmp_path, {}).names("pre") == ()
+    (ignored,) = HookFolder(tmp_path, {}).ignored("pre")
     assert ignored[0] == name
     assert ignored[1].startswith("its name ")
 
@@ -177,7 +177,7 @@ def test_a_name_that_is_no_hooks_never_runs(tmp_path: Path, name: str) -> None:
 def test_a_name_in_no_encoding_is_told_readably(tmp_path: Path) -> None:
     (tmp_path / "pre.d").mkdir()
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/pre.d/\xff")).touch()
-    ((name, _),) = Hooks(tmp_path, {}).ignored("pre")
+    ((name, _),) = HookFolder(tmp_path, {}).ignored("pre")
     assert name == "\\xff"
 
 
@@ -193,7 +193,7 @@ def test_what_is_not_executable_or_no_file_is_no_hook(tmp_path: Path) -> None:
     (tmp_path / "pre.d" / "masked").symlink_to("/dev/null")
     os.mkfifo(tmp_path / "pre.d" / "pipe", 0o700)
     assert run(tmp_path) == ()
-    assert dict(Hooks(tmp_path, {}).ignored("pre")) == {
+    assert dict(HookFolder(tmp_path, {}).ignored("pre")) == {
         "README": "it is not executable",
         "folder": "it is no regular file",
         "masked": "it is no regular file",
@@ -281,7 +281,7 @@ def test_a_folder_that_cannot_be_read_refuses_the_stage(tmp_path: Path) -> None:
     (tmp_path / "pre.d").write_text("a file")
     assert outcomes(run(tmp_path)) == [("pre.d", HookOutcome.REFUSED)]
     with pytest.raises(Stalled, match="Not a directory"):
-        Hooks(tmp_path, {}).names("pre")
+        HookFolder(tmp_path, {}).names("pre")
 
 
 # --- Hooks that misbehave -------------------------------------------------------------------------------

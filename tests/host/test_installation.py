@@ -15,6 +15,7 @@ from reconciler.host.install.installation import (
     ENABLED,
     SYSTEM_UNITS,
     Action,
+    Aim,
     Disable,
     Enable,
     Encrypt,
@@ -27,7 +28,6 @@ from reconciler.host.install.installation import (
     RemoveFile,
     RemoveFolder,
     Restore,
-    Wanted,
     WriteFile,
     left_behind,
     plan_installation,
@@ -59,7 +59,7 @@ def answers(**more: object) -> Answers:
     return found
 
 
-def aim(**more: object) -> Wanted:
+def aim(**more: object) -> Aim:
     made = answers(**more)
     addresses = {name: ADDRESS for name, one in made.notifiers.items() if one.is_new}
     known = frozenset({LAYOUT.encrypted("notifier-ops"), Path("/etc/credstore.encrypted/mail")})
@@ -67,7 +67,7 @@ def aim(**more: object) -> Wanted:
 
 
 def plan(
-    goal: Wanted, present: Present, updaters: Literal["park", "leave"] = "park", *, enables: bool = True
+    goal: Aim, present: Present, updaters: Literal["park", "leave"] = "park", *, enables: bool = True
 ) -> tuple[Action, ...]:
     return plan_installation(goal, LAYOUT, present, updaters, enables=enables)
 
@@ -147,7 +147,7 @@ GOALS = [
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_a_machine_that_is_as_answered_needs_nothing(goal: Wanted) -> None:
+def test_a_machine_that_is_as_answered_needs_nothing(goal: Aim) -> None:
     there = after(replace(SYSTEM, updaters=(UPGRADES,)), plan(goal, replace(SYSTEM, updaters=(UPGRADES,))))
     assert plan(goal, there) == ()
     assert there.enabled == {units.TIMER, units.BOOT}
@@ -155,7 +155,7 @@ def test_a_machine_that_is_as_answered_needs_nothing(goal: Wanted) -> None:
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_cleanup_takes_everything_back(goal: Wanted) -> None:
+def test_cleanup_takes_everything_back(goal: Aim) -> None:
     before = replace(SYSTEM, updaters=(UPGRADES,))
     there = after(before, plan(goal, before))
     gone = after(there, removal(there))
@@ -164,7 +164,7 @@ def test_cleanup_takes_everything_back(goal: Wanted) -> None:
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_setup_that_was_interrupted_is_completed_or_taken_back(goal: Wanted) -> None:
+def test_setup_that_was_interrupted_is_completed_or_taken_back(goal: Aim) -> None:
     whole = plan(goal, SYSTEM)
     for steps in range(1, len(whole)):
         half = after(SYSTEM, whole[:steps])

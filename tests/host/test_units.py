@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse
-from reconciler.host.install.units import BOOT, NAMES, SERVICE, TIMER, WATCH, Installed, unit_files
+from reconciler.host.install.units import BOOT, NAMES, SERVICE, TIMER, WATCH, UnitInputs, unit_files
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "units.md"
-USUAL = Installed(
+USUAL = UnitInputs(
     Path("/usr/bin/env"),  # systemd-analyze wants it to be there
     Path("/etc/patchledger/config.yaml"),
     timedelta(minutes=15),
@@ -22,11 +22,11 @@ USUAL = Installed(
 )
 
 
-def installed(tick: timedelta = USUAL.tick) -> Installed:
+def installed(tick: timedelta = USUAL.tick) -> UnitInputs:
     return replace(USUAL, tick=tick)
 
 
-def write(folder: Path, units: Installed) -> list[str]:
+def write(folder: Path, units: UnitInputs) -> list[str]:
     for name, text in unit_files(units).items():
         (folder / name).write_text(text, encoding="utf-8")
     return [str(folder / name) for name in NAMES]
@@ -41,7 +41,7 @@ def settings(text: str) -> dict[str, list[str]]:
     return found
 
 
-ODD = Installed(
+ODD = UnitInputs(
     Path("/usr/bin/env"),
     Path('/etc/a folder/50% $HOME "quoted".yaml'),
     timedelta(minutes=45),
@@ -53,7 +53,7 @@ ODD = Installed(
 
 @pytest.mark.lab
 @pytest.mark.parametrize("units", [installed(), installed(timedelta(minutes=7)), ODD])
-def test_systemd_has_nothing_to_complain_about(tmp_path: Path, units: Installed) -> None:
+def test_systemd_has_nothing_to_complain_about(tmp_path: Path, units: UnitInputs) -> None:
     files = write(tmp_path, units)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", *files],

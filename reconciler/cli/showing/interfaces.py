@@ -17,7 +17,7 @@ from reconciler.policy.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class ShownWindow:
     """One window.
 
     Attributes:
@@ -170,7 +170,7 @@ class LoggedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class NotifierAnswer:
+class NotifierTried:
     """What came of one test message.
 
     Attributes:
@@ -195,7 +195,7 @@ class NotifyTest:
         notifiers: Those that were tried, sorted by name.
     """
 
-    notifiers: tuple[NotifierAnswer, ...]
+    notifiers: tuple[NotifierTried, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ class ReportsRepair:
 
 
 _PRINTED: Mapping[str, tuple[str, object]] = {
-    "windows": ("`windows --format json` prints", tuple[Opening, ...]),
+    "windows": ("`windows --format json` prints", tuple[ShownWindow, ...]),
     "policy-check": ("`policy check --format json` prints", PolicyCheck),
     "status": ("`status --format json` prints", Status),
     "log": ("`log --format json` prints: the list, or with RUN one run", LogList | LoggedRun),

@@ -22,7 +22,7 @@ from reconciler.host.config import Config, Notifier, load_config
 from reconciler.host.install import competing, credentials, units
 from reconciler.host.install.installation import Layout
 from reconciler.host.machine.clock import SystemClock
-from reconciler.host.machine.hooks import Hooks
+from reconciler.host.machine.hooks import HookFolder
 from reconciler.host.machine.systemd import Systemd, unanswered
 from reconciler.managers.detect import detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
@@ -341,7 +341,7 @@ def _folder(key: str, folder: Path) -> Findings:
 
 
 def _hooks(config: Config) -> Findings:
-    hooks = Hooks(config.hooks_dir, {})
+    hooks = HookFolder(config.hooks_dir, {})
     fine = 0
     for stage in _STAGES:
         for name, why in hooks.ignored(stage):

@@ -8,14 +8,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from reconciler.cli.showing.interfaces import NotifierAnswer, NotifyTest
+from reconciler.cli.showing.interfaces import NotifierTried, NotifyTest
 from reconciler.cli.showing.terminal import Format, print_json, tell
 from reconciler.cli.wiring.compose import notifiers_of
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient, exit_code, worst
 from reconciler.host.config import Config, load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
-from reconciler.notify import Answer, AppriseSender, Down, Notifiers, Outbox, Pending, Refused, Sent, cause_of
+from reconciler.notify import (
+    AppriseSender,
+    Down,
+    Notifiers,
+    Outbox,
+    Pending,
+    Refused,
+    Sent,
+    ServiceAnswer,
+    cause_of,
+)
 from reconciler.planning.notices.events import Event
 from reconciler.planning.notices.message import Contents, compose
 from reconciler.planning.text.canonical import plain
@@ -96,9 +106,9 @@ def _problem(name: str, verdict: Sent | Refused | Down | None) -> ReconcilerErro
         case Down(reason):
             said = f"notifier {name}: {reason}"
             match cause_of(verdict):
-                case Answer.BAD_ADDRESS:
+                case ServiceAnswer.BAD_ADDRESS:
                     return Misuse(said, "mend the URL in its credential or file")
-                case Answer.UNREACHABLE | Answer.TIMEOUT | Answer.SERVER:
+                case ServiceAnswer.UNREACHABLE | ServiceAnswer.TIMEOUT | ServiceAnswer.SERVER:
                     return Transient(said, _TABLE)
                 case _:
                     return Stalled(said, _TABLE)
@@ -162,8 +172,8 @@ def _show(answered: Answered, waiting: int) -> None:
         tell(answered.problem)
 
 
-def _told(answered: Answered, waiting: int) -> NotifierAnswer:
+def _told(answered: Answered, waiting: int) -> NotifierTried:
     problem = answered.problem
     if problem is None:
-        return NotifierAnswer(answered.name, answered=True, message="", hint="", waiting=waiting)
-    return NotifierAnswer(answered.name, False, problem.message, problem.hint, waiting)
+        return NotifierTried(answered.name, answered=True, message="", hint="", waiting=waiting)
+    return NotifierTried(answered.name, False, problem.message, problem.hint, waiting)

@@ -30,11 +30,11 @@ from reconciler.host.install.answers import (
 )
 from reconciler.host.install.installation import (
     Action,
+    Aim,
     FileKind,
     Layout,
     Manifest,
     Present,
-    Wanted,
     WriteFile,
     plan_installation,
     wanted,
@@ -293,7 +293,7 @@ def _places(draft: Draft, layout: Layout) -> dict[str, Path]:
     return found
 
 
-def _aim(answers: Answers, layout: Layout, places: Mapping[str, Path], program: str | None) -> Wanted:
+def _aim(answers: Answers, layout: Layout, places: Mapping[str, Path], program: str | None) -> Aim:
     addresses = {name: one.reveal().encode() for name, one in setup_checks.addresses_of(answers).items()}
     return wanted(
         answers,
@@ -341,7 +341,7 @@ def _agreed(actions: Sequence[Action]) -> bool:
 
 
 def _tell_end(
-    actions: Sequence[Action], aim: Wanted, layout: Layout, present: Present, *, enables: bool
+    actions: Sequence[Action], aim: Aim, layout: Layout, present: Present, *, enables: bool
 ) -> None:
     if not actions:
         note("nothing to do: this host is set up as answered")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import compress, islice
 from typing import TYPE_CHECKING, TextIO
 
-from reconciler.cli.showing.interfaces import Opening
+from reconciler.cli.showing.interfaces import ShownWindow
 from reconciler.cli.showing.table import table
 from reconciler.cli.showing.terminal import Format
 from reconciler.errors import Misuse
@@ -217,14 +217,14 @@ def _restricted(host: HostWindows, options: WindowsOptions) -> HostWindows:
     return replace(host, schedules=(host.known[name],))
 
 
-def _preview_rows(window: Window, after: datetime) -> Iterator[Opening]:
+def _preview_rows(window: Window, after: datetime) -> Iterator[ShownWindow]:
     schedule = Schedule("", (window,))
     for found in occurrences((schedule,), after, after + HORIZON):
         if found.start > after:
             yield _row(found, zone(window.timezone), None, None)
 
 
-def _host_rows(host: HostWindows, after: datetime, shown_in: "ZoneInfo | None") -> Iterator[Opening]:
+def _host_rows(host: HostWindows, after: datetime, shown_in: "ZoneInfo | None") -> Iterator[ShownWindow]:
     zones = {
         (schedule.name, index): shown_in or zone(window.timezone)
         for schedule in host.schedules
@@ -235,16 +235,16 @@ def _host_rows(host: HostWindows, after: datetime, shown_in: "ZoneInfo | None") 
         yield _row(found, zones[found.schedule, found.index], found.schedule, blocking)
 
 
-def _row(found: Occurrence, tz: "ZoneInfo", schedule: str | None, blocking: str | None) -> Opening:
+def _row(found: Occurrence, tz: "ZoneInfo", schedule: str | None, blocking: str | None) -> ShownWindow:
     start, end = LocalTime(found.start.astimezone(tz)), LocalTime(found.end.astimezone(tz))
-    return Opening(start, end, schedule, blocking)
+    return ShownWindow(start, end, schedule, blocking)
 
 
-def _as_json(rows: Sequence[Opening]) -> str:
+def _as_json(rows: Sequence[ShownWindow]) -> str:
     return json.dumps(plain(tuple(rows), write_instant=datetime.isoformat), indent=2) + "\n"
 
 
-def _as_table(rows: Sequence[Opening]) -> str:
+def _as_table(rows: Sequence[ShownWindow]) -> str:
     if not rows:
         return "No window opens within five years.\n"
     shown = list(map(_cells, rows))
@@ -253,7 +253,7 @@ def _as_table(rows: Sequence[Opening]) -> str:
     return "".join(f"{line}\n" for line in table(lines, heads=heads, indent=""))
 
 
-def _cells(row: Opening) -> list[str]:
+def _cells(row: ShownWindow) -> list[str]:
     # Instants, not local times: the difference of two local times of one zone would not be elapsed time.
     length = row.end.astimezone(UTC) - row.start.astimezone(UTC)
     return [

@@ -21,7 +21,7 @@ from reconciler.host.config import Config, Notifier
 from reconciler.host.install import credentials
 from reconciler.host.machine.checks import Checks, settle
 from reconciler.host.machine.clock import SystemClock, wait
-from reconciler.host.machine.hooks import Hooks
+from reconciler.host.machine.hooks import HookFolder
 from reconciler.host.machine.inhibitors import observe_inhibitors
 from reconciler.host.machine.locking import ROOTS_FOLDER, MachineLock
 from reconciler.host.machine.reboot import SystemPower
@@ -222,7 +222,7 @@ def _surroundings(config: Config) -> Surroundings:
     ) -> tuple[CheckResult, ...]:
         return settle(ask, before, within, wait=wait, elapsed=lambda: clock.elapsed().total_seconds())
 
-    return Surroundings(Hooks(config.hooks_dir, {}), Checks({}), Restarts({}) if own else None, settled)
+    return Surroundings(HookFolder(config.hooks_dir, {}), Checks({}), Restarts({}) if own else None, settled)
 
 
 def run_logs(config: Config) -> RunLogs:

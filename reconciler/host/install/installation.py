@@ -24,7 +24,7 @@ from reconciler.host.install import units
 from reconciler.host.install.answers import Answers, config_text, configuration
 from reconciler.host.install.competing import Updater
 from reconciler.host.install.credentials import default_path, folder_beside, places
-from reconciler.host.install.units import Installed, unit_files
+from reconciler.host.install.units import UnitInputs, unit_files
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
 """Where systemd itself looks for encrypted credentials: systemd.exec(5)."""
@@ -361,7 +361,7 @@ class WantedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Aim:
     """What answers come to: the files of an installation.
 
     Attributes:
@@ -390,7 +390,7 @@ def wanted(
     *,
     writable: tuple[Path, ...] = (),
     known: frozenset[Path] = frozenset(),
-) -> Wanted:
+) -> Aim:
     """Return what the answers come to.
 
     Args:
@@ -420,7 +420,7 @@ def wanted(
     loaded = [(credential, layout.encrypted(credential)) for credential in new.values()]
     loaded += [(credential, _found(name, credential, layout, known)) for name, credential in earlier.items()]
     config = configuration(answers, kept)
-    installed = Installed(
+    installed = UnitInputs(
         program=program,
         config=layout.config,
         tick=config.tick,
@@ -433,7 +433,7 @@ def wanted(
         files[layout.units / name] = WantedFile(FileKind.UNIT, text.encode())
     files[layout.config] = WantedFile(FileKind.CONFIGURATION, config_text(config).encode())
     secrets = {credential: addresses[name] for name, credential in new.items()}
-    return Wanted(config, files, secrets, tuple(sorted(loaded)))
+    return Aim(config, files, secrets, tuple(sorted(loaded)))
 
 
 def _writable(config: Config, more: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -457,7 +457,7 @@ def _found(notifier: str, credential: str, layout: Layout, known: frozenset[Path
 
 
 def plan_installation(
-    aim: Wanted,
+    aim: Aim,
     layout: Layout,
     present: Present,
     updaters: Literal["park", "leave"],
@@ -598,7 +598,7 @@ class Concerned:
     data: tuple[Path, ...]
 
 
-def concerned(layout: Layout, manifest: Manifest | None, aim: Wanted | None) -> Concerned:
+def concerned(layout: Layout, manifest: Manifest | None, aim: Aim | None) -> Concerned:
     """Return all that a plan for ``aim``, or to remove what is installed, asks :class:`Present` for."""
     files = {layout.manifest, layout.parked}
     folders = {layout.folder, layout.credentials, layout.secrets, layout.units}
@@ -617,7 +617,7 @@ def is_copy(name: str) -> bool:
     return _COPY in name
 
 
-def wanted_folders(aim: Wanted, layout: Layout) -> dict[Path, int]:
+def wanted_folders(aim: Aim, layout: Layout) -> dict[Path, int]:
     """Return every folder that an installation needs, with its mode, outer ones before inner ones.
 
     Folders above its own are among them, so that whatever had to be made can be taken away again.
@@ -634,7 +634,7 @@ def wanted_folders(aim: Wanted, layout: Layout) -> dict[Path, int]:
     return {path: modes[path] for path in sorted(modes)}
 
 
-def _manifest(aim: Wanted, layout: Layout, present: Present, updaters: Literal["park", "leave"]) -> Manifest:
+def _manifest(aim: Aim, layout: Layout, present: Present, updaters: Literal["park", "leave"]) -> Manifest:
     before = present.manifest
     files = {path: sha256(one.content) for path, one in aim.files.items()}
     # Credentials that were given earlier stay ours for as long as they are loaded.
@@ -659,7 +659,7 @@ def _manifest(aim: Wanted, layout: Layout, present: Present, updaters: Literal["
     )
 
 
-def _writes(aim: Wanted, before: Manifest | None, present: Present) -> Iterator[WriteFile]:
+def _writes(aim: Aim, before: Manifest | None, present: Present) -> Iterator[WriteFile]:
     for path, one in sorted(aim.files.items()):
         there = present.files.get(path)
         if there == one.content and present.modes.get(path) == one.kind.mode:

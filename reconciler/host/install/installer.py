@@ -13,6 +13,7 @@ from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.host.install import competing, credentials, units
 from reconciler.host.install.installation import (
     Action,
+    Aim,
     Disable,
     Enable,
     Encrypt,
@@ -26,7 +27,6 @@ from reconciler.host.install.installation import (
     RemoveFile,
     RemoveFolder,
     Restore,
-    Wanted,
     WriteFile,
     concerned,
     is_copy,
@@ -105,7 +105,7 @@ class Installer:
                     path.rmdir()
             os.close(handle)
 
-    def present(self, manifest: Manifest | None, aim: Wanted | None = None) -> Present:
+    def present(self, manifest: Manifest | None, aim: Aim | None = None) -> Present:
         """Look at everything that a plan for ``aim``, or the removal of what is installed, can be about.
 
         Raises:
@@ -135,7 +135,7 @@ class Installer:
         # A setup that was given up right at its beginning leaves no more than its lock.
         return folder != self._layout.folder or any(path != self._layout.lock for path in folder.iterdir())
 
-    def _secrets(self, aim: Wanted | None) -> dict[str, bytes]:
+    def _secrets(self, aim: Aim | None) -> dict[str, bytes]:
         found = {}
         for name in aim.credentials if aim else ():
             # What does not decrypt is encrypted anew.

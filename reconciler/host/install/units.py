@@ -68,7 +68,7 @@ _WRITABLE_WHERE_THERE = tuple(sorted(f"-{path}" for manager in MANAGERS for path
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class UnitInputs:
     """What the units of one host depend on.
 
     Attributes:
@@ -89,7 +89,7 @@ class Installed:
     state: Path = Path(DEFAULT_STATE_DIR)
 
 
-def unit_files(installed: Installed) -> dict[str, str]:
+def unit_files(installed: UnitInputs) -> dict[str, str]:
     """Return the text of every unit by its file's name.
 
     Raises:
@@ -103,7 +103,7 @@ def unit_files(installed: Installed) -> dict[str, str]:
     }
 
 
-def _service(installed: Installed) -> str:
+def _service(installed: UnitInputs) -> str:
     return f"""\
 [Unit]
 Description=patchledger: one tick
@@ -112,7 +112,7 @@ Description=patchledger: one tick
 {_oneshot(installed)}"""
 
 
-def _boot(installed: Installed) -> str:
+def _boot(installed: UnitInputs) -> str:
     # After multi-user.target, so that what is to be healthy had its chance to start. The journal is there
     # where a run rebooted this machine, or was ended by whatever ended the machine.
     return f"""\
@@ -127,7 +127,7 @@ WantedBy=multi-user.target
 """
 
 
-def _watch(installed: Installed) -> str:
+def _watch(installed: UnitInputs) -> str:
     # A configuration that is wrong (2) stays wrong until a person mends it. 5 is no success here: another
     # watch is at work. A stop is told to the watching process alone, which ends its tick in good order.
     return f"""\
@@ -189,7 +189,7 @@ def _elapses(tick: timedelta) -> Iterator[str]:
             yield f"OnCalendar=*-*-* {at // 60:02}{step}:{at % 60:02}:00 UTC"
 
 
-def _after(installed: Installed, *more: str) -> str:
+def _after(installed: UnitInputs, *more: str) -> str:
     after = " ".join(("network-online.target", "time-sync.target", "dbus.service", *more))
     return f"""\
 Wants=network-online.target
@@ -198,7 +198,7 @@ RequiresMountsFor={_quoted(installed.state)}
 """
 
 
-def _oneshot(installed: Installed) -> str:
+def _oneshot(installed: UnitInputs) -> str:
     # A tick ends by itself: whatever it does has a time limit, but for a package transaction, which lives on
     # when the tick is ended, and is found by the next one.
     return f"""\
@@ -209,7 +209,7 @@ TimeoutStartSec=1d
 {_common(installed)}"""
 
 
-def _common(installed: Installed) -> str:
+def _common(installed: UnitInputs) -> str:
     loads = "".join(f"LoadCredentialEncrypted={name}:{_path(path)}\n" for name, path in installed.credentials)
     folders = sorted({*_ALWAYS_WRITABLE, *installed.writable})
     writable = " ".join((*(_quoted(folder) for folder in folders), *_WRITABLE_WHERE_THERE))
@@ -224,7 +224,7 @@ UMask=0022
 {_SANDBOX}"""
 
 
-def _command(installed: Installed, verb: str) -> str:
+def _command(installed: UnitInputs, verb: str) -> str:
     program, config = (_quoted(path).replace("$", "$$") for path in (installed.program, installed.config))
     return f"{program} --config {config} {verb}"
 

@@ -5,7 +5,7 @@ Rules:
 1. Policy never names a command; hooks are files of the host, in one folder for each stage.
 2. A hook is an executable regular file, or a link to one, whose name has only letters, digits, ``_``, ``.``
    and ``-``, as run-parts(8) wants it, and is no backup or switched-off copy. Everything else in the folder
-   is no hook: it never runs and fails nothing, and :meth:`Hooks.ignored` tells of it.
+   is no hook: it never runs and fails nothing, and :meth:`HookFolder.ignored` tells of it.
 3. A hook that somebody but root (or the user we run as) could have changed is refused: it never runs and
    counts as failed. Links are followed, and each folder on the way is asked too.
 4. Hooks run one after another in the order of their names' bytes. In the stage ``pre`` the first that is not
@@ -43,7 +43,7 @@ _GRACE = 60  # seconds after which systemd itself ends a hook that we should hav
 _KILL_PATIENCE = 60.0
 
 
-class Hooks:
+class HookFolder:
     """The hook scripts below one folder.
 
     Args:

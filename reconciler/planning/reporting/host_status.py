@@ -32,7 +32,7 @@ class NextWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyState:
+class PolicyInBrief:
     """The policy in force, and what became of a newer one."""
 
     commit: str
@@ -54,7 +54,7 @@ class HostStatus:
     plan: str
     counts: Counts
     reboot: Reboot
-    policy: PolicyState
+    policy: PolicyInBrief
     conditions: tuple[Condition, ...]
 
 
@@ -95,7 +95,7 @@ def status_document(report: Report, last_run: Mapping[str, Any] | None) -> dict[
         plan=report.plan.digest,
         counts=report.counts,
         reboot=report.reboot,
-        policy=PolicyState(report.policy.commit, report.policy.state, report.policy.message),
+        policy=PolicyInBrief(report.policy.commit, report.policy.state, report.policy.message),
         conditions=tuple(one for one in report.conditions if one.status is not False),
     )
     return {**plain(status), "last_run": last_run}

@@ -151,7 +151,7 @@ class Power(Protocol):
 
 
 class HookRunner(Protocol):
-    """The host's own programs; :class:`reconciler.host.machine.hooks.Hooks` is the real one."""
+    """The host's own programs; :class:`reconciler.host.machine.hooks.HookFolder` is the real one."""
 
     def run(
         self, stage: HookStage, *, stdin: bytes, facts: Mapping[str, str], timeout: timedelta

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.install.units import Installed, unit_files
+from reconciler.host.install.units import UnitInputs, unit_files
 from tests.labs.apt import Deb, build_deb
 from tests.labs.machine import INSIDE, LAB, Machine
 
@@ -142,8 +142,8 @@ class Host:
         return self.run("journalctl", "--no-pager", "--output=cat", f"--unit={unit}")
 
 
-def installed() -> Installed:
-    return Installed(PROGRAM, CONFIG, timedelta(minutes=15), (("ops", CREDENTIAL),))
+def installed() -> UnitInputs:
+    return UnitInputs(PROGRAM, CONFIG, timedelta(minutes=15), (("ops", CREDENTIAL),))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ RUN = """
 import dataclasses, json, sys
 from datetime import timedelta
 from pathlib import Path
-from reconciler.host.machine.hooks import Hooks
-found = Hooks(Path("/srv/hooks"), {{}}).run(
+from reconciler.host.machine.hooks import HookFolder
+found = HookFolder(Path("/srv/hooks"), {{}}).run(
     "pre", stdin=b"what is to come", facts={{"PATCHLEDGER_RUN": "a $HOME %n"}}, timeout=timedelta(seconds={}))
 print(json.dumps([dataclasses.asdict(one) for one in found]))
 """
