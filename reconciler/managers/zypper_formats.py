@@ -141,8 +141,8 @@ def _number(element: ET.Element | None, key: str) -> int | None:
     return None if element is None else number(element.get(key, ""))
 
 
-def _edition(element: ET.Element, *, epoch: str = "epoch", version: str = "ver", release: str = "rel") -> str:
-    parts = [element.get(key, "") for key in (epoch, version, release)]
+def _edition(element: ET.Element, *, version: str = "ver", release: str = "rel") -> str:
+    parts = [element.get(key, "") for key in ("epoch", version, release)]
     prefix = f"{parts[0]}:" if parts[0] not in {"", "0"} else ""
     return prefix + "-".join(part for part in parts[1:] if part)
 

@@ -51,14 +51,13 @@ _PROPERTIES = (
 _LONGEST = 160  # of a unit's name, which ends at 255 bytes
 
 
-def local_target(environment: Mapping[str, str], shell: Sequence[str] = ("sh",)) -> LocalTarget:
+def local_target(environment: Mapping[str, str]) -> LocalTarget:
     """Return this machine as a target whose transactions survive whatever they do to us.
 
     Args:
         environment: As for :class:`reconciler.targets.local.LocalTarget`.
-        shell: The same.
     """
-    return LocalTarget(environment, shell, starter())
+    return LocalTarget(environment, starter=starter())
 
 
 def starter(booted: Path = BOOTED) -> Starter:

@@ -3,7 +3,7 @@
 import getpass
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from reconciler.errors import Misuse
@@ -77,6 +77,15 @@ def confirm(terminal: Terminal, question: str, *, default: bool) -> bool:
         if said in {"n", "no"}:
             return False
         terminal.say("Please answer yes or no.")
+
+
+def agreed(deeds: Sequence[object], *, default: bool) -> bool:
+    """Show on our own terminal what will be done, and ask whether to do it."""
+    terminal = OwnTerminal()
+    terminal.say("This will be done:")
+    for deed in deeds:
+        terminal.say(f"  {deed}")
+    return confirm(terminal, "Do it", default=default)
 
 
 def choose(terminal: Terminal, question: str, choices: Mapping[str, str], default: str) -> str:

@@ -110,7 +110,7 @@ def clean_up(options: CleanupOptions) -> int:
             for folder in manifest.data:
                 _hold(held, folder, purge=options.purge)
             actions, left = _plan(layout, installer, purge=options.purge)
-            if not options.yes and not _agreed(actions):
+            if not options.yes and not asking.agreed(actions, default=False):
                 raise Misuse("nothing was removed", "run cleanup again")
             installer.carry_out(actions)
     for path in left:
@@ -187,11 +187,3 @@ def _show(actions: Sequence[Action], form: Format) -> int:
     else:
         sys.stdout.writelines(f"{action}\n" for action in actions)
     return DONE
-
-
-def _agreed(actions: Sequence[Action]) -> bool:
-    terminal = asking.OwnTerminal()
-    terminal.say("This will be done:")
-    for action in actions:
-        terminal.say(f"  {action}")
-    return asking.confirm(terminal, "Do it", default=False)

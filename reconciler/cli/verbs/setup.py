@@ -169,7 +169,7 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
     if options.dry_run:
         _show(actions, options.format)
         return worst([DONE, *map(exit_code, failures)])
-    if asks and not _agreed(actions):
+    if asks and actions and not asking.agreed(actions, default=True):
         raise Misuse("nothing was changed", "run setup again")
     installer.carry_out(actions)
     _tell_end(actions, aim, layout, present, enables=enables)
@@ -328,16 +328,6 @@ def _difference(action: WriteFile) -> list[str]:
         for data in (action.before or b"", action.content)
     )
     return list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
-
-
-def _agreed(actions: Sequence[Action]) -> bool:
-    terminal = asking.OwnTerminal()
-    if not actions:
-        return True
-    terminal.say("This will be done:")
-    for action in actions:
-        terminal.say(f"  {action}")
-    return asking.confirm(terminal, "Do it", default=True)
 
 
 def _tell_end(
