@@ -3,13 +3,16 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks import policies
+from benchmarks.__main__ import measured
 from benchmarks.applying import Copies
-from benchmarks.bench import Row
+from benchmarks.bench import Bench, Row
+from benchmarks.installation import Installation
 from benchmarks.measure import Command, Sample, SpoiledError, Spread, Turns, measure
 from reconciler.gitops.revision import read_folder
 from reconciler.policy.budgets import CALENDAR_LINES, DOCUMENTS, OCCURRENCES
@@ -104,3 +107,20 @@ def test_an_unknown_benchmark_is_refused() -> None:
     )
     assert done.returncode == 2
     assert "idle-tick" in done.stderr
+
+
+def test_a_spoiled_benchmark_keeps_the_figures_of_the_others(tmp_path: Path) -> None:
+    bench = Bench(Installation(tmp_path, tmp_path, tmp_path), 1, print)
+    figure = Row("sound", "time", Spread(1.0, 1.0, 1.0), "s")
+
+    def sound(_bench: Bench) -> Iterator[Row]:
+        yield figure
+
+    def spoiled(_bench: Bench) -> Iterator[Row]:
+        yield Row("spoiled", "time", Spread(2.0, 2.0, 2.0), "s")
+        raise SpoiledError("it printed something else")
+
+    rows, notes = measured({"spoiled": spoiled, "sound": sound}, lambda _name: bench)
+
+    assert figure in rows
+    assert notes == ["spoiled could not be measured: it printed something else"]
