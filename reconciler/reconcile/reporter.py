@@ -143,13 +143,6 @@ class Reporter:
         untold = tuple(self._tell(assessment, state.snapshot, snapshot))
         return Published(commit, not unpushed, (*unpushed, *untold), self.queue.notices, snapshot)
 
-    def record_of(self, run: str) -> bytes | None:
-        """Return the record of a run that is committed already; ``None`` where none is.
-
-        It is empty where the commit is there and the record is not.
-        """
-        return self.queue.record_of(self.site.branch, run)
-
     def _tell(
         self, assessment: Assessment, told: Snapshot | None, snapshot: Snapshot
     ) -> Iterator[ReconcilerError]:

@@ -306,7 +306,7 @@ class Ticker:
         if journal is None:
             return None
         recovery = Recovery(self.applier)
-        reported = self.reporter.record_of(journal.run)
+        reported = self.reporter.queue.record_of(self.site.branch, journal.run)
         if reported is not None:
             taken = recovery.take_over(journal, reported)
             if taken is None:

@@ -312,11 +312,11 @@ def test_a_reboot_that_waits_for_the_remote_is_neither_announced_nor_counted(
     powered(host, switch, 15)
     assert commits(host) == before
     assert switch.asked == []
-    assert StateFolder(host.state).load().reboots == ()
+    assert StateFolder(host.state).recall().state.reboots == ()
     (host.folder / "away.git").rename(host.reports)
     powered(host, switch, 30)
     assert len(switch.asked) == 1
-    assert StateFolder(host.state).load().reboots == (INSIDE + timedelta(minutes=30),)
+    assert StateFolder(host.state).recall().state.reboots == (INSIDE + timedelta(minutes=30),)
     assert "reboots at" in conditions(host)["Rebooting"]
     assert "RebootDeferred" not in conditions(host)
 

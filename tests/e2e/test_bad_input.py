@@ -212,7 +212,7 @@ def test_a_policy_for_a_newer_version_asks_for_an_upgrade(site: Site, patchledge
 @pytest.mark.parametrize("damage", ["HEAD", "objects", "refs"])
 def test_a_corrupt_mirror_is_fetched_anew(site: Site, patchledger: Command, damage: str) -> None:
     patchledger("run")
-    accepted = StateFolder(site.state).load().accepted
+    accepted = StateFolder(site.state).recall().state.accepted
     mirror = site.state / "policy.git"
     if damage == "HEAD":
         (mirror / "HEAD").write_text("garbage", encoding="utf-8")
@@ -389,7 +389,7 @@ def test_a_full_state_folder_loses_nothing(site: Site, lab: AptLab, room: str, p
     assert site.commits()[-len(pushed) :] == pushed
     shutil.rmtree(site.state)
     (site.folder / "after").rename(site.state)
-    assert StateFolder(site.state).load().accepted
+    assert StateFolder(site.state).recall().state.accepted
     assert (site.state / "trust.json").read_bytes() == kept or done.returncode == 5
     assert patchledger("run")[0] == 0
     assert site.report()["policy_commit"] == git(site.policy, "rev-parse", "HEAD")

@@ -39,7 +39,7 @@ def test_a_policy_that_was_rewritten_while_the_memory_was_lost(
     report = site.report()
     assert report["decision"]["outcome"] == "policy-stalled"
     assert report["policy"]["refused"] == head
-    assert StateFolder(site.state).load().accepted == ""
+    assert StateFolder(site.state).recall().state.accepted == ""
     site.configure(environment=lab.environment, trust={"floor": head})
     assert patchledger("run")[0] == 0
     policy = site.report()["policy"]
@@ -65,14 +65,14 @@ def test_evidence_and_approvals_outlive_the_memory(site: Site) -> None:
 
     tick(timedelta(0))
     folder = StateFolder(site.state)
-    state = replace(folder.load(), used=("sha256:used",))
+    state = replace(folder.recall().state, used=("sha256:used",))
     folder.save(state)
     tick(timedelta(hours=1))  # the report is a new one by what is used up
     site.commit({"policies/base.yaml": POLICY + "max_policy_age: 20d\n"})
     tick(timedelta(hours=2))
     shutil.rmtree(site.state)
     tick(timedelta(days=2))
-    again = StateFolder(site.state).load()
+    again = StateFolder(site.state).recall().state
     assert again.first_seen == state.first_seen
     assert again.used == state.used
 
@@ -80,13 +80,13 @@ def test_evidence_and_approvals_outlive_the_memory(site: Site) -> None:
 def test_a_wrong_commit_in_the_state_does_not_win_over_the_mirror(site: Site, patchledger: Command) -> None:
     patchledger("run")
     folder = StateFolder(site.state)
-    state = folder.load()
+    state = folder.recall().state
     wrong = ("0" if state.accepted[0] != "0" else "1") + state.accepted[1:]
     folder.save(replace(state, accepted=wrong))
     (site.state / "fingerprint.json").unlink(missing_ok=True)
     code, _, err = patchledger("run")
     assert (code, err) == (0, "")
-    assert folder.load().accepted == state.accepted
+    assert folder.recall().state.accepted == state.accepted
     # A single flipped digit is noticed by the checksum, whatever the mirror says.
     path = site.state / "trust.json"
     path.write_text(path.read_text().replace(state.accepted, wrong))
@@ -94,5 +94,5 @@ def test_a_wrong_commit_in_the_state_does_not_win_over_the_mirror(site: Site, pa
     code, _, err = patchledger("run")
     assert code == 0
     assert "trust.json is damaged" in err
-    assert folder.load().accepted == state.accepted
-    assert folder.load().first_seen == state.first_seen
+    assert folder.recall().state.accepted == state.accepted
+    assert folder.recall().state.first_seen == state.first_seen

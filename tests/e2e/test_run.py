@@ -201,7 +201,7 @@ def test_an_update_that_is_old_enough_is_planned(site: Site) -> None:
 
 def evidence(site: Site) -> dict[tuple[str, str], datetime]:
     """Return when the host first saw which version of which package, as its state has it."""
-    state = StateFolder(site.state).load()
+    state = StateFolder(site.state).recall().state
     return {(one.name, one.version): one.at for one in state.first_seen}
 
 
@@ -237,21 +237,21 @@ def test_what_a_wrong_clock_dates_is_not_remembered(site: Site) -> None:
     site.commit({"policies/base.yaml": POLICY + "min_age: {other: 7d}\n"})
     clock = SetClock()
     tick(site, clock)
-    before = StateFolder(site.state).load()
+    before = StateFolder(site.state).recall().state
     site.commit({"policies/base.yaml": POLICY + "min_age: {other: 8d}\n"})
     tick(site, LostClock(datetime(1971, 1, 1, tzinfo=UTC)))
     assert site.report()["decision"]["outcome"] == "clock"
-    after = StateFolder(site.state).load()
+    after = StateFolder(site.state).recall().state
     assert (after.first_seen, after.refreshed_at) == (before.first_seen, before.refreshed_at)
 
 
 def test_an_instant_that_has_not_come_yet_does_not_keep_metadata_from_being_fetched(site: Site) -> None:
     tick(site, SetClock())
     folder = StateFolder(site.state)
-    folder.save(replace(folder.load(), refreshed_at=BEFORE + timedelta(days=9000)))
+    folder.save(replace(folder.recall().state, refreshed_at=BEFORE + timedelta(days=9000)))
     tick(site, SetClock(BEFORE + timedelta(days=2)))
     assert site.report()["metadata"]["refresh"]["outcome"] == "refreshed"
-    assert folder.load().refreshed_at == BEFORE + timedelta(days=2)
+    assert folder.recall().state.refreshed_at == BEFORE + timedelta(days=2)
 
 
 def test_a_freeze_that_lets_security_through_has_a_plan_of_its_own(site: Site, patchledger: Command) -> None:

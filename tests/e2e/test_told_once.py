@@ -63,7 +63,7 @@ def test_a_tick_that_is_ended_while_it_pushes_a_run_is_made_up_for(
     assert seen.read_text().splitlines() == ["once"]
     assert not (host.state / "journal.json").exists()
     # What the run leaves to remember is remembered.
-    state = StateFolder(host.state).load()
+    state = StateFolder(host.state).recall().state
     assert bool(state.used) == (outcome == "applied")
     assert bool(state.failed) == (outcome == "failed")
     assert tick(host, AFTER + timedelta(minutes=15)).runs == ()

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> StateFolder:
 
 
 def test_nothing_yet_is_an_empty_state(folder: StateFolder) -> None:
-    assert folder.load() == State()
+    assert folder.recall().state == State()
 
 
 def test_what_is_saved_is_loaded(folder: StateFolder) -> None:
@@ -42,7 +42,7 @@ def test_what_is_saved_is_loaded(folder: StateFolder) -> None:
         snapshot=Snapshot(NOW, "web-01", "apply", "window", "not yet", "a" * 40, "sha256:0"),
     )
     folder.save(state)
-    assert folder.load() == state
+    assert folder.recall().state == state
 
 
 def test_it_is_for_its_owner_alone(folder: StateFolder) -> None:
@@ -88,7 +88,7 @@ def test_a_damaged_file_is_kept_and_told(folder: StateFolder, name: str, data: b
 def test_a_damaged_file_costs_the_others_nothing(folder: StateFolder, name: str, data: bytes) -> None:
     folder.save(STATE)
     (folder.path / name).write_bytes(data)
-    state = folder.load()
+    state = folder.recall().state
     for other in FILES:
         for each in fields_of(other):
             lost = getattr(State(), each)
@@ -101,7 +101,7 @@ def test_a_damaged_file_costs_the_others_nothing(folder: StateFolder, name: str,
 def test_another_damage_does_not_replace_what_was_kept(folder: StateFolder) -> None:
     for number, data in enumerate((b"1", b"2", b"1")):
         (folder.path / RUNS).write_bytes(data)
-        folder.load()
+        folder.recall()
         assert (folder.path / f"{RUNS}.damaged").read_bytes() == b"1"
         assert (folder.path / f"{RUNS}.damaged-2").exists() == (number > 0)
         assert not (folder.path / f"{RUNS}.damaged-3").exists()
@@ -171,7 +171,7 @@ def test_an_item_that_is_not_understood_is_left_out_alone(folder: StateFolder) -
     folder.save(STATE)
     reboots = ["2026-11-22T09:00:00", NOW.isoformat()]
     _rewritten(folder, RUNS, used=["sha256:1", 7, "sha256:2"], reboots=reboots)
-    assert folder.load() == STATE
+    assert folder.recall().state == STATE
 
 
 def test_a_file_of_a_newer_program_is_read_as_far_as_it_is_known(folder: StateFolder) -> None:
@@ -208,7 +208,7 @@ def test_a_crash_while_it_is_taken_over_loses_nothing(folder: StateFolder, writt
     (folder.path / MOVED).replace(folder.path / BEFORE)
     for name in FILES[written:]:
         (folder.path / name).unlink()
-    state = folder.load()
+    state = folder.recall().state
     for index, name in enumerate(FILES):
         for each in fields_of(name):
             assert getattr(state, each) == getattr(later if index < written else STATE, each)
@@ -220,7 +220,7 @@ def test_what_an_older_program_wrote_since_is_newer(folder: StateFolder) -> None
     folder.save(STATE)
     theirs = State(accepted="c" * 40, used=("sha256:9",), last_run=None)
     (folder.path / BEFORE).write_bytes(as_before(theirs))
-    assert folder.load() == replace(theirs, used=(*STATE.used, "sha256:9"), reboots=STATE.reboots)
+    assert folder.recall().state == replace(theirs, used=(*STATE.used, "sha256:9"), reboots=STATE.reboots)
 
 
 def test_an_unchanged_file_is_not_written_again(folder: StateFolder) -> None:

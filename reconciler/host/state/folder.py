@@ -92,10 +92,6 @@ class StateFolder:
                 f"{self.path}: the state folder cannot be written", "run as its owner, or set state_dir"
             )
 
-    def load(self) -> State:
-        """Read the state; see :meth:`recall`."""
-        return self.recall().state
-
     def recall(self) -> Recalled:
         """Read the state as far as it can be believed, file by file, and say what is wrong.
 

@@ -66,8 +66,26 @@ class PackageManager(Protocol):
         """Return what an execution came to that somebody else started."""
 
 
-class RunStore(Protocol):
-    """Where a run is written down; part of :class:`StateStore`."""
+class StateStore(Protocol):
+    """Where runs are written down, and what a tick leaves; the real one is a folder of ``host.state``."""
+
+    def recall(self) -> Recalled:
+        """Read the state as far as it can be believed."""
+
+    def save(self, state: State) -> None:
+        """Keep the state, durably."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a file."""
+
+    def journal(self) -> Journal | None:
+        """Return the journal of a run that did not end by itself, ``None`` where there is none."""
+
+    def clear_journal(self) -> None:
+        """Forget the run that the journal tells of."""
+
+    def run_log(self, run: str, secrets: Iterable[str]) -> bytes:
+        """Return what the package manager said in a run, bounded and without secrets."""
 
     def begin(self, journal: Journal) -> None:
         """Write down a run that begins, durably, and take its id for it alone."""
@@ -92,28 +110,6 @@ class RunStore(Protocol):
 
     def pause(self) -> Pause | None:
         """Return the operator's pause as it is at this moment, ``None`` where there is none."""
-
-
-class StateStore(RunStore, Protocol):
-    """What a tick leaves for the next; :class:`reconciler.host.state.folder.StateFolder` is the real one."""
-
-    def recall(self) -> Recalled:
-        """Read the state as far as it can be believed."""
-
-    def save(self, state: State) -> None:
-        """Keep the state, durably."""
-
-    def write(self, name: str, data: bytes) -> None:
-        """Replace a file."""
-
-    def journal(self) -> Journal | None:
-        """Return the journal of a run that did not end by itself, ``None`` where there is none."""
-
-    def clear_journal(self) -> None:
-        """Forget the run that the journal tells of."""
-
-    def run_log(self, run: str, secrets: Iterable[str]) -> bytes:
-        """Return what the package manager said in a run, bounded and without secrets."""
 
 
 class Lock(Protocol):
