@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from reconciler.managers.apt_formats import (
+    DpkgRow,
     PackageFile,
     Records,
-    Row,
     key_of,
     native_key,
     package_files,
@@ -155,7 +155,7 @@ def _changes(sections: Sections, lists: Mapping[str, list[str]], sizes: _Sizes) 
     present = {native_key(row.package, native): row for row in rows(sections.need("installed"))}
     resolve = sections.need("resolve")
     records = records_of(sections.get("available"))
-    removed: list[Row] = []
+    removed: list[DpkgRow] = []
     for name in lists["remove"]:
         row = present.get(key_of(name, native))
         if row is None:
@@ -178,7 +178,7 @@ def _changes(sections: Sections, lists: Mapping[str, list[str]], sizes: _Sizes) 
     return (*_removals(removed, doings, sections.get("relations")), *moves)
 
 
-def _grouped(present: Iterable[Row]) -> dict[str, frozenset[str]]:
+def _grouped(present: Iterable[DpkgRow]) -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for row in present:
         found[row.name] = found.get(row.name, frozenset()) | {row.version}
@@ -198,12 +198,12 @@ def _coming(
         raise unparsed(resolve, f"nothing to fetch for {' '.join(map(str, wanted))}")
 
 
-def _package(archive: _Archive, row: Row | None, records: Records) -> Package:
+def _package(archive: _Archive, row: DpkgRow | None, records: Records) -> Package:
     record = record_of(records, archive.name, archive.version, archive.arch)
     return Package(archive.name, archive.version, record, row.version if row else "")
 
 
-def _removals(removed: Sequence[Row], doings: Doings, relations: Section) -> Iterator[Change]:
+def _removals(removed: Sequence[DpkgRow], doings: Doings, relations: Section) -> Iterator[Change]:
     """Tell of each removal whether it is a replacement, and whose doing."""
     declared: dict[PackageId, dict[str, str]] = {}
     for line in relations.lines:
@@ -231,7 +231,7 @@ def _sources_of(sections: Sections, native: str) -> dict[tuple[PackageId, str], 
     }
 
 
-def _disk_size(records: Records, archive: _Archive, row: Row | None, sizes: _Sizes) -> int | None:
+def _disk_size(records: Records, archive: _Archive, row: DpkgRow | None, sizes: _Sizes) -> int | None:
     record = record_of(records, archive.name, archive.version, archive.arch)
     if record:
         return kib(record.get("Installed-Size", ""))
@@ -239,7 +239,7 @@ def _disk_size(records: Records, archive: _Archive, row: Row | None, sizes: _Siz
 
 
 def _move(
-    action: Action, archive: _Archive, row: Row | None, files: Sequence[PackageFile], size: int | None
+    action: Action, archive: _Archive, row: DpkgRow | None, files: Sequence[PackageFile], size: int | None
 ) -> Change:
     before = 0 if row is None else row.size
     return Change(
@@ -256,7 +256,7 @@ def _move(
     )
 
 
-def _removal(row: Row, *, replaced: bool) -> Change:
+def _removal(row: DpkgRow, *, replaced: bool) -> Change:
     return Change(
         action="replace" if replaced else "remove",
         name=row.name,

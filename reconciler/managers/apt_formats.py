@@ -16,7 +16,7 @@ _ABSENT = frozenset({"not-installed", "config-files"})
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Identified):
+class DpkgRow(Identified):
     """A line of ``dpkg-query``."""
 
     name: str
@@ -28,7 +28,7 @@ class Row(Identified):
     size: int | None
 
 
-def rows(section: Section) -> Iterator[Row]:
+def rows(section: Section) -> Iterator[DpkgRow]:
     """Read the packages that are on the machine, whole or broken; what is only configured is not.
 
     Raises:
@@ -37,7 +37,7 @@ def rows(section: Section) -> Iterator[Row]:
     for line in section.lines:
         name, arch, version, want, error, status, size = fields_of(section, line, 7)
         if status not in _ABSENT:
-            yield Row(name, arch, version, want, error, status, kib(size))
+            yield DpkgRow(name, arch, version, want, error, status, kib(size))
 
 
 def stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:

@@ -19,7 +19,7 @@ _RELATION = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
+class DebRelation:
     """One package that a field names, with the versions that are meant: all where ``operator`` is empty."""
 
     name: str
@@ -45,7 +45,7 @@ class Relation:
                 return sign >= 0
 
 
-Groups = tuple[tuple[Relation, ...], ...]
+Groups = tuple[tuple[DebRelation, ...], ...]
 """All of a field: each group needs one of its alternatives."""
 
 
@@ -54,7 +54,7 @@ def groups(text: str) -> Groups:
     """Read the value of a field such as ``Depends``; what cannot be read is left out."""
     parsed = (
         tuple(
-            Relation(match["name"], match["operator"] or "", match["version"] or "")
+            DebRelation(match["name"], match["operator"] or "", match["version"] or "")
             for part in group.split("|")
             if (match := _RELATION.match(part))
         )
@@ -81,7 +81,7 @@ class Package:
         """Return the groups of some fields together."""
         return tuple(group for field in fields for group in groups(self.record.get(field, "")))
 
-    def is_meant(self, relation: Relation) -> bool:
+    def is_meant(self, relation: DebRelation) -> bool:
         """Tell whether a relation names this package, or what it provides."""
         if relation.name == self.name:
             return relation.admits(self.version)
@@ -171,14 +171,14 @@ class Doings:
             )
         )
 
-    def _stays(self, group: tuple[Relation, ...]) -> bool:
+    def _stays(self, group: tuple[DebRelation, ...]) -> bool:
         return any(
             relation.admits(version)
             for relation in group
             for version in self.staying.get(relation.name, frozenset())
         )
 
-    def _is_met(self, group: tuple[Relation, ...]) -> bool:
+    def _is_met(self, group: tuple[DebRelation, ...]) -> bool:
         return self._stays(group) or any(
             other.is_meant(relation) for relation in group for other in self.coming
         )
@@ -222,7 +222,7 @@ def needs_of(
     return {which: tuple(sorted(names)) for which, names in found.items() if names}
 
 
-def _missing_now(group: tuple[Relation, ...], package: Package, moving: Sequence[Package]) -> set[str]:
+def _missing_now(group: tuple[DebRelation, ...], package: Package, moving: Sequence[Package]) -> set[str]:
     """Return who must come so that a dependency is met, unless what is installed meets it already."""
     named = [(relation, other) for relation in group for other in moving if other is not package]
     offering = {other.name for relation, other in named if other.is_meant(relation)}

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.dnf_formats import MOVES, SKIPPED, Move, Package, moves, packages, rows
+from reconciler.managers.dnf_formats import MOVES, SKIPPED, RpmPackage, TableRow, moves, packages, rows
 from reconciler.managers.dnf_observation import read_observation
-from reconciler.managers.dnf_relations import Doings, unmet
+from reconciler.managers.dnf_relations import RpmDoings, unmet
 from reconciler.managers.rpm import Row
 from reconciler.managers.sections import Sections, unparsed, words_of
 from reconciler.planning.facts import exit_codes as codes
@@ -47,7 +47,7 @@ class _Transaction:
     """dnf's table beside what is known of the packages in it."""
 
     sections: Sections
-    table: Sequence[Move]
+    table: Sequence[TableRow]
     offers: Sequence[Offer]
 
     def changes(self) -> tuple[Change, ...]:
@@ -66,7 +66,7 @@ class _Transaction:
             if move.action in MOVES
         ]
         known = {(one.package, one.version): one for one in packages(self.sections.get("packages"))}
-        doings = Doings(
+        doings = RpmDoings(
             [
                 known[move.package, move.version]
                 for move, _ in coming
@@ -81,7 +81,7 @@ class _Transaction:
         gone = self._gone(present, doings)
         return (*gone, *(self._move(move, row, known, doings) for move, row in coming))
 
-    def _gone(self, present: Sequence[Row], doings: Doings) -> Iterator[Change]:
+    def _gone(self, present: Sequence[Row], doings: RpmDoings) -> Iterator[Change]:
         by_version = {(row.package, row.version): row for row in present}
         section = self.sections.need("moves")
         installed = {move.package for move in self.table if move.action == "install"}
@@ -106,10 +106,10 @@ class _Transaction:
 
     def _move(
         self,
-        move: Move,
+        move: TableRow,
         row: Row | None,
-        known: Mapping[tuple[PackageId, str], Package],
-        doings: Doings,
+        known: Mapping[tuple[PackageId, str], RpmPackage],
+        doings: RpmDoings,
     ) -> Change:
         package = known.get((move.package, move.version))
         action = _action(move)
@@ -139,7 +139,7 @@ class _Transaction:
         )
 
 
-def _action(move: Move) -> Action:
+def _action(move: TableRow) -> Action:
     match move.action:
         case "install" | "upgrade" | "downgrade":
             return move.action
@@ -147,7 +147,7 @@ def _action(move: Move) -> Action:
             raise AssertionError(move.action)
 
 
-def _blame(action: Action, move: Move, removed: Mapping[PackageId, tuple[str, ...]]) -> tuple[str, ...]:
+def _blame(action: Action, move: TableRow, removed: Mapping[PackageId, tuple[str, ...]]) -> tuple[str, ...]:
     match action:
         case "replace":
             return (move.other,)

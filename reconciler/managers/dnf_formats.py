@@ -81,7 +81,7 @@ _REMOVALS = frozenset({"remove", "replace"})
 
 
 @dataclass(frozen=True, slots=True)
-class Move(Identified):
+class TableRow(Identified):
     """A row of dnf's table of a transaction.
 
     Attributes:
@@ -96,7 +96,7 @@ class Move(Identified):
     other: str
 
 
-def moves(section: Section) -> tuple[Move, ...]:
+def moves(section: Section) -> tuple[TableRow, ...]:
     """Read ``[moves]``, in which the script wrote dnf's table.
 
     Raises:
@@ -106,7 +106,7 @@ def moves(section: Section) -> tuple[Move, ...]:
     for line in section.lines:
         if line.startswith("unknown\t"):
             raise unparsed(section, line.partition("\t")[2])
-        move = Move(*fields_of(section, line, 5))
+        move = TableRow(*fields_of(section, line, 5))
         if move.action not in MOVES | SKIPPED | _REMOVALS:
             raise unparsed(section, line)
         found.append(move)
@@ -114,7 +114,7 @@ def moves(section: Section) -> tuple[Move, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Package(Identified):
+class RpmPackage(Identified):
     """One version of a package with what it declares, as far as that is known.
 
     Attributes:
@@ -135,7 +135,7 @@ class Package(Identified):
 _KINDS = frozenset({"requires", "provides", "conflicts", "obsoletes"})
 
 
-def packages(section: Section) -> Iterator[Package]:
+def packages(section: Section) -> Iterator[RpmPackage]:
     """Read ``[packages]`` or ``[relations]``: records that begin with ``@``, each with lists of relations.
 
     Raises:
@@ -159,9 +159,9 @@ def packages(section: Section) -> Iterator[Package]:
         yield _package(head, relations)
 
 
-def _package(head: list[str], relations: Mapping[str, list[str]]) -> Package:
+def _package(head: list[str], relations: Mapping[str, list[str]]) -> RpmPackage:
     _, name, arch, version, origin, size, installed_size = head
-    return Package(
+    return RpmPackage(
         name,
         arch,
         version.removeprefix("0:"),

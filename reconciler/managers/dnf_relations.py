@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.managers.dnf_formats import Package, split_nevra
+from reconciler.managers.dnf_formats import RpmPackage, split_nevra
 from reconciler.managers.rpm import Relation
 from reconciler.planning.facts.observation import Unmet
 from reconciler.planning.facts.package import PackageId
@@ -28,7 +28,7 @@ def relations(texts: Iterable[str]) -> Iterator[Relation]:
                 yield Relation(match["name"], match["operator"] or "", match["version"] or "")
 
 
-def _is_meant(relation: Relation, package: Package) -> bool:
+def _is_meant(relation: Relation, package: RpmPackage) -> bool:
     if relation.name == package.name:
         return relation.admits(package.version)
     return any(
@@ -38,7 +38,7 @@ def _is_meant(relation: Relation, package: Package) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Doings:
+class RpmDoings:
     """Finds in a transaction whose doing a move is.
 
     Attributes:
@@ -46,10 +46,10 @@ class Doings:
         before: The version that each of them has now; absent where it comes in new.
     """
 
-    coming: Sequence[Package]
+    coming: Sequence[RpmPackage]
     before: Mapping[PackageId, str]
 
-    def needing(self, come: Package) -> tuple[str, ...]:
+    def needing(self, come: RpmPackage) -> tuple[str, ...]:
         """Return who needs a package that comes in, or the newer version of one that is there."""
         was = self.before.get(come.package)
         return _names(
@@ -62,7 +62,7 @@ class Doings:
             )
         )
 
-    def of_removals(self, gone: Sequence[Package]) -> dict[PackageId, tuple[str, ...]]:
+    def of_removals(self, gone: Sequence[RpmPackage]) -> dict[PackageId, tuple[str, ...]]:
         """Return whose doing each removal is: of what goes with another, the same ones'."""
         by = {package.package: self._removing(package) for package in gone}
         for _ in gone:
@@ -77,7 +77,7 @@ class Doings:
                     by[package.package] = tuple(sorted({name for other in lost for name in by[other]}))
         return by
 
-    def _removing(self, gone: Package) -> tuple[str, ...]:
+    def _removing(self, gone: RpmPackage) -> tuple[str, ...]:
         """Return who conflicts with a package that goes, else whose new version it cannot live with."""
         return _names(
             other
@@ -93,7 +93,7 @@ class Doings:
         )
 
 
-def _names(packages: Iterable[Package]) -> tuple[str, ...]:
+def _names(packages: Iterable[RpmPackage]) -> tuple[str, ...]:
     return tuple(sorted({package.name for package in packages}))
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.pacman_formats import Record, Row, records, rows
+from reconciler.managers.pacman_formats import LocalPackage, SyncPackage, records, rows
 from reconciler.managers.pacman_observation import read_observation
 from reconciler.managers.sections import Section, Sections, sentence_of, unparsed, words_of
 from reconciler.planning.facts import exit_codes as codes
@@ -60,8 +60,8 @@ def _complaints(lines: Iterable[str]) -> list[str]:
 def _changes(sections: Sections, resolve: Section) -> tuple[Change, ...]:
     present = {row.name: row for row in rows(sections.need("installed"))}
     known = records(sections.get("available"))
-    coming: list[Record] = []
-    going: list[Row] = []
+    coming: list[SyncPackage] = []
+    going: list[LocalPackage] = []
     for name, version, is_removed in _listed(resolve):
         if is_removed:
             if name not in present:
@@ -89,7 +89,7 @@ def _listed(resolve: Section) -> Iterator[tuple[str, str, bool]]:
                 yield match["name"], match["version"], is_removed
 
 
-def _move(record: Record, row: Row | None, coming: Sequence[Record]) -> Change:
+def _move(record: SyncPackage, row: LocalPackage | None, coming: Sequence[SyncPackage]) -> Change:
     action: Action = "install"
     if row is not None:
         action = "upgrade" if compare_alpm(row.version, record.version) < 0 else "downgrade"
@@ -109,7 +109,7 @@ def _move(record: Record, row: Row | None, coming: Sequence[Record]) -> Change:
     )
 
 
-def _needing(record: Record, row: Row | None, coming: Iterable[Record]) -> tuple[str, ...]:
+def _needing(record: SyncPackage, row: LocalPackage | None, coming: Iterable[SyncPackage]) -> tuple[str, ...]:
     """Return who needs this version, and could not do with what is installed."""
     return tuple(
         sorted(
@@ -143,7 +143,7 @@ def _provided(text: str) -> tuple[str, str]:
     return name, version
 
 
-def _removal(row: Row, coming: Sequence[Record]) -> Change:
+def _removal(row: LocalPackage, coming: Sequence[SyncPackage]) -> Change:
     replacing = _naming(row, {record.name: record.replaces for record in coming})
     conflicting = _naming(row, {record.name: record.conflicts for record in coming})
     return Change(
@@ -157,7 +157,7 @@ def _removal(row: Row, coming: Sequence[Record]) -> Change:
     )
 
 
-def _naming(row: Row, relations: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+def _naming(row: LocalPackage, relations: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     return tuple(
         sorted(
             name

@@ -7,7 +7,7 @@ from reconciler.managers.sections import Section, fields_of, number
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LocalPackage:
     """An installed package, as pacman's local database says it."""
 
     name: str
@@ -18,7 +18,7 @@ class Row:
     groups: tuple[str, ...]
 
 
-def rows(section: Section) -> Iterator[Row]:
+def rows(section: Section) -> Iterator[LocalPackage]:
     """Read ``[installed]``.
 
     Raises:
@@ -26,11 +26,11 @@ def rows(section: Section) -> Iterator[Row]:
     """
     for line in section.lines:
         name, version, arch, reason, size, groups = fields_of(section, line, 6)
-        yield Row(name, version, arch, reason == "1", number(size), tuple(groups.split()))
+        yield LocalPackage(name, version, arch, reason == "1", number(size), tuple(groups.split()))
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SyncPackage:
     """A package on offer, as the first repository that has it says it.
 
     Attributes:
@@ -50,19 +50,19 @@ class Record:
     replaces: tuple[str, ...] = ()
 
 
-def records(section: Section) -> Mapping[str, Record]:
+def records(section: Section) -> Mapping[str, SyncPackage]:
     """Read ``[available]``, by name.
 
     Raises:
         Stalled: A line has other columns.
     """
-    found: dict[str, Record] = {}
+    found: dict[str, SyncPackage] = {}
     for line in section.lines:
         repository, name, version, arch, size, installed_size, sha256, *relations = fields_of(
             section, line, 11
         )
         depends, provides, conflicts, replaces = (tuple(text.split()) for text in relations)
-        found[name] = Record(
+        found[name] = SyncPackage(
             repository, name, version, arch, number(size), number(installed_size), sha256 or None,
             depends, provides, conflicts, replaces,
         )  # fmt: skip

@@ -17,7 +17,7 @@ from reconciler.managers.machine import (
     read_filesystems,
     read_lock_holder,
 )
-from reconciler.managers.pacman_formats import Record, Row, records, rows
+from reconciler.managers.pacman_formats import LocalPackage, SyncPackage, records, rows
 from reconciler.managers.sections import Section, Sections, instant, pairs, unparsed
 from reconciler.planning.facts.observation import (
     Available,
@@ -52,12 +52,12 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
     )
 
 
-def _installed(found: Sequence[Row], ignored: Section) -> tuple[Installed, ...]:
+def _installed(found: Sequence[LocalPackage], ignored: Section) -> tuple[Installed, ...]:
     patterns = [line.partition(" ") for line in ignored.lines]
     names = [glob for kind, _, glob in patterns if kind == "package"]
     groups = [glob for kind, _, glob in patterns if kind == "group"]
 
-    def is_held(row: Row) -> bool:
+    def is_held(row: LocalPackage) -> bool:
         return any(fnmatchcase(row.name, glob) for glob in names) or any(
             fnmatchcase(group, glob) for group in row.groups for glob in groups
         )
@@ -69,7 +69,7 @@ def _installed(found: Sequence[Row], ignored: Section) -> tuple[Installed, ...]:
     return tuple(sorted(installed, key=lambda one: one.package))
 
 
-def _offers(sections: Sections, installed: Mapping[str, Row]) -> tuple[Offer, ...]:
+def _offers(sections: Sections, installed: Mapping[str, LocalPackage]) -> tuple[Offer, ...]:
     section = sections.need("upgradable")
     known = records(sections.need("available"))
     offers = []
@@ -87,7 +87,7 @@ def _offers(sections: Sections, installed: Mapping[str, Row]) -> tuple[Offer, ..
     return tuple(sorted(offers, key=lambda offer: offer.package))
 
 
-def _available(version: str, record: Record | None) -> Available:
+def _available(version: str, record: SyncPackage | None) -> Available:
     if record is None or record.version != version:
         return Available(version, (), security=False)
     return Available(
@@ -121,7 +121,7 @@ _NOBODY = re.compile(r"(?!)")
 """Of the script's own search for holders, every line is sure."""
 
 
-def _health(sections: Sections, found: Sequence[Row]) -> Health:
+def _health(sections: Sections, found: Sequence[LocalPackage]) -> Health:
     names = {row.name for row in found}
     broken = sections.need("broken").lines
     interrupted = [f"{entry} (half written in pacman's database)" for entry in broken]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse, Stalled
-from reconciler.host.state.run_logs import RunLogs
+from reconciler.host.state.run_logs import RunLogFolder
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 FILES = {".json": b'{"outcome": "applied"}', ".log": b"Unpacking nginx\n"}
@@ -20,11 +20,11 @@ def name(days: int) -> str:
 
 
 @pytest.fixture
-def logs(tmp_path: Path) -> RunLogs:
-    return RunLogs(tmp_path / "log" / "patchledger", 3, timedelta(days=30))
+def logs(tmp_path: Path) -> RunLogFolder:
+    return RunLogFolder(tmp_path / "log" / "patchledger", 3, timedelta(days=30))
 
 
-def test_what_is_kept_is_read_again_by_owner_and_group_alone(logs: RunLogs) -> None:
+def test_what_is_kept_is_read_again_by_owner_and_group_alone(logs: RunLogFolder) -> None:
     logs.keep(name(0), FILES, NOW)
     assert logs.runs() == (name(0),)
     assert logs.record(name(0)) == {"outcome": "applied"}
@@ -33,7 +33,7 @@ def test_what_is_kept_is_read_again_by_owner_and_group_alone(logs: RunLogs) -> N
     assert {path.stat().st_mode & 0o777 for path in logs.path.iterdir()} == {0o640}
 
 
-def test_too_many_and_too_old_ones_go_and_others_files_stay(logs: RunLogs) -> None:
+def test_too_many_and_too_old_ones_go_and_others_files_stay(logs: RunLogFolder) -> None:
     logs.path.mkdir(parents=True)
     (logs.path / "notes.txt").write_text("of the operator")
     for days in (90, 40, 4, 3, 2, 1):
@@ -45,7 +45,7 @@ def test_too_many_and_too_old_ones_go_and_others_files_stay(logs: RunLogs) -> No
     assert len(list(logs.path.iterdir())) == 1 + 2 * len(logs.runs())
 
 
-def test_a_run_that_is_written_twice_is_there_once(logs: RunLogs) -> None:
+def test_a_run_that_is_written_twice_is_there_once(logs: RunLogFolder) -> None:
     logs.keep(name(0), FILES, NOW)
     logs.keep(name(0), {**FILES, ".json": b"{}"}, NOW)
     assert logs.runs() == (name(0),)
@@ -53,13 +53,13 @@ def test_a_run_that_is_written_twice_is_there_once(logs: RunLogs) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
-def test_a_damaged_record_is_no_record(logs: RunLogs, data: bytes) -> None:
+def test_a_damaged_record_is_no_record(logs: RunLogFolder, data: bytes) -> None:
     logs.keep(name(0), {".json": data}, NOW)
     assert logs.record(name(0)) is None
     assert logs.log(name(0)) == ""
 
 
-def test_a_folder_that_others_may_write_to_is_refused(logs: RunLogs, tmp_path: Path) -> None:
+def test_a_folder_that_others_may_write_to_is_refused(logs: RunLogFolder, tmp_path: Path) -> None:
     logs.path.mkdir(parents=True)
     logs.path.chmod(0o777)
     with pytest.raises(Stalled, match="only its owner may write"):
@@ -73,17 +73,17 @@ def test_a_folder_that_others_may_write_to_is_refused(logs: RunLogs, tmp_path: P
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_a_file_in_the_folders_place_and_a_full_disk_are_told_in_a_line(logs: RunLogs) -> None:
+def test_a_file_in_the_folders_place_and_a_full_disk_are_told_in_a_line(logs: RunLogFolder) -> None:
     logs.path.parent.mkdir()
     logs.path.write_text("a file")
     with pytest.raises(Stalled, match=f"{logs.path}: .*has no log there"):
         logs.keep(name(0), FILES, NOW)
-    full = RunLogs(Path("/dev/full/x"), 3, timedelta(days=1))
+    full = RunLogFolder(Path("/dev/full/x"), 3, timedelta(days=1))
     with pytest.raises(Stalled, match=os.strerror(errno.ENOTDIR)):
         full.keep(name(0), FILES, NOW)
 
 
-def test_where_nothing_was_kept_there_is_no_run(logs: RunLogs) -> None:
+def test_where_nothing_was_kept_there_is_no_run(logs: RunLogFolder) -> None:
     assert logs.runs() == ()
     logs.path.parent.mkdir()
     logs.path.write_text("a file")
@@ -91,7 +91,7 @@ def test_where_nothing_was_kept_there_is_no_run(logs: RunLogs) -> None:
         logs.runs()
 
 
-def test_a_record_is_as_it_was_written(logs: RunLogs) -> None:
+def test_a_record_is_as_it_was_written(logs: RunLogFolder) -> None:
     record = {"run": name(0), "reason": "“quoted” …"}
     logs.keep(name(0), {".json": json.dumps(record).encode()}, NOW)
     assert logs.record(name(0)) == record

@@ -13,7 +13,7 @@ from reconciler.cli.showing.terminal import Format, colour, print_json, width
 from reconciler.cli.wiring.compose import run_logs
 from reconciler.errors import DONE, Misuse
 from reconciler.host.config import load_config
-from reconciler.host.state.run_logs import RunLogs
+from reconciler.host.state.run_logs import RunLogFolder
 from reconciler.planning.runs.record import RunOutcome, outcome_of
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
@@ -58,7 +58,7 @@ def run(options: LogOptions) -> int:
     return DONE
 
 
-def find(logs: RunLogs, wanted: str) -> str:
+def find(logs: RunLogFolder, wanted: str) -> str:
     """Return the id of the run that ``wanted`` names: ``last``, a whole id, or the beginning of just one.
 
     Raises:
@@ -79,7 +79,7 @@ def find(logs: RunLogs, wanted: str) -> str:
     )
 
 
-def _list(logs: RunLogs, count: int, form: Format) -> None:
+def _list(logs: RunLogFolder, count: int, form: Format) -> None:
     if count < 0:
         raise Misuse(f"--last is 0 for all, or a number of runs, not {count}")
     runs = logs.runs()
@@ -103,7 +103,7 @@ def _list(logs: RunLogs, count: int, form: Format) -> None:
             sys.stdout.write(f"{len(lines)} of {len(runs)} runs; all with --last 0.\n")
 
 
-def _line(logs: RunLogs, run_: str) -> LogLine:
+def _line(logs: RunLogFolder, run_: str) -> LogLine:
     record = logs.record(run_)
     try:
         if record is not None:
@@ -149,7 +149,7 @@ def _style(row: Row) -> Style:
             return Style.BAD if word == _DAMAGED else Style.NOTE
 
 
-def _show(logs: RunLogs, run_: str, form: Format) -> None:
+def _show(logs: RunLogFolder, run_: str, form: Format) -> None:
     record, log = logs.record(run_), logs.log(run_)
     if form == "json":
         print_json(plain(LoggedRun(run_, record, log)))

@@ -28,7 +28,7 @@ from reconciler.host.machine.reboot import SystemPower
 from reconciler.host.machine.restarts import Restarts
 from reconciler.host.state.fingerprint import signature
 from reconciler.host.state.folder import StateFolder
-from reconciler.host.state.run_logs import RunLogs
+from reconciler.host.state.run_logs import RunLogFolder
 from reconciler.managers.detect import detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
@@ -225,10 +225,10 @@ def _surroundings(config: Config) -> Surroundings:
     return Surroundings(HookFolder(config.hooks_dir, {}), Checks({}), Restarts({}) if own else None, settled)
 
 
-def run_logs(config: Config) -> RunLogs:
+def run_logs(config: Config) -> RunLogFolder:
     """Return where the logs of runs are kept, and how long."""
     kept = config.retention.logs
-    return RunLogs(config.log_dir, kept.count, kept.age)
+    return RunLogFolder(config.log_dir, kept.count, kept.age)
 
 
 def _check(config: Config) -> None:

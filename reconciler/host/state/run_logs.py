@@ -25,7 +25,7 @@ _FOLDER_MODE = 0o750
 
 
 @dataclass(frozen=True, slots=True)
-class RunLogs:
+class RunLogFolder:
     """The folder of one host's runs.
 
     Attributes:
