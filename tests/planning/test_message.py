@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reconciler.planning.notices import message
-from reconciler.planning.notices.message import Contents, Message, PackageLine, Section, compose
+from reconciler.planning.notices.message import Contents, Message, MessageSection, PackageLine, compose
 from reconciler.planning.text.untrusted import one_line
 from tests.examples import examples
 
@@ -33,8 +33,8 @@ WHOLE = compose(
         ),
         log_excerpt="Setting up grub-pc ...\ndpkg: error processing package grub-pc (--configure):\n",
         sections=(
-            Section("Not planned, and why", ("php, php-cli: held by the exception hold-php",)),
-            Section("Exceptions that end soon", ()),
+            MessageSection("Not planned, and why", ("php, php-cli: held by the exception hold-php",)),
+            MessageSection("Exceptions that end soon", ()),
         ),
     ),
 )
@@ -152,7 +152,7 @@ def test_hostile_text_stays_text(evil: str) -> None:
             "P",
             (PackageLine(evil, evil, evil, evil),),
             evil,
-            (Section("S", (evil,)),),
+            (MessageSection("S", (evil,)),),
         ),
     )
     markdown = MarkdownIt().render(made.markdown)

@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 from reconciler.cli.showing.render import render_explain, render_plan
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width
@@ -30,6 +31,7 @@ from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.notices.events import Event, Route, dry_run
 from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.ailments import failures
+from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.windows import Schedule
@@ -114,13 +116,7 @@ def explain(options: ExplainOptions) -> int:
             "see `patchledger status` for why",
         )
     if options.format == "json":
-        whole = plan_json(report)
-        updates = whole["plan"]["updates"]
-        if options.package is not None:
-            asked = Mention.parse(options.package)
-            updates = [one for one in updates if asked.means(PackageId(one["name"], one["arch"]))]
-        whole["plan"]["updates"] = updates
-        print_json(whole)
+        print_json(_explained(report, options.package))
         return DONE
     as_of = f"(as of {report.generated_at:%Y-%m-%d %H:%M} UTC, policy {report.policy_commit[:12] or 'none'})"
     text = render_explain(
@@ -131,9 +127,19 @@ def explain(options: ExplainOptions) -> int:
         width=width(),
         colour=colour(),
     )
-    sys.stdout.write(text)
-    sys.stdout.write(f"{as_of}\n")
+    sys.stdout.write(f"{text}{as_of}\n")
     return DONE
+
+
+def _explained(report: Report, package: str | None) -> dict[str, Any]:
+    """Return what ``plan`` prints, with no updates but those that were asked about."""
+    whole = plan_json(report)
+    if package is not None:
+        asked, plan_ = Mention.parse(package), whole["plan"]
+        plan_["updates"] = [
+            one for one in plan_["updates"] if asked.means(PackageId(one["name"], one["arch"]))
+        ]
+    return whole
 
 
 def show_windows(options: WindowsOptions) -> int:

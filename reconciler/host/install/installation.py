@@ -404,6 +404,7 @@ def wanted(
     Raises:
         Misuse: A credential that an answer names is nowhere, or a path cannot stand in a unit.
     """
+    # What is new is kept as a private file or as a credential, as answered; the rest stays where it is.
     notifiers = answers.notifiers
     plain = {
         name: layout.secrets / name for name, one in notifiers.items() if one.is_new and one.keep == "file"

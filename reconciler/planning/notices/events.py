@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Literal, get_args
 
 from reconciler.planning.facts.observation import RebootNeed
-from reconciler.planning.notices.message import Contents, Message, PackageLine, Section, compose
+from reconciler.planning.notices.message import Contents, Message, MessageSection, PackageLine, compose
 from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.reporting.ailments import Ailment, ailment_of
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
@@ -456,11 +456,11 @@ def _digest(current: Snapshot, now: datetime) -> _Found:
     wrong = tuple(each.message for each in current.troubles)
     missed = () if current.missed is None else (current.missed.sentence,)
     sections = (
-        Section(f"Done since {since:%Y-%m-%d}", tuple(map(_past_run, recent)) or ("nothing was run",)),
-        Section("Wrong now", (*wrong, *missed)),
-        Section("Not planned, and why", current.waits),
-        Section("Next windows", tuple(map(minute, current.next_windows)) or ("none",)),
-        Section("Exceptions that end soon", tuple(map(_expires, current.expiring))),
+        MessageSection(f"Done since {since:%Y-%m-%d}", tuple(map(_past_run, recent)) or ("nothing was run",)),
+        MessageSection("Wrong now", (*wrong, *missed)),
+        MessageSection("Not planned, and why", current.waits),
+        MessageSection("Next windows", tuple(map(minute, current.next_windows)) or ("none",)),
+        MessageSection("Exceptions that end soon", tuple(map(_expires, current.expiring))),
     )
     return Event.WEEKLY_DIGEST, [f"{year}-W{week:02}"], headline, _contents(current, sections=sections)
 
@@ -480,8 +480,8 @@ def dry_run(current: Snapshot, now: datetime) -> Notice:
     """Return the message of ``plan --notify``: what would be applied now, and what would not and why."""
     headline = f"dry-run: {_planned_of(current)} planned"
     sections = (
-        Section("Wrong now", tuple(each.message for each in current.troubles)),
-        Section("Not planned, and why", current.waits),
+        MessageSection("Wrong now", tuple(each.message for each in current.troubles)),
+        MessageSection("Not planned, and why", current.waits),
     )
     lines = ("Nothing was changed: this is what patchledger would do.",)
     return Notice(
@@ -497,7 +497,7 @@ def _contents(
     current: Snapshot,
     lines: tuple[str, ...] = (),
     run: LastRun | None = None,
-    sections: tuple[Section, ...] = (),
+    sections: tuple[MessageSection, ...] = (),
 ) -> Contents:
     """Gather what every message tells of ``current``, or of ``run`` where the message is about one."""
     shown = current.planned if run is None else run.packages

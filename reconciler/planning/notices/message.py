@@ -39,7 +39,7 @@ class PackageLine(Identified):
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class MessageSection:
     """A list under a heading of its own."""
 
     title: str
@@ -63,7 +63,7 @@ class Contents:
     packages_title: str
     packages: tuple[PackageLine, ...]
     log_excerpt: str = ""
-    sections: tuple[Section, ...] = ()
+    sections: tuple[MessageSection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def _words(text: str) -> str:
     return html(one_line(text, LINE_LIMIT), LINE_LIMIT)
 
 
-def _has_lines(section: Section) -> bool:
+def _has_lines(section: MessageSection) -> bool:
     return bool(section.lines)
 
 
