@@ -16,6 +16,7 @@ from reconciler.host.state.memory import BEFORE, FILES, fields_of
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
 from reconciler.planning.gates.types import FailedApply
 from reconciler.planning.notices.events import Event, Route, Snapshot
+from reconciler.planning.runs.journal import Journal
 from reconciler.reconcile.ports.state import NOTICES, RUNS, Recalled, State
 from reconciler.reconcile.ports.target import FETCH
 
@@ -319,3 +320,54 @@ def test_a_journal_that_was_never_written_so_is_damaged(tmp_path: Path, wrong: d
     file.write_text(json.dumps({**document, **wrong}))
     with pytest.raises(Stalled, match="does not parse"):
         folder.journal()
+
+
+@pytest.mark.parametrize("damaged", [None, b"", b"{", bytes(100)])
+def test_a_journal_that_is_damaged_or_gone_is_read_from_its_copy(
+    tmp_path: Path, damaged: bytes | None
+) -> None:
+    folder, journal = _written(tmp_path)
+    file = folder.path / "journal.json"
+    file.unlink() if damaged is None else file.write_bytes(damaged)
+    assert folder.journal() == journal
+    (said,) = folder.recall().complaints
+    assert "damaged or gone" in said
+    assert (folder.path / "journal.json.damaged").exists() is (damaged is not None)
+    folder.clear_journal()
+    assert (folder.journal(), folder.tells_of_a_run) == (None, False)
+
+
+def test_a_damaged_copy_of_a_journal_costs_nothing(tmp_path: Path) -> None:
+    folder, journal = _written(tmp_path)
+    (folder.path / "journal.copy.json").write_bytes(b"{")
+    assert (folder.journal(), folder.recall().complaints) == (journal, ())
+
+
+def test_without_a_journal_and_its_copy_a_person_must_look(tmp_path: Path) -> None:
+    folder, _ = _written(tmp_path)
+    for name in ("journal.json", "journal.copy.json"):
+        (folder.path / name).write_bytes(b"{")
+    with pytest.raises(Stalled, match="does not parse") as caught:
+        folder.journal()
+    assert "move away journal.json, journal.copy.json" in caught.value.hint
+
+
+def test_a_run_whose_journal_cannot_be_written_has_not_begun(tmp_path: Path) -> None:
+    folder, journal = _written(tmp_path)
+    folder.clear_journal()
+    (folder.path / ".journal.json.new").mkdir()
+    with pytest.raises(Stalled):
+        folder.begin(journal)
+    assert not folder.tells_of_a_run
+
+
+def _written(place: Path) -> tuple[StateFolder, Journal]:
+    """Return a state folder and the journal that was written there."""
+    folder = StateFolder(place / "state")
+    folder.prepare()
+    golden = Path(__file__).parents[1] / "golden/v1/apt/killed/journal.json"
+    (folder.path / "journal.json").write_bytes(golden.read_bytes())
+    journal = folder.journal()
+    assert journal is not None
+    folder.write_journal(journal)
+    return folder, journal

@@ -143,7 +143,7 @@ def _hold(held: contextlib.ExitStack, folder: Path, *, purge: bool) -> None:
         return
     state = StateFolder(folder)
     held.enter_context(state.locked())
-    if not purge and (folder / "journal.json").exists():
+    if not purge and state.tells_of_a_run:
         raise Stalled(
             "a run was interrupted, and only its journal tells what is half done",
             "run patchledger run, which mends and reports it, or cleanup --purge",

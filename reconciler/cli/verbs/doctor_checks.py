@@ -24,6 +24,7 @@ from reconciler.host.install.installation import Layout
 from reconciler.host.machine.clock import SystemClock
 from reconciler.host.machine.hooks import HookFolder
 from reconciler.host.machine.systemd import Systemd, unanswered
+from reconciler.host.state.folder import StateFolder
 from reconciler.managers.detect import detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
@@ -311,7 +312,7 @@ def _state(config: Config) -> Findings:
         if free < _LITTLE
         else _ok("space", f"{folder} has {mebibytes(free)} free")
     )
-    if (folder / "journal.json").exists():
+    if StateFolder(folder).tells_of_a_run:
         hint = "the next tick verifies and reports it; see `patchledger status`"
         yield _warning("state", "a run waits for its end or for the proof of a reboot", hint)
     queue = folder / "reports.git"

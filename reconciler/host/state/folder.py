@@ -5,8 +5,8 @@ unpushed part), ``seals.json`` (what the files of all three were like), ``cache/
 caches), ``outbox/`` (undelivered notifications), ``trust.json``, ``runs.json`` and ``notices.json`` (see
 :mod:`reconciler.host.state.memory`), ``report.json`` (the newest report),
 ``fingerprint.json`` (what a quiet tick compares), ``status.json`` and ``tick.json`` (what ``status`` shows),
-``pause.json`` (the operator's ``pause``), ``journal.json`` (the run at work), ``runs/`` (what its package
-manager prints), ``lock``. Everything but these three, ``pause.json``, ``journal.json`` and the
+``pause.json`` (the operator's ``pause``), ``journal.json`` and a copy (the run at work), ``runs/`` (what its
+package manager prints), ``lock``. Everything but these three, ``pause.json``, ``journal.json`` and the
 unpushed part of the queue can be lost without loss.
 """
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from reconciler.durable import replace_file, sync_folder
-from reconciler.errors import Misuse, Stalled
+from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.host.machine.locking import take
 from reconciler.host.state.fingerprint import digest
 from reconciler.host.state.memory import (
@@ -48,6 +48,8 @@ from reconciler.reconcile.ports.state import Recalled, State
 from reconciler.reconcile.ports.target import FETCH
 
 _JOURNAL = "journal.json"
+_COPY = "journal.copy.json"
+"""The same once more, written first: a disk that damages one file does not take what nobody else knows."""
 _KEPT_RUNS = 20
 _KEPT_FETCHES = 3
 
@@ -119,6 +121,7 @@ class StateFolder:
                     f"{self.path / name}: not all of {', '.join(lost)} was understood, and that begins anew; "
                     f"it is kept as {aside}"
                 )
+        complaints += self._wrong_with_journal()
         return Recalled(state, frozenset(missing), tuple(complaints))
 
     def _wrong_with(self, name: str, data: bytes, page: Page) -> Iterator[str]:
@@ -181,19 +184,34 @@ class StateFolder:
             Stalled: It is damaged, so that nobody knows what was done, or of a newer patchledger, which alone
                 knows how to go on; it is never deleted.
         """
-        data = self.read(_JOURNAL)
-        if data is None:
+        there = {name: data for name in (_JOURNAL, _COPY) if (data := self.read(name)) is not None}
+        for name, data in there.items():
+            if is_newer(version := _schema_of(data)):
+                said, hint = refusal(str(self.path / name), version)
+                raise Stalled(f"{said}; the run that it tells of is not finished by this one", hint)
+            journal = _parsed(data)
+            if journal is not None:
+                return journal
+        if not there:
             return None
-        if is_newer(version := _schema_of(data)):
-            said, hint = refusal(str(self.path / _JOURNAL), version)
-            raise Stalled(f"{said}; the run that it tells of is not finished by this one", hint)
-        try:
-            return replace(_whole(_journals().validate_json(data)), schema=SCHEMA_VERSION)
-        except ValueError as error:
-            raise Stalled(
-                f"{self.path / _JOURNAL}: the journal of an unfinished run does not parse",
-                "look at the package manager's own log, mend what is half done, and move the file away",
-            ) from error
+        raise Stalled(
+            f"{self.path / _JOURNAL}: the journal of an unfinished run does not parse",
+            "look at the package manager's own log, mend what is half done, and move away "
+            + ", ".join(there),
+        )
+
+    def _wrong_with_journal(self) -> Iterator[str]:
+        """Yield that the run at work is known by the copy of its journal only, if so."""
+        data = self.read(_JOURNAL)
+        if self.read(_COPY) is None or (data is not None and _parsed(data) is not None):
+            return
+        kept = "" if data is None else f"; it is kept as {self._set_aside(_JOURNAL, data)}"
+        yield f"{self.path / _JOURNAL} is damaged or gone, and {_COPY} tells of the run{kept}"
+
+    @property
+    def tells_of_a_run(self) -> bool:
+        """Whether there is a journal, or its copy."""
+        return any((self.path / name).exists() for name in (_JOURNAL, _COPY))
 
     def begin(self, journal: Journal) -> None:
         """Write down a run that begins, and make its folder: no other run is given its id from now on.
@@ -201,7 +219,11 @@ class StateFolder:
         Raises:
             Stalled: The disk is full or fails; then no run has begun.
         """
-        self.write_journal(journal)
+        try:
+            self.write_journal(journal)
+        except ReconcilerError:
+            self.clear_journal()  # its copy may be there
+            raise
         folder = self.path / "runs" / journal.run
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -229,12 +251,15 @@ class StateFolder:
         Raises:
             Stalled: The disk is full or fails; what was written before is still there.
         """
-        self.write(_JOURNAL, _journals().dump_json(journal))
+        data = _journals().dump_json(journal)
+        # First, so that it never tells less than the other one, which is believed where both can be read.
+        self.write(_COPY, data)
+        self.write(_JOURNAL, data)
 
     def clear_journal(self) -> None:
         """Forget the run that the journal tells of: it is over and reported."""
-        with contextlib.suppress(FileNotFoundError):
-            (self.path / _JOURNAL).unlink()
+        for name in (_COPY, _JOURNAL):
+            (self.path / name).unlink(missing_ok=True)
         sync_folder(self.path)
 
     def pause(self) -> Pause | None:
@@ -360,6 +385,14 @@ def _journals() -> TypeAdapter[Journal]:
 @lru_cache(maxsize=1)
 def _pauses() -> TypeAdapter[Pause]:
     return TypeAdapter(Pause)
+
+
+def _parsed(data: bytes) -> Journal | None:
+    """Return the journal that a file holds; ``None`` where it is damaged."""
+    try:
+        return replace(_whole(_journals().validate_json(data)), schema=SCHEMA_VERSION)
+    except ValueError:
+        return None
 
 
 def _whole(journal: Journal) -> Journal:
