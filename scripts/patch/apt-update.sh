@@ -458,10 +458,6 @@ with_versions() { # FILE-WITH-NAMES
             else if ((part[1] ":" part[3]) in want) print part[1] ":" part[3] "=" part[2] }' "$1" "$WORK/answer"
 }
 
-complains() {
-    grep -qE "$1" "$WORK/err" "$WORK/answer"
-}
-
 unresolved() {
     if complains "$SAYS_HALF_DONE"; then finish "$INTERRUPTED"; fi
     if [ -n "$ONLY" ]; then finish "$UNRESOLVED"; fi
@@ -478,7 +474,7 @@ dry_run() {
     keep installed
     present >"$WORK/names"
     tr ':' '\t' <"$WORK/names" >"$WORK/present"
-    choices_exist || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    choices_exist || refused "no longer available:$(each_in "$WORK/gone")" "$GONE"
     : >"$WORK/preferences"
     : >"$WORK/source-pins"
     [ -z "$SECURITY" ] || include
@@ -1065,8 +1061,7 @@ exactly() {
 
 same() { # end where apt would do anything else, by what stands in $WORK/differs
     [ -s "$WORK/differs" ] || return 0
-    differences=$(awk 'NR <= 20 { printf "%s%s", (NR > 1 ? "; " : ""), $0 }
-        END { if (NR > 20) printf "; and %d more", NR - 20 }' "$WORK/differs")
+    differences=$(in_one_line <"$WORK/differs")
     # A name that apt does not know any more is a pattern or a provided name to it.
     case $differences in *'not install '*) refused "apt would do something else: $differences" "$GONE" ;; esac
     refused "apt would do something else: $differences" "$UNRESOLVED"
@@ -1107,7 +1102,7 @@ take_kept() {
     mv "$WORK/named-files" "$WORK/names"
     must_have_space
     [ ! -s "$WORK/damaged" ] ||
-        refused "no longer available, and what was kept is damaged:$(awk '{ printf " %s", $0 }' "$WORK/damaged")" "$GONE"
+        refused "no longer available, and what was kept is damaged:$(each_in "$WORK/damaged")" "$GONE"
 }
 
 # Before anything comes in: the folder of what is kept, within its bounds.
@@ -1273,7 +1268,7 @@ ask_to_finish() {
         esac
         collect ask
         cp "$WORK/out" "$WORK/answer"
-        differences=$(differences | awk 'NR <= 20 { printf "%s%s", (NR > 1 ? "; " : ""), $0 }')
+        differences=$(differences | in_one_line)
         [ "$code" -ne 0 ] || [ -n "$differences" ] || break
     done
     tell resolve

@@ -574,6 +574,29 @@ act() { # NAME COMMAND...
     printf '= %s\n' "$code"
 }
 
+# Of the log what the last act said, in $WORK/said.
+keep_said() {
+    must tail -c "+$((begin_at + 1))" "$LOG" >"$WORK/said"
+}
+
+spoke() { # PATTERN: whether it said so
+    grep -qE "$1" "$WORK/said"
+}
+
+complains() { # PATTERN: whether the resolver's answer says so
+    grep -qE "$1" "$WORK/err" "$WORK/answer"
+}
+
+# The lines of a text in one, for a message: "a; b; and 3 more".
+in_one_line() {
+    awk 'NR <= 20 { sub(/^ +/, ""); printf "%s%s", (NR > 1 ? "; " : ""), $0 }
+        END { if (NR > 20) printf "; and %d more", NR - 20 }'
+}
+
+each_in() { # FILE: its lines in one, each behind a blank
+    awk '{ printf " %s", $0 }' "$1"
+}
+
 # Keep the output of the last section, without needing space for a copy.
 keep() { # NAME
     mv "$WORK/out" "$WORK/$1"
@@ -611,6 +634,22 @@ machine_facts() {
     if in_container; then echo container=yes; else echo container=no; fi
 }
 
+# A holder of a lock, in a line. It may end meanwhile.
+tell_holder() { # SURE-OR-NOT PID FILE
+    comm=
+    { read -r comm <"/proc/$2/comm"; } 2>/dev/null
+    printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$comm" "$3"
+}
+
+# Who has written its number into a file, and lives.
+holder_in() { # FILE
+    pid=
+    # There need be no line feed behind it.
+    { read -r pid <"$1"; } 2>/dev/null || :
+    case $pid in '' | *[!0-9]*) return ;; esac
+    [ ! -d "/proc/$pid" ] || tell_holder same "$pid" "$1"
+}
+
 # Who holds a lock, without taking it: the kernel's list of locks, found by device and inode.
 lock_holders() { # FILE...
     [ -r /proc/locks ] || return 0
@@ -624,11 +663,7 @@ lock_holders() { # FILE...
         # Some file systems show another device there: then the inode alone, and the reader looks at the name.
         awk -v id="$id" -v inode=":$inode" '$2 != "->" && (i = index($6, inode)) &&
             substr($6, i) == inode { print ($6 == id ? "same" : "other"), $5 }' /proc/locks |
-            while read -r sure pid; do
-                comm=
-                [ ! -r "/proc/$pid/comm" ] || read -r comm <"/proc/$pid/comm"
-                printf '%s\t%s\t%s\t%s\n' "$sure" "$pid" "$comm" "$file"
-            done
+            while read -r sure pid; do tell_holder "$sure" "$pid" "$file"; done
     done
 }
 
@@ -771,6 +806,6 @@ kept_rpms() { # FILE FOLDER...
 
 # End where something that is named can be had neither from a source nor from what was kept.
 must_be_had() {
-    [ ! -s "$WORK/gone" ] || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone"); nor is its package kept" "$GONE"
-    [ ! -s "$WORK/damaged" ] || refused "no longer available, and what was kept is damaged:$(awk '{ printf " %s", $0 }' "$WORK/damaged")" "$GONE"
+    [ ! -s "$WORK/gone" ] || refused "no longer available:$(each_in "$WORK/gone"); nor is its package kept" "$GONE"
+    [ ! -s "$WORK/damaged" ] || refused "no longer available, and what was kept is damaged:$(each_in "$WORK/damaged")" "$GONE"
 }

@@ -249,16 +249,7 @@ duplicates() {
 
 locks() {
     lock_holders "$DATABASE/.rpm.lock"
-    for file in "$HISTORY/rpmdb_lock.pid" "$SYSTEM/metadata_lock.pid" "$SYSTEM/download_lock.pid"; do
-        pid=
-        # dnf leaves no line feed behind.
-        [ ! -r "$file" ] || read -r pid <"$file" || :
-        case $pid in '' | *[!0-9]*) continue ;; esac
-        [ -d "/proc/$pid" ] || continue
-        comm=
-        [ ! -r "/proc/$pid/comm" ] || read -r comm <"/proc/$pid/comm"
-        printf 'same\t%s\t%s\t%s\n' "$pid" "$comm" "$file"
-    done
+    for file in "$HISTORY/rpmdb_lock.pid" "$SYSTEM/metadata_lock.pid" "$SYSTEM/download_lock.pid"; do holder_in "$file"; done
 }
 
 filesystems() {
@@ -445,10 +436,6 @@ moves() { # FILE
         END { flush() }' "$1"
 }
 
-complains() { # PATTERN
-    grep -qE "$1" "$WORK/err" "$WORK/answer"
-}
-
 # Read what was answered. Leaves the rows in $WORK/moves, or ends; dnf says 1 for a plan and for a failure alike.
 read_answer() {
     moves "$WORK/answer" >"$WORK/moves"
@@ -546,7 +533,7 @@ choose() {
     lines_of "$CHOOSE,$ONLY" | parts | sort -u >"$WORK/wanted"
     [ -s "$WORK/wanted" ] || return 0
     offered "$WORK/wanted" >"$WORK/chosen" || no_offers
-    [ ! -s "$WORK/gone" ] || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    [ ! -s "$WORK/gone" ] || refused "no longer available:$(each_in "$WORK/gone")" "$GONE"
     others "$WORK/chosen" >>"$WORK/excluded"
     lines_of "$ONLY" | parts >"$WORK/wanted"
     [ ! -s "$WORK/wanted" ] || offered "$WORK/wanted" >"$WORK/alone" || no_offers
@@ -790,7 +777,7 @@ exactly() {
 
 must_be_equal() {
     [ -s "$WORK/differences" ] || return 0
-    refused "dnf $(head -n 20 "$WORK/differences" | awk '{ printf "%s%s", (NR > 1 ? "; " : ""), $0 }')" "$UNRESOLVED"
+    refused "dnf $(in_one_line <"$WORK/differences")" "$UNRESOLVED"
 }
 
 # Whether what comes is as it should be, and the only difference is what dnf would not remove for its sake.
@@ -832,7 +819,7 @@ remove_later() {
         act apply-rest insist real
     else
         # What has come stays, and is looked after like any other.
-        printf '[refused]\n!all but the removals is done; dnf would do more for these: %s\n= 0\n' "$(head -n 20 "$WORK/differences" | paste -s -d ';' -)"
+        printf '[refused]\n!all but the removals is done; dnf would do more for these: %s\n= 0\n' "$(in_one_line <"$WORK/differences")"
         code=1 undone=1
     fi
     cp "$WORK/came" "$WORK/todo"
@@ -865,7 +852,7 @@ make_room_for_kept() {
 # End with what dnf said against it, or with what nobody understood.
 cannot() {
     words=$(grep '^unknown' "$WORK/moves" | head -n 3 | tr '\t\n' ' ;')
-    [ -n "$words" ] || words=$(grep -vE "$SAYS_EMPTY|$SAYS_ANSWERED" "$WORK/err" | awk '{ sub(/^ +/, ""); printf "%s%s", (NR > 1 ? "; " : ""), $0 }')
+    [ -n "$words" ] || words=$(grep -vE "$SAYS_EMPTY|$SAYS_ANSWERED" "$WORK/err" | in_one_line)
     refused "dnf: $words" "$(refusal)"
 }
 
@@ -895,13 +882,13 @@ failed() {
         END { for (i = 1; i <= m; i++) { best = message[order[i]]
             for (j = n; j > 0; j--) if (index(said[j], "(" order[i] "-") || index(said[j], " " order[i] "-") == 7) best = said[j]
             for (j = n; j > 0; j--) if (index(said[j], "(" order[i] "-")) best = said[j]
-            print order[i] "\t" best } }' "$WORK/spoken"
+            print order[i] "\t" best } }' "$WORK/said"
 }
 
 # What rpm left for a person to look at. With "new", what the package brings takes its place instead.
 conffiles() {
     awk 'match($0, /(created|saved) as \//) { path = substr($0, RSTART + RLENGTH - 1); sub(/[ \t]+$/, "", path); print path }' \
-        "$WORK/spoken" | sort -u | while read -r path; do
+        "$WORK/said" | sort -u | while read -r path; do
         [ -e "$ROOT$path" ] || continue
         case $CONFFILES$path in
             new*.rpmnew)
@@ -933,7 +920,7 @@ mark_automatic() {
 # After the work: what failed, which files wait, who is marked.
 after() { # THEIR-EXIT-CODE
     ended=$1
-    tail -c "+$((begin_at + 1))" "$LOG" >"$WORK/spoken"
+    keep_said
     section failed failed
     keep failed
     section conffiles conffiles
@@ -947,10 +934,6 @@ after() { # THEIR-EXIT-CODE
     if spoke "$SAYS_UNREACHABLE"; then finish "$STALE"; fi
     if spoke "$SAYS_IMPOSSIBLE"; then finish "$UNRESOLVED"; fi
     finish "$OTHER"
-}
-
-spoke() {
-    grep -qE "$1" "$WORK/spoken"
 }
 
 real() { # OPTION...
@@ -1052,7 +1035,7 @@ repair() {
     keep answer
     read_answer || cannot
     other_than_begun >"$WORK/others"
-    [ ! -s "$WORK/others" ] || refused "dnf would change more than what was being done: $(head -n 20 "$WORK/others" | paste -s -d ';' -); look at it with dnf remove --duplicates" "$INTERRUPTED"
+    [ ! -s "$WORK/others" ] || refused "dnf would change more than what was being done: $(in_one_line <"$WORK/others"); look at it with dnf remove --duplicates" "$INTERRUPTED"
     broken=$(whole)
     [ -z "$broken" ] || refused "not whole, and in no repository:$broken" "$INTERRUPTED"
     await_lock

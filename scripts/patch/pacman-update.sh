@@ -285,11 +285,7 @@ holders() { # FILE
         printf '%s\n' "$arguments" | grep -qE '^(-[br].*|--(config|dbpath|root|sysroot)(=.*)?)$' ||
             printf '%s\n' "${of#/proc/}" >>"$WORK/holders"
     done
-    sort -u "$WORK/holders" | while read -r pid; do
-        comm=
-        [ ! -r "/proc/$pid/comm" ] || { read -r comm <"/proc/$pid/comm"; } 2>/dev/null
-        printf 'same\t%s\t%s\t%s\n' "$pid" "$comm" "$1"
-    done
+    sort -u "$WORK/holders" | while read -r pid; do tell_holder same "$pid" "$1"; done
 }
 
 held() {
@@ -517,7 +513,7 @@ dry_run() {
     [ -z "$SECURITY" ] || refused 'pacman does not know which updates fix security problems' "$UNRESOLVED"
     section machine machine
     section installed cat "$WORK/installed"
-    choices_exist || refused "no longer offered:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    choices_exist || refused "no longer offered:$(each_in "$WORK/gone")" "$GONE"
     [ -z "$ONLY" ] || upgradable >"$WORK/upgradable" 2>"$WORK/err" || refused "pacman cannot say what is newer: $(tail -n 1 "$WORK/err")" "$OTHER"
     ignoring
     ask_resolver
@@ -637,7 +633,7 @@ must_be_equal() {
     sort -u -o "$WORK/would" "$WORK/would"
     differences >"$WORK/differences"
     [ -s "$WORK/differences" ] || return 0
-    refused "pacman would do something else: $(awk '{ printf "%s%s", s, $0; s = "; " }' "$WORK/differences")" "$UNRESOLVED"
+    refused "pacman would do something else: $(in_one_line <"$WORK/differences")" "$UNRESOLVED"
 }
 
 # Going back, in the copy: files first, with what conflicts with them and is named for removal, then the rest.
@@ -799,14 +795,6 @@ only_root() {
     [ "$UID_NOW" -eq 0 ] || refused "$VERB: you cannot do this unless you are root" "$OTHER"
 }
 
-said_here() { # what the last act said
-    tail -c "+$((begin_at + 1))" "$LOG" >"$WORK/said"
-}
-
-tells() { # PATTERN: whether the last act said so
-    grep -qE "$1" "$WORK/said"
-}
-
 # Whose scriptlets failed. pacman carries on and ends with 0; of hooks it tells what they say of themselves.
 failures() {
     awk '/^:: Running (pre|post)-transaction hooks/ { hook = 1; name = ""; next }
@@ -870,26 +858,26 @@ conclude() { # CODE
         [ "$VERB" != --apply ] || [ "$ROOT" != '' ] || in_container || case $(machine) in *modules=missing*) finish "$REBOOT" ;; esac
         finish "$OK"
     fi
-    if tells "$SAYS_NO_SPACE|$SAYS_FULL_PARTITION"; then finish "$NO_SPACE"; fi
-    if tells "$SAYS_LOCKED"; then finish "$LOCKED"; fi
-    if tells "$SAYS_NOT_FOUND"; then
-        if tells "$SAYS_NO_SIGNATURE"; then finish "$UNTRUSTED"; fi
-        if tells "$SAYS_NO_FILE"; then
+    if spoke "$SAYS_NO_SPACE|$SAYS_FULL_PARTITION"; then finish "$NO_SPACE"; fi
+    if spoke "$SAYS_LOCKED"; then finish "$LOCKED"; fi
+    if spoke "$SAYS_NOT_FOUND"; then
+        if spoke "$SAYS_NO_SIGNATURE"; then finish "$UNTRUSTED"; fi
+        if spoke "$SAYS_NO_FILE"; then
             refused "no longer to be had: $(sed -n "s/^error: failed retrieving file '\([^']*\)'.*/\1/p" "$WORK/said" | sort -u | tr '\n' ' ')" "$GONE"
         fi
     fi
-    if tells "$SAYS_CORRUPT"; then
+    if spoke "$SAYS_CORRUPT"; then
         refused "what was fetched is corrupt: $(sed -n 's/^error: \(.*\): invalid or corrupt.*/\1/p' "$WORK/said" | tr '\n' ' ')" "$STALE"
     fi
-    if tells "$SAYS_NOT_FETCHED"; then finish "$STALE"; fi
-    if tells "$SAYS_HOOK_FAILED"; then
+    if spoke "$SAYS_NOT_FETCHED"; then finish "$STALE"; fi
+    if spoke "$SAYS_HOOK_FAILED"; then
         refused "pacman would do something else: $(grep -E '^it would ' "$WORK/said" | tr '\n' ' ')" "$UNRESOLVED"
     fi
-    if tells "$SAYS_FILE_CONFLICT"; then
-        refused "files are in the way: $(grep "$SAYS_EXISTS" "$WORK/said" | awk '{ printf "%s%s", s, $0; s = "; " }')" "$UNRESOLVED"
+    if spoke "$SAYS_FILE_CONFLICT"; then
+        refused "files are in the way: $(grep "$SAYS_EXISTS" "$WORK/said" | in_one_line)" "$UNRESOLVED"
     fi
-    if tells "$SAYS_UNRESOLVED"; then finish "$UNRESOLVED"; fi
-    if tells "$SAYS_UNTRUSTED"; then finish "$UNTRUSTED"; fi
+    if spoke "$SAYS_UNRESOLVED"; then finish "$UNRESOLVED"; fi
+    if spoke "$SAYS_UNTRUSTED"; then finish "$UNTRUSTED"; fi
     [ ! -s "$WORK/failed" ] || finish "$SCRIPT_FAILED"
     finish "$OTHER"
 }
@@ -904,7 +892,7 @@ download() {
     # Where pacman fetches as a user of its own, it must get through.
     must chmod 755 "$WORK" "$WORK/db"
     act download fetching ${ignore:+--ignore "$ignore"}
-    said_here
+    keep_said
     : >"$WORK/failed"
     conclude "$code"
 }
@@ -926,7 +914,7 @@ apply() {
         act apply real -Su ${ignore:+--ignore "$ignore"}
     fi
     done_with=$code
-    said_here
+    keep_said
     end_run "$done_with"
     mark
     report
@@ -1047,13 +1035,13 @@ repair() {
 }
 
 repair_packages() {
-    kept_files || refused "was being installed, and its file is not kept:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    kept_files || refused "was being installed, and its file is not kept:$(each_in "$WORK/gone")" "$GONE"
     # Held like by the run that was killed, and lost with it in the same way.
     exec 8>>"$RUN/journal"
     act repair finish_begun
     exec 8>&-
     done_with=$code
-    said_here
+    keep_said
     [ "$done_with" -ne 0 ] || trouble || rm -rf "$RUN"
     AUTOMATIC=$AUTOMATIC$(awk '$1 == "change" && $5 == 1 { printf ",%s", $2 }' "$WORK/left")
     mark

@@ -245,10 +245,6 @@ summary() {
         awk -F '\t' -v OFS='\t' '$2 == "package" { print $1, $3, $4, $5, $6 }'
 }
 
-complains() { # PATTERN
-    grep -qE "$1" "$WORK/answer" "$WORK/err"
-}
-
 # A repository that zypper leaves out makes no plan: it ends with 106 then, and older ones with 0.
 skipped() {
     [ "$code" -eq 106 ] || complains "$SAYS_SKIPPED"
@@ -364,18 +360,9 @@ advisories_in() { # ALIAS
 
 locks() {
     pid=
-    [ ! -r "$PID" ] || read -r pid <"$PID"
-    case $pid in
-        '' | *[!0-9]*) ;;
-        *)
-            # It may end meanwhile.
-            if [ -d "/proc/$pid" ] && ! may grep -qs '^State:.Z' "/proc/$pid/status"; then
-                comm=
-                [ ! -r "/proc/$pid/comm" ] || read -r comm <"/proc/$pid/comm"
-                printf 'same\t%s\t%s\t%s\n' "$pid" "$comm" "$PID"
-            fi
-            ;;
-    esac
+    { read -r pid <"$PID"; } 2>/dev/null
+    # To zypper one that has ended is none, also where nobody has waited for it.
+    may grep -qs '^State:.Z' "/proc/$pid/status" || holder_in "$PID"
     lock_holders "$DATABASE/.rpm.lock"
 }
 
@@ -630,7 +617,7 @@ replay() {
 complain() { # CODE
     words=$(awk 'BEGIN { RS = "<" } /^message type="(error|warning)"/ { sub(/^[^>]*>/, ""); gsub(/[ \n]+/, " "); print }' "$WORK/answer" |
         sed 's/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g; s/&quot;/"/g; s/&amp;/\&/g' |
-        awk 'NF && !seen[$0]++ && n++ < 5 { printf "%s%s", separator, $0; separator = "; " }')
+        awk 'NF && !seen[$0]++ && n++ < 5' | in_one_line)
     [ -n "$words" ] || words="zypper ended with $code"
     refused "$words" "$1"
 }
@@ -672,7 +659,7 @@ read_patches() {
 
 dry_run() {
     read_state
-    choices_exist || refused "no longer available:$(awk '{ printf " %s", $0 }' "$WORK/gone")" "$GONE"
+    choices_exist || refused "no longer available:$(each_in "$WORK/gone")" "$GONE"
     TOGETHER=
     : >"$WORK/patch-names"
     relimit
@@ -799,7 +786,7 @@ resolve_named() {
     esac
     summary >"$WORK/moves"
     differences >"$WORK/differences"
-    [ ! -s "$WORK/differences" ] || refused "$(paste -s -d ';' "$WORK/differences" | sed 's/;/; /g')" "$UNRESOLVED"
+    [ ! -s "$WORK/differences" ] || refused "$(in_one_line <"$WORK/differences")" "$UNRESOLVED"
 }
 
 # What the solver cannot solve, and the locks that it would have to ignore.
@@ -834,7 +821,7 @@ apply() {
     fi
     ended=$code
     [ "$VERB" = --download ] || keep_what_came
-    said
+    keep_said
     [ "$VERB" = --download ] || mark
     section failed failed
     keep failures
@@ -862,11 +849,6 @@ make_room_for_kept() {
         cut -f 4 "$WORK/files" | sed 's/.*[/]/!/'
         awk -F '\t' '{ sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 ".rpm" }' "$WORK/installed"
     } | bound_kept
-}
-
-# Of the log what this run said.
-said() {
-    tail -c "+$((begin_at + 1))" "$LOG" >"$WORK/said"
 }
 
 # Packages whose scripts or unpacking failed, in the words of rpm, where it says more than that it failed.
@@ -902,12 +884,8 @@ conffiles() {
         done
 }
 
-spoke() { # PATTERN
-    grep -qE "$1" "$WORK/said"
-}
-
 ended_with() { # CODE PATTERN: end, with the words of zypper that the pattern finds
-    words=$(grep -E "$2" "$WORK/said" | awk '!seen[$0]++ && n++ < 5 { sub(/^ +/, ""); printf "%s%s", separator, $0; separator = "; " }')
+    words=$(grep -E "$2" "$WORK/said" | awk '!seen[$0]++ && n++ < 5' | in_one_line)
     [ -z "$words" ] || refused "$words" "$1"
     finish "$1"
 }
@@ -1054,7 +1032,7 @@ repair() {
         mark
         finish "$NOTHING"
     fi
-    said
+    keep_said
     mark
     section failed failed
     keep failures

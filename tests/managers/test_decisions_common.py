@@ -79,3 +79,28 @@ def test_a_kept_package_is_found_damaged_or_gone(tmp_path: Path, shell: tuple[st
         "[damaged]", f"vim=2:9.0-1 ({folder}/vim-9.0-1.x86_64.rpm)",
         "[gone]", "bash:x86_64=5-1",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("", ""),
+        ("  a\nb c\n", "a; b c"),
+        ("x\n" * 20, "x; " * 19 + "x"),
+        ("x\n" * 23, "x; " * 20 + "and 3 more"),
+    ],
+)
+def test_many_lines_are_told_in_one(tmp_path: Path, shell: tuple[str, ...], lines: str, told: str) -> None:
+    assert call(tmp_path, shell, "common", "in_one_line", {}, stdin=lines) == told
+
+
+def test_who_has_written_its_number_into_a_file_is_told_while_it_lives(
+    tmp_path: Path, shell: tuple[str, ...]
+) -> None:
+    name = Path("/proc/self/comm").read_text(encoding="utf-8").strip()
+    alive = str(os.getpid())
+    files = {"open": alive, "ended": f"{alive}\n", "dead": "999999999\n", "no": "12 or so\n", "none": ""}
+    body = 'for file in open ended dead no none missing; do (cd "$WORK" && holder_in "$file"); done'
+    assert call(tmp_path, shell, "common", body, files).splitlines() == [
+        f"same\t{os.getpid()}\t{name}\topen", f"same\t{os.getpid()}\t{name}\tended",
+    ]  # fmt: skip

@@ -310,6 +310,6 @@ Error unpacking rpm package vim-2:9.1-1.x86_64
 
 
 def test_whom_rpm_complains_of(tmp_path: Path, shell: tuple[str, ...]) -> None:
-    printed = [line.split("\t") for line in decide(tmp_path, shell, "failed", {"spoken": SPOKEN})]
+    printed = [line.split("\t") for line in decide(tmp_path, shell, "failed", {"said": SPOKEN})]
     assert [row[0] for row in printed] == ["curl", "vim", "bash"]
     assert printed[0][1] == "error: %prein(curl-8.1-1.x86_64) scriptlet failed, exit status 1"
