@@ -443,7 +443,7 @@ staying() {
 }
 
 # The names below one of apt's headings, one a line; apt wraps them, and marks a purge with a star.
-below() { # HEADING
+under_heading() { # HEADING
     awk -v heading="$1" '/^[^ ]/ { on = ($0 == heading) } on && /^  / { for (i = 1; i <= NF; i++) {
         sub(/\*$/, "", $i); print $i } }' "$WORK/answer"
 }
@@ -488,10 +488,10 @@ dry_run() {
     section resolve resolve
     keep answer
     [ "$code" -eq 0 ] || unresolved
-    below "$WILL_REMOVE" >"$WORK/removed"
-    below "$WILL_INSTALL" >"$WORK/new"
-    below "$WILL_UPGRADE" | cat - "$WORK/new" >"$WORK/moving"
-    below "$WILL_DOWNGRADE" >>"$WORK/moving"
+    under_heading "$WILL_REMOVE" >"$WORK/removed"
+    under_heading "$WILL_INSTALL" >"$WORK/new"
+    under_heading "$WILL_UPGRADE" | cat - "$WORK/new" >"$WORK/moving"
+    under_heading "$WILL_DOWNGRADE" >>"$WORK/moving"
     if [ ! -s "$WORK/moving" ] && [ ! -s "$WORK/removed" ]; then
         finish "$NOTHING"
     fi
@@ -719,7 +719,7 @@ values_of() { # NAME
 }
 
 # Run what apt would run around dpkg, such as what makes /usr writable. In another root, it would run in this one.
-around() { # Pre-Invoke|Post-Invoke
+run_hooks() { # Pre-Invoke|Post-Invoke
     [ -z "$BELOW" ] || return 0
     values_of "DPkg::$1" >"$WORK/hooks"
     while IFS= read -r hook; do
@@ -735,7 +735,7 @@ around() { # Pre-Invoke|Post-Invoke
 dpkg_as_apt() { # ACTION NAME...
     action=$*
     values_of DPkg::Options >"$WORK/dpkg-options"
-    around Pre-Invoke || return
+    run_hooks Pre-Invoke || return
     # Without what apt would give it, dpkg could work on another system.
     if trouble; then return "$OTHER"; fi
     set --
@@ -746,7 +746,7 @@ dpkg_as_apt() { # ACTION NAME...
         run dpkg "$@" $FORCES $action
     )
     ended=$?
-    around Post-Invoke || return
+    run_hooks Post-Invoke || return
     return "$ended"
 }
 
@@ -970,7 +970,7 @@ ask() {
 # what is allowed.
 differences() {
     {
-        below "$WILL_REMOVE" | sed 's/$/ -/'
+        under_heading "$WILL_REMOVE" | sed 's/$/ -/'
         awk -v native="$NATIVE" '/^\x27/ { file = $2; sub(/\.[^.]*$/, "", file); n = split(file, part, "_")
             gsub(/%3a/, ":", part[2]); gsub(/%5f/, "_", part[2])
             print part[1] (part[3] == "all" || part[3] == native ? "" : ":" part[3]), n == 3 ? part[2] : "?" }' "$WORK/answer"
@@ -1141,7 +1141,7 @@ apply() {
     native=$code
     if said "$SAYS_MUST_REMOVE"; then
         since >"$WORK/answer"
-        below "$WILL_REMOVE" | sed 's/^/remove /' >"$WORK/differs"
+        under_heading "$WILL_REMOVE" | sed 's/^/remove /' >"$WORK/differs"
     fi
     same
     ! said "$SAYS_ESSENTIAL" || refused "$ESSENTIAL" "$UNRESOLVED"

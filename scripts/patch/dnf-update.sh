@@ -674,7 +674,7 @@ insist() { # COMMAND...
 }
 
 # The real thing; all that is installed comes from what the simulation has seen.
-do_() { # ARGUMENT...
+really() { # ARGUMENT...
     dnf_ run -y --setopt=exit_on_lock=1 --setopt=keepcache=1 --setopt=metadata_expire=-1 '--setopt=*.metadata_expire=-1' \
         --setopt=skip_if_unavailable=1 '--setopt=*.skip_if_unavailable=1' --setopt=clean_requirements_on_remove=0 "$@"
 }
@@ -937,7 +937,7 @@ after() { # THEIR-EXIT-CODE
 }
 
 real() { # OPTION...
-    transact do_ "$@"
+    transact really "$@"
 }
 
 download() {
@@ -978,7 +978,7 @@ must_restart() {
     [ "$code" -eq 1 ] && says "$SAYS_REBOOT"
 }
 
-take_away() { # look|do_
+take_away() { # look|really
     "$1" remove --duplicates --disableexcludes=all --disableplugin=versionlock
 }
 
@@ -989,7 +989,7 @@ staying() {
 }
 
 # Duplicates that dnf cannot install anew must be whole as they are: the newest of each, since the others go.
-whole() {
+not_whole() {
     staying | while read -r one; do
         # Configuration may differ, and times do after an interruption.
         may rpm ${ROOT:+--root "$ROOT"} -V --nodeps --nomtime --noscripts "$one" 2>&1 </dev/null | grep -vE "$SAYS_MAY_DIFFER" >"$WORK/differs"
@@ -1036,10 +1036,10 @@ repair() {
     read_answer || cannot
     other_than_begun >"$WORK/others"
     [ ! -s "$WORK/others" ] || refused "dnf would change more than what was being done: $(in_one_line <"$WORK/others"); look at it with dnf remove --duplicates" "$INTERRUPTED"
-    broken=$(whole)
+    broken=$(not_whole)
     [ -z "$broken" ] || refused "not whole, and in no repository:$broken" "$INTERRUPTED"
     await_lock
-    act repair insist take_away do_
+    act repair insist take_away really
     after "$code"
     know_installed
     if interrupted_before; then finish "$INTERRUPTED"; fi

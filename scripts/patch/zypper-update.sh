@@ -49,34 +49,34 @@ tools $TEXT comm paste touch
 # zypper puts another root before the paths of its lock file and of its cache of what is installed. There, a
 # folder of this run alone has a way out to our own, and its parent keeps its time.
 PRIVATE=$WORK
-DOOR=
+INSIDE=
 # The first zypper on a machine gives it a number, whatever it is asked; that is not for us to decide.
 NUMBERS=
-sweep() {
+clean_up() {
     # shellcheck disable=SC2086 # two names, without blanks
     [ -z "$NUMBERS" ] || run rm -f $NUMBERS
-    [ -z "$DOOR" ] || run rm -rf "$DOOR"
-    [ -z "$DOOR" ] || run touch -r "$WORK/time" "${DOOR%/*}"
+    [ -z "$INSIDE" ] || run rm -rf "$INSIDE"
+    [ -z "$INSIDE" ] || run touch -r "$WORK/time" "${INSIDE%/*}"
     run rm -rf "$WORK"
 }
-unnumbered() {
+leave_no_number() {
     [ -z "$ROOT" ] || return 0
     for number in /var/lib/zypp/AnonymousUniqueId /var/lib/zypp/LastDistributionFlavor; do
         [ -e "$number" ] || NUMBERS="$NUMBERS $number"
     done
 }
-open_door() {
-    [ -n "$ROOT" ] && [ -z "$DOOR" ] || return 0
+reach_into_root() {
+    [ -n "$ROOT" ] && [ -z "$INSIDE" ] || return 0
     for base in "$ROOT/var/tmp" "$ROOT/tmp" "$ROOT/run" "$ROOT"; do
         [ -d "$base" ] || continue
         touch -r "$base" "$WORK/time"
-        DOOR=$(private "$base") && break
+        INSIDE=$(private "$base") && break
     done
-    [ -n "$DOOR" ] || refused "no folder can be made below $ROOT" "$OTHER"
-    ln -s "$WORK" "$DOOR/way"
-    PRIVATE=$DOOR/way
+    [ -n "$INSIDE" ] || refused "no folder can be made below $ROOT" "$OTHER"
+    ln -s "$WORK" "$INSIDE/way"
+    PRIVATE=$INSIDE/way
 }
-trap sweep EXIT
+trap clean_up EXIT
 
 if [ -n "$ROOT" ]; then
     ZYPP_LOCKFILE_ROOT=$ROOT
@@ -162,8 +162,8 @@ configuration() {
 }
 
 prepare() {
-    case $VERB in --observe | --dry-run) unnumbered ;; esac
-    open_door
+    case $VERB in --observe | --dry-run) leave_no_number ;; esac
+    reach_into_root
     if [ -z "$CACHE" ]; then
         CACHE=$WORK/cache
         mkdir "$CACHE"
