@@ -28,7 +28,7 @@ class ReconcilerError(Exception):
         self.reason = reason
 
 
-class Stalled(ReconcilerError):  # noqa: N818 - named for what happens next, as DESIGN's conditions are
+class Stalled(ReconcilerError):
     """Nothing more happens until a commit or a person changes something."""
 
 
@@ -36,11 +36,11 @@ class PolicyRejected(Stalled):
     """This policy revision is invalid, unverified or ambiguous: the last good one stays in force."""
 
 
-class Transient(ReconcilerError):  # noqa: N818 - the same
+class Transient(ReconcilerError):
     """It may work next time: the network, a lock, a busy server."""
 
 
-class Misuse(ReconcilerError):  # noqa: N818 - the same
+class Misuse(ReconcilerError):
     """The operator's arguments or this host's configuration are wrong."""
 
 

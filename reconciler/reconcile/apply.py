@@ -91,7 +91,7 @@ Ask = Callable[[Assessment, datetime], Asked]
 """Fetches the policy anew; :meth:`reconciler.reconcile.assess.Assessor.ask_anew` is the real one."""
 
 
-class Unseen(Exception):  # noqa: N818 - caught where the run's end is told
+class Unseen(Exception):
     """Something was done, and the machine cannot be looked at.
 
     Attributes:

@@ -255,4 +255,4 @@ STORIES: tuple[Story, ...] = (
 def tell(template: AptLab, folder: Path, seed: int) -> tuple[str, list[str]]:
     """Let the fault of a seed happen to a host in ``folder``; return its name and what is wrong then."""
     story = STORIES[seed % len(STORIES)]
-    return story.__name__, story(template, folder, random.Random(seed))  # noqa: S311 - repeatable
+    return story.__name__, story(template, folder, random.Random(seed))

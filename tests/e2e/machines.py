@@ -335,7 +335,7 @@ def noise(size: int) -> str:
     """Return text that cannot be made smaller than half of its size."""
     import random  # noqa: PLC0415 - few tests need it
 
-    return random.Random(0).randbytes(size // 2).hex()  # noqa: S311 - nothing is secret
+    return random.Random(0).randbytes(size // 2).hex()
 
 
 class Plant:
@@ -351,7 +351,7 @@ class Plant:
         self.site = site
 
     @classmethod
-    def build(cls, manager: str, world: Any, folder: Path) -> "Plant":  # noqa: ANN401 - one of four labs
+    def build(cls, manager: str, world: Any, folder: Path) -> "Plant":
         """Make a copy of a world, with a repository of its own to be changed, and an installation for it."""
         kinds: dict[str, Any] = {"apt": Debian, "dnf": RedHat, "zypper": Suse, "pacman": Arch}
         machine: Machine = kinds[manager](world.copy(folder / "machine", repository=True))
@@ -385,15 +385,15 @@ class Plant:
 
     # --- what stands in git ---
 
-    def report(self) -> Any:  # noqa: ANN401 - JSON
+    def report(self) -> Any:
         return self.site.report()
 
-    def condition(self, kind: str) -> Any:  # noqa: ANN401 - JSON
+    def condition(self, kind: str) -> Any:
         """Return a condition of the newest report, ``None`` where it does not hold."""
         found = {one["type"]: one for one in self.report()["conditions"]}
         return found.get(kind)
 
-    def update(self, name: str) -> Any:  # noqa: ANN401 - JSON
+    def update(self, name: str) -> Any:
         """Return what the newest report says of an update."""
         (found,) = (one for one in self.report()["plan"]["updates"] if one["name"] == name)
         return found

@@ -142,7 +142,7 @@ class Site:
     def logs(self) -> Path:
         return self.folder / "log"
 
-    def report(self, branch: str = "hosts/web-01") -> Any:  # noqa: ANN401 - JSON
+    def report(self, branch: str = "hosts/web-01") -> Any:
         """Return report.json of the newest report that was pushed."""
         return json.loads(git(self.reports, "show", f"{branch}:report.json"))
 

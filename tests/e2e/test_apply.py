@@ -78,7 +78,7 @@ def runs(site: Site) -> list[Any]:
     ]
 
 
-def moved(record: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
+def moved(record: Any) -> dict[str, str]:
     return {name: move["to"] for name, move in in_json(record["difference"]["changed"]).items()}
 
 

@@ -53,7 +53,7 @@ DEAR = {
 }  # fmt: skip
 
 
-def witnessed(*arguments: str, packages: bool = False) -> Any:  # noqa: ANN401 - JSON
+def witnessed(*arguments: str, packages: bool = False) -> Any:
     """Run the command in an interpreter of its own; only with ``packages`` has it more than the library."""
     paths = [str(Path.cwd()), *(path for path in sys.path if packages and path.endswith("-packages"))]
     done = subprocess.run(
@@ -71,7 +71,7 @@ def is_quiet(site: Site) -> bool:
     return quiet.tick(("--config", str(site.config), "run")) == 0
 
 
-def remembered(site: Site) -> Any:  # noqa: ANN401 - JSON
+def remembered(site: Site) -> Any:
     return json.loads((site.state / "fingerprint.json").read_bytes())
 
 

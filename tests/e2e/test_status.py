@@ -29,7 +29,7 @@ __all__ = ["host", "machine"]  # fixtures
 Command = Callable[..., tuple[int, str, str]]
 
 
-def document(patchledger: Command) -> Any:  # noqa: ANN401 - JSON
+def document(patchledger: Command) -> Any:
     code, out, err = patchledger("status", "--format", "json")
     assert (code, err) == (0, "")
     found = json.loads(out)

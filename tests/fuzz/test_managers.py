@@ -66,7 +66,7 @@ CHANGES: tuple[Change, ...] = (_drop, _repeat, _cut, _insert, _take_out, _miscou
 
 
 def _examples(vector: Vector, seed: str) -> Iterator[Vector]:
-    chance = random.Random(seed)  # noqa: S311 - the same examples everywhere are what is wanted
+    chance = random.Random(seed)
     for _ in range(EXAMPLES):
         lines = list(vector.output)
         for _ in range(chance.randint(1, 3)):

@@ -147,7 +147,7 @@ def test_any_policy_repository_is_a_policy_or_problems(name: str) -> None:
     tree = TREES[name]
     judge(tree, NOWS[1])
     for seed in range(40):
-        chance = random.Random(f"{name} {seed}")  # noqa: S311 - the same on every machine
+        chance = random.Random(f"{name} {seed}")
         at = chance.randrange(len(tree))
         file = tree[at]
         data = (
@@ -193,7 +193,7 @@ def _window(chance: random.Random, kind: str, text: str) -> Window:
 def test_any_expression_is_a_window_or_refused(kind: str, texts: tuple[str, ...]) -> None:
     refused = 0
     for seed in range(300):
-        chance = random.Random(f"{kind} {seed}")  # noqa: S311 - the same on every machine
+        chance = random.Random(f"{kind} {seed}")
         text = changed(chance.choice(texts), chance)
         try:
             window = _window(chance, kind, text)
@@ -215,7 +215,7 @@ def test_any_calendar_is_read_or_refused() -> None:
         "STATUS:CONFIRMED",
     )
     for seed in range(1000):
-        chance = random.Random(seed)  # noqa: S311 - the same on every machine
+        chance = random.Random(seed)
         data = (
             bits(text.encode(), chance) if seed % 5 == 0 else changed(text, chance).encode("utf-8", "replace")
         )

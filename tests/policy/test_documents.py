@@ -35,7 +35,7 @@ PIN = "sha256:" + "a" * 64
 MODELS: dict[str, type[Document]] = dict(KINDS)
 
 
-def read(text: str) -> Any:  # noqa: ANN401 - a model of some kind, or a list of problems
+def read(text: str) -> Any:
     """Return the document in ``text``, or what is wrong with it, each as one line without its place."""
     found, problems = parse_documents(text.encode(), "f")
     assert problems == []
@@ -46,11 +46,11 @@ def read(text: str) -> Any:  # noqa: ANN401 - a model of some kind, or a list of
     return result
 
 
-def policy(line: str) -> Any:  # noqa: ANN401 - a model of some kind, or a list of problems
+def policy(line: str) -> Any:
     return read(f"kind: Policy\nname: p\n{line}\n")
 
 
-def schedule(entry: str) -> Any:  # noqa: ANN401 - a model of some kind, or a list of problems
+def schedule(entry: str) -> Any:
     return read(f"kind: Schedule\nname: s\ntimezone: Europe/Berlin\nwindows:\n- {entry}\n")
 
 
@@ -247,7 +247,7 @@ def test_the_nearest_time_zone_is_offered(zone: str) -> None:
     assert "did you mean Europe/Berlin" in problems[0]
 
 
-def freeze(start: str, end: str) -> Any:  # noqa: ANN401 - a model of some kind, or a list of problems
+def freeze(start: str, end: str) -> Any:
     return read(f"kind: Freeze\nname: f\nfrom: {start}\nuntil: {end}\ntimezone: Europe/Berlin\nreason: r\n")
 
 
@@ -282,7 +282,7 @@ def test_a_wrong_freeze_is_told_where_and_how(start: str, end: str, told: str) -
     assert told in problems[0]
 
 
-def exception(rest: str) -> Any:  # noqa: ANN401 - a model of some kind, or a list of problems
+def exception(rest: str) -> Any:
     return read(f"kind: Exception\nname: e\naction: hold\nreason: r\n{rest}\n")
 
 
@@ -326,7 +326,7 @@ def test_a_wrong_exception_is_told_where_and_how(rest: str, told: str) -> None:
     assert told in problems[0]
 
 
-def approval(rest: str) -> Any:  # noqa: ANN401 - a model of some kind, or a list of problems
+def approval(rest: str) -> Any:
     return read(f"kind: Approval\nname: a\nexpires: 2026-12-31\n{rest}\n")
 
 

@@ -36,7 +36,7 @@ class Vector(BaseModel):
         return "\n".join(self.output) + "\n"
 
 
-def expected_of(vector: Vector) -> Any:  # noqa: ANN401 - JSON
+def expected_of(vector: Vector) -> Any:
     """Return what the parsers read from a vector, as JSON."""
     dialect = dialect_of(vector.manager)
     match vector.kind:

@@ -177,12 +177,11 @@ def read_answers(path: Path) -> Draft:
     documents, problems = parse_documents(data, str(path))
     if not problems and len(documents) != 1:
         problems = [Problem(str(path), 1, "", "must hold exactly one YAML document")]
-    if not problems and not isinstance(documents[0].data, dict):
+    found = None if problems else documents[0].data
+    if not problems and not isinstance(found, dict):
         problems = [Problem(str(path), 1, "", "is not a mapping of keys")]
-    if problems:
+    if problems or not isinstance(found, dict):
         raise Misuse("\n".join(map(str, problems)), "mend the answers file")
-    found = documents[0].data
-    assert isinstance(found, dict)  # noqa: S101 - asked above
     if _holds_address(found) and path.stat().st_mode & 0o077:
         raise Misuse(
             f"{path}: others may read it, and it holds the address of a notifier", f"chmod 600 {path}"
@@ -227,9 +226,8 @@ def configuration(answers: Answers, kept: Mapping[str, Mapping[str, str]]) -> Co
 
 def config_data(config: Config) -> dict[str, object]:
     """Return a configuration as plain data, without what is as by default; secrets are left out."""
-    data = _leaves(config.model_dump(exclude_defaults=True))
-    assert isinstance(data, dict)  # noqa: S101 - a model is a mapping
-    return {**data, "host": config.host}
+    data = config.model_dump(exclude_defaults=True)
+    return {**{key: _leaves(item) for key, item in data.items() if item is not None}, "host": config.host}
 
 
 def config_text(config: Config) -> str:
@@ -300,10 +298,8 @@ def _merge(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str
     for key, value in above.items():
         known = result.get(key)
         # Labels, variables and notifiers are lists of names: who writes them anew may leave one out.
-        is_section = key in Config.model_fields and isinstance(known, Mapping) and isinstance(value, Mapping)
-        if is_section and key not in {"labels", "environment", "notifiers"}:
-            assert isinstance(known, Mapping)  # noqa: S101 - asked above
-            assert isinstance(value, Mapping)  # noqa: S101 - the same
+        is_section = key in Config.model_fields and key not in {"labels", "environment", "notifiers"}
+        if is_section and isinstance(known, Mapping) and isinstance(value, Mapping):
             result[key] = {**known, **value}
         else:
             result[key] = value

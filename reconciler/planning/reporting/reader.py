@@ -23,7 +23,7 @@ from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import UnknownWord, first_version, is_known, refusal
 
 
-class _Unreadable(Exception):  # noqa: N818 - never leaves this module
+class _Unreadable(Exception):
     """Carries the place and what was expected there."""
 
 
@@ -49,7 +49,7 @@ def read_run(data: bytes) -> RunRecord:
     return record
 
 
-def _read_document(kind: Any, data: bytes, name: str) -> Any:  # noqa: ANN401 - the value of a dataclass
+def _read_document(kind: Any, data: bytes, name: str) -> Any:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -73,7 +73,7 @@ class _Reader:
     def __init__(self, version: int) -> None:
         self._version = version
 
-    def read(self, kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - from JSON, by a type form
+    def read(self, kind: Any, value: Any, place: str) -> Any:
         """Return ``value`` as what the annotation ``kind`` says."""
         if kind is types.NoneType or kind in (str, int, bool):
             _expect(type(value) is kind, kind.__name__, place)
@@ -89,7 +89,7 @@ class _Reader:
             return self._object(kind, value, place)
         return self._composed(kind, value, place)
 
-    def _composed(self, kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - the same
+    def _composed(self, kind: Any, value: Any, place: str) -> Any:
         arguments = typing.get_args(kind)
         match typing.get_origin(kind):
             case typing.Literal:
@@ -108,7 +108,7 @@ class _Reader:
             case _:
                 raise TypeError(f"{kind!r} has no place in a report")
 
-    def _object(self, kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - the same
+    def _object(self, kind: Any, value: Any, place: str) -> Any:
         _expect(isinstance(value, dict), "an object", place)
         arguments = {}
         for name, key, annotation, version in _layout(kind):
@@ -119,7 +119,7 @@ class _Reader:
 
 
 @lru_cache(maxsize=64)
-def _layout(kind: Any) -> tuple[tuple[str, str, Any, int], ...]:  # noqa: ANN401 - any dataclass
+def _layout(kind: Any) -> tuple[tuple[str, str, Any, int], ...]:
     annotations = typing.get_type_hints(kind)
     return tuple(
         (one.name, canonical.key_of(one.name), annotations[one.name], first_version(one))

@@ -116,7 +116,7 @@ def _reachable(name: str, definitions: dict[str, Any]) -> set[str]:
     return found
 
 
-def _schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a type form
+def _schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of an annotation and put the classes that it names into ``definitions``."""
     if kind in _SCALARS:
         return dict(_SCALARS[kind])
@@ -148,7 +148,7 @@ def _values(kind: type[StrEnum]) -> dict[str, Any]:
     return {"description": cleandoc(kind.__doc__ or ""), "enum": [member.value for member in kind]}
 
 
-def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     annotations = typing.get_type_hints(kind)
     summary, described = _documentation(kind)
     properties = {}

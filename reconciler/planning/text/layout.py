@@ -41,7 +41,7 @@ class UnknownWord(str):
 class _KnownFirst:
     """Has pydantic read ``Words | UnknownWord`` as one of the words wherever it is one."""
 
-    def __get_pydantic_core_schema__(self, source: object, handler: Any) -> Any:  # noqa: ANN401 - pydantic's
+    def __get_pydantic_core_schema__(self, source: object, handler: Any) -> Any:
         known, unknown = get_args(source)
         other = {
             "type": "function-after",
@@ -73,7 +73,7 @@ def first_version(field: "dataclasses.Field[Any]") -> int:
 
 
 @lru_cache(maxsize=256)
-def fields_of(kind: Any, version: int) -> tuple["dataclasses.Field[Any]", ...]:  # noqa: ANN401 - any dataclass
+def fields_of(kind: Any, version: int) -> tuple["dataclasses.Field[Any]", ...]:
     """Return the fields that the dataclass ``kind`` has in files of ``version``."""
     return tuple(one for one in dataclasses.fields(kind) if first_version(one) <= version)
 

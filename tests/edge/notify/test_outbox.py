@@ -155,7 +155,7 @@ def test_a_message_of_an_older_version_is_still_sent(outbox: Outbox, tmp_path: P
 
 
 def test_a_crash_after_sending_repeats_a_message_but_never_loses_one(outbox: Outbox, tmp_path: Path) -> None:
-    class Crash(Exception):  # noqa: N818 - it stands for a power cut, not for an error
+    class Crash(Exception):
         pass
 
     outbox.enqueue(_notice("a"), ALL)
