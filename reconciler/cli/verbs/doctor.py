@@ -57,7 +57,7 @@ def _line(finding: CheckFinding, *, columns: int, coloured: bool) -> str:
     level = f"{_SHOWN[finding.level]:<7}"
     if coloured:
         level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
-    texts = visible_lines(finding.message)
+    texts = _visible_lines(finding.message)
     if finding.hint and finding.level is not Level.OK:
         texts.append(f"hint: {visible(finding.hint)}")
     lines = [line for text in texts for line in wrapped(text, max(40, columns - _MARGIN), hang="")]
@@ -65,7 +65,7 @@ def _line(finding: CheckFinding, *, columns: int, coloured: bool) -> str:
     return f"{level} {finding.check:<13} {head}\n" + "".join(f"{'':{_MARGIN}}{line}\n" for line in rest)
 
 
-def visible_lines(text: str) -> list[str]:
+def _visible_lines(text: str) -> list[str]:
     """Return the lines of a text, each with nothing that could move a cursor."""
     return [visible(line) for line in text.splitlines()] or [""]
 
