@@ -31,16 +31,7 @@ _QUEUE = "reports.git"
 
 @dataclass(frozen=True, slots=True)
 class CleanupOptions:
-    """What ``cleanup`` is told.
-
-    Attributes:
-        config: The configuration file.
-        yes: Do not ask.
-        dry_run: Show what would be done.
-        purge: Remove what is the operator's, too.
-        format: Of what is printed.
-        unit_dir: Folder of the units, where it is another one.
-    """
+    """What ``cleanup`` is told; its help says what each is."""
 
     config: str
     yes: bool

@@ -27,14 +27,7 @@ _COLUMNS = ("Began", "Outcome", "Changes", "Took", "Run", "Why")
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """What ``log`` is told.
-
-    Attributes:
-        config: The configuration file.
-        run: ``last``, an id or the beginning of one; ``None`` for the list.
-        last: How many are listed, 0 for all.
-        format: Of what is printed.
-    """
+    """What ``log`` is told; its help says what each is."""
 
     config: str
     run: str | None

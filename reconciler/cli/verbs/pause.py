@@ -27,14 +27,7 @@ _HINT = "write a duration (3d), a date (2026-12-20), or a time with its zone (20
 
 @dataclass(frozen=True, slots=True)
 class PauseOptions:
-    """What ``pause`` is told.
-
-    Attributes:
-        config: The configuration file.
-        reason: Why.
-        until: When it ends by itself, as it was written.
-        format: Of what is printed.
-    """
+    """What ``pause`` is told; its help says what each is."""
 
     config: str
     reason: str

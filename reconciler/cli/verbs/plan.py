@@ -41,15 +41,7 @@ from reconciler.reconcile.memory import routes_of
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """What ``plan`` is told.
-
-    Attributes:
-        config: The configuration file.
-        root: Plan for the system below this folder.
-        check: Return 4 where updates are pending.
-        notify: Send the plan to the notifiers.
-        format: Of what is printed.
-    """
+    """What ``plan`` is told; its help says what each is."""
 
     config: str
     root: str | None = None
@@ -60,14 +52,7 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExplainOptions:
-    """What ``explain`` is told.
-
-    Attributes:
-        config: The configuration file.
-        package: ``name`` or ``name:arch``; ``None`` for all updates.
-        fresh: Look at the host instead of reading the last report.
-        format: Of what is printed.
-    """
+    """What ``explain`` is told; its help says what each is."""
 
     config: str
     package: str | None

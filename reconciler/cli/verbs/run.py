@@ -42,15 +42,7 @@ from reconciler.reconcile.tick import Tick
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What ``run`` is told.
-
-    Attributes:
-        config: The configuration file.
-        now: Pass over the window.
-        reason: Why.
-        override_freeze: Pass over a freeze too.
-        format: Of what is printed.
-    """
+    """What ``run`` is told; its help says what each is."""
 
     config: str
     now: bool

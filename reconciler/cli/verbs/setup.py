@@ -48,20 +48,7 @@ _OPTION_OF = {
 
 @dataclass(frozen=True, slots=True)
 class SetupOptions:
-    """What ``setup`` or ``adjust`` is told; whatever has no word here is an answer, or where one is kept.
-
-    Attributes:
-        command: Which of the two.
-        config: The configuration file.
-        answers: A file of answers.
-        yes: Ask nothing.
-        dry_run: Show what would be done.
-        unchecked: Go on although something fails its test.
-        no_plan: Do not plan at the end.
-        unit_dir: Folder of the units, where it is another one.
-        program: The command that the units start, where it is another one.
-        format: Of what is printed.
-    """
+    """What ``setup`` or ``adjust`` is told; their help says what each is."""
 
     command: Literal["setup", "adjust"]
     config: str

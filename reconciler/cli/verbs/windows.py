@@ -45,24 +45,7 @@ _SYNTAX_HINT = "see docs/reference/windows.md for the syntax"
 
 @dataclass(frozen=True, slots=True)
 class WindowsOptions:
-    """What ``windows`` is told; texts stand as they were written, ``None`` where they were not.
-
-    Attributes:
-        config: The configuration file.
-        schedule: Show the windows of this Schedule.
-        start: An OnCalendar expression to preview.
-        cron: A cron expression to preview.
-        rrule: A recurrence rule to preview.
-        at: Local time of day of the rule.
-        from_date: Its anchor.
-        offset: Days between the rule and its window.
-        duration: Length of a previewed window.
-        timezone: Zone of a preview, or to show times in.
-        from_: Look from this time on.
-        count: How many are shown at most.
-        policy: A folder whose Schedules are shown.
-        format: Of what is printed.
-    """
+    """What ``windows`` is told; its help says what each is."""
 
     config: str
     schedule: str | None
