@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from enum import Enum
 from pathlib import Path
 from typing import Literal
 
@@ -168,32 +168,18 @@ class MakeFolder:
 
 
 class FileKind(Enum):
-    """What a file of an installation is."""
+    """What a file of an installation is, in words for people."""
 
-    UNIT = auto()
-    CONFIGURATION = auto()
-    ADDRESS = auto()
-    MANIFEST = auto()
-    COPY = auto()
+    UNIT = "unit"
+    CONFIGURATION = "the configuration"
+    ADDRESS = "the address of {name}, unencrypted"
+    MANIFEST = "what is installed"
+    COPY = "a copy of what was there"
 
     @property
     def mode(self) -> int:
         """Whom it is for: what a unit says is no secret."""
         return 0o644 if self is FileKind.UNIT else 0o600
-
-    def words(self, path: Path) -> str:
-        """Say for people what the file at ``path`` is."""
-        match self:
-            case FileKind.UNIT:
-                return "unit"
-            case FileKind.CONFIGURATION:
-                return "the configuration"
-            case FileKind.ADDRESS:
-                return f"the address of {path.name}, unencrypted"
-            case FileKind.MANIFEST:
-                return "what is installed"
-            case FileKind.COPY:
-                return "a copy of what was there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +200,8 @@ class WriteFile:
             verb = "write"
         else:
             verb = "set the mode of" if self.before == self.content else "change"
-        return f"{verb} {self.path} ({self.kind.words(self.path)}, mode {self.kind.mode:04o})"
+        what = self.kind.value.format(name=self.path.name)
+        return f"{verb} {self.path} ({what}, mode {self.kind.mode:04o})"
 
 
 @dataclass(frozen=True, slots=True)
