@@ -1,21 +1,20 @@
 """Packages are fetched before their window opens, where only time and people stand against the plan."""
 
-from datetime import datetime
-
 from reconciler.planning.gates.types import Closed, Outcome
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Unfetched
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.ports.state import State
+from reconciler.reconcile.ports.target import Clock
 
 
-def is_due(assessment: Assessment, state: State, now: datetime) -> bool:
+def is_due(assessment: Assessment, state: State, clock: Clock) -> bool:
     """Say whether the packages of the plan of ``assessment`` are to be fetched ahead now.
 
     Args:
         assessment: That is reported.
         state: Says what was fetched already, and what could not be.
-        now: Aware.
+        clock: Asked only where something could not be fetched.
     """
     finding, last = assessment.finding, state.unfetched
     closed = {gate.outcome for gate in finding.judged.gates if isinstance(gate, Closed)}
@@ -24,7 +23,7 @@ def is_due(assessment: Assessment, state: State, now: datetime) -> bool:
         and bool(finding.judged.plan.transaction)
         and finding.recording.observation.privileged
         and finding.judged.plan.digest != state.downloaded
-        and (last is None or last.what != _what_to_fetch(assessment) or now >= last.again)
+        and (last is None or last.what != _what_to_fetch(assessment) or clock.now() >= last.again)
         and bool(closed)
         and all(map(_may_download, closed))
     )

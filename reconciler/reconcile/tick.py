@@ -257,7 +257,7 @@ class Ticker:
 
     def _fetch_ahead(self, assessment: Assessment, state: State) -> tuple[State, tuple[ReconcilerError, ...]]:
         """Download a plan once, before its window opens, where only time and people stand against it."""
-        if not is_due(assessment, state, self.applier.clock.now()):
+        if not is_due(assessment, state, self.applier.clock):
             return state, ()
         try:
             with self.site.lock.held():
