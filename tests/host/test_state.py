@@ -15,8 +15,9 @@ from reconciler.host.state.folder import MOVED, StateFolder
 from reconciler.host.state.memory import BEFORE, FILES, fields_of
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
 from reconciler.planning.gates.types import FailedApply
-from reconciler.planning.notices.events import Event, Route, Snapshot
+from reconciler.planning.notices.events import Event, LastRun, Route, Snapshot
 from reconciler.planning.runs.journal import Journal
+from reconciler.planning.runs.record import RunResult
 from reconciler.reconcile.ports.state import NOTICES, RUNS, Recalled, State
 from reconciler.reconcile.ports.target import FETCH
 
@@ -350,6 +351,42 @@ def test_without_a_journal_and_its_copy_a_person_must_look(tmp_path: Path) -> No
     with pytest.raises(Stalled, match="does not parse") as caught:
         folder.journal()
     assert "move away journal.json, journal.copy.json" in caught.value.hint
+
+
+def test_a_journal_that_the_disk_does_not_give_is_read_from_its_copy(tmp_path: Path) -> None:
+    folder, journal = _written(tmp_path)
+    (folder.path / "journal.json").unlink()
+    (folder.path / "journal.json").mkdir()  # reading it fails, and it is not missing
+    assert folder.journal() == journal
+
+
+@pytest.mark.parametrize("later", ["", "-2"])
+def test_a_copy_that_an_older_program_left_of_a_run_that_is_over_is_not_believed(
+    tmp_path: Path, later: str
+) -> None:
+    folder, journal = _written(tmp_path)
+    last = LastRun(journal.run + later, RunResult.APPLIED, journal.digest)
+    folder.save(replace(folder.recall().state, last_run=last))
+    (folder.path / "journal.json").unlink()  # as that program does when it has ended a run
+    assert (folder.journal(), folder.tells_of_a_run, folder.recall().complaints) == (None, False, ())
+
+
+def test_a_copy_of_a_run_after_which_another_one_began_is_not_believed(tmp_path: Path) -> None:
+    folder, journal = _written(tmp_path)
+    (folder.path / "runs" / f"{journal.run}-2" / "step-1").mkdir(parents=True)
+    (folder.path / "journal.json").write_bytes(b"{")
+    with pytest.raises(Stalled, match="does not parse"):
+        folder.journal()
+    (folder.path / "journal.json").unlink()
+    assert folder.journal() is None
+
+
+def test_what_is_still_to_be_told_of_a_run_outlives_one_that_cannot_begin(tmp_path: Path) -> None:
+    folder, journal = _written(tmp_path)
+    (folder.path / ".journal.json.new").mkdir()
+    with pytest.raises(Stalled):
+        folder.begin(replace(journal, run=journal.run + "-2"))
+    assert folder.journal() == journal
 
 
 def test_a_run_whose_journal_cannot_be_written_has_not_begun(tmp_path: Path) -> None:

@@ -100,6 +100,10 @@ class StateFolder:
         A damaged file is copied aside, never deleted, and costs the others nothing. A ``state.json`` is what
         the three files are made of at first, and what an older program left that ran after them.
         """
+        recalled = self._recalled()
+        return replace(recalled, complaints=(*recalled.complaints, *self._wrong_with_journal()))
+
+    def _recalled(self) -> Recalled:
         before = self.read(BEFORE)
         earlier = Page({}) if before is None else read_before(before)
         complaints = [] if before is None else [*self._wrong_with(BEFORE, before, earlier)]
@@ -121,7 +125,6 @@ class StateFolder:
                     f"{self.path / name}: not all of {', '.join(lost)} was understood, and that begins anew; "
                     f"it is kept as {aside}"
                 )
-        complaints += self._wrong_with_journal()
         return Recalled(state, frozenset(missing), tuple(complaints))
 
     def _wrong_with(self, name: str, data: bytes, page: Page) -> Iterator[str]:
@@ -184,34 +187,64 @@ class StateFolder:
             Stalled: It is damaged, so that nobody knows what was done, or of a newer patchledger, which alone
                 knows how to go on; it is never deleted.
         """
-        there = {name: data for name in (_JOURNAL, _COPY) if (data := self.read(name)) is not None}
-        for name, data in there.items():
-            if is_newer(version := _schema_of(data)):
+        known = self._known_journals()
+        for name, data in known.items():
+            if data is not None and is_newer(version := _schema_of(data)):
                 said, hint = refusal(str(self.path / name), version)
                 raise Stalled(f"{said}; the run that it tells of is not finished by this one", hint)
-            journal = _parsed(data)
-            if journal is not None:
-                return journal
-        if not there:
+        journals = {name: None if data is None else _parsed(data) for name, data in known.items()}
+        if (journal := journals.get(_JOURNAL)) is not None:
+            return journal
+        copied = journals.get(_COPY)
+        if copied is not None and not self._is_over(copied):
+            return copied
+        if _JOURNAL not in known and (copied is not None or not known):
             return None
         raise Stalled(
             f"{self.path / _JOURNAL}: the journal of an unfinished run does not parse",
             "look at the package manager's own log, mend what is half done, and move away "
-            + ", ".join(there),
+            + ", ".join(known),
         )
+
+    def _known_journals(self) -> dict[str, bytes | None]:
+        """Return what the journal and its copy hold, as far as they are there; ``None`` if a disk fails."""
+        known: dict[str, bytes | None] = {}
+        for name in (_JOURNAL, _COPY):
+            try:
+                data = self.read(name)
+            except Stalled:
+                known[name] = None
+            else:
+                known |= {} if data is None else {name: data}
+        return known
+
+    def _is_over(self, journal: Journal) -> bool:
+        """Say whether the run of a copy that stands alone has ended, or another one began after it.
+
+        A program from before there was a copy ends a run and leaves the copy behind, as does whoever removes
+        the journal by hand. A run must not be taken up that way, perhaps months later.
+        """
+        last = self._recalled().state.last_run
+        later = {path.name for path in self._runs() if path.name > journal.run}
+        return bool(later) or (last is not None and last.run >= journal.run)
 
     def _wrong_with_journal(self) -> Iterator[str]:
         """Yield that the run at work is known by the copy of its journal only, if so."""
-        data = self.read(_JOURNAL)
-        if self.read(_COPY) is None or (data is not None and _parsed(data) is not None):
+        known = self._known_journals()
+        data, copy = known.get(_JOURNAL), known.get(_COPY)
+        copied = None if copy is None else _parsed(copy)
+        if copied is None or (data is not None and _parsed(data) is not None) or self._is_over(copied):
             return
         kept = "" if data is None else f"; it is kept as {self._set_aside(_JOURNAL, data)}"
         yield f"{self.path / _JOURNAL} is damaged or gone, and {_COPY} tells of the run{kept}"
 
     @property
     def tells_of_a_run(self) -> bool:
-        """Whether there is a journal, or its copy."""
-        return any((self.path / name).exists() for name in (_JOURNAL, _COPY))
+        """Whether a run did not end by itself, as far as anybody knows."""
+        try:
+            return self.journal() is not None
+        except Stalled:
+            return True
 
     def begin(self, journal: Journal) -> None:
         """Write down a run that begins, and make its folder: no other run is given its id from now on.
@@ -219,17 +252,21 @@ class StateFolder:
         Raises:
             Stalled: The disk is full or fails; then no run has begun.
         """
+        # What is still to be told of a run before it is not forgotten because this one cannot begin.
+        is_first = not (self.path / _JOURNAL).exists()
         try:
             self.write_journal(journal)
         except ReconcilerError:
-            self.clear_journal()  # its copy may be there
+            if is_first:
+                self.clear_journal()  # its copy may be there
             raise
         folder = self.path / "runs" / journal.run
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (folder / _WHY).write_bytes(b" " * _WHY_SIZE)
         except OSError as error:
-            self.clear_journal()
+            if is_first:
+                self.clear_journal()
             raise _translate(error, folder) from error
 
     def explain(self, run: str, why: str) -> None:
@@ -328,10 +365,14 @@ class StateFolder:
 
     def _surplus(self) -> list[Path]:
         """Return the folders of ``runs/`` that are too many; what only fetched takes no run's place."""
-        every = sorted((self.path / "runs").iterdir())
-        fetches = [one for one in every if {path.name for path in one.glob("*")} == {FETCH}]
-        runs = [one for one in every if one not in fetches]
+        runs = self._runs()
+        fetches = [one for one in sorted((self.path / "runs").iterdir()) if one not in runs]
         return [*fetches[:-_KEPT_FETCHES], *runs[:-_KEPT_RUNS]]
+
+    def _runs(self) -> list[Path]:
+        """Return the folders of runs, the newest last, without those that only fetched."""
+        every = sorted((self.path / "runs").glob("*/"))
+        return [one for one in every if {path.name for path in one.glob("*")} != {FETCH}]
 
     def executions(self, run: str) -> tuple[str, ...]:
         """Return the names of all executions of a run that have a folder, sorted."""
