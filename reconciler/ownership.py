@@ -44,6 +44,17 @@ def read_own(path: str) -> bytes | None:
         return file.read() if stat.S_ISREG(found.st_mode) and is_own(found) else None
 
 
+def read_foreign(path: str, limit: int) -> bytes | None:
+    """Return the first ``limit`` bytes of a regular file, whoever may write it; else ``None``.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # as above
+    with open(descriptor, "rb") as file:
+        return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
 def who_else_may_change(path: str) -> str:
     """Return why somebody but this user and root could change what runs under ``path``, or an empty text.
 

@@ -96,6 +96,7 @@ _ADDRESS_HELPER = (
     '"$PATCHLEDGER_GIT_USERNAME" "$PATCHLEDGER_GIT_PASSWORD"; }; f'
 )
 _ADDRESS_SECRET = "PATCHLEDGER_GIT_PASSWORD"  # noqa: S105 - the name of a variable
+_ADDRESS_NAMES = ("PATCHLEDGER_GIT_USERNAME", _ADDRESS_SECRET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,13 +237,19 @@ class Git:
         without passwords: any other variable may hold a secret. The server may then refuse; nothing else
         changes.
         """
-        return {name: value for name, value in environment.items() if self._is_storable(name, value)}
+        # A name may be a token that needs no password.
+        secrets = _ADDRESS_NAMES if _ADDRESS_SECRET in environment else ()
+        return {
+            name: value
+            for name, value in environment.items()
+            if name not in secrets and self._is_storable(name, value)
+        }
 
     def _is_storable(self, name: str, value: str) -> bool:
         if name.startswith("GIT_"):
             return True  # ours: the configuration cannot set these
         foreign = name in self.options.environment and name.lower() not in _STORABLE
-        return not foreign and name != _ADDRESS_SECRET and redact_url(value) == value
+        return not foreign and redact_url(value) == value
 
     def _environment(self, settings: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
         foreign = {

@@ -300,8 +300,8 @@ class ReportQueue:
         """Return how a quiet tick sees that the remote's branch is as it was left; ``None`` without a remote.
 
         Returns:
-            ``head``, the commit that the remote is known to have; ``folder`` and ``ref`` to read it from
-            where the remote is a repository of this machine with refs in files, else an empty ``folder``;
+            ``head``, the commit that the remote is known to have; ``folder`` and ``ref``, the file to read it
+            from where the remote is a repository of this machine that has one, else an empty ``folder``;
             ``argv`` and ``env`` of the question by one child, without secrets.
         """
         ref = f"refs/heads/{branch}"
@@ -312,7 +312,7 @@ class ReportQueue:
         folder = Path(self._remote.path) if self._remote.path else None
         if folder is not None and (folder / ".git").is_dir():
             folder /= ".git"
-        if folder is not None and _as_in_files(folder, ref) != head:
+        if folder is not None and not (folder / ref).is_file():
             folder = None
         env = self._git.storable(environment)
         return {"head": head, "folder": str(folder or ""), "ref": ref, "argv": argv, "env": env}
@@ -787,13 +787,6 @@ class ReportQueue:
                 oid = path.read_text("utf-8", "replace").strip()
                 found[str(path.relative_to(folder))] = oid if is_oid(oid) else None
         return {name: oid for name, oid in found.items() if _is_branch(name)}
-
-
-def _as_in_files(repository: "Path", ref: str) -> str | None:
-    try:
-        return read_ref(repository, ref)
-    except (ReconcilerError, OSError):
-        return None
 
 
 def _checked_id(name: str) -> str:

@@ -55,10 +55,17 @@ class Place:
         )
         self.fingerprint.write_bytes(known.to_json())
 
-    def leave_reports(self, *, folder: Path | str = "", answer: str = COMMIT, exit_code: int = 0) -> Path:
+    def leave_reports(
+        self,
+        *,
+        folder: Path | str = "",
+        answer: str = COMMIT,
+        name: str = "refs/heads/hosts/web-01",
+        exit_code: int = 0,
+    ) -> Path:
         """Leave a report branch at ``COMMIT``, too; return the file that shows that it was asked for."""
         asked = self.state / "asked"
-        script = f"touch {asked}; printf '{answer}\\trefs/heads/hosts/web-01\\n'; exit {exit_code}"
+        script = f"touch {asked}; printf '{answer}\\t{name}\\n'; exit {exit_code}"
         self.leave(
             reports={
                 "head": COMMIT,
@@ -184,4 +191,12 @@ def test_a_report_branch_on_this_machine_is_read_each_time(place: Place, tmp_pat
     assert place.tick() is None
     ref.unlink()
     assert place.tick() is None
+    os.mkfifo(ref)  # nobody ever writes into it
+    assert place.tick() is None
     assert not asked.exists()
+
+
+def test_a_branch_whose_name_only_ends_like_ours_is_not_ours(place: Place) -> None:
+    place.leave_reports(name="refs/aaa/refs/heads/hosts/web-01")
+    os.utime(place.fingerprint, (time.time() - HOUR - 1,) * 2)
+    assert place.tick() is None

@@ -105,7 +105,8 @@ def test_the_timer_pulls_in_nothing_and_catches_up() -> None:
     assert timer["WantedBy"] == ["timers.target"]
     assert "[Install]" not in files[SERVICE], "nothing but the timer starts it"
     assert settings(files[WATCH])["Conflicts"] == [TIMER]
-    assert settings(files[BOOT])["ConditionPathExists"] == ["/var/lib/patchledger/journal.json"]
+    journals = [f"|/var/lib/patchledger/{name}" for name in ("journal.json", "journal.copy.json")]
+    assert settings(files[BOOT])["ConditionPathExists"] == journals
 
 
 @pytest.mark.lab

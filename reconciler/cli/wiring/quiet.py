@@ -13,7 +13,7 @@ from time import time  # noqa: TID251 - compared with an instant that a full tic
 from reconciler import __version__
 from reconciler.host import DEFAULT_CONFIG, DEFAULT_STATE_DIR
 from reconciler.host.state.fingerprint import Fingerprint, digest, signature
-from reconciler.ownership import read_own, who_else_may_change
+from reconciler.ownership import read_foreign, read_own, who_else_may_change
 from reconciler.process import run
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FILE = "fingerprint.json"
 PROGRAM = f"{__version__} {__file__}"
 _STATE_KEY = b"state_dir:"
+_LONGEST_ID = 100
+"""Bytes of a ref's file that are read; an object id has 40, or 64."""
 _ASKED_EVERY = 3600
 """Seconds between two questions about a report branch that is elsewhere."""
 
@@ -96,7 +98,7 @@ def _still_holds(known: Fingerprint, config: bytes) -> bool:
 def _policy_unchanged(known: Fingerprint) -> bool:
     """Fetch the policy branch exactly as the full tick does, and compare its head."""
     done = run(known.argv, env=known.env, timeout=known.timeout, limit=65536)
-    if done.returncode or done.timed_out or _head(known.mirror, known.ref) != known.commit:
+    if done.returncode or done.timed_out or _head(known) != known.commit:
         return False
     os.utime(known.stamp)
     for path in known.touched:
@@ -113,25 +115,28 @@ def _reports_unchanged(known: Fingerprint) -> bool:
     if asked is None:
         return True
     if asked["folder"]:
-        return bool(_head(asked["folder"], asked["ref"]) == asked["head"])
+        data = read_foreign(os.path.join(asked["folder"], asked["ref"]), _LONGEST_ID)
+        return data is not None and data.strip() == asked["head"].encode()
     if time() - os.stat(asked["stamp"]).st_mtime < _ASKED_EVERY:
         return True
     done = run(asked["argv"], env=asked["env"], timeout=known.timeout, limit=65536)
-    if not done.returncode and not done.timed_out and done.stdout.split()[:1] != [asked["head"].encode()]:
+    # The whole line, since git also finds refs whose names only end like this one's.
+    line = f"{asked['head']}\t{asked['ref']}".encode()
+    if not done.returncode and not done.timed_out and line not in done.stdout.splitlines():
         return False
     os.utime(asked["stamp"])
     return True
 
 
-def _head(repository: str, ref: str) -> str:
-    """Return what a ref points to (gitrepository-layout(5)); empty where it is not there."""
+def _head(known: Fingerprint) -> str:
+    """Return what the fetched ref points to (gitrepository-layout(5))."""
     try:
-        loose = os.path.join(repository, ref)
+        loose = os.path.join(known.mirror, known.ref)
         with open(loose, encoding="ascii") as file:
             return file.read().strip()
     except FileNotFoundError:
         pass
-    packed = os.path.join(repository, "packed-refs")
+    packed = os.path.join(known.mirror, "packed-refs")
     with open(packed, encoding="ascii") as file:
         lines = [line.split() for line in file]
-    return next((oid for oid, *name in lines if name == [ref]), "")
+    return next((oid for oid, *name in lines if name == [known.ref]), "")

@@ -113,12 +113,13 @@ Description=patchledger: one tick
 
 
 def _boot(installed: UnitInputs) -> str:
-    # After multi-user.target, so that what is to be healthy had its chance to start. The journal is there
-    # where a run rebooted this machine, or was ended by whatever ended the machine.
+    # After multi-user.target, so that what is to be healthy had its chance to start. The journal or its copy
+    # is there where a run rebooted this machine, or was ended by whatever ended the machine.
     return f"""\
 [Unit]
 Description=patchledger: verify the machine after a reboot
-{_after(installed, "multi-user.target")}ConditionPathExists={_path(installed.state / "journal.json")}
+{_after(installed, "multi-user.target")}ConditionPathExists=|{_path(installed.state / "journal.json")}
+ConditionPathExists=|{_path(installed.state / "journal.copy.json")}
 
 [Service]
 {_oneshot(installed)}

@@ -130,6 +130,11 @@ def test_the_invocation_holds_no_secret(tmp_path: Path) -> None:
     assert PolicyMirror(tmp_path / "m", address, options=options).invocation()[1]["no_proxy"] == "localhost"
 
 
+def test_a_name_that_is_a_token_is_a_secret_as_well(tmp_path: Path) -> None:
+    _, env = PolicyMirror(tmp_path / "m", "https://t0ken@h/p.git").invocation()
+    assert "t0ken" not in repr(env)
+
+
 def test_nothing_accepted_yet_is_first_use(source: PolicyMirror) -> None:
     head = fetched(source)
     assert source.succession(head) == FirstUse(head)
