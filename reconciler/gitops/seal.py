@@ -36,26 +36,30 @@ class Seals:
         self._seals: dict[str, list[object]] = _read(file, self._boot)
 
     def holds(self, folder: Path, without: str = "") -> bool:
-        """Tell whether every file that was sealed is there, untouched.
+        """Tell whether every file that was sealed is there, untouched; never of a folder without any.
 
         Args:
             folder: What was sealed.
             without: Path in it of a file that may change.
         """
         match self._seals.get(folder.name):
-            case [int(newest), str(digest)]:
+            case [int(newest), str(digest)] if newest:
                 return _digest(folder, without, newest) == (newest, digest)
             case _:
                 return False
 
     def set(self, folder: Path, without: str = "") -> None:
-        """Seal a folder as it is now; :meth:`save` keeps that.
+        """Seal a folder as it is now, or none where it holds no file; :meth:`save` keeps that.
 
         Args:
             folder: What to seal.
             without: As of :meth:`holds`.
         """
-        self._seals[folder.name] = list(_digest(folder, without, None))
+        newest, digest = _digest(folder, without, None)
+        if newest:
+            self._seals[folder.name] = [newest, digest]
+        else:
+            self.drop(folder)
 
     def drop(self, folder: Path) -> None:
         """Forget the seal of a folder: the next one who asks must look."""

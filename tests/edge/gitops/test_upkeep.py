@@ -239,6 +239,25 @@ def test_a_full_disk_keeps_the_seals_of_before(host: Host) -> None:
     assert (host.state / "seals.json").read_bytes() == before
 
 
+def test_what_is_not_there_has_no_seal(host: Host) -> None:
+    host.settle(pushed=COUNT)
+    assert not host.copy.exists()
+    host.copy.mkdir()
+    (host.copy / "pack-1.pack").write_text("anything")
+    assert not Seals(host.state / "seals.json", boot="first").holds(host.copy)
+
+
+def test_a_copy_that_was_begun_by_a_killed_tick_is_not_trusted(host: Host) -> None:
+    host.settle(pushed=COUNT)
+    seals = (host.state / "seals.json").read_bytes()
+    host.queue.report(host.queue.sink(AWAY), COUNT)
+    host.upkeep(away=True).end()
+    (host.state / "seals.json").write_bytes(seals)
+    spoil(next(host.copy.glob("*.pack")), "zero")
+    host.tick(away=True)
+    git(host.copy, "verify-pack", str(next(host.copy.glob("*.idx"))))
+
+
 # --- The copy -----------------------------------------------------------------------------------------------
 
 
