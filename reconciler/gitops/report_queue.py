@@ -393,6 +393,21 @@ class ReportQueue:
             Stalled: The file system refuses.
             Transient: It waits for the remote.
         """
+        try:
+            return self._build_anew(waits=waits)
+        except OSError as error:
+            raise Stalled(
+                f"cannot build {self.queue} anew: {error.strerror}",
+                f"free space on that file system, or look at what begins with {self.queue}.",
+            ) from error
+
+    def _end_killed_rebuild(self) -> None:
+        """Put the new queue in its place where a run was killed in the last moment of a rebuild."""
+        if not self.queue.exists() and self._rebuilt.exists():
+            self._rebuilt.rename(self.queue)
+
+    def _build_anew(self, *, waits: bool) -> "Path":
+        self._end_killed_rebuild()
         building = self.queue.with_name(self.queue.name + ".building")
         damage.remove_tree(building)
         fresh = ReportQueue(building, self._address, self._identity, self._git.options)
@@ -408,6 +423,7 @@ class ReportQueue:
             damage.remove_tree(building)
             raise Transient(f"something of {', '.join(gaps)} cannot be read here, and {self.shown} is away")
         self._asked.update(branches)
+        damage.remove_tree(self._rebuilt)  # of a run that was killed: the queue in its place knows more
         building.rename(self._rebuilt)
         aside = damage.move_aside(self.queue, keep=None)
         self._rebuilt.rename(self.queue)
@@ -537,8 +553,7 @@ class ReportQueue:
     def _head(self, branch: str) -> str | None:
         """Return the head of a branch; where the queue does not know it, it is looked for, once."""
         _checked_branch(branch)
-        if not self.queue.exists() and self._rebuilt.exists():
-            self._rebuilt.rename(self.queue)  # a run was killed in the last moment of a rebuild
+        self._end_killed_rebuild()
         is_new = not self.queue.exists()
         if is_new:
             damage.create_bare(self.queue, self._git)

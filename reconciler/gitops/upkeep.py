@@ -63,14 +63,15 @@ class Upkeep:
             self.seals.save()
 
     def _look(self, repository: "Path", rebuild: Callable[[], object], without: str = "") -> None:
-        if not repository.exists() or self.seals.holds(repository, without):
-            return
         try:
+            if not repository.exists() or self.seals.holds(repository, without):
+                return
             if damage.is_unsound(Git(repository)):
                 rebuild()
-        except ReconcilerError as problem:
+        except (ReconcilerError, OSError) as problem:
             self._unsound.add(repository)
-            self.notices += (f"{repository} may be damaged, and could not be built anew: {problem.message}",)
+            said = problem.message if isinstance(problem, ReconcilerError) else problem.strerror
+            self.notices += (f"{repository} may be damaged, and could not be built anew: {said}",)
 
     def _copy(self, *, is_intact: bool) -> None:
         lacking, pushed = self.queue.unpushed_heads()

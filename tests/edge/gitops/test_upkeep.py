@@ -176,6 +176,30 @@ def test_what_only_the_remote_may_have_is_waited_for(host: Host) -> None:
     assert (host.head(), host.is_sound) == (head, True)
 
 
+def test_a_rebuild_that_was_killed_near_its_end_is_made_again(host: Host) -> None:
+    host.settle(pushed=1)
+    head = host.head()
+    shutil.copytree(host.queue.path, host.state / "reports.git.rebuilt")
+    spoil(host.queue.objects()[0], "flip")
+    assert host.tick().notices == ()
+    assert (host.head(), host.is_sound) == (head, True)
+    assert not (host.state / "reports.git.rebuilt").exists()
+
+
+@pytest.mark.parametrize("name", ["policy.git.rebuilt", "reports.git.rebuilt", "reports.git.building"])
+def test_a_file_system_that_refuses_a_rebuild_ends_no_tick(host: Host, name: str) -> None:
+    host.settle(pushed=1)
+    head = host.head()
+    repository = name.rpartition(".")[0]
+    (host.state / name).write_text("in the way")
+    spoil(next(path for path in host.files(repository) if path.parent.parent.name == "objects"), "zero")
+    for _ in range(2):
+        assert "could not be built anew" in host.tick().notices[0]
+    (host.state / name).unlink()
+    assert host.tick().notices == ()
+    assert (host.head(), host.is_sound) == (head, True)
+
+
 def test_a_damaged_mirror_waits_for_its_remote(host: Host) -> None:
     host.upstream.commit({"policies/all.yaml": "kind: Policy\nname: all\n", "README.md": "new\n"})
     host.settle(pushed=COUNT)
