@@ -8,10 +8,13 @@ words of a manager are evidence, not truth.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.facts.package import Mention, PackageId
-from reconciler.policy.documents import Conffiles
+
+if TYPE_CHECKING:
+    from reconciler.policy.documents import Conffiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Instruction:
     changes: tuple[Change, ...]
     exclude: tuple[str, ...] = ()
     block: tuple[str, ...] = ()
-    conffiles: Conffiles = "keep"
+    conffiles: "Conffiles" = "keep"
     lock_wait: timedelta = timedelta(0)
     automatic: tuple[str, ...] = ()
 
