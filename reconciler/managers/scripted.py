@@ -239,6 +239,10 @@ def arguments(question: Question) -> tuple[str, ...]:
     return tuple(found)
 
 
+_MOST_SECONDS = 9_999_999
+"""What a patch script takes at most, 115 days: policy may ask for more."""
+
+
 def options(instruction: Instruction) -> tuple[str, ...]:
     """Write an instruction as options of the patch script's ``--apply`` and ``--download``."""
     found: list[str] = []
@@ -258,7 +262,7 @@ def _options_of_repair(instruction: Instruction) -> Iterator[str]:
 
 
 def _seconds(span: timedelta) -> str:
-    return str(max(0, round(span.total_seconds())))
+    return str(min(max(0, round(span.total_seconds())), _MOST_SECONDS))
 
 
 def _lists(named: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:

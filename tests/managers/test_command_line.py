@@ -4,11 +4,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from reconciler.managers.scripted import options
 from reconciler.managers.scripts import PatchScript
+from reconciler.planning.runs.execution import Instruction
 from reconciler.resources import locate
 from reconciler.targets.local import LocalTarget
 
@@ -165,3 +168,12 @@ def test_values_may_be_joined_and_options_repeated(name: str, shell: tuple[str, 
     assert is_accepted(shell, name, "--dry-run", "--exclude=a,b", "--exclude", "c", "--only=a=1-1")
     named = ("--install=a:all=1-1", "--install=b:all=1-1", "--remove", "c:all,d:all")
     assert is_accepted(shell, name, "--apply", *named, "--conffiles=new", "--lock-wait=5")
+
+
+@pytest.mark.parametrize(
+    ("wait", "said"),
+    [(timedelta(seconds=-1), "0"), (timedelta(days=200), "9999999"), (timedelta.max, "9999999")],
+)
+def test_a_script_is_told_no_longer_wait_than_it_takes(wait: timedelta, said: str) -> None:
+    told = options(Instruction((), lock_wait=wait))
+    assert told[told.index("--lock-wait") + 1] == said
