@@ -49,13 +49,13 @@ def create_bare(git_dir: "Path", git: Git) -> None:
 
 def is_sound(git: Git) -> bool:
     """Tell whether every object and ref can be read; slow, so asked only after a failure."""
+    return soundness(git) is True
+
+
+def soundness(git: Git) -> bool | None:
+    """Tell whether every object and ref can be read; None where git was killed or ran out of time."""
     checked = _looked_through(git)
-    return not checked.returncode and not checked.timed_out
-
-
-def is_unsound(git: Git) -> bool:
-    """Tell whether git has looked at all of it and found something wrong: no time limit or signal says so."""
-    return _looked_through(git).returncode > 0
+    return None if checked.timed_out or checked.returncode < 0 else not checked.returncode
 
 
 def _looked_through(git: Git) -> Completed:

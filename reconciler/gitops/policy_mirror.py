@@ -259,6 +259,10 @@ class PolicyMirror:
         seconds, subject = shown.text.rstrip("\n").split("\0", 1)
         return CommitInfo(commit_date(seconds), one_line(subject, 200))
 
+    def soundness(self) -> bool | None:
+        """Say what :func:`reconciler.gitops.damage.soundness` does."""
+        return damage.soundness(self._git)
+
     def rebuild(self, *, timeout: float, now: datetime) -> Fetched:
         """Fetch a new mirror and move the damaged one aside; where that fails the old one stays.
 

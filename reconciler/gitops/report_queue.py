@@ -380,6 +380,10 @@ class ReportQueue:
         own = {path: oid for path, oid in ours.items() if not path.run}
         return own | {path: oid for path, oid in runs.items() if path not in surplus}
 
+    def soundness(self) -> bool | None:
+        """Say what :func:`reconciler.gitops.damage.soundness` does."""
+        return damage.soundness(self._git)
+
     def rebuild(self, *, waits: bool = False) -> "Path":
         """Build a new queue of all reports that can be read, move the damaged one aside, and return that.
 

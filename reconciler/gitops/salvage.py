@@ -174,6 +174,15 @@ def copy_objects(git: Git, broken: Path) -> None:
     os.sync()
 
 
+def is_whole_file(path: Path) -> bool:
+    """Tell whether a file is a loose object, and what its name says."""
+    oid = path.parent.name + path.name
+    try:
+        return is_oid(oid) and _is_named(path.read_bytes(), oid)
+    except OSError:
+        return False
+
+
 def copy_pack(content: bytes, git: Git) -> None:
     """Put the objects of a pack that are whole into ``git``.
 
@@ -296,12 +305,7 @@ def _ends(chain: Sequence[Saved]) -> list[str]:
 def _copy_loose(folder: str, file: str, packed: bytes, git: Git) -> None:
     """Copy a loose object, deflated and named by its hash, if it is what its name says."""
     target = git.git_dir / "objects" / folder / file
-    inflate = zlib.decompressobj()
-    try:
-        content = inflate.decompress(packed, 2 * _MAX_OBJECT)
-    except zlib.error:
-        return
-    if not inflate.eof or object_id(content, folder + file) != folder + file or target.exists():
+    if not _is_named(packed, folder + file) or target.exists():
         return
     try:
         target.parent.mkdir(exist_ok=True)
@@ -311,6 +315,16 @@ def _copy_loose(folder: str, file: str, packed: bytes, git: Git) -> None:
         part.rename(target)
     except OSError as error:
         raise Stalled(f"cannot write {target}: {error.strerror}", "free space on that file system") from error
+
+
+def _is_named(packed: bytes, oid: str) -> bool:
+    """Tell whether a deflated object is the one of that id."""
+    inflate = zlib.decompressobj()
+    try:
+        content = inflate.decompress(packed, 2 * _MAX_OBJECT)
+    except zlib.error:
+        return False
+    return inflate.eof and object_id(content, oid) == oid
 
 
 def _contents(git: Git, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:

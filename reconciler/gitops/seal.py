@@ -76,6 +76,11 @@ class Seals:
             replace_file(self._file, json.dumps(held, sort_keys=True).encode())
 
 
+def marks(folder: Path) -> dict[str, str]:
+    """Return what a seal would say of each file of a folder, by its path in it."""
+    return {name: _mark(stat) for name, stat in _files(str(folder))}
+
+
 def _read(file: Path, boot: str) -> dict[str, list[object]]:
     try:
         held = json.loads(file.read_bytes())
@@ -99,9 +104,12 @@ def _digest(folder: Path, without: str, newest: int | None) -> tuple[int, str]:
     seen = hashlib.sha256()
     for name, stat in found:
         if stat.st_ctime_ns <= until:
-            line = f"{name}\0{stat.st_size}\0{stat.st_ino}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\n"
-            seen.update(line.encode("utf-8", "surrogateescape"))
+            seen.update(f"{name}\0{_mark(stat)}\n".encode("utf-8", "surrogateescape"))
     return until, seen.hexdigest()
+
+
+def _mark(stat: os.stat_result) -> str:
+    return f"{stat.st_size}\0{stat.st_ino}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}"
 
 
 def _files(folder: str, inside: str = "") -> Iterator[tuple[str, os.stat_result]]:

@@ -2,8 +2,8 @@
 
 At its beginning a tick has git look through what somebody else may have touched
 (:mod:`reconciler.gitops.seal`), and builds anew what is unsound, as whoever stumbles upon the damage would.
-At its end it copies what nobody else has (:mod:`reconciler.gitops.second_copy`) and seals what there is.
-Neither ever ends a tick: what matters is found when it is read.
+At its end it copies what nobody else has (:mod:`reconciler.gitops.second_copy`) and seals what was sound at
+its beginning, with what it wrote itself. Neither ever ends a tick: what matters is found when it is read.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError
-from reconciler.gitops import damage, second_copy
+from reconciler.gitops import salvage, second_copy
 from reconciler.gitops.git import Git
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.report_queue import ReportQueue
-from reconciler.gitops.seal import Seals
+from reconciler.gitops.seal import Seals, marks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,14 +28,15 @@ class Upkeep:
     """What one tick does for the repositories of its host.
 
     Attributes:
-        notices: What a person should know of a repository that is unsound and could not be built anew yet.
+        notices: What a person should know of a repository that is unsound and could not be built anew yet, or
+            that git could not look through.
     """
 
     source: PolicyMirror
     queue: ReportQueue
     seals: Seals
     notices: tuple[str, ...] = ()
-    _unsound: set["Path"] = field(default_factory=set)
+    _sound: dict["Path", dict[str, str]] = field(default_factory=dict)
 
     def begin(self, *, timeout: float, now: datetime) -> None:
         """Look through what is not sealed, and build anew what is unsound.
@@ -45,11 +46,14 @@ class Upkeep:
             now: As of :meth:`reconciler.gitops.policy_mirror.PolicyMirror.fetch`.
         """
         mirror, queue = self.source.mirror, self.queue.queue
-        self._look(mirror, lambda: self.source.rebuild(timeout=timeout, now=now), self.source.tracking)
-        self._look(queue, lambda: self.queue.rebuild(waits=True))
+        source = self.source
+        self._look(
+            mirror, source.soundness, lambda: source.rebuild(timeout=timeout, now=now), source.tracking
+        )
+        self._look(queue, self.queue.soundness, lambda: self.queue.rebuild(waits=True))
 
     def end(self) -> None:
-        """Copy what the remotes lack, and seal what there is, but for what is known to be unsound."""
+        """Copy what the remotes lack, and seal what is known to be sound."""
         queue, copy = self.queue.queue, second_copy.folder_of(self.queue.queue)
         with suppress(OSError):
             self._seal(self.source.mirror, self.source.tracking)
@@ -62,23 +66,46 @@ class Upkeep:
                 self.seals.set(copy)
             self.seals.save()
 
-    def _look(self, repository: "Path", rebuild: Callable[[], object], without: str = "") -> None:
+    def _look(
+        self,
+        repository: "Path",
+        soundness: Callable[[], bool | None],
+        rebuild: Callable[[], object],
+        without: str = "",
+    ) -> None:
+        before = marks(repository)
         try:
-            if not repository.exists() or self.seals.holds(repository, without):
-                return
-            if damage.is_unsound(Git(repository)):
+            is_known = self.seals.holds(repository, without) or not repository.exists()
+            is_sound = is_known or soundness()
+            if is_sound is False:
                 rebuild()
+                before, is_sound = marks(repository), True
         except (ReconcilerError, OSError) as problem:
-            self._unsound.add(repository)
             said = problem.message if isinstance(problem, ReconcilerError) else problem.strerror
             self.notices += (f"{repository} may be damaged, and could not be built anew: {said}",)
+            return
+        if is_sound:
+            self._sound[repository] = before
+        else:
+            self.notices += (f"{repository} could not be looked through: git was killed, or took too long",)
 
     def _copy(self, *, is_intact: bool) -> None:
         lacking, pushed = self.queue.unpushed_heads()
         second_copy.keep(Git(self.queue.queue), lacking, pushed, is_intact=is_intact)
 
     def _seal(self, repository: "Path", without: str = "") -> None:
-        if repository in self._unsound:
-            self.seals.drop(repository)
-        else:
+        if self._is_sound(repository):
             self.seals.set(repository, without)
+        else:
+            self.seals.drop(repository)
+
+    def _is_sound(self, repository: "Path") -> bool:
+        """Tell whether all that was sound is as it was, but for refs, which a tick sets and reads.
+
+        Git sets the times of a loose object that it would have to write again; so what it holds is looked at.
+        """
+        if repository not in self._sound:
+            return False
+        now = marks(repository)
+        others = [name for name, mark in self._sound[repository].items() if now.get(name) != mark]
+        return all(name.startswith("refs/") or salvage.is_whole_file(repository / name) for name in others)

@@ -1,10 +1,13 @@
 """A report queue with a few reports, and ways to damage its files."""
 
 import json
+import os
+import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
 
+from reconciler.gitops.git import GitAccess
 from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.reconcile.ports.reports import Commit, Pushed
@@ -23,9 +26,10 @@ class Queue:
         self.path = folder / "state" / "reports.git"
         self.remote = remote
         self.key = key
+        self.options: GitAccess | None = None
 
     def sink(self, remote: str | None = None) -> ReportQueue:
-        return ReportQueue(self.path, remote or str(self.remote), Identity("web-01", self.key))
+        return ReportQueue(self.path, remote or str(self.remote), Identity("web-01", self.key), self.options)
 
     def fill(self, *, pushed: int) -> None:
         for number in range(COUNT):
@@ -89,3 +93,12 @@ def spoil(path: Path, way: str) -> None:
             path.write_bytes(bytes(len(content)))
         case _:
             path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+
+
+def with_git(folder: Path, first: str) -> GitAccess:
+    """Have every ``git`` run a line of a shell first."""
+    folder.mkdir()
+    script = folder / "git"
+    script.write_text(f'#!/bin/sh\n{first}\nexec {shutil.which("git")} "$@"\n')
+    script.chmod(0o755)
+    return GitAccess(environment={"PATH": f"{folder}:{os.environ['PATH']}"})

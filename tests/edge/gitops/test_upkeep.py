@@ -16,7 +16,7 @@ from reconciler.gitops.upkeep import Upkeep
 from reconciler.reconcile.ports.policies import Fetched
 from reconciler.reconcile.ports.reports import Pushed
 from tests.edge.gitops.bench import NOW, Repository, git
-from tests.edge.gitops.queues import AWAY, COUNT, WAYS, WEB, Queue, spoil
+from tests.edge.gitops.queues import AWAY, COUNT, WAYS, WEB, Queue, spoil, with_git
 
 
 class Host:
@@ -41,7 +41,7 @@ class Host:
         assert isinstance(self.source().fetch(timeout=20, now=NOW), Fetched)
         self.source().accept(self.upstream.head())
         self.queue.fill(pushed=pushed)
-        self.upkeep().end()
+        self.tick()
 
     def tick(self, *, away: bool = False, boot: str = "first") -> Upkeep:
         """Do what every tick does for its repositories."""
@@ -76,7 +76,7 @@ class Keeper:
     def restore(self) -> None:
         shutil.rmtree(self.host.state)
         shutil.copytree(self.whole, self.host.state)
-        self.host.upkeep().end()
+        self.host.tick()
 
 
 def _is_sound(repository: Path) -> bool:
@@ -252,6 +252,39 @@ def test_after_a_boot_all_is_looked_through_once(host: Host) -> None:
     host.tick(boot="second")
     assert looks(host, lambda: None)
     assert Seals(host.state / "seals.json", boot="second").holds(host.queue.path)
+
+
+def test_what_git_could_not_look_through_gets_no_seal(host: Host, tmp_path: Path) -> None:
+    host.settle(pushed=1)
+    spoil(host.queue.objects()[0], "flip")
+    host.queue.options = with_git(tmp_path / "bin", 'if [ "$1" = fsck ]; then kill -9 $$; fi')
+    assert "could not be looked through" in host.tick().notices[0]
+    host.queue.options = None
+    assert "no report was lost" in host.tick().queue.notices[0]
+    assert host.is_sound
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["policy.git", "reports.git"])
+def test_what_is_damaged_during_a_tick_gets_no_seal(host: Host, name: str, way: str) -> None:
+    host.settle(pushed=COUNT)
+    upkeep = host.upkeep()
+    upkeep.begin(timeout=20, now=NOW)
+    spoil(next(path for path in host.files(name) if path.parent.parent.name == "objects"), way)
+    upkeep.end()
+    host.tick()
+    assert host.is_sound
+
+
+def test_what_a_tick_writes_itself_is_sealed(host: Host) -> None:
+    host.settle(pushed=1)
+    upkeep = host.upkeep()
+    upkeep.begin(timeout=20, now=NOW)
+    for number in range(2):
+        host.queue.report(upkeep.queue, COUNT + number)  # the tree of the runs is the same in both
+    assert upkeep.queue.push(timeout=20) == Pushed((WEB,))
+    upkeep.end()
+    assert not looks(host, lambda: None)
 
 
 def test_a_full_disk_keeps_the_seals_of_before(host: Host) -> None:
