@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEADS = "heads"
+_END = "^"
+"""Begins a line of that file which names a commit that the remote had, where the copy ends."""
 _MOST_PACKS = 12
 
 
@@ -44,15 +46,15 @@ def keep(git: Git, heads: Iterable[str], pushed: Iterable[str], *, is_intact: bo
         ReconcilerError: The queue cannot be read, or the disk is full; the copy is as before.
         OSError: The file system refuses.
     """
-    folder, wanted = _found(git.git_dir), set(heads)
+    folder, wanted, base = _found(git.git_dir), set(heads), set(pushed)
     building = _building(folder)
-    copied = _copied(folder) if is_intact else set()
+    copied = _copied(folder, base) if is_intact else set()
     if not wanted:
         damage.remove_tree(folder)
-    elif not wanted <= copied and not _has_grown(git, folder, wanted, copied):
+    elif not wanted <= copied and not _has_grown(git, folder, wanted, copied, base):
         damage.remove_tree(building)
         building.mkdir(mode=0o700)
-        _write(git, building, wanted, [f"--shallow {oid}" for oid in pushed])
+        _write(git, building, wanted, base, [f"--shallow {oid}" for oid in sorted(base)])
         damage.remove_tree(folder)
         building.rename(folder)
         sync_folder(folder.parent)
@@ -84,27 +86,31 @@ def _building(folder: "Path") -> "Path":
     return folder.with_name(folder.name + ".new")
 
 
-def _copied(folder: "Path") -> set[str]:
-    """Return the heads of which the copy holds everything."""
+def _copied(folder: "Path", base: set[str]) -> set[str]:
+    """Return the heads of which the copy holds everything down to ``base``; none where it ends elsewhere.
+
+    A remote may have lost what it had: then the copy must reach further down.
+    """
     try:
         words = (folder / _HEADS).read_text("utf-8", "replace").split()
     except OSError:
         return set()
-    return {word for word in words if is_oid(word)}
+    ends = {word[1:] for word in words if word.startswith(_END)}
+    return {word for word in words if is_oid(word)} if ends == base else set()
 
 
-def _has_grown(git: Git, folder: "Path", wanted: set[str], copied: set[str]) -> bool:
+def _has_grown(git: Git, folder: "Path", wanted: set[str], copied: set[str], base: set[str]) -> bool:
     """Add a pack of what is new; return False where the copy is to be made anew."""
     if not copied or len(list(folder.glob("*.pack"))) >= _MOST_PACKS:
         return False
     with suppress(ReconcilerError):  # a queue that was built anew may not know what was copied from another
-        _write(git, folder, wanted, [f"^{oid}" for oid in sorted(copied)])
+        _write(git, folder, wanted, base, [f"^{oid}" for oid in sorted(copied)])
         return True
     return False
 
 
-def _write(git: Git, folder: "Path", wanted: set[str], ends: Iterable[str]) -> None:
-    """Write one pack of all commits down to ``ends``, and then the names of those that are copied.
+def _write(git: Git, folder: "Path", wanted: set[str], base: set[str], ends: Iterable[str]) -> None:
+    """Write one pack of all commits down to ``ends``, and then what the copy holds now, and its ``base``.
 
     ``--shallow ID`` lets the history begin with that commit, which is packed whole: a pack needs nothing that
     the remote alone has. So does ``git upload-pack`` ask for what it sends to a shallow clone.
@@ -117,4 +123,5 @@ def _write(git: Git, folder: "Path", wanted: set[str], ends: Iterable[str]) -> N
     if done.returncode:
         damage.sweep(git.git_dir)
         raise explain(done, f"cannot copy the unpushed reports of {git.git_dir}")
-    replace_file(folder / _HEADS, "".join(f"{oid}\n" for oid in sorted(wanted)).encode())
+    lines = [*sorted(wanted), *(_END + oid for oid in sorted(base))]
+    replace_file(folder / _HEADS, "".join(f"{line}\n" for line in lines).encode())

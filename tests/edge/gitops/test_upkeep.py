@@ -331,6 +331,22 @@ def test_the_copy_ends_with_the_last_report_that_was_pushed(host: Host, tmp_path
     assert host.copy.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("back", [None, 2])
+def test_the_copy_reaches_further_down_when_the_remote_has_lost_reports(host: Host, back: int | None) -> None:
+    host.settle(pushed=3)
+    older = [] if back is None else [git(host.queue.remote, "rev-parse", f"{WEB}~{back}")]
+    git(host.queue.remote, "update-ref", *([] if older else ["-d"]), f"refs/heads/{WEB}", *older)
+    assert host.queue.sink().standing(WEB, timeout=20, ask=True) is None
+    host.tick(away=True)
+    head = host.head()
+    shutil.rmtree(host.queue.path)
+    last = host.queue.sink().last(WEB)
+    assert last is not None
+    assert last.oid == head
+    assert host.queue.sink().push(timeout=20) == Pushed((WEB,))
+    assert host.queue.told() == [*range(COUNT)]
+
+
 def test_the_copy_goes_when_all_was_pushed(host: Host) -> None:
     host.settle(pushed=1)
     assert host.copy.is_dir()
