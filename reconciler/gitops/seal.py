@@ -8,9 +8,10 @@ boot: before it the power may have failed. Times of change (ctime) count, which 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from reconciler.durable import replace_file
 
@@ -18,6 +19,15 @@ _FORMAT = 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NOTES = "patchledger-"
 """What :mod:`reconciler.gitops.policy_mirror` writes beside git's own files; quiet ticks touch some of it."""
+
+
+class Mark(NamedTuple):
+    """What a seal says of one file; the times are in nanoseconds."""
+
+    size: int
+    inode: int
+    modified: int
+    changed: int
 
 
 class Seals:
@@ -35,27 +45,29 @@ class Seals:
         self._boot = _boot_id() if boot is None else boot
         self._seals: dict[str, list[object]] = _read(file, self._boot)
 
-    def holds(self, folder: Path, without: str = "") -> bool:
+    def holds(self, folder: Path, without: str = "", seen: Mapping[str, Mark] | None = None) -> bool:
         """Tell whether every file that was sealed is there, untouched; never of a folder without any.
 
         Args:
             folder: What was sealed.
             without: Path in it of a file that may change.
+            seen: What :func:`marks` gave of it just now; without it, the folder is looked at.
         """
         match self._seals.get(folder.name):
             case [int(newest), str(digest)] if newest:
-                return _digest(folder, without, newest) == (newest, digest)
+                return _digest(marks(folder) if seen is None else seen, without, newest) == (newest, digest)
             case _:
                 return False
 
-    def set(self, folder: Path, without: str = "") -> None:
-        """Seal a folder as it is now, or none where it holds no file; :meth:`save` keeps that.
+    def set(self, folder: Path, seen: Mapping[str, Mark], without: str = "") -> None:
+        """Seal a folder as it was seen, or none where it held no file; :meth:`save` keeps that.
 
         Args:
             folder: What to seal.
+            seen: As of :meth:`holds`.
             without: As of :meth:`holds`.
         """
-        newest, digest = _digest(folder, without, None)
+        newest, digest = _digest(seen, without, None)
         if newest:
             self._seals[folder.name] = [newest, digest]
         else:
@@ -76,9 +88,9 @@ class Seals:
             replace_file(self._file, json.dumps(held, sort_keys=True).encode())
 
 
-def marks(folder: Path) -> dict[str, str]:
+def marks(folder: Path) -> dict[str, Mark]:
     """Return what a seal would say of each file of a folder, by its path in it."""
-    return {name: _mark(stat) for name, stat in _files(str(folder))}
+    return dict(_files(str(folder)))
 
 
 def _read(file: Path, boot: str) -> dict[str, list[object]]:
@@ -97,26 +109,23 @@ def _boot_id() -> str:
         return ""
 
 
-def _digest(folder: Path, without: str, newest: int | None) -> tuple[int, str]:
+def _digest(seen: Mapping[str, Mark], without: str, newest: int | None) -> tuple[int, str]:
     """Return the time of the newest file, or ``newest``, and a digest of all files that are no newer."""
-    found = sorted((name, stat) for name, stat in _files(str(folder)) if name != without)
-    until = max((stat.st_ctime_ns for _, stat in found), default=0) if newest is None else newest
-    seen = hashlib.sha256()
-    for name, stat in found:
-        if stat.st_ctime_ns <= until:
-            seen.update(f"{name}\0{_mark(stat)}\n".encode("utf-8", "surrogateescape"))
-    return until, seen.hexdigest()
+    found = sorted((name, mark) for name, mark in seen.items() if name != without)
+    until = max((mark.changed for _, mark in found), default=0) if newest is None else newest
+    digest = hashlib.sha256()
+    for name, mark in found:
+        if mark.changed <= until:
+            digest.update("\0".join((name, *map(str, mark))).encode("utf-8", "surrogateescape") + b"\n")
+    return until, digest.hexdigest()
 
 
-def _mark(stat: os.stat_result) -> str:
-    return f"{stat.st_size}\0{stat.st_ino}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}"
-
-
-def _files(folder: str, inside: str = "") -> Iterator[tuple[str, os.stat_result]]:
+def _files(folder: str, inside: str = "") -> Iterator[tuple[str, Mark]]:
     """Yield all files below ``folder`` by their paths in it; what nobody can look at counts as gone."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _files(entry.path, f"{inside}{entry.name}/")
             elif not entry.name.startswith(_NOTES):
-                yield inside + entry.name, entry.stat(follow_symlinks=False)
+                stat = entry.stat(follow_symlinks=False)
+                yield inside + entry.name, Mark(stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)

@@ -6,7 +6,7 @@ At its end it copies what nobody else has (:mod:`reconciler.gitops.second_copy`)
 its beginning, with what it wrote itself. Neither ever ends a tick: what matters is found when it is read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ from reconciler.gitops import salvage, second_copy
 from reconciler.gitops.git import Git
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.report_queue import ReportQueue
-from reconciler.gitops.seal import Seals, marks
+from reconciler.gitops.seal import Mark, Seals, marks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ class Upkeep:
     queue: ReportQueue
     seals: Seals
     notices: tuple[str, ...] = ()
-    _sound: dict["Path", dict[str, str]] = field(default_factory=dict)
+    _sound: dict["Path", dict[str, Mark]] = field(default_factory=dict)
 
     def begin(self, *, timeout: float, now: datetime) -> None:
         """Look through what is not sealed, and build anew what is unsound.
@@ -63,7 +63,7 @@ class Upkeep:
                 self.seals.drop(queue)  # it may be damaged
             else:
                 self._seal(queue)
-                self.seals.set(copy)
+                self.seals.set(copy, marks(copy))
             self.seals.save()
 
     def _look(
@@ -75,7 +75,7 @@ class Upkeep:
     ) -> None:
         before = marks(repository)
         try:
-            is_known = self.seals.holds(repository, without) or not repository.exists()
+            is_known = self.seals.holds(repository, without, before) or not repository.exists()
             is_sound = is_known or soundness()
             if is_sound is False:
                 rebuild()
@@ -94,18 +94,18 @@ class Upkeep:
         second_copy.keep(Git(self.queue.queue), lacking, pushed, is_intact=is_intact)
 
     def _seal(self, repository: "Path", without: str = "") -> None:
-        if self._is_sound(repository):
-            self.seals.set(repository, without)
+        now = marks(repository)
+        if self._is_sound(repository, now):
+            self.seals.set(repository, now, without)
         else:
             self.seals.drop(repository)
 
-    def _is_sound(self, repository: "Path") -> bool:
+    def _is_sound(self, repository: "Path", now: Mapping[str, Mark]) -> bool:
         """Tell whether all that was sound is as it was, but for refs, which a tick sets and reads.
 
         Git sets the times of a loose object that it would have to write again; so what it holds is looked at.
         """
         if repository not in self._sound:
             return False
-        now = marks(repository)
         others = [name for name, mark in self._sound[repository].items() if now.get(name) != mark]
         return all(name.startswith("refs/") or salvage.is_whole_file(repository / name) for name in others)
