@@ -219,7 +219,6 @@ def test_whatever_changes_an_observation_changes_one_of_its_inputs(
         seen = signature()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="another user can only be taken on by root")
 def test_an_ordinary_user_sees_the_same(lab: AptLab, script: PatchScript, apt: ScriptedManager) -> None:
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh")
     observed = ScriptedManager(APT, LocalTarget(lab.environment, nobody), script).observe(NOW)
