@@ -28,6 +28,8 @@ exec sleep infinity
 
 Talk = Callable[..., AbstractContextManager[Conversation]]
 
+pytestmark = pytest.mark.root  # each has a mount of its own
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
