@@ -457,6 +457,12 @@ class Applier:
             journal, repair = self.executions.repair(journal)
             execution = repaired(execution, repair)
         after = self.seen_after(journal, execution)
+        if after.health.broken and not seen.health.broken:
+            # Of packages that move together one came, another did not, and nothing can be resolved until it
+            # does: it is tried once more, alone.
+            journal, repair = self.executions.repair(journal)
+            execution = repaired(execution, repair)
+            after = self.seen_after(journal, execution)
         journal, stopped = self.stepped(journal, execution, after)
         return journal, after, stopped
 

@@ -139,7 +139,8 @@ class Recovery:
     ) -> tuple[Journal, Execution, Observation]:
         """Repair what was at work, unless it ended by itself; return what it came to in all."""
         execution = reduce(repaired, results)
-        is_half_done = not results[-1].is_finished or (len(results) == 1 and bool(seen.health.interrupted))
+        is_torn = bool(seen.health.interrupted or seen.health.broken)
+        is_half_done = not results[-1].is_finished or (len(results) == 1 and is_torn)
         if not is_half_done or len(results) >= MOST_ATTEMPTS:
             return journal, execution, seen
         journal, repair = self.applier.executions.repair(journal)

@@ -1237,6 +1237,11 @@ prefer_what_was_to_be_done() {
     must_have_space
 }
 
+# Whether dependencies of installed packages are not met: of two that move together, one came and the other did not.
+lacks() {
+    ! dependencies >"$WORK/lacking"
+}
+
 # What must be reinstalled, as "name recorded-version": dpkg knows that it is half there, and --configure cannot mend it.
 must_come_again() {
     unfinished | awk -F '\t' '$2 !~ /deinstall|purge/ && ($3 != "ok" || $4 == "half-installed") { print $1 }' |
@@ -1279,7 +1284,7 @@ ask_to_finish() {
 # transaction that it belongs to may come along, and nothing else.
 reinstall() {
     must_come_again >"$WORK/again"
-    [ -s "$WORK/again" ] || said "$SAYS_UNCONFIGURED" || return 0
+    [ -s "$WORK/again" ] || said "$SAYS_UNCONFIGURED" || lacks || return 0
     to_be_done >"$WORK/allowed"
     prefer_what_was_to_be_done
     AGAIN=1
@@ -1316,7 +1321,7 @@ repair() {
     nobody_answers
     # What is awaited here may be the very run that is repaired: its apt goes on though its script was killed.
     wait_for_locks
-    if [ -z "$(unfinished)$(journal)" ]; then
+    if [ -z "$(unfinished)$(journal)" ] && ! lacks; then
         restore_marks
         finish "$NOTHING"
     fi
@@ -1334,7 +1339,7 @@ repair() {
     listing failed
     listing conffiles
     rest=$(unfinished)
-    [ -n "$rest$(journal)" ] || finish "$OK"
+    [ -n "$rest$(journal)" ] || lacks || finish "$OK"
     case $result in "$LOCKED" | "$NO_SPACE" | "$OTHER" | "$STALE" | "$UNTRUSTED") finish "$result" ;; esac
     # A script that fails each time is not what an interruption left.
     torn=$(printf '%s\n' "$rest" | awk -F '\t' '$3 != "ok" || $4 == "half-installed"')

@@ -99,3 +99,21 @@ def test_a_package_that_failed_at_first_and_is_whole_at_the_end_is_applied(
     assert not any(one.type == "PackagesQuarantined" for one in done.report.conditions)
     assert runs(host)[-1]["outcome"] == "applied"
     assert tick(host, OPENING + timedelta(minutes=30)).runs == ()
+
+
+def test_a_partner_that_was_ended_from_outside_is_tried_once_more(host: Site, machine: AptLab) -> None:
+    once = 'if [ ! -e "$DPKG_ROOT/once" ]; then touch "$DPKG_ROOT/once"; kill -9 $$; fi'
+    old, new = ({"Depends": f"first (= {version})"} for version in ("1.0", "1.1"))
+    machine.offer(
+        (Deb("first", "1.0"), Deb("first", "1.1")),
+        (Deb("second", "1.0", fields=old), Deb("second", "1.1", fields=new, scripts={"preinst": once})),
+    )
+    want(host, "first", "second", "plain")
+    (record,) = tick(host).runs
+    assert {move.name for move in record.difference.changed} == {"first", "second", "plain"}
+    assert {machine.versions()[name] for name in ("first", "second", "plain")} == {"1.1"}
+    later = tick(host, INSIDE + timedelta(minutes=15))
+    assert later.runs == ()
+    assert {one.type for one in later.report.conditions}.isdisjoint(
+        {"DependenciesBroken", "PackagesQuarantined"}
+    )

@@ -221,6 +221,32 @@ def test_what_died_while_unpacking_is_repaired_with_its_partner(
     assert moved == {"one": "1.1", "two": "1.1"}
 
 
+REFUSES_ONCE = {"preinst": 'if [ ! -e "$DPKG_ROOT/once" ]; then touch "$DPKG_ROOT/once"; kill -9 $$; fi'}
+"""The new package's first script is ended from outside: the old version stays, beside its new partner."""
+
+
+def test_what_its_partner_left_behind_comes_after_it(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path, second_folder: Path
+) -> None:
+    instruction = offer_partners(own_lab, new=REFUSES_ONCE)
+    assert own_apt.apply(instruction, folder).exit_code == 27
+    assert own_lab.states() == {}
+    assert (own_lab.versions()["one"], own_lab.versions()["two"]) == ("1.0", "1.1")
+    done = own_apt.repair(instruction, second_folder)
+    assert (done.exit_code, done.failed) == (0, ())
+    assert own_lab.versions()["one"] == "1.1"
+
+
+def test_unmet_dependencies_that_are_not_mended_are_told(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path, second_folder: Path
+) -> None:
+    instruction = offer_partners(own_lab, new={"preinst": "exit 1"})
+    own_apt.apply(instruction, folder)
+    done = own_apt.repair(instruction, second_folder)
+    assert done.exit_code == 27
+    assert own_lab.versions()["one"] == "1.0"
+
+
 def unpack(lab: AptLab, name: str) -> None:
     """Leave the offered version of a package unpacked, as a dpkg that was killed before the next one does."""
     (file,) = lab.repository.glob(f"pool/{name}_1.1_*.deb")
