@@ -253,9 +253,9 @@ def _cannot_come_before(package: Package, other: Package, installed: Mapping[str
 
 _BLOCK = ("The following packages have unmet dependencies:", "Unsatisfiable dependencies:")
 _UNMET = re.compile(
-    r" +(?:(?P<package>[a-z0-9][a-z0-9+.-]*(?::[a-z0-9-]+)?) : )?"
+    r" +(?:(?P<package>[A-Za-z0-9][A-Za-z0-9+._-]*(?::[a-z0-9-]+)?) : )?"
     r"(?:(?P<kind>[A-Z]\w+): )?"
-    r"(?P<needs>[a-z0-9][^\s]*(?: \([^)]*\))?)"
+    r"(?P<needs>[A-Za-z0-9][^\s]*(?: \([^)]*\))?)"
     r"(?: but .*?)?(?P<more> or)?"
 )
 

@@ -19,7 +19,9 @@ unset APT_LISTCHANGES_FRONTEND 2>/dev/null
 
 # --- arguments ---------------------------------------------------------------------------------------------
 
-NAME_START='a-z0-9' NAME_CHARS='a-z0-9+.:-' VERSION_CHARS='A-Za-z0-9.+:~-' VERSION_FORM='*'
+# Of names what dpkg accepts; of versions all that it does, with a warning or without, but for what would be a second
+# word, a pattern or a part of its own to the shell or to apt.
+NAME_START='A-Za-z0-9' NAME_CHARS='A-Za-z0-9+._:-' VERSION_CHARS='A-Za-z0-9.+:~_^%@#&!()|;{}<>$-' VERSION_FORM='*'
 ROOT_HAS=var/lib/dpkg/status NOT_HAD=
 take_options "$@"
 case $BELOW in *[\"\;\{\}]*) misuse '--root: apt cannot read a path with quotes, ; or braces' ;; esac
@@ -105,6 +107,20 @@ own_cache() {
     [ ! -f "$PKG" ] || [ ! -r "$PKG" ] || may cp -p "$PKG" "$CACHE/pkgcache.bin" 2>/dev/null
     [ ! -f "$SRC" ] || [ ! -r "$SRC" ] || may cp -p "$SRC" "$CACHE/srcpkgcache.bin" 2>/dev/null
 }
+
+# What apt calls the file of a package: _ and : in name and version are written otherwise, since _ parts them.
+AWK_FILES='
+function quoted(text) { gsub(/%/, "%25", text); gsub(/_/, "%5f", text); gsub(/:/, "%3a", text); return text }
+function unquoted(text) { gsub(/%3a/, ":", text); gsub(/%5f/, "_", text); gsub(/%25/, "%", text); return text }
+function stem_of(name, version) { return quoted(name) "_" quoted(version) }
+function full(name, arch) { return name (arch == "all" || arch == native ? "" : ":" arch) }
+# Its name as apt writes it, "" where the file is called otherwise; the version is left in file_version.
+function named_by(file, part, n) {
+    sub(/\.[^.]*$/, "", file); n = split(file, part, "_")
+    file_version = n == 3 ? unquoted(part[2]) : "?"
+    return n == 3 ? full(unquoted(part[1]), part[3]) : ""
+}
+'
 
 cached() { # must|may|run TOOL ARGUMENT...: one of apt's, with our own cache files where there are any
     how=$1 program=$2
@@ -450,12 +466,8 @@ under_heading() { # HEADING
 
 # "name_version_arch.deb" of a --print-uris line, as name:arch=version for the given names.
 with_versions() { # FILE-WITH-NAMES
-    awk -v native="$NATIVE" 'FILENAME == ARGV[1] { want[$1]; next }
-        /^\x27/ { file = $2; sub(/\.[^.]*$/, "", file); n = split(file, part, "_")
-            if (n != 3) next
-            gsub(/%3a/, ":", part[2]); gsub(/%5f/, "_", part[2])
-            if ((part[1] in want) && (part[3] == native || part[3] == "all")) print part[1] "=" part[2]
-            else if ((part[1] ":" part[3]) in want) print part[1] ":" part[3] "=" part[2] }' "$1" "$WORK/answer"
+    awk -v native="$NATIVE" "$AWK_FILES"' FILENAME == ARGV[1] { want[$1]; next }
+        /^\x27/ { name = named_by($2); if (name in want) print name "=" file_version }' "$1" "$WORK/answer"
 }
 
 unresolved() {
@@ -678,8 +690,8 @@ settings_of_acting() {
 # This program, which apt runs and waits for, reads that behind "wanted" and "allowed" and ends with 1 where it is not
 # exactly what is named: whatever changed since apt was asked, nothing else happens. What differs is in a file.
 guard() {
+    printf '%s' "$AWK_FILES"
     cat <<'EOF'
-function full(name, arch) { return name (arch == "all" || arch == native ? "" : ":" arch) }
 function differ(what) { print what >differs; bad = 1 }
 FILENAME == ARGV[1] { before[$1] = $2 ""; after[$1] = $3 ""; next }
 FILENAME == ARGV[2] { allowed[$1 " " $3]; next }
@@ -700,9 +712,7 @@ $NF == "**REMOVE**" {
     if ((name " " $6) in allowed) next
     if (after[name] != $6 "") differ("install " name " " $6)
     else if (before[name] != $2 "") differ("change " name " " $2)
-    version = $6; gsub(/:/, "%3a", version); gsub(/_/, "%5f", version)
-    file = $1 "_" version "_" $7 ".deb"
-    print $9 "\t" file >(out "/coming")
+    print $9 "\t" stem_of($1, $6) "_" $7 ".deb" >(out "/coming")
     if (index($9, archives) == 1) print $9 >(out "/linking")
 }
 END {
@@ -782,18 +792,20 @@ conffiles_made() {
 }
 
 # NAME<TAB>MESSAGE of every package that dpkg complained of. An archive is told by its file, which apt numbers
-# where it hands over a folder of them.
+# where it hands over a folder of them. What a repository of this machine calls a file, the guard was told.
 failures() {
-    since | awk -v native="$NATIVE" '
+    [ -e "$WORK/coming" ] || : >"$WORK/coming"
+    since | awk -v native="$NATIVE" "$AWK_FILES"'
+        FILENAME == ARGV[1] { split($0, told, "\t"); sub(/.*\//, "", told[1]); known[told[1]] = told[2]; next }
         name != "" { sub(/^[ \t]*/, ""); if (!(name in seen)) print name "\t" $0; seen[name]; name = ""; next }
         /^dpkg: error processing package / { name = $5 }
         /^dpkg: error processing archive / {
             sub(/^dpkg: error processing archive /, ""); sub(/ \(--[a-z-]*\):$/, "")
             numbered = /\/apt-dpkg-install-[^\/]*\/[^\/]*$/
-            sub(/.*\//, ""); sub(/\.[^.]*$/, ""); if (numbered) sub(/^[0-9]+-/, "")
-            n = split($0, part, "_")
-            name = part[1] (n != 3 || part[3] == "all" || part[3] == native ? "" : ":" part[3])
-        }'
+            sub(/.*\//, ""); if (numbered) sub(/^[0-9]+-/, "")
+            name = named_by($0 in known ? known[$0] : $0)
+            if (name == "") { name = $0; sub(/[_.].*/, "", name) }
+        }' "$WORK/coming" -
 }
 
 # Of what --automatic names what is there, and is not marked as installed only for others.
@@ -887,11 +899,11 @@ is_whole() { # FILE NAME VERSION
 
 archive_of() { # NAME VERSION: its file among what we kept and among apt's archives; damaged ones to $WORK/damaged
     arch=${1#*:}
-    version_=$(printf '%s' "$2" | sed 's/:/%3a/g; s/_/%5f/g')
     [ "$arch" != "$1" ] || arch=$NATIVE
+    stem=$(printf '%s\n%s\n' "${1%%:*}" "$2" | awk "$AWK_FILES"' NR == 1 { name = $0 } NR == 2 { print stem_of(name, $0) }')
     bad=
     for folder in ${KEPT:+"$KEPT"} "$ARCHIVES"; do
-        for file in "$folder/${1%%:*}_${version_}_$arch.deb" "$folder/${1%%:*}_${version_}_all.deb"; do
+        for file in "$folder/${stem}_$arch.deb" "$folder/${stem}_all.deb"; do
             [ -f "$file" ] || continue
             if is_whole "$file" "$1" "$2"; then
                 printf '%s\n' "$file"
@@ -971,9 +983,8 @@ ask() {
 differences() {
     {
         under_heading "$WILL_REMOVE" | sed 's/$/ -/'
-        awk -v native="$NATIVE" '/^\x27/ { file = $2; sub(/\.[^.]*$/, "", file); n = split(file, part, "_")
-            gsub(/%3a/, ":", part[2]); gsub(/%5f/, "_", part[2])
-            print part[1] (part[3] == "all" || part[3] == native ? "" : ":" part[3]), n == 3 ? part[2] : "?" }' "$WORK/answer"
+        awk -v native="$NATIVE" "$AWK_FILES"' /^\x27/ { name = named_by($2); print (name == "" ? $2 : name), file_version }' \
+            "$WORK/answer"
     } | awk 'FILENAME == ARGV[1] { wanted[$1] = $3 ""; next }
         FILENAME == ARGV[2] { allowed[$1 " " $3]; next }
         ($1 in wanted) && wanted[$1] == $2 "" { found[$1]; next }
@@ -987,9 +998,8 @@ differences() {
 
 # Of what is named, each archive that lies there: its file, and NAME=VERSION.
 archives_there() {
-    awk -v native="$NATIVE" '$3 != "-" {
-            n = split($1, part, ":"); version = $3; gsub(/:/, "%3a", version); gsub(/_/, "%5f", version)
-            print $1 "=" $3, part[1] "_" version, (n > 1 ? part[2] : native) }' "$WORK/wanted" |
+    awk -v native="$NATIVE" "$AWK_FILES"' $3 != "-" {
+            n = split($1, part, ":"); print $1 "=" $3, stem_of(part[1], $3), (n > 1 ? part[2] : native) }' "$WORK/wanted" |
         while read -r named stem arch; do
             for file in "${stem}_$arch.deb" "${stem}_all.deb"; do
                 [ ! -f "$ARCHIVES/$file" ] || printf '%s %s\n' "$file" "$named"
@@ -1005,9 +1015,8 @@ archive_stats() {
 
 # Of archives, as sha256sum tells them, those whose package the lists know and whose bytes they do not.
 spoiled() { # STANZAS-OF-THE-LISTS
-    awk -v native="$NATIVE" 'function told() {
-            stem = package "_" version; gsub(/:/, "%3a", stem)
-            if (digest != "") { file = stem "_" arch ".deb"; promised[file]; good[digest, file] }
+    awk "$AWK_FILES"' function told() {
+            if (digest != "") { file = stem_of(package, version) "_" arch ".deb"; promised[file]; good[digest, file] }
             digest = ""
         }
         FILENAME == ARGV[1] {
@@ -1109,7 +1118,7 @@ take_kept() {
 make_room_for_kept() {
     {
         sed -n 's|^/.*/|!|p' "$WORK/names"
-        awk -F '\t' '{ gsub(/:/, "%3a", $3); gsub(/_/, "%5f", $3); print $1 "_" $3 "_" $2 ".deb" }' "$WORK/installed"
+        awk -F '\t' "$AWK_FILES"' { print stem_of($1, $3) "_" $2 ".deb" }' "$WORK/installed"
     } | bound_kept
 }
 

@@ -207,7 +207,7 @@ check_choice() { # OPTION NAME=VERSION
     check_names "$1" "${2%%=*}"
     # shellcheck disable=SC2254 # patterns are wanted
     case ${2#*=} in
-        '' | *[!$VERSION_CHARS]* | [!A-Za-z0-9]* | *-) ;;
+        '' | *[!$VERSION_CHARS]* | -* | *-) ;;
         $VERSION_FORM) return ;;
     esac
     misuse "$1: '${2#*=}' is no version"

@@ -552,7 +552,9 @@ def build_deb(package: Deb, folder: Path) -> Path:
                 else 0o644
             )
         target = folder / package.file_name
-        _tool("dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "-b", str(tree), str(target), env=EPOCH)
+        # Without dpkg-deb's own opinion of names and versions: it is more strict than dpkg.
+        options = ("--nocheck", "-Zgzip", "-z1", "--root-owner-group")
+        _tool("dpkg-deb", *options, "-b", str(tree), str(target), env=EPOCH)
     return target
 
 

@@ -17,7 +17,9 @@ def functions(name: str) -> str:
     """Return every function of a patch script and the words that it knows, and nothing that it would do."""
     text = locate(f"scripts/patch/{name}-update.sh").read_text()
     whole = r"\w+\(\) [{(].*\n(?:.|\n)*?^[})](?=\n(?:\n|\w+\(\) |\w+=|trap ))"
-    return "\n".join(re.findall(rf"^(?:(?:SAYS|WILL)_\w+=.*$|{whole})", text, re.MULTILINE))
+    return "\n".join(
+        re.findall(rf"^(?:(?:SAYS|WILL)_\w+=.*$|AWK_\w+='\n(?:.|\n)*?\n'$|{whole})", text, re.MULTILINE)
+    )
 
 
 def call(

@@ -115,6 +115,24 @@ def test_a_wrong_use_ends_with_2_and_the_same_words(
     assert say(shell, name, *args) == (2, "exit 2\n", f"NAME-update.sh: {WRONG[args]}")
 
 
+ODD_NAMES = ("unbound_exporter:all", "g++:amd64", "libX11.so:i386", "x-:all", "0ad:all")
+ODD_VERSIONS = ("1.1_rc2", "v1.1", "~1", "1:1.0+", "2^git", "1.0(beta)", "1.0%1", "1.0@main;x", "_1")
+
+
+@pytest.mark.parametrize("version", ODD_VERSIONS)
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_what_dpkg_installs_can_be_named(name: str, version: str, shell: tuple[str, ...]) -> None:
+    assert is_accepted(shell, "apt", "--apply", "--install", f"{name}={version}", "--exclude", name)
+    assert is_accepted(shell, "apt", "--dry-run", "--choose", f"{name}={version}", "--block", name)
+
+
+@pytest.mark.parametrize(
+    "version", ["1 2", "1*", "1?", "[1]", "1/2", "1=2", "1,2", "-1", "1'", '1"', "1\\", "1\n2"]
+)
+def test_what_would_be_another_word_or_a_pattern_is_no_version(version: str, shell: tuple[str, ...]) -> None:
+    assert not is_accepted(shell, "apt", "--apply", "--install", f"a:all={version}")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_root_must_be_one_of_the_manager(name: str, shell: tuple[str, ...], tmp_path: Path) -> None:
     code, _, said = say(shell, name, "--observe", "--root", str(tmp_path))

@@ -250,9 +250,13 @@ def test_an_archive_with_other_bytes_than_the_lists_promise_is_spoiled(
         "Package: curl\nVersion: 1:8.1-1\nArchitecture: amd64\nSHA256: aa\n\n"
         "Package: tzdata\nVersion: 2\nArchitecture: all\nSHA256: bb\n"
     )
-    sums = "aa  curl_1%3a8.1-1_amd64.deb\ncc  tzdata_2_all.deb\ndd  unknown_1_all.deb\n"
+    stanzas += "\nPackage: an_exporter\nVersion: 1_rc2\nArchitecture: all\nSHA256: ee\n"
+    sums = (
+        "aa  curl_1%3a8.1-1_amd64.deb\ncc  tzdata_2_all.deb\ndd  unknown_1_all.deb\n"
+        "ff  an%5fexporter_1%5frc2_all.deb\n"
+    )
     printed = decide(tmp_path, shell, 'spoiled "$WORK/promised"', {"promised": stanzas}, sums)
-    assert printed == ["tzdata_2_all.deb"]
+    assert printed == ["tzdata_2_all.deb", "an%5fexporter_1%5frc2_all.deb"]
 
 
 def test_marks_are_set_on_what_is_there_and_has_none(tmp_path: Path, shell: tuple[str, ...]) -> None:
@@ -272,15 +276,21 @@ dpkg: error processing archive /tmp/apt-dpkg-install-x/00-libc6_2.37_i386.deb (-
  trying to overwrite '/x', which is also in package y
 dpkg: error processing archive /var/cache/apt/archives/tzdata_2_all.deb (--unpack):
  cannot copy
+dpkg: error processing archive /var/cache/apt/archives/an%5fexporter_1%5frc2_amd64.deb (--unpack):
+ cannot copy
+dpkg: error processing archive /tmp/apt-dpkg-install-x/3-an_agent_2_i386.deb (--unpack):
+ cannot copy
 dpkg: error processing package curl (--configure):
  again
 """
+COMING = "/srv/pool/an_agent_2_i386.deb\tan%5fagent_2_i386.deb\n"
 
 
 def test_whom_dpkg_complains_of(tmp_path: Path, shell: tuple[str, ...]) -> None:
     body = "LOG=$WORK/log from=0; failures"
-    assert [line.split("\t")[0] for line in decide(tmp_path, shell, body, {"log": SAID})] == [
-        "curl", "libc6:i386", "tzdata",
+    files = {"log": SAID, "coming": COMING}
+    assert [line.split("\t")[0] for line in decide(tmp_path, shell, body, files)] == [
+        "curl", "libc6:i386", "tzdata", "an_exporter", "an_agent:i386",
     ]  # fmt: skip
 
 

@@ -53,6 +53,26 @@ def test_what_is_named_is_made_and_nothing_else(
     assert lab.states() == {}
 
 
+ODD = {"an_exporter": "1.1_rc2", "an_agent": "1:1.1", "odd.name+": "2(beta)%x^1;{}", "plus+": "1.1+"}
+
+
+@pytest.mark.parametrize("source", ["file", "copy"])
+def test_whatever_dpkg_lets_be_a_name_or_version_is_upgraded_and_kept(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path, second_folder: Path, source: str
+) -> None:
+    own_lab.configure('DPkg::Options:: "--force-bad-version";')
+    own_lab.offer(*((Deb(name, "0.1"), Deb(name, version)) for name, version in ODD.items()))
+    if source == "copy":
+        own_lab.download_copies()
+    changes = tuple(change for change in own_apt.resolve(Question("safe")).changes if change.name in ODD)
+    assert {change.name: change.to_version for change in changes} == ODD
+    assert own_apt.download(Instruction(changes), second_folder).exit_code in {0, 10}
+    assert own_apt.apply(Instruction(changes), folder) == Execution(0)
+    assert {name: own_lab.versions()[name] for name in ODD} == ODD
+    kept = {path.name for path in (own_lab.cache / "kept").glob("*.deb")}
+    assert {"an%5fexporter_1.1%5frc2_all.deb", "an%5fagent_1%3a1.1_all.deb"} <= kept
+
+
 @pytest.mark.parametrize("mode", ["safe", "full"])
 def test_a_whole_plan_is_made_as_planned_and_then_nothing_is_left(
     lab: AptLab, apt: ScriptedManager, folder: Path, second_folder: Path, mode: str
