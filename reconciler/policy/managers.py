@@ -23,6 +23,7 @@ class ManagerTraits(NamedTuple):
         leaves_out: Where one update cannot be had, it resolves the others.
         tells_security: It says which updates fix security problems.
         tells_half_done: Its database says which package a script left half done.
+        marks_names: What is installed only for others is marked by name, in all architectures at once.
         own: Names and patterns of the packages that a run of this program stands on.
         to_end: What a person does where packages are half done.
         to_whole: What a person does where dependencies of installed packages are not met.
@@ -38,6 +39,7 @@ class ManagerTraits(NamedTuple):
     leaves_out: bool
     tells_security: bool
     tells_half_done: bool
+    marks_names: bool
     own: tuple[str, ...]
     to_end: str
     to_whole: str
@@ -54,6 +56,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         leaves_out=True,
         tells_security=True,
         tells_half_done=True,
+        marks_names=False,
         own=(
             *("patchledger", "git", "git-man", "python3", "python3-minimal", "python3.[0-9]*", "libpython3*"),
             *("systemd", "systemd-*", "libsystemd*", "libpam-systemd", "libnss-systemd", "udev", "libudev1"),
@@ -71,6 +74,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         leaves_out=True,
         tells_security=True,
         tells_half_done=False,
+        marks_names=False,
         own=(
             *("patchledger", "git", "git-core", "git-core-doc", "perl-Git"),
             *("python3", "python3-libs", "python3.[0-9]*", "platform-python", "systemd", "systemd-*"),
@@ -88,6 +92,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         leaves_out=False,
         tells_security=True,
         tells_half_done=False,
+        marks_names=True,
         own=(
             *("patchledger", "git", "git-core", "perl-Git", "python3", "python3-base", "libpython3*"),
             *("python3[0-9]*", "systemd", "systemd-*", "libsystemd0", "udev", "libudev1"),
@@ -105,6 +110,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         leaves_out=False,
         tells_security=False,
         tells_half_done=False,
+        marks_names=True,
         own=(),  # All is one step.
         to_end="where no run repairs it: `pacman -Dk`, then `pacman -S` on it",
         to_whole="`pacman -Dk` names them; install what is missing, or remove what needs it",
@@ -121,6 +127,7 @@ _OTHER = ManagerTraits(
     leaves_out=True,
     tells_security=True,
     tells_half_done=False,
+    marks_names=False,
     own=(),
     to_end="where no run repairs it, the package manager's own repair does",
     to_whole="install what is missing, or remove what needs it",

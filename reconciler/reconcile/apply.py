@@ -22,7 +22,7 @@ from reconciler.planning.facts.package import Names
 from reconciler.planning.gates.decision import evaluate
 from reconciler.planning.gates.types import Apply, Closed, GateInputs, GateName, Step
 from reconciler.planning.resolving.plan import limits_of
-from reconciler.planning.runs.execution import Execution, Instruction, automatic_after
+from reconciler.planning.runs.execution import Execution, Instruction, automatic_after, automatic_in
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.journal import Journal, Phase, Shift
 from reconciler.planning.runs.record import (
@@ -230,11 +230,11 @@ class Applier:
         digest = assessment.finding.judged.plan.digest
         run = self.site.folder.unused(run_id(now, digest) + kind)
         steps = self._parts(settings, decision.steps, observation.manager)
-        marked = [one.package for one in observation.installed if one.automatic]
         wait = settings.lock_wait
         if decision.deadline is not None:
             wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
         exclude, block = limits_of(assessment.finding.judged.plan, recording.exchanges)
+        changes = tuple(change for step in steps for change in step.changes)
         return Journal(
             run=run,
             digest=digest,
@@ -246,7 +246,7 @@ class Applier:
             steps=steps,
             exclude=exclude,
             block=block,
-            automatic=automatic_after((change for step in steps for change in step.changes), marked),
+            automatic=automatic_after(changes, observation.installed, observation.manager),
             settings=settings,
             facts=_facts(self.site.target, run, recording.policy_commit),
             lock_wait=wait,
@@ -392,9 +392,11 @@ class Applier:
         return self._undo(journal, goes)
 
     def _undo(self, journal: Journal, changes: tuple[Change, ...]) -> tuple[Journal, Execution]:
-        marked = tuple(str(one.package) for one in journal.before if one.automatic)
         instruction = Instruction(
-            changes, conffiles=journal.settings.conffiles, lock_wait=journal.lock_wait, automatic=marked
+            changes,
+            conffiles=journal.settings.conffiles,
+            lock_wait=journal.lock_wait,
+            automatic=automatic_in(journal.before),
         )
         return self.executions.apply(journal, "rollback", instruction)
 

@@ -7,12 +7,11 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from reconciler.planning.facts.observation import Change, Installed, Move
-from reconciler.planning.facts.package import PackageId
 from reconciler.planning.reporting.run_markdown import run_markdown
 from reconciler.planning.reporting.schema import run_schema
 from reconciler.planning.reporting.summary import run_headline, run_subject
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.runs.execution import FailedPackage, automatic_after
+from reconciler.planning.runs.execution import FailedPackage, automatic_after, automatic_in
 from reconciler.planning.runs.hooks_and_health import CheckResult, HookOutcome, HookResult
 from reconciler.planning.runs.log import LIMIT, bounded, write_log
 from reconciler.planning.runs.record import (
@@ -35,6 +34,7 @@ from reconciler.planning.runs.record import (
     with_rollback,
 )
 from reconciler.planning.text.layout import SCHEMA_VERSION
+from reconciler.policy.managers import NAMES
 from tests.report_samples import report_of
 
 BEFORE = [Installed("a", "amd64", "1.0")]
@@ -321,14 +321,67 @@ def test_a_rollback_is_told_with_what_is_left() -> None:
     assert "not undone: a (gone)" in partly.reason
 
 
+def there(name: str, *, automatic: bool = False, version: str = "1.0", arch: str = "amd64") -> Installed:
+    return Installed(name, arch, version, automatic=automatic)
+
+
+def comes(name: str, version: str = "1.0", arch: str = "amd64") -> Change:
+    return Change("install", name, arch, None, version)
+
+
+def replaced(name: str, *by: str) -> Change:
+    return Change("replace", name, "amd64", "1.0", None, by=by)
+
+
 def test_marks_of_what_was_automatic_or_comes_in_are_set_again() -> None:
-    new = Change("install", "lib", "amd64", None, "1.0")
     gone = Change("remove", "old", "amd64", "1.0", None)
-    changes = [upgrade("a"), upgrade("b"), new, gone]
-    assert automatic_after(changes, [PackageId(name, "amd64") for name in ("b", "old", "z")]) == (
-        "b:amd64",
-        "lib:amd64",
-    )
+    changes = [upgrade("a"), upgrade("b"), comes("lib"), gone]
+    before = [there("a"), *(there(name, automatic=True) for name in ("b", "old", "z"))]
+    assert automatic_after(changes, before, "apt") == ("b:amd64", "lib:amd64")
+
+
+@pytest.mark.parametrize("manager", NAMES)
+def test_what_replaces_a_package_is_marked_as_that_was(manager: str) -> None:
+    wanted, marked = there("old"), there("old", automatic=True)
+    changes = [replaced("old", "new"), comes("new"), comes("lib")]
+    assert automatic_after(changes, [wanted], manager) == ("lib:amd64",)
+    assert automatic_after(changes, [marked], manager) == ("lib:amd64", "new:amd64")
+
+
+def test_what_replaces_several_is_wanted_where_one_of_them_was() -> None:
+    changes = [replaced("one", "new"), replaced("other", "new"), comes("new")]
+    assert automatic_after(changes, [there("one", automatic=True), there("other")], "dnf") == ()
+
+
+def test_all_that_replace_one_package_take_its_mark() -> None:
+    each = [replaced("old", "new"), replaced("old", "new-data")]
+    for going in ([replaced("old", "new", "new-data")], each):
+        assert automatic_after([*going, comes("new"), comes("new-data")], [there("old")], "dnf") == ()
+
+
+def test_a_package_that_is_there_keeps_its_own_mark_whatever_it_replaces() -> None:
+    changes = [replaced("old", "a"), upgrade("a")]
+    assert automatic_after(changes, [there("old"), there("a", automatic=True)], "dnf") == ("a:amd64",)
+
+
+def test_a_further_version_is_marked_as_those_beside_it() -> None:
+    two = [there("kernel"), there("kernel", version="2.0")]
+    assert automatic_after([comes("kernel", "3.0")], two, "dnf") == ()
+    mixed = [there("kernel", automatic=True), there("kernel", version="2.0")]
+    assert automatic_after([comes("kernel", "3.0")], mixed, "dnf") == ()
+    marked = [there("kernel", automatic=True)]
+    assert automatic_after([comes("kernel", "3.0")], marked, "dnf") == ("kernel:amd64",)
+
+
+def test_another_architecture_has_the_same_mark_where_the_manager_marks_names() -> None:
+    changes, before = [comes("lib", arch="i386")], [there("lib")]
+    assert automatic_after(changes, before, "dnf") == ("lib:i386",)
+    assert automatic_after(changes, before, "zypper") == ()
+
+
+def test_of_several_versions_all_must_be_automatic_to_be_marked_so_again() -> None:
+    mixed = [there("kernel", automatic=True), there("kernel", version="2.0"), there("lib", automatic=True)]
+    assert automatic_in(mixed) == ("lib:amd64",)
 
 
 @pytest.mark.parametrize("outcome", list(RunOutcome))

@@ -5,13 +5,14 @@ execution came to is told by the difference of installed versions, never by what
 words of a manager are evidence, not truth.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.planning.facts.observation import Change
+from reconciler.planning.facts.observation import Change, Installed
 from reconciler.planning.facts.package import Mention, PackageId
+from reconciler.policy.managers import traits_of
 
 if TYPE_CHECKING:
     from reconciler.policy.documents import Conffiles
@@ -112,21 +113,50 @@ class Execution:
     ended: datetime | None = field(default=None, compare=False)
 
 
-def automatic_after(changes: Iterable[Change], automatic: Iterable[PackageId]) -> tuple[str, ...]:
+def automatic_in(installed: Iterable[Installed]) -> tuple[str, ...]:
+    """Return ``name:arch`` of what is installed only for others, sorted; one mark is for all its versions."""
+    return tuple(sorted(name for name, is_automatic in _marks(installed, str).items() if is_automatic))
+
+
+def automatic_after(
+    changes: Iterable[Change], installed: Iterable[Installed], manager: str
+) -> tuple[str, ...]:
     """Return ``name:arch`` of what must be marked as automatic once ``changes`` are made, sorted.
 
-    Naming a version marks a package as wanted by a person, which it was not: what was automatic stays so, and
-    what comes in for others is.
+    Naming a version marks a package as wanted by a person. An update changes nothing about why something is
+    installed, so a mark passes on: from the version before and from others that stay beside it, else from
+    what is replaced. Where one of several was wanted by a person, so is what comes. What comes in for none
+    of these comes for others.
 
     Args:
         changes: The transaction.
-        automatic: Every package that is marked so before.
+        installed: What there is before.
+        manager: Its name, as in a recording.
     """
-    before = frozenset(automatic)
+    key = _name_of if traits_of(manager).marks_names else str
+    changes = tuple(changes)
+    before = _marks(installed, key)
+    replaced: dict[str, bool] = {}
+    for gone in changes:
+        for name in gone.by if gone.action == "replace" else ():
+            replaced[name] = replaced.get(name, True) and before.get(key(gone.package), True)
     return tuple(
         sorted(
             str(change.package)
             for change in changes
-            if change.to_version is not None and (change.from_version is None or change.package in before)
+            if change.to_version is not None
+            and before.get(key(change.package), replaced.get(change.name, True))
         )
     )
+
+
+def _name_of(package: PackageId) -> str:
+    return package.name
+
+
+def _marks(installed: Iterable[Installed], key: Callable[[PackageId], str]) -> dict[str, bool]:
+    """Tell of each package whether all that there is of it is automatic."""
+    found: dict[str, bool] = {}
+    for one in installed:
+        found[key(one.package)] = found.get(key(one.package), True) and one.automatic
+    return found

@@ -254,10 +254,9 @@ def test_the_marks_stay_as_they_were_and_what_is_new_is_automatic(
 ) -> None:
     for name in ("plain", "pair-data", "lima", "both"):
         lab.mark_auto(name)
-    observed = apt.observe(datetime.now(UTC)).installed
-    before = [one.package for one in observed if one.automatic]
+    before = apt.observe(datetime.now(UTC)).installed
     changes = apt.resolve(Question("full")).changes
-    instruction = Instruction(changes, automatic=automatic_after(changes, before))
+    instruction = Instruction(changes, automatic=automatic_after(changes, before, "apt"))
     assert apt.apply(instruction, folder) == Execution(0)
     assert lab.automatic() == {"plain", "pair-data", "lima", "both", "newdep-lib"}
 

@@ -12,7 +12,6 @@ import pytest
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Change, Question, RebootNeed
-from reconciler.planning.facts.package import PackageId
 from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, automatic_after
 from tests.edge.zypper.conftest import managed
 from tests.labs.naming import moved
@@ -156,7 +155,7 @@ def test_what_was_installed_for_others_stays_so(
 ) -> None:
     lab.mark_automatic("plain", "local")
     changes = (*zypper.resolve(Question(security=True)).changes, upgrade("plain", "1.1-1"))
-    automatic = automatic_after(changes, [PackageId("plain", "noarch")])
+    automatic = automatic_after(changes, zypper.observe(datetime.now(UTC)).installed, "zypper")
     assert automatic == ("newdep-lib:noarch", "plain:noarch")
     assert zypper.apply(Instruction(changes, automatic=automatic), fresh(tmp_path)).exit_code == 11
     seen = {one.name for one in zypper.observe(datetime.now(UTC)).installed if one.automatic}
