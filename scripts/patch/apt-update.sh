@@ -38,7 +38,7 @@ SAYS_NOT_ALL_READ='^(Err:|[WE]: .*(Failed to fetch|GPG error|could not be|index 
 SAYS_LISTS_DENIED='Permission denied|are you root'
 SAYS_LISTS_LOCKED='Could not get lock|Unable to lock|is held by'
 SAYS_LISTS_NO_SPACE='No space left|enough free space|[Qq]uota exceeded'
-SAYS_LISTS_UNTRUSTED="NO_PUBKEY|EXPKEYSIG|EXPSIG|REVKEYSIG|BADSIG|GPG error|not signed|couldn't be verified|invalid signature"
+SAYS_LISTS_UNTRUSTED="NO_PUBKEY|Missing key|EXPKEYSIG|EXPSIG|REVKEYSIG|BADSIG|GPG error|not signed|couldn't be verified|invalid signature"
 SAYS_LISTS_STALE='Failed to fetch|is expired|not valid yet|Hash Sum mismatch|Release file|index files failed|^Err:'
 # Of a question.
 SAYS_HALF_DONE='dpkg was interrupted'
@@ -51,7 +51,7 @@ SAYS_DENIED='^(E: .*(Permission denied|are you root)|dpkg: error: .*superuser pr
 SAYS_LOCKED='^(E: (Could not get lock|Unable to lock|Unable to acquire)|dpkg: error: .*locked by another process)'
 SAYS_INTERRUPTED='^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)'
 SAYS_NO_SPACE="No space left on device|^E: You don't have enough free space|[Dd]isk quota exceeded"
-SAYS_UNTRUSTED='^(E|W): .*(unauthenticated|NO_PUBKEY|EXPKEYSIG|BADSIG|not signed|invalid signature)'
+SAYS_UNTRUSTED='^(E|W): .*(unauthenticated|NO_PUBKEY|Missing key|EXPKEYSIG|BADSIG|not signed|invalid signature)'
 SAYS_CUT='^dpkg-deb: error|^dpkg-deb \(subprocess\): .*(corrupt|unexpected end)'
 SAYS_NOT_FETCHED='^E: (Failed to fetch|Unable to fetch|.*Hash Sum mismatch)|^Err:'
 SAYS_NOT_ASKED='^E: .*-y was used without'

@@ -548,7 +548,8 @@ def test_a_package_with_other_bytes_than_promised_stops_everything(
     before = untouched(own_lab)
     done = own_apt.apply(to("plain=1.1", "lima=1.1"), folder)
     assert (done.exit_code, done.native_code) == (21, 100)
-    assert "Hash Sum mismatch" in done.message + printed(folder)
+    # apt 3 has no better word for it in what is copied.
+    assert re.search("Hash Sum mismatch|Undetermined Error", done.message + printed(folder))
     assert untouched(own_lab) == before
 
 

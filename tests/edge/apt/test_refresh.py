@@ -1,6 +1,7 @@
 """What becomes of ``--refresh``, with a good and with every kind of bad source."""
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -58,7 +59,7 @@ def test_a_key_that_is_not_trusted(own_lab: AptLab, own_apt: ScriptedManager, sc
     own_lab.sign(MAIN, key="stranger")
     refresh = own_apt.refresh()
     assert refresh.outcome is RefreshOutcome.FAILED
-    assert "NO_PUBKEY" in refresh.detail
+    assert re.search("NO_PUBKEY|Missing key", refresh.detail)
     assert exit_code(own_lab, script) == 22
 
 
@@ -71,7 +72,8 @@ def test_a_key_that_has_expired(own_lab: AptLab, own_apt: ScriptedManager, scrip
         "--faked-system-time=20240102T000000", "--local-user", "old@example.invalid",
         "--clearsign", "-o", str(folder / "InRelease"), str(folder / "Release"),
     )  # fmt: skip
-    assert "EXPKEYSIG" in own_apt.refresh().detail
+    # gpgv refuses what an expired key signed; apt 3 asks sqv, to which it matters whether it was valid then.
+    assert re.search("EXPKEYSIG|Missing key", own_apt.refresh().detail)
     assert exit_code(own_lab, script) == 22
 
 
