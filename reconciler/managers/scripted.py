@@ -13,6 +13,7 @@ from reconciler.managers.dialect import Dialect
 from reconciler.managers.executed import read_execution
 from reconciler.managers.scripts import PatchScript, Target
 from reconciler.managers.sections import Sections, Unparsable
+from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import (
     Answer,
     Change,
@@ -139,12 +140,21 @@ class ScriptedManager:
         """Ask the resolver, without changing anything.
 
         Sizes on disk of upgrades come from the last :meth:`observe` of this object, ``None`` without one; the
-        answer must fit what that saw as installed.
+        answer must fit what that saw as installed. Where a question that is only to explain fails, that
+        is its answer: no plan depends on it.
 
         Raises:
             Stalled: The output does not parse, or contradicts what was observed.
             Transient: The time limit, or a lock.
         """
+        try:
+            return self._resolved(question)
+        except (Stalled, Transient) as error:
+            if question.only is None:
+                raise
+            return Answer((), exit_code=exit_codes.OTHER, message=error.message)
+
+    def _resolved(self, question: Question) -> Answer:
         return self._ask(
             lambda sections: reading.read_answer(self._dialect, sections, self._offers, self._installed),
             "--dry-run",

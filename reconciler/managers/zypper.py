@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.rpm import rows
-from reconciler.managers.sections import Section, Sections, sentence_of, unparsed, words_of
+from reconciler.managers.sections import Section, Sections, fields_of, sentence_of, unparsed, words_of
 from reconciler.managers.zypper_formats import (
     Record,
     against,
@@ -26,6 +26,7 @@ from reconciler.managers.zypper_formats import (
 from reconciler.managers.zypper_observation import read_observation
 from reconciler.planning.facts import exit_codes as codes
 from reconciler.planning.facts.observation import (
+    VENDOR,
     Action,
     Answer,
     Change,
@@ -40,6 +41,7 @@ _ACTIONS: dict[str, Action] = {
     "to-upgrade": "upgrade",
     "to-upgrade-change-arch": "upgrade",
     "to-change-arch": "upgrade",
+    "to-change-vendor": "upgrade",
     "to-reinstall": "upgrade",
     "to-downgrade": "downgrade",
     "to-downgrade-change-arch": "downgrade",
@@ -66,8 +68,23 @@ def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
         exit_code=code,
         native_code=resolve.code,
         message=_message(sections, stream) if code in codes.REFUSED else "",
-        unmet=tuple(_unmet(problems(document(sections.get("why"))) or problems(stream))),
+        unmet=(
+            *_unmet(problems(document(sections.get("why"))) or problems(stream)),
+            *_other_vendors(sections, stream),
+        ),
     )
+
+
+def _other_vendors(sections: Sections, stream: Element) -> Iterator[Unmet]:
+    """Tell which packages would come from another vendor than they did, which no upgrade does by itself."""
+    section = sections.get("vendors")
+    now = dict(fields_of(section, line, 2) for line in section.lines)
+    coming = {(one.name, one.version): one.vendor for one in records(sections.get("available"))}
+    for element in stream.iterfind(".//to-change-vendor/solvable[@type='package']"):
+        name, version = element.get("name", ""), element.get("edition", "")
+        if name in now:
+            new = coming.get((name, version)) or "nobody"
+            yield Unmet(name, version, VENDOR, f"{new} instead of {now[name]}")
 
 
 def _message(sections: Sections, stream: Element) -> str:
@@ -93,9 +110,13 @@ def _changes(sections: Sections, stream: Element, offers: Sequence[Offer]) -> tu
             else:
                 record = known.get((comes, change.to_version))
                 coming.append((change, record or known.get((change.package, change.to_version))))
-    # A package that changes its architecture and its version is in two lists of the summary.
     going = list(dict.fromkeys(going))
-    coming = list({change: (change, record) for change, record in coming}.values())
+    # The same version from another vendor is no update.
+    coming = list(
+        {
+            change: (change, record) for change, record in coming if change.from_version != change.to_version
+        }.values()
+    )
     moving = [record for _, record in coming if record is not None]
     secure = {(offer.package, one.version) for offer in offers for one in offer.versions if one.security}
     return (
@@ -111,11 +132,17 @@ def _changes(sections: Sections, stream: Element, offers: Sequence[Offer]) -> tu
 
 
 def _solvables(section: Section, stream: Element) -> Iterator[tuple[str, Element]]:
-    """Yield the packages of the summary; patches, patterns and products move with theirs."""
+    """Yield the packages of the summary; patches, patterns and products move with theirs.
+
+    One package stands in every block that is true of it. Those whose name does not begin with ``to-``, such
+    as ``unsupported``, only remark on packages of the others.
+    """
     for summary in stream.iter("install-summary"):
         for block in summary:
             for element in block.iterfind("solvable"):
                 if element.get("type") != "package":
+                    continue
+                if not block.tag.startswith("to-"):
                     continue
                 if block.tag not in _ACTIONS:
                     raise unparsed(section, f"{block.tag} {element.get('name')}")

@@ -84,6 +84,7 @@ class Record(Identified):
         installed_size: Of its files.
         sha256: Of the archive, ``None`` where another checksum is used.
         relations: By the names of the metadata, such as ``requires``.
+        vendor: Who made it, empty where nobody says so.
     """
 
     repository: str
@@ -94,6 +95,7 @@ class Record(Identified):
     installed_size: int | None
     sha256: str | None
     relations: dict[str, tuple[Relation, ...]] = field(default_factory=dict)
+    vendor: str = ""
 
 
 def records(section: Section) -> tuple[Record, ...]:
@@ -134,6 +136,7 @@ def _record(alias: str, element: ET.Element) -> Record:
             for group in element.iterfind("format/*")
             if len(group)
         },
+        vendor=element.findtext("format/{rpm}vendor") or "",
     )
 
 

@@ -239,10 +239,18 @@ elements() { # NAME FILE ATTRIBUTE...: the attributes of each such element, by t
         }' "$file"
 }
 
-# What would change: block, name, architecture, version, architecture before.
+# What would change: block, name, architecture, version, architecture before. A package stands in each block that is true
+# of it, so also where its vendor or its architecture changes, and in blocks that only remark on it ("unsupported").
 summary() {
     elements solvable "$WORK/answer" type name arch edition arch-old |
-        awk -F '\t' -v OFS='\t' '$2 == "package" { print $1, $3, $4, $5, $6 }'
+        awk -F '\t' -v OFS='\t' '$2 == "package" && $1 != "-" && !seen[$1 == "to-remove", $3, $4, $5, $6]++ { print $1, $3, $4, $5, $6 }'
+}
+
+# The vendors of what is installed, of each package that would come from another one.
+vendors() {
+    elements solvable "$WORK/answer" type name | awk -F '\t' '$1 == "to-change-vendor" && $2 == "package" { print $3 }' | sort -u >"$WORK/names"
+    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+    [ ! -s "$WORK/names" ] || rpm_ must -q --qf '%{NAME}\t%{VENDOR}\n' $(cat "$WORK/names")
 }
 
 # A repository that zypper leaves out makes no plan: it ends with 106 then, and older ones with 0.
@@ -520,7 +528,8 @@ security_patches() {
         $1 == "patch" && $3 == "needed" && $4 == "security" && !($2 in left_out) { print "patch:" $2 }' "$WORK/culprits" -
 }
 
-# What --security leaves to every source: the version that an update would take.
+# What --security leaves to every source: the version that an update would take. Of what no update would take, such as
+# another vendor's, naming it would bring it all the same.
 included() {
     lines_of "$INCLUDE" | sed '/^$/d' >"$WORK/including"
     [ -s "$WORK/including" ] || return 0
@@ -654,7 +663,7 @@ read_state() {
 read_patches() {
     asked patches list-patches
     elements update "$WORK/patches" kind name edition arch >"$WORK/patch-names"
-    [ -z "$INCLUDE" ] || asked updates list-updates --all
+    [ -z "$INCLUDE" ] || asked updates list-updates
 }
 
 dry_run() {
@@ -685,6 +694,7 @@ dry_run() {
     [ -s "$WORK/moves" ] || finish "$NOTHING"
     cut -f 2-4 "$WORK/moves" >"$WORK/keys"
     section available records
+    [ -z "$ONLY" ] || section vendors vendors
     finish "$OK"
 }
 
@@ -743,6 +753,8 @@ differences() {
         {
             version = $1 == "to-remove" ? "-" : $4
             key = $2 "\t" $3 "\t" version; before = $2 "\t" $5 "\t" version
+            # Where a package takes the place of its other architecture, that is one row.
+            if ($1 != "to-remove" && $5 != $3) delete want[$2 "\t" $5 "\t-"]
             if (key in want) delete want[key]
             else if (before in want) delete want[before]
             else if (version == "-") print "it would also remove " $2

@@ -9,8 +9,11 @@ import pytest
 
 from reconciler.errors import Stalled, Transient
 from reconciler.managers import scripts
+from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import COMMON, PatchScript
 from reconciler.managers.sections import Section, parse_sections
+from reconciler.managers.zypper import ZYPPER
+from reconciler.planning.facts.observation import Answer, Question
 from reconciler.process import Completed
 from reconciler.resources import locate
 from reconciler.targets.local import LocalTarget
@@ -183,3 +186,16 @@ def test_every_cut_of_good_output_is_refused() -> None:
     for length in range(len(GOOD)):
         with pytest.raises(Stalled, match="does not parse"):
             parse_sections(GOOD[:length])
+
+
+def failing(question: Question) -> Answer:
+    text = "printf '%s\\n' 'patchledger-patch 1 zypper' '[resolve]' '|<stream><no' '= 0' 'exit 0'\n"
+    return ScriptedManager(ZYPPER, LocalTarget({}), script_of(text)).resolve(question)
+
+
+def test_a_question_that_is_only_to_explain_costs_no_more_than_its_answer() -> None:
+    answer = failing(Question(only=("a", "2")))
+    assert (answer.changes, answer.exit_code) == ((), 1)
+    assert "does not parse" in answer.message
+    with pytest.raises(Stalled, match="does not parse"):
+        failing(Question())

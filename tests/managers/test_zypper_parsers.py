@@ -152,6 +152,18 @@ def test_a_change_is_told_under_the_installed_architecture(block: str, action: s
     assert answered(f"<{block}>{row}</{block}>") == [(action, "a", "i686", "2-1")]
 
 
+def test_a_package_may_stand_in_several_blocks() -> None:
+    row = '<solvable type="package" name="a" edition="2-1" arch="i686" edition-old="1-1"/>'
+    blocks = ("to-upgrade", "to-change-vendor", "to-change-arch", "unsupported", "_unsupported")
+    told = answered("".join(f"<{block}>{row}</{block}>" for block in blocks))
+    assert told == [("upgrade", "a", "i686", "2-1")]
+
+
+def test_the_same_version_of_another_vendor_is_no_update() -> None:
+    row = '<solvable type="package" name="a" edition="1-1" arch="i686" edition-old="1-1"/>'
+    assert answered(f"<to-change-vendor>{row}</to-change-vendor>") == []
+
+
 def test_patches_patterns_and_products_are_no_packages() -> None:
     rows = "".join(
         f'<solvable type="{kind}" name="a" edition="2-1" arch="i686"/>'

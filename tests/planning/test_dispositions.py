@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.planning.facts.observation import (
+    VENDOR,
     Answer,
     Available,
     Change,
@@ -289,6 +290,38 @@ def test_an_update_that_the_manager_leaves_out_without_need_is_said_to_be_so() -
     assert update.reasons[0].message == (
         "the package manager keeps it back and does not say why; by itself, 2 can be installed"
     )
+
+
+@pytest.mark.parametrize(
+    ("alone", "words"),
+    [
+        (
+            Answer(
+                (Change("upgrade", "a", ARCH, "1", "2"),),
+                unmet=(Unmet("a", "2", VENDOR, "packman instead of lab"),),
+            ),
+            (
+                "2 comes only from vendor packman instead of lab, and an upgrade changes no vendor;"
+                " it does where somebody installs a 2 by hand"
+            ),
+        ),
+        (
+            Answer((), exit_code=1, message="section [resolve] of --dry-run does not parse"),
+            (
+                "the package manager leaves it out and does not say why;"
+                " asking about 2 alone failed: section [resolve] of --dry-run does not parse"
+            ),
+        ),
+    ],
+)
+def test_why_an_update_is_left_out_is_told_as_far_as_it_can_be_asked(alone: Answer, words: str) -> None:
+    machine = PackageWorld(A, {"a": "1"})
+    exchanges = [
+        Exchange(Question(), Answer((), exit_code=10)),
+        Exchange(Question(mode="full", only=("a", "2")), alone),
+    ]
+    update = found_in(make_plan(machine.observe(NOW), effective(), exchanges, NOW), "a")
+    assert update.reasons[0].message == words
 
 
 def test_of_several_blocked_packages_the_needed_one_is_named() -> None:

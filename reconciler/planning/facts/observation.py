@@ -300,6 +300,10 @@ class Move(Identified):
         return Transition(self.package, self.from_, self.to)
 
 
+VENDOR = "Vendor"
+"""The kind of what stands in the way where a package would come from another vendor than it did."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unmet:
     """A relation that stands in the way, as the manager says it.
@@ -307,8 +311,9 @@ class Unmet:
     Attributes:
         package: Who declares it, ``name`` or ``name:arch``.
         version: The version of it that does, empty where unknown.
-        kind: The manager's word, such as ``Depends`` or ``Conflicts``.
-        needs: What it names, such as ``libc6 (>= 2.36)``; alternatives are joined by "or".
+        kind: The manager's word, such as ``Depends`` or ``Conflicts``; or `VENDOR`.
+        needs: What it names, such as ``libc6 (>= 2.36)``; alternatives are joined by "or". Of vendors, such
+            as ``packman instead of openSUSE``.
     """
 
     package: str

@@ -500,7 +500,10 @@ class Conversation:
         urgent = sorted(missing, key=lambda key: (not self.standings[key].version.security, key))
         for key in urgent[:EXPLAINING]:
             answer = yield self._ask(wish, key)
-            explained[key] = self.case.judge(key, answer, settled.wish.mode) or explained[key]
+            is_answer = answer.exit_code in exit_codes.WELL | exit_codes.REFUSED
+            failure = "" if is_answer else sentence(answer.message)
+            unknown = KeptBack(any(one.means(key) for one in said), failure)
+            explained[key] = self.case.judge(key, answer, settled.wish.mode) or unknown
         return explained
 
 

@@ -31,6 +31,7 @@ from reconciler.planning.resolving.why_absent import (
     KeptBack,
     Needs,
     NeedsPhased,
+    OtherVendor,
     WouldRemove,
     WouldReplace,
 )
@@ -183,13 +184,13 @@ def _explained(
             name = rules.name_of(package)
             needs = Reason("needs-phased", f"{version} needs {name}")
             return Disposition.PHASED, (needs, _phased(f"the update of {name}", share))
-        case WouldReplace() | Impossible() | Alone() | KeptBack():
+        case WouldReplace() | Impossible() | OtherVendor() | Alone() | KeptBack():
             text, origin = _kept_back(wanted, explanation, rules)
             return Disposition.UNAVAILABLE, (Reason("kept-back", text, origin),)
 
 
 def _kept_back(
-    wanted: Wanted, explanation: WouldReplace | Impossible | Alone | KeptBack, rules: Rules
+    wanted: Wanted, explanation: WouldReplace | Impossible | OtherVendor | Alone | KeptBack, rules: Rules
 ) -> tuple[str, str]:
     """Say why the manager keeps an update back, and where policy makes it do so."""
     version = wanted.version.version
@@ -205,12 +206,20 @@ def _kept_back(
         case Impossible(unmet=unmet):
             relations = listed([_relation(wanted, each) for each in unmet])
             return f"{version} cannot be installed: {relations}", ""
+        case OtherVendor(changes=changes):
+            name = wanted.offer.name
+            vendors = listed(
+                [f"{'' if who == name else f'with {who} '}from vendor {change}" for who, change in changes]
+            )
+            text = f"{version} comes only {vendors}, and an upgrade changes no vendor"
+            return f"{text}; it does where somebody installs {name} {version} by hand", ""
         case Alone():
             text = "the package manager keeps it back and does not say why"
             return f"{text}; by itself, {version} can be installed", ""
-        case KeptBack(said=said):
+        case KeptBack(said=said, failure=failure):
             who = "keeps it back" if said else "leaves it out"
-            return f"the package manager {who} and does not say why", ""
+            text = f"the package manager {who} and does not say why"
+            return f"{text}; asking about {version} alone failed: {failure}" if failure else text, ""
 
 
 _RELATIONS = {

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from reconciler.planning.facts.observation import Answer, Change, Mode, Offer, Unmet
+from reconciler.planning.facts.observation import VENDOR, Answer, Change, Mode, Offer, Unmet
 from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.facts.versions import VersionRange
 from reconciler.planning.resolving.selection import (
@@ -83,18 +83,35 @@ class Impossible:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherVendor:
+    """The manager would install the version, but only from another vendor than the installed one.
+
+    Attributes:
+        changes: Whose vendor changes, each with both of them in words.
+    """
+
+    changes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Alone:
     """The manager would install the version by itself, and leaves it out of the upgrade all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptBack:
-    """The manager leaves it out, and why is not known; ``said`` when it named the package itself."""
+    """The manager leaves it out, and why is not known.
+
+    Attributes:
+        said: It named the package itself.
+        failure: Why it could not be asked about the version alone; empty where it could.
+    """
 
     said: bool
+    failure: str = ""
 
 
-Explanation = WouldRemove | WouldReplace | Needs | NeedsPhased | Impossible | Alone | KeptBack
+Explanation = WouldRemove | WouldReplace | Needs | NeedsPhased | Impossible | OtherVendor | Alone | KeptBack
 """Why a wanted update is not in the transaction."""
 
 
@@ -153,7 +170,8 @@ class Case:
             return self._with_victims(key, answer, victims)
         if needed := self._needed(key, answer.changes):
             return Needs(needed)
-        return self._left_out(key, moved, mode)
+        vendors = tuple((one.package, one.needs) for one in answer.unmet if one.kind == VENDOR)
+        return OtherVendor(vendors) if vendors else self._left_out(key, moved, mode)
 
     def _with_victims(self, key: PackageId, answer: Answer, victims: tuple[PackageId, ...]) -> Explanation:
         """Tell a package that cannot live with the update from one that the update cannot live with."""

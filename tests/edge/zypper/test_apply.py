@@ -147,6 +147,14 @@ def test_a_lock_of_the_operator_refuses_and_is_the_same_afterwards(
     assert lab.locks.read_bytes() == locks
 
 
+def test_a_package_may_take_the_place_of_its_other_architecture(
+    lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path
+) -> None:
+    changes = tuple(one for one in zypper.resolve(Question("full")).changes if one.name == "twin")
+    assert zypper.apply(Instruction(changes), fresh(tmp_path)).exit_code == 0
+    assert lab.versions()["twin"] == "1.1-1"
+
+
 # --- marks, configuration files, reboot ---------------------------------------------------------------------
 
 

@@ -3,16 +3,18 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.facts.observation import Answer, Question, Unmet
+from reconciler.planning.facts.observation import VENDOR, Answer, Question, Unmet
+from reconciler.planning.runs.execution import Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import managed
 from tests.labs import naming
-from tests.labs.rpm import Advisory, Rpm
+from tests.labs.rpm import Advisory, Repository, Rpm
 from tests.labs.zypper import ADVISORIES, ZypperLab
 
 ALL = {
@@ -205,6 +207,49 @@ def test_the_lock_that_freezes_it_is_named(lab: ZypperLab, zypper: ScriptedManag
     assert (answer.exit_code, answer.native_code) == (25, 4)
     assert answer.unmet == (Unmet("user", "1.1-1", "Depends", "base >= 1.1"),)
     assert "there is a lock on base-1.0-1.noarch" in answer.message
+
+
+# --- vendors ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def vendors(tmp_path: Path) -> ZypperLab:
+    """A lab whose ``codec`` comes newer from another vendor only, beside a common update."""
+    lab = ZypperLab.empty(tmp_path / "lab")
+    lab.install(Rpm("codec", "1.0-1", fields={"Vendor": "lab & sons"}), Rpm("plain", "1.0-1"))
+    newer = Rpm("codec", "1.5-1", fields={"Vendor": "packman"})
+    other = Repository.make(lab.folder / "other", [newer])
+    lab.repository.publish(Rpm("plain", "1.1-1"))
+    lab.configure_repository("other", other.url)
+    lab.refresh()
+    return lab
+
+
+def test_an_update_leaves_packages_to_their_vendor_and_says_whose_it_would_be(
+    vendors: ZypperLab, script: PatchScript
+) -> None:
+    zypper = managed(vendors, script)
+    assert moved(zypper.resolve(Question())) == {"plain": "1.1-1"}
+    alone = zypper.resolve(Question(only=("codec", "1.5-1")))
+    assert moved(alone) == {"codec": "1.5-1"}
+    assert alone.unmet == (Unmet("codec", "1.5-1", VENDOR, "packman instead of lab & sons"),)
+
+
+def test_neither_does_what_is_included_change_its_vendor(vendors: ZypperLab, script: PatchScript) -> None:
+    question = Question(security=True, include=("codec", "plain"))
+    assert moved(managed(vendors, script).resolve(question)) == {"plain": "1.1-1"}
+
+
+def test_a_vendor_that_the_operator_lets_change_is_changed_by_apply(
+    vendors: ZypperLab, script: PatchScript, tmp_path: Path
+) -> None:
+    with (vendors.root / "etc/zypp/zypp.conf").open("a") as conf:
+        conf.write("solver.allowVendorChange = true\nsolver.dupAllowVendorChange = true\n")
+    zypper = managed(vendors, script)
+    answer = zypper.resolve(Question("full"))
+    assert moved(answer) == {"codec": "1.5-1", "plain": "1.1-1"}
+    assert zypper.apply(Instruction(answer.changes), tmp_path).exit_code == 0
+    assert vendors.versions()["codec"] == "1.5-1"
 
 
 # --- the update stack ---------------------------------------------------------------------------------------
