@@ -5,12 +5,13 @@
 - A version is *security* when a patch of category security that this machine needs names a version of the
   package that is newer than the installed one and not newer than this one: zypper itself chooses which
   version a patch brings, usually the newest.
-- The operator's locks are those that zypper itself finds for an installed package.
+- The operator's locks are those that zypper itself finds: for an installed package, or for every newer
+  version of it. Where a lock is about some of these only, the others are on offer.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import Stalled
@@ -56,9 +57,12 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
     if not present:
         raise Stalled("rpm knows no installed package", "look at its database with `rpm -qa`")
     installed = _installed(sections, present)
+    locked = frozenset(_locked(sections))
+    offers = tuple(_unlocked(offer, locked) for offer in _offers(sections, installed))
+    held = {offer.package for offer in offers if _is_locked(offer, locked)}
     return Seen(
-        installed=installed,
-        offers=_offers(sections, installed),
+        installed=tuple(replace(one, held=one.held or one.package in held) for one in installed),
+        offers=offers,
         sources=_sources(sections, at),
         health=_health(sections, present),
         reboot=_reboot(sections, machine, present),
@@ -84,6 +88,28 @@ def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, .
         for row in present
     )
     return tuple(sorted(found, key=lambda one: (one.package, version_key(one.version))))
+
+
+_Locked = frozenset[tuple[PackageId, str]]
+"""Versions on offer that a lock of the operator's is about."""
+
+
+def _locked(sections: Sections) -> Iterator[tuple[PackageId, str]]:
+    for match in document(sections.need("held")).iter("match"):
+        if match.get("installed") != "true" and match.get("kind") == "package":
+            yield PackageId(match.get("name", ""), match.get("arch", "")), match.get("edition", "")
+
+
+def _is_locked(offer: Offer, locked: _Locked) -> bool:
+    return all((offer.package, one.version) in locked for one in offer.versions)
+
+
+def _unlocked(offer: Offer, locked: _Locked) -> Offer:
+    """Leave out the versions that are locked, unless all of them are."""
+    free = tuple(one for one in offer.versions if (offer.package, one.version) not in locked)
+    if not free or free == offer.versions:
+        return offer
+    return replace(offer, candidate=free[0].version, versions=free)
 
 
 def _marks(sections: Sections) -> tuple[str, ...]:

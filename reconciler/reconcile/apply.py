@@ -690,7 +690,11 @@ def _marks(journal: Journal, after: Sequence[Installed]) -> tuple[str, ...]:
         one.package
         for one in now
         if (old := before.get(one.package)) is not None
-        and (one.held != old.held or (one.automatic != old.automatic and str(one.package) not in wanted))
+        # What may be held in some versions only is known to be once no other is left: after it has moved.
+        and (
+            (one.held != old.held and one.package not in moved)
+            or (one.automatic != old.automatic and str(one.package) not in wanted)
+        )
     }
     wrong |= {
         one.package

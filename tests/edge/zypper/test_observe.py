@@ -23,6 +23,21 @@ from tests.labs.zypper import ZypperLab
 NOW = datetime.now(UTC)
 
 
+def test_a_lock_on_versions_holds_what_has_no_other_on_offer(
+    own_lab: ZypperLab, own_zypper: ScriptedManager
+) -> None:
+    own_lab.repository.publish(Rpm("lima", "1.2-1"))
+    own_lab.refresh()
+    own_lab.lock("plain > 1.0", "lima >= 1.2")
+    observation = own_zypper.observe(NOW)
+    assert {one.name for one in observation.installed if one.held} == {"plain"}
+    offered = {one.name: [version.version for version in one.versions] for one in observation.offers}
+    # zypper goes no further than the lock lets it, and still offers what is held.
+    assert (offered["plain"], offered["lima"]) == (["1.1-1"], ["1.1-1"])
+    moved = {one.name: one.to_version for one in own_zypper.resolve(Question()).changes}
+    assert ("plain" in moved, moved["lima"]) == (False, "1.1-1")
+
+
 def test_installed_packages_with_locks_and_marks(lab: ZypperLab, zypper: ScriptedManager) -> None:
     lab.lock("li*", "nothing-of-this-name")
     lab.mark_automatic("base")
