@@ -1,6 +1,8 @@
 """What an execution left in its folder, read when it ended or long after, by whoever is there then."""
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +10,8 @@ from pathlib import Path
 from reconciler.errors import Stalled
 from reconciler.managers.sections import Sections, parse_sections, sentence_of
 from reconciler.planning.facts import exit_codes as codes
+from reconciler.planning.facts.observation import Rival
+from reconciler.planning.facts.package import Mention
 from reconciler.planning.runs.execution import Execution, FailedPackage
 
 OUT = "out"
@@ -44,8 +48,9 @@ def read_execution(folder: Path) -> Execution:
 
 def _execution(sections: Sections) -> Execution:
     native = next((sections.by_name[name].code for name in _ACTS if name in sections.by_name), 0)
+    rivals = _rivals(sections)
     failed = tuple(
-        FailedPackage(name, message)
+        FailedPackage(name, message, tuple(rivals[name]))
         for name, _, message in (line.partition("\t") for line in sections.get("failed").lines)
     )
     return Execution(
@@ -57,6 +62,17 @@ def _execution(sections: Sections) -> Execution:
     )
 
 
+def _rivals(sections: Sections) -> defaultdict[str, list[Rival]]:
+    """Read what packages failed beside, by what they are called."""
+    found: defaultdict[str, list[Rival]] = defaultdict(list)
+    for line in sections.get("rivals").lines:
+        name, _, rest = line.partition("\t")
+        other, _, version = rest.partition("\t")
+        mention = Mention.parse(other)
+        found[name].append(Rival(mention.name, mention.arch, version))
+    return found
+
+
 def _message(sections: Sections) -> str:
     """Return the words that tell best why it did not end well."""
     if missing := sections.get("missing").lines:
@@ -64,9 +80,19 @@ def _message(sections: Sections) -> str:
     said = tuple(line for name in ("question", "refused", "work") for line in sections.get(name).errors)
     if not said:
         lines = [line for section in sections.by_name.values() for line in (*section.lines, *section.errors)]
-        said = tuple(line for line in lines if _TROUBLE.match(line))
+        said = tuple(_troubles(lines))
     words = sentence_of(said)
     return words or f"it ended with {sections.exit_code}"
+
+
+def _troubles(lines: Iterable[str]) -> Iterator[str]:
+    """Return the lines that tell of trouble, each with the causes that are indented below it."""
+    goes_on = False
+    for line in lines:
+        is_trouble = bool(_TROUBLE.match(line))
+        goes_on = line.rstrip().endswith(":") if is_trouble else goes_on and line[:1] == " "
+        if is_trouble or goes_on:
+            yield line
 
 
 def _tail(path: Path) -> str:

@@ -203,5 +203,6 @@ def words_of(lines: Iterable[str]) -> str:
 
 
 def sentence_of(lines: Iterable[str]) -> str:
-    """Return the same on one line, each line once, in order."""
-    return "; ".join(dict.fromkeys(words_of(lines).splitlines()))
+    """Return the same on one line, each line once, in order; what a colon announces stands behind it."""
+    said = dict.fromkeys(line.strip() for line in words_of(lines).splitlines())
+    return "; ".join(said).replace(":; ", ": ")

@@ -16,7 +16,9 @@ from reconciler.planning.facts.observation import (
     Quarantined,
     Refresh,
     RefreshOutcome,
+    Rival,
 )
+from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.gates.decision import next_instant
 from reconciler.planning.gates.inputs import Local, gate_inputs
 from reconciler.planning.gates.reboot import Choice, History, NoReboot, RebootRefused, choose, refusal
@@ -560,11 +562,21 @@ def _pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterato
 def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation) -> tuple[Quarantined, ...]:
     """Return what stays in quarantine: a new policy or a mended package ends it, having none does not."""
     whole = {(one.package, one.version) for one in seen.installed if one.is_whole}
+    there = {(one.package, one.version) for one in seen.installed}
+    there |= {(offer.package, one.version) for offer in seen.offers for one in offer.versions}
     return tuple(
         one
         for one in quarantine
-        if commit in ("", one.policy_commit) and (one.package, one.version) not in whole
+        if commit in ("", one.policy_commit)
+        and (one.package, one.version) not in whole
+        and (not one.rivals or any(_is_among(rival, there) for rival in one.rivals))
     )
+
+
+def _is_among(rival: Rival, there: Iterable[tuple[PackageId, str]]) -> bool:
+    """Tell whether what a package failed beside is still there, or may still come."""
+    meant = Mention(rival.name, rival.arch)
+    return any(version == rival.version and meant.means(package) for package, version in there)
 
 
 def _dated(seen: Observation, talk: _Talk, now: datetime) -> tuple[FirstSeen, ...]:

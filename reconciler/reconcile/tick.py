@@ -29,6 +29,9 @@ from reconciler.reconcile.recovery import Recovery
 from reconciler.reconcile.reporter import Published, Ran, Reporter
 from reconciler.reconcile.site import Site
 
+MOST_APPLIES = 5
+"""How often one tick applies: each time but the first without what kept the time before from beginning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -171,8 +174,17 @@ class Ticker:
         course = self._begun(break_glass)
         course = self._after(course, self._mend(course))
         if not course.is_blind:
-            course = self._after(course, self._apply(course))
+            course = self._applied(course)
         return self._go_down(course).done
+
+    def _applied(self, course: _Course) -> _Course:
+        """Apply the plan; where only some of it kept the rest from beginning, plan and apply that as well."""
+        for _ in range(MOST_APPLIES):
+            performed = self._apply(course)
+            course = self._after(course, performed)
+            if performed is None or course.is_blind or not performed.record.leaves_rest:
+                break
+        return course
 
     def _begun(self, break_glass: BreakGlass | None) -> _Course:
         """Bring to an end what an earlier tick began, look, report, and fetch ahead."""

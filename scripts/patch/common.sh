@@ -54,6 +54,7 @@ INTERRUPTED=24
 UNRESOLVED=25
 GONE=26
 SCRIPT_FAILED=27
+NOT_BEGUN=28
 
 misuse() {
     printf '%s: %s\n' "$SELF" "$1" >&2
@@ -153,7 +154,8 @@ exit codes
   0 done             10 nothing to do          11 done, reboot needed   20 locked
   21 metadata or packages unreachable or stale 22 signature, key        23 no space
   24 interrupted earlier: repair first         25 cannot resolve, would do something else, removal refused
-  26 version gone    27 a package's script failed   2 usage             1 anything else
+  26 version gone    27 a package's script failed   28 refused by the manager when it began: nothing was changed
+   2 usage            1 anything else
 EOF
 }
 
@@ -554,6 +556,45 @@ learn() { # NAME COMMAND...
 unanswered() { # COMMAND: end here, as its $code is no answer
     fault "$code" "$1"
     finish "$OTHER"
+}
+
+# What a manager named when it would not begin, for the sections "failed" and "rivals". Reads rows
+# "package<tab>why<tab>other<tab>version", both packages as "name" or "name:arch"; the last two are empty where a
+# package is refused whatever stands beside it.
+not_begun() { # FILE-OF-ROWS
+    awk -F '\t' '!($1 in why) { order[++n] = $1; why[$1] = $2; next } index(why[$1], $2) == 0 { why[$1] = why[$1] "; " $2 }
+        END { for (i = 1; i <= n; i++) print order[i] "\t" why[order[i]] }' "$1" >"$WORK/failed"
+    awk -F '\t' '$3 != "" { print $1 "\t" $3 "\t" $4 }' "$1" | sort -u >"$WORK/rivals"
+    section failed cat "$WORK/failed"
+    section rivals cat "$WORK/rivals"
+}
+
+# The same rows from what rpm says of the test of a whole transaction, which comes before any of it.
+refused_by_rpm() { # FILE
+    # shellcheck disable=SC2016 # for awk
+    awk '
+        # What rpm calls NAME-[EPOCH:]VERSION-RELEASE.ARCH, in name, arch and version.
+        function take(nevra) {
+            sub(/[.,;:]+$/, "", nevra)
+            if (!match(nevra, /-[^-]+-[^-]+\.[^.-]+$/)) return 0
+            name = substr(nevra, 1, RSTART - 1); version = substr(nevra, RSTART + 1)
+            match(version, /\.[^.]+$/); arch = substr(version, RSTART + 1)
+            version = substr(version, 1, RSTART - 1); sub(/^0:/, "", version)
+            return 1
+        }
+        function say(one, other) {
+            if (!take(other)) return
+            beside = name ":" arch "\t" version
+            if (take(one)) print name ":" arch "\t" $0 "\t" beside
+        }
+        { sub(/^[ \t-]+/, ""); sub(/[ \t\r]+$/, ""); gsub(/\t/, " ") }
+        match($0, / conflicts between attempted installs of [^ ]+ and [^ ]+$/) {
+            n = split(substr($0, RSTART), part, " "); say(part[n - 2], part[n]); say(part[n], part[n - 2]); next }
+        match($0, / from install of [^ ]+ conflicts with file from package [^ ]+$/) {
+            n = split(substr($0, RSTART), part, " "); say(part[4], part[n]); next }
+        match($0, /package [^ ]+ (does not verify|is intended for)/) {
+            split(substr($0, RSTART), part, " "); if (take(part[2])) print name ":" arch "\t" $0 "\t\t"; next }
+    ' "$1"
 }
 
 # Run what changes the machine and print its section, with its complaints where they came. The log is written

@@ -41,7 +41,9 @@ SAYS_UNRESOLVED='^ *Problem|Unable to find a match|No match for argument|package
 SAYS_NOTHING_MOVES='packages marked for upgrade'
 # Of what changes packages.
 SAYS_UNTRUSTED='GPG check FAILED|[Pp]ublic key for|is not signed|[Ss]ignature|GPG key'
-SAYS_IMPOSSIBLE='^ *Problem|conflicts (between|with)|Unable to find a match|Transaction test error'
+SAYS_IMPOSSIBLE='^ *Problem|Unable to find a match'
+# Of rpm, which tests the whole before it begins.
+SAYS_NOT_BEGUN='Transaction test error|conflicts between attempted installs|conflicts with file from package|does not verify'
 SAYS_REBOOT='Reboot is required'
 # rpm -V, of a file that is configuration, and of rpm itself.
 SAYS_MAY_DIFFER='^.{9}  c |^rpm: '
@@ -917,10 +919,18 @@ mark_automatic() {
     [ $# -eq 0 ] || section marks marking "$@"
 }
 
+# Whether rpm would not begin. With too little space it would not either, which is nobody's fault.
+not_begun_by_rpm() {
+    { [ "$ended" -ne 0 ] && [ -z "$undone" ] && spoke "$SAYS_NOT_BEGUN" && ! spoke "$SAYS_NO_SPACE"; } || return 1
+    refused_by_rpm "$WORK/said" >"$WORK/named"
+    not_begun "$WORK/named"
+}
+
 # After the work: what failed, which files wait, who is marked.
 after() { # THEIR-EXIT-CODE
     ended=$1
     keep_said
+    if not_begun_by_rpm; then finish "$NOT_BEGUN"; fi
     section failed failed
     keep failed
     section conffiles conffiles

@@ -52,6 +52,68 @@ def test_a_package_that_refuses_to_be_unpacked_stays_and_the_others_come(plant: 
     assert plant.tick(LATER + timedelta(minutes=15)).runs == ()
 
 
+def one_file_of_two(plant: Plant) -> None:
+    """Offer two updates that bring the same file, which the package manager sees when it begins."""
+    machine = plant.machine
+    assert isinstance(machine, RedHat)
+    for name in ("left", "right"):
+        machine.install(name)
+        machine.lab.repository.publish(Rpm(name, "1.1-1", files={"usr/bin/tool": name}))
+
+
+@pytest.mark.parametrize("plant", ["dnf"], indirect=True)
+def test_two_packages_with_one_file_are_put_aside_until_one_of_them_is_another(plant: Plant) -> None:
+    one_file_of_two(plant)
+    plant.want("left", "right", "plain")
+    done = plant.tick()
+    assert code_of(done) == 1
+    assert [(run.outcome, run.code) for run in done.runs] == [("failed", "not-begun"), ("applied", "")]
+    words = "file /usr/bin/tool conflicts between attempted installs of"
+    assert done.runs[0].steps[0].message.startswith(f"Error: Transaction test error: {words}")
+    for name in ("left", "right"):
+        assert plant.version(name) == "1.0"
+        (reason,) = plant.update(name)["reasons"]
+        assert reason["code"] == "failed-before"
+        assert words in reason["message"]
+        assert "left-1.1-1.noarch" in reason["message"]
+        assert "right-1.1-1.noarch" in reason["message"]
+    assert plant.version("plain") == "1.1"
+    assert plant.tick(LATER).runs == ()
+
+    plant.machine.publish("right", "1.2")
+    plant.tick(INSIDE + timedelta(days=1))
+    plant.tick(INSIDE + timedelta(days=1, minutes=15))
+    assert (plant.version("left"), plant.version("right")) == ("1.1", "1.2")
+
+
+@pytest.mark.parametrize("plant", ["dnf"], indirect=True)
+def test_of_two_packages_with_one_file_the_one_that_security_wants_comes(plant: Plant) -> None:
+    one_file_of_two(plant)
+    machine = plant.machine
+    assert isinstance(machine, RedHat)
+    machine.lab.repository.advise(Advisory("LAB-SA-2026:0098", ("right-1.1-1",)))
+    plant.want("left", "right", "plain")
+    assert code_of(plant.tick()) == 1
+    assert [plant.version(name) for name in ("left", "right", "plain")] == ["1.0", "1.1", "1.1"]
+    assert plant.update("left")["disposition"] == "held"
+    assert plant.tick(LATER).runs == ()
+
+
+@pytest.mark.parametrize("plant", ["dnf"], indirect=True)
+def test_a_file_of_an_installed_package_keeps_one_update_back(plant: Plant) -> None:
+    machine = plant.machine
+    assert isinstance(machine, RedHat)
+    machine.lab.install(Rpm("owner", "1.0-1", files={"usr/bin/tool": "mine"}))
+    machine.install("left")
+    machine.lab.repository.publish(Rpm("left", "1.1-1", files={"usr/bin/tool": "yours"}))
+    plant.want("left", "plain")
+    assert code_of(plant.tick()) == 1
+    assert [plant.version(name) for name in ("left", "plain")] == ["1.0", "1.1"]
+    (reason,) = plant.update("left")["reasons"]
+    assert "/usr/bin/tool from install of left-1.1-1.noarch" in reason["message"]
+    assert "package owner-1.0-1.noarch" in reason["message"]
+
+
 def test_a_changed_configuration_file_stays_and_the_new_one_is_named(plant: Plant) -> None:
     file = plant.machine.root / "etc/configured.conf"
     file.write_text("mine\n")

@@ -104,3 +104,39 @@ def test_who_has_written_its_number_into_a_file_is_told_while_it_lives(
     assert call(tmp_path, shell, "common", body, files).splitlines() == [
         f"same\t{os.getpid()}\t{name}\topen", f"same\t{os.getpid()}\t{name}\tended",
     ]  # fmt: skip
+
+
+TESTED = """\
+Error: Transaction test error:
+  file /usr/bin/my tool conflicts between attempted installs of third-1.1-1.noarch and a-base-2:1.1-2.x86_64
+  file /etc/x from install of third-1.1-1.noarch conflicts with file from package old.one-0:1~rc1-1.i686
+  - file /usr/bin/y conflicts between attempted installs of third-1.1-1.noarch and a-base-2:1.1-2.x86_64
+\tpackage odd-1-1.s390x is intended for a s390x architecture
+  package odd-1-1.s390x does not verify: no digest
+  file /usr/bin/z conflicts between attempted installs of nothing and else
+  file /usr/bin/z conflicts between attempted
+"""
+
+
+def test_rpm_names_the_file_and_both_packages_when_it_does_not_begin(
+    tmp_path: Path, shell: tuple[str, ...]
+) -> None:
+    body = 'refused_by_rpm "$WORK/said" >"$WORK/named"; not_begun "$WORK/named"'
+    printed = call(tmp_path, shell, "common", body, {"said": TESTED}).splitlines()
+    one = "conflicts between attempted installs of third-1.1-1.noarch and a-base-2:1.1-2.x86_64"
+    other = (
+        "/etc/x from install of third-1.1-1.noarch conflicts with file from package old.one-0:1~rc1-1.i686"
+    )
+    odd = "package odd-1-1.s390x"
+    assert printed == [
+        "[failed]",
+        f"|third:noarch\tfile /usr/bin/my tool {one}; file {other}; file /usr/bin/y {one}",
+        f"|a-base:x86_64\tfile /usr/bin/my tool {one}; file /usr/bin/y {one}",
+        f"|odd:s390x\t{odd} is intended for a s390x architecture; {odd} does not verify: no digest",
+        "= 0",
+        "[rivals]",
+        "|a-base:x86_64\tthird:noarch\t1.1-1",
+        "|third:noarch\ta-base:x86_64\t2:1.1-2",
+        "|third:noarch\told.one:i686\t1~rc1-1",
+        "= 0",
+    ]

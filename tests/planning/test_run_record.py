@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from reconciler.planning.facts.observation import Change, Installed, Move
+from reconciler.planning.facts.observation import Change, Installed, Move, Rival
 from reconciler.planning.reporting.run_markdown import run_markdown
 from reconciler.planning.reporting.schema import run_schema
 from reconciler.planning.reporting.summary import run_headline, run_subject
@@ -285,6 +285,51 @@ def test_what_failed_is_quarantined_in_the_version_that_failed() -> None:
 def test_what_was_only_not_reached_is_not_quarantined() -> None:
     record = replace(RECORD, steps=(step(StepOutcome.FAILED, 23),), difference=MISSING)
     assert quarantine_of(record, BEFORE, BEFORE) == ()
+
+
+def refused(*pairs: tuple[str, str]) -> RunRecord:
+    """Return the record of a run that did not begin, since of each pair neither can be beside the other."""
+    names = sorted({name for pair in pairs for name in pair})
+    failed = tuple(
+        FailedPackage(
+            name,
+            "a file",
+            tuple(
+                Rival(other, "", "1.1") for pair in pairs if name in pair for other in pair if other != name
+            ),
+        )
+        for name in names
+    )
+    moves = tuple(move_of(upgrade(name)) for name in (*names, "plain"))
+    one = replace(step(StepOutcome.FAILED, 28), changes=moves, failed=failed)
+    return replace(RECORD, steps=(one,), difference=Difference((), moves, (), ()))
+
+
+def put_aside(record: RunRecord, *security: str) -> list[str]:
+    record = replace(record, security=tuple(f"{name}:amd64" for name in security))
+    return [one.name for one in quarantine_of(record, BEFORE, BEFORE)]
+
+
+def test_of_two_that_cannot_be_beside_each_other_security_may_want_one() -> None:
+    pair = refused(("a", "b"))
+    assert pair.leaves_rest
+    assert not RECORD.leaves_rest
+    assert put_aside(pair) == put_aside(pair, "a", "b") == put_aside(pair, "plain") == ["a", "b"]
+    assert put_aside(pair, "a") == ["b"]
+    three = refused(("a", "b"), ("b", "c"))
+    assert put_aside(three, "b") == ["a", "c"]
+    assert put_aside(three, "a") == ["b", "c"]
+    assert put_aside(three, "a", "b") == ["a", "b", "c"]
+    # Beside what is installed and does not move, none can come.
+    (alone,) = refused(("a", "b")).steps
+    installed = replace(alone, failed=(FailedPackage("a", "a file", (Rival("z", "", "1"),)),))
+    assert put_aside(replace(pair, steps=(installed,)), "a") == ["a"]
+
+
+def test_a_run_that_did_not_begin_names_each_cause_once() -> None:
+    pair = refused(("a", "b"))
+    ending = conclude_steps(pair.steps, pair.difference, None, "dnf")
+    assert ending == Ending(RunOutcome.FAILED, "not-begun", "a, b: a file")
 
 
 def test_after_a_rollback_nothing_of_it_is_tried_again() -> None:

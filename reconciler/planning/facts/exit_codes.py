@@ -12,6 +12,7 @@ INTERRUPTED = 24
 UNRESOLVED = 25
 GONE = 26
 SCRIPT_FAILED = 27
+NOT_BEGUN = 28
 
 WELL = frozenset({DONE, NOTHING_TO_DO, REBOOT})
 """Codes of a script that did what it was told."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Literal
 
 from reconciler.planning.facts.package import Identified, Transition
+from reconciler.planning.text.layout import since
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,20 @@ class FirstSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Rival(Identified):
+    """Another package in the version beside which one cannot be, such as one that has the same file.
+
+    Attributes:
+        arch: Empty where the manager does not say it.
+        version: Beside another one, what failed is tried again.
+    """
+
+    name: str
+    arch: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantined(Identified):
     """A version that failed to install on this host, and is left alone until something changes.
 
@@ -206,6 +221,7 @@ class Quarantined(Identified):
         run: Id of the run in which it did.
         message: Why, in the manager's words.
         policy_commit: In force at that time; under another one it is tried again.
+        rivals: What it failed beside. Once none of them is installed or offered any more, it is tried again.
     """
 
     name: str
@@ -215,6 +231,7 @@ class Quarantined(Identified):
     run: str
     message: str
     policy_commit: str
+    rivals: tuple[Rival, ...] = since(2, ())
 
 
 Mode = Literal["safe", "full"]

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.planning.facts.observation import Change, Installed
+from reconciler.planning.facts.observation import Change, Installed, Rival
 from reconciler.planning.facts.package import Mention, PackageId
+from reconciler.planning.text.layout import since
 from reconciler.policy.managers import traits_of
 
 if TYPE_CHECKING:
@@ -73,10 +74,12 @@ class FailedPackage:
     Attributes:
         name: As the manager calls it: ``name``, or ``name:arch`` where it says so; ``hook`` and the words
             that announce it for a hook of a whole transaction.
+        rivals: Packages that it cannot be installed beside, where that is why it failed.
     """
 
     name: str
     message: str
+    rivals: tuple[Rival, ...] = since(2, ())
 
     @property
     def is_hook(self) -> bool:

@@ -16,7 +16,15 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.observation import Action, Change, ExecutedScript, Installed, Move, Quarantined
+from reconciler.planning.facts.observation import (
+    Action,
+    Change,
+    ExecutedScript,
+    Installed,
+    Move,
+    Quarantined,
+    Rival,
+)
 from reconciler.planning.facts.package import Mention, Names, PackageId, of_other_architecture
 from reconciler.planning.facts.versions import order_of
 from reconciler.planning.gates.types import BreakGlass
@@ -203,6 +211,14 @@ class RunRecord:
     notes: tuple[str, ...] = ()
     scripts: tuple[ExecutedScript, ...] = ()
 
+    @property
+    def leaves_rest(self) -> bool:
+        """Whether the package manager would not begin for the sake of packages that it named.
+
+        They are left alone now, and what else was to be done with them is still to be done.
+        """
+        return any(step.exit_code == exit_codes.NOT_BEGUN and step.failed for step in self.steps)
+
 
 def move_of(change: Change) -> Move:
     """Return a change as reports write it."""
@@ -324,6 +340,7 @@ _CODES = {
     exit_codes.INTERRUPTED: "manager-ended",
     exit_codes.UNRESOLVED: "cannot-resolve",
     exit_codes.GONE: "version-gone",
+    exit_codes.NOT_BEGUN: "not-begun",
 }
 """Why a step failed, by the exit codes of the patch scripts; all others are about the packages themselves."""
 
@@ -349,9 +366,8 @@ def conclude_steps(
     failures = _lasting_failures(steps, found, manager)
     name = Names.among(move.package for move in (*found.changed, *found.missing))
     if failures or found.broken:
-        complained = {package.name: package.message for step in failures for package in step.failed}
         said = next((step.message for step in failures if step.message), "")
-        reason = "; ".join(f"{name}: {complained[name]}" for name in sorted(complained)) or said
+        reason = _complained(failures, found) or said
         reason = reason or f"{len(found.missing)} of the planned changes are not there"
         code = _CODES.get(failures[0].exit_code, "packages-failed") if failures else "packages-broken"
         return Ending(RunOutcome.FAILED, code, reason)
@@ -362,6 +378,18 @@ def conclude_steps(
         reason = f"the package manager said that all was done, and {names} is not as planned"
         return Ending(RunOutcome.FAILED, "not-as-planned", reason)
     return Ending(RunOutcome.APPLIED)
+
+
+def _complained(failures: Iterable[StepRecord], found: Difference) -> str:
+    """Return what the manager complained of, each cause once, behind the packages that it is told of."""
+    moves = {move.package for move in (*found.changed, *found.missing)}
+    name_of = Names.among(moves)
+    said = {one.name: one for step in failures for one in step.failed}
+    causes: dict[str, list[str]] = {}
+    for _, one in sorted(said.items()):
+        meant = [name_of(package) for package in moves if one.mention.means(package)]
+        causes.setdefault(one.message, []).append(meant[0] if len(meant) == 1 else one.name)
+    return "; ".join(f"{', '.join(names)}: {message}" for message, names in causes.items())
 
 
 def _stopped_on_the_way(stopped: Ending) -> Ending:
@@ -508,6 +536,7 @@ def quarantine_of(
         for one in now
         if not one.is_whole and (one.package in broken or _word_on(one.package, said))
     )
+    rivals = {package: _rivals(package, record) for package in found}
     return tuple(
         Quarantined(
             package.name,
@@ -517,8 +546,32 @@ def quarantine_of(
             record.run,
             _word_on(package, said) or "it was left half done",
             record.policy_commit,
+            rivals[package],
         )
         for package in sorted(found)
+        if package in broken or not _comes_first(package, rivals, record.security)
+    )
+
+
+def _rivals(package: PackageId, record: RunRecord) -> tuple[Rival, ...]:
+    """Return what a package failed beside, each once."""
+    told = (one for step in record.steps for one in step.failed if one.mention.means(package))
+    return tuple(dict.fromkeys(rival for one in told for rival in one.rivals))
+
+
+def _comes_first(
+    package: PackageId, rivals: Mapping[PackageId, tuple[Rival, ...]], security: Iterable[str]
+) -> bool:
+    """Tell whether a package may come, since all its rivals are left alone and security wants it alone."""
+    wanted = frozenset(security)
+    others = [
+        [other for other in rivals if Mention(rival.name, rival.arch).means(other)]
+        for rival in rivals[package]
+    ]
+    return (
+        str(package) in wanted
+        and bool(others)
+        and all(found and wanted.isdisjoint(map(str, found)) for found in others)
     )
 
 
