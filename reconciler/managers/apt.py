@@ -163,7 +163,7 @@ def _changes(sections: Sections, lists: Mapping[str, list[str]], sizes: _Sizes) 
         removed.append(row)
     coming = [
         (archive, action, present.get(native_key(archive.package, native)))
-        for archive, action in _coming(resolve, lists, native)
+        for archive, action in _coming(resolve, lists, native, present)
     ]
     packages = [_package(archive, row, records) for archive, _, row in coming]
     moving = {id(row) for _, _, row in coming} | {id(row) for row in removed}
@@ -186,12 +186,15 @@ def _grouped(present: Iterable[DpkgRow]) -> dict[str, frozenset[str]]:
 
 
 def _coming(
-    resolve: Section, lists: Mapping[str, list[str]], native: str
+    resolve: Section, lists: Mapping[str, list[str]], native: str, present: Mapping[PackageId, DpkgRow]
 ) -> Iterator[tuple[_Archive, Action]]:
     wanted = _wanted(lists, native)
     for archive in _archives(resolve):
-        action = wanted.pop(native_key(archive.package, native), None)
+        key = native_key(archive.package, native)
+        action = wanted.pop(key, None)
         if action is None:
+            if key in present and present[key].version == archive.version:
+                continue  # What is half there is fetched to come again, which moves nothing.
             raise unparsed(resolve, f"{archive.name} {archive.version}")
         yield archive, action
     if wanted:

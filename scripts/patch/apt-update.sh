@@ -49,7 +49,7 @@ SAYS_WOULD_REMOVE_ESSENTIAL='^WARNING: The following essential packages will be 
 # Of what changes packages. What a package's own script says stands among it, so these are anchored.
 SAYS_DENIED='^(E: .*(Permission denied|are you root)|dpkg: error: .*superuser privilege)'
 SAYS_LOCKED='^(E: (Could not get lock|Unable to lock|Unable to acquire)|dpkg: error: .*locked by another process)'
-SAYS_INTERRUPTED='^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)'
+SAYS_INTERRUPTED='^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)|subprocess was killed by signal'
 SAYS_NO_SPACE="No space left on device|^E: You don't have enough free space|[Dd]isk quota exceeded"
 SAYS_UNTRUSTED='^(E|W): .*(unauthenticated|NO_PUBKEY|Missing key|EXPKEYSIG|BADSIG|not signed|invalid signature)'
 SAYS_CUT='^dpkg-deb: error|^dpkg-deb \(subprocess\): .*(corrupt|unexpected end)'
@@ -716,7 +716,9 @@ $NF == "**REMOVE**" {
     if (index($9, archives) == 1) print $9 >(out "/linking")
 }
 END {
-    for (name in after) if (!(name in found)) differ((after[name] == "-" ? "keep " : "not install ") name)
+    # What comes again in the version that is there moves nothing, and apt does not always name it.
+    for (name in after) if (!(name in found) && before[name] != after[name])
+        differ((after[name] == "-" ? "keep " : "not install ") name)
     exit bad
 }
 EOF
@@ -1078,6 +1080,7 @@ same() { # end where apt would do anything else, by what stands in $WORK/differs
 
 install_for_real() { # OPTION...
     guard >"$WORK/guard"
+    : >"$WORK/linking"
     settings_of_acting >"$WORK/act.conf"
     must_have_space
     act "$@" apt_get_install run "-c=$WORK/act.conf" -y
@@ -1285,7 +1288,7 @@ ask_to_finish() {
         differences=$(differences | in_one_line)
         [ "$code" -ne 0 ] || [ -n "$differences" ] || break
     done
-    tell resolve
+    tell "resolve$ROUND"
     [ "$code" -eq 0 ] && [ -z "$differences" ]
 }
 
@@ -1297,14 +1300,16 @@ reinstall() {
     to_be_done >"$WORK/allowed"
     prefer_what_was_to_be_done
     AGAIN=1
+    rm -f "$WORK/acted"
     if ask_to_finish; then
-        install_for_real reinstall
+        : >"$WORK/acted"
+        install_for_real "reinstall$ROUND"
         native=$code
         snapshot
         return
     fi
-    printf '[refused]\n!to finish what was interrupted, apt would do more than was to be done then%s\n' \
-        "${differences:+: $differences}"
+    printf '[refused%s]\n!to finish what was interrupted, apt would do more than was to be done then%s\n' \
+        "$ROUND" "${differences:+: $differences}"
     printf '!look at it and do it with: apt-get -f install\n= 0\n'
 }
 
@@ -1338,7 +1343,13 @@ repair() {
     act repair mend
     native=$code
     snapshot
+    ROUND='' # what is told in the second one stands in sections of its own
     reinstall
+    # What apt first brings a partner for, it does not always install anew in the same go.
+    if [ -n "$(must_come_again)" ] && [ -e "$WORK/acted" ]; then
+        ROUND=-again
+        reinstall
+    fi
     failures >"$WORK/failed"
     judge "$native"
     restore_marks
