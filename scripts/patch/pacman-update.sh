@@ -52,8 +52,8 @@ SAYS_NO_SIGNATURE='failed retrieving file .*\.sig'
 SAYS_CORRUPT='invalid or corrupted package \(checksum\)'
 SAYS_NOT_FETCHED='failed retrieving|download library error|no servers configured'
 SAYS_HOOK_FAILED='failed to run transaction hooks'
+SAYS_GUARD='^it would '
 SAYS_FILE_CONFLICT='conflicting files'
-SAYS_EXISTS=' exists in '
 SAYS_UNTRUSTED='PGP signature|missing required signature|required key|signature from|key "|keyring is not writable'
 
 # --- the machine -------------------------------------------------------------------------------------------
@@ -843,9 +843,28 @@ snapshot_again() {
     snapshot
 }
 
+# Whose files are in the way of whose, for "not_begun"; versions are those that are coming, else those that are there.
+in_the_way() {
+    transaction "$WORK/said" | awk -v OFS='\t' '{ print $2, $3 }' | cat "$WORK/installed" - | awk -F '\t' -v OFS='\t' '
+        function say(one, why, other) { print one, why, other, other == "" ? "" : version[other] }
+        FILENAME == ARGV[1] { version[$1] = $2; next }
+        match($0, / exists in both .[^ ]+. and .[^ ]+.$/) {
+            n = split($0, word, " "); one = substr(word[n - 2], 2, length(word[n - 2]) - 2); other = substr(word[n], 2, length(word[n]) - 2)
+            say(one, $0, other); say(other, $0, one); next }
+        match($0, /^[^ ]+: .* exists in filesystem( \(owned by [^ ]+\))?$/) {
+            one = $0; sub(/:.*/, "", one); other = ""
+            if (match($0, /\(owned by [^ ]+\)$/)) other = substr($0, RSTART + 10, RLENGTH - 11)
+            say(one, $0, other) }' - "$WORK/said"
+}
+
 report() {
-    failures >"$WORK/failed"
-    [ ! -s "$WORK/failed" ] || section failed cat "$WORK/failed"
+    if [ "$VERB" = --apply ] && spoke "$SAYS_FILE_CONFLICT"; then
+        in_the_way >"$WORK/ways"
+        not_begun "$WORK/ways"
+    else
+        failures >"$WORK/failed"
+        [ ! -s "$WORK/failed" ] || section failed cat "$WORK/failed"
+    fi
     waiting >"$WORK/waiting"
     [ "$CONFFILES" = keep ] || [ ! -s "$WORK/waiting" ] || take_new
     [ ! -s "$WORK/waiting" ] || section conffiles cat "$WORK/waiting"
@@ -871,11 +890,10 @@ conclude() { # CODE
     fi
     if spoke "$SAYS_NOT_FETCHED"; then finish "$STALE"; fi
     if spoke "$SAYS_HOOK_FAILED"; then
-        refused "pacman would do something else: $(grep -E '^it would ' "$WORK/said" | tr '\n' ' ')" "$UNRESOLVED"
+        ! spoke "$SAYS_GUARD" || refused "pacman would do something else: $(grep -E "$SAYS_GUARD" "$WORK/said" | in_one_line)" "$UNRESOLVED"
+        finish "$NOT_BEGUN"
     fi
-    if spoke "$SAYS_FILE_CONFLICT"; then
-        refused "files are in the way: $(grep "$SAYS_EXISTS" "$WORK/said" | in_one_line)" "$UNRESOLVED"
-    fi
+    if spoke "$SAYS_FILE_CONFLICT"; then finish "$NOT_BEGUN"; fi
     if spoke "$SAYS_UNRESOLVED"; then finish "$UNRESOLVED"; fi
     if spoke "$SAYS_UNTRUSTED"; then finish "$UNTRUSTED"; fi
     [ ! -s "$WORK/failed" ] || finish "$SCRIPT_FAILED"

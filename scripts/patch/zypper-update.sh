@@ -34,8 +34,7 @@ SAYS_LOCKED='System management is locked|is locked by'
 SAYS_NO_SPACE='No space left|[Nn]ot enough (free )?(disk )?space|needs [0-9]+.* more space|[Qq]uota exceeded'
 SAYS_UNTRUSTED='Signature verification failed|NOKEY|[Dd]igest verification|[Cc]hecksum'
 SAYS_NOT_FETCHED="not found on medium|Failed to provide|Can't provide|Download \(curl\) error|Timeout exceeded|is not a directory|not accessible|File '.*' not found"
-SAYS_FILE_CONFLICT='[Ff]ile conflict'
-SAYS_CONFLICT='conflict'
+SAYS_NOT_BEGUN='^Detected [0-9]+ file conflict|conflicts between attempted installs|conflicts with file from package'
 # rpm -V.
 SAYS_MISSING='^missing'
 
@@ -835,8 +834,15 @@ apply() {
     [ "$VERB" = --download ] || keep_what_came
     keep_said
     [ "$VERB" = --download ] || mark
-    section failed failed
-    keep failures
+    if spoke "$SAYS_NOT_BEGUN"; then
+        in_rpms_words >"$WORK/conflicts"
+        refused_by_rpm "$WORK/conflicts" >"$WORK/named"
+        not_begun "$WORK/named"
+        cp "$WORK/failed" "$WORK/failures"
+    else
+        section failed failed
+        keep failures
+    fi
     [ "$VERB" = --download ] || section conffiles conffiles
     judge
 }
@@ -882,6 +888,20 @@ failed() {
         END { for (i = 1; i <= n; i++) print order[i] "\t" told[order[i]] }' "$WORK/said"
 }
 
+# What was said, and what libzypp says of conflicting files over several lines as rpm says it.
+in_rpms_words() {
+    cat "$WORK/said"
+    awk '/^File \// { file = $0; sub(/^File /, "file ", file); sub(/ +$/, "", file); n = 0; next }
+        /^ +(conflicts with file )?from (install of|package) *$/ { kind = /package/ ? "package" : "install"; next }
+        kind != "" && file != "" {
+            n++; who[n] = $1; is[n] = kind; kind = ""
+            if (n < 2) next
+            if (is[1] == is[2]) print file " conflicts between attempted installs of " who[1] " and " who[2]
+            else if (is[1] == "install") print file " from install of " who[1] " conflicts with file from package " who[2]
+            else print file " from install of " who[2] " conflicts with file from package " who[1]
+            file = "" }' "$WORK/said"
+}
+
 # rpm says which file it made because of a local change. In another root, paths are those inside.
 conffiles() {
     sed -n 's/.*warning: .* \(created\|saved\) as \(\/.*\.rpm\(new\|save\|orig\)\)$/\2/p' "$WORK/said" | sort -u |
@@ -922,10 +942,10 @@ judge() {
             ;;
     esac
     if spoke "$SAYS_NO_SPACE"; then ended_with "$NO_SPACE" "$SAYS_NO_SPACE"; fi
+    if spoke "$SAYS_NOT_BEGUN"; then finish "$NOT_BEGUN"; fi
     [ ! -s "$WORK/failures" ] || finish "$SCRIPT_FAILED"
     if spoke "$SAYS_UNTRUSTED"; then ended_with "$UNTRUSTED" "$SAYS_UNTRUSTED"; fi
     if spoke "$SAYS_NOT_FETCHED"; then ended_with "$STALE" "$SAYS_NOT_FETCHED"; fi
-    if spoke "$SAYS_FILE_CONFLICT"; then ended_with "$UNRESOLVED" "$SAYS_CONFLICT"; fi
     finish "$OTHER"
 }
 

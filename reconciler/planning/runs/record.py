@@ -217,7 +217,10 @@ class RunRecord:
 
         They are left alone now, and what else was to be done with them is still to be done.
         """
-        return any(step.exit_code == exit_codes.NOT_BEGUN and step.failed for step in self.steps)
+        return any(
+            step.exit_code == exit_codes.NOT_BEGUN and any(not one.is_hook for one in step.failed)
+            for step in self.steps
+        )
 
 
 def move_of(change: Change) -> Move:

@@ -14,7 +14,7 @@ import pytest
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.facts.observation import Change, Question
+from reconciler.planning.facts.observation import Change, Question, Rival
 from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import Folder, run
@@ -191,10 +191,41 @@ def test_files_of_others_are_not_overwritten(
     lab.publish(CLASHING)
     run(lab, script, "--refresh")
     execution = apply(planned(pacman))
-    assert execution.exit_code == 25
-    assert "usr/share/lab/victim exists in filesystem (owned by victim)" in execution.message
+    assert execution.exit_code == 28
+    (failed,) = execution.failed
+    assert "usr/share/lab/victim exists in filesystem (owned by victim)" in failed.message
+    assert (failed.name, failed.rivals) == (CLASHING.name, (Rival("victim", "", "1.0-1"),))
     assert lab.versions()["base"] == "1.0-1"
     assert not lab.lock.exists()
+
+
+def test_two_updates_with_one_file_are_both_named(
+    lab: PacmanLab, script: PatchScript, pacman: ScriptedManager, apply: Act
+) -> None:
+    lab.publish(*(Pkg(name, "1.3-1", files={"usr/share/lab/shared": name}) for name in ("plain", "lima")))
+    run(lab, script, "--refresh")
+    execution = apply(planned(pacman))
+    assert execution.exit_code == 28
+    assert {(one.name, one.rivals) for one in execution.failed} == {
+        ("plain", (Rival("lima", "", "1.3-1"),)),
+        ("lima", (Rival("plain", "", "1.3-1"),)),
+    }
+    assert lab.versions()["base"] == "1.0-1"
+
+
+def test_a_hook_of_the_operator_that_is_against_it_is_told_as_such(
+    lab: PacmanLab, pacman: ScriptedManager, apply: Act
+) -> None:
+    (lab.root / "etc/pacman.d/hooks/05-snap.hook").write_text(
+        "[Trigger]\nOperation = Upgrade\nType = Package\nTarget = *\n"
+        "[Action]\nDescription = Making a snapshot...\nWhen = PreTransaction\n"
+        "Exec = /bin/sh -c 'exit 3'\nAbortOnFail\n"
+    )
+    execution = apply(planned(pacman))
+    assert execution.exit_code == 28
+    assert [failed.name for failed in execution.failed] == ["hook Making a snapshot"]
+    assert "something else" not in execution.message
+    assert lab.versions()["base"] == "1.0-1"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.facts.observation import Change, Question, RebootNeed
+from reconciler.planning.facts.observation import Change, Question, RebootNeed, Rival
 from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, automatic_after
 from tests.edge.zypper.conftest import managed
 from tests.labs.naming import moved
@@ -153,6 +153,29 @@ def test_a_package_may_take_the_place_of_its_other_architecture(
     changes = tuple(one for one in zypper.resolve(Question("full")).changes if one.name == "twin")
     assert zypper.apply(Instruction(changes), fresh(tmp_path)).exit_code == 0
     assert lab.versions()["twin"] == "1.1-1"
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["both come", "one is there"])
+def test_packages_with_one_file_are_named_with_it_and_nothing_is_begun(
+    tmp_path: Path, script: PatchScript, *, is_there: bool
+) -> None:
+    lab = ZypperLab.empty(tmp_path / "lab")
+    shared = {"usr/share/shared": "lima"}
+    lab.install(Rpm("plain", "1.0-1"), Rpm("lima", "1.0-1", files=shared if is_there else {}))
+    lab.repository.publish(Rpm("plain", "1.1-1", files={"usr/share/shared": "plain"}))
+    if not is_there:  # in a call of its own: packages of one call share their files
+        lab.repository.publish(Rpm("lima", "1.1-1", files=shared))
+    lab.refresh()
+    zypper = managed(lab, script)
+    before = lab.versions()
+    execution = run(zypper, tmp_path, *zypper.resolve(Question()).changes)
+    assert execution.exit_code == 28
+    version = before["lima"] if is_there else "1.1-1"
+    failed = {one.name: one for one in execution.failed}
+    assert failed["plain:noarch"].rivals == (Rival("lima", "noarch", version),)
+    assert "/usr/share/shared" in failed["plain:noarch"].message
+    assert ("lima:noarch" in failed) is not is_there
+    assert lab.versions() == before
 
 
 # --- marks, configuration files, reboot ---------------------------------------------------------------------
