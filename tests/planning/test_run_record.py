@@ -366,6 +366,14 @@ def test_a_rollback_is_told_with_what_is_left() -> None:
     assert "not undone: a (gone)" in partly.reason
 
 
+@pytest.mark.parametrize(("name", "rest"), [("a", True), ("hook Making a snapshot", False)])
+def test_a_hook_that_is_against_a_run_leaves_no_rest_to_try(name: str, *, rest: bool) -> None:
+    told = FailedPackage(name, "no")
+    moves = (move_of(upgrade("a")), move_of(upgrade("b")))
+    refused = StepRecord(moves, AT, AT, StepOutcome.FAILED, 28, 1, "no", (told,))
+    assert replace(RECORD, steps=(refused,)).leaves_rest is rest
+
+
 def there(name: str, *, automatic: bool = False, version: str = "1.0", arch: str = "amd64") -> Installed:
     return Installed(name, arch, version, automatic=automatic)
 
