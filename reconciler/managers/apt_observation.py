@@ -1,13 +1,14 @@
 """What ``apt-update.sh --observe`` printed, as an observation.
 
 - A package is known by name and by the architecture it is installed with, ``all`` where it has none.
-- An offer counts what apt could choose under the operator's own pins: a version that is not above the
-  installed one's priority (backports, for instance), or is pinned away, is not offered.
+- An offer counts what apt would choose under the operator's own pins. Where that is the installed version,
+  nothing is offered; a version that the operator prefers less than apt's candidate is not offered either.
+- What ``APT::Default-Release`` alone hides of the security service is offered, and told to be hidden.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -180,34 +181,35 @@ def _date(text: str | None) -> datetime | None:
         return None
 
 
-_INSTALLED_PRIORITY = 100  # what apt gives the version that is installed
-
-
 def _offers(
     sections: Sections, installed: Sequence[Installed], files: Mapping[str, PackageFile], native: str
 ) -> tuple[Offer, ...]:
-    by_key = {native_key(one.package, native): one for one in installed}
     records = records_of(sections.get("available"))
-    offers = []
-    for table in tables(sections.get("policy")):
-        key = key_of(table.name, native)
-        package = by_key.get(key)
-        if package is not None and (offer := _offer(package, table, files, records, key.arch)):
-            offers.append(offer)
-    return tuple(sorted(offers, key=lambda offer: offer.package))
+    by_key = {native_key(one.package, native): one for one in installed}
+
+    def offered(section: str) -> Iterator[Offer]:
+        for table in tables(sections.get(section)):
+            key = key_of(table.name, native)
+            package = by_key.get(key)
+            if package is not None and (offer := _offer(package, table, files, records, key.arch)):
+                yield offer
+
+    offers = {offer.package: offer for offer in offered("policy")}
+    for offer in offered("unpreferred"):
+        if any(version.security for version in offer.versions):
+            offers.setdefault(offer.package, replace(offer, hidden_by="APT::Default-Release"))
+    return tuple(offers[package] for package in sorted(offers))
 
 
 def _offer(
     package: Installed, table: Table, files: Mapping[str, PackageFile], records: Records, arch: str
 ) -> Offer | None:
     newer = _newer(table)
-    best = max((version.priority for version in newer if version.version == table.candidate), default=0)
+    least = next((version.priority for version in newer if version.version == table.candidate), None)
     eligible = [
         version
         for version in newer
-        if version.priority > _INSTALLED_PRIORITY
-        or (version.version == table.candidate and version.priority >= best > 0)
-        or version.phased is not None
+        if version.phased is not None or (least is not None and version.priority >= least > 0)
     ]
     if not eligible:
         return None

@@ -83,12 +83,12 @@ fi
 
 # apt's own idea of its folders; apt-config quotes the values for the shell. What it does not name is no default: it
 # could be another system's.
-ROOT=/ STATUS='' LISTS='' ARCHIVES='' STATE='' MARKS='' PREFERENCES='' ETC='' NATIVE='' HISTORY='' DPKG_PATH='' PKG='' SRC=''
+ROOT=/ STATUS='' LISTS='' ARCHIVES='' STATE='' MARKS='' PREFERENCES='' ETC='' NATIVE='' HISTORY='' DPKG_PATH='' PKG='' SRC='' RELEASE=''
 learn configuration must apt-config shell ROOT Dir/d STATUS Dir::State::status/f LISTS Dir::State::lists/d \
     ARCHIVES Dir::Cache::archives/d STATE Dir::State/d MARKS Dir::State::extended_states/f \
     PREFERENCES Dir::Etc::preferences/f ETC Dir::Etc/d NATIVE APT::Architecture \
     HISTORY Dir::Log::History/f DPKG_PATH DPkg::Path \
-    PKG Dir::Cache::pkgcache/f SRC Dir::Cache::srcpkgcache/f
+    PKG Dir::Cache::pkgcache/f SRC Dir::Cache::srcpkgcache/f RELEASE APT::Default-Release
 # shellcheck source=/dev/null
 . "$WORK/out"
 for value in "Dir::State::status=$STATUS" "Dir::State::lists=$LISTS" "Dir::Cache::archives=$ARCHIVES" "Dir::State=$STATE" \
@@ -249,6 +249,8 @@ observe() {
         question policy policy "$WORK/names"
         newer "$WORK/out" >"$WORK/newer"
         show "$WORK/newer"
+        # What would be on offer without it is told as well: it may hide the security service.
+        [ -z "$RELEASE" ] || question unpreferred policy "$WORK/names" -o APT::Default-Release=
     fi
     question releases releases
     question times file_times
@@ -321,67 +323,60 @@ package_pins() {
     done <"$WORK/choices"
 }
 
-# Security mode: keep every source of the security service where it is and put all others below the installed
-# version (100), in the order they have among themselves, so that they can serve new dependencies and no
-# upgrade. Sources that the operator switched off (0 and less) stay off. Reads `apt-cache policy`; also writes
-# the security sources, as `apt-cache policy NAME` names them, to $WORK/security.
-source_pins() {
-    : >"$WORK/security"
-    awk -v list="$WORK/security" '
-        function flush() {
-            if (line == "" || release ~ /(^|,)a=now(,|$)/) return
-            n++; prio[n] = priority
-            how[n] = release ~ /(^|,)[oanl]=/ ? "release " release : "origin \"" site "\""
-            safe[n] = release ~ /(^|,)[an]=[^,]*-security(,|$)/ || release ~ /(^|,)l=Debian-Security(,|$)/
-            if (safe[n]) print line > list
-            else if (priority > 0) used[priority]
-        }
+# The sources of the security service, as `apt-cache policy NAME` names them, from `apt-cache policy`.
+security_sources() { # SOURCES
+    awk '
+        function flush() { if (line != "" && safe) print line; line = "" }
         /^Pinned packages:/ { exit }
-        /^ *-?[0-9]+ / { flush(); line = $0; sub(/^ *-?[0-9]+ /, "", line); priority = $1; release = site = "" }
-        /^     release / { release = substr($0, 14) }
-        /^     origin / { site = substr($0, 13) }
-        END {
-            flush()
-            for (i = 1; i <= n; i++) if (safe[i]) stanza(how[i], prio[i])
-            for (i = 1; i <= n; i++) if (!safe[i] && prio[i] > 0) {
-                rank = 10; for (p in used) if (p + 0 < prio[i] + 0) rank++
-                stanza(how[i], rank)
-            }
-        }
-        function stanza(match_, priority_) {
-            printf "Package: *\nPin: %s\nPin-Priority: %s\n\n", match_, priority_
-        }' "$1"
+        /^ *-?[0-9]+ / { flush(); line = $0; sub(/^ *-?[0-9]+ /, "", line); safe = 0 }
+        /^     release / { safe = /[ ,][an]=[^,]*-security(,|$)/ || /[ ,]l=Debian-Security(,|$)/ }
+        END { flush() }' "$1"
 }
 
-# Installed packages that would now still go to a version of another source, since the operator pinned that
-# package itself: they stay.
-not_security() { # POLICY-OUTPUT
+# What becomes of each installed package in security mode, as "NAME" of what stays and "NAME VERSION" of what must be
+# told which version it goes to. It goes to the highest version of the security service, unless the operator prefers
+# another one to that, be it newer, older, or the one that is installed: the order of priorities is theirs. What apt
+# does by itself is not named.
+security_moves() { # POLICY-OUTPUT
     awk 'FILENAME == ARGV[1] { security[$0]; next }
         FILENAME == ARGV[2] { name = $0; sub(/=.*/, "", name); chosen[name]; next }
-        /^[^ ]/ { flush(); package = substr($0, 1, length($0) - 1); candidate = ""; newer = 1; good = moves = 0 }
-        /^  Candidate: / { candidate = $2 }
-        /^ \*\*\* / { newer = 0; mine = 0; next }
-        /^     [^ ]/ { mine = newer && $1 "" == candidate ""; if (mine) moves = 1; next }
-        mine && /^ *-?[0-9]+ / { line = $0; sub(/^ *-?[0-9]+ /, "", line); if (line in security) good = 1 }
-        function flush() { if (moves && !good && !(package in chosen)) print package }
+        /^[^ ]/ { flush(); package = substr($0, 1, length($0) - 1); installed = candidate = best = ""; newer = 1; best_priority = 0; delete priority }
+        /^  Installed: / { installed = $2 "" }
+        /^  Candidate: / { candidate = $2 "" }
+        /^ \*\*\* / { newer = 0; version = $2 ""; priority[version] = $3 + 0; next }
+        /^     [^ ]/ { version = $1 ""; priority[version] = $2 + 0; next }
+        /^ *-?[0-9]+ / {
+            line = $0; sub(/^ *-?[0-9]+ /, "", line)
+            if (newer && best == "" && $1 > 0 && (line in security)) { best = version; best_priority = priority[version] }
+        }
+        function flush() {
+            if (package == "" || (package in chosen) || candidate == "(none)") return
+            if (best == "" || best_priority <= 0 || priority[candidate] > best_priority) best = installed
+            if (best == candidate) return
+            # To apt, what follows "version" is a pattern.
+            gsub(/[][*?\\]/, "\\\\&", best)
+            print package (best == installed ? "" : " " best)
+        }
         END { flush() }' "$WORK/security" "$WORK/choices" "$1"
 }
 
 preferences() {
-    cat "$WORK/pins" "$WORK/source-pins"
+    cat "$WORK/pins"
     [ ! -e "$PREFERENCES" ] || cat "$PREFERENCES"
 }
 
+# APT::Default-Release prefers a release and is no pin: as the security service is another one, it would hide it.
 security_pins() {
     learn sources cached must apt-cache policy
     keep sources
-    source_pins "$WORK/sources" >"$WORK/source-pins"
-    preferences >"$WORK/preferences"
-    learn candidates policy "$WORK/names" -o "Dir::Etc::preferences=$WORK/preferences" -o APT::Default-Release=
+    security_sources "$WORK/sources" >"$WORK/security"
+    [ -s "$WORK/names" ] || return 0
+    learn candidates policy "$WORK/names" -o APT::Default-Release=
     keep candidates
-    for name in $(not_security "$WORK/candidates"); do
-        pin "$name" 'release *' -1
-    done >>"$WORK/pins"
+    security_moves "$WORK/candidates" >"$WORK/moves"
+    while read -r name version; do
+        if [ -n "$version" ]; then pin "$name" "version $version" 32767; else pin "$name" 'release *' -1; fi
+    done <"$WORK/moves" >>"$WORK/pins"
 }
 
 # Of the choices those that no source has, so that nothing else comes instead.
@@ -488,13 +483,10 @@ dry_run() {
     tr ':' '\t' <"$WORK/names" >"$WORK/present"
     choices_exist || refused "no longer available:$(each_in "$WORK/gone")" "$GONE"
     : >"$WORK/preferences"
-    : >"$WORK/source-pins"
     [ -z "$SECURITY" ] || include
     package_pins >"$WORK/pins"
     [ -z "$SECURITY" ] || security_pins
-    if [ -s "$WORK/pins" ] || [ -s "$WORK/source-pins" ]; then
-        preferences >"$WORK/preferences"
-    fi
+    [ ! -s "$WORK/pins" ] || preferences >"$WORK/preferences"
     question preferences cat "$WORK/preferences"
     : >"$WORK/stay"
     section resolve resolve
@@ -953,7 +945,6 @@ still_to_do() {
 # Pins for what must not move or come in, as in a dry-run. What is named must not be among them.
 exclusions() {
     : >"$WORK/choices"
-    : >"$WORK/source-pins"
     : >"$WORK/preferences"
     [ -n "$EXCLUDE$BLOCK" ] || return 0
     present | tr ':' '\t' >"$WORK/present"
@@ -1241,7 +1232,6 @@ to_be_done() {
 
 # Wherever the resolver may choose, it takes what was to be done, also where something newer is on offer by now.
 prefer_what_was_to_be_done() {
-    : >"$WORK/source-pins"
     while read -r name _ version; do
         [ "$version" = - ] || pin "$name" "version $version" 32767
     done <"$WORK/allowed" >"$WORK/pins"

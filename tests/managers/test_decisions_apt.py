@@ -75,32 +75,76 @@ Pinned packages:
 """
 
 
-def test_sources_that_are_not_of_security_go_below_what_is_installed_in_their_order(
+def test_the_security_service_is_known_whatever_else_a_source_says(
     tmp_path: Path, shell: tuple[str, ...]
 ) -> None:
-    body = 'source_pins "$WORK/sources"; echo --; cat "$WORK/security"'
-    printed = decide(tmp_path, shell, body, {"sources": SOURCES})
-    pins = [line.partition(": ")[2] for line in printed[: printed.index("--")] if line]
-    assert [pins[i : i + 3] for i in range(0, len(pins), 3)] == [
-        [
-            "*",
-            "release v=12,o=Debian,a=stable-security,n=bookworm-security,l=Debian-Security,c=main,b=amd64",
-            "500",
-        ],
-        ["*", "release v=12,o=Debian,a=stable,n=bookworm,l=Debian,c=main,b=amd64", "11"],
-        ["*", 'origin "third.example"', "10"],
+    assert decide(tmp_path, shell, 'security_sources "$WORK/sources"', {"sources": SOURCES}) == [
+        SECURITY.strip()
     ]
-    assert printed[printed.index("--") + 1 :] == [SECURITY.strip()]
+
+
+FIPS = """\
+openssl:
+  Installed: 3.0.2+fips1
+  Candidate: {candidate}
+  Version table:
+{newest}     3.0.3 {service}
+        {service} http://security.example bookworm-security/main amd64 Packages
+ *** 3.0.2+fips1 1001
+       1001 http://fips.example bookworm/main amd64 Packages
+        100 /var/lib/dpkg/status
+     3.0.1 500
+        500 http://main.example bookworm/main amd64 Packages
+"""
+NEWEST = "     {0} {1}\n        {1} http://other.example x/main amd64 Packages\n"
 
 
 @pytest.mark.parametrize(
-    ("choices", "stays"), [("", ["libc6:i386"]), ("libc6:i386=2.37\n", [])], ids=["pinned", "chosen"]
+    ("policy", "choices", "moves"),
+    [
+        (FIPS.format(candidate="3.0.2+fips1", newest="", service=500), "", []),
+        (FIPS.format(candidate="3.0.4", newest=NEWEST.format("3.0.4", 1002), service=500), "", ["openssl"]),
+        (
+            FIPS.format(candidate="3.0.1", newest="", service=500).replace("3.0.1 500", "3.0.1 1002"),
+            "",
+            ["openssl"],
+        ),
+        (
+            FIPS.format(candidate="3.0.4", newest=NEWEST.format("3.0.4", 1001), service=1001),
+            "",
+            ["openssl 3.0.3"],
+        ),
+        (
+            FIPS.format(candidate="3.0.4", newest=NEWEST.format("3.0.4", 1001), service=1001),
+            "openssl=3.0.4\n",
+            [],
+        ),
+        (FIPS.format(candidate="3.0.3", newest="", service=1001), "", []),
+        (FIPS.format(candidate="3.0.4", newest=NEWEST.format("3.0.4", 1001), service=-1), "", ["openssl"]),
+        (POLICY, "", ["libc6:i386"]),
+        (
+            POLICY.replace("8.1-1 500", "8.1*1 500").replace("Candidate: 8.1-1", "Candidate: 8.2-1"),
+            "",
+            ["curl 8.1\\*1", "libc6:i386"],
+        ),
+    ],
+    ids=[
+        "installed-preferred",
+        "newer-preferred",
+        "older-preferred",
+        "newer-alike",
+        "chosen",
+        "by-itself",
+        "off",
+        "plain",
+        "pattern",
+    ],
 )
-def test_what_would_move_to_another_source_is_no_security_update(
-    tmp_path: Path, shell: tuple[str, ...], choices: str, stays: list[str]
+def test_a_security_update_never_goes_against_the_operators_order_of_sources(
+    tmp_path: Path, shell: tuple[str, ...], policy: str, choices: str, moves: list[str]
 ) -> None:
-    files = {"security": SECURITY, "choices": choices, "policy": POLICY}
-    assert decide(tmp_path, shell, 'not_security "$WORK/policy"', files) == stays
+    files = {"security": SECURITY, "choices": choices, "policy": policy}
+    assert decide(tmp_path, shell, 'security_moves "$WORK/policy"', files) == moves
 
 
 def test_a_choice_is_on_offer_in_exactly_that_version(tmp_path: Path, shell: tuple[str, ...]) -> None:

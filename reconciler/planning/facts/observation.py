@@ -89,6 +89,8 @@ class Offer(Identified):
         candidate: The version the manager would choose with nothing excluded.
         versions: Every available version newer than the installed one, newest first.
         advisories: Identifiers of advisories, where the manager knows them.
+        hidden_by: The manager's setting that keeps it from a whole upgrade and from no security update; empty
+            where there is none.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Offer(Identified):
     candidate: str
     versions: tuple[Available, ...]
     advisories: tuple[str, ...] = ()
+    hidden_by: str = since(2, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,8 @@ def _kept_back(
 ) -> tuple[str, str]:
     """Say why the manager keeps an update back, and where policy makes it do so."""
     version = wanted.version.version
+    if hidden_by := wanted.offer.hidden_by:
+        return f"the machine's own {hidden_by} hides {version}; 'updates: security' looks behind it", ""
     match explanation:
         case WouldReplace(replaced=replaced, setting=setting):
             refusal = {
@@ -279,12 +281,19 @@ def reasons_for_change(change: Change, standing: Standing | None, rules: Rules) 
             return _reasons_for_upgrade(change, standing, rules)
 
 
+def _lifted(wanted: Wanted) -> tuple[Reason, ...]:
+    """Say which setting of the machine does not count for a security update."""
+    hidden_by = wanted.offer.hidden_by
+    text = f"the machine's own {hidden_by} prefers another release, which counts for no security update"
+    return (Reason("hidden", text),) if hidden_by else ()
+
+
 def _reasons_for_upgrade(change: Change, standing: Standing | None, rules: Rules) -> tuple[Reason, ...]:
     match standing:
         case Wanted(only_as_dependency=placed) if placed is not None:
             return (_dependency_reason(placed, f"{_doers(change)} needs it"),)
         case Wanted():
-            return (_selected(standing, rules), *_superseded(change, standing, rules))
+            return (_selected(standing, rules), *_lifted(standing), *_superseded(change, standing, rules))
         case Unwanted(obstacles=obstacles):
             text = f"it is updated since {_doers(change)} needs it"
             return (Reason("dependency", text), *_reasons_of(change.package, obstacles, rules))

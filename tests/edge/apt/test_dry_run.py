@@ -347,6 +347,27 @@ def test_security_mode_keeps_what_the_operator_switched_off(lab: AptLab, apt: Sc
     assert moved(apt.resolve(Question(security=True))) == {}
 
 
+def test_nothing_leaves_the_source_that_the_operator_prefers(
+    own_lab: AptLab, own_apt: ScriptedManager
+) -> None:
+    own_lab.prefer("Package: *\nPin: release l=Debian\nPin-Priority: 1001\n")
+    own_lab.offer((Deb("openssl", "3.0.2+fips1"), Deb("openssl", "3.0.2+fips1")))
+    own_lab.publish(SECURITY, Deb("openssl", "3.0.3"))
+    own_lab.refresh()
+    assert "openssl" not in moved(own_apt.resolve(Question(security=True)))
+    assert "openssl" not in {offer.name for offer in own_apt.observe(datetime.now(UTC)).offers}
+
+
+def test_what_a_default_release_hides_is_offered_as_hidden(own_lab: AptLab, own_apt: ScriptedManager) -> None:
+    own_lab.configure('APT::Default-Release "stable";')
+    own_lab.offer((Deb("fix", "1.0"), Deb("fix", "1.0")))
+    own_lab.publish(SECURITY, Deb("fix", "1.1"))
+    own_lab.refresh()
+    (offer,) = (offer for offer in own_apt.observe(datetime.now(UTC)).offers if offer.name == "fix")
+    assert (offer.candidate, offer.hidden_by) == ("1.1", "APT::Default-Release")
+    assert moved(own_apt.resolve(Question(security=True)))["fix"] == "1.1"
+
+
 def test_security_mode_with_a_default_release(lab: AptLab, apt: ScriptedManager) -> None:
     lab.configure('APT::Default-Release "stable";')
     assert moved(apt.resolve(Question(security=True))) == SECURE
