@@ -120,15 +120,21 @@ class _Release:
     fetched: datetime | None = None
 
 
+# A URL, with blanks where it is the label of a disc; then a folder, or a suite, component and architecture.
+_DESCRIPTION = re.compile(
+    r"(?P<url>[a-z][a-z0-9+-]*:.*?) (?:(?P<flat>\S*/)|(?P<suite>\S+)/[^\s/]+ \S+) Packages"
+)
+
+
 def _sources(sections: Sections, at: datetime) -> tuple[Source, ...]:
     releases = _releases(sections)
     found: dict[tuple[str, str], Source] = {}
     for file in package_files(sections.need("sources")).values():
-        parts = file.description.split(" ")
-        if len(parts) < 2 or not re.match(r"[a-z+-]+:", parts[0]):  # noqa: PLR2004 - a URL and a suite
+        match = _DESCRIPTION.fullmatch(file.description)
+        if match is None:
             continue  # a package file given on the command line, not a source
-        suite = parts[1] if parts[1].endswith("/") else parts[1].rpartition("/")[0]
-        url = redacted(parts[0])
+        suite = match["flat"] or match["suite"]
+        url = redacted(match["url"])
         prefix = _list_name(url, suite)
         known = releases.get(prefix + "InRelease") or releases.get(prefix + "Release")
         found.setdefault((url, suite), _source(file, url, known, at))
@@ -159,16 +165,27 @@ def _releases(sections: Sections) -> dict[str, _Release]:
 
 
 def _source(file: PackageFile, url: str, known: _Release | None, at: datetime) -> Source:
+    """Tell a source's age, which is unknown where apt takes what says nothing of it, or nothing that counts.
+
+    Whether dates count is the operator's to say, in many places of apt's configuration. apt's own answer has
+    all of them in it: what it took when a date spoke against it, it takes.
+    """
     if known is None:
-        return Source(file.label, url, None, None, None, "no release file: nothing vouches for its age")
-    published = _date(known.fields.get("Date"))
+        why = "no release file: nothing vouches for its age"
+        return Source(file.label, url, None, None, None, age_unknown=why)
+    published, fetched = _date(known.fields.get("Date")), known.fetched
     valid_until = _date(known.fields.get("Valid-Until"))
-    problem = ""
+    problem, is_taken = "", False
     if valid_until is not None and valid_until < at:
         problem = f"its release file was valid until {valid_until:%Y-%m-%d %H:%M} UTC"
+        is_taken = fetched is not None and valid_until < fetched <= at
     elif published is not None and published > at:
         problem = f"its release file is dated in the future: {published:%Y-%m-%d %H:%M} UTC"
-    return Source(file.label, url, published, valid_until, known.fetched, problem)
+        is_taken = fetched is not None and fetched <= at
+    if is_taken:
+        why = f"{problem}, and apt takes it all the same"
+        return Source(file.label, url, published, valid_until, fetched, age_unknown=why)
+    return Source(file.label, url, published, valid_until, fetched, problem)
 
 
 def _date(text: str | None) -> datetime | None:

@@ -191,6 +191,8 @@ class Refresh(Strictly):
     """Refresh before applying when they are older than this; `0s` refreshes always."""
     stale_after: Length = timedelta(days=3)
     """Older ones count as stale: the host is not compliant and nothing is applied."""
+    age_unknown: Literal["accept", "stale"] = "accept"
+    """Sources that the package manager takes while nothing vouches for their age: `stale` applies nothing."""
 
 
 class MinAge(Strictly):

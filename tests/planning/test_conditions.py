@@ -62,6 +62,8 @@ def test_a_machine_without_worries_has_only_the_reboot_condition() -> None:
         ({"sources": source(fetched=NOW - 3 * DAY + HOUR)}, False, ""),
         ({"sources": source(fetched=NOW - 9 * DAY) + source(fetched=NOW)}, False, ""),
         ({"sources": source(fetched=None)}, None, "AgeUnknown"),
+        ({"sources": source(age_unknown="no release file", fetched=None)}, False, ""),
+        ({"sources": source(age_unknown="dates are passed over", valid_until=NOW)}, False, ""),
         ({"sources": ()}, None, "AgeUnknown"),
         ({"refresh": Refresh(RefreshOutcome.NOT_PERMITTED)}, False, ""),
         ({"refresh": Refresh(RefreshOutcome.NOT_DUE)}, False, ""),
@@ -72,6 +74,13 @@ def test_metadata_are_fresh_or_the_plan_says_not(
 ) -> None:
     found = conditions(replace(healthy(NOW), **seen)).get("MetadataStale")  # type: ignore[arg-type]  # the fields a test names
     assert (found.status, found.reason) == (status, reason) if found else status is False
+
+
+def test_policy_can_forbid_sources_of_unknown_age() -> None:
+    seen = replace(healthy(NOW), sources=source(age_unknown="no release file"))
+    found = conditions(seen, effective({"refresh": {"age_unknown": "stale"}}))["MetadataStale"]
+    assert (found.status, found.reason) == (True, "AgeUnknown")
+    assert found.message == "Debian:12/stable: no release file"
 
 
 def test_a_plan_from_metadata_that_could_not_be_refreshed_says_so() -> None:

@@ -113,6 +113,8 @@ class Source:
         valid_until: ``Valid-Until`` of it.
         fetched: When this machine last read it (the file's own time).
         problem: Why it cannot be trusted as fresh, empty where nothing is known against it.
+        age_unknown: Why nothing vouches for its age although the package manager itself takes it; empty where
+            something does, or where it is a problem.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Source:
     valid_until: datetime | None
     fetched: datetime | None
     problem: str = ""
+    age_unknown: str = since(2, "")
 
 
 class RefreshOutcome(StrEnum):

@@ -251,7 +251,7 @@ def _sources(report: Report, rows: int) -> str:
             code(source.name),
             "" if source.published is None else instant(source.published),
             "" if source.fetched is None else instant(source.fetched),
-            prose(source.problem) or "none",
+            prose(source.problem or source.age_unknown) or "none",
         )
         for source in report.metadata.sources
     ]

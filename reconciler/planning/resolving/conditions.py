@@ -42,7 +42,7 @@ def _metadata(observation: Observation, rules: Rules) -> Iterator[Condition]:
     if causes:
         message = "; ".join(message for _, message in causes)
         yield Condition(ConditionType.METADATA_STALE, True, causes[0][0], message)
-    elif all(source.fetched is None for source in observation.sources):
+    elif all(source.fetched is None and not source.age_unknown for source in observation.sources):
         message = "no source says when its metadata were fetched"
         yield Condition(ConditionType.METADATA_STALE, None, "AgeUnknown", message)
     if observation.refresh.outcome is RefreshOutcome.NOT_PERMITTED:
@@ -57,7 +57,10 @@ def _stale_causes(observation: Observation, settings: Settings, now: datetime) -
     for source in observation.sources:
         if source.problem:
             yield "SourceProblem", f"{source.name}: {source.problem}"
-        if source.valid_until is not None and source.valid_until <= now:
+        if source.age_unknown:
+            if settings.refresh.age_unknown == "stale":
+                yield "AgeUnknown", f"{source.name}: {source.age_unknown}"
+        elif source.valid_until is not None and source.valid_until <= now:
             yield (
                 "Expired",
                 f"{source.name}: its metadata were valid until {instant(source.valid_until)}",
