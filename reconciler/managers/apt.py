@@ -273,6 +273,11 @@ def _removal(row: DpkgRow, *, replaced: bool) -> Change:
 # --- refresh --------------------------------------------------------------------------------------
 
 
+# apt-secure(8): a source says that it is another than before, and apt waits for a person to accept that.
+_CHANGED_RELEASE = r"E: Repository '.*' changed its '.*' value from '.*' to '.*'"
+_ACCEPT_RELEASE = "apt-get update --allow-releaseinfo-change"
+
+
 def read_refresh(sections: Sections) -> Refresh:
     """Read why ``--refresh`` failed.
 
@@ -285,7 +290,8 @@ def read_refresh(sections: Sections) -> Refresh:
     detail = words or f"apt-get update ended with {section.code}"
     if "Permission denied" in detail or "are you root" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
-    return Refresh(RefreshOutcome.FAILED, detail)
+    is_another = any(re.match(_CHANGED_RELEASE, line) for line in complaints)
+    return Refresh(RefreshOutcome.FAILED, detail, _ACCEPT_RELEASE if is_another else "")
 
 
 def read_relations(sections: Sections, changes: Sequence[Change]) -> Needs:

@@ -79,6 +79,7 @@ def test_whatever_is_wrong_no_target_is_up_to_date(condition: Condition) -> None
         (UNMET, Stalled),
         (UNRESOLVED, Stalled),
         (FAILED, Stalled),
+        (replace(STALE, reason="NeedsAcceptance"), Stalled),
         (PINNED, Stalled),
         (STALE, Transient),
         (QUARANTINE, None),

@@ -55,6 +55,7 @@ def test_a_machine_without_worries_has_only_the_reboot_condition() -> None:
     ("seen", "status", "reason"),
     [
         ({"refresh": Refresh(RefreshOutcome.FAILED, "E: no network")}, True, "RefreshFailed"),
+        ({"refresh": Refresh(RefreshOutcome.FAILED, "E: other", "accept it")}, True, "NeedsAcceptance"),
         ({"sources": source(problem="expired key")}, True, "SourceProblem"),
         ({"sources": source(valid_until=NOW)}, True, "Expired"),
         ({"sources": source(valid_until=NOW + HOUR)}, False, ""),

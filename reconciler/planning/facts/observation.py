@@ -137,10 +137,16 @@ class RefreshOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """What became of refreshing the metadata; ``detail`` is the manager's own words where it failed."""
+    """What became of refreshing the metadata.
+
+    Attributes:
+        detail: The manager's own words where it failed.
+        accept: What a person types to accept what the manager refuses; empty where time may mend it.
+    """
 
     outcome: RefreshOutcome
     detail: str = ""
+    accept: str = since(2, "")
 
 
 @dataclass(frozen=True, slots=True)

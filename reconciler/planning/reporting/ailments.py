@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Literal
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
+from reconciler.planning.resolving.conditions import NEEDS_ACCEPTANCE
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.planning.text.untrusted import one_line
@@ -96,7 +97,7 @@ class Ill:
             case Ailment.UNHEALTHY:
                 return Stalled(message, "see `patchledger status`")
             case Ailment.CLOCK | Ailment.NO_SPACE | Ailment.METADATA_STALE:
-                return Transient(message, "see `patchledger status`; the next run asks again")
+                return _passing(self.condition)
             case (
                 Ailment.NEEDS_UPGRADE
                 | Ailment.POLICY_STALLED
@@ -108,6 +109,13 @@ class Ill:
                 # Whoever follows the policy, pushes reports, or counts ticks tells of these; and where one
                 # version waits, the machine is whole.
                 return None
+
+
+def _passing(condition: Condition) -> ReconcilerError:
+    """Tell what time mends from what looks like it and waits for a person."""
+    if condition.reason == NEEDS_ACCEPTANCE:
+        return Stalled(condition.message, "nothing is applied before that")
+    return Transient(condition.message, "see `patchledger status`; the next run asks again")
 
 
 def ailments(conditions: Iterable[Condition]) -> tuple[Ill, ...]:

@@ -17,6 +17,9 @@ from reconciler.policy.zones import shifted
 WARNING = timedelta(days=14)
 """So long before its end an exception is reported as expiring."""
 
+NEEDS_ACCEPTANCE = "NeedsAcceptance"
+"""Why metadata are stale, where no time mends it."""
+
 
 def find_conditions(
     observation: Observation, rules: Rules, resolution: Resolution, updates: Sequence[Update]
@@ -53,7 +56,10 @@ def _metadata(observation: Observation, rules: Rules) -> Iterator[Condition]:
 def _stale_causes(observation: Observation, settings: Settings, now: datetime) -> Iterator[tuple[str, str]]:
     if observation.refresh.outcome is RefreshOutcome.FAILED:
         detail = sentence(observation.refresh.detail) or "the package manager gave no reason"
-        yield "RefreshFailed", f"refreshing the metadata failed: {detail}"
+        if accept := observation.refresh.accept:
+            yield NEEDS_ACCEPTANCE, f"{detail}; where that is meant, a person accepts it with: {accept}"
+        else:
+            yield "RefreshFailed", f"refreshing the metadata failed: {detail}"
     for source in observation.sources:
         if source.problem:
             yield "SourceProblem", f"{source.name}: {source.problem}"

@@ -77,6 +77,23 @@ def test_a_key_that_has_expired(own_lab: AptLab, own_apt: ScriptedManager, scrip
     assert exit_code(own_lab, script) == 22
 
 
+def test_a_repository_that_says_it_is_another_waits_for_a_person(
+    own_lab: AptLab, own_apt: ScriptedManager
+) -> None:
+    folder = own_lab.repository / "dists" / MAIN
+    (folder / "Release").write_text((folder / "Release").read_text().replace("Label: Debian", "Label: Other"))
+    (folder / "InRelease").unlink()
+    own_lab.gpg(
+        "--local-user", "lab@example.invalid", "--clearsign", "-o", str(folder / "InRelease"),
+        str(folder / "Release"),
+    )  # fmt: skip
+    refresh = own_apt.refresh()
+    assert "changed its 'Label' value from 'Debian' to 'Other'" in refresh.detail
+    assert refresh.accept == "apt-get update --allow-releaseinfo-change"
+    own_lab.apt("update", "--allow-releaseinfo-change")
+    assert own_apt.refresh() == Refresh(RefreshOutcome.REFRESHED)
+
+
 def test_a_repository_that_is_not_signed(own_lab: AptLab, script: PatchScript) -> None:
     folder = own_lab.repository / "dists" / MAIN
     (folder / "InRelease").unlink()
