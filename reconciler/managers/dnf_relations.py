@@ -107,6 +107,7 @@ _WORDS = (
     ),
     (re.compile(_WHO + r" requires (?P<needs>.+), but none of the providers can be installed"), "Requires"),
     (re.compile(_WHO + r" conflicts with (?P<needs>.+) provided by \S+(?: from \S+)?"), "Conflicts"),
+    (re.compile(_WHO + r" would remove (?P<needs>.+)"), "Removes"),
     (re.compile(_WHO + r" obsoletes (?P<needs>.+) provided by \S+(?: from \S+)?"), "Obsoletes"),
 )
 _PROBLEM = re.compile(r"\s*Problem(?: \d+)?: ")

@@ -38,8 +38,11 @@ SAYS_ANSWERED='^Operation aborted'
 SAYS_EMPTY='^Error: *$'
 SAYS_DENIED='superuser privileges|[Yy]ou need to be root'
 SAYS_UNRESOLVED='^ *Problem|Unable to find a match|No match for argument|packages marked for|protected packages|conflicting requests'
+SAYS_PROTECTED='protected packages'
 SAYS_NOTHING_MOVES='packages marked for upgrade'
 # Of what changes packages.
+# Of one package, whose file or name-version-release.arch ends the sentence or stands in it.
+SAYS_NOT_TRUSTED='Public key for [^ ]+ is not|Package [^ ]+ is not signed|Failing package is: '
 SAYS_UNTRUSTED='GPG check FAILED|[Pp]ublic key for|is not signed|[Ss]ignature|GPG key'
 SAYS_IMPOSSIBLE='^ *Problem|Unable to find a match'
 # Of rpm, which tests the whole before it begins.
@@ -494,6 +497,40 @@ resolve() {
     fi
 }
 
+# dnf refuses all where one package would take the place of a protected one: asked again without that.
+resolve_what_can_be() {
+    : >"$WORK/protected"
+    rounds=0
+    while [ "$rounds" -lt 8 ]; do
+        rounds=$((rounds + 1))
+        sure
+        collect resolve
+        cp "$WORK/out" "$WORK/answer"
+        if read_answer || ! leave_out_protected; then break; fi
+    done
+    tell resolve
+    sure
+}
+
+# The protected packages that dnf would have to remove, as it names them; and what takes the place of one, left out.
+leave_out_protected() {
+    sed -n "s/.*$SAYS_PROTECTED: *//p" "$WORK/err" "$WORK/answer" | tr -s " ," "\n" | awk 'NF && !seen[$0]++' >"$WORK/protected"
+    [ -s "$WORK/protected" ] && [ -z "$ONLY" ] || return 1
+    for relation in --whatobsoletes --whatconflicts; do
+        look -q repoquery --available --qf "%{name}-%{epoch}:%{version}-%{release}.%{arch}$END" \
+            "$relation" "$(paste -s -d , "$WORK/protected")" 2>/dev/null </dev/null
+    done | sort -u >"$WORK/takers"
+    awk 'FILENAME == ARGV[1] { known[$0]; next } NF && !($0 in known)' "$WORK/excluded" "$WORK/takers" >"$WORK/new-takers"
+    [ -s "$WORK/new-takers" ] || return 1
+    cat "$WORK/new-takers" >>"$WORK/excluded"
+}
+
+# In dnf's own form of a problem, since dnf does not say here whose doing it is.
+tell_protected() {
+    awk -F '\t' 'FILENAME == ARGV[1] { package = $1 "-" $3 "." $2; next }
+        { print "package " package " would remove the protected package " $0 }' "$WORK/alone" "$WORK/protected" >&2
+}
+
 resolve_safely() {
     ask install --best --setopt=install_weak_deps=0 "$(cut -f 4 "$WORK/alone")"
 }
@@ -557,9 +594,9 @@ dry_run() {
         [ -s "$WORK/specs" ] || finish "$NOTHING"
     fi
     section excluded cat "$WORK/excluded"
-    section resolve resolve
-    keep answer
+    resolve_what_can_be
     read_answer || not_resolved
+    [ ! -s "$WORK/protected" ] || section takers cat "$WORK/takers"
     if [ -n "$FULL" ] && [ -z "$SECURITY$ONLY" ] && grep -qE '^(skip|broken)' "$WORK/moves"; then fully; fi
     section moves cat "$WORK/moves"
     if ! grep -qvE '^(skip|broken)' "$WORK/moves"; then finish "$NOTHING"; fi
@@ -583,7 +620,9 @@ not_resolved() {
     }
     # Nothing that is named can move: all of it is excluded, or gone.
     if [ -n "$SECURITY" ] && [ -z "$ONLY" ] && complains "$SAYS_NOTHING_MOVES"; then finish "$NOTHING"; fi
-    finish "$(refusal)"
+    ended=$(refusal)
+    [ -z "$ONLY" ] || [ ! -s "$WORK/protected" ] || section why tell_protected
+    finish "$ended"
 }
 
 # With --full, once more with removals allowed. What has broken dependencies would end it all, and is left out first;
@@ -926,11 +965,30 @@ not_begun_by_rpm() {
     not_begun "$WORK/named"
 }
 
+# Whether dnf would not begin for the sake of packages whose signature it does not accept, which it names all.
+not_trusted() {
+    { [ "$ended" -ne 0 ] && spoke "$SAYS_NOT_TRUSTED"; } || return 1
+    awk '
+        function flush() { if (words != "") print name "\t" words "\t\t"; words = "" }
+        /^ *(GPG|OpenPGP) [Kk]eys are configured as: / && words != "" { sub(/^ +/, ""); words = words "; " $0; next }
+        { flush(); gsub(/\t/, " ") }
+        /^(The GPG keys listed for|Check that the correct key)/ { said = said (said == "" ? "" : " ") $0 }
+        match($0, /(Public key for |Package |Failing package is: )[^ ]+/) {
+            one = substr($0, RSTART, RLENGTH); sub(/.* /, "", one); sub(/[.,]?$/, "", one); sub(/\.rpm$/, "", one)
+            if (!/Failing package is|Public key for [^ ]+ is not|is not signed/) next
+            if (!match(one, /-[^-]+-[^-]+\.[^.-]+$/)) next
+            arch = one; sub(/.*\./, "", arch); name = substr(one, 1, RSTART - 1) ":" arch
+            words = (/Failing package is/ && said != "" && $0 !~ /Public key/) ? said : $0; said = "" }
+        END { flush() }' "$WORK/said" >"$WORK/named"
+    [ -s "$WORK/named" ] || return 1
+    not_begun "$WORK/named"
+}
+
 # After the work: what failed, which files wait, who is marked.
 after() { # THEIR-EXIT-CODE
     ended=$1
     keep_said
-    if not_begun_by_rpm; then finish "$NOT_BEGUN"; fi
+    if not_begun_by_rpm || not_trusted; then finish "$NOT_BEGUN"; fi
     section failed failed
     keep failed
     section conffiles conffiles

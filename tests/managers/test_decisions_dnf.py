@@ -313,3 +313,26 @@ def test_whom_rpm_complains_of(tmp_path: Path, shell: tuple[str, ...]) -> None:
     printed = [line.split("\t") for line in decide(tmp_path, shell, "failed", {"said": SPOKEN})]
     assert [row[0] for row in printed] == ["curl", "vim", "bash"]
     assert printed[0][1] == "error: %prein(curl-8.1-1.x86_64) scriptlet failed, exit status 1"
+
+
+UNTRUSTED = """\
+Package one-1.1-1.noarch.rpm is not signed
+Public key for two-1.1-1.x86_64.rpm is not installed. Failing package is: two-2:1.1-1.x86_64
+ GPG Keys are configured as: file:///named.asc
+The GPG keys listed for the "lab" repository are already installed but they are not correct for this package.
+Check that the correct key URLs are configured for this repository.. Failing package is: three-x-1-1.noarch
+ GPG Keys are configured as: file:///other.asc
+Error: GPG check FAILED
+"""
+
+
+def test_each_package_that_is_not_trusted_is_named_with_the_keys(
+    tmp_path: Path, shell: tuple[str, ...]
+) -> None:
+    printed = decide(tmp_path, shell, "ended=1\nnot_trusted", {"said": UNTRUSTED})
+    rows = [line[1:].split("\t") for line in printed if line.startswith("|")]
+    assert [row[0] for row in rows] == ["one:noarch", "two:x86_64", "three-x:noarch"]
+    assert rows[0][1] == "Package one-1.1-1.noarch.rpm is not signed"
+    assert rows[1][1].endswith("GPG Keys are configured as: file:///named.asc")
+    assert "not correct for this package" in rows[2][1]
+    assert "file:///other.asc" in rows[2][1]

@@ -230,6 +230,7 @@ _RELATIONS = {
     "Pre-Depends": "needs",
     "Conflicts": "conflicts with",
     "Breaks": "breaks",
+    "Removes": "would remove",
 }
 
 

@@ -219,7 +219,10 @@ def test_packages_that_are_there_twice_are_repaired_first(
 def test_a_package_that_is_not_signed(lab: DnfLab, dnf: ScriptedManager, folder: Folder) -> None:
     path = lab.root / "etc/yum.repos.d/lab.repo"
     path.write_text(path.read_text().replace("gpgcheck=0", "gpgcheck=1"))
-    assert dnf.apply(named(come("plain", "1.1-1")), folder()).exit_code == 22
+    execution = dnf.apply(named(come("plain", "1.1-1")), folder())
+    assert execution.exit_code == 28
+    words = "Package plain-1.1-1.noarch.rpm is not signed"
+    assert execution.failed == (FailedPackage("plain:noarch", words),)
     assert lab.versions()["plain"] == "1.0-1"
 
 

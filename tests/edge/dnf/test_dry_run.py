@@ -271,3 +271,21 @@ def test_an_ordinary_user_may_look_but_not_ask(lab: DnfLab, script: PatchScript)
     assert "plain" in {offer.name for offer in observation.offers}
     with pytest.raises(Stalled, match="superuser"):
         dnf.resolve(Question())
+
+
+def test_what_would_take_the_place_of_a_protected_package_keeps_nothing_else(
+    lab: DnfLab, dnf: ScriptedManager
+) -> None:
+    protected = lab.root / "etc/dnf/protected.d/lab.conf"
+    protected.parent.mkdir(parents=True, exist_ok=True)
+    protected.write_text("obsoleted\n")
+    lab.configure("protected_packages=obsoleted,rpm")
+    for mode in ("safe", "full"):
+        answer = dnf.resolve(Question(mode))
+        came = {one.name for one in answer.changes if one.to_version is not None}
+        assert answer.exit_code == 0
+        assert "plain" in came
+        assert "obsoleter" not in came
+        assert "obsoleted" not in {one.name for one in answer.changes}
+    alone = dnf.resolve(Question(only=("obsoleter", "2.0-1")))
+    assert alone.unmet == (Unmet("obsoleter", "2.0-1", "Removes", "the protected package obsoleted"),)
