@@ -213,14 +213,19 @@ def test_two_updates_with_one_file_are_both_named(
     assert lab.versions()["base"] == "1.0-1"
 
 
+def add_failing_hook(lab: PacmanLab, file: str, target: str, description: str, *action: str) -> None:
+    """Let a hook of the operator fail at each upgrade of ``target``; ``action`` says when, and what of it."""
+    said = "\n".join((f"Description = {description}...", *action, "Exec = /bin/sh -c 'exit 3'"))
+    (lab.root / f"etc/pacman.d/hooks/{file}").write_text(
+        f"[Trigger]\nOperation = Upgrade\nType = Package\nTarget = {target}\n[Action]\n{said}\n"
+    )
+
+
 def test_a_hook_of_the_operator_that_is_against_it_is_told_as_such(
     lab: PacmanLab, pacman: ScriptedManager, apply: Act
 ) -> None:
-    (lab.root / "etc/pacman.d/hooks/05-snap.hook").write_text(
-        "[Trigger]\nOperation = Upgrade\nType = Package\nTarget = *\n"
-        "[Action]\nDescription = Making a snapshot...\nWhen = PreTransaction\n"
-        "Exec = /bin/sh -c 'exit 3'\nAbortOnFail\n"
-    )
+    when = ("When = PreTransaction", "AbortOnFail")
+    add_failing_hook(lab, "05-snap.hook", "*", "Making a snapshot", *when)
     execution = apply(planned(pacman))
     assert execution.exit_code == 28
     assert [failed.name for failed in execution.failed] == ["hook Making a snapshot"]
@@ -271,11 +276,7 @@ def test_a_scriptlet_that_fails_is_told_although_pacman_is_content(
 def test_a_hook_that_fails_is_told_by_its_own_words(
     lab: PacmanLab, pacman: ScriptedManager, apply: Act
 ) -> None:
-    (lab.root / "etc/pacman.d/hooks/x.hook").write_text(
-        "[Trigger]\nOperation = Upgrade\nType = Package\nTarget = plain\n"
-        "[Action]\nDescription = Rebuilding something...\nWhen = PostTransaction\n"
-        "Exec = /bin/sh -c 'exit 3'\n"
-    )
+    add_failing_hook(lab, "x.hook", "plain", "Rebuilding something", "When = PostTransaction")
     execution = apply(planned(pacman))
     assert execution.exit_code == 27
     assert [failed.name for failed in execution.failed] == ["hook Rebuilding something"]
