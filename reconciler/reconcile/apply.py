@@ -456,17 +456,20 @@ class Applier:
         name = f"step-{journal.current + 1}-{len(journal.done) + 1}"
         journal, execution = self.executions.apply(journal, name, _instruction(journal))
         if not execution.is_finished or execution.exit_code == exit_codes.INTERRUPTED:
-            journal, repair = self.executions.repair(journal)
-            execution = repaired(execution, repair)
+            journal, execution = self.repair(journal, execution)
         after = self.seen_after(journal, execution)
         if after.health.broken and not seen.health.broken:
             # Of packages that move together one came, another did not, and nothing can be resolved until it
             # does: it is tried once more, alone.
-            journal, repair = self.executions.repair(journal)
-            execution = repaired(execution, repair)
+            journal, execution = self.repair(journal, execution)
             after = self.seen_after(journal, execution)
         journal, stopped = self.stepped(journal, execution, after)
         return journal, after, stopped
+
+    def repair(self, journal: Journal, broken: Execution) -> tuple[Journal, Execution]:
+        """Repair what an execution left half done; return the journal of that, and what both came to."""
+        journal, repair = self.executions.repair(journal)
+        return journal, repaired(broken, repair)
 
     def stepped(
         self, journal: Journal, execution: Execution, after: Observation, *, was_ended: bool = False

@@ -143,8 +143,7 @@ class Recovery:
         is_half_done = not results[-1].is_finished or (len(results) == 1 and is_torn)
         if not is_half_done or len(results) >= MOST_ATTEMPTS:
             return journal, execution, seen
-        journal, repair = self.applier.executions.repair(journal)
-        execution = repaired(execution, repair)
+        journal, execution = self.applier.repair(journal, execution)
         return journal, execution, self.applier.seen_after(journal, execution)
 
     def _stepped(self, journal: Journal, execution: Execution, seen: Observation, why: str) -> Performed:

@@ -38,7 +38,8 @@ SAYS_NOT_ALL_READ='^(Err:|[WE]: .*(Failed to fetch|GPG error|could not be|index 
 SAYS_LISTS_DENIED='Permission denied|are you root'
 SAYS_LISTS_LOCKED='Could not get lock|Unable to lock|is held by'
 SAYS_LISTS_NO_SPACE='No space left|enough free space|[Qq]uota exceeded'
-SAYS_LISTS_UNTRUSTED="NO_PUBKEY|Missing key|EXPKEYSIG|EXPSIG|REVKEYSIG|BADSIG|GPG error|not signed|couldn't be verified|invalid signature"
+SAYS_SIGNATURE='NO_PUBKEY|Missing key|EXPKEYSIG|BADSIG|not signed|invalid signature'
+SAYS_LISTS_UNTRUSTED="$SAYS_SIGNATURE|EXPSIG|REVKEYSIG|GPG error|couldn't be verified"
 SAYS_LISTS_STALE='Failed to fetch|is expired|not valid yet|Hash Sum mismatch|Release file|index files failed|^Err:'
 # Of a question.
 SAYS_HALF_DONE='dpkg was interrupted'
@@ -51,7 +52,7 @@ SAYS_DENIED='^(E: .*(Permission denied|are you root)|dpkg: error: .*superuser pr
 SAYS_LOCKED='^(E: (Could not get lock|Unable to lock|Unable to acquire)|dpkg: error: .*locked by another process)'
 SAYS_INTERRUPTED='^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)|subprocess was killed by signal'
 SAYS_NO_SPACE="No space left on device|^E: You don't have enough free space|[Dd]isk quota exceeded"
-SAYS_UNTRUSTED='^(E|W): .*(unauthenticated|NO_PUBKEY|Missing key|EXPKEYSIG|BADSIG|not signed|invalid signature)'
+SAYS_UNTRUSTED="^(E|W): .*(unauthenticated|$SAYS_SIGNATURE)"
 SAYS_CUT='^dpkg-deb: error|^dpkg-deb \(subprocess\): .*(corrupt|unexpected end)'
 SAYS_NOT_FETCHED='^E: (Failed to fetch|Unable to fetch|.*Hash Sum mismatch)|^Err:'
 SAYS_NOT_ASKED='^E: .*-y was used without'
@@ -1264,7 +1265,7 @@ all_that_was_to_come() {
 
 # Ask apt to finish it with no more than is needed: what must be reinstalled alone; then what apt itself thinks of to
 # mend what is broken; then the whole transaction. Whether one of these is exactly what was to be done.
-ask_to_finish() {
+ask_to_finish() { # ROUND
     must_come_again >"$WORK/again"
     for way in alone mending whole; do
         [ "$way" != whole ] || all_that_was_to_come >"$WORK/again"
@@ -1278,29 +1279,29 @@ ask_to_finish() {
         differences=$(differences | in_one_line)
         [ "$code" -ne 0 ] || [ -n "$differences" ] || break
     done
-    tell "resolve$ROUND"
+    tell "resolve$1"
     [ "$code" -eq 0 ] && [ -z "$differences" ]
 }
 
 # Bring to its end what dpkg alone cannot: what must be reinstalled, or lacks what was to come with it. All of the
-# transaction that it belongs to may come along, and nothing else.
-reinstall() {
+# transaction that it belongs to may come along, and nothing else. A second round is told in sections of its own. Fails
+# where apt would do anything else.
+reinstall() { # [ROUND]
     must_come_again >"$WORK/again"
     [ -s "$WORK/again" ] || said "$SAYS_UNCONFIGURED" || lacks || return 0
     to_be_done >"$WORK/allowed"
     prefer_what_was_to_be_done
     AGAIN=1
-    rm -f "$WORK/acted"
-    if ask_to_finish; then
-        : >"$WORK/acted"
-        install_for_real "reinstall$ROUND"
+    if ask_to_finish "${1:-}"; then
+        install_for_real "reinstall${1:-}"
         native=$code
         snapshot
-        return
+        return 0
     fi
     printf '[refused%s]\n!to finish what was interrupted, apt would do more than was to be done then%s\n' \
-        "$ROUND" "${differences:+: $differences}"
+        "${1:-}" "${differences:+: $differences}"
     printf '!look at it and do it with: apt-get -f install\n= 0\n'
+    return 1
 }
 
 mend() {
@@ -1333,13 +1334,8 @@ repair() {
     act repair mend
     native=$code
     snapshot
-    ROUND='' # what is told in the second one stands in sections of its own
-    reinstall
     # What apt first brings a partner for, it does not always install anew in the same go.
-    if [ -n "$(must_come_again)" ] && [ -e "$WORK/acted" ]; then
-        ROUND=-again
-        reinstall
-    fi
+    if reinstall && [ -n "$(must_come_again)" ]; then reinstall -again; fi
     failures >"$WORK/failed"
     judge "$native"
     restore_marks

@@ -569,19 +569,23 @@ not_begun() { # FILE-OF-ROWS
     section rivals cat "$WORK/rivals"
 }
 
+# What rpm calls NAME-[EPOCH:]VERSION-RELEASE.ARCH, in name, arch and version.
+# shellcheck disable=SC2016 # for awk
+AWK_TAKE='
+function take(nevra) {
+    sub(/[.,;:]+$/, "", nevra)
+    if (!match(nevra, /-[^-]+-[^-]+\.[^.-]+$/)) return 0
+    name = substr(nevra, 1, RSTART - 1); version = substr(nevra, RSTART + 1)
+    match(version, /\.[^.]+$/); arch = substr(version, RSTART + 1)
+    version = substr(version, 1, RSTART - 1); sub(/^0:/, "", version)
+    return 1
+}
+'
+
 # The same rows from what rpm says of the test of a whole transaction, which comes before any of it.
 refused_by_rpm() { # FILE
     # shellcheck disable=SC2016 # for awk
-    awk '
-        # What rpm calls NAME-[EPOCH:]VERSION-RELEASE.ARCH, in name, arch and version.
-        function take(nevra) {
-            sub(/[.,;:]+$/, "", nevra)
-            if (!match(nevra, /-[^-]+-[^-]+\.[^.-]+$/)) return 0
-            name = substr(nevra, 1, RSTART - 1); version = substr(nevra, RSTART + 1)
-            match(version, /\.[^.]+$/); arch = substr(version, RSTART + 1)
-            version = substr(version, 1, RSTART - 1); sub(/^0:/, "", version)
-            return 1
-        }
+    awk "$AWK_TAKE"'
         function say(one, other) {
             if (!take(other)) return
             beside = name ":" arch "\t" version

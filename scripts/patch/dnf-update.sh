@@ -968,16 +968,16 @@ not_begun_by_rpm() {
 # Whether dnf would not begin for the sake of packages whose signature it does not accept, which it names all.
 not_trusted() {
     { [ "$ended" -ne 0 ] && spoke "$SAYS_NOT_TRUSTED"; } || return 1
-    awk '
-        function flush() { if (words != "") print name "\t" words "\t\t"; words = "" }
+    awk "$AWK_TAKE"'
+        function flush() { if (words != "") print who "\t" words "\t\t"; words = "" }
         /^ *(GPG|OpenPGP) [Kk]eys are configured as: / && words != "" { sub(/^ +/, ""); words = words "; " $0; next }
         { flush(); gsub(/\t/, " ") }
         /^(The GPG keys listed for|Check that the correct key)/ { said = said (said == "" ? "" : " ") $0 }
         match($0, /(Public key for |Package |Failing package is: )[^ ]+/) {
             one = substr($0, RSTART, RLENGTH); sub(/.* /, "", one); sub(/[.,]?$/, "", one); sub(/\.rpm$/, "", one)
             if (!/Failing package is|Public key for [^ ]+ is not|is not signed/) next
-            if (!match(one, /-[^-]+-[^-]+\.[^.-]+$/)) next
-            arch = one; sub(/.*\./, "", arch); name = substr(one, 1, RSTART - 1) ":" arch
+            if (!take(one)) next
+            who = name ":" arch
             words = (/Failing package is/ && said != "" && $0 !~ /Public key/) ? said : $0; said = "" }
         END { flush() }' "$WORK/said" >"$WORK/named"
     [ -s "$WORK/named" ] || return 1
