@@ -50,7 +50,7 @@ SAYS_WOULD_REMOVE_ESSENTIAL='^WARNING: The following essential packages will be 
 # Of what changes packages. What a package's own script says stands among it, so these are anchored.
 SAYS_DENIED='^(E: .*(Permission denied|are you root)|dpkg: error: .*superuser privilege)'
 SAYS_LOCKED='^(E: (Could not get lock|Unable to lock|Unable to acquire)|dpkg: error: .*locked by another process)'
-SAYS_INTERRUPTED='^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)|subprocess was killed by signal'
+SAYS_INTERRUPTED='^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)|package [a-z-]+ script subprocess was killed by signal'
 SAYS_NO_SPACE="No space left on device|^E: You don't have enough free space|[Dd]isk quota exceeded"
 SAYS_UNTRUSTED="^(E|W): .*(unauthenticated|$SAYS_SIGNATURE)"
 SAYS_CUT='^dpkg-deb: error|^dpkg-deb \(subprocess\): .*(corrupt|unexpected end)'
