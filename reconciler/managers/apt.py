@@ -224,7 +224,9 @@ def _wanted(lists: Mapping[str, list[str]], native: str) -> dict[PackageId, Acti
 
 
 def _sources_of(sections: Sections, native: str) -> dict[tuple[PackageId, str], tuple[PackageFile, ...]]:
-    files = package_files(sections.get("sources"))
+    if "sources" not in sections.by_name:
+        return {}
+    files = package_files(sections)
     return {
         (key_of(table.name, native), version.version): tuple(
             files[line] for line in version.files if line in files

@@ -1,15 +1,14 @@
 """The native formats of apt and dpkg that more than one question needs: pure readers, text in, values out.
 
 - An origin is written as apt writes it: ``Label:Version/Suite``; without a release file, the site.
-- A version is *security* when one of its sources is: suite or codename ends in ``-security`` (Debian, Ubuntu,
-  Ubuntu's ESM) or the label is ``Debian-Security``.
+- A version is *security* when one of its sources is, which the patch script says.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reconciler.managers.sections import Section, fields_of, kib, unparsed
+from reconciler.managers.sections import Section, Sections, fields_of, kib, unparsed
 from reconciler.planning.facts.package import Identified, Mention, PackageId
 
 _ABSENT = frozenset({"not-installed", "config-files"})
@@ -62,6 +61,8 @@ class PackageFile:
     description: str
     release: Mapping[str, str]
     site: str
+    security: bool = False
+    """Whether security updates come from here."""
 
     @property
     def label(self) -> str:
@@ -71,24 +72,21 @@ class PackageFile:
             return f"{label}:{self.site or 'localhost'}" if label else self.site or "localhost"
         return (f"{label}:" if label else "") + (f"{version}/" if version else "") + suite
 
-    @property
-    def security(self) -> bool:
-        """Whether the distribution's security service speaks here."""
-        suites = (self.release.get("a", ""), self.release.get("n", ""))
-        return self.release.get("l") == "Debian-Security" or any(
-            suite.endswith("-security") for suite in suites
-        )
-
 
 _FILE_LINE = re.compile(r" *(-?\d+) (\S.*)")
 _RELEASE_FIELD = re.compile(r"(?:\A|,)([voanlcb])=")
 
 
-def package_files(section: Section) -> dict[str, PackageFile]:
-    """Read the sources of ``apt-cache policy``, by the description that version tables repeat."""
+def package_files(sections: Sections) -> dict[str, PackageFile]:
+    """Read the sources of ``apt-cache policy``, by the description that version tables repeat.
+
+    Raises:
+        Stalled: The script does not say which of them serve security updates.
+    """
     found: dict[str, PackageFile] = {}
     description = ""
-    for line in section.lines:
+    secure = frozenset(sections.need("security").lines)
+    for line in sections.need("sources").lines:
         if line.startswith("Pinned packages:"):
             break
         if line.startswith("     release "):
@@ -97,7 +95,7 @@ def package_files(section: Section) -> dict[str, PackageFile]:
             found[description] = replace(found[description], site=line[12:].strip())
         elif match := _FILE_LINE.fullmatch(line):
             description = match[2]
-            found[description] = PackageFile(description, {}, "")
+            found[description] = PackageFile(description, {}, "", description in secure)
     return {key: file for key, file in found.items() if file.release.get("a") != "now"}
 
 

@@ -59,12 +59,12 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
     installed = _installed(sections, native)
     if not installed:
         raise Stalled("dpkg knows no installed package", "look at its database, usually /var/lib/dpkg/status")
-    origins = package_files(sections.need("sources"))
+    origins = package_files(sections)
     offers = _offers(sections, installed, origins, native)
     return Seen(
         installed=installed,
         offers=offers,
-        sources=_sources(sections, at),
+        sources=_sources(sections, origins, at),
         health=_health(sections, installed),
         reboot=_reboot(sections, machine, installed),
         database=digest_of((*sections.need("installed").lines, "", *sections.need("automatic").lines)),
@@ -126,10 +126,10 @@ _DESCRIPTION = re.compile(
 )
 
 
-def _sources(sections: Sections, at: datetime) -> tuple[Source, ...]:
+def _sources(sections: Sections, files: Mapping[str, PackageFile], at: datetime) -> tuple[Source, ...]:
     releases = _releases(sections)
     found: dict[tuple[str, str], Source] = {}
-    for file in package_files(sections.need("sources")).values():
+    for file in files.values():
         match = _DESCRIPTION.fullmatch(file.description)
         if match is None:
             continue  # a package file given on the command line, not a source
@@ -137,7 +137,8 @@ def _sources(sections: Sections, at: datetime) -> tuple[Source, ...]:
         url = redacted(match["url"])
         prefix = _list_name(url, suite)
         known = releases.get(prefix + "InRelease") or releases.get(prefix + "Release")
-        found.setdefault((url, suite), _source(file, url, known, at))
+        source = found.setdefault((url, suite), _source(file, url, known, at))
+        found[url, suite] = replace(source, security=bool(source.security) or file.security)
     return tuple(found.values())
 
 

@@ -1,6 +1,6 @@
 """A package manager on one target, through its patch script: asked, and told exactly what to do."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -83,11 +83,12 @@ class ScriptedManager:
         self._inputs: tuple[str, ...] = ()
         self.name = dialect.name
 
-    def observe(self, at: datetime) -> Observation:
+    def observe(self, at: datetime, security_sources: Sequence[str] = ()) -> Observation:
         """Look at the machine without changing anything.
 
         Args:
             at: Now, aware; decides which metadata have passed their date.
+            security_sources: Patterns of sources that serve security updates too.
 
         Raises:
             Stalled: The manager is missing, or the output does not parse.
@@ -95,10 +96,12 @@ class ScriptedManager:
         """
         self._before_observe()
         observation = self._ask(
-            lambda sections: reading.read_observation(self._dialect, sections, at), "--observe"
+            lambda sections: reading.read_observation(self._dialect, sections, at),
+            "--observe",
+            *_security_sources(security_sources),
         )
         self._offers, self._installed = observation.offers, observation.installed
-        return replace(observation, scripts=self._script.hashes)
+        return replace(observation, scripts=self._script.hashes, security_sources=tuple(security_sources))
 
     def inputs(self) -> tuple[str, ...]:
         """Return the files and folders whose change can change any answer, as paths on the target.
@@ -239,6 +242,7 @@ def arguments(question: Question) -> tuple[str, ...]:
     found = ["--full"] if question.mode == "full" else []
     if question.security:
         found.append("--security")
+    found += _security_sources(question.security_sources)
     found += _lists(
         (("--exclude", question.exclude), ("--block", question.block), ("--include", question.include))
     )
@@ -247,6 +251,11 @@ def arguments(question: Question) -> tuple[str, ...]:
     if question.only is not None:
         found += ["--only", "=".join(question.only)]
     return tuple(found)
+
+
+def _security_sources(patterns: Iterable[str]) -> Iterator[str]:
+    for pattern in patterns:
+        yield from ("--security-source", pattern)
 
 
 _MOST_SECONDS = 9_999_999

@@ -43,6 +43,7 @@ LabelKey = Annotated[str, StringConstraints(pattern=values.LABEL_KEY)]
 Glob = Annotated[str, StringConstraints(pattern=values.GLOB)]
 PackageGlob = Annotated[str, StringConstraints(pattern=values.PACKAGE_GLOB)]
 Line = Annotated[str, StringConstraints(pattern=values.LINE)]
+SourcePattern = Annotated[str, StringConstraints(pattern=values.SOURCE_PATTERN)]
 Pin = Annotated[str, StringConstraints(pattern=values.DIGEST)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 
@@ -301,6 +302,7 @@ class Settings(Strictly):
     approval: ApprovalMode = "none"
     refresh: Refresh = Refresh.model_construct()
     min_age: MinAge = MinAge.model_construct()
+    security_sources: tuple[SourcePattern, ...] = ()
     removals: Removals = "forbid"
     allow_removals: PackageGlobs = ()
     upgrade: Upgrade = "safe"
@@ -357,6 +359,9 @@ class Policy(Document):
     """When the package manager's metadata are fetched anew."""
     min_age: MinAge | None = None
     """How long an update must have been on offer before it is planned."""
+    security_sources: AnyNumber[SourcePattern] | None = None
+    """Sources that serve security updates beside the distribution's own service (apt): patterns such as
+    `o=Kali,n=kali-*`, of the fields that `apt-cache policy` prints, and `site`."""
     removals: Removals | None = None
     """Whether a plan may remove packages."""
     allow_removals: PackageGlobs | None = None

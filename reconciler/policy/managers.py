@@ -22,6 +22,7 @@ class ManagerTraits(NamedTuple):
         knows_partial_upgrades: Some updates can be made without the others.
         leaves_out: Where one update cannot be had, it resolves the others.
         tells_security: It says which updates fix security problems.
+        names_security_sources: It tells them by their source, and policy can name further sources.
         tells_half_done: Its database says which package a script left half done.
         marks_names: What is installed only for others is marked by name, in all architectures at once.
         own: Names and patterns of the packages that a run of this program stands on.
@@ -38,6 +39,7 @@ class ManagerTraits(NamedTuple):
     knows_partial_upgrades: bool
     leaves_out: bool
     tells_security: bool
+    names_security_sources: bool
     tells_half_done: bool
     marks_names: bool
     own: tuple[str, ...]
@@ -55,6 +57,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         knows_partial_upgrades=True,
         leaves_out=True,
         tells_security=True,
+        names_security_sources=True,
         tells_half_done=True,
         marks_names=False,
         own=(
@@ -73,6 +76,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         knows_partial_upgrades=True,
         leaves_out=True,
         tells_security=True,
+        names_security_sources=False,
         tells_half_done=False,
         marks_names=False,
         own=(
@@ -91,6 +95,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         knows_partial_upgrades=True,
         leaves_out=False,
         tells_security=True,
+        names_security_sources=False,
         tells_half_done=False,
         marks_names=True,
         own=(
@@ -109,6 +114,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         knows_partial_upgrades=False,
         leaves_out=False,
         tells_security=False,
+        names_security_sources=False,
         tells_half_done=False,
         marks_names=True,
         own=(),  # All is one step.
@@ -126,6 +132,7 @@ _OTHER = ManagerTraits(
     knows_partial_upgrades=True,
     leaves_out=True,
     tells_security=True,
+    names_security_sources=False,
     tells_half_done=False,
     marks_names=False,
     own=(),

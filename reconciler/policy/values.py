@@ -39,6 +39,9 @@ REQUIREMENT = f"^{_COMPARISON}(?:,{_COMPARISON})*$"
 _BOUND = r"\s*(?:>=|<=|=|!=|>|<)\s*[^\s,<>=!]+\s*"
 VERSION_RANGE = f"^{_BOUND}(?:,{_BOUND})*$"
 ICS_PATH = r"^calendars/[A-Za-z0-9][A-Za-z0-9._-]*\.ics$"
+_FIELD = r"(?:o|a|n|l|c|v|site)="
+_TEXT = r'(?:"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|(?:[^",\\\x00-\x1f]|\\[^\x00-\x1f])*)'
+SOURCE_PATTERN = f"^{_FIELD}{_TEXT}(?:, *{_FIELD}{_TEXT})*$"
 LINE = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
 
 SENTENCES: dict[str, tuple[str, str]] = {
@@ -65,6 +68,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     REQUIREMENT: ("is not a version requirement", 'write ">=1.4" or ">=1.4, <2"'),
     VERSION_RANGE: ("is not a range of versions", 'write ">= 1.22.1-9" or ">= 1, < 2"'),
     ICS_PATH: ("is not the path of a calendar", 'write "calendars/NAME.ics"'),
+    SOURCE_PATTERN: (
+        "is not a pattern of package sources",
+        'write one or more of "o=ORIGIN,l=LABEL,n=CODENAME,a=SUITE,site=HOST"; quote a value with a comma',
+    ),
     LINE: ("is empty or holds a control character", "write one line of text"),
 }
 """What a value that does not match a pattern is told: message and hint."""

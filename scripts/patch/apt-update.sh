@@ -123,6 +123,70 @@ function named_by(file, part, n) {
 }
 '
 
+# Patterns of sources, each with fields that must all be so: o=, a=, n=, l=, c= and v= as apt prints them, and site=.
+# Values are shell patterns; in quotes they may hold commas.
+AWK_SOURCES='
+# What a shell pattern means, as a regular expression.
+function expression(pattern, char, set, said) {
+    said = "^"
+    while (pattern != "") {
+        char = substr(pattern, 1, 1); pattern = substr(pattern, 2)
+        if (char == "*") said = said ".*"
+        else if (char == "?") said = said "."
+        else if (char == "[" && match(pattern, /^!?.[^]]*]/)) {
+            set = substr(pattern, 1, RLENGTH - 1); pattern = substr(pattern, RLENGTH + 1)
+            gsub(/[\\^]/, "\\\\&", set); sub(/^!/, "^", set)
+            said = said "[" set "]"
+        } else {
+            if (char == "\\" && pattern != "") { char = substr(pattern, 1, 1); pattern = substr(pattern, 2) }
+            said = said (char ~ /[A-Za-z0-9 ]/ ? char : char ~ /[\\^]/ ? "\\" char : "[" char "]")
+        }
+    }
+    return said "$"
+}
+function take_pattern(pattern, rest, value) {
+    patterns++; rest = pattern ","
+    while (rest != "") {
+        if (!match(rest, /^ *(o|a|n|l|c|v|site)=/)) { print pattern ": no pattern of sources" >"/dev/stderr"; exit 2 }
+        parts++; of[parts] = patterns; key[parts] = substr(rest, 1, RLENGTH - 1); sub(/^ */, "", key[parts])
+        rest = substr(rest, RLENGTH + 1)
+        if (!match(rest, /^("([^"\\]|\\.)*"|([^",\\]|\\.)*),/)) { print pattern ": no pattern of sources" >"/dev/stderr"; exit 2 }
+        value = substr(rest, 1, RLENGTH - 1); rest = substr(rest, RLENGTH + 1)
+        if (value ~ /^"/) value = substr(value, 2, length(value) - 2)
+        wanted[parts] = expression(value)
+    }
+}
+# The fields of a release as apt prints them: always in this order, while a value may hold anything.
+function take_release(line, i, at, last) {
+    line = "," line; last = ""
+    for (i = 1; i <= 7; i++) {
+        if (!(at = index(line, "," substr("voanlcb", i, 1) "="))) continue
+        if (last != "") is[last] = substr(line, 1, at - 1)
+        last = substr("voanlcb", i, 1); line = substr(line, at + 3)
+    }
+    if (last != "") is[last] = line
+}
+# Whether one of the patterns is about the source whose fields are taken.
+function is_meant(i, misses, p) {
+    if (is["a"] == "now") return 0
+    for (i = 1; i <= parts; i++) if (is[key[i]] !~ wanted[i]) misses[of[i]]
+    for (p = 1; p <= patterns; p++) if (!(p in misses)) return 1
+    return 0
+}
+'
+
+# Those of the sources that serve security updates, as `apt-cache policy NAME` names them: the one place that knows.
+security_sources() {
+    printf '%s\n' 'a=*-security' 'n=*-security' 'l=Debian-Security' "$SECURITY_SOURCES" | awk "$AWK_SOURCES"'
+        function flush() { if (line != "" && is_meant()) print line; line = ""; split("", is) }
+        FILENAME == "-" { if ($0 != "") take_pattern($0); next }
+        /^Pinned packages:/ { exit }
+        /^ *-?[0-9]+ / { flush(); line = $0; sub(/^ *-?[0-9]+ /, "", line) }
+        /^     release / { take_release(substr($0, 14)) }
+        /^     origin / { is["site"] = substr($0, 13) }
+        END { flush() }' - "$WORK/sources"
+}
+
 cached() { # must|may|run TOOL ARGUMENT...: one of apt's, with our own cache files where there are any
     how=$1 program=$2
     shift 2
@@ -160,6 +224,12 @@ machine() {
     machine_facts
     printf 'apt=%s\ndpkg=%s\n' "$(must apt-get --version | sed -n '1s/^apt \([^ ]*\).*/\1/p')" \
         "$(must dpkg-query --version | sed -n '1s/.*version \([^ ]*[^ .]\)\.\{0,1\}\( .*\)\{0,1\}$/\1/p')"
+}
+
+tell_sources() {
+    question sources cached must apt-cache policy
+    keep sources
+    question security security_sources
 }
 
 marks() {
@@ -245,7 +315,7 @@ observe() {
     keep installed
     present >"$WORK/names"
     question automatic marks
-    question sources cached must apt-cache policy
+    tell_sources
     if [ -s "$WORK/names" ]; then
         question policy policy "$WORK/names"
         newer "$WORK/out" >"$WORK/newer"
@@ -324,16 +394,6 @@ package_pins() {
     done <"$WORK/choices"
 }
 
-# The sources of the security service, as `apt-cache policy NAME` names them, from `apt-cache policy`.
-security_sources() { # SOURCES
-    awk '
-        function flush() { if (line != "" && safe) print line; line = "" }
-        /^Pinned packages:/ { exit }
-        /^ *-?[0-9]+ / { flush(); line = $0; sub(/^ *-?[0-9]+ /, "", line); safe = 0 }
-        /^     release / { safe = /[ ,][an]=[^,]*-security(,|$)/ || /[ ,]l=Debian-Security(,|$)/ }
-        END { flush() }' "$1"
-}
-
 # What becomes of each installed package in security mode, as "NAME" of what stays and "NAME VERSION" of what must be
 # told which version it goes to. It goes to the highest version of the security service, unless the operator prefers
 # another one to that, be it newer, older, or the one that is installed: the order of priorities is theirs. What apt
@@ -370,7 +430,8 @@ preferences() {
 security_pins() {
     learn sources cached must apt-cache policy
     keep sources
-    security_sources "$WORK/sources" >"$WORK/security"
+    learn security security_sources
+    keep security
     [ -s "$WORK/names" ] || return 0
     learn candidates policy "$WORK/names" -o APT::Default-Release=
     keep candidates
@@ -501,7 +562,7 @@ dry_run() {
         finish "$NOTHING"
     fi
     if [ -s "$WORK/moving" ]; then
-        question sources cached must apt-cache policy
+        tell_sources
         question policy policy "$WORK/moving"
     fi
     # Where something comes in new or goes, the records of all that moves tell whose doing it is.

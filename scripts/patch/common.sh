@@ -125,6 +125,10 @@ options of --dry-run
   --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
   --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
 
+options of --observe and --dry-run
+  --security-source P    sources that this pattern is about serve security updates, too, such as 'o=Kali,n=kali-*'
+                         (may be repeated; apt only)
+
 options of --dry-run, --download and --apply
   --exclude A,B          these must not move (name or name:arch; may be repeated)
   --block A,B            these must neither move nor come in (may be repeated)
@@ -167,6 +171,8 @@ BLOCK=
 INCLUDE=
 CHOOSE=
 ONLY=
+# Patterns of sources, one a line.
+SECURITY_SOURCES=
 INSTALL=
 REMOVE=
 # Both of these, a change a line, as "install NAME:ARCH VERSION" or "remove NAME:ARCH -".
@@ -215,6 +221,10 @@ check_choice() { # OPTION NAME=VERSION
     misuse "$1: '${2#*=}' is no version"
 }
 
+check_line() { # OPTION VALUE
+    case $2 in '' | *"$NL"*) misuse "$1 needs one line" ;; esac
+}
+
 check_number() { # OPTION VALUE LEAST
     # With a 0 before it, the shell would take it for an octal one.
     case $2 in '' | *[!0-9]* | 0?* | ????????*) misuse "$1 needs a whole number" ;; esac
@@ -234,6 +244,7 @@ check_folder() { # OPTION VALUE
 goes_with() { # OPTION
     case $1 in
         --full | --security | --include | --choose | --only) verbs=--dry-run ;;
+        --security-source) verbs='--observe --dry-run' ;;
         --exclude | --block) verbs='--dry-run --download --apply' ;;
         --install | --remove) verbs='--download --apply --relations --repair' ;;
         --conffiles | --lock-wait | --automatic | --log) verbs='--download --apply --repair' ;;
@@ -251,12 +262,14 @@ take_value() { # OPTION [VALUE]
         --choose | --only | --install) check_choice "$@" ;;
         --cache | --root) check_folder "$@" ;;
         --log) check_path "$@" ;;
+        --security-source) check_line "$@" ;;
     esac
     case $1 in
         --exclude) EXCLUDE=$EXCLUDE${EXCLUDE:+,}$2 ;;
         --block) BLOCK=$BLOCK${BLOCK:+,}$2 ;;
         --include) INCLUDE=$INCLUDE${INCLUDE:+,}$2 ;;
         --choose) CHOOSE=$CHOOSE${CHOOSE:+,}$2 ;;
+        --security-source) SECURITY_SOURCES=$SECURITY_SOURCES$2$NL ;;
         --automatic) AUTOMATIC=$AUTOMATIC${AUTOMATIC:+,}$2 ;;
         --only)
             [ -z "$ONLY" ] || misuse '--only twice'

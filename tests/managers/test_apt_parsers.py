@@ -215,6 +215,12 @@ Pinned packages:
 """
 
 
+SECURE = """\
+http://x/ubuntu jammy-security/main amd64 Packages
+https://esm.ubuntu.com/infra/ubuntu jammy-infra-security/main amd64 Packages
+"""
+
+
 def policy_of(*rows: str, candidate: str = "2") -> str:
     return "\n".join((
         "bash:", "  Installed: 1", f"  Candidate: {candidate}", "  Version table:", *rows,
@@ -227,6 +233,7 @@ def offered(*rows: str, candidate: str = "2") -> tuple[Available, ...]:
     observation = observed(
         installed=installed("bash=1"),
         sources=SOURCES,
+        security=SECURE,
         policy=policy_of(*rows, candidate=candidate),
         available="",
     )
@@ -246,7 +253,9 @@ def offered(*rows: str, candidate: str = "2") -> tuple[Available, ...]:
         ("http://off/x ./ Packages", "off", False),
     ],
 )  # fmt: skip
-def test_origin_and_security_come_from_the_release_file(source: str, origin: str, security: object) -> None:
+def test_the_origin_comes_from_the_release_file_and_security_from_the_script(
+    source: str, origin: str, security: object
+) -> None:
     (version,) = offered("     2 500", f"        500 {source}")
     assert (version.origins, version.security) == ((origin,), security)
 
@@ -269,6 +278,14 @@ def test_a_phased_version_is_offered_even_where_apt_hides_it() -> None:
     main = "        500 http://x/debian bookworm/main amd64 Packages"
     versions = offered("     2 1 (phased 30%)", main, candidate="1")
     assert [(one.version, one.phased) for one in versions] == [("2", 30)]
+
+
+def test_of_each_source_it_is_told_whether_security_updates_come_from_it() -> None:
+    told = {source.name: source.security for source in observed(sources=SOURCES, security=SECURE).sources}
+    assert {name for name, secure in told.items() if secure} == {
+        "Ubuntu:22.04/jammy-security",
+        "UbuntuESM:22.04/jammy-infra-security",
+    }
 
 
 def test_a_source_is_told_without_user_information() -> None:

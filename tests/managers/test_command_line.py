@@ -20,9 +20,9 @@ pytestmark = pytest.mark.lab
 NAMES = ("apt", "dnf", "zypper", "pacman")
 NOT_HAD = {
     "apt": (),
-    "dnf": ("--relations",),
-    "zypper": ("--relations",),
-    "pacman": ("--relations", "--include", "--keep-size", "--keep-days"),
+    "dnf": ("--relations", "--security-source"),
+    "zypper": ("--relations", "--security-source"),
+    "pacman": ("--relations", "--security-source", "--include", "--keep-size", "--keep-days"),
 }
 DOC = Path("docs/reference/patch-scripts.md")
 
@@ -86,6 +86,7 @@ WRONG = {
     ("--observe", "--lock-wait", "1"): "--observe does not take --lock-wait; see --help",
     ("--observe", "--exclude", "nginx"): "--observe does not take --exclude; see --help",
     ("--dry-run", *CHANGE): "--dry-run does not take --install; see --help",
+    ("--dry-run", "--security-source", "o=a\nl=b"): "--security-source needs one line",
     ("--dry-run", "--exclude"): "--exclude needs a value",
     ("--dry-run", "--exclude", "a;b"): "--exclude: 'a;b' is no package name",
     ("--dry-run", "--exclude", "a b"): "--exclude: 'a b' is no package name",

@@ -52,6 +52,36 @@ def test_a_machine_without_worries_has_only_the_reboot_condition() -> None:
 
 
 @pytest.mark.parametrize(
+    ("manager", "sources", "updates", "reason"),
+    [
+        ("apt", source(security=False), "security", "NoSource"),
+        ("apt", (), "security", "NoSource"),
+        ("apt", source(security=False), "all", ""),
+        ("apt", source(security=False), "none", ""),
+        ("apt", (*source(security=False), *source(security=True)), "security", ""),
+        ("apt", source(), "security", ""),
+        ("dnf", source(), "security", ""),
+    ],
+    ids=[
+        "none",
+        "no-source",
+        "all-wanted",
+        "none-wanted",
+        "one",
+        "told-by-an-older-version",
+        "not-by-source",
+    ],
+)
+def test_where_no_source_serves_security_updates_that_is_said(
+    manager: str, sources: tuple[Source, ...], updates: str, reason: str
+) -> None:
+    seen = replace(healthy(NOW), manager=manager, sources=sources)
+    found = conditions(seen, effective({"updates": updates})).get("SecurityUnknown")
+    assert (found.reason if found else "") == reason
+    assert found is None or "'security_sources'" in found.message
+
+
+@pytest.mark.parametrize(
     ("seen", "status", "reason"),
     [
         ({"refresh": Refresh(RefreshOutcome.FAILED, "E: no network")}, True, "RefreshFailed"),

@@ -115,6 +115,7 @@ class Source:
         problem: Why it cannot be trusted as fresh, empty where nothing is known against it.
         age_unknown: Why nothing vouches for its age although the package manager itself takes it; empty where
             something does, or where it is a problem.
+        security: Security updates come from it; ``None`` where the manager tells them otherwise or never.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Source:
     fetched: datetime | None
     problem: str = ""
     age_unknown: str = since(2, "")
+    security: bool | None = since(2, None)
 
 
 class RefreshOutcome(StrEnum):
@@ -262,6 +264,7 @@ class Question:
         include: Names that every source may upgrade although ``security`` is set, sorted; empty without it.
         only: ``(name, version)``: what would installing this version alone do, instead of an upgrade? Asked
             to explain; the answer may remove packages, and takes no account of recommendations.
+        security_sources: Patterns of sources that serve security updates too, sorted.
     """
 
     mode: Mode = "safe"
@@ -271,6 +274,7 @@ class Question:
     choose: tuple[tuple[str, str], ...] = ()
     include: tuple[str, ...] = ()
     only: tuple[str, str] | None = None
+    security_sources: tuple[str, ...] = since(2, ())
 
 
 Action = Literal["upgrade", "install", "remove", "replace", "rotate", "downgrade"]
@@ -397,6 +401,7 @@ class Observation:
         scripts: ``(file name, SHA-256)`` of the patch scripts that were executed.
         quarantined: Versions that failed here, sorted by (name, arch).
         root: Of the system that was looked at, ``/`` for the running one.
+        security_sources: Patterns of sources that were taken to serve security updates too, sorted.
     """
 
     at: datetime
@@ -416,6 +421,7 @@ class Observation:
     scripts: tuple[tuple[str, str], ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     root: str = "/"
+    security_sources: tuple[str, ...] = since(2, ())
 
 
 @dataclass(frozen=True, slots=True)

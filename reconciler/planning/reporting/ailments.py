@@ -151,7 +151,11 @@ def _is_patience(ailment: Ailment, held: frozenset[str]) -> bool:
 
 def is_known(conditions: Iterable[Condition]) -> bool:
     """Say whether what is on offer is known well enough to call a target up to date."""
-    doubtful = (ConditionType.METADATA_STALE, ConditionType.CANNOT_RESOLVE)
+    doubtful = (
+        ConditionType.METADATA_STALE,
+        ConditionType.CANNOT_RESOLVE,
+        ConditionType.SECURITY_UNKNOWN,
+    )
     return not any(one.type in doubtful and one.status is not False for one in conditions)
 
 

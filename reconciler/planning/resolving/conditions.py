@@ -32,6 +32,7 @@ def find_conditions(
         *_metadata(observation, rules),
         *_package_system(observation, rules),
         *_resolving(rules, resolution, updates),
+        *_security(observation, rules),
         *_partial(rules, resolution, updates),
         *_policy(rules),
         *_exceptions(observation, rules, updates),
@@ -129,15 +130,28 @@ def _is_left_behind(fate: Disposition) -> bool:
             return False
 
 
-def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
-    """Tell what a manager that knows only whole upgrades, or no security updates, cannot do."""
-    if rules.effective.settings.updates == "security" and not rules.traits.tells_security:
+def _security(observation: Observation, rules: Rules) -> Iterator[Condition]:
+    """Tell that security updates are wanted and nothing says which they are: that is not "up to date"."""
+    if rules.effective.settings.updates != "security":
+        return
+    if not rules.traits.tells_security:
         message = (
             "this package manager does not say which updates fix security problems, so nothing is planned"
             " with 'updates: security'; only 'updates: all' is of use here"
         )
         yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NotSupported", message)
-        return
+    elif rules.traits.names_security_sources and all(
+        source.security is False for source in observation.sources
+    ):
+        message = (
+            "no package source of this machine serves security updates, so nothing is planned with 'updates:"
+            " security'; configure one, name those that do in 'security_sources', or use 'updates: all'"
+        )
+        yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NoSource", message)
+
+
+def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
+    """Tell what a manager that knows only whole upgrades leaves behind."""
     if rules.traits.knows_partial_upgrades:
         return
     behind = [rules.name_of(one.package) for one in updates if _is_left_behind(one.disposition)]

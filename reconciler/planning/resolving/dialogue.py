@@ -441,7 +441,7 @@ class Conversation:
         )
 
     def _ask(self, wish: Wish, only: PackageId | None = None) -> Question:
-        question = wish.question(self.rules.arches)
+        question = replace(wish.question(self.rules.arches), security_sources=self.rules.security_sources)
         if only is None:
             return question
         (name,) = tokens([only.mention], self.rules.arches)

@@ -224,6 +224,13 @@ def _range(text: str) -> VersionRange:
     return VersionRange.parse(text)
 
 
+def security_sources(effective: Effective | None, traits: ManagerTraits) -> tuple[str, ...]:
+    """Return the patterns by which policy names further sources of security updates, as they are asked."""
+    if effective is None or not traits.names_security_sources:
+        return ()
+    return tuple(sorted(set(effective.settings.security_sources)))
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What policy, operator and evidence say about any version of any package at one moment.
@@ -277,6 +284,11 @@ class Rules:
                 observation.facts.architecture,
             ),
         )
+
+    @property
+    def security_sources(self) -> tuple[str, ...]:
+        """Patterns of sources that serve security updates too, as far as the manager knows of such."""
+        return security_sources(self.effective, self.traits)
 
     def naming(self, package: PackageId, action: str) -> tuple[PlacedException, ...]:
         """Return the exceptions in force with this action that name the package, whatever the version."""

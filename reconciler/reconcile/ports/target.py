@@ -38,8 +38,8 @@ class Clock(Protocol):
 class PackageManager(Protocol):
     """The package manager of the target, through its patch script."""
 
-    def observe(self, at: datetime) -> Observation:
-        """Look at the machine; changes nothing."""
+    def observe(self, at: datetime, security_sources: Sequence[str] = ()) -> Observation:
+        """Look at the machine, where these sources serve security updates too; changes nothing."""
 
     def refresh(self) -> Refresh:
         """Fetch the metadata anew."""
