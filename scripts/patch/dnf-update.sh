@@ -158,9 +158,28 @@ look() { # ARGUMENT...
         "--setopt=logdir=$UP$WORK/logs" "--setopt=persistdir=$WORK/persist"
 }
 
+# Ask for rows of a format of ours. The operator's plugins print on standard output as they like, so rows bear a mark;
+# what has none is shown among the complaints, and kept to be known again where dnf has no format.
+query() { # FORMAT REPOQUERY-ARGUMENT...
+    format=$1
+    shift
+    look -q repoquery --qf "@row	$format$END" "$@" >"$WORK/printed"
+    asked=$?
+    awk -v heard="$WORK/heard" 'sub(/^@row\t/, "") { print; next }
+        /./ { print >"/dev/stderr"; gsub(/[0-9]+/, "0"); print >>heard }' "$WORK/printed"
+    return "$asked"
+}
+
 # The same without the repositories, and without the operator's excludes: what is installed.
-look_installed() { # REPOQUERY-ARGUMENT...
-    look -q repoquery --installed '--disablerepo=*' --disableexcludes=all --disableplugin=versionlock "$@"
+query_installed() { # FORMAT REPOQUERY-ARGUMENT...
+    query "$@" --installed '--disablerepo=*' --disableexcludes=all --disableplugin=versionlock
+}
+
+# Of an output without marks all but what others than dnf were heard to say, numbers aside.
+unlike_heard() { # FILE
+    : >>"$WORK/heard"
+    awk -v heard="$WORK/heard" 'FILENAME == heard { known[$0]; next }
+        { line = $0; gsub(/[0-9]+/, "0", line); if (line in known) print >"/dev/stderr"; else print }' "$WORK/heard" "$1"
 }
 
 # rpm writes an epoch of 0 where a package has one, dnf does not; so do we.
@@ -208,7 +227,7 @@ locked() {
 machine() {
     printf 'architecture=%s\n' "$(must rpm --eval '%{_arch}')"
     machine_facts
-    printf 'dnf=%s\nrpm=%s\n' "$(must "$DNF" --version 2>/dev/null | sed -n '1{s/.* //;p;}')" "$(must rpm --version | sed 's/.* //')"
+    printf 'dnf=%s\nrpm=%s\n' "$(must "$DNF" --version 2>/dev/null | sed -n '/^\(dnf5 version \)\{0,1\}[0-9][0-9.]*$/{s/.* //;p;q;}')" "$(must rpm --version | sed 's/.* //')"
 }
 
 # Whether what stands in dnf.conf hides packages: only dnf itself can say which.
@@ -217,12 +236,12 @@ hiding() {
 }
 
 visible() {
-    look -q repoquery --installed '--disablerepo=*' --disableplugin=versionlock --qf "%{name}	%{arch}$END"
+    query "%{name}	%{arch}" --installed '--disablerepo=*' --disableplugin=versionlock
 }
 
 upgrades() {
-    look -q repoquery --upgrades --disableexcludes=all --disableplugin=versionlock \
-        --qf "%{name}	%{arch}	%{evr}	%{repoid}	%{downloadsize}	%{installsize}$END"
+    query "%{name}	%{arch}	%{evr}	%{repoid}	%{downloadsize}	%{installsize}" \
+        --upgrades --disableexcludes=all --disableplugin=versionlock
 }
 
 repositories() {
@@ -245,11 +264,14 @@ metadata() {
 }
 
 advisories() { # [OPTION]
-    look -q updateinfo list --disableexcludes=all --disableplugin=versionlock "$@"
+    look -q updateinfo list --disableexcludes=all --disableplugin=versionlock "$@" >"$WORK/printed"
+    asked=$?
+    unlike_heard "$WORK/printed"
+    return "$asked"
 }
 
 duplicates() {
-    look_installed --duplicates --qf "%{name}	%{arch}	%{evr}$END"
+    query_installed "%{name}	%{arch}	%{evr}" --duplicates
 }
 
 locks() {
@@ -309,7 +331,7 @@ observe() {
     section os os_release
     section machine machine
     see_installed
-    need reasons look_installed --qf "%{name}	%{arch}	%{evr}	%{reason}$END"
+    need reasons query_installed "%{name}	%{arch}	%{evr}	%{reason}"
     ! hiding || need visible visible
     section versionlock locked
     need repositories repositories
@@ -345,7 +367,7 @@ parts() {
 
 # What the repositories offer of some names, within the operator's excludes.
 available() { # NAME...
-    look -q repoquery --available --qf "%{name}	%{arch}	%{evr}	%{epoch}:%{version}-%{release}$END" "$@"
+    query "%{name}	%{arch}	%{evr}	%{epoch}:%{version}-%{release}" --available "$@"
 }
 
 # Of the wanted (name, arch or nothing, version), find the package that is offered: of the wanted architecture, else of
@@ -470,7 +492,7 @@ security_versions() {
     set --
     if [ -s "$WORK/excluded" ]; then set -- "$(excluding)"; fi
     # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-    look -q repoquery --upgrades --latest-limit=1 --qf "%{name}	%{arch}	%{evr}	%{name}-%{epoch}:%{version}-%{release}.%{arch}$END" \
+    query "%{name}	%{arch}	%{evr}	%{name}-%{epoch}:%{version}-%{release}.%{arch}" --upgrades --latest-limit=1 \
         "$@" $(cat "$WORK/nevras") </dev/null
 }
 
@@ -517,7 +539,7 @@ leave_out_protected() {
     sed -n "s/.*$SAYS_PROTECTED: *//p" "$WORK/err" "$WORK/answer" | tr -s " ," "\n" | awk 'NF && !seen[$0]++' >"$WORK/protected"
     [ -s "$WORK/protected" ] && [ -z "$ONLY" ] || return 1
     for relation in --whatobsoletes --whatconflicts; do
-        look -q repoquery --available --qf "%{name}-%{epoch}:%{version}-%{release}.%{arch}$END" \
+        query "%{name}-%{epoch}:%{version}-%{release}.%{arch}" --available \
             "$relation" "$(paste -s -d , "$WORK/protected")" 2>/dev/null </dev/null
     done | sort -u >"$WORK/takers"
     awk 'FILENAME == ARGV[1] { known[$0]; next } NF && !($0 in known)' "$WORK/excluded" "$WORK/takers" >"$WORK/new-takers"
@@ -549,7 +571,13 @@ facts_of() { # NEVRA...: of packages on offer; of what they provide only what on
         kind != "provides" || /^[\t@]/ || ($1 in needed)' "$WORK/facts" "$WORK/facts"
 }
 
+# A record has lines without a mark, so its end has one as well: what stands outside of all is not dnf's.
 declared() { # NEVRA...
+    records "$@" >"$WORK/printed" || return
+    awk '/^@\t/ { on = 1 } /^\tend$/ { on = 0; next } on { print; next } /./ { print >"/dev/stderr" }' "$WORK/printed"
+}
+
+records() { # NEVRA...
     look -q repoquery --available --qf "@	%{name}	%{arch}	%{evr}	%{repoid}	%{downloadsize}	%{installsize}
 	requires
 %{requires}
@@ -558,7 +586,8 @@ declared() { # NEVRA...
 	conflicts
 %{conflicts}
 	obsoletes
-%{obsoletes}$END" "$@"
+%{obsoletes}
+	end$END" "$@"
 }
 
 facts_of_removed() { # NAME-VERSION.ARCH...

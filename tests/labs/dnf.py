@@ -112,6 +112,26 @@ install_weak_deps=1
 module_platform_id=platform:el9
 """
 
+_TALKATIVE = """\
+import os, dnf
+
+class Plugin(dnf.Plugin):
+    name = "talkative"
+
+    def config(self):
+        print("Vendor driver 3:550.90, no modules for kernel 5.14.0-503.el9")
+
+    def sack(self):
+        print(f"asked by {os.getpid()}", flush=True)
+        print("plain\\tnoarch\\t9-9")
+
+    def resolved(self):
+        print("Vendor: resolved")
+
+    def transaction(self):
+        print("Vendor: done")
+"""
+
 _REPOSITORY = """\
 [{id}]
 name=The lab's {id}
@@ -239,6 +259,13 @@ class DnfLab:
         path = self.root / "etc/dnf/plugins/versionlock.list"
         path.parent.mkdir(exist_ok=True)
         path.write_text(entry + "\n")
+
+    def add_talkative_plugin(self) -> None:
+        """Give dnf a plugin of the operator's that prints whenever anything happens, as some vendors' do."""
+        path = self.folder / "plugins/talkative.py"
+        path.parent.mkdir()
+        path.write_text(_TALKATIVE)
+        self.configure(f"plugins=1\npluginpath={path.parent}\npluginconfpath={path.parent}")
 
     def digest(self) -> str:
         """Return a digest of the whole root: names, types, modes, owners, times and content.

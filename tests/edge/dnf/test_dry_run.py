@@ -98,6 +98,24 @@ def test_an_operator_who_wants_the_best_or_says_yes_to_all_changes_nothing(
         Question(choose=(("superseded", "1.1-1"),)),
     ],
 )
+def test_what_a_plugin_prints_changes_no_answer(
+    lab: DnfLab, dnf: ScriptedManager, question: Question
+) -> None:
+    before = dnf.resolve(question)
+    lab.add_talkative_plugin()
+    assert dnf.resolve(question) == before
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question(),
+        Question("full", exclude=("plain",)),
+        Question(security=True, include=("plain",)),
+        Question(only=("remover", "2.0-1")),
+        Question(choose=(("superseded", "1.1-1"),)),
+    ],
+)
 def test_a_question_leaves_no_trace(
     lab: DnfLab, script: PatchScript, shell: tuple[str, ...], question: Question
 ) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -82,6 +83,36 @@ def test_offers_name_every_newer_version_with_what_advisories_say(lab: DnfLab, d
     assert offers["kernel-core"].installed == "5.3-1"
     assert offers["epoch"].candidate == "1:1.0-2"
     assert {"local", "obsoleted", "victim"} & offers.keys() == set()
+
+
+def test_what_a_plugin_prints_is_not_read(lab: DnfLab, dnf: ScriptedManager) -> None:
+    lab.install(Rpm("plain", "1.1-1"))  # Twice, so that every question is asked.
+    lab.configure("excludepkgs=lima")
+    before = dnf.observe(now())
+    lab.add_talkative_plugin()
+    seen = dnf.observe(now())
+    assert (seen.installed, seen.offers) == (before.installed, before.offers)
+    assert (seen.health.interrupted, seen.manager_version) == (
+        before.health.interrupted,
+        before.manager_version,
+    )
+    assert [one.name for one in seen.sources] == ["lab"]
+
+
+def test_what_a_plugin_prints_is_shown_among_the_complaints(lab: DnfLab, script: PatchScript) -> None:
+    lab.add_talkative_plugin()
+    words = ["sh", "-c", script.content.decode(), DNF.script, "--observe", "--root", str(lab.root)]
+    said = subprocess.run(
+        words, env={**os.environ, **lab.environment}, capture_output=True, text=True, check=True
+    )
+    upgrades = said.stdout.partition("[upgrades]\n")[2].partition("\n= 0\n")[0]
+    assert "!plain\tnoarch\t9-9" in upgrades.splitlines()
+    advisories = said.stdout.partition("[advisories]\n")[2].partition("\n= 0\n")[0].splitlines()
+    assert [line for line in advisories if line.startswith("|")] == [
+        "|LAB-BA-2026:0003 bugfix         plain-1.1-1.noarch",
+        "|LAB-SA-2026:0001 Important/Sec. secure-1.0-2.noarch",
+        "|LAB-SA-2026:0002 Moderate/Sec.  superseded-1.1-1.noarch",
+    ]
 
 
 def test_an_advisory_beyond_the_candidate_or_installed_already_is_not_told(
