@@ -45,6 +45,7 @@ class Build:
         depends: Name of each package it needs, and the least version of it (empty for any).
         conflicts: Packages that must not be installed beside it.
         replaces: Those of ``conflicts`` whose place it takes.
+        source: Name of the source that has it, where that is none of the distribution's.
     """
 
     name: str
@@ -54,10 +55,11 @@ class Build:
     replaces: tuple[str, ...] = ()
     security: bool = False
     phased: int | None = None
+    source: str = ""
 
     @property
     def origin(self) -> str:
-        return SECURITY if self.security else STABLE
+        return self.source or (SECURITY if self.security else STABLE)
 
     @property
     def available(self) -> Available:
@@ -85,6 +87,11 @@ class PackageWorld:
         object.__setattr__(self, "builds", {(build.name, build.version): build for build in self.archive})
 
     # --- what a manager's adapter does --------------------------------------------------------------------
+
+    def counting(self, without: Iterable[str]) -> "PackageWorld":
+        """Return this world without what the sources of these names have."""
+        gone = set(without)
+        return replace(self, archive=tuple(one for one in self.archive if one.origin not in gone))
 
     def observe(self, at: datetime, first_seen: tuple[FirstSeen, ...] = ()) -> Observation:
         installed = tuple(
@@ -114,6 +121,8 @@ class PackageWorld:
         Raises:
             NotArrangedError: The question names what this world does not know.
         """
+        if question.without:
+            return self.counting(question.without).answer(replace(question, without=()))
         self._check(question)
         if question.only is not None:
             return self._answer_only(replace(question, mode="full"), question.only)

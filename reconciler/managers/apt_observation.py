@@ -46,6 +46,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.facts.package import Names, PackageId
 from reconciler.planning.text.untrusted import redacted
+from reconciler.policy.sources import written
 
 
 def read_observation(sections: Sections, at: datetime) -> Seen:
@@ -137,7 +138,9 @@ def _sources(sections: Sections, files: Mapping[str, PackageFile], at: datetime)
         url = redacted(match["url"])
         prefix = _list_name(url, suite)
         known = releases.get(prefix + "InRelease") or releases.get(prefix + "Release")
-        source = found.setdefault((url, suite), _source(file, url, known, at))
+        fields = {**file.release, "site": file.site}
+        fresh = replace(_source(file, url, known, at), id=prefix, release=written(fields))
+        source = found.setdefault((url, suite), fresh)
         found[url, suite] = replace(source, security=bool(source.security) or file.security)
     return tuple(found.values())
 

@@ -83,12 +83,15 @@ class ScriptedManager:
         self._inputs: tuple[str, ...] = ()
         self.name = dialect.name
 
-    def observe(self, at: datetime, security_sources: Sequence[str] = ()) -> Observation:
+    def observe(
+        self, at: datetime, without: Sequence[str] = (), security_sources: Sequence[str] = ()
+    ) -> Observation:
         """Look at the machine without changing anything.
 
         Args:
             at: Now, aware; decides which metadata have passed their date.
-            security_sources: Patterns of sources that serve security updates too.
+            without: Ids of sources: what is seen is what there would be without them.
+            security_sources: Ids of sources that serve security updates too.
 
         Raises:
             Stalled: The manager is missing, or the output does not parse.
@@ -98,10 +101,11 @@ class ScriptedManager:
         observation = self._ask(
             lambda sections: reading.read_observation(self._dialect, sections, at),
             "--observe",
-            *_security_sources(security_sources),
+            *_sources("--without-source", without),
+            *_sources("--security-source", security_sources),
         )
         self._offers, self._installed = observation.offers, observation.installed
-        return replace(observation, scripts=self._script.hashes, security_sources=tuple(security_sources))
+        return replace(observation, scripts=self._script.hashes)
 
     def inputs(self) -> tuple[str, ...]:
         """Return the files and folders whose change can change any answer, as paths on the target.
@@ -205,7 +209,7 @@ class ScriptedManager:
             instruction: What was being done when it was interrupted; as much of it is done as is needed.
             folder: As for :meth:`apply`.
         """
-        whole = replace(instruction, exclude=(), block=())
+        whole = replace(instruction, exclude=(), block=(), without=())
         args = options(whole) if self._dialect.repairs_whole else tuple(_options_of_repair(whole))
         with self._at_work():
             return self._execute("--repair", args, folder)
@@ -242,7 +246,7 @@ def arguments(question: Question) -> tuple[str, ...]:
     found = ["--full"] if question.mode == "full" else []
     if question.security:
         found.append("--security")
-    found += _security_sources(question.security_sources)
+    found += _sources("--security-source", question.security_sources)
     found += _lists(
         (("--exclude", question.exclude), ("--block", question.block), ("--include", question.include))
     )
@@ -250,12 +254,12 @@ def arguments(question: Question) -> tuple[str, ...]:
         found += ["--choose", f"{name}={version}"]
     if question.only is not None:
         found += ["--only", "=".join(question.only)]
-    return tuple(found)
+    return (*found, *_sources("--without-source", question.without))
 
 
-def _security_sources(patterns: Iterable[str]) -> Iterator[str]:
-    for pattern in patterns:
-        yield from ("--security-source", pattern)
+def _sources(option: str, ids: Iterable[str]) -> Iterator[str]:
+    for source in ids:
+        yield from (option, source)
 
 
 _MOST_SECONDS = 9_999_999
@@ -272,7 +276,7 @@ def options(instruction: Instruction) -> tuple[str, ...]:
         else:
             found += ["--install", f"{named}={change.to_version}"]
     found += _lists((("--exclude", instruction.exclude), ("--block", instruction.block)))
-    return (*found, *_options_of_repair(instruction))
+    return (*found, *_sources("--without-source", instruction.without), *_options_of_repair(instruction))
 
 
 def _options_of_repair(instruction: Instruction) -> Iterator[str]:

@@ -25,6 +25,7 @@ from pydantic import (
     Strict,
     StringConstraints,
     Tag,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -34,6 +35,7 @@ from reconciler.policy import windows as compiled_windows  # `windows` is a key 
 from reconciler.policy.icalendarfile import IcsCalendar
 from reconciler.policy.managers import ManagerName, traits_of
 from reconciler.policy.recurrence import parse_rrule
+from reconciler.policy.sources import are_named
 from reconciler.policy.values import refuse
 from reconciler.policy.zones import end_instant, start_instant, zone
 
@@ -43,7 +45,8 @@ LabelKey = Annotated[str, StringConstraints(pattern=values.LABEL_KEY)]
 Glob = Annotated[str, StringConstraints(pattern=values.GLOB)]
 PackageGlob = Annotated[str, StringConstraints(pattern=values.PACKAGE_GLOB)]
 Line = Annotated[str, StringConstraints(pattern=values.LINE)]
-SourcePattern = Annotated[str, StringConstraints(pattern=values.SOURCE_PATTERN)]
+SourcePattern = Annotated[str, StringConstraints(pattern=values.SOURCE)]
+ReleasePattern = Annotated[str, StringConstraints(pattern=values.RELEASE)]
 Pin = Annotated[str, StringConstraints(pattern=values.DIGEST)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 
@@ -196,6 +199,28 @@ class Refresh(Strictly):
     """Sources that the package manager takes while nothing vouches for their age: `stale` applies nothing."""
 
 
+class Sources(Strictly):
+    """Package sources, by patterns.
+
+    A pattern is the id, alias or name of a repository (dnf, zypper, pacman), or fields of an apt source
+    (`"o=Debian,n=bookworm-security"`), which must all agree.
+    """
+
+    only: AnyNumber[SourcePattern] = ()
+    """These; left out: all."""
+    except_: AnyNumber[SourcePattern] = Field(default=(), alias="except")
+    """But not these."""
+
+    @model_serializer
+    def _written(self) -> dict[str, tuple[str, ...]]:
+        return {"only": self.only, "except": self.except_}
+
+    def admit(self, name: str, release: str) -> bool:
+        """Tell whether a source is among them; see :func:`reconciler.policy.sources.is_named`."""
+        is_in = not self.only or are_named(self.only, name, release)
+        return is_in and not are_named(self.except_, name, release)
+
+
 class MinAge(Strictly):
     """How long an update must have been on offer before it is planned."""
 
@@ -302,7 +327,8 @@ class Settings(Strictly):
     approval: ApprovalMode = "none"
     refresh: Refresh = Refresh.model_construct()
     min_age: MinAge = MinAge.model_construct()
-    security_sources: tuple[SourcePattern, ...] = ()
+    security_sources: tuple[ReleasePattern, ...] = ()
+    sources: Sources = Sources.model_construct()
     removals: Removals = "forbid"
     allow_removals: PackageGlobs = ()
     upgrade: Upgrade = "safe"
@@ -359,9 +385,11 @@ class Policy(Document):
     """When the package manager's metadata are fetched anew."""
     min_age: MinAge | None = None
     """How long an update must have been on offer before it is planned."""
-    security_sources: AnyNumber[SourcePattern] | None = None
-    """Sources that serve security updates beside the distribution's own service (apt): patterns such as
-    `o=Kali,n=kali-*`, of the fields that `apt-cache policy` prints, and `site`."""
+    security_sources: AnyNumber[ReleasePattern] | None = None
+    """Sources that serve security updates beside the distribution's own service (apt), such as
+    `"o=Kali,n=kali-*"`."""
+    sources: Sources | None = None
+    """Which of the machine's package sources count; what is installed from another one stays as it is."""
     removals: Removals | None = None
     """Whether a plan may remove packages."""
     allow_removals: PackageGlobs | None = None
@@ -628,6 +656,8 @@ class PackageException(Document):
     versions: Annotated[str, StringConstraints(pattern=values.VERSION_RANGE)] | None = None
     """Range of candidate versions it is about, such as `>= 1.22.1-9` or `>= 1, < 2`, in the order of the
     target's package manager; left out: all."""
+    sources: Sources | None = None
+    """Sources whose versions it is about; left out: all."""
     action: Literal["hold", "block", "allow-as-dependency", "include"]
     """`hold`: not updated. `block`: neither it nor what would pull it in. `allow-as-dependency`: updated only
     where another update needs it. `include`: wanted although `updates` leaves it out."""
@@ -643,6 +673,11 @@ class PackageException(Document):
     """When it ends; a bare date means through the end of that day. Afterwards it is ignored and reported."""
     timezone: Zone = "UTC"
     """Of `expires`."""
+
+    @property
+    def is_about_all(self) -> bool:
+        """Whether it is about every version of its packages, wherever that comes from."""
+        return self.versions is None and self.sources is None
 
     def ends(self) -> datetime:
         """Return the aware UTC instant from which it is ignored."""

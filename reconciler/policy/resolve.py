@@ -96,12 +96,18 @@ def settings_of(policy: Policy) -> dict[Key, object]:
     for name in _SETTINGS:
         value = getattr(policy, name)
         if isinstance(value, BaseModel):
-            leaves.update({(name, key): getattr(value, key) for key in value.model_fields_set})
+            written = _written(type(value))
+            leaves.update({(name, written[key]): getattr(value, key) for key in value.model_fields_set})
         elif isinstance(value, Mapping):
             leaves.update({(name, key): item for key, item in value.items()})
         elif value is not None:
             leaves[name,] = value
     return leaves
+
+
+def _written(model: type[BaseModel]) -> dict[str, str]:
+    """Return what people write for each key of a nested mapping, where Python keeps the word for itself."""
+    return {key: field.alias or key for key, field in model.model_fields.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,10 @@ class _Merge:
 def _merged(name: str, values: Mapping[str, object]) -> object:
     default = getattr(DEFAULTS, name)
     if isinstance(default, BaseModel):
-        return default.model_copy(update=values)
+        written = _written(type(default))
+        return default.model_copy(
+            update={key: values[word] for key, word in written.items() if word in values}
+        )
     if isinstance(default, Mapping):
         return {**default, **dict(sorted(values.items()))}
     model = _OPTIONAL[name]

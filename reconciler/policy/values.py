@@ -17,6 +17,8 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.policy.calendar import parse_calendar, parse_cron
 from reconciler.policy.managers import NAMES, in_words
+from reconciler.policy.sources import PATTERN as SOURCE
+from reconciler.policy.sources import RELEASE
 from reconciler.policy.zones import zone
 
 NAME = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
@@ -39,9 +41,6 @@ REQUIREMENT = f"^{_COMPARISON}(?:,{_COMPARISON})*$"
 _BOUND = r"\s*(?:>=|<=|=|!=|>|<)\s*[^\s,<>=!]+\s*"
 VERSION_RANGE = f"^{_BOUND}(?:,{_BOUND})*$"
 ICS_PATH = r"^calendars/[A-Za-z0-9][A-Za-z0-9._-]*\.ics$"
-_FIELD = r"(?:o|a|n|l|c|v|site)="
-_TEXT = r'(?:"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|(?:[^",\\\x00-\x1f]|\\[^\x00-\x1f])*)'
-SOURCE_PATTERN = f"^{_FIELD}{_TEXT}(?:, *{_FIELD}{_TEXT})*$"
 LINE = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
 
 SENTENCES: dict[str, tuple[str, str]] = {
@@ -68,9 +67,13 @@ SENTENCES: dict[str, tuple[str, str]] = {
     REQUIREMENT: ("is not a version requirement", 'write ">=1.4" or ">=1.4, <2"'),
     VERSION_RANGE: ("is not a range of versions", 'write ">= 1.22.1-9" or ">= 1, < 2"'),
     ICS_PATH: ("is not the path of a calendar", 'write "calendars/NAME.ics"'),
-    SOURCE_PATTERN: (
-        "is not a pattern of package sources",
-        'write one or more of "o=ORIGIN,l=LABEL,n=CODENAME,a=SUITE,site=HOST"; quote a value with a comma',
+    SOURCE: (
+        "is no pattern of package sources",
+        'write a repository\'s id, or fields of an apt source (o, l, n, a, v, site): "o=Debian,n=bookworm*"',
+    ),
+    RELEASE: (
+        "is no pattern of apt's sources",
+        'write fields (o, l, n, a, v, site): "o=Kali,n=kali-*"; a value with a comma stands in double quotes',
     ),
     LINE: ("is empty or holds a control character", "write one line of text"),
 }

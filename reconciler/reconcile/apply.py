@@ -21,7 +21,7 @@ from reconciler.planning.facts.observation import Change, ExecutedScript, Instal
 from reconciler.planning.facts.package import Names
 from reconciler.planning.gates.decision import evaluate
 from reconciler.planning.gates.types import Apply, Closed, GateInputs, GateName, Step
-from reconciler.planning.resolving.plan import limits_of
+from reconciler.planning.resolving.plan import question_of
 from reconciler.planning.runs.execution import Execution, Instruction, automatic_after, automatic_in
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.journal import Journal, Phase, Shift
@@ -156,8 +156,9 @@ class Applier:
         plan, now = assessment.finding.judged.plan, self.clock.now()
         run = self.site.folder.unused(run_id(now, plan.digest))
         folder = self.site.folder.execution(run, FETCH)
-        exclude, block = limits_of(plan, assessment.finding.recording.exchanges)
-        return self.site.manager.download(Instruction(plan.transaction, exclude, block), folder)
+        asked = question_of(plan, assessment.finding.recording.exchanges)
+        instruction = Instruction(plan.transaction, asked.exclude, asked.block, without=asked.without)
+        return self.site.manager.download(instruction, folder)
 
     def mend(self, assessment: Assessment) -> Performed:
         """Bring what somebody left half done to its end, as the first thing in a window.
@@ -233,7 +234,7 @@ class Applier:
         wait = settings.lock_wait
         if decision.deadline is not None:
             wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
-        exclude, block = limits_of(assessment.finding.judged.plan, recording.exchanges)
+        asked = question_of(assessment.finding.judged.plan, recording.exchanges)
         changes = tuple(change for step in steps for change in step.changes)
         return Journal(
             run=run,
@@ -244,8 +245,9 @@ class Applier:
             manager=observation.manager,
             before=observation.installed,
             steps=steps,
-            exclude=exclude,
-            block=block,
+            exclude=asked.exclude,
+            block=asked.block,
+            without=asked.without,
             automatic=automatic_after(changes, observation.installed, observation.manager),
             settings=settings,
             facts=_facts(self.site.target, run, recording.policy_commit),
@@ -631,6 +633,7 @@ def _instruction(journal: Journal) -> Instruction:
         step.changes,
         exclude=journal.exclude,
         block=journal.block,
+        without=journal.without,
         conffiles=journal.settings.conffiles,
         lock_wait=journal.lock_wait,
         automatic=tuple(name for name in journal.automatic if name in wanted),

@@ -43,11 +43,11 @@ from reconciler.planning.resolving.conditions import next_change
 from reconciler.planning.resolving.dialogue import next_question
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.resolving.plan import security_only
-from reconciler.planning.resolving.selection import security_sources
+from reconciler.planning.resolving.sources import SourcesAsked
 from reconciler.planning.runs.record import PolicySeen, RunResult
 from reconciler.policy import windows
+from reconciler.policy.documents import DEFAULTS
 from reconciler.policy.load import Revision, load
-from reconciler.policy.managers import traits_of
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective, labels_of, resolve
 from reconciler.policy.zones import shifted
@@ -213,7 +213,7 @@ class Assessor:
         occasion = _Occasion(now, state, in_force, host, effective, break_glass, has_power, has_applied)
         pinned = tuple(_pinned_otherwise(effective, seen))
         if not pinned:
-            seen = self._refreshed(seen, occasion)
+            seen = self._counted(self._refreshed(seen, occasion), occasion)
         talk = None if effective is None or pinned else self._converse(seen, effective, now)
         if talk is not None:
             seen = replace(seen, first_seen=_dated(seen, talk, now))
@@ -301,21 +301,31 @@ class Assessor:
         return (Condition(ConditionType.REPORT_BRANCH_DIVERGED, True, reason, said),)
 
     def _refreshed(self, seen: Observation, occasion: "_Occasion") -> Observation:
-        """Fetch the metadata anew where that is due; look again after that, or where policy names sources.
-
-        Which policy holds is known only when it is known what machine it is.
-        """
+        """Fetch the metadata anew where that is due, and look again."""
         refresh = Refresh(RefreshOutcome.NOT_DUE)
         if not seen.privileged:
             refresh = Refresh(RefreshOutcome.NOT_PERMITTED)
         elif is_due(seen, occasion.effective, occasion.state, occasion.now, may_begin=occasion.may_begin):
             refresh = self.site.manager.refresh()
-        named = security_sources(occasion.effective, traits_of(seen.manager))
-        is_tried = refresh.outcome in {RefreshOutcome.REFRESHED, RefreshOutcome.FAILED}
-        if is_tried or named != seen.security_sources:
-            again = self.site.manager.observe(occasion.now, named)
-            seen = self._restored(again, occasion.state, occasion.in_force, occasion.now)
-        return replace(seen, refresh=refresh)
+        match refresh.outcome:
+            case RefreshOutcome.REFRESHED | RefreshOutcome.FAILED:
+                again = replace(self.site.manager.observe(occasion.now), refresh=refresh)
+                return self._restored(again, occasion.state, occasion.in_force, occasion.now)
+            case RefreshOutcome.NOT_DUE | RefreshOutcome.NOT_PERMITTED:
+                return replace(seen, refresh=refresh)
+
+    def _counted(self, seen: Observation, occasion: "_Occasion") -> Observation:
+        """Look once more as policy sees the machine's sources, where it says anything of them.
+
+        Which policy holds is known only when it is known what machine it is, and what would be chosen without
+        some sources, or be a security update, only the manager knows.
+        """
+        settings = DEFAULTS if occasion.effective is None else occasion.effective.settings
+        asked = SourcesAsked.of(seen, settings)
+        if not asked:
+            return seen
+        again = self.site.manager.observe(occasion.now, asked.without, asked.security)
+        return self._restored(asked.joined(seen, again), occasion.state, occasion.in_force, occasion.now)
 
     def _converse(self, seen: Observation, effective: Effective, now: datetime) -> "_Talk":
         """Hold the conversation with the resolver, and the one of a freeze's separate security plan."""
@@ -370,7 +380,7 @@ def _wants(effective: Effective | None) -> object:
     return (
         tuple(one.value for one in effective.exceptions),
         tuple((one.key, one.message) for one in effective.ambiguities),
-        (settings.updates, settings.security_sources, settings.min_age, settings.upgrade),
+        (settings.updates, settings.min_age, settings.upgrade, settings.sources, settings.security_sources),
         (settings.removals, settings.allow_removals, settings.autoremove),
     )
 

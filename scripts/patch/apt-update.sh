@@ -123,75 +123,67 @@ function named_by(file, part, n) {
 }
 '
 
-# Patterns of sources, each with fields that must all be so: o=, a=, n=, l=, c= and v= as apt prints them, and site=.
-# Values are shell patterns; in quotes they may hold commas.
-AWK_SOURCES='
-# What a shell pattern means, as a regular expression.
-function expression(pattern, char, set, said) {
-    said = "^"
-    while (pattern != "") {
-        char = substr(pattern, 1, 1); pattern = substr(pattern, 2)
-        if (char == "*") said = said ".*"
-        else if (char == "?") said = said "."
-        else if (char == "[" && match(pattern, /^!?.[^]]*]/)) {
-            set = substr(pattern, 1, RLENGTH - 1); pattern = substr(pattern, RLENGTH + 1)
-            gsub(/[\\^]/, "\\\\&", set); sub(/^!/, "^", set)
-            said = said "[" set "]"
-        } else {
-            if (char == "\\" && pattern != "") { char = substr(pattern, 1, 1); pattern = substr(pattern, 2) }
-            said = said (char ~ /[A-Za-z0-9 ]/ ? char : char ~ /[\\^]/ ? "\\" char : "[" char "]")
-        }
-    }
-    return said "$"
+# Of every list of packages that apt has: its file, its source's id, and how `apt-cache policy` calls it, by tabs. The id
+# is how the names of the source's files begin; it holds no user information. How much of a name that is, is told by how
+# many parts the list's own path has, which hold no _ themselves.
+lists() {
+    # shellcheck disable=SC2016 # for apt-get
+    must apt-get indextargets --format '$(FILENAME) $(METAKEY) $(DESCRIPTION)' 'Created-By: Packages' | awk '{
+        file = source = $1; sub(/.*\//, "", source); parts = gsub("/", "/", $2) + 1
+        while (parts-- > 0) sub(/_[^_]*$/, "", source)
+        sub(/^[^ ]* [^ ]* /, ""); print file "\t" source "_\t" $0 }'
 }
-function take_pattern(pattern, rest, value) {
-    patterns++; rest = pattern ","
-    while (rest != "") {
-        if (!match(rest, /^ *(o|a|n|l|c|v|site)=/)) { print pattern ": no pattern of sources" >"/dev/stderr"; exit 2 }
-        parts++; of[parts] = patterns; key[parts] = substr(rest, 1, RLENGTH - 1); sub(/^ */, "", key[parts])
-        rest = substr(rest, RLENGTH + 1)
-        if (!match(rest, /^("([^"\\]|\\.)*"|([^",\\]|\\.)*),/)) { print pattern ": no pattern of sources" >"/dev/stderr"; exit 2 }
-        value = substr(rest, 1, RLENGTH - 1); rest = substr(rest, RLENGTH + 1)
-        if (value ~ /^"/) value = substr(value, 2, length(value) - 2)
-        wanted[parts] = expression(value)
-    }
-}
-# The fields of a release as apt prints them: always in this order, while a value may hold anything.
-function take_release(line, i, at, last) {
-    line = "," line; last = ""
-    for (i = 1; i <= 7; i++) {
-        if (!(at = index(line, "," substr("voanlcb", i, 1) "="))) continue
-        if (last != "") is[last] = substr(line, 1, at - 1)
-        last = substr("voanlcb", i, 1); line = substr(line, at + 3)
-    }
-    if (last != "") is[last] = line
-}
-# Whether one of the patterns is about the source whose fields are taken.
-function is_meant(i, misses, p) {
-    if (is["a"] == "now") return 0
-    for (i = 1; i <= parts; i++) if (is[key[i]] !~ wanted[i]) misses[of[i]]
-    for (p = 1; p <= patterns; p++) if (!(p in misses)) return 1
-    return 0
-}
-'
 
 # Those of the sources that serve security updates, as `apt-cache policy NAME` names them: the one place that knows.
 security_sources() {
-    printf '%s\n' 'a=*-security' 'n=*-security' 'l=Debian-Security' "$SECURITY_SOURCES" | awk "$AWK_SOURCES"'
-        function flush() { if (line != "" && is_meant()) print line; line = ""; split("", is) }
-        FILENAME == "-" { if ($0 != "") take_pattern($0); next }
+    : >"$WORK/lists"
+    [ -z "$SECURITY_SOURCES" ] || lists >"$WORK/lists"
+    printf '%s' "$SECURITY_SOURCES" | awk '
+        # The fields of a release as apt prints them: always in this order, while a value may hold anything.
+        function take_release(text, i, at, last) {
+            text = "," text; last = ""
+            for (i = 1; i <= 7; i++) {
+                if (!(at = index(text, "," substr("voanlcb", i, 1) "="))) continue
+                if (last != "") is[last] = substr(text, 1, at - 1)
+                last = substr("voanlcb", i, 1); text = substr(text, at + 3)
+            }
+            if (last != "") is[last] = text
+        }
+        function serves() { return (line in told) || is["a"] ~ /-security$/ || is["n"] ~ /-security$/ || is["l"] == "Debian-Security" }
+        function flush() { if (line != "" && serves()) print line; line = ""; split("", is) }
+        FILENAME == "-" { named[$0]; next }
+        FILENAME == ARGV[2] { split($0, part, "\t"); if (part[2] in named) told[part[3]]; next }
         /^Pinned packages:/ { exit }
         /^ *-?[0-9]+ / { flush(); line = $0; sub(/^ *-?[0-9]+ /, "", line) }
         /^     release / { take_release(substr($0, 14)) }
-        /^     origin / { is["site"] = substr($0, 13) }
-        END { flush() }' - "$WORK/sources"
+        END { flush() }' - "$WORK/lists" "$WORK/sources"
 }
+
+# The folder with the lists of the sources that count, where not all do.
+COUNTED=
 
 cached() { # must|may|run TOOL ARGUMENT...: one of apt's, with our own cache files where there are any
     how=$1 program=$2
     shift 2
-    "$how" "$program" ${CACHE:+-o "Dir::Cache::pkgcache=$CACHE/pkgcache.bin"} \
-        ${CACHE:+-o "Dir::Cache::srcpkgcache=$CACHE/srcpkgcache.bin"} "$@"
+    "$how" "$program" ${CACHE:+-o "Dir::Cache::pkgcache=$CACHE/pkgcache${COUNTED:+-counted}.bin"} \
+        ${CACHE:+-o "Dir::Cache::srcpkgcache=$CACHE/srcpkgcache${COUNTED:+-counted}.bin"} \
+        ${COUNTED:+-o "Dir::State::lists=$COUNTED/"} "$@"
+}
+
+# apt knows nothing of a source whose list is not there, whatever is said of it elsewhere: no pin can do that, as the
+# operator's own for single packages are stronger.
+leave_out_sources() {
+    [ -n "$WITHOUT" ] || return 0
+    lists >"$WORK/lists"
+    printf '%s' "$WITHOUT" | awk -F '\t' 'FILENAME == "-" { out[$0]; next } !($2 in out) { print $1 }' - "$WORK/lists" >"$WORK/counted"
+    sure
+    COUNTED=$CACHE/lists
+    rm -rf "$COUNTED"
+    mkdir -p "$COUNTED/partial"
+    for file in "$LISTS"/*Release "$LISTS"/*Release.gpg; do
+        [ ! -e "$file" ] || ln -s "$file" "$COUNTED/"
+    done
+    while read -r file; do ln -s "$file" "$COUNTED/"; done <"$WORK/counted"
 }
 
 installed() {
@@ -309,6 +301,7 @@ inputs() {
 
 observe() {
     own_cache
+    leave_out_sources
     question os os_release
     question machine machine
     question installed installed
@@ -538,6 +531,7 @@ unresolved() {
 
 dry_run() {
     own_cache
+    leave_out_sources
     question machine machine
     question installed installed
     keep installed
@@ -1138,7 +1132,7 @@ install_for_real() { # OPTION...
     must_have_space
     act "$@" apt_get_install run "-c=$WORK/act.conf" -y
     # apt tells an old cache by second and size of the database, which a quick change can leave alike.
-    rm -f "$CACHE/pkgcache.bin"
+    rm -f "$CACHE"/pkgcache*.bin
 }
 
 # dpkg stops where a package cannot be unpacked, and apt then leaves unconfigured what was unpacked before it.
@@ -1183,6 +1177,7 @@ download() { apply; }
 
 apply() {
     own_cache
+    leave_out_sources
     nobody_answers
     wait_and_compare
     [ -z "$(journal)" ] || refused 'dpkg was interrupted earlier' "$INTERRUPTED"

@@ -125,13 +125,15 @@ options of --dry-run
   --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
   --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
 
-options of --observe and --dry-run
-  --security-source P    sources that this pattern is about serve security updates, too, such as 'o=Kali,n=kali-*'
-                         (may be repeated; apt only)
-
 options of --dry-run, --download and --apply
   --exclude A,B          these must not move (name or name:arch; may be repeated)
   --block A,B            these must neither move nor come in (may be repeated)
+
+options of --observe, --dry-run, --download and --apply; an ID is a repository's id, alias or name; with apt, how the
+names of the files of its lists begin
+  --without-source ID    as if there were not this source (may be repeated)
+  --security-source ID   what this source offers are security updates, too (may be repeated; apt only, and only with
+                         --observe and --dry-run)
 
 options of --download, --apply, --relations and --repair
   --install NAME:ARCH=VERSION  upgrade, install or downgrade to exactly this version (may be repeated)
@@ -168,6 +170,8 @@ FULL=
 SECURITY=
 EXCLUDE=
 BLOCK=
+# One a line.
+WITHOUT=
 INCLUDE=
 CHOOSE=
 ONLY=
@@ -221,14 +225,14 @@ check_choice() { # OPTION NAME=VERSION
     misuse "$1: '${2#*=}' is no version"
 }
 
-check_line() { # OPTION VALUE
-    case $2 in '' | *"$NL"*) misuse "$1 needs one line" ;; esac
-}
-
 check_number() { # OPTION VALUE LEAST
     # With a 0 before it, the shell would take it for an octal one.
     case $2 in '' | *[!0-9]* | 0?* | ????????*) misuse "$1 needs a whole number" ;; esac
     [ "$2" -ge "$3" ] || misuse "$1 needs at least $3"
+}
+
+check_source() { # OPTION VALUE
+    case $2 in '' | -* | *[[:cntrl:]]*) misuse "$1: '$2' is no source's id" ;; esac
 }
 
 check_path() { # OPTION VALUE
@@ -246,6 +250,7 @@ goes_with() { # OPTION
         --full | --security | --include | --choose | --only) verbs=--dry-run ;;
         --security-source) verbs='--observe --dry-run' ;;
         --exclude | --block) verbs='--dry-run --download --apply' ;;
+        --without-source) verbs='--observe --dry-run --download --apply' ;;
         --install | --remove) verbs='--download --apply --relations --repair' ;;
         --conffiles | --lock-wait | --automatic | --log) verbs='--download --apply --repair' ;;
         --keep-size | --keep-days) verbs=--apply ;;
@@ -262,11 +267,12 @@ take_value() { # OPTION [VALUE]
         --choose | --only | --install) check_choice "$@" ;;
         --cache | --root) check_folder "$@" ;;
         --log) check_path "$@" ;;
-        --security-source) check_line "$@" ;;
+        --security-source | --without-source) check_source "$@" ;;
     esac
     case $1 in
         --exclude) EXCLUDE=$EXCLUDE${EXCLUDE:+,}$2 ;;
         --block) BLOCK=$BLOCK${BLOCK:+,}$2 ;;
+        --without-source) WITHOUT=$WITHOUT$2$NL ;;
         --include) INCLUDE=$INCLUDE${INCLUDE:+,}$2 ;;
         --choose) CHOOSE=$CHOOSE${CHOOSE:+,}$2 ;;
         --security-source) SECURITY_SOURCES=$SECURITY_SOURCES$2$NL ;;

@@ -111,6 +111,11 @@ rpm_() {
 dnf_() { # may|run ARGUMENT...
     how=$1
     shift
+    while IFS= read -r source; do
+        [ -z "$source" ] || set -- "--disablerepo=$source" "$@"
+    done <<EOF
+$WITHOUT
+EOF
     "$how" "$DNF" ${ROOT:+--installroot="$ROOT"} --setopt=color=never "$@"
 }
 

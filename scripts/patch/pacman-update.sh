@@ -97,6 +97,15 @@ plain_configuration() { # DROPPED-PATTERN
     awk -v dropped="^($1)( = |\$)" '$0 !~ dropped' "$WORK/flat"
 }
 
+# Without the sections of repositories that are to be left out.
+leave_out_sources() {
+    [ -n "$WITHOUT" ] || return 0
+    printf '%s' "$WITHOUT" >"$WORK/without"
+    cp "$WORK/flat" "$WORK/whole"
+    awk 'FILENAME == ARGV[1] { without["[" $0 "]"]; next }
+        /^\[/ { off = $0 in without } !off' "$WORK/without" "$WORK/whole" >"$WORK/flat"
+}
+
 FOLDERS='RootDir|DBPath|CacheDir|HookDir|GPGDir|LogFile|VerbosePkgLists|Color|ILoveCandy'
 
 configure() {
@@ -104,6 +113,7 @@ configure() {
         section configuration flatten
         finish "$OTHER"
     fi
+    leave_out_sources
     must_have_space
     RAW_ROOT=$(options_named RootDir)
     RAW_ROOT=$(below_root "$RAW_ROOT")

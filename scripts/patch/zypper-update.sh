@@ -129,9 +129,11 @@ multiversion() {
     return 0
 }
 
-# zypper's own repositories but those that were never read, which it would read now; what it fetches is kept.
+# zypper's own repositories but those that are to be left out, and those that were never read, which it would read now;
+# what it fetches is kept.
 repositories() {
     mkdir -p "$WORK/repos.d"
+    printf '%s' "$WITHOUT" >"$WORK/without"
     : >"$WORK/known"
     for folder in "$RAW"/*; do
         for entry in "$folder"/* "$folder"/.[!.]*; do
@@ -142,10 +144,12 @@ repositories() {
     done
     for file in "$REPOS"/*.repo; do
         [ ! -f "$file" ] || awk 'FILENAME == ARGV[1] { known[$0]; next }
-            /^[ \t]*\[/ { alias = $0; sub(/^[ \t]*\[/, "", alias); sub(/\].*/, "", alias); gsub("/", "_", alias)
-                print; print "keeppackages=1"; if (!(alias in known)) print "enabled=0"; next }
-            /^[ \t]*keeppackages[ \t]*=/ || (/^[ \t]*enabled[ \t]*=/ && !(alias in known)) { next }
-            { print }' "$WORK/known" "$file" >"$WORK/repos.d/${file##*/}"
+            FILENAME == ARGV[2] { without[$0]; next }
+            /^[ \t]*\[/ { alias = $0; sub(/^[ \t]*\[/, "", alias); sub(/\].*/, "", alias); off = alias in without
+                gsub("/", "_", alias); off = off || !(alias in known)
+                print; print "keeppackages=1"; if (off) print "enabled=0"; next }
+            /^[ \t]*keeppackages[ \t]*=/ || (/^[ \t]*enabled[ \t]*=/ && off) { next }
+            { print }' "$WORK/known" "$WORK/without" "$file" >"$WORK/repos.d/${file##*/}"
     done
     return 0
 }
@@ -259,7 +263,9 @@ skipped() {
 
 never_read() { # FILE-WITH-REPOSITORIES: aliases of enabled ones without metadata
     elements repo "$1" alias enabled | awk -F '\t' 'FILENAME == ARGV[1] { known[$0]; next }
-        { file = $1; gsub("/", "_", file) } $2 == 1 && !(file in known) { print $1 }' "$WORK/known" -
+        FILENAME == ARGV[2] { without[$0]; next }
+        { file = $1; gsub("/", "_", file) } $2 == 1 && !(file in known) && !($1 in without) { print $1 }' \
+        "$WORK/known" "$WORK/without" -
 }
 
 # --- observe -----------------------------------------------------------------------------------------------

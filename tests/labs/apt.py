@@ -365,7 +365,7 @@ class AptLab:
                 file = pool / package.file_name
                 if not file.exists():
                     build_deb(package, pool)
-                packages_file.write(_stanza(package, file, self.repository))
+                packages_file.write(stanza_of(package, file, self.repository))
         self.sign(suite)
 
     def offer(self, *moves: tuple[Deb, Deb]) -> None:
@@ -558,7 +558,7 @@ def build_deb(package: Deb, folder: Path) -> Path:
     return target
 
 
-def _stanza(package: Deb, file: Path, repository: Path) -> str:
+def stanza_of(package: Deb, file: Path, repository: Path) -> str:
     data = file.read_bytes()
     fields = {
         **package.control,

@@ -85,9 +85,8 @@ def described(*fields: str) -> str:
     return "Package files:\n 100 /var/lib/dpkg/status\n     release a=now\n" + "".join(rows)
 
 
-def secure(tmp_path: Path, shell: tuple[str, ...], sources: str, patterns: str = "") -> list[str]:
-    body = f"SECURITY_SOURCES='{patterns}'\nsecurity_sources"
-    return decide(tmp_path, shell, body, {"sources": sources})
+def secure(tmp_path: Path, shell: tuple[str, ...], sources: str) -> list[str]:
+    return decide(tmp_path, shell, "security_sources", {"sources": sources})
 
 
 def test_the_security_service_is_known_whatever_else_a_source_says(
@@ -99,45 +98,6 @@ def test_the_security_service_is_known_whatever_else_a_source_says(
 def test_a_value_of_one_field_is_not_taken_for_another_field(tmp_path: Path, shell: tuple[str, ...]) -> None:
     sources = described("o=x,l=Debian-Security,a=stable,l=y", "o=x,n=y-security,a=stable,n=bookworm,l=y")
     assert secure(tmp_path, shell, sources) == []
-
-
-ODD = described(
-    "v=12,o=Raspbian,a=stable,n=bookworm,l=Raspbian,c=main,b=armhf",
-    "o=Foo, Inc.,a=stable,l=Foo, Inc.,c=main",
-    "o=a*b,a=x,l=[odd]^1",
-    "c=",
-)
-ALL = ["0", "1", "2", "3"]
-
-
-@pytest.mark.parametrize(
-    ("patterns", "expected"),
-    [
-        ("o=Raspbian,l=Raspbian", ["0"]),
-        ("o=Raspbian, l=Foo", []),
-        ("o=Raspbian\nn=bookworm\nc=", ["0", "2", "3"]),
-        ("n=book*", ["0"]),
-        ("o=R?spb[a-i]an", ["0"]),
-        ("o=[!R]*", ["1", "2"]),
-        ('l="Foo, Inc.",a=stable', ["1"]),
-        ("l=Foo\\, Inc.", ["1"]),
-        ("o=a*b", ["2"]),
-        ("o=a\\*b", ["2"]),
-        ("o=R\\*", []),
-        ('l="\\[odd]^?"', ["2"]),
-        ("o=Raspbia", []),
-        ("o=raspbian", []),
-        ("site=2.example", ["2"]),
-        ("site=*", ALL),
-        ("o=", ["3"]),
-        ("o=*", ALL),
-    ],
-)
-def test_patterns_name_more_sources_of_security_updates(
-    tmp_path: Path, shell: tuple[str, ...], patterns: str, expected: list[str]
-) -> None:
-    named = [f"http://{number}.example stable/main amd64 Packages" for number in expected]
-    assert secure(tmp_path, shell, ODD, patterns) == named
 
 
 FIPS = """\

@@ -116,8 +116,10 @@ def test_a_repository_that_is_enabled_and_was_never_read(tmp_path: Path, shell: 
 <repo alias="new" enabled="1" name="New"/>
 <repo alias="off" enabled="0" name="Off"/>
 </repo-list>"""
-    files = {"known": "main\na_b\n", "repos": repositories}
+    files = {"known": "main\na_b\n", "without": "", "repos": repositories}
     assert decide(tmp_path, shell, 'never_read "$WORK/repos"', files) == ["new"]
+    body = 'echo new >"$WORK/without"; never_read "$WORK/repos"'
+    assert decide(tmp_path / "again", shell, body, files) == []
 
 
 UPDATES = """<update-list>

@@ -131,8 +131,7 @@ class Machine:
 
     # --- the package manager ---
 
-    def observe(self, at: datetime, security_sources: Sequence[str] = ()) -> Observation:
-        del security_sources
+    def observe(self, at: datetime, *_sources: Sequence[str]) -> Observation:
         installed = tuple(
             Installed(
                 name,
@@ -422,10 +421,10 @@ def test_what_fails_by_itself_is_no_kill() -> None:
 
 def test_what_cannot_be_looked_at_is_told_at_once_and_looked_at_later() -> None:
     class Blind(Machine):
-        def observe(self, at: datetime, security_sources: Sequence[str] = ()) -> Observation:
+        def observe(self, at: datetime, *_sources: Sequence[str]) -> Observation:
             if "1.1" in self.disk.versions.values():
                 raise Stalled("the output does not parse")
-            return super().observe(at, security_sources)
+            return super().observe(at)
 
     disk = Disk()
     performed = begin(Blind(disk), assessment_of())
@@ -452,10 +451,10 @@ class BlindAfterwards(Machine):
         self.is_blind = folder.name == self.last
         return done
 
-    def observe(self, at: datetime, security_sources: Sequence[str] = ()) -> Observation:
+    def observe(self, at: datetime, *_sources: Sequence[str]) -> Observation:
         if getattr(self, "is_blind", False):
             raise Stalled("the output does not parse")
-        return super().observe(at, security_sources)
+        return super().observe(at)
 
 
 def test_a_rollback_that_cannot_be_looked_at_was_not_interrupted() -> None:

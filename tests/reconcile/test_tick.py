@@ -164,10 +164,8 @@ class Host:
 
     # --- the package manager ---
 
-    def observe(self, at: datetime, security_sources: Sequence[str] = ()) -> Observation:
-        database = str(sorted(self.world.installed.items()))
-        named = tuple(security_sources)
-        return replace(self.world.observe(at), database=database, security_sources=named)
+    def observe(self, at: datetime, *_sources: Sequence[str]) -> Observation:
+        return replace(self.world.observe(at), database=str(sorted(self.world.installed.items())))
 
     def refresh(self) -> Refresh:
         raise NotArrangedError
@@ -305,16 +303,6 @@ def test_a_pause_keeps_a_plan_back(host: Host) -> None:
     done = tick(Fleet(), host)
     assert (done.runs, host.world.installed["tool"]) == ((), "1.0")
     assert not isinstance(done.assessment.finding.judged.decision, Apply)
-
-
-def test_a_machine_is_looked_at_as_policy_names_its_sources(host: Host) -> None:
-    base, nightly = POLICY
-    more = replace(base, data=base.data + b"security_sources: [o=Kali, 'l=\"A, B\"']\n")
-    done = tick(Fleet(policy=(more, nightly)), host)
-    recording = done.assessment.finding.recording
-    named = ('l="A, B"', "o=Kali")
-    assert recording.observation.security_sources == named
-    assert {one.question.security_sources for one in recording.exchanges} <= {named}
 
 
 def test_a_policy_that_cannot_be_asked_stays_in_force(host: Host) -> None:

@@ -69,6 +69,7 @@ class Available:
         installed_size: Size on disk once installed.
         sha256: Of the archive, where the manager knows it.
         phased: Percentage of machines the archive offers it to, ``None`` for all.
+        left_out: Only sources that policy does not admit have it.
     """
 
     version: str
@@ -78,6 +79,7 @@ class Available:
     installed_size: int | None = None
     sha256: str | None = None
     phased: int | None = None
+    left_out: bool = since(2, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,8 @@ class Source:
         age_unknown: Why nothing vouches for its age although the package manager itself takes it; empty where
             something does, or where it is a problem.
         security: Security updates come from it; ``None`` where the manager tells them otherwise or never.
+        id: What the patch script knows it by; empty where that is its name.
+        release: Of apt's sources, what patterns of policy are compared with, written as one.
     """
 
     name: str
@@ -126,6 +130,13 @@ class Source:
     problem: str = ""
     age_unknown: str = since(2, "")
     security: bool | None = since(2, None)
+    id: str = since(2, "")
+    release: str = since(2, "")
+
+    @property
+    def identity(self) -> str:
+        """What the patch script knows it by."""
+        return self.id or self.name
 
 
 class RefreshOutcome(StrEnum):
@@ -264,7 +275,8 @@ class Question:
         include: Names that every source may upgrade although ``security`` is set, sorted; empty without it.
         only: ``(name, version)``: what would installing this version alone do, instead of an upgrade? Asked
             to explain; the answer may remove packages, and takes no account of recommendations.
-        security_sources: Patterns of sources that serve security updates too, sorted.
+        security_sources: Ids of sources that serve security updates too, sorted.
+        without: Ids of sources that nothing may come from, sorted.
     """
 
     mode: Mode = "safe"
@@ -275,6 +287,7 @@ class Question:
     include: tuple[str, ...] = ()
     only: tuple[str, str] | None = None
     security_sources: tuple[str, ...] = since(2, ())
+    without: tuple[str, ...] = since(2, ())
 
 
 Action = Literal["upgrade", "install", "remove", "replace", "rotate", "downgrade"]
@@ -401,7 +414,6 @@ class Observation:
         scripts: ``(file name, SHA-256)`` of the patch scripts that were executed.
         quarantined: Versions that failed here, sorted by (name, arch).
         root: Of the system that was looked at, ``/`` for the running one.
-        security_sources: Patterns of sources that were taken to serve security updates too, sorted.
     """
 
     at: datetime
@@ -421,7 +433,6 @@ class Observation:
     scripts: tuple[tuple[str, str], ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     root: str = "/"
-    security_sources: tuple[str, ...] = since(2, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ from reconciler.planning.resolving.selection import (
     ExceptionBlock,
     ExceptionHold,
     FailedBefore,
+    NotAdmitted,
     Obstacle,
     OperatorHold,
     OutsideMode,
@@ -91,11 +92,11 @@ TRIALS = 24
 EXPLAINING = 12
 """How many questions may go into explaining why updates are missing, those of the security service first."""
 
-Kind = Literal["operator", "hold", "block", "young", "dependency", "removal", "unmet"]
+Kind = Literal["operator", "hold", "block", "young", "dependency", "removal", "unmet", "source"]
 """Why a package is left out of a question.
 
 ``dependency``: it moves only where another update needs it. ``removal``: it would remove what must stay.
-``unmet``: it cannot move beside what stays behind.
+``unmet``: it cannot move beside what stays behind. ``source``: no source that counts has it; never asked.
 """
 
 _OF_POLICY: tuple[Kind, ...] = ("hold", "block", "young", "dependency", "removal", "unmet")
@@ -162,7 +163,7 @@ class Wish:
             choices=tuple(
                 wanted
                 for wanted in self.choices
-                if not {kind_of(obstacle) for obstacle in wanted.passed_over} <= lifted
+                if not {kind_of(obstacle) for obstacle in wanted.passed_over} <= lifted | {"source"}
             ),
         )
 
@@ -223,6 +224,8 @@ def kind_of(obstacle: Obstacle) -> Kind:
             return "hold"
         case ExceptionBlock():
             return "block"
+        case NotAdmitted():
+            return "source"
         case OutsideMode():
             return "dependency"
         case TooYoung() | WaitsFor():
@@ -341,7 +344,7 @@ class Conversation:
                 case Unwanted(obstacles=obstacles):
                     yield from self._limits_of(key, obstacles)
         for placed in self.rules.exceptions:
-            if placed.value.action == "block" and placed.value.versions is None:
+            if placed.value.action == "block" and placed.value.is_about_all:
                 for pattern in placed.value.packages:
                     if not is_pattern(pattern):
                         yield Limit(Mention.parse(pattern), "block", "block")
@@ -350,6 +353,8 @@ class Conversation:
         outside = any(isinstance(obstacle, OutsideMode) for obstacle in obstacles)
         for obstacle in obstacles:
             match obstacle:
+                case NotAdmitted():
+                    pass
                 case OutsideMode(updates="security"):
                     pass  # The security service does not offer it, so it moves only where it is needed.
                 case TooYoung() if outside:
@@ -441,11 +446,16 @@ class Conversation:
         )
 
     def _ask(self, wish: Wish, only: PackageId | None = None) -> Question:
-        question = replace(wish.question(self.rules.arches), security_sources=self.rules.security_sources)
+        question = replace(
+            wish.question(self.rules.arches),
+            security_sources=self.rules.asked.security,
+            without=self.rules.asked.without,
+        )
         if only is None:
             return question
         (name,) = tokens([only.mention], self.rules.arches)
-        return replace(question, only=(name, self.standings[only].version.version))
+        # From every source, so that the answer shows what would have to come from one that does not count.
+        return replace(question, without=(), only=(name, self.standings[only].version.version))
 
     def _culprits(self, changes: Iterable[Change]) -> frozenset[Limit]:
         return frozenset(

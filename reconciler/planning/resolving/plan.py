@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from reconciler.planning.facts.observation import Available, Change, Exchange, Observation, Offer
+from reconciler.planning.facts.observation import Available, Change, Exchange, Observation, Offer, Question
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.resolving.approval import ApprovalText, approvals_of, digest_of
 from reconciler.planning.resolving.conditions import find_conditions
@@ -58,8 +58,8 @@ def make_plan(
     )
 
 
-def limits_of(plan: Plan, exchanges: Sequence[Exchange]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what the resolver was told to exclude and to block when it gave the transaction of ``plan``.
+def question_of(plan: Plan, exchanges: Sequence[Exchange]) -> Question:
+    """Return the question whose answer is the transaction of ``plan``: its limits hold in every step.
 
     Args:
         plan: Made from ``exchanges``.
@@ -70,7 +70,7 @@ def limits_of(plan: Plan, exchanges: Sequence[Exchange]) -> tuple[tuple[str, ...
         for one in exchanges
         if one.question.only is None and one.answer.changes == plan.transaction
     ]
-    return (questions[-1].exclude, questions[-1].block) if questions else ((), ())
+    return questions[-1] if questions else Question()
 
 
 def security_only(effective: Effective) -> Effective:

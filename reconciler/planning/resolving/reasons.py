@@ -13,6 +13,7 @@ from reconciler.planning.resolving.selection import (
     ExceptionBlock,
     ExceptionHold,
     FailedBefore,
+    NotAdmitted,
     Obstacle,
     OperatorHold,
     OutsideMode,
@@ -60,7 +61,7 @@ def disposition_of(obstacle: Obstacle) -> Disposition:
             return Disposition.HELD
         case ExceptionBlock():
             return Disposition.BLOCKED
-        case OutsideMode():
+        case NotAdmitted() | OutsideMode():
             return Disposition.NOT_SELECTED
         case TooYoung() | WaitsFor():
             return Disposition.TOO_YOUNG
@@ -72,8 +73,8 @@ def reason_of(package: PackageId, obstacle: Obstacle, rules: Rules) -> Reason:
     match obstacle:
         case TooYoung() | WaitsFor():
             return _reason_of_youth(name, obstacle, rules)
-        case OutsideMode():
-            return _reason_of_mode(name, obstacle, rules)
+        case NotAdmitted() | OutsideMode():
+            return _reason_of_choice(name, obstacle, rules)
         case OperatorHold():
             return Reason("operator-hold", f"{name} is on hold on this machine, by its operator")
         case ExceptionHold(exception=placed, version=version):
@@ -84,6 +85,16 @@ def reason_of(package: PackageId, obstacle: Obstacle, rules: Rules) -> Reason:
             return Reason("exception-block", text, str(placed.origin))
         case FailedBefore(quarantined=failed):
             return Reason("failed-before", _failed_before(name, failed))
+
+
+def _reason_of_choice(name: str, obstacle: NotAdmitted | OutsideMode, rules: Rules) -> Reason:
+    match obstacle:
+        case NotAdmitted(version=version, origins=origins, setting=setting):
+            where = f"from {listed(origins)}, " if origins else ""
+            text = f"{name} {version} comes {where}not from a source that policy admits"
+            return Reason("source-not-admitted", text, place_of(setting, rules.effective))
+        case OutsideMode():
+            return _reason_of_mode(name, obstacle, rules)
 
 
 def _reason_of_mode(name: str, obstacle: OutsideMode, rules: Rules) -> Reason:
@@ -314,10 +325,12 @@ def _selected(wanted: Wanted, rules: Rules) -> Reason:
 
 
 def _superseded(change: Change, wanted: Wanted, rules: Rules) -> tuple[Reason, ...]:
-    if not wanted.passed_over or change.to_version == wanted.offer.candidate:
+    strange = (one.version for one in wanted.passed_over if isinstance(one, NotAdmitted))
+    newest = next(strange, wanted.offer.candidate)
+    if not wanted.passed_over or change.to_version == newest:
         return ()
     causes = _reasons_of(change.package, wanted.passed_over, rules)
-    text = f"{change.to_version} is taken instead of {wanted.offer.candidate}"
+    text = f"{change.to_version} is taken instead of {newest}"
     return (Reason("superseded", text, causes[0].origin), *causes)
 
 

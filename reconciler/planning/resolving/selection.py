@@ -4,6 +4,7 @@ The rules, in the order in which the first obstacle decides:
 
 * What the operator put on hold, and what an exception holds, stays as it is.
 * What an exception blocks neither moves nor comes in.
+* What comes only from sources that policy does not admit is not installed.
 * ``updates: security`` wants what the security service offers, ``none`` wants nothing; an exception
   ``include`` adds to both. The others move only where a wanted one needs them.
 * A version must have been on offer for ``min_age``. What nobody has seen before is seen now.
@@ -33,10 +34,12 @@ from reconciler.planning.facts.observation import (
     Observation,
     Offer,
     Quarantined,
+    Source,
 )
 from reconciler.planning.facts.package import Names, PackageId, of_other_architecture
 from reconciler.planning.facts.versions import Order, VersionRange, order_of
-from reconciler.policy.documents import PackageException
+from reconciler.planning.resolving.sources import SourcesAsked, SourcesKey, by_name, not_admitted
+from reconciler.policy.documents import PackageException, Sources
 from reconciler.policy.load import Placed
 from reconciler.policy.managers import ManagerTraits, traits_of
 from reconciler.policy.match import is_begin, is_pattern
@@ -77,6 +80,20 @@ class OutsideMode:
 
 
 @dataclass(frozen=True, slots=True)
+class NotAdmitted:
+    """Only sources that policy does not admit have the version.
+
+    Attributes:
+        origins: Their names.
+        setting: Dotted key of the setting that leaves them out.
+    """
+
+    version: str
+    origins: tuple[str, ...]
+    setting: SourcesKey
+
+
+@dataclass(frozen=True, slots=True)
 class TooYoung:
     """The version has not been on offer for long enough.
 
@@ -112,7 +129,16 @@ class WaitsFor:
     cause: TooYoung
 
 
-Obstacle = OperatorHold | ExceptionHold | ExceptionBlock | FailedBefore | OutsideMode | TooYoung | WaitsFor
+Obstacle = (
+    OperatorHold
+    | ExceptionHold
+    | ExceptionBlock
+    | FailedBefore
+    | NotAdmitted
+    | OutsideMode
+    | TooYoung
+    | WaitsFor
+)
 """Why a version is not installed although the sources offer it."""
 
 
@@ -165,12 +191,14 @@ def precedence(obstacle: Obstacle) -> int:
             rank = 2
         case FailedBefore():
             rank = 3
-        case OutsideMode():
+        case NotAdmitted():
             rank = 4
-        case TooYoung():
+        case OutsideMode():
             rank = 5
-        case WaitsFor():
+        case TooYoung():
             rank = 6
+        case WaitsFor():
+            rank = 7
     return rank
 
 
@@ -224,13 +252,6 @@ def _range(text: str) -> VersionRange:
     return VersionRange.parse(text)
 
 
-def security_sources(effective: Effective | None, traits: ManagerTraits) -> tuple[str, ...]:
-    """Return the patterns by which policy names further sources of security updates, as they are asked."""
-    if effective is None or not traits.names_security_sources:
-        return ()
-    return tuple(sorted(set(effective.settings.security_sources)))
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What policy, operator and evidence say about any version of any package at one moment.
@@ -242,6 +263,9 @@ class Rules:
         arches: Architectures in which each name is installed.
         installed: The versions on the machine.
         failed: Versions that failed to install here, by package.
+        asked: As what the machine's sources are seen.
+        not_admitted: Names of sources none of which is admitted, each with the setting that says so.
+        sources: The machine's, by name.
         traits: What the manager can do.
         name_of: What people read a package of this machine as.
     """
@@ -257,6 +281,9 @@ class Rules:
     first_seen: Mapping[tuple[str, str, str], datetime]
     traits: ManagerTraits
     failed: Mapping[PackageId, Quarantined] = field(default_factory=dict)
+    asked: SourcesAsked = field(default_factory=SourcesAsked)
+    not_admitted: Mapping[str, SourcesKey] = field(default_factory=dict)
+    sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
     name_of: Names = field(default_factory=Names)
 
     @classmethod
@@ -278,6 +305,9 @@ class Rules:
             installed={one.package: one.version for one in observation.installed},
             first_seen=_earliest(observation.first_seen),
             failed={one.package: one for one in observation.quarantined},
+            asked=SourcesAsked.of(observation, effective.settings),
+            not_admitted=not_admitted(observation.sources, effective.settings.sources),
+            sources=by_name(observation.sources),
             traits=traits_of(observation.manager),
             name_of=Names.among(
                 (one.package for one in (*observation.installed, *observation.offers)),
@@ -285,27 +315,36 @@ class Rules:
             ),
         )
 
-    @property
-    def security_sources(self) -> tuple[str, ...]:
-        """Patterns of sources that serve security updates too, as far as the manager knows of such."""
-        return security_sources(self.effective, self.traits)
-
     def naming(self, package: PackageId, action: str) -> tuple[PlacedException, ...]:
         """Return the exceptions in force with this action that name the package, whatever the version."""
         return tuple(placed for placed in self.naming_exceptions.of(package) if placed.value.action == action)
 
-    def covering(self, package: PackageId, action: str, version: str) -> tuple[PlacedException, ...]:
+    def covering(self, package: PackageId, action: str, available: Available) -> tuple[PlacedException, ...]:
         """Return the exceptions in force with this action that are about this version of the package."""
         return tuple(
-            placed
-            for placed in self.naming(package, action)
-            if self._covers(placed.value, version, unjudged=action != "include")
+            placed for placed in self.naming(package, action) if self._covers(placed.value, available)
         )
 
-    def _covers(self, exception: PackageException, version: str, *, unjudged: bool) -> bool:
+    def _covers(self, exception: PackageException, available: Available) -> bool:
+        """Tell whether an exception is about a version; what cannot be judged counts for what holds back."""
+        holds_back = exception.action != "include"
+        if exception.sources is not None:
+            found = [self._is_from(exception.sources, name) for name in available.origins]
+            # What another source has as well can come from there.
+            if not (all(found) if holds_back else any(found)):
+                return False
         if exception.versions is None:
             return True
-        return unjudged if self.order is None else _range(exception.versions).contains(version, self.order)
+        if self.order is None:
+            return holds_back
+        return _range(exception.versions).contains(available.version, self.order)
+
+    def _is_from(self, wanted: Sources, name: str) -> bool:
+        """Tell whether a source of this name is among those that an exception is about."""
+        known = self.sources.get(name)
+        if not known:
+            return wanted.admit(name, "")
+        return any(wanted.admit(one.name, one.release) for one in known)
 
     def against(self, package: PackageId, available: Available) -> tuple[Obstacle, ...]:
         """Return what stands against moving an installed package to this version, the decisive first.
@@ -314,20 +353,26 @@ class Rules:
         """
         holds: list[Obstacle] = [OperatorHold()] if package in self.held else []
         holds += (
-            ExceptionHold(placed, available.version)
-            for placed in self.covering(package, "hold", available.version)
+            ExceptionHold(placed, available.version) for placed in self.covering(package, "hold", available)
         )
         return (*holds, *self.against_new(package, available))
 
     def against_new(self, package: PackageId, available: Available) -> tuple[Obstacle, ...]:
         """Return what stands against a package that would come in new, the decisive first."""
         blocks = (
-            ExceptionBlock(placed, available.version)
-            for placed in self.covering(package, "block", available.version)
+            ExceptionBlock(placed, available.version) for placed in self.covering(package, "block", available)
         )
         failed = self.failed.get(package)
         failures = (FailedBefore(failed),) if failed and failed.version == available.version else ()
-        return (*blocks, *failures, *self._youth(package.name, available))
+        strangers = self._strangers(available)
+        return (*blocks, *failures, *strangers, *self._youth(package.name, available))
+
+    def _strangers(self, available: Available) -> tuple[NotAdmitted, ...]:
+        settings = [self.not_admitted[name] for name in available.origins if name in self.not_admitted]
+        if not available.left_out and (not settings or len(settings) < len(available.origins)):
+            return ()
+        only: SourcesKey = "sources.only" if self.effective.settings.sources.only else "sources.except"
+        return (NotAdmitted(available.version, available.origins, settings[0] if settings else only),)
 
     def _youth(self, name: str, available: Available) -> tuple[TooYoung, ...]:
         ages = self.effective.settings.min_age
@@ -354,7 +399,7 @@ class Rules:
         return tuple(found)
 
     def _of_all_versions(self, package: PackageId, action: str) -> Iterator[PlacedException]:
-        return (placed for placed in self.naming(package, action) if placed.value.versions is None)
+        return (placed for placed in self.naming(package, action) if placed.value.is_about_all)
 
 
 def _earliest(entries: Iterable[FirstSeen]) -> dict[tuple[str, str, str], datetime]:
@@ -368,11 +413,12 @@ def _earliest(entries: Iterable[FirstSeen]) -> dict[tuple[str, str, str], dateti
 def within_reach(offer: Offer) -> tuple[Available, ...]:
     """Return the versions that may be installed: the manager's candidate and the older ones behind it.
 
-    Newer ones than the candidate are left out by the operator's own pins.
+    Newer ones than the candidate are left out by the operator's own pins, or by policy, which is to be told.
     """
     versions = [available.version for available in offer.versions]
     if offer.candidate in versions:
-        return offer.versions[versions.index(offer.candidate) :]
+        place = versions.index(offer.candidate)
+        return (*(one for one in offer.versions[:place] if one.left_out), *offer.versions[place:])
     return (Available(offer.candidate, (), security=False), *offer.versions)
 
 
@@ -387,7 +433,8 @@ def standing_of(offer: Offer, rules: Rules) -> Standing:
         if not obstacles:
             return _wanted(offer, available, rules, selected, tuple(passed_over))
         passed_over += sorted(obstacles, key=precedence)
-    judged = selected[0] if selected else reach[0]
+    counting = (available for available in selected if not available.left_out)
+    judged = next(counting, selected[0] if selected else reach[0])
     found = [*rules.against(package, judged), *_outside(judged, rules, selected)]
     return Unwanted(offer, judged, tuple(sorted(found, key=precedence)))
 
@@ -442,9 +489,9 @@ def _is_selected(package: PackageId, available: Available, rules: Rules) -> bool
         case "all":
             return True
         case "security":
-            return available.security or bool(rules.covering(package, "include", available.version))
+            return available.security or bool(rules.covering(package, "include", available))
         case "none":
-            return bool(rules.covering(package, "include", available.version))
+            return bool(rules.covering(package, "include", available))
 
 
 def _outside(judged: Available, rules: Rules, selected: Collection[Available]) -> tuple[OutsideMode, ...]:
@@ -464,13 +511,14 @@ def _wanted(
 ) -> Wanted:
     package = offer.package
     updates = rules.effective.settings.updates
-    included = rules.covering(package, "include", available.version)
+    included = rules.covering(package, "include", available)
     by_mode = updates == "all" or (updates == "security" and available.security)
     # Without exception or minimum age the manager takes its candidate, or what the security service offers.
-    default = offer.candidate if included or updates == "all" else selected[0].version
+    admitted = next(one for one in selected if not one.left_out)
+    default = offer.candidate if included or updates == "all" else admitted.version
     if not passed_over and updates != "all" and available.version != offer.candidate:
         passed_over = (OutsideMode("security" if updates == "security" else "none", offer.candidate),)
-    dependency = rules.covering(package, "allow-as-dependency", available.version)
+    dependency = rules.covering(package, "allow-as-dependency", available)
     return Wanted(
         offer,
         available,

@@ -12,6 +12,7 @@ from reconciler.planning.facts.observation import VENDOR, Answer, Change, Mode, 
 from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.facts.versions import VersionRange
 from reconciler.planning.resolving.selection import (
+    NotAdmitted,
     Obstacle,
     OperatorHold,
     OutsideMode,
@@ -147,7 +148,7 @@ class Case:
             return True
         match self.standings.get(key):
             case Unwanted(obstacles=obstacles):
-                return any(not isinstance(obstacle, OutsideMode) for obstacle in obstacles)
+                return any(not isinstance(obstacle, NotAdmitted | OutsideMode) for obstacle in obstacles)
             case Wanted(only_as_dependency=placed):
                 return placed is not None
             case None:
@@ -215,7 +216,9 @@ class Case:
         """Return what keeps an installed package, also where there is no update of it."""
         match self.standings.get(key):
             case Unwanted(obstacles=obstacles):
-                return tuple(obstacle for obstacle in obstacles if not isinstance(obstacle, OutsideMode))
+                return tuple(
+                    obstacle for obstacle in obstacles if not isinstance(obstacle, NotAdmitted | OutsideMode)
+                )
             case _:
                 return self.rules.keeping(key, version)
 

@@ -30,6 +30,7 @@ class Instruction:
         conffiles: Whether a locally changed configuration file stays, or the package's own replaces it.
         lock_wait: How long to wait while another program holds the package database.
         automatic: ``name:arch`` of packages to be marked as installed only for others afterwards.
+        without: Ids of sources that nothing may come from.
     """
 
     changes: tuple[Change, ...]
@@ -38,6 +39,7 @@ class Instruction:
     conffiles: "Conffiles" = "keep"
     lock_wait: timedelta = timedelta(0)
     automatic: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 _FIRST_PAUSE = timedelta(hours=1)

@@ -81,6 +81,7 @@ class Journal:
         done: What became of the steps so far.
         current: Number of the step that is, or was, at work; counts from 0.
         exclude: What the resolver is told must not move, and in ``block`` what must not come in either.
+        without: Ids of sources that nothing may come from.
         undo: What a rollback was to do.
         automatic: ``name:arch`` to be marked as automatic afterwards.
         settings: Of the policy it began under.
@@ -128,6 +129,7 @@ class Journal:
     schema: int = SCHEMA_VERSION
     attempts: tuple[Attempt, ...] = since(2, ())
     policy: PolicySeen | None = since(2, None)
+    without: tuple[str, ...] = since(2, ())
     shift: Shift = since(2, Shift())
     stopped: Ending | None = since(2, None)
     record: RunRecord | None = since(2, None)

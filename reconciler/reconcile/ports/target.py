@@ -38,8 +38,10 @@ class Clock(Protocol):
 class PackageManager(Protocol):
     """The package manager of the target, through its patch script."""
 
-    def observe(self, at: datetime, security_sources: Sequence[str] = ()) -> Observation:
-        """Look at the machine, where these sources serve security updates too; changes nothing."""
+    def observe(
+        self, at: datetime, without: Sequence[str] = (), security_sources: Sequence[str] = (), /
+    ) -> Observation:
+        """Look at the machine, as it is or as its sources are to be seen; changes nothing."""
 
     def refresh(self) -> Refresh:
         """Fetch the metadata anew."""

@@ -5,7 +5,7 @@ from reconciler.planning.runs.execution import Instruction
 from tests.labs.apt import AptLab
 
 
-def to(*named: str, remove: str = "") -> Instruction:
+def to(*named: str, remove: str = "", without: tuple[str, ...] = ()) -> Instruction:
     """Return the instruction for ``name=version`` or ``name:arch=version``, and the removal of some names."""
     changes = []
     for text in named:
@@ -13,7 +13,7 @@ def to(*named: str, remove: str = "") -> Instruction:
         name, _, arch = name.partition(":")
         changes.append(Change("upgrade", name, arch or "all", "1.0", version))
     changes += [Change("remove", name, "all", "1.0", None) for name in remove.split()]
-    return Instruction(tuple(changes))
+    return Instruction(tuple(changes), without=without)
 
 
 def difference(before: dict[str, str], after: dict[str, str]) -> dict[str, str | None]:

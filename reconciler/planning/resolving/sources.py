@@ -1,0 +1,104 @@
+"""What a policy makes of a machine's sources: which do not count, and which serve security updates."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Literal
+
+from reconciler.planning.facts.observation import Available, Observation, Offer, Source
+from reconciler.policy.documents import Settings, Sources
+from reconciler.policy.managers import traits_of
+from reconciler.policy.sources import are_named
+
+SourcesKey = Literal["sources.only", "sources.except"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesAsked:
+    """What the package manager is told of its sources, in every question.
+
+    Attributes:
+        without: Ids of those that do not count, sorted.
+        security: Ids of further ones that serve security updates, sorted.
+    """
+
+    without: tuple[str, ...] = ()
+    security: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, observation: Observation, settings: Settings) -> "SourcesAsked":
+        """Say what a policy makes of the sources that were seen."""
+        named: Iterable[Source] = ()
+        if traits_of(observation.manager).names_security_sources:
+            patterns = settings.security_sources
+            named = (one for one in observation.sources if are_named(patterns, one.name, one.release))
+        return cls(
+            left_out(observation.sources, settings.sources), tuple(sorted(one.identity for one in named))
+        )
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self.without or self.security)
+
+    def joined(self, seen: Observation, again: Observation) -> Observation:
+        """Join what was seen of all sources with what was seen when the manager had been told."""
+        offers = counted(seen.offers, again.offers) if self.without else again.offers
+        sources = tuple(
+            replace(one, security=True) if one.identity in self.security else one for one in seen.sources
+        )
+        return replace(again, offers=offers, sources=sources, refresh=seen.refresh)
+
+
+def left_out(sources: Iterable[Source], wanted: Sources) -> tuple[str, ...]:
+    """Return the ids of the sources that are not among those wanted, sorted."""
+    return tuple(sorted(one.identity for one in sources if not wanted.admit(one.name, one.release)))
+
+
+def by_name(sources: Iterable[Source]) -> dict[str, tuple[Source, ...]]:
+    """Group sources by their names, which need not be unique."""
+    found: dict[str, tuple[Source, ...]] = {}
+    for source in sources:
+        found[source.name] = (*found.get(source.name, ()), source)
+    return found
+
+
+def not_admitted(sources: Iterable[Source], wanted: Sources) -> dict[str, SourcesKey]:
+    """Return the names of the sources none of which counts, each with the setting that says so."""
+    found: dict[str, SourcesKey] = {}
+    for name, known in by_name(sources).items():
+        if any(wanted.admit(name, one.release) for one in known):
+            continue
+        is_excepted = are_named(wanted.except_, name, known[0].release)
+        found[name] = "sources.except" if is_excepted else "sources.only"
+    return found
+
+
+def counted(offers: Iterable[Offer], within: Iterable[Offer]) -> tuple[Offer, ...]:
+    """Join what all sources offer with what those offer that policy admits.
+
+    Args:
+        offers: Of all sources.
+        within: Of those that count: in these, the candidates are.
+
+    Returns:
+        Every offer, sorted by package; versions that only other sources have are marked as left out.
+    """
+    found = {
+        offer.package: replace(offer, versions=tuple(map(_left_out, offer.versions))) for offer in offers
+    }
+    for offer in within:
+        known = found.get(offer.package)
+        passed = () if known is None else _before(known.versions, offer)
+        found[offer.package] = replace(offer, versions=(*passed, *offer.versions))
+    return tuple(found[package] for package in sorted(found))
+
+
+def _before(versions: Iterable[Available], offer: Offer) -> tuple[Available, ...]:
+    """Return what the manager would rather have chosen than the candidate of ``offer``."""
+    own = {one.version for one in offer.versions}
+    better = takewhile(lambda one: one.version != offer.candidate, versions)
+    return tuple(one for one in better if one.version not in own)
+
+
+def _left_out(available: Available) -> Available:
+    return replace(available, left_out=True)

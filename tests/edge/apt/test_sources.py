@@ -1,0 +1,81 @@
+"""What the sources that are left out have neither is planned nor comes in, against a real apt."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reconciler.managers.scripted import ScriptedManager
+from reconciler.planning.facts.observation import Question
+from tests.edge.apt.instructions import to
+from tests.labs import naming
+from tests.labs.apt import AptLab, Deb, build_deb, stanza_of
+
+PLAIN = Deb("plain", "9", fields={"Depends": "stranger"})
+
+
+def add_stranger(lab: AptLab) -> str:
+    """Offer newer packages, preferred by the operator, from a folder; return the id of that source."""
+    flat = lab.folder / "flat"
+    flat.mkdir()
+    stanzas = [
+        stanza_of(package, build_deb(package, flat), flat)
+        for package in (PLAIN, Deb("stranger", "1"), Deb("lima", "9"))
+    ]
+    (flat / "Packages").write_text("".join(stanzas))
+    with (lab.root / "etc/apt/sources.list").open("a") as file:
+        file.write(f"deb [trusted=yes] file:{flat} ./\n")
+    lab.prefer("Package: plain\nPin: version 9\nPin-Priority: 1001\n")
+    lab.refresh()
+    return id_of(flat, "./")
+
+
+def id_of(folder: Path, below: str) -> str:
+    """Return how apt's lists of a folder begin (apt's ``URItoFileName``)."""
+    return f"{folder}/{below}".replace("_", "%5f").replace("/", "_")
+
+
+def test_what_a_source_has_that_is_left_out_is_not_there(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    stranger = add_stranger(own_lab)
+    seen = own_apt.observe(datetime.now(UTC))
+    assert stranger in {source.id for source in seen.sources}
+    everything = naming.moved(own_apt.resolve(Question()).changes)
+    assert {name: everything[name] for name in ("lima", "plain", "stranger")} == {
+        "lima": "9", "plain": "9", "stranger": "1",
+    }  # fmt: skip
+    within = own_apt.observe(datetime.now(UTC), (stranger,))
+    offers = {offer.name: offer.candidate for offer in within.offers}
+    assert (offers["lima"], offers["plain"]) == ("1.1", "1.1")
+    counted = naming.moved(own_apt.resolve(Question(without=(stranger,))).changes)
+    assert (counted["lima"], counted["plain"]) == ("1.1", "1.1")
+    assert "stranger" not in counted
+    refused = own_apt.apply(to("lima=9", without=(stranger,)), folder)
+    assert (refused.exit_code, own_lab.versions()["lima"]) == (26, "1.0")
+
+
+def test_what_counts_is_installed_from_there(own_lab: AptLab, own_apt: ScriptedManager, folder: Path) -> None:
+    stranger = add_stranger(own_lab)
+    main = own_apt.observe(datetime.now(UTC)).sources
+    done = own_apt.apply(to("lima=1.1", without=(stranger,)), folder)
+    assert (done.exit_code, own_lab.versions()["lima"]) == (0, "1.1")
+    others = tuple(source.id for source in main if source.id != stranger)
+    offers = own_apt.observe(datetime.now(UTC), others).offers
+    assert {offer.name: offer.candidate for offer in offers} == {"lima": "9", "plain": "9"}
+
+
+def test_a_source_whose_name_begins_like_another_is_told_from_it(
+    own_lab: AptLab, own_apt: ScriptedManager
+) -> None:
+    outer = own_lab.folder / "outer"
+    inner = outer / "inner"
+    inner.mkdir(parents=True)
+    for place, version in ((outer, "8"), (inner, "9")):
+        deb = Deb("lima", version)
+        (place / "Packages").write_text(stanza_of(deb, build_deb(deb, place), place.parent))
+    with (own_lab.root / "etc/apt/sources.list").open("a") as file:
+        file.write(f"deb [trusted=yes] file:{outer.parent} outer/\n")
+        file.write(f"deb [trusted=yes] file:{outer} inner/\n")
+    own_lab.refresh()
+    shorter, longer = (id_of(place, "") for place in (outer, inner))
+    asked = {without: own_apt.resolve(Question(without=(without,))).changes for without in (shorter, longer)}
+    assert [naming.moved(changes)["lima"] for changes in asked.values()] == ["9", "8"]

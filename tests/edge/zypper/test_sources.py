@@ -1,0 +1,48 @@
+"""What the repositories that are left out have neither is planned nor comes in, against a real zypper."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reconciler.managers.scripted import ScriptedManager
+from reconciler.planning.facts.observation import Change, Question
+from reconciler.planning.runs.execution import Instruction
+from tests.labs import naming
+from tests.labs.rpm import Repository, Rpm
+from tests.labs.zypper import ZypperLab
+
+
+def test_what_a_repository_has_that_is_left_out_is_not_there(
+    lab: ZypperLab, zypper: ScriptedManager, tmp_path: Path
+) -> None:
+    Repository.make(
+        lab.folder / "stranger",
+        (Rpm("plain", "9-1", fields={"Requires": "stranger"}), Rpm("stranger", "1-1")),
+    )
+    lab.configure_repository("far stranger", f"file://{lab.folder}/stranger")
+    lab.refresh()
+    everything = naming.moved(zypper.resolve(Question()).changes)
+    assert (everything["plain"], everything["stranger"]) == ("9-1", "1-1")
+    without = ("far stranger",)
+    within = {offer.name: offer.candidate for offer in zypper.observe(datetime.now(UTC), without).offers}
+    assert within["plain"] == "1.1-1"
+    counted = naming.moved(zypper.resolve(Question(without=without)).changes)
+    assert counted["plain"] == "1.1-1"
+    assert "stranger" not in counted
+
+    def apply(version: str) -> int:
+        folder = tmp_path / version
+        folder.mkdir()
+        change = Change("upgrade", "plain", "noarch", "1.0-1", version)
+        return zypper.apply(Instruction((change,), without=without), folder).exit_code
+
+    assert apply("9-1") == 26
+    assert lab.versions()["plain"] == "1.0-1"
+    assert apply("1.1-1") == 0
+    assert lab.versions()["plain"] == "1.1-1"
+
+
+def test_a_repository_that_is_left_out_need_not_have_been_read(
+    lab: ZypperLab, zypper: ScriptedManager
+) -> None:
+    lab.configure_repository("stranger", f"file://{lab.folder}/nowhere")
+    assert zypper.resolve(Question(without=("stranger",))).exit_code == 0
