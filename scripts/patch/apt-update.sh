@@ -969,9 +969,10 @@ archive_of() { # NAME VERSION: its file among what we kept and among apt's archi
 
 # What makes a run that was ended go on, and one that is done end with 10: what is there in the named version counts as
 # done. Compare what is named with what is installed, and write to $WORK: wanted, the name, version before and version
-# after ("-" for none) of what is still to be done; names, as apt-get takes them; held and broken.
+# after ("-" for none) of what is still to be done; names, as apt-get takes them; there, held and broken.
 still_to_do() {
     : >"$WORK/wanted"
+    : >"$WORK/there"
     : >"$WORK/names"
     : >"$WORK/held"
     : >"$WORK/broken"
@@ -988,7 +989,8 @@ still_to_do() {
             # As text: awk takes 1.1 and 1.10 for the same number.
             split($0, part, " "); name = full(part[2]); before = (name in version ? version[name] : "-") ""
             after = (part[1] == "install" ? part[3] : "-") ""
-            if (before == after && (after == "-" || done[name])) next
+            if (before == after && after == "-") next
+            if (before == after && done[name]) { print name >(out "/there"); next }
             if (before != after) {
                 print name, before, after >(out "/wanted")
                 if (name in held) print " " name >(out "/held")
@@ -996,6 +998,27 @@ still_to_do() {
             print name (after == "-" ? "-" : "=" after) >(out "/names")
         }' "$WORK/installed" -
     must_have_space
+}
+
+# Add what is there in the named version, and on offer as another build of it. That is an update to apt, which knows two
+# packages of that version until it has installed the other one.
+built_anew() {
+    [ -s "$WORK/there" ] || return 0
+    learn candidates policy "$WORK/there"
+    keep candidates
+    twice_on_offer "$WORK/candidates" >"$WORK/anew"
+    awk '{ print $1, $2, $2 }' "$WORK/anew" >>"$WORK/wanted"
+    awk '{ print $1 "=" $2 }' "$WORK/anew" >>"$WORK/names"
+    must_have_space
+}
+
+# NAME VERSION of each package whose installed version is there twice.
+twice_on_offer() { # POLICY-OUTPUT
+    awk '/^[^ ]/ { flush(); name = substr($0, 1, length($0) - 1); installed = ""; delete count }
+        /^ \*\*\* / { installed = $2 ""; count[installed]++; next }
+        /^     [^ ]/ { count[$1 ""]++ }
+        function flush() { if (count[installed] > 1) print name, installed }
+        END { flush() }' "$1"
 }
 
 # Pins for what must not move or come in, as in a dry-run. What is named must not be among them.
@@ -1182,6 +1205,7 @@ apply() {
     wait_and_compare
     [ -z "$(journal)" ] || refused 'dpkg was interrupted earlier' "$INTERRUPTED"
     still_to_do
+    built_anew
     [ ! -s "$WORK/broken" ] ||
         refused "half installed, by a run that was interrupted:$(tr -d '\n' <"$WORK/broken")" "$INTERRUPTED"
     if [ ! -s "$WORK/names" ]; then

@@ -219,6 +219,12 @@ def test_what_is_still_to_do(tmp_path: Path, shell: tuple[str, ...]) -> None:
     ]  # fmt: skip
 
 
+def test_what_was_built_anew_is_there_twice(tmp_path: Path, shell: tuple[str, ...]) -> None:
+    again = POLICY.replace("     8.1-1 500\n", "     8.0-1 500\n")
+    body = 'twice_on_offer "$WORK/once"; echo; twice_on_offer "$WORK/again"'
+    assert decide(tmp_path, shell, body, {"once": POLICY, "again": again}) == ["", "curl 8.0-1"]
+
+
 def test_versions_are_no_numbers(tmp_path: Path, shell: tuple[str, ...]) -> None:
     files = {"installed": "a\tall\t1.1\tinstall\tok\tinstalled\t1\n"}
     body = "NAMED='install a:all 1.10\n'\nstill_to_do; cat \"$WORK/wanted\""

@@ -73,6 +73,20 @@ def test_whatever_dpkg_lets_be_a_name_or_version_is_upgraded_and_kept(
     assert {"an%5fexporter_1.1%5frc2_all.deb", "an%5fagent_1%3a1.1_all.deb"} <= kept
 
 
+def test_another_build_of_the_installed_version_is_installed_once_and_holds_up_nothing(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path, second_folder: Path
+) -> None:
+    own_lab.offer(
+        (Deb("rebuilt", "1.0", fields={"Depends": "base"}), Deb("rebuilt", "1.0", fields={"Depends": "user"}))
+    )
+    instruction = Instruction(own_apt.resolve(Question("full")).changes)
+    assert {"rebuilt", "remover", "victim"} <= {change.name for change in instruction.changes}
+    assert own_apt.apply(instruction, folder) == Execution(0)
+    assert "Unpacking rebuilt (1.0) over (1.0)" in (folder / "log").read_text()
+    assert own_apt.resolve(Question("full")).changes == ()
+    assert own_apt.apply(instruction, second_folder) == Execution(10)
+
+
 @pytest.mark.parametrize("mode", ["safe", "full"])
 def test_a_whole_plan_is_made_as_planned_and_then_nothing_is_left(
     lab: AptLab, apt: ScriptedManager, folder: Path, second_folder: Path, mode: str
