@@ -1,6 +1,6 @@
 """In-memory stand-ins that behave like the real thing and refuse what was not arranged."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cmp_to_key
@@ -26,6 +26,7 @@ from reconciler.planning.facts.observation import (
     Source,
     Unmet,
 )
+from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.versions import compare_debian
 from reconciler.planning.resolving.dialogue import next_question
 from reconciler.planning.resolving.dispositions import Plan
@@ -76,11 +77,14 @@ class PackageWorld:
 
     Each installed package is upgraded in the order of names where its dependencies can be met; an upgrade is
     taken with all that it needs or not at all. Mode ``safe`` removes nothing.
+
+    With ``renames`` it is a machine of rpms: what replaces an installed package takes its place, in any mode.
     """
 
     archive: tuple[Build, ...]
     installed: Mapping[str, str]
     held: frozenset[str] = frozenset()
+    renames: bool = False
     builds: Mapping[tuple[str, str], Build] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,7 +111,20 @@ class PackageWorld:
             if newer:
                 versions = tuple(build.available for build in newer)
                 found.append(Offer(name, ARCH, version, newer[0].version, versions))
-        return tuple(found)
+        return tuple(sorted([*found, *self._successors()], key=lambda offer: offer.package))
+
+    def _successors(self) -> Iterator[Offer]:
+        for build in self.archive if self.renames else ():
+            replaced = [name for name in build.replaces if name in self.installed]
+            if replaced and build.name not in self.installed:
+                yield Offer(
+                    build.name,
+                    ARCH,
+                    self.installed[replaced[0]],
+                    build.version,
+                    (build.available,),
+                    replaces=tuple(PackageId(name, ARCH) for name in replaced),
+                )
 
     def versions(self, name: str) -> list[Build]:
         """Return the builds of a package, newest first."""
@@ -131,6 +148,8 @@ class PackageWorld:
             wanted = run.wanted(name)
             if wanted is not None and wanted.phased is None:
                 run.take(wanted)
+        for offer in self._successors():
+            run.take_place(offer)
         kept = [offer.name for offer in self.offers() if run.state.get(offer.name) == offer.installed]
         changes = self._changes(run.state)
         return Answer(changes, tuple(kept), exit_code=0 if changes else 10)
@@ -282,6 +301,20 @@ class _Run:
             return True
         self.state = before
         return False
+
+    def take_place(self, offer: Offer) -> None:
+        """Put a package in the place of others, which must not be kept where they are."""
+        before = dict(self.state)
+        replaced = {package.name for package in offer.replaces}
+        kept = {*self.question.exclude, *self.question.block, *self.world.held}
+        is_wanted = (
+            not self.question.security or offer.versions[0].security or replaced & {*self.question.include}
+        )
+        if not is_wanted or replaced & kept or not self.reachable(offer.name):
+            return
+        self.state = {name: version for name, version in before.items() if name not in replaced}
+        if not self.take(self.reachable(offer.name)[0]):
+            self.state = before
 
     def _install(self, build: Build, pending: frozenset[str]) -> bool:
         self.state[build.name] = build.version

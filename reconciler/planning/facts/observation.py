@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from reconciler.planning.facts.package import Identified, Transition
+from reconciler.planning.facts.package import Identified, PackageId, Transition
 from reconciler.planning.text.layout import since
 
 
@@ -84,15 +84,17 @@ class Available:
 
 @dataclass(frozen=True, slots=True)
 class Offer(Identified):
-    """An installed package for which the sources have a newer version.
+    """An installed package for which the sources have a newer version, or one that would take its place.
 
     Attributes:
-        installed: The version on the machine.
+        installed: The version on the machine; of what would be replaced, the first of it.
         candidate: The version the manager would choose with nothing excluded.
         versions: Every available version newer than the installed one, newest first.
         advisories: Identifiers of advisories, where the manager knows them.
         hidden_by: The manager's setting that keeps it from a whole upgrade and from no security update; empty
             where there is none.
+        replaces: Installed packages whose place this one takes in an upgrade although it is not installed
+            itself: a rename, or a successor. Empty of a newer version.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Offer(Identified):
     versions: tuple[Available, ...]
     advisories: tuple[str, ...] = ()
     hidden_by: str = since(2, "")
+    replaces: tuple[PackageId, ...] = since(2, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,11 @@ SUBJECT_LENGTH = 72
 
 def count(updates: Sequence[Update]) -> Counts:
     """Count ``updates`` by what becomes of them."""
-    offered = [update for update in updates if update.installed is not None and update.candidate is not None]
+    offered = [
+        update
+        for update in updates
+        if (update.installed is not None or update.replaces) and update.candidate is not None
+    ]
     planned = [update for update in offered if update.disposition is Disposition.PLANNED]
     others = [update for update in updates if update.disposition is Disposition.PLANNED]
     fates = [update.disposition for update in offered]
@@ -31,7 +35,7 @@ def count(updates: Sequence[Update]) -> Counts:
         security=sum(update.security for update in offered),
         pending=len(planned),
         pending_security=sum(update.security for update in planned),
-        installs=sum(update.installed is None for update in others),
+        installs=sum(update.installed is None and not update.replaces for update in others),
         removals=sum(update.candidate is None for update in others),
         held=sum(_sort(fate) == "held" for fate in fates),
         waiting=sum(_sort(fate) == "waiting" for fate in fates),

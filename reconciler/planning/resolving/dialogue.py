@@ -329,8 +329,12 @@ class Conversation:
             security=not is_whole,
             limits=frozenset(self._limits()),
             choices=tuple(standing for standing in wanted if standing.chosen),
+            # What takes the place of a package comes where that one may move.
             include=frozenset(
-                standing.offer.package for standing in wanted if standing.included_by is not None
+                package
+                for standing in wanted
+                if standing.included_by is not None
+                for package in standing.offer.replaces or (standing.offer.package,)
             ),
         )
 
@@ -340,7 +344,7 @@ class Conversation:
                 case Wanted(only_as_dependency=None):
                     pass
                 case Wanted():
-                    yield Limit(key.mention, "exclude", "dependency")
+                    yield self._limit(key, "dependency")
                 case Unwanted(obstacles=obstacles):
                     yield from self._limits_of(key, obstacles)
         for placed in self.rules.exceptions:
@@ -359,9 +363,14 @@ class Conversation:
                     pass  # The security service does not offer it, so it moves only where it is needed.
                 case TooYoung() if outside:
                     pass  # It is refused when an answer wants it; until then the question stays short.
+                case ExceptionBlock():
+                    yield Limit(key.mention, "block", kind_of(obstacle))
                 case _:
-                    blocks = isinstance(obstacle, ExceptionBlock) or key.name not in self.rules.arches
-                    yield Limit(key.mention, "block" if blocks else "exclude", kind_of(obstacle))
+                    yield self._limit(key, kind_of(obstacle))
+
+    def _limit(self, key: PackageId, kind: Kind) -> Limit:
+        """Keep a package where it is; one that is not there, out."""
+        return Limit(key.mention, "exclude" if key.name in self.rules.arches else "block", kind)
 
     def _resolvable(self, wish: Wish) -> Talk[tuple[Wish, Answer]]:
         """Ask, and where what stays behind makes all impossible, again without what cannot be beside it."""
@@ -383,7 +392,7 @@ class Conversation:
             if relation.kind == "Conflicts" and not any(map(meant.means, wanted)):
                 meant = Mention.parse(relation.needs)
             keys = [key for key in self.offers if meant.means(key)]
-            found.update(Limit(key.mention, "exclude", "unmet") for key in keys)
+            found.update(self._limit(key, "unmet") for key in keys)
             if not keys:
                 found.add(Limit(meant, "block", "unmet"))
         return frozenset(found)
@@ -441,7 +450,7 @@ class Conversation:
         keys = {key for key in self.offers if key.name in names}
         new = names - {key.name for key in keys}
         return frozenset(
-            [*(Limit(key.mention, "exclude", "removal") for key in keys)]
+            [self._limit(key, "removal") for key in keys]
             + [Limit(Mention(name), "block", "removal") for name in new]
         )
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.facts.package import Identified, Transition
-from reconciler.planning.text.layout import OPEN, UnknownWord
+from reconciler.planning.text.layout import OPEN, UnknownWord, since
 
 
 class Disposition(StrEnum):
@@ -45,6 +45,7 @@ class Update(Identified):
 
     Attributes:
         installed: Version on the machine; ``None`` for a package that would come in new.
+        replaces: Names of installed packages whose place an update that comes in new would take.
         candidate: The version the fate is about: the planned one, else the newest that is wanted or, where
             none is, the one the manager would take; ``None`` for a removal.
         origin: Where the candidate comes from.
@@ -65,6 +66,7 @@ class Update(Identified):
     advisories: tuple[str, ...] = ()
     size: int | None = None
     installed_delta: int | None = None
+    replaces: tuple[str, ...] = since(2, ())
 
     @property
     def transition(self) -> Transition:

@@ -134,7 +134,7 @@ class _Account:
         return Update(
             name=offer.name,
             arch=offer.arch,
-            installed=offer.installed,
+            installed=None if offer.replaces else offer.installed,
             candidate=available.version,
             origin=available.origins[0] if available.origins else "",
             security=_fixes_security(offer, available.version),
@@ -142,7 +142,11 @@ class _Account:
             reasons=reasons,
             advisories=offer.advisories,
             size=available.size,
+            replaces=self._replaced(offer),
         )
+
+    def _replaced(self, offer: Offer) -> tuple[str, ...]:
+        return tuple(map(self._rules.name_of, offer.replaces))
 
     def _absence(self, key: PackageId, standing: Standing) -> tuple[Disposition, tuple[Reason, ...]]:
         match standing:
@@ -162,7 +166,7 @@ class _Account:
             Update(
                 name=offer.name,
                 arch=offer.arch,
-                installed=offer.installed,
+                installed=change.from_version if offer.replaces else offer.installed,
                 candidate=change.to_version,
                 origin=change.origin,
                 security=change.to_version is not None and _fixes_security(offer, available.version),
@@ -171,6 +175,7 @@ class _Account:
                 advisories=offer.advisories,
                 size=available.size if change.size is None else change.size,
                 installed_delta=change.installed_delta,
+                replaces=self._replaced(offer),
             )
         )
 

@@ -75,7 +75,8 @@ def reason_of(package: PackageId, obstacle: Obstacle, rules: Rules) -> Reason:
             return _reason_of_youth(name, obstacle, rules)
         case NotAdmitted() | OutsideMode():
             return _reason_of_choice(name, obstacle, rules)
-        case OperatorHold():
+        case OperatorHold(of=other):
+            name = name if other is None else rules.name_of(other)
             return Reason("operator-hold", f"{name} is on hold on this machine, by its operator")
         case ExceptionHold(exception=placed, version=version):
             text = f"exception '{placed.value.name}' holds back {name} {version} {_words_of(placed)}"
@@ -286,11 +287,21 @@ def reasons_for_change(change: Change, standing: Standing | None, rules: Rules) 
         case "rotate":
             return (Reason("rotated", "only so many versions of it may be installed, and it is the oldest"),)
         case "install":
-            return (Reason("new-dependency", f"it comes in new, needed by {_doers(change)}"),)
+            return _reasons_for_install(change, standing, rules)
         case "downgrade":
             return (Reason("downgrade", "the machine's own pins prefer an older version"),)
         case "upgrade":
             return _reasons_for_upgrade(change, standing, rules)
+
+
+def _reasons_for_install(change: Change, standing: Standing | None, rules: Rules) -> tuple[Reason, ...]:
+    match standing:
+        case Wanted(only_as_dependency=None, offer=offer):
+            replaced = listed([rules.name_of(one) for one in offer.replaces])
+            takes = Reason("replaces", f"it takes the place of {replaced}")
+            return (_selected(standing, rules), takes, *_superseded(change, standing, rules))
+        case _:
+            return (Reason("new-dependency", f"it comes in new, needed by {_doers(change)}"),)
 
 
 def _lifted(wanted: Wanted) -> tuple[Reason, ...]:

@@ -11,6 +11,8 @@ The rules, in the order in which the first obstacle decides:
 * Where the newest version meets an obstacle, the next older one that is still newer than the installed one is
   tried, so that a package with a release every week does not starve.
 * What an exception allows only as a dependency moves only where another update needs it.
+* What would take the place of an installed package is an update of it: exceptions for either name count, and
+  what holds the installed one keeps the other out.
 * A manager that knows no partial upgrades upgrades to everything on offer or to nothing: where one version is
   too young, all wait, and a choice of some updates (``security``, or ``include`` beside ``none``) is none.
   What is held or blocked stays behind all the same, since somebody decided that.
@@ -52,7 +54,13 @@ MinAge = Literal["min_age.security", "min_age.other"]
 
 @dataclass(frozen=True, slots=True)
 class OperatorHold:
-    """The operator's own hold or lock on this machine."""
+    """The operator's own hold or lock on this machine.
+
+    Attributes:
+        of: What is on hold, where that is not the package itself but one whose place it would take.
+    """
+
+    of: PackageId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +333,13 @@ class Rules:
             placed for placed in self.naming(package, action) if self._covers(placed.value, available)
         )
 
+    def covering_offer(self, offer: Offer, action: str, available: Available) -> tuple[PlacedException, ...]:
+        """Return the exceptions in force with this action that are about this version of what is offered."""
+        found = (
+            one for each in (offer.package, *offer.replaces) for one in self.covering(each, action, available)
+        )
+        return tuple(dict.fromkeys(found))
+
     def _covers(self, exception: PackageException, available: Available) -> bool:
         """Tell whether an exception is about a version; what cannot be judged counts for what holds back."""
         holds_back = exception.action != "include"
@@ -356,6 +371,21 @@ class Rules:
             ExceptionHold(placed, available.version) for placed in self.covering(package, "hold", available)
         )
         return (*holds, *self.against_new(package, available))
+
+    def against_offer(self, offer: Offer, available: Available) -> tuple[Obstacle, ...]:
+        """Return what stands against this version of what is offered, the decisive first."""
+        if not offer.replaces:
+            return self.against(offer.package, available)
+        held: list[Obstacle] = [OperatorHold(one) for one in offer.replaces if one in self.held]
+        held += (
+            ExceptionHold(placed, available.version)
+            for placed in self.covering_offer(offer, "hold", available)
+        )
+        blocked = (
+            ExceptionBlock(placed, available.version)
+            for placed in self.covering_offer(offer, "block", available)
+        )
+        return tuple(dict.fromkeys((*held, *blocked, *self.against_new(offer.package, available))))
 
     def against_new(self, package: PackageId, available: Available) -> tuple[Obstacle, ...]:
         """Return what stands against a package that would come in new, the decisive first."""
@@ -424,18 +454,17 @@ def within_reach(offer: Offer) -> tuple[Available, ...]:
 
 def standing_of(offer: Offer, rules: Rules) -> Standing:
     """Say whether and in which version policy wants one offered update."""
-    package = offer.package
     reach = within_reach(offer)
-    selected = [available for available in reach if _is_selected(package, available, rules)]
+    selected = [available for available in reach if _is_selected(offer, available, rules)]
     passed_over: list[Obstacle] = []
     for available in selected:
-        obstacles = rules.against(package, available)
+        obstacles = rules.against_offer(offer, available)
         if not obstacles:
             return _wanted(offer, available, rules, selected, tuple(passed_over))
         passed_over += sorted(obstacles, key=precedence)
     counting = (available for available in selected if not available.left_out)
     judged = next(counting, selected[0] if selected else reach[0])
-    found = [*rules.against(package, judged), *_outside(judged, rules, selected)]
+    found = [*rules.against_offer(offer, judged), *_outside(judged, rules, selected)]
     return Unwanted(offer, judged, tuple(sorted(found, key=precedence)))
 
 
@@ -484,14 +513,14 @@ def _unwanted(standing: Standing, obstacle: Obstacle) -> Unwanted:
             return standing
 
 
-def _is_selected(package: PackageId, available: Available, rules: Rules) -> bool:
+def _is_selected(offer: Offer, available: Available, rules: Rules) -> bool:
     match rules.effective.settings.updates:
         case "all":
             return True
         case "security":
-            return available.security or bool(rules.covering(package, "include", available))
+            return available.security or bool(rules.covering_offer(offer, "include", available))
         case "none":
-            return bool(rules.covering(package, "include", available))
+            return bool(rules.covering_offer(offer, "include", available))
 
 
 def _outside(judged: Available, rules: Rules, selected: Collection[Available]) -> tuple[OutsideMode, ...]:
@@ -509,16 +538,15 @@ def _wanted(
     selected: list[Available],
     passed_over: tuple[Obstacle, ...],
 ) -> Wanted:
-    package = offer.package
     updates = rules.effective.settings.updates
-    included = rules.covering(package, "include", available)
+    included = rules.covering_offer(offer, "include", available)
     by_mode = updates == "all" or (updates == "security" and available.security)
     # Without exception or minimum age the manager takes its candidate, or what the security service offers.
     admitted = next(one for one in selected if not one.left_out)
     default = offer.candidate if included or updates == "all" else admitted.version
     if not passed_over and updates != "all" and available.version != offer.candidate:
         passed_over = (OutsideMode("security" if updates == "security" else "none", offer.candidate),)
-    dependency = rules.covering(package, "allow-as-dependency", available)
+    dependency = rules.covering_offer(offer, "allow-as-dependency", available)
     return Wanted(
         offer,
         available,
@@ -532,10 +560,16 @@ def _wanted(
 def moves(changes: Iterable[Change], offers: Mapping[PackageId, Offer]) -> dict[PackageId, Change]:
     """Find each change by the package of its offer, or by its own where it has none.
 
-    A package may change its architecture (from ``all`` to the native one); it is found by its name then.
+    A package may change its architecture (from ``all`` to the native one); it is found by its name then. So
+    is one that takes the place of another.
     """
     found = {change.package: change for change in changes}
-    moved = [package for package, change in found.items() if change.from_version is not None]
+    coming = {key.name for key, offer in offers.items() if offer.replaces}
+    moved = [
+        package
+        for package, change in found.items()
+        if change.from_version is not None or package.name in coming
+    ]
     renamed = of_other_architecture(
         (one for one in moved if one not in offers), (one for one in offers if one not in found)
     )

@@ -188,7 +188,8 @@ class Case:
         for other, standing in self.standings.items():
             if other in moved and other != key and standing.version.phased is not None:
                 return NeedsPhased(other, standing.version.phased)
-        replaced = tuple(sorted({change.package for change in moved.values() if change.action == "replace"}))
+        gone = {change.package for change in moved.values() if change.action == "replace"}
+        replaced = tuple(sorted(gone.difference(self.offers[key].replaces)))
         return WouldReplace(replaced, self._refusal(())) if replaced and mode == "safe" else Alone()
 
     def _victims(self, changes: Iterable[Change]) -> tuple[PackageId, ...]:
