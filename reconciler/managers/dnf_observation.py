@@ -1,13 +1,13 @@
 """What ``dnf-update.sh --observe`` printed, as an observation.
 
-- Offers are what the enabled repositories hold with nothing excluded; what the operator excludes or locks is
-  shown as held.
+- Offers are what the enabled repositories hold and the operator's excludes and locks admit. Where these admit
+  nothing of a package, all that there is of it is shown, and the package is held.
 - Of an install-only package (kernels) every installed version is told; its offer starts from the newest.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.errors import Stalled
@@ -49,9 +49,11 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
     present = rows(sections.need("installed"))
     if not present:
         raise Stalled("rpm knows no installed package", "look at its database with `rpm -qa`")
+    offers = _offers(sections, present)
+    admitted = _admitted(sections)
     return Seen(
-        installed=_installed(sections, present),
-        offers=_offers(sections, present),
+        installed=_installed(sections, present, _hidden(offers, admitted)),
+        offers=tuple(_within(offer, admitted) for offer in offers),
         sources=tuple(_sources(sections, at)),
         health=_health(sections),
         reboot=_reboot(sections, machine, present),
@@ -62,9 +64,11 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
 # --- installed ----------------------------------------------------------------------------------------------
 
 
-def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, ...]:
+def _installed(
+    sections: Sections, present: Iterable[Row], hidden: frozenset[PackageId]
+) -> tuple[Installed, ...]:
     automatic = _automatic(sections.need("reasons"))
-    held = _keys(sections.need("versionlock"))
+    held = _keys(sections.need("versionlock")) | hidden
     visible = _keys(sections.get("visible")) if "visible" in sections.by_name else None
     return tuple(
         Installed(
@@ -115,6 +119,43 @@ def _offers(sections: Sections, present: Iterable[Row]) -> tuple[Offer, ...]:
         _offer(newest[key], versions, _about(key, notices, is_single=len(of_name[key.name]) == 1))
         for key, versions in sorted(found.items())
     )
+
+
+_Admitted = frozenset[tuple[str, str, str]]
+
+
+def _admitted(sections: Sections) -> _Admitted | None:
+    """Return name, version and source of what the operator admits; ``None`` where that is everything."""
+    if "admitted" not in sections.by_name:
+        return None
+    section = sections.need("admitted")
+    rows_ = (fields_of(section, line, 4) for line in section.lines)
+    return frozenset((name, version, origin) for name, _, version, origin in rows_)
+
+
+def _left(offer: Offer, admitted: _Admitted) -> tuple[Available, ...]:
+    """Return the versions that are admitted, each with the sources that it is admitted from."""
+    found = (
+        replace(
+            one,
+            origins=tuple(each for each in one.origins if (offer.name, one.version, each) in admitted),
+        )
+        for one in offer.versions
+    )
+    return tuple(one for one in found if one.origins)
+
+
+def _hidden(offers: Iterable[Offer], admitted: _Admitted | None) -> frozenset[PackageId]:
+    """Return the packages of which no version is admitted."""
+    if admitted is None:
+        return frozenset()
+    return frozenset(offer.package for offer in offers if not _left(offer, admitted))
+
+
+def _within(offer: Offer, admitted: _Admitted | None) -> Offer:
+    """Leave out what is not admitted, unless that is all."""
+    versions = () if admitted is None else _left(offer, admitted)
+    return replace(offer, candidate=versions[0].version, versions=versions) if versions else offer
 
 
 def _about(package: PackageId, notices: Iterable[Advised], *, is_single: bool) -> list[Advised]:

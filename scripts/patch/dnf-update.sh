@@ -48,6 +48,8 @@ SAYS_IMPOSSIBLE='^ *Problem|Unable to find a match'
 # Of rpm, which tests the whole before it begins.
 SAYS_NOT_BEGUN='Transaction test error|conflicts between attempted installs|conflicts with file from package|does not verify'
 SAYS_REBOOT='Reboot is required'
+# Of dnf's configuration.
+SAYS_HIDES='^[[:space:]]*(exclude|excludepkgs|includepkgs)[[:space:]]*='
 # rpm -V, of a file that is configuration, and of rpm itself.
 SAYS_MAY_DIFFER='^.{9}  c |^rpm: '
 
@@ -79,11 +81,15 @@ esac
 CONFIGURATION=$ROOT/etc/dnf/dnf.conf
 [ -e "$CONFIGURATION" ] || CONFIGURATION=$ROOT/etc/yum.conf
 
-configured() { # OPTION: its last value in the [main] section
-    [ -r "$CONFIGURATION" ] || return 0
-    awk -v option="$1" '/^\[/ { on = ($0 ~ /^\[main\]/) }
+set_in() { # FILE OPTION: its last value in the [main] section
+    [ -r "$1" ] || return 0
+    awk -v option="$2" '/^\[/ { on = ($0 ~ /^\[main\]/) }
         on && $0 ~ "^" option "[ \t]*=" { sub(/^[^=]*=[ \t]*/, ""); sub(/[ \t]+$/, ""); value = $0 }
-        END { print value }' "$CONFIGURATION"
+        END { print value }' "$1"
+}
+
+configured() { # OPTION
+    set_in "$CONFIGURATION" "$1"
 }
 
 given=$(configured cachedir)
@@ -200,31 +206,69 @@ several() {
     cut -f 1,2 "$WORK/installed" | uniq -d
 }
 
-# The operator's version locks: a lock a line. dnf 5 has them in a file of its own.
+# The operator's version locks, a lock a line, for machines where the plugin that keeps them is not there. dnf 5 has
+# them in a file of its own, and keeps them itself.
 version_locks() {
-    for file in "$ROOT/etc/dnf/plugins/versionlock.list" "$ROOT/etc/yum/pluginconf.d/versionlock.list"; do
+    [ -z "$FIVE" ] || return 0
+    own=$ROOT/etc/dnf/plugins/versionlock.conf
+    case $(set_in "$own" enabled) in 0 | [Ff]alse | [Nn]o | [Oo]ff) return ;; esac
+    named=$(set_in "$own" locklist)
+    for file in ${named:+"$ROOT$named"} "$ROOT/etc/dnf/plugins/versionlock.list" "$ROOT/etc/yum/pluginconf.d/versionlock.list"; do
         [ -r "$file" ] || continue
         sed -e 's/[[:space:]]*#.*//' -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$file"
         break
     done
-    file=$ROOT/etc/dnf/versionlock.toml
-    [ ! -r "$file" ] || sed -n 's/^[[:space:]]*name[[:space:]]*=[[:space:]]*"\([^"]*\)".*/\1/p' "$file"
 }
 
-# name and arch of what is installed and locked. What the plugin would allow to move to another locked version
-# stays as well: a lock is a hold.
-locked() {
-    version_locks >"$WORK/locks"
+# What the locks make of all this: "held<tab>name<tab>arch" of what is installed and may go nowhere, "out" and the row
+# of what is offered and not admitted. A lock that names no version admits none; one of several that names it, does.
+judge_locks() { # FILE-OF-OFFERED
     awk -F '\t' '
-        function add(pattern) {
-            gsub(/[.+^$(){}|]/, "[&]", pattern); gsub(/\[\^\]/, "\\^", pattern)
-            gsub(/\*/, ".*", pattern); gsub(/\?/, ".", pattern)
-            patterns[++n] = "^" pattern "$"
+        function as_pattern(text) {
+            gsub(/[.+^$(){}|]/, "[&]", text); gsub(/\[\^\]/, "\\^", text)
+            gsub(/\*/, ".*", text); gsub(/\?/, ".", text)
+            return "^" text "$"
         }
-        FILENAME == ARGV[1] { if (!/^!/) { add($0); if (sub(/-[0-9*]+:[^:]*$/, "")) add($0) }; next }
-        { for (i = 1; i <= n; i++) if ($1 ~ patterns[i] || $1 "." $2 ~ patterns[i] || $1 "-" $3 ~ patterns[i] ||
-            $1 "-" $3 "." $2 ~ patterns[i]) { print $1 "\t" $2; break } }
-    ' "$WORK/locks" "$WORK/installed" | sort -u
+        function is_named(pattern, name, arch) { return name ~ pattern || name "." arch ~ pattern }
+        function is_meant(pattern, name, arch, evr,  full, bare) {
+            full = evr ~ /:/ ? evr : "0:" evr; bare = evr; sub(/^[0-9]*:/, "", bare)
+            return name "-" full ~ pattern || name "-" full "." arch ~ pattern ||
+                name "-" bare ~ pattern || name "-" bare "." arch ~ pattern
+        }
+        FILENAME == ARGV[1] {
+            not_[++n] = sub(/^!/, ""); lock[n] = as_pattern($0)
+            if (sub(/-([0-9*]+:)?[0-9*?\[][^-]*-[^-]*$/, "") || sub(/-([0-9*]+:)?[0-9*?\[][^-]*$/, "")) of[n] = as_pattern($0)
+            next
+        }
+        FILENAME == ARGV[2] {
+            for (i = 1; i <= n; i++) if (!not_[i]) {
+                if (is_named(lock[i], $1, $2)) whole[$1, $2]
+                if (is_meant(lock[i], $1, $2, $3) || (of[i] != "" && $1 ~ of[i])) locked[$1, $2]
+            }
+            if ((($1, $2) in whole) || (($1, $2) in locked)) { if (!(($1, $2) in seen)) order[++m] = $1 "\t" $2; seen[$1, $2] }
+            next
+        }
+        {   admitted = !(($1, $2) in whole) && !(($1, $2) in locked)
+            for (i = 1; i <= n && !admitted; i++) admitted = !not_[i] && !(($1, $2) in whole) && is_meant(lock[i], $1, $2, $3)
+            for (i = 1; i <= n && admitted; i++) if (not_[i] && (is_named(lock[i], $1, $2) || is_meant(lock[i], $1, $2, $3))) admitted = 0
+            if (admitted) goes[$1 "\t" $2]; else print "out\t" $0
+        }
+        END { for (i = 1; i <= m; i++) if (!(order[i] in goes)) print "held\t" order[i] }
+    ' "$WORK/locks" "$WORK/installed" "$1" | sort -u
+}
+
+# Leaves in $WORK/locks and $WORK/judged what the locks say.
+know_locks() {
+    version_locks >"$WORK/locks"
+    : >"$WORK/judged"
+    [ -s "$WORK/locks" ] || return 0
+    [ -e "$WORK/upgrades" ] || upgrades >"$WORK/upgrades" 2>"$WORK/err" </dev/null || no_offers
+    judge_locks "$WORK/upgrades" >"$WORK/judged"
+}
+
+# name and arch of what is installed and locked.
+locked() {
+    sed -n 's/^held	//p' "$WORK/judged"
 }
 
 # --- observe -----------------------------------------------------------------------------------------------
@@ -235,13 +279,25 @@ machine() {
     printf 'dnf=%s\nrpm=%s\n' "$(must "$DNF" --version 2>/dev/null | sed -n '/^\(dnf5 version \)\{0,1\}[0-9][0-9.]*$/{s/.* //;p;q;}')" "$(must rpm --version | sed 's/.* //')"
 }
 
-# Whether what stands in dnf.conf hides packages: only dnf itself can say which.
+# Whether any file may hide packages, of dnf's own or of a repository: only dnf itself can say which.
 hiding() {
-    [ -n "$(configured exclude)$(configured excludepkgs)$(configured includepkgs)" ]
+    [ ! -s "$WORK/locks" ] && [ ! -r "$ROOT/etc/dnf/versionlock.toml" ] || return 0
+    # shellcheck disable=SC2046 # one word for each folder is wanted
+    set -- /etc/yum.repos.d /etc/distro.repos.d /etc/yum/repos.d $(configured reposdir | tr , ' ')
+    for place in "$CONFIGURATION" /etc/dnf "$@"; do
+        ! run grep -rqsE "$SAYS_HIDES" "$ROOT${place#"$ROOT"}" || return 0
+    done
+    return 1
 }
 
 visible() {
     query "%{name}	%{arch}" --installed '--disablerepo=*' --disableplugin=versionlock
+}
+
+admitted() {
+    query "%{name}	%{arch}	%{evr}	%{repoid}" --upgrades >"$WORK/admitted" || return
+    awk -F '\t' 'FILENAME == ARGV[1] { if ($1 == "out") out[$2, $3, $4]; next } !(($1, $2, $3) in out)' \
+        "$WORK/judged" "$WORK/admitted"
 }
 
 upgrades() {
@@ -315,6 +371,12 @@ inputs() {
         "$ROOT/etc/os-release" "$ROOT/etc/rpm" "$ROOT/boot"
 }
 
+# What is left of what is installed and of what is offered by all that the operator wrote.
+see_what_is_admitted() {
+    need visible visible
+    [ ! -s "$WORK/upgrades" ] || need admitted admitted
+}
+
 # A section without which nothing can be said.
 need() { # NAME COMMAND...
     section "$@"
@@ -337,11 +399,13 @@ observe() {
     section machine machine
     see_installed
     need reasons query_installed "%{name}	%{arch}	%{evr}	%{reason}"
-    ! hiding || need visible visible
-    section versionlock locked
     need repositories repositories
     section metadata metadata
     need upgrades upgrades
+    keep upgrades
+    know_locks
+    section versionlock locked
+    ! hiding || see_what_is_admitted
     need advisories advisories
     [ ! -s "$WORK/out" ] || need cves advisories --with-cve
     [ -z "$(several)" ] || need duplicates duplicates
@@ -412,7 +476,8 @@ exclusions() {
     lines_of "$BLOCK" | as_dnf_takes all
     locked | sed 's/	/./'
     # What the operator locked out by version, where the plugin is not there to do it.
-    version_locks | sed -n 's/^!//p'
+    sed -n 's/^!//p' "$WORK/locks"
+    awk -F '\t' '$1 == "out" { print $2 "-" ($4 ~ /:/ ? "" : "0:") $4 "." $3 }' "$WORK/judged"
 }
 
 excluding() {
@@ -619,6 +684,7 @@ no_offers() {
 dry_run() {
     view
     see_installed
+    know_locks
     section versionlock locked
     exclusions >"$WORK/excluded"
     choose
@@ -834,6 +900,7 @@ differences() {
 # End unless dnf would do exactly what is named.
 exactly() {
     find_todo
+    know_locks
     exclusions >"$WORK/excluded"
     names_of_remove >"$WORK/remove"
     if [ ! -s "$WORK/todo" ] && [ ! -s "$WORK/remove" ]; then

@@ -242,10 +242,10 @@ class DnfLab:
         path = self.root / "etc/dnf/dnf.conf"
         path.write_text(path.read_text() + text + "\n")
 
-    def configure_repository(self, id_: str = "lab", url: str = "") -> None:
-        """Write a repository's file."""
+    def configure_repository(self, id_: str = "lab", url: str = "", more: str = "") -> None:
+        """Write a repository's file, with ``more`` lines."""
         path = self.root / f"etc/yum.repos.d/{id_}.repo"
-        path.write_text(_REPOSITORY.format(id=id_, url=url or self.repository.url))
+        path.write_text(_REPOSITORY.format(id=id_, url=url or self.repository.url) + more + "\n")
 
     def reasons(self) -> dict[str, str]:
         """Return why each package is installed, in dnf's words."""

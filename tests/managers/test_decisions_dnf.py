@@ -40,13 +40,20 @@ def decide(
         ("b?sh", ["bash\tx86_64"]),
         ("!curl-0:8.0-1.*", []),
         ("cur", []),
+        ("curl-0:8.1-1.*", []),
+        ("curl-8.1*", []),
+        ("curl-8.1-1.x86_64", []),
+        ("curl-8.2*", ["curl\tx86_64"]),
+        ("!curl", []),
+        ("vim-*:9.1*", []),
     ],
 )
 def test_a_version_lock_holds_its_package(
     tmp_path: Path, shell: tuple[str, ...], locks: str, found: list[str]
 ) -> None:
-    body = 'version_locks() { cat "$WORK/list"; }\nlocked'
-    assert decide(tmp_path, shell, body, {"list": f"{locks}\n"}) == found
+    body = 'version_locks() { cat "$WORK/list"; }\nknow_locks\nlocked'
+    offered = "curl\tx86_64\t8.1-1\tlab\t1\t1\nvim\tx86_64\t2:9.1-1\tlab\t1\t1\n"
+    assert decide(tmp_path, shell, body, {"list": f"{locks}\n", "upgrades": offered}) == found
 
 
 @pytest.mark.parametrize(

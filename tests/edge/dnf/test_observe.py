@@ -11,7 +11,7 @@ from reconciler.errors import Stalled
 from reconciler.managers.dnf import DNF
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.facts.observation import Installed, RebootNeed
+from reconciler.planning.facts.observation import Installed, Question, RebootNeed
 from reconciler.targets.local import LocalTarget
 from tests.labs.dnf import DnfLab
 from tests.labs.rpm import Advisory, Rpm
@@ -54,18 +54,91 @@ def test_what_came_in_for_others_is_automatic(lab: DnfLab, dnf: ScriptedManager)
         ("", "lima-0:1.0-1.*", ["lima"]),
         ("", "# a comment\nnative", ["native"]),
         ("excludepkgs=base", "pair*", ["base", "pair", "pair-data"]),
-        ("", "!lima-0:1.1-1.*", []),
+        ("excludepkgs=\n  lima\n  plain", "", ["lima", "plain"]),
+        ("includepkgs=secure, lima*", "", None),
+        ("", "lima-0:1.1-1.*", []),
+        ("", "lima-1.1*", []),
+        ("", "lima-0:1.0-1.*\nlima-0:1.1-1.*", []),
+        ("", "!lima-0:1.1-1.*", ["lima"]),
+        ("", "!lima-0:2*", []),
     ],
 )
 def test_what_the_operator_excludes_or_locks_is_held(
-    lab: DnfLab, dnf: ScriptedManager, configuration: str, locks: str, held: list[str]
+    lab: DnfLab, dnf: ScriptedManager, configuration: str, locks: str, held: list[str] | None
 ) -> None:
     lab.configure(configuration)
     lab.lock_version(locks)
     observation = dnf.observe(now())
-    assert [one.name for one in observation.installed if one.held] == held
+    found = [one.name for one in observation.installed if one.held]
+    assert found == held if held is not None else not {"secure", "lima"} & {*found} and "plain" in found
     # What is held is offered all the same.
     assert "lima" in {offer.name for offer in observation.offers}
+
+
+@pytest.mark.parametrize(
+    ("line", "held"),
+    [
+        ("excludepkgs=lima", ["lima"]),
+        ("exclude=li*,plain-1.1*", ["lima", "plain"]),
+        ("exclude = lima\n  epoch", ["epoch", "lima"]),
+        ("excludepkgs=superseded-1.2*", []),
+        ("", []),
+    ],
+)
+def test_what_a_repositorys_file_excludes_is_held_where_no_other_has_it(
+    lab: DnfLab, dnf: ScriptedManager, line: str, held: list[str]
+) -> None:
+    lab.configure_repository(more=line)
+    observation = dnf.observe(now())
+    assert [one.name for one in observation.installed if one.held] == held
+    lab.configure_repository("second", lab.repository.url)
+    lab.refresh()
+    observation = dnf.observe(now())
+    assert not any(one.held for one in observation.installed)
+    lima = next(offer for offer in observation.offers if offer.name == "lima")
+    assert lima.versions[0].origins == (("second",) if "li" in line else ("lab", "second"))
+
+
+def test_what_a_repositorys_file_does_not_include_is_held(lab: DnfLab, dnf: ScriptedManager) -> None:
+    lab.configure_repository(more="includepkgs=plain lima")
+    observation = dnf.observe(now())
+    free = {offer.name for offer in observation.offers} - {
+        one.name for one in observation.installed if one.held
+    }
+    assert free == {"plain", "lima"}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "locks"),
+    [("excludepkgs=superseded-1.2*", ""), ("", "superseded-0:1.1-1.*"), ("", "!superseded-0:1.2-1.*")],
+)
+def test_a_version_that_the_operator_leaves_free_is_the_offer(
+    lab: DnfLab, dnf: ScriptedManager, configuration: str, locks: str
+) -> None:
+    lab.configure(configuration)
+    lab.lock_version(locks)
+    observation = dnf.observe(now())
+    assert not any(one.held for one in observation.installed)
+    superseded = next(offer for offer in observation.offers if offer.name == "superseded")
+    assert [one.version for one in superseded.versions] == [superseded.candidate] == ["1.1-1"]
+    answer = dnf.resolve(Question())
+    assert [one.to_version for one in answer.changes if one.name == "superseded"] == ["1.1-1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "held"),
+    [
+        ("[main]\nenabled=0", []),
+        ("[main]\nenabled = 1\nlocklist = /etc/my.list", ["plain"]),
+    ],
+)
+def test_locks_are_where_their_plugin_is_told_to_look(
+    lab: DnfLab, dnf: ScriptedManager, settings: str, held: list[str]
+) -> None:
+    lab.lock_version("lima")
+    (lab.root / "etc/dnf/plugins/versionlock.conf").write_text(settings + "\n")
+    (lab.root / "etc/my.list").write_text("plain\n")
+    assert [one.name for one in dnf.observe(now()).installed if one.held] == held
 
 
 def test_offers_name_every_newer_version_with_what_advisories_say(lab: DnfLab, dnf: ScriptedManager) -> None:
