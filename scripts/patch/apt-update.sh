@@ -68,6 +68,48 @@ make_work_dir
 # shellcheck disable=SC2086 # one word for each
 tools $TEXT
 
+# What holds whatever the operator's configuration says, in every call of apt: what its output looks like, and that it
+# does what it is asked, no more and no less. What stands on a command line comes after it.
+cat >"$WORK/ours.conf" <<'EOF'
+APT::Cache::AllVersions "true";
+APT::Cache::Generate "true";
+APT::Cache::Show::Version "1";
+APT::Color "false";
+APT::Get::Assume-No "false";
+APT::Get::Assume-Yes "false";
+APT::Get::AutoSolving "true";
+APT::Get::AutomaticRemove "false";
+APT::Get::AutomaticRemove::Kernels "false";
+APT::Get::CallResolver "true";
+APT::Get::Download "true";
+APT::Get::Download-Only "false";
+APT::Get::Fix-Broken "false";
+APT::Get::Fix-Missing "false";
+APT::Get::Fix-Policy-Broken "false";
+APT::Get::HideAutoRemove "true";
+APT::Get::List-Columns "false";
+APT::Get::Mark-Auto "false";
+APT::Get::Only-Upgrade "false";
+APT::Get::Print-URIs "false";
+APT::Get::Purge "false";
+APT::Get::ReInstall "false";
+APT::Get::Remove "true";
+APT::Get::Show-Upgraded "true";
+APT::Get::Show-Versions "false";
+APT::Get::Simulate "false";
+APT::Get::Trivial-Only "false";
+APT::Get::Update::InteractiveReleaseInfoChanges "false";
+APT::Get::Upgrade "true";
+APT::Mark::Simulate "false";
+APT::Output-Version "0";
+APT::Update "false";
+Dpkg::Progress-Fancy "false";
+Dpkg::Use-Pty "false";
+DpkgPM::Progress "false";
+quiet "1";
+EOF
+must_have_space
+
 # apt reads the file that APT_CONFIG names before all others, so that with another root nothing of this machine's
 # configuration is read. A file the caller named comes first, and may say what is special about that root.
 GIVEN=${APT_CONFIG:-}
@@ -85,7 +127,7 @@ fi
 # apt's own idea of its folders; apt-config quotes the values for the shell. What it does not name is no default: it
 # could be another system's.
 ROOT=/ STATUS='' LISTS='' ARCHIVES='' STATE='' MARKS='' PREFERENCES='' ETC='' NATIVE='' HISTORY='' DPKG_PATH='' PKG='' SRC='' RELEASE=''
-learn configuration must apt-config shell ROOT Dir/d STATUS Dir::State::status/f LISTS Dir::State::lists/d \
+learn configuration must apt-config "-c=$WORK/ours.conf" shell ROOT Dir/d STATUS Dir::State::status/f LISTS Dir::State::lists/d \
     ARCHIVES Dir::Cache::archives/d STATE Dir::State/d MARKS Dir::State::extended_states/f \
     PREFERENCES Dir::Etc::preferences/f ETC Dir::Etc/d NATIVE APT::Architecture \
     HISTORY Dir::Log::History/f DPKG_PATH DPkg::Path \
@@ -128,7 +170,7 @@ function named_by(file, part, n) {
 # many parts the list's own path has, which hold no _ themselves.
 lists() {
     # shellcheck disable=SC2016 # for apt-get
-    must apt-get indextargets --format '$(FILENAME) $(METAKEY) $(DESCRIPTION)' 'Created-By: Packages' | awk '{
+    cached must apt-get indextargets --format '$(FILENAME) $(METAKEY) $(DESCRIPTION)' 'Created-By: Packages' | awk '{
         file = source = $1; sub(/.*\//, "", source); parts = gsub("/", "/", $2) + 1
         while (parts-- > 0) sub(/_[^_]*$/, "", source)
         sub(/^[^ ]* [^ ]* /, ""); print file "\t" source "_\t" $0 }'
@@ -162,10 +204,10 @@ security_sources() {
 # The folder with the lists of the sources that count, where not all do.
 COUNTED=
 
-cached() { # must|may|run TOOL ARGUMENT...: one of apt's, with our own cache files where there are any
+cached() { # must|may|run TOOL ARGUMENT...: one of apt's, with our settings, and our own cache files where there are any
     how=$1 program=$2
     shift 2
-    "$how" "$program" ${CACHE:+-o "Dir::Cache::pkgcache=$CACHE/pkgcache${COUNTED:+-counted}.bin"} \
+    "$how" "$program" "-c=$WORK/ours.conf" ${CACHE:+-o "Dir::Cache::pkgcache=$CACHE/pkgcache${COUNTED:+-counted}.bin"} \
         ${CACHE:+-o "Dir::Cache::srcpkgcache=$CACHE/srcpkgcache${COUNTED:+-counted}.bin"} \
         ${COUNTED:+-o "Dir::State::lists=$COUNTED/"} "$@"
 }
@@ -252,7 +294,7 @@ file_times() {
 dependencies() {
     stat -c '%i %s %z' "$STATUS" >"$WORK/state"
     if [ -e "$CACHE/met" ] && cmp -s "$WORK/state" "$CACHE/met"; then return 0; fi
-    cached may apt-get -q=1 -o Debug::NoLocking=true -o APT::Color=false check >"$WORK/check"
+    cached may apt-get -q=1 -o Debug::NoLocking=true check >"$WORK/check"
     checked=$?
     if [ "$checked" -ne 0 ]; then
         cat "$WORK/check"
@@ -472,12 +514,16 @@ include() {
     cat "$WORK/included" >>"$WORK/choices"
 }
 
-resolve() {
-    # Hooks of the operator that would run although nothing is installed; a list can only be emptied by a file.
-    printf '#clear APT::Install::Pre-Invoke;\n#clear AptCli::Hooks;\n' >"$WORK/apt.conf"
+settings_of_asking() {
     # An archives folder that is not there: what has been downloaded already is listed too.
-    set -- -q=1 "-c=$WORK/apt.conf" -o "Dir::Cache::archives=$WORK/none/" -o Acquire::ForceHash=SHA256 -o APT::Get::Show-Versions=false \
-        -o APT::Get::AutomaticRemove=false -o APT::Get::Purge=false -o APT::Color=false --print-uris
+    printf 'Dir::Cache::archives "%s/none/";\nAcquire::ForceHash "SHA256";\n' "$WORK"
+    # Hooks of the operator that would run although nothing is installed; a list can only be emptied by a file.
+    printf '#clear %s;\n' APT::Install::Pre-Invoke APT::Install::Post-Invoke-Success AptCli::Hooks
+}
+
+resolve() {
+    settings_of_asking >"$WORK/ask.conf"
+    set -- -q=1 "-c=$WORK/ask.conf" --print-uris
     [ ! -s "$WORK/preferences" ] || set -- -o "Dir::Etc::preferences=$WORK/preferences" "$@"
     [ -z "$SECURITY" ] || set -- -o APT::Default-Release= "$@"
     if [ -n "$ONLY" ]; then
@@ -603,7 +649,7 @@ relate() {
 # --- refresh -----------------------------------------------------------------------------------------------
 
 refresh() {
-    section refresh cached may apt-get -q -o APT::Update::Error-Mode=any -o APT::Color=false update
+    section refresh cached may apt-get -q -o APT::Update::Error-Mode=any update
     if [ "$code" -eq 0 ] && ! says "$SAYS_NOT_ALL_READ"; then
         # The stamp that Ubuntu's update-notifier keeps too: when the lists were last read without a fault.
         [ ! -d "$STATE/periodic" ] || (umask 022 && : >"$STATE/periodic/update-success-stamp")
@@ -689,32 +735,14 @@ nobody_answers() {
 # Whether a repair installs anew what is there half done.
 AGAIN=
 
-# What holds whatever the operator's configuration says. What is only recommended is not named, or is named itself.
-settings() {
-    cat <<'EOF'
-APT::Install-Recommends "false";
-APT::Install-Suggests "false";
-APT::Get::Assume-No "false";
-APT::Get::AutomaticRemove "false";
-APT::Get::Fix-Broken "false";
-APT::Get::Fix-Missing "false";
-APT::Get::HideAutoRemove "true";
-APT::Get::Only-Upgrade "false";
-APT::Get::Purge "false";
-APT::Get::ReInstall "false";
-APT::Get::Show-Versions "false";
-APT::Get::Simulate "false";
-APT::Get::Upgrade "true";
-APT::Get::Upgrade-By-Source-Package "false";
-APT::Color "false";
-Dpkg::Progress-Fancy "false";
-Dpkg::Use-Pty "false";
-EOF
+# What is only recommended is not named, or is named itself.
+settings_of_named() {
+    printf '%s "false";\n' APT::Install-Recommends APT::Install-Suggests APT::Get::Upgrade-By-Source-Package
     [ -z "$AGAIN" ] || printf 'APT::Get::%s "true";\n' ReInstall Fix-Broken
 }
 
 settings_of_acting() {
-    settings
+    settings_of_named
     printf 'DPkg::Lock::Timeout "%s";\n' "$LOCK_WAIT"
     for force in $FORCES; do printf 'DPkg::Options:: "%s";\n' "$force"; done
     [ "$VERB" != --download ] || echo 'APT::Get::Download-Only "true";'
@@ -772,9 +800,14 @@ END {
 EOF
 }
 
+# All of apt's configuration, a setting a line.
+configured() {
+    must apt-config -o 'APT::Config::Dump::Format=%F "%v";%n' -o APT::Config::Dump::EmptyValue=true dump
+}
+
 # The values of a list in apt's configuration, one a line.
 values_of() { # NAME
-    must apt-config dump | awk -v list="$1" 'index(tolower($1), tolower(list) "::") == 1 {
+    configured | awk -v list="$1" 'index(tolower($1), tolower(list) "::") == 1 {
         sub(/^[^ ]* "/, ""); sub(/";$/, ""); if ($0 != "") print }'
 }
 
@@ -1043,11 +1076,8 @@ apt_get_install() { # may|run OPTION...
 }
 
 ask() {
-    {
-        settings
-        printf '#clear APT::Install::Pre-Invoke;\n#clear AptCli::Hooks;\n'
-    } >"$WORK/ask.conf"
-    apt_get_install may "-c=$WORK/ask.conf" -o "Dir::Cache::archives=$WORK/none/" -o Acquire::ForceHash=SHA256 --print-uris
+    { settings_of_named && settings_of_asking; } >"$WORK/ask.conf"
+    apt_get_install may "-c=$WORK/ask.conf" --print-uris
 }
 
 # What apt would do besides or instead, in words, one a line: nothing where it is exactly what is wanted, and at most
@@ -1271,7 +1301,7 @@ underway() {
 
 # The same of packages alone, as dpkg began with them, the last of each.
 begun() {
-    dpkg_log=$(must apt-config dump | sed -n 's/^[Dd][Pp]kg::Options:: "--log=\(.*\)";$/\1/p' | tail -n 1)
+    dpkg_log=$(configured | sed -n 's/^[Dd][Pp]kg::Options:: "--log=\(.*\)";$/\1/p' | tail -n 1)
     [ -n "$dpkg_log" ] || dpkg_log=$ROOT/var/log/dpkg.log
     for file in "$dpkg_log.1" "$dpkg_log"; do
         [ ! -r "$file" ] || cat "$file"

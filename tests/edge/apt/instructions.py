@@ -1,8 +1,22 @@
 """Transactions as tests write them, and what dpkg's database says of them."""
 
+import re
+
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.runs.execution import Instruction
+from reconciler.resources import locate
 from tests.labs.apt import AptLab
+
+_SCRIPT = locate("scripts/patch/apt-update.sh").read_text()
+_LIST = _SCRIPT.partition("ours.conf\" <<'EOF'\n")[2].partition("EOF\n")[0]
+OURS = dict(re.findall(r'^(\S+) "(.*)";$', _LIST, re.MULTILINE))
+"""What the script sets in every call of apt."""
+OTHERWISE = {"true": "false", "false": "true", "0": "30", "1": "2"}
+
+
+def against(*names: str) -> str:
+    """Return a configuration of apt that wants the opposite of what the script sets."""
+    return "\n".join(f'{name} "{OTHERWISE[OURS[name]]}";' for name in names)
 
 
 def to(*named: str, remove: str = "", without: tuple[str, ...] = ()) -> Instruction:

@@ -21,7 +21,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Question
 from reconciler.planning.runs.execution import Execution, Instruction, automatic_after
 from reconciler.targets.local import LocalTarget
-from tests.edge.apt.instructions import difference, to, untouched
+from tests.edge.apt.instructions import OURS, against, difference, to, untouched
 from tests.labs.apt import MAIN, PAUSE, AptLab, Deb
 from tests.labs.naming import moved
 
@@ -51,6 +51,18 @@ def test_what_is_named_is_made_and_nothing_else(
     }  # fmt: skip
     assert "Setting up plain (1.1)" in (folder / "log").read_text()
     assert lab.states() == {}
+
+
+def test_no_setting_of_the_operators_changes_what_is_made(
+    lab: AptLab, apt: ScriptedManager, folder: Path
+) -> None:
+    before = lab.versions()
+    lab.configure(against(*OURS))
+    lab.mark_auto("plain")
+    named = replace(to("plain=1.1", "pair=1.1", "pair-data=1.1"), automatic=("plain:all",))
+    assert apt.apply(named, folder) == Execution(0)
+    assert difference(before, lab.versions()) == {"pair": "1.1", "pair-data": "1.1", "plain": "1.1"}
+    assert "plain" in lab.automatic()
 
 
 ODD = {"an_exporter": "1.1_rc2", "an_agent": "1:1.1", "odd.name+": "2(beta)%x^1;{}", "plus+": "1.1+"}

@@ -14,6 +14,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Answer, Mode, Question, Unmet
 from reconciler.targets.local import LocalTarget
+from tests.edge.apt.instructions import OURS, against
 from tests.labs import naming
 from tests.labs.apt import MAIN, SECURITY, AptLab, Deb
 
@@ -36,6 +37,7 @@ SAFE = {
     "twin:i386": "1.1",
     "user": "1.1",
 }
+FULL = {**SAFE, "remover": "2.0", "replacer": "2.0", "victim": None, "replaced": None}
 
 
 def moved(answer: Answer) -> dict[str, str | None]:
@@ -58,9 +60,7 @@ def test_full_mode_removes_and_tells_a_replacement_from_a_removal(apt: ScriptedM
     answer = apt.resolve(Question("full"))
     actions = {change.name: change.action for change in answer.changes if change.to_version is None}
     assert actions == {"victim": "remove", "replaced": "replace"}
-    assert moved(answer) == {
-        **SAFE, "remover": "2.0", "replacer": "2.0", "victim": None, "replaced": None,
-    }  # fmt: skip
+    assert moved(answer) == FULL
 
 
 @pytest.mark.parametrize("command", ["upgrade --with-new-pkgs", "dist-upgrade"])
@@ -425,6 +425,22 @@ def test_the_operators_automatic_removal_does_not_reach_a_plan(lab: AptLab, apt:
     assert moved(apt.resolve(Question())) == SAFE
 
 
+@pytest.mark.parametrize("name", [*sorted(OURS), "all of them"])
+def test_no_setting_of_the_operators_changes_how_apt_is_read(
+    lab: AptLab, apt: ScriptedManager, name: str
+) -> None:
+    before = apt.observe(datetime.now(UTC))
+    lab.configure(against(*(OURS if name == "all of them" else [name])))
+    assert moved(apt.resolve(Question("full"))) == FULL
+    after = apt.observe(datetime.now(UTC))
+    assert (after.offers, after.sources, after.health.broken) == (before.offers, before.sources, ())
+
+
+def test_a_layout_of_apts_newer_commands_is_not_what_is_read(lab: AptLab, apt: ScriptedManager) -> None:
+    lab.configure('Binary::apt-get { APT::Output-Version "30"; APT::Get::Show-Upgraded "false"; };')
+    assert moved(apt.resolve(Question())) == SAFE
+
+
 def test_archives_that_are_here_already_are_still_listed(lab: AptLab, apt: ScriptedManager) -> None:
     for file in (lab.repository / "pool").glob("plain_1.1*"):
         (lab.root / "var/cache/apt/archives" / file.name).write_bytes(file.read_bytes())
@@ -546,6 +562,14 @@ def test_the_operators_hooks_do_not_run(lab: AptLab, apt: ScriptedManager) -> No
     mark = lab.folder / "hook-ran"
     lab.configure(f'APT::Install::Pre-Invoke {{ "touch {mark}"; }}; quiet "2";')
     assert moved(apt.resolve(Question())) == SAFE
+    assert not mark.exists()
+
+
+def test_a_hook_does_not_run_either_where_nothing_is_to_do(lab: AptLab, apt: ScriptedManager) -> None:
+    mark = lab.folder / "hook-ran"
+    lab.configure(f'APT::Install::Post-Invoke-Success {{ "touch {mark}"; }};')
+    everything = tuple(sorted({package.name for package in apt.observe(datetime.now(UTC)).installed}))
+    assert moved(apt.resolve(Question(exclude=everything))) == {}
     assert not mark.exists()
 
 

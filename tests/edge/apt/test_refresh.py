@@ -14,6 +14,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Question, Refresh, RefreshOutcome
 from reconciler.process import Completed
 from reconciler.targets.local import LocalTarget
+from tests.edge.apt.instructions import OURS, against
 from tests.labs.apt import MAIN, AptLab, Deb
 from tests.labs.naming import moved
 
@@ -27,6 +28,15 @@ def test_a_refresh_finds_what_was_published(own_lab: AptLab, own_apt: ScriptedMa
     assert own_apt.refresh().outcome is RefreshOutcome.REFRESHED
     versions = moved(own_apt.resolve(Question()).changes)
     assert versions["plain"] == "1.2"
+
+
+def test_no_setting_of_the_operators_keeps_a_refresh_from_being_one(
+    own_lab: AptLab, own_apt: ScriptedManager
+) -> None:
+    own_lab.publish(MAIN, Deb("plain", "1.2"))
+    own_lab.configure(against(*OURS))
+    assert own_apt.refresh().outcome is RefreshOutcome.REFRESHED
+    assert moved(own_apt.resolve(Question()).changes)["plain"] == "1.2"
 
 
 def test_a_refresh_leaves_the_stamp_of_its_success(own_apt: ScriptedManager) -> None:
