@@ -4,12 +4,13 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from reconciler.managers import rpm
 from reconciler.managers.rpm import Row, version_key
 from reconciler.managers.sections import Section, fields_of, number, unparsed
+from reconciler.planning.facts.observation import Available
 from reconciler.planning.facts.package import Identified
 
 
@@ -47,6 +48,16 @@ class Advised(Identified):
     version: str
     advisory: str
     security: bool
+
+
+def joined(versions: Iterable[Available], security: Container[str]) -> tuple[Available, ...]:
+    """Join what several repositories offer, the newest first; ``security`` says which fix something."""
+    found: dict[str, Available] = {}
+    for one in versions:
+        known = found.get(one.version)
+        origins = tuple(dict.fromkeys((*(known.origins if known else ()), *one.origins)))
+        found[one.version] = replace(one, origins=origins, security=one.version in security)
+    return tuple(sorted(found.values(), key=lambda one: version_key(one.version), reverse=True))
 
 
 _ADVISORY = re.compile(r"(\S+) +(\S+) +(\S+)")

@@ -2,6 +2,7 @@
 
 - Offers are what the enabled repositories hold and the operator's excludes and locks admit. Where these admit
   nothing of a package, all that there is of it is shown, and the package is held.
+- What would take the place of an installed package is an offer, unless something of its name is installed.
 - Of an install-only package (kernels) every installed version is told; its offer starts from the newest.
 """
 
@@ -15,8 +16,10 @@ from reconciler.managers.dialect import Seen
 from reconciler.managers.dnf_formats import (
     Advised,
     advised,
+    joined,
     rows,
 )
+from reconciler.managers.dnf_successors import successors_of
 from reconciler.managers.machine import (
     digest_of,
     read_filesystems,
@@ -49,11 +52,15 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
     present = rows(sections.need("installed"))
     if not present:
         raise Stalled("rpm knows no installed package", "look at its database with `rpm -qa`")
-    offers = _offers(sections, present)
     admitted = _admitted(sections)
+    successors = successors_of(sections, present, machine.get("architecture", ""))
+    offers = (
+        *_offers(sections, present),
+        *(offer for offer in successors if admitted is None or _left(offer, admitted)),
+    )
     return Seen(
         installed=_installed(sections, present, _hidden(offers, admitted)),
-        offers=tuple(_within(offer, admitted) for offer in offers),
+        offers=tuple(sorted((_within(offer, admitted) for offer in offers), key=lambda offer: offer.package)),
         sources=tuple(_sources(sections, at)),
         health=_health(sections),
         reboot=_reboot(sections, machine, present),
@@ -169,16 +176,8 @@ def _notices(sections: Sections) -> tuple[Advised, ...]:
 
 
 def _offer(row: Row, versions: Sequence[Available], notices: Sequence[Advised]) -> Offer:
-    """Join what several repositories offer, the newest version first."""
-    security = {notice.version for notice in notices if notice.security}
-    joined: dict[str, Available] = {}
-    for one in versions:
-        known = joined.get(one.version)
-        origins = tuple(dict.fromkeys((*(known.origins if known else ()), *one.origins)))
-        joined[one.version] = Available(
-            one.version, origins, one.version in security, one.size, one.installed_size
-        )
-    newest_first = tuple(sorted(joined.values(), key=lambda one: version_key(one.version), reverse=True))
+    """Make one of all that is offered, with the advisories that it is about."""
+    newest_first = joined(versions, {notice.version for notice in notices if notice.security})
     candidate = newest_first[0].version
     return Offer(
         row.name,

@@ -181,6 +181,17 @@ query() { # FORMAT REPOQUERY-ARGUMENT...
     return "$asked"
 }
 
+# Ask for records: a head, then lists of relations. Their lines have no mark, so the end of each record has one as well:
+# what stands outside of all is not dnf's.
+records() { # KINDS REPOQUERY-ARGUMENT...
+    lists=
+    for kind in $1; do lists="$lists	$kind$NL%{$kind}$NL"; done
+    shift
+    look -q repoquery --available --qf "@	%{name}	%{arch}	%{evr}	%{repoid}	%{downloadsize}	%{installsize}$NL$lists	end$END" \
+        "$@" >"$WORK/printed" || return
+    awk '/^@\t/ { on = 1 } /^\tend$/ { on = 0; next } on { print; next } /./ { print >"/dev/stderr" }' "$WORK/printed"
+}
+
 # The same without the repositories, and without the operator's excludes: what is installed.
 query_installed() { # FORMAT REPOQUERY-ARGUMENT...
     query "$@" --installed '--disablerepo=*' --disableexcludes=all --disableplugin=versionlock
@@ -296,6 +307,7 @@ visible() {
 
 admitted() {
     query "%{name}	%{arch}	%{evr}	%{repoid}" --upgrades >"$WORK/admitted" || return
+    [ ! -s "$WORK/obsoleters" ] || obsoleting query "%{name}	%{arch}	%{evr}	%{repoid}" --available >>"$WORK/admitted" || return
     awk -F '\t' 'FILENAME == ARGV[1] { if ($1 == "out") out[$2, $3, $4]; next } !(($1, $2, $3) in out)' \
         "$WORK/judged" "$WORK/admitted"
 }
@@ -303,6 +315,27 @@ admitted() {
 upgrades() {
     query "%{name}	%{arch}	%{evr}	%{repoid}	%{downloadsize}	%{installsize}" \
         --upgrades --disableexcludes=all --disableplugin=versionlock
+}
+
+# What dnf would put in the place of an installed package, unless it is told not to. Its question is put in pieces,
+# since there is an end to the length of an argument.
+obsoleting() { # COMMAND ARGUMENT...
+    awk -F '\t' 'length(list) > 60000 { print list; list = "" } { list = list (list == "" ? "" : ",") $1 " = " $3 }
+        END { print list }' "$WORK/installed" >"$WORK/capabilities"
+    while IFS= read -r list; do set -- "$@" --whatobsoletes "$list"; done <"$WORK/capabilities"
+    "$@" </dev/null
+}
+
+obsoleters() {
+    obsoleting records obsoletes --disableexcludes=all --disableplugin=versionlock
+}
+
+obsoleters_advised() {
+    obsoleting query "%{name}	%{arch}	%{evr}" --available --security --disableexcludes=all --disableplugin=versionlock
+}
+
+replaces() {
+    case $(configured obsoletes) in 0 | [Ff]alse | [Nn]o | [Oo]ff) return 1 ;; esac
 }
 
 repositories() {
@@ -374,7 +407,13 @@ inputs() {
 # What is left of what is installed and of what is offered by all that the operator wrote.
 see_what_is_admitted() {
     need visible visible
-    [ ! -s "$WORK/upgrades" ] || need admitted admitted
+    if [ -s "$WORK/upgrades" ] || [ -s "$WORK/obsoleters" ]; then need admitted admitted; fi
+}
+
+see_obsoleters() {
+    need obsoleters obsoleters
+    keep obsoleters
+    [ ! -s "$WORK/obsoleters" ] || need obsoleters-advised obsoleters_advised
 }
 
 # A section without which nothing can be said.
@@ -403,6 +442,7 @@ observe() {
     section metadata metadata
     need upgrades upgrades
     keep upgrades
+    ! replaces || see_obsoleters
     know_locks
     section versionlock locked
     ! hiding || see_what_is_admitted
@@ -558,11 +598,26 @@ security_versions() {
     advisories --security 2>"$WORK/err" </dev/null >"$WORK/named" || return
     # dnf 5 has the severity in a column of its own.
     awk '$2 ~ /\/Sec\.$/ { print $3 } $2 == "security" { print $4 }' "$WORK/named" | sort -u >"$WORK/nevras"
+    newest --upgrades || return
+    ! replaces || security_obsoleters
+}
+
+# Advisories are listed of installed names alone.
+security_obsoleters() {
+    set -- --available --security
+    if [ -s "$WORK/excluded" ]; then set -- "$@" "$(excluding)"; fi
+    obsoleting query "%{name}	%{arch}	%{name}-%{epoch}:%{version}-%{release}.%{arch}" "$@" >"$WORK/successors" || return
+    awk -F '\t' -v base="$(uname -m)" 'FILENAME == ARGV[1] { have[$1]; next }
+        !($1 in have) && ($2 == "noarch" || $2 == base) { print $3 }' "$WORK/installed" "$WORK/successors" >"$WORK/nevras"
+    newest --available
+}
+
+# Of the versions in $WORK/nevras the newest of each package that is left by the exclusions.
+newest() { # REPOQUERY-OPTION
     [ -s "$WORK/nevras" ] || return 0
-    set --
-    if [ -s "$WORK/excluded" ]; then set -- "$(excluding)"; fi
+    if [ -s "$WORK/excluded" ]; then set -- "$@" "$(excluding)"; fi
     # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-    query "%{name}	%{arch}	%{evr}	%{name}-%{epoch}:%{version}-%{release}.%{arch}" --upgrades --latest-limit=1 \
+    query "%{name}	%{arch}	%{evr}	%{name}-%{epoch}:%{version}-%{release}.%{arch}" --latest-limit=1 \
         "$@" $(cat "$WORK/nevras") </dev/null
 }
 
@@ -634,30 +689,11 @@ resolve_fully() {
 }
 
 facts_of() { # NEVRA...: of packages on offer; of what they provide only what one of them needs
-    declared "$@" >"$WORK/facts" || return
+    records 'requires provides conflicts obsoletes' "$@" >"$WORK/facts" || return
     awk '/^\t/ { kind = $1 } FNR == 1 { pass++ }
         pass == 1 && kind == "requires" { if (/^\(/) gsub(/[()]/, " "); for (i = 1; i <= NF; i++) needed[$i] }
         pass == 1 { next }
         kind != "provides" || /^[\t@]/ || ($1 in needed)' "$WORK/facts" "$WORK/facts"
-}
-
-# A record has lines without a mark, so its end has one as well: what stands outside of all is not dnf's.
-declared() { # NEVRA...
-    records "$@" >"$WORK/printed" || return
-    awk '/^@\t/ { on = 1 } /^\tend$/ { on = 0; next } on { print; next } /./ { print >"/dev/stderr" }' "$WORK/printed"
-}
-
-records() { # NEVRA...
-    look -q repoquery --available --qf "@	%{name}	%{arch}	%{evr}	%{repoid}	%{downloadsize}	%{installsize}
-	requires
-%{requires}
-	provides
-%{provides}
-	conflicts
-%{conflicts}
-	obsoletes
-%{obsoletes}
-	end$END" "$@"
 }
 
 facts_of_removed() { # NAME-VERSION.ARCH...

@@ -39,6 +39,68 @@ def observed(
     return f"patchledger-patch 1 dnf\n{body}{restarting}exit 0\n"
 
 
+OBSOLETERS = """\
+|@\tnew\ti686\t2-1\tlab\t10\t20
+|\tobsoletes
+|old < 2
+|@\tnew\tx86_64\t2-1\tlab\t10\t20
+|\tobsoletes
+|old < 2
+|other < 0.5
+|@\tnew\tx86_64\t2-1\tmirror\t10\t20
+|\tobsoletes
+|old < 2
+|@\tnew\tx86_64\t2-2\tlab\t10\t20
+|\tobsoletes
+|old < 2
+|@\tbash\tx86_64\t9-1\tlab\t10\t20
+|\tobsoletes
+|old < 2
+|@\tdoc\tnoarch\t2-1\tlab\t10\t20
+|\tobsoletes
+|old-doc
+"""
+
+
+def test_what_would_take_the_place_of_installed_packages_is_offered() -> None:
+    row = "{}\t{}\t1-1\t1\t1"
+    names = [
+        ("bash", "x86_64"),
+        ("old", "i686"),
+        ("old", "x86_64"),
+        ("old-doc", "noarch"),
+        ("other", "x86_64"),
+    ]
+    text = observed("\n".join(row.format(*name) for name in names), "").replace(
+        "kernel=", "architecture=x86_64\n|kernel="
+    )
+    sections = f"[obsoleters]\n{OBSOLETERS}= 0\n[obsoleters-advised]\n|new\tx86_64\t2-1\n= 0\n"
+    offers = parse_observe(DNF, text.replace("exit 0\n", f"{sections}exit 0\n"), AT).offers
+    told = {
+        str(offer.package): (
+            [str(one) for one in offer.replaces],
+            [(one.version, one.origins, one.security) for one in offer.versions],
+        )
+        for offer in offers
+    }
+    assert told == {
+        "doc:noarch": (["old-doc:noarch"], [("2-1", ("lab",), False)]),
+        "new:i686": (["old:i686"], [("2-1", ("lab",), False)]),
+        "new:x86_64": (
+            ["old:x86_64"],
+            [("2-2", ("lab",), False), ("2-1", ("lab", "mirror"), True)],
+        ),
+    }
+
+
+def test_what_the_operator_does_not_admit_takes_no_place() -> None:
+    text = observed("old\tx86_64\t1-1\t1\t1", "")
+    for admitted, offered in (("|new\tx86_64\t2-1\tmirror\n", ["2-1"]), ("", [])):
+        sections = f"[obsoleters]\n{OBSOLETERS}= 0\n[admitted]\n{admitted}= 0\n"
+        offers = parse_observe(DNF, text.replace("exit 0\n", f"{sections}exit 0\n"), AT).offers
+        assert [offer.candidate for offer in offers if offer.name == "new"] == offered
+
+
 OLD = "kernel-core\tx86_64\t5.14.0-362.8.1.el9_3\t1\t1"
 NEW = "kernel-core\tx86_64\t5.14.0-427.13.1.el9_4\t1\t1"
 BASH = "bash\tx86_64\t5.1.8-9.el9\t1\t1"

@@ -13,7 +13,7 @@ from reconciler.planning.facts.observation import Answer, Question, Unmet
 from reconciler.targets.local import LocalTarget
 from tests.labs import naming
 from tests.labs.dnf import DnfLab
-from tests.labs.rpm import Rpm
+from tests.labs.rpm import Advisory, Rpm
 
 SAFE = {
     "base": "1.1-1",
@@ -251,6 +251,38 @@ def test_one_version_alone_shows_what_it_takes_or_what_stands_in_its_way(
     assert moved(answer) == moves
     assert answer.unmet == unmet
     assert answer.exit_code == (0 if moves else 25)
+
+
+@pytest.mark.parametrize(
+    ("question", "version"),
+    [
+        (Question(), "2.1-1"),
+        (Question("full"), "2.1-1"),
+        (Question(security=True), "2.0-1"),
+        (Question(security=True, include=("oldname",)), "2.1-1"),
+        (Question(choose=(("newname", "2.0-1"),)), "2.0-1"),
+        (Question(security=True, choose=(("newname", "2.0-1"),)), "2.0-1"),
+        (Question(only=("newname", "2.0-1")), "2.0-1"),
+        (Question(block=("newname",)), None),
+        (Question(security=True, block=("newname",)), None),
+        (Question(exclude=("oldname",)), None),
+    ],
+)
+def test_a_rename_is_made_in_the_version_that_is_asked_for(
+    own_lab: DnfLab, own_dnf: ScriptedManager, question: Question, version: str | None
+) -> None:
+    own_lab.install(Rpm("oldname", "1.0-1"))
+    own_lab.repository.publish(
+        *(
+            Rpm("newname", one, fields={"Obsoletes": "oldname < 3", "Provides": f"oldname = {one}"})
+            for one in ("2.0-1", "2.1-1")
+        )
+    )
+    own_lab.repository.advise(Advisory("LAB-SA-9", ("newname-2.0-1",)))
+    own_lab.refresh()
+    answer = own_dnf.resolve(question)
+    assert moved(answer).get("newname") == version
+    assert gone(answer).get("oldname") == ("replace" if version else None)
 
 
 def test_a_long_name_does_not_break_the_table(own_lab: DnfLab, own_dnf: ScriptedManager) -> None:

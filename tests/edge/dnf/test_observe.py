@@ -202,6 +202,35 @@ def test_an_advisory_beyond_the_candidate_or_installed_already_is_not_told(
     assert offers["base"].advisories == ("LAB-SA-2",)
 
 
+RENAMED = (
+    Rpm("newname", "2.0-1", fields={"Obsoletes": "oldname < 3", "Provides": "oldname = 2.0-1"}),
+    Rpm("newname", "2.1-1", fields={"Obsoletes": "oldname < 3", "Provides": "oldname = 2.1-1"}),
+    Rpm("beside", "1.0-1", fields={"Obsoletes": "oldname < 0.5"}),
+)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "versions"),
+    [
+        ("", [("2.1-1", False), ("2.0-1", True)]),
+        ("excludepkgs=newname-2.1*", [("2.0-1", True)]),
+        ("excludepkgs=newname", []),
+        ("obsoletes=0", []),
+    ],
+)
+def test_what_takes_the_place_of_an_installed_package_is_offered(
+    own_lab: DnfLab, own_dnf: ScriptedManager, configuration: str, versions: list[tuple[str, bool]]
+) -> None:
+    own_lab.install(Rpm("oldname", "1.0-1"))
+    own_lab.repository.publish(*RENAMED)
+    own_lab.repository.advise(Advisory("LAB-SA-9", ("newname-2.0-1",)))
+    own_lab.refresh()
+    own_lab.configure(configuration)
+    found = {offer.name: offer for offer in own_dnf.observe(now()).offers if offer.replaces}
+    told = [(one.version, one.security) for offer in found.values() for one in offer.versions]
+    assert (told, found.keys() - {"newname"}) == (versions, set())
+
+
 def test_a_source_tells_its_age(dnf: ScriptedManager) -> None:
     (source,) = dnf.observe(now()).sources
     assert source.name == "lab"
