@@ -1,24 +1,29 @@
 """One story for every package manager: wait for the window, apply exactly the plan, then do nothing."""
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from reconciler.cli import main
 from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.e2e.test_apply import approval, moved, runs
-from tests.labs.apt import MAIN, AptLab, Deb
+from tests.labs.apt import MAIN, AptLab, Deb, build_deb, stanza_of
 from tests.labs.naming import in_json
 from tests.labs.pacman import Pkg
-from tests.labs.rpm import Rpm
+from tests.labs.rpm import Repository, Rpm
 
 INSIDE = OPENING + timedelta(minutes=5)
 
@@ -52,16 +57,51 @@ class Machine:
         kept: What stays as it is: it comes only with a removal.
         new: The version that ``plain`` and the twins go to.
         twins: Both architectures of one name that move; zypper leaves them, and pacman has no such thing.
+        add: Offers packages, by their versions, from one more source; the first that has one wins.
+        pattern: How a policy names a source.
     """
 
     manager: str
     lab: Lab
     publish: Callable[[str, str], None]
+    add: Callable[[str, Mapping[str, str]], None]
+    pattern: str = "{}"
     settings: Mapping[str, object] = field(default_factory=dict)
     security: frozenset[str] = frozenset({"secure"})
     kept: frozenset[str] = frozenset({"remover", "victim"})
     new: str = "1.1-1"
     twins: tuple[str, ...] = ("twin:i686", "twin:x86_64")
+
+
+def add_to_apt(lab: AptLab, name: str, packages: Mapping[str, str]) -> None:
+    folder = lab.folder / name
+    folder.mkdir()
+    built = [(deb, build_deb(deb, folder)) for deb in (Deb(*one) for one in packages.items())]
+    index = "".join(stanza_of(deb, file, folder) for deb, file in built).encode()
+    (folder / "Packages").write_bytes(index)
+    digest = f"{hashlib.sha256(index).hexdigest()} {len(index)} Packages"
+    dated = format_datetime(BEFORE - timedelta(days=1), usegmt=True)
+    (folder / "Release").write_text(
+        f"Origin: {name}\nLabel: {name}\nSuite: {name}\nDate: {dated}\nSHA256:\n {digest}\n"
+    )
+    with (lab.root / "etc/apt/sources.list").open("a") as sources:
+        sources.write(f"deb [trusted=yes] file:{folder} ./\n")
+    lab.refresh()
+
+
+def add_rpms(lab: "DnfLab | ZypperLab", name: str, packages: Mapping[str, str]) -> None:
+    Repository.make(lab.folder / name, [Rpm(one, f"{version}-1") for one, version in packages.items()])
+    lab.configure_repository(name, f"file://{lab.folder}/{name}")
+    lab.refresh()
+
+
+def add_to_pacman(lab: "PacmanLab", name: str, packages: Mapping[str, str]) -> None:
+    other = replace(lab, origin=lab.folder / name)
+    other.publish(*(Pkg(one, f"{version}-1") for one, version in packages.items()))
+    shutil.copy(other.repository / "lab.db.tar.gz", other.repository / f"{name}.db")
+    section = f"[{name}]\nServer = file://{other.repository}\n"
+    text = lab.configuration.read_text()
+    lab.configuration.write_text(text.replace("\n[lab]\n", f"\n{section}[lab]\n"))
 
 
 @pytest.fixture(params=["apt", "dnf", "zypper", "pacman"])
@@ -75,6 +115,8 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
                 "apt",
                 apt,
                 lambda name, version: apt.publish(MAIN, Deb(name, version)),
+                partial(add_to_apt, apt),
+                "o={}",
                 new="1.1",
                 twins=("twin:amd64", "twin:i386"),
             )
@@ -83,7 +125,11 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
             dnf = rhel.copy(folder, repository=True)
             settings = {"root": str(dnf.root), "manager": "dnf"}
             return Machine(
-                "dnf", dnf, lambda name, version: dnf.repository.publish(Rpm(name, version)), settings
+                "dnf",
+                dnf,
+                lambda name, version: dnf.repository.publish(Rpm(name, version)),
+                partial(add_rpms, dnf),
+                settings=settings,
             )
         case "zypper":
             sles: ZypperLab = request.getfixturevalue("zypper_world")
@@ -93,7 +139,8 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
                 "zypper",
                 zypper,
                 lambda name, version: zypper.repository.publish(Rpm(name, version)),
-                settings,
+                partial(add_rpms, zypper),
+                settings=settings,
                 kept=frozenset({"remover", "victim", "twin:i686", "twin:x86_64"}),
                 twins=(),
             )
@@ -104,7 +151,8 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
                 "pacman",
                 pacman,
                 lambda name, version: pacman.publish(Pkg(name, version)),
-                {"manager": "pacman"},
+                partial(add_to_pacman, pacman),
+                settings={"manager": "pacman"},
                 security=frozenset(),
                 kept=frozenset(),
                 twins=(),
@@ -187,3 +235,36 @@ def test_an_approval_covers_the_plan_it_was_given_for_and_no_other(machine: Mach
     assert record.outcome == "applied"
     assert moved(runs(site)[-1])["plain"] == newer
     assert json.loads(git(site.reports, "show", "hosts/web-01:report.json"))["counts"]["pending"] == 0
+
+
+def test_of_four_sources_two_are_admitted(
+    machine: Machine, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = machine.lab.versions()
+    machine.add("strange", {"plain": "9", "lima": "9"})
+    machine.add("good", {"plain": "1.2"})
+    machine.add("worse", {"victim": "9"})
+    distribution = "Debian" if machine.manager == "apt" else "lab"
+    admitted = [machine.pattern.format(name) for name in ("good", distribution)]
+    site.commit({"policies/base.yaml": POLICY + f"sources: {{only: {json.dumps(admitted)}}}\n"})
+
+    waiting = tick(site, BEFORE)
+    assert waiting.failures == ()
+    fates = in_json(site.report()["plan"]["updates"])
+    planned = {name: one["candidate"] for name, one in fates.items() if one["disposition"] == "planned"}
+    release = "-1" if "-" in machine.new else ""
+    assert (planned["plain"], planned["lima"]) == (f"1.2{release}", machine.new)
+    assert fates["victim"]["disposition"] == "not-selected"
+    assert [reason["code"] for reason in fates["victim"]["reasons"]] == ["source-not-admitted"]
+    assert fates["victim"]["reasons"][0]["origin"].startswith("policies/base.yaml:5@")
+    for name in ("plain", "victim"):
+        assert main(["--config", str(site.config), "explain", name]) == 0
+        assert "not from a source that policy admits" in " ".join(capsys.readouterr().out.split())
+
+    done = tick(site, INSIDE)
+    assert done.failures == ()
+    after = machine.lab.versions()
+    assert (after["plain"], after["lima"]) == (planned["plain"], planned["lima"])
+    assert after["victim"] == before["victim"]
+    again = tick(site, INSIDE + timedelta(minutes=15))
+    assert (again.failures, again.runs, again.report.plan.transaction) == ((), (), ())
