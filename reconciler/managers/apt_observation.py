@@ -69,6 +69,7 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
         health=_health(sections, installed),
         reboot=_reboot(sections, machine, installed),
         database=digest_of((*sections.need("installed").lines, "", *sections.need("automatic").lines)),
+        hooks=digest_of(hooks) if (hooks := sections.get("hooks").lines) else "",
     )
 
 

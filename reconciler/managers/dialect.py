@@ -37,6 +37,7 @@ class Seen:
     health: Health
     reboot: Reboot
     database: str
+    hooks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ def _observation(dialect: Dialect, sections: Sections, at: datetime) -> Observat
         reboot=seen.reboot,
         clock=read_clock(sections.need("clock")),
         database=seen.database,
+        hooks=seen.hooks,
         root=machine.get("root", "/"),
     )
 

@@ -27,6 +27,7 @@ from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.journal import Journal, Phase, Shift
 from reconciler.planning.runs.record import (
     NOT_SEEN,
+    PRE_HOOK,
     Difference,
     Ending,
     Rollback,
@@ -266,9 +267,9 @@ class Applier:
             reason = f"the hook pre.d/{bad.name} is against it: {bad.reason}"
             match settings.hooks.on_pre_failure:
                 case "abort":
-                    return journal, Ending(RunOutcome.FAILED, "pre-hook", reason)
+                    return journal, Ending(RunOutcome.FAILED, PRE_HOOK, reason)
                 case "skip":
-                    return journal, Ending(RunOutcome.VETOED, "pre-hook", reason)
+                    return journal, Ending(RunOutcome.VETOED, PRE_HOOK, reason)
                 case "ignore":
                     journal = replace(journal, notes=(*journal.notes, f"{reason}; it was ignored"))
         journal = replace(journal, health_before=self.site.around.health(settings, facts))

@@ -73,7 +73,7 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
     return replace(
         state,
         quarantine=tuple(known[key] for key in sorted(known)),
-        failed=_failed_last(state.failed, record, performed.after.database),
+        failed=_failed_last(state.failed, record, performed.after),
         used=used,
         # A run repairs what it leaves half done as far as it can be: it is not tried again on the same state.
         repaired=unrepaired if performed.after.health.interrupted else state.repaired,
@@ -90,7 +90,7 @@ def rebooting(state: State, now: datetime) -> State:
 
 def repair_token(seen: Observation, policy_commit: str) -> str:
     """Return what must change before a repair that failed is tried again."""
-    return f"{seen.database}@{policy_commit}"
+    return "@".join(filter(None, (seen.database, policy_commit, seen.hooks)))
 
 
 def routes_of(effective: Effective | None) -> tuple[Route, ...]:
@@ -120,13 +120,14 @@ def _has_used_window(outcome: RunOutcome) -> bool:
             return False
 
 
-def _failed_last(before: FailedApply | None, record: RunRecord, database: str) -> FailedApply | None:
+def _failed_last(before: FailedApply | None, record: RunRecord, after: Observation) -> FailedApply | None:
     """Return the last plan that failed and was not applied since."""
     match record.outcome:
         case RunOutcome.APPLIED:
             return None
         case RunOutcome.FAILED | RunOutcome.ROLLED_BACK if record.code not in PASSING:
-            return FailedApply(record.digest, record.policy_commit, database, record.ended)
+            failed = FailedApply(record.digest, record.policy_commit, after.database, record.ended)
+            return _refused(before, failed, record, after) if record.hook_against else failed
         case (
             RunOutcome.FAILED
             | RunOutcome.ROLLED_BACK
@@ -139,6 +140,19 @@ def _failed_last(before: FailedApply | None, record: RunRecord, database: str) -
             | RunOutcome.DEFERRED
         ):
             return before
+
+
+def _refused(
+    before: FailedApply | None, failed: FailedApply, record: RunRecord, after: Observation
+) -> FailedApply:
+    """Return what is remembered of a plan that a hook was against, once more where it was before."""
+    is_once_more = before is not None and (before.digest, before.policy_commit, before.database) == (
+        failed.digest,
+        failed.policy_commit,
+        failed.database,
+    )
+    attempts = before.attempts if before is not None and is_once_more else 0
+    return replace(failed, hooks=after.hooks, attempts=attempts + 1, reason=record.hook_against)
 
 
 def _past_run(record: RunRecord) -> PastRun:

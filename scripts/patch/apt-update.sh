@@ -55,6 +55,7 @@ SAYS_NO_SPACE="No space left on device|^E: You don't have enough free space|[Dd]
 SAYS_UNTRUSTED="^(E|W): .*(unauthenticated|$SAYS_SIGNATURE)"
 SAYS_CUT='^dpkg-deb: error|^dpkg-deb \(subprocess\): .*(corrupt|unexpected end)'
 SAYS_NOT_FETCHED='^E: (Failed to fetch|Unable to fetch|.*Hash Sum mismatch)|^Err:'
+SAYS_HOOK='^E: (Problem executing scripts (DPkg::Pre-Invoke|APT::Install::Pre-Invoke)|Failure running (script|hook)) '
 SAYS_NOT_ASKED='^E: .*-y was used without'
 SAYS_MUST_REMOVE='^E: Packages need to be removed but remove is disabled'
 SAYS_ESSENTIAL='^E: Essential packages were removed'
@@ -333,12 +334,36 @@ newer() {
         newer && /^     [^ ]/ && ($2 > 0) { print package "=" $1 }' "$1"
 }
 
+# All of apt's configuration, a setting a line.
+configured() {
+    must apt-config -o 'APT::Config::Dump::Format=%F "%v";%n' -o APT::Config::Dump::EmptyValue=true dump
+}
+
+# The operator's hooks that apt asks before it begins. In another root they are not.
+hooks() {
+    [ -n "$BELOW" ] || configured | awk '
+        tolower($1) ~ /^(dpkg::pre-(invoke|install-pkgs)|apt::install::pre-invoke|aptcli::hooks::.*)::$/'
+}
+
+# The programs that they name, as far as these stand there by their path.
+hook_files() {
+    hooks | grep -o '/[A-Za-z0-9._/+-]*' | sort -u | while read -r file; do
+        [ ! -f "$file" ] || printf '%s\n' "$file"
+    done
+}
+
+hooks_as_they_are() {
+    hooks
+    hook_files | while read -r file; do stat -c '%n %i %s %z' "$file"; done
+}
+
 # What an observation depends on, so that a caller can tell by stat(2) alone that nothing changed.
 inputs() {
     printf '%s\n' "$STATUS" "$ADMIN/updates" "$MARKS" "$LISTS" "${ETC%/}" \
         "$ROOT/usr/share/keyrings" "$ROOT/etc/dpkg/dpkg.cfg.d" "$ROOT/boot" "$ROOT/etc/os-release" \
         "$ROOT/run/reboot-required" "$ROOT/var/run/reboot-required" \
         ${GIVEN:+"$GIVEN"}
+    hook_files
 }
 
 observe() {
@@ -366,6 +391,7 @@ observe() {
     question filesystems filesystems
     question reboot reboot_required
     question clock clock
+    question hooks hooks_as_they_are
     finish "$OK"
 }
 
@@ -800,11 +826,6 @@ END {
 EOF
 }
 
-# All of apt's configuration, a setting a line.
-configured() {
-    must apt-config -o 'APT::Config::Dump::Format=%F "%v";%n' -o APT::Config::Dump::EmptyValue=true dump
-}
-
 # The values of a list in apt's configuration, one a line.
 values_of() { # NAME
     configured | awk -v list="$1" 'index(tolower($1), tolower(list) "::") == 1 {
@@ -889,6 +910,23 @@ failures() {
             name = named_by($0 in known ? known[$0] : $0)
             if (name == "") { name = $0; sub(/[_.].*/, "", name) }
         }' "$WORK/coming" -
+}
+
+# The operator's hooks that were against it, as the failed of the run: "hook WHICH<TAB>what it said". apt has not begun
+# then. Ours, which ends the same way, is told from them by its command; what it found is told elsewhere.
+refusing_hooks() {
+    since | awk -v refusal="$SAYS_HOOK" '
+        function told() { return said != "" ? said : (ended != "" ? ended : "it failed") }
+        /^(Reading |Building |Calculating |The following |  |[0-9]+ upgraded|Need to get |After this |Get:|Fetched |Extracting |Preconfiguring )/ { said = ""; next }
+        $0 ~ refusal {
+            hook = $0; gsub(/\t/, " ", hook)
+            if (!sub(/^E: Problem executing scripts /, "", hook)) sub(/^E: Failure running (script|hook) /, "", hook)
+            if (hook !~ /^command awk -v native=/) print "hook " hook "\t" told()
+            next
+        }
+        /^E: Sub-process .* returned an error code/ { ended = substr($0, 4); next }
+        /^[EW]: / { next }
+        { sub(/^[ \t]+/, ""); sub(/[ \t\r]+$/, ""); gsub(/\t/, " "); if ($0 != "") said = said (said == "" ? "" : "; ") $0 }'
 }
 
 # Of what --automatic names what is there, and is not marked as installed only for others.
@@ -1261,6 +1299,11 @@ apply() {
     ! said "$SAYS_ESSENTIAL" || refused "$ESSENTIAL" "$UNRESOLVED"
     failures >"$WORK/failed"
     judge "$native"
+    refusing_hooks >"$WORK/hooks"
+    if [ "$VERB" = --apply ] && [ -s "$WORK/hooks" ]; then
+        keep_as failed hooks
+        result=$NOT_BEGUN
+    fi
     if [ "$VERB" = --download ]; then
         # apt compared with its lists what it has just fetched, and the rest was sifted above.
         [ "$result" -ne "$OK" ] || { archive_stats >"$CACHE/sifted.new" && ! trouble && mv "$CACHE/sifted.new" "$CACHE/sifted"; }

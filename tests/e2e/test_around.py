@@ -72,6 +72,37 @@ def test_a_pre_hook_may_veto(host: Site, machine: AptLab, choice: str, outcome: 
     assert "the import is running" in page
 
 
+def test_a_hook_of_the_package_managers_is_asked_again_and_ever_more_seldom(
+    host: Site, machine: AptLab
+) -> None:
+    flag = host.folder / "committed"
+    look = f"cd {flag.parent} && test -e {flag.name}"
+    machine.configure(f'DPkg::Pre-Invoke {{ "{look} || {{ echo uncommitted; exit 1; }}"; }};')
+    want(host, "plain")
+    for at in (INSIDE, INSIDE + timedelta(minutes=1)):
+        done = tick(host, at)
+        assert [(one.outcome, one.code) for one in done.runs] == [("failed", "not-begun")]
+        assert "uncommitted" in done.runs[0].reason
+        assert {type(one) for one in done.failures} == {Stalled}
+    # What the hook looks at is mended, which nobody but the hook can see.
+    flag.touch()
+    waiting = tick(host, INSIDE + timedelta(minutes=30))
+    assert waiting.runs == ()
+    (failure,) = waiting.failures
+    assert isinstance(failure, Stalled)
+    assert "uncommitted; tried again at " in failure.message
+    done = tick(host, INSIDE + timedelta(minutes=62))
+    assert ([one.outcome for one in done.runs], machine.versions()["plain"]) == (["applied"], "1.1")
+
+
+def test_a_hook_that_is_another_is_asked_at_once(host: Site, machine: AptLab) -> None:
+    machine.configure('DPkg::Pre-Invoke { "exit 1"; };')
+    want(host, "plain")
+    assert [len(tick(host).runs) for _ in range(3)] == [1, 1, 0]
+    machine.configure("#clear DPkg::Pre-Invoke;")
+    assert [one.outcome for one in tick(host).runs] == ["applied"]
+
+
 def test_a_hook_that_hangs_forks_and_floods_is_ended_and_told(host: Site, machine: AptLab) -> None:
     host.hook("pre", "10-hang", "yes & yes & sleep 600")
     want(host, "plain", policy="hooks: {timeout: 2s}\n")

@@ -361,6 +361,52 @@ def test_whom_dpkg_complains_of(tmp_path: Path, shell: tuple[str, ...]) -> None:
     ]  # fmt: skip
 
 
+APT_ITSELF = """\
+Reading package lists...
+The following packages will be upgraded:
+  plain
+1 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.
+Need to get 0 B/700 B of archives.
+After this operation, 0 B of additional disk space will be used.
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            (
+                "etckeeper: uncommitted changes\nin /etc\n"
+                "E: Problem executing scripts DPkg::Pre-Invoke 'etckeeper pre-install'\n"
+                "E: Sub-process returned an error code\n"
+            ),
+            ["hook DPkg::Pre-Invoke 'etckeeper pre-install'\tetckeeper: uncommitted changes; in /etc"],
+        ),
+        (
+            (
+                "E: Sub-process /usr/sbin/apt-listbugs apt returned an error code (10)\n"
+                "E: Failure running script /usr/sbin/apt-listbugs apt\n"
+            ),
+            [
+                (
+                    "hook /usr/sbin/apt-listbugs apt\t"
+                    "Sub-process /usr/sbin/apt-listbugs apt returned an error code (10)"
+                )
+            ],
+        ),
+        ("E: Failure running script command awk -v native=amd64 -f x\n", []),
+        ("E: Problem executing scripts DPkg::Post-Invoke 'x'\nE: Sub-process returned an error code\n", []),
+        ("Setting up plain (1.1) ...\n", []),
+    ],
+    ids=["before", "bugs", "ours", "after", "none"],
+)
+def test_a_hook_that_was_against_it_is_named_with_its_words(
+    tmp_path: Path, shell: tuple[str, ...], said: str, expected: list[str]
+) -> None:
+    body = "LOG=$WORK/log from=0\nrefusing_hooks"
+    assert decide(tmp_path, shell, body, {"log": APT_ITSELF + said}) == expected
+
+
 def test_what_is_half_done_comes_again_unless_it_was_to_go(tmp_path: Path, shell: tuple[str, ...]) -> None:
     assert decide(tmp_path, shell, "must_come_again", {}) == ["half 1.1"]
 

@@ -439,6 +439,28 @@ def test_a_failed_plan_is_retried_only_when_something_changed(changed: str | Non
     assert outcome_of(GateName.HOST, replace(inputs, break_glass=glass)) is None
 
 
+@pytest.mark.parametrize("changed", ["digest", "policy_commit", "database", "hooks", None])
+def test_what_a_hook_was_against_is_tried_again_when_time_passes_or_anything_changed(
+    changed: str | None,
+) -> None:
+    failed = FailedApply(
+        DIGEST, POLICY.commit, "db-1", NOW - HOUR, "hooks-1", 2, "hook etckeeper: uncommitted changes"
+    )
+    if changed is not None:
+        failed = replace(failed, **{changed: "another"})  # type: ignore[arg-type]  # all of these are texts
+    host = HostState(database="db-1", hooks="hooks-1")
+    early = replace(INPUTS, host=replace(host, failed=replace(failed, at=NOW - HOUR / 2)))
+    result = state_of(GateName.HOST, early)
+    if changed:
+        assert isinstance(result, Pass)
+    else:
+        assert isinstance(result, Closed)
+        assert (result.outcome, result.until) == (Outcome.ALREADY_FAILED, NOW + HOUR / 2)
+        assert result.reason.startswith("hook etckeeper: uncommitted changes; tried again at ")
+    late = replace(INPUTS, host=replace(host, failed=failed))
+    assert isinstance(state_of(GateName.HOST, late), Pass)
+
+
 # --- window and budget ------------------------------------------------------------------------------------
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from reconciler.planning.facts.observation import Health, Observation
 from reconciler.planning.gates.types import FailedApply
+from reconciler.planning.runs.execution import FailedPackage
 from reconciler.planning.runs.journal import Journal
-from reconciler.planning.runs.record import Difference, RunOutcome, RunRecord
+from reconciler.planning.runs.record import Difference, RunOutcome, RunRecord, StepOutcome, StepRecord
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from reconciler.reconcile.apply import Performed
 from reconciler.reconcile.memory import after_run, rebooting
@@ -65,6 +66,33 @@ def test_a_plan_that_failed_is_remembered_until_one_is_applied(
 ) -> None:
     state = after_run(BEFORE, performed(outcome, code), "")
     assert ("" if state.failed is None else state.failed.digest, state.used) == (failed, used)
+
+
+def refused(*, number: int, hooks: str = "hooks", database: str = "db-2") -> Performed:
+    seen = replace(healthy(NOW), database=database, hooks=hooks)
+    run = performed(RunOutcome.FAILED, "not-begun", number=number, seen=seen)
+    told = FailedPackage("hook DPkg::Pre-Invoke 'etckeeper'", "uncommitted changes")
+    step = StepRecord((), NOW, NOW, StepOutcome.FAILED, 28, 100, "", (told,))
+    return replace(run, record=replace(run.record, steps=(step,)))
+
+
+def test_a_hook_is_asked_again_by_the_next_tick_and_then_ever_more_seldom() -> None:
+    state, pauses = BEFORE, []
+    for number in range(9):
+        state = after_run(state, refused(number=number), "")
+        assert state.failed is not None
+        assert (state.failed.hooks, state.failed.reason) == ("hooks", "why")
+        pauses.append((state.failed.again or NOW) - state.failed.at)
+    assert pauses == [timedelta(hours=hours) for hours in (0, 1, 2, 4, 8, 16, 24, 24, 24)]
+    state = after_run(state, refused(number=10, database="db-3"), "")
+    assert state.failed is not None
+    assert state.failed.attempts == 1
+
+
+def test_a_hook_of_the_hosts_own_is_asked_again_too() -> None:
+    state = after_run(BEFORE, performed(RunOutcome.FAILED, "pre-hook"), "")
+    assert state.failed is not None
+    assert state.failed.attempts == 1
 
 
 def test_a_run_is_told_once_also_where_it_is_taken_over_by_a_later_tick() -> None:

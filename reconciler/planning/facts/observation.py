@@ -417,6 +417,8 @@ class Observation:
         scripts: ``(file name, SHA-256)`` of the patch scripts that were executed.
         quarantined: Versions that failed here, sorted by (name, arch).
         root: Of the system that was looked at, ``/`` for the running one.
+        hooks: Digest of the machine's own hooks that the manager asks before it changes anything, empty where
+            there are none or nobody knows.
     """
 
     at: datetime
@@ -436,6 +438,7 @@ class Observation:
     scripts: tuple[tuple[str, str], ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     root: str = "/"
+    hooks: str = since(2, "")
 
 
 @dataclass(frozen=True, slots=True)

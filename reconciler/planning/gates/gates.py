@@ -12,6 +12,7 @@ from reconciler.planning.facts.package import Mention
 from reconciler.planning.gates.types import (
     Closed,
     Evidence,
+    FailedApply,
     GateInputs,
     GateName,
     GateResult,
@@ -27,7 +28,7 @@ from reconciler.planning.gates.types import (
 )
 from reconciler.planning.resolving.approval import ApprovalText
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
-from reconciler.planning.text.wording import listed, mebibytes, short_digest
+from reconciler.planning.text.wording import listed, mebibytes, minute, short_digest
 from reconciler.policy.values import format_duration
 from reconciler.policy.windows import Freeze
 from reconciler.policy.zones import shifted
@@ -121,7 +122,7 @@ def action_gate(settings: GateSettings) -> GateResult:
             return Pass(GateName.ACTION, "the policy says action: apply", origin=origin)
 
 
-def host_gate(inputs: GateInputs, plan: Plan, conditions: Sequence[Condition]) -> GateResult:
+def host_gate(inputs: GateInputs, plan: Plan, conditions: Sequence[Condition], now: datetime) -> GateResult:
     """Close while a run would fail or do harm: packages half done or broken, a lock, no space, ..."""
     health = inputs.host.health
     sick = _sickness(inputs.host, plan, conditions)
@@ -133,7 +134,7 @@ def host_gate(inputs: GateInputs, plan: Plan, conditions: Sequence[Condition]) -
     shortage = _shortage(plan, health.filesystems)
     if shortage:
         return Closed(GateName.HOST, Outcome.NO_SPACE, shortage)
-    return _disturbed(inputs, plan)
+    return _disturbed(inputs, plan, now)
 
 
 def _sickness(host: HostState, plan: Plan, conditions: Sequence[Condition]) -> Closed | None:
@@ -171,20 +172,22 @@ def _keeps_back_none(interrupted: str, known: Iterable[Mention]) -> bool:
     return status != "(reinst-required)" and any(map(Mention.parse(package).overlaps, known))
 
 
-def _disturbed(inputs: GateInputs, plan: Plan) -> GateResult:
+def _disturbed(inputs: GateInputs, plan: Plan, now: datetime) -> GateResult:
     for inhibitor in inputs.host.inhibitors:
         if inhibitor.kind in inputs.settings.inhibit:
             origin = inputs.settings.origin_of(f"inhibit.{inhibitor.kind}")
             return Closed(GateName.HOST, Outcome.INHIBITED, f"inhibited by {inhibitor.detail}", origin=origin)
-    failed = inputs.host.failed
-    tried = (plan.digest, inputs.policy.commit, inputs.host.database)
     if (
-        failed is not None
-        and (failed.digest, failed.policy_commit, failed.database) == tried
+        (failed := inputs.host.failed) is not None
         and inputs.break_glass is None
+        and _is_tried(failed, inputs, plan)
     ):
-        reason = "this very plan failed and neither plan, policy nor package database has changed since"
-        return Closed(GateName.HOST, Outcome.ALREADY_FAILED, reason)
+        if failed.again is None:
+            reason = "this very plan failed and neither plan, policy nor package database has changed since"
+            return Closed(GateName.HOST, Outcome.ALREADY_FAILED, reason)
+        if now < failed.again:
+            reason = f"{failed.reason}; tried again at {minute(failed.again)}, or when anything changes"
+            return Closed(GateName.HOST, Outcome.ALREADY_FAILED, reason, until=failed.again)
     holder = inputs.host.health.lock_holder
     if holder:
         patience = format_duration(inputs.settings.lock_wait)
@@ -230,6 +233,15 @@ def _is_cache(path: str) -> bool:
 
 def _is_new_kernel(change: Change) -> bool:
     return change.action == "install" and change.name.startswith(("linux-image", "kernel", "proxmox-kernel"))
+
+
+def _is_tried(failed: FailedApply, inputs: GateInputs, plan: Plan) -> bool:
+    """Say whether nothing that can be seen has changed since."""
+    tried = (plan.digest, inputs.policy.commit, inputs.host.database)
+    return (failed.digest, failed.policy_commit, failed.database) == tried and failed.hooks in (
+        "",
+        inputs.host.hooks,
+    )
 
 
 def window_gate(inputs: GateInputs, now: datetime) -> GateResult:

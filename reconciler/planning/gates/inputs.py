@@ -78,6 +78,7 @@ def gate_inputs(
         health=observation.health,
         inhibitors=local.inhibitors,
         database=observation.database,
+        hooks=observation.hooks,
         failed=local.failed,
         quarantined=tuple(sorted({str(one.package) for one in observation.quarantined})),
     )

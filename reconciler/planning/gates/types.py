@@ -6,6 +6,7 @@ from enum import Enum, StrEnum, auto
 from typing import Literal
 
 from reconciler.planning.facts.observation import Change, ClockState, Health
+from reconciler.planning.facts.patience import pause_after
 from reconciler.planning.resolving.approval import ApprovalText
 from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.text.layout import since
@@ -207,12 +208,29 @@ class Inhibitor:
 
 @dataclass(frozen=True, slots=True)
 class FailedApply:
-    """An apply that failed, and what must differ before the same plan is tried again."""
+    """An apply that failed, and what must differ before the same plan is tried again.
+
+    Attributes:
+        hooks: What the machine's own hooks of its package manager were, where one of them was against it.
+        attempts: How often a hook was; 0 where it failed for something else. What a hook looks at is seen by
+            nobody but itself, so that it is asked again by the next tick, and then after growing pauses.
+        reason: What the hook said.
+    """
 
     digest: str
     policy_commit: str
     database: str
     at: datetime
+    hooks: str = since(2, "")
+    attempts: int = since(2, 0)
+    reason: str = since(2, "")
+
+    @property
+    def again(self) -> datetime | None:
+        """When the same plan is tried again although nothing changed; ``None`` where it never is."""
+        if not self.attempts:
+            return None
+        return self.at if self.attempts == 1 else self.at + pause_after(self.attempts - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +239,7 @@ class HostState:
 
     Attributes:
         database: Digest of the package database, as observed.
+        hooks: Digest of the machine's own hooks of its package manager, as observed.
         failed: The last failed apply, where it was not followed by a successful one.
         quarantined: ``name:arch`` of packages that failed in an earlier run and are known to be half done:
             they keep nothing else back. A name alone, in an older recording, means every architecture.
@@ -231,6 +250,7 @@ class HostState:
     database: str = ""
     failed: FailedApply | None = None
     quarantined: tuple[str, ...] = ()
+    hooks: str = since(2, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,8 @@ def _is_told(gate: GateResult, known: Iterable[Condition]) -> bool:
 
 def _implied(gate: GateResult) -> Condition | None:
     match gate:
+        case Closed(outcome=Outcome.ALREADY_FAILED, reason=message, until=datetime()):
+            return Condition(ConditionType.APPLY_FAILED, True, "RefusedByHook", message)
         case Closed(outcome=outcome, reason=message):
             return _alarming(outcome, message)
         case Pass(gate=GateName.CLOCK, warning=True):

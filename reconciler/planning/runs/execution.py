@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.planning.facts.observation import Change, Installed, Rival
 from reconciler.planning.facts.package import Mention, PackageId
+from reconciler.planning.facts.patience import pause_after
 from reconciler.planning.text.layout import since
 from reconciler.policy.managers import traits_of
 
@@ -42,10 +43,6 @@ class Instruction:
     without: tuple[str, ...] = ()
 
 
-_FIRST_PAUSE = timedelta(hours=1)
-_LONGEST_PAUSE = timedelta(hours=24)
-
-
 @dataclass(frozen=True, slots=True)
 class Unfetched:
     """Packages that could not be fetched ahead: what is tried again remembers that it was.
@@ -65,8 +62,7 @@ class Unfetched:
     @property
     def again(self) -> datetime:
         """When it is to be tried again: after an hour at first, and at last once a day."""
-        doubled = min(self.attempts - 1, 5)  # an hour, doubled five times, is more than a day
-        return self.at + min(_FIRST_PAUSE * (1 << doubled), _LONGEST_PAUSE)
+        return self.at + pause_after(self.attempts)
 
 
 @dataclass(frozen=True, slots=True)

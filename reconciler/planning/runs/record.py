@@ -212,6 +212,15 @@ class RunRecord:
     scripts: tuple[ExecutedScript, ...] = ()
 
     @property
+    def hook_against(self) -> str:
+        """What a hook of the machine's own said that was against the run; empty where none was."""
+        is_against = self.code == PRE_HOOK or any(
+            step.exit_code == exit_codes.NOT_BEGUN and any(one.is_hook for one in step.failed)
+            for step in self.steps
+        )
+        return self.reason if is_against else ""
+
+    @property
     def leaves_rest(self) -> bool:
         """Whether the package manager would not begin for the sake of packages that it named.
 
@@ -350,6 +359,9 @@ _CODES = {
 PASSING = frozenset({"locked", "unreachable", "signature", "no-space", "manager-ended"})
 """Codes of failures that may be over by the next tick: the same plan is tried again then."""
 
+
+PRE_HOOK = "pre-hook"
+"""Code of a run that the host's own hook in ``pre.d`` was against."""
 
 NOT_SEEN = "not-seen"
 """Code of a run after which the machine could not be looked at."""

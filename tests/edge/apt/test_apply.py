@@ -19,7 +19,7 @@ from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Question
-from reconciler.planning.runs.execution import Execution, Instruction, automatic_after
+from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, automatic_after
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import OURS, against, difference, to, untouched
 from tests.labs.apt import MAIN, PAUSE, AptLab, Deb
@@ -273,6 +273,43 @@ def test_the_operators_pins_hooks_and_options_stay_in_force(
     assert "superseded_1.1_all.deb" in (lab.folder / "before").read_text()
     assert (lab.folder / "after").read_text() == "done\n"
     assert lab.versions()["local"] == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("hook", "told"),
+    [
+        (
+            'DPkg::Pre-Invoke:: "echo uncommitted; exit 1";',
+            FailedPackage("hook DPkg::Pre-Invoke 'echo uncommitted; exit 1'", "uncommitted"),
+        ),
+        (
+            'APT::Install::Pre-Invoke:: "echo not today; false";',
+            FailedPackage("hook APT::Install::Pre-Invoke 'echo not today; false'", "not today"),
+        ),
+        (
+            'DPkg::Pre-Install-Pkgs:: "echo a grave bug; exit 10";',
+            FailedPackage("hook echo a grave bug; exit 10", "a grave bug"),
+        ),
+    ],
+    ids=["before-dpkg", "before-apt", "told-the-packages"],
+)
+def test_a_hook_of_the_operators_that_is_against_it_is_named(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path, hook: str, told: FailedPackage
+) -> None:
+    before = untouched(own_lab)
+    own_lab.configure(hook)
+    done = own_apt.apply(to("plain=1.1"), folder)
+    assert (done.exit_code, done.failed) == (28, (told,))
+    assert untouched(own_lab) == before
+
+
+def test_a_hook_that_fails_when_all_is_done_was_against_nothing(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    own_lab.configure('DPkg::Post-Invoke:: "echo late; exit 1";')
+    done = own_apt.apply(to("plain=1.1"), folder)
+    assert (done.exit_code == 28, done.failed) == (False, ())
+    assert own_lab.versions()["plain"] == "1.1"
 
 
 def test_the_marks_stay_as_they_were_and_what_is_new_is_automatic(

@@ -260,6 +260,18 @@ def test_text_of_packages_cannot_pass_for_the_scripts_own(own_lab: AptLab, own_a
     assert [one.version for one in offers["plain"].versions] == ["1.2", "1.1"]
 
 
+def test_a_hook_that_is_another_is_seen(lab: AptLab, apt: ScriptedManager) -> None:
+    assert apt.observe(NOW).hooks == ""
+    program = lab.folder / "hook"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    lab.configure(f'DPkg::Pre-Invoke {{ "if [ -x {program} ]; then {program}; fi"; }};')
+    before = apt.observe(NOW).hooks
+    assert (before != "", apt.observe(NOW).hooks) == (True, before)
+    assert str(program) in apt.inputs()
+    program.write_text("#!/bin/sh\nexit 0\n")
+    assert apt.observe(NOW).hooks != before
+
+
 def test_this_machines_own_apt_is_observed(script: PatchScript, tmp_path: Path) -> None:
     observation = ScriptedManager(APT, LocalTarget({}), script, tmp_path).observe(NOW)
     counted = subprocess.run(
