@@ -357,6 +357,29 @@ def test_an_update_that_would_remove_others_names_them() -> None:
         assert update.reasons[0].origin == origin
 
 
+class Reluctant(PackageWorld):
+    """A manager whose full upgrade takes nothing that costs another package."""
+
+    def answer(self, question: Question) -> Answer:
+        return super().answer(question if question.only else replace(question, mode="safe"))
+
+
+def test_where_policy_allows_a_removal_and_the_manager_makes_none_it_is_the_managers_doing() -> None:
+    machine = Reluctant((Build("a", "2", conflicts=("victim",)),), {"a": "1", "victim": "1"})
+    for removals in ("allow", "forbid"):
+        plan = plan_for(machine, effective({"upgrade": "full", "removals": removals}), NOW)
+        update = found_in(plan, "a")
+        if removals == "allow":
+            assert short(update) == ("unavailable", "2", ["kept-back"])
+            assert update.reasons[0].origin == ""
+            assert update.reasons[0].message == (
+                "2 comes only with the removal of victim, which policy allows and the package manager's full"
+                " upgrade does not do"
+            )
+        else:
+            assert short(update) == ("removal-refused", "2", ["would-remove"])
+
+
 def test_a_removal_that_policy_allows_is_an_update_without_candidate() -> None:
     builds = (Build("a", "2", conflicts=("victim",)),)
     settings: dict[str, object] = {"upgrade": "full", "removals": "allow"}

@@ -187,6 +187,9 @@ def _explained(
             text = (
                 f"{version} comes only with the removal of {listed([rules.name_of(one) for one in victims])}"
             )
+            if setting is None:
+                text = f"{text}, which policy allows and the package manager's full upgrade does not do"
+                return Disposition.UNAVAILABLE, (Reason("kept-back", text),)
             causes = [reason_of(package, obstacle, rules) for package, obstacle in guards]
             origin = causes[0].origin if causes else place_of(setting, rules.effective)
             return Disposition.REMOVAL_REFUSED, (Reason("would-remove", text, origin), *causes)

@@ -31,16 +31,16 @@ Setting = Literal["removals", "upgrade", "updates"]
 
 @dataclass(frozen=True, slots=True)
 class WouldRemove:
-    """Only a transaction that removes other packages takes the update, and policy refuses that.
+    """Only a transaction that removes other packages takes the update, and that was not made.
 
     Attributes:
         victims: What would go, sorted.
-        setting: The setting that refuses it.
+        setting: The setting that refuses it; ``None`` where none does, and the manager itself would not.
         guards: Of those that must stay whatever is set: which, and what holds it.
     """
 
     victims: tuple[PackageId, ...]
-    setting: Setting
+    setting: Setting | None
     guards: tuple[tuple[PackageId, Obstacle], ...] = ()
 
 
@@ -168,13 +168,15 @@ class Case:
                 return Needs(held)
             return Impossible(answer.unmet) if answer.unmet else None
         if victims := self._victims(answer.changes):
-            return self._with_victims(key, answer, victims)
+            return self._with_victims(key, answer, victims, mode)
         if needed := self._needed(key, answer.changes):
             return Needs(needed)
         vendors = tuple((one.package, one.needs) for one in answer.unmet if one.kind == VENDOR)
         return OtherVendor(vendors) if vendors else self._left_out(key, moved, mode)
 
-    def _with_victims(self, key: PackageId, answer: Answer, victims: tuple[PackageId, ...]) -> Explanation:
+    def _with_victims(
+        self, key: PackageId, answer: Answer, victims: tuple[PackageId, ...], mode: Mode
+    ) -> Explanation:
         """Tell a package that cannot live with the update from one that the update cannot live with."""
         is_theirs = all(
             not Mention.parse(relation.package).means(key) and "epends" in relation.kind
@@ -182,7 +184,9 @@ class Case:
         )
         if answer.unmet and is_theirs:
             return Impossible(answer.unmet)
-        return WouldRemove(victims, self._refusal(victims), self._guards(victims))
+        is_permitted = mode == "full" and all(map(self._may_remove, victims))
+        setting = None if is_permitted else self._refusal(victims)
+        return WouldRemove(victims, setting, self._guards(victims))
 
     def _left_out(self, key: PackageId, moved: Mapping[PackageId, Change], mode: Mode) -> Explanation:
         for other, standing in self.standings.items():
