@@ -560,10 +560,46 @@ resolve() {
         cached may apt-get "$@" --no-install-recommends install $(lines_of "$ONLY" | as_apt_writes all) \
             $(cat "$WORK/stay")
     elif [ -n "$FULL" ] && [ -z "$SECURITY" ]; then
-        cached may apt-get "$@" dist-upgrade
+        # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+        cached may apt-get "$@" dist-upgrade $(cat "$WORK/stay")
     else
         cached may apt-get "$@" upgrade --with-new-pkgs
     fi
+}
+
+# NAME VERSION COUNT of each installed package: how many builds of the installed version apt knows, that one included.
+builds() { # POLICY-OUTPUT
+    awk '/^[^ ]/ { flush(); name = substr($0, 1, length($0) - 1); installed = ""; delete count }
+        /^ \*\*\* / { installed = $2 ""; count[installed]++; next }
+        /^     [^ ]/ { count[$1 ""]++ }
+        function flush() { if (installed != "") print name, installed, count[installed] }
+        END { flush() }' "$1"
+}
+
+# Let what is excluded be asked for as well, as it is installed. Not where another build of that version is on offer,
+# which apt would take for what is asked for.
+let_excluded_stay() {
+    lines_of "$EXCLUDE" | as_apt_writes >"$WORK/excluded"
+    learn candidates policy "$WORK/excluded"
+    keep candidates
+    builds "$WORK/candidates" | awk '$3 == 1 { print $1 "=" $2 }' >"$WORK/stay"
+}
+
+# A whole upgrade would rather remove a package without a candidate than keep others back for it. What is asked for as
+# well, in the version that is there, apt keeps; where it finds nothing then, its first answer stands.
+resolve_keeping_excluded() {
+    collect resolve
+    [ "$code" -eq 0 ] && [ -n "$FULL" ] && [ -z "$ONLY$SECURITY" ] || return 0
+    cp "$WORK/out" "$WORK/answer"
+    under_heading "$WILL_REMOVE" >"$WORK/removed"
+    [ -n "$(excluded_in "$WORK/removed")" ] || return 0
+    keep_as first err
+    let_excluded_stay
+    collect resolve
+    [ "$code" -ne 0 ] || return 0
+    code=0
+    cp "$WORK/answer" "$WORK/out"
+    cp "$WORK/first" "$WORK/err"
 }
 
 # Of packages that apt would remove: what they need and what else they provide, as they are installed.
@@ -617,7 +653,10 @@ dry_run() {
     [ ! -s "$WORK/pins" ] || preferences >"$WORK/preferences"
     question preferences cat "$WORK/preferences"
     : >"$WORK/stay"
-    section resolve resolve
+    sure
+    resolve_keeping_excluded
+    tell resolve
+    sure
     keep answer
     [ "$code" -eq 0 ] || unresolved
     under_heading "$WILL_REMOVE" >"$WORK/removed"
@@ -1084,13 +1123,7 @@ built_anew() {
 }
 
 # NAME VERSION of each package whose installed version is there twice.
-twice_on_offer() { # POLICY-OUTPUT
-    awk '/^[^ ]/ { flush(); name = substr($0, 1, length($0) - 1); installed = ""; delete count }
-        /^ \*\*\* / { installed = $2 ""; count[installed]++; next }
-        /^     [^ ]/ { count[$1 ""]++ }
-        function flush() { if (count[installed] > 1) print name, installed }
-        END { flush() }' "$1"
-}
+twice_on_offer() { builds "$1" | awk '$3 > 1 { print $1, $2 }'; }
 
 # Pins for what must not move or come in, as in a dry-run. What is named must not be among them.
 exclusions() {

@@ -620,3 +620,24 @@ def test_without_space_for_its_lists_a_run_says_so(lab: AptLab, size: str) -> No
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.endswith("exit 23\n"), done.stdout[-500:]
+
+
+def test_a_whole_upgrade_removes_nothing_to_make_room_beside_what_is_excluded(
+    own_lab: AptLab, own_apt: ScriptedManager
+) -> None:
+    users = tuple(Deb(f"needs-library-{number}", "1.0", fields={"Depends": "library"}) for number in range(4))
+    own_lab.install(*users)
+    own_lab.offer(
+        (Deb("library", "1.0"), Deb("library", "1.1")),
+        (
+            Deb("program", "1.0", fields={"Depends": "library (= 1.0)"}),
+            Deb("program", "1.1", fields={"Depends": "library (= 1.1)"}),
+        ),
+    )
+    both = moved(own_apt.resolve(Question("full")))
+    assert both["program"] == both["library"] == "1.1"
+    answer = own_apt.resolve(Question("full", exclude=("program",)))
+    assert answer.exit_code == 0
+    assert moved(answer) == {
+        name: version for name, version in both.items() if name not in {"program", "library"}
+    }
