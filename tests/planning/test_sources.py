@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from reconciler.planning.facts.observation import Observation, Source
-from reconciler.planning.resolving.dispositions import Plan
+from reconciler.planning.resolving.dispositions import ConditionType, Plan
 from reconciler.planning.resolving.plan import make_plan
 from reconciler.planning.resolving.sources import SourcesAsked
 from reconciler.policy.sources import is_named
@@ -97,6 +97,11 @@ def test_where_none_of_the_sources_is_admitted_nothing_is_planned() -> None:
     plan, _ = planned(WORLD, {"sources": {"only": ["baseos"]}})
     assert plan.transaction == ()
     assert {fate for fate, _, _ in fates(plan).values()} == {"not-selected"}
+    (told,) = (one for one in plan.conditions if one.type is ConditionType.NO_SOURCE_ADMITTED)
+    assert told.message == (
+        f"'sources' ({PLACE}) admits none of the sources of this machine, which are Debian:12/stable,"
+        " Docker CE:bookworm"
+    )
 
 
 def test_an_operators_minimum_age_counts_beside() -> None:

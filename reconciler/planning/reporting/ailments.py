@@ -154,6 +154,7 @@ def is_known(conditions: Iterable[Condition]) -> bool:
     doubtful = (
         ConditionType.METADATA_STALE,
         ConditionType.CANNOT_RESOLVE,
+        ConditionType.NO_SOURCE_ADMITTED,
         ConditionType.SECURITY_UNKNOWN,
     )
     return not any(one.type in doubtful and one.status is not False for one in conditions)
@@ -223,6 +224,7 @@ def _by_type(condition: Condition) -> Ailment | None:
             | ConditionType.EXCEPTION_UNUSED
             | ConditionType.METADATA_NOT_REFRESHED
             | ConditionType.NEEDS_UPGRADE
+            | ConditionType.NO_SOURCE_ADMITTED
             | ConditionType.PACKAGES_NOT_FETCHED
             | ConditionType.PARTIAL_UPGRADE
             | ConditionType.POLICY_MISPLACED

@@ -33,6 +33,7 @@ def find_conditions(
         *_package_system(observation, rules),
         *_resolving(rules, resolution, updates),
         *_security(observation, rules),
+        *_sources(observation, rules),
         *_partial(rules, resolution, updates),
         *_policy(rules),
         *_exceptions(observation, rules, updates),
@@ -141,13 +142,26 @@ def _security(observation: Observation, rules: Rules) -> Iterator[Condition]:
         )
         yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NotSupported", message)
     elif rules.traits.names_security_sources and all(
-        source.security is False for source in observation.sources
+        source.security is False
+        for source in observation.sources
+        if source.identity not in rules.asked.without
     ):
         message = (
             "no package source of this machine serves security updates, so nothing is planned with 'updates:"
             " security'; configure one, name those that do in 'security_sources', or use 'updates: all'"
         )
         yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NoSource", message)
+
+
+def _sources(observation: Observation, rules: Rules) -> Iterator[Condition]:
+    """Tell that nothing can come from anywhere: a pattern is wrong rather than the host complete."""
+    known = [source.identity for source in observation.sources]
+    if known and set(known) <= set(rules.asked.without):
+        origins = rules.effective.origins
+        places = listed([str(origins[key]) for key in ("sources.only", "sources.except") if key in origins])
+        names = listed(sorted({source.name for source in observation.sources}), 6)
+        message = f"'sources' ({places}) admits none of the sources of this machine, which are {names}"
+        yield Condition(ConditionType.NO_SOURCE_ADMITTED, True, "NothingMatches", message)
 
 
 def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:

@@ -89,6 +89,7 @@ class ConditionType(StrEnum):
     METADATA_NOT_REFRESHED = "MetadataNotRefreshed"
     METADATA_STALE = "MetadataStale"
     NEEDS_UPGRADE = "NeedsUpgrade"
+    NO_SOURCE_ADMITTED = "NoSourceAdmitted"
     PACKAGE_SYSTEM_INTERRUPTED = "PackageSystemInterrupted"
     PACKAGES_NOT_FETCHED = "PackagesNotFetched"
     PACKAGES_QUARANTINED = "PackagesQuarantined"
@@ -159,6 +160,7 @@ class Condition:
                 | ConditionType.HOST_UNHEALTHY
                 | ConditionType.METADATA_NOT_REFRESHED
                 | ConditionType.METADATA_STALE
+                | ConditionType.NO_SOURCE_ADMITTED
                 | ConditionType.PACKAGE_SYSTEM_INTERRUPTED
                 | ConditionType.PACKAGES_NOT_FETCHED
                 | ConditionType.PACKAGES_QUARANTINED
