@@ -170,7 +170,9 @@ def read_refresh(sections: Sections) -> Refresh:
     detail = "; ".join(dict.fromkeys(line.strip() for line in words_of(section.errors).splitlines()))
     if "only root may" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
-    return Refresh(RefreshOutcome.FAILED, detail or f"dnf makecache ended with {section.code}")
+    missing = tuple(sorted(set(sections.get("unread").lines)))
+    detail = detail or f"dnf makecache ended with {section.code}"
+    return Refresh(RefreshOutcome.FAILED, detail, missing=missing)
 
 
 DNF = Dialect(

@@ -213,14 +213,15 @@ class _Metadata:
 def _sources(sections: Sections, at: datetime) -> Iterator[Source]:
     section = sections.need("repositories")
     known = _metadata(sections.need("metadata"))
+    marked = frozenset(sections.get("may-be-missing").lines)
     for fields in _repositories(section):
         name = fields.get("repo-id") or fields["repo id"]
         urls = (fields[key] for key in _URL_KEYS if fields.get(key))
         url = redacted(next(urls, "").split(",")[0].partition(" (")[0].strip())
-        yield _source(name, url, known.get(name), at)
+        yield replace(_source(name, url, known.get(name), at), may_be_missing=name in marked)
     for line in section.errors:
         if match := _NO_CACHE.fullmatch(line):
-            yield _source(match[1], "", None, at)
+            yield replace(_source(match[1], "", None, at), may_be_missing=match[1] in marked)
 
 
 def _repositories(section: Section) -> Iterator[dict[str, str]]:

@@ -197,6 +197,12 @@ class Refresh(Strictly):
     """Older ones count as stale: the host is not compliant and nothing is applied."""
     age_unknown: Literal["accept", "stale"] = "accept"
     """Sources that the package manager takes while nothing vouches for their age: `stale` applies nothing."""
+    may_be_missing: Literal["marked", "none"] | AnyNumber[SourcePattern] = "marked"
+    """Sources without which all else goes on where they cannot be read.
+
+    Those that the operator marked so (dnf's `skip_if_unavailable` in a repository's file), none, or those of
+    these patterns as well.
+    """
 
 
 class Sources(Strictly):

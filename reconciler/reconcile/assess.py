@@ -302,9 +302,10 @@ class Assessor:
 
     def _refreshed(self, seen: Observation, occasion: "_Occasion") -> Observation:
         """Fetch the metadata anew where that is due, and look again."""
-        refresh = Refresh(RefreshOutcome.NOT_DUE)
+        missing = occasion.state.missing
+        refresh = Refresh(RefreshOutcome.NOT_DUE, missing=missing)
         if not seen.privileged:
-            refresh = Refresh(RefreshOutcome.NOT_PERMITTED)
+            refresh = Refresh(RefreshOutcome.NOT_PERMITTED, missing=missing)
         elif is_due(seen, occasion.effective, occasion.state, occasion.now, may_begin=occasion.may_begin):
             refresh = self.site.manager.refresh()
         match refresh.outcome:

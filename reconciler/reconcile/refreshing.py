@@ -36,7 +36,7 @@ def refresh_due(seen: Observation, effective: Effective, state: State, now: date
 
 def is_whole(seen: Observation) -> bool:
     """Say whether every source could be read, so that what is not offered is really gone."""
-    is_failed = seen.refresh.outcome is RefreshOutcome.FAILED
+    is_failed = seen.refresh.outcome is RefreshOutcome.FAILED or bool(seen.refresh.missing)
     return not is_failed and not any(source.problem for source in seen.sources)
 
 

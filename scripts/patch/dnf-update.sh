@@ -32,6 +32,7 @@ SAYS_NO_SPACE='No space left|[Nn]ot enough free space|more space needed on|needs
 SAYS_UNREACHABLE='Curl error|Cannot download|Failed to download|Status code:|All mirrors|Ignoring repositor|Error downloading|No URLs in mirrorlist|Cannot prepare internal mirrorlist|[Cc]hecksum'
 # Of makecache, which passes over one repository that fails.
 SAYS_NOT_ALL_READ='^(Ignoring repositor|Error|Failed to|Errors during)'
+SAYS_PASSED_OVER='Ignoring repositories: '
 SAYS_METADATA_UNTRUSTED='GPG|gpg|repomd\.xml\.asc|[Ss]igning key|[Pp]ublic key|is not signed|[Ss]ignature'
 # Of a question: it was understood, and answered no on our behalf.
 SAYS_ANSWERED='^Operation aborted'
@@ -165,7 +166,7 @@ done
 
 # Run dnf so that it cannot change anything: from the cache alone, answering no, and rpm would only test.
 look() { # ARGUMENT...
-    dnf_ may -C "$@" ${UNWANTED:+--disableplugin="$UNWANTED"} --assumeno --setopt=assumeyes=0 --setopt=tsflags=test "--setopt=cachedir=$UP$VIEW" \
+    dnf_ may -C '--setopt=*.skip_if_unavailable=1' "$@" ${UNWANTED:+--disableplugin="$UNWANTED"} --assumeno --setopt=assumeyes=0 --setopt=tsflags=test "--setopt=cachedir=$UP$VIEW" \
         "--setopt=logdir=$UP$WORK/logs" "--setopt=persistdir=$WORK/persist"
 }
 
@@ -293,12 +294,25 @@ machine() {
 # Whether any file may hide packages, of dnf's own or of a repository: only dnf itself can say which.
 hiding() {
     [ ! -s "$WORK/locks" ] && [ ! -r "$ROOT/etc/dnf/versionlock.toml" ] || return 0
-    # shellcheck disable=SC2046 # one word for each folder is wanted
-    set -- /etc/yum.repos.d /etc/distro.repos.d /etc/yum/repos.d $(configured reposdir | tr , ' ')
-    for place in "$CONFIGURATION" /etc/dnf "$@"; do
-        ! run grep -rqsE "$SAYS_HIDES" "$ROOT${place#"$ROOT"}" || return 0
+    # shellcheck disable=SC2046 # one word for each file is wanted
+    run grep -rqsE "$SAYS_HIDES" "$ROOT/etc/dnf" $(repository_files)
+}
+
+# Where repositories may be configured.
+repository_files() {
+    printf '%s\n' "$CONFIGURATION"
+    for folder in /etc/yum.repos.d /etc/distro.repos.d /etc/yum/repos.d $(configured reposdir | tr , ' '); do
+        for file in "$ROOT${folder#"$ROOT"}"/*.repo; do [ ! -r "$file" ] || printf '%s\n' "$file"; done
     done
-    return 1
+}
+
+# The repositories of which their own section says that all else goes on without them.
+may_be_missing() {
+    # shellcheck disable=SC2046 # one word for each file is wanted
+    run cat $(repository_files) 2>/dev/null | awk '/^\[.*\]/ { id = substr($0, 2); sub(/\].*/, "", id) }
+        /^[ \t]*skip_if_unavailable[ \t]*=/ { value = tolower($0); sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]+$/, "", value)
+            says[id] = value ~ /^(1|true|yes|on)$/ }
+        END { for (id in says) if (says[id] && id != "main") print id }' | sort
 }
 
 visible() {
@@ -440,6 +454,7 @@ observe() {
     need reasons query_installed "%{name}	%{arch}	%{evr}	%{reason}"
     need repositories repositories
     section metadata metadata
+    section may-be-missing may_be_missing
     need upgrades upgrades
     keep upgrades
     ! replaces || see_obsoleters
@@ -806,12 +821,32 @@ refresh() {
         finish "$OTHER"
     fi
     section refresh makecache
-    if [ "$code" -eq 200 ]; then finish "$LOCKED"; fi
-    if [ "$code" -eq 0 ] && ! says "$SAYS_NOT_ALL_READ"; then finish "$OK"; fi
-    if says "$SAYS_NO_SPACE"; then finish "$NO_SPACE"; fi
-    if says "$SAYS_METADATA_UNTRUSTED"; then finish "$UNTRUSTED"; fi
-    if says "$SAYS_UNREACHABLE"; then finish "$STALE"; fi
-    finish "$OTHER"
+    ended=$(refreshed)
+    cp "$WORK/err" "$WORK/complaints"
+    [ "$ended" -eq 0 ] || section unread unread
+    finish "$ended"
+}
+
+# Which of our codes says what became of it.
+refreshed() {
+    if [ "$code" -eq 200 ]; then
+        echo "$LOCKED"
+    elif [ "$code" -eq 0 ] && ! says "$SAYS_NOT_ALL_READ"; then
+        echo "$OK"
+    elif says "$SAYS_NO_SPACE"; then
+        echo "$NO_SPACE"
+    elif says "$SAYS_METADATA_UNTRUSTED"; then
+        echo "$UNTRUSTED"
+    elif says "$SAYS_UNREACHABLE"; then
+        echo "$STALE"
+    else
+        echo "$OTHER"
+    fi
+}
+
+# The repositories that it passed over.
+unread() {
+    sed -n "s/^$SAYS_PASSED_OVER//p" "$WORK/complaints" | tr -s ', ' '\n'
 }
 
 # --- download, apply, repair -------------------------------------------------------------------------------

@@ -1,15 +1,18 @@
 """What a reader must know about a target is a condition, and its status never claims more than is known."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from reconciler.planning.facts.observation import (
+    Available,
     FirstSeen,
     Health,
     Installed,
     Observation,
+    Offer,
     Reboot,
     RebootNeed,
     Refresh,
@@ -19,6 +22,7 @@ from reconciler.planning.facts.observation import (
 from reconciler.planning.resolving.conditions import next_change
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.resolving.plan import make_plan
+from reconciler.planning.resolving.sources import SourcesAsked
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.resolve import Effective
 from tests.fakes import STABLE, Build, PackageWorld, converse, healthy, plan_for
@@ -112,6 +116,63 @@ def test_policy_can_forbid_sources_of_unknown_age() -> None:
     found = conditions(seen, effective({"refresh": {"age_unknown": "stale"}}))["MetadataStale"]
     assert (found.status, found.reason) == (True, "AgeUnknown")
     assert found.message == "Debian:12/stable: no release file"
+
+
+THIRD = Source("third", "http://third.example", NOW - 9 * DAY, None, NOW - 9 * DAY)
+NEVER_READ = Source("third", "http://third.example", None, None, None, "its metadata have never been read")
+FAILED = Refresh(RefreshOutcome.FAILED, "no route to host", missing=("third",))
+
+
+@pytest.mark.parametrize(
+    ("refresh", "third", "setting", "missing"),
+    [
+        (FAILED, replace(THIRD, may_be_missing=True), {}, True),
+        (FAILED, THIRD, {}, False),
+        (FAILED, replace(THIRD, may_be_missing=True), {"may_be_missing": "none"}, False),
+        (FAILED, THIRD, {"may_be_missing": ["th*"]}, True),
+        (FAILED, THIRD, {"may_be_missing": "th*"}, True),
+        (FAILED, THIRD, {"may_be_missing": ["other"]}, False),
+        (FAILED, replace(THIRD, may_be_missing=True), {"may_be_missing": ["other"]}, True),
+        # What else could not be read counts as ever, and so does a failure whose cause nobody names.
+        (replace(FAILED, missing=("base", "third")), replace(THIRD, may_be_missing=True), {}, False),
+        (replace(FAILED, missing=()), replace(THIRD, may_be_missing=True), {}, False),
+        (Refresh(RefreshOutcome.REFRESHED), replace(NEVER_READ, may_be_missing=True), {}, True),
+        (Refresh(RefreshOutcome.REFRESHED), NEVER_READ, {}, False),
+    ],
+)
+def test_a_source_that_may_be_missing_holds_up_nothing(
+    refresh: Refresh, third: Source, setting: Mapping[str, object], *, missing: bool
+) -> None:
+    seen = replace(healthy(NOW), manager="dnf", sources=(*source(), third), refresh=refresh)
+    found = conditions(seen, effective({"refresh": setting}))
+    assert ("MetadataStale" in found) is not missing
+    if missing:
+        assert (found["SourceMissing"].status, found["SourceMissing"].stalled) == (True, False)
+
+
+def test_a_missing_source_is_told_with_its_age() -> None:
+    for third, age in ((THIRD, "was last read at 2026-11-13T09:00:00Z"), (NEVER_READ, "has never been read")):
+        seen = replace(healthy(NOW), sources=(replace(third, may_be_missing=True),), refresh=FAILED)
+        assert conditions(seen)["SourceMissing"].message == (
+            f"third cannot be read, and all else goes on without it; it {age}"
+        )
+
+
+def test_no_question_counts_on_what_a_missing_source_had() -> None:
+    seen = replace(
+        healthy(NOW),
+        installed=(Installed("tool", "amd64", "1"),),
+        offers=(Offer("tool", "amd64", "1", "2", (Available("2", ("third",), False, left_out=True),)),),
+        sources=(*source(), replace(THIRD, may_be_missing=True)),
+        refresh=FAILED,
+    )
+    asked = SourcesAsked.of(seen, effective().settings)
+    (update,) = make_plan(seen, effective(), (), NOW).updates
+    assert asked.without == ("third",)
+    assert (update.reasons[0].code, update.reasons[0].message) == (
+        "source-missing",
+        "tool 2 comes from third, which could not be read",
+    )
 
 
 def test_a_plan_from_metadata_that_could_not_be_refreshed_says_so() -> None:

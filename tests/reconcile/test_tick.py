@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Transient
-from reconciler.planning.facts.observation import Answer, Change, ClockState, Observation, Question, Refresh
+from reconciler.planning.facts.observation import (
+    Answer,
+    Change,
+    ClockState,
+    Observation,
+    Question,
+    Refresh,
+    RefreshOutcome,
+    Source,
+)
 from reconciler.planning.gates.types import Apply, Pause
 from reconciler.planning.notices.events import Notice, Route
 from reconciler.planning.runs.execution import Execution, Instruction
@@ -255,6 +264,27 @@ class Host:
         return ()
 
 
+@dataclass
+class Lacking(Host):
+    """A host that cannot read one of its sources, without which its operator wants all else to go on."""
+
+    tries: int = 0
+    asked: set[tuple[str, ...]] = field(default_factory=set)
+
+    def observe(self, at: datetime, *sources: Sequence[str]) -> Observation:
+        base = Source("base", "", at, None, at if self.tries else at - timedelta(days=1))
+        third = Source("third", "", None, None, at - timedelta(days=9), may_be_missing=True)
+        return replace(super().observe(at, *sources), sources=(base, third))
+
+    def refresh(self) -> Refresh:
+        self.tries += 1
+        return Refresh(RefreshOutcome.FAILED, "no route to third", missing=("third",))
+
+    def resolve(self, question: Question) -> Answer:
+        self.asked.add(question.without)
+        return super().resolve(question)
+
+
 def ticker(fleet: Fleet, host: Host, name: str = "web-01") -> Ticker:
     around = Surroundings(host, host, None, lambda ask, _before, _within: tuple(ask()))
     site = Site(name, {}, f"hosts/{name}", host, host, host, around)
@@ -289,6 +319,18 @@ def test_the_second_tick_has_nothing_to_do(host: Host) -> None:
     tick(fleet, host)
     again = tick(fleet, host)
     assert (again.runs, again.published.commit, len(fleet.reports["hosts/web-01"])) == ((), None, 2)
+
+
+def test_a_source_that_may_be_missing_is_known_to_be_until_the_next_attempt() -> None:
+    fleet = Fleet()
+    host = Lacking(PackageWorld((Build("tool", "1.0"), Build("tool", "1.1")), {"tool": "1.0"}))
+    assert [one.outcome for one in tick(fleet, host).runs] == [RunOutcome.APPLIED]
+    host.world = replace(host.world, archive=(Build("tool", "1.2"),))
+    assert [one.outcome for one in tick(fleet, host).runs] == [RunOutcome.APPLIED]
+    assert (host.tries, host.asked) == (1, {("third",)})
+    (_, files) = fleet.reports["hosts/web-01"][-1]
+    assert b"SourceMissing" in files["report.json"]
+    assert b"MetadataStale" not in files["report.json"]
 
 
 def test_packages_are_fetched_before_the_window_opens(host: Host) -> None:

@@ -123,6 +123,7 @@ class Source:
         security: Security updates come from it; ``None`` where the manager tells them otherwise or never.
         id: What the patch script knows it by; empty where that is its name.
         release: Of apt's sources, what patterns of policy are compared with, written as one.
+        may_be_missing: The operator's configuration says that all else goes on without it.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Source:
     security: bool | None = since(2, None)
     id: str = since(2, "")
     release: str = since(2, "")
+    may_be_missing: bool = since(2, False)
 
     @property
     def identity(self) -> str:
@@ -158,11 +160,14 @@ class Refresh:
     Attributes:
         detail: The manager's own words where it failed.
         accept: What a person types to accept what the manager refuses; empty where time may mend it.
+        missing: Ids of the sources that could not be read when it was tried last, sorted. Empty where the
+            manager does not name all of them.
     """
 
     outcome: RefreshOutcome
     detail: str = ""
     accept: str = since(2, "")
+    missing: tuple[str, ...] = since(2, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,7 @@ def _by_type(condition: Condition) -> Ailment | None:
             | ConditionType.SECURITY_UNKNOWN
             | ConditionType.SETTING_WITHOUT_EFFECT
             | ConditionType.SNAPSHOT_UNAVAILABLE
+            | ConditionType.SOURCE_MISSING
             | ConditionType.VERSION_RANGE_UNJUDGED
             | ConditionType.WINDOW_MISSED
         ):

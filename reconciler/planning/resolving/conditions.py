@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from reconciler.planning.facts.observation import Observation, RebootNeed, RefreshOutcome
+from reconciler.planning.facts.observation import Observation, RebootNeed, RefreshOutcome, Source
 from reconciler.planning.resolving.dialogue import Failure, Resolution
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Update
 from reconciler.planning.resolving.selection import PlacedException, Rules
+from reconciler.planning.resolving.sources import lacks_only, missing
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import listed, sentence
 from reconciler.policy.documents import Settings
@@ -50,19 +51,30 @@ def _metadata(observation: Observation, rules: Rules) -> Iterator[Condition]:
     elif all(source.fetched is None and not source.age_unknown for source in observation.sources):
         message = "no source says when its metadata were fetched"
         yield Condition(ConditionType.METADATA_STALE, None, "AgeUnknown", message)
+    if absent := missing(observation, rules.effective.settings):
+        message = "; ".join(map(_words_of_missing, absent))
+        yield Condition(ConditionType.SOURCE_MISSING, True, "MayBeMissing", message)
     if observation.refresh.outcome is RefreshOutcome.NOT_PERMITTED:
         message = "planned from the package metadata that are here, since only root may refresh them"
         yield Condition(ConditionType.METADATA_NOT_REFRESHED, True, "NotPermitted", message)
 
 
+def _words_of_missing(source: Source) -> str:
+    read = "has never been read" if source.fetched is None else f"was last read at {instant(source.fetched)}"
+    return f"{source.name} cannot be read, and all else goes on without it; it {read}"
+
+
 def _stale_causes(observation: Observation, settings: Settings, now: datetime) -> Iterator[tuple[str, str]]:
-    if observation.refresh.outcome is RefreshOutcome.FAILED:
+    absent = missing(observation, settings)
+    if observation.refresh.outcome is RefreshOutcome.FAILED and not lacks_only(observation, absent):
         detail = sentence(observation.refresh.detail) or "the package manager gave no reason"
         if accept := observation.refresh.accept:
             yield NEEDS_ACCEPTANCE, f"{detail}; where that is meant, a person accepts it with: {accept}"
         else:
             yield "RefreshFailed", f"refreshing the metadata failed: {detail}"
     for source in observation.sources:
+        if source in absent:
+            continue
         if source.problem:
             yield "SourceProblem", f"{source.name}: {source.problem}"
         if source.age_unknown:

@@ -110,6 +110,7 @@ class ConditionType(StrEnum):
     SECURITY_UNKNOWN = "SecurityUnknown"
     SETTING_WITHOUT_EFFECT = "SettingWithoutEffect"
     SNAPSHOT_UNAVAILABLE = "SnapshotUnavailable"
+    SOURCE_MISSING = "SourceMissing"
     STOOD_STILL = "StoodStill"
     VERSION_RANGE_UNJUDGED = "VersionRangeUnjudged"
     WINDOW_MISSED = "WindowMissed"
@@ -174,6 +175,7 @@ class Condition:
                 | ConditionType.SECURITY_UNKNOWN
                 | ConditionType.SETTING_WITHOUT_EFFECT
                 | ConditionType.SNAPSHOT_UNAVAILABLE
+                | ConditionType.SOURCE_MISSING
                 | ConditionType.STOOD_STILL
                 | ConditionType.VERSION_RANGE_UNJUDGED
                 | ConditionType.WINDOW_MISSED

@@ -90,12 +90,21 @@ def reason_of(package: PackageId, obstacle: Obstacle, rules: Rules) -> Reason:
 
 def _reason_of_choice(name: str, obstacle: NotAdmitted | OutsideMode, rules: Rules) -> Reason:
     match obstacle:
-        case NotAdmitted(version=version, origins=origins, setting=setting):
-            where = f"from {listed(origins)}, " if origins else ""
-            text = f"{name} {version} comes {where}not from a source that policy admits"
-            return Reason("source-not-admitted", text, place_of(setting, rules.effective))
+        case NotAdmitted():
+            return _reason_of_source(name, obstacle, rules)
         case OutsideMode():
             return _reason_of_mode(name, obstacle, rules)
+
+
+def _reason_of_source(name: str, obstacle: NotAdmitted, rules: Rules) -> Reason:
+    what = f"{name} {obstacle.version}"
+    if obstacle.setting is None:
+        return Reason(
+            "source-missing", f"{what} comes from {listed(obstacle.origins)}, which could not be read"
+        )
+    where = f"from {listed(obstacle.origins)}, " if obstacle.origins else ""
+    text = f"{what} comes {where}not from a source that policy admits"
+    return Reason("source-not-admitted", text, place_of(obstacle.setting, rules.effective))
 
 
 def _reason_of_mode(name: str, obstacle: OutsideMode, rules: Rules) -> Reason:

@@ -40,7 +40,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.facts.package import Names, PackageId, of_other_architecture
 from reconciler.planning.facts.versions import Order, VersionRange, order_of
-from reconciler.planning.resolving.sources import SourcesAsked, SourcesKey, by_name, not_admitted
+from reconciler.planning.resolving.sources import SourcesAsked, SourcesKey, by_name, missing, not_admitted
 from reconciler.policy.documents import PackageException, Sources
 from reconciler.policy.load import Placed
 from reconciler.policy.managers import ManagerTraits, traits_of
@@ -89,16 +89,16 @@ class OutsideMode:
 
 @dataclass(frozen=True, slots=True)
 class NotAdmitted:
-    """Only sources that policy does not admit have the version.
+    """Only sources that policy does not admit, or that could not be read, have the version.
 
     Attributes:
         origins: Their names.
-        setting: Dotted key of the setting that leaves them out.
+        setting: Dotted key of the setting that leaves them out; ``None`` of those that could not be read.
     """
 
     version: str
     origins: tuple[str, ...]
-    setting: SourcesKey
+    setting: SourcesKey | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +273,7 @@ class Rules:
         failed: Versions that failed to install here, by package.
         asked: As what the machine's sources are seen.
         not_admitted: Names of sources none of which is admitted, each with the setting that says so.
+        missing: Names of sources that could not be read, and may be missing.
         sources: The machine's, by name.
         traits: What the manager can do.
         name_of: What people read a package of this machine as.
@@ -291,6 +292,7 @@ class Rules:
     failed: Mapping[PackageId, Quarantined] = field(default_factory=dict)
     asked: SourcesAsked = field(default_factory=SourcesAsked)
     not_admitted: Mapping[str, SourcesKey] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
     name_of: Names = field(default_factory=Names)
 
@@ -315,6 +317,7 @@ class Rules:
             failed={one.package: one for one in observation.quarantined},
             asked=SourcesAsked.of(observation, effective.settings),
             not_admitted=not_admitted(observation.sources, effective.settings.sources),
+            missing=frozenset(one.name for one in missing(observation, effective.settings)),
             sources=by_name(observation.sources),
             traits=traits_of(observation.manager),
             name_of=Names.among(
@@ -401,6 +404,8 @@ class Rules:
         settings = [self.not_admitted[name] for name in available.origins if name in self.not_admitted]
         if not available.left_out and (not settings or len(settings) < len(available.origins)):
             return ()
+        if not settings and self.missing.issuperset(available.origins):
+            return (NotAdmitted(available.version, available.origins, None),)
         only: SourcesKey = "sources.only" if self.effective.settings.sources.only else "sources.except"
         return (NotAdmitted(available.version, available.origins, settings[0] if settings else only),)
 

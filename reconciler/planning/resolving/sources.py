@@ -1,4 +1,4 @@
-"""What a policy makes of a machine's sources: which do not count, and which serve security updates."""
+"""What a policy makes of a machine's sources: which count, may be missing, or serve security updates."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ class SourcesAsked:
     """What the package manager is told of its sources, in every question.
 
     Attributes:
-        without: Ids of those that do not count, sorted.
+        without: Ids of those that do not count, or could not be read and may be missing, sorted.
         security: Ids of further ones that serve security updates, sorted.
     """
 
@@ -32,9 +32,11 @@ class SourcesAsked:
         if traits_of(observation.manager).names_security_sources:
             patterns = settings.security_sources
             named = (one for one in observation.sources if are_named(patterns, one.name, one.release))
-        return cls(
-            left_out(observation.sources, settings.sources), tuple(sorted(one.identity for one in named))
-        )
+        without = {
+            *left_out(observation.sources, settings.sources),
+            *(one.identity for one in missing(observation, settings)),
+        }
+        return cls(tuple(sorted(without)), tuple(sorted(one.identity for one in named)))
 
     def __bool__(self) -> bool:
         """Whether there is anything to tell."""
@@ -47,6 +49,36 @@ class SourcesAsked:
             replace(one, security=True) if one.identity in self.security else one for one in seen.sources
         )
         return replace(again, offers=offers, sources=sources, refresh=seen.refresh)
+
+
+def missing(observation: Observation, settings: Settings) -> tuple[Source, ...]:
+    """Return the sources that could not be read, and without which all else may go on."""
+    return tuple(
+        one
+        for one in observation.sources
+        if (one.identity in observation.refresh.missing or is_unread(one)) and _may_be_missing(one, settings)
+    )
+
+
+def is_unread(source: Source) -> bool:
+    """Tell whether a source was never read, which is a problem of it."""
+    return bool(source.problem) and source.fetched is None
+
+
+def lacks_only(observation: Observation, absent: Iterable[Source]) -> bool:
+    """Tell whether a refresh read everything but these sources."""
+    unread = frozenset(observation.refresh.missing)
+    return bool(unread) and unread <= {one.identity for one in absent}
+
+
+def _may_be_missing(source: Source, settings: Settings) -> bool:
+    match settings.refresh.may_be_missing:
+        case "none":
+            return False
+        case "marked":
+            return source.may_be_missing
+        case patterns:
+            return source.may_be_missing or are_named(patterns, source.name, source.release)
 
 
 def left_out(sources: Iterable[Source], wanted: Sources) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ class State:
         floor: The ``trust.floor`` that was configured when it was accepted, empty without one.
         beginning: Where the history of the policy that is followed begins, for people.
         refreshed_at: When the package metadata were last refreshed by us.
+        missing: Ids of the sources that could not be read at the last attempt to refresh.
         first_seen: Evidence for minimum ages.
         snapshot: What notifications compare with.
         routes: Who hears of what by the last policy in force, for a tick that cannot even ask it.
@@ -50,6 +51,7 @@ class State:
     floor: str = field(default="", metadata=_of(TRUST))
     beginning: str = field(default="", metadata=_of(TRUST))
     refreshed_at: datetime | None = field(default=None, metadata=_of(TRUST))
+    missing: tuple[str, ...] = field(default=(), metadata=_of(TRUST))
     first_seen: tuple[FirstSeen, ...] = field(default=(), metadata=_of(TRUST))
     snapshot: Snapshot | None = field(default=None, metadata=_of(NOTICES))
     routes: tuple[Route, ...] = field(default=(), metadata=_of(NOTICES))

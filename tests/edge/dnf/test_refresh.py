@@ -1,5 +1,6 @@
 """What becomes of ``--refresh``, with a good and with every kind of bad repository."""
 
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +48,33 @@ def test_one_dead_repository_is_not_passed_over_and_keeps_no_other_from_being_re
     versions = moved(own_dnf.resolve(Question()).changes)
     assert versions["plain"] == "1.2-1"
     assert [one.name for one in own_dnf.observe(datetime.now(UTC)).sources] == ["lab", "dead"]
+
+
+def test_a_repository_that_may_be_missing_is_told_from_others(
+    own_lab: DnfLab, own_dnf: ScriptedManager
+) -> None:
+    # What the main section says is about no repository.
+    own_lab.configure_repository("base", "http://127.0.0.1:9/x", more="skip_if_unavailable = 0")
+    own_lab.configure_repository("dead", "http://127.0.0.1:9/x")
+    own_lab.configure_repository("third", "http://127.0.0.1:9/x", more="skip_if_unavailable = True")
+    assert own_dnf.refresh().missing == ("base", "dead", "third")
+    seen = own_dnf.observe(datetime.now(UTC))
+    assert {one.name for one in seen.sources if one.may_be_missing} == {"third"}
+    assert own_dnf.resolve(Question()).exit_code == 0
+
+
+def test_a_repository_that_was_read_once_may_be_missing_too(
+    own_lab: DnfLab, own_dnf: ScriptedManager
+) -> None:
+    own_lab.repository.publish(Rpm("lima", "1.2-1"))
+    shutil.copytree(own_lab.repository.folder, own_lab.folder / "third")
+    own_lab.configure_repository("third", f"file://{own_lab.folder}/third", more="skip_if_unavailable=1")
+    assert own_dnf.refresh().missing == ()
+    own_lab.repository.withdraw(Rpm("lima", "1.2-1"))
+    shutil.rmtree(own_lab.folder / "third")
+    assert own_dnf.refresh().missing == ("third",)
+    assert moved(own_dnf.resolve(Question()).changes)["lima"] == "1.2-1"
+    assert moved(own_dnf.resolve(Question(without=("third",))).changes)["lima"] == "1.1-1"
 
 
 def test_a_repository_that_is_gone(own_lab: DnfLab, script: PatchScript) -> None:
