@@ -1076,10 +1076,11 @@ repair() {
     keep failures
     section conffiles conffiles
     duplicates >"$WORK/duplicates"
-    case $ended in 0 | 102 | 103 | 106 | 107) ;; *) finish "$INTERRUPTED" ;; esac
     [ ! -s "$WORK/duplicates" ] || finish "$INTERRUPTED"
+    # rpm 6 ends with 1 where a script fails, also where all is done.
     [ ! -s "$WORK/failures" ] || finish "$SCRIPT_FAILED"
-    finish "$OK"
+    case $ended in 0 | 102 | 103 | 106 | 107) finish "$OK" ;; esac
+    finish "$INTERRUPTED"
 }
 
 do_verb

@@ -61,6 +61,12 @@ class Rpm:
         return "x86_64" if self.arch == "noarch" else self.arch
 
     @property
+    def of(self) -> tuple[str, str]:
+        """What all packages of one spec have in common: target and vendor."""
+        vendor = self.fields.get("Vendor", "")
+        return self.target, vendor if isinstance(vendor, str) else " ".join(vendor)
+
+    @property
     def nevra(self) -> str:
         """Name, epoch, version, release and architecture, the epoch always written."""
         epoch, _, rest = self.version.rpartition(":")
@@ -115,13 +121,14 @@ def tool(*argv: str, env: Mapping[str, str] | None = None, cwd: Path | None = No
 def build_rpms(packages: Iterable[Rpm], folder: Path) -> None:
     """Build the packages that a folder lacks, as many at once as can be.
 
-    Equal names need a spec each, and so does another architecture than this machine's.
+    Equal names need a spec each, and so does another architecture than this machine's, and another vendor,
+    which rpm 4.20 gives to all that stand behind.
     """
     left = [package for package in packages if not (folder / package.file_name).exists()]
     while left:
-        target = left[0].target
+        of, target = left[0].of, left[0].target
         # The last one of each name; the dictionary keeps the order.
-        at_once = {package.name: package for package in reversed(left) if package.target == target}
+        at_once = {package.name: package for package in reversed(left) if package.of == of}
         left = [package for package in left if at_once.get(package.name) is not package]
         _build(tuple(reversed(at_once.values())), folder, target)
 
@@ -314,6 +321,11 @@ def _advised(nevra: str, suggested: str) -> str:
 def install(root: Path, *files: Path, env: Mapping[str, str] | None = None) -> None:
     """Install package files into a root with rpm, in no particular order."""
     tool("rpm", "--root", str(root), "-i", "--nodeps", "--nosignature", *map(str, files), env=env)
+
+
+def database(root: Path, env: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of a root's package database: below HOME with the rpm of Debian 12 alone."""
+    return root / tool("rpm", "--eval", "%{_dbpath}", env=env).strip().lstrip("/")
 
 
 def versions(root: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -198,7 +198,7 @@ class ZypperLab:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the product needs in its environment: rpm's database is below HOME on Debian."""
+        """What the product needs in its environment: rpm's database is below HOME on Debian 12."""
         return {"HOME": "/root"}
 
     @property
@@ -269,6 +269,11 @@ class ZypperLab:
         (self.root / "bin").mkdir(exist_ok=True)
         shutil.copy2("/bin/dash", self.root / "bin/sh")
         self.install(Rpm("mini-sh", "1.0-1", fields={"Provides": "/bin/sh"}))
+
+    @property
+    def database(self) -> Path:
+        """The folder of rpm's database."""
+        return rpm.database(self.root, self.environment)
 
     @property
     def locks(self) -> Path:

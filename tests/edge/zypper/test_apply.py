@@ -13,7 +13,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Change, Question, RebootNeed, Rival
 from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, automatic_after
-from tests.edge.zypper.conftest import managed
+from tests.edge.zypper.conftest import in_old_words, managed
 from tests.labs.naming import moved
 from tests.labs.rpm import Rpm
 from tests.labs.zypper import ZypperLab
@@ -104,7 +104,7 @@ def test_another_transaction_than_the_named_one_is_refused(
     before = lab.digest()
     execution = run(zypper, tmp_path, *changes)
     assert execution.exit_code == 25
-    assert differs in execution.message
+    assert differs in in_old_words(execution.message)
     assert lab.digest() == before
 
 
@@ -295,20 +295,21 @@ def test_a_failing_pre_scriptlet_stops_zypper_and_is_told(
     assert "not today" in failed.message
     assert own_lab.versions()["plain"] == "1.0-1"
     assert "user" in own_lab.automatic
-    assert "Abort, retry, ignore?" in native_output(tmp_path)
-    # What zypper did not come to is done without the one that fails.
+    assert "not today" in native_output(tmp_path)
+    # What zypper may not have come to is done without the one that fails.
     rest = own_zypper.resolve(Question(exclude=("plain",))).changes
     assert own_zypper.apply(Instruction(rest, exclude=("plain",)), fresh(tmp_path)).exit_code == 11
     assert own_lab.versions()["user"] == "1.1-1"
 
 
-def test_a_failing_post_scriptlet_in_lua_is_told_although_zypper_is_content(
+def test_a_failing_post_scriptlet_in_lua_is_told_although_zypper_may_be_content(
     own_lab: ZypperLab, own_zypper: ScriptedManager, tmp_path: Path
 ) -> None:
     own_lab.repository.publish(Rpm("plain", "1.2-1", scripts={"post": "error('too late')"}))
     own_lab.refresh()
     execution = run(own_zypper, tmp_path, upgrade("plain", "1.2-1"), upgrade("lima", "1.1-1"))
-    assert (execution.exit_code, execution.native_code) == (27, 0)
+    assert execution.exit_code == 27
+    assert execution.native_code in {0, 107}
     assert [failed.name for failed in execution.failed] == ["plain"]
     assert "too late" in execution.failed[0].message
     assert own_lab.versions()["plain"] == "1.2-1"

@@ -179,7 +179,7 @@ def test_what_an_answer_depends_on_is_named(lab: ZypperLab, zypper: ScriptedMana
         "etc/zypp/repos.d",
         "var/lib/zypp/AutoInstalled",
         "var/cache/zypp/raw/lab/repodata",
-        "root/.rpmdb/rpmdb.sqlite",
+        f"{lab.database.relative_to(lab.root)}/rpmdb.sqlite",
     }
 
 
@@ -210,14 +210,21 @@ def _all_but(folder: Path, name: str) -> dict[str, str]:
     return {"PATH": str(folder)}
 
 
+def _packed(lab: ZypperLab, kind: str) -> tuple[Path, str]:
+    """Return the file of a kind of metadata, and which program unpacks it: newer ones are made by zstd."""
+    (file,) = (lab.root / "var/cache/zypp/raw/lab/repodata").glob(f"*{kind}.xml.*")
+    return file, {".gz": "gzip", ".zst": "zstd"}[file.suffix]
+
+
 def test_metadata_that_nothing_here_can_unpack_are_no_empty_metadata(
     lab: ZypperLab, script: PatchScript, tmp_path: Path
 ) -> None:
-    environment = {**lab.environment, **_all_but(tmp_path / "bin", "gzip")}
+    _, program = _packed(lab, "primary")
+    environment = {**lab.environment, **_all_but(tmp_path / "bin", program)}
     manager = ScriptedManager(ZYPPER, LocalTarget(environment), script, lab.cache, root=lab.root)
-    with pytest.raises(Stalled, match="missing gzip"):
+    with pytest.raises(Stalled, match=f"missing {program}"):
         manager.observe(NOW)
-    with pytest.raises(Stalled, match="missing gzip"):
+    with pytest.raises(Stalled, match=f"missing {program}"):
         manager.resolve(Question())
 
 
@@ -225,9 +232,9 @@ def test_metadata_that_nothing_here_can_unpack_are_no_empty_metadata(
 def test_metadata_that_are_cut_are_no_half_of_an_answer(
     lab: ZypperLab, zypper: ScriptedManager, kind: str
 ) -> None:
-    (file,) = (lab.root / "var/cache/zypp/raw/lab/repodata").glob(f"*{kind}.xml.*")
+    file, program = _packed(lab, kind)
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(Stalled, match="gzip ended with 1"):
+    with pytest.raises(Stalled, match=f"{program} ended with 1"):
         zypper.observe(NOW)
 
 
@@ -245,7 +252,7 @@ def test_what_installed_packages_miss_is_told(lab: ZypperLab, zypper: ScriptedMa
 
 
 def test_a_root_without_packages(lab: ZypperLab, zypper: ScriptedManager) -> None:
-    for file in (lab.root / "root/.rpmdb").iterdir():
+    for file in lab.database.iterdir():
         file.unlink()
     with pytest.raises(Stalled):
         zypper.observe(NOW)

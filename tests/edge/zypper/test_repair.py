@@ -49,13 +49,18 @@ class Halted:
     @property
     def rpm(self) -> int:
         """The process that works on the package."""
-        children = Path(f"/proc/{self.zypper}/task/{self.zypper}/children").read_text().split()
-        (child,) = (pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "rpm\n")
+        threads = Path(f"/proc/{self.zypper}/task").glob("*/children")
+        children = [pid for thread in threads for pid in thread.read_text().split()]
+        (child,) = (pid for pid in children if name_of(int(pid)) in {"rpm", "Zypp-main"})
         return int(child)
 
     def let_go(self) -> None:
         """Let the scriptlet end."""
         os.write(self.gate, b"x")
+
+
+def name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def kill(pid: int) -> None:
@@ -99,33 +104,38 @@ def repair(manager: ScriptedManager, folder: Path, wait: int = 0) -> Execution:
     return manager.repair(Instruction((), lock_wait=timedelta(seconds=wait)), folder)
 
 
-def apply_all(manager: ScriptedManager, folder: Path) -> tuple[Execution, tuple[Change, ...]]:
+def apply_rest(manager: ScriptedManager, folder: Path) -> tuple[Change, ...]:
+    """Apply what is left: little or nothing where rpm has it all in hand, as newer zyppers let it."""
     folder.mkdir()
     changes = manager.resolve(Question()).changes
-    return manager.apply(Instruction(changes), folder), changes
+    assert not changes or manager.apply(Instruction(changes), folder).exit_code in {0, 11}
+    assert manager.resolve(Question()).changes == ()
+    return changes
+
+
+def only_newest(versions: dict[str, str]) -> dict[str, str]:
+    """Return what is left when older versions of all but kernels are gone."""
+    return {name: all_ if name.startswith("kernel") else all_.split()[-1] for name, all_ in versions.items()}
 
 
 def test_a_killed_zypper_leaves_an_rpm_that_finishes_its_package(
     own_lab: ZypperLab, script: PatchScript, tmp_path: Path
 ) -> None:
     with halted(own_lab, script, tmp_path / "apply", "post") as state:
-        orphan = state.rpm
+        orphan, name = state.rpm, name_of(state.rpm)
         handle = os.pidfd_open(orphan)
         kill(state.zypper)
         execution = state.running.result(PATIENCE)
         assert (execution.exit_code, execution.native_code) == (24, 137)
         # It is still at work: whoever comes now is told whom to wait for.
-        assert state.manager.observe(datetime.now(UTC)).health.lock_holder == f"rpm (pid {orphan})"
+        assert state.manager.observe(datetime.now(UTC)).health.lock_holder == f"{name} (pid {orphan})"
         busy = repair(state.manager, tmp_path / "busy")
-        assert (busy.exit_code, busy.message) == (20, f"locked by rpm (pid {orphan})")
+        assert (busy.exit_code, busy.message) == (20, f"locked by {name} (pid {orphan})")
         state.let_go()
         wait_for(handle)
     assert own_lab.versions()["halting"] == "1.1-1"
     assert repair(state.manager, tmp_path / "repair", wait=10) == Execution(10)
-    execution, changes = apply_all(state.manager, tmp_path / "again")
-    assert execution.exit_code in {0, 11}
-    assert {change.name for change in changes} & {"halting"} == set()
-    assert state.manager.resolve(Question()).changes == ()
+    assert "halting" not in {change.name for change in apply_rest(state.manager, tmp_path / "again")}
 
 
 def test_a_killed_rpm_leaves_two_versions_and_repair_removes_the_older(
@@ -139,16 +149,15 @@ def test_a_killed_rpm_leaves_two_versions_and_repair_removes_the_older(
     before = own_lab.versions()
     assert before["halting"] == "1.0-1 1.1-1"
     health = state.manager.observe(datetime.now(UTC)).health
-    assert (health.interrupted, health.lock_holder) == (("halting (1.0-1 and 1.1-1 at once)",), "")
+    assert "halting (1.0-1 and 1.1-1 at once)" in health.interrupted
+    assert health.lock_holder == ""
     assert repair(state.manager, tmp_path / "repair") == Execution(0)
     # Nothing else moved, and the files of the newer one are there.
-    assert own_lab.versions() == before | {"halting": "1.1-1"}
+    assert own_lab.versions() == only_newest(before)
     assert [path.name for path in (own_lab.root / "usr/share/lab/halting").iterdir()] == ["1.1-1"]
     assert state.manager.observe(datetime.now(UTC)).health.interrupted == ()
     assert repair(state.manager, tmp_path / "second") == Execution(10)
-    execution, _ = apply_all(state.manager, tmp_path / "again")
-    assert execution.exit_code in {0, 11}
-    assert state.manager.resolve(Question()).changes == ()
+    apply_rest(state.manager, tmp_path / "again")
 
 
 @pytest.mark.parametrize("how", ["-i", "-U"], ids=["older one there", "older one gone"])
@@ -189,8 +198,13 @@ def test_a_kill_before_the_package_leaves_the_old_one(
         kill(state.zypper)
         kill(rpm)
         state.running.result(PATIENCE)
-    assert own_lab.versions()["halting"] == "1.0-1"
-    assert repair(state.manager, tmp_path / "repair") == Execution(10)
+    before = own_lab.versions()
+    assert before["halting"] == "1.0-1"
+    # Where rpm had all of it in hand, others are there twice.
+    assert repair(state.manager, tmp_path / "repair").exit_code == (
+        0 if before != only_newest(before) else 10
+    )
+    assert own_lab.versions() == only_newest(before)
 
 
 def test_a_newer_version_whose_files_are_missing_is_installed_again(
