@@ -21,6 +21,7 @@ from reconciler.managers.zypper_formats import (
     messages,
     needing,
     problems,
+    problems_in,
     records,
 )
 from reconciler.managers.zypper_observation import read_observation
@@ -69,7 +70,7 @@ def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
         native_code=resolve.code,
         message=_message(sections, stream) if code in codes.REFUSED else "",
         unmet=(
-            *_unmet(problems(document(sections.get("why"))) or problems(stream)),
+            *dict.fromkeys(_unmet(problems(document(sections.get("why"))) or problems(stream))),
             *_other_vendors(sections, stream),
         ),
     )
@@ -258,8 +259,7 @@ def _unmet(said: Iterable[str]) -> Iterator[Unmet]:
 def _kept_back(section: Section) -> tuple[str, ...]:
     """Return the packages that stay for what was left out: zypper itself only names patches."""
     found = {line.removeprefix("package ") for line in section.lines if line.startswith("package ")}
-    said = [line.removeprefix("Problem: ") for line in section.lines if line.startswith("Problem: ")]
-    for unmet in _unmet(said):
+    for unmet in _unmet(problems_in(section.lines)):
         # A patch conflicts with the version that it is to replace.
         is_patch = unmet.package.startswith("patch:")
         found.add(unmet.needs.partition(" ")[0] if is_patch else unmet.package)

@@ -48,14 +48,30 @@ def messages(stream: ET.Element, *kinds: str) -> tuple[str, ...]:
     )
 
 
-_PROBLEM = re.compile(r"\s*Problem: (.+)")
+# Newer ones number them, and the newest list in the lines below what one is made of.
+_PROBLEM = re.compile(r"\s*Problem: (?:\d+: )?(.+)")
+_LISTED = "Detailed information:"
 _LOCK = re.compile(r".*remove lock to allow \w+ of (\S+?)(?:\[.*\])?")
 
 
 def problems(stream: ET.Element) -> tuple[str, ...]:
     """Return what the solver cannot solve, each in its words and once."""
-    found = (match[1].strip() for line in _talk(stream) if (match := _PROBLEM.fullmatch(line)))
-    return tuple(dict.fromkeys(found))
+    return problems_in(_talk(stream))
+
+
+def problems_in(lines: Iterable[str]) -> tuple[str, ...]:
+    """Return what lines say that cannot be solved, each in zypper's words and once."""
+    found: list[str] = []
+    is_listed = False
+    for line in lines:
+        if match := _PROBLEM.fullmatch(line):
+            is_listed = match[1].strip() == _LISTED
+            found += [] if is_listed else [match[1].strip()]
+        elif is_listed and line.startswith("- "):
+            found.append(line[2:].strip())
+        else:
+            is_listed = False
+    return tuple(dict.fromkeys(words for words in found if words != "conflicting requests"))
 
 
 def locked(stream: ET.Element) -> tuple[str, ...]:

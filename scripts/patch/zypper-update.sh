@@ -565,10 +565,18 @@ attempt() {
     must_have_space
 }
 
+# The answer without its markup, each problem in one line: newer ones number them, and the newest list what one is made of.
+plainly() {
+    sed "s/<[^>]*>//g; s/&lt;/</g; s/&gt;/>/g; s/&apos;/'/g; s/&amp;/\&/g" "$WORK/answer" | awk '
+        sub(/Problem: ([0-9]+: )?/, "Problem: ") { listed = /Problem: Detailed information: *$/; if (listed) next }
+        listed && sub(/^- /, "") { if (!/^conflicting requests/) print "Problem: " $0; next }
+        { listed = 0; print }'
+}
+
 # Who stands in the way, where leaving it out lets the rest go on: patches that zypper says need not be installed,
 # packages that it would keep as they are.
 find_culprits() {
-    sed 's/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g' "$WORK/answer" | awk -F '\t' '
+    plainly | awk -F '\t' '
         FILENAME == ARGV[1] { if ($1 == "patch") patch[$2 "-" $3 "." $4] = $2; next }
         FILENAME == ARGV[2] { version = $3; sub(/^[0-9]*:/, "", version); package[$1 "-" $3 "." $2] = package[$1 "-" version "." $2] = $1; next }
         /do not install patch:/ || /Problem: (the to be installed )?patch:/ {
@@ -591,7 +599,7 @@ settle() {
         if [ -n "$ONLY" ]; then
             find_going || return 0
         elif [ -n "$SECURITY$FULL" ]; then
-            grep -E "$SAYS_PROBLEM" "$WORK/answer" >>"$WORK/problems"
+            plainly | grep -E "$SAYS_PROBLEM" | sed 's/^ *//' >>"$WORK/problems"
             find_culprits || return 0
             relimit
         else
@@ -648,7 +656,7 @@ unresolved() {
 # Where a patch stays out because of a lock, the packages that it would have moved.
 left_out() {
     cat "$WORK/culprits"
-    [ ! -e "$WORK/problems" ] || sed 's/<[^>]*>//g; s/^ *//; s/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g; s/&amp;/\&/g' "$WORK/problems" | sort -u
+    [ ! -e "$WORK/problems" ] || sort -u "$WORK/problems"
 }
 
 read_state() {
@@ -808,7 +816,7 @@ resolve_named() {
 
 # What the solver cannot solve, and the locks that it would have to ignore.
 problems() {
-    sed 's/<[^>]*>//g; s/&lt;/</g; s/&gt;/>/g; s/&apos;/'"'"'/g; s/&amp;/\&/g' "$WORK/answer" | awk '
+    plainly | awk '
         function tell(words) { if (seen[words]++) return; printf "%s%s", separator, words; separator = "; " }
         /Problem: / { sub(/.*Problem: /, ""); tell($0) }
         /remove lock to allow / { sub(/.*remove lock to allow [a-z]+ of /, ""); tell("there is a lock on " $0) }'

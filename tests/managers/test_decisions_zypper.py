@@ -236,3 +236,28 @@ def test_problems_and_locks_are_told_once_each(tmp_path: Path, shell: tuple[str,
     assert decide(tmp_path, shell, "problems", {"answer": answer}) == [
         "a < b; there is a lock on curl-8.1-1.x86_64"
     ]
+
+
+# --- what newer ones do differently -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "Problem: {}\n",
+        "Problem: 1: {}\n",
+        "Problem: 1: Detailed information: \n- {}\n- conflicting requests\n",
+    ],
+    ids=["plain", "numbered", "listed"],
+)
+def test_a_problem_is_a_line_in_whatever_form_it_comes(
+    tmp_path: Path, shell: tuple[str, ...], problem: str
+) -> None:
+    told = problem.format("the to be installed patch:a conflicts with &apos;b &lt; 2&apos;")
+    answer = f"<prompt><description>{told} Solution 1: x\n- y\n</description></prompt>\n"
+    assert decide(tmp_path, shell, "plainly", {"answer": answer}) == [
+        "Problem: the to be installed patch:a conflicts with 'b < 2'",
+        " Solution 1: x",
+        "- y",
+        "",
+    ]

@@ -218,6 +218,16 @@ def test_all_problems_are_told_once_each() -> None:
     assert problems(document(section(stream(body)))) == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["Problem: 1: a", "Problem: 1: Detailed information: \n- a\n- conflicting requests"],
+    ids=["numbered", "listed"],
+)
+def test_problems_as_newer_ones_tell_them(said: str) -> None:
+    body = f'<prompt id="1"><description>{said}\n Solution 1: c\n- d</description></prompt>'
+    assert problems(document(section(stream(body)))) == ("a",)
+
+
 def record(name: str, version: str = "2-1", **relations: Relation) -> Record:
     found: dict[str, tuple[Relation, ...]] = {kind: (one,) for kind, one in relations.items()}
     return Record("lab", name, "noarch", version, None, None, None, found)
