@@ -52,6 +52,7 @@ INSIDE=
 # The first zypper on a machine gives it a number, whatever it is asked; that is not for us to decide.
 NUMBERS=
 clean_up() {
+    unmark
     # shellcheck disable=SC2086 # two names, without blanks
     [ -z "$NUMBERS" ] || run rm -f $NUMBERS
     [ -z "$INSIDE" ] || run rm -rf "$INSIDE"
@@ -101,6 +102,8 @@ REPOS=$(below_root "$(configured reposdir /etc/zypp/repos.d)")
 LOCKS=$(below_root "$(configured locksfile.path /etc/zypp/locks)")
 MARKS=$ROOT/var/lib/zypp/AutoInstalled
 PID=${ZYPP_LOCKFILE_ROOT:-}/run/zypp.pid
+# Of a pending reboot: the distribution's own, which does not outlive the boot.
+REBOOTING=$ROOT/run/reboot-needed
 DATABASE=$(below_root "$(must rpm --eval '%{_dbpath}')")
 # All of these say where to look, and one that is missing would be another place.
 sure
@@ -129,16 +132,47 @@ multiversion() {
     return 0
 }
 
+# rpm's database, whatever form it has.
+databases() {
+    for file in "$DATABASE"/rpmdb.sqlite "$DATABASE"/rpmdb.sqlite-wal "$DATABASE"/Packages.db "$DATABASE"/Packages; do
+        [ ! -e "$file" ] || printf '%s\n' "$file"
+    done
+}
+
+database_state() {
+    databases | while IFS= read -r file; do stat -c '%y %s %n' "$file"; done
+}
+
+# Newer zyppers mark a reboot as pending also where they only say what they would do, or only fetch it. That is taken
+# back, unless packages were changed meanwhile, so that it may be the mark of whoever did that.
+WATCHED=
+watch_mark() {
+    [ ! -e "$REBOOTING" ] || touch -r "$REBOOTING" "$WORK/rebooting"
+    [ ! -d "$ROOT/run" ] || touch -r "$ROOT/run" "$WORK/run"
+    WATCHED=$(database_state)
+}
+unmark() {
+    [ -n "$WATCHED" ] && [ -e "$REBOOTING" ] && [ "$(database_state)" = "$WATCHED" ] || return 0
+    if [ ! -e "$WORK/rebooting" ]; then
+        may rm -f "$REBOOTING"
+        [ -z "$ROOT" ] || may touch -r "$WORK/run" "$ROOT/run"
+    else
+        may touch -r "$WORK/rebooting" "$REBOOTING"
+    fi
+}
+
 # zypper's own repositories but those that are to be left out, and those that were never read, which it would read now;
 # what it fetches is kept.
 repositories() {
-    mkdir -p "$WORK/repos.d"
+    mkdir -p "$WORK/repos.d" "$WORK/raw"
     printf '%s' "$WITHOUT" >"$WORK/without"
     : >"$WORK/known"
     for folder in "$RAW"/*; do
         for entry in "$folder"/* "$folder"/.[!.]*; do
             [ -e "$entry" ] || continue
             printf '%s\n' "${folder##*/}" >>"$WORK/known"
+            # Newer ones make a folder beside it and take it away whenever they look at it.
+            ln -sf "$folder" "$WORK/raw/"
             break
         done
     done
@@ -166,6 +200,7 @@ configuration() {
 
 prepare() {
     case $VERB in --observe | --dry-run) leave_no_number ;; esac
+    watch_mark
     reach_into_root
     if [ -z "$CACHE" ]; then
         CACHE=$WORK/cache
@@ -198,7 +233,7 @@ ask() ( # ARGUMENT...
     ZYPP_READONLY_HACK=1 ZYPP_LOGFILE=$WORK/zypper.log ZYPP_CONF=$WORK/zypp.conf
     export ZYPP_READONLY_HACK ZYPP_LOGFILE ZYPP_CONF
     # Its codes are answers; see answered.
-    may zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive --no-refresh --raw-cache-dir "$RAW" \
+    may zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive --no-refresh --raw-cache-dir "$WORK/raw" \
         --solv-cache-dir "$OURS" --pkg-cache-dir "$WORK/packages" --reposd-dir "${LISTED:-$WORK/repos.d}" "$@"
 )
 
@@ -384,17 +419,15 @@ filesystems() {
 }
 
 reboot_needed() {
-    for file in "$ROOT/run/reboot-needed" "$ROOT/run/reboot-required"; do
+    for file in "$REBOOTING" "$ROOT/run/reboot-required"; do
         [ ! -e "$file" ] || printf '%s\n' "${file#"$ROOT"}"
     done
 }
 
 inputs() {
-    for file in "$DATABASE"/rpmdb.sqlite "$DATABASE"/rpmdb.sqlite-wal "$DATABASE"/Packages.db "$DATABASE"/Packages; do
-        [ ! -e "$file" ] || printf '%s\n' "$file"
-    done
+    databases
     printf '%s\n' "$MARKS" "$LOCKS" "$ROOT/etc/zypp" "$REPOS" "$ROOT/etc/zypp/services.d" "$ROOT/etc/zypp/multiversion.d" \
-        "$ROOT/etc/products.d" "$ROOT/boot" "$ROOT/etc/os-release" "$ROOT/run/reboot-needed" "$RAW"
+        "$ROOT/etc/products.d" "$ROOT/boot" "$ROOT/etc/os-release" "$REBOOTING" "$RAW"
     for folder in "$RAW"/*/repodata; do
         [ ! -d "$folder" ] || printf '%s\n' "$folder"
     done
@@ -842,6 +875,8 @@ apply() {
     else
         restarting >"$WORK/before"
         make_room_for_kept
+        unmark
+        WATCHED=
         act apply transaction --download-in-advance
     fi
     ended=$code
@@ -948,8 +983,7 @@ judge() {
             [ "$VERB" = --apply ] || finish "$OK"
             restarting >"$WORK/after"
             if [ "$ended" -eq 102 ] || [ -n "$(comm -23 "$WORK/before" "$WORK/after")" ]; then
-                # The distribution's own mark, which does not outlive the boot.
-                [ ! -d "$ROOT/run" ] || : >"$ROOT/run/reboot-needed"
+                [ ! -d "$ROOT/run" ] || : >"$REBOOTING"
                 finish "$REBOOT"
             fi
             finish "$OK"
@@ -1070,6 +1104,8 @@ repair() {
         first=$begin_at
     fi
     if [ "${ended:-0}" -eq 0 ] && find_rest; then
+        unmark
+        WATCHED=
         act "repair${ended:+-rest}" transaction --download-in-advance
         begin_at=${first:-$begin_at}
         ended=$code

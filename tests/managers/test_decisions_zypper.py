@@ -261,3 +261,24 @@ def test_a_problem_is_a_line_in_whatever_form_it_comes(
         "- y",
         "",
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "is_there"),
+    [("", "", False), (': >"$REBOOTING"', "", True), ("", 'echo x >"$DATABASE/Packages"', True)],
+    ids=["asked", "pending before", "somebody at work"],
+)
+def test_the_mark_of_a_reboot_that_comes_of_a_question_is_taken_back(
+    tmp_path: Path, shell: tuple[str, ...], before: str, meanwhile: str, *, is_there: bool
+) -> None:
+    body = f"""
+ROOT=$WORK/root DATABASE=$WORK REBOOTING=$WORK/root/run/reboot-needed
+mkdir -p "$ROOT/run"
+touch "$DATABASE/Packages"
+{before}
+watch_mark
+{meanwhile}
+touch "$REBOOTING"
+unmark
+! [ -e "$REBOOTING" ] || echo there"""
+    assert decide(tmp_path, shell, body) == (["there"] if is_there else [])

@@ -9,11 +9,13 @@ import pytest
 
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
+from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import VENDOR, Answer, Question, Unmet
 from reconciler.planning.runs.execution import Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import in_old_words, managed
 from tests.labs import naming
+from tests.labs.programs import Programs
 from tests.labs.rpm import Advisory, Repository, Rpm
 from tests.labs.zypper import ADVISORIES, ZypperLab
 
@@ -296,6 +298,24 @@ def test_nothing_is_changed(
     before = lab.digest()
     managed(lab, script, tuple(shell)).resolve(question)
     assert lab.digest() == before
+
+
+def test_no_reboot_is_pending_for_what_was_only_asked_or_fetched(
+    lab: ZypperLab, script: PatchScript, tmp_path: Path
+) -> None:
+    programs = Programs(tmp_path / "bin")
+    # As newer ones do it where a patch would want a reboot.
+    programs.put(
+        "zypper",
+        '/usr/bin/zypper "$@"; code=$?; case "$*" in *--dry-run* | *--download-only*) '
+        f">{lab.root}/run/reboot-needed ;; esac; exit $code",
+    )
+    target = LocalTarget({**lab.environment, **programs.environment})
+    zypper = ScriptedManager(ZYPPER, target, script, lab.cache, root=lab.root)
+    changes = zypper.resolve(Question(security=True)).changes
+    assert zypper.download(Instruction(changes), tmp_path).exit_code == 0
+    assert programs.asked("zypper")
+    assert not (lab.root / "run/reboot-needed").exists()
 
 
 def test_a_lock_is_neither_taken_nor_waited_for(lab: ZypperLab, zypper: ScriptedManager) -> None:
