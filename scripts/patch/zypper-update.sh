@@ -46,16 +46,19 @@ make_work_dir
 tools $TEXT comm paste touch
 
 # zypper puts another root before the paths of its lock file and of its cache of what is installed. There, a
-# folder of this run alone has a way out to our own, and its parent keeps its time.
+# folder of this run alone has a way out to our own, and its parent keeps its time. Newer ones look for the file that
+# ZYPP_CONF names on both sides, and below the root for what its solver is told: so there are two of these folders.
 PRIVATE=$WORK
+CONF=$WORK/zypp.conf
 INSIDE=
+OUTSIDE=
 # The first zypper on a machine gives it a number, whatever it is asked; that is not for us to decide.
 NUMBERS=
 clean_up() {
     unmark
     # shellcheck disable=SC2086 # two names, without blanks
     [ -z "$NUMBERS" ] || run rm -f $NUMBERS
-    [ -z "$INSIDE" ] || run rm -rf "$INSIDE"
+    [ -z "$INSIDE" ] || run rm -rf "$INSIDE" "$OUTSIDE"
     [ -z "$INSIDE" ] || run touch -r "$WORK/time" "${INSIDE%/*}"
     run rm -rf "$WORK"
 }
@@ -70,11 +73,19 @@ reach_into_root() {
     for base in "$ROOT/var/tmp" "$ROOT/tmp" "$ROOT/run" "$ROOT"; do
         [ -d "$base" ] || continue
         touch -r "$base" "$WORK/time"
-        INSIDE=$(private "$base") && break
+        INSIDE=$(private "$base") || continue
+        OUTSIDE=${INSIDE#"$ROOT"}
+        take_left_over "${OUTSIDE%/*}"
+        ! may mkdir -m 700 "$OUTSIDE" 2>/dev/null || break
+        rm -rf "$INSIDE"
+        touch -r "$WORK/time" "$base"
+        INSIDE=
     done
     [ -n "$INSIDE" ] || refused "no folder can be made below $ROOT" "$OTHER"
     ln -s "$WORK" "$INSIDE/way"
+    ln -s "$WORK" "$OUTSIDE/way"
     PRIVATE=$INSIDE/way
+    CONF=$OUTSIDE/way/zypp.conf
 }
 trap clean_up EXIT
 
@@ -82,13 +93,41 @@ if [ -n "$ROOT" ]; then
     ZYPP_LOCKFILE_ROOT=$ROOT
     export ZYPP_LOCKFILE_ROOT
 fi
-GIVEN=${ZYPP_CONF:-$ROOT/etc/zypp/zypp.conf}
+
+# The operator's configuration: the file that ZYPP_CONF names, else what newer ones read, of which older ones have the
+# first alone: zypp.conf of the first of these folders, and every drop-in of the first that has one of its name.
+configuration_files() {
+    if [ -n "${ZYPP_CONF:-}" ]; then
+        printf '%s\n' "$ZYPP_CONF"
+        return
+    fi
+    for folder in "$ROOT/etc/zypp" "$ROOT/run/zypp" "$ROOT/usr/etc/zypp" "$ROOT/usr/share/zypp"; do
+        [ ! -f "$folder/zypp.conf" ] || printf '\t%s\n' "$folder/zypp.conf"
+        for file in "$folder"/zypp.conf.d/*.conf; do
+            [ ! -e "$file" ] || [ -d "$file" ] || printf '%s\t%s\n' "${file##*/}" "$file"
+        done
+    done | awk -F '\t' '!seen[$1]++' | sort | cut -f 2
+}
+
+# Every section once, with all that is in it, so that the last one of a setting counts.
+merged() {
+    awk '/^[ \t]*\[/ { section = $0; sub(/^[ \t]*/, "", section); sub(/\].*/, "]", section)
+            if (!(section in text)) order[++n] = section; text[section] = text[section] ""; next }
+        section != "" && section != "[]" { text[section] = text[section] $0 "\n" }
+        END { for (i = 1; i <= n; i++) if (order[i] != "[]") printf "%s\n%s", order[i], text[order[i]] }'
+}
+
+configuration_files | while IFS= read -r file; do
+    # What stands before a file's first section is in none.
+    echo '[]'
+    [ ! -r "$file" ] || cat "$file"
+    echo
+done | merged >"$WORK/given"
 
 configured() { # KEY DEFAULT: a path of zypp.conf
-    found=
-    [ ! -r "$GIVEN" ] || found=$(awk -v key="$1" '/^[ \t]*\[/ { main = /\[main\]/ } main && /^[ \t]*[a-z]/ {
+    found=$(awk -v key="$1" '/^\[/ { main = $0 == "[main]" } main && /^[ \t]*[a-z]/ {
             name = value = $0; sub(/[ \t]*=.*/, "", name); sub(/^[ \t]*/, "", name)
-            sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]*$/, "", value); if (name == key) print value }' "$GIVEN" | tail -n 1)
+            sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]*$/, "", value); if (name == key) print value }' "$WORK/given" | tail -n 1)
     printf '%s\n' "${found:-$2}"
 }
 below_root() { # PATH
@@ -190,12 +229,12 @@ repositories() {
 
 # zypper with the configuration of this run, to which a lock file may belong.
 configuration() {
+    locks=$LOCKS
+    [ ! -e "$WORK/locks" ] || locks=$PRIVATE/locks
     {
-        [ ! -r "$GIVEN" ] || awk '!/^[ \t]*locksfile\.path[ \t]*=/' "$GIVEN"
-        printf '[main]\n'
-        [ ! -e "$WORK/locks" ] || printf 'locksfile.path = %s/locks\n' "$PRIVATE"
-        [ -e "$WORK/locks" ] || printf 'locksfile.path = %s\n' "$LOCKS"
-    } | awk '/^[ \t]*\[main\]/ { if (n++) next } { print }' >"$WORK/zypp.conf"
+        cat "$WORK/given"
+        printf '[main]\nlocksfile.path = %s\n' "$locks"
+    } | merged >"$WORK/zypp.conf"
 }
 
 prepare() {
@@ -230,7 +269,7 @@ begin_cache() {
 
 # Only ask: without zypper's lock, log, refresh and caches.
 ask() ( # ARGUMENT...
-    ZYPP_READONLY_HACK=1 ZYPP_LOGFILE=$WORK/zypper.log ZYPP_CONF=$WORK/zypp.conf
+    ZYPP_READONLY_HACK=1 ZYPP_LOGFILE=$WORK/zypper.log ZYPP_CONF=$CONF
     export ZYPP_READONLY_HACK ZYPP_LOGFILE ZYPP_CONF
     # Its codes are answers; see answered.
     may zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive --no-refresh --raw-cache-dir "$WORK/raw" \
@@ -252,7 +291,7 @@ listed() {
 
 # Do: zypper's own lock, log, caches and history.
 really() ( # ARGUMENT...
-    ZYPP_LOCK_TIMEOUT=$LOCK_WAIT ZYPP_CONF=$WORK/zypp.conf
+    ZYPP_LOCK_TIMEOUT=$LOCK_WAIT ZYPP_CONF=$CONF
     export ZYPP_LOCK_TIMEOUT ZYPP_CONF
     run zypper ${ROOT:+--root "$ROOT"} --non-interactive --no-refresh --reposd-dir "$WORK/repos.d" "$@"
 )
@@ -431,7 +470,7 @@ inputs() {
     for folder in "$RAW"/*/repodata; do
         [ ! -d "$folder" ] || printf '%s\n' "$folder"
     done
-    [ "$GIVEN" = "$ROOT/etc/zypp/zypp.conf" ] || printf '%s\n' "$GIVEN"
+    configuration_files
 }
 
 # Ask and print, and keep the answer in $WORK/NAME.

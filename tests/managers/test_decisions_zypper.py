@@ -263,6 +263,47 @@ def test_a_problem_is_a_line_in_whatever_form_it_comes(
     ]
 
 
+FOLDERS = """
+for file in etc/zypp/zypp.conf usr/etc/zypp/zypp.conf usr/share/zypp/zypp.conf etc/zypp/zypp.conf.d/b.conf \\
+    usr/etc/zypp/zypp.conf.d/a.conf usr/etc/zypp/zypp.conf.d/b.conf usr/etc/zypp/zypp.conf.d/README; do
+    mkdir -p "$ROOT/${file%/*}"
+    : >"$ROOT/$file"
+done
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "files"),
+    [
+        ("", ["etc/zypp/zypp.conf", "usr/etc/zypp/zypp.conf.d/a.conf", "etc/zypp/zypp.conf.d/b.conf"]),
+        (
+            'rm "$ROOT/etc/zypp/zypp.conf"',
+            ["usr/etc/zypp/zypp.conf", "usr/etc/zypp/zypp.conf.d/a.conf", "etc/zypp/zypp.conf.d/b.conf"],
+        ),
+        ("ZYPP_CONF=$ROOT/own", ["own"]),
+    ],
+    ids=["own", "vendor's", "named"],
+)
+def test_the_configuration_is_all_that_newer_ones_read(
+    tmp_path: Path, shell: tuple[str, ...], more: str, files: list[str]
+) -> None:
+    body = f'ROOT=$WORK/root\n{FOLDERS}\n{more}\nconfiguration_files | sed "s,^$ROOT/,,"'
+    assert decide(tmp_path, shell, body) == files
+
+
+def test_each_section_of_it_stands_once_and_what_is_in_none_not_at_all(
+    tmp_path: Path, shell: tuple[str, ...]
+) -> None:
+    given = "[main]\na = 1\n[env]\nA=x\n[]\nlost = 1\n [main] # again\na = 2\n\n[]\n"
+    assert [line for line in decide(tmp_path, shell, 'merged <"$WORK/given"', {"given": given}) if line] == [
+        "[main]",
+        "a = 1",
+        "a = 2",
+        "[env]",
+        "A=x",
+    ]
+
+
 @pytest.mark.parametrize(
     ("before", "meanwhile", "is_there"),
     [("", "", False), (': >"$REBOOTING"', "", True), ("", 'echo x >"$DATABASE/Packages"', True)],

@@ -242,11 +242,13 @@ def test_neither_does_what_is_included_change_its_vendor(vendors: ZypperLab, scr
     assert moved(managed(vendors, script).resolve(question)) == {"plain": "1.1-1"}
 
 
+@pytest.mark.parametrize("file", ["etc/zypp/zypp.conf", "etc/zypp/zypp.conf.d/vendor.conf"])
 def test_a_vendor_that_the_operator_lets_change_is_changed_by_apply(
-    vendors: ZypperLab, script: PatchScript, tmp_path: Path
+    vendors: ZypperLab, script: PatchScript, tmp_path: Path, file: str
 ) -> None:
-    with (vendors.root / "etc/zypp/zypp.conf").open("a") as conf:
-        conf.write("solver.allowVendorChange = true\nsolver.dupAllowVendorChange = true\n")
+    (vendors.root / file).parent.mkdir(exist_ok=True)
+    settings = "[main]\nsolver.allowVendorChange = true\nsolver.dupAllowVendorChange = true\n"
+    (vendors.root / file).write_text(settings)
     zypper = managed(vendors, script)
     answer = zypper.resolve(Question("full"))
     assert moved(answer) == {"codec": "1.5-1", "plain": "1.1-1"}
