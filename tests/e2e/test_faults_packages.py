@@ -1,12 +1,13 @@
 """Packages that fail, ask, or want another one gone: told truthfully, and the rest is done all the same."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from reconciler.planning.gates.types import Outcome
 from tests.e2e.machines import INSIDE, MANAGERS, Debian, Plant, RedHat, Suse, code_of
-from tests.labs.apt import SECURITY, Deb
+from tests.labs.apt import MAIN, SECURITY, Deb
 from tests.labs.rpm import Advisory, Rpm
 
 LATER = INSIDE + timedelta(minutes=15)
@@ -203,3 +204,38 @@ def test_what_the_operator_holds_is_the_same_after_a_failed_run(plant: Plant) ->
     assert plant.version("lima") == "1.0"
     assert [line for line in where.read_text().splitlines() if "lima" in line or " hold " in line] == held
     assert plant.runs()[-1]["notes"] == []
+
+
+@pytest.mark.parametrize("plant", ["apt"], indirect=True)
+def test_of_ten_packages_three_fail_and_seven_come(plant: Plant) -> None:
+    machine = plant.machine
+    assert isinstance(machine, Debian)
+    names = [f"ten{number}" for number in range(10)]
+    for name in names:
+        machine.install(name)
+    machine.lab.install(Deb("owner", "1.0", files={"opt/shared": "mine"}))
+    special = {
+        "ten2": Deb("ten2", "1.1", scripts={"preinst": "echo not here; exit 3"}),
+        "ten5": Deb("ten5", "1.1", files={"opt/shared": "yours"}),
+        "ten7": Deb("ten7", "1.1", scripts={"postinst": "echo no luck; exit 3"}),
+    }
+    machine.lab.publish(MAIN, *(special.get(name, Deb(name, "1.1")) for name in names))
+    machine.lab.refresh()
+    plant.want(*names)
+    done = plant.tick()
+    assert code_of(done) == 1
+    come = [name for name in names if name not in special]
+    assert {plant.version(name) for name in come} == {"1.1"}
+    assert [plant.version(name) for name in ("ten2", "ten5")] == ["1.0", "1.0"]
+    failed = {one["name"]: one["message"] for record in plant.runs() for one in failures_of(record)}
+    assert failed.keys() == special.keys()
+    assert "trying to overwrite '/opt/shared', which is also in package owner" in failed["ten5"]
+    assert {name: "script subprocess" in failed[name] for name in ("ten2", "ten7")} == {
+        "ten2": True, "ten7": True,
+    }  # fmt: skip
+    # Nothing of it is tried again, and what came stays.
+    assert plant.tick(LATER).runs == ()
+
+
+def failures_of(record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for step in record["steps"] for one in step["failed"]]
