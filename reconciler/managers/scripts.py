@@ -22,7 +22,7 @@ from reconciler.resources import locate
 
 FOLDER = "scripts/patch"
 MANIFEST = "SHA256SUMS"
-MAX_SCRIPT = 100 * 1024
+MAX_SCRIPT = 120 * 1024
 COMMON = "common.sh"
 
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
