@@ -22,6 +22,8 @@ unset APT_LISTCHANGES_FRONTEND 2>/dev/null
 # Of names what dpkg accepts; of versions all that it does, with a warning or without, but for what would be a second
 # word, a pattern or a part of its own to the shell or to apt.
 NAME_START='A-Za-z0-9' NAME_CHARS='A-Za-z0-9+._:-' VERSION_CHARS='A-Za-z0-9.+:~_^%@#&!()|;{}<>$-' VERSION_FORM='*'
+# The other ones, which no command line of apt can name.
+ODD_VERSION="[^$VERSION_CHARS]|^-|-\$"
 ROOT_HAS=var/lib/dpkg/status NOT_HAD=
 take_options "$@"
 case $BELOW in *[\"\;\{\}]*) misuse '--root: apt cannot read a path with quotes, ; or braces' ;; esac
@@ -327,11 +329,11 @@ reboot_required() {
     done
 }
 
-# name:arch=version of everything newer than what is installed, from `apt-cache policy`.
+# name:arch=version of everything newer than what is installed, from `apt-cache policy`, as far as apt can be asked for it.
 newer() {
-    awk '/^[^ ]/ { package = substr($0, 1, length($0) - 1); newer = 1; next }
+    awk -v odd="$ODD_VERSION" '/^[^ ]/ { package = substr($0, 1, length($0) - 1); newer = 1; next }
         /^ \*\*\* / { newer = 0; next }
-        newer && /^     [^ ]/ && ($2 > 0) { print package "=" $1 }' "$1"
+        newer && /^     [^ ]/ && ($2 > 0) && $1 !~ odd { print package "=" $1 }' "$1"
 }
 
 # All of apt's configuration, a setting a line.
@@ -602,6 +604,35 @@ resolve_keeping_excluded() {
     cp "$WORK/first" "$WORK/err"
 }
 
+# What apt would move, and could not be told to: it stays as if it were blocked, and keeps no other from moving.
+resolve_what_can_be_named() {
+    resolve_keeping_excluded
+    tries=5
+    while [ "$code" -eq 0 ] && [ -z "$ONLY" ] && [ "$tries" -gt 0 ]; do
+        cp "$WORK/out" "$WORK/answer"
+        unnameable >"$WORK/unnameable"
+        [ -s "$WORK/unnameable" ] || return 0
+        while read -r name; do
+            pin "$name" 'release *' -1
+            BLOCK=$BLOCK${BLOCK:+,}$name
+        done <"$WORK/unnameable" >"$WORK/more-pins"
+        cat "$WORK/pins" >>"$WORK/more-pins"
+        cp "$WORK/more-pins" "$WORK/pins"
+        preferences >"$WORK/preferences"
+        must_have_space
+        : >"$WORK/stay"
+        resolve_keeping_excluded
+        tries=$((tries - 1))
+    done
+}
+
+unnameable() {
+    for heading in "$WILL_INSTALL" "$WILL_UPGRADE" "$WILL_DOWNGRADE"; do under_heading "$heading"; done >"$WORK/moving"
+    awk -v native="$NATIVE" -v odd="$ODD_VERSION" "$AWK_FILES"' FILENAME == ARGV[1] { moving[$1]; next }
+        /^\x27/ { name = named_by($2); if (file_version !~ odd) delete moving[name] }
+        END { for (name in moving) print name }' "$WORK/moving" "$WORK/answer"
+}
+
 # Of packages that apt would remove: what they need and what else they provide, as they are installed.
 relations() {
     # shellcheck disable=SC2046,SC2016 # one argument per name is wanted, and names hold no blanks; the rest is for dpkg-query
@@ -651,13 +682,15 @@ dry_run() {
     package_pins >"$WORK/pins"
     [ -z "$SECURITY" ] || security_pins
     [ ! -s "$WORK/pins" ] || preferences >"$WORK/preferences"
-    question preferences cat "$WORK/preferences"
     : >"$WORK/stay"
     sure
-    resolve_keeping_excluded
+    resolve_what_can_be_named
     tell resolve
     sure
     keep answer
+    answered=$code
+    question preferences cat "$WORK/preferences"
+    code=$answered
     [ "$code" -eq 0 ] || unresolved
     under_heading "$WILL_REMOVE" >"$WORK/removed"
     under_heading "$WILL_INSTALL" >"$WORK/new"

@@ -175,6 +175,8 @@ WITHOUT=
 INCLUDE=
 CHOOSE=
 ONLY=
+# A version in it that no command line can name.
+UNNAMED=
 # Patterns of sources, one a line.
 SECURITY_SOURCES=
 INSTALL=
@@ -221,6 +223,14 @@ check_choice() { # OPTION NAME=VERSION
     case ${2#*=} in
         '' | *[!$VERSION_CHARS]* | -* | *-) ;;
         $VERSION_FORM) return ;;
+    esac
+    case $1:${2#*=} in
+        # A question about what is on offer, whatever that is called: it has an answer, if not the manager's.
+        --only:*"$NL"* | --only:) ;;
+        --only:*)
+            UNNAMED=${2#*=}
+            return
+            ;;
     esac
     misuse "$1: '${2#*=}' is no version"
 }
@@ -355,7 +365,10 @@ take_options() { # ARGUMENT...
 do_verb() {
     case $VERB in
         --observe) observe ;;
-        --dry-run) dry_run ;;
+        --dry-run)
+            [ -z "$UNNAMED" ] || refused "no command line can name the version $UNNAMED" "$OTHER"
+            dry_run
+            ;;
         --relations) relate ;;
         --inputs)
             question inputs inputs

@@ -333,6 +333,33 @@ def test_security_mode_has_no_upgrade_from_a_source_without_release_file(
     assert moved(own_apt.resolve(Question(security=True))) == SECURE
 
 
+ODD = ("9,1", "9=1", "9*1", "9?1", "9[1]", '9"1', "9'1", "9`1", "9\\1", "9/1", "9-")
+
+
+@pytest.mark.parametrize("mode", ["safe", "full"])
+def test_a_version_that_nobody_can_name_keeps_no_other_from_moving(
+    own_lab: AptLab, own_apt: ScriptedManager, mode: Mode
+) -> None:
+    flat = own_lab.folder / "flat"
+    flat.mkdir()
+    names = [f"odd{number}" for number in range(len(ODD))]
+    own_lab.install(*(Deb(name, "1.0") for name in names))
+    stanza = (
+        "Package: {0}\nVersion: {1}\nArchitecture: all\nMaintainer: x <x@example.invalid>\n"
+        "Filename: ./{0}.deb\nSize: 5\nDescription: x\n\n"
+    )
+    (flat / "Packages").write_text("".join(map(stanza.format, names, ODD)))
+    with (own_lab.root / "etc/apt/sources.list").open("a") as file:
+        file.write(f"deb [trusted=yes] file:{flat} ./\n")
+    own_lab.refresh()
+    seen = own_apt.observe(datetime.now(UTC))
+    assert {offer.candidate for offer in seen.offers if offer.name in names} == set(ODD)
+    assert moved(own_apt.resolve(Question(mode))) == (FULL if mode == "full" else SAFE)
+    alone = own_apt.resolve(Question(mode, only=("odd0", "9,1")))
+    assert (alone.exit_code, alone.changes) == (1, ())
+    assert alone.message.endswith("no command line can name the version 9,1")
+
+
 def test_security_mode_passes_over_what_the_operator_pinned_to_another_source(
     lab: AptLab, apt: ScriptedManager
 ) -> None:
