@@ -625,7 +625,8 @@ resolve() {
     elif [ -n "$SECURITY" ]; then
         ask patch --dry-run --category security --with-interactive
     elif [ -n "$FULL" ]; then
-        ask dist-upgrade --dry-run
+        # What was installed from a source that is left out stays as it is, though another has an older version.
+        ask dist-upgrade --dry-run ${WITHOUT:+--no-allow-downgrade --no-allow-vendor-change}
     else
         ask update --dry-run
     fi

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from reconciler.managers.scripted import ScriptedManager
-from reconciler.planning.facts.observation import Change, Question
+from reconciler.planning.facts.observation import Change, Mode, Question
 from reconciler.planning.runs.execution import Instruction
 from tests.labs import naming
 from tests.labs.rpm import Repository, Rpm
@@ -39,6 +41,15 @@ def test_what_a_repository_has_that_is_left_out_is_not_there(
     assert lab.versions()["plain"] == "1.0-1"
     assert apply("1.1-1") == 0
     assert lab.versions()["plain"] == "1.1-1"
+
+
+@pytest.mark.parametrize("mode", ["safe", "full"])
+def test_what_was_installed_from_there_stays(lab: ZypperLab, zypper: ScriptedManager, mode: Mode) -> None:
+    lab.install(Rpm("plain", "9-1", fields={"Vendor": "stranger"}), Rpm("alien", "1-1"))
+    lab.configure_repository("stranger", f"file://{lab.folder}/nowhere")
+    moved = naming.moved(zypper.resolve(Question(mode, without=("stranger",))).changes)
+    assert "lima" in moved
+    assert not moved.keys() & {"plain", "alien"}
 
 
 def test_a_repository_that_is_left_out_need_not_have_been_read(
