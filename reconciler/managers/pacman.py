@@ -5,7 +5,7 @@ is, is told by what the packages of the transaction declare.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.pacman_formats import LocalPackage, SyncPackage, records, rows
@@ -45,7 +45,7 @@ def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:
         exit_code=code,
         native_code=resolve.code,
         message=(words_of(words) or "pacman could not resolve") if code in codes.REFUSED else "",
-        unmet=tuple(_unmet(said)) if code in codes.REFUSED else (),
+        unmet=tuple(_unmet(said, _installed_names(sections))) if code in codes.REFUSED else (),
     )
 
 
@@ -180,7 +180,11 @@ _REMOVES = re.compile(
 _CONFLICT = re.compile(r":: (?P<package>\S+) and (?P<other>\S+) are in conflict(?: \([^)]*\))?")
 
 
-def _unmet(lines: Iterable[str]) -> Iterator[Unmet]:
+def _installed_names(sections: Sections) -> frozenset[str]:
+    return frozenset(row.name for row in rows(sections.get("installed")))
+
+
+def _unmet(lines: Iterable[str], installed: Container[str]) -> Iterator[Unmet]:
     """Read what stands in the way; the package that is named first is the one that would have to stay."""
     for line in lines:
         if found := _UNSATISFIED.fullmatch(line):
@@ -192,7 +196,14 @@ def _unmet(lines: Iterable[str]) -> Iterator[Unmet]:
             needs = f"{found['other']} (which needs {_written(found['needs'])})"
             yield Unmet(found["package"], "", "Breaks", needs)
         elif found := _CONFLICT.fullmatch(line):
-            yield Unmet(found["package"], "", "Conflicts", found["other"])
+            package, other = (_bare(found[group], installed) for group in ("package", "other"))
+            yield Unmet(package, "", "Conflicts", other)
+
+
+def _bare(word: str, installed: Container[str]) -> str:
+    """Return the name alone: pacman 7 writes the version behind that of each package in a conflict."""
+    match = _ITEM.fullmatch(word)
+    return word if word in installed or match is None else match["name"]
 
 
 def _written(relation: str) -> str:

@@ -46,7 +46,7 @@ SAYS_DATABASES_STALE='failed retrieving|failed to synchronize|failed to update|n
 # Of what changes packages.
 SAYS_FULL_PARTITION='Partition .* too full'
 SAYS_LOCKED='unable to lock database'
-SAYS_NOT_FOUND='404|Couldn.t open file|[Nn]ot [Ff]ound|No such file'
+SAYS_NOT_FOUND='404|Could(n.t| not) open file|[Nn]ot [Ff]ound|No such file'
 SAYS_NO_FILE='failed retrieving file'
 SAYS_NO_SIGNATURE='failed retrieving file .*\.sig'
 SAYS_CORRUPT='invalid or corrupted package \(checksum\)'

@@ -329,6 +329,7 @@ _FOLDERS = (
     "run",
     "tmp",
     "boot",
+    "etc/pacman.d/gnupg",
     "etc/pacman.d/hooks",
     "var/lib/pacman",
     "var/cache/pacman/pkg",

@@ -88,6 +88,12 @@ def test_relations_are_read_whatever_words_are_around_them() -> None:
     )
 
 
+def test_a_conflict_names_packages_also_where_pacman_writes_their_versions() -> None:
+    said = "|:: plain-1.2-1 and new-name-2:1.0-1.1 are in conflict\n"
+    text = recorded("answer-conflict").replace("|:: plain and victim are in conflict\n", said)
+    assert parse_answer(PACMAN, text).unmet == (Unmet("plain", "", "Conflicts", "new-name"),)
+
+
 def test_an_ordinary_user_may_not_refresh() -> None:
     text = (
         "patchledger-patch 1 pacman\n[refresh]\n"

@@ -240,7 +240,9 @@ def small(lab: PacmanLab) -> Iterator[Path]:
     kept = lab.folder / "usr"
     path.rename(kept)
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "lab", str(path)], check=True)
+    # Where the shell's libraries are below /usr, they have their place, too.
+    held = sum(file.stat().st_size + 4096 for file in kept.rglob("*")) // 1024
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={held + 64}k", "lab", str(path)], check=True)
     subprocess.run(["cp", "-a", f"{kept}/.", str(path)], check=True)
     yield path
     subprocess.run(["umount", str(path)], check=True)
