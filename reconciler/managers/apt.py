@@ -169,12 +169,15 @@ def _changes(sections: Sections, lists: Mapping[str, list[str]], sizes: _Sizes) 
     moving = {id(row) for _, _, row in coming} | {id(row) for row in removed}
     doings = Doings(packages, _grouped(row for row in present.values() if id(row) not in moving))
     sources = _sources_of(sections, native)
+    handing_on = {key_of(name, native).name for name in sections.get("handing-on").lines}
     moves: list[Change] = []
     for (archive, action, row), package in zip(coming, packages, strict=True):
         key = native_key(archive.package, native)
         size = _disk_size(records, archive, row, sizes)
         change = _move(action, archive, row, sources.get((key, archive.version), ()), size)
-        moves.append(replace(change, by=doings.needing(package)))
+        by = doings.needing(package)
+        heir_of = tuple(name for name in by if row is None and name in handing_on)
+        moves.append(replace(change, by=by, heir_of=heir_of))
     return (*_removals(removed, doings, sections.get("relations")), *moves)
 
 

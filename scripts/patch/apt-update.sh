@@ -633,6 +633,31 @@ unnameable() {
         END { for (name in moving) print name }' "$WORK/moving" "$WORK/answer"
 }
 
+# The packages that from this upgrade on are only there for the sake of others (APT::Move-Autobit-Sections): that a person
+# wanted one of them, apt takes for a wish for what comes in for it.
+handing_on() {
+    values_of APT::Move-Autobit-Sections >"$WORK/shells"
+    # shellcheck disable=SC2016 # for dpkg-query
+    must dpkg-query "--admindir=$ADMIN" -W -f '${Package}\t${Architecture}\t${Section}\n' >"$WORK/sections"
+    awk -F '\t' -v native="$NATIVE" "$AWK_FILES"'
+        function is_shell(section) {
+            section = tolower(section)
+            if (section in shells) return 1
+            sub(/^.*\//, "", section)
+            return section in shells
+        }
+        function flush() {
+            if ((name in was) && was[name] != "" && to != "" && !is_shell(was[name]) && is_shell(to)) print name
+            name = to = ""
+        }
+        FILENAME == ARGV[1] { shells[tolower($0)]; next }
+        FILENAME == ARGV[2] { was[full($1, $2)] = $3; next }
+        /^Package: / { flush(); name = substr($0, 10) }
+        /^Architecture: / { name = full(name, substr($0, 15)) }
+        /^Section: / { to = substr($0, 10) }
+        END { flush() }' "$WORK/shells" "$WORK/sections" "$WORK/records"
+}
+
 # Of packages that apt would remove: what they need and what else they provide, as they are installed.
 relations() {
     # shellcheck disable=SC2046,SC2016 # one argument per name is wanted, and names hold no blanks; the rest is for dpkg-query
@@ -707,6 +732,8 @@ dry_run() {
     if [ -s "$WORK/new" ] || [ -s "$WORK/removed" ]; then
         with_versions "$WORK/moving" >"$WORK/versions"
         show "$WORK/versions"
+        keep records
+        [ ! -s "$WORK/new" ] || question handing-on handing_on
     fi
     [ -s "$WORK/removed" ] || finish "$OK"
     question relations relations

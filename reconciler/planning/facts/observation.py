@@ -315,6 +315,8 @@ class Change(Identified):
         security: The distribution's security service offers this version; what is not said counts as no.
         by: Names of the packages of the same transaction whose declared relations make this one move: which
             replace, remove or need it. Sorted; empty where no relation explains the move or none is known.
+        heir_of: Names of those of them that are only there for its sake from now on: a person wants it where
+            one wanted them.
     """
 
     action: Action
@@ -328,6 +330,7 @@ class Change(Identified):
     sha256: str | None = None
     security: bool = False
     by: tuple[str, ...] = ()
+    heir_of: tuple[str, ...] = since(2, ())
 
     @property
     def transition(self) -> Transition:

@@ -125,9 +125,9 @@ def automatic_after(
     """Return ``name:arch`` of what must be marked as automatic once ``changes`` are made, sorted.
 
     Naming a version marks a package as wanted by a person. An update changes nothing about why something is
-    installed, so a mark passes on: from the version before and from others that stay beside it, else from
-    what is replaced. Where one of several was wanted by a person, so is what comes. What comes in for none
-    of these comes for others.
+    installed, so a mark passes on: from the version before and from others that stay beside it (kernels),
+    else from what is replaced, or is from now on only there for it. Where one of several was wanted by a
+    person, so is what comes. What comes in for none of these comes for others.
 
     Args:
         changes: The transaction.
@@ -141,6 +141,10 @@ def automatic_after(
     for gone in changes:
         for name in gone.by if gone.action == "replace" else ():
             replaced[name] = replaced.get(name, True) and before.get(key(gone.package), True)
+    by_name = _marks(installed, _name_of)
+    for heir in changes:
+        for name in heir.heir_of:
+            replaced[heir.name] = replaced.get(heir.name, True) and by_name.get(name, True)
     return tuple(
         sorted(
             str(change.package)

@@ -275,6 +275,37 @@ def test_the_operators_pins_hooks_and_options_stay_in_force(
     assert lab.versions()["local"] == "1.0"
 
 
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_what_comes_in_for_an_empty_shell_is_wanted_as_its_former_self_was(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path, *, is_wanted: bool
+) -> None:
+    own_lab.configure('APT::Move-Autobit-Sections { "oldlibs"; };')
+    names = ("shell", "moved", "other")
+    old = [Deb(name, "1.0", fields={"Section": "misc"}) for name in names]
+    relations = {"Depends": "heir", "Recommends": "also"}
+    shell = Deb("shell", "2.0", fields={"Section": "contrib/oldlibs", **relations})
+    moved_on = Deb("moved", "2.0", fields={"Section": "oldlibs"})
+    other = Deb("other", "2.0", fields={"Section": "misc", "Depends": "new"})
+    own_lab.install(*old)
+    own_lab.publish(MAIN, shell, moved_on, other, *(Deb(name, "1.0") for name in ("heir", "also", "new")))
+    own_lab.refresh()
+    for name in () if is_wanted else names:
+        own_lab.mark_auto(name)
+    before = own_apt.observe(datetime.now(UTC)).installed
+    changes = tuple(
+        change
+        for change in own_apt.resolve(Question()).changes
+        if change.name in {*names, "heir", "also", "new"}
+    )
+    assert len(changes) == 6
+    named = Instruction(changes, automatic=automatic_after(changes, before, "apt"))
+    assert own_apt.apply(named, folder) == Execution(0)
+    automatic = own_lab.automatic()
+    assert "new" in automatic
+    assert ({"heir", "also"} <= automatic) is not is_wanted
+    assert "other" in automatic or is_wanted
+
+
 @pytest.mark.parametrize(
     ("hook", "told"),
     [
