@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from reconciler.cli.arguments import build_parser
 from reconciler.cli.showing.terminal import note, tell
+from reconciler.cli.verbs.policy.commands import UPDATERS
 from reconciler.errors import CUT_OFF, DEFECT, INTERRUPTED, MISUSE, ReconcilerError, exit_code
 
 T = TypeVar("T")
@@ -141,9 +142,21 @@ def _perform_policy(chosen: argparse.Namespace) -> int:
 
             return start.schema(chosen.name, chosen.write, chosen.format)
         case _:
-            from reconciler.cli.verbs.policy import start
+            return _init(chosen)
 
-            return start.init(chosen.folder, chosen.example, chosen.format)
+
+def _init(chosen: argparse.Namespace) -> int:
+    for tool in UPDATERS:
+        files = getattr(chosen, f"from_{tool.replace('-', '_')}")
+        if files:
+            from reconciler.cli.verbs.policy import convert
+
+            return convert.init(
+                tool, files, chosen.folder, chosen.os_release, chosen.timezone, form=chosen.format
+            )
+    from reconciler.cli.verbs.policy import start
+
+    return start.init(chosen.folder, chosen.example, chosen.format)
 
 
 def options_of(kind: type[T], chosen: argparse.Namespace) -> T:

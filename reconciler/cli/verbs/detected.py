@@ -57,7 +57,7 @@ def look(*, is_system: bool) -> Detected:
         updaters = find() if is_system else ()
     except ReconcilerError:
         updaters = ()
-    return Detected(system, manager, host_id(socket.gethostname()), _zone(), updaters, is_available())
+    return Detected(system, manager, host_id(socket.gethostname()), time_zone(), updaters, is_available())
 
 
 def program(named: str | None, *, as_root: bool) -> Path:
@@ -91,7 +91,8 @@ def program(named: str | None, *, as_root: bool) -> Path:
     return found
 
 
-def _zone() -> str:
+def time_zone() -> str:
+    """Return the name of this machine's time zone, empty where it has none."""
     try:
         link = str(Path("/etc/localtime").readlink())
     except OSError:

@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 EXAMPLES = ("minimal", "production", "homelab")
+UPDATERS = {
+    "unattended-upgrades": "/etc/apt/apt.conf.d/*",
+    "dnf-automatic": "/etc/dnf/automatic.conf",
+}
+"""Whose configuration can be converted, and where it is."""
+
 CHECK_FORMATS = ("text", "json", "sarif", "junit", "github")
 
 
@@ -19,7 +25,9 @@ def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     _register_check(verbs.add_parser("check", help="say everything that is wrong with a policy repository"))
     _register_show(verbs.add_parser("show", help="say what holds for one host, and where it is written"))
     _register_schema(verbs.add_parser("schema", help="print a JSON Schema of the policy language"))
-    _register_init(verbs.add_parser("init", help="start a policy repository from an example"))
+    _register_init(
+        verbs.add_parser("init", help="start a policy repository from an example, or from what there is")
+    )
 
 
 def _add_source(parser: ArgumentParser) -> None:
@@ -68,6 +76,24 @@ def _register_schema(parser: ArgumentParser) -> None:
 
 
 def _register_init(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="DIR", help="a new or empty folder")
-    parser.add_argument("--example", choices=EXAMPLES, default="minimal", help="default: minimal")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        metavar="DIR",
+        help="a new or empty folder; may be left out with --from-..., which then prints what it would write",
+    )
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--example", choices=EXAMPLES, default="minimal", help="default: minimal")
+    for tool, files in UPDATERS.items():
+        start.add_argument(
+            f"--from-{tool}", nargs="+", metavar="FILE", help=f"from its configuration, such as {files}"
+        )
+    parser.add_argument(
+        "--os-release",
+        metavar="FILE",
+        help="with --from-unattended-upgrades: of a host that the files are from (default: this machine's)",
+    )
+    parser.add_argument(
+        "--timezone", metavar="ZONE", help="with --from-...: the hosts' (default: this machine's)"
+    )
     _add_format(parser)

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,33 @@ def schema(name: str, folder: str | None, form: str) -> int:
     return 0
 
 
-def init(folder: str, example: str, form: str) -> int:
+def init(folder: str | None, example: str, form: str) -> int:
     """Copy an example into a new git repository with a first commit, and return 0.
+
+    Raises:
+        Misuse: No folder is named, or it is not empty or cannot be written.
+        Stalled: git fails.
+    """
+    if folder is None:
+        raise Misuse("no folder is named", "patchledger policy init DIR")
+    source = locate(f"examples/policies/{example}")
+    files = {path.relative_to(source): path.read_text(encoding="utf-8") for path in _files(source)}
+    commit = plant(folder, files, f"Start from the {example} example")
+    if form == "json":
+        print_json({"folder": folder, "example": example, "commit": commit})
+    else:
+        sys.stdout.write(f"{folder}\n")
+    sys.stderr.write(f"next: edit the files, then run patchledger policy check {folder}\n")
+    return 0
+
+
+def plant(folder: str, files: Mapping[Path, str], message: str) -> str:
+    """Write files, and the schemas that they name, into a new git repository; return its first commit.
+
+    Args:
+        folder: A new or empty one.
+        files: By their paths inside.
+        message: Of the commit.
 
     Raises:
         Misuse: The folder is not empty or cannot be written.
@@ -75,20 +101,12 @@ def init(folder: str, example: str, form: str) -> int:
     top = Path(folder)
     if top.exists() and (not top.is_dir() or any(top.iterdir())):
         raise Misuse(f"{folder} is not an empty folder", "name a new one")
-    source = locate(f"examples/policies/{example}")
-    files = {path.relative_to(source): path.read_text(encoding="utf-8") for path in _files(source)}
     written = {top / path: _with_near_schema(path, text) for path, text in files.items()}
     named = {found[2] for text in files.values() for found in _MODELINE.finditer(text)}
     made = all_schemas()
     written |= {top / "schemas" / name: made[name] for name in sorted(named)}
     _write(written)
-    commit = initialise(top, f"Start from the {example} example")
-    if form == "json":
-        print_json({"folder": folder, "example": example, "commit": commit})
-    else:
-        sys.stdout.write(f"{folder}\n")
-    sys.stderr.write(f"next: edit the files, then run patchledger policy check {folder}\n")
-    return 0
+    return initialise(top, message)
 
 
 def _files(folder: Path) -> list[Path]:
