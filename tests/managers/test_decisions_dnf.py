@@ -269,7 +269,7 @@ b(x86-64) = 1-1
 d
 \tconflicts
 """
-    body = 'END=\ndeclared() { cat "$WORK/declared"; }\nfacts_of a b'
+    body = 'records() { cat "$WORK/declared"; }\nfacts_of a b'
     printed = decide(tmp_path, shell, body, {"declared": facts})
     dropped = [line for line in facts.splitlines() if line not in printed]
     assert dropped == ["a = 1-1", "b(x86-64) = 1-1"]
