@@ -479,16 +479,16 @@ began() { # PID
 # Print a new folder in one that exists: ours alone, named for whose it is, so that it can go where that died. The first
 # process is in the name, since another container may see the same folder, and has other numbers.
 private() { # FOLDER
-    began 1
-    _first=${_began:-0}
+    take_left_over "$1"
     began "$$"
     _mine=${_began:-0}
-    take_left_over "$1"
     run mktemp -d "$1/patchledger.$$.$_mine.$_first.XXXXXX" 2>/dev/null
 }
 
 # Remove private folders whose makers are dead. Nothing depends on it, so nothing is asked twice, and few at a time.
 take_left_over() { # FOLDER
+    began 1
+    _first=${_began:-0}
     _few=0
     for _left in "$1"/patchledger.*.*.*.*; do
         # shellcheck disable=SC3067 # every shell that runs this knows it

@@ -140,3 +140,15 @@ def test_rpm_names_the_file_and_both_packages_when_it_does_not_begin(
         "|third:noarch\told.one:i686\t1~rc1-1",
         "= 0",
     ]
+
+
+def test_what_a_dead_script_left_is_removed_from_any_folder(tmp_path: Path, shell: tuple[str, ...]) -> None:
+    body = """
+began 1
+mkdir "$WORK/place"
+mkdir "$WORK/place/patchledger.99999999.1.${_began:-0}.abcdef" "$WORK/place/patchledger.99999999.1.7.abcdef"
+unset _began
+take_left_over "$WORK/place"
+ls "$WORK/place" """
+    # The other one is of another system that sees the same folder.
+    assert call(tmp_path, shell, "common", body, {}).split() == ["patchledger.99999999.1.7.abcdef"]
