@@ -3,9 +3,11 @@
 - What is offered comes from databases of our own, newer than pacman's since its last upgrade.
 - pacman says nothing about security, so no version is a security update, and a repository has one version
   of each package, so there is nothing to choose from.
+- What pacman would put in the place of an installed package is an offer, also where the operator holds that.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -18,7 +20,7 @@ from reconciler.managers.machine import (
     read_lock_holder,
 )
 from reconciler.managers.pacman_formats import LocalPackage, SyncPackage, records, rows
-from reconciler.managers.sections import Section, Sections, instant, pairs, unparsed
+from reconciler.managers.sections import Section, Sections, fields_of, instant, pairs, unparsed
 from reconciler.planning.facts.observation import (
     Available,
     Health,
@@ -28,6 +30,7 @@ from reconciler.planning.facts.observation import (
     RebootNeed,
     Source,
 )
+from reconciler.planning.facts.package import PackageId
 from reconciler.planning.text.untrusted import redacted
 
 
@@ -84,7 +87,27 @@ def _offers(sections: Sections, installed: Mapping[str, LocalPackage]) -> tuple[
                 offers.append(Offer(name, row.arch, old, new, versions))
             case _:
                 raise unparsed(section, line)
+    offers += _successors(sections.get("successors"), installed, known)
     return tuple(sorted(offers, key=lambda offer: offer.package))
+
+
+def _successors(
+    section: Section, installed: Mapping[str, LocalPackage], known: Mapping[str, SyncPackage]
+) -> Iterator[Offer]:
+    """Yield what would take the place of installed packages, unless something of its name is there."""
+    replaced: defaultdict[str, list[LocalPackage]] = defaultdict(list)
+    for line in section.lines:
+        old, new = fields_of(section, line, 2)
+        if old not in installed or new not in known:
+            raise unparsed(section, line)
+        if new not in installed:
+            replaced[new].append(installed[old])
+    for new, rows_ in replaced.items():
+        record = known[new]
+        yield Offer(
+            *(new, record.arch, rows_[0].version, record.version, (_available(record.version, record),)),
+            replaces=tuple(PackageId(row.name, row.arch) for row in rows_),
+        )
 
 
 def _available(version: str, record: SyncPackage | None) -> Available:

@@ -415,6 +415,15 @@ upgradable() {
     return "$rc"
 }
 
+# What pacman would put in the place of an installed package, unless that is held: the old and the new name. It asks
+# before it resolves, so that what comes of that does not count.
+successors() {
+    resolving -Su >"$WORK/su" 2>&1
+    awk -v OFS='\t' '/^:: Replace [^ ]+ with [^ ]+\/[^ ]+\? / { new = $5; sub(/^[^\/]*\//, "", new); sub(/\?$/, "", new); print $3, new }
+        /^warning: ignoring package replacement \([^ ]+ => [^ ]+\)$/ { old = $5; new = $7; sub(/^\(/, "", old); sub(/\)$/, "", new)
+            sub(/-[^-]+-[^-]+$/, "", old); sub(/-[^-]+-[^-]+$/, "", new); print old, new }' "$WORK/su" | sort -u
+}
+
 # What an observation depends on, so that a caller can tell by stat(2) alone that nothing changed. The log tells of
 # marks, which change files far below.
 inputs() {
@@ -446,6 +455,8 @@ observe() {
     section upgradable upgradable
     [ "$code" -eq 0 ] || finish "$OTHER"
     awk '{ print $1 }' "$WORK/out" >"$WORK/names"
+    section successors successors
+    cut -f 2 "$WORK/out" >>"$WORK/names"
     section available offered "$WORK/names"
     section broken broken_entries
     section dependencies check

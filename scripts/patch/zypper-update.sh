@@ -503,6 +503,16 @@ advisories() {
     each_file updateinfo advisories_in
 }
 
+# Where an update would remove packages, these and what comes in new, which may take their places.
+successors() {
+    ask update --dry-run >"$WORK/answer"
+    ended=$?
+    # With 4 nothing can be solved, and so nothing comes.
+    [ "$ended" -eq 4 ] || answered "$ended" || fault "$ended" zypper || return
+    summary >"$WORK/moves"
+    ! grep -q '^to-remove' "$WORK/moves" || awk '/^to-(remove|install)\t/' "$WORK/moves"
+}
+
 observe() {
     can_unpack
     prepare
@@ -519,11 +529,17 @@ observe() {
     asked updates list-updates --all
     elements update "$WORK/updates" kind name | awk -F '\t' '$1 == "package" { print $2 }' | sort -u >"$WORK/names"
     asked patches list-patches
+    section successors successors
+    awk -F '\t' -v OFS='\t' '$1 == "to-install" { print $2, $3, $4 }' "$WORK/out" >"$WORK/coming"
     if [ -s "$WORK/names" ]; then
         section versions versions
         keep versions
         must_be_answered versions
         elements solvable "$WORK/versions" name arch edition | cut -f 2- >"$WORK/keys"
+    fi
+    if [ -s "$WORK/names" ] || [ -s "$WORK/coming" ]; then
+        : >>"$WORK/keys"
+        cat "$WORK/coming" >>"$WORK/keys"
         section available records
         elements update "$WORK/patches" kind name | awk -F '\t' '$1 == "patch" { print $2 }' >"$WORK/ids"
         section advisories advisories

@@ -15,6 +15,7 @@ from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Installed, RebootNeed
+from reconciler.planning.facts.package import PackageId
 from reconciler.targets.local import LocalTarget
 from tests.labs.pacman import PacmanLab, Pkg
 
@@ -38,7 +39,8 @@ def test_offers_name_the_one_version_with_repository_size_and_hash(
 ) -> None:
     offers = {offer.name: offer for offer in pacman.observe(NOW).offers}
     assert sorted(offers) == [
-        "base", "configured", "epoch", "hostile", "lima", "newdep", "pair", "pair-data", "plain", "user",
+        "base", "configured", "epoch", "hostile", "lima", "newdep", "pair", "pair-data", "plain", "replacer",
+        "user",
     ]  # fmt: skip
     (version,) = offers["plain"].versions
     file = lab.repository / "plain-1.1-1-any.pkg.tar.zst"
@@ -82,7 +84,7 @@ def test_without_what_we_read_what_pacman_read_counts(
     assert fresh_pacman.observe(NOW).offers == ()
     fresh_lab.pacman("-Sy")
     alone = ScriptedManager(PACMAN, LocalTarget(fresh_lab.environment), script)
-    assert len(alone.observe(NOW).offers) == 10
+    assert len(alone.observe(NOW).offers) == 11
 
 
 def test_what_pacman_read_later_counts_instead_of_ours(lab: PacmanLab, pacman: ScriptedManager) -> None:
@@ -246,3 +248,18 @@ def test_no_pacman_at_all_is_said(script: PatchScript, tmp_path: Path) -> None:
     target = LocalTarget({"PATH": str(tmp_path)}, (str(tmp_path / "sh"),))
     with pytest.raises(Stalled, match="there is no pacman on this machine"):
         ScriptedManager(PACMAN, target, script).observe(NOW)
+
+
+# --- what takes the place of another ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_held", [False, True], ids=["free", "held"])
+def test_what_replaces_an_installed_package_is_an_offer(
+    lab: PacmanLab, pacman: ScriptedManager, *, is_held: bool
+) -> None:
+    if is_held:
+        lab.hold_package("replaced")
+    (offer,) = (offer for offer in pacman.observe(NOW).offers if offer.replaces)
+    assert (offer.name, offer.installed, offer.candidate) == ("replacer", "1.0-1", "2.0-1")
+    assert offer.replaces == (PackageId("replaced", "any"),)
+    assert offer.versions[0].origins == ("lab",)

@@ -1,9 +1,11 @@
 """The planner and a real pacman: the largest set that resolves is found and done, and nothing is left."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Exchange
@@ -11,6 +13,7 @@ from reconciler.planning.resolving.dialogue import next_question
 from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.resolving.plan import make_plan
 from reconciler.planning.runs.execution import Instruction
+from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import Folder, run
 from tests.labs.pacman import CONFLICTING, UNSAT, PacmanLab, Pkg
 from tests.policies import effective
@@ -91,3 +94,16 @@ def test_the_operators_hold_is_planned_with(lab: PacmanLab, pacman: ScriptedMana
     found, instruction = plan(pacman)
     assert {change.name for change in found.transaction} == ALL - {"base", "user"}
     assert pacman.apply(instruction, folder()).exit_code == 0
+
+
+def test_a_rename_alone_is_planned_and_done(tmp_path: Path, script: PatchScript, folder: Folder) -> None:
+    lab = PacmanLab.empty(tmp_path / "lab")
+    lab.install(Pkg("oldname", "1.0-1"))
+    successor = (("provides", "oldname=2"), ("conflict", "oldname"), ("replaces", "oldname"))
+    lab.publish(Pkg("newname", "2.0-1", successor))
+    pacman = ScriptedManager(PACMAN, LocalTarget(lab.environment), script, lab.cache)
+    run(lab, script, "--refresh")
+    _, instruction = plan(pacman)
+    assert pacman.apply(instruction, folder()).exit_code == 0
+    assert lab.versions() == {"newname": "2.0-1"}
+    assert plan(pacman)[0].transaction == ()

@@ -11,6 +11,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import VENDOR, Answer, Question, Unmet
+from reconciler.planning.facts.package import PackageId
 from reconciler.planning.runs.execution import Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import in_old_words, managed
@@ -254,6 +255,30 @@ def test_a_vendor_that_the_operator_lets_change_is_changed_by_apply(
     assert moved(answer) == {"codec": "1.5-1", "plain": "1.1-1"}
     assert zypper.apply(Instruction(answer.changes), tmp_path).exit_code == 0
     assert vendors.versions()["codec"] == "1.5-1"
+
+
+# --- what takes the place of another ------------------------------------------------------------------------
+
+SUCCESSOR = {"Obsoletes": "oldname < 2", "Provides": "oldname = 2.0-1"}
+
+
+@pytest.mark.parametrize("of", ["", "oldname", "newname"], ids=["no patch", "patch of the old", "of the new"])
+def test_a_rename_alone_is_an_offer(tmp_path: Path, script: PatchScript, of: str) -> None:
+    lab = ZypperLab.empty(tmp_path / "lab")
+    lab.install(Rpm("oldname", "1.0-1"), Rpm("plain", "1.0-1"))
+    lab.repository.publish(Rpm("newname", "2.0-1", fields=SUCCESSOR))
+    if of:
+        lab.repository.advise(Advisory("LAB-SA-2026:0001", (f"{of}-2.0-1",)))
+    lab.refresh()
+    zypper = managed(lab, script)
+    (offer,) = zypper.observe(datetime.now(UTC)).offers
+    assert (offer.name, offer.installed, offer.candidate) == ("newname", "1.0-1", "2.0-1")
+    assert offer.replaces == (PackageId("oldname", "noarch"),)
+    assert moved(zypper.resolve(Question())) == {"newname": "2.0-1", "oldname": None}
+    # To zypper, a patch is needed for what is installed only.
+    wanted = {"newname": "2.0-1", "oldname": None} if of == "oldname" else {}
+    assert moved(zypper.resolve(Question(security=True))) == wanted
+    assert offer.versions[0].security is bool(wanted)
 
 
 # --- the update stack ---------------------------------------------------------------------------------------
