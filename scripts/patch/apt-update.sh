@@ -1015,8 +1015,12 @@ failures() {
 # then. Ours, which ends the same way, is told from them by its command; what it found is told elsewhere.
 refusing_hooks() {
     since | awk -v refusal="$SAYS_HOOK" '
-        function told() { return said != "" ? said : (ended != "" ? ended : "it failed") }
-        /^(Reading |Building |Calculating |The following |  |[0-9]+ upgraded|Need to get |After this |Get:|Fetched |Extracting |Preconfiguring )/ { said = ""; next }
+        function told() {
+            if (!n) return ended != "" ? ended : "it failed"
+            return (n > 2 ? line[n - 2] "; " : "") (n > 1 ? line[n - 1] "; " : "") line[n]
+        }
+        # What apt says itself may come before or after, as it keeps its lines for a while.
+        /^(Reading |Building |Calculating |The following |  |[0-9]+ upgraded|Need to get |After this |Get:|Fetched |Extracting |Preconfiguring )/ { next }
         $0 ~ refusal {
             hook = $0; gsub(/\t/, " ", hook)
             if (!sub(/^E: Problem executing scripts /, "", hook)) sub(/^E: Failure running (script|hook) /, "", hook)
@@ -1025,7 +1029,7 @@ refusing_hooks() {
         }
         /^E: Sub-process .* returned an error code/ { ended = substr($0, 4); next }
         /^[EW]: / { next }
-        { sub(/^[ \t]+/, ""); sub(/[ \t\r]+$/, ""); gsub(/\t/, " "); if ($0 != "") said = said (said == "" ? "" : "; ") $0 }'
+        { sub(/^[ \t]+/, ""); sub(/[ \t\r]+$/, ""); gsub(/\t/, " "); if ($0 != "") line[++n] = $0 }'
 }
 
 # Of what --automatic names what is there, and is not marked as installed only for others.

@@ -386,6 +386,13 @@ After this operation, 0 B of additional disk space will be used.
         ),
         (
             (
+                "one\ntwo\nthree\nfour\nFetched 700 B in 0s (0 B/s)\n"
+                "E: Problem executing scripts DPkg::Pre-Invoke 'x'\nE: Sub-process returned an error code\n"
+            ),
+            ["hook DPkg::Pre-Invoke 'x'\ttwo; three; four"],
+        ),
+        (
+            (
                 "E: Sub-process /usr/sbin/apt-listbugs apt returned an error code (10)\n"
                 "E: Failure running script /usr/sbin/apt-listbugs apt\n"
             ),
@@ -400,7 +407,7 @@ After this operation, 0 B of additional disk space will be used.
         ("E: Problem executing scripts DPkg::Post-Invoke 'x'\nE: Sub-process returned an error code\n", []),
         ("Setting up plain (1.1) ...\n", []),
     ],
-    ids=["before", "bugs", "ours", "after", "none"],
+    ids=["before", "kept-lines", "bugs", "ours", "after", "none"],
 )
 def test_a_hook_that_was_against_it_is_named_with_its_words(
     tmp_path: Path, shell: tuple[str, ...], said: str, expected: list[str]
