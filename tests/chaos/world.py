@@ -49,13 +49,10 @@ _FIELDS = {
 
 def build_lab(folder: Path) -> AptLab:
     """Build the machine, with version 1.0 of everything installed and 1.1 on offer."""
-    lab = AptLab(folder, folder)
-    lab.cache.mkdir(parents=True)
-    lab.make_key()
+    lab = AptLab.empty(folder)
     new = _packages("1.1")
     lab.publish(MAIN, *(one for one in new if one.name != "p6"))
     lab.publish(SECURITY, *(one for one in new if one.name == "p6"))
-    lab._make_root()  # noqa: SLF001 - a lab of other packages than the usual one
     lab.install(*_packages("1.0"))
     lab.download_copies()
     lab.hold_package(HELD)

@@ -214,14 +214,20 @@ class AptLab:
     @classmethod
     def build(cls, folder: Path) -> "AptLab":
         """Build the repository and the root with the old world installed, lists read."""
+        lab = cls.empty(folder)
+        for suite, packages in NEW.items():
+            lab.publish(suite, *packages)
+        lab.install(*OLD)
+        lab.refresh()
+        return lab
+
+    @classmethod
+    def empty(cls, folder: Path) -> "AptLab":
+        """Make a root without packages; nothing is published yet."""
         lab = cls(folder, folder)
         lab.cache.mkdir(parents=True)
         lab.make_key()
-        for suite, packages in NEW.items():
-            lab.publish(suite, *packages)
         lab._make_root()
-        lab.install(*OLD)
-        lab.refresh()
         return lab
 
     def copy(self, folder: Path, *, repository: bool = False) -> "AptLab":
@@ -286,13 +292,13 @@ class AptLab:
         """The folder of dpkg's database."""
         return self.root / "var/lib/dpkg"
 
-    def hold_package(self, name: str) -> None:
-        """Hold a package, as the operator would."""
-        _tool("apt-mark", "hold", name, env=self.environment)
+    def hold_package(self, *names: str) -> None:
+        """Hold packages, as the operator would."""
+        _tool("apt-mark", "hold", *names, env=self.environment)
 
-    def mark_auto(self, name: str) -> None:
-        """Mark a package as installed only for others."""
-        _tool("apt-mark", "auto", name, env=self.environment)
+    def mark_auto(self, *names: str) -> None:
+        """Mark packages as installed only for others."""
+        _tool("apt-mark", "auto", *names, env=self.environment)
 
     def automatic(self) -> set[str]:
         """Return what is marked as installed only for others."""
