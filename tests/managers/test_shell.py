@@ -161,6 +161,15 @@ def test_what_is_in_use_or_not_ours_stays(shell: tuple[str, ...], stubs: Path) -
     assert (stubs / "elsewhere").is_dir()
 
 
+def test_what_is_left_elsewhere_goes_too(shell: tuple[str, ...], stubs: Path) -> None:
+    left = left_over(shell, stubs)
+    (stubs / "elsewhere").mkdir()
+    left.rename(stubs / "elsewhere" / left.name)
+    done = perform(shell, stubs, f"take_left_over {stubs}/elsewhere; finish 0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list((stubs / "elsewhere").iterdir()) == []
+
+
 def test_many_that_are_left_go_a_few_at_a_time(shell: tuple[str, ...], stubs: Path) -> None:
     left = left_over(shell, stubs)
     for number in range(25):
