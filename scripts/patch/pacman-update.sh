@@ -203,9 +203,10 @@ broken_entries() {
     done
 }
 
-# Of every package in a list of names, by the first repository that has it: what the databases say. Tabs between
-# fields, blanks between values; these have none.
-offered() { # FILE-WITH-NAMES
+# Of every package in a list, as NAME or "NAME VERSION", by the first repository that has it: what the databases say. Tabs
+# between fields, blanks between values; these have none. A version may come from a later repository than the name, where
+# only that one has what another package needs.
+offered() { # FILE
     while read -r repository; do
         [ -r "$WORK/db/sync/$repository.db" ] || continue
         bsdtar -xOf "$WORK/db/sync/$repository.db" 2>/dev/null | awk -v repository="$repository" '
@@ -214,7 +215,7 @@ offered() { # FILE-WITH-NAMES
             /^%.*%$/ { key = substr($0, 2, length($0) - 2); next }
             $0 != "" { if (key in value) value[key] = value[key] " " $0; else value[key] = $0 }
             function flush() {
-                if (value["NAME"] in wanted)
+                if (value["NAME"] in wanted || value["NAME"] " " value["VERSION"] in wanted)
                     print repository "\t" value["NAME"] "\t" value["VERSION"] "\t" value["ARCH"] "\t" value["CSIZE"] "\t" \
                         value["ISIZE"] "\t" value["SHA256SUM"] "\t" value["DEPENDS"] "\t" value["PROVIDES"] "\t" \
                         value["CONFLICTS"] "\t" value["REPLACES"]
@@ -539,7 +540,7 @@ dry_run() {
     ignoring
     ask_resolver
     [ -s "$WORK/would" ] || finish "$NOTHING"
-    awk '$1 == "install" { print $2 }' "$WORK/would" >"$WORK/names"
+    awk '$1 == "install" { print $2, $3 }' "$WORK/would" >"$WORK/names"
     section available offered "$WORK/names"
     finish "$OK"
 }
@@ -617,7 +618,7 @@ remaining() {
 # Whether another version than the one on offer is named, or nothing but removals: that is not what an upgrade does.
 goes_back() {
     grep -q '^install' "$WORK/named" || return 0
-    awk '$1 == "install" { print $2 }' "$WORK/named" >"$WORK/names"
+    awk '$1 == "install" { print $2, $3 }' "$WORK/named" >"$WORK/names"
     offered "$WORK/names" | awk -F '\t' '{ print "install " $2 " " $3 }' >"$WORK/on-offer"
     awk 'FILENAME == ARGV[1] { have[$0]; next } $1 == "install" && !($0 in have) { print $2 "=" $3 }' \
         "$WORK/on-offer" "$WORK/named" >"$WORK/others"
@@ -700,7 +701,7 @@ go_back() {
 # "replace", name, version, of whom; and "work", our private folder.
 journal() {
     printf 'work %s\n' "$WORK"
-    awk '$1 == "install" { print $2 }' "$WORK/would" >"$WORK/names"
+    awk '$1 == "install" { print $2, $3 }' "$WORK/would" >"$WORK/names"
     offered "$WORK/names" | awk -F '\t' 'FILENAME == ARGV[1] { split($0, row, " "); if (row[1] == "remove") goes[row[2]]; next }
         { n = split($11, of, " "); for (i = 1; i <= n; i++) { sub(/[<>=].*/, "", of[i]); if (of[i] in goes) print "replace", $2, $3, of[i] } }' \
         "$WORK/would" -

@@ -301,6 +301,15 @@ class PacmanLab:
         files = [str(build_package(package, self.repository)) for package in packages]
         self._change_database("repo-add", *files)
 
+    def publish_in(self, repository: str, *packages: Pkg) -> None:
+        """Offer packages in another repository, behind those that are there already."""
+        folder = self.origin / repository
+        folder.mkdir()
+        files = [str(build_package(package, folder)) for package in packages]
+        _tool("repo-add", "-q", str(folder / f"{repository}.db.tar.gz"), *files)
+        text = self.configuration.read_text()
+        self.configuration.write_text(f"{text}[{repository}]\nServer = file://{folder}\n")
+
     def withdraw(self, name: str) -> None:
         """Offer a package no longer."""
         self._change_database("repo-remove", name)

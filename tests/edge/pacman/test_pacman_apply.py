@@ -66,6 +66,20 @@ def test_what_is_named_is_done_and_a_second_time_there_is_nothing_to_do(
     assert lab.digest() == before
 
 
+def test_what_another_needs_may_come_from_a_later_repository(
+    fresh_lab: PacmanLab, fresh_pacman: ScriptedManager, script: PatchScript, folder: Folder
+) -> None:
+    fresh_lab.publish(Pkg("plain", "1.2-1", (("depend", "helper>=1.2"),)), Pkg("helper", "1.1-1"))
+    fresh_lab.publish_in("other", Pkg("helper", "1.2-1"))
+    run(fresh_lab, script, "--refresh")
+    instruction = planned(fresh_pacman)
+    (helper,) = (change for change in instruction.changes if change.name == "helper")
+    assert (helper.to_version, helper.origin) == ("1.2-1", "other")
+    assert fresh_pacman.apply(instruction, folder()) == Execution(0)
+    assert fresh_lab.versions()["helper"] == "1.2-1"
+    assert fresh_pacman.resolve(Question()).exit_code == 10
+
+
 def test_the_databases_of_the_plan_are_the_machines_afterwards(
     lab: PacmanLab, pacman: ScriptedManager, apply: Act
 ) -> None:
