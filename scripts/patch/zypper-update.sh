@@ -698,6 +698,23 @@ settle() {
     done
 }
 
+# zypper names all that stand in one another's way. Whoever can go on without the others does: what stays out is no more
+# than must.
+readmit() {
+    [ "$code" -ne 4 ] && [ "$(wc -l <"$WORK/culprits")" -gt 1 ] || return 0
+    cp "$WORK/culprits" "$WORK/suspects"
+    must_have_space
+    while read -r suspect; do
+        cp "$WORK/culprits" "$WORK/guilty"
+        awk -v suspect="$suspect" '$0 != suspect' "$WORK/guilty" >"$WORK/culprits"
+        relimit
+        attempt
+        [ "$code" -ne 4 ] || cp "$WORK/guilty" "$WORK/culprits"
+    done <"$WORK/suspects"
+    relimit
+    attempt
+}
+
 # What a version alone could only come without, where zypper offers that.
 find_going() {
     awk -F '\t' 'FILENAME == ARGV[1] { version = $3; sub(/^[0-9]*:/, "", version)
@@ -780,11 +797,13 @@ dry_run() {
         [ -z "$TOGETHER" ] || [ -n "$(security_patches)$(included)" ] || finish "$NOTHING"
     fi
     settle
+    readmit
     if [ "$code" -eq 103 ]; then
         # The update stack first, says zypper, and then again: what one plan can name is asked for at once.
         show_answer update-stack
         TOGETHER=1
         settle
+        readmit
     fi
     [ ! -e "$WORK/locks" ] || { last=$code && section limits cat "$WORK/locks" && code=$last; }
     show_answer resolve

@@ -370,3 +370,18 @@ def test_metadata_that_zypper_leaves_out_make_no_silent_plan(lab: ZypperLab, scr
     answer = managed(lab, script).resolve(Question())
     assert (answer.exit_code, answer.changes) == (21, ())
     assert re.search(r"updateinfo.*Skipping repository", answer.message, re.DOTALL)
+
+
+def test_no_more_stays_out_of_a_whole_upgrade_than_must(
+    own_lab: ZypperLab, own_zypper: ScriptedManager
+) -> None:
+    own_lab.install(*(Rpm(name, "1.0-1") for name in ("broken", "either", "other")))
+    own_lab.repository.publish(
+        Rpm("broken", "1.1-1", fields={"Requires": "other = 7-1"}),
+        Rpm("either", "1.1-1", fields={"Requires": "other = 1.0-1"}),
+        Rpm("other", "1.1-1"),
+    )
+    own_lab.refresh()
+    coming = moved(own_zypper.resolve(Question("full")))
+    assert len(coming.keys() & {"either", "other"}) == 1
+    assert "broken" not in coming
