@@ -10,7 +10,7 @@ from typing import TypeVar
 from reconciler.cli.arguments import build_parser
 from reconciler.cli.showing.terminal import note, tell
 from reconciler.cli.verbs.policy.commands import UPDATERS
-from reconciler.errors import CUT_OFF, DEFECT, INTERRUPTED, MISUSE, ReconcilerError, exit_code
+from reconciler.errors import CUT_OFF, DEFECT, INTERRUPTED, MISUSE, Misuse, ReconcilerError, exit_code
 
 T = TypeVar("T")
 
@@ -154,6 +154,8 @@ def _init(chosen: argparse.Namespace) -> int:
             return convert.init(
                 tool, files, chosen.folder, chosen.os_release, chosen.timezone, form=chosen.format
             )
+    if chosen.os_release or chosen.timezone:
+        raise Misuse("--os-release and --timezone are about hosts whose configuration is converted")
     from reconciler.cli.verbs.policy import start
 
     return start.init(chosen.folder, chosen.example, chosen.format)

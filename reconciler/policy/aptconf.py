@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from reconciler.policy.conversion import Entry
 from reconciler.policy.problems import Problem, quoted
 
-_WORD = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|[^\s"\[])+')
-_TEXTS = re.compile(r'"[^"]*"(?:\s*"[^"]*")*')
-_PIECE = re.compile(r'"([^"]*)"|\s+')
+_SPACE = " \t\r\n\v\f"
+_WORD = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|[^\s"\[])+', re.ASCII)
+_TEXTS = re.compile(r'"[^"]*"(?:\s*"[^"]*")*', re.ASCII)
+_PIECE = re.compile(r'"([^"]*)"|\s+', re.ASCII)
+_MARKS = {mark: re.compile(f'"|{re.escape(mark)}') for mark in ("//", "#", "/*")}
 _HEX = re.compile(r"%([0-9a-fA-F]{2})")
 _DIRECTIVES = ("clear", "include", "x-apt-configure-index")
 _TRUE = frozenset({"yes", "true", "with", "on", "enable", "1"})
@@ -77,7 +79,7 @@ def read_configuration(files: Sequence[tuple[str, str]]) -> Configuration | Prob
             if fault:
                 return Problem(name, line, "", f"apt cannot read this: {fault}")
         if reader.rest:
-            fault = f"{quoted(reader.rest)} does not end"
+            fault = f"{quoted(' '.join(reader.rest))} does not end"
             return Problem(name, text.count("\n") + 1, "", f"apt cannot read this: {fault}")
         reader.scopes.clear()
     return Configuration(reader.entries, tuple(reader.includes))
@@ -90,7 +92,7 @@ class _Reader:
     entries: dict[_Key, Entry] = field(default_factory=dict)
     includes: list[Entry] = field(default_factory=list)
     scopes: list[str] = field(default_factory=list)
-    rest: str = ""
+    rest: list[str] = field(default_factory=list)
 
     def take(self, statement: str, file: str, line: int) -> str:
         """Take a statement with the character that ends it, or with a line break the beginning of one.
@@ -98,11 +100,12 @@ class _Reader:
         Returns:
             What is wrong with it, empty where nothing is.
         """
-        text, end = statement[:-1].strip(), statement[-1]
-        self.rest = f"{self.rest} {text}".strip()
+        text, end = statement[:-1].strip(_SPACE), statement[-1]
+        if text:
+            self.rest.append(text)
         if end == "\n":
             return ""
-        whole, self.rest = self.rest, ""
+        whole, self.rest = " ".join(self.rest), []
         fault = "a block has no name" if end == "{" and not whole else ""
         if whole:
             fault = self._statement(whole, end, file, line)
@@ -122,7 +125,7 @@ class _Reader:
             name, value = "", name
         if len(self.scopes) > _DEEPEST:
             return f"blocks are nested deeper than {_DEEPEST}"
-        if name.startswith("#") or (value == "#clear" and not name and end != "{"):
+        if name.startswith("#") or (value == "#clear" and not name):
             return self._directive(name[1:], Entry(name, value or "", file, line))
         if value is not None:
             above = "::".join(scope for scope in self.scopes if scope)
@@ -161,7 +164,7 @@ def _parts(text: str) -> tuple[str, str | None] | None:
     word = _WORD.match(text)
     if word is None:
         return None
-    name, rest = _plain(word[0]), text[word.end() :].lstrip()
+    name, rest = _plain(word[0]), text[word.end() :].lstrip(_SPACE)
     if not rest:
         return name, None
     if _TEXTS.fullmatch(rest):
@@ -177,7 +180,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     """Yield the parts of statements without comments: each with its line and the character behind it."""
     is_comment = False
     for number, raw in enumerate(text.split("\n"), 1):
-        line, is_comment = _uncommented(raw.replace("\t", " " * 8).strip(), is_comment=is_comment)
+        line, is_comment = _uncommented(raw.replace("\t", " " * 8).strip(_SPACE), is_comment=is_comment)
         begin, is_quoted = 0, False
         for index, char in enumerate(line):
             is_quoted ^= char == '"'
@@ -195,21 +198,22 @@ def _uncommented(line: str, *, is_comment: bool) -> tuple[str, bool]:
             return "", True
     for mark in ("//", "#"):
         line = line[: _outside(line, mark)]
-    kept = ""
-    while (begin := _outside(line, "/*")) < len(line):
-        kept += line[:begin]
-        _, end, line = line[begin + 2 :].partition("*/")
-        if not end:
-            return kept, True
-    return kept + line, False
+    kept, at = [], 0
+    while (begin := _outside(line, "/*", at)) < len(line):
+        kept.append(line[at:begin])
+        closed = line.find("*/", begin + 2)
+        if closed < 0:
+            return "".join(kept), True
+        at = closed + 2
+    return "".join(kept) + line[at:], False
 
 
-def _outside(line: str, mark: str) -> int:
+def _outside(line: str, mark: str, at: int = 0) -> int:
     """Return where a comment of this kind begins: outside of quotes, and not where a directive does."""
-    begin = line.find(mark)
-    while begin >= 0:
-        is_quoted = line.count('"', 0, begin) % 2
-        if not is_quoted and not (mark == "#" and line.startswith(_DIRECTIVES, begin + 1)):
-            return begin
-        begin = line.find(mark, begin + len(mark) if mark == "/*" else begin + 1)
+    is_quoted = False
+    for found in _MARKS[mark].finditer(line, at):
+        if found[0] == '"':
+            is_quoted = not is_quoted
+        elif not is_quoted and not (mark == "#" and line.startswith(_DIRECTIVES, found.end())):
+            return found.start()
     return len(line)

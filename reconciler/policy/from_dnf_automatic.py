@@ -30,7 +30,7 @@ _STARTED = "06:00"
 _TRUE = frozenset({"1", "yes", "true", "on"})
 _FALSE = frozenset({"0", "no", "false", "off"})
 _SECTION = re.compile(r"\[([^\[\]]+)\]\s*(?:[#;].*)?")
-_OPTION = re.compile(r"([^\s=\[][^=]*?)\s*=\s*(.*)")
+_SPACE = " \t\r\v\f"
 _LONGEST_SLEEP = timedelta(hours=20)
 _DELAYED = re.compile(r"(?:/\S*/)?shutdown\s+-r\s+(?:\+([0-9]{1,4})|now)(?:\s+'[^']*'|\s+\"[^\"]*\")?")
 _VERSION = re.compile(r"-[0-9*?]*[0-9][^-]*(?:-|$)|^[0-9]+:|[\s,]")
@@ -57,27 +57,29 @@ def convert(files: Sequence[tuple[str, str]], machine: Machine) -> Converted | P
 
 def _read(file: str, text: str) -> dict[tuple[str, str], Entry] | Problem:
     """Return the entries of a file by section and name."""
-    found: dict[tuple[str, str], Entry] = {}
+    found: dict[tuple[str, str], tuple[int, list[str]]] = {}
     section = ""
-    last: tuple[str, str] | None = None
+    values: list[str] | None = None
     for number, line in enumerate(text.split("\n"), 1):
-        stripped = line.strip()
+        stripped = line.strip(_SPACE)
         if not stripped or line.startswith(("#", ";")):
             continue
-        if line[0].isspace() and last:
-            entry = found[last]
-            found[last] = Entry(entry.name, f"{entry.value}\n{stripped}".strip(), file, entry.line)
+        if line[0] in _SPACE and values is not None:
+            values.append(stripped)
             continue
         if header := _SECTION.fullmatch(stripped):
-            section, last = header[1].strip(), None
+            section, values = header[1].strip(), None
             continue
-        option = None if line[0].isspace() else _OPTION.fullmatch(stripped)
-        if option is None or not section:
+        name, equals, value = stripped.partition("=")
+        if not section or not equals or not name or line[0] in _SPACE:
             fault = f"{quoted(stripped)} is no option" + ("" if section else " of a section")
             return Problem(file, number, "", f"dnf cannot read this: {fault}", 'write "name = value"')
-        last = section, option[1]
-        found[last] = Entry(f"[{section}] {option[1]}", _unquoted(option[2]), file, number)
-    return found
+        values = [value.strip(_SPACE)]
+        found[section, name.strip(_SPACE)] = number, values
+    return {
+        (section, name): Entry(f"[{section}] {name}", _unquoted("\n".join(lines).strip()), file, number)
+        for (section, name), (number, lines) in found.items()
+    }
 
 
 def _unquoted(value: str) -> str:
@@ -206,14 +208,14 @@ class _Conversion:
                     if (message := _WITHOUT.get(name)) is not None and entry.value:
                         self.left.append(entry.problem(*message))
                     elif name not in _UNDERSTOOD | set(_WITHOUT):
-                        self.left.append(entry.problem("has no counterpart"))
+                        self.left.append(entry.problem("has no counterpart", "nothing is done about it"))
                 case "base":
                     self._base(name, entry)
                 case "email" | "command" | "command_email":
                     if section in used:
                         self.left.append(entry.problem("is part of the notifier's address", "write it there"))
                 case _:
-                    self.left.append(entry.problem("has no counterpart"))
+                    self.left.append(entry.problem("has no counterpart", "nothing is done about it"))
 
     def _base(self, name: str, entry: Entry) -> None:
         if name == "includepkgs":

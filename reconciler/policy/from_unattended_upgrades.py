@@ -330,7 +330,7 @@ class _Conversion:
         known = _UNDERSTOOD | {name.lower() for name in _WITHOUT}
         for entry in self.conf.below("Unattended-Upgrade"):
             if _part(entry, 1) not in known:
-                self.left.append(entry.problem("has no counterpart"))
+                self.left.append(entry.problem("has no counterpart", "nothing is done about it"))
         for entry in self.conf.below("APT::Periodic"):
             if _part(entry, 2) not in _PERIODIC_UNDERSTOOD and entry.value != "0":
                 hint = "run `apt-get autoclean` and the like from cron, if you want that still"
@@ -372,6 +372,19 @@ _WITHOUT: Mapping[str, tuple[bool | None, str, str]] = {
         None,
         "a development release is no special case",
         "write `action: plan` until its release",
+    ),
+    "IgnoreAppsRequireRestart": (
+        False,
+        "services to restart are named in the record of a run",
+        "write `restart_services` where they shall be restarted",
+    ),
+    **dict.fromkeys(
+        ("Automatic-Reboot-IgnoredUsers", "Automatic-Reboot-WithSystemUsers"),
+        (
+            None,
+            "all who are logged in count alike",
+            "write `inhibit: {sessions: ignore}` where that is too much",
+        ),
     ),
     "Allow-APT-Mark-Fallback": (None, "apt's own resolver decides", "nothing to do"),
     "Keep-Debs-After-Install": (None, "apt keeps packages as it is configured to", "nothing to do"),

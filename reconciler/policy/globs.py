@@ -11,6 +11,7 @@ from itertools import product
 from reconciler.policy.values import PACKAGE_GLOB
 
 _MOST = 50
+_LONGEST = 255
 _TOKEN = re.compile(
     r"""
       (?P<group> \( (?:\?:)? ) | (?P<end> \) ) | (?P<or> \| )
@@ -29,6 +30,8 @@ class _Beyond(Exception):
 
 def globs_of(expression: str) -> tuple[str, ...] | None:
     """Return the shell patterns of packages for an expression, ``None`` where it has no counterpart."""
+    if len(expression) > _LONGEST:
+        return None
     try:
         texts, end = _alternatives(expression, 0)
     except _Beyond:

@@ -108,6 +108,19 @@ def test_copies_set_aside_are_passed_over_as_apt_does(tmp_path: Path, capsys: Pr
     assert call("--from-unattended-upgrades", *old) == MISUSE
 
 
+def test_a_folder_of_apt_is_read_as_apt_reads_it(tmp_path: Path, capsys: Printed) -> None:
+    parts = tmp_path / "apt.conf.d"
+    parts.mkdir()
+    own = "Unattended-Upgrade::MinimalSteps"
+    texts = {"90.b.conf": f'{own} "false";', "10a": PERIODIC, "80c": f'{own} "true";', "99d.rpmsave": "}{"}
+    files(parts, **texts)
+
+    assert call("--from-unattended-upgrades", str(parts)) == 0
+    printed = capsys.readouterr().out
+    assert "\naction: apply\n" in printed
+    assert "\nsteps: single\n" in printed
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -126,6 +139,7 @@ def test_what_apt_cannot_read_is_one_line(tmp_path: Path, capsys: Printed, text:
     ("arguments", "said"),
     [
         ([], "no folder is named"),
+        (["x", "--timezone", "UTC"], "are about hosts whose configuration is converted"),
         (["--from-dnf-automatic", "/none"], "cannot read /none"),
         (["--from-dnf-automatic", "/dev/zero"], "is larger than 1 MiB"),
         (["--from-dnf-automatic", "/dev/null", "--timezone", "Mars"], "--timezone: "),

@@ -29,6 +29,9 @@ _HEAD = "patchledger.yaml"
 _PASSED_OVER = re.compile(r"~$|\.(?:disabled|bak|dpkg-[a-z]+|ucf-[a-z]+|save|orig|distUpgrade)$")
 """What apt passes over in its folders without a word (``Dir::Ignore-Files-Silently``)."""
 
+_READ = re.compile(r"[A-Za-z0-9_-]+|[A-Za-z0-9_-][A-Za-z0-9_.-]*\.conf")
+"""What apt reads in its folders."""
+
 _MOST_BYTES = 1024 * 1024
 
 
@@ -57,7 +60,7 @@ def init(
     """
     if folder is None and len(files) > 1 and not Path(files[-1]).is_file():
         *files, folder = files
-    texts = [(name, _text(name)) for name in files if not _PASSED_OVER.search(name)]
+    texts = [(name, _text(name)) for name in _named(files)]
     if not texts:
         raise Misuse("none of these files is read by the tool", "name those in use, not copies set aside")
     converted = _CONVERTERS[tool](texts, _machine(os_release, timezone))
@@ -73,6 +76,18 @@ def init(
         commit = start.plant(folder, paths, f"Start from the configuration of {tool}")
     _print(folder, commit, written, converted.left, form)
     return 0
+
+
+def _named(files: Sequence[str]) -> list[str]:
+    """Return the files, and of a folder those that are read, in their order."""
+    found: list[str] = []
+    for name in files:
+        if Path(name).is_dir():
+            inside = sorted(path.name for path in Path(name).iterdir())
+            found += [str(Path(name, each)) for each in inside if _READ.fullmatch(each)]
+        elif not _PASSED_OVER.search(name):
+            found.append(name)
+    return found
 
 
 def _text(name: str) -> str:
