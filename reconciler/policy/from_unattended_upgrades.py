@@ -167,10 +167,11 @@ class _Conversion:
             if key in _COMPONENT:
                 message = f"components cannot be told apart, so this becomes more than {quoted(value)}"
                 self._widened(entry, message, "take the others out of the hosts' sources")
-            elif key in _KEYS:
-                found[_KEYS[key]] = value
+            elif key in _KEYS and found.setdefault(_KEYS[key], value) == value:
+                pass
             else:
-                self.left.append(entry.problem(f"{key} is no key of a source", "the line is left out"))
+                message = f"{quoted(key)} is no key of a source, or stands there twice"
+                self.left.append(entry.problem(message, "the line is left out"))
                 return {}
         return found
 
@@ -447,7 +448,8 @@ def _legacy(text: str) -> list[tuple[str, str]]:
     """Read ``Debian:stable``, or ``Debian stable``: origin and suite."""
     parts = re.split(r"(?<!\\):", text)
     origin, suite = parts if len(parts) > 1 else text.split()
-    return [("o", origin.replace("\\:", ":").strip()), ("a", suite.strip())]
+    plain = origin.replace("\\:", ":"), suite
+    return [(key, value.replace("\\,", ",").strip()) for key, value in zip("oa", plain, strict=True)]
 
 
 def _is_security(fields: Mapping[str, str]) -> bool:

@@ -149,6 +149,8 @@ def test_security_origins_alone_are_security_updates_of_any_release(text: str) -
         ("$distro_id", None),
         ("v=12", None),
         ("o=Debian=x", None),
+        ("l=D*,label=*n", None),
+        ("o=Docker,origin=Docker", ["docker"]),
         ("o=${distro}", None),
     ],
 )
@@ -199,6 +201,15 @@ def test_the_policy_admits_the_same_sources(lines: Sequence[str]) -> None:
     expected = [name for name, fields in SOURCES.items() if any(matches(line, fields) for line in lines)]
 
     assert admitted(run(patterns(*lines), PERIODIC)) == expected
+
+
+def test_an_origin_and_a_suite_are_a_pattern_too() -> None:
+    commas = policy_of(
+        run('Unattended-Upgrade::Allowed-Origins { "A\\, B:x"; "Docker CE:x*"; "a b"; };', PERIODIC)
+    )
+
+    assert commas.sources is not None
+    assert commas.sources.only == ('o="A, B",a=x', "o=Docker CE,a=x*", "o=a,a=b")
 
 
 def test_everything_needs_no_sources_and_nothing_is_none() -> None:
