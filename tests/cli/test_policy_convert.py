@@ -84,7 +84,7 @@ def test_without_a_folder_nothing_is_written_and_all_is_printed(tmp_path: Path, 
     printed = capsys.readouterr()
     assert printed.out.startswith("# policies/dnf-automatic.yaml\n")
     assert f"\n# {named}:2: [commands] apply_updates: says no" in printed.out
-    assert printed.err == "2 options without an exact counterpart; nothing is written\n"
+    assert printed.err == "2 remarks; nothing is written\n"
     assert [path.name for path in tmp_path.iterdir()] == ["automatic"]
 
 

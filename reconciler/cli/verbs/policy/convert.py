@@ -149,4 +149,4 @@ def _print(
         if folder
         else "nothing is written"
     )
-    sys.stderr.write(f"{plural(len(left), 'option')} without an exact counterpart; {end}\n")
+    sys.stderr.write(f"{plural(len(left), 'remark')}; {end}\n")
