@@ -122,7 +122,11 @@ class _Conversion:
 
     def _wanted(self) -> dict[str, object]:
         kind = self._command("upgrade_type")
-        if kind is not None and kind.value not in {"", "default", "security"}:
+        if kind is not None and kind.value == "distro-sync":
+            self.left.append(
+                kind.problem("downgrades are not made", "nothing to do: updates are made all the same")
+            )
+        elif kind is not None and kind.value not in {"", "default", "security"}:
             self._widened(kind, f"{quoted(kind.value)} is no kind of updates that policy knows", "")
         is_security = kind is not None and kind.value == "security"
         return {"updates": "security" if is_security else "all", "action": self._action()}
@@ -232,6 +236,10 @@ _WITHOUT: Mapping[str, tuple[str, str]] = {
         "nothing to set",
         "a run that reaches no source is made again at the next tick",
     ),
+    "systemd_inhibit": (
+        "nothing to set",
+        "with systemd a shutdown waits while the package manager is at work",
+    ),
     "base_config_file": ("patchledger's dnf reads /etc/dnf/dnf.conf", "write there what it needs"),
     "system_name": ("is the host's id", "write `host:` into the host's own configuration"),
     "output_width": ("nothing to set", "reports are pages in git"),
@@ -246,6 +254,7 @@ _UNDERSTOOD = frozenset(
         "reboot_command",
         "emit_via",
         "emit_no_updates",
+        "send_error_messages",
     }
 )
 _SILENT = frozenset({"excludepkgs", "exclude", "debuglevel", "errorlevel", "logfilelevel", "color"})

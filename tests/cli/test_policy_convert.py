@@ -135,6 +135,17 @@ def test_what_apt_cannot_read_is_one_line(tmp_path: Path, capsys: Printed, text:
     assert said.replace("50: ", f"{named}:") in capsys.readouterr().err
 
 
+def test_more_than_a_policy_may_hold_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    names = "".join(f' "a.{number}$";' for number in range(300))
+    (named,) = files(tmp_path, **{"50": f"Unattended-Upgrade::Package-Blacklist {{{names} }};"})
+
+    assert call(str(tmp_path / "ops"), "--from-unattended-upgrades", named) == MISUSE
+    assert "it would be no good policy: exceptions/package-blacklist.yaml:" in capsys.readouterr().err
+    assert not (tmp_path / "ops").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -39,6 +39,8 @@ def test_as_shipped(text: str) -> None:
     ("options", "settings"),
     [
         ({"upgrade_type": "security"}, {"updates": "security"}),
+        ({"upgrade_type": "distro-sync", "apply_updates": "1"}, {"updates": "all", "action": "apply"}),
+        ({"upgrade_type": "bugfix", "apply_updates": "1"}, {"updates": "all", "action": "download"}),
         ({"apply_updates": "yes"}, {"action": "apply"}),
         ({"apply_updates": "True", "download_updates": "no"}, {"action": "apply"}),
         ({"download_updates": "0"}, {"action": "plan"}),

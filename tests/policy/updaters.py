@@ -72,6 +72,7 @@ reboot_command = "shutdown -r +5 'Rebooting'"
 [emitters]
 # system_name = my-host
 emit_via = stdio
+send_error_messages = no
 
 [email]
 email_from = root@example.com

@@ -16,6 +16,7 @@ from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy import from_dnf_automatic, from_unattended_upgrades
 from reconciler.policy.conversion import Converted, Machine, yaml_of
+from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
 from reconciler.policy.problems import Problem, visible
 from reconciler.policy.zones import zone
 from reconciler.resources import locate
@@ -55,7 +56,8 @@ def init(
         form: ``text`` or ``json``.
 
     Raises:
-        Misuse: A file cannot be read, or not by the tool; or the folder is not empty.
+        Misuse: A file cannot be read, or not by the tool; it lists more than a policy may hold; or the folder
+            is not empty.
         Stalled: git fails.
     """
     if folder is None and len(files) > 1 and not Path(files[-1]).is_file():
@@ -67,6 +69,7 @@ def init(
     if isinstance(converted, Problem):
         raise Misuse(str(converted))
     written = {path: _MODELINE + yaml_of(document) for path, document in converted.documents.items()}
+    _check(written)
     commit = ""
     if folder is not None:
         read = ", ".join(visible(Path(name).name) for name, _ in texts)
@@ -76,6 +79,15 @@ def init(
         commit = start.plant(folder, paths, f"Start from the configuration of {tool}")
     _print(folder, commit, written, converted.left, form)
     return 0
+
+
+def _check(written: Mapping[str, str]) -> None:
+    """Refuse what would be no policy: a list may name more packages than one may hold."""
+    match load([PolicyFile(path, "100644", text.encode()) for path, text in written.items()]):
+        case Rejected(problems):
+            raise Misuse(f"it would be no good policy: {problems[0]}", "convert a part of it")
+        case NeedsUpgrade() | Revision():
+            pass
 
 
 def _named(files: Sequence[str]) -> list[str]:
