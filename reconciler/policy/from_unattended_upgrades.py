@@ -165,11 +165,10 @@ class _Conversion:
             return {}
         for key, value in pairs:
             if key in _COMPONENT:
-                message = f"components cannot be told apart, so this becomes more than {quoted(value)}"
-                self._widened(entry, message, "take the others out of the hosts' sources")
-            elif key in _KEYS and found.setdefault(_KEYS[key], value) == value:
-                pass
-            else:
+                if value != "*":
+                    message = f"components cannot be told apart, so this becomes more than {quoted(value)}"
+                    self._widened(entry, message, "take the others out of the hosts' sources")
+            elif key not in _KEYS or found.setdefault(_KEYS[key], value) != value:
                 message = f"{quoted(key)} is no key of a source, or stands there twice"
                 self.left.append(entry.problem(message, "the line is left out"))
                 return {}
@@ -197,7 +196,10 @@ class _Conversion:
                 if found is None:
                     message = f"{quoted(entry.value)} says more than a pattern can"
                     hint = f"write the names that it stands for into exceptions/{name}.yaml"
-                    self._widened(entry, message, hint)
+                    if action == "block":
+                        self._widened(entry, message, hint)
+                    else:
+                        self.left.append(entry.problem(message, hint))
                 globs |= dict.fromkeys(found or (), entry)
             if globs:
                 first = next(iter(globs.values()))

@@ -226,6 +226,7 @@ def test_a_component_is_more_than_was_allowed_and_so_nothing_is_applied() -> Non
     assert admitted(converted) == ["main"]
     assert policy_of(converted).action == "plan"
     assert "nothing is applied until" in about(f"{OWN}Origins-Pattern", converted)[0]
+    assert policy_of(run(patterns("o=Debian,n=bookworm,c=*"), PERIODIC)).action == "apply"
 
 
 # --- Packages ---------------------------------------------------------------------------------------------
@@ -258,6 +259,8 @@ def test_a_whitelist_is_all_that_is_wanted() -> None:
 
     assert policy_of(converted).updates == "none"
     assert exceptions_of(converted)["package-whitelist"].action == "include"
+    narrower = run(DEBIAN, PERIODIC, f'{OWN}Package-Whitelist {{ "(?!nginx)"; }};')
+    assert (policy_of(narrower).updates, policy_of(narrower).action) == ("none", "apply")
     assert admitted(converted) == ["main", "security"]
 
 
