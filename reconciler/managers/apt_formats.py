@@ -63,6 +63,8 @@ class PackageFile:
     site: str
     security: bool = False
     """Whether security updates come from here."""
+    priority: int = 0
+    """Of all its packages that the operator pins no other way; what is not above 0 is switched off."""
 
     @property
     def label(self) -> str:
@@ -73,7 +75,7 @@ class PackageFile:
         return (f"{label}:" if label else "") + (f"{version}/" if version else "") + suite
 
 
-_FILE_LINE = re.compile(r" *(-?\d+) (\S.*)")
+_FILE_LINE = re.compile(r" *(-?[0-9]{1,9}) (\S.*)")
 _RELEASE_FIELD = re.compile(r"(?:\A|,)([voanlcb])=")
 
 
@@ -95,7 +97,7 @@ def package_files(sections: Sections) -> dict[str, PackageFile]:
             found[description] = replace(found[description], site=line[12:].strip())
         elif match := _FILE_LINE.fullmatch(line):
             description = match[2]
-            found[description] = PackageFile(description, {}, "", description in secure)
+            found[description] = PackageFile(description, {}, "", description in secure, int(match[1]))
     return {key: file for key, file in found.items() if file.release.get("a") != "now"}
 
 

@@ -142,7 +142,8 @@ def _sources(sections: Sections, files: Mapping[str, PackageFile], at: datetime)
         fields = {**file.release, "site": file.site}
         fresh = replace(_source(file, url, known, at), id=prefix, release=written(fields))
         source = found.setdefault((url, suite), fresh)
-        found[url, suite] = replace(source, security=bool(source.security) or file.security)
+        serves = file.security and file.priority > 0
+        found[url, suite] = replace(source, security=bool(source.security) or serves)
     return tuple(found.values())
 
 

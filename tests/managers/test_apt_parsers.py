@@ -288,6 +288,11 @@ def test_of_each_source_it_is_told_whether_security_updates_come_from_it() -> No
     }
 
 
+def test_a_security_service_that_is_switched_off_serves_nothing() -> None:
+    text = SOURCES.replace(" 500 http://x/ubuntu", "  -1 http://x/ubuntu").replace(" 510 https", " 0 https")
+    assert not any(source.security for source in observed(sources=text, security=SECURE).sources)
+
+
 def test_a_source_is_told_without_user_information() -> None:
     text = SOURCES.replace("http://x/debian bookworm/", "https://user:secret@x/debian bookworm/")
     urls = {source.url for source in observed(sources=text).sources}

@@ -160,7 +160,8 @@ def _security(observation: Observation, rules: Rules) -> Iterator[Condition]:
     ):
         message = (
             "no package source of this machine serves security updates, so nothing is planned with 'updates:"
-            " security'; configure one, name those that do in 'security_sources', or use 'updates: all'"
+            " security'; configure one or switch it on, name those that do in 'security_sources', or use"
+            " 'updates: all'"
         )
         yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NoSource", message)
 
