@@ -54,6 +54,7 @@ SAYS_NOT_FETCHED='failed retrieving|download library error|no servers configured
 SAYS_HOOK_FAILED='failed to run transaction hooks'
 SAYS_GUARD='^it would '
 SAYS_FILE_CONFLICT='conflicting files'
+SAYS_NOT_TRUSTED='^error: [^ ]+: (signature from|missing required signature|key ")|could not be looked up remotely'
 SAYS_UNTRUSTED='PGP signature|missing required signature|required key|signature from|key "|keyring is not writable'
 
 # --- the machine -------------------------------------------------------------------------------------------
@@ -712,9 +713,9 @@ journal() {
 
 # Once more under pacman's own lock, when it knows what it is going to do and has not begun: a hook of this run alone
 # that lets nothing pass but the named packages. It is run inside of the root, by its shell, which may have no tools.
-guard() {
-    names=$(awk '{ print $2 }' "$WORK/would" | sort -u | tr '\n' ' ')
-    cat >"$RUN.new/guard" <<EOT
+guard() { # FILE-OF-NAMES FILE
+    names=$(sort -u "$1" | tr '\n' ' ')
+    cat >"$2" <<EOT
 all=' $names'
 left=\$all
 while read -r name; do
@@ -723,6 +724,9 @@ while read -r name; do
 done
 case \$left in *[!\\ ]*) echo "it would not change\$left"; exit 1 ;; esac
 EOT
+}
+
+guard_by_hook() {
     cat >"$WORK/hooks/00-patchledger.hook" <<EOT
 [Trigger]
 Operation = Install
@@ -747,7 +751,7 @@ begin_run() {
     journal >"$RUN.new/journal"
     copy_databases "$DB/sync" "$RUN.new/sync"
     if [ -z "$BACK" ]; then
-        case $RUN in "$ROOT"/*) guard ;; esac
+        case $RUN in "$ROOT"/*) guard_by_hook ;; esac
         printf '%s\n' "$WORK/hooks" >>"$WORK/hookdirs"
     fi
     sure
@@ -817,6 +821,86 @@ only_root() {
     [ "$UID_NOW" -eq 0 ] || refused "$VERB: you cannot do this unless you are root" "$OTHER"
 }
 
+# Packages of keys are those of that name which need nothing but pacman; other keyrings are programs.
+keyrings() {
+    find "$WORK/db/local" -name desc -exec awk '
+        function flush() { if (name ~ /(^|-)keyring$/ && !needs) print name; name = ""; needs = 0 }
+        FNR == 1 { flush() }
+        /^%.*%$/ { key = $0; next }
+        $0 == "" { key = ""; next }
+        key == "%NAME%" { name = $0 }
+        key == "%DEPENDS%" && !/^pacman([<>=]|$)/ { needs = 1 }
+        END { flush() }' {} + | sort
+}
+
+# Keys that are changed come before the packages that may be signed by them, where pacman makes that a step of its own.
+find_keyrings() {
+    keyrings >"$WORK/keyrings"
+    awk 'FILENAME == ARGV[1] { keyring[$0]; next } $1 == "install" && ($2 in keyring)' "$WORK/keyrings" "$WORK/would" >"$WORK/first"
+    awk '{ print $2 }' "$WORK/first" >"$WORK/first-names"
+    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+    if [ ! -s "$WORK/first" ] || cmp -s "$WORK/first" "$WORK/would" ||
+        ! resolving -S $(cat "$WORK/first-names") >"$WORK/out" 2>"$WORK/err" ||
+        ! transaction "$WORK/out" | sort -u | cmp -s - "$WORK/first"; then
+        : >"$WORK/first-names"
+    fi
+    FIRST=$(cat "$WORK/first-names")
+    awk 'FILENAME == ARGV[1] { first[$0]; next } !($2 in first) { print $2 }' "$WORK/first-names" "$WORK/would" >"$WORK/rest-names"
+    sure
+}
+
+upgrade() {
+    if [ -n "$FIRST" ]; then
+        guard "$WORK/first-names" "$RUN/guard"
+        # shellcheck disable=SC2086 # one argument per name is wanted
+        real -S $FIRST || return
+    fi
+    guard "$WORK/rest-names" "$RUN/guard"
+    real -Su ${ignore:+--ignore "$ignore"}
+}
+
+# Of the packages that pacman was about to install, those whose signature names a key.
+signed_by() { # KEY
+    id=$(printf '%s' "$1" | tr A-F a-f)
+    id=${id#"${id%????????????????}"}
+    for database in "$WORK/db/sync"/*.db; do
+        bsdtar -xOf "$database" 2>/dev/null | awk 'FILENAME == ARGV[1] { if ($1 == "install") coming[$2, $3]; next }
+            /^%.*%$/ { key = $0; next }
+            key == "%NAME%" && $0 != "" { name = $0 } key == "%VERSION%" && $0 != "" { version = $0 }
+            key == "%PGPSIG%" && $0 != "" && (name, version) in coming { print name, $0 }' "$WORK/would" -
+    done | while read -r name signature; do
+        printf '%s' "$signature" | must base64 -d | names_key && printf '%s\n' "$name"
+    done
+    awk '$1 == "install" { print $2, $3 }' "$WORK/would" | while read -r name version; do
+        while read -r dir; do
+            for file in "$dir/$name-$version"-*.pkg.tar*.sig; do
+                [ ! -f "$file" ] || ! names_key <"$file" || printf '%s\n' "$name"
+            done
+        done <"$WORK/cachedirs"
+    done
+}
+
+names_key() {
+    must od -An -v -tx1 | tr -d ' \n' | grep -q "$id"
+}
+
+# Whose signatures pacman does not take, and why, for "not_begun". Another version of the package of keys may have the key.
+not_trusted() {
+    awk -F '"' '/^:: Import PGP key / { split($1, word, /[ ,]+/); print word[5] "\t" $2; next }
+        /could not be looked up remotely$/ { print $2 "\t" }' "$WORK/said" | awk -F '\t' '!seen[$1]++' >"$WORK/keys"
+    keyrings | head -n 1 >"$WORK/keyrings"
+    {
+        while IFS="$TAB" read -r key user; do
+            signed_by "$key" | sort -u | while read -r name; do
+                printf '%s\tit is signed by the key %s%s, which is not in the keyring of pacman\n' "$name" "$key" "${user:+ ($user)}"
+            done
+        done <"$WORK/keys"
+        sed -n 's/^error: \([^ ]*\): \(signature from .*\|missing required signature.*\|key ".*\)$/\1\t\2/p' "$WORK/said"
+    } | awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { keyring[$0]; next }
+        FILENAME == ARGV[2] { if ($1 in keyring) { rival = $1; version = $2 } next }
+        { print $1, $2, rival, version }' "$WORK/keyrings" "$WORK/installed" -
+}
+
 # Whose scriptlets failed. pacman carries on and ends with 0; of hooks it tells what they say of themselves.
 failures() {
     awk '/^:: Running (pre|post)-transaction hooks/ { hook = 1; name = ""; next }
@@ -883,6 +967,9 @@ report() {
     if [ "$VERB" = --apply ] && spoke "$SAYS_FILE_CONFLICT"; then
         in_the_way >"$WORK/ways"
         not_begun "$WORK/ways"
+    elif [ "$VERB" = --apply ] && spoke "$SAYS_NOT_TRUSTED"; then
+        not_trusted >"$WORK/ways"
+        not_begun "$WORK/ways"
     else
         failures >"$WORK/failed"
         [ ! -s "$WORK/failed" ] || section failed cat "$WORK/failed"
@@ -916,6 +1003,7 @@ conclude() { # CODE
         finish "$NOT_BEGUN"
     fi
     if spoke "$SAYS_FILE_CONFLICT"; then finish "$NOT_BEGUN"; fi
+    if spoke "$SAYS_NOT_TRUSTED" && [ -s "$WORK/failed" ]; then finish "$NOT_BEGUN"; fi
     if spoke "$SAYS_UNRESOLVED"; then finish "$UNRESOLVED"; fi
     if spoke "$SAYS_UNTRUSTED"; then finish "$UNTRUSTED"; fi
     [ ! -s "$WORK/failed" ] || finish "$SCRIPT_FAILED"
@@ -947,12 +1035,9 @@ apply() {
     [ -z "$(left_over)" ] || refused "$RUN is left over: who made it is dead; --repair ends what it began" "$INTERRUPTED"
     snapshot_again
     settle
+    [ -n "$BACK" ] || find_keyrings
     begin_run
-    if [ -n "$BACK" ]; then
-        act apply go_back
-    else
-        act apply real -Su ${ignore:+--ignore "$ignore"}
-    fi
+    if [ -n "$BACK" ]; then act apply go_back; else act apply upgrade; fi
     done_with=$code
     keep_said
     end_run "$done_with"

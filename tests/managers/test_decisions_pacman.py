@@ -155,8 +155,7 @@ def test_whose_scriptlets_failed(tmp_path: Path, shell: tuple[str, ...]) -> None
 def test_the_guard_lets_exactly_what_is_named_pass(
     tmp_path: Path, shell: tuple[str, ...], targets: str, code: int, words: str
 ) -> None:
-    would = {"would": "install curl 8.1-1\nremove old 1-1\ninstall lib 1-1\n"}
-    body = 'RUN=$WORK/run; mkdir -p "$RUN.new" "$WORK/hooks"; guard; cat "$RUN.new/guard"'
-    hook = "\n".join(decide(tmp_path, shell, body, would))
+    body = 'guard "$WORK/named" "$WORK/guard"; cat "$WORK/guard"'
+    hook = "\n".join(decide(tmp_path, shell, body, {"named": "curl\nold\nlib\n"}))
     done = subprocess.run([*shell, "-c", hook], input=targets, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.replace("  ", " ").rstrip()) == (code, words.rstrip())

@@ -102,7 +102,10 @@ def _package_system(observation: Observation, rules: Rules) -> Iterator[Conditio
         yield Condition(ConditionType.PACKAGE_SYSTEM_INTERRUPTED, True, "Interrupted", message)
     if observation.quarantined:
         named = listed([f"{rules.name_of(one.package)} {one.version}" for one in observation.quarantined])
-        message = f"in quarantine: {named}; installing it failed, and is not tried before something changes"
+        why = listed([f"{rules.name_of(one.package)}: {one.message}" for one in observation.quarantined])
+        message = (
+            f"in quarantine: {named}; installing failed, and is not tried before something changes ({why})"
+        )
         yield Condition(ConditionType.PACKAGES_QUARANTINED, True, "FailedBefore", message)
     if health.broken:
         named = listed(health.broken)
