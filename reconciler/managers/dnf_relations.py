@@ -106,11 +106,23 @@ _WORDS = (
         "Requires",
     ),
     (re.compile(_WHO + r" requires (?P<needs>.+), but none of the providers can be installed"), "Requires"),
-    (re.compile(_WHO + r" conflicts with (?P<needs>.+) provided by \S+(?: from \S+)?"), "Conflicts"),
+    (
+        re.compile(_WHO + r" conflicts with (?P<needs>.+) provided by (?P<other>\S+)(?: from \S+)?"),
+        "Conflicts",
+    ),
     (re.compile(_WHO + r" would remove (?P<needs>.+)"), "Removes"),
     (re.compile(_WHO + r" obsoletes (?P<needs>.+) provided by \S+(?: from \S+)?"), "Obsoletes"),
 )
 _PROBLEM = re.compile(r"\s*Problem(?: \d+)?: ")
+
+
+def _declarer(match: re.Match[str]) -> str:
+    """Return who declares a relation: dnf 5 may turn a conflict round, and name what it is with first."""
+    told = match.groupdict()
+    package, other = match["package"], told.get("other") or ""
+    parts = split_nevra(package)
+    is_turned = bool(other) and parts is not None and parts[0] == told["needs"].partition(" ")[0]
+    return other if is_turned else package
 
 
 def unmet(lines: Iterable[str]) -> tuple[Unmet, ...]:
@@ -120,7 +132,7 @@ def unmet(lines: Iterable[str]) -> tuple[Unmet, ...]:
         sentence = _PROBLEM.sub("", line.rstrip())
         for pattern, kind in _WORDS:
             match = pattern.fullmatch(sentence)
-            parts = match and split_nevra(match["package"])
+            parts = match and split_nevra(_declarer(match))
             if match and parts:
                 found.setdefault(Unmet(parts[0], parts[2], kind, match["needs"]))
                 break

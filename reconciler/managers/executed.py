@@ -22,7 +22,9 @@ ERR = "err"
 _ACTS = ("apply", "download", "repair")
 
 _TROUBLE = re.compile(
-    r"\s*(E:|W:|Err:|error:|Error:?\b|Problem\b|dpkg: error|fatal\b|Can't|Cannot)", re.IGNORECASE
+    r"\s*(E:|W:|Err:|error:|Error:?\b|Problem\b|Transaction failed:|- installing package|dpkg: error|fatal\b"
+    r"|Can't|Cannot)",
+    re.IGNORECASE,
 )
 
 

@@ -71,7 +71,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
     ManagerTraits(
         name="dnf",
         distributions=("fedora", "rhel", "centos"),
-        is_there="{ have dnf || have yum; }",
+        is_there="{ have dnf || have dnf5 || have yum; }",
         versions="rpm",
         knows_partial_upgrades=True,
         leaves_out=True,

@@ -28,8 +28,8 @@ ROOT=${ROOT%/}
 # --- dnf's and rpm's words ---------------------------------------------------------------------------------
 
 # All that is looked for in what they say, which is English by LC_ALL. What has a form is taken apart where it is read.
-SAYS_NO_SPACE='No space left|[Nn]ot enough free space|more space needed on|needs [0-9.]+[kMG]?B? (more space )?on the|[Qq]uota exceeded'
-SAYS_UNREACHABLE='Curl error|Cannot download|Failed to download|Status code:|All mirrors|Ignoring repositor|Error downloading|No URLs in mirrorlist|Cannot prepare internal mirrorlist|[Cc]hecksum'
+SAYS_NO_SPACE='No space left|[Nn]ot enough free space|more space needed on|needs [0-9.]+[kKMG]?B? (more space )?on the|[Qq]uota exceeded'
+SAYS_UNREACHABLE='Curl error|Usable URL not found|Cannot download|Failed to download|Status code:|All mirrors|Ignoring repositor|Error downloading|No URLs in mirrorlist|Cannot prepare internal mirrorlist|[Cc]hecksum'
 # Of makecache, which passes over one repository that fails.
 SAYS_NOT_ALL_READ='^(Ignoring repositor|Error|Failed to|Errors during)'
 SAYS_PASSED_OVER='Ignoring repositories: '
@@ -38,14 +38,14 @@ SAYS_METADATA_UNTRUSTED='GPG|gpg|repomd\.xml\.asc|[Ss]igning key|[Pp]ublic key|i
 SAYS_ANSWERED='^Operation aborted'
 SAYS_EMPTY='^Error: *$'
 SAYS_DENIED='superuser privileges|[Yy]ou need to be root'
-SAYS_UNRESOLVED='^ *Problem|Unable to find a match|No match for argument|packages marked for|protected packages|conflicting requests'
+SAYS_UNRESOLVED='^ *Problem|Unable to find a match|No match for argument|matches only (excluded packages|packages excluded)|packages marked for|protected packages|conflicting requests'
 SAYS_PROTECTED='protected packages'
 SAYS_NOTHING_MOVES='packages marked for upgrade'
 # Of what changes packages.
 # Of one package, whose file or name-version-release.arch ends the sentence or stands in it.
-SAYS_NOT_TRUSTED='Public key for [^ ]+ is not|Package [^ ]+ is not signed|Failing package is: '
+SAYS_NOT_TRUSTED='OpenPGP check for package |Public key for [^ ]+ is not|Package [^ ]+ is not signed|Failing package is: '
 SAYS_UNTRUSTED='GPG check FAILED|[Pp]ublic key for|is not signed|[Ss]ignature|GPG key'
-SAYS_IMPOSSIBLE='^ *Problem|Unable to find a match'
+SAYS_IMPOSSIBLE='^ *Problem|Unable to find a match|matches only (excluded packages|packages excluded)'
 # Of rpm, which tests the whole before it begins.
 SAYS_NOT_BEGUN='Transaction test error|conflicts between attempted installs|conflicts with file from package|does not verify'
 SAYS_REBOOT='Reboot is required'
@@ -57,7 +57,8 @@ SAYS_MAY_DIFFER='^.{9}  c |^rpm: '
 # --- the machine -------------------------------------------------------------------------------------------
 
 DNF=dnf
-place dnf || ! place yum || DNF=yum
+place dnf || ! place dnf5 || DNF=dnf5
+place "$DNF" || ! place yum || DNF=yum
 begin dnf "$DNF" rpm
 make_work_dir
 # shellcheck disable=SC2086 # a name each
@@ -82,6 +83,9 @@ esac
 CONFIGURATION=$ROOT/etc/dnf/dnf.conf
 [ -e "$CONFIGURATION" ] || CONFIGURATION=$ROOT/etc/yum.conf
 
+# dnf puts the other root before the paths of some options, and not of others; this path means the same in both.
+UP=$(printf '%s' "$ROOT" | sed 's#/[^/]*#/..#g')
+
 set_in() { # FILE OPTION: its last value in the [main] section
     [ -r "$1" ] || return 0
     awk -v option="$2" '/^\[/ { on = ($0 ~ /^\[main\]/) }
@@ -90,10 +94,16 @@ set_in() { # FILE OPTION: its last value in the [main] section
 }
 
 configured() { # OPTION
-    set_in "$CONFIGURATION" "$1"
+    if [ -z "$FIVE" ]; then
+        set_in "$CONFIGURATION" "$1"
+    else
+        # dnf 5 has folders of files beside, and tells what is made of them all.
+        [ -e "$WORK/configured" ] || must "$DNF" ${ROOT:+--installroot="$ROOT"} "--setopt=logdir=$UP$WORK" --dump-main-config >"$WORK/configured" 2>/dev/null </dev/null
+        sed -n "s/^$1 = //p" "$WORK/configured"
+    fi
 }
 
-given=$(configured cachedir)
+given=$(configured "${FIVE:+system_}cachedir")
 case $given in
     '') ;;
     *\$*)
@@ -102,11 +112,9 @@ case $given in
         ;;
     *) SYSTEM=$given ;;
 esac
-SYSTEM=$ROOT${SYSTEM%/}
+SYSTEM=${SYSTEM#"$ROOT"/} SYSTEM=$ROOT/${SYSTEM#/} SYSTEM=${SYSTEM%/}
 DATABASE=$ROOT$(must rpm --eval '%{_dbpath}')
 
-# dnf puts the other root before the paths of some options, and not of others; this path means the same in both.
-UP=$(printf '%s' "$ROOT" | sed 's#/[^/]*#/..#g')
 # All of these say where to look, and one that is missing would be another place.
 sure
 
@@ -167,7 +175,12 @@ done
 # Run dnf so that it cannot change anything: from the cache alone, answering no, and rpm would only test.
 look() { # ARGUMENT...
     dnf_ may -C '--setopt=*.skip_if_unavailable=1' "$@" ${UNWANTED:+--disableplugin="$UNWANTED"} --assumeno --setopt=assumeyes=0 --setopt=tsflags=test "--setopt=cachedir=$UP$VIEW" \
-        "--setopt=logdir=$UP$WORK/logs" "--setopt=persistdir=$WORK/persist"
+        "--setopt=logdir=$UP$WORK/logs" "--setopt=persistdir=${FIVE:+$UP}$WORK/persist"
+}
+
+# Without what the operator excludes or locks.
+whole() { # COMMAND ARGUMENT...
+    if [ -n "$FIVE" ]; then "$@" '--setopt=disable_excludes=*'; else "$@" --disableexcludes=all --disableplugin=versionlock; fi
 }
 
 # Ask for rows of a format of ours. The operator's plugins print on standard output as they like, so rows bear a mark;
@@ -195,7 +208,7 @@ records() { # KINDS REPOQUERY-ARGUMENT...
 
 # The same without the repositories, and without the operator's excludes: what is installed.
 query_installed() { # FORMAT REPOQUERY-ARGUMENT...
-    query "$@" --installed '--disablerepo=*' --disableexcludes=all --disableplugin=versionlock
+    whole query "$@" --installed '--disablerepo=*'
 }
 
 # Of an output without marks all but what others than dnf were heard to say, numbers aside.
@@ -206,7 +219,7 @@ unlike_heard() { # FILE
 }
 
 # rpm writes an epoch of 0 where a package has one, dnf does not; so do we.
-ROW='%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{SIZE}\t%{INSTALLTIME}\n'
+ROW='%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{LONGSIZE}\t%{INSTALLTIME}\n'
 
 installed() {
     rpm_ -qa --qf "$ROW" >"$WORK/rows" || return
@@ -288,20 +301,20 @@ locked() {
 machine() {
     printf 'architecture=%s\n' "$(must rpm --eval '%{_arch}')"
     machine_facts
-    printf 'dnf=%s\nrpm=%s\n' "$(must "$DNF" --version 2>/dev/null | sed -n '/^\(dnf5 version \)\{0,1\}[0-9][0-9.]*$/{s/.* //;p;q;}')" "$(must rpm --version | sed 's/.* //')"
+    printf 'dnf=%s\nrpm=%s\n' "$(must "$DNF" ${FIVE:+"--setopt=logdir=$WORK"} --version 2>/dev/null | sed -n '/^\(dnf5 version \)\{0,1\}[0-9][0-9.]*$/{s/.* //;p;q;}')" "$(must rpm --version | sed 's/.* //')"
 }
 
 # Whether any file may hide packages, of dnf's own or of a repository: only dnf itself can say which.
 hiding() {
     [ ! -s "$WORK/locks" ] && [ ! -r "$ROOT/etc/dnf/versionlock.toml" ] || return 0
     # shellcheck disable=SC2046 # one word for each file is wanted
-    run grep -rqsE "$SAYS_HIDES" "$ROOT/etc/dnf" $(repository_files)
+    run grep -rqsE "$SAYS_HIDES" "$ROOT/etc/dnf" "$ROOT/usr/share/dnf5" $(repository_files)
 }
 
 # Where repositories may be configured.
 repository_files() {
     printf '%s\n' "$CONFIGURATION"
-    for folder in /etc/yum.repos.d /etc/distro.repos.d /etc/yum/repos.d $(configured reposdir | tr , ' '); do
+    for folder in /etc/yum.repos.d /etc/distro.repos.d /usr/share/dnf5/repos.d /etc/yum/repos.d $(configured reposdir | tr , ' '); do
         for file in "$ROOT${folder#"$ROOT"}"/*.repo; do [ ! -r "$file" ] || printf '%s\n' "$file"; done
     done
 }
@@ -327,8 +340,7 @@ admitted() {
 }
 
 upgrades() {
-    query "%{name}	%{arch}	%{evr}	%{repoid}	%{downloadsize}	%{installsize}" \
-        --upgrades --disableexcludes=all --disableplugin=versionlock
+    whole query "%{name}	%{arch}	%{evr}	%{repoid}	%{downloadsize}	%{installsize}" --upgrades
 }
 
 # What dnf would put in the place of an installed package, unless it is told not to. Its question is put in pieces,
@@ -341,11 +353,24 @@ obsoleting() { # COMMAND ARGUMENT...
 }
 
 obsoleters() {
-    obsoleting records obsoletes --disableexcludes=all --disableplugin=versionlock
+    obsoleting whole records obsoletes
 }
 
 obsoleters_advised() {
-    obsoleting query "%{name}	%{arch}	%{evr}" --available --security --disableexcludes=all --disableplugin=versionlock
+    if [ -n "$FIVE" ]; then
+        whole coming_for_advisories
+        return
+    fi
+    obsoleting whole query "%{name}	%{arch}	%{evr}" --available --security
+}
+
+# dnf 5 takes what is newer than an advisory names for advised, but for a minimal upgrade: of that, what takes the
+# place of others.
+coming_for_advisories() { # OPTION...
+    look upgrade --minimal --security --setopt=best=0 "$@" >"$WORK/minimal" 2>/dev/null
+    moves "$WORK/minimal" >"$WORK/minimal-moves"
+    awk -F '\t' '$1 == "install" { row[$2] = $2 "\t" $3 "\t" $4 } $1 == "replace" && ($5 in row) { print row[$5]; delete row[$5] }' \
+        "$WORK/minimal-moves"
 }
 
 replaces() {
@@ -372,18 +397,25 @@ metadata() {
 }
 
 advisories() { # [OPTION]
-    look -q updateinfo list --disableexcludes=all --disableplugin=versionlock "$@" >"$WORK/printed"
+    whole look -q updateinfo list "$@" >"$WORK/printed"
     asked=$?
     unlike_heard "$WORK/printed"
     return "$asked"
 }
 
 duplicates() {
-    query_installed "%{name}	%{arch}	%{evr}" --duplicates
+    # With dnf 5 these are installed ones anyhow, and it does not like to be told.
+    if [ -n "$FIVE" ]; then
+        whole query "%{name}	%{arch}	%{evr}" --duplicates '--disablerepo=*'
+    else
+        query_installed "%{name}	%{arch}	%{evr}" --duplicates
+    fi
 }
 
 locks() {
     lock_holders "$DATABASE/.rpm.lock"
+    # Of dnf 5, which waits there without end.
+    lock_holders "$HISTORY/system-repo.lock"
     for file in "$HISTORY/rpmdb_lock.pid" "$SYSTEM/metadata_lock.pid" "$SYSTEM/download_lock.pid"; do holder_in "$file"; done
 }
 
@@ -400,7 +432,7 @@ can_tell_restart() {
     if [ -n "$ROOT" ] || in_container; then return 1; fi
     for file in /usr/lib/python3*/site-packages/dnf-plugins/needs_restarting.py \
         /usr/lib/python3/dist-packages/dnf-plugins/needs_restarting.py \
-        /usr/lib*/dnf5/plugins/needs_restarting_cmd_plugin.so; do
+        /usr/lib*/dnf5/plugins/needs_restarting_cmd_plugin.so /usr/lib/*/dnf5/plugins/needs_restarting_cmd_plugin.so; do
         [ ! -e "$file" ] || return 0
     done
     return 1
@@ -415,13 +447,18 @@ inputs() {
         [ ! -e "$file" ] || printf '%s\n' "$file"
     done
     printf '%s\n' "$HISTORY/history.sqlite" "$ROOT/etc/dnf" "$ROOT/etc/yum.conf" "$ROOT/etc/yum" "$ROOT/etc/yum.repos.d" \
-        "$ROOT/etc/os-release" "$ROOT/etc/rpm" "$ROOT/boot"
+        "$ROOT/etc/distro.repos.d" "$ROOT/usr/share/dnf5" "$ROOT/usr/lib/sysimage/libdnf5" "$ROOT/etc/os-release" "$ROOT/etc/rpm" "$ROOT/boot"
 }
 
 # What is left of what is installed and of what is offered by all that the operator wrote.
 see_what_is_admitted() {
     need visible visible
     if [ -s "$WORK/upgrades" ] || [ -s "$WORK/obsoleters" ]; then need admitted admitted; fi
+}
+
+# Below another root, rpm 6 must be root to.
+can_verify() {
+    [ -z "$ROOT" ] || [ -z "$FIVE" ] || [ "$(id -u)" -eq 0 ]
 }
 
 see_obsoleters() {
@@ -464,7 +501,7 @@ observe() {
     need advisories advisories
     [ ! -s "$WORK/out" ] || need cves advisories --with-cve
     [ -z "$(several)" ] || need duplicates duplicates
-    section dependencies unsatisfied
+    ! can_verify || section dependencies unsatisfied
     section locks locks
     section filesystems filesystems
     ! can_tell_restart || section restarting restarting
@@ -553,6 +590,8 @@ moves() { # FILE
         function flush(  n, part) {
             if (entry == "") return
             n = split(entry, part, " "); entry = ""
+            # dnf 5 writes it for packages that move, and for no others.
+            sub(/^0:/, "", part[3])
             if (action == "module") return
             if (action == "" || n < 4) { print "unknown\t" action " " part[1]; return }
             by = part[1]; arch = part[2]; print action "\t" part[1] "\t" part[2] "\t" part[3] "\t" part[4]
@@ -568,7 +607,8 @@ moves() { # FILE
             means["Installing module profiles"] = means["Disabling module profiles"] = means["Resetting modules"] = "module"
         }
         /^ ?Package +Arch/ { table = 1; next }
-        /^Transaction Summary/ { flush(); table = 0; next }
+        # The other one stands below what is skipped.
+        /^Transaction Summary/ || /^Nothing to do\.$/ { flush(); table = 0; next }
         !table || /^=+$/ || /^\(/ || /^[ \t]*$/ { next }
         /^[A-Z].*:[ \t]*$/ {
             flush(); heading = $0; sub(/:[ \t]*$/, "", heading); action = means[heading]
@@ -577,6 +617,7 @@ moves() { # FILE
         }
         /^ +replacing / {
             flush(); name = $2; of = $3; version = $4
+            sub(/^0:/, "", version)
             if (NF == 3) { version = $3; match(name, /\.[^.]*$/); of = substr(name, RSTART + 1); name = substr(name, 1, RSTART - 1) }
             # dnf 5 lists what an upgrade replaces as well.
             if (name != by || action == "reinstall") print "replace\t" name "\t" of "\t" version "\t" by
@@ -621,9 +662,15 @@ security_versions() {
 security_obsoleters() {
     set -- --available --security
     if [ -s "$WORK/excluded" ]; then set -- "$@" "$(excluding)"; fi
-    obsoleting query "%{name}	%{arch}	%{name}-%{epoch}:%{version}-%{release}.%{arch}" "$@" >"$WORK/successors" || return
+    if [ -n "$FIVE" ]; then
+        shift 2
+        coming_for_advisories "$@"
+    else
+        obsoleting query "%{name}	%{arch}	%{evr}" "$@"
+    fi >"$WORK/successors" || return
     awk -F '\t' -v base="$(uname -m)" 'FILENAME == ARGV[1] { have[$1]; next }
-        !($1 in have) && ($2 == "noarch" || $2 == base) { print $3 }' "$WORK/installed" "$WORK/successors" >"$WORK/nevras"
+        !($1 in have) && ($2 == "noarch" || $2 == base) { print $1 "-" ($3 ~ /:/ ? "" : "0:") $3 "." $2 }' \
+        "$WORK/installed" "$WORK/successors" >"$WORK/nevras"
     newest --available
 }
 
@@ -712,7 +759,7 @@ facts_of() { # NEVRA...: of packages on offer; of what they provide only what on
 }
 
 facts_of_removed() { # NAME-VERSION.ARCH...
-    rpm_ -q --qf '@\t%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t\t0\t%{SIZE}\n\trequires
+    rpm_ -q --qf '@\t%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t\t0\t%{LONGSIZE}\n\trequires
 [%{REQUIRENAME} %{REQUIREFLAGS:depflags} %{REQUIREVERSION}\n]\tprovides\n[%{PROVIDENAME} %{PROVIDEFLAGS:depflags} %{PROVIDEVERSION}\n]' "$@"
 }
 
@@ -811,8 +858,24 @@ tell_facts() {
 # --- refresh -----------------------------------------------------------------------------------------------
 
 makecache() {
-    # One repository that fails must not keep the others from being read, nor be passed over in silence.
-    dnf_ may makecache --refresh --setopt=skip_if_unavailable=1 '--setopt=*.skip_if_unavailable=1' --setopt=exit_on_lock=1
+    if [ -z "$FIVE" ]; then
+        # One repository that fails must not keep the others from being read, nor be passed over in silence.
+        dnf_ may makecache --refresh --setopt=skip_if_unavailable=1 '--setopt=*.skip_if_unavailable=1' --setopt=exit_on_lock=1
+        return
+    fi
+    # dnf 5 is silent of what it passes over: each must be there, and where one is not, the others are read alone.
+    anew && return
+    : >"$WORK/unread"
+    look -q repo list --enabled | sed 1d >"$WORK/enabled"
+    while read -r id _; do
+        anew --repo="$id" </dev/null || printf '%s\n' "$id" >>"$WORK/unread"
+    done <"$WORK/enabled"
+    [ ! -s "$WORK/unread" ]
+}
+
+# With dnf 5, --refresh may keep what it has of a repository that was published again.
+anew() { # OPTION...
+    dnf_ may makecache --setopt=metadata_expire=0 '--setopt=*.metadata_expire=0' '--setopt=*.skip_if_unavailable=0' "$@"
 }
 
 refresh() {
@@ -820,10 +883,11 @@ refresh() {
         printf '[refresh]\n!only root may refresh the metadata of this machine\n= 1\n'
         finish "$OTHER"
     fi
+    view
     section refresh makecache
     ended=$(refreshed)
-    cp "$WORK/err" "$WORK/complaints"
-    [ "$ended" -eq 0 ] || section unread unread
+    [ -e "$WORK/unread" ] || sed -n "s/^$SAYS_PASSED_OVER//p" "$WORK/err" | tr -s ', ' '\n' >"$WORK/unread"
+    [ "$ended" -eq 0 ] || section unread cat "$WORK/unread"
     finish "$ended"
 }
 
@@ -831,7 +895,7 @@ refresh() {
 refreshed() {
     if [ "$code" -eq 200 ]; then
         echo "$LOCKED"
-    elif [ "$code" -eq 0 ] && ! says "$SAYS_NOT_ALL_READ"; then
+    elif [ "$code" -eq 0 ] && { [ -n "$FIVE" ] || ! says "$SAYS_NOT_ALL_READ"; }; then
         echo "$OK"
     elif says "$SAYS_NO_SPACE"; then
         echo "$NO_SPACE"
@@ -842,11 +906,6 @@ refreshed() {
     else
         echo "$OTHER"
     fi
-}
-
-# The repositories that it passed over.
-unread() {
-    sed -n "s/^$SAYS_PASSED_OVER//p" "$WORK/complaints" | tr -s ', ' '\n'
 }
 
 # --- download, apply, repair -------------------------------------------------------------------------------
@@ -912,12 +971,17 @@ know_transaction() {
     sure
 }
 
+# What is to go besides, where dnf can make both of it in one.
+ALSO_GOING=
 # The transaction as dnf is told it, simulated or real: naming a version installs it, whatever is there now.
 transact() { # HOW OPTION...
     through=$1
     shift
     set -- "$@" ${LEFT_OUT:+"$LEFT_OUT"}
-    if [ -n "$COMING" ]; then
+    if [ -n "$ALSO_GOING" ]; then
+        # shellcheck disable=SC2086 # one argument per package is wanted, and none holds blanks
+        "$through" "do" --setopt=best=1 --setopt=install_weak_deps=0 --allowerasing "$@" --action=install $COMING --action=remove $ALSO_GOING
+    elif [ -n "$COMING" ]; then
         [ -z "$REMOVE" ] || set -- "$@" --allowerasing
         # shellcheck disable=SC2086 # one argument per package is wanted, and none holds blanks
         "$through" install --setopt=best=1 --setopt=strict=1 --setopt=install_weak_deps=0 "$@" $COMING
@@ -998,20 +1062,30 @@ leaves_some() {
     [ -s "$WORK/todo" ] && [ -s "$WORK/differences" ] && ! grep -qv '^would not remove ' "$WORK/differences"
 }
 
-# dnf has no command for both, but its shell has, up to dnf 4. It goes on where one of its commands failed, so it is
+# dnf 5 has a command for both. dnf 4 has none, but its shell has. It goes on where one of its commands failed, so it is
 # only asked; what is left to remove is removed once the rest has come.
 together() {
-    [ -z "$FIVE" ] || return 0
     sed 's/^would not remove //' "$WORK/differences" >"$WORK/later"
+    if [ -n "$FIVE" ]; then
+        ALSO_GOING=$(cat "$WORK/later")
+        : >"$WORK/later"
+        sure
+        section resolve-all simulate
+    else
+        ask_for_both
+    fi
+    keep answer
+    read_answer || cannot
+    differences >"$WORK/differences"
+}
+
+ask_for_both() {
     {
         printf 'install --allowerasing %s\n' "$(cut -f 4 "$WORK/todo" | tr '\n' ' ')"
         printf 'remove %s\nrun\nexit\n' "$(tr '\n' ' ' <"$WORK/later")"
     } >"$WORK/shell"
     must_have_space
     section resolve-all ask_all
-    keep answer
-    read_answer || cannot
-    differences >"$WORK/differences"
 }
 
 ask_all() {
@@ -1081,7 +1155,7 @@ interrupted_before() {
 # the transaction a success.
 failed() {
     awk '
-        /^(error|warning): / { said[++n] = $0 }
+        /^(error|warning): / || sub(/^>>> \[RPM\] /, "") { said[++n] = $0 }
         match($0, /Error in [^ ]+ scriptlet in rpm package /) || match($0, /Error unpacking rpm package /) ||
         match($0, /[Ee]rror in [^:]+ scriptlet: /) {
             name = substr($0, RSTART + RLENGTH); words = substr($0, RSTART)
@@ -1145,6 +1219,10 @@ not_trusted() {
         /^ *(GPG|OpenPGP) [Kk]eys are configured as: / && words != "" { sub(/^ +/, ""); words = words "; " $0; next }
         { flush(); gsub(/\t/, " ") }
         /^(The GPG keys listed for|Check that the correct key)/ { said = said (said == "" ? "" : " ") $0 }
+        match($0, /OpenPGP check for package "[^"]+"/) {
+            one = substr($0, RSTART, RLENGTH - 1); sub(/.*"/, "", one)
+            if (take(one)) { who = name ":" arch; words = $0; sub(/ \(\/[^)]*\)/, "", words) }
+            next }
         match($0, /(Public key for |Package |Failing package is: )[^ ]+/) {
             one = substr($0, RSTART, RLENGTH); sub(/.* /, "", one); sub(/[.,]?$/, "", one); sub(/\.rpm$/, "", one)
             if (!/Failing package is|Public key for [^ ]+ is not|is not signed/) next
@@ -1219,7 +1297,7 @@ must_restart() {
 }
 
 take_away() { # look|really
-    "$1" remove --duplicates --disableexcludes=all --disableplugin=versionlock
+    whole "$1" remove --duplicates
 }
 
 # Of what is there twice what would stay as it is: neither goes nor is installed anew.
@@ -1270,7 +1348,6 @@ repair() {
     view
     know_installed
     interrupted_before || repair_dependencies
-    [ -z "$FIVE" ] || refused 'this version cannot repair with dnf 5: dnf check --duplicates tells what is there twice' "$INTERRUPTED"
     section resolve take_away look
     keep answer
     read_answer || cannot

@@ -233,13 +233,12 @@ class RedHat(_Rpms):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:
-        with (self.root / "root/.rpmdb/.rpm.lock").open("r+b") as lock:
+        with (self.lab.database / ".rpm.lock").open("r+b") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX)
             yield os.getpid()
 
     def hold(self, name: str) -> Path:
-        self.lab.lock_version(f"{name}-0:1.0-1.*")
-        return self.root / "etc/dnf/plugins/versionlock.list"
+        return self.lab.lock(name, "1.0-1")
 
 
 class Suse(_Rpms):

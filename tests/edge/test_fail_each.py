@@ -48,7 +48,7 @@ def apt(folder: Path, apt_world: AptLab) -> Ask:
 @pytest.fixture
 def dnf(folder: Path, dnf_world: DnfLab) -> Ask:
     lab = dnf_world.copy(folder / "lab")
-    lab.lock_version("lima-0:1.0-1.*")
+    lab.lock("lima", "1.0-1")
     return _asking(folder, "dnf", lab.environment, "--root", str(lab.root), "--cache", str(lab.cache))
 
 

@@ -28,6 +28,7 @@ The world, and what an upgrade without any policy does with it:
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,12 @@ from pathlib import Path
 
 from tests.labs import rpm
 from tests.labs.rpm import Advisory, Repository, Rpm, tool, twins
+
+DNF = "dnf" if shutil.which("dnf") else "dnf5"
+"""Of both, the one that this machine has."""
+
+IS_5 = "dnf5" in os.path.realpath(shutil.which(DNF) or "")
+"""Some of what is tested, dnf 5 calls otherwise."""
 
 HOSTILE = """A package with ideas of its own
 = 0
@@ -132,6 +139,16 @@ class Plugin(dnf.Plugin):
         print("Vendor: done")
 """
 
+_LOCK_OF_5 = """\
+version = "1.0"
+[[packages]]
+name = "{name}"
+[[packages.conditions]]
+key = "evr"
+comparator = "{comparator}"
+value = "{version}"
+"""
+
 _REPOSITORY = """\
 [{id}]
 name=The lab's {id}
@@ -215,19 +232,30 @@ class DnfLab:
     def dnf(self, *args: str) -> str:
         """Run ``dnf`` on the root."""
         return tool(
-            "dnf", "-c", str(self.root / "etc/dnf/dnf.conf"), f"--installroot={self.root}", *args,
+            DNF, "-c", str(self.root / "etc/dnf/dnf.conf"), f"--installroot={self.root}", *args,
             env=self.environment,
         )  # fmt: skip
 
     def refresh(self) -> None:
         """Read the metadata."""
-        self.dnf("-q", "makecache", "--refresh")
+        # dnf 5 may keep what it has, whatever it is told, as long as that has not expired.
+        self.dnf("-q", "makecache", *(["--setopt=*.metadata_expire=0"] if IS_5 else ["--refresh"]))
 
     def install(self, *packages: Rpm) -> None:
         """Install packages with rpm, in no particular order; what is not built yet is."""
         rpm.build_rpms(packages, self.origin / "old")
         files = [self.origin / "old" / package.file_name for package in packages]
         rpm.install(self.root, *files, env=self.environment)
+
+    @property
+    def database(self) -> Path:
+        """The folder of rpm's database: Debian's rpm 4 has it in the home of root."""
+        own = self.root / "root/.rpmdb"
+        return own if own.exists() else self.root / "var/lib/rpm"
+
+    def want(self, package: str) -> None:
+        """Mark a package as wanted by the user, as somebody else would."""
+        self.dnf("-y", "mark", "user" if IS_5 else "install", package)
 
     def rpm(self, *args: str) -> None:
         """Run ``rpm`` on the root, as somebody who knows no dnf."""
@@ -250,15 +278,34 @@ class DnfLab:
     def reasons(self) -> dict[str, str]:
         """Return why each package is installed, in dnf's words."""
         asked = self.dnf(
-            "-q", "-C", "repoquery", "--installed", "--disablerepo=*", "--qf", "%{name} %{reason}"
+            "-q",
+            "-C",
+            "repoquery",
+            "--installed",
+            "--disablerepo=*",
+            "--qf",
+            "%{name} %{reason}" + IS_5 * "\\n",
         )
-        return dict(line.split(" ", 1) for line in asked.splitlines())
+        return dict(line.lower().split(" ", 1) for line in asked.splitlines())
 
     def lock_version(self, entry: str) -> None:
-        """Lock a version, as the operator's ``dnf versionlock add`` writes it."""
+        """Lock a version, as the operator's ``dnf versionlock add`` writes it for dnf 4."""
         path = self.root / "etc/dnf/plugins/versionlock.list"
         path.parent.mkdir(exist_ok=True)
         path.write_text(entry + "\n")
+
+    def lock(self, name: str, version: str, *, is_out: bool = False) -> Path:
+        """Lock a package to a version, or a version out, as this machine's dnf does; return the file."""
+        if IS_5:
+            self.lock_version_of_5(name, "!=" if is_out else "=", version)
+            return self.root / "etc/dnf/versionlock.toml"
+        self.lock_version(f"{'!' * is_out}{name}-0:{version}.*")
+        return self.root / "etc/dnf/plugins/versionlock.list"
+
+    def lock_version_of_5(self, name: str, comparator: str, version: str) -> None:
+        """Lock a version, as the operator's ``dnf versionlock add`` writes it for dnf 5."""
+        path = self.root / "etc/dnf/versionlock.toml"
+        path.write_text(_LOCK_OF_5.format(name=name, comparator=comparator, version=version))
 
     def add_talkative_plugin(self) -> None:
         """Give dnf a plugin of the operator's that prints whenever anything happens, as some vendors' do."""

@@ -19,6 +19,11 @@ AT = datetime(2026, 11, 22, tzinfo=UTC)
 SCRIPT = Path(__file__).parents[2] / "scripts/patch/dnf-update.sh"
 
 
+def test_a_conflict_that_dnf_5_turns_round_is_told_of_who_declares_it() -> None:
+    said = "package victim-1.0-1.noarch conflicts with victim provided by remover-2.0-1.noarch from lab"
+    assert unmet([f"Problem 2: installed {said}"]) == (Unmet("remover", "2.0-1", "Conflicts", "victim"),)
+
+
 def observed(
     kernels: str, running: str, *, container: str = "no", root: str = "/", restarting: str = ""
 ) -> str:

@@ -16,7 +16,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Change, Question
 from reconciler.planning.runs.execution import FailedPackage, Instruction
 from reconciler.targets.local import LocalTarget
-from tests.labs.dnf import DnfLab
+from tests.labs.dnf import IS_5, DnfLab
 from tests.labs.fileserver import serving
 from tests.labs.naming import moved
 from tests.labs.rpm import Rpm
@@ -51,7 +51,7 @@ def test_what_was_planned_is_applied_and_a_second_time_is_nothing_to_do(
         name: version for name, version in expected.items() if name not in {"victim", "obsoleted"}
     }
     assert lab.reasons()["newdep-lib"] == "dependency"
-    assert "Upgraded:" in (mine / "log").read_text()
+    assert "Complete!" in (mine / "log").read_text()
     second = dnf.apply(Instruction(changes), folder())
     assert second.exit_code == 10
     assert dnf.resolve(Question("full")).exit_code == 10
@@ -106,7 +106,7 @@ def test_what_would_be_anything_else_is_refused_and_changes_nothing(
 def test_a_lock_of_the_operators_is_not_passed_over(
     lab: DnfLab, dnf: ScriptedManager, folder: Folder
 ) -> None:
-    lab.lock_version("plain-0:1.0-1.*")
+    lab.lock("plain", "1.0-1")
     before = lab.digest()
     assert dnf.apply(named(come("plain", "1.1-1")), folder()).exit_code == 25
     assert lab.digest() == before
@@ -134,7 +134,7 @@ def test_who_was_wanted_stays_wanted_and_who_was_not_stays_automatic(
     own_lab: DnfLab, own_dnf: ScriptedManager, folder: Folder
 ) -> None:
     own_lab.dnf("-y", "upgrade", "newdep")
-    own_lab.dnf("-y", "mark", "install", "plain")
+    own_lab.want("plain")
     own_lab.repository.publish(Rpm("newdep-lib", "1.1-1"))
     own_lab.refresh()
     execution = own_dnf.apply(
@@ -150,7 +150,7 @@ def test_who_was_wanted_stays_wanted_and_who_was_not_stays_automatic(
 
 @pytest.mark.parametrize(
     ("scripts", "native", "version"),
-    [({"pre": "error('no way')"}, 1, "1.0-1"), ({"post": "error('no way')"}, 0, "1.1-1")],
+    [({"pre": "error('no way')"}, 1, "1.0-1"), ({"post": "error('no way')"}, int(IS_5), "1.1-1")],
 )
 def test_a_scriptlet_that_fails_is_named_and_all_others_are_done(
     own_lab: DnfLab,
@@ -199,7 +199,7 @@ def test_a_changed_configuration_file(
 
 def test_who_else_holds_the_database_is_named(lab: DnfLab, dnf: ScriptedManager, folder: Folder) -> None:
     before = lab.digest()
-    with (lab.root / "root/.rpmdb/.rpm.lock").open("r+b") as lock:
+    with (lab.database / ".rpm.lock").open("r+b") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         execution = dnf.apply(named(come("plain", "1.1-1")), folder())
     assert execution.exit_code == 20
@@ -221,8 +221,9 @@ def test_a_package_that_is_not_signed(lab: DnfLab, dnf: ScriptedManager, folder:
     path.write_text(path.read_text().replace("gpgcheck=0", "gpgcheck=1"))
     execution = dnf.apply(named(come("plain", "1.1-1")), folder())
     assert execution.exit_code == 28
-    words = "Package plain-1.1-1.noarch.rpm is not signed"
-    assert execution.failed == (FailedPackage("plain:noarch", words),)
+    (failed,) = execution.failed
+    assert failed == FailedPackage("plain:noarch", failed.message)
+    assert failed.message.endswith(" is not signed." if IS_5 else "plain-1.1-1.noarch.rpm is not signed")
     assert lab.versions()["plain"] == "1.0-1"
 
 
@@ -241,7 +242,7 @@ def full_disk(lab: DnfLab) -> Iterator[Path]:
 def test_a_full_disk(lab: DnfLab, dnf: ScriptedManager, folder: Folder) -> None:
     execution = dnf.apply(named(come("plain", "1.1-1")), folder())
     assert execution.exit_code == 23
-    assert "space needed" in execution.message or "Transaction test error" in execution.message
+    assert "space" in execution.message or "Transaction test error" in execution.message
     assert lab.versions()["plain"] == "1.0-1"
 
 

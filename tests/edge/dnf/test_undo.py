@@ -13,7 +13,7 @@ from reconciler.planning.facts.observation import Change
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.dnf.test_apply import come, go, named
-from tests.labs.dnf import DnfLab
+from tests.labs.dnf import IS_5, DnfLab
 from tests.labs.fileserver import serving
 from tests.labs.rpm import Rpm
 
@@ -102,7 +102,7 @@ def test_what_we_installed_comes_back_exactly_and_what_came_in_goes(
     mine = folder()
     assert dnf.apply(named(*BACK, automatic=("pair-data:noarch",)), mine) == Execution(0)
     assert (own_lab.versions(), automatic(own_lab)) == (before, marks)
-    assert "Removed:" in (mine / "log").read_text()
+    assert ("Removing" if IS_5 else "Removed:") in (mine / "log").read_text()
     assert dnf.apply(named(*BACK), folder()).exit_code == 10
 
 
@@ -195,7 +195,7 @@ def test_the_way_back_takes_nothing_along(own_lab: DnfLab, own_dnf: ScriptedMana
 def test_a_lock_of_the_operators_holds_for_files_as_well(
     twice: DnfLab, own_dnf: ScriptedManager, folder: Folder
 ) -> None:
-    twice.lock_version("plain-0:1.2-1.*")
+    twice.lock("plain", "1.2-1")
     before = twice.digest()
     assert own_dnf.apply(named(come("plain", "1.1-1")), folder()).exit_code == 25
     assert twice.digest() == before
