@@ -1034,6 +1034,7 @@ refusing_hooks() {
 
 # Of what --automatic names what is there, and is not marked as installed only for others.
 not_marked() {
+    [ -n "$AUTOMATIC" ] || return 0
     lines_of "$AUTOMATIC" | awk -F '\t' -v native="$NATIVE" -v marks="$MARKS" '
         function full(name) { sub(":(all|" native ")$", "", name); return name }
         BEGIN {
@@ -1050,16 +1051,39 @@ not_marked() {
         { name = full($0); if ((name in there) && !(name in marked)) print name }' "$WORK/installed" -
 }
 
-# Naming a version marks a package as wanted by a person: what is there and was not so marked is marked back.
-restore_marks() {
-    [ -n "$AUTOMATIC" ] || return 0
-    not_marked >"$WORK/unmarked"
-    [ ! -s "$WORK/unmarked" ] || section marks mark
+# As "NAME<TAB>OTHER", the others that a package which is to go leaves behind, where it only held them together
+# (APT::Never-MarkAuto-Sections): apt takes these for wanted by a person then, but not where the removal is named.
+left_behind() {
+    printf '%s' "$NAMED" | sed -n 's/^remove \(.*\) -$/\1/p' | sed 's/:all$//' >"$WORK/going"
+    [ -s "$WORK/going" ] || return 0
+    values_of APT::Never-MarkAuto-Sections >"$WORK/holding"
+    # shellcheck disable=SC2046,SC2016 # one argument per name is wanted, and names hold no blanks; the rest is for dpkg-query
+    may dpkg-query "--admindir=$ADMIN" -W -f '${Section}\t${Pre-Depends}, ${Depends}, ${Recommends}\t${Package}\n' \
+        $(cat "$WORK/going") 2>/dev/null | awk -F '\t' 'FILENAME == ARGV[1] { holding[tolower($0)]; next }
+            {
+                section = whole = tolower($1); sub(/^.*\//, "", section)
+                if (!(section in holding) && !(whole in holding)) next
+                n = split($2, one, /[,|]/)
+                for (i = 1; i <= n; i++) { sub(/^ */, "", one[i]); sub(/[ :(].*/, "", one[i]); if (one[i] != "") print $3 "\t" one[i] }
+            }' "$WORK/holding" -
 }
 
-mark() {
+# Naming a version marks a package as wanted by a person: what is there and was not so marked is marked back.
+restore_marks() {
+    [ -s "$WORK/left-behind" ] || : >"$WORK/left-behind"
+    awk -F '\t' 'FILENAME == ARGV[1] { if ($6 == "installed") there[$1]; next } !($1 in there) { print $2 }' \
+        "$WORK/installed" "$WORK/left-behind" >"$WORK/left"
+    not_marked | awk 'FILENAME == ARGV[1] { left[$1]; next } { name = $1; sub(/:.*/, "", name) } !(name in left)' \
+        "$WORK/left" - >"$WORK/unmarked"
+    [ ! -s "$WORK/unmarked" ] || section marks mark auto "$WORK/unmarked"
+    awk -F '\t' -v native="$NATIVE" "$AWK_FILES"' FILENAME == ARGV[1] { left[$1]; next }
+        ($1 in left) && $6 == "installed" { print full($1, $2) }' "$WORK/left" "$WORK/installed" >"$WORK/wanted-now"
+    [ ! -s "$WORK/wanted-now" ] || section wanted mark manual "$WORK/wanted-now"
+}
+
+mark() { # auto|manual FILE
     # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    cached must apt-mark auto $(cat "$WORK/unmarked")
+    cached must apt-mark "$1" $(cat "$2")
 }
 
 listing() { # NAME: the section with $WORK/NAME, where it says anything
@@ -1385,6 +1409,7 @@ apply() {
     [ "$VERB" = --apply ] || exactly
     sift_archives
     [ "$VERB" = --download ] || make_room_for_kept
+    [ "$VERB" = --download ] || left_behind >"$WORK/left-behind"
     begin_to_act
     if [ "$VERB" = --download ]; then install_for_real download; else install_for_real apply; fi
     native=$code

@@ -275,6 +275,23 @@ def test_the_operators_pins_hooks_and_options_stay_in_force(
     assert lab.versions()["local"] == "1.0"
 
 
+def test_what_a_metapackage_held_together_is_wanted_once_it_goes(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    own_lab.configure('APT::Never-MarkAuto-Sections { "metapackages"; };')
+    held = {"Section": "metapackages", "Depends": "browser (>= 1), editor | other-editor"}
+    own_lab.install(*(Deb(name, "1.0") for name in ("browser", "editor", "unrelated", "rival")))
+    own_lab.install(Deb("desktop", "1.0", fields=held))
+    own_lab.publish(MAIN, Deb("browser", "2.0"), Deb("rival", "2.0", fields={"Conflicts": "desktop"}))
+    own_lab.refresh()
+    for name in ("browser", "editor", "unrelated"):
+        own_lab.mark_auto(name)
+    named = to("browser=2.0", "rival=2.0", remove="desktop")
+    done = own_apt.apply(replace(named, automatic=("browser:all",)), folder)
+    assert done == Execution(0)
+    assert own_lab.automatic() == {"unrelated"}
+
+
 @pytest.mark.parametrize("is_wanted", [True, False])
 def test_what_comes_in_for_an_empty_shell_is_wanted_as_its_former_self_was(
     own_lab: AptLab, own_apt: ScriptedManager, folder: Path, *, is_wanted: bool
