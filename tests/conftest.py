@@ -27,7 +27,7 @@ for number in (signal.SIGQUIT, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)
 
 
-_OF_ROOT = ("benchmarks", "chaos", "e2e", "edge")
+_OF_ROOT = ("benchmarks", "chaos", "differential", "e2e", "edge")
 """Folders whose tests need root and real package managers throughout."""
 _WORLDS = frozenset({"apt_world", "dnf_world", "zypper_world", "pacman_world"})
 _WITHOUT = "not root and not lab"

@@ -1,0 +1,118 @@
+"""Worlds of rpms on a relative of SLES, and what zypper would do there."""
+
+import os
+import subprocess
+import tempfile
+import xml.etree.ElementTree as ET
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.differential.machines import Answer, Moved
+from tests.differential.rpms import advised, installed_in, make_repositories, rpms
+from tests.differential.worlds import Pin, World
+from tests.labs.zypper import ZypperLab
+
+_UNSOLVED = 4
+_GOING = "to-remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Suses:
+    """A root without packages, from which all worlds begin."""
+
+    template: ZypperLab
+
+    @classmethod
+    def prepare(cls, folder: Path) -> "Suses":
+        """Make it."""
+        return cls(ZypperLab.empty(folder))
+
+    def make(self, world: World, folder: Path) -> "Suse":
+        """Build the packages of a world, and the machine."""
+        lab = replace(self.template.copy(folder), origin=folder)
+        lab.install(*rpms(world.installed, world))
+        lab.mark_automatic(*sorted(world.automatic))
+        (lab.root / "etc/zypp/repos.d/lab.repo").unlink()
+        for source, repository in make_repositories(world, folder).items():
+            lab.configure_repository(source, repository.url)
+            file = lab.root / f"etc/zypp/repos.d/{source}.repo"
+            file.write_text(file.read_text() + "".join(_settings(world.pins, source)))
+        if world.mixes_vendors:
+            with (lab.root / "etc/zypp/zypp.conf").open("a") as configuration:
+                configuration.write("solver.allowVendorChange = true\n")
+        lab.refresh()
+        lab.zypper("--no-refresh", "list-updates")
+        if world.held:
+            lab.lock(*sorted(world.held))
+        return Suse(lab)
+
+
+@dataclass(frozen=True, slots=True)
+class Suse:
+    """One of these machines."""
+
+    lab: ZypperLab
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.lab.environment
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        return {"root": str(self.lab.root)}
+
+    def installed(self) -> frozenset[Moved]:
+        return installed_in(self.lab.root, self.environment)
+
+    def would_do(self, world: World, excluded: Iterable[str]) -> Answer:
+        with tempfile.TemporaryDirectory(dir=self.lab.folder.parent) as folder:
+            other = self.lab.copy(Path(folder) / "lab")
+            locked = world.held.union(excluded)
+            if locked:
+                other.lock(*sorted(locked))
+            if patches := list(_patches_of(locked, world)):
+                # Beside a lock on its package, zypper takes a patch for a problem that it leaves to a person.
+                other.zypper("--no-refresh", "addlock", "--type", "patch", *patches)
+            done = subprocess.run(
+                [
+                    *("zypper", "--root", str(other.root), "--xmlout", "--non-interactive", "--no-refresh"),
+                    *(*_verb(world), "--dry-run"),
+                ],
+                env={**os.environ, "LC_ALL": "C", **other.own_environment},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        return Answer(done.returncode != _UNSOLVED, frozenset(_moves(done.stdout)), done.stdout + done.stderr)
+
+
+def _patches_of(names: Collection[str], world: World) -> Iterator[str]:
+    for source in world.offered:
+        for id_, rpm in advised(world, source):
+            if rpm.name in names:
+                yield id_
+
+
+def _settings(pins: Iterable[Pin], source: str) -> Iterator[str]:
+    """Yield what a repository's file says of pins: a lower priority is the better one, and 99 the usual."""
+    for pin in pins:
+        if pin.source == source:
+            yield f"priority={50 if pin.priority > 500 else 150}\n"
+
+
+def _verb(world: World) -> tuple[str, ...]:
+    match world.wishes.updates, world.wishes.upgrade:
+        case "security", _:
+            return ("patch", "--category", "security", "--with-interactive")
+        case _, "full":
+            return ("dist-upgrade",)
+        case _:
+            return ("update",)
+
+
+def _moves(said: str) -> Iterator[Moved]:
+    for block in ET.fromstring(said).iterfind("install-summary/*"):  # noqa: S314 - zypper's own words
+        for one in block.iterfind("solvable[@type='package']"):
+            version = "" if block.tag == _GOING else one.attrib["edition"]
+            yield Moved(one.attrib["name"], one.attrib["arch"], version)
