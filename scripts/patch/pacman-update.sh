@@ -110,10 +110,12 @@ leave_out_sources() {
 FOLDERS='RootDir|DBPath|CacheDir|HookDir|GPGDir|LogFile|VerbosePkgLists|Color|ILoveCandy'
 
 configure() {
-    if ! flatten >"$WORK/flat" 2>"$WORK/err" </dev/null; then
+    if ! flatten >"$WORK/all" 2>"$WORK/err" </dev/null; then
         section configuration flatten
         finish "$OTHER"
     fi
+    # Of two repositories of one name pacman takes the first, and complains of the other in every answer.
+    awk '/^\[/ { again = $0 in seen; seen[$0] } !again' "$WORK/all" >"$WORK/flat"
     leave_out_sources
     must_have_space
     RAW_ROOT=$(options_named RootDir)

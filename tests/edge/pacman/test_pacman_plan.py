@@ -1,5 +1,7 @@
 """The planner and a real pacman: the largest set that resolves is found and done, and nothing is left."""
 
+import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,4 +108,18 @@ def test_a_rename_alone_is_planned_and_done(tmp_path: Path, script: PatchScript,
     _, instruction = plan(pacman)
     assert pacman.apply(instruction, folder()).exit_code == 0
     assert lab.versions() == {"newname": "2.0-1"}
+    assert plan(pacman)[0].transaction == ()
+
+
+def test_of_two_repositories_of_one_name_the_first_counts_and_an_empty_one_is_none(
+    lab: PacmanLab, script: PatchScript, pacman: ScriptedManager, folder: Folder, tmp_path: Path
+) -> None:
+    subprocess.run(["bsdtar", "-czf", tmp_path / "void.db", "-T", os.devnull], check=True)
+    with lab.configuration.open("a") as configuration:
+        configuration.write(f"[lab]\nServer = file:///nowhere\n[void]\nServer = file://{tmp_path}\n")
+    assert run(lab, script, "--refresh") == 0
+    _, instruction = plan(pacman)
+    assert {change.name for change in instruction.changes} == ALL
+    assert pacman.apply(instruction, folder()).exit_code == 0
+    # With nothing to upgrade, pacman's complaint would be all of its answer.
     assert plan(pacman)[0].transaction == ()
