@@ -14,7 +14,7 @@ from reconciler.errors import Stalled
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.facts.observation import Installed, RebootNeed
+from reconciler.planning.facts.observation import Installed, Question, RebootNeed
 from reconciler.planning.facts.package import PackageId
 from reconciler.targets.local import LocalTarget
 from tests.labs.pacman import PacmanLab, Pkg
@@ -248,6 +248,20 @@ def test_no_pacman_at_all_is_said(script: PatchScript, tmp_path: Path) -> None:
     target = LocalTarget({"PATH": str(tmp_path)}, (str(tmp_path / "sh"),))
     with pytest.raises(Stalled, match="there is no pacman on this machine"):
         ScriptedManager(PACMAN, target, script).observe(NOW)
+
+
+def test_a_machine_without_bsdtar_is_told_what_it_lacks(
+    lab: PacmanLab, script: PatchScript, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if program.name != "bsdtar":
+            (tmp_path / "bin" / program.name).symlink_to(program)
+    target = LocalTarget({**lab.environment, "PATH": str(tmp_path / "bin")})
+    pacman = ScriptedManager(PACMAN, target, script, lab.cache)
+    for ask in (lambda: pacman.observe(NOW), lambda: pacman.resolve(Question())):
+        with pytest.raises(Stalled, match="there is no bsdtar on this machine"):
+            ask()
 
 
 # --- what takes the place of another ------------------------------------------------------------------------
