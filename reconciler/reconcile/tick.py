@@ -214,23 +214,31 @@ class Ticker:
         runs = (*course.done.runs, performed.record)
         done = replace(course.done, runs=runs, notices=course.done.notices + self._keep(performed))
         if performed.follow_up is not None:
-            # Nobody can look at the machine now: what is known is told with what was seen before.
-            published, state = self._publish(done.assessment, state, performed)
-            done = replace(done, published=published)
-            return replace(course, done=done, state=state, descent=None, is_blind=True)
-        assessment = self.assessor.assess(
-            state,
-            accept=False,
-            break_glass=course.break_glass,
-            seen=None if performed.was_touched_since else performed.after,
-            in_force=performed.in_force or done.assessment.in_force,
-            has_applied=any(map(_has_applied, runs)),
-        )
+            return self._blind(replace(course, done=done, state=state), performed)
+        try:
+            assessment = self.assessor.assess(
+                state,
+                accept=False,
+                break_glass=course.break_glass,
+                seen=None if performed.was_touched_since else performed.after,
+                in_force=performed.in_force or done.assessment.in_force,
+                has_applied=any(map(_has_applied, runs)),
+            )
+        except ReconcilerError as error:
+            done = replace(done, earlier=(*done.earlier, error))
+            return self._blind(replace(course, done=done, state=state), performed)
         assessment, descent = prepared(assessment, self.applier)
         published, state = self._publish(assessment, state, performed)
         earlier = (*done.earlier, *done.assessment.failures, *done.published.failures)
         done = replace(done, assessment=assessment, published=published, earlier=earlier)
         return replace(course, done=done, state=state, descent=descent)
+
+    def _blind(self, course: _Course, performed: Performed) -> _Course:
+        """Tell of a run beside what was seen before it, since nobody can look at the machine now."""
+        done = course.done
+        published, state = self._publish(done.assessment, course.state, performed, is_new=False)
+        done = replace(done, published=published)
+        return replace(course, done=done, state=state, descent=None, is_blind=True)
 
     def _go_down(self, course: _Course) -> _Course:
         """Ask for the reboot that was announced, unless something came in between."""
@@ -331,9 +339,11 @@ class Ticker:
             return recovery.recover(journal)
 
     def _publish(
-        self, assessment: Assessment, state: State, performed: Performed | None
+        self, assessment: Assessment, state: State, performed: Performed | None, *, is_new: bool = True
     ) -> tuple[Published, State]:
         """Report, and leave what the next tick starts from; only then is a run forgotten.
+
+        What a look leaves to remember counts once: one that is not new knows nothing of the run after it.
 
         What is remembered of a run is saved as soon as it is committed: a tick that is ended while it pushes
         or tells, which may take minutes, is not to leave the next one in doubt.
@@ -344,7 +354,7 @@ class Ticker:
         }
         ran = None if performed is None or performed.is_reported else self._ran(performed)
         commit = self.reporter.commit(assessment, files, ran)
-        state = after_look(state, assessment)
+        state = after_look(state, assessment) if is_new else state
         self.site.folder.save(state)
         for name, data in files.items():
             self.site.folder.write(name, data)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Transient
+from reconciler.errors import Stalled, Transient
 from reconciler.planning.facts.observation import (
     Answer,
     Change,
@@ -331,6 +331,33 @@ def test_a_source_that_may_be_missing_is_known_to_be_until_the_next_attempt() ->
     (_, files) = fleet.reports["hosts/web-01"][-1]
     assert b"SourceMissing" in files["report.json"]
     assert b"MetadataStale" not in files["report.json"]
+
+
+@dataclass
+class Mute(Host):
+    """A host whose package manager answers nothing that is understood, once something was applied."""
+
+    def resolve(self, question: Question) -> Answer:
+        if self.done:
+            raise Stalled("section [moves] of the patch script's output does not parse")
+        return super().resolve(question)
+
+
+def test_what_was_applied_is_told_although_no_other_plan_can_be_made_after_it() -> None:
+    fleet = Fleet()
+    never = Build("other", "2", depends=(("nobody", ""),))
+    host = Mute(PackageWorld((Build("tool", "1.1"), never), {"other": "1", "tool": "1.0"}))
+    done = tick(fleet, host)
+    assert [one.outcome for one in done.runs] == [RunOutcome.APPLIED]
+    assert [one.message for one in done.failures] == [
+        "section [moves] of the patch script's output does not parse"
+    ]
+    (_, files) = fleet.reports["hosts/web-01"][-1]
+    assert [name for name in files if name.startswith("runs/")]
+    assert (host.at_work, len(host.remembered.used)) == (None, 1)
+    with pytest.raises(Stalled):
+        tick(fleet, host)
+    assert len(fleet.reports["hosts/web-01"]) == 2
 
 
 def test_packages_are_fetched_before_the_window_opens(host: Host) -> None:
