@@ -104,12 +104,13 @@ def _automatic(section: Section) -> frozenset[PackageId]:
 _LISTS_QUOTED = frozenset('\\|{}[]<>"^~_=!@#$%^&*')
 
 
-def _list_name(url: str, suite: str) -> str:
+def _list_name(url: str, below: str) -> str:
     """Return the name of a source's files in apt's lists folder, without the last part."""
-    path = url.partition(":")[2].removeprefix("//")
-    path = path.rstrip("/") + "/" + (f"{suite}" if suite.endswith("/") else f"dists/{suite}/")
+    path = url.partition(":")[2].removeprefix("//").rstrip("/") + "/" + below
+    # Byte by byte, as apt does; what is no text stands for the byte that it was.
+    letters = path.encode("utf-8", "surrogateescape").decode("latin-1")
     quoted = "".join(
-        f"%{ord(char):02x}" if char in _LISTS_QUOTED or not "!" <= char <= "~" else char for char in path
+        f"%{ord(char):02x}" if char in _LISTS_QUOTED or not "!" <= char <= "~" else char for char in letters
     )
     return quoted.replace("/", "_")
 
@@ -122,9 +123,10 @@ class _Release:
     fetched: datetime | None = None
 
 
-# A URL, with blanks where it is the label of a disc; then a folder, or a suite, component and architecture.
+# A URL, with blanks where it is the label of a disc; then a folder, empty where the source's line says ``/``,
+# or a suite, component and architecture.
 _DESCRIPTION = re.compile(
-    r"(?P<url>[a-z][a-z0-9+-]*:.*?) (?:(?P<flat>\S*/)|(?P<suite>\S+)/[^\s/]+ \S+) Packages"
+    r"(?P<url>[a-z][a-z0-9+-]*:.*?) (?:(?P<flat>(?:\S*/)?)|(?P<suite>\S+)/[^\s/]+ \S+) Packages"
 )
 
 
@@ -135,15 +137,15 @@ def _sources(sections: Sections, files: Mapping[str, PackageFile], at: datetime)
         match = _DESCRIPTION.fullmatch(file.description)
         if match is None:
             continue  # a package file given on the command line, not a source
-        suite = match["flat"] or match["suite"]
+        below = f"dists/{match['suite']}/" if match["flat"] is None else match["flat"]
         url = redacted(match["url"])
-        prefix = _list_name(url, suite)
+        prefix = _list_name(url, below)
         known = releases.get(prefix + "InRelease") or releases.get(prefix + "Release")
         fields = {**file.release, "site": file.site}
         fresh = replace(_source(file, url, known, at), id=prefix, release=written(fields))
-        source = found.setdefault((url, suite), fresh)
+        source = found.setdefault((url, below), fresh)
         serves = file.security and file.priority > 0
-        found[url, suite] = replace(source, security=bool(source.security) or serves)
+        found[url, below] = replace(source, security=bool(source.security) or serves)
     return tuple(found.values())
 
 

@@ -79,3 +79,21 @@ def test_a_source_whose_name_begins_like_another_is_told_from_it(
     shorter, longer = (id_of(place, "") for place in (outer, inner))
     asked = {without: own_apt.resolve(Question(without=(without,))).changes for without in (shorter, longer)}
     assert [naming.moved(changes)["lima"] for changes in asked.values()] == ["9", "8"]
+
+
+def test_a_source_is_left_out_however_its_line_is_written(own_lab: AptLab, own_apt: ScriptedManager) -> None:
+    lines = []
+    for place in ("whole", "sub", "über", "my repo"):
+        folder = own_lab.folder / place
+        folder.mkdir()
+        deb = Deb("lima", "9")
+        (folder / "Packages").write_text(stanza_of(deb, build_deb(deb, folder), folder))
+        lines.append(f"deb [trusted=yes] file:{folder}/ /\n".replace(" repo", "%20repo"))
+    lines[1] = f"deb [trusted=yes] file:{own_lab.folder} sub/\n"
+    with (own_lab.root / "etc/apt/sources.list").open("a") as file:
+        file.writelines(lines)
+    own_lab.refresh()
+    flat = [one.identity for one in own_apt.observe(datetime.now(UTC)).sources if "dists" not in one.identity]
+    assert len(flat) == len(lines)
+    offers = own_apt.observe(datetime.now(UTC), flat).offers
+    assert {offer.name: offer.candidate for offer in offers}["lima"] == "1.1"
