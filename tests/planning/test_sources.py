@@ -134,6 +134,15 @@ def test_an_exception_includes_what_one_source_has_to_offer() -> None:
     }  # fmt: skip
 
 
+def test_what_is_included_from_a_source_that_does_not_count_comes_from_no_other() -> None:
+    include = {"action": "include", "packages": ["*"], "sources": {"only": ["o=Docker"]}}
+    plan, _ = planned(WORLD, {"updates": "none", "sources": {"only": ["o=Debian"]}}, include)
+    assert plan.transaction == ()
+    found = fates(plan)
+    assert found["b"] == ("not-selected", "3", ["source-not-admitted", "updates-none"])
+    assert found["c"] == ("not-selected", "2", ["source-not-admitted"])
+
+
 @pytest.mark.parametrize(
     ("pattern", "name", "release", "expected"),
     [

@@ -469,7 +469,7 @@ def standing_of(offer: Offer, rules: Rules) -> Standing:
         passed_over += sorted(obstacles, key=precedence)
     counting = (available for available in selected if not available.left_out)
     judged = next(counting, selected[0] if selected else reach[0])
-    found = [*rules.against_offer(offer, judged), *_outside(judged, rules, selected)]
+    found = [*rules.against_offer(offer, judged), *_outside(reach, rules, selected)]
     return Unwanted(offer, judged, tuple(sorted(found, key=precedence)))
 
 
@@ -528,12 +528,17 @@ def _is_selected(offer: Offer, available: Available, rules: Rules) -> bool:
             return bool(rules.covering_offer(offer, "include", available))
 
 
-def _outside(judged: Available, rules: Rules, selected: Collection[Available]) -> tuple[OutsideMode, ...]:
+def _outside(
+    reach: Sequence[Available], rules: Rules, selected: Collection[Available]
+) -> tuple[OutsideMode, ...]:
+    """Say that the mode leaves out what the manager would take, if possible from a source that counts."""
     match rules.effective.settings.updates:
         case "all":
             return ()
         case "security" | "none" as updates:
-            return () if selected else (OutsideMode(updates, judged.version),)
+            taken = next((one for one in reach if not one.left_out), reach[0])
+            is_wanted = taken in selected or any(not one.left_out for one in selected)
+            return () if is_wanted else (OutsideMode(updates, taken.version),)
 
 
 def _wanted(
