@@ -319,10 +319,13 @@ repository_files() {
     done
 }
 
-# The repositories of which their own section says that all else goes on without them.
+# The repositories of which their own section says that all else goes on without them. A file may end within a line, and
+# no section goes on in the next one.
 may_be_missing() {
-    # shellcheck disable=SC2046 # one word for each file is wanted
-    run cat $(repository_files) 2>/dev/null | awk '/^\[.*\]/ { id = substr($0, 2); sub(/\].*/, "", id) }
+    repository_files | while IFS= read -r file; do
+        run cat "$file" 2>/dev/null
+        printf '\n[main]\n'
+    done | awk '/^\[.*\]/ { id = substr($0, 2); sub(/\].*/, "", id) }
         /^[ \t]*skip_if_unavailable[ \t]*=/ { value = tolower($0); sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]+$/, "", value)
             says[id] = value ~ /^(1|true|yes|on)$/ }
         END { for (id in says) if (says[id] && id != "main") print id }' | sort

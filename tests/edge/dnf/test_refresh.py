@@ -57,6 +57,12 @@ def test_a_repository_that_may_be_missing_is_told_from_others(
     own_lab.configure_repository("base", "http://127.0.0.1:9/x", more="skip_if_unavailable = 0")
     own_lab.configure_repository("dead", "http://127.0.0.1:9/x")
     own_lab.configure_repository("third", "http://127.0.0.1:9/x", more="skip_if_unavailable = True")
+    # A file may end within a line, and the next one begins with what is about another repository.
+    base = own_lab.root / "etc/yum.repos.d/base.repo"
+    base.write_text(base.read_text().replace("skip_if_unavailable = 0", "").strip())
+    (own_lab.root / "etc/yum.repos.d/clone.repo").write_text(
+        "[clone]\nname=clone\nenabled=0\nbaseurl=http://127.0.0.1:9/x\nskip_if_unavailable=1\n"
+    )
     assert own_dnf.refresh().missing == ("base", "dead", "third")
     seen = own_dnf.observe(datetime.now(UTC))
     assert {one.name for one in seen.sources if one.may_be_missing} == {"third"}
