@@ -146,7 +146,9 @@ def _relation(relation: Relation, world: World) -> str:
 
 def _preferences(world: World) -> str:
     return "".join(
-        f"Package: {pin.package}\nPin: release a={pin.source}\nPin-Priority: {pin.priority}\n\n"
+        # Without "any", a name is that of this machine's architecture alone.
+        f"Package: {pin.package}{'' if pin.package == '*' else ':any'}\n"
+        f"Pin: release a={pin.source}\nPin-Priority: {pin.priority}\n\n"
         for pin in world.pins
     )
 
