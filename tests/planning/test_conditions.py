@@ -153,9 +153,12 @@ def test_a_source_that_may_be_missing_holds_up_nothing(
 def test_a_missing_source_is_told_with_its_age() -> None:
     for third, age in ((THIRD, "was last read at 2026-11-13T09:00:00Z"), (NEVER_READ, "has never been read")):
         seen = replace(healthy(NOW), sources=(replace(third, may_be_missing=True),), refresh=FAILED)
-        assert conditions(seen)["SourceMissing"].message == (
+        found = conditions(seen)
+        assert found["SourceMissing"].message == (
             f"third cannot be read, and all else goes on without it; it {age}"
         )
+        # It is no matter of 'sources', also where there is no other.
+        assert "NoSourceAdmitted" not in found
 
 
 def test_no_question_counts_on_what_a_missing_source_had() -> None:

@@ -99,8 +99,9 @@ def test_where_none_of_the_sources_is_admitted_nothing_is_planned() -> None:
     assert {fate for fate, _, _ in fates(plan).values()} == {"not-selected"}
     (told,) = (one for one in plan.conditions if one.type is ConditionType.NO_SOURCE_ADMITTED)
     assert told.message == (
-        f"'sources' ({PLACE}) admits none of the sources of this machine, which are Debian:12/stable,"
-        " Docker CE:bookworm"
+        f"'sources' ({PLACE}) admits none of the sources of this machine, which are"
+        " 'o=Debian,l=Debian,n=bookworm,a=stable',"
+        """ 'o=Docker,l="Docker CE, stable",a=bookworm,site=download.docker.com'"""
     )
 
 

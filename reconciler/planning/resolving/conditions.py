@@ -171,11 +171,12 @@ def _security(observation: Observation, rules: Rules) -> Iterator[Condition]:
 
 def _sources(observation: Observation, rules: Rules) -> Iterator[Condition]:
     """Tell that nothing can come from anywhere: a pattern is wrong rather than the host complete."""
-    known = [source.identity for source in observation.sources]
-    if known and set(known) <= set(rules.asked.without):
+    known, wanted = observation.sources, rules.effective.settings.sources
+    if known and not any(wanted.admit(source.name, source.release) for source in known):
         origins = rules.effective.origins
         places = listed([str(origins[key]) for key in ("sources.only", "sources.except") if key in origins])
-        names = listed(sorted({source.name for source in observation.sources}), 6)
+        # As a pattern would name them: what the package manager calls one of apt's is none.
+        names = listed(sorted({f"'{source.release or source.name}'" for source in known}), 6)
         message = f"'sources' ({places}) admits none of the sources of this machine, which are {names}"
         yield Condition(ConditionType.NO_SOURCE_ADMITTED, True, "NothingMatches", message)
 
