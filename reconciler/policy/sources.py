@@ -39,8 +39,8 @@ def written(fields: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=1024)
 def _fields(text: str) -> Mapping[str, str]:
-    """Take a pattern apart; one that names a repository has no fields."""
-    return {part[1]: part[2].strip('"') for part in _PART.finditer(text)}
+    """Take a pattern apart; one that names a repository has no fields. Blanks beside a comma mean nothing."""
+    return {part[1]: part[2].strip(" ").strip('"') for part in _PART.finditer(text)}
 
 
 def is_named(pattern: str, name: str, release: str) -> bool:

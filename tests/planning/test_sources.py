@@ -150,6 +150,7 @@ def test_what_is_included_from_a_source_that_does_not_count_comes_from_no_other(
         ("o=Debian", "x", "o=Debian,n=bookworm", True),
         ("o=Debian,n=book*", "x", "o=Debian,n=bookworm", True),
         ("o=Debian, n=trixie", "x", "o=Debian,n=bookworm", False),
+        ('o= Debian , n="bookworm" ', "x", "o=Debian,n=bookworm", True),
         ("o=debian", "x", "o=Debian", False),
         ("n=*", "x", "o=Debian", True),
         ("n=?*", "x", "o=Debian", False),
