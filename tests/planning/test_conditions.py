@@ -85,6 +85,18 @@ def test_where_no_source_serves_security_updates_that_is_said(
     assert found is None or "'security_sources'" in found.message
 
 
+def test_where_policy_leaves_the_security_service_out_that_is_the_cause() -> None:
+    (service,) = source(security=True)
+    sources = (replace(service, id="service", release="o=Debian"), *source(security=False))
+    seen = replace(healthy(NOW), manager="apt", sources=sources)
+    found = conditions(seen, effective({"updates": "security", "sources": {"except": ["o=Debian"]}}))
+    assert found["SecurityUnknown"].message == (
+        "of the package sources that count, none serves security updates, so nothing is planned with"
+        " 'updates: security'; Debian:12/stable would: see 'sources' and 'refresh.may_be_missing',"
+        " or use 'updates: all'"
+    )
+
+
 @pytest.mark.parametrize(
     ("seen", "status", "reason"),
     [

@@ -156,17 +156,26 @@ def _security(observation: Observation, rules: Rules) -> Iterator[Condition]:
             " with 'updates: security'; only 'updates: all' is of use here"
         )
         yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NotSupported", message)
-    elif rules.traits.names_security_sources and all(
-        source.security is False
-        for source in observation.sources
-        if source.identity not in rules.asked.without
-    ):
-        message = (
-            "no package source of this machine serves security updates, so nothing is planned with 'updates:"
-            " security'; configure one or switch it on, name those that do in 'security_sources', or use"
-            " 'updates: all'"
+    elif rules.traits.names_security_sources:
+        serving = [source for source in observation.sources if source.security is not False]
+        if all(source.identity in rules.asked.without for source in serving):
+            message = f"{_lacking(serving)}, or use 'updates: all'"
+            yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NoSource", message)
+
+
+def _lacking(serving: Sequence[Source]) -> str:
+    """Say why no source of security updates counts: none is there, or those that are were left out."""
+    nothing = "so nothing is planned with 'updates: security'"
+    if serving:
+        names = listed(sorted({source.name for source in serving}))
+        return (
+            f"of the package sources that count, none serves security updates, {nothing}; {names} would:"
+            " see 'sources' and 'refresh.may_be_missing'"
         )
-        yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NoSource", message)
+    return (
+        f"no package source of this machine serves security updates, {nothing}; configure one or switch it"
+        " on, name those that do in 'security_sources'"
+    )
 
 
 def _sources(observation: Observation, rules: Rules) -> Iterator[Condition]:
