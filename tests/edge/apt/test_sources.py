@@ -1,6 +1,8 @@
 """What the sources that are left out have neither is planned nor comes in, against a real apt."""
 
-from datetime import UTC, datetime
+import hashlib
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 from reconciler.managers.scripted import ScriptedManager
@@ -96,4 +98,27 @@ def test_a_source_is_left_out_however_its_line_is_written(own_lab: AptLab, own_a
     flat = [one.identity for one in own_apt.observe(datetime.now(UTC)).sources if "dists" not in one.identity]
     assert len(flat) == len(lines)
     offers = own_apt.observe(datetime.now(UTC), flat).offers
+    assert {offer.name: offer.candidate for offer in offers}["lima"] == "1.1"
+
+
+def test_a_component_may_hold_a_slash(own_lab: AptLab, own_apt: ScriptedManager) -> None:
+    folder = own_lab.folder / "vendor"
+    index = folder / "dists/stable/extra/main/binary-amd64"
+    index.mkdir(parents=True)
+    deb = Deb("lima", "9")
+    (index / "Packages").write_text(stanza_of(deb, build_deb(deb, folder), folder))
+    digest = hashlib.sha256((index / "Packages").read_bytes()).hexdigest()
+    size = (index / "Packages").stat().st_size
+    dated = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+    (folder / "dists/stable/Release").write_text(
+        f"Suite: stable\nDate: {format_datetime(dated, usegmt=True)}\n"
+        "Architectures: amd64\nComponents: extra/main\n"
+        f"SHA256:\n {digest} {size} extra/main/binary-amd64/Packages\n"
+    )
+    with (own_lab.root / "etc/apt/sources.list").open("a") as file:
+        file.write(f"deb [trusted=yes arch=amd64] file:{folder} stable extra/main\n")
+    own_lab.refresh()
+    (vendor,) = (one for one in own_apt.observe(datetime.now(UTC)).sources if "vendor" in one.identity)
+    assert vendor.published == dated
+    offers = own_apt.observe(datetime.now(UTC), (vendor.identity,)).offers
     assert {offer.name: offer.candidate for offer in offers}["lima"] == "1.1"
