@@ -105,6 +105,16 @@ def test_where_none_of_the_sources_is_admitted_nothing_is_planned() -> None:
     )
 
 
+def test_nothing_is_planned_where_the_manager_takes_what_policy_leaves_out_all_the_same() -> None:
+    unknown = replace(SOURCES[1], id="no id that the script knows")
+    observation = replace(seen(WORLD), sources=(SOURCES[0], unknown))
+    policy = effective({"sources": {"only": ["o=Debian"]}})
+    plan = make_plan(observation, policy, converse(WORLD, observation, policy, NOW), NOW)
+    assert plan.transaction == ()
+    (told,) = (one for one in plan.conditions if one.type is ConditionType.CANNOT_RESOLVE)
+    assert told.message == "the package manager takes c, e from a source that it was to do without"
+
+
 def test_an_operators_minimum_age_counts_beside() -> None:
     plan, _ = planned(WORLD, {"sources": {"only": ["o=Debian"]}, "min_age": {"other": "7d"}})
     assert fates(plan)["b"][::2] == ("too-young", ["min-age"])

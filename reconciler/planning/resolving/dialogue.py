@@ -76,7 +76,7 @@ from reconciler.planning.resolving.selection import (
     standings_of,
 )
 from reconciler.planning.resolving.why_absent import Case, Explanation, KeptBack
-from reconciler.planning.text.wording import sentence
+from reconciler.planning.text.wording import listed, sentence
 from reconciler.policy.match import is_pattern
 from reconciler.policy.resolve import Effective
 
@@ -420,6 +420,9 @@ class Conversation:
         if ignored := culprits & wish.limits:
             names = ", ".join(sorted({str(limit.key) for limit in ignored}))
             return Failure("ExclusionIgnored", f"the package manager moves {names} although it was excluded")
+        if strangers := self._strangers(answer.changes):
+            words = f"the package manager takes {listed(strangers)} from a source that it was to do without"
+            return Failure("ExclusionIgnored", words)
         if not refused:
             return replace(wish, limits=wish.limits | culprits) if culprits else _Settled(wish, answer)
         return self._without_removals(wish, refused, culprits)
@@ -471,6 +474,14 @@ class Conversation:
             limit
             for key, change in moves(changes, self.offers).items()
             for limit in self._limits_of(key, against_change(change, self.offers, self.rules))
+        )
+
+    def _strangers(self, changes: Iterable[Change]) -> tuple[str, ...]:
+        """Name what would come from sources that the manager was told to do without: it did not know them."""
+        return tuple(
+            self.rules.name_of(change.package)
+            for change in changes
+            if any(isinstance(one, NotAdmitted) for one in against_change(change, self.offers, self.rules))
         )
 
     # --- Step 2 -------------------------------------------------------------------------------------------
