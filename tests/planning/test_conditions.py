@@ -164,13 +164,21 @@ def test_a_source_that_may_be_missing_holds_up_nothing(
 
 def test_a_missing_source_is_told_with_its_age() -> None:
     for third, age in ((THIRD, "was last read at 2026-11-13T09:00:00Z"), (NEVER_READ, "has never been read")):
-        seen = replace(healthy(NOW), sources=(replace(third, may_be_missing=True),), refresh=FAILED)
-        found = conditions(seen)
+        sources = (*source(), replace(third, may_be_missing=True))
+        found = conditions(replace(healthy(NOW), sources=sources, refresh=FAILED))
         assert found["SourceMissing"].message == (
             f"third cannot be read, and all else goes on without it; it {age}"
         )
-        # It is no matter of 'sources', also where there is no other.
-        assert "NoSourceAdmitted" not in found
+
+
+def test_not_every_source_that_counts_may_be_missing() -> None:
+    for third in (THIRD, NEVER_READ):
+        alone = (replace(third, may_be_missing=True),)
+        for sources in (alone, (*alone, *source())):
+            seen = replace(healthy(NOW), sources=sources, refresh=FAILED)
+            found = conditions(seen, effective({"sources": {"only": ["third"]}}))
+            assert found["MetadataStale"].status is True
+            assert found.keys().isdisjoint({"SourceMissing", "NoSourceAdmitted"})
 
 
 def test_no_question_counts_on_what_a_missing_source_had() -> None:

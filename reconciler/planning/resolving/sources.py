@@ -52,12 +52,17 @@ class SourcesAsked:
 
 
 def missing(observation: Observation, settings: Settings) -> tuple[Source, ...]:
-    """Return the sources that could not be read, and without which all else may go on."""
-    return tuple(
+    """Return the sources that could not be read, and without which all else may go on.
+
+    None where no other one counts: there is nothing else then, and nobody would know of what is new.
+    """
+    found = tuple(
         one
         for one in observation.sources
         if (one.identity in observation.refresh.missing or is_unread(one)) and _may_be_missing(one, settings)
     )
+    others = (one for one in observation.sources if one not in found)
+    return found if any(settings.sources.admit(one.name, one.release) for one in others) else ()
 
 
 def is_unread(source: Source) -> bool:
