@@ -389,8 +389,9 @@ def test_the_next_window_is_found_behind_a_long_freeze(site: Site) -> None:
     last = OPENING + timedelta(days=27)
     site.commit(
         {
-            "freezes/long.yaml": f"kind: Freeze\nname: long\nfrom: 2026-11-20\nuntil: {last:%Y-%m-%d}\n"
-            "timezone: UTC\nreason: change freeze\n"
+            # To the end of that window, on whatever day that is.
+            "freezes/long.yaml": "kind: Freeze\nname: long\nfrom: 2026-11-20\n"
+            f'until: "{last + timedelta(hours=3):%Y-%m-%d %H:%M}"\ntimezone: UTC\nreason: change freeze\n'
         }
     )
     tick(site, SetClock())
