@@ -138,31 +138,30 @@ def _sources(sections: Sections, files: Mapping[str, PackageFile], at: datetime)
         if match is None:
             continue  # a package file given on the command line, not a source
         url = redacted(match["url"])
-        below, known = _place(url, match, releases)
-        prefix = _list_name(url, below)
+        prefix, known = _place(url, match, releases)
         fields = {**file.release, "site": file.site}
         fresh = replace(_source(file, url, known, at), id=prefix, release=written(fields))
-        source = found.setdefault((url, below), fresh)
+        source = found.setdefault((url, prefix), fresh)
         serves = file.security and file.priority > 0
-        found[url, below] = replace(source, security=bool(source.security) or serves)
+        found[url, prefix] = replace(source, security=bool(source.security) or serves)
     return tuple(found.values())
 
 
 def _place(
     url: str, description: re.Match[str], releases: Mapping[str, _Release]
 ) -> tuple[str, _Release | None]:
-    """Return the folder of a source below its URL, and its release file, where there is one.
+    """Return how the names of a source's lists begin, and its release file, where there is one.
 
     Suite and component may both hold a slash: which is which, the place of the release file tells.
     """
     parts = (description["suite"] or "").split("/")
     suites = [f"dists/{'/'.join(parts[:length])}/" for length in range(len(parts), 0, -1)]
     places = suites if description["flat"] is None else [description["flat"]]
-    for below in places:
-        prefix = _list_name(url, below)
+    prefixes = [_list_name(url, below) for below in places]
+    for prefix in prefixes:
         if known := releases.get(prefix + "InRelease") or releases.get(prefix + "Release"):
-            return below, known
-    return places[0], None
+            return prefix, known
+    return prefixes[0], None
 
 
 def _releases(sections: Sections) -> dict[str, _Release]:

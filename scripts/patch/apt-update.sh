@@ -347,16 +347,18 @@ hooks() {
         tolower($1) ~ /^(dpkg::pre-(invoke|install-pkgs)|apt::install::pre-invoke|aptcli::hooks::.*)::$/'
 }
 
-# The programs that they name, as far as these stand there by their path.
-hook_files() {
-    hooks | grep -o '/[A-Za-z0-9._/+-]*' | sort -u | while read -r file; do
+# The programs that hooks name, as far as these stand there by their path.
+hook_files() { # of the hooks on standard input
+    grep -o '/[A-Za-z0-9._/+-]*' | sort -u | while read -r file; do
         [ ! -f "$file" ] || printf '%s\n' "$file"
     done
 }
 
 hooks_as_they_are() {
-    hooks
-    hook_files | while read -r file; do stat -c '%n %i %s %z' "$file"; done
+    hooks >"$WORK/asking"
+    must_have_space
+    cat "$WORK/asking"
+    hook_files <"$WORK/asking" | while read -r file; do stat -c '%n %i %s %z' "$file"; done
 }
 
 # What an observation depends on, so that a caller can tell by stat(2) alone that nothing changed.
@@ -365,7 +367,7 @@ inputs() {
         "$ROOT/usr/share/keyrings" "$ROOT/etc/dpkg/dpkg.cfg.d" "$ROOT/boot" "$ROOT/etc/os-release" \
         "$ROOT/run/reboot-required" "$ROOT/var/run/reboot-required" \
         ${GIVEN:+"$GIVEN"}
-    hook_files
+    hooks | hook_files
 }
 
 observe() {
