@@ -39,6 +39,13 @@ SAFE = {
     "user": "1.1-1",
 }
 GONE = {"obsoleted": "replace", "kernel-core": "rotate"}
+QUESTIONS = (
+    Question(),
+    Question("full", exclude=("plain",)),
+    Question(security=True, include=("plain",)),
+    Question(only=("remover", "2.0-1")),
+    Question(choose=(("superseded", "1.1-1"),)),
+)
 
 
 def moved(answer: Answer) -> dict[str, str]:
@@ -91,16 +98,7 @@ def test_an_operator_who_wants_the_best_or_says_yes_to_all_changes_nothing(
     assert lab.digest() == before
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        Question(),
-        Question("full", exclude=("plain",)),
-        Question(security=True, include=("plain",)),
-        Question(only=("remover", "2.0-1")),
-        Question(choose=(("superseded", "1.1-1"),)),
-    ],
-)
+@pytest.mark.parametrize("question", QUESTIONS)
 def test_what_a_plugin_prints_changes_no_answer(
     lab: DnfLab, dnf: ScriptedManager, question: Question
 ) -> None:
@@ -109,16 +107,7 @@ def test_what_a_plugin_prints_changes_no_answer(
     assert dnf.resolve(question) == before
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        Question(),
-        Question("full", exclude=("plain",)),
-        Question(security=True, include=("plain",)),
-        Question(only=("remover", "2.0-1")),
-        Question(choose=(("superseded", "1.1-1"),)),
-    ],
-)
+@pytest.mark.parametrize("question", QUESTIONS)
 def test_a_question_leaves_no_trace(
     lab: DnfLab, script: PatchScript, shell: tuple[str, ...], question: Question
 ) -> None:
