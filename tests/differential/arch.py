@@ -1,13 +1,11 @@
 """Worlds of Arch packages, and what pacman does there."""
 
-import os
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.differential.machines import Answer, Moved
+from tests.differential.machines import Answer, Moved, ask
 from tests.differential.worlds import Relation, Release, World
 from tests.labs.pacman import PacmanLab, Pkg
 
@@ -61,13 +59,7 @@ class ArchLinux:
             other = replace(self.lab.copy(Path(folder) / "lab"), origin=self.lab.origin)
             if ignored := sorted(world.held.union(excluded)):
                 other.hold_package(" ".join(ignored))
-            done = subprocess.run(
-                ["pacman", "--config", str(other.configuration), "--noconfirm", "-Su"],
-                env={**os.environ, "LC_ALL": "C"},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = ask(["pacman", "--config", str(other.configuration), "--noconfirm", "-Su"], {})
             moves = _moves(self.lab.versions(), other.versions())
         return Answer(done.returncode == 0, frozenset(moves), done.stdout + done.stderr)
 

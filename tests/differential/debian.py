@@ -1,6 +1,5 @@
 """Worlds of Debian packages, and what apt would do there."""
 
-import os
 import re
 import subprocess
 import tempfile
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from tests.differential.machines import Answer, Moved
+from tests.differential.machines import Answer, Moved, ask
 from tests.differential.worlds import Arch, Relation, Release, World
 from tests.labs.apt import SECURITY, AptLab, Deb, Suite
 
@@ -91,13 +90,7 @@ class Debian:
                 other.hold_package(*named)
             is_full = world.wishes.upgrade == "full" and world.wishes.updates == "all"
             verb = ("dist-upgrade",) if is_full else ("upgrade", "--with-new-pkgs")
-            done = subprocess.run(
-                ["apt-get", "-s", *verb],
-                env={**os.environ, "LC_ALL": "C", **other.environment},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = ask(["apt-get", "-s", *verb], other.environment)
         arches = {release.name: _ARCHES[release.arch][0] for release in world.installed}
         return Answer(done.returncode == 0, frozenset(_moves(done.stdout, arches)), done.stdout + done.stderr)
 

@@ -4,7 +4,9 @@ The second is the measure. It is asked on a copy of the machine, where what must
 manager's own means, and what it prints for people is read here anew. Nothing of the product is used for that.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +41,17 @@ class Answer:
         """Names of what would go."""
         coming = {move.name for move in self.moves if move.to}
         return frozenset(move.name for move in self.moves if not move.to) - coming
+
+
+def ask(argv: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Let a package manager speak in its own words, which are told from a failure by whoever reads them."""
+    return subprocess.run(
+        argv,
+        env={**os.environ, "LC_ALL": "C", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 class Machine(Protocol):

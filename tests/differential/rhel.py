@@ -1,14 +1,12 @@
 """Worlds of rpms on a relative of RHEL, and what dnf would do there."""
 
-import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.differential.machines import Answer, Moved
+from tests.differential.machines import Answer, Moved, ask
 from tests.differential.rpms import installed_in, make_repositories, rpms
 from tests.differential.worlds import Pin, World
 from tests.labs.dnf import DnfLab
@@ -72,15 +70,12 @@ class Rhel:
 
 
 def _ask(lab: DnfLab, verb: Sequence[str]) -> Answer:
-    done = subprocess.run(
+    done = ask(
         [
             *("dnf", "-c", str(lab.root / "etc/dnf/dnf.conf"), f"--installroot={lab.root}"),
             *("-C", "--assumeno", *verb),
         ],
-        env={**os.environ, "LC_ALL": "C", **lab.environment},
-        capture_output=True,
-        text=True,
-        check=False,
+        lab.environment,
     )
     said = done.stdout + done.stderr
     return Answer(any(word in said for word in _ANSWERED), frozenset(_moves(done.stdout)), said)

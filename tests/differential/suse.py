@@ -1,14 +1,12 @@
 """Worlds of rpms on a relative of SLES, and what zypper would do there."""
 
-import os
-import subprocess
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.differential.machines import Answer, Moved
+from tests.differential.machines import Answer, Moved, ask
 from tests.differential.rpms import advised, installed_in, make_repositories, rpms
 from tests.differential.worlds import Pin, World
 from tests.labs.zypper import ZypperLab
@@ -74,15 +72,12 @@ class Suse:
             if patches := list(_patches_of(locked, world)):
                 # Beside a lock on its package, zypper takes a patch for a problem that it leaves to a person.
                 other.zypper("--no-refresh", "addlock", "--type", "patch", *patches)
-            done = subprocess.run(
+            done = ask(
                 [
                     *("zypper", "--root", str(other.root), "--xmlout", "--non-interactive", "--no-refresh"),
                     *(*_verb(world), "--dry-run"),
                 ],
-                env={**os.environ, "LC_ALL": "C", **other.own_environment},
-                capture_output=True,
-                text=True,
-                check=False,
+                other.own_environment,
             )
         return Answer(done.returncode != _UNSOLVED, frozenset(_moves(done.stdout)), done.stdout + done.stderr)
 
