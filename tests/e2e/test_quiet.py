@@ -86,7 +86,9 @@ def settled(site: Site, patchledger: Command) -> Site:
     """A site whose last full tick left nothing to do over."""
     code, _, err = patchledger("run")
     assert code == 0, err
-    patchledger("run")  # the first one fetched the plan's packages, which the package manager's folders show
+    # The first one fetched the plan's packages, which the package manager's folders show.
+    code, _, err = patchledger("run")
+    assert code == 0, err
     assert is_quiet(site)
     return site
 

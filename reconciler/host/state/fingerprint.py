@@ -130,17 +130,20 @@ def _lines(path: str, depth: int) -> "Iterable[str]":
     except OSError as error:
         yield f"{path}\0{error.errno}\n"
         return
-    yield f"{path}\0{found.st_mode}\0{found.st_size}\0{found.st_ino}\0"
-    yield f"{found.st_mtime_ns}\0{found.st_ctime_ns}\n"
     # The depth also ends a loop of symbolic links.
-    if not stat.S_ISDIR(found.st_mode) or not depth:
-        return
-    try:
-        with os.scandir(path) as entries:
-            # Python writes there when it first imports a module, which changes nothing.
-            names = sorted(entry.path for entry in entries if entry.name != "__pycache__")
-    except OSError as error:
-        yield f"{path}\0{error.errno}\n"
-        return
+    names = _entries(path) if stat.S_ISDIR(found.st_mode) and depth else []
+    yield f"{path}\0{found.st_mode}\0{found.st_ino}\0{found.st_uid}\0{found.st_gid}\n"
+    # Python makes a folder beside modules when it first imports one, which changes nothing but these.
+    if not any(name.endswith(".py") for name in names):
+        yield f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n"
     for name in names:
         yield from _lines(name, depth - 1)
+
+
+def _entries(path: str) -> "list[str]":
+    """Return the paths in a folder; of one that cannot be listed there are none."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.path for entry in entries if entry.name != "__pycache__")
+    except OSError:
+        return []
