@@ -76,16 +76,30 @@ class Debian:
         return frozenset(Moved(*row) for state, *row in rows if state == "installed")
 
     def would_do(self, world: World, excluded: Iterable[str]) -> Answer:
+        """Ask apt in the two ways in which it knows an exclusion, and take the one that keeps less back.
+
+        A package on hold still has a candidate, and what that one wants or dislikes may keep others back. A
+        negative priority leaves it none, so an upgrade of the whole would rather remove it.
+        """
+        names = frozenset(excluded)
+        on_hold = self._asked(world, names, frozenset())
+        if not names:
+            return on_hold
+        without = self._asked(world, frozenset(), names)
+        keeps_less = on_hold.moves < without.moves and not without.removed - on_hold.removed
+        return without if without.resolves and keeps_less else on_hold
+
+    def _asked(self, world: World, held: frozenset[str], without: frozenset[str]) -> Answer:
         with tempfile.TemporaryDirectory(dir=self.lab.folder.parent) as folder:
             other = self.lab.copy(Path(folder) / "lab")
-            held = set(excluded)
+            pins = "".join(
+                f"Package: {name}:any\nPin: release *\nPin-Priority: -1\n\n" for name in sorted(without)
+            )
             if world.wishes.updates == "security":
                 goes = {release.name: _goes_to(release, world) for release in world.installed}
                 held |= {release.name for release in world.installed if goes[release.name] == release.rung}
-                other.prefer(
-                    "".join(_chosen(name, goes[name], world) for name in goes.keys() - held)
-                    + _preferences(world)
-                )
+                pins += "".join(_chosen(name, goes[name], world) for name in goes.keys() - held - without)
+            other.prefer(pins + _preferences(world))
             if named := _everywhere(held, world):
                 other.hold_package(*named)
             is_full = world.wishes.upgrade == "full" and world.wishes.updates == "all"

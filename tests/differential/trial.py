@@ -2,7 +2,8 @@
 
 What may be left out is told from what must not be. The manager is first asked with nothing excluded but what
 policy and operator hold. Only where policy refuses its answer, or it has none, is it asked again without what
-the product left out for that; and then each of these must be a reason by itself.
+the product left out for that: first what it told its own resolver, and only where that will not do either,
+all that it tells as not to be had. Each of these must then be a reason by itself.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -101,11 +102,12 @@ class _Trial:
 
     def _of_plan(self, tick: Tick, planned: frozenset[Moved]) -> Iterator[str]:
         excepted = self.world.wishes.excepted
-        answer = self.machine.would_do(self.world, excepted)
         spare: frozenset[str] = frozenset()
-        if not self._is_acceptable(answer):
-            spare = _left_out(tick) - excepted - self.world.held
-            answer = self.machine.would_do(self.world, excepted | spare)
+        answer = self.machine.would_do(self.world, excepted)
+        for more in (_excluded(tick), _unavailable(tick)):
+            if not self._is_acceptable(answer):
+                spare |= more - excepted - self.world.held
+                answer = self.machine.would_do(self.world, excepted | spare)
         if not self._is_acceptable(answer):
             yield f"nobody knows what to leave out: {answer.said}"
         elif planned != (moves := self._as_told(answer.moves)):
@@ -159,13 +161,16 @@ def _moves(transaction: Iterable[Move]) -> frozenset[Moved]:
     return frozenset(Moved(move.name, move.arch, move.to or "") for move in transaction)
 
 
-def _left_out(tick: Tick) -> frozenset[str]:
-    """Return names of what the last question about the whole was to exclude, and of what is not to be had."""
+def _excluded(tick: Tick) -> frozenset[str]:
+    """Return names of what the last question about the whole was to exclude."""
     asked = [one.question for one in tick.assessment.finding.recording.exchanges if one.question.only is None]
-    told = {name.partition(":")[0] for one in asked[-1:] for name in (*one.exclude, *one.block)}
-    return frozenset(told).union(
-        one.name for one in tick.report.plan.updates if one.disposition is Disposition.UNAVAILABLE
-    )
+    return frozenset(told.partition(":")[0] for one in asked[-1:] for told in (*one.exclude, *one.block))
+
+
+def _unavailable(tick: Tick) -> frozenset[str]:
+    """Return names of what is not to be had."""
+    updates = tick.report.plan.updates
+    return frozenset(one.name for one in updates if one.disposition is Disposition.UNAVAILABLE)
 
 
 def _listed(moves: Iterable[Moved]) -> str:
