@@ -92,7 +92,8 @@ def _listed(resolve: Section) -> Iterator[tuple[str, str, bool]]:
 def _move(record: SyncPackage, row: LocalPackage | None, coming: Sequence[SyncPackage]) -> Change:
     action: Action = "install"
     if row is not None:
-        action = "upgrade" if compare_alpm(row.version, record.version) < 0 else "downgrade"
+        # In the same version it is another build, or is installed again with what it replaces.
+        action = "downgrade" if compare_alpm(row.version, record.version) > 0 else "upgrade"
     before = 0 if row is None else row.size
     after = record.installed_size
     return Change(

@@ -8,7 +8,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -87,21 +87,29 @@ def _offers(sections: Sections, installed: Mapping[str, LocalPackage]) -> tuple[
                 offers.append(Offer(name, row.arch, old, new, versions))
             case _:
                 raise unparsed(section, line)
-    offers += _successors(sections.get("successors"), installed, known)
+    newer = {offer.name for offer in offers}
+    offers += _successors(sections.get("successors"), newer, installed, known)
     return tuple(sorted(offers, key=lambda offer: offer.package))
 
 
 def _successors(
-    section: Section, installed: Mapping[str, LocalPackage], known: Mapping[str, SyncPackage]
+    section: Section,
+    newer: Collection[str],
+    installed: Mapping[str, LocalPackage],
+    known: Mapping[str, SyncPackage],
 ) -> Iterator[Offer]:
-    """Yield what would take the place of installed packages, unless something of its name is there."""
+    """Yield what would take the place of installed packages, unless it is offered as a newer version anyway.
+
+    It may be there beside what it replaces, also in this very version or in a newer one.
+    """
     replaced: defaultdict[str, list[LocalPackage]] = defaultdict(list)
     for line in section.lines:
-        old, new = fields_of(section, line, 2)
-        if old not in installed or new not in known:
+        old, new, version = fields_of(section, line, 3)
+        if new in newer:
+            continue
+        if old not in installed or new not in known or known[new].version != version:
             raise unparsed(section, line)
-        if new not in installed:
-            replaced[new].append(installed[old])
+        replaced[new].append(installed[old])
     for new, rows_ in replaced.items():
         record = known[new]
         yield Offer(

@@ -419,13 +419,16 @@ upgradable() {
     return "$rc"
 }
 
-# What pacman would put in the place of an installed package, unless that is held: the old and the new name. It asks
-# before it resolves, so that what comes of that does not count.
+# What pacman would put in the place of an installed package, unless that is held: the old name, and the new one with its
+# version. It asks before it resolves, so that what comes of that does not count.
 successors() {
     resolving -Su >"$WORK/su" 2>&1
-    awk -v OFS='\t' '/^:: Replace [^ ]+ with [^ ]+\/[^ ]+\? / { new = $5; sub(/^[^\/]*\//, "", new); sub(/\?$/, "", new); print $3, new }
+    if grep -q '^:: Replace ' "$WORK/su"; then in_void -Sl; fi >"$WORK/all" || return
+    awk -v OFS='\t' 'FILENAME == ARGV[1] { version[$1 "/" $2] = $3; next }
+        /^:: Replace [^ ]+ with [^ ]+\/[^ ]+\? / { new = $5; sub(/\?$/, "", new); at = version[new]; sub(/^[^\/]*\//, "", new); print $3, new, at }
         /^warning: ignoring package replacement \([^ ]+ => [^ ]+\)$/ { old = $5; new = $7; sub(/^\(/, "", old); sub(/\)$/, "", new)
-            sub(/-[^-]+-[^-]+$/, "", old); sub(/-[^-]+-[^-]+$/, "", new); print old, new }' "$WORK/su" | sort -u
+            sub(/-[^-]+-[^-]+$/, "", old); match(new, /-[^-]+-[^-]+$/); print old, substr(new, 1, RSTART - 1), substr(new, RSTART + 1) }' \
+        "$WORK/all" "$WORK/su" | sort -u
 }
 
 # What an observation depends on, so that a caller can tell by stat(2) alone that nothing changed. The log tells of
@@ -460,7 +463,7 @@ observe() {
     [ "$code" -eq 0 ] || finish "$OTHER"
     awk '{ print $1 }' "$WORK/out" >"$WORK/names"
     section successors successors
-    cut -f 2 "$WORK/out" >>"$WORK/names"
+    cut -f 2,3 "$WORK/out" | tr '\t' ' ' >>"$WORK/names"
     section available offered "$WORK/names"
     section broken broken_entries
     section dependencies check
@@ -477,21 +480,20 @@ observe() {
 
 # --- dry-run -----------------------------------------------------------------------------------------------
 
-# Each chosen version must be the one on offer.
+# Each chosen version must be on offer. One of a later repository is, too: it may take the place of another package.
 choices_exist() {
     lines_of "$CHOOSE,$ONLY" | sed '/^$/d; s/:[^=]*=/=/' >"$WORK/choices"
-    sed 's/=.*//' "$WORK/choices" >"$WORK/names"
-    offered "$WORK/names" | awk -F '\t' '{ print $2 "=" $3 }' >"$WORK/on-offer"
-    awk 'FILENAME == ARGV[1] { have[$0]; next } !($0 in have)' "$WORK/on-offer" "$WORK/choices" >"$WORK/gone"
+    sed 's/=/ /' "$WORK/choices" >"$WORK/names"
+    offered "$WORK/names" | awk -F '\t' '{ print $2 "=" $3, $1 "/" $2 }' >"$WORK/on-offer"
+    awk 'FILENAME == ARGV[1] { have[$1]; next } !($0 in have)' "$WORK/on-offer" "$WORK/choices" >"$WORK/gone"
     [ ! -s "$WORK/gone" ]
 }
 
 # One update alone, with all that must move along: what it needs, as pacman finds it, and what it would break, where
 # an update mends that.
 resolve_only() {
-    wanted=${ONLY%%=*}
-    wanted=${wanted%%:*}
-    set -- "$wanted"
+    # With its repository, else the first one of its name counts.
+    set -- "$(awk 'FILENAME == ARGV[1] { only = $0; next } $1 == only { print $2 }' "$WORK/choices" "$WORK/on-offer")"
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         resolving -S ${ignore:+--ignore "$ignore"} "$@" >"$WORK/only.out" 2>"$WORK/only.err"
         rc=$?

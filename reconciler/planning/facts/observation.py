@@ -93,8 +93,8 @@ class Offer(Identified):
         advisories: Identifiers of advisories, where the manager knows them.
         hidden_by: The manager's setting that keeps it from a whole upgrade and from no security update; empty
             where there is none.
-        replaces: Installed packages whose place this one takes in an upgrade although it is not installed
-            itself: a rename, or a successor. Empty of a newer version.
+        replaces: Installed packages whose place this one takes in an upgrade: a rename, or a successor. It
+            may be installed beside them. Empty of a newer version.
     """
 
     name: str

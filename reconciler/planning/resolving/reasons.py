@@ -298,22 +298,22 @@ def reasons_for_change(change: Change, standing: Standing | None, rules: Rules) 
             return (Reason("replaced", f"its place is taken by {_doers(change)}"),)
         case "rotate":
             return (Reason("rotated", "only so many versions of it may be installed, and it is the oldest"),)
-        case "install":
-            return _reasons_for_install(change, standing, rules)
-        case "downgrade":
-            return (Reason("downgrade", "the machine's own pins prefer an older version"),)
-        case "upgrade":
-            return _reasons_for_upgrade(change, standing, rules)
+        case "install" | "upgrade" | "downgrade":
+            return _reasons_for_coming(change, standing, rules)
 
 
-def _reasons_for_install(change: Change, standing: Standing | None, rules: Rules) -> tuple[Reason, ...]:
-    match standing:
-        case Wanted(only_as_dependency=None, offer=offer):
+def _reasons_for_coming(change: Change, standing: Standing | None, rules: Rules) -> tuple[Reason, ...]:
+    match change.action, standing:
+        case _, Wanted(only_as_dependency=None, offer=offer) if offer.replaces:
             replaced = listed([rules.name_of(one) for one in offer.replaces])
             takes = Reason("replaces", f"it takes the place of {replaced}")
             return (_selected(standing, rules), takes, *_superseded(change, standing, rules))
-        case _:
+        case "install", _:
             return (Reason("new-dependency", f"it comes in new, needed by {_doers(change)}"),)
+        case "downgrade", _:
+            return (Reason("downgrade", "the machine's own pins prefer an older version"),)
+        case _:
+            return _reasons_for_upgrade(change, standing, rules)
 
 
 def _lifted(wanted: Wanted) -> tuple[Reason, ...]:

@@ -98,17 +98,61 @@ def test_the_operators_hold_is_planned_with(lab: PacmanLab, pacman: ScriptedMana
     assert pacman.apply(instruction, folder()).exit_code == 0
 
 
-def test_a_rename_alone_is_planned_and_done(tmp_path: Path, script: PatchScript, folder: Folder) -> None:
-    lab = PacmanLab.empty(tmp_path / "lab")
-    lab.install(Pkg("oldname", "1.0-1"))
-    successor = (("provides", "oldname=2"), ("conflict", "oldname"), ("replaces", "oldname"))
-    lab.publish(Pkg("newname", "2.0-1", successor))
-    pacman = ScriptedManager(PACMAN, LocalTarget(lab.environment), script, lab.cache)
+SUCCESSOR = (("provides", "oldname=2"), ("conflict", "oldname"), ("replaces", "oldname"))
+
+
+def of_successor(
+    lab: PacmanLab, script: PatchScript, here: tuple[Pkg, ...], **offered: Pkg
+) -> ScriptedManager:
+    """Install packages in an empty root, and offer others, one in each repository."""
+    lab.configuration.write_text(lab.configuration.read_text().partition("[lab]")[0])
+    lab.install(*here)
+    for repository, package in offered.items():
+        lab.publish_in(repository, package)
     run(lab, script, "--refresh")
-    _, instruction = plan(pacman)
+    return ScriptedManager(PACMAN, LocalTarget(lab.environment), script, lab.cache)
+
+
+@pytest.mark.parametrize("beside", [(), (Pkg("newname", "2.0-1"),)], ids=["new", "there"])
+def test_a_rename_alone_is_planned_and_done(
+    tmp_path: Path, script: PatchScript, folder: Folder, beside: tuple[Pkg, ...]
+) -> None:
+    lab = PacmanLab.empty(tmp_path / "lab")
+    here = (Pkg("oldname", "1.0-1"), *beside)
+    pacman = of_successor(lab, script, here, core=Pkg("newname", "2.0-1", SUCCESSOR))
+    found, instruction = plan(pacman)
+    (update,) = (one for one in found.updates if one.name == "newname")
+    assert [reason.code for reason in update.reasons] == ["selected", "replaces"]
     assert pacman.apply(instruction, folder()).exit_code == 0
     assert lab.versions() == {"newname": "2.0-1"}
     assert plan(pacman)[0].transaction == ()
+
+
+@pytest.mark.parametrize(
+    ("held", "version", "why"),
+    [
+        ((), "2.0-1", "2.0-1 cannot be installed: newname 2.0-1 needs nobody"),
+        ((), "1.5-1", "1.5-1 cannot be installed: newname 1.5-1 needs nobody"),
+        (("oldname",), "2.0-1", "oldname is on hold on this machine, by its operator"),
+    ],
+    ids=["unmet", "older, of a later repository", "held"],
+)
+def test_what_would_take_a_place_and_cannot_is_told_where_it_is_there(
+    tmp_path: Path, script: PatchScript, held: tuple[str, ...], version: str, why: str
+) -> None:
+    lab = PacmanLab.empty(tmp_path / "lab")
+    here = (Pkg("oldname", "1.0-1"), Pkg("newname", "2.0-1"))
+    needy = Pkg("newname", version, SUCCESSOR if held else (*SUCCESSOR, ("depend", "nobody")))
+    first = needy if version == "2.0-1" else Pkg("newname", "2.0-1")
+    pacman = of_successor(lab, script, here, core=first, extra=needy)
+    for name in held:
+        lab.hold_package(name)
+    found, _ = plan(pacman)
+    told = [
+        (one.name, one.candidate, one.replaces, [each.message for each in one.reasons])
+        for one in found.updates
+    ]
+    assert told == [("newname", version, ("oldname",), [why])]
 
 
 def test_of_two_repositories_of_one_name_the_first_counts_and_an_empty_one_is_none(
