@@ -34,7 +34,17 @@ from reconciler.managers.machine import (
     read_filesystems,
     read_lock_holder,
 )
-from reconciler.managers.sections import Section, Sections, instant, kib, number, pairs, sentence_of, unparsed
+from reconciler.managers.sections import (
+    Section,
+    Sections,
+    fields_of,
+    instant,
+    kib,
+    number,
+    pairs,
+    sentence_of,
+    unparsed,
+)
 from reconciler.planning.facts.observation import (
     Available,
     Health,
@@ -101,20 +111,6 @@ def _automatic(section: Section) -> frozenset[PackageId]:
     )
 
 
-_LISTS_QUOTED = frozenset('\\|{}[]<>"^~_=!@#$%^&*')
-
-
-def _list_name(url: str, below: str) -> str:
-    """Return the name of a source's files in apt's lists folder, without the last part."""
-    path = url.partition(":")[2].removeprefix("//").rstrip("/") + "/" + below
-    # Byte by byte, as apt does; what is no text stands for the byte that it was.
-    letters = path.encode("utf-8", "surrogateescape").decode("latin-1")
-    quoted = "".join(
-        f"%{ord(char):02x}" if char in _LISTS_QUOTED or not "!" <= char <= "~" else char for char in letters
-    )
-    return quoted.replace("/", "_")
-
-
 @dataclass(slots=True)
 class _Release:
     """A release file of the lists folder."""
@@ -123,45 +119,24 @@ class _Release:
     fetched: datetime | None = None
 
 
-# A URL, with blanks where it is the label of a disc; then a folder, empty where the source's line says ``/``,
-# or a suite, component and architecture.
-_DESCRIPTION = re.compile(
-    r"(?P<url>[a-z][a-z0-9+-]*:.*?) (?:(?P<flat>(?:\S*/)?)|(?P<suite>\S+)/[^\s/]+ \S+) Packages"
-)
-
-
 def _sources(sections: Sections, files: Mapping[str, PackageFile], at: datetime) -> tuple[Source, ...]:
     releases = _releases(sections)
+    lists = sections.need("lists")
     found: dict[tuple[str, str], Source] = {}
-    for file in files.values():
-        match = _DESCRIPTION.fullmatch(file.description)
-        if match is None:
-            continue  # a package file given on the command line, not a source
-        url = redacted(match["url"])
-        prefix, known = _place(url, match, releases)
-        fields = {**file.release, "site": file.site}
-        fresh = replace(_source(file, url, known, at), id=prefix, release=written(fields))
+    for line in lists.lines:
+        prefix, site, description = fields_of(lists, line, 3)
+        file = files.get(description)
+        if file is None:
+            continue  # of a source that is left out
+        url = redacted(site)
+        known = releases.get(prefix + "InRelease") or releases.get(prefix + "Release")
+        fresh = replace(
+            _source(file, url, known, at), id=prefix, release=written({**file.release, "site": file.site})
+        )
         source = found.setdefault((url, prefix), fresh)
         serves = file.security and file.priority > 0
         found[url, prefix] = replace(source, security=bool(source.security) or serves)
     return tuple(found.values())
-
-
-def _place(
-    url: str, description: re.Match[str], releases: Mapping[str, _Release]
-) -> tuple[str, _Release | None]:
-    """Return how the names of a source's lists begin, and its release file, where there is one.
-
-    Suite and component may both hold a slash: which is which, the place of the release file tells.
-    """
-    parts = (description["suite"] or "").split("/")
-    suites = [f"dists/{'/'.join(parts[:length])}/" for length in range(len(parts), 0, -1)]
-    places = suites if description["flat"] is None else [description["flat"]]
-    prefixes = [_list_name(url, below) for below in places]
-    for prefix in prefixes:
-        if known := releases.get(prefix + "InRelease") or releases.get(prefix + "Release"):
-            return prefix, known
-    return prefixes[0], None
 
 
 def _releases(sections: Sections) -> dict[str, _Release]:

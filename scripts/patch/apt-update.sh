@@ -168,21 +168,27 @@ function named_by(file, part, n) {
 }
 '
 
-# Of every list of packages that apt has: its file, its source's id, and how `apt-cache policy` calls it, by tabs. The id
-# is how the names of the source's files begin; it holds no user information. How much of a name that is, is told by how
-# many parts the list's own path has, which hold no _ themselves.
+# Of every list of packages that apt has: its file, its source's id and site, and how `apt-cache policy` calls it, by
+# tabs. The id is how the names of the source's files begin; it holds no user information. How much of a name that is, is
+# told by how many parts the list's own path has, which hold no _ themselves. This is the one place that knows.
 lists() {
     # shellcheck disable=SC2016 # for apt-get
-    cached must apt-get indextargets --format '$(FILENAME) $(METAKEY) $(DESCRIPTION)' 'Created-By: Packages' | awk '{
-        file = source = $1; sub(/.*\//, "", source); parts = gsub("/", "/", $2) + 1
+    cached must apt-get indextargets --format '$(FILENAME)	$(METAKEY)	$(SITE)	$(DESCRIPTION)' 'Created-By: Packages' | awk -F '\t' '{
+        source = $1; sub(/.*\//, "", source); parts = gsub("/", "/", $2) + 1
         while (parts-- > 0) sub(/_[^_]*$/, "", source)
-        sub(/^[^ ]* [^ ]* /, ""); print file "\t" source "_\t" $0 }'
+        print $1 "\t" source "_\t" $3 "\t" $4 }'
+}
+
+# All of them, also where some are left out below.
+know_lists() {
+    [ ! -e "$WORK/lists" ] || return 0
+    learn lists lists
+    keep lists
 }
 
 # Those of the sources that serve security updates, as `apt-cache policy NAME` names them: the one place that knows.
 security_sources() {
-    : >"$WORK/lists"
-    [ -z "$SECURITY_SOURCES" ] || lists >"$WORK/lists"
+    [ -e "$WORK/lists" ] || : >"$WORK/lists"
     printf '%s' "$SECURITY_SOURCES" | awk '
         # The fields of a release as apt prints them: always in this order, while a value may hold anything.
         function take_release(text, i, at, last) {
@@ -197,7 +203,7 @@ security_sources() {
         function serves() { return (line in told) || is["a"] ~ /-security$/ || is["n"] ~ /-security$/ || is["l"] == "Debian-Security" }
         function flush() { if (line != "" && serves()) print line; line = ""; split("", is) }
         FILENAME == "-" { named[$0]; next }
-        FILENAME == ARGV[2] { split($0, part, "\t"); if (part[2] in named) told[part[3]]; next }
+        FILENAME == ARGV[2] { split($0, part, "\t"); if (part[2] in named) told[part[4]]; next }
         /^Pinned packages:/ { exit }
         /^ *-?[0-9]+ / { flush(); line = $0; sub(/^ *-?[0-9]+ /, "", line) }
         /^     release / { take_release(substr($0, 14)) }
@@ -219,8 +225,8 @@ cached() { # must|may|run TOOL ARGUMENT...: one of apt's, with our settings, and
 # operator's own for single packages are stronger.
 leave_out_sources() {
     [ -n "$WITHOUT" ] || return 0
-    lists >"$WORK/lists"
-    printf '%s' "$WITHOUT" | awk -F '\t' 'FILENAME == "-" { out[$0]; next } !($2 in out) { print $1 }' - "$WORK/lists" >"$WORK/counted"
+    know_lists
+    printf '%s' "$WITHOUT" | awk -F '\t' 'FILENAME == "-" { out[$0]; next } !($2 in out) && !counted[$1]++ { print $1 }' - "$WORK/lists" >"$WORK/counted"
     sure
     COUNTED=$CACHE/lists
     rm -rf "$COUNTED"
@@ -264,6 +270,7 @@ machine() {
 }
 
 tell_sources() {
+    [ -z "$SECURITY_SOURCES" ] || know_lists
     question sources cached must apt-cache policy
     keep sources
     question security security_sources
@@ -379,6 +386,8 @@ observe() {
     keep installed
     present >"$WORK/names"
     question automatic marks
+    know_lists
+    question lists cut -f 2- "$WORK/lists"
     tell_sources
     if [ -s "$WORK/names" ]; then
         question policy policy "$WORK/names"
@@ -493,6 +502,7 @@ preferences() {
 
 # APT::Default-Release prefers a release and is no pin: as the security service is another one, it would hide it.
 security_pins() {
+    [ -z "$SECURITY_SOURCES" ] || know_lists
     learn sources cached must apt-cache policy
     keep sources
     learn security security_sources

@@ -215,6 +215,13 @@ Pinned packages:
 """
 
 
+def lists_of(sources: str) -> str:
+    """Return the lists that belong to sources: id, site and how apt calls it."""
+    told = [line.strip().split(" ", 1)[1] for line in sources.splitlines() if line.endswith(" Packages")]
+    rows = ((*one.split(" ")[:2], one) for one in told)
+    return "\n".join(f"{site}_{suite.partition('/')[0]}_\t{site}\t{one}" for site, suite, one in rows)
+
+
 SECURE = """\
 http://x/ubuntu jammy-security/main amd64 Packages
 https://esm.ubuntu.com/infra/ubuntu jammy-infra-security/main amd64 Packages
@@ -281,7 +288,10 @@ def test_a_phased_version_is_offered_even_where_apt_hides_it() -> None:
 
 
 def test_of_each_source_it_is_told_whether_security_updates_come_from_it() -> None:
-    told = {source.name: source.security for source in observed(sources=SOURCES, security=SECURE).sources}
+    told = {
+        source.name: source.security
+        for source in observed(sources=SOURCES, security=SECURE, lists=lists_of(SOURCES)).sources
+    }
     assert {name for name, secure in told.items() if secure} == {
         "Ubuntu:22.04/jammy-security",
         "UbuntuESM:22.04/jammy-infra-security",
@@ -290,12 +300,14 @@ def test_of_each_source_it_is_told_whether_security_updates_come_from_it() -> No
 
 def test_a_security_service_that_is_switched_off_serves_nothing() -> None:
     text = SOURCES.replace(" 500 http://x/ubuntu", "  -1 http://x/ubuntu").replace(" 510 https", " 0 https")
-    assert not any(source.security for source in observed(sources=text, security=SECURE).sources)
+    sources = observed(sources=text, security=SECURE, lists=lists_of(text)).sources
+    assert sources
+    assert not any(source.security for source in sources)
 
 
 def test_a_source_is_told_without_user_information() -> None:
     text = SOURCES.replace("http://x/debian bookworm/", "https://user:secret@x/debian bookworm/")
-    urls = {source.url for source in observed(sources=text).sources}
+    urls = {source.url for source in observed(sources=text, lists=lists_of(text)).sources}
     assert "https://x/debian" in urls
     assert not any("secret" in url for url in urls)
     assert redacted("E: https://a:b@h/x and http://c@h/y failed") == "E: https://h/x and http://h/y failed"

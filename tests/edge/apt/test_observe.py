@@ -64,7 +64,7 @@ def test_an_offer_knows_size_and_hash_of_its_archive(lab: AptLab, apt: ScriptedM
 
 def test_sources_tell_their_age(apt: ScriptedManager) -> None:
     sources = apt.observe(NOW).sources
-    assert [source.name for source in sources] == ["Debian-Security:12/stable-security", "Debian:12/stable"]
+    assert [source.name for source in sources] == ["Debian:12/stable", "Debian-Security:12/stable-security"]
     for source in sources:
         assert source.published is not None
         assert source.published < NOW

@@ -11,6 +11,35 @@ from tests.edge.apt.instructions import to
 from tests.labs import naming
 from tests.labs.apt import AptLab, Deb, build_deb, stanza_of
 
+ODD_LINES = """\
+deb [trusted=yes] file:{folder}/plain stable main
+deb [ trusted=yes arch=amd64,i386 lang=none ] file:{folder}/options/ stable main extra/x
+deb [trusted=yes] http://user:secret@host.invalid:8080/a_b~c+d%20e=f@g//h stable/updates main
+deb [trusted=yes] http://[2001:db8::1]/debian sid main
+deb [trusted=yes] cdrom:[Debian GNU/Linux 12 _Bookworm_ - 1]/ stable main contrib
+deb [trusted=yes] file:{folder}/flat ./
+deb [trusted=yes] file:{folder}/flat/ /
+deb [trusted=yes] file:{folder} sub/folder/
+deb [trusted=yes] https://host.invalid/$(ARCH) $(ARCH)/
+deb [trusted=yes] mirror+file:{folder}/mirrors stable main
+deb [trusted=yes by-hash=no] http://host.invalid/über stable main/debian-installer
+deb [trusted=yes] http://twice.invalid/x stable a/b
+deb [trusted=yes] http://twice.invalid/x stable/c b
+"""
+ODD_STANZAS = """\
+Types: deb deb-src
+URIs: http://a.invalid/x https://b.invalid/x/
+Suites: one two/three
+Components: main a/b/c
+Architectures: amd64
+Trusted: yes
+
+Types: deb
+URIs: http://a.invalid/x http://a.invalid/y
+Suites: ./ z/
+Trusted: yes
+"""
+
 PLAIN = Deb("plain", "9", fields={"Depends": "stranger"})
 
 
@@ -122,3 +151,46 @@ def test_a_component_may_hold_a_slash(own_lab: AptLab, own_apt: ScriptedManager)
     assert vendor.published == dated
     offers = own_apt.observe(datetime.now(UTC), (vendor.identity,)).offers
     assert {offer.name: offer.candidate for offer in offers}["lima"] == "1.1"
+
+
+def place_lists(lab: AptLab) -> dict[str, set[str]]:
+    """Give each list that apt would have a version of its own; return these by source, as apt has it."""
+    told = lab.apt(
+        "indextargets", "--no-release-info", "--format", "$(FILENAME)\t$(REPO_URI) $(RELEASE)",
+        "Created-By: Packages",
+    )  # fmt: skip
+    versions: dict[str, set[str]] = {}
+    for number, line in enumerate(told.splitlines()):
+        name, source = line.split("\t")
+        deb = Deb("lima", f"9.{number}")
+        fields = {**deb.control, "Filename": "x.deb", "Size": "1", "SHA256": "0" * 64}
+        stanza = "".join(f"{key}: {value}\n" for key, value in fields.items())
+        if str(lab.repository) not in source:
+            Path(name).write_text(stanza)
+            versions.setdefault(source, set()).add(deb.version)
+    return versions
+
+
+def test_what_a_source_is_apt_itself_says(own_lab: AptLab, own_apt: ScriptedManager) -> None:
+    with (own_lab.root / "etc/apt/sources.list").open("a") as file:
+        file.write(ODD_LINES.format(folder=own_lab.folder))
+    (own_lab.root / "etc/apt/sources.list.d/odd.sources").write_text(ODD_STANZAS)
+    by_source = place_lists(own_lab)
+    at = datetime.now(UTC)
+    ids = sorted(
+        source.identity for source in own_apt.observe(at).sources if str(own_lab.repository) not in source.url
+    )
+    assert len(set(ids)) == len(by_source) > 20
+    # Each source is left out in other looks than any other, which tells whose versions are gone with it.
+    gone: dict[str, set[int]] = {}
+    for bit in range(len(ids).bit_length()):
+        without = [one for number, one in enumerate(ids, 1) if number >> bit & 1]
+        (lima,) = (offer for offer in own_apt.observe(at, without).offers if offer.name == "lima")
+        left = {one.version for one in lima.versions}
+        for version in set().union(*by_source.values()) - left:
+            gone.setdefault(version, set()).add(bit)
+    looks = {frozenset(gone[version]) for versions in by_source.values() for version in versions}
+    assert all(
+        len({frozenset(gone[version]) for version in versions}) == 1 for versions in by_source.values()
+    )
+    assert len(looks) == len(by_source)
