@@ -1,6 +1,6 @@
 """A small machine and a whole installation for each test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ from reconciler.cli import main
 from tests.e2e.machines import MANAGERS, Plant
 from tests.e2e.site import Site
 from tests.labs.apt import AptLab
+from tests.replay import replay
 
 
 @pytest.fixture
@@ -35,7 +36,12 @@ def patchledger(site: Site, capsys: pytest.CaptureFixture[str]) -> Callable[...,
 
 
 @pytest.fixture(params=MANAGERS)
-def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Plant:
-    """A machine of each package manager, to be broken, with an installation of its own."""
+def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plant]:
+    """A machine of each package manager, to be broken, with an installation of its own.
+
+    However it is broken, every report of it must come out of git again, byte by byte.
+    """
     world = request.getfixturevalue(f"{request.param}_world")
-    return Plant.build(request.param, world, tmp_path)
+    plant = Plant.build(request.param, world, tmp_path)
+    yield plant
+    assert [one for one in replay(plant.site.reports, plant.site.policy) if one.problem] == []

@@ -23,7 +23,7 @@ from reconciler.planning.gates.types import (
     Slot,
 )
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.text.layout import UnknownWord
+from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord
 from reconciler.policy.match import HostFacts
 from tests.examples import examples
 from tests.report_samples import APPROVAL, FREEZE, INPUTS, NOW, OBSERVATION, SETTINGS, USUAL, change, decide
@@ -109,7 +109,7 @@ INSTANTS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st
 SPANS = st.timedeltas(timedelta(0), timedelta(days=5_000))
 RECORDINGS = st.builds(
     Recording,
-    schema=st.sampled_from([1, 2]),
+    schema=st.sampled_from(range(1, SCHEMA_VERSION + 1)),
     program=TEXT,
     target=TEXT,
     policy_commit=TEXT,
@@ -155,7 +155,7 @@ def _edited(**changes: object) -> bytes:
         (_edited(target=5), r"observation\.json\.target: Input should be a valid string"),
         (_edited(now="yesterday"), r"\.now: "),
         (_edited(exchanges=[{"question": {}}]), r"exchanges\.0\.answer"),
-        (_edited(schema=3), "written by a newer patchledger .schema 3,"),
+        (_edited(schema=SCHEMA_VERSION + 1), "written by a newer patchledger"),
         (_edited(schema=0), "schema version 0"),
         (_edited(schema="1"), "schema version 1"),
         (_edited(surprise=True), "unknown keys"),
