@@ -15,7 +15,7 @@ from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.reporting.report import to_json
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.text.layout import UnknownWord
+from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord
 from tests.examples import examples
 from tests.report_samples import (
     APPROVAL,
@@ -95,7 +95,7 @@ def _edited(path: tuple[str | int, ...], value: object) -> bytes:
     [
         (b"{", "not JSON"),
         (b"[]", "schema version None"),
-        (_edited(("schema",), 3), "written by a newer patchledger .schema 3,"),
+        (_edited(("schema",), SCHEMA_VERSION + 1), "written by a newer patchledger"),
         (_edited(("schema",), 0), "schema version 0"),
         (_edited(("schema",), True), "schema version True"),
         (_edited(("target",), 5), r"report\.json\.target: expected str"),

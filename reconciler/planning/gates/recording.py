@@ -3,7 +3,8 @@
 With the policy repository at ``policy_commit`` and the program of ``program``, :func:`read_recording` and
 :func:`judge` give the same plan, gates and decision; a tick itself decides in no other way. The file is
 canonical; one that is not was not written by a release of this program, and is refused rather than read
-approximately. Files of earlier versions are read as well: see :mod:`reconciler.planning.text.layout`.
+approximately. Where its bytes are vouched for, :func:`read_vouched` is the cheaper reader. Files of earlier
+versions are read as well: see :mod:`reconciler.planning.text.layout`.
 """
 
 import json
@@ -115,24 +116,36 @@ def write(recording: Recording) -> bytes:
 
 
 def read_recording(data: bytes) -> Recording:
-    """Read ``observation.json`` of this or an earlier version strictly.
+    """Read ``observation.json`` of this or an earlier version strictly: whoever had it may have changed it.
 
     Raises:
         Misuse: It is not a recording, was written by a newer patchledger, or is not as its version wrote it.
     """
-    _known_version(data)
-    try:
-        recording = _reader().validate_json(data, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(["observation.json", *(str(part) for part in first["loc"])])
-        raise Misuse(f"{place}: {first['msg']}") from None
+    recording = read_vouched(data)
     if write(recording) != data:
         raise Misuse(
             "observation.json is not as it was written: it holds unknown keys or was formatted anew",
             "Take it from git unchanged.",
         )
     return recording
+
+
+def read_vouched(data: bytes) -> Recording:
+    """Read ``observation.json`` at a tenth of the cost, where something else vouches for its bytes.
+
+    That is a signature or the host's own queue. What it says is checked as strictly; that it was written so,
+    and that it holds nothing more, is not.
+
+    Raises:
+        Misuse: It is not a recording, or was written by a newer patchledger.
+    """
+    _known_version(data)
+    try:
+        return _reader().validate_json(data, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(["observation.json", *(str(part) for part in first["loc"])])
+        raise Misuse(f"{place}: {first['msg']}") from None
 
 
 def _known_version(data: bytes) -> None:

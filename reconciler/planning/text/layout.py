@@ -22,7 +22,7 @@ import dataclasses
 from functools import lru_cache
 from typing import Any, TypeGuard, TypeVar, get_args
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of all these files as this program writes them."""
 
 _SINCE = "since"
