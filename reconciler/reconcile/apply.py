@@ -524,7 +524,7 @@ class Applier:
         Raises:
             ReconcilerError: It cannot be looked at.
         """
-        return replace(self.site.manager.observe(self.clock.now()), clock=self.clock.state())
+        return replace(self.site.observe(self.clock.now()), clock=self.clock.state())
 
     def _later(self, started: datetime) -> datetime:
         """Return the present, and no instant before what it ends: the clock may have been set back."""

@@ -206,7 +206,7 @@ class Assessor:
         if in_force is None:
             acceptance = Acceptance(state.accepted, state.floor) if state.accepted else None
             in_force = self.follower.follow(acceptance, now, accept=accept, beginning=state.beginning)
-        seen = self._restored(seen or self.site.manager.observe(now), state, in_force, now)
+        seen = self._restored(seen or self.site.observe(now), state, in_force, now)
         host, effective = self._match(in_force.revision, seen)
         power = self.site.power
         has_power = power is not None and power.root == seen.root
@@ -310,7 +310,7 @@ class Assessor:
             refresh = self.site.manager.refresh()
         match refresh.outcome:
             case RefreshOutcome.REFRESHED | RefreshOutcome.FAILED:
-                again = replace(self.site.manager.observe(occasion.now), refresh=refresh)
+                again = replace(self.site.observe(occasion.now), refresh=refresh)
                 return self._restored(again, occasion.state, occasion.in_force, occasion.now)
             case RefreshOutcome.NOT_DUE | RefreshOutcome.NOT_PERMITTED:
                 return replace(seen, refresh=refresh)
@@ -325,7 +325,7 @@ class Assessor:
         asked = SourcesAsked.of(seen, settings)
         if not asked:
             return seen
-        again = self.site.manager.observe(occasion.now, asked.without, asked.security)
+        again = self.site.observe(occasion.now, asked.without, asked.security)
         return self._restored(asked.joined(seen, again), occasion.state, occasion.in_force, occasion.now)
 
     def _converse(self, seen: Observation, effective: Effective, now: datetime) -> "_Talk":

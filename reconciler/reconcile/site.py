@@ -1,8 +1,10 @@
 """What belongs to one target, as one object: a machine with guests has many of them in one process."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from reconciler.planning.facts.observation import Observation
 from reconciler.planning.gates.types import Inhibitor
 from reconciler.reconcile.ports.target import Lock, LogKeeper, PackageManager, Power, StateStore
 from reconciler.reconcile.surroundings import Surroundings
@@ -35,3 +37,15 @@ class Site:
     power: Power | None = None
     logs: LogKeeper | None = None
     inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple
+
+    def observe(
+        self, at: datetime, without: Sequence[str] = (), security_sources: Sequence[str] = ()
+    ) -> Observation:
+        """Look at the machine; the hooks that are asked before a run are the package manager's and its own.
+
+        Raises:
+            ReconcilerError: It cannot be looked at.
+        """
+        seen = self.manager.observe(at, without, security_sources)
+        own = self.around.hooks.digest("pre")
+        return replace(seen, hooks=f"{seen.hooks}+{own}") if own else seen

@@ -103,6 +103,23 @@ def test_a_hook_that_is_another_is_asked_at_once(host: Site, machine: AptLab) ->
     assert [one.outcome for one in tick(host).runs] == ["applied"]
 
 
+@pytest.mark.parametrize("mended", ["true", "rm", "chmod"])
+def test_a_hook_in_pre_d_that_is_mended_is_asked_at_once(host: Site, machine: AptLab, mended: str) -> None:
+    host.hook("pre", "10-import", "exit 1")
+    want(host, "plain")
+    assert [len(tick(host).runs) for _ in range(3)] == [1, 1, 0]
+    path = host.folder / "hooks/pre.d/10-import"
+    match mended:
+        case "true":
+            host.hook("pre", "10-import", "true # longer")
+        case "rm":
+            path.unlink()
+        case _:
+            path.chmod(0o644)
+    assert [one.outcome for one in tick(host).runs] == ["applied"]
+    assert machine.versions()["plain"] == "1.1"
+
+
 def test_a_hook_that_hangs_forks_and_floods_is_ended_and_told(host: Site, machine: AptLab) -> None:
     host.hook("pre", "10-hang", "yes & yes & sleep 600")
     want(host, "plain", policy="hooks: {timeout: 2s}\n")

@@ -355,3 +355,21 @@ def is_gone(pid: int) -> bool:
         return True
     with os.fdopen(descriptor) as ended:
         return bool(select.select([ended], [], [], 10)[0])
+
+
+def test_hooks_are_told_from_others(tmp_path: Path) -> None:
+    hooks = HookFolder(tmp_path, {})
+    assert hooks.digest("pre") == ""
+    path = put(tmp_path, "10-one", "exit 1")
+    seen = [hooks.digest("pre"), hooks.digest("pre")]
+    assert seen[0] == seen[1] != ""
+    path.chmod(0o757)  # and so it is refused
+    seen.append(hooks.digest("pre"))
+    path.chmod(0o755)
+    path.write_text("#!/bin/sh\nexit 0\n")
+    seen.append(hooks.digest("pre"))
+    (tmp_path / "pre.d/20-two").symlink_to("nowhere")
+    seen.append(hooks.digest("pre"))
+    assert len(set(seen)) == 4
+    (tmp_path / "pre.d/notes.txt.bak").write_text("no hook")
+    assert hooks.digest("pre") == seen[-1]

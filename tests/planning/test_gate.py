@@ -457,10 +457,8 @@ def test_what_a_hook_was_against_is_tried_again_when_time_passes_or_anything_cha
         assert isinstance(result, Closed)
         assert (result.outcome, result.until) == (Outcome.ALREADY_FAILED, NOW + HOUR / 2)
         assert result.reason.startswith("hook etckeeper: uncommitted changes; tried again at ")
-        # A hook in pre.d is none of these: its author must not wait for what never comes.
         assert result.reason.endswith(
-            " UTC, with run --now, or when the plan, policy, package database or hooks of the package manager"
-            " are others"
+            " UTC, with run --now, or when the plan, policy, package database or hooks are others"
         )
     late = replace(INPUTS, host=replace(host, failed=failed))
     assert isinstance(state_of(GateName.HOST, late), Pass)

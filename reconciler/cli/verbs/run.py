@@ -201,10 +201,11 @@ def _unpushed(wiring: Wiring) -> tuple[str, ...]:
 def _watched(config_path: Path, wiring: Wiring) -> tuple[str, ...]:
     """Name what a tick depends on besides the policy.
 
-    That is the configuration, the operator's pause, the program and the package manager's files.
+    That is the configuration, the operator's pause and hooks, the program and the package manager's files.
     """
     pause = str(wiring.folder.path.absolute() / PAUSE)
-    own = (str(config_path.absolute()), pause, *reconciler.__path__)
+    hooks = str(wiring.config.hooks_dir)
+    own = (str(config_path.absolute()), pause, hooks, *reconciler.__path__)
     return tuple(sorted({*own, *wiring.manager.inputs()}))
 
 

@@ -14,6 +14,7 @@ Rules:
    would reach into what operators write, and ends with what we leave running. Elsewhere it is our child.
 """
 
+import hashlib
 import os
 import re
 import stat
@@ -76,6 +77,16 @@ class HookFolder:
             for name, why_not in self._entries(stage)
             if why_not
         )
+
+    def digest(self, stage: HookStage) -> str:
+        """Tell a stage's hooks from others, and from such as may not run; empty where there are none."""
+        try:
+            names = self.names(stage)
+        except Stalled as error:
+            return hashlib.sha256(error.message.encode()).hexdigest()
+        folder = self._folder_of(stage)
+        seen = hashlib.sha256("".join(f"{_state(folder / name)}\n" for name in names).encode())
+        return seen.hexdigest() if names else ""
 
     def run(
         self, stage: HookStage, *, stdin: bytes, facts: Mapping[str, str], timeout: timedelta
@@ -199,6 +210,16 @@ def _refusal(path: Path) -> str:
         return who_else_may_change(str(path))
     except OSError as error:
         return f"{path} leads to nothing that could be run: {error.strerror}"
+
+
+def _state(path: Path) -> str:
+    try:
+        found = path.stat()
+    except OSError as error:
+        return f"{path.name}\0{error.errno}"
+    # The time of change cannot be set back, so the bytes themselves need not be read.
+    about = (found.st_mode, found.st_ino, found.st_size, found.st_ctime_ns)
+    return f"{path.name}\0{about}\0{_refusal(path)}"
 
 
 def _output(done: process.Completed) -> str:

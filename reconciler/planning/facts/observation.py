@@ -425,8 +425,8 @@ class Observation:
         scripts: ``(file name, SHA-256)`` of the patch scripts that were executed.
         quarantined: Versions that failed here, sorted by (name, arch).
         root: Of the system that was looked at, ``/`` for the running one.
-        hooks: Digest of the machine's own hooks that the manager asks before it changes anything, empty where
-            there are none or nobody knows.
+        hooks: Digest of the machine's own hooks that are asked before anything is changed, the manager's or
+            in ``pre.d``; empty where there are none or nobody knows.
     """
 
     at: datetime

@@ -186,7 +186,7 @@ def _disturbed(inputs: GateInputs, plan: Plan, now: datetime) -> GateResult:
             reason = "this very plan failed and neither plan, policy nor package database has changed since"
             return Closed(GateName.HOST, Outcome.ALREADY_FAILED, reason)
         if now < failed.again:
-            others = "when the plan, policy, package database or hooks of the package manager are others"
+            others = "when the plan, policy, package database or hooks are others"
             reason = f"{failed.reason}; tried again at {minute(failed.again)}, with run --now, or {others}"
             return Closed(GateName.HOST, Outcome.ALREADY_FAILED, reason, until=failed.again)
     holder = inputs.host.health.lock_holder

@@ -211,7 +211,7 @@ class FailedApply:
     """An apply that failed, and what must differ before the same plan is tried again.
 
     Attributes:
-        hooks: What the machine's own hooks of its package manager were, where one of them was against it.
+        hooks: What the machine's own hooks were, where one of them was against it.
         attempts: How often a hook was; 0 where it failed for something else. What a hook looks at is seen by
             nobody but itself, so that it is asked again by the next tick, and then after growing pauses.
         reason: What the hook said.
@@ -239,7 +239,7 @@ class HostState:
 
     Attributes:
         database: Digest of the package database, as observed.
-        hooks: Digest of the machine's own hooks of its package manager, as observed.
+        hooks: Digest of the machine's own hooks, those of its package manager included, as observed.
         failed: The last failed apply, where it was not followed by a successful one.
         quarantined: ``name:arch`` of packages that failed in an earlier run and are known to be half done:
             they keep nothing else back. A name alone, in an older recording, means every architecture.

@@ -156,6 +156,9 @@ class HookRunner(Protocol):
     ) -> tuple[HookResult, ...]:
         """Run the hooks of a stage."""
 
+    def digest(self, stage: HookStage) -> str:
+        """Tell a stage's hooks from others, and from such as may not run; empty where there are none."""
+
 
 class HealthChecker(Protocol):
     """What a policy's ``health`` names; :class:`reconciler.host.machine.checks.Checks` is the real one."""
