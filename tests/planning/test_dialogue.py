@@ -402,6 +402,14 @@ def test_replaced_packages_and_rotated_kernels_are_no_removals() -> None:
     }
 
 
+def test_what_comes_beside_its_older_versions_is_wanted_itself_and_takes_no_place() -> None:
+    machine = world(Build("kernel", "2"), kernel="1")
+    change = Change("install", "kernel", ARCH, None, "2")
+    plan = make_plan(machine.observe(NOW), effective(), [answer(Question(), change)], NOW)
+    (update,) = plan.updates
+    assert [reason.code for reason in update.reasons] == ["selected", "beside"]
+
+
 def test_a_transaction_that_cannot_be_resolved_is_told_in_the_managers_words() -> None:
     machine = world(Build("a", "2"))
     exchange = answer(Question(), message="E: Unmet dependencies", exit_code=25)

@@ -308,6 +308,9 @@ def _reasons_for_coming(change: Change, standing: Standing | None, rules: Rules)
             replaced = listed([rules.name_of(one) for one in offer.replaces])
             takes = Reason("replaces", f"it takes the place of {replaced}")
             return (_selected(standing, rules), takes, *_superseded(change, standing, rules))
+        case "install", Wanted(only_as_dependency=None):
+            beside = Reason("beside", "it comes beside the versions of it that are installed")
+            return (_selected(standing, rules), beside, *_superseded(change, standing, rules))
         case "install", _:
             return (Reason("new-dependency", f"it comes in new, needed by {_doers(change)}"),)
         case "downgrade", _:
