@@ -60,30 +60,49 @@ def joined(versions: Iterable[Available], security: Container[str]) -> tuple[Ava
     return tuple(sorted(found.values(), key=lambda one: version_key(one.version), reverse=True))
 
 
-_ADVISORY = re.compile(r"(\S+) +(\S+) +(\S+)")
-_ADVISORY_OF_5 = re.compile(r"(\S+) +(\S+) +(\S+) +(\S+) +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
-_HEADING_OF_5 = re.compile(r"(?:Name|CVE) +Type +Severity +Package +Issued *")
+_ADVISORY = re.compile(r"(?P<id>|.*\S) +(?P<type>\S+) +(?P<package>\S+)")
+_HEADING_OF_5 = re.compile(r"(?:Name|CVE) +(?P<type>Type +)Severity +Package +Issued *")
+_ENDS_OF_5 = re.compile(r"(?:.* )?(?P<package>\S+) +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
 def advised(section: Section) -> Iterator[Advised]:
     """Read ``dnf updateinfo list``: of dnf 4 identifier, type and package; dnf 5 has columns with a heading.
 
+    An identifier and a severity are what somebody wrote: of several words, or of none.
+
     Raises:
         Stalled: A line has another form.
     """
+    heading = None
     for line in section.lines:
-        if not line.strip() or _HEADING_OF_5.fullmatch(line):
-            continue
-        if match := _ADVISORY_OF_5.fullmatch(line.strip()):
-            is_security, nevra = match[2] == "security", match[4]
-        elif match := _ADVISORY.fullmatch(line.strip()):
-            is_security, nevra = match[2].endswith("/Sec."), match[3]
-        else:
-            raise unparsed(section, line)
-        parts = split_nevra(nevra)
-        if parts is None:
-            raise unparsed(section, line)
-        yield Advised(*parts, match[1], is_security)
+        if found := _HEADING_OF_5.fullmatch(line):
+            heading = found
+        elif line.strip():
+            yield _advised_in_columns(section, line, heading) if heading else _advised_in_words(section, line)
+
+
+def _advised_in_words(section: Section, line: str) -> Advised:
+    match = _ADVISORY.fullmatch(line.rstrip())
+    if match is None:
+        raise unparsed(section, line)
+    is_security = match["type"].endswith("/Sec.")
+    return Advised(*_whole_name(section, line, match["package"]), match["id"], is_security)
+
+
+def _advised_in_columns(section: Section, line: str, heading: re.Match[str]) -> Advised:
+    begin, end = heading.span("type")
+    match = _ENDS_OF_5.fullmatch(line[end:].rstrip())
+    if match is None:
+        raise unparsed(section, line)
+    is_security = line[begin:end].strip() == "security"
+    return Advised(*_whole_name(section, line, match["package"]), line[:begin].strip(), is_security)
+
+
+def _whole_name(section: Section, line: str, text: str) -> tuple[str, str, str]:
+    parts = split_nevra(text)
+    if parts is None:
+        raise unparsed(section, line)
+    return parts
 
 
 MOVES = frozenset({"install", "upgrade", "downgrade"})

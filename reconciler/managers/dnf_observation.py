@@ -190,7 +190,8 @@ def _offer(row: Row, versions: Sequence[Available], notices: Sequence[Advised]) 
                 {
                     notice.advisory
                     for notice in notices
-                    if compare_rpm(row.version, notice.version) < 0 <= compare_rpm(candidate, notice.version)
+                    if notice.advisory
+                    and compare_rpm(row.version, notice.version) < 0 <= compare_rpm(candidate, notice.version)
                 }
             )
         ),

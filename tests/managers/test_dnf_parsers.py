@@ -234,6 +234,35 @@ def test_advisories_of_dnf_4_and_of_dnf_5_are_read_alike() -> None:
     assert (one.name, one.version, one.security) == ("bash", "5.2-1.el9", True)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (
+            "A-1           Unknown/Sec.   a-1.1-1.noarch",
+            "Two words     Important/Sec. b-1.1-1.noarch",
+            "              Important/Sec. c-1.1-1.noarch",
+            "A-4           unknown        d-1.1-1.noarch",
+        ),
+        (
+            "Name      Type     Severity                          Package              Issued",
+            "A-1       security                            a-1.1-1.noarch 2026-11-01 10:00:00",
+            "Two words security Very important indeed      b-1.1-1.noarch 1970-01-01 00:00:00",
+            "          security Important                  c-1.1-1.noarch 2026-11-01 10:00:00",
+            "A-4                security                   d-1.1-1.noarch 2026-11-01 10:00:00",
+        ),
+    ],
+)
+def test_what_somebody_wrote_into_an_advisory_may_have_any_words_or_none(lines: tuple[str, ...]) -> None:
+    assert [
+        (one.advisory, one.name, one.security) for one in advised(Section("advisories", lines, (), 0))
+    ] == [
+        ("A-1", "a", True),
+        ("Two words", "b", True),
+        ("", "c", True),
+        ("A-4", "d", False),
+    ]
+
+
 def test_an_advisory_in_another_form_stalls() -> None:
     with pytest.raises(Stalled, match=r"\[advisories\]"):
         tuple(advised(Section("advisories", ("RHSA-2026:1 Critical/Sec. bash",), (), 0)))
