@@ -805,6 +805,9 @@ class Repository(Strictly):
     requires: Annotated[str, StringConstraints(pattern=values.REQUIREMENT)] | None = None
     """Versions of patchledger that understand this repository, such as `>=1.4`."""
 
+    repository: Annotated[str, StringConstraints(pattern=values.REPOSITORY_NAME)] | None = None
+    """Name of this repository: a host that follows a signed policy takes it from no other one."""
+
 
 AnyDocument = Policy | Schedule | Freeze | PackageException | Approval | Host | Rollout
 """A document of any kind."""

@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
-from itertools import pairwise
 from typing import Generic, TypeVar, cast
 
 from reconciler import __version__
@@ -59,6 +58,7 @@ from reconciler.policy.documents import (
 from reconciler.policy.icalendarfile import IcsCalendar, parse_ics
 from reconciler.policy.match import count_patterns, is_begin, is_pattern
 from reconciler.policy.placement import (
+    PUBLISHERS_FILE,
     REPOSITORY_FILE,
     SIGNERS_FILE,
     SUFFIXES,
@@ -69,12 +69,12 @@ from reconciler.policy.placement import (
     misplaced,
 )
 from reconciler.policy.problems import MAX_PROBLEMS, Problem, dotted, quoted, shortened
+from reconciler.policy.signers import Signer, fingerprint_of_line, read_signers
 from reconciler.policy.values import (
     REQUIREMENT,
     SCRIPT_NAME,
     SENTENCES,
     format_duration,
-    is_public_key,
     nearest,
 )
 from reconciler.policy.windows import TICK_MARGIN, IcsWindow, shortfall, starts
@@ -144,7 +144,7 @@ class Revision:
         requires: As in ``patchledger.yaml``, empty where it says nothing.
         warnings: What is valid and yet worth a look.
         misplaced: Policy in places that are not read, which is therefore not in force.
-        allowed_signers: Content of ``trust/allowed_signers``, empty where there is none.
+        repository: Its name, as in ``patchledger.yaml``, empty where it says nothing.
     """
 
     commit: str
@@ -161,7 +161,7 @@ class Revision:
     requires: str = ""
     warnings: tuple[Problem, ...] = ()
     misplaced: tuple[Problem, ...] = ()
-    allowed_signers: bytes = b""
+    repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +241,6 @@ _COMPARE: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
 }
 
 
-def _names_a_key(line: str) -> bool:
-    """Tell whether a line of allowed_signers (ssh-keygen(1)) holds principals and then a public key."""
-    words = line.split()
-    return any(is_public_key(f"{kind} {key}") for kind, key in pairwise(words[1:]))
-
-
 def _pattern_costs(document: AnyDocument) -> Iterator[tuple[Ceiling, int]]:
     match document:
         case Policy() | Freeze() | Approval() | PackageException():
@@ -276,7 +270,8 @@ class _Loader:
         self.calendars: dict[str, bytes] = {}
         self.parsed: dict[str, IcsCalendar] = {}
         self.scripts: dict[str, bytes] = {}
-        self.signers = b""
+        self.name = ""
+        self.signers: dict[str, tuple[Signer, ...]] = {}
         self.budget = Budget()
         self.compared = 0
 
@@ -308,7 +303,7 @@ class _Loader:
             requires=self.requires,
             warnings=tuple(sorted(self.warnings)),
             misplaced=tuple(sorted(self.misplaced)),
-            allowed_signers=self.signers,
+            repository=self.name,
         )
 
     def _all(self, model: type[L]) -> tuple[Placed[L], ...]:
@@ -380,7 +375,9 @@ class _Loader:
         if isinstance(wanted, str) and re.fullmatch(REQUIREMENT, wanted):
             self.requires = wanted  # Even where other keys are unknown: a newer version may know them.
         found = validate(Repository, documents[0], file.path)
-        if not isinstance(found, Repository):
+        if isinstance(found, Repository):
+            self.name = found.repository or ""
+        else:
             self._tell(found)
 
     def file(self, file: PolicyFile) -> None:
@@ -440,16 +437,13 @@ class _Loader:
                 pass
 
     def _trust(self, file: PolicyFile) -> None:
-        if file.path != SIGNERS_FILE:
-            self._refuse(file.path, "is not read", f"trust/ holds only {SIGNERS_FILE}")
+        if file.path not in (SIGNERS_FILE, PUBLISHERS_FILE):
+            self._refuse(file.path, "is not read", f"trust/ holds only {SIGNERS_FILE} and {PUBLISHERS_FILE}")
             return
         self._spend(file.path, (SIGNER_LINES, file.data.count(b"\n")))
-        self.signers = file.data
-        for number, line in enumerate(file.data.splitlines(), start=1):
-            text = line.decode("utf-8", "replace").strip()
-            if text and not text.startswith("#") and not _names_a_key(text):
-                hint = "write who, then the line of the .pub file: ops@example.org ssh-ed25519 AAAA..."
-                self._refuse(file.path, "holds no SSH public key", hint, number)
+        found = read_signers(file.data, file.path)
+        self._tell(found.problems)
+        self.signers[file.path] = found.signers
 
     def _calendar(self, file: PolicyFile) -> None:
         self._spend(file.path, (CALENDAR_BYTES, len(file.data)), (CALENDAR_LINES, file.data.count(b"\n")))
@@ -516,11 +510,29 @@ class _Loader:
         where = placed.origin_of(path)
         self._refuse(where.file, message, hint, where.line, dotted(path))
 
+    def _roles(self) -> None:
+        """Refuse a key that stands in two places: a signature would count for both."""
+        seen: dict[str, str] = {}
+        hint = "one key has one role: make another one"
+        for path, signers in sorted(self.signers.items()):
+            for signer in signers:
+                first = seen.setdefault(signer.fingerprint, path)
+                if first != path:
+                    message = f"the key {signer.fingerprint} is in {first} as well"
+                    self._refuse(path, message, hint, signer.line)
+        for host in self._all(Host):
+            if host.value.report_key is None:
+                continue
+            first = seen.setdefault(fingerprint_of_line(host.value.report_key), f"Host {host.value.name}")
+            if first != f"Host {host.value.name}":
+                self._blame(host, ("report_key",), f"is the key of {first} as well", hint)
+
     def references(self) -> None:
         """Check everything that takes two documents to see."""
         schedules = {one.value.name: one for one in self._all(Schedule)}
         rollouts = {one.value.name: one.value for one in self._all(Rollout)}
         policies = self._all(Policy)
+        self._roles()
         for each in sorted(schedules.values(), key=_place):
             with self.door(each.origin.file):
                 self._windows(each)

@@ -33,6 +33,7 @@ SUFFIXES: Mapping[str, str] = {
 
 REPOSITORY_FILE = "patchledger.yaml"
 SIGNERS_FILE = "trust/allowed_signers"
+PUBLISHERS_FILE = "trust/publishers"
 
 MOST_LOOKED_INTO = 1000
 MOST_BYTES_LOOKED_INTO = 2 * 1024 * 1024
@@ -142,7 +143,7 @@ def _is_of(path: str, resembled: str) -> bool:
     folder, _, name = path.rpartition("/")
     match resembled if folder else "":
         case "trust":
-            return name == SIGNERS_FILE.rpartition("/")[2]
+            return f"trust/{name}" in {SIGNERS_FILE, PUBLISHERS_FILE}
         case "scripts":
             return re.fullmatch(SCRIPT_NAME, name) is not None
         case "calendars":

@@ -22,6 +22,7 @@ from reconciler.policy.sources import RELEASE
 from reconciler.policy.zones import zone
 
 NAME = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+REPOSITORY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$"
 HOST_NAME = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 LABEL_KEY = r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"
 GLOB = r"^\S{1,255}$"
@@ -48,6 +49,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "is not a name",
         "use letters, digits, '.', '_' and '-', at most 63, first and last a letter or digit",
     ),
+    REPOSITORY_NAME: ("is not a name", "use letters, digits, '.', '_', '/' and '-', such as example/policy"),
     HOST_NAME: ("is not a host id", "use small letters, digits, '.' and '-', at most 63"),
     LABEL_KEY: ("is not a label's name", "use letters, digits, '.', '_', '/' and '-', at most 63"),
     GLOB: (

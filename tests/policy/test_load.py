@@ -65,7 +65,6 @@ def test_all_kinds_are_read_and_sorted_by_name() -> None:
     )
     assert [len(documents) for documents in one_of_each] == [1] * 6
     assert list(revision.calendars) == ["calendars/c.ics"]
-    assert revision.allowed_signers == SIGNERS.encode()
     assert revision.requires == ">=0.1"
     assert revision.warnings == ()
 
@@ -121,9 +120,17 @@ def test_links_in_place_of_what_is_read_are_refused(path: str) -> None:
         ),
         ("calendars/c.txt", "x", "calendars/c.txt:1: has the wrong suffix (only *.ics is read here)"),
         ("calendars/c.ics", "x", "calendars/c.ics:1: not an iCalendar file"),
-        ("trust/keys", "x", "trust/keys:1: is not read (trust/ holds only trust/allowed_signers)"),
-        ("trust/allowed_signers", f"{SIGNERS}{KEY}\n", "trust/allowed_signers:5: holds no SSH public key"),
-        ("trust/allowed_signers", "a ssh-ed25519 AAAA", "trust/allowed_signers:1: holds no SSH public key"),
+        (
+            "trust/keys",
+            "x",
+            "trust/keys:1: is not read (trust/ holds only trust/allowed_signers and trust/publishers)",
+        ),
+        ("trust/allowed_signers", f"{SIGNERS}{KEY}\n", "trust/allowed_signers:5: holds no public key"),
+        (
+            "trust/allowed_signers",
+            "a ssh-ed25519 AAAA",
+            "trust/allowed_signers:1: the key is not whole, or of another type than the line says",
+        ),
         ("policies/p.yaml", "name: p\n", "policies/p.yaml:1: kind: is required (one of Policy, Schedule"),
         (
             "policies/p.yaml",

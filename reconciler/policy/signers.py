@@ -1,0 +1,288 @@
+"""Who may sign: lists of keys in the format of ssh-keygen(1), ALLOWED SIGNERS, and keys that are revoked.
+
+One line is one key: who (patterns, separated by commas), options, the key's type and the key in base64::
+
+    ada@example.org ssh-ed25519 AAAAC3Nz...
+    *@ops.example.org cert-authority,valid-before="20270101" ssh-ed25519 AAAAC3Nz...
+    ben@example.org openpgp mDMEZ0...
+
+The last one is no line of ssh: an OpenPGP key, as ``gpg --export KEY | base64 --wrap=0`` writes it. Times
+without ``Z`` are in UTC as well, so that every host judges alike (ssh-keygen would take its own zone).
+"""
+
+import re
+from base64 import b64encode
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from hashlib import sha1, sha256
+
+from reconciler.policy.problems import Problem, quoted
+
+OPENPGP = "openpgp"
+NAMESPACE = "git"
+"""What ssh signatures of git are made for (git's ``gpg-interface.c``)."""
+
+SSH_TYPES = frozenset(
+    {
+        "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "sk-ecdsa-sha2-nistp256@openssh.com",
+        "sk-ssh-ed25519@openssh.com",
+        "ssh-ed25519",
+        "ssh-rsa",
+    }
+)
+_LEAST_RSA_BITS = 2048
+_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?Z?", re.ASCII)
+_WORD = re.compile(r'(?:"(?:\\"|[^"])*"|[^\s"])+')
+_OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:\\"|[^"])*)")?(?:,|$)')
+_HINT = "write who, then the line of the .pub file: ops@example.org ssh-ed25519 AAAA..."
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """One key of a list.
+
+    Attributes:
+        who: Patterns of principals, as the line has them.
+        type: Of the key, as ssh writes it, or ``openpgp``.
+        key: Its bytes: a blob of RFC 4253, or OpenPGP packets.
+        fingerprint: ``SHA256:…`` as ssh shows it, or an OpenPGP key's in hexadecimal.
+        is_authority: Whether it signs certificates of keys, and nothing else.
+        valid_after: It counts from then on, aware.
+        valid_before: It counts until then, aware.
+        line: Counted from 1.
+    """
+
+    who: str
+    type: str
+    key: bytes = field(repr=False)
+    fingerprint: str
+    is_authority: bool = False
+    valid_after: datetime | None = None
+    valid_before: datetime | None = None
+    line: int = 1
+
+    def begins_after(self, now: datetime) -> bool:
+        """Say whether it does not count yet."""
+        return self.valid_after is not None and now < self.valid_after
+
+    def ended_before(self, now: datetime) -> bool:
+        """Say whether it counts no longer."""
+        return self.valid_before is not None and now >= self.valid_before
+
+
+@dataclass(frozen=True, slots=True)
+class SignerList:
+    """A list that was read.
+
+    Attributes:
+        signers: In the order of the file.
+        problems: All that is wrong with it; where there is any, nobody may rely on the list.
+    """
+
+    signers: tuple[Signer, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def matches(patterns: str, principal: str) -> bool:
+    """Say whether a name is meant by patterns; ``!`` excludes, commas separate (ssh_config(5), PATTERNS)."""
+    wanted = False
+    for pattern in patterns.split(","):
+        if pattern.startswith("!"):
+            if _is_like(principal, pattern[1:]):
+                return False
+        else:
+            wanted = wanted or _is_like(principal, pattern)
+    return wanted
+
+
+def _is_like(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def read_signers(data: bytes, file: str) -> SignerList:
+    """Read a list.
+
+    Args:
+        data: Content of the file.
+        file: Named in problems.
+    """
+    signers, problems = [], []
+    for number, line in _lines(data):
+        try:
+            signers.append(_signer(line, number))
+        except ValueError as error:
+            message, _, hint = str(error).partition("; ")
+            problems.append(Problem(file, number, "", message, hint or _HINT))
+    return SignerList(tuple(signers), tuple(problems))
+
+
+def read_revoked(data: bytes, file: str) -> tuple[frozenset[str], tuple[Problem, ...]]:
+    """Read which keys are revoked: a line is a public key, or the fingerprint of one.
+
+    Args:
+        data: Content of the file.
+        file: Named in problems.
+
+    Returns:
+        The fingerprints, and all that is wrong.
+    """
+    revoked, problems = set(), []
+    for number, line in _lines(data):
+        try:
+            revoked.add(_revoked(line))
+        except ValueError as error:
+            hint = "write a fingerprint (SHA256:..., or an OpenPGP key's), or the line of a .pub file"
+            problems.append(Problem(file, number, "", str(error).partition("; ")[0], hint))
+    return frozenset(revoked), tuple(problems)
+
+
+def fingerprint(blob: bytes) -> str:
+    """Return the fingerprint of an SSH key as ``ssh-keygen -l`` shows it."""
+    return "SHA256:" + b64encode(sha256(blob).digest()).decode().rstrip("=")
+
+
+def fingerprint_of_line(line: str) -> str:
+    """Return the fingerprint of the line of a ``.pub`` file.
+
+    Raises:
+        ValueError: It is none.
+    """
+    kind, text = line.split()[:2]
+    return _key(kind, text).fingerprint
+
+
+def _lines(data: bytes) -> Iterable[tuple[int, str]]:
+    for number, raw in enumerate(data.split(b"\n"), start=1):
+        line = raw.decode("utf-8", "replace").strip()
+        if line and not line.startswith("#"):
+            yield number, line
+
+
+def _signer(line: str, number: int) -> Signer:
+    words = _WORD.findall(line)
+    who = words.pop(0).strip('"') if words else ""
+    options = words.pop(0) if words and not _is_type(words[0]) else ""
+    if not words[1:] or not _is_type(words[0]):
+        raise ValueError("holds no public key")
+    chosen = _options(options)
+    made = _key(words[0], words[1])
+    is_authority = "cert-authority" in chosen
+    if is_authority and made.type == OPENPGP:
+        raise ValueError("an OpenPGP key is no authority of certificates; leave cert-authority out")
+    after, before = (
+        _time(chosen[name]) if name in chosen else None for name in ("valid-after", "valid-before")
+    )
+    return Signer(who, made.type, made.key, made.fingerprint, is_authority, after, before, number)
+
+
+def _is_type(word: str) -> bool:
+    return word in SSH_TYPES or word == OPENPGP
+
+
+def _options(text: str) -> dict[str, str]:
+    """Return the options of a line; one that is not known makes the line unusable, since it may restrict."""
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        one = _OPTION.match(text, at)
+        name = one[1].lower() if one else ""
+        if one is None or name not in {"cert-authority", "namespaces", "valid-after", "valid-before"}:
+            raise ValueError(
+                f"{quoted(text)} is no option of ssh-keygen's allowed signers, nor a type of key"
+            )
+        if name in found or (name == "cert-authority") != (one[2] is None):
+            raise ValueError(f"the option {name} is there twice, or its value is not as it should be")
+        found[name] = (one[2] or "").replace('\\"', '"')
+        at = one.end()
+    if "namespaces" in found and not matches(found["namespaces"], NAMESPACE):
+        raise ValueError(f'is not for signatures of git; write namespaces="{NAMESPACE}", or leave that out')
+    return found
+
+
+def _time(text: str) -> datetime:
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{quoted(text)} is no time; write YYYYMMDD or YYYYMMDDHHMM[SS], in UTC")
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    type: str
+    key: bytes
+    fingerprint: str
+
+
+def _key(kind: str, text: str) -> _Key:
+    try:
+        key = a2b_base64(text, strict_mode=True)
+    except (Base64Error, ValueError):
+        raise ValueError("the key is not whole") from None
+    if kind == OPENPGP:
+        return _Key(kind, key, _openpgp_fingerprint(key))
+    fields = ssh_strings(key)
+    if not fields or fields[0] != kind.encode():
+        raise ValueError("the key is not whole, or of another type than the line says")
+    if kind == "ssh-rsa" and 8 * len(fields[-1].lstrip(b"\0")) < _LEAST_RSA_BITS:
+        raise ValueError(f"an RSA key of less than {_LEAST_RSA_BITS} bits is too weak; make an ed25519 key")
+    return _Key(kind, key, fingerprint(key))
+
+
+def ssh_strings(blob: bytes) -> list[bytes]:
+    """Return the strings that a blob is made of (RFC 4251, section 5); empty where it is something else."""
+    found, at = [], 0
+    while at < len(blob):
+        end = at + 4 + int.from_bytes(blob[at : at + 4], "big")
+        if at + 4 > len(blob) or end > len(blob):
+            return []
+        found.append(blob[at + 4 : end])
+        at = end
+    return found
+
+
+def _openpgp_fingerprint(data: bytes) -> str:
+    """Return the fingerprint of the primary key that packets begin with (RFC 4880, 4.2 and 12.2)."""
+    body = _first_packet(data)
+    if not body or body[0] != 4:  # noqa: PLR2004 - the version of a key
+        raise ValueError("holds no OpenPGP key of version 4; write what `gpg --export KEY | base64` prints")
+    return sha1(b"\x99" + len(body).to_bytes(2, "big") + body, usedforsecurity=False).hexdigest().upper()
+
+
+def _first_packet(data: bytes) -> bytes:
+    """Return the body of the first packet where that is a public key's (tag 6), else nothing."""
+    if not data:
+        return b""
+    head, length = data[0], 0
+    if head & 0xC0 == 0xC0 and head & 0x3F == 6:  # noqa: PLR2004 - the new format of a packet, and its tag
+        first = data[1] if len(data) > 1 else 0
+        if first < 192:  # noqa: PLR2004 - lengths of one, two and five octets
+            at, length = 2, first
+        elif first < 224:  # noqa: PLR2004
+            at, length = 3, ((first - 192) << 8) + int.from_bytes(data[2:3], "big") + 192
+        else:
+            at, length = 6, int.from_bytes(data[2:6], "big")
+    elif head & 0xFC == 0x98:  # noqa: PLR2004 - the old format, and the same tag
+        size = 1 << (head & 3)
+        at, length = 1 + size, int.from_bytes(data[1 : 1 + size], "big")
+    else:
+        return b""
+    return data[at : at + length] if at + length <= len(data) else b""
+
+
+def _revoked(line: str) -> str:
+    word, *rest = line.split()
+    if re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}", word):
+        return word
+    if re.fullmatch(r"[0-9A-Fa-f]{40}", "".join(line.split())):
+        return "".join(line.split()).upper()
+    if _is_type(word) and rest:
+        return _key(word, rest[0]).fingerprint
+    raise ValueError("is neither a public key nor a fingerprint")

@@ -1,0 +1,114 @@
+"""Lists of who may sign."""
+
+from base64 import b64encode
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.policy.signers import Signer, matches, read_revoked, read_signers
+
+BLOB = (11).to_bytes(4, "big") + b"ssh-ed25519" + (32).to_bytes(4, "big") + bytes(range(32))
+KEY = f"ssh-ed25519 {b64encode(BLOB).decode()}"
+PRINT = "SHA256:" + "S4P2VCrwMjTsPYsDqgGrPBSDzJKWRU0yUUOtN5cjNMo"
+
+
+def only(line: str) -> Signer:
+    found = read_signers(line.encode(), "f")
+    assert found.problems == ()
+    (signer,) = found.signers
+    return signer
+
+
+@pytest.mark.parametrize(
+    "line", [f"ada {KEY}", f'ada,"*@b" namespaces="file,git" {KEY} a comment', f"\tada {KEY} "]
+)
+def test_a_line_is_a_key_and_whose_it_is(line: str) -> None:
+    signer = only(line)
+    assert (signer.type, signer.key, signer.is_authority) == ("ssh-ed25519", BLOB, False)
+    assert signer.who.startswith("ada")
+
+
+def test_blank_lines_and_comments_are_none() -> None:
+    found = read_signers(f"# who\n\n  \nada {KEY}\r\n".encode(), "f")
+    assert [(one.who, one.line) for one in found.signers] == [("ada", 4)]
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("20260102", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("20260102Z", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("202601020304", datetime(2026, 1, 2, 3, 4, tzinfo=UTC)),
+        ("20260102030405Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+    ],
+)
+def test_times_are_in_utc(text: str, at: datetime) -> None:
+    signer = only(f'ada valid-after="{text}",CERT-AUTHORITY,valid-before="{text}" {KEY}')
+    assert (signer.valid_after, signer.valid_before, signer.is_authority) == (at, at, True)
+    assert not signer.begins_after(at)
+    assert signer.ended_before(at)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("ada", "holds no public key"),
+        (f"{KEY}", "holds no public key"),
+        (f"ada no-touch-required {KEY}", "is no option"),
+        (f'ada namespaces="file" {KEY}', "is not for signatures of git"),
+        (f'ada valid-before="2026" {KEY}', "is no time"),
+        (f'ada valid-before="20261340" {KEY}', "month must be"),
+        (f"ada valid-before {KEY}", "its value is not as it should be"),
+        (f'ada cert-authority="x" {KEY}', "its value is not as it should be"),
+        (f'ada valid-before="20260101",valid-before="20990101" {KEY}', "is there twice"),
+        (f"ada {KEY[:-4]}", "not whole"),
+        (f"ada ecdsa-sha2-nistp256 {KEY.split()[1]}", "of another type"),
+        ("ada ssh-dss AAAA", "holds no public key"),
+        ("ada openpgp AAAA", "no OpenPGP key of version 4"),
+    ],
+)
+def test_a_mistake_makes_no_signer(line: str, said: str) -> None:
+    found = read_signers(f"\n{line}\n".encode(), "trust/allowed_signers")
+    assert found.signers == ()
+    (problem,) = found.problems
+    assert (problem.file, problem.line) == ("trust/allowed_signers", 2)
+    assert said in str(problem)
+
+
+def test_a_weak_rsa_key_is_refused() -> None:
+    parts = (b"ssh-rsa", b"\1\0\1", bytes(1) + b"\xff" * 128)
+    blob = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    found = read_signers(f"ada ssh-rsa {b64encode(blob).decode()}".encode(), "f")
+    assert "too weak" in str(found.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("patterns", "name", "expected"),
+    [
+        ("ada", "ada", True),
+        ("ada", "adam", False),
+        ("*@ops,!eve@ops", "ada@ops", True),
+        ("*@ops,!eve@ops", "eve@ops", False),
+        ("!eve@ops", "ada@ops", False),
+        ("a[d]a", "ada", False),
+        ("a?a", "ada", True),
+    ],
+)
+def test_patterns_are_those_of_ssh(patterns: str, name: str, expected: bool) -> None:  # noqa: FBT001
+    assert matches(patterns, name) is expected
+
+
+def test_revoked_keys_are_lines_or_fingerprints() -> None:
+    by_print, wrong = read_revoked(f"# gone\n{KEY} ada\n{'ab' * 20}\n".encode(), "f")
+    assert wrong == ()
+    assert by_print == {only(f"x {KEY}").fingerprint, "AB" * 20}
+    assert read_revoked(next(iter(by_print - {"AB" * 20})).encode(), "f")[0] < by_print
+
+
+@given(st.binary(max_size=300))
+def test_whatever_stands_there_is_a_signer_or_a_mistake(data: bytes) -> None:
+    found = read_signers(data, "f")
+    lines = [line for line in data.split(b"\n") if line.strip() and not line.strip().startswith(b"#")]
+    assert len(found.signers) + len(found.problems) <= len(lines) + 1
