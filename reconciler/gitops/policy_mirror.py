@@ -158,17 +158,24 @@ class PolicyMirror:
             commit = read_ref(self.mirror, _ACCEPTED)
         except Damaged:
             return None  # The state file has it too.
-        return Acceptance(commit, read_file(self.mirror / _FLOOR_FILE).strip()) if commit else None
+        floor, _, verified = read_file(self.mirror / _FLOOR_FILE).partition("\n")
+        return Acceptance(commit, floor.strip(), verified.strip() == commit) if commit else None
 
-    def accept(self, commit: str) -> Acceptance:
+    def accept(self, commit: str, *, is_verified: bool = False) -> Acceptance:
         """Remember ``commit`` as the accepted one; return what belongs into the state file.
+
+        Args:
+            commit: A fetched one.
+            is_verified: Signatures were asked for, and were good.
 
         Raises:
             Stalled: The file system refuses.
         """
-        write_file(self.mirror / _FLOOR_FILE, self.floor + "\n", alone=True)
+        # Written first, and by its name: whoever is killed in between has verified nothing.
+        verified = commit if is_verified else ""
+        write_file(self.mirror / _FLOOR_FILE, f"{self.floor}\n{verified}\n", alone=True)
         write_ref(self.mirror, _ACCEPTED, commit, alone=True)
-        return Acceptance(commit, self.floor)
+        return Acceptance(commit, self.floor, is_verified)
 
     def whole(
         self, ask: "Callable[[], _Answer]", *, timeout: float | None = None, now: datetime | None = None

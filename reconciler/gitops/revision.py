@@ -59,7 +59,8 @@ def read_revision(git_dir: Path, revision: str, *, folder: str = "") -> list[Pol
     objects = [_object(record) for record in listed.stdout.split(b"\0") if record]
     wanted, large = _wanted([entry for _, entry in objects], doing)
     read = [(oid, entry) for oid, entry in objects if entry.path in wanted]
-    contents = _contents(git, [oid for oid, entry in read if entry.mode != SUBMODULE], doing)
+    limit = MAX_TOTAL_BYTES + MOST_BYTES_LOOKED_INTO
+    contents = contents_of(git, [oid for oid, entry in read if entry.mode != SUBMODULE], doing, limit)
     files = [
         PolicyFile(entry.path, entry.mode, b"" if entry.mode == SUBMODULE else next(contents))
         for _, entry in read
@@ -164,13 +165,24 @@ def _wanted(entries: Sequence[Entry], doing: str) -> tuple[frozenset[str], froze
     return frozenset((*read, *beside, *([more] if more else ()))), frozenset(listed)
 
 
-def _contents(git: Git, oids: list[str], doing: str) -> Iterator[bytes]:
+def contents_of(git: Git, oids: Sequence[str], doing: str, limit: int) -> Iterator[bytes]:
+    """Return what objects hold: one process.
+
+    Args:
+        git: The repository.
+        oids: Full ids.
+        doing: For people, what cannot be done where one cannot be read.
+        limit: Bytes that they have together at most.
+
+    Raises:
+        Damaged: One of them cannot be read.
+    """
     asked = git.run(
         "cat-file",
         "--batch",
         "--buffer",
         stdin="".join(f"{oid}\n" for oid in oids).encode(),
-        limit=MAX_TOTAL_BYTES + MOST_BYTES_LOOKED_INTO + 128 * (len(oids) + 1),
+        limit=limit + 128 * (len(oids) + 1),
     )
     if asked.returncode:
         raise judge(git, asked, doing)

@@ -151,6 +151,31 @@ class Pause:
     until: datetime | None = None
 
 
+class SignMethod(StrEnum):
+    """How a commit is signed."""
+
+    SSH = "ssh"
+    SSH_CERTIFICATE = "ssh-certificate"
+    OPENPGP = "openpgp"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """Who signed a commit of the policy: the signer, whatever author the commit names.
+
+    Attributes:
+        commit: Its full id.
+        signer: Who the list of signers says that the key belongs to; of a certificate, its principal.
+        fingerprint: Of the key, as ``ssh-keygen`` or ``gpg`` shows it.
+        method: How it is signed.
+    """
+
+    commit: str
+    signer: str
+    fingerprint: str
+    method: SignMethod
+
+
 class PolicyStanding(StrEnum):
     """What became of the newest policy revision."""
 
@@ -173,6 +198,8 @@ class PolicyState:
         message: Why it is not.
         refused: The newest commit, where it was refused.
         floor: The ``trust.floor`` of the configuration, empty without one.
+        signed: Who signed the commit in force and those accepted with it, the newest last; none where
+            signatures are not asked for.
     """
 
     remote: str
@@ -185,6 +212,7 @@ class PolicyState:
     message: str = ""
     refused: str = ""
     floor: str = since(2, "")
+    signed: tuple[SignedBy, ...] = since(3, ())
 
 
 @dataclass(frozen=True, slots=True)

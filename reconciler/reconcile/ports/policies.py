@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.errors import Stalled, Transient
 
 if TYPE_CHECKING:  # whoever only fetches reads no policy
+    from reconciler.planning.gates.types import SignedBy
     from reconciler.policy.load import PolicyFile
 
 ReadPolicy = Callable[[str, datetime], "Sequence[PolicyFile]"]
@@ -53,10 +55,14 @@ class Acceptance:
         commit: Its full id.
         floor: The ``trust.floor`` that was configured then, empty without one. Another floor now means that
             the operator allows a rewritten history.
+        is_verified: Whether signatures were asked for then, and were good.
+        signed: Who signed it and the commits just before it, where they were.
     """
 
     commit: str
     floor: str = ""
+    is_verified: bool = False
+    signed: "tuple[SignedBy, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,54 @@ class Rewritten:
 Succession = FirstUse | Unchanged | Advanced | Rewritten
 
 
+class Unproved(StrEnum):
+    """Why a commit is not taken for signed by whom it should be."""
+
+    UNSIGNED = "Unsigned"
+    UNKNOWN_KEY = "UnknownKey"
+    KEY_ENDED = "KeyEnded"
+    KEY_NOT_YET = "KeyNotYetValid"
+    KEY_REVOKED = "KeyRevoked"
+    BAD_SIGNATURE = "BadSignature"
+    BAD_LIST = "BadSignerList"
+    OTHER_BRANCH = "OtherBranch"
+    CANNOT_VERIFY = "CannotVerify"
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """A commit that is not to be obeyed, and so none after it.
+
+    Attributes:
+        commit: Its full id.
+        why: What is wrong, as a program reads it.
+        message: The same for people.
+        hint: What to do.
+    """
+
+    commit: str
+    why: Unproved
+    message: str
+    hint: str = ""
+
+
+class PolicyVerifier(Protocol):
+    """Says who signed policy; :class:`reconciler.gitops.signed_history.SignedHistory` is the real one."""
+
+    def verify(self, commits: Sequence[str], now: datetime) -> "tuple[SignedBy, ...] | Unverified":
+        """Say who signed each of these commits, or which is the first that nobody signed who may.
+
+        Args:
+            commits: A part of the policy's first-parent line, oldest first; what comes before the first of
+                them is trusted already, or said not to be.
+            now: Present instant, aware: keys must be valid now, whatever date a commit bears.
+
+        Raises:
+            Transient: The mirror is damaged, and the remote cannot be reached.
+            Stalled: The mirror cannot be read.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class CommitInfo:
     """When a commit was made, in UTC, and the first line of its message, which is untrusted."""
@@ -138,8 +192,8 @@ class PolicyRepository(PolicyHistory, Protocol):
     def succession(self, head: str, acceptance: Acceptance | None = None) -> Succession:
         """Say whether ``head`` may follow what was accepted."""
 
-    def accept(self, commit: str) -> Acceptance:
-        """Remember ``commit`` as accepted."""
+    def accept(self, commit: str, *, is_verified: bool = False) -> Acceptance:
+        """Remember ``commit`` as accepted, and whether it was verified."""
 
     def describe(self, commit: str) -> CommitInfo:
         """Return when it was made, and what its message begins with."""

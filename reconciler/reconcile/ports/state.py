@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
-from reconciler.planning.gates.types import FailedApply
+from reconciler.planning.gates.types import FailedApply, SignedBy
 from reconciler.planning.notices.events import LastRun, PastRun, Route, Snapshot
 from reconciler.planning.notices.missed_windows import WindowWatch
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
@@ -30,6 +30,8 @@ class State:
             moves forward from it.
         floor: The ``trust.floor`` that was configured when it was accepted, empty without one.
         beginning: Where the history of the policy that is followed begins, for people.
+        is_verified: Whether the accepted commit was verified by its signatures.
+        signed: Who signed it and those just before it.
         refreshed_at: When the package metadata were last refreshed by us.
         missing: Ids of the sources that could not be read at the last attempt to refresh.
         first_seen: Evidence for minimum ages.
@@ -50,6 +52,8 @@ class State:
     accepted: str = field(default="", metadata=_of(TRUST))
     floor: str = field(default="", metadata=_of(TRUST))
     beginning: str = field(default="", metadata=_of(TRUST))
+    is_verified: bool = field(default=False, metadata=_of(TRUST))
+    signed: tuple[SignedBy, ...] = field(default=(), metadata=_of(TRUST))
     refreshed_at: datetime | None = field(default=None, metadata=_of(TRUST))
     missing: tuple[str, ...] = field(default=(), metadata=_of(TRUST))
     first_seen: tuple[FirstSeen, ...] = field(default=(), metadata=_of(TRUST))

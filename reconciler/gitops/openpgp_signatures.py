@@ -1,0 +1,84 @@
+"""Signatures by OpenPGP keys: ``gpg`` checks them, with a keyring of the listed keys and nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.errors import Stalled
+from reconciler.gitops.signed_commits import Bench
+from reconciler.policy.signers import Signer
+from reconciler.process import run
+from reconciler.reconcile.ports.policies import Unproved
+
+_TIMEOUT = 60.0
+_WRONG = {
+    "BADSIG": Unproved.BAD_SIGNATURE,
+    "REVKEYSIG": Unproved.KEY_REVOKED,
+    "EXPKEYSIG": Unproved.KEY_ENDED,
+    "EXPSIG": Unproved.KEY_ENDED,
+    "NO_PUBKEY": Unproved.UNKNOWN_KEY,
+    "ERRSIG": Unproved.BAD_SIGNATURE,
+}
+"""What gpg's status lines mean (``doc/DETAILS`` of GnuPG), the worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPgpAnswer:
+    """What gpg says of a signature.
+
+    Attributes:
+        primary: Fingerprint of the primary key, empty where gpg could not check it by any of the keys.
+        key: Of the key that signed, which may be a subkey; its id where gpg does not have it.
+        wrong: What is against it, ``None`` where it is good.
+    """
+
+    primary: str
+    key: str
+    wrong: Unproved | None
+
+
+def check_openpgp(
+    armour: bytes, payload: bytes, signers: Sequence[Signer], now: datetime, bench: Bench
+) -> OpenPgpAnswer:
+    """Let ``gpg`` check a signature by the listed keys and their subkeys.
+
+    Args:
+        armour: The signature.
+        payload: What is signed.
+        signers: Keys that may have made it.
+        now: Keys and signatures must be valid then.
+        bench: Where the program works; files of this call are left there.
+
+    Raises:
+        Stalled: There is no ``gpg``, or it did not end by itself.
+    """
+    home = bench.folder / "gnupg"
+    home.mkdir(mode=0o700, exist_ok=True)
+    keyring, file = home / "listed.gpg", bench.folder / "signature"
+    keyring.write_bytes(b"".join(signer.key for signer in signers))
+    file.write_bytes(armour)
+    argv = [
+        "gpg", "--homedir", str(home), "--no-options", "--batch", "--no-tty", "--no-autostart", "--quiet",
+        "--no-default-keyring", "--keyring", str(keyring), "--trust-model", "always",
+        "--ignore-time-conflict",  # a signer's clock may be ahead of this host's
+        "--no-auto-key-retrieve", "--weak-digest", "SHA1",
+        "--faked-system-time", f"{int(now.timestamp())}!", "--status-fd", "1",
+        "--verify", str(file), "-",
+    ]  # fmt: skip
+    done = run(argv, env=bench.environment, stdin=payload, timeout=_TIMEOUT, limit=1024 * 1024)
+    if done.timed_out or done.returncode < 0:
+        raise Stalled("gpg did not come to an end", "see whether gpg works on this host")
+    rows = [line.split()[1:] for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    return _answer([row for row in rows if row], is_good=not done.returncode)
+
+
+def _answer(rows: Sequence[Sequence[str]], *, is_good: bool) -> OpenPgpAnswer:
+    said = {row[0] for row in rows}
+    valid = [row for row in rows if row[0] == "VALIDSIG"]
+    wrong = next((why for word, why in _WRONG.items() if word in said), None)
+    if len(valid) != 1:
+        missing = next((row[1] for row in rows if row[0] in {"NO_PUBKEY", "ERRSIG", "BADSIG"}), "")
+        return OpenPgpAnswer("", missing, wrong or Unproved.BAD_SIGNATURE)
+    if wrong is None and not (is_good and "GOODSIG" in said):
+        wrong = Unproved.BAD_SIGNATURE
+    return OpenPgpAnswer(valid[0][-1], valid[0][1], wrong)

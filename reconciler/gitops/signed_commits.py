@@ -1,0 +1,73 @@
+"""A commit as bytes: what its signature covers, and what it says of itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SSH = b"-----BEGIN SSH SIGNATURE-----"
+OPENPGP = b"-----BEGIN PGP SIGNATURE-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where the programs that check signatures work.
+
+    Attributes:
+        folder: For their files; nobody else may write there.
+        environment: Added to theirs.
+    """
+
+    folder: Path
+    environment: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCommit:
+    """A commit and its signature.
+
+    Attributes:
+        oid: Its full id.
+        payload: What is signed: the commit without its signature (gitformat-signature(5)).
+        signature: In armour; empty where there is none, or more than one.
+        count: How many signatures it carries.
+    """
+
+    oid: str
+    payload: bytes
+    signature: bytes
+    count: int
+
+    def trailers(self, name: str) -> tuple[str, ...]:
+        """Return the values of a trailer: of lines ``NAME: VALUE`` of the message's last paragraph."""
+        message = self.payload.partition(b"\n\n")[2].strip(b"\n")
+        last = message.rpartition(b"\n\n")[2].decode("utf-8", "replace")
+        found = (line.partition(":") for line in last.split("\n"))
+        return tuple(value.strip() for key, colon, value in found if colon and key == name)
+
+
+def read_commit(oid: str, data: bytes) -> SignedCommit:
+    """Take a commit object apart.
+
+    A header is a line and those after it that begin with a blank. Every header whose name begins with
+    ``gpgsig`` is a signature, for one or the other kind of object ids, and is not part of what is signed.
+    """
+    head, blank, message = data.partition(b"\n\n")
+    kept: list[bytes] = []
+    signatures: list[list[bytes]] = []
+    inside: list[bytes] | None = None
+    for line in head.split(b"\n"):
+        if line.startswith(b" "):
+            if inside is None:
+                kept.append(line)
+            else:
+                inside.append(line[1:])
+            continue
+        name, _, value = line.partition(b" ")
+        inside = None
+        if name.startswith(b"gpgsig"):
+            inside = [value]
+            signatures.append(inside)
+            continue
+        kept.append(line)
+    only = b"\n".join(signatures[0]) + b"\n" if len(signatures) == 1 else b""
+    return SignedCommit(oid, b"\n".join(kept) + blank + message, only, len(signatures))

@@ -1,0 +1,336 @@
+"""Who signed the policy: each commit of its first-parent line, by keys that were listed before it.
+
+The rules:
+
+1. A commit is judged by this host's own list and by the one in its **first parent**, so that only who is
+   trusted already can have others trusted. A list with a mistake counts for nobody.
+2. What counts is the key's fingerprint in these lists, and its validity **now**. A program's exit code alone,
+   the date of a commit and the names of its author and committer count for nothing.
+3. A commit signed by a key of this host's own list is a checkpoint: of those before it, a key may have ended
+   since. Commits that are not signed, or by a key that was never listed or is revoked, stay refused.
+4. Nothing is read of a policy before all of this holds.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from reconciler.errors import Stalled
+from reconciler.gitops.damage import judge
+from reconciler.gitops.git import Git
+from reconciler.gitops.openpgp_signatures import check_openpgp
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.refs import read_file, write_file
+from reconciler.gitops.revision import MAX_FILE_BYTES, contents_of
+from reconciler.gitops.signed_commits import OPENPGP, SSH, Bench, SignedCommit, read_commit
+from reconciler.gitops.ssh_signatures import SshSignature, check_ssh, read_signature, who
+from reconciler.ownership import check_ours
+from reconciler.planning.gates.types import SignedBy, SignMethod
+from reconciler.policy.placement import SIGNERS_FILE
+from reconciler.policy.problems import Problem
+from reconciler.policy.signers import OPENPGP as OPENPGP_KEY
+from reconciler.policy.signers import Signer, SignerList, read_revoked, read_signers
+from reconciler.reconcile.ports.policies import Unproved, Unverified
+
+_DOING = "cannot read who signed the policy"
+_FILE = "patchledger-verified"
+_TRAILER = "Policy-Ref"
+_SHORT = 12
+_AT_ONCE = 100
+"""Commits after which a long line is remembered, and that are read by one process."""
+_MOST_TOLD = 20
+_SEALED_HINT = "have a commit on top of it signed by a key of this host's own list"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What this host's own configuration says of signatures.
+
+    Attributes:
+        signers: File of the keys that it trusts by itself.
+        revoked: File of keys that count no more, wherever they are listed.
+        ref: The branch that each commit must name in its trailer ``Policy-Ref``; empty where none need.
+        environment: Added to that of the programs that check signatures.
+    """
+
+    signers: Path
+    revoked: Path | None = None
+    ref: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class SignedHistory:
+    """Says who signed the commits of a mirror.
+
+    Args:
+        mirror: Where they are.
+        rules: What this host's own configuration says.
+    """
+
+    def __init__(self, mirror: PolicyMirror, rules: Rules) -> None:
+        self._mirror = mirror
+        self._rules = rules
+
+    def verify(self, commits: Sequence[str], now: datetime) -> tuple[SignedBy, ...] | Unverified:
+        """See :class:`reconciler.reconcile.ports.policies.PolicyVerifier`.
+
+        A long line is remembered as far as it was good, so that nothing is done twice where a run is killed.
+        """
+        if not commits:
+            return ()
+        local = self._local(commits[0])
+        if isinstance(local, Unverified):
+            return local
+        left = commits[self._remembered(commits, local) :]
+        read = self._mirror.whole(lambda: list(_read(Git(self._mirror.mirror), left)))
+        found: list[SignedBy] = []
+        with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
+            for one in _line(
+                _Judge(local, now, self._rules, Bench(Path(folder), self._rules.environment)), read
+            ):
+                if isinstance(one, Unverified):
+                    return one
+                found.append(one)
+                if not len(found) % _AT_ONCE:
+                    self._remember(one.commit, local)
+        return tuple(found)
+
+    def _local(self, commit: str) -> "_Local | Unverified":
+        """Read this host's own lists; any mistake in them closes everything."""
+        rules, revoked = self._rules, b""
+        listed = _own(rules.signers, "trust.allowed_signers")
+        if rules.revoked is not None:
+            revoked = _own(rules.revoked, "trust.revoked")
+        root = read_signers(listed, str(rules.signers))
+        keys, wrong = read_revoked(revoked, str(rules.revoked))
+        if problems := (*root.problems, *wrong):
+            said = "; ".join(map(str, problems[:_MOST_TOLD]))
+            return Unverified(commit, Unproved.BAD_LIST, said, "correct it: nothing is verified meanwhile")
+        digest = sha256(b"\0".join((listed, revoked, rules.ref.encode()))).hexdigest()
+        return _Local(root.signers, keys, digest)
+
+    def _remembered(self, commits: Sequence[str], local: "_Local") -> int:
+        """Return how many of the commits were found good before, by the very same lists."""
+        by, _, commit = read_file(self._mirror.mirror / _FILE).strip().partition(" ")
+        return commits.index(commit) + 1 if by == local.digest and commit in commits[:-1] else 0
+
+    def _remember(self, commit: str, local: "_Local") -> None:
+        write_file(self._mirror.mirror / _FILE, f"{local.digest} {commit}\n", alone=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """The host's own lists; ``digest`` tells when they are others."""
+
+    root: tuple[Signer, ...]
+    revoked: frozenset[str]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A commit, and the list in its first parent."""
+
+    commit: SignedCommit
+    listed: SignerList
+
+
+def _own(path: Path, setting: str) -> bytes:
+    check_ours(str(path), setting)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Stalled(
+            f"{setting}: cannot read {path}: {error.strerror}", "nothing is verified meanwhile"
+        ) from error
+
+
+def _read(git: Git, commits: Sequence[str]) -> Iterator[_Read]:
+    """Yield the commits with their lists: four processes for a hundred of them."""
+    known = {"": SignerList()}
+    for start in range(0, len(commits), _AT_ONCE):
+        some = commits[start : start + _AT_ONCE]
+        lists = _checked(git, [f"{oid}^1:{SIGNERS_FILE}" for oid in some])
+        new = [oid for oid in dict.fromkeys(lists) if oid not in known]
+        for oid, data in zip(new, _bounded(git, new), strict=True):
+            known[oid] = _too_large() if data is None else read_signers(data, SIGNERS_FILE)
+        for oid, data, listed in zip(some, _bounded(git, some), lists, strict=True):
+            yield _Read(read_commit(oid, data or b""), known[listed])
+
+
+def _too_large() -> SignerList:
+    return SignerList(problems=(Problem(SIGNERS_FILE, 1, "", "is too large"),))
+
+
+def _checked(git: Git, names: Sequence[str]) -> list[str]:
+    """Return the ids of the files that git knows by these names, empty where there is none."""
+    return [oid if kind == "blob" else "" for oid, kind, _ in _described(git, names)]
+
+
+def _bounded(git: Git, oids: Sequence[str]) -> list[bytes | None]:
+    """Return what objects hold, ``None`` of one that is too large to be what it should be."""
+    sizes = {oid: int(size) for oid, _, size in _described(git, oids)}
+    small = [oid for oid in dict.fromkeys(oids) if sizes.get(oid, 0) <= MAX_FILE_BYTES]
+    limit = sum(sizes.get(oid, 0) for oid in small)
+    held = dict(zip(small, contents_of(git, small, _DOING, limit), strict=True)) if small else {}
+    return [held.get(oid) for oid in oids]
+
+
+def _described(git: Git, names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return id, type and size of each; of what is missing, three times nothing."""
+    asked = git.run(
+        "cat-file",
+        "--batch-check=%(objectname) %(objecttype) %(objectsize)",
+        stdin="".join(f"{name}\n" for name in names).encode(),
+    )
+    if asked.returncode:
+        raise judge(git, asked, _DOING)
+    rows = (row.split(" ") for row in asked.text.splitlines())
+    return [(row[0], row[1], row[2]) if len(row) == 3 else ("", "", "0") for row in rows]  # noqa: PLR2004
+
+
+def _line(judge: "_Judge", read: Sequence[_Read]) -> Iterator[SignedBy | Unverified]:
+    """Yield who signed each commit, up to the first that is refused."""
+    for index, one in enumerate(read):
+        found = judge.commit(one)
+        if isinstance(found, Unverified) and found.why is Unproved.KEY_ENDED:
+            after = read[index + 1 :]
+            found = judge.commit(one, is_sealed=True) if judge.seals(after) else _way_on(judge, found, after)
+        yield found
+        if isinstance(found, Unverified):
+            return
+
+
+def _way_on(judge: "_Judge", found: Unverified, after: Sequence[_Read]) -> Unverified:
+    """Name the commit from which on all are good."""
+    good = ""
+    for one in reversed(after):
+        if isinstance(judge.commit(one), Unverified):
+            break
+        good = one.commit.oid
+    more = (
+        f", or look at the history and set trust.floor to {good}, from which on all are good" if good else ""
+    )
+    return replace(found, hint=_SEALED_HINT + more)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Judges one commit by the lists that hold for it."""
+
+    local: _Local
+    now: datetime
+    rules: Rules
+    bench: Bench
+
+    def commit(self, one: _Read, *, is_sealed: bool = False) -> SignedBy | Unverified:
+        """Say who signed a commit; of one that is sealed, the key may have ended since."""
+        commit = one.commit
+        if commit.count != 1:
+            said = "carries more than one signature" if commit.count else "is not signed"
+            return _refused(commit, Unproved.UNSIGNED, said)
+        ref = self.rules.ref
+        if ref and commit.trailers(_TRAILER) != (ref,):
+            return _refused(commit, Unproved.OTHER_BRANCH, f"does not say {_TRAILER}: {ref}")
+        listed = (*self.local.root, *(() if one.listed.problems else one.listed.signers))
+        try:
+            if commit.signature.startswith(SSH):
+                return self._ssh(commit, listed, is_sealed=is_sealed)
+            if commit.signature.startswith(OPENPGP):
+                return self._openpgp(commit, listed, is_sealed=is_sealed)
+        except Stalled as error:
+            return _refused(
+                commit, Unproved.CANNOT_VERIFY, f"cannot be verified: {error.message}", error.hint
+            )
+        return _refused(commit, Unproved.UNKNOWN_KEY, "is signed neither by an SSH nor by an OpenPGP key")
+
+    def seals(self, after: Sequence[_Read]) -> bool:
+        """Say whether one of these commits is signed by a key of the host's own list."""
+        return any(
+            isinstance(self.commit(replace(one, listed=SignerList())), SignedBy) for one in reversed(after)
+        )
+
+    def _ssh(
+        self, commit: SignedCommit, listed: Sequence[Signer], *, is_sealed: bool
+    ) -> SignedBy | Unverified:
+        signature = read_signature(commit.signature)
+        if signature is None:
+            return _refused(commit, Unproved.BAD_SIGNATURE, "carries something that is no signature by SSH")
+        mine = [signer for signer in listed if who(signature, signer) is not None]
+        said = _named(signature, mine)
+        chosen = self._chosen(commit, mine, said, {signature.fingerprint}, is_sealed=is_sealed)
+        if isinstance(chosen, Unverified):
+            return chosen
+        at = self.now
+        if signature.certificate is not None:
+            held = signature.certificate.held(at)
+            if held is not None and not (is_sealed and held is Unproved.KEY_ENDED):
+                return _refused(commit, held, f"is signed by {said}, whose certificate {_WHY[held]}")
+            at = signature.certificate.within(at)
+        wrong = check_ssh(signature, commit.payload, chosen, at, self.bench)
+        if wrong is not None:
+            return _refused(commit, wrong, f"carries a signature by {said} that is not good")
+        method = SignMethod.SSH if signature.certificate is None else SignMethod.SSH_CERTIFICATE
+        return SignedBy(commit.oid, who(signature, chosen) or "", signature.fingerprint, method)
+
+    def _openpgp(
+        self, commit: SignedCommit, listed: Sequence[Signer], *, is_sealed: bool
+    ) -> SignedBy | Unverified:
+        keys = [signer for signer in listed if signer.type == OPENPGP_KEY]
+        found = check_openpgp(commit.signature, commit.payload, keys, self.now, self.bench)
+        mine = [signer for signer in keys if signer.fingerprint == found.primary]
+        said = f"the OpenPGP key {found.primary or found.key}"
+        if not found.primary and found.wrong is Unproved.BAD_SIGNATURE:
+            return _refused(commit, found.wrong, f"carries a signature by {said} that is not good")
+        chosen = self._chosen(commit, mine, said, {found.key}, is_sealed=is_sealed)
+        if isinstance(chosen, Unverified):
+            return chosen
+        if found.wrong is not None and not (is_sealed and found.wrong is Unproved.KEY_ENDED):
+            return _refused(commit, found.wrong, f"is signed by {said}, and that {_WHY[found.wrong]}")
+        return SignedBy(commit.oid, chosen.who, chosen.fingerprint, SignMethod.OPENPGP)
+
+    def _chosen(
+        self, commit: SignedCommit, mine: Sequence[Signer], said: str, also: set[str], *, is_sealed: bool
+    ) -> Signer | Unverified:
+        """Return the line by which a signature counts."""
+        if not mine:
+            return _refused(
+                commit,
+                Unproved.UNKNOWN_KEY,
+                f"is signed by {said}, which is listed neither here nor in the commit before it",
+            )
+        if self.local.revoked & {*also, *(signer.fingerprint for signer in mine)}:
+            return _refused(commit, Unproved.KEY_REVOKED, f"is signed by {said}, which is revoked")
+        begun = [signer for signer in mine if not signer.begins_after(self.now)]
+        if not begun:
+            return _refused(commit, Unproved.KEY_NOT_YET, f"is signed by {said}, which is not valid yet")
+        holding = [signer for signer in begun if is_sealed or not signer.ended_before(self.now)]
+        if not holding:
+            return _refused(commit, Unproved.KEY_ENDED, f"is signed by {said}, which is valid no longer")
+        return holding[0]
+
+
+_WHY = {
+    Unproved.KEY_ENDED: "is valid no longer",
+    Unproved.KEY_NOT_YET: "is not valid yet",
+    Unproved.KEY_REVOKED: "is revoked",
+    Unproved.BAD_SIGNATURE: "does not fit the commit",
+    Unproved.UNKNOWN_KEY: "is listed nowhere",
+}
+
+
+def _named(signature: SshSignature, mine: Sequence[Signer]) -> str:
+    owner = next((who(signature, signer) or "" for signer in mine), "")
+    of = f" of {owner}" if owner else ""
+    if signature.certificate is not None:
+        names = ", ".join(signature.certificate.principals) or "nobody"
+        return f"the SSH key {signature.fingerprint}, certified for {names}"
+    return f"the SSH key {signature.fingerprint}{of}"
+
+
+def _refused(commit: SignedCommit, why: Unproved, said: str, hint: str = "") -> Unverified:
+    usual = "have it signed anew by somebody who is listed, or take the commit back"
+    return Unverified(commit.oid, why, f"policy commit {commit.oid[:_SHORT]} {said}", hint or usual)

@@ -1,0 +1,401 @@
+"""Who signed the policy: every way to be believed or refused, with real keys and programs."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.planning.gates.types import SignedBy, SignMethod
+from reconciler.reconcile.ports.policies import Fetched, Unproved, Unverified
+from tests.labs.signing import Key, Keys, SignedRepository
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+SIGNERS = "trust/allowed_signers"
+BACKDATED = "2020-01-01T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def ada(keys: Keys) -> Key:
+    return keys.ssh("ada@example.org")
+
+
+@pytest.fixture(scope="module")
+def ben(keys: Keys) -> Key:
+    return keys.ssh("ben@example.org")
+
+
+@pytest.fixture(scope="module")
+def eve(keys: Keys) -> Key:
+    return keys.ssh("eve@example.org")
+
+
+@pytest.fixture(scope="module")
+def either(keys: Keys, ada: Key) -> dict[str, Key]:
+    """A key for each of the programs that check signatures."""
+    return {"ssh-keygen": ada, "gpg": keys.openpgp("lea@example.org")}
+
+
+class World:
+    """A repository, the host's own lists, and what the host says of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.policy = SignedRepository.create(folder / "policy")
+        self.root = folder / "allowed_signers"
+        self.revoked: Path | None = None
+        self.ref = ""
+        self.mirror = PolicyMirror(folder / "policy.git", str(self.policy.path))
+
+    def trust(self, *lines: str) -> None:
+        self.root.write_text("".join(lines), encoding="utf-8")
+
+    def revoke(self, text: str) -> None:
+        self.revoked = self.root.with_name("revoked")
+        self.revoked.write_text(text, encoding="utf-8")
+
+    def line(self, since: str = "") -> tuple[str, ...]:
+        """Fetch, and return the first-parent line after ``since``, oldest first."""
+        fetched = self.mirror.fetch(timeout=60, now=NOW)
+        assert isinstance(fetched, Fetched)
+        commits = tuple(reversed(self.mirror.line(fetched.head)))
+        return commits[commits.index(since) + 1 :] if since else commits
+
+    def verify(self, since: str = "", at: datetime = NOW) -> tuple[SignedBy, ...] | Unverified:
+        rules = Rules(self.root, self.revoked, self.ref)
+        return SignedHistory(self.mirror, rules).verify(self.line(since), at)
+
+    def refused(self, since: str = "", at: datetime = NOW) -> Unverified:
+        found = self.verify(since, at)
+        assert isinstance(found, Unverified), found
+        return found
+
+    def signers(self, since: str = "", at: datetime = NOW) -> list[str]:
+        found = self.verify(since, at)
+        assert not isinstance(found, Unverified), found
+        return [one.signer for one in found]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+# --- who is believed ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa", "ecdsa"])
+def test_a_key_of_the_hosts_own_list(world: World, keys: Keys, kind: str) -> None:
+    key = keys.ssh(f"{kind}@example.org", kind)
+    world.trust(key.line())
+    commit = world.policy.commit({"a": "1"}, key)
+    assert world.verify() == (SignedBy(commit, key.who, key.fingerprint, SignMethod.SSH),)
+
+
+def test_a_certificate_of_a_listed_authority(world: World, keys: Keys, ada: Key) -> None:
+    world.trust(ada.line("cert-authority", "*@ops.example.org"))
+    carl = keys.certified("carl", ada, "other,carl@ops.example.org")
+    commit = world.policy.commit({"a": "1"}, carl)
+    expected = SignedBy(commit, "carl@ops.example.org", carl.fingerprint, SignMethod.SSH_CERTIFICATE)
+    assert world.verify() == (expected,)
+
+
+@pytest.mark.parametrize("by", ["key", "subkey"])
+def test_an_openpgp_key(world: World, keys: Keys, by: str) -> None:
+    dora = keys.openpgp(f"dora-{by}@example.org", subkey=by == "subkey")
+    world.trust(dora.line())
+    commit = world.policy.commit({"a": "1"}, dora)
+    assert world.verify() == (SignedBy(commit, dora.who, dora.fingerprint, SignMethod.OPENPGP),)
+
+
+def test_a_key_that_the_commit_before_listed(world: World, ada: Key, ben: Key) -> None:
+    world.trust(ada.line())
+    world.policy.commit({SIGNERS: ben.line()}, ada)
+    world.policy.commit({"a": "1"}, ben)
+    assert world.signers() == [ada.who, ben.who]
+
+
+def test_a_rotation_is_followed_by_a_host_that_slept_through_it(
+    world: World, ada: Key, ben: Key, eve: Key
+) -> None:
+    world.trust(ada.line())
+    world.policy.commit({SIGNERS: ben.line()}, ada)
+    world.policy.commit({SIGNERS: ben.line() + eve.line()}, ben)
+    world.policy.commit({SIGNERS: eve.line()}, ben)  # takes the own key out
+    world.policy.commit({"a": "1"}, eve)
+    assert world.signers() == [ada.who, ben.who, ben.who, eve.who]
+
+
+def test_a_signed_merge_of_what_nobody_signed(world: World, ada: Key) -> None:
+    world.trust(ada.line())
+    first = world.policy.commit({"a": "1"}, ada)
+    world.policy.git("checkout", "-q", "-b", "side")
+    world.policy.commit({"b": "1"})
+    world.policy.git("checkout", "-q", "main")
+    world.policy.commit({"c": "1"}, ada)
+    world.policy.merge("side", ada)
+    assert world.signers(first) == [ada.who, ada.who]
+
+
+# --- who is refused -----------------------------------------------------------------------------------------
+
+
+def test_an_unsigned_commit_under_a_signed_head(world: World, ada: Key) -> None:
+    world.trust(ada.line())
+    world.policy.commit({"a": "1"}, ada)
+    evil = world.policy.commit({"b": "1"})
+    world.policy.commit({"c": "1"}, ada)
+    found = world.refused()
+    assert (found.commit, found.why) == (evil, Unproved.UNSIGNED)
+    assert found.message == f"policy commit {evil[:12]} is not signed"
+
+
+def test_a_key_that_nobody_lists(world: World, ada: Key, eve: Key) -> None:
+    world.trust(ada.line())
+    evil = world.policy.commit({"a": "1"}, eve)
+    found = world.refused()
+    assert (found.commit, found.why) == (evil, Unproved.UNKNOWN_KEY)
+    assert eve.fingerprint in found.message
+
+
+def test_a_list_that_only_the_new_key_signed(world: World, ada: Key, eve: Key) -> None:
+    world.trust(ada.line())
+    world.policy.commit({"a": "1"}, ada)
+    world.policy.commit({SIGNERS: eve.line()}, eve)
+    assert world.refused().why is Unproved.UNKNOWN_KEY
+
+
+def test_a_key_that_was_taken_out_of_the_list(world: World, ada: Key, ben: Key) -> None:
+    world.trust(ada.line())
+    world.policy.commit({SIGNERS: ben.line()}, ada)
+    world.policy.commit({SIGNERS: "# nobody\n"}, ada)
+    evil = world.policy.commit({"a": "1"}, ben)
+    assert (world.refused().commit, world.refused().why) == (evil, Unproved.UNKNOWN_KEY)
+
+
+def test_a_key_whose_time_is_over_though_the_commit_is_dated_before(world: World, ada: Key) -> None:
+    world.trust(ada.line('valid-before="20260101"'))
+    world.policy.commit({"a": "1"}, ada, date=BACKDATED)
+    assert world.refused().why is Unproved.KEY_ENDED
+
+
+def test_a_key_whose_time_has_not_come_though_the_commit_is_dated_after(world: World, ada: Key) -> None:
+    world.trust(ada.line('valid-after="20990101"'))
+    world.policy.commit({"a": "1"}, ada, date="2099-06-01T00:00:00Z")
+    assert world.refused().why is Unproved.KEY_NOT_YET
+
+
+@pytest.mark.parametrize(
+    ("validity", "why"),
+    [("20200101:20210101", Unproved.KEY_ENDED), ("20990101:20991231", Unproved.KEY_NOT_YET)],
+)
+def test_a_certificate_that_does_not_hold_now(
+    world: World, keys: Keys, ada: Key, validity: str, why: Unproved
+) -> None:
+    world.trust(ada.line("cert-authority", "*"))
+    carl = keys.certified("carl", ada, f"carl{validity[:4]}", "-V", validity)
+    world.policy.commit({"a": "1"}, carl, date="2020-06-01T00:00:00Z")
+    assert world.refused().why is why
+
+
+def test_a_certificate_for_somebody_else(world: World, keys: Keys, ada: Key) -> None:
+    world.trust(ada.line("cert-authority", "*@ops.example.org"))
+    world.policy.commit({"a": "1"}, keys.certified("dan", ada, "dan@web.example.org"))
+    assert world.refused().why is Unproved.UNKNOWN_KEY
+
+
+def test_a_certificate_for_a_host(world: World, keys: Keys, ada: Key) -> None:
+    world.trust(ada.line("cert-authority", "*"))
+    world.policy.commit({"a": "1"}, keys.certified("host", ada, "server", "-h"))
+    assert world.refused().why is Unproved.BAD_SIGNATURE
+
+
+def test_a_certificate_by_a_key_that_is_no_authority(world: World, keys: Keys, ada: Key) -> None:
+    world.trust(ada.line())
+    world.policy.commit({"a": "1"}, keys.certified("fred", ada, "fred"))
+    assert world.refused().why is Unproved.UNKNOWN_KEY
+
+
+def test_an_authority_that_signs_by_itself(world: World, ada: Key) -> None:
+    world.trust(ada.line("cert-authority"))
+    world.policy.commit({"a": "1"}, ada)
+    assert world.refused().why is Unproved.UNKNOWN_KEY
+
+
+@pytest.mark.parametrize("how", ["line", "fingerprint"])
+def test_a_revoked_key(world: World, ada: Key, how: str) -> None:
+    world.trust(ada.line())
+    world.revoke(f"# lost\n{ada.public if how == 'line' else ada.fingerprint}\n")
+    world.policy.commit({"a": "1"}, ada, date=BACKDATED)
+    assert world.refused().why is Unproved.KEY_REVOKED
+
+
+def test_a_certificate_of_a_revoked_authority_or_key(world: World, keys: Keys, ada: Key) -> None:
+    world.trust(ada.line("cert-authority", "*"))
+    gina = keys.certified("gina", ada, "gina")
+    world.policy.commit({"a": "1"}, gina)
+    for key in (ada, gina):
+        world.revoke(key.fingerprint)
+        assert world.refused().why is Unproved.KEY_REVOKED
+
+
+def test_a_commit_that_was_altered_after_it_was_signed(world: World, ada: Key) -> None:
+    world.trust(ada.line())
+    commit = world.policy.commit({"a": "1"}, ada)
+    altered = world.policy.git("cat-file", "commit", commit).replace("change", "chance") + "\n"
+    forged = world.policy.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=altered)
+    world.policy.git("update-ref", "refs/heads/main", forged)
+    assert (world.refused().commit, world.refused().why) == (forged, Unproved.BAD_SIGNATURE)
+
+
+def test_an_altered_commit_of_an_openpgp_key(world: World, keys: Keys) -> None:
+    hans = keys.openpgp("hans@example.org")
+    world.trust(hans.line())
+    commit = world.policy.commit({"a": "1"}, hans)
+    altered = world.policy.git("cat-file", "commit", commit).replace("change", "chance") + "\n"
+    forged = world.policy.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=altered)
+    world.policy.git("update-ref", "refs/heads/main", forged)
+    assert world.refused().why is Unproved.BAD_SIGNATURE
+
+
+def test_an_openpgp_key_that_nobody_lists(world: World, keys: Keys, ada: Key) -> None:
+    world.trust(ada.line())
+    world.policy.commit({"a": "1"}, keys.openpgp("ines@example.org"))
+    assert world.refused().why is Unproved.UNKNOWN_KEY
+
+
+def test_an_openpgp_key_that_expired_since(world: World, keys: Keys) -> None:
+    jan = keys.openpgp("jan@example.org", expires="1d")
+    world.trust(jan.line())
+    world.policy.commit({"a": "1"}, jan)
+    assert world.signers() == [jan.who]
+    assert world.refused(at=NOW + timedelta(days=2)).why is Unproved.KEY_ENDED
+
+
+def test_an_openpgp_key_whose_line_has_ended(world: World, keys: Keys) -> None:
+    kim = keys.openpgp("kim@example.org")
+    world.trust(kim.line('valid-before="20260101"'))
+    world.policy.commit({"a": "1"}, kim, date=BACKDATED)
+    assert world.refused().why is Unproved.KEY_ENDED
+
+
+def test_two_signatures_on_one_commit(world: World, ada: Key) -> None:
+    world.trust(ada.line())
+    good = world.policy.git("cat-file", "commit", world.policy.commit({"a": "1"}, ada))
+    begin = good.index("gpgsig ")
+    signature = good[begin : good.index("\n\n", begin) + 1]
+    twice = good.replace(signature, signature * 2) + "\n"
+    forged = world.policy.git("hash-object", "-t", "commit", "-w", "--literally", "--stdin", stdin=twice)
+    world.policy.git("update-ref", "refs/heads/main", forged)
+    assert world.refused().why is Unproved.UNSIGNED
+
+
+def test_a_commit_that_names_no_branch_or_another_one(world: World, ada: Key) -> None:
+    world.trust(ada.line())
+    world.ref = "main"
+    first = world.policy.commit({"a": "1"}, ada, message="one\n\nPolicy-Ref: main")
+    assert world.signers() == [ada.who]
+    for message in (
+        "two",
+        "two\n\nPolicy-Ref: staging",
+        "Policy-Ref: main\n\ntwo",
+        "x\n\nPolicy-Ref: mainly",
+    ):
+        world.policy.git("reset", "-q", "--hard", first)
+        world.policy.commit({"a": message}, ada, message=message)
+        assert world.refused(first).why is Unproved.OTHER_BRANCH
+
+
+# --- checkpoints --------------------------------------------------------------------------------------------
+
+
+def test_a_key_that_ended_counts_below_a_commit_of_the_hosts_own_list(
+    world: World, ada: Key, ben: Key
+) -> None:
+    world.trust(ada.line())
+    world.policy.commit({SIGNERS: ben.line('valid-before="20260101"')}, ada)
+    sealed = world.policy.commit({"a": "1"}, ben)
+    found = world.refused()
+    assert (found.commit, found.why) == (sealed, Unproved.KEY_ENDED)
+    assert ben.who in found.message
+    world.policy.commit({"a": "2"}, ada)
+    assert world.signers() == [ada.who, ben.who, ada.who]
+
+
+def test_the_way_on_names_the_commit_from_which_on_all_are_good(
+    world: World, ada: Key, ben: Key, eve: Key
+) -> None:
+    world.trust(ada.line())
+    two = ben.line('valid-before="20260101"') + eve.line()
+    world.policy.commit({SIGNERS: two}, ada)
+    world.policy.commit({"a": "1"}, ben)
+    good = world.policy.commit({"a": "2"}, eve)
+    world.policy.commit({"a": "3"}, eve)
+    assert f"set trust.floor to {good}" in world.refused().hint
+
+
+def test_what_is_unsigned_stays_refused_below_a_checkpoint(world: World, ada: Key) -> None:
+    world.trust(ada.line())
+    world.policy.commit({"a": "1"})
+    world.policy.commit({"a": "2"}, ada)
+    assert world.refused().why is Unproved.UNSIGNED
+
+
+# --- lists and programs that fail ---------------------------------------------------------------------------
+
+
+def test_every_mistake_of_the_hosts_own_lists_is_told_and_closes(world: World, ada: Key) -> None:
+    world.trust(ada.line(), "nobody\n", 'x valid-before="soon" ssh-ed25519 AAAA\n')
+    world.revoke("no key at all\n")
+    world.policy.commit({"a": "1"}, ada)
+    found = world.refused()
+    assert found.why is Unproved.BAD_LIST
+    for part in ("allowed_signers:2:", "allowed_signers:3:", "revoked:1:"):
+        assert part in found.message
+
+
+def test_a_list_with_a_mistake_in_the_repository_counts_for_nobody(world: World, ada: Key, ben: Key) -> None:
+    world.trust(ada.line())
+    world.policy.commit({SIGNERS: ben.line() + "oops\n"}, ada)
+    world.policy.commit({"a": "1"}, ben)
+    assert world.refused().why is Unproved.UNKNOWN_KEY
+
+
+@pytest.mark.parametrize("program", ["ssh-keygen", "gpg"])
+@pytest.mark.parametrize("fails", ["", "exit 0", "exit 1", "kill -9 $$", "cat; echo Good; exit 0"])
+def test_a_program_that_is_missing_or_dies_verifies_nothing(
+    world: World, either: dict[str, Key], tmp_path: Path, program: str, fails: str
+) -> None:
+    key = either[program]
+    world.trust(key.line())
+    world.policy.commit({"a": "1"}, key)
+    instead = tmp_path / "bin" / program
+    instead.parent.mkdir()
+    if fails:
+        instead.write_text(f"#!/bin/sh\n{fails}\n", encoding="utf-8")
+        instead.chmod(0o755)
+    path = f"{instead.parent}:/usr/bin" if fails else str(instead.parent)
+    history = SignedHistory(world.mirror, Rules(world.root, environment={"PATH": path}))
+    found = history.verify(world.line(), NOW)
+    assert isinstance(found, Unverified)
+    assert found.why in {Unproved.CANNOT_VERIFY, Unproved.BAD_SIGNATURE}
+
+
+# --- long lines ---------------------------------------------------------------------------------------------
+
+
+def test_a_long_line_goes_on_where_it_was_cut_off(world: World, ada: Key, eve: Key) -> None:
+    world.trust(ada.line())
+    for number in range(101):
+        world.policy.commit({"a": str(number)}, ada)
+    world.policy.commit({"a": "evil"}, eve)
+    assert world.refused().why is Unproved.UNKNOWN_KEY
+    world.policy.git("reset", "-q", "--hard", "HEAD~1")
+    assert len(world.signers()) == 1  # the hundred before it were good
+    world.trust(ada.line(), eve.line())
+    assert len(world.signers()) == 101  # by other lists

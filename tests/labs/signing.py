@@ -1,0 +1,166 @@
+"""Keys of every kind, and repositories whose commits they sign: real ssh-keygen, gpg and git.
+
+keys = Keys(folder)
+ada = keys.ssh("ada@example.org")
+repository = SignedRepository.create(folder / "policy")
+repository.commit({"policies/base.yaml": "..."}, ada)
+"""
+
+import base64
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def _run(*argv: str, env: Mapping[str, str] | None = None, stdin: str = "", cwd: Path | None = None) -> str:
+    done = subprocess.run(
+        argv,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", **(env or {})},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key and who it belongs to.
+
+    Attributes:
+        who: Its owner.
+        settings: What git signs with it by.
+        public: The two words of a line that list it: type and key.
+        fingerprint: As the lists show it.
+        home: ``GNUPGHOME``, of an OpenPGP key.
+    """
+
+    who: str
+    settings: Mapping[str, str]
+    public: str
+    fingerprint: str
+    home: str = ""
+
+    def line(self, options: str = "", who: str = "") -> str:
+        """Return the line that lists it."""
+        return " ".join(part for part in (who or self.who, options, self.public) if part) + "\n"
+
+
+class Keys:
+    """Makes keys in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def ssh(self, who: str, kind: str = "ed25519") -> Key:
+        """Make an SSH key."""
+        file = self.folder / f"{who}-{kind}"
+        _run("ssh-keygen", "-q", "-t", kind, "-N", "", "-C", who, "-f", str(file))
+        return self._ssh(who, file, file.with_name(f"{file.name}.pub"))
+
+    def certified(self, who: str, authority: Key, principals: str, *options: str) -> Key:
+        """Make an SSH key with a certificate by another one."""
+        key = self.ssh(f"{who}-{principals}".replace(",", "-"))
+        file = Path(key.settings["user.signingkey"])
+        by = authority.settings["user.signingkey"]
+        public = f"{file}.pub"
+        _run("ssh-keygen", "-q", "-s", by, "-I", who, "-n", principals, *options, public)
+        certificate = file.with_name(f"{file.name}-cert.pub")
+        return Key(who, {**key.settings, "user.signingkey": str(certificate)}, key.public, key.fingerprint)
+
+    def openpgp(self, who: str, *, subkey: bool = False, expires: str = "never") -> Key:
+        """Make an OpenPGP key; it signs by itself, or only by its subkey."""
+        home = self.folder / f"gnupg-{who}"
+        home.mkdir(mode=0o700)
+        env = {"GNUPGHOME": str(home)}
+        usage = "cert" if subkey else "cert,sign"
+        unlocked = ("--batch", "--pinentry-mode", "loopback", "--passphrase", "")
+        _run("gpg", *unlocked, "--quick-gen-key", who, "ed25519", usage, expires, env=env)
+        fingerprint = self._fingerprint(who, env)
+        if subkey:
+            _run("gpg", *unlocked, "--quick-add-key", fingerprint, "ed25519", "sign", "never", env=env)
+        exported = subprocess.run(
+            ["gpg", "--export", fingerprint], env={**os.environ, **env}, capture_output=True, check=True
+        ).stdout
+        _run("gpgconf", "--kill", "gpg-agent", env=env)
+        settings = {"gpg.format": "openpgp", "user.signingkey": fingerprint}
+        return Key(who, settings, f"openpgp {base64.b64encode(exported).decode()}", fingerprint, str(home))
+
+    def _fingerprint(self, who: str, env: Mapping[str, str]) -> str:
+        listed = _run("gpg", "--with-colons", "--list-keys", who, env=env)
+        return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
+
+    def _ssh(self, who: str, file: Path, public: Path) -> Key:
+        kind, key = public.read_text().split()[:2]
+        fingerprint = _run("ssh-keygen", "-lf", str(public)).split()[1]
+        return Key(who, {"gpg.format": "ssh", "user.signingkey": str(file)}, f"{kind} {key}", fingerprint)
+
+
+@dataclass(frozen=True)
+class SignedRepository:
+    """A policy repository with a work tree."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> "SignedRepository":
+        _run("git", "init", "-q", "-b", "main", str(path))
+        return cls(path)
+
+    def commit(
+        self,
+        files: Mapping[str, str],
+        key: Key | None = None,
+        *,
+        message: str = "change",
+        date: str = "2026-11-20T08:00:00Z",
+        options: Sequence[str] = (),
+    ) -> str:
+        """Write files, commit them, signed by ``key``, and return the commit."""
+        for name, text in files.items():
+            file = self.path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        self.git("add", "-A")
+        self.signed("commit", "-q", "--allow-empty", "-m", message, *options, key=key, date=date)
+        return self.head()
+
+    def merge(self, branch: str, key: Key | None = None) -> str:
+        """Merge a branch with a commit of its own."""
+        self.signed("merge", "-q", "--no-ff", "-m", f"merge {branch}", branch, key=key)
+        return self.head()
+
+    def signed(self, *arguments: str, key: Key | None, date: str = "2026-11-20T08:00:00Z") -> None:
+        """Run a command of git that makes a commit."""
+        settings = (
+            [] if key is None else [part for pair in key.settings.items() for part in ("-c", "=".join(pair))]
+        )
+        sign = "--no-gpg-sign" if key is None else "--gpg-sign"
+        command, *rest = arguments
+        env = {
+            "GIT_AUTHOR_NAME": "Mallory",
+            "GIT_AUTHOR_EMAIL": "mallory@example.org",
+            "GIT_COMMITTER_NAME": "Mallory",
+            "GIT_COMMITTER_EMAIL": "mallory@example.org",
+            "GIT_AUTHOR_DATE": date,
+            "GIT_COMMITTER_DATE": date,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GNUPGHOME": "" if key is None else key.home,
+        }
+        _run("git", *settings, command, sign, *rest, env=env, cwd=self.path)
+
+    def git(self, *arguments: str, stdin: str = "") -> str:
+        """Run git in the work tree."""
+        env = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
+        return _run("git", *arguments, env=env, stdin=stdin, cwd=self.path)
+
+    def head(self) -> str:
+        """Return the commit that is checked out."""
+        return self.git("rev-parse", "HEAD")
