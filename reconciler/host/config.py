@@ -16,7 +16,7 @@ from reconciler.ownership import check_ours
 from reconciler.policy.documents import Duration, Length
 from reconciler.policy.managers import ManagerName
 from reconciler.policy.problems import Problem
-from reconciler.policy.values import HOST_NAME, refuse
+from reconciler.policy.values import HOST_NAME, REPOSITORY_NAME, refuse
 from reconciler.policy.yamltext import parse_documents, validate
 
 
@@ -98,11 +98,33 @@ class GitSection(_Section):
 class Trust(_Section):
     """What makes a policy revision acceptable."""
 
-    mode: Literal["none"] = "none"
-    """``none`` accepts what the remote serves, forward only. Signature checks are not in this version."""
+    mode: Literal["none", "signed"] = "none"
+    """``none`` accepts what the remote serves, forward only; ``signed`` only what listed keys signed."""
+
+    allowed_signers: AbsolutePath | None = None
+    """File of the keys that this host trusts by itself, as ssh-keygen(1) describes it."""
+
+    repository: Annotated[str, Field(pattern=REPOSITORY_NAME)] | None = None
+    """Name that the policy repository gives itself in ``patchledger.yaml``."""
+
+    revoked: AbsolutePath | None = None
+    """File of keys, or of their fingerprints, that count no more wherever they are listed."""
+
+    require_ref: bool = False
+    """Each commit must name the followed branch in a trailer, as ``Policy-Ref: main``."""
 
     floor: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
     """Commit the policy must descend from; setting it also accepts a rewritten history once."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.mode == "signed":
+            missing = [key for key in ("allowed_signers", "repository") if getattr(self, key) is None]
+            if missing:
+                raise refuse(f"mode signed needs {' and '.join(missing)} as well")
+        elif {"allowed_signers", "revoked", "repository", "require_ref"} & self.model_fields_set:
+            raise refuse("holds keys that count with mode: signed alone", "add that, or leave them out")
+        return self
 
 
 class Notifier(_Section):

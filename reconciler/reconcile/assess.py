@@ -204,7 +204,11 @@ class Assessor:
         """
         now = self.clock.now()
         if in_force is None:
-            acceptance = Acceptance(state.accepted, state.floor) if state.accepted else None
+            acceptance = (
+                Acceptance(state.accepted, state.floor, state.is_verified, state.signed)
+                if state.accepted
+                else None
+            )
             in_force = self.follower.follow(acceptance, now, accept=accept, beginning=state.beginning)
         seen = self._restored(seen or self.site.observe(now), state, in_force, now)
         host, effective = self._match(in_force.revision, seen)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError, Transient
-from reconciler.planning.gates.types import PolicyStanding, PolicyState
+from reconciler.planning.gates.types import PolicyStanding, PolicyState, SignedBy
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
-from reconciler.policy.problems import Problem
+from reconciler.policy.problems import Problem, quoted
 from reconciler.reconcile.ports.policies import (
     Acceptance,
     Advanced,
@@ -17,11 +17,16 @@ from reconciler.reconcile.ports.policies import (
     Followed,
     Offline,
     PolicyRepository,
+    PolicyVerifier,
     ReadPolicy,
     Rewritten,
     Unchanged,
+    Unverified,
 )
 from reconciler.reconcile.recall import FIRST_USE, Begin, begin, remembered
+
+_MOST_REMEMBERED = 20
+"""How many of the commits that were accepted together are told with who signed them, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,19 @@ class _Setback:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedTrust:
+    """What a signed policy must show.
+
+    Attributes:
+        verifier: Says who signed it.
+        repository: The name that it must give itself, so that one repository's policy is not another's.
+    """
+
+    verifier: PolicyVerifier
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyFollower:
     """Follows the policy branch, forward only.
 
@@ -72,12 +90,14 @@ class PolicyFollower:
         read: Gives what a policy is made of at a commit.
         timeout: Longest time of one conversation with the remote.
         followed: Gives what the host's own reports say; asked only where nothing else remembers.
+        trust: Who must have signed the policy, ``None`` where nobody need.
     """
 
     repository: PolicyRepository
     read: ReadPolicy
     timeout: timedelta
     followed: Callable[[], Followed] = Followed
+    trust: "SignedTrust | None" = None
 
     def follow(
         self,
@@ -103,7 +123,8 @@ class PolicyFollower:
         timeout = min(self.timeout, within).total_seconds()
         found, how = self._follow(acceptance, now, timeout, accept=accept)
         how = how or beginning or FIRST_USE
-        verification = f"not verified (trust.mode is none): {how}, then forward only"
+        trusted = "not verified (trust.mode is none)" if self.trust is None else "signed by listed keys"
+        verification = f"{trusted}: {how}, then forward only"
         return replace(found, beginning=how, state=replace(found.state, verification=verification))
 
     def _follow(
@@ -134,7 +155,7 @@ class PolicyFollower:
                 return self._keep(None, now, _refused("HistoryRewritten", error, head)), ""
             case Begin(acceptance=acceptance, how=how):
                 if acceptance is not None and acceptance.commit == head:
-                    return self._consider(head, None, now, accept=accept), how
+                    return self._consider(head, None, now, self._since_floor(head), accept=accept), how
                 return self._advance(head, acceptance, now, accept=accept), how
 
     def _advance(self, head: str, known: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
@@ -142,14 +163,41 @@ class PolicyFollower:
             case Rewritten(commit=commit, problem=problem):
                 rewritten = PolicyRejected(problem.message, problem.hint)
                 return self._keep(known, now, _refused("HistoryRewritten", rewritten, commit))
-            case Unchanged():
+            case Unchanged() if self._may_hold(known):
                 return self._keep(known, now)
-            case FirstUse(commit=commit) | Advanced(commit=commit):
-                return self._consider(commit, known, now, accept=accept)
+            case FirstUse(commit=commit):
+                return self._consider(commit, known, now, (commit,), accept=accept)
+            case Advanced(commit=commit, commits=commits) if known is None or self._may_hold(known):
+                return self._consider(commit, known, now, commits, accept=accept)
+            case Unchanged(commit=commit) | Advanced(commit=commit):
+                return self._consider(commit, known, now, self._since_floor(commit), accept=accept)
 
-    def _consider(self, commit: str, known: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
-        """Take a new revision if it is valid, else keep the last good one and say why."""
+    def _may_hold(self, known: Acceptance | None) -> bool:
+        """Say whether what was accepted may be obeyed: where signatures are asked for, only with them."""
+        return known is not None and (self.trust is None or known.is_verified)
+
+    def _since_floor(self, commit: str) -> tuple[str, ...]:
+        """Return what must be verified where nothing was: all since the floor, or the head alone."""
+        line = self.repository.line(commit)
+        floor = self.repository.floor
+        return tuple(reversed(line[: line.index(floor)])) if floor in line else (commit,)
+
+    def _consider(
+        self, commit: str, known: Acceptance | None, now: datetime, commits: Sequence[str], *, accept: bool
+    ) -> InForce:
+        """Take a new revision if it is signed and valid, else keep the last good one and say why.
+
+        Args:
+            commit: The new head.
+            known: What was accepted last.
+            now: Present instant, aware.
+            commits: What must be signed, oldest first.
+            accept: As of :meth:`follow`.
+        """
         try:
+            signed = () if self.trust is None else self.trust.verifier.verify(commits, now)
+            if isinstance(signed, Unverified):
+                return self._keep(known, now, _unproved(signed, commit))
             loaded = load(self.read(commit, now), commit)
         except ReconcilerError as error:
             is_passing = isinstance(error, Transient)
@@ -158,29 +206,36 @@ class PolicyFollower:
             )
             return self._keep(known, now, setback)
         match loaded:
+            case Revision() if self.trust is not None and loaded.repository != self.trust.repository:
+                return self._keep(known, now, _foreign(loaded, self.trust.repository))
             case Revision():
-                kept = self.repository.accept(commit) if accept else Acceptance(commit)
-                return InForce(loaded, self._state(commit), kept, _conditions(loaded))
+                is_verified, newest = self.trust is not None, signed[-_MOST_REMEMBERED:]
+                kept = Acceptance(commit, is_verified=is_verified, signed=newest)
+                if accept:
+                    kept = replace(self.repository.accept(commit, is_verified=is_verified), signed=newest)
+                return InForce(loaded, self._state(commit, signed=newest), kept, _conditions(loaded))
             case Rejected() | NeedsUpgrade():
                 return self._keep(known, now, _unusable(loaded, commit))
 
     def _keep(self, known: Acceptance | None, now: datetime, setback: _Setback | None = None) -> InForce:
         """Stay with the last accepted revision, and tell what kept the newest one back."""
-        revision = None
-        if known is not None:
+        revision, signed = None, () if known is None else known.signed
+        if known is not None and self._may_hold(known):
             match load(self.read(known.commit, now), known.commit):
                 case Revision() as good:
                     revision = good
                 case Rejected() | NeedsUpgrade() as unusable:
                     # It was valid for the version that accepted it, and is not for this one.
                     setback = setback or _unusable(unusable, known.commit)
-        state = self._state("" if revision is None else revision.commit, setback)
+        state = self._state("" if revision is None else revision.commit, setback, signed)
         conditions = () if revision is None else _conditions(revision)
         if setback is None:
             return InForce(revision, state, known, conditions)
         return InForce(revision, state, known, (_condition(setback), *conditions), (setback.error,))
 
-    def _state(self, commit: str, setback: _Setback | None = None) -> PolicyState:
+    def _state(
+        self, commit: str, setback: _Setback | None = None, signed: tuple[SignedBy, ...] = ()
+    ) -> PolicyState:
         info = self.repository.describe(commit) if commit else None
         standing, message, refused = PolicyStanding.READY, "", ""
         if setback is not None and setback.standing is not PolicyStanding.READY:
@@ -195,6 +250,7 @@ class PolicyFollower:
             message=message,
             refused=refused,
             floor=self.repository.floor,
+            signed=signed if commit else (),
         )
 
 
@@ -204,6 +260,21 @@ def _out_of_reach(reason: str, error: ReconcilerError) -> _Setback:
 
 def _refused(reason: str, error: ReconcilerError, commit: str) -> _Setback:
     return _Setback(PolicyStanding.STALLED, ConditionType.POLICY_REJECTED, reason, error, commit)
+
+
+def _unproved(found: Unverified, head: str) -> _Setback:
+    error = PolicyRejected(found.message, found.hint)
+    return _refused(found.why, error, head)
+
+
+def _foreign(revision: Revision, expected: str) -> _Setback:
+    name = quoted(revision.repository) if revision.repository else "nothing"
+    error = PolicyRejected(
+        f"policy {revision.commit[:12]} says in patchledger.yaml that it is {name}, and "
+        f"this host follows {quoted(expected)}",
+        "correct trust.repository of this host, or repository: there",
+    )
+    return _refused("ForeignRepository", error, revision.commit)
 
 
 def _condition(setback: _Setback) -> Condition:

@@ -26,7 +26,7 @@ labels: {env: 3}
 policy: {remotes: https://git.example.org/policy.git, ref: -x}
 reports:
   heartbeat: 24
-trust: {mode: signed}
+trust: {mode: gpg}
 notifiers:
   ops: {address: "hunter2 not an address"}
   sms: {address: "json://a/b", credential: x}

@@ -94,8 +94,8 @@ class Fleet:
     def accepted(self) -> Acceptance | None:
         return self.last_accepted
 
-    def accept(self, commit: str) -> Acceptance:
-        self.last_accepted = Acceptance(commit)
+    def accept(self, commit: str, *, is_verified: bool = False) -> Acceptance:
+        self.last_accepted = Acceptance(commit, is_verified=is_verified)
         return self.last_accepted
 
     def line(self, commit: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
 from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.seal import Seals
+from reconciler.gitops.signed_history import Rules, SignedHistory
 from reconciler.gitops.upkeep import Upkeep
 from reconciler.host.config import Config, Notifier
 from reconciler.host.install import credentials
@@ -46,7 +47,7 @@ from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.assess import Assessor
-from reconciler.reconcile.policy_in_force import PolicyFollower
+from reconciler.reconcile.policy_in_force import PolicyFollower, SignedTrust
 from reconciler.reconcile.ports.policies import ReadPolicy
 from reconciler.reconcile.ports.reports import Messenger
 from reconciler.reconcile.ports.target import Clock, Power
@@ -133,7 +134,8 @@ def wire(
     site = _site(config, folder, manager, power)
     used, timeout = clock or SystemClock(), config.git.timeout
     read = _reader(source, timeout)
-    follower = PolicyFollower(source, read, timeout, partial(followed, queue, site.branch))
+    reported = partial(followed, queue, site.branch)
+    follower = PolicyFollower(source, read, timeout, reported, _trust(config, source))
     assessor = Assessor(site, used, follower, queue, PROGRAM, timeout)
     applier = Applier(site, used, PROGRAM, assessor.ask_anew)
     outbox = Outbox(folder.path / "outbox")
@@ -174,6 +176,16 @@ def _site(config: Config, folder: StateFolder, manager: ScriptedManager, power: 
 def _source(config: Config) -> PolicyMirror:
     policy, mirror = config.policy, config.state_dir / "policy.git"
     return PolicyMirror(mirror, policy.remote, policy.ref, git_options(config), config.trust.floor)
+
+
+def _trust(config: Config, source: PolicyMirror) -> SignedTrust | None:
+    """Return who must have signed the policy, ``None`` where nobody need."""
+    trust = config.trust
+    if trust.mode == "none" or trust.allowed_signers is None or trust.repository is None:
+        return None
+    ref = source.branch if trust.require_ref else ""
+    rules = Rules(trust.allowed_signers, trust.revoked, ref, config.environment)
+    return SignedTrust(SignedHistory(source, rules), trust.repository)
 
 
 def _reader(source: PolicyMirror, timeout: timedelta) -> ReadPolicy:

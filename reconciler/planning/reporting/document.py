@@ -11,7 +11,7 @@ from typing import Literal
 
 from reconciler.planning.facts.observation import ExecutedScript, Facts, Move, Reboot, RefreshOutcome, Source
 from reconciler.planning.facts.package import Names, PackageId
-from reconciler.planning.gates.types import GateName, Outcome, PolicyStanding
+from reconciler.planning.gates.types import GateName, Outcome, PolicyStanding, SignedBy
 from reconciler.planning.resolving.dispositions import Condition, Update
 from reconciler.planning.text.layout import since
 
@@ -51,6 +51,8 @@ class PolicyInForce:
         refused: The newest commit, where it was refused.
         matching: Strongest first.
         floor: The ``trust.floor`` of the configuration, empty without one.
+        signed: Who signed the commit in force and those accepted with it, the newest last; none where
+            signatures are not asked for.
     """
 
     remote: str
@@ -64,6 +66,7 @@ class PolicyInForce:
     refused: str
     matching: tuple[MatchingPolicy, ...]
     floor: str = since(2, "")
+    signed: tuple[SignedBy, ...] = since(3, ())
 
 
 @dataclass(frozen=True, slots=True)

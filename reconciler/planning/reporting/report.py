@@ -135,6 +135,7 @@ def _policy(inputs: GateInputs, effective: Effective | None) -> PolicyInForce:
         refused=state.refused,
         matching=tuple(MatchingPolicy(name, str(origin)) for name, origin in matching),
         floor=state.floor,
+        signed=state.signed,
     )
 
 

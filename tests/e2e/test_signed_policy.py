@@ -1,0 +1,191 @@
+"""A host in ``trust.mode: signed``: what it obeys, what it refuses with which words, and what it reports."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import POLICY, SCHEDULE, Site
+from tests.labs.apt import AptLab
+from tests.labs.signing import Key, Keys, SignedRepository
+
+Command = Callable[..., tuple[int, str, str]]
+NAME = "patchledger.yaml"
+OURS = "repository: example/policy\n"
+FILES = {"policies/base.yaml": POLICY, "schedules/nightly.yaml": SCHEDULE, NAME: OURS}
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def ada(keys: Keys) -> Key:
+    return keys.ssh("ada@example.org")
+
+
+@pytest.fixture(scope="module")
+def eve(keys: Keys) -> Key:
+    return keys.ssh("eve@example.org")
+
+
+@pytest.fixture
+def trust(site: Site, lab: AptLab) -> Callable[..., None]:
+    """Return a function that has the host trust these lines alone."""
+
+    def configure(signers: str, **more: object) -> None:
+        listed = site.folder / "allowed_signers"
+        listed.write_text(signers, encoding="utf-8")
+        chosen = {"mode": "signed", "allowed_signers": str(listed), "repository": "example/policy", **more}
+        site.configure(environment=lab.environment, trust=chosen)
+
+    return configure
+
+
+@pytest.fixture
+def policy(site: Site, ada: Key, trust: Callable[..., None]) -> SignedRepository:
+    """A policy whose first commit ada signed, and a host that trusts her alone."""
+    (site.folder / "policy").rename(site.folder / "unsigned")
+    policy = SignedRepository.create(site.policy)
+    policy.commit(FILES, ada)
+    trust(ada.line())
+    return policy
+
+
+def condition(site: Site) -> str:
+    """Return the reason for which the newest policy is refused, as the report has it."""
+    found = [one for one in site.report()["conditions"] if one["type"] == "PolicyRejected"]
+    return found[0]["reason"] if found else ""
+
+
+def test_a_signed_policy_is_in_force_and_its_signer_is_on_record(
+    site: Site, policy: SignedRepository, ada: Key, patchledger: Command
+) -> None:
+    code, _, err = patchledger("run")
+    assert code == 0, err
+    told = site.report()["policy"]
+    assert told["signed"] == [
+        {"commit": policy.head(), "fingerprint": ada.fingerprint, "method": "ssh", "signer": ada.who}
+    ]
+    assert told["verification"].startswith("signed by listed keys: trusted on first use")
+
+
+def test_a_commit_of_another_key_is_refused_and_the_last_good_policy_stays(
+    site: Site, policy: SignedRepository, ada: Key, eve: Key, patchledger: Command
+) -> None:
+    patchledger("run")
+    good = policy.head()
+    evil = policy.commit({"policies/base.yaml": POLICY + "updates: none\n"}, eve)
+    code, _, err = patchledger("run")
+    assert code == 3
+    assert f"policy commit {evil[:12]} is signed by the SSH key {eve.fingerprint}" in err
+    told = site.report()
+    assert (told["policy"]["commit"], told["policy"]["refused"]) == (good, evil)
+    assert told["policy"]["signed"][0]["signer"] == ada.who
+    assert condition(site) == "UnknownKey"
+
+
+@pytest.mark.parametrize("first", ["none", "eve"])
+def test_a_first_policy_that_nobody_signed_who_may_is_never_read(
+    site: Site, policy: SignedRepository, eve: Key, patchledger: Command, first: str
+) -> None:
+    # What is in it would be told as a mistake if anybody had read it.
+    policy.commit({"policies/base.yaml": "kind: Nonsense\n"}, eve if first == "eve" else None)
+    code, _, err = patchledger("run")
+    assert code == 3
+    assert "Nonsense" not in err
+    assert condition(site) == ("UnknownKey" if first == "eve" else "Unsigned")
+    assert site.report()["policy"]["commit"] == ""
+
+
+@pytest.mark.parametrize("named", ['requires: ">=0.1"\n', "repository: another/policy\n"])
+def test_the_signed_policy_of_another_repository_is_refused(
+    site: Site, policy: SignedRepository, ada: Key, patchledger: Command, named: str
+) -> None:
+    policy.commit({NAME: named}, ada)
+    code, _, err = patchledger("run")
+    assert code == 3
+    assert 'this host follows "example/policy"' in err
+    assert condition(site) == "ForeignRepository"
+
+
+def test_a_host_that_followed_an_unsigned_policy_obeys_nothing_of_it_once_signatures_are_asked_for(
+    site: Site, ada: Key, trust: Callable[..., None], patchledger: Command
+) -> None:
+    patchledger("run")
+    assert site.report()["policy"]["commit"]
+    trust(ada.line())
+    code, _, err = patchledger("run")
+    assert code == 3
+    assert "is not signed" in err
+    assert site.report()["policy"]["commit"] == ""
+    # And goes on as soon as its head is signed.
+    site.commit({NAME: OURS})
+    signed = SignedRepository(site.policy)
+    signed.commit({}, ada)
+    code, _, err = patchledger("run")
+    assert code == 0, err
+    assert site.report()["policy"]["commit"] == signed.head()
+
+
+def test_from_the_floor_on_every_commit_counts(
+    policy: SignedRepository, ada: Key, trust: Callable[..., None], patchledger: Command
+) -> None:
+    floor = policy.head()
+    evil = policy.commit({"docs/x": "1"})
+    policy.commit({"docs/x": "2"}, ada)
+    trust(ada.line(), floor=floor)
+    code, _, err = patchledger("run")
+    assert code == 3
+    assert f"policy commit {evil[:12]} is not signed" in err
+
+
+def test_history_stays_forward_only(
+    site: Site, policy: SignedRepository, ada: Key, patchledger: Command
+) -> None:
+    old = policy.head()
+    policy.commit({"docs/x": "1"}, ada)
+    patchledger("run")
+    policy.git("reset", "-q", "--hard", old)
+    code, _, err = patchledger("run")
+    assert code == 3
+    assert "does not continue what was accepted" in err
+    assert condition(site) == "HistoryRewritten"
+
+
+def test_the_list_of_the_host_is_closed_to_others(
+    site: Site, policy: SignedRepository, patchledger: Command
+) -> None:
+    del policy
+    Path(site.folder / "allowed_signers").chmod(0o666)
+    code, _, err = patchledger("run")
+    assert code != 0
+    assert "trust.allowed_signers" in err
+
+
+def test_a_signature_of_the_hosts_own_report_key_is_none_of_policy(
+    site: Site, policy: SignedRepository, ada: Key, eve: Key, patchledger: Command
+) -> None:
+    host = f"kind: Host\nname: web-01\nreport_key: {eve.public}\n"
+    policy.commit({"hosts/web-01.yaml": host}, ada)
+    assert patchledger("run")[0] == 0
+    policy.commit({"docs/x": "1"}, eve)
+    assert patchledger("run")[0] == 3
+    assert condition(site) == "UnknownKey"
+    # Nor may a policy be in force that gives one key both roles.
+    policy.git("reset", "-q", "--hard", "HEAD~1")
+    policy.commit({"trust/allowed_signers": eve.line()}, ada)
+    code, _, err = patchledger("run")
+    assert code == 3
+    assert "is the key of trust/allowed_signers as well" in err
+
+
+def test_keys_of_signed_mode_without_it_are_refused(site: Site, patchledger: Command) -> None:
+    site.configure(trust={"repository": "example/policy"})
+    code, _, err = patchledger("run")
+    assert code == 2
+    assert "mode: signed" in err
+    site.configure(trust={"mode": "signed"})
+    code, _, err = patchledger("run")
+    assert "mode signed needs allowed_signers and repository as well" in err
