@@ -124,6 +124,7 @@ class PackageWorld:
                     build.version,
                     (build.available,),
                     replaces=tuple(PackageId(name, ARCH) for name in replaced),
+                    held=build.name in self.held,
                 )
 
     def versions(self, name: str) -> list[Build]:

@@ -54,13 +54,10 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
         raise Stalled("rpm knows no installed package", "look at its database with `rpm -qa`")
     admitted = _admitted(sections)
     successors = successors_of(sections, present, machine.get("architecture", ""))
-    offers = (
-        *_offers(sections, present),
-        *(offer for offer in successors if admitted is None or _left(offer, admitted)),
-    )
+    offers = sorted((*_offers(sections, present), *successors), key=lambda offer: offer.package)
     return Seen(
         installed=_installed(sections, present, _hidden(offers, admitted)),
-        offers=tuple(sorted((_within(offer, admitted) for offer in offers), key=lambda offer: offer.package)),
+        offers=tuple(_as_admitted(offer, admitted) for offer in offers),
         sources=tuple(_sources(sections, at)),
         health=_health(sections),
         reboot=_reboot(sections, machine, present),
@@ -159,10 +156,14 @@ def _hidden(offers: Iterable[Offer], admitted: _Admitted | None) -> frozenset[Pa
     return frozenset(offer.package for offer in offers if not _left(offer, admitted))
 
 
-def _within(offer: Offer, admitted: _Admitted | None) -> Offer:
+def _as_admitted(offer: Offer, admitted: _Admitted | None) -> Offer:
     """Leave out what is not admitted, unless that is all."""
-    versions = () if admitted is None else _left(offer, admitted)
-    return replace(offer, candidate=versions[0].version, versions=versions) if versions else offer
+    if admitted is None:
+        return offer
+    versions = _left(offer, admitted)
+    if not versions:
+        return replace(offer, held=bool(offer.replaces))
+    return replace(offer, candidate=versions[0].version, versions=versions)
 
 
 def _about(package: PackageId, notices: Iterable[Advised], *, is_single: bool) -> list[Advised]:

@@ -103,18 +103,22 @@ def _successors(
     It may be there beside what it replaces, also in this very version or in a newer one.
     """
     replaced: defaultdict[str, list[LocalPackage]] = defaultdict(list)
+    held = set()
     for line in section.lines:
-        old, new, version = fields_of(section, line, 3)
+        old, new, version, mark = fields_of(section, line, 4)
         if new in newer:
             continue
         if old not in installed or new not in known or known[new].version != version:
             raise unparsed(section, line)
         replaced[new].append(installed[old])
+        if mark:
+            held.add(new)
     for new, rows_ in replaced.items():
         record = known[new]
         yield Offer(
             *(new, record.arch, rows_[0].version, record.version, (_available(record.version, record),)),
             replaces=tuple(PackageId(row.name, row.arch) for row in rows_),
+            held=new in held,
         )
 
 

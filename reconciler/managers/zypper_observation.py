@@ -65,7 +65,7 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
     held = {offer.package for offer in offers if _is_locked(offer, locked)}
     return Seen(
         installed=tuple(replace(one, held=one.held or one.package in held) for one in installed),
-        offers=offers,
+        offers=tuple(replace(one, held=bool(one.replaces) and one.package in held) for one in offers),
         sources=_sources(sections, at),
         health=_health(sections, present),
         reboot=_reboot(sections, machine, present),

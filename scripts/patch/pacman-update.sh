@@ -419,15 +419,15 @@ upgradable() {
     return "$rc"
 }
 
-# What pacman would put in the place of an installed package, unless that is held: the old name, and the new one with its
-# version. It asks before it resolves, so that what comes of that does not count.
+# What pacman would put in the place of an installed package: the old name, and the new one with its version; and where
+# one of both is held, "ignored". It asks before it resolves, so that what comes of that does not count.
 successors() {
     resolving -Su >"$WORK/su" 2>&1
     if grep -q '^:: Replace ' "$WORK/su"; then in_void -Sl; fi >"$WORK/all" || return
     awk -v OFS='\t' 'FILENAME == ARGV[1] { version[$1 "/" $2] = $3; next }
-        /^:: Replace [^ ]+ with [^ ]+\/[^ ]+\? / { new = $5; sub(/\?$/, "", new); at = version[new]; sub(/^[^\/]*\//, "", new); print $3, new, at }
+        /^:: Replace [^ ]+ with [^ ]+\/[^ ]+\? / { new = $5; sub(/\?$/, "", new); at = version[new]; sub(/^[^\/]*\//, "", new); print $3, new, at, "" }
         /^warning: ignoring package replacement \([^ ]+ => [^ ]+\)$/ { old = $5; new = $7; sub(/^\(/, "", old); sub(/\)$/, "", new)
-            sub(/-[^-]+-[^-]+$/, "", old); match(new, /-[^-]+-[^-]+$/); print old, substr(new, 1, RSTART - 1), substr(new, RSTART + 1) }' \
+            sub(/-[^-]+-[^-]+$/, "", old); match(new, /-[^-]+-[^-]+$/); print old, substr(new, 1, RSTART - 1), substr(new, RSTART + 1), "ignored" }' \
         "$WORK/all" "$WORK/su" | sort -u
 }
 

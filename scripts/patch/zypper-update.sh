@@ -503,8 +503,23 @@ advisories() {
     each_file updateinfo advisories_in
 }
 
-# Where an update would remove packages, these and what comes in new, which may take their places.
+# Where an update would remove packages, these and what comes in new, which may take their places; also where it is the
+# operator's locks that are against it.
 successors() {
+    removing >"$WORK/removing" || return
+    if grep -q '<match ' "$WORK/held"; then
+        : >"$WORK/locks"
+        configuration
+        removing >>"$WORK/removing"
+        ended=$?
+        rm "$WORK/locks"
+        configuration
+        [ "$ended" -eq 0 ] || return "$ended"
+    fi
+    sort -u "$WORK/removing"
+}
+
+removing() {
     ask update --dry-run >"$WORK/answer"
     ended=$?
     # With 4 nothing can be solved, and so nothing comes.

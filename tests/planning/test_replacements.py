@@ -70,13 +70,14 @@ def test_an_exception_for_either_name_keeps_it_out(name: str, action: str, code:
     assert "oldname" not in found
 
 
-def test_the_operators_hold_of_what_it_would_replace_keeps_it_out_and_is_named() -> None:
-    machine = renamed(Build("plain", "2"), held=["oldname"], plain="1")
+@pytest.mark.parametrize("held", ["oldname", "newname"])
+def test_the_operators_hold_of_either_name_keeps_it_out_and_is_named(held: str) -> None:
+    machine = renamed(Build("plain", "2"), held=[held], plain="1")
     found = told(machine)
     (reason,) = found["newname"].reasons
     assert (reason.code, reason.message) == (
         "operator-hold",
-        "oldname is on hold on this machine, by its operator",
+        f"{held} is on hold on this machine, by its operator",
     )
     assert found["plain"].disposition is Disposition.PLANNED
     exchanges = converse(machine, machine.observe(NOW), effective(), NOW)

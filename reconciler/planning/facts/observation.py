@@ -95,6 +95,7 @@ class Offer(Identified):
             where there is none.
         replaces: Installed packages whose place this one takes in an upgrade: a rename, or a successor. It
             may be installed beside them. Empty of a newer version.
+        held: The operator keeps it from taking a place. Of a newer version, what is installed says so.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Offer(Identified):
     advisories: tuple[str, ...] = ()
     hidden_by: str = since(2, "")
     replaces: tuple[PackageId, ...] = since(2, ())
+    held: bool = since(2, False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -380,6 +380,8 @@ class Rules:
         if not offer.replaces:
             return self.against(offer.package, available)
         held: list[Obstacle] = [OperatorHold(one) for one in offer.replaces if one in self.held]
+        if offer.held and not held:
+            held.append(OperatorHold())
         held += (
             ExceptionHold(placed, available.version)
             for placed in self.covering_offer(offer, "hold", available)

@@ -258,7 +258,6 @@ RENAMED = (
     [
         ("", [("2.1-1", False), ("2.0-1", True)]),
         ("excludepkgs=newname-2.1*", [("2.0-1", True)]),
-        ("excludepkgs=newname", []),
         ("obsoletes=0", []),
     ],
 )
@@ -273,6 +272,18 @@ def test_what_takes_the_place_of_an_installed_package_is_offered(
     found = {offer.name: offer for offer in own_dnf.observe(now()).offers if offer.replaces}
     told = [(one.version, one.security) for offer in found.values() for one in offer.versions]
     assert (told, found.keys() - {"newname"}) == (versions, set())
+    assert not any(offer.held for offer in found.values())
+
+
+def test_what_takes_a_place_is_held_where_the_operator_excludes_all_of_it(
+    own_lab: DnfLab, own_dnf: ScriptedManager
+) -> None:
+    own_lab.install(Rpm("oldname", "1.0-1"))
+    own_lab.repository.publish(*RENAMED)
+    own_lab.refresh()
+    own_lab.configure("excludepkgs=newname")
+    (offer,) = (offer for offer in own_dnf.observe(now()).offers if offer.replaces)
+    assert (offer.name, offer.candidate, offer.held) == ("newname", "2.1-1", True)
 
 
 def test_a_source_tells_its_age(dnf: ScriptedManager) -> None:

@@ -267,13 +267,13 @@ def test_a_machine_without_bsdtar_is_told_what_it_lacks(
 # --- what takes the place of another ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_held", [False, True], ids=["free", "held"])
+@pytest.mark.parametrize("held", ["", "replaced", "replacer"])
 def test_what_replaces_an_installed_package_is_an_offer(
-    lab: PacmanLab, pacman: ScriptedManager, *, is_held: bool
+    lab: PacmanLab, pacman: ScriptedManager, held: str
 ) -> None:
-    if is_held:
-        lab.hold_package("replaced")
+    if held:
+        lab.hold_package(held)
     (offer,) = (offer for offer in pacman.observe(NOW).offers if offer.replaces)
     assert (offer.name, offer.installed, offer.candidate) == ("replacer", "1.0-1", "2.0-1")
-    assert offer.replaces == (PackageId("replaced", "any"),)
+    assert (offer.replaces, offer.held) == ((PackageId("replaced", "any"),), bool(held))
     assert offer.versions[0].origins == ("lab",)

@@ -281,6 +281,21 @@ def test_a_rename_alone_is_an_offer(tmp_path: Path, script: PatchScript, of: str
     assert offer.versions[0].security is bool(wanted)
 
 
+@pytest.mark.parametrize("locked", ["oldname", "newname"])
+def test_a_rename_that_a_lock_is_against_is_an_offer(
+    tmp_path: Path, script: PatchScript, locked: str
+) -> None:
+    lab = ZypperLab.empty(tmp_path / "lab")
+    lab.install(Rpm("oldname", "1.0-1"))
+    lab.repository.publish(Rpm("newname", "2.0-1", fields=SUCCESSOR))
+    lab.refresh()
+    lab.lock(locked)
+    found = managed(lab, script).observe(datetime.now(UTC))
+    (offer,) = found.offers
+    assert (offer.name, offer.replaces) == ("newname", (PackageId("oldname", "noarch"),))
+    assert (offer.held, found.installed[0].held) == (locked == "newname", locked == "oldname")
+
+
 # --- the update stack ---------------------------------------------------------------------------------------
 
 
