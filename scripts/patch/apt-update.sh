@@ -471,15 +471,16 @@ package_pins() {
 # What becomes of each installed package in security mode, as "NAME" of what stays and "NAME VERSION" of what must be
 # told which version it goes to. It goes to the highest version of the security service, unless the operator prefers
 # another one to that, be it newer, older, or the one that is installed: the order of priorities is theirs. What apt
-# does by itself is not named.
+# does by itself is not named; another build of the installed version, elsewhere than at the security service, it would
+# take by itself.
 security_moves() { # POLICY-OUTPUT
     awk 'FILENAME == ARGV[1] { security[$0]; next }
         FILENAME == ARGV[2] { name = $0; sub(/=.*/, "", name); chosen[name]; next }
-        /^[^ ]/ { flush(); package = substr($0, 1, length($0) - 1); installed = candidate = best = ""; newer = 1; best_priority = 0; delete priority }
+        /^[^ ]/ { flush(); package = substr($0, 1, length($0) - 1); installed = candidate = best = ""; newer = 1; built_anew = 0; best_priority = 0; delete priority }
         /^  Installed: / { installed = $2 "" }
         /^  Candidate: / { candidate = $2 "" }
         /^ \*\*\* / { newer = 0; version = $2 ""; priority[version] = $3 + 0; next }
-        /^     [^ ]/ { version = $1 ""; priority[version] = $2 + 0; next }
+        /^     [^ ]/ { version = $1 ""; priority[version] = $2 + 0; if (version == installed) built_anew = 1; next }
         /^ *-?[0-9]+ / {
             line = $0; sub(/^ *-?[0-9]+ /, "", line)
             if (newer && best == "" && $1 > 0 && (line in security)) { best = version; best_priority = priority[version] }
@@ -487,7 +488,8 @@ security_moves() { # POLICY-OUTPUT
         function flush() {
             if (package == "" || (package in chosen) || candidate == "(none)") return
             if (best == "" || best_priority <= 0 || priority[candidate] > best_priority) best = installed
-            if (best == candidate) return
+            else built_anew = 0
+            if (best == candidate && !built_anew) return
             # To apt, what follows "version" is a pattern.
             gsub(/[][*?\\]/, "\\\\&", best)
             print package (best == installed ? "" : " " best)

@@ -164,6 +164,22 @@ def test_a_security_update_never_goes_against_the_operators_order_of_sources(
     assert decide(tmp_path, shell, 'security_moves "$WORK/policy"', files) == moves
 
 
+@pytest.mark.parametrize(
+    ("source", "moves"),
+    [("http://main.example bookworm/main amd64 Packages", ["curl"]), (SECURITY.strip(), [])],
+    ids=["elsewhere", "the security service"],
+)
+def test_another_build_of_the_installed_version_comes_for_security_from_that_service_alone(
+    tmp_path: Path, shell: tuple[str, ...], source: str, moves: list[str]
+) -> None:
+    policy = (
+        "curl:\n  Installed: 8.0-1\n  Candidate: 8.0-1\n  Version table:\n"
+        f"     8.0-1 500\n        500 {source}\n *** 8.0-1 100\n        100 /var/lib/dpkg/status\n"
+    )
+    files = {"security": SECURITY, "choices": "", "policy": policy}
+    assert decide(tmp_path, shell, 'security_moves "$WORK/policy"', files) == moves
+
+
 def test_a_choice_is_on_offer_in_exactly_that_version(tmp_path: Path, shell: tuple[str, ...]) -> None:
     choices = "curl=8.2-1\ncurl=8.0-1\ncurl=8.0\ncurl=8.1-10\nlibc6=2.37\n"
     files = {"choices": choices, "policy": POLICY}
