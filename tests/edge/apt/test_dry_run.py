@@ -385,6 +385,47 @@ def test_nothing_leaves_the_source_that_the_operator_prefers(
     assert "openssl" not in {offer.name for offer in own_apt.observe(datetime.now(UTC)).offers}
 
 
+# Pins of an operator for one package each of two dozen with a security update pending.
+PINNED = {
+    "sec-01": "Pin: version 1.0\nPin-Priority: 1001",
+    "sec-02": "Pin: release l=Debian-Security\nPin-Priority: -1",
+    "sec-03": "Pin: release l=Debian-Security\nPin-Priority: 50",
+    "sec-04*": "Pin: release a=stable-security\nPin-Priority: -10",
+    "src:sec-05": "Pin: release n=bookworm-security\nPin-Priority: -1",
+    "/^sec-0[6]$/": "Pin: release o=Debian, l=Debian-Security\nPin-Priority: 1",
+    "sec-07": 'Pin: origin ""\nPin-Priority: -1',
+}
+ELSEWHERE = {"sec-08": "Pin: release l=Debian\nPin-Priority: 990"}
+ALLOWED = {"sec-09": "Pin: version 1.*\nPin-Priority: 700"}
+
+
+def test_in_security_mode_nothing_moves_that_the_operators_pins_keep(
+    own_lab: AptLab, own_apt: ScriptedManager
+) -> None:
+    names = [f"sec-{number:02}" for number in range(24)]
+    own_lab.install(*(Deb(name, "1.0") for name in names))
+    own_lab.publish(MAIN, Deb("sec-08", "1.1"))
+    phased = {"Phased-Update-Percentage": "10"}
+    own_lab.publish(
+        SECURITY, *(Deb(name, "1.2", stanza=phased if name == "sec-11" else {}) for name in names)
+    )
+    own_lab.refresh()
+    own_lab.hold_package("sec-10")
+    pins = {**PINNED, **ELSEWHERE, **ALLOWED}
+    own_lab.prefer("\n".join(f"Package: {name}\n{pin}\n" for name, pin in pins.items()))
+    planned = moved(own_apt.resolve(Question(security=True)))
+    kept = {*names[1:8], "sec-08", "sec-10", "sec-11"}
+    assert {name: planned.get(name) for name in names} == {
+        name: None if name in kept else "1.2" for name in names
+    }
+    # apt itself, where the security service is the only source. It cannot know of the other one then.
+    sources = own_lab.root / "etc/apt/sources.list"
+    lines = sources.read_text().splitlines(keepends=True)
+    sources.write_text("".join(line for line in lines if SECURITY in line))
+    said = own_lab.apt("-s", "upgrade", "--with-new-pkgs")
+    assert set(re.findall(r"^Inst (sec-\S+)", said, re.MULTILINE)) == {*names} - kept | {"sec-08"}
+
+
 def test_what_a_default_release_hides_is_offered_as_hidden(own_lab: AptLab, own_apt: ScriptedManager) -> None:
     own_lab.configure('APT::Default-Release "stable";')
     own_lab.offer((Deb("fix", "1.0"), Deb("fix", "1.0")))
