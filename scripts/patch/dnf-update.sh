@@ -655,8 +655,8 @@ refusal() {
 # NEVRA of what security advisories name, the newest of each package: it holds all of them.
 security_versions() {
     advisories --security 2>"$WORK/err" </dev/null >"$WORK/named" || return
-    # dnf 5 has the severity in a column of its own.
-    awk '$2 ~ /\/Sec\.$/ { print $3 } $2 == "security" { print $4 }' "$WORK/named" | sort -u >"$WORK/nevras"
+    # What stands before is what somebody wrote: any words. dnf 5 ends each line with a time.
+    awk '$(NF - 1) ~ /\/Sec\.$/ { print $NF } $NF ~ /^[0-9]+:[0-9:]+$/ && NF > 3 { print $(NF - 2) }' "$WORK/named" | sort -u >"$WORK/nevras"
     newest --upgrades || return
     ! replaces || security_obsoleters
 }

@@ -23,7 +23,7 @@ from xml.sax.saxutils import escape
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 
 Kind = Literal["security", "bugfix", "enhancement"]
-Severity = Literal["Critical", "Important", "Moderate", "Low"]
+Severity = Literal["Critical", "Important", "Moderate", "Low", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class Advisory:
 
     Attributes:
         packages: As :attr:`Rpm.nevra`, or without epoch and architecture: ``plain-1.1-1``.
+        severity: None, where it is empty.
         reboot: Whether its packages suggest a reboot.
         restart: Whether they suggest to start the package manager anew, as those of the update stack do.
     """
@@ -298,11 +299,12 @@ def _update(advisory: Advisory) -> str:
         if is_wanted
     )
     packages = "".join(_advised(name, suggested) for name in advisory.packages)
+    severity = f"<severity>{advisory.severity}</severity>" if advisory.severity else ""
     return (
         f'<update from="lab@example.invalid" status="final" type="{advisory.kind}" version="1">\n'
         f"<id>{escape(advisory.id)}</id><title>{escape(advisory.id)}</title>\n"
         f'<issued date="{advisory.issued}"/><updated date="{advisory.issued}"/>\n'
-        f"<severity>{advisory.severity}</severity><summary>s</summary><description>d</description>\n"
+        f"{severity}<summary>s</summary><description>d</description>\n"
         f"<references>{references}</references>\n"
         f'<pkglist><collection short="lab"><name>lab</name>{packages}</collection></pkglist>\n</update>\n'
     )

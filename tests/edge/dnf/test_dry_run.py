@@ -290,6 +290,14 @@ def test_a_rename_is_made_in_the_version_that_is_asked_for(
     assert gone(answer).get("oldname") == ("replace" if version else None)
 
 
+def test_advisories_of_any_words_or_none_are_security(own_lab: DnfLab, own_dnf: ScriptedManager) -> None:
+    own_lab.repository.advise(
+        Advisory("Two words", ("plain-1.1-1",)), Advisory("LAB-9", ("base-1.1-1",), severity="")
+    )
+    own_lab.refresh()
+    assert moved(own_dnf.resolve(Question(security=True))) == {"plain": "1.1-1", "base": "1.1-1"}
+
+
 def test_a_long_name_does_not_break_the_table(own_lab: DnfLab, own_dnf: ScriptedManager) -> None:
     name = "a-package-whose-name-alone-is-longer-than-any-line-of-a-terminal-of-eighty-columns-can-be"
     version = "1.0.20261122git0123456789abcdef-1.module_el9"
