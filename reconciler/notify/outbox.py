@@ -306,6 +306,7 @@ def _outlasts(event: Event) -> bool:
             | Event.INTERRUPTED
             | Event.RECOVERED
             | Event.OVERRUN
+            | Event.CHANGED_OUTSIDE
         ):
             return True
         case (

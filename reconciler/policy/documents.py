@@ -109,6 +109,7 @@ Event = Literal[
     "metadata-stale",
     "exception-expiring",
     "interrupted",
+    "changed-outside",
     "weekly-digest",
     "every-run",
 ]

@@ -8,14 +8,14 @@ from reconciler.errors import ReconcilerError, Transient
 from reconciler.planning.notices.events import Snapshot, events
 from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.markdown import to_markdown
-from reconciler.planning.reporting.report import without_volatile
+from reconciler.planning.reporting.report import is_news
 from reconciler.planning.reporting.run_markdown import run_markdown
 from reconciler.planning.reporting.summary import run_subject, subject, trailers
 from reconciler.planning.runs.record import RunRecord, run_json
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.memory import routes_of
-from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportRepository
+from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportRepository, Stored
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.site import Site
 
@@ -81,21 +81,30 @@ class Reporter:
     timeout: timedelta
     has_remote: bool
 
+    def last(self) -> Stored | None:
+        """Return the last report of the target, ``None`` where there is none."""
+        return self.queue.last(self.site.branch)
+
     def commit(
-        self, assessment: Assessment, files: Mapping[str, bytes], ran: Ran | None = None
+        self,
+        assessment: Assessment,
+        files: Mapping[str, bytes],
+        last: Stored | None,
+        ran: Ran | None = None,
     ) -> str | None:
         """Commit the report locally if it says something new; return the commit, ``None`` where it does not.
 
         Args:
             assessment: What is reported.
             files: ``report.json`` and ``observation.json`` of it.
+            last: The report before it.
             ran: A run that is reported with it, which is always something new.
 
         Raises:
             Stalled: The report cannot be committed. Nothing was lost: the next tick tries again.
         """
         when = assessment.report.generated_at
-        if ran is None and self._says_nothing_new(files["report.json"], when):
+        if ran is None and self._says_nothing_new(files["report.json"], last, when):
             return None
         files = {
             **files,
@@ -129,7 +138,7 @@ class Reporter:
         unpushed = tuple(self._push())
         if self.queue.rebuilds != rebuilds:
             # What is new was decided by a queue that is no more: by the new one it may be something else.
-            commit = self.commit(assessment, files, ran) or commit
+            commit = self.commit(assessment, files, self.last(), ran) or commit
             unpushed = tuple(self._push())
         effective = assessment.finding.effective
         snapshot = snapshot_of(
@@ -139,6 +148,7 @@ class Reporter:
             last_run=state.last_run,
             missed=assessment.watch.missed,
             recent=state.recent,
+            outside=state.outside,
         )
         untold = tuple(self._tell(assessment, state.snapshot, snapshot))
         return Published(commit, not unpushed, (*unpushed, *untold), self.queue.notices, snapshot)
@@ -158,12 +168,11 @@ class Reporter:
         for complaint in complaints:
             yield Transient(complaint, "look at the notifier")
 
-    def _says_nothing_new(self, document: bytes, now: datetime) -> bool:
-        last = self.queue.last(self.site.branch)
+    def _says_nothing_new(self, document: bytes, last: Stored | None, now: datetime) -> bool:
         if last is None or heartbeat_due(last.when, now, self.heartbeat):
             return False
         try:
-            return without_volatile(last.data) == without_volatile(document)
+            return not is_news(document, last.data)
         except ValueError:
             return False  # Whatever stands there is not a report of ours: replace it.
 

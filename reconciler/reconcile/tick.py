@@ -10,6 +10,7 @@ from reconciler.planning.facts import exit_codes
 from reconciler.planning.gates.recording import write
 from reconciler.planning.gates.types import Apply, BreakGlass, Closed, Outcome
 from reconciler.planning.notices.events import Event, Snapshot, Trouble, events
+from reconciler.planning.notices.snapshot import told_outside
 from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import to_json
@@ -20,6 +21,7 @@ from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, run_
 from reconciler.planning.text.wording import minute
 from reconciler.reconcile.apply import Applier, Performed
 from reconciler.reconcile.assess import Assessment, Assessor
+from reconciler.reconcile.continuity import Continuity
 from reconciler.reconcile.fetching import is_due, once_more, still_unfetched
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
 from reconciler.reconcile.ports.state import Standstill, State
@@ -348,22 +350,36 @@ class Ticker:
         What is remembered of a run is saved as soon as it is committed: a tick that is ended while it pushes
         or tells, which may take minutes, is not to leave the next one in doubt.
         """
+        last = self.reporter.last()
+        explained = None if performed is None or performed.is_reported else performed
+        continuity = Continuity(self.reporter.queue, self.site.branch)
+        assessment = continuity.behind(last, assessment, explained)
+        state = self._to_be_told(assessment, state)
         files = {
             "report.json": to_json(assessment.report),
             "observation.json": write(assessment.finding.recording),
         }
-        ran = None if performed is None or performed.is_reported else self._ran(performed)
-        commit = self.reporter.commit(assessment, files, ran)
+        ran = None if explained is None else self._ran(explained)
+        commit = self.reporter.commit(assessment, files, last, ran)
         state = after_look(state, assessment) if is_new else state
         self.site.folder.save(state)
         for name, data in files.items():
             self.site.folder.write(name, data)
         published = self.reporter.send(assessment, files, state, commit, ran)
-        state = replace(state, snapshot=published.snapshot)
+        state = replace(state, snapshot=replace(published.snapshot, outside=()), outside=())
         self.site.folder.save(state)
         if performed is not None:
             self._forget(performed)
         return published, state
+
+    def _to_be_told(self, assessment: Assessment, state: State) -> State:
+        """Keep what no run changed until it is told: once it is committed, no look finds it again."""
+        found = told_outside(assessment.report)
+        if not found:
+            return state
+        state = replace(state, outside=tuple(dict.fromkeys((*state.outside, *found))))
+        self.site.folder.save(state)
+        return state
 
     def _forget(self, performed: Performed) -> None:
         """Forget a run that is reported, unless something of it is still to be told."""

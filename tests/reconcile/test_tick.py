@@ -1,5 +1,6 @@
 """Whole ticks in memory: no git, no files, no package manager, no clock but the one that is set."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from reconciler.planning.facts.observation import (
     Source,
 )
 from reconciler.planning.gates.types import Apply, Pause
-from reconciler.planning.notices.events import Notice, Route
+from reconciler.planning.notices.events import Event, Notice, Route
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, HookStage
 from reconciler.planning.runs.journal import Journal
@@ -69,10 +70,12 @@ class Fleet:
 
     Attributes:
         is_away: The remote of the policy does not answer.
+        is_killed_while_it_tells: Nothing is told any more.
         policy: The files of the commit.
     """
 
     is_away: bool = False
+    is_killed_while_it_tells: bool = False
     policy: tuple[PolicyFile, ...] = POLICY
     shown: str = "memory"
     branch: str = "main"
@@ -142,6 +145,8 @@ class Fleet:
 
     def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
         del routes, now
+        if self.is_killed_while_it_tells:
+            raise KeyboardInterrupt
         self.told += notices
         return ()
 
@@ -393,3 +398,61 @@ def test_one_process_looks_after_many_sites(host: Host) -> None:
     assert {name: end.report.target for name, end in ends.items()} == {"web-01": "web-01", "web-02": "web-02"}
     assert sorted(fleet.reports) == ["hosts/web-01", "hosts/web-02"]
     assert other.remembered.last_run != State().last_run
+
+
+def told_outside(fleet: Fleet) -> list[str]:
+    """Return the headlines of what was told to be changed by hand."""
+    return [one.message.title for one in fleet.told if one.event is Event.CHANGED_OUTSIDE]
+
+
+def by_hand(host: Host, **versions: str) -> None:
+    host.world = replace(host.world, installed={**host.world.installed, **versions})
+
+
+def test_a_change_by_hand_is_reported_and_told_once(host: Host) -> None:
+    fleet = Fleet()
+    tick(fleet, host)
+    by_hand(host, other="3.0")
+    found = tick(fleet, host)
+    assert (found.runs, found.published.commit) == ((), COMMIT)
+    told = json.loads(fleet.reports["hosts/web-01"][-1][1]["report.json"])
+    assert [(one["action"], one["name"], one["to"]) for one in told["changed_outside"]] == [
+        ("install", "other", "3.0")
+    ]
+    (headline,) = told_outside(fleet)
+    assert "changed outside of runs: other (new) → 3.0" in headline
+    number = len(fleet.reports["hosts/web-01"])
+    assert tick(fleet, host).published.commit is None
+    assert (len(fleet.reports["hosts/web-01"]), len(told_outside(fleet))) == (number, 1)
+    assert (host.remembered.outside, host.remembered.snapshot and host.remembered.snapshot.outside) == (
+        (),
+        (),
+    )
+
+
+def test_a_change_by_hand_that_is_undone_is_told_again(host: Host) -> None:
+    fleet = Fleet()
+    tick(fleet, host)
+    by_hand(host, tool="1.0")
+    number = len(fleet.reports["hosts/web-01"])
+    done = tick(fleet, host)  # which finds it, and brings back what policy wants
+    assert [one.outcome for one in done.runs] == [RunOutcome.APPLIED]
+    found, ran = (json.loads(files["report.json"]) for _, files in fleet.reports["hosts/web-01"][number:])
+    assert [(one["action"], one["from"], one["to"]) for one in found["changed_outside"]] == [
+        ("downgrade", "1.1", "1.0")
+    ]
+    assert ran["changed_outside"] == []  # the run's own record tells it
+    assert ran["previous"]["inventory"] == found["inventory"] != ran["inventory"]
+
+
+def test_what_was_committed_and_not_told_is_told_by_the_next_tick(host: Host) -> None:
+    fleet = Fleet()
+    tick(fleet, host)
+    by_hand(host, other="3.0")
+    fleet.is_killed_while_it_tells = True
+    with pytest.raises(KeyboardInterrupt):
+        tick(fleet, host)
+    assert told_outside(fleet) == []
+    fleet.is_killed_while_it_tells = False
+    assert tick(fleet, host).published.commit is None
+    assert len(told_outside(fleet)) == 1

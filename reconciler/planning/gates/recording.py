@@ -16,6 +16,7 @@ from functools import lru_cache
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.errors import Misuse
+from reconciler.planning.facts.inventory import OutsideChange, Previous
 from reconciler.planning.facts.observation import Exchange, Observation
 from reconciler.planning.gates.decision import conclude, evaluate
 from reconciler.planning.gates.types import Decision, GateInputs, GateResult
@@ -23,7 +24,7 @@ from reconciler.planning.resolving.approval import digest_of
 from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.resolving.plan import make_plan, security_only
 from reconciler.planning.text import canonical
-from reconciler.planning.text.layout import SCHEMA_VERSION, is_known, refusal
+from reconciler.planning.text.layout import SCHEMA_VERSION, is_known, refusal, since
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective
 from reconciler.policy.windows import active_freeze
@@ -41,6 +42,8 @@ class Recording:
         labels: ``(label, value)`` pairs that the policy matched on, sorted.
         guest_of: Id of the hypervisor, ``None`` for a host of its own.
         security_exchanges: Those of the separate security plan, where a freeze asked for one.
+        previous: The last report before the one on this; ``None`` where there is none, and of a dry-run.
+        changed_outside: What moved since then although no run did it.
     """
 
     schema: int
@@ -54,6 +57,8 @@ class Recording:
     labels: tuple[tuple[str, str], ...] = ()
     guest_of: str | None = None
     security_exchanges: tuple[Exchange, ...] = ()
+    previous: Previous | None = since(3, None)
+    changed_outside: tuple[OutsideChange, ...] = since(3, ())
 
     @property
     def host(self) -> HostFacts:

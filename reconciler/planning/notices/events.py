@@ -25,7 +25,7 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.record import RunResult
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import UnknownWord
-from reconciler.planning.text.wording import changes_of, minute, plural
+from reconciler.planning.text.wording import changes_of, listed, minute, plural
 from reconciler.policy.zones import shifted
 
 
@@ -45,6 +45,7 @@ class Event(StrEnum):
     METADATA_STALE = "metadata-stale"
     EXCEPTION_EXPIRING = "exception-expiring"
     INTERRUPTED = "interrupted"
+    CHANGED_OUTSIDE = "changed-outside"
     WEEKLY_DIGEST = "weekly-digest"
     EVERY_RUN = "every-run"
 
@@ -164,6 +165,7 @@ class Snapshot:
         last_run: The latest attempt to apply, ``None`` before the first.
         recent: The runs of the last two weeks, oldest first.
         waits: What is offered and not planned, and why, a sentence for each reason.
+        outside: What was changed although no run did it, and was not told yet.
     """
 
     at: datetime
@@ -187,6 +189,7 @@ class Snapshot:
     last_run: LastRun | None = None
     recent: tuple[PastRun, ...] = ()
     waits: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +366,7 @@ def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
 
 
 def _became_so(previous: Snapshot | None, current: Snapshot, now: datetime) -> Iterable[_Found]:
+    yield from _changed_outside(current)
     if previous is not None:
         yield from _plan_changed(previous, current)
     yield from _asks_for_approval(previous, current)
@@ -372,6 +376,13 @@ def _became_so(previous: Snapshot | None, current: Snapshot, now: datetime) -> I
         yield from _calendar_transitions(previous, current, now)
     wrong = f", {plural(len(current.troubles), 'problem')}" if current.troubles else ""
     yield Event.EVERY_RUN, ["run"], f"{current.outcome}{wrong}: {current.reason}", _contents(current)
+
+
+def _changed_outside(current: Snapshot) -> Iterable[_Found]:
+    """Tell what was changed by hand: that it is not told again, its being told already sees to."""
+    if current.outside:
+        headline = f"changed outside of runs: {listed(current.outside)}"
+        yield Event.CHANGED_OUTSIDE, current.outside, headline, _contents(current, current.outside)
 
 
 def _plan_changed(previous: Snapshot, current: Snapshot) -> Iterable[_Found]:

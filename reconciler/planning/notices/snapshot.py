@@ -6,7 +6,7 @@ from reconciler.planning.gates.types import GateName
 from reconciler.planning.notices.events import Expiring, LastRun, PastRun, Snapshot, troubles
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import MissedWindow
-from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.document import OutsideMove, Report
 from reconciler.planning.resolving.conditions import WARNING
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.planning.text.wording import listed
@@ -16,6 +16,7 @@ _NEXT_WINDOWS = 3
 _NAMED = 8
 """Packages that are named for one reason why they wait; the others are counted."""
 _REASONS = 20
+_NAMED_OUTSIDE = 50
 
 
 def snapshot_of(
@@ -26,6 +27,7 @@ def snapshot_of(
     last_run: LastRun | None = None,
     missed: MissedWindow | None = None,
     recent: tuple[PastRun, ...] = (),
+    outside: tuple[str, ...] = (),
 ) -> Snapshot:
     """Return what messages about the target of ``report`` are decided from.
 
@@ -36,6 +38,7 @@ def snapshot_of(
         last_run: The latest attempt to apply a plan.
         missed: The window that passed last without the run it was for.
         recent: The runs of the last two weeks, oldest first.
+        outside: What no run changed and is to be told.
     """
     now = report.generated_at
     planned = packages_of(report)
@@ -69,6 +72,7 @@ def snapshot_of(
         last_run=last_run,
         recent=recent,
         waits=_waits(report),
+        outside=outside,
     )
 
 
@@ -79,6 +83,27 @@ def packages_of(report: Report) -> tuple[PackageLine, ...]:
         PackageLine(move.name, move.arch, move.from_, move.to, move.package in security)
         for move in report.plan.transaction
     )
+
+
+def told_outside(report: Report) -> tuple[str, ...]:
+    """Return what ``report`` says was changed outside of runs, a line for each, the first ones where many."""
+    name = report.name_of
+    return tuple(
+        f"{name(one.package)} {one.from_ or '(new)'} → {one.to or '(gone)'}"
+        if one.from_ != one.to
+        else f"{name(one.package)} {one.to}: {_mark(one)}"
+        for one in report.changed_outside[:_NAMED_OUTSIDE]
+    ) + ((f"{report.outside - _NAMED_OUTSIDE} more",) if report.outside > _NAMED_OUTSIDE else ())
+
+
+def _mark(change: OutsideMove) -> str:
+    match change.action:
+        case "hold":
+            return "held"
+        case "release":
+            return "not held any more"
+        case _:
+            return change.status
 
 
 def _waits(report: Report) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from reconciler.planning.facts.inventory import OutsideAction, Previous
 from reconciler.planning.facts.observation import ExecutedScript, Facts, Move, Reboot, RefreshOutcome, Source
-from reconciler.planning.facts.package import Names, PackageId
+from reconciler.planning.facts.package import Identified, Names, PackageId
 from reconciler.planning.gates.types import GateName, Outcome, PolicyStanding, SignedBy
 from reconciler.planning.resolving.dispositions import Condition, Update
 from reconciler.planning.text.layout import since
@@ -229,6 +230,23 @@ class ApprovalState:
 
 
 @dataclass(frozen=True, slots=True)
+class OutsideMove(Identified):
+    """What became of a package although no run did it; ``from`` is null for a new one, ``to`` for one gone.
+
+    Attributes:
+        action: ``hold``, ``release`` (of a hold) and ``status`` leave the version as it is.
+        status: What it is in now, ``installed`` where it is whole; empty of one that is gone.
+    """
+
+    action: OutsideAction
+    name: str
+    arch: str
+    from_: str | None
+    to: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything a reader is told about one target at one moment; the content of ``report.json``.
 
@@ -240,6 +258,10 @@ class Report:
         conditions: Abnormal states, sorted by type; one that does not hold has the status false.
         gates: Every gate in the order of asking.
         windows: Open and next ones.
+        inventory: ``sha256:`` and the digest of all that is installed, with versions, states and holds.
+        previous: The last report before this one, null where there was none.
+        changed_outside: What moved since the last report although no run did it, and in
+            ``changed_outside_more`` how many more changes there are than are listed.
     """
 
     schema: int
@@ -261,11 +283,21 @@ class Report:
     scripts: tuple[ExecutedScript, ...]
     exceptions: tuple[ExceptionState, ...]
     approvals: tuple[ApprovalState, ...]
+    inventory: str = since(3, "")
+    previous: Previous | None = since(3, None)
+    changed_outside: tuple[OutsideMove, ...] = since(3, ())
+    changed_outside_more: int = since(3, 0)
+
+    @property
+    def outside(self) -> int:
+        """How many changes no run made."""
+        return len(self.changed_outside) + self.changed_outside_more
 
     @property
     def name_of(self) -> Names:
         """What people read a package of this report as."""
-        packages = (one.package for one in (*self.plan.updates, *self.plan.transaction))
+        told = (*self.plan.updates, *self.plan.transaction, *self.changed_outside)
+        packages = (one.package for one in told)
         return Names.among(packages, self.host.facts.architecture)
 
     @property

@@ -43,6 +43,7 @@ def _page(report: Report, rows: int) -> str:
         _verdict(report),
         _conditions(report, rows),
         _facts(report),
+        _outside(report, rows),
         _transaction("What would happen", report.plan, rows),
         _security_plan(report, rows),
         _left_out(report, rows),
@@ -121,6 +122,15 @@ def _reboot(report: Report) -> str:
             return "not required"
         case RebootNeed.UNKNOWN:
             return f"unknown: {why}" if why else "unknown"
+
+
+def _outside(report: Report, rows: int) -> str:
+    lines = [
+        (one.action, code(one.name), code(one.arch), code(one.from_ or "none"), code(one.to or "none"))
+        for one in report.changed_outside
+    ]
+    title = f"Changed outside of runs ({report.outside})"
+    return _section(title, ("Change", "Package", "Arch", "From", "To"), lines, rows)
 
 
 def _transaction(title: str, plan: Planned, rows: int) -> str:

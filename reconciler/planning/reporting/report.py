@@ -5,8 +5,9 @@ Rules:
 1. Equal input gives equal bytes. Nothing in a report is relative to the moment of reading it.
 2. ``plan``, ``decision``, ``conditions``, ``target`` and ``policy_commit`` are the documented interface of
    ``plan --format json``; the rest surrounds them.
-3. A commit is made only when :func:`without_volatile` differs from that of the last report; :data:`VOLATILE`
-   is the whole list of what does not count.
+3. A commit is made only where :func:`is_news` says so: the report differs from the last one in anything but
+   what :data:`VOLATILE` lists. What changed outside of runs is said once; the next report, which does not say
+   it again, is no news for that.
 4. Conditions name abnormal states; one that was looked for and does not hold has the status false.
 """
 
@@ -16,6 +17,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
+from reconciler.planning.facts.inventory import OutsideChange, inventory_of
 from reconciler.planning.facts.observation import ExecutedScript
 from reconciler.planning.gates.recording import Judged, Recording
 from reconciler.planning.gates.types import (
@@ -40,6 +42,7 @@ from reconciler.planning.reporting.document import (
     LastRefresh,
     MatchingPolicy,
     Metadata,
+    OutsideMove,
     Planned,
     PolicyInForce,
     Report,
@@ -65,10 +68,18 @@ VOLATILE: tuple[tuple[str, ...], ...] = (
     ("metadata", "sources", "*", "published"),
     ("metadata", "sources", "*", "valid_until"),
     ("policy", "fetched_at"),
+    ("previous",),
     ("windows",),
 )
 """Paths (``*`` for each item of a list) that may differ without making a new commit worth while: times, ages,
-the next windows, and the state of each gate, which the decision and the conditions sum up."""
+the next windows, the state of each gate, which the decision and the conditions sum up, and which report was
+the last one."""
+
+_SAID_ONCE: tuple[tuple[str, ...], ...] = (("changed_outside",), ("changed_outside_more",))
+"""Paths of what a report tells of the time before it: what is not told again differs, and is no news."""
+
+LISTED_OUTSIDE = 200
+"""How many changes that no run made a report lists; ``observation.json`` has all of them."""
 
 UPCOMING = 5
 """How many windows a report names."""
@@ -106,6 +117,10 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
         scripts=tuple(ExecutedScript(name, digest) for name, digest in observation.scripts),
         exceptions=() if effective is None else _exceptions(effective.exceptions, plan, now),
         approvals=tuple(_approval(approval, plan, now) for approval in inputs.approvals),
+        inventory=inventory_of(observation.installed),
+        previous=recording.previous,
+        changed_outside=tuple(map(_outside, recording.changed_outside[:LISTED_OUTSIDE])),
+        changed_outside_more=max(0, len(recording.changed_outside) - LISTED_OUTSIDE),
     )
 
 
@@ -118,6 +133,10 @@ def _host(recording: Recording) -> Host:
         labels=dict(recording.labels),
         guest_of=recording.guest_of,
     )
+
+
+def _outside(one: OutsideChange) -> OutsideMove:
+    return OutsideMove(one.action, one.name, one.arch, one.from_version, one.to_version, one.status)
 
 
 def _policy(inputs: GateInputs, effective: Effective | None) -> PolicyInForce:
@@ -330,21 +349,39 @@ def _only(keys: Sequence[str], document: dict[str, Any]) -> dict[str, Any]:
 def without_volatile(document: bytes) -> bytes:
     """Return a report's JSON canonically without what :data:`VOLATILE` lists.
 
-    Two reports for which this is equal say the same; the newer one is not worth a commit of its own. A key
-    that a report of another version does not have is passed over.
+    A key that a report of another version does not have is passed over.
 
     Raises:
         ValueError: ``document`` is not a JSON object that a report could be.
     """
+    return canonical.to_bytes(_stripped(document, VOLATILE))
+
+
+def is_news(document: bytes, last: bytes) -> bool:
+    """Say whether a report says something that the last one does not, and so is worth a commit of its own.
+
+    Raises:
+        ValueError: One of the two is not a JSON object that a report could be.
+    """
+    new, old = _stripped(document, VOLATILE), _stripped(last, VOLATILE)
+    if new.get("changed_outside"):
+        return True
+    for path in _SAID_ONCE:
+        _drop(new, path)
+        _drop(old, path)
+    return new != old
+
+
+def _stripped(document: bytes, paths: Iterable[Sequence[str]]) -> dict[str, Any]:
     try:
         data = json.loads(document)
     except RecursionError as error:
         raise ValueError("a report is not nested without end") from error
     if not isinstance(data, dict):
         raise ValueError("a report is a JSON object")  # noqa: TRY004 - about the text, not about a Python type
-    for path in VOLATILE:
+    for path in paths:
         _drop(data, path)
-    return canonical.to_bytes(data)
+    return data
 
 
 def _drop(data: object, path: Sequence[str]) -> None:

@@ -73,11 +73,17 @@ def _parts(report: Report) -> tuple[str, ...]:
     decided = _decided(report.decision.outcome)
     if decided and not any(words.startswith(decided) for words in wrong):
         wrong.insert(0, decided)
+    wrong += _outside(report)
     left = list(_left(report))
     if not wrong and not left:
         left.append("up to date" if is_known(report.conditions) else "no update known")
     reboot = ["reboot pending"] if report.reboot.need is RebootNeed.REQUIRED else []
     return tuple(chain(wrong, left, reboot))
+
+
+def _outside(report: Report) -> list[str]:
+    """Say that something was changed by hand, which is to be read before what is merely pending."""
+    return [f"{plural(report.outside, 'change')} outside of runs"] if report.outside else []
 
 
 def _decided(outcome: Outcome) -> str:
@@ -211,6 +217,7 @@ def run_subject(report: Report, record: RunRecord) -> str:
     security = len({str(move.package) for move in record.difference.changed} & set(record.security))
     parts = [run_headline(record) + (f" ({security} security)" if security else "")]
     parts += [ill.words for ill in ailments(report.conditions)]
+    parts += _outside(report)
     if report.reboot.need is RebootNeed.REQUIRED:
         parts.append("reboot pending")
     return _fitting(report.target, parts)

@@ -44,6 +44,11 @@ def key_of(name: str) -> str:
     return name.removesuffix("_")
 
 
+def as_text(value: str) -> str:
+    """Write what came from bytes that were no text so that it can be written at all."""
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
 def plain(
     value: object,
     *,
@@ -66,7 +71,7 @@ def plain(
         case Enum():
             written = value.value
         case str():
-            written = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
+            written = as_text(value)
         case None | bool() | int() | float():
             written = value
         case datetime():

@@ -46,6 +46,7 @@ class State:
         used: Digests of plans that were applied, the latest last.
         reboots: When this host was rebooted by us, the latest last.
         recent: The runs of the last days, the latest last.
+        outside: What no run changed, from before it is reported until it is told.
         watch: What is known of the windows that are open or passed.
     """
 
@@ -69,6 +70,7 @@ class State:
     reboots: tuple[datetime, ...] = field(default=(), metadata=_of(RUNS))
     recent: tuple[PastRun, ...] = field(default=(), metadata=_of(RUNS))
     watch: WindowWatch = field(default_factory=WindowWatch, metadata=_of(RUNS))
+    outside: tuple[str, ...] = field(default=(), metadata=_of(NOTICES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,60 @@
+"""What is installed as one digest, and what moved on a machine although nothing was run."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+from reconciler.planning.facts.observation import Action, Installed
+from reconciler.planning.facts.package import Identified
+from reconciler.planning.text.canonical import as_text
+
+OutsideAction = Literal[Action, "hold", "release", "status"]
+"""What was done by hand; ``hold``, ``release`` and ``status`` leave the version as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideChange(Identified):
+    """What became of a package although no run did it.
+
+    Attributes:
+        from_version: ``None`` of a new one.
+        to_version: ``None`` of one that is gone.
+        status: What it is in now, ``installed`` where it is whole; empty of one that is gone.
+    """
+
+    action: OutsideAction
+    name: str
+    arch: str
+    from_version: str | None
+    to_version: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The last report before this one.
+
+    Attributes:
+        commit: Its id.
+        inventory: What it says was installed; empty where it is of a version that did not say it.
+    """
+
+    commit: str
+    inventory: str
+
+
+def inventory_of(installed: Iterable[Installed]) -> str:
+    """Identify what is installed, whatever is known of it besides and in whatever order.
+
+    Returns:
+        ``sha256:`` and the hexadecimal SHA-256 of sorted lines ``["name","arch","version","status",held]``:
+        JSON without blanks, UTF-8, a line feed behind each.
+    """
+    lines = sorted(_line(one.name, one.arch, one.version, one.status, one.held) for one in installed)
+    return "sha256:" + sha256("".join(lines).encode()).hexdigest()
+
+
+def _line(*row: str | bool) -> str:
+    return as_text(json.dumps(row, separators=(",", ":"), ensure_ascii=False)) + "\n"
