@@ -4,7 +4,9 @@ It says where policy comes from and where reports go; what to do and when is pol
 path of the product can be set here, so that all of it also runs as an ordinary user in a folder.
 """
 
+import json
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -246,6 +248,27 @@ def read_config(path: Path) -> tuple[Config, bytes]:
     if isinstance(checked, Config):
         return checked, data
     raise _misuse(checked)
+
+
+def digest_of_rules(config: Config) -> str:
+    """Identify what of a configuration decides what is done here, for the host's reports.
+
+    Addresses, files, notifiers and the values of variables are left aside: they may hold secrets, and a short
+    secret could be guessed from a digest.
+
+    Returns:
+        ``sha256:`` and the hexadecimal SHA-256 of JSON with sorted keys and without blanks.
+    """
+    rules = config.model_dump(
+        mode="json",
+        include={"alert_after", "manager", "override_freeze", "retention", "root", "tick", "trust"},
+    )
+    rules |= {
+        "environment": sorted(config.environment),
+        "heartbeat": config.reports.heartbeat.total_seconds(),
+        "ref": config.policy.ref,
+    }
+    return "sha256:" + sha256(json.dumps(rules, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_guarded(path: Path, option: str = "--config") -> bytes:

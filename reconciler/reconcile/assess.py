@@ -22,7 +22,7 @@ from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.gates.decision import next_instant
 from reconciler.planning.gates.inputs import Local, gate_inputs
 from reconciler.planning.gates.reboot import Choice, History, NoReboot, RebootRefused, choose, refusal
-from reconciler.planning.gates.recording import Judged, Recording, judge, lets_security_through, record
+from reconciler.planning.gates.recording import Judged, Own, Recording, judge, lets_security_through, record
 from reconciler.planning.gates.types import (
     Apply,
     BreakGlass,
@@ -374,6 +374,7 @@ class Assessor:
             program=self.program,
             now=occasion.now,
             security_exchanges=talk.security,
+            own=Own(self.site.labels, self.site.configuration),
         )
 
 

@@ -25,6 +25,7 @@ class Site:
         power: Restarts it; ``None`` where it cannot be rebooted from here.
         logs: Where the log of a run is kept besides the report.
         inhibitors: Says what a run would disturb; asked only where one could begin.
+        configuration: Digest of what the host's own configuration rules.
     """
 
     target: str
@@ -37,6 +38,7 @@ class Site:
     power: Power | None = None
     logs: LogKeeper | None = None
     inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple
+    configuration: str = ""
 
     def observe(
         self, at: datetime, without: Sequence[str] = (), security_sources: Sequence[str] = ()

@@ -707,6 +707,11 @@ machine_facts() {
     printf 'kernel=%s\nbuild=%s\n' "$(uname -r)" "$(uname -v)"
     boot=
     [ ! -r /proc/sys/kernel/random/boot_id ] || read -r boot </proc/sys/kernel/random/boot_id
+    id=
+    if [ -f "${ROOT%/}/etc/machine-id" ] && [ -r "${ROOT%/}/etc/machine-id" ]; then
+        read -r id <"${ROOT%/}/etc/machine-id" || :
+    fi
+    printf 'machine_id=%s\n' "$id"
     printf 'boot_id=%s\nuid=%s\nroot=%s\n' "$boot" "$(id -u)" "${ROOT:-/}"
     if in_container; then echo container=yes; else echo container=no; fi
 }

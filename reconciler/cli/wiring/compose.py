@@ -18,7 +18,7 @@ from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.seal import Seals
 from reconciler.gitops.signed_history import Rules, SignedHistory
 from reconciler.gitops.upkeep import Upkeep
-from reconciler.host.config import Config, Notifier
+from reconciler.host.config import Config, Notifier, digest_of_rules
 from reconciler.host.install import credentials
 from reconciler.host.machine.checks import Checks, settle
 from reconciler.host.machine.clock import SystemClock, wait
@@ -170,6 +170,7 @@ def _site(config: Config, folder: StateFolder, manager: ScriptedManager, power: 
         power or (SystemPower() if own else None),
         run_logs(config),
         partial(observe_inhibitors, {}) if own else tuple,
+        digest_of_rules(config),
     )
 
 

@@ -25,6 +25,7 @@ class Facts:
         architecture: The package manager's native architecture, such as ``amd64``.
         kernel: Release of the running kernel (``uname -r``).
         boot_id: ``/proc/sys/kernel/random/boot_id``, empty where it cannot be read.
+        machine_id: ``/etc/machine-id`` of the system that is looked at, empty where it has none.
     """
 
     os_id: str
@@ -33,6 +34,7 @@ class Facts:
     architecture: str
     kernel: str
     boot_id: str
+    machine_id: str = since(3, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ versions are read as well: see :mod:`reconciler.planning.text.layout`.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -44,6 +44,8 @@ class Recording:
         security_exchanges: Those of the separate security plan, where a freeze asked for one.
         previous: The last report before the one on this; ``None`` where there is none, and of a dry-run.
         changed_outside: What moved since then although no run did it.
+        own_labels: Those that the host says of itself; ``labels`` are these and the Host document's.
+        configuration: Digest of what the host's own configuration rules.
     """
 
     schema: int
@@ -59,6 +61,8 @@ class Recording:
     security_exchanges: tuple[Exchange, ...] = ()
     previous: Previous | None = since(3, None)
     changed_outside: tuple[OutsideChange, ...] = since(3, ())
+    own_labels: tuple[tuple[str, str], ...] = since(3, ())
+    configuration: str = since(3, "")
 
     @property
     def host(self) -> HostFacts:
@@ -73,6 +77,26 @@ class Recording:
             guest_of=self.guest_of,
         )
 
+    @property
+    def own_host(self) -> HostFacts:
+        """What the host says of itself, which another policy matches on; unknown before version 3."""
+        return self.host if self.schema < _OWN_LABELS else replace(self.host, labels=dict(self.own_labels))
+
+
+_OWN_LABELS = 3
+"""The first version that records them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a host says of itself, whatever policy makes of it; as in :class:`Recording`."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    configuration: str = ""
+
+
+_UNSAID = Own()
+
 
 def record(
     observation: Observation,
@@ -83,6 +107,7 @@ def record(
     program: str,
     now: datetime,
     security_exchanges: Sequence[Exchange] = (),
+    own: Own = _UNSAID,
 ) -> Recording:
     """Gather what one decision is made from, in the form that this version writes.
 
@@ -94,6 +119,7 @@ def record(
         program: Name and version, such as ``patchledger 1.4.0``.
         now: The instant that the decision is about, aware.
         security_exchanges: As in :class:`Recording`.
+        own: What the host says of itself.
     """
     return Recording(
         schema=SCHEMA_VERSION,
@@ -107,6 +133,8 @@ def record(
         labels=tuple(sorted(host.labels.items())),
         guest_of=host.guest_of,
         security_exchanges=tuple(security_exchanges),
+        own_labels=tuple(sorted(own.labels.items())),
+        configuration=own.configuration,
     )
 
 

@@ -26,6 +26,8 @@ class Host:
         manager: The package manager, and in ``manager_version`` its version as it says it.
         labels: As the policy sees them.
         guest_of: Id of the hypervisor, ``None`` for a host of its own.
+        own_labels: As it says of itself, without those of its Host document; null where that was not told.
+        configuration: Digest of what the host's own configuration rules, addresses and secrets left aside.
     """
 
     facts: Facts
@@ -33,6 +35,8 @@ class Host:
     manager_version: str
     labels: Mapping[str, str]
     guest_of: str | None
+    own_labels: Mapping[str, str] | None = since(3, None)
+    configuration: str = since(3, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ def _host(recording: Recording) -> Host:
         manager_version=observation.manager_version,
         labels=dict(recording.labels),
         guest_of=recording.guest_of,
+        own_labels=dict(recording.own_labels),
+        configuration=recording.configuration,
     )
 
 
