@@ -28,8 +28,10 @@ from reconciler.planning.runs.journal import Journal, Phase, Shift
 from reconciler.planning.runs.record import (
     NOT_SEEN,
     PRE_HOOK,
+    Announced,
     Difference,
     Ending,
+    GatesAsked,
     Rollback,
     RunOutcome,
     RunRecord,
@@ -127,17 +129,18 @@ class Applier:
         """What begins executions and finds them again."""
         return Executions(self.clock, self.site.manager, self.site.folder)
 
-    def apply(self, assessment: Assessment, decision: Apply) -> Performed:
+    def apply(self, assessment: Assessment, decision: Apply, announced: Announced | None = None) -> Performed:
         """Make the plan of ``assessment`` real, step by step, as far as the gates let it.
 
         Args:
             assessment: On whose decision this rests; its report is committed already.
             decision: The steps and the end of the window.
+            announced: That report.
 
         Raises:
             Stalled: The journal cannot be written; what was done before that is told by the next tick.
         """
-        journal = self._intent(assessment, decision)
+        journal = replace(self._intent(assessment, decision), announced=announced)
         observation = assessment.finding.recording.observation
         self.site.folder.begin(journal)
         with self.explained(journal.run):
@@ -161,17 +164,19 @@ class Applier:
         instruction = Instruction(plan.transaction, asked.exclude, asked.block, without=asked.without)
         return self.site.manager.download(instruction, folder)
 
-    def mend(self, assessment: Assessment) -> Performed:
+    def mend(self, assessment: Assessment, announced: Announced | None = None) -> Performed:
         """Bring what somebody left half done to its end, as the first thing in a window.
 
         Args:
             assessment: Whose gates are all open, but for the unhealthy host.
+            announced: The report on it.
 
         Raises:
             Stalled: The journal cannot be written; then nothing was changed.
         """
         # A name of its own: the plan is perhaps applied within the same second.
-        journal = replace(self._intent(assessment, Apply((), None), "-repair"), phase=Phase.STEPS)
+        intent = self._intent(assessment, Apply((), None), "-repair")
+        journal = replace(intent, phase=Phase.STEPS, announced=announced)
         self.site.folder.begin(journal)
         with self.explained(journal.run):
             journal, execution = self.executions.repair(journal)
@@ -215,7 +220,8 @@ class Applier:
         while stopped is None and journal.current < len(journal.steps):
             now = self.clock.now()
             asked = self.ask(assessment, now)
-            stopped = self._closed(assessment, asked, journal, observation, now)
+            stopped, gates = self._closed(assessment, asked, journal, observation, now)
+            journal = replace(journal, asked=gates)
             if stopped is None:
                 journal = replace(journal, policy=asked.policy)
                 journal, observation, stopped = self._step(journal, observation)
@@ -418,19 +424,20 @@ class Applier:
 
     def _closed(
         self, assessment: Assessment, asked: Asked, journal: Journal, observation: Observation, now: datetime
-    ) -> Ending | None:
-        """Ask every gate again about what is left; say why the next step must not be made now."""
-        plan = assessment.finding.judged.plan
-        if asked.against:
-            return Ending(RunOutcome.DEFERRED, "policy-changed", asked.against)
+    ) -> tuple[Ending | None, GatesAsked]:
+        """Ask every gate again about what is left; say why the next step must not be made now, if so."""
         inputs = self._inputs(asked.inputs, journal, observation)
-        closed = [gate for gate in evaluate(plan, inputs, now) if isinstance(gate, Closed)]
+        gates = evaluate(assessment.finding.judged.plan, inputs, now)
+        shown = GatesAsked.of(inputs, gates, now)
+        if asked.against:
+            return Ending(RunOutcome.DEFERRED, "policy-changed", asked.against), shown
+        closed = [gate for gate in gates if isinstance(gate, Closed)]
         if journal.done and journal.settings.overrun == "finish":
             # Time alone is passed over, once something was done: half a plan is worse than a late one.
             closed = [gate for gate in closed if gate.gate is not GateName.WINDOW]
         if not closed:
-            return None
-        return Ending(RunOutcome.DEFERRED, str(closed[0].outcome), closed[0].reason)
+            return None, shown
+        return Ending(RunOutcome.DEFERRED, str(closed[0].outcome), closed[0].reason), shown
 
     def _inputs(self, inputs: GateInputs, journal: Journal, observation: Observation) -> GateInputs:
         """Return what the gates are shown before a step: as it is now where it may change while a run works.
@@ -545,6 +552,7 @@ class Applier:
             failed=execution.failed,
             conffiles=execution.conffiles,
             policy=journal.policy,
+            asked=journal.asked,
         )
 
     def recorded(
@@ -584,6 +592,8 @@ class Applier:
             conffiles=tuple(sorted(conffiles)),
             notes=(*journal.notes, *(_marks(journal, after.installed) if after else ())),
             scripts=tuple(ExecutedScript(name, digest) for name, digest in (after.scripts if after else ())),
+            announced=journal.announced,
+            asked=journal.asked,
         )
 
     def intend(self, assessment: Assessment) -> Journal:

@@ -11,7 +11,7 @@ from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.reporting.report import is_news
 from reconciler.planning.reporting.run_markdown import run_markdown
 from reconciler.planning.reporting.summary import run_subject, subject, trailers
-from reconciler.planning.runs.record import RunRecord, run_json
+from reconciler.planning.runs.record import Announced, RunRecord, run_json
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.memory import routes_of
@@ -26,6 +26,7 @@ class Published:
 
     Attributes:
         commit: Id of the report commit, ``None`` where nothing new was to be said.
+        announced: The report that says it, be it the one of before; ``None`` where there is none.
         pushed: The remote has every report; also true where no remote is configured.
         failures: What went wrong with pushing and telling; nothing was lost.
         notices: What a person should know and is no failure.
@@ -37,6 +38,7 @@ class Published:
     failures: tuple[ReconcilerError, ...]
     notices: tuple[str, ...]
     snapshot: Snapshot
+    announced: Announced | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class Reporter:
         state: State,
         commit: str | None,
         ran: Ran | None,
+        *,
+        last: Stored | None,
     ) -> Published:
         """Push what waits, and tell what changed since the last time.
 
@@ -133,12 +137,14 @@ class Reporter:
             state: What was told last, and what was run last.
             commit: Of the report.
             ran: As for :meth:`commit`.
+            last: As for :meth:`commit`.
         """
         rebuilds = self.queue.rebuilds
         unpushed = tuple(self._push())
         if self.queue.rebuilds != rebuilds:
             # What is new was decided by a queue that is no more: by the new one it may be something else.
-            commit = self.commit(assessment, files, self.last(), ran) or commit
+            last = self.last()
+            commit = self.commit(assessment, files, last, ran) or commit
             unpushed = tuple(self._push())
         effective = assessment.finding.effective
         snapshot = snapshot_of(
@@ -151,7 +157,9 @@ class Reporter:
             outside=state.outside,
         )
         untold = tuple(self._tell(assessment, state.snapshot, snapshot))
-        return Published(commit, not unpushed, (*unpushed, *untold), self.queue.notices, snapshot)
+        said = commit or (last.oid if last is not None else "")
+        announced = Announced(said, self.has_remote and not unpushed) if said else None
+        return Published(commit, not unpushed, (*unpushed, *untold), self.queue.notices, snapshot, announced)
 
     def _tell(
         self, assessment: Assessment, told: Snapshot | None, snapshot: Snapshot

@@ -310,7 +310,7 @@ class Ticker:
             return None
         with self.site.lock.held():
             self.begins(assessment.report)
-            return self.applier.mend(assessment)
+            return self.applier.mend(assessment, course.done.published.announced)
 
     def _apply(self, course: _Course) -> Performed | None:
         """Apply the plan where every gate is open."""
@@ -320,7 +320,7 @@ class Ticker:
             return None
         with self.site.lock.held():
             self.begins(assessment.report)
-            return self.applier.apply(assessment, decision)
+            return self.applier.apply(assessment, decision, course.done.published.announced)
 
     def _recovered(self) -> Performed | None:
         """Bring an unfinished run to its end; of one that is reported already, take over what it was."""
@@ -365,7 +365,7 @@ class Ticker:
         self.site.folder.save(state)
         for name, data in files.items():
             self.site.folder.write(name, data)
-        published = self.reporter.send(assessment, files, state, commit, ran)
+        published = self.reporter.send(assessment, files, state, commit, ran, last=last)
         state = replace(state, snapshot=replace(published.snapshot, outside=()), outside=())
         self.site.folder.save(state)
         if performed is not None:

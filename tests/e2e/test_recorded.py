@@ -1,11 +1,17 @@
 """What an audit needs beside the decision: who the machine is, and what its own configuration says."""
 
 import json
+import sys
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from reconciler.planning.gates.recording import read_recording
+from reconciler.planning.gates.types import GateName
+from reconciler.planning.reporting.reader import read_run
+from reconciler.planning.runs.record import run_json
 from tests.e2e.site import BEFORE, Site, git
-from tests.e2e.test_apply import tick
+from tests.e2e.test_apply import runs, tick
 from tests.labs.apt import AptLab
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -53,3 +59,41 @@ def test_a_rule_of_the_configuration_makes_a_report_and_a_secret_is_not_in_its_d
     assert host_of(site)["configuration"] not in (first, second)
     assert len(site.commits()) == len(["first", "a variable more", "a freeze may be passed over"])
     assert "secret" not in json.dumps(site.report())
+
+
+def test_a_run_names_its_announcement_and_each_step_what_the_gates_saw(site: Site) -> None:
+    tick(site, BEFORE)
+    announced = git(site.reports, "rev-parse", "hosts/web-01")
+    (record,) = tick(site).runs
+    (written,) = runs(site)
+    # Inside the window another decision is told before anything is done.
+    assert written["announced"]["commit"] == git(site.reports, "rev-parse", "hosts/web-01~1") != announced
+    assert written["announced"]["pushed"] is True
+    assert len(written["steps"]) > 1
+    for step in written["steps"]:
+        asked = step["asked"]
+        assert (asked["clock"], asked["pause"], asked["closed"]) == ("synchronised", None, [])
+        assert asked["at"] <= step["started"]
+        assert asked["health"].startswith("sha256:")
+    # What is left needs its share of the time, and each step changes the package database.
+    budgets = [step["asked"]["budget"] for step in written["steps"]]
+    assert budgets == sorted(budgets, reverse=True)
+    assert budgets[0] == timedelta(minutes=30).total_seconds()
+    assert len({step["asked"]["database"] for step in written["steps"]}) == len(budgets)
+    assert record.asked is not None
+    assert read_run(run_json(record)) == record
+
+
+def test_a_run_that_a_gate_stops_says_what_it_was_shown(site: Site, lab: AptLab) -> None:
+    site.configure(reports={}, environment=lab.environment)
+    tick(site, BEFORE)
+    program = f"{sys.executable} -m reconciler --config {site.config}"
+    site.hook("pre", "10-pause", f"cd {Path.cwd()} && {program} pause --reason 'found smoke'")
+    (record,) = tick(site).runs
+    assert (record.outcome, record.steps, record.code) == ("deferred", (), "paused")
+    assert record.asked is not None
+    assert record.asked.closed == (GateName.PAUSED,)
+    assert record.asked.pause is not None
+    assert record.asked.pause.reason == "found smoke"
+    assert record.announced is not None
+    assert record.announced.pushed is False  # there is no remote

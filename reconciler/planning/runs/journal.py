@@ -15,7 +15,7 @@ from reconciler.planning.facts.observation import Change, Installed
 from reconciler.planning.gates.types import BreakGlass, Step
 from reconciler.planning.runs.execution import Instruction
 from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult
-from reconciler.planning.runs.record import Ending, PolicySeen, RunRecord, StepRecord
+from reconciler.planning.runs.record import Announced, Ending, GatesAsked, PolicySeen, RunRecord, StepRecord
 from reconciler.planning.text.layout import SCHEMA_VERSION, since
 from reconciler.policy.documents import DEFAULTS, Settings
 
@@ -97,6 +97,8 @@ class Journal:
             work.
         policy: Which one the step at hand is made under.
         shift: How what was installed before the step at hand differs from ``before``.
+        asked: What the gates were shown last.
+        announced: The report that said what it is about to do.
         stopped: Why the remaining steps were not made, once that is known.
         record: What is known of how it ended: while it is rolled back, what is being undone; when all is
             over, the whole record, to be reported as it is.
@@ -133,6 +135,8 @@ class Journal:
     shift: Shift = since(2, Shift())
     stopped: Ending | None = since(2, None)
     record: RunRecord | None = since(2, None)
+    asked: GatesAsked | None = since(3, None)
+    announced: Announced | None = since(3, None)
 
     @property
     def before_step(self) -> tuple[Installed, ...]:

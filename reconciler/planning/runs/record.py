@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import (
     Action,
     Change,
+    ClockState,
     ExecutedScript,
     Installed,
     Move,
@@ -27,7 +29,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.facts.package import Mention, Names, PackageId, of_other_architecture
 from reconciler.planning.facts.versions import order_of
-from reconciler.planning.gates.types import BreakGlass
+from reconciler.planning.gates.types import BreakGlass, Closed, GateInputs, GateName, GateResult, Pause
 from reconciler.planning.runs.execution import FailedPackage
 from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, Leftovers, Restart
 from reconciler.planning.text import canonical
@@ -103,6 +105,55 @@ class PolicySeen:
 
 
 @dataclass(frozen=True, slots=True)
+class GatesAsked:
+    """What the gates were shown just before a step, besides the policy.
+
+    Attributes:
+        at: The instant of the question.
+        pause: The operator's own, null where there was none.
+        health: ``sha256:`` and the digest of what was then known of the machine's package system.
+        database: Digest of its package database.
+        budget: Seconds that what was left was given.
+        closed: The gates that were closed; none before a step that was made, but those that were passed over.
+    """
+
+    at: datetime
+    clock: ClockState
+    pause: Pause | None
+    health: str
+    database: str
+    budget: float
+    closed: tuple[GateName, ...]
+
+    @classmethod
+    def of(cls, inputs: GateInputs, gates: Iterable[GateResult], now: datetime) -> "GatesAsked":
+        """Return what ``inputs`` were, and which of ``gates`` were closed by them at ``now``."""
+        health = canonical.to_bytes(canonical.plain(inputs.host.health))
+        return cls(
+            at=now,
+            clock=inputs.clock,
+            pause=inputs.pause,
+            health=f"sha256:{sha256(health).hexdigest()}",
+            database=inputs.host.database,
+            budget=inputs.settings.budget.total_seconds(),
+            closed=tuple(gate.gate for gate in gates if isinstance(gate, Closed)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The report that said what was going to be done.
+
+    Attributes:
+        commit: Its id.
+        pushed: The remote had it before anything was done; false without a remote.
+    """
+
+    commit: str
+    pushed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StepRecord:
     """One call of the package manager.
 
@@ -113,6 +164,7 @@ class StepRecord:
         conffiles: As in :class:`RunRecord`.
         exit_code: By the table of the patch scripts, and in ``native_code`` the manager's own.
         policy: Which one it was made under, fetched anew just before it; null of a repair.
+        asked: What the gates were shown just before it; null of a repair.
     """
 
     changes: tuple[Move, ...]
@@ -125,6 +177,7 @@ class StepRecord:
     failed: tuple[FailedPackage, ...] = ()
     conffiles: tuple[str, ...] = ()
     policy: PolicySeen | None = since(2, None)
+    asked: GatesAsked | None = since(3, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +236,8 @@ class RunRecord:
         conffiles: Files that wait for a person, since a configuration file was changed locally.
         notes: What else a reader should know, one sentence each.
         scripts: The patch scripts that ran.
+        announced: The report that announced it; null of a reboot, and of a run that was not announced.
+        asked: What the gates were shown last: where they stopped the run, before the step that was not made.
     """
 
     schema: int
@@ -210,6 +265,8 @@ class RunRecord:
     conffiles: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     scripts: tuple[ExecutedScript, ...] = ()
+    announced: Announced | None = since(3, None)
+    asked: GatesAsked | None = since(3, None)
 
     @property
     def hook_against(self) -> str:
