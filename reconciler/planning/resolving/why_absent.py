@@ -166,6 +166,9 @@ class Case:
         if key not in moved or moved[key].to_version != self.standings[key].version.version:
             if held := self._kept_by_others(key, answer.unmet):
                 return Needs(held)
+            beside = self._cannot_be_beside(key, answer.unmet)
+            if guards := self._guards(beside):
+                return WouldRemove(beside, self._refusal(beside), guards)
             return Impossible(answer.unmet) if answer.unmet else None
         if victims := self._victims(answer.changes):
             return self._with_victims(key, answer, victims, mode)
@@ -245,6 +248,24 @@ class Case:
                 return ()
             found.append((standing.offer.package, standing.obstacles[0]))
         return tuple(found)
+
+    def _cannot_be_beside(self, wanted: PackageId, unmet: Iterable[Unmet]) -> tuple[PackageId, ...]:
+        """Return what is installed, without anything newer, and in conflict with an update.
+
+        Nothing where the manager names another relation as well.
+        """
+        names: set[str] = set()
+        for relation in unmet:
+            if "onflict" not in relation.kind:
+                return ()
+            names |= {relation.package, relation.needs.partition(" ")[0]}
+        return tuple(
+            key
+            for key in sorted(self.rules.installed)
+            if key != wanted
+            and key not in self.standings
+            and any(Mention.parse(one).means(key) for one in names)
+        )
 
     def _standing_named(self, name: str) -> Standing | None:
         keys = list(filter(Mention.parse(name).means, self.standings))

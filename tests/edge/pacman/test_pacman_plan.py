@@ -155,6 +155,30 @@ def test_what_would_take_a_place_and_cannot_is_told_where_it_is_there(
     assert told == [("newname", version, ("oldname",), [why])]
 
 
+@pytest.mark.parametrize(
+    ("exceptions", "why"),
+    [
+        ([], ("operator-hold", "oldname is on hold on this machine, by its operator")),
+        (
+            [{"packages": ["oldname"], "action": "hold"}],
+            ("exception-hold", "exception 'e0' holds back oldname 1.0-1"),
+        ),
+    ],
+    ids=["operator", "exception"],
+)
+def test_a_newer_version_that_takes_the_place_of_what_is_held_names_the_hold(
+    tmp_path: Path, script: PatchScript, exceptions: list[dict[str, object]], why: tuple[str, str]
+) -> None:
+    lab = PacmanLab.empty(tmp_path / "lab")
+    here = (Pkg("oldname", "1.0-1"), Pkg("newname", "1.0-1"))
+    pacman = of_successor(lab, script, here, core=Pkg("newname", "2.0-1", SUCCESSOR))
+    if not exceptions:
+        lab.hold_package("oldname")
+    (update,) = plan(pacman, *exceptions)[0].updates
+    told = [(reason.code, reason.message.partition(" until ")[0]) for reason in update.reasons]
+    assert told == [("would-remove", "2.0-1 comes only with the removal of oldname"), why]
+
+
 def test_of_two_repositories_of_one_name_the_first_counts_and_an_empty_one_is_none(
     lab: PacmanLab, script: PatchScript, pacman: ScriptedManager, folder: Folder, tmp_path: Path
 ) -> None:
