@@ -31,6 +31,7 @@ INSIDE = OPENING + timedelta(minutes=5)
 MAKERS: Mapping[ManagerName, type[Maker]] = {"apt": Debians, "dnf": Rhels, "zypper": Suses, "pacman": Arches}
 LATER = timedelta(minutes=15)
 _ROUNDS = 4
+_NOT_TO_BE_HAD = frozenset({Disposition.UNAVAILABLE, Disposition.REMOVAL_REFUSED})
 _NEVER = frozenset({FAILED, DEFECT})
 
 
@@ -168,9 +169,8 @@ def _excluded(tick: Tick) -> frozenset[str]:
 
 
 def _unavailable(tick: Tick) -> frozenset[str]:
-    """Return names of what is not to be had."""
-    updates = tick.report.plan.updates
-    return frozenset(one.name for one in updates if one.disposition is Disposition.UNAVAILABLE)
+    """Return names of what is not to be had, or only with the removal of what must stay."""
+    return frozenset(one.name for one in tick.report.plan.updates if one.disposition in _NOT_TO_BE_HAD)
 
 
 def _listed(moves: Iterable[Moved]) -> str:
