@@ -232,7 +232,8 @@ def read_refresh(sections: Sections) -> Refresh:
     detail = words or f"pacman -Sy ended with {section.code}"
     if "unless you are root" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
-    return Refresh(RefreshOutcome.FAILED, detail)
+    missing = tuple(sorted(set(sections.get("unread").lines)))
+    return Refresh(RefreshOutcome.FAILED, detail, missing=missing)
 
 
 PACMAN = Dialect(

@@ -20,6 +20,7 @@ from reconciler.managers.zypper_formats import (
     locked,
     messages,
     needing,
+    passed_over,
     problems,
     problems_in,
     records,
@@ -282,7 +283,22 @@ def read_refresh(sections: Sections) -> Refresh:
     detail = words or f"zypper refresh ended with {section.code}"
     if "Root privileges are required" in detail or "Permission denied" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
-    return Refresh(RefreshOutcome.FAILED, detail)
+    return Refresh(RefreshOutcome.FAILED, detail, missing=_unread(sections, passed_over(stream)))
+
+
+def _unread(sections: Sections, names: frozenset[str]) -> tuple[str, ...]:
+    """Return the aliases of what has these names, which need not be unique."""
+    listed = sections.get("repos")
+    if listed.code != 0 or not names:
+        return ()
+    repos = document(listed).iter("repo")
+    return tuple(
+        sorted(
+            repo.get("alias", "")
+            for repo in repos
+            if repo.get("enabled") == "1" and repo.get("name", "") in names
+        )
+    )
 
 
 ZYPPER = Dialect(

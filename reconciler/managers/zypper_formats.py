@@ -48,6 +48,15 @@ def messages(stream: ET.Element, *kinds: str) -> tuple[str, ...]:
     )
 
 
+_SKIPPING = re.compile(r"Skipping repository '(.+)' because of the above error\.")
+
+
+def passed_over(stream: ET.Element) -> frozenset[str]:
+    """Return the names of the repositories that zypper says it leaves out."""
+    words = messages(stream, "error", "warning")
+    return frozenset(match[1] for line in words if (match := _SKIPPING.fullmatch(line)))
+
+
 # Newer ones number them, and the newest list in the lines below what one is made of.
 _PROBLEM = re.compile(r"\s*Problem: (?:\d+: )?(.+)")
 _LISTED = "Detailed information:"

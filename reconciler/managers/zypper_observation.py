@@ -32,7 +32,7 @@ from reconciler.managers.zypper_formats import (
     advisories,
     against,
     document,
-    messages,
+    passed_over,
     records,
 )
 from reconciler.planning.facts.observation import (
@@ -253,7 +253,7 @@ def _names_of(patches: Iterable[Advisory]) -> tuple[str, ...]:
 
 def _sources(sections: Sections, at: datetime) -> tuple[Source, ...]:
     known = _metadata(sections.need("metadata"))
-    left_out = _left_out(sections)
+    left_out = passed_over(document(sections.need("updates")))
     return tuple(
         _source(
             repo.get("alias", ""),
@@ -283,14 +283,6 @@ def _valid_until(made: datetime | None, seconds: int) -> datetime | None:
         return made + timedelta(seconds=seconds) if made and seconds else None
     except OverflowError:  # after the end of the calendar, which is as good as never
         return None
-
-
-_SKIPPING = re.compile(r"Skipping repository '(.+)' because of the above error\.")
-
-
-def _left_out(sections: Sections) -> frozenset[str]:
-    words = messages(document(sections.need("updates")), "error", "warning")
-    return frozenset(match[1] for line in words if (match := _SKIPPING.fullmatch(line)))
 
 
 def _source(

@@ -392,8 +392,11 @@ ignored() {
 
 # Of every repository: when its database was written, when it came here (- without one), where from.
 sources() {
-    stamp=0
-    [ "$SYNC" = "$DB/sync" ] || [ ! -e "$OURS/refreshed" ] || stamp=$(stat -c %Y "$OURS/refreshed")
+    stamp=0 unread=/dev/null
+    if [ "$SYNC" != "$DB/sync" ] && [ -e "$OURS/refreshed" ]; then
+        stamp=$(stat -c %Y "$OURS/refreshed")
+        unread=$OURS/refreshed
+    fi
     while read -r repository; do
         server=$(awk -v wanted="[$repository]" '/^\[/ { on = $0 == wanted }
             on && sub(/^Server = /, "") { print; exit }' "$WORK/flat")
@@ -401,6 +404,8 @@ sources() {
         if [ -e "$SYNC/$repository.db" ]; then
             times=$(stat -c '%Y %Z' "$SYNC/$repository.db")
             [ "$stamp" -le "${times#* }" ] || times="${times%% *} $stamp"
+            last=$(awk -v name="$repository" '$2 == name { print $1 }' "$unread")
+            [ -z "$last" ] || times="${times%% *} $last"
         fi
         printf '%s %s %s\n' "$times" "$repository" "$server"
     done <"$WORK/repositories"
@@ -552,16 +557,33 @@ dry_run() {
 
 # --- refresh -----------------------------------------------------------------------------------------------
 
-fetch() {
-    as_root pacman --config "$WORK/real.conf" --root "$RAW_ROOT" --dbpath "$WORK/new" --gpgdir "$KEYS" --logfile /dev/null \
+fetch() { # CONFIGURATION
+    as_root pacman --config "$1" --root "$RAW_ROOT" --dbpath "$WORK/new" --gpgdir "$KEYS" --logfile /dev/null \
         --color never --noconfirm -Sy
 }
 
-readable_databases() {
+is_database() { # REPOSITORY
+    # With 1 it is none.
+    may bsdtar -tf "$WORK/new/sync/$1.db" >/dev/null
+}
+
+are_databases() {
     while read -r repository; do
-        # With 1 it is none.
-        may bsdtar -tf "$WORK/new/sync/$repository.db" >/dev/null || return 1
+        is_database "$repository" || return 1
     done <"$WORK/repositories"
+}
+
+# Each by itself, so that those that cannot be read are known by name, and keep no other one from being read.
+fetch_each() {
+    while read -r repository; do
+        awk -v wanted="[$repository]" '/^\[/ { on = $0 == "[options]" || $0 == wanted } on' "$WORK/real.conf" >"$WORK/one.conf"
+        fetch "$WORK/one.conf" >/dev/null 2>&1 </dev/null && is_database "$repository" 2>/dev/null && continue
+        printf '%s\n' "$repository"
+        rm -f "$WORK/new/sync/$repository.db" "$WORK/new/sync/$repository.db.sig"
+        for entry in "$SYNC/$repository.db" "$SYNC/$repository.db.sig"; do
+            [ ! -e "$entry" ] || cp -p "$entry" "$WORK/new/sync/"
+        done
+    done <"$WORK/repositories" >"$WORK/unread"
 }
 
 refresh() {
@@ -569,9 +591,33 @@ refresh() {
     # pacman may fetch as a user of its own.
     must chmod 755 "$WORK" "$WORK/new"
     copy_databases "$SYNC" "$WORK/new/sync"
-    section refresh fetch
-    [ "$code" -eq 0 ] || refresh_failed
-    readable_databases 2>"$WORK/err" || refused "what was fetched is no database: $(tail -n 1 "$WORK/err")" "$STALE"
+    sources >"$WORK/were"
+    section refresh fetch "$WORK/real.conf"
+    ended=$(fetched)
+    problem=
+    if [ "$ended" -eq 0 ] && ! are_databases 2>"$WORK/err"; then
+        problem="what was fetched is no database: $(tail -n 1 "$WORK/err")"
+        ended=$STALE
+    fi
+    : >"$WORK/unread"
+    case $ended in
+        "$OK") ;;
+        "$STALE" | "$UNTRUSTED") fetch_each ;;
+        *) finish "$ended" ;;
+    esac
+    if cmp -s "$WORK/unread" "$WORK/repositories"; then tell_unread; fi
+    take_fetched
+    if [ -s "$WORK/unread" ]; then tell_unread; fi
+    finish "$OK"
+}
+
+tell_unread() {
+    section unread cat "$WORK/unread"
+    [ -z "$problem" ] || refused "$problem" "$ended"
+    finish "$ended"
+}
+
+take_fetched() {
     rm -rf "$OURS/sync.new" "$OURS/sync.old"
     sure
     if ! { may mkdir -p "$OURS" && may cp -rp "$WORK/new/sync" "$OURS/sync.new"; } 2>"$WORK/err"; then
@@ -580,16 +626,25 @@ refresh() {
     [ ! -e "$OURS/sync" ] || mv "$OURS/sync" "$OURS/sync.old"
     mv "$OURS/sync.new" "$OURS/sync"
     rm -rf "$OURS/sync.old"
-    : >"$OURS/refreshed"
-    finish "$OK"
+    # All were read now, but for these: when that was last.
+    awk 'FILENAME == ARGV[1] { unread[$0]; next } ($3 in unread) && $2 != "-" { print $2, $3 }' \
+        "$WORK/unread" "$WORK/were" >"$OURS/refreshed"
 }
 
-refresh_failed() {
-    if says "$SAYS_DENIED"; then finish "$OTHER"; fi
-    if says "$SAYS_NO_SPACE|$SAYS_QUOTA"; then finish "$NO_SPACE"; fi
-    if says "$SAYS_DATABASES_UNTRUSTED"; then finish "$UNTRUSTED"; fi
-    if says "$SAYS_DATABASES_STALE"; then finish "$STALE"; fi
-    finish "$OTHER"
+fetched() {
+    if [ "$code" -eq 0 ]; then
+        echo "$OK"
+    elif says "$SAYS_DENIED"; then
+        echo "$OTHER"
+    elif says "$SAYS_NO_SPACE|$SAYS_QUOTA"; then
+        echo "$NO_SPACE"
+    elif says "$SAYS_DATABASES_UNTRUSTED"; then
+        echo "$UNTRUSTED"
+    elif says "$SAYS_DATABASES_STALE"; then
+        echo "$STALE"
+    else
+        echo "$OTHER"
+    fi
 }
 
 # --- apply -------------------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ repositories() {
     for file in "$REPOS"/*.repo; do
         [ ! -f "$file" ] || awk 'FILENAME == ARGV[1] { known[$0]; next }
             FILENAME == ARGV[2] { without[$0]; next }
-            /^[ \t]*\[/ { alias = $0; sub(/^[ \t]*\[/, "", alias); sub(/\].*/, "", alias); off = alias in without
+            /^[ \t]*\[/ { alias = $0; sub(/^[ \t]*\[/, "", alias); sub(/\][^]]*$/, "", alias); off = alias in without
                 gsub("/", "_", alias); off = off || !(alias in known)
                 print; print "keeppackages=1"; if (off) print "enabled=0"; next }
             /^[ \t]*keeppackages[ \t]*=/ || (/^[ \t]*enabled[ \t]*=/ && off) { next }
@@ -837,18 +837,34 @@ dry_run() {
 # --- refresh -----------------------------------------------------------------------------------------------
 
 refresh() {
-    section refresh zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive refresh
+    section refresh listing refresh
     cat "$WORK/out" >"$WORK/answer"
+    ended=$(refreshed)
+    # What it leaves out it calls by a name, of which only its list tells the alias.
+    ! skipped || section repos listing --no-refresh repos
+    finish "$ended"
+}
+
+listing() { # ARGUMENT...
+    run zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive "$@"
+}
+
+refreshed() {
     case $code in
-        0) if ! skipped; then finish "$OK"; fi ;;
-        6) finish "$OK" ;;
-        7) finish "$LOCKED" ;;
+        0 | 6) if [ "$code" -eq 6 ] || ! skipped; then echo "$OK" && return; fi ;;
+        7) echo "$LOCKED" && return ;;
     esac
-    if says "$SAYS_DENIED"; then finish "$OTHER"; fi
-    if says "$SAYS_METADATA_NO_SPACE"; then finish "$NO_SPACE"; fi
-    if says "$SAYS_METADATA_UNTRUSTED"; then finish "$UNTRUSTED"; fi
-    if skipped || [ "$code" -eq 4 ]; then finish "$STALE"; fi
-    finish "$OTHER"
+    if says "$SAYS_DENIED"; then
+        echo "$OTHER"
+    elif says "$SAYS_METADATA_NO_SPACE"; then
+        echo "$NO_SPACE"
+    elif says "$SAYS_METADATA_UNTRUSTED"; then
+        echo "$UNTRUSTED"
+    elif skipped || [ "$code" -eq 4 ]; then
+        echo "$STALE"
+    else
+        echo "$OTHER"
+    fi
 }
 
 # --- download, apply ---------------------------------------------------------------------------------------

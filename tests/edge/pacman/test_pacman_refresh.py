@@ -52,6 +52,29 @@ def test_a_mirror_that_does_not_answer(lab: PacmanLab, script: PatchScript, pacm
     assert pacman.resolve(Question()) == before
 
 
+def test_what_cannot_be_read_is_known_by_name_and_keeps_no_other_from_being_read(
+    fresh_lab: PacmanLab, script: PatchScript, pacman: ScriptedManager
+) -> None:
+    lab = fresh_lab
+    lab.publish_in("third", Pkg("third", "1-1"))
+    assert run(lab, script, "--refresh") == 0
+    before = {one.name: one for one in pacman.observe(datetime.now(UTC)).sources}
+    lab.publish(Pkg("plain", "1.2-1"))
+    (lab.origin / "third/third.db").unlink()
+    (lab.origin / "third/third.db").write_text("<html>please log in</html>\n")
+    with lab.configuration.open("a") as file:
+        file.write("[dead]\nServer = http://127.0.0.1:9/dead\nServer = http://127.0.0.1:8/dead\n")
+    refresh = pacman.refresh()
+    assert (refresh.outcome, refresh.missing) == (RefreshOutcome.FAILED, ("dead", "third"))
+    seen = {one.name: one for one in pacman.observe(datetime.now(UTC)).sources}
+    assert seen["third"] == before["third"]
+    assert before["lab"].fetched is not None
+    assert seen["lab"].fetched is not None
+    assert seen["lab"].fetched >= before["lab"].fetched
+    answer = pacman.resolve(Question(without=refresh.missing))
+    assert {one.name: one.to_version for one in answer.changes}["plain"] == "1.2-1"
+
+
 def test_a_repository_that_is_gone(lab: PacmanLab, script: PatchScript) -> None:
     lab.repository.rename(lab.folder / "elsewhere")
     assert run(lab, script, "--refresh") == 21

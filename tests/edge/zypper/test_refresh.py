@@ -49,6 +49,19 @@ def test_a_dead_repository_beside_a_good_one(
     assert exit_code(lab, script) == 21
 
 
+def test_what_could_not_be_read_is_known_by_its_alias(
+    own_lab: ZypperLab, own_zypper: ScriptedManager
+) -> None:
+    own_lab.configure_repository("dead]x", "http://127.0.0.1:9/x")
+    own_lab.configure_repository("no more", f"file://{own_lab.folder}/nowhere")
+    own_lab.repository.publish(Rpm("plain", "1.2-1"))
+    missing = own_zypper.refresh().missing
+    assert missing == ("dead]x", "no more")
+    sources = own_zypper.observe(datetime.now(UTC)).sources
+    assert {source.identity for source in sources} == {"lab", *missing}
+    assert moved(own_zypper.resolve(Question(without=missing)).changes)["plain"] == "1.2-1"
+
+
 def test_a_repository_that_is_gone(own_lab: ZypperLab, script: PatchScript) -> None:
     own_lab.repository.folder.rename(own_lab.folder / "elsewhere")
     assert exit_code(own_lab, script) == 21
