@@ -5,13 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from reconciler.errors import Stalled
+from reconciler.errors import PolicyRejected, Stalled
 from reconciler.gitops import damage
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote, redact_url
-from reconciler.reconcile.ports.policies import Fetched, Rewritten
+from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.reconcile.ports.policies import (
+    Advanced,
+    Fetched,
+    FirstUse,
+    Rewritten,
+    Unchanged,
+    Unverified,
+)
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _NAME = "reports"
@@ -30,36 +38,61 @@ class Served:
         head: Full id of the branch's newest commit.
         subject: First line of its message, untrusted.
         committed_at: When it was made, in UTC.
+        signer: Who signed it, empty where nobody need.
     """
 
     head: str
     subject: str
     committed_at: datetime
+    signer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a policy must be to be followed.
+
+    Attributes:
+        floor: ``trust.floor``, ``None`` without one.
+        rules: Who must have signed it, ``None`` where nobody need.
+    """
+
+    floor: str | None = None
+    rules: Rules | None = None
 
 
 def probe_policy(
-    remote: str, ref: str, options: GitAccess, floor: str | None, *, timeout: float, now: datetime
+    remote: str, ref: str, options: GitAccess, wanted: Wanted, *, timeout: float, now: datetime
 ) -> Served:
     """Fetch the policy once, into a folder that is thrown away.
 
     Raises:
+        PolicyRejected: A commit that must be signed is not, by who may.
         Transient: The remote cannot be reached.
         Stalled: It refuses, or has no such branch; or the floor is not in the history of the branch.
         Misuse: The address, branch, floor or a file of the options cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
-        source = PolicyMirror(Path(folder) / "policy.git", remote, ref, options, floor)
+        source = PolicyMirror(Path(folder) / "policy.git", remote, ref, options, wanted.floor)
         found = source.fetch(timeout=timeout, now=now)
         if not isinstance(found, Fetched):  # without a mirror from before, it raises
             raise found.problem
         assessed = source.succession(found.head)
         if isinstance(assessed, Rewritten):
             raise Stalled(
-                f"trust.floor {floor} is not in the history of {source.branch} of {source.shown}",
+                f"trust.floor {wanted.floor} is not in the history of {source.branch} of {source.shown}",
                 "take a commit that `git log --first-parent` shows there",
             )
+        signer = "" if wanted.rules is None else _signer(SignedHistory(source, wanted.rules), assessed, now)
         shown = source.describe(found.head)
-        return Served(found.head, shown.subject, shown.committed_at)
+        return Served(found.head, shown.subject, shown.committed_at, signer)
+
+
+def _signer(history: SignedHistory, found: FirstUse | Unchanged | Advanced, now: datetime) -> str:
+    commits = found.commits if isinstance(found, Advanced) else (found.commit,)
+    signed = history.verify(commits, now)
+    if isinstance(signed, Unverified):
+        raise PolicyRejected(signed.message, signed.hint)
+    return signed[-1].signer if signed else "whoever chose it as trust.floor"
 
 
 def probe_push(remote: str, branch: str, options: GitAccess, *, timeout: float) -> bool:

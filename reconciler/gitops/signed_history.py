@@ -62,6 +62,23 @@ class Rules:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class HostLists:
+    """The host's own lists.
+
+    Attributes:
+        signers: Whom it trusts by itself.
+        revoked: Fingerprints of keys that count no more.
+        digest: Tells when the lists, or the branch that commits must name, are others.
+        problems: All mistakes in them; with any, nothing may be verified.
+    """
+
+    signers: tuple[Signer, ...]
+    revoked: frozenset[str]
+    digest: str
+    problems: tuple[Problem, ...]
+
+
 class SignedHistory:
     """Says who signed the commits of a mirror.
 
@@ -98,36 +115,37 @@ class SignedHistory:
                     self._remember(one.commit, local)
         return tuple(found)
 
-    def _local(self, commit: str) -> "_Local | Unverified":
+    def _local(self, commit: str) -> "HostLists | Unverified":
         """Read this host's own lists; any mistake in them closes everything."""
-        rules, revoked = self._rules, b""
-        listed = _own(rules.signers, "trust.allowed_signers")
-        if rules.revoked is not None:
-            revoked = _own(rules.revoked, "trust.revoked")
-        root = read_signers(listed, str(rules.signers))
-        keys, wrong = read_revoked(revoked, str(rules.revoked))
-        if problems := (*root.problems, *wrong):
-            said = "; ".join(map(str, problems[:_MOST_TOLD]))
+        lists = read_rules(self._rules)
+        if lists.problems:
+            said = "; ".join(map(str, lists.problems[:_MOST_TOLD]))
             return Unverified(commit, Unproved.BAD_LIST, said, "correct it: nothing is verified meanwhile")
-        digest = sha256(b"\0".join((listed, revoked, rules.ref.encode()))).hexdigest()
-        return _Local(root.signers, keys, digest)
+        return lists
 
-    def _remembered(self, commits: Sequence[str], local: "_Local") -> int:
+    def _remembered(self, commits: Sequence[str], local: HostLists) -> int:
         """Return how many of the commits were found good before, by the very same lists."""
         by, _, commit = read_file(self._mirror.mirror / _FILE).strip().partition(" ")
         return commits.index(commit) + 1 if by == local.digest and commit in commits[:-1] else 0
 
-    def _remember(self, commit: str, local: "_Local") -> None:
+    def _remember(self, commit: str, local: HostLists) -> None:
         write_file(self._mirror.mirror / _FILE, f"{local.digest} {commit}\n", alone=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Local:
-    """The host's own lists; ``digest`` tells when they are others."""
+def read_rules(rules: Rules) -> HostLists:
+    """Read the lists that the host's own configuration names.
 
-    root: tuple[Signer, ...]
-    revoked: frozenset[str]
-    digest: str
+    Raises:
+        Misuse: Somebody else may change one of them.
+        Stalled: One cannot be read.
+    """
+    listed, revoked = _own(rules.signers, "trust.allowed_signers"), b""
+    if rules.revoked is not None:
+        revoked = _own(rules.revoked, "trust.revoked")
+    root = read_signers(listed, str(rules.signers))
+    keys, wrong = read_revoked(revoked, str(rules.revoked))
+    digest = sha256(b"\0".join((listed, revoked, rules.ref.encode()))).hexdigest()
+    return HostLists(root.signers, keys, digest, (*root.problems, *wrong))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +239,7 @@ def _way_on(judge: "_Judge", found: Unverified, after: Sequence[_Read]) -> Unver
 class _Judge:
     """Judges one commit by the lists that hold for it."""
 
-    local: _Local
+    local: HostLists
     now: datetime
     rules: Rules
     bench: Bench
@@ -235,7 +253,7 @@ class _Judge:
         ref = self.rules.ref
         if ref and commit.trailers(_TRAILER) != (ref,):
             return _refused(commit, Unproved.OTHER_BRANCH, f"does not say {_TRAILER}: {ref}")
-        listed = (*self.local.root, *(() if one.listed.problems else one.listed.signers))
+        listed = (*self.local.signers, *(() if one.listed.problems else one.listed.signers))
         try:
             if commit.signature.startswith(SSH):
                 return self._ssh(commit, listed, is_sealed=is_sealed)

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from reconciler.cli import main
 from tests.e2e.site import Site
 from tests.labs.apt import AptLab
+from tests.labs.signing import Keys, SignedRepository
 from tests.labs.webhook import Receiver, receive
 
 SECRET = "correct-horse-battery"
@@ -118,6 +120,30 @@ def test_all_that_is_wrong_is_told_at_once(site: Site, doctor: Doctor, tmp_path:
         assert any(words in message for message in wrong), (words, wrong)
     assert all(found["problem", message] for message in wrong), "every problem has a hint"
     assert "post.d/20-off is no hook: it is not executable" in levels(found, "warning")
+
+
+def test_who_may_sign_policy_is_told(site: Site, doctor: Doctor, tmp_path: Path) -> None:
+    _, found = doctor()
+    assert "signatures are not asked for (trust.mode is none)" in levels(found, "ok")
+    keys = Keys(tmp_path / "keys")
+    ada, ben = keys.ssh("ada@example.org"), keys.ssh("ben@example.org")
+    listed = tmp_path / "allowed_signers"
+    site.configure(trust={"mode": "signed", "allowed_signers": str(listed), "repository": "x"})
+    soon = datetime.now(UTC) + timedelta(days=10)
+    listed.write_text(ada.line() + ben.line(f'valid-before="{soon:%Y%m%d}"'))
+    code, found = doctor()
+    assert code == 3
+    assert any(message.endswith(" is not signed") for message in levels(found, "problem"))
+    assert "2 keys of this host's own list may sign policy" in levels(found, "ok")
+    assert f"{listed}:2: the key of ben@example.org ends on {soon:%Y-%m-%d}" in levels(found, "warning")
+    SignedRepository(site.policy).commit({}, ada)
+    listed.write_text(ada.line())
+    code, found = doctor()
+    assert code == 0
+    assert any(message.endswith(", signed by ada@example.org") for message in levels(found, "ok"))
+    for text, said in ((ada.line('valid-before="20200101"'), "nobody of"), ("oops\n", "holds no public key")):
+        listed.write_text(text)
+        assert any(said in message for message in levels(doctor()[1], "problem"))
 
 
 def test_what_no_server_is_asked_for_is_left_out(site: Site, doctor: Doctor, tmp_path: Path) -> None:

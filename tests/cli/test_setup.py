@@ -21,6 +21,7 @@ from reconciler.host.install.installation import Layout
 from reconciler.host.install.installer import Installer
 from reconciler.host.state.folder import StateFolder
 from tests.e2e.site import git
+from tests.labs.signing import Keys, SignedRepository
 from tests.labs.webhook import Receiver, receive
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +133,22 @@ def test_a_host_is_set_up_by_an_answers_file(place: Place) -> None:
         f'ExecStart="{place.folder}/bin/patchledger" --config "{place.config}" run'
         in (place.folder / "units" / "patchledger.service").read_text()
     )
+
+
+def test_a_signed_policy_begins_at_the_head_that_setup_verified(place: Place) -> None:
+    ada = Keys(place.folder / "keys").ssh("ada@example.org")
+    listed = place.folder / "allowed_signers"
+    listed.write_text(ada.line(), encoding="utf-8")
+    trust = {"mode": "signed", "allowed_signers": str(listed), "repository": "example/policy"}
+    code, _, err = place.set_up(trust=trust)
+    assert code == 3
+    assert "is not signed" in err
+    assert not place.config.exists()
+    head = SignedRepository(place.policy).commit({"patchledger.yaml": "repository: example/policy\n"}, ada)
+    code, _, err = place.set_up(trust=trust)
+    assert code == 0, err
+    assert "signed by ada@example.org" in err
+    assert load_config(place.config).trust.floor == head
 
 
 def test_doing_it_twice_changes_nothing(place: Place) -> None:

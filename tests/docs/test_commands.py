@@ -4,8 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.revision import read_revision
+from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.policy.load import Revision, load
+from reconciler.reconcile.ports.policies import Fetched
 from tests.policy.updaters import DEBIAN, DNF4, PERIODIC
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +59,37 @@ def test_coming_from_other_updaters(tmp_path: Path) -> None:
     (shown,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert shown in done.stdout
     assert "06:" in done.stdout.partition("on_failure")[2]
+
+
+def test_a_policy_that_is_signed_by_the_page_is_one_that_a_host_obeys(tmp_path: Path) -> None:
+    git = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    plant(tmp_path, {"policy/policies/base.yaml": "kind: Policy\nname: base\n"})
+    subprocess.run([*git, "init", "-q", "-b", "main"], cwd=tmp_path / "policy", check=True)
+    text = (ROOT / "docs" / "how-to" / "sign-the-policy.md").read_text(encoding="utf-8")
+    who = {
+        f"GIT_{role}_{part}": "ada@example.org"
+        for role in ("AUTHOR", "COMMITTER")
+        for part in ("NAME", "EMAIL")
+    }
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input="\n".join(BLOCK.findall(text)),
+        cwd=tmp_path,
+        env={**os.environ, **who, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    mirror = PolicyMirror(tmp_path / "mirror.git", str(tmp_path / "policy"))
+    now = datetime.now(UTC)
+    assert isinstance(fetched := mirror.fetch(timeout=60, now=now), Fetched)
+    signed = SignedHistory(mirror, Rules(tmp_path / "policy/trust/allowed_signers")).verify(
+        [fetched.head], now
+    )
+    assert isinstance(signed, tuple)
+    assert [one.signer for one in signed] == ["ada@example.org"]
+    (named,) = re.findall(r"^  repository: (.*)$", text, re.MULTILINE)
+    revision = load(read_revision(mirror.mirror, fetched.head), fetched.head)
+    assert isinstance(revision, Revision)
+    assert revision.repository == named

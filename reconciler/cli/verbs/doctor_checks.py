@@ -5,19 +5,23 @@ A check that cannot even be made is a finding too, and never keeps the others fr
 
 import os
 import re
+import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
 from reconciler import __version__, process
 from reconciler.cli.verbs.setup_checks import check_policy, check_reports
+from reconciler.cli.wiring.compose import signing_rules
 from reconciler.errors import FAILED, ReconcilerError, exit_code
 from reconciler.gitops.report_queue import Identity, ReportQueue
+from reconciler.gitops.signed_history import read_rules
 from reconciler.host.config import Config, Notifier, load_config
 from reconciler.host.install import competing, credentials, units
 from reconciler.host.install.installation import Layout
@@ -42,11 +46,15 @@ from reconciler.ownership import is_own, who_else_may_change
 from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.runs.hooks_and_health import HookStage
 from reconciler.planning.text.wording import listed, mebibytes, plural
+from reconciler.policy.problems import visible
+from reconciler.policy.signers import OPENPGP
 from reconciler.targets.service import local_target
 
 _OLDEST_GIT = (2, 34)
 _OLDEST_SYSTEMD = 250
 _PATIENCE = 30.0  # seconds for a program of this machine
+_ENDS_SOON = timedelta(days=30)
+"""How long before the end of a key it is told."""
 _LITTLE = 512 * 2**20  # bytes; a kernel with its initial ramdisk takes half of that
 _STAGES: tuple[HookStage, ...] = ("pre", "post", "pre-reboot", "health")
 
@@ -176,6 +184,7 @@ def examine(examined: Examined, *, offline: bool) -> Findings:
     config = examined.config
     if config is not None:
         checks += [] if offline else [("policy", partial(_policy, config))]
+        checks += [("signatures", partial(_signatures, config))]
         checks += [
             ("reports", partial(_reports, config, offline=offline)),
             ("packages", partial(_packages, config)),
@@ -237,6 +246,31 @@ def _configuration(file: Path, config: Config) -> Findings:
 
 def _policy(config: Config) -> Findings:
     yield _ok("policy", check_policy(config))
+
+
+def _signatures(config: Config) -> Findings:
+    rules = signing_rules(config)
+    if rules is None:
+        yield _ok("signatures", "signatures are not asked for (trust.mode is none)")
+        return
+    found, now = read_rules(rules), SystemClock().now()
+    for problem in found.problems:
+        yield _problem("signatures", str(problem), "correct it: no policy is accepted meanwhile")
+    counting = [one for one in found.signers if not one.ended_before(now) and not one.begins_after(now)]
+    if counting:
+        yield _ok("signatures", f"{plural(len(counting), 'key')} of this host's own list may sign policy")
+    elif not found.problems:
+        hint = "add the line of a key that is valid now"
+        yield _problem("signatures", f"nobody of {rules.signers} may sign policy", hint)
+    for one in counting:
+        if one.ended_before(now + _ENDS_SOON):
+            hint = "have its successor listed, by a commit that this key still signs"
+            said = f"the key of {visible(one.who)} ends on {one.valid_before:%Y-%m-%d}"
+            yield _warning("signatures", f"{rules.signers}:{one.line}: {said}", hint)
+    path = config.environment.get("PATH", process.BASE_PATH)
+    for program in {"gpg" if one.type == OPENPGP else "ssh-keygen" for one in counting}:
+        if shutil.which(program, path=path) is None:
+            yield _problem("signatures", f"{program} is missing: no signature can be verified", "install it")
 
 
 def _reports(config: Config, *, offline: bool) -> Findings:

@@ -149,7 +149,7 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
     if failures and not options.unchecked and not options.dry_run:
         note("nothing was changed; --unchecked goes on all the same")
         return worst(map(exit_code, failures))
-    aim = _aim(answers, layout, places, options.program)
+    aim = _aim(_with_floor(answers, has_failed=bool(failures)), layout, places, options.program)
     present = installer.present(manifest, aim)
     enables = options.command == "setup" or manifest is None
     actions = plan_installation(aim, layout, present, answers.updaters, enables=enables)
@@ -161,6 +161,15 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
     installer.carry_out(actions)
     _tell_end(actions, aim, layout, present, enables=enables)
     return _finish(options, layout, actions)
+
+
+def _with_floor(answers: Answers, *, has_failed: bool) -> Answers:
+    """Begin a signed policy at its head, which was verified: from there on every commit counts."""
+    trust = answers.trust
+    if trust.mode == "none" or trust.floor is not None or has_failed:
+        return answers
+    floor = setup_checks.policy_head(answers)
+    return answers.model_copy(update={"trust": trust.model_copy(update={"floor": floor})})
 
 
 # --- Answers --------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler.cli.verbs.notify import send_test
-from reconciler.cli.wiring.compose import git_options
+from reconciler.cli.wiring.compose import git_options, signing_rules
 from reconciler.errors import Misuse, Transient
-from reconciler.gitops.probe import probe_policy, probe_push
+from reconciler.gitops.probe import Served, Wanted, probe_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.report_queue import host_branch
 from reconciler.host.config import Config
@@ -37,36 +37,28 @@ def check_policy(config: Config) -> str:
         ReconcilerError: It cannot be had, in one line with what to do.
     """
     _without_password("policy.remote", config.policy.remote)
-    found = _asked(
-        lambda: probe_policy(
-            config.policy.remote,
-            config.policy.ref,
-            git_options(config),
-            config.trust.floor,
-            timeout=_timeout(config),
-            now=SystemClock().now(),
-        )
-    )
+    found = _asked(lambda: _served(config, Wanted(config.trust.floor, signing_rules(config))))
+    signed = f", signed by {found.signer}" if found.signer else ""
     return (
         f"the policy can be fetched: {config.policy.ref} is at {found.head[:12]} of "
-        f"{found.committed_at:%Y-%m-%d}, {found.subject!r}"
+        f"{found.committed_at:%Y-%m-%d}, {found.subject!r}{signed}"
     )
 
 
 def policy_head(config: Config) -> str:
-    """Return the full id of the policy's newest commit.
+    """Return the full id of the policy's newest commit, which is signed where that is asked for.
 
     Raises:
         ReconcilerError: As for :func:`check_policy`.
     """
-    return probe_policy(
-        config.policy.remote,
-        config.policy.ref,
-        git_options(config),
-        None,
-        timeout=_timeout(config),
-        now=SystemClock().now(),
-    ).head
+    return _served(config, Wanted(rules=signing_rules(config))).head
+
+
+def _served(config: Config, wanted: Wanted) -> Served:
+    policy = config.policy
+    now = SystemClock().now()
+    options = git_options(config)
+    return probe_policy(policy.remote, policy.ref, options, wanted, timeout=_timeout(config), now=now)
 
 
 def check_reports(config: Config, *, is_new: bool = True) -> str:

@@ -180,13 +180,20 @@ def _source(config: Config) -> PolicyMirror:
 
 
 def _trust(config: Config, source: PolicyMirror) -> SignedTrust | None:
+    """Return what a signed policy must show, ``None`` where it need not be signed."""
+    rules, repository = signing_rules(config), config.trust.repository
+    if rules is None or repository is None:
+        return None
+    return SignedTrust(SignedHistory(source, rules), repository)
+
+
+def signing_rules(config: Config) -> Rules | None:
     """Return who must have signed the policy, ``None`` where nobody need."""
     trust = config.trust
-    if trust.mode == "none" or trust.allowed_signers is None or trust.repository is None:
+    if trust.mode == "none" or trust.allowed_signers is None:
         return None
-    ref = source.branch if trust.require_ref else ""
-    rules = Rules(trust.allowed_signers, trust.revoked, ref, config.environment)
-    return SignedTrust(SignedHistory(source, rules), trust.repository)
+    ref = config.policy.ref.removeprefix("refs/heads/") if trust.require_ref else ""
+    return Rules(trust.allowed_signers, trust.revoked, ref, config.environment)
 
 
 def _reader(source: PolicyMirror, timeout: timedelta) -> ReadPolicy:
