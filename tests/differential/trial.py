@@ -15,7 +15,7 @@ from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
 from reconciler.errors import DEFECT, DONE, FAILED, exit_code, worst
 from reconciler.host.config import load_config
-from reconciler.planning.facts.observation import Move
+from reconciler.planning.reporting.document import PlannedMove
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.policy.managers import ManagerName
 from reconciler.reconcile.tick import Tick
@@ -158,7 +158,7 @@ def _exceptions(world: World) -> dict[str, str]:
     }
 
 
-def _moves(transaction: Iterable[Move]) -> frozenset[Moved]:
+def _moves(transaction: Iterable[PlannedMove]) -> frozenset[Moved]:
     return frozenset(Moved(move.name, move.arch, move.to or "") for move in transaction)
 
 

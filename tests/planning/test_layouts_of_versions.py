@@ -1,4 +1,7 @@
-"""What each released version writes is fixed: who adds a field must raise the version, and say since when."""
+"""What each released version writes is fixed: who adds a field must raise the version, and say since when.
+
+A class that is renamed or split is so in ``tests/golden/vN/layout.json`` as well; its keys stay the same.
+"""
 
 import json
 import typing

@@ -29,7 +29,14 @@ from reconciler.planning.gates.types import (
     WindowState,
 )
 from reconciler.planning.reporting.document import Report
-from reconciler.planning.reporting.report import plan_json, to_document, to_json, without_volatile
+from reconciler.planning.reporting.reader import read_report
+from reconciler.planning.reporting.report import (
+    digest_of_planned,
+    plan_json,
+    to_document,
+    to_json,
+    without_volatile,
+)
 from reconciler.planning.reporting.schema import (
     plan_schema,
     plan_schema_json,
@@ -39,6 +46,7 @@ from reconciler.planning.reporting.schema import (
     run_schema_json,
 )
 from reconciler.planning.reporting.summary import SUBJECT_LENGTH, count, subject, trailers
+from reconciler.planning.resolving.approval import digest_of
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Plan, Reason
 from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord
 from tests.examples import examples
@@ -147,7 +155,16 @@ def test_the_plan_interface_is_part_of_the_report_and_holds_exactly_the_document
     }
     for key in ("target", "policy_commit", "decision"):
         assert document[key] == interface[key]
-    assert document["plan"]["transaction"] == interface["plan"]["transaction"]
+    (move, *_), (shown, *_) = document["plan"]["transaction"], interface["plan"]["transaction"]
+    assert {**move, **shown} == move
+
+
+def test_the_digest_of_a_plan_comes_out_of_the_report_alone() -> None:
+    made = plan_of(update("bash"), update("libc6"))
+    changes = (replace(made.transaction[0], sha256="ab" * 32), *made.transaction[1:])
+    report = read_report(to_json(report_of(replace(made, transaction=changes, digest=digest_of(changes)))))
+    assert [move.sha256 for move in report.plan.transaction] == ["ab" * 32, None]
+    assert digest_of_planned(report.plan) == report.plan.digest != digest_of(made.transaction)
 
 
 def test_instants_are_written_in_utc_and_whole_seconds() -> None:

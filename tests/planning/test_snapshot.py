@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import pytest
 
-from reconciler.planning.facts.observation import Facts, Move, Reboot, RebootNeed, RefreshOutcome
+from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.gates.types import GateName, Outcome, PolicyStanding
 from reconciler.planning.notices.events import Event, Expiring, Snapshot, troubles
 from reconciler.planning.notices.message import PackageLine
@@ -20,6 +20,7 @@ from reconciler.planning.reporting.document import (
     LastRefresh,
     Metadata,
     Planned,
+    PlannedMove,
     PolicyInForce,
     Report,
     Upcoming,
@@ -48,8 +49,8 @@ REPORT = Report(
     plan=Planned(
         "sha256:aaaa",
         (
-            Move("upgrade", "nginx", "amd64", "1", "2", "Debian"),
-            Move("install", "libnew", "amd64", None, "1", "Debian"),
+            PlannedMove("upgrade", "nginx", "amd64", "1", "2", "Debian"),
+            PlannedMove("install", "libnew", "amd64", None, "1", "Debian"),
         ),
         (NGINX, replace(NGINX, name="php", disposition=Disposition.HELD)),
         0,

@@ -10,11 +10,11 @@ from datetime import datetime
 from difflib import get_close_matches
 
 from reconciler.cli.showing.table import Paint, Row, Style, table, wrapped
-from reconciler.planning.facts.observation import Installed, Move, Quarantined, RebootNeed
+from reconciler.planning.facts.observation import Installed, Quarantined, RebootNeed
 from reconciler.planning.facts.package import Mention, Names
 from reconciler.planning.gates.types import Outcome, PolicyStanding
 from reconciler.planning.reporting.ailments import failures, is_known
-from reconciler.planning.reporting.document import Decided, GateState, Report, Upcoming
+from reconciler.planning.reporting.document import Decided, GateState, PlannedMove, Report, Upcoming
 from reconciler.planning.reporting.summary import headline, run_headline, went_well
 from reconciler.planning.resolving.dispositions import Condition, Disposition, Update
 from reconciler.planning.runs.record import RunRecord
@@ -218,7 +218,7 @@ def _transaction_lines(report: Report, width: int, paint: Paint) -> Iterator[str
     yield from table(rows, width, paint=paint, style_of=_move_style)
 
 
-def _move_row(move: Move, is_security: bool) -> tuple[str, ...]:  # noqa: FBT001 - one column of a row
+def _move_row(move: PlannedMove, is_security: bool) -> tuple[str, ...]:  # noqa: FBT001 - one column of a row
     return (
         move.action,
         str(move.package),

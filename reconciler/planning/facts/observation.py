@@ -108,7 +108,7 @@ class Offer(Identified):
     advisories: tuple[str, ...] = ()
     hidden_by: str = since(2, "")
     replaces: tuple[PackageId, ...] = since(2, ())
-    held: bool = since(2, False)
+    held: bool = since(3, False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,14 @@ from datetime import datetime
 from typing import Literal
 
 from reconciler.planning.facts.inventory import OutsideAction, Previous
-from reconciler.planning.facts.observation import ExecutedScript, Facts, Move, Reboot, RefreshOutcome, Source
+from reconciler.planning.facts.observation import (
+    Action,
+    ExecutedScript,
+    Facts,
+    Reboot,
+    RefreshOutcome,
+    Source,
+)
 from reconciler.planning.facts.package import Identified, Names, PackageId
 from reconciler.planning.gates.types import GateName, Outcome, PolicyStanding, SignedBy
 from reconciler.planning.resolving.dispositions import Condition, Update
@@ -74,12 +81,31 @@ class PolicyInForce:
     signed: tuple[SignedBy, ...] = since(3, ())
 
 
+# Not a Move: those of a run's record are compared with one another, and a hash is no part of what moved.
+@dataclass(frozen=True, slots=True)
+class PlannedMove(Identified):
+    """One change of a plan; ``from`` is null for an install, ``to`` for a removal.
+
+    Attributes:
+        sha256: Of the archive, null where the package manager does not know it.
+    """
+
+    action: Action
+    name: str
+    arch: str
+    from_: str | None
+    to: str | None
+    origin: str
+    sha256: str | None = since(3, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A plan as it is shown.
 
     Attributes:
-        digest: ``sha256:`` and the digest of the transaction; equal hosts share it.
+        digest: ``sha256:`` and the digest of the transaction; equal hosts share it. From version 3 on it can
+            be computed from the transaction as it stands here.
         transaction: In the package manager's order.
         updates: Every offered update with its fate, sorted by name and architecture.
         download: Bytes to fetch, as far as known.
@@ -87,7 +113,7 @@ class Planned:
     """
 
     digest: str
-    transaction: tuple[Move, ...]
+    transaction: tuple[PlannedMove, ...]
     updates: tuple[Update, ...]
     download: int
     growth: int
@@ -313,6 +339,7 @@ class Report:
 INTERFACE: Mapping[str, tuple[str, ...]] = {
     "Report": ("target", "policy_commit", "plan", "decision", "conditions"),
     "Planned": ("digest", "transaction", "updates"),
+    "PlannedMove": ("action", "name", "arch", "from", "to", "origin"),
     "Update": ("name", "arch", "installed", "candidate", "origin", "security", "disposition", "reasons"),
     "Condition": ("type", "status", "reason", "message"),
 }

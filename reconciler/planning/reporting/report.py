@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from reconciler.planning.facts.inventory import OutsideChange, inventory_of
-from reconciler.planning.facts.observation import ExecutedScript
+from reconciler.planning.facts.observation import Change, ExecutedScript
 from reconciler.planning.gates.recording import Judged, Recording
 from reconciler.planning.gates.types import (
     Apply,
@@ -44,12 +44,13 @@ from reconciler.planning.reporting.document import (
     Metadata,
     OutsideMove,
     Planned,
+    PlannedMove,
     PolicyInForce,
     Report,
     Upcoming,
 )
 from reconciler.planning.reporting.summary import count
-from reconciler.planning.resolving.approval import ApprovalText
+from reconciler.planning.resolving.approval import ApprovalText, digest_of_rows
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
 from reconciler.planning.runs.record import move_of
 from reconciler.planning.text import canonical
@@ -163,10 +164,22 @@ def _policy(inputs: GateInputs, effective: Effective | None) -> PolicyInForce:
 def _planned(plan: Plan) -> Planned:
     return Planned(
         digest=plan.digest,
-        transaction=tuple(map(move_of, plan.transaction)),
+        transaction=tuple(map(_planned_move, plan.transaction)),
         updates=plan.updates,
         download=sum(change.size or 0 for change in plan.transaction),
         growth=sum(change.installed_delta or 0 for change in plan.transaction),
+    )
+
+
+def _planned_move(change: Change) -> PlannedMove:
+    move = move_of(change)
+    return PlannedMove(move.action, move.name, move.arch, move.from_, move.to, move.origin, change.sha256)
+
+
+def digest_of_planned(plan: Planned) -> str:
+    """Compute the digest of a plan from what a report of version 3 or later says of it, and nothing else."""
+    return digest_of_rows(
+        (one.action, one.name, one.arch, one.from_, one.to, one.sha256) for one in plan.transaction
     )
 
 
@@ -339,6 +352,7 @@ def plan_json(report: Report) -> dict[str, Any]:
     """Return what ``plan --format json`` prints: exactly the documented keys, as plain JSON data."""
     document = _only(INTERFACE["Report"], to_document(report))
     plan = _only(INTERFACE["Planned"], document["plan"])
+    plan["transaction"] = [_only(INTERFACE["PlannedMove"], move) for move in plan["transaction"]]
     plan["updates"] = [_only(INTERFACE["Update"], update) for update in plan["updates"]]
     conditions = [_only(INTERFACE["Condition"], condition) for condition in document["conditions"]]
     return {**document, "plan": plan, "conditions": conditions}

@@ -22,13 +22,19 @@ def digest_of(changes: Iterable[Change]) -> str:
         list of objects with ``action``, ``name``, ``arch``, ``from``, ``to`` and ``sha256``, sorted by these
         in this order; what is not known is ``null`` and sorts first.
     """
-    rows = sorted(
-        (
-            (change.action, change.name, change.arch, change.from_version, change.to_version, change.sha256)
-            for change in changes
-        ),
-        key=lambda row: tuple(field or "" for field in row),
+    return digest_of_rows(
+        (change.action, change.name, change.arch, change.from_version, change.to_version, change.sha256)
+        for change in changes
     )
+
+
+Row = tuple[str, str, str, str | None, str | None, str | None]
+"""Action, name, architecture, version before, version after, and SHA-256 of the archive of one change."""
+
+
+def digest_of_rows(changes: Iterable[Row]) -> str:
+    """Identify a transaction as :func:`digest_of` does, by changes in whatever form they come."""
+    rows = sorted(changes, key=lambda row: tuple(field or "" for field in row))
     named = [dict(zip(("action", "name", "arch", "from", "to", "sha256"), row, strict=True)) for row in rows]
     text = json.dumps(named, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + sha256(text.encode()).hexdigest()
