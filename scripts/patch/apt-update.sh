@@ -413,8 +413,20 @@ stanzas() { # must|may FILE-WITH-NAME=VERSION
     cached "$1" apt-cache show $(cat "$2")
 }
 
+# By source and name, as archives write their lists: apt reads these forwards, and from the start for each step back.
+in_order_of_lists() { # FILE-WITH-NAME=VERSION
+    # shellcheck disable=SC2016 # for dpkg-query
+    must dpkg-query "--admindir=$ADMIN" -W -f '${Package} ${source:Package}\n' >"$WORK/origins"
+    awk 'FILENAME == ARGV[1] { source[$1] = $2; next }
+        { name = $0; sub(/[:=].*/, "", name); print (name in source ? source[name] : name), name, $0 }' \
+        "$WORK/origins" "$1" | sort | cut -d ' ' -f 3-
+}
+
 show() { # FILE-WITH-NAME=VERSION
-    [ ! -s "$1" ] || question available stanzas must "$1"
+    [ -s "$1" ] || return 0
+    learn records in_order_of_lists "$1"
+    keep in-order
+    question available stanzas must "$WORK/in-order"
 }
 
 # --- dry-run -----------------------------------------------------------------------------------------------
