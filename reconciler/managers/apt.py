@@ -296,7 +296,8 @@ def read_refresh(sections: Sections) -> Refresh:
     if "Permission denied" in detail or "are you root" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)
     is_another = any(re.match(_CHANGED_RELEASE, line) for line in complaints)
-    return Refresh(RefreshOutcome.FAILED, detail, _ACCEPT_RELEASE if is_another else "")
+    accept = _ACCEPT_RELEASE if is_another else ""
+    return Refresh(RefreshOutcome.FAILED, detail, accept, tuple(sorted(sections.get("unread").lines)))
 
 
 def read_relations(sections: Sections, changes: Sequence[Change]) -> Needs:

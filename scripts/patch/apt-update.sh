@@ -799,8 +799,26 @@ relate() {
 
 # --- refresh -----------------------------------------------------------------------------------------------
 
+# Ids of the sources whose files could not be had: apt calls each by its address and its release.
+unread() {
+    awk -F '\t' 'FILENAME == ARGV[1] { id[$1] = $2; next }
+        FILENAME == ARGV[2] { if ($1 in id) of[id[$1]] = $2; next }
+        { for (one in of) if (index($0, of[one] " ") == 1 || index($0, of[one] "/") == 1) print one }' \
+        "$WORK/lists" "$WORK/targets" "$WORK/failed" | sort -u
+}
+
+tell_unread() {
+    sed -n 's/^Err:[0-9]* //p' "$WORK/out" >"$WORK/failed"
+    # What was fetched may be such that apt cannot say anything now.
+    # shellcheck disable=SC2016 # for apt-get
+    cached may apt-get indextargets --format '$(FILENAME)	$(SITE) $(RELEASE)' 'Created-By: Packages' >"$WORK/targets" 2>"$WORK/err" || return 0
+    know_lists
+    section unread unread
+}
+
 refresh() {
-    section refresh cached may apt-get -q -o APT::Update::Error-Mode=any update
+    # With -q it would be quiet twice, and not tell which files it could not have.
+    section refresh cached may apt-get -o APT::Update::Error-Mode=any update
     if [ "$code" -eq 0 ] && ! says "$SAYS_NOT_ALL_READ"; then
         # The stamp that Ubuntu's update-notifier keeps too: when the lists were last read without a fault.
         [ ! -d "$STATE/periodic" ] || (umask 022 && : >"$STATE/periodic/update-success-stamp")
@@ -809,9 +827,14 @@ refresh() {
     if says "$SAYS_LISTS_DENIED"; then finish "$OTHER"; fi
     if says "$SAYS_LISTS_LOCKED"; then finish "$LOCKED"; fi
     if says "$SAYS_LISTS_NO_SPACE"; then finish "$NO_SPACE"; fi
-    if says "$SAYS_LISTS_UNTRUSTED"; then finish "$UNTRUSTED"; fi
-    if says "$SAYS_LISTS_STALE"; then finish "$STALE"; fi
-    finish "$OTHER"
+    ended=$OTHER
+    if says "$SAYS_LISTS_UNTRUSTED"; then
+        ended=$UNTRUSTED
+    elif says "$SAYS_LISTS_STALE"; then
+        ended=$STALE
+    fi
+    tell_unread
+    finish "$ended"
 }
 
 # --- what download, apply and repair share -----------------------------------------------------------------

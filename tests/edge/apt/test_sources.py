@@ -10,6 +10,7 @@ from reconciler.planning.facts.observation import Question
 from tests.edge.apt.instructions import to
 from tests.labs import naming
 from tests.labs.apt import AptLab, Deb, build_deb, stanza_of
+from tests.labs.fileserver import serving
 
 ODD_LINES = """\
 deb [trusted=yes] file:{folder}/plain stable main
@@ -62,6 +63,22 @@ def add_stranger(lab: AptLab) -> str:
 def id_of(folder: Path, below: str) -> str:
     """Return how apt's lists of a folder begin (apt's ``URItoFileName``)."""
     return f"{folder}/{below}".replace("_", "%5f").replace("/", "_")
+
+
+def test_a_source_that_cannot_be_read_any_more_is_known_by_its_id(
+    own_lab: AptLab, own_apt: ScriptedManager
+) -> None:
+    with serving(own_lab.repository) as address:
+        with (own_lab.root / "etc/apt/sources.list").open("a") as file:
+            file.write(f"deb [trusted=yes] {address.replace('//', '//user:secret@')} stable main\n")
+        assert own_apt.refresh().missing == ()
+    own_lab.publish("stable", Deb("lima", "1.2"))
+    (third,) = own_apt.refresh().missing
+    seen = own_apt.observe(datetime.now(UTC))
+    (source,) = (source for source in seen.sources if source.identity == third)
+    assert source.url == address.rstrip("/")
+    counted = naming.moved(own_apt.resolve(Question(without=(third,))).changes)
+    assert counted["lima"] == "1.2"
 
 
 def test_what_a_source_has_that_is_left_out_is_not_there(
