@@ -83,10 +83,10 @@ def test_a_policy_that_is_signed_by_the_page_is_one_that_a_host_obeys(tmp_path: 
     assert done.returncode == 0, done.stderr
     mirror = PolicyMirror(tmp_path / "mirror.git", str(tmp_path / "policy"))
     now = datetime.now(UTC)
-    assert isinstance(fetched := mirror.fetch(timeout=60, now=now), Fetched)
-    signed = SignedHistory(mirror, Rules(tmp_path / "policy/trust/allowed_signers")).verify(
-        [fetched.head], now
-    )
+    fetched = mirror.fetch(timeout=60, now=now)
+    assert isinstance(fetched, Fetched)
+    rules = Rules(tmp_path / "policy/trust/allowed_signers")
+    signed = SignedHistory(mirror, rules).verify([fetched.head], now)
     assert isinstance(signed, tuple)
     assert [one.signer for one in signed] == ["ada@example.org"]
     (named,) = re.findall(r"^  repository: (.*)$", text, re.MULTILINE)
