@@ -216,7 +216,14 @@ class ReportQueue:
         return self._whole(lambda: self._record_of(branch, run))
 
     def commit(
-        self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
+        self,
+        branch: str,
+        files: Mapping[str, bytes],
+        message: str,
+        when: datetime,
+        *,
+        keep_runs: int,
+        is_heartbeat: bool = False,
     ) -> Commit | NothingNew:
         """Commit ``files`` on top of ``branch``; the other files of a report stay, and nothing else does.
 
@@ -226,6 +233,7 @@ class ReportQueue:
             message: From :func:`reconciler.planning.text.untrusted.commit_message`.
             when: Date of the commit, aware.
             keep_runs: How many runs stay in the tree, the newest by name; git's history keeps the rest.
+            is_heartbeat: Make a commit also where every file is as in the last one.
 
         Raises:
             Stalled: The file system refuses or is full; the branch is as before.
@@ -234,7 +242,9 @@ class ReportQueue:
         """
         self._keep_runs = keep_runs
         named = {ReportPath(path): data for path, data in files.items()}
-        done = self._whole(lambda: self._commit(branch, named, message, when, keep_runs))
+        done = self._whole(
+            lambda: self._commit(branch, named, message, when, keep_runs, is_heartbeat=is_heartbeat)
+        )
         if isinstance(done, Commit):
             with suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
                 damage.keep_small(self._git)
@@ -538,7 +548,14 @@ class ReportQueue:
         return b"" if record.returncode else record.stdout
 
     def _commit(
-        self, branch: str, files: Mapping[ReportPath, bytes], message: str, when: datetime, keep_runs: int
+        self,
+        branch: str,
+        files: Mapping[ReportPath, bytes],
+        message: str,
+        when: datetime,
+        keep_runs: int,
+        *,
+        is_heartbeat: bool,
     ) -> Commit | NothingNew:
         parent = self._head(branch)
         present = self._listing(parent, branch) if parent else {}
@@ -550,7 +567,7 @@ class ReportQueue:
             if path not in surplus and blob_id(data, parent) != present.get(path)
         }
         kept = {path: oid for path, oid in present.items() if path not in surplus and path not in written}
-        if parent and not written and len(kept) == len(present):
+        if parent and not written and len(kept) == len(present) and not is_heartbeat:
             return NothingNew(parent)
         return Commit(self._make((parent,) if parent else (), kept, written, message, when, branch=branch))
 

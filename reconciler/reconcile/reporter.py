@@ -10,7 +10,13 @@ from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.reporting.report import is_news
 from reconciler.planning.reporting.run_markdown import run_markdown
-from reconciler.planning.reporting.summary import run_subject, subject, trailers
+from reconciler.planning.reporting.summary import (
+    heartbeat_subject,
+    heartbeat_trailers,
+    run_subject,
+    subject,
+    trailers,
+)
 from reconciler.planning.runs.record import Announced, RunRecord, run_json
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.reconcile.assess import Assessment
@@ -106,8 +112,8 @@ class Reporter:
             Stalled: The report cannot be committed. Nothing was lost: the next tick tries again.
         """
         when = assessment.report.generated_at
-        if ran is None and self._says_nothing_new(files["report.json"], last, when):
-            return None
+        if ran is None and last is not None and self._says_nothing_new(files["report.json"], last):
+            return self._beat(assessment, when) if heartbeat_due(last.when, when, self.heartbeat) else None
         files = {
             **files,
             "report.md": to_markdown(assessment.report).encode(),
@@ -117,6 +123,18 @@ class Reporter:
         run = "" if ran is None else ran.record.run
         message = commit_message(said, trailers(assessment.report, run))
         made = self.queue.commit(self.site.branch, files, message, when, keep_runs=self.keep_runs)
+        return made.oid if isinstance(made, Commit) else None
+
+    def _beat(self, assessment: Assessment, when: datetime) -> str | None:
+        """Commit the files of the last report once more: what is new in them is time that passed.
+
+        So the report stays the one that its own recording makes, and a silent year costs next to nothing.
+        """
+        report = assessment.report
+        message = commit_message(heartbeat_subject(report), heartbeat_trailers(report))
+        made = self.queue.commit(
+            self.site.branch, {}, message, when, keep_runs=self.keep_runs, is_heartbeat=True
+        )
         return made.oid if isinstance(made, Commit) else None
 
     def send(
@@ -176,9 +194,8 @@ class Reporter:
         for complaint in complaints:
             yield Transient(complaint, "look at the notifier")
 
-    def _says_nothing_new(self, document: bytes, last: Stored | None, now: datetime) -> bool:
-        if last is None or heartbeat_due(last.when, now, self.heartbeat):
-            return False
+    @staticmethod
+    def _says_nothing_new(document: bytes, last: Stored) -> bool:
         try:
             return not is_news(document, last.data)
         except ValueError:

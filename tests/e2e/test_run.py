@@ -21,6 +21,7 @@ from reconciler.planning.text.canonical import instant
 from reconciler.reconcile.assess import decide_again
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab
+from tests.replay import replay
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -148,17 +149,37 @@ def test_time_alone_makes_no_commit_but_one_heartbeat_a_day(site: Site) -> None:
     assert len(site.commits()) == 2
 
 
+def test_a_heartbeat_costs_a_commit_and_no_file(site: Site) -> None:
+    site.commit({"policies/base.yaml": POLICY.replace("action: apply", "action: plan")})
+    clock = SetClock()
+    tick(site, clock)
+    clock.forward(timedelta(hours=25))
+    tick(site, clock)
+    newest = site.commits()[0]
+    assert newest.startswith("web-01: nothing new, ")
+    assert git(site.reports, "diff-tree", "-r", "hosts/web-01~1", "hosts/web-01") == ""
+    trailers = git(site.reports, "log", "-1", "--format=%(trailers:only,unfold)", "hosts/web-01").splitlines()
+    said = dict(line.split(": ", 1) for line in trailers)
+    assert said["Policy-Commit"] == site.report()["policy_commit"]
+    assert said["Inventory"] == site.report()["inventory"].removeprefix("sha256:")[:12]
+    assert said["Program"] == site.report()["program"]
+    git(site.reports, "gc", "-q", "--prune=now")
+    sizes = git(site.reports, "cat-file", "--batch-check=%(objectsize:disk)", "--batch-all-objects")
+    assert len(sizes.split()) == sum({"commits": 2, "trees": 1, "files of the tree": 3}.values())
+    assert [one for one in replay(site.reports, site.policy) if one.problem] == []
+
+
 def test_the_same_report_but_for_times_is_the_same(site: Site) -> None:
     # Nothing is to be applied, so that no window is missed in the meantime.
     site.commit({"policies/base.yaml": POLICY.replace("action: apply", "action: plan")})
     clock = SetClock()
     tick(site, clock)
-    first = git(site.reports, "show", "hosts/web-01:report.json")
+    first = (site.state / "report.json").read_bytes()
     clock.forward(timedelta(hours=25))
     tick(site, clock)
-    second = git(site.reports, "show", "hosts/web-01:report.json")
+    second = (site.state / "report.json").read_bytes()
     assert first != second
-    assert without_volatile(first.encode()) == without_volatile(second.encode())
+    assert without_volatile(first) == without_volatile(second)
 
 
 def test_a_release_of_packages_is_a_new_report(site: Site, lab: AptLab, patchledger: Command) -> None:

@@ -125,10 +125,18 @@ class Fleet:
         return iter([COMMIT] if self.reports.get(branch) else [])
 
     def commit(
-        self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
+        self,
+        branch: str,
+        files: Mapping[str, bytes],
+        message: str,
+        when: datetime,
+        *,
+        keep_runs: int,
+        is_heartbeat: bool = False,
     ) -> Commit | NothingNew:
         del message, keep_runs
-        self.reports.setdefault(branch, []).append((when, files))
+        kept = self.reports[branch][-1][1] if is_heartbeat else {}
+        self.reports.setdefault(branch, []).append((when, {**kept, **files}))
         return Commit(COMMIT)
 
     def record_of(self, branch: str, run: str) -> bytes | None:

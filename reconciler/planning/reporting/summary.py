@@ -149,6 +149,20 @@ def subject(report: Report) -> str:
     return _fitting(report.target, _parts(report))
 
 
+def heartbeat_subject(report: Report) -> str:
+    """Return the subject of a commit that says nothing but that the host is alive and all is as it was."""
+    return _fitting(report.target, ("nothing new", *_parts(report)))
+
+
+def heartbeat_trailers(report: Report) -> dict[str, str]:
+    """Return the trailers of such a commit: what its files, which are older, cannot say of the present."""
+    return {
+        **trailers(report),
+        "Inventory": short_digest(report.inventory),
+        "Program": report.program,
+    }
+
+
 def _fitting(target: str, parts: Sequence[str]) -> str:
     """Return as many of ``parts`` as fit into a subject, the first one in any case."""
     whole = f"{target}: {', '.join(parts)}"

@@ -112,9 +112,16 @@ class ReportRepository(Protocol):
         """Yield the policy commits that the reports of a branch name, the newest report's first."""
 
     def commit(
-        self, branch: str, files: Mapping[str, bytes], message: str, when: datetime, *, keep_runs: int
+        self,
+        branch: str,
+        files: Mapping[str, bytes],
+        message: str,
+        when: datetime,
+        *,
+        keep_runs: int,
+        is_heartbeat: bool = False,
     ) -> Commit | NothingNew:
-        """Commit files on top of a branch, locally."""
+        """Commit files on top of a branch, locally; a heartbeat also where nothing is new."""
 
     def record_of(self, branch: str, run: str) -> bytes | None:
         """Return the record of a run that a commit of a branch tells of, ``None`` where none does."""

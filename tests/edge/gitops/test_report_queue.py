@@ -149,6 +149,17 @@ def test_a_signed_commit_verifies(tmp_path: Path, reports: Repository) -> None:
     assert git(sink.queue, "show", f"{WEB}:report.json") == "2"
 
 
+def test_a_heartbeat_is_a_commit_on_the_same_tree(sink: ReportQueue) -> None:
+    first = committed(sink, report_json="1")
+    beat = sink.commit(WEB, {}, "alive\n", NOW + timedelta(days=1), keep_runs=5, is_heartbeat=True)
+    assert isinstance(beat, Commit)
+    assert git(sink.queue, "rev-parse", f"{WEB}^") == first
+    trees = git(sink.queue, "log", "--format=%T", WEB).split()
+    assert len(trees) == len(["first", "alive"])
+    assert len(set(trees)) == 1
+    assert sink.last(WEB) == Stored(beat.oid, NOW + timedelta(days=1), b"1")
+
+
 def test_a_signing_key_that_cannot_be_used_loses_nothing(tmp_path: Path, sink: ReportQueue) -> None:
     first = committed(sink, report_json="1")
     locked = tmp_path / "locked"
