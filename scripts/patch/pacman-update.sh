@@ -960,6 +960,20 @@ not_trusted() {
         { print $1, $2, rival, version }' "$WORK/keyrings" "$WORK/installed" -
 }
 
+# Packages whose signatures no mirror has, and its words, for "not_begun".
+not_signed() {
+    awk -v OFS='\t' -v not_there="$SAYS_NOT_FOUND" 'FILENAME == ARGV[1] { if ($1 == "install") start[$2] = $2 "-" $3 "-"; next }
+        /^error: failed retrieving file .*\.sig. from / && $0 ~ not_there {
+            file = $0; sub(/^error: failed retrieving file ./, "", file); sub(/. from .*/, "", file)
+            for (name in start) if (index(file, start[name]) == 1) print name, file, $0 }' "$WORK/would" "$WORK/said" |
+        while IFS="$TAB" read -r name file words; do
+            while read -r dir; do
+                [ ! -f "$dir/$file" ] || continue 2
+            done <"$WORK/cachedirs"
+            printf '%s\t%s\n' "$name" "$words"
+        done
+}
+
 # Whose scriptlets failed. pacman carries on and ends with 0; of hooks it tells what they say of themselves.
 failures() {
     awk '/^:: Running (pre|post)-transaction hooks/ { hook = 1; name = ""; next }
@@ -1029,6 +1043,8 @@ report() {
     elif [ "$VERB" = --apply ] && spoke "$SAYS_NOT_TRUSTED"; then
         not_trusted >"$WORK/ways"
         not_begun "$WORK/ways"
+    elif [ "$VERB" = --apply ] && spoke "$SAYS_NO_SIGNATURE" && not_signed >"$WORK/ways" && [ -s "$WORK/ways" ]; then
+        not_begun "$WORK/ways"
     else
         failures >"$WORK/failed"
         [ ! -s "$WORK/failed" ] || section failed cat "$WORK/failed"
@@ -1048,7 +1064,10 @@ conclude() { # CODE
     if spoke "$SAYS_NO_SPACE|$SAYS_FULL_PARTITION"; then finish "$NO_SPACE"; fi
     if spoke "$SAYS_LOCKED"; then finish "$LOCKED"; fi
     if spoke "$SAYS_NOT_FOUND"; then
-        if spoke "$SAYS_NO_SIGNATURE"; then finish "$UNTRUSTED"; fi
+        if spoke "$SAYS_NO_SIGNATURE"; then
+            [ ! -s "$WORK/failed" ] || finish "$NOT_BEGUN"
+            finish "$UNTRUSTED"
+        fi
         if spoke "$SAYS_NO_FILE"; then
             refused "no longer to be had: $(sed -n "s/^error: failed retrieving file '\([^']*\)'.*/\1/p" "$WORK/said" | sort -u | tr '\n' ' ')" "$GONE"
         fi

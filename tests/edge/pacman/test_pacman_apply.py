@@ -195,7 +195,9 @@ def test_an_archive_that_must_be_signed_and_is_not(
     text = lab.configuration.read_text()
     level = "\nSigLevel = Required DatabaseOptional\n"
     lab.configuration.write_text(text.replace("\nSigLevel = Never\n", level))
-    assert apply(instruction).exit_code == 22
+    execution = apply(instruction)
+    assert execution.exit_code == 28
+    assert {one.name for one in execution.failed} <= {one.name for one in instruction.changes}
     assert lab.versions()["base"] == "1.0-1"
 
 

@@ -125,3 +125,19 @@ def test_a_signature_that_is_not_trusted_names_its_package(
     (failed,) = execution.failed
     assert failed.name == "plain"
     assert "unknown trust" in failed.message
+
+
+def test_a_signature_that_the_mirror_lacks_names_its_package(
+    signed: PacmanLab, script: PatchScript, folder: Folder
+) -> None:
+    pacman = ScriptedManager(PACMAN, LocalTarget(signed.environment), script, signed.cache)
+    for file in signed.repository.glob("plain-*.sig"):
+        file.unlink()
+    execution = pacman.apply(Instruction(pacman.resolve(Question()).changes), folder())
+    assert execution.exit_code == 28
+    (failed,) = execution.failed
+    assert (failed.name, failed.rivals) == ("plain", ())
+    assert ".sig" in failed.message
+    rest = pacman.resolve(Question(exclude=("plain",))).changes
+    assert pacman.apply(Instruction(rest, exclude=("plain",)), folder()).exit_code == 0
+    assert (signed.versions()["other"], signed.versions()["plain"]) == ("1.1-1", "1.0-1")
