@@ -141,6 +141,10 @@ def _perform_policy(chosen: argparse.Namespace) -> int:
             from reconciler.cli.verbs.policy import start
 
             return start.schema(chosen.name, chosen.write, chosen.format)
+        case "heartbeat":
+            from reconciler.cli.verbs.policy import start
+
+            return start.heartbeat(chosen.folder, chosen.format)
         case _:
             return _init(chosen)
 

@@ -65,6 +65,32 @@ def initialise(folder: Path, message: str) -> str:
         ) from error
 
 
+def heartbeat(folder: Path) -> str:
+    """Commit nothing on the branch that is checked out, signed as git is configured there; return the commit.
+
+    What is staged stays staged.
+
+    Raises:
+        Misuse: The folder is in no repository, or no branch is checked out.
+        Stalled: git refuses, for want of a key for instance.
+    """
+    try:
+        with git.Repo(folder, search_parent_directories=True) as repository:
+            message = f"Show that the policy is fresh\n\nPolicy-Ref: {repository.active_branch.name}"
+            repository.git.commit("--quiet", "--allow-empty", "--only", "--gpg-sign", "--message", message)
+            return repository.head.commit.hexsha
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
+        raise Misuse(f"{folder} is in no git repository", "give a clone of the policy repository") from error
+    except TypeError as error:
+        raise Misuse(f"no branch is checked out in {folder}", "check out the policy's branch") from error
+    except git.GitCommandError as error:
+        said = str(error.stderr).strip().removeprefix("stderr: ").strip("'\n ")
+        last = said.splitlines()[-1] if said else "git commit failed"
+        raise Stalled(
+            f"cannot sign a commit in {folder}: {last}", "set user.signingkey and gpg.format"
+        ) from error
+
+
 def locate(folder: Path) -> WorkingCopy:
     """Return the repository that ``folder`` lies in.
 

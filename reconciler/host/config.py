@@ -115,6 +115,9 @@ class Trust(_Section):
     require_ref: bool = False
     """Each commit must name the followed branch in a trailer, as ``Policy-Ref: main``."""
 
+    max_head_age: Length | None = None
+    """How old the newest commit may be for anything to be applied; ``policy heartbeat`` renews it."""
+
     floor: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
     """Commit the policy must descend from; setting it also accepts a rewritten history once."""
 
@@ -124,7 +127,13 @@ class Trust(_Section):
             missing = [key for key in ("allowed_signers", "repository") if getattr(self, key) is None]
             if missing:
                 raise refuse(f"mode signed needs {' and '.join(missing)} as well")
-        elif {"allowed_signers", "revoked", "repository", "require_ref"} & self.model_fields_set:
+        elif {
+            "allowed_signers",
+            "revoked",
+            "repository",
+            "require_ref",
+            "max_head_age",
+        } & self.model_fields_set:
             raise refuse("holds keys that count with mode: signed alone", "add that, or leave them out")
         return self
 

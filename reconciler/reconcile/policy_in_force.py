@@ -75,10 +75,12 @@ class SignedTrust:
     Attributes:
         verifier: Says who signed it.
         repository: The name that it must give itself, so that one repository's policy is not another's.
+        max_head_age: How old its head may be, ``None`` where that does not matter.
     """
 
     verifier: PolicyVerifier
     repository: str
+    max_head_age: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,7 @@ class PolicyFollower:
             refused=refused,
             floor=self.repository.floor,
             signed=signed if commit else (),
+            max_head_age=None if self.trust is None else self.trust.max_head_age,
         )
 
 

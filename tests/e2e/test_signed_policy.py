@@ -141,6 +141,37 @@ def test_from_the_floor_on_every_commit_counts(
     assert f"policy commit {evil[:12]} is not signed" in err
 
 
+def test_a_server_that_keeps_newer_commits_back_closes_the_gate_and_a_heartbeat_opens_it(
+    site: Site,
+    policy: SignedRepository,
+    ada: Key,
+    trust: Callable[..., None],
+    patchledger: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gate() -> tuple[str, str]:
+        patchledger("run")
+        decision = site.report()["decision"]
+        return decision["outcome"], decision["reason"]
+
+    trust(ada.line(), max_head_age="3d")  # the head is of 2026-11-20
+    assert gate()[0] == "policy-stale"
+    assert "the server may keep newer ones back" in gate()[1]
+    for key, value in {**ada.settings, "user.name": "Ada", "user.email": ada.who}.items():
+        policy.git("config", key, value)
+    code, out, _ = patchledger("policy", "heartbeat", str(policy.path))
+    assert (code, out.strip()) == (0, policy.head())
+    assert policy.git("log", "-1", "--format=%(trailers:key=Policy-Ref,valueonly)") == "main"
+    assert policy.git("diff", "--stat", "HEAD~1") == ""
+    assert gate()[0] != "policy-stale"
+    assert site.report()["policy"]["signed"][-1]["commit"] == policy.head()
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    policy.git("config", "user.signingkey", "/nonexistent")
+    code, _, err = patchledger("policy", "heartbeat", str(policy.path))
+    assert code == 1
+    assert "cannot sign a commit" in err
+
+
 def test_history_stays_forward_only(
     site: Site, policy: SignedRepository, ada: Key, patchledger: Command
 ) -> None:

@@ -184,7 +184,7 @@ def _trust(config: Config, source: PolicyMirror) -> SignedTrust | None:
     rules, repository = signing_rules(config), config.trust.repository
     if rules is None or repository is None:
         return None
-    return SignedTrust(SignedHistory(source, rules), repository)
+    return SignedTrust(SignedHistory(source, rules), repository, config.trust.max_head_age)
 
 
 def signing_rules(config: Config) -> Rules | None:

@@ -60,7 +60,8 @@ def policy_gate(
     """Close unless the newest revision is in force, unambiguous here, and was confirmed recently enough.
 
     Age is counted from the last time the remote confirmed the head, not from the commit: a policy that nobody
-    needed to change for a year is not stale.
+    needed to change for a year is not stale. But whoever runs the remote can confirm an old head for ever, so
+    that a host may want a signed head that is young (``trust.max_head_age``).
     """
     match policy.standing:
         case PolicyStanding.STALLED:
@@ -74,12 +75,25 @@ def policy_gate(
         return Closed(GateName.POLICY, Outcome.POLICY_STALLED, stalled.message)
     if policy.fetched_at is None or not policy.commit:
         return Closed(GateName.POLICY, Outcome.POLICY_STALLED, "no policy has been fetched yet")
-    limit = settings.max_policy_age
-    origin = settings.origin_of("max_policy_age")
-    if now - policy.fetched_at > limit:
+    return _fresh(policy, policy.fetched_at, settings, now)
+
+
+def _fresh(policy: PolicyState, fetched_at: datetime, settings: GateSettings, now: datetime) -> GateResult:
+    """Close where nobody has confirmed the policy for too long: neither the remote, nor a signer."""
+    limit, origin = settings.max_policy_age, settings.origin_of("max_policy_age")
+    if now - fetched_at > limit:
         reason = f"the policy remote has not confirmed this policy for more than {format_duration(limit)}"
         return Closed(GateName.POLICY, Outcome.POLICY_STALE, reason, origin=origin)
-    return Pass(GateName.POLICY, "in force and fresh", until=shifted(policy.fetched_at, limit), origin=origin)
+    until, oldest = shifted(fetched_at, limit), policy.max_head_age
+    if oldest is not None and policy.committed_at is not None:
+        if now - policy.committed_at > oldest:
+            reason = (
+                f"nobody has signed this policy, or a newer one, for more than {format_duration(oldest)}: "
+                "the server may keep newer commits back"
+            )
+            return Closed(GateName.POLICY, Outcome.POLICY_STALE, reason)
+        until = min(until, shifted(policy.committed_at, oldest))
+    return Pass(GateName.POLICY, "in force and fresh", until=until, origin=origin)
 
 
 def _stalled(conditions: Iterable[Condition]) -> Condition | None:

@@ -200,6 +200,7 @@ class PolicyState:
         floor: The ``trust.floor`` of the configuration, empty without one.
         signed: Who signed the commit in force and those accepted with it, the newest last; none where
             signatures are not asked for.
+        max_head_age: How old the signed head may be, ``None`` where that does not matter.
     """
 
     remote: str
@@ -213,6 +214,7 @@ class PolicyState:
     refused: str = ""
     floor: str = since(2, "")
     signed: tuple[SignedBy, ...] = since(3, ())
+    max_head_age: timedelta | None = since(3, None)
 
 
 @dataclass(frozen=True, slots=True)

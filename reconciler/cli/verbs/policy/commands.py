@@ -19,7 +19,7 @@ CHECK_FORMATS = ("text", "json", "sarif", "junit", "github")
 
 
 def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
-    """Add ``policy check``, ``show``, ``schema`` and ``init``; the chosen one is ``verb``."""
+    """Add the verbs of ``policy``; the chosen one is ``verb``."""
     group = subparsers.add_parser("policy", help="check, explain and start policy repositories")
     verbs = group.add_subparsers(dest="verb", metavar="VERB", required=True)
     _register_check(verbs.add_parser("check", help="say everything that is wrong with a policy repository"))
@@ -28,6 +28,20 @@ def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     _register_init(
         verbs.add_parser("init", help="start a policy repository from an example, or from what there is")
     )
+    _register_heartbeat(
+        verbs.add_parser("heartbeat", help="sign an empty commit, so that hosts see that the policy is fresh")
+    )
+
+
+def _register_heartbeat(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        default=".",
+        metavar="FOLDER",
+        help="a clone of the policy (default: .)",
+    )
+    _add_format(parser)
 
 
 def _add_source(parser: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""``policy init`` and ``policy schema``: start a policy repository, and print what editors need."""
+"""``policy init``, ``schema`` and ``heartbeat``: begin a policy repository, and keep it fresh."""
 
 import re
 import sys
@@ -81,6 +81,24 @@ def init(folder: str | None, example: str, form: str) -> int:
     else:
         sys.stdout.write(f"{folder}\n")
     sys.stderr.write(f"next: edit the files, then run patchledger policy check {folder}\n")
+    return 0
+
+
+def heartbeat(folder: str, form: str) -> int:
+    """Sign an empty commit in a clone of the policy repository, and return 0.
+
+    Raises:
+        Misuse: That is no clone, or no branch is checked out.
+        Stalled: git cannot sign.
+    """
+    from reconciler.gitops.working_copy import heartbeat as commit_nothing
+
+    commit = commit_nothing(Path(folder))
+    if form == "json":
+        print_json({"folder": folder, "commit": commit})
+    else:
+        sys.stdout.write(f"{commit}\n")
+    sys.stderr.write(f"next: git -C {folder} push\n")
     return 0
 
 
