@@ -127,13 +127,7 @@ class Trust(_Section):
             missing = [key for key in ("allowed_signers", "repository") if getattr(self, key) is None]
             if missing:
                 raise refuse(f"mode signed needs {' and '.join(missing)} as well")
-        elif {
-            "allowed_signers",
-            "revoked",
-            "repository",
-            "require_ref",
-            "max_head_age",
-        } & self.model_fields_set:
+        elif self.model_fields_set - {"mode", "floor"}:
             raise refuse("holds keys that count with mode: signed alone", "add that, or leave them out")
         return self
 
