@@ -7,7 +7,7 @@ from reconciler.errors import Misuse
 from reconciler.planning.facts.inventory import OutsideChange, Previous, inventory_of
 from reconciler.planning.facts.observation import Installed, Observation
 from reconciler.planning.gates.recording import read_vouched
-from reconciler.planning.reporting.report import build_report
+from reconciler.planning.reporting.report import following
 from reconciler.planning.runs.outside import moved_outside
 from reconciler.reconcile.apply import Performed
 from reconciler.reconcile.assess import Assessment
@@ -40,7 +40,7 @@ class Continuity:
         finding, seen = assessment.finding, assessment.finding.recording.observation
         outside = self._outside(previous, seen, performed)
         recording = replace(finding.recording, previous=previous, changed_outside=outside)
-        report = build_report(recording, finding.effective, finding.judged)
+        report = following(finding.report, recording)
         return replace(assessment, finding=replace(finding, recording=recording, report=report))
 
     def _outside(

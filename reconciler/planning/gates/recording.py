@@ -201,6 +201,35 @@ def _reader() -> TypeAdapter[Recording]:
     return TypeAdapter(Recording)
 
 
+def resolution_of(recording: Recording) -> str:
+    """Identify what planning knew besides policy and time, without the host that it was asked on.
+
+    Hosts that share it, and that policy treats alike, have the same plan: they are judged once for all.
+
+    Returns:
+        The digest of package manager, architecture, what is offered, every question with its answer, the
+        sources without their dates, what is in quarantine, the day on which each version was first seen, and
+        what is installed of all that these name.
+    """
+    seen = recording.observation
+    exchanges = (*recording.exchanges, *recording.security_exchanges)
+    named = {one.package for one in seen.offers}
+    named |= {change.package for exchange in exchanges for change in exchange.answer.changes}
+    known = {
+        "manager": seen.manager,
+        "architecture": seen.facts.architecture,
+        "installed": [one for one in seen.installed if one.package in named],
+        "offers": seen.offers,
+        "exchanges": exchanges,
+        "sources": [
+            (one.name, one.id, one.release, one.security, one.may_be_missing) for one in seen.sources
+        ],
+        "quarantined": [(one.name, one.arch, one.version, one.rivals) for one in seen.quarantined],
+        "first_seen": [(one.origin, one.name, one.version, f"{one.at:%Y-%m-%d}") for one in seen.first_seen],
+    }
+    return canonical.digest(known, version=recording.schema)
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A plan and the answers to it.

@@ -288,6 +288,8 @@ class Report:
         conditions: Abnormal states, sorted by type; one that does not hold has the status false.
         gates: Every gate in the order of asking.
         windows: Open and next ones.
+        resolution: ``sha256:`` and the digest of what the plan was made from besides policy and time: hosts
+            that share it, and that policy treats alike, have the same plan.
         inventory: ``sha256:`` and the digest of all that is installed, with versions, states and holds.
         previous: The last report before this one, null where there was none.
         changed_outside: What moved since the last report although no run did it, and in
@@ -313,6 +315,7 @@ class Report:
     scripts: tuple[ExecutedScript, ...]
     exceptions: tuple[ExceptionState, ...]
     approvals: tuple[ApprovalState, ...]
+    resolution: str = since(3, "")
     inventory: str = since(3, "")
     previous: Previous | None = since(3, None)
     changed_outside: tuple[OutsideMove, ...] = since(3, ())

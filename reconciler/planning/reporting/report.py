@@ -13,13 +13,14 @@ Rules:
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
 from reconciler.planning.facts.inventory import OutsideChange, inventory_of
 from reconciler.planning.facts.observation import Change, ExecutedScript
-from reconciler.planning.gates.recording import Judged, Recording
+from reconciler.planning.gates.recording import Judged, Recording, resolution_of
 from reconciler.planning.gates.types import (
     Apply,
     Closed,
@@ -96,7 +97,7 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
     """
     observation, inputs, now = recording.observation, recording.inputs, recording.now
     plan = judged.plan
-    return Report(
+    report = Report(
         schema=recording.schema,
         program=recording.program,
         generated_at=now,
@@ -118,10 +119,20 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
         scripts=tuple(ExecutedScript(name, digest) for name, digest in observation.scripts),
         exceptions=() if effective is None else _exceptions(effective.exceptions, plan, now),
         approvals=tuple(_approval(approval, plan, now) for approval in inputs.approvals),
+        resolution=resolution_of(recording),
         inventory=inventory_of(observation.installed),
+    )
+    return following(report, recording)
+
+
+def following(report: Report, recording: Recording) -> Report:
+    """Return ``report`` behind the one that ``recording`` names: nothing else depends on which that was."""
+    outside = recording.changed_outside
+    return replace(
+        report,
         previous=recording.previous,
-        changed_outside=tuple(map(_outside, recording.changed_outside[:LISTED_OUTSIDE])),
-        changed_outside_more=max(0, len(recording.changed_outside) - LISTED_OUTSIDE),
+        changed_outside=tuple(map(_outside, outside[:LISTED_OUTSIDE])),
+        changed_outside_more=max(0, len(outside) - LISTED_OUTSIDE),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 from reconciler.planning.text.layout import SCHEMA_VERSION, fields_of
@@ -89,6 +90,29 @@ def plain(
         case _:
             raise TypeError(f"{type(value).__name__} has no canonical JSON form")
     return written
+
+
+def digest(value: object, *, version: int = SCHEMA_VERSION) -> str:
+    """Identify a value without instants and spans of time, at a fraction of what writing it would cost.
+
+    Args:
+        value: Dataclasses, mappings, sequences, texts, numbers and truth values.
+        version: As for :func:`plain`.
+
+    Returns:
+        ``sha256:`` and the hexadecimal SHA-256 of JSON in UTF-8 with sorted keys and without blanks.
+
+    Raises:
+        TypeError: Something else is in it.
+    """
+
+    def fields(one: object) -> dict[str, object]:
+        if not is_dataclass(one) or isinstance(one, type):
+            raise TypeError(f"{type(one).__name__} has no digest")
+        return {key_of(each.name): getattr(one, each.name) for each in fields_of(type(one), version)}
+
+    text = json.dumps(value, default=fields, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{sha256(as_text(text).encode()).hexdigest()}"
 
 
 def to_bytes(document: object) -> bytes:
