@@ -668,20 +668,24 @@ fetching() { # ARGUMENT...: nothing is installed, so the copy of what is install
     with_folders "$WORK/db" -Suw "$@"
 }
 
-# What is named and not there yet: $WORK/named.
+# What is named and not there yet: $WORK/named. What is there in its version already, which pacman installs again with what
+# it replaces: $WORK/again.
 remaining() {
-    printf '%s' "$NAMED" | sed 's/:[^ ]*//' | awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
-        $1 == "install" && have[$2] != $3 { print $1, $2, $3 }
+    : >"$WORK/again"
+    printf '%s' "$NAMED" | sed 's/:[^ ]*//' | awk -v again="$WORK/again" 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
+        $1 == "install" && have[$2] == $3 { print $1, $2, $3 >again; next }
+        $1 == "install" { print $1, $2, $3 }
         $1 == "remove" && ($2 in have) { print $1, $2, have[$2] }' "$WORK/installed" - | sort -u >"$WORK/named"
 }
 
 # Whether another version than the one on offer is named, or nothing but removals: that is not what an upgrade does.
 goes_back() {
-    grep -q '^install' "$WORK/named" || return 0
-    awk '$1 == "install" { print $2, $3 }' "$WORK/named" >"$WORK/names"
+    sed -n '/^install/p' "$WORK/named" "$WORK/again" >"$WORK/installs"
+    [ -s "$WORK/installs" ] || return 0
+    cut -d ' ' -f 2- "$WORK/installs" >"$WORK/names"
     offered "$WORK/names" | awk -F '\t' '{ print "install " $2 " " $3 }' >"$WORK/on-offer"
-    awk 'FILENAME == ARGV[1] { have[$0]; next } $1 == "install" && !($0 in have) { print $2 "=" $3 }' \
-        "$WORK/on-offer" "$WORK/named" >"$WORK/others"
+    awk 'FILENAME == ARGV[1] { have[$0]; next } !($0 in have) { print $2 "=" $3 }' \
+        "$WORK/on-offer" "$WORK/installs" >"$WORK/others"
     [ -s "$WORK/others" ]
 }
 
@@ -706,9 +710,9 @@ kept_files() {
 
 # The names that must be named and are not, and the other way round.
 differences() {
-    awk 'FILENAME == ARGV[1] { would[$0]; next } { named[$0] }
-        END { for (each in would) if (!(each in named)) print "it would also " each
-            for (each in named) if (!(each in would)) print "it would not " each }' "$WORK/would" "$WORK/named" | sort
+    awk 'FILENAME == ARGV[1] { would[$0]; next } FILENAME == ARGV[2] { named[$0]; next } { again[$0] }
+        END { for (each in would) if (!(each in named) && !(each in again)) print "it would also " each
+            for (each in named) if (!(each in would)) print "it would not " each }' "$WORK/would" "$WORK/named" "$WORK/again" | sort
 }
 
 must_be_equal() {

@@ -55,32 +55,35 @@ NAMED = (
 
 
 def test_what_is_named_and_not_there_yet(tmp_path: Path, shell: tuple[str, ...]) -> None:
-    assert decide(tmp_path, shell, f'{NAMED}remaining; cat "$WORK/named"') == [
-        "install curl 8.1-1", "remove old 1-1",
+    assert decide(tmp_path, shell, f'{NAMED}remaining; cat "$WORK/named"; echo again; cat "$WORK/again"') == [
+        "install curl 8.1-1", "remove old 1-1", "again", "install lib 2:1.0-1",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("named", "offers", "back"),
+    ("named", "again", "offers", "back"),
     [
-        ("install curl 8.1-1\nremove old 1-1\n", "8.1-1", False),
-        ("install curl 7.9-1\n", "8.1-1", True),
-        ("remove old 1-1\n", "8.1-1", True),
+        ("install curl 8.1-1\nremove old 1-1\n", "", "8.1-1", False),
+        ("install curl 7.9-1\n", "", "8.1-1", True),
+        ("remove old 1-1\n", "", "8.1-1", True),
+        ("remove old 1-1\n", "install curl 8.1-1\n", "8.1-1", False),
+        ("remove old 1-1\n", "install curl 7.9-1\n", "8.1-1", True),
     ],
-    ids=["what is offered", "an older one", "only a removal"],
+    ids=["what is offered", "an older one", "only a removal", "offered and there", "an older one is there"],
 )
 def test_another_version_than_the_offered_one_is_a_way_back(
-    tmp_path: Path, shell: tuple[str, ...], named: str, offers: str, *, back: bool
+    tmp_path: Path, shell: tuple[str, ...], named: str, again: str, offers: str, *, back: bool
 ) -> None:
     body = f"offered() {{ printf 'core\\tcurl\\t{offers}\\n'; }}\n"
     body += "if goes_back; then echo True; else echo False; fi"
-    assert decide(tmp_path, shell, body, {"named": named}) == [str(back)]
+    assert decide(tmp_path, shell, body, {"named": named, "again": again}) == [str(back)]
 
 
 def test_what_pacman_would_do_besides_or_not_is_told(tmp_path: Path, shell: tuple[str, ...]) -> None:
     files = {
-        "would": "install curl 8.1-1\nremove old 1-1\n",
+        "would": "install curl 8.1-1\ninstall lib 1-1\nremove old 1-1\n",
         "named": "install curl 8.1-10\nremove old 1-1\n",
+        "again": "install lib 1-1\n",
     }
     assert decide(tmp_path, shell, "differences", files) == [
         "it would also install curl 8.1-1", "it would not install curl 8.1-10",

@@ -119,12 +119,15 @@ def test_a_rename_alone_is_planned_and_done(
 ) -> None:
     lab = PacmanLab.empty(tmp_path / "lab")
     here = (Pkg("oldname", "1.0-1"), *beside)
-    pacman = of_successor(lab, script, here, core=Pkg("newname", "2.0-1", SUCCESSOR))
+    # The same version may have been built anew, with what was in the other package.
+    new = Pkg("newname", "2.0-1", SUCCESSOR, {"usr/share/lab/handed-on": "old"})
+    pacman = of_successor(lab, script, here, core=new)
     found, instruction = plan(pacman)
     (update,) = (one for one in found.updates if one.name == "newname")
     assert [reason.code for reason in update.reasons] == ["selected", "replaces"]
     assert pacman.apply(instruction, folder()).exit_code == 0
     assert lab.versions() == {"newname": "2.0-1"}
+    assert (lab.root / "usr/share/lab/handed-on").read_text() == "old"
     assert plan(pacman)[0].transaction == ()
 
 
