@@ -175,7 +175,7 @@ WITHOUT=
 INCLUDE=
 CHOOSE=
 ONLY=
-# A version in it that no command line can name.
+# A version in it, or to install, that no command line can name.
 UNNAMED=
 # Patterns of sources, one a line.
 SECURITY_SOURCES=
@@ -225,9 +225,9 @@ check_choice() { # OPTION NAME=VERSION
         $VERSION_FORM) return ;;
     esac
     case $1:${2#*=} in
-        # A question about what is on offer, whatever that is called: it has an answer, if not the manager's.
-        --only:*"$NL"* | --only:) ;;
-        --only:*)
+        # What is on offer, or was installed, whatever that is called: it has an answer, if not the manager's.
+        *:*"$NL"* | *:) ;;
+        --only:* | --install:*)
             UNNAMED=${2#*=}
             return
             ;;
@@ -363,12 +363,14 @@ take_options() { # ARGUMENT...
 
 # Do what the verb says. What each of them does is in the script, in a function of its name.
 do_verb() {
+    if [ -n "$UNNAMED" ]; then
+        words="no command line can name the version $UNNAMED"
+        # What was installed cannot come back so, whoever has it.
+        if [ "$VERB" = --dry-run ]; then refused "$words" "$OTHER"; else refused "$words" "$GONE"; fi
+    fi
     case $VERB in
         --observe) observe ;;
-        --dry-run)
-            [ -z "$UNNAMED" ] || refused "no command line can name the version $UNNAMED" "$OTHER"
-            dry_run
-            ;;
+        --dry-run) dry_run ;;
         --relations) relate ;;
         --inputs)
             question inputs inputs

@@ -49,6 +49,19 @@ def new(tmp_path: Path) -> Folder:
     return numbered(tmp_path)
 
 
+@pytest.mark.parametrize("version", ["1,0", "1 0", "1.0;x=$(x)"])
+def test_a_version_that_no_command_line_can_name_does_not_come_back(
+    lab: AptLab, apt: ScriptedManager, new: Folder, version: str
+) -> None:
+    before = lab.digest()
+    execution = apt.apply(Instruction((Change("downgrade", "plain", "all", "1.0", version),)), new())
+    assert (execution.exit_code, execution.message) == (
+        26,
+        f"no command line can name the version {version}",
+    )
+    assert lab.digest() == before
+
+
 def test_what_we_installed_comes_back_exactly_and_what_came_in_goes(
     own_lab: AptLab, script: PatchScript, shell: tuple[str, ...], new: Folder, kept: Path
 ) -> None:
