@@ -98,12 +98,12 @@ def test_what_would_take_the_place_of_installed_packages_is_offered() -> None:
     }
 
 
-def test_what_the_operator_does_not_admit_takes_no_place() -> None:
+def test_what_the_operator_does_not_admit_is_held() -> None:
     text = observed("old\tx86_64\t1-1\t1\t1", "")
-    for admitted, offered in (("|new\tx86_64\t2-1\tmirror\n", ["2-1"]), ("", [])):
+    for admitted, offered in (("|new\tx86_64\t2-1\tmirror\n", ("2-1", False)), ("", ("2-2", True))):
         sections = f"[obsoleters]\n{OBSOLETERS}= 0\n[admitted]\n{admitted}= 0\n"
         offers = parse_observe(DNF, text.replace("exit 0\n", f"{sections}exit 0\n"), AT).offers
-        assert [offer.candidate for offer in offers if offer.name == "new"] == offered
+        assert [(offer.candidate, offer.held) for offer in offers if offer.name == "new"] == [offered]
 
 
 OLD = "kernel-core\tx86_64\t5.14.0-362.8.1.el9_3\t1\t1"
