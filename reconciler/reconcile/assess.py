@@ -4,6 +4,7 @@ It installs nothing and reports nothing, and yet leaves traces: the mirror of th
 are fetched anew where that is due, and where it is told to, a new revision is remembered as accepted.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from reconciler.planning.facts.observation import (
     FirstSeen,
     Observation,
     Quarantined,
+    Question,
     Refresh,
     RefreshOutcome,
     Rival,
@@ -22,7 +24,15 @@ from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.gates.decision import next_instant
 from reconciler.planning.gates.inputs import Local, gate_inputs
 from reconciler.planning.gates.reboot import Choice, History, NoReboot, RebootRefused, choose, refusal
-from reconciler.planning.gates.recording import Judged, Own, Recording, judge, lets_security_through, record
+from reconciler.planning.gates.recording import (
+    Judged,
+    Own,
+    Recording,
+    judge,
+    lets_security_through,
+    read_vouched,
+    record,
+)
 from reconciler.planning.gates.types import (
     Apply,
     BreakGlass,
@@ -40,7 +50,7 @@ from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.conditions import next_change
-from reconciler.planning.resolving.dialogue import next_question
+from reconciler.planning.resolving.dialogue import next_question, unrestricted
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.resolving.sources import SourcesAsked
@@ -187,6 +197,7 @@ class Assessor:
         seen: Observation | None = None,
         in_force: InForce | None = None,
         has_applied: bool = False,
+        is_reported: bool = True,
     ) -> Assessment:
         """Fetch, observe, plan and decide.
 
@@ -197,6 +208,7 @@ class Assessor:
             seen: What was observed just before, where nothing was done since; it is not looked again then.
             in_force: The policy of an earlier assessment of the same tick; it is not fetched again then.
             has_applied: A run of the same tick changed something.
+            is_reported: Also what planning need not know is asked, for those who read the report.
 
         Raises:
             ReconcilerError: The machine cannot be observed at all, or the last good policy is lost.
@@ -223,6 +235,8 @@ class Assessor:
             seen = replace(seen, first_seen=_dated(seen, talk, now))
         told = (*pinned, *_without_effect(effective), *self._about_reports(may_ask=accept))
         recording = self._recorded(seen, talk or _Talk(), occasion, told)
+        if talk is not None and is_reported:
+            recording = replace(recording, unrestricted=tuple(self._unrestricted(seen, talk, occasion)))
         return _concluded(recording, occasion)
 
     def ask_anew(self, assessment: Assessment, now: datetime) -> Asked:
@@ -346,6 +360,28 @@ class Assessor:
             exchanges += (Exchange(question, self.site.manager.resolve(question)),)
         return exchanges
 
+    def _unrestricted(self, seen: Observation, talk: "_Talk", occasion: "_Occasion") -> Iterator[Exchange]:
+        """Ask what would move if policy kept nothing back, unless the last report knows it of the same state.
+
+        The plan does not need it: what cannot be asked is left out.
+        """
+        if occasion.effective is None:
+            return
+        questions = unrestricted(seen, occasion.effective, talk.exchanges, occasion.now)
+        known = self._known_to_last_report(seen) if questions else {}
+        for question in questions:
+            with contextlib.suppress(ReconcilerError):
+                yield known.get(question) or Exchange(question, self.site.manager.resolve(question))
+
+    def _known_to_last_report(self, seen: Observation) -> dict[Question, Exchange]:
+        """Return what the last report was asked, where machine and offers are as they were."""
+        with contextlib.suppress(ReconcilerError):
+            last = self.queue.last(self.site.branch, "observation.json")
+            told = None if last is None else read_vouched(last.data)
+            if told is not None and _state_of(told.observation) == _state_of(seen):
+                return {one.question: one for one in told.unrestricted}
+        return {}
+
     def _recorded(
         self, seen: Observation, talk: "_Talk", occasion: "_Occasion", told: tuple[Condition, ...]
     ) -> Recording:
@@ -376,6 +412,11 @@ class Assessor:
             security_exchanges=talk.security,
             own=Own(self.site.labels, self.site.configuration),
         )
+
+
+def _state_of(seen: Observation) -> object:
+    """Return what an answer of the resolver depends on besides the question."""
+    return seen.manager, seen.root, seen.installed, seen.offers, seen.database, seen.scripts
 
 
 def _wants(effective: Effective | None) -> object:

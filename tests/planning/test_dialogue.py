@@ -16,7 +16,7 @@ from reconciler.planning.facts.observation import (
     Offer,
     Question,
 )
-from reconciler.planning.resolving.dialogue import next_question
+from reconciler.planning.resolving.dialogue import next_question, unrestricted
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.planning.resolving.plan import make_plan, security_only
 from tests.fakes import ARCH, SECURITY, STABLE, Build, PackageWorld, converse, healthy, plan_for
@@ -141,6 +141,46 @@ def test_one_architecture_of_two_is_named_with_it() -> None:
     assert next_question(observation, one, [], NOW) == Question(exclude=("libc6:i386",))
     both = effective(exceptions=[{"packages": ["other", "libc6"], "action": "hold"}])
     assert next_question(observation, both, [], NOW) is None
+
+
+def unasked(
+    machine: PackageWorld,
+    settings: Mapping[str, object] | None = None,
+    *,
+    exceptions: Sequence[Mapping[str, object]] = (),
+) -> list[Question]:
+    """Return what a plan did not ask, and whoever would lift a hold wants to know."""
+    policy, seen = effective(settings, exceptions=exceptions), machine.observe(NOW, ())
+    return list(unrestricted(seen, policy, converse(machine, seen, policy, NOW), NOW))
+
+
+A_HELD = ({"packages": ["a"], "action": "hold"},)
+
+
+def test_without_a_hold_all_and_security_updates_alone_are_what_nobody_asked() -> None:
+    machine = world(Build("a", "2"), Build("b", "2"))
+    assert unasked(machine, exceptions=A_HELD) == [Question(), Question(security=True)]
+    assert unasked(world(Build("a", "2")), exceptions=A_HELD) == [Question(), Question(security=True)]
+    full = {"upgrade": "full"}
+    assert unasked(machine, full, exceptions=A_HELD) == [Question("full"), Question(security=True)]
+
+
+def test_where_policy_keeps_nothing_back_nothing_more_is_asked() -> None:
+    assert unasked(world(Build("a", "2"), Build("b", "2"))) == []
+    assert unasked(world(Build("a", "2"), Build("b", "2"), held=frozenset({"a"}))) == []
+
+
+def test_what_the_operator_holds_stays_held_without_the_holds_of_policy() -> None:
+    machine = world(Build("a", "2"), Build("b", "2"), Build("c", "2"), held=frozenset({"b"}))
+    free = Question(exclude=("b",))
+    assert unasked(machine, exceptions=A_HELD) == [free, replace(free, security=True)]
+
+
+def test_what_planning_has_asked_is_not_asked_again() -> None:
+    machine = world(Build("a", "2"), Build("b", "2"))
+    young = [Question()]  # what would come in new is to be seen first
+    assert questions(machine, SEVEN)[: len(young)] == young
+    assert unasked(machine, SEVEN) == [Question(security=True)]
 
 
 def test_the_operators_own_holds_are_excluded_too() -> None:

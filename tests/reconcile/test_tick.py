@@ -20,6 +20,7 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
     Source,
 )
+from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.gates.types import Apply, Pause
 from reconciler.planning.notices.events import Event, Notice, Route
 from reconciler.planning.runs.execution import Execution, Instruction
@@ -464,3 +465,59 @@ def test_what_was_committed_and_not_told_is_told_by_the_next_tick(host: Host) ->
     fleet.is_killed_while_it_tells = False
     assert tick(fleet, host).published.commit is None
     assert len(told_outside(fleet)) == 1
+
+
+HELD = PolicyFile(
+    "exceptions/held.yaml",
+    "100644",
+    b"kind: Exception\nname: held\npackages: [tool]\naction: hold\nreason: r\nexpires: 2099-01-01\n",
+)
+
+
+@dataclass
+class Counting(Host):
+    """A host that counts what its resolver is asked, and does not answer everything.
+
+    Attributes:
+        refuses: It cannot be asked without an exclusion.
+    """
+
+    questions: list[Question] = field(default_factory=list)
+    refuses: bool = False
+
+    def resolve(self, question: Question) -> Answer:
+        self.questions.append(question)
+        if self.refuses and not question.exclude:
+            raise Transient("no memory for it", "wait")
+        return super().resolve(question)
+
+
+def unrestricted_of(fleet: Fleet) -> list[Question]:
+    recording = read_recording(fleet.reports["hosts/web-01"][-1][1]["observation.json"])
+    assert not any(exchange in recording.exchanges for exchange in recording.unrestricted)
+    return [one.question for one in recording.unrestricted]
+
+
+@pytest.fixture
+def counting() -> Counting:
+    return Counting(PackageWorld((Build("tool", "1.0"), Build("tool", "1.1")), {"tool": "1.0"}))
+
+
+def test_what_a_hold_keeps_back_is_asked_once_for_each_state_of_the_machine(counting: Counting) -> None:
+    fleet = Fleet(policy=(*POLICY, HELD))
+    assert tick(fleet, counting).report.plan.transaction == ()
+    assert [(one.exclude, one.security) for one in unrestricted_of(fleet)] == [((), False), ((), True)]
+    told, counting.questions = unrestricted_of(fleet), []
+    counting.at += timedelta(minutes=15)
+    tick(fleet, counting)
+    assert not set(told) & set(counting.questions)
+    counting.world = replace(counting.world, archive=(*counting.world.archive, Build("tool", "1.2")))
+    tick(fleet, counting)
+    assert set(told) <= set(counting.questions)
+    assert unrestricted_of(fleet) == told
+
+
+def test_a_plan_needs_no_answer_to_what_it_does_not_ask(counting: Counting) -> None:
+    fleet, counting.refuses = Fleet(policy=(*POLICY, HELD)), True
+    assert tick(fleet, counting).failures == ()
+    assert unrestricted_of(fleet) == []

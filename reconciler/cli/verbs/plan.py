@@ -170,7 +170,7 @@ def _look(wiring: Wiring) -> Assessment:
     """Look at the host now, and tell what went wrong on the way."""
     with wiring.folder.locked():
         recalled = wiring.folder.recall()
-        assessment = wiring.ticker.assessor.assess(recalled.state, accept=False)
+        assessment = wiring.ticker.assessor.assess(recalled.state, accept=False, is_reported=False)
     note(*recalled.complaints, *wiring.source.notices)
     for failure in assessment.failures:
         tell(failure)

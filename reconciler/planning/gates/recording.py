@@ -46,6 +46,8 @@ class Recording:
         changed_outside: What moved since then although no run did it.
         own_labels: Those that the host says of itself; ``labels`` are these and the Host document's.
         configuration: Digest of what the host's own configuration rules.
+        unrestricted: What would move if policy kept nothing back, where it does: for who would lift a hold,
+            and never part of the plan.
     """
 
     schema: int
@@ -63,6 +65,7 @@ class Recording:
     changed_outside: tuple[OutsideChange, ...] = since(3, ())
     own_labels: tuple[tuple[str, str], ...] = since(3, ())
     configuration: str = since(3, "")
+    unrestricted: tuple[Exchange, ...] = since(3, ())
 
     @property
     def host(self) -> HostFacts:

@@ -39,7 +39,7 @@ holds libssl, another one blocks ``phone-*``, and versions must be seven days ol
 Step 2 is left out, since no exception lets anything move only as a dependency.
 """
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, TypeVar, assert_never
@@ -317,6 +317,17 @@ class Conversation:
             key for key in self._wanted() if key not in moved and not _is_phased(self.standings[key])
         )
 
+    def unrestricted(self) -> Iterator[Question]:
+        """Yield what would be asked if policy kept nothing back, where it does; other holds stand."""
+        rules, wish = self.rules, self._first_wish()
+        free = replace(wish.without(_OF_POLICY), include=frozenset())
+        if (free.limits, free.choices) == (wish.limits, wish.choices):
+            return
+        mode: Mode = "full" if rules.effective.settings.upgrade == "full" else "safe"
+        yield self._ask(replace(free, mode=mode, security=False))
+        if rules.traits.tells_security:
+            yield self._ask(replace(free, mode="safe", security=True))
+
     # --- Step 1 -------------------------------------------------------------------------------------------
 
     def _first_wish(self) -> Wish:
@@ -539,6 +550,26 @@ class Conversation:
 
 def _is_phased(standing: Standing) -> bool:
     return isinstance(standing, Wanted) and standing.version.phased is not None
+
+
+def unrestricted(
+    observation: Observation, effective: Effective, answered: Sequence[Exchange], now: datetime
+) -> tuple[Question, ...]:
+    """Return what planning has no reason to ask, and whoever would lift a hold wants to know.
+
+    Args:
+        observation: As for :func:`next_question`.
+        effective: Policy in force for it.
+        answered: The whole conversation that planning led.
+        now: The instant of it.
+
+    Returns:
+        Where policy keeps something from moving: what would move without that, of all updates and, where the
+        manager can tell them, of security updates alone. None that was asked.
+    """
+    asked = {one.question for one in answered}
+    every = Conversation.of(observation, effective, now).unrestricted()
+    return tuple(question for question in every if question not in asked)
 
 
 def next_question(
