@@ -82,14 +82,15 @@ def probe_policy(
                 f"trust.floor {wanted.floor} is not in the history of {source.branch} of {source.shown}",
                 "take a commit that `git log --first-parent` shows there",
             )
-        signer = "" if wanted.rules is None else _signer(SignedHistory(source, wanted.rules), assessed, now)
+        signer = "" if wanted.rules is None else _signer(source, wanted.rules, assessed, now)
         shown = source.describe(found.head)
         return Served(found.head, shown.subject, shown.committed_at, signer)
 
 
-def _signer(history: SignedHistory, found: FirstUse | Unchanged | Advanced, now: datetime) -> str:
-    commits = found.commits if isinstance(found, Advanced) else (found.commit,)
-    signed = history.verify(commits, now)
+def _signer(source: PolicyMirror, rules: Rules, found: FirstUse | Unchanged | Advanced, now: datetime) -> str:
+    is_first = not isinstance(found, Advanced)
+    commits = found.commits if isinstance(found, Advanced) else source.line(found.commit)[::-1]
+    signed = SignedHistory(source, rules).verify(commits, now, is_first=is_first)
     if isinstance(signed, Unverified):
         raise PolicyRejected(signed.message, signed.hint)
     return signed[-1].signer if signed else "whoever chose it as trust.floor"

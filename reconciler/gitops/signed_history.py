@@ -8,7 +8,9 @@ The rules:
    the date of a commit and the names of its author and committer count for nothing.
 3. A commit signed by a key of this host's own list is a checkpoint: of those before it, a key may have ended
    since. Commits that are not signed, or by a key that was never listed or is revoked, stay refused.
-4. Nothing is read of a policy before all of this holds.
+4. Where nothing before a commit is trusted yet, the list there is anybody's. So a line that is followed for
+   the first time begins at the newest commit that a key of this host's own list signed.
+5. Nothing is read of a policy before all of this holds.
 """
 
 import tempfile
@@ -40,7 +42,10 @@ _FILE = "patchledger-verified"
 _TRAILER = "Policy-Ref"
 _SHORT = 12
 _AT_ONCE = 100
-"""Commits after which a long line is remembered, and that are read by one process."""
+"""Commits after which a long line is remembered."""
+_READ_AT_ONCE = 20
+"""Commits that are held in memory, with their lists: who made them may be anybody."""
+_MAX_COMMIT_BYTES = 256 * 1024
 _MOST_TOLD = 20
 _SEALED_HINT = "have a commit on top of it signed by a key of this host's own list"
 
@@ -91,7 +96,9 @@ class SignedHistory:
         self._mirror = mirror
         self._rules = rules
 
-    def verify(self, commits: Sequence[str], now: datetime) -> tuple[SignedBy, ...] | Unverified:
+    def verify(
+        self, commits: Sequence[str], now: datetime, *, is_first: bool = False
+    ) -> tuple[SignedBy, ...] | Unverified:
         """See :class:`reconciler.reconcile.ports.policies.PolicyVerifier`.
 
         A long line is remembered as far as it was good, so that nothing is done twice where a run is killed.
@@ -101,18 +108,25 @@ class SignedHistory:
         local = self._local(commits[0])
         if isinstance(local, Unverified):
             return local
-        left = commits[self._remembered(commits, local) :]
-        read = self._mirror.whole(lambda: list(_read(Git(self._mirror.mirror), left)))
-        found: list[SignedBy] = []
         with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
-            for one in _line(
-                _Judge(local, now, self._rules, Bench(Path(folder), self._rules.environment)), read
-            ):
-                if isinstance(one, Unverified):
-                    return one
-                found.append(one)
-                if not len(found) % _AT_ONCE:
-                    self._remember(one.commit, local)
+            judge = _Judge(local, now, self._rules, Bench(Path(folder), self._rules.environment))
+            return self._mirror.whole(lambda: self._verified(judge, commits, is_first=is_first))
+
+    def _verified(
+        self, judge: "_Judge", commits: Sequence[str], *, is_first: bool
+    ) -> tuple[SignedBy, ...] | Unverified:
+        line = _Line(judge, Git(self._mirror.mirror), commits)
+        if is_first:
+            line = line.begun()
+        first = line.commits[0]
+        line = line.after(self._remembered(line.commits, judge.local))
+        found: list[SignedBy] = []
+        for one in line.judged():
+            if isinstance(one, Unverified):
+                return one
+            found.append(one)
+            if not len(found) % _AT_ONCE:
+                self._remember(first, one.commit, judge.local)
         return tuple(found)
 
     def _local(self, commit: str) -> "HostLists | Unverified":
@@ -124,12 +138,14 @@ class SignedHistory:
         return lists
 
     def _remembered(self, commits: Sequence[str], local: HostLists) -> int:
-        """Return how many of the commits were found good before, by the very same lists."""
-        by, _, commit = read_file(self._mirror.mirror / _FILE).strip().partition(" ")
-        return commits.index(commit) + 1 if by == local.digest and commit in commits[:-1] else 0
+        """Return how many of the commits were found good before, all of them and by the very same lists."""
+        by, _, line = read_file(self._mirror.mirror / _FILE).strip().partition(" ")
+        first, _, newest = line.partition(" ")
+        is_same = (by, first) == (local.digest, commits[0])
+        return commits.index(newest) + 1 if is_same and newest in commits[:-1] else 0
 
-    def _remember(self, commit: str, local: HostLists) -> None:
-        write_file(self._mirror.mirror / _FILE, f"{local.digest} {commit}\n", alone=True)
+    def _remember(self, first: str, newest: str, local: HostLists) -> None:
+        write_file(self._mirror.mirror / _FILE, f"{local.digest} {first} {newest}\n", alone=True)
 
 
 def read_rules(rules: Rules) -> HostLists:
@@ -167,16 +183,22 @@ def _own(path: Path, setting: str) -> bytes:
 
 
 def _read(git: Git, commits: Sequence[str]) -> Iterator[_Read]:
-    """Yield the commits with their lists: four processes for a hundred of them."""
-    known = {"": SignerList()}
-    for start in range(0, len(commits), _AT_ONCE):
-        some = commits[start : start + _AT_ONCE]
+    """Yield the commits with their lists: four processes for twenty of them, and nothing is kept for long."""
+    known: dict[str, SignerList] = {}
+    for start in range(0, len(commits), _READ_AT_ONCE):
+        some = commits[start : start + _READ_AT_ONCE]
         lists = _checked(git, [f"{oid}^1:{SIGNERS_FILE}" for oid in some])
+        known = {oid: known[oid] for oid in lists if oid in known} | {"": SignerList()}
         new = [oid for oid in dict.fromkeys(lists) if oid not in known]
-        for oid, data in zip(new, _bounded(git, new), strict=True):
-            known[oid] = _too_large() if data is None else read_signers(data, SIGNERS_FILE)
-        for oid, data, listed in zip(some, _bounded(git, some), lists, strict=True):
+        texts = dict(zip(new, _bounded(git, new, MAX_FILE_BYTES), strict=True))
+        for oid, data, listed in zip(some, _bounded(git, some, _MAX_COMMIT_BYTES), lists, strict=True):
+            if listed not in known:
+                known[listed] = _signers(texts[listed])
             yield _Read(read_commit(oid, data or b""), known[listed])
+
+
+def _signers(text: bytes | None) -> SignerList:
+    return _too_large() if text is None else read_signers(text, SIGNERS_FILE)
 
 
 def _too_large() -> SignerList:
@@ -188,10 +210,10 @@ def _checked(git: Git, names: Sequence[str]) -> list[str]:
     return [oid if kind == "blob" else "" for oid, kind, _ in _described(git, names)]
 
 
-def _bounded(git: Git, oids: Sequence[str]) -> list[bytes | None]:
+def _bounded(git: Git, oids: Sequence[str], most: int) -> list[bytes | None]:
     """Return what objects hold, ``None`` of one that is too large to be what it should be."""
     sizes = {oid: int(size) for oid, _, size in _described(git, oids)}
-    small = [oid for oid in dict.fromkeys(oids) if sizes.get(oid, 0) <= MAX_FILE_BYTES]
+    small = [oid for oid in dict.fromkeys(oids) if sizes.get(oid, 0) <= most]
     limit = sum(sizes.get(oid, 0) for oid in small)
     held = dict(zip(small, contents_of(git, small, _DOING, limit), strict=True)) if small else {}
     return [held.get(oid) for oid in oids]
@@ -210,29 +232,71 @@ def _described(git: Git, names: Sequence[str]) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) if len(row) == 3 else ("", "", "0") for row in rows]  # noqa: PLR2004
 
 
-def _line(judge: "_Judge", read: Sequence[_Read]) -> Iterator[SignedBy | Unverified]:
-    """Yield who signed each commit, up to the first that is refused."""
-    for index, one in enumerate(read):
-        found = judge.commit(one)
-        if isinstance(found, Unverified) and found.why is Unproved.KEY_ENDED:
-            after = read[index + 1 :]
-            found = judge.commit(one, is_sealed=True) if judge.seals(after) else _way_on(judge, found, after)
-        yield found
-        if isinstance(found, Unverified):
-            return
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A part of the first-parent line, oldest first.
+
+    Attributes:
+        judge: Judges its commits.
+        git: Where they are.
+        commits: Their ids.
+        is_first: Nothing before the first of them is trusted, so that the list beside it counts for nobody.
+    """
+
+    judge: "_Judge"
+    git: Git
+    commits: Sequence[str]
+    is_first: bool = False
+
+    def after(self, count: int) -> "_Line":
+        """Return what follows the first ``count`` commits, which are good."""
+        return self if not count else replace(self, commits=self.commits[count:], is_first=False)
+
+    def begun(self) -> "_Line":
+        """Return the line from the newest commit by a key of the own list on; without one, its head."""
+        start = self.newest_own()
+        return replace(self, commits=self.commits[start:] if start >= 0 else self.commits[-1:], is_first=True)
+
+    def newest_own(self) -> int:
+        """Return where the newest commit by a key of the host's own list stands, -1 without one."""
+        newest = len(self.commits) - 1
+        for back, one in enumerate(_read(self.git, self.commits[::-1])):
+            if isinstance(self.judge.commit(_alone(one)), SignedBy):
+                return newest - back
+        return -1
+
+    def judged(self) -> Iterator[SignedBy | Unverified]:
+        """Yield who signed each commit, up to the first that is refused."""
+        sealed: int | None = None
+        for index, one in enumerate(_read(self.git, self.commits)):
+            judged = _alone(one) if self.is_first and not index else one
+            found = self.judge.commit(judged)
+            if isinstance(found, Unverified) and found.why is Unproved.KEY_ENDED:
+                sealed = self.newest_own() if sealed is None else sealed
+                is_sealed = index < sealed
+                found = self.judge.commit(judged, is_sealed=True) if is_sealed else self._way_on(found, index)
+            yield found
+            if isinstance(found, Unverified):
+                return
+
+    def _way_on(self, found: Unverified, index: int) -> Unverified:
+        """Name the commit from which on all are good."""
+        good = ""
+        for one in _read(self.git, self.commits[:index:-1]):
+            if isinstance(self.judge.commit(one), Unverified):
+                break
+            good = one.commit.oid
+        more = (
+            f", or look at the history and set trust.floor to {good}, from which on all are good"
+            if good
+            else ""
+        )
+        return replace(found, hint=_SEALED_HINT + more)
 
 
-def _way_on(judge: "_Judge", found: Unverified, after: Sequence[_Read]) -> Unverified:
-    """Name the commit from which on all are good."""
-    good = ""
-    for one in reversed(after):
-        if isinstance(judge.commit(one), Unverified):
-            break
-        good = one.commit.oid
-    more = (
-        f", or look at the history and set trust.floor to {good}, from which on all are good" if good else ""
-    )
-    return replace(found, hint=_SEALED_HINT + more)
+def _alone(one: _Read) -> _Read:
+    """Return a commit as the host's own list alone judges it."""
+    return replace(one, listed=SignerList())
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +328,6 @@ class _Judge:
                 commit, Unproved.CANNOT_VERIFY, f"cannot be verified: {error.message}", error.hint
             )
         return _refused(commit, Unproved.UNKNOWN_KEY, "is signed neither by an SSH nor by an OpenPGP key")
-
-    def seals(self, after: Sequence[_Read]) -> bool:
-        """Say whether one of these commits is signed by a key of the host's own list."""
-        return any(
-            isinstance(self.commit(replace(one, listed=SignerList())), SignedBy) for one in reversed(after)
-        )
 
     def _ssh(
         self, commit: SignedCommit, listed: Sequence[Signer], *, is_sealed: bool

@@ -157,7 +157,7 @@ class PolicyFollower:
                 return self._keep(None, now, _refused("HistoryRewritten", error, head)), ""
             case Begin(acceptance=acceptance, how=how):
                 if acceptance is not None and acceptance.commit == head:
-                    return self._consider(head, None, now, self._since_floor(head), accept=accept), how
+                    return self._consider(head, None, now, None, accept=accept), how
                 return self._advance(head, acceptance, now, accept=accept), how
 
     def _advance(self, head: str, known: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
@@ -167,25 +167,33 @@ class PolicyFollower:
                 return self._keep(known, now, _refused("HistoryRewritten", rewritten, commit))
             case Unchanged() if self._may_hold(known):
                 return self._keep(known, now)
-            case FirstUse(commit=commit):
-                return self._consider(commit, known, now, (commit,), accept=accept)
             case Advanced(commit=commit, commits=commits) if known is None or self._may_hold(known):
                 return self._consider(commit, known, now, commits, accept=accept)
-            case Unchanged(commit=commit) | Advanced(commit=commit):
-                return self._consider(commit, known, now, self._since_floor(commit), accept=accept)
+            case Unchanged(commit=commit) | Advanced(commit=commit) | FirstUse(commit=commit):
+                return self._consider(commit, known, now, None, accept=accept)
 
     def _may_hold(self, known: Acceptance | None) -> bool:
         """Say whether what was accepted may be obeyed: where signatures are asked for, only with them."""
         return known is not None and (self.trust is None or known.is_verified)
 
-    def _since_floor(self, commit: str) -> tuple[str, ...]:
-        """Return what must be verified where nothing was: all since the floor, or the head alone."""
-        line = self.repository.line(commit)
-        floor = self.repository.floor
-        return tuple(reversed(line[: line.index(floor)])) if floor in line else (commit,)
+    def _verified(
+        self, trust: SignedTrust, commit: str, commits: Sequence[str] | None, now: datetime
+    ) -> tuple[SignedBy, ...] | Unverified:
+        """Say who signed what must be: what is new, or all since the floor where nothing was verified."""
+        if commits is not None:
+            return trust.verifier.verify(commits, now)
+        line, floor = self.repository.line(commit), self.repository.floor
+        since = line[: line.index(floor)] if floor in line else line
+        return trust.verifier.verify(since[::-1], now, is_first=floor not in line)
 
     def _consider(
-        self, commit: str, known: Acceptance | None, now: datetime, commits: Sequence[str], *, accept: bool
+        self,
+        commit: str,
+        known: Acceptance | None,
+        now: datetime,
+        commits: Sequence[str] | None,
+        *,
+        accept: bool,
     ) -> InForce:
         """Take a new revision if it is signed and valid, else keep the last good one and say why.
 
@@ -193,11 +201,11 @@ class PolicyFollower:
             commit: The new head.
             known: What was accepted last.
             now: Present instant, aware.
-            commits: What must be signed, oldest first.
+            commits: What must be signed, oldest first; ``None`` where nothing before it was verified.
             accept: As of :meth:`follow`.
         """
         try:
-            signed = () if self.trust is None else self.trust.verifier.verify(commits, now)
+            signed = () if self.trust is None else self._verified(self.trust, commit, commits, now)
             if isinstance(signed, Unverified):
                 return self._keep(known, now, _unproved(signed, commit))
             loaded = load(self.read(commit, now), commit)

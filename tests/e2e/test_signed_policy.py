@@ -99,6 +99,19 @@ def test_a_first_policy_that_nobody_signed_who_may_is_never_read(
     assert site.report()["policy"]["commit"] == ""
 
 
+def test_who_may_push_cannot_list_a_key_of_their_own_before_a_host_looks_for_the_first_time(
+    site: Site, policy: SignedRepository, eve: Key, patchledger: Command
+) -> None:
+    evil = policy.commit({"trust/allowed_signers": eve.line()})
+    policy.commit({"docs/x": "1"}, eve)
+    code, _, err = patchledger("run")
+    assert code == 3
+    assert f"policy commit {evil[:12]} is not signed" in err
+    assert site.report()["policy"]["commit"] == ""
+    policy.git("reset", "-q", "--hard", "HEAD~2")
+    assert patchledger("run")[0] == 0
+
+
 @pytest.mark.parametrize("named", ['requires: ">=0.1"\n', "repository: another/policy\n"])
 def test_the_signed_policy_of_another_repository_is_refused(
     site: Site, policy: SignedRepository, ada: Key, patchledger: Command, named: str

@@ -147,13 +147,16 @@ class Unverified:
 class PolicyVerifier(Protocol):
     """Says who signed policy; :class:`reconciler.gitops.signed_history.SignedHistory` is the real one."""
 
-    def verify(self, commits: Sequence[str], now: datetime) -> "tuple[SignedBy, ...] | Unverified":
+    def verify(
+        self, commits: Sequence[str], now: datetime, *, is_first: bool = False
+    ) -> "tuple[SignedBy, ...] | Unverified":
         """Say who signed each of these commits, or which is the first that nobody signed who may.
 
         Args:
-            commits: A part of the policy's first-parent line, oldest first; what comes before the first of
-                them is trusted already, or said not to be.
+            commits: A part of the policy's first-parent line, oldest first.
             now: Present instant, aware: keys must be valid now, whatever date a commit bears.
+            is_first: Nothing before them is trusted, nor are they continued from anywhere. So those before
+                the newest that a key of this host's own list signed are left aside.
 
         Raises:
             Transient: The mirror is damaged, and the remote cannot be reached.

@@ -66,9 +66,11 @@ class World:
         commits = tuple(reversed(self.mirror.line(fetched.head)))
         return commits[commits.index(since) + 1 :] if since else commits
 
-    def verify(self, since: str = "", at: datetime = NOW) -> tuple[SignedBy, ...] | Unverified:
+    def verify(
+        self, since: str = "", at: datetime = NOW, *, is_first: bool = False
+    ) -> tuple[SignedBy, ...] | Unverified:
         rules = Rules(self.root, self.revoked, self.ref)
-        return SignedHistory(self.mirror, rules).verify(self.line(since), at)
+        return SignedHistory(self.mirror, rules).verify(self.line(since), at, is_first=is_first)
 
     def refused(self, since: str = "", at: datetime = NOW) -> Unverified:
         found = self.verify(since, at)
@@ -311,6 +313,40 @@ def test_a_commit_that_names_no_branch_or_another_one(world: World, ada: Key) ->
         assert world.refused(first).why is Unproved.OTHER_BRANCH
 
 
+# --- first use ----------------------------------------------------------------------------------------------
+
+
+def test_a_list_that_nobody_vouches_for_has_nobody_trusted_at_first_use(
+    world: World, ada: Key, eve: Key
+) -> None:
+    world.trust(ada.line())
+    world.policy.commit({"a": "1"}, ada)
+    world.policy.commit({SIGNERS: eve.line()})
+    evil = world.policy.commit({"a": "2"}, eve)
+    found = world.verify(is_first=True)
+    assert isinstance(found, Unverified)
+    assert found.commit != evil  # what nobody signed after ada's is named first
+    world.policy.git("checkout", "-q", "--orphan", "other")
+    world.policy.commit({SIGNERS: eve.line()})
+    evil = world.policy.commit({"a": "3"}, eve)
+    world.policy.git("branch", "-f", "main", evil)
+    found = world.verify(is_first=True)
+    assert isinstance(found, Unverified)
+    assert (found.commit, found.why) == (evil, Unproved.UNKNOWN_KEY)
+
+
+def test_first_use_begins_at_the_newest_commit_by_the_hosts_own_list(
+    world: World, ada: Key, ben: Key
+) -> None:
+    world.trust(ada.line())
+    world.policy.commit({"a": "1"})
+    world.policy.commit({SIGNERS: ben.line()}, ada)
+    world.policy.commit({"a": "2"}, ben)
+    found = world.verify(is_first=True)
+    assert not isinstance(found, Unverified), found
+    assert [one.signer for one in found] == [ada.who, ben.who]
+
+
 # --- checkpoints --------------------------------------------------------------------------------------------
 
 
@@ -399,3 +435,12 @@ def test_a_long_line_goes_on_where_it_was_cut_off(world: World, ada: Key, eve: K
     assert len(world.signers()) == 1  # the hundred before it were good
     world.trust(ada.line(), eve.line())
     assert len(world.signers()) == 101  # by other lists
+
+
+def test_what_was_good_from_one_commit_on_is_not_good_from_an_earlier_one(world: World, ada: Key) -> None:
+    world.trust(ada.line())
+    evil = world.policy.commit({"a": "evil"})
+    for number in range(101):
+        world.policy.commit({"a": str(number)}, ada)
+    assert len(world.signers(evil)) == 101
+    assert (world.refused().commit, world.refused().why) == (evil, Unproved.UNSIGNED)
