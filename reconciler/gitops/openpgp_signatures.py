@@ -11,6 +11,10 @@ from reconciler.process import run
 from reconciler.reconcile.ports.policies import Unproved
 
 _TIMEOUT = 60.0
+_PREFIX = b"[GNUPG:] "
+_OF_BYTES = "00"
+"""The class of signature that git makes. One of text would fit as well with other ends of lines."""
+_CLASS = -2
 _WRONG = {
     "BADSIG": Unproved.BAD_SIGNATURE,
     "REVKEYSIG": Unproved.KEY_REVOKED,
@@ -68,7 +72,9 @@ def check_openpgp(
     done = run(argv, env=bench.environment, stdin=payload, timeout=_TIMEOUT, limit=1024 * 1024)
     if done.timed_out or done.returncode < 0:
         raise Stalled("gpg did not come to an end", "see whether gpg works on this host")
-    rows = [line.split()[1:] for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    # By the end of a line alone: a key's owner has a name with whatever else ends lines of text.
+    lines = [line.removeprefix(_PREFIX) for line in done.stdout.split(b"\n") if line.startswith(_PREFIX)]
+    rows = [line.decode("utf-8", "replace").split() for line in lines]
     return _answer([row for row in rows if row], is_good=not done.returncode)
 
 
@@ -79,6 +85,6 @@ def _answer(rows: Sequence[Sequence[str]], *, is_good: bool) -> OpenPgpAnswer:
     if len(valid) != 1:
         missing = next((row[1] for row in rows if row[0] in {"NO_PUBKEY", "ERRSIG", "BADSIG"}), "")
         return OpenPgpAnswer("", missing, wrong or Unproved.BAD_SIGNATURE)
-    if wrong is None and not (is_good and "GOODSIG" in said):
+    if valid[0][_CLASS] != _OF_BYTES or (wrong is None and not (is_good and "GOODSIG" in said)):
         wrong = Unproved.BAD_SIGNATURE
     return OpenPgpAnswer(valid[0][-1], valid[0][1], wrong)

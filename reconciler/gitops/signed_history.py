@@ -26,6 +26,7 @@ from reconciler.gitops.git import Git
 from reconciler.gitops.openpgp_signatures import check_openpgp
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import read_file, write_file
+from reconciler.gitops.remote import one_line
 from reconciler.gitops.revision import MAX_FILE_BYTES, contents_of
 from reconciler.gitops.signed_commits import OPENPGP, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.ssh_signatures import SshSignature, check_ssh, read_signature, who
@@ -47,6 +48,7 @@ _READ_AT_ONCE = 20
 """Commits that are held in memory, with their lists: who made them may be anybody."""
 _MAX_COMMIT_BYTES = 256 * 1024
 _MOST_TOLD = 20
+_MOST_OF_NAMES = 200
 _SEALED_HINT = "have a commit on top of it signed by a key of this host's own list"
 
 
@@ -345,6 +347,9 @@ class _Judge:
             held = signature.certificate.held(at)
             if held is not None and not (is_sealed and held is Unproved.KEY_ENDED):
                 return _refused(commit, held, f"is signed by {said}, whose certificate {_WHY[held]}")
+            if signature.certificate.is_restricted:
+                said += ", whose certificate is for certain uses only,"
+                return _refused(commit, Unproved.BAD_SIGNATURE, f"is signed by {said} and signs no policy")
             at = signature.certificate.within(at)
         wrong = check_ssh(signature, commit.payload, chosen, at, self.bench)
         if wrong is not None:
@@ -402,7 +407,7 @@ def _named(signature: SshSignature, mine: Sequence[Signer]) -> str:
     owner = next((who(signature, signer) or "" for signer in mine), "")
     of = f" of {owner}" if owner else ""
     if signature.certificate is not None:
-        names = ", ".join(signature.certificate.principals) or "nobody"
+        names = one_line(", ".join(signature.certificate.principals), _MOST_OF_NAMES) or "nobody"
         return f"the SSH key {signature.fingerprint}, certified for {names}"
     return f"the SSH key {signature.fingerprint}{of}"
 

@@ -42,12 +42,15 @@ class Certificate:
         principals: Whom it is for.
         valid_after: It counts from then on, aware.
         valid_before: It counts until then, ``None`` without end.
+        is_restricted: It has critical options. None of them is known here, so it must not be relied on
+            (``PROTOCOL.certkeys``); ssh-keygen looks away.
     """
 
     authority: bytes
     principals: tuple[str, ...]
     valid_after: datetime
     valid_before: datetime | None
+    is_restricted: bool = False
 
     def held(self, now: datetime) -> Unproved | None:
         """Return why it does not count now, ``None`` where it does."""
@@ -137,14 +140,16 @@ def _certified(kind: str, blob: bytes, armour: bytes) -> SshSignature | None:
         reader.number(8), reader.number(4), reader.string()  # serial number, kind of certificate, its id
         principals = ssh_strings(reader.string())
         after, before = reader.number(8), reader.number(8)
-        reader.string(), reader.string(), reader.string()  # options, extensions, reserved
+        is_restricted = bool(reader.string())
+        reader.string(), reader.string()  # extensions, and what is reserved
         authority = reader.string()
     except ValueError:
         return None
     key = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *own))
     names = tuple(name.decode("utf-8", "replace") for name in principals)
     end = None if before == _FOR_EVER else _instant(before)
-    return SshSignature(kind, key, Certificate(authority, names, _instant(after), end), armour)
+    certificate = Certificate(authority, names, _instant(after), end, is_restricted)
+    return SshSignature(kind, key, certificate, armour)
 
 
 def _instant(seconds: int) -> datetime:

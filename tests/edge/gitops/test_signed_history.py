@@ -217,6 +217,25 @@ def test_a_certificate_for_a_host(world: World, keys: Keys, ada: Key) -> None:
     assert world.refused().why is Unproved.BAD_SIGNATURE
 
 
+def test_a_certificate_that_is_restricted(world: World, keys: Keys, ada: Key) -> None:
+    world.trust(ada.line("cert-authority", "*"))
+    bot = keys.certified("bot", ada, "bot", "-O", "force-command=/bin/true")
+    world.policy.commit({"a": "1"}, bot)
+    assert world.refused().why is Unproved.BAD_SIGNATURE
+
+
+def test_names_in_a_certificate_of_anybody_are_told_short_and_visible(
+    world: World, keys: Keys, ada: Key, eve: Key
+) -> None:
+    world.trust(ada.line())
+    names = ",".join(f"\x1b[31m{number}\nx" for number in range(100))
+    world.policy.commit({"a": "1"}, keys.certified("long", eve, "x", "-n", names))
+    found = world.refused()
+    assert found.why is Unproved.UNKNOWN_KEY
+    assert found.message.isprintable()
+    assert len(found.message) < 500
+
+
 def test_a_certificate_by_a_key_that_is_no_authority(world: World, keys: Keys, ada: Key) -> None:
     world.trust(ada.line())
     world.policy.commit({"a": "1"}, keys.certified("fred", ada, "fred"))
@@ -284,6 +303,28 @@ def test_an_openpgp_key_whose_line_has_ended(world: World, keys: Keys) -> None:
     world.trust(kim.line('valid-before="20260101"'))
     world.policy.commit({"a": "1"}, kim, date=BACKDATED)
     assert world.refused().why is Unproved.KEY_ENDED
+
+
+def test_an_openpgp_key_whose_owner_is_named_like_an_answer_of_gpg(
+    world: World, keys: Keys, ada: Key
+) -> None:
+    rows = ("BADSIG", "VALIDSIG 1 2", "NO_PUBKEY")
+    nora = keys.openpgp("nora@example.org" + "".join(f"\u2028[GNUPG:] {row}" for row in rows))
+    world.trust(ada.line(), nora.line("", "nora"))
+    world.policy.commit({"a": "1"}, nora)
+    assert world.signers() == ["nora"]
+
+
+def test_an_openpgp_signature_of_text(world: World, keys: Keys) -> None:
+    # It would fit as well with other ends of lines.
+    owen = keys.openpgp("owen@example.org")
+    world.trust(owen.line())
+    program = keys.folder / "gpg-text"
+    program.write_text('#!/bin/sh\nexec gpg --textmode "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    world.policy.git("config", "gpg.program", str(program))
+    world.policy.commit({"a": "1"}, owen)
+    assert world.refused().why is Unproved.BAD_SIGNATURE
 
 
 def test_two_signatures_on_one_commit(world: World, ada: Key) -> None:
