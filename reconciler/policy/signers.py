@@ -15,6 +15,7 @@ from base64 import b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -38,6 +39,8 @@ SSH_TYPES = frozenset(
     }
 )
 _LEAST_RSA_BITS = 2048
+_PRIMARY = 6
+"""The tag of an OpenPGP packet that is a primary key."""
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?Z?", re.ASCII)
 _WORD = re.compile(r'(?:"(?:\\"|[^"])*"|[^\s"])+')
 _OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:\\"|[^"])*)")?(?:,|$)')
@@ -249,32 +252,40 @@ def ssh_strings(blob: bytes) -> list[bytes]:
 
 
 def _openpgp_fingerprint(data: bytes) -> str:
-    """Return the fingerprint of the primary key that packets begin with (RFC 4880, 4.2 and 12.2)."""
-    body = _first_packet(data)
-    if not body or body[0] != 4:  # noqa: PLR2004 - the version of a key
+    """Return the fingerprint of the one primary key that packets are about (RFC 4880, 4.2 and 12.2).
+
+    All of them are looked at, since gpg reads no key at all of a keyring with a packet that is cut off.
+    """
+    tags, body = [], b""
+    while data:
+        tag, packet, data = _packet(data)
+        tags.append(tag)
+        body = body or packet
+    if tags[:1] != [_PRIMARY] or body[0] != 4:  # noqa: PLR2004 - the version of a key
         raise ValueError("holds no OpenPGP key of version 4; write what `gpg --export KEY | base64` prints")
+    if tags.count(_PRIMARY) > 1:
+        raise ValueError("holds more than one OpenPGP key; write each on a line of its own")
     return sha1(b"\x99" + len(body).to_bytes(2, "big") + body, usedforsecurity=False).hexdigest().upper()
 
 
-def _first_packet(data: bytes) -> bytes:
-    """Return the body of the first packet where that is a public key's (tag 6), else nothing."""
-    if not data:
-        return b""
-    head, length = data[0], 0
-    if head & 0xC0 == 0xC0 and head & 0x3F == 6:  # noqa: PLR2004 - the new format of a packet, and its tag
-        first = data[1] if len(data) > 1 else 0
+def _packet(data: bytes) -> tuple[int, bytes, bytes]:
+    """Return tag and body of the first packet, and what follows it."""
+    head, first = data[0], data[1] if len(data) > 1 else 0
+    if head & 0xC0 == 0xC0:  # noqa: PLR2004 - the new format
+        tag = head & 0x3F
         if first < 192:  # noqa: PLR2004 - lengths of one, two and five octets
             at, length = 2, first
         elif first < 224:  # noqa: PLR2004
             at, length = 3, ((first - 192) << 8) + int.from_bytes(data[2:3], "big") + 192
         else:
             at, length = 6, int.from_bytes(data[2:6], "big")
-    elif head & 0xFC == 0x98:  # noqa: PLR2004 - the old format, and the same tag
-        size = 1 << (head & 3)
-        at, length = 1 + size, int.from_bytes(data[1 : 1 + size], "big")
     else:
-        return b""
-    return data[at : at + length] if at + length <= len(data) else b""
+        size = 1 << (head & 3)
+        tag, at, length = head >> 2 & 0xF, 1 + size, int.from_bytes(data[1 : 1 + size], "big")
+    body = data[at : at + length]
+    if not head & 0x80 or not body or len(body) < length:
+        raise ValueError("the OpenPGP key is not whole; write what `gpg --export KEY | base64` prints")
+    return tag, body, data[at + length :]
 
 
 def _revoked(line: str) -> str:
@@ -285,4 +296,6 @@ def _revoked(line: str) -> str:
         return "".join(line.split()).upper()
     if _is_type(word) and rest:
         return _key(word, rest[0]).fingerprint
+    with suppress(ValueError):
+        return _signer(line, 1).fingerprint  # as it stood in a list
     raise ValueError("is neither a public key nor a fingerprint")

@@ -66,7 +66,12 @@ def test_times_are_in_utc(text: str, at: datetime) -> None:
         (f"ada {KEY[:-4]}", "not whole"),
         (f"ada ecdsa-sha2-nistp256 {KEY.split()[1]}", "of another type"),
         ("ada ssh-dss AAAA", "holds no public key"),
-        ("ada openpgp AAAA", "no OpenPGP key of version 4"),
+        ("ada openpgp AAAA", "not whole"),
+        ("ada openpgp iAEE", "no OpenPGP key of version 4"),
+        ("ada openpgp mAED", "no OpenPGP key of version 4"),
+        ("ada openpgp mAEEiAM=", "not whole"),
+        ("ada openpgp mAEEiAIA", "not whole"),
+        ("ada openpgp mAEEiAEAmAEE", "more than one OpenPGP key"),
     ],
 )
 def test_a_mistake_makes_no_signer(line: str, said: str) -> None:
@@ -104,6 +109,9 @@ def test_revoked_keys_are_lines_or_fingerprints() -> None:
     by_print, wrong = read_revoked(f"# gone\n{KEY} ada\n{'ab' * 20}\n".encode(), "f")
     assert wrong == ()
     assert by_print == {only(f"x {KEY}").fingerprint, "AB" * 20}
+    listed, wrong = read_revoked(f"ada,ops cert-authority {KEY}\n".encode(), "f")
+    assert wrong == ()
+    assert listed == {only(f"x {KEY}").fingerprint}
     assert read_revoked(next(iter(by_print - {"AB" * 20})).encode(), "f")[0] < by_print
 
 

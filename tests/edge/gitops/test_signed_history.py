@@ -463,6 +463,17 @@ def test_a_program_that_is_missing_or_dies_verifies_nothing(
     assert found.why in {Unproved.CANNOT_VERIFY, Unproved.BAD_SIGNATURE}
 
 
+def test_an_openpgp_key_that_is_cut_off_locks_nobody_out(world: World, keys: Keys) -> None:
+    # gpg reads nothing of a keyring with such a key in it.
+    pia, quin = keys.openpgp("pia@example.org"), keys.openpgp("quin@example.org")
+    world.trust(pia.line())
+    cut = pia.public[:-40]
+    world.policy.commit({SIGNERS: f"quin {cut}\n{quin.line()}"}, pia)
+    world.policy.commit({SIGNERS: quin.line()}, pia)
+    world.policy.commit({"a": "1"}, quin)
+    assert world.signers() == [pia.who, pia.who, quin.who]
+
+
 # --- long lines ---------------------------------------------------------------------------------------------
 
 
