@@ -53,6 +53,54 @@ def test_a_package_that_refuses_to_be_unpacked_stays_and_the_others_come(plant: 
     assert plant.tick(LATER + timedelta(minutes=15)).runs == ()
 
 
+def rename(plant: Plant, version: str = "2.0", **files: str) -> None:
+    """Offer a package that takes the place of ``older``."""
+    machine = plant.machine
+    assert isinstance(machine, RedHat)
+    there = {f"usr/bin/{name}": text for name, text in files.items()}
+    machine.lab.repository.publish(Rpm("newer", f"{version}-1", fields={"Obsoletes": "older"}, files=there))
+
+
+@pytest.mark.parametrize("plant", ["dnf"], indirect=True)
+def test_what_would_take_the_place_of_another_and_is_refused_is_put_aside(plant: Plant) -> None:
+    machine = plant.machine
+    assert isinstance(machine, RedHat)
+    machine.lab.install(Rpm("owner", "1.0-1", files={"usr/bin/tool": "mine"}))
+    machine.install("older")
+    rename(plant, tool="yours")
+    plant.want("older", "newer", "plain")
+    assert code_of(plant.tick()) == 1
+    assert [plant.version(name) for name in ("older", "newer", "plain")] == ["1.0", None, "1.1"]
+    (reason,) = plant.update("newer")["reasons"]
+    assert (reason["code"], "/usr/bin/tool" in reason["message"]) == ("failed-before", True)
+    assert plant.tick(LATER).runs == ()
+    rename(plant, "2.1")
+    plant.tick(INSIDE + timedelta(days=1))
+    assert [plant.version(name) for name in ("older", "newer")] == [None, "2.1"]
+
+
+@pytest.mark.parametrize("plant", ["dnf"], indirect=True)
+def test_an_approval_is_about_what_a_package_replaces_as_well(plant: Plant) -> None:
+    def approve(what: str) -> None:
+        plant.site.commit({"approvals/one.yaml": f"kind: Approval\nname: one\n{what}\nexpires: 2099-01-01\n"})
+
+    plant.machine.install("older")
+    rename(plant)
+    plant.want("older", "newer", policy="upgrade: full\napproval: required\n")
+    assert plant.tick().report.decision.outcome is Outcome.APPROVAL
+    digest = plant.report()["plan"]["digest"]
+    # A version says nothing of what goes for it.
+    approve('versions: {newer: "2.0-1"}')
+    assert plant.tick().report.decision.outcome is Outcome.APPROVAL
+    approve(f"plan: {digest}")
+    rename(plant, "2.1")
+    assert plant.tick(INSIDE + timedelta(days=1)).runs == ()
+    digest = plant.report()["plan"]["digest"]
+    approve(f"plan: {digest}")
+    assert [run.outcome for run in plant.tick(INSIDE + timedelta(days=1, minutes=15)).runs] == ["applied"]
+    assert [plant.version(name) for name in ("older", "newer")] == [None, "2.1"]
+
+
 def one_file_of_two(plant: Plant) -> None:
     """Offer two updates that bring the same file, which the package manager sees when it begins."""
     machine = plant.machine
