@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from reconciler.errors import Stalled
 from reconciler.gitops.signed_commits import Bench
 from reconciler.policy.signers import Signer
-from reconciler.process import run
+from reconciler.process import Completed, run
 from reconciler.reconcile.ports.policies import Unproved
 
 _TIMEOUT = 60.0
@@ -56,26 +57,33 @@ def check_openpgp(
     Raises:
         Stalled: There is no ``gpg``, or it did not end by itself.
     """
-    home = bench.folder / "gnupg"
+    home, file = bench.folder / "gnupg", bench.folder / "signature"
     home.mkdir(mode=0o700, exist_ok=True)
-    keyring, file = home / "listed.gpg", bench.folder / "signature"
-    keyring.write_bytes(b"".join(signer.key for signer in signers))
     file.write_bytes(armour)
+    held = b"".join(signer.key for signer in signers)
+    keyring = home / f"{sha256(held).hexdigest()}.gpg"
     argv = [
         "gpg", "--homedir", str(home), "--no-options", "--batch", "--no-tty", "--no-autostart", "--quiet",
         "--no-default-keyring", "--keyring", str(keyring), "--trust-model", "always",
         "--ignore-time-conflict",  # a signer's clock may be ahead of this host's
         "--no-auto-key-retrieve", "--weak-digest", "SHA1",
         "--faked-system-time", f"{int(now.timestamp())}!", "--status-fd", "1",
-        "--verify", str(file), "-",
     ]  # fmt: skip
-    done = run(argv, env=bench.environment, stdin=payload, timeout=_TIMEOUT, limit=1024 * 1024)
-    if done.timed_out or done.returncode < 0:
-        raise Stalled("gpg did not come to an end", "see whether gpg works on this host")
+    if held and not keyring.exists():
+        # Imported, since a key that is listed twice is then one, with all that its owner said of it since.
+        _gpg([*argv, "--import"], held, bench)
+    done = _gpg([*argv, "--verify", str(file), "-"], payload, bench)
     # By the end of a line alone: a key's owner has a name with whatever else ends lines of text.
     lines = [line.removeprefix(_PREFIX) for line in done.stdout.split(b"\n") if line.startswith(_PREFIX)]
     rows = [line.decode("utf-8", "replace").split() for line in lines]
     return _answer([row for row in rows if row], is_good=not done.returncode)
+
+
+def _gpg(argv: Sequence[str], stdin: bytes, bench: Bench) -> Completed:
+    done = run(argv, env=bench.environment, stdin=stdin, timeout=_TIMEOUT, limit=1024 * 1024)
+    if done.timed_out or done.returncode < 0:
+        raise Stalled("gpg did not come to an end", "see whether gpg works on this host")
+    return done
 
 
 def _answer(rows: Sequence[Sequence[str]], *, is_good: bool) -> OpenPgpAnswer:

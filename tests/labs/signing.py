@@ -85,6 +85,23 @@ class Keys:
         fingerprint = self._fingerprint(who, env)
         if subkey:
             _run("gpg", *unlocked, "--quick-add-key", fingerprint, "ed25519", "sign", "never", env=env)
+        return self._openpgp(who, fingerprint, home)
+
+    def extended(self, key: Key) -> Key:
+        """Have an OpenPGP key never expire, and return it as its owner has it then."""
+        unlocked = ("--batch", "--pinentry-mode", "loopback", "--passphrase", "")
+        _run("gpg", *unlocked, "--quick-set-expire", key.fingerprint, "never", env={"GNUPGHOME": key.home})
+        return self._openpgp(key.who, key.fingerprint, Path(key.home))
+
+    def given_up(self, key: Key) -> Key:
+        """Have an OpenPGP key be revoked by its owner, and return it as it is then."""
+        made = Path(key.home, "openpgp-revocs.d", f"{key.fingerprint}.rev").read_text()
+        env = {"GNUPGHOME": key.home}
+        _run("gpg", "--batch", "--import", env=env, stdin=made.replace(":-----BEGIN", "-----BEGIN"))
+        return self._openpgp(key.who, key.fingerprint, Path(key.home))
+
+    def _openpgp(self, who: str, fingerprint: str, home: Path) -> Key:
+        env = {"GNUPGHOME": str(home)}
         exported = subprocess.run(
             ["gpg", "--export", fingerprint], env={**os.environ, **env}, capture_output=True, check=True
         ).stdout

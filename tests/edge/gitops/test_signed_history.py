@@ -327,6 +327,16 @@ def test_an_openpgp_signature_of_text(world: World, keys: Keys) -> None:
     assert world.refused().why is Unproved.BAD_SIGNATURE
 
 
+def test_an_openpgp_key_that_is_listed_twice_is_as_its_owner_has_it_now(world: World, keys: Keys) -> None:
+    rita = keys.openpgp("rita@example.org", expires="1d")
+    later = keys.extended(rita)
+    world.trust(rita.line(), later.line())
+    world.policy.commit({"a": "1"}, rita)
+    assert world.signers(at=NOW + timedelta(days=2)) == [rita.who]
+    world.trust(rita.line(), keys.given_up(rita).line())
+    assert world.refused().why is Unproved.KEY_REVOKED
+
+
 def test_two_signatures_on_one_commit(world: World, ada: Key) -> None:
     world.trust(ada.line())
     good = world.policy.git("cat-file", "commit", world.policy.commit({"a": "1"}, ada))
