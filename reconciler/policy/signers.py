@@ -43,7 +43,8 @@ _PRIMARY = 6
 """The tag of an OpenPGP packet that is a primary key."""
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?Z?", re.ASCII)
 _WORD = re.compile(r'(?:"(?:\\"|[^"])*"|[^\s"])+')
-_OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:\\"|[^"])*)")?(?:,|$)')
+_WHO = re.compile(r'"[^"]+"|[^"]+')
+_OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:\\"|[^"])*)")?(?:,(?!$)|$)')
 _HINT = "write who, then the line of the .pub file: ops@example.org ssh-ed25519 AAAA..."
 
 
@@ -170,7 +171,11 @@ def _lines(data: bytes) -> Iterable[tuple[int, str]]:
 
 def _signer(line: str, number: int) -> Signer:
     words = _WORD.findall(line)
-    who = words.pop(0).strip('"') if words else ""
+    who = words.pop(0) if words else ""
+    if not _WHO.fullmatch(who):
+        raise ValueError(
+            f"{quoted(who)} does not say who; write patterns, and quotes around all of them or none"
+        )
     options = words.pop(0) if words and not _is_type(words[0]) else ""
     if not words[1:] or not _is_type(words[0]):
         raise ValueError("holds no public key")
@@ -182,7 +187,7 @@ def _signer(line: str, number: int) -> Signer:
     after, before = (
         _time(chosen[name]) if name in chosen else None for name in ("valid-after", "valid-before")
     )
-    return Signer(who, made.type, made.key, made.fingerprint, is_authority, after, before, number)
+    return Signer(who.strip('"'), made.type, made.key, made.fingerprint, is_authority, after, before, number)
 
 
 def _is_type(word: str) -> bool:

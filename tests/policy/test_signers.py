@@ -22,7 +22,7 @@ def only(line: str) -> Signer:
 
 
 @pytest.mark.parametrize(
-    "line", [f"ada {KEY}", f'ada,"*@b" namespaces="file,git" {KEY} a comment', f"\tada {KEY} "]
+    "line", [f"ada {KEY}", f'"ada,*@b" namespaces="file,git" {KEY} a comment', f"\tada {KEY} "]
 )
 def test_a_line_is_a_key_and_whose_it_is(line: str) -> None:
     signer = only(line)
@@ -56,6 +56,9 @@ def test_times_are_in_utc(text: str, at: datetime) -> None:
     [
         ("ada", "holds no public key"),
         (f"{KEY}", "holds no public key"),
+        (f'a"b"c {KEY}', "does not say who"),
+        (f'"" {KEY}', "does not say who"),
+        (f"ada cert-authority, {KEY}", "is no option"),
         (f"ada no-touch-required {KEY}", "is no option"),
         (f'ada namespaces="file" {KEY}', "is not for signatures of git"),
         (f'ada valid-before="2026" {KEY}', "is no time"),
