@@ -216,8 +216,8 @@ class PolicyFollower:
             )
             return self._keep(known, now, setback)
         match loaded:
-            case Revision() if self.trust is not None and loaded.repository != self.trust.repository:
-                return self._keep(known, now, _foreign(loaded, self.trust.repository))
+            case Revision() if foreign := self._foreign(loaded):
+                return self._keep(known, now, foreign)
             case Revision():
                 is_verified, newest = self.trust is not None, signed[-_MOST_REMEMBERED:]
                 kept = Acceptance(commit, is_verified=is_verified, signed=newest)
@@ -227,11 +227,19 @@ class PolicyFollower:
             case Rejected() | NeedsUpgrade():
                 return self._keep(known, now, _unusable(loaded, commit))
 
+    def _foreign(self, revision: Revision) -> _Setback | None:
+        """Return what is against a revision that is of another repository than it must be."""
+        if self.trust is None or revision.repository == self.trust.repository:
+            return None
+        return _foreign(revision, self.trust.repository)
+
     def _keep(self, known: Acceptance | None, now: datetime, setback: _Setback | None = None) -> InForce:
         """Stay with the last accepted revision, and tell what kept the newest one back."""
         revision, signed = None, () if known is None else known.signed
         if known is not None and self._may_hold(known):
             match load(self.read(known.commit, now), known.commit):
+                case Revision() as other if foreign := self._foreign(other):
+                    setback = setback or foreign  # this host followed another repository when it was accepted
                 case Revision() as good:
                     revision = good
                 case Rejected() | NeedsUpgrade() as unusable:

@@ -142,6 +142,18 @@ def test_a_host_that_followed_an_unsigned_policy_obeys_nothing_of_it_once_signat
     assert site.report()["policy"]["commit"] == signed.head()
 
 
+def test_a_policy_in_force_is_obeyed_no_more_when_the_host_follows_another_repository(
+    site: Site, policy: SignedRepository, ada: Key, trust: Callable[..., None], patchledger: Command
+) -> None:
+    assert patchledger("run")[0] == 0
+    trust(ada.line(), repository="example/other")
+    code, _, err = patchledger("run")
+    assert code == 3
+    assert 'this host follows "example/other"' in err
+    told = site.report()["policy"]
+    assert (told["commit"], told["refused"]) == ("", policy.head())
+
+
 def test_from_the_floor_on_every_commit_counts(
     policy: SignedRepository, ada: Key, trust: Callable[..., None], patchledger: Command
 ) -> None:
