@@ -110,9 +110,14 @@ class SignedHistory:
         local = self._local(commits[0])
         if isinstance(local, Unverified):
             return local
-        with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
-            judge = _Judge(local, now, self._rules, Bench(Path(folder), self._rules.environment))
-            return self._mirror.whole(lambda: self._verified(judge, commits, is_first=is_first))
+        try:
+            with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
+                judge = _Judge(local, now, self._rules, Bench(Path(folder), self._rules.environment))
+                return self._mirror.whole(lambda: self._verified(judge, commits, is_first=is_first))
+        except OSError as error:
+            said = f"signatures cannot be verified: {error.filename}: {error.strerror}"
+            hint = "free some space for temporary files"
+            return Unverified(commits[0], Unproved.CANNOT_VERIFY, said, hint)
 
     def _verified(
         self, judge: "_Judge", commits: Sequence[str], *, is_first: bool

@@ -1,5 +1,7 @@
 """Who signed the policy: every way to be believed or refused, with real keys and programs."""
 
+import subprocess
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -444,6 +446,26 @@ def test_every_mistake_of_the_hosts_own_lists_is_told_and_closes(world: World, a
     assert found.why is Unproved.BAD_LIST
     for part in ("allowed_signers:2:", "allowed_signers:3:", "revoked:1:"):
         assert part in found.message
+
+
+@pytest.mark.parametrize("size", ["4k", "12k"])
+def test_a_full_folder_for_temporary_files_verifies_nothing(
+    world: World, ada: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str
+) -> None:
+    world.trust(ada.line())
+    world.policy.commit({"a": "1"}, ada)
+    full = tmp_path / "full"
+    full.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(full)], check=True)
+    try:
+        (full / "fill").write_bytes(bytes(int(size[:-1]) * 1024))
+        monkeypatch.setattr(tempfile, "tempdir", str(full))
+        found = world.refused()
+    finally:
+        monkeypatch.undo()
+        subprocess.run(["umount", str(full)], check=True)
+    assert found.why is Unproved.CANNOT_VERIFY
+    assert "No space left on device" in found.message
 
 
 def test_a_list_with_a_mistake_in_the_repository_counts_for_nobody(world: World, ada: Key, ben: Key) -> None:
