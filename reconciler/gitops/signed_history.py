@@ -35,7 +35,7 @@ from reconciler.planning.gates.types import SignedBy, SignMethod
 from reconciler.policy.placement import SIGNERS_FILE
 from reconciler.policy.problems import Problem
 from reconciler.policy.signers import OPENPGP as OPENPGP_KEY
-from reconciler.policy.signers import Signer, SignerList, read_revoked, read_signers
+from reconciler.policy.signers import Signer, SignerList, is_weak, read_revoked, read_signers
 from reconciler.reconcile.ports.policies import Unproved, Unverified
 
 _DOING = "cannot read who signed the policy"
@@ -347,20 +347,32 @@ class _Judge:
         chosen = self._chosen(commit, mine, said, {signature.fingerprint}, is_sealed=is_sealed)
         if isinstance(chosen, Unverified):
             return chosen
-        at = self.now
-        if signature.certificate is not None:
-            held = signature.certificate.held(at)
-            if held is not None and not (is_sealed and held is Unproved.KEY_ENDED):
-                return _refused(commit, held, f"is signed by {said}, whose certificate {_WHY[held]}")
-            if signature.certificate.is_restricted:
-                said += ", whose certificate is for certain uses only,"
-                return _refused(commit, Unproved.BAD_SIGNATURE, f"is signed by {said} and signs no policy")
-            at = signature.certificate.within(at)
+        against = self._against(commit, signature, said, is_sealed=is_sealed)
+        if against is not None:
+            return against
+        at = self.now if signature.certificate is None else signature.certificate.within(self.now)
         wrong = check_ssh(signature, commit.payload, chosen, at, self.bench)
         if wrong is not None:
             return _refused(commit, wrong, f"carries a signature by {said} that is not good")
         method = SignMethod.SSH if signature.certificate is None else SignMethod.SSH_CERTIFICATE
         return SignedBy(commit.oid, who(signature, chosen) or "", signature.fingerprint, method)
+
+    def _against(
+        self, commit: SignedCommit, signature: SshSignature, said: str, *, is_sealed: bool
+    ) -> Unverified | None:
+        """Say what is against a key that is not listed itself, but certified."""
+        certificate = signature.certificate
+        if certificate is None:
+            return None
+        held = certificate.held(self.now)
+        if held is not None and not (is_sealed and held is Unproved.KEY_ENDED):
+            return _refused(commit, held, f"is signed by {said}, whose certificate {_WHY[held]}")
+        if certificate.is_restricted:
+            said += ", whose certificate is for certain uses only,"
+            return _refused(commit, Unproved.BAD_SIGNATURE, f"is signed by {said} and signs no policy")
+        if is_weak(signature.key):
+            return _refused(commit, Unproved.BAD_SIGNATURE, f"is signed by {said}, which is too short")
+        return None
 
     def _openpgp(
         self, commit: SignedCommit, listed: Sequence[Signer], *, is_sealed: bool

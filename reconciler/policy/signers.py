@@ -239,9 +239,15 @@ def _key(kind: str, text: str) -> _Key:
     fields = ssh_strings(key)
     if not fields or fields[0] != kind.encode():
         raise ValueError("the key is not whole, or of another type than the line says")
-    if kind == "ssh-rsa" and 8 * len(fields[-1].lstrip(b"\0")) < _LEAST_RSA_BITS:
+    if is_weak(key):
         raise ValueError(f"an RSA key of less than {_LEAST_RSA_BITS} bits is too weak; make an ed25519 key")
     return _Key(kind, key, fingerprint(key))
+
+
+def is_weak(blob: bytes) -> bool:
+    """Say whether an SSH key is of RSA and too short to be relied on."""
+    fields = ssh_strings(blob)
+    return fields[:1] == [b"ssh-rsa"] and 8 * len(fields[-1].lstrip(b"\0")) < _LEAST_RSA_BITS
 
 
 def ssh_strings(blob: bytes) -> list[bytes]:

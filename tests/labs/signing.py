@@ -58,15 +58,20 @@ class Keys:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def ssh(self, who: str, kind: str = "ed25519") -> Key:
+    def ssh(self, who: str, kind: str = "ed25519", *options: str) -> Key:
         """Make an SSH key."""
         file = self.folder / f"{who}-{kind}"
-        _run("ssh-keygen", "-q", "-t", kind, "-N", "", "-C", who, "-f", str(file))
+        _run("ssh-keygen", "-q", "-t", kind, *options, "-N", "", "-C", who, "-f", str(file))
         return self._ssh(who, file, file.with_name(f"{file.name}.pub"))
 
     def certified(self, who: str, authority: Key, principals: str, *options: str) -> Key:
         """Make an SSH key with a certificate by another one."""
-        key = self.ssh(f"{who}-{principals}".replace(",", "-"))
+        return self.certify(
+            self.ssh(f"{who}-{principals}".replace(",", "-")), who, authority, principals, *options
+        )
+
+    def certify(self, key: Key, who: str, authority: Key, principals: str, *options: str) -> Key:
+        """Have a key certified by another one."""
         file = Path(key.settings["user.signingkey"])
         by = authority.settings["user.signingkey"]
         public = f"{file}.pub"

@@ -226,6 +226,15 @@ def test_a_certificate_that_is_restricted(world: World, keys: Keys, ada: Key) ->
     assert world.refused().why is Unproved.BAD_SIGNATURE
 
 
+def test_a_certificate_of_a_key_that_is_too_short(world: World, keys: Keys, ada: Key) -> None:
+    world.trust(ada.line("cert-authority", "*"))
+    short = keys.ssh("short@example.org", "rsa", "-b", "1024")
+    world.policy.commit({"a": "1"}, keys.certify(short, "short", ada, "short"))
+    found = world.refused()
+    assert found.why is Unproved.BAD_SIGNATURE
+    assert "is too short" in found.message
+
+
 def test_names_in_a_certificate_of_anybody_are_told_short_and_visible(
     world: World, keys: Keys, ada: Key, eve: Key
 ) -> None:
