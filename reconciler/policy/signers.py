@@ -153,13 +153,11 @@ def fingerprint(blob: bytes) -> str:
 
 
 def fingerprint_of_line(line: str) -> str:
-    """Return the fingerprint of the line of a ``.pub`` file.
+    """Return the fingerprint of an SSH public key as :func:`reconciler.policy.values.is_public_key` takes it.
 
-    Raises:
-        ValueError: It is none.
+    That may be a key of a type or length that no list of signers has.
     """
-    kind, text = line.split()[:2]
-    return _key(kind, text).fingerprint
+    return fingerprint(a2b_base64(line.split()[1]))
 
 
 def _lines(data: bytes) -> Iterable[tuple[int, str]]:

@@ -1,5 +1,6 @@
 """Loading a tree of files: everything in the known folders must be right, and all that is wrong is told."""
 
+from base64 import b64encode
 from hashlib import sha256
 
 import pytest
@@ -407,3 +408,15 @@ def test_a_revision_full_of_mistakes_is_not_read_to_its_end() -> None:
     assert len(found.problems) == 1001
     told = "policies/a.yaml:1003: this and what follows is not told, since there are 1000 mistakes before"
     assert told in {str(problem).partition(" (")[0] for problem in found.problems}
+
+
+@pytest.mark.parametrize("kind", ["ssh-rsa", "ssh-dss"])
+def test_a_report_key_that_no_list_of_signers_would_have_is_no_defect(kind: str) -> None:
+    parts = (kind.encode(), b"\1\0\1", b"\xff" * 128)
+    blob = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    host = f"kind: Host\nname: {{}}\nreport_key: {kind} {b64encode(blob).decode()}\n"
+    one = PolicyFile("hosts/a.yaml", "100644", host.format("a").encode())
+    assert isinstance(load([one], ""), Revision)
+    found = load([one, PolicyFile("hosts/b.yaml", "100644", host.format("b").encode())], "")
+    assert isinstance(found, Rejected)
+    assert "is the key of Host a as well" in str(found.problems[0])
