@@ -14,6 +14,7 @@ from tests.examples import load_profile
 from tests.labs.apt import AptLab
 from tests.labs.dnf import DnfLab
 from tests.labs.pacman import PacmanLab
+from tests.labs.signing import Key, Keys
 from tests.labs.zypper import ZypperLab
 
 TESTS = Path(__file__).parent
@@ -116,3 +117,24 @@ def pacman_world() -> Iterator[PacmanLab]:
     """Build a small Arch, once for each worker; tests get copies of its root."""
     with in_memory() as folder:
         yield PacmanLab.build(folder)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """Makes keys for people; those below are there for whoever needs no other."""
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def ada(keys: Keys) -> Key:
+    return keys.ssh("ada@example.org")
+
+
+@pytest.fixture(scope="session")
+def ben(keys: Keys) -> Key:
+    return keys.ssh("ben@example.org")
+
+
+@pytest.fixture(scope="session")
+def eve(keys: Keys) -> Key:
+    return keys.ssh("eve@example.org")

@@ -11,6 +11,7 @@ from binascii import a2b_base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from reconciler.gitops.git import commit_date
 from reconciler.gitops.signed_commits import Bench
 from reconciler.policy.signers import NAMESPACE, Signer, fingerprint, matches, ssh_strings
 from reconciler.process import run
@@ -147,13 +148,9 @@ def _certified(kind: str, blob: bytes, armour: bytes) -> SshSignature | None:
         return None
     key = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *own))
     names = tuple(name.decode("utf-8", "replace") for name in principals)
-    end = None if before == _FOR_EVER else _instant(before)
-    certificate = Certificate(authority, names, _instant(after), end, is_restricted)
+    end = None if before == _FOR_EVER else commit_date(str(before))
+    certificate = Certificate(authority, names, commit_date(str(after)), end, is_restricted)
     return SshSignature(kind, key, certificate, armour)
-
-
-def _instant(seconds: int) -> datetime:
-    return datetime.fromtimestamp(min(seconds, 221845392000), UTC)
 
 
 def who(signature: SshSignature, signer: Signer) -> str | None:

@@ -7,27 +7,12 @@ import pytest
 
 from tests.e2e.site import POLICY, SCHEDULE, Site
 from tests.labs.apt import AptLab
-from tests.labs.signing import Key, Keys, SignedRepository
+from tests.labs.signing import Key, SignedRepository
 
 Command = Callable[..., tuple[int, str, str]]
 NAME = "patchledger.yaml"
 OURS = "repository: example/policy\n"
 FILES = {"policies/base.yaml": POLICY, "schedules/nightly.yaml": SCHEDULE, NAME: OURS}
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="module")
-def ada(keys: Keys) -> Key:
-    return keys.ssh("ada@example.org")
-
-
-@pytest.fixture(scope="module")
-def eve(keys: Keys) -> Key:
-    return keys.ssh("eve@example.org")
 
 
 @pytest.fixture

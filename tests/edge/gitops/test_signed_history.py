@@ -18,27 +18,7 @@ SIGNERS = "trust/allowed_signers"
 BACKDATED = "2020-01-01T00:00:00Z"
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="module")
-def ada(keys: Keys) -> Key:
-    return keys.ssh("ada@example.org")
-
-
-@pytest.fixture(scope="module")
-def ben(keys: Keys) -> Key:
-    return keys.ssh("ben@example.org")
-
-
-@pytest.fixture(scope="module")
-def eve(keys: Keys) -> Key:
-    return keys.ssh("eve@example.org")
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def either(keys: Keys, ada: Key) -> dict[str, Key]:
     """A key for each of the programs that check signatures."""
     return {"ssh-keygen": ada, "gpg": keys.openpgp("lea@example.org")}

@@ -34,20 +34,16 @@ def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
 
 
 def _register_heartbeat(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "folder",
-        nargs="?",
-        default=".",
-        metavar="FOLDER",
-        help="a clone of the policy (default: .)",
-    )
+    _add_folder(parser, "a clone of the policy")
     _add_format(parser)
 
 
+def _add_folder(parser: ArgumentParser, what: str) -> None:
+    parser.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help=f"{what} (default: .)")
+
+
 def _add_source(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "folder", nargs="?", default=".", metavar="FOLDER", help="policy repository (default: .)"
-    )
+    _add_folder(parser, "policy repository")
     parser.add_argument("--rev", metavar="REV", help="read this commit, branch or tag instead of the files")
 
 
