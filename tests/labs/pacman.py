@@ -310,6 +310,14 @@ class PacmanLab:
         text = self.configuration.read_text()
         self.configuration.write_text(f"{text}[{repository}]\nServer = file://{folder}\n")
 
+    @staticmethod
+    def spoil(database: Path) -> None:
+        """Have a mirror answer with a login page, a second newer than the database that it had."""
+        newer = database.stat().st_mtime + 1
+        database.unlink()
+        database.write_text("<html>please log in</html>\n")
+        os.utime(database, (newer, newer))
+
     def withdraw(self, name: str) -> None:
         """Offer a package no longer."""
         self._change_database("repo-remove", name)

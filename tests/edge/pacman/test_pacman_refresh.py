@@ -60,8 +60,7 @@ def test_what_cannot_be_read_is_known_by_name_and_keeps_no_other_from_being_read
     assert run(lab, script, "--refresh") == 0
     before = {one.name: one for one in pacman.observe(datetime.now(UTC)).sources}
     lab.publish(Pkg("plain", "1.2-1"))
-    (lab.origin / "third/third.db").unlink()
-    (lab.origin / "third/third.db").write_text("<html>please log in</html>\n")
+    lab.spoil(lab.origin / "third/third.db")
     with lab.configuration.open("a") as file:
         file.write("[dead]\nServer = http://127.0.0.1:9/dead\nServer = http://127.0.0.1:8/dead\n")
     refresh = pacman.refresh()
@@ -81,8 +80,7 @@ def test_a_repository_that_is_gone(lab: PacmanLab, script: PatchScript) -> None:
 
 
 def test_what_is_no_database_is_refused(lab: PacmanLab, script: PatchScript, pacman: ScriptedManager) -> None:
-    (lab.repository / "lab.db").unlink()
-    (lab.repository / "lab.db").write_text("<html>please log in</html>\n")
+    lab.spoil(lab.repository / "lab.db")
     assert run(lab, script, "--refresh") == 21
     assert pacman.refresh().detail.startswith("what was fetched is no database: ")
     assert len(pacman.resolve(Question()).changes) == 13
