@@ -238,6 +238,11 @@ def _advisory(element: ET.Element) -> Advisory:
     )
 
 
+def names_of(patches: Iterable[Advisory]) -> tuple[str, ...]:
+    """Return how people call patches: their ids and CVEs, sorted."""
+    return tuple(sorted({name for patch in patches for name in (patch.id, *patch.cves)}))
+
+
 # --- who needs whom -----------------------------------------------------------------------------------------
 
 

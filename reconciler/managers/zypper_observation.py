@@ -6,7 +6,7 @@
   package that is newer than the installed one and not newer than this one: zypper itself chooses which
   version a patch brings, usually the newest.
 - What an update would put in the place of an installed package, by a name of which nothing is there, is an
-  offer, too.
+  offer, too; and so is what obsoletes it and does not come, which zypper does not mention.
 - The operator's locks are those that zypper itself finds: for an installed package, or for every newer
   version of it. Where a lock is about some of these only, the others are on offer.
 """
@@ -30,11 +30,12 @@ from reconciler.managers.zypper_formats import (
     Advisory,
     Record,
     advisories,
-    against,
     document,
+    names_of,
     passed_over,
     records,
 )
+from reconciler.managers.zypper_successors import successors_of
 from reconciler.planning.facts.observation import (
     Available,
     Health,
@@ -152,44 +153,8 @@ def _offers(sections: Sections, installed: Sequence[Installed]) -> tuple[Offer, 
             available = _available(package, update.get("arch", ""), candidate, market)
             names = _advisories_of(package, candidate, market.patches)
             found.append(Offer(package.name, package.arch, package.version, candidate, available, names))
-    found += _successors(sections, installed, market)
+    found += successors_of(sections, installed, market.records, market.patches)
     return tuple(sorted(found, key=lambda offer: offer.package))
-
-
-def _successors(sections: Sections, installed: Sequence[Installed], market: _Market) -> Iterator[Offer]:
-    """Yield what an update would put in the place of installed packages.
-
-    A patch is about the old name or about the new one.
-    """
-    section = sections.get("successors")
-    moves = [fields_of(section, line, 5) for line in section.lines]
-    going = {(name, version) for block, name, _, version, _ in moves if block == "to-remove"}
-    leaving = [one for one in installed if (one.name, one.version) in going]
-    present = {one.name for one in installed}
-    for block, name, arch, version, _ in moves:
-        is_new = block == "to-install" and name not in present
-        record = market.records.get((PackageId(name, arch), version)) if is_new else None
-        old = [one for one in leaving if record and against(one.name, one.version, [record], "obsoletes")]
-        if record and old:
-            patches = [patch for patch in market.patches if _is_about(patch, record, old)]
-            available = _made(record, security=any(patch.kind == "security" for patch in patches))
-            yield Offer(
-                *(name, arch, old[0].version, version, (available,), _names_of(patches)),
-                replaces=tuple(one.package for one in old),
-            )
-
-
-def _is_about(patch: Advisory, record: Record, old: Iterable[Installed]) -> bool:
-    """Tell whether a patch names a package that comes in, or what it says that it is instead of another."""
-    stands_for = {one.name: one.version for one in record.relations.get("provides", ())}
-    return patch.lies_in(record.package, "", record.version) or any(
-        patch.lies_in(one.package, one.version, stands_for.get(one.name) or record.version) for one in old
-    )
-
-
-def _made(record: Record, *, security: bool) -> Available:
-    sizes = record.size, record.installed_size, record.sha256
-    return Available(record.version, (record.repository,), security, *sizes)
 
 
 def _updated(installed: Iterable[Installed], update: Mapping[str, str]) -> Installed | None:
@@ -241,11 +206,7 @@ def _available(package: Installed, arch: str, candidate: str, market: _Market) -
 
 
 def _advisories_of(package: Installed, candidate: str, patches: Iterable[Advisory]) -> tuple[str, ...]:
-    return _names_of(patch for patch in patches if patch.lies_in(package.package, package.version, candidate))
-
-
-def _names_of(patches: Iterable[Advisory]) -> tuple[str, ...]:
-    return tuple(sorted({name for patch in patches for name in (patch.id, *patch.cves)}))
+    return names_of(patch for patch in patches if patch.lies_in(package.package, package.version, candidate))
 
 
 # --- sources ------------------------------------------------------------------------------------------------

@@ -503,29 +503,32 @@ advisories() {
     each_file updateinfo advisories_in
 }
 
-# Where an update would remove packages, these and what comes in new, which may take their places; also where it is the
-# operator's locks that are against it.
+# Where an update would remove packages, these and what comes in new, which may take their places.
 successors() {
-    removing >"$WORK/removing" || return
-    if grep -q '<match ' "$WORK/held"; then
-        : >"$WORK/locks"
-        configuration
-        removing >>"$WORK/removing"
-        ended=$?
-        rm "$WORK/locks"
-        configuration
-        [ "$ended" -eq 0 ] || return "$ended"
-    fi
-    sort -u "$WORK/removing"
-}
-
-removing() {
     ask update --dry-run >"$WORK/answer"
     ended=$?
     # With 4 nothing can be solved, and so nothing comes.
     [ "$ended" -eq 4 ] || answered "$ended" || fault "$ended" zypper || return
     summary >"$WORK/moves"
-    ! grep -q '^to-remove' "$WORK/moves" || awk '/^to-(remove|install)\t/' "$WORK/moves"
+    ! grep -q '^to-remove' "$WORK/moves" || awk '/^to-(remove|install)\t/' "$WORK/moves" | sort
+}
+
+# What obsoletes a name that is installed and is not there by its own: an update may take it, or say nothing of it
+# where it cannot come.
+obsoleters() {
+    cut -f 1 "$WORK/installed" | sort -u >"$WORK/present"
+    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+    ask search --obsoletes --match-exact --details --type package $(cat "$WORK/present") >"$WORK/answer"
+    ended=$?
+    answered "$ended" || fault "$ended" zypper || return
+    elements solvable "$WORK/answer" name arch edition | awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { have[$0]; next }
+        !($2 in have) && !seen[$0]++ { print $2, $3, $4 }' "$WORK/present" -
+}
+
+# The vendor of each installed package, where an update leaves it to that.
+owners() {
+    case $(configured solver.allowVendorChange false) in 1 | [Tt]rue | [Yy]es | [Oo]n | always) return ;; esac
+    rpm_ must -qa --qf '%{NAME}\t%{VENDOR}\n' | sort -u
 }
 
 observe() {
@@ -546,6 +549,11 @@ observe() {
     asked patches list-patches
     section successors successors
     awk -F '\t' -v OFS='\t' '$1 == "to-install" { print $2, $3, $4 }' "$WORK/out" >"$WORK/coming"
+    section obsoleters obsoleters
+    if [ -s "$WORK/out" ]; then
+        cat "$WORK/out" >>"$WORK/coming"
+        section vendors owners
+    fi
     if [ -s "$WORK/names" ]; then
         section versions versions
         keep versions
@@ -636,13 +644,15 @@ security_patches() {
         $1 == "patch" && $3 == "needed" && $4 == "security" && !($2 in left_out) { print "patch:" $2 }' "$WORK/culprits" -
 }
 
-# What --security leaves to every source: the version that an update would take. Of what no update would take, such as
-# another vendor's, naming it would bring it all the same.
+# What --security leaves to every source: the version that an update would take, and what would take the place of
+# another and is not there. Of what no update would take, such as another vendor's, naming it would bring it all the same.
 included() {
     lines_of "$INCLUDE" | sed '/^$/d' >"$WORK/including"
     [ -s "$WORK/including" ] || return 0
     elements update "$WORK/updates" kind name arch edition | awk -F '\t' 'FILENAME == ARGV[1] { wanted[$0]; next }
         $1 == "package" && (($2 in wanted) || ($2 ":" $3) in wanted) { print $2 "." $3 "=" $4 }' "$WORK/including" -
+    awk -F '\t' 'FILENAME == ARGV[1] { have[$1]; next }
+        { name = $0; sub(/:.*/, "", name); if (!(name in have)) print }' "$WORK/installed" "$WORK/including" | as_zypper_writes
 }
 
 resolve() {

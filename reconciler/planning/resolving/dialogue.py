@@ -340,12 +340,12 @@ class Conversation:
             security=not is_whole,
             limits=frozenset(self._limits()),
             choices=tuple(standing for standing in wanted if standing.chosen),
-            # What takes the place of a package comes where that one may move.
+            # Of what takes the place of a package, dnf is told the old name and zypper the new one.
             include=frozenset(
                 package
                 for standing in wanted
                 if standing.included_by is not None
-                for package in standing.offer.replaces or (standing.offer.package,)
+                for package in (*standing.offer.replaces, standing.offer.package)
             ),
         )
 

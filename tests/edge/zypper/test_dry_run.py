@@ -296,6 +296,40 @@ def test_a_rename_that_a_lock_is_against_is_an_offer(
     assert (offer.held, found.installed[0].held) == (locked == "newname", locked == "oldname")
 
 
+@pytest.mark.parametrize("mode", ["safe", "full"])
+def test_a_rename_that_cannot_come_is_an_offer(tmp_path: Path, script: PatchScript, mode: str) -> None:
+    lab = ZypperLab.empty(tmp_path / "lab")
+    lab.install(Rpm("oldname", "1.0-1"), Rpm("other", "1.0-1", fields={"Vendor": "lab & sons"}))
+    lab.install(Rpm("newer", "3.0-1"))
+    lab.repository.publish(
+        Rpm("newname", "2.0-1", fields={**SUCCESSOR, "Requires": "nobody-has-this"}),
+        # Which an update would not take for one: of another vendor, of another version, of another machine.
+        Rpm("foreign", "2.0-1", fields={"Obsoletes": "other", "Requires": "nobody-has-this"}),
+        Rpm("late", "2.0-1", fields={"Obsoletes": "newer < 3"}),
+        Rpm("strange", "2.0-1", "i686", fields={"Obsoletes": "oldname", "Requires": "nobody-has-this"}),
+    )
+    lab.repository.advise(Advisory("LAB-SA-2026:0001", ("oldname-2.0-1",)))
+    lab.refresh()
+    zypper = managed(lab, script)
+    (offer,) = zypper.observe(datetime.now(UTC)).offers
+    assert (offer.name, offer.installed, offer.candidate) == ("newname", "1.0-1", "2.0-1")
+    assert (offer.replaces, offer.versions[0].security) == ((PackageId("oldname", "noarch"),), True)
+    assert zypper.resolve(Question("full" if mode == "full" else "safe")).changes == ()
+    alone = zypper.resolve(Question(only=("newname", "2.0-1")))
+    assert alone.unmet == (Unmet("newname", "2.0-1", "Depends", "nobody-has-this"),)
+
+
+def test_what_takes_the_place_of_another_is_included_beside_the_patches(
+    tmp_path: Path, script: PatchScript
+) -> None:
+    lab = ZypperLab.empty(tmp_path / "lab")
+    lab.install(Rpm("oldname", "1.0-1"), Rpm("plain", "1.0-1"))
+    lab.repository.publish(Rpm("newname", "2.0-1", fields=SUCCESSOR), Rpm("plain", "1.1-1"))
+    lab.refresh()
+    answer = managed(lab, script).resolve(Question(security=True, include=("newname", "oldname")))
+    assert moved(answer) == {"newname": "2.0-1", "oldname": None}
+
+
 # --- the update stack ---------------------------------------------------------------------------------------
 
 
