@@ -17,7 +17,7 @@ from reconciler.planning.facts.observation import (
     Question,
 )
 from reconciler.planning.resolving.dialogue import next_question, unrestricted
-from reconciler.planning.resolving.dispositions import Disposition
+from reconciler.planning.resolving.dispositions import ConditionType, Disposition
 from reconciler.planning.resolving.plan import make_plan, security_only
 from tests.fakes import ARCH, SECURITY, STABLE, Build, PackageWorld, converse, healthy, plan_for
 from tests.policies import effective
@@ -310,12 +310,35 @@ def test_a_removal_that_policy_refuses_is_asked_for_again_without_its_doer() -> 
     assert planned(machine, {"upgrade": "full"}) == {"b": "2"}
 
 
-def test_a_refused_removal_of_which_nobody_knows_the_doer_is_answered_by_the_safe_mode() -> None:
+STRAY = Change("remove", "victim", ARCH, "1", None)
+"""A removal of which nobody knows whose doing it is."""
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["stays where it is excluded", "goes all the same"])
+def test_a_refused_removal_of_which_nobody_knows_the_doer_holds_up_nothing_else(*, keeps: bool) -> None:
     machine = world(Build("a", "2"), a="1", victim="1")
-    policy = effective({"upgrade": "full"})
-    gone = Change("remove", "victim", ARCH, "1", None)
-    exchange = answer(Question(mode="full"), gone, Change("upgrade", "a", ARCH, "1", "2"))
-    assert next_question(machine.observe(NOW), policy, [exchange], NOW) == Question()
+    policy, seen = effective({"upgrade": "full"}), machine.observe(NOW)
+    upgrade = Change("upgrade", "a", ARCH, "1", "2")
+    exchanges = [answer(Question(mode="full"), STRAY, upgrade)]
+    without = Question(mode="full", exclude=("victim",))
+    assert next_question(seen, policy, exchanges, NOW) == without
+    if keeps:
+        exchanges.append(answer(without, upgrade))
+    else:
+        exchanges.append(Exchange(without, Answer((), exit_code=25, native_code=4, message="it cannot stay")))
+        assert next_question(seen, policy, exchanges, NOW) == Question()
+        exchanges.append(answer(Question(), upgrade))
+    assert next_question(seen, policy, exchanges, NOW) is None
+    plan = make_plan(seen, policy, exchanges, NOW)
+    assert plan.transaction == (upgrade,)
+    (refused,) = (one for one in plan.conditions if one.type is ConditionType.REMOVALS_REFUSED)
+    assert refused.message.startswith("victim: a full upgrade would remove it")
+
+
+def test_what_has_an_update_of_its_own_is_not_excluded_for_a_refused_removal() -> None:
+    machine = world(Build("a", "2"), Build("victim", "2"), a="1", victim="1")
+    exchange = answer(Question(mode="full"), STRAY, Change("upgrade", "a", ARCH, "1", "2"))
+    assert next_question(machine.observe(NOW), effective({"upgrade": "full"}), [exchange], NOW) == Question()
 
 
 def test_a_new_package_that_would_remove_others_is_blocked() -> None:

@@ -126,9 +126,17 @@ def _resolving(rules: Rules, resolution: Resolution, updates: Sequence[Update]) 
         for update in updates
         if update.disposition is Disposition.REMOVAL_REFUSED
     ]
+    messages = []
     if refused:
-        message = f"{listed(refused)}: not updated, since other packages would have to be removed"
-        yield Condition(ConditionType.REMOVALS_REFUSED, True, "WouldRemove", message)
+        messages.append(f"{listed(refused)}: not updated, since other packages would have to be removed")
+    if resolution.spared:
+        names = listed([rules.name_of(package) for package in sorted(resolution.spared)])
+        messages.append(
+            f"{names}: a full upgrade would remove it, and for the sake of which update is not known, so it"
+            " stays; 'allow_removals' or 'removals: allow' lets it go"
+        )
+    if messages:
+        yield Condition(ConditionType.REMOVALS_REFUSED, True, "WouldRemove", "; ".join(messages))
 
 
 def _is_left_behind(fate: Disposition) -> bool:

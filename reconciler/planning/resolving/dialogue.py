@@ -12,7 +12,8 @@ Its course:
    that would come in new seen in time.
 1. Ask for everything wanted, with all that must not move excluded. Where the answer breaks a rule, ask again
    without the culprit, at most `ROUNDS` times. Where it removes what must stay, the culprits are those whose
-   doing it is; where nobody knows whose, ask again in mode ``safe``.
+   doing it is; where nobody knows whose, the packages themselves are excluded, and if that does not do, it
+   is asked again in mode ``safe``.
 2. Where wanted updates are missing, allow what may move only as a dependency, and keep of that no more than
    what brings missing ones in.
 3. Explain what is still missing, each by a question about this version alone, without blocks, holds and
@@ -127,12 +128,14 @@ class Resolution:
         explanations: For wanted updates that are not in it.
         failure: Why there is no transaction although something is wanted.
         waiting: What everything waits for, where the manager knows no partial upgrades.
+        spared: What a full upgrade would remove, nobody knows for the sake of which update, and must stay.
     """
 
     changes: tuple[Change, ...] = ()
     explanations: Mapping[PackageId, Explanation] | None = None
     failure: Failure | None = None
     waiting: WaitsFor | None = None
+    spared: frozenset[PackageId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +149,28 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A question before it is put into words."""
+    """A question before it is put into words.
+
+    Attributes:
+        spared: What an answer would have removed, and whose doing that is nobody knows.
+    """
 
     mode: Mode
     security: bool
     limits: frozenset[Limit]
     choices: tuple[Wanted, ...]
     include: frozenset[PackageId]
+    spared: frozenset[PackageId] = frozenset()
+
+    def sparing(self, packages: Iterable[PackageId], limits: frozenset[Limit]) -> "Wish":
+        """Return the wish in which these packages must stay, by these limits."""
+        return replace(self, spared=self.spared.union(packages), limits=self.limits | limits)
+
+    def safely(self) -> "Wish":
+        """Return the wish by which nothing is removed, so that nothing need be spared by limits."""
+        kept = {package.mention for package in self.spared}
+        limits = frozenset(one for one in self.limits if one.kind != "removal" or one.key not in kept)
+        return replace(self, mode="safe", limits=limits)
 
     def without(self, kinds: Iterable[Kind]) -> "Wish":
         """Return the wish without its limits and choices of these kinds."""
@@ -301,7 +319,7 @@ class Conversation:
             return Resolution(waiting=settled)
         settled = yield from self._allow_dependencies(settled)
         explanations = yield from self._explain(settled)
-        return Resolution(settled.answer.changes, explanations)
+        return Resolution(settled.answer.changes, explanations, spared=settled.wish.spared)
 
     def _wanted(self) -> frozenset[PackageId]:
         return frozenset(
@@ -415,6 +433,8 @@ class Conversation:
             match self._judged(wish, answer):
                 case Wish() as other:
                     wish = other
+                case Failure() if wish.spared and wish.mode == "full":
+                    wish = wish.safely()
                 case settled:
                     return settled
         return Failure("TooManyQuestions", f"no acceptable transaction was found in {ROUNDS} attempts")
@@ -441,7 +461,10 @@ class Conversation:
     def _without_removals(
         self, wish: Wish, refused: Sequence[Change], culprits: frozenset[Limit]
     ) -> Failure | Wish:
-        """Leave out whose doing the removals are; where nobody knows whose, ask for none at all."""
+        """Leave out whose doing the removals are.
+
+        Where nobody knows whose, what would go must stay; where that does not do either, nothing is removed.
+        """
         doers = self._doers(refused)
         is_explained = all(change.by for change in refused) and not doers & wish.limits
         # What is known to take the place of others can be left out alone where there is but one mode.
@@ -449,9 +472,14 @@ class Conversation:
         if wish.mode == "safe" and (not is_explained or has_modes):
             names = ", ".join(self.rules.name_of(change.package) for change in refused)
             return Failure("RemovalsForced", f"every transaction would remove {names}")
+        wish = replace(wish, limits=wish.limits | culprits)
         if is_explained:
-            return replace(wish, limits=wish.limits | culprits | doers)
-        return replace(wish, mode="safe", limits=wish.limits | culprits)
+            return replace(wish, limits=wish.limits | doers)
+        gone = frozenset(change.package for change in refused)
+        if wish.spared or gone & self.offers.keys():
+            # What has an update of its own would stay without it.
+            return wish.sparing(gone, frozenset()).safely()
+        return wish.sparing(gone, frozenset(self._limit(package, "removal") for package in gone))
 
     def _new_and_young(self, changes: Iterable[Change]) -> WaitsFor | None:
         if self.rules.traits.knows_partial_upgrades:
