@@ -6,6 +6,8 @@ from pathlib import Path
 
 SSH = b"-----BEGIN SSH SIGNATURE-----"
 OPENPGP = b"-----BEGIN PGP SIGNATURE-----"
+MAX_COMMIT_BYTES = 256 * 1024
+"""A larger commit is not read: who made it may be anybody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from reconciler.errors import Stalled
-from reconciler.gitops.damage import judge
 from reconciler.gitops.git import Git
 from reconciler.gitops.openpgp_signatures import check_openpgp
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import read_file, write_file
 from reconciler.gitops.remote import one_line
-from reconciler.gitops.revision import MAX_FILE_BYTES, contents_of
-from reconciler.gitops.signed_commits import OPENPGP, SSH, Bench, SignedCommit, read_commit
+from reconciler.gitops.revision import MAX_FILE_BYTES, bounded, described
+from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, OPENPGP, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.ssh_signatures import SshSignature, check_ssh, read_signature, who
 from reconciler.ownership import check_ours
 from reconciler.planning.gates.types import SignedBy, SignMethod
@@ -46,7 +45,6 @@ _AT_ONCE = 100
 """Commits after which a long line is remembered."""
 _READ_AT_ONCE = 20
 """Commits that are held in memory, with their lists: who made them may be anybody."""
-_MAX_COMMIT_BYTES = 256 * 1024
 _MOST_TOLD = 20
 _MOST_OF_NAMES = 200
 _SEALED_HINT = "have a commit on top of it signed by a key of this host's own list"
@@ -197,8 +195,8 @@ def _read(git: Git, commits: Sequence[str]) -> Iterator[_Read]:
         lists = _checked(git, [f"{oid}^1:{SIGNERS_FILE}" for oid in some])
         known = {oid: known[oid] for oid in lists if oid in known} | {"": SignerList()}
         new = [oid for oid in dict.fromkeys(lists) if oid not in known]
-        texts = dict(zip(new, _bounded(git, new, MAX_FILE_BYTES), strict=True))
-        for oid, data, listed in zip(some, _bounded(git, some, _MAX_COMMIT_BYTES), lists, strict=True):
+        texts = dict(zip(new, bounded(git, new, _DOING, MAX_FILE_BYTES), strict=True))
+        for oid, data, listed in zip(some, bounded(git, some, _DOING, MAX_COMMIT_BYTES), lists, strict=True):
             if listed not in known:
                 known[listed] = _signers(texts[listed])
             yield _Read(read_commit(oid, data or b""), known[listed])
@@ -214,29 +212,7 @@ def _too_large() -> SignerList:
 
 def _checked(git: Git, names: Sequence[str]) -> list[str]:
     """Return the ids of the files that git knows by these names, empty where there is none."""
-    return [oid if kind == "blob" else "" for oid, kind, _ in _described(git, names)]
-
-
-def _bounded(git: Git, oids: Sequence[str], most: int) -> list[bytes | None]:
-    """Return what objects hold, ``None`` of one that is too large to be what it should be."""
-    sizes = {oid: int(size) for oid, _, size in _described(git, oids)}
-    small = [oid for oid in dict.fromkeys(oids) if sizes.get(oid, 0) <= most]
-    limit = sum(sizes.get(oid, 0) for oid in small)
-    held = dict(zip(small, contents_of(git, small, _DOING, limit), strict=True)) if small else {}
-    return [held.get(oid) for oid in oids]
-
-
-def _described(git: Git, names: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Return id, type and size of each; of what is missing, three times nothing."""
-    asked = git.run(
-        "cat-file",
-        "--batch-check=%(objectname) %(objecttype) %(objectsize)",
-        stdin="".join(f"{name}\n" for name in names).encode(),
-    )
-    if asked.returncode:
-        raise judge(git, asked, _DOING)
-    rows = (row.split(" ") for row in asked.text.splitlines())
-    return [(row[0], row[1], row[2]) if len(row) == 3 else ("", "", "0") for row in rows]  # noqa: PLR2004
+    return [oid if kind == "blob" else "" for oid, kind, _ in described(git, names, _DOING)]
 
 
 @dataclass(frozen=True, slots=True)
