@@ -22,6 +22,7 @@ from fnmatch import fnmatchcase
 from hashlib import sha1, sha256
 
 from reconciler.policy.problems import Problem, quoted
+from reconciler.policy.values import is_public_key
 
 OPENPGP = "openpgp"
 NAMESPACE = "git"
@@ -39,6 +40,8 @@ SSH_TYPES = frozenset(
     }
 )
 _LEAST_RSA_BITS = 2048
+_PRIVATE = b"-----BEGIN OPENSSH PRIVATE KEY-----"
+_PRIVATE_MAGIC = b"openssh-key-v1\0"
 _PRIMARY = 6
 """The tag of an OpenPGP packet that is a primary key."""
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?Z?", re.ASCII)
@@ -158,6 +161,34 @@ def fingerprint_of_line(line: str) -> str:
     That may be a key of a type or length that no list of signers has.
     """
     return fingerprint(a2b_base64(line.split()[1]))
+
+
+def public_key_of(data: bytes) -> str:
+    """Return the public half of an SSH key: of a private key in OpenSSH's own format, or of a ``.pub`` file.
+
+    The private one tells it unencrypted (OpenSSH's ``PROTOCOL.key``), so that nobody is asked for a
+    passphrase.
+
+    Returns:
+        Type and key, as the line of a list has them; empty where the data are something else.
+    """
+    head, *body = data.strip().split(b"\n")
+    if head.strip() != _PRIVATE:
+        words = head.decode("ascii", "replace").split()[:2]
+        return " ".join(words) if is_public_key(" ".join(words)) else ""
+    try:
+        blob = a2b_base64(b"".join(body[:-1]))
+    except (Base64Error, ValueError):
+        return ""
+    if not blob.startswith(_PRIVATE_MAGIC):
+        return ""
+    blob = blob[len(_PRIVATE_MAGIC) :]
+    for _ in range(3):  # cipher, key derivation, its options
+        blob = blob[4 + int.from_bytes(blob[:4], "big") :]
+    size = int.from_bytes(blob[4:8], "big")  # after the number of keys
+    key = blob[8 : 8 + size]
+    fields = ssh_strings(key)
+    return f"{fields[0].decode('ascii', 'replace')} {b64encode(key).decode()}" if fields else ""
 
 
 def _lines(data: bytes) -> Iterable[tuple[int, str]]:

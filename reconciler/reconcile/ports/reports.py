@@ -9,6 +9,7 @@ from reconciler.errors import Transient
 
 if TYPE_CHECKING:  # whoever only commits and pushes tells nothing
     from reconciler.planning.notices.events import Notice, Route
+    from reconciler.reconcile.ports.policies import Unproved
 
 
 REPAIR_HINT = (
@@ -97,6 +98,36 @@ class Diverged:
             f"{self.newest:%Y-%m-%d %H:%M} UTC ({self.subject}): another machine writes this branch too, or "
             "this one was restored from a backup, or the branch was rewritten; nothing is overwritten"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SignedReport:
+    """A report whose signature is good, by whichever key.
+
+    Attributes:
+        commit: Its full id.
+        key: Fingerprint of the SSH key, as ``ssh-keygen -l`` shows it.
+        policy: The policy commit that it names; empty without one.
+    """
+
+    commit: str
+    key: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnprovedReport:
+    """A report that no key vouches for.
+
+    Attributes:
+        commit: Its full id.
+        why: What is wrong, as a program reads it.
+        message: The same for people.
+    """
+
+    commit: str
+    why: "Unproved"
+    message: str
 
 
 class ReportRepository(Protocol):

@@ -1,0 +1,116 @@
+"""Whose reports count: those that are signed by the key that the host's document named at their time.
+
+The rules:
+
+1. A Host document with a ``report_key`` enrols a host. One without is about labels alone.
+2. A report is judged by the document at the policy commit that the host followed then. So a report that was
+   signed before the key changed stays valid, and one that the old key signs afterwards does not.
+3. A host never goes back: what names an older policy than a good report before it is judged by that one.
+   So whoever has found an old key cannot choose the time that suits it.
+4. A host whose document went, or lost its key, is retired: nothing counts until it is enrolled anew.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.policy.load import Revision
+from reconciler.policy.signers import fingerprint_of_line
+
+
+class Standing(StrEnum):
+    """What a signature of a report is worth."""
+
+    ENROLLED = "enrolled"
+    """By the host's key."""
+    FORMER_KEY = "former-key"
+    """By the key that was the host's then; it has another one now, or is retired."""
+    OTHER_KEY = "other-key"
+    """By a key that was not the host's: it proves nothing."""
+    RETIRED = "retired"
+    """The host had been retired by then."""
+    UNENROLLED = "unenrolled"
+    """No document had named a key of the host yet."""
+    UNKNOWN_POLICY = "unknown-policy"
+    """It names a policy commit that the policy does not hold, or none."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the report is the host's."""
+        return self in {Standing.ENROLLED, Standing.FORMER_KEY}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAt:
+    """The key of a host at one policy commit.
+
+    Attributes:
+        commit: Full id.
+        key: Fingerprint of the ``report_key``; empty where the host has no document, or that no key.
+    """
+
+    commit: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a signed report says.
+
+    Attributes:
+        key: Fingerprint of the key that signed it.
+        policy: The policy commit that it names; empty where it names none.
+    """
+
+    key: str
+    policy: str
+
+
+def report_key_at(revision: Revision, host: str) -> KeyAt:
+    """Return the key that a revision names for a host."""
+    lines = (one.value.report_key for one in revision.hosts if one.value.name == host)
+    return KeyAt(revision.commit, next((fingerprint_of_line(line) for line in lines if line), ""))
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """The keys of one host, along the first-parent line of the policy.
+
+    Attributes:
+        line: The key at each commit, the oldest first.
+    """
+
+    line: Sequence[KeyAt]
+    _index: Mapping[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_index", {one.commit: at for at, one in enumerate(self.line)})
+
+    def standing(self, told: Told) -> Standing:
+        """Say what one report is worth by itself, by the policy commit that it names."""
+        return self._at(self._index.get(told.policy, -1), told.key)
+
+    def standings(self, branch: Iterable[Told]) -> Iterator[Standing]:
+        """Say what each report of a branch is worth.
+
+        Args:
+            branch: Its reports, the oldest first. One that names no policy is judged by that of the one
+                before it.
+        """
+        newest = -1
+        for told in branch:
+            at = self._index.get(told.policy, -1) if told.policy else newest
+            found = self._at(max(at, newest) if at >= 0 else -1, told.key)
+            newest = max(at, newest) if found.counts else newest
+            yield found
+
+    def _at(self, at: int, key: str) -> Standing:
+        if at < 0:
+            return Standing.UNKNOWN_POLICY
+        named = self.line[at].key
+        if named:
+            if key != named:
+                return Standing.OTHER_KEY
+            return Standing.ENROLLED if self.line[-1].key == named else Standing.FORMER_KEY
+        had_one = any(one.key for one in self.line[:at])
+        return Standing.RETIRED if had_one else Standing.UNENROLLED

@@ -1,0 +1,82 @@
+"""Whose reports count, when a host is enrolled, gets another key, is retired, and comes back."""
+
+import pytest
+
+from reconciler.policy.enrolment import Enrolment, KeyAt, Standing, Told, report_key_at
+from reconciler.policy.load import PolicyFile, Revision, load
+
+OLD, NEW, EVE = "SHA256:old", "SHA256:new", "SHA256:eve"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0tVgMq3VtCN1jKQ7d0kk3cIVJkC1rEwXo5l2sBRoCk"
+# The host is enrolled, gets a new key, is retired, and enrolled again.
+LINE = tuple(
+    KeyAt(commit, key)
+    for commit, key in [("p0", ""), ("p1", OLD), ("p2", OLD), ("p3", NEW), ("p4", ""), ("p5", NEW)]
+)
+HISTORY = Enrolment(LINE)
+
+
+@pytest.mark.parametrize(
+    ("policy", "key", "standing"),
+    [
+        ("p0", OLD, Standing.UNENROLLED),
+        ("p1", OLD, Standing.FORMER_KEY),
+        ("p2", OLD, Standing.FORMER_KEY),
+        ("p1", NEW, Standing.OTHER_KEY),
+        ("p3", OLD, Standing.OTHER_KEY),
+        ("p3", NEW, Standing.ENROLLED),
+        ("p3", EVE, Standing.OTHER_KEY),
+        ("p4", NEW, Standing.RETIRED),
+        ("p5", NEW, Standing.ENROLLED),
+        ("p5", OLD, Standing.OTHER_KEY),
+        ("elsewhere", NEW, Standing.UNKNOWN_POLICY),
+        ("", NEW, Standing.UNKNOWN_POLICY),
+    ],
+)
+def test_a_report_is_judged_by_the_document_of_its_time(policy: str, key: str, standing: Standing) -> None:
+    assert HISTORY.standing(Told(key, policy)) is standing
+
+
+def test_only_two_standings_count() -> None:
+    assert {one for one in Standing if one.counts} == {Standing.ENROLLED, Standing.FORMER_KEY}
+
+
+def test_until_the_head_changes_it_a_key_is_the_hosts() -> None:
+    assert Enrolment(LINE[:3]).standing(Told(OLD, "p1")) is Standing.ENROLLED
+    assert Enrolment(LINE[:5]).standing(Told(NEW, "p3")) is Standing.FORMER_KEY
+
+
+def test_an_old_key_cannot_go_back_to_the_time_when_it_counted() -> None:
+    branch = [Told(OLD, "p2"), Told(NEW, "p3"), Told(OLD, "p2"), Told(NEW, "p3")]
+    assert list(HISTORY.standings(branch)) == [
+        Standing.FORMER_KEY,
+        Standing.ENROLLED,
+        Standing.OTHER_KEY,
+        Standing.ENROLLED,
+    ]
+
+
+def test_what_does_not_count_moves_nothing() -> None:
+    branch = [Told(OLD, "p1"), Told(EVE, "p5"), Told(OLD, "p2")]
+    assert list(HISTORY.standings(branch)) == [
+        Standing.FORMER_KEY,
+        Standing.OTHER_KEY,
+        Standing.FORMER_KEY,
+    ]
+
+
+def test_a_report_without_a_policy_is_judged_by_that_of_the_one_before() -> None:
+    branch = [Told(OLD, ""), Told(OLD, "p1"), Told(OLD, ""), Told(OLD, "elsewhere")]
+    assert list(HISTORY.standings(branch)) == [
+        Standing.UNKNOWN_POLICY,
+        Standing.FORMER_KEY,
+        Standing.FORMER_KEY,
+        Standing.UNKNOWN_POLICY,
+    ]
+
+
+def test_the_key_of_a_host_is_that_of_its_own_document() -> None:
+    text = f"kind: Host\nname: web-01\nreport_key: {KEY} web-01\n---\nkind: Host\nname: web-02\n"
+    loaded = load([PolicyFile("hosts/all.yaml", "100644", text.encode())], "c" * 40)
+    assert isinstance(loaded, Revision)
+    assert report_key_at(loaded, "web-01").key.startswith("SHA256:")
+    assert [report_key_at(loaded, name).key for name in ("web-02", "web-03")] == ["", ""]
