@@ -35,6 +35,16 @@ def replace_file(path: "Path", data: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
+def sync_file(path: "Path") -> None:
+    """Write a file that another program made to the disk.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
 def sync_folder(folder: "Path") -> None:
     """Write the names in ``folder`` to the disk: without it a power cut may bring a replaced file back.
 

@@ -255,7 +255,11 @@ def _add_setup_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy-remote", metavar="URL", help="address of the policy repository")
     parser.add_argument("--policy-ref", metavar="BRANCH", help="its branch (default: main)")
     parser.add_argument("--report-remote", metavar="URL", help="address of the report repository")
-    parser.add_argument("--signing-key", metavar="FILE", help="SSH private key that signs reports")
+    parser.add_argument(
+        "--signing-key",
+        metavar="FILE",
+        help="SSH private key that signs reports, made where there is none (default: report_key by --config)",
+    )
     parser.add_argument("--identity", metavar="FILE", help="SSH private key to log in with")
     parser.add_argument("--known-hosts", metavar="FILE", help="keys of the SSH servers")
     parser.add_argument(

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from reconciler import process
 from reconciler.cli import main
 from reconciler.gitops.report_queue import Identity, ReportQueue
+from reconciler.gitops.signed_reports import own_public_key
 from reconciler.host.config import load_config
 from reconciler.host.install.installation import Layout
 from reconciler.host.install.installer import Installer
@@ -83,11 +84,11 @@ class Place:
         return self.run("setup", "--answers", str(self.answers(**more)), "--yes")
 
     def files(self) -> dict[str, tuple[int, bytes | None]]:
-        """Return everything there is: mode and content by path."""
+        """Return everything there is: mode and content by path; each key that is made is another one."""
         return {
             str(path.relative_to(self.folder)): (
                 stat.S_IMODE(path.stat().st_mode),
-                path.read_bytes() if path.is_file() else None,
+                path.read_bytes() if path.is_file() and not path.match("report_key*") else None,
             )
             for path in sorted(self.folder.rglob("*"))
             if path.name != "answers.yaml" and "objects" not in path.parts
@@ -149,6 +150,66 @@ def test_a_signed_policy_begins_at_the_head_that_setup_verified(place: Place) ->
     assert code == 0, err
     assert "signed by ada@example.org" in err
     assert load_config(place.config).trust.floor == head
+
+
+def test_the_host_gets_a_key_of_its_own_that_signs_its_reports(place: Place) -> None:
+    code, _, err = place.set_up()
+    assert code == 0
+    key = load_config(place.config).reports.signing_key
+    assert key == place.folder / "etc" / "report_key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert own_public_key(key).startswith("ssh-ed25519 ")
+    public = key.with_name("report_key.pub").read_text()
+    assert public == f"{own_public_key(key)} web-01\n"
+    assert f"done: make the SSH key {key}" in err
+    assert not list(key.parent.glob(".*"))
+    made = key.read_bytes()
+    _, _, err = place.set_up(labels={"env": "other"})
+    assert "SSH key" not in err
+    assert key.read_bytes() == made
+    assert place.run("cleanup", "--yes")[0] == 0
+    assert not list(key.parent.glob("report_key*"))
+
+
+def test_a_key_that_is_there_is_taken_and_stays(place: Place) -> None:
+    key = place.folder / "etc" / "report_key"
+    key.parent.mkdir(mode=0o700)
+    Path(Keys(place.folder / "keys").ssh("web-01").settings["user.signingkey"]).rename(key)
+    before = key.read_bytes()
+    code, _, err = place.set_up()
+    assert (code, "SSH key" in err) == (0, False)
+    assert load_config(place.config).reports.signing_key == key
+    assert place.run("cleanup", "--yes")[0] == 0
+    assert key.read_bytes() == before
+
+
+def test_a_key_that_an_answer_names_is_made_there_and_goes_with_the_answer(place: Place) -> None:
+    other = place.folder / "etc" / "keys" / "reports"
+    reports = {"remote": str(place.folder / "reports.git"), "signing_key": str(other)}
+    code, _, err = place.set_up(reports=reports)
+    assert code == 0, err
+    assert stat.S_IMODE(other.parent.stat().st_mode) == 0o700
+    assert other.exists()
+    assert place.set_up()[0] == 0
+    assert load_config(place.config).reports.signing_key != other
+    assert not other.exists()
+
+
+def test_a_key_that_cannot_be_used_is_told_before_anything_is_changed(place: Place) -> None:
+    key = place.folder / "mine"
+    key.write_text("no key\n")
+    key.chmod(0o600)
+    reports = {"remote": str(place.folder / "reports.git"), "signing_key": str(key)}
+    code, _, err = place.set_up(reports=reports)
+    assert code == 2
+    assert f"reports.signing_key {key}: " in err
+    assert not place.config.exists()
+
+
+def test_without_a_report_repository_there_is_no_key(place: Place) -> None:
+    assert place.set_up(reports={})[0] == 0
+    assert load_config(place.config).reports.signing_key is None
+    assert not list((place.folder / "etc").glob("report_key*"))
 
 
 def test_doing_it_twice_changes_nothing(place: Place) -> None:

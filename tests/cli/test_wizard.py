@@ -94,7 +94,6 @@ def test_setup_asks_tests_shows_and_does(folder: Path, receiver: Receiver, talk:
         person.answer("Trusted commit", "head")
         person.expect("ok: ")
         person.answer("Address of the report repository", str(folder / "reports.git"))
-        person.answer("SSH private key that signs reports [-]", "")
         person.expect("ok: reports may be pushed to hosts/web-01")
         person.answer("Labels", "env")
         person.expect("Write each label as key=value")
@@ -133,7 +132,6 @@ def _adjusted(folder: Path, receiver: Receiver, talk: Talk) -> None:
         person.answer("Its branch [main]", "")
         person.answer("Trusted commit [", "")
         person.answer("Address of the report repository", "")
-        person.answer("SSH private key", "")
         person.answer(
             "Labels that policies match on, such as env=production role=web [env=test role=web]", ""
         )

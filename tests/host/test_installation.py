@@ -21,6 +21,7 @@ from reconciler.host.install.installation import (
     Encrypt,
     Layout,
     MakeFolder,
+    MakeKey,
     Manifest,
     Park,
     Present,
@@ -93,15 +94,8 @@ def _of_files(present: Present, action: Action) -> Present:
             assert path.parent in folders, f"{path} has no folder"
             assert files.get(path) == action.before
             return replace(present, files={**files, path: content}, modes={**present.modes, path: kind.mode})
-        case Encrypt(name, path, secret):
-            assert path.parent in folders, f"{path} has no folder"
-            secrets = {**present.secrets, name: secret}
-            return replace(
-                present,
-                files={**files, path: b"sealed"},
-                modes={**present.modes, path: 0o600},
-                secrets=secrets,
-            )
+        case Encrypt() | MakeKey():
+            return _with_secret(present, action)
         case RemoveFile(path):
             return replace(present, files={one: data for one, data in files.items() if one != path})
         case RemoveFolder(path, with_content):
@@ -112,6 +106,18 @@ def _of_files(present: Present, action: Action) -> Present:
             return replace(present, files=left, folders=frozenset(folders - gone)) if is_done else present
         case _:
             return present
+
+
+def _with_secret(present: Present, action: Encrypt | MakeKey) -> Present:
+    path, files, secrets = action.path, dict(present.files), dict(present.secrets)
+    assert path.parent in present.folders, f"{path} has no folder"
+    match action:
+        case Encrypt(name, _, secret):
+            files[path], secrets[name] = b"sealed", secret
+        case MakeKey():
+            assert path not in files, f"{path} would be written over"
+            files |= {path: b"private", path.with_name(f"{path.name}.pub"): b"public"}
+    return replace(present, files=files, modes={**present.modes, path: 0o600}, secrets=secrets)
 
 
 def _of_systemd(present: Present, action: Action) -> Present:
@@ -143,6 +149,8 @@ GOALS = [
     aim(notifiers=OPS, tick="1h"),
     aim(notifiers={"ops": {**OPS["ops"], "keep": "file"}}, state_dir="/srv/state"),
     aim(notifiers={"ops": {"credential": "mail"}}),
+    aim(reports={"remote": "/srv/reports.git", "signing_key": str(LAYOUT.report_key)}),
+    aim(reports={"remote": "/srv/reports.git", "signing_key": "/etc/patchledger/keys/reports"}),
 ]
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ from reconciler.host.install.installation import (
     wanted,
 )
 from reconciler.host.install.installer import Installer
+from reconciler.process import BASE_PATH
 
 _OPTION_OF = {
     option.removeprefix("--").replace("-", "_"): (place, option) for place, option in OPTIONS.items()
@@ -149,7 +151,8 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
     if failures and not options.unchecked and not options.dry_run:
         note("nothing was changed; --unchecked goes on all the same")
         return worst(map(exit_code, failures))
-    aim = _aim(_with_floor(answers, has_failed=bool(failures)), layout, places, options.program)
+    answers = _with_key(_with_floor(answers, has_failed=bool(failures)), layout)
+    aim = _aim(answers, layout, places, options.program)
     present = installer.present(manifest, aim)
     enables = options.command == "setup" or manifest is None
     actions = plan_installation(aim, layout, present, answers.updaters, enables=enables)
@@ -170,6 +173,18 @@ def _with_floor(answers: Answers, *, has_failed: bool) -> Answers:
         return answers
     floor = setup_checks.policy_head(answers)
     return answers.model_copy(update={"trust": trust.model_copy(update={"floor": floor})})
+
+
+def _with_key(answers: Answers, layout: Layout) -> Answers:
+    """Have reports signed by a key of this host's own, where they leave it and can be signed."""
+    reports = answers.reports
+    if reports.remote is None or reports.signing_key is not None:
+        return answers
+    if shutil.which("ssh-keygen", path=BASE_PATH) is None:
+        note("reports will not be signed: ssh-keygen is missing; install it and run setup again")
+        return answers
+    signed = reports.model_copy(update={"signing_key": layout.report_key})
+    return answers.model_copy(update={"reports": signed})
 
 
 # --- Answers --------------------------------------------------------------------------------------------
@@ -259,6 +274,7 @@ def _failures(answers: Answers, places: Mapping[str, Path], *, sends: bool) -> l
     tests = [
         partial(setup_checks.check_policy, answers),
         partial(setup_checks.check_reports, answers),
+        partial(setup_checks.check_report_key, answers),
         *(partial(notify, name, one) for name, one in answers.notifiers.items()),
     ]
     failures = []

@@ -24,6 +24,8 @@ from reconciler.notify import (
     ask,
     parse_address,
 )
+from reconciler.ownership import check_ours
+from reconciler.process import run
 
 T = TypeVar("T")
 _PATIENCE = 30.0  # seconds for a remote, while somebody waits for the answer
@@ -81,6 +83,24 @@ def check_reports(config: Config, *, is_new: bool = True) -> str:
     if is_there and is_new:
         said += "; that branch is there already and will be continued: no other host may have this id"
     return said
+
+
+def check_report_key(config: Config) -> str:
+    """Look whether reports can be signed; return what was found, empty where they are not to be.
+
+    Raises:
+        Misuse: The key that is there cannot be used, or others could change it.
+    """
+    key = config.reports.signing_key
+    if key is None or not key.exists():
+        return ""
+    check_ours(str(key), "reports.signing_key")
+    done = run(["ssh-keygen", "-y", "-P", "", "-f", str(key)], timeout=_PATIENCE)
+    if done.returncode or done.timed_out:
+        words = (done.error_text or "it cannot be used").splitlines()[-1]
+        hint = "name a private key without a passphrase that its owner alone may read"
+        raise Misuse(f"reports.signing_key {key}: {words}", hint)
+    return f"reports are signed with {key}"
 
 
 def check_notifier(config: Config, name: str, address: Address) -> str:

@@ -120,7 +120,6 @@ class Wizard:
             remote = self.draft.answer(("reports", "remote"))
             if remote is not None:
                 self._ask_git(str(remote))
-                self._ask(("reports", "signing_key"), "SSH private key that signs reports")
 
         self._tested(ask, check_reports)
 

@@ -89,6 +89,11 @@ class Layout:
         """The folder of addresses in plain files."""
         return self.folder / "secrets"
 
+    @property
+    def report_key(self) -> Path:
+        """The SSH private key that signs reports, unless the answers name another."""
+        return self.folder / "report_key"
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -217,6 +222,21 @@ class Encrypt:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeKey:
+    """Make an SSH key; one that is there is never written over.
+
+    Attributes:
+        comment: Whose it is.
+    """
+
+    path: Path
+    comment: str
+
+    def __str__(self) -> str:
+        return f"make the SSH key {self.path} (it signs reports, mode 0600)"
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveFile:
     """Remove a file of ours."""
 
@@ -300,6 +320,7 @@ Action = (
     MakeFolder
     | WriteFile
     | Encrypt
+    | MakeKey
     | RemoveFile
     | RemoveFolder
     | Reload
@@ -362,6 +383,12 @@ class Aim:
     files: Mapping[Path, WantedFile]
     credentials: Mapping[str, bytes] = field(repr=False)
     loaded: tuple[tuple[str, Path], ...]
+
+    @property
+    def key_files(self) -> tuple[Path, ...]:
+        """The SSH key that signs reports, and its public half; none where reports are not signed."""
+        key = self.config.reports.signing_key
+        return () if key is None else (key, key.with_name(f"{key.name}.pub"))
 
 
 def credential_name(notifier: str) -> str:
@@ -472,6 +499,7 @@ def plan_installation(
             for name, secret in sorted(aim.credentials.items())
             if present.secrets.get(name) != secret
         ),
+        *(MakeKey(key, aim.config.host) for key in aim.key_files[:1] if key not in present.files),
         *writes,
         *(RemoveFile(path) for path in _no_longer_wanted(before, last) if path in present.files),
         *_services(layout, present, writes, enables=enables),
@@ -591,7 +619,7 @@ def concerned(layout: Layout, manifest: Manifest | None, aim: Aim | None) -> Con
     files = {layout.manifest, layout.parked}
     folders = {layout.folder, layout.credentials, layout.secrets, layout.units}
     if aim is not None:
-        files |= aim.files.keys()
+        files |= {*aim.files, *aim.key_files}
         folders |= wanted_folders(aim, layout).keys()
     if manifest is not None:
         files |= manifest.files.keys()
@@ -615,6 +643,7 @@ def wanted_folders(aim: Aim, layout: Layout) -> dict[Path, int]:
         own.append(layout.credentials)
     if any(one.kind is FileKind.ADDRESS for one in aim.files.values()):
         own.append(layout.secrets)
+    own.extend(key.parent for key in aim.key_files[:1])
     above = {path for one in (*own, layout.units) for path in one.parents}
     if not layout.is_system:
         above.add(layout.units)
@@ -627,6 +656,9 @@ def _manifest(aim: Aim, layout: Layout, present: Present, updaters: Literal["par
     files = {path: sha256(one.content) for path, one in aim.files.items()}
     # Credentials that were given earlier stay ours for as long as they are loaded.
     files |= {path: "" for _, path in aim.loaded if path.parent == layout.credentials}
+    # A key that was there before us is the operator's.
+    earlier_files = before.files if before else {}
+    files |= {path: "" for path in aim.key_files if path in earlier_files or path not in present.files}
     if before is not None:
         kept = {str(one.file) for one in aim.config.notifiers.values() if one.file is not None}
         files |= {

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from reconciler.durable import replace_file, sync_folder
+from reconciler.durable import replace_file, sync_file, sync_folder
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.host.install import competing, credentials, units
 from reconciler.host.install.installation import (
@@ -20,6 +20,7 @@ from reconciler.host.install.installation import (
     ForgetTimer,
     Layout,
     MakeFolder,
+    MakeKey,
     Manifest,
     Park,
     Present,
@@ -35,9 +36,10 @@ from reconciler.host.install.installation import (
 from reconciler.host.machine.locking import take
 from reconciler.host.machine.systemd import Systemd, unanswered
 from reconciler.ownership import is_own
-from reconciler.process import Completed
+from reconciler.process import Completed, run
 
 Tell = Callable[[str], None]
+_PATIENCE = 30.0  # seconds for a program of this machine
 
 
 class Installer:
@@ -179,7 +181,7 @@ class Installer:
 
     def _do(self, action: Action) -> None:
         match action:
-            case MakeFolder() | WriteFile() | Encrypt():
+            case MakeFolder() | WriteFile() | Encrypt() | MakeKey():
                 _make(action)
             case RemoveFile(path):
                 path.unlink(missing_ok=True)
@@ -248,7 +250,7 @@ def _said_of(error: OSError, where: Path) -> str:
     return f"{error.filename or where}: {error.strerror or error}"
 
 
-def _make(action: MakeFolder | WriteFile | Encrypt) -> None:
+def _make(action: MakeFolder | WriteFile | Encrypt | MakeKey) -> None:
     match action:
         case MakeFolder(path, mode):
             # One folder and no more: what else is made on the way, nobody would take away again.
@@ -261,6 +263,27 @@ def _make(action: MakeFolder | WriteFile | Encrypt) -> None:
             why = credentials.why_not_decrypted(credential, path)
             if why:
                 raise Stalled(why, "answer that the address is kept as a file, or mend systemd-creds")
+        case MakeKey(path, comment):
+            _make_key(path, comment)
+
+
+def _make_key(path: Path, comment: str) -> None:
+    """Make a key aside, and give it its name only if nothing bears that by then."""
+    folder = path.with_name(f".{path.name}.new")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        fresh = folder / "key"
+        argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(fresh)]
+        done = run(argv, timeout=_PATIENCE)
+        if done.returncode or done.timed_out:
+            said = (done.error_text or done.text or "it does not end").splitlines()[-1]
+            raise Stalled(f"cannot make the key {path}: {said}", "make one, and name it by --signing-key")
+        sync_file(fresh)
+        os.link(fresh, path)
+        replace_file(path.with_name(f"{path.name}.pub"), fresh.with_name("key.pub").read_bytes(), 0o644)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_folder(path: Path, *, with_content: bool) -> None:
