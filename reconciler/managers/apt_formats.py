@@ -25,6 +25,8 @@ class DpkgRow(Identified):
     error: str
     status: str
     size: int | None
+    source: str
+    source_version: str
 
 
 def rows(section: Section) -> Iterator[DpkgRow]:
@@ -34,9 +36,9 @@ def rows(section: Section) -> Iterator[DpkgRow]:
         Stalled: A line has other columns.
     """
     for line in section.lines:
-        name, arch, version, want, error, status, size = fields_of(section, line, 7)
+        name, arch, version, want, error, status, size, *source = fields_of(section, line, 7, later=2)
         if status not in _ABSENT:
-            yield DpkgRow(name, arch, version, want, error, status, kib(size))
+            yield DpkgRow(name, arch, version, want, error, status, kib(size), *source)
 
 
 def stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:

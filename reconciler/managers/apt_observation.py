@@ -43,6 +43,7 @@ from reconciler.managers.sections import (
     number,
     pairs,
     sentence_of,
+    unless_same,
     unparsed,
 )
 from reconciler.planning.facts.observation import (
@@ -95,6 +96,8 @@ def _installed(sections: Sections, native: str) -> tuple[Installed, ...]:
                     status="reinst-required" if row.error == "reinstreq" else row.status,
                     held=row.want == "hold",
                     automatic=native_key(row.package, native) in automatic,
+                    source=unless_same(row.source, row.name),
+                    source_version=unless_same(row.source_version, row.version),
                 )
                 for row in rows(sections.need("installed"))
             ),

@@ -81,6 +81,8 @@ def _installed(
             row.version,
             held=row.package in held or (visible is not None and row.package not in visible),
             automatic=(row.package, row.version) in automatic,
+            source=row.source,
+            source_version=row.source_version,
         )
         for row in present
     )

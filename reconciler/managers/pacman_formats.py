@@ -16,6 +16,7 @@ class LocalPackage:
     automatic: bool
     size: int | None
     groups: tuple[str, ...]
+    base: str
 
 
 def rows(section: Section) -> Iterator[LocalPackage]:
@@ -25,8 +26,8 @@ def rows(section: Section) -> Iterator[LocalPackage]:
         Stalled: A line has other columns.
     """
     for line in section.lines:
-        name, version, arch, reason, size, groups = fields_of(section, line, 6)
-        yield LocalPackage(name, version, arch, reason == "1", number(size), tuple(groups.split()))
+        name, version, arch, reason, size, groups, base = fields_of(section, line, 6, later=1)
+        yield LocalPackage(name, version, arch, reason == "1", number(size), tuple(groups.split()), base)
 
 
 @dataclass(frozen=True, slots=True)

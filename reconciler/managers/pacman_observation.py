@@ -20,7 +20,7 @@ from reconciler.managers.machine import (
     read_lock_holder,
 )
 from reconciler.managers.pacman_formats import LocalPackage, SyncPackage, records, rows
-from reconciler.managers.sections import Section, Sections, fields_of, instant, pairs, unparsed
+from reconciler.managers.sections import Section, Sections, fields_of, instant, pairs, unless_same, unparsed
 from reconciler.planning.facts.observation import (
     Available,
     Health,
@@ -66,7 +66,14 @@ def _installed(found: Sequence[LocalPackage], ignored: Section) -> tuple[Install
         )
 
     installed = (
-        Installed(row.name, row.arch, row.version, held=is_held(row), automatic=row.automatic)
+        Installed(
+            row.name,
+            row.arch,
+            row.version,
+            held=is_held(row),
+            automatic=row.automatic,
+            source=unless_same(row.base, row.name),
+        )
         for row in found
     )
     return tuple(sorted(installed, key=lambda one: one.package))

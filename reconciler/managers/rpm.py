@@ -3,11 +3,12 @@
 A version is written ``[epoch:]version-release``, the epoch only where it is not 0.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cmp_to_key
 
-from reconciler.managers.sections import Section, fields_of, number, unparsed
+from reconciler.managers.sections import Section, fields_of, number, unless_same, unparsed
 from reconciler.planning.facts.package import Identified
 from reconciler.planning.facts.versions import compare_rpm
 
@@ -23,6 +24,8 @@ class Row(Identified):
     arch: str
     version: str
     size: int | None
+    source: str
+    source_version: str
 
 
 def rows(section: Section, columns: int) -> Iterator[Row]:
@@ -32,8 +35,23 @@ def rows(section: Section, columns: int) -> Iterator[Row]:
         Stalled: A line has other columns.
     """
     for line in section.lines:
-        name, arch, version, size, *_ = fields_of(section, line, columns)
-        yield Row(name, arch, version, number(size))
+        name, arch, version, size, *_, source_rpm = fields_of(section, line, columns, later=1)
+        yield Row(name, arch, version, number(size), *_source(source_rpm, name, version))
+
+
+_SOURCE_RPM = re.compile(r"(.+)-([^-]+-[^-]+)\.(?:no)?src\.rpm")
+
+
+def _source(source_rpm: str, name: str, version: str) -> tuple[str, str]:
+    """Return of what ``source-version-release.src.rpm`` says what is not said by the package itself.
+
+    The file's name has no epoch. Of a package that has its source's version it is the package's own; of
+    another one it is not known.
+    """
+    match = _SOURCE_RPM.fullmatch(source_rpm)
+    if match is None:
+        return "", ""
+    return unless_same(match[1], name), unless_same(match[2], version.rpartition(":")[2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,16 +183,32 @@ def unparsed(section: Section, line: str) -> Unparsable:
     return Unparsable(f"section [{section.name}] of the patch script's output does not parse: {line[:80]!r}")
 
 
-def fields_of(section: Section, line: str, count: int) -> list[str]:
+def fields_of(section: Section, line: str, count: int, later: int = 0) -> list[str]:
     """Split a line at its tabs.
+
+    Args:
+        section: That the line is of.
+        line: As it was printed.
+        count: How many fields every script prints.
+        later: How many more came in later, which scripts of an earlier release do not print.
+
+    Returns:
+        So many fields; those that were not printed are empty.
 
     Raises:
         Unparsable: It has another number of fields.
     """
     fields = line.split("\t")
-    if len(fields) != count:
+    if len(fields) == count:
+        return fields + [""] * later
+    if len(fields) != count + later:
         raise unparsed(section, line)
     return fields
+
+
+def unless_same(said: str, own: str) -> str:
+    """Return what a column says of a package's source, empty where that is as the package's ``own``."""
+    return "" if said == own else said
 
 
 def words_of(lines: Iterable[str]) -> str:

@@ -88,6 +88,8 @@ def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, .
             version=row.version,
             held=row.package in held,
             automatic=row.name in automatic,
+            source=row.source,
+            source_version=row.source_version,
         )
         for row in present
     )

@@ -240,7 +240,7 @@ leave_out_sources() {
 installed() {
     # shellcheck disable=SC2016 # for dpkg-query
     must dpkg-query "--admindir=$ADMIN" -W -f \
-        '${Package}\t${Architecture}\t${Version}\t${db:Status-Want}\t${db:Status-Eflag}\t${db:Status-Status}\t${Installed-Size}\n'
+        '${Package}\t${Architecture}\t${Version}\t${db:Status-Want}\t${db:Status-Eflag}\t${db:Status-Status}\t${Installed-Size}\t${source:Package}\t${source:Version}\n'
 }
 
 # name:arch of every package in $WORK/installed that is on the machine.
@@ -415,11 +415,9 @@ stanzas() { # must|may FILE-WITH-NAME=VERSION
 
 # By source and name, as archives write their lists: apt reads these forwards, and from the start for each step back.
 in_order_of_lists() { # FILE-WITH-NAME=VERSION
-    # shellcheck disable=SC2016 # for dpkg-query
-    must dpkg-query "--admindir=$ADMIN" -W -f '${Package} ${source:Package}\n' >"$WORK/origins"
-    awk 'FILENAME == ARGV[1] { source[$1] = $2; next }
+    awk 'FILENAME == ARGV[1] { split($0, row, "\t"); source[row[1]] = row[8]; next }
         { name = $0; sub(/[:=].*/, "", name); print (name in source ? source[name] : name), name, $0 }' \
-        "$WORK/origins" "$1" | sort | cut -d ' ' -f 3-
+        "$WORK/installed" "$1" | sort | cut -d ' ' -f 3-
 }
 
 show() { # FILE-WITH-NAME=VERSION

@@ -219,11 +219,11 @@ unlike_heard() { # FILE
 }
 
 # rpm writes an epoch of 0 where a package has one, dnf does not; so do we.
-ROW='%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{LONGSIZE}\t%{INSTALLTIME}\n'
+ROW='%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{LONGSIZE}\t%{INSTALLTIME}\t%{SOURCERPM}\n'
 
 installed() {
     rpm_ -qa --qf "$ROW" >"$WORK/rows" || return
-    awk -F '\t' '$1 != "gpg-pubkey" { sub(/^0:/, "", $3); print $1 "\t" $2 "\t" $3 "\t" $4 "\t" $5 }' "$WORK/rows" | sort
+    awk -F '\t' '$1 != "gpg-pubkey" { sub(/^0:/, "", $3); print $1 "\t" $2 "\t" $3 "\t" $4 "\t" $5 "\t" $6 }' "$WORK/rows" | sort
 }
 
 # name and arch of what is there in several versions.

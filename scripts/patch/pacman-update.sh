@@ -184,15 +184,16 @@ copy_databases() { # FROM TO
     done
 }
 
-# name, version, arch, reason (1: for others), size, groups of every installed package.
+# name, version, arch, reason (1: for others), size, groups, base (what it was built from) of every installed package.
 installed() {
     find "$WORK/db/local" -name desc -exec awk '
-        function flush() { if (name != "") print name "\t" version "\t" arch "\t" reason + 0 "\t" size "\t" groups }
-        FNR == 1 { flush(); name = version = arch = reason = size = groups = "" }
+        function flush() { if (name != "") print name "\t" version "\t" arch "\t" reason + 0 "\t" size "\t" groups "\t" base }
+        FNR == 1 { flush(); name = version = arch = reason = size = groups = base = "" }
         /^%.*%$/ { key = $0; next }
         $0 == "" { key = ""; next }
         key == "%NAME%" { name = $0 } key == "%VERSION%" { version = $0 } key == "%ARCH%" { arch = $0 }
         key == "%REASON%" { reason = $0 } key == "%SIZE%" { size = $0 }
+        key == "%BASE%" { base = $0 }
         key == "%GROUPS%" { groups = groups (groups == "" ? "" : " ") $0 }
         END { flush() }' {} + | sort
 }

@@ -155,7 +155,7 @@ rpm_() { # must|may|run ARGUMENT...
 
 # Debian's rpm says with every call that it is not the system's own.
 installed() {
-    rpm_ must -qa --qf '%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{LONGSIZE}\t%{INSTALLTIME}\t%{DBINSTANCE}\n' |
+    rpm_ must -qa --qf '%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\t%{LONGSIZE}\t%{INSTALLTIME}\t%{DBINSTANCE}\t%{SOURCERPM}\n' |
         awk -F '\t' -v OFS='\t' '$1 != "gpg-pubkey" { sub(/^0:/, "", $3); print }' | sort
 }
 

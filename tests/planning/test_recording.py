@@ -82,6 +82,16 @@ def test_what_is_recorded_comes_back() -> None:
     assert recording.policy_commit == INPUTS.policy.commit
 
 
+def test_what_a_package_was_built_from_is_written_only_where_it_is_not_called_like_it() -> None:
+    part = Installed("libc6", "amd64", "2.36-9", source="glibc")
+    data = recorded(replace(OBSERVATION, installed=(Installed("bash", "amd64", "5.2-1"), part)))
+    plain, built = json.loads(data)["observation"]["installed"]
+    assert "source" not in plain
+    assert built["source"] == "glibc"
+    assert "source_version" not in built
+    assert read_recording(data).observation.installed[1] == part
+
+
 def test_a_condition_of_a_later_release_is_read_as_one_that_is_not_known() -> None:
     known = Condition(ConditionType.POLICY_STALLED, True, "Refused", "refused", stalled=True)
     later = Condition(UnknownWord("HostCloned"), True, "MachineId", "this is a clone", stalled=True)

@@ -45,6 +45,9 @@ class Installed(Identified):
         status: dpkg's third column in words; ``installed`` is the healthy one.
         held: The operator's own hold or lock.
         automatic: Marked as installed only for others.
+        source: The source package that it was built from; empty where that has its name, or is not known.
+        source_version: Of that; empty where it is the package's own, or is not known. An rpm does not tell
+            the epoch of its source.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Installed(Identified):
     status: str = "installed"
     held: bool = False
     automatic: bool = False
+    source: str = since(3, "", is_left_out=True)
+    source_version: str = since(3, "", is_left_out=True)
 
     @property
     def is_whole(self) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from reconciler.planning.text.layout import SCHEMA_VERSION, fields_of
+from reconciler.planning.text.layout import SCHEMA_VERSION, fields_of, is_written
 
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 """Neither UTF-8 nor another reader's JSON can hold them; they come from bytes that were no text."""
@@ -85,7 +85,9 @@ def plain(
             written = [inner(item) for item in value]
         case _ if is_dataclass(value) and not isinstance(value, type):
             written = {
-                key_of(one.name): inner(getattr(value, one.name)) for one in fields_of(type(value), version)
+                key_of(one.name): inner(held)
+                for one in fields_of(type(value), version)
+                if is_written(one, held := getattr(value, one.name))
             }
         case _:
             raise TypeError(f"{type(value).__name__} has no canonical JSON form")

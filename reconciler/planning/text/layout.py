@@ -6,6 +6,7 @@ in it. They share one number, :data:`SCHEMA_VERSION`. The rules:
 
 1. A new field is declared by :func:`since`, with the value that it has in files from before. Nothing else is
    to be done: older files are read with that value, and are compared with what *their* version wrote.
+   One that is hardly ever anything else may be left out of the file where it has that value.
 2. What a field means, and its shape, never changes. What is to be told otherwise gets another name; the old
    field stays for those who read older files.
 3. The number grows once for each release that adds a field, not for each field. A file of a newer number is
@@ -26,6 +27,7 @@ SCHEMA_VERSION = 3
 """Of all these files as this program writes them."""
 
 _SINCE = "since"
+_LEFT_OUT = "left out"
 _T = TypeVar("_T")
 
 
@@ -55,15 +57,21 @@ OPEN = _KnownFirst()
 """Annotates a field ``Words | UnknownWord``: a recording with a newer release's word is read all the same."""
 
 
-def since(version: int, default: _T) -> _T:
+def since(version: int, default: _T, *, is_left_out: bool = False) -> _T:
     """Declare a field of a dataclass that files before ``version`` do not have.
 
     Args:
         version: The first :data:`SCHEMA_VERSION` with it.
         default: What it is in older files; immutable.
+        is_left_out: Whether it is not written where it is the default: of what there are thousands in a file.
     """
     # Like dataclasses.field itself, this claims to be what it declares.
-    return dataclasses.field(default=default, metadata={_SINCE: version})
+    return dataclasses.field(default=default, metadata={_SINCE: version, _LEFT_OUT: is_left_out})
+
+
+def is_written(field: "dataclasses.Field[Any]", value: object) -> bool:
+    """Tell whether ``field`` is in a file where it holds ``value``."""
+    return value != field.default or not field.metadata.get(_LEFT_OUT)
 
 
 def first_version(field: "dataclasses.Field[Any]") -> int:

@@ -27,13 +27,17 @@ NOW = datetime.now(UTC)
 def test_installed_packages_with_holds_and_marks(lab: AptLab, apt: ScriptedManager) -> None:
     lab.hold_package("lima")
     lab.mark_auto("base")
+    rebuilt = Deb("rebuilt", "1:1.0+b1", fields={"Source": "origin (1:1.0)"})
+    lab.install(rebuilt, Deb("part", "1.0", fields={"Source": "whole"}))
     seen = named(apt.observe(NOW).installed)
+    assert seen["rebuilt"] == Installed("rebuilt", "all", "1:1.0+b1", source="origin", source_version="1:1.0")
+    assert seen["part"] == Installed("part", "all", "1.0", source="whole")
     assert seen["lima"] == Installed("lima", "all", "1.0", held=True)
     assert seen["base"] == Installed("base", "all", "1.0", automatic=True)
     assert seen["foreign"] == Installed("foreign", "i386", "1.0")
     assert seen["epoch"].version == "1:1.0-1"
     assert seen["twin:i386"] == Installed("twin", "i386", "1.0")
-    assert len(seen) == 23
+    assert len(seen) == 25
 
 
 def test_offers_name_every_newer_version_with_origin_and_security(apt: ScriptedManager) -> None:

@@ -25,10 +25,10 @@ NOW = datetime.now(UTC)
 def test_installed_packages_with_holds_and_marks(lab: PacmanLab, pacman: ScriptedManager) -> None:
     lab.hold_package("lim?")
     lab.configure("IgnoreGroup = tools")
-    lab.install(Pkg("grouped", "1.0-1", (("group", "tools"),)))
+    lab.install(Pkg("grouped", "1.0-1", (("group", "tools"), ("pkgbase", "toolbox"))))
     seen = {package.name: package for package in pacman.observe(NOW).installed}
     assert seen["lima"] == Installed("lima", "any", "1.0-1", held=True)
-    assert seen["grouped"].held
+    assert seen["grouped"] == Installed("grouped", "any", "1.0-1", held=True, source="toolbox")
     assert seen["base"] == Installed("base", "any", "1.0-1", automatic=True)
     assert seen["epoch"].version == "1:1.0-1"
     assert len(seen) == 14

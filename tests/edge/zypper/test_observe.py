@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,10 @@ def test_installed_packages_with_locks_and_marks(lab: ZypperLab, zypper: Scripte
     lab.mark_automatic("base")
     observation = zypper.observe(NOW)
     seen = named(observation.installed)
-    assert seen["lima"] == Installed("lima", "noarch", "1.0-1", held=True)
-    assert seen["base"] == Installed("base", "noarch", "1.0-1", automatic=True)
-    assert seen["native"] == Installed("native", "x86_64", "1.0-1")
+    built = partial(Installed, source="lab-source", source_version="1-1")
+    assert seen["lima"] == built("lima", "noarch", "1.0-1", held=True)
+    assert seen["base"] == built("base", "noarch", "1.0-1", automatic=True)
+    assert seen["native"] == built("native", "x86_64", "1.0-1")
     assert seen["epoch"].version == "1:1.0-1"
     assert [name for name, package in seen.items() if package.held] == ["lima"]
     assert len(seen) == 23
