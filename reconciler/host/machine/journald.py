@@ -42,7 +42,9 @@ def send(fields: Mapping[str, str], path: str = SOCKET) -> str:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
             sender.settimeout(_PATIENCE)
-            sender.sendto(encode(fields), path)
+            # Connected, since only then waiting for room waits for that of the journal's own queue, and is no busy loop.
+            sender.connect(path)
+            sender.send(encode(fields))
     except OSError as error:
         return f"{path}: the journal took no entry: {error.strerror or error}"
     return ""
