@@ -42,7 +42,7 @@ def send(fields: Mapping[str, str], path: str = SOCKET) -> str:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
             sender.settimeout(_PATIENCE)
-            # Connected, since only then waiting for room waits for that of the journal's own queue, and is no busy loop.
+            # Connected, since waiting for room in the journal's own queue is a busy loop otherwise.
             sender.connect(path)
             sender.send(encode(fields))
     except OSError as error:
