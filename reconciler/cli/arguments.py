@@ -268,6 +268,12 @@ def _add_setup_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ca-file", metavar="FILE", help="authorities trusted for https remotes")
     parser.add_argument("--trust-floor", metavar="COMMIT", help="commit the policy must descend from")
     parser.add_argument(
+        "--enrol-with",
+        metavar="FILE",
+        help="push a branch that enrols this host with this credential, which is kept nowhere: a private key "
+        "for ssh, a token or password for https (-: a token, one line of standard input)",
+    )
+    parser.add_argument(
         "--notifier",
         metavar="NAME=FILE",
         action="append",

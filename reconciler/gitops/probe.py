@@ -1,6 +1,8 @@
 """Ask a remote whether it will serve this host, before anything relies on it; nothing is changed there."""
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,10 +62,11 @@ class Wanted:
     rules: Rules | None = None
 
 
-def probe_policy(
+@contextlib.contextmanager
+def opened_policy(
     remote: str, ref: str, options: GitAccess, wanted: Wanted, *, timeout: float, now: datetime
-) -> Served:
-    """Fetch the policy once, into a folder that is thrown away.
+) -> Iterator[tuple[PolicyMirror, Served]]:
+    """Fetch the policy once, into a folder that is thrown away afterwards; verified where that is wanted.
 
     Raises:
         PolicyRejected: A commit that must be signed is not, by who may.
@@ -84,7 +87,19 @@ def probe_policy(
             )
         signer = "" if wanted.rules is None else _signer(source, wanted.rules, assessed, now)
         shown = source.describe(found.head)
-        return Served(found.head, shown.subject, shown.committed_at, signer)
+        yield source, Served(found.head, shown.subject, shown.committed_at, signer)
+
+
+def probe_policy(
+    remote: str, ref: str, options: GitAccess, wanted: Wanted, *, timeout: float, now: datetime
+) -> Served:
+    """Say whether the policy is served, and its head.
+
+    Raises:
+        ReconcilerError: As for :func:`opened_policy`.
+    """
+    with opened_policy(remote, ref, options, wanted, timeout=timeout, now=now) as (_, served):
+        return served
 
 
 def _signer(source: PolicyMirror, rules: Rules, found: FirstUse | Unchanged | Advanced, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Whose reports count: those that are signed by the key that the host's document named at their time.
+"""Whose reports count: those signed by the key that the host's document named at their time.
 
 The rules:
 
@@ -10,12 +10,60 @@ The rules:
 4. A host whose document went, or lost its key, is retired: nothing counts until it is enrolled anew.
 """
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.policy.documents import Host
 from reconciler.policy.load import Revision
 from reconciler.policy.signers import fingerprint_of_line
+from reconciler.policy.values import GLOB, LABEL_KEY, MACHINE_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a machine has to say of itself to be enrolled.
+
+    Attributes:
+        host: Its host id.
+        labels: What it says of itself; a document's labels beat them, so that they must be repeated there.
+        machine_id: Content of its ``/etc/machine-id``, empty where it has none.
+        report_key: The public key that signs its reports, as ``ssh-ed25519 AAAA…``.
+    """
+
+    host: str
+    labels: Mapping[str, str]
+    machine_id: str
+    report_key: str
+
+    @property
+    def file(self) -> str:
+        """Where its document goes."""
+        return f"hosts/{self.host}.yaml"
+
+    def document(self) -> str:
+        """Return the Host document that enrols it; labels that no document can have are left out."""
+        labels = {
+            key: value
+            for key, value in sorted(self.labels.items())
+            if re.fullmatch(LABEL_KEY, key) and re.fullmatch(GLOB, value)
+        }
+        lines = ["kind: Host", f"name: {json.dumps(self.host)}"]
+        lines += ["labels:", *(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in labels.items())]
+        lines = lines if labels else lines[:2]
+        lines += [f'machine_id: "{self.machine_id}"'] if re.fullmatch(MACHINE_ID, self.machine_id) else []
+        return "\n".join([*lines, f'report_key: "{self.report_key} {self.host}"', ""])
+
+    def is_named_by(self, document: Host) -> bool:
+        """Say whether a document is this machine's: by its key, and by its machine id where it has one."""
+        key = document.report_key
+        return (
+            key is not None
+            and fingerprint_of_line(key) == fingerprint_of_line(self.report_key)
+            and document.machine_id in {None, self.machine_id}
+        )
 
 
 class Standing(StrEnum):

@@ -1,5 +1,6 @@
 """setup, adjust and cleanup as people call them, in a folder of their own instead of on the whole system."""
 
+import io
 import json
 import os
 import signal
@@ -115,8 +116,8 @@ def place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Place]
 
 
 def test_a_host_is_set_up_by_an_answers_file(place: Place) -> None:
-    code, out, err = place.set_up()
-    assert (code, out) == (0, "")
+    code, _, err = place.set_up()
+    assert code == 0
     config = load_config(place.config)
     assert (config.host, config.labels) == ("web-01", {"env": "test"})
     secret = place.folder / "etc" / "secrets" / "ops"
@@ -169,6 +170,63 @@ def test_the_host_gets_a_key_of_its_own_that_signs_its_reports(place: Place) -> 
     assert key.read_bytes() == made
     assert place.run("cleanup", "--yes")[0] == 0
     assert not list(key.parent.glob("report_key*"))
+
+
+def test_setup_prints_the_document_that_enrols_the_host(place: Place) -> None:
+    code, out, err = place.set_up(labels={"env": "test", "of a document": "never"})
+    assert code == 0
+    key = own_public_key(place.folder / "etc" / "report_key")
+    own = Path("/etc/machine-id").read_text().strip()
+    assert out.splitlines() == [
+        "kind: Host",
+        'name: "web-01"',
+        "labels:",
+        '  "env": "test"',
+        *([f'machine_id: "{own}"'] if own else []),
+        f'report_key: "{key} web-01"',
+    ]
+    assert "let the policy repository have this as hosts/web-01.yaml" in err
+    (place.policy / "hosts").mkdir()
+    (place.policy / "hosts" / "web-01.yaml").write_text(out)
+    assert place.run("policy", "check", str(place.policy))[0] == 0
+    git(place.policy, "add", "-A")
+    git(place.policy, "commit", "-q", "-m", "enrol web-01")
+    code, out, err = place.set_up()
+    assert (code, out) == (0, "")
+    assert "this host is enrolled by hosts/web-01.yaml:1@" in err
+
+
+def test_a_branch_that_enrols_is_pushed_with_a_credential_that_is_kept_nowhere(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = "glpat-0123456789"
+    path = place.answers()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{token}\n"))
+    code, out, err = place.run("setup", "--answers", str(path), "--yes", "--enrol-with", "-")
+    assert code == 0, err
+    assert "pushed it as branch enrol/web-01" in err
+    assert git(place.policy, "show", "enrol/web-01:hosts/web-01.yaml") == out.strip()
+    assert git(place.policy, "diff", "--name-only", "main", "enrol/web-01") == "hosts/web-01.yaml"
+    written = [path for path in place.folder.rglob("*") if path.is_file()]
+    assert not [path for path in written if token.encode() in path.read_bytes()]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{token}\n"))
+    code, _, err = place.run("adjust", "--yes", "--enrol-with", "-")
+    assert code == 1
+    assert "branch is there already" in err
+
+
+def test_people_change_a_document_that_they_wrote(place: Place) -> None:
+    (place.policy / "hosts").mkdir()
+    (place.policy / "hosts" / "all.yaml").write_text("kind: Host\nname: web-01\nlabels: {env: gold}\n")
+    git(place.policy, "add", "-A")
+    git(place.policy, "commit", "-q", "-m", "name web-01")
+    path = place.answers()
+    code, out, err = place.run("setup", "--answers", str(path), "--yes", "--enrol-with", "/dev/null")
+    assert code == 2
+    assert '  "env": "gold"' in out
+    assert "no branch was pushed, since hosts/all.yaml:1@" in err
+    assert place.config.exists()
+    assert place.run("adjust", "--yes")[0] == 0
 
 
 def test_a_key_that_is_there_is_taken_and_stays(place: Place) -> None:

@@ -14,10 +14,11 @@ from typing import Literal
 from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.verbs import asking, detected, setup_checks
 from reconciler.cli.verbs import plan as planning
+from reconciler.cli.verbs.enrolling import Enrolled, enrol, pusher_of
 from reconciler.cli.verbs.wizard import Wizard
 from reconciler.errors import DONE, Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.remote import redact_url
-from reconciler.host.config import load_config
+from reconciler.host.config import Config, load_config
 from reconciler.host.install import credentials, units
 from reconciler.host.install.answers import (
     OPTIONS,
@@ -73,6 +74,7 @@ class SetupOptions:
     git_credential: str | None
     ca_file: str | None
     trust_floor: str | None
+    enrol_with: str | None
     notifier: list[str] | None
     keep_secrets: Literal["credential", "file"] | None
     tick: str | None
@@ -163,7 +165,22 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
         raise Misuse("nothing was changed", "run setup again")
     installer.carry_out(actions)
     _tell_end(actions, aim, layout, present, enables=enables)
-    return _finish(options, layout, actions)
+    return _finish(options, layout, actions, _enrolled(aim.config, options))
+
+
+def _enrolled(config: Config, options: SetupOptions) -> Enrolled:
+    """Tell how this host is enrolled, where its reports are pushed, and propose it where somebody may."""
+    if config.reports.remote is None:
+        return Enrolled()
+    found = enrol(config, pusher_of(config, options.enrol_with))
+    if found.failure is not None and options.enrol_with is not None:
+        tell(found.failure)
+    elif found.failure is not None:
+        note(f"whether this host is enrolled cannot be told now: {found.failure.message}")
+    if found.document and options.format == "text":
+        sys.stdout.write(found.document)
+        sys.stdout.flush()
+    return found
 
 
 def _with_floor(answers: Answers, *, has_failed: bool) -> Answers:
@@ -357,12 +374,16 @@ def _tell_end(
         note(f"{aim.config.host} ticks every {int(aim.config.tick.total_seconds() // 60)} minutes")
 
 
-def _finish(options: SetupOptions, layout: Layout, actions: Sequence[Action]) -> int:
+def _finish(options: SetupOptions, layout: Layout, actions: Sequence[Action], enrolled: Enrolled) -> int:
     """Plan for the first time; what goes wrong with it is told, and what was set up stays."""
     if options.format == "json":
-        print_json({"actions": [str(action) for action in actions]})
-    if options.no_plan:
-        return DONE
+        print_json({"actions": [str(action) for action in actions], "enrol": enrolled.document})
+    has_failed = options.enrol_with is not None and enrolled.failure is not None
+    so_far = exit_code(enrolled.failure) if has_failed and enrolled.failure else DONE
+    return so_far if options.no_plan else worst([so_far, _first_plan(options, layout)])
+
+
+def _first_plan(options: SetupOptions, layout: Layout) -> int:
     first = planning.PlanOptions(str(layout.config))
     try:
         if options.format == "json":

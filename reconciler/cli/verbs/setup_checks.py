@@ -1,13 +1,15 @@
 """Test what ``setup`` was told: is the policy served, may reports be pushed, does a notifier answer?"""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
 from reconciler.cli.verbs.notify import send_test
 from reconciler.cli.wiring.compose import git_options, signing_rules
 from reconciler.errors import Misuse, Transient
-from reconciler.gitops.probe import Served, Wanted, probe_policy, probe_push
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.probe import Served, Wanted, opened_policy, probe_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.report_queue import host_branch
 from reconciler.host.config import Config
@@ -61,6 +63,18 @@ def _served(config: Config, wanted: Wanted) -> Served:
     now = SystemClock().now()
     options = git_options(config)
     return probe_policy(policy.remote, policy.ref, options, wanted, timeout=_timeout(config), now=now)
+
+
+def opened(config: Config) -> AbstractContextManager[tuple[PolicyMirror, Served]]:
+    """Fetch the policy into a folder that is thrown away afterwards, verified where that is asked for.
+
+    Raises:
+        ReconcilerError: As for :func:`check_policy`.
+    """
+    policy, now = config.policy, SystemClock().now()
+    wanted = Wanted(config.trust.floor, signing_rules(config))
+    options = git_options(config)
+    return opened_policy(policy.remote, policy.ref, options, wanted, timeout=_timeout(config), now=now)
 
 
 def check_reports(config: Config, *, is_new: bool = True) -> str:

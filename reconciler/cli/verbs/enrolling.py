@@ -1,0 +1,124 @@
+"""Enrol this host: the document that names its key, and the branch that proposes it."""
+
+import re
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.cli.showing.terminal import note
+from reconciler.cli.verbs.setup_checks import opened
+from reconciler.cli.wiring.compose import git_options
+from reconciler.errors import Misuse, ReconcilerError
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.proposal import Proposal, Pusher, propose
+from reconciler.gitops.report_queue import Identity
+from reconciler.gitops.revision import read_revision
+from reconciler.gitops.signed_reports import own_public_key
+from reconciler.host.config import Config
+from reconciler.host.machine.clock import SystemClock
+from reconciler.planning.text.untrusted import commit_message
+from reconciler.policy.documents import Host
+from reconciler.policy.enrolment import Machine
+from reconciler.policy.load import Placed, Revision, load
+from reconciler.policy.values import MACHINE_ID
+from reconciler.reconcile.policy_in_force import rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What became of it.
+
+    Attributes:
+        document: What the policy is to have, empty where it has it, or no report is signed here.
+        failure: Why the policy could not be looked at, or the branch not be pushed.
+    """
+
+    document: str = ""
+    failure: ReconcilerError | None = None
+
+
+def machine_of(config: Config) -> Machine | None:
+    """Return what this machine has to say of itself; ``None`` where no key signs its reports."""
+    key = config.reports.signing_key
+    public = "" if key is None else own_public_key(key)
+    if not public:
+        return None
+    return Machine(config.host, config.labels, machine_id(config.root or Path("/")), public)
+
+
+def machine_id(root: Path) -> str:
+    """Return the machine id of a system, empty where it has none."""
+    with suppress(OSError):
+        said = (root / "etc" / "machine-id").read_text("ascii", "replace").strip()
+        return said if re.fullmatch(MACHINE_ID, said) else ""
+    return ""
+
+
+def pusher_of(config: Config, given: str | None) -> Pusher | None:
+    """Return who pushes the branch; ``None`` where no credential is given, so that none is pushed.
+
+    Args:
+        config: Says how the policy repository is reached.
+        given: The file of a credential, or ``-`` for a token on standard input.
+
+    Raises:
+        Misuse: Nothing stands on standard input.
+    """
+    if given is None:
+        return None
+    options = replace(git_options(config), identity="", credential="", client_certificate="", client_key="")
+    if given != "-":
+        return Pusher(config.policy.remote, options, credential=str(Path(given).absolute()))
+    token = sys.stdin.readline().strip()
+    if not token:
+        raise Misuse("--enrol-with -: there is no token on standard input", "give it there, in one line")
+    return Pusher(config.policy.remote, options, token=token)
+
+
+def enrol(config: Config, pusher: Pusher | None) -> Enrolled:
+    """Say which document enrols this host, and push a branch with it where somebody may."""
+    machine = machine_of(config)
+    if machine is None:
+        note("this host cannot be enrolled: no key signs its reports")
+        return Enrolled()
+    try:
+        with opened(config) as (source, served):
+            return _with_policy(machine, source, served.head, pusher)
+    except ReconcilerError as error:
+        return Enrolled(machine.document(), error)
+
+
+def _with_policy(machine: Machine, source: PolicyMirror, head: str, pusher: Pusher | None) -> Enrolled:
+    loaded = load(read_revision(source.mirror, head), head)
+    if not isinstance(loaded, Revision):
+        raise rejection(loaded, head)
+    known = next((one for one in loaded.hosts if one.value.name == machine.host), None)
+    if known is not None and machine.is_named_by(known.value):
+        note(f"this host is enrolled by {known.origin}")
+        return Enrolled()
+    if known is not None:
+        return _changed(machine, known, pusher)
+    document = machine.document()
+    note(f"to enrol this host, let the policy repository have this as {machine.file}:")
+    if pusher is None:
+        return Enrolled(document)
+    branch = f"enrol/{machine.host}"
+    message = commit_message(f"enrol {machine.host}", {"Host": machine.host})
+    proposal = Proposal(branch, machine.file, document.encode(), message)
+    try:
+        propose(source, head, proposal, pusher, who=Identity(machine.host), when=SystemClock().now())
+    except ReconcilerError as error:
+        return Enrolled(document, error)
+    note(f"pushed it as branch {branch} of {source.shown}; merge that, after a look at the key")
+    return Enrolled(document)
+
+
+def _changed(machine: Machine, known: Placed[Host], pusher: Pusher | None) -> Enrolled:
+    """Tell what a document that is there is to say; people change it, since they wrote it."""
+    document = replace(machine, labels=known.value.labels).document()
+    note(f"the policy knows this host by {known.origin}, but not this key and machine; to have it say:")
+    if pusher is None:
+        return Enrolled(document)
+    said = f"no branch was pushed, since {known.origin} names this host already"
+    return Enrolled(document, Misuse(said, "change that document by a pull request of your own"))
