@@ -25,6 +25,17 @@ from reconciler.reconcile.ports.policies import (
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _NAME = "reports"
+ACCESS_REFUSED = "AccessRefused"
+"""The reason of an error that says: the server knows who asks, and says no."""
+_READ_ONLY = (
+    "marked as read only",  # GitHub
+    "does not have write access",  # GitLab
+    "not allowed to push code",  # GitLab
+    "not authorized to write",  # Gitea and Forgejo
+    "does not support push code",  # Gitee
+)
+"""What forges say by ssh to a key that may only read; by https it is a status that git names."""
+_READ_ONLY_HINT = "give this host's credential the right to push there"
 _SOMEBODY = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -137,6 +148,8 @@ def probe_push(remote: str, branch: str, options: GitAccess, *, timeout: float) 
         # after the server had let it in.
         if "(fetch first)" in done.text or "(non-fast-forward)" in done.text:
             return True
+        if any(words in done.error_text for words in _READ_ONLY):
+            raise Stalled(f"{doing}: the server lets this host read only", _READ_ONLY_HINT, ACCESS_REFUSED)
         if done.returncode or done.timed_out:
             raise explain(done, doing, parsed)
         return False

@@ -5,6 +5,7 @@ path of the product can be set here, so that all of it also runs as an ordinary 
 """
 
 import json
+import re
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -217,12 +218,37 @@ class Config(_Section):
     metrics: MetricsPath | None = None
     """File of node_exporter's textfile collector; every user may read it."""
 
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        reports = self.reports.remote
+        if self.trust.mode == "none" and reports and place_of(reports) == place_of(self.policy.remote):
+            raise refuse(
+                "is the policy repository too, so that who writes reports writes policy",
+                "give reports a repository of their own, or obey only signed policy (trust.mode: signed)",
+                key="reports.remote",
+            )
+        return self
+
     @field_validator("host")
     @classmethod
     def _safe_in_a_ref(cls, value: str) -> str:
         if ".." in value or value.endswith((".", ".lock")):
             raise refuse("cannot name a git branch", "leave out '..' and a '.' or '.lock' at the end")
         return value
+
+
+_ADDRESS = re.compile(r"(?:[a-z+]+://)?(?:[^@/]*@)?([^/:]*)(?::\d+(?=/))?:?(/.*|.*)", re.IGNORECASE)
+
+
+def place_of(remote: str) -> tuple[str, str]:
+    """Return which server and repository an address means, whichever of its forms it has.
+
+    The scheme, the user and the port say how a repository is reached, and not which it is.
+    """
+    found = _ADDRESS.fullmatch(remote)
+    host, path = (found[1].lower(), found[2].strip("/")) if found else ("", remote)
+    # Servers know a repository with and without the ending; of two such folders each is its own.
+    return host, path.removesuffix(".git" if host else "/.git")
 
 
 def load_config(path: Path) -> Config:

@@ -86,6 +86,42 @@ def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
         load_config(path)
 
 
+@pytest.mark.parametrize(
+    ("policy", "reports"),
+    [
+        ("/srv/ops.git", "file:///srv/ops.git/"),
+        ("/srv/ops", "/srv/ops/.git"),
+        ("https://git.example.org/ops/all.git", "git@git.example.org:ops/all.git"),
+        ("ssh://git@git.example.org:2222/ops/all", "ssh://other@GIT.example.org/ops/all.git/"),
+    ],
+)
+def test_one_repository_for_both_is_for_signed_policy_alone(
+    tmp_path: Path, policy: str, reports: str
+) -> None:
+    text = f"host: a\npolicy: {{remote: '{policy}'}}\nreports: {{remote: '{reports}'}}\n"
+    with pytest.raises(
+        Misuse, match=r"config.yaml:3: reports.remote: is the policy repository too"
+    ) as caught:
+        load_config(config(tmp_path, text))
+    assert "trust.mode: signed" in caught.value.message
+    signed = "trust: {mode: signed, allowed_signers: /etc/signers, repository: x}\n"
+    assert load_config(config(tmp_path, text + signed)).reports.remote == reports
+
+
+@pytest.mark.parametrize(
+    ("policy", "reports"),
+    [
+        ("/srv/policy.git", "/srv/reports.git"),
+        ("/srv/ops", "/srv/ops.git"),
+        ("https://git.example.org/ops/all.git", "https://other.example.org/ops/all.git"),
+        ("git@git.example.org:ops/policy.git", "git@git.example.org:ops/policy-reports.git"),
+    ],
+)
+def test_two_repositories_are_two(tmp_path: Path, policy: str, reports: str) -> None:
+    text = f"host: a\npolicy: {{remote: '{policy}'}}\nreports: {{remote: '{reports}'}}\n"
+    assert load_config(config(tmp_path, text)).reports.remote == reports
+
+
 @pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])
 def test_it_is_refused_where_others_may_change_it(tmp_path: Path, mode: int) -> None:
     with pytest.raises(Misuse, match="others can change") as caught:

@@ -17,7 +17,14 @@ from functools import partial
 from pathlib import Path
 
 from reconciler import __version__, process
-from reconciler.cli.verbs.setup_checks import check_policy, check_report_key, check_reports
+from reconciler.cli.verbs.setup_checks import (
+    ACCESS_HINT,
+    Access,
+    check_policy,
+    check_report_key,
+    check_reports,
+    policy_access,
+)
 from reconciler.cli.wiring.compose import signing_rules
 from reconciler.errors import FAILED, ReconcilerError, exit_code
 from reconciler.gitops.report_queue import Identity, ReportQueue
@@ -246,6 +253,15 @@ def _configuration(file: Path, config: Config) -> Findings:
 
 def _policy(config: Config) -> Findings:
     yield _ok("policy", check_policy(config))
+    match policy_access(config):
+        case Access.MAY_WRITE, said:
+            yield _warning("policy", said, ACCESS_HINT)
+        case Access.UNKNOWN, said:
+            yield _unknown("policy", said)
+        case Access.READS_ONLY, said:
+            yield _ok("policy", said)
+        case None:
+            pass
 
 
 def _signatures(config: Config) -> Findings:

@@ -150,6 +150,8 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
         failures = _failures(answers, places, sends=not options.dry_run)
     for failure in failures:
         tell(failure)
+    if not failures:
+        _warn_of_access(answers)
     if failures and not options.unchecked and not options.dry_run:
         note("nothing was changed; --unchecked goes on all the same")
         return worst(map(exit_code, failures))
@@ -303,6 +305,19 @@ def _failures(answers: Answers, places: Mapping[str, Path], *, sends: bool) -> l
         else:
             note(*([f"ok: {said}"] if said else []))
     return failures
+
+
+def _warn_of_access(answers: Answers) -> None:
+    """Warn where this host could write the policy that it obeys."""
+    match setup_checks.policy_access(answers):
+        case setup_checks.Access.MAY_WRITE, said:
+            note(f"warning: {said}", setup_checks.ACCESS_HINT)
+        case setup_checks.Access.UNKNOWN, said:
+            note(said)
+        case setup_checks.Access.READS_ONLY, said:
+            note(f"ok: {said}")
+        case None:
+            pass
 
 
 def _places(draft: Draft, layout: Layout) -> dict[str, Path]:

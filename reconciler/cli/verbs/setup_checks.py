@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
 from reconciler.cli.verbs.notify import send_test
 from reconciler.cli.wiring.compose import git_options, signing_rules
-from reconciler.errors import Misuse, Transient
+from reconciler.errors import Misuse, ReconcilerError, Transient
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.probe import Served, Wanted, opened_policy, probe_policy, probe_push
+from reconciler.gitops.probe import ACCESS_REFUSED, Served, Wanted, opened_policy, probe_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.report_queue import host_branch
-from reconciler.host.config import Config
+from reconciler.host.config import Config, place_of
 from reconciler.host.install.answers import Answers, NotifierAnswer
 from reconciler.host.install.credentials import decrypt
 from reconciler.host.machine.clock import SystemClock
@@ -31,6 +32,7 @@ from reconciler.process import run
 
 T = TypeVar("T")
 _PATIENCE = 30.0  # seconds for a remote, while somebody waits for the answer
+_NEVER_PUSHED = "patchledger-never-pushed"
 _HINT = "check address, network and firewall, then try again"
 
 
@@ -97,6 +99,41 @@ def check_reports(config: Config, *, is_new: bool = True) -> str:
     if is_there and is_new:
         said += "; that branch is there already and will be continued: no other host may have this id"
     return said
+
+
+class Access(Enum):
+    """Whether this host's own credential may write to the policy repository."""
+
+    MAY_WRITE = "may write"
+    READS_ONLY = "reads only"
+    UNKNOWN = "unknown"
+
+
+def policy_access(config: Config) -> tuple[Access, str] | None:
+    """Ask whether the policy repository is opened for pushing to this host; nothing is sent there.
+
+    Returns:
+        The answer, in words as well; ``None`` where there is no credential, or one repository is for both.
+    """
+    remote = config.policy.remote
+    reports = config.reports.remote
+    is_one = reports is not None and place_of(reports) == place_of(remote)
+    if parse_remote(remote).path or is_one:
+        return None
+    where = redact_url(remote)
+    try:
+        probe_push(remote, _NEVER_PUSHED, git_options(config), timeout=_timeout(config))
+    except ReconcilerError as error:
+        if error.reason == ACCESS_REFUSED:
+            return Access.READS_ONLY, f"this host's credential may only read {where}"
+        said = f"whether this host's credential may write to {where} could not be found out: {error.message}"
+        return Access.UNKNOWN, said
+    # A dry run ends before anything is sent, and so before any hook is asked.
+    said = f"{where} is opened for pushing to this host's credential; only a hook there could still refuse"
+    return Access.MAY_WRITE, said
+
+
+ACCESS_HINT = "give hosts a credential that may only read policy, such as a read-only deploy key"
 
 
 def check_report_key(config: Config) -> str:
