@@ -193,19 +193,13 @@ class SshServer:
 
 
 @contextlib.contextmanager
-def ssh_server(folder: Path, repositories: Path) -> Iterator[SshServer]:
-    """Start it; ``url`` plus ``/NAME.git`` is a repository."""
-    folder.mkdir(mode=0o700)
+def sshd(folder: Path, authorized: Path) -> Iterator[tuple[str, Path]]:
+    """Run an sshd on loopback for the keys of a file; yield its address, and a file that knows its key."""
+    folder.mkdir(mode=0o700, exist_ok=True)
     Path("/run/sshd").mkdir(exist_ok=True)
-    port = free_port()
-    host_key, identity, stranger = (make_key(folder / name) for name in ("host", "client", "stranger"))
-    public = identity.with_suffix(".pub").read_text()
-    wrapper = folder / "serve"
-    wrapper.write_text(f'#!/bin/sh\ncd {repositories} && exec git-shell -c "$SSH_ORIGINAL_COMMAND"\n')
-    wrapper.chmod(0o755)
-    (folder / "authorized").write_text(f'restrict,command="{wrapper}" {public}')
+    port, host_key = free_port(), make_key(folder / "host")
     (folder / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nAuthorizedKeysFile {folder}/authorized\n"
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nAuthorizedKeysFile {authorized}\n"
         f"PidFile {folder}/pid\nPermitRootLogin forced-commands-only\nPasswordAuthentication no\n"
         "KbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nAcceptEnv GIT_PROTOCOL\n"
         "KexAlgorithms curve25519-sha256\n"
@@ -214,7 +208,22 @@ def ssh_server(folder: Path, repositories: Path) -> Iterator[SshServer]:
     known_hosts.write_text(f"[127.0.0.1]:{port} {host_key.with_suffix('.pub').read_text()}")
     with serving(["/usr/sbin/sshd", "-D", "-f", str(folder / "config"), "-E", str(folder / "log")], port):
         user = os.environ.get("USER") or "root"
-        yield SshServer(f"ssh://{user}@127.0.0.1:{port}{repositories}", known_hosts, identity, stranger)
+        yield f"ssh://{user}@127.0.0.1:{port}", known_hosts
+
+
+@contextlib.contextmanager
+def ssh_server(folder: Path, repositories: Path) -> Iterator[SshServer]:
+    """Start it; ``url`` plus ``/NAME.git`` is a repository."""
+    folder.mkdir(mode=0o700)
+    identity, stranger = (make_key(folder / name) for name in ("client", "stranger"))
+    public = identity.with_suffix(".pub").read_text()
+    wrapper = folder / "serve"
+    wrapper.write_text(f'#!/bin/sh\ncd {repositories} && exec git-shell -c "$SSH_ORIGINAL_COMMAND"\n')
+    wrapper.chmod(0o755)
+    authorized = folder / "authorized"
+    authorized.write_text(f'restrict,command="{wrapper}" {public}')
+    with sshd(folder, authorized) as (address, known_hosts):
+        yield SshServer(f"{address}{repositories}", known_hosts, identity, stranger)
 
 
 @dataclass(frozen=True)
