@@ -174,6 +174,12 @@ def test_the_operators_holds_widen_in_the_same_way() -> None:
     assert told(plan)["user"] == ("held", ["needs-held", "operator-hold"])
 
 
+def test_what_may_move_as_a_dependency_alone_moves_where_others_need_it() -> None:
+    exception = {"packages": ["base", "lima"], "action": "allow-as-dependency"}
+    plan = planned(observed(), exceptions=[exception])
+    assert moved(plan) == ALL - {"lima"}
+
+
 def test_what_would_break_the_held_stays_behind() -> None:
     plan = planned(observed(), exceptions=[{"packages": ["pair"], "action": "hold"}])
     assert moved(plan) == ALL - {"pair", "data"}
@@ -199,7 +205,9 @@ def test_the_questions_grow_only_by_what_pacman_says() -> None:
         Question(exclude=("base", "user")),
         Question(exclude=("base", "top", "user")),
     ]
-    assert [question.only for question in asked[3:]] == [("top", "1.1-1"), ("user", "1.1-1")]
+    # Whether ``user`` could come where ``top`` stays; the other way round was asked before.
+    assert asked[3] == Question(exclude=("base", "top"))
+    assert [question.only for question in asked[4:]] == [("top", "1.1-1"), ("user", "1.1-1")]
 
 
 def test_where_pacman_says_nothing_of_use_there_is_no_plan_and_its_words_are_told() -> None:

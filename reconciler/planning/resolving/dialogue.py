@@ -22,9 +22,10 @@ Its course:
    questions do not explain is reported without a cause: no reason is better than a false one.
 
 A manager that knows no partial upgrades says where what stays behind makes the whole upgrade impossible. Then
-it is asked again without what needs that, at most `WIDENING` times, so that the largest set is found that
-still resolves; step 3 explains each by what it needs. Where a package that would come in new is too young,
-all wait for it.
+it is asked again without what needs that, at most `WIDENING` times, until a set is found that resolves. It
+names all that stand in one another's way, so what was left out is tried again, at most `READMITTING` times:
+what stays out is no more than must. Step 3 explains each by what it needs. Where a package that would come in
+new is too young, all wait for it.
 
 Answers of steps 0 and 3 are never part of the plan.
 
@@ -86,6 +87,9 @@ ROUNDS = 8
 
 WIDENING = 32
 """How often a manager without partial upgrades is asked again without what the exclusions make impossible."""
+
+READMITTING = 24
+"""How often is tried whether what the exclusions made impossible can come after all, now that others stay."""
 
 TRIALS = 24
 """How many questions may go into finding out which of the permitted dependencies are needed."""
@@ -185,23 +189,27 @@ class Wish:
             ),
         )
 
-    def leaving_out(self, limits: frozenset[Limit]) -> "Wish":
-        """Return the wish with more limits, and without wishes for what they leave out."""
-        gone = {limit.key for limit in limits}
-
-        def stays(package: PackageId) -> bool:
-            return not any(one.means(package) for one in gone)
-
-        return replace(
-            self,
-            limits=self.limits | limits,
-            include=frozenset(filter(stays, self.include)),
-            choices=tuple(wanted for wanted in self.choices if stays(wanted.offer.package)),
+    def limits_of(self, kind: Kind) -> tuple[Limit, ...]:
+        """Return the limits of a kind, sorted."""
+        return tuple(
+            sorted((limit for limit in self.limits if limit.kind == kind), key=lambda limit: limit.key)
         )
 
     def question(self, arches: Mapping[str, frozenset[str]]) -> Question:
-        """Put it into words; ``arches`` are the architectures in which each name is installed."""
-        named = {wanted.offer.package.mention: wanted.version.version for wanted in self.choices}
+        """Put it into words; ``arches`` are the architectures in which each name is installed.
+
+        Nothing is wished of what cannot come.
+        """
+        unmet = [limit.key for limit in self.limits_of("unmet")]
+
+        def can_come(package: PackageId) -> bool:
+            return not any(key.means(package) for key in unmet)
+
+        named = {
+            wanted.offer.package.mention: wanted.version.version
+            for wanted in self.choices
+            if can_come(wanted.offer.package)
+        }
         versions = sorted(set(named.values()))
         chosen = {
             (token, version)
@@ -214,7 +222,7 @@ class Wish:
             exclude=tokens((limit.key for limit in self.limits if limit.slot == "exclude"), arches),
             block=tokens((limit.key for limit in self.limits if limit.slot == "block"), arches),
             choose=tuple(sorted(chosen)),
-            include=tokens((package.mention for package in self.include), arches),
+            include=tokens((package.mention for package in filter(can_come, self.include)), arches),
         )
 
 
@@ -318,6 +326,7 @@ class Conversation:
         if isinstance(settled, WaitsFor):
             return Resolution(waiting=settled)
         settled = yield from self._allow_dependencies(settled)
+        settled = yield from self._readmit(settled)
         explanations = yield from self._explain(settled)
         return Resolution(settled.answer.changes, explanations, spared=settled.wish.spared)
 
@@ -405,26 +414,58 @@ class Conversation:
         """Ask, and where what stays behind makes all impossible, again without what cannot be beside it."""
         answer = yield self._ask(wish)
         for _ in range(WIDENING if not self.rules.traits.leaves_out else 0):
-            unmet = self._beside(answer.unmet) - wish.limits
+            unmet = self._beside(answer.unmet, wish.limits)
             if answer.exit_code in exit_codes.WELL or not unmet:
                 break
-            wish = wish.leaving_out(unmet)
+            wish = replace(wish, limits=wish.limits | unmet)
             answer = yield self._ask(wish)
         return wish, answer
 
-    def _beside(self, unmet: Iterable[Unmet]) -> frozenset[Limit]:
-        """Name what cannot move: who declares a relation that is not met; of a conflict, who is wanted."""
+    def _beside(self, unmet: Iterable[Unmet], limits: frozenset[Limit]) -> frozenset[Limit]:
+        """Name what cannot move and is not left out yet: who declares a relation that is not met.
+
+        Of a conflict, who is wanted. Where that one stays behind already, or nobody is, it is what another
+        update brings in.
+        """
+        stay = {limit.key for limit in limits}
         found: set[Limit] = set()
-        wanted = self._wanted()
         for relation in unmet:
-            meant = Mention.parse(relation.package)
-            if relation.kind == "Conflicts" and not any(map(meant.means, wanted)):
-                meant = Mention.parse(relation.needs)
-            keys = [key for key in self.offers if meant.means(key)]
-            found.update(self._limit(key, "unmet") for key in keys)
-            if not keys:
-                found.add(Limit(meant, "block", "unmet"))
+            meant = [Mention.parse(relation.package)]
+            if relation.kind == "Conflicts":
+                meant.append(Mention.parse(relation.needs))
+                meant.sort(key=lambda one: not self._is_wanted(one))
+            more = ([limit for limit in self._keeping_out(one) if limit.key not in stay] for one in meant)
+            found.update(next(filter(None, more), ()))
         return frozenset(found)
+
+    def _is_wanted(self, meant: Mention) -> bool:
+        return any(map(meant.means, self._wanted()))
+
+    def _keeping_out(self, meant: Mention) -> list[Limit]:
+        offered = [self._limit(key, "unmet") for key in self.offers if meant.means(key)]
+        return offered or [Limit(meant, "block", "unmet")]
+
+    def _readmit(self, settled: _Settled) -> Talk[_Settled]:
+        """Let come after all what can beside what stays behind now, tried by halves."""
+        left: list[tuple[Limit, ...]] = [settled.wish.limits_of("unmet")]
+        guilty: list[tuple[Limit, ...]] = []
+        for _ in range(READMITTING):
+            if not left or not left[0]:
+                break
+            group = left.pop(0)
+            wish = replace(settled.wish, limits=settled.wish.limits.difference(group))
+            judged = self._judged(wish, (yield self._ask(wish)))
+            if isinstance(judged, _Settled) and self._is_no_less(judged, settled):
+                # What came now may be what another one waits for.
+                settled, left, guilty = judged, left + guilty, []
+            elif len(group) > 1:
+                left += [group[: len(group) // 2], group[len(group) // 2 :]]
+            else:
+                guilty.append(group)
+        return settled
+
+    def _is_no_less(self, settled: _Settled, than: _Settled) -> bool:
+        return self.missing(settled.answer.changes) <= self.missing(than.answer.changes)
 
     def _settle(self, wish: Wish) -> Talk[_Settled | Failure | WaitsFor]:
         """Ask until the answer breaks no rule."""
@@ -529,14 +570,14 @@ class Conversation:
         missing = self.missing(settled.answer.changes)
         if not missing or not any(limit.kind == "dependency" for limit in settled.wish.limits):
             return settled
-        wider = yield from self._settle(settled.wish.without(["dependency"]))
+        # What lacked a dependency may have it now.
+        wider = yield from self._settle(settled.wish.without(["dependency", "unmet"]))
         if not isinstance(wider, _Settled):
             return settled
         still = self.missing(wider.answer.changes)
         if not still < missing:
             return settled
-        spare = sorted(settled.wish.limits - wider.wish.limits, key=lambda limit: limit.key)
-        narrowed = yield from self._narrow(wider, tuple(spare), still)
+        narrowed = yield from self._narrow(wider, settled.wish.limits_of("dependency"), still)
         return narrowed or settled
 
     def _narrow(

@@ -101,14 +101,14 @@ def test_the_operators_hold_is_planned_with(lab: PacmanLab, pacman: ScriptedMana
 SUCCESSOR = (("provides", "oldname=2"), ("conflict", "oldname"), ("replaces", "oldname"))
 
 
-def of_successor(
-    lab: PacmanLab, script: PatchScript, here: tuple[Pkg, ...], **offered: Pkg
+def of_small_world(
+    lab: PacmanLab, script: PatchScript, here: tuple[Pkg, ...], **offered: tuple[Pkg, ...]
 ) -> ScriptedManager:
-    """Install packages in an empty root, and offer others, one in each repository."""
+    """Install packages in an empty root, and offer others, by repository."""
     lab.configuration.write_text(lab.configuration.read_text().partition("[lab]")[0])
     lab.install(*here)
-    for repository, package in offered.items():
-        lab.publish_in(repository, package)
+    for repository, packages in offered.items():
+        lab.publish_in(repository, *packages)
     run(lab, script, "--refresh")
     return ScriptedManager(PACMAN, LocalTarget(lab.environment), script, lab.cache)
 
@@ -121,7 +121,7 @@ def test_a_rename_alone_is_planned_and_done(
     here = (Pkg("oldname", "1.0-1"), *beside)
     # The same version may have been built anew, with what was in the other package.
     new = Pkg("newname", "2.0-1", SUCCESSOR, {"usr/share/lab/handed-on": "old"})
-    pacman = of_successor(lab, script, here, core=new)
+    pacman = of_small_world(lab, script, here, core=(new,))
     found, instruction = plan(pacman)
     (update,) = (one for one in found.updates if one.name == "newname")
     assert [reason.code for reason in update.reasons] == ["selected", "replaces"]
@@ -147,7 +147,7 @@ def test_what_would_take_a_place_and_cannot_is_told_where_it_is_there(
     here = (Pkg("oldname", "1.0-1"), Pkg("newname", "2.0-1"))
     needy = Pkg("newname", version, SUCCESSOR if held else (*SUCCESSOR, ("depend", "nobody")))
     first = needy if version == "2.0-1" else Pkg("newname", "2.0-1")
-    pacman = of_successor(lab, script, here, core=first, extra=needy)
+    pacman = of_small_world(lab, script, here, core=(first,), extra=(needy,))
     for name in held:
         lab.hold_package(name)
     found, _ = plan(pacman)
@@ -174,12 +174,55 @@ def test_a_newer_version_that_takes_the_place_of_what_is_held_names_the_hold(
 ) -> None:
     lab = PacmanLab.empty(tmp_path / "lab")
     here = (Pkg("oldname", "1.0-1"), Pkg("newname", "1.0-1"))
-    pacman = of_successor(lab, script, here, core=Pkg("newname", "2.0-1", SUCCESSOR))
+    pacman = of_small_world(lab, script, here, core=(Pkg("newname", "2.0-1", SUCCESSOR),))
     if not exceptions:
         lab.hold_package("oldname")
     (update,) = plan(pacman, *exceptions)[0].updates
     told = [(reason.code, reason.message.partition(" until ")[0]) for reason in update.reasons]
     assert told == [("would-remove", "2.0-1 comes only with the removal of oldname"), why]
+
+
+def told_of(found: Plan) -> dict[str, list[str]]:
+    return {one.name: [reason.message for reason in one.reasons] for one in found.updates}
+
+
+def test_what_needs_the_old_version_of_what_stays_behind_comes(
+    tmp_path: Path, script: PatchScript, folder: Folder
+) -> None:
+    lab = PacmanLab.empty(tmp_path / "lab")
+    here = (Pkg("library", "1.0-1"), Pkg("program", "1.0-1"))
+    # The program is named first, since the library would move; and without the program, that does not.
+    offered = (
+        Pkg("library", "1.1-1", (("depend", "program>=1.1"),)),
+        Pkg("program", "1.1-1", (("depend", "library=1.0"),)),
+    )
+    pacman = of_small_world(lab, script, here, core=offered)
+    found, instruction = plan(pacman)
+    assert told_of(found)["program"] == ["all updates are wanted"]
+    assert "library" in told_of(found)
+    assert pacman.apply(instruction, folder()).exit_code == 0
+    assert lab.versions() == {"library": "1.0-1", "program": "1.1-1"}
+    assert plan(pacman)[0].transaction == ()
+
+
+@pytest.mark.parametrize("newer", [(Pkg("beside", "1.1-1"),), ()], ids=["newer on offer", "none newer"])
+def test_what_brings_in_what_cannot_be_beside_another_package_stays_behind_alone(
+    tmp_path: Path, script: PatchScript, folder: Folder, newer: tuple[Pkg, ...]
+) -> None:
+    lab = PacmanLab.empty(tmp_path / "lab")
+    here = tuple(Pkg(name, "1.0-1") for name in ("beside", "needy", "other"))
+    offered = (
+        Pkg("needy", "1.1-1", (("depend", "newcomer"),)),
+        Pkg("newcomer", "1.0-1", (("conflict", "beside"), ("provides", "beside=1.1"))),
+        Pkg("other", "1.1-1"),
+        *newer,
+    )
+    pacman = of_small_world(lab, script, here, core=offered)
+    found, instruction = plan(pacman)
+    assert {change.name for change in found.transaction} == {"other", *(one.name for one in newer)}
+    assert told_of(found)["needy"] == ["1.1-1 cannot be installed: newcomer conflicts with beside"]
+    assert pacman.apply(instruction, folder()).exit_code == 0
+    assert plan(pacman)[0].transaction == ()
 
 
 def test_of_two_repositories_of_one_name_the_first_counts_and_an_empty_one_is_none(
