@@ -1,5 +1,6 @@
 """Worlds of Arch packages, and what pacman does there."""
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,6 +9,8 @@ from pathlib import Path
 from tests.differential.machines import Answer, Moved, ask
 from tests.differential.worlds import Relation, Release, World
 from tests.labs.pacman import PacmanLab, Pkg
+
+_AGAIN = re.compile(r"^reinstalling (.+)\.\.\.$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,10 @@ class ArchLinux:
             if ignored := sorted(world.held.union(excluded)):
                 other.hold_package(" ".join(ignored))
             done = ask(["pacman", "--config", str(other.configuration), "--noconfirm", "-Su"], {})
-            moves = _moves(self.lab.versions(), other.versions())
+            there = other.versions()
+        # What takes a place in its own version is told in words alone.
+        again = {Moved(name, "any", there[name]) for name in _AGAIN.findall(done.stdout) if name in there}
+        moves = again.union(_moves(self.lab.versions(), there))
         return Answer(done.returncode == 0, frozenset(moves), done.stdout + done.stderr)
 
 
