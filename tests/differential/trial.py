@@ -169,8 +169,15 @@ def _excluded(tick: Tick) -> frozenset[str]:
 
 
 def _unavailable(tick: Tick) -> frozenset[str]:
-    """Return names of what is not to be had, or only with the removal of what must stay."""
-    return frozenset(one.name for one in tick.report.plan.updates if one.disposition in _NOT_TO_BE_HAD)
+    """Return names of what is not to be had, or only with what must not move.
+
+    A security update is not selected where it needs another package that has none.
+    """
+    return frozenset(
+        one.name
+        for one in tick.report.plan.updates
+        if one.disposition in _NOT_TO_BE_HAD or (one.security and one.disposition is Disposition.NOT_SELECTED)
+    )
 
 
 def _listed(moves: Iterable[Moved]) -> str:
