@@ -79,7 +79,9 @@ class Suse:
                 ],
                 other.own_environment,
             )
-        return Answer(done.returncode != _UNSOLVED, frozenset(_moves(done.stdout)), done.stdout + done.stderr)
+        # The same version from another vendor is no update.
+        moves = frozenset(_moves(done.stdout)) - self.installed()
+        return Answer(done.returncode != _UNSOLVED, moves, done.stdout + done.stderr)
 
 
 def _patches_of(names: Collection[str], world: World) -> Iterator[str]:
