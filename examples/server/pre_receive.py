@@ -96,7 +96,7 @@ class Objects:
     def __init__(self, stack: ExitStack) -> None:
         self._sizes = self._start(stack, "--batch-check")
         self._contents = self._start(stack, "--batch")
-        self.seen: set[str] = set()
+        self._seen: set[tuple[str, str]] = set()
 
     @staticmethod
     def _start(stack: ExitStack, how: str) -> subprocess.Popen[bytes]:
@@ -140,16 +140,20 @@ class Objects:
             raise Refused(says)
         return entries
 
+    def is_new(self, oid: str, role: str) -> bool:
+        """Say whether an object has not been looked at yet in this role; what is good once is so again."""
+        known = (oid, role) in self._seen
+        self._seen.add((oid, role))
+        return not known
+
     def check_file(self, entry: Entry, place: str, most: int = MOST_BYTES) -> None:
         """Refuse what is no regular file, or is too large."""
         if entry.mode != _FILE:
             raise Refused(f"{place} is no regular file")
-        if entry.oid in self.seen:
-            return
-        kind, size = self.described(entry.oid)
-        if kind != "blob" or size > most:
-            raise Refused(f"{place} has {size} bytes, and {most} are the most")
-        self.seen.add(entry.oid)
+        if self.is_new(entry.oid, f"file of {most}"):
+            kind, size = self.described(entry.oid)
+            if kind != "blob" or size > most:
+                raise Refused(f"{place} has {size} bytes, and {most} are the most")
 
 
 def _entries(data: bytes, width: int) -> Iterator[Entry]:
@@ -214,9 +218,8 @@ def _new_commits(change: Change) -> list[str]:
 def _check_reports(change: Change, _name: str, objects: Objects) -> None:
     for oid in _new_commits(change):
         tree = objects.commit(oid).tree
-        if tree not in objects.seen:
+        if objects.is_new(tree, "report"):
             _check_report(tree, objects)
-            objects.seen.add(tree)
 
 
 def _check_report(tree: str, objects: Objects) -> None:
@@ -234,14 +237,11 @@ def _check_report(tree: str, objects: Objects) -> None:
 
 
 def _check_runs(tree: str, objects: Objects) -> None:
-    if tree in objects.seen:
-        return
-    for entry in objects.tree(tree, "runs/"):
+    for entry in objects.tree(tree, "runs/") if objects.is_new(tree, "runs") else ():
         place = f"runs/{_shown(entry.name)}"
         if not _RUN.fullmatch(entry.name):
             raise Refused(f"{place} is no record of a run")
         objects.check_file(entry, place)
-    objects.seen.add(tree)
 
 
 def _check_claim(change: Change, name: str, objects: Objects) -> None:

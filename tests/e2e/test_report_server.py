@@ -158,6 +158,15 @@ def test_a_commit_without_a_report_is_none(server: ReportServer, client: Reposit
     assert said == [f"refused: {reported}: a commit holds no report.json"]
 
 
+def test_what_is_good_as_a_folder_of_runs_is_no_report(
+    server: ReportServer, client: Repository, reported: str
+) -> None:
+    client.commit({f"{RUN[5:]}.json": "{}\n"}, branch=reported)
+    client.commit({**REPORT, f"{RUN}.json": "{}\n"}, branch=reported)  # its folder is that very tree
+    said = refused(push(server, client, reported, near=True))
+    assert said == [f"refused: {reported}: '{RUN[5:]}.json' is no file of a report"]
+
+
 @pytest.mark.parametrize("where", ["runs", "top"])
 def test_sixty_thousand_files_are_too_many(
     server: ReportServer, client: Repository, reported: str, where: str
