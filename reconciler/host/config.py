@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.ownership import check_ours
-from reconciler.policy.documents import Duration, Length
+from reconciler.policy.documents import Duration, Length, Pin
 from reconciler.policy.managers import ManagerName
 from reconciler.policy.problems import Problem
 from reconciler.policy.values import HOST_NAME, REPOSITORY_NAME, refuse
@@ -203,6 +203,9 @@ class Config(_Section):
     override_freeze: bool = False
     """``run --now --override-freeze`` may pass over a freeze on this host."""
 
+    allow_policy_scripts: tuple[Pin, ...] = ()
+    """SHA-256 of scripts of the policy repository that may run in the place of the program's own, as root."""
+
     hooks_dir: AbsolutePath = Path("/etc/patchledger/hooks")
     """The host's own hooks: ``pre.d``, ``post.d``, ``pre-reboot.d`` and ``health.d`` below it."""
 
@@ -227,6 +230,12 @@ class Config(_Section):
                 "give reports a repository of their own, or obey only signed policy (trust.mode: signed)",
                 key="reports.remote",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _scripts_are_signed(self) -> Self:
+        if self.allow_policy_scripts and self.trust.mode != "signed":
+            raise refuse("needs trust.mode: signed", "add that, or leave it out", key="allow_policy_scripts")
         return self
 
     @field_validator("host")
@@ -279,6 +288,18 @@ def read_config(path: Path) -> tuple[Config, bytes]:
     raise _misuse(checked)
 
 
+_RULES = {
+    "alert_after",
+    "allow_policy_scripts",
+    "manager",
+    "override_freeze",
+    "retention",
+    "root",
+    "tick",
+    "trust",
+}
+
+
 def digest_of_rules(config: Config) -> str:
     """Identify what of a configuration decides what is done here, for the host's reports.
 
@@ -290,7 +311,7 @@ def digest_of_rules(config: Config) -> str:
     """
     rules = config.model_dump(
         mode="json",
-        include={"alert_after", "manager", "override_freeze", "retention", "root", "tick", "trust"},
+        include=_RULES,
     )
     rules |= {
         "environment": sorted(config.environment),

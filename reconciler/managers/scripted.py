@@ -11,7 +11,7 @@ from reconciler.errors import Stalled, Transient
 from reconciler.managers import dialect as reading
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.executed import read_execution
-from reconciler.managers.scripts import PatchScript, Target
+from reconciler.managers.scripts import PatchScript, PolicyScripts, Target
 from reconciler.managers.sections import Sections, Unparsable
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import (
@@ -37,6 +37,9 @@ LOG = "log"
 
 def _nothing() -> None:
     """Do nothing, where nobody wants to know."""
+
+
+_NONE = PolicyScripts()
 
 
 class ScriptedManager:
@@ -68,13 +71,15 @@ class ScriptedManager:
         keep: Callable[[bytes], str] | None = None,
         before_observe: Callable[[], None] = _nothing,
         at_work: Callable[[], AbstractContextManager[None]] = nullcontext,
+        policy_scripts: PolicyScripts = _NONE,
     ) -> None:
         self._keep = keep
         self._before_observe = before_observe
         self._at_work = at_work
         self._dialect = dialect
         self._target = target
-        self._script = script
+        self._own, self._policy_scripts = script, policy_scripts
+        self._script = policy_scripts.last(script)
         self._options: tuple[str, ...] = () if cache is None else ("--cache", str(cache))
         if root is not None:
             self._options += ("--root", str(root))
@@ -82,6 +87,15 @@ class ScriptedManager:
         self._installed: Sequence[Installed] = ()
         self._inputs: tuple[str, ...] = ()
         self.name = dialect.name
+
+    def use_script(self, content: bytes | None) -> None:
+        """Run this script of the policy repository from now on; ``None``: the program's own.
+
+        Raises:
+            Stalled: This host does not accept it, or it is too long; the one in use stays that.
+        """
+        accepted = self._policy_scripts.accepted
+        self._script = self._own if content is None else self._own.replaced(content, accepted)
 
     def observe(
         self, at: datetime, without: Sequence[str] = (), security_sources: Sequence[str] = ()
@@ -105,7 +119,8 @@ class ScriptedManager:
             *_sources("--security-source", security_sources),
         )
         self._offers, self._installed = observation.offers, observation.installed
-        return replace(observation, scripts=self._script.hashes)
+        replaced = (self._script.name,) if self._script.replacement else ()
+        return replace(observation, scripts=self._script.hashes, policy_scripts=replaced)
 
     def inputs(self) -> tuple[str, ...]:
         """Return the files and folders whose change can change any answer, as paths on the target.
@@ -223,6 +238,7 @@ class ScriptedManager:
         return read_execution(folder)
 
     def _execute(self, verb: str, args: Sequence[str], folder: Path) -> Execution:
+        self._policy_scripts.begin(self._script)
         argv = [verb, *args, "--log", str(folder / LOG), *self._options]
         self._target.execute(self._script.content, self._script.name, argv, folder=folder)
         return read_execution(folder)

@@ -3,20 +3,24 @@
 The rules:
 
 - A script's bytes are read once; what is hashed is what is executed.
-- The hash must be the one in the manifest that comes with the program. A policy that pins another
-  one is told of by the condition ``ScriptMismatch``, and nothing is applied.
-- What all scripts share (``common.sh``) is verified in the same way, and goes before the script's own text.
+- The hash must be the one in the manifest that comes with the program, or that of a script of the policy
+  repository which the policy pins and this host's own configuration accepts (:class:`PolicyScripts`). Where
+  the policy pins anything else, the condition ``ScriptMismatch`` tells it, and nothing is applied.
+- What all scripts share (``common.sh``) is the program's own, verified in the same way, and goes before the
+  script's own text.
 """
 
-import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.durable import replace_file
 from reconciler.errors import Stalled, Transient
 from reconciler.managers.sections import Sections, Unparsable, parse_sections
+from reconciler.ownership import read_own
 from reconciler.process import Completed
 from reconciler.resources import locate
 
@@ -24,6 +28,7 @@ FOLDER = "scripts/patch"
 MANIFEST = "SHA256SUMS"
 MAX_SCRIPT = 120 * 1024
 COMMON = "common.sh"
+NOT_ACCEPTED = "NotAccepted"
 
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -52,11 +57,13 @@ class PatchScript:
         name: Such as ``apt-update.sh``.
         content: What runs: the text that all scripts share, then the script's own.
         hashes: ``(file name, SHA-256 in lower-case hexadecimal)`` of both, sorted, for the report.
+        replacement: The script's own text where it is not the program's; empty where it is.
     """
 
     name: str
     content: bytes
     hashes: tuple[tuple[str, str], ...]
+    replacement: bytes = field(default=b"", repr=False)
 
     @classmethod
     def load(cls, name: str) -> "PatchScript":
@@ -77,11 +84,37 @@ class PatchScript:
         Raises:
             Stalled: As for :meth:`load`.
         """
+        return cls._of(name, own, shared)
+
+    def replaced(self, own: bytes, accepted: Collection[str]) -> "PatchScript":
+        """Return the script of these bytes instead of this one's own, beside what all scripts share.
+
+        Args:
+            own: What is to run; the very bytes of this one are no replacement.
+            accepted: SHA-256 of what may.
+
+        Raises:
+            Stalled: It may not (``reason`` is ``NotAccepted``), or is too long.
+        """
+        digest = sha256(own).hexdigest()
+        if (self.name, digest) in self.hashes:
+            return self
+        if digest not in accepted:
+            raise Stalled(
+                f"{self.name} of the policy repository, sha256 {digest}, is not accepted by this host",
+                f"read it, and add sha256:{digest} to allow_policy_scripts; or have it pinned no more",
+                NOT_ACCEPTED,
+            )
+        return self._of(self.name, own, _read(COMMON), digest)
+
+    @classmethod
+    def _of(cls, name: str, own: bytes, shared: bytes, accepted: str = "") -> "PatchScript":
+        """Return the script whose hash is the accepted one; without one, it must be the promised one."""
         content = shared + b"\n" + own
         if len(content) > MAX_SCRIPT:
             raise Stalled(f"{name} has {len(content)} bytes; at most {MAX_SCRIPT} can be run")
-        hashes = ((file, _verified(file, data)) for file, data in ((name, own), (COMMON, shared)))
-        return cls(name, content, tuple(sorted(hashes)))
+        hashes = ((name, accepted or _verified(name, own)), (COMMON, _verified(COMMON, shared)))
+        return cls(name, content, tuple(sorted(hashes)), own if accepted else b"")
 
     def run(self, target: Target, args: Sequence[str], *, timeout: float | None) -> Sections:
         """Run the verified bytes on a target and take the output apart.
@@ -109,9 +142,51 @@ class PatchScript:
         return sections
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyScripts:
+    """Which scripts of the policy repository may run here.
+
+    Attributes:
+        accepted: Their SHA-256, as this host's own configuration lists them.
+        folder: Where the one stays by which something was begun, so that a run that was killed is brought to
+            its end by the script that began it.
+    """
+
+    accepted: frozenset[str] = frozenset()
+    folder: Path | None = None
+
+    def last(self, own: PatchScript) -> PatchScript:
+        """Return the script by which something was begun last, if it is accepted still; else ``own``."""
+        if self.folder is None or not self.accepted:
+            return own
+        try:
+            data = read_own(str(self.folder / own.name))
+            return own if data is None else own.replaced(data, self.accepted)
+        except (OSError, Stalled):
+            return own
+
+    def begin(self, script: PatchScript) -> None:
+        """Remember the script by which something is begun now.
+
+        Raises:
+            Stalled: That cannot be written down.
+        """
+        if self.folder is None:
+            return
+        path = self.folder / script.name
+        try:
+            if script.replacement:
+                self.folder.mkdir(mode=0o700, exist_ok=True)
+                replace_file(path, script.replacement)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise Stalled(f"cannot write {path}: {error.strerror}", "free some space") from error
+
+
 def _verified(name: str, data: bytes) -> str:
     """Return the hash of ``data``, which must be the promised one."""
-    expected, actual = _manifest_hash(name), hashlib.sha256(data).hexdigest()
+    expected, actual = _manifest_hash(name), sha256(data).hexdigest()
     if actual != expected:
         raise Stalled(
             f"{name} is not what the manifest promises: sha256 {actual} instead of {expected}",

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError
 from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.observation import Change, ExecutedScript, Installed, Observation
+from reconciler.planning.facts.observation import Change, Installed, Observation
 from reconciler.planning.facts.package import Names
 from reconciler.planning.gates.decision import evaluate
 from reconciler.planning.gates.types import Apply, Closed, GateInputs, GateName, Step
@@ -591,7 +591,7 @@ class Applier:
             security=tuple(sorted(str(one.package) for one in journal.transaction if one.security)),
             conffiles=tuple(sorted(conffiles)),
             notes=(*journal.notes, *(_marks(journal, after.installed) if after else ())),
-            scripts=tuple(ExecutedScript(name, digest) for name, digest in (after.scripts if after else ())),
+            scripts=after.executed if after else (),
             announced=journal.announced,
             asked=journal.asked,
         )

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from reconciler.errors import PolicyRejected, ReconcilerError
 from reconciler.planning.facts.observation import (
@@ -67,6 +68,7 @@ from reconciler.reconcile.ports.reports import REPAIR_HINT, ReportRepository
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.refreshing import is_due, is_whole, refresh_due
+from reconciler.reconcile.script_in_use import pinned_otherwise, with_pinned_script
 from reconciler.reconcile.site import Site
 
 
@@ -222,12 +224,13 @@ class Assessor:
                 else None
             )
             in_force = self.follower.follow(acceptance, now, accept=accept, beginning=state.beginning)
-        seen = self._restored(seen or self.site.observe(now), state, in_force, now)
+        seen = self._look(state, in_force, now, seen)
         host, effective = self._match(in_force.revision, seen)
         power = self.site.power
         has_power = power is not None and power.root == seen.root
         occasion = _Occasion(now, state, in_force, host, effective, break_glass, has_power, has_applied)
-        pinned = tuple(_pinned_otherwise(effective, seen))
+        look = partial(self._look, state, in_force, now)
+        seen, pinned = with_pinned_script(self.site.manager, seen, in_force.revision, effective, look)
         if not pinned:
             seen = self._counted(self._refreshed(seen, occasion), occasion)
         talk = None if effective is None or pinned else self._converse(seen, effective, now)
@@ -266,7 +269,7 @@ class Assessor:
             seen,
             newest.state,
             target=host.name,
-            conditions=(*old.conditions, *_pinned_otherwise(effective, seen), *_without_effect(effective)),
+            conditions=(*old.conditions, *pinned_otherwise(effective, seen), *_without_effect(effective)),
             now=now,
             local=Local(old.host.failed, old.host.inhibitors, old.pause, old.break_glass, old.used),
         )
@@ -275,6 +278,11 @@ class Assessor:
             against = f"policy {newest.state.commit[:12]} wants something else; the rest is planned again"
         policy = PolicySeen(newest.state.commit, newest.state.fetched_at)
         return Asked(newest, inputs, policy, against)
+
+    def _look(
+        self, state: State, in_force: InForce, now: datetime, seen: Observation | None = None
+    ) -> Observation:
+        return self._restored(seen or self.site.observe(now), state, in_force, now)
 
     def _restored(self, seen: Observation, state: State, in_force: InForce, now: datetime) -> Observation:
         """Add what a machine cannot tell of itself and only the state knows.
@@ -606,19 +614,6 @@ def _without_effect(effective: Effective | None) -> Iterator[Condition]:
             f"autoremove: {settings.autoremove} has no effect in this version; nothing is removed for it"
         )
         yield Condition(ConditionType.SETTING_WITHOUT_EFFECT, True, "NotSupported", message)
-
-
-def _pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterator[Condition]:
-    """Tell of every patch script that is not the one that the policy pins; then nothing more is run."""
-    pins = {} if effective is None else effective.settings.scripts
-    for name, digest in seen.scripts:
-        wanted = pins.get(name, "").removeprefix("sha256:")
-        if wanted and wanted != digest:
-            origin = "" if effective is None else str(effective.origins.get("scripts", ""))
-            place = f" ({origin})" if origin else ""
-            message = f"the policy pins {name} to sha256 {wanted[:12]}{place}, and here it is {digest[:12]}"
-            message += "; change the pin, or install what it names"
-            yield Condition(ConditionType.SCRIPT_MISMATCH, True, "PinnedOtherwise", message, stalled=True)
 
 
 def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation) -> tuple[Quarantined, ...]:

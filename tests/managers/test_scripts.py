@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import Stalled, Transient
 from reconciler.managers import scripts
 from reconciler.managers.scripted import ScriptedManager
-from reconciler.managers.scripts import COMMON, PatchScript
+from reconciler.managers.scripts import COMMON, PatchScript, PolicyScripts
 from reconciler.managers.sections import Section, parse_sections
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Answer, Question
@@ -199,3 +199,44 @@ def test_a_question_that_is_only_to_explain_costs_no_more_than_its_answer() -> N
     assert "does not parse" in answer.message
     with pytest.raises(Stalled, match="does not parse"):
         failing(Question())
+
+
+THEIRS = (FOLDER / "apt-update.sh").read_bytes() + b"# ours\n"
+DIGEST = hashlib.sha256(THEIRS).hexdigest()
+
+
+def test_another_script_replaces_the_own_one_where_its_hash_is_accepted() -> None:
+    own = PatchScript.load("apt-update.sh")
+    replaced = own.replaced(THEIRS, {DIGEST})
+    assert replaced.content == (FOLDER / COMMON).read_bytes() + b"\n" + THEIRS
+    assert dict(replaced.hashes) == {**dict(own.hashes), "apt-update.sh": DIGEST}
+    assert own.replaced((FOLDER / "apt-update.sh").read_bytes(), ()) is own
+    for changed in (THEIRS + b"\n", THEIRS[:-1], b""):
+        with pytest.raises(Stalled, match="is not accepted by this host") as refused:
+            own.replaced(changed, {DIGEST})
+        assert refused.value.reason == "NotAccepted"
+    long = b"#" * scripts.MAX_SCRIPT
+    with pytest.raises(Stalled, match="can be run"):
+        own.replaced(long, {hashlib.sha256(long).hexdigest()})
+
+
+def test_what_a_script_began_it_also_repairs_as_long_as_it_is_accepted(tmp_path: Path) -> None:
+    own, folder = PatchScript.load("apt-update.sh"), tmp_path / "scripts"
+    chosen = PolicyScripts(frozenset({DIGEST}), folder)
+    assert chosen.last(own) is own
+    chosen.begin(own.replaced(THEIRS, {DIGEST}))
+    assert chosen.last(own).replacement == THEIRS
+    assert PolicyScripts(frozenset({"0" * 64}), folder).last(own) is own
+    assert PolicyScripts(frozenset(), folder).last(own) is own
+    (folder / "apt-update.sh").chmod(0o666)
+    assert chosen.last(own) is own
+    chosen.begin(own)
+    assert not (folder / "apt-update.sh").exists()
+    chosen.begin(own)
+
+
+def test_a_script_that_cannot_be_kept_begins_nothing(tmp_path: Path) -> None:
+    own = PatchScript.load("apt-update.sh")
+    (tmp_path / "scripts").write_text("in the way")
+    with pytest.raises(Stalled, match="cannot write"):
+        PolicyScripts(frozenset({DIGEST}), tmp_path / "scripts").begin(own.replaced(THEIRS, {DIGEST}))

@@ -131,6 +131,9 @@ class Machine:
 
     # --- the package manager ---
 
+    def use_script(self, content: bytes | None) -> None:
+        raise NotArrangedError(content)
+
     def observe(self, at: datetime, *_sources: Sequence[str]) -> Observation:
         installed = tuple(
             Installed(

@@ -187,6 +187,9 @@ class Host:
 
     # --- the package manager ---
 
+    def use_script(self, content: bytes | None) -> None:
+        raise NotArrangedError(content)
+
     def observe(self, at: datetime, *_sources: Sequence[str]) -> Observation:
         return replace(self.world.observe(at), database=str(sorted(self.world.installed.items())))
 

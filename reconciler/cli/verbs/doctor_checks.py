@@ -25,7 +25,7 @@ from reconciler.cli.verbs.setup_checks import (
     check_reports,
     policy_access,
 )
-from reconciler.cli.wiring.compose import signing_rules
+from reconciler.cli.wiring.compose import policy_scripts, signing_rules
 from reconciler.errors import FAILED, ReconcilerError, exit_code
 from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.signed_history import read_rules
@@ -38,7 +38,7 @@ from reconciler.host.machine.systemd import Systemd, unanswered
 from reconciler.host.state.folder import StateFolder
 from reconciler.managers.detect import detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
-from reconciler.managers.scripts import PatchScript
+from reconciler.managers.scripts import PatchScript, PolicyScripts
 from reconciler.notify import (
     ANSWERS,
     CANNOT_BE_ASKED,
@@ -320,8 +320,12 @@ def _packages(config: Config) -> Findings:
     script = PatchScript.load(dialect.script)
     names = " and ".join(name for name, _ in script.hashes)
     yield _ok("scripts", f"{names} are those that were delivered")
+    of_policy = policy_scripts(config)
+    yield from _of_policy(of_policy, script)
     with tempfile.TemporaryDirectory(prefix="patchledger-") as cache:
-        manager = ScriptedManager(dialect, target, script, Path(cache), root=config.root)
+        manager = ScriptedManager(
+            dialect, target, script, Path(cache), root=config.root, policy_scripts=of_policy
+        )
         seen = manager.observe(SystemClock().now())
     health = seen.health
     if health.interrupted:
@@ -338,6 +342,16 @@ def _packages(config: Config) -> Findings:
     for place in health.filesystems:
         if place.free < min(_LITTLE, place.size // 10):
             yield _little_space(place.path, place.free)
+
+
+def _of_policy(scripts: PolicyScripts, own: PatchScript) -> Findings:
+    """Tell which scripts of the policy repository the host accepts, and whether the last run was by one."""
+    if not scripts.accepted:
+        return
+    yield _ok("scripts", f"{plural(len(scripts.accepted), 'script')} of the policy repository may run here")
+    if scripts.last(own).replacement:
+        digest = dict(scripts.last(own).hashes)[own.name]
+        yield _ok("scripts", f"the last run was by {own.name} of the policy repository, sha256 {digest}")
 
 
 def _little_space(path: str, free: int) -> CheckFinding:

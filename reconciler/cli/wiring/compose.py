@@ -32,7 +32,7 @@ from reconciler.host.state.folder import StateFolder
 from reconciler.host.state.run_logs import RunLogFolder
 from reconciler.managers.detect import detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
-from reconciler.managers.scripts import PatchScript
+from reconciler.managers.scripts import PatchScript, PolicyScripts
 from reconciler.notify import (
     AppriseSender,
     CredentialSource,
@@ -282,7 +282,14 @@ def _manager(config: Config, folder: StateFolder, before_observe: Callable[[], N
         keep=keep,
         before_observe=before_observe,
         at_work=partial(outlived_by, dialect.name),
+        policy_scripts=policy_scripts(config),
     )
+
+
+def policy_scripts(config: Config) -> PolicyScripts:
+    """Return which scripts of the policy repository may run on the host."""
+    accepted = frozenset(pin.removeprefix("sha256:") for pin in config.allow_policy_scripts)
+    return PolicyScripts(accepted, config.state_dir / "scripts")
 
 
 def git_options(config: Config) -> GitAccess:

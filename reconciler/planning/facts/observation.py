@@ -436,6 +436,7 @@ class Observation:
         root: Of the system that was looked at, ``/`` for the running one.
         hooks: Digest of the machine's own hooks that are asked before anything is changed, the manager's or
             in ``pre.d``; empty where there are none or nobody knows.
+        policy_scripts: Names of those of ``scripts`` that came from the policy repository.
     """
 
     at: datetime
@@ -456,11 +457,25 @@ class Observation:
     quarantined: tuple[Quarantined, ...] = ()
     root: str = "/"
     hooks: str = since(2, "")
+    policy_scripts: tuple[str, ...] = since(3, (), is_left_out=True)
+
+    @property
+    def executed(self) -> "tuple[ExecutedScript, ...]":
+        """The patch scripts that looked at it."""
+        return tuple(
+            ExecutedScript(name, digest, is_of_policy=name in self.policy_scripts)
+            for name, digest in self.scripts
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutedScript:
-    """A patch script that ran, and the SHA-256 of the bytes that were executed."""
+    """A patch script that ran, and the SHA-256 of the bytes that were executed.
+
+    Attributes:
+        is_of_policy: It came from the policy repository, and not with the program.
+    """
 
     name: str
     sha256: str
+    is_of_policy: bool = since(3, False, is_left_out=True)

@@ -278,7 +278,10 @@ def _small_print(report: Report, rows: int) -> str:
         ("Plan digest", code(report.plan.digest)),
     ]
     lines += [("Policy " + code(one.name), code(one.origin)) for one in report.policy.matching]
-    lines += [("Script " + code(one.name), code(one.sha256)) for one in report.scripts]
+    lines += [
+        (f"Script {code(one.name)}{' of the policy' if one.is_of_policy else ''}", code(one.sha256))
+        for one in report.scripts
+    ]
     return _fold("Made with", _rows(("", ""), lines, max(rows, 5)))
 
 

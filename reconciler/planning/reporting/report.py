@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from reconciler.planning.facts.inventory import OutsideChange, inventory_of
-from reconciler.planning.facts.observation import Change, ExecutedScript
+from reconciler.planning.facts.observation import Change
 from reconciler.planning.gates.recording import Judged, Recording, resolution_of
 from reconciler.planning.gates.types import (
     Apply,
@@ -116,7 +116,7 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
         ),
         reboot=observation.reboot,
         counts=count(plan.updates),
-        scripts=tuple(ExecutedScript(name, digest) for name, digest in observation.scripts),
+        scripts=observation.executed,
         exceptions=() if effective is None else _exceptions(effective.exceptions, plan, now),
         approvals=tuple(_approval(approval, plan, now) for approval in inputs.approvals),
         resolution=resolution_of(recording),

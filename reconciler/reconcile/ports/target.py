@@ -38,6 +38,13 @@ class Clock(Protocol):
 class PackageManager(Protocol):
     """The package manager of the target, through its patch script."""
 
+    def use_script(self, content: bytes | None, /) -> None:
+        """Run this script of the policy repository from now on, ``None`` the program's own.
+
+        Raises:
+            Stalled: This host does not accept it.
+        """
+
     def observe(
         self, at: datetime, without: Sequence[str] = (), security_sources: Sequence[str] = (), /
     ) -> Observation:
