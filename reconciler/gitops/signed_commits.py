@@ -39,6 +39,13 @@ class SignedCommit:
     signature: bytes
     count: int
 
+    @property
+    def parent(self) -> str:
+        """Id of the first parent, which stands right behind the tree; empty where there is none."""
+        second = self.payload.split(b"\n", 2)[1:2]
+        name, _, oid = (second[0] if second else b"").partition(b" ")
+        return oid.decode("ascii", "replace") if name == b"parent" else ""
+
     def trailers(self, name: str) -> tuple[str, ...]:
         """Return the values of a trailer: of lines ``NAME: VALUE`` of the message's last paragraph."""
         message = self.payload.partition(b"\n\n")[2].strip(b"\n")

@@ -14,18 +14,21 @@ The rules:
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
 from reconciler.errors import Stalled
+from reconciler.gitops.damage import judge
+from reconciler.gitops.failures import Damaged
 from reconciler.gitops.git import Git
 from reconciler.gitops.openpgp_signatures import check_openpgp
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import read_file, write_file
 from reconciler.gitops.remote import one_line
+from reconciler.gitops.report_tree import object_id
 from reconciler.gitops.revision import MAX_FILE_BYTES, bounded, described
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, OPENPGP, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.ssh_signatures import SshSignature, check_ssh, read_signature, who
@@ -42,7 +45,9 @@ _FILE = "patchledger-verified"
 _TRAILER = "Policy-Ref"
 _SHORT = 12
 _AT_ONCE = 100
-"""Commits after which a long line is remembered."""
+"""Commits after which a long line is remembered, and told of."""
+_KEPT = 20
+"""Of those that are remembered, how many signers; a report names as many."""
 _READ_AT_ONCE = 20
 """Commits that are held in memory, with their lists: who made them may be anybody."""
 _MOST_TOLD = 20
@@ -90,18 +95,23 @@ class SignedHistory:
     Args:
         mirror: Where they are.
         rules: What this host's own configuration says.
+        tell: Is told, while a long line is verified, how many of how many commits are good.
     """
 
-    def __init__(self, mirror: PolicyMirror, rules: Rules) -> None:
+    def __init__(
+        self, mirror: PolicyMirror, rules: Rules, tell: Callable[[int, int], None] | None = None
+    ) -> None:
         self._mirror = mirror
         self._rules = rules
+        self._tell = tell
 
     def verify(
         self, commits: Sequence[str], now: datetime, *, is_first: bool = False
     ) -> tuple[SignedBy, ...] | Unverified:
         """See :class:`reconciler.reconcile.ports.policies.PolicyVerifier`.
 
-        A long line is remembered as far as it was good, so that nothing is done twice where a run is killed.
+        A line is remembered as far as it was good, so that nothing is done twice where a run is killed, or
+        where a later commit is refused at each tick.
         """
         if not commits:
             return ()
@@ -123,15 +133,19 @@ class SignedHistory:
         line = _Line(judge, Git(self._mirror.mirror), commits)
         if is_first:
             line = line.begun()
-        first = line.commits[0]
-        line = line.after(self._remembered(line.commits, judge.local))
-        found: list[SignedBy] = []
-        for one in line.judged():
-            if isinstance(one, Unverified):
-                return one
-            found.append(one)
-            if not len(found) % _AT_ONCE:
-                self._remember(first, one.commit, judge.local)
+        first, count = line.commits[0], len(line.commits)
+        before, found = self._remembered(line.commits, judge.local)
+        firm = len(found)
+        for number, one in enumerate(line.after(before).judged(), start=before + 1):
+            if isinstance(one.by, Unverified):
+                self._remember(first, found[:firm], judge.local)
+                return one.by
+            found.append(one.by)
+            firm = len(found) if one.is_firm else firm
+            if not number % _AT_ONCE:
+                self._remember(first, found[:firm], judge.local)
+                if self._tell is not None:
+                    self._tell(number, count)
         return tuple(found)
 
     def _local(self, commit: str) -> "HostLists | Unverified":
@@ -142,15 +156,28 @@ class SignedHistory:
             return Unverified(commit, Unproved.BAD_LIST, said, "correct it: nothing is verified meanwhile")
         return lists
 
-    def _remembered(self, commits: Sequence[str], local: HostLists) -> int:
-        """Return how many of the commits were found good before, all of them and by the very same lists."""
-        by, _, line = read_file(self._mirror.mirror / _FILE).strip().partition(" ")
-        first, _, newest = line.partition(" ")
-        is_same = (by, first) == (local.digest, commits[0])
-        return commits.index(newest) + 1 if is_same and newest in commits[:-1] else 0
+    def _remembered(self, commits: Sequence[str], local: HostLists) -> tuple[int, list[SignedBy]]:
+        """Return how many commits were found good before, by the very same lists, and who signed the last."""
+        about, *rows = read_file(self._mirror.mirror / _FILE).rstrip("\n").split("\n")
+        try:
+            signed = [_signed(row) for row in rows]
+        except ValueError:
+            signed = []
+        newest = signed[-1].commit if signed else ""
+        if about != f"{local.digest} {commits[0]}" or newest not in commits[:-1]:
+            return 0, []
+        return commits.index(newest) + 1, signed
 
-    def _remember(self, first: str, newest: str, local: HostLists) -> None:
-        write_file(self._mirror.mirror / _FILE, f"{local.digest} {first} {newest}\n", alone=True)
+    def _remember(self, first: str, signed: Sequence[SignedBy], local: HostLists) -> None:
+        if signed:
+            rows = (f"{one.commit} {one.method} {one.fingerprint} {one.signer}" for one in signed[-_KEPT:])
+            text = "\n".join((f"{local.digest} {first}", *rows)) + "\n"
+            write_file(self._mirror.mirror / _FILE, text, alone=True)
+
+
+def _signed(row: str) -> SignedBy:
+    commit, method, fingerprint, signer = row.split(" ", 3)
+    return SignedBy(commit, signer, fingerprint, SignMethod(method))
 
 
 def read_rules(rules: Rules) -> HostLists:
@@ -192,14 +219,14 @@ def _read(git: Git, commits: Sequence[str]) -> Iterator[_Read]:
     known: dict[str, SignerList] = {}
     for start in range(0, len(commits), _READ_AT_ONCE):
         some = commits[start : start + _READ_AT_ONCE]
-        lists = _checked(git, [f"{oid}^1:{SIGNERS_FILE}" for oid in some])
+        texts = zip(some, bounded(git, some, _DOING, MAX_COMMIT_BYTES), strict=True)
+        read = [read_commit(oid, data or b"") for oid, data in texts]
+        lists = _lists(git, [one.parent for one in read])
         known = {oid: known[oid] for oid in lists if oid in known} | {"": SignerList()}
         new = [oid for oid in dict.fromkeys(lists) if oid not in known]
-        texts = dict(zip(new, bounded(git, new, _DOING, MAX_FILE_BYTES), strict=True))
-        for oid, data, listed in zip(some, bounded(git, some, _DOING, MAX_COMMIT_BYTES), lists, strict=True):
-            if listed not in known:
-                known[listed] = _signers(texts[listed])
-            yield _Read(read_commit(oid, data or b""), known[listed])
+        held = bounded(git, new, _DOING, MAX_FILE_BYTES) if new else []
+        known |= {oid: _signers(text) for oid, text in zip(new, held, strict=True)}
+        yield from (_Read(one, known[oid]) for one, oid in zip(read, lists, strict=True))
 
 
 def _signers(text: bytes | None) -> SignerList:
@@ -210,9 +237,38 @@ def _too_large() -> SignerList:
     return SignerList(problems=(Problem(SIGNERS_FILE, 1, "", "is too large"),))
 
 
-def _checked(git: Git, names: Sequence[str]) -> list[str]:
-    """Return the ids of the files that git knows by these names, empty where there is none."""
-    return [oid if kind == "blob" else "" for oid, kind, _ in described(git, names, _DOING)]
+def _lists(git: Git, commits: Sequence[str]) -> list[str]:
+    """Return the id of the list in each of these commits, empty where there is none.
+
+    That it cannot be read is another thing than that there is none: so folders are asked what they hold, and
+    not objects whether they are there.
+    """
+    wanted = [oid for oid in dict.fromkeys(commits) if oid]
+    found = described(git, [f"{oid}^{{tree}}" for oid in wanted], _DOING) if wanted else []
+    trees = {commit: tree for commit, (tree, _, _) in zip(wanted, found, strict=True)}
+    missing = [commit for commit, tree in trees.items() if not tree]
+    if missing:
+        raise Damaged(f"{_DOING}: commit {missing[0]} cannot be read in {git.git_dir}")
+    listed = _listed(git, list(dict.fromkeys(trees.values()))) if trees else {}
+    return [listed.get(trees.get(commit, ""), "") for commit in commits]
+
+
+def _listed(git: Git, trees: Sequence[str]) -> dict[str, str]:
+    """Return the id of the list in each of these trees that has one (git-diff-tree(1), RAW OUTPUT FORMAT)."""
+    nothing = object_id(b"tree 0\0", trees[0])
+    pairs = "".join(f"{nothing} {tree}\n" for tree in trees)
+    asked = git.run("diff-tree", "--stdin", "-r", "--no-abbrev", "--", SIGNERS_FILE, stdin=pairs.encode())
+    if asked.returncode:
+        raise judge(git, asked, _DOING)
+    listed, tree = {}, ""
+    for line in asked.text.splitlines():
+        details, _, path = line.partition("\t")
+        words = details.split()
+        if not details.startswith(":"):
+            tree = words[1]
+        elif path == SIGNERS_FILE and words[1].startswith("100"):
+            listed[tree] = words[3]
+    return listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +304,7 @@ class _Line:
                 return newest - back
         return -1
 
-    def judged(self) -> Iterator[SignedBy | Unverified]:
+    def judged(self) -> Iterator["_Judged"]:
         """Yield who signed each commit, up to the first that is refused."""
         sealed: int | None = None
         for index, one in enumerate(_read(self.git, self.commits)):
@@ -258,7 +314,7 @@ class _Line:
                 sealed = self.newest_own() if sealed is None else sealed
                 is_sealed = index < sealed
                 found = self.judge.commit(judged, is_sealed=True) if is_sealed else self._way_on(found, index)
-            yield found
+            yield _Judged(found, is_firm=sealed is None or index >= sealed)
             if isinstance(found, Unverified):
                 return
 
@@ -275,6 +331,19 @@ class _Line:
             else ""
         )
         return replace(found, hint=_SEALED_HINT + more)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What was found of a commit.
+
+    Attributes:
+        by: Who signed it, or why it is refused.
+        is_firm: It and those before it are good whatever follows, and not by a checkpoint above it alone.
+    """
+
+    by: SignedBy | Unverified
+    is_firm: bool
 
 
 def _alone(one: _Read) -> _Read:

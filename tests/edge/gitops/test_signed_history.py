@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import Stalled
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.signed_history import Rules, SignedHistory
 from reconciler.planning.gates.types import SignedBy, SignMethod
@@ -32,6 +33,7 @@ class World:
         self.root = folder / "allowed_signers"
         self.revoked: Path | None = None
         self.ref = ""
+        self.environment: dict[str, str] = {}
         self.mirror = PolicyMirror(folder / "policy.git", str(self.policy.path))
 
     def trust(self, *lines: str) -> None:
@@ -51,7 +53,7 @@ class World:
     def verify(
         self, since: str = "", at: datetime = NOW, *, is_first: bool = False
     ) -> tuple[SignedBy, ...] | Unverified:
-        rules = Rules(self.root, self.revoked, self.ref)
+        rules = Rules(self.root, self.revoked, self.ref, self.environment)
         return SignedHistory(self.mirror, rules).verify(self.line(since), at, is_first=is_first)
 
     def refused(self, since: str = "", at: datetime = NOW) -> Unverified:
@@ -484,6 +486,44 @@ def test_a_program_that_is_missing_or_dies_verifies_nothing(
     assert found.why in {Unproved.CANNOT_VERIFY, Unproved.BAD_SIGNATURE}
 
 
+@pytest.mark.parametrize("lost", ["HEAD:trust/allowed_signers", "HEAD:trust", "HEAD^{tree}"])
+def test_a_list_that_cannot_be_read_is_fetched_anew_and_is_not_no_list(
+    world: World, ada: Key, ben: Key, lost: str
+) -> None:
+    world.trust(ada.line())
+    world.policy.commit({SIGNERS: ben.line()}, ada)
+    oid = world.policy.git("rev-parse", lost)
+    world.policy.commit({"a": "1"}, ben)
+    line = world.line()
+    for pack in (world.mirror.mirror / "objects" / "pack").glob("*.pack"):
+        data = pack.read_bytes()
+        pack.unlink()
+        pack.with_suffix(".idx").unlink()
+        argv = ["git", "-C", str(world.mirror.mirror), "unpack-objects", "-q"]
+        subprocess.run(argv, input=data, check=True)
+    (world.mirror.mirror / "objects" / oid[:2] / oid[2:]).unlink()
+    away = world.policy.path.rename(world.policy.path.with_name("away"))
+    history = SignedHistory(world.mirror, Rules(world.root))
+    with pytest.raises(Stalled, match="cannot fetch the policy"):
+        history.verify(line, NOW)
+    away.rename(world.policy.path)
+    assert world.signers() == [ada.who, ben.who]
+
+
+def test_a_parent_is_what_git_takes_for_one(world: World, ada: Key, eve: Key) -> None:
+    world.trust(ada.line())
+    world.policy.commit({"a": "1"}, ada)
+    world.policy.git("checkout", "-q", "-b", "side")
+    mine = world.policy.commit({SIGNERS: eve.line()})
+    world.policy.git("checkout", "-q", "main")
+    good = world.policy.git("cat-file", "commit", world.policy.commit({"a": "2"}))
+    forged = good.replace("\n\n", f"\nparent {mine}\n\n", 1) + "\n"
+    # Signed by eve, with a line that looks like a parent behind all others.
+    evil = world.policy.stored(forged.encode(), eve)
+    world.policy.git("update-ref", "refs/heads/main", evil)
+    assert (world.refused().commit, world.refused().why) == (evil, Unproved.UNKNOWN_KEY)
+
+
 def test_an_openpgp_key_that_is_cut_off_locks_nobody_out(world: World, keys: Keys) -> None:
     # gpg reads nothing of a keyring with such a key in it.
     pia, quin = keys.openpgp("pia@example.org"), keys.openpgp("quin@example.org")
@@ -498,22 +538,57 @@ def test_an_openpgp_key_that_is_cut_off_locks_nobody_out(world: World, keys: Key
 # --- long lines ---------------------------------------------------------------------------------------------
 
 
-def test_a_long_line_goes_on_where_it_was_cut_off(world: World, ada: Key, eve: Key) -> None:
+def test_a_line_goes_on_at_the_commit_that_was_refused(
+    world: World, ada: Key, eve: Key, tmp_path: Path
+) -> None:
+    calls, instead = tmp_path / "calls", tmp_path / "bin" / "ssh-keygen"
+    instead.parent.mkdir()
+    instead.write_text(f'#!/bin/sh\necho >> {calls}\nexec /usr/bin/ssh-keygen "$@"\n', encoding="utf-8")
+    instead.chmod(0o755)
+    world.environment = {"PATH": f"{instead.parent}:/usr/bin:/bin"}
     world.trust(ada.line())
-    for number in range(101):
-        world.policy.commit({"a": str(number)}, ada)
-    world.policy.commit({"a": "evil"}, eve)
-    assert world.refused().why is Unproved.UNKNOWN_KEY
+    world.policy.commit({"a": "1"}, ada)
+    world.policy.line(2, ada)
+    evil = world.policy.commit({"a": "evil"}, eve)
+    for _ in range(2):
+        assert (world.refused().commit, world.refused().why) == (evil, Unproved.UNKNOWN_KEY)
+        assert calls.read_text() == "\n" * 3  # once each, whatever comes next
     world.policy.git("reset", "-q", "--hard", "HEAD~1")
-    assert len(world.signers()) == 1  # the hundred before it were good
+    world.policy.commit({"a": "2"}, ada)
+    assert world.signers() == 4 * [ada.who]  # told of all, as if they came at once
+    assert calls.read_text() == "\n" * 4
+
+
+def test_what_counts_only_by_a_checkpoint_above_is_not_remembered_without_it(
+    world: World, ada: Key, ben: Key, eve: Key
+) -> None:
+    world.trust(ada.line())
+    world.policy.commit({SIGNERS: ben.line('valid-before="20260101"')}, ada)
+    ended = world.policy.commit({"a": "1"}, ben)
+    world.policy.commit({"a": "2"}, eve)
+    world.policy.commit({"a": "3"}, ada)
+    assert world.refused().why is Unproved.UNKNOWN_KEY
+    world.policy.git("reset", "-q", "--hard", ended)
+    world.policy.commit({"a": "4"}, ben)
+    assert (world.refused().commit, world.refused().why) == (ended, Unproved.KEY_ENDED)
+
+
+def test_a_long_line_is_remembered_and_told_of_by_the_hundred(world: World, ada: Key, eve: Key) -> None:
+    world.trust(ada.line())
+    world.policy.commit({"a": "1"}, ada)
+    world.policy.line(109, ada)
+    told: list[tuple[int, int]] = []
+    history = SignedHistory(world.mirror, Rules(world.root), lambda *counted: told.append(counted))
+    assert len(tuple(history.verify(world.line(), NOW))) == 110  # type: ignore[arg-type]  # it is good
+    assert told == [(100, 110)]
+    assert len(world.signers()) == 30  # ten anew
     world.trust(ada.line(), eve.line())
-    assert len(world.signers()) == 101  # by other lists
+    assert len(world.signers()) == 110  # by other lists
 
 
 def test_what_was_good_from_one_commit_on_is_not_good_from_an_earlier_one(world: World, ada: Key) -> None:
     world.trust(ada.line())
     evil = world.policy.commit({"a": "evil"})
-    for number in range(101):
-        world.policy.commit({"a": str(number)}, ada)
+    world.policy.line(101, ada)
     assert len(world.signers(evil)) == 101
     assert (world.refused().commit, world.refused().why) == (evil, Unproved.UNSIGNED)
