@@ -171,12 +171,12 @@ def _excluded(tick: Tick) -> frozenset[str]:
 def _unavailable(tick: Tick) -> frozenset[str]:
     """Return names of what is not to be had, or only with what must not move.
 
-    A security update is not selected where it needs another package that has none.
+    A security update is told as held, or not selected, where it needs a package that is.
     """
     return frozenset(
         one.name
         for one in tick.report.plan.updates
-        if one.disposition in _NOT_TO_BE_HAD or (one.security and one.disposition is Disposition.NOT_SELECTED)
+        if one.disposition in _NOT_TO_BE_HAD or (one.security and one.disposition is not Disposition.PLANNED)
     )
 
 
