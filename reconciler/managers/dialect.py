@@ -208,10 +208,11 @@ def read_refresh(dialect: Dialect, sections: Sections) -> Refresh:
     """Return what became of ``--refresh``.
 
     Raises:
-        Stalled: The sections do not parse, or the script had no space to begin.
+        Stalled: The sections do not parse, or the script could not begin, as without space or a program.
+        Transient: They report a passing failure before it began.
     """
-    if sections.exit_code == codes.NO_SPACE and "refresh" not in sections.by_name:
-        raise failure(dialect, sections)
+    if "refresh" not in sections.by_name:
+        done(dialect, sections)
     sections.need("refresh")
     if sections.exit_code == codes.DONE:
         return Refresh(RefreshOutcome.REFRESHED)

@@ -489,10 +489,28 @@ must_be_answered() { # NAME: end where what is in $WORK/NAME, with the code in $
     complain "$OTHER"
 }
 
+# A search for many names, in pieces whose answers are one: all that is searched for at once becomes one expression,
+# and takes memory by the square of its length.
+search() { # FILE-OF-NAMES OPTION...
+    awk '{ printf "%s%s", (NR % 1000 == 1 ? separator : " "), $0; separator = "\n" } END { print "" }' "$1" >"$WORK/pieces"
+    shift
+    found=104
+    echo '<stream>'
+    while IFS= read -r piece; do
+        # shellcheck disable=SC2086 # one argument per name is wanted, and names hold no blanks
+        ask search --match-exact --details --type package "$@" $piece >"$WORK/piece" </dev/null
+        ended=$?
+        sed '/^<?xml/d; s/<\/\{0,1\}stream>//g' "$WORK/piece"
+        answered "$ended" || return "$ended"
+        [ "$ended" -eq 104 ] || found=$ended
+    done <"$WORK/pieces"
+    echo '</stream>'
+    return "$found"
+}
+
 # All versions of the packages named in $WORK/names, as the sources offer them.
 versions() {
-    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    ask search --match-exact --details --type package $(cat "$WORK/names")
+    search "$WORK/names"
 }
 
 records() {
@@ -517,8 +535,7 @@ successors() {
 # where it cannot come.
 obsoleters() {
     cut -f 1 "$WORK/installed" | sort -u >"$WORK/present"
-    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    ask search --obsoletes --match-exact --details --type package $(cat "$WORK/present") >"$WORK/answer"
+    search "$WORK/present" --obsoletes >"$WORK/answer"
     ended=$?
     answered "$ended" || fault "$ended" zypper || return
     elements solvable "$WORK/answer" name arch edition | awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { have[$0]; next }

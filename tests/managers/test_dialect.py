@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.errors import Stalled
 from reconciler.managers.apt import APT
-from reconciler.managers.dialect import Dialect, contradiction, read_answer
+from reconciler.managers.dialect import Dialect, contradiction, read_answer, read_refresh
 from reconciler.managers.dnf import DNF
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.sections import Unparsable, parse_sections
@@ -64,3 +64,18 @@ def test_a_plan_that_contradicts_its_observation_is_refused(dialect: Dialect) ->
     assert read_answer(dialect, sections, ()).changes
     with pytest.raises(Unparsable, match="plan contradicts what is installed"):
         read_answer(dialect, sections, (), (Installed("another", "all", "1"),))
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("[missing]\n|bsdtar\n= 127\n", "missing bsdtar: there is no bsdtar on this machine"),
+        ("[question]\n!awk ended with 137\n= 137\n", "failed with exit 1: awk ended with 137"),
+    ],
+    ids=["program", "question"],
+)
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_a_refresh_that_could_not_begin_says_why(dialect: Dialect, section: str, words: str) -> None:
+    text = f"patchledger-patch 1 {dialect.name}\n{section}exit 1\n"
+    with pytest.raises(Stalled, match=re.escape(words)):
+        read_refresh(dialect, parse_sections(text))
