@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -24,25 +23,10 @@ from reconciler.policy.yamltext import parse_documents
 from tests.e2e.machines import Plant
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab
+from tests.labs.witness import witnessed
 
 Command = Callable[..., tuple[int, str, str]]
 
-# Runs the command in a bare interpreter and says what it imported and started.
-WITNESS = """\
-import json, sys
-started = []
-def see(event, arguments):
-    if event == "subprocess.Popen":
-        started.append(list(map(str, arguments[1])))
-    elif event in {"os.posix_spawn", "os.fork", "os.forkpty", "os.system", "os.exec", "pty.spawn"}:
-        started.append([event])
-sys.addaudithook(see)
-sys.path[:0] = json.loads(sys.argv[1])
-before = set(sys.modules)
-from reconciler.cli import main
-code = main(sys.argv[2:])
-print(json.dumps({"code": code, "modules": sorted(set(sys.modules) - before), "started": started}))
-"""
 DEAR = {
     "apprise", "argparse", "ast", "asyncio", "click", "cronsim", "dataclasses", "datetime", "dateutil",
     "email", "git", "http", "icalendar", "importlib.metadata", "inspect", "jinja2", "logging", "pathlib",
@@ -51,19 +35,6 @@ DEAR = {
     "shutil", "socket", "ssl", "structlog", "tempfile", "typing", "typing_extensions", "urllib", "watchfiles",
     "yaml", "zoneinfo",
 }  # fmt: skip
-
-
-def witnessed(*arguments: str, packages: bool = False) -> Any:
-    """Run the command in an interpreter of its own; only with ``packages`` has it more than the library."""
-    paths = [str(Path.cwd()), *(path for path in sys.path if packages and path.endswith("-packages"))]
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", WITNESS, json.dumps(paths), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def is_quiet(site: Site) -> bool:

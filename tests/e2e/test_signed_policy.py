@@ -1,5 +1,8 @@
 """A host in ``trust.mode: signed``: what it obeys, what it refuses with which words, and what it reports."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 from tests.e2e.site import POLICY, SCHEDULE, Site
 from tests.labs.apt import AptLab
 from tests.labs.signing import Key, SignedRepository
+from tests.labs.witness import witnessed
 
 Command = Callable[..., tuple[int, str, str]]
 NAME = "patchledger.yaml"
@@ -19,11 +23,12 @@ FILES = {"policies/base.yaml": POLICY, "schedules/nightly.yaml": SCHEDULE, NAME:
 def trust(site: Site, lab: AptLab) -> Callable[..., None]:
     """Return a function that has the host trust these lines alone."""
 
-    def configure(signers: str, **more: object) -> None:
+    def configure(signers: str, *, path: str = "", **more: object) -> None:
         listed = site.folder / "allowed_signers"
         listed.write_text(signers, encoding="utf-8")
         chosen = {"mode": "signed", "allowed_signers": str(listed), "repository": "example/policy", **more}
-        site.configure(environment=lab.environment, trust=chosen)
+        programs = {"PATH": path} if path else {}
+        site.configure(environment={**lab.environment, **programs}, trust=chosen)
 
     return configure
 
@@ -191,6 +196,43 @@ def test_history_stays_forward_only(
     assert code == 3
     assert "does not continue what was accepted" in err
     assert condition(site) == "HistoryRewritten"
+
+
+@pytest.fixture
+def calls(policy: SignedRepository, ada: Key, trust: Callable[..., None], tmp_path: Path) -> Path:
+    """Give the policy 119 commits after the floor, and return where calls of ssh-keygen are counted.
+
+    The one that makes the 110th is killed.
+    """
+    calls, instead = tmp_path / "calls", tmp_path / "bin" / "ssh-keygen"
+    instead.parent.mkdir()
+    killing = f'[ "$(wc -l < {calls})" -ne 110 ] || kill -9 $PPID'
+    instead.write_text(f'#!/bin/sh\necho >> {calls}\n{killing}\nexec /usr/bin/ssh-keygen "$@"\n')
+    instead.chmod(0o755)
+    trust(ada.line(), path=f"{instead.parent}:{os.environ['PATH']}", floor=policy.head())
+    policy.line(119, ada)
+    return calls
+
+
+def test_a_long_line_goes_on_where_a_run_was_killed_and_costs_a_quiet_tick_nothing(
+    site: Site, policy: SignedRepository, calls: Path, patchledger: Command, tmp_path: Path
+) -> None:
+    run = [sys.executable, "-m", "reconciler", "--config", str(site.config), "run"]
+    here, there = os.openpty()
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    killed = subprocess.run(run, env=env, stdout=subprocess.DEVNULL, stderr=there, check=False)
+    os.close(there)
+    assert killed.returncode == -9
+    assert os.read(here, 1000).decode().strip() == "patchledger: 100 of 119 policy commits are verified"
+    os.close(here)
+    code, _, err = patchledger("run")
+    assert (code, err) == (0, "")  # here is no terminal
+    assert len(calls.read_text()) == 110 + 19
+    assert site.report()["policy"]["commit"] == policy.head()
+    assert patchledger("run")[0] == 0
+    (child,) = witnessed("--config", str(site.config), "run")["started"]
+    assert "fetch" in child
+    assert len(calls.read_text()) == 110 + 19
 
 
 def test_the_list_of_the_host_is_closed_to_others(

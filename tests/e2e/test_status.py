@@ -21,8 +21,8 @@ from reconciler.host.state.folder import StateFolder
 from tests.e2e.site import OPENING, POLICY, Site
 from tests.e2e.test_apply import SLOW, host, machine, offer, runs, start, tick, wait_for, want
 from tests.e2e.test_log import on_terminal
-from tests.e2e.test_quiet import witnessed
 from tests.labs.apt import AptLab, Deb
+from tests.labs.witness import witnessed
 
 __all__ = ["host", "machine"]  # fixtures
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Literal
 
@@ -38,6 +38,11 @@ def _say(*lines: str) -> None:
         from reconciler.policy.problems import visible
 
         sys.stderr.write("".join(f"{visible(line)}\n" for line in lines))
+
+
+def counter(what: str) -> Callable[[int, int], None] | None:
+    """Return what tells a person at a terminal how far long work has come; ``None`` where nobody watches."""
+    return (lambda done, of: note(f"{done} of {of} {what}")) if sys.stderr.isatty() else None
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from reconciler import __version__
-from reconciler.cli.showing.terminal import outlived_by
+from reconciler.cli.showing.terminal import counter, outlived_by
 from reconciler.errors import Misuse
 from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
@@ -184,7 +184,8 @@ def _trust(config: Config, source: PolicyMirror) -> SignedTrust | None:
     rules, repository = signing_rules(config), config.trust.repository
     if rules is None or repository is None:
         return None
-    return SignedTrust(SignedHistory(source, rules), repository, config.trust.max_head_age)
+    history = SignedHistory(source, rules, counter("policy commits are verified"))
+    return SignedTrust(history, repository, config.trust.max_head_age)
 
 
 def signing_rules(config: Config) -> Rules | None:
