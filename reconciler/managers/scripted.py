@@ -30,6 +30,9 @@ from reconciler.planning.runs.steps import Needs
 Read = TypeVar("Read")
 
 OBSERVE_TIMEOUT = 300.0
+RESOLVE_TIMEOUT = 1800.0
+"""For a plan: apt compares each package that it would fetch with all before it, so that 30,000 take it two
+minutes on a machine that does nothing else. What is asked only to explain has no more than an observation."""
 REFRESH_TIMEOUT = 1800.0
 LOG = "log"
 """File of an execution's folder with the manager's own output, written as it speaks."""
@@ -181,6 +184,7 @@ class ScriptedManager:
             lambda sections: reading.read_answer(self._dialect, sections, self._offers, self._installed),
             "--dry-run",
             *arguments(question),
+            timeout=RESOLVE_TIMEOUT if question.only is None else OBSERVE_TIMEOUT,
         )
 
     def needs(self, changes: Sequence[Change]) -> Needs | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.errors import Transient
 from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
@@ -183,6 +184,15 @@ def test_a_refresh_that_takes_too_long_has_failed(own_lab: AptLab) -> None:
     slow = PatchScript("slow.sh", content, (("slow.sh", "0" * 64),))
     refresh = ScriptedManager(APT, Hurried(own_lab.environment), slow).refresh()
     assert refresh == Refresh(RefreshOutcome.FAILED, "slow.sh --refresh did not end within 1800 s")
+
+
+def test_a_plan_may_take_as_long_as_a_refresh_and_an_explanation_costs_itself(own_lab: AptLab) -> None:
+    slow = PatchScript("slow.sh", b"sleep 60", (("slow.sh", "0" * 64),))
+    manager = ScriptedManager(APT, Hurried(own_lab.environment), slow)
+    with pytest.raises(Transient, match="did not end within 1800 s"):
+        manager.resolve(Question())
+    explanation = manager.resolve(Question(only=("plain", "1.1")))
+    assert explanation.message == "slow.sh --dry-run did not end within 300 s"
 
 
 class Hurried(LocalTarget):
