@@ -123,6 +123,11 @@ class Record(Identified):
     vendor: str = ""
 
 
+def folder_of(alias: str) -> str:
+    """Return how the folder of a source's metadata is called, which records are named by."""
+    return alias.replace("/", "_")
+
+
 def records(section: Section) -> tuple[Record, ...]:
     """Read ``[available]``: on each line a repository's alias and its ``package`` element.
 

@@ -12,6 +12,7 @@
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ from reconciler.managers.zypper_formats import (
     Record,
     advisories,
     document,
+    folder_of,
     names_of,
     passed_over,
     records,
@@ -142,9 +144,10 @@ class _Market:
 
 
 def _offers(sections: Sections, installed: Sequence[Installed]) -> tuple[Offer, ...]:
+    known = records(sections.get("available"))
     market = _Market(
-        versions=_versions(sections),
-        records={(one.package, one.version): one for one in records(sections.get("available"))},
+        versions=_versions(sections, known),
+        records={(one.package, one.version): one for one in known},
         patches=advisories(sections.get("advisories")),
     )
     found = []
@@ -168,18 +171,24 @@ def _updated(installed: Iterable[Installed], update: Mapping[str, str]) -> Insta
     return next(iter(exact or fitting), None)
 
 
-def _versions(sections: Sections) -> dict[PackageId, dict[str, tuple[str, ...]]]:
-    """Return what is on offer: the sources' aliases by version, by package."""
-    aliases = {
-        repo.get("name", ""): repo.get("alias", "") for repo in document(sections.need("repos")).iter("repo")
-    }
+def _versions(sections: Sections, known: Iterable[Record]) -> dict[PackageId, dict[str, tuple[str, ...]]]:
+    """Return what is on offer: the sources' aliases by version, by package.
+
+    zypper calls a source by its name. Of several of one name, it is those whose metadata have the version.
+    """
+    aliases: defaultdict[str, list[str]] = defaultdict(list)
+    for repo in document(sections.need("repos")).iter("repo"):
+        aliases[repo.get("name", "")].append(repo.get("alias", ""))
+    having = {(one.package, one.version, one.repository) for one in known}
     found: dict[PackageId, dict[str, tuple[str, ...]]] = {}
     for one in document(sections.get("versions")).iter("solvable"):
         repository = one.get("repository", "")
         if one.get("kind") == "package" and repository != "(System Packages)":
-            offered = found.setdefault(PackageId(one.get("name", ""), one.get("arch", "")), {})
-            version = one.get("edition", "")
-            offered[version] = (*offered.get(version, ()), aliases.get(repository, repository))
+            package, version = PackageId(one.get("name", ""), one.get("arch", "")), one.get("edition", "")
+            named = aliases.get(repository, [repository])
+            exact = [alias for alias in named if (package, version, folder_of(alias)) in having]
+            offered = found.setdefault(package, {})
+            offered[version] = (*offered.get(version, ()), *(exact if len(named) > 1 and exact else named))
     return found
 
 
@@ -221,7 +230,7 @@ def _sources(sections: Sections, at: datetime) -> tuple[Source, ...]:
         _source(
             repo.get("alias", ""),
             redacted((repo.findtext("url") or "").strip()),
-            known.get(repo.get("alias", "").replace("/", "_")),
+            known.get(folder_of(repo.get("alias", ""))),
             at,
             is_left_out=repo.get("name", "") in left_out or repo.get("alias", "") in left_out,
         )

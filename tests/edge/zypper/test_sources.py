@@ -57,3 +57,18 @@ def test_a_repository_that_is_left_out_need_not_have_been_read(
 ) -> None:
     lab.configure_repository("stranger", f"file://{lab.folder}/nowhere")
     assert zypper.resolve(Question(without=("stranger",))).exit_code == 0
+
+
+def test_two_repositories_of_one_name_are_told_apart(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    second = Repository.make(lab.folder / "second", (Rpm("plain", "1.2-1"), Rpm("lima", "1.1-1")))
+    empty = Repository.make(lab.folder / "empty")
+    for alias, url in (("second", second.url), ("empty", empty.url)):
+        lab.configure_repository(alias, url)
+        file = lab.root / f"etc/zypp/repos.d/{alias}.repo"
+        file.write_text(file.read_text().replace(f"name=The lab's {alias}", "name=The lab's lab"))
+    lab.refresh()
+    offers = {offer.name: offer for offer in zypper.observe(datetime.now(UTC)).offers}
+    assert [one.origins for one in offers["plain"].versions] == [("second",), ("lab",)]
+    assert [one.origins for one in offers["lima"].versions] == [("lab", "second")]
+    counted = naming.moved(zypper.resolve(Question(without=("second",))).changes)
+    assert counted["plain"] == "1.1-1"
