@@ -1,5 +1,6 @@
 """A commit as bytes: what its signature covers, and what it says of itself."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,11 @@ SSH = b"-----BEGIN SSH SIGNATURE-----"
 OPENPGP = b"-----BEGIN PGP SIGNATURE-----"
 MAX_COMMIT_BYTES = 256 * 1024
 """A larger commit is not read: who made it may be anybody."""
+
+_HEAD = re.compile(
+    rb"tree [0-9a-f]+\n((?:parent [0-9a-f]+\n)*)author [^\n<>]*<([^\n<>]*)> [0-9]+ [+-][0-9]{4}\n"
+)
+_TWO = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,13 @@ class SignedCommit:
         second = self.payload.split(b"\n", 2)[1:2]
         name, _, oid = (second[0] if second else b"").partition(b" ")
         return oid.decode("ascii", "replace") if name == b"parent" else ""
+
+    def author_of_merge(self) -> str | None:
+        """Return the address of the author of a commit of two parents; ``None`` of any other commit."""
+        head = _HEAD.match(self.payload)
+        if head is None or head[1].count(b"\n") != _TWO:
+            return None
+        return head[2].decode("utf-8", "replace")
 
     def trailers(self, name: str) -> tuple[str, ...]:
         """Return the values of a trailer: of lines ``NAME: VALUE`` of the message's last paragraph."""

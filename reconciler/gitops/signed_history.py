@@ -10,7 +10,9 @@ The rules:
    since. Commits that are not signed, or by a key that was never listed or is revoked, stay refused.
 4. Where nothing before a commit is trusted yet, the list there is anybody's. So a line that is followed for
    the first time begins at the newest commit that a key of this host's own list signed.
-5. Nothing is read of a policy before all of this holds.
+5. A key of a forge is none of these: it vouches for merges by listed accounts, and is believed only beside
+   what is trusted already (:mod:`reconciler.gitops.forge_merges`).
+6. Nothing is read of a policy before all of this holds.
 """
 
 import tempfile
@@ -23,6 +25,7 @@ from pathlib import Path
 from reconciler.errors import Stalled
 from reconciler.gitops.damage import judge
 from reconciler.gitops.failures import Damaged
+from reconciler.gitops.forge_merges import MERGE_HINT, Forge, NoMerge, merged_by
 from reconciler.gitops.git import Git
 from reconciler.gitops.openpgp_signatures import check_openpgp
 from reconciler.gitops.policy_mirror import PolicyMirror
@@ -52,6 +55,8 @@ _READ_AT_ONCE = 20
 """Commits that are held in memory, with their lists: who made them may be anybody."""
 _MOST_TOLD = 20
 _MOST_OF_NAMES = 200
+_NO_FORGE = Forge()
+_OWN_HINT = "set trust.floor, or have a commit signed by a key of this host's own list"
 _SEALED_HINT = "have a commit on top of it signed by a key of this host's own list"
 
 
@@ -64,12 +69,16 @@ class Rules:
         revoked: File of keys that count no more, wherever they are listed.
         ref: The branch that each commit must name in its trailer ``Policy-Ref``; empty where none need.
         environment: Added to that of the programs that check signatures.
+        forge_keys: File of the keys of a forge whose merge button is trusted.
+        forge_accounts: Addresses of the accounts whose merges count there.
     """
 
     signers: Path
     revoked: Path | None = None
     ref: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    forge_keys: Path | None = None
+    forge_accounts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +90,14 @@ class HostLists:
         revoked: Fingerprints of keys that count no more.
         digest: Tells when the lists, or the branch that commits must name, are others.
         problems: All mistakes in them; with any, nothing may be verified.
+        forge: Whose merges count as well.
     """
 
     signers: tuple[Signer, ...]
     revoked: frozenset[str]
     digest: str
     problems: tuple[Problem, ...]
+    forge: Forge = _NO_FORGE
 
 
 class SignedHistory:
@@ -120,7 +131,8 @@ class SignedHistory:
             return local
         try:
             with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
-                judge = _Judge(local, now, self._rules, Bench(Path(folder), self._rules.environment))
+                bench = Bench(Path(folder), self._rules.environment)
+                judge = _Judge(local, now, self._rules, bench, Git(self._mirror.mirror))
                 return self._mirror.whole(lambda: self._verified(judge, commits, is_first=is_first))
         except OSError as error:
             said = f"signatures cannot be verified: {error.filename}: {error.strerror}"
@@ -130,7 +142,7 @@ class SignedHistory:
     def _verified(
         self, judge: "_Judge", commits: Sequence[str], *, is_first: bool
     ) -> tuple[SignedBy, ...] | Unverified:
-        line = _Line(judge, Git(self._mirror.mirror), commits)
+        line = _Line(judge, judge.git, commits)
         if is_first:
             line = line.begun()
         first, count = line.commits[0], len(line.commits)
@@ -192,16 +204,39 @@ def read_rules(rules: Rules) -> HostLists:
         revoked = _own(rules.revoked, "trust.revoked")
     root = read_signers(listed, str(rules.signers))
     keys, wrong = read_revoked(revoked, str(rules.revoked))
-    digest = sha256(b"\0".join((listed, revoked, rules.ref.encode()))).hexdigest()
-    return HostLists(root.signers, keys, digest, (*root.problems, *wrong))
+    of_forge = b"" if rules.forge_keys is None else _own(rules.forge_keys, "trust.forge.key")
+    forge, crossed = _forge(rules, of_forge, root)
+    accounts = "\n".join(sorted(rules.forge_accounts)).encode()
+    digest = sha256(b"\0".join((listed, revoked, rules.ref.encode(), of_forge, accounts))).hexdigest()
+    return HostLists(root.signers, keys, digest, (*root.problems, *wrong, *crossed), forge)
+
+
+def _forge(rules: Rules, data: bytes, root: SignerList) -> tuple[Forge, tuple[Problem, ...]]:
+    """Read the keys of the forge, and all that is wrong with them."""
+    file = str(rules.forge_keys)
+    found = read_signers(data, file)
+    forge = Forge(found.signers, rules.forge_accounts)
+    said = "certifies keys, and a forge's key vouches for merges alone"
+    problems = [Problem(file, one.line, "", said, "leave it out") for one in forge.keys if one.is_authority]
+    said = "is a key of the forge (trust.forge.key) as well, and one key has one role"
+    crossed = (one for one in root.signers if one.fingerprint in forge.fingerprints)
+    problems += [Problem(str(rules.signers), one.line, "", said, "take it out here") for one in crossed]
+    if rules.forge_keys is not None and not (found.signers or found.problems):
+        problems.append(Problem(file, 1, "", "lists no key", "write the forge's name, then its key"))
+    return forge, (*found.problems, *problems)
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A commit, and the list in its first parent."""
+    """A commit, and the list in its first parent.
+
+    Attributes:
+        is_alone: Nothing before it is trusted, so that the host's own list alone counts.
+    """
 
     commit: SignedCommit
     listed: SignerList
+    is_alone: bool = False
 
 
 def _own(path: Path, setting: str) -> bytes:
@@ -348,7 +383,7 @@ class _Judged:
 
 def _alone(one: _Read) -> _Read:
     """Return a commit as the host's own list alone judges it."""
-    return replace(one, listed=SignerList())
+    return replace(one, listed=SignerList(), is_alone=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,26 +394,54 @@ class _Judge:
     now: datetime
     rules: Rules
     bench: Bench
+    git: Git
 
     def commit(self, one: _Read, *, is_sealed: bool = False) -> SignedBy | Unverified:
         """Say who signed a commit; of one that is sealed, the key may have ended since."""
         commit = one.commit
         if commit.count != 1:
             said = "carries more than one signature" if commit.count else "is not signed"
-            return _refused(commit, Unproved.UNSIGNED, said)
+            hint = f"rebase buttons sign nothing: {MERGE_HINT}" if self.local.forge.keys else ""
+            return _refused(commit, Unproved.UNSIGNED, said, hint)
         ref = self.rules.ref
         if ref and commit.trailers(_TRAILER) != (ref,):
             return _refused(commit, Unproved.OTHER_BRANCH, f"does not say {_TRAILER}: {ref}")
-        listed = (*self.local.signers, *(() if one.listed.problems else one.listed.signers))
         try:
-            if commit.signature.startswith(SSH):
-                return self._ssh(commit, listed, is_sealed=is_sealed)
-            if commit.signature.startswith(OPENPGP):
-                return self._openpgp(commit, listed, is_sealed=is_sealed)
+            found = self._signed(commit, self._listed(one), is_sealed=is_sealed)
         except Stalled as error:
             return _refused(
                 commit, Unproved.CANNOT_VERIFY, f"cannot be verified: {error.message}", error.hint
             )
+        if isinstance(found, Unverified) or found.fingerprint not in self.local.forge.fingerprints:
+            return found
+        return self._merged(one, found)
+
+    def _listed(self, one: _Read) -> tuple[Signer, ...]:
+        """Return whose keys count for a commit; a key of the forge counts as that, wherever it is listed."""
+        forge = self.local.forge
+        people = (*self.local.signers, *(() if one.listed.problems else one.listed.signers))
+        return (*(each for each in people if each.fingerprint not in forge.fingerprints), *forge.keys)
+
+    def _merged(self, one: _Read, found: SignedBy) -> SignedBy | Unverified:
+        """Say who made the merge that the forge's key signed."""
+        forge = self.local.forge
+        name = next(key.who for key in forge.keys if key.fingerprint == found.fingerprint)
+        said = f"is signed by the forge {name}"
+        if one.is_alone:
+            said += ", and nothing before it is trusted"
+            return _refused(one.commit, Unproved.FORGE_KEY, said, _OWN_HINT)
+        account = merged_by(one.commit, forge, self.git)
+        if isinstance(account, NoMerge):
+            return _refused(one.commit, Unproved.FORGE_KEY, f"{said}, {account.said}", account.hint)
+        return replace(found, signer=f"{account} (trust in the forge {name})", method=SignMethod.FORGE)
+
+    def _signed(
+        self, commit: SignedCommit, listed: Sequence[Signer], *, is_sealed: bool
+    ) -> SignedBy | Unverified:
+        if commit.signature.startswith(SSH):
+            return self._ssh(commit, listed, is_sealed=is_sealed)
+        if commit.signature.startswith(OPENPGP):
+            return self._openpgp(commit, listed, is_sealed=is_sealed)
         return _refused(commit, Unproved.UNKNOWN_KEY, "is signed neither by an SSH nor by an OpenPGP key")
 
     def _ssh(

@@ -98,6 +98,16 @@ class GitSection(_Section):
     """Longest time one fetch or push may take."""
 
 
+class Forge(_Section):
+    """A forge whose merge button is trusted: its key vouches for merges by these accounts."""
+
+    key: AbsolutePath
+    """File of the keys that it signs with: on each line its name, then the key, as in a list of signers."""
+
+    accounts: tuple[Annotated[str, Field(pattern=r"^[^\s<>]+@[^\s<>]+$")], ...] = Field(min_length=1)
+    """Addresses that the forge writes as the author of a merge by those who may merge."""
+
+
 class Trust(_Section):
     """What makes a policy revision acceptable."""
 
@@ -112,6 +122,9 @@ class Trust(_Section):
 
     revoked: AbsolutePath | None = None
     """File of keys, or of their fingerprints, that count no more wherever they are listed."""
+
+    forge: Forge | None = None
+    """Merges by listed accounts count as well, where this forge signed them: that is trust in the forge."""
 
     require_ref: bool = False
     """Each commit must name the followed branch in a trailer, as ``Policy-Ref: main``."""

@@ -76,11 +76,18 @@ class SignedTrust:
         verifier: Says who signed it.
         repository: The name that it must give itself, so that one repository's policy is not another's.
         max_head_age: How old its head may be, ``None`` where that does not matter.
+        trusts_forge: Merges that a forge signed count as well.
     """
 
     verifier: PolicyVerifier
     repository: str
     max_head_age: timedelta | None = None
+    trusts_forge: bool = False
+
+    @property
+    def said(self) -> str:
+        """What it comes to, for people."""
+        return f"signed by listed keys{' or by a trusted forge' if self.trusts_forge else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,7 @@ class PolicyFollower:
         timeout = min(self.timeout, within).total_seconds()
         found, how = self._follow(acceptance, now, timeout, accept=accept)
         how = how or beginning or FIRST_USE
-        trusted = "not verified (trust.mode is none)" if self.trust is None else "signed by listed keys"
+        trusted = "not verified (trust.mode is none)" if self.trust is None else self.trust.said
         verification = f"{trusted}: {how}, then forward only"
         return replace(found, beginning=how, state=replace(found.state, verification=verification))
 

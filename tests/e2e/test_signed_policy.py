@@ -76,6 +76,30 @@ def test_a_commit_of_another_key_is_refused_and_the_last_good_policy_stays(
     assert condition(site) == "UnknownKey"
 
 
+def test_a_merge_by_the_button_of_a_trusted_forge_is_told_as_such(
+    site: Site, policy: SignedRepository, eve: Key, trust: Callable[..., None], patchledger: Command
+) -> None:
+    keys = site.folder / "forge_keys"
+    keys.write_text(eve.line(who="forge.example"), encoding="utf-8")
+    account = "ben@users.forge.example"
+    people = (site.folder / "allowed_signers").read_text(encoding="utf-8")
+    trust(people, forge={"key": str(keys), "accounts": [account]})
+    assert patchledger("run")[0] == 0
+    merge = policy.merge_by(account, eve, {"policies/base.yaml": POLICY + "updates: none\n"})
+    code, _, err = patchledger("run")
+    assert code == 0, err
+    told = site.report()["policy"]
+    assert (told["commit"], told["signed"][-1]["commit"]) == (merge, merge)
+    assert told["signed"][-1]["method"] == "forge"
+    assert told["signed"][-1]["signer"] == f"{account} (trust in the forge forge.example)"
+    assert told["verification"].startswith("signed by listed keys or by a trusted forge: ")
+
+    policy.merge_by("mallory@users.forge.example", eve, {"policies/base.yaml": POLICY})
+    code, _, err = patchledger("run")
+    assert (code, condition(site)) == (3, "ForgeKey")
+    assert "which is none of trust.forge.accounts" in err
+
+
 @pytest.mark.parametrize("first", ["none", "eve"])
 def test_a_first_policy_that_nobody_signed_who_may_is_never_read(
     site: Site, policy: SignedRepository, eve: Key, patchledger: Command, first: str

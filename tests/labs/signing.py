@@ -187,6 +187,21 @@ class SignedRepository:
         self.signed("merge", "-q", "--no-ff", "-m", f"merge {branch}", branch, key=key)
         return self.head()
 
+    def merge_by(self, account: str, key: Key, files: Mapping[str, str]) -> str:
+        """Merge a branch that nobody signed, as a forge does it: the author is who pressed the button."""
+        self.git("checkout", "-q", "-b", "topic")
+        self.commit(files)
+        self.git("checkout", "-q", "main")
+        self.merge("topic")
+        self.git("branch", "-q", "-D", "topic")
+        return self.amend(account, key)
+
+    def amend(self, account: str, key: Key | None) -> str:
+        """Make the newest commit anew, with this author."""
+        author = f"--author=Somebody <{account}>"
+        self.signed("commit", "-q", "--amend", "--allow-empty", "--no-edit", author, key=key)
+        return self.head()
+
     def signed(self, *arguments: str, key: Key | None, date: str = "2026-11-20T08:00:00Z") -> None:
         """Run a command of git that makes a commit."""
         settings = (

@@ -184,8 +184,8 @@ def _trust(config: Config, source: PolicyMirror) -> SignedTrust | None:
     rules, repository = signing_rules(config), config.trust.repository
     if rules is None or repository is None:
         return None
-    history = SignedHistory(source, rules, counter("policy commits are verified"))
-    return SignedTrust(history, repository, config.trust.max_head_age)
+    trust, history = config.trust, SignedHistory(source, rules, counter("policy commits are verified"))
+    return SignedTrust(history, repository, trust.max_head_age, trusts_forge=trust.forge is not None)
 
 
 def signing_rules(config: Config) -> Rules | None:
@@ -194,7 +194,8 @@ def signing_rules(config: Config) -> Rules | None:
     if trust.mode == "none" or trust.allowed_signers is None:
         return None
     ref = config.policy.ref.removeprefix("refs/heads/") if trust.require_ref else ""
-    return Rules(trust.allowed_signers, trust.revoked, ref, config.environment)
+    key, accounts = (None, ()) if trust.forge is None else (trust.forge.key, trust.forge.accounts)
+    return Rules(trust.allowed_signers, trust.revoked, ref, config.environment, key, frozenset(accounts))
 
 
 def _reader(source: PolicyMirror, timeout: timedelta) -> ReadPolicy:

@@ -157,6 +157,8 @@ class SignMethod(StrEnum):
     SSH = "ssh"
     SSH_CERTIFICATE = "ssh-certificate"
     OPENPGP = "openpgp"
+    FORGE = "forge"
+    """By a key of the forge, which vouches for the account that merged: trust in the forge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,8 @@ class SignedBy:
 
     Attributes:
         commit: Its full id.
-        signer: Who the list of signers says that the key belongs to; of a certificate, its principal.
+        signer: Who the list of signers says that the key belongs to; of a certificate, its principal; of a
+            merge that a forge signed, the account and the words that say so.
         fingerprint: Of the key, as ``ssh-keygen`` or ``gpg`` shows it.
         method: How it is signed.
     """

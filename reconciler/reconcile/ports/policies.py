@@ -121,6 +121,7 @@ class Unproved(StrEnum):
     KEY_ENDED = "KeyEnded"
     KEY_NOT_YET = "KeyNotYetValid"
     KEY_REVOKED = "KeyRevoked"
+    FORGE_KEY = "ForgeKey"
     BAD_SIGNATURE = "BadSignature"
     BAD_LIST = "BadSignerList"
     OTHER_BRANCH = "OtherBranch"
