@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from hashlib import sha256
+from itertools import combinations
 
 import pytest
 from hypothesis import given
@@ -408,6 +409,24 @@ def test_a_revision_full_of_mistakes_is_not_read_to_its_end() -> None:
     assert len(found.problems) == 1001
     told = "policies/a.yaml:1003: this and what follows is not told, since there are 1000 mistakes before"
     assert told in {str(problem).partition(" (")[0] for problem in found.problems}
+
+
+@pytest.mark.parametrize("pair", list(combinations(("signer", "publisher", "host"), 2)), ids="-".join)
+def test_no_key_has_two_roles(pair: tuple[str, str]) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0tVgMq3VtCN1jKQ7d0kk3cIVJkC1rEwXo5l2sBRoCk"
+    places = {
+        "signer": ("trust/allowed_signers", f"ada@example.org {key}\n"),
+        "publisher": ("trust/publishers", f"fleet {key}\n"),
+        "host": ("hosts/a.yaml", f"kind: Host\nname: a\nreport_key: {key}\n"),
+    }
+    both = [PolicyFile(path, "100644", text.encode()) for path, text in map(places.__getitem__, pair)]
+    for one in both:
+        assert isinstance(load([one], ""), Revision)
+    found = load(both, "")
+    assert isinstance(found, Rejected)
+    (problem,) = found.problems
+    assert " as well" in problem.message
+    assert problem.hint == "one key has one role: make another one"
 
 
 @pytest.mark.parametrize("kind", ["ssh-rsa", "ssh-dss"])
