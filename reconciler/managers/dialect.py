@@ -1,7 +1,7 @@
 """What differs between package managers on our side: how the sections of their patch scripts are read."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from traceback import walk_tb
 from typing import TypeVar
@@ -53,6 +53,8 @@ class Dialect:
         hint: The command that tells a person more.
         coded: Sections of ``--observe`` whose code is a part of the answer; any other whose code is not 0 was
             not answered, whatever it holds.
+        explaining: Sections of ``--observe`` that only explain, and what each says, for people: that there is
+            no answer costs no more than the explanation, and is told.
         relations: Reads ``--relations`` about a transaction; ``None`` where the manager makes every
             transaction as one.
         repairs_whole: Whether ``--repair`` takes the changes of the transaction that was interrupted.
@@ -64,6 +66,7 @@ class Dialect:
     refresh: Callable[[Sections], Refresh]
     hint: str
     coded: frozenset[str] = frozenset()
+    explaining: Mapping[str, str] = field(default_factory=dict)
     relations: Callable[[Sections, Sequence[Change]], Needs] | None = None
     repairs_whole: bool = False
 
@@ -116,7 +119,7 @@ def read_observation(dialect: Dialect, sections: Sections, at: datetime) -> Obse
         Transient: They report a passing failure.
     """
     for section in done(dialect, sections).by_name.values():
-        if section.code and section.name not in dialect.coded:
+        if section.code and section.name not in dialect.coded | dialect.explaining.keys():
             raise failure(dialect, sections)
     return _at_the_door(sections, lambda told: _observation(dialect, told, at))
 
@@ -143,8 +146,17 @@ def _observation(dialect: Dialect, sections: Sections, at: datetime) -> Observat
         clock=read_clock(sections.need("clock")),
         database=seen.database,
         hooks=seen.hooks,
+        unexplained=tuple(_unexplained(dialect, sections)),
         root=machine.get("root", "/"),
     )
+
+
+def _unexplained(dialect: Dialect, sections: Sections) -> Iterator[str]:
+    for name, what in dialect.explaining.items():
+        section = sections.get(name)
+        if section.code:
+            words = sentence_of(section.errors) or f"it ended with {section.code}"
+            yield f"{dialect.name} did not say {what}: {words}"
 
 
 def read_answer(

@@ -243,5 +243,6 @@ PACMAN = Dialect(
     refresh=read_refresh,
     hint="run `pacman -Dk` to see more",
     coded=frozenset({"clock", "dependencies"}),
+    explaining={"successors": "what would take the place of installed packages"},
 )
 """How pacman's sections are read."""

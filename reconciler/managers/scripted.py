@@ -11,7 +11,7 @@ from reconciler.errors import Stalled, Transient
 from reconciler.managers import dialect as reading
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.executed import read_execution
-from reconciler.managers.scripts import PatchScript, PolicyScripts, Target
+from reconciler.managers.scripts import PatchScript, PolicyScripts, Target, TimedOut
 from reconciler.managers.sections import Sections, Unparsable
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import (
@@ -32,7 +32,9 @@ Read = TypeVar("Read")
 OBSERVE_TIMEOUT = 300.0
 RESOLVE_TIMEOUT = 1800.0
 """For a plan: apt compares each package that it would fetch with all before it, so that 30,000 take it two
-minutes on a machine that does nothing else. What is asked only to explain has no more than an observation."""
+minutes on a machine that does nothing else. What is asked only to explain has less."""
+EXPLAIN_TIMEOUT = 120.0
+"""For a question about one package, which no plan waits for."""
 REFRESH_TIMEOUT = 1800.0
 LOG = "log"
 """File of an execution's folder with the manager's own output, written as it speaks."""
@@ -166,16 +168,17 @@ class ScriptedManager:
 
         Sizes on disk of upgrades come from the last :meth:`observe` of this object, ``None`` without one; the
         answer must fit what that saw as installed. Where a question that is only to explain fails, that
-        is its answer: no plan depends on it.
+        is its answer: no plan depends on it. So is that any other one was not answered in time: what was
+        observed can still be told, and that nobody knows what would be done.
 
         Raises:
             Stalled: The output does not parse, or contradicts what was observed.
-            Transient: The time limit, or a lock.
+            Transient: A lock.
         """
         try:
             return self._resolved(question)
         except (Stalled, Transient) as error:
-            if question.only is None:
+            if question.only is None and not isinstance(error, TimedOut):
                 raise
             return Answer((), exit_code=exit_codes.OTHER, message=error.message)
 
@@ -184,7 +187,7 @@ class ScriptedManager:
             lambda sections: reading.read_answer(self._dialect, sections, self._offers, self._installed),
             "--dry-run",
             *arguments(question),
-            timeout=RESOLVE_TIMEOUT if question.only is None else OBSERVE_TIMEOUT,
+            timeout=RESOLVE_TIMEOUT if question.only is None else EXPLAIN_TIMEOUT,
         )
 
     def needs(self, changes: Sequence[Change]) -> Needs | None:

@@ -33,6 +33,10 @@ NOT_ACCEPTED = "NotAccepted"
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
 
+class TimedOut(Transient):
+    """A script did not end in time, and was ended."""
+
+
 class Target(Protocol):
     """Where a script runs."""
 
@@ -120,13 +124,13 @@ class PatchScript:
         """Run the verified bytes on a target and take the output apart.
 
         Raises:
-            Transient: The time limit ended it.
+            TimedOut: The time limit ended it.
             Stalled: It did not run.
             Unparsable: Its output does not parse; ``printed`` is that.
         """
         completed = target.run(self.content, self.name, args, timeout=timeout)
         if completed.timed_out:
-            raise Transient(f"{self.name} {' '.join(args[:1])} did not end within {timeout:.0f} s")
+            raise TimedOut(f"{self.name} {' '.join(args[:1])} did not end within {timeout:.0f} s")
         if completed.truncated:
             raise Stalled(f"{self.name} printed more than can be kept")
         try:

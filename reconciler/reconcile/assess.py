@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from reconciler.errors import PolicyRejected, ReconcilerError
+from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import (
     Exchange,
     FirstSeen,
@@ -373,13 +374,16 @@ class Assessor:
 
         The plan does not need it: what cannot be asked is left out.
         """
-        if occasion.effective is None:
+        if occasion.effective is None or any(map(_took_too_long, talk.exchanges)):
             return
         questions = unrestricted(seen, occasion.effective, talk.exchanges, occasion.now)
         known = self._known_to_last_report(seen) if questions else {}
         for question in questions:
             with contextlib.suppress(ReconcilerError):
-                yield known.get(question) or Exchange(question, self.site.manager.resolve(question))
+                exchange = known.get(question) or Exchange(question, self.site.manager.resolve(question))
+                if _took_too_long(exchange):
+                    return
+                yield exchange
 
     def _known_to_last_report(self, seen: Observation) -> dict[Question, Exchange]:
         """Return what the last report was asked, where machine and offers are as they were."""
@@ -420,6 +424,11 @@ class Assessor:
             security_exchanges=talk.security,
             own=Own(self.site.labels, self.site.configuration),
         )
+
+
+def _took_too_long(exchange: Exchange) -> bool:
+    """Tell whether a question about the whole had no answer in time."""
+    return exchange.question.only is None and exchange.answer.exit_code == exit_codes.OTHER
 
 
 def _state_of(seen: Observation) -> object:

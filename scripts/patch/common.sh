@@ -22,6 +22,8 @@
 #     question NAME COMMAND...  prints a section; and another code than 0 of the command is a fault itself
 #     learn NAME COMMAND...     the same, where only the script needs the answer: a section is printed where it fails
 #     section NAME COMMAND...   prints a section, whose code the caller looks at
+#     explain NAME COMMAND...   prints a section that only explains: that it has no answer in time, or none at all, costs
+#                               no more than that
 #     act, refused, finish      so nothing is changed, or said, for what only half of an answer was known
 #     sure                      for where the script decides something by itself, such as which file to delete
 #
@@ -421,10 +423,21 @@ sure() {
     [ -n "$ACTING" ] || ! trouble || finish "$OTHER"
 }
 
+# How many seconds each tool may take in an answer that only explains; and in what is asked now, where that is bounded.
+EXPLAINING=60
+WITHIN=
+
 run() { # TOOL ARGUMENT...
     place "$1" || return 127
     shift
-    "$_place" "$@"
+    if [ -z "$WITHIN" ]; then
+        "$_place" "$@"
+        return
+    fi
+    _bounded=$_place
+    place timeout || return 127
+    # In the foreground, so that whoever ends this script ends it too.
+    "$_place" --foreground --kill-after=5 "$WITHIN" "$_bounded" "$@"
 }
 
 may() { # TOOL ARGUMENT...
@@ -566,6 +579,27 @@ section() { # NAME COMMAND...
     what=$1
     shift
     collect "$@"
+    tell "$what"
+    sure
+}
+
+# Run a command whose answer only explains, and print its section. Where it has none in time (124), or a tool failed, the
+# section has no lines and says so by its code, and all else goes on.
+explain() { # NAME COMMAND...
+    sure
+    what=$1
+    shift
+    WITHIN=$EXPLAINING
+    collect "$@"
+    WITHIN=
+    if trouble; then
+        code=${FAULT%% *}
+        printf '%s ended with %s\n' "${FAULT#* }" "$code" >"$WORK/err"
+        FAULT=
+        echo >"$WORK/fault"
+    fi
+    [ "$code" -ne 124 ] || printf 'no answer within %s s\n' "$EXPLAINING" >"$WORK/err"
+    [ "$code" -eq 0 ] || : >"$WORK/out"
     tell "$what"
     sure
 }

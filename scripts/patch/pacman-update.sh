@@ -429,6 +429,8 @@ upgradable() {
 # one of both is held, "ignored". It asks before it resolves, so that what comes of that does not count.
 successors() {
     resolving -Su >"$WORK/su" 2>&1
+    # That it cannot resolve is no matter here.
+    [ "$rc" -ne 124 ] || return "$rc"
     if grep -q '^:: Replace ' "$WORK/su"; then in_void -Sl; fi >"$WORK/all" || return
     awk -v OFS='\t' 'FILENAME == ARGV[1] { version[$1 "/" $2] = $3; next }
         /^:: Replace [^ ]+ with [^ ]+\/[^ ]+\? / { new = $5; sub(/\?$/, "", new); at = version[new]; sub(/^[^\/]*\//, "", new); print $3, new, at, "" }
@@ -468,7 +470,7 @@ observe() {
     section upgradable upgradable
     [ "$code" -eq 0 ] || finish "$OTHER"
     awk '{ print $1 }' "$WORK/out" >"$WORK/names"
-    section successors successors
+    explain successors successors
     cut -f 2,3 "$WORK/out" | tr '\t' ' ' >>"$WORK/names"
     section available offered "$WORK/names"
     section broken broken_entries

@@ -6,8 +6,8 @@
     saboteur.overlooked()                   # the faults that the script took for an answer
 
 A fault is *noticed* where the script ends with another code, where it says the very same, or where every
-section that differs tells by its own code that it failed. In all other cases it is overlooked: what is
-different then is an answer that nobody gave.
+section that differs tells by its own code that it failed, or by that of one that only explains and is what it
+comes of. In all other cases it is overlooked: what is different then is an answer that nobody gave.
 """
 
 import os
@@ -37,6 +37,8 @@ _NUMBERS = re.compile(r"\d+")
 _SHELLS = frozenset({"sh", "dash", "bash", "busybox"})
 _OF_THE_MOMENT = frozenset({"[filesystems]"})
 """What others on the machine change at any time, so that numbers in it tell nothing of a fault."""
+_COMES_OF = {"[available]": "[successors]"}
+"""Where what only explains has no answer, the other one tells less."""
 _CHANGES_FILES = frozenset({"cp", "ln", "mkdir", "mktemp", "mv", "rm", "touch"})
 
 # A call is known by its arguments, but for the name of the private folder.
@@ -182,7 +184,8 @@ class Saboteur:
             seen, usual = said.sections.get(name, ()), first.sections.get(name, ())
             is_restless = name in _OF_THE_MOMENT or usual != second.sections.get(name, ())
             is_same = _shape(seen) == _shape(usual) if is_restless else seen == usual
-            if not is_same and seen[-1:] in {(), ("= 0",)}:
+            cause = said.sections.get(_COMES_OF.get(name, ""), ())
+            if not is_same and {*seen[-1:], *cause[-1:]} <= {"= 0"}:
                 return False
         return True
 

@@ -1,6 +1,7 @@
 """What holds for the answers of every manager: they were given, and they fit what was observed."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -30,11 +31,20 @@ def test_a_section_that_failed_is_no_empty_answer(dialect: Dialect) -> None:
     text = Vector.model_validate_json((FOLDER / f"{dialect.name}-observe-lab.json").read_bytes()).text
     names = re.findall(r"^\[([a-z-]+)\]$", text, re.MULTILINE)
     assert len(names) > 5
-    for name in set(names) - dialect.coded:
+    for name in set(names) - dialect.coded - dialect.explaining.keys():
         failed = re.sub(rf"^(\[{name}\]\n(?:[|!].*\n)*= )\d+$", r"\g<1>137", text, flags=re.MULTILINE)
         assert failed != text
         with pytest.raises(Stalled):
             parse_observe(dialect, failed, NOW)
+
+
+def test_a_section_that_only_explains_costs_no_more_than_that_where_it_failed() -> None:
+    text = Vector.model_validate_json((FOLDER / "pacman-observe-lab.json").read_bytes()).text
+    assert "[successors]" not in text
+    silent = text.replace("[available]", "[successors]\n!no answer within 60 s\n= 124\n[available]")
+    whole, seen = parse_observe(PACMAN, text, NOW), parse_observe(PACMAN, silent, NOW)
+    said = "pacman did not say what would take the place of installed packages: no answer within 60 s"
+    assert seen == replace(whole, unexplained=(said,))
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,22 @@ class Flood:
         raise AssertionError(f"{folder} was asked for")
 
 
+class Endless(Flood):
+    """A target where nothing ends in time."""
+
+    def run(self, script: bytes, name: str, args: Sequence[str], *, timeout: float | None) -> Completed:
+        del script, args, timeout
+        return Completed((name,), -9, b"", b"", timed_out=True)
+
+
+@pytest.mark.parametrize(("only", "limit"), [(None, 300), (("a", "2"), 120)])
+def test_that_a_question_had_no_answer_in_time_is_the_answer(
+    only: tuple[str, str] | None, limit: int
+) -> None:
+    answer = ScriptedManager(ZYPPER, Endless(), script_of("")).resolve(Question(only=only))
+    assert answer == Answer((), exit_code=1, message=f"t.sh --dry-run did not end within {limit} s")
+
+
 def test_output_that_was_cut_is_refused() -> None:
     with pytest.raises(Stalled, match="more than can be kept"):
         script_of("").run(Flood(), [], timeout=1)

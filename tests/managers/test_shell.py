@@ -40,6 +40,34 @@ def perform(shell: tuple[str, ...], stubs: Path, body: str) -> subprocess.Comple
     )
 
 
+UNEXPLAINED = {
+    "not in time": ("exec sleep 60", 124, ("no answer within 0.1 s",)),
+    "killed": ("echo half; kill -9 $$", 137, ("adviser ended with 137",)),
+    "another code": ("echo half; exit 3", 3, ()),
+}
+
+
+@pytest.mark.parametrize(("body", "code", "said"), UNEXPLAINED.values(), ids=UNEXPLAINED)
+def test_what_only_explains_and_has_no_answer_costs_no_more_than_that(
+    body: str, code: int, said: tuple[str, ...], shell: tuple[str, ...], stubs: Path
+) -> None:
+    stub(stubs, "adviser", body)
+    ask = "ask() { echo begun; may adviser; }\nEXPLAINING=0.1\nexplain asked ask\n"
+    done = perform(shell, stubs, f"{ask}section rest echo whole\nfinish 0")
+    sections = parse_sections(done.stdout)
+    asked = sections.need("asked")
+    assert (asked.lines, asked.errors, asked.code) == ((), said, code)
+    assert sections.need("rest").lines == ("whole",)
+    assert sections.exit_code == 0
+
+
+def test_what_explains_in_time_is_told(shell: tuple[str, ...], stubs: Path) -> None:
+    stub(stubs, "adviser", "echo whole; echo but >&2")
+    done = perform(shell, stubs, "ask() { may adviser; }\nexplain asked ask\nfinish 0")
+    asked = parse_sections(done.stdout).need("asked")
+    assert (asked.lines, asked.errors, asked.code) == (("whole",), ("but",), 0)
+
+
 FAULTS = {
     "alone": "awk '1' </dev/null >/dev/null\nfinish 0",
     "left of a pipe": "awk '1' </dev/null | cat >/dev/null\nfinish 0",

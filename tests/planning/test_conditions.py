@@ -171,6 +171,13 @@ def test_a_missing_source_is_told_with_its_age() -> None:
         )
 
 
+def test_what_was_not_explained_is_told_and_holds_up_nothing() -> None:
+    said = ("pacman did not say what would take the place of installed packages: no answer within 60 s",)
+    missing = conditions(replace(healthy(NOW), unexplained=said))["ExplanationMissing"]
+    assert (missing.status, missing.message, missing.stalled) == (True, *said, False)
+    assert "ExplanationMissing" not in conditions(healthy(NOW))
+
+
 def test_not_every_source_that_counts_may_be_missing() -> None:
     for third in (THIRD, NEVER_READ):
         alone = (replace(third, may_be_missing=True),)

@@ -391,6 +391,22 @@ def test_no_more_than_twelve_questions_explain_what_is_missing_security_updates_
     assert reasons["n11"] == "the package manager keeps it back and does not say why"
 
 
+def test_no_more_is_asked_to_explain_where_two_such_questions_had_no_answer() -> None:
+    machine = world(*(Build(f"n{number}", "2", depends=(("gone", ""),)) for number in range(5)))
+    observation, policy = machine.observe(NOW, ()), effective()
+    exchanges: list[Exchange] = []
+    while (question := next_question(observation, policy, exchanges, NOW)) is not None:
+        answer = machine.answer(question)
+        if question.only is not None:
+            answer = Answer((), exit_code=1, message="apt-update.sh --dry-run did not end within 120 s")
+        exchanges.append(Exchange(question, answer))
+    assert [one.question.only for one in exchanges] == [None, ("n0", "2"), ("n1", "2")]
+    plan = make_plan(observation, policy, exchanges, NOW)
+    told = {one.name: one.reasons[0].message for one in plan.updates}
+    assert "did not end within 120 s" in told["n0"]
+    assert told["n2"] == "the package manager keeps it back and does not say why"
+
+
 @pytest.mark.parametrize("settings", [{"removals": "allow"}, {"allow_removals": ["vic*"]}])
 def test_a_removal_that_policy_allows_is_planned(settings: dict[str, object]) -> None:
     machine = world(Build("a", "2", conflicts=("victim",)), a="1", victim="1")

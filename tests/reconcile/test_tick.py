@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Stalled, Transient
+from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import (
     Answer,
     Change,
@@ -483,13 +484,17 @@ class Counting(Host):
 
     Attributes:
         refuses: It cannot be asked without an exclusion.
+        is_slow: It has no answer in time.
     """
 
     questions: list[Question] = field(default_factory=list)
     refuses: bool = False
+    is_slow: bool = False
 
     def resolve(self, question: Question) -> Answer:
         self.questions.append(question)
+        if self.is_slow:
+            return Answer((), exit_code=exit_codes.OTHER, message="apt-update.sh did not end within 300 s")
         if self.refuses and not question.exclude:
             raise Transient("no memory for it", "wait")
         return super().resolve(question)
@@ -518,6 +523,22 @@ def test_what_a_hold_keeps_back_is_asked_once_for_each_state_of_the_machine(coun
     tick(fleet, counting)
     assert set(told) <= set(counting.questions)
     assert unrestricted_of(fleet) == told
+
+
+def test_what_was_seen_is_told_where_the_resolver_has_no_answer_in_time(counting: Counting) -> None:
+    more = (Build("other", "1.0"), Build("other", "1.1"))
+    world = counting.world
+    counting.world = replace(
+        world, archive=(*world.archive, *more), installed={**world.installed, "other": "1.0"}
+    )
+    fleet, counting.is_slow = Fleet(policy=(*POLICY, HELD)), True
+    done = tick(fleet, counting)
+    (failure,) = done.failures
+    assert isinstance(failure, Stalled)
+    assert "did not end within 300 s" in failure.message
+    told = {one.name: one.candidate for one in done.report.plan.updates}
+    assert told == {"tool": "1.1", "other": "1.1"}
+    assert len(counting.questions) == 1, "and nothing is asked that nobody waits for"
 
 
 def test_a_plan_needs_no_answer_to_what_it_does_not_ask(counting: Counting) -> None:

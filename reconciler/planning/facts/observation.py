@@ -437,6 +437,7 @@ class Observation:
         hooks: Digest of the machine's own hooks that are asked before anything is changed, the manager's or
             in ``pre.d``; empty where there are none or nobody knows.
         policy_scripts: Names of those of ``scripts`` that came from the policy repository.
+        unexplained: What the manager did not say of what is only to explain, and why not, a sentence each.
     """
 
     at: datetime
@@ -458,6 +459,7 @@ class Observation:
     root: str = "/"
     hooks: str = since(2, "")
     policy_scripts: tuple[str, ...] = since(3, (), is_left_out=True)
+    unexplained: tuple[str, ...] = since(3, (), is_left_out=True)
 
     @property
     def executed(self) -> "tuple[ExecutedScript, ...]":

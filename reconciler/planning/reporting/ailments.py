@@ -222,6 +222,7 @@ def _by_type(condition: Condition) -> Ailment | None:
             | ConditionType.EXCEPTION_EXPIRED
             | ConditionType.EXCEPTION_EXPIRING
             | ConditionType.EXCEPTION_UNUSED
+            | ConditionType.EXPLANATION_MISSING
             | ConditionType.METADATA_NOT_REFRESHED
             | ConditionType.NEEDS_UPGRADE
             | ConditionType.NO_SOURCE_ADMITTED

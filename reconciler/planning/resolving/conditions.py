@@ -35,12 +35,19 @@ def find_conditions(
         *_resolving(rules, resolution, updates),
         *_security(observation, rules),
         *_sources(observation, rules),
+        *_explanations(observation),
         *_partial(rules, resolution, updates),
         *_policy(rules),
         *_exceptions(observation, rules, updates),
         _reboot(observation),
     ]
     return tuple(sorted(found, key=lambda condition: condition.type))
+
+
+def _explanations(observation: Observation) -> Iterator[Condition]:
+    if observation.unexplained:
+        message = "; ".join(observation.unexplained)
+        yield Condition(ConditionType.EXPLANATION_MISSING, True, "Unanswered", message)
 
 
 def _metadata(observation: Observation, rules: Rules) -> Iterator[Condition]:

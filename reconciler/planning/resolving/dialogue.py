@@ -97,6 +97,9 @@ TRIALS = 24
 EXPLAINING = 12
 """How many questions may go into explaining why updates are missing, those of the security service first."""
 
+UNANSWERED = 2
+"""After so many of these questions that had no answer, such as in time, no more are asked."""
+
 Kind = Literal["operator", "hold", "block", "young", "dependency", "removal", "unmet", "source"]
 """Why a package is left out of a question.
 
@@ -608,9 +611,13 @@ class Conversation:
         # the answer would be the same with everything forbidden.
         wish = replace(settled.wish, mode="full").without(_OF_POLICY)
         urgent = sorted(missing, key=lambda key: (not self.standings[key].version.security, key))
+        silent = 0
         for key in urgent[:EXPLAINING]:
+            if silent == UNANSWERED:
+                break
             answer = yield self._ask(wish, key)
             is_answer = answer.exit_code in exit_codes.WELL | exit_codes.REFUSED
+            silent += not is_answer
             failure = "" if is_answer else sentence(answer.message)
             unknown = KeptBack(any(one.means(key) for one in said), failure)
             explained[key] = self.case.judge(key, answer, settled.wish.mode) or unknown

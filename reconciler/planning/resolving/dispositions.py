@@ -85,6 +85,7 @@ class ConditionType(StrEnum):
     EXCEPTION_EXPIRED = "ExceptionExpired"
     EXCEPTION_EXPIRING = "ExceptionExpiring"
     EXCEPTION_UNUSED = "ExceptionUnused"
+    EXPLANATION_MISSING = "ExplanationMissing"
     HOST_UNHEALTHY = "HostUnhealthy"
     METADATA_NOT_REFRESHED = "MetadataNotRefreshed"
     METADATA_STALE = "MetadataStale"
@@ -158,6 +159,7 @@ class Condition:
                 | ConditionType.EXCEPTION_EXPIRED
                 | ConditionType.EXCEPTION_EXPIRING
                 | ConditionType.EXCEPTION_UNUSED
+                | ConditionType.EXPLANATION_MISSING
                 | ConditionType.HOST_UNHEALTHY
                 | ConditionType.METADATA_NOT_REFRESHED
                 | ConditionType.METADATA_STALE

@@ -16,6 +16,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Installed, Question, RebootNeed
 from reconciler.planning.facts.package import PackageId
+from reconciler.process import BASE_PATH
 from reconciler.targets.local import LocalTarget
 from tests.labs.pacman import PacmanLab, Pkg
 
@@ -92,6 +93,19 @@ def test_what_pacman_read_later_counts_instead_of_ours(lab: PacmanLab, pacman: S
     lab.pacman("-Sy")
     offers = {offer.name: offer.candidate for offer in pacman.observe(NOW).offers}
     assert offers["plain"] == "1.3-1"
+
+
+def test_that_it_cannot_say_in_time_what_replaces_what_costs_that_alone(
+    lab: PacmanLab, script: PatchScript, pacman: ScriptedManager, tmp_path: Path
+) -> None:
+    (tmp_path / "timeout").write_text("#!/bin/sh\nexit 124\n")
+    (tmp_path / "timeout").chmod(0o755)
+    target = LocalTarget({**lab.environment, "PATH": f"{tmp_path}:{BASE_PATH}"})
+    hurried = ScriptedManager(PACMAN, target, script, lab.cache).observe(NOW)
+    whole = pacman.observe(NOW)
+    assert {offer.name for offer in whole.offers} - {offer.name for offer in hurried.offers} == {"replacer"}
+    said = "pacman did not say what would take the place of installed packages: no answer within 60 s"
+    assert (whole.unexplained, hurried.unexplained) == ((), (said,))
 
 
 def test_facts_come_from_the_root(pacman: ScriptedManager) -> None:
