@@ -15,6 +15,7 @@ from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
 from reconciler.errors import DEFECT, DONE, FAILED, exit_code, worst
 from reconciler.host.config import load_config
+from reconciler.planning.facts.observation import Change
 from reconciler.planning.reporting.document import PlannedMove
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.policy.managers import ManagerName
@@ -163,9 +164,17 @@ def _moves(transaction: Iterable[PlannedMove]) -> frozenset[Moved]:
 
 
 def _excluded(tick: Tick) -> frozenset[str]:
-    """Return names of what the last question about the whole was to exclude."""
-    asked = [one.question for one in tick.assessment.finding.recording.exchanges if one.question.only is None]
-    return frozenset(told.partition(":")[0] for one in asked[-1:] for told in (*one.exclude, *one.block))
+    """Return names of what the question that gave the plan was to exclude; where none did, the last one."""
+    about_all = [one for one in tick.assessment.finding.recording.exchanges if one.question.only is None]
+    planned = _moves(tick.report.plan.transaction)
+    asked = [one for one in about_all if planned and _changed(one.answer.changes) == planned] or about_all
+    return frozenset(
+        told.partition(":")[0] for one in asked[-1:] for told in (*one.question.exclude, *one.question.block)
+    )
+
+
+def _changed(changes: Iterable[Change]) -> frozenset[Moved]:
+    return frozenset(Moved(change.name, change.arch, change.to_version or "") for change in changes)
 
 
 def _unavailable(tick: Tick) -> frozenset[str]:
