@@ -182,6 +182,7 @@ DNF = Dialect(
     refresh=read_refresh,
     repairs_whole=True,
     hint="run `dnf check` to see more",
-    coded=frozenset({"clock", "dependencies", "restarting"}),
+    coded=frozenset({"clock", "restarting"}),
+    explaining={"dependencies": "whether all that installed packages need is there"},
 )
 """How dnf's sections are read."""

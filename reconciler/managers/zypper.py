@@ -308,8 +308,7 @@ ZYPPER = Dialect(
     refresh=read_refresh,
     repairs_whole=True,
     hint="run `zypper verify --dry-run` to see more",
-    coded=frozenset(
-        {"clock", "dependencies", "held", "needs-rebooting", "patches", "repos", "updates", "versions"}
-    ),
+    coded=frozenset({"clock", "held", "needs-rebooting", "patches", "repos", "updates", "versions"}),
+    explaining={"dependencies": "whether all that installed packages need is there"},
 )
 """How zypper's sections are read."""

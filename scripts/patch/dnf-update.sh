@@ -504,7 +504,7 @@ observe() {
     need advisories advisories
     [ ! -s "$WORK/out" ] || need cves advisories --with-cve
     [ -z "$(several)" ] || need duplicates duplicates
-    ! can_verify || section dependencies unsatisfied
+    ! can_verify || explain dependencies dependencies_of_rpms
     section locks locks
     section filesystems filesystems
     ! can_tell_restart || section restarting restarting

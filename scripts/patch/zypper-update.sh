@@ -584,7 +584,7 @@ observe() {
         elements update "$WORK/patches" kind name | awk -F '\t' '$1 == "patch" { print $2 }' >"$WORK/ids"
         section advisories advisories
     fi
-    section dependencies unsatisfied
+    explain dependencies dependencies_of_rpms
     section locks locks
     section filesystems filesystems
     section reboot reboot_needed

@@ -15,6 +15,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Installed, Question, RebootNeed
+from reconciler.process import BASE_PATH
 from reconciler.targets.local import LocalTarget
 from tests.edge.zypper.conftest import managed
 from tests.labs.naming import named
@@ -200,6 +201,21 @@ def test_a_machine_without_zypper(script: PatchScript, tmp_path: Path) -> None:
     manager = ScriptedManager(ZYPPER, LocalTarget({"PATH": str(tmp_path)}), script)
     with pytest.raises(Stalled, match="there is no zypper on this machine"):
         manager.observe(NOW)
+
+
+def test_that_rpm_cannot_say_in_time_what_is_missing_costs_that_alone(
+    lab: ZypperLab, zypper: ScriptedManager, script: PatchScript, tmp_path: Path
+) -> None:
+    lab.rpm("-e", "--nodeps", "base")
+    whole = zypper.observe(NOW)
+    assert whole.health.broken == ("base is needed by user-1.0-1.noarch",)
+    (tmp_path / "timeout").write_text("#!/bin/sh\nexit 124\n")
+    (tmp_path / "timeout").chmod(0o755)
+    target = LocalTarget({**lab.environment, "PATH": f"{tmp_path}:{BASE_PATH}"})
+    hurried = ScriptedManager(ZYPPER, target, script, lab.cache, root=lab.root).observe(NOW)
+    said = "zypper did not say whether all that installed packages need is there: no answer within 60 s"
+    assert (whole.unexplained, hurried.unexplained) == ((), (said,))
+    assert (hurried.health.broken, hurried.offers) == ((), whole.offers)
 
 
 def _all_but(folder: Path, name: str) -> dict[str, str]:
