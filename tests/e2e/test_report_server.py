@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import Stalled
+from reconciler.gitops.git import GitAccess
+from reconciler.gitops.probe import ACCESS_REFUSED, probe_push
 from tests.e2e.site import Site
 from tests.edge.gitops.bench import ENVIRONMENT, Repository, git
 from tests.labs.apt import AptLab
@@ -195,7 +198,7 @@ def test_what_git_objects_to_is_not_stored(server: ReportServer, client: Reposit
 def test_who_only_reads_writes_nothing(server: ReportServer, client: Repository, reported: str) -> None:
     client.commit(REPORT, branch=reported)
     assert refused(push(server, client, reported, by="ada")) == [
-        "refused: the key of reader ada does not write reports.git"
+        "refused: the key of reader ada is not authorized to write reports.git"
     ]
     assert "Permission denied" in push(server, client, reported, by="stranger").stderr
     argv = [
@@ -300,6 +303,14 @@ def test_a_publisher_moves_the_fleet_forward_and_nothing_else(
     ]
 
 
+def test_a_host_finds_out_that_it_may_not_write_policy(server: ReportServer) -> None:
+    access = GitAccess(known_hosts=str(server.known_hosts), identity=str(server.identities["web-01"]))
+    with pytest.raises(Stalled) as caught:
+        probe_push(server.url.replace("reports.git", "policy.git"), "main", access, timeout=60)
+    assert caught.value.reason == ACCESS_REFUSED
+    probe_push(server.url, "hosts/web-01", access, timeout=60)
+
+
 def test_policy_is_read_by_all_and_written_by_none(server: ReportServer, client: Repository) -> None:
     Repository(server.home / "policy.git").commit({"a": "1"})
     client.commit({"a": "2"})
@@ -314,7 +325,7 @@ def test_policy_is_read_by_all_and_written_by_none(server: ReportServer, client:
             "main",
         ]
         done = subprocess.run(argv, env=server.as_(who), capture_output=True, text=True, check=False)
-        assert refused(done) == [f"refused: the key of {role} does not write policy.git"]
+        assert refused(done) == [f"refused: the key of {role} is not authorized to write policy.git"]
 
 
 # --- locks --------------------------------------------------------------------------------------------------
