@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.site import POLICY, SCHEDULE, Site
 from tests.labs.apt import AptLab
-from tests.labs.signing import Key, SignedRepository
+from tests.labs.signing import Key, Keys, SignedRepository
 from tests.labs.witness import witnessed
 
 Command = Callable[..., tuple[int, str, str]]
@@ -59,6 +59,31 @@ def test_a_signed_policy_is_in_force_and_its_signer_is_on_record(
         {"commit": policy.head(), "fingerprint": ada.fingerprint, "method": "ssh", "signer": ada.who}
     ]
     assert told["verification"].startswith("signed by listed keys: trusted on first use")
+
+
+def test_a_host_that_slept_through_a_rotation_names_all_who_signed_by_whatever_they_sign(
+    site: Site, policy: SignedRepository, ada: Key, keys: Keys, patchledger: Command
+) -> None:
+    assert patchledger("run")[0] == 0
+    authority, ben = keys.ssh("authority"), keys.ssh("ben@example.org", "ecdsa")
+    carl = keys.certified("carl", authority, "carl@ops.example.org")
+    dora = keys.openpgp("dora@example.org", subkey=True)
+    listed = authority.line("cert-authority", "*@ops.example.org") + dora.line()
+    policy.commit({"trust/allowed_signers": ben.line()}, ada)
+    policy.commit({"trust/allowed_signers": listed}, ben)  # takes himself out
+    policy.commit({"docs/x": "1"}, carl)
+    policy.commit({"docs/x": "2"}, dora)
+    code, _, err = patchledger("run")
+    assert code == 0, err
+    assert [(one["signer"], one["method"]) for one in site.report()["policy"]["signed"]] == [
+        (ada.who, "ssh"),
+        (ben.who, "ssh"),
+        ("carl@ops.example.org", "ssh-certificate"),
+        (dora.who, "openpgp"),
+    ]
+    policy.commit({"docs/x": "3"}, ben)
+    assert patchledger("run")[0] == 3
+    assert condition(site) == "UnknownKey"
 
 
 def test_a_commit_of_another_key_is_refused_and_the_last_good_policy_stays(
