@@ -307,6 +307,10 @@ ZYPPER = Dialect(
     answer=read_answer,
     refresh=read_refresh,
     repairs_whole=True,
+    explaining={
+        "successors": "what an update would put in the place of installed packages",
+        "obsoleters": "what else could take the place of installed packages",
+    },
     hint="run `zypper verify --dry-run` to see more",
     coded=frozenset({"clock", "held", "needs-rebooting", "patches", "repos", "updates", "versions"}),
     explaining={"dependencies": "whether all that installed packages need is there"},

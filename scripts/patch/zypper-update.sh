@@ -564,9 +564,9 @@ observe() {
     asked updates list-updates --all
     elements update "$WORK/updates" kind name | awk -F '\t' '$1 == "package" { print $2 }' | sort -u >"$WORK/names"
     asked patches list-patches
-    section successors successors
+    explain successors successors
     awk -F '\t' -v OFS='\t' '$1 == "to-install" { print $2, $3, $4 }' "$WORK/out" >"$WORK/coming"
-    section obsoleters obsoleters
+    explain obsoleters obsoleters
     if [ -s "$WORK/out" ]; then
         cat "$WORK/out" >>"$WORK/coming"
         section vendors owners
@@ -741,10 +741,10 @@ settle() {
 }
 
 # zypper names all that stand in one another's way. Whoever can go on without the others does: what stays out is no more
-# than must.
+# than must. Of many only some are tried, since each costs a run of the solver, and the answer has its time.
 readmit() {
     [ "$code" -ne 4 ] && [ "$(wc -l <"$WORK/culprits")" -gt 1 ] || return 0
-    cp "$WORK/culprits" "$WORK/suspects"
+    head -n 24 "$WORK/culprits" >"$WORK/suspects"
     must_have_space
     while read -r suspect; do
         cp "$WORK/culprits" "$WORK/guilty"

@@ -37,8 +37,8 @@ _NUMBERS = re.compile(r"\d+")
 _SHELLS = frozenset({"sh", "dash", "bash", "busybox"})
 _OF_THE_MOMENT = frozenset({"[filesystems]"})
 """What others on the machine change at any time, so that numbers in it tell nothing of a fault."""
-_COMES_OF = {"[available]": "[successors]"}
-"""Where what only explains has no answer, the other one tells less."""
+_COMES_OF = {"[available]": ("[successors]", "[obsoleters]"), "[vendors]": ("[obsoleters]",)}
+"""Where one of those, which only explain, has no answer, the other one tells less."""
 _CHANGES_FILES = frozenset({"cp", "ln", "mkdir", "mktemp", "mv", "rm", "touch"})
 
 # A call is known by its arguments, but for the name of the private folder.
@@ -184,8 +184,9 @@ class Saboteur:
             seen, usual = said.sections.get(name, ()), first.sections.get(name, ())
             is_restless = name in _OF_THE_MOMENT or usual != second.sections.get(name, ())
             is_same = _shape(seen) == _shape(usual) if is_restless else seen == usual
-            cause = said.sections.get(_COMES_OF.get(name, ""), ())
-            if not is_same and {*seen[-1:], *cause[-1:]} <= {"= 0"}:
+            causes = (said.sections.get(cause, ()) for cause in _COMES_OF.get(name, ()))
+            ends = {*seen[-1:], *(line for cause in causes for line in cause[-1:])}
+            if not is_same and ends <= {"= 0"}:
                 return False
         return True
 

@@ -38,13 +38,20 @@ def test_a_section_that_failed_is_no_empty_answer(dialect: Dialect) -> None:
             parse_observe(dialect, failed, NOW)
 
 
-def test_a_section_that_only_explains_costs_no_more_than_that_where_it_failed() -> None:
-    text = Vector.model_validate_json((FOLDER / "pacman-observe-lab.json").read_bytes()).text
-    assert "[successors]" not in text
-    silent = text.replace("[available]", "[successors]\n!no answer within 60 s\n= 124\n[available]")
-    whole, seen = parse_observe(PACMAN, text, NOW), parse_observe(PACMAN, silent, NOW)
-    said = "pacman did not say what would take the place of installed packages: no answer within 60 s"
-    assert seen == replace(whole, unexplained=(said,))
+EXPLAINING = [(dialect, name, what) for dialect in DIALECTS for name, what in dialect.explaining.items()]
+
+
+@pytest.mark.parametrize(("dialect", "name", "what"), EXPLAINING)
+def test_a_section_that_only_explains_costs_no_more_than_that_where_it_failed(
+    dialect: Dialect, name: str, what: str
+) -> None:
+    text = Vector.model_validate_json((FOLDER / f"{dialect.name}-observe-lab.json").read_bytes()).text
+    text = re.sub(rf"^\[{name}\]\n(?:[|!].*\n)*= 0\n", "", text, flags=re.MULTILINE)
+    silent = text.replace("[locks]", f"[{name}]\n!no answer within 60 s\n= 124\n[locks]")
+    said = f"{dialect.name} did not say {what}: no answer within 60 s"
+    assert parse_observe(dialect, silent, NOW) == replace(
+        parse_observe(dialect, text, NOW), unexplained=(said,)
+    )
 
 
 @pytest.mark.parametrize(
