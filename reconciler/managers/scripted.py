@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 from reconciler.errors import Stalled, Transient
@@ -31,8 +32,8 @@ Read = TypeVar("Read")
 
 OBSERVE_TIMEOUT = 300.0
 RESOLVE_TIMEOUT = 1800.0
-"""For a plan: apt compares each package that it would fetch with all before it, so that 30,000 take it two
-minutes on a machine that does nothing else. What is asked only to explain has less."""
+"""For all questions of a plan together: apt compares each package that it would fetch with all before it, so
+that 30,000 take two minutes on a machine that does nothing else. What is asked only to explain has less."""
 EXPLAIN_TIMEOUT = 120.0
 """For a question about one package, which no plan waits for."""
 REFRESH_TIMEOUT = 1800.0
@@ -60,6 +61,7 @@ class ScriptedManager:
         keep: Keeps output that does not parse, for a person, and says where; ``None`` keeps none.
         before_observe: Called just before the machine is looked at.
         at_work: Entered while packages are being changed.
+        stopwatch: Seconds since whenever.
 
     Attributes:
         name: Of the package manager, such as ``apt``.
@@ -77,6 +79,7 @@ class ScriptedManager:
         before_observe: Callable[[], None] = _nothing,
         at_work: Callable[[], AbstractContextManager[None]] = nullcontext,
         policy_scripts: PolicyScripts = _NONE,
+        stopwatch: Callable[[], float] = monotonic,
     ) -> None:
         self._keep = keep
         self._before_observe = before_observe
@@ -91,6 +94,7 @@ class ScriptedManager:
         self._offers: Sequence[Offer] = ()
         self._installed: Sequence[Installed] = ()
         self._inputs: tuple[str, ...] = ()
+        self._stopwatch, self._left = stopwatch, RESOLVE_TIMEOUT
         self.name = dialect.name
 
     def use_script(self, content: bytes | None) -> None:
@@ -117,6 +121,7 @@ class ScriptedManager:
             Transient: The time limit, or a lock.
         """
         self._before_observe()
+        self._left = RESOLVE_TIMEOUT
         observation = self._ask(
             lambda sections: reading.read_observation(self._dialect, sections, at),
             "--observe",
@@ -183,11 +188,21 @@ class ScriptedManager:
             return Answer((), exit_code=exit_codes.OTHER, message=error.message)
 
     def _resolved(self, question: Question) -> Answer:
+        if question.only is not None:
+            return self._answered(question, EXPLAIN_TIMEOUT)
+        # All that is asked of one observation has this time together: what comes late may only better a plan.
+        begun, limit = self._stopwatch(), max(1.0, self._left)
+        try:
+            return self._answered(question, limit)
+        finally:
+            self._left -= self._stopwatch() - begun
+
+    def _answered(self, question: Question, limit: float) -> Answer:
         return self._ask(
             lambda sections: reading.read_answer(self._dialect, sections, self._offers, self._installed),
             "--dry-run",
             *arguments(question),
-            timeout=RESOLVE_TIMEOUT if question.only is None else EXPLAIN_TIMEOUT,
+            timeout=limit,
         )
 
     def needs(self, changes: Sequence[Change]) -> Needs | None:

@@ -141,12 +141,20 @@ class Endless(Flood):
         return Completed((name,), -9, b"", b"", timed_out=True)
 
 
-@pytest.mark.parametrize(("only", "limit"), [(None, 300), (("a", "2"), 120)])
+@pytest.mark.parametrize(("only", "limit"), [(None, 1800), (("a", "2"), 120)])
 def test_that_a_question_had_no_answer_in_time_is_the_answer(
     only: tuple[str, str] | None, limit: int
 ) -> None:
     answer = ScriptedManager(ZYPPER, Endless(), script_of("")).resolve(Question(only=only))
     assert answer == Answer((), exit_code=1, message=f"t.sh --dry-run did not end within {limit} s")
+
+
+def test_all_questions_of_a_plan_have_one_time_together() -> None:
+    # Each of the first two takes a thousand seconds.
+    instants = iter((0.0, 1000.0, 1000.0, 2000.0, 2000.0, 2001.0))
+    manager = ScriptedManager(ZYPPER, Endless(), script_of(""), stopwatch=lambda: next(instants))
+    said = [manager.resolve(Question(exclude=(name,))).message for name in ("a", "b", "c")]
+    assert said == [f"t.sh --dry-run did not end within {limit} s" for limit in (1800, 800, 1)]
 
 
 def test_output_that_was_cut_is_refused() -> None:
