@@ -310,9 +310,9 @@ ZYPPER = Dialect(
     explaining={
         "successors": "what an update would put in the place of installed packages",
         "obsoleters": "what else could take the place of installed packages",
+        "dependencies": "whether all that installed packages need is there",
     },
     hint="run `zypper verify --dry-run` to see more",
     coded=frozenset({"clock", "held", "needs-rebooting", "patches", "repos", "updates", "versions"}),
-    explaining={"dependencies": "whether all that installed packages need is there"},
 )
 """How zypper's sections are read."""
