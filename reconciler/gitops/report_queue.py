@@ -40,8 +40,10 @@ from reconciler.gitops.report_tree import (
     read_files,
     surplus_runs,
 )
+from reconciler.gitops.signed_reports import own_public_key, signatures_of
 from reconciler.ownership import check_ours
 from reconciler.planning.text.untrusted import commit_message
+from reconciler.policy.signers import fingerprint_of_line
 from reconciler.policy.values import HOST_NAME
 from reconciler.reconcile.ports.reports import (
     REPAIR_HINT,
@@ -50,6 +52,7 @@ from reconciler.reconcile.ports.reports import (
     NothingNew,
     Pushed,
     Queued,
+    SignedReport,
     Stored,
 )
 
@@ -198,6 +201,17 @@ class ReportQueue:
         """
         named = self._whole(lambda: self._policy_commits(branch))
         yield from dict.fromkeys(word for word in named.split() if is_oid(word))
+
+    def proven(self, branch: str) -> Stored | None:
+        """Return the newest report of ``branch`` that this host's own key signed, None without one.
+
+        Only the newest commits are looked at, as far as this queue and its remote know them.
+
+        Raises:
+            Stalled: The file system refuses.
+        """
+        key = own_public_key(Path(self._identity.signing_key)) if self._identity.signing_key else ""
+        return self._whole(lambda: self._proven(branch, fingerprint_of_line(key))) if key else None
 
     def record_of(self, branch: str, run: str) -> bytes | None:
         """Return the record of a run that one of the last commits of ``branch`` tells of.
@@ -506,8 +520,9 @@ class ReportQueue:
 
     def _last(self, branch: str, file: ReportPath) -> Stored | None:
         head = self._head(branch)
-        if head is None:
-            return None
+        return None if head is None else self._stored(head, branch, file)
+
+    def _stored(self, head: str, branch: str, file: ReportPath) -> Stored:
         wanted = f"{head}\n{head}:{file.text}\n".encode()
         asked = self._git.run("cat-file", "--batch", stdin=wanted, limit=_MAX_REPORT, ends_at_limit=True)
         header, _, rest = asked.stdout.partition(b"\n")
@@ -521,16 +536,30 @@ class ReportQueue:
         return Stored(head, _committed_at(rest[:size]), blob[: int(words[2])] if is_report else b"")
 
     def _policy_commits(self, branch: str) -> str:
+        return self._listed(branch, _MAX_HISTORY, _POLICY_COMMITS)
+
+    def _listed(self, branch: str, most: int, form: str) -> str:
+        """Return what git's log tells of the newest commits that this queue and its remote have."""
         head = self._head(branch)
         theirs = read_ref(self.queue, _TRACKING + branch)
         tips = [oid for oid in (head, theirs) if oid is not None]
         if not tips:
             return ""
-        walk = ("log", "--topo-order", f"--max-count={_MAX_HISTORY}", _POLICY_COMMITS, *tips, "--")
+        walk = ("log", "--topo-order", f"--max-count={most}", form, *tips, "--")
         asked = self._git.run(*walk, limit=_MAX_LISTING, ends_at_limit=True)
         if asked.returncode and not asked.truncated:
             raise self._unreadable(asked, branch)
         return asked.text
+
+    def _proven(self, branch: str, key: str) -> Stored | None:
+        commits = self._listed(branch, _ASKED_COMMITS, "--format=%H").split()
+        try:
+            for one in signatures_of(self._git, branch, commits):
+                if isinstance(one, SignedReport) and one.key == key:
+                    return self._stored(one.commit, branch, ReportPath("report.json"))
+        except OSError as error:
+            raise Stalled(f"signatures of reports cannot be verified: {error}", "free some space") from error
+        return None
 
     def _record_of(self, branch: str, run: str) -> bytes | None:
         head = self._head(branch)

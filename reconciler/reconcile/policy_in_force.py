@@ -164,7 +164,9 @@ class PolicyFollower:
                 return self._keep(None, now, _refused("HistoryRewritten", error, head)), ""
             case Begin(acceptance=acceptance, how=how):
                 if acceptance is not None and acceptance.commit == head:
-                    return self._consider(head, None, now, None, accept=accept), how
+                    proven = acceptance if self.trust is not None and acceptance.is_verified else None
+                    new = None if proven is None else ()
+                    return self._consider(head, proven, now, new, accept=accept), how
                 return self._advance(head, acceptance, now, accept=accept), how
 
     def _advance(self, head: str, known: Acceptance | None, now: datetime, *, accept: bool) -> InForce:
@@ -227,6 +229,8 @@ class PolicyFollower:
                 return self._keep(known, now, foreign)
             case Revision():
                 is_verified, newest = self.trust is not None, signed[-_MOST_REMEMBERED:]
+                if not newest and known is not None and known.commit == commit:
+                    newest = known.signed  # nothing is new: it was verified before
                 kept = Acceptance(commit, is_verified=is_verified, signed=newest)
                 if accept:
                     kept = replace(self.repository.accept(commit, is_verified=is_verified), signed=newest)

@@ -6,23 +6,31 @@ The rules:
    counts; one that the policy does not hold is no memory, but damage.
 2. Where both are lost, the host's own reports are asked, all of them: who writes the newest one cannot take
    the others back. The newest commit that they name, and the configured floor, may only raise each other.
-3. A commit that was reported and that the policy does not hold means that its history was rewritten. That is
+3. A report counts for more than that only where the host's own key signed it: the policy that it says was in
+   force, signed by whom, was verified then, and is so taken. Which report is the newest, only the remote
+   knows; one that is older than what others name proves nothing.
+4. A commit that was reported and that the policy does not hold means that its history was rewritten. That is
    a person's decision, made by a ``trust.floor`` that is another one than the last report knew.
-4. Evidence, quarantine, a failure, and approvals that are used up are in the newest report's recording.
+5. Evidence, quarantine, a failure, and approvals that are used up are in the newest report's recording.
 """
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from reconciler.errors import Misuse, PolicyRejected
 from reconciler.planning.gates.recording import Recording, read_recording
+from reconciler.planning.gates.types import SignedBy, SignMethod
+from reconciler.planning.text.wording import minute
 from reconciler.reconcile.ports.policies import Acceptance, Followed, PolicyHistory
-from reconciler.reconcile.ports.reports import ReportRepository
+from reconciler.reconcile.ports.reports import ReportRepository, Stored
 from reconciler.reconcile.ports.state import RUNS, TRUST, Recalled, State
 
 FIRST_USE = "trusted on first use"
 CONFIGURED = "begun at the configured trust.floor"
 _OWN_REPORTS = "continued from {}, the newest commit that this host's own reports name"
+_PROVEN = "continued from {}, in force in this host's own report of {} under its own signature"
 _SHORT = 12
 
 
@@ -75,7 +83,11 @@ def begin(repository: PolicyHistory, head: str, followed: Followed) -> Begin | P
         return _rewritten(repository, lost[0], newest)
     if not newest or (floor and age[floor] < age[newest]):
         return configured
-    return Begin(Acceptance(newest, floor), _OWN_REPORTS.format(newest[:_SHORT]))
+    proven = followed.signed[-1].commit if followed.signed else ""
+    if newest != proven or followed.signed_at is None:
+        return Begin(Acceptance(newest, floor), _OWN_REPORTS.format(newest[:_SHORT]))
+    how = _PROVEN.format(newest[:_SHORT], minute(followed.signed_at))
+    return Begin(Acceptance(newest, floor, is_verified=True, signed=followed.signed), how)
 
 
 def _is_consent(floor: str, newest: str, followed: Followed, age: dict[str, int]) -> bool:
@@ -97,19 +109,44 @@ def _rewritten(repository: PolicyHistory, lost: str, newest: str) -> PolicyRejec
     )
 
 
-def followed(queue: ReportRepository, branch: str) -> Followed:
+def followed(queue: ReportRepository, branch: str, of_runs: Callable[[], Iterable[str]] = tuple) -> Followed:
     """Return what the host's own reports on ``branch`` say of the policy that it followed.
+
+    Args:
+        queue: Where they are.
+        branch: The host's.
+        of_runs: Gives the policy commits of runs that were kept elsewhere on the host.
 
     Raises:
         ReconcilerError: The queue cannot be read.
     """
-    last = queue.last(branch)
+    last, proven = queue.last(branch), queue.proven(branch)
+    floor = None if last is None else _policy_of(last).get("floor")
+    commits = tuple(dict.fromkeys((*queue.policy_commits(branch), *of_runs())))
+    signed = () if proven is None else _signed(_policy_of(proven))
+    when = None if proven is None else proven.when
+    return Followed(commits, floor if isinstance(floor, str) else None, signed, when)
+
+
+def _policy_of(report: Stored) -> dict[str, Any]:
+    """Return what a report says of its policy, empty where it says it in no known way."""
     try:
-        floor = None if last is None else json.loads(last.data)["policy"]["floor"]
+        policy = json.loads(report.data)["policy"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        floor = None  # of an earlier version, which did not say it
-    commits = tuple(queue.policy_commits(branch))
-    return Followed(commits, floor if isinstance(floor, str) else None)
+        return {}
+    return policy if isinstance(policy, dict) else {}
+
+
+def _signed(policy: dict[str, Any]) -> tuple[SignedBy, ...]:
+    """Return who had signed a policy and the commit in force, which is the last; empty of an unsigned one."""
+    try:
+        found = tuple(
+            SignedBy(row["commit"], row["signer"], row["fingerprint"], SignMethod(row["method"]))
+            for row in policy["signed"]
+        )
+    except (KeyError, TypeError, ValueError):
+        return ()
+    return found if found and found[-1].commit == policy.get("commit") else ()
 
 
 def restored(recalled: Recalled, queue: ReportRepository, branch: str) -> State:

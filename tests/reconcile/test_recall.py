@@ -1,8 +1,12 @@
 """Which commit a host goes on from: by two memories, or by its own reports."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
 from reconciler.errors import PolicyRejected
+from reconciler.planning.gates.types import SignedBy, SignMethod
 from reconciler.reconcile.ports.policies import Acceptance, Followed
 from reconciler.reconcile.recall import CONFIGURED, FIRST_USE, Begin, begin, remembered
 
@@ -107,3 +111,17 @@ def test_a_floor_that_was_set_since_allows_it(floor: str, reported: str, known_f
     found = begin(History("abxy", floor=floor), "y", Followed(tuple(reported), known_floor))
     assert isinstance(found, Begin)
     assert found.acceptance in {None, at(floor, floor)}
+
+
+def test_what_its_own_signed_report_says_was_signed_is_verified_where_it_is_the_newest() -> None:
+    signed = tuple(SignedBy(commit, "ada", "SHA256:x", SignMethod.SSH) for commit in "bc")
+    followed = Followed(("c", "b"), "", signed, datetime(2026, 11, 29, tzinfo=UTC))
+    found = begin(History("abcde"), "e", followed)
+    assert isinstance(found, Begin)
+    assert found.acceptance == Acceptance("c", is_verified=True, signed=signed)
+    own = "in force in this host's own report of 2026-11-29 00:00 UTC under its own signature"
+    assert found.how == f"continued from c, {own}"
+    newer = begin(History("abcde"), "e", replace(followed, commits=("d", "c", "b")))
+    assert isinstance(newer, Begin)
+    assert newer.acceptance == Acceptance("d")
+    assert isinstance(begin(History("abxy"), "y", followed), PolicyRejected)

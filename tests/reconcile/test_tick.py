@@ -123,6 +123,10 @@ class Fleet:
         when, files = self.reports[branch][-1]
         return Stored(COMMIT, when, files[file])
 
+    def proven(self, branch: str) -> Stored | None:
+        assert branch.startswith("hosts/")
+        return None
+
     def policy_commits(self, branch: str) -> Iterator[str]:
         return iter([COMMIT] if self.reports.get(branch) else [])
 

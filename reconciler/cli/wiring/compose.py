@@ -12,6 +12,7 @@ from reconciler.cli.showing.terminal import counter, outlived_by
 from reconciler.errors import Misuse
 from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
 from reconciler.gitops.revision import read_accepted
@@ -134,8 +135,10 @@ def wire(
     site = _site(config, folder, manager, power)
     used, timeout = clock or SystemClock(), config.git.timeout
     read = _reader(source, timeout)
-    reported = partial(followed, queue, site.branch)
-    follower = PolicyFollower(source, read, timeout, reported, _trust(config, source))
+    trust = _trust(config, source)
+    of_runs = tuple if trust is None else partial(_policies_of_runs, run_logs(config))
+    reported = partial(followed, queue, site.branch, of_runs)
+    follower = PolicyFollower(source, read, timeout, reported, trust)
     assessor = Assessor(site, used, follower, queue, PROGRAM, timeout)
     applier = Applier(site, used, PROGRAM, assessor.ask_anew)
     outbox = Outbox(folder.path / "outbox")
@@ -225,6 +228,14 @@ def _reporter(config: Config, site: Site, queue: ReportQueue, messenger: Messeng
         timeout=config.git.timeout,
         has_remote=config.reports.remote is not None,
     )
+
+
+def _policies_of_runs(logs: RunLogFolder) -> Iterator[str]:
+    """Yield the policy commits of this host's runs, the newest first, by its own logs of them."""
+    for run in reversed(logs.runs()):
+        told = (logs.record(run) or {}).get("policy_commit")
+        if isinstance(told, str) and is_oid(told):
+            yield told
 
 
 def _copies_of_reports(state: Path, logs: Path) -> Iterator[Path]:

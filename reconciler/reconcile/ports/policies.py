@@ -27,10 +27,15 @@ class Followed:
     Attributes:
         commits: The policy commits that all of its reports name, those of the newest report first.
         floor: The ``trust.floor`` of the newest report; ``None`` where that does not say.
+        signed: Who had signed the policy in force, and what was accepted with it, by the newest report that
+            the host's own key signed; the last is the commit in force. Nothing else is taken for verified.
+        signed_at: When that report was committed.
     """
 
     commits: tuple[str, ...] = ()
     floor: str | None = None
+    signed: "tuple[SignedBy, ...]" = ()
+    signed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

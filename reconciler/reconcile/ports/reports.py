@@ -142,6 +142,9 @@ class ReportRepository(Protocol):
     def policy_commits(self, branch: str) -> Iterator[str]:
         """Yield the policy commits that the reports of a branch name, the newest report's first."""
 
+    def proven(self, branch: str) -> Stored | None:
+        """Return the newest report of a branch that the host's own key signed, ``None`` without one."""
+
     def commit(
         self,
         branch: str,

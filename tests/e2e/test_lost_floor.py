@@ -1,0 +1,119 @@
+"""A host whose state folder was deleted: what its own reports prove to it, and what they only restrict."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.e2e.site import POLICY, Site, git
+from tests.e2e.test_signed_policy import FILES, Command
+from tests.labs.apt import AptLab
+from tests.labs.signing import Key, Keys, SignedRepository
+
+BRANCH = "refs/heads/hosts/web-01"
+
+
+class Host:
+    """A host that signs its reports, follows what ada signed, and forgets."""
+
+    def __init__(self, site: Site, lab: AptLab, patchledger: Command) -> None:
+        self.site, self._lab, self.run = site, lab, patchledger
+        self._key = Keys(site.folder / "of-the-host").ssh("web-01")
+        (site.folder / "policy").rename(site.folder / "unsigned")
+        self.policy = SignedRepository.create(site.policy)
+
+    def trust(self, *lines: str, mode: str = "signed") -> None:
+        signers = self.site.folder / "allowed_signers"
+        signers.write_text("".join(lines), encoding="utf-8")
+        rules = {"allowed_signers": str(signers), "repository": "example/policy"}
+        self.site.configure(
+            environment=self._lab.environment,
+            reports={"remote": str(self.site.reports), "signing_key": self._key.settings["user.signingkey"]},
+            trust={"mode": mode, **(rules if mode == "signed" else {})},
+        )
+
+    def forget(self) -> None:
+        shutil.rmtree(self.site.state)
+
+    def told(self) -> tuple[str, str]:
+        """Return the policy in force by the newest report, and where it was begun."""
+        policy = self.site.report()["policy"]
+        return policy["commit"], policy["verification"]
+
+    def reason(self) -> str:
+        found = [one for one in self.site.report()["conditions"] if one["type"] == "PolicyRejected"]
+        return found[0]["reason"] if found else ""
+
+
+@pytest.fixture
+def host(site: Site, lab: AptLab, ada: Key, patchledger: Command) -> Host:
+    made = Host(site, lab, patchledger)
+    made.policy.commit(FILES, ada)
+    made.trust(ada.line())
+    assert patchledger("run")[0] == 0
+    return made
+
+
+def test_the_policy_of_its_own_signed_report_is_where_it_goes_on(host: Host, ada: Key, ben: Key) -> None:
+    listed = host.policy.commit({"trust/allowed_signers": ada.line() + ben.line()}, ada)
+    assert host.run("run")[0] == 0
+    host.forget()
+    host.trust(Keys(host.site.folder / "new").ssh("carol").line())  # who has signed nothing yet
+    assert host.run("run")[0] == 0
+    commit, how = host.told()
+    assert commit == listed
+    assert "in force in this host's own report of" in how
+    assert "under its own signature" in how
+    assert host.site.report()["policy"]["signed"][-1]["signer"] == ada.who
+    # What it listed counts, and nothing else does.
+    newer = host.policy.commit({"docs/x": "1"}, ben)
+    assert host.run("run")[0] == 0
+    assert host.told()[0] == newer
+
+
+def test_a_report_that_another_key_signed_proves_nothing(host: Host, eve: Key) -> None:
+    head = host.policy.head()
+    work = host.site.folder / "clone"
+    git(host.site.folder, "clone", "-q", "-b", "hosts/web-01", str(host.site.reports), str(work))
+    git(work, "reset", "-q", "--hard", git(work, "rev-list", "--max-parents=0", "HEAD"))
+    message = f"forged\n\nHost: web-01\nPolicy-Commit: {head}\n"
+    forger = SignedRepository(work)
+    forger.signed("commit", "-q", "--amend", "-m", message, key=eve)
+    git(work, "push", "-q", "--force", "origin", "HEAD:hosts/web-01")
+    host.forget()
+    host.trust(Keys(host.site.folder / "new").ssh("carol").line())
+    assert host.run("run")[0] == 3
+    assert host.reason() == "UnknownKey"
+
+
+def test_a_report_of_a_policy_that_nobody_had_to_sign_proves_nothing(host: Host, eve: Key) -> None:
+    host.trust(mode="none")
+    host.policy.commit({"docs/x": "1"}, eve)
+    assert host.run("run")[0] == 0
+    host.forget()
+    host.trust(Keys(host.site.folder / "new").ssh("carol").line())
+    assert host.run("run")[0] == 3
+    assert host.reason() == "UnknownKey"
+
+
+def test_reports_that_were_taken_back_are_seen_by_the_logs_of_runs(host: Host, ada: Key) -> None:
+    older, reported = host.policy.head(), git(host.site.reports, "rev-parse", BRANCH)
+    newer = host.policy.commit({"policies/base.yaml": POLICY + "updates: none\n"}, ada)
+    assert host.run("run")[0] == 0
+    # A run leaves this here; what it was about does not matter.
+    host.site.logs.mkdir(mode=0o750, exist_ok=True)
+    log = host.site.logs / "20261129T000000Z-aaaaaaaaaaaa.json"
+    log.write_text(json.dumps({"policy_commit": newer}), encoding="utf-8")
+    host.forget()
+    git(host.site.reports, "update-ref", BRANCH, reported)
+    host.policy.git("reset", "-q", "--hard", older)
+    assert host.run("run")[0] == 3
+    assert host.reason() == "HistoryRewritten"
+    # Without any memory of its own a host cannot know; it says as of when it speaks.
+    log.unlink()
+    host.forget()
+    git(host.site.reports, "update-ref", BRANCH, reported)
+    assert host.run("run")[0] == 0
+    commit, how = host.told()
+    assert commit == older
+    assert "in force in this host's own report of 20" in how
