@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import policies
+from benchmarks.adopting import first_adoption
 from benchmarks.applying import apply, apply_steps
 from benchmarks.bench import Bench, Row, cpu, cpu_more, cpu_ratio, milliseconds, rss
 from benchmarks.installation import PLAN
@@ -160,6 +161,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "policy-check": policy_check,
     "full-policy": full_policy,
     "help-status": help_and_status,
+    "first-adoption": first_adoption,
     "apply": apply,
     "apply-steps": apply_steps,
 }
