@@ -128,7 +128,9 @@ def test_every_condition_is_in_the_reference() -> None:
 
 def test_every_test_that_the_attacks_name_is_there() -> None:
     page = (ROOT / "docs/explanation/attacks.md").read_text(encoding="utf-8")
-    named = {name for name in re.findall(r"`(test_\w+)`", page) if name != "test_signed_attacks"}
+    named = {
+        name for name in re.findall(r"`(test_\w+)`", page) if not list((ROOT / "tests").rglob(f"{name}.py"))
+    }
     assert len(named) > 20
     texts = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     assert {name for name in named if f"def {name}(" not in texts} == set()
