@@ -236,11 +236,11 @@ def listed(server: ReportServer, by: str, repository: str = "reports.git") -> se
 
 @pytest.fixture
 def fleet(server: ReportServer, client: Repository) -> Repository:
-    """A report of web-02, what a publisher made of it, and a lock."""
+    """A report of a guest of web-02, and what a publisher made of it."""
     if not server.reports.head("fleet-rings"):
-        client.commit(REPORT, branch="hosts/web-02", subject="web-02")
-        assert push(server, client, "hosts/web-02", by="web-02").returncode == 0
-        tree = client.show_id("hosts/web-02^{tree}")
+        client.commit(REPORT, branch="guests/web-02/1", subject="web-02")
+        assert push(server, client, "guests/web-02/1", by="web-02").returncode == 0
+        tree = client.show_id("guests/web-02/1^{tree}")
         shard = git(client.path, "mktree", stdin=f"040000 tree {tree}\tweb-02\n")
         rows = f"040000 tree {shard}\tab\n"
         for branch in ("fleet", "fleet-rings"):
@@ -257,9 +257,9 @@ def test_a_host_is_shown_what_concerns_it(
     shown = listed(server, "web-01")
     assert {reported, "fleet-rings"} <= shown
     assert not {name for name in shown if "web-02" in name or name == "fleet"}
-    assert {reported, "fleet-rings", "fleet", "hosts/web-02"} <= listed(server, "ada")
-    assert {"fleet", "hosts/web-02"} <= listed(server, "publisher")
-    hidden = server.reports.head("hosts/web-02")
+    assert {reported, "fleet-rings", "fleet", "guests/web-02/1"} <= listed(server, "ada")
+    assert {"fleet", "guests/web-02/1"} <= listed(server, "publisher")
+    hidden = server.reports.head("guests/web-02/1")
     fresh = Repository.create(tmp_path / "fresh.git")
     for version in ("0", "2"):
         argv = [
