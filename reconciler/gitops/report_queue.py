@@ -40,12 +40,14 @@ from reconciler.gitops.report_tree import (
     read_files,
     surplus_runs,
 )
+from reconciler.gitops.signed_commits import read_commit
 from reconciler.gitops.signed_reports import own_public_key, signatures_of
 from reconciler.ownership import check_ours
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.policy.signers import fingerprint_of_line
 from reconciler.policy.values import HOST_NAME
 from reconciler.reconcile.ports.reports import (
+    NOBODY,
     REPAIR_HINT,
     Commit,
     Diverged,
@@ -54,6 +56,7 @@ from reconciler.reconcile.ports.reports import (
     Queued,
     SignedReport,
     Stored,
+    Writer,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 _NAME = "reports"
+_REPORT = ReportPath("report.json")
 _TRACKING = f"refs/remotes/{_NAME}/"
 _STAGED = "refs/patchledger/staged"
 _ID = re.compile(HOST_NAME)
@@ -73,6 +77,8 @@ _ASKED_COMMITS = 200
 _POLICY_COMMITS = "--format=%(trailers:key=Policy-Commit,valueonly)"
 _MAX_HISTORY = 100_000
 _MAX_COUNTED = 1000
+_MACHINE = "Machine"
+"""The trailer of a commit by which a person has a branch continued on another machine."""
 _PASSING = ("failed to update ref", "cannot lock ref", "failed to lock", "unpack")
 """What a server says of a refused ref that is its own trouble, such as a full disk, and no decision."""
 
@@ -180,6 +186,7 @@ class ReportQueue:
         self._asked: set[str] = set()
         self._is_away = False
         self._keep_runs: int | None = None
+        self._read: dict[str, Stored] = {}
 
     def last(self, branch: str, file: str = "report.json") -> Stored | None:
         """Return the last report of ``branch``, or None where there is none.
@@ -350,20 +357,25 @@ class ReportQueue:
         names = (ref.removeprefix("refs/heads/") for ref in list_refs(self.queue, "refs/heads/"))
         return tuple(name for name in names if _is_branch(name))
 
-    def repair(self, branch: str, *, timeout: float, keep_runs: int, dry_run: bool = False) -> Repaired:
+    def repair(
+        self, branch: str, *, timeout: float, keep_runs: int, machine: str = "", dry_run: bool = False
+    ) -> Repaired:
         """Join a branch that somebody else has changed with this host's, and push it; no commit is dropped.
+
+        Where the last report is of another machine, a commit says that the branch goes on on this one.
 
         Args:
             branch: Such as from :func:`host_branch`.
             timeout: Seconds for each conversation with the remote.
             keep_runs: As of :meth:`commit`.
+            machine: The machine id of this host, empty where it has none.
             dry_run: Only look.
 
         Raises:
             Transient: The remote cannot be reached, or another writer was faster.
             Stalled: As of :meth:`push`.
         """
-        return self._whole(lambda: self._repair(branch, timeout, keep_runs, dry_run=dry_run))
+        return self._whole(lambda: self._repair(branch, timeout, keep_runs, machine, dry_run=dry_run))
 
     def join(self, branch: str, *, timeout: float) -> str:
         """Merge what the remote has on ``branch`` into this host's; return the new head, which can be pushed.
@@ -500,9 +512,30 @@ class ReportQueue:
         seconds, _, subject = lines[0].partition(" ")
         moved_on = self._is_ancestor(ours, theirs)
         newest = commit_date(seconds)
-        return Diverged(branch, ours, theirs, len(lines), newest, one_line(subject, 100), moved_on)
+        said = one_line(subject, 100)
+        mine = self._is_own_key(branch, theirs)
+        return Diverged(branch, ours, theirs, len(lines), newest, said, moved_on, self._writer(theirs), mine)
 
-    def _repair(self, branch: str, timeout: float, keep_runs: int, *, dry_run: bool) -> Repaired:
+    def _writer(self, commit: str) -> Writer:
+        """Return which machine a report says it is of."""
+        report = self._git.run("cat-file", "blob", f"{commit}:report.json", limit=_MAX_REPORT)
+        return NOBODY if report.returncode else Writer.of(report.stdout)
+
+    def _is_own_key(self, branch: str, commit: str) -> bool:
+        """Say whether a report is signed by the key that signs this host's."""
+        key = self._identity.signing_key
+        own = own_public_key(Path(key)) if key else ""
+        found = next(signatures_of(self._git, branch, [commit])) if own else None
+        return isinstance(found, SignedReport) and found.key == fingerprint_of_line(own)
+
+    def _is_of_another_machine(self, branch: str) -> bool:
+        ours, theirs = read_ref(self.queue, f"refs/heads/{branch}"), read_ref(self.queue, _TRACKING + branch)
+        machines = {self._writer(oid).machine for oid in (ours, theirs) if oid is not None}
+        return len(machines - {""}) > 1
+
+    def _repair(
+        self, branch: str, timeout: float, keep_runs: int, machine: str, *, dry_run: bool
+    ) -> Repaired:
         self._keep_runs = keep_runs
         self._head(branch)
         problem = self._fetch_own(branch, timeout)
@@ -512,15 +545,34 @@ class ReportQueue:
         if dry_run:
             return Repaired(branch, found, "", sent=False)
         joined = self._joined_head(branch) if found is not None else ""
+        joined = self._continued_on(machine, branch) or joined
         is_waiting = branch in self.unpushed()
         answer = self._push(frozenset({branch}), timeout)
         if isinstance(answer, Queued):
             raise answer.problem
         return Repaired(branch, found, joined, sent=is_waiting)
 
+    def _continued_on(self, machine: str, branch: str) -> str:
+        """Say on the branch that it goes on on this machine, where its last report is of another one."""
+        last = self._last(branch, _REPORT)
+        of = "" if last is None else last.machine or Writer.of(last.data).machine
+        if last is None or not of or not machine or of == machine:
+            return ""
+        said = {"Host": branch.rpartition("/")[2], _MACHINE: machine}
+        message = commit_message("continue the reports of this host on another machine", said)
+        return self._make((last.oid,), self._listing(last.oid, branch), {}, message, last.when, branch=branch)
+
     def _last(self, branch: str, file: ReportPath) -> Stored | None:
         head = self._head(branch)
-        return None if head is None else self._stored(head, branch, file)
+        if head is None:
+            return None
+        known = self._read.get(branch)
+        if file == _REPORT and known is not None and known.oid == head:
+            return known  # a tick asks when it looks, and when it reports
+        stored = self._stored(head, branch, file)
+        if file == _REPORT:
+            self._read[branch] = stored
+        return stored
 
     def _stored(self, head: str, branch: str, file: ReportPath) -> Stored:
         wanted = f"{head}\n{head}:{file.text}\n".encode()
@@ -533,7 +585,9 @@ class ReportQueue:
         words = blob_header.split()
         # Whatever else bears the name, such as a folder, and what is larger than any report of ours, is none.
         is_report = words[1:2] == [b"blob"] and not asked.truncated
-        return Stored(head, _committed_at(rest[:size]), blob[: int(words[2])] if is_report else b"")
+        data = blob[: int(words[2])] if is_report else b""
+        machines = read_commit(head, rest[:size]).trailers(_MACHINE)
+        return Stored(head, _committed_at(rest[:size]), data, machines[0] if len(machines) == 1 else "")
 
     def _policy_commits(self, branch: str) -> str:
         return self._listed(branch, _MAX_HISTORY, _POLICY_COMMITS)
@@ -556,7 +610,7 @@ class ReportQueue:
         try:
             for one in signatures_of(self._git, branch, commits):
                 if isinstance(one, SignedReport) and one.key == key:
-                    return self._stored(one.commit, branch, ReportPath("report.json"))
+                    return self._stored(one.commit, branch, _REPORT)
         except OSError as error:
             raise Stalled(f"signatures of reports cannot be verified: {error}", "free some space") from error
         return None
@@ -766,6 +820,10 @@ class ReportQueue:
         behind = [item.branch for item in rejected if _is_behind(item.reason)]
         if behind and fresh.issuperset(behind) and len(behind) == len(rejected):
             self._look_here_first(rejected)
+            for branch in behind:
+                self._fetch_own(branch, timeout)
+            if any(map(self._is_of_another_machine, behind)):
+                return self._refusal(rejected, done)
             for branch in behind:
                 self.join(branch, timeout=timeout)
                 self._tell(branch)

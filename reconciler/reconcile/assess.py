@@ -63,9 +63,10 @@ from reconciler.policy.load import Revision, load
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective, labels_of, resolve
 from reconciler.policy.zones import shifted
+from reconciler.reconcile.identity import Claim, Enrolled, enrolled, told_of_enrolment, told_of_machine
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, rejection
 from reconciler.reconcile.ports.policies import Acceptance, ReadPolicy
-from reconciler.reconcile.ports.reports import REPAIR_HINT, ReportRepository
+from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged, ReportRepository
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.refreshing import is_due, is_whole, refresh_due
@@ -118,6 +119,19 @@ class Assessment:
     def report(self) -> Report:
         """The report on what was seen and decided."""
         return self.finding.report
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether the target's report branch is another machine's: then nothing is written there."""
+        return self._has(ConditionType.OTHER_MACHINE)
+
+    @property
+    def is_hosts(self) -> bool:
+        """Whether this machine is the host that the policy means: no other one is touched in any way."""
+        return not self._has(ConditionType.OTHER_MACHINE, ConditionType.HOST_RETIRED)
+
+    def _has(self, *types: ConditionType) -> bool:
+        return any(one.type in types for one in self.report.conditions)
 
     @property
     def must_be_pushed(self) -> bool:
@@ -237,8 +251,9 @@ class Assessor:
         talk = None if effective is None or pinned else self._converse(seen, effective, now)
         if talk is not None:
             seen = replace(seen, first_seen=_dated(seen, talk, now))
-        told = (*pinned, *_without_effect(effective), *self._about_reports(may_ask=accept))
-        recording = self._recorded(seen, talk or _Talk(), occasion, told)
+        named, about = self._about_host(seen, effective, may_ask=accept)
+        told = (*pinned, *_without_effect(effective), *about)
+        recording = replace(self._recorded(seen, talk or _Talk(), occasion, told), enrolled=named)
         if talk is not None and is_reported:
             recording = replace(recording, unrestricted=tuple(self._unrestricted(seen, talk, occasion)))
         return _concluded(recording, occasion)
@@ -312,20 +327,26 @@ class Assessor:
         host = replace(own, labels=labels_of(revision, own))
         return host, resolve(revision, host)
 
-    def _about_reports(self, *, may_ask: bool) -> tuple[Condition, ...]:
-        """Tell that somebody else has changed the target's report branch, if so.
+    def _about_host(
+        self, seen: Observation, effective: Effective | None, *, may_ask: bool
+    ) -> tuple[Enrolled, tuple[Condition, ...]]:
+        """Tell whose the target's report branch is, and what the policy says of the key that signs there.
 
         What else is wrong with the queue or its remote is said by the push.
         """
         timeout = self.timeout.total_seconds()
-        try:
+        last, found = None, None
+        with contextlib.suppress(ReconcilerError):
+            last = self.queue.last(self.site.branch)
             found = self.queue.standing(self.site.branch, timeout=timeout, ask=may_ask)
-        except ReconcilerError:
-            return ()
-        if found is None:
-            return ()
-        reason, said = "MovedOn" if found.moved_on else "Parted", f"{found.message}; {REPAIR_HINT}"
-        return (Condition(ConditionType.REPORT_BRANCH_DIVERGED, True, reason, said),)
+        document = None if effective is None else effective.host
+        claim = Claim(self.site.target, self.site.branch, seen.facts, self.site.report_key)
+        named = enrolled(claim, document, last, has_policy=effective is not None)
+        told = (
+            *told_of_machine(claim, document, last, found),
+            *told_of_enrolment(claim, named, document),
+        )
+        return named, told if found is None else (_diverged(found), *told)
 
     def _refreshed(self, seen: Observation, occasion: "_Occasion") -> Observation:
         """Fetch the metadata anew where that is due, and look again."""
@@ -429,6 +450,11 @@ class Assessor:
 def _took_too_long(exchange: Exchange) -> bool:
     """Tell whether a question about the whole had no answer in time."""
     return exchange.question.only is None and exchange.answer.exit_code == exit_codes.OTHER
+
+
+def _diverged(found: Diverged) -> Condition:
+    reason, said = "MovedOn" if found.moved_on else "Parted", f"{found.message}; {REPAIR_HINT}"
+    return Condition(ConditionType.REPORT_BRANCH_DIVERGED, True, reason, said)
 
 
 def _state_of(seen: Observation) -> object:

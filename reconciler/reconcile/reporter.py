@@ -112,6 +112,8 @@ class Reporter:
             Stalled: The report cannot be committed. Nothing was lost: the next tick tries again.
         """
         when = assessment.report.generated_at
+        if assessment.is_anothers:
+            return None
         if ran is None and last is not None and self._says_nothing_new(files["report.json"], last):
             return self._beat(assessment, when) if heartbeat_due(last.when, when, self.heartbeat) else None
         files = {
@@ -158,7 +160,7 @@ class Reporter:
             last: As for :meth:`commit`.
         """
         rebuilds = self.queue.rebuilds
-        unpushed = tuple(self._push())
+        unpushed = () if assessment.is_anothers else tuple(self._push())
         if self.queue.rebuilds != rebuilds:
             # What is new was decided by a queue that is no more: by the new one it may be something else.
             last = self.last()

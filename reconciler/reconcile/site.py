@@ -26,6 +26,7 @@ class Site:
         logs: Where the log of a run is kept besides the report.
         inhibitors: Says what a run would disturb; asked only where one could begin.
         configuration: Digest of what the host's own configuration rules.
+        report_key: Fingerprint of the key that signs its reports, empty without one.
     """
 
     target: str
@@ -39,6 +40,7 @@ class Site:
     logs: LogKeeper | None = None
     inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple
     configuration: str = ""
+    report_key: str = ""
 
     def observe(
         self, at: datetime, without: Sequence[str] = (), security_sources: Sequence[str] = ()

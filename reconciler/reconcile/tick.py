@@ -304,6 +304,7 @@ class Ticker:
         recording = assessment.finding.recording
         if (
             not recording.observation.health.interrupted
+            or not assessment.is_hosts
             or [gate.outcome for gate in closed] != [Outcome.UNHEALTHY]
             or course.state.repaired == repair_token(recording.observation, recording.policy_commit)
         ):

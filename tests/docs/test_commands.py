@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.revision import read_revision
+from reconciler.gitops.revision import read_folder, read_revision
 from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.gitops.signed_reports import own_public_key
+from reconciler.policy.enrolment import report_key_at
 from reconciler.policy.load import Revision, load
+from reconciler.policy.signers import fingerprint_of_line
 from reconciler.reconcile.ports.policies import Fetched
 from tests.policy.updaters import DEBIAN, DNF4, PERIODIC
 
@@ -93,3 +96,57 @@ def test_a_policy_that_is_signed_by_the_page_is_one_that_a_host_obeys(tmp_path: 
     revision = load(read_revision(mirror.mirror, fetched.head), fetched.head)
     assert isinstance(revision, Revision)
     assert revision.repository == named
+
+
+SETUP = """\
+host: web-01
+policy: {{remote: "{folder}/policy"}}
+reports: {{remote: "{folder}/reports.git"}}
+state_dir: {folder}/state
+log_dir: {folder}/log
+hooks_dir: {folder}/etc/hooks
+manager: apt
+"""
+
+
+def test_a_host_that_is_enrolled_by_the_page_signs_reports_by_the_key_that_the_policy_names(
+    tmp_path: Path,
+) -> None:
+    git = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    who = {
+        f"GIT_{role}_{part}": "ada@example.org"
+        for role in ("AUTHOR", "COMMITTER")
+        for part in ("NAME", "EMAIL")
+    }
+    own = tmp_path / "bin" / "patchledger"
+    # On the reader's host it is the running system that is set up; here, a folder.
+    wrapper = (
+        f'#!/bin/sh\ncase $1 in setup) set -- --config {tmp_path}/etc/config.yaml "$@" '
+        f'--unit-dir {tmp_path}/units --program {own};; esac\nexec {sys.executable} -m reconciler "$@"\n'
+    )
+    plant(tmp_path, {"bin/patchledger": wrapper, "setup.yaml": SETUP.format(folder=tmp_path)})
+    plant(tmp_path, {"policy/policies/base.yaml": "kind: Policy\nname: base\n"})
+    own.chmod(0o755)
+    for command in (
+        [*git, "-C", "policy", "init", "-q", "-b", "main"],
+        [*git, "-C", "policy", "add", "-A"],
+        [*git, "-C", "policy", "commit", "-q", "-m", "first"],
+        [*git, "init", "-q", "--bare", "reports.git"],
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input="\n".join(commands("enrol-a-host.md")),
+        cwd=tmp_path,
+        env={**os.environ, **who, "PYTHONPATH": str(ROOT), "PATH": f"{own.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "this host is enrolled by hosts/web-01.yaml:1@" in done.stderr
+    revision = load(read_folder(tmp_path / "policy"), "")
+    assert isinstance(revision, Revision)
+    assert report_key_at(revision, "web-01").key == fingerprint_of_line(
+        own_public_key(tmp_path / "etc" / "report_key")
+    )

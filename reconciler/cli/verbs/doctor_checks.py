@@ -3,6 +3,7 @@
 A check that cannot even be made is a finding too, and never keeps the others from being made.
 """
 
+import json
 import os
 import re
 import shutil
@@ -296,6 +297,25 @@ def _reports(config: Config, *, offline: bool) -> Findings:
     if not offline:
         yield from _made("reports", partial(_pushing, config))
     yield from _signing_key(config)
+    if config.reports.signing_key is not None:
+        yield _enrolment(config)
+
+
+def _enrolment(config: Config) -> CheckFinding:
+    """Say whether the policy knows the key, as the last tick found it."""
+    file = config.state_dir / "report.json"
+    try:
+        said = json.loads(file.read_bytes())["host"]["enrolled"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return _unknown("reports", "whether this host is enrolled is known after its first tick")
+    match said:
+        case "enrolled":
+            return _ok("reports", "this host is enrolled: the policy names the key that signs its reports")
+        case "":
+            return _ok("reports", "this host is not enrolled: nobody compares by which key it signs reports")
+        case _:
+            hint = "see `patchledger status`; `patchledger adjust` prints what its document is to say"
+            return _warning("reports", f"this host's reports do not count: {visible(str(said))}", hint)
 
 
 def _pushing(config: Config) -> Findings:

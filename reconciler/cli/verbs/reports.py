@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reconciler.cli.showing.interfaces import BranchRepair, Foreign, ReportsRepair
 from reconciler.cli.showing.terminal import Format, note, print_json, tell
+from reconciler.cli.verbs.enrolling import machine_id
 from reconciler.cli.wiring.compose import git_options
 from reconciler.errors import Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.report_queue import Identity, Repaired, ReportQueue, host_branch
@@ -12,7 +13,7 @@ from reconciler.host.config import Config, load_config
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.text.canonical import plain
 from reconciler.policy.problems import visible
-from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged
+from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged, Writer
 
 
 def repair(config_file: str, form: Format, *, dry_run: bool) -> int:
@@ -49,17 +50,35 @@ def _each(
     """Repair one branch after the other: what is wrong with one keeps no other from it."""
     done, failed = [], []
     timeout, keep_runs = config.git.timeout.total_seconds(), config.retention.runs
+    own = _machine(config)
     for branch in sorted({host_branch(config.host), *queue.branches()}):
         try:
-            done.append(queue.repair(branch, timeout=timeout, keep_runs=keep_runs, dry_run=dry_run))
+            repaired = queue.repair(
+                branch,
+                timeout=timeout,
+                keep_runs=keep_runs,
+                machine=own if branch == host_branch(config.host) else "",
+                dry_run=dry_run,
+            )
+            done.append(repaired)
         except ReconcilerError as problem:
             failed.append(problem)
     return done, failed
 
 
+def _machine(config: Config) -> str:
+    """Return the id of this machine, as the last tick saw it; before the first one, as its file says."""
+    try:
+        seen = Writer.of((config.state_dir / "report.json").read_bytes()).machine
+    except OSError:
+        seen = ""
+    return seen or machine_id(config.root or Path("/"))
+
+
 def _told(one: Repaired, *, dry_run: bool) -> str:
     if one.found is None:
         what = "its reports were sent again" if one.sent else "nothing to repair"
+        what = f"goes on on this machine from {one.joined[:12]} on" if one.joined else what
         return f"{one.branch}: {what}\n"
     found = visible(f"{one.found.message}")
     if dry_run:

@@ -279,6 +279,8 @@ def _may_pass_unseen(assessment: Assessment) -> bool:
 def _committed(wiring: Wiring, done: Tick) -> str:
     reporter, published = wiring.ticker.reporter, done.published
     where = wiring.queue.shown if reporter.has_remote else str(wiring.queue.queue)
+    if done.assessment.is_anothers:
+        return f"No report was committed: the branch {wiring.site.branch} is another machine's."
     if published.commit is None:
         said = "Nothing changed since the last report; no commit was made"
     else:

@@ -18,6 +18,7 @@ from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
 from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.seal import Seals
 from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.gitops.signed_reports import own_public_key
 from reconciler.gitops.upkeep import Upkeep
 from reconciler.host.config import Config, Notifier, digest_of_rules
 from reconciler.host.install import credentials
@@ -46,6 +47,7 @@ from reconciler.notify import (
 from reconciler.ownership import check_ours
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.load import PolicyFile
+from reconciler.policy.signers import fingerprint_of_line
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.assess import Assessor
 from reconciler.reconcile.policy_in_force import PolicyFollower, SignedTrust
@@ -174,7 +176,15 @@ def _site(config: Config, folder: StateFolder, manager: ScriptedManager, power: 
         run_logs(config),
         partial(observe_inhibitors, {}) if own else tuple,
         digest_of_rules(config),
+        report_key(config),
     )
+
+
+def report_key(config: Config) -> str:
+    """Return the fingerprint of the key that signs this host's reports, empty where none does."""
+    key = config.reports.signing_key
+    public = "" if key is None else own_public_key(key)
+    return fingerprint_of_line(public) if public else ""
 
 
 def _source(config: Config) -> PolicyMirror:

@@ -48,6 +48,7 @@ class Recording:
         configuration: Digest of what the host's own configuration rules.
         unrestricted: What would move if policy kept nothing back, where it does: for who would lift a hold,
             and never part of the plan.
+        enrolled: What the policy says of the key that signs the host's reports, empty where it names none.
     """
 
     schema: int
@@ -66,6 +67,7 @@ class Recording:
     own_labels: tuple[tuple[str, str], ...] = since(3, ())
     configuration: str = since(3, "")
     unrestricted: tuple[Exchange, ...] = since(3, ())
+    enrolled: str = since(3, "")
 
     @property
     def host(self) -> HostFacts:
@@ -96,6 +98,7 @@ class Own:
 
     labels: Mapping[str, str] = field(default_factory=dict)
     configuration: str = ""
+    enrolled: str = ""
 
 
 _UNSAID = Own()
@@ -138,6 +141,7 @@ def record(
         security_exchanges=tuple(security_exchanges),
         own_labels=tuple(sorted(own.labels.items())),
         configuration=own.configuration,
+        enrolled=own.enrolled,
     )
 
 

@@ -223,9 +223,11 @@ def _by_type(condition: Condition) -> Ailment | None:
             | ConditionType.EXCEPTION_EXPIRING
             | ConditionType.EXCEPTION_UNUSED
             | ConditionType.EXPLANATION_MISSING
+            | ConditionType.HOST_RETIRED
             | ConditionType.METADATA_NOT_REFRESHED
             | ConditionType.NEEDS_UPGRADE
             | ConditionType.NO_SOURCE_ADMITTED
+            | ConditionType.OTHER_MACHINE
             | ConditionType.PACKAGES_NOT_FETCHED
             | ConditionType.PARTIAL_UPGRADE
             | ConditionType.POLICY_MISPLACED
@@ -234,6 +236,7 @@ def _by_type(condition: Condition) -> Ailment | None:
             | ConditionType.REBOOT_REQUIRED
             | ConditionType.REBOOTING
             | ConditionType.REMOVALS_REFUSED
+            | ConditionType.REPORT_KEY_MISMATCH
             | ConditionType.SCRIPT_MISMATCH
             | ConditionType.SECURITY_UNKNOWN
             | ConditionType.SETTING_WITHOUT_EFFECT

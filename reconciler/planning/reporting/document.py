@@ -35,6 +35,8 @@ class Host:
         guest_of: Id of the hypervisor, ``None`` for a host of its own.
         own_labels: As it says of itself, without those of its Host document; null where that was not told.
         configuration: Digest of what the host's own configuration rules, addresses and secrets left aside.
+        enrolled: What the policy says of the key that signs these reports: ``enrolled``, ``other-key`` where
+            it names another one, ``retired`` where it names none any more; empty where it never did.
     """
 
     facts: Facts
@@ -44,6 +46,7 @@ class Host:
     guest_of: str | None
     own_labels: Mapping[str, str] | None = since(3, None)
     configuration: str = since(3, "")
+    enrolled: str = since(3, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,7 @@ def _host(recording: Recording) -> Host:
         guest_of=recording.guest_of,
         own_labels=dict(recording.own_labels),
         configuration=recording.configuration,
+        enrolled=recording.enrolled,
     )
 
 

@@ -86,11 +86,13 @@ class ConditionType(StrEnum):
     EXCEPTION_EXPIRING = "ExceptionExpiring"
     EXCEPTION_UNUSED = "ExceptionUnused"
     EXPLANATION_MISSING = "ExplanationMissing"
+    HOST_RETIRED = "HostRetired"
     HOST_UNHEALTHY = "HostUnhealthy"
     METADATA_NOT_REFRESHED = "MetadataNotRefreshed"
     METADATA_STALE = "MetadataStale"
     NEEDS_UPGRADE = "NeedsUpgrade"
     NO_SOURCE_ADMITTED = "NoSourceAdmitted"
+    OTHER_MACHINE = "OtherMachine"
     PACKAGE_SYSTEM_INTERRUPTED = "PackageSystemInterrupted"
     PACKAGES_NOT_FETCHED = "PackagesNotFetched"
     PACKAGES_QUARANTINED = "PackagesQuarantined"
@@ -107,6 +109,7 @@ class ConditionType(StrEnum):
     REBOOTING = "Rebooting"
     REMOVALS_REFUSED = "RemovalsRefused"
     REPORT_BRANCH_DIVERGED = "ReportBranchDiverged"
+    REPORT_KEY_MISMATCH = "ReportKeyMismatch"
     SCRIPT_MISMATCH = "ScriptMismatch"
     SECURITY_UNKNOWN = "SecurityUnknown"
     SETTING_WITHOUT_EFFECT = "SettingWithoutEffect"
@@ -160,10 +163,12 @@ class Condition:
                 | ConditionType.EXCEPTION_EXPIRING
                 | ConditionType.EXCEPTION_UNUSED
                 | ConditionType.EXPLANATION_MISSING
+                | ConditionType.HOST_RETIRED
                 | ConditionType.HOST_UNHEALTHY
                 | ConditionType.METADATA_NOT_REFRESHED
                 | ConditionType.METADATA_STALE
                 | ConditionType.NO_SOURCE_ADMITTED
+                | ConditionType.OTHER_MACHINE
                 | ConditionType.PACKAGE_SYSTEM_INTERRUPTED
                 | ConditionType.PACKAGES_NOT_FETCHED
                 | ConditionType.PACKAGES_QUARANTINED
@@ -173,6 +178,7 @@ class Condition:
                 | ConditionType.REBOOTING
                 | ConditionType.REMOVALS_REFUSED
                 | ConditionType.REPORT_BRANCH_DIVERGED
+                | ConditionType.REPORT_KEY_MISMATCH
                 | ConditionType.SCRIPT_MISMATCH
                 | ConditionType.SECURITY_UNKNOWN
                 | ConditionType.SETTING_WITHOUT_EFFECT

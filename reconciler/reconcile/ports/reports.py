@@ -1,9 +1,10 @@
 """Where reports and messages go; :mod:`reconciler.gitops` and :mod:`reconciler.notify` are the real ones."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from reconciler.errors import Transient
 
@@ -40,11 +41,14 @@ class Stored:
         oid: Its commit.
         when: The commit's date, in UTC.
         data: Content of the asked file, empty where the commit does not have it.
+        machine: The machine id that a person had the branch continued on, since its last report; empty
+            where nobody did.
     """
 
     oid: str
     when: datetime
     data: bytes
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,31 @@ class Queued:
     branches: tuple[str, ...]
 
 
+class Writer(NamedTuple):
+    """Which machine a report is of, as it says itself.
+
+    Attributes:
+        machine: Its machine id, empty where it is not told.
+        boot: The boot that it was made under, empty where it is not told.
+    """
+
+    machine: str
+    boot: str
+
+    @classmethod
+    def of(cls, report: bytes) -> "Writer":
+        """Read it of a ``report.json``, which anybody may have written."""
+        try:
+            facts = json.loads(report)["host"]["facts"]
+            said = [facts.get(name) for name in ("machine_id", "boot_id")]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return NOBODY
+        return cls(*(one if isinstance(one, str) else "" for one in said))
+
+
+NOBODY = Writer("", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Diverged:
     """The remote's branch holds reports that do not lie below this host's: somebody else changed it.
@@ -79,6 +108,8 @@ class Diverged:
         newest: Date of the newest of them, in UTC.
         subject: Its first line, untrusted.
         moved_on: All that this host has reported is below it; else the two have parted.
+        writer: Whose the newest of them is.
+        is_own_key: It is signed, by this host's own key.
     """
 
     branch: str
@@ -88,6 +119,8 @@ class Diverged:
     newest: datetime
     subject: str
     moved_on: bool
+    writer: "Writer" = NOBODY
+    is_own_key: bool = False
 
     @property
     def message(self) -> str:
