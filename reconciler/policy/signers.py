@@ -17,7 +17,7 @@ from binascii import a2b_base64
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from hashlib import sha1, sha256
 
@@ -42,8 +42,12 @@ SSH_TYPES = frozenset(
 _LEAST_RSA_BITS = 2048
 _PRIVATE = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 _PRIVATE_MAGIC = b"openssh-key-v1\0"
-_PRIMARY = 6
-"""The tag of an OpenPGP packet that is a primary key."""
+_PRIMARY, _SUBKEY = 6, 14
+"""The tags of OpenPGP packets that are keys."""
+_OF_LONG_NUMBERS = (b"\x01", b"\x03", b"\x11")
+"""Kinds of OpenPGP keys that sign and are as strong as a number in them is long: RSA, DSA (RFC 4880, 9.1)."""
+_EPOCH, _APART = datetime.fromtimestamp(0, UTC), timedelta(days=1)
+"""How far the clocks of whoever makes an OpenPGP key and of a host may be apart."""
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?Z?", re.ASCII)
 _WORD = re.compile(r'(?:"(?:\\"|[^"])*"|[^\s"])+')
 _WHO = re.compile(r'"[^"]+"|[^"]+')
@@ -61,7 +65,7 @@ class Signer:
         key: Its bytes: a blob of RFC 4253, or OpenPGP packets.
         fingerprint: ``SHA256:…`` as ssh shows it, or an OpenPGP key's in hexadecimal.
         is_authority: Whether it signs certificates of keys, and nothing else.
-        valid_after: It counts from then on, aware.
+        valid_after: It counts from then on, aware; an OpenPGP key at the earliest a day before it was made.
         valid_before: It counts until then, aware.
         line: Counted from 1.
     """
@@ -216,7 +220,8 @@ def _signer(line: str, number: int) -> Signer:
     after, before = (
         _time(chosen[name]) if name in chosen else None for name in ("valid-after", "valid-before")
     )
-    return Signer(who.strip('"'), made.type, made.key, made.fingerprint, is_authority, after, before, number)
+    begins = made.begins if after is None else max(after, made.begins or after)
+    return Signer(who.strip('"'), made.type, made.key, made.fingerprint, is_authority, begins, before, number)
 
 
 def _is_type(word: str) -> bool:
@@ -256,6 +261,7 @@ class _Key:
     type: str
     key: bytes
     fingerprint: str
+    begins: datetime | None = None
 
 
 def _key(kind: str, text: str) -> _Key:
@@ -264,7 +270,7 @@ def _key(kind: str, text: str) -> _Key:
     except (Base64Error, ValueError):
         raise ValueError("the key is not whole") from None
     if kind == OPENPGP:
-        return _Key(kind, key, _openpgp_fingerprint(key))
+        return _openpgp(key)
     fields = ssh_strings(key)
     if not fields or fields[0] != kind.encode():
         raise ValueError("the key is not whole, or of another type than the line says")
@@ -291,21 +297,36 @@ def ssh_strings(blob: bytes) -> list[bytes]:
     return found
 
 
-def _openpgp_fingerprint(data: bytes) -> str:
-    """Return the fingerprint of the one primary key that packets are about (RFC 4880, 4.2 and 12.2).
+def _openpgp(data: bytes) -> _Key:
+    """Return the one primary key that packets are about (RFC 4880, 4.2, 5.5.2 and 12.2).
 
     All of them are looked at, since gpg reads no key at all of a keyring with a packet that is cut off.
     """
-    tags, body = [], b""
-    while data:
-        tag, packet, data = _packet(data)
+    tags: list[int] = []
+    bodies: list[bytes] = []
+    rest = data
+    while rest:
+        tag, body, rest = _packet(rest)
         tags.append(tag)
-        body = body or packet
-    if tags[:1] != [_PRIMARY] or body[0] != 4:  # noqa: PLR2004 - the version of a key
+        bodies.append(body)
+    if tags[:1] != [_PRIMARY] or bodies[0][0] != 4:  # noqa: PLR2004 - the version of a key
         raise ValueError("holds no OpenPGP key of version 4; write what `gpg --export KEY | base64` prints")
     if tags.count(_PRIMARY) > 1:
         raise ValueError("holds more than one OpenPGP key; write each on a line of its own")
-    return sha1(b"\x99" + len(body).to_bytes(2, "big") + body, usedforsecurity=False).hexdigest().upper()
+    if any(_is_short(body) for tag, body in zip(tags, bodies, strict=True) if tag in {_PRIMARY, _SUBKEY}):
+        raise ValueError(
+            f"an RSA or DSA key or subkey of less than {_LEAST_RSA_BITS} bits is too weak; "
+            "make an ed25519 key, or export it without that subkey"
+        )
+    first = bodies[0]
+    digest = sha1(b"\x99" + len(first).to_bytes(2, "big") + first, usedforsecurity=False)
+    made = datetime.fromtimestamp(int.from_bytes(first[1:5], "big"), UTC)
+    return _Key(OPENPGP, data, digest.hexdigest().upper(), max(made, _EPOCH + _APART) - _APART)
+
+
+def _is_short(body: bytes) -> bool:
+    """Say whether a key packet is of RSA or DSA, and its first number has too few bits."""
+    return body[5:6] in _OF_LONG_NUMBERS and int.from_bytes(body[6:8], "big") < _LEAST_RSA_BITS
 
 
 def _packet(data: bytes) -> tuple[int, bytes, bytes]:

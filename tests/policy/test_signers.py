@@ -1,13 +1,13 @@
 """Lists of who may sign."""
 
 from base64 import b64encode
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.policy.signers import Signer, matches, read_revoked, read_signers
+from reconciler.policy.signers import Signer, SignerList, matches, read_revoked, read_signers
 
 BLOB = (11).to_bytes(4, "big") + b"ssh-ed25519" + (32).to_bytes(4, "big") + bytes(range(32))
 KEY = f"ssh-ed25519 {b64encode(BLOB).decode()}"
@@ -90,6 +90,41 @@ def test_a_weak_rsa_key_is_refused() -> None:
     blob = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     found = read_signers(f"ada ssh-rsa {b64encode(blob).decode()}".encode(), "f")
     assert "too weak" in str(found.problems[0])
+
+
+MADE = 1_700_000_000
+
+
+def packet(kind: int, bits: int, tag: int = 6) -> bytes:
+    """Return an OpenPGP packet that is a key of a kind, whose first number has so many bits."""
+    body = b"\x04" + MADE.to_bytes(4, "big") + bytes([kind]) + bits.to_bytes(2, "big") + b"\xff"
+    return bytes([0x80 | tag << 2, len(body)]) + body
+
+
+def listed(*packets: bytes) -> SignerList:
+    return read_signers(f"ada openpgp {b64encode(b''.join(packets)).decode()}".encode(), "f")
+
+
+@pytest.mark.parametrize("kind", [1, 3, 17])
+@pytest.mark.parametrize("tag", [6, 14])
+def test_a_weak_openpgp_key_or_subkey_is_refused(kind: int, tag: int) -> None:
+    first = () if tag == 6 else (packet(1, 4096),)
+    assert not listed(*first, packet(kind, 2048, tag)).problems
+    assert "too weak" in str(listed(*first, packet(kind, 2047, tag)).problems[0])
+
+
+def test_an_openpgp_key_of_a_curve_is_as_strong_as_it_is() -> None:
+    assert not listed(packet(22, 0x092B)).problems
+
+
+def test_an_openpgp_key_counts_from_a_day_before_it_was_made() -> None:
+    (key,) = listed(packet(1, 4096)).signers
+    assert key.valid_after == datetime.fromtimestamp(MADE, UTC) - timedelta(days=1)
+    line = b64encode(packet(1, 4096)).decode()
+    both = read_signers(
+        f'a valid-after="20000101" openpgp {line}\nb valid-after="20300101" openpgp {line}'.encode(), "f"
+    )
+    assert [one.valid_after for one in both.signers] == [key.valid_after, datetime(2030, 1, 1, tzinfo=UTC)]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,13 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
+def test_an_openpgp_key_of_the_future_does_not_count_yet(world: World, keys: Keys) -> None:
+    lea = keys.openpgp("future@example.org")
+    world.trust(lea.line())
+    world.policy.commit({"a": "1"}, lea)
+    assert world.refused(at=NOW - timedelta(days=2)).why is Unproved.KEY_NOT_YET
+
+
 # --- who is believed ----------------------------------------------------------------------------------------
 
 
