@@ -72,6 +72,9 @@ def check_openpgp(
     if held and not keyring.exists():
         # Imported, since a key that is listed twice is then one, with all that its owner said of it since.
         _gpg([*argv, "--import"], held, bench)
+        if not keyring.exists():
+            hint = "take use-keyboxd out of gpg's common.conf, such as /etc/gnupg/common.conf; or sign by ssh"
+            raise Stalled("gpg does not take the keys that it is given into a keyring", hint)
     done = _gpg([*argv, "--verify", str(file), "-"], payload, bench)
     # By the end of a line alone: a key's owner has a name with whatever else ends lines of text.
     lines = [line.removeprefix(_PREFIX) for line in done.stdout.split(b"\n") if line.startswith(_PREFIX)]

@@ -79,6 +79,22 @@ def test_an_openpgp_key_of_the_future_does_not_count_yet(world: World, keys: Key
     assert world.refused(at=NOW - timedelta(days=2)).why is Unproved.KEY_NOT_YET
 
 
+def test_a_gpg_that_takes_no_keyring_verifies_nothing_and_says_so(
+    world: World, keys: Keys, tmp_path: Path
+) -> None:
+    lea = keys.openpgp("keyboxd@example.org")
+    world.trust(lea.line())
+    world.policy.commit({"a": "1"}, lea)
+    instead = tmp_path / "bin/gpg"
+    instead.parent.mkdir()
+    instead.write_text("#!/bin/sh\ncat >/dev/null\necho 'gpg: no keyboxd running' >&2\nexit 2\n")
+    instead.chmod(0o755)
+    world.environment = {"PATH": f"{instead.parent}:/usr/bin:/bin"}
+    found = world.refused()
+    assert found.why is Unproved.CANNOT_VERIFY
+    assert "use-keyboxd" in found.hint
+
+
 # --- who is believed ----------------------------------------------------------------------------------------
 
 
