@@ -103,9 +103,9 @@ _WHO = r"[\s-]*(?:.*: )?(?:installed )?package (?P<package>\S+)(?: from \S+)?"
 _WORDS = (
     (
         re.compile(r"[\s-]*nothing provides (?P<needs>.+) needed by (?P<package>\S+)(?: from \S+)?"),
-        "Requires",
+        "Depends",
     ),
-    (re.compile(_WHO + r" requires (?P<needs>.+), but none of the providers can be installed"), "Requires"),
+    (re.compile(_WHO + r" requires (?P<needs>.+), but none of the providers can be installed"), "Depends"),
     (
         re.compile(_WHO + r" conflicts with (?P<needs>.+) provided by (?P<other>\S+)(?: from \S+)?"),
         "Conflicts",

@@ -279,11 +279,11 @@ NONE = "but none of the providers can be installed"
     [
         (
             "  - nothing provides libfoo.so.2()(64bit) needed by app-1:2.0-1.el9.x86_64 from appstream",
-            Unmet("app", "1:2.0-1.el9", "Requires", "libfoo.so.2()(64bit)"),
+            Unmet("app", "1:2.0-1.el9", "Depends", "libfoo.so.2()(64bit)"),
         ),
         (
             f" Problem 2: package app-2-1.x86_64 from base requires lib = 2, {NONE}",
-            Unmet("app", "2-1", "Requires", "lib = 2"),
+            Unmet("app", "2-1", "Depends", "lib = 2"),
         ),
         (
             " Problem: installed package a-b-1-1.noarch conflicts with c < 3 provided by c-2-1.noarch",

@@ -68,7 +68,7 @@ def test_safe_mode_upgrades_and_installs_and_erases_nothing(dnf: ScriptedManager
     assert answer.kept_back == ("remover", "unsat")
     assert answer.exit_code == 0
     assert answer.unmet == (
-        Unmet("unsat", "1.1-1", "Requires", "nobody-has-this"),
+        Unmet("unsat", "1.1-1", "Depends", "nobody-has-this"),
         Unmet("remover", "2.0-1", "Conflicts", "victim"),
     )
     installs = {change.name: change.by for change in answer.changes if change.action == "install"}
@@ -236,16 +236,16 @@ def test_a_chosen_version_that_is_gone_is_told(dnf: ScriptedManager) -> None:
             {"remover": "2.0-1"},
             (Unmet("remover", "2.0-1", "Conflicts", "victim"),),
         ),
-        (Question(only=("unsat", "1.1-1")), {}, (Unmet("unsat", "1.1-1", "Requires", "nobody-has-this"),)),
+        (Question(only=("unsat", "1.1-1")), {}, (Unmet("unsat", "1.1-1", "Depends", "nobody-has-this"),)),
         (
             Question(only=("user", "1.1-1"), exclude=("base",)),
             {},
-            (Unmet("user", "1.1-1", "Requires", "base >= 1.1"),),
+            (Unmet("user", "1.1-1", "Depends", "base >= 1.1"),),
         ),
         (
             Question(only=("newdep", "1.1-1"), block=("newdep-lib",)),
             {},
-            (Unmet("newdep", "1.1-1", "Requires", "newdep-lib"),),
+            (Unmet("newdep", "1.1-1", "Depends", "newdep-lib"),),
         ),
     ],
 )
