@@ -50,6 +50,14 @@ def test_a_report_reads_back(report: Report) -> None:
     assert read_report(to_json(report)) == report
 
 
+def test_what_is_not_written_since_it_is_the_default_reads_back() -> None:
+    scripts = (("common.sh", "0" * 64), ("apt-update.sh", "1" * 64))
+    for of_policy in ((), ("apt-update.sh",)):
+        report = report_of(observation=replace(OBSERVATION, scripts=scripts, policy_scripts=of_policy))
+        assert read_report(to_json(report)) == report
+        assert [one.is_of_policy for one in report.scripts] == [False, bool(of_policy)]
+
+
 @examples(30)
 @given(st.integers(0, 40), st.integers(0, 10**6))
 def test_reading_and_writing_again_gives_the_same_bytes(number: int, microseconds: int) -> None:

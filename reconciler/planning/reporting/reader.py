@@ -20,7 +20,7 @@ from reconciler.errors import Misuse
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
-from reconciler.planning.text.layout import UnknownWord, first_version, is_known, refusal
+from reconciler.planning.text.layout import UnknownWord, first_version, is_known, is_written, refusal
 
 
 class _Unreadable(Exception):
@@ -111,18 +111,24 @@ class _Reader:
     def _object(self, kind: Any, value: Any, place: str) -> Any:
         _expect(isinstance(value, dict), "an object", place)
         arguments = {}
-        for name, key, annotation, version in _layout(kind):
-            if version <= self._version:
+        for name, key, annotation, version, may_lack in _layout(kind):
+            if version <= self._version and (key in value or not may_lack):
                 _expect(key in value, f"the key {key}", place)
                 arguments[name] = self.read(annotation, value[key], f"{place}.{key}")
         return kind(**arguments)
 
 
 @lru_cache(maxsize=64)
-def _layout(kind: Any) -> tuple[tuple[str, str, Any, int], ...]:
+def _layout(kind: Any) -> tuple[tuple[str, str, Any, int, bool], ...]:
     annotations = typing.get_type_hints(kind)
     return tuple(
-        (one.name, canonical.key_of(one.name), annotations[one.name], first_version(one))
+        (
+            one.name,
+            canonical.key_of(one.name),
+            annotations[one.name],
+            first_version(one),
+            not is_written(one, one.default),
+        )
         for one in fields(kind)
     )
 
