@@ -43,7 +43,10 @@ class Answer:
         return frozenset(move.name for move in self.moves if not move.to) - coming
 
 
-def ask(argv: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+Said = subprocess.CompletedProcess[str]
+
+
+def ask(argv: Sequence[str], environment: Mapping[str, str]) -> Said:
     """Let a package manager speak in its own words, which are told from a failure by whoever reads them."""
     return subprocess.run(
         argv,

@@ -1,18 +1,23 @@
 """Worlds of rpms on a relative of SLES, and what zypper would do there."""
 
+import re
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.differential.machines import Answer, Moved, ask
+from tests.differential.machines import Answer, Moved, Said, ask
 from tests.differential.rpms import advised, installed_in, make_repositories, rpms
 from tests.differential.worlds import Pin, World
 from tests.labs.zypper import ZypperLab
 
 _UNSOLVED = 4
 _GOING = "to-remove"
+_IMPOSSIBLE = re.compile(
+    r"<description>Problem: nothing provides [^<]* do not install patch:(LAB-[\w-]+)-1\.noarch[^<]*<"
+)
+"""A patch of which a package needs what nobody has: zypper leaves it to a person to do without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +74,22 @@ class Suse:
             locked = world.held.union(excluded)
             if locked:
                 other.lock(*sorted(locked))
-            if patches := list(_patches_of(locked, world)):
-                # Beside a lock on its package, zypper takes a patch for a problem that it leaves to a person.
-                other.zypper("--no-refresh", "addlock", "--type", "patch", *patches)
-            done = ask(
-                [
-                    *("zypper", "--root", str(other.root), "--xmlout", "--non-interactive", "--no-refresh"),
-                    *(*_verb(world), "--dry-run"),
-                ],
-                other.own_environment,
-            )
+            # Beside a lock on its package, zypper takes a patch for a problem that it leaves to a person.
+            patches = frozenset(_patches_of(locked, world))
+            done = _asked(other, world, patches)
+            while more := frozenset(_IMPOSSIBLE.findall(done.stdout)) - patches:
+                patches |= more
+                done = _asked(other, world, more)
         # The same version from another vendor is no update.
         moves = frozenset(_moves(done.stdout)) - self.installed()
         return Answer(done.returncode != _UNSOLVED, moves, done.stdout + done.stderr)
+
+
+def _asked(lab: ZypperLab, world: World, without: frozenset[str]) -> Said:
+    if without:
+        lab.zypper("--no-refresh", "addlock", "--type", "patch", *sorted(without))
+    options = ("--root", str(lab.root), "--xmlout", "--non-interactive", "--no-refresh")
+    return ask(["zypper", *options, *_verb(world), "--dry-run"], lab.own_environment)
 
 
 def _patches_of(names: Collection[str], world: World) -> Iterator[str]:
