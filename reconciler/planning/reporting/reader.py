@@ -20,7 +20,7 @@ from reconciler.errors import Misuse
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
-from reconciler.planning.text.layout import UnknownWord, first_version, is_known, is_written, refusal
+from reconciler.planning.text.layout import UnknownWord, first_version, is_known, may_be_missing, refusal
 
 
 class _Unreadable(Exception):
@@ -127,7 +127,7 @@ def _layout(kind: Any) -> tuple[tuple[str, str, Any, int, bool], ...]:
             canonical.key_of(one.name),
             annotations[one.name],
             first_version(one),
-            not is_written(one, one.default),
+            may_be_missing(one),
         )
         for one in fields(kind)
     )

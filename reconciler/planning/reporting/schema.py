@@ -20,7 +20,7 @@ from reconciler.planning.reporting.document import INTERFACE, Report
 from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
-from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord
+from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord, may_be_missing
 
 _INSTANT = {
     "type": "string",
@@ -151,17 +151,19 @@ def _values(kind: type[StrEnum]) -> dict[str, Any]:
 def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     annotations = typing.get_type_hints(kind)
     summary, described = _documentation(kind)
-    properties = {}
+    properties, required = {}, []
     for field in fields(kind):
         schema = _schema_of(annotations[field.name], definitions)
         if field.name in described:
             schema = {**schema, "description": described[field.name]}
-        properties[canonical.key_of(field.name)] = schema
+        key = canonical.key_of(field.name)
+        properties[key] = schema
+        required += [] if may_be_missing(field) else [key]
     return {
         "type": "object",
         "description": summary,
         "properties": properties,
-        "required": sorted(properties),
+        "required": sorted(required),
         "additionalProperties": False,
     }
 

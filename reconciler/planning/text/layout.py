@@ -74,6 +74,11 @@ def is_written(field: "dataclasses.Field[Any]", value: object) -> bool:
     return value != field.default or not field.metadata.get(_LEFT_OUT)
 
 
+def may_be_missing(field: "dataclasses.Field[Any]") -> bool:
+    """Tell whether a file of today may do without ``field``."""
+    return not is_written(field, field.default)
+
+
 def first_version(field: "dataclasses.Field[Any]") -> int:
     """Return the first version that has ``field``."""
     version: int = field.metadata.get(_SINCE, 1)
