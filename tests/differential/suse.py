@@ -14,10 +14,8 @@ from tests.labs.zypper import ZypperLab
 
 _UNSOLVED = 4
 _GOING = "to-remove"
-_IMPOSSIBLE = re.compile(
-    r"<description>Problem: nothing provides [^<]* do not install patch:(LAB-[\w-]+)-1\.noarch[^<]*<"
-)
-"""A patch of which a package needs what nobody has: zypper leaves it to a person to do without it."""
+_PROBLEM = re.compile(r"<description>Problem: (.*?)</description>", re.DOTALL)
+_PATCH = re.compile(r"do not install patch:(LAB-[\w-]+)-1\.noarch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Suse:
             # Beside a lock on its package, zypper takes a patch for a problem that it leaves to a person.
             patches = frozenset(_patches_of(locked, world))
             done = _asked(other, world, patches)
-            while more := frozenset(_IMPOSSIBLE.findall(done.stdout)) - patches:
+            while more := frozenset(_impossible(done.stdout)) - patches:
                 patches |= more
                 done = _asked(other, world, more)
         # The same version from another vendor is no update.
@@ -90,6 +88,14 @@ def _asked(lab: ZypperLab, world: World, without: frozenset[str]) -> Said:
         lab.zypper("--no-refresh", "addlock", "--type", "patch", *sorted(without))
     options = ("--root", str(lab.root), "--xmlout", "--non-interactive", "--no-refresh")
     return ask(["zypper", *options, *_verb(world), "--dry-run"], lab.own_environment)
+
+
+def _impossible(said: str) -> Iterator[str]:
+    """Yield the patches without which zypper would go on: it leaves that to a person, and has no other one."""
+    for problem in _PROBLEM.findall(said):
+        patches = set(_PATCH.findall(problem))
+        if len(patches) == 1:
+            yield from patches
 
 
 def _patches_of(names: Collection[str], world: World) -> Iterator[str]:
