@@ -91,7 +91,7 @@ def _asked(lab: ZypperLab, world: World, without: frozenset[str]) -> Said:
 
 
 def _impossible(said: str) -> Iterator[str]:
-    """Yield the patches without which zypper would go on: it leaves that to a person, and has no other one."""
+    """Yield the patches without which zypper would go on: it leaves that to a person, having no other."""
     for problem in _PROBLEM.findall(said):
         patches = set(_PATCH.findall(problem))
         if len(patches) == 1:
