@@ -14,7 +14,7 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,6 +110,7 @@ class Saboteur:
         environment: What the script needs in its environment.
         remembered: Slow programs that change nothing and answer the same to the same arguments. They are
             asked once, and anew where a fault concerns them or the files that they read.
+        broken: Calls that need not fail once more: they did in another question.
     """
 
     def __init__(
@@ -118,12 +119,15 @@ class Saboteur:
         script: PatchScript,
         arguments: Sequence[str],
         environment: Mapping[str, str],
+        *,
         remembered: Sequence[str] = (),
+        broken: Collection[tuple[str, str]] = (),
     ) -> None:
         self._folder = folder
         self._script = script
         self._arguments = tuple(arguments)
         self._environment = {**environment, "TMPDIR": str(self._made("work"))}
+        self._broken = broken
         self._memory = self._made("memory")
         self._remembering = self._made("remembering")
         for name in remembered:
@@ -133,6 +137,7 @@ class Saboteur:
     def calls(self) -> tuple[tuple[str, str], ...]:
         """Every call in order: the program, and what tells its arguments apart from others."""
         stubs, log = self._made("counted"), self._folder / "calls"
+        log.unlink(missing_ok=True)
         for name in sorted(set(_WORD.findall(self._script.content.decode())) - _SHELLS):
             if real := _found(name):
                 _put(stubs / name, _COUNTED, name=name, log=log, real=real)
@@ -147,7 +152,7 @@ class Saboteur:
 
     def faults(self) -> Iterator[Fault]:
         """Yield a fault for every call that is not the same as one before it, of both kinds in turn."""
-        seen: set[tuple[str, str]] = set()
+        seen = set(self._broken)
         numbers: Counter[str] = Counter()
         for call in self.calls:
             numbers[call[0]] += 1
