@@ -141,6 +141,11 @@ def test_a_block_neither_moves_nor_comes_in(
 def test_what_must_not_move_is_not_removed_either(apt: ScriptedManager, how: str) -> None:
     question = Question("full", **{how: ("victim",)})  # type: ignore[arg-type] # one of two tuple fields
     answer = apt.resolve(question)
+    if answer.exit_code == 0:
+        # Newer ones find by themselves what must stay back, where they are asked to keep it as it is.
+        assert how == "exclude"
+        assert ("remover" in answer.kept_back, "victim" in moved(answer)) == (True, False)
+        return
     assert answer.exit_code == 25
     assert answer.message == "apt would remove what must not move: victim"
     # What it would do is told all the same, so that the culprit can be left out of the next question.
@@ -414,7 +419,9 @@ def test_in_security_mode_nothing_moves_that_the_operators_pins_keep(
     pins = {**PINNED, **ELSEWHERE, **ALLOWED}
     own_lab.prefer("\n".join(f"Package: {name}\n{pin}\n" for name, pin in pins.items()))
     planned = moved(own_apt.resolve(Question(security=True)))
-    kept = {*names[1:8], "sec-08", "sec-10", "sec-11"}
+    # Not every apt phases an update of the security service.
+    phased_here = set() if "Inst sec-11 " in own_lab.apt("-s", "upgrade") else {"sec-11"}
+    kept = {*names[1:8], "sec-08", "sec-10", *phased_here}
     assert {name: planned.get(name) for name in names} == {
         name: None if name in kept else "1.2" for name in names
     }
