@@ -14,6 +14,7 @@ from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import Remote, parse_remote, redact_url
 from reconciler.gitops.report_queue import Identity
+from reconciler.gitops.revision import described
 
 _NAME = "policy"
 _TIMEOUT = 60.0  # seconds, while somebody waits
@@ -85,11 +86,12 @@ def propose(
 
     Raises:
         Transient: The remote cannot be reached.
-        Stalled: It refuses, or has that branch already.
+        Stalled: It refuses, or has that branch or file already.
         Misuse: The credential cannot be used.
     """
     remote, options = pusher.reaching()
     doing = f"cannot push {proposal.branch} to {redact_url(pusher.remote)}"
+    _check_new(Git(source.mirror), head, proposal.path, doing)
     commit = _committed(Git(source.mirror), head, proposal, who, when)
     arguments = ("push", "--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no", _NAME)
     refspec = f"{commit}:refs/heads/{proposal.branch}"
@@ -104,6 +106,15 @@ def propose(
     if "(fetch first)" in done.text or "(non-fast-forward)" in done.text:
         raise Stalled(f"{doing}: that branch is there already", "merge or delete it first")
     raise _without_our_files(explain(done, doing, remote))
+
+
+def _check_new(git: Git, head: str, path: str, doing: str) -> None:
+    """Refuse to write over what people wrote, under whichever name of a file they keep it."""
+    ((found, _, _),) = described(git, [f"{head}:{path}"], doing)
+    if found:
+        raise Stalled(
+            f"{doing}: the policy has another {path}", "add the document by a pull request of your own"
+        )
 
 
 def _committed(git: Git, head: str, proposal: Proposal, who: Identity, when: datetime) -> str:

@@ -51,6 +51,25 @@ def test_a_branch_that_is_there_is_not_written_over(tmp_path: Path, served: Path
     assert policy.head("enrol/file-02") == before
 
 
+def test_a_file_of_that_name_is_not_written_over(tmp_path: Path, served: Path) -> None:
+    policy = Repository(served / "policy.git")
+    path = "hosts/file-03.yaml"
+    head = policy.commit({path: "kind: Host\nname: db-01\n"}, branch="others")
+    source = PolicyMirror(tmp_path / "others.git", str(policy.path), "others")
+    source.fetch(timeout=20, now=NOW)
+    pusher = Pusher(str(policy.path), GitAccess())
+    with pytest.raises(Stalled, match=f"the policy has another {path}"):
+        propose(
+            source,
+            head,
+            Proposal("enrol/file-03", path, DOCUMENT, "enrol file-03\n"),
+            pusher,
+            who=Identity("file-03"),
+            when=NOW,
+        )
+    assert not git(policy.path, "for-each-ref", "refs/heads/enrol/file-03")
+
+
 def test_a_key_pushes_by_ssh(tmp_path: Path, served: Path, sshd: SshServer) -> None:
     options = GitAccess(known_hosts=str(sshd.known_hosts))
     pusher = Pusher(f"{sshd.url}/policy.git", options, credential=str(sshd.identity))
