@@ -215,6 +215,13 @@ def test_a_branch_that_enrols_is_pushed_with_a_credential_that_is_kept_nowhere(
     assert "branch is there already" in err
 
 
+def test_a_host_that_signs_no_reports_is_not_enrolled_in_silence(place: Place) -> None:
+    path = place.answers(reports={})
+    code, _, err = place.run("setup", "--answers", str(path), "--yes", "--enrol-with", "/dev/null")
+    assert code == 2
+    assert "this host cannot be enrolled: no key signs its reports" in err
+
+
 def test_people_change_a_document_that_they_wrote(place: Place) -> None:
     (place.policy / "hosts").mkdir()
     (place.policy / "hosts" / "all.yaml").write_text("kind: Host\nname: web-01\nlabels: {env: gold}\n")

@@ -80,7 +80,10 @@ def enrol(config: Config, pusher: Pusher | None) -> Enrolled:
     """Say which document enrols this host, and push a branch with it where somebody may."""
     machine = machine_of(config)
     if machine is None:
-        note("this host cannot be enrolled: no key signs its reports")
+        said = "this host cannot be enrolled: no key signs its reports"
+        if pusher is not None:
+            return Enrolled(failure=Misuse(said, "install ssh-keygen, or name a key by --signing-key"))
+        note(said)
         return Enrolled()
     try:
         with opened(config) as (source, served):

@@ -172,7 +172,7 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
 
 def _enrolled(config: Config, options: SetupOptions) -> Enrolled:
     """Tell how this host is enrolled, where its reports are pushed, and propose it where somebody may."""
-    if config.reports.remote is None:
+    if config.reports.remote is None and options.enrol_with is None:
         return Enrolled()
     found = enrol(config, pusher_of(config, options.enrol_with))
     if found.failure is not None and options.enrol_with is not None:
