@@ -370,7 +370,7 @@ class Ticker:
         state = replace(state, snapshot=replace(published.snapshot, outside=()), outside=())
         self.site.folder.save(state)
         if performed is not None:
-            self._forget(performed)
+            self._forget(performed, is_told=performed.is_reported or not assessment.is_anothers)
         return published, state
 
     def _to_be_told(self, assessment: Assessment, state: State) -> State:
@@ -382,10 +382,16 @@ class Ticker:
         self.site.folder.save(state)
         return state
 
-    def _forget(self, performed: Performed) -> None:
-        """Forget a run that is reported, unless something of it is still to be told."""
-        if performed.follow_up is None:
+    def _forget(self, performed: Performed, *, is_told: bool) -> None:
+        """Forget a run that is reported, unless something of it is still to be told.
+
+        While the branch is another machine's it is told nowhere: it waits, with the record that it has.
+        """
+        if performed.follow_up is None and is_told:
             self.site.folder.clear_journal()
+        elif performed.follow_up is None:
+            journal = replace(performed.journal, phase=Phase.AFTER, record=performed.record)
+            self.site.folder.write_journal(journal)
         else:
             self.site.folder.begin(performed.follow_up)
             self.site.folder.explain(performed.follow_up.run, "the machine could not be looked at")

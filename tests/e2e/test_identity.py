@@ -178,6 +178,24 @@ def test_a_report_that_another_key_signed_stops_no_host(
     assert git(site.reports, "rev-parse", WEB) == head, "nothing is overwritten"
 
 
+def test_a_run_during_which_the_branch_becomes_anothers_is_reported_when_it_is_the_hosts_again(
+    site: Site, lab: AptLab
+) -> None:
+    site.hook("post", "10-clone", f"echo {THEIRS} >{lab.root}/etc/machine-id")
+    done = tick(site, INSIDE)
+    (record,) = done.runs
+    assert why(done) == {"OtherMachine": "LastReport"}
+    for _ in range(2):
+        refused(site, lab, ("OtherMachine", "LastReport"))
+    assert runs(site) == []
+    become(lab, OURS)
+    later = tick(site, INSIDE)
+    assert [one["run"] for one in runs(site)] == [record.run]
+    assert later.report.changed_outside == ()
+    assert tick(site, INSIDE).runs == ()
+    assert [one for one in replay(site.reports, site.policy) if one.problem] == []
+
+
 def enrolment(site: Site) -> str:
     return str(site.report()["host"].get("enrolled", ""))
 
