@@ -63,10 +63,17 @@ from reconciler.policy.load import Revision, load
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective, labels_of, resolve
 from reconciler.policy.zones import shifted
-from reconciler.reconcile.identity import Claim, Enrolled, enrolled, told_of_enrolment, told_of_machine
+from reconciler.reconcile.identity import (
+    Claim,
+    Enrolled,
+    enrolled,
+    told_enrolled,
+    told_of_enrolment,
+    told_of_machine,
+)
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, rejection
 from reconciler.reconcile.ports.policies import Acceptance, ReadPolicy
-from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged, ReportRepository
+from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged, ReportRepository, Stored
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.refreshing import is_due, is_whole, refresh_due
@@ -341,12 +348,20 @@ class Assessor:
             found = self.queue.standing(self.site.branch, timeout=timeout, ask=may_ask)
         document = None if effective is None else effective.host
         claim = Claim(self.site.target, self.site.branch, seen.facts, self.site.report_key)
-        named = enrolled(claim, document, last, has_policy=effective is not None)
+        word = last if document is not None else self._own_word(claim, last)
+        named = enrolled(claim, document, word, has_policy=effective is not None)
         told = (
             *told_of_machine(claim, document, last, found),
             *told_of_enrolment(claim, named, document),
         )
         return named, told if found is None else (_diverged(found), *told)
+
+    def _own_word(self, claim: Claim, last: Stored | None) -> Stored | None:
+        """Return the report by which a host was enrolled; of a host with a key, nobody else can say so."""
+        if claim.key and told_enrolled(last) is not Enrolled.NO:
+            with contextlib.suppress(ReconcilerError):
+                return self.queue.proven(self.site.branch)
+        return last
 
     def _refreshed(self, seen: Observation, occasion: "_Occasion") -> Observation:
         """Fetch the metadata anew where that is due, and look again."""

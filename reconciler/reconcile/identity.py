@@ -10,6 +10,7 @@ The rules:
    all that it has reported.
 4. What is not the host applies nothing and writes nothing to the host's branch: a person must say which is.
 5. A host that was enrolled and is not named any more is retired. It applies nothing, and goes on reporting.
+   That it was is the word of its reports: of a host with a key, of those that the key signed.
 """
 
 import json
@@ -72,19 +73,21 @@ def enrolled(
     Args:
         claim: What the machine shows.
         document: The host's own, ``None`` where the policy has none.
-        last: The last report, which tells whether the host was enrolled.
+        last: The report that tells whether the host was enrolled: the last one, which must be signed by the
+            host's own key where it has one.
         has_policy: A policy is in force; while there is none, all stays as it was told last.
     """
     if not has_policy:
-        return _told_enrolled(last)
+        return told_enrolled(last)
     named = None if document is None else document.value.report_key
     if named is not None:
         return Enrolled.YES if fingerprint_of_line(named) == claim.key else Enrolled.OTHER_KEY
-    was = _told_enrolled(last)
+    was = told_enrolled(last)
     return Enrolled.RETIRED if document is None and was is not Enrolled.NO else Enrolled.NO
 
 
-def _told_enrolled(last: Stored | None) -> Enrolled:
+def told_enrolled(last: Stored | None) -> Enrolled:
+    """Return what a report says of the key that signs the host's reports, which anybody may have written."""
     try:
         return Enrolled(json.loads(b"" if last is None else last.data)["host"]["enrolled"])
     except (ValueError, KeyError, TypeError, RecursionError):

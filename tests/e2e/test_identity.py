@@ -135,13 +135,14 @@ def test_a_new_machine_that_could_not_ask_does_not_join_the_reports_of_another(
     refused(site, lab, ("OtherMachine", "ReportBranch"))
 
 
-def pushed_by_a_clone(site: Site, key: Key | None, **facts: str) -> None:
+def pushed_by_a_clone(site: Site, key: Key | None, enrolled: str = "", **facts: str) -> None:
     """Push what another machine with the same state folder would report."""
     signing = "" if key is None else key.settings["user.signingkey"]
     clone = ReportQueue(site.folder / "clone.git", str(site.reports), Identity("web-01", signing))
     assert clone.last(WEB) is not None
     report = site.report()
     report["host"]["facts"].update(facts)
+    report["host"] |= {"enrolled": enrolled} if enrolled else {}
     message = commit_message("web-01: all is well", {"Host": "web-01"})
     data = {"report.json": json.dumps(report).encode()}
     assert isinstance(clone.commit(WEB, data, message, BEFORE, keep_runs=5), Commit)
@@ -232,6 +233,19 @@ def test_a_host_is_enrolled_gets_another_key_is_retired_and_comes_back(
     assert enrolment(site) == "enrolled"
     assert runs(site)
     assert [one for one in replay(site.reports, site.policy) if one.problem] == []
+
+
+def test_nobody_who_merely_pushes_retires_a_host_that_signs(
+    site: Site, signing: Key, patchledger: Command
+) -> None:
+    """That it was enrolled is believed of a report by its own key alone."""
+    del signing
+    tick(site, BEFORE)
+    pushed_by_a_clone(site, None, enrolled="enrolled")
+    assert patchledger("reports", "repair")[0] == 0
+    done = tick(site, INSIDE)
+    assert (why(done), done.failures) == ({}, ())
+    assert runs(site)
 
 
 @pytest.mark.usefixtures("lab")
