@@ -2,8 +2,11 @@
 
 import ast
 import re
+import struct
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
+from hashlib import sha1
 from pathlib import Path
 
 import pytest
@@ -193,6 +196,40 @@ def test_what_git_objects_to_is_not_stored(server: ReportServer, client: Reposit
     done = push(server, client, reported, near=True)
     assert done.returncode
     assert "badDate" in done.stderr
+
+
+def test_few_bytes_that_make_gigabytes_do_not_fill_the_memory(server: ReportServer) -> None:
+    """Before a hook is asked, git makes whatever a pack describes (gitformat-pack(5))."""
+    base, copies = bytes(2**20), 3 * 2**10
+    copy = b"\xc0\x10"  # 0x100000 bytes from the beginning
+    delta = _size(len(base)) + _size(copies * len(base)) + copies * copy
+    of = sha1(b"blob %d\0" % len(base) + base, usedforsecurity=False).digest()
+    sent = _head(3, len(base)) + zlib.compress(base) + _head(7, len(delta)) + of + zlib.compress(delta)
+    pack = b"PACK" + struct.pack(">II", 2, 2) + sent
+    pack += sha1(pack, usedforsecurity=False).digest()
+    assert len(pack) < 20_000
+    asked = f"{'0' * 40} {of.hex()} refs/heads/hosts/web-01\0report-status\n"
+    done = subprocess.run(
+        [server.home / "serve", "host", "web-01"],
+        env={**ENVIRONMENT, "SSH_ORIGINAL_COMMAND": "git-receive-pack 'reports.git'"},
+        input=f"{len(asked) + 4:04x}{asked}0000".encode() + pack,
+        capture_output=True,
+        check=False,
+    )
+    assert b"ng refs/heads/hosts/web-01 unpacker error" in done.stdout
+    assert b"ut of memory" in done.stderr
+
+
+def _size(number: int) -> bytes:
+    """Return a number as seven bits an octet, the lowest first."""
+    more = number >> 7
+    return bytes([number & 0x7F | (0x80 if more else 0)]) + (_size(more) if more else b"")
+
+
+def _head(kind: int, size: int) -> bytes:
+    """Return what stands before an object in a pack."""
+    more = size >> 4
+    return bytes([kind << 4 | size & 15 | (0x80 if more else 0)]) + (_size(more) if more else b"")
 
 
 def test_who_only_reads_writes_nothing(server: ReportServer, client: Repository, reported: str) -> None:
