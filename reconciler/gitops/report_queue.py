@@ -525,7 +525,10 @@ class ReportQueue:
         """Say whether a report is signed by the key that signs this host's."""
         key = self._identity.signing_key
         own = own_public_key(Path(key)) if key else ""
-        found = next(signatures_of(self._git, branch, [commit])) if own else None
+        try:
+            found = next(signatures_of(self._git, branch, [commit])) if own else None
+        except OSError as error:
+            raise _not_verified(error) from error
         return isinstance(found, SignedReport) and found.key == fingerprint_of_line(own)
 
     def _is_of_another_machine(self, branch: str) -> bool:
@@ -612,7 +615,7 @@ class ReportQueue:
                 if isinstance(one, SignedReport) and one.key == key:
                     return self._stored(one.commit, branch, _REPORT)
         except OSError as error:
-            raise Stalled(f"signatures of reports cannot be verified: {error}", "free some space") from error
+            raise _not_verified(error) from error
         return None
 
     def _record_of(self, branch: str, run: str) -> bytes | None:
@@ -910,6 +913,10 @@ class ReportQueue:
                 oid = path.read_text("utf-8", "replace").strip()
                 found[str(path.relative_to(folder))] = oid if is_oid(oid) else None
         return {name: oid for name, oid in found.items() if _is_branch(name)}
+
+
+def _not_verified(error: OSError) -> Stalled:
+    return Stalled(f"signatures of reports cannot be verified: {error}", "free some space")
 
 
 def _checked_id(name: str) -> str:
