@@ -141,9 +141,18 @@ def test_who_may_sign_policy_is_told(site: Site, doctor: Doctor, tmp_path: Path)
     code, found = doctor()
     assert code == 0
     assert any(message.endswith(", signed by ada@example.org") for message in levels(found, "ok"))
+    # That a forge is trusted makes up for no key, and is told beside them.
+    forge = tmp_path / "forge"
+    forge.write_text(ben.line())
+    merged = {"key": str(forge), "accounts": ["ada@example.org"]}
+    site.configure(
+        trust={"mode": "signed", "allowed_signers": str(listed), "repository": "x", "forge": merged}
+    )
     for text, said in ((ada.line('valid-before="20200101"'), "nobody of"), ("oops\n", "holds no public key")):
         listed.write_text(text)
-        assert any(said in message for message in levels(doctor()[1], "problem"))
+        _, found = doctor()
+        assert any(said in message for message in levels(found, "problem"))
+        assert any("is trusted for merges by 1 account" in message for message in levels(found, "ok"))
 
 
 def test_what_no_server_is_asked_for_is_left_out(site: Site, doctor: Doctor, tmp_path: Path) -> None:

@@ -276,12 +276,12 @@ def _signatures(config: Config) -> Findings:
     counting = [one for one in found.signers if not one.ended_before(now) and not one.begins_after(now)]
     if counting:
         yield _ok("signatures", f"{plural(len(counting), 'key')} of this host's own list may sign policy")
-    if found.forge.keys:
-        accounts = plural(len(found.forge.accounts), "account")
-        yield _ok("signatures", f"the forge {found.forge.keys[0].who} is trusted for merges by {accounts}")
     elif not found.problems:
         hint = "add the line of a key that is valid now"
         yield _problem("signatures", f"nobody of {rules.signers} may sign policy", hint)
+    if found.forge.keys:
+        accounts = plural(len(found.forge.accounts), "account")
+        yield _ok("signatures", f"the forge {found.forge.keys[0].who} is trusted for merges by {accounts}")
     for one in counting:
         if one.ended_before(now + _ENDS_SOON):
             hint = "have its successor listed, by a commit that this key still signs"
