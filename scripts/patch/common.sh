@@ -423,21 +423,32 @@ sure() {
     [ -n "$ACTING" ] || ! trouble || finish "$OTHER"
 }
 
-# How many seconds each tool may take in an answer that only explains; and in what is asked now, where that is bounded.
+# How many seconds an answer that only explains may take in all; and when what is asked now must be there, where that is
+# bounded, in seconds since the machine began.
 EXPLAINING=60
-WITHIN=
+UNTIL=
+
+since_boot() { # sets $_now; where nobody knows it stands still, and each tool has all the time
+    { read -r _now _ </proc/uptime; } 2>/dev/null || _now=0
+    _now=${_now%.*}
+}
 
 run() { # TOOL ARGUMENT...
     place "$1" || return 127
     shift
-    if [ -z "$WITHIN" ]; then
+    if [ -z "$UNTIL" ]; then
         "$_place" "$@"
         return
     fi
-    _bounded=$_place
+    since_boot
+    [ "$_now" -lt "$UNTIL" ] || return 124
+    bounded $((UNTIL - _now)) "$_place" "$@"
+}
+
+# In the foreground, so that whoever ends this script ends it too.
+bounded() { # SECONDS COMMAND...
     place timeout || return 127
-    # In the foreground, so that whoever ends this script ends it too.
-    "$_place" --foreground --kill-after=5 "$WITHIN" "$_bounded" "$@"
+    "$_place" --foreground --kill-after=5 "$@"
 }
 
 may() { # TOOL ARGUMENT...
@@ -589,9 +600,20 @@ explain() { # NAME COMMAND...
     sure
     what=$1
     shift
-    WITHIN=$EXPLAINING
-    collect "$@"
-    WITHIN=
+    bounded 5 true >/dev/null 2>&1 </dev/null
+    case $? in
+        0 | 124)
+            since_boot
+            UNTIL=$((_now + EXPLAINING))
+            collect "$@"
+            UNTIL=
+            ;;
+        *)
+            # What nothing could end is not begun.
+            code=127
+            echo 'no timeout is here that knows --foreground' >"$WORK/err"
+            ;;
+    esac
     if trouble; then
         code=${FAULT%% *}
         printf '%s ended with %s\n' "${FAULT#* }" "$code" >"$WORK/err"

@@ -429,8 +429,8 @@ upgradable() {
 # one of both is held, "ignored". It asks before it resolves, so that what comes of that does not count.
 successors() {
     resolving -Su >"$WORK/su" 2>&1
-    # That it cannot resolve is no matter here.
-    [ "$rc" -ne 124 ] || return "$rc"
+    # That it cannot resolve (1) is no matter here.
+    [ "$rc" -le 1 ] || return "$rc"
     if grep -q '^:: Replace ' "$WORK/su"; then in_void -Sl; fi >"$WORK/all" || return
     awk -v OFS='\t' 'FILENAME == ARGV[1] { version[$1 "/" $2] = $3; next }
         /^:: Replace [^ ]+ with [^ ]+\/[^ ]+\? / { new = $5; sub(/\?$/, "", new); at = version[new]; sub(/^[^\/]*\//, "", new); print $3, new, at, "" }

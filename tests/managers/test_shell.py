@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def perform(shell: tuple[str, ...], stubs: Path, body: str) -> subprocess.Comple
 
 
 UNEXPLAINED = {
-    "not in time": ("exec sleep 60", 124, ("no answer within 0.1 s",)),
+    "not in time": ("exec sleep 60", 124, ("no answer within 1 s",)),
     "killed": ("echo half; kill -9 $$", 137, ("adviser ended with 137",)),
     "another code": ("echo half; exit 3", 3, ()),
 }
@@ -52,7 +53,7 @@ def test_what_only_explains_and_has_no_answer_costs_no_more_than_that(
     body: str, code: int, said: tuple[str, ...], shell: tuple[str, ...], stubs: Path
 ) -> None:
     stub(stubs, "adviser", body)
-    ask = "ask() { echo begun; may adviser; }\nEXPLAINING=0.1\nexplain asked ask\n"
+    ask = "ask() { echo begun; may adviser; }\nEXPLAINING=1\nexplain asked ask\n"
     done = perform(shell, stubs, f"{ask}section rest echo whole\nfinish 0")
     sections = parse_sections(done.stdout)
     asked = sections.need("asked")
@@ -66,6 +67,37 @@ def test_what_explains_in_time_is_told(shell: tuple[str, ...], stubs: Path) -> N
     done = perform(shell, stubs, "ask() { may adviser; }\nexplain asked ask\nfinish 0")
     asked = parse_sections(done.stdout).need("asked")
     assert (asked.lines, asked.errors, asked.code) == (("whole",), ("but",), 0)
+
+
+def test_all_that_one_explanation_asks_has_one_time_together(shell: tuple[str, ...], stubs: Path) -> None:
+    stub(stubs, "adviser", "echo asked; exec sleep 0.6")
+    ask = "ask() { for _ in 1 2 3 4 5 6 7 8; do may adviser || return; done; }\nEXPLAINING=1\n"
+    began = time.monotonic()
+    done = perform(shell, stubs, f"{ask}explain asked ask\nfinish 0")
+    assert time.monotonic() - began < 4
+    asked = parse_sections(done.stdout).need("asked")
+    assert (asked.lines, asked.errors, asked.code) == ((), ("no answer within 1 s",), 124)
+
+
+NO_END = {
+    "of busybox": ('busybox timeout "$@"', 1),
+    "gone between two looks": ("exit 127", 127),
+}
+
+
+@pytest.mark.parametrize(("body", "code"), NO_END.values(), ids=NO_END)
+def test_what_only_explains_is_not_asked_where_nothing_could_end_it(
+    body: str, code: int, shell: tuple[str, ...], stubs: Path
+) -> None:
+    stub(stubs, "timeout", body)
+    stub(stubs, "adviser", "touch $0.asked")
+    done = perform(shell, stubs, "bounded 1 true\necho $?\n")
+    assert done.stdout.splitlines()[-1] == str(code)
+    done = perform(shell, stubs, "ask() { may adviser || :; }\nexplain asked ask\nfinish 0")
+    asked = parse_sections(done.stdout).need("asked")
+    assert (asked.lines, asked.code) == ((), 127)
+    assert asked.errors == ("no timeout is here that knows --foreground",)
+    assert not (stubs / "adviser.asked").exists()
 
 
 FAULTS = {
