@@ -323,11 +323,17 @@ summary() {
         awk -F '\t' -v OFS='\t' '$2 == "package" && $1 != "-" && !seen[$1 == "to-remove", $3, $4, $5, $6]++ { print $1, $3, $4, $5, $6 }'
 }
 
+# Name and vendor of installed packages. A vendor may be any text; only the first tab of a row is ours.
+owned() { # ARGUMENT...: which ones
+    rpm_ must "$@" --qf '%{NAME}\t%{VENDOR}\n' |
+        awk -F '\t' 'NF > 1 { name = $1; sub(/^[^\t]*\t/, ""); gsub(/[ \t\r]+/, " "); print name "\t" $0 }'
+}
+
 # The vendors of what is installed, of each package that would come from another one.
 vendors() {
     elements solvable "$WORK/answer" type name | awk -F '\t' '$1 == "to-change-vendor" && $2 == "package" { print $3 }' | sort -u >"$WORK/names"
     # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    [ ! -s "$WORK/names" ] || rpm_ must -q --qf '%{NAME}\t%{VENDOR}\n' $(cat "$WORK/names")
+    [ ! -s "$WORK/names" ] || owned -q $(cat "$WORK/names")
 }
 
 # A repository that zypper leaves out makes no plan: it ends with 106 then, and older ones with 0.
@@ -545,7 +551,7 @@ obsoleters() {
 # The vendor of each installed package, where an update leaves it to that.
 owners() {
     case $(configured solver.allowVendorChange false) in 1 | [Tt]rue | [Yy]es | [Oo]n | always) return ;; esac
-    rpm_ must -qa --qf '%{NAME}\t%{VENDOR}\n' | sort -u
+    owned -qa | sort -u
 }
 
 observe() {

@@ -153,6 +153,12 @@ LOCKED = """\
 """
 
 
+def test_a_vendor_is_one_field_whatever_it_holds(tmp_path: Path, shell: tuple[str, ...]) -> None:
+    said = "curl\\tAcme\\t Inc\\nbash\\t(none)\\nvim\\ttwo\\nlines\\n"
+    body = f"configured() {{ :; }}; rpm_() {{ printf '{said}'; }}; owners"
+    assert decide(tmp_path, shell, body) == ["bash\t(none)", "curl\tAcme Inc", "vim\ttwo"]
+
+
 def test_who_stands_in_the_way_is_left_out_once(tmp_path: Path, shell: tuple[str, ...]) -> None:
     files = {"answer": LOCKED, "patch-names": "patch\tSUSE-1\t1\tnoarch\npatch\tSUSE-4\t1\tnoarch\n"}
     body = 'find_culprits; echo $?; cat "$WORK/culprits"; find_culprits || echo none'
