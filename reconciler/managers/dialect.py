@@ -154,7 +154,8 @@ def _observation(dialect: Dialect, sections: Sections, at: datetime) -> Observat
 def _unexplained(dialect: Dialect, sections: Sections) -> Iterator[str]:
     for name, what in dialect.explaining.items():
         section = sections.get(name)
-        if section.code:
+        # With lines there is an answer: by their code, scripts of an earlier release say what is broken.
+        if section.code and not section.lines:
             words = sentence_of(section.errors) or f"it ended with {section.code}"
             yield f"{dialect.name} did not say {what}: {words}"
 

@@ -54,6 +54,17 @@ def test_a_section_that_only_explains_costs_no_more_than_that_where_it_failed(
     )
 
 
+@pytest.mark.parametrize("name", ["dnf", "zypper"])
+def test_what_a_script_of_an_earlier_release_says_is_broken_is_no_silence(name: str) -> None:
+    (dialect,) = (one for one in DIALECTS if one.name == name)
+    text = Vector.model_validate_json((FOLDER / f"{name}-observe-lab.json").read_bytes()).text
+    text = re.sub(r"^\[dependencies\]\n(?:[|!].*\n)*= 0\n", "", text, flags=re.MULTILINE)
+    rows = "|Unsatisfied dependencies for user-1.0-1.noarch:\n|\tbase is needed by user-1.0-1.noarch\n"
+    seen = parse_observe(dialect, text.replace("[locks]", f"[dependencies]\n{rows}= 1\n[locks]"), NOW)
+    assert seen.health.broken == ("base is needed by user-1.0-1.noarch",)
+    assert seen.unexplained == ()
+
+
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
