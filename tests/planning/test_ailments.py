@@ -34,6 +34,9 @@ QUARANTINE = Condition(
 PINNED = Condition(ConditionType.SCRIPT_MISMATCH, True, "PinnedOtherwise", "another script", stalled=True)
 NO_SPACE = Condition(ConditionType.HOST_UNHEALTHY, True, "NoSpace", "/ has 1 MiB free and 2 MiB are needed")
 REJECTED = Condition(ConditionType.POLICY_REJECTED, True, "Invalid", "policy is invalid", stalled=True)
+SILENCE = Condition(
+    ConditionType.EXPLANATION_MISSING, True, "Unanswered", "pacman did not say what replaces what"
+)
 ORDINARY = Condition(ConditionType.EXCEPTION_UNUSED, True, "NothingMatches", "no package is named by it")
 
 
@@ -56,6 +59,7 @@ def with_conditions(*conditions: Condition, plan: Plan = EMPTY) -> Report:
         ((REJECTED, STALE), "policy-stalled, metadata-stale"),
         ((replace(STALE, status=None),), "no update known"),
         ((replace(UNRESOLVED, status=None),), "no update known"),
+        ((SILENCE,), "no update known"),
         ((replace(HALF, status=False),), "up to date"),
     ],
 )

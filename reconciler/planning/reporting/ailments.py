@@ -154,6 +154,8 @@ def is_known(conditions: Iterable[Condition]) -> bool:
     doubtful = (
         ConditionType.METADATA_STALE,
         ConditionType.CANNOT_RESOLVE,
+        # What takes the place of an installed package is an update, also where it is the only one.
+        ConditionType.EXPLANATION_MISSING,
         ConditionType.NO_SOURCE_ADMITTED,
         ConditionType.SECURITY_UNKNOWN,
     )
