@@ -335,6 +335,22 @@ def test_a_refused_removal_of_which_nobody_knows_the_doer_holds_up_nothing_else(
     assert refused.message.startswith("victim: a full upgrade would remove it")
 
 
+def test_what_is_held_and_would_be_removed_is_not_said_to_go_if_removals_were_allowed() -> None:
+    machine = world(Build("a", "2"), a="1", victim="1")
+    hold = {"packages": ["victim"], "action": "hold"}
+    policy, seen = (
+        effective({"upgrade": "full", "removals": "allow"}, exceptions=(hold,)),
+        machine.observe(NOW),
+    )
+    upgrade = Change("upgrade", "a", ARCH, "1", "2")
+    exchanges = [answer(Question(mode="full"), STRAY, upgrade)]
+    exchanges.append(answer(Question(mode="full", exclude=("victim",)), upgrade))
+    plan = make_plan(seen, policy, exchanges, NOW)
+    assert plan.transaction == (upgrade,)
+    (refused,) = (one for one in plan.conditions if one.type is ConditionType.REMOVALS_REFUSED)
+    assert refused.message.endswith(", and it is held or blocked, so it stays")
+
+
 def test_what_has_an_update_of_its_own_is_not_excluded_for_a_refused_removal() -> None:
     machine = world(Build("a", "2"), Build("victim", "2"), a="1", victim="1")
     exchange = answer(Question(mode="full"), STRAY, Change("upgrade", "a", ARCH, "1", "2"))

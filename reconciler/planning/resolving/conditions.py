@@ -136,14 +136,22 @@ def _resolving(rules: Rules, resolution: Resolution, updates: Sequence[Update]) 
     messages = []
     if refused:
         messages.append(f"{listed(refused)}: not updated, since other packages would have to be removed")
-    if resolution.spared:
-        names = listed([rules.name_of(package) for package in sorted(resolution.spared)])
-        messages.append(
-            f"{names}: a full upgrade would remove it, and for the sake of which update is not known, so it"
-            " stays; 'allow_removals' or 'removals: allow' lets it go"
-        )
+    messages += _spared(resolution, rules)
     if messages:
         yield Condition(ConditionType.REMOVALS_REFUSED, True, "WouldRemove", "; ".join(messages))
+
+
+def _spared(resolution: Resolution, rules: Rules) -> Iterator[str]:
+    """Say what a full upgrade would remove and must stay, and how it may go: what is held, not at all."""
+    for is_kept, why in (
+        (False, "so it stays; 'allow_removals' or 'removals: allow' lets it go"),
+        (True, "and it is held or blocked, so it stays"),
+    ):
+        packages = [one for one in sorted(resolution.spared) if rules.protects(one) is is_kept]
+        if packages:
+            names = listed([rules.name_of(package) for package in packages])
+            what = "a full upgrade would remove it, and for the sake of which update is not known"
+            yield f"{names}: {what}, {why}"
 
 
 def _is_left_behind(fate: Disposition) -> bool:
