@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 MOST_COMMITS = 20_000
 """Of one branch in one push: a host that was away for a year has that many at most."""
+MOST_BRANCHES = 1_000
+"""Of one push: a host and its guests."""
+MOST_LINES = 5_000_000
+"""Of all folders of one push: the runs of a year, each beside those before it. They take half a minute."""
 MOST_FILES = 3_000
 """In one folder: three of each run, and a host keeps up to a thousand runs."""
 MOST_BYTES = 32 * 1024 * 1024
@@ -93,7 +97,8 @@ def _listed(*arguments: str) -> list[str]:
 class Objects:
     """Reads objects of the repository and of the push, by two processes that stay."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, most_lines: int = MOST_LINES) -> None:
+        self._most, self._left = most_lines, most_lines
         self._sizes = self._start(stack, "--batch-check")
         self._contents = self._start(stack, "--batch")
         self._seen: set[tuple[str, str]] = set()
@@ -138,6 +143,9 @@ class Objects:
         entries = list(_entries(self.read(oid, "tree", _MOST_TREE_BYTES, says), len(oid) // 2))
         if len(entries) > MOST_FILES:
             raise Refused(says)
+        self._left -= len(entries)
+        if self._left < 0:
+            raise Refused(f"brings folders of more than {self._most} files at once")
         return entries
 
     def is_new(self, oid: str, role: str) -> bool:
@@ -296,8 +304,11 @@ def _check_folder(tree: str, objects: Objects) -> None:
 
 def main() -> int:
     """Read what is pushed, and say what of it is refused."""
-    rows = (line.split(" ", 2) for line in sys.stdin.buffer.read().decode("ascii", "replace").splitlines())
+    rows = [line.split(" ", 2) for line in sys.stdin.buffer.read().decode("ascii", "replace").splitlines()]
     role, name = os.environ.get("PATCHLEDGER_ROLE", ""), os.environ.get("PATCHLEDGER_NAME", "")
+    if len(rows) > MOST_BRANCHES:
+        sys.stderr.write(f"refused: more than {MOST_BRANCHES} branches at once\n")
+        return 1
     refused = []
     with ExitStack() as stack:
         objects = Objects(stack)

@@ -2,10 +2,12 @@
 
 import ast
 import re
+import runpy
 import struct
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from hashlib import sha1
 from pathlib import Path
 
@@ -189,6 +191,24 @@ def test_sixty_thousand_files_are_too_many(
     said = refused(push(server, client, f"{commit}:refs/heads/{reported}", near=where == "top"))
     place = "runs/" if where == "runs" else "a commit"
     assert said == [f"refused: {reported}: {place} holds more than 3000 files"]
+
+
+def test_what_is_little_each_may_be_too_much_together(
+    server: ReportServer, client: Repository, reported: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del reported
+    head = client.commit(REPORT)
+    refspecs = [f"{head}:refs/heads/guests/web-01/m{number}" for number in range(1001)]
+    said = refused(push(server, client, *refspecs, near=True))
+    assert said == ["refused: more than 1000 branches at once"]
+    tree = client.show_id("main^{tree}")
+    monkeypatch.setenv("GIT_DIR", str(client.path))
+    hook = runpy.run_path(str(EXAMPLE / "pre_receive.py"))
+    with ExitStack() as stack:
+        objects = hook["Objects"](stack, most_lines=8)
+        assert [len(objects.tree(tree, "a commit")) for _ in range(2)] == [3, 3]
+        with pytest.raises(hook["Refused"], match="folders of more than 8 files at once"):
+            objects.tree(tree, "a commit")
 
 
 def test_what_git_objects_to_is_not_stored(server: ReportServer, client: Repository, reported: str) -> None:
