@@ -1,11 +1,13 @@
 """By which key a report was signed: real keys, real commits, and everything that proves nothing."""
 
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from reconciler.errors import Stalled
 from reconciler.gitops.git import Git
 from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.signed_reports import own_public_key, signatures_of
@@ -122,6 +124,20 @@ def test_without_the_program_nothing_is_proved(queue: Path, report: Commits, ada
     (found,) = signatures_of(Git(queue), WEB, [commit], {"PATH": "/nonexistent"})
     assert isinstance(found, UnprovedReport)
     assert found.why is Unproved.CANNOT_VERIFY
+
+
+def test_without_room_for_files_a_queue_says_so(
+    queue: Path, report: Commits, ada: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = report(ada)
+    tracking = f"refs/remotes/reports/{WEB}"
+    git(queue, "update-ref", tracking, report(ada))
+    git(queue, "update-ref", f"refs/heads/{WEB}", ours)
+    sink = ReportQueue(queue, None, Identity("web-01", ada.settings["user.signingkey"]))
+    monkeypatch.setattr(tempfile, "tempdir", str(queue / "nowhere"))
+    for ask in (lambda: sink.standing(WEB, timeout=20, ask=False), lambda: sink.proven(WEB)):
+        with pytest.raises(Stalled, match="signatures of reports cannot be verified"):
+            ask()
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
