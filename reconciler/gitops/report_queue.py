@@ -71,6 +71,9 @@ _STAGED = "refs/patchledger/staged"
 _ID = re.compile(HOST_NAME)
 _ADOPT_TIMEOUT = 30.0
 _MAX_REPORT = 64 * 1024 * 1024
+_MAX_FOREIGN = 8 * 1024 * 1024
+"""Of a report that another wrote, to learn of which machine it is: small pieces of JSON take thirty times
+their size in memory, and a tick is ended where it takes too much."""
 _MAX_LISTING = 16 * 1024 * 1024
 _ASKED_COMMITS = 200
 """How far back a run is looked for: whoever asks is the tick after the one that committed it."""
@@ -517,9 +520,10 @@ class ReportQueue:
         return Diverged(branch, ours, theirs, len(lines), newest, said, moved_on, self._writer(theirs), mine)
 
     def _writer(self, commit: str) -> Writer:
-        """Return which machine a report says it is of."""
-        report = self._git.run("cat-file", "blob", f"{commit}:report.json", limit=_MAX_REPORT)
-        return NOBODY if report.returncode else Writer.of(report.stdout)
+        """Return which machine a report says it is of; nobody's is one larger than any of ours."""
+        name = f"{commit}:report.json"
+        report = self._git.run("cat-file", "blob", name, limit=_MAX_FOREIGN, ends_at_limit=True)
+        return NOBODY if report.returncode or report.truncated else Writer.of(report.stdout)
 
     def _is_own_key(self, branch: str, commit: str) -> bool:
         """Say whether a report is signed by the key that signs this host's."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.report_tree import ReportPath, import_stream, read_files
-from reconciler.reconcile.ports.reports import Commit, NothingNew, Pushed
+from reconciler.reconcile.ports.reports import NOBODY, Commit, NothingNew, Pushed, Writer
 from tests.edge.gitops.bench import NOW, Repository, git
 
 WEB = "hosts/web-01"
@@ -29,6 +29,18 @@ def reported(sink: ReportQueue, text: bytes = b"{}") -> None:
     answer = sink.commit(WEB, {"report.json": text}, "mine\n", NOW, keep_runs=20)
     assert isinstance(answer, Commit)
     assert sink.push(timeout=20) == Pushed((WEB,))
+
+
+def test_of_a_foreign_report_only_as_much_is_read_as_fits_into_memory(
+    sink: ReportQueue, reports: Repository
+) -> None:
+    reported(sink)
+    text = '{"host": {"facts": {"boot_id": "b", "machine_id": "m"}}, "rest": [%s0]}'
+    for times, writer in ((1, Writer("m", "b")), (3 * 2**20, NOBODY)):
+        reports.commit({"report.json": text % ("{}," * times)}, branch=WEB)
+        found = sink.standing(WEB, timeout=20, ask=True)
+        assert found is not None
+        assert found.writer == writer
 
 
 @pytest.mark.parametrize(
