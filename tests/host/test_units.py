@@ -163,4 +163,5 @@ def test_no_path_can_add_a_line(path: Path) -> None:
 
 @pytest.mark.parametrize("name", [SERVICE, BOOT, WATCH])
 def test_a_tick_has_a_bound_for_memory(name: str) -> None:
-    assert settings(unit_files(USUAL)[name])["MemoryMax"] == ["2G"]
+    found = settings(unit_files(USUAL)[name])
+    assert (found["MemoryMax"], found["OOMPolicy"]) == (["2G"], ["continue"])

@@ -57,8 +57,9 @@ SystemCallErrorNumber=EPERM
 SystemCallArchitectures=native
 """
 # A net, should something read from a server grow without end: package managers that solve for thousands of
-# packages stay far below it, and what changes packages is a service of its own.
-_MEMORY = "MemoryMax=2G"
+# packages stay far below it, and what changes packages is a service of its own. The process that has grown is
+# ended, and not the tick with it: else who pushes a few bytes that git makes gigabytes of would end each one.
+_MEMORY = "MemoryMax=2G\nOOMPolicy=continue"
 _ALWAYS_WRITABLE = (Path("/var"), Path("/run"))
 # Where package managers write when they only read their metadata anew. A "-" is for what is not there.
 # ProtectKernelTunables= and ProtectControlGroups= would do this too, but hide a container's own boot id, and
