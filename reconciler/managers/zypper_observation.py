@@ -158,7 +158,7 @@ def _offers(sections: Sections, installed: Sequence[Installed]) -> tuple[Offer, 
             available = _available(package, update.get("arch", ""), candidate, market)
             names = _advisories_of(package, candidate, market.patches)
             found.append(Offer(package.name, package.arch, package.version, candidate, available, names))
-    found += successors_of(sections, installed, market.records, market.patches)
+    found += successors_of(sections, installed, known, market.patches)
     return tuple(sorted(found, key=lambda offer: offer.package))
 
 

@@ -10,12 +10,20 @@ from dataclasses import dataclass
 
 from reconciler.managers.rpm import version_key
 from reconciler.managers.sections import Sections, fields_of, pairs
-from reconciler.managers.zypper_formats import Advisory, Record, document, names_of
+from reconciler.managers.zypper_formats import Advisory, Record, document, folder_of, names_of
 from reconciler.planning.facts.observation import Available, Installed, Offer
 from reconciler.planning.facts.package import PackageId
 
 _NATIVE_VENDORS = ("suse", "opensuse")
 """Between these an update moves packages as between one, unless ``vendors.d`` says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lot:
+    """One version of a package, as one of its sources tells of it, and the aliases of all that have it."""
+
+    record: Record
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class _Place:
 def successors_of(
     sections: Sections,
     installed: Sequence[Installed],
-    records: Mapping[tuple[PackageId, str], Record],
+    known: Iterable[Record],
     patches: Sequence[Advisory],
 ) -> Iterator[Offer]:
     """Yield an offer for each package that takes the place of installed ones, or would and cannot.
@@ -57,12 +65,13 @@ def successors_of(
         sections: ``successors`` is what an update removes and installs, ``obsoleters`` what obsoletes any
             installed name, ``vendors`` whose the installed packages are.
         installed: A package of whose name something is there is an ordinary update, or none.
-        records: Of what is on offer, by package and version.
+        known: What is on offer, of each source that has it.
         patches: Those that this machine needs; one is about the old name or about the new one.
 
     Raises:
         Stalled: A section does not parse.
     """
+    market = _market(sections, known)
     section = sections.get("successors")
     moves = [fields_of(section, line, 5) for line in section.lines]
     going = {(name, version) for block, name, _, version, _ in moves if block == "to-remove"}
@@ -70,30 +79,46 @@ def successors_of(
     present = {one.name for one in installed}
     for block, name, arch, version, _ in moves:
         is_new = block == "to-install" and name not in present
-        record = records.get((PackageId(name, arch), version)) if is_new else None
-        if record and (old := _obsoleted(record, leaving)):
-            yield _offer(record, old, patches)
-    yield from _kept_out(sections, [one for one in installed if one.name not in leaving], records, patches)
+        lot = market.get((PackageId(name, arch), version)) if is_new else None
+        if lot and (old := _obsoleted(lot.record, leaving)):
+            yield _offer(lot, old, patches)
+    yield from _kept_out(sections, [one for one in installed if one.name not in leaving], market, patches)
+
+
+def _market(sections: Sections, known: Iterable[Record]) -> dict[tuple[PackageId, str], _Lot]:
+    aliases = [repo.get("alias", "") for repo in document(sections.need("repos")).iter("repo")]
+    found: defaultdict[tuple[PackageId, str], dict[str, Record]] = defaultdict(dict)
+    for one in known:
+        found[one.package, one.version][one.repository] = one
+    return {
+        key: _Lot(
+            record=next(iter(records.values())),
+            sources=tuple(alias for alias in aliases if folder_of(alias) in records) or tuple(records),
+        )
+        for key, records in found.items()
+    }
 
 
 def _kept_out(
     sections: Sections,
     staying: Sequence[Installed],
-    records: Mapping[tuple[PackageId, str], Record],
+    market: Mapping[tuple[PackageId, str], _Lot],
     patches: Sequence[Advisory],
 ) -> Iterator[Offer]:
     section = sections.get("obsoleters")
     named = [fields_of(section, line, 3) for line in section.lines]
     known = [
-        record
+        lot
         for name, arch, version in named
-        if (record := records.get((PackageId(name, arch), version))) is not None
+        if (lot := market.get((PackageId(name, arch), version))) is not None
     ]
     place = _place(sections, staying) if known else None
-    newest = {record.package: record for record in sorted(known, key=lambda one: version_key(one.version))}
-    for record in newest.values():
-        if place is not None and (old := place.of(record)):
-            yield _offer(record, old, patches)
+    newest = {
+        lot.record.package: lot for lot in sorted(known, key=lambda one: version_key(one.record.version))
+    }
+    for lot in newest.values():
+        if place is not None and (old := place.of(lot.record)):
+            yield _offer(lot, old, patches)
 
 
 def _place(sections: Sections, staying: Iterable[Installed]) -> _Place:
@@ -132,10 +157,11 @@ def _obsoletes(record: Record, name: str, version: str) -> bool:
     return any(relation.name == name and relation.admits(version) for relation in found)
 
 
-def _offer(record: Record, old: Sequence[Installed], patches: Iterable[Advisory]) -> Offer:
+def _offer(lot: _Lot, old: Sequence[Installed], patches: Iterable[Advisory]) -> Offer:
+    record = lot.record
     about = [patch for patch in patches if _is_about(patch, record, old)]
     available = Available(
-        *(record.version, (record.repository,), any(patch.kind == "security" for patch in about)),
+        *(record.version, lot.sources, any(patch.kind == "security" for patch in about)),
         *(record.size, record.installed_size, record.sha256),
     )
     return Offer(

@@ -287,6 +287,8 @@ listed() {
     LISTED=$REPOS
     asked repos repos --uri
     LISTED=
+    elements repo "$WORK/repos" alias enabled | awk -F '\t' 'FILENAME == ARGV[1] { without[$0]; next }
+        { file = $1; gsub("/", "_", file) } $2 == 0 || ($1 in without) { print file }' "$WORK/without" - >"$WORK/off"
 }
 
 # Do: zypper's own lock, log, caches and history.
@@ -406,12 +408,13 @@ can_unpack() {
     done <"$WORK/packed"
 }
 
-each_file() { # KIND COMMAND...: run it on every repository's file of a kind, with its alias
+each_file() { # KIND COMMAND...: run it on the file of a kind of every repository that is not left out, with its alias
     files_of "$1" >"$WORK/packed"
     shift
     while IFS= read -r file; do
         alias=${file#"$RAW"/}
-        plain "$file" | "$@" "${alias%%/*}"
+        alias=${alias%%/*}
+        grep -qxF -e "$alias" "$WORK/off" || plain "$file" | "$@" "$alias"
     done <"$WORK/packed"
 }
 

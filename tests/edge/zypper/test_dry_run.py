@@ -319,6 +319,22 @@ def test_a_rename_that_cannot_come_is_an_offer(tmp_path: Path, script: PatchScri
     assert alone.unmet == (Unmet("newname", "2.0-1", "Depends", "nobody-has-this"),)
 
 
+def test_a_rename_comes_from_every_source_that_has_it_and_counts(tmp_path: Path, script: PatchScript) -> None:
+    lab = ZypperLab.empty(tmp_path / "lab")
+    lab.install(Rpm("oldname", "1.0-1"))
+    lab.repository.publish(Rpm("newname", "2.0-1", fields=SUCCESSOR))
+    lab.configure_repository("zulu:more")
+    lab.refresh()
+    zypper, now = managed(lab, script), datetime.now(UTC)
+    (offer,) = zypper.observe(now).offers
+    assert offer.versions[0].origins == ("lab", "zulu:more")
+    (offer,) = zypper.observe(now, ("zulu:more",)).offers
+    assert offer.versions[0].origins == ("lab",)
+    lab.zypper("modifyrepo", "--disable", "zulu:more")
+    (offer,) = zypper.observe(now).offers
+    assert offer.versions[0].origins == ("lab",)
+
+
 def test_what_takes_the_place_of_another_is_included_beside_the_patches(
     tmp_path: Path, script: PatchScript
 ) -> None:
