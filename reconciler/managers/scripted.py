@@ -194,6 +194,12 @@ class ScriptedManager:
         begun, limit = self._stopwatch(), max(1.0, self._left)
         try:
             return self._answered(question, limit)
+        except TimedOut as error:
+            if limit == RESOLVE_TIMEOUT:
+                raise
+            # How much was left is another number each time, and no reason.
+            said = f"did not end within {RESOLVE_TIMEOUT:.0f} s together with the questions before it"
+            raise TimedOut(f"{self._script.name} --dry-run {said}") from error
         finally:
             self._left -= self._stopwatch() - begun
 

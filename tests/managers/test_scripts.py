@@ -134,10 +134,18 @@ class Flood:
 
 
 class Endless(Flood):
-    """A target where nothing ends in time."""
+    """A target where nothing ends in time.
+
+    Attributes:
+        limits: The time that each run had.
+    """
+
+    def __init__(self) -> None:
+        self.limits: list[float | None] = []
 
     def run(self, script: bytes, name: str, args: Sequence[str], *, timeout: float | None) -> Completed:
-        del script, args, timeout
+        del script, args
+        self.limits.append(timeout)
         return Completed((name,), -9, b"", b"", timed_out=True)
 
 
@@ -152,9 +160,12 @@ def test_that_a_question_had_no_answer_in_time_is_the_answer(
 def test_all_questions_of_a_plan_have_one_time_together() -> None:
     # Each of the first two takes a thousand seconds.
     instants = iter((0.0, 1000.0, 1000.0, 2000.0, 2000.0, 2001.0))
-    manager = ScriptedManager(ZYPPER, Endless(), script_of(""), stopwatch=lambda: next(instants))
+    target = Endless()
+    manager = ScriptedManager(ZYPPER, target, script_of(""), stopwatch=lambda: next(instants))
     said = [manager.resolve(Question(exclude=(name,))).message for name in ("a", "b", "c")]
-    assert said == [f"t.sh --dry-run did not end within {limit} s" for limit in (1800, 800, 1)]
+    assert target.limits == [1800, 800, 1]
+    late = "t.sh --dry-run did not end within 1800 s"
+    assert said == [late, *[f"{late} together with the questions before it"] * 2], "the same at each tick"
 
 
 def test_output_that_was_cut_is_refused() -> None:
