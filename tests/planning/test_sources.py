@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.planning.facts.observation import Observation, Source
+from reconciler.planning.facts.observation import Available, Observation, Offer, Source
+from reconciler.planning.facts.package import PackageId
 from reconciler.planning.resolving.dispositions import ConditionType, Plan
 from reconciler.planning.resolving.plan import make_plan
 from reconciler.planning.resolving.sources import SourcesAsked
@@ -84,6 +85,21 @@ def test_what_is_not_admitted_is_left_out_inside_the_resolver_and_says_why(
     assert reason.message == "c 2 comes from Docker CE:bookworm, not from a source that policy admits"
     assert reason.origin == PLACE
     assert setting
+
+
+@pytest.mark.parametrize("unexplained", [(), ("zypper did not say what replaces what",)])
+def test_a_rename_that_nobody_told_the_second_time_is_no_matter_of_policy(
+    unexplained: tuple[str, ...],
+) -> None:
+    made = (Available("2", ("lab",), security=False),)
+    rename = Offer("new", "any", "1", "2", made, replaces=(PackageId("old", "any"),))
+    update = Offer("plain", "any", "1", "2", made)
+    first = replace(healthy(NOW), offers=(rename, update))
+    second = replace(first, offers=(), unexplained=unexplained)
+    joined = SourcesAsked(without=("more",)).joined(first, second)
+    left_out = {one.name for one in joined.offers if one.versions[0].left_out}
+    assert left_out == ({"plain"} if unexplained else {"new", "plain"})
+    assert {one.name for one in joined.offers} == left_out
 
 
 def test_without_sources_everything_counts() -> None:

@@ -44,7 +44,10 @@ class SourcesAsked:
 
     def joined(self, seen: Observation, again: Observation) -> Observation:
         """Join what was seen of all sources with what was seen when the manager had been told."""
-        offers = counted(seen.offers, again.offers) if self.without else again.offers
+        # What the second look could not tell any more, such as what replaces what, policy does not leave out.
+        is_silent = not set(again.unexplained) <= set(seen.unexplained)
+        known = [one for one in seen.offers if not (is_silent and one.replaces)]
+        offers = counted(known, again.offers) if self.without else again.offers
         sources = tuple(
             replace(one, security=True) if one.identity in self.security else one for one in seen.sources
         )
