@@ -605,6 +605,7 @@ explain() { # NAME COMMAND...
         0 | 124)
             since_boot
             UNTIL=$((_now + EXPLAINING))
+            over=$UNTIL
             collect "$@"
             UNTIL=
             ;;
@@ -619,6 +620,9 @@ explain() { # NAME COMMAND...
         printf '%s ended with %s\n' "${FAULT#* }" "$code" >"$WORK/err"
         FAULT=
         echo >"$WORK/fault"
+        # One that does not end when it is told to, as zypper may not, is killed when its time is over.
+        since_boot
+        [ "$code" -ne 137 ] || [ "$_now" -lt "$over" ] || code=124
     fi
     [ "$code" -ne 124 ] || printf 'no answer within %s s\n' "$EXPLAINING" >"$WORK/err"
     [ "$code" -eq 0 ] || : >"$WORK/out"

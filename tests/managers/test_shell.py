@@ -79,6 +79,16 @@ def test_all_that_one_explanation_asks_has_one_time_together(shell: tuple[str, .
     assert (asked.lines, asked.errors, asked.code) == ((), ("no answer within 1 s",), 124)
 
 
+def test_one_that_is_killed_since_it_does_not_end_had_no_answer_in_time(
+    shell: tuple[str, ...], stubs: Path
+) -> None:
+    stub(stubs, "timeout", '[ "${4##*/}" != adviser ] || { sleep 1.1; exit 137; }; shift 3; exec "$@"')
+    stub(stubs, "adviser", "echo half")
+    done = perform(shell, stubs, "ask() { may adviser; }\nEXPLAINING=1\nexplain asked ask\nfinish 0")
+    asked = parse_sections(done.stdout).need("asked")
+    assert (asked.lines, asked.errors, asked.code) == ((), ("no answer within 1 s",), 124)
+
+
 NO_END = {
     "of busybox": ('busybox timeout "$@"', 1),
     "gone between two looks": ("exit 127", 127),
