@@ -153,6 +153,27 @@ def test_a_signed_policy_begins_at_the_head_that_setup_verified(place: Place) ->
     assert load_config(place.config).trust.floor == head
 
 
+def test_no_floor_is_chosen_anew_by_itself(place: Place) -> None:
+    """Another floor has a host follow another history, and a server may serve an old one just now."""
+    ada = Keys(place.folder / "keys").ssh("ada@example.org")
+    listed = place.folder / "allowed_signers"
+    listed.write_text(ada.line(), encoding="utf-8")
+    trust = {"mode": "signed", "allowed_signers": str(listed), "repository": "example/policy"}
+    policy = SignedRepository(place.policy)
+    first = policy.commit({"patchledger.yaml": "repository: example/policy\n"}, ada)
+    second = policy.commit({"a": "1"}, ada)
+    assert place.set_up(trust=trust)[0] == 0
+    policy.commit({"a": "2"}, ada)
+    assert place.set_up(trust=trust)[0] == 0
+    assert load_config(place.config).trust.floor == second
+    git(place.policy, "reset", "-q", "--hard", first)
+    code, _, err = place.set_up(trust=trust)
+    assert code == 1
+    assert f"trust.floor {second} is not in the history" in err
+    assert load_config(place.config).trust.floor == second
+    assert place.set_up(trust={**trust, "floor": first})[0] == 0, "a person may"
+
+
 def test_the_host_gets_a_key_of_its_own_that_signs_its_reports(place: Place) -> None:
     code, _, err = place.set_up()
     assert code == 0

@@ -213,13 +213,34 @@ def _begin(options: SetupOptions, layout: Layout, manifest: Manifest | None) -> 
     """Return the answers to begin with: the file's, the present ones, or these with the file's above them."""
     given = None if options.answers is None else read_answers(Path(options.answers))
     if given is not None and options.command == "setup":
-        return given
+        return _with_present_floor(given, layout)
     if not layout.config.exists():
         if options.command == "adjust":
             raise Misuse(f"{layout.config}: this host is not set up", "run patchledger setup")
         return Draft()
     present = present_answers(load_config(layout.config), "park" if manifest is None else manifest.updaters)
     return present if given is None else merged(present, given)
+
+
+def _with_present_floor(given: Draft, layout: Layout) -> Draft:
+    """Return answers with the floor that this host has, where they name none for the same policy.
+
+    Another floor is how a person has a rewritten history followed, so none is ever chosen anew by itself.
+    """
+    try:
+        present = load_config(layout.config) if layout.config.exists() else None
+    except ReconcilerError:
+        return given  # it is made anew, since it cannot be used
+    place = ("trust", "floor")
+    if (
+        present is None
+        or present.trust.floor is None
+        or given.answer(("trust", "mode")) != present.trust.mode
+        or given.answer(place) is not None
+        or given.answer(("trust", "repository")) != present.trust.repository
+    ):
+        return given
+    return given.with_answer(place, present.trust.floor, "the present configuration")
 
 
 def _with_options(draft: Draft, options: SetupOptions) -> Draft:
