@@ -15,7 +15,7 @@ The rules:
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
-from reconciler.errors import Stalled
+from reconciler.errors import Stalled, Transient
 from reconciler.planning.facts.observation import Observation
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.policy.load import Revision
@@ -65,7 +65,7 @@ def with_pinned_script(
     try:
         manager.use_script(content)
         again = look()
-    except Stalled as error:
+    except (Stalled, Transient) as error:  # one that hangs is of no more use
         manager.use_script(None)
         why = f"{error.message}; {error.hint}" if error.hint else error.message
         told = _mismatch(error.reason or _UNUSABLE, f"the script that the policy pins cannot be used: {why}")

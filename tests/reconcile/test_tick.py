@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -384,6 +385,37 @@ def test_what_was_applied_is_told_although_no_other_plan_can_be_made_after_it() 
     with pytest.raises(Stalled):
         tick(fleet, host)
     assert len(fleet.reports["hosts/web-01"]) == 2
+
+
+SCRIPT, OWN = "apt-update.sh", sha256(b"ours").hexdigest()
+
+
+@dataclass
+class Scripted(Host):
+    """A host whose policy pins a script that it accepts, and that never comes to its end."""
+
+    replaced: bytes | None = None
+
+    def use_script(self, content: bytes | None) -> None:
+        self.replaced = content
+
+    def observe(self, at: datetime, *sources: Sequence[str]) -> Observation:
+        if self.replaced is not None:
+            raise Transient(f"{SCRIPT} --observe did not end within 300 s")
+        return replace(super().observe(at, *sources), scripts=((SCRIPT, OWN),))
+
+
+def test_a_host_whose_pinned_script_hangs_is_reported_on() -> None:
+    pin = f'scripts: {{{SCRIPT}: "sha256:{sha256(b"theirs").hexdigest()}"}}\n'
+    base = replace(POLICY[0], data=POLICY[0].data + pin.encode())
+    fleet = Fleet(policy=(base, POLICY[1], PolicyFile(f"scripts/{SCRIPT}", "100644", b"theirs")))
+    host = Scripted(PackageWorld((Build("tool", "1.1"),), {"tool": "1.0"}))
+    done = tick(fleet, host)
+    (said,) = (one for one in done.report.conditions if one.type == "ScriptMismatch")
+    assert (said.reason, said.stalled, done.runs) == ("Unusable", True, ())
+    assert "did not end within 300 s" in said.message
+    assert host.replaced is None
+    assert len(fleet.reports["hosts/web-01"]) == 1
 
 
 def test_packages_are_fetched_before_the_window_opens(host: Host) -> None:
