@@ -97,6 +97,11 @@ class ScriptedManager:
         self._stopwatch, self._left = stopwatch, RESOLVE_TIMEOUT
         self.name = dialect.name
 
+    @property
+    def is_by_policy(self) -> bool:
+        """Whether the script in use is one of the policy repository."""
+        return bool(self._script.replacement)
+
     def use_script(self, content: bytes | None) -> None:
         """Run this script of the policy repository from now on; ``None``: the program's own.
 
@@ -129,7 +134,7 @@ class ScriptedManager:
             *_sources("--security-source", security_sources),
         )
         self._offers, self._installed = observation.offers, observation.installed
-        replaced = (self._script.name,) if self._script.replacement else ()
+        replaced = (self._script.name,) if self.is_by_policy else ()
         return replace(observation, scripts=self._script.hashes, policy_scripts=replaced)
 
     def inputs(self) -> tuple[str, ...]:
@@ -140,10 +145,20 @@ class ScriptedManager:
         Raises:
             Stalled: The manager is missing, or the output does not parse.
         """
-        self._inputs = self._ask(
-            lambda sections: reading.done(self._dialect, sections).need("inputs").lines, "--inputs"
-        )
+        try:
+            self._inputs = self._told_inputs(self._script)
+        except (Stalled, TimedOut):
+            if not self.is_by_policy:
+                raise
+            # A tick asks before it knows whether the policy pins a successor.
+            self._inputs = self._told_inputs(self._own)
         return self._inputs
+
+    def _told_inputs(self, script: PatchScript) -> tuple[str, ...]:
+        def read(sections: Sections) -> tuple[str, ...]:
+            return reading.done(self._dialect, sections).need("inputs").lines
+
+        return self._ask(read, "--inputs", script=script)
 
     def database(self) -> str:
         """Return the path of the package database, as the last :meth:`inputs` told; ask where none did.
@@ -271,11 +286,18 @@ class ScriptedManager:
         self._target.execute(self._script.content, self._script.name, argv, folder=folder)
         return read_execution(folder)
 
-    def _ask(self, read: Callable[[Sections], Read], *args: str, timeout: float = OBSERVE_TIMEOUT) -> Read:
+    def _ask(
+        self,
+        read: Callable[[Sections], Read],
+        *args: str,
+        timeout: float = OBSERVE_TIMEOUT,
+        script: PatchScript | None = None,
+    ) -> Read:
         """Run a verb and read what it prints; where that does not parse, it is kept."""
         printed = ""
         try:
-            sections = self._script.run(self._target, [*args, *self._options], timeout=timeout)
+            used = script or self._script
+            sections = used.run(self._target, [*args, *self._options], timeout=timeout)
             printed = sections.printed
             return read(sections)
         except Unparsable as error:

@@ -77,7 +77,7 @@ from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged, ReportRepo
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.refreshing import is_due, is_whole, refresh_due
-from reconciler.reconcile.script_in_use import pinned_otherwise, with_pinned_script
+from reconciler.reconcile.script_in_use import first_look, pinned_otherwise, with_pinned_script
 from reconciler.reconcile.site import Site
 
 
@@ -246,7 +246,7 @@ class Assessor:
                 else None
             )
             in_force = self.follower.follow(acceptance, now, accept=accept, beginning=state.beginning)
-        seen = self._look(state, in_force, now, seen)
+        seen = first_look(self.site.manager, partial(self._look, state, in_force, now, seen))
         host, effective = self._match(in_force.revision, seen)
         power = self.site.power
         has_power = power is not None and power.root == seen.root

@@ -9,7 +9,8 @@ The rules:
   still looked at and reported on, by the program's own script, and the condition says so: never is anything
   done by another script than the pinned one.
 - What machine it is must be known before it is known what the policy pins for it. So the first look is by the
-  program's own script, or by the one by which something was begun last.
+  program's own script, or by the one by which something was begun last. Where that one is of no use any more,
+  it is by the program's own after all: else the policy could never name a successor.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,6 +25,22 @@ from reconciler.reconcile.ports.target import PackageManager
 
 _SHORT = 12
 _UNUSABLE = "Unusable"
+
+
+def first_look(manager: PackageManager, look: Callable[[], Observation]) -> Observation:
+    """Look at the machine before it is known what the policy pins for it.
+
+    Raises:
+        Stalled: The machine cannot be observed by the program's own script either.
+        Transient: As above.
+    """
+    try:
+        return look()
+    except (Stalled, Transient):
+        if not manager.is_by_policy:
+            raise
+        manager.use_script(None)
+        return look()
 
 
 def pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterator[Condition]:

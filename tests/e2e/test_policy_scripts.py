@@ -133,6 +133,23 @@ def test_a_script_that_does_not_say_what_it_should_is_told_and_the_host_reports_
     assert fleet.script()["sha256"] == digest_of(OURS)
 
 
+def test_a_script_that_worked_once_does_not_stand_in_the_way_of_its_successor(fleet: Fleet) -> None:
+    """It takes the first look, since the policy is only then known to pin another."""
+    flag = fleet.site.folder / "flag"
+    ageing = f"[ ! -e {flag} ] || exit 0\n{THEIRS}"
+    fleet.accept(ageing, THEIRS)
+    fleet.bring(ageing, pinned(ageing))
+    assert [one.outcome for one in fleet.tick().runs] == ["applied"]
+    flag.touch()
+    fleet.bring(ageing, pinned(ageing) + "max_policy_age: 3d\n")
+    fleet.tick()
+    assert fleet.condition()[0] == "Unusable"
+    fleet.bring(THEIRS, pinned(THEIRS))
+    fleet.tick()
+    assert fleet.condition() == ("", "")
+    assert fleet.script() == {"is_of_policy": True, "name": NAME, "sha256": digest_of(THEIRS)}
+
+
 def test_a_script_on_the_disk_that_nobody_accepted_is_not_run(fleet: Fleet) -> None:
     fleet.accept(THEIRS)
     fleet.bring(THEIRS, pinned(THEIRS))

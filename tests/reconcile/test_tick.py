@@ -193,6 +193,10 @@ class Host:
 
     # --- the package manager ---
 
+    @property
+    def is_by_policy(self) -> bool:
+        return False
+
     def use_script(self, content: bytes | None) -> None:
         raise NotArrangedError(content)
 

@@ -38,6 +38,10 @@ class Clock(Protocol):
 class PackageManager(Protocol):
     """The package manager of the target, through its patch script."""
 
+    @property
+    def is_by_policy(self) -> bool:
+        """Whether the script in use is one of the policy repository, and not the program's own."""
+
     def use_script(self, content: bytes | None, /) -> None:
         """Run this script of the policy repository from now on, ``None`` the program's own.
 
