@@ -9,6 +9,7 @@ with the real one.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import process_time
 
 import pytest
 
@@ -232,6 +233,24 @@ def test_a_manager_that_never_runs_out_of_complaints_is_asked_a_bounded_number_o
     assert "CannotResolve" in {
         each.type for each in make_plan(observation, policy, exchanges, NOW).conditions
     }
+
+
+def test_of_many_thousand_not_each_is_compared_with_all() -> None:
+    names = [f"p{number}" for number in range(16_000)]
+    on_offer = (Available("1.1-1", ("core",), security=False),)
+    seen = replace(
+        healthy(NOW),
+        manager="pacman",
+        installed=tuple(Installed(name, "any", "1.0-1", held=name == "p0") for name in names),
+        offers=tuple(Offer(name, "any", "1.0-1", "1.1-1", on_offer) for name in names),
+    )
+    behind = names[1:8_000]
+    unmet = [Unmet(name, "", "Depends", "p0 (>= 1.1)") for name in behind]
+    first = Question(exclude=("p0",))
+    began = process_time()
+    asked = next_question(seen, effective({}), [Exchange(first, _impossible(unmet))], NOW)
+    assert asked == replace(first, exclude=tuple(sorted(("p0", *behind))))
+    assert process_time() - began < 4
 
 
 def test_a_conflict_leaves_out_the_one_that_is_wanted() -> None:

@@ -41,6 +41,7 @@ holds libssl, another one blocks ``phone-*``, and versions must be seven days ol
 Step 2 is left out, since no exception lets anything move only as a dependency.
 """
 
+from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -110,6 +111,7 @@ Kind = Literal["operator", "hold", "block", "young", "dependency", "removal", "u
 _OF_POLICY: tuple[Kind, ...] = ("hold", "block", "young", "dependency", "removal", "unmet")
 
 T = TypeVar("T")
+Named = TypeVar("Named", Mention, PackageId)
 Talk = Generator[Question, Answer, T]
 
 
@@ -203,10 +205,10 @@ class Wish:
 
         Nothing is wished of what cannot come.
         """
-        unmet = [limit.key for limit in self.limits_of("unmet")]
+        unmet = by_name(limit.key for limit in self.limits_of("unmet"))
 
         def can_come(package: PackageId) -> bool:
-            return not any(key.means(package) for key in unmet)
+            return not any(key.means(package) for key in unmet.get(package.name, ()))
 
         named = {
             wanted.offer.package.mention: wanted.version.version
@@ -227,6 +229,14 @@ class Wish:
             choose=tuple(sorted(chosen)),
             include=tokens((package.mention for package in filter(can_come, self.include)), arches),
         )
+
+
+def by_name(named: Iterable[Named]) -> Mapping[str, Sequence[Named]]:
+    """Group what has a name by it, in order: of many thousand, not each is to be compared with all."""
+    found: defaultdict[str, list[Named]] = defaultdict(list)
+    for one in named:
+        found[one.name].append(one)
+    return found
 
 
 def tokens(keys: Iterable[Mention], arches: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
@@ -431,22 +441,24 @@ class Conversation:
         update brings in.
         """
         stay = {limit.key for limit in limits}
+        offered, wanted = by_name(self.offers), by_name(self._wanted())
+
+        def is_wanted(one: Mention) -> bool:
+            return any(map(one.means, wanted.get(one.name, ())))
+
+        def keeping_out(one: Mention) -> list[Limit]:
+            known = [self._limit(key, "unmet") for key in offered.get(one.name, ()) if one.means(key)]
+            return known or [Limit(one, "block", "unmet")]
+
         found: set[Limit] = set()
         for relation in unmet:
             meant = [Mention.parse(relation.package)]
             if relation.kind == "Conflicts":
                 meant.append(Mention.parse(relation.needs))
-                meant.sort(key=lambda one: not self._is_wanted(one))
-            more = ([limit for limit in self._keeping_out(one) if limit.key not in stay] for one in meant)
+                meant.sort(key=is_wanted, reverse=True)
+            more = ([limit for limit in keeping_out(one) if limit.key not in stay] for one in meant)
             found.update(next(filter(None, more), ()))
         return frozenset(found)
-
-    def _is_wanted(self, meant: Mention) -> bool:
-        return any(map(meant.means, self._wanted()))
-
-    def _keeping_out(self, meant: Mention) -> list[Limit]:
-        offered = [self._limit(key, "unmet") for key in self.offers if meant.means(key)]
-        return offered or [Limit(meant, "block", "unmet")]
 
     def _readmit(self, settled: _Settled) -> Talk[_Settled]:
         """Let come after all what can beside what stays behind now, tried by halves."""
