@@ -666,8 +666,8 @@ offered() {
 
 # What --security asks for: each needed patch of that category, but for those that were left out.
 security_patches() {
-    elements update "$WORK/patches" kind name status category | awk -F '\t' 'FILENAME == ARGV[1] { left_out[$2]; next }
-        $1 == "patch" && $3 == "needed" && $4 == "security" && !($2 in left_out) { print "patch:" $2 }' "$WORK/culprits" -
+    elements update "$WORK/patches" kind name status category | awk -F '\t' 'FILENAME == ARGV[1] { left_out[$0]; next }
+        $1 == "patch" && $3 == "needed" && $4 == "security" && !(("patch " $2) in left_out) { print "patch:" $2 }' "$WORK/culprits" -
 }
 
 # What --security leaves to every source: the version that an update would take, and what would take the place of
@@ -677,8 +677,9 @@ included() {
     [ -s "$WORK/including" ] || return 0
     elements update "$WORK/updates" kind name arch edition | awk -F '\t' 'FILENAME == ARGV[1] { wanted[$0]; next }
         $1 == "package" && (($2 in wanted) || ($2 ":" $3) in wanted) { print $2 "." $3 "=" $4 }' "$WORK/including" -
-    awk -F '\t' 'FILENAME == ARGV[1] { have[$1]; next }
-        { name = $0; sub(/:.*/, "", name); if (!(name in have)) print }' "$WORK/installed" "$WORK/including" | as_zypper_writes
+    awk -F '\t' 'FILENAME == ARGV[1] { have[$1]; next } FILENAME == ARGV[2] { left_out[$0]; next }
+        { name = $0; sub(/:.*/, "", name); if (!(name in have) && !(("package " name) in left_out)) print }' \
+        "$WORK/installed" "$WORK/culprits" "$WORK/including" | as_zypper_writes
 }
 
 resolve() {
@@ -688,7 +689,13 @@ resolve() {
         ask install --dry-run --no-recommends --oldpackage $(printf '%s\n' "$ONLY" | as_zypper_writes) $(cat "$WORK/going")
     elif [ -n "$TOGETHER" ]; then
         # shellcheck disable=SC2046 # as above
-        ask install --dry-run --no-recommends $(security_patches) $(included)
+        set -- $(security_patches) $(included)
+        if [ $# -eq 0 ]; then
+            # All of it was left out, which zypper cannot be asked.
+            echo '<stream/>'
+            return
+        fi
+        ask install --dry-run --no-recommends "$@"
     elif [ -n "$SECURITY" ]; then
         ask patch --dry-run --category security --with-interactive
     elif [ -n "$FULL" ]; then
@@ -714,18 +721,22 @@ plainly() {
 }
 
 # Who stands in the way, where leaving it out lets the rest go on: patches that zypper says need not be installed,
-# packages that it would keep as they are.
+# packages that it would keep as they are, and what is included beside patches and is not there.
 find_culprits() {
     plainly | awk -F '\t' '
         FILENAME == ARGV[1] { if ($1 == "patch") patch[$2 "-" $3 "." $4] = $2; next }
-        FILENAME == ARGV[2] { version = $3; sub(/^[0-9]*:/, "", version); package[$1 "-" $3 "." $2] = package[$1 "-" version "." $2] = $1; next }
+        FILENAME == ARGV[2] { version = $3; sub(/^[0-9]*:/, "", version); package[$1 "-" $3 "." $2] = package[$1 "-" version "." $2] = $1; have[$1]; next }
+        FILENAME == ARGV[3] { sub(/:.*/, ""); included[$0]; next }
         /do not install patch:/ || /Problem: (the to be installed )?patch:/ {
             name = $0; sub(/.*patch:/, "", name); sub(/[ <].*/, "", name)
             if (name in patch) print "patch " patch[name]
         }
         /keep obsolete / { name = $0; sub(/.*keep obsolete /, "", name); sub(/[ <].*/, "", name)
             if (name in package) print "package " package[name]
-        }' "$WORK/patch-names" "$WORK/installed" - | sort -u >"$WORK/found"
+        }
+        /do not install / { name = $0; sub(/.*do not install /, "", name); sub(/[ <].*/, "", name); sub(/-[^-]+-[^-]+$/, "", name)
+            if ((name in included) && !(name in have)) print "package " name
+        }' "$WORK/patch-names" "$WORK/installed" "$WORK/including" - | sort -u >"$WORK/found"
     sort -u "$WORK/culprits" "$WORK/found" >"$WORK/all"
     if cmp -s "$WORK/all" "$WORK/culprits"; then return 1; fi
     mv "$WORK/all" "$WORK/culprits"
@@ -753,7 +764,8 @@ settle() {
 # than must. Of many only some are tried, since each costs a run of the solver, and the answer has its time.
 readmit() {
     [ "$code" -ne 4 ] && [ "$(wc -l <"$WORK/culprits")" -gt 1 ] || return 0
-    head -n 24 "$WORK/culprits" >"$WORK/suspects"
+    # Patches first: what is merely included gives way to them.
+    sort -r "$WORK/culprits" | head -n 24 >"$WORK/suspects"
     must_have_space
     while read -r suspect; do
         cp "$WORK/culprits" "$WORK/guilty"
@@ -828,6 +840,7 @@ read_state() {
     [ ! -s "$WORK/unread" ] || refused "no metadata of $(paste -s -d , "$WORK/unread"): refresh first" "$STALE"
     : >"$WORK/culprits"
     : >"$WORK/going"
+    : >"$WORK/including"
 }
 
 read_patches() {

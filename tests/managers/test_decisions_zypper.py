@@ -22,7 +22,7 @@ vim\tx86_64\t2:9.0-1\t1\t1\t16
 def decide(
     tmp_path: Path, shell: tuple[str, ...], body: str, files: Mapping[str, str] | None = None
 ) -> list[str]:
-    known = {"installed": INSTALLED, "culprits": "", **(files or {})}
+    known = {"installed": INSTALLED, "culprits": "", "including": "", **(files or {})}
     return call(tmp_path, shell, "zypper", body, known).splitlines()
 
 
@@ -136,7 +136,7 @@ UPDATES = """<update-list>
 def test_security_asks_for_needed_patches_of_that_category_that_were_not_left_out(
     tmp_path: Path, shell: tuple[str, ...]
 ) -> None:
-    files = {"patches": UPDATES, "culprits": "patch SUSE-4\n".replace(" ", "\t")}
+    files = {"patches": UPDATES, "culprits": "patch SUSE-4\n"}
     assert decide(tmp_path, shell, "security_patches", files) == ["patch:SUSE-1"]
 
 
@@ -165,6 +165,17 @@ def test_who_stands_in_the_way_is_left_out_once(tmp_path: Path, shell: tuple[str
     assert decide(tmp_path, shell, body, files) == [
         "0", "package curl", "patch SUSE-1", "patch SUSE-4", "none",
     ]  # fmt: skip
+
+
+def test_what_is_included_and_cannot_come_is_left_out(tmp_path: Path, shell: tuple[str, ...]) -> None:
+    answer = """\
+<message type="info"> Solution 1: do not install newname-2.0-1.noarch</message>
+<message type="info"> Solution 2: do not install curl-8.1-1.x86_64</message>
+<message type="info"> Solution 3: do not install other-2.0-1.noarch</message>
+"""
+    files = {"answer": answer, "patch-names": "", "including": "newname:noarch\ncurl\n", "updates": ""}
+    body = 'find_culprits; cat "$WORK/culprits"; INCLUDE=newname:noarch,new-er included'
+    assert decide(tmp_path, shell, body, files) == ["package newname", "new-er"]
 
 
 def test_what_must_go_for_one_version_is_what_zypper_offers_to_deinstall(

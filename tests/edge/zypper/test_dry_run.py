@@ -10,6 +10,7 @@ import pytest
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
+from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import VENDOR, Answer, Question, Unmet
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.runs.execution import Instruction
@@ -344,6 +345,24 @@ def test_what_takes_the_place_of_another_is_included_beside_the_patches(
     lab.refresh()
     answer = managed(lab, script).resolve(Question(security=True, include=("newname", "oldname")))
     assert moved(answer) == {"newname": "2.0-1", "oldname": None}
+
+
+def test_an_included_rename_that_cannot_come_holds_up_nothing_else(
+    tmp_path: Path, script: PatchScript
+) -> None:
+    lab = ZypperLab.empty(tmp_path / "lab")
+    lab.install(Rpm("oldname", "1.0-1"), Rpm("plain", "1.0-1"), Rpm("secure", "1.0-1"))
+    broken = {**SUCCESSOR, "Requires": "nobody-has-this"}
+    lab.repository.publish(
+        Rpm("newname", "2.0-1", fields=broken), Rpm("plain", "1.1-1"), Rpm("secure", "1.1-1")
+    )
+    lab.repository.advise(Advisory("LAB-SA-2026:0001", ("secure-1.1-1",)))
+    lab.refresh()
+    answer = managed(lab, script).resolve(Question(security=True, include=("newname", "oldname", "plain")))
+    assert moved(answer) == {"plain": "1.1-1", "secure": "1.1-1"}
+    lab.rpm("-e", "secure")
+    alone = managed(lab, script).resolve(Question(security=True, include=("newname", "oldname")))
+    assert (alone.changes, alone.exit_code in exit_codes.WELL) == ((), True)
 
 
 # --- the update stack ---------------------------------------------------------------------------------------
