@@ -10,11 +10,11 @@ from datetime import datetime
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git, GitAccess
+from reconciler.gitops.objects import described
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import Remote, parse_remote, redact_url
 from reconciler.gitops.report_queue import Identity
-from reconciler.gitops.revision import described
 
 _NAME = "policy"
 _TIMEOUT = 60.0  # seconds, while somebody waits

@@ -27,12 +27,13 @@ from reconciler.gitops.damage import judge
 from reconciler.gitops.failures import Damaged
 from reconciler.gitops.forge_merges import MERGE_HINT, Forge, NoMerge, merged_by
 from reconciler.gitops.git import Git
+from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.openpgp_signatures import check_openpgp
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import read_file, write_file
 from reconciler.gitops.remote import one_line
 from reconciler.gitops.report_tree import object_id
-from reconciler.gitops.revision import MAX_FILE_BYTES, bounded, described
+from reconciler.gitops.revision import MAX_FILE_BYTES
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, OPENPGP, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.ssh_signatures import SshSignature, check_ssh, read_signature, who
 from reconciler.ownership import check_ours

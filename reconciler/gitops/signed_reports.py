@@ -19,7 +19,7 @@ from pathlib import Path
 
 from reconciler.errors import Stalled
 from reconciler.gitops.git import Git
-from reconciler.gitops.revision import bounded
+from reconciler.gitops.objects import bounded
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.ssh_signatures import SshSignature, check_ssh, read_signature
 from reconciler.policy.signers import Signer, is_weak, public_key_of

@@ -274,7 +274,7 @@ def test_a_host_that_stands_still_is_told_at_once_and_reported_later(
     notified.commit({"policies/base.yaml": route("failed", "recovered")})
     standing(notified, lab)
     assert codes(notified, 1) == [0]
-    standing(notified, lab, policy={"remote": NOBODY}, reports={"remote": NOBODY})
+    standing(notified, lab, policy={"remote": NOBODY}, reports={"remote": f"{NOBODY}/reports"})
     assert codes(notified, 2) == [5, 5]
     assert titles(receiver) == []
     for name in ("trust.json", "runs.json"):  # it is counted whatever becomes of the state
