@@ -13,15 +13,18 @@ fails with what ``systemd-nspawn`` said; nothing is skipped.
 
 import contextlib
 import os
+import queue
 import select
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
@@ -66,8 +69,8 @@ class Machine:
     lab: Path
     python: str
     _process: subprocess.Popen[bytes]
-    _notified: socket.socket
     _log: Path
+    _ready: "queue.SimpleQueue[int]" = field(default_factory=queue.SimpleQueue)
     _booted: int = 0
 
     @classmethod
@@ -87,7 +90,8 @@ class Machine:
         cgroup.mkdir()
         try:
             with _notify_socket(folder / "notify") as notified:
-                machine = cls._start(folder, cgroup, files, shown or {}, notified)
+                machine = cls._start(folder, cgroup, files, shown or {})
+                threading.Thread(target=machine._listen, args=(notified,), daemon=True).start()  # noqa: SLF001
                 try:
                     machine.wait_until_booted()
                     yield machine
@@ -104,7 +108,6 @@ class Machine:
         cgroup: Path,
         files: Mapping[str, str],
         shown: Mapping[str, Path],
-        notified: socket.socket,
     ) -> "Machine":
         for name in ("lab", "files", "mount"):
             (folder / name).mkdir()
@@ -136,23 +139,26 @@ class Machine:
                     "LAB_FILES": str(folder / "files"),
                 },
             )
-        return cls(folder / "lab", str(python), process, notified, folder / "log")
+        return cls(folder / "lab", str(python), process, folder / "log")
+
+    def _listen(self, notified: socket.socket) -> None:
+        """Read all that systemd in there says, which waits until it is read."""
+        while said := notified.recv(4096):
+            if b"READY=1" in said:
+                with contextlib.suppress(OSError, IndexError):  # it has ended
+                    self._ready.put(self._init())
 
     def wait_until_booted(self) -> None:
         """Wait until systemd in there says that it has started everything; once for each boot."""
-        said = b""
-        ended = os.pidfd_open(self._process.pid)
-        try:
-            # A systemd that executes itself anew says so again.
-            while b"READY=1" not in said or self._init() == self._booted:
-                ready, _, _ = select.select([self._notified.fileno(), ended], [], [], PATIENCE)
-                if self._notified.fileno() not in ready:
-                    state = "has ended" if ready else "does not come up"
-                    raise AssertionError(f"a machine that should boot {state}:\n{self._log.read_text()}")
-                said = self._notified.recv(4096)
-        finally:
-            os.close(ended)
-        self._booted = self._init()
+        booted, end = self._booted, time.monotonic() + PATIENCE
+        # A systemd that executes itself anew says so again.
+        while booted == self._booted:
+            if self._process.poll() is not None or time.monotonic() > end:
+                state = "does not come up" if self._process.poll() is None else "has ended"
+                raise AssertionError(f"a machine that should boot {state}:\n{self._log.read_text()}")
+            with contextlib.suppress(queue.Empty):
+                booted = self._ready.get(timeout=0.5)
+        self._booted = booted
 
     def kill(self) -> None:
         """End it as a lost plug does; its namespaces end with it."""
@@ -211,7 +217,10 @@ ENVIRONMENT = (
 def _notify_socket(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.bind(str(path))
-        yield notified
+        try:
+            yield notified
+        finally:
+            notified.shutdown(socket.SHUT_RD)  # ends who reads it
 
 
 def _cgroups() -> Path:

@@ -126,11 +126,12 @@ def host() -> Iterator[Host]:
         machine.run("sh", "-ec", COMMIT)
         unit = SERVICE.format(python=machine.python, inside=INSIDE, libraries=LIBRARIES)
         machine.put_unit(UNIT, unit)
+        machine.run("systemctl", "start", UNIT)
+        host.until_status("next tick ")
         yield host
 
 
 def test_systemd_knows_when_it_is_ready_and_what_it_waits_for(host: Host) -> None:
-    host.run("systemctl", "start", UNIT)
     assert host.show("ActiveState") == "active"
     host.until_status("next tick ")
     host.run("systemctl", "reload", UNIT)
