@@ -4,7 +4,7 @@ The rules:
 
 1. A signature counts by the key that made it, and by nothing else: no name, no date, no certificate. Whether
    that key is the host's is another question, which the policy answers
-   (:func:`reconciler.policy.enrolment.standing`).
+   (:func:`reconciler.policy.enrolment.Enrolment.standing`).
 2. It counts for the branch that the commit itself names, in its trailer ``Host``: a report of one target that
    stands on the branch of another proves nothing there.
 3. The program that checks it is given that one key, so that a list of signers or publishers cannot vouch for

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.managers.sections import Section, Sections, number, pairs, unparsed, whole
 from reconciler.planning.facts.observation import ClockState, Facts, Filesystem, Reboot, RebootNeed
-from reconciler.policy.values import MACHINE_ID
+from reconciler.policy.values import machine_id_of
 
 
 def read_facts(sections: Sections, machine: Mapping[str, str]) -> Facts:
@@ -19,13 +19,8 @@ def read_facts(sections: Sections, machine: Mapping[str, str]) -> Facts:
         architecture=machine.get("architecture", ""),
         kernel=machine.get("kernel", ""),
         boot_id=machine.get("boot_id", ""),
-        machine_id=_machine_id(machine.get("machine_id", "")),
+        machine_id=machine_id_of(machine.get("machine_id", "")),
     )
-
-
-def _machine_id(said: str) -> str:
-    """Return what machine-id(5) allows; what else may stand in that file is nobody's business."""
-    return said if re.fullmatch(MACHINE_ID, said) else ""
 
 
 def _unquoted(value: str) -> str:

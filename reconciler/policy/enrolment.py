@@ -19,7 +19,7 @@ from enum import StrEnum
 from reconciler.policy.documents import Host
 from reconciler.policy.load import Revision
 from reconciler.policy.signers import fingerprint_of_line
-from reconciler.policy.values import GLOB, LABEL_KEY, MACHINE_ID
+from reconciler.policy.values import GLOB, LABEL_KEY, machine_id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Machine:
         lines = ["kind: Host", f"name: {json.dumps(self.host)}"]
         lines += ["labels:", *(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in labels.items())]
         lines = lines if labels else lines[:2]
-        lines += [f'machine_id: "{self.machine_id}"'] if re.fullmatch(MACHINE_ID, self.machine_id) else []
+        lines += [f'machine_id: "{self.machine_id}"'] if machine_id_of(self.machine_id) else []
         return "\n".join([*lines, f'report_key: "{self.report_key} {self.host}"', ""])
 
     def is_named_by(self, document: Host) -> bool:

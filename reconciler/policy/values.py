@@ -310,6 +310,11 @@ def check_public_key(value: str) -> str:
     return value
 
 
+def machine_id_of(said: str) -> str:
+    """Return what machine-id(5) allows, empty of anything else: what may stand there is nobody's business."""
+    return said if re.fullmatch(MACHINE_ID, said) else ""
+
+
 def is_public_key(line: str) -> bool:
     """Tell whether a line is an SSH public key, whose blob repeats the type (RFC 4253, section 6.6)."""
     algorithm, _, rest = line.strip().partition(" ")

@@ -1,6 +1,5 @@
 """Enrol this host: the document that names its key, and the branch that proposes it."""
 
-import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from reconciler.planning.text.untrusted import commit_message
 from reconciler.policy.documents import Host
 from reconciler.policy.enrolment import Machine
 from reconciler.policy.load import Placed, Revision, load
-from reconciler.policy.values import MACHINE_ID
+from reconciler.policy.values import machine_id_of
 from reconciler.reconcile.policy_in_force import rejection
 
 
@@ -50,8 +49,7 @@ def machine_of(config: Config) -> Machine | None:
 def machine_id(root: Path) -> str:
     """Return the machine id of a system, empty where it has none."""
     with suppress(OSError):
-        said = (root / "etc" / "machine-id").read_text("ascii", "replace").strip()
-        return said if re.fullmatch(MACHINE_ID, said) else ""
+        return machine_id_of((root / "etc" / "machine-id").read_text("ascii", "replace").strip())
     return ""
 
 
