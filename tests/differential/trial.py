@@ -3,10 +3,11 @@
 What may be left out is told from what must not be. The manager is first asked with nothing excluded but what
 policy and operator hold. Only where policy refuses its answer, or it has none, is it asked again without what
 the product left out for that: first what it told its own resolver, and only where that will not do either,
-all that it tells as not to be had. Each of these must then be a reason by itself.
+all that it tells as not to be had, or that the resolver chose to keep. Each of these must then be a reason by
+itself.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
 from reconciler.errors import DEFECT, DONE, FAILED, exit_code, worst
 from reconciler.host.config import load_config
-from reconciler.planning.facts.observation import Change
+from reconciler.planning.facts.observation import Change, Exchange
 from reconciler.planning.reporting.document import PlannedMove
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.policy.managers import ManagerName
@@ -106,7 +107,7 @@ class _Trial:
         excepted = self.world.wishes.excepted
         spare: frozenset[str] = frozenset()
         answer = self.machine.would_do(self.world, excepted)
-        for more in (_excluded(tick), _unavailable(tick)):
+        for more in (_excluded(tick), _unavailable(tick) | _kept_back(tick)):
             if not self._is_acceptable(answer):
                 spare |= more - excepted - self.world.held
                 answer = self.machine.would_do(self.world, excepted | spare)
@@ -164,13 +165,25 @@ def _moves(transaction: Iterable[PlannedMove]) -> frozenset[Moved]:
 
 
 def _excluded(tick: Tick) -> frozenset[str]:
-    """Return names of what the question that gave the plan was to exclude; where none did, the last one."""
+    """Return names of what the question that gave the plan was to exclude."""
+    return _names(told for one in _deciding(tick) for told in (*one.question.exclude, *one.question.block))
+
+
+def _kept_back(tick: Tick) -> frozenset[str]:
+    """Return names of what stays in the answer that is the plan, by the choice of the resolver."""
+    return _names(told for one in _deciding(tick) for told in one.answer.kept_back)
+
+
+def _deciding(tick: Tick) -> Sequence[Exchange]:
+    """Return the last of the exchanges that gave the plan; where none did, the last about the whole."""
     about_all = [one for one in tick.assessment.finding.recording.exchanges if one.question.only is None]
     planned = _moves(tick.report.plan.transaction)
     asked = [one for one in about_all if planned and _changed(one.answer.changes) == planned] or about_all
-    return frozenset(
-        told.partition(":")[0] for one in asked[-1:] for told in (*one.question.exclude, *one.question.block)
-    )
+    return asked[-1:]
+
+
+def _names(told: Iterable[str]) -> frozenset[str]:
+    return frozenset(one.partition(":")[0] for one in told)
 
 
 def _changed(changes: Iterable[Change]) -> frozenset[Moved]:
