@@ -51,7 +51,7 @@ from reconciler.planning.notices.snapshot import announcement_due
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.age import observe_first_seen
-from reconciler.planning.resolving.conditions import next_change
+from reconciler.planning.resolving.conditions import asked_again, next_change
 from reconciler.planning.resolving.dialogue import next_question, unrestricted
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.resolving.plan import security_only
@@ -532,7 +532,7 @@ class _Occasion:
 
 def _concluded(recording: Recording, occasion: "_Occasion") -> Assessment:
     """Decide on what was recorded, and report that."""
-    effective, observation = occasion.effective, recording.observation
+    effective = occasion.effective
     judged = judge(recording, effective)
     watch = _watched(occasion.state.watch, recording, judged, effective)
     if watch.missed is not None:
@@ -541,7 +541,7 @@ def _concluded(recording: Recording, occasion: "_Occasion") -> Assessment:
     if isinstance(choice, RebootRefused):
         recording = _with(recording, refusal(choice.why))
     report = build_report(recording, effective, judged)
-    by_itself = _by_itself(observation, effective, occasion.state, report, occasion.now)
+    by_itself = _by_itself(recording, effective, occasion.state, report, occasion.now)
     return Assessment(
         occasion.in_force,
         Finding(recording, judged, occasion.in_force.revision, effective, report),
@@ -626,15 +626,16 @@ def _with(recording: Recording, condition: Condition) -> Recording:
 
 
 def _by_itself(
-    seen: Observation, effective: Effective | None, state: State, report: Report, now: datetime
+    recording: Recording, effective: Effective | None, state: State, report: Report, now: datetime
 ) -> tuple[datetime | None, ...]:
     """Return the instants at which something is to be looked at or told again, whatever the gates say."""
     if effective is None:
         return ()
-    settings = effective.settings
+    settings, seen = effective.settings, recording.observation
     told = {event for route in settings.notify for event in route.on}
     return (
         next_change(seen, effective, now),
+        asked_again(seen, recording.exchanges, now),
         refresh_due(seen, effective, state, now),
         # Also those that no gate names, since a person passed over it or another one closed before.
         windows.next_transition(

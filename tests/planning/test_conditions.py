@@ -6,20 +6,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import (
+    Answer,
     Available,
+    Exchange,
     FirstSeen,
     Health,
     Installed,
     Observation,
     Offer,
+    Question,
     Reboot,
     RebootNeed,
     Refresh,
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.resolving.conditions import next_change
+from reconciler.planning.resolving.conditions import asked_again, next_change
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.resolving.plan import make_plan
 from reconciler.planning.resolving.sources import SourcesAsked
@@ -354,3 +358,20 @@ def test_where_time_alone_changes_nothing_there_is_no_next_change() -> None:
 def test_a_date_of_first_sight_in_the_future_does_not_postpone_the_next_change() -> None:
     observation = replace(healthy(NOW), sources=(), first_seen=(FirstSeen(STABLE, "a", "2", NOW + 99 * DAY),))
     assert next_change(observation, effective({"min_age": {"other": "1d"}}), NOW) == NOW + DAY
+
+
+@pytest.mark.parametrize(
+    ("unexplained", "code", "expected"),
+    [
+        ((), exit_codes.DONE, None),
+        ((), exit_codes.UNRESOLVED, None),
+        (("what would replace packages is not known",), exit_codes.DONE, NOW + HOUR),
+        ((), exit_codes.OTHER, NOW + HOUR),
+    ],
+)
+def test_what_had_no_answer_is_asked_again_in_an_hour(
+    unexplained: tuple[str, ...], code: int, expected: datetime | None
+) -> None:
+    observation = replace(healthy(NOW), unexplained=unexplained)
+    answered = [Exchange(Question(), Answer((), exit_code=code))]
+    assert asked_again(observation, answered, NOW) == expected

@@ -540,6 +540,13 @@ class Counting(Host):
         return super().resolve(question)
 
 
+class Unexplained(Host):
+    """A host that does not say in time what is only to explain."""
+
+    def observe(self, at: datetime, *sources: Sequence[str]) -> Observation:
+        return replace(super().observe(at, *sources), unexplained=("whether all is there is not known",))
+
+
 def unrestricted_of(fleet: Fleet) -> list[Question]:
     recording = read_recording(fleet.reports["hosts/web-01"][-1][1]["observation.json"])
     assert not any(exchange in recording.exchanges for exchange in recording.unrestricted)
@@ -579,6 +586,13 @@ def test_what_was_seen_is_told_where_the_resolver_has_no_answer_in_time(counting
     told = {one.name: one.candidate for one in done.report.plan.updates}
     assert told == {"tool": "1.1", "other": "1.1"}
     assert len(counting.questions) == 1, "and nothing is asked that nobody waits for"
+
+
+def test_what_was_not_explained_in_time_is_asked_again_before_the_next_report_is_due() -> None:
+    host = Unexplained(PackageWorld((Build("tool", "1.0"),), {"tool": "1.0"}))
+    done = tick(Fleet(policy=POLICY), host)
+    assert done.failures == ()
+    assert done.assessment.next_instant == host.at + timedelta(hours=1)
 
 
 def test_a_plan_needs_no_answer_to_what_it_does_not_ask(counting: Counting) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.package import Identified, PackageId, Transition
 from reconciler.planning.text.layout import since
 
@@ -407,6 +408,11 @@ class Answer:
     native_code: int = 0
     message: str = ""
     unmet: tuple[Unmet, ...] = ()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the manager answered at all, be it that it cannot; in time, for example."""
+        return self.exit_code in exit_codes.WELL | exit_codes.REFUSED
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from reconciler.planning.facts.observation import Observation, RebootNeed, RefreshOutcome, Source
+from reconciler.planning.facts.observation import (
+    Exchange,
+    Observation,
+    RebootNeed,
+    RefreshOutcome,
+    Source,
+)
 from reconciler.planning.resolving.dialogue import Failure, Resolution
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Update
 from reconciler.planning.resolving.selection import PlacedException, Rules
@@ -17,6 +23,8 @@ from reconciler.policy.zones import shifted
 
 WARNING = timedelta(days=14)
 """So long before its end an exception is reported as expiring."""
+
+_ASKED_AGAIN = timedelta(hours=1)
 
 NEEDS_ACCEPTANCE = "NeedsAcceptance"
 """Why metadata are stale, where no time mends it."""
@@ -318,6 +326,16 @@ def next_change(observation: Observation, effective: Effective, now: datetime) -
         *_stalings(observation, effective.settings),
     }
     return min((at for at in instants if at > now), default=None)
+
+
+def asked_again(observation: Observation, answered: Iterable[Exchange], now: datetime) -> datetime | None:
+    """Return when to ask anew for what only explains and was not said, since the machine may have been busy.
+
+    Returns:
+        ``None`` where all was said.
+    """
+    silent = observation.unexplained or not all(exchange.answer.is_given for exchange in answered)
+    return shifted(now, _ASKED_AGAIN) if silent else None
 
 
 def _ripenings(observation: Observation, settings: Settings, now: datetime) -> Iterator[datetime]:

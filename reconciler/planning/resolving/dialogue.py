@@ -628,9 +628,8 @@ class Conversation:
             if silent == UNANSWERED:
                 break
             answer = yield self._ask(wish, key)
-            is_answer = answer.exit_code in exit_codes.WELL | exit_codes.REFUSED
-            silent += not is_answer
-            failure = "" if is_answer else sentence(answer.message)
+            silent += not answer.is_given
+            failure = "" if answer.is_given else sentence(answer.message)
             unknown = KeptBack(any(one.means(key) for one in said), failure)
             explained[key] = self.case.judge(key, answer, settled.wish.mode) or unknown
         return explained
