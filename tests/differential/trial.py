@@ -3,8 +3,8 @@
 What may be left out is told from what must not be. The manager is first asked with nothing excluded but what
 policy and operator hold. Only where policy refuses its answer, or it has none, is it asked again without what
 the product left out for that: first what it told its own resolver, and only where that will not do either,
-all that it tells as not to be had, or that the resolver chose to keep. Each of these must then be a reason by
-itself.
+all that it tells as not to be had, and at last what the resolver chose to keep. Each of these must then be a
+reason by itself.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -107,7 +107,7 @@ class _Trial:
         excepted = self.world.wishes.excepted
         spare: frozenset[str] = frozenset()
         answer = self.machine.would_do(self.world, excepted)
-        for more in (_excluded(tick), _unavailable(tick) | _kept_back(tick)):
+        for more in (_excluded(tick), _unavailable(tick), _kept_back(tick)):
             if not self._is_acceptable(answer):
                 spare |= more - excepted - self.world.held
                 answer = self.machine.would_do(self.world, excepted | spare)
