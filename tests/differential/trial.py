@@ -61,17 +61,17 @@ class _Trial:
         """Yield what is wrong; more than one round is right only where the manager itself would do more."""
         tick = self._tick(BEFORE)
         yield from self._codes("planning", tick)
+        there = [self._there()]
         for number in range(_ROUNDS):
             planned = _moves(tick.report.plan.transaction)
             yield from self._of_plan(tick, planned)
-            if not planned:
+            if not planned or _is_back(there):
                 return
-            before = self._there()
             tick = self._tick(INSIDE + number * LATER)
             yield from self._codes("applying", tick)
-            after = self._there()
-            if after != (due := self._applied(before, planned)):
-                yield f"not applied: {_listed(due - after)}; there instead: {_listed(after - due)}"
+            there.append(self._there())
+            if there[-1] != (due := self._applied(there[-2], planned)):
+                yield f"not applied: {_listed(due - there[-1])}; there instead: {_listed(there[-1] - due)}"
                 return
         yield f"never done: {_listed(planned)}"
 
@@ -143,6 +143,11 @@ class _Trial:
     def _forbids_removals(self) -> bool:
         wishes = self.world.wishes
         return wishes.removals == "forbid" or wishes.updates == "security"
+
+
+def _is_back(there: Sequence[frozenset[Moved]]) -> bool:
+    """Tell whether what was done has been undone, where each was what the manager itself would do."""
+    return there[-1] in there[:-2] and there[-1] != there[-2]
 
 
 def _policy(world: World) -> str:

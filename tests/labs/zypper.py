@@ -249,7 +249,7 @@ class ZypperLab:
 
     def configure_repository(self, alias: str = "lab", url: str = "", *, gpgcheck: bool = False) -> None:
         """Write a repository's file; with ``gpgcheck`` its metadata and packages must be signed."""
-        path = self.root / f"etc/zypp/repos.d/{alias}.repo"
+        path = self.root / f"etc/zypp/repos.d/{alias.replace('/', '_')}.repo"
         text = _REPOSITORY.format(alias=alias, url=url or self.repository.url, gpgcheck=int(gpgcheck))
         path.write_text(text)
 

@@ -72,3 +72,19 @@ def test_two_repositories_of_one_name_are_told_apart(lab: ZypperLab, zypper: Scr
     assert [one.origins for one in offers["lima"].versions] == [("lab", "second")]
     counted = naming.moved(zypper.resolve(Question(without=("second",))).changes)
     assert counted["plain"] == "1.1-1"
+
+@pytest.mark.parametrize("alias", ["far/stranger", "R&D <new>", "it's far"])
+def test_a_repository_is_known_by_its_alias_whatever_is_in_it(
+    lab: ZypperLab, zypper: ScriptedManager, alias: str
+) -> None:
+    Repository.make(lab.folder / "stranger", (Rpm("plain", "9-1"),))
+    lab.configure_repository(alias, f"file://{lab.folder}/stranger")
+    lab.refresh()
+    seen = zypper.observe(datetime.now(UTC))
+    assert {source.name: source.problem for source in seen.sources} == {"lab": "", alias: ""}
+    (version,) = (one for offer in seen.offers for one in offer.versions if one.version == "9-1")
+    assert version.origins == (alias,)
+    (change,) = (one for one in zypper.resolve(Question()).changes if one.name == "plain")
+    assert (change.to_version, change.origin) == ("9-1", alias)
+    without = naming.moved(zypper.resolve(Question(without=(alias,))).changes)
+    assert without["plain"] == "1.1-1"
