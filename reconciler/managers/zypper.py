@@ -81,7 +81,7 @@ def _other_vendors(sections: Sections, stream: Element) -> Iterator[Unmet]:
     """Tell which packages would come from another vendor than they did, which no upgrade does by itself."""
     section = sections.get("vendors")
     now = dict(fields_of(section, line, 2) for line in section.lines)
-    coming = {(one.name, one.version): one.vendor for one in records(sections.get("available"))}
+    coming = {(one.name, one.version): one.vendor for one in records(sections)}
     for element in stream.iterfind(".//to-change-vendor/solvable[@type='package']"):
         name, version = element.get("name", ""), element.get("edition", "")
         if name in now:
@@ -99,7 +99,7 @@ def _message(sections: Sections, stream: Element) -> str:
 
 
 def _changes(sections: Sections, stream: Element, offers: Sequence[Offer]) -> tuple[Change, ...]:
-    known = _with_offers(records(sections.get("available")), offers)
+    known = _with_offers(records(sections), offers)
     present = {(row.package, row.version): row.size for row in rows(sections.need("installed"), 6)}
     coming: list[tuple[Change, Record | None]] = []
     going: list[Change] = []

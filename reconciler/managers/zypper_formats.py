@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.managers.rpm import Relation
-from reconciler.managers.sections import Section, number, unparsed
+from reconciler.managers.sections import Section, Sections, number, unparsed
 from reconciler.planning.facts.package import Identified, PackageId
 from reconciler.planning.facts.versions import compare_rpm
 
@@ -104,7 +104,7 @@ class Record(Identified):
     """What a repository says of one version of a package.
 
     Attributes:
-        repository: Alias, as its folder is named.
+        repository: Alias.
         size: Of the archive.
         installed_size: Of its files.
         sha256: Of the archive, ``None`` where another checksum is used.
@@ -128,24 +128,27 @@ def folder_of(alias: str) -> str:
     return alias.replace("/", "_")
 
 
-def records(section: Section) -> tuple[Record, ...]:
-    """Read ``[available]``: on each line a repository's alias and its ``package`` element.
+def records(sections: Sections) -> tuple[Record, ...]:
+    """Read ``[available]``: on each line a repository's folder and its ``package`` element.
 
     Raises:
         Stalled: A line is no such element.
     """
-    return tuple(_record(alias, element) for alias, element in _fragments(section))
+    repos = document(sections.get("repos")).iter("repo")
+    aliases = {folder_of(alias): alias for repo in repos if (alias := repo.get("alias"))}
+    found = _fragments(sections.get("available"))
+    return tuple(_record(aliases.get(folder, folder), element) for folder, element in found)
 
 
 def _fragments(section: Section) -> Iterator[tuple[str, ET.Element]]:
     for line in section.lines:
-        alias, tab, text = line.partition("\t")
+        folder, tab, text = line.partition("\t")
         if not tab:
             raise unparsed(section, line)
         # Cut out of its document, it lacks the declaration of its one prefix.
         match tuple(_parsed(section, f'<fragment xmlns:rpm="rpm">{text}</fragment>')):
             case (element,):
-                yield alias, element
+                yield folder, element
             case _:
                 raise unparsed(section, line)
 
@@ -212,7 +215,7 @@ class Advisory:
 
 
 def advisories(section: Section) -> tuple[Advisory, ...]:
-    """Read ``[advisories]``: on each line a repository's alias and its ``update`` element.
+    """Read ``[advisories]``: on each line a repository's folder and its ``update`` element.
 
     Raises:
         Stalled: A line is no such element.

@@ -144,7 +144,7 @@ class _Market:
 
 
 def _offers(sections: Sections, installed: Sequence[Installed]) -> tuple[Offer, ...]:
-    known = records(sections.get("available"))
+    known = records(sections)
     market = _Market(
         versions=_versions(sections, known),
         records={(one.package, one.version): one for one in known},
@@ -186,7 +186,7 @@ def _versions(sections: Sections, known: Iterable[Record]) -> dict[PackageId, di
         if one.get("kind") == "package" and repository != "(System Packages)":
             package, version = PackageId(one.get("name", ""), one.get("arch", "")), one.get("edition", "")
             named = aliases.get(repository, [repository])
-            exact = [alias for alias in named if (package, version, folder_of(alias)) in having]
+            exact = [alias for alias in named if (package, version, alias) in having]
             offered = found.setdefault(package, {})
             offered[version] = (*offered.get(version, ()), *(exact if len(named) > 1 and exact else named))
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from reconciler.managers.rpm import version_key
 from reconciler.managers.sections import Sections, fields_of, pairs
-from reconciler.managers.zypper_formats import Advisory, Record, document, folder_of, names_of
+from reconciler.managers.zypper_formats import Advisory, Record, document, names_of
 from reconciler.planning.facts.observation import Available, Installed, Offer
 from reconciler.planning.facts.package import PackageId
 
@@ -93,7 +93,7 @@ def _market(sections: Sections, known: Iterable[Record]) -> dict[tuple[PackageId
     return {
         key: _Lot(
             record=next(iter(records.values())),
-            sources=tuple(alias for alias in aliases if folder_of(alias) in records) or tuple(records),
+            sources=tuple(alias for alias in aliases if alias in records) or tuple(records),
         )
         for key, records in found.items()
     }

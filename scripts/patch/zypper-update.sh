@@ -307,6 +307,8 @@ elements() { # NAME FILE ATTRIBUTE...: the attributes of each such element, by t
         function attribute(key,    value) {
             if (!match($0, "[ \n]" key "=\"[^\"]*\"")) return "-"
             value = substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 4)
+            gsub(/&lt;/, "<", value); gsub(/&gt;/, ">", value); gsub(/&quot;/, "\"", value); gsub(/&apos;/, "\047", value)
+            gsub(/&amp;/, "\\&", value)
             return value == "" ? "-" : value
         }
         /^to-[a-z-]*>/ { block = $0; sub(/>.*/, "", block) }

@@ -113,10 +113,11 @@ def test_a_repository_that_is_enabled_and_was_never_read(tmp_path: Path, shell: 
     repositories = """<repo-list>
 <repo alias="main" enabled="1" name="Main"/>
 <repo alias="a/b" enabled="1" name="AB"/>
+<repo alias="R&amp;D &lt;x&gt;" enabled="1" name="R&amp;D"/>
 <repo alias="new" enabled="1" name="New"/>
 <repo alias="off" enabled="0" name="Off"/>
 </repo-list>"""
-    files = {"known": "main\na_b\n", "without": "", "repos": repositories}
+    files = {"known": "main\na_b\nR&D <x>\n", "without": "", "repos": repositories}
     assert decide(tmp_path, shell, 'never_read "$WORK/repos"', files) == ["new"]
     body = 'echo new >"$WORK/without"; never_read "$WORK/repos"'
     assert decide(tmp_path / "again", shell, body, files) == []

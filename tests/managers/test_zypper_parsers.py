@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.errors import Stalled, Transient
 from reconciler.managers.rpm import Relation
-from reconciler.managers.sections import Section
+from reconciler.managers.sections import Section, Sections
 from reconciler.managers.zypper import ZYPPER
 from reconciler.managers.zypper_formats import (
     Record,
@@ -92,7 +92,7 @@ def test_xml_that_declares_anything_or_is_none_is_refused(text: str) -> None:
 def test_a_record_is_as_untrusted() -> None:
     text = 'lab\t<!DOCTYPE a [<!ENTITY x "y">]><package/>'
     with pytest.raises(Stalled):
-        records(Section("available", (text,), (), 0))
+        records(Sections("zypper", {"available": Section("available", (text,), (), 0)}, 0))
     with pytest.raises(Stalled):
         advisories(Section("advisories", ("no tab",), (), 0))
 

@@ -73,6 +73,7 @@ def test_two_repositories_of_one_name_are_told_apart(lab: ZypperLab, zypper: Scr
     counted = naming.moved(zypper.resolve(Question(without=("second",))).changes)
     assert counted["plain"] == "1.1-1"
 
+
 @pytest.mark.parametrize("alias", ["far/stranger", "R&D <new>", "it's far"])
 def test_a_repository_is_known_by_its_alias_whatever_is_in_it(
     lab: ZypperLab, zypper: ScriptedManager, alias: str
