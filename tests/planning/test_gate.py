@@ -208,6 +208,8 @@ def test_a_pause_lasts_until_its_end(until: datetime | None, *, is_closed: bool)
         (replace(POLICY, fetched_at=NOW - timedelta(days=14) - SECOND), Outcome.POLICY_STALE),
         (replace(POLICY, committed_at=NOW - HOUR, max_head_age=HOUR), None),
         (replace(POLICY, committed_at=NOW - HOUR - SECOND, max_head_age=HOUR), Outcome.POLICY_STALE),
+        (replace(POLICY, committed_at=NOW + HOUR, max_head_age=HOUR), None),
+        (replace(POLICY, committed_at=NOW + HOUR + SECOND, max_head_age=HOUR), Outcome.POLICY_STALE),
         (replace(POLICY, committed_at=NOW - timedelta(days=900)), None),
     ],
 )

@@ -92,6 +92,10 @@ def _fresh(policy: PolicyState, fetched_at: datetime, settings: GateSettings, no
                 "the server may keep newer commits back"
             )
             return Closed(GateName.POLICY, Outcome.POLICY_STALE, reason)
+        begins = shifted(policy.committed_at, -oldest)
+        if now < begins:
+            reason = f"the policy is dated {minute(policy.committed_at)}, so nothing shows that it is new"
+            return Closed(GateName.POLICY, Outcome.POLICY_STALE, reason, until=begins)
         until = min(until, shifted(policy.committed_at, oldest))
     return Pass(GateName.POLICY, "in force and fresh", until=until, origin=origin)
 
