@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError, Transient
-from reconciler.planning.gates.types import PolicyStanding, PolicyState, SignedBy
+from reconciler.planning.facts.observation import ClockState
+from reconciler.planning.gates.gates import clock_gate
+from reconciler.planning.gates.types import Closed, Evidence, PolicyStanding, PolicyState, SignedBy
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import Problem, quoted
@@ -24,6 +26,11 @@ from reconciler.reconcile.ports.policies import (
     Unverified,
 )
 from reconciler.reconcile.recall import FIRST_USE, Begin, begin, remembered
+
+
+def _synchronised() -> ClockState:
+    return ClockState.SYNCHRONISED
+
 
 _MOST_REMEMBERED = 20
 """How many of the commits that were accepted together are told with who signed them, the newest."""
@@ -77,12 +84,14 @@ class SignedTrust:
         repository: The name that it must give itself, so that one repository's policy is not another's.
         max_head_age: How old its head may be, ``None`` where that does not matter.
         trusts_forge: Merges that a forge signed count as well.
+        clock: Says whether the present can be believed, by which keys are valid or not.
     """
 
     verifier: PolicyVerifier
     repository: str
     max_head_age: timedelta | None = None
     trusts_forge: bool = False
+    clock: Callable[[], ClockState] = _synchronised
 
     @property
     def said(self) -> str:
@@ -214,6 +223,9 @@ class PolicyFollower:
             accept: As of :meth:`follow`.
         """
         try:
+            wrong = None if self.trust is None else self._wrong_clock(self.trust, commit, known, now)
+            if wrong is not None:
+                return self._keep(known, now, wrong)
             signed = () if self.trust is None else self._verified(self.trust, commit, commits, now)
             if isinstance(signed, Unverified):
                 return self._keep(known, now, _unproved(signed, commit))
@@ -237,6 +249,23 @@ class PolicyFollower:
                 return InForce(loaded, self._state(commit, signed=newest), kept, _conditions(loaded))
             case Rejected() | NeedsUpgrade():
                 return self._keep(known, now, _unusable(loaded, commit))
+
+    def _wrong_clock(
+        self, trust: SignedTrust, head: str, known: Acceptance | None, now: datetime
+    ) -> _Setback | None:
+        """Return why nothing is judged now: at a wrong present, an ended key would be accepted for good."""
+        if trust.clock() is not ClockState.UNSYNCHRONISED:
+            return None
+        told = dict.fromkeys((head, "" if known is None else known.commit, self.repository.floor))
+        dates = [
+            Evidence(f"policy commit {commit[:12]}", self.repository.describe(commit).committed_at)
+            for commit in filter(None, told)
+        ]
+        gate = clock_gate(ClockState.UNSYNCHRONISED, dates, now)
+        if not isinstance(gate, Closed):
+            return None
+        error = Transient(f"{gate.reason}: no key is judged by it", "have the clock of this host set")
+        return _Setback(PolicyStanding.READY, ConditionType.CLOCK_WRONG, "NoKeyJudged", error)
 
     def _foreign(self, revision: Revision) -> _Setback | None:
         """Return what is against a revision that is of another repository than it must be."""

@@ -4,11 +4,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from reconciler.cli.verbs.run import run_once
+from reconciler.cli.wiring.compose import wire
+from reconciler.host.config import load_config
 from tests.e2e.site import POLICY, SCHEDULE, Site
+from tests.e2e.test_apply import tick
+from tests.e2e.test_run import LostClock
 from tests.labs.apt import AptLab
 from tests.labs.signing import Key, Keys, SignedRepository
 from tests.labs.witness import witnessed
@@ -232,6 +238,26 @@ def test_a_server_that_keeps_newer_commits_back_closes_the_gate_and_a_heartbeat_
     code, _, err = patchledger("policy", "heartbeat", str(policy.path))
     assert code == 1
     assert "cannot sign a commit" in err
+
+
+def test_no_key_is_judged_by_a_clock_that_is_wrong(
+    site: Site, policy: SignedRepository, ada: Key, ben: Key, trust: Callable[..., None]
+) -> None:
+    """Else a key that ended would be accepted while the clock is set back, and obeyed ever after."""
+    trust(ada.line() + ben.line('valid-before="20260101"'))
+    good = policy.head()
+    tick(site)
+    evil = policy.commit({"docs/x": "1"}, ben, date="2025-05-01T00:00:00Z")
+    lost = LostClock(datetime(2025, 6, 1, tzinfo=UTC))
+    run_once(site.config, wire(load_config(site.config), lost), None)
+    told = site.report()
+    assert told["policy"]["commit"] == good
+    assert [one["reason"] for one in told["conditions"] if one["type"] == "ClockWrong"] == ["NoKeyJudged"]
+    assert told["decision"]["outcome"] != "apply"
+    assert condition(site) == ""
+    tick(site)
+    assert condition(site) == "KeyEnded"
+    assert site.report()["policy"]["commit"] == good != evil
 
 
 def test_history_stays_forward_only(

@@ -137,7 +137,7 @@ def wire(
     site = _site(config, folder, manager, power)
     used, timeout = clock or SystemClock(), config.git.timeout
     read = _reader(source, timeout)
-    trust = _trust(config, source)
+    trust = _trust(config, source, used)
     of_runs = tuple if trust is None else partial(_policies_of_runs, run_logs(config))
     reported = partial(followed, queue, site.branch, of_runs)
     follower = PolicyFollower(source, read, timeout, reported, trust)
@@ -192,13 +192,14 @@ def _source(config: Config) -> PolicyMirror:
     return PolicyMirror(mirror, policy.remote, policy.ref, git_options(config), config.trust.floor)
 
 
-def _trust(config: Config, source: PolicyMirror) -> SignedTrust | None:
+def _trust(config: Config, source: PolicyMirror, clock: Clock) -> SignedTrust | None:
     """Return what a signed policy must show, ``None`` where it need not be signed."""
     rules, repository = signing_rules(config), config.trust.repository
     if rules is None or repository is None:
         return None
     trust, history = config.trust, SignedHistory(source, rules, counter("policy commits are verified"))
-    return SignedTrust(history, repository, trust.max_head_age, trusts_forge=trust.forge is not None)
+    has_forge = trust.forge is not None
+    return SignedTrust(history, repository, trust.max_head_age, trusts_forge=has_forge, clock=clock.state)
 
 
 def signing_rules(config: Config) -> Rules | None:
