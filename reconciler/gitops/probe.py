@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -67,10 +67,12 @@ class Wanted:
     Attributes:
         floor: ``trust.floor``, ``None`` without one.
         rules: Who must have signed it, ``None`` where nobody need.
+        tell: As of :class:`SignedHistory`.
     """
 
     floor: str | None = None
     rules: Rules | None = None
+    tell: Callable[[int, int], None] | None = None
 
 
 @contextlib.contextmanager
@@ -96,27 +98,19 @@ def opened_policy(
                 f"trust.floor {wanted.floor} is not in the history of {source.branch} of {source.shown}",
                 "take a commit that `git log --first-parent` shows there",
             )
-        signer = "" if wanted.rules is None else _signer(source, wanted.rules, assessed, now)
+        signer = _signer(source, wanted, assessed, now)
         shown = source.describe(found.head)
         yield source, Served(found.head, shown.subject, shown.committed_at, signer)
 
 
-def probe_policy(
-    remote: str, ref: str, options: GitAccess, wanted: Wanted, *, timeout: float, now: datetime
-) -> Served:
-    """Say whether the policy is served, and its head.
-
-    Raises:
-        ReconcilerError: As for :func:`opened_policy`.
-    """
-    with opened_policy(remote, ref, options, wanted, timeout=timeout, now=now) as (_, served):
-        return served
-
-
-def _signer(source: PolicyMirror, rules: Rules, found: FirstUse | Unchanged | Advanced, now: datetime) -> str:
+def _signer(
+    source: PolicyMirror, wanted: Wanted, found: FirstUse | Unchanged | Advanced, now: datetime
+) -> str:
+    if wanted.rules is None:
+        return ""
     is_first = not isinstance(found, Advanced)
     commits = found.commits if isinstance(found, Advanced) else source.line(found.commit)[::-1]
-    signed = SignedHistory(source, rules).verify(commits, now, is_first=is_first)
+    signed = SignedHistory(source, wanted.rules, wanted.tell).verify(commits, now, is_first=is_first)
     if isinstance(signed, Unverified):
         raise PolicyRejected(signed.message, signed.hint)
     return signed[-1].signer if signed else "whoever chose it as trust.floor"

@@ -174,6 +174,35 @@ def test_no_floor_is_chosen_anew_by_itself(place: Place) -> None:
     assert place.set_up(trust={**trust, "floor": first})[0] == 0, "a person may"
 
 
+def test_a_host_that_kept_its_state_begins_nowhere_anew(place: Place) -> None:
+    """Without its configuration, after cleanup for instance: its state knows how far it had come."""
+    ada = Keys(place.folder / "keys").ssh("ada@example.org")
+    listed = place.folder / "allowed_signers"
+    listed.write_text(ada.line(), encoding="utf-8")
+    trust = {"mode": "signed", "allowed_signers": str(listed), "repository": "example/policy"}
+    policy = SignedRepository(place.policy)
+    first = policy.commit({"patchledger.yaml": "repository: example/policy\n"}, ada)
+    second = policy.commit({"a": "1"}, ada)
+    assert place.set_up(trust=trust)[0] == 0
+    assert place.run("run")[0] == 0
+    place.config.unlink()
+    git(place.policy, "reset", "-q", "--hard", first)
+    code, _, err = place.set_up(trust=trust)
+    assert code == 1
+    assert f"does not continue commit {second}, which this host accepted before" in err
+    assert not place.config.exists()
+    for name in ("trust.json", "policy.git/refs/patchledger/accepted"):
+        (place.folder / "state" / name).rename(place.folder / "aside")  # either of them tells
+        assert place.set_up(trust=trust)[0] == 1
+        (place.folder / "aside").rename(place.folder / "state" / name)
+    assert place.set_up(trust={**trust, "floor": first})[0] == 0, "a person may"
+    place.config.unlink()
+    git(place.policy, "reset", "-q", "--hard", second)
+    third = policy.commit({"a": "2"}, ada)
+    assert place.set_up(trust=trust)[0] == 0
+    assert load_config(place.config).trust.floor == third
+
+
 def test_the_host_gets_a_key_of_its_own_that_signs_its_reports(place: Place) -> None:
     code, _, err = place.set_up()
     assert code == 0

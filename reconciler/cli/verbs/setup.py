@@ -190,7 +190,7 @@ def _with_floor(answers: Answers, *, has_failed: bool) -> Answers:
     trust = answers.trust
     if trust.mode == "none" or trust.floor is not None or has_failed:
         return answers
-    floor = setup_checks.policy_head(answers)
+    floor = setup_checks.first_floor(answers)
     return answers.model_copy(update={"trust": trust.model_copy(update={"floor": floor})})
 
 

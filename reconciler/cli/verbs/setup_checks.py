@@ -6,17 +6,19 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
+from reconciler.cli.showing.terminal import counter
 from reconciler.cli.verbs.notify import send_test
-from reconciler.cli.wiring.compose import git_options, signing_rules
-from reconciler.errors import Misuse, ReconcilerError, Transient
+from reconciler.cli.wiring.compose import MIRROR, git_options, signing_rules
+from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.probe import ACCESS_REFUSED, Served, Wanted, opened_policy, probe_policy, probe_push
+from reconciler.gitops.probe import ACCESS_REFUSED, Served, Wanted, opened_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.report_queue import host_branch
 from reconciler.host.config import Config, place_of
 from reconciler.host.install.answers import Answers, NotifierAnswer
 from reconciler.host.install.credentials import decrypt
 from reconciler.host.machine.clock import SystemClock
+from reconciler.host.state.folder import StateFolder
 from reconciler.notify import (
     ANSWERS,
     CANNOT_BE_ASKED,
@@ -43,7 +45,7 @@ def check_policy(config: Config) -> str:
         ReconcilerError: It cannot be had, in one line with what to do.
     """
     _without_password("policy.remote", config.policy.remote)
-    found = _asked(lambda: _served(config, Wanted(config.trust.floor, signing_rules(config))))
+    found = _asked(lambda: _served(config))
     signed = f", signed by {found.signer}" if found.signer else ""
     return (
         f"the policy can be fetched: {config.policy.ref} is at {found.head[:12]} of "
@@ -51,20 +53,34 @@ def check_policy(config: Config) -> str:
     )
 
 
-def policy_head(config: Config) -> str:
-    """Return the full id of the policy's newest commit, which is signed where that is asked for.
+def first_floor(config: Config) -> str:
+    """Return the full id of the policy's newest commit, which was verified, as where a host begins.
+
+    A host that was set up before, and has kept its state, does not begin anew: the commit must continue what
+    it accepted last.
 
     Raises:
+        Stalled: It does not.
         ReconcilerError: As for :func:`check_policy`.
     """
-    return _served(config, Wanted(rules=signing_rules(config))).head
+    known = _accepted_before(config)
+    with _opened(config, None) as (source, served):
+        if known and known not in source.line(served.head):
+            raise Stalled(
+                f"branch {source.branch} of {source.shown} does not continue commit {known}, which this host "
+                f"accepted before, by what it kept in {config.state_dir}",
+                "if that is intended, name a commit by --trust-floor",
+            )
+        return served.head
 
 
-def _served(config: Config, wanted: Wanted) -> Served:
-    policy = config.policy
-    now = SystemClock().now()
-    options = git_options(config)
-    return probe_policy(policy.remote, policy.ref, options, wanted, timeout=_timeout(config), now=now)
+def _accepted_before(config: Config) -> str:
+    """Return the commit that this host accepted last, empty where it has kept none."""
+    if not config.state_dir.is_dir():
+        return ""
+    policy, kept = config.policy, StateFolder(config.state_dir).recall().state.accepted
+    accepted = PolicyMirror(config.state_dir / MIRROR, policy.remote, policy.ref).accepted()
+    return kept or ("" if accepted is None else accepted.commit)
 
 
 def opened(config: Config) -> AbstractContextManager[tuple[PolicyMirror, Served]]:
@@ -73,8 +89,17 @@ def opened(config: Config) -> AbstractContextManager[tuple[PolicyMirror, Served]
     Raises:
         ReconcilerError: As for :func:`check_policy`.
     """
+    return _opened(config, config.trust.floor)
+
+
+def _served(config: Config) -> Served:
+    with opened(config) as (_, served):
+        return served
+
+
+def _opened(config: Config, floor: str | None) -> AbstractContextManager[tuple[PolicyMirror, Served]]:
     policy, now = config.policy, SystemClock().now()
-    wanted = Wanted(config.trust.floor, signing_rules(config))
+    wanted = Wanted(floor, signing_rules(config), counter("policy commits are verified"))
     options = git_options(config)
     return opened_policy(policy.remote, policy.ref, options, wanted, timeout=_timeout(config), now=now)
 

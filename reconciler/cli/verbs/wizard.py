@@ -13,7 +13,7 @@ from reconciler.cli.verbs.setup_checks import (
     check_notifier,
     check_policy,
     check_reports,
-    policy_head,
+    first_floor,
 )
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.host.install.answers import Answers, Draft, Path_
@@ -102,7 +102,7 @@ class Wizard:
                 said = self._line(("trust", "floor"), "Trusted commit", "")
                 if said == "head":
                     try:
-                        said = policy_head(self._partial())
+                        said = first_floor(self._partial())
                     except ReconcilerError as error:
                         self._complain(error)
                         continue

@@ -63,6 +63,9 @@ from reconciler.targets.service import local_target
 
 PROGRAM = f"patchledger {__version__}"
 
+MIRROR = "policy.git"
+"""Folder of the state folder with the mirror of the policy."""
+
 UNPARSED = "unparsed.txt"
 """File of the state folder with the last output of a patch script that could not be read."""
 
@@ -188,7 +191,7 @@ def report_key(config: Config) -> str:
 
 
 def _source(config: Config) -> PolicyMirror:
-    policy, mirror = config.policy, config.state_dir / "policy.git"
+    policy, mirror = config.policy, config.state_dir / MIRROR
     return PolicyMirror(mirror, policy.remote, policy.ref, git_options(config), config.trust.floor)
 
 
