@@ -127,7 +127,7 @@ def read_signers(data: bytes, file: str) -> SignerList:
     signers, problems = [], []
     for number, line in _lines(data):
         try:
-            signers.append(_signer(line, number))
+            signers.append(_signer(_seen(line), number))
         except ValueError as error:
             message, _, hint = str(error).partition("; ")
             problems.append(Problem(file, number, "", message, hint or _HINT))
@@ -147,7 +147,7 @@ def read_revoked(data: bytes, file: str) -> tuple[frozenset[str], tuple[Problem,
     revoked, problems = set(), []
     for number, line in _lines(data):
         try:
-            revoked.add(_revoked(line))
+            revoked.add(_revoked(_seen(line)))
         except ValueError as error:
             hint = "write a fingerprint (SHA256:..., or an OpenPGP key's), or the line of a .pub file"
             problems.append(Problem(file, number, "", str(error).partition("; ")[0], hint))
@@ -198,8 +198,16 @@ def public_key_of(data: bytes) -> str:
 def _lines(data: bytes) -> Iterable[tuple[int, str]]:
     for number, raw in enumerate(data.split(b"\n"), start=1):
         line = raw.decode("utf-8", "replace").strip()
-        if line and not line.startswith("#"):
+        # A mere carriage return ends a line for people, so what follows it would be lost as a comment.
+        if line and ("\r" in line or not line.startswith("#")):
             yield number, line
+
+
+def _seen(line: str) -> str:
+    """Return a line of which nothing is hidden from whoever reads the file."""
+    if not line.replace("\t", " ").isprintable():
+        raise ValueError("holds characters that nobody sees; write it anew, and end lines as text files do")
+    return line
 
 
 def _signer(line: str, number: int) -> Signer:
@@ -220,6 +228,8 @@ def _signer(line: str, number: int) -> Signer:
     after, before = (
         _time(chosen[name]) if name in chosen else None for name in ("valid-after", "valid-before")
     )
+    if after is not None and before is not None and before < after:
+        raise ValueError("is valid at no time: valid-before is earlier than valid-after")
     begins = made.begins if after is None else max(after, made.begins or after)
     return Signer(who.strip('"'), made.type, made.key, made.fingerprint, is_authority, begins, before, number)
 

@@ -69,6 +69,10 @@ def test_times_are_in_utc(text: str, at: datetime) -> None:
         (f"ada {KEY[:-4]}", "not whole"),
         (f"ada ecdsa-sha2-nistp256 {KEY.split()[1]}", "of another type"),
         ("ada ssh-dss AAAA", "holds no public key"),
+        (f'ada valid-after="20260102",valid-before="20260101" {KEY}', "valid at no time"),
+        (f"# a comment\rada {KEY}", "nobody sees"),
+        (f"ada {KEY}\rben {KEY}", "nobody sees"),
+        (f"\ufeffada {KEY}", "nobody sees"),
         ("ada openpgp AAAA", "not whole"),
         ("ada openpgp iAEE", "no OpenPGP key of version 4"),
         ("ada openpgp mAED", "no OpenPGP key of version 4"),
@@ -153,8 +157,19 @@ def test_revoked_keys_are_lines_or_fingerprints() -> None:
     assert read_revoked(next(iter(by_print - {"AB" * 20})).encode(), "f")[0] < by_print
 
 
+def test_no_revoked_key_is_lost_behind_an_end_of_line_of_old() -> None:
+    assert read_revoked(f"{'ab' * 20}\r{'cd' * 20}\r".encode(), "f")[1]
+    found, wrong = read_revoked(f"{'ab' * 20}\r\n{'cd' * 20}\r\n".encode(), "f")
+    assert found == {"AB" * 20, "CD" * 20}
+    assert wrong == ()
+
+
 @given(st.binary(max_size=300))
 def test_whatever_stands_there_is_a_signer_or_a_mistake(data: bytes) -> None:
     found = read_signers(data, "f")
-    lines = [line for line in data.split(b"\n") if line.strip() and not line.strip().startswith(b"#")]
+    lines = [
+        line
+        for line in data.split(b"\n")
+        if line.strip() and (b"\r" in line or not line.strip().startswith(b"#"))
+    ]
     assert len(found.signers) + len(found.problems) <= len(lines) + 1
