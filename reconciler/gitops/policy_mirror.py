@@ -51,6 +51,8 @@ _FETCHED_FILE = "patchledger-fetched"
 _SHORT = 12
 _MAX_LINE = 16 * 2**20
 """Bytes of a first-parent line: 400,000 commits."""
+_CUT_OFF = "shallow roots are not allowed"
+"""What git warns of, and calls well, where it takes nothing of a remote that has not all of the history."""
 _FLOOR_HINT = "if the rewrite was intended, set trust.floor to the full id of a commit of the new history"
 
 
@@ -117,6 +119,7 @@ class PolicyMirror:
             damage.create_bare(self.mirror, self._git)
         self._reach = (timeout, now)
         try:
+            self._check_history()
             before = self.head()
             problem = self._fetch_into(self._git, timeout)
             if problem is None:
@@ -303,10 +306,19 @@ class PolicyMirror:
             damage.keep_small(self._git)
         return Fetched(head)
 
+    def _check_history(self) -> None:
+        """Refuse a mirror whose history was cut off or changed by hand."""
+        for name in ("shallow", "info/grafts"):
+            if (self.mirror / name).exists():
+                raise Damaged(f"{self.mirror} does not hold the whole history: there is {name}")
+
     def _fetch_into(self, git: Git, timeout: float) -> ReconcilerError | None:
         done = git.talk(self._remote, _NAME, *self._fetch_arguments, timeout=timeout)
         if not done.returncode and not done.timed_out:
-            return None
+            if _CUT_OFF not in done.error_text:
+                return None
+            said = f"cannot fetch the policy from {self.shown}: what is there is a shallow clone"
+            return Stalled(said, "have the whole history there: git fetch --unshallow")
         return explain(done, f"cannot fetch the policy from {self.shown}", self._remote)
 
     def _recovered(

@@ -258,6 +258,16 @@ def test_a_repository_that_went_away_is_said_although_there_is_an_older_answer(
     assert source.head() == head
 
 
+def test_a_remote_that_is_a_shallow_clone_is_said(upstream: Repository, tmp_path: Path) -> None:
+    upstream.commit({**POLICY, "policies/b.yaml": "b"})
+    shallow = tmp_path / "shallow.git"
+    git(tmp_path, "clone", "-q", "--bare", "--depth=1", f"file://{upstream.path}", str(shallow))
+    mirror = PolicyMirror(tmp_path / "of-shallow.git", str(shallow))
+    with pytest.raises(Stalled, match="what is there is a shallow clone"):
+        mirror.fetch(timeout=20, now=NOW)
+    assert mirror.head() is None
+
+
 def test_an_empty_repository_is_told_from_a_missing_branch(tmp_path: Path, upstream: Repository) -> None:
     empty = Repository.create(tmp_path / "empty.git")
     with pytest.raises(Stalled, match="the repository is empty") as caught:
@@ -321,7 +331,26 @@ def _garbage_packed_refs(mirror: Path) -> None:
     (mirror / "packed-refs").write_text("nonsense refs/heads/x\n")
 
 
-DAMAGES = [_delete_head, _garbage_ref, _empty_ref, _garbage_config, _garbage_packed_refs]
+def _cut_off(mirror: Path) -> None:
+    head = git(mirror, "rev-parse", "refs/remotes/policy/main")
+    (mirror / "shallow").write_text(f"{head}\n", encoding="utf-8")
+
+
+def _grafted(mirror: Path) -> None:
+    head = git(mirror, "rev-parse", "refs/remotes/policy/main")
+    (mirror / "info").mkdir(exist_ok=True)
+    (mirror / "info" / "grafts").write_text(f"{head}\n", encoding="utf-8")
+
+
+DAMAGES = [
+    _delete_head,
+    _garbage_ref,
+    _empty_ref,
+    _garbage_config,
+    _garbage_packed_refs,
+    _cut_off,
+    _grafted,
+]
 
 
 @pytest.mark.parametrize("packed", ["", "packed"], ids=["loose", "packed"])
