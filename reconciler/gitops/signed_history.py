@@ -42,7 +42,7 @@ from reconciler.policy.placement import SIGNERS_FILE
 from reconciler.policy.problems import Problem
 from reconciler.policy.signers import OPENPGP as OPENPGP_KEY
 from reconciler.policy.signers import Signer, SignerList, is_weak, read_revoked, read_signers
-from reconciler.reconcile.ports.policies import Unproved, Unverified
+from reconciler.reconcile.ports.policies import ONE_ROLE, Unproved, Unverified
 
 _DOING = "cannot read who signed the policy"
 _FILE = "patchledger-verified"
@@ -72,6 +72,8 @@ class Rules:
         environment: Added to that of the programs that check signatures.
         forge_keys: File of the keys of a forge whose merge button is trusted.
         forge_accounts: Addresses of the accounts whose merges count there.
+        report_key: Fingerprint of the key that signs this host's reports, and therefore no policy; empty
+            without one.
     """
 
     signers: Path
@@ -80,6 +82,7 @@ class Rules:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     forge_keys: Path | None = None
     forge_accounts: frozenset[str] = frozenset()
+    report_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,17 @@ def read_rules(rules: Rules) -> HostLists:
     forge, crossed = _forge(rules, of_forge, root)
     accounts = "\n".join(sorted(rules.forge_accounts)).encode()
     digest = sha256(b"\0".join((listed, revoked, rules.ref.encode(), of_forge, accounts))).hexdigest()
-    return HostLists(root.signers, keys, digest, (*root.problems, *wrong, *crossed), forge)
+    own = _reporting(rules, root.signers, forge.keys)
+    return HostLists(root.signers, keys, digest, (*root.problems, *wrong, *crossed, *own), forge)
+
+
+def _reporting(rules: Rules, people: Sequence[Signer], forge: Sequence[Signer]) -> Iterator[Problem]:
+    """Yield where the key that signs this host's reports is listed as one that signs policy."""
+    said = "is the key of this host's own reports (reports.signing_key), and one key has one role"
+    for file, signers in ((rules.signers, people), (rules.forge_keys, forge)):
+        for one in signers:
+            if one.fingerprint == rules.report_key:
+                yield Problem(str(file), one.line, "", said, "take it out")
 
 
 def _forge(rules: Rules, data: bytes, root: SignerList) -> tuple[Forge, tuple[Problem, ...]]:
@@ -453,6 +466,9 @@ class _Judge:
             return _refused(commit, Unproved.BAD_SIGNATURE, "carries something that is no signature by SSH")
         mine = [signer for signer in listed if who(signature, signer) is not None]
         said = _named(signature, mine)
+        if mine and signature.fingerprint == self.rules.report_key:
+            said = f"is signed by {said}, which signs this host's reports"
+            return _refused(commit, Unproved.OTHER_ROLE, said, ONE_ROLE)
         chosen = self._chosen(commit, mine, said, {signature.fingerprint}, is_sealed=is_sealed)
         if isinstance(chosen, Unverified):
             return chosen
@@ -489,7 +505,7 @@ class _Judge:
         keys = [signer for signer in listed if signer.type == OPENPGP_KEY]
         found = check_openpgp(commit.signature, commit.payload, keys, self.now, self.bench)
         mine = [signer for signer in keys if signer.fingerprint == found.primary]
-        said = f"the OpenPGP key {found.primary or found.key}"
+        said = f"the OpenPGP key {found.primary or found.key}" if found.key else "an OpenPGP key"
         if not found.primary and found.wrong is Unproved.BAD_SIGNATURE:
             return _refused(commit, found.wrong, f"carries a signature by {said} that is not good")
         chosen = self._chosen(commit, mine, said, {found.key}, is_sealed=is_sealed)

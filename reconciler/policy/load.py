@@ -145,6 +145,7 @@ class Revision:
         warnings: What is valid and yet worth a look.
         misplaced: Policy in places that are not read, which is therefore not in force.
         repository: Its name, as in ``patchledger.yaml``, empty where it says nothing.
+        publishers: Fingerprints of the keys in ``trust/publishers``.
     """
 
     commit: str
@@ -162,6 +163,13 @@ class Revision:
     warnings: tuple[Problem, ...] = ()
     misplaced: tuple[Problem, ...] = ()
     repository: str = ""
+    publishers: frozenset[str] = frozenset()
+
+    def other_roles(self) -> dict[str, str]:
+        """Return the keys that sign something else than policy, by fingerprint, and what each is."""
+        named = ((one.value.report_key, one.value.name) for one in self.hosts)
+        hosts = {fingerprint_of_line(key): f"the report_key of {name}" for key, name in named if key}
+        return {**hosts, **dict.fromkeys(self.publishers, f"a key of {PUBLISHERS_FILE}")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +312,7 @@ class _Loader:
             warnings=tuple(sorted(self.warnings)),
             misplaced=tuple(sorted(self.misplaced)),
             repository=self.name,
+            publishers=frozenset(one.fingerprint for one in self.signers.get(PUBLISHERS_FILE, ())),
         )
 
     def _all(self, model: type[L]) -> tuple[Placed[L], ...]:

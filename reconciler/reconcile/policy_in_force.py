@@ -12,6 +12,7 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import Problem, quoted
 from reconciler.reconcile.ports.policies import (
+    ONE_ROLE,
     Acceptance,
     Advanced,
     Fetched,
@@ -23,6 +24,7 @@ from reconciler.reconcile.ports.policies import (
     ReadPolicy,
     Rewritten,
     Unchanged,
+    Unproved,
     Unverified,
 )
 from reconciler.reconcile.recall import FIRST_USE, Begin, begin, remembered
@@ -237,8 +239,8 @@ class PolicyFollower:
             )
             return self._keep(known, now, setback)
         match loaded:
-            case Revision() if foreign := self._foreign(loaded):
-                return self._keep(known, now, foreign)
+            case Revision() if against := self._foreign(loaded) or self._crossed(loaded, known, signed, now):
+                return self._keep(known, now, against)
             case Revision():
                 is_verified, newest = self.trust is not None, signed[-_MOST_REMEMBERED:]
                 if not newest and known is not None and known.commit == commit:
@@ -272,6 +274,27 @@ class PolicyFollower:
         if self.trust is None or revision.repository == self.trust.repository:
             return None
         return _foreign(revision, self.trust.repository)
+
+    def _crossed(
+        self, revision: Revision, known: Acceptance | None, signed: Sequence[SignedBy], now: datetime
+    ) -> _Setback | None:
+        """Return what is against a revision that a host's or publisher's key has signed.
+
+        Such a key may stand in this host's own list, or have a certificate by one there, of which whoever
+        wrote the policy knows nothing. It is what it was before the revision, too, which may say otherwise.
+        """
+        if not signed:
+            return None
+        roles = revision.other_roles()
+        before = load(self.read(known.commit, now), known.commit) if self._may_hold(known) and known else None
+        if isinstance(before, Revision):
+            roles = {**roles, **before.other_roles()}
+        for one in signed:
+            if one.fingerprint in roles:
+                said = f"is signed by {one.fingerprint}, which is {roles[one.fingerprint]}"
+                error = PolicyRejected(f"policy commit {one.commit[:12]} {said}", ONE_ROLE)
+                return _refused(Unproved.OTHER_ROLE, error, revision.commit)
+        return None
 
     def _keep(self, known: Acceptance | None, now: datetime, setback: _Setback | None = None) -> InForce:
         """Stay with the last accepted revision, and tell what kept the newest one back."""

@@ -110,6 +110,18 @@ class Keys:
         _run("gpg", "--batch", "--import", env=env, stdin=made.replace(":-----BEGIN", "-----BEGIN"))
         return self._openpgp(key.who, key.fingerprint, Path(key.home))
 
+    def without_subkey(self, key: Key) -> Key:
+        """Have the subkey of an OpenPGP key be revoked by its owner, and return the key as it is then."""
+        talk = ("--command-fd", "0", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", "")
+        says = "key 1\nrevkey\ny\n0\n\ny\nsave\n"
+        _run("gpg", *talk, "--edit-key", key.fingerprint, env={"GNUPGHOME": key.home}, stdin=says)
+        return self._openpgp(key.who, key.fingerprint, Path(key.home))
+
+    def message(self, key: Key, text: str) -> str:
+        """Return a signed message, which holds its text, in armour."""
+        unlocked = ("--batch", "--pinentry-mode", "loopback", "--passphrase", "")
+        return _run("gpg", *unlocked, "--armor", "--sign", env={"GNUPGHOME": key.home}, stdin=text)
+
     def _openpgp(self, who: str, fingerprint: str, home: Path) -> Key:
         env = {"GNUPGHOME": str(home)}
         exported = subprocess.run(

@@ -212,7 +212,15 @@ def signing_rules(config: Config) -> Rules | None:
         return None
     ref = config.policy.ref.removeprefix("refs/heads/") if trust.require_ref else ""
     key, accounts = (None, ()) if trust.forge is None else (trust.forge.key, trust.forge.accounts)
-    return Rules(trust.allowed_signers, trust.revoked, ref, config.environment, key, frozenset(accounts))
+    return Rules(
+        trust.allowed_signers,
+        trust.revoked,
+        ref,
+        config.environment,
+        key,
+        frozenset(accounts),
+        report_key(config),
+    )
 
 
 def _reader(source: PolicyMirror, timeout: timedelta) -> ReadPolicy:

@@ -118,6 +118,9 @@ class Rewritten:
 Succession = FirstUse | Unchanged | Advanced | Rewritten
 
 
+ONE_ROLE = "one key has one role: have it signed by another one"
+
+
 class Unproved(StrEnum):
     """Why a commit is not taken for signed by whom it should be."""
 
@@ -130,6 +133,7 @@ class Unproved(StrEnum):
     BAD_SIGNATURE = "BadSignature"
     BAD_LIST = "BadSignerList"
     OTHER_BRANCH = "OtherBranch"
+    OTHER_ROLE = "OtherRole"
     CANNOT_VERIFY = "CannotVerify"
 
 

@@ -51,6 +51,8 @@ def people(keys: Keys, ada: Key, eve: Key) -> dict[str, Key]:
         "authority": authority,
         "expired": keys.certified("exp", authority, "exp@ops.example.org", "-V", "20190101:20210101"),
         "other": keys.certified("oth", authority, "oth@web.example.org"),
+        "twice": keys.ssh("twice@example.org"),
+        "certified host": keys.certified("web-02", authority, "web-02@ops.example.org"),
     }
 
 
@@ -74,6 +76,7 @@ class Target:
             self.people["old"].line('valid-before="20260101"'),
             self.people["later"].line('valid-after="20990101"'),
             self.people["lost"].line(),
+            self.people["twice"].line(),
             self.people["authority"].line("cert-authority", "*@ops.example.org"),
         ]
         (self.folder / "signers").write_text("".join(own), encoding="utf-8")
@@ -150,12 +153,15 @@ def target(request: pytest.FixtureRequest, tmp_path: Path, served: Path, people:
 
 def good(target: Target) -> str:
     """Return a policy's first commit, in which every key has one role."""
-    host = f"kind: Host\nname: web-01\nreport_key: {target.people['host'].public}\n"
-    publishers = target.people["publisher"].line()
+    hosts = {
+        f"hosts/{name}.yaml": f"kind: Host\nname: {name}\nreport_key: {target.people[key].public}\n"
+        for name, key in (("web-01", "host"), ("web-02", "certified host"))
+    }
+    publishers = target.people["publisher"].line() + target.people["twice"].line()
     files = {
         "policies/base.yaml": POLICY,
         NAME: OURS,
-        "hosts/web-01.yaml": host,
+        **hosts,
         "trust/publishers": publishers,
     }
     return target.commit("ada", files)
@@ -180,6 +186,12 @@ def altered(target: Target) -> None:
 
 def listed_by_itself(target: Target) -> None:
     target.commit("eve", {"trust/allowed_signers": target.people["eve"].line(), **EVIL})
+
+
+def no_host_any_more(target: Target) -> None:
+    """Take a host's document away, by the key that it names."""
+    target.policy.git("rm", "-q", "hosts/web-02.yaml")
+    target.commit("certified host", EVIL)
 
 
 def draft(target: Target) -> None:
@@ -209,6 +221,9 @@ ATTACKS: dict[str, tuple[Callable[[Target], object], str]] = {
     "an altered commit": (altered, "BadSignature"),
     "the report key of a host": (by("host"), "UnknownKey"),
     "the key of a publisher": (by("publisher"), "UnknownKey"),
+    "the key of a publisher that the host lists": (by("twice"), "OtherRole"),
+    "the report key of a host with a certificate": (by("certified host"), "OtherRole"),
+    "the report key of a host that there was": (no_host_any_more, "OtherRole"),
     "a list that only the new key signed": (listed_by_itself, "UnknownKey"),
     "a signed commit of another branch": (draft, "OtherBranch"),
     "the policy of another repository": (another_repository, "ForeignRepository"),

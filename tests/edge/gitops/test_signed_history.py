@@ -33,6 +33,7 @@ class World:
         self.root = folder / "allowed_signers"
         self.revoked: Path | None = None
         self.ref = ""
+        self.report_key = ""
         self.environment: dict[str, str] = {}
         self.mirror = PolicyMirror(folder / "policy.git", str(self.policy.path))
 
@@ -53,7 +54,7 @@ class World:
     def verify(
         self, since: str = "", at: datetime = NOW, *, is_first: bool = False
     ) -> tuple[SignedBy, ...] | Unverified:
-        rules = Rules(self.root, self.revoked, self.ref, self.environment)
+        rules = Rules(self.root, self.revoked, self.ref, self.environment, report_key=self.report_key)
         return SignedHistory(self.mirror, rules).verify(self.line(since), at, is_first=is_first)
 
     def refused(self, since: str = "", at: datetime = NOW) -> Unverified:
@@ -314,6 +315,31 @@ def test_an_openpgp_key_that_expired_since(world: World, keys: Keys) -> None:
     assert world.refused(at=NOW + timedelta(days=2)).why is Unproved.KEY_ENDED
 
 
+def test_an_openpgp_subkey_that_was_given_up(world: World, keys: Keys) -> None:
+    lea = keys.openpgp("sub@example.org", subkey=True)
+    world.trust(lea.line())
+    world.policy.commit({"a": "1"}, lea)
+    assert world.signers() == [lea.who]
+    world.trust(keys.without_subkey(lea).line())
+    assert world.refused().why is Unproved.KEY_REVOKED
+
+
+def test_a_signature_that_holds_what_it_signs_is_none(world: World, keys: Keys) -> None:
+    """Gpg tells what it is about by what is inside, and not by the first line of the armour."""
+    lea = keys.openpgp("inline@example.org")
+    world.trust(lea.line())
+    world.policy.commit({"a": "1"})
+    commit = world.policy.git("cat-file", "commit", "HEAD")
+    message = keys.message(lea, commit).replace("PGP MESSAGE", "PGP SIGNATURE")
+    head, _, text = commit.partition("\n\n")
+    signature = "gpgsig " + message.replace("\n", "\n ")
+    stored = world.policy.git(
+        "hash-object", "-t", "commit", "-w", "--stdin", stdin=f"{head}\n{signature}\n\n{text}\n"
+    )
+    world.policy.git("update-ref", "refs/heads/main", stored)
+    assert world.refused().why is Unproved.BAD_SIGNATURE
+
+
 def test_an_openpgp_key_whose_line_has_ended(world: World, keys: Keys) -> None:
     kim = keys.openpgp("kim@example.org")
     world.trust(kim.line('valid-before="20260101"'))
@@ -460,6 +486,25 @@ def test_every_mistake_of_the_hosts_own_lists_is_told_and_closes(world: World, a
     assert found.why is Unproved.BAD_LIST
     for part in ("allowed_signers:2:", "allowed_signers:3:", "revoked:1:"):
         assert part in found.message
+
+
+def test_the_key_of_the_hosts_own_reports_signs_no_policy(
+    world: World, keys: Keys, ada: Key, ben: Key
+) -> None:
+    """Neither by the host's own list, nor by that of the policy, nor by a certificate."""
+    world.report_key = ben.fingerprint
+    world.trust(ada.line(), ben.line())
+    world.policy.commit({"a": "1"}, ada)
+    assert (found := world.refused()).why is Unproved.BAD_LIST
+    assert "allowed_signers:2: is the key of this host's own reports" in found.message
+    world.trust(ada.line(), ada.line("cert-authority", "*@ops.example.org"))
+    world.policy.commit({SIGNERS: ben.line()}, ada)
+    listed = world.policy.head()
+    world.policy.commit({"a": "2"}, ben)
+    assert world.refused().why is Unproved.OTHER_ROLE
+    world.policy.git("reset", "-q", "--hard", listed)
+    world.policy.commit({"a": "3"}, keys.certify(ben, "ben", ada, "ben@ops.example.org"))
+    assert world.refused().why is Unproved.OTHER_ROLE
 
 
 @pytest.mark.parametrize("size", ["4k", "12k"])
