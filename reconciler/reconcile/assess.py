@@ -73,7 +73,7 @@ from reconciler.reconcile.identity import (
 )
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, rejection
 from reconciler.reconcile.ports.policies import Acceptance, ReadPolicy
-from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged, ReportRepository, Stored
+from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged, ReportRepository
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.refreshing import is_due, is_whole, refresh_due
@@ -258,7 +258,7 @@ class Assessor:
         talk = None if effective is None or pinned else self._converse(seen, effective, now)
         if talk is not None:
             seen = replace(seen, first_seen=_dated(seen, talk, now))
-        named, about = self._about_host(seen, effective, may_ask=accept)
+        named, about = self._about_host(seen, effective, state, may_ask=accept)
         told = (*pinned, *_without_effect(effective), *about)
         recording = replace(self._recorded(seen, talk or _Talk(), occasion, told), enrolled=named)
         if talk is not None and is_reported:
@@ -335,7 +335,7 @@ class Assessor:
         return host, resolve(revision, host)
 
     def _about_host(
-        self, seen: Observation, effective: Effective | None, *, may_ask: bool
+        self, seen: Observation, effective: Effective | None, state: State, *, may_ask: bool
     ) -> tuple[Enrolled, tuple[Condition, ...]]:
         """Tell whose the target's report branch is, and what the policy says of the key that signs there.
 
@@ -348,20 +348,23 @@ class Assessor:
             found = self.queue.standing(self.site.branch, timeout=timeout, ask=may_ask)
         document = None if effective is None else effective.host
         claim = Claim(self.site.target, self.site.branch, seen.facts, self.site.report_key)
-        word = last if document is not None else self._own_word(claim, last)
-        named = enrolled(claim, document, word, has_policy=effective is not None)
+        was = self._was_enrolled(claim, state) if document is None else Enrolled.NO
+        named = enrolled(claim, document, was, has_policy=effective is not None)
         told = (
             *told_of_machine(claim, document, last, found),
             *told_of_enrolment(claim, named, document),
         )
         return named, told if found is None else (_diverged(found), *told)
 
-    def _own_word(self, claim: Claim, last: Stored | None) -> Stored | None:
-        """Return the report by which a host was enrolled; of a host with a key, nobody else can say so."""
-        if claim.key and told_enrolled(last) is not Enrolled.NO:
-            with contextlib.suppress(ReconcilerError):
-                return self.queue.proven(self.site.branch)
-        return last
+    def _was_enrolled(self, claim: Claim, state: State) -> Enrolled:
+        """Return what the host remembers of its enrolment; nobody else can say it."""
+        spare = None if state.enrolled is not None or self.site.logs is None else self.site.logs.spare()
+        kept = state.enrolled if spare is None else spare.enrolled
+        if kept is not None:
+            return Enrolled(kept) if kept in set(Enrolled) else Enrolled.NO
+        with contextlib.suppress(ReconcilerError):
+            return told_enrolled(self.queue.proven(self.site.branch) if claim.key else None)
+        return Enrolled.NO
 
     def _refreshed(self, seen: Observation, occasion: "_Occasion") -> Observation:
         """Fetch the metadata anew where that is due, and look again."""

@@ -10,7 +10,7 @@ The rules:
    all that it has reported.
 4. What is not the host applies nothing and writes nothing to the host's branch: a person must say which is.
 5. A host that was enrolled and is not named any more is retired. It applies nothing, and goes on reporting.
-   That it was is the word of its reports: of a host with a key, of those that the key signed.
+   That it was, it remembers by itself, in two places; without both, only a report under its own key says so.
 """
 
 import json
@@ -66,28 +66,26 @@ class Claim:
 
 
 def enrolled(
-    claim: Claim, document: Placed[Host] | None, last: Stored | None, *, has_policy: bool = True
+    claim: Claim, document: Placed[Host] | None, was: Enrolled, *, has_policy: bool = True
 ) -> Enrolled:
     """Say what the policy in force makes of a host's key.
 
     Args:
         claim: What the machine shows.
         document: The host's own, ``None`` where the policy has none.
-        last: The report that tells whether the host was enrolled: the last one, which must be signed by the
-            host's own key where it has one.
-        has_policy: A policy is in force; while there is none, all stays as it was told last.
+        was: What was made of it last.
+        has_policy: A policy is in force; while there is none, all stays as it was.
     """
     if not has_policy:
-        return told_enrolled(last)
+        return was
     named = None if document is None else document.value.report_key
     if named is not None:
         return Enrolled.YES if fingerprint_of_line(named) == claim.key else Enrolled.OTHER_KEY
-    was = told_enrolled(last)
     return Enrolled.RETIRED if document is None and was is not Enrolled.NO else Enrolled.NO
 
 
 def told_enrolled(last: Stored | None) -> Enrolled:
-    """Return what a report says of the key that signs the host's reports, which anybody may have written."""
+    """Return what a report says of the key that signs the host's reports; anybody may have written it."""
     try:
         return Enrolled(json.loads(b"" if last is None else last.data)["host"]["enrolled"])
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -38,6 +38,7 @@ def after_look(state: State, assessment: Assessment) -> State:
         floor="" if acceptance is None else acceptance.floor,
         is_verified=acceptance is not None and acceptance.is_verified,
         signed=() if acceptance is None else acceptance.signed,
+        enrolled=assessment.finding.recording.enrolled,
         beginning="" if acceptance is None else assessment.in_force.beginning,
         refreshed_at=assessment.report.generated_at if refreshed else state.refreshed_at,
         missing=observation.refresh.missing,

@@ -102,8 +102,8 @@ def _is_consent(floor: str, newest: str, followed: Followed, age: dict[str, int]
 def _rewritten(repository: PolicyHistory, lost: str, newest: str) -> PolicyRejected:
     at_least = f", at least as new as {newest}" if newest else ""
     return PolicyRejected(
-        f"this host has lost what it accepted last, and its own reports name commit {lost}, which is not in "
-        f"the history of branch {repository.branch} of {repository.shown}: that was rewritten",
+        f"this host has lost what it accepted last, and its own reports name commit {lost}, which is not "
+        f"in the history of branch {repository.branch} of {repository.shown}: that was rewritten",
         "if the rewrite was intended, set trust.floor to the full id of a commit of the new history"
         f"{at_least}",
     )
@@ -115,7 +115,7 @@ def followed(queue: ReportRepository, branch: str, of_runs: Callable[[], Iterabl
     Args:
         queue: Where they are.
         branch: The host's.
-        of_runs: Gives the policy commits of runs that were kept elsewhere on the host.
+        of_runs: Gives the policy commits that were kept elsewhere on the host, with the logs of runs.
 
     Raises:
         ReconcilerError: The queue cannot be read.

@@ -24,7 +24,7 @@ from reconciler.reconcile.assess import Assessment, Assessor
 from reconciler.reconcile.continuity import Continuity
 from reconciler.reconcile.fetching import is_due, once_more, still_unfetched
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
-from reconciler.reconcile.ports.state import Standstill, State
+from reconciler.reconcile.ports.state import Spare, Standstill, State
 from reconciler.reconcile.reboot import Descent, going_down, prepared
 from reconciler.reconcile.recall import restored
 from reconciler.reconcile.recovery import Recovery
@@ -369,6 +369,9 @@ class Ticker:
         published = self.reporter.send(assessment, files, state, commit, ran, last=last)
         state = replace(state, snapshot=replace(published.snapshot, outside=()), outside=())
         self.site.folder.save(state)
+        if self.site.logs is not None:
+            with contextlib.suppress(ReconcilerError):  # It is spare, and the state has it.
+                self.site.logs.keep_spare(Spare.of(state))
         if performed is not None:
             self._forget(performed, is_told=performed.is_reported or not assessment.is_anothers)
         return published, state

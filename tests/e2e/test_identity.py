@@ -235,6 +235,35 @@ def test_a_host_is_enrolled_gets_another_key_is_retired_and_comes_back(
     assert [one for one in replay(site.reports, site.policy) if one.problem] == []
 
 
+@pytest.mark.usefixtures("signing")
+def test_a_retired_host_knows_it_without_its_state_and_its_reports(site: Site, lab: AptLab, ada: Key) -> None:
+    site.commit({"hosts/web-01.yaml": document(f"report_key: {ada.public}")})
+    tick(site, BEFORE)
+    site.commit({"hosts/web-01.yaml": None})
+    tick(site, BEFORE)
+    before = lab.versions()
+    shutil.rmtree(site.state)
+    site.reports.rename(site.folder / "away")
+    assert why(tick(site, INSIDE)) == {"HostRetired": "NoDocument"}
+    assert lab.versions() == before
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize("loses", ["nothing", "state"])
+def test_nobody_who_merely_pushes_retires_a_host_without_a_key(
+    site: Site, patchledger: Command, loses: str
+) -> None:
+    tick(site, BEFORE)
+    pushed_by_a_clone(site, None, enrolled="enrolled", machine_id=OURS)
+    if loses == "state":
+        shutil.rmtree(site.state)
+    else:
+        assert patchledger("reports", "repair")[0] == 0
+    done = tick(site, INSIDE)
+    assert (why(done), done.failures) == ({}, ())
+    assert runs(site)
+
+
 def test_nobody_who_merely_pushes_retires_a_host_that_signs(
     site: Site, signing: Key, patchledger: Command
 ) -> None:

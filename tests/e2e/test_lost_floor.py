@@ -96,12 +96,28 @@ def test_a_report_of_a_policy_that_nobody_had_to_sign_proves_nothing(host: Host,
     assert host.reason() == "UnknownKey"
 
 
+def test_reports_that_were_taken_back_are_seen_by_what_is_kept_beside_the_logs(host: Host, ada: Key) -> None:
+    older, reported = host.policy.head(), git(host.site.reports, "rev-parse", BRANCH)
+    newer = host.policy.commit({"policies/base.yaml": POLICY + "updates: none\n"}, ada)
+    assert host.run("run")[0] == 0
+    before = host.site.logs.joinpath("memory").read_bytes()
+    host.forget()
+    git(host.site.reports, "update-ref", BRANCH, reported)
+    host.policy.git("reset", "-q", "--hard", older)
+    assert host.run("run")[0] == 3
+    assert host.reason() == "HistoryRewritten"
+    assert host.site.logs.joinpath("memory").read_bytes() == before, "what is refused takes nothing away"
+    host.policy.git("reset", "-q", "--hard", newer)
+    assert host.run("run")[0] == 0
+    assert host.told()[0] == newer
+
+
 def test_reports_that_were_taken_back_are_seen_by_the_logs_of_runs(host: Host, ada: Key) -> None:
     older, reported = host.policy.head(), git(host.site.reports, "rev-parse", BRANCH)
     newer = host.policy.commit({"policies/base.yaml": POLICY + "updates: none\n"}, ada)
     assert host.run("run")[0] == 0
+    host.site.logs.joinpath("memory").unlink()
     # A run leaves this here; what it was about does not matter.
-    host.site.logs.mkdir(mode=0o750, exist_ok=True)
     log = host.site.logs / "20261129T000000Z-aaaaaaaaaaaa.json"
     log.write_text(json.dumps({"policy_commit": newer}), encoding="utf-8")
     host.forget()
@@ -110,7 +126,7 @@ def test_reports_that_were_taken_back_are_seen_by_the_logs_of_runs(host: Host, a
     assert host.run("run")[0] == 3
     assert host.reason() == "HistoryRewritten"
     # Without any memory of its own a host cannot know; it says as of when it speaks.
-    log.unlink()
+    shutil.rmtree(host.site.logs)
     host.forget()
     git(host.site.reports, "update-ref", BRANCH, reported)
     assert host.run("run")[0] == 0

@@ -253,7 +253,13 @@ def _reporter(config: Config, site: Site, queue: ReportQueue, messenger: Messeng
 
 
 def _policies_of_runs(logs: RunLogFolder) -> Iterator[str]:
-    """Yield the policy commits of this host's runs, the newest first, by its own logs of them."""
+    """Yield the policy commit that was accepted last, and those of this host's runs, the newest first.
+
+    Both are kept beside the logs of runs, where a lost state folder does not take them away.
+    """
+    spare = logs.spare()
+    if spare is not None and is_oid(spare.policy):
+        yield spare.policy
     for run in reversed(logs.runs()):
         told = (logs.record(run) or {}).get("policy_commit")
         if isinstance(told, str) and is_oid(told):

@@ -1,7 +1,8 @@
 """A record and a log of each run, in ``log_dir``: for people on the host, bounded by count and age.
 
 A run's files are ``<id>.json``, its record, and ``<id>.log``, what the package manager said; ids begin with
-the time, so that names sort by it. Other files of the folder are left alone.
+the time, so that names sort by it. ``memory`` is what a host whose state folder was deleted must know all the
+same (:class:`reconciler.reconcile.ports.state.Spare`). Other files of the folder are left alone.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import json
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from typing import Any
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.ownership import is_own
+from reconciler.reconcile.ports.state import Spare
 
 _NAME = re.compile(r"(?P<run>(?P<stamp>\d{8}T\d{6}Z)-[0-9a-z-]+)\.(?:json|log)", re.ASCII)
+_MEMORY = "memory"
 _MODE = 0o640
 _FOLDER_MODE = 0o750
 
@@ -50,18 +53,49 @@ class RunLogFolder:
             Stalled: They cannot be written, or others may write to the folder.
         """
         try:
-            self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-            found = self.path.lstat()
-            if not stat.S_ISDIR(found.st_mode) or not is_own(found):
-                raise Stalled(
-                    f"{self.path}: is no folder that only its owner may write to; run {run} has no log there",
-                    f"chown it to yourself or root and chmod 750 {self.path}",
-                )
+            self._make(f"run {run} has no log there")
             for suffix, data in files.items():
                 replace_file(self.path / f"{run}{suffix}", data, _MODE)
             self._forget(now)
         except OSError as error:
             raise _translate(error, self.path, f"run {run} has no log there") from error
+
+    def _make(self, lost: str) -> None:
+        self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        found = self.path.lstat()
+        if not stat.S_ISDIR(found.st_mode) or not is_own(found):
+            raise Stalled(
+                f"{self.path}: is no folder that only its owner may write to; {lost}",
+                f"chown it to yourself or root and chmod 750 {self.path}",
+            )
+
+    def spare(self) -> Spare | None:
+        """Return what :meth:`keep_spare` kept last, ``None`` where there is nothing that can be read."""
+        try:
+            found = json.loads((self.path / _MEMORY).read_bytes())
+            policy, enrolled = found["policy"], found["enrolled"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return Spare(policy, enrolled) if isinstance(policy, str) and isinstance(enrolled, str) else None
+
+    def keep_spare(self, spare: Spare) -> None:
+        """Keep a little of the state beside the logs; nothing is written where it is there already.
+
+        Raises:
+            Stalled: It cannot be written, or others may write to the folder.
+        """
+        kept = self.spare() or Spare()
+        # A commit that was accepted once is none that a host forgets because it accepts nothing now.
+        spare = replace(spare, policy=spare.policy or kept.policy)
+        if spare == kept:
+            return
+        lost = "what a host without its state must know is not kept there"
+        data = json.dumps({"enrolled": spare.enrolled, "policy": spare.policy}).encode() + b"\n"
+        try:
+            self._make(lost)
+            replace_file(self.path / _MEMORY, data, _MODE)
+        except OSError as error:
+            raise _translate(error, self.path, lost) from error
 
     def runs(self) -> tuple[str, ...]:
         """Return the ids of all runs, the oldest first; empty where there is no such folder.

@@ -32,6 +32,7 @@ class State:
         beginning: Where the history of the policy that is followed begins, for people.
         is_verified: Whether the accepted commit was verified by its signatures.
         signed: Who signed it and those just before it.
+        enrolled: What the policy said last of the key that signs its reports, ``None`` before the first.
         refreshed_at: When the package metadata were last refreshed by us.
         missing: Ids of the sources that could not be read at the last attempt to refresh.
         first_seen: Evidence for minimum ages.
@@ -55,6 +56,7 @@ class State:
     beginning: str = field(default="", metadata=_of(TRUST))
     is_verified: bool = field(default=False, metadata=_of(TRUST))
     signed: tuple[SignedBy, ...] = field(default=(), metadata=_of(TRUST))
+    enrolled: str | None = field(default=None, metadata=_of(TRUST))
     refreshed_at: datetime | None = field(default=None, metadata=_of(TRUST))
     missing: tuple[str, ...] = field(default=(), metadata=_of(TRUST))
     first_seen: tuple[FirstSeen, ...] = field(default=(), metadata=_of(TRUST))
@@ -71,6 +73,24 @@ class State:
     recent: tuple[PastRun, ...] = field(default=(), metadata=_of(RUNS))
     watch: WindowWatch = field(default_factory=WindowWatch, metadata=_of(RUNS))
     outside: tuple[str, ...] = field(default=(), metadata=_of(NOTICES))
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """What is kept outside of the state folder as well, for a host whose folder was deleted.
+
+    Attributes:
+        policy: The accepted policy commit, where it had to be signed; empty otherwise.
+        enrolled: As of :class:`State`, empty where the policy names no key.
+    """
+
+    policy: str = ""
+    enrolled: str = ""
+
+    @classmethod
+    def of(cls, state: State) -> "Spare":
+        """Return what of ``state`` is kept there."""
+        return cls(state.accepted if state.is_verified else "", state.enrolled or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from reconciler.planning.runs.hooks_and_health import (
 from reconciler.planning.runs.journal import Journal
 from reconciler.planning.runs.steps import Needs
 from reconciler.policy.documents import Health
-from reconciler.reconcile.ports.state import Recalled, State
+from reconciler.reconcile.ports.state import Recalled, Spare, State
 
 FETCH = "download"
 """Name of the execution that fetches packages ahead and changes nothing."""
@@ -141,6 +141,16 @@ class LogKeeper(Protocol):
 
     def keep(self, run: str, files: Mapping[str, bytes], now: datetime) -> None:
         """Keep a run's files, by their suffixes, and forget the oldest."""
+
+    def spare(self) -> Spare | None:
+        """Return what :meth:`keep_spare` kept last, ``None`` where there is nothing that can be read."""
+
+    def keep_spare(self, spare: Spare) -> None:
+        """Keep a little of the state beside the logs.
+
+        Raises:
+            Stalled: It cannot be written, or others may write there.
+        """
 
 
 class Power(Protocol):
