@@ -125,10 +125,14 @@ def ailments(conditions: Iterable[Condition]) -> tuple[Ill, ...]:
 
 def failures(conditions: Iterable[Condition]) -> tuple[ReconcilerError, ...]:
     """Return what is wrong as errors, worst first: for people and for the exit code."""
+    return tuple(failure for ill in pressing(conditions) if (failure := ill.failure) is not None)
+
+
+def pressing(conditions: Iterable[Condition]) -> tuple[Ill, ...]:
+    """Return what is wrong and not merely waits for a while, worst first."""
     known = tuple(conditions)
     held = frozenset(one.type for one in known if one.status)
-    ills = (ill for ill in ailments(known) if not _is_patience(ill.ailment, held))
-    return tuple(failure for ill in ills if (failure := ill.failure) is not None)
+    return tuple(ill for ill in ailments(known) if not _is_patience(ill.ailment, held))
 
 
 def _is_patience(ailment: Ailment, held: frozenset[str]) -> bool:

@@ -11,6 +11,7 @@ from reconciler.cli.showing.terminal import print_json
 from reconciler.errors import Misuse
 from reconciler.host.config import Config
 from reconciler.host.install.answers import answers_schema
+from reconciler.planning.fleet.summary import summary_schema
 from reconciler.planning.reporting.schema import plan_schema_json, report_schema_json, run_schema_json
 from reconciler.policy.schema import schema_text, schemas
 from reconciler.policy.values import nearest
@@ -26,6 +27,7 @@ def all_schemas() -> dict[str, str]:
     texts["plan.schema.json"] = plan_schema_json().decode()
     texts["report.schema.json"] = report_schema_json().decode()
     texts["run.schema.json"] = run_schema_json().decode()
+    texts["fleet.schema.json"] = schema_text(summary_schema())
     texts |= {f"{name}{_SUFFIX}": schema_text(made) for name, made in interfaces.schemas().items()}
     texts["config.schema.json"] = schema_text(_config_schema())
     texts["setup.schema.json"] = schema_text(answers_schema())
