@@ -117,6 +117,8 @@ class GitAccess:
             with ``GIT_`` are left out.
         connect_timeout: Seconds until ssh gives up a connection.
         max_bytes: No file that git writes, so no transfer, may become larger.
+        checks_objects: Refuse a transfer with an object that is not well-formed. Who reads what many wrote
+            does without, since one of them would keep it from all others, and looks at each object itself.
     """
 
     known_hosts: str = ""
@@ -128,6 +130,7 @@ class GitAccess:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     connect_timeout: int = 15
     max_bytes: int = _DEFAULT_MAX_BYTES
+    checks_objects: bool = True
 
 
 class Git:
@@ -220,6 +223,7 @@ class Git:
             Misuse: As of :meth:`talk`.
         """
         settings = {
+            "transfer.fsckObjects": "true" if self.options.checks_objects else "false",
             f"remote.{name}.url": remote.url,
             f"remote.{name}.fetch": f"+refs/heads/*:refs/remotes/{name}/*",
             **_transport_settings(remote, name, self.options),

@@ -48,12 +48,26 @@ def signatures_of(
         Damaged: A commit is not there, or cannot be read.
         OSError: Temporary files cannot be written.
     """
+    yield from signatures_on(git, [(branch, oid) for oid in commits], environment)
+
+
+def signatures_on(
+    git: Git, reports: Sequence[tuple[str, str]], environment: Mapping[str, str] | None = None
+) -> Iterator[SignedReport | UnprovedReport]:
+    """Say by which key reports of many branches were signed; otherwise as :func:`signatures_of`.
+
+    Args:
+        git: The repository that has them.
+        reports: Branch and full id of each.
+        environment: Added to that of the program that checks signatures.
+    """
     with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
-        examiner = _Examiner(branch, Bench(Path(folder), environment or {}))
-        for start in range(0, len(commits), _AT_ONCE):
-            some = commits[start : start + _AT_ONCE]
-            for oid, data in zip(some, bounded(git, some, _DOING, MAX_COMMIT_BYTES), strict=True):
-                yield examiner.examine(read_commit(oid, data or b""))
+        bench = Bench(Path(folder), environment or {})
+        for start in range(0, len(reports), _AT_ONCE):
+            some = reports[start : start + _AT_ONCE]
+            texts = bounded(git, [oid for _, oid in some], _DOING, MAX_COMMIT_BYTES)
+            for (branch, oid), data in zip(some, texts, strict=True):
+                yield _Examiner(branch, bench).examine(read_commit(oid, data or b""))
 
 
 def own_public_key(private: Path) -> str:

@@ -13,7 +13,7 @@ The rules:
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.policy.documents import Host
@@ -120,34 +120,45 @@ def report_key_at(revision: Revision, host: str) -> KeyAt:
     return KeyAt(revision.commit, next((fingerprint_of_line(line) for line in lines if line), ""))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Enrolment:
     """The keys of one host, along the first-parent line of the policy.
 
     Attributes:
-        line: The key at each commit, the oldest first.
+        places: Of each commit of the line in it, counted from 0 for the oldest; one for all hosts.
+        changes: From which place on which key counts, in order; before the first none did.
     """
 
-    line: Sequence[KeyAt]
-    _index: Mapping[str, int] = field(init=False, repr=False)
+    places: Mapping[str, int]
+    changes: Sequence[tuple[int, str]]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_index", {one.commit: at for at, one in enumerate(self.line)})
+    @classmethod
+    def along(cls, line: Sequence[KeyAt]) -> "Enrolment":
+        """Return the keys of a host by the one at each commit, the oldest first."""
+        keys = ["", *(one.key for one in line)]
+        changes = [(at, key) for at, key in enumerate(keys[1:]) if key != keys[at]]
+        return cls({one.commit: at for at, one in enumerate(line)}, changes)
+
+    @property
+    def key(self) -> str:
+        """The key that counts now, empty where none does."""
+        return self.changes[-1][1] if self.changes else ""
 
     def standing(self, told: Told) -> Standing:
         """Say what one report is worth by itself, by the policy commit that it names."""
-        return self._at(self._index.get(told.policy, -1), told.key)
+        return self._at(self.places.get(told.policy, -1), told.key)
 
-    def standings(self, branch: Iterable[Told]) -> Iterator[Standing]:
+    def standings(self, branch: Iterable[Told], after: str = "") -> Iterator[Standing]:
         """Say what each report of a branch is worth.
 
         Args:
             branch: Its reports, the oldest first. One that names no policy is judged by that of the one
                 before it.
+            after: The policy that the last good report before these names, empty where there was none.
         """
-        newest = -1
+        newest = self.places.get(after, -1)
         for told in branch:
-            at = self._index.get(told.policy, -1) if told.policy else newest
+            at = self.places.get(told.policy, -1) if told.policy else newest
             found = self._at(max(at, newest) if at >= 0 else -1, told.key)
             newest = max(at, newest) if found.counts else newest
             yield found
@@ -155,10 +166,10 @@ class Enrolment:
     def _at(self, at: int, key: str) -> Standing:
         if at < 0:
             return Standing.UNKNOWN_POLICY
-        named = self.line[at].key
+        until = [change for change in self.changes if change[0] <= at]
+        named = until[-1][1] if until else ""
         if named:
             if key != named:
                 return Standing.OTHER_KEY
-            return Standing.ENROLLED if self.line[-1].key == named else Standing.FORMER_KEY
-        had_one = any(one.key for one in self.line[:at])
-        return Standing.RETIRED if had_one else Standing.UNENROLLED
+            return Standing.ENROLLED if self.key == named else Standing.FORMER_KEY
+        return Standing.RETIRED if until else Standing.UNENROLLED

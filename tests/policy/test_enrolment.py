@@ -12,7 +12,7 @@ LINE = tuple(
     KeyAt(commit, key)
     for commit, key in [("p0", ""), ("p1", OLD), ("p2", OLD), ("p3", NEW), ("p4", ""), ("p5", NEW)]
 )
-HISTORY = Enrolment(LINE)
+HISTORY = Enrolment.along(LINE)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_only_two_standings_count() -> None:
 
 
 def test_until_the_head_changes_it_a_key_is_the_hosts() -> None:
-    assert Enrolment(LINE[:3]).standing(Told(OLD, "p1")) is Standing.ENROLLED
-    assert Enrolment(LINE[:5]).standing(Told(NEW, "p3")) is Standing.FORMER_KEY
+    assert Enrolment.along(LINE[:3]).standing(Told(OLD, "p1")) is Standing.ENROLLED
+    assert Enrolment.along(LINE[:5]).standing(Told(NEW, "p3")) is Standing.FORMER_KEY
 
 
 def test_an_old_key_cannot_go_back_to_the_time_when_it_counted() -> None:
