@@ -13,6 +13,7 @@ import subprocess
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -67,6 +68,11 @@ class Keys:
         """Make an SSH key."""
         file = self.folder / f"{who}-{kind}"
         _run("ssh-keygen", "-q", "-t", kind, *options, "-N", "", "-C", who, "-f", str(file))
+        return self._ssh(who, file, file.with_name(f"{file.name}.pub"))
+
+    def existing(self, who: str) -> Key:
+        """Return an ed25519 key that was made before."""
+        file = self.folder / f"{who}-ed25519"
         return self._ssh(who, file, file.with_name(f"{file.name}.pub"))
 
     def certified(self, who: str, authority: Key, principals: str, *options: str) -> Key:
@@ -182,17 +188,7 @@ class SignedRepository:
 
     def stored(self, commit: bytes, key: Key) -> str:
         """Store a commit, signed by an ed25519 key, and return its id."""
-        signing = load_ssh_private_key(Path(key.settings["user.signingkey"]).read_bytes(), None)
-        assert isinstance(signing, Ed25519PrivateKey)
-        signature = _signature(commit, signing, base64.b64decode(key.public.split()[1]))
-        head, _, message = commit.partition(b"\n\n")
-        commit = head + b"\ngpgsig " + signature.replace(b"\n", b"\n ") + b"\n\n" + message
-        data = b"commit %d\0%s" % (len(commit), commit)
-        oid = hashlib.sha1(data, usedforsecurity=False).hexdigest()
-        file = self.path / ".git" / "objects" / oid[:2] / oid[2:]
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(zlib.compress(data))
-        return oid
+        return store(self.path / ".git", b"commit", signed_commit(commit, key))
 
     def merge(self, branch: str, key: Key | None = None) -> str:
         """Merge a branch with a commit of its own."""
@@ -242,6 +238,34 @@ class SignedRepository:
     def head(self) -> str:
         """Return the commit that is checked out."""
         return self.git("rev-parse", "HEAD")
+
+
+def signed_commit(commit: bytes, key: Key) -> bytes:
+    """Return a commit with the signature of an ed25519 key; no process is started for it."""
+    signature = _signature(commit, _private(key.settings["user.signingkey"]), _blob(key))
+    head, _, message = commit.partition(b"\n\n")
+    return head + b"\ngpgsig " + signature.replace(b"\n", b"\n ") + b"\n\n" + message
+
+
+def store(git_dir: Path, kind: bytes, content: bytes) -> str:
+    """Put an object into a repository, and return its id."""
+    data = b"%s %d\0%s" % (kind, len(content), content)
+    oid = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    file = git_dir / "objects" / oid[:2] / oid[2:]
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(zlib.compress(data, 1))
+    return oid
+
+
+@lru_cache(maxsize=64)
+def _private(file: str) -> Ed25519PrivateKey:
+    found = load_ssh_private_key(Path(file).read_bytes(), None)
+    assert isinstance(found, Ed25519PrivateKey)
+    return found
+
+
+def _blob(key: Key) -> bytes:
+    return base64.b64decode(key.public.split()[1])
 
 
 def _signature(payload: bytes, key: Ed25519PrivateKey, public: bytes) -> bytes:

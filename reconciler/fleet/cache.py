@@ -1,0 +1,326 @@
+"""What is in a report repository: a bare copy of it, and how much is read of it with few processes.
+
+The rules:
+
+1. One copy for each remote, and only what is new is fetched. Nothing is lost with it: a damaged one is made
+   anew, and that is said.
+2. Of the remote only the branches of targets, and those of the fleet, are fetched. A branch that has another
+   name than a target can have is not looked at.
+3. Trees are read as bytes and never checked out. Only those of the documented shape are of any use: regular
+   files of known names, bounded in number and size.
+4. Objects that git finds malformed do not keep a transfer from arriving: one host could keep all others from
+   being read. What cannot be read here is the report of nobody.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from reconciler.errors import ReconcilerError, Transient
+from reconciler.gitops import damage
+from reconciler.gitops.failures import Damaged, Suspect, explain
+from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess, commit_date
+from reconciler.gitops.objects import bounded, described
+from reconciler.gitops.remote import parse_remote, redact_url
+from reconciler.gitops.report_tree import ReportPath
+from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES
+
+_Answer = TypeVar("_Answer")
+
+MOST_FILES = 3_000
+"""Files of a report, as the example of a server allows them."""
+MOST_BYTES = 32 * 2**20
+"""Bytes of one file of a report."""
+MOST_REPORT_BYTES = 4 * 2**20
+"""Bytes of a ``report.json``, or of a run's record, that is read."""
+_MOST_TREE_BYTES = 300 * MOST_FILES
+_MOST_TRANSFERRED = 16 * 2**30
+_MOST_LISTED = 256 * 2**20
+_MANY_REFS = 500
+"""Refs that moved in one fetch after which they are packed: loose ones are slow to look at."""
+_NAME = "reports"
+_TRACKING = f"refs/remotes/{_NAME}/"
+_SPECS = tuple(f"+refs/heads/{one}:{_TRACKING}{one}" for one in ("hosts/*", "guests/*", "fleet*"))
+_ID = r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,62}(?<!\.)(?<!\.lock)"
+_BRANCH = re.compile(rf"hosts/{_ID}|guests/{_ID}/{_ID}")
+_FILES = ("report.json", "report.md", "observation.json")
+_COMMIT = re.compile(rb"tree ([0-9a-f]+)\n(?:.*\n)*?committer [^\n]*> ([0-9]+) [+-][0-9]{4}\n")
+_FILE, _FOLDER = b"100644", b"40000"
+_DOING = "cannot read the reports"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A commit of a branch: its tree, and when it says that it was made."""
+
+    tree: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """The tree of a report, of the documented shape.
+
+    Attributes:
+        report: Id of ``report.json``.
+        run: Id of the record of the newest run, empty where there is none.
+    """
+
+    report: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misshapen:
+    """A tree that is not of the documented shape, and why not."""
+
+    message: str
+
+
+class ReportCache:
+    """The copy of one report repository.
+
+    One process at a time may use it.
+
+    Args:
+        folder: The bare repository, made on first use.
+        remote: Address of the report repository.
+        access: How to reach it.
+
+    Attributes:
+        shown: The remote, fit for people.
+        git: The copy.
+        notices: What a person should know and is no failure.
+
+    Raises:
+        Misuse: The address cannot be used.
+    """
+
+    def __init__(self, folder: Path, remote: str, access: GitAccess | None = None) -> None:
+        options = replace(access or GitAccess(), max_bytes=_MOST_TRANSFERRED, checks_objects=False)
+        self.remote = parse_remote(remote)
+        self.shown = redact_url(remote)
+        self.git = Git(folder.absolute(), options)
+        self.notices: tuple[str, ...] = ()
+        self._timeout = 0.0
+
+    def fetch(self, timeout: float) -> None:
+        """Fetch what is new; a copy that is damaged is made anew.
+
+        Args:
+            timeout: Seconds for each conversation with the remote.
+
+        Raises:
+            Transient: The remote cannot be reached.
+            Stalled: The remote must be mended, or the disk is full.
+            Misuse: A file of the options cannot be used.
+        """
+        self._timeout = timeout
+        folder = self.git.git_dir
+        if not folder.exists():
+            damage.create_bare(folder, self.git)
+        before = self._refs_or_none()
+        problem = self._fetched(timeout)
+        if isinstance(problem, Transient) and not isinstance(problem, Damaged) and damage.unlock(folder):
+            problem = self._fetched(timeout)
+        if isinstance(problem, Suspect) and not damage.is_sound(self.git):
+            problem = Damaged(problem.message)
+        if isinstance(problem, Damaged) or before is None:
+            self.rebuild()
+        elif problem is not None:
+            raise problem
+        else:
+            self._tidy(before)
+
+    def whole(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Return what ``ask`` reads; a copy that turns out to be damaged is made anew, once, and asked again.
+
+        Raises:
+            ReconcilerError: As of :meth:`fetch`.
+        """
+        try:
+            return ask()
+        except Damaged:
+            self.rebuild()
+        return ask()
+
+    def rebuild(self) -> None:
+        """Move the copy aside and fetch a new one.
+
+        Raises:
+            ReconcilerError: As of :meth:`fetch`.
+        """
+        aside = damage.move_aside(self.git.git_dir, keep=1)
+        damage.create_bare(self.git.git_dir, self.git)
+        self.notices += (
+            f"the copy of {self.shown} was damaged; it is fetched anew, and the old one is {aside}",
+        )
+        problem = self._fetched(self._timeout)
+        if problem is not None:
+            raise problem
+
+    def tips(self) -> dict[str, str]:
+        """Return the newest commit of each branch that was fetched, by its name.
+
+        Raises:
+            Damaged: A ref cannot be read.
+        """
+        asked = self.git.run(
+            "for-each-ref", "--format=%(objectname) %(refname:lstrip=3)", _TRACKING, limit=_MOST_LISTED
+        )
+        if asked.returncode or asked.stderr:  # a broken ref is passed over with a warning
+            raise Damaged(f"{_DOING}: {asked.error_text[:200] or 'git fails'}")
+        rows = (line.partition(" ") for line in asked.text.splitlines())
+        return {branch: oid for oid, _, branch in rows}
+
+    def commits(self, oids: Sequence[str]) -> list[Told | None]:
+        """Return what commits say; ``None`` of one that is none, or too large.
+
+        Raises:
+            Damaged: One is not there.
+        """
+        return [_told(data) for data in bounded(self.git, oids, _DOING, MAX_COMMIT_BYTES)]
+
+    def shapes(self, trees: Sequence[str]) -> list[Shaped | Misshapen]:
+        """Say of trees whether they are of the documented shape.
+
+        Raises:
+            Damaged: One is not there.
+        """
+        tops = [_entries(data) for data in bounded(self.git, trees, _DOING, _MOST_TREE_BYTES)]
+        folders = [None if top is None else top.get("runs", (b"", ""))[1] for top in tops]
+        held = bounded(self.git, [oid for oid in folders if oid], _DOING, _MOST_TREE_BYTES)
+        below = iter(held)
+        files = [_files_of(top, next(below) if oid else b"") for top, oid in zip(tops, folders, strict=True)]
+        wanted = list({oid for one in files if isinstance(one, dict) for oid in one.values()})
+        sizes = {oid: (kind, int(size)) for oid, kind, size in described(self.git, wanted, _DOING)}
+        return [_judged(one, sizes) for one in files]
+
+    def texts(self, oids: Sequence[str]) -> list[bytes | None]:
+        """Return what files hold; ``None`` of one that is too large to be read.
+
+        Raises:
+            Damaged: One is not there.
+        """
+        return bounded(self.git, oids, _DOING, MOST_REPORT_BYTES)
+
+    def history(self, tips: Iterable[str], without: Iterable[str], most: int) -> dict[str, tuple[str, ...]]:
+        """Return commits with their parents, parents first.
+
+        Args:
+            tips: Where to begin.
+            without: Commits that are left out with all before them; one that is not there leaves out nothing.
+            most: Commits to return, the newest.
+
+        Raises:
+            Damaged: They cannot be listed.
+        """
+        words = [*tips, *(f"^{oid}" for oid in without)]
+        asked = self.git.run(
+            *("rev-list", "--topo-order", "--parents", "--ignore-missing", f"--max-count={most}", "--stdin"),
+            stdin="".join(f"{word}\n" for word in words).encode(),
+            limit=_MOST_LISTED,
+        )
+        if asked.returncode or asked.truncated:
+            raise damage.judge(self.git, asked, _DOING)
+        listed = (line.split(" ") for line in reversed(asked.text.splitlines()))
+        return {oid: tuple(parents) for oid, *parents in listed}
+
+    def has(self, oids: Sequence[str]) -> list[bool]:
+        """Say of objects whether they are there."""
+        return [bool(kind) for _, kind, _ in described(self.git, oids, _DOING)] if oids else []
+
+    def _refs_or_none(self) -> Mapping[str, str] | None:
+        try:
+            return self.tips()
+        except Damaged:
+            return None
+
+    def _fetched(self, timeout: float) -> ReconcilerError | None:
+        words = (*QUIET_FETCH, "--prune", _NAME, *_SPECS)
+        done = self.git.talk(self.remote, _NAME, *words, timeout=timeout)
+        if not done.returncode and not done.timed_out:
+            return None
+        return explain(done, f"cannot fetch the reports from {self.shown}", self.remote)
+
+    def _tidy(self, before: Mapping[str, str]) -> None:
+        moved = len(self.tips().items() - before.items())
+        if moved > _MANY_REFS:
+            self.git.run("pack-refs", "--all")
+        damage.keep_small(self.git)
+
+
+def is_target(branch: str) -> bool:
+    """Say whether a branch is one that a target can have."""
+    return _BRANCH.fullmatch(branch) is not None
+
+
+def _told(commit: bytes | None) -> Told | None:
+    found = _COMMIT.match(commit or b"")
+    return None if found is None else Told(found[1].decode(), commit_date(found[2]))
+
+
+def _entries(tree: bytes | None) -> dict[str, tuple[bytes, str]] | None:
+    """Return mode and id of what is in a tree, by name; ``None`` where it cannot be read (git's tree.c)."""
+    if tree is None:
+        return None
+    found: dict[str, tuple[bytes, str]] = {}
+    at, width = 0, 20
+    while at < len(tree):
+        head = tree.find(b"\0", at)
+        mode, blank, name = tree[at:head].partition(b" ")
+        if head < 0 or not blank or head + width >= len(tree) + 1:
+            return None
+        found[name.decode("utf-8", "replace")] = (mode, tree[head + 1 : head + 1 + width].hex())
+        at = head + 1 + width
+        if len(found) > MOST_FILES:
+            return None
+    return found
+
+
+def _files_of(top: Mapping[str, tuple[bytes, str]] | None, runs: bytes | None) -> dict[str, str] | Misshapen:
+    """Return the files of a report by their paths, or what is wrong with them."""
+    below = _entries(runs)
+    if top is None or below is None:
+        return Misshapen("its tree has too many files, or cannot be read")
+    if "report.json" not in top:
+        return Misshapen("it has no report.json")
+    paths = {name: one for name, one in top.items() if name != "runs"}
+    if unknown := sorted(set(paths) - set(_FILES)):
+        return Misshapen(f"it holds {unknown[0]!r}, which no report has")
+    if "runs" in top and top["runs"][0] != _FOLDER:
+        return Misshapen("runs is no folder")
+    paths |= {f"runs/{name}": one for name, one in below.items()}
+    for path, (mode, _) in paths.items():
+        if mode != _FILE or not _is_path(path):
+            return Misshapen(f"{path!r} is no regular file of a report")
+    return {path: oid for path, (_, oid) in paths.items()}
+
+
+def _is_path(path: str) -> bool:
+    try:
+        ReportPath(path)
+    except ValueError:
+        return False
+    return True
+
+
+def _judged(files: Mapping[str, str] | Misshapen, sizes: Mapping[str, tuple[str, int]]) -> Shaped | Misshapen:
+    if isinstance(files, Misshapen):
+        return files
+    for path, oid in files.items():
+        kind, size = sizes.get(oid, ("", 0))
+        if not kind:
+            raise Damaged(f"{_DOING}: {oid} is not there")
+        if kind != "blob" or size > (MOST_REPORT_BYTES if path == "report.json" else MOST_BYTES):
+            return Misshapen(f"{path} is too large, or no file")
+    runs = sorted(path for path in files if path.startswith("runs/") and path.endswith(".json"))
+    return Shaped(files["report.json"], files[runs[-1]] if runs else "")
+
+
+def chunks(items: Sequence[_Answer], size: int) -> Iterator[Sequence[_Answer]]:
+    """Yield a sequence in pieces."""
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,92 @@
+"""Who signed which report: asked once for each commit, and remembered while it matters.
+
+What a signature proves depends on the commit and the branch that it stands on, and on nothing else that could
+change; so it is remembered by both. Whether it counts is asked anew each time, since policy moves on. What
+could not be checked at all, for want of a program, is not remembered.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reconciler.durable import replace_file
+from reconciler.gitops.git import Git
+from reconciler.gitops.signed_reports import signatures_on
+from reconciler.reconcile.ports.policies import Unproved
+from reconciler.reconcile.ports.reports import SignedReport, UnprovedReport
+
+_LAYOUT = 1
+Proof = SignedReport | UnprovedReport
+Place = tuple[str, str]
+"""A branch, and a commit on it."""
+
+
+class Proofs:
+    """What signatures prove.
+
+    Args:
+        git: The repository that has the reports.
+        path: File that remembers; it may be missing or damaged.
+        environment: Added to that of the program that checks signatures.
+    """
+
+    def __init__(self, git: Git, path: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._git = git
+        self._path = path
+        self._environment = environment
+        self._known = _read(path)
+        self._stored = dict(self._known)
+
+    def of(self, places: Sequence[Place]) -> list[Proof]:
+        """Return what each report proves, in their order.
+
+        Raises:
+            Damaged: A commit cannot be read.
+            OSError: Temporary files cannot be written.
+        """
+        new = list(dict.fromkeys(place for place in places if place not in self._known))
+        if new:
+            self._known |= zip(new, signatures_on(self._git, new, self._environment), strict=True)
+        found = [self._known[place] for place in places]
+        for place in new:
+            one = self._known[place]
+            if isinstance(one, UnprovedReport) and one.why is Unproved.CANNOT_VERIFY:
+                del self._known[place]
+        return found
+
+    def keep(self, branches: Iterable[str]) -> None:
+        """Remember what is known of these branches, whose newest report does not count, and no more.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        wanted = frozenset(branches)
+        kept = {place: proof for place, proof in self._known.items() if place[0] in wanted}
+        if kept != self._stored:
+            told = [[*place, _written(proof)] for place, proof in sorted(kept.items())]
+            replace_file(self._path, json.dumps({"layout": _LAYOUT, "proofs": told}).encode())
+
+
+def _written(proof: Proof) -> dict[str, str]:
+    match proof:
+        case SignedReport(key=key, policy=policy):
+            return {"key": key, "policy": policy}
+        case UnprovedReport(why=why, message=message):
+            return {"why": str(why), "message": message}
+
+
+def _read(path: Path) -> dict[Place, Proof]:
+    try:
+        told = json.loads(path.read_bytes())
+        if told["layout"] != _LAYOUT:
+            return {}
+        return {(str(branch), str(oid)): _proof(str(oid), proof) for branch, oid, proof in told["proofs"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def _proof(oid: str, told: Mapping[str, Any]) -> Proof:
+    if "why" in told:
+        return UnprovedReport(oid, Unproved(told["why"]), str(told["message"]))
+    return SignedReport(oid, str(told["key"]), str(told["policy"]))

@@ -1,0 +1,295 @@
+"""Read a fleet, and publish it: the policy, one copy for each report repository, and what was known before.
+
+Everything that is remembered here can be made again from the repositories: what is damaged costs time.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from reconciler.durable import replace_file
+from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
+from reconciler.fleet.branches import FleetBranches, Published, signer_of
+from reconciler.fleet.cache import ReportCache
+from reconciler.fleet.gathering import Gatherer, missing
+from reconciler.fleet.proofs import Proofs
+from reconciler.fleet.report_keys import KeyBook, read_keys
+from reconciler.fleet.verified_policy import PolicyAt, SignedPolicy, follow
+from reconciler.gitops.git import GitAccess
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.host.state.folder import StateFolder
+from reconciler.planning.fleet.rows import Row, as_of
+from reconciler.planning.fleet.summary import Head, Line, read_summary, write_summary
+from reconciler.planning.text.canonical import instant
+from reconciler.policy.signers import Signer
+
+FOLDER = "fleet"
+"""Below the state folder."""
+_GATHERED = "gathered.json"
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a fleet is read from.
+
+    Attributes:
+        folder: For copies and what is remembered; of this work alone.
+        mirror: The policy repository.
+        signed: What the policy must show, ``None`` where nobody need sign.
+        remotes: Addresses of the report repositories.
+        access: How to reach them.
+        timeout: Seconds for each conversation with a remote.
+        environment: Added to that of the programs that check signatures.
+        accepted: Branches whose rewriting a person has accepted.
+        tell: Is told how many of how many targets were looked at.
+    """
+
+    folder: Path
+    mirror: PolicyMirror
+    signed: SignedPolicy | None
+    remotes: tuple[str, ...]
+    access: GitAccess
+    timeout: float
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    accepted: frozenset[str] = frozenset()
+    tell: Callable[[int, int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A fleet as it is known.
+
+    Attributes:
+        head: By which policy it was judged.
+        rows: The worst first.
+        at: When the reports were read.
+    """
+
+    head: Head
+    rows: tuple[Row, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of reading a fleet.
+
+    Attributes:
+        fleet: As it is now.
+        before: The rows as they were, empty where nothing was known.
+        published: What became of the branch of each report repository, by its address as people see it.
+        notices: What a person should know.
+        problems: What kept a part from being read or published.
+    """
+
+    fleet: Gathered
+    before: tuple[Row, ...]
+    published: Mapping[str, Published]
+    notices: tuple[str, ...]
+    problems: tuple[ReconcilerError, ...]
+
+
+def read_fleet(sources: Sources, now: datetime, key: Path | None = None) -> Outcome:
+    """Fetch, verify and sum up a fleet; publish it where a key for that is given.
+
+    Args:
+        sources: Where it is read from.
+        now: The present instant, aware.
+        key: File of the publisher's private key, ``None`` to publish nothing.
+
+    Raises:
+        ReconcilerError: The policy cannot be had, or nothing can be read.
+        OSError: The file system refuses.
+    """
+    signer = None if key is None else signer_of(key)
+    folder = StateFolder(sources.folder)
+    folder.prepare()
+    with folder.locked():
+        return _Reading(sources, now, key, signer).all()
+
+
+def last_gathered(folder: Path) -> Gathered | None:
+    """Return the fleet as it was when its reports were read last, ``None`` where they never were.
+
+    Raises:
+        Misuse: What was left cannot be read.
+    """
+    try:
+        told = json.loads((folder / _GATHERED).read_bytes())
+        at, names = datetime.fromisoformat(told["at"]), [str(name) for name in told["parts"]]
+        parts = [read_summary((folder / f"{_safe(name)}.json").read_bytes()) for name in names]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "run `patchledger fleet status --fetch`"
+        raise Misuse(f"{folder}: what was gathered last cannot be read: {error}", hint) from error
+    rows = _merged(line.row for _, lines in parts for line in lines)
+    return Gathered(parts[0][0], rows, at) if parts else None
+
+
+def _safe(name: str) -> str:
+    if not name.isalnum():
+        raise ValueError(f"{name!r} is no part")
+    return name
+
+
+def _merged(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Return one row for each target, of several the one that was heard last, the worst first."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        known = found.get(row.target)
+        if known is None or _newness(row) > _newness(known):
+            found[row.target] = row
+    return tuple(sorted(found.values(), key=lambda row: (row.state.rank, row.target)))
+
+
+def _newness(row: Row) -> tuple[bool, float]:
+    return bool(row.branch), 0.0 if row.heard is None else row.heard.timestamp()
+
+
+@dataclass(slots=True)
+class _Part:
+    """One report repository while a fleet is read."""
+
+    name: str
+    cache: ReportCache
+    lines: list[Line] = field(default_factory=list)
+    before: Sequence[Line] = ()
+    problem: ReconcilerError | None = None
+
+
+class _Reading:
+    """One reading of a fleet."""
+
+    def __init__(self, sources: Sources, now: datetime, key: Path | None, signer: Signer | None) -> None:
+        self._sources = sources
+        self._now = now
+        self._key = key
+        self._own = () if signer is None else (signer,)
+        self._notices: list[str] = []
+        self._published: dict[str, Published] = {}
+
+    def all(self) -> Outcome:
+        sources = self._sources
+        parts = [self._part(remote) for remote in dict.fromkeys(sources.remotes)]
+        for part in parts:
+            self._fetch(part)
+        policy = follow(sources.mirror, sources.signed, self._now, sources.timeout)
+        self._notices += policy.notices
+        self._say_who(policy)
+        book = read_keys(policy.git, policy.line, sources.folder / "keys.json")
+        head = Head(policy.commit, policy.is_verified)
+        for part in parts:
+            self._bring(part, policy, book, head)
+        for part in parts:
+            self._finish(part, policy, book, head, parts)
+        told = {"at": instant(self._now), "parts": [part.name for part in parts]}
+        replace_file(sources.folder / _GATHERED, json.dumps(told).encode())
+        self._notices += [notice for part in parts for notice in part.cache.notices]
+        rows = _merged(line.row for part in parts for line in part.lines)
+        problems = tuple(part.problem for part in parts if part.problem is not None)
+        known = _merged(line.row for part in parts for line in part.before)
+        fleet = Gathered(head, rows, self._now)
+        return Outcome(fleet, known, self._published, tuple(self._notices), problems)
+
+    def _part(self, remote: str) -> _Part:
+        name = hashlib.sha256(remote.encode()).hexdigest()[:16]
+        return _Part(name, ReportCache(self._sources.folder / f"{name}.git", remote, self._sources.access))
+
+    def _say_who(self, policy: PolicyAt) -> None:
+        listed = policy.publishers
+        self._notices += [f"trust/publishers counts for nobody: {one}" for one in listed.problems[:1]]
+        fingerprints = {one.fingerprint for one in listed.signers}
+        for signer in self._own:
+            if signer.fingerprint not in fingerprints:
+                said = f"the policy does not list {signer.fingerprint} in trust/publishers"
+                self._notices.append(f"{said}, so that nobody else relies on what is published")
+
+    def _fetch(self, part: _Part) -> None:
+        try:
+            part.cache.fetch(self._sources.timeout)
+        except (Transient, Stalled) as problem:
+            part.problem = problem
+
+    def _bring(self, part: _Part, policy: PolicyAt, book: KeyBook, head: Head) -> None:
+        """Bring the rows of a report repository up to date; where it cannot be read, to what was known."""
+        path = self._path(part)
+        before, is_same = self._remembered(path, head)
+        part.before = before
+        if part.problem is not None:
+            part.lines = before
+            return
+        try:
+            part.lines = part.cache.whole(lambda: self._gathered(part, policy, book, before, is_same=is_same))
+        except (Transient, Stalled) as problem:
+            part.lines, part.problem = before, problem
+
+    def _gathered(
+        self, part: _Part, policy: PolicyAt, book: KeyBook, before: Sequence[Line], *, is_same: bool
+    ) -> list[Line]:
+        sources = self._sources
+        if not before:
+            before, is_same = self._branches(part, policy).rows(), False
+        proofs = Proofs(part.cache.git, self._path(part, "proofs"), sources.environment)
+        gatherer = Gatherer(part.cache, book, proofs, self._now, sources.accepted, sources.tell)
+        return gatherer.gather(before, is_same_policy=is_same)
+
+    def _branches(self, part: _Part, policy: PolicyAt) -> FleetBranches:
+        sources = self._sources
+        signers = (*policy.publishers.signers, *self._own)
+        return FleetBranches(part.cache, signers, self._now, sources.timeout, sources.environment)
+
+    def _finish(
+        self, part: _Part, policy: PolicyAt, book: KeyBook, head: Head, parts: Sequence[_Part]
+    ) -> None:
+        """Publish a part and remember it; hosts that are nowhere are told of in the first one."""
+        if part is parts[0]:
+            rows = missing(book, (line.row for each in parts for line in each.lines))
+            part.lines = [line for line in part.lines if line.row.branch] + [Line.of(row) for row in rows]
+        self._order(part, head)
+        if self._key is not None and part.problem is None:
+            try:
+                self._publish(part, policy, book, head, self._key)
+            except (Transient, Stalled) as problem:
+                part.problem = problem
+        replace_file(self._path(part), write_summary(head, part.lines))
+
+    def _order(self, part: _Part, head: Head) -> None:
+        aged = ((line, as_of(line.row, self._now, head.silent_after)) for line in part.lines)
+        lines = [line if row is line.row else Line.of(row) for line, row in aged]
+        part.lines = sorted(lines, key=lambda line: (line.row.state.rank, line.row.target))
+
+    def _publish(self, part: _Part, policy: PolicyAt, book: KeyBook, head: Head, key: Path) -> None:
+        """Publish; where another publisher was quicker, look again and go on from what it left."""
+        for _ in range(_ATTEMPTS):
+            branches = self._branches(part, policy)
+            done = part.cache.whole(partial(branches.publish, head, part.lines, key))
+            if done is not None:
+                self._published[part.cache.shown] = done
+                return
+            part.cache.fetch(self._sources.timeout)
+            nowhere = [line for line in part.lines if not line.row.branch]
+            part.lines = self._gathered(part, policy, book, part.lines, is_same=True) + nowhere
+            self._order(part, head)
+        said = f"cannot publish the fleet on {part.cache.shown}: others move the branch all the time"
+        raise Transient(said, "nothing to do: the next publish goes on")
+
+    def _path(self, part: _Part, kind: str = "") -> Path:
+        return self._sources.folder / (f"{part.name}.{kind}.json" if kind else f"{part.name}.json")
+
+    def _remembered(self, path: Path, head: Head) -> tuple[list[Line], bool]:
+        """Return the rows as they were left here, and whether they were judged by the same policy."""
+        try:
+            known, lines = read_summary(path.read_bytes())
+        except FileNotFoundError:
+            return [], False
+        except (OSError, Misuse) as error:
+            said = error.message if isinstance(error, Misuse) else str(error)
+            self._notices.append(f"what was known of the fleet is made anew: {said}")
+            return [], False
+        return lines, replace(known, silent_after=head.silent_after) == head

@@ -1,0 +1,186 @@
+"""The policy by which reports are judged: followed forward only, its signatures verified where asked for.
+
+A publisher reads of it only who is enrolled, who publishes, and what it calls itself. So it is followed by
+the rules of a host, but not loaded: with ten thousand Host documents that would take longer than the rest.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from reconciler.errors import PolicyRejected, Stalled
+from reconciler.gitops.git import Git
+from reconciler.gitops.objects import bounded, described
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.planning.gates.types import SignedBy
+from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, load
+from reconciler.policy.placement import PUBLISHERS_FILE, REPOSITORY_FILE
+from reconciler.policy.problems import quoted
+from reconciler.policy.signers import SignerList, read_signers
+from reconciler.reconcile.ports.policies import (
+    Advanced,
+    Fetched,
+    FirstUse,
+    Offline,
+    Rewritten,
+    Unchanged,
+    Unverified,
+)
+
+_DOING = "cannot read the policy"
+_MOST_BYTES = 256 * 1024
+
+
+class Verifier(Protocol):
+    """Says who signed commits of the policy."""
+
+    def verify(
+        self, commits: Sequence[str], now: datetime, *, is_first: bool = False
+    ) -> tuple[SignedBy, ...] | Unverified:
+        """See :class:`reconciler.gitops.signed_history.SignedHistory`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPolicy:
+    """What a signed policy must show.
+
+    Attributes:
+        verifier: Says who signed it.
+        repository: The name that it must give itself.
+    """
+
+    verifier: Verifier
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAt:
+    """The policy by which reports are judged.
+
+    Attributes:
+        git: Where it is.
+        line: Its commits by their first parents, the oldest first; the last one is in force.
+        is_verified: Signatures were asked for, and were good.
+        publishers: Whose signature counts on the branches of the fleet, by the policy's own list.
+        notices: What a person should know, such as that a newer commit was refused.
+    """
+
+    git: Git
+    line: tuple[str, ...]
+    is_verified: bool
+    publishers: SignerList
+    notices: tuple[str, ...] = ()
+
+    @property
+    def commit(self) -> str:
+        """The commit that is in force."""
+        return self.line[-1]
+
+
+def follow(mirror: PolicyMirror, signed: SignedPolicy | None, now: datetime, timeout: float) -> PolicyAt:
+    """Fetch the policy and take over what is new and good; else go on with what was.
+
+    Args:
+        mirror: The policy repository.
+        signed: What it must show, ``None`` where nobody need sign.
+        now: The present instant, aware.
+        timeout: Seconds for each conversation with the remote.
+
+    Raises:
+        PolicyRejected: Nothing of it was ever found good.
+        Stalled: The remote must be mended.
+        Transient: It cannot be reached, and there is nothing from before.
+    """
+    notices: list[str] = []
+    match mirror.fetch(timeout=timeout, now=now):
+        case Offline(problem=problem):
+            notices.append(f"the policy is as it was fetched last: {problem.message}")
+        case Fetched(head=head):
+            refused = _taken_over(mirror, signed, head, now)
+            notices += [] if refused is None else [f"a newer policy is not used: {refused.message}"]
+            if refused is not None and not _holds(mirror, signed):
+                raise refused
+    accepted = mirror.accepted()
+    if accepted is None or not _holds(mirror, signed):
+        raise Stalled(f"nothing of the policy {mirror.shown} was found good yet", "see the messages above")
+    line = mirror.line(accepted.commit)[::-1]
+    git = Git(mirror.mirror)
+    publishers = mirror.whole(lambda: _publishers(git, accepted.commit))
+    return PolicyAt(git, line, signed is not None, publishers, (*mirror.notices, *notices))
+
+
+def _holds(mirror: PolicyMirror, signed: SignedPolicy | None) -> bool:
+    """Say whether what was accepted counts: where signatures are asked for, only with them."""
+    accepted = mirror.accepted()
+    return accepted is not None and (signed is None or accepted.is_verified)
+
+
+def _taken_over(
+    mirror: PolicyMirror, signed: SignedPolicy | None, head: str, now: datetime
+) -> PolicyRejected | None:
+    """Accept a new head, or say what is against it."""
+    match mirror.succession(head):
+        case Rewritten(problem=problem):
+            return PolicyRejected(problem.message, problem.hint)
+        case Unchanged() if _holds(mirror, signed):
+            return None
+        case Advanced(commits=commits) if mirror.accepted() is None or _holds(mirror, signed):
+            found = _against(mirror, signed, head, lambda one: one.verifier.verify(commits, now))
+        case Unchanged() | Advanced() | FirstUse():
+            found = _against(mirror, signed, head, lambda one: _from_the_floor(mirror, one, head, now))
+    if found is None:
+        mirror.accept(head, is_verified=signed is not None)
+    return found
+
+
+def _from_the_floor(
+    mirror: PolicyMirror, signed: SignedPolicy, head: str, now: datetime
+) -> tuple[SignedBy, ...] | Unverified:
+    line, floor = mirror.line(head), mirror.floor
+    since = line[: line.index(floor)] if floor in line else line
+    return signed.verifier.verify(since[::-1], now, is_first=floor not in line)
+
+
+def _against(
+    mirror: PolicyMirror,
+    signed: SignedPolicy | None,
+    head: str,
+    verify: Callable[[SignedPolicy], tuple[SignedBy, ...] | Unverified],
+) -> PolicyRejected | None:
+    if signed is None:
+        return None
+    found = verify(signed)
+    if isinstance(found, Unverified):
+        return PolicyRejected(found.message, found.hint)
+    named = mirror.whole(lambda: _name_of(Git(mirror.mirror), head))
+    if named != signed.repository:
+        said = f"policy {head[:12]} calls itself {quoted(named) if named else 'nothing'}"
+        return PolicyRejected(f"{said}, and {quoted(signed.repository)} is followed", "see trust.repository")
+    return None
+
+
+def _name_of(git: Git, commit: str) -> str:
+    """Return what the policy calls itself, empty where it does not say that."""
+    told = _read(git, commit, REPOSITORY_FILE)
+    loaded = load([PolicyFile(REPOSITORY_FILE, "100644", told)] if told else [], commit)
+    match loaded:
+        case NeedsUpgrade(requires=requires):
+            raise Stalled(f"the policy asks for patchledger {requires}", "install that where this runs")
+        case Rejected(problems=problems):
+            raise PolicyRejected(str(problems[0]), "correct it there")
+        case _:
+            return loaded.repository
+
+
+def _publishers(git: Git, commit: str) -> SignerList:
+    """Return the policy's own list of publishers; one with a mistake counts for nobody."""
+    found = read_signers(_read(git, commit, PUBLISHERS_FILE), PUBLISHERS_FILE)
+    return found if not found.problems else SignerList(problems=found.problems)
+
+
+def _read(git: Git, commit: str, path: str) -> bytes:
+    ((oid, kind, _),) = described(git, [f"{commit}:{path}"], _DOING)
+    if kind != "blob":
+        return b""
+    return bounded(git, [oid], _DOING, _MOST_BYTES)[0] or b""

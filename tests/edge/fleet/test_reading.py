@@ -1,0 +1,403 @@
+"""A fleet read back from real repositories: each row as it should be, and nothing unverified published."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Misuse, PolicyRejected, Transient
+from reconciler.fleet.reading import last_gathered
+from reconciler.host.state.folder import StateFolder
+from reconciler.planning.facts.observation import Reboot, RebootNeed
+from reconciler.planning.fleet.rows import TargetState
+from reconciler.planning.fleet.summary import read_summary
+from reconciler.planning.reporting.document import OutsideMove
+from reconciler.planning.text import canonical
+from tests.edge.gitops.bench import git
+from tests.labs.fleet import NOW, Entry, FleetWorld
+from tests.labs.signing import Key, Keys
+from tests.report_samples import report_of
+
+HAND = OutsideMove("install", "nano", "amd64", None, "1", "installed")
+
+
+@pytest.fixture
+def world(tmp_path: Path, keys: Keys, ada: Key) -> FleetWorld:
+    return FleetWorld.create(tmp_path, keys, ada, "web-01", "web-02", "db-01")
+
+
+def reported(world: FleetWorld, *hosts: str) -> None:
+    for host in hosts or ("web-01", "web-02", "db-01"):
+        world.report(host)
+
+
+def test_a_fleet_of_every_kind(tmp_path: Path, keys: Keys, ada: Key, eve: Key) -> None:
+    hosts = ["fine", "other", "rewound", "silent", "retired", "hand", "reboot", "never", "unsigned"]
+    world = FleetWorld.create(tmp_path, keys, ada, *hosts)
+    sample = report_of(now=NOW)
+    world.report("silent", at=NOW)
+    good = {host: world.report(host) for host in ("fine", "other", "rewound", "retired", "unsigned")}
+    older = good["rewound"]
+    good["rewound"] = world.report("rewound", report_of(target="rewound", now=NOW))
+    world.rows()
+    world.later(days=3)
+    git(world.policy.path, "rm", "-q", "hosts/retired.yaml")
+    world.policy.commit({}, ada)
+    good["fine"] = world.report("fine")
+    world.report("stranger", key=eve)
+    world.report("other", key=eve)
+    world.report("unsigned", is_signed=False)
+    world.report("hand", replace(sample, target="hand", changed_outside=(HAND,)))
+    reboot = Reboot(RebootNeed.REQUIRED, ("a kernel",))
+    world.report("reboot", replace(sample, target="reboot", reboot=reboot))
+    git(world.reports, "update-ref", "refs/heads/hosts/rewound", older)
+
+    rows = world.rows()
+    assert {name: row.state for name, row in rows.items()} == {
+        "other": TargetState.UNVERIFIED,
+        "rewound": TargetState.UNVERIFIED,
+        "stranger": TargetState.UNVERIFIED,
+        "unsigned": TargetState.UNVERIFIED,
+        "silent": TargetState.SILENT,
+        "never": TargetState.SILENT,
+        "reboot": TargetState.REBOOT_PENDING,
+        "hand": TargetState.CHANGED_OUTSIDE,
+        "fine": TargetState.FINE,
+        "retired": TargetState.RETIRED,
+    }
+    assert eve.fingerprint in rows["other"].reason
+    assert "rewritten" in rows["rewound"].reason
+    assert rows["stranger"].reason == "the policy names no key of it"
+    assert "not signed" in rows["unsigned"].reason
+    kept = world.targets()
+    for host, commit in good.items():
+        assert kept[host] == world.tree_of(commit), host
+    assert set(kept) == {*hosts} - {"never"}
+    heads = git(world.reports, "show", "fleet:heads.txt").splitlines()
+    assert f"{good['rewound']} hosts/rewound" in heads
+    assert f"{world.tip('fine')} hosts/fine" in heads
+
+
+def test_nothing_new_makes_no_commit_but_says_every_six_hours_that_it_is_read(world: FleetWorld) -> None:
+    reported(world)
+    first = world.read()
+    commit = first.published[f"file://{world.reports}"]
+    assert commit.is_new
+    world.later(hours=5)
+    assert not world.read().published[f"file://{world.reports}"].is_new
+    world.later(hours=1, seconds=1)
+    assert world.read().published[f"file://{world.reports}"].is_new
+    assert git(world.reports, "rev-parse", "fleet^{tree}", "fleet~1^{tree}").split("\n")[0] == world.tree_of(
+        commit.commit
+    )
+    assert git(world.reports, "rev-list", "--count", "fleet") == "2"
+
+
+def test_what_is_published_is_signed_and_names_its_branch(world: FleetWorld, tmp_path: Path) -> None:
+    reported(world)
+    world.rows()
+    signers = tmp_path / "publishers"
+    signers.write_text(world.publisher.line(), encoding="utf-8")
+    for branch in ("fleet", "fleet-rings"):
+        git(
+            *(world.reports, "-c", "gpg.format=ssh", "-c", f"gpg.ssh.allowedSignersFile={signers}"),
+            *("verify-commit", branch),
+        )
+        assert f"Fleet-Branch: {branch}" in git(world.reports, "log", "-1", "--format=%B", branch)
+
+
+def test_the_branch_for_rings_is_small(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    assert set(world.published("fleet-rings")) == {"fleet.json"}
+    told = json.loads(git(world.reports, "show", "fleet-rings:fleet.json"))
+    assert told["fleet"] == git(world.reports, "rev-parse", "fleet")
+    assert told["states"] == {"fine": 3}
+
+
+def test_a_heartbeat_is_heard_and_reads_nothing_again(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    world.later(days=1)
+    tree = {"report.json": ("100644", git(world.reports, "rev-parse", "hosts/web-01:report.json"))}
+    files = {**tree, "report.md": ("100644", git(world.reports, "rev-parse", "hosts/web-01:report.md"))}
+    commit = world.report("web-01", files=files)
+    row = world.rows()["web-01"]
+    assert (row.head, row.heard, row.state) == (commit, world.now, TargetState.FINE)
+
+
+def test_a_silent_target_that_comes_back_is_as_its_report_says(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    world.later(days=3)
+    assert {row.state for row in world.rows().values()} == {TargetState.SILENT}
+    files = {
+        name: ("100644", git(world.reports, "rev-parse", f"hosts/web-01:{name}"))
+        for name in ("report.json", "report.md")
+    }
+    world.report("web-01", files=files)
+    rows = world.rows()
+    assert (rows["web-01"].state, rows["db-01"].state) == (TargetState.FINE, TargetState.SILENT)
+    assert not rows["web-01"].reason.startswith("nothing was heard")
+
+
+def test_a_report_of_the_future_is_heard_when_it_is_seen(world: FleetWorld) -> None:
+    world.report("web-01", at=NOW.replace(year=2099))
+    assert world.rows()["web-01"].heard == NOW
+    world.later(days=3)
+    assert world.rows()["web-01"].state is TargetState.SILENT
+
+
+def test_a_new_key_is_taken_over_and_what_the_old_one_signed_before_stays(
+    world: FleetWorld, ada: Key, ben: Key
+) -> None:
+    old = world.policy.head()
+    reported(world)
+    world.rows()
+    world.policy.commit({"hosts/web-01.yaml": world.document("web-01", ben)}, ada)
+    assert world.rows()["web-01"].state is TargetState.FINE
+    world.report("web-01")
+    assert world.rows()["web-01"].state is TargetState.UNVERIFIED
+    good = world.report("web-01", key=ben)
+    assert world.rows()["web-01"].head == good
+    world.report("web-01", policy=old)
+    row = world.rows()["web-01"]
+    assert (row.state, row.head) == (TargetState.UNVERIFIED, good)
+
+
+def test_an_old_key_cannot_go_back_where_all_that_was_known_is_lost(
+    world: FleetWorld, ada: Key, ben: Key
+) -> None:
+    old = world.policy.head()
+    reported(world)
+    world.policy.commit({"hosts/web-01.yaml": world.document("web-01", ben)}, ada)
+    good = world.report("web-01", key=ben)
+    world.report("web-01", policy=old)
+    row = world.rows()["web-01"]
+    assert (row.state, row.head) == (TargetState.UNVERIFIED, good)
+    assert world.targets()["web-01"] == world.tree_of(good)
+
+
+def test_a_reinstalled_host_with_a_new_key_begins_anew(world: FleetWorld, ada: Key, ben: Key) -> None:
+    reported(world)
+    world.rows()
+    world.report("web-01", parent="", at=NOW.replace(hour=9))
+    world.later(hours=2)
+    assert "rewritten" in world.rows()["web-01"].reason
+    world.policy.commit({"hosts/web-01.yaml": world.document("web-01", ben)}, ada)
+    good = world.report("web-01", parent="", key=ben)
+    assert world.rows()["web-01"].head == good
+
+
+def test_a_person_accepts_a_branch_that_was_rewritten(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    world.later(hours=1)
+    good = world.report("web-01", parent="")
+    assert world.rows()["web-01"].state is TargetState.UNVERIFIED
+    assert world.rows(accepted=frozenset({"hosts/web-01"}))["web-01"].head == good
+    assert world.rows()["web-01"].state is TargetState.FINE
+
+
+def test_a_branch_that_is_gone_is_missed(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    git(world.reports, "update-ref", "-d", "refs/heads/hosts/web-01")
+    row = world.rows()["web-01"]
+    assert (row.state, row.reason) == (
+        TargetState.UNVERIFIED,
+        "its branch is gone from the report repository",
+    )
+    assert "web-01" in world.targets()
+
+
+@pytest.mark.parametrize(
+    "kind", ["link", "submodule", "program", "file", "no-report", "many", "name", "large"]
+)
+def test_a_tree_of_another_shape_keeps_the_last_one(world: FleetWorld, kind: str) -> None:
+    reported(world)
+    kept = world.rows()["web-01"].tree
+    blob = git(world.reports, "rev-parse", "hosts/web-01:report.md")
+    tree = git(world.reports, "rev-parse", "hosts/web-01^{tree}")
+    files: dict[str, dict[str, bytes | Entry]] = {
+        "link": {"report.md": ("120000", blob)},
+        "submodule": {"runs/x": ("160000", world.tip("web-01"))},
+        "program": {"report.md": ("100755", blob)},
+        "file": {"etc": b"passwd"},
+        "no-report": {"report.json": ("40000", tree)},
+        "many": {f"runs/{number}.json": ("100644", blob) for number in range(60_000)},
+        "name": {"runs/$(id)": ("100644", blob)},
+        "large": {"report.json": b" " * (5 * 2**20)},
+    }
+    world.report("web-01", files=files[kind])
+    row = world.rows()["web-01"]
+    assert (row.state, row.tree) == (TargetState.UNVERIFIED, kept)
+    assert world.targets()["web-01"] == kept
+    good = world.report("web-01")
+    assert world.rows()["web-01"].head == good
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[" * 100_000, b"\xff\xfe"])
+def test_a_report_that_cannot_be_read_keeps_the_last_one(world: FleetWorld, text: bytes) -> None:
+    reported(world)
+    kept = world.rows()["web-01"].tree
+    world.report("web-01", files={"report.json": text or b"x"})
+    row = world.rows()["web-01"]
+    assert (row.state, row.tree) == (TargetState.UNVERIFIED, kept)
+    assert "cannot be read" in row.reason
+
+
+def test_a_report_of_a_newer_release_is_said_to_be_that(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    newer = canonical.plain(report_of()) | {"schema": 99}
+    world.report("web-01", files={"report.json": canonical.to_bytes(newer)})
+    assert "newer patchledger" in world.rows()["web-01"].reason
+
+
+def test_a_report_of_another_target_is_nobodys(world: FleetWorld) -> None:
+    world.report("web-01", report_of(target="web-02"))
+    assert world.rows()["web-01"].reason == "its report tells of another target"
+    world.report("web-02", trailer="web-01")
+    assert "does not say Host: web-02" in world.rows()["web-02"].reason
+
+
+def test_a_guest_is_reported_by_its_host(world: FleetWorld) -> None:
+    world.report("web-01/101")
+    row = world.rows()["web-01/101"]
+    assert (row.state, row.branch) == (TargetState.FINE, "guests/web-01/101")
+
+
+def test_foreign_branches_and_hostile_names_are_not_looked_at(world: FleetWorld) -> None:
+    reported(world)
+    for name in ("main", "hosts/Web_01", "hosts/a/b", "guests/a", "hosts/$(id)", "fleet-x/y"):
+        git(world.reports, "update-ref", f"refs/heads/{name}", world.tip("web-01"))
+    assert set(world.rows()) == {"web-01", "web-02", "db-01"}
+
+
+@pytest.mark.parametrize("hosts", [(), ("web-01",)])
+def test_a_fleet_of_no_hosts_and_of_one(tmp_path: Path, keys: Keys, ada: Key, hosts: tuple[str, ...]) -> None:
+    world = FleetWorld.create(tmp_path, keys, ada, *hosts)
+    assert {row.state for row in world.rows().values()} <= {TargetState.SILENT}
+    assert set(world.published()) == {"heads.txt", "summary.json", "STATUS.md"}
+    for host in hosts:
+        world.report(host)
+    assert {row.state for row in world.rows().values()} <= {TargetState.FINE}
+
+
+@pytest.mark.parametrize("what", ["packs", "ref", "all", "head"])
+def test_a_damaged_copy_is_made_anew_and_that_is_said(world: FleetWorld, what: str) -> None:
+    reported(world)
+    before = world.rows()
+    (copy,) = (world.folder / "state" / "fleet").glob("*.git")
+    world.report("web-02")
+    match what:
+        case "packs":
+            for path in (copy / "objects").rglob("*"):
+                if path.is_file():
+                    path.chmod(0o600)
+                    path.write_bytes(b"damaged")
+        case "ref":
+            shutil.rmtree(copy / "refs" / "remotes")
+            (copy / "refs" / "remotes" / "reports" / "hosts").mkdir(parents=True)
+            (copy / "refs" / "remotes" / "reports" / "hosts" / "web-01").write_text("damaged")
+            (copy / "packed-refs").unlink(missing_ok=True)
+        case "all":
+            shutil.rmtree(copy / "objects")
+        case _:
+            (copy / "HEAD").write_bytes(b"")
+    found = world.read()
+    assert found.problems == ()
+    assert any("was damaged; it is fetched anew" in notice for notice in found.notices)
+    rows = {row.target: row for row in found.fleet.rows}
+    assert rows["web-01"] == before["web-01"]
+    assert rows["web-02"].head == world.tip("web-02")
+
+
+def test_without_what_was_remembered_all_is_as_before_and_a_rewound_branch_is_seen(world: FleetWorld) -> None:
+    older = world.report("web-01")
+    reported(world)
+    before = world.rows()
+    shutil.rmtree(world.folder / "state")
+    assert world.rows() == before
+    assert git(world.reports, "rev-list", "--count", "fleet") == "1"
+    shutil.rmtree(world.folder / "state")
+    git(world.reports, "update-ref", "refs/heads/hosts/web-01", older)
+    row = world.rows()["web-01"]
+    assert "rewritten" in row.reason
+    assert world.targets()["web-01"] == before["web-01"].tree
+
+
+def test_a_summary_here_that_is_damaged_is_made_anew(world: FleetWorld) -> None:
+    reported(world)
+    before = world.rows()
+    folder = world.folder / "state" / "fleet"
+    for path in folder.glob("*.json"):
+        path.write_bytes(b"damaged")
+    with pytest.raises(Misuse, match="cannot be read"):
+        last_gathered(folder)
+    found = world.read()
+    assert any("made anew" in notice for notice in found.notices)
+    assert {row.target: row for row in found.fleet.rows} == before
+
+
+def test_what_nobody_signed_on_the_branch_is_continued_and_not_believed(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    shutil.rmtree(world.folder / "state")
+    tree = world.tree({"summary.json": b"lies"})
+    forged = git(world.reports, "commit-tree", "-p", "fleet", "-m", "lies\n\nFleet-Branch: fleet", tree)
+    git(world.reports, "update-ref", "refs/heads/fleet", forged)
+    found = world.read()
+    assert any("by no publisher" in notice for notice in found.notices)
+    assert git(world.reports, "rev-parse", "fleet~1") == forged
+    head, lines = read_summary((git(world.reports, "show", "fleet:summary.json") + "\n").encode())
+    assert (head.policy_is_verified, len(lines)) == (True, 3)
+
+
+def test_a_policy_that_nobody_signed_is_not_used(world: FleetWorld, eve: Key) -> None:
+    reported(world)
+    before = world.rows()
+    world.policy.commit({"hosts/web-01.yaml": world.document("web-01", eve)}, eve)
+    found = world.read()
+    assert any("a newer policy is not used" in notice for notice in found.notices)
+    assert {row.target: row for row in found.fleet.rows} == before
+    shutil.rmtree(world.folder / "state")
+    with pytest.raises(PolicyRejected):
+        world.read()
+
+
+def test_the_policy_of_another_repository_is_not_used(world: FleetWorld) -> None:
+    signed = world.sources().signed
+    assert signed is not None
+    with pytest.raises(PolicyRejected, match='"example"'):
+        world.read(signed=replace(signed, repository="other"))
+
+
+def test_a_remote_that_cannot_be_reached_keeps_what_was_known(
+    world: FleetWorld,
+) -> None:
+    reported(world)
+    git(world.folder, "clone", "-q", "--bare", "reports.git", "second.git")
+    git(world.folder / "second.git", "update-ref", "-d", "refs/heads/hosts/web-02")
+    both = (f"file://{world.reports}", f"file://{world.folder}/second.git")
+    assert len(world.rows(remotes=both)) == 3
+    world.reports.rename(world.folder / "away.git")
+    found = world.read(remotes=both)
+    assert len(found.problems) == 1
+    assert [row.target for row in found.fleet.rows] == ["db-01", "web-01", "web-02"]
+
+
+def test_a_key_that_is_not_listed_is_said(world: FleetWorld, ada: Key) -> None:
+    world.policy.commit({"trust/publishers": ""}, ada)
+    assert any("does not list" in notice for notice in world.read().notices)
+
+
+def test_who_is_at_work_is_alone(world: FleetWorld) -> None:
+    folder = StateFolder(world.folder / "state" / "fleet")
+    world.sources()
+    folder.prepare()
+    with folder.locked(), pytest.raises(Transient, match="at work"):
+        world.read()
