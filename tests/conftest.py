@@ -30,7 +30,7 @@ for number in (signal.SIGQUIT, signal.SIGHUP):
 
 _OF_ROOT = ("benchmarks", "chaos", "differential", "e2e", "edge")
 """Folders whose tests need root and real package managers throughout."""
-_WORLDS = frozenset({"apt_world", "dnf_world", "zypper_world", "pacman_world"})
+_WORLDS = frozenset({"apt_world", "dnf_world", "dnf_calm_world", "zypper_world", "pacman_world"})
 _WITHOUT = "not root and not lab"
 
 
@@ -103,6 +103,13 @@ def dnf_world() -> Iterator[DnfLab]:
     """Build a small relative of RHEL, once for each worker; tests get copies of its root."""
     with in_memory() as folder:
         yield DnfLab.build(folder)
+
+
+@pytest.fixture(scope="session")
+def dnf_calm_world() -> Iterator[DnfLab]:
+    """Build a smaller one, for whoever brings packages of their own."""
+    with in_memory() as folder:
+        yield DnfLab.build_calm(folder)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from tests.chaos.world import build_lab
 from tests.conftest import in_memory
 from tests.labs.apt import AptLab
 
-SEEDS = range(16)
+SEEDS = range(10)
 
 
 @pytest.fixture(scope="session")

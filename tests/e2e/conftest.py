@@ -41,7 +41,7 @@ def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plant]:
 
     However it is broken, every report of it must come out of git again, byte by byte.
     """
-    world = request.getfixturevalue(f"{request.param}_world")
+    world = request.getfixturevalue("dnf_calm_world" if request.param == "dnf" else f"{request.param}_world")
     plant = Plant.build(request.param, world, tmp_path)
     yield plant
     assert [one for one in replay(plant.site.reports, plant.site.policy) if one.problem] == []

@@ -169,7 +169,7 @@ def pacman_machine(lab: "PacmanLab") -> Machine:
 
 @pytest.fixture(params=["apt", "dnf", "zypper", "pacman"])
 def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
-    world = request.getfixturevalue(f"{request.param}_world")
+    world = request.getfixturevalue("dnf_calm_world" if request.param == "dnf" else f"{request.param}_world")
     makers: dict[str, Callable[..., Machine]] = {
         "apt": apt_machine,
         "dnf": dnf_machine,
@@ -185,8 +185,8 @@ def site(machine: Machine, tmp_path: Path) -> Site:
     site = Site.create(tmp_path / "site", environment=machine.lab.environment, **machine.settings)
     # Without it, apt replaces nothing.
     policy = POLICY + "upgrade: full\non_failure: rollback\nhealth: {settle: 0s}\n"
-    hold = "kind: Exception\nname: epoch\npackages: epoch\naction: hold\nreason: r\nexpires: 2099-01-01\n"
-    site.commit({"policies/base.yaml": policy, "exceptions/epoch.yaml": hold})
+    hold = "kind: Exception\nname: plain\npackages: plain\naction: hold\nreason: r\nexpires: 2099-01-01\n"
+    site.commit({"policies/base.yaml": policy, "exceptions/plain.yaml": hold})
     site.hook("health", "10-site", f"! grep -rqF 1.2 {machine.lab.root}/usr/share/lab/site")
     return site
 

@@ -107,6 +107,9 @@ ADVISORIES: tuple[Advisory, ...] = (
     Advisory("LAB-BA-2026:0003", ("plain-1.1-1",), kind="bugfix"),
 )
 
+CALM = frozenset({"lab-release", "plain", "pair", "pair-data", "lima", "victim", "configured", "native"})
+"""Of these an upgrade without any policy takes what there is."""
+
 OS_RELEASE = 'PRETTY_NAME="Lab Linux 9.4"\nVERSION_ID="9.4"\nID="lab"\nID_LIKE="rhel centos fedora"\n'
 
 _CONFIGURATION = """\
@@ -169,6 +172,17 @@ class DnfLab:
 
     folder: Path
     origin: Path
+
+    @classmethod
+    def build_calm(cls, folder: Path) -> "DnfLab":
+        """Build a world without what makes dnf be asked more: each of its starts is dear."""
+        lab = cls._made(folder)
+        Repository.make(lab.origin / "repository", [one for one in NEW if one.name in CALM])
+        old = [one for one in OLD if one.name in CALM]
+        rpm.build_rpms(old, lab.origin / "old")
+        lab.install(*old)
+        lab.refresh()
+        return lab
 
     @classmethod
     def build(cls, folder: Path) -> "DnfLab":
