@@ -575,15 +575,21 @@ exclusions() {
     awk -F '\t' '$1 == "out" { print $2 "-" ($4 ~ /:/ ? "" : "0:") $4 "." $3 }' "$WORK/judged"
 }
 
+# Lists of what may not move, a line each: there is an end to the length of an argument.
 excluding() {
-    [ ! -s "$WORK/excluded" ] || printf '%s' "--exclude=$(paste -s -d , "$WORK/excluded")"
+    awk 'length(list) > 60000 { print list; list = "" } { list = list (list == "" ? "" : ",") $0 }
+        END { if (list != "") print list }' "$WORK/excluded"
+}
+
+excluding_all() { # COMMAND ARGUMENT...
+    excluding >"$WORK/lists"
+    while IFS= read -r list; do set -- "$@" "--exclude=$list"; done <"$WORK/lists"
+    "$@" </dev/null
 }
 
 # Ask dnf what it would do. Strict or not, --best or not is the caller's; weak dependencies are the operator's.
 ask() { # ARGUMENT...
-    set -- --setopt=clean_requirements_on_remove=0 "$@"
-    if [ -s "$WORK/excluded" ]; then set -- "$@" "$(excluding)"; fi
-    look "$@"
+    excluding_all look --setopt=clean_requirements_on_remove=0 "$@"
 }
 
 # dnf's table as rows: action, name, arch, version, then the repository or, of a replacement, by whom. A row or a
@@ -663,13 +669,10 @@ security_versions() {
 
 # Advisories are listed of installed names alone.
 security_obsoleters() {
-    set -- --available --security
-    if [ -s "$WORK/excluded" ]; then set -- "$@" "$(excluding)"; fi
     if [ -n "$FIVE" ]; then
-        shift 2
-        coming_for_advisories "$@"
+        excluding_all coming_for_advisories
     else
-        obsoleting query "%{name}	%{arch}	%{evr}" "$@"
+        excluding_all obsoleting query "%{name}	%{arch}	%{evr}" --available --security
     fi >"$WORK/successors" || return
     awk -F '\t' -v base="$(uname -m)" 'FILENAME == ARGV[1] { have[$1]; next }
         !($1 in have) && ($2 == "noarch" || $2 == base) { print $1 "-" ($3 ~ /:/ ? "" : "0:") $3 "." $2 }' \
@@ -680,10 +683,9 @@ security_obsoleters() {
 # Of the versions in $WORK/nevras the newest of each package that is left by the exclusions.
 newest() { # REPOQUERY-OPTION
     [ -s "$WORK/nevras" ] || return 0
-    if [ -s "$WORK/excluded" ]; then set -- "$@" "$(excluding)"; fi
     # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-    query "%{name}	%{arch}	%{evr}	%{name}-%{epoch}:%{version}-%{release}.%{arch}" --latest-limit=1 \
-        "$@" $(cat "$WORK/nevras") </dev/null
+    excluding_all query "%{name}	%{arch}	%{evr}	%{name}-%{epoch}:%{version}-%{release}.%{arch}" --latest-limit=1 \
+        "$@" $(cat "$WORK/nevras")
 }
 
 # What --security moves: what is chosen, what is included, and of the rest what advisories name.
@@ -980,7 +982,11 @@ ALSO_GOING=
 transact() { # HOW OPTION...
     through=$1
     shift
-    set -- "$@" ${LEFT_OUT:+"$LEFT_OUT"}
+    while IFS= read -r list; do
+        [ -z "$list" ] || set -- "$@" "--exclude=$list"
+    done <<EOF
+$LEFT_OUT
+EOF
     if [ -n "$ALSO_GOING" ]; then
         # shellcheck disable=SC2086 # one argument per package is wanted, and none holds blanks
         "$through" "do" --setopt=best=1 --setopt=install_weak_deps=0 --allowerasing "$@" --action=install $COMING --action=remove $ALSO_GOING

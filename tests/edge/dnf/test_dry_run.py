@@ -355,3 +355,12 @@ def test_what_would_take_the_place_of_a_protected_package_keeps_nothing_else(
     alone = dnf.resolve(Question(only=("obsoleter", "2.0-1")))
     refused = Unmet("obsoleter", "2.0-1", "Removes", "the protected package obsoleted")
     assert alone.unmet == (() if IS_5 else (refused,))
+
+
+def test_what_may_not_move_may_be_more_than_one_argument_of_a_process_holds(dnf: ScriptedManager) -> None:
+    many = tuple(f"{'quite-a-long-name-' * 13}{number}" for number in range(600))
+    answer = dnf.resolve(Question(security=True, include=("plain",), exclude=("secure",), block=many))
+    assert answer.message == ""
+    moved = naming.moved(answer.changes)
+    assert moved["plain"] == "1.1-1"
+    assert "secure" not in moved
