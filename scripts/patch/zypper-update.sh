@@ -276,6 +276,13 @@ ask() ( # ARGUMENT...
         --solv-cache-dir "$OURS" --pkg-cache-dir "$WORK/packages" --reposd-dir "${LISTED:-$WORK/repos.d}" "$@"
 )
 
+# What zypper would do. Where a license is not agreed to, it ends as if nothing could be solved; see transaction.
+propose() { # VERB ARGUMENT...
+    verb=$1
+    shift
+    ask "$verb" --dry-run --auto-agree-with-licenses "$@"
+}
+
 # Whether what zypper was asked to list is there in full, or without repositories that it names: with none at all (6),
 # with some of them left out (106), with nothing found (104). From 100 on, the others tell of updates.
 answered() { # CODE
@@ -534,7 +541,7 @@ advisories() {
 
 # Where an update would remove packages, these and what comes in new, which may take their places.
 successors() {
-    ask update --dry-run >"$WORK/answer"
+    propose update >"$WORK/answer"
     ended=$?
     # With 4 nothing can be solved, and so nothing comes.
     [ "$ended" -eq 4 ] || answered "$ended" || fault "$ended" zypper || return
@@ -688,7 +695,7 @@ resolve() {
     if [ -n "$ONLY" ]; then
         # What is only recommended is no reason why something cannot be installed.
         # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-        ask install --dry-run --no-recommends --oldpackage $(printf '%s\n' "$ONLY" | as_zypper_writes) $(cat "$WORK/going")
+        propose install --no-recommends --oldpackage $(printf '%s\n' "$ONLY" | as_zypper_writes) $(cat "$WORK/going")
     elif [ -n "$TOGETHER" ]; then
         # shellcheck disable=SC2046 # as above
         set -- $(security_patches) $(included)
@@ -697,14 +704,14 @@ resolve() {
             echo '<stream/>'
             return
         fi
-        ask install --dry-run --no-recommends "$@"
+        propose install --no-recommends "$@"
     elif [ -n "$SECURITY" ]; then
-        ask patch --dry-run --category security --with-interactive
+        propose patch --category security --with-interactive
     elif [ -n "$FULL" ]; then
         # What was installed from a source that is left out stays as it is, though another has an older version.
-        ask dist-upgrade --dry-run ${WITHOUT:+--no-allow-downgrade --no-allow-vendor-change}
+        propose dist-upgrade ${WITHOUT:+--no-allow-downgrade --no-allow-vendor-change}
     else
-        ask update --dry-run
+        propose update
     fi
 }
 

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape
@@ -266,6 +267,20 @@ class Repository:
         """Replace all advisories by these."""
         (self.folder / "updateinfo.xml").write_text(_updateinfo(advisories))
         self.index()
+
+    def require_agreement(self, package: Rpm) -> None:
+        """Say of a package that whoever installs it must agree to its license; until the next `index`."""
+        id_ = sha256((self.folder / package.file_name).read_bytes()).hexdigest()
+        version, _, release = package.version.partition("-")
+        (self.folder / "susedata.xml").write_text(
+            '<?xml version="1.0"?><susedata xmlns="http://linux.duke.edu/metadata/susedata" packages="1">'
+            f'<package pkgid="{id_}" name="{package.name}" arch="noarch">'
+            f'<version epoch="0" ver="{version}" rel="{release}"/><eula>Pay.</eula></package></susedata>'
+        )
+        tool(
+            "modifyrepo_c", "--mdtype=susedata", str(self.folder / "susedata.xml"),
+            str(self.folder / "repodata"),
+        )  # fmt: skip
 
     def index(self, *, revision: int | None = None) -> None:
         """Write the metadata anew.

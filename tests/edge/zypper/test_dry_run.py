@@ -469,3 +469,15 @@ def test_no_more_stays_out_of_a_whole_upgrade_than_must(
     coming = moved(own_zypper.resolve(Question("full")))
     assert len(coming.keys() & {"either", "other"}) == 1
     assert "broken" not in coming
+
+
+def test_a_license_to_agree_to_keeps_nothing_back(lab: ZypperLab, zypper: ScriptedManager) -> None:
+    licensed = Rpm("plain", "9-1")
+    made = Repository.make(lab.folder / "more", (licensed,))
+    made.require_agreement(licensed)
+    lab.configure_repository("more", made.url)
+    lab.refresh()
+    whole = (Question(), Question("full"), Question(security=True, include=("plain",)))
+    for question in (*whole, Question(only=("plain", "9-1"))):
+        answer = zypper.resolve(question)
+        assert (answer.exit_code, naming.moved(answer.changes)["plain"]) == (0, "9-1")
