@@ -169,6 +169,13 @@ _ASKED_WITHIN = timedelta(seconds=10)
 """How long the remote may take to answer where something is about to be done; a run does not wait for it."""
 
 
+def _acceptance(state: State) -> Acceptance | None:
+    """Return which policy was accepted last, as far as the state knows."""
+    if not state.accepted:
+        return None
+    return Acceptance(state.accepted, state.floor, state.is_verified, state.signed)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What the gates are shown just before something is done, by the policy of that moment.
@@ -240,12 +247,7 @@ class Assessor:
         """
         now = self.clock.now()
         if in_force is None:
-            acceptance = (
-                Acceptance(state.accepted, state.floor, state.is_verified, state.signed)
-                if state.accepted
-                else None
-            )
-            in_force = self.follower.follow(acceptance, now, accept=accept, beginning=state.beginning)
+            in_force = self.follower.follow(_acceptance(state), now, accept=accept, beginning=state.beginning)
         seen = first_look(self.site.manager, partial(self._look, state, in_force, now, seen))
         host, effective = self._match(in_force.revision, seen)
         power = self.site.power
@@ -264,6 +266,22 @@ class Assessor:
         if talk is not None and is_reported:
             recording = replace(recording, unrestricted=tuple(self._unrestricted(seen, talk, occasion)))
         return _concluded(recording, occasion)
+
+    def is_host(self, state: State, seen: Observation) -> bool:
+        """Say whether the machine is the host, as far as its policy and its reports tell; else it is.
+
+        Args:
+            state: What the last tick left.
+            seen: The machine.
+        """
+        with contextlib.suppress(ReconcilerError):
+            in_force = self.follower.follow(
+                _acceptance(state), self.clock.now(), accept=False, within=_ASKED_WITHIN
+            )
+            _, effective = self._match(in_force.revision, seen)
+            _, told = self._about_host(seen, effective, state, may_ask=True)
+            return all(one.type is not ConditionType.OTHER_MACHINE for one in told)
+        return True
 
     def ask_anew(self, assessment: Assessment, now: datetime) -> Asked:
         """Fetch the policy once more, briefly, and say what it lets ``assessment`` do now.

@@ -3,6 +3,7 @@
 The rules:
 
 - Nothing is begun while anything of the run is at work, also a repair that an earlier recovery began.
+- A machine that is not the host, such as a clone that was taken in the middle of a run, touches nothing.
 - Whatever is begun has a name of its own in the journal first (:mod:`reconciler.reconcile.executions`), so
   that this may be ended from outside at any instant and is taken up again, up to a bound.
 - A run whose package manager ended by itself is what it came to. It is ``interrupted`` only where the package
@@ -10,6 +11,7 @@ The rules:
 - Steps that had not begun are not made: they are planned again, and wait for their gates.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -35,21 +37,31 @@ STOPPED = "stopped"
 """Code of a run whose remaining steps were not made because its tick was ended."""
 
 
+def _anybody(seen: Observation) -> bool:
+    del seen
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """Takes up what an earlier tick began.
 
     Attributes:
         applier: What runs are made with.
+        is_host: Says of the machine that was looked at whether it is the host.
     """
 
     applier: Applier
+    is_host: Callable[[Observation], bool] = _anybody
 
-    def recover(self, journal: Journal) -> Performed:
+    def recover(self, journal: Journal) -> Performed | None:
         """Bring the run that ``journal`` tells of to its end.
 
         What its package manager left half done is repaired at once, also outside of a window: it was begun in
         one, and a half-installed package waits for nothing.
+
+        Returns:
+            ``None`` on a machine that is not the host.
 
         Raises:
             Transient: Its package manager is still at work.
@@ -68,6 +80,8 @@ class Recovery:
         seen = self.applier.observe()
         if journal.phase is Phase.AFTER and journal.record is not None:
             return Performed(journal.record, journal, seen)
+        if not self.is_host(seen):
+            return None
         try:
             return self._taken_up(journal, results, seen, self._why(journal))
         except Unseen as unseen:
@@ -94,12 +108,15 @@ class Recovery:
         follow_up = self.applier.follow_up(journal) if record.code == NOT_SEEN else None
         return Performed(record, journal, self.applier.observe(), follow_up, is_reported=True)
 
-    def verify_boot(self, journal: Journal, boot_id: str) -> Performed:
+    def verify_boot(self, journal: Journal, boot_id: str) -> Performed | None:
         """Look after a machine that was told to reboot: is it another boot, and is it well?
 
         Args:
             journal: Of the phase REBOOTING.
             boot_id: Of this boot.
+
+        Returns:
+            ``None`` on a machine that is not the host.
 
         Raises:
             Transient: It has not gone down yet, and still has time to.
@@ -109,6 +126,8 @@ class Recovery:
         if not is_back and self.applier.clock.now() < since + journal.settings.reboot.notice + BOOT_TIME:
             raise Transient("the machine was told to reboot and has not gone down yet", "wait for it")
         seen = self.applier.observe()
+        if not self.is_host(seen):
+            return None
         if is_back:
             return self.applier.rebooted(journal, seen, boot_id)
         reason = f"the machine was told to reboot at {since:%Y-%m-%d %H:%M} UTC and is still the same boot"

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.planning.facts import exit_codes
@@ -192,7 +193,7 @@ class Ticker:
         """Bring to an end what an earlier tick began, look, report, and fetch ahead."""
         recalled = self.site.folder.recall()
         state, notices = restored(recalled, self.reporter.queue, self.site.branch), recalled.complaints
-        found = self._recovered()
+        found = self._recovered(state)
         if found is not None:
             state = after_run(state, found, self._excerpt(found))
             notices += self._keep(found)
@@ -323,12 +324,15 @@ class Ticker:
             self.begins(assessment.report)
             return self.applier.apply(assessment, decision, course.done.published.announced)
 
-    def _recovered(self) -> Performed | None:
-        """Bring an unfinished run to its end; of one that is reported already, take over what it was."""
+    def _recovered(self, state: State) -> Performed | None:
+        """Bring an unfinished run to its end; of one that is reported already, take over what it was.
+
+        On a machine that is not the host it is left as it is: that is told by the look that follows.
+        """
         journal = self.site.folder.journal()
         if journal is None:
             return None
-        recovery = Recovery(self.applier)
+        recovery = Recovery(self.applier, partial(self.assessor.is_host, state))
         reported = self.reporter.queue.record_of(self.site.branch, journal.run)
         if reported is not None:
             taken = recovery.take_over(journal, reported)

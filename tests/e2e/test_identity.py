@@ -197,6 +197,27 @@ def test_a_run_during_which_the_branch_becomes_anothers_is_reported_when_it_is_t
     assert [one for one in replay(site.reports, site.policy) if one.problem] == []
 
 
+def test_a_clone_that_was_taken_in_the_middle_of_a_run_does_not_bring_it_to_an_end(
+    site: Site, lab: AptLab
+) -> None:
+    middle = site.folder / "middle"
+    site.hook("pre", "10-clone", f"test -d {middle} || cp -a {site.state} {middle}")
+    site.hook("post", "10-end", f"echo end >>{site.folder}/ends")
+    tick(site, INSIDE)
+    assert (site.folder / "ends").read_text() == "end\n"
+    shutil.rmtree(site.state)
+    middle.rename(site.state)
+    become(lab, THEIRS)
+    for _ in range(2):
+        refused(site, lab, ("OtherMachine", "LastReport"))
+        assert (site.state / "journal.json").exists()
+    assert (site.folder / "ends").read_text() == "end\n"
+    # It was the host after all: what the run left is looked at, and told.
+    become(lab, OURS)
+    tick(site, INSIDE)
+    assert not (site.state / "journal.json").exists()
+
+
 def enrolment(site: Site) -> str:
     return str(site.report()["host"].get("enrolled", ""))
 

@@ -302,7 +302,9 @@ def begin(machine: Machine, assessment: Assessment) -> Performed:
 
 def recover(machine: Machine) -> Performed:
     assert machine.disk.journal is not None
-    return Recovery(machine.applier).recover(JOURNALS.validate_json(machine.disk.journal))
+    done = Recovery(machine.applier).recover(JOURNALS.validate_json(machine.disk.journal))
+    assert done is not None
+    return done
 
 
 def lives(disk: Disk, life: Life, make: Make) -> Iterator[tuple[Disk, Performed | None]]:
