@@ -11,7 +11,7 @@
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -77,6 +77,8 @@ their size in memory, and a tick is ended where it takes too much."""
 _MAX_LISTING = 16 * 1024 * 1024
 _ASKED_COMMITS = 200
 """How far back a run is looked for: whoever asks is the tick after the one that committed it."""
+_ASKED_FOREIGN = 2000
+"""How far back reports by the own key are looked for where somebody else may have pushed as well."""
 _POLICY_COMMITS = "--format=%(trailers:key=Policy-Commit,valueonly)"
 _MAX_HISTORY = 100_000
 _MAX_COUNTED = 1000
@@ -220,8 +222,22 @@ class ReportQueue:
         Raises:
             Stalled: The file system refuses.
         """
-        key = own_public_key(Path(self._identity.signing_key)) if self._identity.signing_key else ""
-        return self._whole(lambda: self._proven(branch, fingerprint_of_line(key))) if key else None
+        key = self._own_key()
+        return self._whole(lambda: self._proven(branch, key)) if key else None
+
+    def own_policy_commits(self, branch: str) -> frozenset[str] | None:
+        """Return the policy commits that reports of ``branch`` name which this host's own key signed.
+
+        Only the newest commits are looked at, as far as this queue and its remote know them.
+
+        Returns:
+            ``None`` where this host has no key.
+
+        Raises:
+            Stalled: The file system refuses.
+        """
+        key = self._own_key()
+        return self._whole(lambda: frozenset(self._own_policy_commits(branch, key))) if key else None
 
     def record_of(self, branch: str, run: str) -> bytes | None:
         """Return the record of a run that one of the last commits of ``branch`` tells of.
@@ -527,13 +543,22 @@ class ReportQueue:
 
     def _is_own_key(self, branch: str, commit: str) -> bool:
         """Say whether a report is signed by the key that signs this host's."""
+        key = self._own_key()
+        return bool(key) and any(True for _ in self._signed_by(key, branch, [commit]))
+
+    def _own_key(self) -> str:
+        """Return the fingerprint of the key that signs this host's reports, empty without one."""
         key = self._identity.signing_key
         own = own_public_key(Path(key)) if key else ""
+        return fingerprint_of_line(own) if own else ""
+
+    def _signed_by(self, key: str, branch: str, commits: Sequence[str]) -> Iterator[SignedReport]:
         try:
-            found = next(signatures_of(self._git, branch, [commit])) if own else None
+            for one in signatures_of(self._git, branch, commits, only=key):
+                if isinstance(one, SignedReport):
+                    yield one
         except OSError as error:
-            raise _not_verified(error) from error
-        return isinstance(found, SignedReport) and found.key == fingerprint_of_line(own)
+            raise Stalled(f"signatures of reports cannot be verified: {error}", "free some space") from error
 
     def _is_of_another_machine(self, branch: str) -> bool:
         ours, theirs = read_ref(self.queue, f"refs/heads/{branch}"), read_ref(self.queue, _TRACKING + branch)
@@ -614,13 +639,12 @@ class ReportQueue:
 
     def _proven(self, branch: str, key: str) -> Stored | None:
         commits = self._listed(branch, _ASKED_COMMITS, "--format=%H").split()
-        try:
-            for one in signatures_of(self._git, branch, commits):
-                if isinstance(one, SignedReport) and one.key == key:
-                    return self._stored(one.commit, branch, _REPORT)
-        except OSError as error:
-            raise _not_verified(error) from error
-        return None
+        newest = next(self._signed_by(key, branch, commits), None)
+        return None if newest is None else self._stored(newest.commit, branch, _REPORT)
+
+    def _own_policy_commits(self, branch: str, key: str) -> Iterator[str]:
+        commits = self._listed(branch, _ASKED_FOREIGN, "--format=%H").split()
+        yield from (one.policy for one in self._signed_by(key, branch, commits))
 
     def _record_of(self, branch: str, run: str) -> bytes | None:
         head = self._head(branch)
@@ -917,10 +941,6 @@ class ReportQueue:
                 oid = path.read_text("utf-8", "replace").strip()
                 found[str(path.relative_to(folder))] = oid if is_oid(oid) else None
         return {name: oid for name, oid in found.items() if _is_branch(name)}
-
-
-def _not_verified(error: OSError) -> Stalled:
-    return Stalled(f"signatures of reports cannot be verified: {error}", "free some space")
 
 
 def _checked_id(name: str) -> str:

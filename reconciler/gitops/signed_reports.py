@@ -34,7 +34,11 @@ _AT_ANY_TIME = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def signatures_of(
-    git: Git, branch: str, commits: Sequence[str], environment: Mapping[str, str] | None = None
+    git: Git,
+    branch: str,
+    commits: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    only: str = "",
 ) -> Iterator[SignedReport | UnprovedReport]:
     """Say by which key each commit of a report branch was signed: one process for each signature.
 
@@ -43,16 +47,20 @@ def signatures_of(
         branch: Which they stand on, such as ``hosts/web-01``.
         commits: Full ids; the answers come in their order, as they are asked for.
         environment: Added to that of the program that checks signatures.
+        only: Fingerprint of the one key that matters: of signatures by others none is checked.
 
     Raises:
         Damaged: A commit is not there, or cannot be read.
         OSError: Temporary files cannot be written.
     """
-    yield from signatures_on(git, [(branch, oid) for oid in commits], environment)
+    yield from signatures_on(git, [(branch, oid) for oid in commits], environment, only)
 
 
 def signatures_on(
-    git: Git, reports: Sequence[tuple[str, str]], environment: Mapping[str, str] | None = None
+    git: Git,
+    reports: Sequence[tuple[str, str]],
+    environment: Mapping[str, str] | None = None,
+    only: str = "",
 ) -> Iterator[SignedReport | UnprovedReport]:
     """Say by which key reports of many branches were signed; otherwise as :func:`signatures_of`.
 
@@ -60,6 +68,7 @@ def signatures_on(
         git: The repository that has them.
         reports: Branch and full id of each.
         environment: Added to that of the program that checks signatures.
+        only: As of :func:`signatures_of`.
     """
     with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
         bench = Bench(Path(folder), environment or {})
@@ -67,7 +76,7 @@ def signatures_on(
             some = reports[start : start + _AT_ONCE]
             texts = bounded(git, [oid for _, oid in some], _DOING, MAX_COMMIT_BYTES)
             for (branch, oid), data in zip(some, texts, strict=True):
-                yield _Examiner(branch, bench).examine(read_commit(oid, data or b""))
+                yield _Examiner(branch, bench, only).examine(read_commit(oid, data or b""))
 
 
 def own_public_key(private: Path) -> str:
@@ -94,6 +103,7 @@ class _Examiner:
 
     branch: str
     bench: Bench
+    only: str = ""
 
     def examine(self, commit: SignedCommit) -> SignedReport | UnprovedReport:
         """Say by which key a commit was signed, or why that cannot be relied on."""
@@ -106,6 +116,8 @@ class _Examiner:
         signature = read_signature(commit.signature) if commit.signature.startswith(SSH) else None
         if signature is None or signature.certificate is not None:
             return _unproved(commit, Unproved.UNKNOWN_KEY, "is not signed by a plain SSH key")
+        if self.only and signature.fingerprint != self.only:
+            return _unproved(commit, Unproved.UNKNOWN_KEY, f"is signed by {signature.fingerprint}")
         return self._checked(commit, signature)
 
     def _checked(self, commit: SignedCommit, signature: SshSignature) -> SignedReport | UnprovedReport:

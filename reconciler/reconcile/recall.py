@@ -10,7 +10,8 @@ The rules:
    force, signed by whom, was verified then, and is so taken. Which report is the newest, only the remote
    knows; one that is older than what others name proves nothing.
 4. A commit that was reported and that the policy does not hold means that its history was rewritten. That is
-   a person's decision, made by a ``trust.floor`` that is another one than the last report knew.
+   a person's decision, made by a ``trust.floor`` that is another one than the last report knew. Of a host
+   with a key only its own reports say so: anybody may push one that names a commit which is none.
 5. Evidence, quarantine, a failure, and approvals that are used up are in the newest report's recording.
 """
 
@@ -79,6 +80,9 @@ def begin(repository: PolicyHistory, head: str, followed: Followed) -> Begin | P
     newest = min(held, key=age.__getitem__, default="")
     if floor and floor not in age:
         return configured  # which refuses the head
+    vouched = followed.vouched() if lost else None
+    if vouched is not None:
+        lost = [commit for commit in lost if commit in vouched]  # what anybody may push stops no host
     if lost and not _is_consent(floor, newest, followed, age):
         return _rewritten(repository, lost[0], newest)
     if not newest or (floor and age[floor] < age[newest]):
@@ -120,12 +124,19 @@ def followed(queue: ReportRepository, branch: str, of_runs: Callable[[], Iterabl
     Raises:
         ReconcilerError: The queue cannot be read.
     """
-    last, proven = queue.last(branch), queue.proven(branch)
+    proven = queue.proven(branch)
+    last = proven or queue.last(branch)
     floor = None if last is None else _policy_of(last).get("floor")
-    commits = tuple(dict.fromkeys((*queue.policy_commits(branch), *of_runs())))
+    kept = tuple(of_runs())
+    commits = tuple(dict.fromkeys((*queue.policy_commits(branch), *kept)))
     signed = () if proven is None else _signed(_policy_of(proven))
     when = None if proven is None else proven.when
-    return Followed(commits, floor if isinstance(floor, str) else None, signed, when)
+
+    def vouched() -> frozenset[str] | None:
+        own = queue.own_policy_commits(branch)
+        return None if own is None else own.union(kept)
+
+    return Followed(commits, floor if isinstance(floor, str) else None, signed, when, vouched)
 
 
 def _policy_of(report: Stored) -> dict[str, Any]:

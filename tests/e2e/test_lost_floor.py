@@ -13,6 +13,14 @@ from tests.labs.signing import Key, Keys, SignedRepository
 BRANCH = "refs/heads/hosts/web-01"
 
 
+def pushed_on_top(host: "Host", message: str, key: Key | None) -> None:
+    """Push a report that another key signed, or none."""
+    work = host.site.folder / f"clone-{'' if key is None else key.who}"
+    git(host.site.folder, "clone", "-q", "-b", "hosts/web-01", str(host.site.reports), str(work))
+    SignedRepository(work).signed("commit", "-q", "--allow-empty", "-m", message, key=key)
+    git(work, "push", "-q", "origin", "HEAD:hosts/web-01")
+
+
 class Host:
     """A host that signs its reports, follows what ada signed, and forgets."""
 
@@ -84,6 +92,15 @@ def test_a_report_that_another_key_signed_proves_nothing(host: Host, eve: Key) -
     host.trust(Keys(host.site.folder / "new").ssh("carol").line())
     assert host.run("run")[0] == 3
     assert host.reason() == "UnknownKey"
+
+
+def test_a_report_that_names_a_commit_that_is_none_stops_no_host_that_signs(host: Host, eve: Key) -> None:
+    head = host.policy.head()
+    for key in (None, eve):
+        pushed_on_top(host, f"forged\n\nHost: web-01\nPolicy-Commit: {'f' * 40}\n", key)
+    host.forget()
+    assert host.run("run")[0] == 0
+    assert host.told()[0] == head
 
 
 def test_a_report_of_a_policy_that_nobody_had_to_sign_proves_nothing(host: Host, eve: Key) -> None:

@@ -113,6 +113,15 @@ def test_a_floor_that_was_set_since_allows_it(floor: str, reported: str, known_f
     assert found.acceptance in {None, at(floor, floor)}
 
 
+def test_a_report_that_anybody_may_have_pushed_stops_no_host_that_signs() -> None:
+    followed = Followed(("x", "c"), "", vouched=lambda: frozenset("c"))
+    found = begin(History("abcde"), "e", followed)
+    assert isinstance(found, Begin)
+    assert found.acceptance == at("c")
+    own = replace(followed, vouched=lambda: frozenset("xc"))
+    assert isinstance(begin(History("abcde"), "e", own), PolicyRejected)
+
+
 def test_what_its_own_signed_report_says_was_signed_is_verified_where_it_is_the_newest() -> None:
     signed = tuple(SignedBy(commit, "ada", "SHA256:x", SignMethod.SSH) for commit in "bc")
     followed = Followed(("c", "b"), "", signed, datetime(2026, 11, 29, tzinfo=UTC))

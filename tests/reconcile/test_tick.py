@@ -128,6 +128,10 @@ class Fleet:
         assert branch.startswith("hosts/")
         return None
 
+    def own_policy_commits(self, branch: str) -> frozenset[str] | None:
+        del branch
+        return None
+
     def policy_commits(self, branch: str) -> Iterator[str]:
         return iter([COMMIT] if self.reports.get(branch) else [])
 

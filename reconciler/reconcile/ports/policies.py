@@ -20,6 +20,10 @@ Raises:
 """
 
 
+def _nobody() -> None:
+    """Say that no report can be told from those of others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Followed:
     """What a host's own reports say of the policy that it followed.
@@ -30,12 +34,14 @@ class Followed:
         signed: Who had signed the policy in force, and what was accepted with it, by the newest report that
             the host's own key signed; the last is the commit in force. Nothing else is taken for verified.
         signed_at: When that report was committed.
+        vouched: Gives those of ``commits`` that nobody else can have named; ``None`` where all must count.
     """
 
     commits: tuple[str, ...] = ()
     floor: str | None = None
     signed: "tuple[SignedBy, ...]" = ()
     signed_at: datetime | None = None
+    vouched: "Callable[[], frozenset[str] | None]" = _nobody
 
 
 @dataclass(frozen=True, slots=True)

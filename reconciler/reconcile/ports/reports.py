@@ -178,6 +178,9 @@ class ReportRepository(Protocol):
     def proven(self, branch: str) -> Stored | None:
         """Return the newest report of a branch that the host's own key signed, ``None`` without one."""
 
+    def own_policy_commits(self, branch: str) -> frozenset[str] | None:
+        """Return those of :meth:`policy_commits` under the host's own signature, ``None`` without a key."""
+
     def commit(
         self,
         branch: str,
