@@ -19,6 +19,14 @@ _OID_LENGTHS = (40, 64)  # SHA-1 and SHA-256 in hexadecimal
 _FORBIDDEN = frozenset(" ~^:?*[\\\x7f") | frozenset(map(chr, range(32)))
 
 
+def target_of(branch: str) -> str:
+    """Return the target of a report branch, as reports name it: a guest with its host, ``HOST/GUEST``.
+
+    A guest may be called like a host.
+    """
+    return branch.partition("/")[2]
+
+
 def is_oid(text: str) -> bool:
     """Tell whether ``text`` is a full object id in lower-case hexadecimal."""
     return len(text) in _OID_LENGTHS and not text.strip("0123456789abcdef")

@@ -29,7 +29,7 @@ from reconciler.gitops.failures import (
     explain,
 )
 from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess, commit_date
-from reconciler.gitops.refs import is_oid, is_ref_safe, list_refs, read_ref, write_ref
+from reconciler.gitops.refs import is_oid, is_ref_safe, list_refs, read_ref, target_of, write_ref
 from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
 from reconciler.gitops.report_tree import (
     OWN_NAMES,
@@ -422,7 +422,7 @@ class ReportQueue:
             write_ref(self.queue, f"refs/heads/{branch}", theirs)
             return theirs
         when = max(self._date(theirs), self._date(ours))
-        said = {"Host": branch.rpartition("/")[2], "Rejoined": theirs}
+        said = {"Host": target_of(branch), "Rejoined": theirs}
         message = commit_message("join the reports of this host with what was pushed before", said)
         # The remote's side is the first parent: the push is a fast-forward, its history stays the main line.
         files = self._joined(self._listing(theirs, branch), self._listing(ours, branch))
@@ -590,7 +590,7 @@ class ReportQueue:
         of = "" if last is None else last.machine or Writer.of(last.data).machine
         if last is None or not of or not machine or of == machine:
             return ""
-        said = {"Host": branch.rpartition("/")[2], _MACHINE: machine}
+        said = {"Host": target_of(branch), _MACHINE: machine}
         message = commit_message("continue the reports of this host on another machine", said)
         return self._make((last.oid,), self._listing(last.oid, branch), {}, message, last.when, branch=branch)
 

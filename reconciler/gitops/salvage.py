@@ -20,7 +20,7 @@ from pathlib import Path
 from reconciler.errors import Stalled
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git, commit_date
-from reconciler.gitops.refs import is_oid
+from reconciler.gitops.refs import is_oid, target_of
 from reconciler.gitops.report_tree import OWN_NAMES, Files, ReportPath, object_id, read_files
 
 _REPORT = ReportPath("report.json")
@@ -267,7 +267,7 @@ def _strays(held: Holdings, branch: str, chain: Sequence[Saved], known: set[str]
     """Return the reports of a branch that are neither in its chain nor pushed, each of them once."""
     seen = {saved.key for saved in chain}
     seen |= {held.commits[oid].key for oid in known if oid in held.commits}
-    owner = branch.rpartition("/")[2]
+    owner = target_of(branch)
     taken = known | {saved.oid for saved in chain}
     others = [saved for oid, saved in held.commits.items() if oid not in taken]
     # Of a signed commit there is an unsigned draft, too.

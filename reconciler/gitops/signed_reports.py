@@ -20,6 +20,7 @@ from pathlib import Path
 from reconciler.errors import Stalled
 from reconciler.gitops.git import Git
 from reconciler.gitops.objects import bounded
+from reconciler.gitops.refs import target_of
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.ssh_signatures import SshSignature, check_ssh, read_signature
 from reconciler.policy.signers import Signer, is_weak, public_key_of
@@ -107,7 +108,7 @@ class _Examiner:
 
     def examine(self, commit: SignedCommit) -> SignedReport | UnprovedReport:
         """Say by which key a commit was signed, or why that cannot be relied on."""
-        target = self.branch.rpartition("/")[2]
+        target = target_of(self.branch)
         if commit.trailers("Host") != (target,):
             return _unproved(commit, Unproved.OTHER_BRANCH, f"does not say Host: {target}")
         if commit.count != 1:

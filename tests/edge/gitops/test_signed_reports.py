@@ -73,6 +73,10 @@ def test_a_report_of_one_target_proves_nothing_on_the_branch_of_another(
     commit = report(ada)
     assert why(queue, commit, branch="hosts/web-02") is Unproved.OTHER_BRANCH
     assert why(queue, commit, branch="guests/web-01/web-02") is Unproved.OTHER_BRANCH
+    assert why(queue, commit, branch="guests/web-01/web-01") is Unproved.OTHER_BRANCH, "a guest of that name"
+    of_guest = report(ada, "web-01/web-01", "guests/web-01/web-01")
+    assert why(queue, of_guest, branch="guests/web-01/web-01") is None
+    assert why(queue, of_guest) is Unproved.OTHER_BRANCH
 
 
 def remade(queue: Path, commit: str, change: Callable[[str], str]) -> str:
