@@ -7,6 +7,7 @@ import argparse
 from typing import TypeAlias
 
 from reconciler import __version__
+from reconciler.cli.verbs import fleet_commands as fleet
 from reconciler.cli.verbs.policy import commands as policy
 from reconciler.host import DEFAULT_CONFIG
 
@@ -19,8 +20,8 @@ files; and a plan is applied only inside a window, after every gate was asked ag
 
 _EPILOG = """\
 exit codes: 0 done, nothing to do, or deferred with a reason; 1 failed; 2 usage or local configuration;
-3 policy rejected; 4 `plan --check`: updates pending; 5 transient (network, lock); 70 a defect of patchledger;
-130 interrupted"""
+3 policy rejected; 4 `plan --check`: updates pending, `fleet status --check`: a target needs somebody;
+5 transient (network, lock); 70 a defect of patchledger; 130 interrupted"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_units_verbs(commands)
     _add_notices_verbs(commands)
     _add_reports_verbs(commands)
+    fleet.register(commands)
     return parser
 
 

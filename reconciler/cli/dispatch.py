@@ -76,6 +76,8 @@ def perform(chosen: argparse.Namespace) -> int:
             return log.run(options_of(log.LogOptions, chosen))
         case "policy":
             return _perform_policy(chosen)
+        case "fleet":
+            return _perform_on_fleet(chosen)
         case _:
             return _perform_on_host(chosen)
 
@@ -123,6 +125,18 @@ def _perform_on_host(chosen: argparse.Namespace) -> int:
             from reconciler.cli.verbs import reports
 
             return reports.repair(chosen.config, chosen.format, dry_run=chosen.dry_run)
+
+
+def _perform_on_fleet(chosen: argparse.Namespace) -> int:
+    from reconciler.cli.verbs import fleet
+
+    match chosen.verb:
+        case "publish":
+            return fleet.publish(options_of(fleet.PublishOptions, chosen))
+        case "status":
+            return fleet.status(options_of(fleet.StatusOptions, chosen))
+        case _:
+            return fleet.metrics(chosen.config, chosen.output)
 
 
 def _perform_policy(chosen: argparse.Namespace) -> int:

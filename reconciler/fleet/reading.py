@@ -47,6 +47,8 @@ class Sources:
         environment: Added to that of the programs that check signatures.
         accepted: Branches whose rewriting a person has accepted.
         tell: Is told how many of how many targets were looked at.
+        changed: Is given the rows as they were and as they are, before these are remembered: what it does is
+            done again where it is killed.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class Sources:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     accepted: frozenset[str] = frozenset()
     tell: Callable[[int, int], None] | None = None
+    changed: Callable[[Sequence[Row], Sequence[Row]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +191,13 @@ class _Reading:
             self._bring(part, policy, book, head)
         for part in parts:
             self._finish(part, policy, book, head, parts)
-        told = {"at": instant(self._now), "parts": [part.name for part in parts]}
-        replace_file(sources.folder / _GATHERED, json.dumps(told).encode())
         self._notices += [notice for part in parts for notice in part.cache.notices]
         rows = _merged(line.row for part in parts for line in part.lines)
-        problems = tuple(part.problem for part in parts if part.problem is not None)
         known = _merged(line.row for part in parts for line in part.before)
+        if sources.changed is not None:
+            sources.changed(known, rows)
+        self._remember(parts, head)
+        problems = tuple(part.problem for part in parts if part.problem is not None)
         fleet = Gathered(head, rows, self._now)
         return Outcome(fleet, known, self._published, tuple(self._notices), problems)
 
@@ -257,7 +261,12 @@ class _Reading:
                 self._publish(part, policy, book, head, self._key)
             except (Transient, Stalled) as problem:
                 part.problem = problem
-        replace_file(self._path(part), write_summary(head, part.lines))
+
+    def _remember(self, parts: Sequence[_Part], head: Head) -> None:
+        for part in parts:
+            replace_file(self._path(part), write_summary(head, part.lines))
+        told = {"at": instant(self._now), "parts": [part.name for part in parts]}
+        replace_file(self._sources.folder / _GATHERED, json.dumps(told).encode())
 
     def _order(self, part: _Part, head: Head) -> None:
         aged = ((line, as_of(line.row, self._now, head.silent_after)) for line in part.lines)

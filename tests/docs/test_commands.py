@@ -11,10 +11,13 @@ from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.revision import read_folder, read_revision
 from reconciler.gitops.signed_history import Rules, SignedHistory
 from reconciler.gitops.signed_reports import own_public_key
+from reconciler.host.machine.clock import SystemClock
 from reconciler.policy.enrolment import report_key_at
 from reconciler.policy.load import Revision, load
 from reconciler.policy.signers import fingerprint_of_line
 from reconciler.reconcile.ports.policies import Fetched
+from tests.labs.fleet import FleetWorld
+from tests.labs.signing import Key, Keys
 from tests.policy.updaters import DEBIAN, DNF4, PERIODIC
 
 ROOT = Path(__file__).parents[2]
@@ -150,3 +153,55 @@ def test_a_host_that_is_enrolled_by_the_page_signs_reports_by_the_key_that_the_p
     assert report_key_at(revision, "web-01").key == fingerprint_of_line(
         own_public_key(tmp_path / "etc" / "report_key")
     )
+
+
+def test_reading_a_fleet(tmp_path: Path, keys: Keys, ada: Key) -> None:
+    world = FleetWorld.create(tmp_path, keys, ada, "web-01", "web-02")
+    world.report("web-01", at=SystemClock().now())
+    page = (ROOT / "docs" / "how-to" / "read-a-fleet.md").read_text(encoding="utf-8")
+    (console,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for shown, real in {
+        "ssh://git@git.example/policy.git": f"file://{world.policy.path}/.git",
+        "ssh://git@git.example/reports.git": f"file://{world.reports}",
+        "/etc/patchledger/allowed_signers": f"{tmp_path}/signers",
+        "/var/lib/patchledger-console": f"{tmp_path}/console",
+    }.items():
+        assert shown in console
+        console = console.replace(shown, real)
+    (tmp_path / "console.yaml").write_text(console, encoding="utf-8")
+    settings = {
+        f"GIT_CONFIG_{kind}_{number}": text
+        for number, pair in enumerate(
+            {
+                **ada.settings,
+                "commit.gpgsign": "true",
+                "user.name": "Ada",
+                "user.email": "ada@example.org",
+            }.items()
+        )
+        for kind, text in zip(("KEY", "VALUE"), pair, strict=True)
+    }
+    blocks = BLOCK.findall(page)
+    assert len(blocks) == 4
+
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input="\n".join(blocks),
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "GIT_CONFIG_COUNT": str(len(settings) // 2),
+            **settings,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "2 targets: 1 silent, 1 fine" in done.stdout
+    assert "web-01: fine" in done.stdout
+    assert "does not list" not in done.stderr
+    assert (tmp_path / "fleet.csv").read_text().count("\n") == 2
+    assert (tmp_path / "fleet.prom").read_text().endswith("# EOF\n")

@@ -17,6 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from reconciler.errors import Misuse
 from reconciler.planning.facts.observation import Reboot, RebootNeed
 from reconciler.planning.fleet import pages
+from reconciler.planning.fleet.changes import changes, notice
 from reconciler.planning.fleet.rows import (
     Heard,
     LastRun,
@@ -41,6 +42,7 @@ from reconciler.planning.fleet.summary import (
     write_summary,
 )
 from reconciler.planning.gates.types import Outcome
+from reconciler.planning.notices.events import Event
 from reconciler.planning.reporting.document import Decided, OutsideMove, Report
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.record import RunOutcome, RunRecord
@@ -270,3 +272,34 @@ def test_a_page_of_a_large_fleet_says_how_much_it_leaves_out() -> None:
     assert "| failed | 205 |" in page
     assert "5 more are in `summary.json`" in page
     assert len(page) < 60_000
+
+
+def test_one_message_tells_what_began_to_need_somebody_and_what_is_well_again() -> None:
+    before = [row(target="a"), row(target="b", state=TargetState.FAILED), row(target="c")]
+    after = [
+        row(target="a", state=TargetState.SILENT, reason="<b>silent</b>"),
+        row(target="b"),
+        row(target="c", state=TargetState.WAITING),
+        row(target="d", state=TargetState.UNVERIFIED),
+    ]
+    found = changes(before, after)
+    assert [one.target for one in found.began] == ["d", "a"]
+    assert [one.target for one in found.ended] == ["b"]
+    told = notice(found, "fleet", NOW)
+    assert told is not None
+    assert told.event is Event.FAILED
+    assert (
+        told.message.title
+        == "[patchledger] fleet: 2 targets began to need somebody: d, a; 1 target well again"
+    )
+    assert "a: silent: <b>silent</b>" in told.message.text
+    assert "<b>silent" not in told.message.html
+    assert notice(changes(before, after), "fleet", NOW) == told
+
+
+def test_nothing_is_told_of_what_still_needs_somebody() -> None:
+    before = [row(state=TargetState.SILENT)]
+    assert notice(changes(before, [row(state=TargetState.UNVERIFIED)]), "fleet", NOW) is None
+    recovered = notice(changes(before, [row()]), "fleet", NOW)
+    assert recovered is not None
+    assert recovered.event is Event.RECOVERED

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from reconciler.planning.fleet.rows import Row
 from reconciler.planning.gates.types import Pause
 from reconciler.planning.reporting.host_status import HostStatus, RunSummary
 from reconciler.planning.reporting.schema import LocalTime, schema_of
@@ -248,7 +249,60 @@ class ReportsRepair:
     branches: tuple[BranchRepair, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FleetStatus:
+    """A fleet, or the part of it that was asked for.
+
+    Attributes:
+        gathered_at: When the reports were read last.
+        policy_commit: By which policy they were judged.
+        policy_is_verified: Its signatures were asked for, and were good.
+        states: How many targets of those below are in each state.
+        rows: As in ``summary.json``, as they are now; the worst first.
+    """
+
+    gathered_at: datetime
+    policy_commit: str
+    policy_is_verified: bool
+    states: Mapping[str, int]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetBranch:
+    """What became of the branch ``fleet`` of one report repository.
+
+    Attributes:
+        remote: Its address, without secrets.
+        commit: The newest commit of the branch.
+        is_new: That was made now.
+    """
+
+    remote: str
+    commit: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPublish:
+    """What was published.
+
+    Attributes:
+        branches: Of the report repositories that could be written.
+        states: How many targets are in each state, the worst first.
+        notices: What a person should know.
+        problems: What kept a part from being read or published.
+    """
+
+    branches: tuple[FleetBranch, ...]
+    states: Mapping[str, int]
+    notices: tuple[str, ...]
+    problems: tuple[TickProblem, ...]
+
+
 _PRINTED: Mapping[str, tuple[str, object]] = {
+    "fleet-status": ("`fleet status --format json` prints", FleetStatus),
+    "fleet-publish": ("`fleet publish --format json` prints", FleetPublish),
     "windows": ("`windows --format json` prints", tuple[ShownWindow, ...]),
     "policy-check": ("`policy check --format json` prints", PolicyCheck),
     "status": ("`status --format json` prints", Status),

@@ -1,0 +1,106 @@
+"""What people who look after many hosts may ask for: arguments only, so that help is quick."""
+
+from typing import TYPE_CHECKING
+
+from reconciler.policy.managers import NAMES
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, _SubParsersAction
+
+STATES = (
+    "unverified",
+    "failed",
+    "interrupted",
+    "silent",
+    "overdue",
+    "waiting-for-a-person",
+    "reboot-pending",
+    "changed-outside",
+    "fine",
+    "retired",
+)
+"""The words of :class:`reconciler.planning.fleet.rows.TargetState`, whose import help does without."""
+
+
+def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+    """Add the verbs of ``fleet``; the chosen one is ``verb``."""
+    group = subparsers.add_parser("fleet", help="read back what many hosts reported, and say how they are")
+    verbs = group.add_subparsers(dest="verb", metavar="VERB", required=True)
+    _register_publish(verbs)
+    _register_status(verbs)
+    metrics = verbs.add_parser(
+        "metrics",
+        help="the fleet for Prometheus",
+        description="Write the fleet, as its reports were read last, in the text format of OpenMetrics. "
+        "The number of series does not depend on the number of hosts.",
+    )
+    metrics.add_argument("--output", metavar="FILE", help="replace this file, instead of printing")
+
+
+def _register_publish(verbs: "_SubParsersAction[ArgumentParser]") -> None:
+    publish = verbs.add_parser(
+        "publish",
+        help="verify all reports, sum them up, and publish that beside them",
+        description="Fetch what is new in the report repositories, verify it by the Host documents of the "
+        "policy, and push the branches fleet and fleet-rings, signed by the publisher's key. Nothing is "
+        "committed where nothing changed, but once in six hours.",
+    )
+    publish.add_argument("--policy", metavar="REMOTE", help="the policy (default: policy.remote)")
+    publish.add_argument(
+        "--reports",
+        action="append",
+        default=[],
+        metavar="REMOTE",
+        help="a report repository (default: reports.remote); may be repeated",
+    )
+    publish.add_argument(
+        "--signing-key", required=True, metavar="FILE", help="the publisher's SSH private key; no host's"
+    )
+    publish.add_argument(
+        "--accept-rewritten",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="follow the branch of this target from where it is now; may be repeated",
+    )
+    publish.add_argument(
+        "--notify",
+        action="append",
+        default=[],
+        metavar="NOTIFIER",
+        help="tell this notifier what began to need somebody, and what is well again; may be repeated",
+    )
+    publish.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+
+
+def _register_status(verbs: "_SubParsersAction[ArgumentParser]") -> None:
+    status = verbs.add_parser(
+        "status",
+        help="say how all targets are, the worst first",
+        description="Show the fleet as its reports were read last, by `fleet publish` or with --fetch.",
+    )
+    status.add_argument("target", nargs="?", metavar="TARGET", help="show this one in full")
+    status.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="only targets with this label; all of several",
+    )
+    status.add_argument(
+        "--state",
+        action="append",
+        default=[],
+        choices=STATES,
+        metavar="STATE",
+        help=f"only targets in this state, or one of several: {', '.join(STATES)}",
+    )
+    status.add_argument("--manager", choices=NAMES, help="only targets with this package manager")
+    status.add_argument("--policy", metavar="NAME", help="only targets that this Policy matches")
+    status.add_argument(
+        "--check",
+        action="store_true",
+        help="exit with 4 where one of them is unverified, failed, silent or overdue",
+    )
+    status.add_argument("--fetch", action="store_true", help="read the reports first, and publish nothing")
+    status.add_argument("--format", choices=("text", "json", "csv"), default="text", help="default: text")

@@ -1,0 +1,69 @@
+"""Put together what a fleet is read with, as a configuration says."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from reconciler.cli.showing.terminal import counter
+from reconciler.cli.wiring.compose import git_options, signing_rules
+from reconciler.errors import Misuse
+from reconciler.fleet.reading import FOLDER, Sources
+from reconciler.fleet.verified_policy import SignedPolicy
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.remote import parse_remote
+from reconciler.gitops.signed_history import SignedHistory
+from reconciler.host.config import Config
+from reconciler.planning.fleet.rows import Row
+
+
+def folder_of(config: Config) -> Path:
+    """Return where copies of the report repositories are, and what was gathered last."""
+    return config.state_dir / FOLDER
+
+
+def sources(
+    config: Config,
+    policy: str | None = None,
+    reports: Sequence[str] = (),
+    accepted: Sequence[str] = (),
+    changed: Callable[[Sequence[Row], Sequence[Row]], None] | None = None,
+) -> Sources:
+    """Return where the fleet is read from.
+
+    Args:
+        config: Says how repositories are reached, and what the policy must show.
+        policy: Address of the policy, instead of the configuration's.
+        reports: Addresses of the report repositories, instead of the configuration's.
+        accepted: Targets whose rewritten branches are accepted.
+        changed: As of :class:`Sources`.
+
+    Raises:
+        Misuse: There is no report repository, or an address cannot be used.
+    """
+    remotes = tuple(reports or ([config.reports.remote] if config.reports.remote else []))
+    if not remotes:
+        raise Misuse("there is no report repository", "set reports.remote, or give --reports REMOTE")
+    address = policy or config.policy.remote
+    for one in (address, *remotes):
+        if parse_remote(one).password:
+            raise Misuse("an address holds a password", "put it into a file and name that in git.credential")
+    access, folder = git_options(config), folder_of(config)
+    mirror = PolicyMirror(folder / "policy.git", address, config.policy.ref, access, config.trust.floor)
+    return Sources(
+        folder=folder,
+        mirror=mirror,
+        signed=_signed(config, mirror),
+        remotes=remotes,
+        access=access,
+        timeout=config.git.timeout.total_seconds(),
+        environment=config.environment,
+        accepted=frozenset(f"{'guests' if '/' in one else 'hosts'}/{one}" for one in accepted),
+        tell=counter("targets are looked at"),
+        changed=changed,
+    )
+
+
+def _signed(config: Config, mirror: PolicyMirror) -> SignedPolicy | None:
+    rules, repository = signing_rules(config), config.trust.repository
+    if rules is None or repository is None:
+        return None
+    return SignedPolicy(SignedHistory(mirror, rules, counter("policy commits are verified")), repository)
