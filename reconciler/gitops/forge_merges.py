@@ -28,7 +28,7 @@ _MOST_OF_AN_ADDRESS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Forge:
+class TrustedForge:
     """A forge whose merge button is trusted.
 
     Attributes:
@@ -53,7 +53,7 @@ class NoMerge:
     hint: str = _LISTED_HINT
 
 
-def merged_by(commit: SignedCommit, forge: Forge, git: Git) -> str | NoMerge:
+def merged_by(commit: SignedCommit, forge: TrustedForge, git: Git) -> str | NoMerge:
     """Return the account that made a merge which a forge signed.
 
     Args:

@@ -13,7 +13,7 @@ from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote, redact_url
-from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.gitops.signed_history import SignedHistory, SigningRules
 from reconciler.reconcile.ports.policies import (
     Advanced,
     Fetched,
@@ -61,7 +61,7 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Demands:
     """What a policy must be to be followed.
 
     Attributes:
@@ -71,13 +71,13 @@ class Wanted:
     """
 
     floor: str | None = None
-    rules: Rules | None = None
+    rules: SigningRules | None = None
     tell: Callable[[int, int], None] | None = None
 
 
 @contextlib.contextmanager
 def opened_policy(
-    remote: str, ref: str, options: GitAccess, wanted: Wanted, *, timeout: float, now: datetime
+    remote: str, ref: str, options: GitAccess, wanted: Demands, *, timeout: float, now: datetime
 ) -> Iterator[tuple[PolicyMirror, Served]]:
     """Fetch the policy once, into a folder that is thrown away afterwards; verified where that is wanted.
 
@@ -104,7 +104,7 @@ def opened_policy(
 
 
 def _signer(
-    source: PolicyMirror, wanted: Wanted, found: FirstUse | Unchanged | Advanced, now: datetime
+    source: PolicyMirror, wanted: Demands, found: FirstUse | Unchanged | Advanced, now: datetime
 ) -> str:
     if wanted.rules is None:
         return ""

@@ -21,7 +21,7 @@ from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import one_line
 from reconciler.policy.load import PolicyFile
-from reconciler.policy.placement import LINK, MOST_BYTES_LOOKED_INTO, SUBMODULE, Entry, choose, is_read
+from reconciler.policy.placement import LINK, MOST_BYTES_LOOKED_INTO, SUBMODULE, Listed, choose, is_read
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_TOTAL_BYTES = 8 * 1024 * 1024
@@ -70,7 +70,7 @@ def read_revision(git_dir: Path, revision: str, *, folder: str = "") -> list[Pol
     return sorted(files, key=lambda file: file.path)
 
 
-def _unread(entry: Entry) -> PolicyFile:
+def _unread(entry: Listed) -> PolicyFile:
     return PolicyFile(entry.path, entry.mode, b"", unread=entry.size)
 
 
@@ -144,13 +144,13 @@ def _is_absent(complaint: str) -> bool:
     )
 
 
-def _object(record: bytes) -> tuple[str, Entry]:
+def _object(record: bytes) -> tuple[str, Listed]:
     details, _, path = record.partition(b"\t")
     mode, _, oid, size = details.decode("ascii").split()
-    return oid, Entry(path.decode("utf-8", "backslashreplace"), mode, 0 if size == "-" else int(size))
+    return oid, Listed(path.decode("utf-8", "backslashreplace"), mode, 0 if size == "-" else int(size))
 
 
-def _wanted(entries: Sequence[Entry], doing: str) -> tuple[frozenset[str], frozenset[str]]:
+def _wanted(entries: Sequence[Listed], doing: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return the paths that are read, and those that are only listed, since they are too large."""
     if len(entries) > MAX_FILES:
         raise Stalled(f"{doing}: it has more than {MAX_FILES} files", _HINT)
@@ -194,9 +194,9 @@ def _below(top: Path, name: str) -> Iterator[str]:
             yield path
 
 
-def _listed(folder: Path, path: str) -> Entry:
+def _listed(folder: Path, path: str) -> Listed:
     status = (folder / path).lstat()
-    return Entry(path, _mode(status.st_mode), status.st_size)
+    return Listed(path, _mode(status.st_mode), status.st_size)
 
 
 def _mode(mode: int) -> str:
@@ -210,7 +210,7 @@ def _mode(mode: int) -> str:
     return "100755" if mode & stat.S_IXUSR else "100644"
 
 
-def _from_disk(folder: Path, entry: Entry) -> PolicyFile:
+def _from_disk(folder: Path, entry: Listed) -> PolicyFile:
     file = folder / entry.path
     shown = entry.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     match entry.mode:
@@ -224,7 +224,7 @@ def _from_disk(folder: Path, entry: Entry) -> PolicyFile:
             return PolicyFile(shown, mode, _content(file, entry))
 
 
-def _content(file: Path, entry: Entry) -> bytes:
+def _content(file: Path, entry: Listed) -> bytes:
     try:
         return file.read_bytes()
     except OSError:

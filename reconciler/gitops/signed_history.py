@@ -25,7 +25,7 @@ from pathlib import Path
 from reconciler.errors import Stalled
 from reconciler.gitops.damage import judge
 from reconciler.gitops.failures import Damaged
-from reconciler.gitops.forge_merges import MERGE_HINT, Forge, NoMerge, merged_by
+from reconciler.gitops.forge_merges import MERGE_HINT, NoMerge, TrustedForge, merged_by
 from reconciler.gitops.git import Git
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.openpgp_signatures import check_openpgp
@@ -56,13 +56,13 @@ _READ_AT_ONCE = 20
 """Commits that are held in memory, with their lists: who made them may be anybody."""
 _MOST_TOLD = 20
 _MOST_OF_NAMES = 200
-_NO_FORGE = Forge()
+_NO_FORGE = TrustedForge()
 _OWN_HINT = "set trust.floor, or have a commit signed by a key of this host's own list"
 _SEALED_HINT = "have a commit on top of it signed by a key of this host's own list"
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class SigningRules:
     """What this host's own configuration says of signatures.
 
     Attributes:
@@ -101,7 +101,7 @@ class HostLists:
     revoked: frozenset[str]
     digest: str
     problems: tuple[Problem, ...]
-    forge: Forge = _NO_FORGE
+    forge: TrustedForge = _NO_FORGE
 
 
 class SignedHistory:
@@ -114,7 +114,7 @@ class SignedHistory:
     """
 
     def __init__(
-        self, mirror: PolicyMirror, rules: Rules, tell: Callable[[int, int], None] | None = None
+        self, mirror: PolicyMirror, rules: SigningRules, tell: Callable[[int, int], None] | None = None
     ) -> None:
         self._mirror = mirror
         self._rules = rules
@@ -196,7 +196,7 @@ def _signed(row: str) -> SignedBy:
     return SignedBy(commit, signer, fingerprint, SignMethod(method))
 
 
-def read_rules(rules: Rules) -> HostLists:
+def read_rules(rules: SigningRules) -> HostLists:
     """Read the lists that the host's own configuration names.
 
     Raises:
@@ -216,7 +216,7 @@ def read_rules(rules: Rules) -> HostLists:
     return HostLists(root.signers, keys, digest, (*root.problems, *wrong, *crossed, *own), forge)
 
 
-def _reporting(rules: Rules, people: Sequence[Signer], forge: Sequence[Signer]) -> Iterator[Problem]:
+def _reporting(rules: SigningRules, people: Sequence[Signer], forge: Sequence[Signer]) -> Iterator[Problem]:
     """Yield where the key that signs this host's reports is listed as one that signs policy."""
     said = "is the key of this host's own reports (reports.signing_key), and one key has one role"
     for file, signers in ((rules.signers, people), (rules.forge_keys, forge)):
@@ -225,11 +225,11 @@ def _reporting(rules: Rules, people: Sequence[Signer], forge: Sequence[Signer]) 
                 yield Problem(str(file), one.line, "", said, "take it out")
 
 
-def _forge(rules: Rules, data: bytes, root: SignerList) -> tuple[Forge, tuple[Problem, ...]]:
+def _forge(rules: SigningRules, data: bytes, root: SignerList) -> tuple[TrustedForge, tuple[Problem, ...]]:
     """Read the keys of the forge, and all that is wrong with them."""
     file = str(rules.forge_keys)
     found = read_signers(data, file)
-    forge = Forge(found.signers, rules.forge_accounts)
+    forge = TrustedForge(found.signers, rules.forge_accounts)
     said = "certifies keys, and a forge's key vouches for merges alone"
     problems = [Problem(file, one.line, "", said, "leave it out") for one in forge.keys if one.is_authority]
     said = "is a key of the forge (trust.forge.key) as well, and one key has one role"
@@ -406,7 +406,7 @@ class _Judge:
 
     local: HostLists
     now: datetime
-    rules: Rules
+    rules: SigningRules
     bench: Bench
     git: Git
 

@@ -111,7 +111,7 @@ def _first_string(blob: bytes) -> int:
     return 4 + int.from_bytes(blob[:4], "big")
 
 
-class _Reader:
+class _BlobReader:
     """Reads a blob from its beginning."""
 
     def __init__(self, blob: bytes) -> None:
@@ -134,7 +134,7 @@ class _Reader:
 def _certified(kind: str, blob: bytes, armour: bytes) -> SshSignature | None:
     if kind not in _FIELDS:
         return None
-    reader = _Reader(blob)
+    reader = _BlobReader(blob)
     try:
         reader.string(), reader.string()  # its type, and a nonce
         own = [reader.string() for _ in range(_FIELDS[kind])]

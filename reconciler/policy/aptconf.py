@@ -72,7 +72,7 @@ def read_configuration(files: Sequence[tuple[str, str]]) -> Configuration | Prob
     Returns:
         The configuration, or the first mistake that apt would stop at.
     """
-    reader = _Reader()
+    reader = _StatementReader()
     for name, text in files:
         for line, statement in _statements(text):
             fault = reader.take(statement, name, line)
@@ -86,7 +86,7 @@ def read_configuration(files: Sequence[tuple[str, str]]) -> Configuration | Prob
 
 
 @dataclass(slots=True)
-class _Reader:
+class _StatementReader:
     """What was read so far."""
 
     entries: dict[_Key, Entry] = field(default_factory=dict)

@@ -243,7 +243,7 @@ def parse_calendar(text: str) -> CalendarExpression:
     body, timezone = _split_zone(text)
     if not body:
         raise ValueError(f"'{text}' names no time; write for example 'Sun 02:00'")
-    reader = _Reader(text, _SHORTHANDS.get(body.lower(), body))
+    reader = _ExpressionReader(text, _SHORTHANDS.get(body.lower(), body))
     weekdays = reader.weekdays()
     if reader.peek() == "@":
         return _epoch(reader, weekdays, timezone)
@@ -273,7 +273,7 @@ def _split_zone(text: str) -> tuple[str, str | None]:
     return body, last
 
 
-def _epoch(reader: "_Reader", weekdays: frozenset[int], timezone: str | None) -> CalendarExpression:
+def _epoch(reader: "_ExpressionReader", weekdays: frozenset[int], timezone: str | None) -> CalendarExpression:
     """Read ``@SECONDS``, a single instant; it is in UTC, whatever zone is named beside it."""
     reader.skip(1)
     seconds = reader.number()
@@ -295,7 +295,7 @@ def _epoch(reader: "_Reader", weekdays: frozenset[int], timezone: str | None) ->
     )
 
 
-def _checked(spans: tuple[Span, ...], unit: _Unit, reader: "_Reader") -> tuple[Span, ...]:
+def _checked(spans: tuple[Span, ...], unit: _Unit, reader: "_ExpressionReader") -> tuple[Span, ...]:
     """Normalize the spans of a component, refuse values it cannot have, and sort them."""
     checked = set()
     for given in spans:
@@ -323,7 +323,7 @@ def _century(year: int) -> int:
     return year + 1900 if 70 <= year < 100 else year  # noqa: PLR2004 - the same
 
 
-def _check(span: Span, unit: _Unit, place: int, reader: "_Reader") -> None:
+def _check(span: Span, unit: _Unit, place: int, reader: "_ExpressionReader") -> None:
     """Refuse what the item at ``place`` of a sorted list cannot be."""
     # systemd narrows the range by three days for each item of such a list; what it refuses is refused here.
     largest = unit.high - 3 * place if unit is _LAST_DAY else unit.high
@@ -343,7 +343,7 @@ def _check(span: Span, unit: _Unit, place: int, reader: "_Reader") -> None:
         raise reader.wrong(f"the repetition of the {unit.name} never happens within its range")
 
 
-class _Reader:
+class _ExpressionReader:
     """Reads the parts of an expression from left to right."""
 
     def __init__(self, whole: str, body: str) -> None:

@@ -4,6 +4,10 @@ Every model is frozen and refuses unknown keys. Its attribute docstrings are the
 Schemas, so that an editor shows them. Rules that need a second document (a schedule's name, the budget that a
 window must hold) are checked in ``load.py``.
 
+A model here is what somebody wrote. Its namesake, where it has one, is what that means (``Schedule`` and
+``Freeze`` of ``windows.py``) or what was seen (``Host``, ``Health``, ``Reboot`` and ``Refresh`` in
+``planning/``): they are never one type, since people leave things out and machines do not.
+
 A value that is left out of a nested mapping has its default on the model, and ``model_fields_set`` tells the
 two apart: that is how layering merges mappings key by key.
 """

@@ -23,7 +23,7 @@ from reconciler.policy.values import GLOB, LABEL_KEY, machine_id_of
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Applicant:
     """What a machine has to say of itself to be enrolled.
 
     Attributes:

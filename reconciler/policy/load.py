@@ -62,7 +62,7 @@ from reconciler.policy.placement import (
     REPOSITORY_FILE,
     SIGNERS_FILE,
     SUFFIXES,
-    Entry,
+    Listed,
     Misplaced,
     choose,
     is_read,
@@ -425,7 +425,7 @@ class _Loader:
     def beside(self, tree: Sequence[PolicyFile]) -> None:
         """Look for policy outside of the places that are read."""
         paths, more = choose(
-            Entry(file.path, file.mode, len(file.data)) for file in tree if not is_read(file.path)
+            Listed(file.path, file.mode, len(file.data)) for file in tree if not is_read(file.path)
         )
         chosen = frozenset(paths)
         for file in tree:

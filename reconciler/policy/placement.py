@@ -52,7 +52,7 @@ _FREE = frozenset(("docs", "doc", ".github", ".gitlab", ".gitea", ".forgejo", ".
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Listed:
     """What a listing says of a file.
 
     Attributes:
@@ -82,7 +82,7 @@ def is_read(path: str) -> bool:
     return path == REPOSITORY_FILE or path.partition("/")[0] in SUFFIXES
 
 
-def choose(entries: Iterable[Entry]) -> tuple[list[str], str]:
+def choose(entries: Iterable[Listed]) -> tuple[list[str], str]:
     """Choose what is looked into of the files outside of the known folders, the likeliest first.
 
     Returns:
@@ -102,7 +102,7 @@ def choose(entries: Iterable[Entry]) -> tuple[list[str], str]:
     return chosen, ""
 
 
-def _may_hide(entry: Entry) -> bool:
+def _may_hide(entry: Listed) -> bool:
     if is_read(entry.path) or entry.path.partition("/")[0] in _FREE:
         return False
     if not entry.mode.startswith("100"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.revision import read_folder, read_revision
-from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.gitops.signed_history import SignedHistory, SigningRules
 from reconciler.gitops.signed_reports import own_public_key
 from reconciler.host.machine.clock import SystemClock
 from reconciler.policy.enrolment import report_key_at
@@ -91,7 +91,7 @@ def test_a_policy_that_is_signed_by_the_page_is_one_that_a_host_obeys(tmp_path: 
     now = datetime.now(UTC)
     fetched = mirror.fetch(timeout=60, now=now)
     assert isinstance(fetched, Fetched)
-    rules = Rules(tmp_path / "policy/trust/allowed_signers")
+    rules = SigningRules(tmp_path / "policy/trust/allowed_signers")
     signed = SignedHistory(mirror, rules).verify([fetched.head], now)
     assert isinstance(signed, tuple)
     assert [one.signer for one in signed] == ["ada@example.org"]

@@ -13,7 +13,7 @@ from reconciler.fleet.reading import Outcome, Sources, read_fleet
 from reconciler.fleet.verified_policy import SignedPolicy
 from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.gitops.signed_history import SignedHistory, SigningRules
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.text import canonical
@@ -150,7 +150,7 @@ class FleetWorld:
         folder = self.folder / self.state
         folder.mkdir(exist_ok=True)
         mirror = PolicyMirror(folder / "policy.git", f"file://{self.policy.path}/.git", "main")
-        history = SignedHistory(mirror, Rules(self.folder / "signers"))
+        history = SignedHistory(mirror, SigningRules(self.folder / "signers"))
         usual = Sources(
             folder / "fleet",
             mirror,

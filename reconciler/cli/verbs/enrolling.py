@@ -18,14 +18,14 @@ from reconciler.host.config import Config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.policy.documents import Host
-from reconciler.policy.enrolment import Machine
+from reconciler.policy.enrolment import Applicant
 from reconciler.policy.load import Placed, Revision, load
 from reconciler.policy.values import machine_id_of
 from reconciler.reconcile.policy_in_force import rejection
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class Proposed:
     """What became of it.
 
     Attributes:
@@ -37,13 +37,13 @@ class Enrolled:
     failure: ReconcilerError | None = None
 
 
-def machine_of(config: Config) -> Machine | None:
+def machine_of(config: Config) -> Applicant | None:
     """Return what this machine has to say of itself; ``None`` where no key signs its reports."""
     key = config.reports.signing_key
     public = "" if key is None else own_public_key(key)
     if not public:
         return None
-    return Machine(config.host, config.labels, machine_id(config.root or Path("/")), public)
+    return Applicant(config.host, config.labels, machine_id(config.root or Path("/")), public)
 
 
 def machine_id(root: Path) -> str:
@@ -74,52 +74,52 @@ def pusher_of(config: Config, given: str | None) -> Pusher | None:
     return Pusher(config.policy.remote, options, token=token)
 
 
-def enrol(config: Config, pusher: Pusher | None) -> Enrolled:
+def enrol(config: Config, pusher: Pusher | None) -> Proposed:
     """Say which document enrols this host, and push a branch with it where somebody may."""
     machine = machine_of(config)
     if machine is None:
         said = "this host cannot be enrolled: no key signs its reports"
         if pusher is not None:
-            return Enrolled(failure=Misuse(said, "install ssh-keygen, or name a key by --signing-key"))
+            return Proposed(failure=Misuse(said, "install ssh-keygen, or name a key by --signing-key"))
         note(said)
-        return Enrolled()
+        return Proposed()
     try:
         with opened(config) as (source, served):
             return _with_policy(machine, source, served.head, pusher)
     except ReconcilerError as error:
-        return Enrolled(machine.document(), error)
+        return Proposed(machine.document(), error)
 
 
-def _with_policy(machine: Machine, source: PolicyMirror, head: str, pusher: Pusher | None) -> Enrolled:
+def _with_policy(machine: Applicant, source: PolicyMirror, head: str, pusher: Pusher | None) -> Proposed:
     loaded = load(read_revision(source.mirror, head), head)
     if not isinstance(loaded, Revision):
         raise rejection(loaded, head)
     known = next((one for one in loaded.hosts if one.value.name == machine.host), None)
     if known is not None and machine.is_named_by(known.value):
         note(f"this host is enrolled by {known.origin}")
-        return Enrolled()
+        return Proposed()
     if known is not None:
         return _changed(machine, known, pusher)
     document = machine.document()
     note(f"to enrol this host, let the policy repository have this as {machine.file}:")
     if pusher is None:
-        return Enrolled(document)
+        return Proposed(document)
     branch = f"enrol/{machine.host}"
     message = commit_message(f"enrol {machine.host}", {"Host": machine.host})
     proposal = Proposal(branch, machine.file, document.encode(), message)
     try:
         propose(source, head, proposal, pusher, who=Identity(machine.host), when=SystemClock().now())
     except ReconcilerError as error:
-        return Enrolled(document, error)
+        return Proposed(document, error)
     note(f"pushed it as branch {branch} of {source.shown}; merge that, after a look at the key")
-    return Enrolled(document)
+    return Proposed(document)
 
 
-def _changed(machine: Machine, known: Placed[Host], pusher: Pusher | None) -> Enrolled:
+def _changed(machine: Applicant, known: Placed[Host], pusher: Pusher | None) -> Proposed:
     """Tell what a document that is there is to say; people change it, since they wrote it."""
     document = replace(machine, labels=known.value.labels).document()
     note(f"the policy knows this host by {known.origin}, but not this key and machine; to have it say:")
     if pusher is None:
-        return Enrolled(document)
+        return Proposed(document)
     said = f"no branch was pushed, since {known.origin} names this host already"
-    return Enrolled(document, Misuse(said, "change that document by a pull request of your own"))
+    return Proposed(document, Misuse(said, "change that document by a pull request of your own"))

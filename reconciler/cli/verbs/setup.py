@@ -14,7 +14,7 @@ from typing import Literal
 from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.verbs import asking, detected, setup_checks
 from reconciler.cli.verbs import plan as planning
-from reconciler.cli.verbs.enrolling import Enrolled, enrol, pusher_of
+from reconciler.cli.verbs.enrolling import Proposed, enrol, pusher_of
 from reconciler.cli.verbs.wizard import Wizard
 from reconciler.errors import DONE, Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.remote import redact_url
@@ -170,10 +170,10 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
     return _finish(options, layout, actions, _enrolled(aim.config, options))
 
 
-def _enrolled(config: Config, options: SetupOptions) -> Enrolled:
+def _enrolled(config: Config, options: SetupOptions) -> Proposed:
     """Tell how this host is enrolled, where its reports are pushed, and propose it where somebody may."""
     if config.reports.remote is None and options.enrol_with is None:
-        return Enrolled()
+        return Proposed()
     found = enrol(config, pusher_of(config, options.enrol_with))
     if found.failure is not None and options.enrol_with is not None:
         tell(found.failure)
@@ -410,7 +410,7 @@ def _tell_end(
         note(f"{aim.config.host} ticks every {int(aim.config.tick.total_seconds() // 60)} minutes")
 
 
-def _finish(options: SetupOptions, layout: Layout, actions: Sequence[Action], enrolled: Enrolled) -> int:
+def _finish(options: SetupOptions, layout: Layout, actions: Sequence[Action], enrolled: Proposed) -> int:
     """Plan for the first time; what goes wrong with it is told, and what was set up stays."""
     if options.format == "json":
         print_json({"actions": [str(action) for action in actions], "enrol": enrolled.document})

@@ -11,7 +11,7 @@ from reconciler.cli.verbs.notify import send_test
 from reconciler.cli.wiring.compose import MIRROR, git_options, signing_rules
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.probe import ACCESS_REFUSED, Served, Wanted, opened_policy, probe_push
+from reconciler.gitops.probe import ACCESS_REFUSED, Demands, Served, opened_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.report_queue import host_branch
 from reconciler.host.config import Config, place_of
@@ -99,7 +99,7 @@ def _served(config: Config) -> Served:
 
 def _opened(config: Config, floor: str | None) -> AbstractContextManager[tuple[PolicyMirror, Served]]:
     policy, now = config.policy, SystemClock().now()
-    wanted = Wanted(floor, signing_rules(config), counter("policy commits are verified"))
+    wanted = Demands(floor, signing_rules(config), counter("policy commits are verified"))
     options = git_options(config)
     return opened_policy(policy.remote, policy.ref, options, wanted, timeout=_timeout(config), now=now)
 

@@ -17,7 +17,7 @@ from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
 from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.seal import Seals
-from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.gitops.signed_history import SignedHistory, SigningRules
 from reconciler.gitops.signed_reports import own_public_key
 from reconciler.gitops.upkeep import Upkeep
 from reconciler.host.config import Config, Notifier, digest_of_rules
@@ -205,14 +205,14 @@ def _trust(config: Config, source: PolicyMirror, clock: Clock) -> SignedTrust | 
     return SignedTrust(history, repository, trust.max_head_age, trusts_forge=has_forge, clock=clock.state)
 
 
-def signing_rules(config: Config) -> Rules | None:
+def signing_rules(config: Config) -> SigningRules | None:
     """Return who must have signed the policy, ``None`` where nobody need."""
     trust = config.trust
     if trust.mode == "none" or trust.allowed_signers is None:
         return None
     ref = config.policy.ref.removeprefix("refs/heads/") if trust.require_ref else ""
     key, accounts = (None, ()) if trust.forge is None else (trust.forge.key, trust.forge.accounts)
-    return Rules(
+    return SigningRules(
         trust.allowed_signers,
         trust.revoked,
         ref,

@@ -85,7 +85,7 @@ class Checks:
         name = f"tcp {endpoint}"
         host, _, port = endpoint.rpartition(":")
         try:
-            _Line(host.strip("[]"), int(port), self._patience).close()
+            _Connection(host.strip("[]"), int(port), self._patience).close()
         except (OSError, ValueError) as error:  # ValueError: a name that cannot be looked up at all
             return CheckResult(name, ok=False, detail=_words(error))
         return CheckResult(name, ok=True, detail="accepts connections")
@@ -143,7 +143,7 @@ def _words(error: OSError | ValueError) -> str:
     return words or str(error) or type(error).__name__
 
 
-class _Line:
+class _Connection:
     """A connection whose whole life has one time limit.
 
     A socket's own timeout is for each call, so that a peer that says a byte a second is never late. It has
@@ -194,7 +194,7 @@ class _Line:
 
 
 class _Reading(io.RawIOBase):
-    def __init__(self, line: _Line) -> None:
+    def __init__(self, line: _Connection) -> None:
         self._line = line
 
     def readable(self) -> bool:
@@ -220,7 +220,7 @@ def _status_of(url: str, seconds: float) -> int:
     target = quote(parts.path or "/", safe=_URL_CHARACTERS)
     if parts.query:
         target += f"?{quote(parts.query, safe=_URL_CHARACTERS)}"
-    line = _Line(host, connection.port, seconds)
+    line = _Connection(host, connection.port, seconds)
     try:
         if is_encrypted:
             line.encrypt(host)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.gitops.signed_history import SignedHistory, SigningRules
 from reconciler.planning.gates.types import SignedBy, SignMethod
 from reconciler.reconcile.ports.policies import Fetched, Unproved, Unverified
 from tests.labs.signing import Key, Keys, SignedRepository
@@ -47,7 +47,7 @@ class World:
         assert isinstance(fetched, Fetched)
         line = tuple(reversed(self.mirror.line(fetched.head)))
         since = line if is_first else line[line.index(self.first) + 1 :]
-        rules = Rules(self.people, forge_keys=self.forge, forge_accounts=self.accounts)
+        rules = SigningRules(self.people, forge_keys=self.forge, forge_accounts=self.accounts)
         return SignedHistory(self.mirror, rules).verify(since, at, is_first=is_first)
 
     def refused(self, *, is_first: bool = False, at: datetime = NOW) -> Unverified:
@@ -216,6 +216,6 @@ def test_without_a_forge_its_key_is_unknown(world: World, forge: Key) -> None:
     world.policy.merge_by(ADA, forge, {"policies/x": "1"})
     fetched = world.mirror.fetch(timeout=60, now=NOW)
     assert isinstance(fetched, Fetched)
-    found = SignedHistory(world.mirror, Rules(world.people)).verify([fetched.head], NOW)
+    found = SignedHistory(world.mirror, SigningRules(world.people)).verify([fetched.head], NOW)
     assert isinstance(found, Unverified)
     assert found.why is Unproved.UNKNOWN_KEY

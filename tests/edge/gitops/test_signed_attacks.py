@@ -17,7 +17,7 @@ import pytest
 from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.revision import read_accepted
-from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.gitops.signed_history import SignedHistory, SigningRules
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, SignedTrust
 from reconciler.reconcile.ports.policies import Acceptance, Followed
@@ -69,7 +69,7 @@ class Target:
     reported: list[str] = field(default_factory=list)
     lives: int = 0
 
-    def trust(self) -> Rules:
+    def trust(self) -> SigningRules:
         """Write the host's own lists."""
         own = [
             self.people["ada"].line(),
@@ -81,7 +81,7 @@ class Target:
         ]
         (self.folder / "signers").write_text("".join(own), encoding="utf-8")
         (self.folder / "revoked").write_text(self.people["lost"].fingerprint, encoding="utf-8")
-        return Rules(self.folder / "signers", self.folder / "revoked", "main")
+        return SigningRules(self.folder / "signers", self.folder / "revoked", "main")
 
     def tick(self) -> InForce:
         """Follow the policy, as a tick does, and report which is in force."""

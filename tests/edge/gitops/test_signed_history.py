@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.errors import Stalled
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.signed_history import Rules, SignedHistory
+from reconciler.gitops.signed_history import SignedHistory, SigningRules
 from reconciler.planning.gates.types import SignedBy, SignMethod
 from reconciler.reconcile.ports.policies import Fetched, Unproved, Unverified
 from tests.labs.signing import Key, Keys, SignedRepository
@@ -54,7 +54,7 @@ class World:
     def verify(
         self, since: str = "", at: datetime = NOW, *, is_first: bool = False
     ) -> tuple[SignedBy, ...] | Unverified:
-        rules = Rules(self.root, self.revoked, self.ref, self.environment, report_key=self.report_key)
+        rules = SigningRules(self.root, self.revoked, self.ref, self.environment, report_key=self.report_key)
         return SignedHistory(self.mirror, rules).verify(self.line(since), at, is_first=is_first)
 
     def refused(self, since: str = "", at: datetime = NOW) -> Unverified:
@@ -548,7 +548,7 @@ def test_a_program_that_is_missing_or_dies_verifies_nothing(
         instead.write_text(f"#!/bin/sh\n{fails}\n", encoding="utf-8")
         instead.chmod(0o755)
     path = f"{instead.parent}:/usr/bin" if fails else str(instead.parent)
-    history = SignedHistory(world.mirror, Rules(world.root, environment={"PATH": path}))
+    history = SignedHistory(world.mirror, SigningRules(world.root, environment={"PATH": path}))
     found = history.verify(world.line(), NOW)
     assert isinstance(found, Unverified)
     assert found.why in {Unproved.CANNOT_VERIFY, Unproved.BAD_SIGNATURE}
@@ -571,7 +571,7 @@ def test_a_list_that_cannot_be_read_is_fetched_anew_and_is_not_no_list(
         subprocess.run(argv, input=data, check=True)
     (world.mirror.mirror / "objects" / oid[:2] / oid[2:]).unlink()
     away = world.policy.path.rename(world.policy.path.with_name("away"))
-    history = SignedHistory(world.mirror, Rules(world.root))
+    history = SignedHistory(world.mirror, SigningRules(world.root))
     with pytest.raises(Stalled, match="cannot fetch the policy"):
         history.verify(line, NOW)
     away.rename(world.policy.path)
@@ -646,7 +646,7 @@ def test_a_long_line_is_remembered_and_told_of_by_the_hundred(world: World, ada:
     world.policy.commit({"a": "1"}, ada)
     world.policy.line(109, ada)
     told: list[tuple[int, int]] = []
-    history = SignedHistory(world.mirror, Rules(world.root), lambda *counted: told.append(counted))
+    history = SignedHistory(world.mirror, SigningRules(world.root), lambda *counted: told.append(counted))
     assert len(tuple(history.verify(world.line(), NOW))) == 110  # type: ignore[arg-type]  # it is good
     assert told == [(100, 110)]
     assert len(world.signers()) == 30  # ten anew
