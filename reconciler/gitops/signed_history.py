@@ -491,7 +491,7 @@ class _Judge:
             return None
         held = certificate.held(self.now)
         if held is not None and not (is_sealed and held is Unproved.KEY_ENDED):
-            return _refused(commit, held, f"is signed by {said}, whose certificate {_WHY[held]}")
+            return _refused(commit, held, f"is signed by {said}, whose certificate {_words(held)}")
         if certificate.is_restricted:
             said += ", whose certificate is for certain uses only,"
             return _refused(commit, Unproved.BAD_SIGNATURE, f"is signed by {said} and signs no policy")
@@ -512,7 +512,7 @@ class _Judge:
         if isinstance(chosen, Unverified):
             return chosen
         if found.wrong is not None and not (is_sealed and found.wrong is Unproved.KEY_ENDED):
-            return _refused(commit, found.wrong, f"is signed by {said}, and that {_WHY[found.wrong]}")
+            return _refused(commit, found.wrong, f"is signed by {said}, and that {_words(found.wrong)}")
         return SignedBy(commit.oid, chosen.who, chosen.fingerprint, SignMethod.OPENPGP)
 
     def _chosen(
@@ -536,13 +536,18 @@ class _Judge:
         return holding[0]
 
 
-_WHY = {
-    Unproved.KEY_ENDED: "is valid no longer",
-    Unproved.KEY_NOT_YET: "is not valid yet",
-    Unproved.KEY_REVOKED: "is revoked",
-    Unproved.BAD_SIGNATURE: "does not fit the commit",
-    Unproved.UNKNOWN_KEY: "is listed nowhere",
-}
+def _words(against: Unproved) -> str:
+    match against:
+        case Unproved.KEY_ENDED:
+            return "is valid no longer"
+        case Unproved.KEY_NOT_YET:
+            return "is not valid yet"
+        case Unproved.KEY_REVOKED:
+            return "is revoked"
+        case Unproved.BAD_SIGNATURE:
+            return "does not fit the commit"
+        case _:  # the others are about a commit or a list, and no key's
+            return "is listed nowhere"
 
 
 def _named(signature: SshSignature, mine: Sequence[Signer]) -> str:

@@ -85,7 +85,11 @@ class Standing(StrEnum):
     @property
     def counts(self) -> bool:
         """Whether the report is the host's."""
-        return self in {Standing.ENROLLED, Standing.FORMER_KEY}
+        match self:
+            case Standing.ENROLLED | Standing.FORMER_KEY:
+                return True
+            case Standing.OTHER_KEY | Standing.RETIRED | Standing.UNENROLLED | Standing.UNKNOWN_POLICY:
+                return False
 
 
 @dataclass(frozen=True, slots=True)

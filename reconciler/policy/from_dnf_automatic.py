@@ -36,7 +36,6 @@ _DELAYED = re.compile(r"(?:/\S*/)?shutdown\s+-r\s+(?:\+([0-9]{1,4})|now)(?:\s+'[
 _VERSION = re.compile(r"-[0-9*?]*[0-9][^-]*(?:-|$)|^[0-9]+:|[\s,]")
 _REBOOTS: Mapping[str, str] = {"never": "never", "when-changed": "always", "when-needed": "if-required"}
 _MAILERS = frozenset({"email", "command", "command_email"})
-_SENDING = frozenset({"email", "command", "command_email"})
 
 
 def convert(files: Sequence[tuple[str, str]], machine: Machine) -> Converted | Problem:

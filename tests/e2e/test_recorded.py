@@ -33,7 +33,7 @@ def test_a_report_names_the_machine_and_tells_its_own_labels_from_those_of_polic
     assert host["labels"] == {"env": "production", "tier": "gold"}
     assert host["own_labels"] == {"env": "test"}
     recording = read_recording(git(site.reports, "show", "hosts/web-01:observation.json").encode() + b"\n")
-    assert recording.own_host.labels == {"env": "test"}
+    assert dict(recording.own_labels) == {"env": "test"}
     assert recording.host.labels == host["labels"]
 
 

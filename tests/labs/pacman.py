@@ -91,8 +91,6 @@ class Pkg:
         return "".join(f"{key} = {value}\n" for key, value in fields)
 
 
-SHELL = Pkg("sh", "1.0-1", description="what scriptlets run in")
-
 OLD: tuple[Pkg, ...] = (
     Pkg("plain", "1.0-1"),
     Pkg("epoch", "1:1.0-1"),

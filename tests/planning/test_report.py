@@ -32,10 +32,10 @@ from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.reporting.report import (
     digest_of_planned,
+    is_news,
     plan_json,
     to_document,
     to_json,
-    without_volatile,
 )
 from reconciler.planning.reporting.schema import (
     plan_schema,
@@ -191,7 +191,7 @@ def test_time_that_passes_is_no_change() -> None:
     )
     before, after = to_json(REPORTS["applying"]), to_json(later)
     assert before != after
-    assert without_volatile(before) == without_volatile(after)
+    assert not is_news(after, before)
 
 
 @pytest.mark.parametrize(
@@ -206,15 +206,15 @@ def test_time_that_passes_is_no_change() -> None:
     ],
 )
 def test_what_a_reader_must_know_is_a_change(changed: Report) -> None:
-    assert without_volatile(to_json(changed)) != without_volatile(to_json(REPORTS["applying"]))
+    assert is_news(to_json(changed), to_json(REPORTS["applying"]))
 
 
 def test_reports_of_other_versions_are_compared_too() -> None:
-    assert without_volatile(b'{"target": "web-01", "metadata": 3, "windows": []}') == (
-        b'{\n "metadata": 3,\n "target": "web-01"\n}\n'
-    )
+    old = b'{"target": "web-01", "metadata": 3, "windows": []}'
+    assert not is_news(b'{"target": "web-01", "metadata": 3}', old)
+    assert is_news(b'{"target": "web-01", "metadata": 4}', old)
     with pytest.raises(ValueError, match="a report is a JSON object"):
-        without_volatile(b"[]")
+        is_news(old, b"[]")
 
 
 def test_updates_are_counted_by_what_becomes_of_them() -> None:
@@ -372,9 +372,7 @@ def test_sizes_are_summed_as_far_as_known() -> None:
     assert (planned.download, planned.growth) == (5, 2**18 - 3)
 
 
-@pytest.mark.parametrize(
-    "text", [b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b'{"a": "\\ud800"}', b"{\xff}"]
-)
+@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b"{\xff}"])
 def test_what_is_no_report_is_a_value_error_whatever_it_is(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any of json's own
-        without_volatile(text)
+        is_news(to_json(REPORTS["applying"]), text)

@@ -11,7 +11,6 @@ from reconciler.policy.signers import Signer, SignerList, matches, read_revoked,
 
 BLOB = (11).to_bytes(4, "big") + b"ssh-ed25519" + (32).to_bytes(4, "big") + bytes(range(32))
 KEY = f"ssh-ed25519 {b64encode(BLOB).decode()}"
-PRINT = "SHA256:" + "S4P2VCrwMjTsPYsDqgGrPBSDzJKWRU0yUUOtN5cjNMo"
 
 
 def only(line: str) -> Signer:

@@ -262,22 +262,22 @@ def _decision_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
     decision = report.decision
     deciding = next((gate for gate in report.gates if gate.outcome is decision.outcome), None)
     origin = f" [{visible(deciding.origin)}]" if deciding is not None and deciding.origin else ""
-    text = f"{_opening(decision)}: {visible(decision.reason)}{origin}{_until(decision)}"
-    style = Style.GOOD if decision.outcome in (Outcome.APPLY, Outcome.NOTHING) else Style.NOTE
+    opening, style = _opening(decision)
+    text = f"{opening}: {visible(decision.reason)}{origin}{_until(decision)}"
     for line in wrapped(text, width):
         yield paint(line, style)
     if decision.outcome is Outcome.APPROVAL:
         yield f"To approve exactly this plan: plan: {visible(report.plan.digest)}"
 
 
-def _opening(decision: Decided) -> str:
+def _opening(decision: Decided) -> tuple[str, Style]:
     match decision.outcome:
         case Outcome.APPLY:
-            return "Would be applied now"
+            return "Would be applied now", Style.GOOD
         case Outcome.NOTHING:
-            return "Nothing to do"
-        case _:
-            return f"Not now ({decision.outcome})"
+            return "Nothing to do", Style.GOOD
+        case _:  # a gate is closed, whichever
+            return f"Not now ({decision.outcome})", Style.NOTE
 
 
 def _until(decision: Decided) -> str:

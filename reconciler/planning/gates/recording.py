@@ -9,7 +9,7 @@ versions are read as well: see :mod:`reconciler.planning.text.layout`.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
@@ -81,15 +81,6 @@ class Recording:
             manager=self.observation.manager,
             guest_of=self.guest_of,
         )
-
-    @property
-    def own_host(self) -> HostFacts:
-        """What the host says of itself, which another policy matches on; unknown before version 3."""
-        return self.host if self.schema < _OWN_LABELS else replace(self.host, labels=dict(self.own_labels))
-
-
-_OWN_LABELS = 3
-"""The first version that records them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -374,19 +374,10 @@ def _only(keys: Sequence[str], document: dict[str, Any]) -> dict[str, Any]:
     return {key: document[key] for key in keys}
 
 
-def without_volatile(document: bytes) -> bytes:
-    """Return a report's JSON canonically without what :data:`VOLATILE` lists.
-
-    A key that a report of another version does not have is passed over.
-
-    Raises:
-        ValueError: ``document`` is not a JSON object that a report could be.
-    """
-    return canonical.to_bytes(_stripped(document, VOLATILE))
-
-
 def is_news(document: bytes, last: bytes) -> bool:
     """Say whether a report says something that the last one does not, and so is worth a commit of its own.
+
+    What :data:`VOLATILE` lists is no news; where a report of another version lacks it, it is passed over.
 
     Raises:
         ValueError: One of the two is not a JSON object that a report could be.
