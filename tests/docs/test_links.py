@@ -155,6 +155,14 @@ def test_the_files_that_a_newcomer_is_sent_to_are_there(page: str) -> None:
     assert [name for name in missing if not any(word in name for word in to_be_written)] == []
 
 
+@pytest.mark.parametrize("room", ["gitops", "reconcile"])
+def test_every_file_of_a_room_without_rooms_has_its_place_on_the_map(room: str) -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    files = {path.name for path in (ROOT / "reconciler" / room).glob("[!_]*.py")}
+    assert len(files) > 10
+    assert {name for name in files if f"`{name}`" not in page and f"`{room}/{name}`" not in page} == set()
+
+
 def test_what_a_newcomer_is_told_to_look_for_in_a_file_is_in_it() -> None:
     named = _NAMED.findall((ROOT / "docs/explanation/a-curl-update.md").read_text(encoding="utf-8"))
     assert len(named) > 10
