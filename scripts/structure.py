@@ -77,6 +77,9 @@ def figures(modules: list[Module]) -> dict[str, str]:
         "functions": str(len(lengths)),
         "their lines: median, p90, max": ", ".join(f"{one:.0f}" for one in _spread(lengths)),
         f"functions of more than {_LONG} lines": str(sum(length > _LONG for length in lengths)),
+        "of these without signature and docstring": str(
+            sum(_body(one) > _LONG for one in _functions(modules))
+        ),
         "class names that exist twice": str(sum(count > 1 for count in twins.values())),
         "copies": str(len(_copies(modules))),
         "lines with noqa": str(sum(module.text.count("# noqa") for module in modules)),
@@ -138,6 +141,11 @@ def _imports(module: Module, names: set[str]) -> Iterator[str]:
 def _functions(modules: list[Module]) -> Iterator[ast.FunctionDef]:
     for module in modules:
         yield from (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef))
+
+
+def _body(function: ast.FunctionDef) -> int:
+    first = function.body[1:2] if ast.get_docstring(function) is not None else function.body
+    return (function.end_lineno or 0) - first[0].lineno + 1 if first else 0
 
 
 def _copies(modules: list[Module]) -> list[tuple[str, str]]:

@@ -134,20 +134,8 @@ def require_root(layout: Layout, verb: str) -> None:
 
 def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
     manifest = installer.manifest()
-    draft = _with_options(_begin(options, layout, manifest), options)
-    found = detected.look(is_system=layout.is_system)
-    if draft.answer(("host",)) is None and found.host:
-        draft = draft.with_answer(("host",), found.host, "this host's name")
-    places = _places(draft, layout)
     asks = not options.yes and not options.dry_run
-    failures: list[ReconcilerError] = []
-    if asks and options.answers is None:
-        given = frozenset(place for place, origin in draft.origins.items() if origin.startswith("--"))
-        answers = Wizard(draft, asking.OwnTerminal(), found, places, given).run()
-    else:
-        answers = _checked(draft)
-        _refuse_unencrypted(answers, found.why_no_credentials)
-        failures = _failures(answers, places, sends=not options.dry_run)
+    answers, places, failures = _answered(options, layout, manifest, asks=asks)
     for failure in failures:
         tell(failure)
     if not failures:
@@ -168,6 +156,24 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
     installer.carry_out(actions)
     _tell_end(actions, aim, layout, present, enables=enables)
     return _finish(options, layout, actions, _enrolled(aim.config, options))
+
+
+def _answered(
+    options: SetupOptions, layout: Layout, manifest: Manifest | None, *, asks: bool
+) -> tuple[Answers, dict[str, Path], list[ReconcilerError]]:
+    """Return the answers, where things are by them, and what failed that they name."""
+    draft = _with_options(_begin(options, layout, manifest), options)
+    found = detected.look(is_system=layout.is_system)
+    if draft.answer(("host",)) is None and found.host:
+        draft = draft.with_answer(("host",), found.host, "this host's name")
+    places = _places(draft, layout)
+    if asks and options.answers is None:
+        given = frozenset(place for place, origin in draft.origins.items() if origin.startswith("--"))
+        # Whoever is asked sees each failure at its question, and goes on or not.
+        return Wizard(draft, asking.OwnTerminal(), found, places, given).run(), places, []
+    answers = _checked(draft)
+    _refuse_unencrypted(answers, found.why_no_credentials)
+    return answers, places, _failures(answers, places, sends=not options.dry_run)
 
 
 def _enrolled(config: Config, options: SetupOptions) -> Proposed:
