@@ -37,6 +37,10 @@ MOST_FILES = 3_000
 MOST_BYTES = 32 * 1024 * 1024
 """Of one file. A report of a large machine has less than one."""
 MOST_LOCK_BYTES = 64 * 1024
+MOST_LOCKS = 32
+"""On the server, unless ``git config patchledger.mostLocks`` says otherwise: every push is told of each."""
+MOST_GUESTS = 1_000
+"""Of one host, on the server."""
 MOST_PUBLISHED = 200_000
 """New objects of one push to ``fleet*``."""
 _MOST_COMMIT_BYTES = 64 * 1024
@@ -302,6 +306,18 @@ def _check_folder(tree: str, objects: Objects) -> None:
             objects.check_file(entry, _shown(entry.name))
 
 
+def _without_room(changes: list[Change], name: str) -> Iterator[str]:
+    """Yield why branches that are new are too many beside those that are there."""
+    told = _git("config", "--type=int", "patchledger.mostLocks").stdout.strip()
+    for prefix, most in (("locks/", int(told or MOST_LOCKS)), (f"guests/{name}/", MOST_GUESTS)):
+        new = [one.branch for one in changes if _is_none(one.old) and one.branch.startswith(prefix)]
+        there = (
+            _git("for-each-ref", f"--count={most + 1}", "--format=x", f"refs/heads/{prefix}") if new else None
+        )
+        if there is not None and there.stdout.count(b"x") + len(new) > most:
+            yield f"{prefix}: there are {most} of them at most"
+
+
 def main() -> int:
     """Read what is pushed, and say what of it is refused."""
     rows = [line.split(" ", 2) for line in sys.stdin.buffer.read().decode("ascii", "replace").splitlines()]
@@ -309,15 +325,15 @@ def main() -> int:
     if len(rows) > MOST_BRANCHES:
         sys.stderr.write(f"refused: more than {MOST_BRANCHES} branches at once\n")
         return 1
-    refused = []
+    changes = [Change(old, new, ref.removeprefix("refs/heads/")) for old, new, ref in rows]
+    refused = list(_without_room(changes, name))
     with ExitStack() as stack:
         objects = Objects(stack)
-        for old, new, ref in rows:
-            branch = ref.removeprefix("refs/heads/")
+        for change in changes:
             try:
-                check(Change(old, new, branch), role, name, objects)
+                check(change, role, name, objects)
             except (Refused, OSError) as error:
-                refused.append(f"{_shown(branch.encode())[1:-1]}: {error}")
+                refused.append(f"{_shown(change.branch.encode())[1:-1]}: {error}")
     for line in refused[:_MOST_TOLD]:
         sys.stderr.write(f"refused: {line}\n")
     return 1 if refused else 0

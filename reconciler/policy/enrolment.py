@@ -7,7 +7,9 @@ The rules:
    signed before the key changed stays valid, and one that the old key signs afterwards does not.
 3. A host never goes back: what names an older policy than a good report before it is judged by that one.
    So whoever has found an old key cannot choose the time that suits it.
-4. A host whose document went, or lost its key, is retired: nothing counts until it is enrolled anew.
+4. Where the document went, or lost its key, nothing counts until it is enrolled anew. (A host whose document
+   is there applies updates all the same: it is retired by its own rules where that went,
+   :mod:`reconciler.reconcile.identity`.)
 """
 
 import json

@@ -449,6 +449,31 @@ def test_a_lock_is_never_given_back_by_deleting_or_rewriting_it(server: ReportSe
     assert "the key of publisher fleet does not write it" in refused(done)[0]
 
 
+def test_locks_and_guests_are_not_made_without_end(tmp_path: Path) -> None:
+    """Every host is told of each lock, and each ref costs the server something for ever."""
+    with report_server(tmp_path / "reports") as server:
+        claims = Claims(server, tmp_path / "claims")
+        claims.ref = "refs/heads/locks/kernel/0"
+        key = server.signing["web-01"]
+        assert claims.claim(key) == []
+        head = server.reports.show_id(claims.ref)
+        lines = "".join(f"create refs/heads/locks/other/{number} {head}\n" for number in range(31))
+        lines += "".join(f"create refs/heads/guests/web-01/{number} {head}\n" for number in range(1000))
+        git(server.reports.path, "update-ref", "--stdin", stdin=lines)
+        claims.ref = "refs/heads/locks/kernel/1"
+        claims.work.git("checkout", "-q", "--orphan", "anew")
+        assert claims.claim(key) == ["refused: locks/: there are 32 of them at most"]
+        git(server.reports.path, "config", "patchledger.mostLocks", "33")
+        assert claims.claim(key, times=0) == []
+        claims.ref = "refs/heads/locks/kernel/0"
+        claims.back()
+        assert claims.claim(key) == [], "those that are there are claimed as before"
+        client = Repository.create(tmp_path / "queue.git")
+        client.commit(REPORT, branch="guests/web-01/more")
+        said = refused(push(server, client, "guests/web-01/more", near=True))
+        assert said == ["refused: guests/web-01/: there are 1000 of them at most"]
+
+
 def test_of_two_claims_at_once_one_wins(server: ReportServer, claims: Claims) -> None:
     key = server.signing["web-01"]
     assert claims.claim(key) == []
