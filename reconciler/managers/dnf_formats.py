@@ -4,13 +4,14 @@
 """
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.managers import rpm
-from reconciler.managers.rpm import Row, version_key
+from reconciler.managers.rpm import Row, version_key, worst
 from reconciler.managers.sections import Section, fields_of, number, unparsed
-from reconciler.planning.facts.observation import Available
+from reconciler.planning.facts.observation import Available, Severity
 from reconciler.planning.facts.package import Identified
 
 
@@ -41,6 +42,7 @@ class Advised(Identified):
     Attributes:
         advisory: The identifier of the advisory, or of a CVE.
         security: The advisory is of that type.
+        severity: Of a security advisory.
     """
 
     name: str
@@ -48,21 +50,34 @@ class Advised(Identified):
     version: str
     advisory: str
     security: bool
+    severity: Severity
 
 
-def joined(versions: Iterable[Available], security: Container[str]) -> tuple[Available, ...]:
-    """Join what several repositories offer, the newest first; ``security`` says which fix something."""
+def severities(notices: Iterable[Advised]) -> Mapping[str, Severity]:
+    """Return which versions fix security, each with the worst that is said of it."""
+    said: defaultdict[str, list[Severity]] = defaultdict(list)
+    for one in notices:
+        if one.security:
+            said[one.version].append(one.severity)
+    return {version: worst(words) for version, words in said.items()}
+
+
+def joined(versions: Iterable[Available], security: Mapping[str, Severity]) -> tuple[Available, ...]:
+    """Join what several repositories offer, newest first; ``security`` has those that fix something."""
     found: dict[str, Available] = {}
     for one in versions:
         known = found.get(one.version)
         origins = tuple(dict.fromkeys((*(known.origins if known else ()), *one.origins)))
-        found[one.version] = replace(one, origins=origins, security=one.version in security)
+        severity = security.get(one.version, "")
+        found[one.version] = replace(
+            one, origins=origins, security=one.version in security, severity=severity
+        )
     return tuple(sorted(found.values(), key=lambda one: version_key(one.version), reverse=True))
 
 
 _ADVISORY = re.compile(r"(?P<id>|.*\S) +(?P<type>\S+) +(?P<package>\S+)")
 _HEADING_OF_5 = re.compile(r"(?:Name|CVE) +(?P<type>Type +)Severity +Package +Issued *")
-_ENDS_OF_5 = re.compile(r"(?:.* )?(?P<package>\S+) +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_ENDS_OF_5 = re.compile(r"(?:(?P<severity>.*) )?(?P<package>\S+) +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
 def advised(section: Section) -> Iterator[Advised]:
@@ -85,8 +100,10 @@ def _advised_in_words(section: Section, line: str) -> Advised:
     match = _ADVISORY.fullmatch(line.rstrip())
     if match is None:
         raise unparsed(section, line)
-    is_security = match["type"].endswith("/Sec.")
-    return Advised(*_whole_name(section, line, match["package"]), match["id"], is_security)
+    severity = match["type"].removesuffix("/Sec.")
+    is_security = severity != match["type"]
+    name = _whole_name(section, line, match["package"])
+    return Advised(*name, match["id"], is_security, worst([severity] if is_security else []))
 
 
 def _advised_in_columns(section: Section, line: str, heading: re.Match[str]) -> Advised:
@@ -95,7 +112,9 @@ def _advised_in_columns(section: Section, line: str, heading: re.Match[str]) -> 
     if match is None:
         raise unparsed(section, line)
     is_security = line[begin:end].strip() == "security"
-    return Advised(*_whole_name(section, line, match["package"]), line[:begin].strip(), is_security)
+    name = _whole_name(section, line, match["package"])
+    said = [(match["severity"] or "").strip()] if is_security else []
+    return Advised(*name, line[:begin].strip(), is_security, worst(said))
 
 
 def _whole_name(section: Section, line: str, text: str) -> tuple[str, str, str]:

@@ -18,6 +18,7 @@ from reconciler.managers.dnf_formats import (
     advised,
     joined,
     rows,
+    severities,
 )
 from reconciler.managers.dnf_successors import successors_of
 from reconciler.managers.machine import (
@@ -180,7 +181,7 @@ def _notices(sections: Sections) -> tuple[Advised, ...]:
 
 def _offer(row: Row, versions: Sequence[Available], notices: Sequence[Advised]) -> Offer:
     """Make one of all that is offered, with the advisories that it is about."""
-    newest_first = joined(versions, {notice.version for notice in notices if notice.security})
+    newest_first = joined(versions, severities(notices))
     candidate = newest_first[0].version
     return Offer(
         row.name,

@@ -38,7 +38,7 @@ def successors_of(sections: Sections, present: Sequence[Row], architecture: str)
                 Available(one.version, (one.origin,), False, one.size, one.installed_size)
                 for one in builds[package]
             ),
-            {one.version for one in builds[package] if (one.name, one.arch, one.version) in advised},
+            {one.version: "" for one in builds[package] if (one.name, one.arch, one.version) in advised},
         )
         yield Offer(
             *(package.name, package.arch, old[0].version, versions[0].version, versions),

@@ -4,16 +4,27 @@ A version is written ``[epoch:]version-release``, the epoch only where it is not
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cmp_to_key
+from typing import get_args
 
 from reconciler.managers.sections import Section, fields_of, number, unless_same, unparsed
+from reconciler.planning.facts.observation import Severity
 from reconciler.planning.facts.package import Identified
 from reconciler.planning.facts.versions import compare_rpm
 
 version_key = cmp_to_key(compare_rpm)
 """Sorts versions, the oldest first."""
+
+
+_SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+def worst(said: Iterable[str]) -> Severity:
+    """Return the worst severity among what advisories say, empty where none of them says a known word."""
+    words = {word.lower() for word in said}
+    return next((one for one in reversed(_SEVERITIES) if one in words), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.managers.rpm import Relation
+from reconciler.managers.rpm import Relation, worst
 from reconciler.managers.sections import Section, Sections, number, unparsed
+from reconciler.planning.facts.observation import Severity
 from reconciler.planning.facts.package import Identified, PackageId
 from reconciler.planning.facts.versions import compare_rpm
 
@@ -195,12 +196,14 @@ class Advisory:
     Attributes:
         id: As zypper names the patch.
         kind: Its type, such as ``security``.
+        severity: As somebody wrote it.
         cves: Ids of its references of that kind.
         packages: What it brings, each with its version.
     """
 
     id: str
     kind: str
+    severity: str
     cves: tuple[str, ...]
     packages: tuple[tuple[PackageId, str], ...]
 
@@ -231,6 +234,7 @@ def _advisory(element: ET.Element) -> Advisory:
     return Advisory(
         id=element.findtext("id", ""),
         kind=element.get("type", ""),
+        severity=element.findtext("severity", "").strip(),
         cves=tuple(
             reference.get("id", "")
             for reference in element.iterfind("references/reference")
@@ -244,6 +248,12 @@ def _advisory(element: ET.Element) -> Advisory:
             for package in element.iter("package")
         ),
     )
+
+
+def security_of(patches: Iterable[Advisory]) -> tuple[bool, Severity]:
+    """Say whether one of ``patches`` fixes security, and the worst that such a one says."""
+    fixing = [patch.severity for patch in patches if patch.kind == "security"]
+    return bool(fixing), worst(fixing)
 
 
 def names_of(patches: Iterable[Advisory]) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ from reconciler.managers.zypper_formats import (
     names_of,
     passed_over,
     records,
+    security_of,
 )
 from reconciler.managers.zypper_successors import successors_of
 from reconciler.planning.facts.observation import (
@@ -200,17 +201,17 @@ def _available(package: Installed, arch: str, candidate: str, market: _Market) -
     found = []
     for version in sorted(newer, key=version_key, reverse=True):
         record = market.records.get((coming, version))
+        fixing = (one for one in market.patches if one.lies_in(coming, package.version, version))
+        is_security, severity = security_of(fixing)
         found.append(
             Available(
                 version=version,
                 origins=tuple(dict.fromkeys(offered[version])),
-                security=any(
-                    patch.kind == "security" and patch.lies_in(coming, package.version, version)
-                    for patch in market.patches
-                ),
+                security=is_security,
                 size=record.size if record else None,
                 installed_size=record.installed_size if record else None,
                 sha256=record.sha256 if record else None,
+                severity=severity,
             )
         )
     return tuple(found)

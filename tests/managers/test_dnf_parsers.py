@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.errors import Stalled
 from reconciler.managers.dnf import DNF
-from reconciler.managers.dnf_formats import advised
+from reconciler.managers.dnf_formats import advised, severities
 from reconciler.managers.dnf_relations import unmet
 from reconciler.managers.sections import Section
 from reconciler.planning.facts.observation import RebootNeed, Refresh, RefreshOutcome, Unmet
@@ -231,7 +231,24 @@ def test_advisories_of_dnf_4_and_of_dnf_5_are_read_alike() -> None:
     )
     assert tuple(advised(four)) == tuple(advised(five))
     (one,) = advised(four)
-    assert (one.name, one.version, one.security) == ("bash", "5.2-1.el9", True)
+    assert (one.name, one.version, one.security, one.severity) == ("bash", "5.2-1.el9", True, "critical")
+
+
+@pytest.mark.parametrize(
+    ("said", "severity"),
+    [
+        (("Moderate/Sec.", "Critical/Sec.", "Low/Sec."), "critical"),
+        (("Moderate/Sec.", "Unknown/Sec."), "moderate"),
+        (("Unknown/Sec.",), ""),
+        (("bugfix",), None),
+    ],
+)
+def test_a_version_is_as_severe_as_the_worst_advisory_of_it(
+    said: tuple[str, ...], severity: str | None
+) -> None:
+    lines = tuple(f"A-{number} {word} bash-5.2-1.el9.x86_64" for number, word in enumerate(said))
+    found = severities(advised(Section("advisories", lines, (), 0)))
+    assert found == ({} if severity is None else {"5.2-1.el9": severity})
 
 
 @pytest.mark.parametrize(

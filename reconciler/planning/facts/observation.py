@@ -66,6 +66,13 @@ class Installed(Identified):
         return self.status == "installed"
 
 
+Severity = Literal["", "low", "moderate", "important", "critical"]
+"""How bad an advisory says that it is to be without it, the least first; empty where none says so."""
+
+Urgency = Literal["other", "security", "critical"]
+"""Which sort of update a version is, the least urgent first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Available:
     """One version of a package that some source offers now.
@@ -78,6 +85,7 @@ class Available:
         sha256: Of the archive, where the manager knows it.
         phased: Percentage of machines the archive offers it to, ``None`` for all.
         left_out: Only sources that policy does not admit have it.
+        severity: The worst that a security advisory says of it, where advisories tell one.
     """
 
     version: str
@@ -88,6 +96,14 @@ class Available:
     sha256: str | None = None
     phased: int | None = None
     left_out: bool = since(2, False)
+    severity: Severity = since(3, "", is_left_out=True)
+
+    @property
+    def urgency(self) -> Urgency:
+        """Which sort of update it is; what no advisory calls critical is an ordinary security update."""
+        if not self.security:
+            return "other"
+        return "critical" if self.severity == "critical" else "security"
 
 
 @dataclass(frozen=True, slots=True)
