@@ -23,6 +23,7 @@ from reconciler.planning.facts.observation import (
     Rival,
 )
 from reconciler.planning.facts.package import Mention, PackageId
+from reconciler.planning.facts.versions import order_of
 from reconciler.planning.gates.decision import next_instant
 from reconciler.planning.gates.inputs import Local, gate_inputs
 from reconciler.planning.gates.reboot import Choice, History, NoReboot, RebootRefused, choose, refusal
@@ -259,7 +260,7 @@ class Assessor:
             seen = self._counted(self._refreshed(seen, occasion), occasion)
         talk = None if effective is None or pinned else self._converse(seen, effective, now)
         if talk is not None:
-            seen = replace(seen, first_seen=_dated(seen, talk, now))
+            seen = replace(seen, first_seen=_dated(seen, talk.exchanges, now))
         named, about = self._about_host(seen, effective, state, may_ask=accept)
         told = (*pinned, *_without_effect(effective), *about)
         recording = replace(self._recorded(seen, talk or _Talk(), occasion, told), enrolled=named)
@@ -334,7 +335,7 @@ class Assessor:
         return replace(
             seen,
             clock=self.clock.state(),
-            first_seen=observe_first_seen(state.first_seen, seen.offers, now, is_whole=is_whole(seen)),
+            first_seen=_dated(replace(seen, first_seen=state.first_seen), None, now),
             quarantined=_standing(state.quarantine, in_force.state.commit, seen),
         )
 
@@ -708,6 +709,9 @@ def _is_among(rival: Rival, there: Iterable[tuple[PackageId, str]]) -> bool:
     return any(version == rival.version and meant.means(package) for package, version in there)
 
 
-def _dated(seen: Observation, talk: _Talk, now: datetime) -> tuple[FirstSeen, ...]:
-    """Return the evidence for minimum ages after a talk: what would come in new is seen in answers only."""
-    return observe_first_seen(seen.first_seen, seen.offers, now, talk.exchanges, is_whole=is_whole(seen))
+def _dated(seen: Observation, exchanges: tuple[Exchange, ...] | None, now: datetime) -> tuple[FirstSeen, ...]:
+    """Bring the dates of what was seen up to date; what would come in new is seen in answers only."""
+    order = order_of(seen.manager)
+    return observe_first_seen(
+        seen.first_seen, seen.offers, now, exchanges, order=order, is_whole=is_whole(seen)
+    )

@@ -3,11 +3,13 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import FirstSeen
+from reconciler.planning.facts.versions import compare_debian
 from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.conditions import next_change
 from reconciler.planning.resolving.dispositions import Disposition
@@ -16,6 +18,7 @@ from tests.examples import examples
 from tests.fakes import Build, PackageWorld, converse, plan_for
 from tests.policies import effective
 
+observed = partial(observe_first_seen, order=compare_debian)
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 NAMES = "abcdef"
 INSTALLED = "abcd"
@@ -188,7 +191,7 @@ def test_until_the_next_change_the_plan_stays_the_same(
     rules = effective(policy, exceptions=excepted)
     first = world.observe(NOW, seen)
     exchanges = converse(world, first, rules, NOW)
-    observation = world.observe(NOW, observe_first_seen(seen, first.offers, NOW, exchanges))
+    observation = world.observe(NOW, observed(seen, first.offers, NOW, exchanges))
     plan = make_plan(observation, rules, converse(world, observation, rules, NOW), NOW)
     change = next_change(observation, rules, NOW)
     assert change is not None

@@ -248,12 +248,17 @@ class ClockState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FirstSeen:
-    """When this host first saw a version offered by an origin: the evidence for a minimum age."""
+    """When this host first saw a version offered by an origin: the evidence for minimum ages and deadlines.
+
+    Attributes:
+        urgency: Which sort of update it was when it was seen last.
+    """
 
     origin: str
     name: str
     version: str
     at: datetime
+    urgency: Urgency = since(3, "other", is_left_out=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,9 @@ def resolution_of(recording: Recording) -> str:
             (one.name, one.id, one.release, one.security, one.may_be_missing) for one in seen.sources
         ],
         "quarantined": [(one.name, one.arch, one.version, one.rivals) for one in seen.quarantined],
-        "first_seen": [(one.origin, one.name, one.version, f"{one.at:%Y-%m-%d}") for one in seen.first_seen],
+        "first_seen": [
+            (one.origin, one.name, one.version, f"{one.at:%Y-%m-%d}", one.urgency) for one in seen.first_seen
+        ],
     }
     return canonical.digest(known, version=recording.schema)
 
