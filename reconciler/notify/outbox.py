@@ -303,6 +303,7 @@ def _outlasts(event: Event) -> bool:
             Event.FAILED
             | Event.POLICY_REJECTED
             | Event.METADATA_STALE
+            | Event.OVERDUE
             | Event.INTERRUPTED
             | Event.RECOVERED
             | Event.OVERRUN

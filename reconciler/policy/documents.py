@@ -66,6 +66,16 @@ Duration = Annotated[
 Length = Annotated[Duration, Field(gt=timedelta(0))]
 """A duration that is not zero."""
 
+Deadline = Annotated[
+    timedelta | Literal["none"],
+    BeforeValidator(
+        values.as_deadline,
+        json_schema_input_type=Annotated[str, Field(pattern=values.DURATION)] | Literal["none"],
+    ),
+    PlainSerializer(values.format_deadline, return_type=str),
+]
+"""A duration that is not zero, or ``none``."""
+
 Moment = Annotated[
     date | datetime,
     BeforeValidator(values.as_moment, json_schema_input_type=Annotated[str, Field(pattern=values.MOMENT)]),
@@ -111,6 +121,7 @@ Event = Literal[
     "reboot",
     "policy-rejected",
     "metadata-stale",
+    "overdue",
     "exception-expiring",
     "interrupted",
     "changed-outside",
@@ -241,6 +252,20 @@ class MinAge(Strictly):
     """For all others."""
 
 
+class Deadlines(Strictly):
+    """How long after this host first saw a version it may be without that or a newer one.
+
+    What has no deadline of its own counts as the next: critical updates as security updates, these as others.
+    """
+
+    critical: Deadline = "none"
+    """For security updates that an advisory calls critical (dnf, zypper)."""
+    security: Deadline = "none"
+    """For security updates."""
+    other: Deadline = "none"
+    """For all others."""
+
+
 class Reboot(Strictly):
     """Whether and how a run may reboot the host."""
 
@@ -338,6 +363,7 @@ class Settings(Strictly):
     approval: ApprovalMode = "none"
     refresh: Refresh = Refresh.model_construct()
     min_age: MinAge = MinAge.model_construct()
+    deadline: Deadlines = Deadlines.model_construct()
     security_sources: tuple[ReleasePattern, ...] = ()
     sources: Sources = Sources.model_construct()
     removals: Removals = "forbid"
@@ -396,6 +422,8 @@ class Policy(Document):
     """When the package manager's metadata are fetched anew."""
     min_age: MinAge | None = None
     """How long an update must have been on offer before it is planned."""
+    deadline: Deadlines | None = None
+    """How long after an update was first seen it must be installed; what is late is reported as `Overdue`."""
     security_sources: AnyNumber[ReleasePattern] | None = None
     """Sources that serve security updates beside the distribution's own service (apt), such as
     `"o=Kali,n=kali-*"`."""

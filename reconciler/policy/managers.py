@@ -22,6 +22,7 @@ class ManagerTraits(NamedTuple):
         knows_partial_upgrades: Some updates can be made without the others.
         leaves_out: Where one update cannot be had, it resolves the others.
         tells_security: It says which updates fix security problems.
+        tells_severity: It says of a security update whether it is critical.
         names_security_sources: It tells them by their source, and policy can name further sources.
         tells_half_done: Its database says which package a script left half done.
         marks_names: What is installed only for others is marked by name, in all architectures at once.
@@ -39,6 +40,7 @@ class ManagerTraits(NamedTuple):
     knows_partial_upgrades: bool
     leaves_out: bool
     tells_security: bool
+    tells_severity: bool
     names_security_sources: bool
     tells_half_done: bool
     marks_names: bool
@@ -57,6 +59,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         knows_partial_upgrades=True,
         leaves_out=True,
         tells_security=True,
+        tells_severity=False,
         names_security_sources=True,
         tells_half_done=True,
         marks_names=False,
@@ -76,6 +79,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         knows_partial_upgrades=True,
         leaves_out=True,
         tells_security=True,
+        tells_severity=True,
         names_security_sources=False,
         tells_half_done=False,
         marks_names=False,
@@ -95,6 +99,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         knows_partial_upgrades=True,
         leaves_out=False,
         tells_security=True,
+        tells_severity=True,
         names_security_sources=False,
         tells_half_done=False,
         marks_names=True,
@@ -114,6 +119,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         knows_partial_upgrades=False,
         leaves_out=False,
         tells_security=False,
+        tells_severity=False,
         names_security_sources=False,
         tells_half_done=False,
         marks_names=True,
@@ -132,6 +138,7 @@ _OTHER = ManagerTraits(
     knows_partial_upgrades=True,
     leaves_out=True,
     tells_security=True,
+    tells_severity=True,
     names_security_sources=False,
     tells_half_done=False,
     marks_names=False,

@@ -140,6 +140,25 @@ def format_duration(value: timedelta) -> str:
     return text or "0d"
 
 
+def as_deadline(value: object) -> timedelta | str:
+    """Parse a duration that is not zero, or ``none``.
+
+    Raises:
+        PydanticCustomError: It is neither.
+    """
+    if value == "none":
+        return "none"
+    length = as_duration(value)
+    if not length:
+        raise refuse("must be longer than zero", "write `none` for no deadline")
+    return length
+
+
+def format_deadline(value: timedelta | str) -> str:
+    """Write a deadline the way policies do."""
+    return value if isinstance(value, str) else format_duration(value)
+
+
 def as_percent(value: object) -> int:
     """Parse ``95%``.
 

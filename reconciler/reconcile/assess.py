@@ -50,6 +50,7 @@ from reconciler.planning.notices.events import Event, week_of
 from reconciler.planning.notices.missed_windows import Timetable, WindowWatch, advance, looked
 from reconciler.planning.notices.snapshot import announcement_due
 from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.overdue import next_overdue
 from reconciler.planning.reporting.report import build_report
 from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.conditions import asked_again, next_change
@@ -59,8 +60,10 @@ from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.resolving.sources import SourcesAsked
 from reconciler.planning.runs.record import PolicySeen, RunResult
 from reconciler.policy import windows
-from reconciler.policy.documents import DEFAULTS
+from reconciler.policy.deadlines import limits_of
+from reconciler.policy.documents import DEFAULTS, Deadlines
 from reconciler.policy.load import Revision, load
+from reconciler.policy.managers import ManagerTraits, traits_of
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective, labels_of, resolve
 from reconciler.policy.zones import shifted
@@ -262,7 +265,7 @@ class Assessor:
         if talk is not None:
             seen = replace(seen, first_seen=_dated(seen, talk.exchanges, now))
         named, about = self._about_host(seen, effective, state, may_ask=accept)
-        told = (*pinned, *_without_effect(effective), *about)
+        told = (*pinned, *_without_effect(effective, traits_of(seen.manager)), *about)
         recording = replace(self._recorded(seen, talk or _Talk(), occasion, told), enrolled=named)
         if talk is not None and is_reported:
             recording = replace(recording, unrestricted=tuple(self._unrestricted(seen, talk, occasion)))
@@ -311,7 +314,11 @@ class Assessor:
             seen,
             newest.state,
             target=host.name,
-            conditions=(*old.conditions, *pinned_otherwise(effective, seen), *_without_effect(effective)),
+            conditions=(
+                *old.conditions,
+                *pinned_otherwise(effective, seen),
+                *_without_effect(effective, traits_of(seen.manager)),
+            ),
             now=now,
             local=Local(old.host.failed, old.host.inhibitors, old.pause, old.break_glass, old.used),
         )
@@ -658,6 +665,7 @@ def _by_itself(
     return (
         next_change(seen, effective, now),
         asked_again(seen, recording.exchanges, now),
+        next_overdue(report),
         refresh_due(seen, effective, state, now),
         # Also those that no gate names, since a person passed over it or another one closed before.
         windows.next_transition(
@@ -674,19 +682,37 @@ def _ambiguities(effective: Effective | None) -> Iterator[PolicyRejected]:
         yield PolicyRejected(ambiguity.message, "give the two policies different priorities")
 
 
-def _without_effect(effective: Effective | None) -> Iterator[Condition]:
-    """Tell of settings that this version cannot follow; where that would be unsafe, nothing is applied."""
-    if effective is None or effective.settings.action != "apply":
+def _without_effect(effective: Effective | None, traits: ManagerTraits) -> Iterator[Condition]:
+    """Tell of settings that cannot be followed; where that would be unsafe, nothing is applied."""
+    if effective is None:
         return
     settings = effective.settings
-    if settings.snapshot == "required":
+    if settings.snapshot == "required" and settings.action == "apply":
         message = "the policy says snapshot: required, and no snapshot can be taken of this host"
         yield Condition(ConditionType.SNAPSHOT_UNAVAILABLE, True, "NotSupported", message, stalled=True)
-    if settings.autoremove != "none":
-        message = (
+    messages = [_unreachable_deadline(settings.deadline, traits)]
+    if settings.autoremove != "none" and settings.action == "apply":
+        messages.append(
             f"autoremove: {settings.autoremove} has no effect in this version; nothing is removed for it"
         )
+    if message := "; ".join(filter(None, messages)):
         yield Condition(ConditionType.SETTING_WITHOUT_EFFECT, True, "NotSupported", message)
+
+
+def _unreachable_deadline(deadline: Deadlines, traits: ManagerTraits) -> str:
+    """Say that no update here is ever of a sort that has a deadline; empty where one may be."""
+    limits = limits_of(deadline)
+    if limits and not traits.tells_security and "other" not in limits:
+        return (
+            f"{traits.name} does not say which updates fix security problems, so no deadline counts here but"
+            " deadline.other"
+        )
+    if limits and not traits.tells_severity and "security" not in limits:
+        return (
+            f"{traits.name} does not say which security updates are critical, so deadline.critical has no"
+            " effect without deadline.security"
+        )
+    return ""
 
 
 def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation) -> tuple[Quarantined, ...]:

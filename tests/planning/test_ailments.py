@@ -37,6 +37,9 @@ REJECTED = Condition(ConditionType.POLICY_REJECTED, True, "Invalid", "policy is 
 SILENCE = Condition(
     ConditionType.EXPLANATION_MISSING, True, "Unanswered", "pacman did not say what replaces what"
 )
+OVERDUE = Condition(
+    ConditionType.OVERDUE, True, "Security", "overdue: a; a 2 was to be installed by 2026-11-21T09:00:00Z"
+)
 ORDINARY = Condition(ConditionType.EXCEPTION_UNUSED, True, "NothingMatches", "no package is named by it")
 
 
@@ -54,6 +57,7 @@ def with_conditions(*conditions: Condition, plan: Plan = EMPTY) -> Report:
         ((UNMET,), "dependencies not met: v"),
         ((STALE, UNRESOLVED), "cannot-resolve, metadata-stale"),
         ((QUARANTINE,), "in quarantine: frail 1.1"),
+        ((QUARANTINE, OVERDUE, STALE), "metadata-stale, overdue: a, in quarantine: frail 1.1"),
         ((PINNED,), "unhealthy (ScriptMismatch)"),
         ((NO_SPACE,), "no-space"),
         ((REJECTED, STALE), "policy-stalled, metadata-stale"),
@@ -69,7 +73,9 @@ def test_what_is_wrong_is_told_first_and_nothing_else_is_up_to_date(
     assert headline(with_conditions(*conditions)) == expected
 
 
-@pytest.mark.parametrize("condition", [HALF, UNMET, UNRESOLVED, FAILED, STALE, QUARANTINE, PINNED, NO_SPACE])
+@pytest.mark.parametrize(
+    "condition", [HALF, UNMET, UNRESOLVED, FAILED, STALE, QUARANTINE, PINNED, NO_SPACE, OVERDUE]
+)
 def test_whatever_is_wrong_no_target_is_up_to_date(condition: Condition) -> None:
     report = with_conditions(condition)
     assert "up to date" not in headline(report)
@@ -85,6 +91,7 @@ def test_whatever_is_wrong_no_target_is_up_to_date(condition: Condition) -> None
         (FAILED, Stalled),
         (replace(STALE, reason="NeedsAcceptance"), Stalled),
         (PINNED, Stalled),
+        (OVERDUE, Stalled),  # Nothing that a tick does by itself keeps a promise that was broken.
         (STALE, Transient),
         (QUARANTINE, None),
         (REJECTED, None),  # Whoever follows the policy tells of it.

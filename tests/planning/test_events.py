@@ -15,6 +15,7 @@ from reconciler.planning.notices.events import (
     Event,
     Expiring,
     LastRun,
+    Late,
     Notice,
     PastRun,
     Snapshot,
@@ -103,6 +104,29 @@ def test_trouble_is_told_when_it_begins_and_when_it_ends(trouble: Trouble) -> No
     (recovered,) = _events(worded_anew, QUIET).values()
     assert recovered.event is Event.RECOVERED
     assert "over: the same since 4 days" in recovered.message.text
+
+
+def late(*names: str) -> Snapshot:
+    return replace(
+        QUIET,
+        troubles=(Trouble(Event.OVERDUE, "Overdue", f"overdue: {', '.join(names)}; and why"),),
+        overdue=tuple(Late(f"{name}:amd64", name, f"{name} 2 was to be there") for name in names),
+    )
+
+
+def test_each_update_that_becomes_overdue_is_told_once_and_the_end_of_it_all() -> None:
+    first = _events(QUIET, late("curl", "bash"))
+    assert set(first) == {Event.OVERDUE}
+    message = first[Event.OVERDUE].message
+    assert message.title == "[patchledger] web-01: overdue: curl, bash"
+    assert "curl 2 was to be there\nbash 2 was to be there\n" in message.text
+    assert _events(late("curl", "bash"), late("bash", "curl")) == {}
+    more = _events(late("curl", "bash"), late("bash", "zlib"))[Event.OVERDUE].message
+    assert more.title == "[patchledger] web-01: overdue: zlib"
+    assert "bash 2" not in more.text
+    assert _events(late("curl", "bash"), late("bash")) == {}
+    assert set(_events(late("bash"), QUIET)) == {Event.RECOVERED}
+    assert set(_events(None, late("bash"))) == {Event.OVERDUE}
 
 
 def test_a_second_trouble_is_told_and_so_is_what_is_left() -> None:

@@ -68,6 +68,7 @@ policies = st.fixed_dictionaries(
         "allow_removals": st.sampled_from([["a"], ["b", "c"]]),
         "min_age": st.sampled_from([{}, {}, {"other": "7d"}, {"security": "1d", "other": "7d"}]),
         "approval": st.sampled_from(["none", "required"]),
+        "deadline": st.sampled_from([{}, {"security": "3d"}, {"security": "1d", "other": "9d"}]),
     },
 )
 exceptions = st.lists(

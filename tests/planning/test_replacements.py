@@ -44,7 +44,7 @@ def test_a_rename_is_planned_where_it_is_the_only_thing_pending(settings: Mappin
 
 
 def test_it_is_counted_as_an_update_and_its_predecessor_as_removed() -> None:
-    counts = count(tuple(told(renamed(security=True)).values()))
+    counts = count(tuple(told(renamed(security=True)).values()), NOW)
     assert (counts.updates, counts.pending, counts.pending_security) == (1, 1, 1)
     assert (counts.installs, counts.removals) == (0, 1)
 

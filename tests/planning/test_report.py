@@ -229,7 +229,8 @@ def test_updates_are_counted_by_what_becomes_of_them() -> None:
             update("f", disposition=Disposition.TOO_YOUNG),
             update("g", disposition=Disposition.NOT_SELECTED),
             update("h", disposition=Disposition.UNAVAILABLE),
-        )
+        ),
+        NOW,
     )
     assert (counts.updates, counts.security, counts.pending, counts.pending_security) == (7, 2, 2, 1)
     assert (counts.installs, counts.removals) == (1, 1)

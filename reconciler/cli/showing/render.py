@@ -16,11 +16,12 @@ from reconciler.planning.gates.types import Outcome, PolicyStanding
 from reconciler.planning.reporting.ailments import failures, is_known
 from reconciler.planning.reporting.document import Decided, GateState, PlannedMove, Report, Upcoming
 from reconciler.planning.reporting.summary import headline, run_headline, went_well
-from reconciler.planning.resolving.dispositions import Condition, Disposition, Update
+from reconciler.planning.resolving.dispositions import Condition, Deadline, Disposition, Update
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import mebibytes, plural, sentence, short_digest
 from reconciler.policy.problems import visible
+from reconciler.policy.values import format_duration
 
 _SUGGESTIONS = 3
 
@@ -181,6 +182,15 @@ def _explained(update: Update, name: Names, width: int, paint: Paint) -> Iterato
     for reason in update.reasons:
         origin = f" [{visible(reason.origin)}]" if reason.origin else ""
         yield from wrapped(f"because {visible(reason.message)}{origin}", width, "  ")
+    if update.deadline is not None:
+        yield from wrapped(_due(update.deadline), width, "  ")
+
+
+def _due(deadline: Deadline) -> str:
+    length = format_duration(deadline.at - deadline.since)
+    since = f"{visible(deadline.version)} was first seen at {instant(deadline.since)}"
+    setting = f"{deadline.setting} is {length} [{visible(deadline.origin)}]"
+    return f"due by {instant(deadline.at)}: {since} and {setting}"
 
 
 def _moved(update: Update) -> str:

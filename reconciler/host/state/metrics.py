@@ -17,6 +17,7 @@ _COUNTS = {
     "waiting": "Updates that are too young, phased or not approved.",
     "refused": "Updates that cannot be had, or would remove something.",
     "not_selected": "Updates that the policy does not want.",
+    "overdue": "Updates past their deadline.",
 }
 
 
@@ -52,7 +53,7 @@ def metrics_text(
 def _of_report(document: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
     yield "report_timestamp_seconds", "When the newest report was made.", _at(document["looked_at"])
     for key, words in _COUNTS.items():
-        yield f"updates_{key}", words, float(document["counts"][key])
+        yield f"updates_{key}", words, float(document["counts"].get(key, 0))
     if document["reboot"]["need"] != "unknown":
         is_needed = document["reboot"]["need"] == "required"
         yield "reboot_required", "1 where the machine wants a reboot; absent where unknown.", float(is_needed)

@@ -43,6 +43,7 @@ class Event(StrEnum):
     REBOOT = "reboot"
     POLICY_REJECTED = "policy-rejected"
     METADATA_STALE = "metadata-stale"
+    OVERDUE = "overdue"
     EXCEPTION_EXPIRING = "exception-expiring"
     INTERRUPTED = "interrupted"
     CHANGED_OUTSIDE = "changed-outside"
@@ -50,7 +51,9 @@ class Event(StrEnum):
     EVERY_RUN = "every-run"
 
 
-TroubleEvent = Literal[Event.POLICY_REJECTED, Event.INTERRUPTED, Event.FAILED, Event.METADATA_STALE]
+TroubleEvent = Literal[
+    Event.POLICY_REJECTED, Event.INTERRUPTED, Event.FAILED, Event.METADATA_STALE, Event.OVERDUE
+]
 """The events that stand for something wrong, and so have an end; in the order in which they are told."""
 
 
@@ -140,6 +143,21 @@ class Expiring:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """An update past its deadline.
+
+    Attributes:
+        package: ``name:arch``, which tells it from others.
+        name: As people write it.
+        sentence: The whole of it for people.
+    """
+
+    package: str
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What messages are decided from: one target at one moment, kept in the state until the next tick.
 
@@ -166,6 +184,7 @@ class Snapshot:
         recent: The runs of the last two weeks, oldest first.
         waits: What is offered and not planned, and why, a sentence for each reason.
         outside: What was changed although no run did it, and was not told yet.
+        overdue: What is past its deadline, the longest first.
     """
 
     at: datetime
@@ -190,6 +209,7 @@ class Snapshot:
     recent: tuple[PastRun, ...] = ()
     waits: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    overdue: tuple[Late, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +256,8 @@ def _trouble(ailment: Ailment) -> TroubleEvent:
             return Event.POLICY_REJECTED
         case Ailment.METADATA_STALE:
             return Event.METADATA_STALE
+        case Ailment.OVERDUE:
+            return Event.OVERDUE
         case (
             Ailment.DEPENDENCIES_BROKEN
             | Ailment.CANNOT_RESOLVE
@@ -300,6 +322,9 @@ def _trouble_began(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
     known = {each.code for each in previous.troubles} if previous is not None else frozenset()
     event: TroubleEvent
     for event in get_args(TroubleEvent):
+        if event is Event.OVERDUE:
+            yield from _became_overdue(previous, current)
+            continue
         new = sorted(
             (each for each in current.troubles if each.event is event and each.code not in known),
             key=lambda each: each.code,
@@ -316,8 +341,18 @@ def _in_words(event: TroubleEvent) -> str:
             return "policy not accepted, the last good one stays in force"
         case Event.METADATA_STALE:
             return "package metadata are stale"
-        case Event.INTERRUPTED | Event.FAILED:
+        case Event.INTERRUPTED | Event.FAILED | Event.OVERDUE:
             return str(event)
+
+
+def _became_overdue(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
+    """Tell of each update once, also where others were late before: it has a deadline of its own."""
+    known = {each.package for each in previous.overdue} if previous is not None else frozenset()
+    new = [each for each in current.overdue if each.package not in known]
+    if new:
+        headline = f"overdue: {listed([each.name for each in new])}"
+        lines = tuple(each.sentence for each in new)
+        yield Event.OVERDUE, sorted(each.package for each in new), headline, _contents(current, lines)
 
 
 def _run_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:

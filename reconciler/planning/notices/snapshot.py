@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 from reconciler.planning.gates.types import GateName
-from reconciler.planning.notices.events import Expiring, LastRun, PastRun, Snapshot, troubles
+from reconciler.planning.notices.events import Expiring, LastRun, Late, PastRun, Snapshot, troubles
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.reporting.document import OutsideMove, Report
+from reconciler.planning.reporting.overdue import overdue
 from reconciler.planning.resolving.conditions import WARNING
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.planning.text.wording import listed
@@ -73,6 +74,7 @@ def snapshot_of(
         recent=recent,
         waits=_waits(report),
         outside=outside,
+        overdue=tuple(Late(str(each.update.package), each.name, each.sentence) for each in overdue(report)),
     )
 
 

@@ -8,7 +8,9 @@ The rules:
 - The first clause of such a condition's message, up to a semicolon, names what it is about and may stand in a
   headline; what follows says what to do.
 - A target that cannot be patched never ends well: what a person must mend is :class:`Stalled`, what may be
-  over by itself is :class:`Transient`. One version in quarantine on a machine that is whole is neither.
+  over by itself is :class:`Transient`. A deadline that has passed is a broken promise, and so a person's
+  matter, even where the next window would end it. One version in quarantine on a machine that is whole is
+  neither.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,6 +42,7 @@ class Ailment(StrEnum):
     CLOCK = "clock"
     NO_SPACE = "no-space"
     METADATA_STALE = "metadata-stale"
+    OVERDUE = "overdue"
     REPORTS_DIVERGED = "reports-diverged"
     STOOD_STILL = "stood-still"
     QUARANTINED = "quarantined"
@@ -64,7 +67,7 @@ class Ill:
     def words(self) -> str:
         """A few words for a headline."""
         match self.ailment:
-            case Ailment.HALF_DONE | Ailment.DEPENDENCIES_BROKEN | Ailment.QUARANTINED:
+            case Ailment.HALF_DONE | Ailment.DEPENDENCIES_BROKEN | Ailment.OVERDUE | Ailment.QUARANTINED:
                 return one_line(self.clause, _CLAUSE)
             case Ailment.UNHEALTHY if self.condition.type is not ConditionType.HOST_UNHEALTHY:
                 return f"unhealthy ({one_line(self.condition.type, _CLAUSE)})"
@@ -88,7 +91,7 @@ class Ill:
         """What it means for the exit code; ``None`` where it is no failure, or told as one elsewhere."""
         message = self.condition.message
         match self.ailment:
-            case Ailment.HALF_DONE | Ailment.DEPENDENCIES_BROKEN:
+            case Ailment.HALF_DONE | Ailment.DEPENDENCIES_BROKEN | Ailment.OVERDUE:
                 return Stalled(self.clause, message.partition("; ")[2])
             case Ailment.CANNOT_RESOLVE:
                 return Stalled(message, "see `patchledger explain`; nothing is updated before that is mended")
@@ -199,8 +202,8 @@ def _by_type(condition: Condition) -> Ailment | None:
             ailment = Ailment.UNHEALTHY if condition.stalled else None
         case ConditionType.CANNOT_RESOLVE:
             ailment = Ailment.CANNOT_RESOLVE
-        case ConditionType.METADATA_STALE:
-            ailment = Ailment.METADATA_STALE
+        case ConditionType.METADATA_STALE | ConditionType.OVERDUE as kind:
+            ailment = Ailment.OVERDUE if kind is ConditionType.OVERDUE else Ailment.METADATA_STALE
         case ConditionType.POLICY_STALE:
             ailment = Ailment.POLICY_STALE
         case ConditionType.REPORT_BRANCH_DIVERGED:

@@ -204,6 +204,7 @@ class Counts:
         waiting: Too young, phased or not approved: time or a person brings them in.
         not_selected: Not wanted by the policy's update mode.
         refused: What cannot be had: it would remove something, or is unavailable.
+        overdue: Of all these, those past their deadline.
     """
 
     updates: int
@@ -216,6 +217,7 @@ class Counts:
     waiting: int
     not_selected: int
     refused: int
+    overdue: int = since(3, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +348,10 @@ INTERFACE: Mapping[str, tuple[str, ...]] = {
     "Report": ("target", "policy_commit", "plan", "decision", "conditions"),
     "Planned": ("digest", "transaction", "updates"),
     "PlannedMove": ("action", "name", "arch", "from", "to", "origin"),
-    "Update": ("name", "arch", "installed", "candidate", "origin", "security", "disposition", "reasons"),
+    "Update": (
+        *("name", "arch", "installed", "candidate", "origin", "security", "disposition", "reasons"),
+        "deadline",
+    ),
     "Condition": ("type", "status", "reason", "message"),
 }
 """The keys of ``plan --format json`` by the type that has them; types not named here keep all of theirs."""

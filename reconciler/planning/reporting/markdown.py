@@ -12,6 +12,7 @@ from datetime import datetime
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gates.types import Outcome, PolicyStanding
 from reconciler.planning.reporting.document import ApprovalState, ExceptionState, GateState, Planned, Report
+from reconciler.planning.reporting.overdue import overdue
 from reconciler.planning.reporting.summary import headline
 from reconciler.planning.resolving.dispositions import Disposition, Reason
 from reconciler.planning.text.canonical import instant
@@ -42,6 +43,7 @@ def _page(report: Report, rows: int) -> str:
         f"# {prose(report.target, 130)}: {prose(headline(report))}",
         _verdict(report),
         _conditions(report, rows),
+        _overdue(report, rows),
         _facts(report),
         _outside(report, rows),
         _transaction("What would happen", report.plan, rows),
@@ -86,6 +88,22 @@ def _conditions(report: Report, rows: int) -> str:
         if one.status is not False
     ]
     return _section("Conditions", ("Condition", "Status", "Reason", "What it means"), lines, rows)
+
+
+def _overdue(report: Report, rows: int) -> str:
+    late = overdue(report)
+    lines = [
+        (
+            code(one.name),
+            code(one.deadline.version),
+            f"{instant(one.deadline.since)}",
+            f"**{instant(one.deadline.at)}** ({_with_origin(one.deadline.setting, one.deadline.origin)})",
+            _because(one.obstacle),
+        )
+        for one in late
+    ]
+    header = ("Package", "Lacks", "First seen", "Was due", "In the way")
+    return _section(f"Past the deadline: {plural(len(lines), 'update')}", header, lines, rows)
 
 
 def _status(status: bool | None) -> str:  # noqa: FBT001 - a condition's status is a truth value

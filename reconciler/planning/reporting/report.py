@@ -50,6 +50,7 @@ from reconciler.planning.reporting.document import (
     Report,
     Upcoming,
 )
+from reconciler.planning.reporting.overdue import overdue_condition
 from reconciler.planning.reporting.summary import count
 from reconciler.planning.resolving.approval import ApprovalText, digest_of_rows
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
@@ -115,14 +116,21 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
             LastRefresh(observation.refresh.outcome, observation.refresh.detail), observation.sources
         ),
         reboot=observation.reboot,
-        counts=count(plan.updates),
+        counts=count(plan.updates, now),
         scripts=observation.executed,
         exceptions=() if effective is None else _exceptions(effective.exceptions, plan, now),
         approvals=tuple(_approval(approval, plan, now) for approval in inputs.approvals),
         resolution=resolution_of(recording),
         inventory=inventory_of(observation.installed),
     )
-    return following(report, recording)
+    return following(_with_overdue(report), recording)
+
+
+def _with_overdue(report: Report) -> Report:
+    """Return ``report`` with the condition that something is past its deadline, where it is."""
+    late = overdue_condition(report)
+    found = report.conditions if late is None else (*report.conditions, late)
+    return replace(report, conditions=tuple(sorted(found, key=lambda one: one.type)))
 
 
 def following(report: Report, recording: Recording) -> Report:
@@ -371,7 +379,7 @@ def plan_json(report: Report) -> dict[str, Any]:
 
 
 def _only(keys: Sequence[str], document: dict[str, Any]) -> dict[str, Any]:
-    return {key: document[key] for key in keys}
+    return {key: document[key] for key in keys if key in document}
 
 
 def is_news(document: bytes, last: bytes) -> bool:

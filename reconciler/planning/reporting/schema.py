@@ -91,7 +91,8 @@ def plan_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = whole["$defs"]
     for name, keys in INTERFACE.items():
         properties = {key: definitions[name]["properties"][key] for key in keys}
-        definitions[name] |= {"properties": properties, "required": sorted(properties)}
+        required = sorted(properties.keys() & set(definitions[name]["required"]))
+        definitions[name] |= {"properties": properties, "required": required}
     used = _reachable("Report", definitions)
     return {
         **whole,

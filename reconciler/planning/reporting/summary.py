@@ -5,6 +5,7 @@ pending. A target is called up to date only where nothing is wrong and nothing i
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import chain
 from typing import Literal
 
@@ -20,8 +21,8 @@ SUBJECT_LENGTH = 72
 """Characters that a commit's subject should not exceed."""
 
 
-def count(updates: Sequence[Update]) -> Counts:
-    """Count ``updates`` by what becomes of them."""
+def count(updates: Sequence[Update], now: datetime) -> Counts:
+    """Count ``updates`` by what becomes of them, and those that are past their deadline at ``now``."""
     offered = [
         update
         for update in updates
@@ -41,6 +42,7 @@ def count(updates: Sequence[Update]) -> Counts:
         waiting=sum(_sort(fate) == "waiting" for fate in fates),
         not_selected=sum(_sort(fate) == "not selected" for fate in fates),
         refused=sum(_sort(fate) == "refused" for fate in fates),
+        overdue=sum(one.deadline is not None and one.deadline.at <= now for one in updates),
     )
 
 

@@ -1,6 +1,7 @@
 """The account that a plan gives: the fate of every update with its reasons, and the target's conditions."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -40,6 +41,25 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """By when an update must be installed, by a policy's ``deadline``.
+
+    Attributes:
+        at: From this instant on it is overdue.
+        since: When this host first saw the version that it has lacked longest.
+        version: That version.
+        setting: Dotted key of the setting, such as ``deadline.security``.
+        origin: ``file:line@commit`` of it.
+    """
+
+    at: datetime
+    since: datetime
+    version: str
+    setting: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
 class Update(Identified):
     """One update the sources offer (or a package the transaction adds or removes), with its fate.
 
@@ -53,6 +73,7 @@ class Update(Identified):
         security: A version after the installed one and up to the candidate comes from the security service.
         size: Download size in bytes, ``None`` where unknown.
         installed_delta: Growth on disk in bytes, ``None`` where unknown or not planned.
+        deadline: By when it must be installed, where policy says so.
     """
 
     name: str
@@ -67,6 +88,7 @@ class Update(Identified):
     size: int | None = None
     installed_delta: int | None = None
     replaces: tuple[str, ...] = since(2, ())
+    deadline: Deadline | None = since(3, None, is_left_out=True)
 
     @property
     def transition(self) -> Transition:
@@ -93,6 +115,7 @@ class ConditionType(StrEnum):
     NEEDS_UPGRADE = "NeedsUpgrade"
     NO_SOURCE_ADMITTED = "NoSourceAdmitted"
     OTHER_MACHINE = "OtherMachine"
+    OVERDUE = "Overdue"
     PACKAGE_SYSTEM_INTERRUPTED = "PackageSystemInterrupted"
     PACKAGES_NOT_FETCHED = "PackagesNotFetched"
     PACKAGES_QUARANTINED = "PackagesQuarantined"
@@ -169,6 +192,7 @@ class Condition:
                 | ConditionType.METADATA_STALE
                 | ConditionType.NO_SOURCE_ADMITTED
                 | ConditionType.OTHER_MACHINE
+                | ConditionType.OVERDUE
                 | ConditionType.PACKAGE_SYSTEM_INTERRUPTED
                 | ConditionType.PACKAGES_NOT_FETCHED
                 | ConditionType.PACKAGES_QUARANTINED

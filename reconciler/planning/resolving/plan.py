@@ -8,6 +8,7 @@ from reconciler.planning.facts.observation import Available, Change, Exchange, O
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.resolving.approval import ApprovalText, approvals_of, digest_of
 from reconciler.planning.resolving.conditions import find_conditions
+from reconciler.planning.resolving.deadlines import Timekeeper
 from reconciler.planning.resolving.dialogue import (
     Conversation,
     Failure,
@@ -48,7 +49,8 @@ def make_plan(
         found = Resolution(failure=Failure("Unanswered", "the package manager was not asked everything yet"))
     digest = digest_of(found.changes)
     approval = _Approvals.of(found.changes, digest, effective, now)
-    account = _Account(conversation, found, approval, moves(found.changes, conversation.offers))
+    timekeeper = Timekeeper.of(observation, conversation.rules)
+    account = _Account(conversation, found, approval, moves(found.changes, conversation.offers), timekeeper)
     updates = account.updates()
     return Plan(
         transaction=found.changes,
@@ -113,10 +115,14 @@ class _Account:
     resolution: Resolution
     approvals: _Approvals
     moved: Mapping[PackageId, Change]
+    timekeeper: Timekeeper
 
     def updates(self) -> tuple[Update, ...]:
         offers = self.conversation.offers
-        found = [self._of_offer(key, offer) for key, offer in offers.items()]
+        found = [
+            replace(self._of_offer(key, offer), deadline=self.timekeeper.deadline_of(offer))
+            for key, offer in offers.items()
+        ]
         found += [self._of_change(change) for key, change in self.moved.items() if key not in offers]
         return tuple(sorted(found, key=lambda update: update.package))
 

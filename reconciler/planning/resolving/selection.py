@@ -462,7 +462,7 @@ def within_reach(offer: Offer) -> tuple[Available, ...]:
 def standing_of(offer: Offer, rules: Rules) -> Standing:
     """Say whether and in which version policy wants one offered update."""
     reach = within_reach(offer)
-    selected = [available for available in reach if _is_selected(offer, available, rules)]
+    selected = [available for available in reach if is_selected(offer, available, rules)]
     passed_over: list[Obstacle] = []
     for available in selected:
         obstacles = rules.against_offer(offer, available)
@@ -520,7 +520,8 @@ def _unwanted(standing: Standing, obstacle: Obstacle) -> Unwanted:
             return standing
 
 
-def _is_selected(offer: Offer, available: Available, rules: Rules) -> bool:
+def is_selected(offer: Offer, available: Available, rules: Rules) -> bool:
+    """Tell whether the update mode, or an exception that includes it, wants this version of an offer."""
     match rules.effective.settings.updates:
         case "all":
             return True
