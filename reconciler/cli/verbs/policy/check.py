@@ -14,8 +14,10 @@ from reconciler import __version__
 from reconciler.cli.showing.interfaces import PolicyCheck
 from reconciler.errors import REJECTED, Misuse
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
+from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
+from reconciler.policy.deadlines import check_deadlines
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
 from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.problems import Problem, visible
@@ -97,7 +99,8 @@ def examine(folder: str, rev: str | None) -> Checked:
         case Revision() as revision:
             overlaps, warnings = check_overlaps(revision)
             problems = tuple(sorted((*revision.misplaced, *overlaps)))
-            return Checked(folder, revision, problems, tuple(sorted((*revision.warnings, *warnings))))
+            late = check_deadlines(revision, SystemClock().now())
+            return Checked(folder, revision, problems, tuple(sorted((*revision.warnings, *warnings, *late))))
 
 
 def read(folder: str, rev: str | None) -> tuple[Sequence[PolicyFile], str]:
