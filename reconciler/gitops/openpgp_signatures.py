@@ -93,6 +93,7 @@ def _answer(rows: Sequence[Sequence[str]], *, is_good: bool) -> OpenPgpAnswer:
     said = {row[0] for row in rows}
     valid = [row for row in rows if row[0] == "VALIDSIG"]
     wrong = next((why for word, why in _WRONG.items() if word in said), None)
+    # With two signatures in one armour there are two, and one of them may be by anybody.
     if len(valid) != 1:
         missing = next((row[1] for row in rows if row[0] in {"NO_PUBKEY", "ERRSIG", "BADSIG"}), "")
         return OpenPgpAnswer("", missing, wrong or Unproved.BAD_SIGNATURE)

@@ -79,6 +79,7 @@ def read_commit(oid: str, data: bytes) -> SignedCommit:
     inside: list[bytes] | None = None
     for line in head.split(b"\n"):
         if line.startswith(b" "):
+            # It goes on with a header that is signed, such as the tag that a merge carries.
             if inside is None:
                 kept.append(line)
             else:

@@ -157,6 +157,8 @@ class SignedHistory:
                 self._remember(first, found[:firm], judge.local)
                 return one.by
             found.append(one.by)
+            # What only a checkpoint above it holds up is not remembered: that may be taken back, and this was
+            # never good by itself.
             firm = len(found) if one.is_firm else firm
             if not number % _AT_ONCE:
                 self._remember(first, found[:firm], judge.local)
@@ -271,6 +273,7 @@ def _read(git: Git, commits: Sequence[str]) -> Iterator[_Read]:
         texts = zip(some, bounded(git, some, _DOING, MAX_COMMIT_BYTES), strict=True)
         read = [read_commit(oid, data or b"") for oid, data in texts]
         lists = _lists(git, [one.parent for one in read])
+        # Of the lists before these only what is needed again is kept: each may be as large as a file may be.
         known = {oid: known[oid] for oid in lists if oid in known} | {"": SignerList()}
         new = [oid for oid in dict.fromkeys(lists) if oid not in known]
         held = bounded(git, new, _DOING, MAX_FILE_BYTES) if new else []
@@ -305,6 +308,7 @@ def _lists(git: Git, commits: Sequence[str]) -> list[str]:
 def _listed(git: Git, trees: Sequence[str]) -> dict[str, str]:
     """Return the id of the list in each of these trees that has one (git-diff-tree(1), RAW OUTPUT FORMAT)."""
     nothing = object_id(b"tree 0\0", trees[0])
+    # Compared with an empty tree all of a tree is new, and the path leaves one line of it, or none.
     pairs = "".join(f"{nothing} {tree}\n" for tree in trees)
     asked = git.run("diff-tree", "--stdin", "-r", "--no-abbrev", "--", SIGNERS_FILE, stdin=pairs.encode())
     if asked.returncode:
@@ -315,6 +319,7 @@ def _listed(git: Git, trees: Sequence[str]) -> dict[str, str]:
         words = details.split()
         if not details.startswith(":"):
             tree = words[1]
+        # A regular file: what a link or a submodule of that name stands for is not in the commit.
         elif path == SIGNERS_FILE and words[1].startswith("100"):
             listed[tree] = words[3]
     return listed
@@ -360,6 +365,8 @@ class _Line:
             judged = _alone(one) if self.is_first and not index else one
             found = self.judge.commit(judged)
             if isinstance(found, Unverified) and found.why is Unproved.KEY_ENDED:
+                # Looked for only once, and only where a key has ended: that reads the line from its other
+                # end.
                 sealed = self.newest_own() if sealed is None else sealed
                 is_sealed = index < sealed
                 found = self.judge.commit(judged, is_sealed=True) if is_sealed else self._way_on(found, index)
@@ -370,6 +377,7 @@ class _Line:
     def _way_on(self, found: Unverified, index: int) -> Unverified:
         """Name the commit from which on all are good."""
         good = ""
+        # Backwards from the head, so that the last one that is good is the oldest from which all are.
         for one in _read(self.git, self.commits[:index:-1]):
             if isinstance(self.judge.commit(one), Unverified):
                 break
@@ -413,6 +421,7 @@ class _Judge:
     def commit(self, one: _Read, *, is_sealed: bool = False) -> SignedBy | Unverified:
         """Say who signed a commit; of one that is sealed, the key may have ended since."""
         commit = one.commit
+        # Of two signatures a reader may look at the good one and git at the other.
         if commit.count != 1:
             said = "carries more than one signature" if commit.count else "is not signed"
             hint = f"rebase buttons sign nothing: {MERGE_HINT}" if self.local.forge.keys else ""
@@ -433,6 +442,8 @@ class _Judge:
     def _listed(self, one: _Read) -> tuple[Signer, ...]:
         """Return whose keys count for a commit; a key of the forge counts as that, wherever it is listed."""
         forge = self.local.forge
+        # A key of the forge in the list of people would sign whatever its button makes, so that list is
+        # passed over.
         people = (*self.local.signers, *(() if one.listed.problems else one.listed.signers))
         return (*(each for each in people if each.fingerprint not in forge.fingerprints), *forge.keys)
 
@@ -441,6 +452,7 @@ class _Judge:
         forge = self.local.forge
         name = next(key.who for key in forge.keys if key.fingerprint == found.fingerprint)
         said = f"is signed by the forge {name}"
+        # Its first parent is anybody's work then, and the forge vouches only for what a merge adds to it.
         if one.is_alone:
             said += ", and nothing before it is trusted"
             return _refused(one.commit, Unproved.FORGE_KEY, said, _OWN_HINT)
@@ -464,6 +476,7 @@ class _Judge:
         signature = read_signature(commit.signature)
         if signature is None:
             return _refused(commit, Unproved.BAD_SIGNATURE, "carries something that is no signature by SSH")
+        # Whose it is said to be comes first: a key that nobody listed costs no process.
         mine = [signer for signer in listed if who(signature, signer) is not None]
         said = _named(signature, mine)
         if mine and signature.fingerprint == self.rules.report_key:
@@ -475,6 +488,7 @@ class _Judge:
         against = self._against(commit, signature, said, is_sealed=is_sealed)
         if against is not None:
             return against
+        # That a certificate ended is judged above, where a checkpoint may forgive it; the program would not.
         at = self.now if signature.certificate is None else signature.certificate.within(self.now)
         wrong = check_ssh(signature, commit.payload, chosen, at, self.bench)
         if wrong is not None:
@@ -506,6 +520,7 @@ class _Judge:
         found = check_openpgp(commit.signature, commit.payload, keys, self.now, self.bench)
         mine = [signer for signer in keys if signer.fingerprint == found.primary]
         said = f"the OpenPGP key {found.primary or found.key}" if found.key else "an OpenPGP key"
+        # Of a signature that is not good gpg names no key for certain, so that no line can be chosen by it.
         if not found.primary and found.wrong is Unproved.BAD_SIGNATURE:
             return _refused(commit, found.wrong, f"carries a signature by {said} that is not good")
         chosen = self._chosen(commit, mine, said, {found.key}, is_sealed=is_sealed)
@@ -525,6 +540,8 @@ class _Judge:
                 Unproved.UNKNOWN_KEY,
                 f"is signed by {said}, which is listed neither here nor in the commit before it",
             )
+        # Before any date: a checkpoint forgives an end, and never that a key was revoked. Of OpenPGP it may
+        # be the subkey that is listed as revoked.
         if self.local.revoked & {*also, *(signer.fingerprint for signer in mine)}:
             return _refused(commit, Unproved.KEY_REVOKED, f"is signed by {said}, which is revoked")
         begun = [signer for signer in mine if not signer.begins_after(self.now)]

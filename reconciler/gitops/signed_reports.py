@@ -109,12 +109,14 @@ class _Examiner:
     def examine(self, commit: SignedCommit) -> SignedReport | UnprovedReport:
         """Say by which key a commit was signed, or why that cannot be relied on."""
         target = target_of(self.branch)
+        # Signed for this very branch: a report that one host made proves nothing on the branch of another.
         if commit.trailers("Host") != (target,):
             return _unproved(commit, Unproved.OTHER_BRANCH, f"does not say Host: {target}")
         if commit.count != 1:
             said = "carries more than one signature" if commit.count else "is not signed"
             return _unproved(commit, Unproved.UNSIGNED, said)
         signature = read_signature(commit.signature) if commit.signature.startswith(SSH) else None
+        # A document names one key. What certifies keys would count for any host.
         if signature is None or signature.certificate is not None:
             return _unproved(commit, Unproved.UNKNOWN_KEY, "is not signed by a plain SSH key")
         if self.only and signature.fingerprint != self.only:

@@ -95,9 +95,11 @@ def read_signature(armour: bytes) -> SshSignature | None:
         blob = a2b_base64(b"".join(lines[1:-1]), strict_mode=True)
     except (Base64Error, ValueError):
         return None
+    # Magic and version of PROTOCOL.sshsig; then the key, and fields that ssh-keygen looks at.
     if not blob.startswith(_MAGIC) or blob[6:10] != (1).to_bytes(4, "big"):
         return None
     fields = ssh_strings(blob[10:])
+    # No more of the key than the name of its type: a certificate is not made of strings alone.
     parts = ssh_strings(fields[0][: _first_string(fields[0])]) if fields else []
     if not parts:
         return None
@@ -146,6 +148,7 @@ def _certified(kind: str, blob: bytes, armour: bytes) -> SshSignature | None:
         authority = reader.string()
     except ValueError:
         return None
+    # The plain key once more, as a list and a fingerprint have it.
     key = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *own))
     names = tuple(name.decode("utf-8", "replace") for name in principals)
     end = None if before == _FOR_EVER else commit_date(str(before))
@@ -157,6 +160,7 @@ def who(signature: SshSignature, signer: Signer) -> str | None:
     """Return who a signature is by if it is by the key of this line; ``None`` where it cannot be."""
     certificate = signature.certificate
     if certificate is None:
+        # A key that certifies others signs nothing itself, whoever holds it.
         return signer.who if not signer.is_authority and signer.key == signature.key else None
     if not signer.is_authority or signer.key != certificate.authority:
         return None
@@ -182,6 +186,7 @@ def check_ssh(
         Stalled: There is no ``ssh-keygen``.
     """
     name = (who(signature, signer) or "") if signer.is_authority else _WHO
+    # The name is the certificate's, chosen by whoever made it, and goes into a line of ours below.
     if not name.isprintable() or '"' in name:
         return Unproved.BAD_SIGNATURE
     listed, armour = bench.folder / "list", bench.folder / "signature"
@@ -196,5 +201,6 @@ def check_ssh(
     if done.timed_out or done.returncode < 0:
         return Unproved.CANNOT_VERIFY
     says = done.stdout.decode("utf-8", "replace").strip()
+    # The code alone says that some key of the list made it; it must be the one that was judged.
     is_good = not done.returncode and says.endswith(f" key {signature.fingerprint}")
     return None if is_good else Unproved.BAD_SIGNATURE

@@ -292,6 +292,7 @@ def _key(kind: str, text: str) -> _Key:
 def is_weak(blob: bytes) -> bool:
     """Say whether an SSH key is of RSA and too short to be relied on."""
     fields = ssh_strings(blob)
+    # The modulus stands last; a zero in front of it only says that it is no negative number.
     return fields[:1] == [b"ssh-rsa"] and 8 * len(fields[-1].lstrip(b"\0")) < _LEAST_RSA_BITS
 
 
@@ -329,6 +330,7 @@ def _openpgp(data: bytes) -> _Key:
             "make an ed25519 key, or export it without that subkey"
         )
     first = bodies[0]
+    # Its fingerprint, which is not for us to choose: SHA-1 over a mark, the length and the packet.
     digest = sha1(b"\x99" + len(first).to_bytes(2, "big") + first, usedforsecurity=False)
     made = datetime.fromtimestamp(int.from_bytes(first[1:5], "big"), UTC)
     return _Key(OPENPGP, data, digest.hexdigest().upper(), max(made, _EPOCH + _APART) - _APART)
