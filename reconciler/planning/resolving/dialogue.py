@@ -190,6 +190,8 @@ class Wish:
             choices=tuple(
                 wanted
                 for wanted in self.choices
+                # An older version is chosen for the sake of what stands against the newer ones: with all of
+                # that lifted, the manager chooses by itself again.
                 if not {kind_of(obstacle) for obstacle in wanted.passed_over} <= lifted | {"source"}
             ),
         )
@@ -247,6 +249,8 @@ def tokens(keys: Iterable[Mention], arches: Mapping[str, frozenset[str]]) -> tup
     found: set[str] = set()
     for name, meant in wanted.items():
         installed = arches.get(name, frozenset())
+        # A bare name means every architecture to a manager, so it is said where every one is meant, and
+        # nowhere else.
         if "" in meant or installed <= meant:
             found.add(name)
         else:
@@ -313,6 +317,8 @@ class Conversation:
         """Hold it with recorded answers; return its result, or the first question that has none."""
         answers: dict[Question, Answer] = {}
         for exchange in exchanges:
+            # Of a question that stands twice in a recording the first answer counts, as it did when it was
+            # made.
             answers.setdefault(exchange.question, exchange.answer)
         talk = self.talk()
         try:
@@ -426,6 +432,7 @@ class Conversation:
     def _resolvable(self, wish: Wish) -> Talk[tuple[Wish, Answer]]:
         """Ask, and where what stays behind makes all impossible, again without what cannot be beside it."""
         answer = yield self._ask(wish)
+        # Those that leave out have done so in their first answer.
         for _ in range(WIDENING if not self.rules.traits.leaves_out else 0):
             unmet = self._beside(answer.unmet, wish.limits)
             if answer.exit_code in exit_codes.WELL or not unmet:
@@ -498,12 +505,15 @@ class Conversation:
     def _judged(self, wish: Wish, answer: Answer) -> _Settled | Failure | WaitsFor | Wish:
         """Say what an answer settles, or what is to be asked instead, without its culprits."""
         refused = self.case.refused(answer.changes)
+        # An answer that removes too much may well say so by its code: it is asked again without that, and has
+        # not failed yet.
         if not refused and (answer.message or answer.exit_code not in exit_codes.WELL):
             words = sentence(answer.message) or f"it ended with code {answer.exit_code}"
             return Failure("Unresolvable", f"the package manager cannot resolve the transaction: {words}")
         culprits = self._culprits(answer.changes)
         if waiting := self._new_and_young(answer.changes):
             return waiting
+        # It was told to leave these alone. Asked once more with the same limits, it would do the same again.
         if ignored := culprits & wish.limits:
             names = ", ".join(sorted({str(limit.key) for limit in ignored}))
             return Failure("ExclusionIgnored", f"the package manager moves {names} although it was excluded")
@@ -525,6 +535,7 @@ class Conversation:
         is_explained = all(change.by for change in refused) and not doers & wish.limits
         # What is known to take the place of others can be left out alone where there is but one mode.
         has_modes = self.rules.traits.knows_partial_upgrades
+        # Nothing is removed in this mode, and yet something is: there is nothing gentler left to ask.
         if wish.mode == "safe" and (not is_explained or has_modes):
             names = ", ".join(self.rules.name_of(change.package) for change in refused)
             return Failure("RemovalsForced", f"every transaction would remove {names}")
@@ -554,6 +565,8 @@ class Conversation:
 
     def _ask(self, wish: Wish, only: PackageId | None = None) -> Question:
         question = replace(
+            # What counts as security, and which sources are as if not there, is the same in all questions of
+            # a plan.
             wish.question(self.rules.arches),
             security_sources=self.rules.asked.security,
             without=self.rules.asked.without,
@@ -605,6 +618,7 @@ class Conversation:
                 return wider
             group = left.pop(0)
             trial = yield from self._settle(replace(wider.wish, limits=wider.wish.limits.union(group)))
+            # Without these permissions nothing wanted is lost, so nobody needed them.
             if isinstance(trial, _Settled) and self.missing(trial.answer.changes) <= still:
                 wider = trial
             elif len(group) > 1:
@@ -622,6 +636,7 @@ class Conversation:
         # With nothing forbidden, what moves along and must not is what the update needs. Where nothing does,
         # the answer would be the same with everything forbidden.
         wish = replace(settled.wish, mode="full").without(_OF_POLICY)
+        # There may be thousands, and each is a question: security updates first.
         urgent = sorted(missing, key=lambda key: (not self.standings[key].version.security, key))
         silent = 0
         for key in urgent[:EXPLAINING]:

@@ -72,6 +72,7 @@ def question_of(plan: Plan, exchanges: Sequence[Exchange]) -> Question:
         for one in exchanges
         if one.question.only is None and one.answer.changes == plan.transaction
     ]
+    # Several may have the same answer; the one that the conversation settled on was asked last.
     return questions[-1] if questions else Question()
 
 

@@ -404,8 +404,10 @@ class Rules:
 
     def _strangers(self, available: Available) -> tuple[NotAdmitted, ...]:
         settings = [self.not_admitted[name] for name in available.origins if name in self.not_admitted]
+        # It comes from whichever source is admitted, if one is.
         if not available.left_out and (not settings or len(settings) < len(available.origins)):
             return ()
+        # Whose it is nobody knows while the source cannot be read: no setting is to blame.
         if not settings and self.missing.issuperset(available.origins):
             return (NotAdmitted(available.version, available.origins, None),)
         only: SourcesKey = "sources.only" if self.effective.settings.sources.only else "sources.except"
@@ -418,6 +420,8 @@ class Rules:
             return ()
         dates = (self.first_seen.get((origin, name, available.version)) for origin in available.origins)
         seen = min((date for date in dates if date is not None), default=self.now)
+        # What was seen in the future was seen by a clock that was wrong, and must not make anything wait for
+        # longer.
         seen = min(seen, self.now)
         if shifted(seen, least) <= self.now:
             return ()
@@ -463,6 +467,8 @@ def standing_of(offer: Offer, rules: Rules) -> Standing:
     """Say whether and in which version policy wants one offered update."""
     reach = within_reach(offer)
     selected = [available for available in reach if is_selected(offer, available, rules)]
+    # From the newest on: what stands against the newer ones is why an older one is chosen, and is told with
+    # it.
     passed_over: list[Obstacle] = []
     for available in selected:
         obstacles = rules.against_offer(offer, available)
@@ -486,6 +492,7 @@ def _together(standings: Mapping[PackageId, Standing], rules: Rules) -> dict[Pac
     match rules.effective.settings.updates:
         case "all":
             common = _waiting(standings)
+        # All moves in one step, so that a part cannot be had without the rest.
         case "security" | "none" as updates:
             return {
                 key: _unwanted(standing, OutsideMode(updates, standing.version.version))
@@ -601,6 +608,7 @@ def against_change(change: Change, offers: Mapping[PackageId, Offer], rules: Rul
     if change.from_version is None:
         return rules.against_new(package, available)
     found = rules.against(package, available)
+    # What is older was there before: waiting proves nothing about it.
     if change.action == "downgrade":
         return tuple(obstacle for obstacle in found if not isinstance(obstacle, TooYoung))
     return found

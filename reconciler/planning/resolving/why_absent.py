@@ -163,6 +163,8 @@ class Case:
             mode: That of the transaction which leaves it out.
         """
         moved = moves(answer.changes, self.offers)
+        # The manager cannot, even with nothing forbidden: it says why in relations, of which the first that
+        # explains all counts.
         if key not in moved or moved[key].to_version != self.standings[key].version.version:
             if held := self._kept_by_others(key, answer.unmet):
                 return Needs(held)
@@ -170,6 +172,8 @@ class Case:
             if guards := self._guards(beside):
                 return WouldRemove(beside, self._refusal(beside), guards)
             return Impossible(answer.unmet) if answer.unmet else None
+        # It can, and at this price: what must go is the worst of it, then what must not move, then whose it
+        # would be.
         if victims := self._victims(answer.changes):
             return self._with_victims(key, answer, victims, mode)
         if needed := self._needed(key, answer.changes):
@@ -242,6 +246,8 @@ class Case:
             name, _, versions = relation.needs.partition(" ")
             standing = self._standing_named(name)
             is_own = Mention.parse(relation.package).means(wanted) and "epends" in relation.kind
+            # One relation that these do not explain, and lifting them would not be enough: then nothing is
+            # promised.
             if not is_own or not isinstance(standing, Unwanted) or not self._would_do(standing, versions):
                 return ()
             if not isinstance(standing.obstacles[0], OperatorHold | OutsideMode):
