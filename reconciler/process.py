@@ -311,6 +311,7 @@ def _read_until(child: subprocess.Popen[bytes], out: _Output, err: _Output, dead
             ready = selector.select(_PATIENCE if deadline is None else min(_PATIENCE, deadline - now))
             if stop_at is not None and (not ready or now >= stop_at):
                 return True
+            # A child that goes on writing is asked only now and then whether it has ended.
             if stop_at is None and now >= ask_at:
                 ask_at = now + _PATIENCE
                 stop_at = now + _LINGER if _has_ended(child) else None

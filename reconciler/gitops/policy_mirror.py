@@ -342,6 +342,7 @@ class PolicyMirror:
                 return self._arrived(now)
             problem = again
         accepted = self.accepted()
+        # Without any policy there is nothing to go on with, and no reason to call that offline.
         if isinstance(problem, Transient) and (before or accepted):
             return Offline(problem)
         raise problem

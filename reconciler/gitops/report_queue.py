@@ -849,6 +849,8 @@ class ReportQueue:
         done = self._push_once(remote, branches, timeout)
         rejected = _rejections(done.text)
         behind = [item.branch for item in rejected if _is_behind(item.reason)]
+        # Behind what it never knew is a queue that was lost: its own reports are there, and are joined. One
+        # that is behind what it knew met somebody who rewrote the branch: that is for people.
         if behind and fresh.issuperset(behind) and len(behind) == len(rejected):
             self._look_here_first(rejected)
             for branch in behind:
@@ -865,6 +867,7 @@ class ReportQueue:
         if rejected:
             self._look_here_first(rejected)
             return self._refusal(rejected, done)
+        # No word of the server: a lock that a killed git left here is one reason, and can be taken away.
         if damage.unlock(self.queue):
             done = self._push_once(remote, branches, timeout)
         problem = explain(done, f"cannot push reports to {self.shown}", remote)

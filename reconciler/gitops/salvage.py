@@ -221,12 +221,14 @@ def restore(
     if head is not None and head in known:
         return Restored(head)
     chain = [held.commits[oid] for oid in held.reach([head] if head else []) - known if oid in held.commits]
+    # With the head gone, or a gap below it, what no branch names any more may be the rest of it.
     broken_off = head is None or not _is_closed(held, chain, known)
     if broken_off:
         chain += _strays(held, branch, chain, known)
     chain = _in_order(chain)
     drafts = {saved.oid for saved in chain if broken_off and signs and not saved.is_signed}
     ends = _ends(chain)
+    # All of it is there: the branch gets the very commits that it had, with their ids.
     if len(ends) == 1 and not drafts and held.is_whole(ends[0]):
         return Restored(ends[0], len(chain))
     base = pushed if pushed and held.is_whole(pushed) else None

@@ -237,14 +237,17 @@ def _cannot_come_before(package: Package, other: Package, installed: Mapping[str
     """Tell whether ``package`` in its new version does not fit the ``other`` one as it is now."""
     if not other.before:
         return False
+    # It breaks the other one as that is now ...
     breaks = package.declares("Breaks", "Conflicts")
     if any(one.name == other.name and one.admits(other.before) for group in breaks for one in group):
         return True
+    # ... or the other one, as it is now, needs the old version of it and would take nothing else ...
     old = Package(other.name, other.before, installed, other.before)
     for group in old.declares("Pre-Depends", "Depends"):
         mine = [one for one in group if one.name == package.name]
         if mine and len(mine) == len(group) and not any(one.admits(package.version) for one in mine):
             return True
+    # ... or breaks the new one.
     against = old.declares("Breaks", "Conflicts")
     return any(one.name == package.name and one.admits(package.version) for group in against for one in group)
 

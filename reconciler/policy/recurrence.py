@@ -182,6 +182,7 @@ class RecurrenceRule:
 
     def _candidates(self, begin: date, length: int) -> Iterator[date]:
         """Yield the days of a period, without most of those that BYMONTH or BYYEARDAY leave out."""
+        # A year is the longest period to walk through, and these parts name few of its days.
         if self.by_year_day and not self.by_month:
             places = {place if place > 0 else length + 1 + place for place in self.by_year_day}
             yield from (begin + (place - 1) * _DAY for place in sorted(places) if 0 < place <= length)

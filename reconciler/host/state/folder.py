@@ -198,6 +198,7 @@ class StateFolder:
         copied = journals.get(_COPY)
         if copied is not None and not self._is_over(copied):
             return copied
+        # No journal is there, and the run of the copy is over, or there is none of these either.
         if _JOURNAL not in known and (copied is not None or not known):
             return None
         raise Stalled(

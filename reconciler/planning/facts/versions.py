@@ -167,6 +167,7 @@ def _compare_alpm_part(a: str, b: str) -> int:
             return -1 if lengths[0] < lengths[1] else 1
         is_number = a[0].isdigit()
         run, other = (_alpm_run(text, is_number=is_number) for text in (a, b))
+        # Runs of unlike kinds: a number is newer than letters.
         if not other:
             return 1 if is_number else -1
         if found := _compare_alpm_runs(run, other, is_number=is_number):

@@ -336,6 +336,7 @@ def freeze_gate(inputs: GateInputs, plan: Plan, now: datetime) -> GateResult:
     coming = min((freeze.start for freeze in inputs.freezes if freeze.start > now), default=None)
     if not active:
         return Pass(name, "no freeze is active", until=coming)
+    # Named is the one that lets least through; of several, the one that lasts longest.
     first = max(active, key=lambda freeze: (freeze.allow == "none", freeze.end))
     turn = earliest(coming, *(freeze.end for freeze in active))
     glass = inputs.break_glass

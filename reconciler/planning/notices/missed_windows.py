@@ -132,6 +132,7 @@ def advance(watch: WindowWatch, timetable: Timetable, now: datetime, boot_id: st
         timetable.schedules, after, shifted(now, _INSTANT), splay_key=timetable.splay_key
     )
     for each in coming:
+        # What had begun by the last look is known from it, or was no window then: policy brought it in later.
         begun_since = watch.at is not None and each.start >= last
         one = known.get((each.start, each.end, each.schedule)) or Passing(
             each.start, each.end, each.schedule, wanted=watch.wanted and begun_since

@@ -81,6 +81,7 @@ def _words_of_missing(source: Source) -> str:
 
 def _stale_causes(observation: Observation, settings: Settings, now: datetime) -> Iterator[tuple[str, str]]:
     absent = missing(observation, settings)
+    # What failed for absent sources alone is told as their absence, once.
     if observation.refresh.outcome is RefreshOutcome.FAILED and not lacks_only(observation, absent):
         detail = sentence(observation.refresh.detail) or "the package manager gave no reason"
         if accept := observation.refresh.accept:

@@ -600,6 +600,7 @@ def quarantine_of(
     planned = [move for step in record.steps for move in step.changes]
     found = {
         move.package: move.to
+        # A rollback took away what had come, so that all that was planned may be what failed.
         for move in (planned if record.rollback is not None else record.difference.missing)
         if move.to is not None and (move.package in broken or _word_on(move.package, said))
     }

@@ -70,6 +70,7 @@ def split(changes: Sequence[Change], needs: Needs | None) -> tuple[Step, ...]:
             if other in edges:
                 edges[change.name].add(other)
         if change.to_version is None:
+            # In both directions, which makes them one part whatever the order.
             for doer in set(change.by) & edges.keys():
                 edges[change.name].add(doer)
                 edges[doer].add(change.name)
