@@ -218,7 +218,8 @@ def _disturbed(inputs: GateInputs, plan: Plan, now: datetime) -> GateResult:
 def _shortage(plan: Plan, filesystems: Sequence[Filesystem]) -> str:
     """Return the sentence about the first file system that the plan does not fit on, or an empty one.
 
-    Paths with equal figures are taken for one file system, so that their needs add up.
+    Paths with equal figures are taken for one file system, so that their needs add up. A device would tell
+    less: each subvolume of btrfs has one of its own, and all share the space.
     """
     needs: dict[tuple[int, int], int] = {}
     for place in filesystems:
