@@ -213,6 +213,7 @@ def load(files: Iterable[PolicyFile], commit: str = "") -> Revision | Rejected |
         if file.path == REPOSITORY_FILE:
             with suppress(FullError), loader.door(file.path):
                 loader.repository(file)
+    # Before all else: what only a newer program understands would be told as mistakes.
     if loader.requires and not is_met(loader.requires, __version__):
         return NeedsUpgrade(loader.requires, __version__, commit)
     try:
@@ -622,7 +623,8 @@ class _Loader:
                 continue
             needed = entry.splay + budget + TICK_MARGIN
             if entry.duration < needed:
-                needs = f"splay {format_duration(entry.splay)} + {format_duration(budget)} ({whose}) + 20m"
+                parts = f"splay {format_duration(entry.splay)} + {format_duration(budget)} ({whose})"
+                needs = f"{parts} + {format_duration(TICK_MARGIN)}"
                 message = (
                     f"{format_duration(entry.duration)} is too short for {needs} = {format_duration(needed)}"
                 )

@@ -79,6 +79,7 @@ class _Overlaps:
         for one in tied:
             for value in self._plain(one)[dimension]:
                 by_value[value].append(one)
+        # Two that ask for different values of it never meet. Who asks for none meets everybody.
         pairs = chain(*(combinations(group, 2) for group in by_value.values()))
         named_pairs = islice(pairs, _MOST_PAIRS)
         yield from {(one.value.name, other.value.name): (one, other) for one, other in named_pairs}.values()

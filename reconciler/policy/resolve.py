@@ -129,6 +129,7 @@ class _Merge:
 
     def add(self, layers: Sequence[_Layer]) -> None:
         """Merge all policies of one priority."""
+        # A stronger priority settled the others, be it by an ambiguity: that is not for a weaker one to hide.
         for key in {key for layer in layers for key in layer.leaves} - self.decided:
             self.decided.add(key)
             setters = [layer for layer in layers if key in layer.leaves]
@@ -213,6 +214,7 @@ class Resolver:
         return {**host.labels, **known.value.labels} if known else host.labels
 
     def _host(self, host: HostFacts) -> Placed[Host] | None:
+        # A guest may bear the name of a host, and is another machine.
         return self._hosts.get(host.name) if host.guest_of is None else None
 
     def resolve(self, host: HostFacts) -> Effective:

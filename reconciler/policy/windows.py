@@ -359,6 +359,7 @@ class Frozen:
 
     def free_parts(self, begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
         """Yield what is left of a span, in order."""
+        # Those that end before it begins cover nothing of it: there may be thousands.
         for index in range(bisect_right(self.ends, begin), len(self.starts)):
             if self.starts[index] >= end:
                 break
@@ -427,6 +428,7 @@ def occurrences(
         for index in range(len(schedule.windows))
     ]
     held: Occurrence | None = None
+    # Each waits until the next start is known: those of one instant are one occurrence, the longest.
     for occurrence in _ordered(streams, after):
         if held is None:
             held = occurrence
@@ -496,6 +498,7 @@ def _of_length(window: Window, least: timedelta) -> Window:
             fitting = tuple(event for event in window.calendar.events if event.duration >= least)
             return replace(window, calendar=IcsCalendar(fitting))
         case CalendarWindow() | CronWindow() | RRuleWindow():
+            # A calendar without events never opens.
             return window if window.duration >= least else IcsWindow(IcsCalendar(()), window.timezone)
 
 
@@ -559,6 +562,7 @@ def _instants(
         start = instant(local, tz)
         if start >= before:
             return
+        # A time that the clocks skip moves to the first that exists, where another one may stand already.
         if start != previous:
             yield start, duration
         previous = start
@@ -637,6 +641,8 @@ def next_opening(
     blocking = _blocking(freezes, allow_security=allow_security)
     found = _first_opening(schedules, now, budget, united(blocking), splay_key)
     until = None if found is None else shifted(found.start, budget)
+    # No freeze touches the time until that run is over, so that none delays it; to name those that do, it is
+    # searched once more as if there were none.
     if not any(until is None or _overlaps(each, now, until) for each in blocking):
         return found
     unfrozen = _first_opening(schedules, now, budget, united(()), splay_key)
@@ -655,10 +661,13 @@ def _first_opening(
     best: Opening | None = None
     coming = occurrences(schedules, free, shifted(free, HORIZON), splay_key=splay_key, least=budget)
     for occurrence in islice(coming, _MOST_EXAMINED):
+        # They come by start, and a freeze only delays: what begins later opens no sooner.
         if best is not None and occurrence.start > best.start:
             break
         for begin, end in frozen.free_parts(max(occurrence.start, free), occurrence.end):
             if _holds(begin, end, budget):
+                # The soonest; of those, the one that leaves most time. Without a budget the end itself is too
+                # late.
                 if best is None or (begin, -(end - begin)) < (best.start, -(best.closes - best.start)):
                     best = Opening(occurrence, begin, shifted(end, -max(budget, _RESOLUTION)), end)
                 break
