@@ -337,7 +337,8 @@ class _Run:
     def _is_consistent(self, build: Build) -> bool:
         while broken := self._broken():
             victims = broken - {build.name} - self.world.held
-            if self.question.mode == "safe" or not victims:
+            may_go = self.question.mode != "safe" or (self.world.renames and victims <= {*build.replaces})
+            if not may_go or not victims:
                 return False
             for victim in victims:
                 del self.state[victim]

@@ -110,6 +110,19 @@ def test_one_that_would_remove_what_must_stay_is_left_out_and_the_rest_comes() -
     assert "kept" in found["newname"].reasons[0].message
 
 
+@pytest.mark.parametrize("upgrade", ["safe", "full"])
+def test_an_update_that_would_replace_what_must_stay_is_left_out_and_the_rest_comes(upgrade: str) -> None:
+    new = Build("tool", "2", conflicts=("oldname",), replaces=("oldname",))
+    present = {"oldname": "1", "plain": "1", "tool": "1"}
+    machine = PackageWorld((new, Build("plain", "2")), present, renames=True)
+    hold = {"packages": ["oldname"], "action": "hold", "expires": "2099-01-01"}
+    found = told(machine, {"upgrade": upgrade}, hold)
+    assert {name: one.disposition for name, one in found.items()} == {
+        "plain": Disposition.PLANNED, "tool": Disposition.REMOVAL_REFUSED,
+    }  # fmt: skip
+    assert "oldname" in found["tool"].reasons[0].message
+
+
 def test_one_that_cannot_be_installed_says_why() -> None:
     new = Build("newname", "2", depends=(("nobody", ""),), conflicts=("oldname",), replaces=("oldname",))
     (update,) = told(PackageWorld((new,), {"oldname": "1"}, renames=True)).values()

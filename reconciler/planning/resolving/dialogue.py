@@ -533,10 +533,8 @@ class Conversation:
         """
         doers = self._doers(refused)
         is_explained = all(change.by for change in refused) and not doers & wish.limits
-        # What is known to take the place of others can be left out alone where there is but one mode.
-        has_modes = self.rules.traits.knows_partial_upgrades
         # Nothing is removed in this mode, and yet something is: there is nothing gentler left to ask.
-        if wish.mode == "safe" and (not is_explained or has_modes):
+        if wish.mode == "safe" and not is_explained:
             names = ", ".join(self.rules.name_of(change.package) for change in refused)
             return Failure("RemovalsForced", f"every transaction would remove {names}")
         wish = replace(wish, limits=wish.limits | culprits)
