@@ -61,8 +61,8 @@ def _installed(found: Sequence[LocalPackage], ignored: Section) -> tuple[Install
     groups = [glob for kind, _, glob in patterns if kind == "group"]
 
     def is_held(row: LocalPackage) -> bool:
-        return any(fnmatchcase(row.name, glob) for glob in names) or any(
-            fnmatchcase(group, glob) for group in row.groups for glob in groups
+        return any(_matches(row.name, glob) for glob in names) or any(
+            _matches(group, glob) for group in row.groups for glob in groups
         )
 
     installed = (
@@ -77,6 +77,24 @@ def _installed(found: Sequence[LocalPackage], ignored: Section) -> tuple[Install
         for row in found
     )
     return tuple(sorted(installed, key=lambda one: one.package))
+
+
+_CLASSES = (
+    ("[^", "[!"),
+    ("[:alpha:]", "A-Za-z"),
+    ("[:lower:]", "a-z"),
+    ("[:upper:]", "A-Z"),
+    ("[:digit:]", "0-9"),
+    ("[:alnum:]", "A-Za-z0-9"),
+    ("\\", ""),
+)
+"""What fnmatch(3) knows and Python's does not, as that writes it. No name has anything to be escaped."""
+
+
+def _matches(name: str, glob: str) -> bool:
+    for theirs, ours in _CLASSES:
+        glob = glob.replace(theirs, ours)
+    return fnmatchcase(name, glob)
 
 
 def _offers(sections: Sections, installed: Mapping[str, LocalPackage]) -> tuple[Offer, ...]:

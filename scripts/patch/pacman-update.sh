@@ -107,6 +107,16 @@ leave_out_sources() {
         /^\[/ { off = $0 in without } !off' "$WORK/without" "$WORK/whole" >"$WORK/flat"
 }
 
+# Of the repositories those whose newer packages an upgrade takes (Usage).
+upgrading_from() { # FILE
+    awk 'FILENAME == ARGV[1] {
+            if (/^\[/) section = $0
+            else if ($0 == "Usage = All" || $0 == "Usage = Upgrade") takes[section]
+            next
+        }
+        /^\[/ { on = $0 == "[options]" || ($0 in takes) } on' "$WORK/flat" "$1"
+}
+
 FOLDERS='RootDir|DBPath|CacheDir|HookDir|GPGDir|LogFile|VerbosePkgLists|Color|ILoveCandy'
 
 configure() {
@@ -256,9 +266,8 @@ bare() { # COMMA-LIST: the names without their architecture
     lines_of "$1" | sed 's/:.*//; /^$/d'
 }
 
-ignoring() { # sets $ignore, a list for one --ignore
-    ignore=$(bare "$EXCLUDE" | tr '\n' ',')
-    ignore=${ignore%,}
+ignoring() { # sets $ignore, as arguments: lists of which none is longer than one argument may be
+    ignore=$(bare "$EXCLUDE" | awk '{ printf "%s%s", NR % 500 == 1 ? " --ignore " : ",", $0 }')
 }
 
 # "install name version" and "remove name version" of pacman's list, from a file with its output.
@@ -416,8 +425,10 @@ lost() {
     in_hand | awk '{ print $2 }'
 }
 
+# What a source has that an upgrade takes nothing from is no offer, and hides none.
 upgradable() {
-    in_void -Qu 2>"$WORK/said.err"
+    upgrading_from "$WORK/void.conf" >"$WORK/upgrading.conf"
+    in_void -Qu --config "$WORK/upgrading.conf" 2>"$WORK/said.err"
     rc=$?
     cat "$WORK/said.err" >&2
     # With nothing to upgrade it ends with 1 and says nothing.
@@ -469,7 +480,7 @@ observe() {
     section sources sources
     section upgradable upgradable
     [ "$code" -eq 0 ] || finish "$OTHER"
-    awk '{ print $1 }' "$WORK/out" >"$WORK/names"
+    awk '{ print $1, $4 }' "$WORK/out" >"$WORK/names"
     explain successors successors
     cut -f 2,3 "$WORK/out" | tr '\t' ' ' >>"$WORK/names"
     section available offered "$WORK/names"
@@ -503,13 +514,14 @@ resolve_only() {
     # With its repository, else the first one of its name counts.
     set -- "$(awk 'FILENAME == ARGV[1] { only = $0; next } $1 == only { print $2 }' "$WORK/choices" "$WORK/on-offer")"
     for _ in 1 2 3 4 5 6 7 8 9 10; do
-        resolving -S ${ignore:+--ignore "$ignore"} "$@" >"$WORK/only.out" 2>"$WORK/only.err"
+        # shellcheck disable=SC2086 # words, and names hold no blanks
+        resolving -S $ignore "$@" >"$WORK/only.out" 2>"$WORK/only.err"
         rc=$?
         added=
         sed -n 's/^:: installing .* breaks dependency .* required by \([^ ]*\)$/\1/p' "$WORK/only.out" "$WORK/only.err" >"$WORK/broken"
         while read -r name; do
             case " $* " in *" $name "*) continue ;; esac
-            case ",$ignore," in *",$name,"*) continue ;; esac
+            case "$ignore " in *[\ ,]"$name"[\ ,]*) continue ;; esac
             grep -q "^$name [^[]*\$" "$WORK/upgradable" || continue
             set -- "$@" "$name"
             added=1
@@ -525,7 +537,8 @@ resolve() {
     if [ -n "$ONLY" ]; then
         resolve_only
     else
-        resolving -Su ${ignore:+--ignore "$ignore"}
+        # shellcheck disable=SC2086 # words, and names hold no blanks
+        resolving -Su $ignore
     fi
 }
 
@@ -922,7 +935,8 @@ upgrade() {
         real -S $FIRST || return
     fi
     guard "$WORK/rest-names" "$RUN/guard"
-    real -Su ${ignore:+--ignore "$ignore"}
+    # shellcheck disable=SC2086 # words, and names hold no blanks
+    real -Su $ignore
 }
 
 # Of the packages that pacman was about to install, those whose signature names a key.
@@ -1104,7 +1118,8 @@ download() {
     if [ -n "$BACK" ]; then finish "$OK"; fi
     # Where pacman fetches as a user of its own, it must get through.
     must chmod 755 "$WORK" "$WORK/db"
-    act download fetching ${ignore:+--ignore "$ignore"}
+    # shellcheck disable=SC2086 # words, and names hold no blanks
+    act download fetching $ignore
     keep_said
     : >"$WORK/failed"
     conclude "$code"

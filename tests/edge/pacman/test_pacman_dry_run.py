@@ -9,6 +9,7 @@ from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Answer, Question, Unmet
+from reconciler.planning.runs.execution import Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import run
 from tests.labs.pacman import CONFLICTING, UNSAT, PacmanLab
@@ -90,6 +91,18 @@ def test_an_exclusion_does_not_move_and_the_rest_goes_on(
 ) -> None:
     question = Question(**{how: names})  # type: ignore[arg-type] # one of two tuple fields
     assert moved(pacman.resolve(question)) == without(*gone)
+
+
+def test_more_may_be_left_out_than_one_argument_holds(
+    lab: PacmanLab, pacman: ScriptedManager, tmp_path: Path
+) -> None:
+    many = (*(f"{number}-{'long-name' * 20}" for number in range(800)), "plain")
+    answer = pacman.resolve(Question(exclude=many))
+    assert "plain" not in {change.name for change in answer.changes}
+    assert answer.changes
+    done = pacman.apply(Instruction(answer.changes, exclude=many), tmp_path)
+    assert (done.exit_code, done.message) == (0, "")
+    assert lab.versions()["plain"] == "1.0-1"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from reconciler.planning.facts.observation import Installed, Question, RebootNee
 from reconciler.planning.facts.package import PackageId
 from reconciler.process import BASE_PATH
 from reconciler.targets.local import LocalTarget
+from tests.edge.pacman.conftest import run
 from tests.labs.pacman import PacmanLab, Pkg
 
 NOW = datetime.now(UTC)
@@ -33,6 +34,30 @@ def test_installed_packages_with_holds_and_marks(lab: PacmanLab, pacman: Scripte
     assert seen["base"] == Installed("base", "any", "1.0-1", automatic=True)
     assert seen["epoch"].version == "1:1.0-1"
     assert len(seen) == 14
+
+
+@pytest.mark.parametrize("pattern", ["li[[:lower:]]a", "[^a-k]ima", r"l\im*"])
+def test_the_operators_patterns_are_those_of_fnmatch(
+    lab: PacmanLab, pacman: ScriptedManager, pattern: str
+) -> None:
+    lab.hold_package(pattern)
+    assert {package.name for package in pacman.observe(NOW).installed if package.held} == {"lima"}
+
+
+def test_what_an_upgrade_takes_nothing_from_offers_nothing(
+    lab: PacmanLab, script: PatchScript, pacman: ScriptedManager
+) -> None:
+    before = pacman.observe(NOW).offers
+    successor = (("replaces", "local"), ("conflict", "local"))
+    lab.publish_in("testing", Pkg("victim", "1.2-1"), Pkg("plain", "1.3-1"), Pkg("heir", "1-1", successor))
+    text = lab.configuration.read_text()
+    head, mark, testing = text.partition("[testing]\n")
+    options, own, rest = head.partition("[lab]\n")
+    # The first one that has a package counts, where it counts at all.
+    lab.configuration.write_text(f"{options}{mark}Usage = Sync Search Install\n{testing}{own}{rest}")
+    run(lab, script, "--refresh")
+    assert pacman.observe(NOW).offers == before
+    assert {source.name for source in pacman.observe(NOW).sources} == {"lab", "testing"}
 
 
 def test_offers_name_the_one_version_with_repository_size_and_hash(
