@@ -209,7 +209,8 @@ class Assessor:
 
     Attributes:
         site: The target.
-        clock: Asked once for each decision.
+        clock: Asked once for each decision; and for each look after the first one, since what a decision
+            fetches is younger than that.
         follower: Says which policy holds.
         queue: Where the target's reports are.
         program: Name and version, such as ``patchledger 1.4.0``.
@@ -402,7 +403,7 @@ class Assessor:
             refresh = self.site.manager.refresh()
         match refresh.outcome:
             case RefreshOutcome.REFRESHED | RefreshOutcome.FAILED:
-                again = replace(self.site.observe(occasion.now), refresh=refresh)
+                again = replace(self.site.observe(self.clock.now()), refresh=refresh)
                 return self._restored(again, occasion.state, occasion.in_force, occasion.now)
             case RefreshOutcome.NOT_DUE | RefreshOutcome.NOT_PERMITTED:
                 return replace(seen, refresh=refresh)
@@ -417,7 +418,7 @@ class Assessor:
         asked = SourcesAsked.of(seen, settings)
         if not asked:
             return seen
-        again = self.site.observe(occasion.now, asked.without, asked.security)
+        again = self.site.observe(self.clock.now(), asked.without, asked.security)
         return self._restored(asked.joined(seen, again), occasion.state, occasion.in_force, occasion.now)
 
     def _converse(self, seen: Observation, effective: Effective, now: datetime) -> "_Talk":

@@ -369,6 +369,29 @@ def test_a_source_that_may_be_missing_is_known_to_be_until_the_next_attempt() ->
 
 
 @dataclass
+class Fetching(Host):
+    """A host that takes its time to read its metadata anew."""
+
+    looked: list[datetime] = field(default_factory=list)
+
+    def observe(self, at: datetime, *sources: Sequence[str]) -> Observation:
+        self.looked.append(at)
+        base = Source("base", "", None, None, self.at - timedelta(days=0 if len(self.looked) > 1 else 9))
+        return replace(super().observe(at, *sources), sources=(base,))
+
+    def refresh(self) -> Refresh:
+        self.at += timedelta(minutes=4)
+        return Refresh(RefreshOutcome.REFRESHED)
+
+
+def test_what_a_decision_fetches_is_no_matter_of_the_future() -> None:
+    host = Fetching(PackageWorld((Build("tool", "1.1"),), {"tool": "1.0"}))
+    done = tick(Fleet(), host)
+    assert host.looked[:2] == [NOW, NOW + timedelta(minutes=4)]
+    assert [one.outcome for one in done.runs] == [RunOutcome.APPLIED]
+
+
+@dataclass
 class Mute(Host):
     """A host whose package manager answers nothing that is understood, once something was applied."""
 
