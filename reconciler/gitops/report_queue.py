@@ -74,6 +74,9 @@ _MAX_REPORT = 64 * 1024 * 1024
 _MAX_FOREIGN = 8 * 1024 * 1024
 """Of a report that another wrote, to learn of which machine it is: small pieces of JSON take thirty times
 their size in memory, and a tick is ended where it takes too much."""
+_MOST_VALUES = 3_000_000
+"""In the JSON of one file: about what one of ours has that is as large as may be. Each takes up to a hundred
+bytes of memory."""
 _MAX_LISTING = 16 * 1024 * 1024
 _ASKED_COMMITS = 200
 """How far back a run is looked for: whoever asks is the tick after the one that committed it."""
@@ -539,7 +542,8 @@ class ReportQueue:
         """Return which machine a report says it is of; nobody's is one larger than any of ours."""
         name = f"{commit}:report.json"
         report = self._git.run("cat-file", "blob", name, limit=_MAX_FOREIGN, ends_at_limit=True)
-        return NOBODY if report.returncode or report.truncated else Writer.of(report.stdout)
+        is_report = not report.returncode and not report.truncated and _may_be_ours(report.stdout)
+        return Writer.of(report.stdout) if is_report else NOBODY
 
     def _is_own_key(self, branch: str, commit: str) -> bool:
         """Say whether a report is signed by the key that signs this host's."""
@@ -618,6 +622,7 @@ class ReportQueue:
         # Whatever else bears the name, such as a folder, and what is larger than any report of ours, is none.
         is_report = words[1:2] == [b"blob"] and not asked.truncated
         data = blob[: int(words[2])] if is_report else b""
+        data = data if _may_be_ours(data) else b""
         machines = read_commit(head, rest[:size]).trailers(_MACHINE)
         return Stored(head, _committed_at(rest[:size]), data, machines[0] if len(machines) == 1 else "")
 
@@ -944,6 +949,11 @@ class ReportQueue:
                 oid = path.read_text("utf-8", "replace").strip()
                 found[str(path.relative_to(folder))] = oid if is_oid(oid) else None
         return {name: oid for name, oid in found.items() if _is_branch(name)}
+
+
+def _may_be_ours(data: bytes) -> bool:
+    """Say whether JSON is small enough to be read, by its values and not by its bytes alone."""
+    return sum(map(data.count, (b",", b"[", b"{"))) <= _MOST_VALUES
 
 
 def _checked_id(name: str) -> str:

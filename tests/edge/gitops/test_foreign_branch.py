@@ -43,6 +43,19 @@ def test_of_a_foreign_report_only_as_much_is_read_as_fits_into_memory(
         assert found.writer == writer
 
 
+def test_a_foreign_report_that_is_adopted_is_read_by_its_values_too(
+    sink: ReportQueue, reports: Repository
+) -> None:
+    """Millions of empty values are a few bytes each, and a hundred in memory."""
+    for times, is_read in ((1, True), (2 * 10**6, False)):
+        text = '{"rest": [%s0]}' % ("{}," * times)
+        reports.commit({"report.json": text}, branch=WEB)
+        again = ReportQueue(sink.queue.with_name(f"again-{times}"), str(reports.path), Identity("web-01"))
+        found = again.last(WEB)
+        assert found is not None
+        assert bool(found.data) == is_read
+
+
 @pytest.mark.parametrize(
     "command",
     [
