@@ -508,11 +508,12 @@ def _state_of(seen: Observation) -> object:
 
 
 def _wants(effective: Effective | None) -> object:
-    """Return what of a policy a plan is made by; of all else only the gates must be asked again."""
+    """Return what of a policy a plan is made by, and whom for; of all else the gates are asked again."""
     if effective is None:
         return None
-    settings = effective.settings
+    settings, document = effective.settings, effective.host
     return (
+        None if document is None else (document.value.report_key is not None, document.value.machine_id),
         tuple(one.value for one in effective.exceptions),
         tuple((one.key, one.message) for one in effective.ambiguities),
         (settings.updates, settings.min_age, settings.upgrade, settings.sources, settings.security_sources),

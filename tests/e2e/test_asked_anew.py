@@ -8,6 +8,7 @@ import pytest
 from tests.e2e.site import POLICY, Site, git
 from tests.e2e.test_apply import OTHERS, approval, host, machine, offer, runs, tick, want
 from tests.labs.apt import AptLab, Deb
+from tests.labs.signing import Key
 
 __all__ = ["host", "machine"]
 
@@ -69,6 +70,18 @@ def test_a_new_revision_stops_a_run_at_its_next_step(
     (step,) = record["steps"]
     assert step["policy"]["commit"] == record["policy_commit"] != head
     assert step["policy"]["reason"] == ""
+
+
+def test_a_host_that_is_retired_during_a_run_makes_no_further_step(
+    host: Site, machine: AptLab, ada: Key
+) -> None:
+    host.commit({"hosts/web-01.yaml": f"kind: Host\nname: web-01\nreport_key: {ada.public}\n"})
+    commit_in_the_first_step(host, machine, {"hosts/web-01.yaml": None})
+    done = tick(host)
+    (record,) = runs(host)
+    assert (record["outcome"], record["code"]) == ("partial", "policy-changed")
+    assert len(record["difference"]["changed"]) == 10
+    assert "HostRetired" in {str(one.type) for one in done.report.conditions}
 
 
 @pytest.mark.parametrize(
