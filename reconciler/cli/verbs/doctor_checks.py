@@ -26,7 +26,8 @@ from reconciler.cli.verbs.setup_checks import (
     check_reports,
     policy_access,
 )
-from reconciler.cli.wiring.compose import policy_scripts, signing_rules
+from reconciler.cli.wiring.compose import policy_scripts
+from reconciler.cli.wiring.remotes import signing_rules
 from reconciler.errors import FAILED, ReconcilerError, exit_code
 from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.signed_history import read_rules

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reconciler.cli.showing.terminal import note
 from reconciler.cli.verbs.setup_checks import opened
-from reconciler.cli.wiring.compose import git_options
+from reconciler.cli.wiring.remotes import git_options
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.proposal import Proposal, Pusher, propose

@@ -12,15 +12,13 @@ from typing import Literal, TypeVar
 from reconciler.cli.showing import fleet as shown
 from reconciler.cli.showing.interfaces import FleetBranch, FleetPublish, FleetStatus, TickProblem
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width
-from reconciler.cli.wiring.compose import notifiers_of
 from reconciler.cli.wiring.fleet import folder_of, sources
 from reconciler.durable import replace_file
 from reconciler.errors import DONE, PENDING, Misuse, Stalled, exit_code, worst
 from reconciler.fleet.reading import Gathered, Outcome, last_gathered, read_fleet
 from reconciler.host.config import Config, load_config
-from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
-from reconciler.notify import AppriseSender, Outbox, OutboxMessenger
+from reconciler.notify.outbox import Outbox, OutboxMessenger
 from reconciler.planning.fleet.changes import EVENTS, changes, notice
 from reconciler.planning.fleet.pages import as_csv, open_metrics
 from reconciler.planning.fleet.rows import Row, as_of, worst_first
@@ -91,15 +89,15 @@ def publish(options: PublishOptions) -> int:
         options.policy,
         options.reports,
         options.accept_rewritten,
-        partial(_keep, messenger.outbox, options.notify),
+        None if messenger is None else partial(_keep, messenger.outbox, options.notify),
     )
     key = Path(options.signing_key).absolute()
     done = _at_disk(lambda: read_fleet(asked, SystemClock().now(), key))
     note(*done.notices)
     for problem in done.problems:
         tell(problem)
-    undelivered = messenger.tell((), (), SystemClock().now()) if options.notify else ()
-    note(*undelivered)
+    if messenger is not None:
+        note(*messenger.tell((), (), SystemClock().now()))
     if options.format == "json":
         print_json(plain(_published(done)))
     else:
@@ -153,7 +151,14 @@ def _at_disk(work: Callable[[], _Answer]) -> _Answer:
         raise Stalled(said, "free space, or run as the owner of that folder") from error
 
 
-def _messenger(config: Config, options: PublishOptions) -> OutboxMessenger:
+def _messenger(config: Config, options: PublishOptions) -> OutboxMessenger | None:
+    """Return who tells the notifiers that are named, ``None`` where none is."""
+    if not options.notify:
+        return None
+    from reconciler.cli.wiring.notifiers import notifiers_of
+    from reconciler.host.install.credentials import folder_beside
+    from reconciler.notify import AppriseSender
+
     for name in options.notify:
         if name not in config.notifiers:
             known = nearest(name, list(config.notifiers))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reconciler.cli.showing.interfaces import NotifierTried, NotifyTest
 from reconciler.cli.showing.terminal import Format, print_json, tell
-from reconciler.cli.wiring.compose import notifiers_of
+from reconciler.cli.wiring.notifiers import notifiers_of
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient, exit_code, worst
 from reconciler.host.config import Config, load_config
 from reconciler.host.install.credentials import folder_beside

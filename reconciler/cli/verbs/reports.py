@@ -6,7 +6,7 @@ from pathlib import Path
 from reconciler.cli.showing.interfaces import BranchRepair, Foreign, ReportsRepair
 from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.verbs.enrolling import machine_id
-from reconciler.cli.wiring.compose import git_options
+from reconciler.cli.wiring.remotes import git_options
 from reconciler.errors import Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.report_queue import Identity, Repaired, ReportQueue, host_branch
 from reconciler.host.config import Config, load_config

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from reconciler.cli.showing.terminal import counter
 from reconciler.cli.verbs.notify import send_test
-from reconciler.cli.wiring.compose import MIRROR, git_options, signing_rules
+from reconciler.cli.wiring.compose import MIRROR
+from reconciler.cli.wiring.remotes import git_options, signing_rules
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.probe import ACCESS_REFUSED, Demands, Served, opened_policy, probe_push

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from reconciler import __version__
 from reconciler.cli.showing.terminal import counter, outlived_by
+from reconciler.cli.wiring.notifiers import notifiers_of
+from reconciler.cli.wiring.remotes import git_options, report_key, signing_rules
 from reconciler.errors import Misuse
-from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
 from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.seal import Seals
-from reconciler.gitops.signed_history import SignedHistory, SigningRules
-from reconciler.gitops.signed_reports import own_public_key
+from reconciler.gitops.signed_history import SignedHistory
 from reconciler.gitops.upkeep import Upkeep
-from reconciler.host.config import Config, Notifier, digest_of_rules
+from reconciler.host.config import Config, digest_of_rules
 from reconciler.host.install import credentials
 from reconciler.host.machine.checks import Checks, settle
 from reconciler.host.machine.clock import SystemClock, wait
@@ -37,17 +37,12 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript, PolicyScripts
 from reconciler.notify import (
     AppriseSender,
-    CredentialSource,
-    DecryptedSource,
-    FileSource,
-    Notifiers,
     Outbox,
     OutboxMessenger,
 )
 from reconciler.ownership import check_ours
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.load import PolicyFile
-from reconciler.policy.signers import fingerprint_of_line
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.assess import Assessor
 from reconciler.reconcile.policy_in_force import PolicyFollower, SignedTrust
@@ -183,13 +178,6 @@ def _site(config: Config, folder: StateFolder, manager: ScriptedManager, power: 
     )
 
 
-def report_key(config: Config) -> str:
-    """Return the fingerprint of the key that signs this host's reports, empty where none does."""
-    key = config.reports.signing_key
-    public = "" if key is None else own_public_key(key)
-    return fingerprint_of_line(public) if public else ""
-
-
 def _source(config: Config) -> PolicyMirror:
     policy, mirror = config.policy, config.state_dir / MIRROR
     return PolicyMirror(mirror, policy.remote, policy.ref, git_options(config), config.trust.floor)
@@ -203,24 +191,6 @@ def _trust(config: Config, source: PolicyMirror, clock: Clock) -> SignedTrust | 
     trust, history = config.trust, SignedHistory(source, rules, counter("policy commits are verified"))
     has_forge = trust.forge is not None
     return SignedTrust(history, repository, trust.max_head_age, trusts_forge=has_forge, clock=clock.state)
-
-
-def signing_rules(config: Config) -> SigningRules | None:
-    """Return who must have signed the policy, ``None`` where nobody need."""
-    trust = config.trust
-    if trust.mode == "none" or trust.allowed_signers is None:
-        return None
-    ref = config.policy.ref.removeprefix("refs/heads/") if trust.require_ref else ""
-    key, accounts = (None, ()) if trust.forge is None else (trust.forge.key, trust.forge.accounts)
-    return SigningRules(
-        trust.allowed_signers,
-        trust.revoked,
-        ref,
-        config.environment,
-        key,
-        frozenset(accounts),
-        report_key(config),
-    )
 
 
 def _reader(source: PolicyMirror, timeout: timedelta) -> ReadPolicy:
@@ -331,42 +301,3 @@ def policy_scripts(config: Config) -> PolicyScripts:
     """Return which scripts of the policy repository may run on the host."""
     accepted = frozenset(pin.removeprefix("sha256:") for pin in config.allow_policy_scripts)
     return PolicyScripts(accepted, config.state_dir / "scripts")
-
-
-def git_options(config: Config) -> GitAccess:
-    """Return how git reaches the remotes of ``config``."""
-    git = config.git
-    return GitAccess(
-        known_hosts=str(git.known_hosts or ""),
-        identity=str(git.identity or ""),
-        ca_file=str(git.ca_file or ""),
-        client_certificate=str(git.client_certificate or ""),
-        client_key=str(git.client_key or ""),
-        credential=str(git.credential or ""),
-        environment=config.environment,
-    )
-
-
-def notifiers_of(config: Config, encrypted: Path = credentials.FOLDER) -> Notifiers:
-    """Return where the addresses of the configuration's notifiers are, for this process.
-
-    A unit gets its credentials decrypted. Where root runs us by hand, systemd is asked for that.
-
-    Args:
-        config: Names the notifiers.
-        encrypted: Folder of the encrypted credentials.
-    """
-    given = os.environ.get("CREDENTIALS_DIRECTORY")
-    asks = not given and os.geteuid() == 0
-
-    def source(one: Notifier) -> CredentialSource | DecryptedSource | FileSource:
-        if one.credential is None:
-            return FileSource(one.file or Path())
-        for path in credentials.places(one.credential, encrypted) if asks else ():
-            if path.is_file():
-                return DecryptedSource(partial(credentials.decrypt, one.credential, path))
-        return CredentialSource(one.credential)
-
-    return Notifiers(
-        {name: source(one) for name, one in config.notifiers.items()}, Path(given) if given else None
-    )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reconciler.cli.showing.terminal import counter
-from reconciler.cli.wiring.compose import git_options, signing_rules
+from reconciler.cli.wiring.remotes import git_options, signing_rules
 from reconciler.errors import Misuse
 from reconciler.fleet.reading import FOLDER, Sources
 from reconciler.fleet.verified_policy import SignedPolicy

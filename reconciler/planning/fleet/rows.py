@@ -75,8 +75,6 @@ _RANKS = {state: rank for rank, state in enumerate(TargetState)}
 _ALARMS = frozenset(
     {TargetState.UNVERIFIED, TargetState.FAILED, TargetState.SILENT, TargetState.OVERDUE},
 )
-OVERDUE_CONDITION = "Overdue"
-"""Type of the condition by which a report tells that a deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,15 +309,14 @@ def state_of(report: Report, run: RunRecord | None) -> tuple[TargetState, str]:
 def _of_conditions(report: Report) -> Iterator[tuple[TargetState, str]]:
     for ill in pressing(report.conditions):
         yield _state_of_ill(ill), ill.condition.message
-    for condition in report.conditions:
-        if condition.type == OVERDUE_CONDITION and condition.status:
-            yield TargetState.OVERDUE, condition.message
 
 
 def _state_of_ill(ill: Ill) -> TargetState:
     match ill.ailment:
         case Ailment.HALF_DONE:
             return TargetState.INTERRUPTED
+        case Ailment.OVERDUE:
+            return TargetState.OVERDUE
         case (
             Ailment.DEPENDENCIES_BROKEN
             | Ailment.CANNOT_RESOLVE
