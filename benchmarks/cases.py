@@ -13,6 +13,7 @@ from benchmarks.bench import Bench, Row, cpu, cpu_more, cpu_ratio, milliseconds,
 from benchmarks.installation import PLAN
 from benchmarks.measure import Command, Spread, measure
 from benchmarks.other_managers import plan_dnf, plan_pacman, plan_zypper
+from benchmarks.reading_fleets import fleet
 
 COMPOSE = """\
 import pathlib, sys, yaml
@@ -162,8 +163,9 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "full-policy": full_policy,
     "help-status": help_and_status,
     "first-adoption": first_adoption,
+    "fleet": fleet,
     "apply": apply,
     "apply-steps": apply_steps,
 }
-LONG = frozenset({"apply-steps"})
+LONG = frozenset({"apply-steps", "fleet"})
 """What is measured only where it is asked for by name."""

@@ -1,0 +1,225 @@
+"""A generated fleet in git: a policy that enrols it, and a report of each of its hosts, signed.
+
+One key signs the reports of all hosts, each by a process of ``ssh-keygen``.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+_ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "HOME": "/nonexistent",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.org",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.org",
+}
+_AT_ONCE = 4
+_COMMIT = 1
+_PACKAGES = 15
+"""Pending updates of each host: its report has some 10 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A generated fleet.
+
+    Attributes:
+        folder: Everything is below it.
+        hosts: Their ids.
+    """
+
+    folder: Path
+    hosts: tuple[str, ...]
+
+    @classmethod
+    def create(cls, folder: Path, count: int, others: int) -> "Fleet":
+        """Make a fleet.
+
+        Args:
+            folder: An empty one.
+            count: How many hosts.
+            others: How many of them have other packages than the first.
+        """
+        fleet = cls(folder, tuple(f"host-{number:05}" for number in range(count)))
+        for key in ("host", "publisher"):
+            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", key, "-f", str(folder / key))
+        fleet._make_policy()
+        _git(folder, "init", "-q", "--bare", "reports.git")
+        fleet.report(fleet.hosts, others)
+        _git(fleet.reports, "pack-refs", "--all")
+        return fleet
+
+    @property
+    def reports(self) -> Path:
+        """The report repository."""
+        return self.folder / "reports.git"
+
+    @property
+    def policy(self) -> Path:
+        """The policy repository."""
+        return self.folder / "policy.git"
+
+    def configuration(self) -> Path:
+        """Write the configuration of who reads it, and return its path."""
+        told = {
+            "host": "console-01",
+            "policy": {"remote": f"file://{self.policy}"},
+            "reports": {"remote": f"file://{self.reports}"},
+            "state_dir": f"{self.folder}/state",
+            "log_dir": f"{self.folder}/log",
+        }
+        path = self.folder / "console.yaml"
+        path.write_text(json.dumps(told), encoding="utf-8")
+        return path
+
+    def report(self, hosts: Sequence[str], others: int = 0, note: str = "") -> None:
+        """Have hosts report: two processes of git for all, and one of ssh-keygen for each.
+
+        Args:
+            hosts: Which.
+            others: How many of them, from the first on, have packages of their own.
+            note: Makes this report another one than before.
+        """
+        stream = b"".join(_blobs(hosts, others, note))
+        _git(self.reports, "fast-import", "--quiet", "--done", stdin=stream)
+        listed = _git(self.reports, "for-each-ref", "--format=%(refname:lstrip=2) %(tree)", "refs/scratch/")
+        trees = dict(line.split() for line in listed.decode().splitlines())
+        parents = self._tips(hosts)
+        policy = _git(self.policy, "rev-parse", "main").decode().strip()
+        commits = [_commit(host, trees[host], parents.get(host, ""), policy) for host in hosts]
+        with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+            signed = list(pool.map(self._signed, commits))
+        _git(self.reports, "index-pack", "--stdin", stdin=_pack(signed))
+        moves = [f"delete refs/scratch/{host}\n" for host in hosts]
+        moves += [
+            f"update refs/heads/hosts/{host} {_oid(one)}\n" for host, one in zip(hosts, signed, strict=True)
+        ]
+        _git(self.reports, "update-ref", "--stdin", stdin="".join(moves).encode())
+
+    def _tips(self, hosts: Iterable[str]) -> Mapping[str, str]:
+        listed = _git(
+            self.reports, "for-each-ref", "--format=%(refname:lstrip=3) %(objectname)", "refs/heads/hosts/"
+        )
+        tips = dict(line.split() for line in listed.decode().splitlines())
+        return {host: tips[host] for host in hosts if host in tips}
+
+    def _signed(self, commit: bytes) -> bytes:
+        signature = _run(
+            "ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", str(self.folder / "host"), stdin=commit
+        )
+        head, _, message = commit.partition(b"\n\n")
+        return head + b"\ngpgsig " + signature.strip().replace(b"\n", b"\n ") + b"\n\n" + message
+
+    def _make_policy(self) -> None:
+        _git(self.folder, "init", "-q", "--bare", "-b", "main", "policy.git")
+        key = (self.folder / "host.pub").read_text(encoding="utf-8").strip()
+        publisher = (self.folder / "publisher.pub").read_text(encoding="utf-8")
+        files = {
+            f"hosts/{host}.yaml": f'kind: Host\nname: {host}\nreport_key: "{key}"\n' for host in self.hosts
+        }
+        files["trust/publishers"] = f"publisher {publisher}"
+        lines = [_began("refs/heads/main", "enrol all")]
+        lines += [_file(path, text.encode()) for path, text in files.items()]
+        _git(self.policy, "fast-import", "--quiet", "--done", stdin=b"".join([*lines, b"done\n"]))
+
+
+def _blobs(hosts: Sequence[str], others: int, note: str) -> Iterator[bytes]:
+    """Yield what ``git fast-import`` makes a tree of for each host, on a ref of its own."""
+    for number, host in enumerate(hosts):
+        yield _began(f"refs/scratch/{host}", "scratch")
+        yield _file("report.json", report(host, number if number < others else -1, note))
+        yield _file("report.md", f"# {host}\n".encode())
+        yield _file("observation.json", f'{{"target": "{host}"}}\n'.encode())
+    yield b"done\n"
+
+
+def _began(ref: str, message: str) -> bytes:
+    who = "Ada <ada@example.org> 1795000000 +0000"
+    return f"commit {ref}\ncommitter {who}\ndata {len(message)}\n{message}\ndeleteall\n".encode()
+
+
+def _file(path: str, data: bytes) -> bytes:
+    return b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(data), data)
+
+
+def _commit(host: str, tree: str, parent: str, policy: str) -> bytes:
+    who = f"{host} <{host}@{host}> {int(datetime.now(UTC).timestamp())} +0000"
+    parents = f"parent {parent}\n" if parent else ""
+    message = f"{host}: a report\n\nHost: {host}\nPolicy-Commit: {policy}\n"
+    return f"tree {tree}\n{parents}author {who}\ncommitter {who}\n\n{message}".encode()
+
+
+def _oid(commit: bytes) -> str:
+    return hashlib.sha1(b"commit %d\0%s" % (len(commit), commit), usedforsecurity=False).hexdigest()
+
+
+def _pack(commits: Sequence[bytes]) -> bytes:
+    """Return commits as a pack (gitformat-pack(5)): each whole, none as a difference."""
+    parts = [struct.pack(">4sII", b"PACK", 2, len(commits))]
+    for commit in commits:
+        size = len(commit)
+        head = [(_COMMIT << 4) | (size & 15)]
+        size >>= 4
+        while size:
+            head[-1] |= 128
+            head.append(size & 127)
+            size >>= 7
+        parts += [bytes(head), zlib.compress(commit, 1)]
+    whole = b"".join(parts)
+    return whole + hashlib.sha1(whole, usedforsecurity=False).digest()
+
+
+def report(host: str, number: int, note: str) -> bytes:
+    """Return the ``report.json`` of a host, such as a host with some updates writes it.
+
+    Args:
+        host: Its id.
+        number: Makes its packages its own; all hosts with the same number have the same ones.
+        note: Stands in its decision.
+    """
+    updates = [
+        {
+            "name": f"package-{one}" if number < 0 else f"package-{number}-{one}",
+            "arch": "amd64",
+            "installed": "1.0-1",
+            "candidate": "1.0-2",
+            "origin": "Debian:12.8/bookworm",
+            "security": one % 5 == 0,
+            "disposition": "planned",
+            "reasons": [{"code": "wanted", "message": "the policy wants it", "origin": "policies/a.yaml:4"}],
+            "advisories": [],
+            "size": 1048576,
+            "installed_delta": 0,
+            "replaces": [],
+        }
+        for one in range(_PACKAGES)
+    ]
+    told = json.loads(Path(__file__).with_name("report.json").read_bytes())
+    told["target"] = host
+    told["plan"]["updates"] = updates
+    told["decision"]["reason"] = f"outside the windows of nightly{note}"
+    told["counts"] |= {"updates": _PACKAGES, "pending": _PACKAGES}
+    return (json.dumps(told, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _git(where: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+    return _run("git", "-C", str(where), "-c", "safe.directory=*", *arguments, stdin=stdin)
+
+
+def _run(*argv: str, stdin: bytes = b"") -> bytes:
+    done = subprocess.run(argv, env=_ENVIRONMENT, input=stdin, capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{argv[0]} {argv[-1]}: {done.stderr.decode(errors='replace')}")
+    return done.stdout
