@@ -253,6 +253,8 @@ class Assessor:
         now = self.clock.now()
         if in_force is None:
             in_force = self.follower.follow(_acceptance(state), now, accept=accept, beginning=state.beginning)
+        # What the machine says of itself decides which policy is about it, and that may pin the script to
+        # look with.
         seen = first_look(self.site.manager, partial(self._look, state, in_force, now, seen))
         host, effective = self._match(in_force.revision, seen)
         power = self.site.power
@@ -260,10 +262,12 @@ class Assessor:
         occasion = _Occasion(now, state, in_force, host, effective, break_glass, has_power, has_applied)
         look = partial(self._look, state, in_force, now)
         seen, pinned = with_pinned_script(self.site.manager, seen, in_force.revision, effective, look)
+        # A script that must not be run refreshes nothing, and answers nothing below.
         if not pinned:
             seen = self._counted(self._refreshed(seen, occasion), occasion)
         talk = None if effective is None or pinned else self._converse(seen, effective, now)
         if talk is not None:
+            # Once more, since packages that would come in new are seen in answers only.
             seen = replace(seen, first_seen=_dated(seen, talk.exchanges, now))
         named, about = self._about_host(seen, effective, state, may_ask=accept)
         told = (*pinned, *_without_effect(effective, traits_of(seen.manager)), *about)

@@ -42,6 +42,7 @@ def after_look(state: State, assessment: Assessment) -> State:
         beginning="" if acceptance is None else assessment.in_force.beginning,
         refreshed_at=assessment.report.generated_at if refreshed else state.refreshed_at,
         missing=observation.refresh.missing,
+        # A date by a wrong clock would stand for as long as the version is on offer.
         first_seen=state.first_seen if assessment.is_clock_wrong else observation.first_seen,
         quarantine=observation.quarantined,
         routes=state.routes

@@ -228,6 +228,7 @@ class PolicyFollower:
             wrong = None if self.trust is None else self._wrong_clock(self.trust, commit, known, now)
             if wrong is not None:
                 return self._keep(known, now, wrong)
+            # Who signed it comes first: nothing that a stranger wrote is parsed.
             signed = () if self.trust is None else self._verified(self.trust, commit, commits, now)
             if isinstance(signed, Unverified):
                 return self._keep(known, now, _unproved(signed, commit))

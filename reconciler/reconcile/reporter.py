@@ -160,6 +160,7 @@ class Reporter:
             last: As for :meth:`commit`.
         """
         rebuilds = self.queue.rebuilds
+        # A branch of another machine gets nothing from this one.
         unpushed = () if assessment.is_anothers else tuple(self._push())
         if self.queue.rebuilds != rebuilds:
             # What is new was decided by a queue that is no more: by the new one it may be something else.

@@ -364,6 +364,7 @@ def _run_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]
             if previous is not None and run.packages:
                 yield Event.APPLIED, [run.digest], applied_headline(run), _contents(current, run=run)
         case RunResult.FAILED:
+            # The same plan that fails for the same reason once more is no news.
             if before is None or (before.result, before.digest, before.code) != (
                 run.result,
                 run.digest,

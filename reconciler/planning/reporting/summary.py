@@ -23,6 +23,7 @@ SUBJECT_LENGTH = 72
 
 def count(updates: Sequence[Update], now: datetime) -> Counts:
     """Count ``updates`` by what becomes of them, and those that are past their deadline at ``now``."""
+    # What comes in new or goes for the sake of an update is none itself.
     offered = [
         update
         for update in updates

@@ -313,6 +313,7 @@ def difference(
     moved = _moves(old, new, renamed, manager)
     whole = {(one.package, one.version) for one in new if one.is_whole}
     present = {(one.package, one.version) for one in new}
+    # A removal is missing while the old version is there, all else while the new one is not there whole.
     missing = [
         change
         for change in wanted
