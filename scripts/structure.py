@@ -84,6 +84,7 @@ def figures(modules: list[Module]) -> dict[str, str]:
         "copies": str(len(_copies(modules))),
         "lines with noqa": str(sum(module.text.count("# noqa") for module in modules)),
         "comments, % of lines": f"{_comments(modules):.1f}",
+        "docstrings, also of names, % of lines": f"{_docstrings(modules):.1f}",
     }
 
 
@@ -104,6 +105,19 @@ def _lines(modules: list[Module]) -> dict[str, str]:
 def _comments(modules: list[Module]) -> float:
     lines = [line.strip() for module in modules for line in module.text.splitlines()]
     return 100 * sum(line.startswith("#") or "  # " in line for line in lines) / len(lines)
+
+
+def _docstrings(modules: list[Module]) -> float:
+    texts = (
+        node
+        for module in modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+    lines = sum((text.end_lineno or 0) - text.lineno + 1 for text in texts)
+    return 100 * lines / sum(len(module.text.splitlines()) for module in modules)
 
 
 def _parts(modules: list[Module], below: str) -> set[str]:
