@@ -40,7 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"configuration file (default: {DEFAULT_CONFIG})",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_host_verbs(commands)
+    _add_run(commands)
+    _add_plan_verbs(commands)
     _add_windows(commands)
     policy.register(commands)
     _add_watch_verbs(commands)
@@ -60,7 +61,7 @@ def _format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
 
 
-def _add_host_verbs(commands: _Commands) -> None:
+def _add_run(commands: _Commands) -> None:
     run = commands.add_parser(
         "run",
         help="one tick: fetch the policy, plan, decide, report, apply",
@@ -80,6 +81,9 @@ def _add_host_verbs(commands: _Commands) -> None:
         help="with --now: pass over a freeze too, where this host's configuration allows it",
     )
     _format(run)
+
+
+def _add_plan_verbs(commands: _Commands) -> None:
     plan = commands.add_parser(
         "plan",
         aliases=["dry-run"],
