@@ -11,40 +11,13 @@ from reconciler.managers.scripted import arguments
 from reconciler.planning.facts.observation import Available, Observation, Question, RebootNeed, Unmet
 from reconciler.planning.text.untrusted import redacted
 from tests.managers.told import parse_answer, parse_observe
-from tests.vectors.vector import FOLDER, Vector, expected_of
+from tests.vectors.vector import changed
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
-def vector(name: str) -> Vector:
-    return Vector.model_validate_json((FOLDER / f"apt-{name}.json").read_bytes())
-
-
-@pytest.mark.parametrize("name", ["observe-lab", "answer-full", "refresh-done"])
-def test_output_cut_anywhere_is_refused(name: str) -> None:
-    recorded = vector(name)
-    lines = recorded.output
-    for count in range(0, len(lines), max(1, len(lines) // 60)):
-        with pytest.raises(Stalled):
-            expected_of(recorded.model_copy(update={"output": lines[:count]}))
-
-
-def changed(name: str, **sections: str) -> str:
-    """Return a recorded output with the payload of some sections replaced; ``_`` stands for ``-``."""
-    out: list[str] = []
-    skipping = False
-    for line in vector(name).output:
-        if line.startswith("[") and (key := line[1:-1].replace("-", "_")) in sections:
-            out += [line, *(f"|{row}" for row in sections[key].splitlines())]
-            skipping = True
-        elif not skipping or line.startswith("= "):
-            out.append(line)
-            skipping = False
-    return "\n".join(out) + "\n"
-
-
 def observed(**sections: str) -> Observation:
-    return parse_observe(APT, changed("observe-lab", **sections), AT)
+    return parse_observe(APT, changed("apt-observe-lab", **sections), AT)
 
 
 MACHINE = (
@@ -332,8 +305,8 @@ def test_an_equal_inode_on_another_device_is_no_holder() -> None:
 @pytest.mark.parametrize(
     ("name", "sections"),
     [
-        ("observe-lab", {"installed": "bash 1"}),
-        ("observe-lab", {"policy": "  Candidate: 1"}),
+        ("apt-observe-lab", {"installed": "bash 1"}),
+        ("apt-observe-lab", {"policy": "  Candidate: 1"}),
     ],
 )
 def test_an_observation_that_does_not_parse_is_refused(name: str, sections: dict[str, str]) -> None:
@@ -353,12 +326,12 @@ def test_an_observation_that_does_not_parse_is_refused(name: str, sections: dict
 )
 def test_an_answer_that_does_not_add_up_is_refused(resolve: str) -> None:
     with pytest.raises(Stalled, match="does not parse"):
-        parse_answer(APT, changed("answer-safe", resolve=resolve))
+        parse_answer(APT, changed("apt-answer-safe", resolve=resolve))
 
 
 def test_a_wrapped_list_and_a_purge_are_read() -> None:
     resolve = "The following packages will be REMOVED:\n  plain*\n  lima\n0 upgraded, 0 newly installed"
-    answer = parse_answer(APT, changed("answer-safe", resolve=resolve))
+    answer = parse_answer(APT, changed("apt-answer-safe", resolve=resolve))
     assert [(change.action, change.name, change.from_version) for change in answer.changes] == [
         ("remove", "plain", "1.0"),
         ("remove", "lima", "1.0"),

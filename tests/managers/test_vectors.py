@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from reconciler.errors import Stalled
 from reconciler.policy.managers import NAMES
 from tests.vectors.vector import ANSWER, FOLDER, OBSERVATION, REFRESH, Vector, expected_of
 
@@ -31,3 +32,12 @@ def test_a_recorded_value_is_complete_and_of_its_type(path: Path) -> None:
 def test_there_are_vectors_of_every_kind(manager: str) -> None:
     kinds = {Vector.model_validate_json(path.read_bytes()).kind for path in FOLDER.glob(f"{manager}-*.json")}
     assert kinds == {"observe", "answer", "refresh"}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_output_cut_anywhere_is_refused(path: Path) -> None:
+    vector = Vector.model_validate_json(path.read_bytes())
+    lines = vector.output
+    for count in range(0, len(lines), max(1, len(lines) // 60)):
+        with pytest.raises(Stalled):
+            expected_of(vector.model_copy(update={"output": lines[:count]}))

@@ -19,40 +19,13 @@ from reconciler.managers.zypper_formats import (
 )
 from reconciler.planning.facts.observation import Observation, Reboot, RebootNeed, RefreshOutcome, Unmet
 from tests.managers.told import parse_answer, parse_observe, parse_refresh
-from tests.vectors.vector import FOLDER, Vector, expected_of
+from tests.vectors.vector import changed
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
-def vector(name: str) -> Vector:
-    return Vector.model_validate_json((FOLDER / f"zypper-{name}.json").read_bytes())
-
-
-@pytest.mark.parametrize("name", ["observe-lab", "answer-update", "refresh-done"])
-def test_output_cut_anywhere_is_refused(name: str) -> None:
-    recorded = vector(name)
-    lines = recorded.output
-    for count in range(0, len(lines), max(1, len(lines) // 60)):
-        with pytest.raises(Stalled):
-            expected_of(recorded.model_copy(update={"output": lines[:count]}))
-
-
-def changed(name: str, **sections: str) -> str:
-    """Return a recorded output with the payload of some sections replaced; ``_`` stands for ``-``."""
-    out: list[str] = []
-    skipping = False
-    for line in vector(name).output:
-        if line.startswith("[") and (key := line[1:-1].replace("-", "_")) in sections:
-            out += [line, *(f"|{row}" for row in sections[key].splitlines())]
-            skipping = True
-        elif not skipping or line.startswith("= "):
-            out.append(line)
-            skipping = False
-    return "\n".join(out) + "\n"
-
-
 def observed(**sections: str) -> Observation:
-    return parse_observe(ZYPPER, changed("observe-lab", **sections), AT)
+    return parse_observe(ZYPPER, changed("zypper-observe-lab", **sections), AT)
 
 
 def stream(body: str) -> str:
@@ -114,7 +87,7 @@ def test_an_unknown_kind_of_change_is_not_guessed_at() -> None:
     row = '<solvable type="package" name="a" edition="1-1"/>'
     rows = f"<install-summary><to-vanish>{row}</to-vanish></install-summary>"
     with pytest.raises(Stalled, match="to-vanish a"):
-        parse_answer(ZYPPER, changed("answer-update", resolve=stream(rows)))
+        parse_answer(ZYPPER, changed("zypper-answer-update", resolve=stream(rows)))
 
 
 def test_a_machine_without_packages_is_stalled() -> None:
@@ -127,7 +100,7 @@ def test_a_machine_without_packages_is_stalled() -> None:
 
 def answered(rows: str, installed: str = "a\ti686\t1-1\t10\t0\t1") -> list[tuple[str, str, str, str | None]]:
     text = changed(
-        "answer-update",
+        "zypper-answer-update",
         resolve=stream(f"<install-summary>{rows}</install-summary>"),
         installed=installed,
         available="",
@@ -208,7 +181,7 @@ def test_patches_patterns_and_products_are_no_packages() -> None:
 def test_the_solvers_sentences_are_relations(problem: str, unmet: Unmet) -> None:
     escaped = problem.replace("<", "&lt;").replace(">", "&gt;")
     body = f'<prompt id="1"><description>Problem: {escaped}\n Solution 1: x</description></prompt>'
-    text = changed("answer-only-unmet", resolve=stream(body))
+    text = changed("zypper-answer-only-unmet", resolve=stream(body))
     assert parse_answer(ZYPPER, text).unmet == (unmet,)
 
 
@@ -302,7 +275,7 @@ def test_what_has_no_kernel_of_its_own_never_needs_a_reboot_for_one(place: dict[
 
 def test_what_zypper_says_of_core_libraries_counts_on_a_machine_of_its_own() -> None:
     text = changed(
-        "observe-lab",
+        "zypper-observe-lab",
         machine=f"kernel={RUNNING}\ncontainer=no\nroot=/",
         installed="a\tnoarch\t1-1\t1\t1\t1",
         reboot="",
@@ -329,5 +302,5 @@ def test_missing_metadata_are_the_answer() -> None:
 
 def test_an_ordinary_user_may_not_refresh() -> None:
     said = '<message type="error">Root privileges are required for refreshing system repositories.</message>'
-    text = changed("refresh-dead", refresh=stream(said)).replace("exit 21", "exit 1")
+    text = changed("zypper-refresh-dead", refresh=stream(said)).replace("exit 21", "exit 1")
     assert parse_refresh(ZYPPER, text).outcome is RefreshOutcome.NOT_PERMITTED

@@ -46,3 +46,22 @@ def expected_of(vector: Vector) -> Any:
             return ANSWER.dump_python(parse_answer(dialect, vector.text), mode="json")
         case "refresh":
             return REFRESH.dump_python(parse_refresh(dialect, vector.text), mode="json")
+
+
+def recorded(name: str) -> Vector:
+    """Return the vector of this name, such as ``apt-observe-lab``."""
+    return Vector.model_validate_json((FOLDER / f"{name}.json").read_bytes())
+
+
+def changed(name: str, **sections: str) -> str:
+    """Return a recorded output with the payload of some sections replaced; ``_`` stands for ``-``."""
+    out: list[str] = []
+    skipping = False
+    for line in recorded(name).output:
+        if line.startswith("[") and (key := line[1:-1].replace("-", "_")) in sections:
+            out += [line, *(f"|{row}" for row in sections[key].splitlines())]
+            skipping = True
+        elif not skipping or line.startswith("= "):
+            out.append(line)
+            skipping = False
+    return "\n".join(out) + "\n"
