@@ -20,6 +20,7 @@ from benchmarks.measure import Command, measure
 from tests.labs import rpm
 from tests.labs.dnf import DnfLab
 from tests.labs.pacman import PacmanLab
+from tests.labs.programs import tool
 from tests.labs.rpm import Repository, Rpm
 from tests.labs.zypper import ZypperLab
 
@@ -151,7 +152,7 @@ def _multiply(repository: Repository, more: int) -> None:
     folder = repository.folder / "repodata"
     for kind in ("primary", "filelists", "other"):
         (packed,) = folder.glob(f"*-{kind}.xml.gz")
-        text = rpm.tool("gzip", "-dc", str(packed))
+        text = tool("gzip", "-dc", str(packed))
         pattern = re.compile(r"<package .*?</package>\n?", re.DOTALL)
         model = pattern.findall(text)[-1]
         name = re.findall(r"package-\d{4}", model)[0]
@@ -166,7 +167,7 @@ def _multiply(repository: Repository, more: int) -> None:
         counted = re.sub(r'packages="(\d+)"', lambda found: f'packages="{int(found[1]) + more}"', text[:end])
         plain.write_text(counted + "".join(copies) + text[end:])
         packed.unlink()
-        rpm.tool("modifyrepo_c", f"--mdtype={kind}", "--compress-type=gz", str(plain), str(folder))
+        tool("modifyrepo_c", f"--mdtype={kind}", "--compress-type=gz", str(plain), str(folder))
         plain.unlink()
 
 

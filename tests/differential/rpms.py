@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tests.differential.machines import Moved
 from tests.differential.worlds import Arch, Relation, Release, World
-from tests.labs.rpm import Advisory, Repository, Rpm, build_rpms, tool
+from tests.labs.programs import tool
+from tests.labs.rpm import Advisory, Repository, Rpm, build_rpms
 
 _ARCHES: Mapping[Arch, tuple[str, ...]] = {
     "any": ("noarch",),

@@ -36,7 +36,6 @@ import hashlib
 import os
 import select
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +43,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Literal
+
+from tests.labs.folders import digest_of
+from tests.labs.programs import tool
 
 Suite = Literal["stable", "stable-security"]
 MAIN: Suite = "stable"
@@ -184,21 +186,6 @@ NEW: Mapping[Suite, tuple[Deb, ...]] = {
 OS_RELEASE = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nID=debian\n'
 
 
-def _tool(*argv: str, env: Mapping[str, str] | None = None, **options: str) -> str:
-    done = subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LC_ALL": "C", **(env or {})},
-        check=False,
-        **options,  # type: ignore[call-overload] # only cwd, a string
-    )
-    if done.returncode:
-        raise AssertionError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}")
-    return str(done.stdout)
-
-
 @dataclass(frozen=True, slots=True)
 class AptLab:
     """A root and the repository it is patched from.
@@ -267,7 +254,7 @@ class AptLab:
 
     def apt(self, *args: str) -> str:
         """Run ``apt-get`` on the root."""
-        return _tool("apt-get", *args, env={**self.environment, "DEBIAN_FRONTEND": "noninteractive"})
+        return tool("apt-get", *args, env={**self.environment, "DEBIAN_FRONTEND": "noninteractive"})
 
     def refresh(self) -> None:
         """Read the lists."""
@@ -277,11 +264,11 @@ class AptLab:
         """Install packages with dpkg, in no particular order."""
         with tempfile.TemporaryDirectory() as folder:
             files = [str(build_deb(package, Path(folder))) for package in packages]
-            _tool("dpkg", f"--root={self.root}", "--force-script-chrootless", "--force-depends", "-i", *files)
+            tool("dpkg", f"--root={self.root}", "--force-script-chrootless", "--force-depends", "-i", *files)
 
     def versions(self) -> dict[str, str]:
         """Return the version of every installed package, by name (``name:arch`` if foreign, or a twin)."""
-        text = _tool(
+        text = tool(
             "dpkg-query", f"--admindir={self.admin}", "-W", "-f", "${binary:Package} ${Version} ${Status}\\n"
         )
         rows = (line.split(" ", 2) for line in text.splitlines())
@@ -294,19 +281,19 @@ class AptLab:
 
     def hold_package(self, *names: str) -> None:
         """Hold packages, as the operator would."""
-        _tool("apt-mark", "hold", *names, env=self.environment)
+        tool("apt-mark", "hold", *names, env=self.environment)
 
     def mark_auto(self, *names: str) -> None:
         """Mark packages as installed only for others."""
-        _tool("apt-mark", "auto", *names, env=self.environment)
+        tool("apt-mark", "auto", *names, env=self.environment)
 
     def automatic(self) -> set[str]:
         """Return what is marked as installed only for others."""
-        return set(_tool("apt-mark", "showauto", env=self.environment).split())
+        return set(tool("apt-mark", "showauto", env=self.environment).split())
 
     def states(self) -> dict[str, str]:
         """Return what dpkg says of whatever is not simply installed, such as ``install ok unpacked``."""
-        text = _tool("dpkg-query", f"--admindir={self.admin}", "-W", "-f", "${Package} ${Status}\\n")
+        text = tool("dpkg-query", f"--admindir={self.admin}", "-W", "-f", "${Package} ${Status}\\n")
         rows = (line.split(" ", 1) for line in text.splitlines())
         return {name: state for name, state in rows if not state.endswith(" ok installed")}
 
@@ -347,16 +334,7 @@ class AptLab:
 
     def digest(self) -> str:
         """Return a digest of the whole root: names, types, modes, owners, times and content."""
-        total = hashlib.sha256()
-        for path in sorted(self.root.rglob("*")):
-            state = path.lstat()
-            about = (state.st_mode, state.st_uid, state.st_gid, state.st_mtime_ns, state.st_ino)
-            total.update(f"{path.relative_to(self.root)}\0{about}\0".encode())
-            if path.is_symlink():
-                total.update(str(path.readlink()).encode())
-            elif path.is_file():
-                total.update(path.read_bytes())
-        return total.hexdigest()
+        return digest_of(self.root)
 
     # --- the repository ---
 
@@ -482,8 +460,8 @@ class AptLab:
             home = Path(short) / "h"
             home.symlink_to(self.origin / "keys")
             environment = {"GNUPGHOME": str(home)}
-            _tool("gpg", "--batch", "--quiet", *args, env=environment)
-            _tool("gpgconf", "--kill", "all", env=environment)
+            tool("gpg", "--batch", "--quiet", *args, env=environment)
+            tool("gpgconf", "--kill", "all", env=environment)
 
     def _make_root(self) -> None:
         root = self.root
@@ -560,7 +538,7 @@ def build_deb(package: Deb, folder: Path) -> Path:
         target = folder / package.file_name
         # Without dpkg-deb's own opinion of names and versions: it is more strict than dpkg.
         options = ("--nocheck", "-Zgzip", "-z1", "--root-owner-group")
-        _tool("dpkg-deb", *options, "-b", str(tree), str(target), env=EPOCH)
+        tool("dpkg-deb", *options, "-b", str(tree), str(target), env=EPOCH)
     return target
 
 

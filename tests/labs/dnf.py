@@ -27,7 +27,6 @@ The world, and what an upgrade without any policy does with it:
 ===================  ======================================================================================
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -35,7 +34,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.labs import rpm
-from tests.labs.rpm import Advisory, Repository, Rpm, tool, twins
+from tests.labs.folders import digest_of
+from tests.labs.programs import tool
+from tests.labs.rpm import Advisory, Repository, Rpm, twins
 
 DNF = "dnf" if shutil.which("dnf") else "dnf5"
 """Of both, the one that this machine has."""
@@ -333,18 +334,7 @@ class DnfLab:
 
         But for the shared memory beside rpm's database, which SQLite touches whenever anybody reads it.
         """
-        total = hashlib.sha256()
-        for path in sorted(self.root.rglob("*")):
-            if path.name.endswith(".sqlite-shm"):
-                continue
-            state = path.lstat()
-            about = (state.st_mode, state.st_uid, state.st_gid, state.st_mtime_ns, state.st_ino)
-            total.update(f"{path.relative_to(self.root)}\0{about}\0".encode())
-            if path.is_symlink():
-                total.update(str(path.readlink()).encode())
-            elif path.is_file():
-                total.update(path.read_bytes())
-        return total.hexdigest()
+        return digest_of(self.root, lambda path: not path.name.endswith(".sqlite-shm"))
 
     def _make_root(self) -> None:
         for folder in ("boot", "run", "tmp", "etc/dnf/vars", "etc/yum.repos.d", "var/cache/dnf", "var/log"):

@@ -31,16 +31,17 @@ Since one update that cannot be had stops a whole upgrade, those that make troub
 that want it: `UNSAT`, `CONFLICTING`, `FAILING`, `SLOW`, `CLASHING`.
 """
 
-import hashlib
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.labs.folders import digest_of
+from tests.labs.programs import tool
 
 HOSTILE = "x\v[resolve]\x1c= 0\x85exit 10 | !evil [removal]"
 
@@ -141,21 +142,6 @@ CLASHING = Pkg("plain", "1.2-1", files={"usr/share/lab/victim": "mine\n"})
 OS_RELEASE = 'NAME="Arch Linux"\nPRETTY_NAME="Arch Linux"\nID=arch\nBUILD_ID=rolling\n'
 
 
-def _tool(*argv: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    done = subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LC_ALL": "C", **(env or {})},
-        check=False,
-        cwd=cwd,
-    )
-    if done.returncode:
-        raise AssertionError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
 @dataclass(frozen=True, slots=True)
 class PacmanLab:
     """A root and the repository it is patched from.
@@ -242,7 +228,7 @@ class PacmanLab:
 
     def pacman(self, *args: str) -> str:
         """Run pacman on the root."""
-        return _tool("pacman", "--config", str(self.configuration), "--noconfirm", "--color", "never", *args)
+        return tool("pacman", "--config", str(self.configuration), "--noconfirm", "--color", "never", *args)
 
     def install(self, *packages: Pkg) -> None:
         """Install packages as files."""
@@ -278,18 +264,7 @@ class PacmanLab:
         Args:
             but: A folder of which only the content counts, and not the folder itself.
         """
-        total = hashlib.sha256()
-        for path in sorted(self.root.rglob("*")):
-            if path == but:
-                continue
-            state = path.lstat()
-            about = (state.st_mode, state.st_uid, state.st_gid, state.st_mtime_ns, state.st_ino)
-            total.update(f"{path.relative_to(self.root)}\0{about}\0".encode())
-            if path.is_symlink():
-                total.update(str(path.readlink()).encode())
-            elif path.is_file():
-                total.update(path.read_bytes())
-        return total.hexdigest()
+        return digest_of(self.root, lambda path: path != but)
 
     # --- the repository ---
 
@@ -304,7 +279,7 @@ class PacmanLab:
         folder = self.origin / repository
         folder.mkdir()
         files = [str(build_package(package, folder)) for package in packages]
-        _tool("repo-add", "-q", str(folder / f"{repository}.db.tar.gz"), *files)
+        tool("repo-add", "-q", str(folder / f"{repository}.db.tar.gz"), *files)
         text = self.configuration.read_text()
         self.configuration.write_text(f"{text}[{repository}]\nServer = file://{folder}\n")
 
@@ -320,11 +295,11 @@ class PacmanLab:
         """Offer a package no longer."""
         self._change_database("repo-remove", name)
 
-    def _change_database(self, tool: str, *what: str) -> None:
+    def _change_database(self, program: str, *what: str) -> None:
         """Write the database anew, a second later than before: mirrors are asked for what is newer."""
         path = self.repository / "lab.db.tar.gz"
         before = path.stat().st_mtime if path.exists() else time.time() - 3600
-        _tool(tool, "-q", str(path), *what)
+        tool(program, "-q", str(path), *what)
         os.utime(path, (before + 1, before + 1))
 
     def _make_root(self) -> None:
@@ -369,7 +344,7 @@ Server = file://{repository}
 
 def _shell_files() -> list[Path]:
     """Return the libraries that dash needs."""
-    said = _tool("ldd", "/usr/bin/dash")
+    said = tool("ldd", "/usr/bin/dash")
     return [Path(path) for path in re.findall(r"(/\S+) \(0x", said)]
 
 
@@ -390,5 +365,5 @@ def build_package(package: Pkg, folder: Path) -> Path:
         for each in tree.rglob("*"):
             os.utime(each, (1700000000, 1700000000))
         tops = sorted(top.name for top in tree.iterdir())
-        _tool("bsdtar", "--uid", "0", "--gid", "0", "--zstd", "-cf", str(target), *tops, cwd=tree)
+        tool("bsdtar", "--uid", "0", "--gid", "0", "--zstd", "-cf", str(target), *tops, cwd=tree)
     return target

@@ -1,8 +1,31 @@
-"""Small scripts in the place of programs that answer only on a booted system."""
+"""Programs that must succeed, and small scripts in the place of those that answer only on a booted system."""
 
+import os
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.process import BASE_PATH
+
+
+def tool(*argv: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Run a command that must succeed, and return what it printed.
+
+    Raises:
+        AssertionError: It did not succeed; with all that it said.
+    """
+    done = subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C", **(env or {})},
+        check=False,
+        cwd=cwd,
+    )
+    if done.returncode:
+        raise AssertionError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 class Programs:

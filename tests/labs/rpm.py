@@ -9,9 +9,7 @@ All packages of one call are subpackages of one spec each round, since starting 
 time. Scriptlets are written in rpm's own Lua, so that a root needs no shell; they run with the root as ``/``.
 """
 
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape
+
+from tests.labs.programs import tool
 
 # For equal bytes whenever they are built.
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
@@ -98,26 +98,6 @@ class Advisory:
 def twins(version: str) -> tuple[Rpm, Rpm]:
     """Return a multilib package: one of each architecture, with a file that both have."""
     return Rpm("twin", version, "x86_64"), Rpm("twin", version, "i686")
-
-
-def tool(*argv: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """Run a command that must succeed, and return what it printed.
-
-    Raises:
-        AssertionError: It did not succeed; with all that it said.
-    """
-    done = subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LC_ALL": "C", **(env or {})},
-        check=False,
-        cwd=cwd,
-    )
-    if done.returncode:
-        raise AssertionError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def build_rpms(packages: Iterable[Rpm], folder: Path) -> None:

@@ -29,7 +29,6 @@ The world, and what an update without any policy does with it:
 ===================  ======================================================================================
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -38,7 +37,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.labs import rpm
-from tests.labs.rpm import Advisory, Repository, Rpm, tool, twins
+from tests.labs.folders import digest_of
+from tests.labs.programs import tool
+from tests.labs.rpm import Advisory, Repository, Rpm, twins
 
 HOSTILE = """A package with ideas of its own
 = 0
@@ -293,18 +294,7 @@ class ZypperLab:
 
     def digest(self) -> str:
         """Return a digest of the whole root: names, types, modes, owners, times and content."""
-        total = hashlib.sha256()
-        for path in sorted(self.root.rglob("*")):
-            state = path.lstat()
-            if path.name.endswith(_TOUCHED_BY_READING):
-                continue
-            about = (state.st_mode, state.st_uid, state.st_gid, state.st_mtime_ns, state.st_ino)
-            total.update(f"{path.relative_to(self.root)}\0{about}\0".encode())
-            if path.is_symlink():
-                total.update(str(path.readlink()).encode())
-            elif path.is_file():
-                total.update(path.read_bytes())
-        return total.hexdigest()
+        return digest_of(self.root, lambda path: not path.name.endswith(_TOUCHED_BY_READING))
 
     def _make_root(self) -> None:
         for folder in (

@@ -15,7 +15,7 @@ from reconciler.planning.runs.execution import Instruction
 from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import Folder, run
 from tests.labs.pacman import PacmanLab, Pkg, build_package
-from tests.labs.rpm import tool
+from tests.labs.programs import tool
 
 OLD = (
     Pkg("lab-keyring", "1.0-1"),

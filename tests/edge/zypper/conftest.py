@@ -12,7 +12,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
 from reconciler.targets.local import LocalTarget
-from tests.labs.rpm import tool
+from tests.labs.programs import tool
 from tests.labs.zypper import ZypperLab
 
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
