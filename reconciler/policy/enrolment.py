@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.policy.documents import Host
-from reconciler.policy.load import Revision
 from reconciler.policy.signers import fingerprint_of_line
 from reconciler.policy.values import GLOB, LABEL_KEY, machine_id_of
 
@@ -95,19 +94,6 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class KeyAt:
-    """The key of a host at one policy commit.
-
-    Attributes:
-        commit: Full id.
-        key: Fingerprint of the ``report_key``; empty where the host has no document, or that no key.
-    """
-
-    commit: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
 class Told:
     """What a signed report says.
 
@@ -118,12 +104,6 @@ class Told:
 
     key: str
     policy: str
-
-
-def report_key_at(revision: Revision, host: str) -> KeyAt:
-    """Return the key that a revision names for a host."""
-    lines = (one.value.report_key for one in revision.hosts if one.value.name == host)
-    return KeyAt(revision.commit, next((fingerprint_of_line(line) for line in lines if line), ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +117,6 @@ class Enrolment:
 
     places: Mapping[str, int]
     changes: Sequence[tuple[int, str]]
-
-    @classmethod
-    def along(cls, line: Sequence[KeyAt]) -> "Enrolment":
-        """Return the keys of a host by the one at each commit, the oldest first."""
-        keys = ["", *(one.key for one in line)]
-        changes = [(at, key) for at, key in enumerate(keys[1:]) if key != keys[at]]
-        return cls({one.commit: at for at, one in enumerate(line)}, changes)
 
     @property
     def key(self) -> str:

@@ -12,7 +12,6 @@ from reconciler.gitops.revision import read_folder, read_revision
 from reconciler.gitops.signed_history import SignedHistory, SigningRules
 from reconciler.gitops.signed_reports import own_public_key
 from reconciler.host.machine.clock import SystemClock
-from reconciler.policy.enrolment import report_key_at
 from reconciler.policy.load import Revision, load
 from reconciler.policy.signers import fingerprint_of_line
 from reconciler.reconcile.ports.policies import Fetched
@@ -150,9 +149,9 @@ def test_a_host_that_is_enrolled_by_the_page_signs_reports_by_the_key_that_the_p
     assert "this host is enrolled by hosts/web-01.yaml:1@" in done.stderr
     revision = load(read_folder(tmp_path / "policy"), "")
     assert isinstance(revision, Revision)
-    assert report_key_at(revision, "web-01").key == fingerprint_of_line(
-        own_public_key(tmp_path / "etc" / "report_key")
-    )
+    (key,) = (one.value.report_key for one in revision.hosts if one.value.name == "web-01")
+    assert key is not None
+    assert fingerprint_of_line(key) == fingerprint_of_line(own_public_key(tmp_path / "etc" / "report_key"))
 
 
 def test_reading_a_fleet(tmp_path: Path, keys: Keys, ada: Key) -> None:

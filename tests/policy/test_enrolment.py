@@ -2,17 +2,19 @@
 
 import pytest
 
-from reconciler.policy.enrolment import Enrolment, KeyAt, Standing, Told, report_key_at
-from reconciler.policy.load import PolicyFile, Revision, load
+from reconciler.policy.enrolment import Enrolment, Standing, Told
 
 OLD, NEW, EVE = "SHA256:old", "SHA256:new", "SHA256:eve"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0tVgMq3VtCN1jKQ7d0kk3cIVJkC1rEwXo5l2sBRoCk"
 # The host is enrolled, gets a new key, is retired, and enrolled again.
-LINE = tuple(
-    KeyAt(commit, key)
-    for commit, key in [("p0", ""), ("p1", OLD), ("p2", OLD), ("p3", NEW), ("p4", ""), ("p5", NEW)]
-)
-HISTORY = Enrolment.along(LINE)
+CHANGES = ((1, OLD), (3, NEW), (4, ""), (5, NEW))
+
+
+def after(commits: int) -> Enrolment:
+    """Return the keys as they stood after so many commits."""
+    return Enrolment({f"p{at}": at for at in range(commits)}, [one for one in CHANGES if one[0] < commits])
+
+
+HISTORY = after(6)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +43,8 @@ def test_only_two_standings_count() -> None:
 
 
 def test_until_the_head_changes_it_a_key_is_the_hosts() -> None:
-    assert Enrolment.along(LINE[:3]).standing(Told(OLD, "p1")) is Standing.ENROLLED
-    assert Enrolment.along(LINE[:5]).standing(Told(NEW, "p3")) is Standing.FORMER_KEY
+    assert after(3).standing(Told(OLD, "p1")) is Standing.ENROLLED
+    assert after(5).standing(Told(NEW, "p3")) is Standing.FORMER_KEY
 
 
 def test_an_old_key_cannot_go_back_to_the_time_when_it_counted() -> None:
@@ -72,11 +74,3 @@ def test_a_report_without_a_policy_is_judged_by_that_of_the_one_before() -> None
         Standing.FORMER_KEY,
         Standing.UNKNOWN_POLICY,
     ]
-
-
-def test_the_key_of_a_host_is_that_of_its_own_document() -> None:
-    text = f"kind: Host\nname: web-01\nreport_key: {KEY} web-01\n---\nkind: Host\nname: web-02\n"
-    loaded = load([PolicyFile("hosts/all.yaml", "100644", text.encode())], "c" * 40)
-    assert isinstance(loaded, Revision)
-    assert report_key_at(loaded, "web-01").key.startswith("SHA256:")
-    assert [report_key_at(loaded, name).key for name in ("web-02", "web-03")] == ["", ""]
