@@ -260,7 +260,12 @@ def _add_setup_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--policy-remote", metavar="URL", help="address of the policy repository")
     parser.add_argument("--policy-ref", metavar="BRANCH", help="its branch (default: main)")
-    parser.add_argument("--report-remote", metavar="URL", help="address of the report repository")
+    parser.add_argument(
+        "--report-remote",
+        metavar="URL",
+        action="append",
+        help="address of the report repository; of several, if repeated, the host's id chooses one",
+    )
     parser.add_argument(
         "--signing-key",
         metavar="FILE",

@@ -5,6 +5,7 @@
 - Nothing is ever force-pushed or rewritten. Where the remote has a history that a lost queue does not know,
   the two are joined by a merge commit; where another writer is at work, that is said and nothing is
   overwritten.
+- Where the remote is another one than before, the branch goes on there (:mod:`reconciler.gitops.moves`).
 - A branch may hold what somebody else wrote: only files of a report are continued, and no foreign name
   reaches git (:mod:`reconciler.gitops.report_tree`).
 - A commit needs no work tree: ``ls-tree`` and ``fast-import``, and ``commit-tree`` where commits are signed.
@@ -13,7 +14,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,7 @@ from reconciler.gitops.failures import (
     explain,
 )
 from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess, commit_date
+from reconciler.gitops.moves import ELSEWHERE, Moves
 from reconciler.gitops.refs import is_oid, is_ref_safe, list_refs, read_ref, target_of, write_ref
 from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
 from reconciler.gitops.report_tree import (
@@ -65,11 +67,14 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 _NAME = "reports"
+_OTHER = "others"
 _REPORT = ReportPath("report.json")
 _TRACKING = f"refs/remotes/{_NAME}/"
 _STAGED = "refs/patchledger/staged"
 _ID = re.compile(HOST_NAME)
 _ADOPT_TIMEOUT = 30.0
+_MOST_ASKED = 8
+"""Remotes that a host which knows nothing looks into besides its own, the likeliest first."""
 _MAX_REPORT = 64 * 1024 * 1024
 _MAX_FOREIGN = 8 * 1024 * 1024
 """Of a report that another wrote, to learn of which machine it is: small pieces of JSON take thirty times
@@ -161,7 +166,9 @@ class ReportQueue:
         queue: The bare repository that is the queue, made on first use.
         remote: Address of the report repository; None keeps the reports here.
         identity: Who writes.
-        options: How to reach the remote.
+        options: How to reach the remotes.
+        others: Addresses of remotes where this host's reports may be from before: they are looked for there
+            where nothing is known here.
         copies: Gives files that hold what reports hold, too: a queue that is damaged takes from them.
 
     Attributes:
@@ -179,6 +186,7 @@ class ReportQueue:
         identity: Identity,
         options: GitAccess | None = None,
         *,
+        others: "Sequence[str]" = (),
         copies: "Callable[[], Iterable[Path]]" = tuple,
     ) -> None:
         self.queue = queue.absolute()
@@ -187,9 +195,11 @@ class ReportQueue:
         self.shown = redact_url(remote or "")
         self._remote = parse_remote(remote) if remote else None
         self._address = remote
+        self._others = others
         self._copies = copies
         self._identity = identity
         self._git = Git(self.queue, options)
+        self._moves = Moves(self._git, remote, _TRACKING)
         self._rebuilt = self.queue.with_name(self.queue.name + ".rebuilt")
         self._asked: set[str] = set()
         self._is_away = False
@@ -299,20 +309,24 @@ class ReportQueue:
         Raises:
             Damaged: A ref of the queue cannot be read; :meth:`rebuild` it.
         """
-        pushed = list_refs(self.queue, _TRACKING)
+        pushed, moved = list_refs(self.queue, _TRACKING), self._moves.heads()
         heads = list_refs(self.queue, "refs/heads/")
         names = ((ref.removeprefix("refs/heads/"), oid) for ref, oid in heads.items())
-        return tuple(name for name, oid in names if _is_branch(name) and pushed.get(_TRACKING + name) != oid)
+        return tuple(
+            name
+            for name, oid in names
+            if _is_branch(name) and oid not in {pushed.get(_TRACKING + name), moved.get(name)}
+        )
 
     def unpushed_heads(self) -> tuple[set[str], set[str]]:
-        """Return the heads of what :meth:`unpushed` names, and all commits that the remote is known to have.
+        """Return the heads of what :meth:`unpushed` names, and all commits that a remote is known to have.
 
         Raises:
             Damaged: As of :meth:`unpushed`.
         """
         heads = list_refs(self.queue, "refs/heads/")
         lacking = {heads[f"refs/heads/{name}"] for name in self.unpushed()}
-        return lacking, set(list_refs(self.queue, _TRACKING).values())
+        return lacking, {*list_refs(self.queue, _TRACKING).values(), *self._moves.heads().values()}
 
     def push(self, branches: Iterable[str] | None = None, *, timeout: float) -> Pushed | Queued:
         """Send what the remote does not have, never forced, all branches at once.
@@ -470,6 +484,8 @@ class ReportQueue:
 
     def _build_anew(self, *, waits: bool) -> "Path":
         self._end_killed_rebuild()
+        with suppress(Damaged):  # then nobody can say what the remote of before has
+            self._follow()
         building = self.queue.with_name(self.queue.name + ".building")
         damage.remove_tree(building)
         fresh = ReportQueue(building, self._address, self._identity, self._git.options)
@@ -478,6 +494,9 @@ class ReportQueue:
         second_copy.take_back(fresh._git, self.queue)
         salvage.add_files(fresh._git, self._copies())
         heads, pushed = self._surviving("refs/heads/"), self._surviving(_TRACKING)
+        for name, oid in self._surviving(ELSEWHERE).items():
+            if oid is not None and fresh._is_whole(oid):
+                write_ref(building, ELSEWHERE + name, oid)
         branches = sorted({host_branch(self._identity.host), *heads, *pushed})
         told = [fresh._restore(name, heads.get(name), pushed.get(name)) for name in branches]
         gaps = [name for name, one in zip(branches, told, strict=True) if one.has_gap]
@@ -516,7 +535,8 @@ class ReportQueue:
 
     def _asked_standing(self, branch: str, timeout: float) -> Diverged | None:
         # What the remote has was never seen where a queue is new: then the push joins by itself.
-        is_new = read_ref(self.queue, _TRACKING + branch) is None
+        self._follow()
+        is_new = read_ref(self.queue, _TRACKING + branch) is None and not self._has_moved(branch)
         if is_new or self._fetch_own(branch, timeout) is not None:
             return None
         return self._parted(branch)
@@ -526,6 +546,8 @@ class ReportQueue:
         theirs = read_ref(self.queue, _TRACKING + branch)
         if ours is None or theirs is None or ours == theirs or self._is_ancestor(theirs, ours):
             return None
+        if self._has_moved(branch) and self._is_own(branch, theirs):
+            return None  # of a time when this host's reports went there
         walk = ("log", f"--max-count={_MAX_COUNTED}", "--format=%ct %s", theirs, f"^{ours}", "--")
         listed = self._git.run(*walk, limit=_MAX_LISTING)
         if listed.returncode:
@@ -563,6 +585,35 @@ class ReportQueue:
                     yield one
         except OSError as error:
             raise Stalled(f"signatures of reports cannot be verified: {error}", "free some space") from error
+
+    def _is_own(self, branch: str, theirs: str) -> bool:
+        """Say whether what another repository has of a branch is this host's: by its key, if it has one."""
+        if self._identity.signing_key:
+            return self._is_own_key(branch, theirs)
+        ours = read_ref(self.queue, f"refs/heads/{branch}")
+        machines = {self._writer(oid).machine for oid in (ours, theirs) if oid is not None}
+        return len(machines - {""}) <= 1
+
+    def _has_moved(self, branch: str) -> bool:
+        """Say whether all of a branch stands in another remote, and nothing was reported since."""
+        head = read_ref(self.queue, f"refs/heads/{branch}")
+        return head is not None and self._moves.head(branch) == head and bool(self._moves.address(branch))
+
+    def _elsewhere(self, branch: str, head: str) -> str:
+        """Return where a branch's last report stands if it is not in the remote of now, else nothing."""
+        theirs = read_ref(self.queue, _TRACKING + branch)
+        if not self._has_moved(branch) or theirs == head:
+            return ""
+        return redact_url(self._moves.address(branch))
+
+    def _upon(self, branch: str, head: str | None) -> tuple[str, ...]:
+        """Return what the next report of a branch goes on from: of one that has moved, what was there."""
+        if head is None or not self._elsewhere(branch, head):
+            return () if head is None else (head,)
+        theirs = read_ref(self.queue, _TRACKING + branch)
+        if theirs is None or not self._is_own(branch, theirs):
+            return ()
+        return (head,) if self._is_ancestor(theirs, head) else (theirs,)
 
     def _is_of_another_machine(self, branch: str) -> bool:
         ours, theirs = read_ref(self.queue, f"refs/heads/{branch}"), read_ref(self.queue, _TRACKING + branch)
@@ -604,7 +655,8 @@ class ReportQueue:
             return None
         known = self._read.get(branch)
         if file == _REPORT and known is not None and known.oid == head:
-            return known  # a tick asks when it looks, and when it reports
+            # A tick asks when it looks, and when it reports; meanwhile the remote may have told what it has.
+            return replace(known, elsewhere=self._elsewhere(branch, head))
         stored = self._stored(head, branch, file)
         if file == _REPORT:
             self._read[branch] = stored
@@ -624,7 +676,8 @@ class ReportQueue:
         data = blob[: int(words[2])] if is_report else b""
         data = data if _may_be_ours(data) else b""
         machines = read_commit(head, rest[:size]).trailers(_MACHINE)
-        return Stored(head, _committed_at(rest[:size]), data, machines[0] if len(machines) == 1 else "")
+        machine = machines[0] if len(machines) == 1 else ""
+        return Stored(head, _committed_at(rest[:size]), data, machine, self._elsewhere(branch, head))
 
     def _policy_commits(self, branch: str) -> str:
         return self._listed(branch, _MAX_HISTORY, _POLICY_COMMITS)
@@ -633,7 +686,7 @@ class ReportQueue:
         """Return what git's log tells of the newest commits that this queue and its remote have."""
         head = self._head(branch)
         theirs = read_ref(self.queue, _TRACKING + branch)
-        tips = [oid for oid in (head, theirs) if oid is not None]
+        tips = [oid for oid in (head, theirs, self._moves.head(branch)) if oid is not None]
         if not tips:
             return ""
         walk = ("log", "--topo-order", f"--max-count={most}", form, *tips, "--")
@@ -656,7 +709,8 @@ class ReportQueue:
         if head is None:
             return None
         form = "--format=%H %(trailers:key=Run,valueonly,separator=%x20)"
-        listed = self._git.run("log", f"--max-count={_ASKED_COMMITS}", form, head)
+        tips = filter(None, (head, self._moves.head(branch)))
+        listed = self._git.run("log", f"--max-count={_ASKED_COMMITS}", form, *tips)
         if listed.returncode:
             raise self._unreadable(listed, branch)
         told = (line.split() for line in listed.text.splitlines())
@@ -686,9 +740,11 @@ class ReportQueue:
             if path not in surplus and blob_id(data, parent) != present.get(path)
         }
         kept = {path: oid for path, oid in present.items() if path not in surplus and path not in written}
-        if parent and not written and len(kept) == len(present) and not is_heartbeat:
+        is_same = parent is not None and not written and len(kept) == len(present)
+        if is_same and parent and not is_heartbeat and not self._elsewhere(branch, parent):
             return NothingNew(parent)
-        return Commit(self._make((parent,) if parent else (), kept, written, message, when, branch=branch))
+        parents = self._upon(branch, parent)
+        return Commit(self._make(parents, kept, written, message, when, branch=branch))
 
     def _head(self, branch: str) -> str | None:
         """Return the head of a branch; where the queue does not know it, it is looked for, once."""
@@ -697,6 +753,7 @@ class ReportQueue:
         is_new = not self.queue.exists()
         if is_new:
             damage.create_bare(self.queue, self._git)
+        self._follow()
         head = read_ref(self.queue, f"refs/heads/{branch}")
         if head is None and branch not in self._asked:
             self._asked.add(branch)
@@ -711,13 +768,33 @@ class ReportQueue:
                 self._tell(branch)
         return head
 
+    def _follow(self) -> None:
+        for branch in self._moves.follow():
+            before = redact_url(self._moves.address(branch))
+            self.notices += (f"reports of {branch} go to {self.shown} from now on, and no more to {before}",)
+
     def _start_from_remote(self, branch: str) -> str | None:
         self._fetch_own(branch, _ADOPT_TIMEOUT)
-        theirs = read_ref(self.queue, _TRACKING + branch)
-        if theirs is not None:
-            write_ref(self.queue, f"refs/heads/{branch}", theirs)
-            self._tell(branch)
-        return theirs
+        theirs, before = read_ref(self.queue, _TRACKING + branch), self._found_elsewhere(branch)
+        is_older = theirs is not None and before is not None and self._date(theirs) >= self._date(before)
+        head = theirs if before is None or is_older else before
+        if head is not None:
+            write_ref(self.queue, f"refs/heads/{branch}", head)
+            self._tell(branch, self._elsewhere(branch, head))
+        return head
+
+    def _found_elsewhere(self, branch: str) -> str | None:
+        """Look for a branch in the other remotes, and return the newest of what is this host's there."""
+        found = {}
+        for address in self._others[:_MOST_ASKED]:
+            problem = self._fetch(parse_remote(address), _OTHER, branch, _ADOPT_TIMEOUT)
+            oid = read_ref(self.queue, f"refs/remotes/{_OTHER}/{branch}") if problem is None else None
+            if oid is not None and self._is_own(branch, oid):
+                found[oid] = address
+        newest = max(found, key=self._date, default=None)
+        if newest is not None:
+            self._moves.put(branch, found[newest], newest)
+        return newest
 
     def _restore(self, branch: str, head: str | None, before: str | None) -> salvage.Restored:
         """Set a branch on all of its reports that can be read, upon what the remote has.
@@ -731,7 +808,7 @@ class ReportQueue:
         self._is_away = self._is_away or problem is not None
         theirs = read_ref(self.queue, _TRACKING + branch)
         has_answered = self._remote is not None and problem is None
-        pushed = theirs or (None if has_answered else before)
+        pushed = theirs or self._moves.head(branch) or (None if has_answered else before)
         restored = salvage.restore(
             self._git, branch, head, pushed, self._remake, signs=bool(self._identity.signing_key)
         )
@@ -743,10 +820,10 @@ class ReportQueue:
         """Commit a report again, on another parent."""
         return self._make((parent,) if parent else (), files, {}, saved.message, saved.when)
 
-    def _tell(self, branch: str) -> None:
+    def _tell(self, branch: str, where: str = "") -> None:
         self.notices += (
             (
-                f"branch {branch} was in {self.shown} before this queue was made, and is continued;"
+                f"branch {branch} was in {where or self.shown} before this queue was made, and is continued;"
                 " if this host was not reinstalled, another machine has its id"
             ),
         )
@@ -755,19 +832,23 @@ class ReportQueue:
         """Fetch this branch from the remote, and forget it where it is gone there; return what went wrong."""
         if self._remote is None:
             return None
-        refspec = f"+refs/heads/{branch}:{_TRACKING}{branch}"
-        fetch = (*QUIET_FETCH, _NAME, refspec)
-        done = self._git.talk(self._remote, _NAME, *fetch, timeout=timeout)
+        return self._fetch(self._remote, _NAME, branch, timeout)
+
+    def _fetch(self, remote: Remote, name: str, branch: str, timeout: float) -> ReconcilerError | None:
+        """Fetch a branch from a remote as :meth:`_fetch_own` does, to what is of the remote's ``name``."""
+        doing, into = f"cannot fetch {branch} from {redact_url(remote.url)}", f"refs/remotes/{name}/{branch}"
+        fetch = (*QUIET_FETCH, name, f"+refs/heads/{branch}:{into}")
+        done = self._git.talk(remote, name, *fetch, timeout=timeout)
         if done.returncode and not done.timed_out and damage.unlock(self.queue):
-            done = self._git.talk(self._remote, _NAME, *fetch, timeout=timeout)
+            done = self._git.talk(remote, name, *fetch, timeout=timeout)
         if not done.returncode and not done.timed_out:
             return None
-        problem = explain(done, f"cannot fetch {branch} from {self.shown}", self._remote)
+        problem = explain(done, doing, remote)
         if not isinstance(problem, NoSuchBranch):
             return problem
-        if self._git.list_heads(self._remote, _NAME, f"refs/heads/{branch}", timeout=timeout) is None:
-            return Transient(f"cannot fetch {branch} from {self.shown}: {NO_GIT_SERVER}", NO_GIT_HINT)
-        self._git.run("update-ref", "-d", _TRACKING + branch)
+        if self._git.list_heads(remote, name, f"refs/heads/{branch}", timeout=timeout) is None:
+            return Transient(f"{doing}: {NO_GIT_SERVER}", NO_GIT_HINT)
+        self._git.run("update-ref", "-d", into)
         return None
 
     def _listing(self, commit: str, branch: str) -> Files:
@@ -790,7 +871,10 @@ class ReportQueue:
     ) -> str:
         """Commit exactly these files, signed where a key is configured; set ``branch`` to it, if given."""
         is_signed = bool(self._identity.signing_key)
-        ref = f"refs/heads/{branch}" if branch and not is_signed else _STAGED
+        before = read_ref(self.queue, f"refs/heads/{branch}") if branch else None
+        # What does not continue the branch, since that has moved, is no business of fast-import's.
+        is_left_to_git = bool(branch) and not is_signed and before in {None, *parents}
+        ref = f"refs/heads/{branch}" if is_left_to_git else _STAGED
         who = f"{self._identity.name} <{self._identity.address}>"
         stream = import_stream(
             ref, parents, committer=who, when=when, message=message, kept=kept, written=written
@@ -798,8 +882,8 @@ class ReportQueue:
         oid = self._import(ref, stream)
         if is_signed:
             oid = self._commit_tree(f"{oid}^{{tree}}", parents, message, when)
-            if branch:
-                write_ref(self.queue, f"refs/heads/{branch}", oid)
+        if branch and not is_left_to_git:
+            write_ref(self.queue, f"refs/heads/{branch}", oid)
         return oid
 
     def _import(self, ref: str, stream: bytes) -> str:
@@ -832,6 +916,8 @@ class ReportQueue:
         return done.text.strip()
 
     def _push(self, branches: frozenset[str] | None, timeout: float) -> Pushed | Queued:
+        if self.queue.exists():
+            self._follow()
         waiting = self.unpushed()
         chosen = waiting if branches is None else tuple(name for name in waiting if name in branches)
         if self._remote is None or not chosen:
@@ -930,6 +1016,9 @@ class ReportQueue:
         if shown.returncode:
             raise self._unreadable(shown, commit)
         return _committed_at(shown.stdout)
+
+    def _is_whole(self, commit: str) -> bool:
+        return not self._git.run("rev-list", "--objects", "--quiet", commit, "--").returncode
 
     def _unreadable(self, completed: "Completed", what: str) -> ReconcilerError:
         problem = damage.judge(self._git, completed, f"cannot read the last report of {what}")

@@ -5,20 +5,28 @@ path of the product can be set here, so that all of it also runs as an ordinary 
 """
 
 import json
-import re
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.ownership import check_ours
-from reconciler.policy.documents import Duration, Length, Pin
+from reconciler.policy.documents import Duration, Length, OneOrMany, Pin
 from reconciler.policy.managers import ManagerName
 from reconciler.policy.problems import Problem
+from reconciler.policy.shards import name_of, ranked
 from reconciler.policy.values import HOST_NAME, REPOSITORY_NAME, refuse
 from reconciler.policy.yamltext import parse_documents, validate
 
@@ -39,6 +47,7 @@ def _collected(path: Path) -> Path:
 
 
 MetricsPath = Annotated[AbsolutePath, AfterValidator(_collected)]
+Address = Annotated[str, Field(min_length=1)]
 
 
 # Which variables is not restricted: whoever may write this file says what runs as root anyway.
@@ -63,14 +72,28 @@ class PolicyRemote(_Section):
 class ReportRemote(_Section):
     """Where reports go."""
 
-    remote: str | None = None
-    """URL or absolute path of the report repository; without it reports stay in the local queue."""
+    remote: OneOrMany[Address] | None = None
+    """URL or absolute path of the report repository, or a list of which the host's id chooses one; without it
+    reports stay in the local queue."""
 
     signing_key: AbsolutePath | None = None
     """SSH private key that signs report commits."""
 
     heartbeat: Duration = timedelta(hours=24)
     """A report that says nothing new is committed at most this often."""
+
+    @field_validator("remote")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        names = [name_of(address) for address in value or ()]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise refuse(f"names the repository {twice} twice", "name each once, in whichever form")
+        return value
+
+    @field_serializer("remote")
+    def _short(self, value: tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        return value[0] if value is not None and len(value) == 1 else value
 
 
 class GitSection(_Section):
@@ -234,10 +257,24 @@ class Config(_Section):
     metrics: MetricsPath | None = None
     """File of node_exporter's textfile collector; every user may read it."""
 
+    @property
+    def report_remotes(self) -> tuple[str, ...]:
+        """Where reports may go: first where this host's do, then the others, as its id ranks them."""
+        return ranked(self.host, self.reports.remote or ())
+
+    @property
+    def report_remote(self) -> str | None:
+        """Where this host's reports go, ``None`` where they stay here."""
+        return next(iter(self.report_remotes), None)
+
+    @property
+    def is_one_repository(self) -> bool:
+        """Whether policy comes from where reports may go."""
+        return name_of(self.policy.remote) in map(name_of, self.report_remotes)
+
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        reports = self.reports.remote
-        if self.trust.mode == "none" and reports and place_of(reports) == place_of(self.policy.remote):
+        if self.trust.mode == "none" and self.is_one_repository:
             raise refuse(
                 "is the policy repository too, so that who writes reports writes policy",
                 "give reports a repository of their own, or obey only signed policy (trust.mode: signed)",
@@ -257,20 +294,6 @@ class Config(_Section):
         if ".." in value or value.endswith((".", ".lock")):
             raise refuse("cannot name a git branch", "leave out '..' and a '.' or '.lock' at the end")
         return value
-
-
-_ADDRESS = re.compile(r"(?:[a-z+]+://)?(?:[^@/]*@)?([^/:]*)(?::\d+(?=/))?:?(/.*|.*)", re.IGNORECASE)
-
-
-def place_of(remote: str) -> tuple[str, str]:
-    """Return which server and repository an address means, whichever of its forms it has.
-
-    The scheme, the user and the port say how a repository is reached, and not which it is.
-    """
-    found = _ADDRESS.fullmatch(remote)
-    host, path = (found[1].lower(), found[2].strip("/")) if found else ("", remote)
-    # Servers know a repository with and without the ending; of two such folders each is its own.
-    return host, path.removesuffix(".git" if host else "/.git")
 
 
 def load_config(path: Path) -> Config:

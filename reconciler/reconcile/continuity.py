@@ -36,7 +36,7 @@ class Continuity:
         """
         if last is None:
             return assessment
-        previous = Previous(last.oid, _inventory_in(last.data))
+        previous = Previous(last.oid, _inventory_in(last.data), last.elsewhere)
         finding, seen = assessment.finding, assessment.finding.recording.observation
         outside = self._outside(previous, seen, performed)
         recording = replace(finding.recording, previous=previous, changed_outside=outside)

@@ -200,7 +200,7 @@ class Reporter:
     @staticmethod
     def _says_nothing_new(document: bytes, last: Stored) -> bool:
         try:
-            return not is_news(document, last.data)
+            return not last.elsewhere and not is_news(document, last.data)
         except ValueError:
             return False  # Whatever stands there is not a report of ours: replace it.
 

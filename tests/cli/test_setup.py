@@ -336,6 +336,23 @@ def test_doing_it_twice_changes_nothing(place: Place) -> None:
     assert place.files() == before
 
 
+def test_several_report_repositories_are_set_up_kept_and_taken_back(place: Place) -> None:
+    several = [str(place.folder / f"reports-{number}.git") for number in range(3)]
+    for path in several:
+        git(place.folder, "init", "-q", "--bare", "-b", "main", path)
+    options = [word for path in several for word in ("--report-remote", path)]
+    code, out, err = place.run("setup", "--answers", str(place.answers()), *options, "--yes")
+    assert code == 0, err
+    own = load_config(place.config).report_remote
+    assert load_config(place.config).report_remotes[0] == own
+    assert sorted(load_config(place.config).report_remotes) == several
+    assert f"reports may be pushed to hosts/web-01 of {own}" in out + err
+    assert place.run("adjust", "--yes", "--label", "env=other")[0] == 0
+    assert load_config(place.config).report_remote == own
+    assert place.run("adjust", "--yes", "--report-remote", several[0])[0] == 0
+    assert f"remote: {several[0]}\n" in place.config.read_text()
+
+
 def test_a_dry_run_shows_everything_and_changes_nothing(place: Place) -> None:
     path = str(place.answers(environment={"TOKEN": SECRET}))
     before = place.files()

@@ -179,12 +179,16 @@ def test_what_is_kept_all_the_same_is_written(folder: Path, talk: Talk) -> None:
         person.expect("failed: ")
         person.answer("What now", "keep")
         person.answer("Trusted commit", "")
-        person.answer("Address of the report repository", "")
+        person.answer("Address of the report repository", "/nowhere/1 /nowhere/2")
+        person.expect("failed: ")
+        person.answer("What now", "keep")
         person.answer("Labels", "")
         person.answer("Name of a notifier", "")
         person.answer("Do it", "")
         assert person.end() == 0, person.text
-    assert load_config(folder / "etc" / "config.yaml").policy.remote == "/nowhere"
+    config = load_config(folder / "etc" / "config.yaml")
+    assert config.policy.remote == "/nowhere"
+    assert sorted(config.report_remotes) == ["/nowhere/1", "/nowhere/2"]
 
 
 def test_a_second_setup_is_told_at_once(folder: Path, talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:

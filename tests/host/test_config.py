@@ -105,7 +105,7 @@ def test_one_repository_for_both_is_for_signed_policy_alone(
         load_config(config(tmp_path, text))
     assert "trust.mode: signed" in caught.value.message
     signed = "trust: {mode: signed, allowed_signers: /etc/signers, repository: x}\n"
-    assert load_config(config(tmp_path, text + signed)).reports.remote == reports
+    assert load_config(config(tmp_path, text + signed)).report_remote == reports
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,39 @@ def test_one_repository_for_both_is_for_signed_policy_alone(
 )
 def test_two_repositories_are_two(tmp_path: Path, policy: str, reports: str) -> None:
     text = f"host: a\npolicy: {{remote: '{policy}'}}\nreports: {{remote: '{reports}'}}\n"
-    assert load_config(config(tmp_path, text)).reports.remote == reports
+    assert load_config(config(tmp_path, text)).report_remote == reports
+
+
+def test_of_several_report_repositories_the_id_chooses_one(tmp_path: Path) -> None:
+    several = "reports: {remote: [/srv/reports-1.git, /srv/reports-2.git, /srv/reports-3.git]}\n"
+    text = "host: {host}\npolicy: {{remote: /srv/policy.git}}\n"
+    chosen = set()
+    for number in range(20):
+        found = load_config(config(tmp_path, text.format(host=f"web-{number}") + several))
+        assert sorted(found.report_remotes) == [f"/srv/reports-{one}.git" for one in (1, 2, 3)]
+        assert found.report_remote == found.report_remotes[0]
+        chosen.add(found.report_remote)
+    assert len(chosen) == 3
+
+
+@pytest.mark.parametrize(
+    ("remote", "wrong"),
+    [
+        ("[]", "reports.remote"),
+        ("[/srv/a.git, '']", "reports.remote[1]"),
+        ("[/srv/a.git, file:///srv/a.git/]", "names the repository /srv/a.git twice"),
+        (
+            "['https://git.example.org/ops/a.git', 'git@git.example.org:ops/a']",
+            "names the repository git.example.org/ops/a twice",
+        ),
+        ("[/srv/a.git, /srv/policy.git]", "is the policy repository too"),
+    ],
+)
+def test_a_list_of_report_repositories_is_looked_through(tmp_path: Path, remote: str, wrong: str) -> None:
+    text = f"host: a\npolicy: {{remote: /srv/policy.git}}\nreports: {{remote: {remote}}}\n"
+    with pytest.raises(Misuse) as caught:
+        load_config(config(tmp_path, text))
+    assert wrong in caught.value.message
 
 
 @pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])

@@ -9,8 +9,8 @@ from pathlib import Path
 from reconciler.cli.showing.terminal import Format, note, print_json
 from reconciler.cli.verbs import asking
 from reconciler.cli.verbs.setup import layout_of, require_root
+from reconciler.cli.wiring.compose import report_queue
 from reconciler.errors import DONE, Misuse, ReconcilerError, Stalled
-from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.second_copy import folder_of
 from reconciler.host.config import load_config
 from reconciler.host.install import units
@@ -159,10 +159,10 @@ def _unpushed(layout: Layout) -> Iterator[Path]:
     """Yield the report queue and its second copy where they hold what was not pushed."""
     try:
         config = load_config(layout.config)
-        if config.reports.remote is None:
+        if config.report_remote is None:
             return
         queue = config.state_dir / _QUEUE
-        if not queue.is_dir() or ReportQueue(queue, config.reports.remote, Identity(config.host)).unpushed():
+        if not queue.is_dir() or report_queue(config).unpushed():
             yield from filter(Path.is_dir, (queue, folder_of(queue)))
     except Misuse:
         return  # without a configuration nothing was ever pushed, or nobody can say where to

@@ -26,10 +26,9 @@ from reconciler.cli.verbs.setup_checks import (
     check_reports,
     policy_access,
 )
-from reconciler.cli.wiring.compose import policy_scripts
+from reconciler.cli.wiring.compose import policy_scripts, report_queue
 from reconciler.cli.wiring.remotes import signing_rules
 from reconciler.errors import FAILED, ReconcilerError, exit_code
-from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.signed_history import read_rules
 from reconciler.host.config import Config, Notifier, load_config
 from reconciler.host.install import competing, credentials, units
@@ -402,8 +401,8 @@ def _state(config: Config) -> Findings:
         hint = "the next tick verifies and reports it; see `patchledger status`"
         yield _warning("state", "a run waits for its end or for the proof of a reboot", hint)
     queue = folder / "reports.git"
-    if queue.is_dir() and config.reports.remote is not None:
-        waiting = ReportQueue(queue, config.reports.remote, Identity(config.host)).unpushed()
+    if queue.is_dir() and config.report_remote is not None:
+        waiting = report_queue(config).unpushed()
         if waiting:
             hint = "they are pushed by the next tick that reaches the remote"
             yield _warning("reports", f"not pushed yet: {listed(waiting)}", hint)

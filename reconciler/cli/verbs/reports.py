@@ -6,9 +6,9 @@ from pathlib import Path
 from reconciler.cli.showing.interfaces import BranchRepair, Foreign, ReportsRepair
 from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.verbs.enrolling import machine_id
-from reconciler.cli.wiring.remotes import git_options
+from reconciler.cli.wiring.compose import report_queue
 from reconciler.errors import Misuse, ReconcilerError, exit_code, worst
-from reconciler.gitops.report_queue import Identity, Repaired, ReportQueue, host_branch
+from reconciler.gitops.report_queue import Repaired, ReportQueue, host_branch
 from reconciler.host.config import Config, load_config
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.text.canonical import plain
@@ -24,12 +24,11 @@ def repair(config_file: str, form: Format, *, dry_run: bool) -> int:
         Transient: A run is at work.
     """
     config = load_config(Path(config_file))
-    if config.reports.remote is None:
+    if config.report_remote is None:
         raise Misuse("reports.remote is not set, so reports stay on this host", "there is nothing to repair")
     folder = StateFolder(config.state_dir)
     folder.prepare()
-    author = Identity(config.host, str(config.reports.signing_key or ""))
-    queue = ReportQueue(folder.path / "reports.git", config.reports.remote, author, git_options(config))
+    queue = report_queue(config)
     with folder.locked():
         done, failed = _each(queue, config, dry_run=dry_run)
     note(*queue.notices)

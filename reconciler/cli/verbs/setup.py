@@ -67,7 +67,7 @@ class SetupOptions:
     label: list[str] | None
     policy_remote: str | None
     policy_ref: str | None
-    report_remote: str | None
+    report_remote: list[str] | None
     signing_key: str | None
     identity: str | None
     known_hosts: str | None
@@ -178,7 +178,7 @@ def _answered(
 
 def _enrolled(config: Config, options: SetupOptions) -> Proposed:
     """Tell how this host is enrolled, where its reports are pushed, and propose it where somebody may."""
-    if config.reports.remote is None and options.enrol_with is None:
+    if config.report_remote is None and options.enrol_with is None:
         return Proposed()
     found = enrol(config, pusher_of(config, options.enrol_with))
     if found.failure is not None and options.enrol_with is not None:

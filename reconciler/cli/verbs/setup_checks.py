@@ -15,7 +15,7 @@ from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.probe import ACCESS_REFUSED, Demands, Served, opened_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.report_queue import host_branch
-from reconciler.host.config import Config, place_of
+from reconciler.host.config import Config
 from reconciler.host.install.answers import Answers, NotifierAnswer
 from reconciler.host.install.credentials import decrypt
 from reconciler.host.machine.clock import SystemClock
@@ -115,7 +115,7 @@ def check_reports(config: Config, *, is_new: bool = True) -> str:
     Raises:
         ReconcilerError: They cannot be pushed, in one line with what to do.
     """
-    remote = config.reports.remote
+    remote = config.report_remote
     if remote is None:
         return ""
     _without_password("reports.remote", remote)
@@ -142,9 +142,7 @@ def policy_access(config: Config) -> tuple[Access, str] | None:
         The answer, in words as well; ``None`` where there is no credential, or one repository is for both.
     """
     remote = config.policy.remote
-    reports = config.reports.remote
-    is_one = reports is not None and place_of(reports) == place_of(remote)
-    if parse_remote(remote).path or is_one:
+    if parse_remote(remote).path or config.is_one_repository:
         return None
     where = redact_url(remote)
     try:
@@ -254,7 +252,7 @@ def local_report_folder(config: Config) -> tuple[Path, ...]:
     Raises:
         Misuse: Its address is none.
     """
-    path = parse_remote(config.reports.remote).path if config.reports.remote else ""
+    path = parse_remote(config.report_remote).path if config.report_remote else ""
     return (Path(path),) if path else ()
 
 

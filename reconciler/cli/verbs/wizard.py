@@ -116,10 +116,10 @@ class Wizard:
 
     def _reports(self) -> None:
         def ask() -> None:
-            self._ask(("reports", "remote"), "Address of the report repository; without it reports stay here")
-            remote = self.draft.answer(("reports", "remote"))
-            if remote is not None:
-                self._ask_git(str(remote))
+            place = ("reports", "remote")
+            self._ask(place, "Address of the report repository, or of several; without it reports stay here")
+            for remote in _texts(self.draft.answer(place)):
+                self._ask_git(remote)
 
         self._tested(ask, check_reports)
 
@@ -220,10 +220,15 @@ class Wizard:
         if ".".join(place) not in self.draft.origins:
             self._ask(place, question)
 
-    def _line(self, place: Path_, question: str, default: str) -> str:
-        known = self.draft.answer(place)
-        said = self.terminal.ask(question, str(known) if known is not None else default or _NOTHING)
-        return "" if said == _NOTHING else said
+    def _line(self, place: Path_, question: str, default: str) -> str | list[str]:
+        said = self.terminal.ask(question, " ".join(_texts(self.draft.answer(place))) or default or _NOTHING)
+        words = said.split()
+        are_addresses = (
+            place == ("reports", "remote")
+            and len(words) > 1
+            and all(word.startswith("/") or ":" in word for word in words)
+        )
+        return words if are_addresses else "" if said == _NOTHING else said
 
     def _takes(self, place: Path_, said: object) -> bool:
         draft = self.draft.with_answer(place, said or None)
@@ -273,3 +278,9 @@ class Wizard:
         if isinstance(found, Answers):
             return found
         raise Misuse("\n".join(found), "give it up, and mend that first")
+
+
+def _texts(answer: object) -> list[str]:
+    """Return an answer that may be one text or several as a list."""
+    several = answer if isinstance(answer, list | tuple) else () if answer is None else (answer,)
+    return [str(one) for one in several]

@@ -1,7 +1,7 @@
 """Put the parts of one host together, as its configuration says: the composition root."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -201,12 +201,26 @@ def _reader(source: PolicyMirror, timeout: timedelta) -> ReadPolicy:
 
 
 def _queue(config: Config) -> ReportQueue:
+    return report_queue(config, copies=partial(_copies_of_reports, config.state_dir, config.log_dir))
+
+
+def report_queue(config: Config, copies: Callable[[], Iterable[Path]] = tuple) -> ReportQueue:
+    """Return this host's side of the report repository.
+
+    Args:
+        config: Of the host.
+        copies: As of :class:`reconciler.gitops.report_queue.ReportQueue`.
+
+    Raises:
+        Misuse: An address cannot be used.
+    """
     return ReportQueue(
         config.state_dir / "reports.git",
-        config.reports.remote,
+        config.report_remote,
         Identity(config.host, str(config.reports.signing_key or "")),
         git_options(config),
-        copies=partial(_copies_of_reports, config.state_dir, config.log_dir),
+        others=config.report_remotes[1:],
+        copies=copies,
     )
 
 
@@ -218,7 +232,7 @@ def _reporter(config: Config, site: Site, queue: ReportQueue, messenger: Messeng
         heartbeat=config.reports.heartbeat,
         keep_runs=config.retention.runs,
         timeout=config.git.timeout,
-        has_remote=config.reports.remote is not None,
+        has_remote=config.report_remote is not None,
     )
 
 
@@ -264,8 +278,9 @@ def run_logs(config: Config) -> RunLogFolder:
 
 def _check(config: Config) -> None:
     """Refuse what is wrong for reasons beyond the file: where remotes and root lie."""
-    for key, address in (("policy", config.policy.remote), ("reports", config.reports.remote)):
-        if address and parse_remote(address).password:
+    reports = (("reports", address) for address in config.report_remotes)
+    for key, address in (("policy", config.policy.remote), *reports):
+        if parse_remote(address).password:
             raise Misuse(
                 f"{key}.remote holds a password", "put it into a file and name that in git.credential"
             )

@@ -39,7 +39,7 @@ def sources(
     Raises:
         Misuse: There is no report repository, or an address cannot be used.
     """
-    remotes = tuple(reports or ([config.reports.remote] if config.reports.remote else []))
+    remotes = tuple(reports or config.reports.remote or ())
     if not remotes:
         raise Misuse("there is no report repository", "set reports.remote, or give --reports REMOTE")
     address = policy or config.policy.remote

@@ -9,6 +9,7 @@ from typing import Literal
 from reconciler.planning.facts.observation import Action, Installed
 from reconciler.planning.facts.package import Identified
 from reconciler.planning.text.canonical import as_text
+from reconciler.planning.text.layout import since
 
 OutsideAction = Literal[Action, "hold", "release", "status"]
 """What was done by hand; ``hold``, ``release`` and ``status`` leave the version as it is."""
@@ -39,10 +40,13 @@ class Previous:
     Attributes:
         commit: Its id.
         inventory: What it says was installed; empty where it is of a version that did not say it.
+        remote: Address of the report repository that it is in, without secrets; empty where it is in the same
+            as this one.
     """
 
     commit: str
     inventory: str
+    remote: str = since(3, "", is_left_out=True)
 
 
 def inventory_of(installed: Iterable[Installed]) -> str:

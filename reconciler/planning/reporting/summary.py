@@ -248,5 +248,12 @@ def trailers(report: Report, run: str = "") -> dict[str, str]:
         "Plan": short_digest(report.plan.digest),
         "Run": run,
         "Outcome": str(report.decision.outcome),
+        "Previous": _elsewhere(report),
     }
     return {name: value for name, value in every.items() if value}
+
+
+def _elsewhere(report: Report) -> str:
+    """Return ``REMOTE@COMMIT`` of the last report where that is in another repository, else nothing."""
+    last = report.previous
+    return "" if last is None or not last.remote else f"{last.remote}@{last.commit}"

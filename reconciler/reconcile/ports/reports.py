@@ -43,12 +43,15 @@ class Stored:
         data: Content of the asked file, empty where the commit does not have it.
         machine: The machine id that a person had the branch continued on, since its last report; empty
             where nobody did.
+        elsewhere: Address of the remote that it stands in, without secrets, where that is not the one that
+            reports go to now.
     """
 
     oid: str
     when: datetime
     data: bytes
     machine: str = ""
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True, slots=True)

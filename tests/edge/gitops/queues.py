@@ -14,7 +14,10 @@ from reconciler.reconcile.ports.reports import Commit, Pushed
 from tests.edge.gitops.bench import NOW, git
 
 WEB = "hosts/web-01"
-AWAY = "ssh://127.0.0.1:9/reports.git"
+_NO_NETWORK = (
+    'case " $* " in *" fetch "* | *" push "* | *" ls-remote "*)'
+    " echo 'fatal: unable to access: Could not resolve host' >&2; exit 128 ;; esac"
+)
 RUN = "20261122T020100Z-0123456789ab"
 COUNT = 4
 
@@ -26,14 +29,19 @@ class Queue:
         self.path = folder / "state" / "reports.git"
         self.remote = remote
         self.key = key
+        self.no_network = folder / "no network"
         self.options: GitAccess | None = None
 
-    def sink(self, remote: str | None = None) -> ReportQueue:
-        return ReportQueue(self.path, remote or str(self.remote), Identity("web-01", self.key), self.options)
+    def sink(self, *, is_away: bool = False) -> ReportQueue:
+        """Return the queue, with the remote out of reach or not."""
+        if is_away and not self.no_network.exists():
+            with_git(self.no_network, _NO_NETWORK)
+        options = GitAccess(environment=_path_with(self.no_network)) if is_away else self.options
+        return ReportQueue(self.path, str(self.remote), Identity("web-01", self.key), options)
 
     def fill(self, *, pushed: int) -> None:
         for number in range(COUNT):
-            self.report(self.sink(AWAY), number)
+            self.report(self.sink(is_away=True), number)
             if number == pushed - 1:
                 assert self.sink().push(timeout=20) == Pushed((WEB,))
 
@@ -101,4 +109,8 @@ def with_git(folder: Path, first: str) -> GitAccess:
     script = folder / "git"
     script.write_text(f'#!/bin/sh\n{first}\nexec {shutil.which("git")} "$@"\n')
     script.chmod(0o755)
-    return GitAccess(environment={"PATH": f"{folder}:{os.environ['PATH']}"})
+    return GitAccess(environment=_path_with(folder))
+
+
+def _path_with(folder: Path) -> dict[str, str]:
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}

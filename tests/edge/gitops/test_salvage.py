@@ -10,7 +10,7 @@ from reconciler.errors import Stalled
 from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.reconcile.ports.reports import Pushed, Queued
 from tests.edge.gitops.bench import Repository, git, make_key
-from tests.edge.gitops.queues import AWAY, COUNT, RUN, WAYS, WEB, Queue, spoil
+from tests.edge.gitops.queues import COUNT, RUN, WAYS, WEB, Queue, spoil
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_reports_are_carried_over_while_the_remote_is_away_and_arrive_once(queue
     queue.fill(pushed=2)
     oid = git(queue.path, "rev-parse", f"{WEB}~1")
     spoil(queue.path / "objects" / oid[:2] / oid[2:], "truncate")
-    away = queue.sink(AWAY)
+    away = queue.sink(is_away=True)
     away.rebuild()
     queue.report(away, COUNT)
     assert isinstance(away.push(timeout=20), Queued)

@@ -143,11 +143,14 @@ def test_a_web_page_does_not_say_that_the_branch_of_reports_is_gone(
 ) -> None:
     options = GitAccess(ca_file=str(https.ca_file), credential=str(https.credential))
     push(tmp_path, f"{https.url}/git/reports.git", options, "web-07")
+    noted = tmp_path / "reports.remote"
+    noted.unlink()  # so that these are one remote, at three times
     sink = ReportQueue(
         tmp_path / "reports.git", f"{https.url}/portal/reports.git", Identity("web-07"), options
     )
     assert sink.standing("hosts/web-07", timeout=20, ask=True) is None
     assert sink.unpushed() == ()
+    noted.unlink(missing_ok=True)
     gone = ReportQueue(tmp_path / "reports.git", f"{https.url}/git/empty.git", Identity("web-07"), options)
     assert gone.standing("hosts/web-07", timeout=20, ask=True) is None
     assert gone.unpushed() == ("hosts/web-07",)

@@ -16,7 +16,7 @@ from reconciler.gitops.upkeep import Upkeep
 from reconciler.reconcile.ports.policies import Fetched
 from reconciler.reconcile.ports.reports import Pushed
 from tests.edge.gitops.bench import NOW, Repository, git
-from tests.edge.gitops.queues import AWAY, COUNT, WAYS, WEB, Queue, spoil, with_git
+from tests.edge.gitops.queues import COUNT, WAYS, WEB, Queue, spoil, with_git
 
 
 class Host:
@@ -32,7 +32,7 @@ class Host:
         return PolicyMirror(self.state / "policy.git", remote or f"file://{self.upstream.path}", "main")
 
     def upkeep(self, *, away: bool = False, boot: str = "first") -> Upkeep:
-        sink = self.queue.sink(AWAY if away else None)
+        sink = self.queue.sink(is_away=away)
         return Upkeep(
             self.source(self.away if away else None), sink, Seals(self.state / "seals.json", boot=boot)
         )
@@ -153,7 +153,7 @@ def test_a_queue_that_is_gone_is_made_of_the_copy(host: Host, *, away: bool) -> 
     host.settle(pushed=1)
     head, report = host.head(), git(host.queue.path, "show", f"{WEB}:report.json")
     shutil.rmtree(host.queue.path)
-    last = host.queue.sink(AWAY if away else None).last(WEB)
+    last = host.queue.sink(is_away=away).last(WEB)
     assert last is not None
     assert last.data.decode() == report
     if not away:  # else what lies below the copy is not known, so that commits are made again
@@ -291,7 +291,7 @@ def test_a_full_disk_keeps_the_seals_of_before(host: Host) -> None:
     host.settle(pushed=1)
     before = (host.state / "seals.json").read_bytes()
     (host.state / ".seals.json.new").mkdir()
-    host.queue.report(host.queue.sink(AWAY), COUNT)
+    host.queue.report(host.queue.sink(is_away=True), COUNT)
     host.tick()
     assert (host.state / "seals.json").read_bytes() == before
 
@@ -307,7 +307,7 @@ def test_what_is_not_there_has_no_seal(host: Host) -> None:
 def test_a_copy_that_was_begun_by_a_killed_tick_is_not_trusted(host: Host) -> None:
     host.settle(pushed=COUNT)
     seals = (host.state / "seals.json").read_bytes()
-    host.queue.report(host.queue.sink(AWAY), COUNT)
+    host.queue.report(host.queue.sink(is_away=True), COUNT)
     host.upkeep(away=True).end()
     (host.state / "seals.json").write_bytes(seals)
     spoil(next(host.copy.glob("*.pack")), "zero")
@@ -359,7 +359,7 @@ def test_the_copy_grows_and_is_made_again_when_it_has_many_parts(host: Host) -> 
     host.settle(pushed=1)
     counts = []
     for number in range(14):
-        host.queue.report(host.queue.sink(AWAY), COUNT + number)
+        host.queue.report(host.queue.sink(is_away=True), COUNT + number)
         host.tick(away=True)
         counts.append(len(list(host.copy.glob("*.pack"))))
     assert counts[:3] == [2, 3, 4]
@@ -397,7 +397,7 @@ def test_a_copy_whose_writer_was_killed_at_its_end_counts(host: Host) -> None:
 def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_the_queue_unsealed(host: Host) -> None:
     host.settle(pushed=1)
     before = host.files("reports.unpushed")
-    host.queue.report(host.queue.sink(AWAY), COUNT)
+    host.queue.report(host.queue.sink(is_away=True), COUNT)
     tip = host.head()
     spoil(host.queue.path / "objects" / tip[:2] / tip[2:], "zero")
     host.upkeep(away=True).end()
