@@ -27,7 +27,7 @@ from reconciler.policy.documents import Duration, Length, OneOrMany, Pin
 from reconciler.policy.managers import ManagerName
 from reconciler.policy.problems import Problem
 from reconciler.policy.shards import name_of, ranked
-from reconciler.policy.values import HOST_NAME, REPOSITORY_NAME, refuse
+from reconciler.policy.values import HOST_NAME, REPOSITORY_NAME, names_a_branch, refuse
 from reconciler.policy.yamltext import parse_documents, validate
 
 
@@ -291,7 +291,7 @@ class Config(_Section):
     @field_validator("host")
     @classmethod
     def _safe_in_a_ref(cls, value: str) -> str:
-        if ".." in value or value.endswith((".", ".lock")):
+        if not names_a_branch(value):
             raise refuse("cannot name a git branch", "leave out '..' and a '.' or '.lock' at the end")
         return value
 

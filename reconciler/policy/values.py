@@ -94,6 +94,11 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"did you mean {folded[found[0]]}?" if found else ""
 
 
+def names_a_branch(host: str) -> bool:
+    """Tell whether a host id can stand in a branch's name as well (git-check-ref-format(1))."""
+    return ".." not in host and not host.endswith((".", ".lock"))
+
+
 def as_list(value: object) -> object:
     """Turn a single scalar into a list of one, and leave everything else to the type that follows."""
     return [value] if isinstance(value, str | int | float) else value

@@ -167,3 +167,43 @@ def test_a_folder_that_holds_something_stays_as_it_is(tmp_path: Path, capsys: Pr
     assert call(str(tmp_path), "--from-dnf-automatic", named) == MISUSE
     assert "is not an empty folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["automatic"]
+
+
+def test_an_inventory_becomes_a_repository_and_never_replaces_one(tmp_path: Path, capsys: Printed) -> None:
+    (inventory,) = files(tmp_path, hosts="[web]\nweb-[1:3] ansible_user=x\nWeb_4\n")
+    folder = tmp_path / "ops"
+    assert call(str(folder), "--from-inventory", inventory) == 0
+    printed = capsys.readouterr()
+    assert 'hosts:3: "Web_4" is no host id' in printed.out
+    assert sorted(path.name for path in (folder / "hosts").iterdir()) == [
+        "web-1.yaml",
+        "web-2.yaml",
+        "web-3.yaml",
+    ]
+    assert '    hosts:3: "Web_4" is no host id' in (folder / "README.md").read_text()
+    assert main(["policy", "check", str(folder)]) == 0
+    mine = "kind: Host\nname: web-1\nlabels: {mine: stays}\n"
+    (folder / "hosts" / "web-1.yaml").write_text(mine)
+    assert call(str(folder), "--from-inventory", inventory) == MISUSE
+    assert (folder / "hosts" / "web-1.yaml").read_text() == mine
+
+
+def test_a_folder_of_inventories_is_read_as_ansible_reads_it(tmp_path: Path, capsys: Printed) -> None:
+    folder = tmp_path / "inventory"
+    (folder / "group_vars").mkdir(parents=True)
+    files(folder / "group_vars", web="a: {}\n")
+    files(
+        folder,
+        **{"10-web": "[web]\nweb-1\n", "20.yml": "db: {hosts: {db-1: }}\n", "web~": "web-9\n", "x.cfg": "]"},
+    )
+    assert call("--from-inventory", str(folder), "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sorted(found["documents"]) == ["hosts/db-1.yaml", "hosts/web-1.yaml", "policies/base.yaml"]
+    assert found["left"] == []
+
+
+def test_what_is_no_inventory_writes_nothing(tmp_path: Path, capsys: Printed) -> None:
+    (program,) = files(tmp_path, dynamic="#!/bin/sh\necho {}\n")
+    assert call(str(tmp_path / "ops"), "--from-inventory", program) == MISUSE
+    assert "is a program and no inventory" in capsys.readouterr().err
+    assert not (tmp_path / "ops").exists()

@@ -66,6 +66,26 @@ def test_coming_from_other_updaters(tmp_path: Path) -> None:
     assert "06:" in done.stdout.partition("on_failure")[2]
 
 
+def test_coming_from_ansible(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "how-to" / "come-from-ansible.md").read_text(encoding="utf-8")
+    (inventory,) = re.findall(r"^```ini\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    plant(tmp_path, {"inventory.ini": inventory})
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input="\n".join(commands("come-from-ansible.md")),
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert shown in done.stdout
+    assert "no problem in 7 documents" in done.stderr
+    assert "security" in done.stdout.rpartition("updates")[2]
+
+
 def test_a_policy_that_is_signed_by_the_page_is_one_that_a_host_obeys(tmp_path: Path) -> None:
     git = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
     plant(tmp_path, {"policy/policies/base.yaml": "kind: Policy\nname: base\n"})

@@ -12,9 +12,11 @@ EXAMPLES = ("minimal", "production", "homelab")
 UPDATERS = {
     "unattended-upgrades": "/etc/apt/apt.conf.d/*",
     "dnf-automatic": "/etc/dnf/automatic.conf",
+    "inventory": "/etc/ansible/hosts",
 }
-"""Whose configuration can be converted, and where it is."""
+"""Whose configuration can be converted, and where it is; ``inventory`` is Ansible's list of hosts."""
 
+_WHAT = {"inventory": "hosts and groups of Ansible"}
 CHECK_FORMATS = ("text", "json", "sarif", "junit", "github")
 
 
@@ -96,7 +98,10 @@ def _register_init(parser: ArgumentParser) -> None:
     start.add_argument("--example", choices=EXAMPLES, default="minimal", help="default: minimal")
     for tool, files in UPDATERS.items():
         start.add_argument(
-            f"--from-{tool}", nargs="+", metavar="FILE", help=f"from its configuration, such as {files}"
+            f"--from-{tool}",
+            nargs="+",
+            metavar="FILE",
+            help=f"from {_WHAT.get(tool, 'its configuration')}, such as {files}",
         )
     parser.add_argument(
         "--os-release",

@@ -14,7 +14,7 @@ from reconciler.errors import Misuse
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
-from reconciler.policy import from_dnf_automatic, from_unattended_upgrades
+from reconciler.policy import from_dnf_automatic, from_inventory, from_unattended_upgrades
 from reconciler.policy.conversion import Converted, Machine, yaml_of
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
 from reconciler.policy.problems import Problem, visible
@@ -24,6 +24,7 @@ from reconciler.resources import locate
 _CONVERTERS: Mapping[str, Callable[[Sequence[tuple[str, str]], Machine], Converted | Problem]] = {
     "unattended-upgrades": from_unattended_upgrades.convert,
     "dnf-automatic": from_dnf_automatic.convert,
+    "inventory": from_inventory.convert,
 }
 _MODELINE = "# yaml-language-server: $schema=../schemas/policy.schema.json\n"
 _HEAD = "patchledger.yaml"
@@ -32,6 +33,9 @@ _PASSED_OVER = re.compile(r"~$|\.(?:disabled|bak|dpkg-[a-z]+|ucf-[a-z]+|save|ori
 
 _READ = re.compile(r"[A-Za-z0-9_-]+|[A-Za-z0-9_-][A-Za-z0-9_.-]*\.conf")
 """What apt reads in its folders."""
+
+_NO_INVENTORY = re.compile(r"^\.|~$|\.(?:orig|bak|cfg|retry|pyc|pyo)$")
+"""What Ansible passes over in a folder of inventories."""
 
 _MOST_BYTES = 1024 * 1024
 
@@ -62,7 +66,7 @@ def init(
     """
     if folder is None and len(files) > 1 and not Path(files[-1]).is_file():
         *files, folder = files
-    texts = [(name, _text(name)) for name in _named(files)]
+    texts = [(name, _text(name)) for name in _named(tool, files)]
     if not texts:
         raise Misuse("none of these files is read by the tool", "name those in use, not copies set aside")
     converted = _CONVERTERS[tool](texts, _machine(os_release, timezone))
@@ -90,16 +94,22 @@ def _check(written: Mapping[str, str]) -> None:
             pass
 
 
-def _named(files: Sequence[str]) -> list[str]:
-    """Return the files, and of a folder those that are read, in their order."""
+def _named(tool: str, files: Sequence[str]) -> list[str]:
+    """Return the files, and of a folder those that the tool reads, in their order."""
     found: list[str] = []
     for name in files:
         if Path(name).is_dir():
-            inside = sorted(path.name for path in Path(name).iterdir())
-            found += [str(Path(name, each)) for each in inside if _READ.fullmatch(each)]
+            inside = sorted(path for path in Path(name).iterdir() if path.is_file())
+            found += [str(path) for path in inside if _is_read(tool, path.name)]
         elif not _PASSED_OVER.search(name):
             found.append(name)
     return found
+
+
+def _is_read(tool: str, name: str) -> bool:
+    if tool == "inventory":
+        return not _NO_INVENTORY.search(name)
+    return _READ.fullmatch(name) is not None
 
 
 def _text(name: str) -> str:
