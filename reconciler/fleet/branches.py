@@ -32,7 +32,7 @@ from reconciler.gitops.signed_reports import own_public_key
 from reconciler.gitops.ssh_signatures import check_ssh, read_signature, who
 from reconciler.ownership import check_ours
 from reconciler.planning.fleet.pages import heads, status_page
-from reconciler.planning.fleet.rows import Row, TargetState
+from reconciler.planning.fleet.rows import Row
 from reconciler.planning.fleet.summary import Head, Line, counted, read_summary, write_summary
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.planning.text.wording import plural
@@ -169,7 +169,7 @@ class FleetBranches:
     def _trees(self, lines: Sequence[Line]) -> dict[str, str]:
         """Return where the tree of each target goes; one that is lost is left out, and said."""
         rows = [line.row for line in lines if line.row.tree and line.row.branch]
-        kept = [row.tree for row in rows if row.state in {TargetState.UNVERIFIED, TargetState.RETIRED}]
+        kept = [row.tree for row in rows if not row.state.is_reported]
         lost = {tree for tree, is_there in zip(kept, self.cache.has(kept), strict=True) if not is_there}
         if lost:
             said = f"{plural(len(lost), 'report')} that nobody has any more cannot be kept"

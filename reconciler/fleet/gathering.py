@@ -42,8 +42,6 @@ MOST_JUDGED = 400
 _AT_ONCE = 200
 """Targets that are held in memory with their reports."""
 _SHORT = 12
-_MOVING = frozenset({TargetState.UNVERIFIED, TargetState.RETIRED, TargetState.SILENT})
-"""States that say nothing of what the report itself told: it is read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +233,7 @@ class Gatherer:
         anew: dict[str, Heard] = {}
         for branch, one in heard.items():
             before = self._row_before(branch)
-            if before is not None and before.tree == one.tree and before.state not in _MOVING:
+            if before is not None and before.tree == one.tree and before.state.is_reported:
                 found[branch] = again(before, one)
             else:
                 anew[branch] = one

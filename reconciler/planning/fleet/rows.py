@@ -68,13 +68,38 @@ class TargetState(StrEnum):
     @property
     def alarms(self) -> bool:
         """Whether somebody should be woken: ``fleet status --check`` asks for these."""
-        return self in _ALARMS
+        match self:
+            case TargetState.UNVERIFIED | TargetState.FAILED | TargetState.SILENT | TargetState.OVERDUE:
+                return True
+            case (
+                TargetState.INTERRUPTED
+                | TargetState.WAITING
+                | TargetState.REBOOT_PENDING
+                | TargetState.CHANGED_OUTSIDE
+                | TargetState.FINE
+                | TargetState.RETIRED
+            ):
+                return False
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether a report says so by itself: another one of the same files says it again."""
+        match self:
+            case TargetState.UNVERIFIED | TargetState.SILENT | TargetState.RETIRED:
+                return False
+            case (
+                TargetState.FAILED
+                | TargetState.INTERRUPTED
+                | TargetState.OVERDUE
+                | TargetState.WAITING
+                | TargetState.REBOOT_PENDING
+                | TargetState.CHANGED_OUTSIDE
+                | TargetState.FINE
+            ):
+                return True
 
 
 _RANKS = {state: rank for rank, state in enumerate(TargetState)}
-_ALARMS = frozenset(
-    {TargetState.UNVERIFIED, TargetState.FAILED, TargetState.SILENT, TargetState.OVERDUE},
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,8 +378,11 @@ def _of_run(report: Report, run: RunRecord | None) -> Iterator[tuple[TargetState
 
 
 def _of_decision(report: Report) -> Iterator[tuple[TargetState, str]]:
-    if report.decision.outcome in {Outcome.PAUSED, Outcome.APPROVAL}:
-        yield TargetState.WAITING, f"{report.decision.outcome}: {report.decision.reason}"
+    match report.decision.outcome:
+        case Outcome.PAUSED | Outcome.APPROVAL:
+            yield TargetState.WAITING, f"{report.decision.outcome}: {report.decision.reason}"
+        case _:  # what passes by itself, and what an ailment tells of
+            return
 
 
 def _of_machine(report: Report) -> Iterator[tuple[TargetState, str]]:
