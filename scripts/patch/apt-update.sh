@@ -52,7 +52,7 @@ SAYS_WOULD_REMOVE_ESSENTIAL='^WARNING: The following essential packages will be 
 # Of what changes packages. What a package's own script says stands among it, so these are anchored.
 SAYS_DENIED='^(E: .*(Permission denied|are you root)|dpkg: error: .*superuser privilege)'
 SAYS_LOCKED='^(E: (Could not get lock|Unable to lock|Unable to acquire)|dpkg: error: .*locked by another process)'
-SAYS_INTERRUPTED='^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)|package [a-z-]+ script subprocess was killed by signal'
+SAYS_INTERRUPTED='^E: dpkg was interrupted|^E: Sub-process .*(received|exited unexpectedly)|package [a-z -]+ script subprocess was killed by signal'
 SAYS_NO_SPACE="No space left on device|^E: You don't have enough free space|[Dd]isk quota exceeded"
 SAYS_UNTRUSTED="^(E|W): .*(unauthenticated|$SAYS_SIGNATURE)"
 SAYS_CUT='^dpkg-deb: error|^dpkg-deb \(subprocess\): .*(corrupt|unexpected end)'
@@ -1067,7 +1067,7 @@ refusing_hooks() {
             return (n > 2 ? line[n - 2] "; " : "") (n > 1 ? line[n - 1] "; " : "") line[n]
         }
         # What apt says itself may come before or after, as it keeps its lines for a while.
-        /^(Reading |Building |Calculating |The following |  |[0-9]+ upgraded|Need to get |After this |Get:|Fetched |Extracting |Preconfiguring )/ { next }
+        /^(Reading |Building |Calculating |Solving |The following |  |[0-9]+ upgraded|Need to get |After this |Get:|Fetched |Extracting |Preconfiguring )/ { next }
         $0 ~ refusal {
             hook = $0; gsub(/\t/, " ", hook)
             if (!sub(/^E: Problem executing scripts /, "", hook)) sub(/^E: Failure running (script|hook) /, "", hook)
@@ -1189,7 +1189,7 @@ is_whole() { # FILE NAME VERSION
     arch_=${1##*_}
     # shellcheck disable=SC2016 # for dpkg-deb
     [ "$(may dpkg-deb -W --showformat='${Package} ${Version} ${Architecture}' "$1" 2>/dev/null)" = "${2%%:*} $3 ${arch_%.deb}" ] &&
-        may dpkg-deb --ctrl-tarfile "$1" >/dev/null 2>&1 && may dpkg-deb --fsys-tarfile "$1" >/dev/null 2>&1
+        may dpkg-deb --ctrl-tarfile "$1" >/dev/null 2>&1 && may dpkg-deb --contents "$1" >/dev/null 2>&1
 }
 
 archive_of() { # NAME VERSION: its file among what we kept and among apt's archives; damaged ones to $WORK/damaged

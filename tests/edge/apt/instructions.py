@@ -14,6 +14,10 @@ OURS = dict(re.findall(r'^(\S+) "(.*)";$', _LIST, re.MULTILINE))
 OTHERWISE = {"true": "false", "false": "true", "0": "30", "1": "2"}
 
 
+REMOVING = 'APT::Solver "internal";'
+"""By this a full upgrade removes for the sake of newer versions, as apt did before it had another solver."""
+
+
 def against(*names: str) -> str:
     """Return a configuration of apt that wants the opposite of what the script sets."""
     return "\n".join(f'{name} "{OTHERWISE[OURS[name]]}";' for name in names)

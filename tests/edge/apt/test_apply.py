@@ -21,7 +21,8 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Question
 from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, automatic_after
 from reconciler.targets.local import LocalTarget
-from tests.edge.apt.instructions import OURS, against, difference, to, untouched
+from tests.edge.apt.conftest import reads_after_a_signal
+from tests.edge.apt.instructions import OURS, REMOVING, against, difference, to, untouched
 from tests.labs.apt import MAIN, PAUSE, AptLab, Deb
 from tests.labs.naming import moved
 
@@ -91,6 +92,7 @@ def test_another_build_of_the_installed_version_is_installed_once_and_holds_up_n
     own_lab.offer(
         (Deb("rebuilt", "1.0", fields={"Depends": "base"}), Deb("rebuilt", "1.0", fields={"Depends": "user"}))
     )
+    own_lab.configure(REMOVING)
     instruction = Instruction(own_apt.resolve(Question("full")).changes)
     assert {"rebuilt", "remover", "victim"} <= {change.name for change in instruction.changes}
     assert own_apt.apply(instruction, folder) == Execution(0)
@@ -134,7 +136,7 @@ def test_what_is_there_already_is_left_alone(
         (to("newdep=1.1"), 25, "apt would do something else: install newdep-lib 1.0"),
         (to("remover=2.0"), 25, "apt would do something else: remove victim"),
         (to("plain=1.1", remove="base"), 25, "apt would do something else: remove user"),
-        (to("unsat=1.1"), 25, "Unable to correct problems, you have held broken packages"),
+        (to("unsat=1.1"), 25, "Depends"),
         (to("plain=1.1", "lima=1.1"), 25, "held by the operator: lima"),
         (to(remove="lima"), 25, "held by the operator: lima"),
         (to("plain=7", "secure=1.0+deb12u1"), 26, "Version '7' for 'plain' was not found"),
@@ -243,7 +245,7 @@ def test_a_request_to_end_waits_for_the_managers_end(
 ) -> None:
     own_lab.offer((Deb("slow", "1.0"), Deb("slow", "1.1", scripts={"postinst": PAUSE})))
     own_lab.mark_auto("slow")
-    apt = manager(own_lab, script, shell)
+    apt = manager(own_lab, script, shell if reads_after_a_signal(shell) else ("dash",))
     own_lab.arrange_pause()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(apt.apply, replace(to("slow=1.1"), automatic=("slow:all",)), folder)
@@ -387,10 +389,10 @@ def test_a_failing_maintainer_script_is_named_and_the_others_are_finished(
     )
     done = own_apt.apply(instruction, folder)
     assert (done.exit_code, done.native_code) == (27, 100)
-    assert {(one.name, one.message) for one in done.failed} == {
-        ("golf", "installed golf package post-installation script subprocess returned error exit status 3"),
-        ("caddy", "dependency problems - leaving unconfigured"),
-    }
+    told = {one.name: one.message for one in done.failed}
+    # What dpkg calls the script is another word in newer ones.
+    assert re.search(r" golf package .* script subprocess .* exit status 3$", told.pop("golf"))
+    assert told == {"caddy": "dependency problems - leaving unconfigured"}
     assert own_lab.states() == {"golf": "install ok half-configured", "caddy": "install ok unpacked"}
     assert own_lab.versions()["newdep"] == "1.1"
     assert own_lab.automatic() == {"golf", "plain", "newdep-lib"}
@@ -406,9 +408,9 @@ def test_where_a_package_cannot_be_unpacked_the_others_are_finished(
         to("golf:i386=1.1", "plain=1.1", "secure=1.0+deb12u1"), folder
     )
     assert done.exit_code == 27
-    assert [(one.name, one.message) for one in done.failed] == [
-        ("golf:i386", "new golf:i386 package pre-installation script subprocess returned error exit status 4")
-    ]
+    (failed,) = done.failed
+    assert failed.name == "golf:i386"
+    assert re.fullmatch(r"new golf:i386 package .* script subprocess .* exit status 4", failed.message)
     assert own_lab.states() == {}
     assert (own_lab.versions()["plain"], own_lab.versions()["golf:i386"]) == ("1.1", "1.0")
 

@@ -14,7 +14,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Answer, Mode, Question, Unmet
 from reconciler.targets.local import LocalTarget
-from tests.edge.apt.instructions import OURS, against
+from tests.edge.apt.instructions import OURS, REMOVING, against
 from tests.labs import naming
 from tests.labs.apt import MAIN, SECURITY, AptLab, Deb
 
@@ -56,7 +56,8 @@ def test_safe_mode_upgrades_and_installs_and_removes_nothing(apt: ScriptedManage
     assert (answer.exit_code, answer.native_code) == (0, 0)
 
 
-def test_full_mode_removes_and_tells_a_replacement_from_a_removal(apt: ScriptedManager) -> None:
+def test_full_mode_removes_and_tells_a_replacement_from_a_removal(lab: AptLab, apt: ScriptedManager) -> None:
+    lab.configure(REMOVING)
     answer = apt.resolve(Question("full"))
     actions = {change.name: change.action for change in answer.changes if change.to_version is None}
     assert actions == {"victim": "remove", "replaced": "replace"}
@@ -142,8 +143,7 @@ def test_what_must_not_move_is_not_removed_either(apt: ScriptedManager, how: str
     question = Question("full", **{how: ("victim",)})  # type: ignore[arg-type] # one of two tuple fields
     answer = apt.resolve(question)
     if answer.exit_code == 0:
-        # Newer ones find by themselves what must stay back, where they are asked to keep it as it is.
-        assert how == "exclude"
+        # Newer ones find by themselves what must stay back.
         assert ("remover" in answer.kept_back, "victim" in moved(answer)) == (True, False)
         return
     assert answer.exit_code == 25
@@ -226,6 +226,7 @@ def test_one_version_alone_that_is_gone_is_told(apt: ScriptedManager) -> None:
 def test_what_takes_the_place_of_a_package_replaces_it(
     own_lab: AptLab, own_apt: ScriptedManager, fields: dict[str, str], action: str
 ) -> None:
+    own_lab.configure(REMOVING)
     own_lab.publish(MAIN, Deb("plain", "3.0", fields=fields))
     own_lab.refresh()
     gone = [change for change in own_apt.resolve(Question("full")).changes if change.name == "local"]
@@ -345,6 +346,7 @@ ODD = ("9,1", "9=1", "9*1", "9?1", "9[1]", '9"1', "9'1", "9`1", "9\\1", "9/1", "
 def test_a_version_that_nobody_can_name_keeps_no_other_from_moving(
     own_lab: AptLab, own_apt: ScriptedManager, mode: Mode
 ) -> None:
+    own_lab.configure(REMOVING)
     flat = own_lab.folder / "flat"
     flat.mkdir()
     names = [f"odd{number}" for number in range(len(ODD))]
@@ -504,6 +506,7 @@ def test_the_operators_automatic_removal_does_not_reach_a_plan(lab: AptLab, apt:
 def test_no_setting_of_the_operators_changes_how_apt_is_read(
     lab: AptLab, apt: ScriptedManager, name: str
 ) -> None:
+    lab.configure(REMOVING)
     before = apt.observe(datetime.now(UTC))
     lab.configure(against(*(OURS if name == "all of them" else [name])))
     assert moved(apt.resolve(Question("full"))) == FULL

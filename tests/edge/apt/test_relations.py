@@ -8,6 +8,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Question
 from reconciler.planning.runs.steps import split
 from reconciler.targets.local import LocalTarget
+from tests.edge.apt.instructions import REMOVING
 from tests.labs.apt import MAIN, AptLab, Deb
 
 
@@ -20,6 +21,7 @@ def parts(apt: ScriptedManager) -> list[set[str]]:
 def test_a_world_falls_into_parts_that_apt_accepts_one_by_one(
     lab: AptLab, script: PatchScript, shell: tuple[str, ...]
 ) -> None:
+    lab.configure(REMOVING)
     apt = ScriptedManager(APT, LocalTarget(lab.environment, shell), script, lab.cache)
     before = lab.digest()
     found = parts(apt)
