@@ -27,13 +27,14 @@ from reconciler.gitops.failures import explain
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import one_line
+from reconciler.gitops.report_tree import blob_id
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.signed_reports import own_public_key
 from reconciler.gitops.ssh_signatures import check_ssh, read_signature, who
 from reconciler.ownership import check_ours
 from reconciler.planning.fleet.pages import heads, status_page
 from reconciler.planning.fleet.rows import Row
-from reconciler.planning.fleet.summary import Head, Line, counted, read_summary, write_summary
+from reconciler.planning.fleet.summary import Head, Line, counted, read_summary
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.planning.text.wording import plural
 from reconciler.policy.signers import Signer, read_signers
@@ -128,12 +129,13 @@ class FleetBranches:
             self.cache.notices += (f"what the fleet was like before is not used: {error.message}",)
             return []
 
-    def publish(self, head: Head, lines: Sequence[Line], key: Path) -> Published | None:
+    def publish(self, head: Head, lines: Sequence[Line], summary: bytes, key: Path) -> Published | None:
         """Bring both branches to what the fleet is now, and push them; ``None`` where another was quicker.
 
         Args:
             head: What the summary says besides its rows.
             lines: The rows, the worst first.
+            summary: Both, as ``summary.json`` has them.
             key: File of the private key that signs.
 
         Raises:
@@ -142,9 +144,10 @@ class FleetBranches:
             Damaged: The copy cannot be read.
         """
         seen = self._seen(FLEET)
-        tree = self._tree(_files(head, lines), self._trees(lines))
-        if seen.tree == tree and self.now - seen.at < STILL_THERE:
+        is_same = self._holds(seen, summary)
+        if is_same and self.now - seen.at < STILL_THERE:
             return Published(seen.commit, is_new=False)
+        tree = seen.tree if is_same else self._tree(_files(head, lines, summary), self._trees(lines))
         commit = self._commit(tree, seen.commit, _message(lines, FLEET, is_news=tree != seen.tree), key)
         before = self._seen(RINGS)
         small = self._tree({"fleet.json": _ring_file(head, lines, commit)}, {})
@@ -165,6 +168,13 @@ class FleetBranches:
         said = f"the newest commit of {branch} is by no publisher; it is continued, and nothing taken from it"
         self.cache.notices += () if said in self.cache.notices else (said,)
         return _Seen(tip)
+
+    def _holds(self, seen: _Seen, summary: bytes) -> bool:
+        """Say whether a branch is what this summary makes of it: all else there follows from its rows."""
+        if not seen.tree:
+            return False
+        ((oid, _, _),) = described(self.cache.git, [f"{seen.tree}:{_SUMMARY}"], _DOING)
+        return oid == blob_id(summary, seen.tree)
 
     def _trees(self, lines: Sequence[Line]) -> dict[str, str]:
         """Return where the tree of each target goes; one that is lost is left out, and said."""
@@ -251,11 +261,11 @@ def _holds(signer: Signer, now: datetime) -> bool:
     return not signer.begins_after(now) and not signer.ended_before(now)
 
 
-def _files(head: Head, lines: Sequence[Line]) -> dict[str, bytes]:
+def _files(head: Head, lines: Sequence[Line], summary: bytes) -> dict[str, bytes]:
     rows = [line.row for line in lines]
     return {
         "heads.txt": heads(rows),
-        _SUMMARY: write_summary(head, lines),
+        _SUMMARY: summary,
         "STATUS.md": status_page(head, rows),
     }
 

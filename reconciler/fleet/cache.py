@@ -12,6 +12,7 @@ The rules:
    being read. What cannot be read here is the report of nobody.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ MOST_REPORT_BYTES = 4 * 2**20
 _MOST_TREE_BYTES = 300 * MOST_FILES
 _MOST_TRANSFERRED = 16 * 2**30
 _MOST_LISTED = 256 * 2**20
+_FIRST_TIMEOUT = 3600.0
+"""Seconds for the first fetch, which brings everything there is."""
 _MANY_REFS = 500
 """Refs that moved in one fetch after which they are packed: loose ones are slow to look at."""
 _NAME = "reports"
@@ -123,10 +126,11 @@ class ReportCache:
         if not folder.exists():
             damage.create_bare(folder, self.git)
         before = self._refs_or_none()
+        timeout = timeout if before else max(timeout, _FIRST_TIMEOUT)
         problem = self._fetched(timeout)
         if isinstance(problem, Transient) and not isinstance(problem, Damaged) and damage.unlock(folder):
             problem = self._fetched(timeout)
-        if isinstance(problem, Suspect) and not damage.is_sound(self.git):
+        if isinstance(problem, Suspect) and damage.soundness(self.git) is False:
             problem = Damaged(problem.message)
         if isinstance(problem, Damaged) or before is None:
             self.rebuild()
@@ -158,7 +162,7 @@ class ReportCache:
         self.notices += (
             f"the copy of {self.shown} was damaged; it is fetched anew, and the old one is {aside}",
         )
-        problem = self._fetched(self._timeout)
+        problem = self._fetched(max(self._timeout, _FIRST_TIMEOUT))
         if problem is not None:
             raise problem
 
@@ -250,7 +254,8 @@ class ReportCache:
         moved = len(self.tips().items() - before.items())
         if moved > _MANY_REFS:
             self.git.run("pack-refs", "--all")
-        damage.keep_small(self.git)
+        with contextlib.suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
+            damage.keep_small(self.git)
 
 
 def is_target(branch: str) -> bool:

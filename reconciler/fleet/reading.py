@@ -163,6 +163,7 @@ class _Part:
     cache: ReportCache
     lines: list[Line] = field(default_factory=list)
     before: Sequence[Line] = ()
+    summary: bytes = b""
     problem: ReconcilerError | None = None
 
 
@@ -185,7 +186,8 @@ class _Reading:
         policy = follow(sources.mirror, sources.signed, self._now, sources.timeout)
         self._notices += policy.notices
         self._say_who(policy)
-        book = read_keys(policy.git, policy.line, sources.folder / "keys.json")
+        keys = sources.folder / "keys.json"
+        book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys))
         head = Head(policy.commit, policy.is_verified)
         for part in parts:
             self._bring(part, policy, book, head)
@@ -196,7 +198,7 @@ class _Reading:
         known = _merged(line.row for part in parts for line in part.before)
         if sources.changed is not None:
             sources.changed(known, rows)
-        self._remember(parts, head)
+        self._remember(parts)
         problems = tuple(part.problem for part in parts if part.problem is not None)
         fleet = Gathered(head, rows, self._now)
         return Outcome(fleet, known, self._published, tuple(self._notices), problems)
@@ -262,9 +264,9 @@ class _Reading:
             except (Transient, Stalled) as problem:
                 part.problem = problem
 
-    def _remember(self, parts: Sequence[_Part], head: Head) -> None:
+    def _remember(self, parts: Sequence[_Part]) -> None:
         for part in parts:
-            replace_file(self._path(part), write_summary(head, part.lines))
+            replace_file(self._path(part), part.summary)
         told = {"at": instant(self._now), "parts": [part.name for part in parts]}
         replace_file(self._sources.folder / _GATHERED, json.dumps(told).encode())
 
@@ -272,12 +274,13 @@ class _Reading:
         aged = ((line, as_of(line.row, self._now, head.silent_after)) for line in part.lines)
         lines = [line if row is line.row else Line.of(row) for line, row in aged]
         part.lines = sorted(lines, key=lambda line: (line.row.state.rank, line.row.target))
+        part.summary = write_summary(head, part.lines)
 
     def _publish(self, part: _Part, policy: PolicyAt, book: KeyBook, head: Head, key: Path) -> None:
         """Publish; where another publisher was quicker, look again and go on from what it left."""
         for _ in range(_ATTEMPTS):
             branches = self._branches(part, policy)
-            done = part.cache.whole(partial(branches.publish, head, part.lines, key))
+            done = part.cache.whole(partial(branches.publish, head, part.lines, part.summary, key))
             if done is not None:
                 self._published[part.cache.shown] = done
                 return
