@@ -22,7 +22,7 @@ from reconciler.fleet.verified_policy import PolicyAt, SignedPolicy, follow
 from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.host.state.folder import StateFolder
-from reconciler.planning.fleet.rows import Row, as_of
+from reconciler.planning.fleet.rows import Row, as_of, moved
 from reconciler.planning.fleet.summary import Head, Line, read_summary, write_summary
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.signers import Signer
@@ -167,6 +167,25 @@ class _Part:
     problem: ReconcilerError | None = None
 
 
+def _tell_of_moves(parts: Sequence[_Part]) -> None:
+    """Say in the report repository that a target left where it reports now: it is not silent there."""
+    newest: dict[str, tuple[tuple[bool, float], _Part]] = {}
+    for part in parts:
+        for line in part.lines:
+            known = newest.get(line.row.target)
+            if line.row.is_known and (known is None or _newness(line.row) > known[0]):
+                newest[line.row.target] = (_newness(line.row), part)
+    for part in parts:
+        part.lines = [_moved(line, part, newest.get(line.row.target)) for line in part.lines]
+
+
+def _moved(line: Line, here: _Part, newest: tuple[tuple[bool, float], _Part] | None) -> Line:
+    if newest is None or newest[1] is here or newest[0] == _newness(line.row):
+        return line
+    row = moved(line.row, newest[1].cache.shown)
+    return line if row == line.row else Line.of(row)
+
+
 class _Reading:
     """One reading of a fleet."""
 
@@ -191,6 +210,7 @@ class _Reading:
         head = Head(policy.commit, policy.is_verified)
         for part in parts:
             self._bring(part, policy, book, head)
+        _tell_of_moves(parts)
         for part in parts:
             self._finish(part, policy, book, head, parts)
         self._notices += [notice for part in parts for notice in part.cache.notices]

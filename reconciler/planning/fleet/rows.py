@@ -58,7 +58,7 @@ class TargetState(StrEnum):
     FINE = "fine"
     """Nothing is wrong; updates may wait for their window."""
     RETIRED = "retired"
-    """The policy names no key of it any more."""
+    """The policy names no key of it any more; or it reports elsewhere, in the repository that it left."""
 
     @property
     def rank(self) -> int:
@@ -298,6 +298,11 @@ def retired(branch: str, before: Row | None = None, tip: str = "") -> Row:
     kept = before or Row(target_of(branch), branch, TargetState.RETIRED, "")
     said = "the policy names no key of it any more"
     return replace(kept, state=TargetState.RETIRED, reason=said, tip=tip or kept.tip)
+
+
+def moved(row: Row, where: str) -> Row:
+    """Return the row of a target in a report repository that it left for another one."""
+    return replace(row, state=TargetState.RETIRED, reason=one_line(f"it reports to {where} now", _REASON))
 
 
 def never_heard(host: str) -> Row:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from reconciler.fleet.reading import last_gathered
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.facts.observation import Reboot, RebootNeed
 from reconciler.planning.fleet.rows import TargetState
-from reconciler.planning.fleet.summary import read_summary
+from reconciler.planning.fleet.summary import Line, read_summary
 from reconciler.planning.reporting.document import OutsideMove
 from reconciler.planning.text import canonical
 from tests.edge.gitops.bench import git
@@ -388,6 +389,40 @@ def test_a_remote_that_cannot_be_reached_keeps_what_was_known(
     found = world.read(remotes=both)
     assert len(found.problems) == 1
     assert [row.target for row in found.fleet.rows] == ["db-01", "web-01", "web-02"]
+
+
+def test_a_target_that_moved_to_another_repository_is_not_silent_in_the_first(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    second = replace(world, folder=world.folder / "second")
+    second.folder.mkdir()
+    git(second.folder, "init", "--quiet", "--bare", "reports.git")
+    (second.folder / "policy").symlink_to(world.policy.path)
+    both = (f"file://{world.reports}", f"file://{second.reports}")
+    world.later(days=3)
+    second.now = world.now
+    good = second.report("web-01", parent="")
+    for host in ("web-02", "db-01"):
+        world.report(host)
+
+    rows = world.rows(remotes=both)
+
+    assert {row.state for row in rows.values()} == {TargetState.FINE}
+    assert rows["web-01"].head == good
+    left = {line.row.target: line.row for line in summary(world)}
+    assert (left["web-01"].state, left["web-01"].reason) == (
+        TargetState.RETIRED,
+        f"it reports to {both[1]} now",
+    )
+    assert "web-01" in world.targets()
+    back = world.report("web-01", at=world.now + timedelta(seconds=5))
+    world.later(minutes=1)
+    assert world.rows(remotes=both)["web-01"].head == back
+    assert {line.row.target: line.row for line in summary(world)}["web-01"].state is TargetState.FINE
+
+
+def summary(world: FleetWorld) -> list[Line]:
+    return read_summary((git(world.reports, "show", "fleet:summary.json") + "\n").encode())[1]
 
 
 def test_a_key_that_is_not_listed_is_said(world: FleetWorld, ada: Key) -> None:
