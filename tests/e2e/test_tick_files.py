@@ -57,6 +57,8 @@ def test_metrics_say_what_the_report_says_and_every_name_is_documented(
     found, report = metrics(file), watched.report()
     assert file.stat().st_mode & 0o777 == 0o644
     assert found["patchledger_updates_pending"][()] == report["counts"]["pending"] > 0
+    assert found["patchledger_updates_security"][()] == report["counts"]["security"] > 0
+    assert found["patchledger_updates_overdue"][()] == 0
     assert found["patchledger_decision"] == {("window",): 1.0}
     assert found["patchledger_last_tick_exit_code"][()] == 0
     assert found["patchledger_paused"][()] == 0

@@ -295,6 +295,8 @@ def test_a_dry_run_is_told_whenever_it_is_asked_for() -> None:
     assert "Not planned, and why:\n- php: held\n" in first.message.text
     assert "- zlib1g:amd64 1:1.2.13-1 -> 1:1.2.13-2\n" in first.message.text
     assert (first.key, first.occasion != again.occasion) == (again.key, True)
+    wrong = dry_run(replace(planned, troubles=(STALE,)), NOW).message
+    assert wrong.title == "[patchledger] web-01: dry-run: 2 changes (1 security) planned, 1 problem"
 
 
 def test_a_key_is_the_same_however_late_and_however_worded() -> None:

@@ -249,6 +249,20 @@ REBOOTING = replace(OBSERVATION, reboot=Reboot(RebootNeed.REQUIRED))
         (report_of(plan_of(update())), "web-01: 1 update pending"),
         (report_of(plan_of(HELD)), "web-01: 1 held"),
         (
+            report_of(plan_of(HELD, update("curl", disposition=Disposition.HELD, security=True))),
+            "web-01: 2 held (1 security)",
+        ),
+        (
+            report_of(
+                plan_of(
+                    update("a", disposition=Disposition.TOO_YOUNG, security=True),
+                    update("b", disposition=Disposition.UNAVAILABLE, security=True),
+                    update("c", disposition=Disposition.NOT_SELECTED),
+                )
+            ),
+            "web-01: 1 waiting (1 security), 1 refused (1 security), 1 not selected",
+        ),
+        (
             report_of(inputs=STALLED),
             "web-01: unhealthy, policy-stalled, 2 updates pending (1 security)",
         ),

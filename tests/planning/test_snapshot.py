@@ -88,7 +88,7 @@ def test_a_report_becomes_a_snapshot() -> None:
             PackageLine("libnew", "amd64", None, "1"),
         ),
         pending=1,
-        waits=("php: held by an exception",),
+        waits=("php [security]: held by an exception",),
         reboot=RebootNeed.REQUIRED,
         reboot_reasons=("kernel",),
         boot_id="boot-1",
@@ -142,14 +142,19 @@ def test_what_waits_is_told_by_reason_the_commonest_first() -> None:
     names = [f"lib{number:02}" for number in range(10)]
     young = (Reason("too-young", "seen for less than 7d"),)
     updates = (
-        *(replace(NGINX, name=name, disposition=Disposition.TOO_YOUNG, reasons=young) for name in names),
+        *(
+            replace(
+                NGINX, name=name, disposition=Disposition.TOO_YOUNG, reasons=young, security=name == names[-1]
+            )
+            for name in names
+        ),
         replace(NGINX, name="php", disposition=Disposition.HELD),
         replace(NGINX, name="bare", disposition=Disposition.UNAVAILABLE, reasons=()),
     )
     assert _snapshot(replace(REPORT, plan=replace(REPORT.plan, updates=updates))).waits == (
-        f"{', '.join(names[:8])} and 2 more: seen for less than 7d",
-        "php: held by an exception",
-        "bare: unavailable",
+        f"lib09 [security], {', '.join(names[:7])} and 2 more: seen for less than 7d",
+        "php [security]: held by an exception",
+        "bare [security]: unavailable",
     )
 
 

@@ -11,6 +11,7 @@ from prometheus_client.registry import CollectorRegistry
 from reconciler.planning.runs.record import RunResult, outcome_of, result_of
 
 _COUNTS = {
+    "security": "Security updates on offer, whatever becomes of them.",
     "pending": "Updates that the plan applies once the gates are open.",
     "pending_security": "Security updates among the pending ones.",
     "held": "Updates that an exception or the operator holds back.",

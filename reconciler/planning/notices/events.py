@@ -525,7 +525,8 @@ def _expires(exception: Expiring) -> str:
 
 def dry_run(current: Snapshot, now: datetime) -> Notice:
     """Return the message of ``plan --notify``: what would be applied now, and what would not and why."""
-    headline = f"dry-run: {_planned_of(current)} planned"
+    wrong = f", {plural(len(current.troubles), 'problem')}" if current.troubles else ""
+    headline = f"dry-run: {_planned_of(current)} planned{wrong}"
     sections = (
         MessageSection("Wrong now", tuple(each.message for each in current.troubles)),
         MessageSection("Not planned, and why", current.waits),

@@ -109,13 +109,17 @@ def _mark(change: OutsideMove) -> str:
 
 
 def _waits(report: Report) -> tuple[str, ...]:
-    """Return why updates are not planned, the commonest reason first, with the packages that wait for it."""
+    """Return why updates are not planned, the commonest reason first, with the packages that wait for it.
+
+    Those that fix security come first, since not all are named.
+    """
     waiting: dict[str, list[str]] = {}
     name = report.name_of
-    for update in report.plan.updates:
+    for update in sorted(report.plan.updates, key=lambda one: not one.security):
         if update.disposition is not Disposition.PLANNED:
             why = update.reasons[0].message if update.reasons else update.disposition.value
-            waiting.setdefault(why, []).append(name(update.package))
+            mark = " [security]" if update.security else ""
+            waiting.setdefault(why, []).append(f"{name(update.package)}{mark}")
     order = sorted(waiting, key=lambda why: (-len(waiting[why]), why))
     return tuple(f"{listed(waiting[why], _NAMED)}: {why}" for why in order[:_REASONS])
 

@@ -4,6 +4,7 @@ The headline tells what is wrong, worst first (:mod:`reconciler.planning.reporti
 pending. A target is called up to date only where nothing is wrong and nothing is left out.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import chain
@@ -125,19 +126,27 @@ def _decided(outcome: Outcome) -> str:
 def _left(report: Report) -> Iterator[str]:
     """Yield what is pending and what is left out; what is in quarantine is told as wrong already."""
     counts = report.counts
-    if counts.pending:
-        security = f" ({counts.pending_security} security)" if counts.pending_security else ""
-        yield f"{plural(counts.pending, 'update')} pending{security}"
     failed = sum(update.reasons[0].code == "failed-before" for update in report.plan.updates)
+    secure = Counter(
+        _sort(update.disposition)
+        for update in report.plan.updates
+        if update.security and update.reasons[0].code != "failed-before"
+    )
     named = [
-        (counts.installs, "to install"),
-        (counts.removals, "to remove"),
-        (counts.held - failed, "held"),
-        (counts.waiting, "waiting"),
-        (counts.refused, "refused"),
-        (counts.not_selected, "not selected"),
+        (counts.installs, "to install", 0),
+        (counts.removals, "to remove", 0),
+        (counts.held - failed, "held", secure["held"]),
+        (counts.waiting, "waiting", secure["waiting"]),
+        (counts.refused, "refused", secure["refused"]),
+        (counts.not_selected, "not selected", secure["not selected"]),
     ]
-    yield from (f"{number} {words}" for number, words in named if number > 0)
+    if counts.pending:
+        yield f"{plural(counts.pending, 'update')} pending{_of_security(counts.pending_security)}"
+    yield from (f"{number} {words}{_of_security(fixes)}" for number, words, fixes in named if number > 0)
+
+
+def _of_security(number: int) -> str:
+    return f" ({number} security)" if number else ""
 
 
 def decided(report: Report) -> str:
