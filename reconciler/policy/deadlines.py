@@ -29,21 +29,21 @@ _NONE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class Term:
     """How long the host may be without a sort of update, and the key of ``deadline`` that says so."""
 
     length: timedelta
     key: Sort
 
 
-def limits_of(deadlines: Deadlines) -> dict[Sort, Limit]:
+def limits_of(deadlines: Deadlines) -> dict[Sort, Term]:
     """Return the deadline of each sort of update that has one: its own, or else that of the next one."""
-    limits: dict[Sort, Limit] = {}
-    inherited: Limit | None = None
+    limits: dict[Sort, Term] = {}
+    inherited: Term | None = None
     for sort in _SORTS:
         own: timedelta | str = getattr(deadlines, sort)
         if isinstance(own, timedelta):
-            inherited = Limit(own, sort)
+            inherited = Term(own, sort)
         if inherited is not None:
             limits[sort] = inherited
     return limits

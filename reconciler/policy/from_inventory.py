@@ -201,14 +201,14 @@ def _read_yaml(inventory: _Inventory, text: str) -> None:
     todo: list[tuple[_Path, object]] = [((name,), one) for name, one in data.items()]
     while todo:
         path, found = todo.pop()
-        todo += _read_group(_Place(inventory, documents[0], path), found)
+        todo += _read_group(_Node(inventory, documents[0], path), found)
 
 
 _Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Node:
     """Somewhere in a YAML inventory."""
 
     inventory: _Inventory
@@ -223,8 +223,8 @@ class _Place:
     def name(self) -> str:
         return self.path[-1]
 
-    def below(self, key: str) -> "_Place":
-        return _Place(self.inventory, self.document, (*self.path, key))
+    def below(self, key: str) -> "_Node":
+        return _Node(self.inventory, self.document, (*self.path, key))
 
     def mapping(self, value: object) -> dict[str, object]:
         """Return a value that is a mapping of names; a single name may stand for itself."""
@@ -239,7 +239,7 @@ class _Place:
                 raise _UnfitError(self.line, f"{dotted(self.path)}: is not a mapping of names")
 
 
-def _read_group(place: _Place, data: object) -> list[tuple[_Path, object]]:
+def _read_group(place: _Node, data: object) -> list[tuple[_Path, object]]:
     """Read one group; return the groups in it, with their places."""
     inventory = place.inventory
     inventory.group(place.name, place.line)
@@ -263,7 +263,7 @@ def _read_group(place: _Place, data: object) -> list[tuple[_Path, object]]:
     return inside
 
 
-def _use(place: _Place, variables: object) -> None:
+def _use(place: _Node, variables: object) -> None:
     for name in place.mapping(variables):
         place.inventory.use(name, place.below(name).line)
 

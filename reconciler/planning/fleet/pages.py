@@ -25,7 +25,6 @@ _MOST_SHOWN = 200
 """Rows of ``STATUS.md``, so that a forge still shows it."""
 _FORMULA = ("=", "+", "-", "@")
 _QUIET = (TargetState.FINE, TargetState.RETIRED)
-_DAY = 86400
 
 COLUMNS = (
     "target",

@@ -18,7 +18,7 @@ from enum import StrEnum
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gates.types import Outcome
 from reconciler.planning.reporting.ailments import Ailment, Ill, pressing
-from reconciler.planning.reporting.document import Counts, Decided, Report, Upcoming
+from reconciler.planning.reporting.document import Counts, Decided, Report
 from reconciler.planning.reporting.host_status import NextWindow
 from reconciler.planning.reporting.summary import headline, run_headline
 from reconciler.planning.runs.record import RunOutcome, RunRecord
@@ -396,10 +396,6 @@ def _of_machine(report: Report) -> Iterator[tuple[TargetState, str]]:
         yield TargetState.REBOOT_PENDING, f"it needs a reboot: {why}" if why else "it needs a reboot"
     if report.outside:
         yield TargetState.CHANGED_OUTSIDE, f"{plural(report.outside, 'change')} outside of runs"
-
-
-def _window(free: Upcoming) -> NextWindow:
-    return NextWindow(free.start, free.end, one_line(free.schedule, _NAME))
 
 
 def _decided(decision: Decided) -> Decided:

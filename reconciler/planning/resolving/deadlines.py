@@ -18,7 +18,7 @@ from reconciler.planning.facts.observation import Available, FirstSeen, Observat
 from reconciler.planning.resolving.age import is_behind
 from reconciler.planning.resolving.dispositions import Deadline
 from reconciler.planning.resolving.selection import Rules, is_selected, within_reach
-from reconciler.policy.deadlines import Limit, limits_of
+from reconciler.policy.deadlines import Term, limits_of
 from reconciler.policy.resolve import Effective
 from reconciler.policy.zones import shifted
 
@@ -33,7 +33,7 @@ class Timekeeper:
     """
 
     rules: Rules
-    limits: Mapping[Urgency, Limit]
+    limits: Mapping[Urgency, Term]
     sights: Mapping[str, Sequence[FirstSeen]]
 
     @classmethod
