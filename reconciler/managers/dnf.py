@@ -11,7 +11,7 @@ from reconciler.managers.dialect import Dialect
 from reconciler.managers.dnf_formats import MOVES, SKIPPED, RpmPackage, TableRow, moves, packages, rows
 from reconciler.managers.dnf_observation import read_observation
 from reconciler.managers.dnf_relations import RpmDoings, unmet
-from reconciler.managers.rpm import Row
+from reconciler.managers.rpm import RpmRow
 from reconciler.managers.sections import Sections, unparsed, words_of
 from reconciler.planning.facts import exit_codes as codes
 from reconciler.planning.facts.observation import Action, Answer, Change, Offer, Refresh, RefreshOutcome
@@ -81,7 +81,7 @@ class _Transaction:
         gone = self._gone(present, doings)
         return (*gone, *(self._move(move, row, known, doings) for move, row in coming))
 
-    def _gone(self, present: Sequence[Row], doings: RpmDoings) -> Iterator[Change]:
+    def _gone(self, present: Sequence[RpmRow], doings: RpmDoings) -> Iterator[Change]:
         by_version = {(row.package, row.version): row for row in present}
         section = self.sections.need("moves")
         installed = {move.package for move in self.table if move.action == "install"}
@@ -107,7 +107,7 @@ class _Transaction:
     def _move(
         self,
         move: TableRow,
-        row: Row | None,
+        row: RpmRow | None,
         known: Mapping[tuple[PackageId, str], RpmPackage],
         doings: RpmDoings,
     ) -> Change:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.managers import rpm
-from reconciler.managers.rpm import Row, version_key, worst
+from reconciler.managers.rpm import RpmRow, version_key, worst
 from reconciler.managers.sections import Section, fields_of, number, unparsed
 from reconciler.planning.facts.observation import Available, Severity
 from reconciler.planning.facts.package import Identified
 
 
-def rows(section: Section) -> tuple[Row, ...]:
+def rows(section: Section) -> tuple[RpmRow, ...]:
     """Read ``[installed]``, sorted by name, architecture and version, the newest last.
 
     Raises:

@@ -27,7 +27,7 @@ from reconciler.managers.machine import (
     read_lock_holder,
     unless_unanswered,
 )
-from reconciler.managers.rpm import Row, read_unsatisfied, version_key
+from reconciler.managers.rpm import RpmRow, read_unsatisfied, version_key
 from reconciler.managers.sections import Section, Sections, fields_of, instant, number, pairs
 from reconciler.planning.facts.observation import (
     Available,
@@ -70,7 +70,7 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
 
 
 def _installed(
-    sections: Sections, present: Iterable[Row], hidden: frozenset[PackageId]
+    sections: Sections, present: Iterable[RpmRow], hidden: frozenset[PackageId]
 ) -> tuple[Installed, ...]:
     automatic = _automatic(sections.need("reasons"))
     held = _keys(sections.need("versionlock")) | hidden
@@ -106,9 +106,9 @@ def _keys(section: Section) -> frozenset[PackageId]:
 # --- offers -------------------------------------------------------------------------------------------------
 
 
-def _offers(sections: Sections, present: Iterable[Row]) -> tuple[Offer, ...]:
+def _offers(sections: Sections, present: Iterable[RpmRow]) -> tuple[Offer, ...]:
     newest = {row.package: row for row in present}
-    of_name: dict[str, list[Row]] = {}
+    of_name: dict[str, list[RpmRow]] = {}
     for row in newest.values():
         of_name.setdefault(row.name, []).append(row)
     notices = _notices(sections)
@@ -179,7 +179,7 @@ def _notices(sections: Sections) -> tuple[Advised, ...]:
     return tuple(one for name in ("advisories", "cves") for one in advised(sections.get(name)))
 
 
-def _offer(row: Row, versions: Sequence[Available], notices: Sequence[Advised]) -> Offer:
+def _offer(row: RpmRow, versions: Sequence[Available], notices: Sequence[Advised]) -> Offer:
     """Make one of all that is offered, with the advisories that it is about."""
     newest_first = joined(versions, severities(notices))
     candidate = newest_first[0].version
@@ -302,7 +302,7 @@ def _health(sections: Sections) -> Health:
 _KERNEL = re.compile(r"kernel(?:-(?:uek|rt|64k|16k|debug|lt|ml|plus|zfcpdump))*(?:-core)?")
 
 
-def _reboot(sections: Sections, machine: Mapping[str, str], present: Sequence[Row]) -> Reboot:
+def _reboot(sections: Sections, machine: Mapping[str, str], present: Sequence[RpmRow]) -> Reboot:
     """Tell whether a reboot is pending: what the plugin says, then the kernel.
 
     A container has no kernel of its own, and an image that does not run has none at all.
@@ -319,7 +319,7 @@ def _reboot(sections: Sections, machine: Mapping[str, str], present: Sequence[Ro
     return kernel if section.code == 0 else unless_unanswered(section, kernel)
 
 
-def _kernel_reboot(running: str, present: Sequence[Row]) -> Reboot:
+def _kernel_reboot(running: str, present: Sequence[RpmRow]) -> Reboot:
     kernels = [row for row in present if _KERNEL.fullmatch(row.name)]
     if not kernels:
         return Reboot(RebootNeed.NOT_REQUIRED)

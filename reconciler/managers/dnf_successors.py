@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from reconciler.managers.dnf_formats import RpmPackage, joined, packages
 from reconciler.managers.dnf_relations import relations
-from reconciler.managers.rpm import Relation, Row
+from reconciler.managers.rpm import Relation, RpmRow
 from reconciler.managers.sections import Sections, fields_of
 from reconciler.planning.facts.observation import Available, Offer
 from reconciler.planning.facts.package import PackageId
 
 
-def successors_of(sections: Sections, present: Sequence[Row], architecture: str) -> Iterator[Offer]:
+def successors_of(sections: Sections, present: Sequence[RpmRow], architecture: str) -> Iterator[Offer]:
     """Yield an offer for each package that would take the place of installed ones.
 
     Args:
@@ -47,8 +47,8 @@ def successors_of(sections: Sections, present: Sequence[Row], architecture: str)
 
 
 def _replaced(
-    offered: Iterable[RpmPackage], present: Iterable[Row], architecture: str
-) -> Mapping[PackageId, list[Row]]:
+    offered: Iterable[RpmPackage], present: Iterable[RpmRow], architecture: str
+) -> Mapping[PackageId, list[RpmRow]]:
     """Find what each package would take the place of, in the architecture that dnf would choose."""
     by_name: defaultdict[str, defaultdict[str, list[Relation]]] = defaultdict(lambda: defaultdict(list))
     arches: defaultdict[str, set[str]] = defaultdict(set)
@@ -56,7 +56,7 @@ def _replaced(
         arches[one.name].add(one.arch)
         for relation in relations(one.relations.get("obsoletes", ())):
             by_name[relation.name][one.name].append(relation)
-    found: defaultdict[PackageId, list[Row]] = defaultdict(list)
+    found: defaultdict[PackageId, list[RpmRow]] = defaultdict(list)
     for row in present:
         for name, obsoleted in by_name.get(row.name, {}).items():
             if any(relation.admits(row.version) for relation in obsoleted):

@@ -28,7 +28,7 @@ def worst(said: Iterable[str]) -> Severity:
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Identified):
+class RpmRow(Identified):
     """An installed package; of install-only ones there are several with one identity."""
 
     name: str
@@ -39,7 +39,7 @@ class Row(Identified):
     source_version: str
 
 
-def rows(section: Section, columns: int) -> Iterator[Row]:
+def rows(section: Section, columns: int) -> Iterator[RpmRow]:
     """Read ``[installed]``, the first four of whose columns are a row.
 
     Raises:
@@ -47,7 +47,7 @@ def rows(section: Section, columns: int) -> Iterator[Row]:
     """
     for line in section.lines:
         name, arch, version, size, *_, source_rpm = fields_of(section, line, columns, later=1)
-        yield Row(name, arch, version, number(size), *_source(source_rpm, name, version))
+        yield RpmRow(name, arch, version, number(size), *_source(source_rpm, name, version))
 
 
 _SOURCE_RPM = re.compile(r"(.+)-([^-]+-[^-]+)\.(?:no)?src\.rpm")

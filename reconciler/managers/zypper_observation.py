@@ -25,7 +25,7 @@ from reconciler.managers.machine import (
     read_lock_holder,
     unless_unanswered,
 )
-from reconciler.managers.rpm import Row, read_unsatisfied, rows, version_key
+from reconciler.managers.rpm import RpmRow, read_unsatisfied, rows, version_key
 from reconciler.managers.sections import Section, Sections, fields_of, instant, pairs, whole
 from reconciler.managers.zypper_formats import (
     Advisory,
@@ -77,7 +77,7 @@ def read_observation(sections: Sections, at: datetime) -> Seen:
     )
 
 
-def _installed(sections: Sections, present: Iterable[Row]) -> tuple[Installed, ...]:
+def _installed(sections: Sections, present: Iterable[RpmRow]) -> tuple[Installed, ...]:
     automatic = frozenset(_marks(sections))
     held = frozenset(
         PackageId(match.get("name", ""), match.get("arch", ""))
@@ -282,7 +282,7 @@ def _source(
 _PROGRAMS = re.compile(r"zypper|zypp|rpm|packagekitd|y2base|ruby|transactional|dnf")
 
 
-def _health(sections: Sections, present: Iterable[Row]) -> Health:
+def _health(sections: Sections, present: Iterable[RpmRow]) -> Health:
     return Health(
         interrupted=tuple(_doubled(present, frozenset(sections.need("multiversion").lines))),
         broken=read_unsatisfied(sections.get("dependencies")),
@@ -291,7 +291,7 @@ def _health(sections: Sections, present: Iterable[Row]) -> Health:
     )
 
 
-def _doubled(present: Iterable[Row], many: frozenset[str]) -> Iterable[str]:
+def _doubled(present: Iterable[RpmRow], many: frozenset[str]) -> Iterable[str]:
     """Name packages of which an interrupted rpm left an older version beside the newer one."""
     versions: dict[PackageId, list[str]] = {}
     for row in present:
@@ -303,7 +303,7 @@ def _doubled(present: Iterable[Row], many: frozenset[str]) -> Iterable[str]:
             yield f"{name(package)} ({' and '.join(sorted(found, key=version_key))} at once)"
 
 
-def _reboot(sections: Sections, machine: Mapping[str, str], present: Iterable[Row]) -> Reboot:
+def _reboot(sections: Sections, machine: Mapping[str, str], present: Iterable[RpmRow]) -> Reboot:
     """Tell whether a reboot is pending: the distribution's own marks, then the kernel.
 
     A container has no kernel of its own, and an image that does not run has none at all; what zypper says of
@@ -328,7 +328,7 @@ def _if_required(reboot: Reboot) -> tuple[str, ...]:
     return reboot.reasons if reboot.need is RebootNeed.REQUIRED else ()
 
 
-def _kernel_reboot(running: str, present: Iterable[Row]) -> Reboot:
+def _kernel_reboot(running: str, present: Iterable[RpmRow]) -> Reboot:
     """Compare the newest installed kernel of the running flavour with the one that runs.
 
     ``uname -r`` is the package's version and release without its last, a rebuild's, number, and the flavour.
@@ -348,6 +348,6 @@ def _kernel_reboot(running: str, present: Iterable[Row]) -> Reboot:
     return Reboot(RebootNeed.NOT_REQUIRED)
 
 
-def _digest(sections: Sections, present: Iterable[Row]) -> str:
+def _digest(sections: Sections, present: Iterable[RpmRow]) -> str:
     packages = (f"{row.name}\t{row.arch}\t{row.version}" for row in present)
     return digest_of((*packages, "", *sorted(_marks(sections))))
