@@ -258,6 +258,27 @@ def _add_setup_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label", metavar="KEY=VALUE", action="append", help="a label that policies match on; repeatable"
     )
+    _add_access_options(parser)
+    parser.add_argument(
+        "--notifier",
+        metavar="NAME=FILE",
+        action="append",
+        help="a notifier, and the private file that holds its apprise URL (-: one line of standard input)",
+    )
+    parser.add_argument(
+        "--keep-secrets",
+        choices=("credential", "file"),
+        help="keep addresses of --notifier encrypted (the default), or as plain files for root alone",
+    )
+    parser.add_argument("--tick", metavar="D", help="time between two ticks (default: 15m)")
+    parser.add_argument(
+        "--updaters", choices=("park", "leave"), help="what becomes of other updaters (default: park)"
+    )
+    parser.add_argument("--program", metavar="FILE", help=argparse.SUPPRESS)
+    _format(parser)
+
+
+def _add_access_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy-remote", metavar="URL", help="address of the policy repository")
     parser.add_argument("--policy-ref", metavar="BRANCH", help="its branch (default: main)")
     parser.add_argument(
@@ -284,23 +305,6 @@ def _add_setup_options(parser: argparse.ArgumentParser) -> None:
         help="push a branch that enrols this host with this credential, which is kept nowhere: a private key "
         "for ssh, a token or password for https (-: a token, one line of standard input)",
     )
-    parser.add_argument(
-        "--notifier",
-        metavar="NAME=FILE",
-        action="append",
-        help="a notifier, and the private file that holds its apprise URL (-: one line of standard input)",
-    )
-    parser.add_argument(
-        "--keep-secrets",
-        choices=("credential", "file"),
-        help="keep addresses of --notifier encrypted (the default), or as plain files for root alone",
-    )
-    parser.add_argument("--tick", metavar="D", help="time between two ticks (default: 15m)")
-    parser.add_argument(
-        "--updaters", choices=("park", "leave"), help="what becomes of other updaters (default: park)"
-    )
-    parser.add_argument("--program", metavar="FILE", help=argparse.SUPPRESS)
-    _format(parser)
 
 
 def _add_units_verbs(commands: _Commands) -> None:
