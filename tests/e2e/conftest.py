@@ -11,6 +11,9 @@ from tests.e2e.site import Site
 from tests.labs.apt import AptLab
 from tests.replay import replay
 
+REPLAYED = {"test_run", "test_apply"}
+"""Modules whose installations nobody else writes to; it takes a fortieth of a second each."""
+
 
 @pytest.fixture
 def lab(apt_world: AptLab, tmp_path: Path) -> AptLab:
@@ -33,6 +36,15 @@ def patchledger(site: Site, capsys: pytest.CaptureFixture[str]) -> Callable[...,
         return code, said.out, said.err
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def replayed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """Make every report of an installation again, from git alone and byte by byte, when a test is over."""
+    yield
+    if request.module.__name__.rpartition(".")[2] in REPLAYED:
+        site = Site(tmp_path / "site")
+        assert [one for one in replay(site.reports, site.policy) if one.problem] == []
 
 
 @pytest.fixture(params=MANAGERS)
