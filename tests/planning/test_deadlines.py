@@ -23,6 +23,7 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType,
 from reconciler.planning.resolving.plan import make_plan
 from reconciler.planning.resolving.selection import Rules
 from reconciler.policy.resolve import Effective
+from reconciler.policy.windows import Occurrence
 from tests.examples import examples
 from tests.fakes import SECURITY, STABLE, Build, PackageWorld, plan_for
 from tests.policies import COMMIT, effective
@@ -244,6 +245,13 @@ def test_the_operators_own_hold_is_named_as_well() -> None:
     condition = overdue_of(reported(world))
     assert condition is not None
     assert "in the way: a is on hold on this machine, by its operator" in condition.message
+
+
+def test_where_every_gate_is_open_nothing_is_in_the_way() -> None:
+    span = Occurrence(NOW - timedelta(hours=1), NOW + timedelta(hours=2), "nightly", 0)
+    condition = overdue_of(reported(windows=WindowState(("nightly",), (span,))))
+    assert condition is not None
+    assert condition.message.endswith("; in the way: nothing, every gate is open for 2 changes")
 
 
 def test_of_many_some_are_named_and_all_are_in_the_report() -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.planning.facts.observation import Urgency
+from reconciler.planning.gates.types import Outcome
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.age import URGENCIES
 from reconciler.planning.resolving.dispositions import (
@@ -74,6 +75,8 @@ def in_the_way(report: Report, update: Update) -> Reason:
     if update.disposition is not Disposition.PLANNED:
         return update.reasons[0]
     decision = report.decision
+    if decision.outcome is Outcome.APPLY:
+        return Reason(decision.outcome, f"nothing, {decision.reason}")
     deciding = (gate.origin for gate in report.gates if gate.outcome is decision.outcome)
     return Reason(decision.outcome, f"{decision.outcome}: {decision.reason}", next(deciding, ""))
 
