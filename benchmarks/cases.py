@@ -14,6 +14,7 @@ from benchmarks.installation import PLAN
 from benchmarks.measure import Command, Spread, measure
 from benchmarks.other_managers import plan_dnf, plan_pacman, plan_zypper
 from benchmarks.reading_fleets import fleet
+from benchmarks.reporting_at_once import reports_at_once
 
 COMPOSE = """\
 import pathlib, sys, yaml
@@ -164,8 +165,9 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "help-status": help_and_status,
     "first-adoption": first_adoption,
     "fleet": fleet,
+    "reports-at-once": reports_at_once,
     "apply": apply,
     "apply-steps": apply_steps,
 }
-LONG = frozenset({"apply-steps", "fleet"})
+LONG = frozenset({"apply-steps", "fleet", "reports-at-once"})
 """What is measured only where it is asked for by name."""
