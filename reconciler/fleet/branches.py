@@ -66,7 +66,7 @@ def signer_of(key: Path) -> Signer:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class FleetCommit:
     """What became of the branch ``fleet``.
 
     Attributes:
@@ -129,7 +129,7 @@ class FleetBranches:
             self.cache.notices += (f"what the fleet was like before is not used: {error.message}",)
             return []
 
-    def publish(self, head: Head, lines: Sequence[Line], summary: bytes, key: Path) -> Published | None:
+    def publish(self, head: Head, lines: Sequence[Line], summary: bytes, key: Path) -> FleetCommit | None:
         """Bring both branches to what the fleet is now, and push them; ``None`` where another was quicker.
 
         Args:
@@ -146,14 +146,14 @@ class FleetBranches:
         seen = self._seen(FLEET)
         is_same = self._holds(seen, summary)
         if is_same and self.now - seen.at < STILL_THERE:
-            return Published(seen.commit, is_new=False)
+            return FleetCommit(seen.commit, is_new=False)
         tree = seen.tree if is_same else self._tree(_files(head, lines, summary), self._trees(lines))
         commit = self._commit(tree, seen.commit, _message(lines, FLEET, is_news=tree != seen.tree), key)
         before = self._seen(RINGS)
         small = self._tree({"fleet.json": _ring_file(head, lines, commit)}, {})
         rings = self._commit(small, before.commit, _message(lines, RINGS, is_news=True), key)
         moved = {FLEET: (seen.commit, commit), RINGS: (before.commit, rings)}
-        return Published(commit, is_new=True) if self._pushed(moved) else None
+        return FleetCommit(commit, is_new=True) if self._pushed(moved) else None
 
     def _seen(self, branch: str) -> _Seen:
         tip = self.cache.tips().get(branch, "")

@@ -56,7 +56,7 @@ _DOING = "cannot read the reports"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportCommit:
     """A commit of a branch: its tree, and when it says that it was made."""
 
     tree: str
@@ -180,7 +180,7 @@ class ReportCache:
         rows = (line.partition(" ") for line in asked.text.splitlines())
         return {branch: oid for oid, _, branch in rows}
 
-    def commits(self, oids: Sequence[str]) -> list[Told | None]:
+    def commits(self, oids: Sequence[str]) -> list[ReportCommit | None]:
         """Return what commits say; ``None`` of one that is none, or too large.
 
         Raises:
@@ -263,9 +263,9 @@ def is_target(branch: str) -> bool:
     return _BRANCH.fullmatch(branch) is not None
 
 
-def _told(commit: bytes | None) -> Told | None:
+def _told(commit: bytes | None) -> ReportCommit | None:
     found = _COMMIT.match(commit or b"")
-    return None if found is None else Told(found[1].decode(), commit_date(found[2]))
+    return None if found is None else ReportCommit(found[1].decode(), commit_date(found[2]))
 
 
 def _entries(tree: bytes | None) -> dict[str, tuple[bytes, str]] | None:

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.errors import Misuse
-from reconciler.fleet.cache import Misshapen, ReportCache, Shaped, chunks, is_target
-from reconciler.fleet.cache import Told as Commit
+from reconciler.fleet.cache import Misshapen, ReportCache, ReportCommit, Shaped, chunks, is_target
 from reconciler.fleet.proofs import Proof, Proofs
 from reconciler.fleet.report_keys import KeyBook
 from reconciler.planning.fleet.rows import (
@@ -246,7 +245,7 @@ class Gatherer:
             found[branch] = self._parsed(branch, report, next(runs) if shape.run else None, anew[branch])
         return found
 
-    def _heard(self, proof: SignedReport, commit: Commit) -> Heard:
+    def _heard(self, proof: SignedReport, commit: ReportCommit) -> Heard:
         return Heard(proof.commit, commit.tree, proof.key, proof.policy, min(commit.at, self.now))
 
     def _parsed(self, branch: str, report: bytes | None, run: bytes | None, heard: Heard) -> Row | str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
-from reconciler.fleet.branches import FleetBranches, Published, signer_of
+from reconciler.fleet.branches import FleetBranches, FleetCommit, signer_of
 from reconciler.fleet.cache import ReportCache
 from reconciler.fleet.gathering import Gatherer, missing
 from reconciler.fleet.proofs import Proofs
@@ -34,7 +34,7 @@ _ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class FleetSources:
     """Where a fleet is read from.
 
     Attributes:
@@ -79,7 +79,7 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FleetRead:
     """What came of reading a fleet.
 
     Attributes:
@@ -92,12 +92,12 @@ class Outcome:
 
     fleet: Gathered
     before: tuple[Row, ...]
-    published: Mapping[str, Published]
+    published: Mapping[str, FleetCommit]
     notices: tuple[str, ...]
     problems: tuple[ReconcilerError, ...]
 
 
-def read_fleet(sources: Sources, now: datetime, key: Path | None = None) -> Outcome:
+def read_fleet(sources: FleetSources, now: datetime, key: Path | None = None) -> FleetRead:
     """Fetch, verify and sum up a fleet; publish it where a key for that is given.
 
     Args:
@@ -113,7 +113,7 @@ def read_fleet(sources: Sources, now: datetime, key: Path | None = None) -> Outc
     folder = StateFolder(sources.folder)
     folder.prepare()
     with folder.locked():
-        return _Reading(sources, now, key, signer).all()
+        return _FleetReading(sources, now, key, signer).all()
 
 
 def last_gathered(folder: Path) -> Gathered | None:
@@ -186,18 +186,18 @@ def _moved(line: Line, here: _Part, newest: tuple[tuple[bool, float], _Part] | N
     return line if row == line.row else Line.of(row)
 
 
-class _Reading:
+class _FleetReading:
     """One reading of a fleet."""
 
-    def __init__(self, sources: Sources, now: datetime, key: Path | None, signer: Signer | None) -> None:
+    def __init__(self, sources: FleetSources, now: datetime, key: Path | None, signer: Signer | None) -> None:
         self._sources = sources
         self._now = now
         self._key = key
         self._own = () if signer is None else (signer,)
         self._notices: list[str] = []
-        self._published: dict[str, Published] = {}
+        self._published: dict[str, FleetCommit] = {}
 
-    def all(self) -> Outcome:
+    def all(self) -> FleetRead:
         sources = self._sources
         parts = [self._part(remote) for remote in dict.fromkeys(sources.remotes)]
         for part in parts:
@@ -221,7 +221,7 @@ class _Reading:
         self._remember(parts)
         problems = tuple(part.problem for part in parts if part.problem is not None)
         fleet = Gathered(head, rows, self._now)
-        return Outcome(fleet, known, self._published, tuple(self._notices), problems)
+        return FleetRead(fleet, known, self._published, tuple(self._notices), problems)
 
     def _part(self, remote: str) -> _Part:
         name = hashlib.sha256(remote.encode()).hexdigest()[:16]

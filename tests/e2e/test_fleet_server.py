@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.fleet.reading import Outcome
+from reconciler.fleet.reading import FleetRead
 from reconciler.gitops.git import GitAccess
 from reconciler.planning.facts.observation import Reboot, RebootNeed
 from reconciler.planning.fleet.rows import TargetState
@@ -40,7 +40,7 @@ def told(world: FleetWorld, host: str) -> Report:
     return replace(report, host=replace(report.host, manager=host.partition("-")[0]))
 
 
-def read(world: FleetWorld, server: ReportServer, who: str = "publisher") -> Outcome:
+def read(world: FleetWorld, server: ReportServer, who: str = "publisher") -> FleetRead:
     access = GitAccess(known_hosts=str(server.known_hosts), identity=str(server.identities[who]))
     return world.read(remotes=(server.url,), access=access)
 

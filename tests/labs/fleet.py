@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reconciler.fleet.reading import Outcome, Sources, read_fleet
+from reconciler.fleet.reading import FleetRead, FleetSources, read_fleet
 from reconciler.fleet.verified_policy import SignedPolicy
 from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
@@ -145,13 +145,13 @@ class FleetWorld:
         told = (f"{mode} {name}".encode() + b"\0" + bytes.fromhex(oid) for name, (mode, oid) in rows)
         return store(self.reports, b"tree", b"".join(told))
 
-    def sources(self, *remotes: str, **values: Any) -> Sources:
+    def sources(self, *remotes: str, **values: Any) -> FleetSources:
         """Return where the fleet is read from."""
         folder = self.folder / self.state
         folder.mkdir(exist_ok=True)
         mirror = PolicyMirror(folder / "policy.git", f"file://{self.policy.path}/.git", "main")
         history = SignedHistory(mirror, SigningRules(self.folder / "signers"))
-        usual = Sources(
+        usual = FleetSources(
             folder / "fleet",
             mirror,
             SignedPolicy(history, "example"),
@@ -161,7 +161,7 @@ class FleetWorld:
         )
         return replace(usual, **values)
 
-    def read(self, *, publish: bool = True, **values: Any) -> Outcome:
+    def read(self, *, publish: bool = True, **values: Any) -> FleetRead:
         """Read the fleet, and publish it."""
         key = Path(self.publisher.settings["user.signingkey"]) if publish else None
         return read_fleet(self.sources(**values), self.now, key)

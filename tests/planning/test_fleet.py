@@ -20,7 +20,7 @@ from reconciler.planning.fleet import pages
 from reconciler.planning.fleet.changes import changes, notice
 from reconciler.planning.fleet.rows import (
     Heard,
-    LastRun,
+    NewestRun,
     Row,
     TargetState,
     again,
@@ -160,7 +160,7 @@ def test_a_security_update_is_as_old_as_the_first_report_that_told_of_it() -> No
 
 
 def test_a_summary_is_read_as_it_was_written_and_is_as_its_schema_says() -> None:
-    run = LastRun("20261122T020000Z-0123456789ab", NOW, RunOutcome.FAILED, "failed")
+    run = NewestRun("20261122T020000Z-0123456789ab", NOW, RunOutcome.FAILED, "failed")
     newer: Any = UnknownWord("another-word")
     rows = [
         row(last_run=run),

@@ -15,7 +15,7 @@ from reconciler.cli.showing.terminal import Format, colour, note, print_json, te
 from reconciler.cli.wiring.fleet import folder_of, sources
 from reconciler.durable import replace_file
 from reconciler.errors import DONE, PENDING, Misuse, Stalled, exit_code, worst
-from reconciler.fleet.reading import Gathered, Outcome, last_gathered, read_fleet
+from reconciler.fleet.reading import FleetRead, Gathered, last_gathered, read_fleet
 from reconciler.host.config import Config, load_config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.notify.outbox import Outbox, OutboxMessenger
@@ -176,14 +176,14 @@ def _keep(outbox: Outbox, names: Sequence[str], before: Sequence[Row], after: Se
             outbox.enqueue(told, Route(name, EVENTS))
 
 
-def _published(done: Outcome) -> FleetPublish:
+def _published(done: FleetRead) -> FleetPublish:
     branches = (FleetBranch(remote, one.commit, one.is_new) for remote, one in done.published.items())
     states = {str(state): number for state, number in counted(done.fleet.rows).items()}
     problems = (TickProblem(one.message, one.hint) for one in done.problems)
     return FleetPublish(tuple(branches), states, done.notices, tuple(problems))
 
 
-def _published_text(done: Outcome) -> str:
+def _published_text(done: FleetRead) -> str:
     states = ", ".join(f"{number} {state}" for state, number in counted(done.fleet.rows).items())
     lines = [f"{plural(len(done.fleet.rows), 'target')}{': ' if states else ''}{states}"]
     for remote, one in done.published.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 from reconciler.cli.showing.terminal import counter
 from reconciler.cli.wiring.remotes import git_options, signing_rules
 from reconciler.errors import Misuse
-from reconciler.fleet.reading import FOLDER, Sources
+from reconciler.fleet.reading import FOLDER, FleetSources
 from reconciler.fleet.verified_policy import SignedPolicy
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote
@@ -26,7 +26,7 @@ def sources(
     reports: Sequence[str] = (),
     accepted: Sequence[str] = (),
     changed: Callable[[Sequence[Row], Sequence[Row]], None] | None = None,
-) -> Sources:
+) -> FleetSources:
     """Return where the fleet is read from.
 
     Args:
@@ -34,7 +34,7 @@ def sources(
         policy: Address of the policy, instead of the configuration's.
         reports: Addresses of the report repositories, instead of the configuration's.
         accepted: Targets whose rewritten branches are accepted.
-        changed: As of :class:`Sources`.
+        changed: As of :class:`FleetSources`.
 
     Raises:
         Misuse: There is no report repository, or an address cannot be used.
@@ -48,7 +48,7 @@ def sources(
             raise Misuse("an address holds a password", "put it into a file and name that in git.credential")
     access, folder = git_options(config), folder_of(config)
     mirror = PolicyMirror(folder / "policy.git", address, config.policy.ref, access, config.trust.floor)
-    return Sources(
+    return FleetSources(
         folder=folder,
         mirror=mirror,
         signed=_signed(config, mirror),

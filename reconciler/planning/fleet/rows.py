@@ -103,7 +103,7 @@ _RANKS = {state: rank for rank, state in enumerate(TargetState)}
 
 
 @dataclass(frozen=True, slots=True)
-class LastRun:
+class NewestRun:
     """The newest run that a report branch has a record of."""
 
     run: str
@@ -186,7 +186,7 @@ class Row:
     counts: Counts | None = None
     oldest_security: OldestSecurity | None = None
     security: Mapping[str, datetime] = field(default_factory=dict)
-    last_run: LastRun | None = None
+    last_run: NewestRun | None = None
     next_window: NextWindow | None = None
     reboot: bool = False
     changed_outside: int = 0
@@ -403,9 +403,9 @@ def _decided(decision: Decided) -> Decided:
     return replace(decision, reason=reason, outcome=_word(decision.outcome, Outcome))
 
 
-def _last_run(run: RunRecord) -> LastRun:
+def _last_run(run: RunRecord) -> NewestRun:
     outcome = _word(run.outcome, RunOutcome)
-    return LastRun(one_line(run.run, _NAME), run.ended, outcome, one_line(run_headline(run), _REASON))
+    return NewestRun(one_line(run.run, _NAME), run.ended, outcome, one_line(run_headline(run), _REASON))
 
 
 def _word(word: _Word, known: type[_Word]) -> _Word:

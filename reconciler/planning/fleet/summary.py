@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reconciler.errors import Misuse
-from reconciler.planning.fleet.rows import LastRun, OldestSecurity, Row, TargetState
+from reconciler.planning.fleet.rows import NewestRun, OldestSecurity, Row, TargetState
 from reconciler.planning.gates.types import Outcome
 from reconciler.planning.reporting.document import Counts, Decided
 from reconciler.planning.reporting.host_status import NextWindow
@@ -132,7 +132,7 @@ def summary_schema() -> dict[str, Any]:
     """Return the JSON Schema of ``summary.json``."""
     schema = schema_of(FleetSummary, "patchledger fleet")
     schema["$defs"]["FleetSummary"]["properties"]["schema"] = {"const": SUMMARY_VERSION}
-    for kind, name, known in (("Decided", "outcome", Outcome), ("LastRun", "outcome", RunOutcome)):
+    for kind, name, known in (("Decided", "outcome", Outcome), ("NewestRun", "outcome", RunOutcome)):
         words = [str(one) for one in known]
         schema["$defs"][kind]["properties"][name] = {"type": "string", "examples": words}
     return schema
@@ -187,10 +187,10 @@ _OUTCOMES = frozenset(map(str, Outcome))
 _RUN_OUTCOMES = frozenset(map(str, RunOutcome))
 
 
-def _run(told: dict[str, Any]) -> LastRun:
+def _run(told: dict[str, Any]) -> NewestRun:
     word = told["outcome"]
     outcome: Any = RunOutcome(word) if word in _RUN_OUTCOMES else UnknownWord(word)
-    return LastRun(**told | _times(told, "ended") | {"outcome": outcome})
+    return NewestRun(**told | _times(told, "ended") | {"outcome": outcome})
 
 
 def _times(told: Mapping[str, Any], *names: str) -> dict[str, datetime]:
