@@ -122,10 +122,12 @@ rpm_() {
     must rpm ${ROOT:+--root "$ROOT"} "$@"
 }
 
-# dnf's codes are answers: 1 may be a plan.
+# dnf's codes are answers: 1 may be a plan. How much it says is not left to the operator's file, since it is read here;
+# what is asked with -q says that itself.
 dnf_() { # may|run ARGUMENT...
     how=$1
     shift
+    case "$FIVE $* " in 1* | *" -q "*) ;; *) set -- --debuglevel=2 --errorlevel=3 "$@" ;; esac
     while IFS= read -r source; do
         [ -z "$source" ] || set -- "--disablerepo=$source" "$@"
     done <<EOF

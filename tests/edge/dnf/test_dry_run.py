@@ -364,3 +364,11 @@ def test_what_may_not_move_may_be_more_than_one_argument_of_a_process_holds(dnf:
     moved = naming.moved(answer.changes)
     assert moved["plain"] == "1.1-1"
     assert "secure" not in moved
+
+
+@pytest.mark.parametrize("line", ["debuglevel=0", "errorlevel=0"])
+def test_how_much_dnf_is_told_to_say_changes_no_answer(lab: DnfLab, dnf: ScriptedManager, line: str) -> None:
+    before = dnf.resolve(Question())
+    configuration = lab.root / "etc/dnf/dnf.conf"
+    configuration.write_text(f"{configuration.read_text()}{line}\n")
+    assert dnf.resolve(Question()) == before
