@@ -43,7 +43,7 @@ _MOST_LISTED = 256 * 2**20
 _FIRST_TIMEOUT = 3600.0
 """Seconds for the first fetch, which brings everything there is."""
 _MANY_REFS = 500
-"""Refs that moved in one fetch after which they are packed: loose ones are slow to look at."""
+"""Refs in a file each after which they are packed: such are slow to look at."""
 _NAME = "reports"
 _TRACKING = f"refs/remotes/{_NAME}/"
 _SPECS = tuple(f"+refs/heads/{one}:{_TRACKING}{one}" for one in ("hosts/*", "guests/*", "fleet*"))
@@ -109,6 +109,7 @@ class ReportCache:
         self.git = Git(folder.absolute(), options)
         self.notices: tuple[str, ...] = ()
         self._timeout = 0.0
+        self._tips: dict[str, str] | None = None
 
     def fetch(self, timeout: float) -> None:
         """Fetch what is new; a copy that is damaged is made anew.
@@ -121,23 +122,22 @@ class ReportCache:
             Stalled: The remote must be mended, or the disk is full.
             Misuse: A file of the options cannot be used.
         """
-        self._timeout = timeout
+        self._timeout, self._tips = timeout, None
         folder = self.git.git_dir
         if not folder.exists():
             damage.create_bare(folder, self.git)
-        before = self._refs_or_none()
-        timeout = timeout if before else max(timeout, _FIRST_TIMEOUT)
+            timeout = max(timeout, _FIRST_TIMEOUT)
         problem = self._fetched(timeout)
         if isinstance(problem, Transient) and not isinstance(problem, Damaged) and damage.unlock(folder):
             problem = self._fetched(timeout)
         if isinstance(problem, Suspect) and damage.soundness(self.git) is False:
             problem = Damaged(problem.message)
-        if isinstance(problem, Damaged) or before is None:
+        if isinstance(problem, Damaged) or (problem is None and not self._has_refs()):
             self.rebuild()
         elif problem is not None:
             raise problem
         else:
-            self._tidy(before)
+            self._tidy()
 
     def whole(self, ask: Callable[[], _Answer]) -> _Answer:
         """Return what ``ask`` reads; a copy that turns out to be damaged is made anew, once, and asked again.
@@ -157,6 +157,7 @@ class ReportCache:
         Raises:
             ReconcilerError: As of :meth:`fetch`.
         """
+        self._tips = None
         aside = damage.move_aside(self.git.git_dir, keep=1)
         damage.create_bare(self.git.git_dir, self.git)
         self.notices += (
@@ -167,18 +168,19 @@ class ReportCache:
             raise problem
 
     def tips(self) -> dict[str, str]:
-        """Return the newest commit of each branch that was fetched, by its name.
+        """Return the newest commit of each branch that was fetched last, by its name: one process a fetch.
 
         Raises:
             Damaged: A ref cannot be read.
         """
-        asked = self.git.run(
-            "for-each-ref", "--format=%(objectname) %(refname:lstrip=3)", _TRACKING, limit=_MOST_LISTED
-        )
-        if asked.returncode or asked.stderr:  # a broken ref is passed over with a warning
-            raise Damaged(f"{_DOING}: {asked.error_text[:200] or 'git fails'}")
-        rows = (line.partition(" ") for line in asked.text.splitlines())
-        return {branch: oid for oid, _, branch in rows}
+        if self._tips is None:
+            words = ("for-each-ref", "--format=%(objectname) %(refname:lstrip=3)", _TRACKING)
+            asked = self.git.run(*words, limit=_MOST_LISTED)
+            if asked.returncode or asked.stderr:  # a broken ref is passed over with a warning
+                raise Damaged(f"{_DOING}: {asked.error_text[:200] or 'git fails'}")
+            rows = (line.partition(" ") for line in asked.text.splitlines())
+            self._tips = {branch: oid for oid, _, branch in rows}
+        return self._tips
 
     def commits(self, oids: Sequence[str]) -> list[ReportCommit | None]:
         """Return what commits say; ``None`` of one that is none, or too large.
@@ -237,11 +239,13 @@ class ReportCache:
         """Say of objects whether they are there."""
         return [bool(kind) for _, kind, _ in described(self.git, oids, _DOING)] if oids else []
 
-    def _refs_or_none(self) -> Mapping[str, str] | None:
+    def _has_refs(self) -> bool:
+        """Say whether what was fetched can be told."""
         try:
-            return self.tips()
+            self.tips()
         except Damaged:
-            return None
+            return False
+        return True
 
     def _fetched(self, timeout: float) -> ReconcilerError | None:
         words = (*QUIET_FETCH, "--prune", _NAME, *_SPECS)
@@ -250,9 +254,9 @@ class ReportCache:
             return None
         return explain(done, f"cannot fetch the reports from {self.shown}", self.remote)
 
-    def _tidy(self, before: Mapping[str, str]) -> None:
-        moved = len(self.tips().items() - before.items())
-        if moved > _MANY_REFS:
+    def _tidy(self) -> None:
+        loose = self.git.git_dir / _TRACKING / "hosts"
+        if loose.is_dir() and sum(1 for _ in loose.iterdir()) > _MANY_REFS:
             self.git.run("pack-refs", "--all")
         with contextlib.suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
             damage.keep_small(self.git)

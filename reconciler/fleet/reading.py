@@ -84,14 +84,12 @@ class FleetRead:
 
     Attributes:
         fleet: As it is now.
-        before: The rows as they were, empty where nothing was known.
         published: What became of the branch of each report repository, by its address as people see it.
         notices: What a person should know.
         problems: What kept a part from being read or published.
     """
 
     fleet: Gathered
-    before: tuple[Row, ...]
     published: Mapping[str, FleetCommit]
     notices: tuple[str, ...]
     problems: tuple[ReconcilerError, ...]
@@ -210,18 +208,18 @@ class _FleetReading:
         head = Head(policy.commit, policy.is_verified)
         for part in parts:
             self._bring(part, policy, book, head)
-        _tell_of_moves(parts)
+        if len(parts) > 1:
+            _tell_of_moves(parts)
         for part in parts:
             self._finish(part, policy, book, head, parts)
         self._notices += [notice for part in parts for notice in part.cache.notices]
         rows = _merged(line.row for part in parts for line in part.lines)
-        known = _merged(line.row for part in parts for line in part.before)
         if sources.changed is not None:
-            sources.changed(known, rows)
+            sources.changed(_merged(line.row for part in parts for line in part.before), rows)
         self._remember(parts)
         problems = tuple(part.problem for part in parts if part.problem is not None)
         fleet = Gathered(head, rows, self._now)
-        return FleetRead(fleet, known, self._published, tuple(self._notices), problems)
+        return FleetRead(fleet, self._published, tuple(self._notices), problems)
 
     def _part(self, remote: str) -> _Part:
         name = hashlib.sha256(remote.encode()).hexdigest()[:16]
