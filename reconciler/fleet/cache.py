@@ -47,8 +47,6 @@ _MANY_REFS = 500
 _NAME = "reports"
 _TRACKING = f"refs/remotes/{_NAME}/"
 _SPECS = tuple(f"+refs/heads/{one}:{_TRACKING}{one}" for one in ("hosts/*", "guests/*", "fleet*"))
-_ID = r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,62}(?<!\.)(?<!\.lock)"
-_BRANCH = re.compile(rf"hosts/{_ID}|guests/{_ID}/{_ID}")
 _FILES = ("report.json", "report.md", "observation.json")
 _COMMIT = re.compile(rb"tree ([0-9a-f]+)\n(?:.*\n)*?committer [^\n]*> ([0-9]+) [+-][0-9]{4}\n")
 _FILE, _FOLDER = b"100644", b"40000"
@@ -260,11 +258,6 @@ class ReportCache:
             self.git.run("pack-refs", "--all")
         with contextlib.suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
             damage.keep_small(self.git)
-
-
-def is_target(branch: str) -> bool:
-    """Say whether a branch is one that a target can have."""
-    return _BRANCH.fullmatch(branch) is not None
 
 
 def _told(commit: bytes | None) -> ReportCommit | None:

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.errors import Misuse
-from reconciler.fleet.cache import Misshapen, ReportCache, ReportCommit, Shaped, chunks, is_target
+from reconciler.fleet.cache import Misshapen, ReportCache, ReportCommit, Shaped, chunks
 from reconciler.fleet.proofs import Proof, Proofs
 from reconciler.fleet.report_keys import KeyBook
+from reconciler.gitops.report_branches import is_report_branch
 from reconciler.planning.fleet.rows import (
     Heard,
     Row,
@@ -96,7 +97,7 @@ class Gatherer:
         """
         self._before.clear()
         self._before.update((line.row.branch, line) for line in before if line.row.branch)
-        tips = {branch: tip for branch, tip in self.cache.tips().items() if is_target(branch)}
+        tips = {branch: tip for branch, tip in self.cache.tips().items() if is_report_branch(branch)}
         found, todo = dict[str, Line](), list[str]()
         for branch, tip in tips.items():
             line = self._before.get(branch)

@@ -11,7 +11,6 @@
 - A commit needs no work tree: ``ls-tree`` and ``fast-import``, and ``commit-tree`` where commits are signed.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
+from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops import damage, salvage, second_copy
 from reconciler.gitops.failures import (
     NO_GIT_HINT,
@@ -31,8 +30,10 @@ from reconciler.gitops.failures import (
 )
 from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess, commit_date
 from reconciler.gitops.moves import ELSEWHERE, Moves
-from reconciler.gitops.refs import is_oid, is_ref_safe, list_refs, read_ref, target_of, write_ref
+from reconciler.gitops.refs import is_oid, list_refs, read_ref, target_of, write_ref
+from reconciler.gitops.refusals import Rejection, refusal, rejections
 from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
+from reconciler.gitops.report_branches import checked_branch, checked_id, host_branch, is_report_branch
 from reconciler.gitops.report_tree import (
     OWN_NAMES,
     Files,
@@ -47,10 +48,8 @@ from reconciler.gitops.signed_reports import own_public_key, signatures_of
 from reconciler.ownership import check_ours
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.policy.signers import fingerprint_of_line
-from reconciler.policy.values import HOST_NAME
 from reconciler.reconcile.ports.reports import (
     NOBODY,
-    REPAIR_HINT,
     Commit,
     Diverged,
     NothingNew,
@@ -71,7 +70,6 @@ _OTHER = "others"
 _REPORT = ReportPath("report.json")
 _TRACKING = f"refs/remotes/{_NAME}/"
 _STAGED = "refs/patchledger/staged"
-_ID = re.compile(HOST_NAME)
 _ADOPT_TIMEOUT = 30.0
 _MOST_ASKED = 8
 """Remotes that a host which knows nothing looks into besides its own, the likeliest first."""
@@ -92,8 +90,6 @@ _MAX_HISTORY = 100_000
 _MAX_COUNTED = 1000
 _MACHINE = "Machine"
 """The trailer of a commit by which a person has a branch continued on another machine."""
-_PASSING = ("failed to update ref", "cannot lock ref", "failed to lock", "unpack")
-"""What a server says of a refused ref that is its own trouble, such as a full disk, and no decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +108,7 @@ class Identity:
     signing_key: str = ""
 
     def __post_init__(self) -> None:
-        _checked_id(self.host)
+        checked_id(self.host)
 
     @property
     def name(self) -> str:
@@ -140,21 +136,6 @@ class Repaired:
     found: Diverged | None
     joined: str
     sent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Rejection:
-    branch: str
-    reason: str
-
-
-def host_branch(host: str) -> str:
-    """Return the report branch of a host.
-
-    Raises:
-        Misuse: The id is not ``[a-z0-9][a-z0-9.-]{0,62}`` or not ref-safe.
-    """
-    return f"hosts/{_checked_id(host)}"
 
 
 class ReportQueue:
@@ -315,7 +296,7 @@ class ReportQueue:
         return tuple(
             name
             for name, oid in names
-            if _is_branch(name) and oid not in {pushed.get(_TRACKING + name), moved.get(name)}
+            if is_report_branch(name) and oid not in {pushed.get(_TRACKING + name), moved.get(name)}
         )
 
     def unpushed_heads(self) -> tuple[set[str], set[str]]:
@@ -391,7 +372,7 @@ class ReportQueue:
             Damaged: A ref of the queue cannot be read.
         """
         names = (ref.removeprefix("refs/heads/") for ref in list_refs(self.queue, "refs/heads/"))
-        return tuple(name for name in names if _is_branch(name))
+        return tuple(name for name in names if is_report_branch(name))
 
     def repair(
         self, branch: str, *, timeout: float, keep_runs: int, machine: str = "", dry_run: bool = False
@@ -748,7 +729,7 @@ class ReportQueue:
 
     def _head(self, branch: str) -> str | None:
         """Return the head of a branch; where the queue does not know it, it is looked for, once."""
-        _checked_branch(branch)
+        checked_branch(branch)
         self._end_killed_rebuild()
         is_new = not self.queue.exists()
         if is_new:
@@ -938,8 +919,8 @@ class ReportQueue:
         """Push; join what a lost queue did not know and push again; return what remains wrong."""
         fresh = {name for name in branches if read_ref(self.queue, _TRACKING + name) is None}
         done = self._push_once(remote, branches, timeout)
-        rejected = _rejections(done.text)
-        behind = [item.branch for item in rejected if _is_behind(item.reason)]
+        rejected = rejections(done.text)
+        behind = [item.branch for item in rejected if item.is_behind]
         # Behind what it never knew is a queue that was lost: its own reports are there, and are joined. One
         # that is behind what it knew met somebody who rewrote the branch: that is for people.
         if behind and fresh.issuperset(behind) and len(behind) == len(rejected):
@@ -947,17 +928,17 @@ class ReportQueue:
             for branch in behind:
                 self._fetch_own(branch, timeout)
             if any(map(self._is_of_another_machine, behind)):
-                return self._refusal(rejected, done)
+                return refusal(rejected, done.error_text, self.shown, self.queue)
             for branch in behind:
                 self.join(branch, timeout=timeout)
                 self._tell(branch)
             done = self._push_once(remote, branches, timeout)
-            rejected = _rejections(done.text)
+            rejected = rejections(done.text)
         if not done.returncode and not done.timed_out:
             return None
         if rejected:
             self._look_here_first(rejected)
-            return self._refusal(rejected, done)
+            return refusal(rejected, done.error_text, self.shown, self.queue)
         # No word of the server: a lock that a killed git left here is one reason, and can be taken away.
         if damage.unlock(self.queue):
             done = self._push_once(remote, branches, timeout)
@@ -966,7 +947,7 @@ class ReportQueue:
             raise Damaged(f"{self.queue} is damaged: {problem.message}")
         return problem if done.returncode or done.timed_out else None
 
-    def _look_here_first(self, rejected: tuple[_Rejection, ...]) -> None:
+    def _look_here_first(self, rejected: tuple[Rejection, ...]) -> None:
         """Raise where the fault is here: git calls a branch diverged whose commits it cannot read, too.
 
         Nor can a server unpack what a damaged queue sends. What a hook says is about the server alone.
@@ -979,31 +960,6 @@ class ReportQueue:
         refspecs = [f"refs/heads/{name}:refs/heads/{name}" for name in branches]
         options = ("--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
         return self._git.talk(remote, _NAME, "push", *options, _NAME, *refspecs, timeout=timeout)
-
-    def _refusal(self, rejected: tuple[_Rejection, ...], done: "Completed") -> ReconcilerError:
-        names = ", ".join(item.branch for item in rejected)
-        doing = f"cannot push reports to {self.shown}: {names}"
-        if any(_is_behind(item.reason) for item in rejected):
-            return Stalled(
-                f"{doing}: another machine writes this branch too, or this one was restored from"
-                f" a backup; the reports stay in {self.queue}",
-                REPAIR_HINT,
-            )
-        said = one_line(
-            "; ".join(
-                line[8:].strip() for line in done.error_text.splitlines() if line.startswith("remote: ")
-            )
-        )
-        reasons = one_line(", ".join(sorted({item.reason for item in rejected})))
-        message = f"{doing}: the server refused ({reasons})" + (f": {said}" if said else "")
-        if any(word in reasons for word in _PASSING):
-            return Transient(
-                message, "nothing to do: it is tried again; look at the server's disk if it lasts"
-            )
-        hint = (
-            "ask the server's owner; a report repository must be bare and let this host create its branches"
-        )
-        return Stalled(message, hint)
 
     def _is_ancestor(self, older: str, newer: str) -> bool:
         asked = self._git.run("merge-base", "--is-ancestor", older, newer)
@@ -1037,7 +993,7 @@ class ReportQueue:
             if path.is_file():
                 oid = path.read_text("utf-8", "replace").strip()
                 found[str(path.relative_to(folder))] = oid if is_oid(oid) else None
-        return {name: oid for name, oid in found.items() if _is_branch(name)}
+        return {name: oid for name, oid in found.items() if is_report_branch(name)}
 
 
 def _may_be_ours(data: bytes) -> bool:
@@ -1045,42 +1001,6 @@ def _may_be_ours(data: bytes) -> bool:
     return sum(map(data.count, (b",", b"[", b"{"))) <= _MOST_VALUES
 
 
-def _checked_id(name: str) -> str:
-    if not _ID.fullmatch(name) or not is_ref_safe(name):
-        raise Misuse(
-            f"'{one_line(name, 80)}' is no host or guest id",
-            "use up to 63 lower-case letters, digits, dots and hyphens, beginning with a letter or digit",
-        )
-    return name
-
-
-def _is_branch(name: str) -> bool:
-    group, *ids = name.split("/")
-    length = {"hosts": 1, "guests": 2}.get(group)
-    return len(ids) == length and all(_ID.fullmatch(part) and is_ref_safe(part) for part in ids)
-
-
-def _checked_branch(branch: str) -> str:
-    if not _is_branch(branch):
-        raise Misuse(f"'{one_line(branch, 80)}' is no report branch", "use hosts/ID or guests/ID/ID")
-    return branch
-
-
 def _committed_at(commit: bytes) -> datetime:
     line = next(line for line in commit.split(b"\n") if line.startswith(b"committer "))
     return commit_date(line.split()[-2])
-
-
-def _rejections(porcelain: str) -> tuple[_Rejection, ...]:
-    """Read the refused refs of ``git push --porcelain``: ``!``, ``FROM:TO``, ``[kind] (reason)``."""
-    found = []
-    for line in porcelain.splitlines():
-        flag, _, rest = line.partition("\t")
-        refs, _, summary = rest.partition("\t")
-        if flag == "!":
-            found.append(_Rejection(refs.partition(":refs/heads/")[2], summary))
-    return tuple(found)
-
-
-def _is_behind(reason: str) -> bool:
-    return reason.startswith("[rejected]") and ("fetch first" in reason or "non-fast-forward" in reason)

@@ -14,7 +14,7 @@ from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.probe import ACCESS_REFUSED, Demands, Served, opened_policy, probe_push
 from reconciler.gitops.remote import parse_remote, redact_url
-from reconciler.gitops.report_queue import host_branch
+from reconciler.gitops.report_branches import host_branch
 from reconciler.host.config import Config
 from reconciler.host.install.answers import Answers, NotifierAnswer
 from reconciler.host.install.credentials import decrypt

@@ -15,7 +15,8 @@ from reconciler.errors import Misuse
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import parse_remote
-from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
+from reconciler.gitops.report_branches import host_branch
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.seal import Seals
 from reconciler.gitops.signed_history import SignedHistory

@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse, Stalled, Transient
-from reconciler.gitops.report_queue import (
-    Identity,
-    ReportQueue,
-    host_branch,
-)
+from reconciler.gitops.report_branches import host_branch
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.reconcile.ports.reports import Commit, NothingNew, Pushed, Queued, Stored
 from tests.edge.gitops.bench import ENVIRONMENT, NOW, Repository, git, git_at_work, make_key
@@ -120,6 +117,7 @@ import sys
 sys.path.insert(0, {str(Path.cwd())!r})
 from datetime import UTC, datetime
 from pathlib import Path
+from reconciler.gitops.report_branches import host_branch
 from reconciler.gitops.report_queue import Identity, ReportQueue
 sink = ReportQueue(Path({str(tmp_path / "q")!r}), None, Identity("web-01", {key!r}))
 now = datetime(2026, 11, 22, tzinfo=UTC)

@@ -8,7 +8,8 @@ import pytest
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.report_queue import Identity, ReportQueue, host_branch
+from reconciler.gitops.report_branches import host_branch
+from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.reconcile.ports.policies import Fetched
 from reconciler.reconcile.ports.reports import Commit, Pushed
 from tests.edge.gitops.bench import NOW, HttpsServer, Repository, SshServer, free_port, git
