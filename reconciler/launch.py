@@ -15,6 +15,7 @@ Imports the standard library alone: it runs where nothing else can be imported.
 """
 
 import os
+import resource
 import select
 import signal
 import sys
@@ -27,6 +28,7 @@ COMMAND = (sys.executable, "-I", "-S", __file__)
 CLAIM = "process"
 """File of an execution's folder: who is at work, and since when; empty where nobody ever was nor will be."""
 
+_BESIDE = 256 * 1024  # for the environment, and what a shell adds to the arguments of what it starts
 _CANNOT_START = 127  # as a shell says it
 _PATIENCE = 1.0  # seconds between two questions whether it has ended
 
@@ -49,6 +51,20 @@ def order(argv: Sequence[str], env: Mapping[str, str], folder: Path) -> bytes:
     if any("\0" in part for part in parts):
         raise ValueError("embedded null byte")
     return b"\0".join(os.fsencode(part) for part in parts)
+
+
+def make_room(argv: Sequence[str]) -> None:
+    """Let a process be given as many arguments as these, a command's for a transaction of many thousands.
+
+    The kernel takes a quarter of the stack that a process may have, with a pointer for each (execve(2)). More
+    than usual is asked for only where it is needed, since every thread of what is started may have it, too.
+    """
+    needed = 4 * (_BESIDE + sum(len(os.fsencode(one)) + 9 for one in argv))
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return
+    at_most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_STACK, (at_most, hard))
 
 
 def is_at_work(folder: Path) -> bool:
@@ -94,6 +110,7 @@ def main() -> None:
         # The script's standard input is closed.
         os.dup2(os.open(os.devnull, os.O_RDWR), sys.stdin.fileno())
         _reset_signals()
+        make_room(argv)
         os.execvpe(argv[0], argv, env)  # noqa: S606 - an argument list of ours; no shell is meant to read it
     except OSError as error:
         _refuse(f"{argv[0]}: {error.strerror}")

@@ -54,7 +54,9 @@ class LocalTarget:
         Raises:
             Stalled: There is no shell, or the text is no script.
         """
-        return process.run(self._argv(script, name, args), env=self._environment, timeout=timeout)
+        argv = self._argv(script, name, args)
+        launch.make_room(argv)
+        return process.run(argv, env=self._environment, timeout=timeout)
 
     def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> None:
         """Run the bytes of a script, which nothing ever stops, and return when it has ended.

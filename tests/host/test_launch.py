@@ -30,6 +30,15 @@ def test_it_runs_to_its_end_with_its_output_in_files(tmp_path: Path) -> None:
     assert not target.is_at_work(tmp_path)
 
 
+def test_a_transaction_of_many_thousands_has_more_arguments_than_usual(tmp_path: Path) -> None:
+    many = ["x" * 100_000] * 30
+    target = LocalTarget({})
+    assert target.run(b'echo "$#"', "name", many, timeout=60).stdout == b"30\n"
+    # What it starts is given as many.
+    target.execute(b'env true "$@" && echo "$#"', "name", many, folder=tmp_path)
+    assert (tmp_path / "out").read_bytes() == b"30\n"
+
+
 @pytest.mark.lab
 def test_the_very_bytes_run_whatever_they_are(tmp_path: Path) -> None:
     script = b"printf '%s|' '\xff\xfe' \"$1\" '$HOME' '%n' '\xc3\xa4'; # \x01\x7f\n\n\n"
