@@ -16,6 +16,7 @@ from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
 from reconciler.errors import DEFECT, DONE, FAILED, exit_code, worst
 from reconciler.host.config import load_config
+from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, Exchange
 from reconciler.planning.reporting.document import PlannedMove
 from reconciler.planning.resolving.dispositions import Disposition
@@ -180,11 +181,11 @@ def _kept_back(tick: Tick) -> frozenset[str]:
 
 
 def _deciding(tick: Tick) -> Sequence[Exchange]:
-    """Return the last of the exchanges that gave the plan; where none did, the last about the whole."""
+    """Return the last exchange that gave the plan, be it an empty one; else the last about the whole."""
     about_all = [one for one in tick.assessment.finding.recording.exchanges if one.question.only is None]
     planned = _moves(tick.report.plan.transaction)
-    asked = [one for one in about_all if planned and _changed(one.answer.changes) == planned] or about_all
-    return asked[-1:]
+    answered = [one for one in about_all if one.answer.exit_code in exit_codes.WELL]
+    return ([one for one in answered if _changed(one.answer.changes) == planned] or about_all)[-1:]
 
 
 def _names(told: Iterable[str]) -> frozenset[str]:
