@@ -139,6 +139,7 @@ SOLV=$(below_root "$(configured solvfilesdir "$CACHED/solv")")
 PACKAGES=$(below_root "$(configured packagesdir "$CACHED/packages")")
 REPOS=$(below_root "$(configured reposdir /etc/zypp/repos.d)")
 LOCKS=$(below_root "$(configured locksfile.path /etc/zypp/locks)")
+SEVERAL=$(below_root "$(configured multiversiondir /etc/zypp/multiversion.d)")
 MARKS=$ROOT/var/lib/zypp/AutoInstalled
 PID=${ZYPP_LOCKFILE_ROOT:-}/run/zypp.pid
 # Of a pending reboot: the distribution's own, which does not outlive the boot.
@@ -159,16 +160,27 @@ installed() {
         awk -F '\t' -v OFS='\t' '$1 != "gpg-pubkey" { sub(/^0:/, "", $3); print }' | sort
 }
 
+# What the operator and the distribution say of packages that may be there several times: a name, or "provides:" and what
+# such a package provides, one a line.
+said_of_several() {
+    echo 'provides:multiversion(kernel)'
+    configured multiversion '' | tr -s ', \t' '\n'
+    for file in "$SEVERAL"/*; do
+        [ ! -f "$file" ] || sed -e 's/#.*//' -e 's/^[ \t]*//' -e 's/[ \t]*$//' "$file"
+    done
+}
+
 # Several versions of these may be installed at once.
 multiversion() {
+    said_of_several >"$WORK/several"
+    sed -n 's/^provides://p' "$WORK/several" | sort -u >"$WORK/provided"
+    set --
+    while IFS= read -r capability; do set -- "$@" "$capability"; done <"$WORK/provided"
     # With 1 it says that there is none, in these words; without them it does not know.
-    rpm_ may -q --whatprovides 'multiversion(kernel)' --qf '%{NAME}\n' >"$WORK/providers" 2>/dev/null ||
+    rpm_ may -q --whatprovides --qf '%{NAME}\n' "$@" >"$WORK/providers" 2>/dev/null ||
         grep -q "$SAYS_NONE_PROVIDES" "$WORK/providers" || fault 1 rpm
     sed '/ /d' "$WORK/providers"
-    for file in "$ROOT"/etc/zypp/multiversion.d/*; do
-        [ ! -f "$file" ] || sed 's/#.*//; /:/d; /^[ \t]*$/d' "$file"
-    done
-    return 0
+    sed '/^provides:/d; /^$/d' "$WORK/several"
 }
 
 # rpm's database, whatever form it has.
@@ -483,7 +495,7 @@ reboot_needed() {
 
 inputs() {
     databases
-    printf '%s\n' "$MARKS" "$LOCKS" "$ROOT/etc/zypp" "$REPOS" "$ROOT/etc/zypp/services.d" "$ROOT/etc/zypp/multiversion.d" \
+    printf '%s\n' "$MARKS" "$LOCKS" "$ROOT/etc/zypp" "$REPOS" "$ROOT/etc/zypp/services.d" "$SEVERAL" \
         "$ROOT/etc/products.d" "$ROOT/boot" "$ROOT/etc/os-release" "$REBOOTING" "$RAW"
     for folder in "$RAW"/*/repodata; do
         [ ! -d "$folder" ] || printf '%s\n' "$folder"

@@ -154,6 +154,21 @@ def test_two_versions_at_once_are_an_interrupted_run_but_for_kernels(
     assert zypper.observe(NOW).health.interrupted == ("plain (1.0-1 and 1.1-1 at once)",)
 
 
+def test_what_the_operator_says_may_be_there_several_times_is_no_interrupted_run(
+    lab: ZypperLab, zypper: ScriptedManager
+) -> None:
+    several = {"Provides": "several(lab)"}
+    lab.install(
+        Rpm("plain", "1.1-1"), Rpm("many", "1.0-1", fields=several), Rpm("many", "2.0-1", fields=several)
+    )
+    (lab.root / "etc/zypp/zypp.conf").write_text(
+        "[main]\nmultiversion = other, plain\nmultiversiondir = /etc/several.d\n"
+    )
+    (lab.root / "etc/several.d").mkdir()
+    (lab.root / "etc/several.d/lab").write_text("# of the lab\n provides:several(lab)\n")
+    assert zypper.observe(NOW).health.interrupted == ()
+
+
 def test_the_distributions_mark_of_a_pending_reboot(lab: ZypperLab, zypper: ScriptedManager) -> None:
     (lab.root / "run/reboot-needed").touch()
     reboot = zypper.observe(NOW).reboot
