@@ -27,7 +27,7 @@ from reconciler.managers.machine import (
     read_lock_holder,
     unless_unanswered,
 )
-from reconciler.managers.rpm import RpmRow, read_unsatisfied, version_key
+from reconciler.managers.rpm import RpmRow, read_unsatisfied, serves_security, version_key
 from reconciler.managers.sections import Section, Sections, fields_of, instant, number, pairs
 from reconciler.planning.facts.observation import (
     Available,
@@ -213,6 +213,7 @@ _URL_KEYS = ("repo-baseurl", "base url", "repo-metalink", "metalink", "repo-mirr
 class _Metadata:
     fetched: datetime
     published: datetime | None
+    security: bool | None
 
 
 def _sources(sections: Sections, at: datetime) -> Iterator[Source]:
@@ -251,10 +252,11 @@ def _metadata(section: Section) -> dict[str, _Metadata]:
     """Read ``[metadata]``; of a repository whose address changed, the folder that was read last counts."""
     found: dict[str, _Metadata] = {}
     for line in section.lines:
-        folder, fetched, revision, youngest = fields_of(section, line, 4)
+        folder, fetched, revision, youngest, advises = fields_of(section, line, 4, later=1)
         match = _CACHE_FOLDER.fullmatch(folder)
         name = match[1] if match else folder
-        read = _Metadata(instant(section, line, fetched), _published(section, line, (revision, youngest)))
+        published = _published(section, line, (revision, youngest))
+        read = _Metadata(instant(section, line, fetched), published, serves_security(advises))
         if name not in found or found[name].fetched < read.fetched:
             found[name] = read
     return found
@@ -274,7 +276,7 @@ def _source(name: str, url: str, known: _Metadata | None, at: datetime) -> Sourc
     problem = ""
     if known.published is not None and known.published > at:
         problem = f"its metadata are dated in the future: {known.published:%Y-%m-%d %H:%M} UTC"
-    return Source(name, url, known.published, None, known.fetched, problem)
+    return Source(name, url, known.published, None, known.fetched, problem, security=known.security)
 
 
 # --- health and reboot --------------------------------------------------------------------------------------

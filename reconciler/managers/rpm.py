@@ -91,6 +91,11 @@ class Relation:
                 return sign > 0
 
 
+def serves_security(advises: str) -> bool | None:
+    """Read of ``[metadata]`` whether a source has advisories: without, no update of it is a security one."""
+    return False if advises == "0" else None
+
+
 def read_unsatisfied(section: Section) -> tuple[str, ...]:
     """Read ``[dependencies]``: what ``rpm -Va`` calls unsatisfied, each line once.
 

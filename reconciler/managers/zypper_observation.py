@@ -25,7 +25,7 @@ from reconciler.managers.machine import (
     read_lock_holder,
     unless_unanswered,
 )
-from reconciler.managers.rpm import RpmRow, read_unsatisfied, rows, version_key
+from reconciler.managers.rpm import RpmRow, read_unsatisfied, rows, serves_security, version_key
 from reconciler.managers.sections import Section, Sections, fields_of, instant, pairs, whole
 from reconciler.managers.zypper_formats import (
     Advisory,
@@ -240,14 +240,24 @@ def _sources(sections: Sections, at: datetime) -> tuple[Source, ...]:
     )
 
 
-def _metadata(section: Section) -> dict[str, tuple[datetime, datetime | None, datetime | None]]:
-    """Return of each repository that was read: when last, when it was made, and until when it holds."""
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    """When a repository was read last, when it was made, and until when it holds."""
+
+    fetched: datetime
+    made: datetime | None
+    valid_until: datetime | None
+    security: bool | None
+
+
+def _metadata(section: Section) -> dict[str, _Metadata]:
     found = {}
     for line in section.lines:
-        alias, fetched, made, expires = fields_of(section, line, 4)
+        alias, fetched, made, expires, advises = fields_of(section, line, 4, later=1)
         written = instant(section, line, made) if made != "0" else None
         until = _valid_until(written, whole(section, line, expires))
-        found[alias] = (instant(section, line, fetched), written, until)
+        read = instant(section, line, fetched)
+        found[alias] = _Metadata(read, written, until, serves_security(advises))
     return found
 
 
@@ -261,20 +271,20 @@ def _valid_until(made: datetime | None, seconds: int) -> datetime | None:
 def _source(
     name: str,
     url: str,
-    known: tuple[datetime, datetime | None, datetime | None] | None,
+    known: _Metadata | None,
     at: datetime,
     *,
     is_left_out: bool,
 ) -> Source:
     if known is None:
         return Source(name, url, None, None, None, "its metadata were never read on this machine")
-    fetched, made, valid_until = known
+    made, valid_until = known.made, known.valid_until
     problem = "zypper cannot use its metadata and leaves it out" if is_left_out else ""
     if valid_until is not None and valid_until < at:
         problem = f"its metadata were valid until {valid_until:%Y-%m-%d %H:%M} UTC"
     elif made is not None and made > at:
         problem = f"its metadata are dated in the future: {made:%Y-%m-%d %H:%M} UTC"
-    return Source(name, url, made, valid_until, fetched, problem)
+    return Source(name, url, made, valid_until, known.fetched, problem, security=known.security)
 
 
 # --- health and reboot --------------------------------------------------------------------------------------

@@ -386,18 +386,20 @@ repositories() {
     if [ -n "$FIVE" ]; then look repoinfo; else look -q repolist -v; fi
 }
 
-# Of every repository's cache: its folder, when it was read, its revision, the youngest of its files.
+# Of every repository's cache: its folder, when it was read, its revision, the youngest of its files, whether there are
+# advisories among these.
 metadata() {
     for file in "$SYSTEM"/*/repodata/repomd.xml; do
         [ -r "$file" ] || continue
         folder=${file%/repodata/*}
         printf '%s\t%s\t%s\n' "${folder##*/}" "$(stat -c %Y "$file")" "$(awk '
+            /<data type=.updateinfo/ { advises = 1 }
             { while (match($0, /<(revision|timestamp)>[0-9.]+</)) {
                 value = substr($0, RSTART, RLENGTH); $0 = substr($0, RSTART + RLENGTH)
                 number = value; gsub(/[^0-9.]/, "", number)
                 if (value ~ /^<revision/) revision = number
                 else if (number + 0 > youngest + 0) youngest = number } }
-            END { sub(/\..*/, "", youngest); print revision "\t" youngest }' "$file")"
+            END { sub(/\..*/, "", youngest); print revision "\t" youngest "\t" advises + 0 }' "$file")"
     done
 }
 

@@ -383,16 +383,18 @@ marks() {
     [ ! -r "$MARKS" ] || cat "$MARKS"
 }
 
-# Of every repository that was read: when this machine looked last, when it was made, and how long it holds.
+# Of every repository that was read: when this machine looked last, when it was made, how long it holds, and whether it
+# has patches.
 metadata() {
     for folder in "$RAW"/*; do
         file=$folder/repodata/repomd.xml
         [ -r "$file" ] || continue
         made=$(awk 'BEGIN { RS = "<" } /^timestamp>/ { sub(/^timestamp>/, ""); if ($1 + 0 > last) last = $1 + 0 }
             END { printf "%d", last }' "$file")
+        advises=$(awk 'BEGIN { RS = "<" } /^data type=.updateinfo/ { found = 1 } END { print found + 0 }' "$file")
         expires=$(for info in "$folder"/repodata/*suseinfo.xml*; do [ ! -r "$info" ] || plain "$info"; done |
             sed -n 's/.*<expire>\([0-9]*\)<.*/\1/p' | head -n 1)
-        printf '%s\t%s\t%s\t%s\n' "${folder##*/}" "$(stat -c %Y "$file")" "$made" "${expires:-0}"
+        printf '%s\t%s\t%s\t%s\t%s\n' "${folder##*/}" "$(stat -c %Y "$file")" "$made" "${expires:-0}" "$advises"
     done
 }
 

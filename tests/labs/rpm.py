@@ -248,6 +248,11 @@ class Repository:
         (self.folder / "updateinfo.xml").write_text(_updateinfo(advisories))
         self.index()
 
+    def advise_nothing(self) -> None:
+        """Take the advisories away: there is no file of them, not even an empty one."""
+        (self.folder / "updateinfo.xml").unlink()
+        self.index()
+
     def require_agreement(self, package: Rpm) -> None:
         """Say of a package that whoever installs it must agree to its license; until the next `index`."""
         id_ = sha256((self.folder / package.file_name).read_bytes()).hexdigest()

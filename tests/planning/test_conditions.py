@@ -69,6 +69,8 @@ def test_a_machine_without_worries_has_only_the_reboot_condition() -> None:
         ("apt", (*source(security=False), *source(security=True)), "security", ""),
         ("apt", source(), "security", ""),
         ("dnf", source(), "security", ""),
+        ("dnf", source(security=False), "security", "NoSource"),
+        ("zypper", (*source(security=False), *source()), "security", ""),
     ],
     ids=[
         "none",
@@ -78,6 +80,8 @@ def test_a_machine_without_worries_has_only_the_reboot_condition() -> None:
         "one",
         "told-by-an-older-version",
         "not-by-source",
+        "no-advisories",
+        "advisories-of-one",
     ],
 )
 def test_where_no_source_serves_security_updates_that_is_said(
@@ -86,7 +90,7 @@ def test_where_no_source_serves_security_updates_that_is_said(
     seen = replace(healthy(NOW), manager=manager, sources=sources)
     found = conditions(seen, effective({"updates": updates})).get("SecurityUnknown")
     assert (found.reason if found else "") == reason
-    assert found is None or "'security_sources'" in found.message
+    assert found is None or ("'security_sources'" if manager == "apt" else "advisories") in found.message
 
 
 def test_where_policy_leaves_the_security_service_out_that_is_the_cause() -> None:

@@ -146,7 +146,8 @@ class Source:
         problem: Why it cannot be trusted as fresh, empty where nothing is known against it.
         age_unknown: Why nothing vouches for its age although the package manager itself takes it; empty where
             something does, or where it is a problem.
-        security: Security updates come from it; ``None`` where the manager tells them otherwise or never.
+        security: Security updates come from it; ``None`` where the manager tells them otherwise or never, and
+            nothing speaks against it.
         id: What the patch script knows it by; empty where that is its name.
         release: Of apt's sources, what patterns of policy are compared with, written as one.
         may_be_missing: The operator's configuration says that all else goes on without it.

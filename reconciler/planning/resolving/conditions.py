@@ -188,16 +188,21 @@ def _security(observation: Observation, rules: Rules) -> Iterator[Condition]:
             " with 'updates: security'; only 'updates: all' is of use here"
         )
         yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NotSupported", message)
-    elif rules.traits.names_security_sources:
-        serving = [source for source in observation.sources if source.security is not False]
-        if all(source.identity in rules.asked.without for source in serving):
-            message = f"{_lacking(serving)}, or use 'updates: all'"
-            yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NoSource", message)
+        return
+    serving = [source for source in observation.sources if source.security is not False]
+    if all(source.identity in rules.asked.without for source in serving):
+        message = f"{_lacking(serving, rules)}, or use 'updates: all'"
+        yield Condition(ConditionType.SECURITY_UNKNOWN, True, "NoSource", message)
 
 
-def _lacking(serving: Sequence[Source]) -> str:
+def _lacking(serving: Sequence[Source], rules: Rules) -> str:
     """Say why no source of security updates counts: none is there, or those that are were left out."""
     nothing = "so nothing is planned with 'updates: security'"
+    if not serving and not rules.traits.names_security_sources:
+        return (
+            "no package source of this machine has advisories, which say what fixes security problems,"
+            f" {nothing}; configure one that has, or switch it on"
+        )
     if serving:
         names = listed(sorted({source.name for source in serving}))
         return (

@@ -298,6 +298,15 @@ def test_a_source_tells_its_age(dnf: ScriptedManager) -> None:
     assert source.problem == ""
 
 
+def test_a_source_without_advisories_serves_no_security_updates(
+    own_lab: DnfLab, own_dnf: ScriptedManager
+) -> None:
+    assert [one.security for one in own_dnf.observe(now()).sources] == [None]
+    own_lab.repository.advise_nothing()
+    own_lab.refresh()
+    assert [one.security for one in own_dnf.observe(now()).sources] == [False]
+
+
 def test_a_source_from_the_future_or_never_read_has_a_problem(lab: DnfLab, dnf: ScriptedManager) -> None:
     lab.configure_repository("dead", "http://user:hunter2@127.0.0.1:9/x")
     problems = {one.name: one.problem for one in dnf.observe(now() - timedelta(days=400)).sources}

@@ -95,6 +95,15 @@ def test_a_source_with_its_times(lab: ZypperLab, zypper: ScriptedManager) -> Non
     assert source.valid_until is None
 
 
+def test_a_source_without_patches_serves_no_security_updates(
+    own_lab: ZypperLab, own_zypper: ScriptedManager
+) -> None:
+    assert [one.security for one in own_zypper.observe(NOW).sources] == [None]
+    own_lab.repository.advise_nothing()
+    own_lab.refresh()
+    assert [one.security for one in own_zypper.observe(NOW).sources] == [False]
+
+
 def test_a_source_that_was_never_read_and_one_with_a_password(
     lab: ZypperLab, zypper: ScriptedManager
 ) -> None:
