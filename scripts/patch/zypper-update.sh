@@ -441,11 +441,28 @@ each_file() { # KIND COMMAND...: run it on the file of a kind of every repositor
     done <"$WORK/packed"
 }
 
+# XML without comments, and with all text escaped in one way: whoever made a repository may have written it by hand.
+AWK_XML='
+function escaped(text) { gsub(/&/, "\\&amp;", text); gsub(/</, "\\&lt;", text); gsub(/>/, "\\&gt;", text); return text }
+function plain_xml(text,    at, begin, end, length_) {
+    while ((at = index(text, "<!")) > 0) {
+        begin = substr(text, at, 4) == "<!--" ? "<!--" : "<![CDATA["
+        end = begin == "<!--" ? "-->" : "]]>"
+        length_ = index(substr(text, at + length(begin)), end) - 1
+        if (length_ < 0 || index(text, begin) != at) break
+        text = substr(text, 1, at - 1) (begin == "<!--" ? "" : escaped(substr(text, at + length(begin), length_))) \
+            substr(text, at + length(begin) + length_ + 3)
+    }
+    return text
+}
+'
+
 # The records of packages that $WORK/keys names, one a line behind their repository; without long lists of files
 # and kernel symbols.
 records_in() { # ALIAS
-    awk -v alias="$1" 'FILENAME == ARGV[1] { want[$0]; next }
+    awk -v alias="$1" "$AWK_XML"'FILENAME == ARGV[1] { want[$0]; next }
         {
+            $0 = plain_xml($0)
             if (!match($0, /<package [^>]*type="rpm"/)) next
             $0 = substr($0, RSTART)
             name = tag("name"); arch = tag("arch")
@@ -466,8 +483,9 @@ records_in() { # ALIAS
 }
 
 advisories_in() { # ALIAS
-    awk -v alias="$1" 'FILENAME == ARGV[1] { want[$0]; next }
+    awk -v alias="$1" "$AWK_XML"'FILENAME == ARGV[1] { want[$0]; next }
         {
+            $0 = plain_xml($0)
             if (!match($0, /<update /)) next
             $0 = substr($0, RSTART)
             match($0, /<id>[^<]*/); id = substr($0, RSTART + 4, RLENGTH - 4)

@@ -104,6 +104,19 @@ def test_a_source_without_patches_serves_no_security_updates(
     assert [one.security for one in own_zypper.observe(NOW).sources] == [False]
 
 
+def test_patches_may_hold_comments_and_unescaped_text(
+    own_lab: ZypperLab, own_zypper: ScriptedManager
+) -> None:
+    before = own_zypper.observe(NOW).offers
+    assert any(offer.advisories for offer in before)
+    file = own_lab.repository.folder / "updateinfo.xml"
+    said = "<!-- by hand --><description><![CDATA[a <b> & c]]></description><pkglist>"
+    file.write_text(file.read_text().replace("<pkglist>", said))
+    own_lab.repository.index()
+    own_lab.refresh()
+    assert own_zypper.observe(NOW).offers == before
+
+
 def test_a_source_that_was_never_read_and_one_with_a_password(
     lab: ZypperLab, zypper: ScriptedManager
 ) -> None:
