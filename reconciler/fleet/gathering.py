@@ -42,6 +42,9 @@ MOST_JUDGED = 400
 _AT_ONCE = 200
 """Targets that are held in memory with their reports."""
 _SHORT = 12
+_MALFORMED = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
+"""Where a report is of the right layout and says what none of ours does, such as an instant of a year that no
+calendar has: that is the trouble of one target, and no other one is kept from being read by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +261,8 @@ class Gatherer:
             Line.of(row)
         except Misuse as error:
             return f"its report cannot be read: {error.message}"
-        except (ValueError, OverflowError) as error:  # an instant of a year that no calendar has
-            return f"its report cannot be read: {error}"
+        except _MALFORMED as error:
+            return f"its report cannot be read: {type(error).__name__}: {error}"
         return row
 
 

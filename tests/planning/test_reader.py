@@ -109,6 +109,7 @@ def _edited(path: tuple[str | int, ...], value: object) -> bytes:
         (_edited(("target",), 5), r"report\.json\.target: expected str"),
         (_edited(("target",), None), r"report\.json: expected the key target"),
         (_edited(("counts", "held"), True), r"counts\.held: expected int"),
+        (_edited(("counts", "held"), 10**4000), r"counts\.held: expected int"),
         (_edited(("generated_at",), "2026-11-22T08:00:00"), "generated_at: expected an instant"),
         (_edited(("generated_at",), "soon"), "generated_at: expected an instant"),
         (_edited(("generated_at",), 5), "generated_at: expected an instant"),

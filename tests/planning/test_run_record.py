@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
@@ -33,7 +34,7 @@ from reconciler.planning.runs.record import (
     with_health,
     with_rollback,
 )
-from reconciler.planning.text.layout import SCHEMA_VERSION
+from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord
 from reconciler.policy.managers import NAMES
 from tests.report_samples import report_of
 
@@ -474,6 +475,11 @@ def test_a_headline_counts_all_of_the_plan(
     found = difference(before, after, [upgrade(name) for name in "abc"], "apt")
     record = replace(RECORD, outcome=RunOutcome.INTERRUPTED, code="interrupted", steps=(), difference=found)
     assert run_headline(record) == words
+
+
+def test_a_run_of_a_newer_release_has_a_headline_with_its_word() -> None:
+    newer: Any = UnknownWord("postponed")
+    assert run_headline(replace(RECORD, outcome=newer)).startswith("postponed, ")
 
 
 def test_a_headline_claims_nothing_where_nobody_could_look() -> None:

@@ -22,6 +22,9 @@ from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import UnknownWord, first_version, is_known, may_be_missing, refusal
 
+_TOO_LARGE = 2**63
+"""For any number of ours. JSON knows larger ones, and Python infinite ones and such as are none."""
+
 
 class _Unreadable(Exception):
     """Carries the place and what was expected there."""
@@ -75,12 +78,13 @@ class _Reader:
 
     def read(self, kind: Any, value: Any, place: str) -> Any:
         """Return ``value`` as what the annotation ``kind`` says."""
-        if kind is types.NoneType or kind in (str, int, bool):
+        if kind is types.NoneType or kind in (str, bool):
             _expect(type(value) is kind, kind.__name__, place)
             return value
-        if kind is float:
-            _expect(type(value) in (int, float), "a number", place)
-            return float(value)
+        if kind in (int, float):
+            is_one = type(value) in (int, kind) and abs(value) < _TOO_LARGE
+            _expect(is_one, "int" if kind is int else "a number", place)
+            return kind(value)
         if kind is datetime:
             return _instant(value, place)
         if isinstance(kind, type) and issubclass(kind, StrEnum):

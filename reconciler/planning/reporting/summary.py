@@ -126,11 +126,11 @@ def _decided(outcome: Outcome) -> str:
 def _left(report: Report) -> Iterator[str]:
     """Yield what is pending and what is left out; what is in quarantine is told as wrong already."""
     counts = report.counts
-    failed = sum(update.reasons[0].code == "failed-before" for update in report.plan.updates)
+    failed = sum(map(_failed_before, report.plan.updates))
     secure = Counter(
         _sort(update.disposition)
         for update in report.plan.updates
-        if update.security and update.reasons[0].code != "failed-before"
+        if update.security and not _failed_before(update)
     )
     named = [
         (counts.installs, "to install", 0),
@@ -143,6 +143,10 @@ def _left(report: Report) -> Iterator[str]:
     if counts.pending:
         yield f"{plural(counts.pending, 'update')} pending{_of_security(counts.pending_security)}"
     yield from (f"{number} {words}{_of_security(fixes)}" for number, words, fixes in named if number > 0)
+
+
+def _failed_before(update: Update) -> bool:
+    return any(reason.code == "failed-before" for reason in update.reasons[:1])
 
 
 def _of_security(number: int) -> str:
@@ -188,6 +192,7 @@ def run_headline(record: RunRecord) -> str:
     """Sum a run up in a few words: ``applied 5 changes``, ``failed, 4 of 5 changes made``."""
     made = len(record.difference.changed)
     changes = plural(made, "change")
+    words = f"{record.outcome}, {changes}"  # A newer release may know of more outcomes.
     match record.outcome:
         case RunOutcome.APPLIED:
             words = f"applied {changes}"

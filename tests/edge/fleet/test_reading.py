@@ -250,6 +250,28 @@ def test_a_report_that_cannot_be_read_keeps_the_last_one(world: FleetWorld, text
     assert "cannot be read" in row.reason
 
 
+def test_a_run_of_a_newer_release_keeps_no_other_target_from_being_read(world: FleetWorld) -> None:
+    golden = Path(__file__).parents[2] / "golden" / "v1"
+    (sample,) = (golden / "apt" / "applied" / "runs").glob("*.json")
+    newer = json.loads(sample.read_bytes()) | {"outcome": "postponed"}
+    world.report("web-01", files={f"runs/{sample.name}": json.dumps(newer).encode()})
+    reported(world, "web-02", "db-01")
+    rows = world.rows()
+    assert {row.state for row in rows.values()} == {TargetState.FINE}
+    assert rows["web-01"].last_run is not None
+    assert rows["web-01"].last_run.headline.startswith("postponed, ")
+
+
+def test_a_report_that_says_what_none_does_keeps_no_other_target_from_being_read(world: FleetWorld) -> None:
+    """Of the right layout throughout, with an update for which there is no reason."""
+    odd = canonical.plain(report_of(target="web-01"))
+    for update in odd["plan"]["updates"]:
+        update["reasons"] = []
+    world.report("web-01", files={"report.json": canonical.to_bytes(odd)})
+    reported(world, "web-02", "db-01")
+    assert {row.state for row in world.rows().values()} == {TargetState.FINE}
+
+
 def test_a_report_of_a_newer_release_is_said_to_be_that(world: FleetWorld) -> None:
     reported(world)
     world.rows()
