@@ -13,7 +13,7 @@ The rules:
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconciler.errors import Misuse
@@ -189,7 +189,7 @@ class Gatherer:
         """Say what a branch proves, by its newest report alone where that is enough."""
         before, enrolment = self._row_before(branch), self._enrolment(branch)
         has_good = before is not None and bool(before.head)
-        after = before.policy_commit if before is not None and line is not None else ""
+        after = "" if before is None else before.policy_commit
         standing = next(enrolment.standings([_told(proof)], after))
         is_good = standing is Standing.ENROLLED and isinstance(proof, SignedReport)
         if before is not None and has_good and line is None and branch not in self.accepted:
@@ -199,7 +199,7 @@ class Gatherer:
                 return _Found("", None, said, before.tip)
         is_known = standing.counts and before is not None and tip == before.head
         if isinstance(proof, SignedReport) and (is_good or is_known):
-            return _Found(tip, proof, "", tip)
+            return _Found(tip, self._lasting([proof], after), "", tip)
         if line is None:
             line = list(self.cache.history([tip], [], MOST_JUDGED))
         if len(line) >= MOST_JUDGED:
@@ -216,7 +216,7 @@ class Gatherer:
             for proof, standing in zip(proofs, standings, strict=True)
             if standing.counts and isinstance(proof, SignedReport)
         ]
-        newest = good[-1] if good else None
+        newest = self._lasting(good, after) if good else None
         last, standing = (proofs[-1], standings[-1]) if proofs else (None, Standing.UNENROLLED)
         if newest is not None and newest.commit == tip:
             return _Found(tip, newest, "", tip)
@@ -224,11 +224,19 @@ class Gatherer:
         is_retired = standing is Standing.RETIRED and isinstance(last, SignedReport)
         return _Found("" if newest is None else newest.commit, newest, reason, tip, is_retired)
 
+    def _lasting(self, good: Sequence[SignedReport], after: str) -> SignedReport:
+        """Return the last of good reports, with the newest policy that it or one before it names.
+
+        By that one all after it are judged, whatever older one, or none, the last one names itself.
+        """
+        named = max((after, *(one.policy for one in good)), key=lambda oid: self.book.places.get(oid, -1))
+        return replace(good[-1], policy=named)
+
     def _read(self, proofs: Mapping[str, SignedReport]) -> dict[str, Row | str]:
         """Return the row that each good report makes, or why it makes none."""
         commits = self.cache.commits([proof.commit for proof in proofs.values()])
         heard = {
-            branch: self._heard(proof, commit)
+            branch: self._heard(branch, proof, commit)
             for (branch, proof), commit in zip(proofs.items(), commits, strict=True)
             if commit is not None
         }
@@ -249,8 +257,12 @@ class Gatherer:
             found[branch] = self._parsed(branch, report, next(runs) if shape.run else None, anew[branch])
         return found
 
-    def _heard(self, proof: SignedReport, commit: ReportCommit) -> Heard:
-        return Heard(proof.commit, commit.tree, proof.key, proof.policy, min(commit.at, self.now))
+    def _heard(self, branch: str, proof: SignedReport, commit: ReportCommit) -> Heard:
+        before = self._row_before(branch)
+        at = min(commit.at, self.now)
+        if before is not None and before.head == proof.commit and before.heard is not None:
+            at = before.heard  # Looked at again, a report of a date in the future was not heard again.
+        return Heard(proof.commit, commit.tree, proof.key, proof.policy, at)
 
     def _parsed(self, branch: str, report: bytes | None, run: bytes | None, heard: Heard) -> Row | str:
         try:

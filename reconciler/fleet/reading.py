@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from reconciler.fleet.verified_policy import PolicyAt, SignedPolicy, follow
 from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.host.state.folder import StateFolder
-from reconciler.planning.fleet.rows import Row, as_of, moved
+from reconciler.planning.fleet.rows import Row, TargetState, as_of, moved
 from reconciler.planning.fleet.summary import Head, Line, read_summary, write_summary
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.signers import Signer
@@ -31,6 +31,7 @@ FOLDER = "fleet"
 """Below the state folder."""
 _GATHERED = "gathered.json"
 _ATTEMPTS = 4
+_NEVER = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,45 +141,67 @@ def _safe(name: str) -> str:
 
 
 def _merged(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """Return one row for each target, of several the one that was heard last, the worst first."""
+    """Return one row for each target, of several the one that stands for it, the worst first."""
     found: dict[str, Row] = {}
     for row in rows:
         known = found.get(row.target)
-        if known is None or _newness(row) > _newness(known):
+        if known is None or _weight(row) > _weight(known):
             found[row.target] = row
     return tuple(sorted(found.values(), key=lambda row: (row.state.rank, row.target)))
 
 
-def _newness(row: Row) -> tuple[bool, float]:
-    return bool(row.branch), 0.0 if row.heard is None else row.heard.timestamp()
+def _weight(row: Row) -> tuple[bool, bool, datetime]:
+    """Return what a row weighs against others of its target: the one that it left says where it went."""
+    return bool(row.branch), row.state is not TargetState.RETIRED, row.heard or _NEVER
+
+
+def _newness(row: Row, places: Mapping[str, int]) -> tuple[int, datetime]:
+    """Return how new a report is: by its policy, which never goes back, and by what it says of its date then.
+
+    So a key that was the host's once cannot date itself before the reports of the key that came after.
+    """
+    return places.get(row.policy_commit, -1), row.heard or _NEVER
 
 
 @dataclass(slots=True)
 class _Part:
-    """One report repository while a fleet is read."""
+    """One report repository while a fleet is read.
+
+    Attributes:
+        name: Of its files.
+        cache: Its copy.
+        head: By which policy its rows were judged: not by the one of now where it could not be read.
+        lines: Its rows.
+        before: As they were.
+        summary: As they are published.
+        problem: What kept it from being read or published.
+    """
 
     name: str
     cache: ReportCache
+    head: Head
     lines: list[Line] = field(default_factory=list)
     before: Sequence[Line] = ()
     summary: bytes = b""
     problem: ReconcilerError | None = None
 
 
-def _tell_of_moves(parts: Sequence[_Part]) -> None:
+def _tell_of_moves(parts: Sequence[_Part], places: Mapping[str, int]) -> None:
     """Say in the report repository that a target left where it reports now: it is not silent there."""
-    newest: dict[str, tuple[tuple[bool, float], _Part]] = {}
+    newest: dict[str, tuple[tuple[int, datetime], _Part]] = {}
     for part in parts:
         for line in part.lines:
             known = newest.get(line.row.target)
-            if line.row.is_known and (known is None or _newness(line.row) > known[0]):
-                newest[line.row.target] = (_newness(line.row), part)
+            if line.row.is_known and (known is None or _newness(line.row, places) > known[0]):
+                newest[line.row.target] = (_newness(line.row, places), part)
     for part in parts:
-        part.lines = [_moved(line, part, newest.get(line.row.target)) for line in part.lines]
+        part.lines = [_moved(line, part, newest.get(line.row.target), places) for line in part.lines]
 
 
-def _moved(line: Line, here: _Part, newest: tuple[tuple[bool, float], _Part] | None) -> Line:
-    if newest is None or newest[1] is here or newest[0] == _newness(line.row):
+def _moved(
+    line: Line, here: _Part, newest: tuple[tuple[int, datetime], _Part] | None, places: Mapping[str, int]
+) -> Line:
+    if newest is None or newest[1] is here or newest[0] == _newness(line.row, places):
         return line
     row = moved(line.row, newest[1].cache.shown)
     return line if row == line.row else Line.of(row)
@@ -197,21 +220,21 @@ class _FleetReading:
 
     def all(self) -> FleetRead:
         sources = self._sources
-        parts = [self._part(remote) for remote in dict.fromkeys(sources.remotes)]
-        for part in parts:
-            self._fetch(part)
+        caches = {self._name(remote): self._cache(remote) for remote in dict.fromkeys(sources.remotes)}
+        unread = {name: self._fetched(cache) for name, cache in caches.items()}
         policy = follow(sources.mirror, sources.signed, self._now, sources.timeout)
         self._notices += policy.notices
         self._say_who(policy)
         keys = sources.folder / "keys.json"
         book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys))
         head = Head(policy.commit, policy.is_verified)
+        parts = [_Part(name, cache, head, problem=unread[name]) for name, cache in caches.items()]
         for part in parts:
-            self._bring(part, policy, book, head)
+            self._bring(part, policy, book)
         if len(parts) > 1:
-            _tell_of_moves(parts)
+            _tell_of_moves(parts, book.places)
         for part in parts:
-            self._finish(part, policy, book, head, parts)
+            self._finish(part, policy, book, parts)
         self._notices += [notice for part in parts for notice in part.cache.notices]
         rows = _merged(line.row for part in parts for line in part.lines)
         if sources.changed is not None:
@@ -221,9 +244,11 @@ class _FleetReading:
         fleet = Gathered(head, rows, self._now)
         return FleetRead(fleet, self._published, tuple(self._notices), problems)
 
-    def _part(self, remote: str) -> _Part:
-        name = hashlib.sha256(remote.encode()).hexdigest()[:16]
-        return _Part(name, ReportCache(self._sources.folder / f"{name}.git", remote, self._sources.access))
+    def _name(self, remote: str) -> str:
+        return hashlib.sha256(remote.encode()).hexdigest()[:16]
+
+    def _cache(self, remote: str) -> ReportCache:
+        return ReportCache(self._sources.folder / f"{self._name(remote)}.git", remote, self._sources.access)
 
     def _say_who(self, policy: PolicyAt) -> None:
         listed = policy.publishers
@@ -234,30 +259,34 @@ class _FleetReading:
                 said = f"the policy does not list {signer.fingerprint} in trust/publishers"
                 self._notices.append(f"{said}, so that nobody else relies on what is published")
 
-    def _fetch(self, part: _Part) -> None:
+    def _fetched(self, cache: ReportCache) -> ReconcilerError | None:
         try:
-            part.cache.fetch(self._sources.timeout)
+            cache.fetch(self._sources.timeout)
         except (Transient, Stalled) as problem:
-            part.problem = problem
+            return problem
+        return None
 
-    def _bring(self, part: _Part, policy: PolicyAt, book: KeyBook, head: Head) -> None:
+    def _bring(self, part: _Part, policy: PolicyAt, book: KeyBook) -> None:
         """Bring the rows of a report repository up to date; where it cannot be read, to what was known."""
-        path = self._path(part)
-        before, is_same = self._remembered(path, head)
+        known, before = self._remembered(self._path(part), part.head)
         part.before = before
-        if part.problem is not None:
-            part.lines = before
-            return
-        try:
-            part.lines = part.cache.whole(lambda: self._gathered(part, policy, book, before, is_same=is_same))
-        except (Transient, Stalled) as problem:
-            part.lines, part.problem = before, problem
+        is_same = known == part.head
+        if part.problem is None:
+            try:
+                part.lines = part.cache.whole(
+                    lambda: self._gathered(part, policy, book, before, is_same=is_same)
+                )
+            except (Transient, Stalled) as problem:
+                part.problem = problem
+            else:
+                return
+        part.head, part.lines = known, before
 
     def _gathered(
         self, part: _Part, policy: PolicyAt, book: KeyBook, before: Sequence[Line], *, is_same: bool
     ) -> list[Line]:
         sources = self._sources
-        if not before:
+        if not any(line.row.branch for line in before):
             before, is_same = self._branches(part, policy).rows(), False
         proofs = Proofs(part.cache.git, self._path(part, "proofs"), sources.environment)
         gatherer = Gatherer(part.cache, book, proofs, self._now, sources.accepted, sources.tell)
@@ -268,17 +297,15 @@ class _FleetReading:
         signers = (*policy.publishers.signers, *self._own)
         return FleetBranches(part.cache, signers, self._now, sources.timeout, sources.environment)
 
-    def _finish(
-        self, part: _Part, policy: PolicyAt, book: KeyBook, head: Head, parts: Sequence[_Part]
-    ) -> None:
+    def _finish(self, part: _Part, policy: PolicyAt, book: KeyBook, parts: Sequence[_Part]) -> None:
         """Publish a part and remember it; hosts that are nowhere are told of in the first one."""
         if part is parts[0]:
             rows = missing(book, (line.row for each in parts for line in each.lines))
             part.lines = [line for line in part.lines if line.row.branch] + [Line.of(row) for row in rows]
-        self._order(part, head)
+        self._order(part)
         if self._key is not None and part.problem is None:
             try:
-                self._publish(part, policy, book, head, self._key)
+                self._publish(part, policy, book, self._key)
             except (Transient, Stalled) as problem:
                 part.problem = problem
 
@@ -288,38 +315,38 @@ class _FleetReading:
         told = {"at": instant(self._now), "parts": [part.name for part in parts]}
         replace_file(self._sources.folder / _GATHERED, json.dumps(told).encode())
 
-    def _order(self, part: _Part, head: Head) -> None:
-        aged = ((line, as_of(line.row, self._now, head.silent_after)) for line in part.lines)
+    def _order(self, part: _Part) -> None:
+        aged = ((line, as_of(line.row, self._now, part.head.silent_after)) for line in part.lines)
         lines = [line if row is line.row else Line.of(row) for line, row in aged]
         part.lines = sorted(lines, key=lambda line: (line.row.state.rank, line.row.target))
-        part.summary = write_summary(head, part.lines)
+        part.summary = write_summary(part.head, part.lines)
 
-    def _publish(self, part: _Part, policy: PolicyAt, book: KeyBook, head: Head, key: Path) -> None:
+    def _publish(self, part: _Part, policy: PolicyAt, book: KeyBook, key: Path) -> None:
         """Publish; where another publisher was quicker, look again and go on from what it left."""
         for _ in range(_ATTEMPTS):
             branches = self._branches(part, policy)
-            done = part.cache.whole(partial(branches.publish, head, part.lines, part.summary, key))
+            done = part.cache.whole(partial(branches.publish, part.head, part.lines, part.summary, key))
             if done is not None:
                 self._published[part.cache.shown] = done
                 return
             part.cache.fetch(self._sources.timeout)
             nowhere = [line for line in part.lines if not line.row.branch]
             part.lines = self._gathered(part, policy, book, part.lines, is_same=True) + nowhere
-            self._order(part, head)
+            self._order(part)
         said = f"cannot publish the fleet on {part.cache.shown}: others move the branch all the time"
         raise Transient(said, "nothing to do: the next publish goes on")
 
     def _path(self, part: _Part, kind: str = "") -> Path:
         return self._sources.folder / (f"{part.name}.{kind}.json" if kind else f"{part.name}.json")
 
-    def _remembered(self, path: Path, head: Head) -> tuple[list[Line], bool]:
-        """Return the rows as they were left here, and whether they were judged by the same policy."""
+    def _remembered(self, path: Path, head: Head) -> tuple[Head, list[Line]]:
+        """Return by which policy the rows left here were judged, and them; ``head`` without any."""
         try:
             known, lines = read_summary(path.read_bytes())
         except FileNotFoundError:
-            return [], False
+            return head, []
         except (OSError, Misuse) as error:
             said = error.message if isinstance(error, Misuse) else str(error)
             self._notices.append(f"what was known of the fleet is made anew: {said}")
-            return [], False
-        return lines, replace(known, silent_after=head.silent_after) == head
+            return head, []
+        return replace(known, silent_after=head.silent_after), lines

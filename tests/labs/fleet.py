@@ -116,7 +116,10 @@ class FleetWorld:
         held: dict[str, bytes | Entry] = {"report.json": canonical.to_bytes(canonical.plain(told))}
         held |= {"report.md": b"# a report\n"} if files is None else files
         tree = self.tree({name: one for name, one in held.items() if one != b""})
-        trailers = {"Host": trailer or host, "Policy-Commit": policy or self.policy.head()}
+        trailers = {
+            "Host": trailer or host,
+            "Policy-Commit": self.policy.head() if policy is None else policy,
+        }
         message = commit_message(f"{target}: a report", trailers)
         after = self.tip(host) if parent is None else parent
         who = f"{target} <{target}@{target}> {int((at or self.now).timestamp())} +0000"

@@ -142,7 +142,7 @@ class Row:
         key: Fingerprint of the key that signed ``head``.
         heard: Date of ``head``, and never later than it was seen.
         program: Name and version of what made the report.
-        policy_commit: The policy that ``head`` names.
+        policy_commit: The newest policy that ``head``, or a report before it, names: it was judged by that.
         policies: Names of the policies that match it, the strongest first.
         os: Distribution and release, such as ``debian 12``.
         manager: Its package manager.
@@ -205,7 +205,7 @@ class Heard:
         commit: Its full id.
         tree: Of the commit.
         key: Fingerprint of the key that signed it.
-        policy: The policy commit that it names.
+        policy: The newest policy commit that it, or one before it, names.
         at: When it was made, as far as that can be relied on.
     """
 

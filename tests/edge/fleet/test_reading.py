@@ -181,6 +181,27 @@ def test_an_old_key_cannot_go_back_where_all_that_was_known_is_lost(
     assert world.targets()["web-01"] == world.tree_of(good)
 
 
+@pytest.mark.parametrize("names", ["nothing", "old"])
+def test_an_old_key_cannot_go_back_where_the_last_report_names_no_newer_policy(
+    world: FleetWorld, ada: Key, ben: Key, names: str
+) -> None:
+    old = world.policy.head()
+    reported(world)
+    world.rows()
+    new = world.policy.commit({"hosts/web-01.yaml": world.document("web-01", ben)}, ada)
+    world.report("web-01", key=ben)
+    world.rows()
+    good = world.report("web-01", key=ben, policy=old if names == "old" else "")
+    row = world.rows()["web-01"]
+    assert (row.head, row.policy_commit) == (good, new)
+    world.report("web-01", policy=old)
+    row = world.rows()["web-01"]
+    assert (row.state, row.head) == (TargetState.UNVERIFIED, good)
+    world.policy.commit({"hosts/web-03.yaml": world.document("web-03", None)}, ada)
+    git(world.reports, "update-ref", "refs/heads/hosts/web-01", good)
+    assert world.rows(accepted=frozenset({"hosts/web-01"}))["web-01"].state is TargetState.FINE
+
+
 def test_a_reinstalled_host_with_a_new_key_begins_anew(world: FleetWorld, ada: Key, ben: Key) -> None:
     reported(world)
     world.rows()
@@ -190,6 +211,32 @@ def test_a_reinstalled_host_with_a_new_key_begins_anew(world: FleetWorld, ada: K
     world.policy.commit({"hosts/web-01.yaml": world.document("web-01", ben)}, ada)
     good = world.report("web-01", parent="", key=ben)
     assert world.rows()["web-01"].head == good
+
+
+def test_a_report_of_the_future_that_is_seen_again_is_not_heard_again(world: FleetWorld, ada: Key) -> None:
+    world.report("web-01", at=world.now + timedelta(days=400))
+    world.rows()
+    heard = world.now
+    git(world.policy.path, "rm", "-q", "hosts/web-01.yaml")
+    world.policy.commit({}, ada)
+    assert world.rows()["web-01"].state is TargetState.RETIRED
+    world.later(days=3)
+    world.enrol(ada, "web-01")
+    row = world.rows()["web-01"]
+    assert row.heard == heard
+    assert row.state is TargetState.SILENT
+
+
+def test_who_was_retired_while_reports_were_away_is_so_afterwards(world: FleetWorld, ada: Key) -> None:
+    reported(world)
+    world.rows()
+    git(world.policy.path, "rm", "-q", "hosts/web-01.yaml")
+    world.policy.commit({}, ada)
+    away = world.folder / "away.git"
+    world.reports.rename(away)
+    assert world.read().problems
+    away.rename(world.reports)
+    assert world.rows()["web-01"].state is TargetState.RETIRED
 
 
 def test_a_person_accepts_a_branch_that_was_rewritten(world: FleetWorld) -> None:
@@ -413,13 +460,41 @@ def test_a_remote_that_cannot_be_reached_keeps_what_was_known(
     assert [row.target for row in found.fleet.rows] == ["db-01", "web-01", "web-02"]
 
 
-def test_a_target_that_moved_to_another_repository_is_not_silent_in_the_first(world: FleetWorld) -> None:
-    reported(world)
-    world.rows()
+def another(world: FleetWorld) -> FleetWorld:
+    """Return the same world with another report repository."""
     second = replace(world, folder=world.folder / "second")
     second.folder.mkdir()
     git(second.folder, "init", "--quiet", "--bare", "reports.git")
     (second.folder / "policy").symlink_to(world.policy.path)
+    return second
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_key_of_before_says_nothing_in_another_repository(
+    world: FleetWorld, ada: Key, ben: Key, *, is_first: bool
+) -> None:
+    old = world.policy.head()
+    reported(world)
+    world.rows()
+    world.policy.commit({"hosts/web-01.yaml": world.document("web-01", ben)}, ada)
+    good = world.report("web-01", key=ben)
+    second = another(world)
+    world.later(hours=1)
+    second.report("web-01", parent="", policy=old, at=world.now)
+    remotes = [f"file://{world.reports}", f"file://{second.reports}"]
+    rows = world.rows(remotes=tuple(remotes if is_first else reversed(remotes)))
+    assert (rows["web-01"].state, rows["web-01"].head) == (TargetState.FINE, good)
+    left = last_gathered(world.folder / "state" / "fleet")
+    assert left is not None
+    assert {row.target: row.head for row in left.rows}["web-01"] == good
+    assert {line.row.target: line.row for line in summary(world)}["web-01"].state is TargetState.FINE
+    assert {line.row.state for line in summary(second)} <= {TargetState.RETIRED}
+
+
+def test_a_target_that_moved_to_another_repository_is_not_silent_in_the_first(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    second = another(world)
     both = (f"file://{world.reports}", f"file://{second.reports}")
     world.later(days=3)
     second.now = world.now
