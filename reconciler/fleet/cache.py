@@ -266,17 +266,25 @@ def _told(commit: bytes | None) -> ReportCommit | None:
 
 
 def _entries(tree: bytes | None) -> dict[str, tuple[bytes, str]] | None:
-    """Return mode and id of what is in a tree, by name; ``None`` where it cannot be read (git's tree.c)."""
+    """Return mode and id of what is in a tree, by name; ``None`` where it cannot be read (git's tree.c).
+
+    Nor is one that git would not have written: of two entries of one name, or of some out of order, each
+    reader sees another.
+    """
     if tree is None:
         return None
     found: dict[str, tuple[bytes, str]] = {}
-    at, width = 0, 20
+    at, width, before = 0, 20, b""
     while at < len(tree):
         head = tree.find(b"\0", at)
         mode, blank, name = tree[at:head].partition(b" ")
         if head < 0 or not blank or head + width >= len(tree) + 1:
             return None
-        found[name.decode("utf-8", "replace")] = (mode, tree[head + 1 : head + 1 + width].hex())
+        place, written = name + b"/" * (mode == _FOLDER), name.decode("utf-8", "replace")
+        if place <= before or written in found:
+            return None
+        before = place
+        found[written] = (mode, tree[head + 1 : head + 1 + width].hex())
         at = head + 1 + width
         if len(found) > MOST_FILES:
             return None
@@ -287,7 +295,7 @@ def _files_of(top: Mapping[str, tuple[bytes, str]] | None, runs: bytes | None) -
     """Return the files of a report by their paths, or what is wrong with them."""
     below = _entries(runs)
     if top is None or below is None:
-        return Misshapen("its tree has too many files, or cannot be read")
+        return Misshapen("its tree has too many files, or is not as git writes one")
     if "report.json" not in top:
         return Misshapen("it has no report.json")
     paths = {name: one for name, one in top.items() if name != "runs"}

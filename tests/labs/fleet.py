@@ -109,13 +109,14 @@ class FleetWorld:
         at: datetime | None = None,
         is_signed: bool = True,
         trailer: str = "",
+        tree: str = "",
     ) -> str:
         """Have a host report, and return the commit."""
         target = host.rpartition("/")[2]
         told = report or report_of(target=target, now=at or self.now)
         held: dict[str, bytes | Entry] = {"report.json": canonical.to_bytes(canonical.plain(told))}
         held |= {"report.md": b"# a report\n"} if files is None else files
-        tree = self.tree({name: one for name, one in held.items() if one != b""})
+        tree = tree or self.tree({name: one for name, one in held.items() if one != b""})
         trailers = {
             "Host": trailer or host,
             "Policy-Commit": self.policy.head() if policy is None else policy,
@@ -145,7 +146,11 @@ class FleetWorld:
         here |= {name: ("40000", self.tree(held)) for name, held in below.items()}
         # Git sorts a folder as if its name ended in a slash.
         rows = sorted(here.items(), key=lambda row: row[0] + ("/" if row[1][0] == "40000" else ""))
-        told = (f"{mode} {name}".encode() + b"\0" + bytes.fromhex(oid) for name, (mode, oid) in rows)
+        return self.raw_tree(*((mode, name, oid) for name, (mode, oid) in rows))
+
+    def raw_tree(self, *rows: tuple[str, str, str]) -> str:
+        """Store a tree of these modes, names and ids, just as they are, and return its id."""
+        told = (f"{mode} {name}".encode() + b"\0" + bytes.fromhex(oid) for mode, name, oid in rows)
         return store(self.reports, b"tree", b"".join(told))
 
     def sources(self, *remotes: str, **values: Any) -> FleetSources:

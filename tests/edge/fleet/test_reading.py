@@ -287,6 +287,28 @@ def test_a_tree_of_another_shape_keeps_the_last_one(world: FleetWorld, kind: str
     assert world.rows()["web-01"].head == good
 
 
+@pytest.mark.parametrize("kind", ["twice", "both", "order", "below"])
+def test_a_tree_that_git_would_not_write_keeps_the_last_one(world: FleetWorld, kind: str) -> None:
+    """Of two entries of one name each reader sees another, and one out of order is seen by some alone."""
+    reported(world)
+    kept = world.rows()["web-01"].tree
+    good, other = (
+        git(world.reports, "rev-parse", f"hosts/{host}:report.json") for host in ("web-01", "db-01")
+    )
+    runs = world.raw_tree(("100644", "1.json", good), ("100644", "1.json", other))
+    one = ("100644", "report.json", good)
+    rows = {
+        "twice": (one, ("100644", "report.json", other)),
+        "both": (("100644", "report.json", good), ("40000", "report.json", runs)),
+        "order": (("100644", "report.md", good), one),
+        "below": (one, ("40000", "runs", runs)),
+    }
+    world.report("web-01", tree=world.raw_tree(*rows[kind]))
+    row = world.rows()["web-01"]
+    assert (row.state, row.tree) == (TargetState.UNVERIFIED, kept)
+    assert world.targets()["web-01"] == kept
+
+
 @pytest.mark.parametrize("text", [b"", b"{}", b"[" * 100_000, b"\xff\xfe"])
 def test_a_report_that_cannot_be_read_keeps_the_last_one(world: FleetWorld, text: bytes) -> None:
     reported(world)
