@@ -133,6 +133,18 @@ def test_silence_hides_nothing_that_is_worse_and_wakes_nobody_for_what_is_retire
     assert as_of(one, NOW + timedelta(days=90), SILENT_AFTER) is one
 
 
+def test_what_was_ended_half_way_and_is_silent_or_late_wakes_somebody() -> None:
+    one = row(state=TargetState.INTERRUPTED, reason="half done")
+    assert not one.alarms
+    silent = as_of(one, NOW + timedelta(days=90), SILENT_AFTER)
+    assert (silent.state, silent.alarms) == (TargetState.SILENT, True)
+    assert "half done" in silent.reason
+    assert one.counts is not None
+    late = replace(one, counts=replace(one.counts, overdue=1))
+    assert late.alarms
+    assert changes([one], [late]).began == (late,)
+
+
 def test_what_is_not_verified_keeps_what_the_last_verified_report_told() -> None:
     found = unverified("hosts/web-01", "it is not signed", row())
     assert (found.state, found.reason) == (TargetState.UNVERIFIED, "it is not signed")

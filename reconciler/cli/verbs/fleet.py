@@ -120,7 +120,7 @@ def status(options: StatusOptions) -> int:
     every = worst_first(as_of(row, now, fleet.head.silent_after) for row in fleet.rows)
     rows = [_one(every, options.target)] if options.target else _chosen(every, options)
     _print(fleet, rows, options)
-    is_alarm = options.check and any(row.state.alarms for row in rows)
+    is_alarm = options.check and any(row.alarms for row in rows)
     return worst([*codes, PENDING if is_alarm else DONE])
 
 

@@ -33,10 +33,10 @@ class Changes:
 
 def changes(before: Iterable[Row], after: Iterable[Row]) -> Changes:
     """Return what changed between two readings of a fleet."""
-    known = {row.target: row.state.alarms for row in before}
+    known = {row.target: row.alarms for row in before}
     now = worst_first(after)
-    began = tuple(row for row in now if row.state.alarms and not known.get(row.target, False))
-    ended = tuple(row for row in now if known.get(row.target, False) and not row.state.alarms)
+    began = tuple(row for row in now if row.alarms and not known.get(row.target, False))
+    ended = tuple(row for row in now if known.get(row.target, False) and not row.alarms)
     return Changes(began, ended)
 
 

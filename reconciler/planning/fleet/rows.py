@@ -67,7 +67,7 @@ class TargetState(StrEnum):
 
     @property
     def alarms(self) -> bool:
-        """Whether somebody should be woken: ``fleet status --check`` asks for these."""
+        """Whether somebody should be woken for that alone; see :attr:`Row.alarms`."""
         match self:
             case TargetState.UNVERIFIED | TargetState.FAILED | TargetState.SILENT | TargetState.OVERDUE:
                 return True
@@ -196,6 +196,12 @@ class Row:
         """Whether a report of it was ever verified."""
         return bool(self.head)
 
+    @property
+    def alarms(self) -> bool:
+        """Whether somebody should be woken: by its state, or by a deadline that a worse one hides."""
+        is_late = self.counts is not None and self.counts.overdue > 0
+        return self.state.alarms or (is_late and self.state is TargetState.INTERRUPTED)
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -312,7 +318,8 @@ def never_heard(host: str) -> Row:
 
 def as_of(row: Row, now: datetime, silent_after: timedelta) -> Row:
     """Return a row as it is at an instant: a target may have been silent for too long meanwhile."""
-    if row.state.rank <= TargetState.SILENT.rank or row.state is TargetState.RETIRED or row.heard is None:
+    is_told = row.state.rank <= TargetState.SILENT.rank and row.state.alarms
+    if is_told or row.state is TargetState.RETIRED or row.heard is None:
         return row
     if now - row.heard <= silent_after:
         return row
