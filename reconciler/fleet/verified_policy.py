@@ -154,21 +154,23 @@ def _against(
     if isinstance(found, Unverified):
         return PolicyRejected(found.message, found.hint)
     named = mirror.whole(lambda: _name_of(Git(mirror.mirror), head))
+    if isinstance(named, PolicyRejected):
+        return named
     if named != signed.repository:
         said = f"policy {head[:12]} calls itself {quoted(named) if named else 'nothing'}"
         return PolicyRejected(f"{said}, and {quoted(signed.repository)} is followed", "see trust.repository")
     return None
 
 
-def _name_of(git: Git, commit: str) -> str:
-    """Return what the policy calls itself, empty where it does not say that."""
+def _name_of(git: Git, commit: str) -> str | PolicyRejected:
+    """Return what the policy calls itself, empty where it does not say that, or why nobody can tell here."""
     told = _read(git, commit, REPOSITORY_FILE)
     loaded = load([PolicyFile(REPOSITORY_FILE, "100644", told)] if told else [], commit)
     match loaded:
         case NeedsUpgrade(requires=requires):
-            raise Stalled(f"the policy asks for patchledger {requires}", "install that where this runs")
+            return PolicyRejected(f"it asks for patchledger {requires}", "install that where this runs")
         case Rejected(problems=problems):
-            raise PolicyRejected(str(problems[0]), "correct it there")
+            return PolicyRejected(str(problems[0]), "correct it there")
         case _:
             return loaded.repository
 

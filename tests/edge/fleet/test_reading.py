@@ -461,6 +461,23 @@ def test_a_policy_that_nobody_signed_is_not_used(world: FleetWorld, eve: Key) ->
         world.read()
 
 
+@pytest.mark.parametrize(
+    "text", ["requires: '>=99'\nrepository: example\n", "repository: [\n", "colour: red\n"]
+)
+def test_a_policy_that_cannot_be_read_here_keeps_no_reports_from_being_read(
+    world: FleetWorld, ada: Key, text: str
+) -> None:
+    reported(world)
+    world.rows()
+    followed = world.policy.head()
+    world.policy.commit({"patchledger.yaml": text}, ada)
+    good = world.report("web-01", policy=followed)
+    found = world.read()
+    assert any("a newer policy is not used" in notice for notice in found.notices)
+    rows = {row.target: row for row in found.fleet.rows}
+    assert (rows["web-01"].head, rows["web-02"].state) == (good, TargetState.FINE)
+
+
 def test_the_policy_of_another_repository_is_not_used(world: FleetWorld) -> None:
     signed = world.sources().signed
     assert signed is not None
