@@ -48,8 +48,8 @@ class FleetSources:
         environment: Added to that of the programs that check signatures.
         accepted: Branches whose rewriting a person has accepted.
         tell: Is told how many of how many targets were looked at.
-        changed: Is given the rows as they were and as they are, before these are remembered: what it does is
-            done again where it is killed.
+        changed: Is given the rows as they were and as they are, and the instant of the reading that left the
+            former, before the latter are remembered: what it does is done again where it is killed.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ class FleetSources:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     accepted: frozenset[str] = frozenset()
     tell: Callable[[int, int], None] | None = None
-    changed: Callable[[Sequence[Row], Sequence[Row]], None] | None = None
+    changed: Callable[[Sequence[Row], Sequence[Row], str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,14 @@ def last_gathered(folder: Path) -> Gathered | None:
         raise Misuse(f"{folder}: what was gathered last cannot be read: {error}", hint) from error
     rows = _merged(line.row for _, lines in parts for line in lines)
     return Gathered(parts[0][0], rows, at) if parts else None
+
+
+def _read_at(folder: Path) -> str:
+    """Return when the reports were read last; nothing where they never were, or it is damaged."""
+    try:
+        return str(json.loads((folder / _GATHERED).read_bytes())["at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _safe(name: str) -> str:
@@ -238,7 +246,8 @@ class _FleetReading:
         self._notices += [notice for part in parts for notice in part.cache.notices]
         rows = _merged(line.row for part in parts for line in part.lines)
         if sources.changed is not None:
-            sources.changed(_merged(line.row for part in parts for line in part.before), rows)
+            before = _merged(line.row for part in parts for line in part.before)
+            sources.changed(before, rows, _read_at(sources.folder))
         self._remember(parts)
         problems = tuple(part.problem for part in parts if part.problem is not None)
         fleet = Gathered(head, rows, self._now)

@@ -309,6 +309,13 @@ def test_one_message_tells_what_began_to_need_somebody_and_what_is_well_again() 
     assert notice(changes(before, after), "fleet", NOW) == told
 
 
+def test_what_happens_once_more_is_told_once_more() -> None:
+    found = changes([row()], [row(state=TargetState.UNVERIFIED)])
+    told = [notice(found, "fleet", NOW, since) for since in ("monday", "monday", "friday")]
+    first, again, later = (one.occasion for one in told if one is not None)
+    assert first == again != later
+
+
 def test_nothing_is_told_of_what_still_needs_somebody() -> None:
     before = [row(state=TargetState.SILENT)]
     assert notice(changes(before, [row(state=TargetState.UNVERIFIED)]), "fleet", NOW) is None

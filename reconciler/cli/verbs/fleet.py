@@ -168,9 +168,11 @@ def _messenger(config: Config, options: PublishOptions) -> OutboxMessenger | Non
     return OutboxMessenger(Outbox(config.state_dir / _OUTBOX), send)
 
 
-def _keep(outbox: Outbox, names: Sequence[str], before: Sequence[Row], after: Sequence[Row]) -> None:
+def _keep(
+    outbox: Outbox, names: Sequence[str], before: Sequence[Row], after: Sequence[Row], since: str
+) -> None:
     """Keep in the outbox what is to be told, before the rows are remembered."""
-    told = notice(changes(before, after), "fleet", SystemClock().now())
+    told = notice(changes(before, after), "fleet", SystemClock().now(), since)
     if told is not None:
         for name in names:
             outbox.enqueue(told, Route(name, EVENTS))

@@ -25,7 +25,7 @@ def sources(
     policy: str | None = None,
     reports: Sequence[str] = (),
     accepted: Sequence[str] = (),
-    changed: Callable[[Sequence[Row], Sequence[Row]], None] | None = None,
+    changed: Callable[[Sequence[Row], Sequence[Row], str], None] | None = None,
 ) -> FleetSources:
     """Return where the fleet is read from.
 

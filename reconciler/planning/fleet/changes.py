@@ -40,13 +40,14 @@ def changes(before: Iterable[Row], after: Iterable[Row]) -> Changes:
     return Changes(began, ended)
 
 
-def notice(found: Changes, fleet: str, now: datetime) -> Notice | None:
+def notice(found: Changes, fleet: str, now: datetime, since: str = "") -> Notice | None:
     """Return the message that tells of changes; ``None`` where there are none.
 
     Args:
         found: What changed.
         fleet: What the fleet is called in the title.
         now: The present instant, aware.
+        since: Names the reading from which on it changed: what happens once more is told once more.
     """
     if not found.began and not found.ended:
         return None
@@ -57,7 +58,7 @@ def notice(found: Changes, fleet: str, now: datetime) -> Notice | None:
         MessageSection("Well again", tuple(map(_line, found.ended))),
     )
     message = compose(fleet, _headline(found), Contents((), (), "", (), sections=sections))
-    return Notice(event, f"{fleet}/{event}/{identity[:16]}", identity, now, message)
+    return Notice(event, f"{fleet}/{event}/{identity[:16]}", f"{since} {identity}".strip(), now, message)
 
 
 def _headline(found: Changes) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,8 @@ from reconciler.errors import Misuse, PolicyRejected, Transient
 from reconciler.fleet.reading import last_gathered
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.facts.observation import Reboot, RebootNeed
-from reconciler.planning.fleet.rows import TargetState
+from reconciler.planning.fleet.changes import changes, notice
+from reconciler.planning.fleet.rows import Row, TargetState
 from reconciler.planning.fleet.summary import Line, read_summary
 from reconciler.planning.reporting.document import OutsideMove
 from reconciler.planning.text import canonical
@@ -247,6 +249,25 @@ def test_a_person_accepts_a_branch_that_was_rewritten(world: FleetWorld) -> None
     assert world.rows()["web-01"].state is TargetState.UNVERIFIED
     assert world.rows(accepted=frozenset({"hosts/web-01"}))["web-01"].head == good
     assert world.rows()["web-01"].state is TargetState.FINE
+
+
+def test_each_change_is_told_with_the_reading_before_it(world: FleetWorld) -> None:
+    """A branch that is rewritten again is another incident than the first one, at the very same commit."""
+    older = world.report("web-01")
+    good = world.report("web-01")
+    world.rows()
+    told: list[tuple[str, str]] = []
+
+    def kept(before: Sequence[Row], after: Sequence[Row], since: str) -> None:
+        found = notice(changes(before, after), "fleet", world.now, since)
+        told.extend([(found.event, found.occasion)] if found is not None else [])
+
+    for tip in (older, older, good, older):
+        git(world.reports, "update-ref", "refs/heads/hosts/web-01", tip)
+        world.later(minutes=5)
+        world.rows(changed=kept)
+    assert [event for event, _ in told] == ["failed", "recovered", "failed"]
+    assert len({occasion for _, occasion in told}) == 3
 
 
 def test_a_branch_that_is_gone_is_missed(world: FleetWorld) -> None:
