@@ -8,6 +8,7 @@ is one for all, never by host, so that a fleet of any size has as many of them a
 import csv
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -23,7 +24,8 @@ from reconciler.policy.problems import visible
 
 _MOST_SHOWN = 200
 """Rows of ``STATUS.md``, so that a forge still shows it."""
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = frozenset("=+-@")
+"""What a formula begins with; some spreadsheets take the wide forms of Japanese input for the same."""
 _QUIET = (TargetState.FINE, TargetState.RETIRED)
 
 COLUMNS = (
@@ -104,7 +106,8 @@ def as_csv(rows: Iterable[Row]) -> str:
 def _cell(text: str) -> str:
     """Return a text as a cell; one that a spreadsheet would calculate begins with an apostrophe."""
     seen = visible(text)
-    return f"'{seen}" if seen.lstrip().startswith(_FORMULA) else seen
+    first = unicodedata.normalize("NFKC", seen.lstrip()[:1])
+    return f"'{seen}" if first in _FORMULA else seen
 
 
 def _cells(row: Row) -> Mapping[str, str]:
