@@ -68,10 +68,12 @@ class Shaped:
     Attributes:
         report: Id of ``report.json``.
         run: Id of the record of the newest run, empty where there is none.
+        size: Bytes that both have.
     """
 
     report: str
     run: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +330,8 @@ def _judged(files: Mapping[str, str] | Misshapen, sizes: Mapping[str, tuple[str,
         if kind != "blob" or size > (MOST_REPORT_BYTES if path == "report.json" else MOST_BYTES):
             return Misshapen(f"{path} is too large, or no file")
     runs = sorted(path for path in files if path.startswith("runs/") and path.endswith(".json"))
-    return Shaped(files["report.json"], files[runs[-1]] if runs else "")
+    report, run = files["report.json"], files[runs[-1]] if runs else ""
+    return Shaped(report, run, sizes[report][1] + (sizes[run][1] if run else 0))
 
 
 def chunks(items: Sequence[_Answer], size: int) -> Iterator[Sequence[_Answer]]:

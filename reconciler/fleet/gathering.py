@@ -41,6 +41,8 @@ MOST_JUDGED = 400
 """Reports of one target that are verified one by one; with more that nobody vouches for, none counts."""
 _AT_ONCE = 200
 """Targets that are held in memory with their reports."""
+MOST_HELD = 64 * 2**20
+"""Bytes of reports that are held in memory: one host may have hundreds of guests, each with the largest."""
 _SHORT = 12
 _MALFORMED = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
 """Where a report is of the right layout and says what none of ours does, such as an instant of a year that no
@@ -251,10 +253,11 @@ class Gatherer:
         shapes = dict(zip(anew, self.cache.shapes([one.tree for one in anew.values()]), strict=True))
         found |= {branch: shape.message for branch, shape in shapes.items() if isinstance(shape, Misshapen)}
         whole = {branch: shape for branch, shape in shapes.items() if isinstance(shape, Shaped)}
-        reports = self.cache.texts([shape.report for shape in whole.values()])
-        runs = iter(self.cache.texts([shape.run for shape in whole.values() if shape.run]))
-        for (branch, shape), report in zip(whole.items(), reports, strict=True):
-            found[branch] = self._parsed(branch, report, next(runs) if shape.run else None, anew[branch])
+        for some in portions(whole, MOST_HELD):
+            reports = self.cache.texts([shape.report for shape in some.values()])
+            runs = iter(self.cache.texts([shape.run for shape in some.values() if shape.run]))
+            for (branch, shape), report in zip(some.items(), reports, strict=True):
+                found[branch] = self._parsed(branch, report, next(runs) if shape.run else None, anew[branch])
         return found
 
     def _heard(self, branch: str, proof: SignedReport, commit: ReportCommit) -> Heard:
@@ -282,6 +285,19 @@ def missing(book: KeyBook, rows: Iterable[Row]) -> Iterator[Row]:
     """Yield a row for each host that is enrolled and has no branch anywhere."""
     seen = {row.branch for row in rows}
     return (never_heard(host) for host in book.enrolled() if f"hosts/{host}" not in seen)
+
+
+def portions(shapes: Mapping[str, Shaped], most: int) -> Iterator[dict[str, Shaped]]:
+    """Yield reports in portions of no more than so many bytes, or of one report."""
+    some, size = dict[str, Shaped](), 0
+    for branch, shape in shapes.items():
+        if some and size + shape.size > most:
+            yield some
+            some, size = {}, 0
+        some[branch] = shape
+        size += shape.size
+    if some:
+        yield some
 
 
 def _line(graph: Mapping[str, Sequence[str]], tip: str, row: Row) -> list[str] | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse, PolicyRejected, Transient
+from reconciler.fleet.cache import Shaped
+from reconciler.fleet.gathering import portions
 from reconciler.fleet.reading import last_gathered
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.facts.observation import Reboot, RebootNeed
@@ -375,6 +377,16 @@ def test_a_report_of_another_target_is_nobodys(world: FleetWorld) -> None:
     assert world.rows()["web-01"].reason == "its report tells of another target"
     world.report("web-02", trailer="web-01")
     assert "does not say Host: web-02" in world.rows()["web-02"].reason
+
+
+@pytest.mark.parametrize(
+    ("sizes", "held"), [([], []), ([9, 9], [2]), ([60, 40, 1], [2, 1]), ([200, 1, 200], [1, 1, 1])]
+)
+def test_few_large_reports_are_held_in_memory(sizes: list[int], held: list[int]) -> None:
+    shapes = {f"guests/a/{number}": Shaped("", "", size) for number, size in enumerate(sizes)}
+    found = list(portions(shapes, 100))
+    assert [len(some) for some in found] == held
+    assert [branch for some in found for branch in some] == [*shapes]
 
 
 def test_a_guest_is_reported_by_its_host(world: FleetWorld) -> None:
