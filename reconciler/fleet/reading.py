@@ -230,10 +230,10 @@ class _FleetReading:
         sources = self._sources
         caches = {self._name(remote): self._cache(remote) for remote in dict.fromkeys(sources.remotes)}
         unread = {name: self._fetched(cache) for name, cache in caches.items()}
-        policy = follow(sources.mirror, sources.signed, self._now, sources.timeout)
+        keys = sources.folder / "keys.json"
+        policy = follow(sources.mirror, sources.signed, self._now, sources.timeout, keys)
         self._notices += policy.notices
         self._say_who(policy)
-        keys = sources.folder / "keys.json"
         book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys))
         head = Head(policy.commit, policy.is_verified)
         parts = [_Part(name, cache, head, problem=unread[name]) for name, cache in caches.items()]

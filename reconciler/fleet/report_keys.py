@@ -49,6 +49,17 @@ class KeyBook:
         """Yield the hosts that have a key now."""
         return (host for host, changes in self.changes.items() if changes and changes[-1][1])
 
+    def named_since(self, commit: str) -> dict[str, str]:
+        """Return the keys that were named at a commit or after it, each with a host; of none, those of now."""
+        since = self.places.get(commit, len(self.places))
+        found: dict[str, str] = {}
+        for host, changes in self.changes.items():
+            before = [key for place, key in changes if place <= since][-1:]
+            found |= {
+                key: host for key in (*before, *(key for place, key in changes if place > since)) if key
+            }
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class _Change:

@@ -7,9 +7,11 @@ the rules of a host, but not loaded: with ten thousand Host documents that would
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from reconciler.errors import PolicyRejected, Stalled
+from reconciler.fleet.report_keys import read_keys
 from reconciler.gitops.git import Git
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
@@ -19,6 +21,7 @@ from reconciler.policy.placement import PUBLISHERS_FILE, REPOSITORY_FILE
 from reconciler.policy.problems import quoted
 from reconciler.policy.signers import SignerList, read_signers
 from reconciler.reconcile.ports.policies import (
+    ONE_ROLE,
     Advanced,
     Fetched,
     FirstUse,
@@ -78,7 +81,9 @@ class PolicyAt:
         return self.line[-1]
 
 
-def follow(mirror: PolicyMirror, signed: SignedPolicy | None, now: datetime, timeout: float) -> PolicyAt:
+def follow(
+    mirror: PolicyMirror, signed: SignedPolicy | None, now: datetime, timeout: float, keys: Path
+) -> PolicyAt:
     """Fetch the policy and take over what is new and good; else go on with what was.
 
     Args:
@@ -86,6 +91,7 @@ def follow(mirror: PolicyMirror, signed: SignedPolicy | None, now: datetime, tim
         signed: What it must show, ``None`` where nobody need sign.
         now: The present instant, aware.
         timeout: Seconds for each conversation with the remote.
+        keys: File that keeps what Host documents said.
 
     Raises:
         PolicyRejected: Nothing of it was ever found good.
@@ -97,7 +103,7 @@ def follow(mirror: PolicyMirror, signed: SignedPolicy | None, now: datetime, tim
         case Offline(problem=problem):
             notices.append(f"the policy is as it was fetched last: {problem.message}")
         case Fetched(head=head):
-            refused = _taken_over(mirror, signed, head, now)
+            refused = _taken_over(mirror, signed, head, now, keys)
             notices += [] if refused is None else [f"a newer policy is not used: {refused.message}"]
             if refused is not None and not _holds(mirror, signed):
                 raise refused
@@ -117,7 +123,7 @@ def _holds(mirror: PolicyMirror, signed: SignedPolicy | None) -> bool:
 
 
 def _taken_over(
-    mirror: PolicyMirror, signed: SignedPolicy | None, head: str, now: datetime
+    mirror: PolicyMirror, signed: SignedPolicy | None, head: str, now: datetime, keys: Path
 ) -> PolicyRejected | None:
     """Accept a new head, or say what is against it."""
     match mirror.succession(head):
@@ -126,9 +132,9 @@ def _taken_over(
         case Unchanged() if _holds(mirror, signed):
             return None
         case Advanced(commits=commits) if mirror.accepted() is None or _holds(mirror, signed):
-            found = _against(mirror, signed, head, lambda one: one.verifier.verify(commits, now))
+            found = _against(mirror, signed, head, keys, lambda one: one.verifier.verify(commits, now))
         case Unchanged() | Advanced() | FirstUse():
-            found = _against(mirror, signed, head, lambda one: _from_the_floor(mirror, one, head, now))
+            found = _against(mirror, signed, head, keys, lambda one: _from_the_floor(mirror, one, head, now))
     if found is None:
         mirror.accept(head, is_verified=signed is not None)
     return found
@@ -146,6 +152,7 @@ def _against(
     mirror: PolicyMirror,
     signed: SignedPolicy | None,
     head: str,
+    keys: Path,
     verify: Callable[[SignedPolicy], tuple[SignedBy, ...] | Unverified],
 ) -> PolicyRejected | None:
     if signed is None:
@@ -159,7 +166,27 @@ def _against(
     if named != signed.repository:
         said = f"policy {head[:12]} calls itself {quoted(named) if named else 'nothing'}"
         return PolicyRejected(f"{said}, and {quoted(signed.repository)} is followed", "see trust.repository")
+    roles = mirror.whole(lambda: _other_roles(mirror, head, keys))
+    for one in found:
+        if one.fingerprint in roles:
+            said = f"is signed by {one.fingerprint}, which is {roles[one.fingerprint]}"
+            return PolicyRejected(f"policy commit {one.commit[:12]} {said}", ONE_ROLE)
     return None
+
+
+def _other_roles(mirror: PolicyMirror, head: str, keys: Path) -> dict[str, str]:
+    """Return the keys that sign something else than policy, by a new head or by what was accepted before it.
+
+    One may stand in the own list, or have a certificate by a key there, of which the policy knows nothing.
+    """
+    git, accepted = Git(mirror.mirror), mirror.accepted()
+    before = "" if accepted is None else accepted.commit
+    hosts = read_keys(git, mirror.line(head)[::-1], keys).named_since(before)
+    roles = {key: f"the report_key of {host}" for key, host in hosts.items()}
+    for commit in filter(None, (before, head)):
+        listed = _publishers(git, commit).signers
+        roles |= {one.fingerprint: f"a key of {PUBLISHERS_FILE}" for one in listed}
+    return roles
 
 
 def _name_of(git: Git, commit: str) -> str | PolicyRejected:

@@ -494,6 +494,22 @@ def test_a_policy_that_nobody_signed_is_not_used(world: FleetWorld, eve: Key) ->
         world.read()
 
 
+@pytest.mark.parametrize("role", ["host", "publisher", "former"])
+def test_a_policy_that_a_key_of_another_role_signed_is_not_used(
+    world: FleetWorld, ada: Key, ben: Key, role: str
+) -> None:
+    """The key stands in the own list as well, of which whoever wrote the policy knows nothing."""
+    reported(world)
+    before = world.rows()
+    key = world.publisher if role == "publisher" else world.key("web-01")
+    (world.folder / "signers").write_text(ada.line() + key.line(), encoding="utf-8")
+    new = {"hosts/web-01.yaml": world.document("web-01", ben)} if role == "former" else {}
+    world.policy.commit({**new, "hosts/web-02.yaml": world.document("web-02", None)}, key)
+    found = world.read()
+    assert any("a newer policy is not used" in one and key.fingerprint in one for one in found.notices)
+    assert {row.target: row for row in found.fleet.rows} == before
+
+
 @pytest.mark.parametrize(
     "text", ["requires: '>=99'\nrepository: example\n", "repository: [\n", "colour: red\n"]
 )
