@@ -111,6 +111,12 @@ Dpkg::Use-Pty "false";
 DpkgPM::Progress "false";
 quiet "1";
 EOF
+# Programs that another root's configuration names for apt to run: they would run in this one.
+HOOKS='APT::Install::Pre-Invoke APT::Install::Post-Invoke-Success APT::Update::Pre-Invoke APT::Update::Post-Invoke
+APT::Update::Post-Invoke-Success APT::Update::Post-Invoke-Stats AptCli::Hooks DPkg::Pre-Invoke DPkg::Post-Invoke
+DPkg::Pre-Install-Pkgs'
+# shellcheck disable=SC2086 # one word for each
+[ -z "$BELOW" ] || printf '#clear %s;\n' $HOOKS >>"$WORK/ours.conf"
 must_have_space
 
 # apt reads the file that APT_CONFIG names before all others, so that with another root nothing of this machine's
@@ -921,10 +927,6 @@ settings_of_acting() {
     cat "$WORK/wanted" "$WORK/allowed" | grep ' -$' >/dev/null || echo 'APT::Get::Remove "false";'
     # Every version is named, and apt's own idea of one is refused below.
     echo 'APT::Get::allow-downgrades "true";'
-    if [ -n "$BELOW" ]; then
-        # The hooks of that root would run in this one.
-        printf '#clear DPkg::%s;\n' Pre-Invoke Post-Invoke Pre-Install-Pkgs
-    fi
     # Its options are found by the first word.
     hook="command awk -v native=$NATIVE -v differs='$WORK/differs' -v out='$WORK' -v archives='$ARCHIVES/' \
 -f '$WORK/guard' '$WORK/wanted' '$WORK/allowed' -"

@@ -18,7 +18,7 @@ import pytest
 from reconciler.managers.apt import APT
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
-from reconciler.planning.facts.observation import Question
+from reconciler.planning.facts.observation import Question, RefreshOutcome
 from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, automatic_after
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.conftest import reads_after_a_signal
@@ -449,18 +449,27 @@ def test_a_reboot_that_is_asked_for_is_told(own_lab: AptLab, own_apt: ScriptedMa
     assert own_apt.apply(to("kern=1.1"), folder) == Execution(11)
 
 
+HOOKS = (
+    *("DPkg::Pre-Invoke", "DPkg::Post-Invoke", "AptCli::Hooks::Install"),
+    *("APT::Install::Pre-Invoke", "APT::Install::Post-Invoke-Success"),
+    *("APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success"),
+)
+
+
 def test_another_root_is_patched_by_its_path(
     own_lab: AptLab, script: PatchScript, folder: Path, second_folder: Path
 ) -> None:
     settings = (own_lab.root / "etc/apt/lab.conf").read_text().splitlines(keepends=True)
     kept = [line for line in settings if not line.startswith(("Dir ", "Dir::State", "DPkg::Options"))]
-    kept += ['DPkg::Options:: "--force-script-chrootless";\n', f'DPkg::Post-Invoke:: "touch {folder}/ran";\n']
+    kept.append('DPkg::Options:: "--force-script-chrootless";\n')
+    kept += [f'{hook}:: "touch {folder}/ran-{hook}";\n' for hook in HOOKS]
     (own_lab.root / "etc/apt/apt.conf.d/lab").write_text("".join(kept))
     below = ScriptedManager(APT, LocalTarget({}), script, own_lab.cache, root=own_lab.root)
+    assert below.refresh().outcome is RefreshOutcome.REFRESHED
     before = own_lab.versions()
     assert below.apply(to("plain=1.1"), folder) == Execution(0)
     assert difference(before, own_lab.versions()) == {"plain": "1.1"}
-    assert not (folder / "ran").exists()
+    assert list(folder.glob("ran-*")) == []
     assert below.repair(Instruction(()), second_folder) == Execution(10)
 
 
