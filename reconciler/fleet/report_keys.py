@@ -50,7 +50,7 @@ class KeyBook:
         return (host for host, changes in self.changes.items() if changes and changes[-1][1])
 
     def named_since(self, commit: str) -> dict[str, str]:
-        """Return the keys that were named at a commit or after it, each with a host; of none, those of now."""
+        """Return the keys named at a commit or after it, each with a host; of none, those of now."""
         since = self.places.get(commit, len(self.places))
         found: dict[str, str] = {}
         for host, changes in self.changes.items():
