@@ -7,6 +7,7 @@ the rules of a host, but not loaded: with ten thousand Host documents that would
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,9 @@ from reconciler.fleet.report_keys import read_keys
 from reconciler.gitops.git import Git
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.planning.gates.types import SignedBy
+from reconciler.planning.facts.observation import ClockState
+from reconciler.planning.gates.gates import clock_gate
+from reconciler.planning.gates.types import Closed, Evidence, SignedBy
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, load
 from reconciler.policy.placement import PUBLISHERS_FILE, REPOSITORY_FILE
 from reconciler.policy.problems import quoted
@@ -51,10 +54,12 @@ class SignedPolicy:
     Attributes:
         verifier: Says who signed it.
         repository: The name that it must give itself.
+        clock: Says whether the present can be believed, by which keys are valid or not.
     """
 
     verifier: Verifier
     repository: str
+    clock: Callable[[], ClockState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +131,16 @@ def _taken_over(
     mirror: PolicyMirror, signed: SignedPolicy | None, head: str, now: datetime, keys: Path
 ) -> PolicyRejected | None:
     """Accept a new head, or say what is against it."""
+    against = partial(_against, mirror, signed, head, now, keys=keys)
     match mirror.succession(head):
         case Rewritten(problem=problem):
             return PolicyRejected(problem.message, problem.hint)
         case Unchanged() if _holds(mirror, signed):
             return None
         case Advanced(commits=commits) if mirror.accepted() is None or _holds(mirror, signed):
-            found = _against(mirror, signed, head, keys, lambda one: one.verifier.verify(commits, now))
+            found = against(verify=lambda one: one.verifier.verify(commits, now))
         case Unchanged() | Advanced() | FirstUse():
-            found = _against(mirror, signed, head, keys, lambda one: _from_the_floor(mirror, one, head, now))
+            found = against(verify=lambda one: _from_the_floor(mirror, one, head, now))
     if found is None:
         mirror.accept(head, is_verified=signed is not None)
     return found
@@ -152,22 +158,42 @@ def _against(
     mirror: PolicyMirror,
     signed: SignedPolicy | None,
     head: str,
+    now: datetime,
+    *,
     keys: Path,
     verify: Callable[[SignedPolicy], tuple[SignedBy, ...] | Unverified],
 ) -> PolicyRejected | None:
     if signed is None:
         return None
+    gate = clock_gate(signed.clock(), _dates(mirror, head), now)
+    if isinstance(gate, Closed):
+        return PolicyRejected(f"{gate.reason}: no key is judged by it", "have the clock of this machine set")
     found = verify(signed)
     if isinstance(found, Unverified):
         return PolicyRejected(found.message, found.hint)
+    return _foreign(mirror, signed, head) or _crossed(mirror, head, found, keys)
+
+
+def _dates(mirror: PolicyMirror, head: str) -> list[Evidence]:
+    """Return what is known to lie in the past: at a wrong present, an ended key would count for good."""
+    accepted = mirror.accepted()
+    told = dict.fromkeys((head, "" if accepted is None else accepted.commit))
+    return [Evidence(f"policy commit {one[:12]}", mirror.describe(one).committed_at) for one in told if one]
+
+
+def _foreign(mirror: PolicyMirror, signed: SignedPolicy, head: str) -> PolicyRejected | None:
     named = mirror.whole(lambda: _name_of(Git(mirror.mirror), head))
-    if isinstance(named, PolicyRejected):
-        return named
-    if named != signed.repository:
-        said = f"policy {head[:12]} calls itself {quoted(named) if named else 'nothing'}"
-        return PolicyRejected(f"{said}, and {quoted(signed.repository)} is followed", "see trust.repository")
+    if isinstance(named, PolicyRejected) or named == signed.repository:
+        return named if isinstance(named, PolicyRejected) else None
+    said = f"policy {head[:12]} calls itself {quoted(named) if named else 'nothing'}"
+    return PolicyRejected(f"{said}, and {quoted(signed.repository)} is followed", "see trust.repository")
+
+
+def _crossed(
+    mirror: PolicyMirror, head: str, signed: Sequence[SignedBy], keys: Path
+) -> PolicyRejected | None:
     roles = mirror.whole(lambda: _other_roles(mirror, head, keys))
-    for one in found:
+    for one in signed:
         if one.fingerprint in roles:
             said = f"is signed by {one.fingerprint}, which is {roles[one.fingerprint]}"
             return PolicyRejected(f"policy commit {one.commit[:12]} {said}", ONE_ROLE)

@@ -14,6 +14,7 @@ from reconciler.fleet.verified_policy import SignedPolicy
 from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.signed_history import SignedHistory, SigningRules
+from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.text import canonical
@@ -162,7 +163,7 @@ class FleetWorld:
         usual = FleetSources(
             folder / "fleet",
             mirror,
-            SignedPolicy(history, "example"),
+            SignedPolicy(history, "example", lambda: ClockState.SYNCHRONISED),
             remotes or (f"file://{self.reports}",),
             GitAccess(),
             60.0,

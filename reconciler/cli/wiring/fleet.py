@@ -12,6 +12,7 @@ from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.signed_history import SignedHistory
 from reconciler.host.config import Config
+from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import Row
 
 
@@ -66,4 +67,5 @@ def _signed(config: Config, mirror: PolicyMirror) -> SignedPolicy | None:
     rules, repository = signing_rules(config), config.trust.repository
     if rules is None or repository is None:
         return None
-    return SignedPolicy(SignedHistory(mirror, rules, counter("policy commits are verified")), repository)
+    history = SignedHistory(mirror, rules, counter("policy commits are verified"))
+    return SignedPolicy(history, repository, SystemClock().state)

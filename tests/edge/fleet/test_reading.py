@@ -14,7 +14,7 @@ from reconciler.fleet.cache import Shaped
 from reconciler.fleet.gathering import portions
 from reconciler.fleet.reading import last_gathered
 from reconciler.host.state.folder import StateFolder
-from reconciler.planning.facts.observation import Reboot, RebootNeed
+from reconciler.planning.facts.observation import ClockState, Reboot, RebootNeed
 from reconciler.planning.fleet.changes import changes, notice
 from reconciler.planning.fleet.rows import Row, TargetState
 from reconciler.planning.fleet.summary import Line, read_summary
@@ -492,6 +492,22 @@ def test_a_policy_that_nobody_signed_is_not_used(world: FleetWorld, eve: Key) ->
     shutil.rmtree(world.folder / "state")
     with pytest.raises(PolicyRejected):
         world.read()
+
+
+def test_no_key_of_the_policy_is_judged_by_a_clock_that_is_wrong(world: FleetWorld, ada: Key) -> None:
+    """Set back, an ended key would count again, and what it signed be accepted for good."""
+    reported(world)
+    before = world.rows()
+    world.policy.commit({"hosts/web-02.yaml": world.document("web-02", None)}, ada)
+    signed = world.sources().signed
+    assert signed is not None
+    wrong = replace(signed, clock=lambda: ClockState.UNSYNCHRONISED)
+    world.now -= timedelta(days=2000)
+    found = world.read(signed=wrong)
+    assert any("a newer policy is not used" in one and "clock" in one for one in found.notices)
+    assert {row.target: row.head for row in found.fleet.rows} == {
+        target: row.head for target, row in before.items()
+    }
 
 
 @pytest.mark.parametrize("role", ["host", "publisher", "former"])
