@@ -58,6 +58,12 @@ def due(
     return Timekeeper.of(observation, Rules.of(observation, rules, now)).deadline_of(what)
 
 
+def test_of_two_dates_of_one_version_the_earlier_counts_whichever_comes_first() -> None:
+    dates = seen("2", 0), seen("2", 3)
+    found = {due(ALL, offer(("2", "other")), *some) for some in (dates, dates[::-1])}
+    assert [one and one.since for one in found] == [NOW - 3 * DAY]
+
+
 @pytest.mark.parametrize(
     ("policy", "urgency", "expected"),
     [

@@ -60,11 +60,12 @@ class Timekeeper:
 
     def _lacked(self, offer: Offer) -> Iterator[FirstSeen]:
         """Yield when each version was first seen that the host lacks, whether it is still on offer or not."""
-        dates = {(one.origin, one.version): one.at for one in self.sights.get(offer.name, ())}
-        now = self.rules.now
+        dates, now = self.rules.first_seen, self.rules.now
         for one in within_reach(offer):
             if self._counts(offer, one):
-                at = min((dates.get((origin, one.version), now) for origin in one.origins), default=now)
+                at = min(
+                    (dates.get((origin, offer.name, one.version), now) for origin in one.origins), default=now
+                )
                 yield FirstSeen(_first(one.origins), offer.name, one.version, min(at, now), one.urgency)
         there = {one.version for one in offer.versions}
         for sight in self.sights.get(offer.name, ()):
