@@ -493,7 +493,7 @@ class Striding(SetClock):
 
     def now(self) -> datetime:
         self._asked += 1
-        if self._asked > 5:  # the tick's beginning, its upkeep, the look, the intent, the first step
+        if self._asked > 6:  # beginning, upkeep, the look and its date, the intent, the first step
             self.at += self._stride
         return self.at
 

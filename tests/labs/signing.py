@@ -65,8 +65,10 @@ class Keys:
         folder.mkdir(parents=True, exist_ok=True)
 
     def ssh(self, who: str, kind: str = "ed25519", *options: str) -> Key:
-        """Make an SSH key."""
+        """Make an SSH key: another one where somebody of that name has one."""
         file = self.folder / f"{who}-{kind}"
+        while file.exists():
+            file = file.with_name(f"{file.name}-too")
         _run("ssh-keygen", "-q", "-t", kind, *options, "-N", "", "-C", who, "-f", str(file))
         return self._ssh(who, file, file.with_name(f"{file.name}.pub"))
 
