@@ -24,9 +24,10 @@ from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.fleet.cache import ReportCache
 from reconciler.gitops import damage
 from reconciler.gitops.failures import explain
+from reconciler.gitops.git import PLAIN_PUSH
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.refs import is_oid
-from reconciler.gitops.remote import one_line
+from reconciler.gitops.refusals import server_words
 from reconciler.gitops.report_tree import blob_id
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.signed_reports import own_public_key
@@ -227,8 +228,7 @@ class FleetBranches:
         cache = self.cache
         specs = [f"{new}:refs/heads/{branch}" for branch, (_, new) in moved.items()]
         leases = [f"--force-with-lease=refs/heads/{branch}:{old}" for branch, (old, _) in moved.items()]
-        options = ("--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
-        words = ("push", *options, *leases, "reports", *specs)
+        words = (*PLAIN_PUSH, *leases, "reports", *specs)
         done = cache.git.talk(cache.remote, "reports", *words, timeout=self.timeout)
         if not done.returncode and not done.timed_out:
             return True
@@ -296,7 +296,7 @@ def _message(lines: Sequence[Line], branch: str, *, is_news: bool) -> str:
 
 
 def _refused(cache: ReportCache, said: str) -> ReconcilerError:
-    words = one_line("; ".join(line[8:] for line in said.splitlines() if line.startswith("remote: ")))
+    words = server_words(said)
     told = f": {words}" if words else ""
     hint = "ask its owner who may publish there"
     return Stalled(f"{_DOING} on {cache.shown}: the server refused{told}", hint)

@@ -28,6 +28,9 @@ LOCAL_TIMEOUT = 120.0
 QUIET_FETCH = ("fetch", "--quiet", "--no-tags", "--no-auto-gc", "--no-write-fetch-head")
 """Fetch what the refspecs that follow say, and nothing else."""
 
+PLAIN_PUSH = ("push", "--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
+"""Push what the refspecs that follow say, and nothing else, and say what became of each."""
+
 _DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 _CREDENTIAL_LIMIT = 16 * 1024
 _LAST_SECOND = 221845392000  # of the year 8999, so that a lead time still fits behind it

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.gitops.failures import explain
-from reconciler.gitops.git import Git, GitAccess
+from reconciler.gitops.git import PLAIN_PUSH, Git, GitAccess
 from reconciler.gitops.objects import described
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
@@ -93,10 +93,9 @@ def propose(
     doing = f"cannot push {proposal.branch} to {redact_url(pusher.remote)}"
     _check_new(Git(source.mirror), head, proposal.path, doing)
     commit = _committed(Git(source.mirror), head, proposal, who, when)
-    arguments = ("push", "--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no", _NAME)
     refspec = f"{commit}:refs/heads/{proposal.branch}"
     try:
-        done = Git(source.mirror, options).talk(remote, _NAME, *arguments, refspec, timeout=_TIMEOUT)
+        done = Git(source.mirror, options).talk(remote, _NAME, *PLAIN_PUSH, _NAME, refspec, timeout=_TIMEOUT)
     except Misuse as error:
         # The file is not the one of the configuration.
         said = error.message.replace("git.identity", "credential").replace("git.credential", "credential")

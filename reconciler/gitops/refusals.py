@@ -49,13 +49,18 @@ def refusal(rejected: Sequence[Rejection], error: str, remote: str, queue: Path)
             f" a backup; the reports stay in {queue}",
             REPAIR_HINT,
         )
-    said = one_line("; ".join(line[8:].strip() for line in error.splitlines() if line.startswith("remote: ")))
+    said = server_words(error)
     reasons = one_line(", ".join(sorted({item.reason for item in rejected})))
     message = f"{doing}: the server refused ({reasons})" + (f": {said}" if said else "")
     if any(word in reasons for word in _PASSING):
         return Transient(message, "nothing to do: it is tried again; look at the server's disk if it lasts")
     hint = "ask the server's owner; a report repository must be bare and let this host create its branches"
     return Stalled(message, hint)
+
+
+def server_words(error: str) -> str:
+    """Return what the server's own hooks said, in one line, of what git wrote as errors."""
+    return one_line("; ".join(line[8:].strip() for line in error.splitlines() if line.startswith("remote: ")))
 
 
 def _refused(lines: Sequence[str]) -> Iterator[Rejection]:

@@ -28,7 +28,7 @@ from reconciler.gitops.failures import (
     Suspect,
     explain,
 )
-from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess, commit_date
+from reconciler.gitops.git import PLAIN_PUSH, QUIET_FETCH, Git, GitAccess, commit_date
 from reconciler.gitops.moves import ELSEWHERE, Moves
 from reconciler.gitops.refs import is_oid, list_refs, read_ref, target_of, write_ref
 from reconciler.gitops.refusals import Rejection, refusal, rejections
@@ -958,8 +958,7 @@ class ReportQueue:
 
     def _push_once(self, remote: Remote, branches: tuple[str, ...], timeout: float) -> "Completed":
         refspecs = [f"refs/heads/{name}:refs/heads/{name}" for name in branches]
-        options = ("--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
-        return self._git.talk(remote, _NAME, "push", *options, _NAME, *refspecs, timeout=timeout)
+        return self._git.talk(remote, _NAME, *PLAIN_PUSH, _NAME, *refspecs, timeout=timeout)
 
     def _is_ancestor(self, older: str, newer: str) -> bool:
         asked = self._git.run("merge-base", "--is-ancestor", older, newer)
