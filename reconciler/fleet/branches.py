@@ -23,6 +23,7 @@ from pathlib import Path
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.fleet.cache import ReportCache
 from reconciler.gitops import damage
+from reconciler.gitops.commit_tree import commit_tree
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import PLAIN_PUSH
 from reconciler.gitops.objects import bounded, described
@@ -206,19 +207,17 @@ class FleetBranches:
 
     def _commit(self, tree: str, parent: str, message: str, key: Path) -> str:
         check_ours(str(key), "--signing-key")
-        name, address = _WHO
-        date = f"@{int(self.now.timestamp())} +0000"
-        environment = {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": address, "GIT_AUTHOR_DATE": date}
-        environment |= {key.replace("AUTHOR", "COMMITTER"): value for key, value in environment.items()}
-        done = self.cache.git.run(
-            *("commit-tree", "-S", *(("-p", parent) if parent else ()), "-F", "-", tree),
-            stdin=message.encode(),
-            settings={"gpg.format": "ssh", "user.signingKey": str(key)},
-            environment=environment,
+        parents = [parent] if parent else []
+        return commit_tree(
+            self.cache.git,
+            tree,
+            parents,
+            message.encode(),
+            who=_WHO,
+            when=self.now,
+            key=str(key),
+            doing=_DOING,
         )
-        if done.returncode:
-            raise damage.judge(self.cache.git, done, _DOING)
-        return done.text.strip()
 
     def _pushed(self, moved: Mapping[str, tuple[str, str]]) -> bool:
         """Move branches from where they were seen; return whether that is where they are now.

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops import damage, salvage, second_copy
+from reconciler.gitops.commit_tree import commit_tree
 from reconciler.gitops.failures import (
     NO_GIT_HINT,
     NO_GIT_SERVER,
@@ -878,23 +879,19 @@ class ReportQueue:
         return oid
 
     def _commit_tree(self, tree: str, parents: Iterable[str], message: str, when: datetime) -> str:
-        who, date = self._identity, f"@{int(when.timestamp())} +0000"
-        environment = {"GIT_AUTHOR_NAME": who.name, "GIT_AUTHOR_EMAIL": who.address, "GIT_AUTHOR_DATE": date}
-        environment |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in environment.items()}
-        signing = who.signing_key
-        if signing:
-            check_ours(signing, "reports.signing_key")
-        settings = {"gpg.format": "ssh", "user.signingKey": signing} if signing else {}
-        parent_options = [word for parent in parents for word in ("-p", parent)]
-        done = self._git.run(
-            *("commit-tree", *(["-S"] if signing else []), *parent_options, "-F", "-", tree),
-            stdin=message.encode("utf-8", "replace"),
-            settings=settings,
-            environment=environment,
+        who = self._identity
+        if who.signing_key:
+            check_ours(who.signing_key, "reports.signing_key")
+        return commit_tree(
+            self._git,
+            tree,
+            parents,
+            message.encode("utf-8", "replace"),
+            who=(who.name, who.address),
+            when=when,
+            key=who.signing_key or "",
+            doing=f"cannot commit the report to {self.queue}",
         )
-        if done.returncode:
-            raise damage.judge(self._git, done, f"cannot commit the report to {self.queue}")
-        return done.text.strip()
 
     def _push(self, branches: frozenset[str] | None, timeout: float) -> Pushed | Queued:
         if self.queue.exists():
