@@ -151,6 +151,10 @@ def _perform_policy(chosen: argparse.Namespace) -> int:
 
             host = show.facts(chosen.host, chosen.label, chosen.os, chosen.manager, chosen.guest_of)
             return show.show(host, chosen.folder, chosen.rev, chosen.format)
+        case "test":
+            from reconciler.cli.verbs.policy import expectations
+
+            return expectations.test(chosen.folder, chosen.rev, chosen.format)
         case "schema":
             from reconciler.cli.verbs.policy import start
 

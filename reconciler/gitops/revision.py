@@ -31,13 +31,14 @@ _MAX_LISTING = 200 * MAX_FILES
 _HINT = "keep only policy documents in that repository"
 
 
-def read_revision(git_dir: Path, revision: str, *, folder: str = "") -> list[PolicyFile]:
+def read_revision(git_dir: Path, revision: str, *, folder: str = "", also: str = "") -> list[PolicyFile]:
     """Return the policy files of a commit, sorted by path: two processes, however many files there are.
 
     Args:
         git_dir: A repository, bare or the ``.git`` of a work tree.
         revision: A commit, branch or tag; never an option.
         folder: Where the policy lies in the repository, empty for its top.
+        also: A folder in it whose files are read like those of a policy.
 
     Raises:
         Misuse: There is no such revision or folder.
@@ -58,7 +59,7 @@ def read_revision(git_dir: Path, revision: str, *, folder: str = "") -> list[Pol
             raise Misuse(f"{doing}: {git_dir} has no such revision", "give a commit, branch or tag")
         raise judge(git, listed, doing)
     objects = [_object(record) for record in listed.stdout.split(b"\0") if record]
-    wanted, large = _wanted([entry for _, entry in objects], doing)
+    wanted, large = _wanted([entry for _, entry in objects], doing, also)
     read = [(oid, entry) for oid, entry in objects if entry.path in wanted]
     limit = MAX_TOTAL_BYTES + MOST_BYTES_LOOKED_INTO
     contents = contents_of(git, [oid for oid, entry in read if entry.mode != SUBMODULE], doing, limit)
@@ -114,10 +115,11 @@ def resolve_revision(git_dir: Path, revision: str) -> str:
     return oid
 
 
-def read_folder(folder: Path) -> list[PolicyFile]:
+def read_folder(folder: Path, *, also: str = "") -> list[PolicyFile]:
     """Return the policy files of a folder as git would record them, sorted by path.
 
-    Symbolic links are listed, never followed; a folder that is a repository of its own is a submodule.
+    Symbolic links are listed, never followed; a folder that is a repository of its own is a submodule. Files
+    of the folder ``also`` in it are read like those of a policy.
 
     Raises:
         Misuse: It is no folder, or something in it cannot be read or recorded by git.
@@ -127,7 +129,7 @@ def read_folder(folder: Path) -> list[PolicyFile]:
         raise Misuse(f"{folder} is not a folder", "give the folder of a policy repository")
     try:
         entries = [_listed(folder, path) for path in sorted(islice(_walk(folder), MAX_FILES + 1))]
-        wanted, large = _wanted(entries, f"cannot read {folder}")
+        wanted, large = _wanted(entries, f"cannot read {folder}", also)
         return [
             _unread(entry) if entry.path in large else _from_disk(folder, entry)
             for entry in entries
@@ -150,7 +152,7 @@ def _object(record: bytes) -> tuple[str, Listed]:
     return oid, Listed(path.decode("utf-8", "backslashreplace"), mode, 0 if size == "-" else int(size))
 
 
-def _wanted(entries: Sequence[Listed], doing: str) -> tuple[frozenset[str], frozenset[str]]:
+def _wanted(entries: Sequence[Listed], doing: str, also: str = "") -> tuple[frozenset[str], frozenset[str]]:
     """Return the paths that are read, and those that are only listed, since they are too large."""
     if len(entries) > MAX_FILES:
         raise Stalled(f"{doing}: it has more than {MAX_FILES} files", _HINT)
@@ -158,7 +160,7 @@ def _wanted(entries: Sequence[Listed], doing: str) -> tuple[frozenset[str], froz
     listed: set[str] = set()
     total = 0
     for entry in sorted(entries, key=lambda entry: entry.path):
-        if is_read(entry.path):
+        if is_read(entry.path) or (also and entry.path.startswith(f"{also}/")):
             is_large = entry.size > MAX_FILE_BYTES or total + entry.size > MAX_TOTAL_BYTES
             (listed if is_large else read).add(entry.path)
             total += 0 if is_large else entry.size

@@ -43,6 +43,7 @@ from reconciler.policy.documents import (
     AnyDocument,
     Approval,
     CronEntry,
+    Document,
     Freeze,
     Host,
     IcsEntry,
@@ -80,7 +81,7 @@ from reconciler.policy.values import (
 from reconciler.policy.windows import TICK_MARGIN, IcsWindow, shortfall, starts
 from reconciler.policy.yamltext import Path, YamlDocument, parse_documents, validate
 
-D_co = TypeVar("D_co", bound=AnyDocument, covariant=True)
+D_co = TypeVar("D_co", bound=Document, covariant=True)
 L = TypeVar("L", bound=AnyDocument)
 
 

@@ -12,12 +12,16 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from reconciler.policy.documents import KINDS, Approval, Policy, Repository, Settings
+from reconciler.policy.documents import KINDS, Approval, Document, Policy, Repository, Settings
+from reconciler.policy.expectation import Expectation
 from reconciler.policy.values import PERCENT, format_duration
 
 Schema = dict[str, Any]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+WRITTEN_KINDS: Mapping[str, type[Document]] = {**KINDS, "Expectation": Expectation}
+"""All that people write; hosts read every kind but the last."""
+
 _NO_EDITOR_NEEDS = ("title", "gt")
 
 
@@ -34,7 +38,7 @@ def schemas() -> dict[str, Schema]:
     ``policy.schema.json`` takes a document of any kind, ``kinds/*.schema.json`` of one kind, and
     ``patchledger.schema.json`` the file ``patchledger.yaml``.
     """
-    made = {f"kinds/{kind.lower()}.schema.json": _of_model(model) for kind, model in KINDS.items()}
+    made = {f"kinds/{kind.lower()}.schema.json": _of_model(model) for kind, model in WRITTEN_KINDS.items()}
     return {
         "policy.schema.json": _any_kind(),
         "patchledger.schema.json": _of_model(Repository),
@@ -60,21 +64,21 @@ def _any_kind() -> Schema:
             "if": {"properties": {"kind": {"const": kind}}},
             "then": {"$ref": f"#/$defs/{model.__name__}"},
         }
-        for kind, model in KINDS.items()
+        for kind, model in WRITTEN_KINDS.items()
     ]
     return {
         "$schema": _DIALECT,
         "title": "A policy document of patchledger",
         "type": "object",
         "required": ["kind", "name"],
-        "properties": {"kind": {"enum": list(KINDS), "description": "What the document is."}},
+        "properties": {"kind": {"enum": list(WRITTEN_KINDS), "description": "What the document is."}},
         "allOf": choices,
-        "$defs": _definitions(list(KINDS.values())),
+        "$defs": _definitions(list(WRITTEN_KINDS.values())),
     }
 
 
 def _title(model: type[BaseModel]) -> str:
-    kind = next((kind for kind, known in KINDS.items() if known is model), "patchledger.yaml")
+    kind = next((kind for kind, known in WRITTEN_KINDS.items() if known is model), "patchledger.yaml")
     return f"{kind} of patchledger"
 
 
@@ -89,6 +93,10 @@ def _definitions(models: list[type[BaseModel]]) -> dict[str, Schema]:
     if Approval in models:
         one_of = [{"required": ["plan"]}, {"required": ["versions"]}]
         definitions["Approval"]["oneOf"] = one_of
+    if Expectation in models:
+        both = {"dependentRequired": {"from": ["until"], "until": ["from"]}}
+        definitions["Expectation"].update({**both, "not": {"required": ["at", "from"]}})
+        definitions["Expected"]["minProperties"] = 1
     return dict(sorted(definitions.items()))
 
 

@@ -28,6 +28,7 @@ LABEL_KEY = r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"
 GLOB = r"^\S{1,255}$"
 PACKAGE_GLOB = r"^[A-Za-z0-9*?\[][A-Za-z0-9.+_@~*?\[\]!-]{0,254}(?::[A-Za-z0-9_-]+)?$"
 PACKAGE = r"^[A-Za-z0-9][A-Za-z0-9.+_@~-]*(?::[A-Za-z0-9_-]+)?$"
+HELD = rf"{PACKAGE.removesuffix('$')}(?:=[^\s,<>=!]+)?$"
 UNIT = r"^[A-Za-z0-9:_.\\@-]+$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 DURATION = r"^(?=[0-9])(?:[0-9]{1,4}w)?(?:[0-9]{1,5}d)?(?:[0-9]{1,6}h)?(?:[0-9]{1,7}m)?(?:[0-9]{1,8}s)?$"
@@ -58,6 +59,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     PACKAGE_GLOB: ("is not a package name or pattern", 'write "name", "name*" or "name:arch"'),
     PACKAGE: ("is not a package name", 'write "name" or "name:arch", without patterns'),
+    HELD: ("is not a package name", 'write "name", "name:arch" or "name=version", without patterns'),
     UNIT: ("is not the name of a systemd unit", 'write "nginx" or "nginx.service"'),
     DIGEST: ("is not a SHA-256 pin", 'write "sha256:" and 64 hexadecimal digits in small letters'),
     TIME_OF_DAY: ("is not a time of day", 'write "HH:MM", with quotes, from "00:00" to "23:59"'),

@@ -314,3 +314,74 @@ def test_policy_in_a_place_that_is_not_read_is_an_error(tmp_path: Path, capsys: 
     told = "policy/q.yaml:1: kind: is a document of kind Policy in a place that is not read"
     assert printed.out == f"{told} (move it to policies/q.yaml)\n"
     assert printed.err == "1 problem in 1 file\n"
+
+
+EXPECTED: dict[str, str | bytes] = {
+    **GOOD,
+    "hosts/h.yaml": "kind: Host\nname: web-1\n---\nkind: Host\nname: web-2\n",
+    "expectations/e.yaml": (
+        "kind: Expectation\nname: planned\nexpect: {action: plan}\n---\n"
+        "kind: Expectation\nname: approved\nat: 2020-12-24\nexpect: {approval: required}\n"
+    ),
+}
+
+
+def test_expectations_that_fail_are_told_with_their_hosts_and_end_with_1(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    assert call("test", str(plant(tmp_path, EXPECTED))) == 1
+    printed = capsys.readouterr()
+    assert printed.out == (
+        "FAILED  approved (expectations/e.yaml:5)\n"
+        "  web-1, web-2: approval: is none (default), expected required\n"
+        "ok      planned (expectations/e.yaml:1): 2 hosts\n"
+    )
+    assert printed.err == (
+        "warning: expectations/e.yaml:5: all of its time has passed; it says nothing of what comes\n"
+        "2 expectations, 1 failed\n"
+    )
+
+
+def test_expectations_are_read_from_a_commit_too(tmp_path: Path, capsys: Printed) -> None:
+    folder = tmp_path / "ops"
+    assert call("init", str(folder), "--example", "production") == 0
+    (folder / "expectations" / "databases-are-patched-by-hand.yaml").write_text("kind: nonsense\n")
+    capsys.readouterr()
+
+    assert call("test", str(folder), "--rev", "main", "--format", "json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    origins = [one["origin"] for one in printed["expectations"]]
+    assert [origin.rpartition("@")[0] for origin in origins] == [
+        "expectations/databases-are-patched-by-hand.yaml:2",
+        "expectations/nothing-over-the-holidays.yaml:2",
+        "expectations/web-servers-have-a-window-each-month.yaml:2",
+    ]
+    assert [len(one["hosts"]) for one in printed["expectations"]] == [2, 3, 2]
+
+
+def test_what_is_wrong_with_policy_or_expectations_comes_first(tmp_path: Path, capsys: Printed) -> None:
+    wrong = {
+        "policies/q.yaml": "kind: Policy\nname: q\naction: aply\n",
+        "expectations/f.yaml": "kind: Freeze\n",
+    }
+    assert call("test", str(plant(tmp_path, {**EXPECTED, **wrong}))) == 3
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert [line.partition(": ")[0] for line in printed.err.splitlines()] == [
+        "expectations/f.yaml:1",
+        "expectations/f.yaml:1",
+        "policies/q.yaml:3",
+    ]
+
+
+def test_no_expectation_at_all_is_no_success(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match="holds no Expectation"):
+        call("test", str(plant(tmp_path, GOOD)))
+
+
+def test_junit_of_expectations_has_a_case_for_each(tmp_path: Path, capsys: Printed) -> None:
+    call("test", str(plant(tmp_path, EXPECTED)), "--format", "junit")
+    suite = ET.fromstring(capsys.readouterr().out)  # noqa: S314 - our own output
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    (failure,) = suite.findall("testcase/failure")
+    assert failure.get("message") == "approval: is none (default), expected required"

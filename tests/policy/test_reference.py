@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic_core import PydanticUndefined
 
-from reconciler.policy.documents import KINDS, Document, Settings
+from reconciler.policy.documents import Document, Settings
+from reconciler.policy.expectation import Expectation, read_expectations
 from reconciler.policy.load import Revision, load
+from reconciler.policy.schema import WRITTEN_KINDS
 from reconciler.policy.values import format_duration
 from tests.policy.trees import files
 
@@ -48,9 +50,9 @@ def test_the_page_on_policies_names_no_setting_that_is_not_there() -> None:
     assert set(rows("policy.md")) == set(leaves()) | own
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(WRITTEN_KINDS))
 def test_every_page_has_every_key_of_its_kind_and_its_default(kind: str) -> None:
-    model: type[Document] = KINDS[kind]
+    model: type[Document] = WRITTEN_KINDS[kind]
     table = rows(f"{kind.lower()}.md")
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
 
@@ -63,12 +65,12 @@ def test_every_page_has_every_key_of_its_kind_and_its_default(kind: str) -> None
             assert table[key][1] == f"`{format_duration(field.default)}`", key
 
 
-@pytest.mark.parametrize("page", [*map(str.lower, sorted(KINDS)), "layering"])
+@pytest.mark.parametrize("page", [*map(str.lower, sorted(WRITTEN_KINDS)), "layering"])
 def test_the_example_of_every_page_is_valid(page: str) -> None:
     text = (PAGES / f"{page}.md").read_text(encoding="utf-8")
     example = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert example is not None
-    folder = next((model.folder for kind, model in KINDS.items() if kind.lower() == page), "policies")
+    folder = next((model.folder for kind, model in WRITTEN_KINDS.items() if kind.lower() == page), "policies")
     night = (
         'kind: Schedule\nname: sunday-night\ntimezone: UTC\nwindows:\n- {start: "Sun 02:00", duration: 3h}\n'
     )
@@ -78,3 +80,6 @@ def test_the_example_of_every_page_is_valid(page: str) -> None:
     found = load(files(tree))
 
     assert isinstance(found, Revision), found
+    if folder == Expectation.folder:
+        read = read_expectations(files(tree))
+        assert (len(read.placed), read.problems) == (1, ())

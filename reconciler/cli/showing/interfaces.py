@@ -48,6 +48,45 @@ class PolicyCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectationFailure:
+    """One thing that does not hold.
+
+    Attributes:
+        host: Its id; null where the expectation is about no host.
+        key: What was expected, such as ``may_apply``.
+        message: What holds instead, and why.
+    """
+
+    host: str | None
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestedExpectation:
+    """What became of one expectation.
+
+    Attributes:
+        name: Of the Expectation.
+        origin: Its file and line, with the commit where one was tested.
+        hosts: All that it is about.
+        failures: Empty where it holds.
+    """
+
+    name: str
+    origin: str
+    hosts: tuple[str, ...]
+    failures: tuple[ExpectationFailure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """What became of a policy's expectations, sorted by name."""
+
+    expectations: tuple[TestedExpectation, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TickProblem:
     """What went wrong, and what to do."""
 
@@ -305,6 +344,7 @@ _PRINTED: Mapping[str, tuple[str, object]] = {
     "fleet-publish": ("`fleet publish --format json` prints", FleetPublish),
     "windows": ("`windows --format json` prints", tuple[ShownWindow, ...]),
     "policy-check": ("`policy check --format json` prints", PolicyCheck),
+    "policy-test": ("`policy test --format json` prints", PolicyTest),
     "status": ("`status --format json` prints", Status),
     "log": ("`log --format json` prints: the list, or with RUN one run", LogList | LoggedRun),
     "pause": ("`pause --format json` and `resume --format json` print", PauseState),

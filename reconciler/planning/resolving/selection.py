@@ -256,7 +256,8 @@ class Naming:
 
 
 @lru_cache(maxsize=1024)
-def _range(text: str) -> VersionRange:
+def version_range(text: str) -> VersionRange:
+    """Return what an exception's ``versions`` means; it was checked when the document was read."""
     return VersionRange.parse(text)
 
 
@@ -355,7 +356,7 @@ class Rules:
             return True
         if self.order is None:
             return holds_back
-        return _range(exception.versions).contains(available.version, self.order)
+        return version_range(exception.versions).contains(available.version, self.order)
 
     def _is_from(self, wanted: Sources, name: str) -> bool:
         """Tell whether a source of this name is among those that an exception is about."""

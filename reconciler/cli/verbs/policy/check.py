@@ -5,13 +5,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from reconciler import __version__
 from reconciler.cli.showing.interfaces import PolicyCheck
+from reconciler.cli.showing.junit import JunitCase, junit
 from reconciler.errors import REJECTED, Misuse
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
 from reconciler.host.machine.clock import SystemClock
@@ -88,7 +88,11 @@ def watch(folder: str, rev: str | None, form: str) -> int:
 
 def examine(folder: str, rev: str | None) -> Checked:
     """Read and judge a folder, or a revision of the repository it is in."""
-    files, commit = read(folder, rev)
+    return examine_files(folder, *read(folder, rev))
+
+
+def examine_files(folder: str, files: Sequence[PolicyFile], commit: str) -> Checked:
+    """Judge the files of a folder, or of a commit of the repository it is in."""
     match load(files, commit):
         case Rejected(problems):
             return Checked(folder, None, problems, ())
@@ -103,15 +107,15 @@ def examine(folder: str, rev: str | None) -> Checked:
             return Checked(folder, revision, problems, tuple(sorted((*revision.warnings, *warnings, *late))))
 
 
-def read(folder: str, rev: str | None) -> tuple[Sequence[PolicyFile], str]:
-    """Return the policy files of a folder, or of a revision with its commit."""
+def read(folder: str, rev: str | None, *, also: str = "") -> tuple[Sequence[PolicyFile], str]:
+    """Return the policy files of a folder, or of a revision with its commit; ``also`` is one more folder."""
     if rev is None:
-        return read_folder(Path(folder)), ""
+        return read_folder(Path(folder), also=also), ""
     from reconciler.gitops.working_copy import locate
 
     place = locate(Path(folder))
     commit = resolve_revision(place.git_dir, rev)
-    return read_revision(place.git_dir, commit, folder=place.folder), commit
+    return read_revision(place.git_dir, commit, folder=place.folder, also=also), commit
 
 
 def _count(checked: Checked) -> str:
@@ -190,22 +194,10 @@ def _sarif(checked: Checked) -> str:
 def _junit(checked: Checked) -> str:
     """One test case for each file with problems, or one that passes."""
     cases = [
-        f'  <testcase classname="policy" name="{escape(visible(file))}">\n'
-        + "".join(
-            f'    <failure message="{escape(_sentence(problem))}">{escape(str(problem))}</failure>\n'
-            for problem in problems
-        )
-        + "  </testcase>\n"
+        JunitCase(file, tuple((_sentence(problem), str(problem)) for problem in problems))
         for file, problems in groupby(checked.problems, key=lambda problem: problem.file)
     ]
-    failures = len(cases)
-    if not cases:
-        cases.append('  <testcase classname="policy" name="policy"/>\n')
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<testsuite name="patchledger policy check" tests="{len(cases)}" failures="{failures}">\n'
-        f"{''.join(cases)}</testsuite>\n"
-    )
+    return junit("patchledger policy check", "policy", cases or [JunitCase("policy", ())])
 
 
 def _github(checked: Checked) -> str:

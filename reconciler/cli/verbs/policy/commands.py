@@ -18,6 +18,7 @@ UPDATERS = {
 
 _WHAT = {"inventory": "hosts and groups of Ansible"}
 CHECK_FORMATS = ("text", "json", "sarif", "junit", "github")
+TEST_FORMATS = ("text", "json", "junit")
 
 
 def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
@@ -26,6 +27,7 @@ def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     verbs = group.add_subparsers(dest="verb", metavar="VERB", required=True)
     _register_check(verbs.add_parser("check", help="say everything that is wrong with a policy repository"))
     _register_show(verbs.add_parser("show", help="say what holds for one host, and where it is written"))
+    _register_test(verbs.add_parser("test", help="say whether the policy does what its authors expect of it"))
     _register_schema(verbs.add_parser("schema", help="print a JSON Schema of the policy language"))
     _register_init(
         verbs.add_parser("init", help="start a policy repository from an example, or from what there is")
@@ -57,6 +59,11 @@ def _register_check(parser: ArgumentParser) -> None:
     _add_source(parser)
     parser.add_argument("--format", choices=CHECK_FORMATS, default="text", help="default: text")
     parser.add_argument("--watch", action="store_true", help="check again after every change, until Ctrl-C")
+
+
+def _register_test(parser: ArgumentParser) -> None:
+    _add_source(parser)
+    parser.add_argument("--format", choices=TEST_FORMATS, default="text", help="default: text")
 
 
 def _register_show(parser: ArgumentParser) -> None:

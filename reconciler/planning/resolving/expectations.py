@@ -1,0 +1,329 @@
+"""Judge what a policy repository expects of itself: for each expectation the hosts, and what does not hold.
+
+The rules:
+
+* A host is one of the Host documents that ``match`` selects, or made up. An expectation about no host fails.
+* What Host documents leave open decides nothing in silence: where a document matches on ``os`` or ``manager``
+  and nothing says what the host has, the expectation fails for it and says so.
+* ``may_apply`` is the most that may begin at some moment of the time, by ``action``, ``updates``, windows
+  with room for the budget, and freezes. Under a freeze that allows security, that is ``security``.
+* ``held`` must be true at every moment of the time, ``not_held`` too; an exception ends when it expires.
+* A setting that policies of equal priority set differently is none of the expected ones.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import chain
+
+from reconciler.planning.facts.package import PackageId
+from reconciler.planning.facts.versions import order_of
+from reconciler.planning.resolving.selection import Naming, PlacedException, version_range
+from reconciler.policy.documents import (
+    AnyDocument,
+    Deadlines,
+    Freeze,
+    Match,
+    PackageException,
+    Policy,
+    Updates,
+)
+from reconciler.policy.expectation import Assumed, Expectation, Expected, MadeUpHost, Span
+from reconciler.policy.load import Placed, Revision
+from reconciler.policy.managers import NAMES, ManagerName
+from reconciler.policy.match import HostFacts, selects
+from reconciler.policy.resolve import Effective, Resolver
+from reconciler.policy.values import format_deadline, format_duration
+from reconciler.policy.windows import Opening, next_opening
+from reconciler.policy.zones import on_the_wall, zone
+
+_MOST_OPENINGS = 20_000
+_INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that does not hold for one host.
+
+    Attributes:
+        host: Its id; empty where the expectation is about none.
+        key: What was expected, such as ``may_apply``.
+        message: What holds instead and why, as a clause.
+    """
+
+    host: str
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An expectation, the hosts that it is about, sorted, and all that does not hold."""
+
+    expectation: Placed[Expectation]
+    hosts: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+
+def judge(revision: Revision, expectations: Sequence[Placed[Expectation]], now: datetime) -> Iterator[Judged]:
+    """Yield what becomes of each expectation, in their order.
+
+    Args:
+        revision: The policy that they are about.
+        expectations: Of the same revision.
+        now: Aware; begin of the time of those that name none.
+    """
+    resolver = Resolver(revision)
+    wary = _Wary.of(revision)
+    for placed in expectations:
+        hosts = sorted(_hosts(placed.value, revision, resolver), key=lambda one: one.name)
+        spans = placed.value.spans(now)
+        failures = [failure for host in hosts for failure in wary.of_host(host)]
+        unclear = {failure.host for failure in failures}
+        for host in hosts:
+            if host.name not in unclear:
+                case = _Case(host, resolver.resolve(host), spans, placed.value.timezone)
+                failures += case.failures(placed.value.expect)
+        if not hosts:
+            what = "`match` selects no Host document" if placed.value.match else "there is no Host document"
+            failures.append(Failure("", "match", f"is about no host: {what}, and `hosts` makes up none"))
+        yield Judged(placed, tuple(host.name for host in hosts), tuple(failures))
+
+
+def _hosts(expectation: Expectation, revision: Revision, resolver: Resolver) -> Iterator[HostFacts]:
+    if expectation.match is not None or not expectation.hosts:
+        match = expectation.match or Match()
+        for placed in revision.hosts:
+            host = _facts(placed.value.name, {}, expectation.assume, None)
+            if selects(match, host, resolver.labels_of(host)):
+                yield host
+    for made in expectation.hosts:
+        yield _facts(made.name, made.labels, made, made.guest_of)
+
+
+def _facts(
+    name: str, labels: Mapping[str, str], said: Assumed | MadeUpHost, guest_of: str | None
+) -> HostFacts:
+    os_id, _, os_version = (said.os or "").partition("-")
+    return HostFacts(name, labels, os_id, os_version, said.manager or "", guest_of)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wary:
+    """The documents that match on what a host may not say, the first of each."""
+
+    on_os: str
+    on_manager: str
+
+    @classmethod
+    def of(cls, revision: Revision) -> "_Wary":
+        def first(asks: Callable[[Match], bool]) -> str:
+            documents: Iterable[Placed[Policy | Freeze | PackageException]] = chain(
+                revision.policies, revision.freezes, revision.exceptions
+            )
+            found = (one for one in documents if any(map(asks, _parts(one.value.match))))
+            return next((_called(one) for one in found), "")
+
+        return cls(first(lambda part: part.os is not None), first(lambda part: part.manager is not None))
+
+    def of_host(self, host: HostFacts) -> Iterator[Failure]:
+        for key, said, who in (("os", host.os_id, self.on_os), ("manager", host.manager, self.on_manager)):
+            if who and not said:
+                message = f"{who} matches on {key}, and nothing says which the host has; write it in `assume`"
+                yield Failure(host.name, key, message)
+
+
+def _parts(match: Match) -> Iterator[Match]:
+    yield match
+    if match.not_ is not None:
+        yield from _parts(match.not_)
+
+
+def _called(placed: Placed[AnyDocument]) -> str:
+    return f"{type(placed.value).__name__.removeprefix('Package')} {placed.value.name} ({placed.origin})"
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One host, what holds for it, and the time that an expectation is about."""
+
+    host: HostFacts
+    effective: Effective
+    spans: tuple[Span, ...]
+    timezone: str
+
+    def failures(self, expected: Expected) -> Iterator[Failure]:
+        """Yield what does not hold, in the order of the keys."""
+        settings = self.effective.settings
+        approval = expected.approval and (expected.approval,)
+        found: list[tuple[str, str]] = [
+            ("updates", self._setting("updates", expected.updates, settings.updates)),
+            ("action", self._setting("action", expected.action, settings.action)),
+            ("approval", self._setting("approval", approval, settings.approval)),
+            ("may_apply", self._may_apply(expected.may_apply)),
+            ("window_within", self._too_far(expected.window_within)),
+            *(("held", self._not_held_always(name)) for name in expected.held or ()),
+            *(("not_held", self._held_at_times(name)) for name in expected.not_held or ()),
+            *self._deadlines(expected.deadline),
+        ]
+        for key, message in found:
+            if message:
+                yield Failure(self.host.name, key, message)
+
+    def _setting(self, key: str, wanted: Sequence[str] | None, found: str) -> str:
+        if not wanted:
+            return ""
+        if ambiguous := self._ambiguous(key):
+            return ambiguous
+        return "" if found in wanted else f"is {found} ({self._origin(key)}), expected {' or '.join(wanted)}"
+
+    def _origin(self, key: str) -> str:
+        return str(self.effective.origins.get(key, "default"))
+
+    def _ambiguous(self, key: str) -> str:
+        found = next((one for one in self.effective.ambiguities if one.key == key), None)
+        return "" if found is None else f"is ambiguous: {found.message}"
+
+    def _deadlines(self, wanted: Deadlines | None) -> Iterator[tuple[str, str]]:
+        for name in sorted(wanted.model_fields_set) if wanted is not None else ():
+            longest, found = getattr(wanted, name), getattr(self.effective.settings.deadline, name)
+            key = f"deadline.{name}"
+            if ambiguous := self._ambiguous(key):
+                yield key, ambiguous
+            elif longest != "none" and (found == "none" or found > longest):
+                shown = f"{format_deadline(found)} ({self._origin(key)})"
+                yield key, f"is {shown}, expected at most {format_deadline(longest)}"
+
+    # --- windows
+
+    def _opening(self, at: datetime, *, allow_security: bool) -> Opening | None:
+        return next_opening(
+            self.effective.schedules,
+            at,
+            self.effective.settings.budget,
+            self.effective.frozen,
+            splay_key=self.host.name,
+            allow_security=allow_security,
+        )
+
+    def _may_apply(self, wanted: Updates | None) -> str:
+        if wanted is None:
+            return ""
+        found, why = self._most
+        return "" if found == wanted else f"is {found}, expected {wanted}: {why}"
+
+    @cached_property
+    def _most(self) -> tuple[Updates, str]:
+        """The most that may be applied in the time, and why."""
+        settings = self.effective.settings
+        if self.effective.ambiguities:
+            first = self.effective.ambiguities[0]
+            return "none", f"{first.key} is ambiguous: {first.message}"
+        if settings.action != "apply":
+            return "none", f"action is {settings.action} ({self._origin('action')})"
+        if settings.updates == "none":
+            return "none", f"updates is none ({self._origin('updates')})"
+        if settings.updates == "all" and (found := self._first(allow_security=False)):
+            return "all", found
+        if found := self._first(allow_security=True):
+            is_chosen = settings.updates == "security"
+            return (
+                "security",
+                f"updates is security ({self._origin('updates')}); {found}" if is_chosen else found,
+            )
+        return "none", self._why_closed()
+
+    def _first(self, *, allow_security: bool) -> str:
+        for span in self.spans:
+            opening = self._opening(span.start, allow_security=allow_security)
+            if opening is not None and opening.start < span.end:
+                name = opening.occurrence.schedule
+                return f"a run may begin {self._shown(opening.start)}, in a window of Schedule {name}"
+        return ""
+
+    def _why_closed(self) -> str:
+        if not self.effective.schedules:
+            return f"there is no schedule ({self._origin('schedule')})"
+        span = self.spans[0]
+        opening = self._opening(span.start, allow_security=True)
+        if opening is None:
+            return "no window with room for a run opens within five years"
+        frozen = f", kept back by {', '.join(opening.blocked_by)}" if opening.blocked_by else ""
+        return (
+            f"after {self._shown(span.start)} a run may begin {self._shown(opening.start)} at first{frozen}"
+        )
+
+    def _too_far(self, longest: timedelta | None) -> str:
+        if longest is None:
+            return ""
+        return next(filter(None, (self._gap(span, longest) for span in self.spans)), "")
+
+    def _gap(self, span: Span, longest: timedelta) -> str:
+        """Return a sentence on the first moment from which the next window is further away."""
+        at = span.start
+        is_security = self.effective.settings.updates == "security"
+        for _ in range(_MOST_OPENINGS):
+            opening = self._opening(at, allow_security=is_security)
+            if opening is None or opening.start - at > longest:
+                next_ = "none opens within five years" if opening is None else self._shown(opening.start)
+                return (
+                    f"after {self._shown(at)} the next window in which a run may begin: {next_};"
+                    f" expected within {format_duration(longest)}"
+                )
+            at = opening.latest_start + _INSTANT
+            if at >= span.end:
+                return ""
+        return f"has more than {_MOST_OPENINGS} windows in the time; ask about a shorter one"
+
+    def _shown(self, at: datetime) -> str:
+        tz = zone(self.timezone)
+        return f"{on_the_wall(at, tz):%Y-%m-%d %H:%M} {at.astimezone(tz):%Z}"
+
+    # --- packages
+
+    def _not_held_always(self, text: str) -> str:
+        found = [one for one in self._holds(text) if self._is_sure(one.value, text)]
+        last = max((span.end for span in self.spans), default=None)
+        if last is None or any(one.value.ends() >= last for one in found):
+            return ""
+        if found:
+            longest = max(found, key=lambda one: one.value.ends())
+            return f"{text}: {_called(longest)} ends {self._shown(longest.value.ends())}"
+        partly = next(iter(self._holds(text)), None)
+        if partly is not None:
+            return f"{text}: {_called(partly)} is about some versions alone; write NAME=VERSION"
+        return f"{text}: no exception holds or blocks it"
+
+    def _held_at_times(self, text: str) -> str:
+        first = min(span.start for span in self.spans)
+        for one in self._holds(text):
+            if one.value.ends() > first:
+                return f"{text}: {_called(one)} holds it until {self._shown(one.value.ends())}"
+        return ""
+
+    def _holds(self, text: str) -> list[PlacedException]:
+        """Return the exceptions that hold or block the package, in the version that is named or in any."""
+        called, _, version = text.partition("=")
+        name, _, arch = called.partition(":")
+        named = Naming([one for one in self.effective.exceptions if one.value.action in {"hold", "block"}])
+        return [
+            one for one in named.of(PackageId(name, arch)) if not version or self._covers(one.value, version)
+        ]
+
+    def _covers(self, exception: PackageException, version: str) -> bool:
+        order = order_of(manager) if (manager := _manager(self.host.manager)) else None
+        if exception.versions is None or order is None:
+            return True  # What cannot be judged counts for what holds back, as on a host.
+        return version_range(exception.versions).contains(version, order)
+
+    def _is_sure(self, exception: PackageException, text: str) -> bool:
+        """Tell whether an exception holds the package for certain, wherever its version comes from."""
+        if exception.sources is not None:
+            return False
+        is_compared = "=" in text and _manager(self.host.manager) is not None
+        return exception.versions is None or is_compared
+
+
+def _manager(name: str) -> ManagerName | None:
+    return next((known for known in NAMES if known == name), None)
