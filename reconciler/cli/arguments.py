@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_notices_verbs(commands)
     _add_reports_verbs(commands)
     fleet.register(commands)
+    fleet.register_approve(commands)
     return parser
 
 

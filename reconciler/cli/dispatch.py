@@ -78,6 +78,10 @@ def perform(chosen: argparse.Namespace) -> int:
             return _perform_policy(chosen)
         case "fleet":
             return _perform_on_fleet(chosen)
+        case "approve":
+            from reconciler.cli.verbs import approve
+
+            return approve.approve(options_of(approve.ApproveOptions, chosen))
         case _:
             return _perform_on_host(chosen)
 

@@ -5,7 +5,8 @@ Everything that is remembered here can be made again from the repositories: what
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,22 +15,29 @@ from pathlib import Path
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.fleet.branches import FleetBranches, FleetCommit, signer_of
-from reconciler.fleet.cache import ReportCache
+from reconciler.fleet.cache import MOST_REPORT_BYTES, ReportCache, chunks
 from reconciler.fleet.gathering import Gatherer, missing
 from reconciler.fleet.proofs import Proofs
 from reconciler.fleet.report_keys import KeyBook, read_keys
 from reconciler.fleet.verified_policy import PolicyAt, SignedPolicy, follow
-from reconciler.gitops.git import GitAccess
+from reconciler.gitops.git import Git, GitAccess
+from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.fleet.rows import Row, TargetState, as_of, moved
 from reconciler.planning.fleet.summary import Head, Line, read_summary, write_summary
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.signers import Signer
 
 FOLDER = "fleet"
 """Below the state folder."""
 _GATHERED = "gathered.json"
+_POLICY = "policy.git"
+_DOING = "cannot read the reports"
+_AT_ONCE = 500
+"""Reports that are in memory together."""
 _ATTEMPTS = 4
 _NEVER = datetime.fromtimestamp(0, UTC)
 
@@ -132,6 +140,31 @@ def last_gathered(folder: Path) -> Gathered | None:
         raise Misuse(f"{folder}: what was gathered last cannot be read: {error}", hint) from error
     rows = _merged(line.row for _, lines in parts for line in lines)
     return Gathered(parts[0][0], rows, at) if parts else None
+
+
+def reports_of(folder: Path, rows: Iterable[Row]) -> Iterator[tuple[Row, Report]]:
+    """Yield the report that each row tells of; none of a target that never reported, or a newer program did.
+
+    Args:
+        folder: Where the fleet was gathered.
+        rows: Of :func:`last_gathered`.
+
+    Raises:
+        Damaged: A copy of a report repository cannot be read.
+    """
+    wanted = {f"{row.tree}:report.json": row for row in rows if row.tree}
+    for copy in sorted(folder.glob("*.git")):
+        if not wanted or copy.name == _POLICY:
+            continue
+        git = Git(copy)
+        for names in chunks(list(wanted), _AT_ONCE):
+            found = described(git, names, _DOING)
+            here = {name: oid for name, (oid, kind, _) in zip(names, found, strict=True) if kind == "blob"}
+            texts = bounded(git, list(here.values()), _DOING, MOST_REPORT_BYTES)
+            for name, text in zip(here, texts, strict=True):
+                row = wanted.pop(name)
+                with suppress(Misuse):  # The row itself tells of it.
+                    yield row, read_report(text or b"")
 
 
 def _read_at(folder: Path) -> str:

@@ -3,14 +3,17 @@
 Imported only by the commands that need it, since GitPython takes longer to import than a whole quiet tick.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import git
+from git.index.typ import BaseIndexEntry
 
-from reconciler.errors import Misuse, Stalled
+from reconciler.errors import Misuse, Stalled, Transient
 from reconciler.gitops.git import Git
 
+_REGULAR = 0o100644
 _FALLBACK = ("patchledger", "patchledger@localhost")
 
 
@@ -84,11 +87,123 @@ def heartbeat(folder: Path) -> str:
     except TypeError as error:
         raise Misuse(f"no branch is checked out in {folder}", "check out the policy's branch") from error
     except git.GitCommandError as error:
-        said = str(error.stderr).strip().removeprefix("stderr: ").strip("'\n ")
-        last = said.splitlines()[-1] if said else "git commit failed"
         raise Stalled(
-            f"cannot sign a commit in {folder}: {last}", "set user.signingkey and gpg.format"
+            f"cannot sign a commit in {folder}: {_last_line(error)}", "set user.signingkey and gpg.format"
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Files that a policy is to have, as a branch that people merge.
+
+    Attributes:
+        branch: What it is called.
+        files: Path from the top of the repository, and content; none of them is there yet.
+        message: Of the commit.
+    """
+
+    branch: str
+    files: Mapping[str, bytes]
+    message: str
+
+
+class Clone:
+    """A clone that somebody works in, and the remote that others see.
+
+    Neither what is checked out nor what is staged is touched. Their own configuration, identity and
+    credentials count.
+
+    Args:
+        folder: Anywhere in the clone.
+        remote: Name of the remote.
+
+    Raises:
+        Misuse: The folder is in no repository, or that has no such remote.
+    """
+
+    def __init__(self, folder: Path, remote: str) -> None:
+        try:
+            self._repository = git.Repo(folder, search_parent_directories=True)
+        except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
+            raise Misuse(
+                f"{folder} is in no git repository", "run this in a clone of the policy repository"
+            ) from error
+        self._remote = remote
+        if remote not in {one.name for one in self._repository.remotes}:
+            raise Misuse(f"{folder} has no remote {remote!r}", "name one of `git remote` with --remote")
+
+    @property
+    def git_dir(self) -> Path:
+        """Where the objects are."""
+        return Path(self._repository.git_dir)
+
+    @property
+    def address(self) -> str:
+        """Where the remote is."""
+        return next(iter(self._repository.remotes[self._remote].urls))
+
+    def fetch(self, branch: str) -> str:
+        """Return the newest commit of a branch of the remote.
+
+        Raises:
+            Misuse: It has no such branch.
+            Transient: It cannot be reached.
+        """
+        try:
+            self._repository.git.fetch("--quiet", "--no-tags", self._remote, f"refs/heads/{branch}")
+            return self._repository.commit("FETCH_HEAD").hexsha
+        except git.GitCommandError as error:
+            said = _last_line(error)
+            if "find remote ref" in said:
+                raise Misuse(f"{self._remote} has no branch {branch!r}", "name it with --base") from error
+            raise Transient(f"cannot fetch {branch} from {self._remote}: {said}", "try again") from error
+
+    def holds(self, commit: str, head: str) -> bool:
+        """Tell whether a commit is ``head``, or one before it."""
+        try:
+            self._repository.git.merge_base("--is-ancestor", commit, head)
+        except git.GitCommandError:
+            return False
+        return True
+
+    def propose(self, draft: Draft, head: str) -> str:
+        """Push a branch with one commit on top of ``head``, and return the commit; nothing is forced.
+
+        It is signed where git is configured to sign every commit.
+
+        Raises:
+            Misuse: The remote has that branch already.
+            Stalled: git cannot sign, or the remote refuses.
+        """
+        try:
+            if self._repository.git.ls_remote("--heads", self._remote, f"refs/heads/{draft.branch}"):
+                said = f"{self._remote} has a branch {draft.branch} already"
+                raise Misuse(said, "merge or delete it first")
+            commit = self._committed(draft, head)
+            self._repository.git.push("--quiet", self._remote, f"{commit}:refs/heads/{draft.branch}")
+        except git.GitCommandError as error:
+            raise Stalled(
+                f"cannot push {draft.branch} to {self._remote}: {_last_line(error)}",
+                "see that you may push branches there, and that git can sign where commit.gpgsign is set",
+            ) from error
+        return commit
+
+    def _committed(self, draft: Draft, head: str) -> str:
+        index = git.IndexFile.from_tree(self._repository, head)
+        own = Git(self.git_dir)
+        for path, data in draft.files.items():
+            stored = own.run("hash-object", "-w", "--stdin", stdin=data).text.strip()
+            index.add([BaseIndexEntry((_REGULAR, bytes.fromhex(stored), 0, path))], write=False)
+        tree = index.write_tree()
+        with self._repository.config_reader() as configuration:
+            signs = configuration.get_value("commit", "gpgsign", default=False)
+        options = ["-S"] if signs is True else []
+        return str(self._repository.git.commit_tree(*options, "-p", head, "-m", draft.message, tree.hexsha))
+
+
+def _last_line(error: git.GitCommandError) -> str:
+    said = str(error.stderr).strip().removeprefix("stderr: ").strip("'\n ")
+    return said.splitlines()[-1] if said else "git fails"
 
 
 def locate(folder: Path) -> WorkingCopy:

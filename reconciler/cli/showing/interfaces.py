@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.gates.types import Pause
+from reconciler.planning.reporting.document import PlannedMove
 from reconciler.planning.reporting.host_status import HostStatus, RunSummary
 from reconciler.planning.reporting.schema import LocalTime, schema_of
 from reconciler.policy.problems import Problem
@@ -84,6 +85,46 @@ class PolicyTest:
     """What became of a policy's expectations, sorted by name."""
 
     expectations: tuple[TestedExpectation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingShown:
+    """A plan that waits for an approval.
+
+    Attributes:
+        plan: Its digest, as an Approval names it.
+        targets: All that have it.
+        transaction: What it changes.
+        security: Which of that are security updates, as ``NAME:ARCH``.
+        window: Begin of the first window that one of the targets can meet, null where none is in sight.
+    """
+
+    plan: str
+    targets: tuple[str, ...]
+    transaction: tuple[PlannedMove, ...]
+    security: tuple[str, ...]
+    window: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalProposal:
+    """A branch of the policy that approves.
+
+    Attributes:
+        branch: What it is called.
+        commit: Null where nothing was pushed.
+        title: Of the pull request.
+        body: Of the pull request, in Markdown.
+        documents: Text of each file, by its path.
+        commands: What opens the pull request, one of them.
+    """
+
+    branch: str
+    commit: str | None
+    title: str
+    body: str
+    documents: Mapping[str, str]
+    commands: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +386,10 @@ _PRINTED: Mapping[str, tuple[str, object]] = {
     "windows": ("`windows --format json` prints", tuple[ShownWindow, ...]),
     "policy-check": ("`policy check --format json` prints", PolicyCheck),
     "policy-test": ("`policy test --format json` prints", PolicyTest),
+    "approve": (
+        "`approve --format json` prints: with `--list` the plans that wait, else the branch",
+        tuple[WaitingShown, ...] | ApprovalProposal,
+    ),
     "status": ("`status --format json` prints", Status),
     "log": ("`log --format json` prints: the list, or with RUN one run", LogList | LoggedRun),
     "pause": ("`pause --format json` and `resume --format json` print", PauseState),

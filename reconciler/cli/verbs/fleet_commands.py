@@ -37,6 +37,40 @@ def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     metrics.add_argument("--output", metavar="FILE", help="replace this file, instead of printing")
 
 
+def register_approve(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
+    """Add ``approve``."""
+    approve = subparsers.add_parser(
+        "approve",
+        help="list the plans that wait for an approval, and propose the documents that approve them",
+        description="Say which plans wait for an approval, by the reports that were read last; or write the "
+        "documents that approve some of them, and push them as a branch of the policy. Merging it approves. "
+        "Run it in a clone of the policy repository: its git configuration and credentials count, and "
+        "what is checked out there is not touched.",
+    )
+    approve.add_argument("target", nargs="*", metavar="TARGET", help="approve what this one waits for")
+    approve.add_argument("--list", action="store_true", help="say what waits, and approve nothing")
+    approve.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="approve what targets with this label wait for; all of several",
+    )
+    approve.add_argument("--plan", metavar="DIGEST", help="approve this plan; its first 8 digits are enough")
+    approve.add_argument(
+        "--versions", action="store_true", help="approve the versions of all packages, instead of the plan"
+    )
+    approve.add_argument("--expires", metavar="WHEN", help="needed: 7d, or a date through whose end it lasts")
+    approve.add_argument("--timezone", default="UTC", metavar="ZONE", help="of --expires (default: UTC)")
+    approve.add_argument("--reason", metavar="TEXT", help="stands in the document")
+    approve.add_argument("--folder", default=".", metavar="DIR", help="a clone of the policy (default: .)")
+    approve.add_argument("--remote", default="origin", metavar="NAME", help="default: origin")
+    approve.add_argument("--base", metavar="BRANCH", help="to be merged into (default: policy.ref)")
+    approve.add_argument("--dry-run", action="store_true", help="print the documents, and push nothing")
+    approve.add_argument("--fetch", action="store_true", help="read the reports first")
+    approve.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+
+
 def _register_publish(verbs: "_SubParsersAction[ArgumentParser]") -> None:
     publish = verbs.add_parser(
         "publish",

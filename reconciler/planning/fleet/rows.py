@@ -82,6 +82,24 @@ class TargetState(StrEnum):
                 return False
 
     @property
+    def is_proved(self) -> bool:
+        """Whether the newest report of a target is its own, and counts."""
+        match self:
+            case TargetState.UNVERIFIED | TargetState.RETIRED:
+                return False
+            case (
+                TargetState.FAILED
+                | TargetState.INTERRUPTED
+                | TargetState.SILENT
+                | TargetState.OVERDUE
+                | TargetState.WAITING
+                | TargetState.REBOOT_PENDING
+                | TargetState.CHANGED_OUTSIDE
+                | TargetState.FINE
+            ):
+                return True
+
+    @property
     def is_reported(self) -> bool:
         """Whether a report says so by itself: another one of the same files says it again."""
         match self:

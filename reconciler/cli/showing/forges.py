@@ -1,0 +1,44 @@
+"""What opens a pull request with the command line of a forge."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_TEA = ("gitea", "forgejo", "codeberg")
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A branch that is there and is to be merged.
+
+    Attributes:
+        branch: Its name.
+        base: The branch that it goes into.
+        title: In one line.
+        commit: Whose message has the text.
+    """
+
+    branch: str
+    base: str
+    title: str
+    commit: str
+
+    def commands(self, address: str) -> Iterator[str]:
+        """Yield the command for the forge that an address looks like, or that of each forge we know.
+
+        They are lines for a POSIX shell.
+        """
+        host = address.partition("://")[2] or address
+        host = host.partition("/")[0].lower()
+        is_github, is_gitlab = "github" in host, "gitlab" in host
+        is_tea = any(word in host for word in _TEA)
+        is_known = is_github or is_gitlab or is_tea
+        branch, base, title = map(shlex.quote, (self.branch, self.base, self.title))
+        body = f'"$(git log -1 --format=%b {self.commit})"'
+        if is_github or not is_known:
+            yield f"gh pr create --head {branch} --base {base} --title {title} --body {body}"
+        if is_gitlab or not is_known:
+            start = f"glab mr create --source-branch {branch} --target-branch {base}"
+            yield f"{start} --title {title} --description {body}"
+        if is_tea or not is_known:
+            yield f"tea pulls create --head {branch} --base {base} --title {title} --description {body}"

@@ -1,0 +1,207 @@
+"""Write the documents that approve plans, and what a pull request says of them.
+
+The rules:
+
+1. A document by digest is about one plan, whoever has it, or only the targets that were named. One by
+   versions lists every package of the plans together, and lasts until it expires.
+2. What a host could choose, such as the name of a package, forms no markup in the text of a pull request.
+3. No document takes the name of another one.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.errors import Misuse
+from reconciler.planning.fleet.waiting import Selector, WaitingPlan
+from reconciler.planning.text.untrusted import markdown, markdown_code
+from reconciler.planning.text.wording import changes_of, listed, minute, plural, short_digest
+from reconciler.policy.conversion import yaml_of
+from reconciler.policy.values import GLOB, PACKAGE
+
+_MOST_ROWS = 200
+"""Changes that a pull request lists."""
+_MOST_HOSTS = 50
+_TITLE_HOSTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for each document that is written.
+
+    Attributes:
+        expires: As a document has it: a date, or a local date and time.
+        timezone: Of that.
+        reason: For people; empty without.
+    """
+
+    expires: str
+    timezone: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What is to be proposed.
+
+    Attributes:
+        files: Path in the policy repository, and text.
+        title: In one line.
+        body: Markdown, for the pull request and the commit.
+        name: Of the first document; the branch is called after it.
+    """
+
+    files: Mapping[str, str]
+    title: str
+    body: str
+    name: str
+
+
+def by_digest(
+    plans: Sequence[WaitingPlan], selector: Selector, terms: Terms, taken: Iterable[str]
+) -> Documents:
+    """Write a document for each plan, by its digest.
+
+    Args:
+        plans: At least one.
+        selector: Whom they are for; without targets and labels each is for whoever has that plan.
+        terms: What holds for all.
+        taken: Names of Approvals that there are.
+    """
+    names = _Names(taken)
+    files = {}
+    first = ""
+    for plan in plans:
+        for match in _matches(plan, selector):
+            name = names.new(f"plan-{plan.digest.removeprefix('sha256:')[:12]}")
+            first = first or name
+            files[f"approvals/{name}.yaml"] = _document(name, {"plan": plan.digest}, match, terms)
+    return Documents(files, _title(plans), _body(plans, terms), first)
+
+
+def by_versions(
+    plans: Sequence[WaitingPlan], selector: Selector, terms: Terms, taken: Iterable[str]
+) -> Documents:
+    """Write one document with the version of each package, for all plans together; as :func:`by_digest`.
+
+    Raises:
+        Misuse: A plan removes something, or two of them want two versions of one package.
+    """
+    versions: dict[str, str] = {}
+    for move in (move for plan in plans for move in plan.changes):
+        if move.to is None or not re.fullmatch(GLOB, move.to) or not re.fullmatch(PACKAGE, move.name):
+            raise Misuse(f"{move.package} has no version that could be listed", "approve by digest")
+        if versions.setdefault(move.name, move.to) != move.to:
+            said = f"{move.name} goes to {versions[move.name]} on one target and to {move.to} on another"
+            raise Misuse(said, "approve by digest, or fewer targets at once")
+    matches = [match for plan in plans for match in _matches(plan, selector)]
+    names, files, first = _Names(taken), {}, ""
+    for match in _joined(matches):
+        name = names.new(f"versions-{plans[0].digest.removeprefix('sha256:')[:12]}")
+        first = first or name
+        files[f"approvals/{name}.yaml"] = _document(
+            name, {"versions": dict(sorted(versions.items()))}, match, terms
+        )
+    return Documents(files, _title(plans), _body(plans, terms), first)
+
+
+class _Names:
+    """Gives names that no document has."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+
+    def new(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while name in self._taken:
+            number += 1
+            name = f"{wanted}-{number}"
+        self._taken.add(name)
+        return name
+
+
+_Match = Mapping[str, object]
+
+
+def _matches(plan: WaitingPlan, selector: Selector) -> Iterator[_Match]:
+    """Yield what the documents of a plan match: guests of one host need one of their own."""
+    if not selector.targets:
+        yield {"labels": dict(selector.labels)} if selector.labels else {}
+        return
+    homes: defaultdict[str, list[str]] = defaultdict(list)
+    for one in plan.targets:
+        home, _, guest = one.row.target.rpartition("/")
+        homes[home].append(guest)
+    for home, names in sorted(homes.items()):
+        yield {"name": names, "guest_of": home} if home else {"name": names}
+
+
+def _joined(matches: Iterable[_Match]) -> list[_Match]:
+    """Join the matches of several plans: names of one hypervisor, or of none, together."""
+    found: dict[object, dict[str, object]] = {}
+    for match in matches:
+        known = found.setdefault(match.get("guest_of"), dict(match))
+        names = [*_names_of(known), *_names_of(match)]
+        if names:
+            known["name"] = sorted(set(names))
+    return list(found.values())
+
+
+def _names_of(match: _Match) -> list[str]:
+    names = match.get("name")
+    return names if isinstance(names, list) else []
+
+
+def _document(name: str, what: Mapping[str, object], match: _Match, terms: Terms) -> str:
+    document = {
+        "kind": "Approval",
+        "name": name,
+        **what,
+        **({"match": match} if match else {}),
+        "expires": terms.expires,
+        **({"timezone": terms.timezone} if terms.timezone != "UTC" else {}),
+        **({"reason": terms.reason} if terms.reason else {}),
+    }
+    return yaml_of(document)
+
+
+def _title(plans: Sequence[WaitingPlan]) -> str:
+    targets = [one.row.target for plan in plans for one in plan.targets]
+    digests = ", ".join(short_digest(plan.digest) for plan in plans[:2])
+    more = f" and {len(plans) - 2} more" if len(plans) > 2 else ""  # noqa: PLR2004 - as many as are named
+    return f"Approve {digests}{more} on {listed(targets, _TITLE_HOSTS)}"
+
+
+def _body(plans: Sequence[WaitingPlan], terms: Terms) -> str:
+    return "\n".join(line for plan in plans for line in _lines(plan, terms))
+
+
+def _lines(plan: WaitingPlan, terms: Terms) -> Iterator[str]:
+    yield f"### {changes_of(len(plan.changes), len(plan.security))} on {plural(len(plan.targets), 'target')}"
+    yield ""
+    yield "| package | from | to | |"
+    yield "|---|---|---|---|"
+    order = sorted(plan.changes, key=lambda one: (str(one.package) not in plan.security, one.name, one.arch))
+    for move in order[:_MOST_ROWS]:
+        kind = "security" if str(move.package) in plan.security else ("removal" if move.to is None else "")
+        cells = (str(move.package), move.from_ or "", move.to or "")
+        yield f"| {' | '.join(markdown_code(cell) if cell else '' for cell in cells)} | {kind} |"
+    if len(order) > _MOST_ROWS:
+        yield f"\n… and {len(order) - _MOST_ROWS} more."
+    names = [markdown_code(one.row.target) for one in plan.targets[:_MOST_HOSTS]]
+    more = f" and {len(plan.targets) - _MOST_HOSTS} more" if len(plan.targets) > _MOST_HOSTS else ""
+    yield ""
+    yield f"- Targets: {', '.join(names)}{more}"
+    window = plan.window
+    yield f"- First window that one of them can meet: {'none in sight' if window is None else minute(window)}"
+    yield f"- Plan: `{plan.digest}`"
+    yield f"- Expires: {terms.expires} {terms.timezone}"
+    if terms.reason:
+        yield f"- Reason: {markdown(terms.reason)}"
+    yield ""
+
+
+def plan_security(plan: WaitingPlan) -> str:
+    """Return how many of a plan's changes are security updates, in words."""
+    return f"{len(plan.security)} of them security" if plan.security else "none of them security"

@@ -1,0 +1,185 @@
+"""Plans that wait for an approval: equal ones together, and those that somebody means.
+
+The rules:
+
+1. A target counts where its newest report is proved to be its own, and the gate of approvals is closed in it.
+2. Nobody's word is taken for a digest: it is computed from the changes, and a report that names another one
+   waits for nothing here, and is told.
+3. An approval names what waits at the moment; what nobody reports any more cannot be approved.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.errors import Misuse
+from reconciler.planning.fleet.rows import Row
+from reconciler.planning.gates.types import GateName
+from reconciler.planning.reporting.document import PlannedMove, Report
+from reconciler.planning.resolving.approval import digest_of_rows
+from reconciler.planning.text.untrusted import one_line
+from reconciler.planning.text.wording import short_digest
+from reconciler.policy.values import nearest
+
+_SHORTEST = 8
+"""Hexadecimal digits that a digest may be named by."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingTarget:
+    """One target that waits.
+
+    Attributes:
+        row: How it is.
+        window: Begin of the next window that it could meet, null where none is in sight.
+    """
+
+    row: Row
+    window: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingPlan:
+    """One transaction that waits for an approval, on all targets that have it.
+
+    Attributes:
+        digest: ``sha256:`` and 64 digits, of the transaction.
+        changes: The transaction.
+        security: Those of them that are security updates, as ``NAME:ARCH``.
+        targets: Sorted by id.
+    """
+
+    digest: str
+    changes: tuple[PlannedMove, ...]
+    security: frozenset[str]
+    targets: tuple[WaitingTarget, ...]
+
+    @property
+    def window(self) -> datetime | None:
+        """Begin of the first window that one of the targets could meet."""
+        return min((one.window for one in self.targets if one.window is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in a fleet.
+
+    Attributes:
+        plans: Those with the most security updates first, then those on the most targets.
+        refused: Of each target whose report cannot be approved, its id and why.
+    """
+
+    plans: tuple[WaitingPlan, ...]
+    refused: tuple[tuple[str, str], ...]
+
+
+def waiting(reports: Iterable[tuple[Row, Report]]) -> Waiting:
+    """Return what waits for an approval.
+
+    Args:
+        reports: Of each target its row and the report that the row tells of.
+    """
+    found: defaultdict[str, list[tuple[WaitingTarget, Report]]] = defaultdict(list)
+    refused: list[tuple[str, str]] = []
+    for row, report in reports:
+        if not row.state.is_proved or not _is_closed(report):
+            continue
+        digest = _digest(report.plan.transaction)
+        if digest != report.plan.digest:
+            said = "its report names another digest than its changes have"
+            refused.append((row.target, f"{said}; a newer patchledger there records the archives"))
+            continue
+        free = next(iter(report.free_windows), None)
+        found[digest].append((WaitingTarget(row, None if free is None else free.start), report))
+    plans = (_plan(digest, every) for digest, every in found.items())
+    order = sorted(plans, key=lambda one: (-len(one.security), -len(one.targets), one.digest))
+    return Waiting(tuple(order), tuple(sorted(refused)))
+
+
+def _is_closed(report: Report) -> bool:
+    is_closed = any(one.gate is GateName.APPROVAL and one.state == "closed" for one in report.gates)
+    return is_closed and bool(report.plan.transaction)
+
+
+def _digest(changes: Iterable[PlannedMove]) -> str:
+    return digest_of_rows(
+        (str(one.action), one.name, one.arch, one.from_, one.to, one.sha256) for one in changes
+    )
+
+
+def _plan(digest: str, every: Sequence[tuple[WaitingTarget, Report]]) -> WaitingPlan:
+    report = every[0][1]
+    named = {str(one.package) for one in report.plan.updates if one.security}
+    security = frozenset(str(one.package) for one in report.plan.transaction if str(one.package) in named)
+    targets = sorted((target for target, _ in every), key=lambda one: one.row.target)
+    return WaitingPlan(digest, report.plan.transaction, security, tuple(targets))
+
+
+# --- choosing
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Who is to be approved: at least one of these.
+
+    Attributes:
+        targets: Ids.
+        labels: All of which a target has.
+        digest: Of a plan, or the begin of one.
+    """
+
+    targets: tuple[str, ...] = ()
+    labels: Mapping[str, str] | None = None
+    digest: str = ""
+
+
+def chosen(found: Waiting, rows: Sequence[Row], selector: Selector) -> tuple[WaitingPlan, ...]:
+    """Return the plans that are meant, each with the targets that are.
+
+    Raises:
+        Misuse: A target or plan is not known or waits for nothing, or nothing is left.
+    """
+    _check_targets(found, rows, selector.targets)
+    plans = _of_digest(found.plans, selector.digest) if selector.digest else found.plans
+    meant = []
+    for plan in plans:
+        targets = tuple(one for one in plan.targets if _is_meant(one.row, selector))
+        if targets:
+            meant.append(WaitingPlan(plan.digest, plan.changes, plan.security, targets))
+    if not meant:
+        raise Misuse("nothing of that waits for an approval", "see `patchledger approve --list`")
+    return tuple(meant)
+
+
+def _is_meant(row: Row, selector: Selector) -> bool:
+    is_named = not selector.targets or row.target in selector.targets
+    labels = (selector.labels or {}).items()
+    return is_named and all(row.labels.get(key) == value for key, value in labels)
+
+
+def _check_targets(found: Waiting, rows: Sequence[Row], targets: Iterable[str]) -> None:
+    known = {row.target: row for row in rows}
+    waits = {one.row.target for plan in found.plans for one in plan.targets}
+    refused = dict(found.refused)
+    for target in targets:
+        if target not in known:
+            raise Misuse(f"there is no target {one_line(target, 100)}", nearest(target, tuple(known)))
+        if target not in waits:
+            row = known[target]
+            said = refused.get(target) or f"it is {row.state}: {row.reason}"
+            raise Misuse(f"{target} waits for no approval; {said}", "see `patchledger approve --list`")
+
+
+def _of_digest(plans: Iterable[WaitingPlan], digest: str) -> tuple[WaitingPlan, ...]:
+    wanted = digest.removeprefix("sha256:")
+    if not re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},64}}", wanted):
+        hint = f"give at least {_SHORTEST} of its hexadecimal digits"
+        raise Misuse(f"{one_line(digest, 100)} is no digest of a plan", hint)
+    found = tuple(one for one in plans if one.digest.removeprefix("sha256:").startswith(wanted))
+    if not found:
+        raise Misuse(
+            f"no target reports plan {short_digest(wanted)} any more", "see `patchledger approve --list`"
+        )
+    return found

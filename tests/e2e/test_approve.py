@@ -1,0 +1,169 @@
+"""``approve`` as people call it: in a clone of a signed policy, for a fleet that reported."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.cli import main
+from reconciler.cli.showing.interfaces import schema
+from reconciler.host.machine.clock import SystemClock
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.resolving.approval import digest_of
+from reconciler.policy.load import Revision, load
+from tests.edge.gitops.bench import git
+from tests.labs.fleet import FleetWorld
+from tests.labs.signing import Key, Keys
+from tests.policy.trees import files
+from tests.report_samples import INPUTS, USUAL, report_of
+
+NEEDS = replace(INPUTS, settings=replace(INPUTS.settings, approval="required"))
+PLAN = replace(USUAL, digest=digest_of(USUAL.transaction))
+SHORT = PLAN.digest[7:19]
+
+
+def waits(target: str, world: FleetWorld) -> Report:
+    return report_of(PLAN, NEEDS, target=target, now=world.now)
+
+
+@pytest.fixture
+def world(tmp_path: Path, keys: Keys, ada: Key) -> FleetWorld:
+    """Two web servers that wait, one host that does not, and ada's clone of the policy."""
+    world = FleetWorld.create(tmp_path, keys, ada, "web-01", "web-02", "db-01")
+    world.now = SystemClock().now().replace(microsecond=0)
+    world.policy.commit({"policies/p.yaml": "kind: Policy\nname: p\n"}, ada)
+    told = {
+        "host": "console-01",
+        "policy": {"remote": f"file://{world.policy.path}/.git"},
+        "reports": {"remote": f"file://{world.reports}"},
+        "trust": {"mode": "signed", "allowed_signers": f"{world.folder}/signers", "repository": "example"},
+        "state_dir": f"{world.folder}/state",
+        "log_dir": f"{world.folder}/log",
+    }
+    (world.folder / "config.yaml").write_text(json.dumps(told), encoding="utf-8")
+    for host in ("web-01", "web-02"):
+        world.report(host, waits(host, world))
+    world.report("db-01")
+    git(world.folder, "clone", "--quiet", f"file://{world.policy.path}/.git", "clone")
+    for key, value in {**ada.settings, "user.name": "Ada", "user.email": "ada@example.org"}.items():
+        git(world.folder / "clone", "config", key, value)
+    return world
+
+
+def call(world: FleetWorld, *arguments: str) -> int:
+    clone = ("--folder", f"{world.folder}/clone", "--fetch")
+    return main(["--config", f"{world.folder}/config.yaml", "approve", *arguments, *clone])
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> Any:
+    document = json.loads(capsys.readouterr().out)
+    validator = Draft202012Validator(schema("approve"), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    validator.validate(document)
+    return document
+
+
+def test_what_waits_is_listed(world: FleetWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(world, "--list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["Plan", "Changes", "First", "window", "Targets"]
+    assert lines[1].startswith(f"{SHORT}  2 changes (1 security)  ")
+    assert lines[1].endswith("2: web-01, web-02")
+    assert len(lines) == 2
+    assert call(world, "--list", "--format", "json") == 0
+    (plan,) = told(capsys)
+    assert (plan["plan"], plan["targets"]) == (PLAN.digest, ["web-01", "web-02"])
+
+
+def test_a_branch_is_pushed_that_approves_and_nothing_that_is_checked_out_is_touched(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone = world.folder / "clone"
+    (clone / "mine.txt").write_text("work in progress")
+    git(clone, "add", "mine.txt")
+    before = git(clone, "status", "--porcelain"), git(clone, "rev-parse", "HEAD")
+
+    assert call(world, "web-01", "--expires", "30d", "--reason", "CHG-7") == 0
+
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"Approve {SHORT} on web-01\n\n### 2 changes (1 security) on 1 target\n")
+    assert f"pushed approve/plan-{SHORT} to origin; merging it approves" in printed.err
+    assert [line.split()[1] for line in printed.err.splitlines()[-3:]] == ["gh", "glab", "tea"]
+    assert (git(clone, "status", "--porcelain"), git(clone, "rev-parse", "HEAD")) == before
+    branch = f"approve/plan-{SHORT}"
+    assert git(world.policy.path, "diff", "--name-only", "main", branch) == f"approvals/plan-{SHORT}.yaml"
+    assert git(world.policy.path, "rev-parse", f"{branch}^") == world.policy.head()
+    text = git(world.policy.path, "show", f"{branch}:approvals/plan-{SHORT}.yaml")
+    found = load(files({"approvals/a.yaml": text, "policies/p.yaml": "kind: Policy\nname: p\n"}))
+    assert isinstance(found, Revision)
+    assert found.approvals[0].value.plan == PLAN.digest
+    assert found.approvals[0].value.match.name == ("web-01",)
+    assert git(world.policy.path, "log", "-1", "--format=%s", branch) == f"Approve {SHORT} on web-01"
+
+
+def test_the_commit_is_signed_where_git_is_told_to_sign(world: FleetWorld, ada: Key) -> None:
+    git(world.folder / "clone", "config", "commit.gpgsign", "true")
+    assert call(world, "--plan", SHORT, "--expires", "7d") == 0
+    commit = git(world.policy.path, "cat-file", "commit", f"approve/plan-{SHORT}")
+    assert "BEGIN SSH SIGNATURE" in commit
+    assert ada.settings["user.signingkey"]
+
+
+def test_a_branch_that_is_there_is_never_overwritten(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(world, "--group", "env=production", "--expires", "7d") == 0
+    first = git(world.policy.path, "rev-parse", f"approve/plan-{SHORT}")
+    capsys.readouterr()
+    assert call(world, "web-01", "--expires", "7d") == 2
+    assert f"origin has a branch approve/plan-{SHORT} already" in capsys.readouterr().err
+    assert git(world.policy.path, "rev-parse", f"approve/plan-{SHORT}") == first
+
+
+def test_a_dry_run_pushes_nothing(world: FleetWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        call(world, "web-01", "--versions", "--expires", "2036-01-01", "--dry-run", "--format", "json") == 0
+    )
+    found = told(capsys)
+    assert found["commit"] is None
+    (document,) = found["documents"].values()
+    assert "versions:\n  bash: " in document
+    assert git(world.policy.path, "branch", "--list", "approve/*") == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "approve what?"),
+        (("web-01",), "an approval needs an end"),
+        (("web-01", "--expires", "2020-01-01"), "--expires 2020-01-01 has passed"),
+        (("web-01", "--expires", "soon"), "--expires soon is no date and no duration"),
+        (("web-01", "--expires", "2036-02-31"), "--expires 2036-02-31: "),
+        (("web-01", "--expires", "7d", "--timezone", "Mars"), "--timezone: "),
+        (("db-01", "--expires", "7d"), "db-01 waits for no approval; it is fine: "),
+        (("web-9", "--expires", "7d"), "there is no target web-9"),
+        (("--plan", "0" * 12, "--expires", "7d"), "no target reports plan 000000000000 any more"),
+        (("web-01", "--expires", "7d", "--base", "nowhere"), "origin has no branch 'nowhere'"),
+        (("web-01", "--expires", "7d", "--remote", "there"), "has no remote 'there'"),
+    ],
+)
+def test_what_cannot_be_approved_is_said(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert call(world, *arguments) == 2
+    assert said in capsys.readouterr().err
+    assert git(world.policy.path, "branch", "--list", "approve/*") == ""
+
+
+def test_a_clone_of_something_else_is_no_place_for_an_approval(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = world.folder / "other"
+    git(world.folder, "init", "--quiet", "--initial-branch=main", "other")
+    subprocess.run(["git", "-C", other, "commit", "--quiet", "--allow-empty", "-m", "x"], check=True)
+    git(world.folder / "clone", "remote", "add", "else", str(other))
+    assert call(world, "web-01", "--expires", "7d", "--remote", "else") == 2
+    assert "by which the fleet was read" in capsys.readouterr().err
