@@ -111,6 +111,9 @@ def _add_plan_verbs(commands: _Commands) -> None:
     explain.add_argument(
         "package", nargs="?", metavar="PACKAGE", help="name or name:arch; all updates without it"
     )
+    explain.add_argument(
+        "--since", metavar="DATE", help="say what became of PACKAGE from that day on, and what changed it"
+    )
     explain.add_argument("--fresh", action="store_true", help="plan anew instead of reading the last report")
     _format(explain)
     status = commands.add_parser(

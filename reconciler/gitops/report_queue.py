@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +33,7 @@ from reconciler.gitops.failures import (
 )
 from reconciler.gitops.git import PLAIN_PUSH, QUIET_FETCH, Git, GitAccess, commit_date
 from reconciler.gitops.moves import ELSEWHERE, Moves
+from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.refs import is_oid, list_refs, read_ref, target_of, write_ref
 from reconciler.gitops.refusals import Rejection, refusal, rejections
 from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
@@ -88,6 +91,7 @@ _ASKED_FOREIGN = 2000
 """How far back reports by the own key are looked for where somebody else may have pushed as well."""
 _POLICY_COMMITS = "--format=%(trailers:key=Policy-Commit,valueonly)"
 _MAX_HISTORY = 100_000
+_READ_AT_ONCE = 20
 _MAX_COUNTED = 1000
 _MACHINE = "Machine"
 """The trailer of a commit by which a person has a branch continued on another machine."""
@@ -208,6 +212,25 @@ class ReportQueue:
         """
         named = self._whole(lambda: self._policy_commits(branch))
         yield from dict.fromkeys(word for word in named.split() if is_oid(word))
+
+    def since(self, branch: str, at: datetime) -> Iterator[bytes]:
+        """Yield ``report.json`` of each report of ``branch`` that says something new, the oldest first.
+
+        The first is the last one before ``at``, where there is one. A report that git has as a file again is
+        not given twice; of the newest commits alone, as far as this queue and its remote know them.
+
+        Args:
+            branch: As for :meth:`commit`.
+            at: Aware; compared with the dates of commits.
+
+        Raises:
+            Stalled: The file system refuses.
+        """
+        chosen = self._whole(lambda: self._reports_since(branch, at))
+        for start in range(0, len(chosen), _READ_AT_ONCE):
+            part = chosen[start : start + _READ_AT_ONCE]
+            held = self._whole(partial(bounded, self._git, part, "cannot read the reports", _MAX_REPORT))
+            yield from (data for data in held if data is not None)
 
     def proven(self, branch: str) -> Stored | None:
         """Return the newest report of ``branch`` that this host's own key signed, None without one.
@@ -676,6 +699,18 @@ class ReportQueue:
         if asked.returncode and not asked.truncated:
             raise self._unreadable(asked, branch)
         return asked.text
+
+    def _reports_since(self, branch: str, at: datetime) -> list[str]:
+        """Return the ids of report files, the oldest first; one that stands several times in a row once."""
+        told = (line.split() for line in self._listed(branch, _MAX_HISTORY, "--format=%H %ct").splitlines())
+        commits: list[str] = []
+        for oid, seconds in told:
+            commits.append(oid)
+            if commit_date(seconds) < at:
+                break
+        names = [f"{oid}:{_REPORT.text}" for oid in reversed(commits)]
+        found = described(self._git, names, "cannot read the reports")
+        return [oid for oid, _ in groupby(oid for oid, kind, _ in found if kind == "blob")]
 
     def _proven(self, branch: str, key: str) -> Stored | None:
         commits = self._listed(branch, _ASKED_COMMITS, "--format=%H").split()

@@ -88,6 +88,10 @@ def test_plan_check_tells_pending_updates_by_its_exit_code(site: Site, patchledg
     assert patchledger("plan", "--check")[0] == 0
 
 
+def author(site: Site) -> str:
+    return git(site.policy, "log", "-1", "--format=%an <%ae> on ")
+
+
 def test_explain_answers_with_file_line_and_commit(site: Site, patchledger: Command) -> None:
     commit = site.commit(
         {
@@ -101,8 +105,36 @@ def test_explain_answers_with_file_line_and_commit(site: Site, patchledger: Comm
     assert "held" in out
     assert f"exceptions/plain.yaml:1@{commit[:12]}" in out
     assert "breaks the lab" in " ".join(out.split())
+    words = " ".join(out.split())
+    assert f"Where that is written: exceptions/plain.yaml:1: by {author(site)}" in words
+    assert f'in {commit[:12]} "change"; until 2099-01-02 00:00 UTC' in words
+    told = json.loads(patchledger("explain", "plain", "--format", "json")[1])
+    assert [(one["commit"], one["accepted"], one["signature"]) for one in told["written"]] == [
+        (commit, commit, None)
+    ]
     assert "not installed" in patchledger("explain", "no-such-package")[1]
     assert "up to date" in patchledger("explain", "local")[1]
+
+
+def test_explain_since_says_what_changed_the_fate_of_a_package(site: Site, patchledger: Command) -> None:
+    first = git(site.policy, "rev-parse", "HEAD")
+    patchledger("run")
+    hold = "kind: Exception\nname: hold\npackages: plain\naction: hold\nreason: r\nexpires: 2099-01-01\n"
+    second = site.commit({"exceptions/hold.yaml": hold}, "Hold plain")
+    patchledger("run")
+    code, out, _ = patchledger("explain", "plain", "--since", "2020-01-01")
+    words = " ".join(out.split())
+    assert code == 0
+    assert f"policy {first[:12]}" in words
+    assert f'policy went from {first[:12]} to {second[:12]} "Hold plain"' in words
+    assert words.count("plain:") == 2
+    told = json.loads(patchledger("explain", "plain", "--since", "2020-01-01", "--format", "json")[1])
+    assert [(one["disposition"], one["policy_commit"]) for one in told] == [
+        ("planned", first),
+        ("held", second),
+    ]
+    assert patchledger("explain", "--since", "2020-01-01")[0] == 2
+    assert patchledger("explain", "plain", "--since", "yesterday")[0] == 2
 
 
 def test_windows_are_this_hosts(patchledger: Command) -> None:

@@ -345,3 +345,13 @@ def test_keys_of_signed_mode_without_it_are_refused(site: Site, patchledger: Com
     site.configure(trust={"mode": "signed"})
     code, _, err = patchledger("run")
     assert "mode signed needs allowed_signers and repository as well" in err
+
+
+def test_explain_names_who_signed_the_line_of_policy_behind_a_decision(
+    policy: SignedRepository, ada: Key, patchledger: Command
+) -> None:
+    hold = "kind: Exception\nname: hold\npackages: plain\naction: hold\nreason: r\nexpires: 2099-01-01\n"
+    policy.commit({"exceptions/hold.yaml": hold}, ada)
+    patchledger("run")
+    words = " ".join(patchledger("explain", "plain")[1].split())
+    assert f", signed by {ada.who} ({ada.fingerprint}); until 2099-01-02 00:00 UTC" in words

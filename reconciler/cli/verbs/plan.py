@@ -1,14 +1,18 @@
 """The verbs that answer about one host: ``plan``, ``explain``, and what ``windows`` needs to know of it."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from reconciler.cli.showing.render import render_explain, render_plan
+from reconciler.cli.showing.table import wrapped
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width
 from reconciler.cli.verbs import windows as host_windows
+from reconciler.cli.verbs.origins import written_lines
+from reconciler.cli.verbs.since import since
 from reconciler.cli.verbs.windows import HostWindows, WindowsOptions
 from reconciler.cli.wiring.compose import Wiring, wire
 from reconciler.errors import (
@@ -34,6 +38,7 @@ from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
+from reconciler.policy.problems import visible
 from reconciler.policy.windows import Schedule
 from reconciler.reconcile.assess import Assessment, Finding, decide_again
 from reconciler.reconcile.memory import routes_of
@@ -57,6 +62,7 @@ class ExplainOptions:
     config: str
     package: str | None
     fresh: bool
+    since: str | None
     format: Format
 
 
@@ -92,6 +98,10 @@ def explain(options: ExplainOptions) -> int:
         ReconcilerError: As for :func:`plan`.
     """
     wiring = wire(load_config(Path(options.config)))
+    if options.since is not None:
+        if options.package is None or options.fresh:
+            raise Misuse("--since is about one package, and what was reported", "name the package alone")
+        return since(wiring, options.package, options.since, options.format)
     last = None if options.fresh else _last_finding(wiring)
     found = _look(wiring).finding if last is None else last
     report, observed = found.report, found.recording.observation
@@ -100,8 +110,10 @@ def explain(options: ExplainOptions) -> int:
             "there is no policy in force on this host, so nothing was asked of the package manager",
             "see `patchledger status` for why",
         )
+    named = list(_origins(report, options.package))
+    written = written_lines(wiring, found.effective, named, SystemClock().now())
     if options.format == "json":
-        print_json(_explained(report, options.package))
+        print_json({**_explained(report, options.package), "written": [one.plain() for one in written]})
         return DONE
     as_of = f"(as of {report.generated_at:%Y-%m-%d %H:%M} UTC, policy {report.policy_commit[:12] or 'none'})"
     text = render_explain(
@@ -112,8 +124,20 @@ def explain(options: ExplainOptions) -> int:
         width=width(),
         colour=colour(),
     )
-    sys.stdout.write(f"{text}{as_of}\n")
+    lines = [line for one in written for line in wrapped(visible(one.text()), width(), "  ")]
+    where = "".join(f"{line}\n" for line in ("Where that is written:", *lines, "")) if lines else ""
+    sys.stdout.write(f"{text}{where}{as_of}\n")
     return DONE
+
+
+def _origins(report: Report, package: str | None) -> Iterator[str]:
+    """Yield the lines of policy that the fate of packages rests on."""
+    asked = None if package is None else Mention.parse(package)
+    for update in report.plan.updates:
+        if asked is None or asked.means(update.package):
+            yield from (reason.origin for reason in update.reasons)
+            if update.deadline is not None:
+                yield update.deadline.origin
 
 
 def _explained(report: Report, package: str | None) -> dict[str, Any]:
