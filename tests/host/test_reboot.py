@@ -7,17 +7,12 @@ import pytest
 
 from reconciler.errors import Stalled
 from reconciler.host.machine.clock import SystemClock
-from reconciler.host.machine.reboot import boot_id, request_reboot
+from reconciler.host.machine.reboot import request_reboot
 
 
 def test_without_systemd_nobody_is_asked(tmp_path: Path) -> None:
     with pytest.raises(Stalled, match="systemd is not its init"):
         request_reboot(notice=timedelta(0), message="never", booted=tmp_path / "missing")
-
-
-def test_the_boot_id_stays_while_the_machine_is_up() -> None:
-    assert len(boot_id()) == 36
-    assert boot_id() == boot_id()
 
 
 def test_elapsed_time_never_goes_back() -> None:

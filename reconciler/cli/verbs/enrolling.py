@@ -1,7 +1,6 @@
 """Enrol this host: the document that names its key, and the branch that proposes it."""
 
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +15,11 @@ from reconciler.gitops.revision import read_revision
 from reconciler.gitops.signed_reports import own_public_key
 from reconciler.host.config import Config
 from reconciler.host.machine.clock import SystemClock
+from reconciler.host.machine.identity import machine_id
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.policy.documents import Host
 from reconciler.policy.enrolment import Applicant
 from reconciler.policy.load import Placed, Revision, load
-from reconciler.policy.values import machine_id_of
 from reconciler.reconcile.policy_in_force import rejection
 
 
@@ -44,13 +43,6 @@ def machine_of(config: Config) -> Applicant | None:
     if not public:
         return None
     return Applicant(config.host, config.labels, machine_id(config.root or Path("/")), public)
-
-
-def machine_id(root: Path) -> str:
-    """Return the machine id of a system, empty where it has none."""
-    with suppress(OSError):
-        return machine_id_of((root / "etc" / "machine-id").read_text("ascii", "replace").strip())
-    return ""
 
 
 def pusher_of(config: Config, given: str | None) -> Pusher | None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from reconciler.cli.showing.interfaces import BranchRepair, Foreign, ReportsRepair
 from reconciler.cli.showing.terminal import Format, note, print_json, tell
-from reconciler.cli.verbs.enrolling import machine_id
 from reconciler.cli.wiring.compose import report_queue
 from reconciler.errors import Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.report_branches import host_branch
 from reconciler.gitops.report_queue import Repaired, ReportQueue
 from reconciler.host.config import Config, load_config
+from reconciler.host.machine.identity import machine_id
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.text.canonical import plain
 from reconciler.policy.problems import visible

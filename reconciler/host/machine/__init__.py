@@ -1,1 +1,1 @@
-"""This machine as it is: clock, services, hooks and health, what may not be disturbed, reboots."""
+"""This machine as it is: which one, clock, services, hooks and health, what may not be disturbed, reboots."""

@@ -6,23 +6,12 @@ from pathlib import Path
 
 from reconciler import process
 from reconciler.errors import Stalled
+from reconciler.host.machine.identity import boot_id
 
 BOOTED = Path("/run/systemd/system")
 """A folder that is there exactly where systemd is the running init (sd_booted(3))."""
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST_ANSWER = 60.0  # seconds; systemd's shutdown(8) returns at once
-
-
-def boot_id() -> str:
-    """Return the kernel's id of this boot, another after each; empty where the kernel does not tell.
-
-    A container shares its host's kernel, but systemd gives a booted one an id of its own.
-    """
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def request_reboot(*, notice: timedelta, message: str, booted: Path = BOOTED) -> None:

@@ -13,7 +13,7 @@ IS_SHUTTING_DOWN = (
     "said = subprocess.run(['systemctl', 'is-system-running'], capture_output=True).stdout;"
     "print(pathlib.Path('/run/systemd/shutdown/scheduled').exists() or b'stopping' in said)"
 )
-BOOT_ID = "from reconciler.host.machine import reboot; print(reboot.boot_id())"
+BOOT_ID = "from reconciler.host.machine import identity; print(identity.boot_id())"
 
 
 def assert_done(site: Site, instance: str) -> None:
