@@ -39,7 +39,7 @@ from reconciler.planning.fleet.rows import Row
 from reconciler.planning.fleet.summary import Head, Line, counted, read_summary
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.planning.text.wording import plural
-from reconciler.policy.signers import Signer, read_signers
+from reconciler.policy.signers import NOTHING_REVOKED, Revocation, Signer, is_weak, read_signers
 
 FLEET = "fleet"
 RINGS = "fleet-rings"
@@ -105,6 +105,7 @@ class FleetBranches:
         now: The present instant, aware.
         timeout: Seconds for each conversation with the remote.
         environment: Added to that of the program that checks signatures.
+        revoked: Keys that count no more.
     """
 
     cache: ReportCache
@@ -112,6 +113,7 @@ class FleetBranches:
     now: datetime
     timeout: float
     environment: Mapping[str, str] = field(default_factory=dict)
+    revoked: Revocation = NOTHING_REVOKED
 
     def rows(self) -> list[Line]:
         """Return the rows that a publisher left; none where there are none that can be understood.
@@ -249,7 +251,10 @@ class FleetBranches:
         if commit.count != 1 or signature is None or commit.trailers(_TRAILER) != (branch,):
             return False
         mine = [one for one in self.signers if who(signature, one) is not None and _holds(one, self.now)]
-        if not mine:
+        if not mine or self.revoked.has(signature.fingerprint, mine[0].fingerprint):
+            return False
+        certificate = signature.certificate
+        if certificate is not None and (certificate.is_restricted or is_weak(signature.key)):
             return False
         with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
             bench = Bench(Path(folder), self.environment)

@@ -124,6 +124,8 @@ class Gatherer:
         """Say whether nothing can have changed what is known of a target, but time."""
         if not row.head == row.tip == tip or row.state is TargetState.UNVERIFIED:
             return False
+        if self.book.revoked.has(row.key):
+            return False
         if is_same_policy:
             return True
         enrolment = self._enrolment(row.branch)
@@ -211,7 +213,8 @@ class Gatherer:
     def _one_by_one(
         self, branch: str, enrolment: Enrolment, line: Sequence[str], tip: str, after: str
     ) -> _Found:
-        proofs = self.proofs.of([(branch, oid) for oid in line])
+        # Where nothing came since the last good one, that itself counts no more.
+        proofs = self.proofs.of([(branch, oid) for oid in line or [tip]])
         standings = list(enrolment.standings(map(_told, proofs), after))
         good = [
             proof
@@ -219,9 +222,9 @@ class Gatherer:
             if standing.counts and isinstance(proof, SignedReport)
         ]
         newest = self._lasting(good, after) if good else None
-        last, standing = (proofs[-1], standings[-1]) if proofs else (None, Standing.UNENROLLED)
         if newest is not None and newest.commit == tip:
             return _Found(tip, newest, "", tip)
+        last, standing = proofs[-1], standings[-1]
         reason = last.message if isinstance(last, UnprovedReport) else _against(standing, last)
         is_retired = standing is Standing.RETIRED and isinstance(last, SignedReport)
         return _Found("" if newest is None else newest.commit, newest, reason, tip, is_retired)
@@ -333,6 +336,9 @@ def _against(standing: Standing, proof: SignedReport | None) -> str:
         case Standing.OTHER_KEY:
             key = "" if proof is None else f" {proof.key}"
             return f"its report is signed by{key}, which is not its key by the policy of that time"
+        case Standing.REVOKED:
+            key = "" if proof is None else f" {proof.key}"
+            return f"its report is signed by{key}, which is revoked (trust.revoked)"
         case Standing.RETIRED:
             return "it had been retired before its report was made"
         case Standing.UNENROLLED:

@@ -29,7 +29,7 @@ from reconciler.planning.fleet.summary import Head, Line, read_summary, write_su
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.text.canonical import instant
-from reconciler.policy.signers import Signer
+from reconciler.policy.signers import NOTHING_REVOKED, Signer
 
 FOLDER = "fleet"
 """Below the state folder."""
@@ -116,11 +116,20 @@ def read_fleet(sources: FleetSources, now: datetime, key: Path | None = None) ->
         ReconcilerError: The policy cannot be had, or nothing can be read.
         OSError: The file system refuses.
     """
-    signer = None if key is None else signer_of(key)
+    signer = None if key is None else _own_signer(sources, key)
     folder = StateFolder(sources.folder)
     folder.prepare()
     with folder.locked():
         return _FleetReading(sources, now, key, signer).all()
+
+
+def _own_signer(sources: FleetSources, key: Path) -> Signer:
+    """Return the publisher's own key, which others must be able to rely on."""
+    signer = signer_of(key)
+    if sources.signed is not None and sources.signed.revoked.has(signer.fingerprint):
+        said = f"{key}: {signer.fingerprint} is revoked (trust.revoked), and whoever has it may publish lies"
+        raise Misuse(said, "publish with another key, and have trust/publishers list that one")
+    return signer
 
 
 def last_gathered(folder: Path) -> Gathered | None:
@@ -256,6 +265,7 @@ class _FleetReading:
         self._now = now
         self._key = key
         self._own = () if signer is None else (signer,)
+        self._revoked = NOTHING_REVOKED if sources.signed is None else sources.signed.revoked
         self._notices: list[str] = []
         self._published: dict[str, FleetCommit] = {}
 
@@ -267,7 +277,7 @@ class _FleetReading:
         policy = follow(sources.mirror, sources.signed, self._now, sources.timeout, keys)
         self._notices += policy.notices
         self._say_who(policy)
-        book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys))
+        book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys, self._revoked))
         head = Head(policy.commit, policy.is_verified)
         parts = [_Part(name, cache, head, problem=unread[name]) for name, cache in caches.items()]
         for part in parts:
@@ -295,6 +305,10 @@ class _FleetReading:
     def _say_who(self, policy: PolicyAt) -> None:
         listed = policy.publishers
         self._notices += [f"trust/publishers counts for nobody: {one}" for one in listed.problems[:1]]
+        for one in listed.signers:
+            if self._revoked.has(one.fingerprint):
+                said = f"trust/publishers:{one.line}: {one.fingerprint} is revoked here (trust.revoked)"
+                self._notices.append(f"{said}, and counts no more")
         fingerprints = {one.fingerprint for one in listed.signers}
         for signer in self._own:
             if signer.fingerprint not in fingerprints:
@@ -337,7 +351,8 @@ class _FleetReading:
     def _branches(self, part: _Part, policy: PolicyAt) -> FleetBranches:
         sources = self._sources
         signers = (*policy.publishers.signers, *self._own)
-        return FleetBranches(part.cache, signers, self._now, sources.timeout, sources.environment)
+        told = (self._now, sources.timeout, sources.environment, self._revoked)
+        return FleetBranches(part.cache, signers, *told)
 
     def _finish(self, part: _Part, policy: PolicyAt, book: KeyBook, parts: Sequence[_Part]) -> None:
         """Publish a part and remember it; hosts that are nowhere are told of in the first one."""

@@ -18,7 +18,7 @@ from reconciler.gitops.revision import MAX_FILE_BYTES
 from reconciler.policy.enrolment import Enrolment
 from reconciler.policy.load import PolicyFile, Revision, load
 from reconciler.policy.placement import is_read
-from reconciler.policy.signers import fingerprint_of_line
+from reconciler.policy.signers import NOTHING_REVOKED, Revocation, fingerprint_of_line
 
 _DOING = "cannot read the Host documents"
 _MOST_LISTED = 512 * 2**20
@@ -35,15 +35,17 @@ class KeyBook:
     Attributes:
         places: Of the commits of the policy in its first-parent line, from 0 for the oldest.
         changes: Of each host that ever had a document, as :class:`Enrolment` has them.
+        revoked: Keys that count no more.
     """
 
     places: Mapping[str, int]
     changes: Mapping[str, Sequence[tuple[int, str]]]
+    revoked: Revocation = field(default=NOTHING_REVOKED, repr=False)
     _none: Sequence[tuple[int, str]] = field(default=(), repr=False)
 
     def of(self, host: str) -> Enrolment:
         """Return the keys of a host."""
-        return Enrolment(self.places, self.changes.get(host, self._none))
+        return Enrolment(self.places, self.changes.get(host, self._none), self.revoked)
 
     def enrolled(self) -> Iterator[str]:
         """Yield the hosts that have a key now."""
@@ -70,13 +72,16 @@ class _Change:
     blob: str
 
 
-def read_keys(git: Git, line: Sequence[str], remembered: Path) -> KeyBook:
+def read_keys(
+    git: Git, line: Sequence[str], remembered: Path, revoked: Revocation = NOTHING_REVOKED
+) -> KeyBook:
     """Return the keys of all hosts along a line of the policy.
 
     Args:
         git: The policy repository.
         line: Its commits, the oldest first.
         remembered: File that keeps what Host documents said; it may be missing or damaged.
+        revoked: Keys that count no more.
 
     Raises:
         Damaged: The policy cannot be read.
@@ -90,7 +95,7 @@ def read_keys(git: Git, line: Sequence[str], remembered: Path) -> KeyBook:
     known |= _read(git, new)
     if new or len(known) > 2 * len(wanted):
         _remember(remembered, {oid: known[oid] for oid in wanted})
-    return KeyBook(places, _along(changes, known))
+    return KeyBook(places, _along(changes, known), revoked)
 
 
 def _along(changes: Sequence[_Change], known: Mapping[str, Keys | None]) -> dict[str, list[tuple[int, str]]]:

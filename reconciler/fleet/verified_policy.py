@@ -22,7 +22,7 @@ from reconciler.planning.gates.types import Closed, Evidence, SignedBy
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, load
 from reconciler.policy.placement import PUBLISHERS_FILE, REPOSITORY_FILE
 from reconciler.policy.problems import quoted
-from reconciler.policy.signers import SignerList, read_signers
+from reconciler.policy.signers import NOTHING_REVOKED, Revocation, SignerList, read_signers
 from reconciler.reconcile.ports.policies import (
     ONE_ROLE,
     Advanced,
@@ -55,11 +55,13 @@ class SignedPolicy:
         verifier: Says who signed it.
         repository: The name that it must give itself.
         clock: Says whether the present can be believed, by which keys are valid or not.
+        revoked: Keys that count no more, whoever lists them and whatever for.
     """
 
     verifier: Verifier
     repository: str
     clock: Callable[[], ClockState]
+    revoked: Revocation = NOTHING_REVOKED
 
 
 @dataclass(frozen=True, slots=True)

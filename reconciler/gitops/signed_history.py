@@ -41,7 +41,7 @@ from reconciler.planning.gates.types import SignedBy, SignMethod
 from reconciler.policy.placement import SIGNERS_FILE
 from reconciler.policy.problems import Problem
 from reconciler.policy.signers import OPENPGP as OPENPGP_KEY
-from reconciler.policy.signers import Signer, SignerList, is_weak, read_revoked, read_signers
+from reconciler.policy.signers import Revocation, Signer, SignerList, is_weak, read_revoked, read_signers
 from reconciler.reconcile.ports.policies import ONE_ROLE, Unproved, Unverified
 
 _DOING = "cannot read who signed the policy"
@@ -91,14 +91,14 @@ class HostLists:
 
     Attributes:
         signers: Whom it trusts by itself.
-        revoked: Fingerprints of keys that count no more.
+        revoked: Keys that count no more.
         digest: Tells when the lists, or the branch that commits must name, are others.
         problems: All mistakes in them; with any, nothing may be verified.
         forge: Whose merges count as well.
     """
 
     signers: tuple[Signer, ...]
-    revoked: frozenset[str]
+    revoked: Revocation
     digest: str
     problems: tuple[Problem, ...]
     forge: TrustedForge = _NO_FORGE
@@ -205,17 +205,30 @@ def read_rules(rules: SigningRules) -> HostLists:
         Misuse: Somebody else may change one of them.
         Stalled: One cannot be read.
     """
-    listed, revoked = _own(rules.signers, "trust.allowed_signers"), b""
-    if rules.revoked is not None:
-        revoked = _own(rules.revoked, "trust.revoked")
+    listed, given_up = _own(rules.signers, "trust.allowed_signers"), _revoked(rules)
     root = read_signers(listed, str(rules.signers))
-    keys, wrong = read_revoked(revoked, str(rules.revoked))
+    revoked = read_revoked(given_up, str(rules.revoked))
     of_forge = b"" if rules.forge_keys is None else _own(rules.forge_keys, "trust.forge.key")
     forge, crossed = _forge(rules, of_forge, root)
     accounts = "\n".join(sorted(rules.forge_accounts)).encode()
-    digest = sha256(b"\0".join((listed, revoked, rules.ref.encode(), of_forge, accounts))).hexdigest()
+    digest = sha256(b"\0".join((listed, given_up, rules.ref.encode(), of_forge, accounts))).hexdigest()
     own = _reporting(rules, root.signers, forge.keys)
-    return HostLists(root.signers, keys, digest, (*root.problems, *wrong, *crossed, *own), forge)
+    wrong = (*root.problems, *revoked.problems, *crossed, *own)
+    return HostLists(root.signers, revoked, digest, wrong, forge)
+
+
+def read_revocation(rules: SigningRules) -> Revocation:
+    """Read which keys count no more, by the host's own configuration.
+
+    Raises:
+        Misuse: Somebody else may change the list.
+        Stalled: It cannot be read.
+    """
+    return read_revoked(_revoked(rules), str(rules.revoked))
+
+
+def _revoked(rules: SigningRules) -> bytes:
+    return b"" if rules.revoked is None else _own(rules.revoked, "trust.revoked")
 
 
 def _reporting(rules: SigningRules, people: Sequence[Signer], forge: Sequence[Signer]) -> Iterator[Problem]:
@@ -542,7 +555,7 @@ class _Judge:
             )
         # Before any date: a checkpoint forgives an end, and never that a key was revoked. Of OpenPGP it may
         # be the subkey that is listed as revoked.
-        if self.local.revoked & {*also, *(signer.fingerprint for signer in mine)}:
+        if self.local.revoked.has(*also, *(signer.fingerprint for signer in mine)):
             return _refused(commit, Unproved.KEY_REVOKED, f"is signed by {said}, which is revoked")
         begun = [signer for signer in mine if not signer.begins_after(self.now)]
         if not begun:

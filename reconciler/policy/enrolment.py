@@ -10,16 +10,18 @@ The rules:
 4. Where the document went, or lost its key, nothing counts until it is enrolled anew. (A host whose document
    is there applies updates all the same: it is retired by its own rules where that went,
    :mod:`reconciler.reconcile.identity`.)
+5. What a key signed that was revoked where this is asked counts no more, whenever it says that it was signed:
+   whoever stole the key writes any date.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.policy.documents import Host
-from reconciler.policy.signers import fingerprint_of_line
+from reconciler.policy.signers import NOTHING_REVOKED, Revocation, fingerprint_of_line
 from reconciler.policy.values import GLOB, LABEL_KEY, machine_id_of
 
 
@@ -76,6 +78,8 @@ class Standing(StrEnum):
     """By the key that was the host's then; it has another one now, or is retired."""
     OTHER_KEY = "other-key"
     """By a key that was not the host's: it proves nothing."""
+    REVOKED = "revoked"
+    """By the host's key, which is revoked."""
     RETIRED = "retired"
     """The host had been retired by then."""
     UNENROLLED = "unenrolled"
@@ -89,7 +93,9 @@ class Standing(StrEnum):
         match self:
             case Standing.ENROLLED | Standing.FORMER_KEY:
                 return True
-            case Standing.OTHER_KEY | Standing.RETIRED | Standing.UNENROLLED | Standing.UNKNOWN_POLICY:
+            case Standing.OTHER_KEY | Standing.REVOKED | Standing.RETIRED:
+                return False
+            case Standing.UNENROLLED | Standing.UNKNOWN_POLICY:
                 return False
 
 
@@ -113,10 +119,12 @@ class Enrolment:
     Attributes:
         places: Of each commit of the line in it, counted from 0 for the oldest; one for all hosts.
         changes: From which place on which key counts, in order; before the first none did.
+        revoked: Keys that count no more.
     """
 
     places: Mapping[str, int]
     changes: Sequence[tuple[int, str]]
+    revoked: Revocation = field(default=NOTHING_REVOKED, repr=False)
 
     @property
     def key(self) -> str:
@@ -150,5 +158,7 @@ class Enrolment:
         if named:
             if key != named:
                 return Standing.OTHER_KEY
+            if self.revoked.has(key):
+                return Standing.REVOKED
             return Standing.ENROLLED if self.key == named else Standing.FORMER_KEY
         return Standing.RETIRED if until else Standing.UNENROLLED

@@ -101,6 +101,26 @@ class SignerList:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Keys that count no more, in whatever role and wherever they are listed: the one door for that question.
+
+    Attributes:
+        fingerprints: Of these keys.
+        problems: All that is wrong with the list of them; where there is anything, no key counts at all.
+    """
+
+    fingerprints: frozenset[str] = frozenset()
+    problems: tuple[Problem, ...] = ()
+
+    def has(self, *fingerprints: str) -> bool:
+        """Say whether one of these keys counts no more: the key itself, and whichever vouches for it."""
+        return bool(self.problems) or not self.fingerprints.isdisjoint(fingerprints)
+
+
+NOTHING_REVOKED = Revocation()
+
+
 def matches(patterns: str, principal: str) -> bool:
     """Say whether a name is meant by patterns; ``!`` excludes, commas separate (ssh_config(5), PATTERNS)."""
     wanted = False
@@ -134,15 +154,12 @@ def read_signers(data: bytes, file: str) -> SignerList:
     return SignerList(tuple(signers), tuple(problems))
 
 
-def read_revoked(data: bytes, file: str) -> tuple[frozenset[str], tuple[Problem, ...]]:
+def read_revoked(data: bytes, file: str) -> Revocation:
     """Read which keys are revoked: a line is a public key, or the fingerprint of one.
 
     Args:
         data: Content of the file.
         file: Named in problems.
-
-    Returns:
-        The fingerprints, and all that is wrong.
     """
     revoked, problems = set(), []
     for number, line in _lines(data):
@@ -151,7 +168,7 @@ def read_revoked(data: bytes, file: str) -> tuple[frozenset[str], tuple[Problem,
         except ValueError as error:
             hint = "write a fingerprint (SHA256:..., or an OpenPGP key's), or the line of a .pub file"
             problems.append(Problem(file, number, "", str(error).partition("; ")[0], hint))
-    return frozenset(revoked), tuple(problems)
+    return Revocation(frozenset(revoked), tuple(problems))
 
 
 def fingerprint(blob: bytes) -> str:

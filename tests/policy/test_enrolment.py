@@ -1,8 +1,12 @@
 """Whose reports count, when a host is enrolled, gets another key, is retired, and comes back."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.policy.enrolment import Enrolment, Standing, Told
+from reconciler.policy.problems import Problem
+from reconciler.policy.signers import Revocation
 
 OLD, NEW, EVE = "SHA256:old", "SHA256:new", "SHA256:eve"
 # The host is enrolled, gets a new key, is retired, and enrolled again.
@@ -74,3 +78,17 @@ def test_a_report_without_a_policy_is_judged_by_that_of_the_one_before() -> None
         Standing.FORMER_KEY,
         Standing.UNKNOWN_POLICY,
     ]
+
+
+def test_a_revoked_key_counts_at_no_time_and_its_successor_as_before() -> None:
+    """Whoever stole it writes any date, and names any policy."""
+    stolen = replace(HISTORY, revoked=Revocation(frozenset({OLD})))
+    told = [Told(OLD, "p1"), Told(OLD, "p3"), Told(NEW, "p3"), Told(NEW, "p5")]
+    found = [Standing.REVOKED, Standing.OTHER_KEY, Standing.ENROLLED, Standing.ENROLLED]
+    assert [stolen.standing(one) for one in told] == found
+    assert list(stolen.standings(told)) == found
+
+
+def test_with_a_list_of_revoked_keys_that_has_mistakes_no_report_counts() -> None:
+    unread = replace(HISTORY, revoked=Revocation(problems=(Problem("revoked", 1, "", "is no key"),)))
+    assert unread.standing(Told(NEW, "p5")) is Standing.REVOKED

@@ -10,7 +10,7 @@ from reconciler.fleet.reading import FOLDER, FleetSources
 from reconciler.fleet.verified_policy import SignedPolicy
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote
-from reconciler.gitops.signed_history import SignedHistory
+from reconciler.gitops.signed_history import SignedHistory, read_revocation
 from reconciler.host.config import Config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import Row
@@ -38,7 +38,9 @@ def sources(
         changed: As of :class:`FleetSources`.
 
     Raises:
-        Misuse: There is no report repository, or an address cannot be used.
+        Misuse: There is no report repository, an address cannot be used, or the list of revoked keys is
+            wrong.
+        Stalled: That list cannot be read.
     """
     remotes = tuple(reports or config.reports.remote or ())
     if not remotes:
@@ -68,4 +70,8 @@ def _signed(config: Config, mirror: PolicyMirror) -> SignedPolicy | None:
     if rules is None or repository is None:
         return None
     history = SignedHistory(mirror, rules, counter("policy commits are verified"))
-    return SignedPolicy(history, repository, SystemClock().state)
+    revoked = read_revocation(rules)
+    if revoked.problems:
+        hint = "correct it: nobody can say which reports count meanwhile"
+        raise Misuse("\n".join(map(str, revoked.problems)), hint)
+    return SignedPolicy(history, repository, SystemClock().state, revoked)

@@ -13,6 +13,9 @@ from reconciler.errors import Misuse, PolicyRejected, Transient
 from reconciler.fleet.cache import Shaped
 from reconciler.fleet.gathering import portions
 from reconciler.fleet.reading import last_gathered
+from reconciler.fleet.verified_policy import SignedPolicy
+from reconciler.gitops.commit_tree import commit_tree
+from reconciler.gitops.git import Git
 from reconciler.host.state.folder import StateFolder
 from reconciler.planning.facts.observation import ClockState, Reboot, RebootNeed
 from reconciler.planning.fleet.changes import changes, notice
@@ -20,6 +23,7 @@ from reconciler.planning.fleet.rows import Row, TargetState
 from reconciler.planning.fleet.summary import Line, read_summary
 from reconciler.planning.reporting.document import OutsideMove
 from reconciler.planning.text import canonical
+from reconciler.policy.signers import Revocation
 from tests.edge.gitops.bench import git
 from tests.labs.fleet import NOW, Entry, FleetWorld
 from tests.labs.signing import Key, Keys
@@ -508,6 +512,87 @@ def test_no_key_of_the_policy_is_judged_by_a_clock_that_is_wrong(world: FleetWor
     assert {row.target: row.head for row in found.fleet.rows} == {
         target: row.head for target, row in before.items()
     }
+
+
+def without(world: FleetWorld, *keys: Key) -> SignedPolicy:
+    """Return what the policy must show where these keys are revoked."""
+    signed = world.sources().signed
+    assert signed is not None
+    return replace(signed, revoked=Revocation(frozenset(key.fingerprint for key in keys)))
+
+
+def test_what_a_revoked_key_of_a_host_signed_counts_no_more(world: FleetWorld, ada: Key, ben: Key) -> None:
+    """Whoever stole it dates its reports as they like; what was seen before is kept, and told as doubtful."""
+    old = world.policy.head()
+    reported(world)
+    before = world.rows()
+    stolen = without(world, world.key("web-01"))
+    rows = world.rows(signed=stolen)
+    assert (rows["web-01"].state, rows["web-01"].head) == (TargetState.UNVERIFIED, before["web-01"].head)
+    said = f"{world.key('web-01').fingerprint}, which is revoked (trust.revoked)"
+    assert said in rows["web-01"].reason
+    assert rows["web-02"] == before["web-02"]
+    assert world.targets()["web-01"] == before["web-01"].tree
+    assert world.rows(signed=stolen)["web-01"] == rows["web-01"], "and so it stays"
+    world.report("web-01", at=NOW - timedelta(days=1), policy=old)
+    row = world.rows(signed=stolen)["web-01"]
+    assert (row.state, row.head) == (TargetState.UNVERIFIED, before["web-01"].head)
+    assert said in row.reason
+    # The host gets another key.
+    world.policy.commit({"hosts/web-01.yaml": world.document("web-01", ben)}, ada)
+    good = world.report("web-01", key=ben)
+    row = world.rows(signed=stolen)["web-01"]
+    assert (row.state, row.head) == (TargetState.FINE, good)
+
+
+def test_a_revoked_key_of_a_host_proves_nothing_to_who_sees_it_first(world: FleetWorld) -> None:
+    reported(world)
+    row = world.rows(signed=without(world, world.key("web-01")))["web-01"]
+    assert (row.state, row.is_known) == (TargetState.UNVERIFIED, False)
+    assert "web-01" not in world.targets()
+
+
+def test_a_key_that_is_revoked_no_more_counts_again(world: FleetWorld) -> None:
+    reported(world)
+    before = world.rows()
+    world.rows(signed=without(world, world.key("web-01")))
+    assert world.rows()["web-01"] == before["web-01"]
+
+
+@pytest.mark.parametrize("certified", [False, True])
+def test_what_a_revoked_publisher_left_is_continued_and_not_believed(
+    world: FleetWorld, keys: Keys, ada: Key, ben: Key, *, certified: bool
+) -> None:
+    signs = keys.certified("second", ben, "second") if certified else ben
+    line = ben.line("cert-authority", "second") if certified else ben.line()
+    world.policy.commit({"trust/publishers": world.publisher.line() + line}, ada)
+    reported(world)
+    world.rows()
+    lies = commit_tree(
+        Git(world.reports),
+        git(world.reports, "rev-parse", "fleet^{tree}"),
+        [git(world.reports, "rev-parse", "fleet")],
+        b"lies\n\nFleet-Branch: fleet\n",
+        who=("lies", "lies@example.org"),
+        when=NOW,
+        key=signs.settings["user.signingkey"],
+        doing="",
+    )
+    git(world.reports, "update-ref", "refs/heads/fleet", lies)
+    believed = world.read(publish=False)
+    assert not any("by no publisher" in notice for notice in believed.notices)
+    for revoked in (ben, signs):
+        shutil.rmtree(world.folder / "state")
+        found = world.read(publish=False, signed=without(world, revoked))
+        assert any("by no publisher" in notice for notice in found.notices)
+    assert any("trust/publishers:2: " in notice for notice in found.notices) is not certified
+
+
+def test_nobody_publishes_with_a_key_that_is_revoked(world: FleetWorld) -> None:
+    reported(world)
+    with pytest.raises(Misuse, match="is revoked"):
+        world.read(signed=without(world, world.publisher))
+    assert world.read(publish=False, signed=without(world, world.publisher)).problems == ()
 
 
 @pytest.mark.parametrize("role", ["host", "publisher", "former"])
