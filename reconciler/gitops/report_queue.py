@@ -51,7 +51,7 @@ from reconciler.gitops.signed_commits import read_commit
 from reconciler.gitops.signed_reports import own_public_key, signatures_of
 from reconciler.ownership import check_ours
 from reconciler.planning.text.untrusted import commit_message
-from reconciler.policy.signers import fingerprint_of_line
+from reconciler.policy.signers import Revocation, fingerprint_of_line
 from reconciler.reconcile.ports.reports import (
     NOBODY,
     Commit,
@@ -156,6 +156,7 @@ class ReportQueue:
         others: Addresses of remotes where this host's reports may be from before: they are looked for there
             where nothing is known here.
         copies: Gives files that hold what reports hold, too: a queue that is damaged takes from them.
+        revoked: Gives the keys that count no more: what this host's own signed proves nothing then.
 
     Attributes:
         notices: What a person should know and is no failure, such as a queue that was built anew.
@@ -174,6 +175,7 @@ class ReportQueue:
         *,
         others: "Sequence[str]" = (),
         copies: "Callable[[], Iterable[Path]]" = tuple,
+        revoked: "Callable[[], Revocation]" = Revocation,
     ) -> None:
         self.queue = queue.absolute()
         self.notices: tuple[str, ...] = ()
@@ -183,6 +185,7 @@ class ReportQueue:
         self._address = remote
         self._others = others
         self._copies = copies
+        self._revoked = revoked
         self._identity = identity
         self._git = Git(self.queue, options)
         self._moves = Moves(self._git, remote, _TRACKING)
@@ -578,10 +581,14 @@ class ReportQueue:
         return bool(key) and any(True for _ in self._signed_by(key, branch, [commit]))
 
     def _own_key(self) -> str:
-        """Return the fingerprint of the key that signs this host's reports, empty without one."""
+        """Return the fingerprint of the key by which reports are known to be this host's.
+
+        Empty without one, and where it is revoked: another may have it, and sign what it likes.
+        """
         key = self._identity.signing_key
         own = own_public_key(Path(key)) if key else ""
-        return fingerprint_of_line(own) if own else ""
+        found = fingerprint_of_line(own) if own else ""
+        return "" if found and self._revoked().has(found) else found
 
     def _signed_by(self, key: str, branch: str, commits: Sequence[str]) -> Iterator[SignedReport]:
         try:

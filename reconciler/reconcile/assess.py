@@ -378,7 +378,10 @@ class Assessor:
             last = self.queue.last(self.site.branch)
             found = self.queue.standing(self.site.branch, timeout=timeout, ask=may_ask)
         document = None if effective is None else effective.host
-        claim = Claim(self.site.target, self.site.branch, seen.facts, self.site.report_key)
+        site = self.site
+        claim = Claim(
+            site.target, site.branch, seen.facts, site.report_key, is_revoked=site.is_report_key_revoked()
+        )
         was = self._was_enrolled(claim, state) if document is None else Enrolled.NO
         named = enrolled(claim, document, was, has_policy=effective is not None)
         told = (

@@ -57,12 +57,14 @@ class Claim:
         branch: Of its reports.
         facts: Of the machine.
         key: Fingerprint of the key that signs its reports, empty without one.
+        is_revoked: That key counts no more, by the host's own configuration.
     """
 
     host: str
     branch: str
     facts: Facts
     key: str
+    is_revoked: bool = False
 
 
 def enrolled(
@@ -93,7 +95,17 @@ def told_enrolled(last: Stored | None) -> Enrolled:
 
 
 def told_of_enrolment(claim: Claim, found: Enrolled, document: Placed[Host] | None) -> Iterator[Condition]:
-    """Tell of a host that is retired, and of one whose reports are signed by another key than named."""
+    """Tell of a host that is retired, and of one whose reports are signed by another key than named.
+
+    Or by one that is revoked here: then its own reports prove nothing to the host itself either.
+    """
+    if claim.is_revoked:
+        said = (
+            f"the key {claim.key} that signs the reports of {claim.host} is revoked (trust.revoked), so that "
+            "they prove nothing; have reports.signing_key name another one, and the Host document as well: "
+            "`patchledger adjust` prints it"
+        )
+        yield Condition(ConditionType.REPORT_KEY_MISMATCH, True, "KeyRevoked", said)
     match found:
         case Enrolled.RETIRED:
             said = (

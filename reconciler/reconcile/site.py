@@ -27,6 +27,7 @@ class Site:
         inhibitors: Says what a run would disturb; asked only where one could begin.
         configuration: Digest of what the host's own configuration rules.
         report_key: Fingerprint of the key that signs its reports, empty without one.
+        is_report_key_revoked: Says whether that counts no more, by the host's own configuration.
     """
 
     target: str
@@ -41,6 +42,7 @@ class Site:
     inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple
     configuration: str = ""
     report_key: str = ""
+    is_report_key_revoked: Callable[[], bool] = bool
 
     def observe(
         self, at: datetime, without: Sequence[str] = (), security_sources: Sequence[str] = ()

@@ -155,6 +155,29 @@ def test_who_may_sign_policy_is_told(site: Site, doctor: Doctor, tmp_path: Path)
         assert any("is trusted for merges by 1 account" in message for message in levels(found, "ok"))
 
 
+def test_a_key_of_its_own_reports_that_is_revoked_is_told(site: Site, doctor: Doctor, tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "keys")
+    ada, own = keys.ssh("ada@example.org"), keys.ssh("web-01")
+    listed, revoked = tmp_path / "allowed_signers", tmp_path / "revoked"
+    listed.write_text(ada.line())
+    key = own.settings["user.signingkey"]
+    site.configure(
+        reports={"remote": str(site.reports), "signing_key": key},
+        trust={
+            "mode": "signed",
+            "allowed_signers": str(listed),
+            "revoked": str(revoked),
+            "repository": "x",
+        },
+    )
+    revoked.write_text(ada.fingerprint)
+    assert f"reports are signed with {key}" in levels(doctor("--offline")[1], "ok")
+    revoked.write_text(own.line())
+    code, found = doctor("--offline")
+    assert code == 2
+    assert f"reports.signing_key {key}: this key is revoked by {revoked}" in levels(found, "problem")
+
+
 def test_what_no_server_is_asked_for_is_left_out(site: Site, doctor: Doctor, tmp_path: Path) -> None:
     site.configure(policy={"remote": str(tmp_path / "nowhere")}, manager="apt")
     code, found = doctor("--offline")

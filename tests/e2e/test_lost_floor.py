@@ -13,11 +13,12 @@ from tests.labs.signing import Key, Keys, SignedRepository
 BRANCH = "refs/heads/hosts/web-01"
 
 
-def pushed_on_top(host: "Host", message: str, key: Key | None) -> None:
-    """Push a report that another key signed, or none."""
+def pushed_on_top(host: "Host", message: str, key: Key | None, report: object = None) -> None:
+    """Push a report that another key signed, or none; with another report.json where one is given."""
     work = host.site.folder / f"clone-{'' if key is None else key.who}"
     git(host.site.folder, "clone", "-q", "-b", "hosts/web-01", str(host.site.reports), str(work))
-    SignedRepository(work).signed("commit", "-q", "--allow-empty", "-m", message, key=key)
+    files = {} if report is None else {"report.json": json.dumps(report)}
+    SignedRepository(work).commit(files, key, message=message)
     git(work, "push", "-q", "origin", "HEAD:hosts/web-01")
 
 
@@ -26,17 +27,18 @@ class Host:
 
     def __init__(self, site: Site, lab: AptLab, patchledger: Command) -> None:
         self.site, self._lab, self.run = site, lab, patchledger
-        self._key = Keys(site.folder / "of-the-host").ssh("web-01")
+        self.key = Keys(site.folder / "of-the-host").ssh("web-01")
         (site.folder / "policy").rename(site.folder / "unsigned")
         self.policy = SignedRepository.create(site.policy)
 
-    def trust(self, *lines: str, mode: str = "signed") -> None:
-        signers = self.site.folder / "allowed_signers"
+    def trust(self, *lines: str, mode: str = "signed", revoked: str = "") -> None:
+        signers, gone = self.site.folder / "allowed_signers", self.site.folder / "revoked"
         signers.write_text("".join(lines), encoding="utf-8")
-        rules = {"allowed_signers": str(signers), "repository": "example/policy"}
+        gone.write_text(revoked, encoding="utf-8")
+        rules = {"allowed_signers": str(signers), "revoked": str(gone), "repository": "example/policy"}
         self.site.configure(
             environment=self._lab.environment,
-            reports={"remote": str(self.site.reports), "signing_key": self._key.settings["user.signingkey"]},
+            reports={"remote": str(self.site.reports), "signing_key": self.key.settings["user.signingkey"]},
             trust={"mode": mode, **(rules if mode == "signed" else {})},
         )
 
@@ -92,6 +94,25 @@ def test_a_report_that_another_key_signed_proves_nothing(host: Host, eve: Key) -
     host.trust(Keys(host.site.folder / "new").ssh("carol").line())
     assert host.run("run")[0] == 3
     assert host.reason() == "UnknownKey"
+
+
+@pytest.mark.parametrize("revoked", ["the key", "a list with mistakes"])
+def test_a_report_by_the_hosts_own_key_proves_nothing_where_that_is_revoked(
+    host: Host, ada: Key, revoked: str
+) -> None:
+    """Whoever stole it could have a host that lost its state believe that a policy was verified."""
+    evil = host.policy.commit({"docs/x": "1"})
+    report = host.site.report()
+    by = {"commit": evil, "fingerprint": ada.fingerprint, "method": "ssh", "signer": ada.who}
+    report["policy"] |= {"commit": evil, "signed": [by]}
+    pushed_on_top(host, f"forged\n\nHost: web-01\nPolicy-Commit: {evil}\n", host.key, report)
+    host.forget()
+    host.trust(ada.line(), revoked=host.key.fingerprint if revoked == "the key" else "nonsense\n")
+    assert host.run("run")[0] == 3
+    assert host.told()[0] == ""
+    assert host.reason() == ("Unsigned" if revoked == "the key" else "BadSignerList")
+    told = {one["reason"]: one["message"] for one in host.site.report()["conditions"]}
+    assert f"the key {host.key.fingerprint} that signs the reports of web-01 is revoked" in told["KeyRevoked"]
 
 
 def test_a_report_that_names_a_commit_that_is_none_stops_no_host_that_signs(host: Host, eve: Key) -> None:

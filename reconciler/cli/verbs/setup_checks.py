@@ -9,7 +9,7 @@ from typing import TypeVar
 from reconciler.cli.showing.terminal import counter
 from reconciler.cli.verbs.notify import send_test
 from reconciler.cli.wiring.compose import MIRROR
-from reconciler.cli.wiring.remotes import git_options, signing_rules
+from reconciler.cli.wiring.remotes import git_options, is_report_key_revoked, signing_rules
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.probe import ACCESS_REFUSED, Demands, Served, opened_policy, probe_push
@@ -175,6 +175,9 @@ def check_report_key(config: Config) -> str:
         words = (done.error_text or "it cannot be used").splitlines()[-1]
         hint = "name a private key without a passphrase that its owner alone may read"
         raise Misuse(f"reports.signing_key {key}: {words}", hint)
+    if is_report_key_revoked(config):
+        hint = "name another one, or move it away and run `patchledger setup`, which makes a new one"
+        raise Misuse(f"reports.signing_key {key}: this key is revoked by {config.trust.revoked}", hint)
     return f"reports are signed with {key}"
 
 

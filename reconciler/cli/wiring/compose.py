@@ -10,7 +10,13 @@ from pathlib import Path
 from reconciler import __version__
 from reconciler.cli.showing.terminal import counter, outlived_by
 from reconciler.cli.wiring.notifiers import notifiers_of
-from reconciler.cli.wiring.remotes import git_options, report_key, signing_rules
+from reconciler.cli.wiring.remotes import (
+    git_options,
+    is_report_key_revoked,
+    report_key,
+    revocation,
+    signing_rules,
+)
 from reconciler.errors import Misuse
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
@@ -176,6 +182,7 @@ def _site(config: Config, folder: StateFolder, manager: ScriptedManager, power: 
         partial(observe_inhibitors, {}) if own else tuple,
         digest_of_rules(config),
         report_key(config),
+        partial(is_report_key_revoked, config),
     )
 
 
@@ -222,6 +229,7 @@ def report_queue(config: Config, copies: Callable[[], Iterable[Path]] = tuple) -
         git_options(config),
         others=config.report_remotes[1:],
         copies=copies,
+        revoked=partial(revocation, config),
     )
 
 

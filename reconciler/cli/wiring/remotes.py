@@ -3,11 +3,13 @@
 A command that reads other hosts' reports, or looks whether a remote answers, needs nothing else of a host.
 """
 
+from reconciler.errors import ReconcilerError
 from reconciler.gitops.git import GitAccess
-from reconciler.gitops.signed_history import SigningRules
+from reconciler.gitops.signed_history import SigningRules, read_revocation
 from reconciler.gitops.signed_reports import own_public_key
 from reconciler.host.config import Config
-from reconciler.policy.signers import fingerprint_of_line
+from reconciler.policy.problems import Problem
+from reconciler.policy.signers import NOTHING_REVOKED, Revocation, fingerprint_of_line
 
 
 def signing_rules(config: Config) -> SigningRules | None:
@@ -47,3 +49,20 @@ def report_key(config: Config) -> str:
     key = config.reports.signing_key
     public = "" if key is None else own_public_key(key)
     return fingerprint_of_line(public) if public else ""
+
+
+def revocation(config: Config) -> Revocation:
+    """Return which keys count no more; where that cannot be read, none does."""
+    rules = signing_rules(config)
+    if rules is None:
+        return NOTHING_REVOKED
+    try:
+        return read_revocation(rules)
+    except ReconcilerError as error:
+        return Revocation(problems=(Problem(str(rules.revoked), 1, "", error.message, error.hint),))
+
+
+def is_report_key_revoked(config: Config) -> bool:
+    """Say whether the key that signs this host's reports counts no more."""
+    key = report_key(config)
+    return bool(key) and revocation(config).has(key)
