@@ -17,8 +17,8 @@ from reconciler.gitops.git import Git
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.planning.facts.observation import ClockState
-from reconciler.planning.gates.gates import clock_gate
-from reconciler.planning.gates.types import Closed, Evidence, SignedBy
+from reconciler.planning.gates.gates import why_no_key_is_judged
+from reconciler.planning.gates.types import SignedBy
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, load
 from reconciler.policy.placement import PUBLISHERS_FILE, REPOSITORY_FILE
 from reconciler.policy.problems import quoted
@@ -167,20 +167,24 @@ def _against(
 ) -> PolicyRejected | None:
     if signed is None:
         return None
-    gate = clock_gate(signed.clock(), _dates(mirror, head), now)
-    if isinstance(gate, Closed):
-        return PolicyRejected(f"{gate.reason}: no key is judged by it", "have the clock of this machine set")
+    why = why_no_key_is_judged(signed.clock(), _dates(mirror, head), now)
+    if why:
+        return PolicyRejected(why, "have the clock of this machine set")
     found = verify(signed)
     if isinstance(found, Unverified):
         return PolicyRejected(found.message, found.hint)
     return _foreign(mirror, signed, head) or _crossed(mirror, head, found, keys)
 
 
-def _dates(mirror: PolicyMirror, head: str) -> list[Evidence]:
-    """Return what is known to lie in the past: at a wrong present, an ended key would count for good."""
+def _dates(mirror: PolicyMirror, head: str) -> dict[str, datetime]:
+    """Return what is known to lie in the past."""
     accepted = mirror.accepted()
-    told = dict.fromkeys((head, "" if accepted is None else accepted.commit))
-    return [Evidence(f"policy commit {one[:12]}", mirror.describe(one).committed_at) for one in told if one]
+    told = (head, "" if accepted is None else accepted.commit)
+    dates = {one: mirror.describe(one).committed_at for one in told if one}
+    if accepted is None:
+        # Nobody vouches for what came before it, and whoever made the head chose its date.
+        dates |= [mirror.latest(head)]
+    return dates
 
 
 def _foreign(mirror: PolicyMirror, signed: SignedPolicy, head: str) -> PolicyRejected | None:

@@ -269,6 +269,23 @@ class PolicyMirror:
         seconds, subject = shown.text.rstrip("\n").split("\0", 1)
         return CommitInfo(commit_date(seconds), one_line(subject, 200))
 
+    def latest(self, commit: str) -> tuple[str, datetime]:
+        """Return which commit of the first-parent line of ``commit`` bears the latest date, and that.
+
+        Raises:
+            Transient: As of :meth:`whole`.
+            Stalled: As of :meth:`whole`.
+        """
+        return self.whole(lambda: self._latest(commit))
+
+    def _latest(self, commit: str) -> tuple[str, datetime]:
+        listed = self._git.run("log", "--first-parent", "--format=%ct %H", commit, "--", limit=_MAX_LINE)
+        if listed.returncode:
+            raise damage.judge(self._git, listed, f"cannot list the history of {commit[:_SHORT]}")
+        dates = (line.split() for line in listed.text.splitlines())
+        at, oid = max((commit_date(seconds), oid) for seconds, oid in dates)
+        return oid, at
+
     def soundness(self) -> bool | None:
         """Say what :func:`reconciler.gitops.damage.soundness` does."""
         return damage.soundness(self._git)

@@ -164,6 +164,9 @@ class SignedHistory:
                 self._remember(first, found[:firm], judge.local)
                 if self._tell is not None:
                     self._tell(number, count)
+        if count > _KEPT:
+            # For whoever looks at the same line next, as setup does more than once; the last is judged again.
+            self._remember(first, found[: min(firm, len(found) - 1)], judge.local)
         return tuple(found)
 
     def _local(self, commit: str) -> "HostLists | Unverified":

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError, Transient
 from reconciler.planning.facts.observation import ClockState
-from reconciler.planning.gates.gates import clock_gate
-from reconciler.planning.gates.types import Closed, Evidence, PolicyStanding, PolicyState, SignedBy
+from reconciler.planning.gates.gates import why_no_key_is_judged
+from reconciler.planning.gates.types import PolicyStanding, PolicyState, SignedBy
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import Problem, quoted
@@ -259,15 +259,15 @@ class PolicyFollower:
         """Return why nothing is judged now: at a wrong present, an ended key would be accepted for good."""
         if trust.clock() is not ClockState.UNSYNCHRONISED:
             return None
-        told = dict.fromkeys((head, "" if known is None else known.commit, self.repository.floor))
-        dates = [
-            Evidence(f"policy commit {commit[:12]}", self.repository.describe(commit).committed_at)
-            for commit in filter(None, told)
-        ]
-        gate = clock_gate(ClockState.UNSYNCHRONISED, dates, now)
-        if not isinstance(gate, Closed):
+        told = [one for one in ("" if known is None else known.commit, self.repository.floor) if one]
+        dates = {commit: self.repository.describe(commit).committed_at for commit in (head, *told)}
+        if not told:
+            # Nobody vouches for what came before it, and whoever made the head chose its date.
+            dates |= [self.repository.latest(head)]
+        why = why_no_key_is_judged(ClockState.UNSYNCHRONISED, dates, now)
+        if not why:
             return None
-        error = Transient(f"{gate.reason}: no key is judged by it", "have the clock of this host set")
+        error = Transient(why, "have the clock of this host set")
         return _Setback(PolicyStanding.READY, ConditionType.CLOCK_WRONG, "NoKeyJudged", error)
 
     def _foreign(self, revision: Revision) -> _Setback | None:

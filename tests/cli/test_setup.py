@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -201,6 +202,87 @@ def test_a_host_that_kept_its_state_begins_nowhere_anew(place: Place) -> None:
     third = policy.commit({"a": "2"}, ada)
     assert place.set_up(trust=trust)[0] == 0
     assert load_config(place.config).trust.floor == third
+
+
+def counted(place: Place, killed_at: int = 0) -> tuple[Path, dict[str, str]]:
+    """Return where calls of ssh-keygen that verify are counted, and the environment in which they are.
+
+    Whoever makes the one of this number is killed by it.
+    """
+    calls, instead = place.folder / "calls", place.folder / "counting" / "ssh-keygen"
+    instead.parent.mkdir()
+    calls.touch()
+    killing = f'[ "$(wc -l < {calls})" -ne {killed_at} ] || kill -9 $PPID'
+    verifying = f'case "$*" in "-Y verify"*) echo >>{calls}; {killing} ;; esac'
+    instead.write_text(f'#!/bin/sh\n{verifying}\nexec /usr/bin/ssh-keygen "$@"\n')
+    instead.chmod(0o755)
+    return calls, {"PATH": f"{instead.parent}:{os.environ['PATH']}"}
+
+
+def test_a_long_line_is_verified_on_where_setup_was_killed(place: Place) -> None:
+    ada = Keys(place.folder / "keys").ssh("ada@example.org")
+    policy = SignedRepository(place.policy)
+    floor = policy.commit({"patchledger.yaml": "repository: example/policy\n"}, ada)
+    policy.line(119, ada)
+    listed = place.folder / "allowed_signers"
+    listed.write_text(ada.line(), encoding="utf-8")
+    trust = {
+        "mode": "signed",
+        "allowed_signers": str(listed),
+        "repository": "example/policy",
+        "floor": floor,
+    }
+    calls, environment = counted(place, killed_at=110)
+    answers = str(place.answers(trust=trust, environment=environment))
+    argv = [sys.executable, "-m", "reconciler", "--config", str(place.config), "setup", *place.options]
+    here, there = os.openpty()
+    try:
+        killed = subprocess.run(
+            [*argv, "--answers", answers, "--yes"],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(place.folder)},
+            stdout=subprocess.DEVNULL,
+            stderr=there,
+            check=False,
+        )
+        said = os.read(here, 4000).decode()
+    finally:
+        os.close(here)
+        os.close(there)
+    assert killed.returncode == -9
+    assert "patchledger: 100 of 119 policy commits are verified" in said
+    assert not place.config.exists()
+    code, _, err = place.run("setup", "--answers", answers, "--yes")
+    assert code == 0, err
+    # The first hundred are not asked of again; and of the whole line once more, to enrol, the last alone.
+    assert len(calls.read_text()) == 110 + 19 + 1
+    assert not list(place.config.parent.glob(".*")), "nothing of it stays"
+
+
+def test_a_line_is_verified_once_however_often_setup_looks_at_it(place: Place) -> None:
+    keys = Keys(place.folder / "keys")
+    ada, ben = keys.ssh("ada@example.org"), keys.ssh("ben@example.org")
+    policy = SignedRepository(place.policy)
+    policy.commit(
+        {"patchledger.yaml": "repository: example/policy\n", "trust/allowed_signers": ben.line()}, ada
+    )
+    head = policy.line(40, ben)[-1]
+    listed = place.folder / "allowed_signers"
+    listed.write_text(ada.line(), encoding="utf-8")
+    trust = {"mode": "signed", "allowed_signers": str(listed), "repository": "example/policy"}
+    calls, environment = counted(place)
+    code, _, err = place.set_up(trust=trust, environment=environment)
+    assert code == 0, err
+    assert load_config(place.config).trust.floor == head
+    # Where the line begins is asked first: at the newest commit by a key of the own list.
+    assert len(calls.read_text()) == (1 + 41) + (1 + 1)
+
+
+def test_what_a_setup_that_was_interrupted_keeps_goes_with_cleanup(place: Place) -> None:
+    assert place.set_up()[0] == 0
+    kept = Layout(place.config).policy_copy
+    (kept / "policy.git").mkdir(parents=True)
+    assert place.run("cleanup", "--yes")[0] == 0
+    assert not place.config.parent.exists()
 
 
 def test_the_host_gets_a_key_of_its_own_that_signs_its_reports(place: Place) -> None:

@@ -260,6 +260,19 @@ def test_no_key_is_judged_by_a_clock_that_is_wrong(
     assert site.report()["policy"]["commit"] == good != evil
 
 
+def test_at_first_use_a_head_that_is_dated_back_does_not_vouch_for_a_clock_that_is_wrong(
+    site: Site, policy: SignedRepository, ada: Key, ben: Key, trust: Callable[..., None]
+) -> None:
+    """Whoever has an ended key chooses the date of what it signs; the commits before that tell the time."""
+    trust(ada.line() + ben.line('valid-before="20260101"'))
+    policy.commit({"docs/x": "1"}, ben, date="2025-05-01T00:00:00Z")
+    lost = LostClock(datetime(2025, 6, 1, tzinfo=UTC))
+    run_once(site.config, wire(load_config(site.config), lost), None)
+    told = site.report()
+    assert told["policy"]["commit"] == ""
+    assert [one["reason"] for one in told["conditions"] if one["type"] == "ClockWrong"] == ["NoKeyJudged"]
+
+
 def test_history_stays_forward_only(
     site: Site, policy: SignedRepository, ada: Key, patchledger: Command
 ) -> None:

@@ -115,6 +115,9 @@ class Fleet:
     def describe(self, commit: str) -> CommitInfo:
         return CommitInfo(NOW - timedelta(hours=1), commit)
 
+    def latest(self, commit: str) -> tuple[str, datetime]:
+        return commit, NOW - timedelta(hours=1)
+
     def fetched_at(self) -> datetime | None:
         return NOW
 

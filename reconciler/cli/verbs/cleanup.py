@@ -103,6 +103,7 @@ def clean_up(options: CleanupOptions) -> int:
             actions, left = _plan(layout, installer, purge=options.purge)
             if not options.yes and not asking.agreed(actions, default=False):
                 raise Misuse("nothing was removed", "run cleanup again")
+            installer.forget_policy()
             installer.carry_out(actions)
     for path in left:
         note(f"left: {path}")

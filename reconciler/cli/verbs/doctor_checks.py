@@ -21,10 +21,11 @@ from reconciler import __version__, process
 from reconciler.cli.verbs.setup_checks import (
     ACCESS_HINT,
     Access,
-    check_policy,
+    PolicyLook,
     check_report_key,
     check_reports,
     policy_access,
+    verified_before,
 )
 from reconciler.cli.wiring.compose import policy_scripts, report_queue
 from reconciler.cli.wiring.remotes import signing_rules
@@ -253,7 +254,7 @@ def _configuration(file: Path, config: Config) -> Findings:
 
 
 def _policy(config: Config) -> Findings:
-    yield _ok("policy", check_policy(config))
+    yield _ok("policy", PolicyLook().check(config, verified_before(config)))
     match policy_access(config):
         case Access.MAY_WRITE, said:
             yield _warning("policy", said, ACCESS_HINT)

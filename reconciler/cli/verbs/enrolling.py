@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.cli.showing.terminal import note
-from reconciler.cli.verbs.setup_checks import opened
+from reconciler.cli.verbs.setup_checks import PolicyLook
 from reconciler.cli.wiring.remotes import git_options
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.gitops.policy_mirror import PolicyMirror
@@ -66,7 +66,7 @@ def pusher_of(config: Config, given: str | None) -> Pusher | None:
     return Pusher(config.policy.remote, options, token=token)
 
 
-def enrol(config: Config, pusher: Pusher | None) -> Proposed:
+def enrol(config: Config, policy: PolicyLook, pusher: Pusher | None) -> Proposed:
     """Say which document enrols this host, and push a branch with it where somebody may."""
     machine = machine_of(config)
     if machine is None:
@@ -76,7 +76,7 @@ def enrol(config: Config, pusher: Pusher | None) -> Proposed:
         note(said)
         return Proposed()
     try:
-        with opened(config) as (source, served):
+        with policy.opened(config) as (source, served):
             return _with_policy(machine, source, served.head, pusher)
     except ReconcilerError as error:
         return Proposed(machine.document(), error)

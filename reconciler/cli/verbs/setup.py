@@ -92,15 +92,15 @@ def run(options: SetupOptions) -> int:
     layout = layout_of(options.config, options.unit_dir)
     installer = Installer(layout, lambda line: note(f"done: {line}"))
     if options.dry_run:
-        return _set_up(options, layout, installer)
+        return _set_up(options, layout, installer, setup_checks.PolicyLook())
     require_root(layout, options.command)
     if not options.yes and not asking.is_present():
         raise Misuse(
             f"{options.command} asks questions, and there is no terminal to answer on",
             "give --yes, with --answers FILE or options",
         )
-    with installer.locked():
-        return _set_up(options, layout, installer)
+    with installer.locked(), installer.policy_copy() as copy:
+        return _set_up(options, layout, installer, setup_checks.PolicyLook(copy))
 
 
 def layout_of(config: str, unit_dir: str | None) -> Layout:
@@ -132,10 +132,12 @@ def require_root(layout: Layout, verb: str) -> None:
         )
 
 
-def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
+def _set_up(
+    options: SetupOptions, layout: Layout, installer: Installer, policy: setup_checks.PolicyLook
+) -> int:
     manifest = installer.manifest()
     asks = not options.yes and not options.dry_run
-    answers, places, failures = _answered(options, layout, manifest, asks=asks)
+    answers, places, failures = _answered(options, layout, manifest, policy, asks=asks)
     for failure in failures:
         tell(failure)
     if not failures:
@@ -143,7 +145,7 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
     if failures and not options.unchecked and not options.dry_run:
         note("nothing was changed; --unchecked goes on all the same")
         return worst(map(exit_code, failures))
-    answers = _with_key(_with_floor(answers, has_failed=bool(failures)), layout)
+    answers = _with_key(_with_floor(answers, policy, has_failed=bool(failures)), layout)
     aim = _aim(answers, layout, places, options.program)
     present = installer.present(manifest, aim)
     enables = options.command == "setup" or manifest is None
@@ -155,11 +157,16 @@ def _set_up(options: SetupOptions, layout: Layout, installer: Installer) -> int:
         raise Misuse("nothing was changed", "run setup again")
     installer.carry_out(actions)
     _tell_end(actions, aim, layout, present, enables=enables)
-    return _finish(options, layout, actions, _enrolled(aim.config, options))
+    return _finish(options, layout, actions, _enrolled(aim.config, policy, options))
 
 
 def _answered(
-    options: SetupOptions, layout: Layout, manifest: Manifest | None, *, asks: bool
+    options: SetupOptions,
+    layout: Layout,
+    manifest: Manifest | None,
+    policy: setup_checks.PolicyLook,
+    *,
+    asks: bool,
 ) -> tuple[Answers, dict[str, Path], list[ReconcilerError]]:
     """Return the answers, where things are by them, and what failed that they name."""
     draft = _with_options(_begin(options, layout, manifest), options)
@@ -170,17 +177,17 @@ def _answered(
     if asks and options.answers is None:
         given = frozenset(place for place, origin in draft.origins.items() if origin.startswith("--"))
         # Whoever is asked sees each failure at its question, and goes on or not.
-        return Wizard(draft, asking.OwnTerminal(), found, places, given).run(), places, []
+        return Wizard(draft, asking.OwnTerminal(), found, places, given, policy).run(), places, []
     answers = _checked(draft)
     _refuse_unencrypted(answers, found.why_no_credentials)
-    return answers, places, _failures(answers, places, sends=not options.dry_run)
+    return answers, places, _failures(answers, places, policy, sends=not options.dry_run)
 
 
-def _enrolled(config: Config, options: SetupOptions) -> Proposed:
+def _enrolled(config: Config, policy: setup_checks.PolicyLook, options: SetupOptions) -> Proposed:
     """Tell how this host is enrolled, where its reports are pushed, and propose it where somebody may."""
     if config.report_remote is None and options.enrol_with is None:
         return Proposed()
-    found = enrol(config, pusher_of(config, options.enrol_with))
+    found = enrol(config, policy, pusher_of(config, options.enrol_with))
     if found.failure is not None and options.enrol_with is not None:
         tell(found.failure)
     elif found.failure is not None:
@@ -191,12 +198,12 @@ def _enrolled(config: Config, options: SetupOptions) -> Proposed:
     return found
 
 
-def _with_floor(answers: Answers, *, has_failed: bool) -> Answers:
+def _with_floor(answers: Answers, policy: setup_checks.PolicyLook, *, has_failed: bool) -> Answers:
     """Begin a signed policy at its head, which was verified: from there on every commit counts."""
     trust = answers.trust
     if trust.mode == "none" or trust.floor is not None or has_failed:
         return answers
-    floor = setup_checks.first_floor(answers)
+    floor = policy.first_floor(answers)
     return answers.model_copy(update={"trust": trust.model_copy(update={"floor": floor})})
 
 
@@ -299,12 +306,15 @@ def _refuse_unencrypted(answers: Answers, why: str) -> None:
         )
 
 
-def _failures(answers: Answers, places: Mapping[str, Path], *, sends: bool) -> list[ReconcilerError]:
+def _failures(
+    answers: Answers, places: Mapping[str, Path], policy: setup_checks.PolicyLook, *, sends: bool
+) -> list[ReconcilerError]:
     """Test all answers, tell what is well, and return everything that fails.
 
     Args:
         answers: Checked.
         places: Encrypted file by credential name.
+        policy: Looks at the policy.
         sends: Test notifiers by a message; otherwise they are only asked whether they answer.
 
     Raises:
@@ -318,7 +328,7 @@ def _failures(answers: Answers, places: Mapping[str, Path], *, sends: bool) -> l
         return check(answers, name, address)
 
     tests = [
-        partial(setup_checks.check_policy, answers),
+        partial(policy.check, answers),
         partial(setup_checks.check_reports, answers),
         partial(setup_checks.check_report_key, answers),
         *(partial(notify, name, one) for name, one in answers.notifiers.items()),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +33,8 @@ from reconciler.notify import (
 )
 from reconciler.ownership import check_ours
 from reconciler.process import run
+from reconciler.reconcile.ports.policies import Acceptance
+from reconciler.reconcile.ports.target import Clock
 
 T = TypeVar("T")
 _PATIENCE = 30.0  # seconds for a remote, while somebody waits for the answer
@@ -39,40 +42,96 @@ _NEVER_PUSHED = "patchledger-never-pushed"
 _HINT = "check address, network and firewall, then try again"
 
 
-def check_policy(config: Config) -> str:
-    """Fetch the policy; return what was found.
+@dataclass(frozen=True, slots=True)
+class PolicyLook:
+    """Looks at the policy that a configuration names, and who signed it where that is asked for.
 
-    Raises:
-        ReconcilerError: It cannot be had, in one line with what to do.
+    Attributes:
+        kept: Folder for its copy, so that a long line is verified once, however often one looks, and also
+            where setup is ended in the middle; ``None`` where nothing may be kept.
+        clock: By which keys are valid or not.
     """
-    _without_password("policy.remote", config.policy.remote)
-    found = _asked(lambda: _served(config))
-    signed = f", signed by {found.signer}" if found.signer else ""
-    return (
-        f"the policy can be fetched: {config.policy.ref} is at {found.head[:12]} of "
-        f"{found.committed_at:%Y-%m-%d}, {found.subject!r}{signed}"
-    )
+
+    kept: Path | None = None
+    clock: Clock = field(default_factory=SystemClock)
+
+    def check(self, config: Config, known: Acceptance | None = None) -> str:
+        """Fetch the policy; return what was found.
+
+        Args:
+            config: As it will be read.
+            known: What this host accepted last, after it was verified.
+
+        Raises:
+            ReconcilerError: It cannot be had, in one line with what to do.
+        """
+        _without_password("policy.remote", config.policy.remote)
+        found = _asked(lambda: self._served(config, known))
+        signed = f", signed by {found.signer}" if found.signer else ""
+        return (
+            f"the policy can be fetched: {config.policy.ref} is at {found.head[:12]} of "
+            f"{found.committed_at:%Y-%m-%d}, {found.subject!r}{signed}"
+        )
+
+    def first_floor(self, config: Config) -> str:
+        """Return the full id of the policy's newest commit, which was verified, as where a host begins.
+
+        A host that was set up before, and has kept its state, does not begin anew: the commit must continue
+        what it accepted last.
+
+        Raises:
+            Stalled: It does not.
+            ReconcilerError: As for :meth:`check`.
+        """
+        known = _accepted_before(config)
+        with self._opened(config, None) as (source, served):
+            if known and known not in source.line(served.head):
+                raise Stalled(
+                    f"branch {source.branch} of {source.shown} does not continue commit {known}, which this "
+                    f"host accepted before, by what it kept in {config.state_dir}",
+                    "if that is intended, name a commit by --trust-floor",
+                )
+            return served.head
+
+    def opened(self, config: Config) -> AbstractContextManager[tuple[PolicyMirror, Served]]:
+        """Fetch the policy, verified where that is asked for, to be read meanwhile.
+
+        Raises:
+            ReconcilerError: As for :meth:`check`.
+        """
+        return self._opened(config, config.trust.floor)
+
+    def _served(self, config: Config, known: Acceptance | None) -> Served:
+        with self._opened(config, config.trust.floor, known) as (_, served):
+            return served
+
+    def _opened(
+        self, config: Config, floor: str | None, known: Acceptance | None = None
+    ) -> AbstractContextManager[tuple[PolicyMirror, Served]]:
+        policy, tell = config.policy, counter("policy commits are verified")
+        wanted = Demands(floor, signing_rules(config), tell, self.clock.state, known)
+        return opened_policy(
+            policy.remote,
+            policy.ref,
+            git_options(config),
+            wanted,
+            timeout=_timeout(config),
+            now=self.clock.now(),
+            kept=self.kept,
+        )
 
 
-def first_floor(config: Config) -> str:
-    """Return the full id of the policy's newest commit, which was verified, as where a host begins.
+def verified_before(config: Config) -> Acceptance | None:
+    """Return what this host accepted last, after it was verified, by its own copy of the policy.
 
-    A host that was set up before, and has kept its state, does not begin anew: the commit must continue what
-    it accepted last.
-
-    Raises:
-        Stalled: It does not.
-        ReconcilerError: As for :func:`check_policy`.
+    Nothing is changed for that.
     """
-    known = _accepted_before(config)
-    with _opened(config, None) as (source, served):
-        if known and known not in source.line(served.head):
-            raise Stalled(
-                f"branch {source.branch} of {source.shown} does not continue commit {known}, which this host "
-                f"accepted before, by what it kept in {config.state_dir}",
-                "if that is intended, name a commit by --trust-floor",
-            )
-        return served.head
+    policy = config.policy
+    try:
+        found = PolicyMirror(config.state_dir / MIRROR, policy.remote, policy.ref).accepted()
+    except (ReconcilerError, OSError):
+        return None
+    return found if found is not None and found.is_verified else None
 
 
 def _accepted_before(config: Config) -> str:
@@ -82,27 +141,6 @@ def _accepted_before(config: Config) -> str:
     policy, kept = config.policy, StateFolder(config.state_dir).recall().state.accepted
     accepted = PolicyMirror(config.state_dir / MIRROR, policy.remote, policy.ref).accepted()
     return kept or ("" if accepted is None else accepted.commit)
-
-
-def opened(config: Config) -> AbstractContextManager[tuple[PolicyMirror, Served]]:
-    """Fetch the policy into a folder that is thrown away afterwards, verified where that is asked for.
-
-    Raises:
-        ReconcilerError: As for :func:`check_policy`.
-    """
-    return _opened(config, config.trust.floor)
-
-
-def _served(config: Config) -> Served:
-    with opened(config) as (_, served):
-        return served
-
-
-def _opened(config: Config, floor: str | None) -> AbstractContextManager[tuple[PolicyMirror, Served]]:
-    policy, now = config.policy, SystemClock().now()
-    wanted = Demands(floor, signing_rules(config), counter("policy commits are verified"))
-    options = git_options(config)
-    return opened_policy(policy.remote, policy.ref, options, wanted, timeout=_timeout(config), now=now)
 
 
 def check_reports(config: Config, *, is_new: bool = True) -> str:

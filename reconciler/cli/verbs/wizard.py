@@ -8,12 +8,11 @@ from pathlib import Path
 from reconciler.cli.verbs.asking import Terminal, choose, confirm
 from reconciler.cli.verbs.detected import Detected
 from reconciler.cli.verbs.setup_checks import (
+    PolicyLook,
     address_in_use,
     addresses_of,
     check_notifier,
-    check_policy,
     check_reports,
-    first_floor,
 )
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.host.install.answers import Answers, Draft, Path_
@@ -41,6 +40,7 @@ class Wizard:
         found: What was found out about this machine.
         places: Encrypted file of each credential that is in use, by name.
         given: Answers that stand in options are not asked for.
+        policy: Looks at the policy.
     """
 
     draft: Draft
@@ -48,6 +48,7 @@ class Wizard:
     found: Detected
     places: Mapping[str, Path] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
+    policy: PolicyLook = field(default_factory=PolicyLook)
 
     def run(self) -> Answers:
         """Ask everything, and return the answers.
@@ -86,7 +87,7 @@ class Wizard:
             self._ask(("policy", "ref"), "Its branch", default="main")
             self._ask_git(str(self.draft.answer(("policy", "remote"))))
 
-        self._tested(ask, check_policy)
+        self._tested(ask, self.policy.check)
         self._floor()
 
     def _floor(self) -> None:
@@ -102,7 +103,7 @@ class Wizard:
                 said = self._line(("trust", "floor"), "Trusted commit", "")
                 if said == "head":
                     try:
-                        said = first_floor(self._partial())
+                        said = self.policy.first_floor(self._partial())
                     except ReconcilerError as error:
                         self._complain(error)
                         continue
@@ -110,7 +111,7 @@ class Wizard:
                     return
 
         def check(config: Answers) -> str:
-            return check_policy(config) if config.trust.floor else ""
+            return self.policy.check(config) if config.trust.floor else ""
 
         self._tested(ask, check)
 

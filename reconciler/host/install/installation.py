@@ -66,6 +66,11 @@ class Layout:
         return self.folder / ".setup.lock"
 
     @property
+    def policy_copy(self) -> Path:
+        """Where setup keeps what it fetched and verified of the policy, until it has come to its end."""
+        return self.folder / ".setup.policy"
+
+    @property
     def parked(self) -> Path:
         """What parked updaters were like before."""
         return self.folder / "parked-updaters.json"

@@ -107,6 +107,24 @@ class Installer:
                     path.rmdir()
             os.close(handle)
 
+    @contextlib.contextmanager
+    def policy_copy(self) -> Iterator[Path]:
+        """Give a folder for what is looked at of the policy; the lock is held meanwhile.
+
+        It is there again where setup was killed or interrupted, so that a long line of signed commits is
+        verified from where that had come to; else nobody needs it any more.
+        """
+        try:
+            yield self._layout.policy_copy
+        except ReconcilerError:
+            self.forget_policy()
+            raise
+        self.forget_policy()
+
+    def forget_policy(self) -> None:
+        """Remove what an earlier setup may have left of the policy."""
+        shutil.rmtree(self._layout.policy_copy, ignore_errors=True)
+
     def present(self, manifest: Manifest | None, aim: Aim | None = None) -> Present:
         """Look at everything that a plan for ``aim``, or the removal of what is installed, can be about.
 
@@ -134,8 +152,9 @@ class Installer:
     def _is_there(self, folder: Path) -> bool:
         if not folder.is_dir() or folder in self._made:
             return False
-        # A setup that was given up right at its beginning leaves no more than its lock.
-        return folder != self._layout.folder or any(path != self._layout.lock for path in folder.iterdir())
+        # A setup that was given up right at its beginning leaves no more than its lock, or what it looked at.
+        own = {self._layout.lock, self._layout.policy_copy}
+        return folder != self._layout.folder or not own.issuperset(folder.iterdir())
 
     def _secrets(self, aim: Aim | None) -> dict[str, bytes]:
         found = {}

@@ -3,7 +3,7 @@
 The rules that all of them keep are those of :mod:`reconciler.planning.gates.decision`, which asks them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -124,6 +124,21 @@ def clock_gate(clock: ClockState, evidence: Sequence[Evidence], now: datetime) -
         case ClockState.SYNCHRONISED:
             message = f"synchronised, although {contradiction}" if future else "synchronised"
             return Pass(name, message, until=turn, warning=bool(future))
+
+
+def why_no_key_is_judged(clock: ClockState, commits: Mapping[str, datetime], now: datetime) -> str:
+    """Say why the present cannot be believed, by which keys are valid or not; empty where it can.
+
+    At a wrong present a key that has ended would count again, and what it signed be accepted for good.
+
+    Args:
+        clock: What is known of the clock.
+        commits: When commits of the policy were made.
+        now: What the clock says.
+    """
+    evidence = [Evidence(f"policy commit {oid[:12]}", at) for oid, at in commits.items()]
+    gate = clock_gate(clock, evidence, now)
+    return f"{gate.reason}: no key is judged by it" if isinstance(gate, Closed) else ""
 
 
 def action_gate(settings: GateSettings) -> GateResult:

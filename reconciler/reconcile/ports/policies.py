@@ -217,5 +217,8 @@ class PolicyRepository(PolicyHistory, Protocol):
     def describe(self, commit: str) -> CommitInfo:
         """Return when it was made, and what its message begins with."""
 
+    def latest(self, commit: str) -> tuple[str, datetime]:
+        """Return which commit of its first-parent line bears the latest date, and that."""
+
     def fetched_at(self) -> datetime | None:
         """Return when the remote last answered."""
