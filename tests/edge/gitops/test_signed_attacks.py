@@ -7,10 +7,9 @@ is in them, and where the branch stands, so all of this is done over each of the
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,13 +17,12 @@ from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.signed_history import SignedHistory, SigningRules
+from reconciler.planning.gates.gates import policy_gate
+from reconciler.planning.gates.types import Closed, GateSettings, Pass
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, SignedTrust
 from reconciler.reconcile.ports.policies import Acceptance, Followed
 from tests.labs.signing import Key, Keys, SignedRepository
-
-if TYPE_CHECKING:
-    from tests.edge.gitops.bench import HttpsServer, SshServer
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 POLICY = "kind: Policy\nname: base\naction: plan\n"
@@ -92,7 +90,8 @@ class Target:
         def read(commit: str, now: datetime) -> list[PolicyFile]:
             return read_accepted(mirror, commit, timeout=60, now=now)
 
-        trust = SignedTrust(SignedHistory(mirror, self.trust()), "example/policy")
+        oldest = timedelta(days=3)
+        trust = SignedTrust(SignedHistory(mirror, self.trust()), "example/policy", oldest)
         told = Followed(tuple(self.reported[::-1]))
         found = PolicyFollower(mirror, read, timedelta(minutes=1), lambda: told, trust).follow(
             self.known, NOW, accept=True
@@ -132,22 +131,10 @@ class Target:
         assert found.state.commit == in_force
 
 
-@pytest.fixture(params=["file", "ssh", "https"])
-def target(request: pytest.FixtureRequest, tmp_path: Path, served: Path, people: dict[str, Key]) -> Target:
+@pytest.fixture
+def target(tmp_path: Path, route: Callable[[Path], tuple[str, GitAccess]], people: dict[str, Key]) -> Target:
     policy = SignedRepository.create(tmp_path / "policy")
-    link = served / f"{tmp_path.name}.git"
-    link.symlink_to(policy.path / ".git")
-    match request.param:
-        case "ssh":
-            ssh: SshServer = request.getfixturevalue("sshd")
-            access = GitAccess(known_hosts=str(ssh.known_hosts), identity=str(ssh.identity))
-            address = f"{ssh.url}/{link.name}"
-        case "https":
-            https: HttpsServer = request.getfixturevalue("https")
-            access = GitAccess(ca_file=str(https.ca_file), credential=str(https.credential))
-            address = f"{https.url}/git/{link.name}"
-        case _:
-            access, address = GitAccess(), f"file://{link}"
+    address, access = route(policy.path / ".git")
     return Target(tmp_path, address, access, policy, people)
 
 
@@ -257,6 +244,21 @@ def test_an_old_signed_commit_is_refused_also_where_all_that_was_remembered_is_l
     target.follows(second)
 
 
+def test_a_server_that_keeps_a_freeze_back_has_nothing_applied_for_long(target: Target) -> None:
+    good(target)
+    young = target.commit("ada", {}, date=f"{NOW:%Y-%m-%dT%H:%M:%SZ}")
+    target.follows(young)
+    assert isinstance(policy_gate(target.tick().state, GateSettings(), (), NOW), Pass)
+    target.commit("ada", {"freezes/now.yaml": FREEZE}, date=f"{NOW:%Y-%m-%dT%H:%M:%SZ}")
+    target.back(young)  # the server answers, and serves what was newest before
+    found = target.tick()
+    assert (found.state.commit, found.conditions) == (young, ())
+    later = NOW + timedelta(days=4)
+    gate = policy_gate(replace(found.state, fetched_at=later), GateSettings(), (), later)
+    assert isinstance(gate, Closed)
+    assert "the server may keep newer commits back" in gate.reason
+
+
 def test_at_first_use_a_signed_head_of_another_repository_or_branch_is_refused(target: Target) -> None:
     good(target)
     another_repository(target)
@@ -268,7 +270,7 @@ def test_at_first_use_a_signed_head_of_another_repository_or_branch_is_refused(t
     target.follows(target.policy.head())
 
 
-@pytest.mark.parametrize("target", ["file"], indirect=True)
+@pytest.mark.parametrize("route", ["file"], indirect=True)
 def test_what_root_has_in_its_own_keyring_and_configuration_counts_for_nothing(
     target: Target, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
