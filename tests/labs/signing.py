@@ -94,7 +94,8 @@ class Keys:
 
     def openpgp(self, who: str, *, subkey: bool = False, expires: str = "never") -> Key:
         """Make an OpenPGP key; it signs by itself, or only by its subkey."""
-        home = self.folder / f"gnupg-{who}"
+        # gpg-agent listens in it, and the address of a socket has 107 bytes at most (unix(7)).
+        home = self.folder / f"gnupg-{hashlib.sha256(who.encode()).hexdigest()[:8]}"
         home.mkdir(mode=0o700)
         env = {"GNUPGHOME": str(home)}
         usage = "cert" if subkey else "cert,sign"
