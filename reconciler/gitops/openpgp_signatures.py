@@ -8,10 +8,9 @@ from hashlib import sha256
 from reconciler.errors import Stalled
 from reconciler.gitops.signed_commits import Bench
 from reconciler.policy.signers import Signer
-from reconciler.process import Completed, run
+from reconciler.process import Completed
 from reconciler.reconcile.ports.policies import Unproved
 
-_TIMEOUT = 60.0
 _PREFIX = b"[GNUPG:] "
 _OF_BYTES = "00"
 """The class of signature that git makes. One of text would fit as well with other ends of lines."""
@@ -83,8 +82,8 @@ def check_openpgp(
 
 
 def _gpg(argv: Sequence[str], stdin: bytes, bench: Bench) -> Completed:
-    done = run(argv, env=bench.environment, stdin=stdin, timeout=_TIMEOUT, limit=1024 * 1024)
-    if done.timed_out or done.returncode < 0:
+    done = bench.run(argv, stdin, limit=1024 * 1024)
+    if done is None:
         raise Stalled("gpg did not come to an end", "see whether gpg works on this host")
     return done
 

@@ -1,9 +1,11 @@
 """A commit as bytes: what its signature covers, and what it says of itself."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from reconciler.process import Completed, run
 
 SSH = b"-----BEGIN SSH SIGNATURE-----"
 OPENPGP = b"-----BEGIN PGP SIGNATURE-----"
@@ -14,19 +16,45 @@ _HEAD = re.compile(
     rb"tree [0-9a-f]+\n((?:parent [0-9a-f]+\n)*)author [^\n<>]*<([^\n<>]*)> [0-9]+ [+-][0-9]{4}\n"
 )
 _TWO = 2
+_MOST_STUCK = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where the programs that check signatures work.
+    """Where the programs that check signatures work, and the one door to them.
 
     Attributes:
         folder: For their files; nobody else may write there.
         environment: Added to theirs.
+        patience: Seconds for each signature.
     """
 
     folder: Path
     environment: Mapping[str, str] = field(repr=False)
+    patience: float = 30.0
+    _stuck: list[str] = field(default_factory=list, init=False, repr=False)
+
+    def run(self, argv: Sequence[str], stdin: bytes, *, limit: int, **more: str) -> Completed | None:
+        """Run a program; ``None`` where it does not come to an end by itself.
+
+        One that stands still is not tried for ever: with thousands of signatures nobody could wait for it.
+
+        Args:
+            argv: Program and arguments.
+            stdin: Text for its standard input.
+            limit: Bytes that are kept of what it prints.
+            more: Added to its environment as well.
+
+        Raises:
+            Stalled: There is no such program.
+        """
+        if self._stuck.count(argv[0]) >= _MOST_STUCK:
+            return None
+        env = {**self.environment, **more}
+        done = run(argv, env=env, stdin=stdin, timeout=self.patience, limit=limit)
+        if done.timed_out:
+            self._stuck.append(argv[0])
+        return None if done.timed_out or done.returncode < 0 else done
 
 
 @dataclass(frozen=True, slots=True)

@@ -533,6 +533,8 @@ class _Judge:
         self, commit: SignedCommit, listed: Sequence[Signer], *, is_sealed: bool
     ) -> SignedBy | Unverified:
         keys = [signer for signer in listed if signer.type == OPENPGP_KEY]
+        if not keys:  # whichever it is, and with thousands of them a process for each would take long
+            return self._unlisted(commit, "an OpenPGP key")
         found = check_openpgp(commit.signature, commit.payload, keys, self.now, self.bench)
         mine = [signer for signer in keys if signer.fingerprint == found.primary]
         said = f"the OpenPGP key {found.primary or found.key}" if found.key else "an OpenPGP key"
@@ -546,16 +548,16 @@ class _Judge:
             return _refused(commit, found.wrong, f"is signed by {said}, and that {_words(found.wrong)}")
         return SignedBy(commit.oid, chosen.who, chosen.fingerprint, SignMethod.OPENPGP)
 
+    def _unlisted(self, commit: SignedCommit, said: str) -> Unverified:
+        where = f"is signed by {said}, which is listed neither here nor in the commit before it"
+        return _refused(commit, Unproved.UNKNOWN_KEY, where)
+
     def _chosen(
         self, commit: SignedCommit, mine: Sequence[Signer], said: str, also: set[str], *, is_sealed: bool
     ) -> Signer | Unverified:
         """Return the line by which a signature counts."""
         if not mine:
-            return _refused(
-                commit,
-                Unproved.UNKNOWN_KEY,
-                f"is signed by {said}, which is listed neither here nor in the commit before it",
-            )
+            return self._unlisted(commit, said)
         # Before any date: a checkpoint forgives an end, and never that a key was revoked. Of OpenPGP it may
         # be the subkey that is listed as revoked.
         if self.local.revoked.has(*also, *(signer.fingerprint for signer in mine)):

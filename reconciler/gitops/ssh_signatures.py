@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from reconciler.gitops.git import commit_date
 from reconciler.gitops.signed_commits import Bench
 from reconciler.policy.signers import NAMESPACE, Signer, fingerprint, matches, ssh_strings
-from reconciler.process import run
 from reconciler.reconcile.ports.policies import Unproved
 
 _MAGIC = b"SSHSIG"
@@ -30,7 +29,6 @@ _FIELDS = {
 }
 """How many strings of a certificate are the key's own, by the key's type."""
 _FOR_EVER = 2**64 - 1
-_TIMEOUT = 30.0
 _WHO = "signer"
 
 
@@ -195,10 +193,8 @@ def check_ssh(
     armour.write_bytes(signature.armour)
     argv = ["ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-f", str(listed), "-s", str(armour), "-I", name]
     time = at.astimezone(UTC).strftime("-Overify-time=%Y%m%d%H%M%S")
-    done = run(
-        [*argv, time], env={**bench.environment, "TZ": "UTC"}, stdin=payload, timeout=_TIMEOUT, limit=65536
-    )
-    if done.timed_out or done.returncode < 0:
+    done = bench.run([*argv, time], payload, limit=65536, TZ="UTC")
+    if done is None:
         return Unproved.CANNOT_VERIFY
     says = done.stdout.decode("utf-8", "replace").strip()
     # The code alone says that some key of the list made it; it must be the one that was judged.

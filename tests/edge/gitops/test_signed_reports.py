@@ -1,5 +1,6 @@
 """By which key a report was signed: real keys, real commits, and everything that proves nothing."""
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -10,9 +11,11 @@ import pytest
 from reconciler.errors import Stalled
 from reconciler.gitops.git import Git
 from reconciler.gitops.report_queue import Identity, ReportQueue
+from reconciler.gitops.signed_commits import Bench, read_commit
 from reconciler.gitops.signed_reports import own_public_key, signatures_of
+from reconciler.gitops.ssh_signatures import check_ssh, read_signature
 from reconciler.planning.text.untrusted import commit_message
-from reconciler.policy.signers import fingerprint_of_line
+from reconciler.policy.signers import Signer, fingerprint_of_line
 from reconciler.reconcile.ports.policies import Unproved
 from reconciler.reconcile.ports.reports import Commit, SignedReport, UnprovedReport
 from tests.edge.gitops.bench import NOW, git
@@ -128,6 +131,28 @@ def test_without_the_program_nothing_is_proved(queue: Path, report: Commits, ada
     (found,) = signatures_of(Git(queue), WEB, [commit], {"PATH": "/nonexistent"})
     assert isinstance(found, UnprovedReport)
     assert found.why is Unproved.CANNOT_VERIFY
+
+
+@pytest.mark.parametrize("does", ["sleep 60", "kill -9 $$"])
+def test_a_program_that_stands_still_is_not_waited_for_at_each_signature(
+    tmp_path: Path, queue: Path, report: Commits, ada: Key, does: str
+) -> None:
+    """Of ten thousand hosts nobody could wait for all; one that is killed may do better with the next."""
+    calls, instead = tmp_path / "calls", tmp_path / "bin" / "ssh-keygen"
+    instead.parent.mkdir()
+    commit = report(ada)
+    instead.write_text(f"#!/bin/sh\necho >>{calls}\n{does}\n")
+    instead.chmod(0o755)
+    data = git(queue, "cat-file", "commit", commit).encode() + b"\n"
+    signed = read_commit(commit, data)
+    signature = read_signature(signed.signature)
+    assert signature is not None
+    signer = Signer("report", signature.type, signature.key, ada.fingerprint)
+    bench = Bench(tmp_path, {"PATH": f"{instead.parent}:{os.environ['PATH']}"}, patience=0.5)
+    for _ in range(5):
+        found = check_ssh(signature, signed.payload, signer, NOW, bench)
+        assert found is Unproved.CANNOT_VERIFY
+    assert len(calls.read_text()) == (3 if does.startswith("sleep") else 5)
 
 
 def test_without_room_for_files_a_queue_says_so(
