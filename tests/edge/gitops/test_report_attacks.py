@@ -205,6 +205,28 @@ def test_what_whoever_may_push_writes_is_nobodys_report(watched: Watched) -> Non
         assert world.targets() == trees
 
 
+def test_what_nobody_published_who_may_is_continued_and_not_believed(watched: Watched) -> None:
+    """The branch of the fleet by each other role, and by a stranger: it would hide who is unwell."""
+    world = watched.world
+    world.report("other")
+    watched.read()
+    told = json.loads(git(world.reports, "show", "fleet:summary.json"))
+    tree = world.tree({"summary.json": json.dumps({**told, "targets": []}).encode()})
+    message = commit_message("all is well", {"Fleet-Branch": "fleet"})
+    for who in ("signer", "other", "eve"):
+        settings = (f"{name}={value}" for name, value in watched.people[who].settings.items())
+        words = ("commit-tree", "-S", "-p", "fleet", "-m", message, tree)
+        forged = git(world.reports, *(word for pair in settings for word in ("-c", pair)), *words)
+        git(world.reports, "update-ref", "refs/heads/fleet", forged)
+        shutil.rmtree(world.folder / world.state)
+        found = world.read(remotes=(watched.address,), access=watched.access)
+        assert any("by no publisher" in notice for notice in found.notices), who
+        assert git(world.reports, "rev-parse", "fleet~1") == forged
+        states = {row.target: row.state for row in found.fleet.rows}
+        assert states["other"] is TargetState.FINE
+        assert set(states) == {*ATTACKS, "other"}
+
+
 # --- The host itself ----------------------------------------------------------------------------------------
 
 
