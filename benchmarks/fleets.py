@@ -1,14 +1,14 @@
 """A generated fleet in git: a policy that enrols it, and a report of each of its hosts, signed.
 
-One key signs the reports of all hosts, each by a process of ``ssh-keygen``.
+One key signs the reports of all hosts.
 """
 
-import concurrent.futures
 import hashlib
 import json
 import os
 import struct
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ _ENVIRONMENT = {
     "GIT_COMMITTER_NAME": "Ada",
     "GIT_COMMITTER_EMAIL": "ada@example.org",
 }
-_AT_ONCE = 4
+_AT_ONCE = 1000
+"""Files that one process signs."""
 _COMMIT = 1
 _PACKAGES = 15
 """Pending updates of each host: its report has some 10 KB."""
@@ -85,7 +86,7 @@ class Fleet:
         return path
 
     def report(self, hosts: Sequence[str], others: int = 0, note: str = "") -> None:
-        """Have hosts report: two processes of git for all, and one of ssh-keygen for each.
+        """Have hosts report: a few processes for all of them.
 
         Args:
             hosts: Which.
@@ -99,8 +100,7 @@ class Fleet:
         parents = self._tips(hosts)
         policy = _git(self.policy, "rev-parse", "main").decode().strip()
         commits = [_commit(host, trees[host], parents.get(host, ""), policy) for host in hosts]
-        with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-            signed = list(pool.map(self._signed, commits))
+        signed = self._signed(commits)
         _git(self.reports, "index-pack", "--stdin", stdin=_pack(signed))
         moves = [f"delete refs/scratch/{host}\n" for host in hosts]
         moves += [
@@ -115,12 +115,21 @@ class Fleet:
         tips = dict(line.split() for line in listed.decode().splitlines())
         return {host: tips[host] for host in hosts if host in tips}
 
-    def _signed(self, commit: bytes) -> bytes:
-        signature = _run(
-            "ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", str(self.folder / "host"), stdin=commit
-        )
-        head, _, message = commit.partition(b"\n\n")
-        return head + b"\ngpgsig " + signature.strip().replace(b"\n", b"\n ") + b"\n\n" + message
+    def _signed(self, commits: Sequence[bytes]) -> list[bytes]:
+        """Return commits with a signature each; one process signs as many as a command line has room for."""
+        signed = []
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            files = [Path(folder, str(number)) for number in range(len(commits))]
+            for file, commit in zip(files, commits, strict=True):
+                file.write_bytes(commit)
+            for start in range(0, len(files), _AT_ONCE):
+                some = map(str, files[start : start + _AT_ONCE])
+                _run("ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", str(self.folder / "host"), *some)
+            for file, commit in zip(files, commits, strict=True):
+                signature = file.with_suffix(".sig").read_bytes().strip().replace(b"\n", b"\n ")
+                head, _, message = commit.partition(b"\n\n")
+                signed.append(head + b"\ngpgsig " + signature + b"\n\n" + message)
+        return signed
 
     def _make_policy(self) -> None:
         _git(self.folder, "init", "-q", "--bare", "-b", "main", "policy.git")
