@@ -1,7 +1,8 @@
 """Tell whether a document is about a host."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
@@ -52,42 +53,104 @@ def selects(match: Match, host: HostFacts, labels: Mapping[str, str]) -> bool:
 class MatchIndex:
     """Finds which of many matches select a host, without asking each of them.
 
-    A match that asks for a plain name, or for a plain value of a label, is filed under it and only asked for
-    hosts that have it. Of several such labels the one with the most different values is used.
+    Of each thing that matches ask about (the name, a label, the system, ...) and each value that a host has
+    there, it knows which matches that value rules out; what no value of a host rules out selects it. Sets of
+    matches are numbers, a bit for each position, so that those of a host are a few operations on numbers.
     """
 
-    def __init__(self, matches: Sequence[Match]) -> None:
-        self._matches = matches
-        self._filed: dict[tuple[str, str], list[int]] = {}
-        self._unfiled: list[int] = []
-        handles = [_handles(match) for match in matches]
-        values: dict[str, set[str]] = {}
-        for handle in handles:
-            for key, texts in handle.items():
-                values.setdefault(key, set()).update(texts)
-        for position, handle in enumerate(handles):
-            if not handle:
-                self._unfiled.append(position)
-                continue
-            best = max(handle, key=lambda key: (len(values[key]), key))
-            for text in set(handle[best]):
-                self._filed.setdefault((best, text), []).append(position)
+    def __init__(self, matches: Iterable[Match]) -> None:
+        self._all = 0
+        self._name, self._os, self._manager, self._guest_of = (_Facet() for _ in range(4))
+        self._labels: defaultdict[str, _Facet] = defaultdict(_Facet)
+        nots: list[Match] = []
+        self._negating: list[int] = []
+        for position, match in enumerate(matches):
+            self._all |= 1 << position
+            self._name.file(position, match.name)
+            self._os.file(position, match.os)
+            self._manager.file(position, match.manager)
+            self._guest_of.file(position, match.guest_of)
+            for key, wanted in (match.labels or {}).items():
+                self._labels[key].file(position, wanted)
+            if match.not_ is not None:
+                nots.append(match.not_)
+                self._negating.append(position)
+        self._nots = MatchIndex(nots) if nots else None
+
+    def bits(self, host: HostFacts, labels: Mapping[str, str]) -> int:
+        """Return a bit for each match that selects a host whose labels in force are ``labels``."""
+        out = self._os.without(host.os_id, f"{host.os_id}-{host.os_version}" if host.os_version else None)
+        out |= self._name.without(host.name) | self._manager.without(host.manager)
+        out |= self._guest_of.without(host.guest_of)
+        for key, facet in self._labels.items():
+            out |= facet.without(labels.get(key))
+        if self._nots is not None:
+            for position in self._nots.select(host, labels):
+                out |= 1 << self._negating[position]
+        return self._all & ~out
 
     def select(self, host: HostFacts, labels: Mapping[str, str]) -> list[int]:
         """Return the positions of the matches that select a host whose labels in force are ``labels``."""
-        positions = [*self._unfiled, *self._filed.get((_NAME, host.name), ())]
-        for item in labels.items():
-            positions += self._filed.get(item, ())
-        return [position for position in sorted(positions) if selects(self._matches[position], host, labels)]
+        return positions_of(self.bits(host, labels))
 
 
-_NAME = ""  # No label is called that.
+def positions_of(bits: int) -> list[int]:
+    """Return the positions of the bits that are set, in order."""
+    found = []
+    while bits:
+        lowest = bits & -bits
+        found.append(lowest.bit_length() - 1)
+        bits ^= lowest
+    return found
 
 
-def _handles(match: Match) -> dict[str, Sequence[str]]:
-    """Return what the match asks for without patterns."""
-    asked = {_NAME: match.name, **(match.labels or {})}
-    return {key: texts for key, texts in asked.items() if texts and not any(map(is_pattern, texts))}
+class _Facet:
+    """One thing that matches ask about."""
+
+    def __init__(self) -> None:
+        self._asking = 0
+        self._plain: defaultdict[str, list[int]] = defaultdict(list)
+        self._patterns: list[tuple[str, int]] = []
+        self._known: dict[tuple[str | None, ...], int] = {}
+
+    def file(self, position: int, texts: Sequence[str] | None) -> None:
+        """Note what the match at a position asks for, ``None`` where it asks nothing here."""
+        if texts is None:
+            return
+        self._asking |= 1 << position
+        for text in texts:
+            if is_pattern(text):
+                self._patterns.append((text, position))
+            # A value may be called like a pattern.
+            self._plain[text].append(position)
+
+    def without(self, *values: str | None) -> int:
+        """Return which matches a host is ruled out by that has these values here, none of which fits."""
+        if not self._asking:
+            return 0
+        known = self._known.get(values)
+        if known is None:
+            fitting = 0
+            for value in values:
+                if value is not None:
+                    fitting |= self._fitting(value)
+            known = self._asking & ~fitting
+            if len(self._known) < _MOST_KEPT:
+                self._known[values] = known
+        return known
+
+    def _fitting(self, value: str) -> int:
+        found = 0
+        for position in self._plain.get(value, ()):
+            found |= 1 << position
+        for pattern, position in self._patterns:
+            if _matcher(pattern).match(value):
+                found |= 1 << position
+        return found
+
+
+_MOST_KEPT = 4096
+"""Values of one thing of which is remembered what they rule out: hosts share most, but not their names."""
 
 
 def fits(patterns: Sequence[str], text: str) -> bool:

@@ -10,9 +10,9 @@ Rules:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -29,7 +29,7 @@ from reconciler.policy.documents import (
     Settings,
 )
 from reconciler.policy.load import Origin, Placed, Revision
-from reconciler.policy.match import HostFacts, MatchIndex
+from reconciler.policy.match import HostFacts, MatchIndex, positions_of
 from reconciler.policy.problems import dotted
 
 
@@ -73,6 +73,18 @@ class Effective:
     frozen: tuple[windows.Freeze, ...]
     ambiguities: tuple[Ambiguity, ...]
     host: Placed[Host] | None
+
+
+class HostClass(NamedTuple):
+    """Which documents of a revision are about a host: a bit for each, in the order of :class:`Resolver`.
+
+    What holds for hosts that share it is the same, but for their own Host documents.
+    """
+
+    policies: int
+    freezes: int
+    exceptions: int
+    approvals: int
 
 
 Key = tuple[str, ...]
@@ -188,9 +200,13 @@ class _Selection(Generic[C]):
         self._placed: tuple[Placed[C], ...] = placed
         self._index = MatchIndex([one.value.match for one in placed])
 
-    def of(self, host: HostFacts, labels: Mapping[str, str]) -> tuple[Placed[C], ...]:
-        """Return those about a host, in their order."""
-        return tuple(self._placed[position] for position in self._index.select(host, labels))
+    def about(self, host: HostFacts, labels: Mapping[str, str]) -> int:
+        """Return which are about a host: a bit for each."""
+        return self._index.bits(host, labels)
+
+    def of(self, bits: int) -> tuple[Placed[C], ...]:
+        """Return those whose bits are set, in their order."""
+        return tuple(self._placed[position] for position in positions_of(bits))
 
 
 class Resolver:
@@ -207,6 +223,7 @@ class Resolver:
         self._hosts = {placed.value.name: placed for placed in revision.hosts}
         self._schedules = {placed.value.name: placed for placed in revision.schedules}
         self._compiled: dict[str, windows.Schedule] = {}
+        self._known: dict[HostClass, Effective] = {}
 
     def labels_of(self, host: HostFacts) -> Mapping[str, str]:
         """Return the labels that documents are matched with, as :func:`labels_of` does."""
@@ -217,27 +234,55 @@ class Resolver:
         # A guest may bear the name of a host, and is another machine.
         return self._hosts.get(host.name) if host.guest_of is None else None
 
+    def class_of(self, host: HostFacts) -> HostClass:
+        """Return which documents are about a host."""
+        labels = self.labels_of(host)
+        return HostClass(
+            self._index.bits(host, labels),
+            self._freezes.about(host, labels),
+            self._exceptions.about(host, labels),
+            self._approvals.about(host, labels),
+        )
+
     def resolve(self, host: HostFacts) -> Effective:
         """Say what holds for one host."""
-        labels = self.labels_of(host)
-        matching = [self._layers[position] for position in self._index.select(host, labels)]
+        return replace(self.of_class(self.class_of(host)), host=self._host(host))
+
+    def of_class(self, kind: HostClass) -> Effective:
+        """Say what holds for the hosts of a class, their own Host documents left aside."""
+        known = self._known.get(kind)
+        if known is None:
+            known = self._known[kind] = self._resolved(kind)
+        return known
+
+    def _resolved(self, kind: HostClass) -> Effective:
+        matching = [self._layers[position] for position in positions_of(kind.policies)]
         merge = _Merge()
         for _, layers in groupby(matching, key=lambda layer: layer.placed.value.priority):
             merge.add(list(layers))
         settings = merge.settings()
-        freezes = self._freezes.of(host, labels)
+        freezes = self._freezes.of(kind.freezes)
         return Effective(
             commit=self._revision.commit,
             settings=settings,
             origins=dict(sorted(merge.origins.items())),
             policies=tuple((layer.placed.value.name, layer.placed.origin) for layer in matching),
-            exceptions=self._exceptions.of(host, labels),
+            exceptions=self._exceptions.of(kind.exceptions),
             freezes=freezes,
-            approvals=self._approvals.of(host, labels),
+            approvals=self._approvals.of(kind.approvals),
             schedules=tuple(self._schedule(name) for name in settings.schedule),
             frozen=tuple(placed.value.compiled(str(placed.origin)) for placed in freezes),
             ambiguities=tuple(sorted(merge.ambiguities, key=lambda one: one.key)),
-            host=self._host(host),
+            host=None,
+        )
+
+    def documents(self, kind: HostClass) -> tuple[Placed[Policy | Freeze | PackageException | Approval], ...]:
+        """Return the documents that are about the hosts of a class, by kind and in their order."""
+        return (
+            *(self._layers[position].placed for position in positions_of(kind.policies)),
+            *self._freezes.of(kind.freezes),
+            *self._exceptions.of(kind.exceptions),
+            *self._approvals.of(kind.approvals),
         )
 
     def _schedule(self, name: str) -> windows.Schedule:

@@ -453,25 +453,57 @@ def test_whatever_is_ambiguous_on_some_host_was_told_by_check(
     assert warnings or not ambiguous
 
 
-match_keys = st.fixed_dictionaries(
-    {},
-    optional={
-        "name": st.lists(names, min_size=1, max_size=2),
-        "labels": st.dictionaries(
-            st.sampled_from(["env", "role"]), st.sampled_from(["prod", "web", "w*"]), min_size=1, max_size=2
-        ),
-        "not": st.fixed_dictionaries({"name": names}),
-    },
+asked = {
+    "name": st.lists(names, min_size=1, max_size=2),
+    "labels": st.dictionaries(
+        st.sampled_from(["env", "role"]), st.sampled_from(["prod", "web", "w*"]), min_size=1, max_size=2
+    ),
+    "os": st.lists(st.sampled_from(["debian", "debian-12", "debian-*", "ubuntu-22.04", "*"]), min_size=1),
+    "manager": st.lists(st.sampled_from(["apt", "dnf"]), min_size=1, max_size=2),
+    "guest_of": st.lists(st.sampled_from(["pve-1", "pve-*"]), min_size=1, max_size=2),
+}
+match_keys = st.recursive(
+    st.fixed_dictionaries({}, optional=asked),
+    lambda inner: st.fixed_dictionaries({}, optional={**asked, "not": inner.filter(bool)}),
+    max_leaves=3,
+)
+machines = st.builds(
+    lambda known, os, manager, guest_of: HostFacts(known.name, known.labels, os[0], os[1], manager, guest_of),
+    facts,
+    st.sampled_from([("debian", "12"), ("debian", ""), ("ubuntu", "22.04"), ("", "")]),
+    st.sampled_from(["apt", "dnf", ""]),
+    st.sampled_from([None, "pve-1", "xen"]),
 )
 
 
-@given(st.lists(match_keys, max_size=6), facts)
-@examples(200)
+@given(st.lists(match_keys, max_size=6), st.lists(machines, min_size=1, max_size=4))
+@examples(300)
 def test_the_index_selects_exactly_what_asking_each_match_selects(
-    wanted: list[dict[str, Any]], host: HostFacts
+    wanted: list[dict[str, Any]], hosts: list[HostFacts]
 ) -> None:
     matches = [Match.model_validate(match) for match in wanted]
+    index = MatchIndex(matches)
 
-    found = MatchIndex(matches).select(host, host.labels)
+    for host in hosts:
+        found = index.select(host, host.labels)
 
-    assert found == [index for index, match in enumerate(matches) if selects(match, host, host.labels)]
+        assert found == [place for place, match in enumerate(matches) if selects(match, host, host.labels)]
+
+
+def test_hosts_of_one_class_are_treated_alike_whatever_their_names_and_labels() -> None:
+    tree = {
+        **policies("match: {labels: {env: prod}}\nupdates: none", "match: {name: 'web-*'}\naction: apply"),
+        "hosts/h.yaml": "kind: Host\nname: web-03\nlabels: {env: prod}\n",
+    }
+    resolver = Resolver(loaded(tree))
+    alike = [
+        HostFacts("web-01", {"env": "prod", "rack": "7"}, "debian", "12", "apt"),
+        HostFacts("web-02", {"env": "prod", "rack": "8"}, "ubuntu", "22.04", "apt"),
+        HostFacts("web-03", {}, "debian", "12", "apt"),
+    ]
+
+    assert len({resolver.class_of(host) for host in alike}) == 1
+    assert len({id(resolver.resolve(host).settings) for host in alike}) == 1
+    assert resolver.resolve(alike[2]).host is not None
+    other = HostFacts("db-01", {"env": "prod"}, "debian", "12", "apt")
+    assert resolver.class_of(other) != resolver.class_of(alike[0])
