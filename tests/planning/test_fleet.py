@@ -325,3 +325,11 @@ def test_nothing_is_told_of_what_still_needs_somebody() -> None:
     recovered = notice(changes(before, [row()]), "fleet", NOW)
     assert recovered is not None
     assert recovered.event is Event.RECOVERED
+
+
+def test_labels_that_a_host_never_told_are_not_taken_for_none() -> None:
+    untold = replace(REPORT, host=replace(REPORT.host, own_labels=None))
+    told = replace(REPORT, host=replace(REPORT.host, own_labels={}))
+    assert (row(untold).own_labels, row(told).own_labels) == (None, {})
+    lines = [Line.of(row(one)) for one in (untold, told)]
+    assert [line.row for line in read_summary(write_summary(HEAD, lines))[1]] == [line.row for line in lines]

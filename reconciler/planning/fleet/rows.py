@@ -166,7 +166,7 @@ class Row:
         manager: Its package manager.
         guest_of: Id of the hypervisor, null for a host of its own.
         labels: As the policy sees them.
-        own_labels: As it says of itself.
+        own_labels: As it says of itself; null where its report did not tell that.
         headline: The report in a few words.
         resolution: As in the report: targets that share it, and that policy treats alike, have the same plan.
         inventory: Digest of all that is installed.
@@ -196,7 +196,7 @@ class Row:
     manager: str = ""
     guest_of: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
-    own_labels: Mapping[str, str] = field(default_factory=dict)
+    own_labels: Mapping[str, str] | None = None
     headline: str = ""
     resolution: str = ""
     inventory: str = ""
@@ -273,7 +273,7 @@ def row_of(
         manager=one_line(report.host.manager, _NAME),
         guest_of=None if report.host.guest_of is None else one_line(report.host.guest_of, _NAME),
         labels=_labels(report.host.labels),
-        own_labels=_labels(report.host.own_labels or {}),
+        own_labels=None if report.host.own_labels is None else _labels(report.host.own_labels),
         headline=one_line(headline(report), _REASON),
         resolution=one_line(report.resolution, _NAME),
         inventory=one_line(report.inventory, _NAME),

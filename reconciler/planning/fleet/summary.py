@@ -162,7 +162,7 @@ def _row(told: dict[str, Any]) -> Row:
         manager=str(told["manager"]),
         guest_of=told["guest_of"],
         labels=dict(told["labels"]),
-        own_labels=dict(told["own_labels"]),
+        own_labels=None if told["own_labels"] is None else dict(told["own_labels"]),
         headline=str(told["headline"]),
         resolution=str(told["resolution"]),
         inventory=str(told["inventory"]),
