@@ -9,7 +9,8 @@ Rules:
 * Neither the order of files nor that of documents matters.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Generic, NamedTuple, TypeVar
@@ -100,6 +101,28 @@ def labels_of(revision: Revision, host: HostFacts) -> Mapping[str, str]:
 def resolve(revision: Revision, host: HostFacts) -> Effective:
     """Say what holds for one host; for many hosts of one revision use a :class:`Resolver`."""
     return Resolver(revision).resolve(host)
+
+
+def flat_settings(settings: Settings) -> Iterator[tuple[str, object]]:
+    """Yield every setting with its dotted key and its value as plain JSON data."""
+    yield from _flat(settings.model_dump(mode="json"), "")
+
+
+def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def shown_value(value: object) -> str:
+    """Write a value that :func:`flat_settings` yields for people."""
+    if value is None or value in ([], {}):
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+    return str(value)
 
 
 def settings_of(policy: Policy) -> dict[Key, object]:
@@ -204,6 +227,11 @@ class _Selection(Generic[C]):
         """Return which are about a host: a bit for each."""
         return self._index.bits(host, labels)
 
+    @property
+    def everything(self) -> int:
+        """A bit for each of them."""
+        return (1 << len(self._placed)) - 1
+
     def of(self, bits: int) -> tuple[Placed[C], ...]:
         """Return those whose bits are set, in their order."""
         return tuple(self._placed[position] for position in positions_of(bits))
@@ -275,6 +303,13 @@ class Resolver:
             ambiguities=tuple(sorted(merge.ambiguities, key=lambda one: one.key)),
             host=None,
         )
+
+    @property
+    def everything(self) -> HostClass:
+        """The class that all documents would be about."""
+        selections = self._freezes, self._exceptions, self._approvals
+        freezes, exceptions, approvals = (one.everything for one in selections)
+        return HostClass((1 << len(self._layers)) - 1, freezes, exceptions, approvals)
 
     def documents(self, kind: HostClass) -> tuple[Placed[Policy | Freeze | PackageException | Approval], ...]:
         """Return the documents that are about the hosts of a class, by kind and in their order."""

@@ -100,13 +100,14 @@ def gate_inputs(
         settings=_settings(effective),
         windows=_windows(effective, target, now),
         freezes=tuple(sorted(coming, key=attrgetter("start", "name"))),
-        is_security_plan=_is_security_plan(effective),
+        is_security_plan=is_security_plan(effective),
         approvals=approvals_of(effective),
         used=local.used,
     )
 
 
-def _is_security_plan(effective: Effective) -> bool:
+def is_security_plan(effective: Effective) -> bool:
+    """Tell whether a plan under this policy passes freezes that let security updates through."""
     settings = effective.settings
     return settings.updates == "security" and settings.removals == "forbid"
 
@@ -156,7 +157,7 @@ def _windows(effective: Effective, target: str, now: datetime) -> WindowState:
         budget=effective.settings.budget,
         freezes=effective.frozen,
         splay_key=target,
-        allow_security=_is_security_plan(effective),
+        allow_security=is_security_plan(effective),
     )
     shown = _open_and_next(coming, now)
     if opening is not None and opening.occurrence not in shown:

@@ -11,7 +11,7 @@ from reconciler.policy.documents import AnyDocument
 from reconciler.policy.load import Placed
 from reconciler.policy.match import HostFacts
 from reconciler.policy.problems import visible
-from reconciler.policy.resolve import Effective, Resolver
+from reconciler.policy.resolve import Effective, Resolver, flat_settings, shown_value
 
 _WIDEST = 40
 """Cells of a value, before its origin stands further right than the others."""
@@ -90,8 +90,8 @@ def _lines(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> 
         yield f"AMBIGUOUS {one.key}: {one.message}"
     yield ""
     rows = [
-        (key, _shown(value), str(effective.origins.get(key, "default")))
-        for key, value in _flat(effective.settings.model_dump(mode="json"), "")
+        (key, shown_value(value), str(effective.origins.get(key, "default")))
+        for key, value in flat_settings(effective.settings)
     ]
     yield from table(rows, indent="", widest=_WIDEST)
     for title, placed in (
@@ -103,19 +103,3 @@ def _lines(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> 
             yield ""
             yield f"{title}:"
             yield from (f"  {one.value.name} ({one.origin})" for one in placed)
-
-
-def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _shown(value: object) -> str:
-    if value is None or value in ([], {}):
-        return "-"
-    if isinstance(value, list):
-        return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
-    return str(value)

@@ -1,0 +1,307 @@
+"""What two policies say differently about one host: settings, documents and windows, at one instant.
+
+The rules:
+
+1. What has no effect is not told: where a text stands, why it was written, and what is over already.
+2. Windows are those in which a run could start, freezes and the time that it needs left off. Two are the same
+   where they begin and end at the same instants, whatever their Schedule is called.
+3. Of what vanishes and appears less than a day apart, the nearest are one window that moves.
+4. A host begins later in its windows by its own share of ``splay``, always the same: windows are compared
+   without it, and another ``splay`` is told like a setting.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from operator import itemgetter
+from typing import Literal
+
+from reconciler.planning.gates.inputs import is_security_plan
+from reconciler.planning.impact.effect import (
+    DocumentChange,
+    SettingChange,
+    Sort,
+    Span,
+    WindowChange,
+    WindowsEffect,
+)
+from reconciler.planning.resolving.approval import approvals_of
+from reconciler.planning.text.wording import minute, short_digest
+from reconciler.policy import windows
+from reconciler.policy.documents import PackageException
+from reconciler.policy.load import Placed
+from reconciler.policy.resolve import Effective, flat_settings, shown_value
+from reconciler.policy.values import format_duration
+from reconciler.policy.zones import shifted
+
+MOST_WINDOWS = 1000
+"""Windows of one policy that are looked at; where there are more, the time that is looked at is shorter."""
+_MOST_CHANGES = 100
+"""Changes of windows that are told one by one."""
+_A_DAY = timedelta(days=1)
+
+_SORTS: Mapping[str, Sort] = {
+    "updates": "mode",
+    "action": "mode",
+    "upgrade": "mode",
+    "removals": "mode",
+    "allow_removals": "mode",
+    "autoremove": "mode",
+    "min_age": "mode",
+    "sources": "mode",
+    "security_sources": "mode",
+    "approval": "approval",
+    "reboot": "reboot",
+    "schedule": "window",
+    "splay": "window",
+    "budget": "window",
+    "overrun": "window",
+    "deadline": "deadline",
+    "notify": "route",
+    "announce": "route",
+}
+_ORDER: tuple[Sort, ...] = ("mode", "approval", "reboot", "window", "deadline", "route", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What a host is told differently; as in :class:`reconciler.planning.impact.effect.Effect`."""
+
+    ambiguities: tuple[str, ...]
+    settings: tuple[SettingChange, ...]
+    documents: tuple[DocumentChange, ...]
+    windows: WindowsEffect | None
+
+
+def differences(before: Effective, after: Effective, at: datetime, until: datetime) -> Differences:
+    """Return what ``after`` says otherwise than ``before``.
+
+    Args:
+        before: What holds for a host by the base.
+        after: And by the head.
+        at: The instant at which both are judged, aware.
+        until: Until when windows are looked at.
+    """
+    known = {one.key for one in before.ambiguities}
+    return Differences(
+        tuple(one.message for one in after.ambiguities if one.key not in known),
+        _settings(before, after),
+        _documents(before, after, at),
+        _windows(before, after, at, until),
+    )
+
+
+def _settings(before: Effective, after: Effective) -> tuple[SettingChange, ...]:
+    old, new = _told(before), _told(after)
+    keys = (key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key))
+    found = (
+        SettingChange(key, _sort_of(key), old.get(key, "-"), new.get(key, "-"), _place(key, after))
+        for key in keys
+    )
+    return tuple(sorted(found, key=lambda one: _ORDER.index(one.sort)))
+
+
+def _sort_of(key: str) -> Sort:
+    return _SORTS.get(key.partition(".")[0], "other")
+
+
+def _told(effective: Effective) -> dict[str, str]:
+    """Return every setting in words, and how long the starts of windows are delayed at most."""
+    told = {key: shown_value(value) for key, value in flat_settings(effective.settings)}
+    splays = sorted({window.splay for one in effective.schedules for window in one.windows} - {timedelta(0)})
+    return told | {"splay": ", ".join(map(format_duration, splays)) or "-"}
+
+
+def _place(key: str, effective: Effective) -> str:
+    origin = effective.origins.get(key)
+    return "" if origin is None else str(origin)
+
+
+# --- Documents ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A document as far as it has an effect, and where it stands."""
+
+    what: str
+    until: datetime
+    origin: str
+    is_over: bool
+
+
+def _documents(before: Effective, after: Effective, at: datetime) -> tuple[DocumentChange, ...]:
+    return (
+        *_changed("Exception", _exceptions(before.exceptions, at), _exceptions(after.exceptions, at)),
+        *_changed("Approval", _approvals(before, at), _approvals(after, at)),
+        *_changed("Freeze", _freezes(before.frozen, at), _freezes(after.frozen, at)),
+    )
+
+
+def _changed(
+    kind: Literal["Exception", "Approval", "Freeze"], old: Mapping[str, _Told], new: Mapping[str, _Told]
+) -> Iterator[DocumentChange]:
+    for name in sorted({*old, *new}):
+        was, will = old.get(name), new.get(name)
+        if was is None and will is not None:
+            yield DocumentChange(kind, name, "begins", will.what, will.until, will.origin)
+        elif was is not None and will is None:
+            yield DocumentChange(kind, name, "ends", was.what, was.until, was.origin)
+        elif was is not None and will is not None and (was.what, was.until) != (will.what, will.until):
+            what = will.what if was.what == will.what else f"{was.what} → {will.what}"
+            ends = "" if was.until == will.until else f", until {minute(was.until)} → {minute(will.until)}"
+            yield DocumentChange(kind, name, "changes", f"{what}{ends}", will.until, will.origin)
+
+
+def _in_force(told: Iterable[tuple[str, _Told]]) -> dict[str, _Told]:
+    return {name: one for name, one in told if not one.is_over}
+
+
+def _exceptions(placed: Iterable[Placed[PackageException]], at: datetime) -> dict[str, _Told]:
+    return _in_force(
+        (one.value.name, _Told(_words(one.value), one.value.ends(), str(one.origin), one.value.ends() <= at))
+        for one in placed
+    )
+
+
+def _words(exception: PackageException) -> str:
+    """Say what an exception does, whole: a part that is left out could be the one that changes."""
+    words = f"{exception.action} {', '.join(exception.packages)}"
+    if exception.versions is not None:
+        words += f" {exception.versions}"
+    if exception.sources is not None:
+        only, without = exception.sources.only, exception.sources.except_
+        words += f" from {', '.join(only) or 'all sources'}" + (
+            f" but {', '.join(without)}" if without else ""
+        )
+    return words
+
+
+def _approvals(effective: Effective, at: datetime) -> dict[str, _Told]:
+    return _in_force(
+        (
+            one.name,
+            _Told(
+                f"plan {short_digest(one.plan)}"
+                if one.plan
+                else f"versions {', '.join(f'{name}={version}' for name, version in one.versions)}",
+                one.expires,
+                one.origin,
+                one.expires <= at,
+            ),
+        )
+        for one in approvals_of(effective)
+    )
+
+
+def _freezes(frozen: Iterable[windows.Freeze], at: datetime) -> dict[str, _Told]:
+    return _in_force(
+        (
+            one.name,
+            _Told(
+                f"from {minute(one.start)} to {minute(one.end)}"
+                + (", security updates pass" if one.allow == "security" else ""),
+                one.end,
+                one.origin,
+                one.end <= at,
+            ),
+        )
+        for one in frozen
+    )
+
+
+# --- Windows --------------------------------------------------------------------------------------------
+
+_Key = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """The windows of a time, each with its Schedule, and what keeps every run out.
+
+    Attributes:
+        last: Begin of the last one that was looked at, where there may be more.
+    """
+
+    spans: Mapping[_Key, tuple[str, str | None]]
+    last: datetime | None
+
+    def free(self, until: datetime) -> dict[_Key, str]:
+        """Return those in which a run could start and that begin until an instant."""
+        return {key: name for key, (name, why) in self.spans.items() if why is None and key[0] <= until}
+
+
+def _windows(before: Effective, after: Effective, at: datetime, until: datetime) -> WindowsEffect | None:
+    old, new = _coming(before, at, until), _coming(after, at, until)
+    # What is behind the last of many was looked at on neither side.
+    last = min(one.last or until for one in (old, new))
+    free_before, free_after = old.free(last), new.free(last)
+    changes = _moves(
+        {key: name for key, name in free_before.items() if key not in free_after},
+        {key: name for key, name in free_after.items() if key not in free_before},
+        {key: why for key, (_, why) in new.spans.items() if why is not None},
+    )
+    if not changes:
+        return None
+    more = max(0, len(changes) - _MOST_CHANGES)
+    told = tuple(changes[:_MOST_CHANGES])
+    return WindowsEffect(last, len(free_before), len(free_after), _next(after, at), told, more)
+
+
+def _coming(effective: Effective, at: datetime, until: datetime) -> _Coming:
+    spans = list(islice(windows.occurrences(effective.schedules, at, until), MOST_WINDOWS))
+    budget, allow = effective.settings.budget, is_security_plan(effective)
+    found: dict[_Key, tuple[str, str | None]] = {}
+    for span in spans:
+        why = windows.blocked_by(span, effective.frozen, budget=budget, allow_security=allow)
+        known = found.get((span.start, span.end))
+        if known is None or known[1] is not None:
+            found[span.start, span.end] = span.schedule, why
+    return _Coming(found, spans[-1].start if len(spans) == MOST_WINDOWS else None)
+
+
+def _next(effective: Effective, at: datetime) -> datetime | None:
+    opening = windows.next_opening(
+        effective.schedules,
+        at,
+        budget=effective.settings.budget,
+        freezes=effective.frozen,
+        allow_security=is_security_plan(effective),
+    )
+    return None if opening is None else opening.start
+
+
+def _moves(
+    gone: Mapping[_Key, str], new: Mapping[_Key, str], blocked: Mapping[_Key, str]
+) -> list[WindowChange]:
+    """Pair what vanishes with what appears, and return all in the order of time."""
+    pairs = _pairs(sorted(set(gone) - set(blocked)), sorted(new))
+    taken = set(pairs.values())
+    found = [(key, WindowChange("moves", new[to], Span(*key), Span(*to), "")) for key, to in pairs.items()]
+    found += [
+        (key, WindowChange("vanishes", name, Span(*key), None, blocked.get(key, "")))
+        for key, name in gone.items()
+        if key not in pairs
+    ]
+    found += [
+        (key, WindowChange("appears", name, None, Span(*key), ""))
+        for key, name in new.items()
+        if key not in taken
+    ]
+    return [change for _, change in sorted(found, key=itemgetter(0))]
+
+
+def _pairs(gone: Sequence[_Key], new: Sequence[_Key]) -> dict[_Key, _Key]:
+    """Pair each in order with the nearest that is left and less than a day away."""
+    found: dict[_Key, _Key] = {}
+    left = list(new)
+    for key in gone:
+        first = bisect_right(left, shifted(key[0], -_A_DAY), key=itemgetter(0))
+        last = bisect_left(left, shifted(key[0], _A_DAY), key=itemgetter(0))
+        if first < last:
+            _, nearest = min((abs(other[0] - key[0]), other) for other in left[first:last])
+            found[key] = nearest
+            left.remove(nearest)
+    return found
