@@ -363,6 +363,10 @@ class Conversation:
             key for key in self._wanted() if key not in moved and not _is_phased(self.standings[key])
         )
 
+    def first_question(self) -> Question:
+        """Return what is asked first of the plan itself; later questions leave out more."""
+        return self._ask(self._first_wish())
+
     def unrestricted(self) -> Iterator[Question]:
         """Yield what would be asked if policy kept nothing back, where it does; other holds stand."""
         rules, wish = self.rules, self._first_wish()

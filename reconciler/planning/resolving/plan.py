@@ -47,8 +47,20 @@ def make_plan(
     found = conversation.replay(exchanges)
     if not isinstance(found, Resolution):
         found = Resolution(failure=Failure("Unanswered", "the package manager was not asked everything yet"))
+    return plan_by(conversation, found, observation)
+
+
+def plan_by(conversation: Conversation, found: Resolution, observation: Observation) -> Plan:
+    """Give the account of what came of a conversation, or is taken to come of it.
+
+    Args:
+        conversation: By whose policy and instant.
+        found: The transaction, or why there is none.
+        observation: Of the machine.
+    """
+    effective = conversation.rules.effective
     digest = digest_of(found.changes)
-    approval = _Approvals.of(found.changes, digest, effective, now)
+    approval = _Approvals.of(found.changes, digest, effective, conversation.rules.now)
     timekeeper = Timekeeper.of(observation, conversation.rules)
     account = _Account(conversation, found, approval, moves(found.changes, conversation.offers), timekeeper)
     updates = account.updates()

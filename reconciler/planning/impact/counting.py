@@ -1,0 +1,166 @@
+"""What becomes of the updates of a host of which there is no recording, by the numbers in its row.
+
+A summary of a fleet names the security updates that wait and counts all others. So an exception that begins
+or ends is told by name for security updates that it names; of all others there are at most so many as the row
+counts of the sort in question. Each rule of the estimate is named as where there is a recording.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal
+
+from reconciler.planning.facts.package import PackageId
+from reconciler.planning.fleet.rows import Row
+from reconciler.planning.impact.effect import CountedChange, Rule, UpdateChange, UpdatesEffect
+from reconciler.planning.impact.updates import wish_of
+from reconciler.planning.reporting.document import Counts
+from reconciler.planning.resolving.dispositions import Disposition
+from reconciler.planning.resolving.selection import is_named_by
+from reconciler.planning.text.wording import listed
+from reconciler.policy.documents import PackageException
+from reconciler.policy.resolve import Effective
+
+Way = Literal["comes", "waits", "goes"]
+
+
+def by_counts(row: Row, before: Effective, after: Effective, at: datetime) -> UpdatesEffect:
+    """Return what becomes of the updates of a host as far as its row tells.
+
+    Args:
+        row: Of the host, or of one with the same ``resolution``.
+        before: What holds for it by the base.
+        after: And by the head.
+        at: The instant at which both are judged, aware.
+    """
+    if row.counts is None:
+        return UpdatesEffect()
+    begun, ended = _new_in(after, before, at), _new_in(before, after, at)
+    changes = tuple(_named(row, begun, ended))
+    named = {one.change for one in changes}
+    counted = [*_of_exceptions(row.counts, begun, ended), *_of_settings(row.counts, before, after)]
+    asked = {one.estimated for one in counted} | {one.estimated for one in changes}
+    rules = tuple(rule for rule in Rule if rule in asked)
+    if not counted and not named:
+        return UpdatesEffect()
+    told = tuple(one for one in counted if one.at_most)
+    return UpdatesEffect("estimated" if rules else "exact", rules, changes, told)
+
+
+def _new_in(one: Effective, other: Effective, at: datetime) -> list[PackageException]:
+    """Return the exceptions in force by one policy that the other does not have."""
+    there = {wish_of(each.value) for each in other.exceptions if each.value.ends() > at}
+    found = (placed.value for placed in one.exceptions if placed.value.ends() > at)
+    return [each for each in found if wish_of(each) not in there]
+
+
+def _named(
+    row: Row, begun: Iterable[PackageException], ended: Iterable[PackageException]
+) -> Iterator[UpdateChange]:
+    """Yield the security updates that the row names and exceptions are about."""
+    for key in row.security:
+        package, _, version = key.partition("=")
+        name, _, arch = package.partition(":")
+        usual = UpdateChange(
+            name=name,
+            arch=arch,
+            version=version,
+            security=True,
+            change="waits",
+            before=Disposition.PLANNED,
+            after=Disposition.HELD,
+            reason="",
+            origin="",
+            estimated=Rule.HOLD_ADDED,
+        )
+        if (one := _covering(begun, PackageId(name, arch))) is not None:
+            yield replace(usual, reason=f"exception {one.name}: {one.reason}")
+        elif (one := _covering(ended, PackageId(name, arch))) is not None:
+            yield replace(
+                usual,
+                change="comes",
+                before=Disposition.HELD,
+                after=Disposition.PLANNED,
+                reason=f"exception {one.name} does not keep it back any more",
+                estimated=Rule.HOLD_LIFTED,
+            )
+
+
+def _covering(exceptions: Iterable[PackageException], package: PackageId) -> PackageException | None:
+    """Return the first exception that keeps a package back, whatever versions it is about."""
+    for one in exceptions:
+        if one.action in ("hold", "block") and is_named_by(package, one.packages):
+            return one
+    return None
+
+
+def _of_exceptions(
+    counts: Counts, begun: list[PackageException], ended: list[PackageException]
+) -> Iterator[CountedChange]:
+    """Yield what becomes of updates that are no security updates, whose names a row does not tell."""
+    others = counts.pending - counts.pending_security
+    added, lifted = Rule.HOLD_ADDED, Rule.HOLD_LIFTED
+    hold, dependency = ("hold", "block"), ("allow-as-dependency",)
+    cases: tuple[tuple[list[PackageException], tuple[str, ...], Way, int, Rule, str], ...] = (
+        (begun, hold, "waits", others, added, "are kept back"),
+        (ended, hold, "comes", counts.held, lifted, "are not kept back any more"),
+        (begun, dependency, "waits", counts.pending, added, "move only as dependencies"),
+        (ended, dependency, "comes", counts.held, lifted, "do not move only as dependencies any more"),
+        (begun, ("include",), "comes", counts.not_selected, lifted, "are included"),
+        (ended, ("include",), "goes", counts.pending, added, "are not included any more"),
+    )
+    for exceptions, actions, way, most, rule, words in cases:
+        patterns = [name for one in exceptions if one.action in actions for name in one.packages]
+        if patterns:
+            yield CountedChange(way, max(0, most), f"those that {listed(patterns)} names {words}", rule)
+
+
+def _of_settings(counts: Counts, before: Effective, after: Effective) -> Iterator[CountedChange]:
+    yield from _of_mode(counts, before, after)
+    yield from _of_ages(counts, before, after)
+    old, new = before.settings, after.settings
+    if (old.upgrade, old.removals, old.allow_removals) != (new.upgrade, new.removals, new.allow_removals):
+        is_wider = new.upgrade == "full" or new.removals == "allow" or bool(new.allow_removals)
+        words = "what may be removed for an update is another"
+        if is_wider:
+            yield CountedChange("comes", counts.refused, words, Rule.HOLD_LIFTED)
+        else:
+            yield CountedChange("goes", counts.pending, words, Rule.HOLD_ADDED)
+    if (old.sources, old.security_sources) != (new.sources, new.security_sources):
+        words, left = "other sources count", counts.refused + counts.not_selected
+        yield CountedChange("goes", counts.pending, words, Rule.HOLD_ADDED)
+        yield CountedChange("comes", left, words, Rule.HOLD_LIFTED)
+    if old.approval == "none" and new.approval == "required":
+        yield CountedChange("waits", counts.pending, "an approval is required", None)
+    elif old.approval == "required" and new.approval == "none":
+        yield CountedChange("comes", counts.waiting, "no approval is required any more", Rule.HOLD_LIFTED)
+
+
+def _of_mode(counts: Counts, before: Effective, after: Effective) -> Iterator[CountedChange]:
+    old, new = before.settings.updates, after.settings.updates
+    words = (
+        f"the policy wants {new} of the updates" if new != "security" else "only security updates are wanted"
+    )
+    match old, new:
+        case _ if old == new:
+            return
+        case ("all", "security"):
+            yield CountedChange("goes", counts.pending - counts.pending_security, words, Rule.SECURITY)
+        case (_, "none"):
+            yield CountedChange("goes", counts.pending, words, Rule.SECURITY)
+        case ("none", "security"):
+            yield CountedChange("comes", counts.security, words, Rule.SECURITY)
+        case _:
+            yield CountedChange("comes", counts.not_selected, words, Rule.HOLD_LIFTED)
+
+
+def _of_ages(counts: Counts, before: Effective, after: Effective) -> Iterator[CountedChange]:
+    old, new = before.settings.min_age, after.settings.min_age
+    parts = (counts.pending_security, counts.pending - counts.pending_security)
+    longer = (new.security > old.security, new.other > old.other)
+    if any(longer):
+        most = sum(part for part, is_one in zip(parts, longer, strict=True) if is_one)
+        yield CountedChange("waits", most, "those that are younger than the longer min_age", Rule.MIN_AGE)
+    if new.security < old.security or new.other < old.other:
+        words = "those that are old enough for the shorter min_age"
+        yield CountedChange("comes", counts.waiting, words, Rule.MIN_AGE)
