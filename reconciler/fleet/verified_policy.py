@@ -32,6 +32,7 @@ from reconciler.reconcile.ports.policies import (
     Rewritten,
     Unchanged,
     Unverified,
+    crossed,
 )
 
 _DOING = "cannot read the policy"
@@ -56,12 +57,14 @@ class SignedPolicy:
         repository: The name that it must give itself.
         clock: Says whether the present can be believed, by which keys are valid or not.
         revoked: Keys that count no more, whoever lists them and whatever for.
+        authorities: Gives the keys of the own list that certify others.
     """
 
     verifier: Verifier
     repository: str
     clock: Callable[[], ClockState]
     revoked: Revocation = NOTHING_REVOKED
+    authorities: Callable[[], frozenset[str]] = frozenset
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ def _against(
     found = verify(signed)
     if isinstance(found, Unverified):
         return PolicyRejected(found.message, found.hint)
-    return _foreign(mirror, signed, head) or _crossed(mirror, head, found, keys)
+    return _foreign(mirror, signed, head) or _crossed(mirror, signed, head, found, keys)
 
 
 def _dates(mirror: PolicyMirror, head: str) -> dict[str, datetime]:
@@ -196,14 +199,10 @@ def _foreign(mirror: PolicyMirror, signed: SignedPolicy, head: str) -> PolicyRej
 
 
 def _crossed(
-    mirror: PolicyMirror, head: str, signed: Sequence[SignedBy], keys: Path
+    mirror: PolicyMirror, asked: SignedPolicy, head: str, signed: Sequence[SignedBy], keys: Path
 ) -> PolicyRejected | None:
-    roles = mirror.whole(lambda: _other_roles(mirror, head, keys))
-    for one in signed:
-        if one.fingerprint in roles:
-            said = f"is signed by {one.fingerprint}, which is {roles[one.fingerprint]}"
-            return PolicyRejected(f"policy commit {one.commit[:12]} {said}", ONE_ROLE)
-    return None
+    said = crossed(signed, mirror.whole(lambda: _other_roles(mirror, head, keys)), asked.authorities())
+    return PolicyRejected(said, ONE_ROLE) if said else None
 
 
 def _other_roles(mirror: PolicyMirror, head: str, keys: Path) -> dict[str, str]:

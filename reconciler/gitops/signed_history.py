@@ -220,6 +220,17 @@ def read_rules(rules: SigningRules) -> HostLists:
     return HostLists(root.signers, revoked, digest, wrong, forge)
 
 
+def authorities(rules: SigningRules) -> frozenset[str]:
+    """Return the keys of the host's own list that certify others.
+
+    Raises:
+        Misuse: As of :func:`read_rules`.
+        Stalled: The same.
+    """
+    listed = read_signers(_own(rules.signers, "trust.allowed_signers"), str(rules.signers)).signers
+    return frozenset(one.fingerprint for one in listed if one.is_authority)
+
+
 def read_revocation(rules: SigningRules) -> Revocation:
     """Read which keys count no more, by the host's own configuration.
 

@@ -26,6 +26,7 @@ from reconciler.reconcile.ports.policies import (
     Unchanged,
     Unproved,
     Unverified,
+    crossed,
 )
 from reconciler.reconcile.recall import FIRST_USE, Begin, begin, remembered
 
@@ -87,6 +88,7 @@ class SignedTrust:
         max_head_age: How old its head may be, ``None`` where that does not matter.
         trusts_forge: Merges that a forge signed count as well.
         clock: Says whether the present can be believed, by which keys are valid or not.
+        authorities: Gives the keys of the host's own list that certify others.
     """
 
     verifier: PolicyVerifier
@@ -94,6 +96,7 @@ class SignedTrust:
     max_head_age: timedelta | None = None
     trusts_forge: bool = False
     clock: Callable[[], ClockState] = _synchronised
+    authorities: Callable[[], frozenset[str]] = frozenset
 
     @property
     def said(self) -> str:
@@ -290,12 +293,10 @@ class PolicyFollower:
         before = load(self.read(known.commit, now), known.commit) if self._may_hold(known) and known else None
         if isinstance(before, Revision):
             roles = {**roles, **before.other_roles()}
-        for one in signed:
-            if one.fingerprint in roles:
-                said = f"is signed by {one.fingerprint}, which is {roles[one.fingerprint]}"
-                error = PolicyRejected(f"policy commit {one.commit[:12]} {said}", ONE_ROLE)
-                return _refused(Unproved.OTHER_ROLE, error, revision.commit)
-        return None
+        said = crossed(signed, roles, frozenset() if self.trust is None else self.trust.authorities())
+        return (
+            _refused(Unproved.OTHER_ROLE, PolicyRejected(said, ONE_ROLE), revision.commit) if said else None
+        )
 
     def _keep(self, known: Acceptance | None, now: datetime, setback: _Setback | None = None) -> InForce:
         """Stay with the last accepted revision, and tell what kept the newest one back."""

@@ -25,7 +25,7 @@ from reconciler.gitops.report_branches import host_branch
 from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.revision import read_accepted
 from reconciler.gitops.seal import Seals
-from reconciler.gitops.signed_history import SignedHistory
+from reconciler.gitops.signed_history import SignedHistory, authorities
 from reconciler.gitops.upkeep import Upkeep
 from reconciler.host.config import Config, digest_of_rules
 from reconciler.host.install import credentials
@@ -198,7 +198,14 @@ def _trust(config: Config, source: PolicyMirror, clock: Clock) -> SignedTrust | 
         return None
     trust, history = config.trust, SignedHistory(source, rules, counter("policy commits are verified"))
     has_forge = trust.forge is not None
-    return SignedTrust(history, repository, trust.max_head_age, trusts_forge=has_forge, clock=clock.state)
+    return SignedTrust(
+        history,
+        repository,
+        trust.max_head_age,
+        trusts_forge=has_forge,
+        clock=clock.state,
+        authorities=partial(authorities, rules),
+    )
 
 
 def _reader(source: PolicyMirror, timeout: timedelta) -> ReadPolicy:

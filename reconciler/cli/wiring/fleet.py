@@ -1,6 +1,7 @@
 """Put together what a fleet is read with, as a configuration says."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from reconciler.cli.showing.terminal import counter
@@ -10,7 +11,7 @@ from reconciler.fleet.reading import FOLDER, FleetSources
 from reconciler.fleet.verified_policy import SignedPolicy
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote
-from reconciler.gitops.signed_history import SignedHistory, read_revocation
+from reconciler.gitops.signed_history import SignedHistory, authorities, read_revocation
 from reconciler.host.config import Config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import Row
@@ -74,4 +75,4 @@ def _signed(config: Config, mirror: PolicyMirror) -> SignedPolicy | None:
     if revoked.problems:
         hint = "correct it: nobody can say which reports count meanwhile"
         raise Misuse("\n".join(map(str, revoked.problems)), hint)
-    return SignedPolicy(history, repository, SystemClock().state, revoked)
+    return SignedPolicy(history, repository, SystemClock().state, revoked, partial(authorities, rules))

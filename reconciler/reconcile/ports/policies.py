@@ -1,6 +1,6 @@
 """Where policy comes from, and what may be said of it; :mod:`reconciler.gitops` is the real one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -186,6 +186,25 @@ class CommitInfo:
 
     committed_at: datetime
     subject: str
+
+
+def crossed(signed: "Sequence[SignedBy]", roles: "Mapping[str, str]", authorities: "frozenset[str]") -> str:
+    """Say which commit a key has signed that has another role, or certified who signed it; empty without one.
+
+    Args:
+        signed: Who signed what.
+        roles: Fingerprints of keys that are there for something else, with what that is.
+        authorities: Fingerprints of the keys of the host's own list that certify others. Of these it may not
+            be known which one it was, and none of them may have another role.
+    """
+    for one in signed:
+        # SignMethod.SSH_CERTIFICATE, which whoever only fetches does not import.
+        keys = {one.fingerprint, *(authorities if one.method == "ssh-certificate" else ())}
+        other = next((key for key in sorted(keys) if key in roles), "")
+        if other:
+            how = "is signed by" if other == one.fingerprint else "is signed by a certificate, as by"
+            return f"policy commit {one.commit[:12]} {how} {other}, which is {roles[other]}"
+    return ""
 
 
 class PolicyHistory(Protocol):

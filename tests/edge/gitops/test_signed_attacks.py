@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from reconciler.gitops.git import GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.revision import read_accepted
-from reconciler.gitops.signed_history import SignedHistory, SigningRules
+from reconciler.gitops.signed_history import SignedHistory, SigningRules, authorities
 from reconciler.planning.gates.gates import policy_gate
 from reconciler.planning.gates.types import Closed, GateSettings, Pass
 from reconciler.policy.load import PolicyFile
@@ -37,7 +38,7 @@ MESSAGE = "one\n\nPolicy-Ref: main"
 @pytest.fixture(scope="session")
 def people(keys: Keys, ada: Key, eve: Key) -> dict[str, Key]:
     """Everybody who signs here, by what they are."""
-    authority = keys.ssh("authority@example.org")
+    authority, certifying = keys.ssh("authority@example.org"), keys.ssh("web-03")
     return {
         "ada": ada,
         "eve": eve,
@@ -51,6 +52,8 @@ def people(keys: Keys, ada: Key, eve: Key) -> dict[str, Key]:
         "other": keys.certified("oth", authority, "oth@web.example.org"),
         "twice": keys.ssh("twice@example.org"),
         "certified host": keys.certified("web-02", authority, "web-02@ops.example.org"),
+        "by a host": keys.certified("dan", certifying, "dan@of-a-host.example.org"),
+        "certifying": certifying,
     }
 
 
@@ -76,6 +79,7 @@ class Target:
             self.people["lost"].line(),
             self.people["twice"].line(),
             self.people["authority"].line("cert-authority", "*@ops.example.org"),
+            self.people["certifying"].line("cert-authority", "*@of-a-host.example.org"),
         ]
         (self.folder / "signers").write_text("".join(own), encoding="utf-8")
         (self.folder / "revoked").write_text(self.people["lost"].fingerprint, encoding="utf-8")
@@ -91,7 +95,13 @@ class Target:
             return read_accepted(mirror, commit, timeout=60, now=now)
 
         oldest = timedelta(days=3)
-        trust = SignedTrust(SignedHistory(mirror, self.trust()), "example/policy", oldest)
+        rules = self.trust()
+        trust = SignedTrust(
+            SignedHistory(mirror, rules),
+            "example/policy",
+            oldest,
+            authorities=partial(authorities, rules),
+        )
         told = Followed(tuple(self.reported[::-1]))
         found = PolicyFollower(mirror, read, timedelta(minutes=1), lambda: told, trust).follow(
             self.known, NOW, accept=True
@@ -142,7 +152,7 @@ def good(target: Target) -> str:
     """Return a policy's first commit, in which every key has one role."""
     hosts = {
         f"hosts/{name}.yaml": f"kind: Host\nname: {name}\nreport_key: {target.people[key].public}\n"
-        for name, key in (("web-01", "host"), ("web-02", "certified host"))
+        for name, key in (("web-01", "host"), ("web-02", "certified host"), ("web-03", "certifying"))
     }
     publishers = target.people["publisher"].line() + target.people["twice"].line()
     files = {
@@ -211,6 +221,7 @@ ATTACKS: dict[str, tuple[Callable[[Target], object], str]] = {
     "the key of a publisher that the host lists": (by("twice"), "OtherRole"),
     "the report key of a host with a certificate": (by("certified host"), "OtherRole"),
     "the report key of a host that there was": (no_host_any_more, "OtherRole"),
+    "a certificate by the report key of a host": (by("by a host"), "OtherRole"),
     "a list that only the new key signed": (listed_by_itself, "UnknownKey"),
     "a signed commit of another branch": (draft, "OtherBranch"),
     "the policy of another repository": (another_repository, "ForeignRepository"),
