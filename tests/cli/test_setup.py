@@ -204,6 +204,32 @@ def test_a_host_that_kept_its_state_begins_nowhere_anew(place: Place) -> None:
     assert load_config(place.config).trust.floor == third
 
 
+def test_a_key_that_ended_since_keeps_nobody_from_adjusting_a_host_that_is_well(place: Place) -> None:
+    """What is in force stays so; by the keys of now alone, whoever changes a label would be refused."""
+    keys = Keys(place.folder / "keys")
+    ada, ben = keys.ssh("ada@example.org"), keys.ssh("ben@example.org")
+    listed = place.folder / "allowed_signers"
+    listed.write_text(ada.line() + ben.line(), encoding="utf-8")
+    trust = {"mode": "signed", "allowed_signers": str(listed), "repository": "example/policy"}
+    policy = SignedRepository(place.policy)
+    policy.commit({"patchledger.yaml": "repository: example/policy\n"}, ada)
+    assert place.set_up(trust=trust)[0] == 0
+    policy.commit({"a": "1"}, ben)
+    listed.write_text(ada.line() + ben.line('valid-before="20260101"'), encoding="utf-8")
+    code, _, err = place.run("adjust", "--yes", "--label", "env=other")
+    assert code == 3, "nobody had accepted it"
+    assert "which is valid no longer" in err
+    listed.write_text(ada.line() + ben.line(), encoding="utf-8")
+    assert place.run("run")[0] == 0
+    listed.write_text(ada.line() + ben.line('valid-before="20260101"'), encoding="utf-8")
+    code, _, err = place.run("adjust", "--yes", "--label", "env=other")
+    assert code == 0, err
+    assert load_config(place.config).labels == {"env": "other"}
+    assert "to enrol this host" in err
+    policy.commit({"a": "2"}, ben)
+    assert place.run("adjust", "--yes", "--label", "env=third")[0] == 3
+
+
 def counted(place: Place, killed_at: int = 0) -> tuple[Path, dict[str, str]]:
     """Return where calls of ssh-keygen that verify are counted, and the environment in which they are.
 

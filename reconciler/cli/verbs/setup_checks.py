@@ -66,7 +66,8 @@ class PolicyLook:
             ReconcilerError: It cannot be had, in one line with what to do.
         """
         _without_password("policy.remote", config.policy.remote)
-        found = _asked(lambda: self._served(config, known))
+        since = known or _known(config)
+        found = _asked(lambda: self._served(config, since))
         signed = f", signed by {found.signer}" if found.signer else ""
         return (
             f"the policy can be fetched: {config.policy.ref} is at {found.head[:12]} of "
@@ -99,7 +100,7 @@ class PolicyLook:
         Raises:
             ReconcilerError: As for :meth:`check`.
         """
-        return self._opened(config, config.trust.floor)
+        return self._opened(config, config.trust.floor, _known(config))
 
     def _served(self, config: Config, known: Acceptance | None) -> Served:
         with self._opened(config, config.trust.floor, known) as (_, served):
@@ -119,6 +120,14 @@ class PolicyLook:
             now=self.clock.now(),
             kept=self.kept,
         )
+
+
+def _known(config: Config) -> Acceptance | None:
+    """Return from where on a host that was set up goes on: a key that ended since is no worry of its.
+
+    Without a floor it begins anew, from where it may: see :meth:`PolicyLook.first_floor`.
+    """
+    return None if config.trust.floor is None else verified_before(config)
 
 
 def verified_before(config: Config) -> Acceptance | None:
