@@ -8,7 +8,7 @@ a plan is computed from the report alone. Only what is wrong is told; then the e
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -37,16 +37,18 @@ class Replayed:
     problem: str = ""
 
 
-def replay(reports: Path, policy: Path) -> tuple[Replayed, ...]:
+def replay(reports: Path, policy: Path, foreign: Collection[str] = ()) -> tuple[Replayed, ...]:
     """Make the decision of every report commit again, the oldest first.
 
     Args:
         reports: Git folder of the report repository.
         policy: Git folder of the policy repository, or a work tree of it.
+        foreign: Commits that no host made, so that nothing can be expected of them.
     """
     inside = policy / ".git"
     read = _reader(inside if inside.is_dir() else policy)
-    return tuple(Replayed(commit, _problem(reports, commit, read)) for commit in _commits(reports))
+    commits = (commit for commit in _commits(reports) if commit not in foreign)
+    return tuple(Replayed(commit, _problem(reports, commit, read)) for commit in commits)
 
 
 def _reader(policy: Path) -> ReadPolicy:

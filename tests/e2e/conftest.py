@@ -11,9 +11,6 @@ from tests.e2e.site import Site
 from tests.labs.apt import AptLab
 from tests.replay import replay
 
-REPLAYED = {"test_run", "test_apply"}
-"""Modules whose installations nobody else writes to; it takes a fortieth of a second each."""
-
 
 @pytest.fixture
 def lab(apt_world: AptLab, tmp_path: Path) -> AptLab:
@@ -39,21 +36,21 @@ def patchledger(site: Site, capsys: pytest.CaptureFixture[str]) -> Callable[...,
 
 
 @pytest.fixture(autouse=True)
-def replayed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
-    """Make every report of an installation again, from git alone and byte by byte, when a test is over."""
+def replayed(tmp_path: Path) -> Iterator[None]:
+    """Make every report of each installation again, from git alone and byte by byte, when a test is over.
+
+    It takes a fortieth of a second for each. Both repositories must be in their places by then.
+    """
+    del tmp_path  # which is there until then
+    Site.made.clear()
+    Site.foreign.clear()
     yield
-    if request.module.__name__.rpartition(".")[2] in REPLAYED:
-        site = Site(tmp_path / "site")
-        assert [one for one in replay(site.reports, site.policy) if one.problem] == []
+    for site in Site.made:
+        assert [one for one in replay(site.reports, site.policy, Site.foreign) if one.problem] == []
 
 
 @pytest.fixture(params=MANAGERS)
-def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plant]:
-    """A machine of each package manager, to be broken, with an installation of its own.
-
-    However it is broken, every report of it must come out of git again, byte by byte.
-    """
+def plant(request: pytest.FixtureRequest, tmp_path: Path) -> Plant:
+    """A machine of each package manager, to be broken, with an installation of its own."""
     world = request.getfixturevalue("dnf_calm_world" if request.param == "dnf" else f"{request.param}_world")
-    plant = Plant.build(request.param, world, tmp_path)
-    yield plant
-    assert [one for one in replay(plant.site.reports, plant.site.policy) if one.problem] == []
+    return Plant.build(request.param, world, tmp_path)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from reconciler.planning.facts.observation import ClockState
 
@@ -74,6 +74,10 @@ class Site:
     """The folders of one installation; ``config`` is its configuration file."""
 
     folder: Path
+    made: ClassVar[list["Site"]] = []
+    """Those that the test at work has made: each report of them is made again when it is over."""
+    foreign: ClassVar[set[str]] = set()
+    """Reports that the test itself has written in the place of a host: these are not."""
 
     @classmethod
     def create(cls, folder: Path, **settings: object) -> "Site":
@@ -84,6 +88,7 @@ class Site:
         site.commit({"policies/base.yaml": POLICY, "schedules/nightly.yaml": SCHEDULE})
         git(folder, "init", "-q", "--bare", "-b", "main", "reports.git")
         site.configure(**settings)
+        cls.made.append(site)
         return site
 
     def configure(self, **settings: object) -> None:

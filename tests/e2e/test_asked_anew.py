@@ -114,6 +114,7 @@ def test_a_remote_that_went_away_leaves_the_policy_as_it_was(host: Site, machine
     (step,) = record["steps"]
     assert step["policy"]["reason"] != ""
     assert step["policy"]["fetched_at"] is not None
+    host.policy.with_name("policy.away").rename(host.policy)
 
 
 def test_a_freeze_that_a_hook_waited_for_stops_the_first_step(host: Site, machine: AptLab) -> None:

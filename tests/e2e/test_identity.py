@@ -16,7 +16,6 @@ from tests.e2e.site import BEFORE, OPENING, Site, git
 from tests.e2e.test_apply import runs, tick
 from tests.labs.apt import AptLab
 from tests.labs.signing import Key
-from tests.replay import replay
 
 Command = Callable[..., tuple[int, str, str]]
 WEB = "hosts/web-01"
@@ -145,7 +144,9 @@ def pushed_by_a_clone(site: Site, key: Key | None, enrolled: str = "", **facts: 
     report["host"] |= {"enrolled": enrolled} if enrolled else {}
     message = commit_message("web-01: all is well", {"Host": "web-01"})
     data = {"report.json": json.dumps(report).encode()}
-    assert isinstance(clone.commit(WEB, data, message, BEFORE, keep_runs=5), Commit)
+    made = clone.commit(WEB, data, message, BEFORE, keep_runs=5)
+    assert isinstance(made, Commit)
+    site.foreign.add(made.oid)
     assert clone.push(timeout=20) == Pushed((WEB,))
 
 
@@ -194,7 +195,6 @@ def test_a_run_during_which_the_branch_becomes_anothers_is_reported_when_it_is_t
     assert [one["run"] for one in runs(site)] == [record.run]
     assert later.report.changed_outside == ()
     assert tick(site, INSIDE).runs == ()
-    assert [one for one in replay(site.reports, site.policy) if one.problem] == []
 
 
 def test_a_clone_that_was_taken_in_the_middle_of_a_run_does_not_bring_it_to_an_end(
@@ -253,7 +253,6 @@ def test_a_host_is_enrolled_gets_another_key_is_retired_and_comes_back(
     assert tick(site, INSIDE).failures == ()
     assert enrolment(site) == "enrolled"
     assert runs(site)
-    assert [one for one in replay(site.reports, site.policy) if one.problem] == []
 
 
 @pytest.mark.usefixtures("signing")
@@ -267,6 +266,7 @@ def test_a_retired_host_knows_it_without_its_state_and_its_reports(site: Site, l
     site.reports.rename(site.folder / "away")
     assert why(tick(site, INSIDE)) == {"HostRetired": "NoDocument"}
     assert lab.versions() == before
+    (site.folder / "away").rename(site.reports)
 
 
 @pytest.mark.usefixtures("lab")

@@ -18,7 +18,7 @@ def pushed_on_top(host: "Host", message: str, key: Key | None, report: object = 
     work = host.site.folder / f"clone-{'' if key is None else key.who}"
     git(host.site.folder, "clone", "-q", "-b", "hosts/web-01", str(host.site.reports), str(work))
     files = {} if report is None else {"report.json": json.dumps(report)}
-    SignedRepository(work).commit(files, key, message=message)
+    host.site.foreign.add(SignedRepository(work).commit(files, key, message=message))
     git(work, "push", "-q", "origin", "HEAD:hosts/web-01")
 
 
@@ -89,6 +89,7 @@ def test_a_report_that_another_key_signed_proves_nothing(host: Host, eve: Key) -
     message = f"forged\n\nHost: web-01\nPolicy-Commit: {head}\n"
     forger = SignedRepository(work)
     forger.signed("commit", "-q", "--amend", "-m", message, key=eve)
+    host.site.foreign.add(forger.head())
     git(work, "push", "-q", "--force", "origin", "HEAD:hosts/web-01")
     host.forget()
     host.trust(Keys(host.site.folder / "new").ssh("carol").line())

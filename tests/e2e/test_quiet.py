@@ -298,6 +298,7 @@ def test_a_failing_fetch(settled: Site, patchledger: Command) -> None:
     assert patchledger("run")[0] in {1, 5}
     # A run with failures leaves no fingerprint: the next one looks properly too.
     assert not (settled.state / "fingerprint.json").exists()
+    (settled.folder / "away").rename(settled.policy)
 
 
 def test_a_report_that_waits_for_its_remote(settled: Site, lab: AptLab, patchledger: Command) -> None:

@@ -126,6 +126,7 @@ def test_a_file_name_in_the_branch_of_a_new_host_is_no_command(site: Site, patch
         ["git", "-C", str(site.reports), "write-tree"], env=index, check=True, capture_output=True, text=True
     ).stdout.strip()
     poisoned = git(site.reports, "commit-tree", "-p", "hosts/web-01", "-m", "poison", tree)
+    site.foreign.add(poisoned)
     git(site.reports, "update-ref", "refs/heads/hosts/web-01", poisoned)
     shutil.rmtree(site.state)
     assert patchledger("run")[0] == 0
