@@ -101,9 +101,9 @@ def told_of_enrolment(claim: Claim, found: Enrolled, document: Placed[Host] | No
     """
     if claim.is_revoked:
         said = (
-            f"the key {claim.key} that signs the reports of {claim.host} is revoked (trust.revoked), so that "
-            "they prove nothing; have reports.signing_key name another one, and the Host document as well: "
-            "`patchledger adjust` prints it"
+            f"the key {claim.key} that signs the reports of {claim.host} is revoked (trust.revoked lists it, "
+            "or has mistakes), so that they prove nothing; have reports.signing_key name another one, and "
+            "the Host document as well: `patchledger adjust` prints it"
         )
         yield Condition(ConditionType.REPORT_KEY_MISMATCH, True, "KeyRevoked", said)
     match found:

@@ -155,6 +155,31 @@ def test_who_may_sign_policy_is_told(site: Site, doctor: Doctor, tmp_path: Path)
         assert any("is trusted for merges by 1 account" in message for message in levels(found, "ok"))
 
 
+def test_the_program_that_checks_a_forge_is_missed_as_well(
+    site: Site, doctor: Doctor, tmp_path: Path
+) -> None:
+    """People may sign by ssh, and the forge by OpenPGP: then each merge is refused."""
+    keys = Keys(tmp_path / "keys")
+    listed, forge, programs = tmp_path / "allowed_signers", tmp_path / "forge", tmp_path / "bin"
+    listed.write_text(keys.ssh("ada@example.org").line())
+    forge.write_text(keys.openpgp("forge.example").line())
+    programs.mkdir()
+    (programs / "ssh-keygen").symlink_to("/usr/bin/ssh-keygen")
+    site.configure(
+        environment={"PATH": str(programs)},
+        trust={
+            "mode": "signed",
+            "allowed_signers": str(listed),
+            "repository": "x",
+            "forge": {"key": str(forge), "accounts": ["ada@users.forge.example"]},
+        },
+    )
+    missing = "gpg is missing: no signature can be verified"
+    assert missing in levels(doctor("--offline")[1], "problem")
+    (programs / "gpg").symlink_to("/usr/bin/gpg")
+    assert missing not in levels(doctor("--offline")[1], "problem")
+
+
 def test_a_key_of_its_own_reports_that_is_revoked_is_told(site: Site, doctor: Doctor, tmp_path: Path) -> None:
     keys = Keys(tmp_path / "keys")
     ada, own = keys.ssh("ada@example.org"), keys.ssh("web-01")

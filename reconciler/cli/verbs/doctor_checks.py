@@ -289,7 +289,8 @@ def _signatures(config: Config) -> Findings:
             said = f"the key of {visible(one.who)} ends on {one.valid_before:%Y-%m-%d}"
             yield _warning("signatures", f"{rules.signers}:{one.line}: {said}", hint)
     path = config.environment.get("PATH", process.BASE_PATH)
-    for program in {"gpg" if one.type == OPENPGP else "ssh-keygen" for one in counting}:
+    asked = {"gpg" if one.type == OPENPGP else "ssh-keygen" for one in (*counting, *found.forge.keys)}
+    for program in sorted(asked):
         if shutil.which(program, path=path) is None:
             yield _problem("signatures", f"{program} is missing: no signature can be verified", "install it")
 
