@@ -124,12 +124,17 @@ def _place(key: str, effective: Effective) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A document as far as it has an effect, and where it stands."""
+    """A document as far as it has an effect, and where it stands.
+
+    Attributes:
+        freeze: What it compiles to, ``None`` of another kind.
+    """
 
     what: str
     until: datetime
     origin: str
     is_over: bool
+    freeze: windows.Freeze | None = None
 
 
 def _documents(before: Effective, after: Effective, at: datetime) -> tuple[DocumentChange, ...]:
@@ -146,13 +151,22 @@ def _changed(
     for name in sorted({*old, *new}):
         was, will = old.get(name), new.get(name)
         if was is None and will is not None:
-            yield DocumentChange(kind, name, "begins", will.what, will.until, will.origin)
+            yield DocumentChange(kind, name, "begins", will.what, will.until, will.origin, is_weaker=False)
         elif was is not None and will is None:
-            yield DocumentChange(kind, name, "ends", was.what, was.until, was.origin)
+            gone = was.freeze is not None
+            yield DocumentChange(kind, name, "ends", was.what, was.until, was.origin, is_weaker=gone)
         elif was is not None and will is not None and (was.what, was.until) != (will.what, will.until):
             what = will.what if was.what == will.what else f"{was.what} → {will.what}"
             ends = "" if was.until == will.until else f", until {minute(was.until)} → {minute(will.until)}"
-            yield DocumentChange(kind, name, "changes", f"{what}{ends}", will.until, will.origin)
+            less = _is_weaker(was.freeze, will.freeze)
+            words = f"{what}{ends}"
+            yield DocumentChange(kind, name, "changes", words, will.until, will.origin, is_weaker=less)
+
+
+def _is_weaker(was: windows.Freeze | None, will: windows.Freeze | None) -> bool:
+    if was is None or will is None:
+        return False
+    return will.start > was.start or will.end < was.end or (was.allow, will.allow) == ("none", "security")
 
 
 def _in_force(told: Iterable[tuple[str, _Told]]) -> dict[str, _Told]:
@@ -206,6 +220,7 @@ def _freezes(frozen: Iterable[windows.Freeze], at: datetime) -> dict[str, _Told]
                 one.end,
                 one.origin,
                 one.end <= at,
+                one,
             ),
         )
         for one in frozen

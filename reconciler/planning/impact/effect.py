@@ -60,6 +60,7 @@ class DocumentChange:
         what: What it does, such as ``hold nginx*``.
         until: The first instant at which it no longer counts.
         origin: Where it stands, or stood.
+        is_weaker: A Freeze that does not cover all that it did.
     """
 
     kind: Literal["Exception", "Approval", "Freeze"]
@@ -68,6 +69,7 @@ class DocumentChange:
     what: str
     until: datetime
     origin: str
+    is_weaker: bool
 
 
 @dataclass(frozen=True, slots=True)
