@@ -9,7 +9,8 @@ of those about the same sort of update the one with the least left out, and then
 2. ``security``: where only security updates are wanted, and no answer is about these, so is what policy does
    not want and nothing that moves needs.
 3. ``hold-lifted``: what is wanted, and was left out of that question, comes, with all that its own recorded
-   answer brings in for it where there is one. What the package manager left out by itself stays out.
+   answer brings in for it where there is one. What the package manager left out by itself stays out, unless
+   it may remove something now and its own answer says what.
 
 Every package whose fate is decided so has the rule beside it.
 """
@@ -63,7 +64,7 @@ def estimate(conversation: Conversation, exchanges: Sequence[Exchange]) -> Estim
     """
     asked = conversation.first_question()
     start = _nearest(asked, exchanges)
-    draft = _Draft(conversation, exchanges, start, is_security=asked.security)
+    draft = _Draft(conversation, exchanges, start, asked)
     draft.leave_out()
     draft.let_come()
     return Estimate(tuple(draft.changes.values()), draft.rules, draft.usual)
@@ -113,7 +114,7 @@ class _Draft:
     conversation: Conversation
     exchanges: Sequence[Exchange]
     start: Exchange | None
-    is_security: bool
+    asked: Question
     changes: dict[PackageId, Change] = field(init=False)
     rules: dict[PackageId, Rule] = field(default_factory=dict)
     gone: set[PackageId] = field(default_factory=set)
@@ -127,7 +128,7 @@ class _Draft:
 
     @property
     def usual(self) -> Rule:
-        return Rule.SECURITY if self.is_security else Rule.HOLD_LIFTED
+        return Rule.SECURITY if self.asked.security else Rule.HOLD_LIFTED
 
     def leave_out(self) -> None:
         """Leave out what must not move, and what depends on that."""
@@ -191,6 +192,8 @@ class _Draft:
         if self.start is None or package in self.gone:
             return True
         question = self.start.question
+        if (question.mode, self.asked.mode) == ("safe", "full") and self._alone(package, standing):
+            return True
         named = (*question.exclude, *question.block, *(name for name, _ in question.choose))
         if question.security and not standing.version.security:
             return not any(Mention.parse(one).means(package) for one in question.include)
