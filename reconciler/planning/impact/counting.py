@@ -37,8 +37,8 @@ def by_counts(row: Row, before: Effective, after: Effective, at: datetime) -> Up
         return UpdatesEffect()
     begun, ended = _new_in(after, before, at), _new_in(before, after, at)
     changes = tuple(_named(row, begun, ended))
-    named = {one.change for one in changes}
-    counted = [*_of_exceptions(row.counts, begun, ended), *_of_settings(row.counts, before, after)]
+    named = frozenset(one.name for one in changes)
+    counted = [*_of_exceptions(row.counts, begun, ended, named), *_of_settings(row.counts, before, after)]
     asked = {one.estimated for one in counted} | {one.estimated for one in changes}
     rules = tuple(rule for rule in Rule if rule in asked)
     if not counted and not named:
@@ -95,7 +95,10 @@ def _covering(exceptions: Iterable[PackageException], package: PackageId) -> Pac
 
 
 def _of_exceptions(
-    counts: Counts, begun: list[PackageException], ended: list[PackageException]
+    counts: Counts,
+    begun: list[PackageException],
+    ended: list[PackageException],
+    named: frozenset[str],
 ) -> Iterator[CountedChange]:
     """Yield what becomes of updates that are no security updates, whose names a row does not tell."""
     others = counts.pending - counts.pending_security
@@ -110,7 +113,8 @@ def _of_exceptions(
         (ended, ("include",), "goes", counts.pending, added, "are not included any more"),
     )
     for exceptions, actions, way, most, rule, words in cases:
-        patterns = [name for one in exceptions if one.action in actions for name in one.packages]
+        every = (name for one in exceptions if one.action in actions for name in one.packages)
+        patterns = [pattern for pattern in every if pattern not in named]
         if patterns:
             yield CountedChange(way, max(0, most), f"those that {listed(patterns)} names {words}", rule)
 
