@@ -23,7 +23,7 @@ from reconciler.fleet.verified_policy import PolicyAt, SignedPolicy, follow
 from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.host.state.folder import StateFolder
+from reconciler.host.state.own_folder import AT_WORK, alone, prepare
 from reconciler.planning.fleet.rows import Row, TargetState, as_of, moved
 from reconciler.planning.fleet.summary import Head, Line, read_summary, write_summary
 from reconciler.planning.reporting.document import Report
@@ -117,9 +117,8 @@ def read_fleet(sources: FleetSources, now: datetime, key: Path | None = None) ->
         OSError: The file system refuses.
     """
     signer = None if key is None else _own_signer(sources, key)
-    folder = StateFolder(sources.folder)
-    folder.prepare()
-    with folder.locked():
+    prepare(sources.folder)
+    with alone(sources.folder / "lock", AT_WORK.format(sources.folder)):
         return _FleetReading(sources, now, key, signer).all()
 
 

@@ -13,11 +13,8 @@ from pathlib import Path
 from reconciler.durable import replace_file
 from reconciler.gitops.damage import judge
 from reconciler.gitops.git import Git
-from reconciler.gitops.objects import bounded
-from reconciler.gitops.revision import MAX_FILE_BYTES
+from reconciler.gitops.objects import MAX_FILE_BYTES, bounded
 from reconciler.policy.enrolment import Enrolment
-from reconciler.policy.load import PolicyFile, Revision, load
-from reconciler.policy.placement import is_read
 from reconciler.policy.signers import NOTHING_REVOKED, Revocation, fingerprint_of_line
 
 _DOING = "cannot read the Host documents"
@@ -139,8 +136,7 @@ def _changes(git: Git, head: str, places: Mapping[str, int]) -> Iterator[_Change
             place = places[told[1:].strip()]
         elif told.startswith(":"):
             mode, blob, path = told.split(" ")[1], told.split(" ")[3], next(words)
-            if is_read(path):
-                yield _Change(place, path, blob if mode.startswith("100") else "")
+            yield _Change(place, path, blob if mode.startswith("100") else "")
 
 
 def _read(git: Git, blobs: Mapping[str, str]) -> dict[str, Keys | None]:
@@ -155,6 +151,8 @@ def _read(git: Git, blobs: Mapping[str, str]) -> dict[str, Keys | None]:
 
 
 def _keys_of(path: str, data: bytes) -> Keys | None:
+    from reconciler.policy.load import PolicyFile, Revision, load  # dear, and needed for what is new alone
+
     loaded = load([PolicyFile(path, "100644", data)])
     if not isinstance(loaded, Revision):
         return None

@@ -19,10 +19,8 @@ from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.gates.gates import why_no_key_is_judged
 from reconciler.planning.gates.types import SignedBy
-from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, load
-from reconciler.policy.placement import PUBLISHERS_FILE, REPOSITORY_FILE
 from reconciler.policy.problems import quoted
-from reconciler.policy.signers import NOTHING_REVOKED, Revocation, SignerList, read_signers
+from reconciler.policy.signers import NOTHING_REVOKED, PUBLISHERS_FILE, Revocation, SignerList, read_signers
 from reconciler.reconcile.ports.policies import (
     ONE_ROLE,
     Advanced,
@@ -222,6 +220,9 @@ def _other_roles(mirror: PolicyMirror, head: str, keys: Path) -> dict[str, str]:
 
 def _name_of(git: Git, commit: str) -> str | PolicyRejected:
     """Return what the policy calls itself, empty where it does not say that, or why nobody can tell here."""
+    from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, load  # dear, for a new head alone
+    from reconciler.policy.placement import REPOSITORY_FILE
+
     told = _read(git, commit, REPOSITORY_FILE)
     loaded = load([PolicyFile(REPOSITORY_FILE, "100644", told)] if told else [], commit)
     match loaded:

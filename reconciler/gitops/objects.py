@@ -6,6 +6,9 @@ from reconciler.gitops.damage import judge
 from reconciler.gitops.failures import Damaged
 from reconciler.gitops.git import Git
 
+MAX_FILE_BYTES = 1024 * 1024
+"""Of a file of the policy."""
+
 
 def contents_of(git: Git, oids: Sequence[str], doing: str, limit: int) -> Iterator[bytes]:
     """Return what objects hold: one process.

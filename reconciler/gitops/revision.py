@@ -16,14 +16,13 @@ from reconciler.errors import Misuse, Stalled
 from reconciler.gitops.damage import is_sound, judge
 from reconciler.gitops.failures import Damaged
 from reconciler.gitops.git import Git
-from reconciler.gitops.objects import contents_of
+from reconciler.gitops.objects import MAX_FILE_BYTES, contents_of
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import one_line
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.placement import LINK, MOST_BYTES_LOOKED_INTO, SUBMODULE, Listed, choose, is_read
 
-MAX_FILE_BYTES = 1024 * 1024
 MAX_TOTAL_BYTES = 8 * 1024 * 1024
 """Of files in the known folders; what is larger is listed and not read, so that the loader refuses it."""
 MAX_FILES = 100_000

@@ -27,21 +27,27 @@ from reconciler.gitops.damage import judge
 from reconciler.gitops.failures import Damaged
 from reconciler.gitops.forge_merges import MERGE_HINT, NoMerge, TrustedForge, merged_by
 from reconciler.gitops.git import Git
-from reconciler.gitops.objects import bounded, described
+from reconciler.gitops.objects import MAX_FILE_BYTES, bounded, described
 from reconciler.gitops.openpgp_signatures import check_openpgp
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import read_file, write_file
 from reconciler.gitops.remote import one_line
 from reconciler.gitops.report_tree import object_id
-from reconciler.gitops.revision import MAX_FILE_BYTES
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, OPENPGP, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.ssh_signatures import SshSignature, check_ssh, read_signature, who
 from reconciler.ownership import check_ours
 from reconciler.planning.gates.types import SignedBy, SignMethod
-from reconciler.policy.placement import SIGNERS_FILE
 from reconciler.policy.problems import Problem
 from reconciler.policy.signers import OPENPGP as OPENPGP_KEY
-from reconciler.policy.signers import Revocation, Signer, SignerList, is_weak, read_revoked, read_signers
+from reconciler.policy.signers import (
+    SIGNERS_FILE,
+    Revocation,
+    Signer,
+    SignerList,
+    is_weak,
+    read_revoked,
+    read_signers,
+)
 from reconciler.reconcile.ports.policies import ONE_ROLE, Unproved, Unverified
 
 _DOING = "cannot read who signed the policy"

@@ -23,7 +23,7 @@ from pydantic import (
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.ownership import check_ours
-from reconciler.policy.documents import Duration, Length, OneOrMany, Pin
+from reconciler.policy.fields import Duration, Length, OneOrMany, Pin
 from reconciler.policy.managers import ManagerName
 from reconciler.policy.problems import Problem
 from reconciler.policy.shards import name_of, ranked

@@ -14,7 +14,7 @@ two apart: that is how layering merges mappings key by key.
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -23,8 +23,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     PlainSerializer,
     Strict,
     StringConstraints,
@@ -32,10 +30,10 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import CoreSchema, core_schema
 
 from reconciler.policy import values
 from reconciler.policy import windows as compiled_windows  # `windows` is a key of a Schedule
+from reconciler.policy.fields import Action, ApprovalMode, Duration, Length, OneAlone, OneOrMany, Pin, T
 from reconciler.policy.icalendarfile import IcsCalendar
 from reconciler.policy.managers import ManagerName, traits_of
 from reconciler.policy.recurrence import parse_rrule
@@ -51,20 +49,7 @@ PackageGlob = Annotated[str, StringConstraints(pattern=values.PACKAGE_GLOB)]
 Line = Annotated[str, StringConstraints(pattern=values.LINE)]
 SourcePattern = Annotated[str, StringConstraints(pattern=values.SOURCE)]
 ReleasePattern = Annotated[str, StringConstraints(pattern=values.RELEASE)]
-Pin = Annotated[str, StringConstraints(pattern=values.DIGEST)]
 Count = Annotated[int, Strict(), Field(ge=1)]
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(
-        values.as_duration, json_schema_input_type=Annotated[str, Field(pattern=values.DURATION)]
-    ),
-    PlainSerializer(values.format_duration, return_type=str),
-]
-"""An elapsed time, written ``90s``, ``30m``, ``6h``, ``14d``, ``2w`` or ``1h30m``."""
-
-Length = Annotated[Duration, Field(gt=timedelta(0))]
-"""A duration that is not zero."""
 
 Deadline = Annotated[
     timedelta | Literal["none"],
@@ -98,8 +83,6 @@ Percent = Annotated[
 ]
 
 Updates = Literal["all", "security", "none"]
-Action = Literal["plan", "download", "apply"]
-ApprovalMode = Literal["none", "required"]
 Removals = Literal["forbid", "allow"]
 Upgrade = Literal["safe", "full"]
 Autoremove = Literal["none", "kernels", "new-unused"]
@@ -131,26 +114,7 @@ Event = Literal[
 """What a notification can be about; all but the last two are transitions."""
 
 
-T = TypeVar("T")
-
-
-class _OneOrMany:
-    """Lets a list of texts be written as a single text."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 - pydantic's own signature
-        return core_schema.no_info_before_validator_function(values.as_list, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        array = handler(schema)
-        return {"anyOf": [array["items"], array]}
-
-
-OneOrMany = Annotated[tuple[T, ...], Field(min_length=1), _OneOrMany()]
-"""A list with at least one entry; a single entry may stand alone."""
-
-AnyNumber = Annotated[tuple[T, ...], _OneOrMany()]
+AnyNumber = Annotated[tuple[T, ...], OneAlone()]
 """A list that may be empty; a single entry may stand alone."""
 
 

@@ -13,21 +13,18 @@ from pydantic import Field, StringConstraints, model_validator
 
 from reconciler.policy import values
 from reconciler.policy.documents import (
-    Action,
-    ApprovalMode,
     Deadlines,
     Document,
     Glob,
     HostName,
     LabelKey,
-    Length,
     Match,
     Moment,
-    OneOrMany,
     Strictly,
     Updates,
     Zone,
 )
+from reconciler.policy.fields import Action, ApprovalMode, Length, OneOrMany
 from reconciler.policy.load import Origin, Placed, PolicyFile
 from reconciler.policy.managers import ManagerName
 from reconciler.policy.placement import LINK, SUBMODULE

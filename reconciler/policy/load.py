@@ -59,9 +59,7 @@ from reconciler.policy.documents import (
 from reconciler.policy.icalendarfile import IcsCalendar, parse_ics
 from reconciler.policy.match import count_patterns, is_begin, is_pattern
 from reconciler.policy.placement import (
-    PUBLISHERS_FILE,
     REPOSITORY_FILE,
-    SIGNERS_FILE,
     SUFFIXES,
     Listed,
     Misplaced,
@@ -70,7 +68,7 @@ from reconciler.policy.placement import (
     misplaced,
 )
 from reconciler.policy.problems import MAX_PROBLEMS, Problem, dotted, quoted, shortened
-from reconciler.policy.signers import Signer, fingerprint_of_line, read_signers
+from reconciler.policy.signers import PUBLISHERS_FILE, SIGNERS_FILE, Signer, fingerprint_of_line, read_signers
 from reconciler.policy.values import (
     REQUIREMENT,
     SCRIPT_NAME,

@@ -20,6 +20,7 @@ from functools import lru_cache
 
 from reconciler.policy.documents import KINDS
 from reconciler.policy.problems import Problem
+from reconciler.policy.signers import PUBLISHERS_FILE, SIGNERS_FILE
 from reconciler.policy.values import SCRIPT_NAME
 from reconciler.policy.yamltext import MAX_BYTES, parse_documents
 
@@ -32,8 +33,6 @@ SUFFIXES: Mapping[str, str] = {
 """The folders that are read, and how the names of the files in each must end."""
 
 REPOSITORY_FILE = "patchledger.yaml"
-SIGNERS_FILE = "trust/allowed_signers"
-PUBLISHERS_FILE = "trust/publishers"
 
 MOST_LOOKED_INTO = 1000
 MOST_BYTES_LOOKED_INTO = 2 * 1024 * 1024

@@ -24,6 +24,9 @@ from hashlib import sha1, sha256
 from reconciler.policy.problems import Problem, quoted
 from reconciler.policy.values import is_public_key
 
+SIGNERS_FILE = "trust/allowed_signers"
+PUBLISHERS_FILE = "trust/publishers"
+
 OPENPGP = "openpgp"
 NAMESPACE = "git"
 """What ssh signatures of git are made for (git's ``gpg-interface.c``)."""

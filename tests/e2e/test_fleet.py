@@ -191,6 +191,19 @@ def test_a_publisher_without_a_key(world: FleetWorld, capsys: pytest.CaptureFixt
     assert "no SSH private key" in capsys.readouterr().err
 
 
+def test_where_nothing_is_new_the_policy_language_is_not_even_imported(world: FleetWorld) -> None:
+    world.report("web-01")
+    assert publish(world) == 0
+    program = "import sys; from reconciler.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+    arguments = Publisher(world, "state").argv[3:]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
+    assert "nothing new since" in done.stdout
+    dear = {"reconciler.policy.documents", "reconciler.policy.load", "reconciler.notify", "apprise", "git"}
+    assert dear.isdisjoint(done.stdout.split())
+
+
 class Publisher:
     """``fleet publish`` in a process of its own."""
 

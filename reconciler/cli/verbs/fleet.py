@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from reconciler.cli.showing import fleet as shown
 from reconciler.cli.showing.interfaces import FleetBranch, FleetPublish, FleetStatus, TickProblem
@@ -18,16 +18,16 @@ from reconciler.errors import DONE, PENDING, Misuse, Stalled, exit_code, worst
 from reconciler.fleet.reading import FleetRead, Gathered, last_gathered, read_fleet
 from reconciler.host.config import Config, load_config
 from reconciler.host.machine.clock import SystemClock
-from reconciler.notify.outbox import Outbox, OutboxMessenger
-from reconciler.planning.fleet.changes import EVENTS, changes, notice
 from reconciler.planning.fleet.pages import as_csv, open_metrics
 from reconciler.planning.fleet.rows import Row, as_of, worst_first
 from reconciler.planning.fleet.summary import counted
-from reconciler.planning.notices.events import Route
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
 from reconciler.policy.values import nearest
+
+if TYPE_CHECKING:  # whoever tells nobody needs no notifier
+    from reconciler.notify import Outbox, OutboxMessenger
 
 _Answer = TypeVar("_Answer")
 _OUTBOX = "fleet-outbox"
@@ -151,13 +151,13 @@ def _at_disk(work: Callable[[], _Answer]) -> _Answer:
         raise Stalled(said, "free space, or run as the owner of that folder") from error
 
 
-def _messenger(config: Config, options: PublishOptions) -> OutboxMessenger | None:
+def _messenger(config: Config, options: PublishOptions) -> "OutboxMessenger | None":
     """Return who tells the notifiers that are named, ``None`` where none is."""
     if not options.notify:
         return None
     from reconciler.cli.wiring.notifiers import notifiers_of
     from reconciler.host.install.credentials import folder_beside
-    from reconciler.notify import AppriseSender
+    from reconciler.notify import AppriseSender, Outbox, OutboxMessenger
 
     for name in options.notify:
         if name not in config.notifiers:
@@ -169,9 +169,12 @@ def _messenger(config: Config, options: PublishOptions) -> OutboxMessenger | Non
 
 
 def _keep(
-    outbox: Outbox, names: Sequence[str], before: Sequence[Row], after: Sequence[Row], since: str
+    outbox: "Outbox", names: Sequence[str], before: Sequence[Row], after: Sequence[Row], since: str
 ) -> None:
     """Keep in the outbox what is to be told, before the rows are remembered."""
+    from reconciler.planning.fleet.changes import EVENTS, changes, notice
+    from reconciler.planning.notices.events import Route
+
     told = notice(changes(before, after), "fleet", SystemClock().now(), since)
     if told is not None:
         for name in names:

@@ -11,9 +11,7 @@ unpushed part of the queue can be lost without loss.
 """
 
 import contextlib
-import errno
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,8 +22,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from reconciler.durable import replace_file, sync_folder
-from reconciler.errors import Misuse, ReconcilerError, Stalled
-from reconciler.host.machine.locking import take
+from reconciler.errors import ReconcilerError, Stalled
 from reconciler.host.state.fingerprint import digest
 from reconciler.host.state.memory import (
     ABSENT,
@@ -39,7 +36,7 @@ from reconciler.host.state.memory import (
     state_of,
     write_page,
 )
-from reconciler.ownership import check_ours, is_own
+from reconciler.host.state.own_folder import AT_WORK, alone, prepare, translate
 from reconciler.planning.gates.types import Pause
 from reconciler.planning.runs.journal import Journal
 from reconciler.planning.runs.log import write_log
@@ -78,21 +75,7 @@ class StateFolder:
         Raises:
             Misuse: It cannot be made or written, or others may write to it.
         """
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.path / "cache").mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise _translate(error, self.path) from error
-        if not is_own(self.path.stat()):
-            raise Misuse(
-                f"{self.path}: others than its owner may write to the state folder",
-                f"chown it to yourself or root and chmod 700 {self.path}",
-            )
-        check_ours(str(self.path.absolute()), "state_dir")
-        if not os.access(self.path, os.W_OK):
-            raise Misuse(
-                f"{self.path}: the state folder cannot be written", "run as its owner, or set state_dir"
-            )
+        prepare(self.path)
 
     def recall(self) -> Recalled:
         """Read the state as far as it can be believed, file by file, and say what is wrong.
@@ -157,7 +140,7 @@ class StateFolder:
                 (self.path / BEFORE).replace(self.path / MOVED)
                 sync_folder(self.path)
             except OSError as error:
-                raise _translate(error, self.path / BEFORE) from error
+                raise translate(error, self.path / BEFORE) from error
 
     def write(self, name: str, data: bytes) -> None:
         """Replace the file ``name`` with ``data``: a crash leaves the old or the new one, never a part.
@@ -169,7 +152,7 @@ class StateFolder:
         try:
             replace_file(file, data)
         except OSError as error:
-            raise _translate(error, file) from error
+            raise translate(error, file) from error
 
     def read(self, name: str) -> bytes | None:
         """Return the content of the file ``name``, ``None`` where it does not exist."""
@@ -178,7 +161,7 @@ class StateFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _translate(error, self.path / name) from error
+            raise translate(error, self.path / name) from error
 
     def journal(self) -> Journal | None:
         """Return the journal of a run that did not end by itself, ``None`` where there is none.
@@ -268,7 +251,7 @@ class StateFolder:
         except OSError as error:
             if is_first:
                 self.clear_journal()
-            raise _translate(error, folder) from error
+            raise translate(error, folder) from error
 
     def explain(self, run: str, why: str) -> None:
         """Leave word of why we end before a run does: written over blanks, since the disk may be full."""
@@ -337,7 +320,7 @@ class StateFolder:
             try:
                 (self.path / PAUSE).unlink(missing_ok=True)
             except OSError as error:
-                raise _translate(error, self.path / PAUSE) from error
+                raise translate(error, self.path / PAUSE) from error
             sync_folder(self.path)
 
     def unused(self, run: str) -> str:
@@ -358,7 +341,7 @@ class StateFolder:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise _translate(error, folder) from error
+            raise translate(error, folder) from error
         for old in self._surplus():
             if old.name != run:  # which is not the newest by name where the clock was set back
                 shutil.rmtree(old, ignore_errors=True)
@@ -393,21 +376,13 @@ class StateFolder:
         Raises:
             Transient: Another run holds it; its process id is named.
         """
-        with self._alone("lock", f"another patchledger run is at work on {self.path}"):
+        with self._alone("lock", AT_WORK.format(self.path)):
             yield
 
     @contextlib.contextmanager
     def _alone(self, name: str, said: str) -> Iterator[None]:
-        path = self.path / name
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise _translate(error, path) from error
-        try:
-            take(handle, said)
+        with alone(self.path / name, said):
             yield
-        finally:
-            os.close(handle)
 
 
 def _schema_of(data: bytes) -> object:
@@ -476,14 +451,3 @@ def _joined(
             case _:
                 pass  # one of them is no list, which is found where it is read
     return joined
-
-
-def _translate(error: OSError, path: Path) -> Misuse | Stalled:
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return Misuse(f"{path}: {error.strerror}", "run as the owner of the state folder, or set state_dir")
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Stalled(
-            f"{path}: no space left in the state folder",
-            "free some space; the last good policy and all unpushed reports are still there",
-        )
-    return Stalled(f"{path}: {error.strerror}", "look at the disk and at the folder's owner and mode")

@@ -10,7 +10,7 @@ from reconciler.planning.facts.patience import pause_after
 from reconciler.planning.resolving.approval import ApprovalText
 from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.text.layout import since
-from reconciler.policy.documents import Action, ApprovalMode
+from reconciler.policy.fields import Action, ApprovalMode
 from reconciler.policy.windows import Freeze, Occurrence
 
 

@@ -19,8 +19,7 @@ from enum import StrEnum
 from typing import Literal
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.planning.resolving.conditions import NEEDS_ACCEPTANCE
-from reconciler.planning.resolving.dispositions import Condition, ConditionType
+from reconciler.planning.resolving.dispositions import NEEDS_ACCEPTANCE, Condition, ConditionType
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.planning.text.untrusted import one_line
 

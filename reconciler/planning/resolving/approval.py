@@ -9,9 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from reconciler.planning.facts.observation import Change
-from reconciler.policy.resolve import Effective
+
+if TYPE_CHECKING:  # whoever only reads approvals that were told resolves no policy
+    from reconciler.policy.resolve import Effective
 
 
 def digest_of(changes: Iterable[Change]) -> str:
@@ -72,7 +75,7 @@ class ApprovalText:
         )
 
 
-def approvals_of(effective: Effective) -> tuple[ApprovalText, ...]:
+def approvals_of(effective: "Effective") -> tuple[ApprovalText, ...]:
     """Return the approvals that match the host, expired ones included, sorted by name."""
     return tuple(
         ApprovalText(

@@ -11,7 +11,13 @@ from reconciler.planning.facts.observation import (
     Source,
 )
 from reconciler.planning.resolving.dialogue import Failure, Resolution
-from reconciler.planning.resolving.dispositions import Condition, ConditionType, Disposition, Update
+from reconciler.planning.resolving.dispositions import (
+    NEEDS_ACCEPTANCE,
+    Condition,
+    ConditionType,
+    Disposition,
+    Update,
+)
 from reconciler.planning.resolving.selection import PlacedException, Rules
 from reconciler.planning.resolving.sources import lacks_only, missing
 from reconciler.planning.text.canonical import instant
@@ -25,9 +31,6 @@ WARNING = timedelta(days=14)
 """So long before its end an exception is reported as expiring."""
 
 _ASKED_AGAIN = timedelta(hours=1)
-
-NEEDS_ACCEPTANCE = "NeedsAcceptance"
-"""Why metadata are stale, where no time mends it."""
 
 
 def find_conditions(

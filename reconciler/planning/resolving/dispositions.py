@@ -96,6 +96,10 @@ class Update(Identified):
         return Transition(self.package, self.installed, self.candidate)
 
 
+NEEDS_ACCEPTANCE = "NeedsAcceptance"
+"""Why metadata are stale, where no time mends it."""
+
+
 class ConditionType(StrEnum):
     """What a condition tells of; a newer release may know more, each an :class:`UnknownWord` here."""
 

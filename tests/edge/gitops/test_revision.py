@@ -8,8 +8,8 @@ from time import monotonic
 import pytest
 
 from reconciler.errors import Misuse, Stalled
+from reconciler.gitops.objects import MAX_FILE_BYTES
 from reconciler.gitops.revision import (
-    MAX_FILE_BYTES,
     MAX_TOTAL_BYTES,
     read_folder,
     read_revision,
