@@ -35,7 +35,6 @@ from reconciler.gitops.signed_reports import own_public_key
 from reconciler.gitops.ssh_signatures import check_ssh, read_signature, who
 from reconciler.ownership import check_ours
 from reconciler.planning.fleet.pages import heads, status_page
-from reconciler.planning.fleet.rows import Row
 from reconciler.planning.fleet.summary import Head, Line, counted, read_summary
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.planning.text.wording import plural
@@ -182,13 +181,13 @@ class FleetBranches:
 
     def _trees(self, lines: Sequence[Line]) -> dict[str, str]:
         """Return where the tree of each target goes; one that is lost is left out, and said."""
-        rows = [line.row for line in lines if line.row.tree and line.row.branch]
-        kept = [row.tree for row in rows if not row.state.is_reported]
+        told = [line for line in lines if line.tree and line.branch]
+        kept = [line.tree for line in told if not line.state.is_reported]
         lost = {tree for tree, is_there in zip(kept, self.cache.has(kept), strict=True) if not is_there}
         if lost:
             said = f"{plural(len(lost), 'report')} that nobody has any more cannot be kept"
             self.cache.notices += (said,)
-        return {_place(row): row.tree for row in rows if row.tree not in lost}
+        return {_place(line): line.tree for line in told if line.tree not in lost}
 
     def _tree(self, files: Mapping[str, bytes], trees: Mapping[str, str]) -> str:
         """Write a tree, and return its id: one process, however much is in it (git-fast-import(1))."""
@@ -266,16 +265,15 @@ def _holds(signer: Signer, now: datetime) -> bool:
 
 
 def _files(head: Head, lines: Sequence[Line], summary: bytes) -> dict[str, bytes]:
-    rows = [line.row for line in lines]
     return {
-        "heads.txt": heads(rows),
+        "heads.txt": heads(lines),
         _SUMMARY: summary,
-        "STATUS.md": status_page(head, rows),
+        "STATUS.md": status_page(head, lines),
     }
 
 
 def _ring_file(head: Head, lines: Sequence[Line], commit: str) -> bytes:
-    states = counted(line.row for line in lines)
+    states = counted(lines)
     told = {
         "schema": 1,
         "fleet": commit,
@@ -287,13 +285,13 @@ def _ring_file(head: Head, lines: Sequence[Line], commit: str) -> bytes:
     return (json.dumps(told, sort_keys=True, indent=1) + "\n").encode()
 
 
-def _place(row: Row) -> str:
-    kind, _, target = row.branch.partition("/")
+def _place(line: Line) -> str:
+    kind, _, target = line.branch.partition("/")
     return f"{kind}/{sha256(target.encode()).hexdigest()[:2]}/{target}"
 
 
 def _message(lines: Sequence[Line], branch: str, *, is_news: bool) -> str:
-    states = counted(line.row for line in lines)
+    states = counted(lines)
     told = ", ".join(f"{number} {state}" for state, number in states.items())
     still = "" if is_news else "nothing new, "
     return commit_message(f"{still}{plural(len(lines), 'target')}: {told or 'none'}", {_TRAILER: branch})

@@ -101,12 +101,16 @@ class Gatherer:
             OSError: Temporary files cannot be written.
         """
         self._before.clear()
-        self._before.update((line.row.branch, line) for line in before if line.row.branch)
-        tips = {branch: tip for branch, tip in self.cache.tips().items() if is_report_branch(branch)}
+        self._before.update((line.branch, line) for line in before if line.branch)
+        tips = {
+            branch: tip
+            for branch, tip in self.cache.tips().items()
+            if branch in self._before or is_report_branch(branch)
+        }
         found, todo = dict[str, Line](), list[str]()
         for branch, tip in tips.items():
             line = self._before.get(branch)
-            if line is not None and self._stands(line.row, tip, is_same_policy=is_same_policy):
+            if line is not None and self._stands(line, tip, is_same_policy=is_same_policy):
                 found[branch] = line
             else:
                 todo.append(branch)
@@ -116,18 +120,19 @@ class Gatherer:
                 self.tell(len(found), len(tips))
         gone = (self._gone(line.row) for branch, line in self._before.items() if branch not in tips)
         found |= {row.branch: Line.of(row) for row in gone}
-        doubtful = (line.row.branch for line in found.values() if line.row.state is TargetState.UNVERIFIED)
+        doubtful = (line.branch for line in found.values() if line.state is TargetState.UNVERIFIED)
         self.proofs.keep(doubtful)
         return list(found.values())
 
-    def _stands(self, row: Row, tip: str, *, is_same_policy: bool) -> bool:
+    def _stands(self, line: Line, tip: str, *, is_same_policy: bool) -> bool:
         """Say whether nothing can have changed what is known of a target, but time."""
-        if not row.head == row.tip == tip or row.state is TargetState.UNVERIFIED:
+        if not line.head == line.tip == tip or line.state is TargetState.UNVERIFIED:
             return False
-        if self.book.revoked.has(row.key):
+        if self.book.revoked.has(line.key):
             return False
         if is_same_policy:
             return True
+        row = line.row
         enrolment = self._enrolment(row.branch)
         is_good = enrolment.standing(Told(row.key, row.policy_commit)).counts
         return is_good and (row.state is TargetState.RETIRED) is not bool(enrolment.key)
@@ -284,9 +289,9 @@ class Gatherer:
         return row
 
 
-def missing(book: KeyBook, rows: Iterable[Row]) -> Iterator[Row]:
+def missing(book: KeyBook, lines: Iterable[Line]) -> Iterator[Row]:
     """Yield a row for each host that is enrolled and has no branch anywhere."""
-    seen = {row.branch for row in rows}
+    seen = {line.branch for line in lines}
     return (never_heard(host) for host in book.enrolled() if f"hosts/{host}" not in seen)
 
 

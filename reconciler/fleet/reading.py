@@ -5,6 +5,7 @@ Everything that is remembered here can be made again from the repositories: what
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from reconciler import __version__
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.fleet.branches import FleetBranches, FleetCommit, signer_of
@@ -24,9 +26,10 @@ from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.host.state.own_folder import AT_WORK, alone, prepare
-from reconciler.planning.fleet.rows import Row, TargetState, as_of, moved
-from reconciler.planning.fleet.summary import Head, Line, read_summary, write_summary
-from reconciler.planning.reporting.document import Report
+from reconciler.planning.fleet.rows import NewestRun, Row, TargetState, moved
+from reconciler.planning.fleet.summary import Head, Line, read_own, read_summary, write_summary
+from reconciler.planning.reporting.document import Counts, Decided, Report
+from reconciler.planning.reporting.host_status import NextWindow
 from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.signers import NOTHING_REVOKED, Signer
@@ -39,6 +42,13 @@ _DOING = "cannot read the reports"
 _AT_ONCE = 500
 """Reports that are in memory together."""
 _ATTEMPTS = 4
+_LAYOUT = " ".join(
+    [
+        __version__,
+        *(name for kind in (Row, Counts, Decided, NewestRun, NextWindow) for name in kind.__slots__),
+    ]
+)
+"""Tells whose files may be read without looking at all that is in them."""
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -78,13 +88,18 @@ class Gathered:
 
     Attributes:
         head: By which policy it was judged.
-        rows: The worst first.
+        lines: The worst first.
         at: When the reports were read.
     """
 
     head: Head
-    rows: tuple[Row, ...]
+    lines: tuple[Line, ...]
     at: datetime
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of all lines."""
+        return tuple(line.row for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +155,43 @@ def last_gathered(folder: Path) -> Gathered | None:
     try:
         told = json.loads((folder / _GATHERED).read_bytes())
         at, names = datetime.fromisoformat(told["at"]), [str(name) for name in told["parts"]]
-        parts = [read_summary((folder / f"{_safe(name)}.json").read_bytes()) for name in names]
+        written = _written(folder)
+        parts = [_read(folder / f"{_safe(name)}.json", written)[:2] for name in names]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "run `patchledger fleet status --fetch`"
         raise Misuse(f"{folder}: what was gathered last cannot be read: {error}", hint) from error
-    rows = _merged(line.row for _, lines in parts for line in lines)
-    return Gathered(parts[0][0], rows, at) if parts else None
+    merged = _merged(line for _, lines in parts for line in lines)
+    return Gathered(parts[0][0], merged, at) if parts else None
+
+
+def _written(folder: Path) -> dict[str, str]:
+    """Return the digests of the files that this very program left here; none where another one did."""
+    try:
+        told = json.loads((folder / _GATHERED).read_bytes())
+        return dict(told["written"]) if told["by"] == _LAYOUT else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _read(path: Path, written: Mapping[str, str]) -> tuple[Head, list[Line], str]:
+    """Return what a file holds, and its digest; that is empty where this very program did not leave it so.
+
+    Such a file is read with less work than one of which nobody knows what is in it.
+
+    Raises:
+        OSError: It cannot be read.
+        Misuse: It holds something else.
+    """
+    data = path.read_bytes()
+    digest = _digest(data)
+    is_own = digest == written.get(path.stem)
+    return *(read_own if is_own else read_summary)(data), digest if is_own else ""
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def reports_of(folder: Path, rows: Iterable[Row]) -> Iterator[tuple[Row, Report]]:
@@ -189,19 +233,31 @@ def _safe(name: str) -> str:
     return name
 
 
-def _merged(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """Return one row for each target, of several the one that stands for it, the worst first."""
-    found: dict[str, Row] = {}
-    for row in rows:
-        known = found.get(row.target)
-        if known is None or _weight(row) > _weight(known):
-            found[row.target] = row
-    return tuple(sorted(found.values(), key=lambda row: (row.state.rank, row.target)))
+def _merged(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Return one line for each target, of several the one that stands for it, the worst first."""
+    found: dict[str, Line] = {}
+    for line in lines:
+        known = found.get(line.target)
+        if known is None or _weight(line) > _weight(known):
+            found[line.target] = line
+    return tuple(sorted(found.values(), key=_place))
 
 
-def _weight(row: Row) -> tuple[bool, bool, datetime]:
-    """Return what a row weighs against others of its target: the one that it left says where it went."""
-    return bool(row.branch), row.state is not TargetState.RETIRED, row.heard or _NEVER
+def _place(line: Line) -> tuple[int, str]:
+    return line.state.rank, line.target
+
+
+def _weight(line: Line) -> tuple[bool, bool, datetime]:
+    """Return what a line weighs against others of its target: the one that it left says where it went."""
+    return bool(line.branch), line.state is not TargetState.RETIRED, line.heard or _NEVER
+
+
+def _changed(before: Iterable[Line], after: Iterable[Line]) -> tuple[list[Row], list[Row]]:
+    """Return the rows, as they were and as they are, of which anything is another than it was."""
+    was, now = ({line.target: line for line in lines} for lines in (before, after))
+    same = {target for target, line in was.items() if target in now and now[target].text == line.text}
+    old, new = ([line.row for target, line in some.items() if target not in same] for some in (was, now))
+    return old, new
 
 
 def _newness(row: Row, places: Mapping[str, int]) -> tuple[int, datetime]:
@@ -222,6 +278,7 @@ class _Part:
         head: By which policy its rows were judged: not by the one of now where it could not be read.
         lines: Its rows.
         before: As they were.
+        digest: Of the file that had them, empty where that is to be written anew.
         summary: As they are published.
         problem: What kept it from being read or published.
     """
@@ -231,20 +288,24 @@ class _Part:
     head: Head
     lines: list[Line] = field(default_factory=list)
     before: Sequence[Line] = ()
+    digest: str = ""
     summary: bytes = b""
     problem: ReconcilerError | None = None
 
 
 def _tell_of_moves(parts: Sequence[_Part], places: Mapping[str, int]) -> None:
     """Say in the report repository that a target left where it reports now: it is not silent there."""
+    often = Counter(line.target for part in parts for line in part.lines if line.head)
     newest: dict[str, tuple[tuple[int, datetime], _Part]] = {}
     for part in parts:
         for line in part.lines:
-            known = newest.get(line.row.target)
-            if line.row.is_known and (known is None or _newness(line.row, places) > known[0]):
-                newest[line.row.target] = (_newness(line.row, places), part)
+            if not line.head or often[line.target] == 1:
+                continue
+            known = newest.get(line.target)
+            if known is None or _newness(line.row, places) > known[0]:
+                newest[line.target] = (_newness(line.row, places), part)
     for part in parts:
-        part.lines = [_moved(line, part, newest.get(line.row.target), places) for line in part.lines]
+        part.lines = [_moved(line, part, newest.get(line.target), places) for line in part.lines]
 
 
 def _moved(
@@ -267,6 +328,7 @@ class _FleetReading:
         self._revoked = NOTHING_REVOKED if sources.signed is None else sources.signed.revoked
         self._notices: list[str] = []
         self._published: dict[str, FleetCommit] = {}
+        self._written = _written(sources.folder)
 
     def all(self) -> FleetRead:
         sources = self._sources
@@ -286,13 +348,13 @@ class _FleetReading:
         for part in parts:
             self._finish(part, policy, book, parts)
         self._notices += [notice for part in parts for notice in part.cache.notices]
-        rows = _merged(line.row for part in parts for line in part.lines)
+        lines = _merged(line for part in parts for line in part.lines)
         if sources.changed is not None:
-            before = _merged(line.row for part in parts for line in part.before)
-            sources.changed(before, rows, _read_at(sources.folder))
+            before = _merged(line for part in parts for line in part.before)
+            sources.changed(*_changed(before, lines), _read_at(sources.folder))
         self._remember(parts)
         problems = tuple(part.problem for part in parts if part.problem is not None)
-        fleet = Gathered(head, rows, self._now)
+        fleet = Gathered(head, lines, self._now)
         return FleetRead(fleet, self._published, tuple(self._notices), problems)
 
     def _name(self, remote: str) -> str:
@@ -323,7 +385,7 @@ class _FleetReading:
 
     def _bring(self, part: _Part, policy: PolicyAt, book: KeyBook) -> None:
         """Bring the rows of a report repository up to date; where it cannot be read, to what was known."""
-        known, before = self._remembered(self._path(part), part.head)
+        known, before, part.digest = self._remembered(self._path(part), part.head)
         part.before = before
         is_same = known == part.head
         if part.problem is None:
@@ -341,7 +403,7 @@ class _FleetReading:
         self, part: _Part, policy: PolicyAt, book: KeyBook, before: Sequence[Line], *, is_same: bool
     ) -> list[Line]:
         sources = self._sources
-        if not any(line.row.branch for line in before):
+        if not any(line.branch for line in before):
             before, is_same = self._branches(part, policy).rows(), False
         proofs = Proofs(part.cache.git, self._path(part, "proofs"), sources.environment)
         gatherer = Gatherer(part.cache, book, proofs, self._now, sources.accepted, sources.tell)
@@ -356,8 +418,8 @@ class _FleetReading:
     def _finish(self, part: _Part, policy: PolicyAt, book: KeyBook, parts: Sequence[_Part]) -> None:
         """Publish a part and remember it; hosts that are nowhere are told of in the first one."""
         if part is parts[0]:
-            rows = missing(book, (line.row for each in parts for line in each.lines))
-            part.lines = [line for line in part.lines if line.row.branch] + [Line.of(row) for row in rows]
+            rows = missing(book, (line for each in parts for line in each.lines))
+            part.lines = [line for line in part.lines if line.branch] + [Line.of(row) for row in rows]
         self._order(part)
         if self._key is not None and part.problem is None:
             try:
@@ -366,15 +428,17 @@ class _FleetReading:
                 part.problem = problem
 
     def _remember(self, parts: Sequence[_Part]) -> None:
+        digests = {part.name: _digest(part.summary) for part in parts}
         for part in parts:
-            replace_file(self._path(part), part.summary)
-        told = {"at": instant(self._now), "parts": [part.name for part in parts]}
+            if digests[part.name] != part.digest:
+                replace_file(self._path(part), part.summary)
+        told = {"at": instant(self._now), "parts": [*digests], "written": digests, "by": _LAYOUT}
         replace_file(self._sources.folder / _GATHERED, json.dumps(told).encode())
 
     def _order(self, part: _Part) -> None:
-        aged = ((line, as_of(line.row, self._now, part.head.silent_after)) for line in part.lines)
-        lines = [line if row is line.row else Line.of(row) for line, row in aged]
-        part.lines = sorted(lines, key=lambda line: (line.row.state.rank, line.row.target))
+        part.lines = sorted(
+            (line.as_of(self._now, part.head.silent_after) for line in part.lines), key=_place
+        )
         part.summary = write_summary(part.head, part.lines)
 
     def _publish(self, part: _Part, policy: PolicyAt, book: KeyBook, key: Path) -> None:
@@ -386,7 +450,7 @@ class _FleetReading:
                 self._published[part.cache.shown] = done
                 return
             part.cache.fetch(self._sources.timeout)
-            nowhere = [line for line in part.lines if not line.row.branch]
+            nowhere = [line for line in part.lines if not line.branch]
             part.lines = self._gathered(part, policy, book, part.lines, is_same=True) + nowhere
             self._order(part)
         said = f"cannot publish the fleet on {part.cache.shown}: others move the branch all the time"
@@ -395,14 +459,14 @@ class _FleetReading:
     def _path(self, part: _Part, kind: str = "") -> Path:
         return self._sources.folder / (f"{part.name}.{kind}.json" if kind else f"{part.name}.json")
 
-    def _remembered(self, path: Path, head: Head) -> tuple[Head, list[Line]]:
-        """Return by which policy the rows left here were judged, and them; ``head`` without any."""
+    def _remembered(self, path: Path, head: Head) -> tuple[Head, list[Line], str]:
+        """Return by which policy the rows left here were judged, them, and the digest of their file."""
         try:
-            known, lines = read_summary(path.read_bytes())
+            known, lines, digest = _read(path, self._written)
         except FileNotFoundError:
-            return head, []
+            return head, [], ""
         except (OSError, Misuse) as error:
             said = error.message if isinstance(error, Misuse) else str(error)
             self._notices.append(f"what was known of the fleet is made anew: {said}")
-            return head, []
-        return replace(known, silent_after=head.silent_after), lines
+            return head, [], ""
+        return replace(known, silent_after=head.silent_after), lines, digest

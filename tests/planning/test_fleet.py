@@ -38,6 +38,7 @@ from reconciler.planning.fleet.summary import (
     FleetSummary,
     Head,
     Line,
+    read_own,
     read_summary,
     summary_schema,
     write_summary,
@@ -186,6 +187,11 @@ def test_a_summary_is_read_as_it_was_written_and_is_as_its_schema_says() -> None
     lines = [Line.of(one) for one in worst_first(rows)]
     data = write_summary(HEAD, lines)
     assert read_summary(data) == (HEAD, lines)
+    head, own = read_own(data)
+    assert (head, own) == (HEAD, lines)
+    assert [line.row for line in own] == [line.row for line in lines]
+    for name in ("target", "branch", "state", "head", "tip", "tree", "key", "heard"):
+        assert [getattr(line, name) for line in own] == [getattr(line.row, name) for line in lines]
     assert write_summary(*read_summary(data)) == data
     assert data.count(b"\n") == 7 + len(rows)
     Draft202012Validator(summary_schema()).validate(json.loads(data))
@@ -196,6 +202,8 @@ def test_a_summary_is_read_as_it_was_written_and_is_as_its_schema_says() -> None
 def test_what_is_no_summary_is_refused(data: bytes) -> None:
     with pytest.raises(Misuse, match=r"summary\.json"):
         read_summary(data)
+    with pytest.raises(Misuse, match=r"summary\.json"):
+        read_own(data)
 
 
 def test_a_row_that_lacks_something_is_refused() -> None:
@@ -214,6 +222,7 @@ def test_a_summary_of_a_newer_release_is_refused_with_what_helps() -> None:
 
 def test_an_empty_fleet_has_all_files() -> None:
     assert read_summary(write_summary(HEAD, [])) == (HEAD, [])
+    assert read_own(write_summary(HEAD, [])) == (HEAD, [])
     assert "0 targets" in pages.status_page(HEAD, []).decode()
     assert pages.heads([]) == b""
     assert len(list(csv.reader(io.StringIO(pages.as_csv([]))))) == 1

@@ -18,7 +18,6 @@ from reconciler.gitops.revision import read_revision
 from reconciler.host.config import Config, load_config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.approving import Terms, by_digest, by_versions
-from reconciler.planning.fleet.rows import as_of
 from reconciler.planning.fleet.waiting import Selector, Waiting, WaitingPlan, chosen, waiting
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line
@@ -86,8 +85,8 @@ def _gathered(config: Config, *, fetch: bool) -> Gathered:
     fleet = last_gathered(folder_of(config))
     if fleet is None:
         raise Misuse(f"{folder_of(config)}: no reports were read yet", "add --fetch")
-    rows = tuple(as_of(row, now, fleet.head.silent_after) for row in fleet.rows)
-    return Gathered(fleet.head, rows, fleet.at)
+    lines = tuple(line.as_of(now, fleet.head.silent_after) for line in fleet.lines)
+    return Gathered(fleet.head, lines, fleet.at)
 
 
 def _selector(options: ApproveOptions) -> Selector | None:

@@ -183,14 +183,14 @@ def _keep(
 
 def _published(done: FleetRead) -> FleetPublish:
     branches = (FleetBranch(remote, one.commit, one.is_new) for remote, one in done.published.items())
-    states = {str(state): number for state, number in counted(done.fleet.rows).items()}
+    states = {str(state): number for state, number in counted(done.fleet.lines).items()}
     problems = (TickProblem(one.message, one.hint) for one in done.problems)
     return FleetPublish(tuple(branches), states, done.notices, tuple(problems))
 
 
 def _published_text(done: FleetRead) -> str:
-    states = ", ".join(f"{number} {state}" for state, number in counted(done.fleet.rows).items())
-    lines = [f"{plural(len(done.fleet.rows), 'target')}{': ' if states else ''}{states}"]
+    states = ", ".join(f"{number} {state}" for state, number in counted(done.fleet.lines).items())
+    lines = [f"{plural(len(done.fleet.lines), 'target')}{': ' if states else ''}{states}"]
     for remote, one in done.published.items():
         said = "published" if one.is_new else "nothing new since"
         lines.append(f"{said} {one.commit[:12]} on {remote}")

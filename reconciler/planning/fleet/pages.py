@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from reconciler.planning.fleet.rows import Row, TargetState
-from reconciler.planning.fleet.summary import Head, counted
+from reconciler.planning.fleet.summary import Head, Line, counted
 from reconciler.planning.gates.types import Outcome
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import markdown, markdown_code
@@ -54,7 +54,7 @@ COLUMNS = (
 """Of the CSV."""
 
 
-def heads(rows: Iterable[Row]) -> bytes:
+def heads(rows: Iterable[Row | Line]) -> bytes:
     """Return ``heads.txt``: the newest commit of each branch that continued what was seen before.
 
     It is the witness against rewriting: each line is a commit and a branch, sorted by branch.
@@ -63,7 +63,7 @@ def heads(rows: Iterable[Row]) -> bytes:
     return "".join(f"{tip} {branch}\n" for branch, tip in lines).encode()
 
 
-def status_page(head: Head, rows: Sequence[Row]) -> bytes:
+def status_page(head: Head, rows: Sequence[Row | Line]) -> bytes:
     """Return ``STATUS.md``: how many targets are in which state, and the worst of them.
 
     Args:
@@ -73,7 +73,7 @@ def status_page(head: Head, rows: Sequence[Row]) -> bytes:
     return ("\n".join(_page(head, rows)) + "\n").encode()
 
 
-def _page(head: Head, rows: Sequence[Row]) -> Iterator[str]:
+def _page(head: Head, rows: Sequence[Row | Line]) -> Iterator[str]:
     yield from ("# Fleet", "", f"{plural(len(rows), 'target')}, the worst first.", "")
     yield from ("| state | targets |", "|---|---:|")
     for state, number in counted(rows).items():
@@ -83,7 +83,8 @@ def _page(head: Head, rows: Sequence[Row]) -> Iterator[str]:
     worth = [row for row in rows if row.state not in _QUIET]
     if worth:
         yield from ("", "| target | state | why | last heard of |", "|---|---|---|---|")
-        for row in worth[:_MOST_SHOWN]:
+        for one in worth[:_MOST_SHOWN]:
+            row = one.row if isinstance(one, Line) else one
             cells = (markdown_code(row.target), str(row.state), markdown(row.reason), _when(row.heard))
             yield f"| {' | '.join(cells)} |"
     if len(worth) > _MOST_SHOWN:

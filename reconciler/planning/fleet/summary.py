@@ -1,19 +1,22 @@
 """``summary.json``: all rows of a fleet in one file, a line each, so that a changed target is a changed line.
 
 Ten thousand rows are read and written in a fraction of a second, so this is not the canonical form of other
-files: keys are sorted, and blanks are left out. What a publisher has signed is read back strictly: a row that
-is not as it should be makes the file unreadable.
+files: a line begins with what tells whether its target moved, other keys are sorted, and blanks are left out.
+What a publisher has signed is read back strictly: a row that is not as it should be makes the file
+unreadable. Of a file that this program is known to have written itself (:func:`read_own`) only the beginnings
+of lines are read, and the row of a line once somebody asks for it.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from reconciler.errors import Misuse
-from reconciler.planning.fleet.rows import NewestRun, OldestSecurity, Row, TargetState
+from reconciler.planning.fleet.rows import NewestRun, OldestSecurity, Row, TargetState, as_of
 from reconciler.planning.gates.types import Outcome
 from reconciler.planning.reporting.document import Counts, Decided
 from reconciler.planning.reporting.host_status import NextWindow
@@ -49,17 +52,76 @@ class FleetSummary:
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A row, and the text that it stands as in ``summary.json``."""
+_FIRST = ("target", "branch", "state", "head", "tip", "tree", "key", "heard")
+"""What a line begins with."""
+_BEGINNING = re.compile(
+    r'\{"target":"([^"\\]*)","branch":"([^"\\]*)","state":"([a-z-]+)",'
+    r'"head":"([0-9a-f]*)","tip":"([0-9a-f]*)","tree":"([0-9a-f]*)",'
+    r'"key":"([^"\\]*)","heard":(?:null|"([^"\\]*)"),'
+)
+_STATES = {str(state): state for state in TargetState}
+_ROWS = '"rows":[\n'
 
-    row: Row
-    text: str
+
+class Line:
+    """A row, and the text that it stands as in ``summary.json``.
+
+    Attributes:
+        text: That text.
+        target: This and the following as of the row.
+    """
+
+    __slots__ = ("_row", "branch", "head", "heard", "key", "state", "target", "text", "tip", "tree")
+
+    def __init__(self, text: str, row: Row | None = None) -> None:
+        """Make a line of a row and its text, or of a text that this program wrote, of which it reads little.
+
+        Raises:
+            ValueError: It cannot have been.
+        """
+        self.text = text
+        self._row = row
+        if row is None:
+            found = _BEGINNING.match(text)
+            if found is None:
+                raise ValueError("a line does not begin as it should")
+            self.target, self.branch, state, self.head, self.tip, self.tree, self.key, heard = found.groups()
+            self.state, self.heard = _STATES[state], _at(heard)
+        else:
+            self.target, self.branch, self.state = row.target, row.branch, row.state
+            self.head, self.tip, self.tree = row.head, row.tip, row.tree
+            self.key, self.heard = row.key, row.heard
 
     @classmethod
-    def of(cls, row: Row) -> "Line":
+    def of(cls, row: Row) -> Self:
         """Return the line of a row."""
-        return cls(row, _dumped(plain(row)))
+        told = plain(row)
+        first = {name: told.pop(name) for name in _FIRST}
+        return cls(
+            f"{json.dumps(first, ensure_ascii=False, separators=(',', ':'))[:-1]},{_dumped(told)[1:]}", row
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Say whether both are the same text."""
+        return isinstance(other, Line) and self.text == other.text
+
+    def __hash__(self) -> int:
+        """Return a number for the text."""
+        return hash(self.text)
+
+    @property
+    def row(self) -> Row:
+        """The row, read when it is asked for."""
+        if self._row is None:
+            self._row = _row(json.loads(self.text))
+        return self._row
+
+    def as_of(self, now: datetime, silent_after: timedelta) -> "Line":
+        """Return the line as it is at an instant, as :func:`reconciler.planning.fleet.rows.as_of` has it."""
+        if self.heard is None or now - self.heard <= silent_after:
+            return self
+        row = as_of(self.row, now, silent_after)
+        return self if row is self.row else Line.of(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +133,7 @@ class Head:
     silent_after: timedelta = SILENT_AFTER
 
 
-def counted(rows: Iterable[Row]) -> dict[TargetState, int]:
+def counted(rows: Iterable[Row | Line]) -> dict[TargetState, int]:
     """Return how many targets are in each state, the worst first."""
     found = Counter(row.state for row in rows)
     return {state: found[state] for state in TargetState if found[state]}
@@ -89,7 +151,7 @@ def write_summary(head: Head, lines: Sequence[Line]) -> bytes:
         "policy_commit": head.policy_commit,
         "policy_is_verified": head.policy_is_verified,
         "silent_after": int(head.silent_after.total_seconds()),
-        "states": {str(state): number for state, number in counted(line.row for line in lines).items()},
+        "states": {str(state): number for state, number in counted(lines).items()},
     }
     told = "".join(f"{json.dumps(key)}:{_dumped(value)},\n" for key, value in about.items())
     rows = ",\n".join(line.text for line in lines)
@@ -104,28 +166,43 @@ def read_summary(data: bytes) -> tuple[Head, list[Line]]:
     """
     try:
         document = json.loads(data)
-        version = document["schema"]
-        if type(version) is int and version > SUMMARY_VERSION:
-            raise Misuse(
-                f"summary.json was written by a newer patchledger (schema {version})",
-                "use a patchledger that is at least as new",
-            )
-        silent = timedelta(seconds=int(document["silent_after"]))
-        head = Head(str(document["policy_commit"]), document["policy_is_verified"] is True, silent)
-        rows = list(map(_row, document["rows"]))
-        texts = _texts(data, len(rows))
-        return head, [Line(row, text) for row, text in zip(rows, texts, strict=True)]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise Misuse(f"summary.json cannot be read: {type(error).__name__}: {error}") from None
+        head = _head(document)
+        return head, [Line.of(row) for row in map(_row, document["rows"])]
+    except _MALFORMED as error:
+        raise _unreadable(error) from None
 
 
-def _texts(data: bytes, count: int) -> list[str]:
-    """Return the lines of the rows; they are what is below the line that begins them."""
-    if not count:
-        return []
-    lines = data.decode().split("\n")
-    begin = lines.index('"rows":[') + 1
-    return [line.removesuffix(",") for line in lines[begin : begin + count]]
+def read_own(data: bytes) -> tuple[Head, list[Line]]:
+    """Return what ``summary.json`` holds, of a file that :func:`write_summary` is known to have made.
+
+    Raises:
+        Misuse: It cannot have been.
+    """
+    try:
+        about, begin, rows = data.decode().partition(_ROWS)
+        texts = rows.removesuffix("\n]}\n").split(",\n") if begin else []
+        lines = [Line(text) for text in texts] if texts != [""] else []
+        return _head(json.loads(f'{about}"rows":[]}}')), lines
+    except _MALFORMED as error:
+        raise _unreadable(error) from None
+
+
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+
+
+def _unreadable(error: Exception) -> Misuse:
+    return Misuse(f"summary.json cannot be read: {type(error).__name__}: {error}")
+
+
+def _head(document: Mapping[str, Any]) -> Head:
+    version = document["schema"]
+    if type(version) is int and version > SUMMARY_VERSION:
+        raise Misuse(
+            f"summary.json was written by a newer patchledger (schema {version})",
+            "use a patchledger that is at least as new",
+        )
+    silent = timedelta(seconds=int(document["silent_after"]))
+    return Head(str(document["policy_commit"]), document["policy_is_verified"] is True, silent)
 
 
 def summary_schema() -> dict[str, Any]:
