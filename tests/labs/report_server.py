@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,20 +50,21 @@ class ReportServer:
 
 
 @contextlib.contextmanager
-def report_server(folder: Path) -> Iterator[ReportServer]:
-    """Set it up as its README says, for two hosts, a publisher and a reader, and start it."""
+def report_server(folder: Path, hosts: Sequence[str] = HOSTS) -> Iterator[ReportServer]:
+    """Set it up as its README says, for some hosts, a publisher and a reader, and start it."""
     here, home, keys = folder / "example", folder / "home", Keys(folder / "keys")
     shutil.copytree(EXAMPLE, here)
     home.mkdir()
-    identities = {who: make_key(here / who) for who in (*HOSTS, "publisher", "ada", "stranger")}
-    signing = {host: keys.ssh(host) for host in HOSTS}
+    identities = {who: make_key(here / who) for who in (*hosts, "publisher", "ada", "stranger")}
+    signing = {host: keys.ssh(host) for host in hosts}
     for host, key in signing.items():
         (here / f"{host}-report.pub").write_text(f"{key.public} {host}\n", encoding="utf-8")
     blocks = _BLOCK.findall((here / "README.md").read_text(encoding="utf-8"))
     about_a_host = [block for block in blocks if "web-01" in block]
-    again = [block.replace("web-01", "web-02") for block in about_a_host]
+    first = [block.replace("web-01", hosts[0]) for block in blocks]
+    again = [block.replace("web-01", host) for host in hosts[1:] for block in about_a_host]
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1"}
-    told = "\n".join(blocks + again)
+    told = "\n".join(first + again)
     done = subprocess.run(
         ["sh", "-eu"], input=told, cwd=here, env=env, capture_output=True, text=True, check=False
     )
