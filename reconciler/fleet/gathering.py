@@ -14,7 +14,7 @@ The rules:
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reconciler.errors import Misuse
 from reconciler.fleet.cache import Misshapen, ReportCache, ReportCommit, Shaped, chunks
@@ -31,7 +31,7 @@ from reconciler.planning.fleet.rows import (
     row_of,
     unverified,
 )
-from reconciler.planning.fleet.summary import Line
+from reconciler.planning.fleet.summary import SILENT_AFTER, Line
 from reconciler.planning.reporting.reader import read_report, read_run
 from reconciler.planning.runs.record import RunRecord
 from reconciler.policy.enrolment import Enrolment, Standing, Told
@@ -78,6 +78,7 @@ class Gatherer:
         proofs: Who signed what.
         now: The present instant, aware.
         accepted: Branches whose rewriting a person has accepted.
+        silent_after: A target is silent that nothing was heard of for longer.
         tell: Is told how many of how many targets were looked at.
     """
 
@@ -86,6 +87,7 @@ class Gatherer:
     proofs: Proofs
     now: datetime
     accepted: frozenset[str] = frozenset()
+    silent_after: timedelta = SILENT_AFTER
     tell: Callable[[int, int], None] | None = None
     _before: dict[str, Line] = field(default_factory=dict, init=False)
 
@@ -130,6 +132,8 @@ class Gatherer:
             return False
         if self.book.revoked.has(line.key):
             return False
+        if line.state is TargetState.SILENT and line.heard and self.now - line.heard <= self.silent_after:
+            return False  # It was silent by another clock, or by a shorter span: what it is, its report says.
         if is_same_policy:
             return True
         row = line.row

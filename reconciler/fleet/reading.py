@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.host.state.own_folder import AT_WORK, alone, prepare
 from reconciler.planning.fleet.rows import NewestRun, Row, TargetState, moved
-from reconciler.planning.fleet.summary import Head, Line, read_own, read_summary, write_summary
+from reconciler.planning.fleet.summary import SILENT_AFTER, Head, Line, read_own, read_summary, write_summary
 from reconciler.planning.reporting.document import Counts, Decided, Report
 from reconciler.planning.reporting.host_status import NextWindow
 from reconciler.planning.reporting.reader import read_report
@@ -65,6 +65,7 @@ class FleetSources:
         timeout: Seconds for each conversation with a remote.
         environment: Added to that of the programs that check signatures.
         accepted: Branches whose rewriting a person has accepted.
+        silent_after: A target is silent that nothing was heard of for longer.
         tell: Is told how many of how many targets were looked at.
         changed: Is given the rows as they were and as they are, and the instant of the reading that left the
             former, before the latter are remembered: what it does is done again where it is killed.
@@ -78,6 +79,7 @@ class FleetSources:
     timeout: float
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     accepted: frozenset[str] = frozenset()
+    silent_after: timedelta = SILENT_AFTER
     tell: Callable[[int, int], None] | None = None
     changed: Callable[[Sequence[Row], Sequence[Row], str], None] | None = None
 
@@ -339,7 +341,7 @@ class _FleetReading:
         self._notices += policy.notices
         self._say_who(policy)
         book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys, self._revoked))
-        head = Head(policy.commit, policy.is_verified)
+        head = Head(policy.commit, policy.is_verified, sources.silent_after)
         parts = [_Part(name, cache, head, problem=unread[name]) for name, cache in caches.items()]
         for part in parts:
             self._bring(part, policy, book)
@@ -406,7 +408,9 @@ class _FleetReading:
         if not any(line.branch for line in before):
             before, is_same = self._branches(part, policy).rows(), False
         proofs = Proofs(part.cache.git, self._path(part, "proofs"), sources.environment)
-        gatherer = Gatherer(part.cache, book, proofs, self._now, sources.accepted, sources.tell)
+        gatherer = Gatherer(
+            part.cache, book, proofs, self._now, sources.accepted, sources.silent_after, sources.tell
+        )
         return gatherer.gather(before, is_same_policy=is_same)
 
     def _branches(self, part: _Part, policy: PolicyAt) -> FleetBranches:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,25 @@ def test_metrics(world: FleetWorld, capsys: pytest.CaptureFixture[str]) -> None:
     assert file.stat().st_mode & 0o777 == 0o644
     assert b'{state="fine"} 1\n' in file.read_bytes()
     assert call(world, "metrics", "--output", "/nonexistent/x.prom") == 1
+
+
+def test_how_long_a_host_may_be_silent_is_for_who_reads_the_fleet_to_say(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for host in ("web-01", "web-02", "db-01"):
+        world.report(host, at=world.now - timedelta(days=3))
+    assert publish(world, "--silent-after", "7d") == 0
+    assert call(world, "status", "--check") == 0
+    assert call(world, "status", "--check", "--fetch") == 0
+    assert call(world, "status", "--check", "--fetch", "--silent-after", "36h") == 4
+    assert call(world, "status", "--check") == 4
+    assert publish(world) == 0
+    assert call(world, "status", "--check") == 4
+    capsys.readouterr()
+    for wrong in ("3", "0d", "soon"):
+        assert publish(world, "--silent-after", wrong) == 2
+    assert call(world, "status", "--silent-after", "3d") == 2
+    assert capsys.readouterr().err.count("--silent-after") == 4
 
 
 def test_what_began_to_need_somebody_is_told_once(

@@ -5,6 +5,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -20,11 +21,11 @@ from reconciler.host.config import Config, load_config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.pages import as_csv, open_metrics
 from reconciler.planning.fleet.rows import Row, as_of, worst_first
-from reconciler.planning.fleet.summary import counted
+from reconciler.planning.fleet.summary import SILENT_AFTER, counted
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
-from reconciler.policy.values import nearest
+from reconciler.policy.values import as_duration, nearest
 
 if TYPE_CHECKING:  # whoever tells nobody needs no notifier
     from reconciler.notify import Outbox, OutboxMessenger
@@ -44,6 +45,7 @@ class PublishOptions:
     signing_key: str
     accept_rewritten: Sequence[str]
     notify: Sequence[str]
+    silent_after: str | None
     format: Format
 
 
@@ -59,6 +61,7 @@ class StatusOptions:
     policy: str | None
     check: bool
     fetch: bool
+    silent_after: str | None
     format: Literal["text", "json", "csv"]
 
 
@@ -89,7 +92,8 @@ def publish(options: PublishOptions) -> int:
         options.policy,
         options.reports,
         options.accept_rewritten,
-        None if messenger is None else partial(_keep, messenger.outbox, options.notify),
+        silent_after=SILENT_AFTER if options.silent_after is None else _span(options.silent_after),
+        changed=None if messenger is None else partial(_keep, messenger.outbox, options.notify),
     )
     key = Path(options.signing_key).absolute()
     done = _at_disk(lambda: read_fleet(asked, SystemClock().now(), key))
@@ -114,7 +118,9 @@ def status(options: StatusOptions) -> int:
         ReconcilerError: As of :func:`publish`, with ``--fetch``.
     """
     config = load_config(Path(options.config))
-    codes = _fetched(config) if options.fetch else []
+    if options.silent_after is not None and not options.fetch:
+        raise Misuse("--silent-after is about how reports are read", "give --fetch too")
+    codes = _fetched(config, options.silent_after) if options.fetch else []
     fleet = _gathered(config)
     now = SystemClock().now()
     every = worst_first(as_of(row, now, fleet.head.silent_after) for row in fleet.rows)
@@ -197,8 +203,21 @@ def _published_text(done: FleetRead) -> str:
     return "".join(f"{visible(line)}\n" for line in lines)
 
 
-def _fetched(config: Config) -> list[int]:
-    done = _at_disk(lambda: read_fleet(sources(config), SystemClock().now()))
+def _span(text: str) -> timedelta:
+    """Return the length of a silence; how long a host may be silent, is not for the host to say."""
+    try:
+        span = as_duration(text)
+    except ValueError as error:
+        said = f"--silent-after {visible(text)} is no duration"
+        raise Misuse(said, "write 36h, 3d or 2w") from error
+    if not span:
+        raise Misuse("--silent-after is nothing", "a host is silent between any two reports; write 36h or 3d")
+    return span
+
+
+def _fetched(config: Config, silent_after: str | None) -> list[int]:
+    span = None if silent_after is None else _span(silent_after)
+    done = _at_disk(lambda: read_fleet(sources(config, silent_after=span), SystemClock().now()))
     note(*done.notices)
     for problem in done.problems:
         tell(problem)

@@ -104,7 +104,17 @@ def _register_publish(verbs: "_SubParsersAction[ArgumentParser]") -> None:
         metavar="NOTIFIER",
         help="tell this notifier what began to need somebody, and what is well again; may be repeated",
     )
+    _add_silent_after(publish, "default: 2d")
     publish.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+
+
+def _add_silent_after(parser: "ArgumentParser", default: str) -> None:
+    parser.add_argument(
+        "--silent-after",
+        metavar="DURATION",
+        help="a target is silent that nothing was heard of for longer, such as 3d: longer than the longest "
+        f"reports.heartbeat of the hosts ({default})",
+    )
 
 
 def _register_status(verbs: "_SubParsersAction[ArgumentParser]") -> None:
@@ -137,4 +147,5 @@ def _register_status(verbs: "_SubParsersAction[ArgumentParser]") -> None:
         help="exit with 4 where one of them is unverified, failed, silent or overdue",
     )
     status.add_argument("--fetch", action="store_true", help="read the reports first, and publish nothing")
+    _add_silent_after(status, "only with --fetch; default: as they were read last")
     status.add_argument("--format", choices=("text", "json", "csv"), default="text", help="default: text")

@@ -1,13 +1,14 @@
 """Put together what a fleet is read with, as a configuration says."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from reconciler.cli.showing.terminal import counter
 from reconciler.cli.wiring.remotes import git_options, signing_rules
 from reconciler.errors import Misuse
-from reconciler.fleet.reading import FOLDER, FleetSources
+from reconciler.fleet.reading import FOLDER, FleetSources, last_gathered
 from reconciler.fleet.verified_policy import SignedPolicy
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.remote import parse_remote
@@ -15,6 +16,7 @@ from reconciler.gitops.signed_history import SignedHistory, authorities, read_re
 from reconciler.host.config import Config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import Row
+from reconciler.planning.fleet.summary import SILENT_AFTER
 
 
 def folder_of(config: Config) -> Path:
@@ -27,6 +29,8 @@ def sources(
     policy: str | None = None,
     reports: Sequence[str] = (),
     accepted: Sequence[str] = (),
+    *,
+    silent_after: timedelta | None = None,
     changed: Callable[[Sequence[Row], Sequence[Row], str], None] | None = None,
 ) -> FleetSources:
     """Return where the fleet is read from.
@@ -36,7 +40,8 @@ def sources(
         policy: Address of the policy, instead of the configuration's.
         reports: Addresses of the report repositories, instead of the configuration's.
         accepted: Targets whose rewritten branches are accepted.
-        changed: As of :class:`FleetSources`.
+        silent_after: As of :class:`FleetSources`; ``None`` for what it was when reports were read last.
+        changed: As there.
 
     Raises:
         Misuse: There is no report repository, an address cannot be used, or the list of revoked keys is
@@ -61,9 +66,18 @@ def sources(
         timeout=config.git.timeout.total_seconds(),
         environment=config.environment,
         accepted=frozenset(f"{'guests' if '/' in one else 'hosts'}/{one}" for one in accepted),
+        silent_after=_as_before(folder) if silent_after is None else silent_after,
         tell=counter("targets are looked at"),
         changed=changed,
     )
+
+
+def _as_before(folder: Path) -> timedelta:
+    try:
+        known = last_gathered(folder)
+    except Misuse:  # it is damaged, and about to be made anew
+        known = None
+    return SILENT_AFTER if known is None else known.head.silent_after
 
 
 def _signed(config: Config, mirror: PolicyMirror) -> SignedPolicy | None:

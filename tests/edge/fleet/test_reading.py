@@ -152,6 +152,20 @@ def test_a_silent_target_that_comes_back_is_as_its_report_says(world: FleetWorld
     assert not rows["web-01"].reason.startswith("nothing was heard")
 
 
+def test_who_is_silent_is_so_by_the_span_and_the_clock_of_today(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    heard = world.now
+    for days, span, state in (
+        (3, timedelta(days=2), TargetState.SILENT),
+        (3, timedelta(days=7), TargetState.FINE),
+        (3, timedelta(days=2), TargetState.SILENT),
+        (1, timedelta(days=2), TargetState.FINE),
+    ):
+        world.now = heard + timedelta(days=days)
+        assert {row.state for row in world.rows(silent_after=span).values()} == {state}
+
+
 def test_a_report_of_the_future_is_heard_when_it_is_seen(world: FleetWorld) -> None:
     world.report("web-01", at=NOW.replace(year=2099))
     assert world.rows()["web-01"].heard == NOW
