@@ -112,7 +112,7 @@ class FleetRead:
         fleet: As it is now.
         published: What became of the branch of each report repository, by its address as people see it.
         notices: What a person should know.
-        problems: What kept a part from being read or published.
+        problems: What kept a part from being read or published, or the newest policy from being used.
     """
 
     fleet: Gathered
@@ -355,7 +355,7 @@ class _FleetReading:
             before = _merged(line for part in parts for line in part.before)
             sources.changed(*_changed(before, lines), _read_at(sources.folder))
         self._remember(parts)
-        problems = tuple(part.problem for part in parts if part.problem is not None)
+        problems = tuple(filter(None, (policy.problem, *(part.problem for part in parts))))
         fleet = Gathered(head, lines, self._now)
         return FleetRead(fleet, self._published, tuple(self._notices), problems)
 

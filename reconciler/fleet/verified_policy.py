@@ -1,7 +1,8 @@
 """The policy by which reports are judged: followed forward only, its signatures verified where asked for.
 
-A publisher reads of it only who is enrolled, who publishes, and what it calls itself. So it is followed by
-the rules of a host, but not loaded: with ten thousand Host documents that would take longer than the rest.
+It is followed by the rules of a host: what hosts refuse for what is in it, they do not follow, and so it says
+nothing here of who is enrolled. Whether they do is asked once for each new head. Of what is in force a
+publisher reads only who is enrolled, who publishes, and what it calls itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from reconciler.errors import PolicyRejected, Stalled
+from reconciler.errors import PolicyRejected, ReconcilerError, Stalled
 from reconciler.fleet.report_keys import read_keys
 from reconciler.gitops.git import Git
 from reconciler.gitops.objects import bounded, described
@@ -19,6 +20,7 @@ from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.gates.gates import why_no_key_is_judged
 from reconciler.planning.gates.types import SignedBy
+from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import quoted
 from reconciler.policy.signers import NOTHING_REVOKED, PUBLISHERS_FILE, Revocation, SignerList, read_signers
 from reconciler.reconcile.ports.policies import (
@@ -74,7 +76,8 @@ class PolicyAt:
         line: Its commits by their first parents, the oldest first; the last one is in force.
         is_verified: Signatures were asked for, and were good.
         publishers: Whose signature counts on the branches of the fleet, by the policy's own list.
-        notices: What a person should know, such as that a newer commit was refused.
+        notices: What a person should know.
+        problem: Why it is not the newest: that cannot be reached, or was refused.
     """
 
     git: Git
@@ -82,6 +85,7 @@ class PolicyAt:
     is_verified: bool
     publishers: SignerList
     notices: tuple[str, ...] = ()
+    problem: ReconcilerError | None = None
 
     @property
     def commit(self) -> str:
@@ -106,22 +110,25 @@ def follow(
         Stalled: The remote must be mended.
         Transient: It cannot be reached, and there is nothing from before.
     """
-    notices: list[str] = []
+    found: ReconcilerError | None = None
     match mirror.fetch(timeout=timeout, now=now):
         case Offline(problem=problem):
-            notices.append(f"the policy is as it was fetched last: {problem.message}")
+            said = f"the policy is as it was fetched last: {problem.message}"
+            found = type(problem)(said, problem.hint)
         case Fetched(head=head):
             refused = _taken_over(mirror, signed, head, now, keys)
-            notices += [] if refused is None else [f"a newer policy is not used: {refused.message}"]
             if refused is not None and not _holds(mirror, signed):
                 raise refused
+            if refused is not None:
+                found = PolicyRejected(f"a newer policy is not used: {refused.message}", refused.hint)
     accepted = mirror.accepted()
     if accepted is None or not _holds(mirror, signed):
-        raise Stalled(f"nothing of the policy {mirror.shown} was found good yet", "see the messages above")
+        said = f"nothing of the policy {mirror.shown} was found good yet"
+        raise Stalled(said, "see the messages above") if found is None else found
     line = mirror.line(accepted.commit)[::-1]
     git = Git(mirror.mirror)
     publishers = mirror.whole(lambda: _publishers(git, accepted.commit))
-    return PolicyAt(git, line, signed is not None, publishers, (*mirror.notices, *notices))
+    return PolicyAt(git, line, signed is not None, publishers, mirror.notices, found)
 
 
 def _holds(mirror: PolicyMirror, signed: SignedPolicy | None) -> bool:
@@ -145,8 +152,28 @@ def _taken_over(
         case Unchanged() | Advanced() | FirstUse():
             found = against(verify=lambda one: _from_the_floor(mirror, one, head, now))
     if found is None:
+        found = _of_no_use(mirror, head)
+    if found is None:
         mirror.accept(head, is_verified=signed is not None)
     return found
+
+
+def _of_no_use(mirror: PolicyMirror, head: str) -> PolicyRejected | None:
+    """Say why hosts refuse a head for what is in it; such as follow it go on with what was before."""
+    from reconciler.gitops.revision import read_revision
+    from reconciler.policy.load import NeedsUpgrade, Rejected, load  # dear, for a new head alone
+
+    about = f"policy {head[:12]}"
+    match load(mirror.whole(lambda: read_revision(mirror.mirror, head)), head):
+        case NeedsUpgrade(requires=requires, running=running):
+            said = f"{about} asks for patchledger {requires}, and this is {running}"
+            return PolicyRejected(said, "hosts that are no newer refuse it too; install that version")
+        case Rejected(problems=(first, *others)):
+            more = f", and {plural(len(others), 'more problem')}" if others else ""
+            said = f"hosts refuse {about}: {first}{more}"
+            return PolicyRejected(said, "correct it there; `patchledger policy check` tells all")
+        case _:
+            return None
 
 
 def _from_the_floor(

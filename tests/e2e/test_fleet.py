@@ -23,6 +23,7 @@ from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import TargetState
 from reconciler.planning.fleet.summary import read_summary, summary_schema
 from tests.edge.gitops.bench import git
+from tests.labs.conversation import Conversation
 from tests.labs.fleet import FleetWorld
 from tests.labs.signing import Key, Keys
 
@@ -239,6 +240,20 @@ class Publisher:
         return subprocess.Popen(
             self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
+
+
+def test_who_watches_is_told_how_far_a_first_reading_is_and_nobody_else(world: FleetWorld) -> None:
+    for host in ("web-01", "web-02", "db-01"):
+        world.report(host)
+    cold, again, unseen = (Publisher(world, state).argv for state in ("state", "state", "other"))
+    with Conversation.start(cold, {}) as watched:
+        assert watched.end() == 0
+        assert "3 of 3 targets are looked at" in watched.text
+    with Conversation.start(again, {}) as watched:
+        assert watched.end() == 0
+        assert "looked at" not in watched.text
+    done = subprocess.run(unseen, capture_output=True, text=True, check=True)
+    assert "looked at" not in done.stdout + done.stderr
 
 
 def is_whole(world: FleetWorld) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from reconciler.errors import Misuse, PolicyRejected, Transient
+from reconciler.errors import Misuse, PolicyRejected, Stalled, Transient
 from reconciler.fleet.cache import Shaped
 from reconciler.fleet.gathering import portions
 from reconciler.fleet.reading import last_gathered
@@ -505,7 +506,7 @@ def test_a_policy_that_nobody_signed_is_not_used(world: FleetWorld, eve: Key) ->
     before = world.rows()
     world.policy.commit({"hosts/web-01.yaml": world.document("web-01", eve)}, eve)
     found = world.read()
-    assert any("a newer policy is not used" in notice for notice in found.notices)
+    assert any("a newer policy is not used" in problem.message for problem in found.problems)
     assert {row.target: row for row in found.fleet.rows} == before
     shutil.rmtree(world.folder / "state")
     with pytest.raises(PolicyRejected):
@@ -522,7 +523,9 @@ def test_no_key_of_the_policy_is_judged_by_a_clock_that_is_wrong(world: FleetWor
     wrong = replace(signed, clock=lambda: ClockState.UNSYNCHRONISED)
     world.now -= timedelta(days=2000)
     found = world.read(signed=wrong)
-    assert any("a newer policy is not used" in one and "clock" in one for one in found.notices)
+    (problem,) = found.problems
+    assert "a newer policy is not used" in problem.message
+    assert "clock" in problem.message
     assert {row.target: row.head for row in found.fleet.rows} == {
         target: row.head for target, row in before.items()
     }
@@ -621,7 +624,9 @@ def test_a_policy_that_a_key_of_another_role_signed_is_not_used(
     new = {"hosts/web-01.yaml": world.document("web-01", ben)} if role == "former" else {}
     world.policy.commit({**new, "hosts/web-02.yaml": world.document("web-02", None)}, key)
     found = world.read()
-    assert any("a newer policy is not used" in one and key.fingerprint in one for one in found.notices)
+    (problem,) = found.problems
+    assert "a newer policy is not used" in problem.message
+    assert key.fingerprint in problem.message
     assert {row.target: row for row in found.fleet.rows} == before
 
 
@@ -637,9 +642,51 @@ def test_a_policy_that_cannot_be_read_here_keeps_no_reports_from_being_read(
     world.policy.commit({"patchledger.yaml": text}, ada)
     good = world.report("web-01", policy=followed)
     found = world.read()
-    assert any("a newer policy is not used" in notice for notice in found.notices)
+    assert any("a newer policy is not used" in problem.message for problem in found.problems)
     rows = {row.target: row for row in found.fleet.rows}
     assert (rows["web-01"].head, rows["web-02"].state) == (good, TargetState.FINE)
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"patchledger.yaml": "requires: '>=99'\nrepository: example\n"}, "asks for patchledger >=99"),
+        ({"policies/base.yaml": "kind: Policy\nname: base\nupdates: some\n"}, "policies/base.yaml:3"),
+        ({"freezes/year-end.txt": "kind: Freeze\n"}, "freezes/year-end.txt"),
+        ({"hosts/web-01.yaml": "kind: Host\nname: web-01\nkey: x\n"}, "hosts/web-01.yaml:3"),
+    ],
+)
+def test_who_is_enrolled_is_what_hosts_follow_too(
+    world: FleetWorld, ada: Key, files: dict[str, str], said: str, *, is_signed: bool
+) -> None:
+    """A revision that hosts refuse retires nobody: they do not know of it either."""
+    values: dict[str, Any] = {} if is_signed else {"signed": None}
+    reported(world)
+    followed = world.policy.head()
+    before = world.rows(**values)
+    git(world.policy.path, "rm", "-q", "hosts/web-02.yaml")
+    world.policy.commit(files, ada)
+    found = world.read(**values)
+    (problem,) = found.problems
+    assert isinstance(problem, PolicyRejected)
+    assert said in problem.message
+    assert {row.target: row for row in found.fleet.rows} == before
+    assert found.fleet.head.policy_commit == followed
+    (world.folder / "state").rename(world.folder / "lost")
+    with pytest.raises(PolicyRejected):
+        world.read(**values)
+
+
+def test_a_policy_that_cannot_be_reached_is_no_success(world: FleetWorld) -> None:
+    reported(world)
+    before = world.rows()
+    world.policy.path.rename(world.folder / "away")
+    found = world.read()
+    (problem,) = found.problems
+    assert isinstance(problem, Stalled | Transient)
+    assert "as it was fetched last" in problem.message
+    assert {row.target: row for row in found.fleet.rows} == before
 
 
 def test_the_policy_of_another_repository_is_not_used(world: FleetWorld) -> None:
