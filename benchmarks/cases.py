@@ -13,7 +13,7 @@ from benchmarks.bench import Bench, Row, cpu, cpu_more, cpu_ratio, milliseconds,
 from benchmarks.installation import PLAN
 from benchmarks.measure import Command, Spread, measure
 from benchmarks.other_managers import plan_dnf, plan_pacman, plan_zypper
-from benchmarks.reading_fleets import fleet
+from benchmarks.reading_fleets import fleet, heartbeats
 from benchmarks.reporting_at_once import reports_at_once
 
 COMPOSE = """\
@@ -165,6 +165,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "help-status": help_and_status,
     "first-adoption": first_adoption,
     "fleet": fleet,
+    "heartbeats": heartbeats,
     "reports-at-once": reports_at_once,
     "apply": apply,
     "apply-steps": apply_steps,

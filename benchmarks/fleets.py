@@ -99,14 +99,32 @@ class Fleet:
         trees = dict(line.split() for line in listed.decode().splitlines())
         parents = self._tips(hosts)
         policy = _git(self.policy, "rev-parse", "main").decode().strip()
-        commits = [_commit(host, trees[host], parents.get(host, ""), policy) for host in hosts]
-        signed = self._signed(commits)
-        _git(self.reports, "index-pack", "--stdin", stdin=_pack(signed))
-        moves = [f"delete refs/scratch/{host}\n" for host in hosts]
-        moves += [
-            f"update refs/heads/hosts/{host} {_oid(one)}\n" for host, one in zip(hosts, signed, strict=True)
-        ]
-        _git(self.reports, "update-ref", "--stdin", stdin="".join(moves).encode())
+        self._commit({host: _commit(host, trees[host], parents.get(host, ""), policy) for host in hosts})
+        scratch = "".join(f"delete refs/scratch/{host}\n" for host in hosts)
+        _git(self.reports, "update-ref", "--stdin", stdin=scratch.encode())
+
+    def beat(self, hosts: Sequence[str]) -> None:
+        """Have hosts say that nothing is new: a commit of the same files, with what a heartbeat tells."""
+        policy = _git(self.policy, "rev-parse", "main").decode().strip()
+        listed = _git(
+            self.reports, "for-each-ref", "--format=%(refname:lstrip=3) %(tree)", "refs/heads/hosts/"
+        )
+        trees = dict(line.split() for line in listed.decode().splitlines())
+        inventory = f"Inventory: sha256:{hashlib.sha256(policy.encode()).hexdigest()}\n"
+        told = f"{inventory}Program: patchledger 0.1.0\n"
+        parents = self._tips(hosts)
+        self._commit({host: _commit(host, trees[host], parents[host], policy, told) for host in hosts})
+
+    def _commit(self, commits: Mapping[str, bytes]) -> None:
+        signed = dict(zip(commits, self._signed([*commits.values()]), strict=True))
+        _git(self.reports, "index-pack", "--stdin", stdin=_pack([*signed.values()]))
+        moves = "".join(f"update refs/heads/hosts/{host} {_oid(one)}\n" for host, one in signed.items())
+        _git(self.reports, "update-ref", "--stdin", stdin=moves.encode())
+
+    def packed(self) -> int:
+        """Pack the report repository as its server does it weekly, and return the bytes that it has then."""
+        _git(self.reports, "repack", "-q", "-adf")
+        return sum(path.stat().st_size for path in (self.reports / "objects/pack").iterdir())
 
     def _tips(self, hosts: Iterable[str]) -> Mapping[str, str]:
         listed = _git(
@@ -163,10 +181,10 @@ def _file(path: str, data: bytes) -> bytes:
     return b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(data), data)
 
 
-def _commit(host: str, tree: str, parent: str, policy: str) -> bytes:
+def _commit(host: str, tree: str, parent: str, policy: str, more: str = "") -> bytes:
     who = f"{host} <{host}@{host}> {int(datetime.now(UTC).timestamp())} +0000"
     parents = f"parent {parent}\n" if parent else ""
-    message = f"{host}: a report\n\nHost: {host}\nPolicy-Commit: {policy}\n"
+    message = f"{host}: a report\n\nHost: {host}\nPolicy-Commit: {policy}\n{more}"
     return f"tree {tree}\n{parents}author {who}\ncommitter {who}\n\n{message}".encode()
 
 

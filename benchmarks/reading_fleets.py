@@ -11,6 +11,7 @@ from benchmarks.measure import Sample, Spread, measure
 HOSTS, OTHERS, CHANGED = 10_000, 4_000, 100
 _TURNS = 5
 _SIGNATURES = 100
+_BEATING, _DAYS, _WEEK = 20, 90, 7
 # Runs the command inside an interpreter that tells its own time from that of the processes it starts.
 SPLIT = """\
 import resource, sys
@@ -54,6 +55,21 @@ def fleet(bench: Bench) -> Iterator[Row]:
         "fleet status", bench.installation.patchledger, "--config", config, "fleet", "status", says="targets"
     )
     yield Row("fleet", "status: CPU", bench.turns(status, runs=_TURNS).each(_cpu, status), "s", 1.0)
+
+
+def heartbeats(bench: Bench) -> Iterator[Row]:
+    """Have hosts report for ninety days: a heartbeat each day, and once a week a report that is new."""
+    folder = bench.installation.folder / "heartbeats"
+    folder.mkdir()
+    made = Fleet.create(folder, _BEATING, _BEATING)
+    began = made.packed()
+    for day in range(_DAYS):
+        if day % _WEEK == _WEEK - 1:
+            made.report(made.hosts, _BEATING, note=f" ({day})")
+        else:
+            made.beat(made.hosts)
+    each = (made.packed() - began) / (_BEATING * _DAYS)
+    yield Row("heartbeats", "packed, for each day of a host", Spread.of([each]), "bytes", 1024)
 
 
 def _after(bench: Bench, made: Fleet, publish: tuple[str, ...], turn: int) -> tuple[float, float]:
