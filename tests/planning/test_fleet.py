@@ -268,6 +268,18 @@ def test_whatever_hosts_say_a_table_has_a_row_for_each_and_no_formula(texts: lis
 
 
 @given(st.lists(HOSTILE_TEXT, max_size=4))
+@example(['","tree":"', '},\n"rows":[\n', "\u2028", '"}\n]}\n'])
+def test_whatever_hosts_say_its_line_is_read_as_it_was_written(texts: list[str]) -> None:
+    rows = [replace(hostile(text), target=f"web-{number}") for number, text in enumerate(texts)]
+    lines = [Line.of(one) for one in rows]
+    data = write_summary(HEAD, lines)
+    for read in (read_own, read_summary):
+        head, found = read(data)
+        assert (head, found) == (HEAD, lines)
+        assert [Line.of(line.row) for line in found] == lines
+
+
+@given(st.lists(HOSTILE_TEXT, max_size=4))
 def test_whatever_hosts_say_the_page_is_one_table(texts: list[str]) -> None:
     page = pages.status_page(HEAD, [hostile(text) for text in texts]).decode()
     lines = page.split("\n")
