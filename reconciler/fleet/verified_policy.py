@@ -26,7 +26,6 @@ from reconciler.policy.signers import NOTHING_REVOKED, PUBLISHERS_FILE, Revocati
 from reconciler.reconcile.ports.policies import (
     ONE_ROLE,
     Advanced,
-    Fetched,
     FirstUse,
     Offline,
     Rewritten,
@@ -111,16 +110,19 @@ def follow(
         Transient: It cannot be reached, and there is nothing from before.
     """
     found: ReconcilerError | None = None
-    match mirror.fetch(timeout=timeout, now=now):
-        case Offline(problem=problem):
-            said = f"the policy is as it was fetched last: {problem.message}"
-            found = type(problem)(said, problem.hint)
-        case Fetched(head=head):
-            refused = _taken_over(mirror, signed, head, now, keys)
-            if refused is not None and not _holds(mirror, signed):
+    try:
+        fetched = mirror.fetch(timeout=timeout, now=now)
+    except Stalled as problem:
+        if not _holds(mirror, signed):
+            raise
+        found = _as_before(problem)
+    else:
+        if isinstance(fetched, Offline):
+            found = _as_before(fetched.problem)
+        elif (refused := _taken_over(mirror, signed, fetched.head, now, keys)) is not None:
+            if not _holds(mirror, signed):
                 raise refused
-            if refused is not None:
-                found = PolicyRejected(f"a newer policy is not used: {refused.message}", refused.hint)
+            found = PolicyRejected(f"a newer policy is not used: {refused.message}", refused.hint)
     accepted = mirror.accepted()
     if accepted is None or not _holds(mirror, signed):
         said = f"nothing of the policy {mirror.shown} was found good yet"
@@ -129,6 +131,10 @@ def follow(
     git = Git(mirror.mirror)
     publishers = mirror.whole(lambda: _publishers(git, accepted.commit))
     return PolicyAt(git, line, signed is not None, publishers, mirror.notices, found)
+
+
+def _as_before(problem: ReconcilerError) -> ReconcilerError:
+    return type(problem)(f"the policy is as it was fetched last: {problem.message}", problem.hint)
 
 
 def _holds(mirror: PolicyMirror, signed: SignedPolicy | None) -> bool:
@@ -164,7 +170,11 @@ def _of_no_use(mirror: PolicyMirror, head: str) -> PolicyRejected | None:
     from reconciler.policy.load import NeedsUpgrade, Rejected, load  # dear, for a new head alone
 
     about = f"policy {head[:12]}"
-    match load(mirror.whole(lambda: read_revision(mirror.mirror, head)), head):
+    try:
+        files = mirror.whole(lambda: read_revision(mirror.mirror, head))
+    except Stalled as error:
+        return PolicyRejected(error.message, error.hint)
+    match load(files, head):
         case NeedsUpgrade(requires=requires, running=running):
             said = f"{about} asks for patchledger {requires}, and this is {running}"
             return PolicyRejected(said, "hosts that are no newer refuse it too; install that version")
