@@ -29,6 +29,7 @@ from reconciler.gitops.git import PLAIN_PUSH
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.refusals import server_words
+from reconciler.gitops.report_branches import is_report_branch
 from reconciler.gitops.report_tree import blob_id
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.signed_reports import own_public_key
@@ -127,7 +128,8 @@ class FleetBranches:
         if kind != "blob":
             return []
         try:
-            return read_summary(bounded(self.cache.git, [oid], _DOING, _MOST_SUMMARY)[0] or b"")[1]
+            lines = read_summary(bounded(self.cache.git, [oid], _DOING, _MOST_SUMMARY)[0] or b"")[1]
+            return [line for line in lines if not line.branch or is_report_branch(line.branch)]
         except Misuse as error:
             self.cache.notices += (f"what the fleet was like before is not used: {error.message}",)
             return []

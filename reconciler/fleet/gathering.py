@@ -79,6 +79,7 @@ class Gatherer:
         now: The present instant, aware.
         accepted: Branches whose rewriting a person has accepted.
         silent_after: A target is silent that nothing was heard of for longer.
+        moves: What rows say of targets that report to another repository that is read.
         tell: Is told how many of how many targets were looked at.
     """
 
@@ -88,6 +89,7 @@ class Gatherer:
     now: datetime
     accepted: frozenset[str] = frozenset()
     silent_after: timedelta = SILENT_AFTER
+    moves: frozenset[str] = frozenset()
     tell: Callable[[int, int], None] | None = None
     _before: dict[str, Line] = field(default_factory=dict, init=False)
 
@@ -134,10 +136,12 @@ class Gatherer:
             return False
         if line.state is TargetState.SILENT and line.heard and self.now - line.heard <= self.silent_after:
             return False  # It was silent by another clock, or by a shorter span: what it is, its report says.
+        enrolment = self._enrolment(line.branch)
+        if line.state is TargetState.RETIRED and enrolment.key and line.row.reason not in self.moves:
+            return False  # It reported elsewhere, and there nobody looks any more.
         if is_same_policy:
             return True
         row = line.row
-        enrolment = self._enrolment(row.branch)
         is_good = enrolment.standing(Told(row.key, row.policy_commit)).counts
         return is_good and (row.state is TargetState.RETIRED) is not bool(enrolment.key)
 

@@ -6,7 +6,7 @@ Everything that is remembered here can be made again from the repositories: what
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -25,8 +25,17 @@ from reconciler.fleet.verified_policy import PolicyAt, SignedPolicy, follow
 from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.remote import redact_url
 from reconciler.host.state.own_folder import AT_WORK, alone, prepare
-from reconciler.planning.fleet.rows import NewestRun, Row, TargetState, moved
+from reconciler.planning.fleet.rows import (
+    NewestRun,
+    Row,
+    TargetState,
+    moved,
+    moved_to,
+    not_read,
+    only_there,
+)
 from reconciler.planning.fleet.summary import SILENT_AFTER, Head, Line, read_own, read_summary, write_summary
 from reconciler.planning.reporting.document import Counts, Decided, Report
 from reconciler.planning.reporting.host_status import NextWindow
@@ -192,6 +201,14 @@ def _read(path: Path, written: Mapping[str, str]) -> tuple[Head, list[Line], str
     return *(read_own if is_own else read_summary)(data), digest if is_own else ""
 
 
+def _remotes(folder: Path) -> dict[str, str]:
+    try:
+        told = json.loads((folder / _GATHERED).read_bytes())["remotes"]
+        return {str(name): str(shown) for name, shown in told.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -319,6 +336,50 @@ def _moved(
     return line if row == line.row else Line.of(row)
 
 
+class _Dropped:
+    """The report repositories that were read before, and are named no more.
+
+    Args:
+        folder: Where what was read lies.
+        names: Of those that are read now.
+        written: Digests of the files there.
+
+    Attributes:
+        remotes: Addresses of the others, fit for people, by the name of their files.
+    """
+
+    def __init__(self, folder: Path, names: Collection[str], written: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._written = written
+        self.remotes = {name: shown for name, shown in _remotes(folder).items() if name not in names}
+
+    def written(self) -> dict[str, str]:
+        """Return the digests of their files."""
+        return {name: digest for name, digest in self._written.items() if name in self.remotes}
+
+    def forget_all_but(self, shown: Collection[str]) -> None:
+        """Forget those that have no newest report of anybody, such as one that all have left."""
+        self.remotes = {name: one for name, one in self.remotes.items() if one in shown}
+
+    def lines(self) -> dict[str, tuple[Line, str]]:
+        """Return the newest line that they have of each target, with the address, fit for people."""
+        found: dict[str, tuple[Line, str]] = {}
+        for name, shown in self.remotes.items():
+            try:
+                lines = _read(self._folder / f"{_safe(name)}.json", self._written)[1]
+            except (OSError, ValueError, Misuse):
+                continue  # It can be made again by whoever names that address again.
+            for line in lines:
+                is_there = bool(line.head) and line.state is not TargetState.RETIRED
+                if is_there and (line.target not in found or _heard(line) > _heard(found[line.target][0])):
+                    found[line.target] = line, shown
+        return found
+
+
+def _heard(line: Line) -> datetime:
+    return line.heard or _NEVER
+
+
 class _FleetReading:
     """One reading of a fleet."""
 
@@ -331,6 +392,8 @@ class _FleetReading:
         self._notices: list[str] = []
         self._published: dict[str, FleetCommit] = {}
         self._written = _written(sources.folder)
+        self._dropped = _Dropped(sources.folder, {self._name(one) for one in sources.remotes}, self._written)
+        self._nowhere: list[Line] = []
 
     def all(self) -> FleetRead:
         sources = self._sources
@@ -347,6 +410,7 @@ class _FleetReading:
             self._bring(part, policy, book)
         if len(parts) > 1:
             _tell_of_moves(parts, book.places)
+        self._tell_of_dropped(parts, book)
         for part in parts:
             self._finish(part, policy, book, parts)
         self._notices += [notice for part in parts for notice in part.cache.notices]
@@ -355,7 +419,8 @@ class _FleetReading:
             before = _merged(line for part in parts for line in part.before)
             sources.changed(*_changed(before, lines), _read_at(sources.folder))
         self._remember(parts)
-        problems = tuple(filter(None, (policy.problem, *(part.problem for part in parts))))
+        told = (policy.problem, *(part.problem for part in parts))
+        problems = tuple(one for one in told if one is not None)
         fleet = Gathered(head, lines, self._now)
         return FleetRead(fleet, self._published, tuple(self._notices), problems)
 
@@ -409,7 +474,14 @@ class _FleetReading:
             before, is_same = self._branches(part, policy).rows(), False
         proofs = Proofs(part.cache.git, self._path(part, "proofs"), sources.environment)
         gatherer = Gatherer(
-            part.cache, book, proofs, self._now, sources.accepted, sources.silent_after, sources.tell
+            part.cache,
+            book,
+            proofs,
+            self._now,
+            sources.accepted,
+            sources.silent_after,
+            frozenset(moved_to(redact_url(one)) for one in sources.remotes),
+            sources.tell,
         )
         return gatherer.gather(before, is_same_policy=is_same)
 
@@ -419,11 +491,34 @@ class _FleetReading:
         told = (self._now, sources.timeout, sources.environment, self._revoked)
         return FleetBranches(part.cache, signers, *told)
 
+    def _tell_of_dropped(self, parts: Sequence[_Part], book: KeyBook) -> None:
+        """Say of targets that their newest report is in a repository that was read before, and is not now."""
+        lost, used = self._dropped.lines(), set[str]()
+        for part in parts:
+            newer = {
+                line.target: lost[line.target][1]
+                for line in part.lines
+                if line.target in lost and _heard(lost[line.target][0]) > _heard(line)
+            }
+            used.update(newer.values())
+            part.lines = [
+                Line.of(not_read(line.row, newer[line.target])) if line.target in newer else line
+                for line in part.lines
+            ]
+        present = {line.target for part in parts for line in part.lines if line.branch}
+        for target, (_, shown) in lost.items():
+            if target not in present and book.of(target.partition("/")[0]).key:
+                self._nowhere.append(Line.of(only_there(target, shown)))
+                used.add(shown)
+        self._dropped.forget_all_but(used)
+
     def _finish(self, part: _Part, policy: PolicyAt, book: KeyBook, parts: Sequence[_Part]) -> None:
         """Publish a part and remember it; hosts that are nowhere are told of in the first one."""
+        part.lines = [line for line in part.lines if line.branch]
         if part is parts[0]:
+            told = {line.target for line in self._nowhere}
             rows = missing(book, (line for each in parts for line in each.lines))
-            part.lines = [line for line in part.lines if line.branch] + [Line.of(row) for row in rows]
+            part.lines += [*self._nowhere, *(Line.of(row) for row in rows if row.target not in told)]
         self._order(part)
         if self._key is not None and part.problem is None:
             try:
@@ -436,7 +531,13 @@ class _FleetReading:
         for part in parts:
             if digests[part.name] != part.digest:
                 replace_file(self._path(part), part.summary)
-        told = {"at": instant(self._now), "parts": [*digests], "written": digests, "by": _LAYOUT}
+        told = {
+            "at": instant(self._now),
+            "parts": [*digests],
+            "written": {**self._dropped.written(), **digests},
+            "by": _LAYOUT,
+            "remotes": {**self._dropped.remotes, **{part.name: part.cache.shown for part in parts}},
+        }
         replace_file(self._sources.folder / _GATHERED, json.dumps(told).encode())
 
     def _order(self, part: _Part) -> None:

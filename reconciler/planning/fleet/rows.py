@@ -326,7 +326,23 @@ def retired(branch: str, before: Row | None = None, tip: str = "") -> Row:
 
 def moved(row: Row, where: str) -> Row:
     """Return the row of a target in a report repository that it left for another one."""
-    return replace(row, state=TargetState.RETIRED, reason=one_line(f"it reports to {where} now", _REASON))
+    return replace(row, state=TargetState.RETIRED, reason=moved_to(where))
+
+
+def moved_to(where: str) -> str:
+    """Return the reason in the row of a target that reports to another repository now."""
+    return one_line(f"it reports to {where} now", _REASON)
+
+
+def not_read(row: Row, where: str) -> Row:
+    """Return the row of a target whose newest report is in a repository that nobody names any more."""
+    said = f"it reported to {where} last, which is not read any more"
+    return replace(row, state=TargetState.SILENT, reason=one_line(said, _REASON))
+
+
+def only_there(target: str, where: str) -> Row:
+    """Return the row of a target that has reports in no repository but one that nobody names any more."""
+    return not_read(Row(target, "", TargetState.SILENT, ""), where)
 
 
 def never_heard(host: str) -> Row:

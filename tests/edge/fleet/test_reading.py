@@ -460,6 +460,19 @@ def test_a_damaged_copy_is_made_anew_and_that_is_said(world: FleetWorld, what: s
     assert rows["web-02"].head == world.tip("web-02")
 
 
+def test_a_copy_whose_fetch_was_killed_half_way_goes_on(world: FleetWorld) -> None:
+    reported(world)
+    world.rows()
+    (copy,) = (world.folder / "state" / "fleet").glob("*.git")
+    refs = copy / "refs" / "remotes" / "reports" / "hosts"
+    refs.mkdir(parents=True, exist_ok=True)
+    for path in (refs / "web-02.lock", copy / "packed-refs.lock", copy / "objects" / "pack" / "tmp_pack_1"):
+        path.write_bytes(b"half")
+    good = world.report("web-02")
+    assert world.rows()["web-02"].head == good
+    assert not [*copy.rglob("*.lock")]
+
+
 def test_without_what_was_remembered_all_is_as_before_and_a_rewound_branch_is_seen(world: FleetWorld) -> None:
     older = world.report("web-01")
     reported(world)
@@ -766,6 +779,38 @@ def test_a_target_that_moved_to_another_repository_is_not_silent_in_the_first(wo
     world.later(minutes=1)
     assert world.rows(remotes=both)["web-01"].head == back
     assert {line.row.target: line.row for line in summary(world)}["web-01"].state is TargetState.FINE
+
+
+def test_a_repository_that_is_named_no_more_is_told_of_by_whose_reports_are_there(
+    world: FleetWorld, ada: Key
+) -> None:
+    reported(world, "web-01", "web-02")
+    world.enrol(ada, "app-01")
+    second = another(world)
+    both = (f"file://{world.reports}", f"file://{second.reports}")
+    world.rows(remotes=both)
+    world.later(hours=1)
+    second.now = world.now
+    second.report("web-01", parent="")  # it moved
+    for host in ("db-01", "db-01/101"):
+        second.report(host)
+    assert {row.state for row in world.rows(remotes=both).values()} == {TargetState.FINE, TargetState.SILENT}
+    said = f"it reported to {both[1]} last, which is not read any more"
+    for _ in range(2):
+        world.later(hours=1)
+        rows = world.rows()
+        assert {target for target, row in rows.items() if row.reason == said} == {
+            *("web-01", "db-01", "db-01/101")
+        }
+        assert {row.state for row in rows.values() if row.reason == said} == {TargetState.SILENT}
+        assert rows["web-02"].state is TargetState.FINE
+        assert "not reported yet" in rows["app-01"].reason
+    world.report("web-01", at=world.now)
+    git(world.policy.path, "rm", "-q", "hosts/db-01.yaml")
+    world.policy.commit({}, ada)
+    assert set(world.rows()) == {"web-01", "web-02", "app-01"}
+    assert world.rows()["web-01"].state is TargetState.FINE
+    assert world.rows(remotes=both)["db-01"].state is TargetState.RETIRED
 
 
 def summary(world: FleetWorld) -> list[Line]:
