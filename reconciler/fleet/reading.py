@@ -35,13 +35,17 @@ from reconciler.planning.fleet.rows import (
     moved_to,
     not_read,
     only_there,
+    target_of,
 )
 from reconciler.planning.fleet.summary import SILENT_AFTER, Head, Line, read_own, read_summary, write_summary
 from reconciler.planning.reporting.document import Counts, Decided, Report
 from reconciler.planning.reporting.host_status import NextWindow
 from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.text.canonical import instant
+from reconciler.policy.problems import visible
+from reconciler.policy.shards import name_of
 from reconciler.policy.signers import NOTHING_REVOKED, Signer
+from reconciler.policy.values import nearest
 
 FOLDER = "fleet"
 """Below the state folder."""
@@ -397,13 +401,14 @@ class _FleetReading:
 
     def all(self) -> FleetRead:
         sources = self._sources
-        caches = {self._name(remote): self._cache(remote) for remote in dict.fromkeys(sources.remotes)}
+        caches = {self._name(remote): self._cache(remote) for remote in self._remotes()}
         unread = {name: self._fetched(cache) for name, cache in caches.items()}
         keys = sources.folder / "keys.json"
         policy = follow(sources.mirror, sources.signed, self._now, sources.timeout, keys)
         self._notices += policy.notices
         self._say_who(policy)
         book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys, self._revoked))
+        self._check_role(book)
         head = Head(policy.commit, policy.is_verified, sources.silent_after)
         parts = [_Part(name, cache, head, problem=unread[name]) for name, cache in caches.items()]
         for part in parts:
@@ -419,10 +424,20 @@ class _FleetReading:
             before = _merged(line for part in parts for line in part.before)
             sources.changed(*_changed(before, lines), _read_at(sources.folder))
         self._remember(parts)
-        told = (policy.problem, *(part.problem for part in parts))
+        told = (policy.problem, *(part.problem for part in parts), self._unknown(lines))
         problems = tuple(one for one in told if one is not None)
         fleet = Gathered(head, lines, self._now)
         return FleetRead(fleet, self._published, tuple(self._notices), problems)
+
+    def _remotes(self) -> tuple[str, ...]:
+        """Return the remotes, each once: read by two addresses, one would be published in turns for each."""
+        found: dict[str, str] = {}
+        for remote in self._sources.remotes:
+            first = found.setdefault(name_of(remote), remote)
+            if first != remote:
+                shown = (redact_url(first), redact_url(remote))
+                self._notices.append(f"{shown[1]} is the same repository as {shown[0]}, and is read once")
+        return tuple(found.values())
 
     def _name(self, remote: str) -> str:
         return hashlib.sha256(remote.encode()).hexdigest()[:16]
@@ -442,6 +457,22 @@ class _FleetReading:
             if signer.fingerprint not in fingerprints:
                 said = f"the policy does not list {signer.fingerprint} in trust/publishers"
                 self._notices.append(f"{said}, so that nobody else relies on what is published")
+
+    def _check_role(self, book: KeyBook) -> None:
+        hosts = book.named_since("")
+        for signer in self._own:
+            if signer.fingerprint in hosts:
+                said = f"{self._key} is the report_key of {hosts[signer.fingerprint]}"
+                raise Misuse(said, "publish with a key of its own: one key has one role")
+
+    def _unknown(self, lines: Iterable[Line]) -> Misuse | None:
+        """Say which rewritten branch was accepted that no target has."""
+        unknown = sorted(self._sources.accepted - {line.branch for line in lines})
+        if not unknown:
+            return None
+        known = [target_of(line.branch) for line in lines]
+        said = f"there is no target {visible(target_of(unknown[0]))} whose branch could be accepted"
+        return Misuse(said, nearest(target_of(unknown[0]), known))
 
     def _fetched(self, cache: ReportCache) -> ReconcilerError | None:
         try:

@@ -126,6 +126,40 @@ def test_filters(
     assert [row["target"] for row in rows] == names
 
 
+def test_an_alarm_that_watches_nobody_is_a_mistake(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for host in ("web-01", "web-02", "db-01"):
+        world.report(host)
+    publish(world)
+    assert call(world, "status", "--check", "--state", "failed") == 0
+    assert call(world, "status", "--check", "--state", "failed", "--label", "env=production") == 0
+    for wrong in (("--label", "env=prodcution"), ("--policy", "wep"), ("--manager", "dnf")):
+        assert call(world, "status", *wrong) == 0
+        capsys.readouterr()
+        assert call(world, "status", "--check", *wrong) == 2
+        assert "nothing is watched" in capsys.readouterr().err
+
+
+def test_a_branch_that_nobody_has_is_not_accepted_in_silence(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.report("web-01")
+    assert publish(world, "--accept-rewritten", "web-1") == 2
+    said = capsys.readouterr()
+    assert "there is no target web-1" in said.err
+    assert "web-01" in said.err
+    assert said.out.splitlines()[1].startswith("published ")
+
+
+def test_no_host_publishes(world: FleetWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    world.report("web-01")
+    key = world.key("web-02").settings["user.signingkey"]
+    assert call(world, "publish", "--signing-key", key) == 2
+    assert "is the report_key of web-02" in capsys.readouterr().err
+    assert git(world.reports, "for-each-ref", "refs/heads/fleet") == ""
+
+
 def test_one_target_in_full(world: FleetWorld, capsys: pytest.CaptureFixture[str]) -> None:
     commit = world.report("web-01")
     publish(world)

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -125,6 +125,10 @@ def status(options: StatusOptions) -> int:
     now = SystemClock().now()
     every = worst_first(as_of(row, now, fleet.head.silent_after) for row in fleet.rows)
     rows = [_one(every, options.target)] if options.target else _chosen(every, options)
+    if options.check and not rows and _is_group(options) and not _chosen(every, replace(options, state=())):
+        raise Misuse(
+            "no target is chosen, so that nothing is watched", "look at --label, --manager, --policy"
+        )
     _print(fleet, rows, options)
     is_alarm = options.check and any(row.alarms for row in rows)
     return worst([*codes, PENDING if is_alarm else DONE])
@@ -251,6 +255,11 @@ def _chosen(rows: Sequence[Row], options: StatusOptions) -> list[Row]:
         and options.manager in {None, row.manager}
         and (options.policy is None or options.policy in row.policies)
     ]
+
+
+def _is_group(options: StatusOptions) -> bool:
+    """Say whether some targets are chosen by what they are, and not by how they are."""
+    return bool(options.label or options.manager or options.policy)
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -754,6 +754,15 @@ def test_a_key_of_before_says_nothing_in_another_repository(
     assert {line.row.state for line in summary(second)} <= {TargetState.RETIRED}
 
 
+def test_one_repository_by_two_addresses_is_read_once(world: FleetWorld) -> None:
+    reported(world, "web-01", "web-02")
+    both = (f"file://{world.reports}", f"file://{world.reports}/")
+    found = world.read(remotes=both)
+    assert any("is the same repository" in notice for notice in found.notices)
+    assert len(found.published) == 1
+    assert not world.read(remotes=both).published[both[0]].is_new
+
+
 def test_a_target_that_moved_to_another_repository_is_not_silent_in_the_first(world: FleetWorld) -> None:
     reported(world)
     world.rows()
