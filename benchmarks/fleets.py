@@ -1,19 +1,23 @@
 """A generated fleet in git: a policy that enrols it, and a report of each of its hosts, signed.
 
-One key signs the reports of all hosts.
+Each host has a key of its own, which always is the same, and signs without a process.
 """
 
+import base64
 import hashlib
 import json
 import os
 import struct
 import subprocess
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.labs.signing import ssh_signature
 
 _ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -25,8 +29,6 @@ _ENVIRONMENT = {
     "GIT_COMMITTER_NAME": "Ada",
     "GIT_COMMITTER_EMAIL": "ada@example.org",
 }
-_AT_ONCE = 1000
-"""Files that one process signs."""
 _COMMIT = 1
 _PACKAGES = 15
 """Pending updates of each host: its report has some 10 KB."""
@@ -54,8 +56,7 @@ class Fleet:
             others: How many of them have other packages than the first.
         """
         fleet = cls(folder, tuple(f"host-{number:05}" for number in range(count)))
-        for key in ("host", "publisher"):
-            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", key, "-f", str(folder / key))
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pub", "-f", str(folder / "publisher"))
         fleet._make_policy()
         _git(folder, "init", "-q", "--bare", "reports.git")
         fleet.report(fleet.hosts, others)
@@ -116,7 +117,7 @@ class Fleet:
         self._commit({host: _commit(host, trees[host], parents[host], policy, told) for host in hosts})
 
     def _commit(self, commits: Mapping[str, bytes]) -> None:
-        signed = dict(zip(commits, self._signed([*commits.values()]), strict=True))
+        signed = {host: _signed(commit, host) for host, commit in commits.items()}
         _git(self.reports, "index-pack", "--stdin", stdin=_pack([*signed.values()]))
         moves = "".join(f"update refs/heads/hosts/{host} {_oid(one)}\n" for host, one in signed.items())
         _git(self.reports, "update-ref", "--stdin", stdin=moves.encode())
@@ -133,33 +134,43 @@ class Fleet:
         tips = dict(line.split() for line in listed.decode().splitlines())
         return {host: tips[host] for host in hosts if host in tips}
 
-    def _signed(self, commits: Sequence[bytes]) -> list[bytes]:
-        """Return commits with a signature each; one process signs as many as a command line has room for."""
-        signed = []
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            files = [Path(folder, str(number)) for number in range(len(commits))]
-            for file, commit in zip(files, commits, strict=True):
-                file.write_bytes(commit)
-            for start in range(0, len(files), _AT_ONCE):
-                some = map(str, files[start : start + _AT_ONCE])
-                _run("ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", str(self.folder / "host"), *some)
-            for file, commit in zip(files, commits, strict=True):
-                signature = file.with_suffix(".sig").read_bytes().strip().replace(b"\n", b"\n ")
-                head, _, message = commit.partition(b"\n\n")
-                signed.append(head + b"\ngpgsig " + signature + b"\n\n" + message)
-        return signed
-
     def _make_policy(self) -> None:
         _git(self.folder, "init", "-q", "--bare", "-b", "main", "policy.git")
-        key = (self.folder / "host.pub").read_text(encoding="utf-8").strip()
         publisher = (self.folder / "publisher.pub").read_text(encoding="utf-8")
         files = {
-            f"hosts/{host}.yaml": f'kind: Host\nname: {host}\nreport_key: "{key}"\n' for host in self.hosts
+            f"hosts/{host}.yaml": f'kind: Host\nname: {host}\nreport_key: "{public_line(host)}"\n'
+            for host in self.hosts
         }
         files["trust/publishers"] = f"publisher {publisher}"
         lines = [_began("refs/heads/main", "enrol all")]
         lines += [_file(path, text.encode()) for path, text in files.items()]
         _git(self.policy, "fast-import", "--quiet", "--done", stdin=b"".join([*lines, b"done\n"]))
+
+
+def _key(host: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(host.encode()).digest())
+
+
+def _public(host: str) -> bytes:
+    """Return the public key as SSH has it (RFC 8709)."""
+    parts = (b"ssh-ed25519", _key(host).public_key().public_bytes_raw())
+    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+def public_line(host: str) -> str:
+    """Return the line of a host's public key."""
+    return f"ssh-ed25519 {base64.b64encode(_public(host)).decode()} {host}"
+
+
+def signed_by(host: str, payload: bytes) -> bytes:
+    """Return the armoured signature of a host."""
+    return ssh_signature(payload, _key(host), _public(host))
+
+
+def _signed(commit: bytes, host: str) -> bytes:
+    head, _, message = commit.partition(b"\n\n")
+    signature = signed_by(host, commit).replace(b"\n", b"\n ")
+    return head + b"\ngpgsig " + signature + b"\n\n" + message
 
 
 def _blobs(hosts: Sequence[str], others: int, note: str) -> Iterator[bytes]:

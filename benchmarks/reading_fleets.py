@@ -1,11 +1,9 @@
 """``fleet publish`` and ``fleet status`` on ten thousand generated hosts."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 
 from benchmarks.bench import Bench, Row
-from benchmarks.fleets import Fleet
+from benchmarks.fleets import Fleet, public_line, signed_by
 from benchmarks.measure import Sample, Spread, measure
 
 HOSTS, OTHERS, CHANGED = 10_000, 4_000, 100
@@ -90,10 +88,10 @@ def _one_signature(bench: Bench, made: Fleet) -> float:
     """Return the seconds of CPU that one signature takes to be verified."""
     text, signers = made.folder / "text", made.folder / "signers"
     text.write_bytes(b"a report\n")
-    signers.write_bytes(b"host " + (made.folder / "host.pub").read_bytes())
-    sign = ("ssh-keygen", "-q", "-Y", "sign", "-n", "git", "-f", str(made.folder / "host"), str(text))
-    subprocess.run(sign, env={"PATH": os.environ["PATH"]}, check=True, capture_output=True)
-    arguments = (str(signers), f"{text}.sig", str(text), str(_SIGNATURES))
+    signers.write_text(f"host {public_line(made.hosts[0])}\n", encoding="utf-8")
+    signature = text.with_suffix(".sig")
+    signature.write_bytes(signed_by(made.hosts[0], text.read_bytes()) + b"\n")
+    arguments = (str(signers), str(signature), str(text), str(_SIGNATURES))
     argv = ("/bin/sh", "-c", _VERIFY, "sh", *arguments)
     return measure(bench.command("ssh-keygen", *argv, says="verified"), bench.output).cpu / _SIGNATURES
 

@@ -245,7 +245,7 @@ class SignedRepository:
 
 def signed_commit(commit: bytes, key: Key) -> bytes:
     """Return a commit with the signature of an ed25519 key; no process is started for it."""
-    signature = _signature(commit, _private(key.settings["user.signingkey"]), _blob(key))
+    signature = ssh_signature(commit, _private(key.settings["user.signingkey"]), _blob(key))
     head, _, message = commit.partition(b"\n\n")
     return head + b"\ngpgsig " + signature.replace(b"\n", b"\n ") + b"\n\n" + message
 
@@ -271,7 +271,7 @@ def _blob(key: Key) -> bytes:
     return base64.b64decode(key.public.split()[1])
 
 
-def _signature(payload: bytes, key: Ed25519PrivateKey, public: bytes) -> bytes:
+def ssh_signature(payload: bytes, key: Ed25519PrivateKey, public: bytes) -> bytes:
     """Return an armoured signature as ``ssh-keygen -Y sign`` makes it (OpenSSH's ``PROTOCOL.sshsig``)."""
     about = _string(b"git") + _string(b"") + _string(b"sha512")
     made = key.sign(b"SSHSIG" + about + _string(hashlib.sha512(payload).digest()))
