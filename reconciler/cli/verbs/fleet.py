@@ -1,9 +1,7 @@
 """``patchledger fleet``: publish what many hosts reported, show it, and write it for monitoring."""
 
-import contextlib
-import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from reconciler.cli.showing import fleet as shown
-from reconciler.cli.showing.interfaces import FleetBranch, FleetPublish, FleetStatus, TickProblem
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width
 from reconciler.cli.wiring.fleet import folder_of, sources
 from reconciler.durable import replace_file
@@ -27,7 +24,8 @@ from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
 from reconciler.policy.values import as_duration, nearest
 
-if TYPE_CHECKING:  # whoever tells nobody needs no notifier
+if TYPE_CHECKING:  # whoever tells nobody needs no notifier, and whoever prints lines no schema
+    from reconciler.cli.showing.interfaces import FleetPublish
     from reconciler.notify import Outbox, OutboxMessenger
 
 _Answer = TypeVar("_Answer")
@@ -65,19 +63,6 @@ class StatusOptions:
     format: Literal["text", "json", "csv"]
 
 
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Look for no cycles meanwhile: ten thousand rows hold none, and the search takes as long as the work."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
-@_uncollected()
 def publish(options: PublishOptions) -> int:
     """Read, verify and publish the fleet, and return 0, or the exit code of the worst that went wrong.
 
@@ -109,7 +94,6 @@ def publish(options: PublishOptions) -> int:
     return worst([*map(exit_code, done.problems), DONE])
 
 
-@_uncollected()
 def status(options: StatusOptions) -> int:
     """Show the fleet, or one target, and return 0, or 4 where that was asked for and is so.
 
@@ -134,7 +118,6 @@ def status(options: StatusOptions) -> int:
     return worst([*codes, PENDING if is_alarm else DONE])
 
 
-@_uncollected()
 def metrics(config_file: str, output: str | None) -> int:
     """Write the fleet as metrics, and return 0.
 
@@ -191,7 +174,9 @@ def _keep(
             outbox.enqueue(told, Route(name, EVENTS))
 
 
-def _published(done: FleetRead) -> FleetPublish:
+def _published(done: FleetRead) -> "FleetPublish":
+    from reconciler.cli.showing.interfaces import FleetBranch, FleetPublish, TickProblem
+
     branches = (FleetBranch(remote, one.commit, one.is_new) for remote, one in done.published.items())
     states = {str(state): number for state, number in counted(done.fleet.lines).items()}
     problems = (TickProblem(one.message, one.hint) for one in done.problems)
@@ -272,6 +257,8 @@ def _label(text: str) -> tuple[str, str]:
 def _print(fleet: Gathered, rows: Sequence[Row], options: StatusOptions) -> None:
     match options.format:
         case "json":
+            from reconciler.cli.showing.interfaces import FleetStatus
+
             states = {str(state): number for state, number in counted(rows).items()}
             head = fleet.head
             told = FleetStatus(fleet.at, head.policy_commit, head.policy_is_verified, states, tuple(rows))
