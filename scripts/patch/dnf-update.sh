@@ -840,7 +840,7 @@ fully() {
     awk -F '\t' '$1 == "broken" { print $2 "-" ($4 ~ /:/ ? "" : "0:") $4 "." $3 }' "$WORK/moves" >>"$WORK/excluded"
     section resolve-fully resolve_fully
     keep answer
-    if ! read_answer; then
+    if ! read_answer || erases_what_is_broken; then
         cp "$WORK/safe" "$WORK/moves"
         cp "$WORK/before" "$WORK/excluded"
         return
@@ -849,6 +849,14 @@ fully() {
     awk -F '\t' 'FILENAME == ARGV[1] { moves[$2, $3]; next } ($1 == "skip" || $1 == "broken") && !(($2, $3) in moves)' \
         "$WORK/moves" "$WORK/safe" >"$WORK/skipped"
     cat "$WORK/skipped" >>"$WORK/moves"
+}
+
+# Whether a package would go whose own update was left out as broken. dnf insists on keeping it, with --best and
+# without; that it may go is our doing, and a repository that is half published today would cost it.
+erases_what_is_broken() {
+    awk -F '\t' 'FILENAME == ARGV[1] { if ($1 == "broken") broken[$2]; next }
+        $1 == "remove" && ($2 in broken) { print $2 }' "$WORK/safe" "$WORK/moves" >"$WORK/lost"
+    [ -s "$WORK/lost" ]
 }
 
 # The records of what comes and of what goes tell whose doing each is.

@@ -89,6 +89,24 @@ def test_full_mode_erases_what_stands_in_the_way(dnf: ScriptedManager) -> None:
     assert victim.by == ("remover",)
 
 
+def test_full_mode_does_not_erase_what_only_its_broken_update_lets_go(
+    own_lab: DnfLab, own_dnf: ScriptedManager
+) -> None:
+    own_lab.install(Rpm("tool", "1.0-1", fields={"Requires": "tool-libs = 1.0"}), Rpm("tool-libs", "1.0-1"))
+    own_lab.repository.publish(
+        Rpm("tool", "1.1-1", fields={"Requires": "not-published-yet"}), Rpm("tool-libs", "1.1-1")
+    )
+    own_lab.refresh()
+    half = own_dnf.resolve(Question("full"))
+    assert half.exit_code == 0
+    assert moved(half) == SAFE
+    assert "tool" not in gone(half)
+    own_lab.repository.publish(Rpm("not-published-yet", "1.0-1"))
+    own_lab.refresh()
+    whole = {"tool": "1.1-1", "tool-libs": "1.1-1", "not-published-yet": "1.0-1", "remover": "2.0-1"}
+    assert moved(own_dnf.resolve(Question("full"))) == {**SAFE, **whole}
+
+
 def test_an_operator_who_wants_the_best_or_says_yes_to_all_changes_nothing(
     lab: DnfLab, dnf: ScriptedManager
 ) -> None:
