@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,11 +65,32 @@ class Rhel:
             other = self.lab.copy(Path(folder) / "lab")
             if held := world.held.union(excluded):
                 other.configure(f"excludepkgs={','.join(sorted(held))}")
-            answers = (_ask(other, verb) for verb in _verbs(world))
-            return next((answer for answer in answers if answer.resolves), Answer(resolves=False))
+            return _answer(other, world)
 
 
-def _ask(lab: DnfLab, verb: Sequence[str]) -> Answer:
+def _answer(lab: DnfLab, world: World) -> Answer:
+    """Return what dnf would do.
+
+    One update that cannot be installed ends all that ``--best`` would do: then dnf is asked again without what
+    it names as broken, so that nothing else is held up. Where it cannot even so, or would then erase a package
+    whose own update was left out, its answer without ``--best`` counts.
+    """
+    match world.wishes.updates, world.wishes.upgrade:
+        case "security", _:
+            return _ask(lab, "upgrade-minimal", "--security", "--setopt=best=0")
+        case _, "full":
+            whole = ("upgrade", "--best", "--allowerasing")
+            if (best := _ask(lab, *whole)).resolves:
+                return best
+            careful = _ask(lab, "upgrade", "--setopt=best=0", "--allowerasing")
+            broken = dict(_broken(careful.said))
+            rest = _ask(lab, *whole, *(f"--exclude={nevra}" for nevra in broken))
+            return rest if rest.resolves and rest.removed.isdisjoint(broken.values()) else careful
+        case _:
+            return _ask(lab, "upgrade", "--setopt=best=0")
+
+
+def _ask(lab: DnfLab, *verb: str) -> Answer:
     done = ask(
         [
             *("dnf", "-c", str(lab.root / "etc/dnf/dnf.conf"), f"--installroot={lab.root}"),
@@ -90,25 +111,26 @@ def _settings(pins: Iterable[Pin], source: str) -> Iterator[str]:
             yield f"excludepkgs={pin.package}\n"
 
 
-def _verbs(world: World) -> Iterator[tuple[str, ...]]:
-    """Yield what a person types; where that does not resolve, what dnf then says one may try."""
-    match world.wishes.updates, world.wishes.upgrade:
-        case "security", _:
-            yield ("upgrade-minimal", "--security", "--setopt=best=0")
-        case _, "full":
-            yield ("upgrade", "--best", "--allowerasing")
-            yield ("upgrade", "--setopt=best=0", "--allowerasing")
-        case _:
-            yield ("upgrade", "--setopt=best=0")
-
-
 def _moves(said: str) -> Iterator[Moved]:
+    for heading, name, arch, version in _rows(said):
+        if not heading.startswith("Skipping"):
+            yield Moved(name, arch, "" if heading.startswith(("Removing", "replacing")) else version)
+
+
+def _broken(said: str) -> Iterator[tuple[str, str]]:
+    """Yield what has broken dependencies, as dnf takes it, and by name."""
+    for heading, name, arch, version in _rows(said):
+        if heading == "Skipping packages with broken dependencies":
+            yield f"{name}-{version}.{arch}", name
+
+
+def _rows(said: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the heading, the name, the architecture and the version of all that stands in the table."""
     heading = ""
     for line in said.partition("Transaction Summary")[0].splitlines():
         if found := _HEADING.match(line):
             heading = found[1]
         elif found := _REPLACING.match(line):
-            yield Moved(found["name"], found["arch"], "")
-        elif (found := _ROW.match(line)) and not heading.startswith("Skipping"):
-            version = "" if heading.startswith("Removing") else found["version"]
-            yield Moved(found["name"], found["arch"], version)
+            yield "replacing", found["name"], found["arch"], ""
+        elif found := _ROW.match(line):
+            yield heading, found["name"], found["arch"], found["version"]
