@@ -55,6 +55,7 @@ def _execution(sections: Sections) -> Execution:
         FailedPackage(name, message, tuple(rivals[name]))
         for name, _, message in (line.partition("\t") for line in sections.get("failed").lines)
     )
+    failed += tuple(_unfetched(sections))
     return Execution(
         exit_code=sections.exit_code,
         native_code=native,
@@ -62,6 +63,14 @@ def _execution(sections: Sections) -> Execution:
         failed=failed,
         conffiles=tuple(sorted(set(sections.get("conffiles").lines))),
     )
+
+
+def _unfetched(sections: Sections) -> Iterator[FailedPackage]:
+    """Read which packages could not be fetched."""
+    for line in sections.get("unfetched").lines:
+        name, _, rest = line.partition("\t")
+        kind, _, message = rest.partition("\t")
+        yield FailedPackage(name, message, lacks="file" if kind == "file" else "server")
 
 
 def _rivals(sections: Sections) -> defaultdict[str, list[Rival]]:

@@ -26,6 +26,7 @@ from reconciler.planning.runs.execution import Execution, Instruction, automatic
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.journal import Journal, Phase, Shift
 from reconciler.planning.runs.record import (
+    NOT_FETCHED,
     NOT_SEEN,
     PRE_HOOK,
     Announced,
@@ -297,7 +298,9 @@ class Applier:
         unhealthy = self._unhealthy(journal)
         record = with_health(record, unhealthy)
         record = replace(record, leftovers=leftovers, restarts=restarts, notes=(*record.notes, *notes))
-        if journal.settings.on_failure == "rollback" and record.outcome is RunOutcome.FAILED:
+        # Where nothing but files was missing, nothing was begun that could be undone.
+        is_failure = record.outcome is RunOutcome.FAILED and record.code != NOT_FETCHED
+        if journal.settings.on_failure == "rollback" and is_failure:
             undo = undoing(record.difference.changed)
             journal = replace(journal, phase=Phase.ROLLING_BACK, record=record, undo=undo)
             return self.roll_back(journal, record, after)

@@ -348,7 +348,7 @@ class Assessor:
             seen,
             clock=self.clock.state(),
             first_seen=_dated(replace(seen, first_seen=state.first_seen), None, now),
-            quarantined=_standing(state.quarantine, in_force.state.commit, seen),
+            quarantined=_standing(state.quarantine, in_force.state.commit, seen, now),
         )
 
     def _match(self, revision: Revision | None, seen: Observation) -> tuple[HostFacts, Effective | None]:
@@ -676,6 +676,7 @@ def _by_itself(
         asked_again(seen, recording.exchanges, now),
         next_overdue(report),
         refresh_due(seen, effective, state, now),
+        min((one.until for one in seen.quarantined if one.until is not None), default=None),
         # Also those that no gate names, since a person passed over it or another one closed before.
         windows.next_transition(
             effective.schedules, effective.frozen, now, budget=settings.budget, splay_key=report.target
@@ -724,8 +725,13 @@ def _unreachable_deadline(deadline: Deadlines, traits: ManagerTraits) -> str:
     return ""
 
 
-def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation) -> tuple[Quarantined, ...]:
-    """Return what stays in quarantine: a new policy or a mended package ends it, having none does not."""
+def _standing(
+    quarantine: Iterable[Quarantined], commit: str, seen: Observation, now: datetime
+) -> tuple[Quarantined, ...]:
+    """Return what stays in quarantine: a new policy or a mended package ends it, having none does not.
+
+    For what could not be fetched, time or newer metadata end it as well.
+    """
     whole = {(one.package, one.version) for one in seen.installed if one.is_whole}
     there = {(one.package, one.version) for one in seen.installed}
     there |= {(offer.package, one.version) for offer in seen.offers for one in offer.versions}
@@ -735,6 +741,7 @@ def _standing(quarantine: Iterable[Quarantined], commit: str, seen: Observation)
         if commit in ("", one.policy_commit)
         and (one.package, one.version) not in whole
         and (not one.rivals or any(_is_among(rival, there) for rival in one.rivals))
+        and (one.until is None or (now < one.until and one.lists == seen.lists))
     )
 
 

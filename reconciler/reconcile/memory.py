@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from reconciler.planning.facts.observation import Observation, RefreshOutcome
+from reconciler.planning.facts.observation import Observation, Quarantined, RefreshOutcome
 from reconciler.planning.gates.types import FailedApply
 from reconciler.planning.notices.events import Event, LastRun, PastRun, Route
 from reconciler.planning.notices.message import PackageLine
@@ -24,6 +24,8 @@ from reconciler.reconcile.ports.state import State
 
 _REMEMBERED = 100
 """How many past reboots and applied plans are remembered: more than any window or approval is about."""
+_COUNTED = timedelta(days=2)
+"""How long it is remembered that a package could not be fetched: longer than any pause between two tries."""
 _RECENT = timedelta(days=15)
 """How long runs are remembered for the weekly digest: it is about the week before, and may come late."""
 
@@ -44,7 +46,7 @@ def after_look(state: State, assessment: Assessment) -> State:
         missing=observation.refresh.missing,
         # A date by a wrong clock would stand for as long as the version is on offer.
         first_seen=state.first_seen if assessment.is_clock_wrong else observation.first_seen,
-        quarantine=observation.quarantined,
+        quarantine=_kept(state, observation, assessment.report.generated_at),
         routes=state.routes
         if assessment.finding.effective is None
         else routes_of(assessment.finding.effective),
@@ -61,7 +63,10 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         log_excerpt: What the package manager said, for the message that tells of it.
     """
     record = performed.record
-    failed = quarantine_of(record, performed.journal.before, performed.after.installed)
+    after = performed.after
+    failed = quarantine_of(
+        record, performed.journal.before, after.installed, lists=after.lists, earlier=state.quarantine
+    )
     known = {one.package: one for one in (*state.quarantine, *failed)}
     used = state.used
     if record.outcome is RunOutcome.APPLIED:
@@ -86,6 +91,21 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         recent=tuple(recent[-_REMEMBERED:]),
         watch=watch,
     )
+
+
+def _kept(state: State, seen: Observation, now: datetime) -> tuple[Quarantined, ...]:
+    """Return what is left alone, and what was since it could not be fetched, which has been counted."""
+    standing = {one.package for one in seen.quarantined}
+    there = {(one.package, one.version) for one in seen.installed}
+    over = (
+        one
+        for one in state.quarantine
+        if one.until is not None
+        and one.package not in standing
+        and (one.package, one.version) not in there
+        and now < one.until + _COUNTED
+    )
+    return tuple(sorted((*seen.quarantined, *over), key=lambda one: one.package))
 
 
 def rebooting(state: State, now: datetime) -> State:

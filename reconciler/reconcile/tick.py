@@ -187,6 +187,8 @@ class Ticker:
             course = self._after(course, performed)
             if performed is None or course.is_blind or not performed.record.leaves_rest:
                 break
+            if course.done.assessment.finding.judged.plan.digest == performed.record.digest:
+                break  # What was named is not what stands in the way of the rest.
         return course
 
     def _begun(self, break_glass: BreakGlass | None) -> _Course:

@@ -71,5 +71,5 @@ def test_every_key_and_outcome_of_a_step_is_documented() -> None:
 
 
 def test_the_failures_that_pass_are_documented() -> None:
-    (row,) = (row for row in _table("runs.md", "[notifications](notifications.md).") if "| 5 |" in row)
-    assert set(re.findall(r"`([^`]+)`", row.split("|")[1])) == PASSING
+    rows = [row for row in _table("runs.md", "[notifications](notifications.md).") if "| 5 |" in row]
+    assert {code for row in rows for code in re.findall(r"`([^`]+)`", row.split("|")[1])} == PASSING

@@ -12,7 +12,7 @@ from reconciler.planning.reporting.run_markdown import run_markdown
 from reconciler.planning.reporting.schema import run_schema
 from reconciler.planning.reporting.summary import run_headline, run_subject
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.runs.execution import FailedPackage, automatic_after, automatic_in
+from reconciler.planning.runs.execution import FailedPackage, Lacks, automatic_after, automatic_in
 from reconciler.planning.runs.hooks_and_health import CheckResult, HookOutcome, HookResult
 from reconciler.planning.runs.log import LIMIT, bounded, write_log
 from reconciler.planning.runs.record import (
@@ -331,6 +331,56 @@ def test_a_run_that_did_not_begin_names_each_cause_once() -> None:
     pair = refused(("a", "b"))
     ending = conclude_steps(pair.steps, pair.difference, None, "dnf")
     assert ending == Ending(RunOutcome.FAILED, "not-begun", "a, b: a file")
+
+
+def not_fetched(code: int = 29, **lacking: Lacks) -> RunRecord:
+    """Return the record of a run in which the files of some packages could not be had."""
+    failed = tuple(FailedPackage(name, f"no {name}", lacks=why) for name, why in lacking.items())
+    moves = tuple(move_of(upgrade(name)) for name in (*lacking, "plain"))
+    one = replace(step(StepOutcome.FAILED, code), changes=moves, failed=failed)
+    return replace(RECORD, steps=(one,), difference=Difference((), moves, (), ()))
+
+
+def test_what_could_not_be_fetched_is_left_alone_for_a_time() -> None:
+    record = not_fetched(a="file", b="server")
+    assert record.leaves_rest
+    found = quarantine_of(record, BEFORE, BEFORE, lists=AT)
+    assert [(one.name, one.version, one.message, one.lists) for one in found] == [
+        ("a", "1.1", "no a", AT), ("b", "1.1", "no b", AT),
+    ]  # fmt: skip
+    # The server has not got the one; of the other nobody knows, so it is asked again soon.
+    assert [one.until for one in found] == [
+        record.ended + timedelta(hours=1),
+        record.ended + timedelta(minutes=10),
+    ]
+    again = quarantine_of(record, BEFORE, BEFORE, lists=AT, earlier=found)
+    assert [(one.attempts, one.until) for one in again] == [
+        (2, record.ended + timedelta(hours=2)), (0, record.ended + timedelta(minutes=10)),
+    ]  # fmt: skip
+    # Another version has not been tried yet.
+    other = [replace(one, version="1.0.9") for one in again]
+    assert [one.attempts for one in quarantine_of(record, BEFORE, BEFORE, earlier=other)] == [1, 0]
+
+
+def test_where_nothing_could_be_fetched_only_what_is_known_is_left_alone() -> None:
+    record = not_fetched(21, a="file", b="file")
+    assert not record.leaves_rest
+    assert quarantine_of(record, BEFORE, BEFORE) == ()
+    (known,) = quarantine_of(not_fetched(a="file"), BEFORE, BEFORE)
+    assert [one.name for one in quarantine_of(record, BEFORE, BEFORE, earlier=[known])] == ["a"]
+
+
+def test_what_came_in_the_end_is_not_left_alone_though_it_was_missing_at_first() -> None:
+    record = replace(not_fetched(a="file"), difference=ARRIVED)
+    assert quarantine_of(record, BEFORE, BEFORE) == ()
+    lacking = replace(step(StepOutcome.FAILED, 29), failed=(FailedPackage("a", "no a", lacks="file"),))
+    assert conclude_steps([lacking, step()], ARRIVED, None, "dnf").outcome == "applied"
+
+
+def test_a_script_that_failed_outweighs_a_file_that_is_missing() -> None:
+    lacking, broken = step(StepOutcome.FAILED, 29), step(StepOutcome.FAILED, 27)
+    assert conclude_steps([lacking], MISSING, None, "apt").code == "not-fetched"
+    assert conclude_steps([lacking, broken], MISSING, None, "apt").code == "packages-failed"
 
 
 def test_after_a_rollback_nothing_of_it_is_tried_again() -> None:

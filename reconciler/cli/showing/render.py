@@ -148,11 +148,13 @@ def _half_done(installed: Iterable[Installed], name: Names) -> Iterator[str]:
 
 
 def _failed(quarantined: Iterable[Quarantined], name: Names, width: int) -> Iterator[str]:
-    """Say of versions that installing them failed, and why."""
+    """Say of versions that installing or fetching them failed, and why."""
     for one in quarantined:
-        text = f"{name(one.package)} {one.version}: in quarantine, since installing it failed at"
+        what = "installing it failed" if one.until is None else "its file could not be fetched"
+        text = f"{name(one.package)} {one.version}: in quarantine, since {what} at {instant(one.at)}"
+        again = "" if one.until is None else f"; it is tried again after {instant(one.until)}"
         why = sentence(one.message) or "the package manager gave no reason"
-        yield from wrapped(visible(f"{text} {instant(one.at)}: {why}"), width)
+        yield from wrapped(visible(f"{text}: {why}{again}"), width)
 
 
 def _without_update(report: Report, package: str, installed: Sequence[Installed]) -> Iterator[str]:

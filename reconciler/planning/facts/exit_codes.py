@@ -13,6 +13,7 @@ UNRESOLVED = 25
 GONE = 26
 SCRIPT_FAILED = 27
 NOT_BEGUN = 28
+NOT_FETCHED = 29
 
 WELL = frozenset({DONE, NOTHING_TO_DO, REBOOT})
 """Codes of a script that did what it was told."""

@@ -287,6 +287,10 @@ class Quarantined(Identified):
         message: Why, in the manager's words.
         policy_commit: In force at that time; under another one it is tried again.
         rivals: What it failed beside. Once none of them is installed or offered any more, it is tried again.
+        until: Where it could not be fetched: when it is tried again; null where it failed otherwise.
+        attempts: How often it could not be fetched.
+        lists: Where it could not be fetched: when the newest of the metadata were published; with others it
+            is tried again at once.
     """
 
     name: str
@@ -297,6 +301,9 @@ class Quarantined(Identified):
     message: str
     policy_commit: str
     rivals: tuple[Rival, ...] = since(2, ())
+    until: datetime | None = since(3, None, is_left_out=True)
+    attempts: int = since(3, 0, is_left_out=True)
+    lists: datetime | None = since(3, None, is_left_out=True)
 
 
 Mode = Literal["safe", "full"]
@@ -488,6 +495,11 @@ class Observation:
     hooks: str = since(2, "")
     policy_scripts: tuple[str, ...] = since(3, (), is_left_out=True)
     unexplained: tuple[str, ...] = since(3, (), is_left_out=True)
+
+    @property
+    def lists(self) -> datetime | None:
+        """When the newest of the metadata were published; ``None`` where no source says so."""
+        return max((one.published for one in self.sources if one.published is not None), default=None)
 
     @property
     def executed(self) -> "tuple[ExecutedScript, ...]":

@@ -146,7 +146,7 @@ def _left(report: Report) -> Iterator[str]:
 
 
 def _failed_before(update: Update) -> bool:
-    return any(reason.code == "failed-before" for reason in update.reasons[:1])
+    return any(reason.code in {"failed-before", "not-fetched"} for reason in update.reasons[:1])
 
 
 def _of_security(number: int) -> str:

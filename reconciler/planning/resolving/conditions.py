@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from reconciler.planning.facts.observation import (
     Exchange,
     Observation,
+    Quarantined,
     RebootNeed,
     RefreshOutcome,
     Source,
@@ -120,16 +121,28 @@ def _package_system(observation: Observation, rules: Rules) -> Iterator[Conditio
         message = f"half done: {named}; {rules.traits.to_end}"
         yield Condition(ConditionType.PACKAGE_SYSTEM_INTERRUPTED, True, "Interrupted", message)
     if observation.quarantined:
-        named = listed([f"{rules.name_of(one.package)} {one.version}" for one in observation.quarantined])
-        why = listed([f"{rules.name_of(one.package)}: {one.message}" for one in observation.quarantined])
-        message = (
-            f"in quarantine: {named}; installing failed, and is not tried before something changes ({why})"
-        )
-        yield Condition(ConditionType.PACKAGES_QUARANTINED, True, "FailedBefore", message)
+        yield _left_alone(observation.quarantined, rules)
     if health.broken:
         named = listed(health.broken)
         message = f"dependencies of installed packages are not met: {named}; {rules.traits.to_whole}"
         yield Condition(ConditionType.DEPENDENCIES_BROKEN, True, "UnmetDependencies", message, stalled=True)
+
+
+def _left_alone(quarantined: Sequence[Quarantined], rules: Rules) -> Condition:
+    """Tell of versions that are left alone: until something changes, or for a time."""
+    failed = [one for one in quarantined if one.until is None]
+    lacking = [one for one in quarantined if one.until is not None]
+    named = listed([f"{rules.name_of(one.package)} {one.version}" for one in quarantined])
+    message = f"in quarantine: {named}"
+    if failed:
+        why = listed([f"{rules.name_of(one.package)}: {one.message}" for one in failed])
+        message += f"; installing failed, and is not tried before something changes ({why})"
+    if lacking:
+        why = listed([f"{rules.name_of(one.package)}: {one.message}" for one in lacking])
+        again = min(one.until for one in lacking if one.until is not None)
+        message += f"; what could not be fetched is tried again after {instant(again)} ({why})"
+    reason = "FailedBefore" if failed else "NotFetched"
+    return Condition(ConditionType.PACKAGES_QUARANTINED, True, reason, message)
 
 
 def _resolving(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:

@@ -85,7 +85,7 @@ def reason_of(package: PackageId, obstacle: Obstacle, rules: Rules) -> Reason:
             text = f"exception '{placed.value.name}' blocks {name} {version} {_words_of(placed)}"
             return Reason("exception-block", text, str(placed.origin))
         case FailedBefore(quarantined=failed):
-            return Reason("failed-before", _failed_before(name, failed))
+            return _failed_before(name, failed)
 
 
 def _reason_of_choice(name: str, obstacle: NotAdmitted | OutsideMode, rules: Rules) -> Reason:
@@ -139,11 +139,19 @@ def _reason_of_youth(name: str, obstacle: TooYoung | WaitsFor, rules: Rules) -> 
             return Reason("waits-for", text, place_of(cause.setting, rules.effective))
 
 
-def _failed_before(name: str, failed: Quarantined) -> str:
-    return (
-        f"installing {name} {failed.version} failed at {instant(failed.at)}: {failed.message}; it is tried"
-        " again when the policy, the package or its version changes, or by run --now"
+def _failed_before(name: str, failed: Quarantined) -> Reason:
+    at = f"at {instant(failed.at)}: {failed.message}"
+    if failed.until is not None:
+        text = (
+            f"the file of {name} {failed.version} could not be fetched {at}; it is tried again after"
+            f" {instant(failed.until)}, with newer metadata, or by run --now"
+        )
+        return Reason("not-fetched", text)
+    text = (
+        f"installing {name} {failed.version} failed {at}; it is tried again when the policy, the package or"
+        " its version changes, or by run --now"
     )
+    return Reason("failed-before", text)
 
 
 def account_of_obstacles(

@@ -8,7 +8,7 @@ words of a manager are evidence, not truth.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from reconciler.planning.facts.observation import Change, Installed, Rival
 from reconciler.planning.facts.package import Mention, PackageId
@@ -65,6 +65,9 @@ class Unfetched:
         return self.at + pause_after(self.attempts)
 
 
+Lacks = Literal["", "file", "server"]
+
+
 @dataclass(frozen=True, slots=True)
 class FailedPackage:
     """A package that the manager complains of, in its own words.
@@ -73,11 +76,14 @@ class FailedPackage:
         name: As the manager calls it: ``name``, or ``name:arch`` where it says so; ``hook`` and the words
             that announce it for a hook of a whole transaction.
         rivals: Packages that it cannot be installed beside, where that is why it failed.
+        lacks: Where it could not be fetched, what is missing: its own ``file``, which the server does not
+            have or has otherwise, or a ``server`` that answers for it; empty where it failed otherwise.
     """
 
     name: str
     message: str
     rivals: tuple[Rival, ...] = since(2, ())
+    lacks: Lacks = since(3, "", is_left_out=True)
 
     @property
     def is_hook(self) -> bool:

@@ -9,9 +9,9 @@ It is the content of ``runs/<id>.json`` of a report branch. The rules:
 3. What was found half done when the run began is not of its doing, and is told apart.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -28,6 +28,7 @@ from reconciler.planning.facts.observation import (
     Rival,
 )
 from reconciler.planning.facts.package import Mention, Names, PackageId, of_other_architecture
+from reconciler.planning.facts.patience import pause_after
 from reconciler.planning.facts.versions import order_of
 from reconciler.planning.gates.types import BreakGlass, Closed, GateInputs, GateName, GateResult, Pause
 from reconciler.planning.runs.execution import FailedPackage
@@ -284,7 +285,8 @@ class RunRecord:
         They are left alone now, and what else was to be done with them is still to be done.
         """
         return any(
-            step.exit_code == exit_codes.NOT_BEGUN and any(not one.is_hook for one in step.failed)
+            step.exit_code in {exit_codes.NOT_BEGUN, exit_codes.NOT_FETCHED}
+            and any(not one.is_hook for one in step.failed)
             for step in self.steps
         )
 
@@ -402,6 +404,9 @@ class Ending:
     reason: str = ""
 
 
+NOT_FETCHED = "not-fetched"
+"""Code of a run in which the files of some packages could not be had, and those of others could."""
+
 _CODES = {
     exit_codes.LOCKED: "locked",
     exit_codes.STALE: "unreachable",
@@ -411,11 +416,15 @@ _CODES = {
     exit_codes.UNRESOLVED: "cannot-resolve",
     exit_codes.GONE: "version-gone",
     exit_codes.NOT_BEGUN: "not-begun",
+    exit_codes.NOT_FETCHED: NOT_FETCHED,
 }
 """Why a step failed, by the exit codes of the patch scripts; all others are about the packages themselves."""
 
-PASSING = frozenset({"locked", "unreachable", "signature", "no-space", "manager-ended"})
-"""Codes of failures that may be over by the next tick: the same plan is tried again then."""
+PASSING = frozenset({"locked", "unreachable", "signature", "no-space", "manager-ended", NOT_FETCHED})
+"""Codes of failures that may be over by the next tick: the same plan, or its rest, is tried again then."""
+
+_SHORTLY = timedelta(minutes=10)
+"""How long a package waits whose server did not answer: as a rule until the next tick, as whole plans do."""
 
 
 PRE_HOOK = "pre-hook"
@@ -442,7 +451,9 @@ def conclude_steps(
         said = next((step.message for step in failures if step.message), "")
         reason = _complained(failures, found) or said
         reason = reason or f"{len(found.missing)} of the planned changes are not there"
-        code = _CODES.get(failures[0].exit_code, "packages-failed") if failures else "packages-broken"
+        codes = [_CODES.get(step.exit_code, "packages-failed") for step in failures]
+        # What time does not mend counts for more than what it may.
+        code = next((one for one in codes if one not in PASSING), next(iter(codes), "packages-broken"))
         return Ending(RunOutcome.FAILED, code, reason)
     if stopped is not None:
         return _stopped_on_the_way(stopped) if found.changed else stopped
@@ -451,6 +462,10 @@ def conclude_steps(
         reason = f"the package manager said that all was done, and {names} is not as planned"
         return Ending(RunOutcome.FAILED, "not-as-planned", reason)
     return Ending(RunOutcome.APPLIED)
+
+
+_TOLD = 10
+"""Causes, and packages of each, that a record's reason names: a mirror may lack thousands of files."""
 
 
 def _complained(failures: Iterable[StepRecord], found: Difference) -> str:
@@ -462,7 +477,9 @@ def _complained(failures: Iterable[StepRecord], found: Difference) -> str:
     for _, one in sorted(said.items()):
         meant = [name_of(package) for package in moves if one.mention.means(package)]
         causes.setdefault(one.message, []).append(meant[0] if len(meant) == 1 else one.name)
-    return "; ".join(f"{', '.join(names)}: {message}" for message, names in causes.items())
+    told = [f"{listed(names, _TOLD)}: {message}" for message, names in causes.items()]
+    rest = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    return "; ".join(told[:_TOLD]) + rest
 
 
 def _stopped_on_the_way(stopped: Ending) -> Ending:
@@ -524,7 +541,7 @@ def complaints(
     if traits_of(manager).tells_half_done:
         return ()
     own = tuple(changes)
-    return tuple(one for one in failed if one.is_hook or any(map(one.mention.means, own)))
+    return tuple(one for one in failed if not one.lacks and (one.is_hook or any(map(one.mention.means, own))))
 
 
 def with_health(record: RunRecord, unhealthy: Sequence[CheckResult]) -> RunRecord:
@@ -584,17 +601,68 @@ def _undo(move: Move) -> Change:
 
 
 def quarantine_of(
-    record: RunRecord, before: Iterable[Installed], after: Iterable[Installed]
+    record: RunRecord,
+    before: Iterable[Installed],
+    after: Iterable[Installed],
+    *,
+    lists: datetime | None = None,
+    earlier: Iterable[Quarantined] = (),
 ) -> tuple[Quarantined, ...]:
     """Return the versions that failed in a run and must be left alone: those the manager complained of.
 
-    Where the cause is none of theirs and may be over by the next tick, only what is half done is left alone.
+    Where the cause is none of theirs and may be over by the next tick, only what is half done is left alone;
+    and for a time what could not be fetched, while other packages could.
 
     Args:
         record: Of the run.
         before: What was installed when it began.
         after: What is installed now; of packages that are half done, the version that they are.
+        lists: When the newest metadata were published, by which the files are looked for.
+        earlier: What was left alone before, also where that is over.
     """
+    failed = _failed(record, before, after)
+    lacking = _unfetched(record, lists, {one.package: one for one in earlier})
+    known = {one.package: one for one in (*lacking, *failed)}
+    return tuple(known[package] for package in sorted(known))
+
+
+def _unfetched(
+    record: RunRecord, lists: datetime | None, earlier: Mapping[PackageId, Quarantined]
+) -> Iterator[Quarantined]:
+    """Return what could not be fetched, with when to try again.
+
+    Where no file could be had that is no package's matter, but for those that are known to be missing.
+    """
+    missing = {(move.package, move.to) for move in record.difference.missing}
+    for step in record.steps:
+        for move in step.changes:
+            told = [one for one in step.failed if one.lacks and one.mention.means(move.package)]
+            if not told or move.to is None or (move.package, move.to) not in missing:
+                continue
+            last = earlier.get(move.package)
+            tried = last.attempts if last is not None and last.version == move.to else 0
+            if step.exit_code != exit_codes.NOT_FETCHED and not tried:
+                continue
+            is_file = told[0].lacks == "file"
+            pause = pause_after(tried + 1) if is_file else _SHORTLY
+            yield Quarantined(
+                move.name,
+                move.arch,
+                move.to,
+                record.ended,
+                record.run,
+                told[0].message or "its file could not be fetched",
+                record.policy_commit,
+                until=record.ended + pause,
+                attempts=tried + is_file,
+                lists=lists,
+            )
+
+
+def _failed(
+    record: RunRecord, before: Iterable[Installed], after: Iterable[Installed]
+) -> tuple[Quarantined, ...]:
+    """Return the versions that failed, for as long as nothing changes."""
     now = tuple(after)
     said = _said(record)
     broken = {one.package for one in half_done(before, now)}
