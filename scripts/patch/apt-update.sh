@@ -1081,6 +1081,34 @@ refusing_hooks() {
         { sub(/^[ \t]+/, ""); sub(/[ \t\r]+$/, ""); gsub(/\t/, " "); if ($0 != "") line[++n] = $0 }'
 }
 
+# Of what was to come what apt could not fetch, and why, for "not_fetched": the line after "Err:" has the cause.
+unfetched() {
+    printf '%s' "$NAMED" >"$WORK/named"
+    must_have_space
+    since | awk -v OFS='\t' '
+        FILENAME == ARGV[1] {
+            if ($1 != "install") next
+            name = $2; sub(/:.*/, "", name)
+            exact[$2, $3]; some[name, $3] = $2
+            next
+        }
+        package != "" { sub(/^[ \t]+/, ""); gsub(/\t/, " "); print package, $0; package = "" }
+        /^Err:[0-9]+ / && NF >= 4 && ($(NF - 2), $NF) in some {
+            package = ($(NF - 2) ":" $(NF - 1), $NF) in exact ? $(NF - 2) ":" $(NF - 1) : some[$(NF - 2), $NF] }' "$WORK/named" -
+}
+
+# Where files of some packages alone could not be had, and nothing was begun, these are named; and the end.
+tell_unfetched() {
+    [ "$result" -eq "$STALE" ] && [ ! -s "$WORK/failed" ] && ! said "$SAYS_CUT" || return 0
+    unfetched >"$WORK/lacked"
+    to_come=$(grep -vc -e '-$' "$WORK/names")
+    lacked=$(awk -F '\t' '!seen[$1]++ { n++ } END { print n + 0 }' "$WORK/lacked")
+    had=
+    # apt tries to fetch each of them.
+    [ "$lacked" -eq "$to_come" ] || had=all
+    not_fetched "$WORK/lacked" "$to_come" "$had"
+}
+
 # Of what --automatic names what is there, and is not marked as installed only for others.
 not_marked() {
     [ -n "$AUTOMATIC" ] || return 0
@@ -1475,6 +1503,7 @@ apply() {
         keep_as failed hooks
         result=$NOT_BEGUN
     fi
+    tell_unfetched
     if [ "$VERB" = --download ]; then
         # apt compared with its lists what it has just fetched, and the rest was sifted above.
         [ "$result" -ne "$OK" ] || { archive_stats >"$CACHE/sifted.new" && ! trouble && mv "$CACHE/sifted.new" "$CACHE/sifted"; }

@@ -57,6 +57,7 @@ UNRESOLVED=25
 GONE=26
 SCRIPT_FAILED=27
 NOT_BEGUN=28
+NOT_FETCHED=29
 
 misuse() {
     printf '%s: %s\n' "$SELF" "$1" >&2
@@ -163,6 +164,7 @@ exit codes
   21 metadata or packages unreachable or stale 22 signature, key        23 no space
   24 interrupted earlier: repair first         25 cannot resolve, would do something else, removal refused
   26 version gone    27 a package's script failed   28 refused by the manager when it began: nothing was changed
+  29 the files of the packages that are named cannot be had now: nothing was changed
    2 usage            1 anything else
 EOF
 }
@@ -661,6 +663,33 @@ not_begun() { # FILE-OF-ROWS
     awk -F '\t' '$3 != "" { print $1 "\t" $3 "\t" $4 }' "$1" | sort -u >"$WORK/rivals"
     section failed cat "$WORK/failed"
     section rivals cat "$WORK/rivals"
+}
+
+# What managers say of a file that a server has not got, or has in another form than it promised; of anything else nobody
+# knows whose fault it is.
+SAYS_ITS_OWN='(^|[^0-9])(403|404|410|451)([^0-9]|$)|[Nn]ot [Ff]ound|[Nn]o [Ss]uch [Ff]ile|read a file|open file|[Cc]hecksum|[Hh]ash [Ss]um|[Dd]igest|[Uu]nexpected size|file size|[Cc]orrupt|is a directory'
+SAYS_NO_ANSWER='not resolve|failure resolving|[Cc]onnect|[Tt]imed out|[Tt]imeout|[Uu]nreachable'
+
+# What of the named packages could not be fetched. Reads rows "package<tab>why", the packages as "name" or "name:arch",
+# of as many files as were to come. Prints them as the section "unfetched", with what stands in the way: its own "file",
+# or a "server" that does not answer for it. Ends the script where these alone are to be left out: what a silent server
+# has only where all the rest is there. Where nothing could be had that is nobody's fault, and the caller goes on to say so.
+not_fetched() { # FILE-OF-ROWS HOW-MANY-WERE-TO-COME all|some|'': what of the rest is there
+    must_have_space
+    awk -F '\t' -v OFS='\t' -v own="$SAYS_ITS_OWN" -v silent="$SAYS_NO_ANSWER" '
+        $1 == "" || ($1 in seen) { next }
+        {
+            seen[$1]; said = $2; gsub(/[a-z+]+:\/[^ ]*|\047[^\047]*\047/, "", said)
+            print $1, (said !~ silent && said ~ own ? "file" : "server"), $2
+        }' "$1" | sort >"$WORK/unfetched"
+    if [ "$3" = all ]; then cat "$WORK/unfetched"; else grep -v "${TAB}server$TAB" "$WORK/unfetched"; fi >"$WORK/left-out"
+    sure
+    # A server that has none of many may be in the middle of a change; of a single one nobody can tell.
+    if [ -s "$WORK/left-out" ] && { [ -n "$3" ] || [ "$2" -eq 1 ]; }; then
+        section unfetched cat "$WORK/left-out"
+        refused "cannot be fetched now: $(awk -F '\t' '{ print $1 " (" $3 ")" }' "$WORK/left-out" | in_one_line)" "$NOT_FETCHED"
+    fi
+    [ ! -s "$WORK/unfetched" ] || section unfetched cat "$WORK/unfetched"
 }
 
 # What rpm calls NAME-[EPOCH:]VERSION-RELEASE.ARCH, in name, arch and version.

@@ -46,6 +46,8 @@ SAYS_NOTHING_MOVES='packages marked for upgrade'
 SAYS_NOT_TRUSTED='OpenPGP check for package |Public key for [^ ]+ is not|Package [^ ]+ is not signed|Failing package is: '
 SAYS_UNTRUSTED='GPG check FAILED|[Pp]ublic key for|is not signed|[Ss]ignature|GPG key'
 SAYS_IMPOSSIBLE='^ *Problem|Unable to find a match|matches only (excluded packages|packages excluded)'
+# Of the same without some packages: more than these was passed over.
+SAYS_FEWER='^Nothing to do|Ignoring repositor|No match for argument|Unable to find a match|Usable URL not found'
 # Of rpm, which tests the whole before it begins.
 SAYS_NOT_BEGUN='Transaction test error|conflicts between attempted installs|conflicts with file from package|does not verify'
 SAYS_REBOOT='Reboot is required'
@@ -1255,6 +1257,92 @@ not_trusted() {
     not_begun "$WORK/named"
 }
 
+# Of what dnf said, the packages of which it could not fetch the file, and why, for "not_fetched". It names the cause with
+# the file, for each mirror, and where it gives up the package; dnf 5 the address of the file, and then its name.
+unfetched() {
+    awk "$AWK_TAKE"'
+        function bare(text) { sub(/^.*\//, "", text); sub(/\.rpm$/, "", text); return text }
+        { gsub(/\t/, " "); sub(/[ \r]+$/, "") }
+        match($0, /^\[MIRROR\] [^ ]+\.rpm: /) { cause[bare(substr($0, 10, RLENGTH - 11))] = substr($0, RSTART + RLENGTH); next }
+        /^>>> .* - [^ ]+\.rpm$/ { words = $0; sub(/^>>> /, "", words); sub(/ +- [^ ]+$/, "", words); cause[bare($NF)] = words; next }
+        match($0, /Cannot download [^ ]+\.rpm: /) {
+            file = bare(substr($0, RSTART + 16, RLENGTH - 18)); words = substr($0, RSTART)
+            if (take(file)) print name ":" arch "\t" (file in cause ? cause[file] : words)
+            next }
+        match($0, /^ +[^ ]+: Cannot download, /) {
+            words = substr($0, index($0, "Cannot download"))
+            if (!take(substr($1, 1, length($1) - 1))) next
+            file = name "-" version "." arch; sub(/-[0-9]+:/, "-", file)
+            print name ":" arch "\t" (file in cause ? cause[file] : words) }' "$WORK/said"
+}
+
+MOST_ROUNDS=20
+# dnf gives up with the first file that it cannot have. So all but that is fetched, until there is no other such: what of
+# the named is not to be had, as rows for "not_fetched" in $WORK/lacked, and what of the rest is there, in $had.
+find_unfetched() {
+    unfetched >"$WORK/lacked"
+    had='' round=''
+    while [ -s "$WORK/lacked" ] && [ "${#round}" -lt "$MOST_ROUNDS" ]; do
+        # A section of its own for each, and these have no digits.
+        round=${round}i
+        not_lacked >"$WORK/rest"
+        must_have_space
+        [ -s "$WORK/rest" ] || return 0
+        { cat "$WORK/excluded" && cut -f 1 "$WORK/lacked" | sed 's/:\([^:]*\)$/.\1/'; } >"$WORK/excluded-too"
+        mv "$WORK/excluded-too" "$WORK/excluded"
+        LEFT_OUT=$(excluding)
+        COMING=$(cut -f 4 "$WORK/rest")
+        sure
+        act "fetch-$round" insist fetch_rest
+        keep_said
+        if [ "$code" -eq 0 ]; then
+            # dnf reads the metadata of such a repository anew, which may be away by now, or offer other versions.
+            spoke "$SAYS_FEWER" || had=all
+            return 0
+        fi
+        unfetched >"$WORK/more"
+        # Where nobody answers twice, it is no matter of this file or that.
+        [ -s "$WORK/more" ] && ! { grep -qE "$SAYS_NO_ANSWER" "$WORK/more" && grep -qE "$SAYS_NO_ANSWER" "$WORK/lacked"; } || return 0
+        cat "$WORK/more" >>"$WORK/lacked"
+        # Nor where none of the first few can be had.
+        [ "${#round}" -lt 5 ] || some_there || return 0
+    done
+}
+
+# What needs what is left out is not fetched, either.
+fetch_rest() {
+    if [ -n "$FIVE" ]; then set -- --skip-broken --skip-unavailable; else set -- --setopt=strict=0; fi
+    while IFS= read -r list; do
+        [ -z "$list" ] || set -- "$@" "--exclude=$list"
+    done <<EOF
+$LEFT_OUT
+EOF
+    [ -z "$REMOVE" ] || set -- "$@" --allowerasing
+    # shellcheck disable=SC2086 # one argument per package is wanted, and none holds blanks
+    really install --downloadonly --setopt=best=0 --setopt=install_weak_deps=0 "$@" $COMING
+}
+
+# Of what is to come the rows whose files are not known to be missing.
+not_lacked() {
+    awk -F '\t' 'FILENAME == ARGV[1] { lacked[$1]; next } !(($1 ":" $2) in lacked)' "$WORK/lacked" "$WORK/todo"
+}
+
+# Whether dnf has fetched any of these.
+some_there() {
+    [ -n "$(not_lacked | awk -F '\t' '{ version = $3; sub(/^[0-9]*:/, "", version); print $1 "-" version "." $2 ".rpm" }' |
+        while read -r name; do
+            for file in "$SYSTEM"/*/packages/"$name"; do [ ! -f "$file" ] || echo "$file"; done
+        done)" ]
+}
+
+tell_unfetched() {
+    # What was kept is there.
+    to_come=$(awk -F '\t' '$4 !~ /^\// { n++ } END { print n + 0 }' "$WORK/todo")
+    find_unfetched
+    [ -n "$had" ] || ! some_there || had=some
+    not_fetched "$WORK/lacked" "$to_come" "$had"
+}
+
 # After the work: what failed, which files wait, who is marked.
 after() { # THEIR-EXIT-CODE
     ended=$1
@@ -1270,7 +1358,10 @@ after() { # THEIR-EXIT-CODE
     if [ "$ended" -eq 200 ]; then finish "$LOCKED"; fi
     if spoke "$SAYS_NO_SPACE"; then finish "$NO_SPACE"; fi
     if spoke "$SAYS_UNTRUSTED"; then finish "$UNTRUSTED"; fi
-    if spoke "$SAYS_UNREACHABLE"; then finish "$STALE"; fi
+    if spoke "$SAYS_UNREACHABLE"; then
+        [ "$VERB" = --repair ] || tell_unfetched
+        finish "$STALE"
+    fi
     if spoke "$SAYS_IMPOSSIBLE"; then finish "$UNRESOLVED"; fi
     finish "$OTHER"
 }

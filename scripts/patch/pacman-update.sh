@@ -47,7 +47,6 @@ SAYS_DATABASES_STALE='failed retrieving|failed to synchronize|failed to update|n
 SAYS_FULL_PARTITION='Partition .* too full'
 SAYS_LOCKED='unable to lock database'
 SAYS_NOT_FOUND='404|Could(n.t| not) open file|[Nn]ot [Ff]ound|No such file'
-SAYS_NO_FILE='failed retrieving file'
 SAYS_NO_SIGNATURE='failed retrieving file .*\.sig'
 SAYS_CORRUPT='invalid or corrupted package \(checksum\)'
 SAYS_NOT_FETCHED='failed retrieving|download library error|no servers configured'
@@ -995,6 +994,87 @@ not_signed() {
         done
 }
 
+# Of what pacman said, whose files it could not have, and why, for "not_fetched": from no mirror, since it may have had
+# them from the next.
+unfetched() {
+    awk -v OFS='\t' '
+        function of(file, name) { for (name in start) if (index(file, start[name]) == 1) return name; return "" }
+        function tell(name, file, words) { gsub(/\t/, " ", words); if (name != "") print name, file, words }
+        FILENAME == ARGV[1] { if ($1 == "install") start[$2] = $2 "-" $3 "-"; next }
+        /^error: failed retrieving file .*[^g]. from / {
+            file = $0; sub(/^error: failed retrieving file ./, "", file); sub(/. from .*/, "", file)
+            words = $0; sub(/^.*. from /, "", words); tell(of(file), file, words) }
+        / is corrupted \(invalid or corrupted package \(checksum\)\)/ {
+            file = $0; sub(/ is corrupted .*/, "", file); sub(/^.*\//, "", file)
+            tell(of(file), "-", "invalid or corrupted package (checksum)") }
+        match($0, /error: [^ ]+: invalid or corrupted package \(checksum\)/) {
+            name = substr($0, RSTART + 7); sub(/:.*/, "", name); if (name in start) tell(name, "-", substr($0, RSTART + 7)) }
+        ' "$WORK/would" "$WORK/said" |
+        while IFS="$TAB" read -r name file words; do
+            while read -r dir; do
+                [ ! -f "$dir/$file" ] || continue 2
+            done <"$WORK/cachedirs"
+            printf '%s\t%s\n' "$name" "$words"
+        done
+}
+
+MOST_ROUNDS=20
+# pacman gives up with the first file that it cannot have. So all but that is fetched, until there is no other such: what
+# of the named is not to be had, as rows for "not_fetched" in $WORK/lacked, and what of the rest is there, in $had.
+find_unfetched() {
+    # Where pacman fetches as a user of its own, it must get through.
+    must chmod 755 "$WORK" "$WORK/db"
+    unfetched >"$WORK/lacked"
+    had='' round=''
+    while [ -s "$WORK/lacked" ] && [ "${#round}" -lt "$MOST_ROUNDS" ]; do
+        # A section of its own for each, and these have no digits.
+        round=${round}i
+        not_lacked >"$WORK/rest"
+        must_have_space
+        [ -s "$WORK/rest" ] || return 0
+        REST=$(cut -d ' ' -f 1 "$WORK/rest")
+        sure
+        act "fetch-$round" fetch_rest
+        keep_said
+        if [ "$code" -eq 0 ]; then
+            had=all
+            return 0
+        fi
+        unfetched >"$WORK/more"
+        # Where nobody answers twice, it is no matter of this file or that.
+        [ -s "$WORK/more" ] && ! { grep -qE "$SAYS_NO_ANSWER" "$WORK/more" && grep -qE "$SAYS_NO_ANSWER" "$WORK/lacked"; } || return 0
+        cat "$WORK/more" >>"$WORK/lacked"
+        # Nor where none of the first few can be had.
+        [ "${#round}" -lt 5 ] || some_there || return 0
+    done
+}
+
+fetch_rest() {
+    # shellcheck disable=SC2086 # one argument per name is wanted
+    with_folders "$WORK/db" -Swdd $REST
+}
+
+# Of what is to come the names and versions whose files are not known to be missing.
+not_lacked() {
+    awk 'FILENAME == ARGV[1] { split($0, row, "\t"); lacked[row[1]]; next }
+        $1 == "install" && !($2 in lacked) { print $2, $3 }' "$WORK/lacked" "$WORK/would"
+}
+
+# Whether pacman has fetched any of these.
+some_there() {
+    [ -n "$(not_lacked | while read -r name version; do
+        while read -r dir; do
+            for file in "$dir/$name-$version"-*.pkg.tar*; do [ ! -f "$file" ] || echo "$file"; done
+        done <"$WORK/cachedirs"
+    done)" ]
+}
+
+tell_unfetched() {
+    find_unfetched
+    [ -n "$had" ] || ! some_there || had=some
+    not_fetched "$WORK/lacked" "$(awk '$1 == "install" { n++ } END { print n + 0 }' "$WORK/would")" "$had"
+}
+
 # Whose scriptlets failed. pacman carries on and ends with 0; of hooks it tells what they say of themselves.
 failures() {
     awk '/^:: Running (pre|post)-transaction hooks/ { hook = 1; name = ""; next }
@@ -1084,19 +1164,14 @@ conclude() { # CODE
     fi
     if spoke "$SAYS_NO_SPACE|$SAYS_FULL_PARTITION"; then finish "$NO_SPACE"; fi
     if spoke "$SAYS_LOCKED"; then finish "$LOCKED"; fi
-    if spoke "$SAYS_NOT_FOUND"; then
-        if spoke "$SAYS_NO_SIGNATURE"; then
-            [ ! -s "$WORK/failed" ] || finish "$NOT_BEGUN"
-            finish "$UNTRUSTED"
-        fi
-        if spoke "$SAYS_NO_FILE"; then
-            refused "no longer to be had: $(sed -n "s/^error: failed retrieving file '\([^']*\)'.*/\1/p" "$WORK/said" | sort -u | tr '\n' ' ')" "$GONE"
-        fi
+    if spoke "$SAYS_NOT_FOUND" && spoke "$SAYS_NO_SIGNATURE"; then
+        [ ! -s "$WORK/failed" ] || finish "$NOT_BEGUN"
+        finish "$UNTRUSTED"
     fi
-    if spoke "$SAYS_CORRUPT"; then
-        refused "what was fetched is corrupt: $(sed -n 's/^error: \(.*\): invalid or corrupt.*/\1/p' "$WORK/said" | tr '\n' ' ')" "$STALE"
+    if spoke "$SAYS_NOT_FETCHED|$SAYS_CORRUPT"; then
+        [ -n "$BACK" ] || [ "$VERB" = --repair ] || tell_unfetched
+        finish "$STALE"
     fi
-    if spoke "$SAYS_NOT_FETCHED"; then finish "$STALE"; fi
     if spoke "$SAYS_HOOK_FAILED"; then
         ! spoke "$SAYS_GUARD" || refused "pacman would do something else: $(grep -E "$SAYS_GUARD" "$WORK/said" | in_one_line)" "$UNRESOLVED"
         finish "$NOT_BEGUN"

@@ -34,6 +34,7 @@ SAYS_LOCKED='System management is locked|is locked by'
 SAYS_NO_SPACE='No space left|[Nn]ot enough (free )?(disk )?space|needs [0-9]+.* more space|[Qq]uota exceeded'
 SAYS_UNTRUSTED='Signature verification failed|NOKEY|[Dd]igest verification|[Cc]hecksum'
 SAYS_NOT_FETCHED="not found on medium|Failed to provide|Can't provide|Download \(curl\) error|Timeout exceeded|is not a directory|not accessible|File '.*' not found"
+SAYS_NOT_WHOLE='[Dd]igest verification failed|seems to be corrupted'
 SAYS_NOT_BEGUN='^Detected [0-9]+ file conflict|conflicts between attempted installs|conflicts with file from package'
 # rpm -V.
 SAYS_MISSING='^missing'
@@ -1161,6 +1162,55 @@ conffiles() {
         done
 }
 
+# Of what zypper said while it fetched each for itself, whose files it could not have, and why, for "not_fetched".
+unfetched() {
+    awk -v says="$SAYS_NOT_FETCHED|$SAYS_NOT_WHOLE" "$AWK_TAKE"'
+        function told() { if (who != "" && words != "") print who "\t" words; who = words = "" }
+        { gsub(/\t/, " "); sub(/^ +/, ""); sub(/ +$/, "") }
+        /^Retrieving:? / {
+            told(); split($0, word, " "); one = word[2] == "package" ? word[3] : word[2]
+            if (one !~ /\.rpm$/ && take(one)) who = name ":" arch
+            next }
+        words == "" && $0 ~ says { words = $0; next }
+        words ~ /:$/ && /^Error (code|message): / { words = words " " $0 ($0 ~ /^Error code/ ? ":" : "") }
+        END { told() }' "$WORK/said"
+}
+
+fetch_each() { # FILE-OF-TARGETS
+    # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+    really download $(cat "$1")
+}
+
+# zypper gives up with the first file that it cannot have. So each is fetched by itself: what of the named is not to be
+# had, as rows for "not_fetched" in $WORK/lacked, and what of the rest is there, in $had.
+find_unfetched() {
+    had=''
+    unfetched >"$WORK/lacked"
+    if grep -qE "$SAYS_NO_ANSWER" "$WORK/lacked"; then
+        # Where nobody answers for another one, either, it is no matter of this file or that, and each would take its time.
+        tail -n 1 "$WORK/coming-targets" >"$WORK/another"
+        act fetch-another fetch_each "$WORK/another"
+        keep_said
+        unfetched >"$WORK/lacked"
+        [ ! -s "$WORK/lacked" ] || return 0
+    fi
+    act fetch fetch_each "$WORK/coming-targets"
+    keep_said
+    unfetched >"$WORK/lacked"
+    [ "$(awk -F '\t' '!seen[$1]++ { n++ } END { print n + 0 }' "$WORK/lacked")" -ge "$to_come" ] || had=all
+}
+
+tell_unfetched() {
+    grep -v '^[!/]' "$WORK/targets" >"$WORK/coming-targets"
+    to_come=$(awk 'END { print NR }' "$WORK/coming-targets")
+    must_have_space
+    [ "$to_come" -gt 0 ] || return 0
+    cp "$WORK/said" "$WORK/said-first"
+    find_unfetched
+    mv "$WORK/said-first" "$WORK/said"
+    not_fetched "$WORK/lacked" "$to_come" "$had"
+}
+
 ended_with() { # CODE PATTERN: end, with the words of zypper that the pattern finds
     words=$(grep -E "$2" "$WORK/said" | awk '!seen[$0]++ && n++ < 5' | in_one_line)
     [ -z "$words" ] || refused "$words" "$1"
@@ -1188,6 +1238,7 @@ judge() {
     if spoke "$SAYS_NO_SPACE"; then ended_with "$NO_SPACE" "$SAYS_NO_SPACE"; fi
     if spoke "$SAYS_NOT_BEGUN"; then finish "$NOT_BEGUN"; fi
     [ ! -s "$WORK/failures" ] || finish "$SCRIPT_FAILED"
+    if spoke "$SAYS_NOT_FETCHED|$SAYS_NOT_WHOLE"; then tell_unfetched; fi
     if spoke "$SAYS_UNTRUSTED"; then ended_with "$UNTRUSTED" "$SAYS_UNTRUSTED"; fi
     if spoke "$SAYS_NOT_FETCHED"; then ended_with "$STALE" "$SAYS_NOT_FETCHED"; fi
     finish "$OTHER"

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -80,8 +81,21 @@ class Machine(Protocol):
         """Install version 1.0."""
         ...
 
-    def publish(self, name: str, version: str = "1.1", script: str = "", size: int = 0) -> None:
-        """Offer a version, with a script after unpacking (``fails``, ``pauses``) and a file of a size."""
+    def publish(
+        self, name: str, version: str = "1.1", script: str = "", size: int = 0, needs: str = ""
+    ) -> None:
+        """Offer a version, with a script after unpacking (``fails``, ``pauses``) and a file of a size.
+
+        It needs version 1.1 of ``needs``.
+        """
+        ...
+
+    def fetch_from(self, url: str) -> None:
+        """Let the repository be reached by another address."""
+        ...
+
+    def offered(self, name: str, version: str = "1.1") -> Path:
+        """Return the file of a package in the repository."""
         ...
 
     @property
@@ -132,7 +146,9 @@ class Debian:
     def install(self, name: str) -> None:
         self.lab.install(Deb(name, "1.0"))
 
-    def publish(self, name: str, version: str = "1.1", script: str = "", size: int = 0) -> None:
+    def publish(
+        self, name: str, version: str = "1.1", script: str = "", size: int = 0, needs: str = ""
+    ) -> None:
         scripts = {"fails": "echo no luck; exit 3", "pauses": _SHELL_PAUSE.format(root="$DPKG_ROOT"), "": ""}
         text = scripts[script]
         self.lab.publish(
@@ -140,10 +156,18 @@ class Debian:
             Deb(
                 name,
                 version,
+                fields={"Depends": f"{needs} (>= 1.1)"} if needs else {},
                 scripts={"postinst": text} if text else {},
                 files={f"opt/{name}": noise(size)} if size else {},
             ),
         )
+
+    def fetch_from(self, url: str) -> None:
+        sources = self.root / "etc/apt/sources.list"
+        sources.write_text(re.sub(r"(file|http):\S+", url.rstrip("/"), sources.read_text()))
+
+    def offered(self, name: str, version: str = "1.1") -> Path:
+        return self.lab.repository / "pool" / Deb(name, version).file_name
 
     @property
     def repository(self) -> Path:
@@ -187,7 +211,9 @@ class _Rpms:
     def install(self, name: str) -> None:
         self.lab.install(Rpm(name, "1.0-1"))
 
-    def publish(self, name: str, version: str = "1.1", script: str = "", size: int = 0) -> None:
+    def publish(
+        self, name: str, version: str = "1.1", script: str = "", size: int = 0, needs: str = ""
+    ) -> None:
         scripts: Mapping[str, Mapping[str, str]] = {
             "fails": {"post": "error('no luck')"},
             "refuses": {"pre": "error('no luck')"},
@@ -198,10 +224,17 @@ class _Rpms:
             Rpm(
                 name,
                 f"{version}-1",
+                fields={"Requires": f"{needs} >= 1.1"} if needs else {},
                 scripts=scripts[script],
                 files={f"opt/{name}": noise(size)} if size else {},
             )
         )
+
+    def fetch_from(self, url: str) -> None:
+        self.lab.configure_repository(url=url)
+
+    def offered(self, name: str, version: str = "1.1") -> Path:
+        return self.repo.file(name, f"{version}-1")
 
     @property
     def repo(self) -> Repository:
@@ -289,18 +322,28 @@ class Arch:
     def install(self, name: str) -> None:
         self.lab.install(Pkg(name, "1.0-1"))
 
-    def publish(self, name: str, version: str = "1.1", script: str = "", size: int = 0) -> None:
+    def publish(
+        self, name: str, version: str = "1.1", script: str = "", size: int = 0, needs: str = ""
+    ) -> None:
         scripts = {"fails": "echo no luck; return 7", "pauses": _SHELL_PAUSE.format(root=""), "": ""}
         text = scripts[script]
         self.lab.publish(
             Pkg(
                 name,
                 f"{version}-1",
+                info=(("depend", f"{needs}>=1.1"),) if needs else (),
                 install=f"post_upgrade() {{ {text}; }}" if text else "",
                 files={f"opt/{name}": noise(size)} if size else {},
                 size=size,
             )
         )
+
+    def fetch_from(self, url: str) -> None:
+        text = self.lab.configuration.read_text()
+        self.lab.configuration.write_text(re.sub(r"Server = \S+", f"Server = {url.rstrip('/')}", text))
+
+    def offered(self, name: str, version: str = "1.1") -> Path:
+        return self.lab.repository / Pkg(name, f"{version}-1").file_name
 
     @property
     def repository(self) -> Path:

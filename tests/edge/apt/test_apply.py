@@ -669,21 +669,31 @@ def test_a_package_with_other_bytes_than_promised_stops_everything(
     deb.write_bytes(bytes(reversed(deb.read_bytes())))
     before = untouched(own_lab)
     done = own_apt.apply(to("plain=1.1", "lima=1.1"), folder)
-    assert (done.exit_code, done.native_code) == (21, 100)
+    assert (done.exit_code, done.native_code) == (29, 100)
+    assert [one.name for one in done.failed] == ["plain:all"]
     # apt 3 has no better word for it in what is copied.
     assert re.search("Hash Sum mismatch|Undetermined Error", done.message + printed(folder))
     assert untouched(own_lab) == before
 
 
-def test_a_package_that_is_missing_stops_everything(
+def test_a_package_that_is_missing_stops_everything_and_is_named(
     own_lab: AptLab, own_apt: ScriptedManager, folder: Path
 ) -> None:
     (own_lab.repository / "pool/plain_1.1_all.deb").unlink()
     before = untouched(own_lab)
     done = own_apt.apply(to("plain=1.1", "lima=1.1"), folder)
-    assert done.exit_code == 21
+    assert done.exit_code == 29
+    assert [(one.name, one.lacks) for one in done.failed] == [("plain:all", "file")]
     assert "plain_1.1_all.deb" in done.message
     assert untouched(own_lab) == before
+
+
+def test_where_no_package_can_be_had_it_is_not_for_the_sake_of_any(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path
+) -> None:
+    for name in ("plain", "lima"):
+        (own_lab.repository / f"pool/{name}_1.1_all.deb").unlink()
+    assert own_apt.apply(to("plain=1.1", "lima=1.1"), folder).exit_code == 21
 
 
 def test_a_package_that_is_promised_so_and_is_none(

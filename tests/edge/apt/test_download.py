@@ -83,12 +83,13 @@ def test_an_archive_with_other_bytes_is_never_installed(
     archive.write_bytes(bytes(reversed(archive.read_bytes())))
     far_lab.repository.rename(far_lab.folder / "gone")
     before = untouched(far_lab)
-    assert own_apt.apply(to("plain=1.1", "lima=1.1"), second_folder).exit_code == 21
+    done = own_apt.apply(to("plain=1.1", "lima=1.1"), second_folder)
+    assert (done.exit_code, [one.name for one in done.failed]) == (29, ["plain:all"])
     assert untouched(far_lab) == before
 
 
 def test_a_repository_that_is_gone(far_lab: AptLab, own_apt: ScriptedManager, folder: Path) -> None:
     far_lab.repository.rename(far_lab.folder / "gone")
-    done = own_apt.download(replace(to("plain=1.1"), lock_wait=timedelta(seconds=5)), folder)
+    done = own_apt.download(replace(to("plain=1.1", "lima=1.1"), lock_wait=timedelta(seconds=5)), folder)
     assert (done.exit_code, done.native_code) == (21, 100)
     assert "Failed to fetch" in done.message

@@ -272,11 +272,32 @@ def test_what_was_downloaded_is_applied_without_the_repository(
 
 
 @pytest.mark.usefixtures("server")
-def test_packages_that_cannot_be_fetched(own_lab: DnfLab, own_dnf: ScriptedManager, folder: Folder) -> None:
+def test_packages_that_cannot_be_fetched_are_named(
+    own_lab: DnfLab, own_dnf: ScriptedManager, folder: Folder
+) -> None:
     own_lab.repository.file("plain", "1.1-1").unlink()
+    spoilt = own_lab.repository.file("lima", "1.1-1")
+    spoilt.write_bytes(spoilt.read_bytes()[:-1] + b"x")
+    wanted = named(come("plain", "1.1-1"), come("lima", "1.1-1"), come("base", "1.1-1"))
     for execute in (own_dnf.download, own_dnf.apply):
-        assert execute(named(come("plain", "1.1-1"), come("base", "1.1-1")), folder()).exit_code == 21
+        done = execute(wanted, folder())
+        assert done.exit_code == 29
+        assert [(one.name, one.lacks) for one in done.failed] == [
+            ("lima:noarch", "file"), ("plain:noarch", "file"),
+        ]  # fmt: skip
+        assert "404" in done.failed[1].message
+        assert "checksum" in done.failed[0].message
     assert own_lab.versions()["base"] == "1.0-1"
+
+
+@pytest.mark.usefixtures("server")
+def test_where_no_package_can_be_had_it_is_not_for_the_sake_of_any(
+    own_lab: DnfLab, own_dnf: ScriptedManager, folder: Folder
+) -> None:
+    for name in ("plain", "base"):
+        own_lab.repository.file(name, "1.1-1").unlink()
+    wanted = named(come("plain", "1.1-1"), come("base", "1.1-1"))
+    assert own_dnf.apply(wanted, folder()).exit_code == 21
 
 
 def test_a_download_of_anything_else_is_refused(dnf: ScriptedManager, folder: Folder) -> None:

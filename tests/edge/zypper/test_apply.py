@@ -1,6 +1,7 @@
 """What ``--download`` and ``--apply`` do to a real root, and what they refuse."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -255,9 +256,14 @@ def test_an_archive_that_cannot_be_fetched_changes_nothing(
     own_lab.repository.file("plain", "1.1-1").unlink()
     before = own_lab.versions()
     instruction = Instruction((upgrade("lima", "1.1-1"), upgrade("plain", "1.1-1")))
-    assert own_zypper.download(instruction, fresh(tmp_path)).exit_code == 21
-    assert own_zypper.apply(instruction, fresh(tmp_path)).exit_code == 21
+    for execute in (own_zypper.download, own_zypper.apply):
+        done = execute(instruction, fresh(tmp_path))
+        assert done.exit_code == 29
+        assert [(one.name, one.lacks) for one in done.failed] == [("plain:noarch", "file")]
     assert own_lab.versions() == before
+    own_lab.repository.file("lima", "1.1-1").unlink()
+    shutil.rmtree(own_lab.root / "var/cache/zypp/packages")
+    assert own_zypper.apply(instruction, fresh(tmp_path)).exit_code == 21
 
 
 def test_a_package_without_the_signature_it_must_have(
