@@ -109,7 +109,7 @@ class Saboteur:
         arguments: The question.
         environment: What the script needs in its environment.
         remembered: Slow programs that change nothing and answer the same to the same arguments. They are
-            asked once, and anew where a fault concerns them or the files that they read.
+            asked once, and anew where a fault concerns the files that they read.
         broken: Calls that need not fail once more: they did in another question.
     """
 
@@ -166,7 +166,8 @@ class Saboteur:
         counted = self._made("number")
         for old in (*stubs.iterdir(), *counted.iterdir()):
             old.unlink()
-        real = _found(fault.program)
+        is_remembered = (self._remembering / fault.program).exists()
+        real = str(self._remembering / fault.program) if is_remembered else _found(fault.program)
         end = (
             _CUT.format(real=shlex.quote(real), counted=shlex.quote(str(counted)))
             if fault.way == "cut"
@@ -174,8 +175,7 @@ class Saboteur:
         )
         stub = stubs / fault.program
         _put(stub, _FAILING, counted=counted, number=fault.number, real=real, end=end)
-        is_concerned = fault.program in _CHANGES_FILES or (self._remembering / fault.program).exists()
-        return self._say(stubs, *(() if is_concerned else (self._remembering,)))
+        return self._say(stubs, *(() if fault.program in _CHANGES_FILES else (self._remembering,)))
 
     def overlooked(self) -> list[Fault]:
         """Return the faults that the script does not notice."""
