@@ -71,8 +71,8 @@ class Rhel:
 def _answer(lab: DnfLab, world: World) -> Answer:
     """Return what dnf would do.
 
-    One update that cannot be installed ends all that ``--best`` would do: then dnf is asked again without what
-    it names as broken, so that nothing else is held up. Where it cannot even so, or would then erase a
+    One update that cannot be installed ends all that ``--best`` would do: then dnf is asked again without
+    what it names as broken, so that nothing else is held up. Where it cannot even so, or would then erase a
     package whose own update was left out, its answer without ``--best`` counts.
     """
     match world.wishes.updates, world.wishes.upgrade:
