@@ -341,15 +341,15 @@ def test_thousands_of_updates_are_planned_and_fail_cleanly_without_archives(crow
     crowd.site.commit({"policies/base.yaml": policy})
     done = crowd.tick()
     assert code_of(done) == 5
-    lacking, rest = crowd.runs()
-    names = [move["name"] for step in lacking["steps"] for move in step["changes"]]
+    lacking, rest = done.runs
+    names = [move.name for step in lacking.steps for move in step.changes]
     assert sum(name.startswith(NUMBERED) for name in names) == MANY
-    assert (lacking["outcome"], lacking["code"]) == ("failed", "not-fetched")
-    assert lacking["difference"]["changed"] == []
-    assert len(lacking["reason"]) < 4096
+    assert (lacking.outcome, lacking.code) == ("failed", "not-fetched")
+    assert lacking.difference.changed == ()
+    assert len(lacking.reason) < 4096
     assert len(crowd.condition("PackagesQuarantined")["message"]) < 4096
     # All that can be had is applied.
-    assert rest["outcome"] == "applied"
+    assert rest.outcome == "applied"
     assert crowd.version("plain") == "1.1"
 
 
