@@ -31,7 +31,7 @@ REPOSITORY = Path(__file__).parents[2]
 INSIDE = "/opt/patchledger"
 """Where the machine sees this repository."""
 LAB = "/lab"
-PATIENCE = 60.0  # seconds for anything to happen; it takes below two
+PATIENCE = 180.0  # seconds for anything to happen; it takes below two, and more beside much other work
 
 _SCRIPT = r"""
 set -eu
