@@ -20,8 +20,9 @@ files; and a plan is applied only inside a window, after every gate was asked ag
 
 _EPILOG = """\
 exit codes: 0 done, nothing to do, or deferred with a reason; 1 failed; 2 usage or local configuration;
-3 policy rejected; 4 `plan --check`: updates pending, `fleet status --check`: a target needs somebody;
-5 transient (network, lock); 70 a defect of patchledger; 130 interrupted"""
+3 policy rejected; 4 `plan --check`: updates pending, `fleet status --check`: a target needs somebody,
+`policy impact --exit-code`: a host changes; 5 transient (network, lock); 70 a defect of patchledger;
+130 interrupted"""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,11 +1,12 @@
 """Dispatch to the verbs, each of which imports only what it needs, and catch what they raise."""
 
 import argparse
+import contextlib
 import gc
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from reconciler.cli.arguments import build_parser
@@ -132,15 +133,21 @@ def _perform_on_host(chosen: argparse.Namespace) -> int:
             return reports.repair(chosen.config, chosen.format, dry_run=chosen.dry_run)
 
 
-def _perform_on_fleet(chosen: argparse.Namespace) -> int:
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
     """Look for no cycles meanwhile: ten thousand rows hold none, and the search takes as long as the work."""
     was = gc.isenabled()
     gc.disable()
     try:
-        return _read_fleet(chosen)
+        yield
     finally:
         if was:
             gc.enable()
+
+
+def _perform_on_fleet(chosen: argparse.Namespace) -> int:
+    with _uncollected():
+        return _read_fleet(chosen)
 
 
 def _read_fleet(chosen: argparse.Namespace) -> int:
@@ -171,6 +178,11 @@ def _perform_policy(chosen: argparse.Namespace) -> int:
             from reconciler.cli.verbs.policy import expectations
 
             return expectations.test(chosen.folder, chosen.rev, chosen.format)
+        case "impact":
+            with _uncollected():
+                from reconciler.cli.verbs.policy import impact
+
+                return impact.impact(options_of(impact.ImpactOptions, chosen))
         case "schema":
             from reconciler.cli.verbs.policy import start
 

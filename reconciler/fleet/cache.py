@@ -69,11 +69,13 @@ class Shaped:
         report: Id of ``report.json``.
         run: Id of the record of the newest run, empty where there is none.
         size: Bytes that both have.
+        observation: Id of ``observation.json``, empty where there is none.
     """
 
     report: str
     run: str
     size: int
+    observation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +207,13 @@ class ReportCache:
         sizes = {oid: (kind, int(size)) for oid, kind, size in described(self.git, wanted, _DOING)}
         return [_judged(one, sizes) for one in files]
 
-    def texts(self, oids: Sequence[str]) -> list[bytes | None]:
-        """Return what files hold; ``None`` of one that is too large to be read.
+    def texts(self, oids: Sequence[str], most: int = MOST_REPORT_BYTES) -> list[bytes | None]:
+        """Return what files hold; ``None`` of one that has more bytes than are read.
 
         Raises:
             Damaged: One is not there.
         """
-        return bounded(self.git, oids, _DOING, MOST_REPORT_BYTES)
+        return bounded(self.git, oids, _DOING, most)
 
     def history(self, tips: Iterable[str], without: Iterable[str], most: int) -> dict[str, tuple[str, ...]]:
         """Return commits with their parents, parents first.
@@ -331,7 +333,8 @@ def _judged(files: Mapping[str, str] | Misshapen, sizes: Mapping[str, tuple[str,
             return Misshapen(f"{path} is too large, or no file")
     runs = sorted(path for path in files if path.startswith("runs/") and path.endswith(".json"))
     report, run = files["report.json"], files[runs[-1]] if runs else ""
-    return Shaped(report, run, sizes[report][1] + (sizes[run][1] if run else 0))
+    size = sizes[report][1] + (sizes[run][1] if run else 0)
+    return Shaped(report, run, size, files.get("observation.json", ""))
 
 
 def chunks(items: Sequence[_Answer], size: int) -> Iterator[Sequence[_Answer]]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.gates.types import Pause
+from reconciler.planning.impact.effect import Impact
 from reconciler.planning.reporting.document import PlannedMove
 from reconciler.planning.reporting.host_status import HostStatus, RunSummary
 from reconciler.planning.reporting.schema import LocalTime, schema_of
@@ -384,6 +385,7 @@ _PRINTED: Mapping[str, tuple[str, object]] = {
     "fleet-status": ("`fleet status --format json` prints", FleetStatus),
     "fleet-publish": ("`fleet publish --format json` prints", FleetPublish),
     "windows": ("`windows --format json` prints", tuple[ShownWindow, ...]),
+    "policy-impact": ("`policy impact --format json` prints", Impact),
     "policy-check": ("`policy check --format json` prints", PolicyCheck),
     "policy-test": ("`policy test --format json` prints", PolicyTest),
     "approve": (

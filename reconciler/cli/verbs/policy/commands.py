@@ -28,6 +28,15 @@ def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     _register_check(verbs.add_parser("check", help="say everything that is wrong with a policy repository"))
     _register_show(verbs.add_parser("show", help="say what holds for one host, and where it is written"))
     _register_test(verbs.add_parser("test", help="say whether the policy does what its authors expect of it"))
+    _register_impact(
+        verbs.add_parser(
+            "impact",
+            help="say what a change of policy does to the whole fleet, before it is merged",
+            description="Judge two policies at one instant by what the hosts reported, and show what becomes "
+            "of settings, windows, reboots, exceptions, approvals and updates, for each group of hosts for "
+            "which the same changes.",
+        )
+    )
     _register_schema(verbs.add_parser("schema", help="print a JSON Schema of the policy language"))
     _register_init(
         verbs.add_parser("init", help="start a policy repository from an example, or from what there is")
@@ -79,6 +88,35 @@ def _register_show(parser: ArgumentParser) -> None:
     parser.add_argument("--os", default="", metavar="ID[-VERSION]", help="such as debian-12")
     parser.add_argument("--manager", default="", choices=NAMES)
     parser.add_argument("--guest-of", metavar="HOST", help="id of its hypervisor")
+    _add_format(parser)
+
+
+def _register_impact(parser: ArgumentParser) -> None:
+    _add_folder(parser, "a clone of the policy")
+    parser.add_argument(
+        "--base", required=True, metavar="REV", help="the policy in force: commit, branch or tag"
+    )
+    parser.add_argument(
+        "--head", metavar="REV|FOLDER", help="the proposed one (default: the files of FOLDER as they are)"
+    )
+    facts = parser.add_mutually_exclusive_group(required=True)
+    facts.add_argument(
+        "--summary",
+        action="append",
+        metavar="FILE|REMOTE",
+        help="what hosts reported: summary.json of `fleet publish`, or a report repository with it; may be "
+        "repeated",
+    )
+    facts.add_argument(
+        "--reports",
+        action="append",
+        metavar="REMOTE|DIR",
+        help="a report repository: plans are then made again from what hosts recorded; may be repeated",
+    )
+    parser.add_argument(
+        "--at", metavar="TIME", help="judge at this instant, such as 2026-12-24T02:00Z (default: now)"
+    )
+    parser.add_argument("--exit-code", action="store_true", help="exit with 4 where a host changes")
     _add_format(parser)
 
 

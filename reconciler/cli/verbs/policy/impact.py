@@ -1,0 +1,133 @@
+"""``policy impact``: what a change of policy does to a fleet, before it is merged."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from reconciler.cli.showing import impact as shown
+from reconciler.cli.showing.terminal import Format, colour, counter, note, print_json, width
+from reconciler.errors import DONE, PENDING, REJECTED, Misuse, worst
+from reconciler.fleet.reported import Reports, opened, read_published
+from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
+from reconciler.host.machine.clock import SystemClock
+from reconciler.planning.fleet.rows import Row
+from reconciler.planning.gates.recording import Recording
+from reconciler.planning.impact.comparison import Comparison
+from reconciler.planning.impact.effect import Impact
+from reconciler.planning.impact.sides import Side, side_of
+from reconciler.planning.text.canonical import plain
+from reconciler.policy.problems import visible
+
+LOOKED_AT = timedelta(days=30)
+"""Windows that begin in this time are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImpactOptions:
+    """What ``policy impact`` is told; its help says what each is."""
+
+    folder: str
+    base: str
+    head: str | None
+    summary: Sequence[str] | None
+    reports: Sequence[str] | None
+    at: str | None
+    exit_code: bool
+    format: Format
+
+
+def impact(options: ImpactOptions) -> int:
+    """Print what changes.
+
+    Returns:
+        0; 3 where a policy is invalid; with ``--exit-code`` 4 where a host changes.
+
+    Raises:
+        Misuse: There is no such folder, revision or summary, or an argument is wrong.
+        ReconcilerError: A repository cannot be read.
+    """
+    at = SystemClock().now() if options.at is None else _instant(options.at)
+    base, head = _sides(options)
+    if options.summary is not None:
+        rows = _newest(row for one in options.summary for row in read_published(one))
+        found = _compared(base, head, rows, at).impact("summary", {}, counter("cases are judged"))
+    else:
+        found = _by_reports(options.reports or (), base, head, at)
+    _print(found, options.format)
+    is_invalid = bool(found.base.problems or found.head.problems)
+    is_news = options.exit_code and found.changed > 0
+    return worst([REJECTED if is_invalid else DONE, PENDING if is_news else DONE])
+
+
+def _instant(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Misuse(f"--at {visible(text)}: {error}", "write it as 2026-12-24T02:00Z") from None
+    if at.tzinfo is None:
+        raise Misuse(f"--at {visible(text)} has no offset", "write it as 2026-12-24T02:00Z")
+    return at.astimezone(UTC)
+
+
+def _sides(options: ImpactOptions) -> tuple[Side, Side]:
+    from reconciler.gitops.working_copy import locate
+
+    place = locate(Path(options.folder))
+    git_dir, below = place.git_dir, place.folder
+    base = _revision(git_dir, below, options.base)
+    if options.head is None:
+        return base, side_of(read_folder(Path(options.folder)), f"the files of {options.folder}")
+    try:
+        return base, _revision(git_dir, below, options.head)
+    except Misuse:
+        if not Path(options.head).is_dir():
+            raise
+    return base, side_of(read_folder(Path(options.head)), f"the files of {options.head}")
+
+
+def _revision(git_dir: Path, folder: str, name: str) -> Side:
+    commit = resolve_revision(git_dir, name)
+    return side_of(read_revision(git_dir, commit, folder=folder), name, commit)
+
+
+def _compared(base: Side, head: Side, rows: Iterable[Row], at: datetime) -> Comparison:
+    return Comparison(base, head, rows, at, at + LOOKED_AT)
+
+
+def _newest(rows: Iterable[Row]) -> list[Row]:
+    """Return one row for each target, of several the newest."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        known = found.get(row.target)
+        if known is None or (row.heard is not None and (known.heard is None or row.heard > known.heard)):
+            found[row.target] = row
+    return list(found.values())
+
+
+def _by_reports(addresses: Sequence[str], base: Side, head: Side, at: datetime) -> Impact:
+    with opened(addresses, counter("reports are read")) as reports:
+        if not reports.rows:
+            raise Misuse("there is no report", "name a repository that has branches hosts/...")
+        compared = _compared(base, head, reports.rows, at)
+        recordings = _recordings(reports, compared.samples())
+        return compared.impact("reports", recordings, counter("cases are judged"))
+
+
+def _recordings(reports: Reports, targets: Sequence[str]) -> Mapping[str, Recording]:
+    found: dict[str, Recording] = {}
+    for one in reports.recordings(targets):
+        if one.recording is None:
+            note(f"{one.target} is judged by numbers alone: {one.problem}")
+        else:
+            found[one.target] = one.recording
+    return found
+
+
+def _print(found: Impact, form: Format) -> None:
+    if form == "json":
+        print_json(plain(found))
+        return
+    columns = width() if sys.stdout.isatty() else None
+    sys.stdout.writelines(f"{line}\n" for line in shown.overview(found, columns, colour=colour()))

@@ -1,0 +1,186 @@
+"""An impact in words, as text and Markdown share them: a verdict, what it rests on, and each effect by lines.
+
+Whatever a host or a document chose stands here as it is; who shows it escapes it for where it goes.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.planning.impact.effect import (
+    Effect,
+    Facts,
+    Impact,
+    PolicySide,
+    Rule,
+    Span,
+    UpdatesEffect,
+    WindowChange,
+    WindowsEffect,
+)
+from reconciler.planning.text.wording import listed, minute, plural
+
+SHOWN = 10
+"""Windows, and updates of a sort, that are told one by one where not all are asked for."""
+_AN_HOUR = timedelta(hours=1)
+_A_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that changes.
+
+    Attributes:
+        subject: What it is about, such as a setting's key.
+        words: What becomes of it.
+        is_part: It is one of several that the line above sums up.
+    """
+
+    subject: str
+    words: str
+    is_part: bool = False
+
+
+def verdict(impact: Impact) -> str:
+    """Say in one line what the change does."""
+    parts = []
+    if impact.head.problems:
+        problems = plural(len(impact.head.problems), "problem")
+        parts.append(f"every host refuses the head, which has {problems}")
+    if not impact.hosts:
+        return "; ".join([*parts, "no host could be judged"])
+    verb = "changes" if impact.changed == 1 else "change"
+    parts.append(f"{impact.changed} of {plural(impact.hosts, 'host')} {verb}")
+    for number, one, many in (
+        (impact.lost_windows, "loses every window", "lose every window"),
+        (impact.refusing, "refuses it", "refuse it"),
+        (impact.estimated, "is estimated", "are estimated"),
+        (len(impact.unjudged), "cannot be judged", "cannot be judged"),
+    ):
+        if number:
+            parts.append(f"{number} {one if number == 1 else many}")
+    return "; ".join(parts)
+
+
+def compared(impact: Impact) -> str:
+    """Say which policies were compared, and at which instant."""
+    sides = f"{_side(impact.head)} against {_side(impact.base)}"
+    return f"{sides}, both judged at {minute(impact.at)}; windows until {minute(impact.until)}"
+
+
+def _side(side: PolicySide) -> str:
+    return f"{side.name} ({side.commit[:12]})" if side.commit and side.name != side.commit else side.name
+
+
+def facts(told: Facts, hosts: int, at: datetime) -> str:
+    """Say what is known of the fleet, and how old that is."""
+    if told.oldest is None or told.newest is None:
+        return "no host has reported"
+    source = "the published summary" if told.source == "summary" else "the reports"
+    ages = f"the oldest report is {_age(at - told.oldest)} old, the newest {_age(at - told.newest)}"
+    other = ""
+    if told.other_policy:
+        verb = "was" if told.other_policy == 1 else "were"
+        other = f"; {told.other_policy} of them {verb} made by another policy than the base"
+    return f"{plural(hosts, 'host')} by {source}: {ages}{other}"
+
+
+def _age(span: timedelta) -> str:
+    span = max(span, timedelta(0))
+    if span < _AN_HOUR:
+        return plural(int(span.total_seconds() // 60), "minute")
+    if span < 2 * _A_DAY:
+        return plural(int(span / _AN_HOUR), "hour")
+    return plural(span.days, "day")
+
+
+def lines(effect: Effect, limit: int | None = None) -> Iterator[Line]:
+    """Yield what changes, the most important first.
+
+    Args:
+        effect: What changes.
+        limit: How many of many windows, and updates of a sort, are told; ``None`` for all.
+    """
+    if effect.refusal:
+        yield Line("refused", effect.refusal)
+    for message in effect.ambiguities:
+        yield Line("contradiction", message)
+    for setting in effect.settings:
+        place = f" ({setting.origin})" if setting.origin else " (default)" if setting.key != "splay" else ""
+        yield Line(setting.key, f"{setting.before} → {setting.after}{place}")
+    for document in effect.documents:
+        is_told = document.change == "changes" or document.kind == "Freeze"
+        until = "" if is_told else f", until {minute(document.until)}"
+        words = f"{document.change}: {document.what}{until} ({document.origin})"
+        yield Line(f"{document.kind} {document.name}", words)
+    if effect.windows is not None:
+        yield from _windows(effect.windows, limit)
+    if effect.reboot:
+        yield Line("reboot", effect.reboot)
+    yield from _updates(effect.updates, limit)
+
+
+def _windows(told: WindowsEffect, limit: int | None) -> Iterator[Line]:
+    opens = (
+        "no run can start any more" if told.next_after is None else f"the next is {minute(told.next_after)}"
+    )
+    lost = "all are lost; " if told.are_lost else ""
+    yield Line("windows", f"{told.before} → {told.after}; {lost}{opens}")
+    shown = told.changes if limit is None else told.changes[:limit]
+    for change in shown:
+        yield Line(change.change, _window(change), is_part=True)
+    if left := len(told.changes) - len(shown) + told.more:
+        yield Line("", f"{left} more", is_part=True)
+
+
+def _window(change: WindowChange) -> str:
+    spans = [_span(one) for one in (change.before, change.after) if one is not None]
+    why = f", kept out by {change.because}" if change.because else ""
+    return f"{' → '.join(spans)} ({change.schedule}){why}"
+
+
+def _span(span: Span) -> str:
+    same_day = span.start.date() == span.end.date()
+    end = f"{span.end:%H:%M}" if same_day else f"{span.end:%a %Y-%m-%d %H:%M}"
+    return f"{span.start:%a %Y-%m-%d %H:%M} to {end} UTC"
+
+
+def _updates(told: UpdatesEffect, limit: int | None) -> Iterator[Line]:
+    if told.basis == "same":
+        return
+    sorts = Counter(one.change for one in told.changes)
+    said = ", ".join(f"{number} {_VERBS[change][number != 1]}" for change, number in sorts.items())
+    if not said and not told.counted:
+        said = "none has another fate"
+    yield Line("updates", f"{said or 'by number'} ({_basis(told.basis, told.rules)})")
+    for sort in sorts:
+        ones = [one for one in told.changes if one.change == sort]
+        shown = ones if limit is None else ones[:limit]
+        for one in shown:
+            security = ", security" if one.security else ""
+            rule = f" [estimated: {one.estimated}]" if one.estimated is not None else ""
+            origin = f" ({one.origin})" if one.origin else ""
+            words = f"{one.name} {one.version}{security}: {one.reason}{origin}{rule}"
+            yield Line(sort, words, is_part=True)
+        if len(ones) > len(shown):
+            yield Line(sort, f"{len(ones) - len(shown)} more", is_part=True)
+    for count in told.counted:
+        rule = f" [estimated: {count.estimated}]" if count.estimated is not None else ""
+        yield Line(count.change, f"at most {count.at_most}: {count.why}{rule}", is_part=True)
+    if told.overdue:
+        yield Line("overdue", f"{listed(told.overdue, SHOWN)} at once, by the new deadline")
+
+
+_VERBS = {
+    "comes": ("comes", "come"),
+    "waits": ("waits", "wait"),
+    "goes": ("is not applied any more", "are not applied any more"),
+    "differs": ("differs", "differ"),
+}
+
+
+def _basis(basis: str, rules: Sequence[Rule]) -> str:
+    if basis == "exact":
+        return "exact"
+    return f"estimated by {', '.join(rules)}"

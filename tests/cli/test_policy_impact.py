@@ -1,0 +1,194 @@
+"""``policy impact`` as people call it: what it prints, and with which exit code."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.cli import main
+from reconciler.cli.showing.interfaces import schema
+from reconciler.planning.fleet.rows import Heard, Row, never_heard, row_of
+from reconciler.planning.fleet.summary import Head, Line, write_summary
+from tests.e2e.site import git
+from tests.report_samples import NOW, report_of
+
+AT = "2026-11-22T08:00Z"
+HOSTILE = "@team <img src=x> [a](http://evil.example) \x1b[31m"
+POLICIES = """\
+kind: Policy
+name: base
+action: apply
+schedule: [night]
+---
+kind: Policy
+name: production
+priority: 10
+match: {labels: {env: production}}
+updates: security
+"""
+SCHEDULE = """\
+kind: Schedule
+name: night
+timezone: UTC
+windows:
+  - {start: "Sun 02:00", duration: 3h}
+"""
+CHANGE = {
+    "policies/base.yaml": POLICIES.replace("updates: security", "updates: all"),
+    "schedules/night.yaml": SCHEDULE.replace("Sun 02:00", "Sun 04:00"),
+    "exceptions/openssl.yaml": (
+        "kind: Exception\nname: no-openssl\npackages: [openssl]\naction: hold\n"
+        f"reason: {json.dumps(HOSTILE)}\nexpires: 2026-12-31\n"
+    ),
+    "freezes/db.yaml": (
+        "kind: Freeze\nname: quiet\nmatch: {labels: {role: db}}\nfrom: 2026-11-20\nuntil: 2027-01-03\n"
+        "timezone: UTC\nreason: year end\n"
+    ),
+    "policies/nobody.yaml": "kind: Policy\nname: nobody\nmatch: {labels: {env: prodction}}\nupdates: none\n",
+}
+
+Printed = pytest.CaptureFixture[str]
+
+
+def row(target: str, **labels: str) -> Row:
+    heard = Heard("c" * 40, "d" * 40, "SHA256:key", "e" * 40, NOW - timedelta(hours=1))
+    found = row_of(f"hosts/{target}", report_of(target=target), None, heard)
+    return replace(found, labels=labels, own_labels=labels, resolution="sha256:1")
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a policy with a branch ``change``, the folder beside which the tests run."""
+    folder = tmp_path / "policy"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    write(folder, {"policies/base.yaml": POLICIES, "schedules/night.yaml": SCHEDULE})
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "begin")
+    git(folder, "checkout", "-q", "-b", "change")
+    write(folder, CHANGE)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "change")
+    git(folder, "checkout", "-q", "main")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def summary(tmp_path: Path) -> Path:
+    """Return the summary of a small fleet."""
+    rows = [row(f"web-{number:02}", env="test") for number in range(12)]
+    rows += [
+        row("shop-01", env="production"),
+        row("db-01", env="production", role="db"),
+        never_heard("db-02"),
+    ]
+    path = tmp_path / "summary.json"
+    path.write_bytes(write_summary(Head("e" * 40, policy_is_verified=True), [Line.of(one) for one in rows]))
+    return path
+
+
+def call(*more: str) -> int:
+    facts = () if {"--summary", "--reports"} & {*more} else ("--summary", "summary.json")
+    return main(["policy", "impact", "policy", "--base", "main", *facts, "--at", AT, *more])
+
+
+@pytest.mark.usefixtures("policy", "summary")
+def test_text_says_the_verdict_first_and_what_must_not_be_missed_next(
+    capsys: Printed, golden: Callable[[str, bytes], None]
+) -> None:
+    assert call("--head", "change") == 0
+    told = capsys.readouterr().out
+    golden("cli/impact.txt", told.encode())
+    assert "\x1b" not in told
+
+
+@pytest.mark.usefixtures("policy", "summary")
+def test_json_is_as_its_schema_says(capsys: Printed) -> None:
+    assert call("--head", "change", "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    Draft202012Validator(schema("policy-impact")).validate(found)
+    assert (found["hosts"], found["changed"], found["lost_windows"]) == (14, 14, 1)
+
+
+@pytest.mark.usefixtures("summary")
+def test_the_exit_code_says_whether_a_host_changes_where_that_is_asked(policy: Path) -> None:
+    assert call("--head", "change", "--exit-code") == 4
+    assert call("--head", "main", "--exit-code") == 0
+    assert call("--exit-code") == 0  # the files are those of main
+    write(policy, CHANGE)
+    assert call("--exit-code") == 4
+
+
+@pytest.mark.usefixtures("summary")
+def test_a_head_that_is_no_policy_tells_its_problems_and_the_impact_of_the_rest(
+    policy: Path, capsys: Printed
+) -> None:
+    write(policy, {**CHANGE, "exceptions/bad.yaml": "kind: Exception\nname: bad\n"})
+    assert call("--exit-code") == 3
+    told = capsys.readouterr().out
+    assert "exceptions/bad.yaml:1: packages" in told
+    assert told.startswith("every host refuses the head, which has 4 problems; ")
+    assert "14 of 14 hosts change" in told
+
+
+@pytest.mark.usefixtures("summary")
+def test_the_head_may_be_another_folder(policy: Path, tmp_path: Path, capsys: Printed) -> None:
+    shutil.copytree(policy, tmp_path / "other", ignore=shutil.ignore_patterns(".git"))
+    write(tmp_path / "other", CHANGE)
+    assert call("--head", "other", "--exit-code") == 4
+    assert "the files of other against main" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("policy", "summary")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--base", "gone"], "there is no commit 'gone'"),
+        (["--head", "gone"], "there is no commit 'gone'"),
+        (["--summary", "/nowhere/summary.json"], "cannot fetch the branch fleet from /nowhere/summary.json"),
+        (["--summary", "policy/policies/base.yaml"], "summary.json cannot be read"),
+        (["--at", "tomorrow"], "--at tomorrow"),
+        (["--at", "2026-11-22T08:00"], "has no offset"),
+    ],
+)
+def test_what_cannot_be_had_is_said(arguments: list[str], words: str, capsys: Printed) -> None:
+    assert call(*arguments) in (1, 2, 5)
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_repository_is_a_mistake(
+    tmp_path: Path, summary: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    (tmp_path / "policy").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert call("--summary", str(summary)) == 2
+    assert "is in no git repository" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("policy")
+def test_the_summary_of_a_report_repository_is_read_from_its_branch(
+    tmp_path: Path, summary: Path, capsys: Printed
+) -> None:
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "fleet")
+    shutil.copy(summary, folder)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "publish")
+    assert call("--head", "change", "--summary", str(folder)) == 0
+    by_branch = capsys.readouterr().out
+    assert call("--head", "change") == 0
+    assert capsys.readouterr().out == by_branch
