@@ -116,6 +116,14 @@ def test_text_says_the_verdict_first_and_what_must_not_be_missed_next(
 
 
 @pytest.mark.usefixtures("policy", "summary")
+def test_markdown_is_a_comment_for_a_pull_request(
+    capsys: Printed, golden: Callable[[str, bytes], None]
+) -> None:
+    assert call("--head", "change", "--format", "markdown") == 0
+    golden("cli/impact.md", capsys.readouterr().out.encode())
+
+
+@pytest.mark.usefixtures("policy", "summary")
 def test_json_is_as_its_schema_says(capsys: Printed) -> None:
     assert call("--head", "change", "--format", "json") == 0
     found = json.loads(capsys.readouterr().out)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from reconciler.cli.showing.table import Paint, Style, table, wrapped
 from reconciler.planning.impact.effect import Impact
-from reconciler.planning.impact.words import SHOWN, compared, facts, lines, verdict
+from reconciler.planning.impact.words import SHOWN, WAS, compared, facts, lines, verdict
 from reconciler.planning.text.wording import listed, plural
 from reconciler.policy.problems import visible
 
@@ -89,8 +89,5 @@ def _rest(impact: Impact, width: int | None, paint: Paint) -> Iterator[str]:
     if impact.unreached:
         yield ""
         yield paint("Documents that reach no host that is known", Style.STRONG)
-        rows = [(f"{one.kind} {one.name}", _WAS[one.was], one.origin) for one in impact.unreached]
+        rows = [(f"{one.kind} {one.name}", WAS[one.was], one.origin) for one in impact.unreached]
         yield from table(rows, width, widest=_WIDEST)
-
-
-_WAS = {"new": "new", "reached": "reached somebody by the base", "idle": "nor by the base"}

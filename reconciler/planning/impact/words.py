@@ -23,6 +23,8 @@ from reconciler.planning.text.wording import listed, minute, plural
 
 SHOWN = 10
 """Windows, and updates of a sort, that are told one by one where not all are asked for."""
+WAS = {"new": "new", "reached": "reached somebody by the base", "idle": "nor by the base"}
+"""Of a document that reaches nobody, in words."""
 _AN_HOUR = timedelta(hours=1)
 _A_DAY = timedelta(days=1)
 
@@ -100,7 +102,7 @@ def lines(effect: Effect, limit: int | None = None) -> Iterator[Line]:
 
     Args:
         effect: What changes.
-        limit: How many of many windows, and updates of a sort, are told; ``None`` for all.
+        limit: How many of many documents, windows, and updates of a sort, are told; ``None`` for all.
     """
     if effect.refusal:
         yield Line("refused", effect.refusal)
@@ -109,11 +111,14 @@ def lines(effect: Effect, limit: int | None = None) -> Iterator[Line]:
     for setting in effect.settings:
         place = f" ({setting.origin})" if setting.origin else " (default)" if setting.key != "splay" else ""
         yield Line(setting.key, f"{setting.before} → {setting.after}{place}")
-    for document in effect.documents:
+    documents = effect.documents if limit is None else effect.documents[:limit]
+    for document in documents:
         is_told = document.change == "changes" or document.kind == "Freeze"
         until = "" if is_told else f", until {minute(document.until)}"
         words = f"{document.change}: {document.what}{until} ({document.origin})"
         yield Line(f"{document.kind} {document.name}", words)
+    if len(effect.documents) > len(documents):
+        yield Line("documents", f"{len(effect.documents) - len(documents)} more begin, end or change")
     if effect.windows is not None:
         yield from _windows(effect.windows, limit)
     if effect.reboot:

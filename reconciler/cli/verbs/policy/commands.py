@@ -117,7 +117,12 @@ def _register_impact(parser: ArgumentParser) -> None:
         "--at", metavar="TIME", help="judge at this instant, such as 2026-12-24T02:00Z (default: now)"
     )
     parser.add_argument("--exit-code", action="store_true", help="exit with 4 where a host changes")
-    _add_format(parser)
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "markdown"),
+        default="text",
+        help="default: text; markdown is for a comment on a pull request",
+    )
 
 
 def _register_schema(parser: ArgumentParser) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from reconciler.cli.showing import impact as shown
-from reconciler.cli.showing.terminal import Format, colour, counter, note, print_json, width
+from reconciler.cli.showing.terminal import colour, counter, note, print_json, width
 from reconciler.errors import DONE, PENDING, REJECTED, Misuse, worst
 from reconciler.fleet.reported import Reports, opened, read_published
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
@@ -16,6 +17,7 @@ from reconciler.planning.fleet.rows import Row
 from reconciler.planning.gates.recording import Recording
 from reconciler.planning.impact.comparison import Comparison
 from reconciler.planning.impact.effect import Impact
+from reconciler.planning.impact.markdown import comment
 from reconciler.planning.impact.sides import Side, side_of
 from reconciler.planning.text.canonical import plain
 from reconciler.policy.problems import visible
@@ -35,7 +37,7 @@ class ImpactOptions:
     reports: Sequence[str] | None
     at: str | None
     exit_code: bool
-    format: Format
+    format: Literal["text", "json", "markdown"]
 
 
 def impact(options: ImpactOptions) -> int:
@@ -125,9 +127,16 @@ def _recordings(reports: Reports, targets: Sequence[str]) -> Mapping[str, Record
     return found
 
 
-def _print(found: Impact, form: Format) -> None:
-    if form == "json":
-        print_json(plain(found))
-        return
+def _print(found: Impact, form: Literal["text", "json", "markdown"]) -> None:
+    match form:
+        case "json":
+            print_json(plain(found))
+        case "markdown":
+            sys.stdout.write(comment(found))
+        case "text":
+            _print_text(found)
+
+
+def _print_text(found: Impact) -> None:
     columns = width() if sys.stdout.isatty() else None
     sys.stdout.writelines(f"{line}\n" for line in shown.overview(found, columns, colour=colour()))
