@@ -14,7 +14,7 @@ from reconciler.planning.fleet.rows import Heard, Row, TargetState, never_heard,
 from reconciler.planning.impact.comparison import Comparison
 from reconciler.planning.impact.effect import Group, Impact, Peril, Rule
 from reconciler.planning.impact.sides import side_of
-from reconciler.planning.impact.words import facts, verdict
+from reconciler.planning.impact.words import facts, lines, verdict
 from reconciler.planning.text.canonical import plain
 from tests.policy.trees import files
 from tests.report_samples import report_of
@@ -143,7 +143,7 @@ def test_a_hold_of_a_security_update_is_told_by_name_and_marked() -> None:
     ("before", "after", "way", "most"),
     [
         ("updates: all", "updates: security", "goes", 1),
-        ("updates: all", "updates: none", "goes", 2),
+        ("updates: all", "updates: none", "goes", 1),  # the other one is told by name
         ("min_age: {other: 0d}", "min_age: {other: 7d}", "waits", 1),
         ("approval: none", "approval: required", "waits", 2),
     ],
@@ -153,6 +153,47 @@ def test_what_a_summary_does_not_name_is_told_by_number(before: str, after: str,
     found = impact({"policies/a.yaml": f"{policy}{after}\n"}, old={"policies/a.yaml": f"{policy}{before}\n"})
     (count,) = the_group(found).effect.updates.counted
     assert (count.change, count.at_most) == (way, most)
+
+
+@pytest.mark.parametrize(
+    ("setting", "change", "rule"),
+    [
+        ("updates: none", "goes", Rule.SECURITY),
+        ("min_age: {security: 7d}", "waits", Rule.MIN_AGE),
+    ],
+)
+def test_security_updates_that_a_setting_keeps_back_are_told_by_name(
+    setting: str, change: str, rule: Rule
+) -> None:
+    found = impact({"policies/a.yaml": f"{TREE['policies/a.yaml']}{setting}\n"})
+    (told,) = the_group(found).effect.updates.changes
+    assert (told.name, told.change, told.estimated) == ("openssl", change, rule)
+    assert perils(found) == [Peril.SECURITY_WITHHELD]
+
+
+def test_a_security_update_that_is_old_enough_does_not_wait() -> None:
+    known = {key: NOW - timedelta(days=9) for key in WEB[0].security}
+    found = impact(
+        {"policies/a.yaml": f"{TREE['policies/a.yaml']}min_age: {{security: 7d}}\n"},
+        [replace(one, security=known) for one in WEB],
+    )
+    assert the_group(found).effect.updates.changes == ()
+
+
+def test_where_no_security_update_was_to_be_applied_none_is_withheld() -> None:
+    counts = WEB[0].counts
+    assert counts is not None
+    rows = [replace(one, counts=replace(counts, pending_security=0)) for one in WEB]
+    found = impact({"exceptions/e.yaml": HOLD}, rows)
+    assert Peril.SECURITY_WITHHELD not in perils(found)
+    assert found.estimated == 5
+
+
+def test_packages_of_one_name_are_told_with_their_architecture() -> None:
+    known = {"openssl:amd64=2": NOW, "openssl:i386=2": NOW, "curl:amd64=3": NOW}
+    found = impact({"exceptions/e.yaml": HOLD.replace("[openssl]", "['*']")}, [row("a", security=known)])
+    words = [line.words.split(",")[0] for line in lines(the_group(found).effect) if line.subject == "waits"]
+    assert words[:3] == ["curl 3", "openssl:amd64 2", "openssl:i386 2"]
 
 
 def test_hosts_that_run_too_old_a_program_refuse_the_head_and_nothing_else_is_told_of_them() -> None:
@@ -174,7 +215,7 @@ def test_hosts_that_run_too_old_a_program_refuse_the_head_and_nothing_else_is_to
     refusing = found.groups[1].effect
     assert "1.4.0" in refusing.refusal
     assert refusing.settings == ()
-    assert perils(found) == [Peril.REFUSED]
+    assert (found.concerns[0].peril, found.concerns[0].hosts) == (Peril.REFUSED, ("old",))
 
 
 def test_a_head_with_problems_is_refused_by_all_and_judged_as_far_as_it_can_be() -> None:

@@ -5,9 +5,10 @@ or ends is told by name for security updates that it names; of all others there 
 counts of the sort in question. Each rule of the estimate is named as where there is a recording.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Literal
 
 from reconciler.planning.facts.package import PackageId
@@ -17,9 +18,10 @@ from reconciler.planning.impact.updates import wish_of
 from reconciler.planning.reporting.document import Counts
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.planning.resolving.selection import is_named_by
-from reconciler.planning.text.wording import listed
+from reconciler.planning.text.wording import listed, minute
 from reconciler.policy.documents import PackageException
 from reconciler.policy.resolve import Effective
+from reconciler.policy.zones import shifted
 
 Way = Literal["comes", "waits", "goes"]
 
@@ -36,15 +38,30 @@ def by_counts(row: Row, before: Effective, after: Effective, at: datetime) -> Up
     if row.counts is None:
         return UpdatesEffect()
     begun, ended = _new_in(after, before, at), _new_in(before, after, at)
-    changes = tuple(_named(row, begun, ended))
+    told = _Named(before, after, begun, ended, at)
+    named_ones = told.of(row.security, are_pending=row.counts.pending_security > 0)
+    changes = tuple(sorted(named_ones, key=attrgetter("package")))
+    counts = _without(row.counts, changes)
     named = frozenset(one.name for one in changes)
-    counted = [*_of_exceptions(row.counts, begun, ended, named), *_of_settings(row.counts, before, after)]
+    counted = [*_of_exceptions(counts, begun, ended, named), *_of_settings(counts, before, after)]
     asked = {one.estimated for one in counted} | {one.estimated for one in changes}
     rules = tuple(rule for rule in Rule if rule in asked)
-    if not counted and not named:
+    if not counted and not changes:
         return UpdatesEffect()
-    told = tuple(one for one in counted if one.at_most)
-    return UpdatesEffect("estimated" if rules else "exact", rules, changes, told)
+    shown = tuple(one for one in counted if one.at_most)
+    return UpdatesEffect("estimated" if rules else "exact", rules, changes, shown)
+
+
+def _without(counts: Counts, named: tuple[UpdateChange, ...]) -> Counts:
+    """Return the numbers of what is not told by name."""
+    gone = sum(one.before is Disposition.PLANNED for one in named)
+    come = sum(one.before is Disposition.HELD for one in named)
+    return replace(
+        counts,
+        pending=max(0, counts.pending - gone),
+        pending_security=max(0, counts.pending_security - gone),
+        held=max(0, counts.held - come),
+    )
 
 
 def _new_in(one: Effective, other: Effective, at: datetime) -> list[PackageException]:
@@ -54,36 +71,69 @@ def _new_in(one: Effective, other: Effective, at: datetime) -> list[PackageExcep
     return [each for each in found if wish_of(each) not in there]
 
 
-def _named(
-    row: Row, begun: Iterable[PackageException], ended: Iterable[PackageException]
-) -> Iterator[UpdateChange]:
-    """Yield the security updates that the row names and exceptions are about."""
-    for key in row.security:
-        package, _, version = key.partition("=")
-        name, _, arch = package.partition(":")
-        usual = UpdateChange(
-            name=name,
-            arch=arch,
-            version=version,
-            security=True,
-            change="waits",
-            before=Disposition.PLANNED,
-            after=Disposition.HELD,
-            reason="",
-            origin="",
-            estimated=Rule.HOLD_ADDED,
-        )
-        if (one := _covering(begun, PackageId(name, arch))) is not None:
-            yield replace(usual, reason=f"exception {one.name}: {one.reason}")
-        elif (one := _covering(ended, PackageId(name, arch))) is not None:
-            yield replace(
-                usual,
-                change="comes",
-                before=Disposition.HELD,
-                after=Disposition.PLANNED,
-                reason=f"exception {one.name} does not keep it back any more",
-                estimated=Rule.HOLD_LIFTED,
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Tells of security updates, which a row names."""
+
+    before: Effective
+    after: Effective
+    begun: list[PackageException]
+    ended: list[PackageException]
+    at: datetime
+
+    def of(self, security: Mapping[str, datetime], *, are_pending: bool) -> Iterator[UpdateChange]:
+        """Yield those with another fate.
+
+        Args:
+            security: Since when each is known, by ``NAME:ARCH=VERSION``.
+            are_pending: Some of them were to be applied.
+        """
+        for key, since in security.items():
+            package, _, version = key.partition("=")
+            name, _, arch = package.partition(":")
+            usual = UpdateChange(
+                name=name,
+                arch=arch,
+                version=version,
+                security=True,
+                change="waits",
+                before=Disposition.PLANNED,
+                after=Disposition.HELD,
+                reason="",
+                origin="",
+                estimated=Rule.HOLD_ADDED,
             )
+            found = self._kept_back(usual, since) if are_pending else None
+            if found is None:
+                found = self._let_go(usual)
+            if found is not None:
+                yield found
+
+    def _kept_back(self, usual: UpdateChange, since: datetime) -> UpdateChange | None:
+        if (one := _covering(self.begun, usual.package)) is not None:
+            return replace(usual, reason=f"exception {one.name}: {one.reason}")
+        old, new = self.before.settings, self.after.settings
+        if new.updates == "none" != old.updates:
+            reason, fate = "no update is wanted", Disposition.NOT_SELECTED
+            return replace(usual, change="goes", after=fate, reason=reason, estimated=Rule.SECURITY)
+        ready = shifted(since, new.min_age.security)
+        if shifted(since, old.min_age.security) <= self.at < ready:
+            reason, fate = f"too young until {minute(ready)}", Disposition.TOO_YOUNG
+            return replace(usual, after=fate, reason=reason, estimated=Rule.MIN_AGE)
+        return None
+
+    def _let_go(self, usual: UpdateChange) -> UpdateChange | None:
+        one = _covering(self.ended, usual.package)
+        if one is None:
+            return None
+        return replace(
+            usual,
+            change="comes",
+            before=Disposition.HELD,
+            after=Disposition.PLANNED,
+            reason=f"exception {one.name} does not keep it back any more",
+            estimated=Rule.HOLD_LIFTED,
+        )
 
 
 def _covering(exceptions: Iterable[PackageException], package: PackageId) -> PackageException | None:

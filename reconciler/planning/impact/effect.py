@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from reconciler.planning.facts.package import Identified
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.policy.problems import Problem
 
@@ -125,7 +126,7 @@ class WindowsEffect:
 
 
 @dataclass(frozen=True, slots=True)
-class UpdateChange:
+class UpdateChange(Identified):
     """An update with another fate.
 
     Attributes:

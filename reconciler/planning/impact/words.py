@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from reconciler.planning.facts.package import Names
 from reconciler.planning.impact.effect import (
     Effect,
     Facts,
@@ -159,6 +160,7 @@ def _updates(told: UpdatesEffect, limit: int | None) -> Iterator[Line]:
     if not said and not told.counted:
         said = "none has another fate"
     yield Line("updates", f"{said or 'by number'} ({_basis(told.basis, told.rules)})")
+    name_of = Names.among(one.package for one in told.changes)
     for sort in sorts:
         ones = [one for one in told.changes if one.change == sort]
         shown = ones if limit is None else ones[:limit]
@@ -166,7 +168,7 @@ def _updates(told: UpdatesEffect, limit: int | None) -> Iterator[Line]:
             security = ", security" if one.security else ""
             rule = f" [estimated: {one.estimated}]" if one.estimated is not None else ""
             origin = f" ({one.origin})" if one.origin else ""
-            words = f"{one.name} {one.version}{security}: {one.reason}{origin}{rule}"
+            words = f"{name_of(one.package)} {one.version}{security}: {one.reason}{origin}{rule}"
             yield Line(sort, words, is_part=True)
         if len(ones) > len(shown):
             yield Line(sort, f"{len(ones) - len(shown)} more", is_part=True)
