@@ -130,6 +130,15 @@ def test_a_freeze_of_all_windows_is_a_loss_that_must_not_be_missed() -> None:
     assert "2027-01-10 02:00 UTC" in concern.message
 
 
+def test_a_freeze_that_lets_security_updates_pass_says_which() -> None:
+    freeze = (
+        "kind: Freeze\nname: quiet\nfrom: 2026-11-20\nuntil: 2026-12-09\ntimezone: UTC\nreason: r\n"
+        "allow: security\n"
+    )
+    told = [line.words for line in lines(the_group(impact({"freezes/f.yaml": freeze})).effect)]
+    assert "openssl:amd64 may be applied [estimated: security]" in told
+
+
 def test_a_hold_of_a_security_update_is_told_by_name_and_marked() -> None:
     found = impact({"exceptions/e.yaml": HOLD})
     (change,) = the_group(found).effect.updates.changes

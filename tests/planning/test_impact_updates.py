@@ -11,11 +11,12 @@ import pytest
 
 from reconciler.planning.facts.observation import Exchange, FirstSeen, Quarantined
 from reconciler.planning.gates.recording import Recording, record
-from reconciler.planning.impact.effect import Rule, UpdateChange, UpdatesEffect
+from reconciler.planning.impact.effect import Passing, Rule, UpdateChange, UpdatesEffect
 from reconciler.planning.impact.updates import asks_of_plans, by_recording
 from reconciler.planning.resolving.dialogue import unrestricted
 from reconciler.planning.resolving.dispositions import Disposition, Plan
 from reconciler.planning.resolving.plan import make_plan
+from reconciler.policy.documents import Freeze
 from reconciler.policy.resolve import Effective
 from tests.fakes import Build, PackageWorld, converse
 from tests.policies import effective
@@ -199,6 +200,42 @@ def test_a_line_says_what_happens_and_how_that_is_known(
     found = line(told(*EDITS[name]), package)
     assert (found.change, found.estimated) == (change, rule)
     assert found.reason
+
+
+FREEZE = {
+    "kind": "Freeze",
+    "name": "quiet",
+    "from": "2026-11-20",
+    "until": "2026-12-01",
+    "timezone": "UTC",
+    "reason": "quiet",
+    "allow": "security",
+}
+
+
+def frozen(side: Side, commit: str) -> Effective:
+    """Return the policy beside a freeze that holds, and lets security updates pass."""
+    placed = Freeze.model_validate(FREEZE)
+    return replace(side.effective(commit), frozen=(placed.compiled(),))
+
+
+@pytest.mark.parametrize(
+    ("before", "passing"),
+    [
+        # What security updates alone would be, nobody asked: what would move is told, and marked.
+        (ALL, Passing(("curl:amd64", "libssl:amd64"), Rule.SECURITY)),
+        (SECURITY, Passing(("curl:amd64", "libssl:amd64"), None)),
+    ],
+)
+def test_what_a_freeze_lets_through_is_told_and_never_silently_nothing(
+    before: Side, passing: Passing
+) -> None:
+    old, new = before.effective(BEFORE), frozen(before, AFTER)
+    assert asks_of_plans(old, new, NOW)
+    effect = by_recording(recorded(before), old, new, NOW)
+    assert effect.passing == passing
+    assert effect.changes == ()
+    assert by_recording(recorded(before), frozen(before, BEFORE), new, NOW).passing is None
 
 
 def test_where_the_same_is_wanted_nothing_is_asked() -> None:

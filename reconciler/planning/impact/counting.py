@@ -13,7 +13,8 @@ from typing import Literal
 
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.fleet.rows import Row
-from reconciler.planning.impact.effect import CountedChange, Rule, UpdateChange, UpdatesEffect
+from reconciler.planning.gates.recording import lets_security_through
+from reconciler.planning.impact.effect import CountedChange, Passing, Rule, UpdateChange, UpdatesEffect
 from reconciler.planning.impact.updates import wish_of
 from reconciler.planning.reporting.document import Counts
 from reconciler.planning.resolving.dispositions import Disposition
@@ -46,10 +47,20 @@ def by_counts(row: Row, before: Effective, after: Effective, at: datetime) -> Up
     counted = [*_of_exceptions(counts, begun, ended, named), *_of_settings(counts, before, after)]
     asked = {one.estimated for one in counted} | {one.estimated for one in changes}
     rules = tuple(rule for rule in Rule if rule in asked)
-    if not counted and not changes:
+    passing = _passing(row, before, after, at)
+    if not counted and not changes and passing is None:
         return UpdatesEffect()
+    rules = rules or ((Rule.SECURITY,) if passing is not None else ())
     shown = tuple(one for one in counted if one.at_most)
-    return UpdatesEffect("estimated" if rules else "exact", rules, changes, shown)
+    basis: Literal["exact", "estimated"] = "estimated" if rules else "exact"
+    return UpdatesEffect(basis, rules, changes, shown, passing=passing)
+
+
+def _passing(row: Row, before: Effective, after: Effective, at: datetime) -> Passing | None:
+    """Return what the head's freeze lets through where the base has none: the security updates of the row."""
+    if not lets_security_through(after, at) or lets_security_through(before, at):
+        return None
+    return Passing(tuple(sorted(key.partition("=")[0] for key in row.security)), Rule.SECURITY)
 
 
 def _without(counts: Counts, named: tuple[UpdateChange, ...]) -> Counts:

@@ -171,6 +171,19 @@ class CountedChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Passing:
+    """What a Freeze lets through that holds at the instant and lets security updates pass.
+
+    Attributes:
+        packages: Sorted; as ``name:arch``.
+        estimated: The rule by which, null where it is exact.
+    """
+
+    packages: tuple[str, ...]
+    estimated: Rule | None
+
+
+@dataclass(frozen=True, slots=True)
 class UpdatesEffect:
     """What becomes of the updates of a host.
 
@@ -181,6 +194,8 @@ class UpdatesEffect:
         changes: Those that are known by name, security updates first.
         counted: Those of which only the number is known.
         overdue: What becomes overdue at once by another deadline.
+        passing: What may be applied while a Freeze lasts, where that is another by the head than by the base;
+            null where it is the same, or no Freeze holds that lets anything pass.
     """
 
     basis: Literal["same", "exact", "estimated"] = "same"
@@ -188,11 +203,12 @@ class UpdatesEffect:
     changes: tuple[UpdateChange, ...] = ()
     counted: tuple[CountedChange, ...] = ()
     overdue: tuple[str, ...] = ()
+    passing: Passing | None = None
 
     @property
     def is_nothing(self) -> bool:
         """Whether nothing changes, be it by an estimate."""
-        return not (self.changes or self.counted or self.overdue)
+        return not (self.changes or self.counted or self.overdue or self.passing)
 
 
 @dataclass(frozen=True, slots=True)

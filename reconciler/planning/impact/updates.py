@@ -17,13 +17,13 @@ from typing import Literal
 
 from reconciler.planning.facts.observation import Observation
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.gates.recording import Recording
-from reconciler.planning.impact.effect import Rule, UpdateChange, UpdatesEffect
+from reconciler.planning.gates.recording import Recording, lets_security_through
+from reconciler.planning.impact.effect import Passing, Rule, UpdateChange, UpdatesEffect
 from reconciler.planning.impact.estimate import Estimate, certain, estimate
 from reconciler.planning.resolving.approval import approvals_of
 from reconciler.planning.resolving.dialogue import Conversation, Resolution
 from reconciler.planning.resolving.dispositions import Disposition, Plan, Update
-from reconciler.planning.resolving.plan import plan_by
+from reconciler.planning.resolving.plan import plan_by, security_only
 from reconciler.policy.documents import PackageException
 from reconciler.policy.resolve import Effective
 
@@ -65,6 +65,7 @@ def _wishes(effective: Effective, at: datetime) -> tuple[object, ...]:
         settings.refresh.may_be_missing,
         frozenset(map(wish_of, exceptions)),
         frozenset((one.plan, one.versions, one.expires > at) for one in approvals),
+        lets_security_through(effective, at),
     )
 
 
@@ -133,7 +134,23 @@ def by_recording(recording: Recording, before: Effective, after: Effective, at: 
         tuple(rule for rule in Rule if rule in rules),
         tuple(changes),
         overdue=tuple(_overdue(old.plan, new.plan, at)),
+        passing=_passing(recording, before, after, at),
     )
+
+
+def _passing(recording: Recording, before: Effective, after: Effective, at: datetime) -> Passing | None:
+    """Return what the head's freeze lets through, where that is another than by the base."""
+    was, will = (_let_through(recording, one, at) for one in (before, after))
+    return will if will != was else None
+
+
+def _let_through(recording: Recording, effective: Effective, at: datetime) -> Passing | None:
+    if not lets_security_through(effective, at):
+        return None
+    planned = _Planned.of(recording, security_only(effective), at)
+    found = (one.package for one in planned.plan.updates if one.disposition is Disposition.PLANNED)
+    rule = None if planned.estimate is None else Rule.SECURITY
+    return Passing(tuple(map(str, sorted(found))), rule)
 
 
 def _changes(old: _Planned, new: _Planned) -> Iterator[UpdateChange]:

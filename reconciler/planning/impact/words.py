@@ -175,6 +175,10 @@ def _updates(told: UpdatesEffect, limit: int | None) -> Iterator[Line]:
     for count in told.counted:
         rule = f" [estimated: {count.estimated}]" if count.estimated is not None else ""
         yield Line(count.change, f"at most {count.at_most}: {count.why}{rule}", is_part=True)
+    if told.passing is not None:
+        rule = f" [estimated: {told.passing.estimated}]" if told.passing.estimated is not None else ""
+        names = listed(told.passing.packages, SHOWN) or "nothing"
+        yield Line("in the freeze", f"{names} may be applied{rule}")
     if told.overdue:
         yield Line("overdue", f"{listed(told.overdue, SHOWN)} at once, by the new deadline")
 
