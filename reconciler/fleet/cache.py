@@ -70,12 +70,14 @@ class Shaped:
         run: Id of the record of the newest run, empty where there is none.
         size: Bytes that both have.
         observation: Id of ``observation.json``, empty where there is none.
+        recorded: Bytes that it has.
     """
 
     report: str
     run: str
     size: int
     observation: str = ""
+    recorded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +336,8 @@ def _judged(files: Mapping[str, str] | Misshapen, sizes: Mapping[str, tuple[str,
     runs = sorted(path for path in files if path.startswith("runs/") and path.endswith(".json"))
     report, run = files["report.json"], files[runs[-1]] if runs else ""
     size = sizes[report][1] + (sizes[run][1] if run else 0)
-    return Shaped(report, run, size, files.get("observation.json", ""))
+    observation = files.get("observation.json", "")
+    return Shaped(report, run, size, observation, sizes[observation][1] if observation else 0)
 
 
 def chunks(items: Sequence[_Answer], size: int) -> Iterator[Sequence[_Answer]]:

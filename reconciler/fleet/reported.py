@@ -5,14 +5,14 @@ read is the report of nobody, and is named.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from reconciler.errors import Misuse, ReconcilerError
-from reconciler.fleet.cache import Misshapen, ReportCache, Shaped, chunks
+from reconciler.fleet.cache import Misshapen, ReportCache, Shaped
 from reconciler.fleet.gathering import portions
 from reconciler.gitops import damage
 from reconciler.gitops.failures import explain
@@ -27,9 +27,7 @@ from reconciler.planning.reporting.reader import read_report
 Tell = Callable[[int, int], None]
 _TIMEOUT = 600.0
 _AT_ONCE = 16 * 2**20
-"""Bytes of reports that are read together."""
-_RECORDINGS = 50
-"""Recordings that are read together."""
+"""Bytes of reports, or of recordings, that are read together."""
 _MOST_SUMMARY = 512 * 2**20
 _MOST_RECORDING = 32 * 2**20
 _MOST_TRANSFERRED = 16 * 2**30
@@ -157,7 +155,8 @@ class Reports:
         """
         for number, part in enumerate(self._parts):
             ours = [target for target in targets if self._of[target][0] == number]
-            for some in chunks(ours, _RECORDINGS):
+            sizes = {target: part.shapes[self._of[target][1]].recorded for target in ours}
+            for some in _portions(sizes):
                 yield from self._recorded(part, some)
 
     def _recorded(self, part: _Read, targets: Sequence[str]) -> Iterator[Recorded]:
@@ -186,6 +185,20 @@ def opened(addresses: Sequence[str], tell: Tell | None = None) -> Iterator[Repor
     """
     with tempfile.TemporaryDirectory(prefix="patchledger-") as made:
         yield Reports(Path(made), addresses, tell)
+
+
+def _portions(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Yield targets in portions of no more than so many bytes, or of one target."""
+    some: list[str] = []
+    size = 0
+    for target, own in sizes.items():
+        if some and size + own > _AT_ONCE:
+            yield some
+            some, size = [], 0
+        some.append(target)
+        size += own
+    if some:
+        yield some
 
 
 def _row(branch: str, text: bytes | None, heard: Heard) -> Row:

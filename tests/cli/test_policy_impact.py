@@ -170,6 +170,8 @@ def test_the_head_may_be_another_folder(policy: Path, tmp_path: Path, capsys: Pr
         (["--summary", "policy/policies/base.yaml"], "summary.json cannot be read"),
         (["--at", "tomorrow"], "--at tomorrow"),
         (["--at", "2026-11-22T08:00"], "has no offset"),
+        (["--at", "0001-01-01T00:00+14:00"], "windows are told for the years"),
+        (["--at", "9999-12-31T23:00Z"], "windows are told for the years"),
     ],
 )
 def test_what_cannot_be_had_is_said(arguments: list[str], words: str, capsys: Printed) -> None:

@@ -59,7 +59,7 @@ def impact(
     before = {**TREE, **(old or {})}
     after = {path: text for path, text in {**before, **new}.items() if text is not None}
     base, head = side_of(files(before), "main", BASE), side_of(files(after), "change", "e" * 40)
-    return Comparison(base, head, rows, NOW, NOW + timedelta(days=30)).impact("summary", {})
+    return Comparison(base, head, rows, NOW, NOW + timedelta(days=30)).impact("summary")
 
 
 def perils(found: Impact) -> list[Peril]:
@@ -218,7 +218,7 @@ def test_hosts_that_run_too_old_a_program_refuse_the_head_and_nothing_else_is_to
     before = {**TREE}
     base = side_of(files(before), "main", BASE)
     head = replace(side_of(files({**before, **new}), "change", "e" * 40), requires=">=1.5")
-    found = Comparison(base, head, rows, NOW, NOW + timedelta(days=30)).impact("summary", {})
+    found = Comparison(base, head, rows, NOW, NOW + timedelta(days=30)).impact("summary")
     assert found.refusing == 1
     assert [group.hosts for group in found.groups] == [("new", "odd"), ("old",)]
     refusing = found.groups[1].effect

@@ -36,7 +36,7 @@ from reconciler.policy.zones import parse_moment, start_instant, zone
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-_YEARS = range(1971, 2190)
+YEARS = range(1971, 2190)
 _LARGEST_COUNT = 1000
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HEADS = ("START", "END", "LENGTH", "SCHEDULE", "BLOCKED BY")
@@ -183,8 +183,8 @@ def _moment(options: WindowsOptions, now: datetime, tz: "ZoneInfo") -> datetime:
         moment = start_instant(parse_moment(options.from_), tz)
     except (ValueError, OverflowError) as error:
         raise Misuse(f"--from: {error}") from None
-    if moment.year not in _YEARS:
-        raise Misuse(f"--from: windows are told for the years {_YEARS[0]} to {_YEARS[-1]}")
+    if moment.year not in YEARS:
+        raise Misuse(f"--from: windows are told for the years {YEARS[0]} to {YEARS[-1]}")
     return moment
 
 

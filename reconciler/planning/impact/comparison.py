@@ -9,7 +9,7 @@ The rules:
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -39,7 +39,6 @@ from reconciler.policy.resolve import Effective, HostClass, Resolver
 
 _NEVER = datetime.fromtimestamp(0, UTC)
 _FAR = datetime.max.replace(tzinfo=UTC)
-Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,11 @@ class Comparison:
         self._differences: dict[tuple[HostClass, HostClass], Differences] = {}
         self._cases: defaultdict[Case, list[Row]] = defaultdict(list)
         self._unjudged: dict[str, str] = {}
+        self._planned: dict[Case, UpdatesEffect] = {}
         self._sort()
+        self._samples = {
+            rows[0].target: case for case, rows in self._cases.items() if self._is_planned_anew(case)
+        }
 
     def _sort(self) -> None:
         """Put each host into its case."""
@@ -110,7 +113,18 @@ class Comparison:
 
     def samples(self) -> tuple[str, ...]:
         """Return the hosts whose recordings are worth reading: one of each case whose plans may differ."""
-        return tuple(rows[0].target for case, rows in self._cases.items() if self._is_planned_anew(case))
+        return tuple(self._samples)
+
+    def judge(self, target: str, recording: Recording) -> None:
+        """Plan anew for the hosts of which this one is the sample; without that, updates are told by number.
+
+        Args:
+            target: One of :meth:`samples`.
+            recording: What it recorded; nothing of it is kept.
+        """
+        case = self._samples[target]
+        before, after = self._effective(case)
+        self._planned[case] = by_recording(recording, before, after, self._at)
 
     def _is_planned_anew(self, case: Case) -> bool:
         before, after = self._effective(case)
@@ -119,15 +133,13 @@ class Comparison:
     def _effective(self, case: Case) -> tuple[Effective, Effective]:
         return self._before.of_class(case.before), self._after.of_class(case.after)
 
-    def impact(self, source: Source, recordings: Mapping[str, Recording], tell: Tell | None = None) -> Impact:
+    def impact(self, source: Source) -> Impact:
         """Return what changes.
 
         Args:
             source: What ``rows`` are from.
-            recordings: Of :meth:`samples`, as far as they can be had; without, updates are told by number.
-            tell: Is told how many of how many cases were judged.
         """
-        groups = self._groups(recordings, tell)
+        groups = self._groups()
         known = [row for rows in self._cases.values() for row in rows]
         changing = [group for group in groups if not group.effect.is_nothing]
         heard = [row.heard for row in known if row.heard is not None]
@@ -156,28 +168,21 @@ class Comparison:
             unreached=unreached,
         )
 
-    def _groups(self, recordings: Mapping[str, Recording], tell: Tell | None) -> list[Group]:
+    def _groups(self) -> list[Group]:
         found: dict[Effect, _Hosts] = {}
-        for number, (case, rows) in enumerate(self._cases.items(), 1):
-            hosts = found.setdefault(self._effect(case, rows, recordings), _Hosts())
-            hosts.add(rows)
-            if tell is not None and number % _TOLD_EVERY == 0:
-                tell(number, len(self._cases))
+        for case, rows in self._cases.items():
+            found.setdefault(self._effect(case, rows), _Hosts()).add(rows)
         groups = [Group(tuple(sorted(one.names)), one.oldest, effect) for effect, one in found.items()]
         return sorted(groups, key=lambda group: (-len(group.hosts), group.hosts))
 
-    def _effect(self, case: Case, rows: Sequence[Row], recordings: Mapping[str, Recording]) -> Effect:
+    def _effect(self, case: Case, rows: Sequence[Row]) -> Effect:
         if case.refusal:
             return Effect(refusal=case.refusal)
         told = self._told(case)
         before, after = self._effective(case)
-        updates = UpdatesEffect()
-        if self._is_planned_anew(case):
-            recording = recordings.get(rows[0].target)
-            if recording is None:
-                updates = by_counts(rows[0], before, after, self._at)
-            else:
-                updates = by_recording(recording, before, after, self._at)
+        updates = self._planned.get(case, UpdatesEffect())
+        if case not in self._planned and rows[0].target in self._samples:
+            updates = by_counts(rows[0], before, after, self._at)
         reboot = _reboot(before, after) if case.reboot else ""
         return Effect("", told.ambiguities, told.settings, told.documents, told.windows, updates, reboot)
 
@@ -201,9 +206,6 @@ class Comparison:
             if name not in now:
                 was: Was = "reached" if name in reached else "idle" if name in there else "new"
                 yield Unreached(name[0], name[1], str(placed.origin), was)
-
-
-_TOLD_EVERY = 200
 
 
 @dataclass(slots=True)

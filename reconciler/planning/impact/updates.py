@@ -10,7 +10,7 @@ The rules:
 4. Without a recording it is counted (:mod:`reconciler.planning.impact.counting`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -22,8 +22,8 @@ from reconciler.planning.impact.effect import Passing, Rule, UpdateChange, Updat
 from reconciler.planning.impact.estimate import Estimate, certain, estimate
 from reconciler.planning.resolving.approval import approvals_of
 from reconciler.planning.resolving.dialogue import Conversation, Resolution
-from reconciler.planning.resolving.dispositions import Disposition, Plan, Update
-from reconciler.planning.resolving.plan import plan_by, security_only
+from reconciler.planning.resolving.dispositions import Disposition, Update
+from reconciler.planning.resolving.plan import account_of, security_only
 from reconciler.policy.documents import PackageException
 from reconciler.policy.resolve import Effective
 
@@ -81,11 +81,12 @@ class _Planned:
     """The plan that a policy would make of what was recorded.
 
     Attributes:
+        updates: The fate of each.
         estimate: How it was come by, ``None`` of one that is exact.
         certain: What stays exact all the same.
     """
 
-    plan: Plan
+    updates: tuple[Update, ...]
     estimate: Estimate | None
     certain: frozenset[PackageId]
 
@@ -96,10 +97,10 @@ class _Planned:
         exchanges = (*recording.exchanges, *recording.security_exchanges, *recording.unrestricted)
         found = conversation.replay(exchanges)
         if isinstance(found, Resolution):
-            return cls(plan_by(conversation, found, seen), None, frozenset())
+            return cls(account_of(conversation, found, seen), None, frozenset())
         guess = estimate(conversation, exchanges)
-        plan = plan_by(conversation, Resolution(guess.changes, {}), seen)
-        return cls(plan, guess, certain(conversation))
+        updates = account_of(conversation, Resolution(guess.changes, {}), seen)
+        return cls(updates, guess, certain(conversation))
 
     def rule_of(self, package: PackageId) -> Rule | None:
         """Return the rule by which the fate of a package was estimated, ``None`` where it is exact."""
@@ -133,7 +134,7 @@ def by_recording(recording: Recording, before: Effective, after: Effective, at: 
         "estimated" if guesses else "exact",
         tuple(rule for rule in Rule if rule in rules),
         tuple(changes),
-        overdue=tuple(_overdue(old.plan, new.plan, at)),
+        overdue=tuple(_overdue(old.updates, new.updates, at)),
         passing=_passing(recording, before, after, at),
     )
 
@@ -148,14 +149,14 @@ def _let_through(recording: Recording, effective: Effective, at: datetime) -> Pa
     if not lets_security_through(effective, at):
         return None
     planned = _Planned.of(recording, security_only(effective), at)
-    found = (one.package for one in planned.plan.updates if one.disposition is Disposition.PLANNED)
+    found = (one.package for one in planned.updates if one.disposition is Disposition.PLANNED)
     rule = None if planned.estimate is None else Rule.SECURITY
     return Passing(tuple(map(str, sorted(found))), rule)
 
 
 def _changes(old: _Planned, new: _Planned) -> Iterator[UpdateChange]:
-    was = {one.package: one for one in old.plan.updates}
-    will = {one.package: one for one in new.plan.updates}
+    was = {one.package: one for one in old.updates}
+    will = {one.package: one for one in new.updates}
     for package in {**was, **will}:
         before, after = was.get(package), will.get(package)
         told = after or before
@@ -199,8 +200,8 @@ def _change(before: Update | None, after: Update | None) -> Literal["comes", "wa
     return "waits" if after is not None and after.disposition in _WAITING else "goes"
 
 
-def _overdue(old: Plan, new: Plan, at: datetime) -> Iterator[str]:
-    late = {one.package for one in old.updates if one.deadline is not None and one.deadline.at <= at}
-    for one in new.updates:
+def _overdue(old: Iterable[Update], new: Iterable[Update], at: datetime) -> Iterator[str]:
+    late = {one.package for one in old if one.deadline is not None and one.deadline.at <= at}
+    for one in new:
         if one.deadline is not None and one.deadline.at <= at and one.package not in late:
             yield str(one.package)

@@ -47,29 +47,28 @@ def make_plan(
     found = conversation.replay(exchanges)
     if not isinstance(found, Resolution):
         found = Resolution(failure=Failure("Unanswered", "the package manager was not asked everything yet"))
-    return plan_by(conversation, found, observation)
+    updates = account_of(conversation, found, observation)
+    return Plan(
+        transaction=found.changes,
+        updates=updates,
+        digest=digest_of(found.changes),
+        conditions=find_conditions(observation, conversation.rules, found, updates),
+    )
 
 
-def plan_by(conversation: Conversation, found: Resolution, observation: Observation) -> Plan:
-    """Give the account of what came of a conversation, or is taken to come of it.
+def account_of(conversation: Conversation, found: Resolution, observation: Observation) -> tuple[Update, ...]:
+    """Return the fate of every update, and why, by what came of a conversation or is taken to come of it.
 
     Args:
         conversation: By whose policy and instant.
         found: The transaction, or why there is none.
         observation: Of the machine.
     """
-    effective = conversation.rules.effective
-    digest = digest_of(found.changes)
-    approval = _Approvals.of(found.changes, digest, effective, conversation.rules.now)
-    timekeeper = Timekeeper.of(observation, conversation.rules)
-    account = _Account(conversation, found, approval, moves(found.changes, conversation.offers), timekeeper)
-    updates = account.updates()
-    return Plan(
-        transaction=found.changes,
-        updates=updates,
-        digest=digest,
-        conditions=find_conditions(observation, conversation.rules, found, updates),
-    )
+    rules = conversation.rules
+    approval = _Approvals.of(found.changes, digest_of(found.changes), rules.effective, rules.now)
+    timekeeper = Timekeeper.of(observation, rules)
+    moved = moves(found.changes, conversation.offers)
+    return _Account(conversation, found, approval, moved, timekeeper).updates()
 
 
 def question_of(plan: Plan, exchanges: Sequence[Exchange]) -> Question:

@@ -1,7 +1,7 @@
 """``policy impact``: what a change of policy does to a fleet, before it is merged."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,12 +9,12 @@ from typing import Literal
 
 from reconciler.cli.showing import impact as shown
 from reconciler.cli.showing.terminal import colour, counter, note, print_json, width
+from reconciler.cli.verbs.windows import YEARS
 from reconciler.errors import DONE, PENDING, REJECTED, Misuse, worst
 from reconciler.fleet.reported import Reports, opened, read_published
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import Row
-from reconciler.planning.gates.recording import Recording
 from reconciler.planning.impact.comparison import Comparison
 from reconciler.planning.impact.effect import Impact
 from reconciler.planning.impact.markdown import comment
@@ -22,6 +22,7 @@ from reconciler.planning.impact.sides import Side, side_of
 from reconciler.planning.text.canonical import plain
 from reconciler.policy.problems import visible
 
+_TOLD_EVERY = 50
 LOOKED_AT = timedelta(days=30)
 """Windows that begin in this time are compared."""
 
@@ -54,7 +55,7 @@ def impact(options: ImpactOptions) -> int:
     base, head = _sides(options)
     if options.summary is not None:
         rows = _newest(row for one in options.summary for row in read_published(one))
-        found = _compared(base, head, rows, at).impact("summary", {}, counter("cases are judged"))
+        found = _compared(base, head, rows, at).impact("summary")
     else:
         found = _by_reports(options.reports or (), base, head, at)
     _print(found, options.format)
@@ -70,6 +71,8 @@ def _instant(text: str) -> datetime:
         raise Misuse(f"--at {visible(text)}: {error}", "write it as 2026-12-24T02:00Z") from None
     if at.tzinfo is None:
         raise Misuse(f"--at {visible(text)} has no offset", "write it as 2026-12-24T02:00Z")
+    if at.year not in YEARS:
+        raise Misuse(f"--at {visible(text)}: windows are told for the years {YEARS[0]} to {YEARS[-1]}")
     return at.astimezone(UTC)
 
 
@@ -113,18 +116,20 @@ def _by_reports(addresses: Sequence[str], base: Side, head: Side, at: datetime) 
         if not reports.rows:
             raise Misuse("there is no report", "name a repository that has branches hosts/...")
         compared = _compared(base, head, reports.rows, at)
-        recordings = _recordings(reports, compared.samples())
-        return compared.impact("reports", recordings, counter("cases are judged"))
+        _judge(compared, reports, counter("plans are made again"))
+        return compared.impact("reports")
 
 
-def _recordings(reports: Reports, targets: Sequence[str]) -> Mapping[str, Recording]:
-    found: dict[str, Recording] = {}
-    for one in reports.recordings(targets):
+def _judge(compared: Comparison, reports: Reports, tell: Callable[[int, int], None] | None) -> None:
+    """Make the plans again of all hosts that stand for others, one recording at a time."""
+    samples = compared.samples()
+    for number, one in enumerate(reports.recordings(samples), 1):
         if one.recording is None:
             note(f"{one.target} is judged by numbers alone: {one.problem}")
         else:
-            found[one.target] = one.recording
-    return found
+            compared.judge(one.target, one.recording)
+        if tell is not None and (number % _TOLD_EVERY == 0 or number == len(samples)):
+            tell(number, len(samples))
 
 
 def _print(found: Impact, form: Literal["text", "json", "markdown"]) -> None:
