@@ -14,6 +14,7 @@ from reconciler.cli import main
 from reconciler.cli.showing.interfaces import schema
 from reconciler.planning.fleet.rows import Heard, Row, never_heard, row_of
 from reconciler.planning.fleet.summary import Head, Line, write_summary
+from reconciler.planning.text import canonical
 from tests.e2e.site import git
 from tests.report_samples import NOW, report_of
 
@@ -186,6 +187,46 @@ def test_a_folder_that_is_no_repository_is_a_mistake(
     monkeypatch.chdir(tmp_path)
     assert call("--summary", str(summary)) == 2
     assert "is in no git repository" in capsys.readouterr().err
+
+
+def reports(folder: Path, target: str, **files: bytes) -> str:
+    """Return a report repository in which one host has reported."""
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", f"hosts/{target}")
+    report = canonical.to_bytes(canonical.plain(report_of(target=target)))
+    for name, data in {"report": report, **files}.items():
+        (folder / f"{name}.json").write_bytes(data)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "report")
+    return str(folder)
+
+
+@pytest.mark.usefixtures("policy")
+def test_a_recording_that_cannot_be_read_is_said_and_its_host_judged_by_numbers(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    where = reports(tmp_path / "reports", "web-01", observation=b"{}")
+    assert call("--head", "change", "--reports", where, "--exit-code") == 4
+    said = capsys.readouterr()
+    assert "web-01 is judged by numbers alone: observation.json" in said.err
+    assert "1 host by the reports" in said.out
+    assert "openssl 3.0.15-1, security" in said.out
+
+
+@pytest.mark.usefixtures("policy")
+def test_a_recording_that_nobody_needs_is_not_read(tmp_path: Path, capsys: Printed) -> None:
+    where = reports(tmp_path / "reports", "web-01", observation=b"{}")
+    assert call("--head", "main", "--reports", where) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.startswith("0 of 1 host changes")
+
+
+@pytest.mark.usefixtures("policy")
+def test_a_repository_without_reports_is_a_mistake(tmp_path: Path, capsys: Printed) -> None:
+    git(tmp_path, "init", "-q", "--bare", "empty.git")
+    assert call("--reports", "empty.git") == 2
+    assert "there is no report" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("policy")

@@ -53,7 +53,7 @@ def verdict(impact: Impact) -> str:
         parts.append(f"every host refuses the head, which has {problems}")
     if not impact.hosts:
         return "; ".join([*parts, "no host could be judged"])
-    verb = "changes" if impact.changed == 1 else "change"
+    verb = "changes" if 1 in (impact.changed, impact.hosts) else "change"
     parts.append(f"{impact.changed} of {plural(impact.hosts, 'host')} {verb}")
     for number, one, many in (
         (impact.lost_windows, "loses every window", "lose every window"),
