@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import Exchange, FirstSeen, Quarantined
 from reconciler.planning.gates.recording import Recording, record
@@ -18,7 +20,9 @@ from reconciler.planning.resolving.dispositions import Disposition, Plan
 from reconciler.planning.resolving.plan import make_plan
 from reconciler.policy.documents import Freeze
 from reconciler.policy.resolve import Effective
+from tests.examples import examples
 from tests.fakes import Build, PackageWorld, converse
+from tests.planning.test_properties import evidence, exceptions, policies, worlds
 from tests.policies import effective
 from tests.report_samples import FACTS, INPUTS
 
@@ -62,9 +66,9 @@ class Side:
         return replace(made, commit=commit)
 
 
-def recorded(side: Side, world: PackageWorld = WORLD) -> Recording:
+def recorded(side: Side, world: PackageWorld = WORLD, first_seen: tuple[FirstSeen, ...] = SEEN) -> Recording:
     """Return what a host of this policy would have recorded."""
-    seen, policy = world.observe(NOW, SEEN), side.effective(BEFORE)
+    seen, policy = world.observe(NOW, first_seen), side.effective(BEFORE)
     exchanges = converse(world, seen, policy, NOW)
     asked = unrestricted(seen, policy, exchanges, NOW)
     recording = record(seen, exchanges, INPUTS, FACTS, program="patchledger 1", now=NOW)
@@ -72,9 +76,11 @@ def recorded(side: Side, world: PackageWorld = WORLD) -> Recording:
     return replace(recording, unrestricted=free)
 
 
-def truth(side: Side, commit: str, world: PackageWorld = WORLD) -> Plan:
+def truth(
+    side: Side, commit: str, world: PackageWorld = WORLD, first_seen: tuple[FirstSeen, ...] = SEEN
+) -> Plan:
     """Return the plan of a host that is asked anew."""
-    seen, policy = world.observe(NOW, SEEN), side.effective(commit)
+    seen, policy = world.observe(NOW, first_seen), side.effective(commit)
     return make_plan(seen, policy, converse(world, seen, policy, NOW), NOW)
 
 
@@ -264,3 +270,24 @@ def test_what_is_late_by_a_new_deadline_is_named() -> None:
     effect = told(ALL, Side({"deadline": {"security": "14d"}}))
     assert effect.basis == "exact"
     assert effect.overdue == ("curl:amd64", "libssl:amd64")
+
+
+sides = st.builds(Side, policies, exceptions)
+
+
+@given(worlds, sides, sides, evidence)
+@examples(200)
+def test_whatever_the_world_and_the_edit_what_is_called_exact_is_true(
+    world: PackageWorld, before: Side, after: Side, seen: tuple[FirstSeen, ...]
+) -> None:
+    was, will = (fates(truth(*side, world, seen)) for side in ((before, BEFORE), (after, AFTER)))
+    old, new = before.effective(BEFORE), after.effective(AFTER)
+    effect = by_recording(recorded(before, world, seen), old, new, NOW)
+    for one in effect.changes:
+        if one.estimated is None:
+            assert (one.before, one.after) == (fate(was, one.name), fate(will, one.name)), one
+    moved = {name for name in {**was, **will} if fate(was, name) is not fate(will, name)}
+    if effect.basis == "exact":
+        assert moved <= {one.name for one in effect.changes}
+    if not asks_of_plans(old, new, NOW):
+        assert not moved
