@@ -125,6 +125,23 @@ def test_markdown_is_a_comment_for_a_pull_request(
 
 
 @pytest.mark.usefixtures("policy", "summary")
+def test_all_forms_are_written_beside_one_another(tmp_path: Path, capsys: Printed) -> None:
+    assert call("--head", "change", "--output", "made/here", "--format", "json") == 0
+    printed = capsys.readouterr().out
+    folder = tmp_path / "made/here"
+    assert {path.name for path in folder.iterdir()} == {"impact.json", "impact.md", "impact.html"}
+    assert (folder / "impact.json").read_text(encoding="utf-8") == printed
+    assert (folder / "impact.md").read_text(encoding="utf-8").startswith("<!-- patchledger impact -->")
+    assert "14 of 14 hosts change" in (folder / "impact.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("policy")
+def test_a_folder_that_cannot_be_made_is_said(summary: Path, capsys: Printed) -> None:
+    assert call("--head", "change", "--output", f"{summary}/inside") == 1
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("policy", "summary")
 def test_json_is_as_its_schema_says(capsys: Printed) -> None:
     assert call("--head", "change", "--format", "json") == 0
     found = json.loads(capsys.readouterr().out)

@@ -1,18 +1,20 @@
-"""An impact as a comment: bounded, its folds closed, and nobody's text is markup."""
+"""An impact as a comment and as a page: bounded, its folds closed, and nobody's text is markup."""
 
 import re
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from reconciler.planning.impact.effect import Group, Unjudged, Unreached, UpdateChange
+from reconciler.planning.impact.effect import Group, Impact, Unjudged, Unreached, UpdateChange
 from reconciler.planning.impact.markdown import MARK, MOST, comment
+from reconciler.planning.impact.page import page
 from reconciler.planning.resolving.dispositions import Disposition
 from tests.examples import examples
-from tests.planning.test_impact import HOLD, TREE, WEB, impact, row
+from tests.planning.test_impact import HOLD, TREE, impact
 from tests.planning_texts import HOSTILE_TEXT
 
 CHANGE = {
@@ -78,31 +80,61 @@ def test_hosts_and_documents_without_end_do_not_make_it_too_long() -> None:
 @given(HOSTILE_TEXT, HOSTILE_TEXT)
 @examples(150)
 def test_text_of_others_forms_no_markup_and_mentions_nobody(name: str, reason: str) -> None:
-    rows = [row("web-01", security={}), *WEB]
-    found = impact(CHANGE, rows)
-    evil = replace(found.concerns[0], message=reason, hosts=(name,))
-    group = replace(many(1, 1, reason), hosts=(name or "x",))
-    text = comment(
-        replace(
-            found,
-            concerns=(evil,),
-            groups=(group,),
-            unjudged=(Unjudged(name, reason),),
-            head=replace(found.head, name=reason),
-        )
-    )
-    plainly = comment(
-        replace(
-            found,
-            concerns=(replace(evil, message="words", hosts=("web",)),),
-            groups=(replace(many(1, 1, "words"), hosts=("web",)),),
-            unjudged=(Unjudged("web", "words"),),
-            head=replace(found.head, name="words"),
-        )
-    )
+    text = comment(hostile(name, reason))
+    plainly = comment(hostile("web", "words"))
     assert shape(text) == shape(plainly)
     assert is_balanced(text)
     assert not re.search(r"(?<![\w&])@\w", text)
+
+
+def hostile(name: str, reason: str) -> Impact:
+    """Return an impact in which somebody chose all that others than we can choose."""
+    group = replace(many(1, 1, reason), hosts=(name or "x",))
+    return replace(
+        SAMPLE,
+        concerns=(replace(SAMPLE.concerns[0], message=reason, hosts=(name,)),),
+        groups=(group,),
+        unjudged=(Unjudged(name, reason),),
+        head=replace(SAMPLE.head, name=reason),
+    )
+
+
+class Tags(HTMLParser):
+    """Notes the tags of a page with their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[object] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.found.append(tag)
+
+    @classmethod
+    def of(cls, text: str) -> list[object]:
+        tags = cls()
+        tags.feed(text)
+        tags.close()
+        return tags.found
+
+
+@given(HOSTILE_TEXT, HOSTILE_TEXT)
+@examples(150)
+def test_on_a_page_text_of_others_is_text(name: str, reason: str) -> None:
+    text = page(hostile(name, reason))
+    assert Tags.of(text) == Tags.of(page(hostile("web", "words")))
+    assert is_balanced(text)
+
+
+def test_a_page_has_everything_and_needs_nothing() -> None:
+    text = page(replace(SAMPLE, groups=(many(300, 500),)))
+    assert "package-499 1: because" in text
+    assert "web-00299" in text
+    assert "default-src 'none'" in text
+    names = {tag[0] for tag in Tags.of(text) if isinstance(tag, tuple)}
+    assert not names & {"script", "link", "img", "iframe", "object", "form"}
 
 
 def shape(text: str) -> list[str]:

@@ -116,6 +116,11 @@ def _register_impact(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--at", metavar="TIME", help="judge at this instant, such as 2026-12-24T02:00Z (default: now)"
     )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="write impact.json, impact.md and impact.html into this folder as well",
+    )
     parser.add_argument("--exit-code", action="store_true", help="exit with 4 where a host changes")
     parser.add_argument(
         "--format",

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from reconciler.cli.showing import impact as shown
-from reconciler.cli.showing.terminal import colour, counter, note, print_json, width
+from reconciler.cli.showing.terminal import colour, counter, json_text, note, print_json, width
 from reconciler.cli.verbs.windows import YEARS
-from reconciler.errors import DONE, PENDING, REJECTED, Misuse, worst
+from reconciler.durable import replace_file
+from reconciler.errors import DONE, PENDING, REJECTED, Misuse, Stalled, worst
 from reconciler.fleet.reported import Reports, opened, read_published
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
 from reconciler.host.machine.clock import SystemClock
@@ -18,11 +19,13 @@ from reconciler.planning.fleet.rows import Row
 from reconciler.planning.impact.comparison import Comparison
 from reconciler.planning.impact.effect import Impact
 from reconciler.planning.impact.markdown import comment
+from reconciler.planning.impact.page import page
 from reconciler.planning.impact.sides import Side, side_of
 from reconciler.planning.text.canonical import plain
 from reconciler.policy.problems import visible
 
 _TOLD_EVERY = 50
+_FILE_MODE = 0o644
 LOOKED_AT = timedelta(days=30)
 """Windows that begin in this time are compared."""
 
@@ -37,6 +40,7 @@ class ImpactOptions:
     summary: Sequence[str] | None
     reports: Sequence[str] | None
     at: str | None
+    output: str | None
     exit_code: bool
     format: Literal["text", "json", "markdown"]
 
@@ -49,7 +53,7 @@ def impact(options: ImpactOptions) -> int:
 
     Raises:
         Misuse: There is no such folder, revision or summary, or an argument is wrong.
-        ReconcilerError: A repository cannot be read.
+        ReconcilerError: A repository cannot be read, or the folder of ``--output`` not written.
     """
     at = SystemClock().now() if options.at is None else _instant(options.at)
     base, head = _sides(options)
@@ -58,6 +62,8 @@ def impact(options: ImpactOptions) -> int:
         found = _compared(base, head, rows, at).impact("summary")
     else:
         found = _by_reports(options.reports or (), base, head, at)
+    if options.output is not None:
+        _write(found, Path(options.output))
     _print(found, options.format)
     is_invalid = bool(found.base.problems or found.head.problems)
     is_news = options.exit_code and found.changed > 0
@@ -130,6 +136,22 @@ def _judge(compared: Comparison, reports: Reports, tell: Callable[[int, int], No
             compared.judge(one.target, one.recording)
         if tell is not None and (number % _TOLD_EVERY == 0 or number == len(samples)):
             tell(number, len(samples))
+
+
+def _write(found: Impact, folder: Path) -> None:
+    """Write all forms into a folder, which is made.
+
+    Raises:
+        Stalled: The file system refuses.
+    """
+    files = {"impact.json": json_text(plain(found)), "impact.md": comment(found), "impact.html": page(found)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            replace_file(folder.absolute() / name, text.encode(), _FILE_MODE)
+    except OSError as error:
+        said = f"cannot write {error.filename or folder}: {error.strerror}"
+        raise Stalled(said, "free space, or give another folder") from error
 
 
 def _print(found: Impact, form: Literal["text", "json", "markdown"]) -> None:
