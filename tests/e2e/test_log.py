@@ -18,7 +18,8 @@ from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
 from tests.e2e.site import SetClock, Site
-from tests.e2e.test_apply import INSIDE, host, machine, offer, tick, want
+from tests.e2e.test_apply import INSIDE, approval, host, machine, offer, tick, want
+from tests.edge.gitops.bench import git
 from tests.labs.apt import MAIN, AptLab, Deb
 
 __all__ = ["host", "machine"]  # fixtures
@@ -68,6 +69,24 @@ def test_a_run_is_listed_and_shown_with_its_log_and_no_secret(
         json.dumps(whole["record"], ensure_ascii=False, sort_keys=True, indent=1) + "\n"
     ).encode()
     assert "hunter2" not in log("last", "--format", "json")[1]
+
+
+def test_a_run_names_its_report_and_the_approval_that_let_it_happen(
+    host: Site, machine: AptLab, log: Callable[..., Said]
+) -> None:
+    offer(machine, Deb("tool", "1.1"))
+    want(host, "tool", policy="approval: required\n")
+    assert tick(host).runs == ()
+    commit = host.commit({"approvals/one.yaml": approval('versions: {tool: "1.1"}')})
+    (record,) = tick(host).runs
+    announced = record.announced
+    assert announced is not None
+    assert announced.commit == git(host.reports, "rev-parse", "hosts/web-01^")
+    out = log("last")[1]
+    assert f"announced by report {announced.commit[:12]}, pushed before anything was done" in out
+    assert f"approved by one: looked at [approvals/one.yaml:1@{commit[:12]}]" in out
+    whole = json.loads(log("last", "--format", "json")[1])
+    assert whole["approvals"] == [f"one: looked at [approvals/one.yaml:1@{commit[:12]}]"]
 
 
 def test_a_log_that_cannot_be_written_is_told_and_ends_nothing(

@@ -244,11 +244,13 @@ class LoggedRun:
     Attributes:
         record: As in run.schema.json; null where it is damaged.
         log: What the package manager said.
+        approvals: What covered the plan, by the report that announced it: name, reason and line of policy.
     """
 
     run: str
     record: Mapping[str, Any] | None
     log: str
+    approvals: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

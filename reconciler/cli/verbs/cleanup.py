@@ -9,7 +9,7 @@ from pathlib import Path
 from reconciler.cli.showing.terminal import Format, note, print_json
 from reconciler.cli.verbs import asking
 from reconciler.cli.verbs.setup import layout_of, require_root
-from reconciler.cli.wiring.compose import report_queue
+from reconciler.cli.wiring.compose import QUEUE, report_queue
 from reconciler.errors import DONE, Misuse, ReconcilerError, Stalled
 from reconciler.gitops.second_copy import folder_of
 from reconciler.host.config import load_config
@@ -25,8 +25,6 @@ from reconciler.host.install.installation import (
 )
 from reconciler.host.install.installer import Installer
 from reconciler.host.state.folder import StateFolder
-
-_QUEUE = "reports.git"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,7 @@ def _unpushed(layout: Layout) -> Iterator[Path]:
         config = load_config(layout.config)
         if config.report_remote is None:
             return
-        queue = config.state_dir / _QUEUE
+        queue = config.state_dir / QUEUE
         if not queue.is_dir() or report_queue(config).unpushed():
             yield from filter(Path.is_dir, (queue, folder_of(queue)))
     except Misuse:

@@ -10,16 +10,20 @@ from typing import Any
 from reconciler.cli.showing.interfaces import LoggedRun, LogLine, LogList
 from reconciler.cli.showing.table import Paint, Row, Style, table
 from reconciler.cli.showing.terminal import Format, colour, print_json, width
-from reconciler.cli.wiring.compose import run_logs
+from reconciler.cli.wiring.compose import QUEUE, run_logs
 from reconciler.errors import DONE, Misuse
-from reconciler.host.config import load_config
+from reconciler.gitops.git import Git
+from reconciler.gitops.refs import is_oid
+from reconciler.host.config import Config, load_config
 from reconciler.host.state.run_logs import RunLogFolder
+from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.runs.record import RunOutcome, outcome_of
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
 
 _COUNT = 20
+_MOST_REPORT = 64 * 2**20
 _NEWEST = "last"
 _DAMAGED = "damaged"
 _COLUMNS = ("Began", "Outcome", "Changes", "Took", "Run", "Why")
@@ -41,13 +45,14 @@ def run(options: LogOptions) -> int:
     Raises:
         Misuse: There is no such run, the folder cannot be read, or an argument is wrong.
     """
-    logs = run_logs(load_config(Path(options.config)))
+    config = load_config(Path(options.config))
+    logs = run_logs(config)
     if options.run is None:
         _list(logs, _COUNT if options.last is None else options.last, options.format)
     elif options.last is not None:
         raise Misuse("--last belongs to the list, not to one run", "leave it or the run out")
     else:
-        _show(logs, find(logs, options.run), options.format)
+        _show(config, logs, find(logs, options.run), options.format)
     return DONE
 
 
@@ -142,19 +147,41 @@ def _style(row: Row) -> Style:
             return Style.BAD if word == _DAMAGED else Style.NOTE
 
 
-def _show(logs: RunLogFolder, run_: str, form: Format) -> None:
+def _show(config: Config, logs: RunLogFolder, run_: str, form: Format) -> None:
     record, log = logs.record(run_), logs.log(run_)
+    approvals = _approvals(config, _announced(record or {}))
     if form == "json":
-        print_json(plain(LoggedRun(run_, record, log)))
+        print_json(plain(LoggedRun(run_, record, log, approvals)))
         return
     line = _line(logs, run_)
     sys.stdout.write(f"Run {run_}: {visible(line.outcome)}\n")
-    for said in _facts(record or {}, line):
+    for said in (*_facts(record or {}, line), *(f"approved by {one}" for one in approvals)):
         sys.stdout.write(f"  {visible(said)}\n")
     sys.stdout.write("\n")
     # A package manager draws its progress with carriage returns; each stands for a line of its own.
     for said in log.replace("\r", "\n").split("\n") if log else ["(nothing was printed)"]:
         sys.stdout.write(f"{visible(said.expandtabs())}\n")
+
+
+def _announced(record: dict[str, Any]) -> str:
+    """Return the report that announced a run, empty where none did."""
+    announced = record.get("announced")
+    commit = announced.get("commit") if isinstance(announced, dict) else None
+    return commit if isinstance(commit, str) and is_oid(commit) else ""
+
+
+def _approvals(config: Config, commit: str) -> tuple[str, ...]:
+    """Return which approvals covered what a report announced, by what that report says; none without it."""
+    queue = config.state_dir / QUEUE
+    if not commit or not queue.is_dir():
+        return ()
+    found = Git(queue).run("cat-file", "blob", f"{commit}:report.json", limit=_MOST_REPORT)
+    try:
+        report = read_report(b"" if found.returncode else found.stdout)
+    except Misuse:
+        return ()
+    covering = (one for one in report.approvals if one.covers and not one.expired)
+    return tuple(f"{one.name}{f': {one.reason}' if one.reason else ''} [{one.origin}]" for one in covering)
 
 
 def _facts(record: dict[str, Any], line: LogLine) -> Iterator[str]:
@@ -166,6 +193,9 @@ def _facts(record: dict[str, Any], line: LogLine) -> Iterator[str]:
         yield f"began {_shown(line.started)} UTC, took {took}, changed {changed}"
     if record.get("policy_commit"):
         yield f"policy {str(record['policy_commit'])[:12]}, plan {record.get('digest')}"
+    if commit := _announced(record):
+        pushed = "pushed" if record["announced"].get("pushed") is True else "not pushed"
+        yield f"announced by report {commit[:12]}, {pushed} before anything was done"
     glass = record.get("exceptional")
     if isinstance(glass, dict):
         yield f"passed over the window by {glass.get('by')}: {glass.get('reason')}"

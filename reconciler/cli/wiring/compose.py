@@ -66,6 +66,7 @@ from reconciler.targets.service import local_target
 PROGRAM = f"patchledger {__version__}"
 
 MIRROR = "policy.git"
+QUEUE = "reports.git"
 """Folder of the state folder with the mirror of the policy."""
 
 UNPARSED = "unparsed.txt"
@@ -230,7 +231,7 @@ def report_queue(config: Config, copies: Callable[[], Iterable[Path]] = tuple) -
         Misuse: An address cannot be used.
     """
     return ReportQueue(
-        config.state_dir / "reports.git",
+        config.state_dir / QUEUE,
         config.report_remote,
         Identity(config.host, str(config.reports.signing_key or "")),
         git_options(config),
