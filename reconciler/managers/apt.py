@@ -291,7 +291,8 @@ def read_refresh(sections: Sections) -> Refresh:
     """
     section = sections.need("refresh")
     complaints = [line for line in (*section.errors, *section.lines) if re.match(r"[EW]:|Err:", line)]
-    words = sentence_of(complaints or section.errors)
+    # apt asks several servers at once, and complains in the order in which they fail.
+    words = sentence_of(sorted(complaints) or section.errors)
     detail = words or f"apt-get update ended with {section.code}"
     if "Permission denied" in detail or "are you root" in detail:
         return Refresh(RefreshOutcome.NOT_PERMITTED, detail)

@@ -1,7 +1,8 @@
 """What differs between package managers on our side: how the sections of their patch scripts are read."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from traceback import walk_tb
 from typing import TypeVar
@@ -217,8 +218,20 @@ def _impossible(change: Change, versions: Mapping[str, Collection[str]]) -> str:
     return f"{change.action} of {name} from {before}, and installed is {', '.join(sorted(there)) or 'none'}"
 
 
+# What a try says of itself alone, and the next one otherwise although the same is wrong: how long it took
+# (curl's words), which address of a name it met, and the number of a file among those asked for (apt's).
+_OF_ONE_TRY = re.compile(
+    r" after [0-9]+ (?:ms|milliseconds)\b"
+    r"| \[IP: [^]]*\]"
+    r"| \((?:[0-9]+(?:\.[0-9]+){3}|[0-9a-f]*(?::[0-9a-f]*){2,})\)"
+    r"|(?<=\bErr):[0-9]+(?= )"
+)
+
+
 def read_refresh(dialect: Dialect, sections: Sections) -> Refresh:
-    """Return what became of ``--refresh``.
+    """Return what became of ``--refresh``, in words that stay while the same is wrong.
+
+    A report is a commit where its words changed: a source that is down for a week is one, and not one a tick.
 
     Raises:
         Stalled: The sections do not parse, or the script could not begin, as without space or a program.
@@ -229,7 +242,8 @@ def read_refresh(dialect: Dialect, sections: Sections) -> Refresh:
     sections.need("refresh")
     if sections.exit_code == codes.DONE:
         return Refresh(RefreshOutcome.REFRESHED)
-    return _at_the_door(sections, dialect.refresh)
+    refresh = _at_the_door(sections, dialect.refresh)
+    return replace(refresh, detail=_OF_ONE_TRY.sub("", refresh.detail))
 
 
 def read_relations(dialect: Dialect, sections: Sections, changes: Sequence[Change]) -> Needs | None:

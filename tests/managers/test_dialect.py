@@ -26,6 +26,36 @@ def change(action: Action, name: str, before: str | None, after: str | None) -> 
     return Change(action, name, "amd64", before, after)
 
 
+TRIES = [
+    (
+        APT,
+        [
+            "|Err:{n} http://one stable InRelease",
+            "!E: Failed to fetch http://one/InRelease  Connection timed out [IP: 192.0.2.{n} 80]",
+            "!E: Failed to fetch http://two/InRelease  Could not connect to two:80 (192.0.2.{n}), timed out",
+            "!E: Failed to fetch http://three/InRelease  Cannot connect to three:80 (2001:db8::{n})",
+        ],
+    ),
+    (DNF, ["! - Curl error (7): Couldn't connect [Failed to connect to one port 80 after {n} ms: No]"]),
+    (PACMAN, ["!error: failed retrieving file 'core.db' : Connection timed out after {n} milliseconds"]),
+]
+
+
+@pytest.mark.parametrize(("dialect", "lines"), TRIES)
+def test_words_on_a_source_that_is_down_stay_from_one_try_to_the_next(
+    dialect: Dialect, lines: list[str]
+) -> None:
+    def try_(number: int, said: list[str]) -> str:
+        said = [line.format(n=number) for line in said]
+        return "\n".join((f"patchledger-patch 1 {dialect.name}", "[refresh]", *said, "= 100", "exit 1", ""))
+
+    first, second = (
+        read_refresh(dialect, parse_sections(text)) for text in (try_(7, lines), try_(8, lines[::-1]))
+    )
+    assert first == second
+    assert "onnect" in first.detail
+
+
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_a_section_that_failed_is_no_empty_answer(dialect: Dialect) -> None:
     text = Vector.model_validate_json((FOLDER / f"{dialect.name}-observe-lab.json").read_bytes()).text
