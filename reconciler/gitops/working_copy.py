@@ -3,17 +3,18 @@
 Imported only by the commands that need it, since GitPython takes longer to import than a whole quiet tick.
 """
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import git
-from git.index.typ import BaseIndexEntry
 
 from reconciler.errors import Misuse, Stalled, Transient
+from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git
 
-_REGULAR = 0o100644
+_REGULAR = "100644"
 _FALLBACK = ("patchledger", "patchledger@localhost")
 
 
@@ -151,7 +152,7 @@ class Clone:
         """
         try:
             self._repository.git.fetch("--quiet", "--no-tags", self._remote, f"refs/heads/{branch}")
-            return self._repository.commit("FETCH_HEAD").hexsha
+            return str(self._repository.git.rev_parse("--verify", "FETCH_HEAD^{commit}"))
         except git.GitCommandError as error:
             said = _last_line(error)
             if "find remote ref" in said:
@@ -173,7 +174,7 @@ class Clone:
 
         Raises:
             Misuse: The remote has that branch already.
-            Stalled: git cannot sign, or the remote refuses.
+            Stalled: git cannot sign, or the remote refuses, or a file stands in the place of a folder.
         """
         try:
             if self._repository.git.ls_remote("--heads", self._remote, f"refs/heads/{draft.branch}"):
@@ -189,16 +190,35 @@ class Clone:
         return commit
 
     def _committed(self, draft: Draft, head: str) -> str:
-        index = git.IndexFile.from_tree(self._repository, head)
-        own = Git(self.git_dir)
-        for path, data in draft.files.items():
-            stored = own.run("hash-object", "-w", "--stdin", stdin=data).text.strip()
-            index.add([BaseIndexEntry((_REGULAR, bytes.fromhex(stored), 0, path))], write=False)
-        tree = index.write_tree()
+        tree = _tree(Git(self.git_dir), draft, head)
         with self._repository.config_reader() as configuration:
             signs = configuration.get_value("commit", "gpgsign", default=False)
         options = ["-S"] if signs is True else []
-        return str(self._repository.git.commit_tree(*options, "-p", head, "-m", draft.message, tree.hexsha))
+        return str(self._repository.git.commit_tree(*options, "-p", head, "-m", draft.message, tree))
+
+
+def _tree(own: Git, draft: Draft, head: str) -> str:
+    """Write the tree of ``head`` with the files of a draft, and return its id.
+
+    In an index of its own: GitPython would rename the one of the clone away meanwhile, and who kills it then
+    loses what was staged.
+    """
+    doing = f"cannot make a commit for {draft.branch}"
+    with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
+
+        def asked(*arguments: str, stdin: bytes | None = None) -> str:
+            settings, environment = {"core.splitIndex": "false"}, {"GIT_INDEX_FILE": f"{folder}/index"}
+            done = own.run(*arguments, stdin=stdin, settings=settings, environment=environment)
+            if done.returncode:
+                raise explain(done, doing)
+            return done.text.strip()
+
+        asked("read-tree", head)
+        for path, data in draft.files.items():
+            stored = asked("hash-object", "-w", "--stdin", stdin=data)
+            # Not --index-info, which removes what stands in the way.
+            asked("update-index", "--add", "--cacheinfo", f"{_REGULAR},{stored},{path}")
+        return asked("write-tree")
 
 
 def _last_line(error: git.GitCommandError) -> str:

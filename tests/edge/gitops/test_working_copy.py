@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Misuse
+from reconciler.errors import Misuse, ReconcilerError
 from reconciler.gitops.revision import read_folder, read_revision
-from reconciler.gitops.working_copy import WorkingCopy, initialise, locate
+from reconciler.gitops.working_copy import Clone, Draft, WorkingCopy, initialise, locate
 from tests.edge.gitops.bench import git
 
 
@@ -84,6 +84,54 @@ def test_the_repository_round_a_folder_is_found(tmp_path: Path) -> None:
     inside.mkdir(parents=True)
     assert locate(inside) == WorkingCopy(tmp_path / ".git", "ops/policy")
     assert locate(tmp_path) == WorkingCopy(tmp_path / ".git", "")
+
+
+DRAFT = Draft("approve/a", {"approvals/a.yaml": b"kind: Approval\n"}, "Approve a\n\nfor a reason\n")
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone that somebody works in, of a bare repository ``there.git``."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".gitconfig").write_text("[user]\n\tname = Ada\n\temail = ada@example.org\n")
+    git(tmp_path, "init", "--quiet", "--bare", "there.git")
+    git(tmp_path, "clone", "--quiet", "there.git", "clone")
+    clone = tmp_path / "clone"
+    (clone / "policies").mkdir()
+    (clone / "policies/p.yaml").write_text("kind: Policy\n")
+    git(clone, "add", "-A")
+    git(clone, "commit", "--quiet", "-m", "begin")
+    git(clone, "push", "--quiet", "origin", "main")
+    return clone
+
+
+def proposed(clone: Path, draft: Draft = DRAFT) -> str:
+    found = Clone(clone, "origin")
+    return found.propose(draft, found.fetch("main"))
+
+
+def test_what_is_staged_is_not_even_moved(clone: Path) -> None:
+    (clone / "mine.txt").write_text("work in progress")
+    git(clone, "add", "mine.txt")
+    before = (clone / ".git/index").stat()
+    commit = proposed(clone)
+    after = (clone / ".git/index").stat()
+    # Renaming changes the time of the inode: whoever is killed between two renames loses what was staged.
+    assert (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns)
+    assert git(clone, "ls-tree", "-r", "--name-only", commit).split() == [
+        "approvals/a.yaml",
+        "policies/p.yaml",
+    ]
+
+
+def test_a_file_in_the_place_of_a_folder_is_not_written_over(clone: Path) -> None:
+    (clone / "approvals").write_text("a note")
+    git(clone, "add", "approvals")
+    git(clone, "commit", "--quiet", "-m", "note")
+    git(clone, "push", "--quiet", "origin", "main")
+    with pytest.raises(ReconcilerError, match=r"cannot make a commit for approve/a"):
+        proposed(clone)
+    assert git(clone, "ls-remote", "--heads", "origin", "refs/heads/approve/*") == ""
 
 
 def test_only_the_workshop_imports_gitpython() -> None:
