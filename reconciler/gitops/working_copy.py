@@ -191,9 +191,9 @@ class Clone:
 
     def _committed(self, draft: Draft, head: str) -> str:
         tree = _tree(Git(self.git_dir), draft, head)
-        with self._repository.config_reader() as configuration:
-            signs = configuration.get_value("commit", "gpgsign", default=False)
-        options = ["-S"] if signs is True else []
+        # git itself reads it: to GitPython "1", and the bare key, are not true.
+        signs = self._repository.git.config("--type=bool", "--default=false", "--get", "commit.gpgsign")
+        options = ["-S"] if signs == "true" else []
         return str(self._repository.git.commit_tree(*options, "-p", head, "-m", draft.message, tree))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Misuse, ReconcilerError
+from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.gitops.revision import read_folder, read_revision
 from reconciler.gitops.working_copy import Clone, Draft, WorkingCopy, initialise, locate
 from tests.edge.gitops.bench import git
@@ -131,6 +131,15 @@ def test_a_file_in_the_place_of_a_folder_is_not_written_over(clone: Path) -> Non
     git(clone, "push", "--quiet", "origin", "main")
     with pytest.raises(ReconcilerError, match=r"cannot make a commit for approve/a"):
         proposed(clone)
+    assert git(clone, "ls-remote", "--heads", "origin", "refs/heads/approve/*") == ""
+
+
+@pytest.mark.parametrize("setting", ["gpgsign = true", "gpgsign = yes", "gpgsign = 1", "gpgsign"])
+def test_whoever_signs_every_commit_signs_this_one(clone: Path, setting: str) -> None:
+    with (clone / ".git/config").open("a") as file:
+        file.write(f"[gpg]\n\tprogram = /nonexistent/gpg\n[commit]\n\t{setting}\n")
+    with pytest.raises(Stalled, match=r"cannot push approve/a"):
+        proposed(clone)  # There is nothing to sign with, so that nothing is pushed.
     assert git(clone, "ls-remote", "--heads", "origin", "refs/heads/approve/*") == ""
 
 
