@@ -15,6 +15,8 @@ from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git
 
 _REGULAR = "100644"
+_PUSH = ("--quiet", "--no-follow-tags", "--recurse-submodules=no")
+"""Push what the refspecs say and nothing else, whatever the configuration adds to other pushes."""
 _FALLBACK = ("patchledger", "patchledger@localhost")
 
 
@@ -181,7 +183,7 @@ class Clone:
                 said = f"{self._remote} has a branch {draft.branch} already"
                 raise Misuse(said, "merge or delete it first")
             commit = self._committed(draft, head)
-            self._repository.git.push("--quiet", self._remote, f"{commit}:refs/heads/{draft.branch}")
+            self._repository.git.push(*_PUSH, self._remote, f"{commit}:refs/heads/{draft.branch}")
         except git.GitCommandError as error:
             raise Stalled(
                 f"cannot push {draft.branch} to {self._remote}: {_last_line(error)}",

@@ -143,6 +143,13 @@ def test_whoever_signs_every_commit_signs_this_one(clone: Path, setting: str) ->
     assert git(clone, "ls-remote", "--heads", "origin", "refs/heads/approve/*") == ""
 
 
+def test_nothing_but_the_branch_is_pushed(clone: Path) -> None:
+    git(clone, "tag", "--annotate", "--message", "x", "of-my-own")
+    git(clone, "config", "push.followTags", "true")
+    proposed(clone)
+    assert git(clone, "ls-remote", "--tags", "origin") == ""
+
+
 def test_only_the_workshop_imports_gitpython() -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\n"
