@@ -196,7 +196,10 @@ class Clone:
         # git itself reads it: to GitPython "1", and the bare key, are not true.
         signs = self._repository.git.config("--type=bool", "--default=false", "--get", "commit.gpgsign")
         options = ["-S"] if signs == "true" else []
-        return str(self._repository.git.commit_tree(*options, "-p", head, "-m", draft.message, tree))
+        with tempfile.NamedTemporaryFile(prefix="patchledger-") as message:  # no argument may be that long
+            message.write(draft.message.encode())
+            message.flush()
+            return str(self._repository.git.commit_tree(*options, "-p", head, "-F", message.name, tree))
 
 
 def _tree(own: Git, draft: Draft, head: str) -> str:

@@ -167,3 +167,33 @@ def test_no_name_of_a_package_forms_markup_in_the_text_of_a_pull_request() -> No
     assert line.count("|") == 5
     for mark in ("<img", "@ada", "](http", "@all", "`x`"):
         assert mark not in made.body
+
+
+@pytest.mark.parametrize(
+    ("plans", "packages", "name"), [(1, 5000, "<" * 100), (40, 200, "lib"), (700, 2, "a")]
+)
+def test_the_text_of_a_pull_request_fits_however_much_waits(plans: int, packages: int, name: str) -> None:
+    every = [
+        told(
+            f"web-{number}",
+            replace(BASH, transaction=tuple(change(f"{name}{number}-{each}") for each in range(packages))),
+        )
+        for number in range(plans)
+    ]
+    selector = Selector(labels={})
+    made = by_digest(chosen(waiting(every), [row for row, _ in every], selector), selector, TERMS, ())
+    assert len(made.files) == plans
+    assert len(made.body.encode()) < 65_536
+    assert " more" in made.body
+    headings = made.body.count("### ")
+    assert made.body.count("- Plan: `sha256:") == headings
+    if headings < plans:
+        assert made.body.endswith(f"… and {plans - headings} plans more on {plans - headings} targets.\n")
+
+
+def test_a_removal_is_told_before_what_may_be_left_out() -> None:
+    moves = (*(change(f"a{each}") for each in range(400)), change("sudo", action="remove", to_version=None))
+    every = [told("web-01", replace(BASH, transaction=moves))]
+    found = chosen(waiting(every), [every[0][0]], Selector(("web-01",)))
+    made = by_digest(found, Selector(("web-01",)), TERMS, ())
+    assert "| `sudo:amd64` | `1.0-1` |  | removal |" in made.body

@@ -6,15 +6,18 @@ The rules:
    versions lists every package of the plans together, and lasts until it expires.
 2. What a host could choose, such as the name of a package, forms no markup in the text of a pull request.
 3. No document takes the name of another one.
+4. The text is as long as forges and shells take, whatever hosts report, and tells of removals first.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from reconciler.errors import Misuse
 from reconciler.planning.fleet.waiting import Selector, WaitingPlan
+from reconciler.planning.reporting.document import PlannedMove
 from reconciler.planning.text.untrusted import markdown, markdown_code
 from reconciler.planning.text.wording import changes_of, listed, minute, plural, short_digest
 from reconciler.policy.conversion import yaml_of
@@ -23,6 +26,10 @@ from reconciler.policy.values import GLOB, PACKAGE
 _MOST_ROWS = 200
 """Changes that a pull request lists."""
 _MOST_HOSTS = 50
+_LONGEST = 60_000
+"""Bytes of the text of a pull request: GitHub takes 65,536 characters, an argument of a command 131,071."""
+_LEAST = 1200
+"""Bytes for each plan; what does not fit is counted."""
 _TITLE_HOSTS = 3
 
 
@@ -174,23 +181,32 @@ def _title(plans: Sequence[WaitingPlan]) -> str:
 
 
 def _body(plans: Sequence[WaitingPlan], terms: Terms) -> str:
-    return "\n".join(line for plan in plans for line in _lines(plan, terms))
+    """Return the text, at most as long as forges and command lines take; each plan has an equal share."""
+    share = max(_LONGEST // len(plans), _LEAST)
+    text, told = "", 0
+    for plan in plans:
+        lines = "\n".join(_lines(plan, terms, share)) + "\n"
+        if told and _size(text) + _size(lines) > _LONGEST:
+            break
+        text, told = text + lines, told + 1
+    if told == len(plans):
+        return text
+    targets = sum(len(plan.targets) for plan in plans[told:])
+    return f"{text}… and {plural(len(plans) - told, 'plan')} more on {plural(targets, 'target')}.\n"
 
 
-def _lines(plan: WaitingPlan, terms: Terms) -> Iterator[str]:
+def _lines(plan: WaitingPlan, terms: Terms, share: int) -> Iterator[str]:
     yield f"### {changes_of(len(plan.changes), len(plan.security))} on {plural(len(plan.targets), 'target')}"
     yield ""
     yield "| package | from | to | |"
     yield "|---|---|---|---|"
-    order = sorted(plan.changes, key=lambda one: (str(one.package) not in plan.security, one.name, one.arch))
-    for move in order[:_MOST_ROWS]:
-        kind = "security" if str(move.package) in plan.security else ("removal" if move.to is None else "")
-        cells = (str(move.package), move.from_ or "", move.to or "")
-        yield f"| {' | '.join(markdown_code(cell) if cell else '' for cell in cells)} | {kind} |"
-    if len(order) > _MOST_ROWS:
-        yield f"\n… and {len(order) - _MOST_ROWS} more."
-    names = [markdown_code(one.row.target) for one in plan.targets[:_MOST_HOSTS]]
-    more = f" and {len(plan.targets) - _MOST_HOSTS} more" if len(plan.targets) > _MOST_HOSTS else ""
+    rows = [f"| {' | '.join(map(_cell, _told(move)))} | {_kind(plan, move)} |" for move in _first(plan)]
+    shown = _fitting(rows, share // 2)
+    yield from shown
+    if len(plan.changes) > len(shown):
+        yield f"\n… and {len(plan.changes) - len(shown)} more."
+    names = _fitting([markdown_code(one.row.target) for one in plan.targets[:_MOST_HOSTS]], share // 4)
+    more = f" and {len(plan.targets) - len(names)} more" if len(plan.targets) > len(names) else ""
     yield ""
     yield f"- Targets: {', '.join(names)}{more}"
     window = plan.window
@@ -200,6 +216,37 @@ def _lines(plan: WaitingPlan, terms: Terms) -> Iterator[str]:
     if terms.reason:
         yield f"- Reason: {markdown(terms.reason)}"
     yield ""
+
+
+def _first(plan: WaitingPlan) -> list[PlannedMove]:
+    """Return the changes that are listed: what takes something away is never among those left out."""
+    order = {"removal": 0, "security": 1, "": 2}
+    return sorted(plan.changes, key=lambda one: (order[_kind(plan, one)], one.name, one.arch))[:_MOST_ROWS]
+
+
+def _kind(plan: WaitingPlan, move: PlannedMove) -> str:
+    if move.to is None:
+        return "removal"
+    return "security" if str(move.package) in plan.security else ""
+
+
+def _told(move: PlannedMove) -> tuple[str, str, str]:
+    return str(move.package), move.from_ or "", move.to or ""
+
+
+def _cell(text: str) -> str:
+    return markdown_code(text) if text else ""
+
+
+def _fitting(texts: Sequence[str], room: int) -> list[str]:
+    """Return the first texts that take so many bytes, at least one."""
+    sizes = accumulate(_size(text) + 2 for text in texts)
+    count = sum(1 for size in sizes if size <= room)
+    return list(texts[: max(count, 1)])
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
 
 
 def plan_security(plan: WaitingPlan) -> str:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,11 @@ def test_nothing_but_the_branch_is_pushed(clone: Path) -> None:
     git(clone, "config", "push.followTags", "true")
     proposed(clone)
     assert git(clone, "ls-remote", "--tags", "origin") == ""
+
+
+def test_a_message_may_be_long(clone: Path) -> None:
+    commit = proposed(clone, replace(DRAFT, message="Approve a\n\n" + "a line\n" * 100_000))
+    assert len(git(clone, "log", "-1", "--format=%b", commit)) == 700_000 - 1
 
 
 def test_only_the_workshop_imports_gitpython() -> None:
