@@ -140,19 +140,19 @@ def _lines(mapping: Data) -> Iterator[str]:
     for key, value in mapping.items():
         match value:
             case dict():
-                yield f"{key}:"
+                yield f"{_flow(key)}:"
                 yield from (f"  {line}" for line in _lines(value))
             case list():
-                yield f"{key}:"
+                yield f"{_flow(key)}:"
                 yield from (f"  - {_flow(item)}" for item in value)
             case _:
-                yield f"{key}: {_flow(value)}"
+                yield f"{_flow(key)}: {_flow(value)}"
 
 
 def _flow(value: object) -> str:
     match value:
         case dict():
-            return f"{{{', '.join(f'{key}: {_flow(item)}' for key, item in value.items())}}}"
+            return f"{{{', '.join(f'{_flow(key)}: {_flow(item)}' for key, item in value.items())}}}"
         case list():
             return f"[{', '.join(map(_flow, value))}]"
         case str() if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:

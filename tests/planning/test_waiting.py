@@ -197,3 +197,13 @@ def test_a_removal_is_told_before_what_may_be_left_out() -> None:
     found = chosen(waiting(every), [every[0][0]], Selector(("web-01",)))
     made = by_digest(found, Selector(("web-01",)), TERMS, ())
     assert "| `sudo:amd64` | `1.0-1` |  | removal |" in made.body
+
+
+@pytest.mark.parametrize("name", ["2048", "0xffff", "1e3", "null", "on", "2048:i386", "g++-12", "12d"])
+def test_packages_and_labels_are_texts_whatever_they_are_called(name: str) -> None:
+    row, report = told("web-01", replace(BASH, transaction=(change(name),)), {"1": "2"})
+    selector = Selector(labels={"1": "2"})
+    made = by_versions(chosen(waiting([(row, report)]), [row], selector), selector, TERMS, ())
+    (approval,) = loaded({**made.files, "policies/p.yaml": "kind: Policy\nname: p\n"}).approvals
+    assert approval.value.versions == {name: "1.0-2"}
+    assert approval.value.match.labels == {"1": ("2",)}
