@@ -167,3 +167,14 @@ def test_a_clone_of_something_else_is_no_place_for_an_approval(
     git(world.folder / "clone", "remote", "add", "else", str(other))
     assert call(world, "web-01", "--expires", "7d", "--remote", "else") == 2
     assert "by which the fleet was read" in capsys.readouterr().err
+
+
+def test_what_hosts_would_refuse_is_not_proposed(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = waits("web-02", world)
+    labels = {**told.host.labels, "site": "New York"}
+    world.report("web-02", replace(told, host=replace(told.host, labels=labels)))
+    assert call(world, "--group", "site=New York", "--expires", "7d") == 2
+    assert "with these documents hosts would refuse the policy: approvals/plan-" in capsys.readouterr().err
+    assert git(world.policy.path, "branch", "--list", "approve/*") == ""

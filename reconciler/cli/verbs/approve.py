@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -22,7 +22,7 @@ from reconciler.planning.fleet.waiting import Selector, Waiting, WaitingPlan, ch
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import changes_of, listed, minute, short_digest
-from reconciler.policy.load import Revision, load
+from reconciler.policy.load import PolicyFile, Rejected, Revision, load
 from reconciler.policy.problems import visible
 from reconciler.policy.values import DURATION, MOMENT, as_duration
 from reconciler.policy.zones import end_instant, parse_moment, shifted, zone
@@ -189,30 +189,42 @@ def _propose(config: Config, fleet: _Fleet, selector: Selector, terms: Terms, op
         raise Misuse(said, "name a clone of the policy with --folder")
     write = by_versions if options.versions else by_digest
     plans = chosen(fleet.found, fleet.known.rows, selector)
-    made = write(plans, selector, terms, _taken(clone.git_dir, head))
+    policy = read_revision(clone.git_dir, head)
+    made = write(plans, selector, terms, _taken(policy, head))
+    files = {path: text.encode() for path, text in made.files.items()}
+    _check(policy, files)
     branch = f"approve/{made.name}"
     if options.dry_run:
         _print(ApprovalProposal(branch, None, made.title, made.body, made.files, ()), options)
         return 0
     trailer = f"\nPolicy-Ref: {base}\n" if config.trust.require_ref else ""
-    files = {path: text.encode() for path, text in made.files.items()}
     pushed = clone.propose(Draft(branch, files, f"{made.title}\n\n{made.body}{trailer}"), head)
     commands = tuple(PullRequest(branch, base, made.title, pushed).commands(clone.address))
     _print(ApprovalProposal(branch, pushed, made.title, made.body, made.files, commands), options)
     return 0
 
 
-def _taken(git_dir: Path, head: str) -> set[str]:
+def _taken(policy: Sequence[PolicyFile], head: str) -> set[str]:
     """Return the names that documents have.
 
     Raises:
         PolicyRejected: The policy is invalid: nothing that is added to it would count.
     """
-    loaded = load(read_revision(git_dir, head), head)
+    loaded = load(policy, head)
     if not isinstance(loaded, Revision):
         raise rejection(loaded, head)
     files = {Path(one.origin.file).stem for one in loaded.approvals}
     return files | {one.value.name for one in loaded.approvals}
+
+
+def _check(policy: Sequence[PolicyFile], files: Mapping[str, bytes]) -> None:
+    """Refuse to propose what hosts would refuse once it is merged, with all that is in the policy."""
+    match load([*policy, *(PolicyFile(path, "100644", data) for path, data in files.items())]):
+        case Rejected(problems=problems):
+            hint = "write the Approval by hand" if len(files) == 1 else "approve fewer at once"
+            raise Misuse(f"with these documents hosts would refuse the policy: {problems[0]}", hint)
+        case _:
+            pass
 
 
 def _print(proposal: ApprovalProposal, options: ApproveOptions) -> None:
