@@ -207,3 +207,17 @@ def test_windows_without_end_are_an_answer() -> None:
             " none opens within five years; expected within 1d"
         ),
     ]
+
+
+@pytest.mark.parametrize("packages", ["libc6:i386", "lib*:amd64", "[zlib1g, 'libc?:i386']"])
+def test_a_package_that_is_held_in_one_architecture_is_held_at_times_and_not_always(packages: str) -> None:
+    exception = (
+        f"kind: Exception\nname: x\npackages: {packages}\naction: hold\nreason: r\nexpires: 2026-07-31\n"
+    )
+    policy = {**POLICY, "exceptions/x.yaml": exception}
+    said = messages(f"{WEB}at: 2026-07-01\nexpect: {{not_held: libc6}}\n", policy)
+    assert said == [
+        "web-1: not_held: libc6: Exception x (exceptions/x.yaml:1) holds it until 2026-08-01 00:00 UTC"
+    ]
+    assert messages(f"{WEB}at: 2026-07-01\nexpect: {{held: libc6}}\n", policy) != []
+    assert messages(f"{WEB}at: 2026-07-01\nexpect: {{not_held: 'libc6:s390x'}}\n", policy) == []

@@ -8,6 +8,7 @@ The rules:
 * ``may_apply`` is the most that may begin at some moment of the time, by ``action``, ``updates``, windows
   with room for the budget, and freezes. Under a freeze that allows security, that is ``security``.
 * ``held`` must be true at every moment of the time, ``not_held`` too; an exception ends when it expires.
+  Where no architecture is named, ``held`` is about every one of them, and ``not_held`` about any.
 * A setting that policies of equal priority set differently is none of the expected ones.
 """
 
@@ -19,7 +20,7 @@ from itertools import chain
 
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.versions import order_of
-from reconciler.planning.resolving.selection import Naming, PlacedException, version_range
+from reconciler.planning.resolving.selection import Naming, PlacedException, is_named_by, version_range
 from reconciler.policy.documents import (
     AnyDocument,
     Deadlines,
@@ -297,19 +298,24 @@ class _Case:
 
     def _held_at_times(self, text: str) -> str:
         first = min(span.start for span in self.spans)
-        for one in self._holds(text):
+        for one in self._holds(text, in_some_arch=True):
             if one.value.ends() > first:
                 return f"{text}: {_called(one)} holds it until {self._shown(one.value.ends())}"
         return ""
 
-    def _holds(self, text: str) -> list[PlacedException]:
-        """Return the exceptions that hold or block the package, in the version that is named or in any."""
+    def _holds(self, text: str, *, in_some_arch: bool = False) -> list[PlacedException]:
+        """Return the exceptions that hold or block the package, in the version that is named or in any.
+
+        Where none is named, it is about the package in every architecture, or in one at least.
+        """
         called, _, version = text.partition("=")
         name, _, arch = called.partition(":")
-        named = Naming([one for one in self.effective.exceptions if one.value.action in {"hold", "block"}])
-        return [
-            one for one in named.of(PackageId(name, arch)) if not version or self._covers(one.value, version)
-        ]
+        every = [one for one in self.effective.exceptions if one.value.action in {"hold", "block"}]
+        if in_some_arch and not arch:
+            named: Iterable[PlacedException] = (one for one in every if _names_in_some_arch(one.value, name))
+        else:
+            named = Naming(every).of(PackageId(name, arch))
+        return [one for one in named if not version or self._covers(one.value, version)]
 
     def _covers(self, exception: PackageException, version: str) -> bool:
         order = order_of(manager) if (manager := _manager(self.host.manager)) else None
@@ -323,6 +329,11 @@ class _Case:
             return False
         is_compared = "=" in text and _manager(self.host.manager) is not None
         return exception.versions is None or is_compared
+
+
+def _names_in_some_arch(exception: PackageException, name: str) -> bool:
+    patterns = (pattern.partition(":")[0] for pattern in exception.packages)
+    return is_named_by(PackageId(name, ""), patterns)
 
 
 def _manager(name: str) -> ManagerName | None:
