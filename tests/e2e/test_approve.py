@@ -144,6 +144,7 @@ def test_a_dry_run_pushes_nothing(world: FleetWorld, capsys: pytest.CaptureFixtu
         (("web-01", "--expires", "2036-02-31"), "--expires 2036-02-31: "),
         (("web-01", "--expires", "7d", "--timezone", "Mars"), "--timezone: "),
         (("db-01", "--expires", "7d"), "db-01 waits for no approval; it is fine: "),
+        (("--group", "env=prod*", "--expires", "7d"), "--group env=prod* is a pattern"),
         (("web-9", "--expires", "7d"), "there is no target web-9"),
         (("--plan", "0" * 12, "--expires", "7d"), "no target reports plan 000000000000 any more"),
         (("web-01", "--expires", "7d", "--base", "nowhere"), "origin has no branch 'nowhere'"),
@@ -178,3 +179,13 @@ def test_what_hosts_would_refuse_is_not_proposed(
     assert call(world, "--group", "site=New York", "--expires", "7d") == 2
     assert "with these documents hosts would refuse the policy: approvals/plan-" in capsys.readouterr().err
     assert git(world.policy.path, "branch", "--list", "approve/*") == ""
+
+
+def test_what_was_read_before_says_when(world: FleetWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(world, "--list") == 0
+    assert "reports as they were read" not in capsys.readouterr().err
+    assert main(["--config", f"{world.folder}/config.yaml", "approve", "--list"]) == 0
+    printed = capsys.readouterr()
+    assert SHORT in printed.out
+    assert "by the reports as they were read 20" in printed.err
+    assert "--fetch reads them anew" in printed.err

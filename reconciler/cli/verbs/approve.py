@@ -23,6 +23,7 @@ from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import changes_of, listed, minute, short_digest
 from reconciler.policy.load import PolicyFile, Rejected, Revision, load
+from reconciler.policy.match import is_pattern
 from reconciler.policy.problems import visible
 from reconciler.policy.values import DURATION, MOMENT, as_duration
 from reconciler.policy.zones import end_instant, parse_moment, shifted, zone
@@ -85,6 +86,8 @@ def _gathered(config: Config, *, fetch: bool) -> Gathered:
     fleet = last_gathered(folder_of(config))
     if fleet is None:
         raise Misuse(f"{folder_of(config)}: no reports were read yet", "add --fetch")
+    if not fetch:
+        note(f"by the reports as they were read {minute(fleet.at)}; --fetch reads them anew")
     lines = tuple(line.as_of(now, fleet.head.silent_after) for line in fleet.lines)
     return Gathered(fleet.head, lines, fleet.at)
 
@@ -95,6 +98,9 @@ def _selector(options: ApproveOptions) -> Selector | None:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise Misuse(f"--group {visible(text)} is no label", "write it as KEY=VALUE")
+        if is_pattern(value):
+            # The document would be about more targets than were looked at, or about none.
+            raise Misuse(f"--group {visible(text)} is a pattern", "give the whole value of one label")
         labels[key] = value
     if not (options.target or labels or options.plan):
         return None
