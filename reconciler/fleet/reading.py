@@ -5,7 +5,7 @@ Everything that is remembered here can be made again from the repositories: what
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -227,7 +227,11 @@ def reports_of(folder: Path, rows: Iterable[Row]) -> Iterator[tuple[Row, Report]
     Raises:
         Damaged: A copy of a report repository cannot be read.
     """
-    wanted = {f"{row.tree}:report.json": row for row in rows if row.tree}
+    # Whoever reports the files of another one keeps that one's report from nobody.
+    wanted = defaultdict[str, list[Row]](list)
+    for row in rows:
+        if row.tree:
+            wanted[f"{row.tree}:report.json"].append(row)
     for copy in sorted(folder.glob("*.git")):
         if not wanted or copy.name == _POLICY:
             continue
@@ -237,9 +241,10 @@ def reports_of(folder: Path, rows: Iterable[Row]) -> Iterator[tuple[Row, Report]
             here = {name: oid for name, (oid, kind, _) in zip(names, found, strict=True) if kind == "blob"}
             texts = bounded(git, list(here.values()), _DOING, MOST_REPORT_BYTES)
             for name, text in zip(here, texts, strict=True):
-                row = wanted.pop(name)
+                of = wanted.pop(name)
                 with suppress(Misuse):  # The row itself tells of it.
-                    yield row, read_report(text or b"")
+                    report = read_report(text or b"")
+                    yield from ((row, report) for row in of)
 
 
 def _read_at(folder: Path) -> str:

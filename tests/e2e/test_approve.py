@@ -189,3 +189,13 @@ def test_what_was_read_before_says_when(world: FleetWorld, capsys: pytest.Captur
     assert SHORT in printed.out
     assert "by the reports as they were read 20" in printed.err
     assert "--fetch reads them anew" in printed.err
+
+
+def test_who_reports_the_files_of_another_one_takes_it_out_of_no_list(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.report("web-02/web-01", waits("web-01", world))
+    assert call(world, "--list", "--format", "json") == 0
+    assert {"web-01", "web-02"} <= {one for plan in told(capsys) for one in plan["targets"]}
+    world.report("db-01/web-01", waits("web-01", world))
+    assert call(world, "web-01", "--expires", "7d") == 0
