@@ -207,3 +207,11 @@ def test_packages_and_labels_are_texts_whatever_they_are_called(name: str) -> No
     (approval,) = loaded({**made.files, "policies/p.yaml": "kind: Policy\nname: p\n"}).approvals
     assert approval.value.versions == {name: "1.0-2"}
     assert approval.value.match.labels == {"1": ("2",)}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_no_target_keeps_a_security_update_of_others_from_being_seen(*, is_first: bool) -> None:
+    quiet = replace(BOTH, updates=tuple(replace(one, security=False) for one in BOTH.updates))
+    every = [told("web-02"), told("web-01", quiet)]
+    (plan,) = waiting(reversed(every) if is_first else every).plans
+    assert sorted(plan.security) == ["openssl:amd64"]

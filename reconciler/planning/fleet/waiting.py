@@ -47,7 +47,8 @@ class WaitingPlan:
     Attributes:
         digest: ``sha256:`` and 64 digits, of the transaction.
         changes: The transaction.
-        security: Those of them that are security updates, as ``NAME:ARCH``.
+        security: Those of them that are security updates by the word of one target at least, as
+            ``NAME:ARCH``: it is no part of the digest, and none can keep it from the others.
         targets: Sorted by id.
     """
 
@@ -111,7 +112,7 @@ def _digest(changes: Iterable[PlannedMove]) -> str:
 
 def _plan(digest: str, every: Sequence[tuple[WaitingTarget, Report]]) -> WaitingPlan:
     report = every[0][1]
-    named = {str(one.package) for one in report.plan.updates if one.security}
+    named = {str(one.package) for _, each in every for one in each.plan.updates if one.security}
     security = frozenset(str(one.package) for one in report.plan.transaction if str(one.package) in named)
     targets = sorted((target for target, _ in every), key=lambda one: one.row.target)
     return WaitingPlan(digest, report.plan.transaction, security, tuple(targets))
