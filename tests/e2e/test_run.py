@@ -111,6 +111,16 @@ def test_explain_answers_with_file_line_and_commit(site: Site, patchledger: Comm
     assert [(one["commit"], one["accepted"], one["signature"]) for one in told["written"]] == [
         (commit, commit, None)
     ]
+    longer = site.commit(
+        {
+            "exceptions/plain.yaml": "kind: Exception\nname: plain-regression\npackages: plain\n"
+            "action: hold\nreason: breaks the lab\nexpires: 2199-01-01\n"
+        },
+        "Hold it longer",
+    )
+    patchledger("run")
+    words = " ".join(patchledger("explain", "plain")[1].split())
+    assert f'in {longer[:12]} "Hold it longer"; until 2199-01-02 00:00 UTC' in words
     assert "not installed" in patchledger("explain", "no-such-package")[1]
     assert "up to date" in patchledger("explain", "local")[1]
 

@@ -19,7 +19,7 @@ from reconciler.policy.zones import end_instant, zone
 from reconciler.reconcile.ports.policies import Unverified
 
 _MOST = 20
-"""Lines of policy that are looked up: each takes two processes."""
+"""Lines of policy that are looked up: each takes two or three processes."""
 _LONGEST = 200
 
 
@@ -29,7 +29,8 @@ class WrittenLine:
 
     Attributes:
         origin: ``FILE:LINE@COMMIT``, as explanations name it.
-        by: Who wrote it; ``None`` where git cannot tell.
+        by: Who wrote it, or last changed the document that begins there and ends by itself; ``None`` where
+            git cannot tell.
         signature: Who signed the commit that brought it, or why that counts no more, in words; empty where
             signatures are not asked for.
         expires: When it stops to hold by itself; ``None`` where it does not.
@@ -88,19 +89,19 @@ def written_lines(
     asker = _Asker.of(wiring, now)
     found = []
     for origin in chosen:
-        place = _place(origin, effective.commit)
+        place = _place(origin, effective.commit, is_document=origin in ends)
         by = authorship(Git(wiring.source.mirror), place, line) if place and line else None
         signature = "" if by is None else asker.who(by.accepted)
         found.append(WrittenLine(origin, by, signature, ends.get(origin)))
     return found
 
 
-def _place(origin: str, commit: str) -> Place | None:
+def _place(origin: str, commit: str, *, is_document: bool = False) -> Place | None:
     file_line, _, short = origin.rpartition("@")
     file, _, line = file_line.rpartition(":")
     if not file or not line.isdecimal() or not short or not commit.startswith(short):
         return None
-    return Place(file, int(line), commit)
+    return Place(file, int(line), commit, is_document)
 
 
 def _ends(effective: Effective) -> Mapping[str, datetime]:

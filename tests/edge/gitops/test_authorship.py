@@ -53,3 +53,30 @@ def test_a_line_is_of_who_changed_it_last_and_came_with_the_merge(policy: Path) 
 def test_what_is_not_there_is_nobodys(policy: Path, place: tuple[str, int]) -> None:
     commit(policy, "ada", "kind: Policy\nname: p\n", "begin")
     assert authorship(Git(policy / ".git"), Place(*place, "main"), lines(policy)) is None
+
+
+def test_a_document_is_of_who_changed_it_last_also_by_taking_something_out(policy: Path) -> None:
+    hold = (
+        "# ours\nkind: Exception\nmatch: {name: web-01}\nexpires: 2026-12-01\n---\nkind: Exception\nname: b\n"
+    )
+    commit(policy, "ada", hold, "hold it on web-01")
+
+    def told(line: int) -> tuple[str, str]:
+        place = Place("a.yaml", line, "main", is_document=True)
+        found = authorship(Git(policy / ".git"), place, lines(policy))
+        assert found is not None
+        assert found.accepted == found.commit
+        return found.author, found.subject
+
+    assert told(2) == ("ada <ada@example.org>", "hold it on web-01")
+    longer = hold.replace("2026", "2099")
+    commit(policy, "ben", longer, "hold it for ever")
+    assert told(2) == ("ben <ben@example.org>", "hold it for ever")
+    wider = longer.replace("match: {name: web-01}\n", "")
+    commit(policy, "eve", wider, "hold it everywhere")
+    commit(policy, "ann", wider.replace("name: b", "name: c"), "another one")
+    assert told(2) == ("eve <eve@example.org>", "hold it everywhere")
+    assert told(5) == ("ann <ann@example.org>", "another one")
+    (policy / "a.yaml").unlink()
+    git(policy, "commit", "--quiet", "-am", "gone")
+    assert authorship(Git(policy / ".git"), Place("a.yaml", 2, "main", is_document=True), ()) is None
