@@ -247,8 +247,3 @@ def _fitting(texts: Sequence[str], room: int) -> list[str]:
 
 def _size(text: str) -> int:
     return len(text.encode())
-
-
-def plan_security(plan: WaitingPlan) -> str:
-    """Return how many of a plan's changes are security updates, in words."""
-    return f"{len(plan.security)} of them security" if plan.security else "none of them security"
