@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.managers.sections import Section, Sections, number, pairs, unparsed, whole
 from reconciler.planning.facts.observation import ClockState, Facts, Filesystem, Reboot, RebootNeed
-from reconciler.policy.values import machine_id_of
+from reconciler.policy.machine_ids import machine_id_of
 
 
 def read_facts(sections: Sections, machine: Mapping[str, str]) -> Facts:

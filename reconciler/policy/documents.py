@@ -35,6 +35,7 @@ from reconciler.policy import values
 from reconciler.policy import windows as compiled_windows  # `windows` is a key of a Schedule
 from reconciler.policy.fields import Action, ApprovalMode, Duration, Length, OneAlone, OneOrMany, Pin, T
 from reconciler.policy.icalendarfile import IcsCalendar
+from reconciler.policy.machine_ids import MACHINE_ID
 from reconciler.policy.managers import ManagerName, traits_of
 from reconciler.policy.recurrence import parse_rrule
 from reconciler.policy.sources import are_named
@@ -741,7 +742,7 @@ class Host(Document):
     """The host's id."""
     labels: Mapping[LabelKey, Glob] = {}
     """Labels that policies match on."""
-    machine_id: Annotated[str, StringConstraints(pattern=values.MACHINE_ID)] | None = None
+    machine_id: Annotated[str, StringConstraints(pattern=MACHINE_ID)] | None = None
     """Content of its /etc/machine-id: a cloned host with another one applies nothing."""
     report_key: Annotated[str, AfterValidator(values.check_public_key)] | None = None
     """The SSH public key that signs its reports."""

@@ -22,10 +22,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.policy.signers import NOTHING_REVOKED, Revocation, fingerprint_of_line
-from reconciler.policy.values import GLOB, LABEL_KEY, machine_id_of
+from reconciler.policy.values import GLOB, LABEL_KEY
 
 if TYPE_CHECKING:  # whoever judges reports has read which key is whose
     from reconciler.policy.documents import Host
+from reconciler.policy.machine_ids import machine_id_of
 
 
 @dataclass(frozen=True, slots=True)

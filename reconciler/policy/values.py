@@ -16,6 +16,7 @@ from functools import lru_cache
 from pydantic_core import PydanticCustomError
 
 from reconciler.policy.calendar import parse_calendar, parse_cron
+from reconciler.policy.machine_ids import MACHINE_ID
 from reconciler.policy.managers import NAMES, in_words
 from reconciler.policy.sources import PATTERN as SOURCE
 from reconciler.policy.sources import RELEASE
@@ -36,7 +37,6 @@ PERCENT = r"^(?:100|[1-9]?[0-9])%$"
 TIME_OF_DAY = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$"
 MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?$"
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-MACHINE_ID = r"^[0-9a-f]{32}$"
 SCRIPT_NAME = rf"^(?:{'|'.join(NAMES)})-update\.sh$"
 _COMPARISON = r"\s*(?:>=|<=|==|!=|>|<)\s*[0-9]{1,9}(?:\.[0-9]{1,9}){0,3}\s*"
 REQUIREMENT = f"^{_COMPARISON}(?:,{_COMPARISON})*$"
@@ -334,11 +334,6 @@ def check_public_key(value: str) -> str:
         hint = 'copy the line of the .pub file, such as "ssh-ed25519 AAAA... web-01"'
         raise refuse("is not an SSH public key", hint)
     return value
-
-
-def machine_id_of(said: str) -> str:
-    """Return what machine-id(5) allows, empty of anything else: what may stand there is nobody's business."""
-    return said if re.fullmatch(MACHINE_ID, said) else ""
 
 
 def is_public_key(line: str) -> bool:

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from reconciler.policy.values import machine_id_of
+from reconciler.policy.machine_ids import machine_id_of
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MOST = 64  # characters that are read of what should be 32 digits
