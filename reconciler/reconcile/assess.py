@@ -23,6 +23,7 @@ from reconciler.planning.facts.observation import (
     Rival,
 )
 from reconciler.planning.facts.package import Mention, PackageId
+from reconciler.planning.facts.patience import is_waited_for
 from reconciler.planning.facts.versions import order_of
 from reconciler.planning.gates.decision import next_instant
 from reconciler.planning.gates.inputs import Local, gate_inputs
@@ -741,7 +742,7 @@ def _standing(
         if commit in ("", one.policy_commit)
         and (one.package, one.version) not in whole
         and (not one.rivals or any(_is_among(rival, there) for rival in one.rivals))
-        and (one.until is None or (now < one.until and one.lists == seen.lists))
+        and (one.until is None or (is_waited_for(one.until, now) and one.lists == seen.lists))
     )
 
 

@@ -1,5 +1,6 @@
 """Packages are fetched before their window opens, where only time and people stand against the plan."""
 
+from reconciler.planning.facts.patience import is_waited_for
 from reconciler.planning.gates.types import Closed, Outcome
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Unfetched
@@ -23,7 +24,11 @@ def is_due(assessment: Assessment, state: State, clock: Clock) -> bool:
         and bool(finding.judged.plan.transaction)
         and finding.recording.observation.privileged
         and finding.judged.plan.digest != state.downloaded
-        and (last is None or last.what != _what_to_fetch(assessment) or clock.now() >= last.again)
+        and (
+            last is None
+            or last.what != _what_to_fetch(assessment)
+            or not is_waited_for(last.again, clock.now())
+        )
         and bool(closed)
         and all(map(_may_download, closed))
     )

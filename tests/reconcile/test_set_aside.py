@@ -196,3 +196,13 @@ def test_a_rollback_is_not_for_what_was_only_missing(fleet: Fleet, host: Mirrore
     done = tick(fleet, host)
     assert [run.outcome for run in done.runs] == ["failed", "applied"]
     assert installed(host, "tool") == ["1.1"]
+
+
+def test_a_clock_that_was_ahead_sets_nothing_aside_for_years(fleet: Fleet, host: Mirrored) -> None:
+    host.lacking = {"lost": "file"}
+    host.at = NOW + timedelta(days=9)
+    done = tick(fleet, host)
+    assert [run.code for run in done.runs] == ["not-fetched", ""], done.report.decision
+    host.at, host.lacking = NOW, {}
+    assert [run.outcome for run in tick(fleet, host).runs] == ["applied"]
+    assert installed(host, "lost") == ["1.1"]

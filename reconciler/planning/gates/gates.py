@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from reconciler.planning.facts.observation import Change, ClockState, Filesystem
 from reconciler.planning.facts.package import Mention
+from reconciler.planning.facts.patience import is_waited_for
 from reconciler.planning.gates.types import (
     Closed,
     Evidence,
@@ -218,7 +219,7 @@ def _disturbed(inputs: GateInputs, plan: Plan, now: datetime) -> GateResult:
         if failed.again is None:
             reason = "this very plan failed and neither plan, policy nor package database has changed since"
             return Closed(GateName.HOST, Outcome.ALREADY_FAILED, reason)
-        if now < failed.again:
+        if is_waited_for(failed.again, now):
             others = "when the plan, policy, package database or hooks are others"
             reason = f"{failed.reason}; tried again at {minute(failed.again)}, with run --now, or {others}"
             return Closed(GateName.HOST, Outcome.ALREADY_FAILED, reason, until=failed.again)
