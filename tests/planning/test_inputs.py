@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.facts.observation import ClockState
+from reconciler.planning.facts.observation import ClockState, Quarantined
 from reconciler.planning.gates.decision import evaluate, next_instant
 from reconciler.planning.gates.inputs import gate_inputs
 from reconciler.planning.gates.types import Apply, Closed, Decision, Deferred, GateInputs, Outcome
@@ -183,3 +183,11 @@ def test_a_clock_at_the_end_of_the_calendar_gets_a_decision(now: datetime) -> No
         gate.changes for gate in evaluate(USUAL, shown(effective, now), now) if isinstance(gate, Closed)
     ]
     assert all(at is None or at >= now for at in changes)
+
+
+def test_what_could_only_not_be_fetched_is_not_known_to_be_half_done() -> None:
+    failed = Quarantined("vim", "amd64", "2", OBSERVATION.at, "run-1", "exit 3", "c" * 40)
+    lacking = replace(failed, name="zlib", until=OBSERVATION.at + timedelta(hours=1), attempts=1)
+    observation = replace(OBSERVATION, quarantined=(failed, lacking))
+    inputs = gate_inputs(None, observation, POLICY, target="web-01", conditions=(), now=OBSERVATION.at)
+    assert inputs.host.quarantined == ("vim:amd64",)

@@ -80,7 +80,8 @@ def gate_inputs(
         database=observation.database,
         hooks=observation.hooks,
         failed=local.failed,
-        quarantined=tuple(sorted({str(one.package) for one in observation.quarantined})),
+        # What could only not be fetched was never begun here.
+        quarantined=tuple(sorted({str(one.package) for one in observation.quarantined if one.until is None})),
     )
     inputs = GateInputs(
         settings=GateSettings(),
