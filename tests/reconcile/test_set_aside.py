@@ -9,9 +9,11 @@ import pytest
 
 from reconciler.errors import Stalled, Transient
 from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.observation import Observation, Source
+from reconciler.planning.facts.observation import Change, Observation, Source
 from reconciler.planning.reporting.summary import headline
 from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, Lacks
+from reconciler.planning.runs.hooks_and_health import CheckResult
+from reconciler.planning.runs.steps import Needs
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.tick import Tick
 from tests.fakes import Build, PackageWorld
@@ -206,3 +208,36 @@ def test_a_clock_that_was_ahead_sets_nothing_aside_for_years(fleet: Fleet, host:
     host.at, host.lacking = NOW, {}
     assert [run.outcome for run in tick(fleet, host).runs] == ["applied"]
     assert installed(host, "lost") == ["1.1"]
+
+
+@dataclass
+class Sick(Mirrored):
+    """One whose services fail once the tool is there in its new version; it is patched in several steps."""
+
+    def needs(self, changes: Sequence[Change]) -> Needs:
+        return {change.package: frozenset() for change in changes}
+
+    def failed_units(self) -> tuple[CheckResult, ...]:
+        is_ill = self.world.installed["tool"] == "1.1"
+        return (CheckResult("unit tool.service", ok=not is_ill),)
+
+
+@pytest.mark.parametrize(("on_failure", "tool"), [("report", "1.1"), ("rollback", "1.0")])
+def test_a_machine_that_is_not_well_is_told_and_undone_whatever_was_missing_beside(
+    fleet: Fleet, on_failure: str, tool: str
+) -> None:
+    settings = f"health: {{settle: 0s}}\non_failure: {on_failure}".encode()
+    base = ALWAYS[0].data.replace(b"steps: single", settings)
+    fleet.policy = (replace(ALWAYS[0], data=base), ALWAYS[1])
+    builds = [Build(name, "1.1") for name in ("git", "systemd", "tool")]
+    old = [Build(one.name, "1.0") for one in builds]
+    host = Sick(PackageWorld((*old, *builds), {one.name: "1.0" for one in old}), lacking={"git": "file"})
+    done = tick(fleet, host)
+    first = done.runs[0]
+    assert [len(step.changes) for step in first.steps] == [1, 2]
+    assert (first.code, first.unhealthy[0].name) == ("unhealthy", "unit tool.service")
+    assert "404 git" in first.reason
+    assert Stalled in codes(done)
+    assert installed(host, "tool", "systemd") == [tool, "1.0"]
+    # What is left is no matter of this tick: a machine that is not well is somebody's matter first.
+    assert len(done.runs) == 1

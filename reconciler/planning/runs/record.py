@@ -282,9 +282,10 @@ class RunRecord:
     def leaves_rest(self) -> bool:
         """Whether the package manager would not begin for the sake of packages that it named.
 
-        They are left alone now, and what else was to be done with them is still to be done.
+        They are left alone now, and what else was to be done with them is still to be done; on a machine that
+        is not well since then, by a later tick.
         """
-        return any(
+        return not self.unhealthy and any(
             step.exit_code in {exit_codes.NOT_BEGUN, exit_codes.NOT_FETCHED}
             and any(not one.is_hook for one in step.failed)
             for step in self.steps
@@ -554,6 +555,10 @@ def with_health(record: RunRecord, unhealthy: Sequence[CheckResult]) -> RunRecor
         case RunOutcome.APPLIED | RunOutcome.PARTIAL | RunOutcome.REBOOTED:
             reason = f"not healthy afterwards: {said}"
             return replace(record, outcome=RunOutcome.FAILED, code="unhealthy", reason=reason)
+        case RunOutcome.FAILED if record.code in PASSING:
+            # What may be over by the next tick is not to hide what somebody must look at.
+            reason = f"not healthy afterwards: {said}; {record.reason}"
+            return replace(record, code="unhealthy", reason=reason)
         case (
             RunOutcome.REPAIRED
             | RunOutcome.FAILED
