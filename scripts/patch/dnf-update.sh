@@ -1304,9 +1304,27 @@ find_unfetched() {
         # Where nobody answers twice, it is no matter of this file or that.
         [ -s "$WORK/more" ] && ! { grep -qE "$SAYS_NO_ANSWER" "$WORK/more" && grep -qE "$SAYS_NO_ANSWER" "$WORK/lacked"; } || return 0
         cat "$WORK/more" >>"$WORK/lacked"
-        # Nor where none of the first few can be had.
-        [ "${#round}" -lt 5 ] || some_there || return 0
+        # Nor where none of the first few can be had, nor others.
+        [ "${#round}" -lt 5 ] || some_there || look_for_another || return 0
     done
+}
+
+# What one package was built from makes many with names beside one another, and dnf begins with these: whether another one
+# can be had, of the end or of the middle.
+look_for_another() {
+    for place in last middle; do
+        not_lacked | awk -F '\t' '$4 !~ /^\//' >"$WORK/others"
+        must_have_space
+        COMING=$(awk -F '\t' -v place="$place" '{ row[NR] = $4 } END { print row[place == "last" ? NR : int((NR + 1) / 2)] }' "$WORK/others")
+        sure
+        [ -n "$COMING" ] || return 1
+        act "fetch-$place" insist fetch_rest
+        keep_said
+        ! some_there || return 0
+        unfetched >>"$WORK/lacked"
+        must_have_space
+    done
+    return 1
 }
 
 # What needs what is left out is not fetched, either.

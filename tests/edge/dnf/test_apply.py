@@ -291,6 +291,21 @@ def test_packages_that_cannot_be_fetched_are_named(
 
 
 @pytest.mark.usefixtures("server")
+def test_many_that_are_missing_and_come_first_keep_none_back_that_can_be_had(
+    own_lab: DnfLab, own_dnf: ScriptedManager, folder: Folder
+) -> None:
+    names = [f"aa{letter}" for letter in "bcdefghi"]
+    own_lab.repository.publish(*(Rpm(name, "1.0-1") for name in names))
+    own_lab.refresh()
+    for name in names:
+        own_lab.repository.file(name, "1.0-1").unlink()
+    coming = [Change("install", name, "noarch", None, "1.0-1") for name in names]
+    done = own_dnf.download(named(*coming, come("plain", "1.1-1")), folder())
+    assert done.exit_code == 29
+    assert [(one.name, one.lacks) for one in done.failed] == [(f"{name}:noarch", "file") for name in names]
+
+
+@pytest.mark.usefixtures("server")
 def test_where_no_package_can_be_had_it_is_not_for_the_sake_of_any(
     own_lab: DnfLab, own_dnf: ScriptedManager, folder: Folder
 ) -> None:
