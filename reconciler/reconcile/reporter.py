@@ -176,6 +176,7 @@ class Reporter:
             missed=assessment.watch.missed,
             recent=state.recent,
             outside=state.outside,
+            set_aside=state.quarantine,
         )
         untold = tuple(self._tell(assessment, state.snapshot, snapshot))
         said = commit or (last.oid if last is not None else "")

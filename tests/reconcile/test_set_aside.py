@@ -10,6 +10,7 @@ import pytest
 from reconciler.errors import Stalled, Transient
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, Observation, Source
+from reconciler.planning.notices.events import Event
 from reconciler.planning.reporting.summary import headline
 from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, Lacks
 from reconciler.planning.runs.hooks_and_health import CheckResult
@@ -215,7 +216,7 @@ class Sick(Mirrored):
     """One whose services fail once the tool is there in its new version; it is patched in several steps."""
 
     def needs(self, changes: Sequence[Change]) -> Needs:
-        return {change.package: frozenset() for change in changes}
+        return {change.package: () for change in changes}
 
     def failed_units(self) -> tuple[CheckResult, ...]:
         is_ill = self.world.installed["tool"] == "1.1"
@@ -241,3 +242,21 @@ def test_a_machine_that_is_not_well_is_told_and_undone_whatever_was_missing_besi
     assert installed(host, "tool", "systemd") == [tool, "1.0"]
     # What is left is no matter of this tick: a machine that is not well is somebody's matter first.
     assert len(done.runs) == 1
+
+
+def test_it_is_over_when_it_is_installed_and_not_when_it_is_tried_again(fleet: Fleet, host: Mirrored) -> None:
+    host.lacking = {"lost": "file"}
+    told = []
+    for hours in (0, 1, 3, 7):
+        host.at = NOW + hours * HOUR
+        tick(fleet, host)
+        new, fleet.told = fleet.told, []
+        told.append([one.event.value for one in new if one.event in {Event.FAILED, Event.RECOVERED}])
+    # What is in quarantine, and the run; then the run of the other plan that is left; and then no more.
+    assert told == [["failed", "failed"], ["failed"], [], []]
+    host.at, host.lacking = NOW + 15 * HOUR, {}
+    tick(fleet, host)
+    (over,) = (one for one in fleet.told if one.event is Event.RECOVERED)
+    assert "over: lost: 404 lost" in over.message.text
+    assert host.remembered.snapshot is not None
+    assert host.remembered.snapshot.troubles == ()

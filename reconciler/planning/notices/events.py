@@ -22,7 +22,7 @@ from reconciler.planning.notices.message import Contents, Message, MessageSectio
 from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.reporting.ailments import Ailment, ailment_of
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.runs.record import RunResult
+from reconciler.planning.runs.record import NOT_FETCHED, RunResult
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.planning.text.wording import changes_of, listed, minute, plural
@@ -393,7 +393,14 @@ def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
     ended = {each.code: each.message for each in previous.troubles if each.kind not in remaining}
     run, before = current.last_run, previous.last_run
     failed_before = before is not None and before.result is not RunResult.APPLIED
-    if before is not None and failed_before and run is not None and run.result is RunResult.APPLIED:
+    # What could not be fetched is over with its quarantine, whatever else is applied before that.
+    is_set_aside = (
+        before is not None
+        and before.code == NOT_FETCHED
+        and ConditionType.PACKAGES_QUARANTINED.value in remaining
+    )
+    is_over = failed_before and not is_set_aside
+    if before is not None and is_over and run is not None and run.result is RunResult.APPLIED:
         ended[f"run:{before.digest}:{before.code}"] = before.reason
     if ended:
         lines = tuple(f"over: {ended[code]}" for code in sorted(ended))

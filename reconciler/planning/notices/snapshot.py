@@ -1,15 +1,26 @@
 """What a report means for notifications: the snapshot that is compared with the one before."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from reconciler.planning.facts.observation import Quarantined
 from reconciler.planning.gates.types import GateName
-from reconciler.planning.notices.events import Expiring, LastRun, Late, PastRun, Snapshot, troubles
+from reconciler.planning.notices.events import (
+    Event,
+    Expiring,
+    LastRun,
+    Late,
+    PastRun,
+    Snapshot,
+    Trouble,
+    troubles,
+)
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.reporting.document import OutsideMove, Report
 from reconciler.planning.reporting.overdue import overdue
 from reconciler.planning.resolving.conditions import WARNING
-from reconciler.planning.resolving.dispositions import Disposition
+from reconciler.planning.resolving.dispositions import ConditionType, Disposition
 from reconciler.planning.text.wording import listed
 from reconciler.policy.zones import shifted
 
@@ -29,6 +40,7 @@ def snapshot_of(
     missed: MissedWindow | None = None,
     recent: tuple[PastRun, ...] = (),
     outside: tuple[str, ...] = (),
+    set_aside: Iterable[Quarantined] = (),
 ) -> Snapshot:
     """Return what messages about the target of ``report`` are decided from.
 
@@ -40,6 +52,7 @@ def snapshot_of(
         missed: The window that passed last without the run it was for.
         recent: The runs of the last two weeks, oldest first.
         outside: What no run changed and is to be told.
+        set_aside: What is remembered of versions that were left alone, also where that is over.
     """
     now = report.generated_at
     planned = packages_of(report)
@@ -55,7 +68,7 @@ def snapshot_of(
         pending=sum(update.disposition is not Disposition.PLANNED for update in report.plan.updates),
         needs_approval=bool(planned)
         and any(gate.gate is GateName.APPROVAL and gate.state == "closed" for gate in report.gates),
-        troubles=troubles(report.conditions),
+        troubles=_with_awaited(troubles(report.conditions), report, set_aside),
         reboot=report.reboot.need,
         reboot_reasons=report.reboot.reasons,
         boot_id=report.host.facts.boot_id,
@@ -75,6 +88,25 @@ def snapshot_of(
         waits=_waits(report),
         outside=outside,
         overdue=tuple(Late(str(each.update.package), each.name, each.sentence) for each in overdue(report)),
+    )
+
+
+def _with_awaited(
+    found: tuple[Trouble, ...], report: Report, set_aside: Iterable[Quarantined]
+) -> tuple[Trouble, ...]:
+    """Add what could not be fetched and is about to be tried again: it is over once it is installed."""
+    kind = ConditionType.PACKAGES_QUARANTINED
+    coming = {(move.package, move.to) for move in report.plan.transaction}
+    awaited = [
+        f"{report.name_of(one.package)} {one.version}: {one.message}"
+        for one in set_aside
+        if one.until is not None and (one.package, one.version) in coming
+    ]
+    if not awaited or any(one.kind == kind for one in found):
+        return found
+    said = f"could not be fetched, and is tried again: {listed(awaited)}"
+    return tuple(
+        sorted((*found, Trouble(Event.FAILED, kind, said)), key=lambda each: (each.event, each.code))
     )
 
 
