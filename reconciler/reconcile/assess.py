@@ -47,7 +47,7 @@ from reconciler.planning.gates.types import (
     Nothing,
     Outcome,
 )
-from reconciler.planning.notices.events import Event, week_of
+from reconciler.planning.notices.events import Event, LastRun, week_of
 from reconciler.planning.notices.missed_windows import Timetable, WindowWatch, advance, looked
 from reconciler.planning.notices.snapshot import announcement_due
 from reconciler.planning.reporting.document import Report
@@ -59,7 +59,7 @@ from reconciler.planning.resolving.dialogue import next_question, unrestricted
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.resolving.sources import SourcesAsked
-from reconciler.planning.runs.record import PolicySeen, RunResult
+from reconciler.planning.runs.record import NOTHING_TO_WORK_WITH, PolicySeen, RunResult
 from reconciler.policy import windows
 from reconciler.policy.deadlines import limits_of
 from reconciler.policy.documents import DEFAULTS, Deadlines
@@ -598,9 +598,15 @@ def _reboot(recording: Recording, judged: Judged, occasion: "_Occasion") -> Choi
     if not occasion.has_power:
         return NoReboot("it cannot be rebooted from here")
     last = occasion.state.last_run
-    has_failed = last is not None and last.result is not RunResult.APPLIED
+    has_failed = last is not None and last.result is not RunResult.APPLIED and not _began_nothing(last)
     history = History(occasion.state.reboots, has_failed=has_failed, has_applied=occasion.has_applied)
     return choose(recording, judged, occasion.effective.settings, history)
+
+
+def _began_nothing(run: LastRun) -> bool:
+    """Say whether a run failed for what it did not get: the machine is what it was before."""
+    is_lacking = run.result is RunResult.FAILED and run.code in NOTHING_TO_WORK_WITH
+    return is_lacking and not run.packages
 
 
 def decide_again(recording: Recording, read: ReadPolicy) -> Finding:

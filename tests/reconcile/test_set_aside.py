@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.errors import Stalled, Transient
 from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.observation import Change, Observation, Source
+from reconciler.planning.facts.observation import Change, Observation, Reboot, RebootNeed, Source
 from reconciler.planning.notices.events import Event
 from reconciler.planning.reporting.summary import headline
 from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, Lacks
@@ -18,7 +18,7 @@ from reconciler.planning.runs.steps import Needs
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.tick import Tick
 from tests.fakes import Build, PackageWorld
-from tests.reconcile.test_tick import NOW, Fleet, Host, tick
+from tests.reconcile.test_tick import NOW, Fleet, Host, tick, ticker
 
 HOUR = timedelta(hours=1)
 ALWAYS = (
@@ -260,3 +260,43 @@ def test_it_is_over_when_it_is_installed_and_not_when_it_is_tried_again(fleet: F
     assert "over: lost: 404 lost" in over.message.text
     assert host.remembered.snapshot is not None
     assert host.remembered.snapshot.troubles == ()
+
+
+@dataclass
+class Waiting(Mirrored):
+    """One that waits for a reboot, and can be told to."""
+
+    root: str = "/"
+    is_late: bool = True
+    told: list[str] = field(default_factory=list)
+
+    def boot_id(self) -> str:
+        return "boot-1"
+
+    def reboot(self, notice: timedelta, message: str) -> None:
+        del notice
+        self.told.append(message)
+
+    def observe(self, at: datetime, *sources: Sequence[str]) -> Observation:
+        needed = Reboot(RebootNeed.NOT_REQUIRED if self.is_late else RebootNeed.REQUIRED)
+        return replace(super().observe(at, *sources), root=self.root, reboot=needed)
+
+
+@pytest.mark.parametrize("lacking", [("lost",), ("lost", "other")])
+def test_a_file_that_is_missing_keeps_no_reboot_back(fleet: Fleet, lacking: tuple[str, ...]) -> None:
+    base = ALWAYS[0]
+    fleet.policy = (replace(base, data=base.data + b"reboot: {when: if-required}\n"), ALWAYS[1])
+    builds = [Build(name, "1.1") for name in ("lost", "other", "tool")]
+    old = [Build(one.name, "1.0") for one in builds]
+    world = PackageWorld((*old, *builds), {one.name: "1.0" for one in old})
+    host = Waiting(world, lacking=dict.fromkeys(lacking, "file"))
+    made = ticker(fleet, host)
+    made = replace(made, site=replace(made.site, power=host))
+    assessor, applier = replace(made.assessor, site=made.site), replace(made.applier, site=made.site)
+    made = replace(made, assessor=assessor, applier=applier)
+    made.tick()
+    assert (installed(host, "tool"), host.told) == (["1.1"], [])
+    # The next try, which is all that is left to do, fails, and the machine is as well as it was.
+    host.at, host.is_late = NOW + HOUR, False
+    assert [run.outcome for run in made.tick().runs] == ["failed"]
+    assert len(host.told) == 1

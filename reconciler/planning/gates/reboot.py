@@ -106,7 +106,8 @@ class History:
 
     Attributes:
         past: When reboots were asked for, aware.
-        has_failed: The last run, or the machine's health after it, was not well.
+        has_failed: The last run, or the machine's health after it, was not well. One that found nothing to
+            work with does not count.
         has_applied: A run of this tick changed something.
     """
 

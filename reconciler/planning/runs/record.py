@@ -408,9 +408,14 @@ class Ending:
 NOT_FETCHED = "not-fetched"
 """Code of a run in which the files of some packages could not be had, and those of others could."""
 
+_UNREACHABLE = "unreachable"
+
+NOTHING_TO_WORK_WITH = frozenset({NOT_FETCHED, _UNREACHABLE})
+"""Codes of failures for which nothing was begun, since it was not there: they say nothing of the machine."""
+
 _CODES = {
     exit_codes.LOCKED: "locked",
-    exit_codes.STALE: "unreachable",
+    exit_codes.STALE: _UNREACHABLE,
     exit_codes.UNTRUSTED: "signature",
     exit_codes.NO_SPACE: "no-space",
     exit_codes.INTERRUPTED: "manager-ended",
@@ -421,7 +426,7 @@ _CODES = {
 }
 """Why a step failed, by the exit codes of the patch scripts; all others are about the packages themselves."""
 
-PASSING = frozenset({"locked", "unreachable", "signature", "no-space", "manager-ended", NOT_FETCHED})
+PASSING = frozenset({"locked", _UNREACHABLE, "signature", "no-space", "manager-ended", NOT_FETCHED})
 """Codes of failures that may be over by the next tick: the same plan, or its rest, is tried again then."""
 
 _SHORTLY = timedelta(minutes=10)
