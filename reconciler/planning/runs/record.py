@@ -654,6 +654,8 @@ def _unfetched(
             if step.exit_code != exit_codes.NOT_FETCHED and not tried:
                 continue
             is_file = told[0].lacks == "file"
+            if last is not None and tried and is_file and last.run == record.run:
+                tried -= 1  # Taken over after a kill, this very run is counted already.
             pause = pause_after(tried + 1) if is_file else _SHORTLY
             yield Quarantined(
                 move.name,
