@@ -748,8 +748,13 @@ def _standing(
         if commit in ("", one.policy_commit)
         and (one.package, one.version) not in whole
         and (not one.rivals or any(_is_among(rival, there) for rival in one.rivals))
-        and (one.until is None or (is_waited_for(one.until, now) and one.lists == seen.lists))
+        and (one.until is None or (is_waited_for(one.until, now) and not _is_newer(seen.lists, one.lists)))
     )
+
+
+def _is_newer(lists: datetime | None, before: datetime | None) -> bool:
+    """Say whether metadata were published after those of before: a mirror that is behind has nothing new."""
+    return lists is not None and (before is None or lists > before)
 
 
 def _is_among(rival: Rival, there: Iterable[tuple[PackageId, str]]) -> bool:

@@ -142,6 +142,15 @@ def test_newer_metadata_are_a_reason_to_try_at_once(fleet: Fleet, host: Mirrored
     assert installed(host, "lost") == ["1.1"]
 
 
+def test_a_mirror_that_is_behind_is_no_reason_to_try_at_once(fleet: Fleet, host: Mirrored) -> None:
+    host.lacking = {"lost": "file"}
+    tick(fleet, host)
+    for _ in range(3):
+        host.at += HOUR / 5
+        host.published -= HOUR
+        assert tick(fleet, host).runs == ()
+
+
 def test_where_a_server_did_not_answer_the_next_tick_asks_again(fleet: Fleet, host: Mirrored) -> None:
     host.lacking = {"lost": "server"}
     tick(fleet, host)

@@ -289,8 +289,8 @@ class Quarantined(Identified):
         rivals: What it failed beside. Once none of them is installed or offered any more, it is tried again.
         until: Where it could not be fetched: when it is tried again; null where it failed otherwise.
         attempts: How often it could not be fetched.
-        lists: Where it could not be fetched: when the newest of the metadata were published; with others it
-            is tried again at once.
+        lists: Where it could not be fetched: when the newest of the metadata were published; with newer ones
+            it is tried again at once.
     """
 
     name: str
