@@ -13,6 +13,7 @@ from reconciler.planning.facts import exit_codes as codes
 from reconciler.planning.facts.observation import Rival
 from reconciler.planning.facts.package import Mention
 from reconciler.planning.runs.execution import Execution, FailedPackage
+from reconciler.planning.text.untrusted import redacted
 
 OUT = "out"
 """File with the script's standard output."""
@@ -39,7 +40,8 @@ def read_execution(folder: Path) -> Execution:
         Nothing is guessed from it then: what happened is seen by observing the machine.
     """
     try:
-        text = (folder / OUT).read_bytes().decode("utf-8", "replace")
+        # A whole at once, so that none of what is taken out of it can name a password.
+        text = redacted((folder / OUT).read_bytes().decode("utf-8", "replace"))
         ended = datetime.fromtimestamp((folder / OUT).stat().st_mtime, UTC)
         sections = parse_sections(text)
     except (OSError, Stalled) as error:
@@ -111,4 +113,4 @@ def _tail(path: Path) -> str:
         lines = path.read_bytes()[-2000:].decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    return lines[-1].strip() if lines else ""
+    return redacted(lines[-1].strip()) if lines else ""
