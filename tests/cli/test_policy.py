@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -150,6 +151,46 @@ def test_github_annotations_are_one_line_each_and_lead_to_the_file(tmp_path: Pat
         f"::error file={folder}/policies/a%2Cb%25.yaml,line=3::budget: has no unit"
         " (write 5m for minutes, 5h for hours or 5d for days)\n"
     )
+
+
+def code_quality(folder: Path, capsys: Printed) -> list[dict[str, Any]]:
+    call("check", str(folder), "--format", "gitlab")
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_gitlab_has_an_issue_for_each_problem_and_none_where_all_is_well(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    bad = code_quality(mistaken(tmp_path / "bad"), capsys)
+    assert len(bad) == len(TOLD.splitlines())
+    assert bad[0]["severity"] == "blocker"
+    assert bad[0]["location"] == {"path": f"{tmp_path}/bad/approvals/a.yaml", "lines": {"begin": 1}}
+    assert code_quality(plant(tmp_path / "good", GOOD), capsys) == []
+
+
+def test_a_gitlab_issue_keeps_its_fingerprint_where_its_line_moves_and_shares_it_with_none(
+    tmp_path: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    alike = "kind: Policy\nname: a\nbudget: 5\n---\nkind: Policy\nname: b\nbudget: 5\n"
+    before = code_quality(plant(tmp_path, {"policies/a b.yaml": alike}).relative_to(tmp_path), capsys)
+    plant(tmp_path, {"policies/a b.yaml": f"# why\n{alike}"})
+    after = code_quality(Path(), capsys)
+
+    assert [issue["location"] for issue in after] == [
+        {"path": "policies/a b.yaml", "lines": {"begin": line}} for line in (4, 8)
+    ]
+    assert [issue["fingerprint"] for issue in before] == [issue["fingerprint"] for issue in after]
+    assert len({issue["fingerprint"] for issue in after}) == len(after) == 2
+    assert {issue["description"] for issue in after} == {
+        "budget: has no unit (write 5m for minutes, 5h for hours or 5d for days)"
+    }
+
+
+def test_a_warning_is_a_minor_issue_of_gitlab(tmp_path: Path, capsys: Printed) -> None:
+    (issue,) = code_quality(plant(tmp_path, {"README.md": ""}), capsys)
+    assert issue["severity"] == "minor"
 
 
 def test_a_github_annotation_holds_no_other_command(tmp_path: Path, capsys: Printed) -> None:

@@ -1,8 +1,10 @@
 """``policy check``: every problem of a policy repository, in the formats that people and forges read."""
 
 import gc
+import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -218,10 +220,36 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
+def _gitlab(checked: Checked) -> str:
+    """A code quality report of GitLab: what is new on a branch is told by the fingerprints of its problems.
+
+    A fingerprint is made without the line, so that a problem which moves is not told as one more, and
+    numbers problems that are alike, of which GitLab would show one only.
+    """
+    seen: Counter[tuple[str, str, str]] = Counter()
+    found = []
+    for level, problem in _levels(checked):
+        key = (level, _from_here(checked, problem), _sentence(problem))
+        seen[key] += 1
+        found.append(
+            {
+                "description": key[2],
+                "check_name": "policy",
+                "fingerprint": hashlib.sha256(json.dumps([*key, seen[key]]).encode()).hexdigest(),
+                "severity": _SEVERITIES[level],
+                "location": {"path": key[1], "lines": {"begin": problem.line}},
+            }
+        )
+    return json.dumps(found, indent=2) + "\n"
+
+
+_SEVERITIES = {"error": "blocker", "warning": "minor"}
+
 _FORMATS: dict[str, Callable[[Checked], str]] = {
     "text": _text,
     "json": _json,
     "sarif": _sarif,
     "junit": _junit,
     "github": _github,
+    "gitlab": _gitlab,
 }

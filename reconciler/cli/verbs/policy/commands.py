@@ -17,7 +17,7 @@ UPDATERS = {
 """Whose configuration can be converted, and where it is; ``inventory`` is Ansible's list of hosts."""
 
 _WHAT = {"inventory": "hosts and groups of Ansible"}
-CHECK_FORMATS = ("text", "json", "sarif", "junit", "github")
+CHECK_FORMATS = ("text", "json", "sarif", "junit", "github", "gitlab")
 TEST_FORMATS = ("text", "json", "junit")
 
 
