@@ -14,6 +14,7 @@ from reconciler.cli import main
 from reconciler.cli.showing.interfaces import schema
 from reconciler.planning.fleet.rows import Heard, Row, never_heard, row_of
 from reconciler.planning.fleet.summary import Head, Line, write_summary
+from reconciler.planning.impact.effect import Peril
 from reconciler.planning.text import canonical
 from tests.e2e.site import git
 from tests.report_samples import NOW, report_of
@@ -156,6 +157,35 @@ def test_the_exit_code_says_whether_a_host_changes_where_that_is_asked(policy: P
     assert call("--exit-code") == 0  # the files are those of main
     write(policy, CHANGE)
     assert call("--exit-code") == 4
+
+
+@pytest.mark.usefixtures("policy", "summary")
+def test_what_is_forbidden_is_said_with_its_hosts_and_fails(capsys: Printed) -> None:
+    assert call("--head", "change", "--forbid", "lost-windows, removals", "--forbid", "reboots") == 1
+    assert capsys.readouterr().err == (
+        "patchledger: forbidden: lost-windows: they lose every window of the time that was looked at; the "
+        "next one opens 2027-01-10 04:00 UTC (db-01)\n"
+    )
+    assert call("--head", "change", "--forbid", "removals,reboots") == 0
+    assert call("--head", "change", "--forbid", "removals,reboots", "--exit-code") == 4
+    assert call("--head", "change", "--forbid", "lost-windows", "--exit-code") == 1
+
+
+@pytest.mark.usefixtures("policy", "summary")
+@pytest.mark.parametrize("words", ["lost-window", "", "reboots,", "all"])
+def test_a_word_that_nothing_is_called_is_a_mistake_and_no_gate_that_stays_open(
+    words: str, capsys: Printed
+) -> None:
+    assert call("--head", "change", "--forbid", words) == 2
+    said = capsys.readouterr().err
+    assert "--forbid knows no" in said
+    assert all(word in said for word in Peril)
+
+
+@pytest.mark.parametrize("peril", Peril)
+def test_each_word_that_can_be_forbidden_is_in_the_reference(peril: Peril) -> None:
+    reference = Path(__file__).parents[2] / "docs" / "reference" / "impact.md"
+    assert f"`{peril}`" in reference.read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("summary")

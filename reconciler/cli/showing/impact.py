@@ -53,8 +53,8 @@ def _concerns(impact: Impact, width: int | None, paint: Paint) -> Iterator[str]:
     rows = [
         (
             str(one.peril),
-            plural(len(one.hosts), "host") if one.hosts else "",
-            _with_hosts(one.message, one.hosts),
+            _count(one.hosts),
+            with_hosts(one.message, one.hosts),
         )
         for one in impact.concerns
     ]
@@ -65,7 +65,8 @@ def _count(hosts: tuple[str, ...]) -> str:
     return plural(len(hosts), "host") if hosts else ""
 
 
-def _with_hosts(message: str, hosts: tuple[str, ...]) -> str:
+def with_hosts(message: str, hosts: tuple[str, ...]) -> str:
+    """Return what must not be missed, with the first of the hosts that it is about."""
     return f"{message} ({listed(hosts, _NAMES)})" if hosts else message
 
 

@@ -123,6 +123,14 @@ def _register_impact(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--exit-code", action="store_true", help="exit with 4 where a host changes")
     parser.add_argument(
+        "--forbid",
+        action="append",
+        default=[],
+        metavar="WORD,...",
+        help="exit with 1 where it has something of this that must not be missed, such as "
+        "lost-windows,reboots; may be repeated",
+    )
+    parser.add_argument(
         "--format",
         choices=("text", "json", "markdown"),
         default="text",

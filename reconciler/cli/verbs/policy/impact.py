@@ -11,17 +11,18 @@ from reconciler.cli.showing import impact as shown
 from reconciler.cli.showing.terminal import colour, counter, json_text, note, print_json, width
 from reconciler.cli.verbs.windows import YEARS
 from reconciler.durable import replace_file
-from reconciler.errors import DONE, PENDING, REJECTED, Misuse, Stalled, worst
+from reconciler.errors import DONE, FAILED, PENDING, REJECTED, Misuse, Stalled, worst
 from reconciler.fleet.reported import Reports, opened, read_published
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.impact.comparison import Comparison
-from reconciler.planning.impact.effect import Impact
+from reconciler.planning.impact.effect import Impact, Peril
 from reconciler.planning.impact.markdown import comment
 from reconciler.planning.impact.page import page
 from reconciler.planning.impact.sides import Side, side_of
 from reconciler.planning.text.canonical import plain
+from reconciler.planning.text.wording import listed
 from reconciler.policy.problems import visible
 
 _TOLD_EVERY = 50
@@ -42,6 +43,7 @@ class ImpactOptions:
     at: str | None
     output: str | None
     exit_code: bool
+    forbid: Sequence[str]
     format: Literal["text", "json", "markdown"]
 
 
@@ -49,12 +51,14 @@ def impact(options: ImpactOptions) -> int:
     """Print what changes.
 
     Returns:
-        0; 3 where a policy is invalid; with ``--exit-code`` 4 where a host changes.
+        0; 1 where something happens that ``--forbid`` names; 3 where a policy is invalid; with
+        ``--exit-code`` 4 where a host changes.
 
     Raises:
         Misuse: There is no such folder, revision or summary, or an argument is wrong.
         ReconcilerError: A repository cannot be read, or the folder of ``--output`` not written.
     """
+    forbidden = _perils(options.forbid)
     at = SystemClock().now() if options.at is None else _instant(options.at)
     base, head = _sides(options)
     if options.summary is not None:
@@ -65,9 +69,22 @@ def impact(options: ImpactOptions) -> int:
     if options.output is not None:
         _write(found, Path(options.output))
     _print(found, options.format)
+    met = [one for one in found.concerns if one.peril in forbidden]
+    for concern in met:
+        note(f"forbidden: {concern.peril}: {shown.with_hosts(concern.message, concern.hosts)}")
     is_invalid = bool(found.base.problems or found.head.problems)
     is_news = options.exit_code and found.changed > 0
-    return worst([REJECTED if is_invalid else DONE, PENDING if is_news else DONE])
+    return worst([FAILED if met else DONE, REJECTED if is_invalid else DONE, PENDING if is_news else DONE])
+
+
+def _perils(lists: Iterable[str]) -> frozenset[Peril]:
+    """Read what is forbidden; a word that is unknown is a mistake, since a gate with it would never close."""
+    words = [word.strip() for text in lists for word in text.split(",")]
+    unknown = [word for word in words if word not in {*Peril}]
+    if unknown:
+        named = listed([f"'{visible(word)}'" for word in unknown], len(unknown))
+        raise Misuse(f"--forbid knows no {named}", f"take of these: {', '.join(Peril)}")
+    return frozenset(map(Peril, words))
 
 
 def _instant(text: str) -> datetime:
