@@ -167,8 +167,7 @@ def _perform_policy(chosen: argparse.Namespace) -> int:
         case "check":
             from reconciler.cli.verbs.policy import check
 
-            begin = check.watch if chosen.watch else check.check
-            return begin(chosen.folder, chosen.rev, chosen.format)
+            return check.begin(options_of(check.CheckOptions, chosen))
         case "show":
             from reconciler.cli.verbs.policy import show
 

@@ -114,6 +114,37 @@ def resolve_revision(git_dir: Path, revision: str) -> str:
     return oid
 
 
+def changed_paths(git_dir: Path, base: str, head: str) -> list[str]:
+    """Return the paths that ``head`` changes since it left ``base``, from the top of the repository, sorted.
+
+    What is renamed counts with both names; bytes that are no UTF-8 are escaped.
+
+    Args:
+        git_dir: A repository, bare or the ``.git`` of a work tree.
+        base: Full id of a commit.
+        head: Likewise.
+
+    Raises:
+        Misuse: The two share no commit.
+        Stalled: More than 100,000 files changed.
+        Damaged: The repository cannot be read.
+    """
+    git = Git(git_dir)
+    doing = f"cannot compare {head[:12]} with {base[:12]}"
+    shared = git.run("merge-base", base, head)
+    start = shared.text.strip()
+    if shared.returncode == 1 and not shared.error_text:
+        raise Misuse(f"{doing}: they share no commit", "fetch all of both (a shallow clone holds too little)")
+    if shared.returncode or not is_oid(start):
+        raise judge(git, shared, doing)
+    found = git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", start, head, limit=_MAX_LISTING)
+    if found.truncated:
+        raise Stalled(f"{doing}: more than {MAX_FILES} files changed", _HINT)
+    if found.returncode:
+        raise judge(git, found, doing)
+    return sorted(path.decode("utf-8", "backslashreplace") for path in found.stdout.split(b"\0") if path)
+
+
 def read_folder(folder: Path, *, also: str = "") -> list[PolicyFile]:
     """Return the policy files of a folder as git would record them, sorted by path.
 

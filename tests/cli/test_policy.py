@@ -14,6 +14,7 @@ from reconciler.cli.dispatch import perform
 from reconciler.cli.verbs.policy.commands import EXAMPLES as EXAMPLE_NAMES
 from reconciler.errors import Misuse
 from reconciler.process import run
+from tests.e2e.site import git
 from tests.policy.trees import MIDNIGHT
 
 ROOT = Path(__file__).parents[2]
@@ -426,3 +427,91 @@ def test_junit_of_expectations_has_a_case_for_each(tmp_path: Path, capsys: Print
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     (failure,) = suite.findall("testcase/failure")
     assert failure.get("message") == "approval: is none (default), expected required"
+
+
+APPROVED: dict[str, str | bytes] = {
+    "approvals/a.yaml": "kind: Approval\nname: a\nplan: sha256:" + "a" * 64 + "\nexpires: 2026-12-31\n"
+    "reason: r\n"
+}
+
+
+def branched(folder: Path, changes: dict[str, str | bytes], below: str = "") -> Path:
+    """Return a repository whose branch ``change`` is checked out, and whose ``main`` has gone on."""
+    plant(folder / below, GOOD)
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "begin")
+    git(folder, "checkout", "-q", "-b", "change")
+    plant(folder, changes)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "change")
+    git(folder, "checkout", "-q", "main")
+    plant(folder, {"later.md": "words"})
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "later")
+    git(folder, "checkout", "-q", "change")
+    return folder
+
+
+ONLY = ("--rev", "change", "--only", "approvals", "--base", "main")
+
+
+def test_a_branch_that_changes_approvals_alone_passes_whatever_main_did_since(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    assert call("check", str(branched(tmp_path, APPROVED)), *ONLY) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("policies/p.yaml", "kind: Policy\nname: p\n"),
+        ("approvals.md", "words"),
+        (".github/workflows/policy.yml", "name: x"),
+    ],
+)
+def test_a_branch_for_approvals_that_changes_anything_else_is_refused(
+    tmp_path: Path, capsys: Printed, name: str, text: str
+) -> None:
+    folder = branched(tmp_path, {**APPROVED, name: text})
+    assert call("check", str(folder), *ONLY) == 3
+    assert f"{name}:1: is changed since main, and only approvals/ may be" in capsys.readouterr().out
+
+
+def test_what_is_removed_or_moved_into_approvals_is_a_change_where_it_was(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    folder = branched(tmp_path, APPROVED)
+    git(folder, "rm", "-q", "schedules/s.yaml")
+    git(folder, "commit", "-q", "-m", "remove")
+    assert call("check", str(folder), *ONLY) == 3
+    assert "schedules/s.yaml:1: is changed since main" in capsys.readouterr().out
+
+
+def test_what_lies_beside_the_folder_of_the_policy_counts_too(tmp_path: Path, capsys: Printed) -> None:
+    changes = {f"ops/{name}": text for name, text in APPROVED.items()}
+    folder = branched(tmp_path / "one", changes, "ops")
+    assert call("check", str(folder / "ops"), *ONLY) == 0
+    folder = branched(tmp_path / "two", {**changes, "approvals/b.yaml": "x"}, "ops")
+    assert call("check", str(folder / "ops"), *ONLY, "--format", "github") == 3
+    assert f"::error file={folder}/approvals/b.yaml,line=1::is changed since main" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "approvals"], "go together"),
+        (["--base", "main"], "go together"),
+        (["--only", "approvals", "--base", "main"], "go together"),
+        (["--rev", "change", "--only", "approvals", "--base", "gone"], "there is no commit 'gone'"),
+        (["--rev", "change", "--only", "approvals", "--base", "other"], "they share no commit"),
+        ([*ONLY, "--watch"], "do not go together"),
+    ],
+)
+def test_what_cannot_be_compared_is_a_mistake(tmp_path: Path, arguments: list[str], words: str) -> None:
+    folder = branched(tmp_path, APPROVED)
+    git(folder, "checkout", "-q", "--orphan", "other")
+    git(folder, "commit", "-q", "-m", "another beginning")
+    with pytest.raises(Misuse, match=words):
+        call("check", str(folder), *arguments)

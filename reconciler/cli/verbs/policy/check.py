@@ -3,10 +3,11 @@
 import gc
 import hashlib
 import json
+import posixpath
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from reconciler import __version__
 from reconciler.cli.showing.interfaces import PolicyCheck
 from reconciler.cli.showing.junit import JunitCase, junit
 from reconciler.errors import REJECTED, Misuse
-from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
+from reconciler.gitops.revision import changed_paths, read_folder, read_revision, resolve_revision
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
@@ -45,8 +46,43 @@ class Checked:
     warnings: tuple[Problem, ...]
 
 
-def check(folder: str, rev: str | None, form: str) -> int:
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """What ``policy check`` is told; its help says what each is."""
+
+    folder: str
+    rev: str | None
+    only: str | None
+    base: str | None
+    watch: bool
+    format: str
+
+
+def begin(options: CheckOptions) -> int:
+    """Check once, or now and after every change; see :func:`check` and :func:`watch`.
+
+    Raises:
+        Misuse: Arguments do not go together.
+    """
+    if (options.only is None) != (options.base is None) or (options.only and options.rev is None):
+        raise Misuse(
+            "--only, --base and --rev go together: what a branch changes is in its commits",
+            "such as --rev HEAD --only approvals --base origin/main",
+        )
+    if options.watch:
+        return watch(options.folder, options.rev, options.format)
+    return check(options.folder, options.rev, options.format, options.only, options.base)
+
+
+def check(folder: str, rev: str | None, form: str, only: str | None = None, base: str | None = None) -> int:
     """Print what is wrong in the chosen format, and a count on standard error.
+
+    Args:
+        folder: Of a policy.
+        rev: A revision of the repository it is in; ``None`` for the files as they are.
+        form: One of the formats.
+        only: The one folder in which ``rev`` may differ from ``base``.
+        base: The revision that it left.
 
     Returns:
         0, or 3 where there are problems.
@@ -58,6 +94,9 @@ def check(folder: str, rev: str | None, form: str) -> int:
     gc.disable()  # Thousands of documents are kept; looking through them for cycles again and again is slow.
     try:
         checked = examine(folder, rev)
+        if only is not None and base is not None and rev is not None:
+            strayed = tuple(_strayed(folder, rev, only, base))
+            checked = replace(checked, problems=tuple(sorted((*checked.problems, *strayed))))
     finally:
         gc.enable()
     sys.stdout.write(_FORMATS[form](checked))
@@ -109,6 +148,20 @@ def examine_files(folder: str, files: Sequence[PolicyFile], commit: str) -> Chec
             return Checked(folder, revision, problems, tuple(sorted((*revision.warnings, *warnings, *late))))
 
 
+def _strayed(folder: str, rev: str, only: str, base: str) -> Iterator[Problem]:
+    """Yield a problem for each file outside of ``only`` that a branch changes."""
+    from reconciler.gitops.working_copy import locate
+
+    place = locate(Path(folder))
+    base_commit, commit = (resolve_revision(place.git_dir, one) for one in (base, rev))
+    allowed = f"{place.folder}/{only}/" if place.folder else f"{only}/"
+    for path in changed_paths(place.git_dir, base_commit, commit):
+        if not path.startswith(allowed):
+            message = f"is changed since {base}, and only {only}/ may be"
+            file = posixpath.relpath(path, place.folder or ".")
+            yield Problem(file, 1, "", message, "change it by a pull request of its own")
+
+
 def read(folder: str, rev: str | None, *, also: str = "") -> tuple[Sequence[PolicyFile], str]:
     """Return the policy files of a folder, or of a revision with its commit; ``also`` is one more folder."""
     if rev is None:
@@ -158,7 +211,8 @@ def _sentence(problem: Problem) -> str:
 
 
 def _from_here(checked: Checked, problem: Problem) -> str:
-    return str(PurePosixPath(checked.folder) / problem.file)
+    # What a branch changes may lie beside the folder.
+    return posixpath.normpath(PurePosixPath(checked.folder) / problem.file)
 
 
 def _levels(checked: Checked) -> list[tuple[str, Problem]]:

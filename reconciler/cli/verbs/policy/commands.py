@@ -67,6 +67,12 @@ def _add_format(parser: ArgumentParser) -> None:
 def _register_check(parser: ArgumentParser) -> None:
     _add_source(parser)
     parser.add_argument("--format", choices=CHECK_FORMATS, default="text", help="default: text")
+    parser.add_argument(
+        "--only",
+        choices=("approvals",),
+        help="with --rev and --base: nothing outside of this folder may be changed",
+    )
+    parser.add_argument("--base", metavar="REV", help="what the revision is compared with by --only")
     parser.add_argument("--watch", action="store_true", help="check again after every change, until Ctrl-C")
 
 
