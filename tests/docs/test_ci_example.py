@@ -73,6 +73,7 @@ class Site:
     def __init__(self, tmp: Path, forge: Forge) -> None:
         self.tmp, self.forge = tmp, forge
         self.checkout = tmp / "checkout"
+        self.branch = "change"
         people = tmp / "people"
         people.mkdir()
         git(people, "init", "-q", "-b", "main")
@@ -117,6 +118,7 @@ class Site:
         reports = str(self.tmp / "reports.git")
         if self.forge.kind == "gitlab":
             return {
+                "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": self.branch,
                 "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
                 "CI_MERGE_REQUEST_IID": "5",
                 "CI_PROJECT_ID": "7",
@@ -126,6 +128,7 @@ class Site:
             }
         return {
             "github.base_ref": "main",
+            "github.head_ref": self.branch,
             "github.token": TOKEN,
             "github.event.pull_request.number": "5",
             "vars.REPORTS": reports,
@@ -257,6 +260,15 @@ def test_an_expectation_that_does_not_hold_fails(site: Site) -> None:
     assert "approval: is none" in said
     if site.forge.kind == "gitlab":
         assert 'failures="1"' in (site.checkout / "expectations.xml").read_text(encoding="utf-8")
+
+
+def test_a_branch_that_says_it_approves_may_do_nothing_else(site: Site) -> None:
+    site.push({"README.md": "words\n"})
+    assert site.job("check")[0] == 0
+    site.branch = "approve/web-01"
+    code, said = site.job("check")
+    assert code == 3
+    assert "README.md:1: is changed since refs/remotes/origin/main, and only approvals/ may be" in said
 
 
 def test_what_was_merged_meanwhile_is_no_impact_of_the_branch(site: Site) -> None:
