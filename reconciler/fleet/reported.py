@@ -90,7 +90,7 @@ def _absolute(address: str) -> str:
 
 
 @dataclass(slots=True)
-class _Read:
+class _ReadRepository:
     """A report repository that was read."""
 
     cache: ReportCache
@@ -105,12 +105,12 @@ class Reports:
     """
 
     def __init__(self, folder: Path, addresses: Sequence[str], tell: Tell | None) -> None:
-        self._parts: list[_Read] = []
+        self._parts: list[_ReadRepository] = []
         self._of: dict[str, tuple[int, str]] = {}
         self._tell = tell
         found: dict[str, Row] = {}
         for number, address in enumerate(addresses):
-            part = _Read(ReportCache(folder / f"{number}.git", _absolute(address)))
+            part = _ReadRepository(ReportCache(folder / f"{number}.git", _absolute(address)))
             part.cache.fetch(_TIMEOUT)
             self._parts.append(part)
             for row in part.cache.whole(partial(self._all_rows, part)):
@@ -120,10 +120,10 @@ class Reports:
                     self._of[row.target] = number, row.branch
         self.rows = [found[target] for target in sorted(found)]
 
-    def _all_rows(self, part: _Read) -> list[Row]:
+    def _all_rows(self, part: _ReadRepository) -> list[Row]:
         return list(self._rows(part))
 
-    def _rows(self, part: _Read) -> Iterator[Row]:
+    def _rows(self, part: _ReadRepository) -> Iterator[Row]:
         cache = part.cache
         tips = {name: oid for name, oid in cache.tips().items() if name.startswith(("hosts/", "guests/"))}
         told = dict(zip(tips, cache.commits(list(tips.values())), strict=True))
@@ -159,7 +159,7 @@ class Reports:
             for some in _portions(sizes):
                 yield from self._recorded(part, some)
 
-    def _recorded(self, part: _Read, targets: Sequence[str]) -> Iterator[Recorded]:
+    def _recorded(self, part: _ReadRepository, targets: Sequence[str]) -> Iterator[Recorded]:
         ids = {target: part.shapes[self._of[target][1]].observation for target in targets}
         there = {target: oid for target, oid in ids.items() if oid}
         for target in ids.keys() - there.keys():

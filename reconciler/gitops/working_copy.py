@@ -96,7 +96,7 @@ def heartbeat(folder: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class BranchDraft:
     """Files that a policy is to have, as a branch that people merge.
 
     Attributes:
@@ -169,7 +169,7 @@ class Clone:
             return False
         return True
 
-    def propose(self, draft: Draft, head: str) -> str:
+    def propose(self, draft: BranchDraft, head: str) -> str:
         """Push a branch with one commit on top of ``head``, and return the commit; nothing is forced.
 
         It is signed where git is configured to sign every commit.
@@ -191,7 +191,7 @@ class Clone:
             ) from error
         return commit
 
-    def _committed(self, draft: Draft, head: str) -> str:
+    def _committed(self, draft: BranchDraft, head: str) -> str:
         tree = _tree(Git(self.git_dir), draft, head)
         # git itself reads it: to GitPython "1", and the bare key, are not true.
         signs = self._repository.git.config("--type=bool", "--default=false", "--get", "commit.gpgsign")
@@ -202,7 +202,7 @@ class Clone:
             return str(self._repository.git.commit_tree(*options, "-p", head, "-F", message.name, tree))
 
 
-def _tree(own: Git, draft: Draft, head: str) -> str:
+def _tree(own: Git, draft: BranchDraft, head: str) -> str:
     """Write the tree of ``head`` with the files of a draft, and return its id.
 
     In an index of its own: GitPython would rename the one of the clone away meanwhile, and who kills it then

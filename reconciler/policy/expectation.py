@@ -90,7 +90,7 @@ class Expected(Strictly):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class AskedTime:
     """A time that an expectation is about, half-open and in UTC; a moment lasts a microsecond."""
 
     start: datetime
@@ -138,19 +138,19 @@ class Expectation(Document):
                 raise refuse("is not after `from`", "a bare date lasts through its whole day", key="until")
         return self
 
-    def spans(self, now: datetime) -> tuple[Span, ...]:
+    def spans(self, now: datetime) -> tuple[AskedTime, ...]:
         """Return the times it is about, in their order; where none is written, the next year."""
         tz = zone(self.timezone)
         if self.at is not None:
             return tuple(_span(one, start_instant(one, tz), end_instant(one, tz)) for one in self.at)
         if self.from_ is not None and self.until is not None:
-            return (Span(start_instant(self.from_, tz), end_instant(self.until, tz)),)
+            return (AskedTime(start_instant(self.from_, tz), end_instant(self.until, tz)),)
         begin = now.astimezone(UTC)
-        return (Span(begin, shifted(begin, _YEAR)),)
+        return (AskedTime(begin, shifted(begin, _YEAR)),)
 
 
-def _span(written: date | datetime, start: datetime, end: datetime) -> Span:
-    return Span(start, shifted(start, _INSTANT) if isinstance(written, datetime) else end)
+def _span(written: date | datetime, start: datetime, end: datetime) -> AskedTime:
+    return AskedTime(start, shifted(start, _INSTANT) if isinstance(written, datetime) else end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.planning.resolving.expectations import Failure, Judged, judge
+from reconciler.planning.resolving.expectations import JudgedExpectation, Unmet, judge
 from reconciler.policy.expectation import read_expectations
 from tests.policy.trees import MIDNIGHT, Tree, files, loaded
 
@@ -40,7 +40,7 @@ WEEK = "window_within: 7d"
 DB = "match: {name: db-1}\n"
 
 
-def judged(text: str, policy: Tree = POLICY) -> Judged:
+def judged(text: str, policy: Tree = POLICY) -> JudgedExpectation:
     found = read_expectations(files({"expectations/e.yaml": f"kind: Expectation\nname: e\n{text}"}))
     assert found.problems == ()
     (only,) = judge(loaded(policy), found.placed, NOW)
@@ -158,7 +158,7 @@ def test_an_expectation_about_no_host_fails() -> None:
     found = judged("match: {labels: {role: mail}}\nexpect: {action: apply}\n")
     assert found.hosts == ()
     assert found.failures == (
-        Failure("", "match", "is about no host: `match` selects no Host document, and `hosts` makes up none"),
+        Unmet("", "match", "is about no host: `match` selects no Host document, and `hosts` makes up none"),
     )
 
 

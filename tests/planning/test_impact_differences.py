@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.planning.impact.differences import Differences, differences
-from reconciler.planning.impact.effect import Span, WindowsEffect
+from reconciler.planning.impact.effect import WindowsEffect, WindowSpan
 from reconciler.planning.impact.sides import side_of
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import resolve
@@ -52,7 +52,7 @@ def changes(effect: WindowsEffect) -> list[tuple[str, str, str]]:
     return [(one.change, begin(one.before), begin(one.after)) for one in effect.changes]
 
 
-def begin(span: Span | None) -> str:
+def begin(span: WindowSpan | None) -> str:
     return f"{span.start:%m-%d %H:%M}" if span else ""
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import Exchange, FirstSeen, Quarantined
 from reconciler.planning.gates.recording import Recording, record
-from reconciler.planning.impact.effect import Passing, Rule, UpdateChange, UpdatesEffect
+from reconciler.planning.impact.effect import LetThrough, Rule, UpdateChange, UpdatesEffect
 from reconciler.planning.impact.updates import asks_of_plans, by_recording
 from reconciler.planning.resolving.dialogue import unrestricted
 from reconciler.planning.resolving.dispositions import Disposition, Plan
@@ -229,12 +229,12 @@ def frozen(side: Side, commit: str) -> Effective:
     ("before", "passing"),
     [
         # What security updates alone would be, nobody asked: what would move is told, and marked.
-        (ALL, Passing(("curl:amd64", "libssl:amd64"), Rule.SECURITY)),
-        (SECURITY, Passing(("curl:amd64", "libssl:amd64"), None)),
+        (ALL, LetThrough(("curl:amd64", "libssl:amd64"), Rule.SECURITY)),
+        (SECURITY, LetThrough(("curl:amd64", "libssl:amd64"), None)),
     ],
 )
 def test_what_a_freeze_lets_through_is_told_and_never_silently_nothing(
-    before: Side, passing: Passing
+    before: Side, passing: LetThrough
 ) -> None:
     old, new = before.effective(BEFORE), frozen(before, AFTER)
     assert asks_of_plans(old, new, NOW)

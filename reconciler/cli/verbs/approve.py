@@ -184,7 +184,7 @@ class _Fleet:
 
 
 def _propose(config: Config, fleet: _Fleet, selector: Selector, terms: Terms, options: ApproveOptions) -> int:
-    from reconciler.gitops.working_copy import Clone, Draft
+    from reconciler.gitops.working_copy import BranchDraft, Clone
 
     base = options.base or config.policy.ref
     clone = Clone(Path(options.folder), options.remote)
@@ -204,7 +204,7 @@ def _propose(config: Config, fleet: _Fleet, selector: Selector, terms: Terms, op
         _print(ApprovalProposal(branch, None, made.title, made.body, made.files, ()), options)
         return 0
     trailer = f"\nPolicy-Ref: {base}\n" if config.trust.require_ref else ""
-    pushed = clone.propose(Draft(branch, files, f"{made.title}\n\n{made.body}{trailer}"), head)
+    pushed = clone.propose(BranchDraft(branch, files, f"{made.title}\n\n{made.body}{trailer}"), head)
     commands = tuple(PullRequest(branch, base, made.title, pushed).commands(clone.address))
     _print(ApprovalProposal(branch, pushed, made.title, made.body, made.files, commands), options)
     return 0

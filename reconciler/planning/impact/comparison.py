@@ -21,7 +21,7 @@ from reconciler.planning.impact.differences import Differences, differences
 from reconciler.planning.impact.effect import (
     IMPACT_VERSION,
     Effect,
-    Facts,
+    FleetFacts,
     Group,
     Impact,
     Source,
@@ -42,7 +42,7 @@ _FAR = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class EqualHosts:
     """What hosts share for which the same changes.
 
     Attributes:
@@ -76,9 +76,9 @@ class Comparison:
         self._after = Resolver(head.revision or Revision(""))
         self._rows = {row.target: row for row in rows if row.state is not TargetState.RETIRED}
         self._differences: dict[tuple[HostClass, HostClass], Differences] = {}
-        self._cases: defaultdict[Case, list[Row]] = defaultdict(list)
+        self._cases: defaultdict[EqualHosts, list[Row]] = defaultdict(list)
         self._unjudged: dict[str, str] = {}
-        self._planned: dict[Case, UpdatesEffect] = {}
+        self._planned: dict[EqualHosts, UpdatesEffect] = {}
         self._sort()
         self._samples = {
             rows[0].target: case for case, rows in self._cases.items() if self._is_planned_anew(case)
@@ -99,11 +99,11 @@ class Comparison:
                 if placed.value.name not in self._rows:
                     self._unjudged[placed.value.name] = "it has a Host document, and no report"
 
-    def _case_of(self, row: Row) -> Case:
+    def _case_of(self, row: Row) -> EqualHosts:
         host = host_of(row, self._before)
         resolution = row.resolution or row.target
         kinds = self._before.class_of(host), self._after.class_of(host)
-        return Case(kinds[0], kinds[1], resolution, row.reboot, self._refusal(row))
+        return EqualHosts(kinds[0], kinds[1], resolution, row.reboot, self._refusal(row))
 
     def _refusal(self, row: Row) -> str:
         requires, version = self._head.requires, version_of(row)
@@ -126,11 +126,11 @@ class Comparison:
         before, after = self._effective(case)
         self._planned[case] = by_recording(recording, before, after, self._at)
 
-    def _is_planned_anew(self, case: Case) -> bool:
+    def _is_planned_anew(self, case: EqualHosts) -> bool:
         before, after = self._effective(case)
         return not case.refusal and asks_of_plans(before, after, self._at)
 
-    def _effective(self, case: Case) -> tuple[Effective, Effective]:
+    def _effective(self, case: EqualHosts) -> tuple[Effective, Effective]:
         return self._before.of_class(case.before), self._after.of_class(case.after)
 
     def impact(self, source: Source) -> Impact:
@@ -151,7 +151,7 @@ class Comparison:
             head=self._head.said,
             at=self._at,
             until=self._until,
-            facts=Facts(
+            facts=FleetFacts(
                 source,
                 min(heard, default=None),
                 max(heard, default=None),
@@ -175,7 +175,7 @@ class Comparison:
         groups = [Group(tuple(sorted(one.names)), one.oldest, effect) for effect, one in found.items()]
         return sorted(groups, key=lambda group: (-len(group.hosts), group.hosts))
 
-    def _effect(self, case: Case, rows: Sequence[Row]) -> Effect:
+    def _effect(self, case: EqualHosts, rows: Sequence[Row]) -> Effect:
         if case.refusal:
             return Effect(refusal=case.refusal)
         told = self._told(case)
@@ -186,7 +186,7 @@ class Comparison:
         reboot = _reboot(before, after) if case.reboot else ""
         return Effect("", told.ambiguities, told.settings, told.documents, told.windows, updates, reboot)
 
-    def _told(self, case: Case) -> Differences:
+    def _told(self, case: EqualHosts) -> Differences:
         pair = case.before, case.after
         known = self._differences.get(pair)
         if known is None:

@@ -14,7 +14,7 @@ from typing import Literal
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.gates.recording import lets_security_through
-from reconciler.planning.impact.effect import CountedChange, Passing, Rule, UpdateChange, UpdatesEffect
+from reconciler.planning.impact.effect import CountedChange, LetThrough, Rule, UpdateChange, UpdatesEffect
 from reconciler.planning.impact.updates import wish_of
 from reconciler.planning.reporting.document import Counts
 from reconciler.planning.resolving.dispositions import Disposition
@@ -56,11 +56,11 @@ def by_counts(row: Row, before: Effective, after: Effective, at: datetime) -> Up
     return UpdatesEffect(basis, rules, changes, shown, passing=passing)
 
 
-def _passing(row: Row, before: Effective, after: Effective, at: datetime) -> Passing | None:
+def _passing(row: Row, before: Effective, after: Effective, at: datetime) -> LetThrough | None:
     """Return what the head's freeze lets through where the base has none: the security updates of the row."""
     if not lets_security_through(after, at) or lets_security_through(before, at):
         return None
-    return Passing(tuple(sorted(key.partition("=")[0] for key in row.security)), Rule.SECURITY)
+    return LetThrough(tuple(sorted(key.partition("=")[0] for key in row.security)), Rule.SECURITY)
 
 
 def _without(counts: Counts, named: tuple[UpdateChange, ...]) -> Counts:

@@ -23,9 +23,9 @@ from reconciler.planning.impact.effect import (
     DocumentChange,
     SettingChange,
     Sort,
-    Span,
     WindowChange,
     WindowsEffect,
+    WindowSpan,
 )
 from reconciler.planning.resolving.approval import approvals_of
 from reconciler.planning.text.wording import minute, short_digest
@@ -294,14 +294,17 @@ def _moves(
     """Pair what vanishes with what appears, and return all in the order of time."""
     pairs = _pairs(sorted(set(gone) - set(blocked)), sorted(new))
     taken = set(pairs.values())
-    found = [(key, WindowChange("moves", new[to], Span(*key), Span(*to), "")) for key, to in pairs.items()]
+    found = [
+        (key, WindowChange("moves", new[to], WindowSpan(*key), WindowSpan(*to), ""))
+        for key, to in pairs.items()
+    ]
     found += [
-        (key, WindowChange("vanishes", name, Span(*key), None, blocked.get(key, "")))
+        (key, WindowChange("vanishes", name, WindowSpan(*key), None, blocked.get(key, "")))
         for key, name in gone.items()
         if key not in pairs
     ]
     found += [
-        (key, WindowChange("appears", name, None, Span(*key), ""))
+        (key, WindowChange("appears", name, None, WindowSpan(*key), ""))
         for key, name in new.items()
         if key not in taken
     ]

@@ -74,7 +74,7 @@ class DocumentChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class WindowSpan:
     """A time from ``start`` to just before ``end``."""
 
     start: datetime
@@ -95,8 +95,8 @@ class WindowChange:
 
     change: Literal["appears", "vanishes", "moves"]
     schedule: str
-    before: Span | None
-    after: Span | None
+    before: WindowSpan | None
+    after: WindowSpan | None
     because: str
 
 
@@ -171,7 +171,7 @@ class CountedChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class LetThrough:
     """What a Freeze lets through that holds at the instant and lets security updates pass.
 
     Attributes:
@@ -203,7 +203,7 @@ class UpdatesEffect:
     changes: tuple[UpdateChange, ...] = ()
     counted: tuple[CountedChange, ...] = ()
     overdue: tuple[str, ...] = ()
-    passing: Passing | None = None
+    passing: LetThrough | None = None
 
     @property
     def is_nothing(self) -> bool:
@@ -311,7 +311,7 @@ class PolicySide:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class FleetFacts:
     """What is known of the fleet.
 
     Attributes:
@@ -373,7 +373,7 @@ class Impact:
     head: PolicySide
     at: datetime
     until: datetime
-    facts: Facts
+    facts: FleetFacts
     hosts: int
     changed: int
     lost_windows: int

@@ -7,7 +7,7 @@ document chose is text.
 from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.planning.impact.effect import Group, Impact, PolicySide
-from reconciler.planning.impact.words import WAS, Line, compared, facts, lines, verdict
+from reconciler.planning.impact.words import WAS, ChangeLine, compared, facts, lines, verdict
 from reconciler.planning.text.untrusted import html
 from reconciler.planning.text.wording import plural
 
@@ -75,7 +75,7 @@ def _group(number: int, group: Group) -> str:
     return _folded(title, f"<table>\n{rows}</table>\n{hosts}")
 
 
-def _row(line: Line) -> str:
+def _row(line: ChangeLine) -> str:
     begin = '<td class="part">' if line.is_part else "<td>"
     return f"<tr>{begin}{_text(line.subject)}</td><td>{_text(line.words)}</td></tr>\n"
 

@@ -18,7 +18,7 @@ from typing import Literal
 from reconciler.planning.facts.observation import Observation
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.gates.recording import Recording, lets_security_through
-from reconciler.planning.impact.effect import Passing, Rule, UpdateChange, UpdatesEffect
+from reconciler.planning.impact.effect import LetThrough, Rule, UpdateChange, UpdatesEffect
 from reconciler.planning.impact.estimate import Estimate, certain, estimate
 from reconciler.planning.resolving.approval import approvals_of
 from reconciler.planning.resolving.dialogue import Conversation, Resolution
@@ -139,19 +139,19 @@ def by_recording(recording: Recording, before: Effective, after: Effective, at: 
     )
 
 
-def _passing(recording: Recording, before: Effective, after: Effective, at: datetime) -> Passing | None:
+def _passing(recording: Recording, before: Effective, after: Effective, at: datetime) -> LetThrough | None:
     """Return what the head's freeze lets through, where that is another than by the base."""
     was, will = (_let_through(recording, one, at) for one in (before, after))
     return will if will != was else None
 
 
-def _let_through(recording: Recording, effective: Effective, at: datetime) -> Passing | None:
+def _let_through(recording: Recording, effective: Effective, at: datetime) -> LetThrough | None:
     if not lets_security_through(effective, at):
         return None
     planned = _Planned.of(recording, security_only(effective), at)
     found = (one.package for one in planned.updates if one.disposition is Disposition.PLANNED)
     rule = None if planned.estimate is None else Rule.SECURITY
-    return Passing(tuple(map(str, sorted(found))), rule)
+    return LetThrough(tuple(map(str, sorted(found))), rule)
 
 
 def _changes(old: _Planned, new: _Planned) -> Iterator[UpdateChange]:

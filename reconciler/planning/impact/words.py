@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from reconciler.planning.facts.package import Names
 from reconciler.planning.impact.effect import (
     Effect,
-    Facts,
+    FleetFacts,
     Impact,
     PolicySide,
     Rule,
-    Span,
     UpdatesEffect,
     WindowChange,
     WindowsEffect,
+    WindowSpan,
 )
 from reconciler.planning.text.wording import listed, minute, plural
 
@@ -31,7 +31,7 @@ _A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChangeLine:
     """One thing that changes.
 
     Attributes:
@@ -76,7 +76,7 @@ def _side(side: PolicySide) -> str:
     return f"{side.name} ({side.commit[:12]})" if side.commit and side.name != side.commit else side.name
 
 
-def facts(told: Facts, hosts: int, at: datetime) -> str:
+def facts(told: FleetFacts, hosts: int, at: datetime) -> str:
     """Say what is known of the fleet, and how old that is."""
     if told.oldest is None or told.newest is None:
         return "no host has reported"
@@ -98,7 +98,7 @@ def _age(span: timedelta) -> str:
     return plural(span.days, "day")
 
 
-def lines(effect: Effect, limit: int | None = None) -> Iterator[Line]:
+def lines(effect: Effect, limit: int | None = None) -> Iterator[ChangeLine]:
     """Yield what changes, the most important first.
 
     Args:
@@ -106,38 +106,38 @@ def lines(effect: Effect, limit: int | None = None) -> Iterator[Line]:
         limit: How many of many documents, windows, and updates of a sort, are told; ``None`` for all.
     """
     if effect.refusal:
-        yield Line("refused", effect.refusal)
+        yield ChangeLine("refused", effect.refusal)
     for message in effect.ambiguities:
-        yield Line("contradiction", message)
+        yield ChangeLine("contradiction", message)
     for setting in effect.settings:
         place = f" ({setting.origin})" if setting.origin else " (default)" if setting.key != "splay" else ""
-        yield Line(setting.key, f"{setting.before} → {setting.after}{place}")
+        yield ChangeLine(setting.key, f"{setting.before} → {setting.after}{place}")
     documents = effect.documents if limit is None else effect.documents[:limit]
     for document in documents:
         is_told = document.change == "changes" or document.kind == "Freeze"
         until = "" if is_told else f", until {minute(document.until)}"
         words = f"{document.change}: {document.what}{until} ({document.origin})"
-        yield Line(f"{document.kind} {document.name}", words)
+        yield ChangeLine(f"{document.kind} {document.name}", words)
     if len(effect.documents) > len(documents):
-        yield Line("documents", f"{len(effect.documents) - len(documents)} more begin, end or change")
+        yield ChangeLine("documents", f"{len(effect.documents) - len(documents)} more begin, end or change")
     if effect.windows is not None:
         yield from _windows(effect.windows, limit)
     if effect.reboot:
-        yield Line("reboot", effect.reboot)
+        yield ChangeLine("reboot", effect.reboot)
     yield from _updates(effect.updates, limit)
 
 
-def _windows(told: WindowsEffect, limit: int | None) -> Iterator[Line]:
+def _windows(told: WindowsEffect, limit: int | None) -> Iterator[ChangeLine]:
     opens = (
         "no run can start any more" if told.next_after is None else f"the next is {minute(told.next_after)}"
     )
     lost = "all are lost; " if told.are_lost else ""
-    yield Line("windows", f"{told.before} → {told.after}; {lost}{opens}")
+    yield ChangeLine("windows", f"{told.before} → {told.after}; {lost}{opens}")
     shown = told.changes if limit is None else told.changes[:limit]
     for change in shown:
-        yield Line(change.change, _window(change), is_part=True)
+        yield ChangeLine(change.change, _window(change), is_part=True)
     if left := len(told.changes) - len(shown) + told.more:
-        yield Line("", f"{left} more", is_part=True)
+        yield ChangeLine("", f"{left} more", is_part=True)
 
 
 def _window(change: WindowChange) -> str:
@@ -146,20 +146,20 @@ def _window(change: WindowChange) -> str:
     return f"{' → '.join(spans)} ({change.schedule}){why}"
 
 
-def _span(span: Span) -> str:
+def _span(span: WindowSpan) -> str:
     same_day = span.start.date() == span.end.date()
     end = f"{span.end:%H:%M}" if same_day else f"{span.end:%a %Y-%m-%d %H:%M}"
     return f"{span.start:%a %Y-%m-%d %H:%M} to {end} UTC"
 
 
-def _updates(told: UpdatesEffect, limit: int | None) -> Iterator[Line]:
+def _updates(told: UpdatesEffect, limit: int | None) -> Iterator[ChangeLine]:
     if told.basis == "same":
         return
     sorts = Counter(one.change for one in told.changes)
     said = ", ".join(f"{number} {_VERBS[change][number != 1]}" for change, number in sorts.items())
     if not said and not told.counted:
         said = "none has another fate"
-    yield Line("updates", f"{said or 'by number'} ({_basis(told.basis, told.rules)})")
+    yield ChangeLine("updates", f"{said or 'by number'} ({_basis(told.basis, told.rules)})")
     name_of = Names.among(one.package for one in told.changes)
     for sort in sorts:
         ones = [one for one in told.changes if one.change == sort]
@@ -169,18 +169,18 @@ def _updates(told: UpdatesEffect, limit: int | None) -> Iterator[Line]:
             rule = f" [estimated: {one.estimated}]" if one.estimated is not None else ""
             origin = f" ({one.origin})" if one.origin else ""
             words = f"{name_of(one.package)} {one.version}{security}: {one.reason}{origin}{rule}"
-            yield Line(sort, words, is_part=True)
+            yield ChangeLine(sort, words, is_part=True)
         if len(ones) > len(shown):
-            yield Line(sort, f"{len(ones) - len(shown)} more", is_part=True)
+            yield ChangeLine(sort, f"{len(ones) - len(shown)} more", is_part=True)
     for count in told.counted:
         rule = f" [estimated: {count.estimated}]" if count.estimated is not None else ""
-        yield Line(count.change, f"at most {count.at_most}: {count.why}{rule}", is_part=True)
+        yield ChangeLine(count.change, f"at most {count.at_most}: {count.why}{rule}", is_part=True)
     if told.passing is not None:
         rule = f" [estimated: {told.passing.estimated}]" if told.passing.estimated is not None else ""
         names = listed(told.passing.packages, SHOWN) or "nothing"
-        yield Line("in the freeze", f"{names} may be applied{rule}")
+        yield ChangeLine("in the freeze", f"{names} may be applied{rule}")
     if told.overdue:
-        yield Line("overdue", f"{listed(told.overdue, SHOWN)} at once, by the new deadline")
+        yield ChangeLine("overdue", f"{listed(told.overdue, SHOWN)} at once, by the new deadline")
 
 
 _VERBS = {

@@ -30,7 +30,7 @@ from reconciler.policy.documents import (
     Policy,
     Updates,
 )
-from reconciler.policy.expectation import Assumed, Expectation, Expected, MadeUpHost, Span
+from reconciler.policy.expectation import AskedTime, Assumed, Expectation, Expected, MadeUpHost
 from reconciler.policy.load import Placed, Revision
 from reconciler.policy.managers import NAMES, ManagerName
 from reconciler.policy.match import HostFacts, selects
@@ -44,7 +44,7 @@ _INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class Unmet:
     """One thing that does not hold for one host.
 
     Attributes:
@@ -59,15 +59,17 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedExpectation:
     """An expectation, the hosts that it is about, sorted, and all that does not hold."""
 
     expectation: Placed[Expectation]
     hosts: tuple[str, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[Unmet, ...]
 
 
-def judge(revision: Revision, expectations: Sequence[Placed[Expectation]], now: datetime) -> Iterator[Judged]:
+def judge(
+    revision: Revision, expectations: Sequence[Placed[Expectation]], now: datetime
+) -> Iterator[JudgedExpectation]:
     """Yield what becomes of each expectation, in their order.
 
     Args:
@@ -88,8 +90,8 @@ def judge(revision: Revision, expectations: Sequence[Placed[Expectation]], now: 
                 failures += case.failures(placed.value.expect)
         if not hosts:
             what = "`match` selects no Host document" if placed.value.match else "there is no Host document"
-            failures.append(Failure("", "match", f"is about no host: {what}, and `hosts` makes up none"))
-        yield Judged(placed, tuple(host.name for host in hosts), tuple(failures))
+            failures.append(Unmet("", "match", f"is about no host: {what}, and `hosts` makes up none"))
+        yield JudgedExpectation(placed, tuple(host.name for host in hosts), tuple(failures))
 
 
 def _hosts(expectation: Expectation, revision: Revision, resolver: Resolver) -> Iterator[HostFacts]:
@@ -128,11 +130,11 @@ class _Wary:
 
         return cls(first(lambda part: part.os is not None), first(lambda part: part.manager is not None))
 
-    def of_host(self, host: HostFacts) -> Iterator[Failure]:
+    def of_host(self, host: HostFacts) -> Iterator[Unmet]:
         for key, said, who in (("os", host.os_id, self.on_os), ("manager", host.manager, self.on_manager)):
             if who and not said:
                 message = f"{who} matches on {key}, and nothing says which the host has; write it in `assume`"
-                yield Failure(host.name, key, message)
+                yield Unmet(host.name, key, message)
 
 
 def _parts(match: Match) -> Iterator[Match]:
@@ -151,10 +153,10 @@ class _Case:
 
     host: HostFacts
     effective: Effective
-    spans: tuple[Span, ...]
+    spans: tuple[AskedTime, ...]
     timezone: str
 
-    def failures(self, expected: Expected) -> Iterator[Failure]:
+    def failures(self, expected: Expected) -> Iterator[Unmet]:
         """Yield what does not hold, in the order of the keys."""
         settings = self.effective.settings
         approval = expected.approval and (expected.approval,)
@@ -170,7 +172,7 @@ class _Case:
         ]
         for key, message in found:
             if message:
-                yield Failure(self.host.name, key, message)
+                yield Unmet(self.host.name, key, message)
 
     def _setting(self, key: str, wanted: Sequence[str] | None, found: str) -> str:
         if not wanted:
@@ -260,7 +262,7 @@ class _Case:
             return ""
         return next(filter(None, (self._gap(span, longest) for span in self.spans)), "")
 
-    def _gap(self, span: Span, longest: timedelta) -> str:
+    def _gap(self, span: AskedTime, longest: timedelta) -> str:
         """Return a sentence on the first moment from which the next window is further away."""
         at = span.start
         is_security = self.effective.settings.updates == "security"

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.gitops.revision import read_folder, read_revision
-from reconciler.gitops.working_copy import Clone, Draft, WorkingCopy, initialise, locate
+from reconciler.gitops.working_copy import BranchDraft, Clone, WorkingCopy, initialise, locate
 from tests.edge.gitops.bench import git
 
 
@@ -87,7 +87,7 @@ def test_the_repository_round_a_folder_is_found(tmp_path: Path) -> None:
     assert locate(tmp_path) == WorkingCopy(tmp_path / ".git", "")
 
 
-DRAFT = Draft("approve/a", {"approvals/a.yaml": b"kind: Approval\n"}, "Approve a\n\nfor a reason\n")
+DRAFT = BranchDraft("approve/a", {"approvals/a.yaml": b"kind: Approval\n"}, "Approve a\n\nfor a reason\n")
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return clone
 
 
-def proposed(clone: Path, draft: Draft = DRAFT) -> str:
+def proposed(clone: Path, draft: BranchDraft = DRAFT) -> str:
     found = Clone(clone, "origin")
     return found.propose(draft, found.fetch("main"))
 

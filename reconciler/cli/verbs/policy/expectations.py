@@ -10,7 +10,7 @@ from reconciler.cli.showing.junit import JunitCase, junit
 from reconciler.cli.verbs.policy.check import examine_files, read
 from reconciler.errors import FAILED, REJECTED, Misuse
 from reconciler.host.machine.clock import SystemClock
-from reconciler.planning.resolving.expectations import Failure, Judged, judge
+from reconciler.planning.resolving.expectations import JudgedExpectation, Unmet, judge
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import listed, plural
 from reconciler.policy.expectation import Expectation, read_expectations
@@ -52,11 +52,11 @@ def test(folder: str, rev: str | None, form: str) -> int:
     return FAILED if failed else 0
 
 
-def _text(judged: Sequence[Judged]) -> str:
+def _text(judged: Sequence[JudgedExpectation]) -> str:
     return "".join(f"{visible(line)}\n" for one in judged for line in _lines(one))
 
 
-def _lines(judged: Judged) -> Iterator[str]:
+def _lines(judged: JudgedExpectation) -> Iterator[str]:
     name, place = judged.expectation.value.name, judged.expectation.origin
     if not judged.failures:
         yield f"ok      {name} ({place}): {plural(len(judged.hosts), 'host')}"
@@ -70,17 +70,17 @@ def _of(hosts: Sequence[str]) -> str:
     return f"{listed(hosts, _LISTED_HOSTS)}: " if any(hosts) else ""
 
 
-def _alike(failures: Sequence[Failure]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _alike(failures: Sequence[Unmet]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield each failure once, with all hosts that have it."""
 
-    def what(failure: Failure) -> tuple[str, str]:
+    def what(failure: Unmet) -> tuple[str, str]:
         return failure.key, failure.message
 
     for (key, message), alike in groupby(sorted(failures, key=what), what):
         yield key, message, tuple(one.host for one in alike)
 
 
-def _junit(judged: Sequence[Judged]) -> str:
+def _junit(judged: Sequence[JudgedExpectation]) -> str:
     cases = [
         JunitCase(
             one.expectation.value.name,
@@ -94,7 +94,7 @@ def _junit(judged: Sequence[Judged]) -> str:
     return junit("patchledger policy test", "policy.expectations", cases)
 
 
-def _json(judged: Sequence[Judged]) -> str:
+def _json(judged: Sequence[JudgedExpectation]) -> str:
     tested = tuple(
         TestedExpectation(
             name=one.expectation.value.name,
@@ -109,4 +109,8 @@ def _json(judged: Sequence[Judged]) -> str:
     return json.dumps(plain(PolicyTest(tested)), indent=2) + "\n"
 
 
-_FORMATS: dict[str, Callable[[Sequence[Judged]], str]] = {"text": _text, "json": _json, "junit": _junit}
+_FORMATS: dict[str, Callable[[Sequence[JudgedExpectation]], str]] = {
+    "text": _text,
+    "json": _json,
+    "junit": _junit,
+}
