@@ -125,7 +125,7 @@ def explain(options: ExplainOptions) -> int:
         colour=colour(),
     )
     lines = [line for one in written for line in wrapped(visible(one.text()), width(), "  ")]
-    where = "".join(f"{line}\n" for line in ("Where that is written:", *lines, "")) if lines else ""
+    where = "".join(f"{line}\n" for line in ("", "Where that is written:", *lines, "")) if lines else ""
     sys.stdout.write(f"{text}{where}{as_of}\n")
     return DONE
 
