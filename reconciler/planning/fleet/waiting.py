@@ -18,7 +18,7 @@ from reconciler.errors import Misuse
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.gates.types import GateName
 from reconciler.planning.reporting.document import PlannedMove, Report
-from reconciler.planning.resolving.approval import digest_of_rows
+from reconciler.planning.reporting.report import digest_of_planned
 from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import short_digest
 from reconciler.policy.values import nearest
@@ -87,7 +87,7 @@ def waiting(reports: Iterable[tuple[Row, Report]]) -> Waiting:
     for row, report in reports:
         if not row.state.is_proved or not _is_closed(report):
             continue
-        digest = _digest(report.plan.transaction)
+        digest = digest_of_planned(report.plan)
         if digest != report.plan.digest:
             said = "its report names another digest than its changes have"
             refused.append((row.target, f"{said}; a newer patchledger there records the archives"))
@@ -102,12 +102,6 @@ def waiting(reports: Iterable[tuple[Row, Report]]) -> Waiting:
 def _is_closed(report: Report) -> bool:
     is_closed = any(one.gate is GateName.APPROVAL and one.state == "closed" for one in report.gates)
     return is_closed and bool(report.plan.transaction)
-
-
-def _digest(changes: Iterable[PlannedMove]) -> str:
-    return digest_of_rows(
-        (str(one.action), one.name, one.arch, one.from_, one.to, one.sha256) for one in changes
-    )
 
 
 def _plan(digest: str, every: Sequence[tuple[WaitingTarget, Report]]) -> WaitingPlan:
