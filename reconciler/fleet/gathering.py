@@ -15,6 +15,7 @@ The rules:
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from reconciler.errors import Misuse
 from reconciler.fleet.cache import Misshapen, ReportCache, ReportCommit, Shaped, chunks
@@ -303,15 +304,18 @@ def missing(book: KeyBook, lines: Iterable[Line]) -> Iterator[Row]:
     return (never_heard(host) for host in book.enrolled() if f"hosts/{host}" not in seen)
 
 
-def portions(shapes: Mapping[str, Shaped], most: int) -> Iterator[dict[str, Shaped]]:
-    """Yield reports in portions of no more than so many bytes, or of one report."""
+def portions(
+    shapes: Mapping[str, Shaped], most: int, size_of: Callable[[Shaped], int] = attrgetter("size")
+) -> Iterator[dict[str, Shaped]]:
+    """Yield reports in portions of no more than so many bytes of what is read of them, or of one report."""
     some, size = dict[str, Shaped](), 0
-    for branch, shape in shapes.items():
-        if some and size + shape.size > most:
+    for name, shape in shapes.items():
+        own = size_of(shape)
+        if some and size + own > most:
             yield some
             some, size = {}, 0
-        some[branch] = shape
-        size += shape.size
+        some[name] = shape
+        size += own
     if some:
         yield some
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from reconciler.errors import Misuse, ReconcilerError
@@ -155,14 +156,13 @@ class Reports:
         """
         for number, part in enumerate(self._parts):
             ours = [target for target in targets if self._of[target][0] == number]
-            sizes = {target: part.shapes[self._of[target][1]].recorded for target in ours}
-            for some in _portions(sizes):
+            shapes = {target: part.shapes[self._of[target][1]] for target in ours}
+            for some in portions(shapes, _AT_ONCE, attrgetter("recorded")):
                 yield from self._recorded(part, some)
 
-    def _recorded(self, part: _ReadRepository, targets: Sequence[str]) -> Iterator[Recorded]:
-        ids = {target: part.shapes[self._of[target][1]].observation for target in targets}
-        there = {target: oid for target, oid in ids.items() if oid}
-        for target in ids.keys() - there.keys():
+    def _recorded(self, part: _ReadRepository, shapes: Mapping[str, Shaped]) -> Iterator[Recorded]:
+        there = {target: shape.observation for target, shape in shapes.items() if shape.observation}
+        for target in shapes.keys() - there.keys():
             yield Recorded(target, None, "its report holds no observation.json")
         texts = part.cache.texts(list(there.values()), _MOST_RECORDING)
         for target, text in zip(there, texts, strict=True):
@@ -185,20 +185,6 @@ def opened(addresses: Sequence[str], tell: Tell | None = None) -> Iterator[Repor
     """
     with tempfile.TemporaryDirectory(prefix="patchledger-") as made:
         yield Reports(Path(made), addresses, tell)
-
-
-def _portions(sizes: Mapping[str, int]) -> Iterator[list[str]]:
-    """Yield targets in portions of no more than so many bytes, or of one target."""
-    some: list[str] = []
-    size = 0
-    for target, own in sizes.items():
-        if some and size + own > _AT_ONCE:
-            yield some
-            some, size = [], 0
-        some.append(target)
-        size += own
-    if some:
-        yield some
 
 
 def _row(branch: str, text: bytes | None, heard: Heard) -> Row:
