@@ -11,6 +11,7 @@ from reconciler.cli.showing.forges import PullRequest
 from reconciler.cli.showing.interfaces import ApprovalProposal, WaitingShown
 from reconciler.cli.showing.table import table
 from reconciler.cli.showing.terminal import Format, note, print_json, width
+from reconciler.cli.verbs.fleet import label_of
 from reconciler.cli.wiring.fleet import folder_of, sources
 from reconciler.errors import Misuse
 from reconciler.fleet.reading import Gathered, last_gathered, read_fleet, reports_of
@@ -95,9 +96,7 @@ def _gathered(config: Config, *, fetch: bool) -> Gathered:
 def _selector(options: ApproveOptions) -> Selector | None:
     labels = {}
     for text in options.group:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise Misuse(f"--group {visible(text)} is no label", "write it as KEY=VALUE")
+        key, value = label_of("--group", text)
         if is_pattern(value):
             # The document would be about more targets than were looked at, or about none.
             raise Misuse(f"--group {visible(text)} is a pattern", "give the whole value of one label")

@@ -231,7 +231,7 @@ def _one(rows: Sequence[Row], target: str) -> Row:
 
 
 def _chosen(rows: Sequence[Row], options: StatusOptions) -> list[Row]:
-    labels = [_label(text) for text in options.label]
+    labels = [label_of("--label", text) for text in options.label]
     return [
         row
         for row in rows
@@ -247,10 +247,15 @@ def _is_group(options: StatusOptions) -> bool:
     return bool(options.label or options.manager or options.policy)
 
 
-def _label(text: str) -> tuple[str, str]:
+def label_of(option: str, text: str) -> tuple[str, str]:
+    """Return key and value of a label that an option names.
+
+    Raises:
+        Misuse: It is none.
+    """
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise Misuse(f"--label {visible(text)} is no label", "write it as KEY=VALUE")
+        raise Misuse(f"{option} {visible(text)} is no label", "write it as KEY=VALUE")
     return key, value
 
 
