@@ -15,6 +15,7 @@ from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.policy.load import Revision, load
+from tests.e2e.test_fleet import configure
 from tests.edge.gitops.bench import git
 from tests.labs.fleet import FleetWorld
 from tests.labs.signing import Key, Keys
@@ -36,15 +37,7 @@ def world(tmp_path: Path, keys: Keys, ada: Key) -> FleetWorld:
     world = FleetWorld.create(tmp_path, keys, ada, "web-01", "web-02", "db-01")
     world.now = SystemClock().now().replace(microsecond=0)
     world.policy.commit({"policies/p.yaml": "kind: Policy\nname: p\n"}, ada)
-    told = {
-        "host": "console-01",
-        "policy": {"remote": f"file://{world.policy.path}/.git"},
-        "reports": {"remote": f"file://{world.reports}"},
-        "trust": {"mode": "signed", "allowed_signers": f"{world.folder}/signers", "repository": "example"},
-        "state_dir": f"{world.folder}/state",
-        "log_dir": f"{world.folder}/log",
-    }
-    (world.folder / "config.yaml").write_text(json.dumps(told), encoding="utf-8")
+    configure(world)
     for host in ("web-01", "web-02"):
         world.report(host, waits(host, world))
     world.report("db-01")
