@@ -980,18 +980,23 @@ not_trusted() {
         { print $1, $2, rival, version }' "$WORK/keyrings" "$WORK/installed" -
 }
 
+# Of rows of a name, a file and words those whose file no mirror has brought, without the file.
+not_cached() {
+    while IFS="$TAB" read -r name file words; do
+        while read -r dir; do
+            [ ! -f "$dir/$file" ] || continue 2
+        done <"$WORK/cachedirs"
+        printf '%s\t%s\n' "$name" "$words"
+    done
+}
+
 # Packages whose signatures no mirror has, and its words, for "not_begun".
 not_signed() {
     awk -v OFS='\t' -v not_there="$SAYS_NOT_FOUND" 'FILENAME == ARGV[1] { if ($1 == "install") start[$2] = $2 "-" $3 "-"; next }
         /^error: failed retrieving file .*\.sig. from / && $0 ~ not_there {
             file = $0; sub(/^error: failed retrieving file ./, "", file); sub(/. from .*/, "", file)
             for (name in start) if (index(file, start[name]) == 1) print name, file, $0 }' "$WORK/would" "$WORK/said" |
-        while IFS="$TAB" read -r name file words; do
-            while read -r dir; do
-                [ ! -f "$dir/$file" ] || continue 2
-            done <"$WORK/cachedirs"
-            printf '%s\t%s\n' "$name" "$words"
-        done
+        not_cached
 }
 
 # Of what pacman said, whose files it could not have, and why, for "not_fetched": from no mirror, since it may have had
@@ -1010,12 +1015,7 @@ unfetched() {
         match($0, /error: [^ ]+: invalid or corrupted package \(checksum\)/) {
             name = substr($0, RSTART + 7); sub(/:.*/, "", name); if (name in start) tell(name, "-", substr($0, RSTART + 7)) }
         ' "$WORK/would" "$WORK/said" |
-        while IFS="$TAB" read -r name file words; do
-            while read -r dir; do
-                [ ! -f "$dir/$file" ] || continue 2
-            done <"$WORK/cachedirs"
-            printf '%s\t%s\n' "$name" "$words"
-        done
+        not_cached
 }
 
 MOST_ROUNDS=20
