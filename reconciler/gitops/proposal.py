@@ -74,7 +74,7 @@ class Pusher:
 def propose(
     source: PolicyMirror, head: str, proposal: Proposal, pusher: Pusher, *, who: Identity, when: datetime
 ) -> None:
-    """Push a branch that holds one file more than the policy's head; nothing is forced.
+    """Push a new branch that holds one file more than the policy's head; none that is there is moved.
 
     Args:
         source: A mirror that has the head.
@@ -93,16 +93,20 @@ def propose(
     doing = f"cannot push {proposal.branch} to {redact_url(pusher.remote)}"
     _check_new(Git(source.mirror), head, proposal.path, doing)
     commit = _committed(Git(source.mirror), head, proposal, who, when)
-    refspec = f"{commit}:refs/heads/{proposal.branch}"
+    ref = f"refs/heads/{proposal.branch}"
+    # The server is asked to make it: where it is there, at whatever commit, even one before ours, it stays.
+    push = (*PLAIN_PUSH, f"--force-with-lease={ref}:", _NAME, f"{commit}:{ref}")
     try:
-        done = Git(source.mirror, options).talk(remote, _NAME, *PLAIN_PUSH, _NAME, refspec, timeout=_TIMEOUT)
+        done = Git(source.mirror, options).talk(remote, _NAME, *push, timeout=_TIMEOUT)
     except Misuse as error:
         # The file is not the one of the configuration.
         said = error.message.replace("git.identity", "credential").replace("git.credential", "credential")
         raise Misuse(f"{doing}: {said}", error.hint) from error
-    if not done.returncode and not done.timed_out:
+    # The very same commit, of the same second, is not pushed a second time: "=".
+    is_there = "(stale info)" in done.text or any(line.startswith("=\t") for line in done.text.splitlines())
+    if not is_there and not done.returncode and not done.timed_out:
         return
-    if "(fetch first)" in done.text or "(non-fast-forward)" in done.text:
+    if is_there:
         raise Stalled(f"{doing}: that branch is there already", "merge or delete it first")
     raise _without_our_files(explain(done, doing, remote))
 

@@ -170,7 +170,7 @@ class Clone:
         return True
 
     def propose(self, draft: BranchDraft, head: str) -> str:
-        """Push a branch with one commit on top of ``head``, and return the commit; nothing is forced.
+        """Push a new branch with one commit on top of ``head``, and return the commit; none is moved.
 
         It is signed where git is configured to sign every commit.
 
@@ -183,7 +183,8 @@ class Clone:
                 said = f"{self._remote} has a branch {draft.branch} already"
                 raise Misuse(said, "merge or delete it first")
             commit = self._committed(draft, head)
-            self._repository.git.push(*_PUSH, self._remote, f"{commit}:refs/heads/{draft.branch}")
+            lease = f"--force-with-lease=refs/heads/{draft.branch}:"  # it is made, or stays as it is
+            self._repository.git.push(*_PUSH, lease, self._remote, f"{commit}:refs/heads/{draft.branch}")
         except git.GitCommandError as error:
             raise Stalled(
                 f"cannot push {draft.branch} to {self._remote}: {_last_line(error)}",

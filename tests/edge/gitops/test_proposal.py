@@ -51,6 +51,25 @@ def test_a_branch_that_is_there_is_not_written_over(tmp_path: Path, served: Path
     assert policy.head("enrol/file-02") == before
 
 
+def test_a_branch_is_there_already_within_the_same_second(tmp_path: Path, served: Path) -> None:
+    pusher = Pusher(str(served / "policy.git"), GitAccess())
+    policy = proposed(tmp_path, served, pusher, "file-04")
+    before = policy.head("enrol/file-04")
+    with pytest.raises(Stalled, match="that branch is there already"):
+        proposed(tmp_path / "again", served, pusher, "file-04")
+    assert policy.head("enrol/file-04") == before
+
+
+def test_a_branch_that_somebody_began_and_that_holds_nothing_yet_is_not_moved(
+    tmp_path: Path, served: Path
+) -> None:
+    policy = Repository(served / "policy.git")
+    git(policy.path, "branch", "enrol/file-05", "main")
+    with pytest.raises(Stalled, match="that branch is there already"):
+        proposed(tmp_path, served, Pusher(str(policy.path), GitAccess()), "file-05")
+    assert policy.head("enrol/file-05") == policy.head()
+
+
 def test_a_file_of_that_name_is_not_written_over(tmp_path: Path, served: Path) -> None:
     policy = Repository(served / "policy.git")
     path = "hosts/file-03.yaml"
