@@ -664,12 +664,13 @@ refusal() {
 
 # --- dry-run -----------------------------------------------------------------------------------------------
 
-# NEVRA of what security advisories name, the newest of each package: it holds all of them.
+# What security advisories name: of several versions of a package dnf takes the newest, which holds all of them, and
+# where that one cannot come, the next.
 security_versions() {
     advisories --security 2>"$WORK/err" </dev/null >"$WORK/named" || return
     # What stands before is what somebody wrote: any words. dnf 5 ends each line with a time.
     awk '$(NF - 1) ~ /\/Sec\.$/ { print $NF } $NF ~ /^[0-9]+:[0-9:]+$/ && NF > 3 { print $(NF - 2) }' "$WORK/named" | sort -u >"$WORK/nevras"
-    newest --upgrades || return
+    advised --upgrades || return
     ! replaces || security_obsoleters
 }
 
@@ -683,14 +684,14 @@ security_obsoleters() {
     awk -F '\t' -v base="$(uname -m)" 'FILENAME == ARGV[1] { have[$1]; next }
         !($1 in have) && ($2 == "noarch" || $2 == base) { print $1 "-" ($3 ~ /:/ ? "" : "0:") $3 "." $2 }' \
         "$WORK/installed" "$WORK/successors" >"$WORK/nevras"
-    newest --available
+    advised --available
 }
 
-# Of the versions in $WORK/nevras the newest of each package that is left by the exclusions.
-newest() { # REPOQUERY-OPTION
+# Of the versions in $WORK/nevras what is left by the exclusions.
+advised() { # REPOQUERY-OPTION
     [ -s "$WORK/nevras" ] || return 0
     # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
-    excluding_all query "%{name}	%{arch}	%{evr}	%{name}-%{epoch}:%{version}-%{release}.%{arch}" --latest-limit=1 \
+    excluding_all query "%{name}	%{arch}	%{evr}	%{name}-%{epoch}:%{version}-%{release}.%{arch}" \
         "$@" $(cat "$WORK/nevras")
 }
 

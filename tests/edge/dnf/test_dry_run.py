@@ -213,6 +213,36 @@ def test_security_takes_the_lowest_version_that_holds_all_advisories(dnf: Script
 
 
 @pytest.mark.parametrize(
+    ("exclude", "comes", "kept_back"),
+    [
+        ((), {"tool": "1.1-1", "tool-libs": "1.1-1", "solo": "1.2-1", "keeper": "1.1-1"}, ()),
+        (("keeper",), {"tool": "1.1-1", "tool-libs": "1.1-1", "solo": "1.1-1"}, ()),
+        (("keeper", "tool-libs"), {"solo": "1.1-1"}, ("tool",)),
+    ],
+)
+def test_security_takes_the_next_advised_version_where_the_newest_cannot_come(
+    own_lab: DnfLab,
+    own_dnf: ScriptedManager,
+    exclude: tuple[str, ...],
+    comes: dict[str, str],
+    kept_back: tuple[str, ...],
+) -> None:
+    tools = [Rpm("tool", f"1.{n}-1", fields={"Requires": f"tool-libs = 1.{n}-1"}) for n in range(3)]
+    libs = [Rpm("tool-libs", f"1.{n}-1") for n in range(2)]
+    solo = [Rpm("solo", f"1.{n}-1") for n in range(2)]
+    own_lab.install(tools[0], libs[0], solo[0], Rpm("keeper", "1.0-1"))
+    broken = Rpm("tool-libs", "1.2-1", fields={"Requires": "nobody-has-this"})
+    needy = Rpm("solo", "1.2-1", fields={"Requires": "keeper >= 1.1"})
+    advised = (*tools[1:], libs[1], broken, solo[1], needy)
+    own_lab.repository.publish(*advised, Rpm("keeper", "1.1-1"), Rpm("solo", "1.3-1"))
+    own_lab.repository.advise(*(Advisory(f"LAB-{one.nevra}", (one.nevra,)) for one in advised))
+    own_lab.refresh()
+    answer = own_dnf.resolve(Question(security=True, exclude=exclude))
+    assert moved(answer) == comes
+    assert answer.kept_back == kept_back
+
+
+@pytest.mark.parametrize(
     ("question", "moves"),
     [
         (Question(security=True, exclude=("secure",)), {"superseded": "1.1-1"}),
