@@ -12,8 +12,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     field_serializer,
     field_validator,
@@ -23,7 +21,7 @@ from pydantic import (
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.ownership import check_ours
-from reconciler.policy.fields import Duration, Length, OneOrMany, Pin
+from reconciler.policy.fields import Duration, Length, OneOrMany, Pin, Strictly
 from reconciler.policy.managers import ManagerName
 from reconciler.policy.problems import Problem
 from reconciler.policy.shards import name_of, ranked
@@ -55,11 +53,7 @@ VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class PolicyRemote(_Section):
+class PolicyRemote(Strictly):
     """Where policy comes from."""
 
     remote: str = Field(min_length=1)
@@ -69,7 +63,7 @@ class PolicyRemote(_Section):
     """Branch that is followed."""
 
 
-class ReportRemote(_Section):
+class ReportRemote(Strictly):
     """Where reports go."""
 
     remote: OneOrMany[Address] | None = None
@@ -96,7 +90,7 @@ class ReportRemote(_Section):
         return value[0] if value is not None and len(value) == 1 else value
 
 
-class GitSection(_Section):
+class GitSection(Strictly):
     """How git reaches the remotes."""
 
     known_hosts: AbsolutePath | None = None
@@ -121,7 +115,7 @@ class GitSection(_Section):
     """Longest time one fetch or push may take."""
 
 
-class Forge(_Section):
+class Forge(Strictly):
     """A forge whose merge button is trusted: its key vouches for merges by these accounts."""
 
     key: AbsolutePath
@@ -131,7 +125,7 @@ class Forge(_Section):
     """Addresses that the forge writes as the author of a merge by those who may merge."""
 
 
-class Trust(_Section):
+class Trust(Strictly):
     """What makes a policy revision acceptable."""
 
     mode: Literal["none", "signed"] = "none"
@@ -169,7 +163,7 @@ class Trust(_Section):
         return self
 
 
-class Notifier(_Section):
+class Notifier(Strictly):
     """Where one notifier's secret URL is kept; exactly one of the two."""
 
     credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
@@ -185,7 +179,7 @@ class Notifier(_Section):
         return self
 
 
-class LogRetention(_Section):
+class LogRetention(Strictly):
     """Which logs of runs stay in ``log_dir``: a run goes as soon as one of the two says so."""
 
     count: int = Field(default=100, ge=1, le=100_000)
@@ -195,16 +189,16 @@ class LogRetention(_Section):
     """How long a run is kept after it began."""
 
 
-class Retention(_Section):
+class Retention(Strictly):
     """How much history is kept; what was once committed, git keeps for ever."""
 
     runs: int = Field(default=20, ge=1, le=1000)
     """Runs whose files stay in the newest tree of the report branch."""
 
-    logs: LogRetention = LogRetention()
+    logs: LogRetention = LogRetention.model_construct()
 
 
-class Config(_Section):
+class Config(Strictly):
     """The whole of ``config.yaml``."""
 
     host: str = Field(pattern=HOST_NAME)
@@ -214,16 +208,16 @@ class Config(_Section):
     """Labels that policies match on; labels of a Host document beat these."""
 
     policy: PolicyRemote
-    reports: ReportRemote = ReportRemote()
-    git: GitSection = GitSection()
-    trust: Trust = Trust()
+    reports: ReportRemote = ReportRemote.model_construct()
+    git: GitSection = GitSection.model_construct()
+    trust: Trust = Trust.model_construct()
     tick: Length = timedelta(minutes=15)
     """How often a tick begins at least, by the timer or by ``watch``; ``status`` tells when one is due."""
 
     alert_after: int = Field(default=8, ge=1, le=10_000)
     """Ticks in a row that end with exit code 5 before that is told, and the exit code is 1."""
 
-    retention: Retention = Retention()
+    retention: Retention = Retention.model_construct()
     notifiers: dict[str, Notifier] = Field(default_factory=dict)
     """Names that a policy's ``notify`` may route to."""
 

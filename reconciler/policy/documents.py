@@ -18,9 +18,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PlainSerializer,
@@ -33,7 +31,17 @@ from pydantic import (
 
 from reconciler.policy import values
 from reconciler.policy import windows as compiled_windows  # `windows` is a key of a Schedule
-from reconciler.policy.fields import Action, ApprovalMode, Duration, Length, OneAlone, OneOrMany, Pin, T
+from reconciler.policy.fields import (
+    Action,
+    ApprovalMode,
+    Duration,
+    Length,
+    OneAlone,
+    OneOrMany,
+    Pin,
+    Strictly,
+    T,
+)
 from reconciler.policy.icalendarfile import IcsCalendar
 from reconciler.policy.machine_ids import MACHINE_ID
 from reconciler.policy.managers import ManagerName, traits_of
@@ -117,12 +125,6 @@ Event = Literal[
 
 AnyNumber = Annotated[tuple[T, ...], OneAlone()]
 """A list that may be empty; a single entry may stand alone."""
-
-
-class Strictly(BaseModel):
-    """What all parts of documents share: they do not change, and a key nobody knows is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 class Match(Strictly):
@@ -352,7 +354,7 @@ class Settings(Strictly):
     rollout: RingOf | None = None
     announce: Duration = timedelta(0)
     notify: tuple[Route, ...] = ()
-    scripts: ScriptPins = {}
+    scripts: ScriptPins = Field(default={})
 
 
 DEFAULTS = Settings.model_construct()

@@ -20,11 +20,10 @@ from reconciler.policy.documents import (
     LabelKey,
     Match,
     Moment,
-    Strictly,
     Updates,
     Zone,
 )
-from reconciler.policy.fields import Action, ApprovalMode, Length, OneOrMany
+from reconciler.policy.fields import Action, ApprovalMode, Length, OneOrMany, Strictly
 from reconciler.policy.load import Origin, Placed, PolicyFile
 from reconciler.policy.managers import ManagerName
 from reconciler.policy.placement import LINK, SUBMODULE
