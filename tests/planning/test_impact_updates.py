@@ -104,6 +104,7 @@ def hold(*names: str, **more: object) -> Mapping[str, object]:
     return {"packages": list(names), "action": "hold", **more}
 
 
+INCLUDED = {"packages": ["bash", "editor*"], "action": "include"}
 ALL = Side({})
 SECURITY = Side({"updates": "security"})
 WEEK = Side({"min_age": {"other": "7d"}})
@@ -139,6 +140,14 @@ EDITS = {
     "removals": (ALL, Side({"removals": "allow", "upgrade": "full"})),
     "an approval": (ALL, Side({"approval": "required"})),
     "security and a hold": (ALL, Side({"updates": "security"}, [hold("curl")])),
+    "a hold beside what is included": (
+        Side({"updates": "none"}, [INCLUDED]),
+        Side({"updates": "none"}, [INCLUDED, hold("bash")]),
+    ),
+    "a hold beside what is included lifted": (
+        Side({"updates": "none"}, [INCLUDED, hold("bash")]),
+        Side({"updates": "none"}, [INCLUDED]),
+    ),
 }
 
 
@@ -206,6 +215,13 @@ def test_a_line_says_what_happens_and_how_that_is_known(
     found = line(told(*EDITS[name]), package)
     assert (found.change, found.estimated) == (change, rule)
     assert found.reason
+
+
+@pytest.mark.parametrize("lifted", ["", " lifted"])
+def test_where_no_updates_are_wanted_nothing_comes_but_what_is_included(lifted: str) -> None:
+    """The recorded answer is about security updates, and holds those that nobody wants."""
+    effect = told(*EDITS[f"a hold beside what is included{lifted}"])
+    assert [(one.name, one.change) for one in effect.changes] == [("bash", "comes" if lifted else "waits")]
 
 
 FREEZE = {

@@ -7,7 +7,7 @@ of those about the same sort of update the one with the least left out, and then
 1. ``hold-added``, ``min-age``: what must not move is left out of it, with what would come only for its sake
    and with what needs it.
 2. ``security``: where only security updates are wanted, and no answer is about these, so is what policy does
-   not want and nothing that moves needs.
+   not want and nothing that moves needs. Where no updates are wanted, security updates do not come either.
 3. ``hold-lifted``: what is wanted, and was left out of that question, comes, with all that its own recorded
    answer brings in for it where there is one. What the package manager left out by itself stays out, unless
    it may remove something now and its own answer says what.
@@ -136,12 +136,20 @@ class _Draft:
         for package, change in list(self.changes.items()):
             if found := against_change(change, case.offers, case.rules):
                 self._drop(package, _rule_against(found))
+        for package in [one for one in self.changes if self._is_excluded(one)]:
+            self._drop(package, Rule.SECURITY)
         for change in case.refused(self.changes.values()):
             self._drop(change.package, Rule.HOLD_ADDED)
             for name in change.by:
                 self._drop_named(name, Rule.HOLD_ADDED)
         for package in [one for one in self.changes if self._is_unasked(one)]:
             self._drop(package, Rule.SECURITY)
+
+    def _is_excluded(self, package: PackageId) -> bool:
+        """Tell whether policy wants no updates, and so asks with this one left out."""
+        standing = self.conversation.standings.get(package)
+        obstacles = standing.obstacles if isinstance(standing, Unwanted) else ()
+        return any(isinstance(one, OutsideMode) and one.updates == "none" for one in obstacles)
 
     def _drop(self, package: PackageId, rule: Rule) -> None:
         """Leave out a package, what needs it, and what would come only for its sake."""
