@@ -9,25 +9,38 @@ should have, a wrong type or a newer schema version is refused, with the place.
 import json
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from reconciler.errors import Misuse
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
-from reconciler.planning.text.layout import UnknownWord, first_version, is_known, may_be_missing, refusal
+from reconciler.planning.text.layout import UnknownWord, fields_of, is_known, may_be_missing, refusal
 
 _TOO_LARGE = 2**63
 """For any number of ours. JSON knows larger ones, and Python infinite ones and such as are none."""
 
 
+_Read = Callable[[Any], Any]
+"""Returns JSON data as what an annotation says; raises :class:`_Unreadable`."""
+
+
 class _Unreadable(Exception):
-    """Carries the place and what was expected there."""
+    """Carries what was expected, and from the inside out where."""
+
+    def __init__(self, expected: str) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.within: list[str] = []
+
+    def at(self, name: str) -> str:
+        """Return the place in the document of this name, and what was expected there."""
+        return f"{name}{''.join(reversed(self.within))}: expected {self.expected}"
 
 
 def read_report(data: bytes) -> Report:
@@ -61,97 +74,133 @@ def _read_document(kind: Any, data: bytes, name: str) -> Any:
     if not is_known(version):
         raise Misuse(*refusal(name, version))
     try:
-        return _Reader(version).read(kind, document, name)
+        return _reader(kind, version)(document)
     except _Unreadable as error:
-        raise Misuse(str(error)) from None
+        raise Misuse(error.at(name)) from None
 
 
-class _Reader:
-    """Reads JSON data as what annotations say.
+# Ten thousand reports are of the same few types: what an annotation asks for is found out once, and a place
+# is put together where something is wrong with it.
+@lru_cache(maxsize=1024)
+def _reader(kind: Any, version: int) -> _Read:
+    """Return what reads JSON data as what the annotation ``kind`` says.
 
     Args:
+        kind: The annotation.
         version: Of the document's layout; younger fields have their defaults.
     """
-
-    def __init__(self, version: int) -> None:
-        self._version = version
-
-    def read(self, kind: Any, value: Any, place: str) -> Any:
-        """Return ``value`` as what the annotation ``kind`` says."""
-        if kind is types.NoneType or kind in (str, bool):
-            _expect(type(value) is kind, kind.__name__, place)
-            return value
-        if kind in (int, float):
-            is_one = type(value) in (int, kind) and abs(value) < _TOO_LARGE
-            _expect(is_one, "int" if kind is int else "a number", place)
-            return kind(value)
-        if kind is datetime:
-            return _instant(value, place)
-        if isinstance(kind, type) and issubclass(kind, StrEnum):
-            return kind(value) if value in list(kind) else _word(value, place)
-        if is_dataclass(kind):
-            return self._object(kind, value, place)
-        return self._composed(kind, value, place)
-
-    def _composed(self, kind: Any, value: Any, place: str) -> Any:
-        arguments = typing.get_args(kind)
-        match typing.get_origin(kind):
-            case typing.Literal:
-                return value if value in arguments else _word(value, place)
-            case typing.Union | types.UnionType:
-                (present,) = (one for one in arguments if one not in (types.NoneType, UnknownWord))
-                return None if value is None else self.read(present, value, place)
-            case origin if origin is tuple:
-                _expect(isinstance(value, list), "a list", place)
-                return tuple(
-                    self.read(arguments[0], item, f"{place}[{index}]") for index, item in enumerate(value)
-                )
-            case origin if origin is Mapping:
-                _expect(isinstance(value, dict), "an object", place)
-                return {key: self.read(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
-            case _:
-                raise TypeError(f"{kind!r} has no place in a report")
-
-    def _object(self, kind: Any, value: Any, place: str) -> Any:
-        _expect(isinstance(value, dict), "an object", place)
-        arguments = {}
-        for name, key, annotation, version, may_lack in _layout(kind):
-            if version <= self._version and (key in value or not may_lack):
-                _expect(key in value, f"the key {key}", place)
-                arguments[name] = self.read(annotation, value[key], f"{place}.{key}")
-        return kind(**arguments)
+    if kind is types.NoneType or kind in (str, bool):
+        return partial(_plain, kind)
+    if kind in (int, float):
+        return partial(_number, kind)
+    if kind is datetime:
+        return _instant
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return partial(_word, {str(one): one for one in kind})
+    if is_dataclass(kind):
+        return partial(_object, kind, _layout(kind, version))
+    return _composed(kind, version)
 
 
-@lru_cache(maxsize=64)
-def _layout(kind: Any) -> tuple[tuple[str, str, Any, int, bool], ...]:
+def _composed(kind: Any, version: int) -> _Read:
+    arguments = typing.get_args(kind)
+    match typing.get_origin(kind):
+        case typing.Literal:
+            return partial(_word, {one: one for one in arguments})
+        case typing.Union | types.UnionType:
+            (present,) = (one for one in arguments if one not in (types.NoneType, UnknownWord))
+            return partial(_optional, _reader(present, version))
+        case origin if origin is tuple:
+            return partial(_list, _reader(arguments[0], version))
+        case origin if origin is Mapping:
+            return partial(_mapping, _reader(arguments[1], version))
+        case _:
+            raise TypeError(f"{kind!r} has no place in a report")
+
+
+def _layout(kind: Any, version: int) -> tuple[tuple[str, str, _Read, bool], ...]:
+    """Return name, key and reader of each field that a dataclass has here, and whether it may be missing."""
     annotations = typing.get_type_hints(kind)
     return tuple(
         (
             one.name,
             canonical.key_of(one.name),
-            annotations[one.name],
-            first_version(one),
+            _reader(annotations[one.name], version),
             may_be_missing(one),
         )
-        for one in fields(kind)
+        for one in fields_of(kind, version)
     )
 
 
-def _word(value: object, place: str) -> str:
-    _expect(isinstance(value, str), "a word", place)
-    return UnknownWord(value)
+def _plain(kind: type, value: object) -> object:
+    if type(value) is not kind:
+        raise _Unreadable(kind.__name__)
+    return value
 
 
-def _instant(value: object, place: str) -> datetime:
+def _number(kind: type[int | float], value: Any) -> int | float:
+    if type(value) not in (int, kind) or not abs(value) < _TOO_LARGE:
+        raise _Unreadable("int" if kind is int else "a number")
+    return kind(value)
+
+
+def _word(known: Mapping[str, object], value: object) -> object:
+    if not isinstance(value, str):
+        raise _Unreadable("a word")
+    return known[value] if value in known else UnknownWord(value)
+
+
+def _instant(value: object) -> datetime:
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise _Unreadable(f"{place}: expected an instant")
+        raise _Unreadable("an instant")
     return at
 
 
-def _expect(is_met: bool, expected: str, place: str) -> None:  # noqa: FBT001 - reads as an assertion
-    if not is_met:
-        raise _Unreadable(f"{place}: expected {expected}")
+def _optional(read: _Read, value: object) -> Any:
+    return None if value is None else read(value)
+
+
+def _list(read: _Read, value: object) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise _Unreadable("a list")
+    found: list[Any] = []
+    try:
+        for item in value:
+            found.append(read(item))  # noqa: PERF401 - how many there are says which one is wrong
+    except _Unreadable as error:
+        error.within.append(f"[{len(found)}]")
+        raise
+    return tuple(found)
+
+
+def _mapping(read: _Read, value: object) -> dict[str, Any]:
+    return {key: _below(key, read, item) for key, item in _an_object(value).items()}
+
+
+def _object(kind: Any, layout: Sequence[tuple[str, str, _Read, bool]], value: object) -> Any:
+    told = _an_object(value)
+    arguments = {}
+    for name, key, read, may_lack in layout:
+        if key in told:
+            arguments[name] = _below(key, read, told[key])
+        elif not may_lack:
+            raise _Unreadable(f"the key {key}")
+    return kind(**arguments)
+
+
+def _an_object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Unreadable("an object")
+    return value
+
+
+def _below(key: str, read: _Read, value: object) -> Any:
+    try:
+        return read(value)
+    except _Unreadable as error:
+        error.within.append(f".{key}")
+        raise
