@@ -60,7 +60,8 @@ _BEGINNING = re.compile(
     r'"key":"([^"\\]*)","heard":(?:null|"([^"\\]*)"),'
 )
 _STATES = {str(state): state for state in TargetState}
-_ROWS = '"rows":[\n'
+_ROWS, _BETWEEN, _END = '"rows":[\n', ",\n", "\n]}\n"
+"""What stands before, between and after rows; no text of JSON holds an end of a line."""
 
 
 class Line:
@@ -153,9 +154,12 @@ def write_summary(head: Head, lines: Sequence[Line]) -> bytes:
         "silent_after": int(head.silent_after.total_seconds()),
         "states": {str(state): number for state, number in counted(lines).items()},
     }
-    told = "".join(f"{json.dumps(key)}:{_dumped(value)},\n" for key, value in about.items())
-    rows = ",\n".join(line.text for line in lines)
-    return f'{{{told}"rows":[\n{rows}\n]}}\n'.encode()
+    told = _BETWEEN.join(f"{json.dumps(key)}:{_dumped(value)}" for key, value in about.items())
+    texts = [line.text for line in lines] or [""]
+    # Put together once: it may have many millions of characters.
+    texts[0] = f"{{{told}{_BETWEEN}{_ROWS}{texts[0]}"
+    texts[-1] += _END
+    return _BETWEEN.join(texts).encode()
 
 
 def read_summary(data: bytes) -> tuple[Head, list[Line]]:
@@ -179,15 +183,18 @@ def read_own(data: bytes) -> tuple[Head, list[Line]]:
         Misuse: It cannot have been.
     """
     try:
-        about, begin, rows = data.decode().partition(_ROWS)
-        texts = rows.removesuffix("\n]}\n").split(",\n") if begin else []
-        lines = [Line(text) for text in texts] if texts != [""] else []
-        return _head(json.loads(f'{about}"rows":[]}}')), lines
+        texts = data.decode().split(_BETWEEN)
+        first = next(place for place, text in enumerate(texts) if text.startswith(_ROWS))
+        head = _head(json.loads(f"{_BETWEEN.join(texts[:first])}{_BETWEEN}{_ROWS}{_END}"))
+        texts[first] = texts[first].removeprefix(_ROWS)
+        texts[-1] = texts[-1].removesuffix(_END)
+        del texts[:first]
+        return head, [Line(text) for text in texts] if texts != [""] else []
     except _MALFORMED as error:
         raise _unreadable(error) from None
 
 
-_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+_MALFORMED = (StopIteration, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 def _unreadable(error: Exception) -> Misuse:
