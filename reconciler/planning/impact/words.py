@@ -125,6 +125,14 @@ def lines(effect: Effect, limit: int | None = None) -> Iterator[ChangeLine]:
     if effect.reboot:
         yield ChangeLine("reboot", effect.reboot)
     yield from _updates(effect.updates, limit)
+    if _takes_back(effect):
+        yield ChangeLine("installed", "what is applied already stays: nothing is downgraded")
+
+
+def _takes_back(effect: Effect) -> bool:
+    """Tell whether something that let packages come, or may have, is in force no more."""
+    is_over = any(one.change == "ends" and one.kind != "Freeze" for one in effect.documents)
+    return is_over or any(one.change == "goes" for one in effect.updates.changes)
 
 
 def _windows(told: WindowsEffect, limit: int | None) -> Iterator[ChangeLine]:
