@@ -85,7 +85,11 @@ def test_a_run_names_its_report_and_the_approval_that_let_it_happen(
     out = log("last")[1]
     assert f"announced by report {announced.commit[:12]}, pushed before anything was done" in out
     assert f"approved by one: looked at [approvals/one.yaml:1@{commit[:12]}]" in out
+    who = "by Ada <ada@example.org> on 2026-11-20 08:00 UTC"
+    words = f'approvals/one.yaml:1: {who} in {commit[:12]} "change"; until 2099-01-02 00:00 UTC'
+    assert f"{words}\n" in out
     whole = json.loads(log("last", "--format", "json")[1])
+    assert whole["written"] == [words]
     assert whole["approvals"] == [f"one: looked at [approvals/one.yaml:1@{commit[:12]}]"]
 
 

@@ -245,12 +245,14 @@ class LoggedRun:
         record: As in run.schema.json; null where it is damaged.
         log: What the package manager said.
         approvals: What covered the plan, by the report that announced it: name, reason and line of policy.
+        written: Of each of them who wrote and who signed it, in words; empty where nobody can tell.
     """
 
     run: str
     record: Mapping[str, Any] | None
     log: str
     approvals: tuple[str, ...]
+    written: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

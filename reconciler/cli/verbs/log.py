@@ -10,20 +10,19 @@ from typing import Any
 from reconciler.cli.showing.interfaces import LoggedRun, LogLine, LogList
 from reconciler.cli.showing.table import Paint, Row, Style, table
 from reconciler.cli.showing.terminal import Format, colour, print_json, width
-from reconciler.cli.wiring.compose import QUEUE, run_logs
+from reconciler.cli.verbs.arrivals import announced_commit, announced_report, approved, covering
+from reconciler.cli.verbs.origins import Lines, written_lines
+from reconciler.cli.wiring.compose import policy_mirror, run_logs
 from reconciler.errors import DONE, Misuse
-from reconciler.gitops.git import Git
-from reconciler.gitops.refs import is_oid
 from reconciler.host.config import Config, load_config
+from reconciler.host.machine.clock import SystemClock
 from reconciler.host.state.run_logs import RunLogFolder
-from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.runs.record import RunOutcome, outcome_of
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
 
 _COUNT = 20
-_MOST_REPORT = 64 * 2**20
 _NEWEST = "last"
 _DAMAGED = "damaged"
 _COLUMNS = ("Began", "Outcome", "Changes", "Took", "Run", "Why")
@@ -37,6 +36,25 @@ class LogOptions:
     run: str | None
     last: int | None
     format: Format
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """An approval that let a run happen.
+
+    Attributes:
+        approval: Name, reason and line of policy.
+        written: Who wrote and who signed that; ``None`` where nobody can tell.
+    """
+
+    approval: str
+    written: str | None
+
+    def text(self) -> Iterator[str]:
+        """Yield it in words, a line each."""
+        yield f"approved by {self.approval}"
+        if self.written is not None:
+            yield f"  {self.written}"
 
 
 def run(options: LogOptions) -> int:
@@ -149,13 +167,14 @@ def _style(row: Row) -> Style:
 
 def _show(config: Config, logs: RunLogFolder, run_: str, form: Format) -> None:
     record, log = logs.record(run_), logs.log(run_)
-    approvals = _approvals(config, _announced(record or {}))
+    approvals = _approved(config, record or {})
     if form == "json":
-        print_json(plain(LoggedRun(run_, record, log, approvals)))
+        names = tuple(one.approval for one in approvals)
+        print_json(plain(LoggedRun(run_, record, log, names, tuple(one.written or "" for one in approvals))))
         return
     line = _line(logs, run_)
     sys.stdout.write(f"Run {run_}: {visible(line.outcome)}\n")
-    for said in (*_facts(record or {}, line), *(f"approved by {one}" for one in approvals)):
+    for said in (*_facts(record or {}, line), *(words for one in approvals for words in one.text())):
         sys.stdout.write(f"  {visible(said)}\n")
     sys.stdout.write("\n")
     # A package manager draws its progress with carriage returns; each stands for a line of its own.
@@ -163,25 +182,17 @@ def _show(config: Config, logs: RunLogFolder, run_: str, form: Format) -> None:
         sys.stdout.write(f"{visible(said.expandtabs())}\n")
 
 
-def _announced(record: dict[str, Any]) -> str:
-    """Return the report that announced a run, empty where none did."""
-    announced = record.get("announced")
-    commit = announced.get("commit") if isinstance(announced, dict) else None
-    return commit if isinstance(commit, str) and is_oid(commit) else ""
-
-
-def _approvals(config: Config, commit: str) -> tuple[str, ...]:
+def _approved(config: Config, record: dict[str, Any]) -> tuple[Approved, ...]:
     """Return which approvals covered what a report announced, by what that report says; none without it."""
-    queue = config.state_dir / QUEUE
-    if not commit or not queue.is_dir():
+    report = announced_report(config, record)
+    given = () if report is None else covering(report)
+    if report is None or not given:
         return ()
-    found = Git(queue).run("cat-file", "blob", f"{commit}:report.json", limit=_MOST_REPORT)
-    try:
-        report = read_report(b"" if found.returncode else found.stdout)
-    except Misuse:
-        return ()
-    covering = (one for one in report.approvals if one.covers and not one.expired)
-    return tuple(f"{one.name}{f': {one.reason}' if one.reason else ''} [{one.origin}]" for one in covering)
+    ends = {one.origin: one.expires for one in given}
+    lines = Lines(report.policy_commit, tuple(ends), ends)
+    written = written_lines(config, policy_mirror(config), lines, SystemClock().now())
+    by = {one.origin: one.text() for one in written}
+    return tuple(Approved(f"{approved(one)} [{one.origin}]", by.get(one.origin)) for one in given)
 
 
 def _facts(record: dict[str, Any], line: LogLine) -> Iterator[str]:
@@ -193,7 +204,7 @@ def _facts(record: dict[str, Any], line: LogLine) -> Iterator[str]:
         yield f"began {_shown(line.started)} UTC, took {took}, changed {changed}"
     if record.get("policy_commit"):
         yield f"policy {str(record['policy_commit'])[:12]}, plan {record.get('digest')}"
-    if commit := _announced(record):
+    if commit := announced_commit(record):
         pushed = "pushed" if record["announced"].get("pushed") is True else "not pushed"
         yield f"announced by report {commit[:12]}, {pushed} before anything was done"
     glass = record.get("exceptional")

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from reconciler.cli.wiring.compose import Wiring
 from reconciler.cli.wiring.remotes import signing_rules
 from reconciler.errors import ReconcilerError
 from reconciler.gitops.authorship import Authorship, Place, authorship
 from reconciler.gitops.git import Git
+from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.signed_history import SignedHistory
+from reconciler.host.config import Config
 from reconciler.planning.gates.types import SignedBy
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import one_line
@@ -69,30 +70,49 @@ class WrittenLine:
         }
 
 
-def written_lines(
-    wiring: Wiring, effective: Effective, origins: Iterable[str], now: datetime
-) -> list[WrittenLine]:
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines of one policy commit, and which of them begin a document that ends by itself.
+
+    Attributes:
+        commit: Of the policy.
+        origins: As explanations name them; others, and those of the host itself, are passed over.
+        ends: When documents end, by their origins.
+    """
+
+    commit: str
+    origins: tuple[str, ...]
+    ends: Mapping[str, datetime]
+
+    @classmethod
+    def of(cls, effective: Effective, origins: Iterable[str]) -> "Lines":
+        """Return lines of what holds for a host."""
+        return cls(effective.commit, tuple(origins), _ends(effective))
+
+
+def written_lines(config: Config, source: PolicyMirror, lines: Lines, now: datetime) -> list[WrittenLine]:
     """Return who wrote the lines that are named, each once, in their order.
 
     Args:
-        wiring: Of the host.
-        effective: What holds for it.
-        origins: As explanations name them; others, and those of the host itself, are passed over.
+        config: Of the host.
+        source: The policy that it follows.
+        lines: Which.
         now: The present instant, by which keys count.
     """
-    chosen = [one for one in dict.fromkeys(origins) if _place(one, effective.commit) is not None][:_MOST]
+    named = dict.fromkeys(lines.origins)
+    chosen = [one for one in named if _place(one, lines.commit) is not None][:_MOST]
     try:
-        line = wiring.source.line(effective.commit) if chosen else ()
+        line = source.line(lines.commit) if chosen else ()
     except ReconcilerError:
         line = ()  # What holds is explained all the same.
-    ends = _ends(effective)
-    asker = _Asker.of(wiring, now)
+    rules = signing_rules(config)
+    asker = _Asker(None if rules is None else SignedHistory(source, rules), now)
     found = []
     for origin in chosen:
-        place = _place(origin, effective.commit, is_document=origin in ends)
-        by = authorship(Git(wiring.source.mirror), place, line) if place and line else None
+        place = _place(origin, lines.commit, is_document=origin in lines.ends)
+        by = authorship(Git(source.mirror), place, line) if place and line else None
         signature = "" if by is None else asker.who(by.accepted)
-        found.append(WrittenLine(origin, by, signature, ends.get(origin)))
+        found.append(WrittenLine(origin, by, signature, lines.ends.get(origin)))
     return found
 
 
@@ -120,11 +140,6 @@ class _Asker:
         self._history = history
         self._now = now
         self._known: dict[str, str] = {}
-
-    @classmethod
-    def of(cls, wiring: Wiring, now: datetime) -> "_Asker":
-        rules = signing_rules(wiring.config)
-        return cls(None if rules is None else SignedHistory(wiring.source, rules), now)
 
     def who(self, commit: str) -> str:
         if self._history is None or not commit:

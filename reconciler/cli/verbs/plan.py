@@ -1,7 +1,7 @@
 """The verbs that answer about one host: ``plan``, ``explain``, and what ``windows`` needs to know of it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -11,7 +11,8 @@ from reconciler.cli.showing.render import render_explain, render_plan
 from reconciler.cli.showing.table import wrapped
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width
 from reconciler.cli.verbs import windows as host_windows
-from reconciler.cli.verbs.origins import written_lines
+from reconciler.cli.verbs.arrivals import arrivals, holding
+from reconciler.cli.verbs.origins import Lines, written_lines
 from reconciler.cli.verbs.since import since
 from reconciler.cli.verbs.windows import HostWindows, WindowsOptions
 from reconciler.cli.wiring.compose import Wiring, wire
@@ -30,6 +31,7 @@ from reconciler.gitops.revision import read_folder
 from reconciler.host.config import load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
+from reconciler.planning.facts.observation import Installed
 from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.notices.events import Event, Route, dry_run
@@ -110,10 +112,13 @@ def explain(options: ExplainOptions) -> int:
             "there is no policy in force on this host, so nothing was asked of the package manager",
             "see `patchledger status` for why",
         )
-    named = list(_origins(report, options.package))
-    written = written_lines(wiring, found.effective, named, SystemClock().now())
+    lines = Lines.of(found.effective, _origins(report, options.package))
+    written = written_lines(wiring.config, wiring.source, lines, SystemClock().now())
+    present = _present(observed.installed, options.package)
+    came = arrivals(wiring.config, report, present)
     if options.format == "json":
-        print_json({**_explained(report, options.package), "written": [one.plain() for one in written]})
+        more = {"written": [one.plain() for one in written], "came": [one.plain() for one in came]}
+        print_json({**_explained(report, options.package), **more})
         return DONE
     as_of = f"(as of {report.generated_at:%Y-%m-%d %H:%M} UTC, policy {report.policy_commit[:12] or 'none'})"
     text = render_explain(
@@ -124,10 +129,26 @@ def explain(options: ExplainOptions) -> int:
         width=width(),
         colour=colour(),
     )
-    lines = [line for one in written for line in wrapped(visible(one.text()), width(), "  ")]
-    where = "".join(f"{line}\n" for line in ("", "Where that is written:", *lines, "")) if lines else ""
-    sys.stdout.write(f"{text}{where}{as_of}\n")
+    kept = holding(report, (one.package for one in present))
+    arrived = (line for one in came for line in one.text(report.name_of))
+    sections = (
+        ("How it came:", arrived),
+        ("From now on:", kept),
+        ("Where that is written:", (one.text() for one in written)),
+    )
+    shown = "".join(_section(head, lines) for head, lines in sections)
+    sys.stdout.write(f"{text}{shown}{as_of}\n" if not shown else f"{text}{shown}\n{as_of}\n")
     return DONE
+
+
+def _present(installed: Sequence[Installed], package: str | None) -> list[Installed]:
+    asked = None if package is None else Mention.parse(package)
+    return [one for one in installed if asked is not None and asked.means(one.package)]
+
+
+def _section(head: str, lines: Iterable[str]) -> str:
+    told = [line for one in lines for line in wrapped(visible(one), width(), "  ")]
+    return "".join(f"{line}\n" for line in ("", head, *told)) if told else ""
 
 
 def _origins(report: Report, package: str | None) -> Iterator[str]:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from reconciler.cli.showing.table import wrapped
 from reconciler.cli.showing.terminal import Format, note, print_json, width
-from reconciler.cli.wiring.compose import Wiring
+from reconciler.cli.verbs.arrivals import run_that_brought
+from reconciler.cli.wiring.compose import Wiring, run_logs
 from reconciler.errors import DONE, Misuse, ReconcilerError
 from reconciler.planning.facts.package import Mention
 from reconciler.planning.reporting.document import Report
@@ -65,12 +66,23 @@ def _reports(wiring: Wiring, begin: datetime) -> Iterator[Report]:
 def _words(turn: Turn, wiring: Wiring) -> str:
     update = turn.update
     if update is None:
-        return f"{turn.package}: no update is listed any more{_cause(turn, wiring)}"
+        return f"{turn.package}: no update is listed any more{_run(turn, wiring)}{_cause(turn, wiring)}"
     moved = " → ".join(filter(None, (update.installed or "new", update.candidate or "removed")))
     reason = update.reasons[0]
     origin = f" [{reason.origin}]" if reason.origin else ""
     said = f"{turn.package} {moved}: {update.disposition}, since {reason.message}{origin}"
     return f"{said}{_cause(turn, wiring)}"
+
+
+def _run(turn: Turn, wiring: Wiring) -> str:
+    """Name the run that brought the version that was offered, where one did."""
+    if turn.before is None:
+        return ""
+    version = turn.before.candidate
+    brought = run_that_brought(run_logs(wiring.config), turn.package, version, turn.at)
+    if brought is None:
+        return ""
+    return f": run {brought[0]} {f'brought {version}' if version else 'removed it'}"
 
 
 def _cause(turn: Turn, wiring: Wiring) -> str:

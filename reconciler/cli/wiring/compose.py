@@ -136,7 +136,7 @@ def wire(
     _check(config)
     folder = StateFolder(config.state_dir)
     folder.prepare()
-    source = _source(config)
+    source = policy_mirror(config)
     witness = Witness()
     manager = _manager(config, folder, witness.look)
     queue = _queue(config)
@@ -187,7 +187,8 @@ def _site(config: Config, folder: StateFolder, manager: ScriptedManager, power: 
     )
 
 
-def _source(config: Config) -> PolicyMirror:
+def policy_mirror(config: Config) -> PolicyMirror:
+    """Return the mirror of the policy that a host follows."""
     policy, mirror = config.policy, config.state_dir / MIRROR
     return PolicyMirror(mirror, policy.remote, policy.ref, git_options(config), config.trust.floor)
 

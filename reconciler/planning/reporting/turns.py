@@ -17,6 +17,7 @@ class Turn:
         at: When that report was made.
         package: Which package.
         update: Its fate; ``None`` where no update of it is listed any more.
+        before: Its fate in the report before; ``None`` where no update was listed.
         policy: The policy commit of that report.
         policy_before: That of the report before; the same where policy was not the cause, and empty in the
             first.
@@ -25,6 +26,7 @@ class Turn:
     at: datetime
     package: PackageId
     update: Update | None
+    before: Update | None
     policy: str
     policy_before: str
 
@@ -51,7 +53,8 @@ def turns(asked: Mention, reports: Iterable[Report]) -> tuple[Turn, ...]:
         for package in sorted({*known, *now}, key=str):
             update = now.get(package)
             if _fate(update) != _fate(known.get(package)) or (package not in known):
-                found.append(Turn(report.generated_at, package, update, report.policy_commit, before))
+                was = known.get(package)
+                found.append(Turn(report.generated_at, package, update, was, report.policy_commit, before))
         known = {**dict.fromkeys(known), **now}
         before = report.policy_commit or before
     return tuple(found)
