@@ -169,9 +169,9 @@ def _perform_policy(chosen: argparse.Namespace) -> int:
 
             return check.begin(options_of(check.CheckOptions, chosen))
         case "show":
-            from reconciler.cli.verbs.policy import show
+            from reconciler.cli.verbs.policy import described, show
 
-            host = show.facts(chosen.host, chosen.label, chosen.os, chosen.manager, chosen.guest_of)
+            host = described.facts(chosen.host, chosen.label, chosen.os, chosen.manager, chosen.guest_of)
             return show.show(host, chosen.folder, chosen.rev, chosen.format)
         case "test":
             from reconciler.cli.verbs.policy import expectations

@@ -208,6 +208,20 @@ def _read(name: str) -> bytes:
         ) from error
 
 
+def own_pins() -> dict[str, str]:
+    """Return the digest of each patch script of this version by its name, as a policy pins it.
+
+    Raises:
+        Stalled: The manifest cannot be read.
+    """
+    lines = (line.partition("  ") for line in _read(MANIFEST).decode("utf-8", "replace").split("\n"))
+    return {
+        file: f"sha256:{digest}"
+        for digest, _, file in lines
+        if _HASH.match(digest) and file.endswith("-update.sh")
+    }
+
+
 def _manifest_hash(name: str) -> str:
     """Return the hash that ``sha256sum -c`` would look for."""
     for line in _read(MANIFEST).decode("utf-8", "replace").split("\n"):

@@ -91,7 +91,9 @@ def _too_short(effective: Effective, wait: timedelta) -> Iterator[Problem]:
         origin = effective.origins[f"deadline.{sort}"]
         message = f"{format_duration(limit.length)} may pass before an update can be installed: "
         hint = "lengthen it, or let windows open more often" if wait else "lengthen it, or lower min_age"
-        yield Problem(origin.file, origin.line, f"deadline.{sort}", message + " and ".join(why), hint)
+        yield Problem(
+            origin.file, origin.line, f"deadline.{sort}", message + " and ".join(why), hint, "deadline"
+        )
 
 
 def longest_wait(schedules: Sequence[Schedule], now: datetime) -> timedelta:

@@ -561,7 +561,7 @@ class _Loader:
         self._pins(policies)
         if not policies and not self.problems:
             message = "holds no Policy, so every host has the defaults and only plans"
-            self.warnings.append(Problem(Policy.folder, 1, "", message, "see `policy init`"))
+            self.warnings.append(Problem(Policy.folder, 1, "", message, "see `policy init`", "no-policy"))
 
     def _windows(self, placed: Placed[Schedule]) -> None:
         for index, entry in enumerate(placed.value.windows):

@@ -100,12 +100,7 @@ class _Overlaps:
 
     def _can_meet(self, first: Placed[Policy], second: Placed[Policy]) -> bool:
         ours, theirs = (self._dimensions[one.value.name] for one in (first, second))
-        if any(not _share(key, ours[key], theirs[key]) for key in ours.keys() & theirs.keys()):
-            return False
-        return not (
-            _excludes(first.value.match, second.value.match)
-            or _excludes(second.value.match, first.value.match)
-        )
+        return _can_share(ours, theirs) and not _exclude(first.value.match, second.value.match)
 
     def _undecided(self, first: Placed[Policy], second: Placed[Policy], key: Key) -> tuple[str, ...]:
         """Return the known hosts that meet both while no stronger policy settles the matter."""
@@ -124,6 +119,24 @@ class _Overlaps:
             met = (host.value.name for host in self._hosts if certainly(policy.match, host.value))
             self._met[policy.name] = frozenset(met)
         return self._met[policy.name]
+
+
+def can_meet(one: Match, other: Match) -> bool:
+    """Tell whether some host could be selected by both; where it cannot be told, it could."""
+    return _can_share(_dimensions(one), _dimensions(other)) and not _exclude(one, other)
+
+
+def leaves_out_all(match: Match) -> bool:
+    """Tell whether the ``not`` of a match surely leaves out all that the rest of it selects."""
+    return _excludes(match, match)
+
+
+def _can_share(ours: Dimensions, theirs: Dimensions) -> bool:
+    return all(_share(key, ours[key], theirs[key]) for key in ours.keys() & theirs.keys())
+
+
+def _exclude(one: Match, other: Match) -> bool:
+    return _excludes(one, other) or _excludes(other, one)
 
 
 def certainly(match: Match, host: Host) -> bool | None:
@@ -196,7 +209,9 @@ def _within(given: Iterable[str], wanted: Sequence[str]) -> bool:
 
 def _unfinished(policy: Placed[Policy]) -> Problem:
     message = "this and others were not compared with all policies of their priority: there are too many"
-    return Problem(policy.origin.file, policy.origin.line, "priority", message, "use more priorities")
+    return Problem(
+        policy.origin.file, policy.origin.line, "priority", message, "use more priorities", "unfinished"
+    )
 
 
 def _problem(first: Placed[Policy], second: Placed[Policy], key: Key, hosts: Sequence[str]) -> Problem:
@@ -209,4 +224,5 @@ def _problem(first: Placed[Policy], second: Placed[Policy], key: Key, hosts: Seq
         message += f", and both match {hosts[0]}{more}"
     else:
         message += ", and one host could match both"
-    return Problem(theirs.file, theirs.line, dotted(key), message, "give one of them a higher priority")
+    rule = "" if hosts else "ambiguous"
+    return Problem(theirs.file, theirs.line, dotted(key), message, "give one of them a higher priority", rule)

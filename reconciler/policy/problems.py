@@ -16,6 +16,7 @@ class Problem:
         path: The key it is about, such as ``windows[0].duration``; empty where the whole file is meant.
         message: What is wrong, as a clause without a trailing full stop.
         hint: What to write instead; empty where there is nothing to advise.
+        rule: Of a warning: which kind it is, such as ``no-window``; empty of a mistake.
     """
 
     file: str
@@ -23,6 +24,7 @@ class Problem:
     path: str
     message: str
     hint: str = ""
+    rule: str = ""
 
     def __str__(self) -> str:
         subject = f"{self.path}: " if self.path else ""

@@ -10,7 +10,7 @@ Rules:
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Generic, NamedTuple, TypeVar
@@ -24,6 +24,7 @@ from reconciler.policy.documents import (
     Concurrency,
     Freeze,
     Host,
+    Match,
     PackageException,
     Policy,
     RingOf,
@@ -227,6 +228,10 @@ class _Selection(Generic[C]):
         """Return which are about a host: a bit for each."""
         return self._index.bits(host, labels)
 
+    def where(self, selects: Callable[[Match], bool | None]) -> int:
+        """Return a bit for each of whose match ``selects`` says so."""
+        return _bits(selects(one.value.match) for one in self._placed)
+
     @property
     def everything(self) -> int:
         """A bit for each of them."""
@@ -235,6 +240,10 @@ class _Selection(Generic[C]):
     def of(self, bits: int) -> tuple[Placed[C], ...]:
         """Return those whose bits are set, in their order."""
         return tuple(self._placed[position] for position in positions_of(bits))
+
+
+def _bits(answers: Iterable[bool | None]) -> int:
+    return sum(1 << position for position, answer in enumerate(answers) if answer)
 
 
 class Resolver:
@@ -271,6 +280,13 @@ class Resolver:
             self._exceptions.about(host, labels),
             self._approvals.about(host, labels),
         )
+
+    def class_where(self, selects: Callable[[Match], bool | None]) -> HostClass:
+        """Return the class of a host that those documents are about of whose match ``selects`` says so."""
+        policies = _bits(selects(layer.placed.value.match) for layer in self._layers)
+        selections = self._freezes, self._exceptions, self._approvals
+        freezes, exceptions, approvals = (one.where(selects) for one in selections)
+        return HostClass(policies, freezes, exceptions, approvals)
 
     def resolve(self, host: HostFacts) -> Effective:
         """Say what holds for one host."""

@@ -103,6 +103,40 @@ def test_warnings_do_not_reject(tmp_path: Path, capsys: Printed) -> None:
     assert capsys.readouterr().err.startswith("warning: policies:1: holds no Policy")
 
 
+IDLE: dict[str, str | bytes] = {**GOOD, "policies/q.yaml": "kind: Policy\nname: q\nsnapshot: required\n"}
+SENTENCE = (
+    "snapshot: keeps everything from being applied in this version, which takes no snapshots"
+    " (leave it out; `on_failure: rollback` goes back to earlier packages)"
+)
+
+
+def test_what_has_no_effect_is_told_by_its_name_and_does_not_reject(tmp_path: Path, capsys: Printed) -> None:
+    assert call("check", str(plant(tmp_path, IDLE))) == 0
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == (
+        f"warning: policies/q.yaml:3: {SENTENCE} [unfollowed]\nno problem in 3 documents, 1 warning\n"
+    )
+
+
+def test_forges_and_programs_get_warnings_with_their_names(tmp_path: Path, capsys: Printed) -> None:
+    folder = str(plant(tmp_path, IDLE))
+    told = {}
+    for form in ("json", "sarif", "github", "gitlab"):
+        assert call("check", folder, "--format", form) == 0
+        told[form] = capsys.readouterr().out
+
+    (warning,) = json.loads(told["json"])["warnings"]
+    (result,) = json.loads(told["sarif"])["runs"][0]["results"]
+    (issue,) = json.loads(told["gitlab"])
+    assert (warning["rule"], warning["line"]) == ("unfollowed", 3)
+    assert (result["ruleId"], result["level"]) == ("unfollowed", "warning")
+    assert {"id": "unfollowed"} in json.loads(told["sarif"])["runs"][0]["tool"]["driver"]["rules"]
+    assert (issue["check_name"], issue["severity"], issue["description"]) == ("unfollowed", "minor", SENTENCE)
+    assert told["github"] == f"::warning file={folder}/policies/q.yaml,line=3::{SENTENCE}\n"
+
+
 def test_json_holds_the_same_problems(tmp_path: Path, capsys: Printed) -> None:
     code = call("check", str(mistaken(tmp_path)), "--format", "json")
     found = json.loads(capsys.readouterr().out)
@@ -115,6 +149,7 @@ def test_json_holds_the_same_problems(tmp_path: Path, capsys: Printed) -> None:
         "path": "name",
         "message": '"Web" is not a host id',
         "hint": "use small letters, digits, '.' and '-', at most 63",
+        "rule": "",
     }
 
 
@@ -268,7 +303,34 @@ def test_show_as_json_and_from_a_commit(tmp_path: Path, capsys: Printed) -> None
     assert found["labels"] == {"env": "x"}
     assert found["settings"]["schedule"] == ["night"]
     assert found["origins"] == {"schedule": f"policies/p.yaml:3@{found['policy_commit'][:12]}"}
-    assert "--os and --manager" in printed.err
+    assert printed.err == ""
+
+
+def test_show_says_what_of_a_host_is_not_known_where_documents_ask_for_it(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    hosts: dict[str, str | bytes] = {
+        "hosts/web-01.yaml": "kind: Host\nname: web-01\n",
+        "policies/os.yaml": "kind: Policy\nname: os\nupdates: none\nmatch: {not: {os: debian-12}}\n",
+    }
+    folder = str(plant(tmp_path, {**GOOD, **hosts}))
+    call("show", "web-1", folder)
+
+    assert capsys.readouterr().err.splitlines() == [
+        'patchledger: there is no Host document "web-1"; did you mean web-01?',
+        "patchledger: documents that match on os are left out unless --os says it",
+    ]
+    call("show", "web-1", folder, "--os", "debian-12", "--label", "role=web")
+    assert capsys.readouterr().err == ""
+
+
+def test_show_marks_what_keeps_a_host_from_applying(tmp_path: Path, capsys: Printed) -> None:
+    text = "kind: Policy\nname: a\nsnapshot: required\nautoremove: kernels\n"
+    call("show", "x", str(plant(tmp_path, {"policies/p.yaml": text})))
+
+    shown = capsys.readouterr().out
+    assert "NOTHING IS APPLIED snapshot: keeps everything from being applied in this version" in shown
+    assert "NO EFFECT autoremove: has no effect in this version" in shown
 
 
 def test_show_names_ambiguous_settings(tmp_path: Path, capsys: Printed) -> None:

@@ -18,9 +18,11 @@ from reconciler.cli.showing.junit import JunitCase, junit
 from reconciler.errors import REJECTED, Misuse
 from reconciler.gitops.revision import changed_paths, read_folder, read_revision, resolve_revision
 from reconciler.host.machine.clock import SystemClock
+from reconciler.managers.scripts import own_pins
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy.deadlines import check_deadlines
+from reconciler.policy.idle import check_idle
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
 from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.problems import Problem, visible
@@ -101,7 +103,7 @@ def check(folder: str, rev: str | None, form: str, only: str | None = None, base
         gc.enable()
     sys.stdout.write(_FORMATS[form](checked))
     if form == "text":
-        sys.stderr.writelines(f"warning: {warning}\n" for warning in checked.warnings)
+        sys.stderr.writelines(f"warning: {_named(warning)}\n" for warning in checked.warnings)
     sys.stderr.write(f"{_count(checked)}\n")
     return REJECTED if checked.problems else 0
 
@@ -144,8 +146,10 @@ def examine_files(folder: str, files: Sequence[PolicyFile], commit: str) -> Chec
         case Revision() as revision:
             overlaps, warnings = check_overlaps(revision)
             problems = tuple(sorted((*revision.misplaced, *overlaps)))
-            late = check_deadlines(revision, SystemClock().now())
-            return Checked(folder, revision, problems, tuple(sorted((*revision.warnings, *warnings, *late))))
+            now = SystemClock().now()
+            late, idle = check_deadlines(revision, now), check_idle(revision, now, own_pins())
+            doubts = tuple(sorted((*revision.warnings, *warnings, *late, *idle)))
+            return Checked(folder, revision, problems, doubts)
 
 
 def _strayed(folder: str, rev: str, only: str, base: str) -> Iterator[Problem]:
@@ -179,7 +183,8 @@ def _count(checked: Checked) -> str:
         return f"{plural(len(checked.problems), 'problem')} in {plural(files, 'file')}"
     revision = checked.revision
     documents = 0 if revision is None else count_documents(revision)
-    return f"no problem in {plural(documents, 'document')}"
+    warnings = f", {plural(len(checked.warnings), 'warning')}" if checked.warnings else ""
+    return f"no problem in {plural(documents, 'document')}{warnings}"
 
 
 def count_documents(revision: Revision) -> int:
@@ -194,6 +199,10 @@ def count_documents(revision: Revision) -> int:
         revision.rollouts,
     )
     return sum(map(len, kinds))
+
+
+def _named(warning: Problem) -> str:
+    return f"{warning} [{warning.rule}]" if warning.rule else str(warning)
 
 
 def _text(checked: Checked) -> str:
@@ -224,7 +233,7 @@ def _sarif(checked: Checked) -> str:
     """SARIF 2.1.0, as code scanning of forges reads it."""
     results = [
         {
-            "ruleId": "policy",
+            "ruleId": problem.rule or "policy",
             "level": level,
             "message": {"text": _sentence(problem)},
             "locations": [
@@ -238,7 +247,8 @@ def _sarif(checked: Checked) -> str:
         }
         for level, problem in _levels(checked)
     ]
-    driver = {"name": "patchledger", "version": __version__, "rules": [{"id": "policy"}]}
+    rules = [{"id": rule} for rule in sorted({str(result["ruleId"]) for result in results} | {"policy"})]
+    driver = {"name": "patchledger", "version": __version__, "rules": rules}
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -288,7 +298,7 @@ def _gitlab(checked: Checked) -> str:
         found.append(
             {
                 "description": key[2],
-                "check_name": "policy",
+                "check_name": problem.rule or "policy",
                 "fingerprint": hashlib.sha256(json.dumps([*key, seen[key]]).encode()).hexdigest(),
                 "severity": _SEVERITIES[level],
                 "location": {"path": key[1], "lines": {"begin": problem.line}},

@@ -2,33 +2,22 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.cli.showing.table import table
+from reconciler.cli.showing.terminal import note
 from reconciler.cli.verbs.policy.check import examine
-from reconciler.errors import REJECTED, Misuse
+from reconciler.cli.verbs.policy.described import left_open
+from reconciler.errors import REJECTED
 from reconciler.policy.documents import AnyDocument
 from reconciler.policy.load import Placed
 from reconciler.policy.match import HostFacts
-from reconciler.policy.problems import visible
+from reconciler.policy.problems import dotted, visible
 from reconciler.policy.resolve import Effective, Resolver, flat_settings, shown_value
+from reconciler.policy.unfollowed import unfollowed
 
 _WIDEST = 40
 """Cells of a value, before its origin stands further right than the others."""
-
-
-def facts(name: str, labels: Sequence[str], os: str, manager: str, guest_of: str | None) -> HostFacts:
-    """Return the host that the arguments describe.
-
-    Raises:
-        Misuse: A label is not ``KEY=VALUE``.
-    """
-    pairs = [label.partition("=") for label in labels]
-    for key, equals, _ in pairs:
-        if not key or not equals:
-            raise Misuse(f"--label {key} is not KEY=VALUE", "write --label env=production")
-    os_id, _, os_version = os.partition("-")
-    return HostFacts(name, {key: value for key, _, value in pairs}, os_id, os_version, manager, guest_of)
 
 
 def show(host: HostFacts, folder: str, rev: str | None, form: str) -> int:
@@ -54,10 +43,7 @@ def show(host: HostFacts, folder: str, rev: str | None, form: str) -> int:
         sys.stdout.write(json.dumps(_record(host, labels, effective), indent=2) + "\n")
     else:
         sys.stdout.writelines(f"{visible(line)}\n" for line in _lines(host, labels, effective))
-    if not host.os_id or not host.manager:
-        sys.stderr.write(
-            "policies that match on os or manager are left out unless --os and --manager say them\n"
-        )
+    note(*left_open(checked.revision, host))
     return 0
 
 
@@ -88,6 +74,8 @@ def _lines(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> 
     yield f"policies, strongest first: {chain or 'none'}"
     for one in effective.ambiguities:
         yield f"AMBIGUOUS {one.key}: {one.message}"
+    for each in unfollowed(effective.settings):
+        yield f"{'NOTHING IS APPLIED' if each.holds else 'NO EFFECT'} {dotted(each.key)}: {each.message}"
     yield ""
     rows = [
         (key, shown_value(value), str(effective.origins.get(key, "default")))
