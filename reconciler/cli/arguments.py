@@ -10,6 +10,7 @@ from reconciler import __version__
 from reconciler.cli.verbs import fleet_commands as fleet
 from reconciler.cli.verbs.policy import commands as policy
 from reconciler.host import DEFAULT_CONFIG
+from reconciler.policy.managers import NAMES
 
 _WINDOW_COUNT = 10
 _LOG_COUNT = 20
@@ -150,8 +151,18 @@ def _add_windows(commands: _Commands) -> None:
         "--count", type=int, default=_WINDOW_COUNT, metavar="N", help=f"how many (default: {_WINDOW_COUNT})"
     )
     windows.add_argument(
-        "--policy", metavar="FOLDER", help="all Schedules of this folder, or --schedule of them"
+        "--policy", metavar="FOLDER", help="all Schedules of this folder, or --schedule or --host of them"
     )
+    windows.add_argument("--host", metavar="NAME", help="with --policy: the windows and freezes of this host")
+    windows.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a label that --host has by itself; may be repeated",
+    )
+    windows.add_argument("--os", default="", metavar="ID[-VERSION]", help="of --host, such as debian-12")
+    windows.add_argument("--manager", default="", choices=NAMES, help="of --host")
     _format(windows)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.arguments import build_parser
-from reconciler.cli.dispatch import options_of
+from reconciler.cli.dispatch import options_of, perform
 from reconciler.cli.verbs.windows import HostWindows, WindowsOptions, run
 from reconciler.errors import Misuse
 from reconciler.policy.windows import Freeze, Schedule, calendar_window, rrule_window
@@ -167,6 +167,34 @@ def test_all_schedules_of_a_folder() -> None:
     assert [each["schedule"] for each in shown] == [*["sunday-night"] * 3, "patch-tuesday"]
 
 
+def of_host(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[str, str]:
+    folder = str(Path(__file__).parents[2] / "examples" / "policies" / "production")
+    asked = build_parser().parse_args(
+        ["windows", "--policy", folder, "--from", "2026-12-10", "--count", "2", *argv]
+    )
+    assert perform(asked) == 0
+    printed = capsys.readouterr()
+    return printed.out, printed.err
+
+
+def test_the_windows_of_one_host_of_a_folder_with_its_freezes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert of_host(capsys, "--host", "web-01", "--count", "1")[0].splitlines() == [
+        "START                           END                          LENGTH     SCHEDULE",
+        "Sat 2026-12-12 22:00:54 +01:00  Sun 2026-12-13 02:00 +01:00  3h 59m 6s  patch-tuesday-plus-4",
+    ]
+    of_january = of_host(capsys, "--host", "web-01", "--from", "2027-01-16", "--format", "json")[0]
+    assert [one["schedule"] for one in json.loads(of_january)] == ["change-board", "patch-tuesday-plus-4"]
+
+
+def test_a_host_that_is_not_known_or_has_no_window_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    shown, said = of_host(capsys, "--host", "web-1")
+
+    assert shown == "No window opens within five years.\n"
+    assert 'there is no Host document "web-1"; did you mean web-01?\n' in said
+    assert "no Policy names a Schedule for web-1: nothing is ever applied there\n" in said
+    assert of_host(capsys, "--host", "new", "--label", "env=staging")[0].count("patch-tuesday-plus-1") == 2
+
+
 def test_a_host_without_schedules() -> None:
     assert windows(host=lambda _: HostWindows(())) == "No window opens within five years.\n"
 
@@ -183,13 +211,17 @@ def test_a_host_without_schedules() -> None:
         (["--start", "Sun 02:00", "--at", "22:00"], "belong to --rrule"),
         (["--start", "Sun 02:00", "--from", "tomorrow"], "--from: 'tomorrow' is not a date"),
         (["--start", "Sun 02:00", "--count", "0"], "--count is from 1"),
-        (["--start", "Sun 02:00", "--policy", "policies"], "--policy has no meaning"),
+        (["--start", "Sun 02:00", "--policy", "policies"], "have no meaning"),
         (["--cron", "0 0 22 * * 6"], "6 fields"),
         (["--rrule", "FREQ=DAILY"], "needs the time of day"),
         (["--rrule", "FREQ=HOURLY", "--at", "22:00"], "below a day"),
         (["--duration", "3h"], "describe an expression"),
         (["--schedule", "monday"], "no Schedule 'monday'"),
         (["--timezone", "Europe/Berln"], "unknown time zone"),
+        (["--host", "web-01"], "--host is about a policy folder"),
+        (["--label", "a=b", "--policy", "policies"], "describe a host"),
+        (["--host", "web-01", "--policy", "policies", "--schedule", "patch-tuesday"], "do not go together"),
+        (["--start", "Sun 02:00", "--host", "web-01"], "have no meaning"),
     ],
 )
 def test_what_cannot_be_shown_is_misuse(argv: list[str], said: str) -> None:

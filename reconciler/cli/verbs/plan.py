@@ -13,6 +13,7 @@ from reconciler.cli.showing.terminal import Format, colour, note, print_json, te
 from reconciler.cli.verbs import windows as host_windows
 from reconciler.cli.verbs.arrivals import arrivals, holding
 from reconciler.cli.verbs.origins import Lines, written_lines
+from reconciler.cli.verbs.policy.described import facts, left_open
 from reconciler.cli.verbs.since import since
 from reconciler.cli.verbs.windows import HostWindows, WindowsOptions
 from reconciler.cli.wiring.compose import Wiring, wire
@@ -41,6 +42,7 @@ from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import visible
+from reconciler.policy.resolve import resolve
 from reconciler.policy.windows import Schedule
 from reconciler.reconcile.assess import Assessment, Finding, decide_again
 from reconciler.reconcile.memory import routes_of
@@ -181,7 +183,11 @@ def show_windows(options: WindowsOptions) -> int:
     return host_windows.run(
         options,
         now=SystemClock().now().astimezone(UTC),
-        host_windows=lambda folder: windows(options.config, folder),
+        host_windows=lambda folder: (
+            windows(options.config, folder)
+            if folder is None or options.host is None
+            else _windows_of(Path(folder), options.host, options)
+        ),
         stdout=sys.stdout,
         stderr=sys.stderr,
     )
@@ -207,6 +213,23 @@ def windows(config: str, folder: str | None) -> HostWindows:
         known=_compiled(revision),
         freezes=effective.frozen,
         splay_key=wiring.config.host,
+        budget=effective.settings.budget,
+    )
+
+
+def _windows_of(folder: Path, name: str, options: WindowsOptions) -> HostWindows:
+    """Return what a policy folder says about the windows of one host."""
+    host = facts(name, options.label, options.os, options.manager, None)
+    revision = _loaded_folder(folder)
+    effective = resolve(revision, host)
+    note(*left_open(revision, host))
+    if not effective.schedules:
+        note(f"no Policy names a Schedule for {host.name}: nothing is ever applied there")
+    return HostWindows(
+        schedules=effective.schedules,
+        known=_compiled(revision),
+        freezes=effective.frozen,
+        splay_key=host.name,
         budget=effective.settings.budget,
     )
 

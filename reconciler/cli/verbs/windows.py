@@ -60,6 +60,10 @@ class WindowsOptions:
     from_: str | None
     count: int
     policy: str | None
+    host: str | None
+    label: Sequence[str]
+    os: str
+    manager: str
     format: Format
 
 
@@ -109,6 +113,7 @@ def run(
         rows = _preview_rows(window, _moment(options, now, zone(window.timezone)))
     else:
         _refuse_preview_options(options)
+        _refuse_host_options(options)
         shown_in = _zone_option(options.timezone) if options.timezone else None
         host = _restricted(host_windows(options.policy), options)
         rows = _host_rows(host, _moment(options, now, shown_in or zone("UTC")), shown_in)
@@ -126,8 +131,8 @@ def _previewed(options: WindowsOptions) -> Window | None:
     expressions = (options.start, options.cron, options.rrule)
     if expressions == (None, None, None):
         return None
-    if options.policy is not None:
-        raise Misuse("--policy has no meaning beside an expression to preview")
+    if options.policy is not None or options.host is not None:
+        raise Misuse("--policy and --host have no meaning beside an expression to preview")
     if options.rrule is None and (options.at or options.from_date or options.offset):
         raise Misuse("--at, --from-date and --offset belong to --rrule")
     try:
@@ -169,6 +174,17 @@ def _refuse_preview_options(options: WindowsOptions) -> None:
         )
 
 
+def _refuse_host_options(options: WindowsOptions) -> None:
+    if options.host is None and (options.label or options.os or options.manager):
+        raise Misuse("--label, --os and --manager describe a host", "add --host NAME")
+    if options.host is not None and options.policy is None:
+        raise Misuse(
+            "--host is about a policy folder", "add --policy FOLDER; without both, this host is meant"
+        )
+    if options.host is not None and options.schedule is not None:
+        raise Misuse("--host and --schedule do not go together", "leave one of them out")
+
+
 def _zone_option(name: str) -> "ZoneInfo":
     try:
         return zone(name)
@@ -193,7 +209,11 @@ def _restricted(host: HostWindows, options: WindowsOptions) -> HostWindows:
     name = options.schedule
     if name is None:
         everything = tuple(host.known[each] for each in sorted(host.known))
-        return host if options.policy is None else replace(host, schedules=everything)
+        return (
+            host
+            if options.policy is None or options.host is not None
+            else replace(host, schedules=everything)
+        )
     if name not in host.known:
         known = ", ".join(sorted(host.known)) or "none"
         raise Misuse(f"there is no Schedule '{name}'", f"the policy has: {known}")
