@@ -692,6 +692,43 @@ not_fetched() { # FILE-OF-ROWS HOW-MANY-WERE-TO-COME all|some|'': what of the re
     [ ! -s "$WORK/unfetched" ] || section unfetched cat "$WORK/unfetched"
 }
 
+MOST_ROUNDS=20
+# For a manager that gives up with the first file that it cannot have. All but that is fetched, until there is no other
+# such: what of the named is not to be had, as rows for "not_fetched" in $WORK/lacked, and what of the rest is there, in
+# $had. The script says how:
+#
+#     unfetched         of what was said, the rows of what could not be fetched
+#     not_lacked        of what is to come, the rows of what is not in $WORK/lacked
+#     know_rest         learn what the command to fetch needs, of $WORK/rest
+#     all_came          whether that left nothing out, where it ended well
+#     some_there        whether any of what is not lacked is there
+#     look_for_another  whether another one can be had than those with which the manager begins
+fetch_what_can_be() { # COMMAND...: what fetches the rest
+    unfetched >"$WORK/lacked"
+    had='' round=''
+    while [ -s "$WORK/lacked" ] && [ "${#round}" -lt "$MOST_ROUNDS" ]; do
+        # A section of its own for each, and these have no digits.
+        round=${round}i
+        not_lacked >"$WORK/rest"
+        must_have_space
+        [ -s "$WORK/rest" ] || return 0
+        know_rest
+        sure
+        act "fetch-$round" "$@"
+        keep_said
+        if [ "$code" -eq 0 ]; then
+            ! all_came || had=all
+            return 0
+        fi
+        unfetched >"$WORK/more"
+        # Where nobody answers twice, it is no matter of this file or that.
+        [ -s "$WORK/more" ] && ! { grep -qE "$SAYS_NO_ANSWER" "$WORK/more" && grep -qE "$SAYS_NO_ANSWER" "$WORK/lacked"; } || return 0
+        cat "$WORK/more" >>"$WORK/lacked"
+        # Nor where none of the first few can be had, nor others.
+        [ "${#round}" -lt 5 ] || some_there || look_for_another || return 0
+    done
+}
+
 # What rpm calls NAME-[EPOCH:]VERSION-RELEASE.ARCH, in name, arch and version.
 # shellcheck disable=SC2016 # for awk
 AWK_TAKE='

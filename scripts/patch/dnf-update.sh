@@ -1277,37 +1277,17 @@ unfetched() {
             print name ":" arch "\t" (file in cause ? cause[file] : words) }' "$WORK/said"
 }
 
-MOST_ROUNDS=20
-# dnf gives up with the first file that it cannot have. So all but that is fetched, until there is no other such: what of
-# the named is not to be had, as rows for "not_fetched" in $WORK/lacked, and what of the rest is there, in $had.
-find_unfetched() {
-    unfetched >"$WORK/lacked"
-    had='' round=''
-    while [ -s "$WORK/lacked" ] && [ "${#round}" -lt "$MOST_ROUNDS" ]; do
-        # A section of its own for each, and these have no digits.
-        round=${round}i
-        not_lacked >"$WORK/rest"
-        must_have_space
-        [ -s "$WORK/rest" ] || return 0
-        { cat "$WORK/excluded" && cut -f 1 "$WORK/lacked" | sed 's/:\([^:]*\)$/.\1/'; } >"$WORK/excluded-too"
-        mv "$WORK/excluded-too" "$WORK/excluded"
-        LEFT_OUT=$(excluding)
-        COMING=$(cut -f 4 "$WORK/rest")
-        sure
-        act "fetch-$round" insist fetch_rest
-        keep_said
-        if [ "$code" -eq 0 ]; then
-            # dnf reads the metadata of such a repository anew, which may be away by now, or offer other versions.
-            spoke "$SAYS_FEWER" || had=all
-            return 0
-        fi
-        unfetched >"$WORK/more"
-        # Where nobody answers twice, it is no matter of this file or that.
-        [ -s "$WORK/more" ] && ! { grep -qE "$SAYS_NO_ANSWER" "$WORK/more" && grep -qE "$SAYS_NO_ANSWER" "$WORK/lacked"; } || return 0
-        cat "$WORK/more" >>"$WORK/lacked"
-        # Nor where none of the first few can be had, nor others.
-        [ "${#round}" -lt 5 ] || some_there || look_for_another || return 0
-    done
+# What is left out by name, and what is named, for "fetch_what_can_be".
+know_rest() {
+    { cat "$WORK/excluded" && cut -f 1 "$WORK/lacked" | sed 's/:\([^:]*\)$/.\1/'; } >"$WORK/excluded-too"
+    mv "$WORK/excluded-too" "$WORK/excluded"
+    LEFT_OUT=$(excluding)
+    COMING=$(cut -f 4 "$WORK/rest")
+}
+
+# dnf reads the metadata of such a repository anew, which may be away by now, or offer other versions.
+all_came() {
+    ! spoke "$SAYS_FEWER"
 }
 
 # What one package was built from makes many with names beside one another, and dnf begins with these: whether another one
@@ -1357,7 +1337,7 @@ some_there() {
 tell_unfetched() {
     # What was kept is there.
     to_come=$(awk -F '\t' '$4 !~ /^\// { n++ } END { print n + 0 }' "$WORK/todo")
-    find_unfetched
+    fetch_what_can_be insist fetch_rest
     [ -n "$had" ] || ! some_there || had=some
     not_fetched "$WORK/lacked" "$to_come" "$had"
 }

@@ -1018,35 +1018,17 @@ unfetched() {
         not_cached
 }
 
-MOST_ROUNDS=20
-# pacman gives up with the first file that it cannot have. So all but that is fetched, until there is no other such: what
-# of the named is not to be had, as rows for "not_fetched" in $WORK/lacked, and what of the rest is there, in $had.
-find_unfetched() {
-    # Where pacman fetches as a user of its own, it must get through.
-    must chmod 755 "$WORK" "$WORK/db"
-    unfetched >"$WORK/lacked"
-    had='' round=''
-    while [ -s "$WORK/lacked" ] && [ "${#round}" -lt "$MOST_ROUNDS" ]; do
-        # A section of its own for each, and these have no digits.
-        round=${round}i
-        not_lacked >"$WORK/rest"
-        must_have_space
-        [ -s "$WORK/rest" ] || return 0
-        REST=$(cut -d ' ' -f 1 "$WORK/rest")
-        sure
-        act "fetch-$round" fetch_rest
-        keep_said
-        if [ "$code" -eq 0 ]; then
-            had=all
-            return 0
-        fi
-        unfetched >"$WORK/more"
-        # Where nobody answers twice, it is no matter of this file or that.
-        [ -s "$WORK/more" ] && ! { grep -qE "$SAYS_NO_ANSWER" "$WORK/more" && grep -qE "$SAYS_NO_ANSWER" "$WORK/lacked"; } || return 0
-        cat "$WORK/more" >>"$WORK/lacked"
-        # Nor where none of the first few can be had.
-        [ "${#round}" -lt 5 ] || some_there || return 0
-    done
+# Of what "fetch_what_can_be" wants to know.
+know_rest() {
+    REST=$(cut -d ' ' -f 1 "$WORK/rest")
+}
+
+all_came() {
+    :
+}
+
+look_for_another() {
+    return 1
 }
 
 fetch_rest() {
@@ -1070,7 +1052,9 @@ some_there() {
 }
 
 tell_unfetched() {
-    find_unfetched
+    # Where pacman fetches as a user of its own, it must get through.
+    must chmod 755 "$WORK" "$WORK/db"
+    fetch_what_can_be fetch_rest
     [ -n "$had" ] || ! some_there || had=some
     not_fetched "$WORK/lacked" "$(awk '$1 == "install" { n++ } END { print n + 0 }' "$WORK/would")" "$had"
 }
