@@ -47,6 +47,8 @@ class Assumed(Strictly):
     """`ID` of /etc/os-release, or `ID-VERSION_ID`: `debian-12`."""
     manager: ManagerName | None = None
     """Package manager."""
+    labels: Mapping[LabelKey, Glob] = {}
+    """What a host says of itself; labels of its Host document beat these."""
 
 
 class MadeUpHost(Assumed):
@@ -54,8 +56,6 @@ class MadeUpHost(Assumed):
 
     name: HostName
     """Its id, which documents may match, and from which its splay comes."""
-    labels: Mapping[LabelKey, Glob] = {}
-    """What it says of itself; a Host document of this name beats it."""
     guest_of: HostName | None = None
     """Id of its hypervisor."""
 

@@ -57,6 +57,10 @@ _FEW = 1000
 _DAY = timedelta(days=1)
 _NONE = timedelta(0)
 _LONGEST_SLICE = timedelta(days=32)
+MOST_DELAYED = "/"
+"""In the place of a host's id, which it is not: starts are delayed by the whole splay, as no host's are.
+
+A delay only takes away from windows: wherever a run may begin then, it may begin on every host."""
 _RESOLUTION = timedelta(microseconds=1)
 # Local time and UTC differ by less than 15 hours, and a start in a gap moves by at most a day (Apia, 2011).
 _SLACK = timedelta(hours=25)
@@ -470,8 +474,8 @@ def _ordered(streams: list[Iterator[Occurrence]], after: datetime) -> Iterator[O
 
 def _splay_fraction(key: str) -> float:
     """Return a number from 0 up to 1 that depends on the host alone, so that a host's delay never moves."""
-    if not key:
-        return 0.0
+    if key in {"", MOST_DELAYED}:
+        return float(bool(key))
     return int.from_bytes(sha256(key.encode()).digest()[:6]) / 2**48
 
 

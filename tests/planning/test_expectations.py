@@ -1,11 +1,14 @@
 """What a policy does at some time, against what its authors expect of it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from reconciler.planning.resolving.expectations import JudgedExpectation, Unmet, judge
 from reconciler.policy.expectation import read_expectations
+from reconciler.policy.match import HostFacts
+from reconciler.policy.resolve import Resolver
+from reconciler.policy.windows import next_opening
 from tests.policy.trees import MIDNIGHT, Tree, files, loaded
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -221,3 +224,57 @@ def test_a_package_that_is_held_in_one_architecture_is_held_at_times_and_not_alw
     ]
     assert messages(f"{WEB}at: 2026-07-01\nexpect: {{held: libc6}}\n", policy) != []
     assert messages(f"{WEB}at: 2026-07-01\nexpect: {{not_held: 'libc6:s390x'}}\n", policy) == []
+
+
+DELAYED: Tree = {
+    "policies/all.yaml": "kind: Policy\nname: all\naction: apply\nschedule: night\n",
+    "schedules/night.yaml": (
+        "kind: Schedule\nname: night\ntimezone: UTC\nwindows:\n- {start: '02:00', duration: 3h, splay: 1h}\n"
+    ),
+    "hosts/hosts.yaml": "---\n".join(f"kind: Host\nname: web-{number:02}\n" for number in range(40)),
+}
+
+
+def delay(host: str) -> timedelta:
+    schedules = Resolver(loaded(DELAYED)).resolve(HostFacts(host, {}, "", "", "")).schedules
+    opening = next_opening(schedules, NOW, splay_key=host)
+    assert opening is not None
+    return opening.start - datetime(2026, 5, 2, 2, tzinfo=UTC)
+
+
+def test_each_host_is_judged_by_its_own_delay() -> None:
+    """A run may begin until 4:30, half an hour before the end; the next day from 2:00 and the delay on."""
+    told = judged("expect: {window_within: 22h}\n", DELAYED)
+
+    late = {host for host in told.hosts if delay(host) > timedelta(minutes=30)}
+    assert 0 < len(late) < len(told.hosts) == 40
+    assert {one.host for one in told.failures} == late
+    for one in told.failures:
+        begins = datetime(2026, 5, 3, 2, tzinfo=UTC) + delay(one.host)
+        assert f"the next window in which a run may begin: {begins:%Y-%m-%d %H:%M} UTC" in one.message
+
+
+@pytest.mark.parametrize(("within", "minutes"), [("21h30m", 0), ("22h15m", 45), ("22h30m", 60), ("23h", 90)])
+def test_a_host_fails_whose_delay_is_too_long(within: str, minutes: int) -> None:
+    told = judged(f"expect: {{window_within: {within}}}\n", DELAYED)
+
+    late = {host for host in told.hosts if delay(host) > timedelta(minutes=minutes)}
+    assert {one.host for one in told.failures} == late
+
+
+def test_hosts_that_are_told_the_same_fail_for_the_same() -> None:
+    policy = DELAYED | {"schedules/night.yaml": MIDNIGHT}
+    told = judged("expect: {window_within: 12h, action: plan}\n", policy)
+
+    assert [one.host for one in told.failures] == [host for host in told.hosts for _ in range(2)]
+    assert len({(one.key, one.message) for one in told.failures}) == 2
+
+
+def test_labels_that_hosts_say_of_themselves_are_assumed() -> None:
+    own = "match: {labels: {ring: early}}\nassume: {labels: {ring: early, role: web}}\n"
+
+    told = judged(f"{own}expect: {{action: apply}}\n")
+
+    # The document of db-1 says which role it has, whatever it would say itself.
+    assert told.hosts == ("db-1", "web-1")
+    assert {(one.host, one.key) for one in told.failures} == {("db-1", "action")}

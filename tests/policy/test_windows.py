@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.policy.icalendarfile import parse_ics
 from reconciler.policy.windows import (
+    MOST_DELAYED,
     Freeze,
     IcsWindow,
     Occurrence,
@@ -537,6 +538,26 @@ def test_next_opening_is_the_first_instant_at_which_a_run_may_start(
             probes.append(step)
             step = next_transition(some, freezes, step, budget=budget, splay_key="h")
         assert not any(may_start(some, freezes, probe, budget, security=security) for probe in probes)
+
+
+@examples(60)
+@given(schedules_(), freezes_(), INSTANTS, BUDGETS, st.booleans())
+def test_where_a_run_may_start_with_the_whole_splay_it_may_on_every_host(
+    some: list[Schedule],
+    freezes: list[Freeze],
+    now: datetime,
+    budget: timedelta,
+    security: bool,  # noqa: FBT001 - drawn
+) -> None:
+    last = next_opening(some, now, budget, freezes, splay_key=MOST_DELAYED, allow_security=security)
+    own = next_opening(some, now, budget, freezes, splay_key="h", allow_security=security)
+
+    if last is None:
+        return
+    assert own is not None
+    assert own.start <= last.start
+    for moment in (last.start, last.latest_start):
+        assert may_start(some, freezes, moment, budget, security=security)
 
 
 @examples(60)

@@ -12,8 +12,8 @@ The rules:
 * A setting that policies of equal priority set differently is none of the expected ones.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import chain
@@ -30,13 +30,13 @@ from reconciler.policy.documents import (
     Policy,
     Updates,
 )
-from reconciler.policy.expectation import AskedTime, Assumed, Expectation, Expected, MadeUpHost
+from reconciler.policy.expectation import AskedTime, Assumed, Expectation, Expected
 from reconciler.policy.load import Placed, Revision
 from reconciler.policy.managers import NAMES, ManagerName
 from reconciler.policy.match import HostFacts, selects
-from reconciler.policy.resolve import Effective, Resolver
+from reconciler.policy.resolve import Effective, HostClass, Resolver
 from reconciler.policy.values import format_deadline, format_duration
-from reconciler.policy.windows import Opening, next_opening
+from reconciler.policy.windows import MOST_DELAYED, Opening, Schedule, next_opening
 from reconciler.policy.zones import on_the_wall, zone
 
 _MOST_OPENINGS = 20_000
@@ -81,13 +81,13 @@ def judge(
     wary = _Wary.of(revision)
     for placed in expectations:
         hosts = sorted(_hosts(placed.value, revision, resolver), key=lambda one: one.name)
-        spans = placed.value.spans(now)
         failures = [failure for host in hosts for failure in wary.of_host(host)]
         unclear = {failure.host for failure in failures}
+        cases = _Cases(placed.value, placed.value.spans(now))
         for host in hosts:
             if host.name not in unclear:
-                case = _Case(host, resolver.resolve(host), spans, placed.value.timezone)
-                failures += case.failures(placed.value.expect)
+                kind = resolver.class_of(host)
+                failures += cases.failures(host, kind, resolver.of_class(kind))
         if not hosts:
             what = "`match` selects no Host document" if placed.value.match else "there is no Host document"
             failures.append(Unmet("", "match", f"is about no host: {what}, and `hosts` makes up none"))
@@ -98,18 +98,16 @@ def _hosts(expectation: Expectation, revision: Revision, resolver: Resolver) -> 
     if expectation.match is not None or not expectation.hosts:
         match = expectation.match or Match()
         for placed in revision.hosts:
-            host = _facts(placed.value.name, {}, expectation.assume, None)
+            host = _facts(placed.value.name, expectation.assume, None)
             if selects(match, host, resolver.labels_of(host)):
                 yield host
     for made in expectation.hosts:
-        yield _facts(made.name, made.labels, made, made.guest_of)
+        yield _facts(made.name, made, made.guest_of)
 
 
-def _facts(
-    name: str, labels: Mapping[str, str], said: Assumed | MadeUpHost, guest_of: str | None
-) -> HostFacts:
+def _facts(name: str, said: Assumed, guest_of: str | None) -> HostFacts:
     os_id, _, os_version = (said.os or "").partition("-")
-    return HostFacts(name, labels, os_id, os_version, said.manager or "", guest_of)
+    return HostFacts(name, said.labels, os_id, os_version, said.manager or "", guest_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,32 +145,78 @@ def _called(placed: Placed[AnyDocument]) -> str:
     return f"{type(placed.value).__name__.removeprefix('Package')} {placed.value.name} ({placed.origin})"
 
 
+_Failure = tuple[str, str]
+"""What was expected, and what holds instead."""
+
+
+@dataclass(slots=True)
+class _Cases:
+    """What does not hold for the hosts of an expectation: asked once for all that are told the same.
+
+    Hosts of one class differ by the splay of their windows alone. Where a window comes soon enough even with
+    the whole splay, it does so for each of them.
+    """
+
+    expectation: Expectation
+    spans: tuple[AskedTime, ...]
+    _known: dict[tuple[HostClass, str, str], tuple[_Failure, ...]] = field(default_factory=dict)
+    _near: dict[HostClass, bool] = field(default_factory=dict)
+
+    def failures(self, host: HostFacts, kind: HostClass, effective: Effective) -> Iterator[Unmet]:
+        """Yield what does not hold for a host, in the order of the keys.
+
+        Args:
+            host: One of those that the expectation is about.
+            kind: Its class.
+            effective: What holds for that.
+        """
+        name = host.name if any(map(_has_splay, effective.schedules)) else ""
+        key = (kind, host.manager, name)
+        if key not in self._known:
+            case = _Case(host.manager, name, effective, self.spans, self.expectation.timezone)
+            self._known[key] = tuple(
+                case.failures(self.expectation.expect, is_near=self._is_near(kind, case))
+            )
+        yield from (Unmet(host.name, *failure) for failure in self._known[key])
+
+    def _is_near(self, kind: HostClass, case: "_Case") -> bool:
+        longest = self.expectation.expect.window_within
+        if longest is None or not case.splay_key:
+            return False
+        if kind not in self._near:
+            self._near[kind] = not replace(case, splay_key=MOST_DELAYED).too_far(longest)
+        return self._near[kind]
+
+
+def _has_splay(schedule: Schedule) -> bool:
+    return any(window.splay for window in schedule.windows)
+
+
 @dataclass(frozen=True)
 class _Case:
-    """One host, what holds for it, and the time that an expectation is about."""
+    """Hosts that differ in nothing that counts, what holds for them, and the time that is asked about."""
 
-    host: HostFacts
+    manager: str
+    splay_key: str
     effective: Effective
     spans: tuple[AskedTime, ...]
     timezone: str
 
-    def failures(self, expected: Expected) -> Iterator[Unmet]:
-        """Yield what does not hold, in the order of the keys."""
+    def failures(self, expected: Expected, *, is_near: bool) -> Iterator[_Failure]:
+        """Yield what does not hold, in the order of the keys; windows that are near are not looked for."""
         settings = self.effective.settings
         approval = expected.approval and (expected.approval,)
-        found: list[tuple[str, str]] = [
+        found: list[_Failure] = [
             ("updates", self._setting("updates", expected.updates, settings.updates)),
             ("action", self._setting("action", expected.action, settings.action)),
             ("approval", self._setting("approval", approval, settings.approval)),
             ("may_apply", self._may_apply(expected.may_apply)),
-            ("window_within", self._too_far(expected.window_within)),
+            ("window_within", "" if is_near else self.too_far(expected.window_within)),
             *(("held", self._not_held_always(name)) for name in expected.held or ()),
             *(("not_held", self._held_at_times(name)) for name in expected.not_held or ()),
             *self._deadlines(expected.deadline),
         ]
-        for key, message in found:
-            if message:
-                yield Unmet(self.host.name, key, message)
+        yield from ((key, message) for key, message in found if message)
 
     def _setting(self, key: str, wanted: Sequence[str] | None, found: str) -> str:
         if not wanted:
@@ -206,7 +250,7 @@ class _Case:
             at,
             self.effective.settings.budget,
             self.effective.frozen,
-            splay_key=self.host.name,
+            splay_key=self.splay_key,
             allow_security=allow_security,
         )
 
@@ -257,7 +301,8 @@ class _Case:
             f"after {self._shown(span.start)} a run may begin {self._shown(opening.start)} at first{frozen}"
         )
 
-    def _too_far(self, longest: timedelta | None) -> str:
+    def too_far(self, longest: timedelta | None) -> str:
+        """Say from which moment on no window opens so soon; nothing where there is none."""
         if longest is None:
             return ""
         return next(filter(None, (self._gap(span, longest) for span in self.spans)), "")
@@ -320,7 +365,7 @@ class _Case:
         return [one for one in named if not version or self._covers(one.value, version)]
 
     def _covers(self, exception: PackageException, version: str) -> bool:
-        order = order_of(manager) if (manager := _manager(self.host.manager)) else None
+        order = order_of(manager) if (manager := _manager(self.manager)) else None
         if exception.versions is None or order is None:
             return True  # What cannot be judged counts for what holds back, as on a host.
         return version_range(exception.versions).contains(version, order)
@@ -329,7 +374,7 @@ class _Case:
         """Tell whether an exception holds the package for certain, wherever its version comes from."""
         if exception.sources is not None:
             return False
-        is_compared = "=" in text and _manager(self.host.manager) is not None
+        is_compared = "=" in text and _manager(self.manager) is not None
         return exception.versions is None or is_compared
 
 
