@@ -178,8 +178,8 @@ class FleetBranches:
         """Say whether a branch is what this summary makes of it: all else there follows from its rows."""
         if not seen.tree:
             return False
-        ((oid, _, _),) = described(self.cache.git, [f"{seen.tree}:{_SUMMARY}"], _DOING)
-        return oid == blob_id(summary, seen.tree)
+        ((oid, _, size),) = described(self.cache.git, [f"{seen.tree}:{_SUMMARY}"], _DOING)
+        return int(size) == len(summary) and oid == blob_id(summary, seen.tree)
 
     def _trees(self, lines: Sequence[Line]) -> dict[str, str]:
         """Return where the tree of each target goes; one that is lost is left out, and said."""

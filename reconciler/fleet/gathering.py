@@ -131,20 +131,21 @@ class Gatherer:
 
     def _stands(self, line: Line, tip: str, *, is_same_policy: bool) -> bool:
         """Say whether nothing can have changed what is known of a target, but time."""
-        if not line.head == line.tip == tip or line.state is TargetState.UNVERIFIED:
-            return False
-        if self.book.revoked.has(line.key):
+        is_good = line.head == line.tip == tip and line.state is not TargetState.UNVERIFIED
+        if not is_good or self.book.revoked.has(line.key):
             return False
         if line.state is TargetState.SILENT and line.heard and self.now - line.heard <= self.silent_after:
             return False  # It was silent by another clock, or by a shorter span: what it is, its report says.
-        enrolment = self._enrolment(line.branch)
-        if line.state is TargetState.RETIRED and enrolment.key and line.row.reason not in self.moves:
+        is_retired = line.state is TargetState.RETIRED
+        if is_same_policy and not is_retired:
+            return True
+        row, enrolment = line.row, self._enrolment(line.branch)
+        if is_retired and enrolment.key and row.reason not in self.moves:
             return False  # It reported elsewhere, and there nobody looks any more.
         if is_same_policy:
             return True
-        row = line.row
-        is_good = enrolment.standing(Told(row.key, row.policy_commit)).counts
-        return is_good and (row.state is TargetState.RETIRED) is not bool(enrolment.key)
+        still_counts = enrolment.standing(Told(row.key, row.policy_commit)).counts
+        return still_counts and (row.state is TargetState.RETIRED) is not bool(enrolment.key)
 
     def _enrolment(self, branch: str) -> Enrolment:
         return self.book.of(branch.split("/")[1])

@@ -1,7 +1,8 @@
 """Which key signs the reports of which host, at each commit of the policy.
 
 Of the policy only ``hosts/`` is read, and of that what changed from one commit to the next: each document
-once, however many commits hold it. What was read stays in a file, since a blob of git is always the same.
+once, however many commits hold it. What was read stays in a file, since a blob of git is always the same, and
+so does what came of it at the newest commit, since all that led to that one is.
 A document that cannot be read leaves all as it was: hosts do not follow such a commit either.
 """
 
@@ -9,7 +10,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from reconciler import __version__
 from reconciler.durable import replace_file
 from reconciler.gitops.damage import judge
 from reconciler.gitops.git import Git
@@ -20,9 +23,11 @@ from reconciler.policy.signers import NOTHING_REVOKED, Revocation, fingerprint_o
 _DOING = "cannot read the Host documents"
 _MOST_LISTED = 512 * 2**20
 _AT_ONCE = 1000
-_LAYOUT = 1
+_LAYOUT = 2
 Keys = tuple[tuple[str, str], ...]
 """The hosts that a file names, each with the fingerprint of its key, empty without one."""
+Changes = Mapping[str, Sequence[tuple[int, str]]]
+"""From which place of the line on which key counts for each host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class KeyBook:
     """
 
     places: Mapping[str, int]
-    changes: Mapping[str, Sequence[tuple[int, str]]]
+    changes: Changes
     revoked: Revocation = field(default=NOTHING_REVOKED, repr=False)
     _none: Sequence[tuple[int, str]] = field(default=(), repr=False)
 
@@ -85,14 +90,16 @@ def read_keys(
         OSError: The file cannot be written.
     """
     places = {oid: place for place, oid in enumerate(line)}
-    changes = list(_changes(git, line[-1], places))
-    known = _remembered(remembered)
-    wanted = {one.blob: one.path for one in changes if one.blob}
-    new = {oid: path for oid, path in wanted.items() if oid not in known}
-    known |= _read(git, new)
-    if new or len(known) > 2 * len(wanted):
-        _remember(remembered, {oid: known[oid] for oid in wanted})
-    return KeyBook(places, _along(changes, known), revoked)
+    told = _remembered(remembered)
+    found = _found_at(line[-1], told)
+    if found is None:
+        changes = list(_changes(git, line[-1], places))
+        known = _known(told)
+        wanted = {one.blob: one.path for one in changes if one.blob}
+        known |= _read(git, {oid: path for oid, path in wanted.items() if oid not in known})
+        found = _along(changes, known)
+        _remember(remembered, {oid: known[oid] for oid in wanted}, line[-1], found)
+    return KeyBook(places, found, revoked)
 
 
 def _along(changes: Sequence[_Change], known: Mapping[str, Keys | None]) -> dict[str, list[tuple[int, str]]]:
@@ -160,18 +167,37 @@ def _keys_of(path: str, data: bytes) -> Keys | None:
     return tuple((one.name, fingerprint_of_line(one.report_key) if one.report_key else "") for one in hosts)
 
 
-def _remembered(path: Path) -> dict[str, Keys | None]:
+def _remembered(path: Path) -> Mapping[str, Any]:
     try:
         told = json.loads(path.read_bytes())
-        if told["layout"] != _LAYOUT:
-            return {}
+        return told if told["layout"] == _LAYOUT and told["by"] == __version__ else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def _known(told: Mapping[str, Any]) -> dict[str, Keys | None]:
+    try:
         return {
             oid: None if keys is None else tuple((str(host), str(key)) for host, key in keys)
             for oid, keys in told["keys"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _remember(path: Path, keys: Mapping[str, Keys | None]) -> None:
-    replace_file(path, json.dumps({"layout": _LAYOUT, "keys": keys}).encode())
+def _found_at(head: str, told: Mapping[str, Any]) -> Changes | None:
+    """Return what was found at a commit, ``None`` where it was another one, or that cannot be understood."""
+    try:
+        if told["head"] != head:
+            return None
+        return {
+            host: [(int(place), str(key)) for place, key in changes]
+            for host, changes in told["changes"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _remember(path: Path, keys: Mapping[str, Keys | None], head: str, changes: Changes) -> None:
+    told = {"layout": _LAYOUT, "by": __version__, "keys": keys, "head": head, "changes": changes}
+    replace_file(path, json.dumps(told).encode())
