@@ -56,9 +56,8 @@ def check_openpgp(
     Raises:
         Stalled: There is no ``gpg``, or it did not end by itself.
     """
-    home, file = bench.folder / "gnupg", bench.folder / "signature"
+    home, file = bench.folder / "gnupg", bench.file("signature", armour)
     home.mkdir(mode=0o700, exist_ok=True)
-    file.write_bytes(armour)
     held = b"".join(signer.key for signer in signers)
     keyring = home / f"{sha256(held).hexdigest()}.gpg"
     argv = [
@@ -74,7 +73,7 @@ def check_openpgp(
         if not keyring.exists():
             hint = "take use-keyboxd out of gpg's common.conf, such as /etc/gnupg/common.conf; or sign by ssh"
             raise Stalled("gpg does not take the keys that it is given into a keyring", hint)
-    done = _gpg([*argv, "--verify", str(file), "-"], payload, bench)
+    done = _gpg([*argv, "--verify", file, "-"], payload, bench)
     # By the end of a line alone: a key's owner has a name with whatever else ends lines of text.
     lines = [line.removeprefix(_PREFIX) for line in done.stdout.split(b"\n") if line.startswith(_PREFIX)]
     rows = [line.decode("utf-8", "replace").split() for line in lines]

@@ -1,5 +1,6 @@
 """A commit as bytes: what its signature covers, and what it says of itself."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,17 @@ class Bench:
     environment: Mapping[str, str] = field(repr=False)
     patience: float = 30.0
     _stuck: list[str] = field(default_factory=list, init=False, repr=False)
+
+    def file(self, name: str, data: bytes) -> str:
+        """Write a file for a program, in the place of what an earlier one was given; return its path.
+
+        It is overwritten, not emptied first: ext4 then writes to the disk at once, which nobody needs here.
+        """
+        path = str(self.folder / name)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(data)
+            file.truncate()
+        return path
 
     def run(self, argv: Sequence[str], stdin: bytes, *, limit: int, **more: str) -> Completed | None:
         """Run a program; ``None`` where it does not come to an end by itself.

@@ -187,11 +187,10 @@ def check_ssh(
     # The name is the certificate's, chosen by whoever made it, and goes into a line of ours below.
     if not name.isprintable() or '"' in name:
         return Unproved.BAD_SIGNATURE
-    listed, armour = bench.folder / "list", bench.folder / "signature"
     option = "cert-authority " if signer.is_authority else ""
-    listed.write_bytes(f'"{name}" {option}{signer.type} '.encode() + b64encode(signer.key) + b"\n")
-    armour.write_bytes(signature.armour)
-    argv = ["ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-f", str(listed), "-s", str(armour), "-I", name]
+    listed = f'"{name}" {option}{signer.type} '.encode() + b64encode(signer.key) + b"\n"
+    files = ("-f", bench.file("list", listed), "-s", bench.file("signature", signature.armour))
+    argv = ["ssh-keygen", "-Y", "verify", "-n", NAMESPACE, *files, "-I", name]
     time = at.astimezone(UTC).strftime("-Overify-time=%Y%m%d%H%M%S")
     done = bench.run([*argv, time], payload, limit=65536, TZ="UTC")
     if done is None:
