@@ -76,7 +76,7 @@ def by_digest(
         terms: What holds for all.
         taken: Names of Approvals that there are.
     """
-    names = _Names(taken)
+    names = FreshNames(taken)
     files = {}
     first = ""
     for plan in plans:
@@ -84,7 +84,12 @@ def by_digest(
             name = names.new(f"plan-{plan.digest.removeprefix('sha256:')[:12]}")
             first = first or name
             files[f"approvals/{name}.yaml"] = _document(name, {"plan": plan.digest}, match, terms)
-    return Documents(files, _title(plans), _body(plans, terms), first)
+    return Documents(files, title_of(plans), body_of(plans, terms), first)
+
+
+def approval_of(name: str, digest: str, terms: Terms) -> str:
+    """Write the document that approves a plan, by its digest, for whoever has it."""
+    return _document(name, {"plan": digest}, {}, terms)
 
 
 def by_versions(
@@ -103,23 +108,24 @@ def by_versions(
             said = f"{move.name} goes to {versions[move.name]} on one target and to {move.to} on another"
             raise Misuse(said, "approve by digest, or fewer targets at once")
     matches = [match for plan in plans for match in _matches(plan, selector)]
-    names, files, first = _Names(taken), {}, ""
+    names, files, first = FreshNames(taken), {}, ""
     for match in _joined(matches):
         name = names.new(f"versions-{plans[0].digest.removeprefix('sha256:')[:12]}")
         first = first or name
         files[f"approvals/{name}.yaml"] = _document(
             name, {"versions": dict(sorted(versions.items()))}, match, terms
         )
-    return Documents(files, _title(plans), _body(plans, terms), first)
+    return Documents(files, title_of(plans), body_of(plans, terms), first)
 
 
-class _Names:
+class FreshNames:
     """Gives names that no document has."""
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = set(taken)
 
     def new(self, wanted: str) -> str:
+        """Return this name, or with a number where a document has it."""
         name, number = wanted, 1
         while name in self._taken:
             number += 1
@@ -173,14 +179,15 @@ def _document(name: str, what: Mapping[str, object], match: _Match, terms: Terms
     return yaml_of(document)
 
 
-def _title(plans: Sequence[WaitingPlan]) -> str:
+def title_of(plans: Sequence[WaitingPlan]) -> str:
+    """Return what a pull request that approves these plans is called."""
     targets = [one.row.target for plan in plans for one in plan.targets]
     digests = ", ".join(short_digest(plan.digest) for plan in plans[:2])
     more = f" and {len(plans) - 2} more" if len(plans) > 2 else ""  # noqa: PLR2004 - as many as are named
     return f"Approve {digests}{more} on {listed(targets, _TITLE_HOSTS)}"
 
 
-def _body(plans: Sequence[WaitingPlan], terms: Terms) -> str:
+def body_of(plans: Sequence[WaitingPlan], terms: Terms) -> str:
     """Return the text, at most as long as forges and command lines take; each plan has an equal share."""
     share = max(_LONGEST // len(plans), _LEAST)
     text, told = "", 0

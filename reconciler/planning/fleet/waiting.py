@@ -34,10 +34,15 @@ class WaitingTarget:
     Attributes:
         row: How it is.
         window: Begin of the next window that it could meet, null where none is in sight.
+        windows: Begins of those that it could meet, as far as its report tells.
+        seen: Names of the approvals in force that its report knows to cover the plan: it waits all the same,
+            since they are used up.
     """
 
     row: Row
     window: datetime | None
+    windows: tuple[datetime, ...] = ()
+    seen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +97,9 @@ def waiting(reports: Iterable[tuple[Row, Report]]) -> Waiting:
             said = "its report names another digest than its changes have"
             refused.append((row.target, f"{said}; a newer patchledger there records the archives"))
             continue
-        free = next(iter(report.free_windows), None)
-        found[digest].append((WaitingTarget(row, None if free is None else free.start), report))
+        free = tuple(one.start for one in report.free_windows)
+        seen = frozenset(one.name for one in report.approvals if one.covers and not one.expired)
+        found[digest].append((WaitingTarget(row, next(iter(free), None), free, seen), report))
     plans = (_plan(digest, every) for digest, every in found.items())
     order = sorted(plans, key=lambda one: (-len(one.security), -len(one.targets), one.digest))
     return Waiting(tuple(order), tuple(sorted(refused)))
