@@ -13,6 +13,8 @@ from reconciler.gitops.signed_history import SignedHistory, SigningRules
 from reconciler.gitops.signed_reports import own_public_key
 from reconciler.host.machine.clock import SystemClock
 from reconciler.policy.load import Revision, load
+from reconciler.policy.match import HostFacts
+from reconciler.policy.resolve import resolve
 from reconciler.policy.signers import fingerprint_of_line
 from reconciler.reconcile.ports.policies import Fetched
 from tests.labs.fleet import FleetWorld
@@ -64,6 +66,47 @@ def test_coming_from_other_updaters(tmp_path: Path) -> None:
     (shown,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert shown in done.stdout
     assert "06:" in done.stdout.partition("on_failure")[2]
+
+
+def test_a_few_hosts_begin_two_days_before_the_others(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "begin-with-a-few-hosts.md").read_text(encoding="utf-8")
+    documents = re.findall(r"^```yaml\n# (\S+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [path for path, _ in documents] == [
+        "hosts/all.yaml",
+        "schedules/turns.yaml",
+        "policies/turns.yaml",
+        "freezes/stop.yaml",
+    ]
+    plant(tmp_path, {path: text for path, text in documents if path != "freezes/stop.yaml"})
+
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input="\n".join(commands("begin-with-a-few-hosts.md")),
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "no problem in 7 documents\n"
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "START",
+        "Tue",
+        "Tue",
+        "START",
+        "Thu",
+        "Thu",
+    ]
+    plant(tmp_path, dict(documents))
+    stopped = load(read_folder(tmp_path))
+    assert isinstance(stopped, Revision)
+    frozen = {name: resolve(stopped, HostFacts(name, {}, "", "", "")).frozen for name in ("web-01", "web-02")}
+    assert {name: [one.name for one in found] for name, found in frozen.items()} == {
+        "web-01": [],
+        "web-02": ["stop-second-turn"],
+    }
 
 
 def test_coming_from_ansible(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.gitops.revision import read_folder
+from reconciler.policy.deadlines import check_deadlines
+from reconciler.policy.idle import check_idle
 from reconciler.policy.load import PolicyFile, Rejected, Revision, load
 from reconciler.policy.match import HostFacts
 from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.resolve import Effective, resolve
+from reconciler.policy.unfollowed import unfollowed
+from reconciler.policy.windows import occurrences
 from reconciler.process import run
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "policies"
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 NAMES = ("minimal", "production", "homelab")
 FILES = sorted(path for path in EXAMPLES.rglob("*.yaml"))
 CHECKER = Path(sys.executable).with_name("check-jsonschema")
@@ -38,6 +44,7 @@ def test_an_example_has_no_problem_and_no_warning(name: str) -> None:
 
     assert found.warnings == ()
     assert check_overlaps(found) == ((), ())
+    assert check_deadlines(found, NOW) + check_idle(found, NOW, {}) == ()
     assert found.requires
 
 
@@ -89,20 +96,38 @@ def test_the_production_example_treats_roles_differently() -> None:
     assert [one.value.name for one in web.freezes] == ["year-end"]
     assert (database.settings.action, database.schedules) == ("download", ())
     assert (staging.settings.updates, staging.freezes) == ("all", ())
-    assert web.settings.rollout is not None
-    assert web.settings.rollout.ring == "production"
+    assert not [one for found in (web, database, staging) for one in unfollowed(found.settings) if one.holds]
     assert not web.ambiguities + database.ambiguities + staging.ambiguities
 
 
-def test_the_homelab_example_tells_hypervisor_and_guests_apart() -> None:
-    hypervisor = shown("homelab", HostFacts("pve1", {}, "debian", "12", "apt"))
-    guest = shown("homelab", HostFacts("media", {}, "debian", "12", "apt", guest_of="pve1"))
-    tagged = shown("homelab", HostFacts("wiki", {"by-hand": "true"}, "debian", "12", "apt", guest_of="pve1"))
+def test_the_homelab_example_tells_hypervisor_and_containers_apart() -> None:
+    hosts = ("pve1", "media", "pihole", "unbound", "wiki")
+    found = {name: shown("homelab", HostFacts(name, {}, "debian", "12", "apt")) for name in hosts}
 
-    assert (hypervisor.settings.upgrade, guest.settings.upgrade) == ("full", "safe")
-    assert guest.settings.snapshot == "auto"
-    assert [one.value.name for one in guest.exceptions] == ["jellyfin-transcoding"]
-    assert (guest.settings.action, tagged.settings.action) == ("apply", "plan")
+    assert {name: one.settings.schedule for name, one in found.items() if one.settings.action == "apply"} == {
+        "pve1": ("first-sunday-morning",),
+        "media": ("sunday-night",),
+        "pihole": ("sunday-night",),
+        "unbound": ("sunday-later",),
+    }
+    assert (found["pve1"].settings.upgrade, found["media"].settings.upgrade) == ("full", "safe")
+    assert found["wiki"].settings.action == "plan"
+    assert [one.value.name for one in found["media"].exceptions] == ["jellyfin-transcoding"]
+
+
+def test_staging_runs_days_before_production() -> None:
+    web = shown("production", HostFacts("web-01", {}, "debian", "12", "apt"))
+    staging = shown("production", HostFacts("stage-01", {}, "debian", "12", "apt"))
+    monthly = [next(one for one in web.schedules if one.name == "patch-tuesday-plus-4")]
+    begin = datetime(2026, 12, 5, tzinfo=UTC)
+    until = datetime(2026, 12, 20, tzinfo=UTC)
+
+    starts = {
+        name: [one.start.date().isoformat() for one in occurrences(schedules, begin, until)]
+        for name, schedules in (("staging", staging.schedules), ("production", monthly))
+    }
+
+    assert starts == {"staging": ["2026-12-09", "2026-12-10", "2026-12-17"], "production": ["2026-12-12"]}
 
 
 PRODUCTION = read_folder(EXAMPLES / "production")
