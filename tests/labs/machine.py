@@ -86,7 +86,7 @@ class Machine:
             AssertionError: It does not boot here, with what was said.
         """
         folder = Path(tempfile.mkdtemp(prefix="machine"))
-        cgroup = _cgroups() / f"lab-{uuid.uuid4().hex[:12]}"
+        cgroup = cgroups() / f"lab-{uuid.uuid4().hex[:12]}"
         cgroup.mkdir()
         try:
             with _notify_socket(folder / "notify") as notified:
@@ -98,7 +98,7 @@ class Machine:
                 finally:
                     machine.kill()
         finally:
-            _remove_cgroup(cgroup)
+            remove_cgroup(cgroup)
             shutil.rmtree(folder)
 
     @classmethod
@@ -223,7 +223,8 @@ def _notify_socket(path: Path) -> Iterator[socket.socket]:
             notified.shutdown(socket.SHUT_RD)  # ends who reads it
 
 
-def _cgroups() -> Path:
+def cgroups() -> Path:
+    """Return where control groups of version 2 can be made."""
     for path in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")):
         if (path / "cgroup.procs").exists():
             return path
@@ -232,7 +233,7 @@ def _cgroups() -> Path:
     )
 
 
-def _remove_cgroup(cgroup: Path) -> None:
+def remove_cgroup(cgroup: Path) -> None:
     """Wait until the last process is gone, and remove the group with all below."""
     with (cgroup / "cgroup.events").open("rb") as events:
         poll = select.poll()
