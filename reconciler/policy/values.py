@@ -101,6 +101,15 @@ def names_a_branch(host: str) -> bool:
     return ".." not in host and not host.endswith((".", ".lock"))
 
 
+def suggested_id(name: str) -> str:
+    """Return a name in the alphabet of host ids, fit for a git branch; empty where nothing is left of it."""
+    text = re.sub(r"[^a-z0-9.-]+", "-", name.strip().lower())
+    text = re.sub(r"\.[.-]*", ".", text).strip(".-")[:63].rstrip(".-")
+    while text.endswith(".lock"):
+        text = text.removesuffix(".lock").rstrip(".-")
+    return text
+
+
 def as_list(value: object) -> object:
     """Turn a single scalar into a list of one, and leave everything else to the type that follows."""
     return [value] if isinstance(value, str | int | float) else value

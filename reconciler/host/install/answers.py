@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, Field, SecretStr, field_validat
 from reconciler.errors import Misuse
 from reconciler.host.config import AbsolutePath, Config, Notifier, read_guarded
 from reconciler.policy.problems import Problem, dotted
-from reconciler.policy.values import NAME, format_duration, refuse
+from reconciler.policy.values import NAME, format_duration, refuse, suggested_id
 from reconciler.policy.yamltext import YamlDocument, parse_documents, validate
 
 Path_ = tuple[str, ...]
@@ -203,10 +203,7 @@ def merged(below: Draft, above: Draft) -> Draft:
 
 def host_id(name: str) -> str:
     """Return the host id that a host's name suggests, fit for a git branch; empty where it suggests none."""
-    text = re.sub(r"[^a-z0-9.-]+", "-", name.strip().lower())
-    text = re.sub(r"\.[.-]*", ".", text).strip(".-")[:63].rstrip(".-")
-    while text.endswith(".lock"):
-        text = text.removesuffix(".lock").rstrip(".-")
+    text = suggested_id(name)
     return "" if text in {"localhost", "localhost.localdomain"} else text
 
 
