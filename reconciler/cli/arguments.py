@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     policy.register(commands)
     _add_watch_verbs(commands)
     _add_view_verbs(commands)
+    _add_guests(commands)
     _add_setup_verbs(commands)
     _add_units_verbs(commands)
     _add_notices_verbs(commands)
@@ -214,6 +215,17 @@ def _add_view_verbs(commands: _Commands) -> None:
         description="End the pause of this host. The next run applies what policy and gates allow.",
     )
     _format(resume)
+
+
+def _add_guests(commands: _Commands) -> None:
+    guests = commands.add_parser(
+        "guests",
+        help="list the guests of this hypervisor, and why one would not be looked after",
+        description="List the guests of this hypervisor, as `guests` of the configuration says, with state "
+        "and labels, and why one would not be looked after. In this version guests are listed, and nothing "
+        "is done in them. No process is started in a guest, nor one for each.",
+    )
+    _format(guests)
 
 
 def _add_setup_verbs(commands: _Commands) -> None:

@@ -103,22 +103,12 @@ def _perform_on_host(chosen: argparse.Namespace) -> int:
             from reconciler.cli.verbs import pause
 
             return pause.resume(chosen.config, chosen.format)
-        case "setup" | "adjust":
-            from reconciler.cli.verbs import setup
+        case "guests":
+            from reconciler.cli.verbs import guests
 
-            return setup.run(options_of(setup.SetupOptions, chosen))
-        case "enable":
-            from reconciler.cli.verbs import cleanup
-
-            return cleanup.enable(chosen.config, chosen.unit_dir, watch=chosen.watch)
-        case "disable":
-            from reconciler.cli.verbs import cleanup
-
-            return cleanup.disable(chosen.config, chosen.unit_dir)
-        case "cleanup":
-            from reconciler.cli.verbs import cleanup
-
-            return cleanup.clean_up(options_of(cleanup.CleanupOptions, chosen))
+            return guests.run(chosen.config, chosen.format)
+        case "setup" | "adjust" | "enable" | "disable" | "cleanup":
+            return _perform_installing(chosen)
         case "doctor":
             from reconciler.cli.verbs import doctor
 
@@ -131,6 +121,27 @@ def _perform_on_host(chosen: argparse.Namespace) -> int:
             from reconciler.cli.verbs import reports
 
             return reports.repair(chosen.config, chosen.format, dry_run=chosen.dry_run)
+
+
+def _perform_installing(chosen: argparse.Namespace) -> int:
+    """Perform what installs us on this host, switches us on and off, and removes us."""
+    match chosen.command:
+        case "setup" | "adjust":
+            from reconciler.cli.verbs import setup
+
+            return setup.run(options_of(setup.SetupOptions, chosen))
+        case "enable":
+            from reconciler.cli.verbs import cleanup
+
+            return cleanup.enable(chosen.config, chosen.unit_dir, watch=chosen.watch)
+        case "disable":
+            from reconciler.cli.verbs import cleanup
+
+            return cleanup.disable(chosen.config, chosen.unit_dir)
+        case _:
+            from reconciler.cli.verbs import cleanup
+
+            return cleanup.clean_up(options_of(cleanup.CleanupOptions, chosen))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     field_serializer,
     field_validator,
@@ -21,11 +22,12 @@ from pydantic import (
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.ownership import check_ours
+from reconciler.planning.facts.guests import GuestKind
 from reconciler.policy.fields import Duration, Length, OneOrMany, Pin, Strictly
 from reconciler.policy.managers import ManagerName
 from reconciler.policy.problems import Problem
 from reconciler.policy.shards import name_of, ranked
-from reconciler.policy.values import HOST_NAME, REPOSITORY_NAME, names_a_branch, refuse
+from reconciler.policy.values import HOST_NAME, LABEL_KEY, REPOSITORY_NAME, names_a_branch, refuse
 from reconciler.policy.yamltext import parse_documents, validate
 
 
@@ -36,6 +38,10 @@ def _absolute(path: Path) -> Path:
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+def _text_of_number(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _collected(path: Path) -> Path:
@@ -50,6 +56,9 @@ Address = Annotated[str, Field(min_length=1)]
 
 # Which variables is not restricted: whoever may write this file says what runs as root anyway.
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+# A number is written without quotes wherever it is no key.
+GuestId = Annotated[str, BeforeValidator(_text_of_number), Field(pattern=HOST_NAME)]
+GuestTag = Annotated[str, BeforeValidator(_text_of_number), Field(pattern=r"^[^\s,;]+$")]
 VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
@@ -198,6 +207,49 @@ class Retention(Strictly):
     logs: LogRetention = LogRetention.model_construct()
 
 
+class GuestChoice(Strictly):
+    """Some guests: those that one of the two names."""
+
+    ids: OneOrMany[GuestId] = ()
+    """By their ids: the number of a Proxmox guest, else the guest's name in the alphabet of host ids."""
+
+    tags: OneOrMany[GuestTag] = ()
+    """By tags that Proxmox has of them; one is enough."""
+
+    @model_validator(mode="after")
+    def _names_some(self) -> Self:
+        if not self.model_fields_set:
+            raise refuse("names no guest", "name ids or tags, or leave it out")
+        return self
+
+
+class Guests(Strictly):
+    """Guests of this hypervisor. In this version they are listed; nothing is done in them."""
+
+    from_: OneOrMany[GuestKind] = Field(alias="from")
+    """Where guests are looked for."""
+
+    only: GuestChoice | None = None
+    """Look after these alone."""
+
+    except_: GuestChoice | None = Field(default=None, alias="except")
+    """Look after all but these."""
+
+    labels: dict[GuestId, dict[Annotated[str, Field(pattern=LABEL_KEY)], str]] = Field(default_factory=dict)
+    """Labels of guests, by id; they beat the guests' tags."""
+
+    @field_validator("from_")
+    @classmethod
+    def _each_place_once(cls, value: tuple[GuestKind, ...]) -> tuple[GuestKind, ...]:
+        return tuple(dict.fromkeys(value))
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if self.only is not None and self.except_ is not None:
+            raise refuse("holds only and except", "keep one of the two")
+        return self
+
+
 class Config(Strictly):
     """The whole of ``config.yaml``."""
 
@@ -244,6 +296,9 @@ class Config(Strictly):
 
     log_dir: AbsolutePath = Path("/var/log/patchledger")
     """A record and a log of each run, for ``log``; made with mode 0750 when the first run ends."""
+
+    guests: Guests | None = None
+    """Guests of this hypervisor; without it none is ever looked for."""
 
     motd: AbsolutePath | None = None
     """File that says in a line or two how the host is, for pam_motd(8); every user may read it."""

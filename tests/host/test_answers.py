@@ -147,6 +147,17 @@ def test_adjusting_keeps_what_is_not_answered_anew() -> None:
     assert found.labels == {"role": "web"}
 
 
+def test_adjusting_keeps_which_guests_are_meant_and_a_new_answer_replaces_them() -> None:
+    guests = {"from": ["proxmox"], "except": {"ids": [105]}, "labels": {"101": {"env": "prod"}}}
+    config = configuration(answers(complete(guests=guests)), {})
+    again = answers(merged(present_answers(config, "leave"), Draft({"tick": "30m"})))
+    assert (again.guests, config.guests is not None) == (config.guests, True)
+    below = present_answers(config, "leave")
+    other = answers(merged(below, Draft({"guests": {"from": "lxc", "only": {"tags": "web"}}})))
+    assert other.guests is not None
+    assert (other.guests.except_, other.guests.labels) == (None, {})
+
+
 def test_the_configuration_holds_no_address() -> None:
     found = answers(complete(notifiers={"ops": {"address": "json://u:hunter2@localhost"}}))
     text = config_text(configuration(found, {"ops": {"credential": "notifier-ops"}}))
@@ -190,6 +201,11 @@ def test_a_configuration_is_read_as_it_was_written(
             "environment": environment,
             "policy": {"remote": remote},
             "tick": f"{minutes}m",
+            "guests": {
+                "from": ["lxc", "incus"],
+                "except": {"tags": ["x", 7]},
+                "labels": {"101": {"env": remote}},
+            },
         }
     )
     path = tmp_path_factory.getbasetemp() / "written.yaml"

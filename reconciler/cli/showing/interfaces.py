@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from reconciler.planning.facts.guests import GuestKind
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.gates.types import Pause
 from reconciler.planning.impact.effect import Impact
@@ -255,6 +256,55 @@ class LoggedRun:
     written: tuple[str, ...]
 
 
+GuestState = Literal["running", "stopped", "frozen", "locked", "template", "moved", "gone", "unsupported"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedGuest:
+    """One guest of a hypervisor.
+
+    Attributes:
+        id: Number of a Proxmox guest, else its name in the alphabet of host ids; empty where nothing is left.
+        name: What its hypervisor calls it, and what policies match on; empty where nobody has it.
+        kind: Null where nobody has it.
+        state: How it is.
+        detail: What is done with a locked one, the node of one that moved, why one is unsupported.
+        tags: As Proxmox has them.
+        labels: Its tags that can be labels, with the value `true`; labels of the configuration beat them.
+        left_out: Why it would not be looked after; empty where it would.
+        notes: What is odd about it.
+    """
+
+    id: str
+    name: str
+    kind: GuestKind | None
+    state: GuestState
+    detail: str
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    left_out: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestList:
+    """The guests of a hypervisor. Nothing is done in them in this version.
+
+    Attributes:
+        host: Id of the hypervisor.
+        looked_in: Where guests were looked for; empty without `guests` in the configuration.
+        guests: By kind and id.
+        problems: Why guests of one of these places are not known.
+        notes: What is to be known besides.
+    """
+
+    host: str
+    looked_in: tuple[GuestKind, ...]
+    guests: tuple[ListedGuest, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class NotifierTried:
     """What came of one test message.
@@ -398,6 +448,7 @@ _PRINTED: Mapping[str, tuple[str, object]] = {
     ),
     "status": ("`status --format json` prints", Status),
     "log": ("`log --format json` prints: the list, or with RUN one run", LogList | LoggedRun),
+    "guests": ("`guests --format json` prints", GuestList),
     "pause": ("`pause --format json` and `resume --format json` print", PauseState),
     "notify-test": ("`notify test --format json` prints", NotifyTest),
     "reports-repair": ("`reports repair --format json` prints", ReportsRepair),

@@ -223,7 +223,7 @@ def configuration(answers: Answers, kept: Mapping[str, Mapping[str, str]]) -> Co
 
 def config_data(config: Config) -> dict[str, object]:
     """Return a configuration as plain data, without what is as by default; secrets are left out."""
-    data = config.model_dump(exclude_defaults=True)
+    data = config.model_dump(exclude_defaults=True, by_alias=True)
     return {**{key: _leaves(item) for key, item in data.items() if item is not None}, "host": config.host}
 
 
@@ -290,12 +290,15 @@ def _without(data: Mapping[str, object], key: str) -> dict[str, object]:
     return {name: value for name, value in data.items() if name != key}
 
 
+_LISTS_OF_NAMES = frozenset({"labels", "environment", "notifiers", "guests"})
+
+
 def _merge(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
     result = dict(below)
     for key, value in above.items():
         known = result.get(key)
-        # Labels, variables and notifiers are lists of names: who writes them anew may leave one out.
-        is_section = key in Config.model_fields and key not in {"labels", "environment", "notifiers"}
+        # Labels, variables, notifiers and guests are lists of names: who writes them anew may leave one out.
+        is_section = key in Config.model_fields and key not in _LISTS_OF_NAMES
         if is_section and isinstance(known, Mapping) and isinstance(value, Mapping):
             result[key] = {**known, **value}
         else:

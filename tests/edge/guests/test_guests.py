@@ -1,0 +1,177 @@
+"""``patchledger guests`` on a node whose guests really run, and the commands that enter them.
+
+Each test leaves the node as it was.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.cli.showing.interfaces import schema
+from reconciler.planning.facts.guests import Guest, GuestKind, Running
+from reconciler.transports import lxc, proxmox
+from tests.labs.guests import LAB, REPOSITORY, GuestLab, Made
+
+CONFIG = "host: pve1\npolicy: {remote: /srv/policy.git}\nguests: {from: [proxmox]}\n"
+
+# Says on standard error what a program starts.
+AUDITED = """\
+import sys
+def told(event, args):
+    if event in {"subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.system"}:
+        sys.stderr.write(f"started: {args}\\n")
+sys.addaudithook(told)
+from reconciler.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def ask(node: GuestLab, *options: str, config: str = CONFIG) -> str:
+    """Return what ``patchledger guests`` prints on the node; it must start nothing."""
+    node.write(f"{LAB}/config.yaml", config)
+    node.run("chmod", "600", f"{LAB}/config.yaml")
+    argv = ("--config", f"{LAB}/config.yaml", "guests", *options)
+    done = node.run("env", "-C", str(REPOSITORY), sys.executable, "-c", AUDITED, *argv)
+    assert "started:" not in done
+    return done
+
+
+def listed(node: GuestLab, config: str = CONFIG) -> dict[str, Any]:
+    told = json.loads(ask(node, "--format", "json", config=config))
+    Draft202012Validator(schema("guests")).validate(told)
+    return {guest["id"]: guest for guest in told["guests"]}
+
+
+def fates(node: GuestLab, config: str = CONFIG) -> dict[str, str]:
+    return {number: guest["left_out"] for number, guest in listed(node, config).items()}
+
+
+@contextmanager
+def put(node: GuestLab, path: str, text: str) -> Iterator[None]:
+    node.write(path, text)
+    yield
+    node.run("rm", path)
+
+
+USUAL = {"201": "", "202": "it is stopped", "203": "it is a template", "204": ""}
+
+
+def test_four_guests(node: GuestLab) -> None:
+    before = node.calls()
+    assert ask(node) == (
+        "pve1: 4 guests, 2 could be looked after. This version lists guests and does nothing in them.\n"
+        "Id   Kind     Name    State     Labels                   Why not\n"
+        "201  proxmox  web     running   env-prod=true, web=true\n"
+        "202  proxmox  db      stopped   db=true                  it is stopped\n"
+        "203  proxmox  tmpl    template                           it is a template\n"
+        "204  proxmox  unpriv  running\n"
+    )
+    assert fates(node) == USUAL
+    assert node.calls() == before
+
+
+def test_one_that_is_frozen(node: GuestLab) -> None:
+    node.run("lxc-freeze", "-n", "204")
+    try:
+        assert fates(node) == {**USUAL, "204": "it is frozen"}
+    finally:
+        node.run("lxc-unfreeze", "-n", "204")
+    assert fates(node) == USUAL
+
+
+def test_a_lock_counts_and_what_a_snapshot_says_of_its_own_time_does_not(node: GuestLab) -> None:
+    node.run("pct", "set", "201", "--lock", "backup")
+    assert fates(node) == {**USUAL, "201": "it is locked (backup)"}
+    node.run("pct", "unlock", "201")
+    node.run("pct", "set", "204", "--tags", "No-Patch")
+    node.run("pct", "snapshot", "204", "before", "--description", "template: 1")
+    node.run("pct", "set", "204", "--delete", "tags")
+    config = CONFIG.replace("]}", "], except: {tags: no-patch}}")
+    try:
+        assert "tags: no-patch" in node.run("cat", "/etc/pve/lxc/204.conf")
+        assert fates(node, config) == USUAL
+    finally:
+        node.run("pct", "delsnapshot", "204", "before")
+
+
+def test_guests_of_other_kinds_and_odd_configurations(node: GuestLab) -> None:
+    odd = "hostname: M\u00fcllers Server\nnonsense\ntags: _x;ok\n\n[s1]\nlock: backup\n"
+    with (
+        put(node, "/etc/pve/lxc/205.conf", odd),
+        put(node, "/etc/pve/lxc/206.conf", "hostname: web\nentrypoint: /usr/bin/nginx\n"),
+        put(node, "/etc/pve/qemu-server/200.conf", "name: win\n"),
+        put(node, "/etc/pve/nodes/pve2/lxc/210.conf", "hostname: far\n"),
+    ):
+        config = CONFIG.replace("]}", ', lxc], labels: {"210": {}, "299": {}, "205": {ok: "no"}}}')
+        found = listed(node, config)
+        shown = ask(node, config=config)
+    assert {number: guest["left_out"] for number, guest in found.items()} == {
+        **USUAL,
+        "200": "it is a virtual machine: it needs its own patchledger",
+        "205": "it is stopped",
+        "206": "it is an application container: it needs its own patchledger",
+        "210": "it is on pve2",
+        "299": "it is not there",
+    }
+    assert (found["205"]["name"], found["205"]["labels"]) == ("M\u00fcllers Server", {"ok": "no"})
+    assert "205: line 2 is no setting: nonsense\n" in shown
+    assert "205: tag _x is no label's name\n" in shown
+
+
+def test_a_node_without_its_cluster_says_so(node: GuestLab) -> None:
+    node.run("mv", "/etc/pve", "/etc/pve.away")
+    try:
+        with pytest.raises(AssertionError) as caught:
+            ask(node)
+    finally:
+        node.run("mv", "/etc/pve.away", "/etc/pve")
+    code, said = str(caught.value).rpartition("guests: ")[2].split("\n", 1)
+    assert code == "1"
+    assert "/etc/pve has no folder lxc: pve-cluster.service does not run" in said
+
+
+def test_twenty_guests_cost_no_process(node: GuestLab) -> None:
+    more = [
+        Made(str(number), f"g{number}", is_started=True, init="/bin/sleep infinity")
+        for number in range(301, 317)
+    ]
+    try:
+        for guest in more:
+            node.make(guest)
+        found = fates(node)  # which sees to it that nothing is started
+        assert len(found) == 20
+        assert sum(not why for why in found.values()) == 18
+    finally:
+        for guest in more:
+            node.run("pct", "stop", guest.id, check=False)
+            node.run("rm", "-f", f"/etc/pve/lxc/{guest.id}.conf")
+
+
+@pytest.mark.parametrize("number", ["201", "204"])
+@pytest.mark.parametrize(
+    ("kind", "enter"), [(GuestKind.PROXMOX, proxmox.entering), (GuestKind.LXC, lxc.entering)]
+)
+def test_the_way_in_leads_into_the_guest_that_is_meant(
+    node: GuestLab, kind: GuestKind, enter: Any, number: str
+) -> None:
+    guest = Guest(number, kind, number, Running())
+    name = {"201": "web", "204": "unpriv"}[number]
+    said = node.run(
+        *enter(guest, ("sh", "-c", 'cat /etc/hostname; readlink /proc/self/ns/pid; exit "$1"', "x", "0"))
+    )
+    assert said.splitlines()[0] == name
+    assert said.splitlines()[1] != node.run("readlink", "/proc/self/ns/pid").strip()
+    ended = node.run("sh", "-c", '"$@"; echo $?', "sh", *enter(guest, ("sh", "-c", "exit 42")))
+    assert ended.strip() == "42"
+
+
+def test_the_way_into_one_that_is_stopped_leads_nowhere(node: GuestLab) -> None:
+    inner = ("touch", f"{LAB}/touched")
+    said = node.run(*proxmox.entering(Guest("202", GuestKind.PROXMOX, "db", Running()), inner), check=False)
+    assert said == "container '202' not running!\n"
+    assert not (node.folder / "touched").exists()
