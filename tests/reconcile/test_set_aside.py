@@ -10,6 +10,7 @@ import pytest
 from reconciler.errors import Stalled, Transient
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, Observation, Reboot, RebootNeed, Source
+from reconciler.planning.gates.types import BreakGlass
 from reconciler.planning.notices.events import Event
 from reconciler.planning.reporting.summary import headline
 from reconciler.planning.runs.execution import Execution, FailedPackage, Instruction, Lacks
@@ -157,6 +158,15 @@ def test_where_a_server_did_not_answer_the_next_tick_asks_again(fleet: Fleet, ho
     assert installed(host, "lost", "tool") == ["1.0", "1.1"]
     host.at, host.lacking = host.at + HOUR / 4, {}
     assert [run.outcome for run in tick(fleet, host).runs] == ["applied"]
+
+
+def test_what_is_missing_in_a_run_of_a_person_is_set_aside_as_well(fleet: Fleet, host: Mirrored) -> None:
+    host.lacking = {"lost": "file"}
+    done = ticker(fleet, host).tick(BreakGlass("zero day", "root"))
+    assert [run.code for run in done.runs] == ["not-fetched", ""]
+    again = tick(fleet, host)
+    assert again.runs == ()
+    assert [one.name for one in host.remembered.quarantine] == ["lost"]
 
 
 def test_where_nothing_can_be_had_nothing_is_set_aside(fleet: Fleet, host: Mirrored) -> None:
