@@ -162,6 +162,23 @@ def test_success_after_failure_is_a_recovery() -> None:
     assert list(_events(failed, after)) == [Event.APPLIED, Event.RECOVERED]
 
 
+@pytest.mark.parametrize("code", ["not-fetched", "not-begun", "packages-failed"])
+def test_what_a_run_left_in_quarantine_is_not_over_with_the_run_of_the_rest(code: str) -> None:
+    in_quarantine = Trouble(Event.FAILED, "PackagesQuarantined:Failed", "in quarantine: golf 1.1")
+    failed = replace(QUIET, last_run=replace(FAILED, code=code), troubles=(in_quarantine,))
+    after = replace(failed, last_run=replace(APPLIED, run="run-2"))
+    assert list(_events(failed, after)) == [Event.APPLIED]
+    over = _events(after, replace(after, troubles=()))
+    assert "over: in quarantine: golf 1.1" in over[Event.RECOVERED].message.text
+
+
+def test_another_failure_is_over_whatever_is_in_quarantine() -> None:
+    in_quarantine = Trouble(Event.FAILED, "PackagesQuarantined:Failed", "in quarantine: golf 1.1")
+    failed = replace(QUIET, last_run=replace(FAILED, code="no-space"), troubles=(in_quarantine,))
+    after = replace(failed, last_run=replace(APPLIED, run="run-2"))
+    assert set(_events(failed, after)) == {Event.APPLIED, Event.RECOVERED}
+
+
 def test_an_interrupted_run_and_an_overrun_are_told() -> None:
     run = LastRun(
         "run-9", RunResult.INTERRUPTED, "sha256:bbbb", "killed", "the machine lost power", overran=True

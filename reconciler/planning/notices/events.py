@@ -22,7 +22,7 @@ from reconciler.planning.notices.message import Contents, Message, MessageSectio
 from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.reporting.ailments import Ailment, ailment_of
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
-from reconciler.planning.runs.record import NOT_FETCHED, RunResult
+from reconciler.planning.runs.record import OF_PACKAGES, RunResult
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.planning.text.wording import changes_of, listed, minute, plural
@@ -393,10 +393,10 @@ def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
     ended = {each.code: each.message for each in previous.troubles if each.kind not in remaining}
     run, before = current.last_run, previous.last_run
     failed_before = before is not None and before.result is not RunResult.APPLIED
-    # What could not be fetched is over with its quarantine, whatever else is applied before that.
+    # What failed by itself is over with its quarantine, whatever else is applied before that.
     is_set_aside = (
         before is not None
-        and before.code == NOT_FETCHED
+        and before.code in OF_PACKAGES
         and ConditionType.PACKAGES_QUARANTINED.value in remaining
     )
     is_over = failed_before and not is_set_aside

@@ -408,6 +408,8 @@ class Ending:
 NOT_FETCHED = "not-fetched"
 """Code of a run in which the files of some packages could not be had, and those of others could."""
 
+_NOT_BEGUN = "not-begun"
+_PACKAGES_FAILED = "packages-failed"
 _UNREACHABLE = "unreachable"
 
 NOTHING_TO_WORK_WITH = frozenset({NOT_FETCHED, _UNREACHABLE})
@@ -421,13 +423,16 @@ _CODES = {
     exit_codes.INTERRUPTED: "manager-ended",
     exit_codes.UNRESOLVED: "cannot-resolve",
     exit_codes.GONE: "version-gone",
-    exit_codes.NOT_BEGUN: "not-begun",
+    exit_codes.NOT_BEGUN: _NOT_BEGUN,
     exit_codes.NOT_FETCHED: NOT_FETCHED,
 }
 """Why a step failed, by the exit codes of the patch scripts; all others are about the packages themselves."""
 
 PASSING = frozenset({"locked", _UNREACHABLE, "signature", "no-space", "manager-ended", NOT_FETCHED})
 """Codes of failures that may be over by the next tick: the same plan, or its rest, is tried again then."""
+
+OF_PACKAGES = frozenset({NOT_FETCHED, _NOT_BEGUN, _PACKAGES_FAILED})
+"""Codes of failures that are over when the quarantine of the packages is, not when the rest is applied."""
 
 _SHORTLY = timedelta(minutes=10)
 """How long a package waits whose server did not answer: as a rule until the next tick, as whole plans do."""
@@ -457,7 +462,7 @@ def conclude_steps(
         said = next((step.message for step in failures if step.message), "")
         reason = _complained(failures, found) or said
         reason = reason or f"{len(found.missing)} of the planned changes are not there"
-        codes = [_CODES.get(step.exit_code, "packages-failed") for step in failures]
+        codes = [_CODES.get(step.exit_code, _PACKAGES_FAILED) for step in failures]
         # What time does not mend counts for more than what it may.
         code = next((one for one in codes if one not in PASSING), next(iter(codes), "packages-broken"))
         return Ending(RunOutcome.FAILED, code, reason)
