@@ -17,7 +17,7 @@ from reconciler.errors import Stalled
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import IO
 
@@ -82,6 +82,7 @@ def run(
     timeout: float | None = None,
     limit: int = DEFAULT_LIMIT,
     ends_at_limit: bool = False,
+    hear: "Callable[[bytes], None] | None" = None,
 ) -> Completed:
     """Run ``argv`` to its end in a session of its own and return what it printed.
 
@@ -95,6 +96,7 @@ def run(
         timeout: Seconds until the whole process group is killed; ``None`` waits for ever.
         limit: Bytes kept of each output stream.
         ends_at_limit: Kill the process group when it writes more, instead of reading on.
+        hear: Is given standard error as it comes, in pieces of any size.
 
     Raises:
         Stalled: The program does not exist or may not be started, or its arguments or environment cannot be
@@ -117,9 +119,8 @@ def run(
         if feed is not None:
             feed.close()
     try:
-        return _drain(
-            child, tuple(argv), timeout, _Output(limit, ends_at_limit), _Output(limit, ends_at_limit)
-        )
+        out, err = _Output(limit, ends_at_limit), _Output(limit, ends_at_limit, hear)
+        return _drain(child, tuple(argv), timeout, out, err)
     except BaseException:
         _close(child)
         _kill_group(child)
@@ -253,13 +254,21 @@ def _input_file(data: bytes) -> "IO[bytes]":
 class _Output:
     """What one stream has said so far, up to a limit."""
 
-    def __init__(self, limit: int, ends_at_limit: bool) -> None:  # noqa: FBT001 - of this module alone
+    def __init__(
+        self,
+        limit: int,
+        ends_at_limit: bool,  # noqa: FBT001 - of this module alone
+        hear: "Callable[[bytes], None] | None" = None,
+    ) -> None:
+        self._hear = hear
         self._room = limit
         self._ends = ends_at_limit
         self._chunks: list[bytes] = []
         self.truncated = False
 
     def add(self, chunk: bytes) -> None:
+        if self._hear is not None:
+            self._hear(chunk)
         self.truncated = self.truncated or len(chunk) > self._room
         self._chunks.append(chunk[: self._room])
         self._room = max(0, self._room - len(chunk))

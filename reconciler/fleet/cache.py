@@ -23,13 +23,15 @@ from typing import TypeVar
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.gitops import damage
 from reconciler.gitops.failures import Damaged, Suspect, explain
-from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess, commit_date
+from reconciler.gitops.git import QUIET_FETCH, TELLING_FETCH, Git, GitAccess, commit_date
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.report_tree import ReportPath
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES
 
 _Answer = TypeVar("_Answer")
+Tell = Callable[[int, int], None]
+"""Is told how many of how many were done."""
 
 MOST_FILES = 3_000
 """Files of a report, as the example of a server allows them."""
@@ -51,6 +53,15 @@ _FILES = ("report.json", "report.md", "observation.json")
 _COMMIT = re.compile(rb"tree ([0-9a-f]+)\n(?:.*\n)*?committer [^\n]*> ([0-9]+) [+-][0-9]{4}\n")
 _FILE, _FOLDER = b"100644", b"40000"
 _DOING = "cannot read the reports"
+_FAR = re.compile(rb"(?:Receiving|Unpacking) objects: +([0-9]{1,3})% \(([0-9]{1,12})/([0-9]{1,12})\)")
+"""How far git says that a fetch is (git's progress.c)."""
+_NO_PROBLEM = (
+    *(b" ", b"From ", b"Receiving objects:", b"Resolving deltas:", b"remote: Enumerating objects:"),
+    *(b"remote: Counting objects:", b"remote: Compressing objects:", b"remote: Total "),
+)
+"""How lines begin in which git tells nothing but how far it is, and which branches came."""
+_TOLD_EVERY = 10
+"""Percent of a fetch between two words about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,7 @@ class ReportCache:
         folder: The bare repository, made on first use.
         remote: Address of the report repository.
         access: How to reach it.
+        tell: Is told how many of how many objects came, where all are fetched.
 
     Attributes:
         shown: The remote, fit for people.
@@ -106,12 +118,15 @@ class ReportCache:
         Misuse: The address cannot be used.
     """
 
-    def __init__(self, folder: Path, remote: str, access: GitAccess | None = None) -> None:
+    def __init__(
+        self, folder: Path, remote: str, access: GitAccess | None = None, tell: Tell | None = None
+    ) -> None:
         options = replace(access or GitAccess(), max_bytes=_MOST_TRANSFERRED, checks_objects=False)
         self.remote = parse_remote(remote)
         self.shown = redact_url(remote)
         self.git = Git(folder.absolute(), options)
         self.notices: tuple[str, ...] = ()
+        self._tell = tell
         self._timeout = 0.0
         self._tips: dict[str, str] | None = None
 
@@ -252,8 +267,13 @@ class ReportCache:
         return True
 
     def _fetched(self, timeout: float) -> ReconcilerError | None:
-        words = (*QUIET_FETCH, "--prune", _NAME, *_SPECS)
-        done = self.git.talk(self.remote, _NAME, *words, timeout=timeout)
+        words = ("--prune", _NAME, *_SPECS)
+        if self._tell is None or (self.git.git_dir / _TRACKING).exists():
+            done = self.git.talk(self.remote, _NAME, *QUIET_FETCH, *words, timeout=timeout)
+        else:
+            hear = _Progress(self._tell).hear
+            done = self.git.talk(self.remote, _NAME, *TELLING_FETCH, *words, timeout=timeout, hear=hear)
+            done.stderr = _without_progress(done.stderr)
         if not done.returncode and not done.timed_out:
             return None
         return explain(done, f"cannot fetch the reports from {self.shown}", self.remote)
@@ -264,6 +284,29 @@ class ReportCache:
             self.git.run("pack-refs", "--all")
         with contextlib.suppress(ReconcilerError):  # Only tidying: what matters is found when it is read.
             damage.keep_small(self.git)
+
+
+class _Progress:
+    """Tells from time to time how far git says that it is."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._rest = b""
+        self._next = 0
+
+    def hear(self, said: bytes) -> None:
+        *lines, self._rest = re.split(rb"[\r\n]", self._rest + said)
+        for line in lines:
+            found = _FAR.match(line)
+            if found is not None and int(found[1]) >= self._next:
+                self._next = int(found[1]) + _TOLD_EVERY
+                self._tell(int(found[2]), int(found[3]))
+
+
+def _without_progress(said: bytes) -> bytes:
+    """Return what git said, without how far it was, and without the branches that it names at the end."""
+    lines = (line.rpartition(b"\r")[2] for line in said.split(b"\n"))
+    return b"\n".join(line for line in lines if not line.startswith(_NO_PROBLEM))
 
 
 def _told(commit: bytes | None) -> ReportCommit | None:

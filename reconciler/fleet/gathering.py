@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 
 from reconciler.errors import Misuse
-from reconciler.fleet.cache import Misshapen, ReportCache, ReportCommit, Shaped, chunks
+from reconciler.fleet.cache import Misshapen, ReportCache, ReportCommit, Shaped, Tell, chunks
 from reconciler.fleet.proofs import Proof, Proofs
 from reconciler.fleet.report_keys import KeyBook
 from reconciler.gitops.report_branches import is_report_branch
@@ -91,7 +91,7 @@ class Gatherer:
     accepted: frozenset[str] = frozenset()
     silent_after: timedelta = SILENT_AFTER
     moves: frozenset[str] = frozenset()
-    tell: Callable[[int, int], None] | None = None
+    tell: Tell | None = None
     _before: dict[str, Line] = field(default_factory=dict, init=False)
 
     def gather(self, before: Iterable[Line], *, is_same_policy: bool) -> list[Line]:

@@ -17,7 +17,7 @@ from reconciler import __version__
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.fleet.branches import FleetBranches, FleetCommit, signer_of
-from reconciler.fleet.cache import MOST_REPORT_BYTES, ReportCache, chunks
+from reconciler.fleet.cache import MOST_REPORT_BYTES, ReportCache, Tell, chunks
 from reconciler.fleet.gathering import Gatherer, missing
 from reconciler.fleet.proofs import Proofs
 from reconciler.fleet.report_keys import KeyBook, read_keys
@@ -80,6 +80,7 @@ class FleetSources:
         accepted: Branches whose rewriting a person has accepted.
         silent_after: A target is silent that nothing was heard of for longer.
         tell: Is told how many of how many targets were looked at.
+        fetching: Is told how many of how many objects came, where a repository is fetched for the first time.
         changed: Is given the rows as they were and as they are, and the instant of the reading that left the
             former, before the latter are remembered: what it does is done again where it is killed.
     """
@@ -93,7 +94,8 @@ class FleetSources:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     accepted: frozenset[str] = frozenset()
     silent_after: timedelta = SILENT_AFTER
-    tell: Callable[[int, int], None] | None = None
+    tell: Tell | None = None
+    fetching: Tell | None = None
     changed: Callable[[Sequence[Row], Sequence[Row], str], None] | None = None
 
 
@@ -448,7 +450,8 @@ class _FleetReading:
         return hashlib.sha256(remote.encode()).hexdigest()[:16]
 
     def _cache(self, remote: str) -> ReportCache:
-        return ReportCache(self._sources.folder / f"{self._name(remote)}.git", remote, self._sources.access)
+        path = self._sources.folder / f"{self._name(remote)}.git"
+        return ReportCache(path, remote, self._sources.access, self._sources.fetching)
 
     def _say_who(self, policy: PolicyAt) -> None:
         listed = policy.publishers

@@ -22,11 +22,19 @@ from reconciler.ownership import check_ours
 from reconciler.process import Completed, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 LOCAL_TIMEOUT = 120.0
-QUIET_FETCH = ("fetch", "--quiet", "--no-tags", "--no-auto-gc", "--no-write-fetch-head")
+_FETCH = ("fetch", "--no-tags", "--no-auto-gc", "--no-write-fetch-head")
+QUIET_FETCH = (*_FETCH, "--quiet")
 """Fetch what the refspecs that follow say, and nothing else."""
+
+TELLING_FETCH = ("-c", "fetch.unpackLimit=1", *_FETCH, "--progress")
+"""The same, and say how far it is; all branches are named at the end.
+
+What is not kept as one pack is unpacked by a program that says nothing where no terminal is (git's
+unpack-objects.c)."""
 
 PLAIN_PUSH = ("push", "--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
 """Push what the refspecs that follow say, and nothing else, and say what became of each."""
@@ -181,7 +189,14 @@ class Git:
             ends_at_limit=ends_at_limit,
         )
 
-    def talk(self, remote: Remote, name: str, *arguments: str, timeout: float) -> Completed:
+    def talk(
+        self,
+        remote: Remote,
+        name: str,
+        *arguments: str,
+        timeout: float,
+        hear: "Callable[[bytes], None] | None" = None,
+    ) -> Completed:
         """Run a ``git`` command that talks to ``remote``, as one child, and return what it printed.
 
         Args:
@@ -189,13 +204,14 @@ class Git:
             name: What the remote is called in ``arguments`` and in ``refs/remotes/``.
             arguments: The subcommand and what follows.
             timeout: Seconds until the whole group of processes is killed.
+            hear: As of :func:`reconciler.process.run`.
 
         Raises:
             Misuse: A file of the options is missing, not absolute, or open to other users.
             Stalled: There is no ``git`` or ``prlimit``.
         """
         argv, environment = self.invocation(remote, name, *arguments)
-        return run(argv, env=environment, timeout=timeout, limit=1024 * 1024)
+        return run(argv, env=environment, timeout=timeout, limit=1024 * 1024, hear=hear)
 
     def list_heads(self, remote: Remote, name: str, *patterns: str, timeout: float) -> Completed | None:
         """Ask ``remote`` for its branches, and return what was printed, or None where no git server answered.

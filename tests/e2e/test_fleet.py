@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -283,11 +284,17 @@ def test_who_watches_is_told_how_far_a_first_reading_is_and_nobody_else(world: F
     with Conversation.start(cold, {}) as watched:
         assert watched.end() == 0
         assert "3 of 3 targets are looked at" in watched.text
+        assert re.search(r"(\d+) of \1 objects are fetched", watched.text)
+        # In our words: git's own name each branch, and are drawn over one another.
+        assert "Receiving" not in watched.text
+        assert "new branch" not in watched.text
     with Conversation.start(again, {}) as watched:
         assert watched.end() == 0
         assert "looked at" not in watched.text
+        assert "fetched" not in watched.text
     done = subprocess.run(unseen, capture_output=True, text=True, check=True)
     assert "looked at" not in done.stdout + done.stderr
+    assert "fetched" not in done.stdout + done.stderr
 
 
 def is_whole(world: FleetWorld) -> None:

@@ -68,6 +68,7 @@ def sources(
         accepted=frozenset(f"{'guests' if '/' in one else 'hosts'}/{one}" for one in accepted),
         silent_after=_as_before(folder) if silent_after is None else silent_after,
         tell=counter("targets are looked at"),
+        fetching=counter("objects are fetched"),
         changed=changed,
     )
 

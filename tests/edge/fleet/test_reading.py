@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reconciler.errors import Misuse, PolicyRejected, Stalled, Transient
-from reconciler.fleet.cache import Shaped
+from reconciler.fleet.cache import ReportCache, Shaped
 from reconciler.fleet.gathering import portions
 from reconciler.fleet.reading import last_gathered
 from reconciler.fleet.verified_policy import SignedPolicy
@@ -837,3 +837,16 @@ def test_who_is_at_work_is_alone(world: FleetWorld) -> None:
     folder.prepare()
     with folder.locked(), pytest.raises(Transient, match="at work"):
         world.read()
+
+
+@pytest.mark.parametrize("address", ["none.git", "policy"])
+def test_a_first_fetch_that_is_watched_fails_in_the_same_words(tmp_path: Path, address: str) -> None:
+    (tmp_path / "policy").mkdir()
+    said: list[tuple[str, str]] = []
+    for tell in (None, lambda _done, _of: None):
+        cache = ReportCache(tmp_path / f"{len(said)}.git", str(tmp_path / address), tell=tell)
+        with pytest.raises(Stalled) as caught:
+            cache.fetch(60)
+        said.append((caught.value.message, caught.value.hint))
+
+    assert said[0] == said[1]
