@@ -55,6 +55,39 @@ def read_foreign(path: str, limit: int) -> bytes | None:
         return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
+def read_secret(path: str, named: str, hint: str, limit: int, *, is_guarded: bool = False) -> bytes:
+    """Return what a file with a secret holds, up to one byte more than ``limit``.
+
+    Args:
+        path: Absolute.
+        named: Whose secret it is, for people.
+        hint: What to do where it cannot be read.
+        limit: Bytes.
+        is_guarded: Somebody else keeps others out, such as the service manager; else only its owner may read
+            it, and nobody else put another in its place.
+
+    Raises:
+        Misuse: It is missing, a symbolic link, no regular file, or open to others. Nothing of it is told.
+    """
+    if not os.path.isabs(path):
+        raise Misuse(f"{named}: the path {path} is relative", "write the whole path")
+    try:
+        # Not blocking, since opening a named pipe would otherwise wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise Misuse(f"{named}: cannot read {path}: {error.strerror}", hint) from error
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise Misuse(f"{named}: {path} is no regular file", hint)
+        data = file.read(limit + 1)
+    if not is_guarded:
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise Misuse(f"{named}: {path} can be read by others", f"chmod 600 {path}")
+        check_ours(path, named)
+    return data
+
+
 def who_else_may_change(path: str) -> str:
     """Return why somebody but this user and root could change what runs under ``path``, or an empty text.
 

@@ -9,16 +9,14 @@ The rules:
 - No error tells anything of a file's content.
 """
 
-import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, unquote_plus
 
 from reconciler.errors import Misuse, ReconcilerError
-from reconciler.ownership import check_ours
+from reconciler.ownership import read_secret
 
 _ADDRESS_LIMIT = 4096
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+")
@@ -100,7 +98,7 @@ class Notifiers:
             case CredentialSource(credential):
                 return parse_address(name, _read_credential(name, credential, self.credentials_directory))
             case FileSource(path):
-                return parse_address(name, _read_private_file(name, path))
+                return parse_address(name, _read(name, path))
             case DecryptedSource(read):
                 return parse_address(name, _decrypted(name, read))
             case GivenSource(address):
@@ -140,36 +138,12 @@ def _read_credential(name: str, credential: str, directory: Path | None) -> byte
             "run it through its unit with LoadCredentialEncrypted=, or use a file in the local configuration",
         )
     # The service manager owns and guards this folder; its files may carry an ACL for the unit's user.
-    return _read_regular(name, directory / credential)[0]
+    return _read(name, directory / credential, is_guarded=True)
 
 
-def _read_private_file(name: str, path: Path) -> bytes:
-    if not path.is_absolute():
-        raise Misuse(f"notifier {name}: the path {path} is relative", "write the whole path")
-    data, status = _read_regular(name, path)
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        raise Misuse(f"notifier {name}: {path} can be read by others", f"chmod 600 {path}")
-    check_ours(str(path), f"notifier {name}")
-    return data
-
-
-def _read_regular(name: str, path: Path) -> tuple[bytes, os.stat_result]:
-    """Read a regular file, not through a symbolic link, with the status of the very file that was read."""
-    try:
-        # Not blocking, since opening a named pipe would otherwise wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise Misuse(
-            f"notifier {name}: cannot read {path}: {error.strerror}",
-            "create it as a regular file with the apprise URL as its only line",
-        ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise Misuse(
-                f"notifier {name}: {path} is no regular file", "write the apprise URL into a regular file"
-            )
-        return file.read(_ADDRESS_LIMIT + 1), status
+def _read(name: str, path: Path, *, is_guarded: bool = False) -> bytes:
+    hint = "create it as a regular file with the apprise URL as its only line"
+    return read_secret(str(path), f"notifier {name}", hint, _ADDRESS_LIMIT, is_guarded=is_guarded)
 
 
 def parse_address(name: str, data: bytes) -> Address:
