@@ -81,9 +81,7 @@ def perform(chosen: argparse.Namespace) -> int:
         case "fleet":
             return _perform_on_fleet(chosen)
         case "approve":
-            from reconciler.cli.verbs import approve
-
-            return approve.approve(options_of(approve.ApproveOptions, chosen))
+            return _approve(chosen)
         case _:
             return _perform_on_host(chosen)
 
@@ -219,6 +217,17 @@ def _init(chosen: argparse.Namespace) -> int:
     from reconciler.cli.verbs.policy import start
 
     return start.init(chosen.folder, chosen.example, chosen.format)
+
+
+def _approve(chosen: argparse.Namespace) -> int:
+    from reconciler.cli.verbs import approve
+
+    options = options_of(approve.ApproveOptions, chosen)
+    if not options.propose:
+        return approve.approve(options)
+    from reconciler.cli.verbs import proposing
+
+    return proposing.propose(options)
 
 
 def options_of(kind: type[T], chosen: argparse.Namespace) -> T:

@@ -188,6 +188,31 @@ class Notifier(Strictly):
         return self
 
 
+class Proposals(Strictly):
+    """The forge on which plans are proposed for an approval; exactly one of ``credential`` and ``file``."""
+
+    forge: Literal["github", "gitlab", "forgejo"] | None = None
+    """Which it is; without it, what the address sounds like. Gitea counts as ``forgejo``."""
+
+    api: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    """Where its REST begins; without it, on the server of ``policy.remote``."""
+
+    repository: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$")
+    """What it calls the policy repository; without it, the path of ``policy.remote``."""
+
+    credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of a systemd credential (a file of ``$CREDENTIALS_DIRECTORY``) that holds the token."""
+
+    file: AbsolutePath | None = None
+    """File with the token, that its owner alone may read."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.credential is None) == (self.file is None):
+            raise refuse("needs exactly one of credential and file")
+        return self
+
+
 class LogRetention(Strictly):
     """Which logs of runs stay in ``log_dir``: a run goes as soon as one of the two says so."""
 
@@ -272,6 +297,9 @@ class Config(Strictly):
     retention: Retention = Retention.model_construct()
     notifiers: dict[str, Notifier] = Field(default_factory=dict)
     """Names that a policy's ``notify`` may route to."""
+
+    proposals: Proposals | None = None
+    """Where ``approve --propose`` opens pull requests, and with which token."""
 
     root: AbsolutePath | None = None
     """Plan for and patch this other root, not the running system, by the package manager's own option."""

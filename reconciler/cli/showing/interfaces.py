@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from reconciler.planning.fleet.proposing import ProposalStep
 from reconciler.planning.facts.guests import GuestKind
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.gates.types import Pause
@@ -135,6 +136,65 @@ class TickProblem:
 
     message: str
     hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalShown:
+    """What became of one branch ``proposals/…``.
+
+    Attributes:
+        branch: What it is called.
+        step: What was done, or would be; ``unchanged``, ``declined`` and ``left-alone``: nothing.
+        plan: Digest of what it approves; null where it approves nothing any more, or is somebody else's.
+        targets: All that wait for that plan.
+        title: Of the pull request.
+        body: Of the pull request, in Markdown.
+        document: What merging it adds to the policy.
+        address: Of the pull request, null where there is none.
+        why: For people; empty where there is nothing to say.
+    """
+
+    branch: str
+    step: ProposalStep
+    plan: str | None
+    targets: tuple[str, ...]
+    title: str | None
+    body: str | None
+    document: str | None
+    address: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaterShown:
+    """A plan that is proposed when there is room.
+
+    Attributes:
+        plan: Its digest.
+        targets: All that wait for it.
+    """
+
+    plan: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsProposed:
+    """What ``approve --propose`` did.
+
+    Attributes:
+        is_dry: Nothing was done: this is what would be.
+        proposals: What became of each branch, in the order of the work.
+        later: Plans that wait for their turn.
+        used_up: Targets that wait although their plan is approved, since they applied it once.
+        problems: What kept something from being done.
+    """
+
+    is_dry: bool
+    proposals: tuple[ProposalShown, ...]
+    later: tuple[LaterShown, ...]
+    used_up: tuple[str, ...]
+    problems: tuple[TickProblem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,6 +506,7 @@ _PRINTED: Mapping[str, tuple[str, object]] = {
         "`approve --format json` prints: with `--list` the plans that wait, else the branch",
         tuple[WaitingShown, ...] | ApprovalProposal,
     ),
+    "approve-propose": ("`approve --propose --format json` prints", ApprovalsProposed),
     "status": ("`status --format json` prints", Status),
     "log": ("`log --format json` prints: the list, or with RUN one run", LogList | LoggedRun),
     "guests": ("`guests --format json` prints", GuestList),

@@ -44,6 +44,8 @@ class ApproveOptions:
     group: Sequence[str]
     plan: str | None
     versions: bool
+    propose: bool
+    max_open: int | None
     expires: str | None
     timezone: str
     reason: str | None
@@ -63,11 +65,13 @@ def approve(options: ApproveOptions) -> int:
         ReconcilerError: The remote cannot be reached, or refuses.
     """
     config = load_config(Path(options.config))
+    if options.max_open is not None:
+        raise Misuse("--max-open is about --propose", "add that, or leave it out")
     selector = _selector(options)
     if selector is None and not options.list:
         raise Misuse("approve what?", "name a target, --group KEY=VALUE or --plan DIGEST; or see --list")
     terms = None if options.list else _terms(options, SystemClock().now())
-    fleet = _gathered(config, fetch=options.fetch)
+    fleet = gathered(config, fetch=options.fetch)
     found = waiting(reports_of(folder_of(config), fleet.rows))
     for target, why in found.refused:
         note(f"{target} cannot be approved: {why}")
@@ -77,7 +81,13 @@ def approve(options: ApproveOptions) -> int:
     return _propose(config, _Fleet(fleet, found), selector or Selector(), terms, options)
 
 
-def _gathered(config: Config, *, fetch: bool) -> Gathered:
+def gathered(config: Config, *, fetch: bool) -> Gathered:
+    """Return the fleet as it was read last, or as it is read now.
+
+    Raises:
+        Misuse: It was never read.
+        ReconcilerError: A part of it cannot be read now.
+    """
     now = SystemClock().now()
     if fetch:
         done = read_fleet(sources(config), now)
@@ -195,9 +205,9 @@ def _propose(config: Config, fleet: _Fleet, selector: Selector, terms: Terms, op
     write = by_versions if options.versions else by_digest
     plans = chosen(fleet.found, fleet.known.rows, selector)
     policy = read_revision(clone.git_dir, head)
-    made = write(plans, selector, terms, _taken(policy, head))
+    made = write(plans, selector, terms, taken(in_force(policy, head)))
     files = {path: text.encode() for path, text in made.files.items()}
-    _check(policy, files)
+    check_whole(policy, files)
     branch = f"approve/{made.name}"
     if options.dry_run:
         _print(ApprovalProposal(branch, None, made.title, made.body, made.files, ()), options)
@@ -209,21 +219,30 @@ def _propose(config: Config, fleet: _Fleet, selector: Selector, terms: Terms, op
     return 0
 
 
-def _taken(policy: Sequence[PolicyFile], head: str) -> set[str]:
-    """Return the names that documents have.
+def in_force(policy: Sequence[PolicyFile], head: str) -> Revision:
+    """Return a policy that documents are to be added to.
 
     Raises:
-        PolicyRejected: The policy is invalid: nothing that is added to it would count.
+        PolicyRejected: It is invalid: nothing that is added to it would count.
     """
     loaded = load(policy, head)
     if not isinstance(loaded, Revision):
         raise rejection(loaded, head)
-    files = {Path(one.origin.file).stem for one in loaded.approvals}
-    return files | {one.value.name for one in loaded.approvals}
+    return loaded
 
 
-def _check(policy: Sequence[PolicyFile], files: Mapping[str, bytes]) -> None:
-    """Refuse to propose what hosts would refuse once it is merged, with all that is in the policy."""
+def taken(policy: Revision) -> set[str]:
+    """Return the names that its Approvals and their files have."""
+    files = {Path(one.origin.file).stem for one in policy.approvals}
+    return files | {one.value.name for one in policy.approvals}
+
+
+def check_whole(policy: Sequence[PolicyFile], files: Mapping[str, bytes]) -> None:
+    """Refuse to propose what hosts would refuse once it is merged, with all that is in the policy.
+
+    Raises:
+        Misuse: They would.
+    """
     match load([*policy, *(PolicyFile(path, "100644", data) for path, data in files.items())]):
         case Rejected(problems=problems):
             hint = "write the Approval by hand" if len(files) == 1 else "approve fewer at once"

@@ -60,7 +60,20 @@ def register_approve(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     approve.add_argument(
         "--versions", action="store_true", help="approve the versions of all packages, instead of the plan"
     )
-    approve.add_argument("--expires", metavar="WHEN", help="needed: 7d, or a date through whose end it lasts")
+    approve.add_argument(
+        "--propose",
+        action="store_true",
+        help="for a scheduled job: keep a pull request open for each plan that waits, on the forge that the "
+        "configuration names; reads the reports first, and needs no clone",
+    )
+    approve.add_argument(
+        "--max-open", type=int, metavar="N", help="with --propose: pull requests at once (default: 20)"
+    )
+    approve.add_argument(
+        "--expires",
+        metavar="WHEN",
+        help="needed: 7d, or a date through whose end it lasts; with --propose a duration (default: 14d)",
+    )
     approve.add_argument("--timezone", default="UTC", metavar="ZONE", help="of --expires (default: UTC)")
     approve.add_argument("--reason", metavar="TEXT", help="stands in the document")
     approve.add_argument("--folder", default=".", metavar="DIR", help="a clone of the policy (default: .)")
