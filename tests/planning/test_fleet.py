@@ -50,7 +50,7 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.record import RunOutcome, RunRecord
 from reconciler.planning.text.layout import UnknownWord
 from tests.planning_texts import HOSTILE_TEXT
-from tests.report_samples import COMMIT, EMPTY, NOW, USUAL, plan_of, report_of, update
+from tests.report_samples import COMMIT, EMPTY, INPUTS, NOW, USUAL, plan_of, report_of, update
 
 FORMULA = frozenset("=+-@")
 HEAD = Head(COMMIT, policy_is_verified=True)
@@ -94,6 +94,19 @@ def test_a_report_is_in_the_worst_state_that_it_tells_of(report: Report, state: 
     assert reason
     both = replace(report, changed_outside=(HAND,))
     assert state_of(both, None)[0].rank <= TargetState.CHANGED_OUTSIDE.rank
+
+
+def test_who_must_approve_is_told_before_the_window_and_not_in_it() -> None:
+    settings = replace(INPUTS.settings, approval="required")
+    closed = replace(INPUTS.windows, spans=INPUTS.windows.spans[1:])
+    early = report_of(USUAL, replace(INPUTS, settings=settings, windows=closed))
+    assert early.decision.outcome is Outcome.WINDOW
+    found, reason = state_of(early, None)
+    assert found is TargetState.WAITING
+    assert reason.startswith("approval: no approval in force covers plan ")
+    planned = replace(INPUTS, settings=replace(settings, action="plan"))
+    for idle in (report_of(EMPTY, replace(INPUTS, settings=settings)), report_of(USUAL, planned)):
+        assert state_of(idle, None)[0] is TargetState.FINE
 
 
 def test_the_order_is_the_one_in_which_people_should_look() -> None:
