@@ -131,7 +131,8 @@ def lines(effect: Effect, limit: int | None = None) -> Iterator[ChangeLine]:
 
 def _takes_back(effect: Effect) -> bool:
     """Tell whether something that let packages come, or may have, is in force no more."""
-    is_over = any(one.change == "ends" and one.kind != "Freeze" for one in effect.documents)
+    ended = [one for one in effect.documents if one.change == "ends" and one.kind != "Freeze"]
+    is_over = not all(one.what.startswith(("hold ", "block ")) for one in ended)
     return is_over or any(one.change == "goes" for one in effect.updates.changes)
 
 
