@@ -397,7 +397,8 @@ class _ExpressionReader:
             return None
         day = _DAY_NAMES.get(word.lower())
         if day is None:
-            raise self.wrong(f"'{word}' is not a weekday (Mon, Tue, Wed, Thu, Fri, Sat, Sun)")
+            hint = f"; write {word[:3].title()}" if word[:3].lower() in _DAY_NAMES else ""
+            raise self.wrong(f"'{word}' is not a weekday (Mon, Tue, Wed, Thu, Fri, Sat, Sun){hint}")
         self._at = end
         return day
 
@@ -564,6 +565,15 @@ class CronExpression:
             day += timedelta(days=1)
 
 
+_CRON_LIMITS = {
+    "minute": "; write 0 to 59",
+    "hour": "; write 0 to 23",
+    "day-of-month": "; write 1 to 31, a day that the month has",
+    "month": "; write 1 to 12",
+    "day-of-week": "; write 0 to 7 or SUN to SAT",
+}
+
+
 def parse_cron(text: str) -> CronExpression:
     """Read a cron expression such as ``0 22 * * 6``; ``L`` and ``#`` as in cronsim are understood.
 
@@ -585,4 +595,5 @@ def parse_cron(text: str) -> CronExpression:
         return CronExpression(text, CronSim(text, datetime(1970, 1, 1)))  # noqa: DTZ001 - local time is naive
     except (CronSimError, ValueError) as error:
         problem = str(error).replace("Bad ", "")
-        raise ValueError(f"'{text}' is not a cron expression: its {problem} field is wrong") from None
+        limits = _CRON_LIMITS.get(problem, "")
+        raise ValueError(f"'{text}' is not a cron expression: its {problem} field is wrong{limits}") from None

@@ -7,8 +7,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from reconciler.policy import advice
 from reconciler.policy.problems import quoted
-from reconciler.policy.values import SENTENCES, nearest
+from reconciler.policy.values import SENTENCES
 
 Path = tuple[str | int, ...]
 Complaint = tuple[Path, str, str]
@@ -26,20 +27,29 @@ def complaints(
         data: The document.
         written: Returns the text of a scalar as it stands in the file.
     """
-    for details in error.errors(include_url=False):
+    told = error.errors(include_url=False)
+    if isinstance(data, dict) and "apiVersion" in data and "metadata" in data:
+        yield (("apiVersion",), *advice.KUBERNETES)
+        told = [one for one in told if one["type"] not in ("extra_forbidden", "missing")]
+    listed = False
+    for details in told:
         if details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]:
             continue  # There are enough entries; those with problems of their own were not counted.
         location = details["loc"]
         path = _place(data, location)
         if details["type"] == "extra_forbidden":
-            known = sorted(_keys_at(model, location[:-1]))
-            yield path, "is not a key here", nearest(str(path[-1]), known) or f"known: {', '.join(known)}"
+            models = _models_at(model, location[:-1])
+            hint = _key_meant(str(path[-1]), models)
+            if not hint and not listed:
+                listed = True  # Once: the list of a Policy is long.
+                hint = f"known: {', '.join(sorted(_keys_of(models)))}"
+            yield path, "is not a key here", hint
         elif details["type"] == "policy":
             context = details["ctx"]
             inner = tuple(int(part) if part.isdigit() else part for part in context["key"].split(".") if part)
             yield (*path, *inner), context["message"], context["hint"]
         else:
-            yield (path, *_sentence(details, path, written))
+            yield (path, *_sentence(model, details, path, written))
 
 
 def _place(data: object, location: Path) -> Path:
@@ -65,23 +75,49 @@ def _is_marker(part: str | int) -> bool:
     return isinstance(part, str) and (part == "[key]" or (part.startswith("<") and part.endswith(">")))
 
 
-def _sentence(details: ErrorDetails, path: Path, written: Written) -> tuple[str, str]:
+def _sentence(model: type[BaseModel], details: ErrorDetails, path: Path, written: Written) -> tuple[str, str]:
     context = details.get("ctx", {})
     value = details["input"]
+    key = next((part for part in reversed(path) if isinstance(part, str)), "")
     match details["type"]:
         case "missing":
-            return "is required", ""
+            return "is required", advice.of_missing(key)
         case "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
             wanted = f"{'is not' if len(choices) == 1 else 'is not one of'} {', '.join(choices)}"
-            return f"{_shown(value)} {wanted}", nearest(value, choices) if isinstance(value, str) else ""
+            return f"{_shown(value)} {wanted}", advice.of_value(value, choices) if isinstance(
+                value, str
+            ) else ""
         case "string_pattern_mismatch" if context["pattern"] in SENTENCES:
             sentence, hint = SENTENCES[context["pattern"]]
-            return f"{_shown(value)} {sentence}", hint
+            meant = advice.of_pattern(context["pattern"], key, value)
+            return meant or (f"{_shown(value)} {sentence}", hint)
         case "string_type" if isinstance(value, bool | int | float):
-            return f"{_shown(value)} is not a text", f'write "{written(path) or value}" with quotes'
+            return f"{_shown(value)} is not a text", advice.of_text(key, written(path) or str(value))
         case other:
-            return _PLAIN.get(other, _fallback)(value, context), ""
+            return _of_shape(model, details, key) or (_PLAIN.get(other, _fallback)(value, context), "")
+
+
+def _of_shape(model: type[BaseModel], details: ErrorDetails, key: str) -> tuple[str, str] | None:
+    """Return what to say where a list or a mapping should stand, or one with entries."""
+    context = details.get("ctx", {})
+    value = details["input"]
+    match details["type"]:
+        case "tuple_type":
+            return f"{_shown(value)} is not a list", advice.of_list(key, value)
+        case "too_short":
+            counted = f"needs at least {context['min_length']}, has {context['actual_length']}"
+            return counted, "" if context["actual_length"] else "name one, or leave the key out"
+        case kind if kind in _OF_MAPPINGS:
+            known = _keys_of(_models_at(model, details["loc"]))
+            return f"{_shown(value)} is not a mapping of keys", advice.of_mapping(key, value, known)
+        case "window_kind":
+            return (
+                "needs exactly one of start, cron, rrule and ics",
+                'write one, such as `start: "Sun 02:00"`',
+            )
+        case _:
+            return None
 
 
 def _fallback(value: object, context: Mapping[str, Any]) -> str:
@@ -92,17 +128,13 @@ def _fallback(value: object, context: Mapping[str, Any]) -> str:
 _PLAIN: dict[str, Callable[[object, Mapping[str, Any]], str]] = {
     "string_type": lambda value, _: f"{_shown(value)} is not a text",
     "int_type": lambda value, _: f"{_shown(value)} is not a whole number",
-    "tuple_type": lambda value, _: f"{_shown(value)} is not a list",
-    "dict_type": lambda value, _: f"{_shown(value)} is not a mapping of keys",
-    "mapping_type": lambda value, _: f"{_shown(value)} is not a mapping of keys",
-    "model_type": lambda value, _: f"{_shown(value)} is not a mapping of keys",
-    "model_attributes_type": lambda value, _: f"{_shown(value)} is not a mapping of keys",
-    "too_short": lambda _, context: f"needs at least {context['min_length']}, has {context['actual_length']}",
     "greater_than": lambda *_: "must be longer than zero",
     "greater_than_equal": lambda value, context: f"{_shown(value)} is less than {context['ge']}",
     "less_than_equal": lambda value, context: f"{_shown(value)} is more than {context['le']}",
-    "window_kind": lambda *_: "needs exactly one of start, cron, rrule and ics",
 }
+
+
+_OF_MAPPINGS = frozenset(("dict_type", "mapping_type", "model_type", "model_attributes_type"))
 
 
 def _shown(value: object) -> str:
@@ -117,8 +149,28 @@ def _shown(value: object) -> str:
     return "a list" if isinstance(value, list) else "this"
 
 
-def _keys_at(model: type[BaseModel], location: Iterable[str | int]) -> set[str]:
-    """Return the keys that are known at a location, followed through the annotations of the models."""
+def _key_meant(word: str, models: set[type[BaseModel]]) -> str:
+    """Return what an unknown key was probably meant as: another word, or a key of a mapping below."""
+    hint = advice.of_key(word, sorted(_keys_of(models)))
+    if hint:
+        return hint
+    below = sorted(
+        field.alias or name
+        for found in models
+        for name, field in found.model_fields.items()
+        if word in _keys_of(_models_in(field.annotation))
+    )
+    if not below:
+        return advice.NO_COMMAND if word in ("pre", "post", "command", "script") and models else ""
+    return f"it belongs below `{below[0]}:`" if len(below) == 1 else ""
+
+
+def _keys_of(models: set[type[BaseModel]]) -> set[str]:
+    return {field.alias or name for found in models for name, field in found.model_fields.items()}
+
+
+def _models_at(model: type[BaseModel], location: Iterable[str | int]) -> set[type[BaseModel]]:
+    """Return the models of a location, followed through the annotations."""
     models: set[type[BaseModel]] = {model}
     for part in location:
         if isinstance(part, int):
@@ -133,7 +185,7 @@ def _keys_at(model: type[BaseModel], location: Iterable[str | int]) -> set[str]:
             if (field.alias or name) == part
         ]
         models = {found for annotation in annotations for found in _models_in(annotation)}
-    return {field.alias or name for found in models for name, field in found.model_fields.items()}
+    return models
 
 
 def _models_in(annotation: object) -> set[type[BaseModel]]:

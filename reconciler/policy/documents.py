@@ -51,7 +51,7 @@ from reconciler.policy.values import refuse
 from reconciler.policy.zones import end_instant, start_instant, zone
 
 Name = Annotated[str, StringConstraints(pattern=values.NAME)]
-HostName = Annotated[str, StringConstraints(pattern=values.HOST_NAME)]
+HostName = Annotated[str, StringConstraints(pattern=values.HOST_NAME), AfterValidator(values.check_host_name)]
 LabelKey = Annotated[str, StringConstraints(pattern=values.LABEL_KEY)]
 Glob = Annotated[str, StringConstraints(pattern=values.GLOB)]
 PackageGlob = Annotated[str, StringConstraints(pattern=values.PACKAGE_GLOB)]
@@ -85,6 +85,11 @@ Day = Annotated[
 """A date without a time."""
 
 Zone = Annotated[str, AfterValidator(values.check_zone)]
+Endpoint = Annotated[
+    str,
+    AfterValidator(values.check_endpoint),
+    BeforeValidator(values.as_endpoint, json_schema_input_type=str),
+]
 Percent = Annotated[
     int,
     BeforeValidator(values.as_percent, json_schema_input_type=Annotated[str, Field(pattern=values.PERCENT)]),
@@ -267,11 +272,11 @@ class RestartServices(Strictly):
 class Health(Strictly):
     """What must work after a run, besides the host's own health scripts."""
 
-    units: tuple[Annotated[str, StringConstraints(pattern=values.UNIT)], ...] = ()
+    units: AnyNumber[Annotated[str, StringConstraints(pattern=values.UNIT)]] = ()
     """systemd units that must be active."""
-    tcp: tuple[Annotated[str, AfterValidator(values.check_endpoint)], ...] = ()
+    tcp: AnyNumber[Endpoint] = ()
     """`host:port` that must accept a connection."""
-    http: tuple[Annotated[str, AfterValidator(values.check_url)], ...] = ()
+    http: AnyNumber[Annotated[str, AfterValidator(values.check_url)]] = ()
     """URLs that must answer with a status below 400."""
     settle: Duration = timedelta(seconds=30)
     """Time given to services: all are asked until they are well or it has passed."""
@@ -398,7 +403,7 @@ class Policy(Document):
     """Which of the machine's package sources count; what is installed from another one stays as it is."""
     removals: Removals | None = None
     """Whether a plan may remove packages."""
-    allow_removals: PackageGlobs | None = None
+    allow_removals: AnyNumber[PackageGlob] | None = None
     """Packages that may be removed although `removals` is `forbid`."""
     upgrade: Upgrade | None = None
     """`safe` removes nothing; `full` is apt's full-upgrade, as a Proxmox host needs it."""
@@ -552,6 +557,14 @@ class IcsEntry(_Entry):
 
 def _check_bounds(entry: StartEntry | CronEntry | RRuleEntry) -> None:
     """Check length, splay and offset of an entry whose expression is good."""
+    shortest, longest = compiled_windows.SHORTEST, compiled_windows.LONGEST
+    if not shortest <= entry.duration <= longest:
+        said = f"{values.format_duration(entry.duration)} is no length of a window"
+        raise refuse(said, f"write 1m to {values.format_duration(longest)}", key="duration")
+    if entry.splay >= entry.duration:
+        length = values.format_duration(entry.duration)
+        said = f"{values.format_duration(entry.splay)} is not shorter than the window ({length})"
+        raise refuse(said, "shorten it, or lengthen the window", key="splay")
     try:
         entry.window("UTC")
     except ValueError as error:
@@ -722,7 +735,8 @@ class Approval(Document):
     @model_validator(mode="after")
     def _approves_one_thing(self) -> Self:
         if (self.plan is None) == (self.versions is None):
-            raise refuse("needs exactly one of plan and versions")
+            hint = "copy the digest from the host's report, or take `patchledger approve`"
+            raise refuse("needs exactly one of plan and versions", hint)
         return self
 
     def ends(self) -> datetime:

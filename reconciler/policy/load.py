@@ -412,7 +412,7 @@ class _Loader:
             hint = (
                 f"name it {stem}.yaml"
                 if stem != name and suffix == ".yaml"
-                else f"only *{suffix} is read here"
+                else f"only *{suffix} is read here: remove it, or keep it beside {folder}/"
             )
             self._refuse(file.path, "has the wrong suffix", hint)
         elif folder == "calendars":
@@ -481,7 +481,14 @@ class _Loader:
     def _document(self, document: YamlDocument, file: str, folder: str) -> None:
         data = document.data
         if not isinstance(data, dict):
-            self._refuse(file, "is not a mapping of keys", "begin with `kind:` and `name:`", document.line())
+            is_list = isinstance(data, list)
+            message = "is a list" if is_list else "is not a mapping of keys"
+            hint = (
+                "write `---` between documents instead of `- `"
+                if is_list
+                else "begin with `kind:` and `name:`"
+            )
+            self._refuse(file, message, hint, document.line())
             return
         kind = data.get("kind")
         model = KINDS.get(kind) if isinstance(kind, str) else None

@@ -1,5 +1,6 @@
 """What is wrong with a policy document, and where."""
 
+import re
 from dataclasses import dataclass
 
 MAX_PROBLEMS = 1000
@@ -46,9 +47,13 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in text)
 
 
+_SECRET = re.compile(r"://[^\s/@]+@")
+"""Who a URL is for, and the password: what is wrong with a document is read in logs of CI."""
+
+
 def quoted(text: str) -> str:
     """Return a piece of a document fit to be named in a message: quoted, printable and not too long."""
-    return f'"{visible(shortened(text))}"'
+    return f'"{visible(shortened(_SECRET.sub("://…@", text)))}"'
 
 
 def shortened(text: str, longest: int = 80) -> str:

@@ -15,6 +15,7 @@ python-dateutil, which starts at the anchor every time and looks for a date that
 9999; the tests compare the two.
 """
 
+import re
 from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -459,6 +460,9 @@ def _ordinal_days(text: str, value: str | None) -> tuple[OrdinalDay, ...]:
     found = []
     for item in (item.strip() for item in value.split(",")):
         ordinal = item[:-2]
+        longer = re.fullmatch(r"([+-]?[0-9]*)([A-Z]{2})[A-Z]+", item)
+        if longer and longer[2] in _WEEKDAYS:
+            raise _wrong(text, f"BYDAY={item} has more than two letters; write {longer[1]}{longer[2]}")
         found.append(
             OrdinalDay(_number(text, "BYDAY", ordinal, -53, 53) if ordinal else 0, _weekday(text, item[-2:]))
         )

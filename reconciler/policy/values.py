@@ -110,6 +110,17 @@ def suggested_id(name: str) -> str:
     return text
 
 
+def check_host_name(host: str) -> str:
+    """Check that a host's reports can have a branch of its name.
+
+    Raises:
+        PydanticCustomError: They cannot.
+    """
+    if not names_a_branch(host):
+        raise refuse(f'"{host}" cannot name a git branch', "leave out '..' and a '.' or '.lock' at the end")
+    return host
+
+
 def as_list(value: object) -> object:
     """Turn a single scalar into a list of one, and leave everything else to the type that follows."""
     return [value] if isinstance(value, str | int | float) else value
@@ -133,7 +144,19 @@ def as_duration(value: object) -> timedelta:
         return parsed
     if isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal()):
         raise refuse("has no unit", f"write {value}m for minutes, {value}h for hours or {value}d for days")
-    raise refuse("is not a duration", "write 90s, 30m, 6h, 14d, 2w or 1h30m")
+    raise refuse("is not a duration", _duration_meant(value))
+
+
+def _duration_meant(value: object) -> str:
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if re.fullmatch(r"[0-9]+ *(?:y|years?|mon|months?)", text) or re.fullmatch(r"[0-9]+M", str(value)):
+        return "months and years differ in length: count them in days, such as 30d"
+    words = re.fullmatch(r"([0-9]+) *(s|m|h|d|w)[a-z]*", text)
+    if words:
+        return f"write {words[1]}{words[2]}"
+    if text.startswith("-"):
+        return "write a length, without a sign"
+    return "write 90s, 30m, 6h, 14d, 2w or 1h30m"
 
 
 @lru_cache(maxsize=1024)
@@ -272,12 +295,33 @@ def check_start(text: str) -> str:
     try:
         named = calendar_of(text).timezone
     except ValueError as error:
-        raise explained(error) from None
+        meant = _start_meant(text)
+        raise (refuse(*meant) if meant else explained(error)) from None
     if named is not None:
         raise refuse(
             f"names the zone {named} beside `timezone`", f"leave it out here and write `timezone: {named}`"
         )
     return text
+
+
+_CRON = re.compile(r"(?:[0-9*/,-]+\s+){4}[0-9A-Za-z*/,#-]+")
+_TWELVE_HOURS = re.compile(r"(.*?)\b([0-9]{1,2})(?::([0-9]{2}))?\s*([ap])\.?m\.?", re.IGNORECASE)
+
+
+def _start_meant(text: str) -> tuple[str, str] | None:
+    """Return message and hint for a start in words that another tool has."""
+    if _CRON.fullmatch(text.strip()):
+        return f"{text!r} is a cron expression", f'write `cron: "{text.strip()}"` instead of `start`'
+    if text.startswith("@"):
+        return f"{text!r} is a word of cron", f"write {text[1:]}"
+    found = _TWELVE_HOURS.fullmatch(text.strip())
+    if found and 1 <= int(found[2]) <= _NOON:
+        hour = int(found[2]) % _NOON + (_NOON if found[4].lower() == "p" else 0)
+        return f"{text!r} counts twelve hours", f'write "{found[1]}{hour:02}:{found[3] or "00"}"'
+    return None
+
+
+_NOON = 12
 
 
 def check_cron(text: str) -> str:
@@ -301,6 +345,13 @@ _ENDPOINT = re.compile(rf"{_HOST}:([0-9]{{1,5}})")
 _URL = re.compile(
     rf"https?://([^/?#\s@]*@)?{_HOST}(?::([0-9]{{1,5}}))?(?:[/?#][^\s\x00-\x1f\x7f]*)?", re.ASCII
 )
+
+
+def as_endpoint(value: object) -> object:
+    """Refuse a port alone, which would otherwise be asked for as a text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise refuse(f"{value} is a port without a host", f'write "127.0.0.1:{value}"')
+    return value
 
 
 def check_endpoint(value: str) -> str:

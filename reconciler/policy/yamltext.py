@@ -188,7 +188,12 @@ def _decode(data: bytes, file: str) -> str | Problem:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        return Problem(file, line, "", f"is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}")
+        said = f"is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}"
+        return Problem(file, line, "", said, "save it as UTF-8")
+    conflict = _CONFLICT.search(text)
+    if conflict:
+        line = text.count("\n", 0, conflict.start()) + 1
+        return Problem(file, line, "", "holds an unresolved merge conflict", "keep one of the two sides")
     for pattern in (_CONTROL, _DIRECTIVE):
         found = pattern.search(text)
         if found:
@@ -200,6 +205,7 @@ def _decode(data: bytes, file: str) -> str | Problem:
 
 # Among them the line breaks that YAML 1.1 knows and YAML 1.2 does not, so that lines are counted alike.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+_CONFLICT = re.compile(r"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
 _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 # Where an anchor or alias can begin: too wide on purpose, since what it finds is only looked at more closely.
 _ANCHOR = re.compile(r"(?:^|[\s\[\]{},:?\ufeff])[&*][^\s\[\]{},]")
@@ -264,7 +270,11 @@ def _syntax(error: yaml.YAMLError, file: str, text: str) -> Problem:
     elif culprit in _RESERVED and "token" in said:
         hint = f"quote a text that begins with {culprit}"
     elif "mapping values" in said:
-        hint = "quote a text that holds a colon and a space"
+        hint = "quote a text that holds a colon and a space, and indent keys of one mapping alike"
+    elif "end of stream" in said:
+        hint = "close the quote or bracket that is open"
+    elif "expected ',' or" in said:
+        hint = "close the bracket that is open"
     return Problem(file, mark.line + 1, "", f"is not YAML: {said}, column {mark.column + 1}", hint)
 
 
@@ -327,7 +337,7 @@ class _Converter:
 
     def refuse_key(self, key: Node) -> None:
         if not isinstance(key, ScalarNode):
-            self.refuse(key, "a key is not a text")
+            self.refuse(key, "a key is not a text", "quote a text that begins with {, and fill templates in")
         elif key.value == "<<":
             self.refuse(key, "merge keys are not allowed", "write the values out")
         else:

@@ -60,6 +60,8 @@ def _zones_by_word() -> dict[str, str]:
 
 @lru_cache(maxsize=256)
 def _suggestion(name: str) -> str:
+    if re.fullmatch(r"[A-Z]{2,5}|(?:UTC|GMT)?[+-][0-9:]+", name):
+        return "; use an IANA name such as Europe/Berlin, which knows summer time by itself"
     by_word = _zones_by_word()
     wanted = name.strip()[:64].lower().replace(" ", "_")
     nearest = dict.fromkeys(

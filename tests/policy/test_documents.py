@@ -113,9 +113,9 @@ def test_a_duration_written_down_is_read_back_the_same(seconds: int) -> None:
     [
         ("budget: 30", "3: budget: has no unit (write 30m for minutes, 30h for hours or 30d for days)"),
         ('budget: "30"', "3: budget: has no unit (write 30m for minutes, 30h for hours or 30d for days)"),
-        ("budget: 30 min", "3: budget: is not a duration (write 90s, 30m, 6h, 14d, 2w or 1h30m)"),
+        ("budget: 30 min", "3: budget: is not a duration (write 30m)"),
         ("budget: 1m1h", "3: budget: is not a duration (write 90s, 30m, 6h, 14d, 2w or 1h30m)"),
-        ("budget: -5m", "3: budget: is not a duration (write 90s, 30m, 6h, 14d, 2w or 1h30m)"),
+        ("budget: -5m", "3: budget: is not a duration (write a length, without a sign)"),
         ("budget: [5m]", "3: budget: is not a duration (write 90s, 30m, 6h, 14d, 2w or 1h30m)"),
         ("budget: 0m", "3: budget: must be longer than zero"),
         ("budget:", "3: budget: has no value (give it one, or leave the key out)"),
@@ -132,7 +132,7 @@ def test_a_duration_written_down_is_read_back_the_same(seconds: int) -> None:
         ("priority: -1", "3: priority: -1 is less than 0"),
         ("description: 5", '3: description: 5 is not a text (write "5" with quotes)'),
         ("refresh: 6h", '3: refresh: "6h" is not a mapping of keys'),
-        ("allow_removals: nginx", '3: allow_removals: "nginx" is not a list'),
+        ("allow_removals: {nginx: all}", "3: allow_removals: a mapping is not a list"),
         ("security_sources: Kali", '3: security_sources: "Kali" is no pattern of apt\'s sources'),
         ("security_sources: [{o: x}]", "3: security_sources[0]: "),
         ("security_sources: ['o=Foo, Inc.']", "a value with a comma stands in double quotes"),
@@ -237,7 +237,10 @@ def test_windows_are_read(entry: str) -> None:
         ),
         ("{ics: change-board.ics}", '5: windows[0].ics: "change-board.ics" is not the path of a calendar'),
         ("{ics: calendars/a.ics, duration: 3h}", "5: windows[0].duration: is not a key here"),
-        ('{start: "Sun 02:00", duration: 3h, splay: 4h}', "5: windows[0]: splay"),
+        (
+            '{start: "Sun 02:00", duration: 3h, splay: 4h}',
+            "5: windows[0].splay: 4h is not shorter than the window (3h)",
+        ),
         ('{start: "Sun 02:00", duration: 3h, timezone: Berlin}', "did you mean Europe/Berlin?"),
     ],
 )

@@ -110,7 +110,11 @@ def test_links_in_place_of_what_is_read_are_refused(path: str) -> None:
     ("path", "text", "told"),
     [
         ("policies/p.yml", POLICY, "policies/p.yml:1: has the wrong suffix (name it p.yaml)"),
-        ("policies/README.md", "x", "policies/README.md:1: has the wrong suffix (only *.yaml is read here)"),
+        (
+            "policies/README.md",
+            "x",
+            "policies/README.md:1: has the wrong suffix (only *.yaml is read here: remove it",
+        ),
         ("policies/.yaml", POLICY, "policies/.yaml:1: is hidden (give it a name that does not begin with"),
         ("freezes/.year-end.yaml", FREEZE, "freezes/.year-end.yaml:1: is hidden (give it a name that"),
         ("trust/.allowed_signers", SIGNERS, "trust/.allowed_signers:1: is hidden"),
@@ -120,7 +124,11 @@ def test_links_in_place_of_what_is_read_are_refused(path: str) -> None:
             POLICY,
             "policies/eu/p.yaml:1: is in a folder below policies/ (move it to policies/)",
         ),
-        ("calendars/c.txt", "x", "calendars/c.txt:1: has the wrong suffix (only *.ics is read here)"),
+        (
+            "calendars/c.txt",
+            "x",
+            "calendars/c.txt:1: has the wrong suffix (only *.ics is read here: remove it",
+        ),
         ("calendars/c.ics", "x", "calendars/c.ics:1: not an iCalendar file"),
         (
             "trust/keys",
@@ -144,7 +152,7 @@ def test_links_in_place_of_what_is_read_are_refused(path: str) -> None:
             "kind: [Policy]\nname: p\n",
             "policies/p.yaml:1: kind: \"['Policy']\" is not a kind",
         ),
-        ("policies/p.yaml", "- a\n", "policies/p.yaml:1: is not a mapping of keys"),
+        ("policies/p.yaml", "- a\n", "policies/p.yaml:1: is a list (write `---`"),
         (
             "policies/p.yaml",
             "\n\nkind: Host\nname: p\n",
@@ -158,7 +166,7 @@ def test_links_in_place_of_what_is_read_are_refused(path: str) -> None:
         (
             "patchledger.yaml",
             "requires: 1.4\n",
-            'patchledger.yaml:1: requires: 1.4 is not a text (write "1.4" with quotes)',
+            'patchledger.yaml:1: requires: 1.4 is not a text (write ">=1.4", with quotes)',
         ),
         (
             "patchledger.yaml",
