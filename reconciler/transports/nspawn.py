@@ -118,6 +118,7 @@ def _answer(call: Call, method: str) -> bytes:
 
 
 def _thawed(name: str, state: State, kernel: Kernel) -> State:
-    units = (f"systemd-nspawn@{scope_of(name)}.service", f"machine-{scope_of(name)}.scope")
+    # Of machinectl(1), which takes a name as it is, and of whoever starts systemd-nspawn by himself.
+    units = (f"systemd-nspawn@{name}.service", f"machine-{scope_of(name)}.scope")
     stands_still = kernel.is_frozen(*(f"machine.slice/{unit}" for unit in units))
     return Frozen() if isinstance(state, Running) and stands_still else state
