@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from reconciler.planning.fleet.proposing import ProposalStep
 from reconciler.planning.facts.guests import GuestKind
+from reconciler.planning.fleet.proposing import ProposalStep
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.gates.types import Pause
 from reconciler.planning.impact.effect import Impact
