@@ -1,10 +1,10 @@
 #!/bin/sh
-# A branch that says it approves may do nothing else: approve/..., as `patchledger approve` calls them.
+# A branch that says it approves may do nothing else: approve/... and proposals/..., as `patchledger approve` calls them.
 # BRANCH: its name; TARGET_BRANCH: that it is to be merged into
 set -eu
 PATH=${PATCHLEDGER_VENV:-$HOME/.patchledger-ci}/bin:$PATH
 case ${BRANCH:?is not set} in
-approve/*) ;;
+approve/* | proposals/*) ;;
 *) exit 0 ;;
 esac
 git fetch --quiet origin "+refs/heads/$TARGET_BRANCH:refs/remotes/origin/$TARGET_BRANCH"
