@@ -170,6 +170,14 @@ def test_where_policy_keeps_nothing_back_nothing_more_is_asked() -> None:
     assert unasked(world(Build("a", "2"), Build("b", "2"), held=frozenset({"a"}))) == []
 
 
+def test_where_security_updates_alone_are_wanted_all_of_them_are_what_nobody_asked() -> None:
+    machine = world(Build("a", "2"), Build("b", "2", security=True))
+    security = {"updates": "security"}
+    assert unasked(machine, security) == [Question()]
+    assert unasked(machine, {**security, "upgrade": "full"}) == [Question("full")]
+    assert unasked(machine, security, exceptions=A_HELD) == [Question(), Question(security=True)]
+
+
 def test_what_the_operator_holds_stays_held_without_the_holds_of_policy() -> None:
     machine = world(Build("a", "2"), Build("b", "2"), Build("c", "2"), held=frozenset({"b"}))
     free = Question(exclude=("b",))

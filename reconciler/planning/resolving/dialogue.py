@@ -368,14 +368,19 @@ class Conversation:
         return self._ask(self._first_wish())
 
     def unrestricted(self) -> Iterator[Question]:
-        """Yield what would be asked if policy kept nothing back, where it does; other holds stand."""
+        """Yield what would be asked if policy kept nothing back, where it does; other holds stand.
+
+        To want security updates alone keeps the others back.
+        """
         rules, wish = self.rules, self._first_wish()
+        settings = rules.effective.settings
         free = replace(wish.without(_OF_POLICY), include=frozenset())
-        if (free.limits, free.choices) == (wish.limits, wish.choices):
+        is_free = (free.limits, free.choices) == (wish.limits, wish.choices)
+        if is_free and settings.updates != "security":
             return
-        mode: Mode = "full" if rules.effective.settings.upgrade == "full" else "safe"
+        mode: Mode = "full" if settings.upgrade == "full" else "safe"
         yield self._ask(replace(free, mode=mode, security=False))
-        if rules.traits.tells_security:
+        if rules.traits.tells_security and not is_free:
             yield self._ask(replace(free, mode="safe", security=True))
 
     # --- Step 1 -------------------------------------------------------------------------------------------
@@ -659,7 +664,7 @@ def _is_phased(standing: Standing) -> bool:
 def unrestricted(
     observation: Observation, effective: Effective, answered: Sequence[Exchange], now: datetime
 ) -> tuple[Question, ...]:
-    """Return what planning has no reason to ask, and whoever would lift a hold wants to know.
+    """Return what planning has no reason to ask, and whoever would lift a hold or want more wants to know.
 
     Args:
         observation: As for :func:`next_question`.
