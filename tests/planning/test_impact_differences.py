@@ -87,6 +87,17 @@ def test_a_setting_that_goes_back_to_its_default_has_no_place() -> None:
     assert (found.before, found.after, found.origin) == ("none", "all", "")
 
 
+def test_a_setting_of_parts_is_told_by_its_parts_alone() -> None:
+    ringed = {
+        "policies/a.yaml": f"{POLICY}rollout: {{name: monthly, ring: first}}\n",
+        "rollouts/m.yaml": "kind: Rollout\nname: monthly\nrings: [{name: first}, {name: rest}]\n",
+    }
+    told = [(one.key, one.before, one.after) for one in between({}, ringed).settings]
+    assert told == [("rollout.name", "-", "monthly"), ("rollout.ring", "-", "first")]
+    back = [(one.key, one.before, one.after) for one in between(ringed, {}).settings]
+    assert back == [("rollout.name", "monthly", "-"), ("rollout.ring", "first", "-")]
+
+
 @pytest.mark.parametrize(
     "same",
     [

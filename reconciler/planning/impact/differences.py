@@ -95,12 +95,21 @@ def differences(before: Effective, after: Effective, at: datetime, until: dateti
 
 def _settings(before: Effective, after: Effective) -> tuple[SettingChange, ...]:
     old, new = _told(before), _told(after)
-    keys = (key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key))
+    keys = (
+        key
+        for key in dict.fromkeys((*old, *new))
+        if old.get(key) != new.get(key) and not _has_parts(key, old if key not in old else new)
+    )
     found = (
         SettingChange(key, _sort_of(key), old.get(key, "-"), new.get(key, "-"), _place(key, after))
         for key in keys
     )
     return tuple(sorted(found, key=lambda one: _ORDER.index(one.sort)))
+
+
+def _has_parts(key: str, other: Mapping[str, str]) -> bool:
+    """Tell whether the other policy says a setting part by part, such as ``rollout.name``."""
+    return key not in other and any(one.startswith(f"{key}.") for one in other)
 
 
 def _sort_of(key: str) -> Sort:
