@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.facts.observation import Exchange, FirstSeen, Quarantined
+from reconciler.planning.facts.observation import Exchange, FirstSeen, Quarantined, Source
 from reconciler.planning.gates.recording import Recording, record
 from reconciler.planning.impact.effect import LetThrough, Rule, UpdateChange, UpdatesEffect
 from reconciler.planning.impact.updates import asks_of_plans, by_recording
 from reconciler.planning.resolving.dialogue import unrestricted
 from reconciler.planning.resolving.dispositions import Disposition, Plan
 from reconciler.planning.resolving.plan import make_plan
+from reconciler.planning.resolving.sources import SourcesAsked
 from reconciler.policy.documents import Freeze
 from reconciler.policy.resolve import Effective
 from tests.examples import examples
@@ -258,6 +259,25 @@ def test_what_a_freeze_lets_through_is_told_and_never_silently_nothing(
     assert effect.passing == passing
     assert effect.changes == ()
     assert by_recording(recorded(before), frozen(before, BEFORE), new, NOW).passing is None
+
+
+def test_what_a_source_has_comes_where_that_counts_again() -> None:
+    world = PackageWorld(
+        (Build("bash", "2"), Build("curl", "2", source="Other:1")), {"bash": "1", "curl": "1"}
+    )
+    source = Source("Other:1", "http://x.example", NOW, None, NOW)
+    without = Side({"sources": {"except": ["Other:*"]}})
+    policy = without.effective(BEFORE)
+    first = world.observe(NOW, ())
+    first = replace(first, sources=(*first.sources, source))
+    again = replace(world.counting(["Other:1"]).observe(NOW, ()), sources=first.sources)
+    seen = SourcesAsked.of(first, policy.settings).joined(first, again)
+    exchanges = converse(world, seen, policy, NOW)
+    recording = record(seen, exchanges, INPUTS, FACTS, program="patchledger 1", now=NOW)
+    found = by_recording(recording, policy, ALL.effective(AFTER), NOW)
+    comes = line(found, "curl")
+    assert (comes.change, comes.before, comes.after) == ("comes", "not-selected", "planned")
+    assert [one.name for one in found.changes] == ["curl"]
 
 
 def test_where_the_same_is_wanted_nothing_is_asked() -> None:

@@ -1,6 +1,6 @@
 """Only what comes from sources that policy admits is planned, and what does not says so."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from reconciler.planning.facts.observation import Available, Observation, Offer,
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.resolving.dispositions import ConditionType, Plan
 from reconciler.planning.resolving.plan import make_plan
-from reconciler.planning.resolving.sources import SourcesAsked
+from reconciler.planning.resolving.sources import SourcesAsked, offers_under
 from reconciler.policy.sources import is_named
 from tests.fakes import STABLE, Build, PackageWorld, converse, healthy
 from tests.policies import COMMIT, effective
@@ -200,3 +200,35 @@ def test_sources_of_one_name_are_told_apart_by_their_release() -> None:
     observation = replace(healthy(NOW), sources=twins)
     policy = effective({"sources": {"except": ["o=B"]}})
     assert SourcesAsked.of(observation, policy.settings).without == ("other",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({}, {"only": ["o=Debian"]}),
+        ({}, {"except": ["o=Debian"]}),
+        ({"only": ["o=Debian"]}, {}),
+        ({"only": ["o=Debian"]}, {"except": ["o=Debian"]}),
+        ({"except": ["o=Debian"]}, {}),
+    ],
+)
+def test_offers_seen_under_one_policy_are_those_of_another_as_it_sees_the_sources(
+    old: dict[str, object], new: dict[str, object]
+) -> None:
+    _, before = planned(WORLD, {"sources": old})
+    _, after = planned(WORLD, {"sources": new})
+
+    def counting(offers: Iterable[Offer]) -> list[tuple[str, str, str]]:
+        newest = ((one, next((each for each in one.versions if not each.left_out), None)) for one in offers)
+        return [(one.name, one.candidate, version.version if version else "") for one, version in newest]
+
+    assert counting(offers_under(before, effective({"sources": new}).settings)) == counting(after.offers)
+
+
+def test_a_version_that_the_operators_pins_forbid_is_no_candidate_of_another_policy() -> None:
+    _, before = planned(WORLD, {"sources": {"only": ["o=Debian"]}})
+    versions = tuple(Available(version, (STABLE,), security=False) for version in ("4", "2"))
+    pinned = replace(
+        before, offers=(Offer("b", "amd64", "1", "2", (*versions, replace(versions[1], version="1.5"))),)
+    )
+    assert [one.candidate for one in offers_under(pinned, effective({}).settings)] == ["2"]

@@ -202,10 +202,21 @@ class _Draft:
         question = self.start.question
         if (question.mode, self.asked.mode) == ("safe", "full") and self._alone(package, standing):
             return True
+        if self._is_from_another_source(question, standing):
+            return True
         named = (*question.exclude, *question.block, *(name for name, _ in question.choose))
         if question.security and not standing.version.security:
             return not any(Mention.parse(one).means(package) for one in question.include)
         return any(Mention.parse(one).means(package) for one in named)
+
+    def _is_from_another_source(self, question: Question, standing: Wanted) -> bool:
+        """Tell whether only sources have the version that count again, and the question did without."""
+        absent = {*question.without} - {*self.asked.without}
+        known = self.conversation.rules.sources
+        origins = standing.version.origins
+        return bool(absent and origins) and all(
+            name in known and absent.issuperset(one.identity for one in known[name]) for name in origins
+        )
 
     def _let_come(self, package: PackageId, standing: Wanted) -> None:
         offer, case = standing.offer, self.conversation.case

@@ -24,6 +24,7 @@ from reconciler.planning.resolving.approval import approvals_of
 from reconciler.planning.resolving.dialogue import Conversation, Resolution
 from reconciler.planning.resolving.dispositions import Disposition, Update
 from reconciler.planning.resolving.plan import account_of, security_only
+from reconciler.planning.resolving.sources import offers_under
 from reconciler.policy.documents import PackageException
 from reconciler.policy.resolve import Effective
 
@@ -92,7 +93,7 @@ class _Planned:
 
     @classmethod
     def of(cls, recording: Recording, effective: Effective, at: datetime) -> "_Planned":
-        seen = _seen_under(recording.observation, effective.commit)
+        seen = _seen_under(recording, effective)
         conversation = Conversation.of(seen, effective, at)
         exchanges = (*recording.exchanges, *recording.security_exchanges, *recording.unrestricted)
         found = conversation.replay(exchanges)
@@ -109,10 +110,15 @@ class _Planned:
         return self.estimate.rule_of(package)
 
 
-def _seen_under(seen: Observation, commit: str) -> Observation:
-    """Return what a host sees under a policy: what failed under another one is tried again."""
-    standing = tuple(one for one in seen.quarantined if one.policy_commit == commit)
-    return replace(seen, quarantined=standing)
+def _seen_under(recording: Recording, effective: Effective) -> Observation:
+    """Return what a host sees under a policy, as far as what it saw under another one tells.
+
+    What failed under another one is tried again. Sources count by what this one says of them.
+    """
+    seen = recording.observation
+    standing = tuple(one for one in seen.quarantined if one.policy_commit == effective.commit)
+    offers = offers_under(seen, effective.settings)
+    return replace(seen, quarantined=standing, offers=offers)
 
 
 def by_recording(recording: Recording, before: Effective, after: Effective, at: datetime) -> UpdatesEffect:

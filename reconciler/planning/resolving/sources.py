@@ -133,6 +133,37 @@ def counted(offers: Iterable[Offer], within: Iterable[Offer]) -> tuple[Offer, ..
     return tuple(found[package] for package in sorted(found))
 
 
+def offers_under(seen: Observation, settings: Settings) -> tuple[Offer, ...]:
+    """Return what a machine offers as another policy sees its sources than the one by which it was looked at.
+
+    Of a version that counts again the look tells all but what the operator's pins make of it: it is taken for
+    one that the manager would choose.
+    """
+    without = SourcesAsked.of(seen, settings).without
+    groups = by_name(seen.sources).items()
+    absent = frozenset(name for name, known in groups if {one.identity for one in known}.issubset(without))
+    is_marked = any(one.left_out for offer in seen.offers for one in offer.versions)
+    return tuple(_counting(offer, absent) for offer in seen.offers) if absent or is_marked else seen.offers
+
+
+def _counting(offer: Offer, absent: frozenset[str]) -> Offer:
+    """Mark the versions that only absent sources have, and no others."""
+    versions = tuple(
+        replace(one, left_out=bool(one.origins) and absent.issuperset(one.origins)) for one in offer.versions
+    )
+    if versions == offer.versions:
+        return offer
+    names = [one.version for one in versions]
+    place = names.index(offer.candidate) if offer.candidate in names else 0
+    # What stands before the candidate, and was not left out, is what the operator's pins forbid.
+    chosen = (
+        now.version
+        for number, (was, now) in enumerate(zip(offer.versions, versions, strict=True))
+        if (number >= place or was.left_out) and not now.left_out
+    )
+    return replace(offer, versions=versions, candidate=next(chosen, offer.candidate))
+
+
 def _before(versions: Iterable[Available], offer: Offer) -> tuple[Available, ...]:
     """Return what the manager would rather have chosen than the candidate of ``offer``."""
     own = {one.version for one in offer.versions}
