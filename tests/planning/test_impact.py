@@ -285,7 +285,7 @@ def test_a_reboot_that_is_pending_is_told() -> None:
     told = {group.hosts: group.effect.reboot for group in found.groups}
     assert "would be made" in told["a",]
     assert told["b",] == ""
-    assert perils(found) == [Peril.REBOOTS]
+    assert perils(found) == [Peril.REBOOTS, Peril.UNAPPROVED_REBOOTS]
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_a_reboot_that_is_pending_is_told() -> None:
         ("approval: required", "approval: none", Peril.UNAPPROVED),
         ("removals: forbid", "removals: allow", Peril.REMOVALS),
         ("upgrade: safe", "upgrade: full", Peril.REMOVALS),
-        ("reboot: {when: if-required}", "reboot: {when: always}", Peril.REBOOTS),
+        ("action: download", "action: download\nreboot: {when: always}", Peril.REBOOTS),
     ],
 )
 def test_settings_that_let_more_happen_must_not_be_missed(before: str, after: str, peril: Peril) -> None:
@@ -304,6 +304,35 @@ def test_settings_that_let_more_happen_must_not_be_missed(before: str, after: st
     found = impact({"policies/t.yaml": f"{policy}{after}\n"}, old={"policies/t.yaml": f"{policy}{before}\n"})
     assert perils(found) == [peril]
     assert len(found.concerns[0].hosts) == 6
+
+
+_REBOOTING = "reboot: {when: if-required}"
+_APPROVED = "approval: required"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("", _REBOOTING, [Peril.REBOOTS, Peril.UNAPPROVED_REBOOTS]),
+        (_REBOOTING, "reboot: {when: always}", [Peril.REBOOTS, Peril.UNAPPROVED_REBOOTS]),
+        (_APPROVED, f"{_APPROVED}\n{_REBOOTING}", [Peril.REBOOTS]),
+        (f"{_APPROVED}\n{_REBOOTING}", _REBOOTING, [Peril.UNAPPROVED, Peril.UNAPPROVED_REBOOTS]),
+        (
+            f"action: plan\n{_REBOOTING}",
+            f"action: apply\n{_REBOOTING}",
+            [Peril.BEGINS_TO_APPLY, Peril.UNAPPROVED_REBOOTS],
+        ),
+        (_REBOOTING, f"{_REBOOTING}\nbudget: 1h", []),
+        (_REBOOTING, f"{_REBOOTING}\n{_APPROVED}", []),
+        ("reboot: {when: always}", _REBOOTING, []),
+    ],
+)
+def test_reboots_that_nobody_has_to_approve_must_not_be_missed(
+    before: str, after: str, expected: list[Peril]
+) -> None:
+    policy = "kind: Policy\nname: top\npriority: 9\n"
+    found = impact({"policies/t.yaml": f"{policy}{after}\n"}, old={"policies/t.yaml": f"{policy}{before}\n"})
+    assert perils(found) == expected
 
 
 def test_a_freeze_that_ends_sooner_must_not_be_missed() -> None:

@@ -184,7 +184,16 @@ class Comparison:
         if case not in self._planned and rows[0].target in self._samples:
             updates = by_counts(rows[0], before, after, self._at)
         reboot = _reboot(before, after) if case.reboot else ""
-        return Effect("", told.ambiguities, told.settings, told.documents, told.windows, updates, reboot)
+        return Effect(
+            "",
+            told.ambiguities,
+            told.settings,
+            told.documents,
+            told.windows,
+            updates,
+            reboot,
+            told.reboots_unapproved,
+        )
 
     def _told(self, case: EqualHosts) -> Differences:
         pair = case.before, case.after

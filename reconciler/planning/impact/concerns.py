@@ -146,6 +146,11 @@ _CHECKS: tuple[tuple[Peril, Callable[[Effect], bool], Callable[[Sequence[Effect]
     ),
     (Peril.STOPS_APPLYING, _stops, _said("they do not apply updates any more")),
     (Peril.REBOOTS, _begins_to_reboot, _said("they may reboot in their windows")),
+    (
+        Peril.UNAPPROVED_REBOOTS,
+        lambda one: one.reboots_unapproved,
+        _said("they may reboot in their windows, and nobody has to approve anything"),
+    ),
     (Peril.REMOVALS, _may_remove, _removals),
     (Peril.FREEZE_ENDS, lambda one: bool(_ending(one)), _freezes),
 )

@@ -73,6 +73,7 @@ class Differences:
     settings: tuple[SettingChange, ...]
     documents: tuple[DocumentChange, ...]
     windows: WindowsEffect | None
+    reboots_unapproved: bool = False
 
 
 def differences(before: Effective, after: Effective, at: datetime, until: datetime) -> Differences:
@@ -90,7 +91,16 @@ def differences(before: Effective, after: Effective, at: datetime, until: dateti
         _settings(before, after),
         _documents(before, after, at),
         _windows(before, after, at, until),
+        _unapproved_reboots(after) > _unapproved_reboots(before),
     )
+
+
+def _unapproved_reboots(effective: Effective) -> int:
+    """Say how far a host reboots without anybody's approval: never, where it must, or always."""
+    settings = effective.settings
+    if settings.action != "apply" or settings.approval == "required":
+        return 0
+    return ("never", "if-required", "always").index(settings.reboot.when)
 
 
 def _settings(before: Effective, after: Effective) -> tuple[SettingChange, ...]:

@@ -219,6 +219,7 @@ class Effect:
         refusal: Why it would refuse the whole head and stay as it is; then nothing else is told.
         ambiguities: What the head says twice for it: nothing is applied while that is so.
         reboot: What becomes of a reboot that is pending, empty where nothing does.
+        reboots_unapproved: It may reboot more often than by the base, and nobody has to approve anything.
     """
 
     refusal: str = ""
@@ -228,6 +229,7 @@ class Effect:
     windows: WindowsEffect | None = None
     updates: UpdatesEffect = UpdatesEffect()
     reboot: str = ""
+    reboots_unapproved: bool = False
 
     @property
     def is_nothing(self) -> bool:
@@ -271,6 +273,8 @@ class Peril(StrEnum):
     """Hosts that applied updates do not any more."""
     REBOOTS = "reboots"
     """Hosts that did not reboot may."""
+    UNAPPROVED_REBOOTS = "unapproved-reboots"
+    """Hosts may reboot, or do so more often, without anybody's approval."""
     REMOVALS = "removals"
     """Packages may be removed."""
     FREEZE_ENDS = "freeze-ends"
