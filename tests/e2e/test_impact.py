@@ -1,116 +1,68 @@
-"""``policy impact`` on a real machine: what it says of a change, and what the host then really plans.
-
-Exact lines are what the host plans when the change is its policy; estimated ones are in nine of ten cases.
-"""
+"""``policy impact`` on a real host: what it says of a change, and what the host then really reports."""
 
 import json
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from reconciler.planning.text.canonical import instant
-from tests.e2e.site import BEFORE, POLICY, SCHEDULE, Site, git
+from tests.e2e.policy_edits import BASE, NIGHTLY, USUAL, Edit, Files, edits_of_the_rest, edits_of_updates
+from tests.e2e.site import BEFORE, Site, git
 from tests.e2e.test_apply import tick
+from tests.e2e.test_impact_of_managers import Tally
+from tests.e2e.test_managers import add_to_apt
 from tests.labs.apt import AptLab
 
 Patchledger = Callable[..., tuple[int, str, str]]
-Fates = dict[tuple[str, str], tuple[str, str | None]]
+Fates = Mapping[tuple[str, str], str]
 
-
-def exception(name: str, action: str, *packages: str, **more: str) -> dict[str, str]:
-    """Return an exception document, by its file."""
-    document = {
-        "kind": "Exception",
-        "name": name,
-        "packages": packages,
-        "action": action,
-        "reason": "breaks the lab",
-        "expires": "2099-01-01",
-        **more,
-    }
-    return {f"exceptions/{name}.yaml": json.dumps(document)}
-
-
-def policy(settings: str) -> dict[str, str]:
-    return {"policies/base.yaml": POLICY + settings}
-
-
-HOLD_PLAIN = exception("one", "hold", "plain")
-HOLD_BASE = exception("two", "hold", "base")
-EDITS: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
-    "no updates": ({}, policy("updates: none\n")),
-    "updates again": (policy("updates: none\n"), {}),
-    "security only": ({}, policy("updates: security\n")),
-    "no longer security only": (policy("updates: security\n"), {}),
-    "a hold of what stands alone": ({}, HOLD_PLAIN),
-    "a hold of what is needed": ({}, HOLD_BASE),
-    "a hold of what needs others": ({}, exception("one", "hold", "user")),
-    "a hold of a pair": ({}, exception("one", "hold", "pair*")),
-    "a hold of half a pair": ({}, exception("one", "hold", "pair-data")),
-    "a hold of a version": ({}, exception("one", "hold", "superseded", versions=">= 1.2")),
-    "a hold of nothing offered": ({}, exception("one", "hold", "local")),
-    "a hold lifted": (HOLD_PLAIN, {}),
-    "a hold of what is needed lifted": (HOLD_BASE, {}),
-    "one of two holds lifted": ({**HOLD_PLAIN, **HOLD_BASE}, HOLD_PLAIN),
-    "a block of what comes in new": ({}, exception("one", "block", "newdep-lib")),
-    "a block lifted": (exception("one", "block", "newdep-lib"), {}),
-    "only as a dependency": ({}, exception("one", "allow-as-dependency", "base", "plain")),
-    "an age that keeps all out": ({}, policy("min_age: {other: 7d, security: 1d}\n")),
-    "no age any more": (policy("min_age: {other: 7d}\n"), {}),
-    "full upgrades": ({}, policy("upgrade: full\n")),
-    "full upgrades that remove": ({}, policy("upgrade: full\nremovals: allow\n")),
-    "an approval": ({}, policy("approval: required\n")),
-    "security, and one included": (
-        policy("updates: security\n"),
-        {**policy("updates: security\n"), **exception("one", "include", "plain")},
-    ),
+_NOTHING: Mapping[str, Any] = {
+    "refusal": "",
+    "ambiguities": [],
+    "settings": [],
+    "documents": [],
+    "windows": None,
+    "updates": {"basis": "same", "changes": [], "overdue": [], "passing": None},
 }
-EXACT = {
-    "no updates",
-    "a hold of nothing offered",
-    "a hold lifted",
-    "a hold of what is needed lifted",
-    "a block lifted",
-    "an age that keeps all out",
-    "an approval",
-}
-"""Edits that what the host was asked answers whole."""
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What was said of a change, and what the host planned before and after it."""
+class Reported:
+    """What a host reported under a policy.
 
-    said: Any
-    before: Fates
-    after: Fates
+    Attributes:
+        commit: Of the policy.
+        reports: A copy of the repository of reports, as it was then.
+        told: Its ``report.json``.
+    """
 
-    @property
-    def lines(self) -> dict[tuple[str, str], Any]:
-        return {(one["name"], one["arch"]): one for one in self.said["changes"]}
+    commit: str
+    reports: Path
+    told: Any
 
-    def of_before(self, key: tuple[str, str]) -> str | None:
-        return self.before[key][0] if key in self.before else None
+    def fates(self, plan: str = "plan") -> Fates:
+        updates = [] if self.told[plan] is None else self.told[plan]["updates"]
+        return {(one["name"], one["arch"]): one["disposition"] for one in updates}
 
-    def of_after(self, key: tuple[str, str]) -> str | None:
-        return self.after[key][0] if key in self.after else None
+    def passing(self) -> set[str]:
+        fates = self.fates("security_plan")
+        return {f"{name}:{arch}" for (name, arch), fate in fates.items() if fate == "planned"}
 
+    def has(self, condition: str) -> bool:
+        return any(one["type"] == condition for one in self.told["conditions"])
 
-def fates(site: Site) -> Fates:
-    updates = site.report()["plan"]["updates"]
-    return {(one["name"], one["arch"]): (one["disposition"], one["candidate"]) for one in updates}
+    def overdue(self, at: datetime) -> set[str]:
+        late = (one for one in self.told["plan"]["updates"] if one.get("deadline") is not None)
+        return {f"{one['name']}:{one['arch']}" for one in late if one["deadline"]["at"] <= instant(at)}
 
-
-def arrange(site: Site, files: Mapping[str, str]) -> str:
-    """Commit a policy of these files beside the usual ones, and return the commit."""
-    there = {path.relative_to(site.policy).as_posix() for path in site.policy.glob("exceptions/*.yaml")}
-    after = git(site.policy, "rev-parse", "HEAD")  # so that there is always something to commit
-    usual = {**policy(""), "schedules/nightly.yaml": SCHEDULE, "README": after}
-    return site.commit({**dict.fromkeys(there), **usual, **files})
+    def windows(self) -> list[tuple[str, str]]:
+        return [(one["start"], one["end"]) for one in self.told["windows"] if one["blocked_by"] is None]
 
 
 @dataclass
@@ -118,81 +70,149 @@ class Reporting:
     """A host that reports by several policies; what it reported by each is kept.
 
     Attributes:
-        kept: Commit, repository of reports and plan, by the files of a policy.
+        kept: By the files of a policy, and the instant.
     """
 
     site: Site
-    kept: dict[str, tuple[str, Path, Fates]] = field(default_factory=dict)
+    kept: dict[str, Reported] = field(default_factory=dict)
 
-    def by(self, files: Mapping[str, str]) -> tuple[str, Path, Fates]:
-        told = json.dumps(files)
+    def by(self, files: Files, at: datetime) -> Reported:
+        told = json.dumps([files, instant(at)])
         if told not in self.kept:
-            commit = arrange(self.site, files)
-            tick(self.site, BEFORE)
+            commit = self._arrange(files)
+            tick(self.site, at)
             copy = self.site.folder / f"reports-{len(self.kept)}.git"
             shutil.copytree(self.site.reports, copy)
-            self.kept[told] = commit, copy, fates(self.site)
+            self.kept[told] = Reported(commit, copy, self.site.report())
         return self.kept[told]
 
+    def _arrange(self, files: Files) -> str:
+        """Commit a policy of these files beside the usual ones, and return the commit."""
+        root = self.site.policy
+        there = [path.relative_to(root).as_posix() for path in root.rglob("*.yaml")]
+        wanted = {path: text for path, text in {**USUAL, **files}.items() if text is not None}
+        gone = dict.fromkeys(path for path in there if path not in wanted)
+        after = git(root, "rev-parse", "HEAD")  # so that there is always something to commit
+        return self.site.commit({**gone, **wanted, "README": after})
 
-def compare(host: Reporting, run: Patchledger, old: Mapping[str, str], new: Mapping[str, str]) -> Compared:
-    base, reports, before = host.by(old)
-    head, _, after = host.by(new)
-    where = ("--base", base, "--head", head, "--reports", str(reports), "--at", instant(BEFORE))
-    code, out, err = run("policy", "impact", str(host.site.policy), *where, "--format", "json")
+
+def impact(host: Reporting, run: Patchledger, edit: Edit) -> tuple[Any, Reported, Reported]:
+    """Return what is said of a host, and what it reported before and after."""
+    base, head = host.by(edit.old, edit.at), host.by(edit.new, edit.at)
+    where = ("--base", base.commit, "--head", head.commit, "--reports", str(base.reports))
+    code, out, err = run(
+        "policy", "impact", str(host.site.policy), *where, "--at", instant(edit.at), "--format", "json"
+    )
     assert (code, err) == (0, "")
-    found = json.loads(out)
-    effects = [group["effect"]["updates"] for group in found["groups"]]
-    nothing = {"basis": "same", "rules": [], "changes": [], "counted": [], "overdue": []}
-    return Compared(effects[0] if effects else nothing, before, after)
+    effects = [group["effect"] for group in json.loads(out)["groups"]]
+    return effects[0] if effects else _NOTHING, base, head
 
 
-@dataclass
-class Tally:
-    """How many lines of each rule were true, and which were not."""
-
-    lines: Counter[str] = field(default_factory=Counter)
-    true: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-
-    def add(self, rule: str, *, is_true: bool, said: str) -> None:
-        self.lines[rule] += 1
-        self.true[rule] += is_true
-        if not is_true:
-            self.wrong.append(f"{rule}: {said}")
-
-    @property
-    def share(self) -> float:
-        return self.true.total() / max(1, self.lines.total())
-
-    def __str__(self) -> str:
-        shares = (f"{rule} {self.true[rule]} of {number}" for rule, number in sorted(self.lines.items()))
-        return "\n".join([", ".join(shares), *self.wrong])
+def check_updates(name: str, found: tuple[Any, Reported, Reported], tally: Tally) -> None:
+    """Compare what is said of updates with the two plans that the host made."""
+    told, before, after = found[0]["updates"], found[1].fates(), found[2].fates()
+    if told["basis"] != "estimated":
+        tally.exact.add(name)
+    lines = {(one["name"], one["arch"]): one for one in told["changes"]}
+    for key in {**before, **after, **lines}:
+        was, will = before.get(key), after.get(key)
+        line = lines.get(key)
+        if line is None:
+            if was != will:
+                rule = "not told" if told["basis"] == "estimated" else None
+                tally.add(rule, is_true=False, said=f"{name}: {key[0]} truly {was} → {will}, not told")
+            continue
+        said = f"{name}: {key[0]} {line['before']} → {line['after']}, truly {was} → {will}"
+        is_applied = (line["after"] == "planned") == (will == "planned")
+        is_true = is_applied if line["estimated"] else (line["before"], line["after"]) == (was, will)
+        tally.add(line["estimated"], is_true=is_true, said=said)
+    check_passing(name, found, tally)
 
 
-def test_exact_lines_are_what_the_host_then_plans_and_estimates_mostly(
+def check_passing(name: str, found: tuple[Any, Reported, Reported], tally: Tally) -> None:
+    """Compare what is said to pass a freeze with the security plans that the host made."""
+    passing, was, will = found[0]["updates"]["passing"], found[1].passing(), found[2].passing()
+    if passing is None:
+        tally.add(None, is_true=was == will, said=f"{name}: {sorted(will)} passes, not told")
+        return
+    for package in sorted({*passing["packages"], *will}):
+        is_true = (package in passing["packages"]) == (package in will)
+        tally.add(passing["estimated"], is_true=is_true, said=f"{name}: {package} passes, or not")
+
+
+def check_the_rest(name: str, edit: Edit, found: tuple[Any, Reported, Reported], tally: Tally) -> None:
+    """Compare what is said of settings, documents, windows and deadlines, which is always exact."""
+
+    def must(said: object, truly: object, what: str) -> None:
+        tally.add(None, is_true=said == truly, said=f"{name}: {what} {said}, truly {truly}")
+
+    effect, base, head = found
+    must({one["key"] for one in effect["settings"]}, edit.settings, "settings")
+    documents = {f"{one['kind']} {one['name']} {one['change']}" for one in effect["documents"]}
+    must(documents, edit.documents, "documents")
+    must(bool(effect["refusal"]), head.told["policy_commit"] != head.commit, "refused")
+    must(bool(effect["ambiguities"]), head.has("PolicyAmbiguous"), "contradiction")
+    overdue = head.overdue(edit.at) - base.overdue(edit.at)
+    must(set(effect["updates"]["overdue"]), overdue, "overdue")
+    if "splay" in edit.settings:
+        return  # a report tells the windows with the host's own share of it
+    was, will = base.windows(), head.windows()
+    changes = [] if effect["windows"] is None else effect["windows"]["changes"]
+    # A report tells but the next windows.
+    last = min((one[-1][0] for one in (was, will) if one), default="9")
+    for side, mine, other in (("before", was, will), ("after", will, was)):
+        spans = {(one[side]["start"], one[side]["end"]) for one in changes if one[side] is not None}
+        truly = {one for one in mine if one[0] <= last} - set(other)
+        must({one for one in spans if one[0] <= last}, truly, f"windows {side}")
+
+
+THROUGH_TICKS = (
+    "no longer security only",
+    "a hold of what is needed",
+    "a hold lifted",
+    "a hold that comes to its end",
+    "an age of some",
+    "a source that counts again",
+    "some versions are approved",
+    "a Host document goes",
+    "a freeze that security updates pass",
+)
+"""Changes of which updates are wanted that whole ticks are made for; the others see the resolvers alone."""
+
+
+def test_what_is_said_is_what_the_host_then_reports(
     site: Site, lab: AptLab, patchledger: Patchledger
 ) -> None:
-    lab.hold_package("lima")
-    host, tally, exact = Reporting(site), Tally(), set[str]()
-    for name, (old, new) in EDITS.items():
-        found = compare(host, patchledger, old, new)
-        truly = {key: (found.of_before(key), found.of_after(key)) for key in {**found.before, **found.after}}
-        moved = {key for key, (before, after) in truly.items() if before != after}
-        if found.said["basis"] != "estimated":
-            exact.add(name)
-            assert moved == found.lines.keys(), name
-        for key, line in found.lines.items():
-            was, will = truly.get(key, (None, None))
-            said = f"{name}: {key[0]} {line['before']} → {line['after']}, truly {was} → {will}"
-            if line["estimated"] is None:
-                assert (line["before"], line["after"]) == (was, will), said
-            else:
-                # Whether it is applied counts; why it is not, nobody was asked.
-                is_true = (line["after"] == "planned") == (will == "planned")
-                tally.add(line["estimated"], is_true=is_true, said=said)
-        for key in moved - found.lines.keys():
-            tally.add("not told", is_true=False, said=f"{name}: {key[0]} truly {truly[key]}")
-    sys.stdout.write(f"{len(exact)} of {len(EDITS)} edits exact; estimated lines that were true: {tally}\n")
-    assert exact >= EXACT
-    assert tally.share >= 0.9, tally
+    add_to_apt(lab, "extra", {"plain": "1.2", "victim": "1.1"})
+    host, tally = Reporting(site), Tally()
+    of_updates = edits_of_updates("1.2", "o=extra")
+    edits = {**{name: of_updates[name] for name in THROUGH_TICKS}, **edits_of_the_rest()}
+    for name, edit in edits.items():
+        found = impact(host, patchledger, edit)
+        check_the_rest(name, edit, found, tally)
+        check_updates(name, found, tally)
+    sys.stdout.write(f"{len(edits)} edits, {len(tally.exact)} exact; true of the estimated lines: {tally}\n")
+    sys.stdout.writelines(f"broken: {one}\n" for one in tally.broken)
+    assert not tally.broken
+    assert tally.exact >= {name for name, edit in edits.items() if edit.is_exact}
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [({NIGHTLY: None}, BASE), ({"patchledger.yaml": 'requires: ">= 99"\n'}, "patchledger.yaml")],
+    ids=["the only Schedule is gone", "another program is asked for"],
+)
+def test_what_every_host_refuses_is_said_and_the_host_stays_as_it_is(
+    site: Site, patchledger: Patchledger, files: Files, named: str
+) -> None:
+    host = Reporting(site)
+    base, head = host.by({}, BEFORE), host.by(files, BEFORE)
+    where = ("--base", base.commit, "--head", head.commit, "--reports", str(base.reports))
+    code, out, _ = patchledger(
+        "policy", "impact", str(site.policy), *where, "--at", instant(BEFORE), "--format", "json"
+    )
+    found = json.loads(out)
+    assert code == 3
+    assert [one["peril"] for one in found["concerns"]][:1] == ["invalid"]
+    assert [one["file"] for one in found["head"]["problems"]] == [named]
+    assert (head.told["policy_commit"], head.fates()) == (base.commit, base.fates())
