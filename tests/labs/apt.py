@@ -266,6 +266,13 @@ class AptLab:
             files = [str(build_deb(package, Path(folder))) for package in packages]
             tool("dpkg", f"--root={self.root}", "--force-script-chrootless", "--force-depends", "-i", *files)
 
+    def go_back(self, *packages: Deb) -> None:
+        """Install older versions, as somebody does by hand."""
+        self.install(*packages)
+        # apt tells an old cache by second and size of the database, which may be the same by chance.
+        later = self.admin.joinpath("status").stat().st_mtime + 10
+        os.utime(self.admin / "status", (later, later))
+
     def versions(self) -> dict[str, str]:
         """Return the version of every installed package, by name (``name:arch`` if foreign, or a twin)."""
         text = tool(
