@@ -168,7 +168,7 @@ class FleetBranches:
         if told is None:
             return _Seen(tip)
         commit = read_commit(tip, bounded(self.cache.git, [tip], _DOING, MAX_COMMIT_BYTES)[0] or b"")
-        if self._is_signed(commit, branch):
+        if self.is_signed(commit, branch):
             return _Seen(tip, told.tree, told.at)
         said = f"the newest commit of {branch} is by no publisher; it is continued, and nothing taken from it"
         self.cache.notices += () if said in self.cache.notices else (said,)
@@ -246,7 +246,7 @@ class FleetBranches:
             return False
         raise _refused(cache, done.error_text)
 
-    def _is_signed(self, commit: SignedCommit, branch: str) -> bool:
+    def is_signed(self, commit: SignedCommit, branch: str) -> bool:
         """Say whether a publisher signed a commit for this branch."""
         signature = read_signature(commit.signature) if commit.signature.startswith(SSH) else None
         if commit.count != 1 or signature is None or commit.trailers(_TRAILER) != (branch,):

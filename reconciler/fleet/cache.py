@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -96,6 +97,11 @@ class Misshapen:
     """A tree that is not of the documented shape, and why not."""
 
     message: str
+
+
+def copy_of(remote: str) -> str:
+    """Return what the copy of a report repository is called, without its ending."""
+    return sha256(remote.encode()).hexdigest()[:16]
 
 
 class ReportCache:

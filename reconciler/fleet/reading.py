@@ -17,7 +17,7 @@ from reconciler import __version__
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.fleet.branches import FleetBranches, FleetCommit, signer_of
-from reconciler.fleet.cache import MOST_REPORT_BYTES, ReportCache, Tell, chunks
+from reconciler.fleet.cache import MOST_REPORT_BYTES, ReportCache, Tell, chunks, copy_of
 from reconciler.fleet.gathering import Gatherer, missing
 from reconciler.fleet.proofs import Proofs
 from reconciler.fleet.report_keys import KeyBook, read_keys
@@ -447,7 +447,7 @@ class _FleetReading:
         return tuple(found.values())
 
     def _name(self, remote: str) -> str:
-        return hashlib.sha256(remote.encode()).hexdigest()[:16]
+        return copy_of(remote)
 
     def _cache(self, remote: str) -> ReportCache:
         path = self._sources.folder / f"{self._name(remote)}.git"

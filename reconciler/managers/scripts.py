@@ -214,18 +214,22 @@ def own_pins() -> dict[str, str]:
     Raises:
         Stalled: The manifest cannot be read.
     """
-    lines = (line.partition("  ") for line in _read(MANIFEST).decode("utf-8", "replace").split("\n"))
-    return {
-        file: f"sha256:{digest}"
-        for digest, _, file in lines
-        if _HASH.match(digest) and file.endswith("-update.sh")
-    }
+    return {name: f"sha256:{digest}" for name, digest in manifest().items() if name.endswith("-update.sh")}
+
+
+def manifest() -> dict[str, str]:
+    """Return the SHA-256 of each script that comes with the program, by its name.
+
+    Raises:
+        Stalled: The manifest cannot be read.
+    """
+    rows = (line.partition("  ") for line in _read(MANIFEST).decode("utf-8", "replace").split("\n"))
+    return {name: digest for digest, _, name in rows if _HASH.match(digest)}
 
 
 def _manifest_hash(name: str) -> str:
     """Return the hash that ``sha256sum -c`` would look for."""
-    for line in _read(MANIFEST).decode("utf-8", "replace").split("\n"):
-        digest, _, file = line.partition("  ")
-        if file == name and _HASH.match(digest):
-            return digest
-    raise Stalled(f"the manifest of patch scripts does not name {name}", "install patchledger again")
+    digest = manifest().get(name)
+    if digest is None:
+        raise Stalled(f"the manifest of patch scripts does not name {name}", "install patchledger again")
+    return digest
