@@ -1,0 +1,374 @@
+"""Audit one target: every check on every run, report and branch, and what that comes to.
+
+Each check is one named object, so that an audit can say what it asked, and a test what comes of leaving one
+out.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reconciler.planning.audit import of_branches, of_runs
+from reconciler.planning.audit.of_branches import Passage
+from reconciler.planning.audit.of_runs import Case
+from reconciler.planning.audit.story import Link, Story, Unread
+from reconciler.planning.audit.verdicts import (
+    Against,
+    Bracket,
+    Changed,
+    ChangeSet,
+    TargetAudit,
+    Verdict,
+    worst,
+)
+from reconciler.planning.gates.gates import approval_gate
+from reconciler.planning.gates.types import Pass
+from reconciler.planning.runs.record import RunRecord
+
+RULES = 1
+"""Grows when a check would answer otherwise: answers of before count no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheck:
+    """A check of each run.
+
+    Attributes:
+        sentence: What holds of a run that passes it.
+        attack: What it is there against.
+    """
+
+    name: str
+    sentence: str
+    attack: str
+    ask: Callable[[Case], Iterator[Against]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportCheck:
+    """A check of each report; otherwise as :class:`RunCheck`."""
+
+    name: str
+    sentence: str
+    attack: str
+    ask: Callable[[Passage], Iterator[Against]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BranchCheck:
+    """A check of a whole branch; otherwise as :class:`RunCheck`."""
+
+    name: str
+    sentence: str
+    attack: str
+    ask: Callable[[Story], Iterator[Against]] = field(repr=False)
+
+
+Check = RunCheck | ReportCheck | BranchCheck
+
+CHECKS: tuple[Check, ...] = (
+    RunCheck(
+        "signed",
+        "The report that announced the run, and the one that tells of it, are signed by the key that the"
+        " policy named for the host then.",
+        "A report by anybody else.",
+        of_runs.signed,
+    ),
+    RunCheck(
+        "announced",
+        "A report before the run said this plan, it was pushed before the run"
+        " began, and no publisher who looked later missed it.",
+        "A plan that is announced after the fact.",
+        of_runs.announced,
+    ),
+    RunCheck(
+        "policy-line",
+        "The policy commits that the run rests on are on the policy's line, and none is older than one that a"
+        " report before named.",
+        "A policy of one's own, or a withdrawn one that is gone back to.",
+        of_runs.policy_line,
+    ),
+    RunCheck(
+        "rebuilt",
+        "Labels, settings, windows, freezes and approvals that the host recorded are those that come out of"
+        " the policy commit.",
+        "Windows that are shifted in the recording.",
+        of_runs.rebuilt,
+    ),
+    RunCheck(
+        "report",
+        "The report that announced the run is what its recording comes out as, byte for byte.",
+        "A report that was touched up.",
+        of_runs.report,
+    ),
+    RunCheck(
+        "decision",
+        "By what the policy says, the recording comes out as this very plan, with every gate open.",
+        "A run that no gate let pass.",
+        of_runs.decision,
+    ),
+    RunCheck(
+        "steps",
+        "At the begin of each step every gate is open by the policy of that step, and that policy wants the"
+        " same plan.",
+        "A run that goes on behind a freeze, a pause, or the end of an approval.",
+        of_runs.steps,
+    ),
+    RunCheck(
+        "window",
+        "Each step began in a window of its policy, in no freeze, and its times are in their order.",
+        "A run outside of its window; a clock that jumps.",
+        of_runs.window,
+    ),
+    RunCheck(
+        "exceptional",
+        "Who passed over a window is said by the announcement and by the record alike.",
+        "A run by break-glass that is told as an ordinary one.",
+        of_runs.exceptional,
+    ),
+    RunCheck(
+        "bracket",
+        "The run began after the policy that it rests on was made, and ended before a publisher knew of it.",
+        "A clock that is set to the time that suits.",
+        of_runs.bracket,
+    ),
+    RunCheck(
+        "withdrawn",
+        "The newest policy of that time would have let each step happen as well.",
+        "A run under a policy that was withdrawn meanwhile.",
+        of_runs.withdrawn,
+    ),
+    RunCheck(
+        "approval",
+        "An approval in force covers the plan, and no run before used it up.",
+        "An approval that is used twice.",
+        of_runs.approval,
+    ),
+    RunCheck(
+        "failures",
+        "What the host left alone, and that it tried again what failed, follows from the runs before.",
+        "A quarantine that hides a failure.",
+        of_runs.failures,
+    ),
+    RunCheck(
+        "first-sight",
+        "No version is older than the reports before say, where the policy has a minimum age.",
+        "A version that is said to have been seen earlier than it was.",
+        of_runs.first_sight,
+    ),
+    RunCheck(
+        "scripts",
+        "The patch scripts that ran are those that the policy pins, or that come with the program.",
+        "Another script.",
+        of_runs.scripts,
+    ),
+    RunCheck(
+        "carried-out",
+        "The steps were told to make changes of the plan alone, and nothing else moved meanwhile.",
+        "Changes that ride along.",
+        of_runs.carried_out,
+    ),
+    RunCheck(
+        "record",
+        "The record of the run is of this target, and was never altered.",
+        "A record that is rewritten later.",
+        of_runs.record,
+    ),
+    ReportCheck(
+        "readable",
+        "Report and records can be read by this program.",
+        "A report that nobody can replay.",
+        of_branches.readable,
+    ),
+    ReportCheck(
+        "order",
+        "Each report names the one that it follows, which is the one before it on the branch and told of the"
+        " same packages; and no clock went back.",
+        "A report that was left out, or put in.",
+        of_branches.order,
+    ),
+    ReportCheck(
+        "inventory",
+        "What is installed is what was installed before, and what runs and changes outside of runs are told"
+        " to have made of it, with states and holds.",
+        "A change that is left out.",
+        of_branches.inventory,
+    ),
+    BranchCheck(
+        "seen-before",
+        "Every commit of the branch that a publisher saw is in it still.",
+        "A branch that was rewound, squashed or made anew.",
+        of_branches.seen_before,
+    ),
+    BranchCheck(
+        "own-reports",
+        "Every report of the period is signed by the key that the policy named for the host then.",
+        "Reports by others between those of the host.",
+        of_branches.own_reports,
+    ),
+    BranchCheck(
+        "whole",
+        "The history of the branch goes back to its begin.",
+        "A history that was cut off.",
+        of_branches.whole,
+    ),
+    BranchCheck(
+        "own-key",
+        "No other host has the same key.",
+        "Two hosts that can sign for each other.",
+        of_branches.own_key,
+    ),
+)
+"""All checks, in the order of asking."""
+
+HOSTS_WORD = (
+    "what is installed, what the sources offered, and what the package manager answered",
+    "which system it is, and the labels that it gives itself where its Host document gives no others",
+    "the instant of each look and of each step, within what others have dated",
+    "the state of the clock, of the machine's health, of pauses and of what inhibits a run",
+    "who passed over a window, and why; what is configured on the host itself",
+    "when the policy was fetched, and that a remote could not be reached",
+    "what hooks and health checks came to; reboots are not audited",
+    "the answer of a rollout ring or of a concurrency slot",
+)
+"""What is nobody's but the host's word, in every output."""
+
+
+def audit(story: Story, since: datetime, until: datetime, checks: Sequence[Check] = CHECKS) -> TargetAudit:
+    """Say of each change of a period whether it is proved to have been allowed.
+
+    Args:
+        story: All that is known of the target.
+        since: First instant of the period, aware.
+        until: First instant after it.
+        checks: Those that are asked.
+    """
+    period = _Period(story, since, until)
+    links = [link for link in story.links if period.has(link)]
+    found: list[ChangeSet] = []
+    against = [one for check in checks if isinstance(check, BranchCheck) for one in check.ask(story)]
+    for link in links:
+        if link.is_heartbeat:
+            continue
+        passage = Passage.to(story, link)
+        told = [one for check in checks if isinstance(check, ReportCheck) for one in check.ask(passage)]
+        runs = [_run(Case.of(story, link, record), told, checks) for record in passage.runs if _did(record)]
+        found += [*runs, *_outside(passage)]
+        against += () if runs else told
+    verdict = worst([*(one.verdict for one in found), *(one.verdict for one in against)])
+    tip = story.links[-1].commit if story.links else ""
+    return TargetAudit(
+        story.target,
+        story.remote,
+        story.branch,
+        tip,
+        len(links),
+        verdict,
+        tuple(found),
+        tuple(against),
+    )
+
+
+def _did(record: RunRecord) -> bool:
+    """Say whether a run did anything to packages, or says that it did."""
+    return bool(record.steps or record.difference.changed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Period:
+    """Says what belongs to a period: by the host's clock, or by that of who saw it first."""
+
+    story: Story
+    since: datetime
+    until: datetime
+
+    def has(self, link: Link) -> bool:
+        if self._is_in(link.at):
+            return True
+        began = (one.record.started for one in link.runs if isinstance(one.record, RunRecord))
+        if any(map(self._is_in, began)):
+            return True
+        seen = self.story.first_to_know(link.commit) if link.runs else None
+        return seen is not None and self._is_in(seen.at)
+
+    def _is_in(self, at: datetime) -> bool:
+        return self.since <= at < self.until
+
+
+def _run(case: Case, told: Sequence[Against], checks: Sequence[Check]) -> ChangeSet:
+    against = [one for check in checks if isinstance(check, RunCheck) for one in check.ask(case)]
+    against += told
+    record, dates = case.record, case.story.policy.dates
+    seen = case.story.first_to_know(case.link.commit)
+    return ChangeSet(
+        kind="run",
+        run=record.run,
+        commit=case.link.commit,
+        announced="" if case.announced is None else case.announced.commit,
+        policy_commit=record.policy_commit,
+        started=record.started,
+        ended=record.ended,
+        outcome=str(record.outcome),
+        digest=record.digest,
+        approved_by=_approved_by(case),
+        exceptional=record.exceptional,
+        bracket=Bracket(
+            dates.get(record.policy_commit),
+            None if seen is None else seen.at,
+            "" if seen is None else seen.commit,
+        ),
+        verdict=worst(one.verdict for one in against),
+        changes=tuple(_moves(record)),
+        against=tuple(against),
+    )
+
+
+def _moves(record: RunRecord) -> Iterator[Changed]:
+    """Yield what a run changed, and what it changed and undid."""
+    undone = () if record.rollback is None else record.rollback.moves
+    for move in dict.fromkeys((*record.difference.changed, *undone)):
+        yield Changed(move.action, move.name, move.arch, move.from_, move.to)
+
+
+def _approved_by(case: Case) -> str:
+    if isinstance(case.built, Unread):
+        return ""
+    built = case.built
+    if built.inputs.settings.approval == "none":
+        return ""
+    plan, inputs = built.judged.plan, built.inputs
+    for one in inputs.approvals:
+        alone = approval_gate(plan, inputs.settings, [one], built.recording.now)
+        if isinstance(alone, Pass):
+            return f"{one.name} {one.origin}"
+    return ""
+
+
+def _outside(passage: Passage) -> Iterator[ChangeSet]:
+    """Yield what changed although no run did it."""
+    found = passage.outside()
+    if not found:
+        return
+    changes = tuple(
+        Changed(one.action, one.name, one.arch, one.from_version, one.to_version) for one in found
+    )
+    said = "no run made it: no policy, plan or window stands behind it"
+    against = (Against("outside", Verdict.UNPROVED, said, (passage.link.commit,)),)
+    at = passage.link.at
+    yield ChangeSet(
+        kind="outside",
+        run="",
+        commit=passage.link.commit,
+        announced="",
+        policy_commit="",
+        started=at,
+        ended=at,
+        outcome="",
+        digest="",
+        approved_by="",
+        exceptional=None,
+        bracket=None,
+        verdict=Verdict.UNPROVED,
+        changes=changes,
+        against=against,
+    )
