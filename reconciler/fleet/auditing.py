@@ -1,0 +1,329 @@
+"""Audit a fleet, from the two repositories alone; what was found out before counts where nothing changed."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from reconciler import __version__
+from reconciler.durable import replace_file
+from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
+from reconciler.fleet.branches import FleetBranches
+from reconciler.fleet.cache import ReportCache, copy_of
+from reconciler.fleet.histories import History, Publishers, same_keys
+from reconciler.fleet.proofs import Proofs
+from reconciler.fleet.reading import FleetSources
+from reconciler.fleet.report_keys import KeyBook, read_keys
+from reconciler.fleet.verified_policy import PolicyAt, follow
+from reconciler.gitops.damage import judge
+from reconciler.gitops.git import Git, commit_date
+from reconciler.gitops.report_branches import is_report_branch
+from reconciler.gitops.revision import read_revision
+from reconciler.host.state.own_folder import AT_WORK, alone, prepare
+from reconciler.planning.audit.audit import CHECKS, HOSTS_WORD, RULES, Check, audit
+from reconciler.planning.audit.story import PolicyLine, Story, Unread, Witness
+from reconciler.planning.audit.verdicts import TargetAudit
+from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
+from reconciler.policy.problems import visible
+from reconciler.policy.resolve import Resolver
+from reconciler.policy.signers import NOTHING_REVOKED
+from reconciler.policy.values import nearest
+
+_DOING = "cannot read the policy"
+_MOST_LISTED = 64 * 2**20
+_REVISIONS = 64
+PROGRAM = f"patchledger {__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAsked:
+    """What is to be audited.
+
+    Attributes:
+        since: First instant of the period, aware.
+        until: First instant after it.
+        targets: Those alone; all where none is named.
+        scripts: SHA-256 of the patch scripts that come with this program, by name.
+        checks: What is asked.
+    """
+
+    since: datetime
+    until: datetime
+    targets: tuple[str, ...]
+    scripts: Mapping[str, str]
+    checks: tuple[Check, ...] = CHECKS
+
+
+@dataclass(frozen=True, slots=True)
+class FleetAudit:
+    """What an audit found.
+
+    Attributes:
+        policy_commit: The newest policy that was read.
+        policy_is_verified: Its signatures were asked for, and were good.
+        targets: Sorted by name.
+        believed: What is nobody's but the hosts' word.
+        notices: What a person should know.
+        problems: What kept a part from being read.
+    """
+
+    policy_commit: str
+    policy_is_verified: bool
+    targets: tuple[TargetAudit, ...]
+    believed: tuple[str, ...]
+    notices: tuple[str, ...]
+    problems: tuple[ReconcilerError, ...]
+
+
+def audit_fleet(sources: FleetSources, asked: AuditAsked, now: datetime) -> FleetAudit:
+    """Fetch the two repositories and audit what changed in a period.
+
+    Args:
+        sources: Where the fleet is read from.
+        asked: What is to be audited.
+        now: The present instant, aware.
+
+    Raises:
+        ReconcilerError: The policy cannot be had, or a target is asked for that there is not.
+        OSError: The file system refuses.
+    """
+    prepare(sources.folder)
+    with alone(sources.folder / "lock", AT_WORK.format(sources.folder)):
+        return _Auditing(sources, asked, now).all()
+
+
+class _Auditing:
+    """One audit."""
+
+    def __init__(self, sources: FleetSources, asked: AuditAsked, now: datetime) -> None:
+        self._sources = sources
+        self._asked = asked
+        self._now = now
+        self._revoked = NOTHING_REVOKED if sources.signed is None else sources.signed.revoked
+        self._answers = _Answers(sources.folder / "audit")
+        self._notices: list[str] = []
+        self._problems: list[ReconcilerError] = []
+
+    def all(self) -> FleetAudit:
+        sources = self._sources
+        caches = [self._fetched(remote) for remote in dict.fromkeys(sources.remotes)]
+        keys = sources.folder / "keys.json"
+        policy = follow(sources.mirror, sources.signed, self._now, sources.timeout, keys)
+        self._notices += policy.notices
+        self._problems += [] if policy.problem is None else [policy.problem]
+        book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys, self._revoked))
+        line = _line_of(policy)
+        found = [one for cache in caches if cache is not None for one in self._of(cache, policy, book, line)]
+        self._check_targets(found, book)
+        if not self._asked.targets:
+            self._answers.forget_others()
+        self._notices += [notice for cache in caches if cache is not None for notice in cache.notices]
+        return FleetAudit(
+            policy.commit,
+            policy.is_verified,
+            tuple(sorted(found, key=lambda one: (one.target, one.remote))),
+            _believed(policy),
+            tuple(self._notices),
+            tuple(self._problems),
+        )
+
+    def _fetched(self, remote: str) -> ReportCache | None:
+        sources = self._sources
+        cache = ReportCache(
+            sources.folder / f"{copy_of(remote)}.git", remote, sources.access, sources.fetching
+        )
+        try:
+            cache.fetch(sources.timeout)
+        except (Transient, Stalled) as problem:
+            # What was fetched before is not the whole of what there is, and proves less than it seems to.
+            self._problems.append(problem)
+            return None
+        return cache
+
+    def _of(self, cache: ReportCache, policy: PolicyAt, book: KeyBook, line: PolicyLine) -> list[TargetAudit]:
+        return cache.whole(lambda: list(self._audits(cache, policy, book, line)))
+
+    def _audits(
+        self, cache: ReportCache, policy: PolicyAt, book: KeyBook, line: PolicyLine
+    ) -> Iterator[TargetAudit]:
+        sources, name = self._sources, cache.git.git_dir.stem
+        told = (self._now, sources.timeout, sources.environment, self._revoked)
+        branches = FleetBranches(cache, policy.publishers.signers, *told)
+        seen = Publishers(cache, branches, sources.folder / f"{name}.witnesses.json").witnesses()
+        proofs = Proofs(cache.git, sources.folder / f"{name}.audit-proofs.json", sources.environment)
+        part = _Part(cache, History(cache, book, proofs), line, seen, same_keys(book), self._asked)
+        every = sorted(filter(self._is_asked, self._branches(cache, seen, book)))
+        for number, branch in enumerate(every, 1):
+            key = (cache.shown, branch, part.tip(branch), *self._rests_on(policy, seen.get(branch, ())))
+            known = self._answers.get(key)
+            if known is None:
+                known = audit(part.story(branch), self._asked.since, self._asked.until, self._asked.checks)
+                self._answers.put(key, known)
+            yield known
+            if sources.tell is not None:
+                sources.tell(number, len(every))
+        proofs.keep(every)
+
+    def _branches(
+        self, cache: ReportCache, seen: Mapping[str, Sequence[Witness]], book: KeyBook
+    ) -> Iterator[str]:
+        """Yield the branches that there are, that publishers saw, and of hosts that must have one."""
+        found = {one for one in (*cache.tips(), *seen) if is_report_branch(one)}
+        # With several repositories nobody can say in which one a host that never reported should have.
+        alone = len(self._sources.remotes) == 1
+        yield from found | ({f"hosts/{host}" for host in book.enrolled()} if alone else set())
+
+    def _is_asked(self, branch: str) -> bool:
+        return not self._asked.targets or branch.partition("/")[2] in self._asked.targets
+
+    def _rests_on(self, policy: PolicyAt, seen: Sequence[Witness]) -> tuple[str, ...]:
+        """Return all that an answer depends on besides the branch itself."""
+        asked = self._asked
+        rules = [
+            PROGRAM,
+            RULES,
+            [(one.name, one.sentence) for one in asked.checks],
+            sorted(asked.scripts.items()),
+        ]
+        told = [[(one.commit, one.tip) for one in seen], rules, repr(self._revoked)]
+        span = (asked.since.isoformat(), asked.until.isoformat())
+        return (policy.commit, str(policy.is_verified), _digest(json.dumps(told)), *span)
+
+    def _check_targets(self, found: Sequence[TargetAudit], book: KeyBook) -> None:
+        known = {one.target for one in found}
+        for target in self._asked.targets:
+            if target not in known and not self._problems:
+                raise Misuse(f"there is no target {visible(target)}", nearest(target, list(book.changes)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One report repository, and what its stories are made of."""
+
+    cache: ReportCache
+    history: History
+    line: PolicyLine
+    seen: Mapping[str, tuple[Witness, ...]]
+    same_keys: Mapping[str, tuple[str, ...]]
+    asked: AuditAsked
+
+    def tip(self, branch: str) -> str:
+        """Return where a branch is; empty where it is not there."""
+        return self.cache.tips().get(branch, "")
+
+    def story(self, branch: str) -> Story:
+        """Return all that is known of a target."""
+        tip = self.tip(branch)
+        found = self.history.links(branch, tip, self.asked.since) if tip else ()
+        is_read = not isinstance(found, Unread)
+        return Story(
+            target=branch.partition("/")[2],
+            branch=branch,
+            links=() if isinstance(found, Unread) else found,
+            policy=self.line,
+            reports=self.history.report,
+            recordings=self.history.recording,
+            witnesses=self.seen.get(branch, ()) if is_read else (),
+            program=PROGRAM,
+            scripts=self.asked.scripts,
+            same_key=self.same_keys.get(branch.split("/")[1], ()),
+            is_cut=self.history.is_cut(),
+            remote=self.cache.shown,
+            problem=found.reason if isinstance(found, Unread) else "",
+        )
+
+
+def _line_of(policy: PolicyAt) -> PolicyLine:
+    listed = policy.git.run(
+        "log", "--first-parent", "--format=%H %ct", policy.commit, "--", limit=_MOST_LISTED
+    )
+    if listed.returncode or listed.truncated:
+        raise judge(policy.git, listed, _DOING)
+    rows = (row.split() for row in listed.text.splitlines())
+    dates = {oid: commit_date(seconds) for oid, seconds in rows}
+    places = {oid: place for place, oid in enumerate(policy.line)}
+    return PolicyLine(
+        places,
+        {oid: dates[oid] for oid in places if oid in dates},
+        lru_cache(_REVISIONS)(_Reading(policy.git)),
+    )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Reads what is in a commit of the policy."""
+
+    git: Git
+
+    def __call__(self, commit: str) -> Resolver | Unread:
+        try:
+            loaded = load(read_revision(self.git.git_dir, commit), commit)
+        except ReconcilerError as error:
+            return Unread(f"policy {commit[:12]} cannot be read: {error.message}")
+        match loaded:
+            case Revision():
+                return Resolver(loaded)
+            case NeedsUpgrade(requires=requires):
+                said = f"not replayable here: policy {commit[:12]} needs patchledger {requires}"
+                return Unread(said, is_newer=True)
+            case Rejected(problems=(first, *_)):
+                return Unread(f"policy {commit[:12]} is not valid by the rules of {PROGRAM}: {first}")
+            case _:
+                return Unread(f"policy {commit[:12]} is not valid by the rules of {PROGRAM}")
+
+
+def _believed(policy: PolicyAt) -> tuple[str, ...]:
+    if policy.is_verified:
+        return HOSTS_WORD
+    said = "that the policy is its authors': its signatures are not asked for (trust.mode)"
+    return (said, *HOSTS_WORD)
+
+
+class _Answers:
+    """What was found out before of each branch, a file each.
+
+    Args:
+        folder: Where they are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._used: set[str] = set()
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+    def get(self, key: Sequence[str]) -> TargetAudit | None:
+        """Return what was found out; ``None`` where it was not, or what it rests on is another."""
+        path = self._path(key)
+        try:
+            return _adapter().validate_json(path.read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def put(self, key: Sequence[str], found: TargetAudit) -> None:
+        """Keep what was found out, so that an audit that is ended goes on from there."""
+        replace_file(self._path(key), _adapter().dump_json(found))
+
+    def forget_others(self) -> None:
+        """Forget what nobody asked for this time."""
+        for one in self._folder.iterdir():
+            if one.name not in self._used:
+                one.unlink(missing_ok=True)
+
+    def _path(self, key: Sequence[str]) -> Path:
+        name = f"{_digest(json.dumps(list(key)))}.json"
+        self._used.add(name)
+        return self._folder / name
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[TargetAudit]:
+    return TypeAdapter(TargetAudit)

@@ -1,0 +1,131 @@
+"""What an audit makes of repositories that are cut, rewritten, huge or newer: a word, and no crash."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.errors import Misuse
+from reconciler.fleet.auditing import AuditAsked, FleetAudit, audit_fleet
+from reconciler.planning.audit.verdicts import TargetAudit, Verdict
+from reconciler.planning.facts.inventory import Previous
+from reconciler.planning.text import canonical
+from tests.edge.gitops.bench import git
+from tests.labs.fleet import NOW, FleetWorld
+from tests.labs.signing import Key, Keys
+from tests.report_samples import report_of
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def world(tmp_path: Path, keys: Keys, ada: Key) -> FleetWorld:
+    return FleetWorld.create(tmp_path, keys, ada, "web-01")
+
+
+def audited(world: FleetWorld, *targets: str) -> FleetAudit:
+    asked = AuditAsked(NOW - DAY, NOW + 30 * DAY, targets, {})
+    return audit_fleet(world.sources(), asked, NOW + 30 * DAY)
+
+
+def told(world: FleetWorld, target: str = "web-01") -> dict[str, str]:
+    found: TargetAudit = next(one for one in audited(world).targets if one.target == target)
+    return {one.check: f"{one.verdict}: {one.reason}" for one in found.against}
+
+
+def following(world: FleetWorld, at: Any = NOW) -> Any:
+    return replace(
+        report_of(target="web-01", now=at), previous=Previous(world.tip("web-01"), report_of().inventory)
+    )
+
+
+def test_reports_without_runs_are_proved_and_the_policy_is_verified(world: FleetWorld) -> None:
+    world.report("web-01")
+    world.report("web-01", following(world))
+    found = audited(world)
+    assert found.policy_is_verified
+    assert [(one.target, one.verdict, one.reports) for one in found.targets] == [
+        ("web-01", Verdict.PROVED, 2)
+    ]
+
+
+def test_a_host_that_never_reported_is_unproved(world: FleetWorld) -> None:
+    assert told(world) == {"whole": "unproved: it has no report"}
+
+
+def test_a_branch_that_is_gone_and_was_seen_is_refuted(world: FleetWorld) -> None:
+    world.report("web-01")
+    world.read()
+    git(world.reports, "update-ref", "-d", "refs/heads/hosts/web-01")
+    assert told(world)["seen-before"].startswith("refuted: the branch was rewritten")
+
+
+def test_a_shallow_report_repository_is_said_to_be_cut_off(world: FleetWorld) -> None:
+    for _ in range(3):
+        world.report("web-01")
+    world.read(publish=False)
+    (copy,) = (world.folder / world.state / "fleet").glob("*.git")
+    (copy / "shallow").write_text(f"{world.tip('web-01')}\n")
+    assert (
+        told(world)["whole"] == "unproved: its history is cut off: the report repository is a shallow clone"
+    )
+
+
+def test_sixty_thousand_files_are_not_read(world: FleetWorld) -> None:
+    world.report("web-01")
+    blob = canonical.to_bytes({})
+    world.report("web-01", files={f"runs/{number}.json": blob for number in range(3500)})
+    assert told(world)["whole"] == "unproved: its branch holds more files than any report has"
+
+
+def test_a_report_of_a_newer_release_is_named_with_what_it_needs(world: FleetWorld) -> None:
+    world.report("web-01")
+    newer = canonical.to_bytes({"schema": 99, "program": "patchledger 9.9"})
+    world.report("web-01", files={"report.json": newer})
+    assert told(world) == {"readable": "unproved: not replayable here: needs patchledger 9.9"}
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, b"{}", b"\xff", b'{"schema": 3, "program": 7}'])
+def test_what_is_no_report_is_said(world: FleetWorld, data: bytes) -> None:
+    world.report("web-01", files={"report.json": data, "runs/20261122T000000Z-0123456789ab.json": data})
+    assert told(world)["readable"].startswith("unproved: it cannot be read: ")
+
+
+def test_a_policy_that_was_rewritten_is_a_problem_and_the_one_of_before_counts(
+    world: FleetWorld, ada: Key
+) -> None:
+    world.report("web-01")
+    assert not audited(world).problems
+    git(world.policy.path, "checkout", "-q", "--orphan", "anew")
+    world.policy.commit({"policies/other.yaml": "kind: Policy\nname: other\n"}, ada)
+    git(world.policy.path, "branch", "-qM", "anew", "main")
+    found = audited(world)
+    assert "not on the first-parent line" in found.problems[0].message
+    assert found.targets[0].verdict is Verdict.PROVED
+
+
+def test_a_report_that_names_a_policy_that_there_is_not_counts_for_nothing(world: FleetWorld) -> None:
+    world.report("web-01", policy="0" * 40)
+    assert told(world)["own-reports"].endswith("does not count: unknown-policy")
+
+
+def test_a_target_that_there_is_not_is_said(world: FleetWorld) -> None:
+    world.report("web-01")
+    with pytest.raises(Misuse, match="there is no target web-99"):
+        audited(world, "web-99")
+
+
+def test_an_audit_that_is_made_again_reads_no_report(world: FleetWorld) -> None:
+    world.report("web-01")
+    first = audited(world)
+    (answer,) = (world.folder / world.state / "fleet" / "audit").glob("*.json")
+    before = answer.stat().st_mtime_ns
+    assert audited(world) == first
+    assert answer.stat().st_mtime_ns == before
+    answer.write_bytes(b"damaged")
+    assert audited(world) == first
+    world.report("web-01", following(world))
+    assert audited(world) != first
+    assert len(list(answer.parent.iterdir())) == 1
