@@ -20,10 +20,10 @@ GitOps for OS patching. The policy is a git repository; every update gets a reas
 files; and a plan is applied only inside a window, after every gate was asked again."""
 
 _EPILOG = """\
-exit codes: 0 done, nothing to do, or deferred with a reason; 1 failed; 2 usage or local configuration;
-3 policy rejected; 4 `plan --check`: updates pending, `fleet status --check`: a target needs somebody,
-`policy impact --exit-code`: a host changes; 5 transient (network, lock); 70 a defect of patchledger;
-130 interrupted"""
+exit codes: 0 done, nothing to do, or deferred with a reason; 1 failed, `fleet audit`: something is refuted;
+2 usage or local configuration; 3 policy rejected; 4 `plan --check`: updates pending, `fleet status --check`:
+a target needs somebody, `fleet audit --strict`: something is unproved, `policy impact --exit-code`: a host
+changes; 5 transient (network, lock); 70 a defect of patchledger; 130 interrupted"""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -167,6 +167,10 @@ def _read_fleet(chosen: argparse.Namespace) -> int:
             return fleet.publish(options_of(fleet.PublishOptions, chosen))
         case "status":
             return fleet.status(options_of(fleet.StatusOptions, chosen))
+        case "audit":
+            from reconciler.cli.verbs import fleet_audit
+
+            return fleet_audit.audit(options_of(fleet_audit.AuditOptions, chosen))
         case _:
             return fleet.metrics(chosen.config, chosen.output)
 

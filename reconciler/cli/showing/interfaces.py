@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from reconciler.planning.audit.verdicts import TargetAudit, Verdict
 from reconciler.planning.facts.guests import GuestKind
 from reconciler.planning.fleet.proposing import ProposalStep
 from reconciler.planning.fleet.rows import Row
@@ -495,9 +496,51 @@ class FleetPublish:
     problems: tuple[TickProblem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CheckMade:
+    """A check that was made, and what holds where nothing speaks against that."""
+
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditShown:
+    """What the two repositories prove of a period.
+
+    Attributes:
+        program: Name and version of what audited; what another version made is compared with care.
+        since: First instant of the period.
+        until: First instant after it.
+        policy_commit: The newest policy that was read.
+        policy_is_verified: Its signatures were asked for, and were good.
+        verdict: The worst of all targets.
+        counts: How many runs that did something, and how many changes outside of runs, are ``proved``,
+            ``refuted`` and ``unproved``; and how many of the runs passed over a window (``exceptional``).
+        checks: In the order of asking.
+        believed: What is nobody's but the hosts' word.
+        notices: What a person should know.
+        problems: What kept a part from being read, so that nothing is proved of that.
+    """
+
+    program: str
+    since: datetime
+    until: datetime
+    policy_commit: str
+    policy_is_verified: bool
+    verdict: Verdict
+    counts: Mapping[str, int]
+    targets: tuple[TargetAudit, ...]
+    checks: tuple[CheckMade, ...]
+    believed: tuple[str, ...]
+    notices: tuple[str, ...]
+    problems: tuple[TickProblem, ...]
+
+
 _PRINTED: Mapping[str, tuple[str, object]] = {
     "fleet-status": ("`fleet status --format json` prints", FleetStatus),
     "fleet-publish": ("`fleet publish --format json` prints", FleetPublish),
+    "fleet-audit": ("`fleet audit --format json` prints", AuditShown),
     "windows": ("`windows --format json` prints", tuple[ShownWindow, ...]),
     "policy-impact": ("`policy impact --format json` prints", Impact),
     "policy-check": ("`policy check --format json` prints", PolicyCheck),

@@ -28,6 +28,7 @@ def register(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
     verbs = group.add_subparsers(dest="verb", metavar="VERB", required=True)
     _register_publish(verbs)
     _register_status(verbs)
+    _register_audit(verbs)
     metrics = verbs.add_parser(
         "metrics",
         help="the fleet for Prometheus",
@@ -162,3 +163,37 @@ def _register_status(verbs: "_SubParsersAction[ArgumentParser]") -> None:
     status.add_argument("--fetch", action="store_true", help="read the reports first, and publish nothing")
     _add_silent_after(status, "only with --fetch; default: as they were read last")
     status.add_argument("--format", choices=("text", "json", "csv"), default="text", help="default: text")
+
+
+def _register_audit(verbs: "_SubParsersAction[ArgumentParser]") -> None:
+    audit = verbs.add_parser(
+        "audit",
+        help="prove from git alone that what changed in a period was allowed",
+        description="Fetch the policy and the reports, decide again all that policy decides, and say of each "
+        "run and each change outside of runs whether it is proved, refuted or unproved, and why. Nothing of "
+        "a host is asked. Exits with 1 where something is refuted.",
+    )
+    audit.add_argument(
+        "--since", required=True, metavar="WHEN", help="begin of the period: a date, or a time, in UTC"
+    )
+    audit.add_argument("--until", metavar="WHEN", help="a date through whose end, or a time (default: now)")
+    audit.add_argument("--policy", metavar="REMOTE", help="the policy (default: policy.remote)")
+    audit.add_argument(
+        "--reports",
+        action="append",
+        default=[],
+        metavar="REMOTE",
+        help="a report repository (default: reports.remote); may be repeated",
+    )
+    audit.add_argument(
+        "--target", action="append", default=[], metavar="TARGET", help="only this one; may be repeated"
+    )
+    audit.add_argument(
+        "--package",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="show changes of this package alone; may be repeated",
+    )
+    audit.add_argument("--strict", action="store_true", help="exit with 4 where something is unproved")
+    audit.add_argument("--format", choices=("text", "json"), default="text", help="default: text")

@@ -1,0 +1,120 @@
+"""``patchledger fleet audit``: what the two repositories prove of a period."""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from reconciler.cli.showing import audit as shown
+from reconciler.cli.showing.interfaces import AuditShown, CheckMade, TickProblem
+from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell
+from reconciler.cli.wiring.fleet import sources
+from reconciler.errors import DONE, FAILED, PENDING, Misuse, Stalled, exit_code, worst
+from reconciler.fleet.auditing import PROGRAM, AuditAsked, FleetAudit, audit_fleet
+from reconciler.host.config import load_config
+from reconciler.host.machine.clock import SystemClock
+from reconciler.managers.scripts import manifest
+from reconciler.planning.audit.audit import CHECKS
+from reconciler.planning.audit.verdicts import ChangeSet, TargetAudit, Verdict
+from reconciler.planning.audit.verdicts import worst as worst_verdict
+from reconciler.planning.facts.package import Mention
+from reconciler.planning.text.canonical import plain
+from reconciler.policy.problems import visible
+from reconciler.policy.zones import end_instant, parse_moment, start_instant, zone
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOptions:
+    """What ``fleet audit`` is told; its help says what each is."""
+
+    config: str
+    since: str
+    until: str | None
+    policy: str | None
+    reports: Sequence[str]
+    target: Sequence[str]
+    package: Sequence[str]
+    strict: bool
+    format: Format
+
+
+def audit(options: AuditOptions) -> int:
+    """Audit a period, and return 0, 1 where something is refuted, or 4 where that was asked for and is so.
+
+    Raises:
+        ReconcilerError: The policy cannot be had, or an argument or the configuration is wrong.
+        Stalled: The file system refuses.
+    """
+    now = SystemClock().now()
+    since = _instant("--since", options.since)
+    until = now if options.until is None else _instant("--until", options.until, is_end=True)
+    if since >= until:
+        raise Misuse("the period ends before it begins", "look at --since and --until")
+    config = load_config(Path(options.config))
+    asked = AuditAsked(since, until, tuple(options.target), manifest())
+    try:
+        found = audit_fleet(sources(config, options.policy, options.reports), asked, now)
+    except OSError as error:
+        said = f"{error.filename or 'the file system'}: {error.strerror}"
+        raise Stalled(said, "free space, or run as the owner of that folder") from error
+    note(*found.notices)
+    for problem in found.problems:
+        tell(problem)
+    told = _told(found, asked, [Mention.parse(one) for one in options.package])
+    if options.format == "json":
+        print_json(plain(told))
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in shown.lines(told, colour=colour())))
+    codes = [FAILED] if told.verdict is Verdict.REFUTED else []
+    codes += [PENDING] if options.strict and told.verdict is Verdict.UNPROVED else []
+    return worst([*codes, *map(exit_code, found.problems), DONE])
+
+
+def _instant(option: str, text: str, *, is_end: bool = False) -> datetime:
+    try:
+        moment = parse_moment(text)
+        return (end_instant if is_end else start_instant)(moment, zone("UTC"))
+    except ValueError as error:
+        raise Misuse(f"{option} {visible(text)}: {error}", "write 2026-12-20") from error
+
+
+def _told(found: FleetAudit, asked: AuditAsked, packages: Sequence[Mention]) -> AuditShown:
+    targets = tuple(_about(one, packages) for one in found.targets)
+    return AuditShown(
+        PROGRAM,
+        asked.since,
+        asked.until,
+        found.policy_commit,
+        found.policy_is_verified,
+        worst_verdict(one.verdict for one in targets),
+        _counts(targets),
+        targets,
+        tuple(CheckMade(one.name, one.sentence) for one in CHECKS),
+        found.believed,
+        found.notices,
+        tuple(TickProblem(one.message, one.hint) for one in found.problems),
+    )
+
+
+def _about(target: TargetAudit, packages: Sequence[Mention]) -> TargetAudit:
+    """Return what an audit says of some packages; what speaks against the branch stays."""
+    if not packages:
+        return target
+    sets = (_among(one, packages) for one in target.changes)
+    changes = tuple(one for one in sets if one.changes)
+    verdict = worst_verdict([*(one.verdict for one in changes), *(one.verdict for one in target.against)])
+    return replace(target, changes=changes, verdict=verdict)
+
+
+def _among(found: ChangeSet, packages: Sequence[Mention]) -> ChangeSet:
+    meant = (one for one in found.changes if any(name.means(one.package) for name in packages))
+    return replace(found, changes=tuple(meant))
+
+
+def _counts(targets: Sequence[TargetAudit]) -> Mapping[str, int]:
+    every = [one for target in targets for one in target.changes]
+    verdicts = Counter(one.verdict for one in every)
+    told = {str(verdict): verdicts[verdict] for verdict in reversed(Verdict)}
+    return {**told, "exceptional": sum(one.exceptional is not None for one in every)}

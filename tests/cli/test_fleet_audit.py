@@ -1,0 +1,103 @@
+"""What ``fleet audit`` shows of what was found, whatever text hosts put into it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from reconciler.cli.showing.audit import lines
+from reconciler.cli.showing.interfaces import AuditShown
+from reconciler.planning.audit.audit import HOSTS_WORD
+from reconciler.planning.audit.verdicts import (
+    Against,
+    Bracket,
+    Changed,
+    ChangeSet,
+    TargetAudit,
+    Verdict,
+)
+from reconciler.planning.gates.types import BreakGlass
+
+AT = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+NIGHT = ChangeSet(
+    "run",
+    "20261122T030000Z-5c5c5c5c5c5c",
+    "c" * 40,
+    "b" * 40,
+    "a" * 40,
+    AT,
+    AT,
+    "applied",
+    "sha256:" + "5c" * 32,
+    "november approvals/november.yaml:1@aaaaaaaaaaaa",
+    None,
+    Bracket(AT, AT, "f" * 40),
+    Verdict.PROVED,
+    (Changed("upgrade", "nginx", "amd64", "1.0", "1.1"), Changed("install", "new", "all", None, "2")),
+    (),
+)
+TARGET = TargetAudit(
+    "web-01", "file:///reports.git", "hosts/web-01", "d" * 40, 3, Verdict.PROVED, (NIGHT,), ()
+)
+TOLD = AuditShown(
+    "patchledger 1.0",
+    AT,
+    AT,
+    "a" * 40,
+    True,
+    Verdict.PROVED,
+    {"proved": 1, "unproved": 0, "refuted": 0, "exceptional": 0},
+    (TARGET,),
+    (),
+    HOSTS_WORD,
+    (),
+    (),
+)
+
+RESTS_ON = (
+    "    policy aaaaaaaaaaaa, announced by bbbbbbbbbbbb, told by cccccccccccc, approved by november"
+    " approvals/november.yaml:1@aaaaaaaaaaaa; by others after 2026-11-22 03:00 UTC and before"
+    " 2026-11-22 03:00 UTC (ffffffffffff)"
+)
+
+
+def shown(told: AuditShown) -> list[str]:
+    return list(lines(told, colour=False))
+
+
+def test_a_proved_run_is_told_with_all_that_it_rests_on() -> None:
+    assert shown(TOLD)[:9] == [
+        "proved: 2026-11-22 03:00 UTC until 2026-11-22 03:00 UTC",
+        "Policy aaaaaaaaaaaa, its signatures verified; by patchledger 1.0",
+        "1 target; runs and changes outside of runs: 1 proved, 0 unproved, 0 refuted, 0 exceptional",
+        "",
+        "web-01: proved, 3 reports up to dddddddddddd",
+        "  2026-11-22 03:00 UTC  proved: run 20261122T030000Z-5c5c5c5c5c5c, applied",
+        RESTS_ON,
+        "    upgrade nginx:amd64 1.0 → 1.1",
+        "    install new:all new → 2",
+    ]
+    assert shown(TOLD)[-len(HOSTS_WORD) :] == [f"- {one}" for one in HOSTS_WORD]
+
+
+def test_what_speaks_against_it_and_who_passed_over_the_window_is_told() -> None:
+    against = Against("window", Verdict.REFUTED, "step 1 began at noon", ("e" * 40,))
+    glass = BreakGlass("the shop is down", "ada", overrides_freeze=True)
+    change = replace(NIGHT, exceptional=glass, verdict=Verdict.REFUTED, against=(against,))
+    text = shown(replace(TOLD, targets=(replace(TARGET, changes=(change,)),)))
+    assert "    exceptional, a freeze as well: by ada: the shop is down" in text
+    assert "    refuted (window): step 1 began at noon [eeeeeeeeeeee]" in text
+
+
+def test_hostile_text_is_made_visible_and_stays_on_its_line() -> None:
+    evil = "x\x1b[31m\n\u202eevil"
+    change = replace(
+        NIGHT,
+        run=evil,
+        outcome=evil,
+        approved_by=evil,
+        exceptional=BreakGlass(evil, evil),
+        changes=(Changed("upgrade", evil, evil, evil, evil + "1"),),
+        against=(Against("window", Verdict.REFUTED, evil),),
+    )
+    text = shown(replace(TOLD, targets=(replace(TARGET, target=evil, changes=(change,)),)))
+    assert not any(mark in line for line in text for mark in ("\x1b", "\n", "\u202e"))
+    assert sum("evil" in line for line in text) == 6
