@@ -184,6 +184,8 @@ def _perform_policy(chosen: argparse.Namespace) -> int:
         case "show":
             from reconciler.cli.verbs.policy import described, show
 
+            if chosen.all or chosen.host is None:
+                return show.show_all(options_of(show.AllOptions, chosen))
             host = described.facts(chosen.host, chosen.label, chosen.os, chosen.manager, chosen.guest_of)
             return show.show(host, chosen.folder, chosen.rev, chosen.format)
         case "test":

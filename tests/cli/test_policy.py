@@ -343,6 +343,71 @@ def test_show_names_ambiguous_settings(tmp_path: Path, capsys: Printed) -> None:
     )
 
 
+def test_show_all_is_a_table_of_hosts_and_settings(capsys: Printed) -> None:
+    folder = str(EXAMPLES / "production")
+    assert call("show", "--all", folder) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "HOST", "ACTION", "UPDATES", "SCHEDULE", "APPROVAL", "REBOOT.WHEN", "POLICIES", "REMARKS"
+    ]  # fmt: skip
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["db-01", "download", "security"],
+        ["stage-01", "apply", "all"],
+        ["web-01", "apply", "security"],
+        ["web-02", "apply", "security"],
+    ]
+    assert "patch-tuesday-plus-4, change-board" in lines[3]
+    assert "web, production, baseline" in lines[3]
+    assert "frozen at times by year-end" in lines[3]
+
+
+def test_show_all_takes_columns_and_marks_hosts_that_never_apply(tmp_path: Path, capsys: Printed) -> None:
+    tree: dict[str, str | bytes] = {
+        **GOOD,
+        "policies/q.yaml": "kind: Policy\nname: q\npriority: 9\naction: apply\n"
+        "schedule: []\nmatch: {name: b}\n",
+        "policies/r.yaml": "kind: Policy\nname: r\nsnapshot: required\nmatch: {name: c}\n",
+        "hosts/h.yaml": "kind: Host\nname: a\n---\nkind: Host\nname: b\n---\nkind: Host\nname: c\n",
+    }
+    folder = str(plant(tmp_path, tree))
+    assert call("show", "--all", folder, "--setting", "budget", "--setting", "snapshot") == 0
+
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "HOST  BUDGET  SNAPSHOT  POLICIES  REMARKS",
+        "a     30m     none      p         -",
+        "b     30m     none      q, p      no schedule, so nothing is applied",
+        "c     30m     required  p, r      snapshot keeps everything from being applied",
+    ]
+    assert call("show", "--all", folder, "--format", "json") == 0
+    assert [one["host"] for one in json.loads(capsys.readouterr().out)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "needs a host"),
+        (("a", "FOLDER", "--all"), "--all and a host"),
+        (("--all", "FOLDER", "--label", "a=b"), "describe one host"),
+        (("--all", "FOLDER", "--setting", "budgte"), "no setting"),
+    ],
+)
+def test_show_all_refuses_what_does_not_go_together(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    folder = str(plant(tmp_path, GOOD))
+    with pytest.raises(Misuse, match=said):
+        call("show", *(folder if word == "FOLDER" else word for word in arguments))
+
+
+def test_show_all_without_hosts_says_what_to_do(tmp_path: Path, capsys: Printed) -> None:
+    assert call("show", "--all", str(plant(tmp_path, GOOD))) == 0
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "there is no Host document" in printed.err
+
+
 def test_show_refuses_a_bad_label_and_a_bad_repository(tmp_path: Path, capsys: Printed) -> None:
     with pytest.raises(Misuse, match="is not KEY=VALUE"):
         call("show", "a", str(plant(tmp_path, GOOD)), "--label", "env")

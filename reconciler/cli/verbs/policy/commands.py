@@ -82,8 +82,18 @@ def _register_test(parser: ArgumentParser) -> None:
 
 
 def _register_show(parser: ArgumentParser) -> None:
-    parser.add_argument("host", metavar="HOST", help="id of the host, or name of the guest")
+    parser.add_argument(
+        "host", nargs="?", metavar="HOST", help="id of the host, or name of the guest; left out with --all"
+    )
     _add_source(parser)
+    parser.add_argument("--all", action="store_true", help="a table of all hosts with a Host document")
+    parser.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="with --all: a column of the table, such as reboot.when; may be repeated",
+    )
     parser.add_argument(
         "--label",
         action="append",
