@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from reconciler.cli import channels
+
 _UMASK = 0o022
 
 
@@ -21,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = tuple(sys.argv[1:] if argv is None else argv)
     # Whatever the caller's is: nothing that this program or its children write may be writable by others.
     os.umask(os.umask(_UMASK) | _UMASK)
+    channels.guard()
     # The tick that finds nothing changed is by far the most frequent call: it is answered before anything
     # heavy is imported, the argument parser included.
     from reconciler.cli.wiring import quiet

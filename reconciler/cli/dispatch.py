@@ -9,10 +9,11 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from reconciler.cli import channels
 from reconciler.cli.arguments import build_parser
 from reconciler.cli.showing.terminal import note, tell
 from reconciler.cli.verbs.policy.commands import UPDATERS
-from reconciler.errors import CUT_OFF, DEFECT, INTERRUPTED, MISUSE, Misuse, ReconcilerError, exit_code
+from reconciler.errors import CUT_OFF, DEFECT, FAILED, INTERRUPTED, MISUSE, Misuse, ReconcilerError, exit_code
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         code = perform(chosen)
         sys.stdout.flush()
+        code = _unread(chosen.command, code)
     except ReconcilerError as error:
         tell(error)
         return exit_code(error)
@@ -41,6 +43,33 @@ def run(argv: Sequence[str]) -> int:
         note("this is a defect of patchledger; please report the lines above")
         return DEFECT
     return code
+
+
+_DOING = frozenset(
+    (
+        "run",
+        "watch",
+        "setup",
+        "adjust",
+        "enable",
+        "disable",
+        "cleanup",
+        "pause",
+        "resume",
+        "reports",
+        "approve",
+    )
+)
+"""Commands whose exit code says what they did, whoever reads about it."""
+
+
+def _unread(command: str, code: int) -> int:
+    """Say where a result could not be written, which is a failure of commands that only have a result."""
+    failure = channels.failure()
+    if failure is None:
+        return code
+    note(f"what there was to say cannot be written: {failure.strerror}")
+    return code if command in _DOING else code or FAILED
 
 
 def perform(chosen: argparse.Namespace) -> int:
