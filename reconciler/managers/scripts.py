@@ -8,11 +8,13 @@ The rules:
   the policy pins anything else, the condition ``ScriptMismatch`` tells it, and nothing is applied.
 - What all scripts share (``common.sh``) is the program's own, verified in the same way, and goes before the
   script's own text.
+- What runs in a guest has another text before both (``guest.sh``), verified as well, which ends it where it
+  is not in the guest that is meant.
 """
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +30,7 @@ FOLDER = "scripts/patch"
 MANIFEST = "SHA256SUMS"
 MAX_SCRIPT = 120 * 1024
 COMMON = "common.sh"
+GUARD = "guest.sh"
 NOT_ACCEPTED = "NotAccepted"
 
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
@@ -59,15 +62,17 @@ class PatchScript:
 
     Attributes:
         name: Such as ``apt-update.sh``.
-        content: What runs: the text that all scripts share, then the script's own.
-        hashes: ``(file name, SHA-256 in lower-case hexadecimal)`` of both, sorted, for the report.
+        content: What runs: for a guest the guard; the text that all scripts share; the script's own.
+        hashes: ``(file name, SHA-256 in lower-case hexadecimal)`` of all of these, sorted, for the report.
         replacement: The script's own text where it is not the program's; empty where it is.
+        is_guarded: It runs in the guest that it is told, and nowhere else.
     """
 
     name: str
     content: bytes
     hashes: tuple[tuple[str, str], ...]
     replacement: bytes = field(default=b"", repr=False)
+    is_guarded: bool = False
 
     @classmethod
     def load(cls, name: str) -> "PatchScript":
@@ -109,7 +114,25 @@ class PatchScript:
                 f"read it, and add sha256:{digest} to allow_policy_scripts; or have it pinned no more",
                 NOT_ACCEPTED,
             )
-        return self._of(self.name, own, _read(COMMON), digest)
+        made = self._of(self.name, own, _read(COMMON), digest)
+        return made.guarded() if self.is_guarded else made
+
+    def guarded(self) -> "PatchScript":
+        """Return this script as it runs in a guest: first told its place, and nowhere else.
+
+        Raises:
+            Stalled: The guard is missing or not what was promised, or there is no room for it.
+        """
+        if self.is_guarded:
+            return self
+        guard = _read(GUARD)
+        content = guard + b"\n" + self.content
+        if len(content) > MAX_SCRIPT:
+            raise Stalled(
+                f"{self.name} has {len(content)} bytes with its guard; at most {MAX_SCRIPT} can be run"
+            )
+        hashes = (*self.hashes, (GUARD, _verified(GUARD, guard)))
+        return replace(self, content=content, hashes=tuple(sorted(hashes)), is_guarded=True)
 
     @classmethod
     def _of(cls, name: str, own: bytes, shared: bytes, accepted: str = "") -> "PatchScript":

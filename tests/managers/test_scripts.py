@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import Stalled, Transient
 from reconciler.managers import scripts
 from reconciler.managers.scripted import ScriptedManager
-from reconciler.managers.scripts import COMMON, PatchScript, PolicyScripts
+from reconciler.managers.scripts import COMMON, GUARD, PatchScript, PolicyScripts
 from reconciler.managers.sections import Section, parse_sections
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Answer, Question
@@ -28,12 +28,30 @@ def test_every_shipped_script_is_what_the_manifest_promises() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     shared = FOLDER / COMMON
-    for path in set(FOLDER.glob("*.sh")) - {shared}:
+    guard = FOLDER / GUARD
+    for path in FOLDER.glob("*-update.sh"):
         loaded = PatchScript.load(path.name)
         assert loaded.content == shared.read_bytes() + b"\n" + path.read_bytes()
         assert dict(loaded.hashes) == {
             file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in (shared, path)
         }
+        guarded = loaded.guarded()
+        assert guarded.content == guard.read_bytes() + b"\n" + loaded.content
+        assert dict(guarded.hashes) == {
+            **dict(loaded.hashes),
+            GUARD: hashlib.sha256(guard.read_bytes()).hexdigest(),
+        }
+        assert guarded.guarded() == guarded
+
+
+def test_a_script_of_the_policy_is_guarded_where_the_one_that_it_replaces_was() -> None:
+    own = b"echo mine\n"
+    accepted = frozenset({hashlib.sha256(own).hexdigest()})
+    script = PatchScript.load("apt-update.sh")
+    assert not script.replaced(own, accepted).is_guarded
+    replaced = script.guarded().replaced(own, accepted)
+    assert replaced.content == (FOLDER / GUARD).read_bytes() + b"\n" + script.replaced(own, accepted).content
+    assert {name for name, _ in replaced.hashes} == {"apt-update.sh", COMMON, GUARD}
 
 
 @pytest.mark.lab

@@ -14,6 +14,7 @@ GONE = 26
 SCRIPT_FAILED = 27
 NOT_BEGUN = 28
 NOT_FETCHED = 29
+ELSEWHERE = 30
 
 WELL = frozenset({DONE, NOTHING_TO_DO, REBOOT})
 """Codes of a script that did what it was told."""

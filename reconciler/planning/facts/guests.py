@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from reconciler.planning.text.untrusted import one_line
+from reconciler.policy.machine_ids import MACHINE_ID
 from reconciler.policy.values import LABEL_KEY
 
 NEEDS_ITS_OWN = "it needs its own patchledger"
@@ -139,6 +140,40 @@ class Guest:
     labels: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: str = ""
+
+
+_NAMESPACE = re.compile(r"pid:\[[1-9][0-9]*\]", re.ASCII)
+_ROOT = re.compile(r"[0-9]+:[1-9][0-9]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a guest is, as its hypervisor sees it.
+
+    Whatever is to act in a guest compares it with where it is, before anything else.
+
+    Attributes:
+        pid_namespace: Of its first process, ``pid:[NUMBER]``.
+        root: Device and inode of its root, ``DEVICE:INODE``.
+        machine_id: What it had for one when it was looked at before; empty where that is not known.
+
+    Raises:
+        ValueError: It says nothing that could be compared.
+    """
+
+    pid_namespace: str
+    root: str
+    machine_id: str = ""
+
+    def __post_init__(self) -> None:
+        is_said = _NAMESPACE.fullmatch(self.pid_namespace) and _ROOT.fullmatch(self.root)
+        if not is_said or (self.machine_id and not re.fullmatch(MACHINE_ID, self.machine_id)):
+            raise ValueError(f"no place of a guest: {self!r}")
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What a guarded script is told first."""
+        return ("--place", self.pid_namespace, self.root, self.machine_id or "-")
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
