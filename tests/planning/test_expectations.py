@@ -263,7 +263,7 @@ def test_a_host_fails_whose_delay_is_too_long(within: str, minutes: int) -> None
 
 
 def test_hosts_that_are_told_the_same_fail_for_the_same() -> None:
-    policy = DELAYED | {"schedules/night.yaml": MIDNIGHT}
+    policy = {**DELAYED, "schedules/night.yaml": MIDNIGHT}
     told = judged("expect: {window_within: 12h, action: plan}\n", policy)
 
     assert [one.host for one in told.failures] == [host for host in told.hosts for _ in range(2)]
