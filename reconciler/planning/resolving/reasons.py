@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from itertools import dropwhile
 
 from reconciler.planning.facts.observation import Change, Quarantined, Unmet
 from reconciler.planning.facts.package import Mention, PackageId
@@ -359,6 +360,10 @@ def _selected(wanted: Wanted, rules: Rules) -> Reason:
 
 
 def _superseded(change: Change, wanted: Wanted, rules: Rules) -> tuple[Reason, ...]:
+    return (*_passed_over(change, wanted, rules), *_older(change, wanted))
+
+
+def _passed_over(change: Change, wanted: Wanted, rules: Rules) -> tuple[Reason, ...]:
     strange = (one.version for one in wanted.passed_over if isinstance(one, NotAdmitted))
     newest = next(strange, wanted.offer.candidate)
     if not wanted.passed_over or change.to_version == newest:
@@ -366,6 +371,16 @@ def _superseded(change: Change, wanted: Wanted, rules: Rules) -> tuple[Reason, .
     causes = _reasons_of(change.package, wanted.passed_over, rules)
     text = f"{change.to_version} is taken instead of {newest}"
     return (Reason("superseded", text, causes[0].origin), *causes)
+
+
+def _older(change: Change, wanted: Wanted) -> tuple[Reason, ...]:
+    """Say that the manager takes an older version than is wanted; why, it tells of what is left then."""
+    newest = wanted.version.version
+    versions = dropwhile(lambda version: version != newest, (one.version for one in wanted.offer.versions))
+    if change.to_version not in tuple(versions)[1:]:
+        return ()
+    text = f"{change.to_version} is taken, since the package manager keeps {newest} back"
+    return (Reason("older-fits", text),)
 
 
 def _doers(change: Change) -> str:
