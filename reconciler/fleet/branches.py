@@ -247,7 +247,12 @@ class FleetBranches:
         raise _refused(cache, done.error_text)
 
     def is_signed(self, commit: SignedCommit, branch: str) -> bool:
-        """Say whether a publisher signed a commit for this branch."""
+        """Say whether a publisher signed a commit for this branch.
+
+        Raises:
+            Stalled: There is no program to check that.
+            OSError: Temporary files cannot be written.
+        """
         signature = read_signature(commit.signature) if commit.signature.startswith(SSH) else None
         if commit.count != 1 or signature is None or commit.trailers(_TRAILER) != (branch,):
             return False

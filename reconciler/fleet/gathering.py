@@ -19,7 +19,7 @@ from operator import attrgetter
 
 from reconciler.errors import Misuse
 from reconciler.fleet.cache import Misshapen, ReportCache, ReportCommit, Shaped, Tell, chunks
-from reconciler.fleet.proofs import Proof, Proofs
+from reconciler.fleet.proofs import NoProofs, Proof, Proofs
 from reconciler.fleet.report_keys import KeyBook
 from reconciler.gitops.report_branches import is_report_branch
 from reconciler.planning.fleet.rows import (
@@ -86,7 +86,7 @@ class Gatherer:
 
     cache: ReportCache
     book: KeyBook
-    proofs: Proofs
+    proofs: Proofs | NoProofs
     now: datetime
     accepted: frozenset[str] = frozenset()
     silent_after: timedelta = SILENT_AFTER
@@ -288,8 +288,14 @@ class Gatherer:
     def _parsed(self, branch: str, report: bytes | None, run: bytes | None, heard: Heard) -> Row | str:
         try:
             told = read_report(report or b"")
-            if told.target != branch.rpartition("/")[2]:
+            _, host, *guest = branch.split("/")
+            if told.target != (guest or [host])[-1]:
                 return "its report tells of another target"
+            if told.host.guest_of != (host if guest else None):
+                said = told.host.guest_of
+                return f"its report tells of a guest of {said}" if said else "its report tells of no guest"
+            if not heard.policy:
+                heard = replace(heard, policy=told.policy_commit)
             row = row_of(branch, told, _run(run), heard, self._row_before(branch))
             Line.of(row)
         except Misuse as error:

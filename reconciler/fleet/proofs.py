@@ -68,6 +68,17 @@ class Proofs:
             replace_file(self._path, json.dumps({"layout": _LAYOUT, "proofs": told}).encode())
 
 
+class NoProofs:
+    """In the place of :class:`Proofs` where nobody is enrolled: a report is taken for what it says."""
+
+    def of(self, places: Sequence[Place]) -> list[Proof]:
+        """Return that each report counts; its policy is told by the report itself."""
+        return [SignedReport(oid, "", "") for _, oid in places]
+
+    def keep(self, branches: Iterable[str]) -> None:
+        """Remember nothing."""
+
+
 def _written(proof: Proof) -> dict[str, str]:
     match proof:
         case SignedReport(key=key, policy=policy):

@@ -19,9 +19,9 @@ from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.fleet.branches import FleetBranches, FleetCommit, signer_of
 from reconciler.fleet.cache import MOST_REPORT_BYTES, ReportCache, Tell, chunks, copy_of
 from reconciler.fleet.gathering import Gatherer, missing
-from reconciler.fleet.proofs import Proofs
+from reconciler.fleet.proofs import NoProofs, Proofs
 from reconciler.fleet.report_keys import KeyBook, read_keys
-from reconciler.fleet.verified_policy import PolicyAt, SignedPolicy, follow
+from reconciler.fleet.verified_policy import GivenPolicy, PolicyAt, SignedPolicy, follow
 from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
@@ -63,15 +63,17 @@ _LAYOUT = " ".join(
 )
 """Tells whose files may be read without looking at all that is in them."""
 _NEVER = datetime.fromtimestamp(0, UTC)
+_NOBODY = "no Host document names a report_key, so that nobody can tell whose a report is"
 
 
 @dataclass(frozen=True, slots=True)
-class FleetSources:
-    """Where a fleet is read from.
+class ReportSources:
+    """Where reports are read from, and by which policy.
 
     Attributes:
         folder: For copies and what is remembered; of this work alone.
-        mirror: The policy repository.
+        mirror: The policy repository, or the policy itself. By one that names no key of any host each report
+            counts where it is given so; where it is followed, none does.
         signed: What the policy must show, ``None`` where nobody need sign.
         remotes: Addresses of the report repositories.
         access: How to reach them.
@@ -83,10 +85,12 @@ class FleetSources:
         fetching: Is told how many of how many objects came, where a repository is fetched for the first time.
         changed: Is given the rows as they were and as they are, and the instant of the reading that left the
             former, before the latter are remembered: what it does is done again where it is killed.
+        kept: For what is remembered of reports, where that does not belong beside the copies: they may serve
+            others too.
     """
 
     folder: Path
-    mirror: PolicyMirror
+    mirror: PolicyMirror | GivenPolicy
     signed: SignedPolicy | None
     remotes: tuple[str, ...]
     access: GitAccess
@@ -97,6 +101,19 @@ class FleetSources:
     tell: Tell | None = None
     fetching: Tell | None = None
     changed: Callable[[Sequence[Row], Sequence[Row], str], None] | None = None
+    kept: Path | None = None
+
+    @property
+    def remembered(self) -> Path:
+        """Where what is remembered of reports lies."""
+        return self.kept or self.folder
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSources(ReportSources):
+    """Where a fleet is read from: by a policy that is followed."""
+
+    mirror: PolicyMirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +153,7 @@ class FleetRead:
     problems: tuple[ReconcilerError, ...]
 
 
-def read_fleet(sources: FleetSources, now: datetime, key: Path | None = None) -> FleetRead:
+def read_fleet(sources: ReportSources, now: datetime, key: Path | None = None) -> FleetRead:
     """Fetch, verify and sum up a fleet; publish it where a key for that is given.
 
     Args:
@@ -149,12 +166,19 @@ def read_fleet(sources: FleetSources, now: datetime, key: Path | None = None) ->
         OSError: The file system refuses.
     """
     signer = None if key is None else _own_signer(sources, key)
-    prepare(sources.folder)
+    for folder in {sources.folder, sources.remembered}:
+        prepare(folder)
     with alone(sources.folder / "lock", AT_WORK.format(sources.folder)):
         return _FleetReading(sources, now, key, signer).all()
 
 
-def _own_signer(sources: FleetSources, key: Path) -> Signer:
+def cache_of(sources: ReportSources, remote: str) -> ReportCache:
+    """Return the copy of one of the report repositories of ``sources``."""
+    path = sources.folder / f"{copy_of(remote)}.git"
+    return ReportCache(path, remote, sources.access, sources.fetching)
+
+
+def _own_signer(sources: ReportSources, key: Path) -> Signer:
     """Return the publisher's own key, which others must be able to rely on."""
     signer = signer_of(key)
     if sources.signed is not None and sources.signed.revoked.has(signer.fingerprint):
@@ -394,7 +418,9 @@ def _heard(line: Line) -> datetime:
 class _FleetReading:
     """One reading of a fleet."""
 
-    def __init__(self, sources: FleetSources, now: datetime, key: Path | None, signer: Signer | None) -> None:
+    def __init__(
+        self, sources: ReportSources, now: datetime, key: Path | None, signer: Signer | None
+    ) -> None:
         self._sources = sources
         self._now = now
         self._key = key
@@ -402,19 +428,24 @@ class _FleetReading:
         self._revoked = NOTHING_REVOKED if sources.signed is None else sources.signed.revoked
         self._notices: list[str] = []
         self._published: dict[str, FleetCommit] = {}
-        self._written = _written(sources.folder)
-        self._dropped = _Dropped(sources.folder, {self._name(one) for one in sources.remotes}, self._written)
+        kept = sources.remembered
+        self._written = _written(kept)
+        self._dropped = _Dropped(kept, {copy_of(one) for one in sources.remotes}, self._written)
         self._nowhere: list[Line] = []
 
     def all(self) -> FleetRead:
         sources = self._sources
-        caches = {self._name(remote): self._cache(remote) for remote in self._remotes()}
+        caches = {copy_of(remote): self._cache(remote) for remote in self._remotes()}
         unread = {name: self._fetched(cache) for name, cache in caches.items()}
-        keys = sources.folder / "keys.json"
-        policy = follow(sources.mirror, sources.signed, self._now, sources.timeout, keys)
+        keys = sources.remembered / "keys.json"
+        policy = self._policy(keys)
         self._notices += policy.notices
         self._say_who(policy)
-        book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys, self._revoked))
+        asked = (policy.git, policy.line, keys, self._revoked, policy.below)
+        book = sources.mirror.whole(lambda: read_keys(*asked))
+        if isinstance(sources.mirror, GivenPolicy) and not book.names_any:
+            self._notices.append(_NOBODY)
+            book = replace(book, is_open=True)
         self._check_role(book)
         head = Head(policy.commit, policy.is_verified, sources.silent_after)
         parts = [_Part(name, cache, head, problem=unread[name]) for name, cache in caches.items()]
@@ -429,12 +460,20 @@ class _FleetReading:
         lines = _merged(line for part in parts for line in part.lines)
         if sources.changed is not None:
             before = _merged(line for part in parts for line in part.before)
-            sources.changed(*_changed(before, lines), _read_at(sources.folder))
+            sources.changed(*_changed(before, lines), _read_at(sources.remembered))
         self._remember(parts)
         told = (policy.problem, *(part.problem for part in parts), self._unknown(lines))
         problems = tuple(one for one in told if one is not None)
         fleet = Gathered(head, lines, self._now)
         return FleetRead(fleet, self._published, tuple(self._notices), problems)
+
+    def _policy(self, keys: Path) -> PolicyAt:
+        sources = self._sources
+        match sources.mirror:
+            case GivenPolicy():
+                return sources.mirror.at()
+            case PolicyMirror():
+                return follow(sources.mirror, sources.signed, self._now, sources.timeout, keys)
 
     def _remotes(self) -> tuple[str, ...]:
         """Return the remotes, each once: read by two addresses, one would be published in turns for each."""
@@ -446,12 +485,8 @@ class _FleetReading:
                 self._notices.append(f"{shown[1]} is the same repository as {shown[0]}, and is read once")
         return tuple(found.values())
 
-    def _name(self, remote: str) -> str:
-        return copy_of(remote)
-
     def _cache(self, remote: str) -> ReportCache:
-        path = self._sources.folder / f"{self._name(remote)}.git"
-        return ReportCache(path, remote, self._sources.access, self._sources.fetching)
+        return cache_of(self._sources, remote)
 
     def _say_who(self, policy: PolicyAt) -> None:
         listed = policy.publishers
@@ -509,9 +544,13 @@ class _FleetReading:
         self, part: _Part, policy: PolicyAt, book: KeyBook, before: Sequence[Line], *, is_same: bool
     ) -> list[Line]:
         sources = self._sources
-        if not any(line.branch for line in before):
-            before, is_same = self._branches(part, policy).rows(), False
-        proofs = Proofs(part.cache.git, self._path(part, "proofs"), sources.environment)
+        proofs: Proofs | NoProofs = NoProofs()
+        if book.is_open:
+            before, is_same = [], False
+        else:
+            proofs = Proofs(part.cache.git, self._path(part, "proofs"), sources.environment)
+            if not any(line.branch for line in before):
+                before, is_same = self._branches(part, policy).rows(), False
         gatherer = Gatherer(
             part.cache,
             book,
@@ -532,6 +571,8 @@ class _FleetReading:
 
     def _tell_of_dropped(self, parts: Sequence[_Part], book: KeyBook) -> None:
         """Say of targets that their newest report is in a repository that was read before, and is not now."""
+        if isinstance(self._sources.mirror, GivenPolicy):
+            return  # Who asks chooses anew each time what is read.
         lost, used = self._dropped.lines(), set[str]()
         for part in parts:
             newer = {
@@ -577,7 +618,7 @@ class _FleetReading:
             "by": _LAYOUT,
             "remotes": {**self._dropped.remotes, **{part.name: part.cache.shown for part in parts}},
         }
-        replace_file(self._sources.folder / _GATHERED, json.dumps(told).encode())
+        replace_file(self._sources.remembered / _GATHERED, json.dumps(told).encode())
 
     def _order(self, part: _Part) -> None:
         part.lines = sorted(
@@ -601,7 +642,7 @@ class _FleetReading:
         raise Transient(said, "nothing to do: the next publish goes on")
 
     def _path(self, part: _Part, kind: str = "") -> Path:
-        return self._sources.folder / (f"{part.name}.{kind}.json" if kind else f"{part.name}.json")
+        return self._sources.remembered / (f"{part.name}.{kind}.json" if kind else f"{part.name}.json")
 
     def _remembered(self, path: Path, head: Head) -> tuple[Head, list[Line], str]:
         """Return by which policy the rows left here were judged, them, and the digest of their file."""

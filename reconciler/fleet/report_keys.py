@@ -24,6 +24,7 @@ _DOING = "cannot read the Host documents"
 _MOST_LISTED = 512 * 2**20
 _AT_ONCE = 1000
 _LAYOUT = 2
+_ANYBODY = ((0, "-"),)
 Keys = tuple[tuple[str, str], ...]
 """The hosts that a file names, each with the fingerprint of its key, empty without one."""
 Changes = Mapping[str, Sequence[tuple[int, str]]]
@@ -38,16 +39,25 @@ class KeyBook:
         places: Of the commits of the policy in its first-parent line, from 0 for the oldest.
         changes: Of each host that ever had a document, as :class:`Enrolment` has them.
         revoked: Keys that count no more.
+        is_open: Nobody is enrolled, and whatever is reported counts.
     """
 
     places: Mapping[str, int]
     changes: Changes
     revoked: Revocation = field(default=NOTHING_REVOKED, repr=False)
+    is_open: bool = False
     _none: Sequence[tuple[int, str]] = field(default=(), repr=False)
 
     def of(self, host: str) -> Enrolment:
         """Return the keys of a host."""
+        if self.is_open:
+            return Enrolment(self.places, _ANYBODY, is_open=True)
         return Enrolment(self.places, self.changes.get(host, self._none), self.revoked)
+
+    @property
+    def names_any(self) -> bool:
+        """Whether the policy ever named a key of any host."""
+        return any(key for changes in self.changes.values() for _, key in changes)
 
     def enrolled(self) -> Iterator[str]:
         """Yield the hosts that have a key now."""
@@ -75,7 +85,11 @@ class _Change:
 
 
 def read_keys(
-    git: Git, line: Sequence[str], remembered: Path, revoked: Revocation = NOTHING_REVOKED
+    git: Git,
+    line: Sequence[str],
+    remembered: Path,
+    revoked: Revocation = NOTHING_REVOKED,
+    below: str = "",
 ) -> KeyBook:
     """Return the keys of all hosts along a line of the policy.
 
@@ -84,6 +98,7 @@ def read_keys(
         line: Its commits, the oldest first.
         remembered: File that keeps what Host documents said; it may be missing or damaged.
         revoked: Keys that count no more.
+        below: Where the policy lies in the repository, as ``folder/``; empty for its top.
 
     Raises:
         Damaged: The policy cannot be read.
@@ -91,14 +106,15 @@ def read_keys(
     """
     places = {oid: place for place, oid in enumerate(line)}
     told = _remembered(remembered)
-    found = _found_at(line[-1], told)
+    head = f"{below}@{line[-1]}"
+    found = _found_at(head, told)
     if found is None:
-        changes = list(_changes(git, line[-1], places))
+        changes = list(_changes(git, line[-1], places, below))
         known = _known(told)
         wanted = {one.blob: one.path for one in changes if one.blob}
         known |= _read(git, {oid: path for oid, path in wanted.items() if oid not in known})
         found = _along(changes, known)
-        _remember(remembered, {oid: known[oid] for oid in wanted}, line[-1], found)
+        _remember(remembered, {oid: known[oid] for oid in wanted}, head, found)
     return KeyBook(places, found, revoked)
 
 
@@ -126,11 +142,11 @@ def _note(changes: list[tuple[int, str]], place: int, key: str) -> None:
         changes.append((place, key))
 
 
-def _changes(git: Git, head: str, places: Mapping[str, int]) -> Iterator[_Change]:
+def _changes(git: Git, head: str, places: Mapping[str, int], below: str) -> Iterator[_Change]:
     """Yield what became of files below ``hosts/``, the oldest commit first (git-log(1), ``--raw``)."""
     asked = git.run(
         *("log", "--first-parent", "--diff-merges=first-parent", "--reverse", "--raw", "-z", "--no-abbrev"),
-        *("--no-renames", "--format=%x01%H", head, "--", "hosts/"),
+        *("--no-renames", "--format=%x01%H", head, "--", f"{below}hosts/"),
         limit=_MOST_LISTED,
     )
     if asked.returncode or asked.truncated:
@@ -143,7 +159,7 @@ def _changes(git: Git, head: str, places: Mapping[str, int]) -> Iterator[_Change
             place = places[told[1:].strip()]
         elif told.startswith(":"):
             mode, blob, path = told.split(" ")[1], told.split(" ")[3], next(words)
-            yield _Change(place, path, blob if mode.startswith("100") else "")
+            yield _Change(place, path.removeprefix(below), blob if mode.startswith("100") else "")
 
 
 def _read(git: Git, blobs: Mapping[str, str]) -> dict[str, Keys | None]:

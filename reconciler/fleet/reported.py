@@ -1,39 +1,44 @@
 """What hosts reported, for who would know what another policy does to them: a summary, or the reports.
 
-Nothing is verified here and nothing is kept: whose a report is, ``fleet publish`` finds out. What cannot be
-read is the report of nobody, and is named.
+Both are read as ``fleet publish`` reads them, by the policy that its reader has: Host documents say whose a
+report is, and ``trust/publishers`` whose a summary. What is not proved is named and not believed. Where the
+policy names no key of any host, or no publisher, nobody can tell, and that is said.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 
-from reconciler.errors import Misuse, ReconcilerError
-from reconciler.fleet.cache import Misshapen, ReportCache, Shaped
+from reconciler.errors import Misuse, ReconcilerError, Stalled
+from reconciler.fleet.branches import FLEET, FleetBranches
+from reconciler.fleet.cache import ReportCache, Shaped, Tell
 from reconciler.fleet.gathering import portions
+from reconciler.fleet.reading import ReportSources, cache_of, read_fleet
+from reconciler.fleet.verified_policy import GivenPolicy
 from reconciler.gitops import damage
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.remote import parse_remote, redact_url
-from reconciler.planning.fleet.rows import Heard, Row, row_of, unverified
+from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, read_commit
+from reconciler.planning.fleet.rows import Row
 from reconciler.planning.fleet.summary import read_summary
 from reconciler.planning.gates.recording import Recording, read_vouched
-from reconciler.planning.reporting.reader import read_report
 
-Tell = Callable[[int, int], None]
 _TIMEOUT = 600.0
 _AT_ONCE = 16 * 2**20
-"""Bytes of reports, or of recordings, that are read together."""
+"""Bytes of recordings that are read together."""
 _MOST_SUMMARY = 512 * 2**20
 _MOST_RECORDING = 32 * 2**20
 _MOST_TRANSFERRED = 16 * 2**30
 _NAME = "reports"
 _SUMMARY = "summary.json"
+_KEPT = "given"
+"""Folder beside the copies: what they were found to be by a policy that was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,44 +50,76 @@ class Recorded:
     problem: str = ""
 
 
-def read_published(address: str) -> list[Row]:
-    """Return the rows of a summary: a file, or the one that a publisher left in a report repository.
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The rows of a summary, and what a person should know of it."""
+
+    rows: list[Row]
+    notices: tuple[str, ...] = ()
+
+
+def read_published(address: str, policy: GivenPolicy, now: datetime) -> Published:
+    """Return what a summary holds: a file, or the one that a publisher left in a report repository.
 
     Args:
-        address: Path of ``summary.json``, or a report repository, of which the whole branch ``fleet`` is
-            fetched.
+        address: Path of ``summary.json``, which nobody signs; or a report repository, of which the whole
+            branch ``fleet`` is fetched.
+        policy: Says whose signature counts there.
+        now: The present instant, aware.
 
     Raises:
         Misuse: It is neither, or cannot be read.
+        Stalled: No publisher signed it.
         ReconcilerError: The repository cannot be reached.
     """
-    path = Path(address)
+    path, notices = Path(address), tuple[str, ...]()
     if path.is_file():
         try:
             data = path.read_bytes()
         except OSError as error:
             raise Misuse(f"cannot read {path}: {error.strerror}", "check its owner and mode") from error
     else:
-        data = _fetched_summary(address)
-    return [line.row for line in read_summary(data)[1]]
+        data, notices = _fetched_summary(address, policy, now)
+    return Published([line.row for line in read_summary(data)[1]], notices)
 
 
-def _fetched_summary(address: str) -> bytes:
+def _fetched_summary(address: str, policy: GivenPolicy, now: datetime) -> tuple[bytes, tuple[str, ...]]:
     remote, shown = parse_remote(_absolute(address)), redact_url(address)
     doing = f"cannot read the summary of {shown}"
     with tempfile.TemporaryDirectory(prefix="patchledger-") as made:
         folder = Path(made) / "summary.git"
         git = Git(folder, GitAccess(max_bytes=_MOST_TRANSFERRED, checks_objects=False))
         damage.create_bare(folder, git)
-        words = (*QUIET_FETCH, "--depth=1", _NAME, "+refs/heads/fleet:refs/heads/fleet")
+        words = (*QUIET_FETCH, "--depth=1", _NAME, f"+refs/heads/{FLEET}:refs/heads/{FLEET}")
         done = git.talk(remote, _NAME, *words, timeout=_TIMEOUT)
         if done.returncode or done.timed_out:
-            raise explain(done, f"cannot fetch the branch fleet from {shown}", remote)
-        oid = described(git, [f"refs/heads/fleet:{_SUMMARY}"], doing)[0][0]
+            raise explain(done, f"cannot fetch the branch {FLEET} from {shown}", remote)
+        notices = _vouched(ReportCache(folder, _absolute(address)), policy, now)
+        oid = described(git, [f"refs/heads/{FLEET}:{_SUMMARY}"], doing)[0][0]
         data = bounded(git, [oid], doing, _MOST_SUMMARY)[0] if oid else None
     if data is None:
-        raise Misuse(f"{doing}: the branch fleet holds no {_SUMMARY}", "run `patchledger fleet publish`")
-    return data
+        raise Misuse(f"{doing}: the branch {FLEET} holds no {_SUMMARY}", "run `patchledger fleet publish`")
+    return data, notices
+
+
+def _vouched(copy: ReportCache, policy: GivenPolicy, now: datetime) -> tuple[str, ...]:
+    """Say what is to be said of who signed a branch ``fleet``.
+
+    Raises:
+        Stalled: The policy lists publishers, and none of them did.
+    """
+    doing = f"cannot read who published the fleet on {copy.shown}"
+    publishers = policy.at().publishers
+    if publishers.problems:
+        raise Stalled(f"{doing}: {publishers.problems[0]}", "correct it: it counts for nobody")
+    if not publishers.signers:
+        return (f"the policy lists nobody in trust/publishers who could vouch for {copy.shown}",)
+    ((oid, _, _),) = described(copy.git, [f"refs/heads/{FLEET}"], doing)
+    commit = read_commit(oid, bounded(copy.git, [oid], doing, MAX_COMMIT_BYTES)[0] or b"")
+    if not FleetBranches(copy, publishers.signers, now, _TIMEOUT).is_signed(commit, FLEET):
+        said = f"the newest commit of {FLEET} on {copy.shown} is by no publisher that the policy lists"
+        raise Stalled(said, "take --reports, or look who else may write there")
+    return ()
 
 
 def _absolute(address: str) -> str:
@@ -90,115 +127,104 @@ def _absolute(address: str) -> str:
     return str(Path(address).absolute()) if Path(address).is_dir() else address
 
 
-@dataclass(slots=True)
-class _ReadRepository:
-    """A report repository that was read."""
-
-    cache: ReportCache
-    shapes: dict[str, Shaped] = field(default_factory=dict)
-
-
 class Reports:
-    """The newest reports of some report repositories, as they are; made by :func:`opened`.
+    """The newest reports of some report repositories; made by :func:`opened`.
 
     Attributes:
-        rows: One for each target; of several of one target, the newest.
+        rows: One for each target, and for each host that is enrolled and never reported.
+        notices: What a person should know.
     """
 
-    def __init__(self, folder: Path, addresses: Sequence[str], tell: Tell | None) -> None:
-        self._parts: list[_ReadRepository] = []
-        self._of: dict[str, tuple[int, str]] = {}
-        self._tell = tell
-        found: dict[str, Row] = {}
-        for number, address in enumerate(addresses):
-            part = _ReadRepository(ReportCache(folder / f"{number}.git", _absolute(address)))
-            part.cache.fetch(_TIMEOUT)
-            self._parts.append(part)
-            for row in part.cache.whole(partial(self._all_rows, part)):
-                known = found.get(row.target)
-                if known is None or _is_newer(row, known):
-                    found[row.target] = row
-                    self._of[row.target] = number, row.branch
-        self.rows = [found[target] for target in sorted(found)]
-
-    def _all_rows(self, part: _ReadRepository) -> list[Row]:
-        return list(self._rows(part))
-
-    def _rows(self, part: _ReadRepository) -> Iterator[Row]:
-        cache = part.cache
-        tips = {name: oid for name, oid in cache.tips().items() if name.startswith(("hosts/", "guests/"))}
-        told = dict(zip(tips, cache.commits(list(tips.values())), strict=True))
-        commits = {branch: one for branch, one in told.items() if one is not None}
-        shapes = dict(zip(commits, cache.shapes([one.tree for one in commits.values()]), strict=True))
-        part.shapes = {branch: one for branch, one in shapes.items() if isinstance(one, Shaped)}
-        done = 0
-        for branches in portions(part.shapes, _AT_ONCE):
-            texts = cache.texts([shape.report for shape in branches.values()])
-            for branch, text in zip(branches, texts, strict=True):
-                commit = commits[branch]
-                yield _row(branch, text, Heard(tips[branch], commit.tree, "", "", commit.at))
-            done += len(branches)
-            if self._tell is not None:
-                self._tell(done, len(tips))
-        for branch in tips.keys() - part.shapes.keys():
-            shape = shapes.get(branch)
-            why = shape.message if isinstance(shape, Misshapen) else "its commit cannot be read"
-            yield unverified(branch, why)
+    def __init__(self, sources: ReportSources, now: datetime) -> None:
+        read = read_fleet(sources, now)
+        for problem in read.problems:
+            raise problem
+        self._copies = [cache_of(sources, remote) for remote in sources.remotes]
+        self.rows = read.fleet.rows
+        self.notices = read.notices
 
     def recordings(self, targets: Sequence[str]) -> Iterator[Recorded]:
         """Yield what some targets recorded, in any order, without holding many at once.
 
         Args:
-            targets: Some of those of ``rows``.
+            targets: Some of those of ``rows`` of which a report is known.
 
         Raises:
             ReconcilerError: A repository cannot be read.
         """
-        for number, part in enumerate(self._parts):
-            ours = [target for target in targets if self._of[target][0] == number]
-            shapes = {target: part.shapes[self._of[target][1]] for target in ours}
-            for some in portions(shapes, _AT_ONCE, attrgetter("recorded")):
-                yield from self._recorded(part, some)
+        trees = {row.target: row.tree for row in self.rows}
+        wanted = {target: trees[target] for target in targets}
+        for copy in self._copies:
+            there = copy.has(list(wanted.values()))
+            here = [target for target, is_there in zip(wanted, there, strict=True) if is_there]
+            shapes = dict(zip(here, copy.shapes([wanted.pop(target) for target in here]), strict=True))
+            whole = {target: shape for target, shape in shapes.items() if isinstance(shape, Shaped)}
+            for some in portions(whole, _AT_ONCE, attrgetter("recorded")):
+                yield from _recorded(copy, some)
 
-    def _recorded(self, part: _ReadRepository, shapes: Mapping[str, Shaped]) -> Iterator[Recorded]:
-        there = {target: shape.observation for target, shape in shapes.items() if shape.observation}
-        for target in shapes.keys() - there.keys():
-            yield Recorded(target, None, "its report holds no observation.json")
-        texts = part.cache.texts(list(there.values()), _MOST_RECORDING)
-        for target, text in zip(there, texts, strict=True):
-            try:
-                yield Recorded(target, read_vouched(text or b""))
-            except ReconcilerError as error:
-                yield Recorded(target, None, error.message)
+    @property
+    def unproved(self) -> Iterator[Row]:
+        """The targets whose newest report is not believed."""
+        return (row for row in self.rows if row.branch and not row.state.is_proved and row.reason)
+
+
+def _recorded(copy: ReportCache, shapes: Mapping[str, Shaped]) -> Iterator[Recorded]:
+    there = {target: shape.observation for target, shape in shapes.items() if shape.observation}
+    for target in shapes.keys() - there.keys():
+        yield Recorded(target, None, "its report holds no observation.json")
+    texts = copy.texts(list(there.values()), _MOST_RECORDING)
+    for target, text in zip(there, texts, strict=True):
+        try:
+            yield Recorded(target, read_vouched(text or b""))
+        except ReconcilerError as error:
+            yield Recorded(target, None, error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Who is told how far reading is, by numbers of how many of how many: objects, and then targets."""
+
+    fetching: Tell | None = None
+    looking: Tell | None = None
 
 
 @contextmanager
-def opened(addresses: Sequence[str], tell: Tell | None = None) -> Iterator[Reports]:
-    """Fetch report repositories into a folder that is removed afterwards, and read the newest reports.
+def opened(
+    addresses: Sequence[str],
+    policy: GivenPolicy,
+    now: datetime,
+    *,
+    cache: Path | None = None,
+    watching: Watching | None = None,
+) -> Iterator[Reports]:
+    """Fetch what is new in report repositories, and read and verify the newest reports.
 
     Args:
         addresses: Of the repositories, or folders with one.
-        tell: Is told how many of how many reports of a repository were read.
+        policy: Says whose a report is.
+        now: The present instant, aware.
+        cache: Keeps copies, and what they were found to be, for the next time; the folder of ``fleet
+            publish`` will do. Without it all is fetched and verified anew, into a folder that is removed.
+        watching: Who is told how far it is.
 
     Raises:
         ReconcilerError: One cannot be reached or read.
+        OSError: The file system refuses.
     """
-    with tempfile.TemporaryDirectory(prefix="patchledger-") as made:
-        yield Reports(Path(made), addresses, tell)
-
-
-def _row(branch: str, text: bytes | None, heard: Heard) -> Row:
-    if text is None:
-        return unverified(branch, "its report.json is too large")
-    try:
-        report = read_report(text)
-    except ReconcilerError as error:
-        return unverified(branch, error.message)
-    known = Heard(heard.commit, heard.tree, heard.key, report.policy_commit, heard.at)
-    return row_of(branch, report, None, known)
-
-
-def _is_newer(row: Row, other: Row) -> bool:
-    if row.heard is None or other.heard is None:
-        return row.heard is not None
-    return row.heard > other.heard
+    told = watching or Watching()
+    with ExitStack() as stack:
+        if cache is None:
+            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="patchledger-"))
+            cache = Path(made) / "fleet"
+        sources = ReportSources(
+            folder=cache.absolute(),
+            mirror=policy,
+            signed=None,
+            remotes=tuple(map(_absolute, addresses)),
+            access=GitAccess(),
+            timeout=_TIMEOUT,
+            tell=told.looking,
+            fetching=told.fetching,
+            kept=cache.absolute() / _KEPT,
+        )
+        yield Reports(sources, now)

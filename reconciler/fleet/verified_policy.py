@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from reconciler.errors import PolicyRejected, ReconcilerError, Stalled
 from reconciler.fleet.report_keys import read_keys
+from reconciler.gitops.damage import judge
 from reconciler.gitops.git import Git
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
@@ -36,6 +37,11 @@ from reconciler.reconcile.ports.policies import (
 
 _DOING = "cannot read the policy"
 _MOST_BYTES = 256 * 1024
+_SHALLOW = (
+    "the clone of the policy does not hold its whole history: reports that name an older policy cannot be "
+    "verified (git fetch --unshallow)"
+)
+_Answer = TypeVar("_Answer")
 
 
 class Verifier(Protocol):
@@ -77,6 +83,7 @@ class PolicyAt:
         publishers: Whose signature counts on the branches of the fleet, by the policy's own list.
         notices: What a person should know.
         problem: Why it is not the newest: that cannot be reached, or was refused.
+        below: Where it lies in the repository, as ``folder/``; empty for its top.
     """
 
     git: Git
@@ -85,11 +92,46 @@ class PolicyAt:
     publishers: SignerList
     notices: tuple[str, ...] = ()
     problem: ReconcilerError | None = None
+    below: str = ""
 
     @property
     def commit(self) -> str:
         """The commit that is in force."""
         return self.line[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenPolicy:
+    """A policy that a person has: taken as it is, up to a commit.
+
+    Attributes:
+        git_dir: The repository.
+        commit: Full id of the commit that is taken as the one in force.
+        below: Where the policy lies in the repository, as ``folder/``; empty for its top.
+    """
+
+    git_dir: Path
+    commit: str
+    below: str = ""
+
+    def at(self) -> PolicyAt:
+        """Return the line that leads to the commit, and who publishes by it.
+
+        Raises:
+            Damaged: It cannot be read.
+        """
+        git = Git(self.git_dir)
+        listed = git.run("rev-list", "--first-parent", self.commit)
+        if listed.returncode or listed.truncated:
+            raise judge(git, listed, _DOING)
+        publishers = _publishers(git, self.commit, self.below)
+        is_shallow = git.run("rev-parse", "--is-shallow-repository").text.strip() == "true"
+        line, notices = tuple(listed.text.split()[::-1]), (_SHALLOW,) if is_shallow else ()
+        return PolicyAt(git, line, False, publishers, notices, below=self.below)
+
+    def whole(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Return what ``ask`` reads: nothing is mended of what belongs to a person."""
+        return ask()
 
 
 def follow(
@@ -271,9 +313,9 @@ def _name_of(git: Git, commit: str) -> str | PolicyRejected:
             return loaded.repository
 
 
-def _publishers(git: Git, commit: str) -> SignerList:
+def _publishers(git: Git, commit: str, below: str = "") -> SignerList:
     """Return the policy's own list of publishers; one with a mistake counts for nobody."""
-    found = read_signers(_read(git, commit, PUBLISHERS_FILE), PUBLISHERS_FILE)
+    found = read_signers(_read(git, commit, f"{below}{PUBLISHERS_FILE}"), PUBLISHERS_FILE)
     return found if not found.problems else SignerList(problems=found.problems)
 
 

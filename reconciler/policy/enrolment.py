@@ -124,11 +124,13 @@ class Enrolment:
         places: Of each commit of the line in it, counted from 0 for the oldest; one for all hosts.
         changes: From which place on which key counts, in order; before the first none did.
         revoked: Keys that count no more.
+        is_open: Nobody is enrolled anywhere: each report counts, and none is proved.
     """
 
     places: Mapping[str, int]
     changes: Sequence[tuple[int, str]]
     revoked: Revocation = field(default=NOTHING_REVOKED, repr=False)
+    is_open: bool = False
 
     @property
     def key(self) -> str:
@@ -155,6 +157,8 @@ class Enrolment:
             yield found
 
     def _at(self, at: int, key: str) -> Standing:
+        if self.is_open:
+            return Standing.ENROLLED
         if at < 0:
             return Standing.UNKNOWN_POLICY
         until = [change for change in self.changes if change[0] <= at]

@@ -54,6 +54,7 @@ CHANGE = {
     "policies/nobody.yaml": "kind: Policy\nname: nobody\nmatch: {labels: {env: prodction}}\nupdates: none\n",
 }
 
+NOBODY = "no Host document names a report_key, so that nobody can tell whose a report is"
 Printed = pytest.CaptureFixture[str]
 
 
@@ -265,7 +266,7 @@ def test_a_recording_that_nobody_needs_is_not_read(tmp_path: Path, capsys: Print
     where = reports(tmp_path / "reports", "web-01", observation=b"{}")
     assert call("--head", "main", "--reports", where) == 0
     said = capsys.readouterr()
-    assert said.err == ""
+    assert said.err == f"patchledger: {NOBODY}\n"
     assert said.out.startswith("0 of 1 host changes")
 
 

@@ -113,8 +113,10 @@ class FleetWorld:
         tree: str = "",
     ) -> str:
         """Have a host report, and return the commit."""
-        target = host.rpartition("/")[2]
+        hypervisor, _, target = host.rpartition("/")
         told = report or report_of(target=target, now=at or self.now)
+        if report is None and hypervisor:
+            told = replace(told, host=replace(told.host, guest_of=hypervisor))
         held: dict[str, bytes | Entry] = {"report.json": canonical.to_bytes(canonical.plain(told))}
         held |= {"report.md": b"# a report\n"} if files is None else files
         tree = tree or self.tree({name: one for name, one in held.items() if one != b""})

@@ -130,6 +130,11 @@ def _register_impact(parser: ArgumentParser) -> None:
         help="a report repository: plans are then made again from what hosts recorded; may be repeated",
     )
     parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="with --reports: keep copies, and whose the reports are, in this folder for the next time",
+    )
+    parser.add_argument(
         "--at", metavar="TIME", help="judge at this instant, such as 2026-12-24T02:00Z (default: now)"
     )
     parser.add_argument(

@@ -12,7 +12,8 @@ from reconciler.cli.showing.terminal import colour, counter, json_text, note, pr
 from reconciler.cli.verbs.windows import YEARS
 from reconciler.durable import replace_file
 from reconciler.errors import DONE, FAILED, PENDING, REJECTED, Misuse, Stalled, worst
-from reconciler.fleet.reported import Reports, opened, read_published
+from reconciler.fleet.reported import Reports, Watching, opened, read_published
+from reconciler.fleet.verified_policy import GivenPolicy
 from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import Row
@@ -22,10 +23,12 @@ from reconciler.planning.impact.markdown import comment
 from reconciler.planning.impact.page import page
 from reconciler.planning.impact.sides import Side, side_of
 from reconciler.planning.text.canonical import plain
-from reconciler.planning.text.wording import listed
+from reconciler.planning.text.wording import listed, plural
 from reconciler.policy.problems import visible
 
 _TOLD_EVERY = 50
+_NAMED = 20
+"""Targets that are named because their newest report is not believed."""
 _FILE_MODE = 0o644
 LOOKED_AT = timedelta(days=30)
 """Windows that begin in this time are compared."""
@@ -40,6 +43,7 @@ class ImpactOptions:
     head: str | None
     summary: Sequence[str] | None
     reports: Sequence[str] | None
+    cache: str | None
     at: str | None
     output: str | None
     exit_code: bool
@@ -60,12 +64,17 @@ def impact(options: ImpactOptions) -> int:
     """
     forbidden = _perils(options.forbid)
     at = SystemClock().now() if options.at is None else _instant(options.at)
+    if options.cache is not None and options.reports is None:
+        raise Misuse("--cache keeps copies of report repositories", "give --reports too, or leave it out")
     base, head = _sides(options)
     if options.summary is not None:
-        rows = _newest(row for one in options.summary for row in read_published(one))
-        found = _compared(base, head, rows, at).impact("summary")
+        found = _by_summary(options.summary, base, head, at)
     else:
-        found = _by_reports(options.reports or (), base, head, at)
+        try:
+            found = _by_reports(options, base, head, at)
+        except OSError as error:
+            said = f"cannot keep copies of reports: {error.filename or 'the file system'}: {error.strerror}"
+            raise Stalled(said, "free space, or give another folder as --cache") from error
     if options.output is not None:
         _write(found, Path(options.output))
     _print(found, options.format)
@@ -99,12 +108,22 @@ def _instant(text: str) -> datetime:
     return at.astimezone(UTC)
 
 
-def _sides(options: ImpactOptions) -> tuple[Side, Side]:
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """The policy in force, and the same as it says whose reports are whose."""
+
+    side: Side
+    policy: GivenPolicy
+
+
+def _sides(options: ImpactOptions) -> tuple[_Base, Side]:
     from reconciler.gitops.working_copy import locate
 
     place = locate(Path(options.folder))
     git_dir, below = place.git_dir, place.folder
-    base = _revision(git_dir, below, options.base)
+    commit = resolve_revision(git_dir, options.base)
+    side = side_of(read_revision(git_dir, commit, folder=below), options.base, commit)
+    base = _Base(side, GivenPolicy(git_dir, commit, f"{below}/" if below else ""))
     if options.head is None:
         return base, side_of(read_folder(Path(options.folder)), f"the files of {options.folder}")
     try:
@@ -134,13 +153,34 @@ def _newest(rows: Iterable[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _by_reports(addresses: Sequence[str], base: Side, head: Side, at: datetime) -> Impact:
-    with opened(addresses, counter("reports are read")) as reports:
-        if not reports.rows:
+def _by_summary(addresses: Sequence[str], base: _Base, head: Side, at: datetime) -> Impact:
+    found = [read_published(one, base.policy, SystemClock().now()) for one in addresses]
+    note(*(notice for one in found for notice in one.notices))
+    rows = _newest(row for one in found for row in one.rows)
+    return _compared(base.side, head, rows, at).impact("summary")
+
+
+def _by_reports(options: ImpactOptions, base: _Base, head: Side, at: datetime) -> Impact:
+    watching = Watching(counter("objects are fetched"), counter("reports are read"))
+    cache = None if options.cache is None else Path(options.cache)
+    addresses, now = options.reports or (), SystemClock().now()
+    with opened(addresses, base.policy, now, cache=cache, watching=watching) as reports:
+        if not any(row.branch for row in reports.rows):
             raise Misuse("there is no report", "name a repository that has branches hosts/...")
-        compared = _compared(base, head, reports.rows, at)
+        note(*reports.notices)
+        _name(list(reports.unproved))
+        compared = _compared(base.side, head, reports.rows, at)
         _judge(compared, reports, counter("plans are made again"))
         return compared.impact("reports")
+
+
+def _name(unproved: Sequence[Row]) -> None:
+    """Name targets whose newest report is not believed."""
+    for row in unproved[:_NAMED]:
+        older = "; it is judged by its last report that is its own" if row.is_known else ""
+        note(f"{row.target}: {row.reason}{older}")
+    if len(unproved) > _NAMED:
+        note(f"so it is with {plural(len(unproved) - _NAMED, 'more target')}")
 
 
 def _judge(compared: Comparison, reports: Reports, tell: Callable[[int, int], None] | None) -> None:
