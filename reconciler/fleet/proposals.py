@@ -7,8 +7,8 @@ The rules:
 2. A branch goes, or moves, only from where it was looked at; whoever pushed meanwhile is left alone.
 3. What a forge refuses of one proposal keeps nothing from the others. What it would refuse of all ends the
    run; what was done by then stays, and is told.
-4. A pull request that somebody closed without a merge, whose branch is there as it was, is declined: it is
-   not opened again before the plan is another one.
+4. A plan is declined where somebody closed its pull request without a merge, and its branch is there as it
+   was.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ from reconciler.forges import ForgeRefused, Pull, PullRequests
 from reconciler.gitops.proposal import Proposal
 from reconciler.planning.fleet.proposal_text import mark_of
 from reconciler.planning.fleet.proposing import PREFIX, Agenda, Ended, ProposalStep, Standing, Wanted
+from reconciler.planning.fleet.waiting import WaitingPlan
 from reconciler.planning.text.wording import short_digest
 
 _NOT_NOW = "somebody else pushed to it just now"
@@ -44,16 +45,47 @@ class ProposalDone:
     Attributes:
         branch: Its name.
         step: What became of it.
-        wanted: What it proposes; ``None`` where nothing any more, or it is somebody else's.
+        plan: What it is about; ``None`` where nothing any more, or it is somebody else's.
+        wanted: What it proposes; ``None`` where it proposes nothing.
         address: Of the pull request, empty where there is none.
         why: For people; empty where there is nothing to say.
     """
 
     branch: str
     step: ProposalStep
+    plan: WaitingPlan | None = None
     wanted: Wanted | None = None
     address: str = ""
     why: str = ""
+
+
+def opened_by_branch(forge: PullRequests) -> dict[str, Pull]:
+    """Return the open pull requests of proposals, by their branch.
+
+    Raises:
+        ReconcilerError: The forge does not tell.
+    """
+    return {one.branch: one for one in forge.opened() if one.branch.startswith(PREFIX)}
+
+
+def declined(
+    forge: PullRequests, opened: Mapping[str, Pull], there: Mapping[str, Standing]
+) -> frozenset[str]:
+    """Return the plans that somebody declined.
+
+    Args:
+        forge: Is asked about each branch that has no open pull request.
+        opened: As of :func:`opened_by_branch`.
+        there: Branches, by the digest of their plan.
+
+    Raises:
+        ReconcilerError: The forge does not tell.
+    """
+    return frozenset(
+        digest
+        for digest, one in there.items()
+        if one.branch not in opened and forge.was_declined(one.branch, one.tip)
+    )
 
 
 @dataclass(slots=True)
@@ -80,16 +112,16 @@ class ProposalRun:
     done: list[ProposalDone] = field(default_factory=list)
     problems: list[ReconcilerError] = field(default_factory=list)
 
-    def carry_out(self, agenda: Agenda, there: Sequence[Standing]) -> None:
+    def carry_out(self, agenda: Agenda, there: Sequence[Standing], opened: Mapping[str, Pull]) -> None:
         """Do what is to be done, as far as branches and forge let it.
 
         Args:
             agenda: What that is.
             there: The branches that there were.
+            opened: Pull requests, by their branch.
         """
+        self._tell_of_others(agenda, opened)
         try:
-            opened = {one.branch: one for one in self.forge.opened() if one.branch.startswith(PREFIX)}
-            self._tell_of_others(agenda, opened)
             for ended in agenda.ended:
                 self._each(partial(self._end, ended, opened.get(ended.standing.branch)))
             for wanted in agenda.wanted:
@@ -110,48 +142,58 @@ class ProposalRun:
     def _tell_of_others(self, agenda: Agenda, opened: Mapping[str, Pull]) -> None:
         for one in agenda.foreign:
             pull = opened.get(one.branch)
-            self.done.append(
-                ProposalDone(one.branch, ProposalStep.LEFT, None, pull.address if pull else "", one.foreign)
-            )
+            address = "" if pull is None else pull.address
+            self.done.append(ProposalDone(one.branch, ProposalStep.LEFT, address=address, why=one.foreign))
+        for no in agenda.declined:
+            why = "somebody closed it without a merge; delete the branch to have it proposed again"
+            self.done.append(ProposalDone(no.standing.branch, ProposalStep.DECLINED, no.plan, why=why))
 
     def _end(self, ended: Ended, pull: Pull | None) -> ProposalDone:
         branch, tip = ended.standing.branch, ended.standing.tip
         address = "" if pull is None else pull.address
         if not self.is_dry and not self.branches.move(branch, tip, ""):
-            return ProposalDone(branch, ProposalStep.LEFT, None, address, _NOT_NOW)
-        if pull is not None and not self.is_dry:
-            self.forge.close(pull.number, f"Closed by patchledger: {ended.why}.")
-        return ProposalDone(branch, ProposalStep.CLOSED, None, address, ended.why)
+            return ProposalDone(branch, ProposalStep.LEFT, address=address, why=_NOT_NOW)
+        if pull is not None:
+            self._close(pull, ended.why)
+        return ProposalDone(branch, ProposalStep.CLOSED, address=address, why=ended.why)
 
     def _close_orphan(self, pull: Pull) -> ProposalDone:
         why = "its branch is gone"
+        self._close(pull, why)
+        return ProposalDone(pull.branch, ProposalStep.CLOSED, address=pull.address, why=why)
+
+    def _close(self, pull: Pull, why: str) -> None:
         if not self.is_dry:
-            self.forge.close(pull.number, f"Closed by patchledger: {why}.")
-        return ProposalDone(pull.branch, ProposalStep.CLOSED, None, pull.address, why)
+            self.forge.close(pull.number)
+            self.forge.comment(pull.number, f"Closed by patchledger: {why}.")
 
     def _bring(self, wanted: Wanted, pull: Pull | None) -> ProposalDone:
-        if pull is None and wanted.is_same_plan and self.forge.was_declined(wanted.branch, wanted.tip):
-            why = "somebody closed it without a merge; delete the branch to have it proposed again"
-            return ProposalDone(wanted.branch, ProposalStep.DECLINED, wanted, why=why)
+        is_told = pull is not None and mark_of(pull.body) == mark_of(wanted.body)
         if not wanted.is_right and not self._pushed(wanted):
-            return ProposalDone(
-                wanted.branch, ProposalStep.LEFT, wanted, pull.address if pull else "", _NOT_NOW
+            step, why = ProposalStep.LEFT, _NOT_NOW
+        elif pull is None:
+            step, why = ProposalStep.OPENED, ""
+            pull = None if self.is_dry else self._opened(wanted)
+        else:
+            step, why = ProposalStep.UNCHANGED if wanted.is_right and is_told else ProposalStep.UPDATED, ""
+            if not is_told and not self.is_dry:
+                self._tell_anew(pull, wanted)
+        address = "" if pull is None else pull.address
+        return ProposalDone(wanted.branch, step, wanted.plan, wanted, address, why)
+
+    def _tell_anew(self, pull: Pull, wanted: Wanted) -> None:
+        self.forge.edit(pull.number, wanted.title, wanted.body)
+        if wanted.before:  # whoever reviewed that is told
+            plans = f"`{wanted.plan.digest}` instead of `{wanted.before}`"
+            self.forge.comment(
+                pull.number, f"This is about another plan now: {plans}. Please review it anew."
             )
-        if pull is None:
-            address = ""
-            if not self.is_dry:
-                pull = self.forge.open(wanted.branch, wanted.title, wanted.body)
-                address = pull.address
-                if mark_of(pull.body) != mark_of(wanted.body):  # it was there already
-                    self.forge.edit(pull.number, wanted.title, wanted.body)
-            return ProposalDone(wanted.branch, ProposalStep.OPENED, wanted, address)
-        is_told = mark_of(pull.body) == mark_of(wanted.body)
-        if not is_told and not self.is_dry:
+
+    def _opened(self, wanted: Wanted) -> Pull:
+        pull = self.forge.open(wanted.branch, wanted.title, wanted.body)
+        if mark_of(pull.body) != mark_of(wanted.body):  # another run was quicker
             self.forge.edit(pull.number, wanted.title, wanted.body)
-        is_same = wanted.is_right and is_told
-        return ProposalDone(
-            wanted.branch, ProposalStep.UNCHANGED if is_same else ProposalStep.UPDATED, wanted, pull.address
-        )
+        return pull
 
     def _pushed(self, wanted: Wanted) -> bool:
         """Push the branch as it is to be; return whether it is."""

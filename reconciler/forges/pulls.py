@@ -64,8 +64,11 @@ class PullRequests(Protocol):
     def edit(self, number: int, title: str, body: str) -> None:
         """Change what one is called and says."""
 
-    def close(self, number: int, comment: str) -> None:
-        """Close one, and say why."""
+    def comment(self, number: int, text: str) -> None:
+        """Say something on one, open or closed."""
+
+    def close(self, number: int) -> None:
+        """Close one."""
 
 
 def pull_requests(place: ForgePlace, line: ForgeLine, base: str) -> PullRequests:
@@ -201,9 +204,11 @@ class _Pulls:
     def edit(self, number: int, title: str, body: str) -> None:
         self.line.ask("PATCH", f"{self._path}/pulls/{number}", body={"title": title, "body": body})
 
-    def close(self, number: int, comment: str) -> None:
+    def comment(self, number: int, text: str) -> None:
+        self.line.ask("POST", f"{self._path}/issues/{number}/comments", body={"body": text})
+
+    def close(self, number: int) -> None:
         self.line.ask("PATCH", f"{self._path}/pulls/{number}", body={"state": "closed"})
-        self.line.ask("POST", f"{self._path}/issues/{number}/comments", body={"body": comment})
 
     def _doing(self, method: str) -> str:
         return f"{method} {self.line.api}{self._path}/pulls"
@@ -266,9 +271,11 @@ class _MergeRequests:
     def edit(self, number: int, title: str, body: str) -> None:
         self.line.ask("PUT", f"{self._path}/{number}", body={"title": title, "description": body})
 
-    def close(self, number: int, comment: str) -> None:
+    def comment(self, number: int, text: str) -> None:
+        self.line.ask("POST", f"{self._path}/{number}/notes", body={"body": text})
+
+    def close(self, number: int) -> None:
         self.line.ask("PUT", f"{self._path}/{number}", body={"state_event": "close"})
-        self.line.ask("POST", f"{self._path}/{number}/notes", body={"body": comment})
 
     def _listed(self, query: Mapping[str, str | int], most: int) -> Iterator[Pull]:
         asked = {**query, "target_branch": self.base, "scope": "all"}

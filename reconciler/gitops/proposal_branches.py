@@ -41,6 +41,7 @@ _MOST_BYTES = 64 * 1024
 _MOST_CHANGES = 1000
 _DOCUMENT = re.compile(r"approvals/[A-Za-z0-9][A-Za-z0-9._-]*\.yaml")
 _PUSHED = "somebody else pushed to it"
+_REFUSED = ("", "AccessRefused")
 _HINT = "let the token or key push, move and delete branches proposals/* of the policy repository"
 
 
@@ -145,7 +146,8 @@ class ProposalBranches:
         words = server_words(said.replace(self._remote.password, "***") if self._remote.password else said)
         if not isinstance(problem, Stalled):
             return problem
-        return Stalled(problem.message + (f": {words}" if words else ""), _HINT, problem.reason)
+        hint = _HINT if problem.reason in _REFUSED else problem.hint
+        return Stalled(problem.message + (f": {words}" if words else ""), hint, problem.reason)
 
     def _tree(self, head: str, proposal: Proposal, doing: str) -> str:
         """Write the tree of a commit with one file more, and return its id (git-fast-import(1))."""

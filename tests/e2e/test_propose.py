@@ -156,19 +156,27 @@ def test_a_pull_request_is_brought_up_to_date_when_the_plan_changes(job: Job) ->
     assert f"- Plan: `{whole(NEWER).digest}`" in later["body"]
     assert whole(NEWER).digest in "".join(job.documents("proposals/web-01").values())
     assert job.branches() != tip
+    (comment,) = job.forge.comments
+    assert comment["body"] == (
+        f"This is about another plan now: `{whole(NEWER).digest}` instead of `{PLAN.digest}`. "
+        "Please review it anew."
+    )
     # A target less changes what is said, and not what is approved.
     tip = job.branches()
     job.fine("web-02")
     assert job.steps() == {"proposals/web-01": "updated"}
     assert job.forge.standing()["proposals/web-01"]["title"].endswith(" on web-01")
-    assert job.branches() == tip
+    assert (job.branches(), len(job.forge.comments)) == (tip, 1)
 
 
 def test_what_somebody_declined_stays_so_until_the_plan_is_another_one(job: Job) -> None:
     job.waits("web-01")
     job.steps()
     job.forge.finish("proposals/web-01", is_merged=False)
-    assert job.steps() == {"proposals/web-01": "declined"}
+    job.waits("db-01", plan=NEWER)
+    assert job.steps("--max-open", "1") == {"proposals/web-01": "declined", "proposals/db-01": "opened"}
+    job.fine("db-01")
+    assert job.steps() == {"proposals/web-01": "declined", "proposals/db-01": "closed"}
     assert "delete the branch to have it proposed again" in job.last["proposals"][0]["why"]
     assert job.forge.standing() == {}
     job.waits("web-01", plan=NEWER)
@@ -295,8 +303,9 @@ def test_what_a_person_approved_meanwhile_is_proposed_no_longer(job: Job) -> Non
     mine = f"kind: Approval\nname: mine\nplan: {PLAN.digest}\nexpires: 2036-01-01\n"
     job.world.policy.commit({"approvals/mine.yaml": mine}, job.ada)
     assert job.steps() == {"proposals/web-01": "closed"}
-    assert job.last["proposals"][0]["why"] == "this plan is approved"
-    assert [one["body"] for one in job.forge.comments] == ["Closed by patchledger: this plan is approved."]
+    why = "this plan is approved, or needs no approval any more"
+    assert job.last["proposals"][0]["why"] == why
+    assert [one["body"] for one in job.forge.comments] == [f"Closed by patchledger: {why}."]
 
 
 @only_github

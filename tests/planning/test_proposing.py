@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -19,6 +19,7 @@ from reconciler.planning.fleet.proposing import (
     agenda,
     approval_in,
     in_turn,
+    still_waited_for,
     target_of,
     unapproved,
 )
@@ -88,7 +89,7 @@ def test_the_pull_request_of_a_target_is_brought_up_to_date_when_its_plan_change
     first = agenda(waits(("web-01", "a"), ("web-02", "a")), (), (), RULES)
     later = agenda(waits(("web-01", "b"), ("web-02", "b")), stands(*first.wanted), (), RULES)
     (one,) = later.wanted
-    assert (one.branch, one.is_right, one.is_same_plan) == ("proposals/web-01", False, False)
+    assert (one.branch, one.is_right) == ("proposals/web-01", False)
     assert approval_in(stands(one)[0]) is not None
     assert (later.ended, one.tip) == ((), "1" * 40)
 
@@ -99,7 +100,7 @@ def test_what_nobody_waits_for_ends_and_says_why() -> None:
     now = replace(waits(("c-1", "c"), ("e-1", "e"), security=["e"]), approved=frozenset({digest("a")}))
     found = agenda(now, there, (), replace(RULES, max_open=1))
     assert {one.standing.branch: one.why for one in found.ended} == {
-        "proposals/a-1": "this plan is approved",
+        "proposals/a-1": "this plan is approved, or needs no approval any more",
         "proposals/b-1": "no target waits for this plan any more",
         "proposals/c-1": "other plans have their turn first; it is proposed again when there is room",
         "proposals/d-1": "it was merged",
@@ -119,13 +120,32 @@ def test_a_branch_of_somebody_else_is_left_alone_and_its_plan_with_it() -> None:
     assert named(agenda(waits(("web-01", "c")), [unknown], (), RULES)) == {}
 
 
+def test_what_is_declined_keeps_its_branch_and_takes_no_room() -> None:
+    few = replace(RULES, max_open=1)
+    first = agenda(waits(("web-01", "a")), (), (), few)
+    both = waits(("web-01", "a"), ("db-01", "b"))
+    there = stands(*first.wanted)
+    assert still_waited_for(both, there) == {digest("a"): there[0]}
+    found = agenda(both, there, (), few, {digest("a")})
+    assert named(found) == {"b": "proposals/db-01"}
+    assert ([one.standing for one in found.declined], found.ended, found.later) == (there, (), ())
+    # Its target waits for another plan: the branch goes on with that.
+    assert still_waited_for(waits(("web-01", "c")), there) == {}
+    assert named(agenda(waits(("web-01", "c")), there, (), few)) == {"c": "proposals/web-01"}
+
+
+def test_who_needs_no_approval_any_more_is_not_proposed() -> None:
+    free = Resolver(loaded({"policies/p.yaml": "kind: Policy\nname: p\n"}))
+    found = unapproved(waiting([told("web-01")]), free, NOW)
+    assert (found.plans, found.approved) == ((), frozenset({PLAN}))
+
+
 @pytest.mark.parametrize(("days", "is_kept"), [(0, True), (6, True), (8, False), (20, False)], ids=str)
 def test_an_end_stays_until_half_of_its_time_is_over(days: int, *, is_kept: bool) -> None:
     (first,) = agenda(waits(("web-01", "a")), (), (), RULES).wanted
     later = replace(RULES, now=NOW + timedelta(days=days))
     (one,) = agenda(waits(("web-01", "a")), stands(first), (), later).wanted
     assert one.is_right is is_kept
-    assert one.is_same_plan
     approval = approval_in(stands(one)[0])
     assert approval is not None
     assert approval.ends() >= later.now + RULES.span / 2
@@ -149,6 +169,7 @@ _FLEETS = st.dictionaries(
 )
 
 
+@example([{"a": "q"}, {"a": "p", "a/x": "q", "b": "p", "c": "r"}], 2)  # what is chosen stays chosen
 @given(st.lists(_FLEETS, min_size=2, max_size=5), st.integers(1, 5))
 def test_whatever_fleets_go_through_branches_and_plans_stay_one_to_one(
     fleets: list[dict[str, str]], most: int

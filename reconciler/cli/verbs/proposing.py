@@ -14,7 +14,7 @@ from reconciler.cli.wiring.fleet import folder_of, sources
 from reconciler.cli.wiring.forges import proposals_of, token_of
 from reconciler.cli.wiring.remotes import git_options
 from reconciler.errors import DONE, Misuse, exit_code, worst
-from reconciler.fleet.proposals import ProposalDone, ProposalRun
+from reconciler.fleet.proposals import ProposalDone, ProposalRun, declined, opened_by_branch
 from reconciler.fleet.reading import Gathered, reports_of
 from reconciler.forges import ForgeLine, PullRequests, authorization, place_of, pull_requests
 from reconciler.gitops.git import Git
@@ -33,6 +33,7 @@ from reconciler.planning.fleet.proposing import (
     Unapproved,
     agenda,
     named,
+    still_waited_for,
     unapproved,
 )
 from reconciler.planning.fleet.waiting import waiting
@@ -86,6 +87,9 @@ def _check_alone(options: ApproveOptions) -> None:
         "--plan": options.plan,
         "--versions": options.versions,
         "--base": options.base,
+        "--folder": options.folder != ".",
+        "--remote": options.remote != "origin",
+        "--timezone": options.timezone != "UTC",
     }
     given = [name for name, value in others.items() if value]
     if given:
@@ -146,10 +150,12 @@ def _run(
     forge, pusher = reached
     branches = ProposalBranches(Git(mirror.mirror), pusher, config.git.timeout.total_seconds(), ref)
     there = branches.fetched(head)
-    planned = agenda(waits, there, taken(policy), rules)
+    opened = opened_by_branch(forge)
+    no = declined(forge, opened, still_waited_for(waits, there))
+    planned = agenda(waits, there, taken(policy), rules, no)
     check_whole(files, {one.path: one.document.encode() for one in planned.wanted})
     run = ProposalRun(branches, forge, head, rules.now, is_dry)
-    run.carry_out(planned, there)
+    run.carry_out(planned, there, opened)
     return run, planned, waits
 
 
@@ -184,9 +190,9 @@ _CHANGES = (ProposalStep.OPENED, ProposalStep.UPDATED, ProposalStep.CLOSED)
 
 
 def _about(one: ProposalDone) -> str:
-    if one.wanted is None:
+    plan = one.plan
+    if plan is None:
         return visible(one.why)
-    plan = one.wanted.plan
     changes = changes_of(len(plan.changes), len(plan.security))
     told = f"{short_digest(plan.digest)}: {changes} on {plural(len(plan.targets), 'target')}"
     return f"{told}; {one.why}" if one.why else told
@@ -205,7 +211,7 @@ def _shown(run: ProposalRun, planned: Agenda, waits: Unapproved) -> ApprovalsPro
 
 
 def _one(one: ProposalDone) -> ProposalShown:
-    plan = None if one.wanted is None else one.wanted.plan
+    plan = one.plan
     return ProposalShown(
         branch=one.branch,
         step=one.step,

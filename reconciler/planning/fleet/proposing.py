@@ -16,7 +16,7 @@ The rules:
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -31,7 +31,7 @@ from reconciler.planning.text.wording import plural, short_digest
 from reconciler.policy.documents import Approval
 from reconciler.policy.load import PolicyFile, Revision, load
 from reconciler.policy.match import HostFacts
-from reconciler.policy.resolve import Resolver
+from reconciler.policy.resolve import Effective, Resolver
 from reconciler.policy.zones import shifted, zone
 
 PREFIX = "proposals/"
@@ -49,7 +49,8 @@ class Unapproved:
 
     Attributes:
         plans: Each with the targets that no approval covers.
-        approved: Digests of plans that are approved everywhere, so that hosts only have to see it.
+        approved: Digests of plans that are approved everywhere, or need that no more: hosts only have to see
+            it.
         used_up: Of each target that waits although it saw an approval of its plan: its id, and the approval.
     """
 
@@ -70,11 +71,12 @@ def unapproved(found: Waiting, policy: Resolver, now: datetime) -> Unapproved:
     for plan in found.plans:
         left = []
         for target in plan.targets:
-            covering = _covering(plan, target.row, policy, now)
-            if not covering:
-                left.append(target)
-            elif covering <= target.seen:
+            effective = policy.resolve(_facts_of(target.row))
+            covering = _covering(plan, effective, now)
+            if covering and covering <= target.seen:
                 used_up.append((target.row.target, min(covering)))
+            elif not covering and effective.settings.approval != "none":
+                left.append(target)
         if left:
             plans.append(replace(plan, targets=tuple(left)))
         else:
@@ -82,24 +84,19 @@ def unapproved(found: Waiting, policy: Resolver, now: datetime) -> Unapproved:
     return Unapproved(tuple(plans), frozenset(approved), tuple(sorted(used_up)))
 
 
-def _covering(plan: WaitingPlan, row: Row, policy: Resolver, now: datetime) -> frozenset[str]:
+def _facts_of(row: Row) -> HostFacts:
     os_id, _, os_version = row.os.partition(" ")
     labels = row.labels if row.own_labels is None else row.own_labels
-    host = HostFacts(
-        row.target.rpartition("/")[2], labels, os_id, os_version, row.manager, _home_of_guest(row)
-    )
+    # The branch says whose guest it is, and not the guest.
+    home, slash, name = row.target.rpartition("/")
+    return HostFacts(name, labels, os_id, os_version, row.manager, home if slash else None)
+
+
+def _covering(plan: WaitingPlan, effective: Effective, now: datetime) -> frozenset[str]:
     changes = [Change(one.action, one.name, one.arch, one.from_, one.to) for one in plan.changes]
     return frozenset(
-        one.name
-        for one in approvals_of(policy.resolve(host))
-        if now < one.expires and one.covers(changes, plan.digest)
+        one.name for one in approvals_of(effective) if now < one.expires and one.covers(changes, plan.digest)
     )
-
-
-def _home_of_guest(row: Row) -> str | None:
-    # The branch says whose guest it is, and not the guest.
-    home, slash, _ = row.target.rpartition("/")
-    return home if slash else None
 
 
 # --- whose turn it is
@@ -113,9 +110,10 @@ def in_turn(plans: Iterable[WaitingPlan], proposed: frozenset[str] = frozenset()
         proposed: Digests of those that are proposed already.
     """
 
-    def weight(plan: WaitingPlan) -> tuple[bool, bool, int, str]:
-        return not plan.security, plan.digest not in proposed, -len(_homes(plan)), plan.digest
+    def weight(plan: WaitingPlan) -> tuple[bool, int, str]:
+        return not plan.security, -len(_homes(plan)), plan.digest
 
+    # Its turn does not depend on what is proposed: else the next run would not choose what this one chose.
     ordered = sorted(plans, key=weight)
     turns: defaultdict[str, int] = defaultdict(int)
     rounds = {}
@@ -124,7 +122,12 @@ def in_turn(plans: Iterable[WaitingPlan], proposed: frozenset[str] = frozenset()
         rounds[plan.digest] = min(turns[home] for home in homes)
         for home in homes:
             turns[home] += 1
-    return sorted(ordered, key=lambda plan: (rounds[plan.digest], weight(plan)))
+
+    def place(plan: WaitingPlan) -> tuple[int, bool, bool, int, str]:
+        is_quiet, voices, digest = weight(plan)
+        return rounds[digest], is_quiet, digest not in proposed, voices, digest
+
+    return sorted(ordered, key=place)
 
 
 def _homes(plan: WaitingPlan) -> frozenset[str]:
@@ -197,7 +200,7 @@ class Wanted:
         document: Its text.
         tip: Where the branch is now, empty where there is none.
         is_right: It holds this document already.
-        is_same_plan: It holds an approval of this plan already.
+        before: Digest of another plan that it proposed until now; else empty.
         title: Of the pull request.
         body: Of the pull request, in Markdown.
     """
@@ -208,7 +211,7 @@ class Wanted:
     document: str
     tip: str
     is_right: bool
-    is_same_plan: bool
+    before: str
     title: str
     body: str
 
@@ -227,6 +230,19 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Declined:
+    """A plan that somebody declined.
+
+    Attributes:
+        standing: The branch, as it was left.
+        plan: As it waits.
+    """
+
+    standing: Standing
+    plan: WaitingPlan
+
+
+@dataclass(frozen=True, slots=True)
 class Agenda:
     """What is to be done.
 
@@ -235,12 +251,21 @@ class Agenda:
         ended: Branches that go.
         foreign: Branches that are left alone.
         later: Plans that are proposed when there is room.
+        declined: Plans that are not proposed, and take no room.
     """
 
     wanted: tuple[Wanted, ...]
     ended: tuple[Ended, ...]
     foreign: tuple[Standing, ...]
     later: tuple[WaitingPlan, ...]
+    declined: tuple[Declined, ...]
+
+
+def still_waited_for(waits: Unapproved, there: Iterable[Standing]) -> dict[str, Standing]:
+    """Return the branches of proposals whose plan waits, by the digest of that: they may be declined."""
+    known = {plan.digest for plan in waits.plans}
+    found = _by_plan(one for one in there if not one.foreign)
+    return {digest: one for digest, one in found.items() if digest in known}
 
 
 def agenda(
@@ -248,6 +273,7 @@ def agenda(
     there: Sequence[Standing],
     taken: Iterable[str],
     rules: ProposalRules,
+    declined: Collection[str] = (),
 ) -> Agenda:
     """Say which branches there are to be.
 
@@ -256,21 +282,25 @@ def agenda(
         there: The branches that there are.
         taken: Names of Approvals that the policy has.
         rules: What holds for all proposals.
+        declined: Digests of plans that somebody declined; a branch of each is there.
     """
     foreign = tuple(one for one in there if one.foreign)
     own = {one.branch: one for one in there if not one.foreign}
     of_plan = _by_plan(own.values())
     theirs = _of_others(waits.plans, foreign, of_plan)
-    order = in_turn((one for one in waits.plans if one.digest not in theirs), frozenset(of_plan))
+    no = tuple(Declined(of_plan[one.digest], one) for one in waits.plans if one.digest in declined)
+    asked = (one for one in waits.plans if one.digest not in theirs and one.digest not in declined)
+    order = in_turn(asked, frozenset(of_plan))
     chosen, later = order[: rules.max_open], order[rules.max_open :]
-    branches = _branches(chosen, later, own, of_plan, {one.branch for one in there})
+    kept = {one.digest: of_plan[one.digest].branch for one in waits.plans if one.digest in of_plan}
+    branches = _branches(chosen, kept, own, {one.branch for one in there})
     names = FreshNames(taken)
     wanted = [
         _wanted(plan, branches[plan.digest], own.get(branches[plan.digest]), names, rules) for plan in chosen
     ]
-    used = {one.branch for one in wanted}
+    used = {one.branch for one in wanted} | {one.standing.branch for one in no}
     ended = (Ended(one, _why(one, waits, later)) for name, one in sorted(own.items()) if name not in used)
-    return Agenda(tuple(wanted), tuple(ended), foreign, tuple(later))
+    return Agenda(tuple(wanted), tuple(ended), foreign, tuple(later), no)
 
 
 def _by_plan(own: Iterable[Standing]) -> dict[str, Standing]:
@@ -300,13 +330,11 @@ def _of_others(
 
 def _branches(
     chosen: Sequence[WaitingPlan],
-    later: Sequence[WaitingPlan],
+    kept: Mapping[str, str],
     own: Mapping[str, Standing],
-    of_plan: Mapping[str, Standing],
     there: Iterable[str],
 ) -> dict[str, str]:
-    """Return the branch of each plan."""
-    kept = {plan.digest: of_plan[plan.digest].branch for plan in (*chosen, *later) if plan.digest in of_plan}
+    """Return the branch of each plan: the one that is kept for it, else one that is free."""
     found = {plan.digest: kept[plan.digest] for plan in chosen if plan.digest in kept}
     free = sorted(own.keys() - set(kept.values()))
     used = {*there}
@@ -369,15 +397,16 @@ def _wanted(
         document=document,
         tip="" if standing is None else standing.tip,
         is_right=is_right,
-        is_same_plan=_is_about(standing, plan),
+        before=_another(standing, plan),
         title=title_of_proposal(plan),
         body=body_of_proposal(plan, terms),
     )
 
 
-def _is_about(standing: Standing | None, plan: WaitingPlan) -> bool:
+def _another(standing: Standing | None, plan: WaitingPlan) -> str:
     approval = None if standing is None else approval_in(standing)
-    return approval is not None and approval.plan == plan.digest
+    digest = "" if approval is None or approval.plan is None else approval.plan
+    return "" if digest == plan.digest else digest
 
 
 def _end(plan: WaitingPlan, standing: Standing | None, rules: ProposalRules) -> str:
@@ -396,7 +425,7 @@ def _why(one: Standing, waits: Unapproved, later: Sequence[WaitingPlan]) -> str:
     approval = approval_in(one)
     digest = "" if approval is None else approval.plan
     if digest in waits.approved:
-        return "this plan is approved"
+        return "this plan is approved, or needs no approval any more"
     if any(plan.digest == digest for plan in later):
         return "other plans have their turn first; it is proposed again when there is room"
     return "no target waits for this plan any more"

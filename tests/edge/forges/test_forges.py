@@ -39,7 +39,7 @@ def asked(forge: Forge, token: str = TOKEN, timeout: float = 30.0) -> PullReques
     return pull_requests(place, line, "main")
 
 
-def test_one_is_opened_changed_and_closed_with_a_word(forge: Forge) -> None:
+def test_one_is_opened_changed_closed_and_commented_on(forge: Forge) -> None:
     pulls = asked(forge)
     assert pulls.opened() == ()
     made = pulls.open("proposals/a", "Approve", "why")
@@ -48,7 +48,8 @@ def test_one_is_opened_changed_and_closed_with_a_word(forge: Forge) -> None:
     (one,) = pulls.opened()
     assert (one.branch, one.title, one.body) == ("proposals/a", "Approve b", "because")
     assert one.commit == forge.commit_of("proposals/a")
-    pulls.close(one.number, "no longer")
+    pulls.close(one.number)
+    pulls.comment(one.number, "no longer")
     assert pulls.opened() == ()
     assert [comment["body"] for comment in forge.comments] == ["no longer"]
 
