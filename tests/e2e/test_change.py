@@ -20,6 +20,7 @@ from reconciler.planning.text.wording import minute
 from tests.e2e.machines import MANAGERS, Plant
 from tests.e2e.site import BEFORE, OPENING, POLICY, SCHEDULE
 from tests.labs.change import Change, Person, change
+from tests.labs.forge import Forge, serving
 from tests.labs.signing import Key, Keys
 from tests.replay import replay
 
@@ -107,6 +108,8 @@ class Story:
     merger: Person
     call: Command
     fingerprint: str
+    forge: Forge
+    bot: Path
 
     def check(self, *arguments: str) -> str:
         """Return what ``policy check`` says of the author's clone, in which there is no problem."""
@@ -137,6 +140,19 @@ class Story:
         plants = [self.fleet.hosts[host] for host in hosts or HOSTS]
         return {str(plant.version(name)).partition("-")[0] for plant in plants}
 
+    def propose(self) -> dict[str, str]:
+        """Have the job propose what waits; return what became of each of its branches."""
+        told = ("approve", "--propose", "--reason", "CHG-1310")
+        code, out, err = self.call(self.bot, *told, "--format", "json")
+        assert (code, err) == (0, "")
+        return {one["branch"]: one["step"] for one in json.loads(out)["proposals"]}
+
+    def merge(self, branch: str) -> str:
+        """Merge a pull request of the job, and return the merge."""
+        merge = self.merger.merge(branch)
+        self.forge.finish(branch, is_merged=True)
+        return merge
+
     def approve(self, count: int, *arguments: str) -> tuple[str, str]:
         """Have the author propose to approve what so many hosts wait for; return the branch and its text."""
         signing = ("--signing-key", self.fleet.publisher.settings["user.signingkey"])
@@ -157,9 +173,10 @@ class Story:
 
 
 @pytest.fixture
-def story(fleet: Change, ada: Key, call: Command) -> Story:
+def story(fleet: Change, ada: Key, call: Command) -> Iterator[Story]:
     author, merger = fleet.person("ben@example.org"), fleet.person(ada.who, ada)
-    return Story(fleet, author, merger, call, ada.fingerprint)
+    with serving(Forge("forgejo", repository=fleet.policy)) as forge:
+        yield Story(fleet, author, merger, call, ada.fingerprint, forge, fleet.bot(forge))
 
 
 def propose(story: Story) -> str:
@@ -186,11 +203,19 @@ def look(story: Story) -> None:
     assert "Not to be missed" not in seen
 
 
-def done_by(story: Story, host: str, digest: str, approval: str) -> None:
-    """Find that a host made exactly the approved plan, and who approved that, in the two repositories."""
+def done_by(story: Story, host: str, digest: str, head: str, approval: str) -> None:
+    """Find that a host made exactly the approved plan, and who approved that, in the two repositories.
+
+    Args:
+        story: Of the change.
+        host: Which.
+        digest: Of the plan that waited.
+        head: The policy by which it was made.
+        approval: The merge that approved it.
+    """
     fleet, merger = story.fleet, story.merger
     (record,) = fleet.runs(host)
-    assert (record["outcome"], record["digest"], record["policy_commit"]) == ("applied", digest, approval)
+    assert (record["outcome"], record["digest"], record["policy_commit"]) == ("applied", digest, head)
     announced, run = record["announced"], record["run"]
     assert announced["pushed"] is True
     told = json.loads(fleet.on_server("show", f"{announced['commit']}:report.json"))
@@ -200,17 +225,16 @@ def done_by(story: Story, host: str, digest: str, approval: str) -> None:
     assert "kept" not in moved
     message = fleet.on_server("log", "-1", f"--grep=^Run: {run}", "--format=%s%n%b", f"hosts/{host}")
     assert message.startswith(f"{host}: applied {len(moved)} change")
-    assert f"Policy-Commit: {approval}" in message
+    assert f"Policy-Commit: {head}" in message
 
     name = f"plan-{digest[7:19]}"
-    given = f"approved by {name}: CHG-1310 [approvals/{name}.yaml:1@{approval[:12]}]"
-    by = f"accepted with {approval[:12]}, signed by {merger.name} ({story.fingerprint}); until "
+    given = f"approved by {name}: CHG-1310 [approvals/{name}.yaml:1@{head[:12]}]"
     shown = story.ask(host, "log", run)
     assert given in shown
-    assert re.search(rf"approvals/{name}\.yaml:1: by Ben <ben@example\.org> on .{{10,40}} in ", shown)
-    assert by in shown
+    assert f"approvals/{name}.yaml:1: by patchledger proposals <" in shown
+    assert f"accepted with {approval[:12]}, signed by {merger.name} ({story.fingerprint}); until " in shown
     words = story.ask(host, "explain", "tool")
-    assert f": by run {run} of {minute(NEW_OPENING + SOON)}, policy {approval[:12]}" in words
+    assert f": by run {run} of {minute(NEW_OPENING + SOON)}, policy {head[:12]}" in words
     assert given in words
     assert f": run {run} brought 1.1" in story.ask(host, "explain", "tool", "--since", "2026-01-01")
 
@@ -236,10 +260,13 @@ def takes_back(story: Story, hold: str) -> None:
     at += timedelta(minutes=15)
     assert outcomes(fleet.tick(at, *TWO)) == {"approval"}
     assert story.installed("kept") == {"1.0"}
+    # What waits again is proposed again, until somebody declines that, or it is done.
+    assert story.propose() == {f"proposals/{host}": "opened" for host in TWO}
 
     again = merger.revert(undone)
     at += timedelta(minutes=15)
     assert outcomes(fleet.tick(at, *TWO)) == {"nothing"}
+    assert story.propose() == {f"proposals/{host}": "closed" for host in TWO}
     assert story.installed("kept", *TWO) == {"1.1"}
     assert [fleet.runs(host)[-1]["policy_commit"] for host in TWO] == [again] * len(TWO)
     merger.revert(again)
@@ -265,11 +292,16 @@ def test_a_change_goes_from_a_branch_to_the_packages_and_back(story: Story) -> N
     waiting = fleet.tick(BEFORE + timedelta(minutes=15))
     assert {report["policy"]["commit"] for report in waiting.values()} == {merge}
     assert {"kept" in planned(report) for report in waiting.values()} == {False}
-    branch, text = story.approve(len(HOSTS), "--group", "role=web")
+    assert story.propose() == {f"proposals/{host}": "opened" for host in HOSTS}
+    approvals = {}
     for host, digest in digests(waiting).items():
-        assert f"Targets: `{host}` - First window that one of them can meet: {minute(NEW_OPENING)}" in text
-        assert f"Plan: `{digest}`" in text
-    approval = merger.merge(branch)
+        text = story.forge.standing()[f"proposals/{host}"]["body"]
+        assert f"- Plan: `{digest}`" in text
+        assert "`tool:" in text
+        assert "`kept:" not in text
+        assert minute(NEW_OPENING) in text
+        approvals[host] = story.merge(f"proposals/{host}")
+    head = merger.git("rev-parse", "main")
 
     # The window was moved, so that nothing happens in the old one; then exactly that plan does.
     assert outcomes(fleet.tick(OPENING + SOON)) == {"window"}
@@ -277,9 +309,11 @@ def test_a_change_goes_from_a_branch_to_the_packages_and_back(story: Story) -> N
     assert outcomes(fleet.tick(NEW_OPENING + SOON)) == {"nothing"}
     assert (story.installed("tool"), story.installed("kept")) == ({"1.1"}, {"1.0"})
     for host, digest in digests(waiting).items():
-        done_by(story, host, digest, approval)
+        done_by(story, host, digest, head, approvals[host])
         words = story.ask(host, "explain", "kept")
         assert "held because exception 'uploads' holds back kept 1.1" in words
         assert f'in {hold[:12]} "Keep the old uploads", accepted with {merge[:12]}, signed by ' in words
-    assert merger.line() == [f"Merge {branch}", f"Merge {BRANCH}", "Begin"]
+    merged = [f"Merge proposals/{host}" for host in reversed(approvals)]
+    assert merger.line() == [*merged, f"Merge {BRANCH}", "Begin"]
+    assert set(story.propose().values()) <= {"closed"}
     takes_back(story, hold)

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.e2e.machines import Plant
 from tests.edge.gitops.bench import ENVIRONMENT, SshServer, ssh_server
+from tests.labs.forge import TOKEN, Forge
 from tests.labs.report_server import ReportServer, report_server
 from tests.labs.signing import Key, Keys
 
@@ -181,6 +182,25 @@ class Change:
         }
         (folder / "config.yaml").write_text(json.dumps(told), encoding="utf-8")
         return folder / "config.yaml"
+
+    def bot(self, forge: Forge) -> Path:
+        """Return the configuration of the job that proposes, which may push to the policy as people do."""
+        token, known = self.folder / "token", self.folder / "known hosts"
+        token.write_text(f"{TOKEN}\n", encoding="utf-8")
+        token.chmod(0o600)
+        known.write_text(self.server.known_hosts.read_text() + self.forge.known_hosts.read_text())
+        authorized = self.forge.identity.with_name("authorized")
+        person = authorized.read_text(encoding="utf-8")
+        of_bot = self.server.identities["publisher"].with_suffix(".pub").read_text(encoding="utf-8")
+        authorized.write_text(f"{person}{person.partition('ssh-ed25519')[0]}{of_bot}", encoding="utf-8")
+        told = json.loads(self.console("publisher").read_bytes())
+        told |= {"state_dir": f"{self.folder}/bot", "log_dir": f"{self.folder}/bot/log"}
+        told["policy"]["remote"] = f"{self.forge.url}/policy.git"
+        told["git"]["known_hosts"] = str(known)
+        where = {"forge": forge.kind, "api": forge.api, "repository": "ops/policy", "file": str(token)}
+        file = self.folder / "bot.yaml"
+        file.write_text(json.dumps({**told, "proposals": where}), encoding="utf-8")
+        return file
 
     def tick(self, at: datetime, *hosts: str) -> dict[str, Any]:
         """Have these hosts tick, or all, and return their newest reports, which the server has."""
