@@ -3,6 +3,7 @@
 import json
 import subprocess
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.policy.load import Revision, load
+from reconciler.policy.windows import Occurrence
 from tests.e2e.test_fleet import configure
 from tests.edge.gitops.bench import git
 from tests.labs.fleet import FleetWorld
 from tests.labs.signing import Key, Keys
 from tests.policy.trees import files
-from tests.report_samples import INPUTS, USUAL, report_of
+from tests.report_samples import APPROVAL, INPUTS, USUAL, report_of
 
 NEEDS = replace(INPUTS, settings=replace(INPUTS.settings, approval="required"))
 PLAN = replace(USUAL, digest=digest_of(USUAL.transaction))
@@ -161,6 +163,45 @@ def test_a_clone_of_something_else_is_no_place_for_an_approval(
     git(world.folder / "clone", "remote", "add", "else", str(other))
     assert call(world, "web-01", "--expires", "7d", "--remote", "else") == 2
     assert "by which the fleet was read" in capsys.readouterr().err
+
+
+def used_up(world: FleetWorld, host: str) -> None:
+    """Have a host wait for a plan that it applied once, by an approval that stands."""
+    approval = replace(APPROVAL, plan=PLAN.digest, expires=world.now + timedelta(days=9))
+    inputs = replace(NEEDS, approvals=(approval,), used=(PLAN.digest,))
+    world.report(host, report_of(PLAN, inputs, target=host, now=world.now))
+
+
+def test_a_digest_that_was_used_up_is_not_proposed_again(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used_up(world, "web-01")
+    assert call(world, "web-01", "--expires", "7d") == 2
+    said = f"plan {SHORT} was approved and applied on web-01"
+    err = capsys.readouterr().err
+    assert f"{said}: its digest approves no second run there" in err
+    assert "--versions" in err
+    assert git(world.policy.path, "branch", "--list", "approve/*") == ""
+    assert call(world, "--plan", SHORT, "--expires", "7d", "--dry-run") == 0
+    assert f"{said}: there its digest approves no second run" in capsys.readouterr().err
+    assert call(world, "web-01", "--versions", "--expires", "7d") == 0
+
+
+def test_an_approval_that_ends_before_any_window_says_so(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = Occurrence(world.now + timedelta(days=20), world.now + timedelta(days=21), "monthly", 0)
+    inputs = replace(NEEDS, windows=replace(NEEDS.windows, spans=(later,), opening=later.start))
+    world.report("web-01", report_of(PLAN, inputs, target="web-01", now=world.now))
+    assert call(world, "web-01", "--expires", "7d", "--dry-run") == 0
+    printed = capsys.readouterr()
+    when = f"{later.start:%Y-%m-%d %H:%M} UTC"
+    assert f"can meet no window before {when}, when this has ended" in printed.err
+    assert f"meet: {when}\n- **This approval ends before that.**\n" in printed.out
+    assert call(world, "web-01", "--expires", "30d", "--dry-run") == 0
+    printed = capsys.readouterr()
+    assert "ended" not in printed.err
+    assert "ends before" not in printed.out
 
 
 def test_what_hosts_would_refuse_is_not_proposed(

@@ -287,7 +287,7 @@ def test_the_text_says_what_is_merged_and_bears_a_mark_of_all_of_it() -> None:
 def test_an_approval_that_ends_before_any_window_says_so() -> None:
     late = [NOW + timedelta(days=30)]
     (one,) = agenda(waits(("web-01", "a"), windows=late), (), (), RULES).wanted
-    assert "**This approval ends before the first of them.**" in one.body
+    assert "**This approval ends before that.**" in one.body
 
 
 @given(st.text(min_size=1, max_size=40), st.text(max_size=40), st.integers(1, 300))

@@ -204,6 +204,7 @@ def _propose(config: Config, fleet: _Fleet, selector: Selector, terms: Terms, op
         raise Misuse(said, "name a clone of the policy with --folder")
     write = by_versions if options.versions else by_digest
     plans = chosen(fleet.found, fleet.known.rows, selector)
+    _check_effect(plans, terms, options)
     policy = read_revision(clone.git_dir, head)
     made = write(plans, selector, terms, taken(in_force(policy, head)))
     files = {path: text.encode() for path, text in made.files.items()}
@@ -217,6 +218,27 @@ def _propose(config: Config, fleet: _Fleet, selector: Selector, terms: Terms, op
     commands = tuple(PullRequest(branch, base, made.title, pushed).commands(clone.address))
     _print(ApprovalProposal(branch, pushed, made.title, made.body, made.files, commands), options)
     return 0
+
+
+def _check_effect(plans: Sequence[WaitingPlan], terms: Terms, options: ApproveOptions) -> None:
+    """Say which approvals would let nothing happen.
+
+    Raises:
+        Misuse: A plan would be approved by its digest, which is used up wherever it waits.
+    """
+    for plan in plans:
+        used = [] if options.versions else [one.row.target for one in plan.targets if one.seen]
+        if used:
+            said = (
+                f"plan {short_digest(plan.digest)} was approved and applied on {listed(used, _SHOWN_TARGETS)}"
+            )
+            if len(used) == len(plan.targets):
+                hint = "approve the versions with --versions"
+                raise Misuse(f"{said}: its digest approves no second run there", hint)
+            note(f"{said}: there its digest approves no second run")
+        if terms.ends_before(plan) and plan.window is not None:
+            when = minute(plan.window)
+            note(f"plan {short_digest(plan.digest)} can meet no window before {when}, when this has ended")
 
 
 def in_force(policy: Sequence[PolicyFile], head: str) -> Revision:

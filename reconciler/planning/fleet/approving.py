@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import accumulate
 
 from reconciler.errors import Misuse
@@ -22,6 +23,7 @@ from reconciler.planning.text.untrusted import markdown, markdown_code
 from reconciler.planning.text.wording import changes_of, listed, minute, plural, short_digest
 from reconciler.policy.conversion import yaml_of
 from reconciler.policy.values import GLOB, PACKAGE
+from reconciler.policy.zones import end_instant, parse_moment, zone
 
 _MOST_ROWS = 200
 """Changes that a pull request lists."""
@@ -46,6 +48,15 @@ class Terms:
     expires: str
     timezone: str
     reason: str
+
+    @property
+    def ends(self) -> datetime:
+        """First instant at which an approval counts no more."""
+        return end_instant(parse_moment(self.expires), zone(self.timezone))
+
+    def ends_before(self, plan: WaitingPlan) -> bool:
+        """Tell whether an approval is over before a target could meet any window that is known."""
+        return plan.window is not None and plan.window >= self.ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +229,8 @@ def _lines(plan: WaitingPlan, terms: Terms, share: int) -> Iterator[str]:
     yield f"- Targets: {', '.join(names)}{more}"
     window = plan.window
     yield f"- First window that one of them can meet: {'none in sight' if window is None else minute(window)}"
+    if terms.ends_before(plan):
+        yield "- **This approval ends before that.**"
     yield f"- Plan: `{plan.digest}`"
     yield f"- Expires: {terms.expires} {terms.timezone}"
     if terms.reason:

@@ -16,7 +16,6 @@ from reconciler.planning.fleet.approving import Terms, body_of, title_of
 from reconciler.planning.fleet.waiting import WaitingPlan
 from reconciler.planning.text.untrusted import clip
 from reconciler.planning.text.wording import minute, plural
-from reconciler.policy.zones import end_instant, parse_moment, zone
 
 _MARK = "<!-- patchledger proposal "
 _IS_MARK = re.compile(rf"{_MARK}([0-9a-f]{{64}}) -->")
@@ -41,7 +40,7 @@ def body_of_proposal(plan: WaitingPlan, terms: Terms) -> str:
     ends = f"{terms.expires} {terms.timezone}"
     first = f"Merging this approves exactly this plan, once on each target that has it, until {ends}.\n"
     listed = body_of([plan], terms).rstrip("\n")
-    told = "\n".join([first, listed, _windows(plan, terms), _KEPT])
+    told = "\n".join([first, listed, _windows(plan), _KEPT])
     return f"{_MARK}{_digest(title_of_proposal(plan), told)} -->\n{told}"
 
 
@@ -51,7 +50,7 @@ def mark_of(body: str) -> str:
     return "" if found is None else found[1]
 
 
-def _windows(plan: WaitingPlan, terms: Terms) -> str:
+def _windows(plan: WaitingPlan) -> str:
     """Return the windows that targets could meet, the first ones, in a line of the list above it."""
     starts = Counter(minute(start) for one in plan.targets for start in one.windows)
     if not starts:
@@ -59,11 +58,7 @@ def _windows(plan: WaitingPlan, terms: Terms) -> str:
     shown = sorted(starts)[:_MOST_WINDOWS]
     more = len(starts) - len(shown)
     told = [f"{start} ({plural(starts[start], 'target')})" for start in shown]
-    line = f"- Windows ahead: {', '.join(told)}{f' and {more} more' if more else ''}\n"
-    window, ends = plan.window, end_instant(parse_moment(terms.expires), zone(terms.timezone))
-    if window is not None and window >= ends:
-        line += "- **This approval ends before the first of them.**\n"
-    return line
+    return f"- Windows ahead: {', '.join(told)}{f' and {more} more' if more else ''}\n"
 
 
 def _digest(title: str, told: str) -> str:
