@@ -188,6 +188,7 @@ FORGERIES = {
         {TELLS: lambda one: one.run["announced"].update(commit=one.before[QUIET])},
         "decision",
         "refuted: it was not allowed when it was decided: outside the windows",
+        also=frozenset({"announced"}),
     ),
     "a step without the time that it needs": Forgery(
         {

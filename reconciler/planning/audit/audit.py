@@ -76,7 +76,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     RunCheck(
         "announced",
-        "A report before the run said this plan, it was pushed before the run"
+        "The report before the run said this plan, it was pushed before the run"
         " began, and no publisher who looked later missed it.",
         "A plan that is announced after the fact.",
         of_runs.announced,

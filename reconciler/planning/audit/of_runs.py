@@ -134,6 +134,10 @@ def announced(case: Case) -> Iterator[Against]:
         is_moved = not case.story.is_whole
         yield (case.unproved if is_moved else case.refuted)("announced", said, case.link.commit)
         return
+    between = _between(case, found)
+    if between is not None:
+        said = "other reports came between its announcement and its record"
+        yield case.unproved("announced", said, *case.commits, between.commit)
     report = case.story.reports(found.report)
     if isinstance(report, Unread):
         yield case.unproved("announced", report.reason, found.commit)
@@ -143,6 +147,18 @@ def announced(case: Case) -> Iterator[Against]:
     if report.generated_at > case.began:
         yield case.refuted("announced", "the report that is to have announced it is of a later time")
     yield from _pushed(case, is_pushed=told.pushed)
+
+
+def _between(case: Case, announcing: Link) -> Link | None:
+    """Return a report that came after the announcement and before the record, and is of another matter."""
+    here = case.story.before(case.link)
+    while here is not None and here is not announcing:
+        records = [one.record for one in here.runs if isinstance(one.record, RunRecord)]
+        is_of_it = any(record.announced == case.record.announced for record in records)
+        if not here.is_heartbeat and not is_of_it:
+            return here
+        here = case.story.before(here)
+    return None
 
 
 def _pushed(case: Case, *, is_pushed: bool) -> Iterator[Against]:
