@@ -12,12 +12,14 @@ from reconciler.fleet.auditing import AuditAsked, FleetAudit, audit_fleet
 from reconciler.planning.audit.verdicts import TargetAudit, Verdict
 from reconciler.planning.facts.inventory import Previous
 from reconciler.planning.text import canonical
+from tests.audits import audited_all, refuted
 from tests.edge.gitops.bench import git
 from tests.labs.fleet import NOW, FleetWorld
 from tests.labs.signing import Key, Keys
 from tests.report_samples import report_of
 
 DAY = timedelta(days=1)
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 @pytest.fixture
@@ -129,3 +131,15 @@ def test_an_audit_that_is_made_again_reads_no_report(world: FleetWorld) -> None:
     world.report("web-01", following(world))
     assert audited(world) != first
     assert len(list(answer.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_what_an_earlier_release_wrote_is_unproved_and_not_refuted(version: str, tmp_path: Path) -> None:
+    kept = GOLDEN / version / "apt"
+    git(tmp_path, "clone", "-q", "--mirror", f"{kept}/reports.bundle", "reports.git")
+    git(tmp_path, "clone", "-q", f"{kept}/policy.bundle", "policy")
+    (found,) = audited_all(tmp_path / "reports.git", tmp_path / "policy").targets
+    assert [one.verdict for one in found.changes if one.kind == "run"] == [Verdict.UNPROVED]
+    assert refuted(found) == []
+    (run,) = (one for one in found.changes if one.kind == "run")
+    assert "its record names no report that announced it" in {one.reason for one in run.against}
