@@ -48,6 +48,16 @@ def test_an_audit_is_shown_and_exits_with_what_it_found(
     assert call(world, "audit", "--since", since(world), "--target", "db-01") == 0
 
 
+def test_what_cannot_be_read_is_not_proved(world: FleetWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    first = world.report("web-01")
+    world.report("web-01")
+    (world.reports / "objects" / first[:2] / first[2:]).unlink()
+    assert call(world, "audit", "--since", since(world)) in {1, 5}
+    shown = capsys.readouterr()
+    assert shown.out.startswith("unproved: ")
+    assert "cannot fetch the reports" in shown.err
+
+
 def test_one_package_is_shown_alone(world: FleetWorld, capsys: pytest.CaptureFixture[str]) -> None:
     first = report_of(target="web-01", now=world.now)
     tip = world.report("web-01", first)

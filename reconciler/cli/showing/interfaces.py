@@ -514,7 +514,7 @@ class AuditShown:
         until: First instant after it.
         policy_commit: The newest policy that was read.
         policy_is_verified: Its signatures were asked for, and were good.
-        verdict: The worst of all targets.
+        verdict: The worst of all targets; where something could not be read, it is not ``proved``.
         counts: How many runs that did something, and how many changes outside of runs, are ``proved``,
             ``refuted`` and ``unproved``; and how many of the runs passed over a window (``exceptional``).
         checks: In the order of asking.

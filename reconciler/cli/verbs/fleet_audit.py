@@ -82,13 +82,15 @@ def _instant(option: str, text: str, *, is_end: bool = False) -> datetime:
 
 def _told(found: FleetAudit, asked: AuditAsked, packages: Sequence[Mention]) -> AuditShown:
     targets = tuple(_about(one, packages) for one in found.targets)
+    # What could not be read is not proved, whatever was.
+    unread = [Verdict.UNPROVED] if found.problems or not targets else []
     return AuditShown(
         PROGRAM,
         asked.since,
         asked.until,
         found.policy_commit,
         found.policy_is_verified,
-        worst_verdict(one.verdict for one in targets),
+        worst_verdict([*(one.verdict for one in targets), *unread]),
         _counts(targets),
         targets,
         tuple(CheckMade(one.name, one.sentence) for one in CHECKS),
