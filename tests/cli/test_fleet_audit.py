@@ -1,9 +1,11 @@
 """What ``fleet audit`` shows of what was found, whatever text hosts put into it."""
 
+import csv
+import io
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from reconciler.cli.showing.audit import lines
+from reconciler.cli.showing.audit import COLUMNS, as_csv, lines, page
 from reconciler.cli.showing.interfaces import AuditShown
 from reconciler.planning.audit.audit import HOSTS_WORD
 from reconciler.planning.audit.verdicts import (
@@ -87,17 +89,46 @@ def test_what_speaks_against_it_and_who_passed_over_the_window_is_told() -> None
     assert "    refuted (window): step 1 began at noon [eeeeeeeeeeee]" in text
 
 
-def test_hostile_text_is_made_visible_and_stays_on_its_line() -> None:
-    evil = "x\x1b[31m\n\u202eevil"
+def evil(told: AuditShown, text: str) -> AuditShown:
+    """Return an audit in which a host and a publisher say ``text`` wherever they can."""
     change = replace(
         NIGHT,
-        run=evil,
-        outcome=evil,
-        approved_by=evil,
-        exceptional=BreakGlass(evil, evil),
-        changes=(Changed("upgrade", evil, evil, evil, evil + "1"),),
-        against=(Against("window", Verdict.REFUTED, evil),),
+        run=text,
+        outcome=text,
+        approved_by=text,
+        exceptional=BreakGlass(text, text),
+        changes=(Changed("upgrade", text, text, text, text + "1"),),
+        against=(Against("window", Verdict.REFUTED, text),),
     )
-    text = shown(replace(TOLD, targets=(replace(TARGET, target=evil, changes=(change,)),)))
-    assert not any(mark in line for line in text for mark in ("\x1b", "\n", "\u202e"))
-    assert sum("evil" in line for line in text) == 6
+    target = replace(
+        TARGET, target=text, changes=(change,), against=(Against("whole", Verdict.UNPROVED, text),)
+    )
+    return replace(told, targets=(target,))
+
+
+def test_a_table_has_a_line_for_each_package_and_no_formula() -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(TOLD))))
+    assert [(row["package"], row["from"], row["to"]) for row in rows] == [
+        ("nginx", "1.0", "1.1"),
+        ("new", "", "2"),
+    ]
+    assert rows[0]["verdict"] == "proved"
+    assert rows[0]["before"] == "2026-11-22T03:00:00Z"
+    assert tuple(rows[0]) == COLUMNS
+    hostile = list(csv.reader(io.StringIO(as_csv(evil(TOLD, "=cmd()\n,x")))))
+    assert len(hostile) == len(["headings", "the branch", "the package"])
+    assert not [cell for row in hostile for cell in row if cell.startswith("=")]
+
+
+def test_a_page_has_all_that_somebody_signs_and_no_markup_of_hosts() -> None:
+    text = page(TOLD)
+    assert text.startswith("# Audit: proved\n")
+    assert "## web-01: proved" in text
+    assert "- upgrade nginx:amd64 1.0 → 1.1" in text
+    assert all(f"- {one}\n" in text for one in HOSTS_WORD)
+    assert text.endswith("Name, date, signature: ______________________________\n")
+    hostile = page(evil(TOLD, "</details><img src=x>\n# [x](http://x) @ada"))
+    assert "<img" not in hostile
+    assert "](http" not in hostile
+    assert "@ada" not in hostile
+    assert hostile.count("\n# ") == 0

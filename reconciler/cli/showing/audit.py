@@ -1,14 +1,26 @@
-"""An audit as text: the verdict, each target, each change, and what nobody but the hosts says."""
+"""An audit for people: the verdict, each target, each change, and what nobody but the hosts says."""
 
+import csv
+import io
 from collections.abc import Iterator
 
 from reconciler.cli.showing.interfaces import AuditShown
 from reconciler.cli.showing.table import Paint, Style
-from reconciler.planning.audit.verdicts import Against, ChangeSet, TargetAudit, Verdict
+from reconciler.planning.audit.verdicts import Against, Changed, ChangeSet, TargetAudit, Verdict
+from reconciler.planning.fleet.pages import cell
+from reconciler.planning.text.canonical import instant
+from reconciler.planning.text.untrusted import markdown, markdown_code
 from reconciler.planning.text.wording import minute, plural
 from reconciler.policy.problems import visible
 
+COLUMNS = (
+    *("target", "verdict", "kind", "action", "package", "arch", "from", "to", "started", "ended", "run"),
+    *("outcome", "digest", "commit", "announced", "policy_commit", "approved_by", "exceptional_by"),
+    *("exceptional_reason", "after", "before", "witness", "why"),
+)
+"""Of the table: a line for each change of a package."""
 _SHORT = 12
+_LONG = 600
 _STYLES = {Verdict.REFUTED: Style.BAD, Verdict.UNPROVED: Style.NOTE, Verdict.PROVED: Style.GOOD}
 
 
@@ -28,6 +40,112 @@ def lines(told: AuditShown, *, colour: bool) -> Iterator[str]:
     yield from (f"- {one}" for one in told.believed)
 
 
+def as_csv(told: AuditShown) -> str:
+    """Return the changes as CSV (RFC 4180) with a line of headings; no cell is a formula of a spreadsheet.
+
+    What speaks against a branch itself is a line without a package, of the kind ``branch``.
+    """
+    written = io.StringIO()
+    writer = csv.DictWriter(written, COLUMNS, restval="", lineterminator="\r\n")
+    writer.writeheader()
+    for target in told.targets:
+        rows = [*_branch_cells(target), *(row for change in target.changes for row in _cells(target, change))]
+        writer.writerows({name: cell(text) for name, text in row.items()} for row in rows)
+    return written.getvalue()
+
+
+def _branch_cells(target: TargetAudit) -> Iterator[dict[str, str]]:
+    for one in target.against:
+        why = f"{one.check}: {one.reason}"
+        commit = one.commits[0] if one.commits else ""
+        yield {
+            "target": target.target,
+            "verdict": one.verdict,
+            "kind": "branch",
+            "commit": commit,
+            "why": why,
+        }
+
+
+def _cells(target: TargetAudit, change: ChangeSet) -> Iterator[dict[str, str]]:
+    glass, bracket = change.exceptional, change.bracket
+    common = {
+        "target": target.target,
+        "verdict": change.verdict,
+        "kind": change.kind,
+        "started": instant(change.started),
+        "ended": instant(change.ended),
+        "run": change.run,
+        "outcome": change.outcome,
+        "digest": change.digest,
+        "commit": change.commit,
+        "announced": change.announced,
+        "policy_commit": change.policy_commit,
+        "approved_by": change.approved_by,
+        "exceptional_by": "" if glass is None else glass.by,
+        "exceptional_reason": "" if glass is None else glass.reason,
+        "after": "" if bracket is None or bracket.after is None else instant(bracket.after),
+        "before": "" if bracket is None or bracket.before is None else instant(bracket.before),
+        "witness": "" if bracket is None else bracket.witness,
+        "why": "; ".join(f"{one.check}: {one.reason}" for one in change.against),
+    }
+    for one in change.changes:
+        package = {"action": one.action, "package": one.name, "arch": one.arch}
+        yield {**common, **package, "from": one.from_ or "", "to": one.to or ""}
+    if not change.changes:
+        yield common
+
+
+def page(told: AuditShown) -> str:
+    """Return an audit as Markdown, to be kept, and signed by who answers for it."""
+    return "".join(f"{line}\n" for line in _page(told))
+
+
+def _page(told: AuditShown) -> Iterator[str]:
+    yield from (f"# Audit: {told.verdict}", "")
+    yield f"From {minute(told.since)} until {minute(told.until)}, by {markdown(told.program)}."
+    trust = "its signatures verified" if told.policy_is_verified else "**its signatures are not asked for**"
+    yield from (f"Policy {markdown_code(told.policy_commit)}, {trust}.", "", "| | |", "|---|---:|")
+    yield f"| targets | {len(told.targets)} |"
+    yield from (f"| {word} | {number} |" for word, number in told.counts.items())
+    yield from (f"\n**Not read:** {markdown(one.message)}" for one in told.problems)
+    for target in told.targets:
+        yield from ("", f"## {markdown(target.target)}: {target.verdict}", "")
+        yield f"{plural(target.reports, 'report')}, up to {markdown_code(target.tip or 'none')}."
+        yield from (f"- {_against_in_markdown(one)}" for one in target.against)
+        for change in target.changes:
+            yield from _section(change)
+    yield from ("", "## Nobody's but the hosts' word", "", *(f"- {one}" for one in told.believed))
+    yield from ("", "## What was checked", "")
+    yield from (f"- {one.name}: {one.sentence}" for one in told.checks)
+    yield from ("", "Name, date, signature: ______________________________")
+
+
+def _section(change: ChangeSet) -> Iterator[str]:
+    what = "changed outside of runs"
+    if change.kind == "run":
+        what = f"run {markdown_code(change.run)}, {markdown(change.outcome)}"
+    yield from ("", f"### {minute(change.started)}, {change.verdict}: {what}", "")
+    glass = change.exceptional
+    if glass is not None:
+        freeze = ", a freeze as well" if glass.overrides_freeze else ""
+        yield f"**Exceptional**{freeze}: by {markdown(glass.by)}: {markdown(glass.reason)}\n"
+    if change.kind == "run":
+        yield f"{markdown(_rests_on(change), _LONG)}.\n"
+    yield from (f"- {markdown(_moved(one))}" for one in change.changes)
+    yield from (f"- {_against_in_markdown(one)}" for one in change.against)
+
+
+def _against_in_markdown(one: Against) -> str:
+    commits = f" ({', '.join(markdown_code(oid) for oid in one.commits)})" if one.commits else ""
+    return f"**{one.verdict}** by {one.check}: {markdown(one.reason, _LONG)}{commits}"
+
+
+def _moved(one: Changed) -> str:
+    ends = f"{one.from_ or 'new'} → {one.to or 'gone'}" if one.from_ != one.to else one.to or ""
+    return f"{one.action} {one.package} {ends}"
+
+
 def _target(target: TargetAudit, paint: Paint) -> Iterator[str]:
     told = f"{target.target}: {target.verdict}, {plural(target.reports, 'report')}"
     yield paint(visible(f"{told} up to {target.tip[:_SHORT] or 'none'}"), _STYLES[target.verdict])
@@ -45,9 +163,7 @@ def _change(change: ChangeSet, paint: Paint) -> Iterator[str]:
         yield visible(f"    exceptional{freeze}: by {glass.by}: {glass.reason}")
     if change.kind == "run":
         yield visible(f"    {_rests_on(change)}")
-    for one in change.changes:
-        ends = f"{one.from_ or 'new'} → {one.to or 'gone'}" if one.from_ != one.to else one.to or ""
-        yield visible(f"    {one.action} {one.package} {ends}")
+    yield from (visible(f"    {_moved(one)}") for one in change.changes)
     yield from (_against(one, "    ") for one in change.against)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from reconciler.cli.showing import audit as shown
 from reconciler.cli.showing.interfaces import AuditShown, CheckMade, TickProblem
-from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell
+from reconciler.cli.showing.terminal import colour, note, print_json, tell
 from reconciler.cli.wiring.fleet import sources
 from reconciler.errors import DONE, FAILED, PENDING, Misuse, Stalled, exit_code, worst
 from reconciler.fleet.auditing import PROGRAM, AuditAsked, FleetAudit, audit_fleet
@@ -37,7 +38,7 @@ class AuditOptions:
     target: Sequence[str]
     package: Sequence[str]
     strict: bool
-    format: Format
+    format: Literal["text", "json", "markdown", "csv"]
 
 
 def audit(options: AuditOptions) -> int:
@@ -63,13 +64,22 @@ def audit(options: AuditOptions) -> int:
     for problem in found.problems:
         tell(problem)
     told = _told(found, asked, [Mention.parse(one) for one in options.package])
-    if options.format == "json":
-        print_json(plain(told))
-    else:
-        sys.stdout.write("".join(f"{line}\n" for line in shown.lines(told, colour=colour())))
+    _print(told, options.format)
     codes = [FAILED] if told.verdict is Verdict.REFUTED else []
     codes += [PENDING] if options.strict and told.verdict is Verdict.UNPROVED else []
     return worst([*codes, *map(exit_code, found.problems), DONE])
+
+
+def _print(told: AuditShown, form: Literal["text", "json", "markdown", "csv"]) -> None:
+    match form:
+        case "json":
+            print_json(plain(told))
+        case "csv":
+            sys.stdout.write(shown.as_csv(told))
+        case "markdown":
+            sys.stdout.write(shown.page(told))
+        case "text":
+            sys.stdout.write("".join(f"{line}\n" for line in shown.lines(told, colour=colour())))
 
 
 def _instant(option: str, text: str, *, is_end: bool = False) -> datetime:

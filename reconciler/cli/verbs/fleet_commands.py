@@ -196,4 +196,6 @@ def _register_audit(verbs: "_SubParsersAction[ArgumentParser]") -> None:
         help="show changes of this package alone; may be repeated",
     )
     audit.add_argument("--strict", action="store_true", help="exit with 4 where something is unproved")
-    audit.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    audit.add_argument(
+        "--format", choices=("text", "json", "markdown", "csv"), default="text", help="default: text"
+    )

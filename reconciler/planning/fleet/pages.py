@@ -100,11 +100,11 @@ def as_csv(rows: Iterable[Row]) -> str:
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_cell(told[column]) for column in COLUMNS] for told in map(_cells, rows))
+    writer.writerows([cell(told[column]) for column in COLUMNS] for told in map(_cells, rows))
     return written.getvalue()
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Return a text as a cell; one that a spreadsheet would calculate begins with an apostrophe."""
     seen = visible(text)
     first = unicodedata.normalize("NFKC", seen.lstrip()[:1])
