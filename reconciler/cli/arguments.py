@@ -284,8 +284,12 @@ def _add_setup_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-plan", action="store_true", help="do not plan for the first time at the end")
     parser.add_argument("--host", metavar="ID", help="id of this host (default: its name)")
     parser.add_argument(
-        "--label", metavar="KEY=VALUE", action="append", help="a label that policies match on; repeatable"
+        "--label",
+        metavar="KEY=VALUE",
+        action="append",
+        help="a label that policies match on, beside those that the host has; repeatable",
     )
+    parser.add_argument("--remove-label", metavar="KEY", action="append", help="a label to drop; repeatable")
     _add_access_options(parser)
     parser.add_argument(
         "--notifier",

@@ -517,6 +517,20 @@ def test_an_address_comes_on_standard_input(place: Place, monkeypatch: pytest.Mo
     assert len(place.receiver.bodies) == 1
 
 
+def test_a_label_is_added_to_those_of_the_host_and_dropped_by_name(place: Place) -> None:
+    place.set_up(labels={"env": "staging", "role": "web"})
+
+    code, _, err = place.run("adjust", "--yes", "--label", "env=production", "--label", "site=berlin")
+    assert code == 0, err
+    assert load_config(place.config).labels == {"env": "production", "role": "web", "site": "berlin"}
+    assert "patchledger:   -  env: staging\npatchledger:   +  env: production\n" in err
+    assert place.run("adjust", "--yes", "--remove-label", "site")[0] == 0
+    assert load_config(place.config).labels == {"env": "production", "role": "web"}
+    code, _, err = place.run("adjust", "--yes", "--remove-label", "rle")
+    assert code == 2
+    assert "--remove-label rle: there is no such label\n  hint: the labels are env, role\n" in err
+
+
 def test_adjust_begins_with_the_present_answers(place: Place) -> None:
     place.set_up()
     answers = place.folder / "more.yaml"

@@ -65,6 +65,7 @@ class SetupOptions:
     format: Format
     host: str | None
     label: list[str] | None
+    remove_label: list[str] | None
     policy_remote: str | None
     policy_ref: str | None
     report_remote: list[str] | None
@@ -155,6 +156,10 @@ def _set_up(
         return worst([DONE, *map(exit_code, failures)])
     if asks and actions and not asking.agreed(actions, default=True):
         raise Misuse("nothing was changed", "run setup again")
+    if not asks:
+        for action in actions:  # Whoever is asked has seen them.
+            if isinstance(action, WriteFile) and action.kind is FileKind.CONFIGURATION and action.before:
+                note(*(f"  {line}" for line in _difference(action)))
     installer.carry_out(actions)
     _tell_end(actions, aim, layout, present, enables=enables)
     return _finish(options, layout, actions, _enrolled(aim.config, policy, options))
@@ -261,9 +266,8 @@ def _with_options(draft: Draft, options: SetupOptions) -> Draft:
         value: object = getattr(options, name)
         if value is not None:
             draft = draft.with_answer(tuple(place.split(".")), value, option)
-    if options.label:
-        labels = dict(_pair(text, "--label KEY=VALUE") for text in options.label)
-        draft = draft.with_answer(("labels",), labels, "--label")
+    if options.label or options.remove_label:
+        draft = draft.with_answer(("labels",), _labels(draft, options), "--label")
     for text in options.notifier or ():
         name, file = _pair(text, "--notifier NAME=FILE")
         answer: dict[str, str] = (
@@ -275,6 +279,18 @@ def _with_options(draft: Draft, options: SetupOptions) -> Draft:
             answer["keep"] = options.keep_secrets
         draft = draft.with_answer(("notifiers", name), answer, f"--notifier {name}")
     return draft
+
+
+def _labels(draft: Draft, options: SetupOptions) -> dict[str, object]:
+    """Return the present labels with those of options: a lost one may put a host under other policies."""
+    present = draft.answer(("labels",))
+    labels: dict[str, object] = dict(present) if isinstance(present, Mapping) else {}
+    for key in options.remove_label or ():
+        if key not in labels:
+            known = ", ".join(sorted(labels)) or "none"
+            raise Misuse(f"--remove-label {key}: there is no such label", f"the labels are {known}")
+        del labels[key]
+    return {**labels, **dict(_pair(text, "--label KEY=VALUE") for text in options.label or ())}
 
 
 def _pair(text: str, form: str) -> tuple[str, str]:
