@@ -47,7 +47,7 @@ from reconciler.planning.gates.types import (
     Nothing,
     Outcome,
 )
-from reconciler.planning.notices.events import Event, LastRun, week_of
+from reconciler.planning.notices.events import Event, LastRun, week_of, without_notifier
 from reconciler.planning.notices.missed_windows import Timetable, WindowWatch, advance, looked
 from reconciler.planning.notices.snapshot import announcement_due
 from reconciler.planning.reporting.document import Report
@@ -216,6 +216,7 @@ class Assessor:
         queue: Where the target's reports are.
         program: Name and version, such as ``patchledger 1.4.0``.
         timeout: Longest time of one conversation with a remote.
+        notifiers: Names of those that routes of the policy can lead to; ``None`` where nobody is told here.
     """
 
     site: Site
@@ -224,6 +225,7 @@ class Assessor:
     queue: ReportRepository
     program: str
     timeout: timedelta
+    notifiers: frozenset[str] | None = None
 
     def assess(
         self,
@@ -271,7 +273,7 @@ class Assessor:
             # Once more, since packages that would come in new are seen in answers only.
             seen = replace(seen, first_seen=_dated(seen, talk.exchanges, now))
         named, about = self._about_host(seen, effective, state, may_ask=accept)
-        told = (*pinned, *_without_effect(effective, traits_of(seen.manager)), *about)
+        told = (*pinned, *_without_effect(effective, traits_of(seen.manager), self.notifiers), *about)
         recording = replace(self._recorded(seen, talk or _Talk(), occasion, told), enrolled=named)
         if talk is not None and is_reported:
             recording = replace(recording, unrestricted=tuple(self._unrestricted(seen, talk, occasion)))
@@ -323,7 +325,7 @@ class Assessor:
             conditions=(
                 *old.conditions,
                 *pinned_otherwise(effective, seen),
-                *_without_effect(effective, traits_of(seen.manager)),
+                *_without_effect(effective, traits_of(seen.manager), self.notifiers),
             ),
             now=now,
             local=Local(old.host.failed, old.host.inhibitors, old.pause, old.break_glass, old.used),
@@ -699,7 +701,9 @@ def _ambiguities(effective: Effective | None) -> Iterator[PolicyRejected]:
         yield PolicyRejected(ambiguity.message, "give the two policies different priorities")
 
 
-def _without_effect(effective: Effective | None, traits: ManagerTraits) -> Iterator[Condition]:
+def _without_effect(
+    effective: Effective | None, traits: ManagerTraits, notifiers: frozenset[str] | None
+) -> Iterator[Condition]:
     """Tell of settings that cannot be followed; where that would be unsafe, nothing is applied."""
     if effective is None:
         return
@@ -708,6 +712,8 @@ def _without_effect(effective: Effective | None, traits: ManagerTraits) -> Itera
         message = "the policy says snapshot: required, and no snapshot can be taken of this host"
         yield Condition(ConditionType.SNAPSHOT_UNAVAILABLE, True, "NotSupported", message, stalled=True)
     messages = [_unreachable_deadline(settings.deadline, traits)]
+    if notifiers is not None:
+        messages.append(without_notifier((one.to for one in settings.notify), notifiers))
     if settings.autoremove != "none" and settings.action == "apply":
         messages.append(
             f"autoremove: {settings.autoremove} has no effect in this version; nothing is removed for it"

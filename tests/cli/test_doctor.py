@@ -122,6 +122,24 @@ def test_all_that_is_wrong_is_told_at_once(site: Site, doctor: Doctor, tmp_path:
     assert "post.d/20-off is no hook: it is not executable" in levels(found, "warning")
 
 
+def test_routes_to_a_notifier_that_the_host_does_not_have_are_told(site: Site, doctor: Doctor) -> None:
+    routes = "notify: [{to: opps, on: failed}, {to: ops, on: applied}]\n"
+    site.commit({"policies/routes.yaml": f"kind: Policy\nname: routes\n{routes}"})
+    said = "messages go to opps by the policy, and this host has no such notifier (it has ops)"
+
+    assert main(["--config", str(site.config), "run"]) == 0
+    code, found = doctor("--offline")
+
+    assert code == 0
+    assert found["warning", said].startswith("add it by `patchledger adjust --notifier NAME=FILE`")
+    (condition,) = [one for one in site.report()["conditions"] if one["type"] == "SettingWithoutEffect"]
+    assert condition["message"] == said
+    site.commit({"policies/routes.yaml": f"kind: Policy\nname: routes\n{routes.replace('opps', 'ops')}"})
+    assert main(["--config", str(site.config), "run"]) == 0
+    assert said not in levels(doctor("--offline")[1], "warning")
+    assert "SettingWithoutEffect" not in [one["type"] for one in site.report()["conditions"]]
+
+
 def test_who_may_sign_policy_is_told(site: Site, doctor: Doctor, tmp_path: Path) -> None:
     _, found = doctor()
     assert "signatures are not asked for (trust.mode is none)" in levels(found, "ok")

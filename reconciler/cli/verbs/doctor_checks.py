@@ -38,6 +38,7 @@ from reconciler.host.machine.clock import SystemClock
 from reconciler.host.machine.hooks import HookFolder
 from reconciler.host.machine.systemd import Systemd, unanswered
 from reconciler.host.state.folder import StateFolder
+from reconciler.host.state.memory import read_page
 from reconciler.managers.detect import detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript, PolicyScripts
@@ -53,10 +54,12 @@ from reconciler.notify import (
 )
 from reconciler.ownership import is_own, who_else_may_change
 from reconciler.planning.facts.observation import ClockState
+from reconciler.planning.notices.events import without_notifier
 from reconciler.planning.runs.hooks_and_health import HookStage
 from reconciler.planning.text.wording import listed, mebibytes, plural
 from reconciler.policy.problems import visible
 from reconciler.policy.signers import OPENPGP
+from reconciler.reconcile.ports.state import NOTICES
 from reconciler.targets.service import local_target
 
 _OLDEST_GIT = (2, 34)
@@ -204,6 +207,7 @@ def examine(examined: Examined, *, offline: bool) -> Findings:
             ("notifiers", partial(_notifier, config, name, held, offline=offline))
             for name, held in examined.notifiers.items()
         ]
+        checks += [("notifiers", partial(_routes, config))]
     checks += [
         ("clock", _clock),
         ("updaters", partial(_updaters, systemd)),
@@ -449,6 +453,17 @@ def _hooks(config: Config) -> Findings:
 
 
 # --- Notifiers ------------------------------------------------------------------------------------------
+
+
+def _routes(config: Config) -> Findings:
+    """Compare the halves of one setting: where the policy sends messages, and what has an address here."""
+    data = StateFolder(config.state_dir).read(NOTICES)
+    routes = read_page(NOTICES, data).kept.get("routes") if data is not None else None
+    named = [one.get("to") for one in routes if isinstance(one, dict)] if isinstance(routes, list) else []
+    wrong = without_notifier((name for name in named if isinstance(name, str)), config.notifiers)
+    if wrong:
+        hint = "add it by `patchledger adjust --notifier NAME=FILE`, or correct `notify` in the policy"
+        yield _warning("notifiers", wrong, hint)
 
 
 def _notifier(config: Config, name: str, held: Held, *, offline: bool) -> Findings:

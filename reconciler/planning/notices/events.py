@@ -10,7 +10,7 @@ The rules, each with a test:
 - What was told as trouble is told again, once, when it is over.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -69,6 +69,20 @@ class Route:
 
     to: str
     on: frozenset[Event]
+
+
+def without_notifier(names: Iterable[str], notifiers: Collection[str]) -> str:
+    """Say to which notifiers the policy sends messages that a host does not have; empty where to none.
+
+    Args:
+        names: Where its routes lead.
+        notifiers: Those of the host.
+    """
+    missing = sorted(set(names) - set(notifiers))
+    if not missing:
+        return ""
+    there = f"it has {listed(sorted(notifiers))}" if notifiers else "it has none"
+    return f"messages go to {listed(missing)} by the policy, and this host has no such notifier ({there})"
 
 
 @dataclass(frozen=True, slots=True)
