@@ -27,6 +27,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.steps import Needs
+from reconciler.reconcile.ports.target import ThisMachine
 
 Read = TypeVar("Read")
 
@@ -96,6 +97,11 @@ class ScriptedManager:
         self._inputs: tuple[str, ...] = ()
         self._stopwatch, self._left = stopwatch, RESOLVE_TIMEOUT
         self.name = dialect.name
+
+    @property
+    def where(self) -> ThisMachine:
+        """What its packages are on: whatever its target is."""
+        return self._target.where
 
     @property
     def is_by_policy(self) -> bool:

@@ -24,6 +24,7 @@ from reconciler.errors import Stalled, Transient
 from reconciler.managers.sections import Sections, Unparsable, parse_sections
 from reconciler.ownership import read_own
 from reconciler.process import Completed
+from reconciler.reconcile.ports.target import ThisMachine
 from reconciler.resources import locate
 
 FOLDER = "scripts/patch"
@@ -42,6 +43,8 @@ class TimedOut(Transient):
 
 class Target(Protocol):
     """Where a script runs."""
+
+    where: ThisMachine
 
     def run(self, script: bytes, name: str, args: Sequence[str], *, timeout: float | None) -> Completed:
         """Run the bytes of a script and return what it printed."""

@@ -57,7 +57,7 @@ from reconciler.reconcile.assess import Asked, Assessment
 from reconciler.reconcile.executions import MOST_ATTEMPTS, Executions
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.target import FETCH, Clock
-from reconciler.reconcile.site import Site
+from reconciler.reconcile.site import AnySite
 from reconciler.reconcile.surroundings import failing
 
 STEP_SIZE = 10
@@ -120,7 +120,7 @@ class Applier:
         ask: Says what the policy of this moment lets a look do.
     """
 
-    site: Site
+    site: AnySite
     clock: Clock
     program: str
     ask: Ask

@@ -83,7 +83,7 @@ from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.refreshing import is_due, is_whole, refresh_due
 from reconciler.reconcile.script_in_use import first_look, pinned_otherwise, with_pinned_script
-from reconciler.reconcile.site import Site
+from reconciler.reconcile.site import AnySite
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class Assessor:
         notifiers: Names of those that routes of the policy can lead to; ``None`` where nobody is told here.
     """
 
-    site: Site
+    site: AnySite
     clock: Clock
     follower: PolicyFollower
     queue: ReportRepository
@@ -474,9 +474,10 @@ class Assessor:
         self, seen: Observation, talk: "_Talk", occasion: "_Occasion", told: tuple[Condition, ...]
     ) -> Recording:
         """Gather everything that the decision is made from."""
+        inhibitors = self.site.inhibitors if occasion.may_begin else None
         local = Local(
             failed=occasion.state.failed,
-            inhibitors=self.site.inhibitors() if occasion.may_begin else (),
+            inhibitors=() if inhibitors is None else inhibitors.observe(),
             pause=self.site.folder.pause(),
             break_glass=occasion.break_glass,
             used=occasion.state.used,

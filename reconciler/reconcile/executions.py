@@ -15,7 +15,7 @@ from reconciler.errors import ReconcilerError, Transient
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.journal import Attempt, Journal, legacy_attempt
-from reconciler.reconcile.ports.target import Clock, PackageManager, StateStore
+from reconciler.reconcile.ports.target import AnyManager, Clock, StateStore
 
 MOST_ATTEMPTS = 10
 """Executions of one step or rollback, repairs included; what was ended as often is left for a person.
@@ -35,7 +35,7 @@ class Executions:
     """
 
     clock: Clock
-    manager: PackageManager
+    manager: AnyManager
     store: StateStore
 
     def apply(self, journal: Journal, name: str, instruction: Instruction) -> tuple[Journal, Execution]:

@@ -23,7 +23,7 @@ from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.memory import routes_of
 from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportRepository, Stored
 from reconciler.reconcile.ports.state import State
-from reconciler.reconcile.site import Site
+from reconciler.reconcile.site import AnySite
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Reporter:
         has_remote: Reports are pushed; without one they stay in the queue.
     """
 
-    site: Site
+    site: AnySite
     queue: ReportRepository
     messenger: Messenger
     heartbeat: timedelta

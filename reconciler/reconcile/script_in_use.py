@@ -21,13 +21,13 @@ from reconciler.planning.facts.observation import Observation
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.policy.load import Revision
 from reconciler.policy.resolve import Effective
-from reconciler.reconcile.ports.target import PackageManager
+from reconciler.reconcile.ports.target import AnyManager
 
 _SHORT = 12
 _UNUSABLE = "Unusable"
 
 
-def first_look(manager: PackageManager, look: Callable[[], Observation]) -> Observation:
+def first_look(manager: AnyManager, look: Callable[[], Observation]) -> Observation:
     """Look at the machine before it is known what the policy pins for it.
 
     Raises:
@@ -57,7 +57,7 @@ def pinned_otherwise(effective: Effective | None, seen: Observation) -> Iterator
 
 
 def with_pinned_script(
-    manager: PackageManager,
+    manager: AnyManager,
     seen: Observation,
     revision: Revision | None,
     effective: Effective | None,

@@ -1,17 +1,32 @@
-"""What belongs to one target, as one object: a machine with guests has many of them in one process."""
+"""What belongs to one target, as one object: a machine with guests has many of them in one process.
+
+All parts of a site are parts of one place (:class:`~reconciler.reconcile.ports.target.ThisMachine` or
+:class:`~reconciler.reconcile.ports.target.InGuest`). A part of the hypervisor in the site of a guest would
+reboot, restart or ask the hypervisor in the guest's name: mypy refuses it, and so does the site itself.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Generic
 
 from reconciler.planning.facts.observation import Observation
-from reconciler.planning.gates.types import Inhibitor
-from reconciler.reconcile.ports.target import Lock, LogKeeper, PackageManager, Power, StateStore
+from reconciler.reconcile.ports.target import (
+    Disturbed,
+    InGuest,
+    Lock,
+    LogKeeper,
+    PackageManager,
+    Power,
+    StateStore,
+    ThisMachine,
+    Where_co,
+)
 from reconciler.reconcile.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Site(Generic[Where_co]):
     """One target with all that is its own; what belongs to the machine or the process is not in it.
 
     Attributes:
@@ -24,10 +39,13 @@ class Site:
         around: Its hooks, health and services.
         power: Restarts it; ``None`` where it cannot be rebooted from here.
         logs: Where the log of a run is kept besides the report.
-        inhibitors: Says what a run would disturb; asked only where one could begin.
+        inhibitors: Says what a run would disturb; asked only where one could begin. ``None``: nothing.
         configuration: Digest of what the host's own configuration rules.
         report_key: Fingerprint of the key that signs its reports, empty without one.
         is_report_key_revoked: Says whether that counts no more, by the host's own configuration.
+
+    Raises:
+        ValueError: A part is one of another place than the package manager.
     """
 
     target: str
@@ -35,14 +53,20 @@ class Site:
     branch: str
     folder: StateStore
     lock: Lock
-    manager: PackageManager
-    around: Surroundings
-    power: Power | None = None
+    manager: PackageManager[Where_co]
+    around: Surroundings[Where_co]
+    power: Power[Where_co] | None = None
     logs: LogKeeper | None = None
-    inhibitors: Callable[[], tuple[Inhibitor, ...]] = tuple
+    inhibitors: Disturbed[Where_co] | None = None
     configuration: str = ""
     report_key: str = ""
     is_report_key_revoked: Callable[[], bool] = bool
+
+    def __post_init__(self) -> None:
+        around = self.around
+        for part in (around.hooks, around.checks, around.restarts, self.power, self.inhibitors):
+            if part is not None and part.where != self.manager.where:
+                raise ValueError(f"{part.where} of {type(part).__name__} is not {self.manager.where}")
 
     def observe(
         self, at: datetime, without: Sequence[str] = (), security_sources: Sequence[str] = ()
@@ -55,3 +79,7 @@ class Site:
         seen = self.manager.observe(at, without, security_sources)
         own = self.around.hooks.digest("pre")
         return replace(seen, hooks=f"{seen.hooks}+{own}") if own else seen
+
+
+AnySite = Site[ThisMachine] | Site[InGuest]
+"""The site of a target, whichever that is."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Generic
 
 from reconciler.errors import ReconcilerError
 from reconciler.planning.runs.hooks_and_health import (
@@ -18,7 +19,7 @@ from reconciler.planning.runs.hooks_and_health import (
     to_restart,
 )
 from reconciler.policy.documents import Settings
-from reconciler.reconcile.ports.target import HealthChecker, HookRunner, ServiceRestarter
+from reconciler.reconcile.ports.target import HealthChecker, HookRunner, ServiceRestarter, Where_co
 
 Settle = Callable[
     [Callable[[], Sequence[CheckResult]], Sequence[CheckResult], timedelta], tuple[CheckResult, ...]
@@ -27,7 +28,7 @@ Settle = Callable[
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Generic[Where_co]):
     """Everything around a transaction on one target.
 
     Attributes:
@@ -37,9 +38,9 @@ class Surroundings:
         settle: How to give services their time.
     """
 
-    hooks: HookRunner
-    checks: HealthChecker
-    restarts: ServiceRestarter | None
+    hooks: HookRunner[Where_co]
+    checks: HealthChecker[Where_co]
+    restarts: ServiceRestarter[Where_co] | None
     settle: Settle
 
     def hook(

@@ -30,7 +30,7 @@ from reconciler.reconcile.reboot import Descent, going_down, prepared
 from reconciler.reconcile.recall import restored
 from reconciler.reconcile.recovery import Recovery
 from reconciler.reconcile.reporter import Published, Ran, Reporter
-from reconciler.reconcile.site import Site
+from reconciler.reconcile.site import AnySite
 
 MOST_APPLIES = 5
 """How often one tick applies: each time but the first without what kept the time before from beginning."""
@@ -121,7 +121,7 @@ class Ticker:
         standstill: How long no tick had ended well before this one, where that is long enough to be told.
     """
 
-    site: Site
+    site: AnySite
     assessor: Assessor
     applier: Applier
     reporter: Reporter

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reconciler import launch, process
 from reconciler.errors import Stalled
+from reconciler.reconcile.ports.target import THIS_MACHINE
 
 Starter = Callable[[Sequence[str], Path], Sequence[str]]
 """Turns a command that is to outlive us, and the folder of its execution, into the command that starts it."""
@@ -29,6 +30,8 @@ class LocalTarget:
         shell: The POSIX shell, ``busybox sh`` for instance where there is no other.
         starter: How :meth:`execute` starts what may not be stopped.
     """
+
+    where = THIS_MACHINE
 
     def __init__(
         self, environment: Mapping[str, str], shell: Sequence[str] = ("sh",), starter: Starter = as_child

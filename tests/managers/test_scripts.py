@@ -15,6 +15,7 @@ from reconciler.managers.sections import Section, parse_sections
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Answer, Question
 from reconciler.process import Completed
+from reconciler.reconcile.ports.target import THIS_MACHINE
 from reconciler.resources import locate
 from reconciler.targets.local import LocalTarget
 
@@ -139,6 +140,8 @@ def test_what_a_broken_script_complained_of_is_told() -> None:
 
 class Flood:
     """A target whose output was cut."""
+
+    where = THIS_MACHINE
 
     def run(self, script: bytes, name: str, args: Sequence[str], *, timeout: float | None) -> Completed:
         del script, args, timeout

@@ -309,10 +309,7 @@ def test_a_file_that_is_missing_keeps_no_reboot_back(fleet: Fleet, lacking: tupl
     old = [Build(one.name, "1.0") for one in builds]
     world = PackageWorld((*old, *builds), {one.name: "1.0" for one in old})
     host = Waiting(world, lacking=dict.fromkeys(lacking, "file"))
-    made = ticker(fleet, host)
-    made = replace(made, site=replace(made.site, power=host))
-    assessor, applier = replace(made.assessor, site=made.site), replace(made.applier, site=made.site)
-    made = replace(made, assessor=assessor, applier=applier)
+    made = ticker(fleet, host, power=host)
     made.tick()
     assert (installed(host, "tool"), host.told) == (["1.1"], [])
     # The next try, which is all that is left to do, fails, and the machine is as well as it was.

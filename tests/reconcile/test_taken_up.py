@@ -44,6 +44,7 @@ from reconciler.reconcile.assess import Asked, Assessment, Finding
 from reconciler.reconcile.executions import MOST_ATTEMPTS
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Recalled, State
+from reconciler.reconcile.ports.target import THIS_MACHINE, ThisMachine
 from reconciler.reconcile.recovery import Recovery
 from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
@@ -119,6 +120,7 @@ class Machine:
     at_work: bool = False
     is_ill: bool = False
     seconds: int = 0
+    where: ThisMachine = THIS_MACHINE
 
     # --- the clock ---
 

@@ -47,6 +47,7 @@ from reconciler.reconcile.ports.policies import (
 )
 from reconciler.reconcile.ports.reports import Commit, Diverged, NothingNew, Pushed, Queued, Stored
 from reconciler.reconcile.ports.state import Recalled, State
+from reconciler.reconcile.ports.target import THIS_MACHINE, Power, ThisMachine
 from reconciler.reconcile.reporter import Reporter
 from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
@@ -185,6 +186,7 @@ class Host:
     done: dict[str, Execution] = field(default_factory=dict)
     paused: Pause | None = None
     locked: int = 0
+    where: ThisMachine = THIS_MACHINE
 
     # --- the clock and the lock ---
 
@@ -323,9 +325,9 @@ class Lacking(Host):
         return super().resolve(question)
 
 
-def ticker(fleet: Fleet, host: Host, name: str = "web-01") -> Ticker:
+def ticker(fleet: Fleet, host: Host, name: str = "web-01", power: Power[ThisMachine] | None = None) -> Ticker:
     around = Surroundings(host, host, None, lambda ask, _before, _within: tuple(ask()))
-    site = Site(name, {}, f"hosts/{name}", host, host, host, around)
+    site = Site(name, {}, f"hosts/{name}", host, host, host, around, power)
     minute = timedelta(minutes=1)
     assessor = Assessor(site, host, PolicyFollower(fleet, fleet.read, minute), fleet, "patchledger 1", minute)
     applier = Applier(site, host, "patchledger 1", assessor.ask_anew)

@@ -32,7 +32,7 @@ from reconciler.host.install import credentials
 from reconciler.host.machine.checks import Checks, settle
 from reconciler.host.machine.clock import SystemClock, wait
 from reconciler.host.machine.hooks import HookFolder
-from reconciler.host.machine.inhibitors import observe_inhibitors
+from reconciler.host.machine.inhibitors import Inhibitors
 from reconciler.host.machine.locking import ROOTS_FOLDER, MachineLock
 from reconciler.host.machine.reboot import SystemPower
 from reconciler.host.machine.restarts import Restarts
@@ -55,7 +55,7 @@ from reconciler.reconcile.assess import Assessor
 from reconciler.reconcile.policy_in_force import PolicyFollower, SignedTrust
 from reconciler.reconcile.ports.policies import ReadPolicy
 from reconciler.reconcile.ports.reports import Messenger
-from reconciler.reconcile.ports.target import Clock, Power
+from reconciler.reconcile.ports.target import Clock, Power, ThisMachine
 from reconciler.reconcile.recall import followed
 from reconciler.reconcile.reporter import Reporter
 from reconciler.reconcile.site import Site
@@ -103,7 +103,7 @@ class Wiring:
     """
 
     config: Config
-    site: Site
+    site: Site[ThisMachine]
     folder: StateFolder
     source: PolicyMirror
     read: ReadPolicy
@@ -118,7 +118,7 @@ class Wiring:
 def wire(
     config: Config,
     clock: Clock | None = None,
-    power: Power | None = None,
+    power: Power[ThisMachine] | None = None,
     encrypted: Path = credentials.FOLDER,
 ) -> Wiring:
     """Put the parts together as ``config`` says, with this machine's own clock and power unless given.
@@ -168,7 +168,9 @@ def wire(
     )
 
 
-def _site(config: Config, folder: StateFolder, manager: ScriptedManager, power: Power | None) -> Site:
+def _site(
+    config: Config, folder: StateFolder, manager: ScriptedManager, power: Power[ThisMachine] | None
+) -> Site[ThisMachine]:
     """Return what belongs to this host alone; of another root, nothing of the running system does."""
     own = config.root is None
     return Site(
@@ -181,7 +183,7 @@ def _site(config: Config, folder: StateFolder, manager: ScriptedManager, power: 
         _surroundings(config),
         power or (SystemPower() if own else None),
         run_logs(config),
-        partial(observe_inhibitors, {}) if own else tuple,
+        Inhibitors() if own else None,
         digest_of_rules(config),
         report_key(config),
         partial(is_report_key_revoked, config),
@@ -243,7 +245,7 @@ def report_queue(config: Config, copies: Callable[[], Iterable[Path]] = tuple) -
     )
 
 
-def _reporter(config: Config, site: Site, queue: ReportQueue, messenger: Messenger) -> Reporter:
+def _reporter(config: Config, site: Site[ThisMachine], queue: ReportQueue, messenger: Messenger) -> Reporter:
     return Reporter(
         site,
         queue,
@@ -276,7 +278,7 @@ def _copies_of_reports(state: Path, logs: Path) -> Iterator[Path]:
         yield from sorted(logs.glob(pattern))
 
 
-def _surroundings(config: Config) -> Surroundings:
+def _surroundings(config: Config) -> Surroundings[ThisMachine]:
     """Return what is done around a run; of another root, no service of this system is touched."""
     own = config.root is None
     clock = SystemClock()

@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 from reconciler.errors import Stalled, Transient
 from reconciler.host.machine.systemd import RUNTIME, Systemd, is_active_state, unit_name
 from reconciler.planning.runs.hooks_and_health import CheckResult, newly_failing
+from reconciler.reconcile.ports.target import THIS_MACHINE
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -47,6 +48,8 @@ class Checks:
         systemd: Exists where systemd runs.
         patience: How long one port or URL may take.
     """
+
+    where = THIS_MACHINE
 
     def __init__(
         self, environment: Mapping[str, str], *, systemd: Path = RUNTIME, patience: timedelta = PATIENCE

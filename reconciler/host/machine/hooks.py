@@ -28,6 +28,7 @@ from reconciler.errors import Stalled
 from reconciler.host.machine.systemd import RUNTIME
 from reconciler.ownership import who_else_may_change
 from reconciler.planning.runs.hooks_and_health import HookOutcome, HookResult, HookStage
+from reconciler.reconcile.ports.target import THIS_MACHINE
 
 OUTPUT_LIMIT = 64 * 1024
 """Bytes kept of what one hook prints, half of them for each of its two streams."""
@@ -52,6 +53,8 @@ class HookFolder:
         environment: Variables given to every hook beside ``PATH``, ``LC_ALL`` and ``HOME``, or instead of
             their usual values. Nothing else of our own environment is passed.
     """
+
+    where = THIS_MACHINE
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 from reconciler.planning.facts.observation import Answer, Change, ClockState, Observation, Question, Refresh
-from reconciler.planning.gates.types import Pause
+from reconciler.planning.gates.types import Inhibitor, Pause
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.hooks_and_health import (
     CheckResult,
@@ -25,6 +26,28 @@ FETCH = "download"
 """Name of the execution that fetches packages ahead and changes nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class ThisMachine:
+    """The machine that we run on."""
+
+
+@dataclass(frozen=True, slots=True)
+class InGuest:
+    """A guest of this machine.
+
+    Attributes:
+        id: Which one.
+    """
+
+    id: str
+
+
+THIS_MACHINE = ThisMachine()
+Where_co = TypeVar("Where_co", bound=ThisMachine | InGuest, covariant=True)
+"""What a part is a part of, so that mypy refuses a part of the hypervisor for a guest."""
+AnyManager: TypeAlias = "PackageManager[ThisMachine] | PackageManager[InGuest]"
+
+
 class Clock(Protocol):
     """The wall clock and what is known of it."""
 
@@ -35,8 +58,12 @@ class Clock(Protocol):
         """Say whether the clock is kept synchronised."""
 
 
-class PackageManager(Protocol):
+class PackageManager(Protocol[Where_co]):
     """The package manager of the target, through its patch script."""
+
+    @property
+    def where(self) -> Where_co:
+        """What it is a part of."""
 
     @property
     def is_by_policy(self) -> bool:
@@ -153,10 +180,14 @@ class LogKeeper(Protocol):
         """
 
 
-class Power(Protocol):
+class Power(Protocol[Where_co]):
     """Restarts the machine whose packages are at ``root``."""
 
     root: str
+
+    @property
+    def where(self) -> Where_co:
+        """What it is a part of."""
 
     def boot_id(self) -> str:
         """Return the id of this boot, another after each; empty where nobody tells."""
@@ -169,8 +200,23 @@ class Power(Protocol):
         """
 
 
-class HookRunner(Protocol):
+class Disturbed(Protocol[Where_co]):
+    """Whom a run would disturb; :class:`reconciler.host.machine.inhibitors.Inhibitors` is the real one."""
+
+    @property
+    def where(self) -> Where_co:
+        """What it is a part of."""
+
+    def observe(self) -> tuple[Inhibitor, ...]:
+        """Say what a run would disturb now."""
+
+
+class HookRunner(Protocol[Where_co]):
     """The host's own programs; :class:`reconciler.host.machine.hooks.HookFolder` is the real one."""
+
+    @property
+    def where(self) -> Where_co:
+        """What it is a part of."""
 
     def run(
         self, stage: HookStage, *, stdin: bytes, facts: Mapping[str, str], timeout: timedelta
@@ -181,8 +227,12 @@ class HookRunner(Protocol):
         """Tell a stage's hooks from others, and from such as may not run; empty where there are none."""
 
 
-class HealthChecker(Protocol):
+class HealthChecker(Protocol[Where_co]):
     """What a policy's ``health`` names; :class:`reconciler.host.machine.checks.Checks` is the real one."""
+
+    @property
+    def where(self) -> Where_co:
+        """What it is a part of."""
 
     def check(self, wanted: Health) -> tuple[CheckResult, ...]:
         """Ask everything once."""
@@ -191,8 +241,12 @@ class HealthChecker(Protocol):
         """Return the units that have failed."""
 
 
-class ServiceRestarter(Protocol):
+class ServiceRestarter(Protocol[Where_co]):
     """Services with replaced files; :class:`reconciler.host.machine.restarts.Restarts` is the real one."""
+
+    @property
+    def where(self) -> Where_co:
+        """What it is a part of."""
 
     def leftovers(self) -> Leftovers | None:
         """Say what still runs replaced files; ``None`` where nobody can tell."""
