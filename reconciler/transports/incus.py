@@ -43,7 +43,10 @@ def inspect(sockets: Sequence[Path] = SOCKETS) -> Inspected:
     Args:
         sockets: Where its socket may be; the first that is there is asked.
     """
-    path = next((one for one in sockets if one.is_socket()), None)
+    try:
+        path = next((one for one in sockets if one.is_socket()), None)
+    except OSError as error:
+        return Inspected(problem=f"{error.filename} cannot be asked: {error.strerror}")
     if path is None:
         return Inspected(problem=f"there is no {sockets[-1]}: Incus does not run")
     try:

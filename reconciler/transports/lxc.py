@@ -25,13 +25,13 @@ def inspect(folder: Path = Path(LXC), cluster: Path = CLUSTER, kernel: Kernel | 
     """
     kernel = kernel or Kernel()
     try:
-        names = sorted(path.parent.name for path in folder.glob("*/config"))
-        open_sockets = kernel.command_sockets()
+        if not folder.is_dir():
+            return Inspected(problem=f"{folder} is not there: LXC is not installed")
+        names = sorted(path.name for path in folder.iterdir() if (path / "config").exists())
+        is_node, open_sockets = cluster.is_dir(), kernel.command_sockets()
     except OSError as error:
         return Inspected(problem=f"{error.filename or folder} cannot be read: {error.strerror}")
-    if not folder.is_dir():
-        return Inspected(problem=f"{folder} is not there: LXC is not installed")
-    own = [name for name in names if not (is_number(name) and cluster.is_dir())]
+    own = [name for name in names if not (is_node and is_number(name))]
     return Inspected(
         tuple(
             Guest(suggested_id(name), GuestKind.LXC, name, _state(name, folder, kernel, open_sockets))

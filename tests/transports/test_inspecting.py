@@ -1,6 +1,7 @@
 """Each place where guests are is looked into, or says why not; one bad guest spoils no other."""
 
 import json
+import os
 import socketserver
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -355,3 +356,20 @@ def test_a_name_that_would_be_taken_for_something_else_is_not_entered(
     machines = [[name, "container", "systemd-nspawn", "/x"]]
     of_systemd = nspawn.inspect(bus(printed(machines), printed([])), kernel).guests
     assert all(isinstance(guest.state, Unsupported) for guest in of_systemd)
+
+
+@pytest.mark.root
+def test_who_may_not_look_is_told_so_and_hears_of_no_empty_place(tmp_path: Path, kernel: Kernel) -> None:
+    for name in ("lxc", "pve", "incus"):
+        (tmp_path / name).mkdir(mode=0o700)
+    place = Kernel(Path("/proc/net/unix"), kernel.cgroups)
+    os.seteuid(65534)
+    try:
+        found = (
+            lxc.inspect(tmp_path / "lxc", tmp_path / "pve", place),
+            proxmox.inspect(tmp_path / "pve", place),
+            incus.inspect((tmp_path / "incus" / "s",)),
+        )
+    finally:
+        os.seteuid(0)
+    assert all(one.problem.endswith("Permission denied") and not one.guests for one in found), found
