@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.planning.text.canonical import instant
+from tests.cli.test_policy_impact import NOBODY
 from tests.e2e.site import BEFORE, POLICY, SCHEDULE, Site, git
 from tests.e2e.test_apply import INSIDE, OTHERS, approval, host, machine, offer, runs, tick, want
 from tests.e2e.test_asked_anew import FREEZE, HOLD, NAMES, commit_in_the_first_step
@@ -48,7 +49,9 @@ def said(patchledger: Command, *arguments: str) -> str:
 def impact(site: Site, patchledger: Command) -> str:
     """Return what a reviewer reads of the newest commit."""
     sides = ("--base", "HEAD~1", "--head", "HEAD", "--reports", str(site.reports))
-    return said(patchledger, "policy", "impact", str(site.policy), *sides, "--at", instant(BEFORE))
+    code, out, err = patchledger("policy", "impact", str(site.policy), *sides, "--at", instant(BEFORE))
+    assert (code, err) == (0, f"patchledger: {NOBODY}\n")
+    return " ".join(out.split())
 
 
 def offered(site: Site, machine: AptLab, policy: str = "") -> str:
