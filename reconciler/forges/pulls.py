@@ -19,6 +19,8 @@ from reconciler.forges.places import ForgePlace
 _PAGE = 50
 """Pull requests of one answer: as many as Forgejo gives, where nobody configured it otherwise."""
 _MOST_PAGES = 100
+_ENOUGH_PAGES = 20
+"""Of those that were closed, which Forgejo does not tell by their branch: the last thousand."""
 _NO_FORGE = "look at proposals.api and proposals.forge"
 _EXISTS = (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
 
@@ -148,16 +150,22 @@ class _Listing:
     key: str
     size: str = "per_page"
 
-    def items(self, line: ForgeLine, query: Mapping[str, str | int], most: int) -> Iterator[object]:
+    def items(self, line: ForgeLine, query: Mapping[str, str | int], *, is_whole: bool) -> Iterator[object]:
         """Yield what it holds, until a page has nothing that was not seen before.
 
         Neither the length of a page nor a link tells: forges give fewer than they are asked for, and a link
         may lead anywhere.
 
+        Args:
+            line: A way to the forge.
+            query: Of the address.
+            is_whole: All of it is needed; else so many pages are enough.
+
         Raises:
-            Stalled: It has more than ``most`` pages.
+            Stalled: It is needed whole, and has too many pages.
         """
         seen: set[object] = set()
+        most = _MOST_PAGES if is_whole else _ENOUGH_PAGES
         for page in range(1, most + 1):
             told = line.ask("GET", self.path, {**query, self.size: _PAGE, "page": page})
             if not isinstance(told, list):
@@ -167,8 +175,9 @@ class _Listing:
                 return
             seen |= {str(one.get(self.key)) for one in new}
             yield from new
-        said = f"GET {line.api}{self.path}: it lists more than {most * _PAGE} pull requests"
-        raise Stalled(said, "close what nobody needs")
+        if is_whole:
+            said = f"GET {line.api}{self.path}: it lists more than {most * _PAGE} pull requests"
+            raise Stalled(said, "close what nobody needs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +194,12 @@ class _Pulls:
         return f"/repos/{quote(self.repository)}"
 
     def opened(self) -> tuple[Pull, ...]:
-        return tuple(self._listed({"state": "open"}, _MOST_PAGES))
+        return tuple(self._listed({"state": "open"}, is_whole=True))
 
     def was_declined(self, branch: str, commit: str) -> bool:
         owner = self.repository.partition("/")[0]
         query = {"head": f"{owner}:{branch}"} if self.is_github else {"sort": "recentupdate"}
-        return _has_declined(self._listed({"state": "closed", **query}, _MOST_PAGES), branch, commit)
+        return _has_declined(self._listed({"state": "closed", **query}, is_whole=False), branch, commit)
 
     def open(self, branch: str, title: str, body: str) -> Pull:
         asked = {"title": title, "body": body, "head": branch, "base": self.base}
@@ -213,9 +222,9 @@ class _Pulls:
     def _doing(self, method: str) -> str:
         return f"{method} {self.line.api}{self._path}/pulls"
 
-    def _listed(self, query: Mapping[str, str | int], most: int) -> Iterator[Pull]:
+    def _listed(self, query: Mapping[str, str | int], *, is_whole: bool) -> Iterator[Pull]:
         listing = _Listing(f"{self._path}/pulls", "number", "per_page" if self.is_github else "limit")
-        for told in listing.items(self.line, query, most):
+        for told in listing.items(self.line, query, is_whole=is_whole):
             one = _read(_PullTold, told, self._doing("GET"))
             # Whose copy the branch is of: anybody may have one, with branches of any name.
             home = "" if one.head.repo is None else one.head.repo.full_name
@@ -247,11 +256,11 @@ class _MergeRequests:
         return f"/projects/{quote(self.repository, safe='')}/merge_requests"
 
     def opened(self) -> tuple[Pull, ...]:
-        return tuple(self._listed({"state": "opened"}, _MOST_PAGES))
+        return tuple(self._listed({"state": "opened"}, is_whole=True))
 
     def was_declined(self, branch: str, commit: str) -> bool:
         query = {"state": "closed", "source_branch": branch}
-        return _has_declined(self._listed(query, _MOST_PAGES), branch, commit)
+        return _has_declined(self._listed(query, is_whole=False), branch, commit)
 
     def open(self, branch: str, title: str, body: str) -> Pull:
         asked = {
@@ -277,9 +286,9 @@ class _MergeRequests:
     def close(self, number: int) -> None:
         self.line.ask("PUT", f"{self._path}/{number}", body={"state_event": "close"})
 
-    def _listed(self, query: Mapping[str, str | int], most: int) -> Iterator[Pull]:
+    def _listed(self, query: Mapping[str, str | int], *, is_whole: bool) -> Iterator[Pull]:
         asked = {**query, "target_branch": self.base, "scope": "all"}
-        for told in _Listing(self._path, "iid").items(self.line, asked, most):
+        for told in _Listing(self._path, "iid").items(self.line, asked, is_whole=is_whole):
             one = _read(_MergeRequestTold, told, f"GET {self.line.api}{self._path}")
             if one.source_project_id == one.target_project_id:
                 yield self._pull(one)

@@ -1,6 +1,10 @@
 """``approve --propose``: a job that keeps pull requests on a forge, for a fleet that reports, on real git."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +16,7 @@ from jsonschema import Draft202012Validator
 from reconciler.cli import main
 from reconciler.cli.showing.interfaces import schema
 from reconciler.host.machine.clock import SystemClock
+from reconciler.host.state.own_folder import alone
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.planning.resolving.dispositions import Plan
 from tests.e2e.test_approve import NEEDS, PLAN, SHORT
@@ -387,6 +392,36 @@ def test_without_a_forge_it_says_what_to_configure(job: Job) -> None:
     assert "the configuration names no forge to propose on" in job.capsys.readouterr().err
     told = ("--config", f"{job.world.folder}/config.yaml", "approve", "--list", "--max-open", "3", "--fetch")
     assert main(told) == 2
+
+
+@only_github
+def test_two_at_once_do_not_meet(job: Job) -> None:
+    job.waits("web-01")
+    assert job.run("--dry-run") == 0
+    with alone(job.world.folder / "state" / "fleet" / "lock", "the other one"):
+        assert job.run() == 5
+    assert "another patchledger run is at work" in job.capsys.readouterr().err
+    assert job.forge.pulls == []
+
+
+@only_github
+def test_the_page_is_followed_as_it_is_printed(job: Job) -> None:
+    job.waits("web-01")
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "propose-approvals.md"
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (job.world.folder / "config.yaml").rename(job.world.folder / "console.yaml")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ec", block],
+        cwd=job.world.folder,
+        env={"PATH": path, "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["What", "would", "What", "opened"]
+    assert list(job.forge.standing()) == ["proposals/web-01"]
 
 
 @only_github

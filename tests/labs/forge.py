@@ -144,9 +144,11 @@ class Forge:
 
     def refresh(self) -> None:
         """Look at the branches of open pull requests, as a forge does when it is pushed to."""
+        told = ("for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads")
+        listed = "" if self.repository is None or not self.pulls else git(self.repository, *told)
+        commits = dict(line.split() for line in listed.splitlines())
         for pull in self.pulls:
-            branch = self.branch_of(pull)
-            commit = self.commit_of(branch)
+            commit = commits.get(self.branch_of(pull), "")
             if pull["state"] not in {"open", "opened"}:
                 continue
             if self.kind == "gitlab":

@@ -84,6 +84,16 @@ def test_one_that_was_closed_without_a_merge_is_known_by_its_commit(forge: Forge
     assert not pulls.was_declined("proposals/c", commit)
 
 
+def test_more_than_a_job_can_look_at_is_said_where_all_of_it_counts(forge: Forge) -> None:
+    forge.page = 1
+    for _ in range(101):
+        forge.open("proposals/b", "another", "")
+    with pytest.raises(Stalled, match="it lists more than 5000 pull requests"):
+        asked(forge, timeout=200).opened()
+    forge.finish("proposals/b", is_merged=False)
+    assert not asked(forge).was_declined("proposals/a", "0" * 40)
+
+
 _HTML = b"<html><title>Sign in</title></html>"
 _LONG = b"[" + b" " * (AT_MOST + 1)
 
