@@ -28,6 +28,7 @@ from reconciler.gitops.refs import is_oid
 from reconciler.gitops.refusals import server_words
 from reconciler.gitops.remote import redact_url
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, SignedCommit, read_commit
+from reconciler.ownership import check_ours
 from reconciler.planning.fleet.proposing import PREFIX, Standing
 from reconciler.planning.text.untrusted import commit_message
 
@@ -63,16 +64,18 @@ class ProposalBranches:
         pusher: With whose credential.
         timeout: Seconds for each conversation with the remote.
         ref: The followed branch, where commits must name it in a trailer; else empty.
+        key: File of the SSH private key that signs commits; empty without.
 
     Raises:
         Misuse: The credential cannot be used.
     """
 
-    def __init__(self, git: Git, pusher: Pusher, timeout: float, ref: str = "") -> None:
+    def __init__(self, git: Git, pusher: Pusher, timeout: float, *, ref: str = "", key: str = "") -> None:
         self._remote, options = pusher.reaching()
         self._git = Git(git.git_dir, options)
         self._shown = redact_url(pusher.remote)
         self._timeout = timeout
+        self._key = key
         self._trailers = {"Policy-Ref": ref} if ref else {}
 
     def fetched(self, head: str) -> list[Standing]:
@@ -107,10 +110,14 @@ class ProposalBranches:
             when: Its date, aware.
         """
         doing = f"cannot make a commit for {proposal.branch}"
+        if self._key:
+            check_ours(self._key, "proposals.signing_key")
         tree = self._tree(head, proposal, doing)
         seal = _seal(proposal.branch, head, tree)
         message = commit_message(proposal.message, {**self._trailers, _SEAL: seal})
-        return commit_tree(self._git, tree, [head], message.encode(), who=WHO, when=when, key="", doing=doing)
+        return commit_tree(
+            self._git, tree, [head], message.encode(), who=WHO, when=when, key=self._key, doing=doing
+        )
 
     def move(self, branch: str, old: str, new: str) -> bool:
         """Move a branch, or delete it; return whether it is there now: else somebody else moved it.

@@ -206,6 +206,9 @@ class Proposals(Strictly):
     file: AbsolutePath | None = None
     """File with the token, that its owner alone may read."""
 
+    signing_key: AbsolutePath | None = None
+    """SSH private key that signs what is proposed, where the forge asks for that; none that signs policy."""
+
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.credential is None) == (self.file is None):

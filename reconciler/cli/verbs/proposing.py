@@ -148,7 +148,9 @@ def _run(
     waits = unapproved(found, Resolver(policy), rules.now)
     ref = config.policy.ref.removeprefix("refs/heads/") if config.trust.require_ref else ""
     forge, pusher = reached
-    branches = ProposalBranches(Git(mirror.mirror), pusher, config.git.timeout.total_seconds(), ref)
+    key = str(proposals_of(config).signing_key or "")
+    timeout = config.git.timeout.total_seconds()
+    branches = ProposalBranches(Git(mirror.mirror), pusher, timeout, ref=ref, key=key)
     there = branches.fetched(head)
     opened = opened_by_branch(forge)
     no = declined(forge, opened, still_waited_for(waits, there))

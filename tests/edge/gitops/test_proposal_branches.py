@@ -13,6 +13,7 @@ from reconciler.gitops.proposal_branches import WHO, ProposalBranches
 from reconciler.planning.fleet.proposing import Standing
 from reconciler.reconcile.ports.policies import Fetched
 from tests.edge.gitops.bench import NOW, HttpsServer, Repository, SshServer, git
+from tests.labs.signing import Key
 
 BRANCH, FILE = "proposals/web-01", "approvals/plan-1.yaml"
 TOKEN = "p@ss/w"
@@ -124,6 +125,17 @@ def test_who_takes_the_name_of_the_job_is_known_by_what_is_sealed(desk: Desk) ->
     }
     desk.commit({FILE: "kind: Approval\nname: other\n"}, "--amend", "--no-edit", **names)
     assert desk.standing().foreign == "somebody else pushed to it"
+
+
+def test_a_key_signs_where_there_is_one_and_a_signed_branch_is_the_jobs(desk: Desk, ada: Key) -> None:
+    key = ada.settings["user.signingkey"]
+    pusher = Pusher(str(desk.server.path), GitAccess())
+    desk.branches = ProposalBranches(Git(desk.mirror.mirror), pusher, 20.0, ref="main", key=key)
+    commit = desk.propose()
+    told = git(desk.server.path, "cat-file", "commit", commit)
+    assert "BEGIN SSH SIGNATURE" in told
+    assert "\nPolicy-Ref: main\nProposal-Seal: " in told
+    assert desk.standing().foreign == ""
 
 
 def test_a_branch_under_another_name_is_not_the_jobs(desk: Desk) -> None:
