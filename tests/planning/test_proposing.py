@@ -118,6 +118,9 @@ def test_a_branch_of_somebody_else_is_left_alone_and_its_plan_with_it() -> None:
     # Nobody can tell what they are about: the target that the branch is called after is theirs.
     unknown = replace(theirs, path="", text="")
     assert named(agenda(waits(("web-01", "c")), [unknown], (), RULES)) == {}
+    # What they did there is in the policy, and they left the branch.
+    merged = replace(unknown, is_merged=True)
+    assert named(agenda(waits(("web-01", "c")), [merged], (), RULES)) == {"c": "proposals/web-01+2"}
 
 
 def test_what_is_declined_keeps_its_branch_and_takes_no_room() -> None:

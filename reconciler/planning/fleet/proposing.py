@@ -320,6 +320,8 @@ def _of_others(
     of_target = {one.row.target: plan.digest for plan in plans for one in plan.targets}
     found = set()
     for one in foreign:
+        if one.is_merged:
+            continue  # What they did there is in the policy.
         approval = approval_in(one)
         if approval is not None and approval.plan in known:
             found.add(approval.plan)
