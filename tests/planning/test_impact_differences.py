@@ -241,6 +241,15 @@ def test_what_depends_on_a_file_with_problems_goes_with_it_and_only_the_cause_is
     assert side.revision is None or side.revision.policies == ()
 
 
+def test_a_policy_far_over_a_limit_is_not_read_anew_for_each_file_that_is_too_much() -> None:
+    names = ", ".join(f"package-{number}" for number in range(900))
+    many = {f"exceptions/{one:03}.yaml": HOLD.replace("no-nginx", f"hold-{one}") for one in range(90)}
+    tree = {path: text.replace('"nginx*"', names) for path, text in many.items()}
+    side = side_of(files({**TREE, **tree}), "change")
+    assert side.revision is None
+    assert ["is too much" in one.message for one in side.said.problems[:1]] == [True]
+
+
 def test_a_policy_for_a_newer_program_is_judged_as_far_as_it_is_understood() -> None:
     side = side_of(files({**TREE, "patchledger.yaml": 'requires: ">=99"\n'}), "change")
     assert side.requires == ">=99"

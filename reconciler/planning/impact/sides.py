@@ -8,6 +8,9 @@ from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision,
 from reconciler.policy.placement import REPOSITORY_FILE
 from reconciler.policy.problems import Problem
 
+_ROUNDS = 8
+"""How often files with problems are left out, and the rest is read anew: one that is too much is named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -34,7 +37,7 @@ def side_of(files: Sequence[PolicyFile], name: str, commit: str = "") -> Side:
     """
     problems: set[Problem] = set()
     requires, left = "", list(files)
-    while True:
+    for _ in range(_ROUNDS):
         match load(left, commit):
             case Revision() as revision:
                 found = tuple(sorted({*problems, *revision.misplaced}))
@@ -51,5 +54,7 @@ def side_of(files: Sequence[PolicyFile], name: str, commit: str = "") -> Side:
         problems |= {one for one in told if not problems or requires}
         without = [file for file in left if file.path not in named]
         if len(without) == len(left):
-            return Side(PolicySide(name, commit, tuple(sorted({*problems, *told}))), None, requires)
+            problems |= set(told)
+            break
         left = without
+    return Side(PolicySide(name, commit, tuple(sorted(problems))), None, requires)
