@@ -7,6 +7,22 @@ from pathlib import Path
 from benchmarks.installation import Installation
 from benchmarks.measure import Command, Sample, Spread, Turns, in_turn
 
+# Runs the command inside a bare interpreter that counts the processes it starts and reads its own peak.
+WITNESS = """\
+import sys
+started = 0
+def see(event, arguments):
+    global started
+    started += event in {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.system"}
+sys.addaudithook(see)
+from reconciler.cli import main
+code = main(sys.argv[1:])
+with open("/proc/self/status", "rb") as file:
+    peak = next(int(line.split()[1]) for line in file if line.startswith(b"VmHWM:"))
+print(f"\\nwitness {started} {peak}")
+sys.exit(code)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -9,7 +9,8 @@ from pathlib import Path
 from benchmarks import policies
 from benchmarks.adopting import first_adoption
 from benchmarks.applying import apply, apply_steps
-from benchmarks.bench import Bench, Row, cpu, cpu_more, cpu_ratio, milliseconds, rss
+from benchmarks.bench import WITNESS, Bench, Row, cpu, cpu_more, cpu_ratio, milliseconds, rss
+from benchmarks.impacts import impact
 from benchmarks.installation import PLAN
 from benchmarks.measure import Command, Spread, measure
 from benchmarks.other_managers import plan_dnf, plan_pacman, plan_zypper
@@ -21,21 +22,6 @@ import pathlib, sys, yaml
 for path in pathlib.Path(sys.argv[1]).rglob("*.yaml"):
     for node in yaml.compose_all(path.read_bytes(), yaml.CLoader):
         pass
-"""
-# Runs the command inside a bare interpreter that counts the processes it starts and reads its own peak.
-WITNESS = """\
-import sys
-started = 0
-def see(event, arguments):
-    global started
-    started += event in {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.system"}
-sys.addaudithook(see)
-from reconciler.cli import main
-code = main(sys.argv[1:])
-with open("/proc/self/status", "rb") as file:
-    peak = next(int(line.split()[1]) for line in file if line.startswith(b"VmHWM:"))
-print(f"\\nwitness {started} {peak}")
-sys.exit(code)
 """
 
 
@@ -166,9 +152,10 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "first-adoption": first_adoption,
     "fleet": fleet,
     "heartbeats": heartbeats,
+    "impact": impact,
     "reports-at-once": reports_at_once,
     "apply": apply,
     "apply-steps": apply_steps,
 }
-LONG = frozenset({"apply-steps", "fleet", "reports-at-once"})
+LONG = frozenset({"apply-steps", "fleet", "impact", "reports-at-once"})
 """What is measured only where it is asked for by name."""

@@ -26,7 +26,7 @@ from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, read_commit
 from reconciler.planning.fleet.rows import Row
-from reconciler.planning.fleet.summary import read_summary
+from reconciler.planning.fleet.summary import read_rows
 from reconciler.planning.gates.recording import Recording, read_vouched
 
 _TIMEOUT = 600.0
@@ -80,7 +80,7 @@ def read_published(address: str, policy: GivenPolicy, now: datetime) -> Publishe
             raise Misuse(f"cannot read {path}: {error.strerror}", "check its owner and mode") from error
     else:
         data, notices = _fetched_summary(address, policy, now)
-    return Published([line.row for line in read_summary(data)[1]], notices)
+    return Published(read_rows(data)[1], notices)
 
 
 def _fetched_summary(address: str, policy: GivenPolicy, now: datetime) -> tuple[bytes, tuple[str, ...]]:

@@ -168,10 +168,19 @@ def read_summary(data: bytes) -> tuple[Head, list[Line]]:
     Raises:
         Misuse: It is none, or one of a newer version.
     """
+    head, rows = read_rows(data)
+    return head, list(map(Line.of, rows))
+
+
+def read_rows(data: bytes) -> tuple[Head, list[Row]]:
+    """Return what ``summary.json`` holds, without the texts of its lines.
+
+    Raises:
+        Misuse: It is none, or one of a newer version.
+    """
     try:
         document = json.loads(data)
-        head = _head(document)
-        return head, [Line.of(row) for row in map(_row, document["rows"])]
+        return _head(document), list(map(_row, document["rows"]))
     except _MALFORMED as error:
         raise _unreadable(error) from None
 
