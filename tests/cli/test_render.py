@@ -24,6 +24,7 @@ from tests.examples import examples
 from tests.planning.test_run_record import RECORD
 from tests.planning_texts import HOSTILE_TEXT
 from tests.report_samples import (
+    APPROVAL,
     COMMIT,
     EMPTY,
     FREEZE,
@@ -178,6 +179,30 @@ def test_colour_only_where_asked() -> None:
 def test_a_plan_to_be_approved_shows_its_whole_digest() -> None:
     report = report_of(inputs=replace(INPUTS, settings=replace(SETTINGS, approval="required")))
     assert f"To approve exactly this plan: plan: {USUAL.digest}\n" in render_plan(report)
+
+
+def test_who_used_an_approval_up_is_told_another_way() -> None:
+    settings = replace(SETTINGS, approval="required")
+    approval = replace(APPROVAL, plan=USUAL.digest)
+    inputs = replace(INPUTS, settings=settings, approvals=(approval,), used=(USUAL.digest,))
+    report = report_of(inputs=inputs)
+    assert "used up" in render_plan(report)
+    assert "To let the same happen once more, approve its versions\n" in render_plan(report)
+    assert "merge an Approval with its `versions:`." in to_markdown(report)
+    assert "To approve exactly this plan" not in render_plan(report) + to_markdown(report)
+
+
+def test_before_the_window_a_person_is_told_to_approve_as_well() -> None:
+    closed = replace(INPUTS.windows, spans=INPUTS.windows.spans[1:])
+    inputs = replace(INPUTS, settings=replace(SETTINGS, approval="required"), windows=closed)
+    report = report_of(inputs=inputs)
+    for text in (render_plan(report, width=200), render_status(report, width=200)):
+        assert "Not now (window)" in text
+        assert "\nA person must act as well: no approval in force covers plan " in text
+        assert f"To approve exactly this plan: plan: {USUAL.digest}\n" in text
+    page = to_markdown(report)
+    assert "\n\nA person must act as well: no approval in force covers plan " in page
+    assert f". To approve exactly this plan, merge an Approval with `plan:` `{USUAL.digest}`.\n" in page
 
 
 def test_no_text_depends_on_the_moment_of_reading() -> None:

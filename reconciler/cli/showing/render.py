@@ -278,8 +278,14 @@ def _decision_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
     text = f"{opening}: {visible(decision.reason)}{origin}{_until(decision)}"
     for line in wrapped(text, width):
         yield paint(line, style)
-    if decision.outcome is Outcome.APPROVAL:
-        yield f"To approve exactly this plan: plan: {visible(report.plan.digest)}"
+    if lacks := report.lacks_approval:
+        if decision.outcome is not Outcome.APPROVAL:
+            also = f"A person must act as well: {visible(lacks)}"
+            yield from (paint(line, Style.NOTE) for line in wrapped(also, width))
+        if report.is_used_up:
+            yield "To let the same happen once more, approve its versions"
+        else:
+            yield f"To approve exactly this plan: plan: {visible(report.plan.digest)}"
 
 
 def _opening(decision: Decided) -> tuple[str, Style]:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from reconciler.planning.facts.observation import RebootNeed
-from reconciler.planning.gates.types import GateName, Outcome
+from reconciler.planning.gates.types import Outcome
 from reconciler.planning.reporting.ailments import Ailment, Ill, pressing
 from reconciler.planning.reporting.document import Counts, Decided, Report
 from reconciler.planning.reporting.host_status import NextWindow
@@ -427,13 +427,9 @@ def _of_decision(report: Report) -> Iterator[tuple[TargetState, str]]:
     match report.decision.outcome:
         case Outcome.PAUSED | Outcome.APPROVAL:
             yield TargetState.WAITING, f"{report.decision.outcome}: {report.decision.reason}"
-        case Outcome.PLAN_ONLY | Outcome.DOWNLOAD_ONLY | Outcome.NOTHING:
-            return  # nothing would be applied with an approval either
         case _:  # what passes by itself, and what an ailment tells of
-            # Behind a window that is closed, say: once it is open it is late for a person to look.
-            for gate in report.gates:
-                if gate.gate is GateName.APPROVAL and gate.state == "closed" and report.plan.transaction:
-                    yield TargetState.WAITING, f"{Outcome.APPROVAL}: {gate.message}"
+            if why := report.lacks_approval:
+                yield TargetState.WAITING, f"{Outcome.APPROVAL}: {why}"
 
 
 def _of_machine(report: Report) -> Iterator[tuple[TargetState, str]]:

@@ -339,6 +339,23 @@ class Report:
         return Names.among(packages, self.host.facts.architecture)
 
     @property
+    def lacks_approval(self) -> str:
+        """Why the plan lacks the approval that it needs, empty where it does not, or would not be applied.
+
+        Another gate may decide, such as a window that is closed: once that opens it is late for a person.
+        """
+        if self.decision.outcome in {Outcome.PLAN_ONLY, Outcome.DOWNLOAD_ONLY, Outcome.NOTHING}:
+            return ""
+        gates = (one for one in self.gates if one.gate is GateName.APPROVAL and one.state == "closed")
+        return next((one.message for one in gates if self.plan.transaction), "")
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether an approval by digest is in force that let this plan be applied once, and no more."""
+        covering = any(one.covers and one.plan and not one.expired for one in self.approvals)
+        return covering and bool(self.lacks_approval)
+
+    @property
     def free_windows(self) -> tuple[Upcoming, ...]:
         """Of the windows those in which a run can start."""
         return tuple(window for window in self.windows if window.blocked_by is None)

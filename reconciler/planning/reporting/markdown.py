@@ -75,9 +75,12 @@ def _verdict(report: Report) -> str:
         word = "The window ends" if decision.outcome is Outcome.APPLY else "Asked again"
         until = f" {word} at {instant(decision.until)}."
     verdict = f"**{opening}**: {prose(decision.reason)}{origin}.{until}"
-    if decision.outcome is Outcome.APPROVAL:
-        digest = code(report.plan.digest)
-        verdict += f"\n\nTo approve exactly this plan, merge an Approval with `plan:` {digest}."
+    if lacks := report.lacks_approval:
+        how = f"To approve exactly this plan, merge an Approval with `plan:` {code(report.plan.digest)}."
+        if report.is_used_up:
+            how = "To let the same happen once more, merge an Approval with its `versions:`."
+        also = "" if decision.outcome is Outcome.APPROVAL else f"A person must act as well: {prose(lacks)}. "
+        verdict += f"\n\n{also}{how}"
     return verdict
 
 
