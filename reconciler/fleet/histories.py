@@ -11,7 +11,7 @@ The rules:
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -22,6 +22,7 @@ from reconciler.durable import replace_file
 from reconciler.errors import Misuse
 from reconciler.fleet.branches import FLEET, FleetBranches
 from reconciler.fleet.cache import MOST_BYTES, MOST_FILES, MOST_REPORT_BYTES, ReportCache, chunks
+from reconciler.fleet.gathering import MOST_HELD
 from reconciler.fleet.proofs import Proof, Proofs
 from reconciler.fleet.report_keys import KeyBook
 from reconciler.gitops.git import commit_date
@@ -70,6 +71,7 @@ class History:
         self._cache = cache
         self._book = book
         self._proofs = proofs
+        self._ahead: dict[str, bytes | None] = {}
         self.report = lru_cache(_KEPT)(self._report)
         self.recording = lru_cache(_KEPT)(self._recording)
 
@@ -91,10 +93,28 @@ class History:
         wanted = _wanted(links, since)
         proofs = self._proofs.of([(branch, oid) for oid in wanted])
         enrolment = self._book.of(branch.split("/")[1])
+        self._read_ahead(links, wanted)
         told = dict(
             zip(wanted, zip(proofs, enrolment.standings(map(_told, proofs)), strict=True), strict=True)
         )
         return tuple(_judged(link, *told[link.commit]) if link.commit in told else link for link in links)
+
+    def _read_ahead(self, links: Sequence[Link], wanted: Collection[str]) -> None:
+        """Read what the checks of a branch will ask for, as far as memory allows, by two processes."""
+        known = {link.commit: link for link in links}
+        blobs: dict[str, None] = {}
+        for link in links:
+            if link.commit in wanted:
+                near = [link, *(known[oid] for oid in link.parents if oid in known)]
+                blobs |= dict.fromkeys(one.report for one in near)
+                blobs |= dict.fromkeys(one.recording for one in near if link.runs)
+        oids = [oid for oid in blobs if oid]
+        few, size = list[str](), 0
+        for oid, _, told in described(self._cache.git, oids, _DOING) if oids else ():
+            size += int(told)
+            if oid and size <= MOST_HELD:
+                few.append(oid)
+        self._ahead = dict(zip(few, self._cache.texts(few, MOST_BYTES), strict=True)) if few else {}
 
     def _listed(self, tip: str) -> list[_Listed] | Unread:
         asked = self._cache.git.run(
@@ -173,7 +193,10 @@ class History:
         return _read(read_vouched, self._text(blob, MOST_BYTES))
 
     def _text(self, blob: str, most: int) -> bytes | None:
-        return self._cache.texts([blob], most)[0]
+        if blob not in self._ahead:
+            return self._cache.texts([blob], most)[0]
+        held = self._ahead[blob]
+        return held if held is not None and len(held) <= most else None
 
 
 def _blob(oid: str) -> str:
