@@ -413,6 +413,9 @@ def approval(case: Case) -> Iterator[Against]:
     if isinstance(found, Closed):
         earlier = [link.commit for link, record in before if record.digest == case.record.digest]
         yield case.differs("approval", found.reason, *case.commits, *earlier)
+    elif inputs.settings.approval == "required" and not case.story.is_whole:
+        said = "its approval may be used up: the reports before are not all there"
+        yield case.unproved("approval", said)
 
 
 def failures(case: Case) -> Iterator[Against]:
