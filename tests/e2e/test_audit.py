@@ -118,6 +118,23 @@ def test_an_approval_that_is_used_twice_is_refuted(world: Audited, machine: AptL
     assert [one.verdict for one in without.changes if one.kind == "run"] == ["proved", "proved"]
 
 
+def test_an_approval_is_unproved_where_earlier_reports_are_elsewhere(
+    world: Audited, machine: AptLab, tmp_path: Path
+) -> None:
+    offer(machine, Deb("one", "1.1"))
+    world.want("one", policy="approval: required\n")
+    digest = tick(world.site, BEFORE).report.plan.digest
+    world.site.commit({"approvals/one.yaml": approval(f"plan: {digest}")})
+    assert [one.outcome for one in tick(world.site).runs] == ["applied"]
+    copy = world.copy(tmp_path / "moved")
+    previous = {"commit": "f" * 40, "inventory": "", "remote": "ssh://git.example/reports"}
+    copy.rewrite({0: lambda one: one.recording.update(previous=previous)})
+    copy.publish(INSIDE + HOUR)
+    found = reasons(copy.audit(INSIDE + HOUR))
+    assert found["approval"] == "unproved: its approval may be used up: the reports before are not all there"
+    assert found["order"].startswith("unproved: the report follows ffffffffffff, which its branch")
+
+
 def test_a_version_that_is_said_to_be_older_than_it_is_is_refuted(world: Audited, machine: AptLab) -> None:
     offer(machine, Deb("one", "1.1"))
     world.want("one", policy="min_age: {other: 2d}\n")
