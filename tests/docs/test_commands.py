@@ -1,5 +1,6 @@
 """The commands of a how-to are run, one after the other, as its reader runs them."""
 
+import json
 import os
 import re
 import subprocess
@@ -267,3 +268,31 @@ def test_reading_a_fleet(tmp_path: Path, keys: Keys, ada: Key) -> None:
     assert "does not list" not in done.stderr
     assert (tmp_path / "fleet.csv").read_text().count("\n") == 2
     assert (tmp_path / "fleet.prom").read_text().endswith("# EOF\n")
+
+
+def test_answering_an_auditor(tmp_path: Path, keys: Keys, ada: Key) -> None:
+    world = FleetWorld.create(tmp_path, keys, ada, "web-01")
+    world.report("web-01")
+    told = {
+        "host": "console-01",
+        "policy": {"remote": f"file://{world.policy.path}/.git"},
+        "reports": {"remote": f"file://{world.reports}"},
+        "trust": {"mode": "signed", "allowed_signers": f"{tmp_path}/signers", "repository": "example"},
+        "state_dir": f"{tmp_path}/console",
+    }
+    (tmp_path / "console.yaml").write_text(json.dumps(told), encoding="utf-8")
+    blocks = commands("answer-an-auditor.md")
+    assert len(blocks) == 3
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input="\n".join(blocks),
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("web-01: proved, 1 report up to ") == len(["all", "the host", "the package"])
+    assert (tmp_path / "audit.md").read_text().startswith("# Audit: proved\n")
+    assert (tmp_path / "audit.csv").read_text().startswith("target,verdict,")
