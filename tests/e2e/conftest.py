@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import main
+from tests.audits import audited_all, refuted
 from tests.e2e.machines import MANAGERS, Plant
 from tests.e2e.site import Site
 from tests.labs.apt import AptLab
@@ -47,6 +48,17 @@ def replayed(tmp_path: Path) -> Iterator[None]:
     yield
     for site in Site.made:
         assert [one for one in replay(site.reports, site.policy, Site.foreign) if one.problem] == []
+
+
+@pytest.fixture
+def lawful(replayed: None) -> Iterator[None]:
+    """Audit each installation when a test is over: of what a host did by the rules, nothing is refuted."""
+    del replayed
+    yield
+    for site in Site.made:
+        if not Site.foreign:
+            found = audited_all(site.reports, site.policy)
+            assert [one for target in found.targets for one in refuted(target)] == []
 
 
 @pytest.fixture(params=MANAGERS)

@@ -27,6 +27,8 @@ from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.labs.apt import MAIN, AptLab, Deb
 from tests.labs.naming import in_json
 
+pytestmark = pytest.mark.usefixtures("lawful")
+
 INSIDE = OPENING + timedelta(minutes=5)
 OTHERS = "updates: none\n"
 """Of the lab's usual world nothing is wanted; a test's own packages come in by an exception."""

@@ -10,6 +10,8 @@ from tests.e2e.machines import INSIDE, Plant, code_of
 from tests.e2e.site import OPENING
 from tests.labs.fileserver import serving
 
+pytestmark = pytest.mark.usefixtures("lawful")
+
 QUARTER = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
 

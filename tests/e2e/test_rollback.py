@@ -20,6 +20,8 @@ from tests.labs.apt import MAIN, AptLab, Deb
 from tests.labs.pacman import Pkg
 from tests.labs.rpm import Rpm
 
+pytestmark = pytest.mark.usefixtures("lawful")
+
 if TYPE_CHECKING:
     from tests.e2e.test_managers import Lab
     from tests.labs.dnf import DnfLab
