@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from reconciler.cli.showing.audit import COLUMNS, as_csv, lines, page
 from reconciler.cli.showing.interfaces import AuditShown
+from reconciler.cli.verbs.fleet_audit import Chosen, only
 from reconciler.planning.audit.audit import HOSTS_WORD
 from reconciler.planning.audit.verdicts import (
     Against,
@@ -16,6 +17,7 @@ from reconciler.planning.audit.verdicts import (
     TargetAudit,
     Verdict,
 )
+from reconciler.planning.facts.package import Mention
 from reconciler.planning.gates.types import BreakGlass
 
 AT = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -33,7 +35,10 @@ NIGHT = ChangeSet(
     None,
     Bracket(AT, AT, "f" * 40),
     Verdict.PROVED,
-    (Changed("upgrade", "nginx", "amd64", "1.0", "1.1"), Changed("install", "new", "all", None, "2")),
+    (
+        Changed("upgrade", "nginx", "amd64", "1.0", "1.1"),
+        Changed("install", "new", "all", None, "2", ("CVE-2026-1", "RHSA-1")),
+    ),
     (),
 )
 TARGET = TargetAudit(
@@ -75,7 +80,7 @@ def test_a_proved_run_is_told_with_all_that_it_rests_on() -> None:
         "  2026-11-22 03:00 UTC  proved: run 20261122T030000Z-5c5c5c5c5c5c, applied",
         RESTS_ON,
         "    upgrade nginx:amd64 1.0 → 1.1",
-        "    install new:all new → 2",
+        "    install new:all new → 2 (CVE-2026-1, RHSA-1)",
     ]
     assert shown(TOLD)[-len(HOSTS_WORD) :] == [f"- {one}" for one in HOSTS_WORD]
 
@@ -97,7 +102,7 @@ def evil(told: AuditShown, text: str) -> AuditShown:
         outcome=text,
         approved_by=text,
         exceptional=BreakGlass(text, text),
-        changes=(Changed("upgrade", text, text, text, text + "1"),),
+        changes=(Changed("upgrade", text, text, text, text + "1", (text,)),),
         against=(Against("window", Verdict.REFUTED, text),),
     )
     target = replace(
@@ -132,3 +137,25 @@ def test_a_page_has_all_that_somebody_signs_and_no_markup_of_hosts() -> None:
     assert "](http" not in hostile
     assert "@ada" not in hostile
     assert hostile.count("\n# ") == 0
+
+
+def chosen(*packages: str, cves: frozenset[str] = frozenset()) -> list[str]:
+    found = only(TARGET, Chosen(tuple(map(Mention.parse, packages)), cves))
+    return [one.name for change in found.changes for one in change.changes]
+
+
+def test_changes_are_chosen_by_package_and_by_what_they_fix() -> None:
+    assert chosen() == ["nginx", "new"]
+    assert chosen("nginx") == ["nginx"]
+    assert chosen("nginx:i386") == []
+    assert chosen(cves=frozenset({"CVE-2026-1"})) == ["new"]
+    assert chosen("nginx", cves=frozenset({"CVE-2026-1"})) == []
+
+
+def test_what_is_left_out_no_longer_counts_and_what_is_against_the_branch_does() -> None:
+    bad = replace(NIGHT, verdict=Verdict.REFUTED)
+    target = replace(TARGET, changes=(bad,), verdict=Verdict.REFUTED)
+    other = Chosen((Mention("other"),), frozenset())
+    assert only(target, other).verdict is Verdict.PROVED
+    against = (Against("seen-before", Verdict.REFUTED, "rewritten"),)
+    assert only(replace(target, against=against), other).verdict is Verdict.REFUTED

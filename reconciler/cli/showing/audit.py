@@ -16,7 +16,7 @@ from reconciler.policy.problems import visible
 COLUMNS = (
     *("target", "verdict", "kind", "action", "package", "arch", "from", "to", "started", "ended", "run"),
     *("outcome", "digest", "commit", "announced", "policy_commit", "approved_by", "exceptional_by"),
-    *("exceptional_reason", "after", "before", "witness", "why"),
+    *("exceptional_reason", "after", "before", "witness", "advisories", "why"),
 )
 """Of the table: a line for each change of a package."""
 _SHORT = 12
@@ -91,7 +91,8 @@ def _cells(target: TargetAudit, change: ChangeSet) -> Iterator[dict[str, str]]:
     }
     for one in change.changes:
         package = {"action": one.action, "package": one.name, "arch": one.arch}
-        yield {**common, **package, "from": one.from_ or "", "to": one.to or ""}
+        ends = {"from": one.from_ or "", "to": one.to or "", "advisories": " ".join(one.advisories)}
+        yield {**common, **package, **ends}
     if not change.changes:
         yield common
 
@@ -143,7 +144,8 @@ def _against_in_markdown(one: Against) -> str:
 
 def _moved(one: Changed) -> str:
     ends = f"{one.from_ or 'new'} → {one.to or 'gone'}" if one.from_ != one.to else one.to or ""
-    return f"{one.action} {one.package} {ends}"
+    fixed = f" ({', '.join(one.advisories)})" if one.advisories else ""
+    return f"{one.action} {one.package} {ends}{fixed}"
 
 
 def _target(target: TargetAudit, paint: Paint) -> Iterator[str]:

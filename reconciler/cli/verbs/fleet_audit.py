@@ -18,7 +18,7 @@ from reconciler.host.config import load_config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.managers.scripts import manifest
 from reconciler.planning.audit.audit import CHECKS
-from reconciler.planning.audit.verdicts import ChangeSet, TargetAudit, Verdict
+from reconciler.planning.audit.verdicts import Changed, TargetAudit, Verdict
 from reconciler.planning.audit.verdicts import worst as worst_verdict
 from reconciler.planning.facts.package import Mention
 from reconciler.planning.text.canonical import plain
@@ -37,6 +37,7 @@ class AuditOptions:
     reports: Sequence[str]
     target: Sequence[str]
     package: Sequence[str]
+    cve: Sequence[str]
     strict: bool
     format: Literal["text", "json", "markdown", "csv"]
 
@@ -63,7 +64,7 @@ def audit(options: AuditOptions) -> int:
     note(*found.notices)
     for problem in found.problems:
         tell(problem)
-    told = _told(found, asked, [Mention.parse(one) for one in options.package])
+    told = _told(found, asked, Chosen.of(options))
     _print(told, options.format)
     codes = [FAILED] if told.verdict is Verdict.REFUTED else []
     codes += [PENDING] if options.strict and told.verdict is Verdict.UNPROVED else []
@@ -90,8 +91,33 @@ def _instant(option: str, text: str, *, is_end: bool = False) -> datetime:
         raise Misuse(f"{option} {visible(text)}: {error}", "write 2026-12-20") from error
 
 
-def _told(found: FleetAudit, asked: AuditAsked, packages: Sequence[Mention]) -> AuditShown:
-    targets = tuple(_about(one, packages) for one in found.targets)
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which changes are shown: those of any of these packages, that fix any of these; all without any."""
+
+    packages: tuple[Mention, ...]
+    advisories: frozenset[str]
+
+    @classmethod
+    def of(cls, options: AuditOptions) -> "Chosen":
+        """Read it of what the command line says."""
+        packages = tuple(map(Mention.parse, options.package))
+        return cls(packages, frozenset(one.upper() for one in options.cve))
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing was chosen."""
+        return not self.packages and not self.advisories
+
+    def has(self, change: Changed) -> bool:
+        """Say whether a change is shown."""
+        is_named = not self.packages or any(one.means(change.package) for one in self.packages)
+        fixed = {one.upper() for one in change.advisories}
+        return is_named and (not self.advisories or not self.advisories.isdisjoint(fixed))
+
+
+def _told(found: FleetAudit, asked: AuditAsked, chosen: Chosen) -> AuditShown:
+    targets = tuple(only(one, chosen) for one in found.targets)
     # What could not be read is not proved, whatever was.
     unread = [Verdict.UNPROVED] if found.problems or not targets else []
     return AuditShown(
@@ -110,19 +136,14 @@ def _told(found: FleetAudit, asked: AuditAsked, packages: Sequence[Mention]) -> 
     )
 
 
-def _about(target: TargetAudit, packages: Sequence[Mention]) -> TargetAudit:
-    """Return what an audit says of some packages; what speaks against the branch stays."""
-    if not packages:
+def only(target: TargetAudit, chosen: Chosen) -> TargetAudit:
+    """Return what an audit says of the chosen changes; what speaks against the branch stays."""
+    if chosen.is_all:
         return target
-    sets = (_among(one, packages) for one in target.changes)
+    sets = (replace(one, changes=tuple(filter(chosen.has, one.changes))) for one in target.changes)
     changes = tuple(one for one in sets if one.changes)
     verdict = worst_verdict([*(one.verdict for one in changes), *(one.verdict for one in target.against)])
     return replace(target, changes=changes, verdict=verdict)
-
-
-def _among(found: ChangeSet, packages: Sequence[Mention]) -> ChangeSet:
-    meant = (one for one in found.changes if any(name.means(one.package) for name in packages))
-    return replace(found, changes=tuple(meant))
 
 
 def _counts(targets: Sequence[TargetAudit]) -> Mapping[str, int]:

@@ -195,6 +195,13 @@ def _register_audit(verbs: "_SubParsersAction[ArgumentParser]") -> None:
         metavar="NAME",
         help="show changes of this package alone; may be repeated",
     )
+    audit.add_argument(
+        "--cve",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="show changes that fix this CVE or advisory alone, as dnf and zypper tell; may be repeated",
+    )
     audit.add_argument("--strict", action="store_true", help="exit with 4 where something is unproved")
     audit.add_argument(
         "--format", choices=("text", "json", "markdown", "csv"), default="text", help="default: text"

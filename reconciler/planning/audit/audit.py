@@ -318,16 +318,20 @@ def _run(case: Case, told: Sequence[Against], checks: Sequence[Check]) -> Change
             "" if seen is None else seen.commit,
         ),
         verdict=worst(one.verdict for one in against),
-        changes=tuple(_moves(record)),
+        changes=tuple(_moves(case)),
         against=tuple(against),
     )
 
 
-def _moves(record: RunRecord) -> Iterator[Changed]:
+def _moves(case: Case) -> Iterator[Changed]:
     """Yield what a run changed, and what it changed and undid."""
+    record = case.record
     undone = () if record.rollback is None else record.rollback.moves
+    updates = () if isinstance(case.built, Unread) else case.built.judged.plan.updates
+    fixed = {update.transition: update.advisories for update in updates}
     for move in dict.fromkeys((*record.difference.changed, *undone)):
-        yield Changed(move.action, move.name, move.arch, move.from_, move.to)
+        advisories = fixed.get(move.transition, ())
+        yield Changed(move.action, move.name, move.arch, move.from_, move.to, advisories)
 
 
 def _approved_by(case: Case) -> str:

@@ -38,13 +38,19 @@ class Against:
 
 @dataclass(frozen=True, slots=True)
 class Changed(Identified):
-    """What became of one package; ``from`` is null for a new one, ``to`` for one that is gone."""
+    """What became of one package; ``from`` is null for a new one, ``to`` for one that is gone.
+
+    Attributes:
+        advisories: What it fixes, by the package manager's words: ids of advisories and CVEs. None where
+            that does not tell any.
+    """
 
     action: OutsideAction
     name: str
     arch: str
     from_: str | None
     to: str | None
+    advisories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
