@@ -209,7 +209,12 @@ def _perform_policy(chosen: argparse.Namespace) -> int:
         case "check":
             from reconciler.cli.verbs.policy import check
 
-            return check.begin(options_of(check.CheckOptions, chosen))
+            options = options_of(check.CheckOptions, chosen)
+            if not chosen.summary:
+                return check.begin(options)
+            from reconciler.cli.verbs.policy import versions
+
+            return check.begin(options, versions.versions(chosen.summary))
         case "show":
             from reconciler.cli.verbs.policy import described, show
 

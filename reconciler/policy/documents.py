@@ -32,6 +32,7 @@ from pydantic import (
 from reconciler.policy import values
 from reconciler.policy import windows as compiled_windows  # `windows` is a key of a Schedule
 from reconciler.policy.fields import (
+    FIRST,
     Action,
     ApprovalMode,
     Duration,
@@ -164,6 +165,8 @@ class Document(Strictly):
 
     folder: ClassVar[str]
     """Where documents of this kind live in the policy repository."""
+    since: ClassVar[str] = FIRST
+    """Version in which the kind came; keys that came later than it are marked by ``Since``."""
 
     name: Name
     """Unique among documents of its kind."""

@@ -8,6 +8,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -45,6 +46,20 @@ Length = Annotated[Duration, Field(gt=timedelta(0))]
 """A duration that is not zero."""
 
 T = TypeVar("T")
+
+
+FIRST = "0.1"
+"""The version in which the policy language began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Marks a key by the version in which it came: ``Annotated[Line | None, Since("0.2")]``.
+
+    A kind that came later says so by its ``since``.
+    """
+
+    version: str
 
 
 class Strictly(BaseModel):

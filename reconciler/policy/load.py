@@ -226,15 +226,15 @@ def load(files: Iterable[PolicyFile], commit: str = "") -> Revision | Rejected |
 
 def is_met(requires: str, version: str) -> bool:
     """Tell whether a version fulfils a requirement such as ``>=1.4, <2``."""
-    running = _release(version)
+    running = release(version)
     return all(
-        _COMPARE[operator](running, _release(wanted))
+        _COMPARE[operator](running, release(wanted))
         for operator, wanted in re.findall(r"(>=|<=|==|!=|>|<)\s*([0-9.]+)", requires)
     )
 
 
-def _release(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, padded so that 1.4 equals 1.4.0."""
+def release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, padded so that 1.4 equals 1.4.0, to compare it by."""
     numbers = [int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:4]]
     return (*numbers, *(0,) * (4 - len(numbers)))
 

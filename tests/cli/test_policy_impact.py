@@ -103,6 +103,22 @@ def summary(tmp_path: Path) -> Path:
     return path
 
 
+def test_policy_check_names_the_hosts_that_would_refuse(tmp_path: Path, capsys: Printed) -> None:
+    rows = [replace(row("web-01", env="test"), program="patchledger 0.0.9"), row("web-02", env="test")]
+    path = tmp_path / "summary.json"
+    path.write_bytes(write_summary(Head("e" * 40, policy_is_verified=True), [Line.of(one) for one in rows]))
+    policy = tmp_path / "later"
+    (policy / "policies").mkdir(parents=True)
+    (policy / "policies" / "p.yaml").write_text("kind: Policy\nname: p\nbudget: 1h\n")
+    (policy / "patchledger.yaml").write_text('requires: ">=0.1"\n')
+
+    assert main(["policy", "check", str(policy), "--summary", str(path)]) == 0
+    warning, count = capsys.readouterr().err.splitlines()
+    assert "is not what these hosts run, which refuse the revision: web-01 (0.0.9) (upgrade them" in warning
+    assert warning.endswith("[refused]")
+    assert count == "no problem in 1 document, 1 warning"
+
+
 def call(*more: str) -> int:
     facts = () if {"--summary", "--reports"} & {*more} else ("--summary", "summary.json")
     return main(["policy", "impact", "policy", "--base", "main", *facts, "--at", AT, *more])

@@ -255,7 +255,7 @@ def test_every_kind_is_in_the_reference_and_the_reference_has_no_other() -> None
         line.split("`")[1] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")
     }
 
-    assert shown | {"no-policy", "ambiguous", "deadline", "unfinished"} == listed
+    assert shown | {"no-policy", "ambiguous", "deadline", "unfinished", "refused"} == listed
 
 
 def test_what_is_not_compared_since_there_is_too_much_is_told() -> None:

@@ -6,7 +6,7 @@ import json
 import posixpath
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -26,7 +26,9 @@ from reconciler.policy.idle import check_idle
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
 from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.problems import Problem, visible
+from reconciler.policy.since import check_hosts, check_requires
 
+NO_VERSIONS: Mapping[str, str] = {}
 _BEAT = 250
 """Milliseconds between two looks for Ctrl-C while nothing changes."""
 
@@ -60,7 +62,7 @@ class CheckOptions:
     format: str
 
 
-def begin(options: CheckOptions) -> int:
+def begin(options: CheckOptions, versions: Mapping[str, str] = NO_VERSIONS) -> int:
     """Check once, or now and after every change; see :func:`check` and :func:`watch`.
 
     Raises:
@@ -73,10 +75,18 @@ def begin(options: CheckOptions) -> int:
         )
     if options.watch:
         return watch(options.folder, options.rev, options.format)
-    return check(options.folder, options.rev, options.format, options.only, options.base)
+    return check(options.folder, options.rev, options.format, options.only, options.base, versions=versions)
 
 
-def check(folder: str, rev: str | None, form: str, only: str | None = None, base: str | None = None) -> int:
+def check(
+    folder: str,
+    rev: str | None,
+    form: str,
+    only: str | None = None,
+    base: str | None = None,
+    *,
+    versions: Mapping[str, str] = NO_VERSIONS,
+) -> int:
     """Print what is wrong in the chosen format, and a count on standard error.
 
     Args:
@@ -85,6 +95,7 @@ def check(folder: str, rev: str | None, form: str, only: str | None = None, base
         form: One of the formats.
         only: The one folder in which ``rev`` may differ from ``base``.
         base: The revision that it left.
+        versions: Of the program on hosts, as far as known.
 
     Returns:
         0, or 3 where there are problems.
@@ -95,7 +106,7 @@ def check(folder: str, rev: str | None, form: str, only: str | None = None, base
     """
     gc.disable()  # Thousands of documents are kept; looking through them for cycles again and again is slow.
     try:
-        checked = examine(folder, rev)
+        checked = examine_files(folder, *read(folder, rev), versions=versions)
         if only is not None and base is not None and rev is not None:
             strayed = tuple(_strayed(folder, rev, only, base))
             checked = replace(checked, problems=tuple(sorted((*checked.problems, *strayed))))
@@ -134,8 +145,10 @@ def examine(folder: str, rev: str | None) -> Checked:
     return examine_files(folder, *read(folder, rev))
 
 
-def examine_files(folder: str, files: Sequence[PolicyFile], commit: str) -> Checked:
-    """Judge the files of a folder, or of a commit of the repository it is in."""
+def examine_files(
+    folder: str, files: Sequence[PolicyFile], commit: str, versions: Mapping[str, str] = NO_VERSIONS
+) -> Checked:
+    """Judge the files of a folder, or of a commit of the repository it is in; ``versions`` are of hosts."""
     match load(files, commit):
         case Rejected(problems):
             return Checked(folder, None, problems, ())
@@ -145,10 +158,11 @@ def examine_files(folder: str, files: Sequence[PolicyFile], commit: str) -> Chec
             return Checked(folder, None, (problem,), ())
         case Revision() as revision:
             overlaps, warnings = check_overlaps(revision)
-            problems = tuple(sorted((*revision.misplaced, *overlaps)))
+            problems = tuple(sorted((*revision.misplaced, *overlaps, *check_requires(revision, versions))))
             now = SystemClock().now()
             late, idle = check_deadlines(revision, now), check_idle(revision, now, own_pins())
-            doubts = tuple(sorted((*revision.warnings, *warnings, *late, *idle)))
+            refusing = check_hosts(revision, versions)
+            doubts = tuple(sorted((*revision.warnings, *warnings, *late, *idle, *refusing)))
             return Checked(folder, revision, problems, doubts)
 
 

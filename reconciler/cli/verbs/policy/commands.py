@@ -73,6 +73,13 @@ def _register_check(parser: ArgumentParser) -> None:
         help="with --rev and --base: nothing outside of this folder may be changed",
     )
     parser.add_argument("--base", metavar="REV", help="what the revision is compared with by --only")
+    parser.add_argument(
+        "--summary",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="summary.json of `fleet publish`: name the hosts that refuse the policy; may be repeated",
+    )
     parser.add_argument("--watch", action="store_true", help="check again after every change, until Ctrl-C")
 
 
