@@ -98,6 +98,11 @@ def _add_plan_verbs(commands: _Commands) -> None:
     plan.add_argument(
         "--root", metavar="DIR", help="plan for the system below this folder, a chroot or an image"
     )
+    plan.add_argument(
+        "--policy-ref",
+        metavar="BRANCH",
+        help="plan by this branch of the policy instead of the one that is followed, and remember nothing",
+    )
     plan.add_argument("--check", action="store_true", help="exit with 4 when updates are pending")
     plan.add_argument(
         "--notify",

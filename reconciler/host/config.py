@@ -62,13 +62,17 @@ GuestTag = Annotated[str, BeforeValidator(_text_of_number), Field(pattern=r"^[^\
 VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
+REF = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
+"""Name of a branch that can be followed."""
+
+
 class PolicyRemote(Strictly):
     """Where policy comes from."""
 
     remote: str = Field(min_length=1)
     """URL or absolute path of the policy repository (https, ssh, file or a path)."""
 
-    ref: str = Field(default="main", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    ref: str = Field(default="main", pattern=REF)
     """Branch that is followed."""
 
 

@@ -55,6 +55,35 @@ def test_the_first_run_reports_what_is_pending_and_why_not_now(site: Site, patch
     assert trailers.strip() == report["policy_commit"]
 
 
+def test_another_branch_is_tried_and_nothing_of_it_is_kept(site: Site, patchledger: Command) -> None:
+    patchledger("run")
+    git(site.policy, "checkout", "-q", "-b", "none")
+    site.commit({"policies/base.yaml": POLICY + "updates: none\n"})
+    git(site.policy, "checkout", "-q", "main")
+    before = {path: path.read_bytes() for path in site.state.glob("*.json")}
+    head = git(site.reports, "rev-parse", "hosts/web-01")
+
+    code, out, err = patchledger("plan", "--policy-ref", "none", "--format", "json")
+    assert code == 0
+    assert err == "patchledger: by none, and not by main, which this host follows; nothing of this is kept\n"
+    found = json.loads(out)
+    assert found["policy_commit"] == git(site.policy, "rev-parse", "none")
+    assert {one["disposition"] for one in found["plan"]["updates"]} == {"not-selected"}
+    assert {path: path.read_bytes() for path in site.state.glob("*.json")} == before
+    assert git(site.reports, "rev-parse", "hosts/web-01") == head
+    assert "updates pending" in patchledger("plan")[1]
+
+
+def test_a_branch_that_cannot_be_tried_is_told(patchledger: Command) -> None:
+    patchledger("run")
+
+    code, _, err = patchledger("plan", "--policy-ref", "nowhere")
+    assert code != 0
+    assert "nowhere" in err
+    assert patchledger("plan", "--policy-ref", "-x y")[0] == 2
+    assert patchledger("plan", "--policy-ref", "main", "--notify")[0] == 2
+
+
 def test_a_second_run_says_nothing_changed_and_commits_nothing(site: Site, patchledger: Command) -> None:
     patchledger("run")
     patchledger("run")  # the first one fetched the plan's packages, which apt's folders show

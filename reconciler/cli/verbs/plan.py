@@ -1,8 +1,11 @@
 """The verbs that answer about one host: ``plan``, ``explain``, and what ``windows`` needs to know of it."""
 
+import contextlib
+import re
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -29,9 +32,10 @@ from reconciler.errors import (
     worst,
 )
 from reconciler.gitops.revision import read_folder
-from reconciler.host.config import load_config
+from reconciler.host.config import REF, Config, ReportRemote, load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
+from reconciler.host.state.folder import StateFolder
 from reconciler.planning.facts.observation import Installed
 from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.gates.recording import read_recording
@@ -46,6 +50,7 @@ from reconciler.policy.resolve import resolve
 from reconciler.policy.windows import Schedule
 from reconciler.reconcile.assess import Assessment, Finding, decide_again
 from reconciler.reconcile.memory import routes_of
+from reconciler.reconcile.ports.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class PlanOptions:
 
     config: str
     root: str | None = None
+    policy_ref: str | None = None
     check: bool = False
     notify: bool = False
     format: Format = "text"
@@ -79,7 +85,41 @@ def plan(options: PlanOptions) -> int:
     config = load_config(Path(options.config))
     if options.root is not None:
         config = config.model_copy(update={"root": Path(options.root).absolute()})
-    wiring = wire(config, encrypted=folder_beside(Path(options.config)))
+    if options.policy_ref is not None:
+        if options.notify:
+            raise Misuse(
+                "--policy-ref and --notify do not go together", "what is only tried is told to nobody"
+            )
+        with _tried(config, options.policy_ref) as tried:
+            return _shown(tried, options)
+    return _shown(wire(config, encrypted=folder_beside(Path(options.config))), options)
+
+
+@contextlib.contextmanager
+def _tried(config: Config, ref: str) -> Iterator[Wiring]:
+    """Give what follows another branch, in a state folder that is thrown away afterwards.
+
+    What was seen and done before counts as it would: ages of updates, what is held in quarantine. Which
+    commit was accepted does not, since that was one of the branch which is followed. Reports are neither
+    read nor made.
+
+    Raises:
+        Misuse: It cannot be a branch's name.
+    """
+    if not re.fullmatch(REF, ref):
+        raise Misuse(f"--policy-ref {visible(ref)} is no branch's name", "give one of the policy repository")
+    before = StateFolder(config.state_dir).recall().state if config.state_dir.is_dir() else State()
+    remembered = replace(before, accepted="", floor="", beginning="", is_verified=False, signed=())
+    with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
+        aside = {"state_dir": Path(folder) / "state", "log_dir": Path(folder) / "log"}
+        policy = config.policy.model_copy(update={"ref": ref})
+        wiring = wire(config.model_copy(update={"policy": policy, "reports": ReportRemote(), **aside}))
+        wiring.folder.save(remembered)
+        note(f"by {ref}, and not by {config.policy.ref}, which this host follows; nothing of this is kept")
+        yield wiring
+
+
+def _shown(wiring: Wiring, options: PlanOptions) -> int:
     assessment = _look(wiring)
     if options.format == "json":
         print_json(plan_json(assessment.report))
