@@ -34,7 +34,7 @@ def comment(impact: Impact) -> str:
     said = (compared(impact), facts(impact.facts, impact.hosts, impact.at))
     page.add("".join(f"\n{markdown(text, _CELL)}.\n" for text in said))
     if impact.concerns:
-        page.add("\n**Not to be missed**\n\n| what | hosts | |\n|---|---:|---|\n")
+        page.add("\n**Not to be missed**\n\n| what | hosts | why |\n|---|---:|---|\n")
     missed = sum(not page.add(_concern(one)) for one in impact.concerns)
     for word, side in (("head", impact.head), ("base", impact.base)):
         page.add_first(_problems(word, side))
@@ -103,7 +103,7 @@ def _group(number: int, group: Group) -> Iterator[str]:
             f"| {'· ' * is_part}{markdown(subject, _CELL)} | {markdown(words, _CELL)} |\n"
             for subject, words, is_part in rows
         )
-        yield _folded(title, f"| | |\n|---|---|\n{told}\n{_names(group.hosts)}")
+        yield _folded(title, f"| what | change |\n|---|---|\n{told}\n{_names(group.hosts)}")
     yield f"\n- {markdown(title, _CELL)}\n"
 
 
@@ -132,7 +132,7 @@ def _unreached(impact: Impact) -> Iterator[str]:
         more = len(impact.unreached) - len(rows)
         rest = f"\n{more} more.\n" if more else ""
         title = f"Documents that reach no host that is known: {len(impact.unreached)}"
-        yield _folded(title, f"| document | | where |\n|---|---|---|\n{''.join(rows)}{rest}")
+        yield _folded(title, f"| document | before | where |\n|---|---|---|\n{''.join(rows)}{rest}")
 
 
 def _folded(title: str, body: str) -> str:

@@ -45,7 +45,7 @@ def _parts(impact: Impact) -> Iterator[str]:
     if impact.concerns:
         yield "<h2>Not to be missed</h2>"
         told = ((str(one.peril), one.message, ", ".join(one.hosts)) for one in impact.concerns)
-        yield _table(("what", "", "hosts"), told)
+        yield _table(("what", "why", "hosts"), told)
     for word, side in (("head", impact.head), ("base", impact.base)):
         yield from _problems(word, side)
     if impact.groups:
@@ -58,7 +58,7 @@ def _parts(impact: Impact) -> Iterator[str]:
     if impact.unreached:
         rows = ((f"{one.kind} {one.name}", WAS[one.was], one.origin) for one in impact.unreached)
         title = f"Documents that reach no host that is known: {len(impact.unreached)}"
-        yield _folded(title, _table(("document", "", "where"), rows))
+        yield _folded(title, _table(("document", "before", "where"), rows))
 
 
 def _problems(word: str, side: PolicySide) -> Iterator[str]:

@@ -151,8 +151,14 @@ def _windows(told: WindowsEffect, limit: int | None) -> Iterator[ChangeLine]:
 
 def _window(change: WindowChange) -> str:
     spans = [_span(one) for one in (change.before, change.after) if one is not None]
+    if change.before is not None and change.after is not None and _is_same_day(change.before, change.after):
+        spans[1] = f"{change.after.start:%H:%M} to {change.after.end:%H:%M} UTC"
     why = f", kept out by {change.because}" if change.because else ""
     return f"{' → '.join(spans)} ({change.schedule}){why}"
+
+
+def _is_same_day(*spans: WindowSpan) -> bool:
+    return len({at.date() for one in spans for at in (one.start, one.end)}) == 1
 
 
 def _span(span: WindowSpan) -> str:
