@@ -51,7 +51,9 @@ class Job:
     def waits(self, *hosts: str, plan: Plan = PLAN, **values: Any) -> None:
         """Have hosts report that they wait for a plan."""
         for host in hosts:
-            told = report_of(whole(plan), NEEDS, target=host.rpartition("/")[2], now=self.world.now, **values)
+            home, slash, name = host.rpartition("/")
+            told = report_of(whole(plan), NEEDS, target=name, now=self.world.now, **values)
+            told = replace(told, host=replace(told.host, guest_of=home if slash else None))
             self.world.report(host, told)
 
     def fine(self, *hosts: str) -> None:
