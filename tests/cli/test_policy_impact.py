@@ -231,6 +231,8 @@ def test_the_head_may_be_another_folder(policy: Path, tmp_path: Path, capsys: Pr
     [
         (["--base", "gone"], "there is no commit 'gone'"),
         (["--head", "gone"], "there is no commit 'gone'"),
+        (["--head", "\x1b[31mgone"], "[31mgone'"),
+        (["--base=--upload-pack=touch evil"], "there is no commit '--upload-pack=touch evil'"),
         (["--summary", "/nowhere/summary.json"], "cannot fetch the branch fleet from /nowhere/summary.json"),
         (["--summary", "policy/policies/base.yaml"], "summary.json cannot be read"),
         (["--at", "tomorrow"], "--at tomorrow"),
@@ -241,7 +243,9 @@ def test_the_head_may_be_another_folder(policy: Path, tmp_path: Path, capsys: Pr
 )
 def test_what_cannot_be_had_is_said(arguments: list[str], words: str, capsys: Printed) -> None:
     assert call(*arguments) in (1, 2, 5)
-    assert words in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert words in said
+    assert "\x1b" not in said
 
 
 def test_a_folder_that_is_no_repository_is_a_mistake(
@@ -284,6 +288,34 @@ def test_a_recording_that_nobody_needs_is_not_read(tmp_path: Path, capsys: Print
     said = capsys.readouterr()
     assert said.err == f"patchledger: {NOBODY}\n"
     assert said.out.startswith("0 of 1 host changes")
+
+
+@pytest.mark.usefixtures("policy")
+def test_a_host_of_a_newer_program_is_named_and_keeps_nobody_else_from_being_judged(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    older = reports(tmp_path / "reports", "web-01")
+    newer = canonical.to_bytes({**canonical.plain(report_of(target="web-02")), "schema": 99})
+    other = reports(tmp_path / "newer", "web-02", report=newer)
+    where = ("--head", "change", "--reports", older, "--reports", other)
+    assert call(*where) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("1 of 1 host changes; ")
+    assert "1 cannot be judged" in said
+    assert "newer patchledger" in said
+    assert call(*where, "--forbid", "unjudged") == 1
+    assert "(web-02)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("policy")
+def test_reports_by_an_older_policy_than_the_base_are_judged_and_counted(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    where = reports(tmp_path / "reports", "web-01")
+    assert call("--head", "change", "--reports", where) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("1 of 1 host changes")
+    assert "1 of them was made by another policy than the base" in said
 
 
 @pytest.mark.usefixtures("policy")
