@@ -21,10 +21,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
-from reconciler.errors import ReconcilerError, Transient
+from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops import damage
 from reconciler.gitops.failures import Damaged, Suspect, explain
-from reconciler.gitops.git import QUIET_FETCH, TELLING_FETCH, Git, GitAccess, commit_date
+from reconciler.gitops.git import CUT_OFF, QUIET_FETCH, TELLING_FETCH, Git, GitAccess, commit_date
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.report_tree import ReportPath
@@ -281,7 +281,10 @@ class ReportCache:
             done = self.git.talk(self.remote, _NAME, *TELLING_FETCH, *words, timeout=timeout, hear=hear)
             done.stderr = _without_progress(done.stderr)
         if not done.returncode and not done.timed_out:
-            return None
+            if CUT_OFF not in done.error_text:
+                return None
+            said = f"cannot fetch the reports from {self.shown}: what is there is a shallow clone"
+            return Stalled(said, "have the whole history there: git fetch --unshallow")
         return explain(done, f"cannot fetch the reports from {self.shown}", self.remote)
 
     def _tidy(self) -> None:

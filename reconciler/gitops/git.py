@@ -36,6 +36,9 @@ TELLING_FETCH = ("-c", "fetch.unpackLimit=1", *_FETCH, "--progress")
 What is not kept as one pack is unpacked by a program that says nothing where no terminal is (git's
 unpack-objects.c)."""
 
+CUT_OFF = "shallow roots are not allowed"
+"""What git warns of, and calls well, where it takes nothing of a remote that has not all of the history."""
+
 PLAIN_PUSH = ("push", "--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
 """Push what the refspecs that follow say, and nothing else, and say what became of each."""
 

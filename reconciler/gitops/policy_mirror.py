@@ -23,7 +23,7 @@ from reconciler.gitops.failures import (
     Suspect,
     explain,
 )
-from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess, commit_date
+from reconciler.gitops.git import CUT_OFF, QUIET_FETCH, Git, GitAccess, commit_date
 from reconciler.gitops.refs import is_oid, is_ref_safe, read_file, read_ref, write_file, write_ref
 from reconciler.gitops.remote import one_line, parse_remote, redact_url
 from reconciler.reconcile.ports.policies import (
@@ -51,8 +51,6 @@ _FETCHED_FILE = "patchledger-fetched"
 _SHORT = 12
 _MAX_LINE = 16 * 2**20
 """Bytes of a first-parent line: 400,000 commits."""
-_CUT_OFF = "shallow roots are not allowed"
-"""What git warns of, and calls well, where it takes nothing of a remote that has not all of the history."""
 _FLOOR_HINT = "if the rewrite was intended, set trust.floor to the full id of a commit of the new history"
 
 
@@ -332,7 +330,7 @@ class PolicyMirror:
     def _fetch_into(self, git: Git, timeout: float) -> ReconcilerError | None:
         done = git.talk(self._remote, _NAME, *self._fetch_arguments, timeout=timeout)
         if not done.returncode and not done.timed_out:
-            if _CUT_OFF not in done.error_text:
+            if CUT_OFF not in done.error_text:
                 return None
             said = f"cannot fetch the policy from {self.shown}: what is there is a shallow clone"
             return Stalled(said, "have the whole history there: git fetch --unshallow")

@@ -75,6 +75,19 @@ def test_a_shallow_report_repository_is_said_to_be_cut_off(world: FleetWorld) ->
     )
 
 
+def test_a_remote_that_is_a_shallow_clone_is_a_problem_and_no_silence(world: FleetWorld) -> None:
+    for _ in range(3):
+        world.report("web-01")
+    clone = world.folder / "clone.git"
+    git(world.folder, "clone", "-q", "--bare", "--depth=1", f"file://{world.reports}", str(clone))
+    git(clone, "fetch", "-q", "--depth=1", "origin", "+refs/heads/*:refs/heads/*")
+    asked = AuditAsked(NOW - DAY, NOW + 30 * DAY, (), {})
+    found = audit_fleet(world.sources(f"file://{clone}"), asked, NOW + 30 * DAY)
+    (problem,) = found.problems
+    assert problem.message.endswith("what is there is a shallow clone")
+    assert found.targets == ()
+
+
 def test_sixty_thousand_files_are_not_read(world: FleetWorld) -> None:
     world.report("web-01")
     blob = canonical.to_bytes({})
