@@ -68,9 +68,7 @@ def impact(bench: Bench) -> Iterator[Row]:
     folder = bench.installation.folder / "impact"
     made = Made.create(folder / "plain", are_documented=False)
     command = _command(bench, made, "--summary", str(made.summary))
-    floor = bench.command(
-        "policy check", bench.installation.patchledger, "policy", "check", str(made.policy), says="no problem"
-    )
+    floor = bench.command("policy check", bench.installation.patchledger, "policy", "check", str(made.policy))
     turns = bench.turns(command, floor, runs=_TURNS)
     what = f"{HOSTS} hosts, {POLICIES} policies, {ROLES * SITES} classes, {DIGESTS} resolutions"
     yield Row("impact", f"from a summary, {what}: CPU", turns.each(cpu, command), "s", 3.0, 1.5)
