@@ -7,7 +7,8 @@ and odd suffixes are listed, so that the loader can refuse them by name.
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from reconciler.errors import Misuse, Stalled
 from reconciler.gitops.damage import is_sound, judge
 from reconciler.gitops.failures import Damaged
 from reconciler.gitops.git import Git
-from reconciler.gitops.objects import MAX_FILE_BYTES, contents_of
+from reconciler.gitops.objects import MAX_FILE_BYTES, contents_of, described
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import one_line
@@ -44,7 +45,39 @@ def read_revision(git_dir: Path, revision: str, *, folder: str = "", also: str =
         Stalled: It has more than 100,000 files.
         Damaged: The repository cannot be read.
     """
+    return read_revisions(git_dir, [revision], folder=folder, also=also)[0]
+
+
+def read_revisions(
+    git_dir: Path, revisions: Sequence[str], *, folder: str = "", also: str = ""
+) -> list[list[PolicyFile]]:
+    """Return the policy files of several commits as :func:`read_revision` does: one process more for each."""
     git = Git(git_dir)
+    chosen = [_chosen(git, one, folder, also) for one in revisions]
+    doing = f"cannot read revision {one_line(' and '.join(revisions), 80)}"
+    oids = list(dict.fromkeys(oid for one in chosen for oid, entry in one.read if entry.mode != SUBMODULE))
+    limit = len(chosen) * (MAX_TOTAL_BYTES + MOST_BYTES_LOOKED_INTO)
+    contents = dict(zip(oids, contents_of(git, oids, doing, limit), strict=True))
+    return [one.files(contents) for one in chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What of a commit is read, with the ids of the objects, and what is too large and only listed."""
+
+    read: list[tuple[str, Listed]]
+    large: list[Listed]
+
+    def files(self, contents: Mapping[str, bytes]) -> list[PolicyFile]:
+        files = [
+            PolicyFile(entry.path, entry.mode, b"" if entry.mode == SUBMODULE else contents[oid])
+            for oid, entry in self.read
+        ]
+        files += map(_unread, self.large)
+        return sorted(files, key=lambda file: file.path)
+
+
+def _chosen(git: Git, revision: str, folder: str, also: str) -> _Chosen:
     tree = f"{revision}:{folder}" if folder else f"{revision}^{{tree}}"
     doing = f"cannot read revision {one_line(tree, 80)}"
     if revision.startswith("-") or "\n" in tree:
@@ -55,19 +88,12 @@ def read_revision(git_dir: Path, revision: str, *, folder: str = "", also: str =
         raise Stalled(f"{doing}: it has more than {MAX_FILES} files", _HINT)
     if listed.returncode:
         if _is_absent(listed.error_text):
-            raise Misuse(f"{doing}: {git_dir} has no such revision", "give a commit, branch or tag")
+            raise Misuse(f"{doing}: {git.git_dir} has no such revision", "give a commit, branch or tag")
         raise judge(git, listed, doing)
     objects = [_object(record) for record in listed.stdout.split(b"\0") if record]
     wanted, large = _wanted([entry for _, entry in objects], doing, also)
     read = [(oid, entry) for oid, entry in objects if entry.path in wanted]
-    limit = MAX_TOTAL_BYTES + MOST_BYTES_LOOKED_INTO
-    contents = contents_of(git, [oid for oid, entry in read if entry.mode != SUBMODULE], doing, limit)
-    files = [
-        PolicyFile(entry.path, entry.mode, b"" if entry.mode == SUBMODULE else next(contents))
-        for _, entry in read
-    ]
-    files += [_unread(entry) for _, entry in objects if entry.path in large]
-    return sorted(files, key=lambda file: file.path)
+    return _Chosen(read, [entry for _, entry in objects if entry.path in large])
 
 
 def _unread(entry: Listed) -> PolicyFile:
@@ -104,14 +130,31 @@ def resolve_revision(git_dir: Path, revision: str) -> str:
 
     Raises:
         Misuse: There is no such commit.
+        Damaged: The repository cannot be read.
     """
-    found = Git(git_dir).run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    oid = found.text.strip()
-    if found.returncode or not is_oid(oid):
-        raise Misuse(
-            f"there is no commit '{one_line(revision, 80)}' in {git_dir}", "give a commit, branch or tag"
-        )
-    return oid
+    (commit,) = find_commits(git_dir, [revision])
+    if not commit:
+        raise no_commit(git_dir, revision)
+    return commit
+
+
+def no_commit(git_dir: Path, revision: str) -> Misuse:
+    """Return the problem that a revision names no commit."""
+    return Misuse(
+        f"there is no commit '{one_line(revision, 80)}' in {git_dir}", "give a commit, branch or tag"
+    )
+
+
+def find_commits(git_dir: Path, revisions: Sequence[str]) -> list[str]:
+    """Return the full id of the commit that each revision names, nothing where it names none: one process.
+
+    Raises:
+        Damaged: The repository cannot be read.
+    """
+    # A line is one question; and git would take none of what NUL ends.
+    asked = ["" if {"\n", "\0"} & {*one} else f"{one}^{{commit}}" for one in revisions]
+    told = described(Git(git_dir), asked, f"cannot look for commits in {git_dir}")
+    return [oid if is_oid(oid) and kind == "commit" else "" for oid, kind, _ in told]
 
 
 def changed_paths(git_dir: Path, base: str, head: str) -> list[str]:

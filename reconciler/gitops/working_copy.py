@@ -20,19 +20,6 @@ _PUSH = ("--quiet", "--no-follow-tags", "--recurse-submodules=no")
 _FALLBACK = ("patchledger", "patchledger@localhost")
 
 
-@dataclass(frozen=True, slots=True)
-class WorkingCopy:
-    """A folder inside a repository somebody works on.
-
-    Attributes:
-        git_dir: Where the objects are, for :func:`reconciler.gitops.revision.read_revision`.
-        folder: Path of the folder from the top of the repository, empty for the top.
-    """
-
-    git_dir: Path
-    folder: str
-
-
 def initialise(folder: Path, message: str) -> str:
     """Make ``folder`` a repository with branch ``main`` and commit all that is in it; return the commit.
 
@@ -230,23 +217,6 @@ def _tree(own: Git, draft: BranchDraft, head: str) -> str:
 def _last_line(error: git.GitCommandError) -> str:
     said = str(error.stderr).strip().removeprefix("stderr: ").strip("'\n ")
     return said.splitlines()[-1] if said else "git fails"
-
-
-def locate(folder: Path) -> WorkingCopy:
-    """Return the repository that ``folder`` lies in.
-
-    Raises:
-        Misuse: It lies in none.
-    """
-    try:
-        with git.Repo(folder, search_parent_directories=True) as repository:
-            top = Path(repository.working_tree_dir or repository.git_dir).resolve()
-            inside = folder.resolve().relative_to(top)
-            return WorkingCopy(Path(repository.git_dir), "" if inside == Path() else inside.as_posix())
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError) as error:
-        raise Misuse(
-            f"{folder} is in no git repository", "run git init there, or give another folder"
-        ) from error
 
 
 def _identity(repository: git.Repo) -> git.Actor:

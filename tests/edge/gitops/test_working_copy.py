@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled
-from reconciler.gitops.revision import read_folder, read_revision
-from reconciler.gitops.working_copy import BranchDraft, Clone, WorkingCopy, initialise, locate
+from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
+from reconciler.gitops.surrounding import WorkingCopy, locate
+from reconciler.gitops.working_copy import BranchDraft, Clone, initialise
 from tests.edge.gitops.bench import git
 
 
@@ -85,6 +86,30 @@ def test_the_repository_round_a_folder_is_found(tmp_path: Path) -> None:
     inside.mkdir(parents=True)
     assert locate(inside) == WorkingCopy(tmp_path / ".git", "ops/policy")
     assert locate(tmp_path) == WorkingCopy(tmp_path / ".git", "")
+
+
+def test_repositories_are_found_in_each_place_that_git_puts_them(tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    git(tmp_path, "init", "--quiet", "one")
+    (one / "a").write_text("a")
+    git(one, "add", "a")
+    git(one, "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-q", "-m", "a")
+    git(one, "worktree", "add", "-q", "../beside")
+    git(tmp_path, "clone", "-q", "--bare", "one", "bare.git")
+    git(tmp_path, "init", "-q", "--separate-git-dir", "elsewhere", "apart")
+    assert locate(tmp_path / "beside") == WorkingCopy(one / ".git" / "worktrees" / "beside", "")
+    assert locate(tmp_path / "bare.git") == WorkingCopy(tmp_path / "bare.git", "")
+    assert locate(tmp_path / "apart") == WorkingCopy(tmp_path / "elsewhere", "")
+    head = resolve_revision(one / ".git", "HEAD")
+    assert resolve_revision(locate(tmp_path / "beside").git_dir, "beside") == head
+    assert [file.path for file in read_revision(locate(tmp_path / "beside").git_dir, head)] == []
+    (one / "inner" / ".git").mkdir(parents=True)
+    assert locate(one / "inner") == WorkingCopy(one / ".git", "inner")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / ".git").write_bytes(b"gitdir: \xff/nowhere\n")
+    for folder in ("odd", "absent"):
+        with pytest.raises(Misuse):
+            locate(tmp_path / folder)
 
 
 DRAFT = BranchDraft("approve/a", {"approvals/a.yaml": b"kind: Approval\n"}, "Approve a\n\nfor a reason\n")

@@ -17,6 +17,7 @@ from reconciler.cli.showing.interfaces import PolicyCheck
 from reconciler.cli.showing.junit import JunitCase, junit
 from reconciler.errors import REJECTED, Misuse
 from reconciler.gitops.revision import changed_paths, read_folder, read_revision, resolve_revision
+from reconciler.gitops.surrounding import locate
 from reconciler.host.machine.clock import SystemClock
 from reconciler.managers.scripts import own_pins
 from reconciler.planning.text.canonical import plain
@@ -168,8 +169,6 @@ def examine_files(
 
 def _strayed(folder: str, rev: str, only: str, base: str) -> Iterator[Problem]:
     """Yield a problem for each file outside of ``only`` that a branch changes."""
-    from reconciler.gitops.working_copy import locate
-
     place = locate(Path(folder))
     base_commit, commit = (resolve_revision(place.git_dir, one) for one in (base, rev))
     allowed = f"{place.folder}/{only}/" if place.folder else f"{only}/"
@@ -184,8 +183,6 @@ def read(folder: str, rev: str | None, *, also: str = "") -> tuple[Sequence[Poli
     """Return the policy files of a folder, or of a revision with its commit; ``also`` is one more folder."""
     if rev is None:
         return read_folder(Path(folder), also=also), ""
-    from reconciler.gitops.working_copy import locate
-
     place = locate(Path(folder))
     commit = resolve_revision(place.git_dir, rev)
     return read_revision(place.git_dir, commit, folder=place.folder, also=also), commit

@@ -14,7 +14,8 @@ from reconciler.durable import replace_file
 from reconciler.errors import DONE, FAILED, PENDING, REJECTED, Misuse, Stalled, worst
 from reconciler.fleet.reported import Reports, Watching, opened, read_published
 from reconciler.fleet.verified_policy import GivenPolicy
-from reconciler.gitops.revision import read_folder, read_revision, resolve_revision
+from reconciler.gitops.revision import find_commits, no_commit, read_folder, read_revisions
+from reconciler.gitops.surrounding import locate
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.impact.comparison import Comparison
@@ -117,26 +118,22 @@ class _Base:
 
 
 def _sides(options: ImpactOptions) -> tuple[_Base, Side]:
-    from reconciler.gitops.working_copy import locate
-
     place = locate(Path(options.folder))
     git_dir, below = place.git_dir, place.folder
-    commit = resolve_revision(git_dir, options.base)
-    side = side_of(read_revision(git_dir, commit, folder=below), options.base, commit)
-    base = _Base(side, GivenPolicy(git_dir, commit, f"{below}/" if below else ""))
-    if options.head is None:
-        return base, side_of(read_folder(Path(options.folder)), f"the files of {options.folder}")
-    try:
-        return base, _revision(git_dir, below, options.head)
-    except Misuse:
-        if not Path(options.head).is_dir():
-            raise
-    return base, side_of(read_folder(Path(options.head)), f"the files of {options.head}")
-
-
-def _revision(git_dir: Path, folder: str, name: str) -> Side:
-    commit = resolve_revision(git_dir, name)
-    return side_of(read_revision(git_dir, commit, folder=folder), name, commit)
+    names = [options.base, *([] if options.head is None else [options.head])]
+    commits = find_commits(git_dir, names)
+    is_folder = options.head is not None and not commits[-1] and Path(options.head).is_dir()
+    if is_folder:
+        commits.pop()
+    if "" in commits:
+        raise no_commit(git_dir, names[commits.index("")])
+    read = read_revisions(git_dir, commits, folder=below)
+    sides = [side_of(*one) for one in zip(read, names, commits, strict=False)]
+    base = _Base(sides[0], GivenPolicy(git_dir, commits[0], f"{below}/" if below else ""))
+    if len(sides) > 1:
+        return base, sides[1]
+    folder = options.folder if options.head is None else options.head
+    return base, side_of(read_folder(Path(folder)), f"the files of {folder}")
 
 
 def _compared(base: Side, head: Side, rows: Iterable[Row], at: datetime) -> Comparison:
