@@ -230,6 +230,7 @@ class Naming:
         self._by_name: defaultdict[str, set[int]] = defaultdict(set)
         self._by_begin: defaultdict[str, set[int]] = defaultdict(set)
         self._patterns: set[int] = set()
+        self._found: dict[PackageId, tuple[PlacedException, ...]] = {}
         for position, placed in enumerate(exceptions):
             for pattern in placed.value.packages:
                 self._filed(pattern.partition(":")[0]).add(position)
@@ -239,8 +240,14 @@ class Naming:
             return self._by_name[name]
         return self._by_begin[name[:-1]] if is_begin(name) else self._patterns
 
-    def of(self, package: PackageId) -> Iterator[PlacedException]:
-        """Yield those that name the package, in their order."""
+    def of(self, package: PackageId) -> tuple[PlacedException, ...]:
+        """Return those that name the package, in their order; each version of it asks several times."""
+        found = self._found.get(package)
+        if found is None:
+            found = self._found[package] = tuple(self._looked_up(package))
+        return found
+
+    def _looked_up(self, package: PackageId) -> Iterator[PlacedException]:
         name = package.name
         found = self._patterns | self._by_name.get(name, set())
         if self._by_begin:
