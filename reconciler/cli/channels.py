@@ -14,7 +14,10 @@ import contextlib
 import io
 import os
 import sys
-from typing import TextIO
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
+if TYPE_CHECKING:
+    from typing import TextIO
 
 _PLAIN = {
     "\u2192": "->",
@@ -90,7 +93,7 @@ def _open_closed() -> None:
             os.set_inheritable(opened, True)
 
 
-def _guarded(stream: TextIO | None, descriptor: int) -> TextIO:
+def _guarded(stream: "TextIO | None", descriptor: int) -> "TextIO":
     encoding = "utf-8" if stream is None else stream.encoding
     if stream is not None:
         with contextlib.suppress(OSError):

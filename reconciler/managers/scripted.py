@@ -27,7 +27,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.steps import Needs
-from reconciler.reconcile.ports.target import ThisMachine
+from reconciler.reconcile.ports.where import ThisMachine
 
 Read = TypeVar("Read")
 

@@ -24,7 +24,7 @@ from reconciler.errors import Stalled, Transient
 from reconciler.managers.sections import Sections, Unparsable, parse_sections
 from reconciler.ownership import read_own
 from reconciler.process import Completed
-from reconciler.reconcile.ports.target import ThisMachine
+from reconciler.reconcile.ports.where import ThisMachine
 from reconciler.resources import locate
 
 FOLDER = "scripts/patch"

@@ -11,17 +11,8 @@ from datetime import datetime
 from typing import Generic
 
 from reconciler.planning.facts.observation import Observation
-from reconciler.reconcile.ports.target import (
-    Disturbed,
-    InGuest,
-    Lock,
-    LogKeeper,
-    PackageManager,
-    Power,
-    StateStore,
-    ThisMachine,
-    Where_co,
-)
+from reconciler.reconcile.ports.target import Disturbed, Lock, LogKeeper, PackageManager, Power, StateStore
+from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 from reconciler.reconcile.surroundings import Surroundings
 
 

@@ -19,7 +19,8 @@ from reconciler.planning.runs.hooks_and_health import (
     to_restart,
 )
 from reconciler.policy.documents import Settings
-from reconciler.reconcile.ports.target import HealthChecker, HookRunner, ServiceRestarter, Where_co
+from reconciler.reconcile.ports.target import HealthChecker, HookRunner, ServiceRestarter
+from reconciler.reconcile.ports.where import Where_co
 
 Settle = Callable[
     [Callable[[], Sequence[CheckResult]], Sequence[CheckResult], timedelta], tuple[CheckResult, ...]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler import launch, process
 from reconciler.errors import Stalled
-from reconciler.reconcile.ports.target import THIS_MACHINE
+from reconciler.reconcile.ports.where import THIS_MACHINE
 
 Starter = Callable[[Sequence[str], Path], Sequence[str]]
 """Turns a command that is to outlive us, and the folder of its execution, into the command that starts it."""

@@ -17,7 +17,7 @@ from reconciler.errors import Stalled, Transient
 from reconciler.host.config import load_config
 from reconciler.host.state.folder import StateFolder
 from reconciler.reconcile.ports.state import State
-from reconciler.reconcile.ports.target import THIS_MACHINE, ThisMachine
+from reconciler.reconcile.ports.where import THIS_MACHINE, ThisMachine
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, POLICY, SetClock, Site, git
 from tests.e2e.test_apply import (

@@ -5,7 +5,7 @@ Each is refused by type as well: mypy takes an exemption that is not needed for 
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -14,17 +14,14 @@ from reconciler.host.machine.hooks import HookFolder
 from reconciler.host.machine.inhibitors import Inhibitors
 from reconciler.host.machine.reboot import SystemPower
 from reconciler.host.machine.restarts import Restarts
-from reconciler.reconcile.ports.target import (
-    HealthChecker,
-    HookRunner,
-    InGuest,
-    PackageManager,
-    ThisMachine,
-)
+from reconciler.reconcile.ports.where import InGuest, ThisMachine
 from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
 from tests.fakes import PackageWorld
 from tests.reconcile.test_tick import Host
+
+if TYPE_CHECKING:
+    from reconciler.reconcile.ports.target import HealthChecker, HookRunner, PackageManager
 
 EMPTY = PackageWorld((), {})
 HERE = Host(EMPTY)

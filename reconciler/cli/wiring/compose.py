@@ -55,7 +55,8 @@ from reconciler.reconcile.assess import Assessor
 from reconciler.reconcile.policy_in_force import PolicyFollower, SignedTrust
 from reconciler.reconcile.ports.policies import ReadPolicy
 from reconciler.reconcile.ports.reports import Messenger
-from reconciler.reconcile.ports.target import Clock, Power, ThisMachine
+from reconciler.reconcile.ports.target import Clock, Power
+from reconciler.reconcile.ports.where import ThisMachine
 from reconciler.reconcile.recall import followed
 from reconciler.reconcile.reporter import Reporter
 from reconciler.reconcile.site import Site

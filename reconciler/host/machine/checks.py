@@ -23,7 +23,7 @@ from urllib.parse import quote, urlsplit
 from reconciler.errors import Stalled, Transient
 from reconciler.host.machine.systemd import RUNTIME, Systemd, is_active_state, unit_name
 from reconciler.planning.runs.hooks_and_health import CheckResult, newly_failing
-from reconciler.reconcile.ports.target import THIS_MACHINE
+from reconciler.reconcile.ports.where import THIS_MACHINE
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -28,7 +28,7 @@ from reconciler.errors import Stalled
 from reconciler.host.machine.systemd import RUNTIME
 from reconciler.ownership import who_else_may_change
 from reconciler.planning.runs.hooks_and_health import HookOutcome, HookResult, HookStage
-from reconciler.reconcile.ports.target import THIS_MACHINE
+from reconciler.reconcile.ports.where import THIS_MACHINE
 
 OUTPUT_LIMIT = 64 * 1024
 """Bytes kept of what one hook prints, half of them for each of its two streams."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from reconciler.errors import Stalled, Transient
 from reconciler.host.machine.systemd import RUNTIME, Systemd, unanswered
 from reconciler.planning.gates.types import Inhibitor, InhibitorKind
-from reconciler.reconcile.ports.target import THIS_MACHINE
+from reconciler.reconcile.ports.where import THIS_MACHINE
 
 _LOGIN_SERVICE = "systemd-logind.service"
 _SESSION_PROPERTIES = ("Name", "Class", "State", "Remote", "RemoteHost", "TTY", "Display", "Service")

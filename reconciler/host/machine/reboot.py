@@ -7,7 +7,7 @@ from pathlib import Path
 from reconciler import process
 from reconciler.errors import Stalled
 from reconciler.host.machine.identity import boot_id
-from reconciler.reconcile.ports.target import THIS_MACHINE
+from reconciler.reconcile.ports.where import THIS_MACHINE
 
 BOOTED = Path("/run/systemd/system")
 """A folder that is there exactly where systemd is the running init (sd_booted(3))."""

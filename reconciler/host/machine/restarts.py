@@ -8,7 +8,7 @@ from reconciler import process
 from reconciler.errors import Stalled
 from reconciler.host.machine.systemd import RUNTIME, Systemd, unanswered
 from reconciler.planning.runs.hooks_and_health import Leftovers, Restart, parse_needrestart
-from reconciler.reconcile.ports.target import THIS_MACHINE
+from reconciler.reconcile.ports.where import THIS_MACHINE
 
 _SCAN_PATIENCE = 300.0  # seconds; the first scan of a machine is the longest
 _SCAN_LIMIT = 4 * 1024 * 1024

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias
 
 from reconciler.planning.facts.observation import Answer, Change, ClockState, Observation, Question, Refresh
 from reconciler.planning.gates.types import Inhibitor, Pause
@@ -21,30 +20,12 @@ from reconciler.planning.runs.journal import Journal
 from reconciler.planning.runs.steps import Needs
 from reconciler.policy.documents import Health
 from reconciler.reconcile.ports.state import Recalled, Spare, State
+from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 
 FETCH = "download"
 """Name of the execution that fetches packages ahead and changes nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class ThisMachine:
-    """The machine that we run on."""
-
-
-@dataclass(frozen=True, slots=True)
-class InGuest:
-    """A guest of this machine.
-
-    Attributes:
-        id: Which one.
-    """
-
-    id: str
-
-
-THIS_MACHINE = ThisMachine()
-Where_co = TypeVar("Where_co", bound=ThisMachine | InGuest, covariant=True)
-"""What a part is a part of, so that mypy refuses a part of the hypervisor for a guest."""
 AnyManager: TypeAlias = "PackageManager[ThisMachine] | PackageManager[InGuest]"
 
 
