@@ -22,6 +22,7 @@ from tests.labs.apt import AptLab
 Patchledger = Callable[..., tuple[int, str, str]]
 Fates = Mapping[tuple[str, str], str]
 
+UNSIGNED = "patchledger: no Host document names a report_key, so that nobody can tell whose a report is\n"
 _NOTHING: Mapping[str, Any] = {
     "refusal": "",
     "ambiguities": [],
@@ -103,7 +104,7 @@ def impact(host: Reporting, run: Patchledger, edit: Edit) -> tuple[Any, Reported
     code, out, err = run(
         "policy", "impact", str(host.site.policy), *where, "--at", instant(edit.at), "--format", "json"
     )
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, UNSIGNED)
     effects = [group["effect"] for group in json.loads(out)["groups"]]
     return effects[0] if effects else _NOTHING, base, head
 
