@@ -15,7 +15,7 @@ from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.fleet.branches import FleetBranches
 from reconciler.fleet.cache import ReportCache, copy_of
-from reconciler.fleet.histories import History, Publishers, same_keys
+from reconciler.fleet.histories import Publishers, TargetHistory, same_keys
 from reconciler.fleet.proofs import Proofs
 from reconciler.fleet.reading import FleetSources
 from reconciler.fleet.report_keys import KeyBook, read_keys
@@ -26,7 +26,7 @@ from reconciler.gitops.report_branches import is_report_branch
 from reconciler.gitops.revision import read_revision
 from reconciler.host.state.own_folder import AT_WORK, alone, prepare
 from reconciler.planning.audit.audit import CHECKS, HOSTS_WORD, RULES, Check, audit
-from reconciler.planning.audit.story import PolicyLine, Story, Unread, Witness
+from reconciler.planning.audit.story import PolicyLine, Sighting, Story, Unread
 from reconciler.planning.audit.verdicts import TargetAudit
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import visible
@@ -156,7 +156,7 @@ class _Auditing:
         branches = FleetBranches(cache, policy.publishers.signers, *told)
         seen = Publishers(cache, branches, sources.folder / f"{name}.witnesses.json").witnesses()
         proofs = Proofs(cache.git, sources.folder / f"{name}.audit-proofs.json", sources.environment)
-        part = _Part(cache, History(cache, book, proofs), line, seen, same_keys(book), self._asked)
+        part = _AuditPart(cache, TargetHistory(cache, book, proofs), line, seen, same_keys(book), self._asked)
         every = sorted(filter(self._is_asked, self._branches(cache, seen, book)))
         for number, branch in enumerate(every, 1):
             key = (cache.shown, branch, part.tip(branch), *self._rests_on(policy, seen.get(branch, ())))
@@ -170,7 +170,7 @@ class _Auditing:
         proofs.keep(every)
 
     def _branches(
-        self, cache: ReportCache, seen: Mapping[str, Sequence[Witness]], book: KeyBook
+        self, cache: ReportCache, seen: Mapping[str, Sequence[Sighting]], book: KeyBook
     ) -> Iterator[str]:
         """Yield the branches that there are, that publishers saw, and of hosts that must have one."""
         found = {one for one in (*cache.tips(), *seen) if is_report_branch(one)}
@@ -181,7 +181,7 @@ class _Auditing:
     def _is_asked(self, branch: str) -> bool:
         return not self._asked.targets or branch.partition("/")[2] in self._asked.targets
 
-    def _rests_on(self, policy: PolicyAt, seen: Sequence[Witness]) -> tuple[str, ...]:
+    def _rests_on(self, policy: PolicyAt, seen: Sequence[Sighting]) -> tuple[str, ...]:
         """Return all that an answer depends on besides the branch itself."""
         asked = self._asked
         rules = [
@@ -202,13 +202,13 @@ class _Auditing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _AuditPart:
     """One report repository, and what its stories are made of."""
 
     cache: ReportCache
-    history: History
+    history: TargetHistory
     line: PolicyLine
-    seen: Mapping[str, tuple[Witness, ...]]
+    seen: Mapping[str, tuple[Sighting, ...]]
     same_keys: Mapping[str, tuple[str, ...]]
     asked: AuditAsked
 
@@ -250,12 +250,12 @@ def _line_of(policy: PolicyAt) -> PolicyLine:
     return PolicyLine(
         places,
         {oid: dates[oid] for oid in places if oid in dates},
-        lru_cache(_REVISIONS)(_Reading(policy.git)),
+        lru_cache(_REVISIONS)(_AuditReading(policy.git)),
     )
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _AuditReading:
     """Reads what is in a commit of the policy."""
 
     git: Git

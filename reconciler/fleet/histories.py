@@ -28,7 +28,7 @@ from reconciler.fleet.report_keys import KeyBook
 from reconciler.gitops.git import commit_date
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, read_commit
-from reconciler.planning.audit.story import Link, RunFile, Unread, Witness
+from reconciler.planning.audit.story import Link, RunFile, Sighting, Unread
 from reconciler.planning.gates.recording import Recording, read_vouched
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.reader import read_report, read_run
@@ -58,7 +58,7 @@ class _Listed:
     files: dict[str, str] = field(default_factory=dict)
 
 
-class History:
+class TargetHistory:
     """Reads the branches of one copy.
 
     Args:
@@ -271,7 +271,7 @@ class Publishers:
         self._branches = branches
         self._path = remembered
 
-    def witnesses(self) -> dict[str, tuple[Witness, ...]]:
+    def witnesses(self) -> dict[str, tuple[Sighting, ...]]:
         """Return what they saw of each branch, in the order of their dates.
 
         Raises:
@@ -281,12 +281,12 @@ class Publishers:
         tip = self._cache.tips().get(FLEET, "")
         oids = list(self._cache.history([tip], [], _MOST_HEADS)) if tip else []
         seen = sorted(self._signed(oids), key=lambda one: one[1])
-        found: dict[str, list[Witness]] = {}
+        found: dict[str, list[Sighting]] = {}
         branches = set[str]()
         for oid, at, heads in self._with_heads(seen):
             branches |= heads.keys()
             for branch in branches:
-                _note(found.setdefault(branch, []), Witness(oid, at, heads.get(branch, "")))
+                _note(found.setdefault(branch, []), Sighting(oid, at, heads.get(branch, "")))
         return {branch: tuple(some) for branch, some in found.items()}
 
     def _signed(self, oids: Sequence[str]) -> Iterator[tuple[str, datetime]]:
@@ -318,7 +318,7 @@ class Publishers:
                 yield oid, at, heads
 
 
-def _note(seen: list[Witness], one: Witness) -> None:
+def _note(seen: list[Sighting], one: Sighting) -> None:
     """Keep the first and the last of those that saw the same."""
     if len(seen) > 1 and seen[-1].tip == seen[-2].tip == one.tip:
         seen[-1] = one

@@ -21,7 +21,14 @@ from reconciler.errors import ReconcilerError
 from reconciler.forges import ForgeRefused, Pull, PullRequests
 from reconciler.gitops.proposal import Proposal
 from reconciler.planning.fleet.proposal_text import mark_of
-from reconciler.planning.fleet.proposing import PREFIX, Agenda, Ended, ProposalStep, Standing, Wanted
+from reconciler.planning.fleet.proposing import (
+    PREFIX,
+    Agenda,
+    Ended,
+    ProposalStep,
+    StandingProposal,
+    WantedProposal,
+)
 from reconciler.planning.fleet.waiting import WaitingPlan
 from reconciler.planning.text.wording import short_digest
 
@@ -54,7 +61,7 @@ class ProposalDone:
     branch: str
     step: ProposalStep
     plan: WaitingPlan | None = None
-    wanted: Wanted | None = None
+    wanted: WantedProposal | None = None
     address: str = ""
     why: str = ""
 
@@ -69,7 +76,7 @@ def opened_by_branch(forge: PullRequests) -> dict[str, Pull]:
 
 
 def declined(
-    forge: PullRequests, opened: Mapping[str, Pull], there: Mapping[str, Standing]
+    forge: PullRequests, opened: Mapping[str, Pull], there: Mapping[str, StandingProposal]
 ) -> frozenset[str]:
     """Return the plans that somebody declined.
 
@@ -112,7 +119,9 @@ class ProposalRun:
     done: list[ProposalDone] = field(default_factory=list)
     problems: list[ReconcilerError] = field(default_factory=list)
 
-    def carry_out(self, agenda: Agenda, there: Sequence[Standing], opened: Mapping[str, Pull]) -> None:
+    def carry_out(
+        self, agenda: Agenda, there: Sequence[StandingProposal], opened: Mapping[str, Pull]
+    ) -> None:
         """Do what is to be done, as far as branches and forge let it.
 
         Args:
@@ -167,7 +176,7 @@ class ProposalRun:
             self.forge.close(pull.number)
             self.forge.comment(pull.number, f"Closed by patchledger: {why}.")
 
-    def _bring(self, wanted: Wanted, pull: Pull | None) -> ProposalDone:
+    def _bring(self, wanted: WantedProposal, pull: Pull | None) -> ProposalDone:
         is_told = pull is not None and mark_of(pull.body) == mark_of(wanted.body)
         if not wanted.is_right and not self._pushed(wanted):
             step, why = ProposalStep.LEFT, _NOT_NOW
@@ -181,7 +190,7 @@ class ProposalRun:
         address = "" if pull is None else pull.address
         return ProposalDone(wanted.branch, step, wanted.plan, wanted, address, why)
 
-    def _tell_anew(self, pull: Pull, wanted: Wanted) -> None:
+    def _tell_anew(self, pull: Pull, wanted: WantedProposal) -> None:
         self.forge.edit(pull.number, wanted.title, wanted.body)
         if wanted.before:  # whoever reviewed that is told
             plans = f"`{wanted.plan.digest}` instead of `{wanted.before}`"
@@ -189,13 +198,13 @@ class ProposalRun:
                 pull.number, f"This is about another plan now: {plans}. Please review it anew."
             )
 
-    def _opened(self, wanted: Wanted) -> Pull:
+    def _opened(self, wanted: WantedProposal) -> Pull:
         pull = self.forge.open(wanted.branch, wanted.title, wanted.body)
         if mark_of(pull.body) != mark_of(wanted.body):  # another run was quicker
             self.forge.edit(pull.number, wanted.title, wanted.body)
         return pull
 
-    def _pushed(self, wanted: Wanted) -> bool:
+    def _pushed(self, wanted: WantedProposal) -> bool:
         """Push the branch as it is to be; return whether it is."""
         if self.is_dry:
             return True

@@ -51,14 +51,14 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedRows:
     """The rows of a summary, and what a person should know of it."""
 
     rows: list[Row]
     notices: tuple[str, ...] = ()
 
 
-def read_published(address: str, policy: GivenPolicy, now: datetime) -> Published:
+def read_published(address: str, policy: GivenPolicy, now: datetime) -> PublishedRows:
     """Return what a summary holds: a file, or the one that a publisher left in a report repository.
 
     Args:
@@ -80,7 +80,7 @@ def read_published(address: str, policy: GivenPolicy, now: datetime) -> Publishe
             raise Misuse(f"cannot read {path}: {error.strerror}", "check its owner and mode") from error
     else:
         data, notices = _fetched_summary(address, policy, now)
-    return Published(read_rows(data)[1], notices)
+    return PublishedRows(read_rows(data)[1], notices)
 
 
 def _fetched_summary(address: str, policy: GivenPolicy, now: datetime) -> tuple[bytes, tuple[str, ...]]:

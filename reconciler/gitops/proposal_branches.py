@@ -29,7 +29,7 @@ from reconciler.gitops.refusals import server_words
 from reconciler.gitops.remote import redact_url
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, SignedCommit, read_commit
 from reconciler.ownership import check_ours
-from reconciler.planning.fleet.proposing import PREFIX, Standing
+from reconciler.planning.fleet.proposing import PREFIX, StandingProposal
 from reconciler.planning.text.untrusted import commit_message
 
 WHO = ("patchledger proposals", "proposals@patchledger")
@@ -47,7 +47,7 @@ _HINT = "let the token or key push, move and delete branches proposals/* of the 
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _ChangedPath:
     """One path of a commit that its parent has otherwise."""
 
     status: str
@@ -78,7 +78,7 @@ class ProposalBranches:
         self._key = key
         self._trailers = {"Policy-Ref": ref} if ref else {}
 
-    def fetched(self, head: str) -> list[Standing]:
+    def fetched(self, head: str) -> list[StandingProposal]:
         """Fetch the branches, and say what each of them is.
 
         Args:
@@ -171,7 +171,7 @@ class ProposalBranches:
         ((tree, _, _),) = described(self._git, [f"{oid}^{{tree}}"], doing)
         return tree
 
-    def _standing(self, branch: str, tip: str, head: str) -> Standing:
+    def _standing(self, branch: str, tip: str, head: str) -> StandingProposal:
         """Say what a branch is."""
         doing = f"cannot read {branch}"
         data = bounded(self._git, [tip], doing, MAX_COMMIT_BYTES)[0]
@@ -179,7 +179,7 @@ class ProposalBranches:
         is_own = commit is not None and _is_own(branch, commit)
         start = self._git.run("merge-base", head, tip).text.strip()
         if start == tip:
-            return Standing(branch, tip, is_merged=True, foreign="" if is_own else _PUSHED)
+            return StandingProposal(branch, tip, is_merged=True, foreign="" if is_own else _PUSHED)
         changes = self._changes(start, tip, doing) if start else []
         others = [one for one in changes if not _is_document(one)]
         only = changes[0] if len(changes) == 1 and not others else None
@@ -187,11 +187,11 @@ class ProposalBranches:
         if only is None or text is None:
             # Where the policy was rewritten, its lost commits are on the branch too: those are nobody's.
             is_left = is_own and commit is not None and commit.parent != start
-            return Standing(branch, tip, foreign="" if is_left else _holds(others))
+            return StandingProposal(branch, tip, foreign="" if is_left else _holds(others))
         told = text.decode("utf-8", "replace")
-        return Standing(branch, tip, only.path, told, "" if is_own else _PUSHED)
+        return StandingProposal(branch, tip, only.path, told, "" if is_own else _PUSHED)
 
-    def _changes(self, parent: str, tip: str, doing: str) -> list[_Entry]:
+    def _changes(self, parent: str, tip: str, doing: str) -> list[_ChangedPath]:
         limit = _MOST_CHANGES * 512
         words = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", parent, tip)
         found = self._git.run(*words, limit=limit, ends_at_limit=True)
@@ -200,17 +200,17 @@ class ProposalBranches:
         return list(_read_changes(found.stdout.split(b"\0")))
 
 
-def _read_changes(fields: Sequence[bytes]) -> Iterator[_Entry]:
+def _read_changes(fields: Sequence[bytes]) -> Iterator[_ChangedPath]:
     for details, path in zip(fields[::2], fields[1::2], strict=False):
         _, mode, _, oid, status = details.decode("ascii", "replace").split()
-        yield _Entry(status, mode, oid, path.decode("utf-8", "backslashreplace"))
+        yield _ChangedPath(status, mode, oid, path.decode("utf-8", "backslashreplace"))
 
 
-def _is_document(one: _Entry) -> bool:
+def _is_document(one: _ChangedPath) -> bool:
     return one.status == "A" and one.mode == "100644" and bool(_DOCUMENT.fullmatch(one.path))
 
 
-def _holds(others: Sequence[_Entry]) -> str:
+def _holds(others: Sequence[_ChangedPath]) -> str:
     """Say what a branch holds that is not one new document."""
     if not others:
         return "it does not hold one new file below approvals/"

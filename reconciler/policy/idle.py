@@ -67,7 +67,7 @@ def check_idle(revision: Revision, now: datetime, pins: Mapping[str, str]) -> tu
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class _IdleLayer:
     placed: Placed[Policy]
     leaves: Leaves
 
@@ -144,7 +144,7 @@ class _Idle:
         self._revision = revision
         self._now = now
         self._pins = pins
-        self._layers = [_Layer(one, settings_of(one.value)) for one in revision.policies]
+        self._layers = [_IdleLayer(one, settings_of(one.value)) for one in revision.policies]
         self._saying: dict[str, list[Match]] = {
             word: [layer.placed.value.match for layer in self._layers if says(layer.leaves)]
             for word, says in _FACTS.items()
@@ -260,7 +260,7 @@ class _Idle:
             yield from self._reversed(layer)
             yield from self._pinned(layer)
 
-    def _dependent(self, layer: _Layer) -> Iterator[Problem]:
+    def _dependent(self, layer: _IdleLayer) -> Iterator[Problem]:
         match = layer.placed.value.match
         for one in _DEPENDENTS:
             value = layer.leaves.get(one.key, one.idle)
@@ -270,14 +270,14 @@ class _Idle:
             message = "has no effect beside `removals: allow`, which lets every package be removed"
             yield _at(layer.placed, ("allow_removals",), "no-effect", message, "leave one of them out")
 
-    def _reversed(self, layer: _Layer) -> Iterator[Problem]:
+    def _reversed(self, layer: _IdleLayer) -> Iterator[Problem]:
         every, stale = (layer.leaves.get(("refresh", key)) for key in ("every", "stale_after"))
         if isinstance(every, timedelta) and isinstance(stale, timedelta) and stale < every:
             message = f"{format_duration(stale)} is less than `every: {format_duration(every)}`: metadata are"
             message += " stale before they are read anew, and nothing is applied meanwhile"
             yield _at(layer.placed, ("refresh", "stale_after"), "reversed", message, "make it the longer one")
 
-    def _pinned(self, layer: _Layer) -> Iterator[Problem]:
+    def _pinned(self, layer: _IdleLayer) -> Iterator[Problem]:
         for name, pin in (layer.placed.value.scripts or {}).items():
             own = self._revision.scripts.get(name, b"")
             known = {f"sha256:{sha256(own).hexdigest()}" if own else "", self._pins.get(name, "")}

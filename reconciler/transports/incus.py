@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.planning.facts.guests import (
     NEEDS_ITS_OWN,
-    Frozen,
+    FrozenGuest,
     Guest,
     GuestKind,
     Inspected,
@@ -88,7 +88,7 @@ def _state(told: Mapping[str, Any]) -> State:
         case "Running":
             return Running()
         case "Frozen":
-            return Frozen()
+            return FrozenGuest()
         case "Stopped":
             return Stopped()
         case other:

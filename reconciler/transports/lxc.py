@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from reconciler.planning.facts.guests import Frozen, Guest, GuestKind, Inspected, Running, State, Stopped
+from reconciler.planning.facts.guests import FrozenGuest, Guest, GuestKind, Inspected, Running, State, Stopped
 from reconciler.policy.values import suggested_id
 from reconciler.transports.kernel import Kernel, lxc_groups
 from reconciler.transports.proxmox import CLUSTER, LXC, is_number
@@ -43,4 +43,4 @@ def inspect(folder: Path = Path(LXC), cluster: Path = CLUSTER, kernel: Kernel | 
 def _state(name: str, folder: Path, kernel: Kernel, open_sockets: frozenset[str]) -> State:
     if f"{folder}/{name}" not in open_sockets:
         return Stopped()
-    return Frozen() if kernel.is_frozen(*lxc_groups(name)) else Running()
+    return FrozenGuest() if kernel.is_frozen(*lxc_groups(name)) else Running()

@@ -10,7 +10,7 @@ from reconciler import process
 from reconciler.errors import Stalled
 from reconciler.planning.facts.guests import (
     NEEDS_ITS_OWN,
-    Frozen,
+    FrozenGuest,
     Guest,
     GuestKind,
     Inspected,
@@ -121,4 +121,4 @@ def _thawed(name: str, state: State, kernel: Kernel) -> State:
     # Of machinectl(1), which takes a name as it is, and of whoever starts systemd-nspawn by himself.
     units = (f"systemd-nspawn@{name}.service", f"machine-{scope_of(name)}.scope")
     stands_still = kernel.is_frozen(*(f"machine.slice/{unit}" for unit in units))
-    return Frozen() if isinstance(state, Running) and stands_still else state
+    return FrozenGuest() if isinstance(state, Running) and stands_still else state

@@ -10,14 +10,14 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reconciler.planning.facts.guests import Place
+from reconciler.planning.facts.guests import GuestPlace
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 _HERE_AND_THERE = 2
 
 
-def place_of(groups: Sequence[str], proc: Path = PROC, cgroups: Path = CGROUPS) -> Place | None:
+def place_of(groups: Sequence[str], proc: Path = PROC, cgroups: Path = CGROUPS) -> GuestPlace | None:
     """Return the place of the guest whose processes are in one of these control groups; ``None`` of none.
 
     Args:
@@ -34,7 +34,7 @@ def place_of(groups: Sequence[str], proc: Path = PROC, cgroups: Path = CGROUPS) 
             namespace = str((process / "ns" / "pid").readlink())
         except OSError:  # it has ended meanwhile
             continue
-        return Place(namespace, f"{root.st_dev}:{root.st_ino}")
+        return GuestPlace(namespace, f"{root.st_dev}:{root.st_ino}")
     return None
 
 

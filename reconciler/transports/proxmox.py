@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reconciler.planning.facts.guests import (
     NEEDS_ITS_OWN,
-    Frozen,
+    FrozenGuest,
     Guest,
     GuestKind,
     Inspected,
@@ -98,7 +98,7 @@ def _container(path: Path, number: str, kernel: Kernel, open_sockets: frozenset[
     name = read.settings.get("hostname", f"CT{number}")
     state: State = Running() if f"{LXC}/{number}" in open_sockets else Stopped()
     if isinstance(state, Running) and kernel.is_frozen(*lxc_groups(number)):
-        state = Frozen()
+        state = FrozenGuest()
     if read.is_application:
         state = Unsupported(f"it is an application container: {NEEDS_ITS_OWN}")
     return Guest(number, GuestKind.PROXMOX, name, read.held or state, read.tags, notes=read.notes)

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.guests import Place
+from reconciler.planning.facts.guests import GuestPlace
 from reconciler.resources import locate
 
 GUARD = locate("scripts/patch/guest.sh").read_text()
@@ -89,4 +89,4 @@ def test_each_script_has_room_for_it() -> None:
 )
 def test_no_place_can_be_made_that_says_nothing(place: tuple[str, str, str]) -> None:
     with pytest.raises(ValueError, match="no place of a guest"):
-        Place(*place)
+        GuestPlace(*place)

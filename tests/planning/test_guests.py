@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.planning.facts.guests import (
     Choice,
-    Frozen,
+    FrozenGuest,
     Gone,
     Guest,
     GuestKind,
@@ -42,7 +42,7 @@ def left_out(*found: Guest, wishes: Wishes | None = None) -> dict[str, str]:
     [
         (Running(), ""),
         (Stopped(), "it is stopped"),
-        (Frozen(), "it is frozen"),
+        (FrozenGuest(), "it is frozen"),
         (Locked("backup"), "it is locked (backup)"),
         (Template(), "it is a template"),
         (Moved("pve2"), "it is on pve2"),
@@ -126,7 +126,7 @@ def test_they_stand_in_the_order_of_their_numbers() -> None:
 
 
 IDS = st.sampled_from(["", "101", "102", "web", "db"])
-STATES = st.sampled_from([Running(), Stopped(), Frozen(), Locked("backup"), Template(), Moved("pve2")])
+STATES = st.sampled_from([Running(), Stopped(), FrozenGuest(), Locked("backup"), Template(), Moved("pve2")])
 GUESTS = st.builds(
     Guest,
     IDS,

@@ -13,9 +13,9 @@ from reconciler.planning.fleet.proposal_text import mark_of
 from reconciler.planning.fleet.proposing import (
     Agenda,
     ProposalRules,
-    Standing,
+    StandingProposal,
     Unapproved,
-    Wanted,
+    WantedProposal,
     agenda,
     approval_in,
     in_turn,
@@ -59,9 +59,9 @@ def digest(name: str) -> str:
     return plan.digest
 
 
-def stands(*wanted: Wanted) -> list[Standing]:
+def stands(*wanted: WantedProposal) -> list[StandingProposal]:
     """Return branches as they are once they were pushed."""
-    return [Standing(one.branch, "1" * 40, one.path, one.document) for one in wanted]
+    return [StandingProposal(one.branch, "1" * 40, one.path, one.document) for one in wanted]
 
 
 def named(found: Agenda) -> dict[str, str]:
@@ -96,7 +96,7 @@ def test_the_pull_request_of_a_target_is_brought_up_to_date_when_its_plan_change
 
 def test_what_nobody_waits_for_ends_and_says_why() -> None:
     first = agenda(waits(("a-1", "a"), ("b-1", "b"), ("c-1", "c")), (), (), RULES)
-    there = [*stands(*first.wanted), Standing("proposals/d-1", "2" * 40, is_merged=True)]
+    there = [*stands(*first.wanted), StandingProposal("proposals/d-1", "2" * 40, is_merged=True)]
     now = replace(waits(("c-1", "c"), ("e-1", "e"), security=["e"]), approved=frozenset({digest("a")}))
     found = agenda(now, there, (), replace(RULES, max_open=1))
     assert {one.standing.branch: one.why for one in found.ended} == {
@@ -109,7 +109,7 @@ def test_what_nobody_waits_for_ends_and_says_why() -> None:
 
 def test_a_branch_of_somebody_else_is_left_alone_and_its_plan_with_it() -> None:
     (first,) = agenda(waits(("web-01", "a")), (), (), RULES).wanted
-    theirs = Standing(first.branch, "3" * 40, first.path, first.document, foreign="somebody pushed")
+    theirs = StandingProposal(first.branch, "3" * 40, first.path, first.document, foreign="somebody pushed")
     found = agenda(waits(("web-01", "a"), ("db-01", "b")), [theirs], (), RULES)
     assert named(found) == {"b": "proposals/db-01"}
     assert (found.foreign, found.ended) == ((theirs,), ())
@@ -177,7 +177,7 @@ _FLEETS = st.dictionaries(
 def test_whatever_fleets_go_through_branches_and_plans_stay_one_to_one(
     fleets: list[dict[str, str]], most: int
 ) -> None:
-    there: list[Standing] = []
+    there: list[StandingProposal] = []
     for fleet in fleets:
         found = agenda(waits(*fleet.items()), there, (), replace(RULES, max_open=most))
         branches = [one.branch for one in found.wanted]

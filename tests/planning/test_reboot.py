@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import Reboot, RebootNeed
-from reconciler.planning.gates.reboot import Verdict, has_rebooted, may_reboot, wants_reboot
+from reconciler.planning.gates.reboot import RebootVerdict, has_rebooted, may_reboot, wants_reboot
 from reconciler.policy.documents import When
 
 REQUIRED = Reboot(RebootNeed.REQUIRED, ("linux-image-6.1.0-38-amd64 is installed",))
@@ -48,7 +48,7 @@ def may(
     bound: int = 1,
     notice: timedelta = timedelta(minutes=5),
     has_failed: bool = False,
-) -> Verdict:
+) -> RebootVerdict:
     return may_reboot(
         at=at, window=(START, END), notice=notice, past=past, max_per_window=bound, has_failed=has_failed
     )
@@ -75,7 +75,7 @@ def may(
         (may(START - HOUR), False, "too soon"),
     ],
 )
-def test_what_a_run_may(verdict: Verdict, *, is_yes: bool, reason: str) -> None:
+def test_what_a_run_may(verdict: RebootVerdict, *, is_yes: bool, reason: str) -> None:
     assert verdict.is_yes is is_yes
     assert reason in verdict.reason
 
@@ -84,7 +84,7 @@ def test_outside_of_any_window_no_reboot_is_allowed() -> None:
     verdict = may_reboot(
         at=START, window=None, notice=timedelta(0), past=(), max_per_window=9, has_failed=False
     )
-    assert verdict == Verdict(False, "no maintenance window is open")
+    assert verdict == RebootVerdict(False, "no maintenance window is open")
 
 
 @given(st.lists(st.timedeltas(-HOUR, 4 * HOUR), max_size=40), st.integers(0, 3))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reconciler.planning.facts.guests import (
-    Frozen,
+    FrozenGuest,
     Guest,
     GuestKind,
     Inspected,
@@ -113,7 +113,7 @@ def test_one_that_stands_still(cluster: Path, kernel: Kernel, group: str, file: 
     (folder / "freezer.state").write_text("THAWED\n")
     assert states(proxmox.inspect(cluster, kernel)) == {"201": Running()}
     (folder / file).write_text(text)
-    assert states(proxmox.inspect(cluster, kernel)) == {"201": Frozen()}
+    assert states(proxmox.inspect(cluster, kernel)) == {"201": FrozenGuest()}
 
 
 def test_one_bad_configuration_spoils_no_other(cluster: Path, kernel: Kernel) -> None:
@@ -240,7 +240,7 @@ def test_instances_of_incus(tmp_path: Path) -> None:
     assert states(found) == {
         "web": Running(),
         "db": Stopped(),
-        "cache": Frozen(),
+        "cache": FrozenGuest(),
         "odd": Unsupported("Incus says that it is Error"),
         "win": Unsupported("it is a virtual machine: it needs its own patchledger"),
         "app": Unsupported("it is an application container: it needs its own patchledger"),
@@ -310,7 +310,7 @@ def test_machines_of_systemd(kernel: Kernel) -> None:
     group = kernel.cgroups / "machine.slice" / "systemd-nspawn@web.service"
     group.mkdir(parents=True)
     (group / "cgroup.events").write_text("populated 1\nfrozen 1\n")
-    assert states(nspawn.inspect(asked, kernel))["web"] == Frozen()
+    assert states(nspawn.inspect(asked, kernel))["web"] == FrozenGuest()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from reconciler.cli.wiring.guests import guests_of
 from reconciler.errors import DONE, FAILED
 from reconciler.host.config import load_config
 from reconciler.planning.facts.guests import (
-    Frozen,
+    FrozenGuest,
     Gone,
     Guest,
     Inventory,
@@ -100,7 +100,7 @@ def _told(state: State) -> tuple[GuestState, str]:
             told: tuple[GuestState, str] = ("running", "")
         case Stopped():
             told = ("stopped", "")
-        case Frozen():
+        case FrozenGuest():
             told = ("frozen", "")
         case Locked(word):
             told = ("locked", word)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from reconciler.planning.audit import of_branches, of_runs
 from reconciler.planning.audit.of_branches import Passage
-from reconciler.planning.audit.of_runs import Case
+from reconciler.planning.audit.of_runs import RunCase
 from reconciler.planning.audit.story import Link, Story, Unread
 from reconciler.planning.audit.verdicts import (
     Against,
@@ -41,7 +41,7 @@ class RunCheck:
     name: str
     sentence: str
     attack: str
-    ask: Callable[[Case], Iterator[Against]] = field(repr=False)
+    ask: Callable[[RunCase], Iterator[Against]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,9 @@ def audit(story: Story, since: datetime, until: datetime, checks: Sequence[Check
             continue
         passage = Passage.to(story, link)
         told = [one for check in checks if isinstance(check, ReportCheck) for one in check.ask(passage)]
-        runs = [_run(Case.of(story, link, record), told, checks) for record in passage.runs if _did(record)]
+        runs = [
+            _run(RunCase.of(story, link, record), told, checks) for record in passage.runs if _did(record)
+        ]
         found += [*runs, *_outside(passage)]
         against += () if runs else told
     verdict = worst([*(one.verdict for one in found), *(one.verdict for one in against)])
@@ -295,7 +297,7 @@ class _Period:
         return self.since <= at < self.until
 
 
-def _run(case: Case, told: Sequence[Against], checks: Sequence[Check]) -> ChangeSet:
+def _run(case: RunCase, told: Sequence[Against], checks: Sequence[Check]) -> ChangeSet:
     against = [one for check in checks if isinstance(check, RunCheck) for one in check.ask(case)]
     against += told
     record, dates = case.record, case.story.policy.dates
@@ -323,7 +325,7 @@ def _run(case: Case, told: Sequence[Against], checks: Sequence[Check]) -> Change
     )
 
 
-def _moves(case: Case) -> Iterator[Changed]:
+def _moves(case: RunCase) -> Iterator[Changed]:
     """Yield what a run changed, and what it changed and undid."""
     record = case.record
     undone = () if record.rollback is None else record.rollback.moves
@@ -334,7 +336,7 @@ def _moves(case: Case) -> Iterator[Changed]:
         yield Changed(move.action, move.name, move.arch, move.from_, move.to, advisories)
 
 
-def _approved_by(case: Case) -> str:
+def _approved_by(case: RunCase) -> str:
     if isinstance(case.built, Unread):
         return ""
     built = case.built

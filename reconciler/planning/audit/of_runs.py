@@ -29,7 +29,7 @@ _SHORT = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class RunCase:
     """A run, with all that is to be looked at for it.
 
     Attributes:
@@ -47,7 +47,7 @@ class Case:
     built: Rebuilt | Unread
 
     @classmethod
-    def of(cls, story: Story, link: Link, record: RunRecord) -> "Case":
+    def of(cls, story: Story, link: Link, record: RunRecord) -> "RunCase":
         """Gather what belongs to a run."""
         found = None if record.announced is None else story.find(record.announced.commit)
         if found is None:
@@ -109,7 +109,7 @@ class Case:
 _FALSE = {Standing.OTHER_KEY, Standing.REVOKED, Standing.RETIRED}
 
 
-def signed(case: Case) -> Iterator[Against]:
+def signed(case: RunCase) -> Iterator[Against]:
     """Ask for the host's signature on both reports."""
     for link in {one.commit: one for one in (case.link, case.announced) if one is not None}.values():
         if link.standing is not None and link.standing.counts:
@@ -121,7 +121,7 @@ def signed(case: Case) -> Iterator[Against]:
             yield case.unproved("signed", reason, link.commit)
 
 
-def announced(case: Case) -> Iterator[Against]:
+def announced(case: RunCase) -> Iterator[Against]:
     """Ask for the report that said beforehand what was going to be done."""
     told, found = case.record.announced, case.announced
     if told is None:
@@ -149,7 +149,7 @@ def announced(case: Case) -> Iterator[Against]:
     yield from _pushed(case, is_pushed=told.pushed)
 
 
-def _between(case: Case, announcing: Link) -> Link | None:
+def _between(case: RunCase, announcing: Link) -> Link | None:
     """Return a report that came after the announcement and before the record, and is of another matter."""
     here = case.story.before(case.link)
     while here is not None and here is not announcing:
@@ -161,7 +161,7 @@ def _between(case: Case, announcing: Link) -> Link | None:
     return None
 
 
-def _pushed(case: Case, *, is_pushed: bool) -> Iterator[Against]:
+def _pushed(case: RunCase, *, is_pushed: bool) -> Iterator[Against]:
     if is_pushed:
         told = case.link if case.announced is None else case.announced
         late = case.story.missed_by(told.commit, case.began + CLOCK_TOLERANCE)
@@ -174,7 +174,7 @@ def _pushed(case: Case, *, is_pushed: bool) -> Iterator[Against]:
         yield case.unproved("announced", "its announcement was not pushed before it began")
 
 
-def policy_line(case: Case) -> Iterator[Against]:
+def policy_line(case: RunCase) -> Iterator[Against]:
     """Ask for each policy commit on the line, and for none that is older than one before."""
     places = case.story.policy.places
     used = [case.record.policy_commit, *(case.policy_of(step) for step in case.record.steps)]
@@ -196,7 +196,7 @@ def policy_line(case: Case) -> Iterator[Against]:
         )
 
 
-def _good_before(case: Case) -> Iterator[Link]:
+def _good_before(case: RunCase) -> Iterator[Link]:
     """Yield the reports of the host that its announcement follows."""
     until = case.announced or case.link
     for one in case.story.links:
@@ -206,7 +206,7 @@ def _good_before(case: Case) -> Iterator[Link]:
             yield one
 
 
-def rebuilt(case: Case) -> Iterator[Against]:
+def rebuilt(case: RunCase) -> Iterator[Against]:
     """Ask for what policy decides to be recorded as policy decides it."""
     match case.built:
         case Unread(reason=reason):
@@ -220,7 +220,7 @@ def rebuilt(case: Case) -> Iterator[Against]:
                 yield case.differs("rebuilt", said)
 
 
-def report(case: Case) -> Iterator[Against]:
+def report(case: RunCase) -> Iterator[Against]:
     """Ask for the announcing report to be what its recording comes out as."""
     if isinstance(case.built, Unread) or case.announced is None:
         return
@@ -235,7 +235,7 @@ def report(case: Case) -> Iterator[Against]:
         yield case.differs("report", "the report that announced it is not what its recording comes out as")
 
 
-def decision(case: Case) -> Iterator[Against]:
+def decision(case: RunCase) -> Iterator[Against]:
     """Ask for the same plan and for open gates, by what policy says."""
     if isinstance(case.built, Unread):
         return
@@ -256,7 +256,7 @@ def decision(case: Case) -> Iterator[Against]:
             yield case.differs("decision", "there was nothing to do when it was decided")
 
 
-def steps(case: Case) -> Iterator[Against]:
+def steps(case: RunCase) -> Iterator[Against]:
     """Ask all gates again at each step, by the policy of that step."""
     for number, step, share in _shares(case):
         if step.asked is None:
@@ -273,7 +273,7 @@ def steps(case: Case) -> Iterator[Against]:
         yield from _shut(case, number, closed)
 
 
-def _shares(case: Case) -> Iterator[tuple[int, StepRecord, float]]:
+def _shares(case: RunCase) -> Iterator[tuple[int, StepRecord, float]]:
     """Yield each step with its number, and the part of the budget that what was left then needed."""
     if isinstance(case.built, Unread):
         return
@@ -285,7 +285,7 @@ def _shares(case: Case) -> Iterator[tuple[int, StepRecord, float]]:
             done += len(step.changes)
 
 
-def _asked(case: Case, step: StepRecord, share: float) -> tuple[Plan, tuple[Closed, ...]] | Unread:
+def _asked(case: RunCase, step: StepRecord, share: float) -> tuple[Plan, tuple[Closed, ...]] | Unread:
     """Return plan and closed gates at a step, by the policy that its record names."""
     if isinstance(case.built, Unread) or step.asked is None:
         return Unread("it cannot be decided again")
@@ -294,7 +294,7 @@ def _asked(case: Case, step: StepRecord, share: float) -> tuple[Plan, tuple[Clos
     return ask_again(case.built, moment, case.story.policy)
 
 
-def _shut(case: Case, number: int, closed: Sequence[Closed]) -> Iterator[Against]:
+def _shut(case: RunCase, number: int, closed: Sequence[Closed]) -> Iterator[Against]:
     effective = None if isinstance(case.built, Unread) else case.built.effective
     for gate in closed:
         # Once something was done, policy may want the rest done as well, however late.
@@ -307,7 +307,7 @@ def _may_overrun(effective: Effective | None, number: int) -> bool:
     return bool(number) and effective is not None and effective.settings.overrun == "finish"
 
 
-def window(case: Case) -> Iterator[Against]:
+def window(case: RunCase) -> Iterator[Against]:
     """Ask for each step to begin in a window and in no freeze, and for its times to be in order."""
     at = case.record.started
     for step in case.record.steps:
@@ -336,7 +336,7 @@ def _not_then(built: Rebuilt, effective: Effective, number: int, at: datetime) -
     return frozen.reason if isinstance(frozen, Closed) else ""
 
 
-def exceptional(case: Case) -> Iterator[Against]:
+def exceptional(case: RunCase) -> Iterator[Against]:
     """Ask for its record to say who passed over the window, where anybody did."""
     glass = None if isinstance(case.recording, Unread) else case.recording.inputs.break_glass
     if not isinstance(case.recording, Unread) and case.record.exceptional != glass:
@@ -344,7 +344,7 @@ def exceptional(case: Case) -> Iterator[Against]:
         yield case.refuted("exceptional", said)
 
 
-def bracket(case: Case) -> Iterator[Against]:
+def bracket(case: RunCase) -> Iterator[Against]:
     """Ask for its time to lie between what others have dated."""
     policy, ended = case.story.policy, case.record.ended
     made = [policy.dates[one] for one in _policies(case) if one in policy.dates]
@@ -361,11 +361,11 @@ def bracket(case: Case) -> Iterator[Against]:
         yield case.refuted("bracket", said, seen.commit)
 
 
-def _policies(case: Case) -> list[str]:
+def _policies(case: RunCase) -> list[str]:
     return [case.record.policy_commit, *(case.policy_of(step) for step in case.record.steps)]
 
 
-def withdrawn(case: Case) -> Iterator[Against]:
+def withdrawn(case: RunCase) -> Iterator[Against]:
     """Ask whether the newest policy of each step's time would have let it happen, too."""
     policy = case.story.policy
     for number, step, share in _shares(case):
@@ -380,7 +380,7 @@ def withdrawn(case: Case) -> Iterator[Against]:
             return
 
 
-def _withdrawn_by(case: Case, step: StepRecord, share: float, newest: str) -> str:
+def _withdrawn_by(case: RunCase, step: StepRecord, share: float, newest: str) -> str:
     """Say what a newer policy has against a step that the one of its record has not; empty for nothing."""
     if isinstance(case.built, Unread) or step.asked is None:
         return ""
@@ -396,7 +396,7 @@ def _withdrawn_by(case: Case, step: StepRecord, share: float, newest: str) -> st
     return next((gate.reason for gate in closed if gate.gate not in known), "")
 
 
-def approval(case: Case) -> Iterator[Against]:
+def approval(case: RunCase) -> Iterator[Against]:
     """Ask for an approval that no run before has used up."""
     if isinstance(case.built, Unread):
         return
@@ -418,7 +418,7 @@ def approval(case: Case) -> Iterator[Against]:
         yield case.unproved("approval", said)
 
 
-def failures(case: Case) -> Iterator[Against]:
+def failures(case: RunCase) -> Iterator[Against]:
     """Ask for what is left alone, and for what may be tried again, to follow from the runs before."""
     if isinstance(case.recording, Unread) or case.announced is None:
         return
@@ -450,7 +450,7 @@ def _has_failed(record: RunRecord, package: Mention) -> bool:
     return any(one == package or (not one.arch and one.name == package.name) for one in named)
 
 
-def _failed_before(case: Case, before: Sequence[tuple[Link, RunRecord]]) -> FailedApply | None:
+def _failed_before(case: RunCase, before: Sequence[tuple[Link, RunRecord]]) -> FailedApply | None:
     """Return the last plan that failed for its packages and was not applied since."""
     if isinstance(case.recording, Unread) or case.recording.inputs.break_glass is not None:
         return None
@@ -468,7 +468,7 @@ def _failed_before(case: Case, before: Sequence[tuple[Link, RunRecord]]) -> Fail
     return found
 
 
-def first_sight(case: Case) -> Iterator[Against]:
+def first_sight(case: RunCase) -> Iterator[Against]:
     """Ask for the age of each version to follow from the recordings before."""
     if isinstance(case.built, Unread) or case.built.effective is None or case.announced is None:
         return
@@ -495,7 +495,7 @@ def first_sight(case: Case) -> Iterator[Against]:
         yield case.unproved("first-sight", "a version is to have been seen before there was any report")
 
 
-def _recordings_before(case: Case, link: Link) -> Iterator[Recording]:
+def _recordings_before(case: RunCase, link: Link) -> Iterator[Recording]:
     """Yield the recordings that a report follows, each once, the newest first."""
     last, here = link.recording, case.story.before(link)
     while here is not None:
@@ -507,7 +507,7 @@ def _recordings_before(case: Case, link: Link) -> Iterator[Recording]:
         here = case.story.before(here)
 
 
-def scripts(case: Case) -> Iterator[Against]:
+def scripts(case: RunCase) -> Iterator[Against]:
     """Ask for the patch scripts to be those that policy pins, or that come with the program."""
     if isinstance(case.built, Unread) or not case.record.steps:
         return
@@ -526,7 +526,7 @@ def scripts(case: Case) -> Iterator[Against]:
         yield case.unproved("scripts", "its record does not say which patch scripts ran")
 
 
-def carried_out(case: Case) -> Iterator[Against]:
+def carried_out(case: RunCase) -> Iterator[Against]:
     """Ask for the run to have done what was planned, and nothing else."""
     told = {move.transition for step in case.record.steps for move in step.changes}
     beside = [move for move in case.record.difference.changed if move.transition not in told]
@@ -545,7 +545,7 @@ def carried_out(case: Case) -> Iterator[Against]:
         yield case.differs("carried-out", said)
 
 
-def record(case: Case) -> Iterator[Against]:
+def record(case: RunCase) -> Iterator[Against]:
     """Ask for its record to stay what it was, and to be its own."""
     for link in case.story.links:
         for file in link.runs:

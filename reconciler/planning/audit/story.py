@@ -68,7 +68,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Sighting:
     """A commit of the branch ``fleet``, which a publisher signed: where a report branch was at its time.
 
     Attributes:
@@ -132,7 +132,7 @@ class Story:
     policy: PolicyLine
     reports: Callable[[str], Report | Unread] = field(repr=False)
     recordings: Callable[[str], Recording | Unread] = field(repr=False)
-    witnesses: tuple[Witness, ...] = ()
+    witnesses: tuple[Sighting, ...] = ()
     program: str = ""
     scripts: Mapping[str, str] = field(default_factory=dict)
     same_key: tuple[str, ...] = ()
@@ -175,12 +175,12 @@ class Story:
                 waiting += self.links[self._at[one]].parents
         return False
 
-    def first_to_know(self, commit: str) -> Witness | None:
+    def first_to_know(self, commit: str) -> Sighting | None:
         """Return the first who saw a commit of the branch; ``None`` where nobody did yet."""
         number = self._known.get(commit)
         return None if number is None else self.witnesses[number]
 
-    def missed_by(self, commit: str, since: datetime) -> Witness | None:
+    def missed_by(self, commit: str, since: datetime) -> Sighting | None:
         """Return who looked at the branch at or after an instant and did not see a commit of it."""
         number = bisect_left(self.witnesses, since, key=attrgetter("at"))
         if number >= min(self._known.get(commit, len(self.witnesses)), len(self.witnesses)):

@@ -46,7 +46,7 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class FrozenGuest:
     """Its processes stand still; whatever enters it hangs until they go on."""
 
 
@@ -93,7 +93,7 @@ class Unsupported:
     why: str
 
 
-State = Running | Stopped | Frozen | Locked | Template | Moved | Gone | Unsupported
+State = Running | Stopped | FrozenGuest | Locked | Template | Moved | Gone | Unsupported
 
 
 def why_not(state: State) -> str:  # noqa: PLR0911 - a return for each
@@ -103,7 +103,7 @@ def why_not(state: State) -> str:  # noqa: PLR0911 - a return for each
             return ""
         case Stopped():
             return "it is stopped"
-        case Frozen():
+        case FrozenGuest():
             return "it is frozen"
         case Locked(word):
             return f"it is locked ({word})"
@@ -147,7 +147,7 @@ _ROOT = re.compile(r"[0-9]+:[1-9][0-9]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GuestPlace:
     """Where a guest is, as its hypervisor sees it.
 
     Whatever is to act in a guest compares it with where it is, before anything else.

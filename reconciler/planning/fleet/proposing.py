@@ -152,7 +152,7 @@ class ProposalStep(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StandingProposal:
     """A branch that is there.
 
     Attributes:
@@ -190,7 +190,7 @@ class ProposalRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedProposal:
     """A branch as it is to be.
 
     Attributes:
@@ -225,7 +225,7 @@ class Ended:
         why: In a few words, for people.
     """
 
-    standing: Standing
+    standing: StandingProposal
     why: str
 
 
@@ -238,7 +238,7 @@ class Declined:
         plan: As it waits.
     """
 
-    standing: Standing
+    standing: StandingProposal
     plan: WaitingPlan
 
 
@@ -254,14 +254,14 @@ class Agenda:
         declined: Plans that are not proposed, and take no room.
     """
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[WantedProposal, ...]
     ended: tuple[Ended, ...]
-    foreign: tuple[Standing, ...]
+    foreign: tuple[StandingProposal, ...]
     later: tuple[WaitingPlan, ...]
     declined: tuple[Declined, ...]
 
 
-def still_waited_for(waits: Unapproved, there: Iterable[Standing]) -> dict[str, Standing]:
+def still_waited_for(waits: Unapproved, there: Iterable[StandingProposal]) -> dict[str, StandingProposal]:
     """Return the branches of proposals whose plan waits, by the digest of that: they may be declined."""
     known = {plan.digest for plan in waits.plans}
     found = _by_plan(one for one in there if not one.foreign)
@@ -270,7 +270,7 @@ def still_waited_for(waits: Unapproved, there: Iterable[Standing]) -> dict[str, 
 
 def agenda(
     waits: Unapproved,
-    there: Sequence[Standing],
+    there: Sequence[StandingProposal],
     taken: Iterable[str],
     rules: ProposalRules,
     declined: Collection[str] = (),
@@ -303,8 +303,8 @@ def agenda(
     return Agenda(tuple(wanted), tuple(ended), foreign, tuple(later), no)
 
 
-def _by_plan(own: Iterable[Standing]) -> dict[str, Standing]:
-    found: dict[str, Standing] = {}
+def _by_plan(own: Iterable[StandingProposal]) -> dict[str, StandingProposal]:
+    found: dict[str, StandingProposal] = {}
     for one in sorted(own, key=lambda one: one.branch):
         approval = approval_in(one)
         if approval is not None and approval.plan:
@@ -313,7 +313,7 @@ def _by_plan(own: Iterable[Standing]) -> dict[str, Standing]:
 
 
 def _of_others(
-    plans: Sequence[WaitingPlan], foreign: Sequence[Standing], of_plan: Mapping[str, Standing]
+    plans: Sequence[WaitingPlan], foreign: Sequence[StandingProposal], of_plan: Mapping[str, StandingProposal]
 ) -> frozenset[str]:
     """Return the plans that are somebody else's business, since a branch of theirs is about them."""
     known = {plan.digest for plan in plans}
@@ -333,7 +333,7 @@ def _of_others(
 def _branches(
     chosen: Sequence[WaitingPlan],
     kept: Mapping[str, str],
-    own: Mapping[str, Standing],
+    own: Mapping[str, StandingProposal],
     there: Iterable[str],
 ) -> dict[str, str]:
     """Return the branch of each plan: the one that is kept for it, else one that is free."""
@@ -370,7 +370,7 @@ def target_of(branch: str) -> str:
     return _ANOTHER.sub("", branch.removeprefix(PREFIX)).replace("_", "/")
 
 
-def approval_in(standing: Standing) -> Approval | None:
+def approval_in(standing: StandingProposal) -> Approval | None:
     """Return the approval that a branch brings; ``None`` where it brings none alone, or not one by digest."""
     if not standing.path:
         return None
@@ -384,15 +384,15 @@ def approval_in(standing: Standing) -> Approval | None:
 def _wanted(
     plan: WaitingPlan,
     branch: str,
-    standing: Standing | None,
+    standing: StandingProposal | None,
     names: FreshNames,
     rules: ProposalRules,
-) -> Wanted:
+) -> WantedProposal:
     name = names.new(f"plan-{short_digest(plan.digest)}")
     terms = Terms(_end(plan, standing, rules), "UTC", rules.reason)
     path, document = f"approvals/{name}.yaml", approval_of(name, plan.digest, terms)
     is_right = standing is not None and (standing.path, standing.text) == (path, document)
-    return Wanted(
+    return WantedProposal(
         branch=branch,
         plan=plan,
         path=path,
@@ -405,13 +405,13 @@ def _wanted(
     )
 
 
-def _another(standing: Standing | None, plan: WaitingPlan) -> str:
+def _another(standing: StandingProposal | None, plan: WaitingPlan) -> str:
     approval = None if standing is None else approval_in(standing)
     digest = "" if approval is None or approval.plan is None else approval.plan
     return "" if digest == plan.digest else digest
 
 
-def _end(plan: WaitingPlan, standing: Standing | None, rules: ProposalRules) -> str:
+def _end(plan: WaitingPlan, standing: StandingProposal | None, rules: ProposalRules) -> str:
     """Return when an approval ends: as it was proposed, while that is neither soon over nor too far away."""
     approval = None if standing is None else approval_in(standing)
     if approval is not None and approval.plan == plan.digest:
@@ -421,7 +421,7 @@ def _end(plan: WaitingPlan, standing: Standing | None, rules: ProposalRules) -> 
     return f"{shifted(rules.now, rules.span).astimezone(zone('UTC')):%Y-%m-%d}"
 
 
-def _why(one: Standing, waits: Unapproved, later: Sequence[WaitingPlan]) -> str:
+def _why(one: StandingProposal, waits: Unapproved, later: Sequence[WaitingPlan]) -> str:
     if one.is_merged:
         return "it was merged"
     approval = approval_in(one)

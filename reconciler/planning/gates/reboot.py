@@ -29,14 +29,14 @@ BOOT_TIME = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RebootVerdict:
     """A yes or no, and why, as a sentence for the report."""
 
     is_yes: bool
     reason: str
 
 
-def wants_reboot(when: When, reboot: Reboot, *, has_applied: bool) -> Verdict:
+def wants_reboot(when: When, reboot: Reboot, *, has_applied: bool) -> RebootVerdict:
     """Say whether a run that ended well wants a reboot.
 
     Args:
@@ -48,14 +48,14 @@ def wants_reboot(when: When, reboot: Reboot, *, has_applied: bool) -> Verdict:
     is_required = reboot.need is RebootNeed.REQUIRED
     if when == "never":
         pending = f"a reboot is pending{because}; " if is_required else ""
-        return Verdict(False, f"{pending}the policy wants none")
+        return RebootVerdict(False, f"{pending}the policy wants none")
     if is_required:
-        return Verdict(True, f"a reboot is pending{because}")
+        return RebootVerdict(True, f"a reboot is pending{because}")
     if when == "always":
-        return Verdict(has_applied, "something was changed" if has_applied else "nothing was changed")
+        return RebootVerdict(has_applied, "something was changed" if has_applied else "nothing was changed")
     if reboot.need is RebootNeed.UNKNOWN:
-        return Verdict(False, f"whether a reboot is pending cannot be told{because}")
-    return Verdict(False, "no reboot is pending")
+        return RebootVerdict(False, f"whether a reboot is pending cannot be told{because}")
+    return RebootVerdict(False, "no reboot is pending")
 
 
 def may_reboot(
@@ -66,7 +66,7 @@ def may_reboot(
     past: Iterable[datetime],
     max_per_window: int,
     has_failed: bool,
-) -> Verdict:
+) -> RebootVerdict:
     """Say whether a wanted reboot may be asked for now.
 
     Args:
@@ -79,20 +79,20 @@ def may_reboot(
         has_failed: The run, or the machine's health after it, is not well.
     """
     if has_failed:
-        return Verdict(False, "the run failed: the machine is left as it is")
+        return RebootVerdict(False, "the run failed: the machine is left as it is")
     if window is None:
-        return Verdict(False, "no maintenance window is open")
+        return RebootVerdict(False, "no maintenance window is open")
     start, end = window
     if not start <= at or shifted(at, notice) >= end:
-        return Verdict(
+        return RebootVerdict(
             False, f"the maintenance window ends at {end:%Y-%m-%d %H:%M %Z}, too soon for a reboot"
         )
     count = sum(start <= one < end for one in past)
     if count >= max_per_window:
         times = "once" if count == 1 else f"{count} times"
         said = f"a reboot was asked for {times} in this window, at most {max_per_window} allowed"
-        return Verdict(False, said)
-    return Verdict(True, f"reboot {count + 1} of {max_per_window} in this window")
+        return RebootVerdict(False, said)
+    return RebootVerdict(True, f"reboot {count + 1} of {max_per_window} in this window")
 
 
 def has_rebooted(before: str, now: str) -> bool:

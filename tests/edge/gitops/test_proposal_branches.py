@@ -10,7 +10,7 @@ from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.proposal import Proposal, Pusher
 from reconciler.gitops.proposal_branches import WHO, ProposalBranches
-from reconciler.planning.fleet.proposing import Standing
+from reconciler.planning.fleet.proposing import StandingProposal
 from reconciler.reconcile.ports.policies import Fetched
 from tests.edge.gitops.bench import NOW, HttpsServer, Repository, SshServer, git
 from tests.labs.signing import Key
@@ -34,7 +34,7 @@ class Desk:
         assert self.branches.move(branch, old, commit)
         return commit
 
-    def standing(self, branch: str = BRANCH) -> Standing:
+    def standing(self, branch: str = BRANCH) -> StandingProposal:
         (one,) = [one for one in self.branches.fetched(self.head) if one.branch == branch]
         return one
 
@@ -65,7 +65,7 @@ def desk(tmp_path: Path, upstream: Repository) -> Desk:
 
 def test_a_branch_is_made_moved_and_deleted(desk: Desk) -> None:
     first = desk.propose()
-    assert desk.standing() == Standing(BRANCH, first, FILE, "kind: Approval\n")
+    assert desk.standing() == StandingProposal(BRANCH, first, FILE, "kind: Approval\n")
     assert git(desk.server.path, "diff", "--name-status", "main", BRANCH) == f"A\t{FILE}"
     second = desk.propose(data=b"kind: Approval\nname: b\n", old=first)
     assert git(desk.server.path, "rev-parse", f"{BRANCH}^") == desk.head

@@ -8,7 +8,7 @@ import pytest
 from reconciler.managers.scripts import PatchScript
 from reconciler.managers.sections import parse_sections
 from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.guests import Guest, GuestKind, Place, Running
+from reconciler.planning.facts.guests import Guest, GuestKind, GuestPlace, Running
 from reconciler.transports import proxmox
 from tests.labs.guests import REPOSITORY, GuestLab
 from tests.labs.machine import ENVIRONMENT
@@ -24,19 +24,19 @@ print(*(found.arguments if found else ()))
 """
 
 
-def seen(node: GuestLab, number: str) -> Place | None:
+def seen(node: GuestLab, number: str) -> GuestPlace | None:
     """Return where a guest is, by what its node sees."""
     told = node.run("env", "-C", str(REPOSITORY), sys.executable, "-c", ASKED, number).split()
-    return Place(told[1], told[2]) if told else None
+    return GuestPlace(told[1], told[2]) if told else None
 
 
-def place(node: GuestLab, number: str) -> Place:
+def place(node: GuestLab, number: str) -> GuestPlace:
     found = seen(node, number)
     assert found is not None
     return found
 
 
-def inner(place: Place, verb: str) -> tuple[str, ...]:
+def inner(place: GuestPlace, verb: str) -> tuple[str, ...]:
     """Return the command that is to run in a guest."""
     text = SCRIPT.content.decode()
     return ("env", "-i", *ENVIRONMENT, "sh", "-c", text, SCRIPT.name, *place.arguments, verb)
@@ -64,14 +64,14 @@ def test_where_a_guest_is_is_seen_from_outside_as_it_is_inside(node: GuestLab) -
         inside = node.run(
             *within(number, ("sh", "-c", "readlink /proc/self/ns/pid; stat -c %d:%i /"))
         ).split()
-        assert place(node, number) == Place(*inside)
+        assert place(node, number) == GuestPlace(*inside)
     assert seen(node, "202") is None
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_anywhere_else_nothing_is_asked_or_changed(node: GuestLab, verb: str) -> None:
     of_web = place(node, "201")
-    another_machine = Place(of_web.pid_namespace, of_web.root, "0" * 32)
+    another_machine = GuestPlace(of_web.pid_namespace, of_web.root, "0" * 32)
     for argv, why in (
         (inner(of_web, verb), "other processes are here"),  # a transport that enters nothing
         (within("204", inner(of_web, verb)), "other processes are here"),
