@@ -51,8 +51,10 @@ def _files(revision: str | None) -> Mapping[str, str]:
         top = Path(__file__).parent.parent / _TOP
         return {str(path.relative_to(top)): path.read_text(encoding="utf-8") for path in top.rglob("*.py")}
     archive = ["git", "archive", revision, _TOP]
-    packed = subprocess.run(archive, check=True, capture_output=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+    done = subprocess.run(archive, check=False, capture_output=True)
+    if done.returncode or revision.startswith("-"):
+        raise SystemExit(f"structure.py: there is no revision {revision} (give commits, or nothing)")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
         members = [member for member in tar if member.name.endswith(".py")]
         return {
             member.name.removeprefix(f"{_TOP}/"): file.read().decode()
