@@ -18,7 +18,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TypeAlias
 
-from reconciler.policy.documents import AnyDocument, Host, IcsEntry, Match, Policy, Schedule
+from reconciler.policy.documents import Host, IcsEntry, Match, Policy, Schedule
 from reconciler.policy.idle_matches import check_matches
 from reconciler.policy.load import Origin, Placed, Revision
 from reconciler.policy.overlaps import can_meet, certainly
@@ -181,11 +181,11 @@ class _Idle:
                 message = (
                     f"no window of this Schedule opens within {years} years, so nothing is applied by it"
                 )
-                yield _at(placed, ("windows",), "no-window", message, "correct its dates")
+                yield placed.problem(("windows",), "no-window", message, "correct its dates")
                 continue
             for index in dead:
                 message = f"never opens within {years} years"
-                yield _at(placed, ("windows", index), "no-window", message, "correct it, or take it out")
+                yield placed.problem(("windows", index), "no-window", message, "correct it, or take it out")
 
     def ended(self) -> Iterator[Problem]:
         """What is over, and freezes that hardly ever are."""
@@ -194,22 +194,22 @@ class _Idle:
             until = _moment(freeze.value.until, freeze.value.timezone)
             if compiled.end <= self._now:
                 message = f"is over ({until}): it holds nothing back any more"
-                yield _at(freeze, ("until",), "expired", message, "remove it")
+                yield freeze.problem(("until",), "expired", message, "remove it")
             elif compiled.end - compiled.start > _YEAR:
                 length = format_duration(timedelta(days=(compiled.end - compiled.start).days))
                 message = f"holds everything back for {length}"
                 hint = "to apply nothing for good, write `action: plan` in a Policy"
-                yield _at(freeze, ("until",), "long-freeze", message, hint)
+                yield freeze.problem(("until",), "long-freeze", message, hint)
         for exception in self._revision.exceptions:
             if exception.value.ends() <= self._now:
                 message = f"has expired ({_moment(exception.value.expires, exception.value.timezone)})"
                 message += ": hosts ignore it and report it"
-                yield _at(exception, ("expires",), "expired", message, "give it a later day, or remove it")
+                yield exception.problem(("expires",), "expired", message, "give it a later day, or remove it")
         for approval in self._revision.approvals:
             if approval.value.ends() <= self._now:
                 message = f"has expired ({_moment(approval.value.expires, approval.value.timezone)})"
                 message += ": it permits nothing any more"
-                yield _at(approval, ("expires",), "expired", message, "remove it")
+                yield approval.problem(("expires",), "expired", message, "remove it")
 
     def unused(self) -> Iterator[Problem]:
         """What is named by nothing that would give it an effect."""
@@ -217,13 +217,13 @@ class _Idle:
         named = {name for one in revision.policies for name in one.value.schedule or ()}
         for schedule in revision.schedules:
             if schedule.value.name not in named:
-                yield _at(
-                    schedule, (), "unused", "no Policy names this Schedule", "name it under `schedule:`"
+                yield schedule.problem(
+                    (), "unused", "no Policy names this Schedule", "name it under `schedule:`"
                 )
         joined = {one.value.rollout.name for one in revision.policies if one.value.rollout is not None}
         for rollout in revision.rollouts:
             if rollout.value.name not in joined:
-                yield _at(rollout, (), "unused", "no Policy puts a host into this Rollout", "remove it")
+                yield rollout.problem((), "unused", "no Policy puts a host into this Rollout", "remove it")
         read = {path for one in revision.schedules for path in _calendars(one.value)}
         for path in sorted(revision.calendars.keys() - read):
             hint = f"name it in a Schedule: `ics: {path}`"
@@ -231,22 +231,22 @@ class _Idle:
         for approval in revision.approvals:
             if not self._could(approval.value.match, "approval"):
                 message = "permits what needs no approval: no Policy asks for one on these hosts"
-                yield _at(approval, (), "unused", message, "set `approval: required`, or remove it")
+                yield approval.problem((), "unused", message, "set `approval: required`, or remove it")
 
     def exceptions(self) -> Iterator[Problem]:
         """Exceptions about every package, about no version, and about what is wanted already."""
         for placed in self._revision.exceptions:
             one = placed.value
             if "*" in one.packages and one.is_about_all:
-                yield _at(placed, ("packages",), "every-package", *_EVERY_PACKAGE[one.action])
+                yield placed.problem(("packages",), "every-package", *_EVERY_PACKAGE[one.action])
             if one.versions is not None and _is_empty(one.versions):
                 message = f"{quoted(one.versions)} holds no version, so this is about nothing"
-                yield _at(
-                    placed, ("versions",), "empty-range", message, "the lower bound comes first: `>= 1, < 2`"
+                yield placed.problem(
+                    ("versions",), "empty-range", message, "the lower bound comes first: `>= 1, < 2`"
                 )
             if one.action == "include" and not self._could(one.match, "selects"):
                 message = "has no effect: every update is wanted on these hosts already"
-                yield _at(placed, ("action",), "unused", message, "remove it, or set `updates: security`")
+                yield placed.problem(("action",), "unused", message, "remove it, or set `updates: security`")
 
     # --- settings
 
@@ -255,7 +255,7 @@ class _Idle:
         for layer in self._layers:
             if not layer.leaves:
                 message = "sets nothing"
-                yield _at(layer.placed, (), "unused", message, "write settings, such as `action: apply`")
+                yield layer.placed.problem((), "unused", message, "write settings, such as `action: apply`")
             yield from self._dependent(layer)
             yield from self._reversed(layer)
             yield from self._pinned(layer)
@@ -265,17 +265,19 @@ class _Idle:
         for one in _DEPENDENTS:
             value = layer.leaves.get(one.key, one.idle)
             if value != one.idle and not self._could(match, one.needs):
-                yield _at(layer.placed, one.key, "no-effect", one.message, one.hint)
+                yield layer.placed.problem(one.key, "no-effect", one.message, one.hint)
         if layer.leaves.get(("allow_removals",)) and layer.leaves.get(("removals",)) == "allow":
             message = "has no effect beside `removals: allow`, which lets every package be removed"
-            yield _at(layer.placed, ("allow_removals",), "no-effect", message, "leave one of them out")
+            yield layer.placed.problem(("allow_removals",), "no-effect", message, "leave one of them out")
 
     def _reversed(self, layer: _IdleLayer) -> Iterator[Problem]:
         every, stale = (layer.leaves.get(("refresh", key)) for key in ("every", "stale_after"))
         if isinstance(every, timedelta) and isinstance(stale, timedelta) and stale < every:
             message = f"{format_duration(stale)} is less than `every: {format_duration(every)}`: metadata are"
             message += " stale before they are read anew, and nothing is applied meanwhile"
-            yield _at(layer.placed, ("refresh", "stale_after"), "reversed", message, "make it the longer one")
+            yield layer.placed.problem(
+                ("refresh", "stale_after"), "reversed", message, "make it the longer one"
+            )
 
     def _pinned(self, layer: _IdleLayer) -> Iterator[Problem]:
         for name, pin in (layer.placed.value.scripts or {}).items():
@@ -284,8 +286,8 @@ class _Idle:
             if name in self._pins and pin not in known:
                 message = "is neither this version's script nor one of scripts/: hosts with this version plan"
                 message += " and apply nothing"
-                yield _at(
-                    layer.placed, ("scripts", name), "pin", message, f"this version's is {self._pins[name]}"
+                yield layer.placed.problem(
+                    ("scripts", name), "pin", message, f"this version's is {self._pins[name]}"
                 )
 
     def routes(self) -> Iterator[Problem]:
@@ -297,7 +299,7 @@ class _Idle:
                     if fact and not self._could(layer.placed.value.match, fact):
                         path = ("notify", index, "on")
                         said = f"`{event}` never comes: {message}"
-                        yield _at(layer.placed, path, "dead-route", said, f"{hint}, or take it out")
+                        yield layer.placed.problem(path, "dead-route", said, f"{hint}, or take it out")
 
     # --- hosts
 
@@ -309,10 +311,7 @@ class _Idle:
             if layer.leaves.get(("action",)) == "apply" and not self._could(one.value.match, "schedule"):
                 found.add(_never_scheduled(one.origin_of(("action",)), "action"))
             for each in unfollowed(one.value):
-                where = one.origin_of(each.key)
-                found.add(
-                    Problem(where.file, where.line, dotted(each.key), each.message, each.hint, "unfollowed")
-                )
+                found.add(one.problem(each.key, "unfollowed", each.message, each.hint))
         self._judge_hosts(found)
         yield from found.told()
 
@@ -436,10 +435,3 @@ def _is_less(one: str, other: str) -> bool:
 def _numbers(version: str) -> list[str]:
     found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
     return found[0].split(".") if found else []
-
-
-def _at(
-    placed: Placed[AnyDocument], path: tuple[str | int, ...], rule: str, message: str, hint: str
-) -> Problem:
-    where = placed.origin_of(path)
-    return Problem(where.file, where.line, dotted(path), message, hint, rule)

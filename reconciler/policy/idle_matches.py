@@ -11,7 +11,7 @@ from reconciler.policy.documents import Approval, Freeze, Match, PackageExceptio
 from reconciler.policy.load import Placed, Revision
 from reconciler.policy.match import fits, is_pattern
 from reconciler.policy.overlaps import certainly, leaves_out_all
-from reconciler.policy.problems import Problem, dotted, quoted
+from reconciler.policy.problems import Problem, quoted
 from reconciler.policy.values import HOST_NAME, nearest
 
 Matching = Placed[Policy] | Placed[Freeze] | Placed[PackageException] | Placed[Approval]
@@ -127,6 +127,4 @@ _MOST_COMPARED = 500
 
 
 def _warning(one: Matching, key: tuple[str, ...], message: str, hint: str) -> Problem:
-    path = ("match", *key)
-    where = one.origin_of(path)
-    return Problem(where.file, where.line, dotted(path), message, hint, NOBODY)
+    return one.problem(("match", *key), NOBODY, message, hint)

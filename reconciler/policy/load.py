@@ -130,6 +130,11 @@ class Placed(Generic[D_co]):
         """Return where a key stands, such as ``("reboot", "when")``; an absent key: its nearest parent."""
         return Origin(self.origin.file, self.text.line(path), self.origin.commit)
 
+    def problem(self, path: tuple[str | int, ...], rule: str, message: str, hint: str) -> Problem:
+        """Return what is to be said of a key; ``rule`` is the name of a warning, empty of a mistake."""
+        where = self.origin_of(path)
+        return Problem(where.file, where.line, dotted(path), message, hint, rule)
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:
@@ -163,6 +168,17 @@ class Revision:
     misplaced: tuple[Problem, ...] = ()
     repository: str = ""
     publishers: frozenset[str] = frozenset()
+
+    @property
+    def documents(self) -> Iterator[Placed[AnyDocument]]:
+        """All of its documents, kind by kind."""
+        yield from self.policies
+        yield from self.schedules
+        yield from self.freezes
+        yield from self.exceptions
+        yield from self.approvals
+        yield from self.hosts
+        yield from self.rollouts
 
     def other_roles(self) -> dict[str, str]:
         """Return the keys that sign something else than policy, by fingerprint, and what each is."""

@@ -6,7 +6,7 @@ is in; what came first is as old as the language.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -15,7 +15,7 @@ from reconciler.policy.documents import AnyDocument, Document
 from reconciler.policy.fields import FIRST, Since
 from reconciler.policy.load import Placed, Revision, is_met, release
 from reconciler.policy.placement import REPOSITORY_FILE
-from reconciler.policy.problems import Problem, dotted
+from reconciler.policy.problems import Problem
 
 Path = tuple[str | int, ...]
 
@@ -62,16 +62,7 @@ def check_requires(revision: Revision, versions: Mapping[str, str]) -> tuple[Pro
         revision: To be judged.
         versions: Of the program on each host that is known, by the host's id.
     """
-    kinds: tuple[Sequence[Placed[AnyDocument]], ...] = (
-        revision.policies,
-        revision.schedules,
-        revision.freezes,
-        revision.exceptions,
-        revision.approvals,
-        revision.hosts,
-        revision.rollouts,
-    )
-    found = (problem for kind in kinds for one in kind for problem in _unrequired(one, revision, versions))
+    found = (problem for one in revision.documents for problem in _unrequired(one, revision, versions))
     return tuple(sorted(found))
 
 
@@ -91,13 +82,12 @@ def _unrequired(
     for one in newer_in(placed.value):
         if admits_nothing_before(revision.requires, one.version):
             continue
-        where = placed.origin_of(one.path)
         what = "exists" if one.path else "this kind exists"
         message = f"{what} since patchledger {one.version}, and an older host refuses the whole revision"
         older = {host: own for host, own in versions.items() if release(own) < release(one.version)}
         message += f": {_named(older)}" if older else ""
         hint = f'write `requires: ">={one.version}"` in {REPOSITORY_FILE}'
-        yield Problem(where.file, where.line, dotted(one.path), message, hint)
+        yield placed.problem(one.path, "", message, hint)
 
 
 def _named(hosts: Mapping[str, str]) -> str:
