@@ -14,10 +14,10 @@ from reconciler import __version__
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.fleet.branches import FleetBranches
-from reconciler.fleet.cache import ReportCache, copy_of
+from reconciler.fleet.cache import ReportCache
 from reconciler.fleet.histories import Publishers, TargetHistory, same_keys
 from reconciler.fleet.proofs import Proofs
-from reconciler.fleet.reading import FleetSources
+from reconciler.fleet.reading import FleetSources, cache_of
 from reconciler.fleet.report_keys import KeyBook, read_keys
 from reconciler.fleet.verified_policy import PolicyAt, follow
 from reconciler.gitops.damage import judge
@@ -133,12 +133,9 @@ class _Auditing:
         )
 
     def _fetched(self, remote: str) -> ReportCache | None:
-        sources = self._sources
-        cache = ReportCache(
-            sources.folder / f"{copy_of(remote)}.git", remote, sources.access, sources.fetching
-        )
+        cache = cache_of(self._sources, remote)
         try:
-            cache.fetch(sources.timeout)
+            cache.fetch(self._sources.timeout)
         except (Transient, Stalled) as problem:
             # What was fetched before is not the whole of what there is, and proves less than it seems to.
             self._problems.append(problem)

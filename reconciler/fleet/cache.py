@@ -213,7 +213,7 @@ class ReportCache:
         Raises:
             Damaged: One is not there.
         """
-        return [_told(data) for data in bounded(self.git, oids, _DOING, MAX_COMMIT_BYTES)]
+        return [report_commit(data) for data in bounded(self.git, oids, _DOING, MAX_COMMIT_BYTES)]
 
     def shapes(self, trees: Sequence[str]) -> list[Shaped | Misshapen]:
         """Say of trees whether they are of the documented shape.
@@ -318,7 +318,8 @@ def _without_progress(said: bytes) -> bytes:
     return b"\n".join(line for line in lines if not line.startswith(_NO_PROBLEM))
 
 
-def _told(commit: bytes | None) -> ReportCommit | None:
+def report_commit(commit: bytes | None) -> ReportCommit | None:
+    """Return what a commit says; ``None`` of what is none."""
     found = _COMMIT.match(commit or b"")
     return None if found is None else ReportCommit(found[1].decode(), commit_date(found[2]))
 

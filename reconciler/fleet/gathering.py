@@ -19,7 +19,7 @@ from operator import attrgetter
 
 from reconciler.errors import Misuse
 from reconciler.fleet.cache import Misshapen, ReportCache, ReportCommit, Shaped, Tell, chunks
-from reconciler.fleet.proofs import NoProofs, Proof, Proofs
+from reconciler.fleet.proofs import NoProofs, Proof, Proofs, told_by
 from reconciler.fleet.report_keys import KeyBook
 from reconciler.gitops.report_branches import is_report_branch
 from reconciler.planning.fleet.rows import (
@@ -209,10 +209,10 @@ class Gatherer:
         before, enrolment = self._row_before(branch), self._enrolment(branch)
         has_good = before is not None and bool(before.head)
         after = "" if before is None else before.policy_commit
-        standing = next(enrolment.standings([_told(proof)], after))
+        standing = next(enrolment.standings([told_by(proof)], after))
         is_good = standing is Standing.ENROLLED and isinstance(proof, SignedReport)
         if before is not None and has_good and line is None and branch not in self.accepted:
-            is_new = is_good and proof.commit != before.tip and _told(proof).key != before.key
+            is_new = is_good and proof.commit != before.tip and told_by(proof).key != before.key
             if not is_new:
                 said = f"its branch was rewritten: it does not hold {before.tip[:_SHORT]} any more"
                 return _Found("", None, said, before.tip)
@@ -230,7 +230,7 @@ class Gatherer:
     ) -> _Found:
         # Where nothing came since the last good one, that itself counts no more.
         proofs = self.proofs.of([(branch, oid) for oid in line or [tip]])
-        standings = list(enrolment.standings(map(_told, proofs), after))
+        standings = list(enrolment.standings(map(told_by, proofs), after))
         good = [
             proof
             for proof, standing in zip(proofs, standings, strict=True)
@@ -338,14 +338,6 @@ def _line(graph: Mapping[str, Sequence[str]], tip: str, row: Row) -> list[str] |
     if row.tip not in reached:
         return None
     return [oid for oid in graph if oid in reached]
-
-
-def _told(proof: Proof) -> Told:
-    match proof:
-        case SignedReport(key=key, policy=policy):
-            return Told(key, policy)
-        case UnprovedReport():
-            return Told("", "")
 
 
 def _run(data: bytes | None) -> RunRecord | None:

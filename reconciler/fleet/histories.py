@@ -21,9 +21,16 @@ from typing import TypeVar
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse
 from reconciler.fleet.branches import FLEET, FleetBranches
-from reconciler.fleet.cache import MOST_BYTES, MOST_FILES, MOST_REPORT_BYTES, ReportCache, chunks
+from reconciler.fleet.cache import (
+    MOST_BYTES,
+    MOST_FILES,
+    MOST_REPORT_BYTES,
+    ReportCache,
+    chunks,
+    report_commit,
+)
 from reconciler.fleet.gathering import MOST_HELD
-from reconciler.fleet.proofs import Proof, Proofs
+from reconciler.fleet.proofs import Proof, Proofs, told_by
 from reconciler.fleet.report_keys import KeyBook
 from reconciler.gitops.git import commit_date
 from reconciler.gitops.objects import bounded, described
@@ -34,7 +41,7 @@ from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.reader import read_report, read_run
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.layout import is_newer
-from reconciler.policy.enrolment import Standing, Told
+from reconciler.policy.enrolment import Standing
 from reconciler.policy.problems import visible
 from reconciler.reconcile.ports.policies import Unproved
 from reconciler.reconcile.ports.reports import SignedReport, UnprovedReport
@@ -95,7 +102,7 @@ class TargetHistory:
         enrolment = self._book.of(branch.split("/")[1])
         self._read_ahead(links, wanted)
         told = dict(
-            zip(wanted, zip(proofs, enrolment.standings(map(_told, proofs)), strict=True), strict=True)
+            zip(wanted, zip(proofs, enrolment.standings(map(told_by, proofs)), strict=True), strict=True)
         )
         return tuple(_judged(link, *told[link.commit]) if link.commit in told else link for link in links)
 
@@ -238,14 +245,6 @@ def _wanted(links: Sequence[Link], since: datetime) -> list[str]:
     return [link.commit for link in links if link.commit in wanted]
 
 
-def _told(proof: Proof) -> Told:
-    match proof:
-        case SignedReport(key=key, policy=policy):
-            return Told(key, policy)
-        case UnprovedReport():
-            return Told("", "")
-
-
 def _judged(link: Link, proof: Proof, standing: Standing) -> Link:
     match proof:
         case SignedReport(policy=policy):
@@ -295,7 +294,7 @@ class Publishers:
         new = [oid for oid in oids if oid not in known]
         for some in chunks(new, _AT_ONCE):
             for oid, data in zip(some, bounded(self._cache.git, some, _DOING, MAX_COMMIT_BYTES), strict=True):
-                (told,) = self._cache.commits([oid])
+                told = report_commit(data)
                 at = None if told is None else told.at
                 is_good = at is not None and replace(self._branches, now=at).is_signed(
                     read_commit(oid, data or b""), FLEET

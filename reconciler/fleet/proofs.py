@@ -13,6 +13,7 @@ from typing import Any
 from reconciler.durable import replace_file
 from reconciler.gitops.git import Git
 from reconciler.gitops.signed_reports import signatures_on
+from reconciler.policy.enrolment import Told
 from reconciler.reconcile.ports.policies import Unproved
 from reconciler.reconcile.ports.reports import SignedReport, UnprovedReport
 
@@ -20,6 +21,15 @@ _LAYOUT = 1
 Proof = SignedReport | UnprovedReport
 Place = tuple[str, str]
 """A branch, and a commit on it."""
+
+
+def told_by(proof: Proof) -> Told:
+    """Return what a report tells of who signed it, by which its standing is judged."""
+    match proof:
+        case SignedReport(key=key, policy=policy):
+            return Told(key, policy)
+        case UnprovedReport():
+            return Told("", "")
 
 
 class Proofs:

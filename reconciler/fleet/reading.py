@@ -435,7 +435,7 @@ class _FleetReading:
 
     def all(self) -> FleetRead:
         sources = self._sources
-        caches = {copy_of(remote): self._cache(remote) for remote in self._remotes()}
+        caches = {copy_of(remote): cache_of(sources, remote) for remote in self._remotes()}
         unread = {name: self._fetched(cache) for name, cache in caches.items()}
         keys = sources.remembered / "keys.json"
         policy = self._policy(keys)
@@ -484,9 +484,6 @@ class _FleetReading:
                 shown = (redact_url(first), redact_url(remote))
                 self._notices.append(f"{shown[1]} is the same repository as {shown[0]}, and is read once")
         return tuple(found.values())
-
-    def _cache(self, remote: str) -> ReportCache:
-        return cache_of(self._sources, remote)
 
     def _say_who(self, policy: PolicyAt) -> None:
         listed = policy.publishers
