@@ -50,6 +50,8 @@ _DOING = "cannot read the reports"
 _MOST_LISTED = 64 * 2**20
 _MOST_HEADS = 64 * 2**20
 _AT_ONCE = 500
+_HEADS_AT_ONCE = 8
+"""Lists of a whole fleet that are held together."""
 _KEPT = 64
 _Read = TypeVar("_Read")
 _MALFORMED = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
@@ -310,10 +312,14 @@ class Publishers:
         names = [f"{oid}:heads.txt" for oid, _ in seen]
         blobs = [oid if kind == "blob" else "" for oid, kind, _ in described(self._cache.git, names, _DOING)]
         last, heads = "", dict[str, str]()
-        for (oid, at), blob in zip(seen, blobs, strict=True):
-            if blob and blob != last:
-                last, heads = blob, _heads(self._cache.texts([blob], _MOST_HEADS)[0] or b"")
-            if blob:
+        for some in chunks(
+            [(one, blob) for one, blob in zip(seen, blobs, strict=True) if blob], _HEADS_AT_ONCE
+        ):
+            wanted = list(dict.fromkeys(blob for _, blob in some))
+            texts = dict(zip(wanted, self._cache.texts(wanted, _MOST_HEADS), strict=True))
+            for (oid, at), blob in some:
+                if blob != last:
+                    last, heads = blob, _heads(texts[blob] or b"")
                 yield oid, at, heads
 
 
