@@ -15,6 +15,7 @@ from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.remote import Remote, parse_remote, redact_url
 from reconciler.gitops.report_queue import Identity
+from reconciler.process import Completed
 
 _NAME = "policy"
 _TIMEOUT = 60.0  # seconds, while somebody waits
@@ -121,19 +122,27 @@ def _check_new(git: Git, head: str, path: str, doing: str) -> None:
 
 
 def _committed(git: Git, head: str, proposal: Proposal, who: Identity, when: datetime) -> str:
-    message = proposal.message.encode()
-    stream = (
-        f"commit {_STAGED}\nmark :1\ncommitter {who.name} <{who.address}> {int(when.timestamp())} +0000\n"
-        f"data {len(message)}\n"
-    ).encode()
-    stream += (
-        message + f"\nfrom {head}\nM 100644 inline {proposal.path}\ndata {len(proposal.data)}\n".encode()
-    )
-    stream += proposal.data + b"\nget-mark :1\ndone\n"
-    done = git.run("fast-import", "--quiet", "--done", "--force", stdin=stream)
+    committer = f"{who.name} <{who.address}> {int(when.timestamp())} +0000"
+    done = with_file(git, head, proposal, committer, proposal.message.encode())
     if done.returncode or not is_oid(done.text.strip()):
         raise explain(done, f"cannot make a commit for {proposal.branch}")
     return done.text.strip()
+
+
+def with_file(git: Git, head: str, proposal: Proposal, committer: str, message: bytes) -> Completed:
+    """Make a commit that holds one file more than ``head``; git prints its id (git-fast-import(1)).
+
+    Args:
+        git: The repository.
+        head: Full id of the commit that it continues.
+        proposal: The file.
+        committer: Name, address and date, as git writes them into a commit.
+        message: All of it.
+    """
+    stream = f"commit {_STAGED}\nmark :1\ncommitter {committer}\ndata {len(message)}\n".encode() + message
+    stream += f"\nfrom {head}\nM 100644 inline {proposal.path}\ndata {len(proposal.data)}\n".encode()
+    stream += proposal.data + b"\nget-mark :1\ndone\n"
+    return git.run("fast-import", "--quiet", "--done", "--force", stdin=stream)
 
 
 def _without_our_files(problem: ReconcilerError) -> ReconcilerError:

@@ -23,7 +23,7 @@ from reconciler.gitops.commit_tree import commit_tree
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import PLAIN_PUSH, QUIET_FETCH, Git
 from reconciler.gitops.objects import bounded, described
-from reconciler.gitops.proposal import Proposal, Pusher
+from reconciler.gitops.proposal import Proposal, Pusher, with_file
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.refusals import server_words
 from reconciler.gitops.remote import redact_url
@@ -35,7 +35,6 @@ from reconciler.planning.text.untrusted import commit_message
 WHO = ("patchledger proposals", "proposals@patchledger")
 _NAME = "policy"
 _KEPT = "refs/patchledger/proposals/"
-_STAGED = "refs/patchledger/proposal"
 _SEAL = "Proposal-Seal"
 _MOST_BYTES = 64 * 1024
 """Of the document of a branch."""
@@ -157,13 +156,8 @@ class ProposalBranches:
         return Stalled(problem.message + (f": {words}" if words else ""), hint, problem.reason)
 
     def _tree(self, head: str, proposal: Proposal, doing: str) -> str:
-        """Write the tree of a commit with one file more, and return its id (git-fast-import(1))."""
-        stream = f"commit {_STAGED}\nmark :1\ncommitter {WHO[0]} <{WHO[1]}> 0 +0000\ndata 0\nfrom {head}\n"
-        stream += f"M 100644 inline {proposal.path}\ndata {len(proposal.data)}\n"
-        done = self._git.run(
-            *("fast-import", "--quiet", "--done", "--force"),
-            stdin=stream.encode() + proposal.data + b"\nget-mark :1\ndone\n",
-        )
+        """Write the tree of a commit with one file more, and return its id."""
+        done = with_file(self._git, head, proposal, f"{WHO[0]} <{WHO[1]}> 0 +0000", b"")
         oid = done.text.strip()
         if done.returncode or not is_oid(oid):
             damage.sweep(self._git.git_dir)

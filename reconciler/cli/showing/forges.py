@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_TEA = ("gitea", "forgejo", "codeberg")
+from reconciler.forges import kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,13 @@ class PullRequest:
         They are lines for a POSIX shell.
         """
         host = address.partition("://")[2] or address
-        host = host.partition("/")[0].lower()
-        is_github, is_gitlab = "github" in host, "gitlab" in host
-        is_tea = any(word in host for word in _TEA)
-        is_known = is_github or is_gitlab or is_tea
+        kind = kind_of(host.partition("/")[0])
         branch, base, title = map(shlex.quote, (self.branch, self.base, self.title))
         body = f'"$(git log -1 --format=%b {self.commit})"'
-        if is_github or not is_known:
+        if kind in {"github", None}:
             yield f"gh pr create --head {branch} --base {base} --title {title} --body {body}"
-        if is_gitlab or not is_known:
+        if kind in {"gitlab", None}:
             start = f"glab mr create --source-branch {branch} --target-branch {base}"
             yield f"{start} --title {title} --description {body}"
-        if is_tea or not is_known:
+        if kind in {"forgejo", None}:
             yield f"tea pulls create --head {branch} --base {base} --title {title} --description {body}"

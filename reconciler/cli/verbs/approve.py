@@ -135,7 +135,12 @@ def _terms(options: ApproveOptions, now: datetime) -> Terms:
         raise Misuse(f"--expires {visible(options.expires)}: {error}", "write 7d, or 2026-12-20") from error
     if ends <= now:
         raise Misuse(f"--expires {visible(options.expires)} has passed", "name a later end")
-    return Terms(written, options.timezone, one_line(options.reason or "", _LONGEST_REASON))
+    return Terms(written, options.timezone, reason_of(options))
+
+
+def reason_of(options: ApproveOptions) -> str:
+    """Return the reason that stands in a document, in one line; empty without."""
+    return one_line(options.reason or "", _LONGEST_REASON)
 
 
 def _end(text: str, now: datetime, tz: tzinfo) -> str:

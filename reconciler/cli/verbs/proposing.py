@@ -9,10 +9,10 @@ from pathlib import Path
 from reconciler.cli.showing.interfaces import ApprovalsProposed, LaterShown, ProposalShown, TickProblem
 from reconciler.cli.showing.table import table
 from reconciler.cli.showing.terminal import note, print_json, tell, width
-from reconciler.cli.verbs.approve import ApproveOptions, check_whole, gathered, in_force, taken
+from reconciler.cli.verbs.approve import ApproveOptions, check_whole, gathered, in_force, reason_of, taken
 from reconciler.cli.wiring.fleet import folder_of, sources
 from reconciler.cli.wiring.forges import proposals_of, token_of
-from reconciler.cli.wiring.remotes import git_options
+from reconciler.cli.wiring.remotes import followed, git_options
 from reconciler.errors import DONE, Misuse, exit_code, worst
 from reconciler.fleet.proposals import ProposalDone, ProposalRun, declined, opened_by_branch
 from reconciler.fleet.reading import Gathered, reports_of
@@ -38,7 +38,6 @@ from reconciler.planning.fleet.proposing import (
 )
 from reconciler.planning.fleet.waiting import waiting
 from reconciler.planning.text.canonical import plain
-from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import changes_of, plural, short_digest
 from reconciler.policy.problems import visible
 from reconciler.policy.resolve import Resolver
@@ -47,7 +46,6 @@ from reconciler.policy.values import DURATION, as_duration
 _MAX_OPEN = 20
 _MOST_OPEN = 200
 _EXPIRES = "14d"
-_LONGEST_REASON = 300
 _MOST_NAMED = 20
 """Plans that wait for their turn, or targets, of which a person is told one by one."""
 _TOKEN_USER = {"github": "x-access-token", "gitlab": "oauth2", "forgejo": "patchledger"}
@@ -104,7 +102,7 @@ def _rules(options: ApproveOptions, now: datetime) -> ProposalRules:
     number = _MAX_OPEN if options.max_open is None else options.max_open
     if not 1 <= number <= _MOST_OPEN:
         raise Misuse(f"--max-open {number} is not between 1 and {_MOST_OPEN}", f"such as {_MAX_OPEN}")
-    return ProposalRules(now, span, number, one_line(options.reason or "", _LONGEST_REASON))
+    return ProposalRules(now, span, number, reason_of(options))
 
 
 def _reached(config: Config, token: str) -> tuple[PullRequests, Pusher]:
@@ -119,7 +117,7 @@ def _reached(config: Config, token: str) -> tuple[PullRequests, Pusher]:
         str(config.git.ca_file or ""),
         config.environment,
     )
-    forge = pull_requests(place, line, config.policy.ref.removeprefix("refs/heads/"))
+    forge = pull_requests(place, line, followed(config))
     remote = parse_remote(config.policy.remote)
     access = git_options(config)
     if remote.protocol not in {"http", "https"}:
@@ -146,7 +144,7 @@ def _run(
     files = mirror.whole(lambda: read_revision(mirror.mirror, head))
     policy = in_force(files, head)
     waits = unapproved(found, Resolver(policy), rules.now)
-    ref = config.policy.ref.removeprefix("refs/heads/") if config.trust.require_ref else ""
+    ref = followed(config) if config.trust.require_ref else ""
     forge, pusher = reached
     key = str(proposals_of(config).signing_key or "")
     timeout = config.git.timeout.total_seconds()

@@ -17,7 +17,7 @@ def signing_rules(config: Config) -> SigningRules | None:
     trust = config.trust
     if trust.mode == "none" or trust.allowed_signers is None:
         return None
-    ref = config.policy.ref.removeprefix("refs/heads/") if trust.require_ref else ""
+    ref = followed(config) if trust.require_ref else ""
     key, accounts = (None, ()) if trust.forge is None else (trust.forge.key, trust.forge.accounts)
     return SigningRules(
         trust.allowed_signers,
@@ -28,6 +28,11 @@ def signing_rules(config: Config) -> SigningRules | None:
         frozenset(accounts),
         report_key(config),
     )
+
+
+def followed(config: Config) -> str:
+    """Return the branch of the policy that is followed, by its short name."""
+    return config.policy.ref.removeprefix("refs/heads/")
 
 
 def git_options(config: Config) -> GitAccess:
