@@ -30,41 +30,39 @@ RULES = 1
 
 
 @dataclass(frozen=True, slots=True)
-class RunCheck:
-    """A check of each run.
+class Check:
+    """A check, of what its class says.
 
     Attributes:
-        sentence: What holds of a run that passes it.
+        sentence: What holds of that where it passes.
         attack: What it is there against.
     """
 
     name: str
     sentence: str
     attack: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheck(Check):
+    """A check of each run."""
+
     ask: Callable[[RunCase], Iterator[Against]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class ReportCheck:
-    """A check of each report; otherwise as :class:`RunCheck`."""
+class ReportCheck(Check):
+    """A check of each report."""
 
-    name: str
-    sentence: str
-    attack: str
     ask: Callable[[Passage], Iterator[Against]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class BranchCheck:
-    """A check of a whole branch; otherwise as :class:`RunCheck`."""
+class BranchCheck(Check):
+    """A check of a whole branch."""
 
-    name: str
-    sentence: str
-    attack: str
     ask: Callable[[Story], Iterator[Against]] = field(repr=False)
 
-
-Check = RunCheck | ReportCheck | BranchCheck
 
 CHECKS: tuple[Check, ...] = (
     RunCheck(
