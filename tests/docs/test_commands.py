@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,6 +39,24 @@ def plant(folder: Path, files: dict[str, str]) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
+def followed(
+    blocks: Iterable[str],
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+    own: Path = Path(sys.executable).parent,
+) -> subprocess.CompletedProcess[str]:
+    """Run blocks of shell commands in a folder, with our own program first; the first failure ends them."""
+    return subprocess.run(
+        ["sh", "-eu"],
+        input="\n".join(blocks),
+        cwd=folder,
+        env={**os.environ, **(variables or {}), "PATH": f"{own}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_coming_from_other_updaters(tmp_path: Path) -> None:
     plant(
         tmp_path,
@@ -51,15 +70,7 @@ def test_coming_from_other_updaters(tmp_path: Path) -> None:
     blocks = commands("come-from-unattended-upgrades.md")
     assert len(blocks) == 3
 
-    done = subprocess.run(
-        ["sh", "-eu"],
-        input="\n".join(blocks),
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = followed(blocks, tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("no problem in 2 documents") == 1
@@ -80,15 +91,7 @@ def test_a_few_hosts_begin_two_days_before_the_others(tmp_path: Path) -> None:
     ]
     plant(tmp_path, {path: text for path, text in documents if path != "freezes/stop.yaml"})
 
-    done = subprocess.run(
-        ["sh", "-eu"],
-        input="\n".join(commands("begin-with-a-few-hosts.md")),
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = followed(commands("begin-with-a-few-hosts.md"), tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert done.stderr == "no problem in 7 documents\n"
@@ -114,15 +117,7 @@ def test_coming_from_ansible(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "how-to" / "come-from-ansible.md").read_text(encoding="utf-8")
     (inventory,) = re.findall(r"^```ini\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     plant(tmp_path, {"inventory.ini": inventory})
-    done = subprocess.run(
-        ["sh", "-eu"],
-        input="\n".join(commands("come-from-ansible.md")),
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = followed(commands("come-from-ansible.md"), tmp_path)
     assert done.returncode == 0, done.stderr
     (shown,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert shown in done.stdout
@@ -140,15 +135,7 @@ def test_a_policy_that_is_signed_by_the_page_is_one_that_a_host_obeys(tmp_path: 
         for role in ("AUTHOR", "COMMITTER")
         for part in ("NAME", "EMAIL")
     }
-    done = subprocess.run(
-        ["sh", "-eu"],
-        input="\n".join(BLOCK.findall(text)),
-        cwd=tmp_path,
-        env={**os.environ, **who, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = followed(BLOCK.findall(text), tmp_path, who)
     assert done.returncode == 0, done.stderr
     mirror = PolicyMirror(tmp_path / "mirror.git", str(tmp_path / "policy"))
     now = datetime.now(UTC)
@@ -200,15 +187,8 @@ def test_a_host_that_is_enrolled_by_the_page_signs_reports_by_the_key_that_the_p
         [*git, "init", "-q", "--bare", "reports.git"],
     ):
         subprocess.run(command, cwd=tmp_path, check=True)
-    done = subprocess.run(
-        ["sh", "-eu"],
-        input="\n".join(commands("enrol-a-host.md")),
-        cwd=tmp_path,
-        env={**os.environ, **who, "PYTHONPATH": str(ROOT), "PATH": f"{own.parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    variables = {**who, "PYTHONPATH": str(ROOT)}
+    done = followed(commands("enrol-a-host.md"), tmp_path, variables, own.parent)
     assert done.returncode == 0, done.stderr
     assert "this host is enrolled by hosts/web-01.yaml:1@" in done.stderr
     revision = load(read_folder(tmp_path / "policy"), "")
@@ -247,20 +227,7 @@ def test_reading_a_fleet(tmp_path: Path, keys: Keys, ada: Key) -> None:
     blocks = BLOCK.findall(page)
     assert len(blocks) == 4
 
-    done = subprocess.run(
-        ["sh", "-eu"],
-        input="\n".join(blocks),
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "GIT_CONFIG_COUNT": str(len(settings) // 2),
-            **settings,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = followed(blocks, tmp_path, {"GIT_CONFIG_COUNT": str(len(settings) // 2), **settings})
 
     assert done.returncode == 0, done.stderr
     assert "2 targets: 1 silent, 1 fine" in done.stdout
@@ -283,15 +250,7 @@ def test_answering_an_auditor(tmp_path: Path, keys: Keys, ada: Key) -> None:
     (tmp_path / "console.yaml").write_text(json.dumps(told), encoding="utf-8")
     blocks = commands("answer-an-auditor.md")
     assert len(blocks) == 3
-    done = subprocess.run(
-        ["sh", "-eu"],
-        input="\n".join(blocks),
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = followed(blocks, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("web-01: proved, 1 report up to ") == len(["all", "the host", "the package"])
     assert (tmp_path / "audit.md").read_text().startswith("# Audit: proved\n")

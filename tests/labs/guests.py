@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.labs.machine import ENVIRONMENT, PATIENCE, cgroups, remove_cgroup
+from tests.labs.machine import ENVIRONMENT, PATIENCE, cgroups, remove_cgroup, run_inside
 from tests.labs.programs import tool
 
 REPOSITORY = Path(__file__).parents[2]
@@ -219,19 +219,7 @@ class GuestLab:
 
     def run(self, *argv: str, check: bool = True, stdin: str = "") -> str:
         """Run a command in there and return what it printed, errors included."""
-        done = subprocess.run(
-            [*self.entering, *argv],
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        )
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}")
-        return done.stdout
+        return run_inside(self.entering, argv, check=check, stdin=stdin)
 
     def calls(self) -> list[str]:
         """Return the arguments of each call of ``pct`` up to now."""

@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -177,21 +177,7 @@ class Machine:
 
     def run(self, *argv: str, check: bool = True, stdin: str = "") -> str:
         """Run a command in there and return what it printed, errors included."""
-        done = subprocess.run(
-            [*self.entering, *argv],
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",  # a journal, for one, has lengths in it
-            timeout=PATIENCE,
-            check=False,
-        )
-        if check and done.returncode:
-            raise AssertionError(
-                f"{' '.join(argv)}: {done.returncode}\n{done.stdout}\n{self._log.read_text()}"
-            )
-        return done.stdout
+        return run_inside(self.entering, argv, check=check, stdin=stdin, log=self._log)
 
     def evaluate(self, line: str) -> str:
         """Run a line of Python in there, which can import our modules, and return what it printed."""
@@ -204,6 +190,34 @@ class Machine:
         for _ in range(3):
             pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         return pid
+
+
+def run_inside(
+    entering: Sequence[str], argv: Sequence[str], *, check: bool, stdin: str, log: Path | None = None
+) -> str:
+    """Run a command in a machine of ours and return what it printed, errors included.
+
+    Args:
+        entering: The beginning of a command that runs in there.
+        argv: The command.
+        check: It must end with 0.
+        stdin: What it reads.
+        log: Of the machine, told where the command fails.
+    """
+    done = subprocess.run(
+        [*entering, *argv],
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",  # a journal, for one, has lengths in it
+        timeout=PATIENCE,
+        check=False,
+    )
+    if check and done.returncode:
+        more = "" if log is None else f"\n{log.read_text()}"
+        raise AssertionError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{more}")
+    return done.stdout
 
 
 ENVIRONMENT = (
