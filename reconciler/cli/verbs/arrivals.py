@@ -163,7 +163,7 @@ def announced_report(config: Config, record: dict[str, Any]) -> Report | None:
 
 def covering(report: Report) -> tuple[ApprovalState, ...]:
     """Return the approvals that let the plan of a report be applied."""
-    return tuple(one for one in report.approvals if one.covers and not one.expired)
+    return tuple(one for one in report.approvals if one.is_given)
 
 
 def approved(approval: ApprovalState) -> str:

@@ -92,7 +92,7 @@ def by_digest(
     first = ""
     for plan in plans:
         for match in _matches(plan, selector):
-            name = names.new(f"plan-{plan.digest.removeprefix('sha256:')[:12]}")
+            name = names.new(f"plan-{short_digest(plan.digest)}")
             first = first or name
             files[f"approvals/{name}.yaml"] = _document(name, {"plan": plan.digest}, match, terms)
     return Documents(files, title_of(plans), body_of(plans, terms), first)
@@ -121,7 +121,7 @@ def by_versions(
     matches = [match for plan in plans for match in _matches(plan, selector)]
     names, files, first = FreshNames(taken), {}, ""
     for match in _joined(matches):
-        name = names.new(f"versions-{plans[0].digest.removeprefix('sha256:')[:12]}")
+        name = names.new(f"versions-{short_digest(plans[0].digest)}")
         first = first or name
         files[f"approvals/{name}.yaml"] = _document(
             name, {"versions": dict(sorted(versions.items()))}, match, terms

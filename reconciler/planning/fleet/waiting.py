@@ -98,7 +98,7 @@ def waiting(reports: Iterable[tuple[Row, Report]]) -> Waiting:
             refused.append((row.target, f"{said}; a newer patchledger there records the archives"))
             continue
         free = tuple(one.start for one in report.free_windows)
-        seen = frozenset(one.name for one in report.approvals if one.covers and not one.expired)
+        seen = frozenset(one.name for one in report.approvals if one.is_given)
         found[digest].append((WaitingTarget(row, next(iter(free), None), free, seen), report))
     plans = (_plan(digest, every) for digest, every in found.items())
     order = sorted(plans, key=lambda one: (-len(one.security), -len(one.targets), one.digest))

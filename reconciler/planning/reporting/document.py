@@ -263,6 +263,11 @@ class ApprovalState:
     covers: bool
     origin: str
 
+    @property
+    def is_given(self) -> bool:
+        """Whether it is in force and fits the plan of this report."""
+        return self.covers and not self.expired
+
 
 @dataclass(frozen=True, slots=True)
 class OutsideMove(Identified):
@@ -352,7 +357,7 @@ class Report:
     @property
     def is_used_up(self) -> bool:
         """Whether an approval by digest is in force that let this plan be applied once, and no more."""
-        covering = any(one.covers and one.plan and not one.expired for one in self.approvals)
+        covering = any(one.is_given and one.plan for one in self.approvals)
         return covering and bool(self.lacks_approval)
 
     @property

@@ -266,7 +266,7 @@ def _approvals(approvals: Sequence[ApprovalState], rows: int) -> str:
         (
             code(one.name),
             code(short_digest(one.plan)) if one.plan else f"{plural(len(one.versions), 'version')}",
-            "yes" if one.covers and not one.expired else "no",
+            "yes" if one.is_given else "no",
             prose(one.reason),
             f"**expired** {instant(one.expires)}" if one.expired else instant(one.expires),
             code(one.origin),
