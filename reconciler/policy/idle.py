@@ -427,11 +427,12 @@ def _is_less(one: str, other: str) -> bool:
     """Tell whether a version is less by the first numbers that differ, on which all orders agree."""
     if ":" in one + other:
         return False
-    numbers = ([int(part) for part in _numbers(version)] for version in (one, other))
-    first = next(((ours, theirs) for ours, theirs in zip(*numbers, strict=False) if ours != theirs), (0, 0))
-    return first[0] < first[1]
+    pairs = zip(_numbers(one), _numbers(other), strict=False)
+    return next((ours < theirs for ours, theirs in pairs if ours != theirs), False)
 
 
-def _numbers(version: str) -> list[str]:
+def _numbers(version: str) -> list[tuple[int, str]]:
+    """Return the first numbers, each as what orders as it does: Python converts none of any length."""
     found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
-    return found[0].split(".") if found else []
+    parts = found[0].split(".") if found else []
+    return [(len(part.lstrip("0")), part.lstrip("0")) for part in parts]

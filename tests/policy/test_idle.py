@@ -270,3 +270,19 @@ def test_what_is_not_compared_since_there_is_too_much_is_told() -> None:
     assert told(tree) == [
         "hosts:1: hosts were not judged one by one, since there are too many [unfinished]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("versions", "is_empty"),
+    [
+        (f">= {'9' * 5000}, < 1", True),
+        (f">= 1, < {'9' * 5000}", False),
+        (f">= {'0' * 5000}2, < 1", True),
+        (">= 1.10, < 1.9", True),
+        (">= 1.9, < 1.10", False),
+        (">= 1.09, <= 1.9", False),
+    ],
+)
+def test_numbers_of_versions_are_compared_whatever_their_length(versions: str, *, is_empty: bool) -> None:
+    tree = exception(f"packages: x\naction: hold\n{LATER}versions: {versions!r}\n")
+    assert any(line.endswith("[empty-range]") for line in told(tree)) == is_empty
