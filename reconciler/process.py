@@ -68,6 +68,11 @@ class Completed:
         return self.stdout.decode("utf-8", "replace")
 
     @property
+    def lines(self) -> "list[str]":
+        """Its lines, which nothing but a line feed ends: names that it prints may hold U+2028 or U+0085."""
+        return [line for line in self.text.split("\n") if line]
+
+    @property
     def error_text(self) -> str:
         """Standard error as text, stripped."""
         return self.stderr.decode("utf-8", "replace").strip()

@@ -238,7 +238,7 @@ class FleetBranches:
         listed = cache.git.list_heads(cache.remote, "reports", *patterns, timeout=self.timeout)
         if listed is None or listed.returncode:
             raise explain(done, f"{_DOING} on {cache.shown}", cache.remote)
-        there = {ref: oid for oid, _, ref in (line.partition("\t") for line in listed.text.splitlines())}
+        there = {ref: oid for oid, _, ref in (line.partition("\t") for line in listed.lines)}
         now = {branch: there.get(f"refs/heads/{branch}", "") for branch in moved}
         if now[FLEET] == moved[FLEET][1]:
             return True

@@ -203,7 +203,7 @@ class ReportCache:
             asked = self.git.run(*words, limit=_MOST_LISTED)
             if asked.returncode or asked.stderr:  # a broken ref is passed over with a warning
                 raise Damaged(f"{_DOING}: {asked.error_text[:200] or 'git fails'}")
-            rows = (line.partition(" ") for line in asked.text.splitlines())
+            rows = (line.partition(" ") for line in asked.lines)
             self._tips = {branch: oid for oid, _, branch in rows}
         return self._tips
 

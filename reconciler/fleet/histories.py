@@ -332,7 +332,7 @@ def _note(seen: list[Sighting], one: Sighting) -> None:
 
 
 def _heads(text: bytes) -> dict[str, str]:
-    rows = (line.partition(" ") for line in text.decode("utf-8", "replace").splitlines())
+    rows = (line.partition(" ") for line in text.decode("utf-8", "replace").split("\n") if line)
     return {branch: oid for oid, _, branch in rows}
 
 

@@ -369,7 +369,7 @@ class PolicyMirror:
             return Transient(said, NO_GIT_HINT, "NoGitServer")
         if listed.returncode or listed.truncated:
             return problem
-        names = [one_line(line.partition("refs/heads/")[2], 60) for line in listed.text.splitlines()]
+        names = [one_line(line.partition("refs/heads/")[2], 60) for line in listed.lines]
         doing = f"cannot fetch the policy from {self.shown}"
         if not names:
             return Stalled(

@@ -97,7 +97,7 @@ class ProposalBranches:
         listed = self._git.run("for-each-ref", "--format=%(objectname) %(refname)", _KEPT)
         if listed.returncode:
             raise damage.judge(self._git, listed, doing)
-        rows = (row.partition(" ") for row in listed.text.splitlines())
+        rows = (row.partition(" ") for row in listed.lines)
         return [self._standing(PREFIX + ref.removeprefix(_KEPT), tip, head) for tip, _, ref in rows]
 
     def commit(self, proposal: Proposal, head: str, when: datetime) -> str:

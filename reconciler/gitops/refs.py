@@ -154,7 +154,7 @@ def _read(path: "Path") -> str | None:
 
 def _packed(git_dir: "Path") -> dict[str, str]:
     refs = {}
-    for line in (_read(git_dir / "packed-refs") or "").splitlines():
+    for line in (_read(git_dir / "packed-refs") or "").split("\n"):
         if line and line[0] not in "#^":
             oid, _, name = line.partition(" ")
             refs[name] = _checked(oid, git_dir, "packed-refs")

@@ -29,7 +29,7 @@ class Rejection:
 
 def rejections(porcelain: str) -> tuple[Rejection, ...]:
     """Read the refused refs of ``git push --porcelain``: ``!``, ``FROM:TO``, ``[kind] (reason)``."""
-    return tuple(_refused(porcelain.splitlines()))
+    return tuple(_refused(porcelain.split("\n")))
 
 
 def refusal(rejected: Sequence[Rejection], error: str, remote: str, queue: Path) -> ReconcilerError:

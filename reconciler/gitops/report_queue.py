@@ -1023,7 +1023,7 @@ class ReportQueue:
         """Return the branches below a prefix of a damaged queue, with the commit where that can be read."""
         found: dict[str, str | None] = {}
         with suppress(OSError):
-            for line in (self.queue / "packed-refs").read_text("utf-8", "replace").splitlines():
+            for line in (self.queue / "packed-refs").read_text("utf-8", "replace").split("\n"):
                 oid, _, name = line.partition(f" {prefix}")
                 found[name] = oid if is_oid(oid) else None
         folder = self.queue / prefix

@@ -146,7 +146,7 @@ class Forge:
         """Look at the branches of open pull requests, as a forge does when it is pushed to."""
         told = ("for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads")
         listed = "" if self.repository is None or not self.pulls else git(self.repository, *told)
-        commits = dict(line.split() for line in listed.splitlines())
+        commits = dict(line.rsplit(" ", 1) for line in listed.split("\n") if line)
         for pull in self.pulls:
             commit = commits.get(self.branch_of(pull), "")
             if pull["state"] not in {"open", "opened"}:

@@ -421,6 +421,15 @@ def test_foreign_branches_and_hostile_names_are_not_looked_at(world: FleetWorld)
     assert set(world.rows()) == {"web-01", "web-02", "db-01"}
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\u0085"])
+def test_no_branch_passes_for_another_one_by_an_end_of_line_in_its_name(world: FleetWorld, end: str) -> None:
+    old = world.report("web-01")
+    world.report("web-01", at=world.now + timedelta(minutes=1))
+    git(world.reports, "update-ref", f"refs/heads/hosts/web-01{end}x", old)
+    assert set(world.rows()) == {"web-01", "web-02", "db-01"}
+    assert world.rows()["web-01"].tip == world.tip("web-01")
+
+
 @pytest.mark.parametrize("hosts", [(), ("web-01",)])
 def test_a_fleet_of_no_hosts_and_of_one(tmp_path: Path, keys: Keys, ada: Key, hosts: tuple[str, ...]) -> None:
     world = FleetWorld.create(tmp_path, keys, ada, *hosts)
