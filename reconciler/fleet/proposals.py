@@ -8,7 +8,7 @@ The rules:
 3. What a forge refuses of one proposal keeps nothing from the others. What it would refuse of all ends the
    run; what was done by then stays, and is told.
 4. A plan is declined where somebody closed its pull request without a merge, and its branch is there as it
-   was.
+   was. So no pull request is closed here whose branch is there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +43,9 @@ class Branches(Protocol):
 
     def move(self, branch: str, old: str, new: str) -> bool:
         """Move a branch from one commit to another, and tell whether that was done."""
+
+    def tip_of(self, branch: str) -> str:
+        """Ask where a branch is by now, empty where it is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +145,11 @@ class ProposalRun:
         except ReconcilerError as problem:
             self.problems.append(problem)
 
-    def _each(self, work: Callable[[], ProposalDone]) -> None:
+    def _each(self, work: Callable[[], ProposalDone | None]) -> None:
         try:
-            self.done.append(work())
+            done = work()
+            if done is not None:
+                self.done.append(done)
         except ForgeRefused as refused:
             self.problems.append(refused)
 
@@ -166,7 +171,9 @@ class ProposalRun:
             self._close(pull, ended.why)
         return ProposalDone(branch, ProposalStep.CLOSED, address=address, why=ended.why)
 
-    def _close_orphan(self, pull: Pull) -> ProposalDone:
+    def _close_orphan(self, pull: Pull) -> ProposalDone | None:
+        if self.branches.tip_of(pull.branch):
+            return None  # Another job proposed it since the branches were looked at.
         why = "its branch is gone"
         self._close(pull, why)
         return ProposalDone(pull.branch, ProposalStep.CLOSED, address=pull.address, why=why)

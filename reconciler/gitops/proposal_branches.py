@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from reconciler.errors import ReconcilerError, Stalled
+from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops import damage
 from reconciler.gitops.commit_tree import commit_tree
 from reconciler.gitops.failures import explain
@@ -136,16 +136,36 @@ class ProposalBranches:
         if not done.returncode and not done.timed_out:
             return True
         # Not by what the server says of the refusal: the branch is, as it is afterwards.
-        listed = self._git.list_heads(self._remote, _NAME, f"refs/heads/{branch}", timeout=self._timeout)
+        now = self._now(branch)
         doing = f"cannot {'move' if new else 'delete'} {branch} of {self._shown}"
-        if listed is None or listed.returncode:
+        if now is None:
             raise self._explained(done.error_text, explain(done, doing, self._remote))
-        now = listed.text.partition("\t")[0].strip()
         if now == new:
             return True
         if now != old:
             return False
         raise self._explained(done.error_text, Stalled(f"{doing}: the server refused", _HINT))
+
+    def tip_of(self, branch: str) -> str:
+        """Ask where a branch is by now, empty where it is not there.
+
+        Raises:
+            Transient: The remote does not tell.
+        """
+        now = self._now(branch)
+        if now is None:
+            said = f"{self._shown} does not tell whether {branch} is there"
+            raise Transient(said, "nothing to do: the next run asks again")
+        return now
+
+    def _now(self, branch: str) -> str | None:
+        ref = f"refs/heads/{branch}"
+        listed = self._git.list_heads(self._remote, _NAME, ref, timeout=self._timeout)
+        if listed is None or listed.returncode or listed.timed_out:
+            return None
+        # It tells of every ref that ends so: a branch may be called refs/heads/….
+        rows = (line.partition("\t") for line in listed.lines)
+        return next((oid for oid, _, name in rows if name == ref), "")
 
     def _explained(self, said: str, problem: ReconcilerError) -> ReconcilerError:
         """Return a refusal with what the server's own hooks said, and a hint about this credential."""

@@ -9,7 +9,7 @@ import contextlib
 import json
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,6 +66,8 @@ class Forge:
     """As this forge tells them, the oldest first."""
     faults: dict[str, Fault] = field(default_factory=dict)
     """What answers requests that begin so, such as ``POST /repos``, instead of the forge."""
+    meanwhile: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """What somebody else does, once, just before a request that begins so is answered."""
 
     pause: threading.Event = field(default_factory=threading.Event)
 
@@ -104,6 +106,8 @@ class Forge:
     def answer(self, method: str, target: str, token: str, body: Any) -> tuple[int, Any]:
         """Return the status and what is sent."""
         self.asked.append(f"{method} {target}")
+        for begin in [one for one in self.meanwhile if f"{method} {target}".startswith(one)]:
+            self.meanwhile.pop(begin)()
         self.authorization.append(token)
         sent = TOKEN if self.kind == "gitlab" else f"{_SENDS[self.kind]} {TOKEN}"
         if self.refuses:
