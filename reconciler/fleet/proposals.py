@@ -3,7 +3,8 @@
 The rules:
 
 1. Each step leaves what the next run can go on from: a branch before its pull request, and the end of a
-   branch before the end of that.
+   branch before the end of that. Where a branch is to approve another plan, its pull request says so before:
+   nobody merges what it does not tell of yet.
 2. A branch goes, or moves, only from where it was looked at; whoever pushed meanwhile is left alone.
 3. What a forge refuses of one proposal keeps nothing from the others. What it would refuse of all ends the
    run; what was done by then stays, and is told.
@@ -12,6 +13,7 @@ The rules:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -185,25 +187,35 @@ class ProposalRun:
 
     def _bring(self, wanted: WantedProposal, pull: Pull | None) -> ProposalDone:
         is_told = pull is not None and mark_of(pull.body) == mark_of(wanted.body)
-        if not wanted.is_right and not self._pushed(wanted):
+        if not self._told_and_pushed(wanted, None if is_told else pull):
             step, why = ProposalStep.LEFT, _NOT_NOW
         elif pull is None:
             step, why = ProposalStep.OPENED, ""
             pull = None if self.is_dry else self._opened(wanted)
         else:
             step, why = ProposalStep.UNCHANGED if wanted.is_right and is_told else ProposalStep.UPDATED, ""
-            if not is_told and not self.is_dry:
-                self._tell_anew(pull, wanted)
+            if wanted.before and not self.is_dry:  # whoever reviewed that is told
+                plans = f"`{wanted.plan.digest}` instead of `{wanted.before}`"
+                said = f"This is about another plan now: {plans}. Please review it anew."
+                self.forge.comment(pull.number, said)
         address = "" if pull is None else pull.address
         return ProposalDone(wanted.branch, step, wanted.plan, wanted, address, why)
 
-    def _tell_anew(self, pull: Pull, wanted: WantedProposal) -> None:
-        self.forge.edit(pull.number, wanted.title, wanted.body)
-        if wanted.before:  # whoever reviewed that is told
-            plans = f"`{wanted.plan.digest}` instead of `{wanted.before}`"
-            self.forge.comment(
-                pull.number, f"This is about another plan now: {plans}. Please review it anew."
-            )
+    def _told_and_pushed(self, wanted: WantedProposal, stale: Pull | None) -> bool:
+        """Write a pull request anew, then push its branch; return whether that is as it is to be."""
+        if self.is_dry or stale is None:
+            return wanted.is_right or self._pushed(wanted)
+        self.forge.edit(stale.number, wanted.title, wanted.body)
+        is_there = wanted.is_right
+        try:
+            is_there = is_there or self._pushed(wanted)
+        except ReconcilerError:
+            with suppress(ReconcilerError):  # what kept it from being pushed is told
+                self.forge.edit(stale.number, stale.title, stale.body)
+            raise
+        if not is_there:
+            self.forge.edit(stale.number, stale.title, stale.body)
+        return is_there
 
     def _opened(self, wanted: WantedProposal) -> Pull:
         pull = self.forge.open(wanted.branch, wanted.title, wanted.body)
