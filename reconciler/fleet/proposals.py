@@ -6,8 +6,8 @@ The rules:
    branch before the end of that. Where a branch is to approve another plan, its pull request says so before:
    nobody merges what it does not tell of yet.
 2. A branch goes, or moves, only from where it was looked at; whoever pushed meanwhile is left alone.
-3. What a forge refuses of one proposal keeps nothing from the others. What it would refuse of all ends the
-   run; what was done by then stays, and is told.
+3. What a forge, or the server of git, refuses of one proposal keeps nothing from the others. What it would
+   refuse of all ends the run; what was done by then stays, and is told.
 4. A plan is declined where somebody closed its pull request without a merge, and its branch is there as it
    was. So no pull request is closed here whose branch is there.
 """
@@ -21,7 +21,7 @@ from typing import Protocol
 
 from reconciler.errors import ReconcilerError
 from reconciler.forges import ForgeRefused, Pull, PullRequests
-from reconciler.gitops.proposal import Proposal
+from reconciler.gitops.proposal import BranchRefused, Proposal
 from reconciler.planning.fleet.proposal_text import mark_of
 from reconciler.planning.fleet.proposing import (
     PREFIX,
@@ -152,7 +152,7 @@ class ProposalRun:
             done = work()
             if done is not None:
                 self.done.append(done)
-        except ForgeRefused as refused:
+        except (ForgeRefused, BranchRefused) as refused:
             self.problems.append(refused)
 
     def _tell_of_others(self, agenda: Agenda, opened: Mapping[str, Pull]) -> None:

@@ -23,6 +23,10 @@ _STAGED = "refs/patchledger/proposal"
 _HINT = "give a credential that may push a branch to the policy repository"
 
 
+class BranchRefused(Stalled):
+    """The server refuses one branch, and may well take the next one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A file that the policy is to have.

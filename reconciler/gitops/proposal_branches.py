@@ -23,7 +23,7 @@ from reconciler.gitops.commit_tree import commit_tree
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import PLAIN_PUSH, QUIET_FETCH, Git
 from reconciler.gitops.objects import bounded, described
-from reconciler.gitops.proposal import Proposal, Pusher, with_file
+from reconciler.gitops.proposal import BranchRefused, Proposal, Pusher, with_file
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.refusals import server_words
 from reconciler.gitops.remote import redact_url
@@ -42,6 +42,7 @@ _MOST_CHANGES = 1000
 _DOCUMENT = re.compile(r"approvals/[A-Za-z0-9][A-Za-z0-9._-]*\.yaml")
 _PUSHED = "somebody else pushed to it"
 _REFUSED = ("", "AccessRefused")
+_FOR_ALL = ("AccessRefused", "HostKeyUnknown", "CertificateNotTrusted")
 _HINT = "let the token or key push, move and delete branches proposals/* of the policy repository"
 
 
@@ -128,7 +129,8 @@ class ProposalBranches:
 
         Raises:
             Transient: The remote cannot be reached.
-            Stalled: It refuses.
+            BranchRefused: It refuses this branch.
+            Stalled: It would refuse every other one as well.
         """
         lease = f"--force-with-lease=refs/heads/{branch}:{old}"
         words = (*PLAIN_PUSH, lease, _NAME, f"{new}:refs/heads/{branch}")
@@ -138,13 +140,17 @@ class ProposalBranches:
         # Not by what the server says of the refusal: the branch is, as it is afterwards.
         now = self._now(branch)
         doing = f"cannot {'move' if new else 'delete'} {branch} of {self._shown}"
+        problem = explain(done, doing, self._remote)
         if now is None:
-            raise self._explained(done.error_text, explain(done, doing, self._remote))
+            raise self._explained(done.error_text, problem)
         if now == new:
             return True
         if now != old:
             return False
-        raise self._explained(done.error_text, Stalled(f"{doing}: the server refused", _HINT))
+        if done.timed_out or problem.reason in _FOR_ALL:
+            raise self._explained(done.error_text, problem)
+        said = self._explained(done.error_text, Stalled(f"{doing}: the server refused", _HINT))
+        raise BranchRefused(said.message, said.hint, said.reason)
 
     def tip_of(self, branch: str) -> str:
         """Ask where a branch is by now, empty where it is not there.

@@ -8,20 +8,22 @@ from tests.e2e.test_approve import PLAN
 from tests.e2e.test_propose import _STEPS, NEWER, Job, job, only_github, whole
 from tests.edge.gitops.bench import git
 from tests.labs.forge import Fault
+from tests.report_samples import plan_of, update
 
 __all__ = ["job"]
 
 
 def approved_by(job: Job, branch: str) -> str:
     """Return the digest that a merge of a branch would approve."""
-    found = re.search(r"^plan: [\"']?(sha256:[0-9a-f]{64})", "".join(job.documents(branch).values()), re.M)
+    text = "".join(job.documents(branch).values())
+    found = re.search(r"^plan: [\"']?(sha256:[0-9a-f]{64})", text, re.MULTILINE)
     assert found is not None
     return found[1]
 
 
 def told_by(job: Job, branch: str) -> str:
     """Return the digest that the text of its pull request names."""
-    found = re.search(r"^- Plan: `(sha256:[0-9a-f]{64})`", job.forge.standing()[branch]["body"], re.M)
+    found = re.search(r"^- Plan: `(sha256:[0-9a-f]{64})`", job.forge.standing()[branch]["body"], re.MULTILINE)
     assert found is not None
     return found[1]
 
@@ -88,3 +90,66 @@ def test_the_text_of_a_branch_that_somebody_pushed_to_just_now_stays(job: Job) -
     assert job.steps() == {"proposals/web-01": "left-alone"}
     assert job.branches()["proposals/web-01"] == mine
     assert job.forge.standing()["proposals/web-01"] == before
+
+
+@only_github
+def test_a_branch_that_the_server_refuses_keeps_none_of_the_others(job: Job) -> None:
+    job.waits("web-01")
+    job.waits("db-01", plan=NEWER)
+    hook = job.policy / ".git" / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    job.steps("--dry-run")
+    first, second = [one["branch"] for one in job.last["proposals"]]
+    hook.write_text(f"#!/bin/sh\n[ $1 != refs/heads/{first} ] || {{ echo no such name >&2; exit 1; }}\n")
+    hook.chmod(0o755)
+    assert job.steps(code=1) == {second: "opened"}
+    (problem,) = job.last["problems"]
+    assert "no such name" in problem["message"]
+
+
+@only_github
+def test_a_target_whose_name_is_a_folder_of_branches_has_another_branch(job: Job) -> None:
+    job.waits("web-01")
+    git(job.policy, "update-ref", "refs/heads/proposals/web-01/x/y", "HEAD~0")
+    steps = job.steps()
+    assert steps == {"proposals/web-01/x/y": "left-alone", "proposals/web-01+2": "opened"}
+
+
+@only_github
+@pytest.mark.parametrize(
+    "name", ["x\n/merge\n", "@all", "<!-- -->", "](http://e.example)", "`x`|", "a" * 3000]
+)
+def test_what_a_host_names_forms_no_command_in_a_pull_request(job: Job, name: str) -> None:
+    job.waits("db-01", plan=NEWER)
+    job.waits("web-01", plan=plan_of(update(name, candidate=f"1{name}", security=True)))
+    job.run()
+    job.capsys.readouterr()
+    assert "proposals/db-01" in job.forge.standing()
+    for one in job.forge.standing().values():
+        body = re.sub("`[^`\n]*`", "", one["body"])  # nothing is looked for in code
+        body = re.sub(r"\A<!-- patchledger proposal [0-9a-f]{64} -->\n", "", body)
+        assert not re.search(r"^\s*/[a-z]|@all|\]\(http|<!--", body, re.MULTILINE)
+
+
+@only_github
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"number": "7/../../x"},
+        {"number": [1]},
+        {"head": None},
+        {"head": {"ref": 5, "sha": "x", "repo": None}},
+        {"html_url": "https://forge.example/\x1b[31m\n"},
+        {"body": 5},
+        {"merged_at": 5},
+    ],
+)
+def test_one_odd_pull_request_of_a_forge_ends_in_words(job: Job, odd: dict[str, object]) -> None:
+    job.waits("web-01")
+    job.steps()
+    job.forge.pulls[0] |= odd
+    job.forge.frozen = True
+    assert job.run() in {0, 5}
+    printed = job.capsys.readouterr()
+    assert "\x1b" not in printed.out + printed.err
+    assert "Traceback" not in printed.err

@@ -69,6 +69,9 @@ class Forge:
     meanwhile: dict[str, Callable[[], None]] = field(default_factory=dict)
     """What somebody else does, once, just before a request that begins so is answered."""
 
+    frozen: bool = False
+    """It looks at no branch: pull requests are told as they were arranged."""
+
     pause: threading.Event = field(default_factory=threading.Event)
 
     def fault_of(self, request: str) -> Fault | None:
@@ -149,6 +152,8 @@ class Forge:
     def refresh(self) -> None:
         """Look at the branches of open pull requests, as a forge does when it is pushed to."""
         told = ("for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads")
+        if self.frozen:
+            return
         listed = "" if self.repository is None or not self.pulls else git(self.repository, *told)
         commits = dict(line.rsplit(" ", 1) for line in listed.split("\n") if line)
         for pull in self.pulls:

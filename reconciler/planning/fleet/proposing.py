@@ -352,8 +352,10 @@ def _branches(
     return found
 
 
-def _unused(target: str, used: Iterable[str]) -> str:
-    return next(name for name in _names(target) if name not in used)
+def _unused(target: str, used: Collection[str]) -> str:
+    # Nor is a name free where a branch lies below it: git keeps both as a file and a folder.
+    taken = {*used, *("/".join(name.split("/")[:2]) for name in used)}
+    return next(name for name in _names(target) if name not in taken)
 
 
 def _names(target: str) -> Iterator[str]:
