@@ -23,6 +23,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 from reconciler import __version__
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.forges.places import ForgeKind
+from reconciler.planning.text import canonical
 from reconciler.planning.text.untrusted import one_line, redacted
 
 AT_MOST = 16 * 2**20
@@ -105,7 +106,7 @@ class ForgeLine:
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise self._refused(answer, doing)
         try:
-            return json.loads(answer.body) if answer.body else None
+            return canonical.read(answer.body) if answer.body else None
         except (ValueError, RecursionError):
             said = f"{doing}: what answers is no forge: it sends no JSON"
             hint = "look for a login page or a proxy in between, and at proposals.api and proposals.forge"
@@ -244,7 +245,7 @@ def _cut(connection: http.client.HTTPConnection, held: list[socket.socket]) -> N
 def _words(body: bytes) -> str:
     """Return what an answer says for people: the fields of the three forges that have it, else its text."""
     try:
-        told = json.loads(body[:AT_MOST])
+        told = canonical.read(body[:AT_MOST])
     except (ValueError, RecursionError):
         return body[: 4 * _SHOWN].decode("utf-8", "replace")
     if not isinstance(told, dict):

@@ -4,11 +4,12 @@ import re
 
 import pytest
 
-from tests.e2e.test_approve import PLAN
+from reconciler.planning.text import canonical
+from tests.e2e.test_approve import NEEDS, PLAN
 from tests.e2e.test_propose import _STEPS, NEWER, Job, job, only_github, whole
 from tests.edge.gitops.bench import git
 from tests.labs.forge import Fault
-from tests.report_samples import plan_of, update
+from tests.report_samples import plan_of, report_of, update
 
 __all__ = ["job"]
 
@@ -142,6 +143,7 @@ def test_what_a_host_names_forms_no_command_in_a_pull_request(job: Job, name: st
         {"html_url": "https://forge.example/\x1b[31m\n"},
         {"body": 5},
         {"merged_at": 5},
+        {"head": {"ref": "proposals/\ud800", "sha": "x", "repo": {"full_name": "ops/policy"}}},
     ],
 )
 def test_one_odd_pull_request_of_a_forge_ends_in_words(job: Job, odd: dict[str, object]) -> None:
@@ -153,3 +155,12 @@ def test_one_odd_pull_request_of_a_forge_ends_in_words(job: Job, odd: dict[str, 
     printed = job.capsys.readouterr()
     assert "\x1b" not in printed.out + printed.err
     assert "Traceback" not in printed.err
+
+
+@only_github
+def test_a_report_with_half_a_character_keeps_no_other_plan_from_being_proposed(job: Job) -> None:
+    job.waits("db-01", plan=NEWER)
+    hostile = report_of(whole(plan_of(update("hostile"))), NEEDS, target="web-01", now=job.world.now)
+    told = canonical.to_bytes(canonical.plain(hostile)).replace(b'"hostile', b'"\\ud800')
+    job.world.report("web-01", files={"report.json": told})
+    assert job.steps() == {"proposals/db-01": "opened"}

@@ -22,6 +22,7 @@ from reconciler.planning.reporting.document import Counts, Decided
 from reconciler.planning.reporting.host_status import NextWindow
 from reconciler.planning.reporting.schema import schema_of
 from reconciler.planning.runs.record import RunOutcome
+from reconciler.planning.text import canonical
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.layout import UnknownWord
 
@@ -179,7 +180,7 @@ def read_rows(data: bytes) -> tuple[Head, list[Row]]:
         Misuse: It is none, or one of a newer version.
     """
     try:
-        document = json.loads(data)
+        document = canonical.read(data)
         return _head(document), list(map(_row, document["rows"]))
     except _MALFORMED as error:
         raise _unreadable(error) from None

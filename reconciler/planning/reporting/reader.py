@@ -6,7 +6,6 @@ release is still read: the schema version grows when that could mislead. A key t
 should have, a wrong type or a newer schema version is refused, with the place.
 """
 
-import json
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -67,7 +66,7 @@ def read_run(data: bytes) -> RunRecord:
 
 def _read_document(kind: Any, data: bytes, name: str) -> Any:
     try:
-        document = json.loads(data)
+        document = canonical.read(data)
     except (ValueError, RecursionError) as error:
         raise Misuse(f"{name} is not JSON: {error}") from None
     version = document.get("schema") if isinstance(document, dict) else None

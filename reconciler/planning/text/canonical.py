@@ -21,6 +21,10 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 """Neither UTF-8 nor another reader's JSON can hold them; they come from bytes that were no text."""
 
 
+_ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half of a character beyond the first 65,536, or one of a pair."""
+
+
 def instant(at: datetime) -> str:
     """Write an aware instant as ``2026-11-22T08:00:00Z``; fractions of a second are left off."""
     return at.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
@@ -48,6 +52,22 @@ def key_of(name: str) -> str:
 def as_text(value: str) -> str:
     """Write what came from bytes that were no text so that it can be written at all."""
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
+def read(data: bytes) -> Any:  # noqa: ANN401 - JSON
+    """Return what JSON holds that somebody else wrote, where all of its text can be written again.
+
+    :func:`json.loads` makes half a character (a surrogate) of an escape, and of bytes that are no UTF-8.
+    Whatever is done with that later fails, where nobody knows any more whose it was.
+
+    Raises:
+        ValueError: It is not JSON, or not UTF-8, or holds half a character.
+        RecursionError: It is nested without end.
+    """
+    document = json.loads(data.decode())
+    if _ESCAPED.search(data):
+        json.dumps(document, ensure_ascii=False).encode()
+    return document
 
 
 def plain(

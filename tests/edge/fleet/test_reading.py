@@ -351,7 +351,11 @@ def test_a_tree_that_git_would_not_write_keeps_the_last_one(world: FleetWorld, k
     assert world.targets()["web-01"] == kept
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"[" * 100_000, b"\xff\xfe"])
+HALF = canonical.to_bytes(canonical.plain(report_of(target="web-01", now=NOW))).replace(b"debian", b"\\ud800")
+"""A report with half a character: as JSON it can be read, and as text not be written again."""
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[" * 100_000, b"\xff\xfe", HALF])
 def test_a_report_that_cannot_be_read_keeps_the_last_one(world: FleetWorld, text: bytes) -> None:
     reported(world)
     kept = world.rows()["web-01"].tree
