@@ -282,6 +282,7 @@ def test_whatever_hosts_say_a_table_has_a_row_for_each_and_no_formula(texts: lis
 
 @given(st.lists(HOSTILE_TEXT, max_size=4))
 @example(['","tree":"', '},\n"rows":[\n', "\u2028", '"}\n]}\n'])
+@example(["\ud800"])
 def test_whatever_hosts_say_its_line_is_read_as_it_was_written(texts: list[str]) -> None:
     rows = [replace(hostile(text), target=f"web-{number}") for number, text in enumerate(texts)]
     lines = [Line.of(one) for one in rows]

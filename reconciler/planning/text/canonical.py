@@ -100,7 +100,7 @@ def plain(
         case timedelta():
             written = duration(value)
         case Mapping():
-            written = {str(key): inner(item) for key, item in value.items()}
+            written = {as_text(str(key)): inner(item) for key, item in value.items()}
         case tuple() | list():
             written = [inner(item) for item in value]
         case _ if is_dataclass(value) and not isinstance(value, type):
