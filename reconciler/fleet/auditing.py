@@ -241,7 +241,7 @@ def _line_of(policy: PolicyAt) -> PolicyLine:
     )
     if listed.returncode or listed.truncated:
         raise judge(policy.git, listed, _DOING)
-    rows = (row.split() for row in listed.text.splitlines())
+    rows = (row.split() for row in listed.lines)
     dates = {oid: commit_date(seconds) for oid, seconds in rows}
     places = {oid: place for place, oid in enumerate(policy.line)}
     return PolicyLine(

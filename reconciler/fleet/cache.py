@@ -257,7 +257,7 @@ class ReportCache:
         )
         if asked.returncode or asked.truncated:
             raise damage.judge(self.git, asked, _DOING)
-        listed = (line.split(" ") for line in reversed(asked.text.splitlines()))
+        listed = (line.split(" ") for line in reversed(asked.lines))
         return {oid: tuple(parents) for oid, *parents in listed}
 
     def has(self, oids: Sequence[str]) -> list[bool]:

@@ -79,5 +79,5 @@ def described(git: Git, names: Sequence[str], doing: str) -> list[tuple[str, str
     )
     if asked.returncode:
         raise judge(git, asked, doing)
-    rows = (row.split(" ") for row in asked.text.splitlines())
+    rows = (row.split(" ") for row in asked.lines)
     return [(row[0], row[1], row[2]) if len(row) == 3 else ("", "", "0") for row in rows]  # noqa: PLR2004

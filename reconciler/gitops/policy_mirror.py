@@ -280,7 +280,7 @@ class PolicyMirror:
         listed = self._git.run("log", "--first-parent", "--format=%ct %H", commit, "--", limit=_MAX_LINE)
         if listed.returncode:
             raise damage.judge(self._git, listed, f"cannot list the history of {commit[:_SHORT]}")
-        dates = (line.split() for line in listed.text.splitlines())
+        dates = (line.split() for line in listed.lines)
         at, oid = max((commit_date(seconds), oid) for seconds, oid in dates)
         return oid, at
 
@@ -390,7 +390,7 @@ class PolicyMirror:
         listed = self._git.run("log", "--first-parent", "--format=%H %P", f"^{since}", head, "--")
         if listed.returncode:
             raise damage.judge(self._git, listed, f"cannot compare {since[:_SHORT]} with {head[:_SHORT]}")
-        line = [row.split() for row in listed.text.splitlines()]
+        line = [row.split() for row in listed.lines]
         if not line:
             return self._rewritten(since, head, "is newer than the new head (the branch was moved back)")
         if line[-1][1:2] != [since]:

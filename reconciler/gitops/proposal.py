@@ -108,7 +108,7 @@ def propose(
         said = error.message.replace("git.identity", "credential").replace("git.credential", "credential")
         raise Misuse(f"{doing}: {said}", error.hint) from error
     # The very same commit, of the same second, is not pushed a second time: "=".
-    is_there = "(stale info)" in done.text or any(line.startswith("=\t") for line in done.text.splitlines())
+    is_there = "(stale info)" in done.text or any(line.startswith("=\t") for line in done.lines)
     if not is_there and not done.returncode and not done.timed_out:
         return
     if is_there:

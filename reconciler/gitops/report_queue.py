@@ -737,7 +737,7 @@ class ReportQueue:
         listed = self._git.run("log", f"--max-count={_ASKED_COMMITS}", form, *tips)
         if listed.returncode:
             raise self._unreadable(listed, branch)
-        told = (line.split() for line in listed.text.splitlines())
+        told = (line.split() for line in listed.lines)
         commit = next((oid for oid, *runs in told if run in runs), None)
         if commit is None:
             return None

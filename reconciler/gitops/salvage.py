@@ -97,7 +97,7 @@ class Holdings:
     def of(cls, git: Git) -> "Holdings":
         """Read what ``git`` holds, whatever its refs say."""
         listed = git.run("cat-file", "--batch-all-objects", "--unordered", _KINDS)
-        pairs = [line.split() for line in listed.text.splitlines()]
+        pairs = [line.split() for line in listed.lines]
         kinds = {pair[0]: pair[1] for pair in pairs if pair[1:] != ["missing"]}
         commits = [oid for oid, kind in kinds.items() if kind == "commit"]
         found = {oid: _commit(oid, content) for oid, content in _contents(git, commits)}

@@ -347,7 +347,7 @@ def _listed(git: Git, trees: Sequence[str]) -> dict[str, str]:
     if asked.returncode:
         raise judge(git, asked, _DOING)
     listed, tree = {}, ""
-    for line in asked.text.splitlines():
+    for line in asked.lines:
         details, _, path = line.partition("\t")
         words = details.split()
         if not details.startswith(":"):

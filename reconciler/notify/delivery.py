@@ -187,7 +187,7 @@ class AppriseSender:
 def _answers(completed: Completed) -> list[tuple[int, Verdict]]:
     """Read the child's lines; an unfinished or foreign line is no answer."""
     found: list[tuple[int, Verdict]] = []
-    for line in completed.text.splitlines():
+    for line in completed.lines:
         number, _, word = line.partition(" ")
         if number.isdecimal() and word in set(ServiceAnswer):
             found.append((int(number), _verdict(ServiceAnswer(word))))

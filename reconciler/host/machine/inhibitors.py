@@ -107,14 +107,14 @@ def _sessions(systemd: Systemd, proc: Path) -> Iterator[str]:
         raise unanswered("loginctl list-sessions", listed)
     own = _own_session(proc)
     wanted = [f"--property={name}" for name in _SESSION_PROPERTIES]
-    for line in listed.text.splitlines():
+    for line in listed.lines:
         number = next(iter(line.split()), "")
         if not number or number == own:
             continue
         shown = systemd.ask("loginctl", "show-session", *wanted, "--", number)
         if shown.returncode:
             continue  # It ended in between.
-        told = session_in_words(dict(pair.partition("=")[::2] for pair in shown.text.splitlines()))
+        told = session_in_words(dict(pair.partition("=")[::2] for pair in shown.lines))
         if told:
             yield told
 

@@ -86,7 +86,7 @@ class Systemd:
         )
         if done.returncode:
             raise unanswered("systemctl list-units", done)
-        return tuple(sorted(line.split()[0] for line in done.text.splitlines() if line.strip()))
+        return tuple(sorted(line.split()[0] for line in done.lines if line.strip()))
 
 
 def is_active_state(state: str) -> bool:
