@@ -1,6 +1,8 @@
-"""How many examples a property test draws: as many as it asks for, or a few while somebody waits.
+"""How many examples a property test draws, and whether they are others each time.
 
-``HYPOTHESIS_PROFILE=dev`` is what ``scripts/check --fast`` sets; everything else runs all of them.
+``HYPOTHESIS_PROFILE=dev`` is what ``scripts/check --fast`` sets: a few, while somebody waits. ``ci`` is for what lets
+a change in or keeps it out: all of them, and for the same code the same ones, so that the verdict is about the change
+and can be had again. Everything else draws new ones each time, and so goes on looking.
 """
 
 import os
@@ -11,7 +13,8 @@ _FEW = 10
 
 # How long an example takes is the machine's affair: on a busy one a slow example is no failure.
 settings.register_profile("patchledger", deadline=None)
-settings.register_profile("dev", deadline=None, max_examples=_FEW)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("dev", deadline=None, derandomize=True, max_examples=_FEW)
 
 
 def load_profile() -> None:
