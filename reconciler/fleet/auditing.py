@@ -26,6 +26,7 @@ from reconciler.gitops.report_branches import is_report_branch
 from reconciler.gitops.revision import read_revision
 from reconciler.host.state.own_folder import AT_WORK, alone, prepare
 from reconciler.planning.audit.audit import CHECKS, HOSTS_WORD, RULES, Check, audit
+from reconciler.planning.audit.periods import Period
 from reconciler.planning.audit.story import PolicyLine, Sighting, Story, Unread
 from reconciler.planning.audit.verdicts import TargetAudit
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
@@ -153,7 +154,8 @@ class _Auditing:
         branches = FleetBranches(cache, policy.publishers.signers, *told)
         seen = Publishers(cache, branches, sources.folder / f"{name}.witnesses.json").witnesses()
         proofs = Proofs(cache.git, sources.folder / f"{name}.audit-proofs.json", sources.environment)
-        part = _AuditPart(cache, TargetHistory(cache, book, proofs), line, seen, same_keys(book), self._asked)
+        history, hosts = TargetHistory(cache, book, proofs), _hosts(book, line)
+        part = _AuditPart(cache, history, line, seen, hosts, self._asked, self._now)
         every = sorted(filter(self._is_asked, self._branches(cache, seen, book)))
         for number, branch in enumerate(every, 1):
             key = (cache.shown, branch, part.tip(branch), *self._rests_on(policy, seen.get(branch, ())))
@@ -188,7 +190,9 @@ class _Auditing:
             sorted(asked.scripts.items()),
         ]
         told = [[(one.commit, one.tip) for one in seen], rules, repr(self._revoked)]
-        span = (asked.since.isoformat(), asked.until.isoformat())
+        # What was read later tells no more of a period that was over by then.
+        read_at = self._now.isoformat() if asked.until > self._now else ""
+        span = (asked.since.isoformat(), asked.until.isoformat(), read_at)
         return (policy.commit, str(policy.is_verified), _digest(json.dumps(told)), *span)
 
     def _check_targets(self, found: Sequence[TargetAudit], book: KeyBook) -> None:
@@ -206,8 +210,9 @@ class _AuditPart:
     history: TargetHistory
     line: PolicyLine
     seen: Mapping[str, tuple[Sighting, ...]]
-    same_keys: Mapping[str, tuple[str, ...]]
+    hosts: Mapping[str, "_HostOfBook"]
     asked: AuditAsked
+    now: datetime
 
     def tip(self, branch: str) -> str:
         """Return where a branch is; empty where it is not there."""
@@ -215,10 +220,11 @@ class _AuditPart:
 
     def story(self, branch: str) -> Story:
         """Return all that is known of a target."""
-        tip = self.tip(branch)
-        found = self.history.links(branch, tip, self.asked.since) if tip else ()
+        tip, host = self.tip(branch), branch.split("/")[1]
+        found = self.history.links(tip) if tip else ()
         is_read = not isinstance(found, Unread)
-        return Story(
+        known = self.hosts.get(host, _HostOfBook())
+        story = Story(
             target=branch.partition("/")[2],
             branch=branch,
             links=() if isinstance(found, Unread) else found,
@@ -228,11 +234,38 @@ class _AuditPart:
             witnesses=self.seen.get(branch, ()) if is_read else (),
             program=PROGRAM,
             scripts=self.asked.scripts,
-            same_key=self.same_keys.get(branch.split("/")[1], ()),
+            same_key=known.same_key,
             is_cut=self.history.is_cut(),
             remote=self.cache.shown,
             problem=found.reason if isinstance(found, Unread) else "",
+            read_at=self.now,
+            enrolled=known.enrolled,
+            retired=known.retired,
         )
+        return self.history.proved(story, Period(self.asked.since, self.asked.until))
+
+
+@dataclass(frozen=True, slots=True)
+class _HostOfBook:
+    """What the policy says of the key of a host: who has the same, from when on and until when it counts."""
+
+    same_key: tuple[str, ...] = ()
+    enrolled: datetime | None = None
+    retired: datetime | None = None
+
+
+def _hosts(book: KeyBook, line: PolicyLine) -> dict[str, _HostOfBook]:
+    dates = {place: line.dates.get(oid) for oid, place in line.places.items()}
+    same = same_keys(book)
+    return {
+        host: _HostOfBook(
+            same.get(host, ()),
+            enrolled=dates.get(changes[0][0]),
+            retired=None if changes[-1][1] else dates.get(changes[-1][0]),
+        )
+        for host, changes in book.changes.items()
+        if changes
+    }
 
 
 def _line_of(policy: PolicyAt) -> PolicyLine:

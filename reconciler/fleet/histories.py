@@ -5,8 +5,8 @@ The rules:
 1. One process lists a branch, with what each commit changed; a file is known by its content's id, and read
    once. What is not named as a report's own files are is not looked at.
 2. Signatures are asked for where something rests on them: reports that tell of a run or announced one, those
-   of the period that say something new, and the newest of all. Each is asked for once, and remembered. Such
-   a one vouches for the bytes of a recording, which is read without comparing them.
+   of the period that say something new, those at its ends, and the newest of all. Each is asked for once,
+   and remembered. Such a one vouches for the bytes of a recording, which is read without comparing them.
 3. What cannot be read is a value with its reason, and the trouble of one target.
 """
 
@@ -35,7 +35,9 @@ from reconciler.fleet.report_keys import KeyBook
 from reconciler.gitops.git import commit_date
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, read_commit
-from reconciler.planning.audit.story import Link, RunFile, Sighting, Unread
+from reconciler.planning.audit.coverage import Covering
+from reconciler.planning.audit.periods import Period
+from reconciler.planning.audit.story import Link, RunFile, Sighting, Story, Unread
 from reconciler.planning.gates.recording import Recording, read_vouched
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.reader import read_report, read_run
@@ -88,25 +90,31 @@ class TargetHistory:
         """Say whether the copy lacks what came before some commits."""
         return (self._cache.git.git_dir / "shallow").exists()
 
-    def links(self, branch: str, tip: str, since: datetime) -> tuple[Link, ...] | Unread:
-        """Return the commits of a branch, parents first, with what their signatures are worth from then on.
+    def links(self, tip: str) -> tuple[Link, ...] | Unread:
+        """Return the commits of a branch, parents first, before anybody looked who signed them.
+
+        Raises:
+            Damaged: The copy cannot be read.
+        """
+        listed = self._listed(tip)
+        return listed if isinstance(listed, Unread) else tuple(self._with_files(listed))
+
+    def proved(self, story: Story, period: Period) -> Story:
+        """Return a story with what the signatures are worth on which something rests in a period.
 
         Raises:
             Damaged: The copy cannot be read.
             OSError: Temporary files cannot be written.
         """
-        listed = self._listed(tip)
-        if isinstance(listed, Unread):
-            return listed
-        links = self._with_files(listed)
-        wanted = _wanted(links, since)
-        proofs = self._proofs.of([(branch, oid) for oid in wanted])
-        enrolment = self._book.of(branch.split("/")[1])
-        self._read_ahead(links, wanted)
+        wanted = _wanted(story, period)
+        proofs = self._proofs.of([(story.branch, oid) for oid in wanted])
+        enrolment = self._book.of(story.branch.split("/")[1])
+        self._read_ahead(story.links, wanted)
         told = dict(
             zip(wanted, zip(proofs, enrolment.standings(map(told_by, proofs)), strict=True), strict=True)
         )
-        return tuple(_judged(link, *told[link.commit]) if link.commit in told else link for link in links)
+        links = (_judged(link, *told[link.commit]) if link.commit in told else link for link in story.links)
+        return replace(story, links=tuple(links))
 
     def _read_ahead(self, links: Sequence[Link], wanted: Collection[str]) -> None:
         """Read what the checks of a branch will ask for, as far as memory allows, by two processes."""
@@ -236,15 +244,17 @@ def _unread(said: str, data: bytes) -> Unread:
     return Unread(f"it cannot be read: {said}")
 
 
-def _wanted(links: Sequence[Link], since: datetime) -> list[str]:
+def _wanted(story: Story, period: Period) -> list[str]:
     """Return the commits on whose signatures something rests, in their order."""
-    wanted = {link.commit for link in links[-1:]}
-    for link in links:
-        records = [one.record for one in link.runs if isinstance(one.record, RunRecord)]
-        if link.runs or (link.at >= since and not link.is_heartbeat):
+    covering = Covering.of(story, period)
+    wanted = {link.commit for link in (*story.links[-1:], *(covering.links if covering else ()))}
+    wanted.update(link.commit for link in period.of(story) if not link.is_heartbeat)
+    for link in story.links:
+        if link.runs:
+            records = [one.record for one in link.runs if isinstance(one.record, RunRecord)]
             wanted.add(link.commit)
             wanted.update(record.announced.commit for record in records if record.announced is not None)
-    return [link.commit for link in links if link.commit in wanted]
+    return [link.commit for link in story.links if link.commit in wanted]
 
 
 def _judged(link: Link, proof: Proof, standing: Standing) -> Link:

@@ -239,7 +239,9 @@ def test_reading_a_fleet(tmp_path: Path, keys: Keys, ada: Key) -> None:
 
 def test_answering_an_auditor(tmp_path: Path, keys: Keys, ada: Key) -> None:
     world = FleetWorld.create(tmp_path, keys, ada, "web-01")
-    world.report("web-01")
+    first = world.report("web-01")
+    # Up to the end of the period, or to the present where that is not over.
+    world.report("web-01", tree=world.tree_of(first), at=datetime(2027, 1, 31, tzinfo=UTC))
     told = {
         "host": "console-01",
         "policy": {"remote": f"file://{world.policy.path}/.git"},
@@ -252,6 +254,6 @@ def test_answering_an_auditor(tmp_path: Path, keys: Keys, ada: Key) -> None:
     assert len(blocks) == 3
     done = followed(blocks, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("web-01: proved, 1 report up to ") == len(["all", "the host", "the package"])
+    assert done.stdout.count("web-01: proved, 2 reports up to ") == len(["all", "the host", "the package"])
     assert (tmp_path / "audit.md").read_text().startswith("# Audit: proved\n")
     assert (tmp_path / "audit.csv").read_text().startswith("target,verdict,")

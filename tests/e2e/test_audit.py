@@ -92,6 +92,17 @@ def test_a_period_without_runs_proves_nothing_and_refutes_nothing(world: Audited
     assert (found.changes, found.against, found.verdict) == ((), (), Verdict.PROVED)
 
 
+def test_a_host_that_is_silent_up_to_the_end_is_not_proved(world: Audited) -> None:
+    tick(world.site, BEFORE)
+    world.publish(BEFORE + HOUR)
+    found = world.audit(BEFORE + 30 * DAY)
+    assert set(reasons(found)) == {"covered"}
+    assert reasons(found)["covered"].startswith("unproved: nothing tells of it since ")
+    assert world.audit(BEFORE + 30 * DAY, all_but("covered")).verdict is Verdict.PROVED
+    tick(world.site, BEFORE + 30 * DAY)
+    assert world.audit(BEFORE + 30 * DAY).verdict is Verdict.PROVED
+
+
 def tampered(world: Audited, **values: Any) -> None:
     """Have the host remember something else."""
     folder = StateFolder(world.site.state)

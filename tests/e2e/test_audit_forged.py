@@ -7,7 +7,7 @@ alone sees: without the check, it would pass.
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,12 @@ def left_out(one: Reported) -> None:
     one.is_left_out = True
 
 
+def dated(one: Reported, at: datetime) -> None:
+    """Leave out what was done by hand, and say that it was told at another time."""
+    without_what_was_done_by_hand(one)
+    one.dated = at
+
+
 def without_what_the_report_says_was_done_by_hand(one: Reported) -> None:
     one.report["changed_outside"] = []
 
@@ -230,6 +236,16 @@ FORGERIES = {
         {BY_HAND: without_what_the_report_says_was_done_by_hand},
         "inventory",
         "refuted: the report and its recording differ about what was changed outside of runs",
+    ),
+    "a change by hand that is left out, and a report that is dated back": Forgery(
+        {BY_HAND: lambda one: dated(one, datetime(2020, 1, 1, tzinfo=UTC))},
+        "inventory",
+        "refuted: what is installed is not what was before and what is told of since: byhand",
+    ),
+    "a change by hand that is left out, and a report that is dated ahead": Forgery(
+        {BY_HAND: lambda one: dated(one, datetime(2060, 1, 1, tzinfo=UTC))},
+        "inventory",
+        "refuted: what is installed is not what was before and what is told of since: byhand",
     ),
     "a run without steps": Forgery(
         {TELLS: record_of(lambda run: run.update(steps=[]))},

@@ -52,6 +52,7 @@ class Reported:
         before: The reports before it, as they are now.
         first_policy: The policy commit that the first report names.
         is_left_out: It is not written anew: what came after follows the one before.
+        dated: When the commit is to have been made; as it was, where none is told.
         remakes: ``report.json`` is made of the recording, where that was changed.
     """
 
@@ -61,6 +62,7 @@ class Reported:
     before: tuple[str, ...] = ()
     first_policy: str = ""
     is_left_out: bool = False
+    dated: datetime | None = None
     remakes: bool = True
 
     @property
@@ -225,6 +227,9 @@ class Audited:
             rows.append(f"040000 tree {git(reports, 'mktree', stdin=below)}\truns\n")
         tree = git(reports, "mktree", stdin="".join(rows))
         who = git(reports, "log", "-1", "--format=%cn <%ce> %ct +0000", oid)
+        if one.dated is not None:
+            name = git(reports, "log", "-1", "--format=%cn <%ce>", oid)
+            who = f"{name} {int(one.dated.timestamp())} +0000"
         parent = f"parent {after}\n" if after else ""
         commit = f"tree {tree}\n{parent}author {who}\ncommitter {who}\n\n{one.message}\n".encode()
         signed = commit if one.key is None else signed_commit(commit, one.key)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from reconciler.planning.audit import of_branches, of_runs
+from reconciler.planning.audit import coverage, of_branches, of_runs
 from reconciler.planning.audit.of_branches import Passage
 from reconciler.planning.audit.of_runs import RunCase
-from reconciler.planning.audit.story import Link, Story, Unread
+from reconciler.planning.audit.periods import Period
+from reconciler.planning.audit.story import Story, Unread
 from reconciler.planning.audit.verdicts import (
     Against,
     Bracket,
@@ -25,7 +26,7 @@ from reconciler.planning.gates.gates import approval_gate
 from reconciler.planning.gates.types import Pass
 from reconciler.planning.runs.record import RunRecord
 
-RULES = 1
+RULES = 2
 """Grows when a check would answer otherwise: answers of before count no more."""
 
 
@@ -61,7 +62,7 @@ class ReportCheck(Check):
 class BranchCheck(Check):
     """A check of a whole branch."""
 
-    ask: Callable[[Story], Iterator[Against]] = field(repr=False)
+    ask: Callable[[Story, Period], Iterator[Against]] = field(repr=False)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -200,9 +201,18 @@ CHECKS: tuple[Check, ...] = (
     ),
     BranchCheck(
         "own-reports",
-        "Every report of the period is signed by the key that the policy named for the host then.",
+        "Every report of the period that says something new, and those at its ends, are signed by the key"
+        " that the policy named for the host then.",
         "Reports by others between those of the host.",
         of_branches.own_reports,
+    ),
+    BranchCheck(
+        "covered",
+        "The host reported from the begin of the period, or from when it was enrolled, to the end of it, or"
+        " to when it was retired, but for two days; or the first report after the end says that nothing"
+        " changed.",
+        "A host that is silent, or reports that are kept back.",
+        coverage.covered,
     ),
     BranchCheck(
         "whole",
@@ -241,10 +251,10 @@ def audit(story: Story, since: datetime, until: datetime, checks: Sequence[Check
         until: First instant after it.
         checks: Those that are asked.
     """
-    period = _Period(story, since, until)
-    links = [link for link in story.links if period.has(link)]
+    period = Period(since, until)
+    links = list(period.of(story))
     found: list[ChangeSet] = []
-    against = [one for check in checks if isinstance(check, BranchCheck) for one in check.ask(story)]
+    against = [one for check in checks if isinstance(check, BranchCheck) for one in check.ask(story, period)]
     for link in links:
         if link.is_heartbeat:
             continue
@@ -272,27 +282,6 @@ def audit(story: Story, since: datetime, until: datetime, checks: Sequence[Check
 def _did(record: RunRecord) -> bool:
     """Say whether a run did anything to packages, or says that it did."""
     return bool(record.steps or record.difference.changed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Period:
-    """Says what belongs to a period: by the host's clock, or by that of who saw it first."""
-
-    story: Story
-    since: datetime
-    until: datetime
-
-    def has(self, link: Link) -> bool:
-        if self._is_in(link.at):
-            return True
-        began = (one.record.started for one in link.runs if isinstance(one.record, RunRecord))
-        if any(map(self._is_in, began)):
-            return True
-        seen = self.story.first_to_know(link.commit) if link.runs else None
-        return seen is not None and self._is_in(seen.at)
-
-    def _is_in(self, at: datetime) -> bool:
-        return self.since <= at < self.until
 
 
 def _run(case: RunCase, told: Sequence[Against], checks: Sequence[Check]) -> ChangeSet:

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from reconciler.planning.audit.periods import Period
 from reconciler.planning.audit.story import Link, Story, Unread
 from reconciler.planning.audit.verdicts import Against, Verdict
 from reconciler.planning.facts.inventory import OutsideChange, inventory_of
@@ -224,7 +225,7 @@ def _is_told(package: PackageId, status: str, states: set[tuple[PackageId, str]]
     return (package, status) in states or bool({package.name, str(package)} & broken)
 
 
-def seen_before(story: Story) -> Iterator[Against]:
+def seen_before(story: Story, _: Period) -> Iterator[Against]:
     """Ask for all that publishers saw of the branch to be in it still."""
     for one in story.witnesses:
         if one.tip and story.find(one.tip) is None:
@@ -234,7 +235,7 @@ def seen_before(story: Story) -> Iterator[Against]:
             return
 
 
-def whole(story: Story) -> Iterator[Against]:
+def whole(story: Story, _: Period) -> Iterator[Against]:
     """Ask for a history that can be read, and goes back to its begin."""
     if story.problem:
         yield Against("whole", Verdict.UNPROVED, story.problem)
@@ -245,14 +246,14 @@ def whole(story: Story) -> Iterator[Against]:
         yield Against("whole", Verdict.UNPROVED, "it has no report")
 
 
-def own_key(story: Story) -> Iterator[Against]:
+def own_key(story: Story, _: Period) -> Iterator[Against]:
     """Ask for a key that no other host has."""
     if story.same_key:
         said = f"its key is that of {listed(list(story.same_key))} as well: either may have signed"
         yield Against("own-key", Verdict.UNPROVED, said)
 
 
-def own_reports(story: Story) -> Iterator[Against]:
+def own_reports(story: Story, _: Period) -> Iterator[Against]:
     """Ask for the host's signature on every report that was looked at."""
     asked = [one for one in story.links if one.standing is not None or one.against]
     bad = [one for one in asked if one.standing is None or not one.standing.counts]

@@ -7,7 +7,7 @@ signature, and its place in a history that others have seen.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import attrgetter, itemgetter
 
 from reconciler.planning.gates.recording import Recording
@@ -15,6 +15,8 @@ from reconciler.planning.reporting.document import Report
 from reconciler.planning.runs.record import RunRecord
 from reconciler.policy.enrolment import Standing
 from reconciler.policy.resolve import Resolver
+
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,9 @@ class Story:
         is_cut: The history does not go back to its begin.
         remote: Address of the report repository, fit for people.
         problem: Why the branch could not be read; empty where it could.
+        read_at: When the repositories were read: nothing that they hold is of a later time.
+        enrolled: When the policy named a key of its host first; ``None`` where it never did.
+        retired: When the policy named none any more; ``None`` where it names one.
     """
 
     target: str
@@ -139,6 +144,9 @@ class Story:
     is_cut: bool = False
     remote: str = ""
     problem: str = ""
+    read_at: datetime = _LATEST
+    enrolled: datetime | None = None
+    retired: datetime | None = None
     _at: dict[str, int] = field(default_factory=dict, init=False, repr=False)
     _known: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 

@@ -28,8 +28,8 @@ def world(tmp_path: Path, keys: Keys, ada: Key) -> FleetWorld:
 
 
 def audited(world: FleetWorld, *targets: str) -> FleetAudit:
-    asked = AuditAsked(NOW - DAY, NOW + 30 * DAY, targets, {})
-    return audit_fleet(world.sources(), asked, NOW + 30 * DAY)
+    asked = AuditAsked(NOW - DAY, NOW + DAY, targets, {})
+    return audit_fleet(world.sources(), asked, NOW + DAY)
 
 
 def told(world: FleetWorld, target: str = "web-01") -> dict[str, str]:
@@ -81,8 +81,8 @@ def test_a_remote_that_is_a_shallow_clone_is_a_problem_and_no_silence(world: Fle
     clone = world.folder / "clone.git"
     git(world.folder, "clone", "-q", "--bare", "--depth=1", f"file://{world.reports}", str(clone))
     git(clone, "fetch", "-q", "--depth=1", "origin", "+refs/heads/*:refs/heads/*")
-    asked = AuditAsked(NOW - DAY, NOW + 30 * DAY, (), {})
-    found = audit_fleet(world.sources(f"file://{clone}"), asked, NOW + 30 * DAY)
+    asked = AuditAsked(NOW - DAY, NOW + DAY, (), {})
+    found = audit_fleet(world.sources(f"file://{clone}"), asked, NOW + DAY)
     (problem,) = found.problems
     assert problem.message.endswith("what is there is a shallow clone")
     assert found.targets == ()
