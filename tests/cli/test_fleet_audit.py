@@ -5,6 +5,8 @@ import io
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from reconciler.cli.showing.audit import COLUMNS, as_csv, lines, page
 from reconciler.cli.showing.interfaces import AuditShown
 from reconciler.cli.verbs.fleet_audit import Chosen, only
@@ -152,10 +154,35 @@ def test_changes_are_chosen_by_package_and_by_what_they_fix() -> None:
     assert chosen("nginx", cves=frozenset({"CVE-2026-1"})) == []
 
 
+OTHER = Chosen((Mention("other"),), frozenset())
+
+
+def told_of(*against: Against) -> TargetAudit:
+    """Return a target whose only run has these against it."""
+    worst = min((one.verdict for one in against), key=list(Verdict).index)
+    return replace(TARGET, changes=(replace(NIGHT, verdict=worst, against=against),), verdict=worst)
+
+
 def test_what_is_left_out_no_longer_counts_and_what_is_against_the_branch_does() -> None:
-    bad = replace(NIGHT, verdict=Verdict.REFUTED)
-    target = replace(TARGET, changes=(bad,), verdict=Verdict.REFUTED)
-    other = Chosen((Mention("other"),), frozenset())
-    assert only(target, other).verdict is Verdict.PROVED
+    target = told_of(Against("bracket", Verdict.UNPROVED, "nobody has dated it"))
+    assert only(target, OTHER).verdict is Verdict.PROVED
+    assert only(target, OTHER).changes == ()
     against = (Against("seen-before", Verdict.REFUTED, "rewritten"),)
-    assert only(replace(target, against=against), other).verdict is Verdict.REFUTED
+    assert only(replace(target, against=against), OTHER).verdict is Verdict.REFUTED
+
+
+def test_a_refuted_run_stays_whatever_package_is_asked_for() -> None:
+    """Who lies about one package is not believed about another."""
+    target = told_of(Against("window", Verdict.REFUTED, "step 1 began at noon"))
+    found = only(target, OTHER)
+    assert found.verdict is Verdict.REFUTED
+    assert [one.changes for one in found.changes] == [()]
+    assert "step 1 began at noon" in "\n".join(shown(replace(TOLD, targets=(found,))))
+
+
+@pytest.mark.parametrize("name", ["readable", "order", "inventory"])
+def test_what_speaks_against_a_report_stays_where_its_run_is_left_out(name: str) -> None:
+    """What is left out of a report may be the very package that was asked for."""
+    said = Against(name, Verdict.UNPROVED, "openssl", ("c" * 40,))
+    found = only(told_of(said, Against("bracket", Verdict.UNPROVED, "nobody has dated it")), OTHER)
+    assert (found.verdict, found.against, found.changes) == (Verdict.UNPROVED, (said,), ())

@@ -17,7 +17,7 @@ from reconciler.fleet.auditing import PROGRAM, AuditAsked, FleetAudit, audit_fle
 from reconciler.host.config import load_config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.managers.scripts import manifest
-from reconciler.planning.audit.audit import CHECKS
+from reconciler.planning.audit.audit import CHECKS, OF_REPORTS
 from reconciler.planning.audit.verdicts import Changed, TargetAudit, Verdict
 from reconciler.planning.audit.verdicts import worst as worst_verdict
 from reconciler.planning.facts.package import Mention
@@ -137,13 +137,20 @@ def _told(found: FleetAudit, asked: AuditAsked, chosen: Chosen) -> AuditShown:
 
 
 def only(target: TargetAudit, chosen: Chosen) -> TargetAudit:
-    """Return what an audit says of the chosen changes; what speaks against the branch stays."""
+    """Return what an audit says of the chosen changes; what speaks against the branch stays.
+
+    So does what speaks against a report: it may be the chosen package that is left out of it. And a run that
+    is refuted stays: who lies about one package is not believed about another.
+    """
     if chosen.is_all:
         return target
-    sets = (replace(one, changes=tuple(filter(chosen.has, one.changes))) for one in target.changes)
-    changes = tuple(one for one in sets if one.changes)
-    verdict = worst_verdict([*(one.verdict for one in changes), *(one.verdict for one in target.against)])
-    return replace(target, changes=changes, verdict=verdict)
+    sets = [replace(one, changes=tuple(filter(chosen.has, one.changes))) for one in target.changes]
+    kept = [one for one in sets if one.changes or one.verdict is Verdict.REFUTED]
+    left = [one for one in sets if not one.changes and one.verdict is not Verdict.REFUTED]
+    told = (each for one in left for each in one.against if each.check in OF_REPORTS)
+    against = tuple(dict.fromkeys((*target.against, *told)))
+    verdict = worst_verdict([*(one.verdict for one in kept), *(one.verdict for one in against)])
+    return replace(target, changes=tuple(kept), against=against, verdict=verdict)
 
 
 def _counts(targets: Sequence[TargetAudit]) -> Mapping[str, int]:

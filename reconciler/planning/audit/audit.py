@@ -229,6 +229,9 @@ CHECKS: tuple[Check, ...] = (
 )
 """All checks, in the order of asking."""
 
+OF_REPORTS = frozenset(one.name for one in CHECKS if isinstance(one, ReportCheck))
+"""Names of those whose findings speak against a report as a whole, whatever runs it tells of."""
+
 HOSTS_WORD = (
     "what is installed, what the sources offered, and what the package manager answered",
     "which system it is, and the labels that it gives itself where its Host document gives no others",
