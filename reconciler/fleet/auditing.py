@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from reconciler import __version__
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
-from reconciler.fleet.branches import FleetBranches
+from reconciler.fleet.branches import FLEET, FleetBranches
 from reconciler.fleet.cache import ReportCache
 from reconciler.fleet.histories import Publishers, TargetHistory, same_keys
 from reconciler.fleet.proofs import Proofs
@@ -29,6 +29,7 @@ from reconciler.planning.audit.audit import CHECKS, HOSTS_WORD, RULES, Check, au
 from reconciler.planning.audit.periods import Period
 from reconciler.planning.audit.story import PolicyLine, Sighting, Story, Unread
 from reconciler.planning.audit.verdicts import TargetAudit
+from reconciler.planning.text.wording import plural
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import visible
 from reconciler.policy.resolve import Resolver
@@ -109,6 +110,7 @@ class _Auditing:
         self._answers = _Answers(sources.folder / "audit")
         self._notices: list[str] = []
         self._problems: list[ReconcilerError] = []
+        self._unread: list[ReconcilerError] = []
 
     def all(self) -> FleetAudit:
         sources = self._sources
@@ -118,7 +120,7 @@ class _Auditing:
         self._notices += policy.notices
         self._problems += [] if policy.problem is None else [policy.problem]
         book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys, self._revoked))
-        line = _line_of(policy)
+        line = _line_of(policy, self._unread)
         found = [one for cache in caches if cache is not None for one in self._of(cache, policy, book, line)]
         self._check_targets(found, book)
         if not self._asked.targets:
@@ -152,21 +154,38 @@ class _Auditing:
         sources, name = self._sources, cache.git.git_dir.stem
         told = (self._now, sources.timeout, sources.environment, self._revoked)
         branches = FleetBranches(cache, policy.publishers.signers, *told)
-        seen = Publishers(cache, branches, sources.folder / f"{name}.witnesses.json").witnesses()
+        publishers = Publishers(cache, branches, sources.folder / f"{name}.witnesses.json")
+        seen = publishers.witnesses()
+        self._tell_of_unchecked(cache, publishers.unchecked)
         proofs = Proofs(cache.git, sources.folder / f"{name}.audit-proofs.json", sources.environment)
         history, hosts = TargetHistory(cache, book, proofs), _hosts(book, line)
         part = _AuditPart(cache, history, line, seen, hosts, self._asked, self._now)
         every = sorted(filter(self._is_asked, self._branches(cache, seen, book)))
         for number, branch in enumerate(every, 1):
-            key = (cache.shown, branch, part.tip(branch), *self._rests_on(policy, seen.get(branch, ())))
+            is_cut = str(history.is_cut())
+            key = (
+                cache.shown,
+                branch,
+                part.tip(branch),
+                is_cut,
+                *self._rests_on(policy, seen.get(branch, ())),
+            )
             known = self._answers.get(key)
             if known is None:
-                known = audit(part.story(branch), self._asked.since, self._asked.until, self._asked.checks)
-                self._answers.put(key, known)
+                story = part.story(branch)
+                known = audit(story, self._asked.since, self._asked.until, self._asked.checks)
+                # What this machine could not find out is no answer: the next audit may.
+                if not publishers.unchecked and story.is_found_out and not self._unread:
+                    self._answers.put(key, known)
             yield known
             if sources.tell is not None:
                 sources.tell(number, len(every))
         proofs.keep(every)
+
+    def _tell_of_unchecked(self, cache: ReportCache, unchecked: int) -> None:
+        if unchecked:
+            said = f"{plural(unchecked, 'commit')} of {FLEET} in {cache.shown} could not be checked"
+            self._notices.append(f"{said} by ssh-keygen, so that what publishers saw is not all known")
 
     def _branches(
         self, cache: ReportCache, seen: Mapping[str, Sequence[Sighting]], book: KeyBook
@@ -268,7 +287,7 @@ def _hosts(book: KeyBook, line: PolicyLine) -> dict[str, _HostOfBook]:
     }
 
 
-def _line_of(policy: PolicyAt) -> PolicyLine:
+def _line_of(policy: PolicyAt, unread: list[ReconcilerError]) -> PolicyLine:
     listed = policy.git.run(
         "log", "--first-parent", "--format=%H %ct", policy.commit, "--", limit=_MOST_LISTED
     )
@@ -280,20 +299,22 @@ def _line_of(policy: PolicyAt) -> PolicyLine:
     return PolicyLine(
         places,
         {oid: dates[oid] for oid in places if oid in dates},
-        lru_cache(_REVISIONS)(_AuditReading(policy.git)),
+        lru_cache(_REVISIONS)(_AuditReading(policy.git, unread)),
     )
 
 
 @dataclass(frozen=True)
 class _AuditReading:
-    """Reads what is in a commit of the policy."""
+    """Reads what is in a commit of the policy; ``unread`` is told what keeps it from being read."""
 
     git: Git
+    unread: list[ReconcilerError]
 
     def __call__(self, commit: str) -> Resolver | Unread:
         try:
             loaded = load(read_revision(self.git.git_dir, commit), commit)
         except ReconcilerError as error:
+            self.unread.append(error)
             return Unread(f"policy {commit[:12]} cannot be read: {error.message}")
         match loaded:
             case Revision():

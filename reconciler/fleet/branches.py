@@ -40,6 +40,7 @@ from reconciler.planning.fleet.summary import Head, Line, counted, read_summary
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.planning.text.wording import plural
 from reconciler.policy.signers import NOTHING_REVOKED, Revocation, Signer, is_weak, read_signers
+from reconciler.reconcile.ports.policies import Unproved
 
 FLEET = "fleet"
 RINGS = "fleet-rings"
@@ -253,6 +254,15 @@ class FleetBranches:
             Stalled: There is no program to check that.
             OSError: Temporary files cannot be written.
         """
+        return self.checked(commit, branch) is True
+
+    def checked(self, commit: SignedCommit, branch: str) -> bool | None:
+        """Say the same; ``None`` where it could not be found out this time.
+
+        Raises:
+            Stalled: There is no program to check that.
+            OSError: Temporary files cannot be written.
+        """
         signature = read_signature(commit.signature) if commit.signature.startswith(SSH) else None
         if commit.count != 1 or signature is None or commit.trailers(_TRAILER) != (branch,):
             return False
@@ -264,7 +274,8 @@ class FleetBranches:
             return False
         with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
             bench = Bench(Path(folder), self.environment)
-            return check_ssh(signature, commit.payload, mine[0], self.now, bench) is None
+            wrong = check_ssh(signature, commit.payload, mine[0], self.now, bench)
+        return None if wrong is Unproved.CANNOT_VERIFY else wrong is None
 
 
 def _holds(signer: Signer, now: datetime) -> bool:

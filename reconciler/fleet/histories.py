@@ -275,12 +275,16 @@ class Publishers:
         cache: The copy, as it was fetched.
         branches: Says which commits a publisher signed, at a given time.
         remembered: File that keeps which did.
+
+    Attributes:
+        unchecked: How many commits could not be checked this time; they count as signed by none.
     """
 
     def __init__(self, cache: ReportCache, branches: FleetBranches, remembered: Path) -> None:
         self._cache = cache
         self._branches = branches
         self._path = remembered
+        self.unchecked = 0
 
     def witnesses(self) -> dict[str, tuple[Sighting, ...]]:
         """Return what they saw of each branch, in the order of their dates.
@@ -308,13 +312,16 @@ class Publishers:
             for oid, data in zip(some, bounded(self._cache.git, some, _DOING, MAX_COMMIT_BYTES), strict=True):
                 told = report_commit(data)
                 at = None if told is None else told.at
-                is_good = at is not None and replace(self._branches, now=at).is_signed(
+                good = at is not None and replace(self._branches, now=at).checked(
                     read_commit(oid, data or b""), FLEET
                 )
-                known[oid] = at.isoformat() if at is not None and is_good else ""
+                if good is None:
+                    self.unchecked += 1  # and not remembered: the next time may find it out
+                else:
+                    known[oid] = at.isoformat() if at is not None and good else ""
         if new:
             replace_file(self._path, json.dumps({"by": by, "signed": known}).encode())
-        return ((oid, datetime.fromisoformat(known[oid])) for oid in oids if known[oid])
+        return ((oid, datetime.fromisoformat(known[oid])) for oid in oids if known.get(oid))
 
     def _with_heads(
         self, seen: Sequence[tuple[str, datetime]]

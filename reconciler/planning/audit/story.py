@@ -203,6 +203,12 @@ class Story:
                     yield one, file.record
 
     @property
+    def is_found_out(self) -> bool:
+        """Whether nothing is missing for want of means: the repositories may tell more another time."""
+        unchecked = any(link.standing is None and link.against for link in self.links)
+        return not unchecked and not self.problem
+
+    @property
     def is_whole(self) -> bool:
         """Whether the branch has everything that this target ever reported, as far as it says itself."""
         if self.is_cut or not self.links:

@@ -1,5 +1,6 @@
 """What an audit makes of repositories that are cut, rewritten, huge or newer: a word, and no crash."""
 
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -144,6 +145,39 @@ def test_an_audit_that_is_made_again_reads_no_report(world: FleetWorld) -> None:
     world.report("web-01", following(world))
     assert audited(world) != first
     assert len(list(answer.parent.iterdir())) == 1
+
+
+def test_what_could_not_be_checked_is_asked_again_once_it_can(world: FleetWorld) -> None:
+    """The period is over, so that an answer would be kept: but no answer that rests on a broken machine."""
+    world.report("web-01")
+    world.read()
+    broken = world.folder / "bin" / "ssh-keygen"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\nkill -9 $$\n")
+    broken.chmod(0o755)
+    asked, now = AuditAsked(NOW - DAY, NOW + DAY, (), {}), NOW + 2 * DAY
+    environment = {"PATH": f"{broken.parent}:{os.environ['PATH']}"}
+    found = audit_fleet(world.sources(environment=environment), asked, now)
+    assert found.targets[0].verdict is Verdict.UNPROVED
+    assert any("could not be checked" in one for one in found.notices)
+    found = audit_fleet(world.sources(), asked, now)
+    assert found.targets[0].verdict is Verdict.PROVED
+    assert found.notices == ()
+    # What publishers saw is known again as well.
+    git(world.reports, "update-ref", "-d", "refs/heads/hosts/web-01")
+    assert audit_fleet(world.sources(), asked, now).targets[0].against[0].check == "seen-before"
+
+
+def test_a_copy_that_was_cut_off_and_is_mended_is_asked_again(world: FleetWorld) -> None:
+    for _ in range(3):
+        world.report("web-01")
+    asked, now = AuditAsked(NOW - DAY, NOW + DAY, (), {}), NOW + 2 * DAY
+    world.read(publish=False)
+    (copy,) = (world.folder / world.state / "fleet").glob("*.git")
+    (copy / "shallow").write_text(f"{world.tip('web-01')}\n")
+    assert audit_fleet(world.sources(), asked, now).targets[0].against[0].check == "whole"
+    (copy / "shallow").unlink()
+    assert "whole" not in {one.check for one in audit_fleet(world.sources(), asked, now).targets[0].against}
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
