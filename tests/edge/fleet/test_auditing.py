@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.errors import Misuse
 from reconciler.fleet.auditing import AuditAsked, FleetAudit, audit_fleet
+from reconciler.planning.audit.audit import CHECKS
 from reconciler.planning.audit.verdicts import TargetAudit, Verdict
 from reconciler.planning.facts.inventory import Previous
 from reconciler.planning.text import canonical
@@ -28,14 +29,24 @@ def world(tmp_path: Path, keys: Keys, ada: Key) -> FleetWorld:
     return FleetWorld.create(tmp_path, keys, ada, "web-01")
 
 
-def audited(world: FleetWorld, *targets: str) -> FleetAudit:
-    asked = AuditAsked(NOW - DAY, NOW + DAY, targets, {})
+def audited(world: FleetWorld, *targets: str, without: str = "") -> FleetAudit:
+    checks = tuple(one for one in CHECKS if one.name != without)
+    asked = AuditAsked(NOW - DAY, NOW + DAY, targets, {}, checks)
     return audit_fleet(world.sources(), asked, NOW + DAY)
 
 
+def of(world: FleetWorld, target: str, without: str = "") -> TargetAudit:
+    return next(one for one in audited(world, without=without).targets if one.target == target)
+
+
 def told(world: FleetWorld, target: str = "web-01") -> dict[str, str]:
-    found: TargetAudit = next(one for one in audited(world).targets if one.target == target)
-    return {one.check: f"{one.verdict}: {one.reason}" for one in found.against}
+    return {one.check: f"{one.verdict}: {one.reason}" for one in of(world, target).against}
+
+
+def assert_seen_by_one_check_alone(world: FleetWorld, target: str, check: str) -> None:
+    """What this check says is all that there is against a target, and nobody would miss it without."""
+    assert set(told(world, target)) == {check}
+    assert of(world, target, without=check).verdict is Verdict.PROVED
 
 
 def following(world: FleetWorld, at: Any = NOW) -> Any:
@@ -56,6 +67,15 @@ def test_reports_without_runs_are_proved_and_the_policy_is_verified(world: Fleet
 
 def test_a_host_that_never_reported_is_unproved(world: FleetWorld) -> None:
     assert told(world) == {"whole": "unproved: it has no report"}
+    assert_seen_by_one_check_alone(world, "web-01", "whole")
+
+
+def test_a_key_that_two_hosts_have_is_seen_by_nothing_else(world: FleetWorld, ada: Key) -> None:
+    world.report("web-01")
+    world.enrol(ada, files={"hosts/web-02.yaml": world.document("web-02", world.key("web-01"))})
+    world.enrol(ada, files={"hosts/web-01.yaml": "kind: Host\nname: web-01\n"})
+    assert told(world) == {"own-key": "unproved: its key is that of web-02 as well: either may have signed"}
+    assert_seen_by_one_check_alone(world, "web-01", "own-key")
 
 
 def test_a_branch_that_is_gone_and_was_seen_is_refuted(world: FleetWorld) -> None:
@@ -74,6 +94,7 @@ def test_a_shallow_report_repository_is_said_to_be_cut_off(world: FleetWorld) ->
     assert (
         told(world)["whole"] == "unproved: its history is cut off: the report repository is a shallow clone"
     )
+    assert_seen_by_one_check_alone(world, "web-01", "whole")
 
 
 def test_a_remote_that_is_a_shallow_clone_is_a_problem_and_no_silence(world: FleetWorld) -> None:
@@ -94,6 +115,7 @@ def test_sixty_thousand_files_are_not_read(world: FleetWorld) -> None:
     blob = canonical.to_bytes({})
     world.report("web-01", files={f"runs/{number}.json": blob for number in range(3500)})
     assert told(world)["whole"] == "unproved: its branch holds more files than any report has"
+    assert_seen_by_one_check_alone(world, "web-01", "whole")
 
 
 def test_a_report_of_a_newer_release_is_named_with_what_it_needs(world: FleetWorld) -> None:
