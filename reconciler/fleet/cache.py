@@ -26,9 +26,9 @@ from reconciler.gitops import damage
 from reconciler.gitops.failures import Damaged, Suspect, explain
 from reconciler.gitops.git import CUT_OFF, QUIET_FETCH, TELLING_FETCH, Git, GitAccess, commit_date
 from reconciler.gitops.objects import bounded, described
-from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.report_tree import ReportPath
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES
+from reconciler.policy.remotes import parse_remote, redact_url
 
 _Answer = TypeVar("_Answer")
 Tell = Callable[[int, int], None]

@@ -25,7 +25,6 @@ from reconciler.fleet.verified_policy import GivenPolicy, PolicyAt, SignedPolicy
 from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.remote import redact_url
 from reconciler.host.state.own_folder import AT_WORK, alone, prepare
 from reconciler.planning.fleet.rows import (
     NewestRun,
@@ -43,6 +42,7 @@ from reconciler.planning.reporting.host_status import NextWindow
 from reconciler.planning.reporting.reader import read_report
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.problems import visible
+from reconciler.policy.remotes import redact_url
 from reconciler.policy.shards import name_of
 from reconciler.policy.signers import NOTHING_REVOKED, Signer
 from reconciler.policy.values import nearest

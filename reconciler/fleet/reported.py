@@ -23,11 +23,11 @@ from reconciler.gitops import damage
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import QUIET_FETCH, Git, GitAccess
 from reconciler.gitops.objects import bounded, described
-from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, read_commit
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.fleet.summary import read_rows
 from reconciler.planning.gates.recording import Recording, read_vouched
+from reconciler.policy.remotes import parse_remote, redact_url
 
 _TIMEOUT = 600.0
 _AT_ONCE = 16 * 2**20

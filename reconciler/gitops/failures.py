@@ -7,7 +7,7 @@ answer: it is a :class:`Suspect`, after which the caller asks whether the local 
 """
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
-from reconciler.gitops.remote import Remote, one_line, redact_url
+from reconciler.policy.remotes import Remote, one_line, redact_url
 from reconciler.process import Completed
 
 

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Misuse
-from reconciler.gitops.remote import Remote, redact_url
 from reconciler.ownership import check_ours
+from reconciler.policy.remotes import Remote, redact_url
 from reconciler.process import Completed, run
 
 if TYPE_CHECKING:

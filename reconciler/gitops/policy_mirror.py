@@ -25,7 +25,7 @@ from reconciler.gitops.failures import (
 )
 from reconciler.gitops.git import CUT_OFF, QUIET_FETCH, Git, GitAccess, commit_date
 from reconciler.gitops.refs import is_oid, is_ref_safe, read_file, read_ref, write_file, write_ref
-from reconciler.gitops.remote import one_line, parse_remote, redact_url
+from reconciler.policy.remotes import one_line, parse_remote, redact_url
 from reconciler.reconcile.ports.policies import (
     Acceptance,
     Advanced,

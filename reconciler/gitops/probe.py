@@ -12,10 +12,10 @@ from reconciler.gitops import damage
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.signed_history import SignedHistory, SigningRules
 from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.gates.gates import why_no_key_is_judged
+from reconciler.policy.remotes import parse_remote, redact_url
 from reconciler.reconcile.ports.policies import (
     Acceptance,
     Advanced,

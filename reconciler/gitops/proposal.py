@@ -13,8 +13,8 @@ from reconciler.gitops.git import PLAIN_PUSH, Git, GitAccess
 from reconciler.gitops.objects import described
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
-from reconciler.gitops.remote import Remote, parse_remote, redact_url
 from reconciler.gitops.report_queue import Identity
+from reconciler.policy.remotes import Remote, parse_remote, redact_url
 from reconciler.process import Completed
 
 _NAME = "policy"

@@ -26,11 +26,11 @@ from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.proposal import BranchRefused, Proposal, Pusher, with_file
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.refusals import server_words
-from reconciler.gitops.remote import redact_url
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, SignedCommit, read_commit
 from reconciler.ownership import check_ours
 from reconciler.planning.fleet.proposing import PREFIX, StandingProposal
 from reconciler.planning.text.untrusted import commit_message
+from reconciler.policy.remotes import redact_url
 
 WHO = ("patchledger proposals", "proposals@patchledger")
 _NAME = "policy"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.gitops.remote import one_line
+from reconciler.policy.remotes import one_line
 from reconciler.reconcile.ports.reports import REPAIR_HINT
 
 _PASSING = ("failed to update ref", "cannot lock ref", "failed to lock", "unpack")

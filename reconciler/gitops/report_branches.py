@@ -4,7 +4,7 @@ import re
 
 from reconciler.errors import Misuse
 from reconciler.gitops.refs import is_ref_safe
-from reconciler.gitops.remote import one_line
+from reconciler.policy.remotes import one_line
 from reconciler.policy.values import HOST_NAME
 
 _ID = re.compile(HOST_NAME)

@@ -36,7 +36,6 @@ from reconciler.gitops.moves import ELSEWHERE, Moves
 from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.refs import is_oid, list_refs, read_ref, target_of, write_ref
 from reconciler.gitops.refusals import Rejection, refusal, rejections
-from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
 from reconciler.gitops.report_branches import checked_branch, checked_id, host_branch, is_report_branch
 from reconciler.gitops.report_tree import (
     OWN_NAMES,
@@ -51,6 +50,7 @@ from reconciler.gitops.signed_commits import read_commit
 from reconciler.gitops.signed_reports import own_public_key, signatures_of
 from reconciler.ownership import check_ours
 from reconciler.planning.text.untrusted import commit_message
+from reconciler.policy.remotes import Remote, one_line, parse_remote, redact_url
 from reconciler.policy.signers import Revocation, fingerprint_of_line
 from reconciler.reconcile.ports.reports import (
     NOBODY,

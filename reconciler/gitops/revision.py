@@ -20,9 +20,9 @@ from reconciler.gitops.git import Git
 from reconciler.gitops.objects import MAX_FILE_BYTES, contents_of, described
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
-from reconciler.gitops.remote import one_line
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.placement import LINK, MOST_BYTES_LOOKED_INTO, SUBMODULE, Listed, choose, is_read
+from reconciler.policy.remotes import one_line
 
 MAX_TOTAL_BYTES = 8 * 1024 * 1024
 """Of files in the known folders; what is larger is listed and not read, so that the loader refuses it."""

@@ -31,13 +31,13 @@ from reconciler.gitops.objects import MAX_FILE_BYTES, bounded, described
 from reconciler.gitops.openpgp_signatures import check_openpgp
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import read_file, write_file
-from reconciler.gitops.remote import one_line
 from reconciler.gitops.report_tree import object_id
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, OPENPGP, SSH, Bench, SignedCommit, read_commit
 from reconciler.gitops.ssh_signatures import SshSignature, check_ssh, read_signature, who
 from reconciler.ownership import check_ours
 from reconciler.planning.gates.types import SignedBy, SignMethod
 from reconciler.policy.problems import Problem
+from reconciler.policy.remotes import one_line
 from reconciler.policy.signers import OPENPGP as OPENPGP_KEY
 from reconciler.policy.signers import (
     SIGNERS_FILE,

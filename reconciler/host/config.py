@@ -26,6 +26,7 @@ from reconciler.planning.facts.guests import GuestKind
 from reconciler.policy.fields import Duration, Length, OneOrMany, Pin, Strictly
 from reconciler.policy.managers import ManagerName
 from reconciler.policy.problems import Problem
+from reconciler.policy.remotes import open_remote
 from reconciler.policy.shards import name_of, ranked
 from reconciler.policy.values import HOST_NAME, LABEL_KEY, REPOSITORY_NAME, names_a_branch, refuse
 from reconciler.policy.yamltext import parse_documents, validate
@@ -51,7 +52,18 @@ def _collected(path: Path) -> Path:
 
 
 MetricsPath = Annotated[AbsolutePath, AfterValidator(_collected)]
-Address = Annotated[str, Field(min_length=1)]
+
+
+def _open_address(address: str) -> str:
+    try:
+        open_remote(address)
+    except Misuse as error:
+        raise refuse(error.message, error.hint) from error
+    return address
+
+
+Address = Annotated[str, Field(min_length=1), AfterValidator(_open_address)]
+"""Of a git repository; every tick would refuse another one, and this file is no place for passwords."""
 
 
 # Which variables is not restricted: whoever may write this file says what runs as root anyway.
@@ -69,7 +81,7 @@ REF = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
 class PolicyRemote(Strictly):
     """Where policy comes from."""
 
-    remote: str = Field(min_length=1)
+    remote: Address
     """URL or absolute path of the policy repository (https, ssh, file or a path)."""
 
     ref: str = Field(default="main", pattern=REF)
@@ -198,7 +210,7 @@ class Proposals(Strictly):
     forge: Literal["github", "gitlab", "forgejo"] | None = None
     """Which it is; without it, what the address sounds like. Gitea counts as ``forgejo``."""
 
-    api: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    api: Annotated[str, Field(pattern=r"^https?://[^\s]+$"), AfterValidator(_open_address)] | None = None
     """Where its REST begins; without it, on the server of ``policy.remote``."""
 
     repository: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$")

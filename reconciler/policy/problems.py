@@ -1,7 +1,8 @@
 """What is wrong with a policy document, and where."""
 
-import re
 from dataclasses import dataclass
+
+from reconciler.policy.remotes import redact_url
 
 MAX_PROBLEMS = 1000
 """What is wrong is looked for until there are as many."""
@@ -27,6 +28,11 @@ class Problem:
     hint: str = ""
     rule: str = ""
 
+    def __post_init__(self) -> None:
+        # What is wrong with a document is read in logs of CI, whichever key a password was written into.
+        for name in ("path", "message", "hint"):
+            object.__setattr__(self, name, redact_url(getattr(self, name)))
+
     def __str__(self) -> str:
         subject = f"{self.path}: " if self.path else ""
         advice = f" ({self.hint})" if self.hint else ""
@@ -47,13 +53,9 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in text)
 
 
-_SECRET = re.compile(r"://[^\s/@]+@")
-"""Who a URL is for, and the password: what is wrong with a document is read in logs of CI."""
-
-
 def quoted(text: str) -> str:
     """Return a piece of a document fit to be named in a message: quoted, printable and not too long."""
-    return f'"{visible(shortened(_SECRET.sub("://…@", text)))}"'
+    return f'"{visible(shortened(redact_url(text)))}"'
 
 
 def shortened(text: str, longest: int = 80) -> str:

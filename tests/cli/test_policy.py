@@ -642,3 +642,39 @@ def test_what_cannot_be_compared_is_a_mistake(tmp_path: Path, arguments: list[st
     git(folder, "commit", "-q", "-m", "another beginning")
     with pytest.raises(Misuse, match=words):
         call("check", str(folder), *arguments)
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "junit", "github", "gitlab"])
+def test_no_password_of_an_address_is_echoed_whatever_is_wrong_with_it(
+    tmp_path: Path, capsys: Printed, form: str
+) -> None:
+    address = "https://bot:hunter2@git.example.org/p.git?token=hunter3"
+    places = (
+        "action: {}",
+        "schedule: [{}]",
+        "reboot: {{when: {}}}",
+        "notify: [{{to: {}, on: failed}}]",
+        "health: {{http: [{}]}}",
+        "packages: {{hold: {}}}",
+        '"{}": x',
+        'match: {{"{}": x}}',
+        "description: [{}]",
+        "description: >- {}",
+        "min_age: {{security: {}}}",
+        "exclude: *{}",
+        "- {}",
+    )
+    quoted = (f'"{address}"', f"'{address}'", address)
+    plant(
+        tmp_path,
+        {
+            f"policies/p{number}-{which}.yaml": f"kind: Policy\nname: p{number}-{which}\n"
+            f"{place.format(text)}\n"
+            for number, place in enumerate(places)
+            for which, text in enumerate(quoted)
+        },
+    )
+    assert call("check", "--format", form, str(tmp_path)) == 3
+    out, err = capsys.readouterr()
+    assert "p12-2.yaml" in out + err
+    assert "hunter" not in out + err

@@ -609,9 +609,77 @@ def test_a_folder_that_cannot_be_removed_is_named_and_keeps_nothing_else(place: 
 
 def test_what_is_secret_in_an_address_is_not_shown(place: Place) -> None:
     remote = f"https://user:{SECRET}@127.0.0.1:1/x?token={SECRET}"
-    _, out, err = place.run("setup", "--dry-run", "--host", "web-01", "--policy-remote", remote)
-    assert "+  remote:" in out
+    code, out, err = place.run("setup", "--dry-run", "--host", "web-01", "--policy-remote", remote)
+    assert (code, out) == (2, "")
+    assert "--policy-remote: 'https://***@127.0.0.1:1/x?***' holds a password (put it into a file" in err
     assert SECRET not in out + err
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://user:{SECRET}@127.0.0.1:9/r.git",
+        f"ssh://user:{SECRET}@127.0.0.1/r.git",
+        f"user:{SECRET}@127.0.0.1:r.git",
+        f"https://127.0.0.1:9/r.git?token={SECRET}",
+        f"https://ghp_{SECRET.replace('-', '')}@127.0.0.1:9/r.git",
+        "ext::sh -c x",
+        "reports.git",
+    ],
+)
+@pytest.mark.parametrize("key", ["policy", "reports"])
+@pytest.mark.parametrize("how", ["--unchecked", "--dry-run"])
+def test_a_configuration_that_works_is_never_replaced_by_one_that_every_tick_refuses(
+    place: Place, key: str, address: str, how: str
+) -> None:
+    assert place.set_up()[0] == 0
+    before = place.files()
+    answers = place.answers(**{key: {"remote": address}})
+    code, out, err = place.run("setup", "--answers", str(answers), "--yes", how)
+    assert (code, out) == (2, "")
+    assert f"{key}.remote: " in err
+    assert f"{answers}:" in err
+    assert place.files() == before
+    assert SECRET.replace("-", "") not in (out + err).replace("-", "")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"root": "/nowhere/root"}, "root: there is no folder /nowhere/root"),
+        ({"policy": {"remote": "/nowhere", "ref": "a..b"}}, "'a..b' is not a branch"),
+        (
+            {"policy": {"remote": "https://127.0.0.1:9/p"}, "git": {"credential": "/nowhere"}},
+            "/nowhere does not",
+        ),
+        ({"notifiers": {"ops": {"credential": "gone"}}}, "there is no encrypted credential gone"),
+    ],
+)
+def test_what_no_server_can_mend_is_never_passed_over(
+    place: Place, more: dict[str, object], said: str
+) -> None:
+    assert place.set_up()[0] == 0
+    before = place.config.read_bytes()
+    code, _, err = place.run("setup", "--answers", str(place.answers(**more)), "--yes", "--unchecked")
+    assert (code, said in err) == (2, True), err
+    assert "nothing was changed; mend that first" in err
+    assert place.config.read_bytes() == before
+
+
+def test_a_password_that_a_present_file_holds_is_not_shown_by_what_replaces_it(place: Place) -> None:
+    place.set_up()
+    place.config.write_text(f"{{host: web-01, policy: {{remote: 'https://u:{SECRET}@127.0.0.1:9/p'}}}}\n")
+    _, out, err = place.run("setup", "--answers", str(place.answers()), "--dry-run")
+    assert "https://***@127.0.0.1:9/p" in out
+    assert SECRET not in out + err
+    code, out, err = place.run("adjust", "--yes", "--label", "a=b")
+    assert code == 2
+    assert SECRET not in out + err
+
+
+def test_of_a_file_that_is_not_there_nothing_is_taken_away(place: Place) -> None:
+    _, out, _ = place.run("setup", "--answers", str(place.answers()), "--dry-run")
+    assert [line for line in out.splitlines() if line.startswith("    -")] == []
 
 
 def test_cleanup_leaves_what_is_not_ours_and_names_it(place: Place) -> None:
@@ -698,7 +766,11 @@ def test_all_mistakes_of_the_answers_are_told_at_once(place: Place) -> None:
         ({"policy": {"remote": "/nowhere/policy"}}, 1, "there is no such git repository"),
         ({"policy": {"remote": "https://127.0.0.1:9/p.git"}}, 5, "the server cannot be reached"),
         ({"reports": {"remote": "/nowhere/reports.git"}}, 1, "cannot push to /nowhere/reports.git"),
-        ({"policy": {"remote": "https://u:hunter2@127.0.0.1:9/p"}}, 2, "policy.remote holds a password"),
+        (
+            {"policy": {"remote": "https://u:hunter2@127.0.0.1:9/p"}},
+            2,
+            "policy.remote: 'https://***@127.0.0.1:9/p' holds",
+        ),
         ({"notifiers": {"ops": {"address": "json://127.0.0.1:9", "keep": "file"}}}, 5, "cannot be reached"),
         (
             {"notifiers": {"ops": {"address": "nosuch://x", "keep": "file"}}},

@@ -80,7 +80,7 @@ def test_a_password_in_an_address_is_refused_and_not_shown(
     site.configure(environment=lab.environment, policy={"remote": "https://bot:hunter2@127.0.0.1:1/p.git"})
     code, out, err = patchledger("run")
     assert code == 2
-    one_line_with_hint(err, "policy.remote holds a password")
+    one_line_with_hint(err, "policy.remote: 'https://***@127.0.0.1:1/p.git' holds a password")
     assert "hunter2" not in out + err
 
 

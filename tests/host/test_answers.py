@@ -184,7 +184,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 @given(
     labels=st.dictionaries(TEXTS, TEXTS, max_size=4),
     environment=st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True), TEXTS, max_size=4),
-    remote=TEXTS.filter(bool),
+    remote=TEXTS.filter(lambda text: text.isprintable() and text == text.rstrip()).map("/{}".format),
     minutes=st.integers(1, 1440),
 )
 def test_a_configuration_is_read_as_it_was_written(

@@ -20,7 +20,6 @@ from reconciler.forges import ForgeLine, PullRequests, authorization, place_of, 
 from reconciler.gitops.git import Git
 from reconciler.gitops.proposal import Pusher
 from reconciler.gitops.proposal_branches import ProposalBranches
-from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.revision import read_revision
 from reconciler.host.config import Config, load_config
 from reconciler.host.install.credentials import folder_beside
@@ -40,6 +39,7 @@ from reconciler.planning.fleet.waiting import waiting
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import changes_of, plural, short_digest
 from reconciler.policy.problems import visible
+from reconciler.policy.remotes import parse_remote
 from reconciler.policy.resolve import Resolver
 from reconciler.policy.values import DURATION, as_duration
 

@@ -16,8 +16,8 @@ from reconciler.cli.verbs import asking, detected, setup_checks
 from reconciler.cli.verbs import plan as planning
 from reconciler.cli.verbs.enrolling import Proposed, enrol, pusher_of
 from reconciler.cli.verbs.wizard import Wizard
+from reconciler.cli.wiring.compose import check_usable
 from reconciler.errors import DONE, Misuse, ReconcilerError, exit_code, worst
-from reconciler.gitops.remote import redact_url
 from reconciler.host.config import Config, load_config
 from reconciler.host.install import credentials, units
 from reconciler.host.install.answers import (
@@ -42,6 +42,7 @@ from reconciler.host.install.installation import (
     wanted,
 )
 from reconciler.host.install.installer import Installer
+from reconciler.policy.remotes import redact_url
 from reconciler.process import BASE_PATH
 
 _OPTION_OF = {
@@ -143,6 +144,10 @@ def _set_up(
         tell(failure)
     if not failures:
         _warn_of_access(answers)
+    certain = [one for one in failures if isinstance(one, Misuse)]
+    if certain and not options.dry_run:
+        note("nothing was changed; mend that first: no server is to blame, and every tick would refuse it")
+        return worst(map(exit_code, failures))
     if failures and not options.unchecked and not options.dry_run:
         note("nothing was changed; --unchecked goes on all the same")
         return worst(map(exit_code, failures))
@@ -182,7 +187,9 @@ def _answered(
     if asks and options.answers is None:
         given = frozenset(place for place, origin in draft.origins.items() if origin.startswith("--"))
         # Whoever is asked sees each failure at its question, and goes on or not.
-        return Wizard(draft, asking.OwnTerminal(), found, places, given, policy).run(), places, []
+        answers = Wizard(draft, asking.OwnTerminal(), found, places, given, policy).run()
+        check_usable(answers)
+        return answers, places, []
     answers = _checked(draft)
     _refuse_unencrypted(answers, found.why_no_credentials)
     return answers, places, _failures(answers, places, policy, sends=not options.dry_run)
@@ -344,6 +351,7 @@ def _failures(
         return check(answers, name, address)
 
     tests = [
+        partial(_usable, answers),
         partial(policy.check, answers),
         partial(setup_checks.check_reports, answers),
         partial(setup_checks.check_report_key, answers),
@@ -358,6 +366,12 @@ def _failures(
         else:
             note(*([f"ok: {said}"] if said else []))
     return failures
+
+
+def _usable(answers: Answers) -> str:
+    """Refuse what every tick would refuse, by the door through which a tick goes."""
+    check_usable(answers)
+    return ""
 
 
 def _warn_of_access(answers: Answers) -> None:

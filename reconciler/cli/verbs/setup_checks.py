@@ -14,7 +14,6 @@ from reconciler.cli.wiring.remotes import git_options, is_report_key_revoked, si
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.probe import ACCESS_REFUSED, Demands, Served, opened_policy, probe_push
-from reconciler.gitops.remote import parse_remote, redact_url
 from reconciler.gitops.report_branches import host_branch
 from reconciler.host.config import Config
 from reconciler.host.install.answers import Answers, NotifierAnswer
@@ -32,6 +31,7 @@ from reconciler.notify import (
     parse_address,
 )
 from reconciler.ownership import check_ours
+from reconciler.policy.remotes import parse_remote, redact_url
 from reconciler.process import run
 from reconciler.reconcile.ports.policies import Acceptance
 from reconciler.reconcile.ports.target import Clock
@@ -65,7 +65,6 @@ class PolicyLook:
         Raises:
             ReconcilerError: It cannot be had, in one line with what to do.
         """
-        _without_password("policy.remote", config.policy.remote)
         since = known or _known(config)
         found = _asked(lambda: self._served(config, since))
         signed = f", signed by {found.signer}" if found.signer else ""
@@ -165,7 +164,6 @@ def check_reports(config: Config, *, is_new: bool = True) -> str:
     remote = config.report_remote
     if remote is None:
         return ""
-    _without_password("reports.remote", remote)
     branch = host_branch(config.host)
     is_there = _asked(lambda: probe_push(remote, branch, git_options(config), timeout=_timeout(config)))
     said = f"reports may be pushed to {branch} of {redact_url(remote)}"
@@ -308,11 +306,6 @@ def local_report_folder(config: Config) -> tuple[Path, ...]:
 
 def _timeout(config: Config) -> float:
     return min(_PATIENCE, config.git.timeout.total_seconds())
-
-
-def _without_password(key: str, remote: str) -> None:
-    if parse_remote(remote).password:
-        raise Misuse(f"{key} holds a password", "put it into a file and name that in git.credential")
 
 
 def _asked(question: Callable[[], T]) -> T:

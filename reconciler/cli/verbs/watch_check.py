@@ -7,11 +7,11 @@ from pathlib import Path
 from reconciler.agent.watch_settings import TRIGGER
 from reconciler.cli.showing.terminal import Format, note, print_json
 from reconciler.errors import ReconcilerError
-from reconciler.gitops.remote import parse_remote
 from reconciler.host.config import Config, read_config
 from reconciler.host.machine.systemd import Systemd
 from reconciler.host.state.fingerprint import digest
 from reconciler.host.state.folder import PAUSE, StateFolder
+from reconciler.policy.remotes import parse_remote
 from reconciler.policy.values import format_duration
 
 

@@ -245,15 +245,18 @@ class Wizard:
         if asks:
             ask()
         while True:
+            ways = dict(_WAYS)
             try:
                 said = check(self._partial())
             except ReconcilerError as error:
                 self._complain(error)
+                if isinstance(error, Misuse):
+                    del ways["keep"]  # No server is to blame, and every tick would refuse it.
             else:
                 if said:
                     self.terminal.say(f"  ok: {said}")
                 return
-            match choose(self.terminal, "What now:", _WAYS, "retry"):
+            match choose(self.terminal, "What now:", ways, "retry"):
                 case "change":
                     ask()
                 case "keep":

@@ -20,7 +20,6 @@ from reconciler.cli.wiring.remotes import (
 from reconciler.errors import Misuse
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
-from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.report_branches import host_branch
 from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.revision import read_accepted
@@ -134,7 +133,7 @@ def wire(
         Misuse: The state folder or the other root cannot be used, or an address in the configuration is none.
         Stalled: The patch script is not the one that was shipped, or the package manager is not supported.
     """
-    _check(config)
+    check_usable(config)
     folder = StateFolder(config.state_dir)
     folder.prepare()
     source = policy_mirror(config)
@@ -298,14 +297,13 @@ def run_logs(config: Config) -> RunLogFolder:
     return RunLogFolder(config.log_dir, kept.count, kept.age)
 
 
-def _check(config: Config) -> None:
-    """Refuse what is wrong for reasons beyond the file: where remotes and root lie."""
-    reports = (("reports", address) for address in config.report_remotes)
-    for key, address in (("policy", config.policy.remote), *reports):
-        if parse_remote(address).password:
-            raise Misuse(
-                f"{key}.remote holds a password", "put it into a file and name that in git.credential"
-            )
+def check_usable(config: Config) -> None:
+    """Refuse what keeps every tick from its work and no server can mend.
+
+    Raises:
+        Misuse: The other root cannot be used, or a branch or commit that is named can be none.
+    """
+    policy_mirror(config)
     if config.root is not None and not config.root.is_dir():
         raise Misuse(f"root: there is no folder {config.root}", "name the top of a chroot or image")
     if config.root is not None:

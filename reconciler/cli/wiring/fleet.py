@@ -11,12 +11,12 @@ from reconciler.errors import Misuse
 from reconciler.fleet.reading import FOLDER, FleetSources, last_gathered
 from reconciler.fleet.verified_policy import SignedPolicy
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.remote import parse_remote
 from reconciler.gitops.signed_history import SignedHistory, authorities, read_revocation
 from reconciler.host.config import Config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.fleet.summary import SILENT_AFTER
+from reconciler.policy.remotes import open_remote
 
 
 def folder_of(config: Config) -> Path:
@@ -53,8 +53,7 @@ def sources(
         raise Misuse("there is no report repository", "set reports.remote, or give --reports REMOTE")
     address = policy or config.policy.remote
     for one in (address, *remotes):
-        if parse_remote(one).password:
-            raise Misuse("an address holds a password", "put it into a file and name that in git.credential")
+        open_remote(one)
     access, folder = git_options(config), folder_of(config)
     mirror = PolicyMirror(folder / "policy.git", address, config.policy.ref, access, config.trust.floor)
     return FleetSources(

@@ -242,6 +242,8 @@ def shown_text(text: str) -> str:
 
     Of a text in another form than ours, in which one would still be seen, nothing is shown.
     """
+    if not text:
+        return ""  # there is no file yet
     shown = _without_values(text)
     documents, problems = parse_documents(text.encode(), "")
     values = [value for one in documents for value in _environment_of(one.data)]

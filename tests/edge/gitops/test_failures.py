@@ -4,7 +4,7 @@ import pytest
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.failures import Suspect, explain
-from reconciler.gitops.remote import Remote
+from reconciler.policy.remotes import Remote
 from reconciler.process import Completed
 
 

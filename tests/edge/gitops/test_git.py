@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import Misuse
 from reconciler.gitops.git import Git, GitAccess, shell_quote, ssh_command
 from reconciler.gitops.policy_mirror import PolicyMirror
-from reconciler.gitops.remote import Remote, one_line, parse_remote, redact_url
+from reconciler.policy.remotes import Remote, one_line, parse_remote, redact_url
 from reconciler.reconcile.ports.policies import Fetched
 from tests.edge.gitops.bench import NOW, Repository, git
 

@@ -2,10 +2,10 @@
 
 Only ``https``, ``http``, ``ssh`` (also as ``user@host:path``), ``file`` and absolute paths are remotes. A
 password or token of an address is taken out of it here, so that it reaches git through the environment of the
-child and never through an argument list, which every user of the machine can read.
+child and never through an argument list, which every user of the machine can read. A configuration may hold
+none: :func:`open_remote` is where one is refused.
 """
 
-import os
 import re
 from dataclasses import dataclass, field
 
@@ -16,6 +16,8 @@ _USERINFO = r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s/'\"]*|[^\s'\"]*:[^\s'\"]*)@"
 _QUERY = r"([A-Za-z][A-Za-z0-9+.-]*://[^\s?#'\"]*)\?(?!service=git-)[^\s#'\"]+"
 _SCP_USERINFO = r"(?<![\w/])([\w.+-]+):([^\s/:'\"@]+)@"
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+"
+# A token stands where the user's name should, as forges show it to copy.
+_OF_FORGES = r"gh[a-z]_\w{16,}|github_pat_\w{16,}|gl[a-z]+-[\w-]{16,}|[0-9a-f]{40}"
 _PROTOCOLS = ("https", "http", "ssh", "file")
 
 
@@ -84,8 +86,28 @@ def parse_remote(address: str) -> Remote:
         return Remote(address, "ssh")
     raise Misuse(
         f"{_quoted(address)} is a relative path, and means something else in every folder",
-        f"write it as an absolute path, such as {os.path.abspath(address)}",
+        "write it as an absolute path, from /",
     )
+
+
+def open_remote(address: str) -> Remote:
+    """Return the remote that ``address`` names, where everybody may read all of it.
+
+    Args:
+        address: As a configuration or an option has it.
+
+    Raises:
+        Misuse: As for :func:`parse_remote`; or it holds a password, a token, or a query, where tokens stand.
+    """
+    remote = parse_remote(address)
+    advice = "put it into a file and name that in git.credential"
+    if remote.password:
+        raise Misuse(f"{_quoted(address)} holds a password", advice)
+    if re.fullmatch(_OF_FORGES, remote.username):
+        raise Misuse(f"{_quoted(address)} holds a token", advice)
+    if remote.protocol.startswith("http") and "?" in remote.url:
+        raise Misuse(f"{_quoted(address)} holds a query, where tokens stand", f"leave it out; {advice}")
+    return remote
 
 
 def redact_url(text: str) -> str:
