@@ -148,6 +148,51 @@ def test_a_hold_of_a_security_update_is_told_by_name_and_marked() -> None:
     assert found.estimated == 6
 
 
+def policies(*settings: str) -> dict[str, str]:
+    """Return policies of one priority, which may contradict one another."""
+    text = "kind: Policy\nname: top-{0}\npriority: 9\n{1}\n"
+    return {f"policies/top-{number}.yaml": text.format(number, one) for number, one in enumerate(settings)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("lock_wait: 5m", "lock_wait: 7m", []),
+        ("approval: none", "approval: required", [Peril.UNAPPROVED]),
+        ("approval: required", "approval: none", []),
+        ("reboot: {when: never}", "reboot: {when: always}", []),
+        (
+            "reboot: {when: always}\nremovals: allow",
+            "reboot: {when: never}",
+            [Peril.REBOOTS, Peril.UNAPPROVED_REBOOTS, Peril.REMOVALS],
+        ),
+    ],
+)
+def test_the_end_of_a_contradiction_is_the_begin_of_all_that_it_kept_back(
+    one: str, other: str, expected: list[Peril]
+) -> None:
+    found = impact({"policies/top-1.yaml": None}, old=policies(one, other))
+    assert found.changed == len((*WEB, *DB))
+    assert sorted(perils(found)) == sorted([Peril.BEGINS_TO_APPLY, *expected])
+    told = [line for line in lines(the_group(found).effect) if line.subject == "contradiction ends"]
+    assert len(told) == 1
+    assert "nothing was applied while Policy top-0" in told[0].words
+
+
+def test_one_contradiction_instead_of_another_lets_nothing_begin() -> None:
+    clash = policies("lock_wait: 5m\nbudget: 40m", "lock_wait: 7m\nbudget: 40m")
+    found = impact(policies("lock_wait: 5m\nbudget: 40m", "lock_wait: 5m\nbudget: 50m"), old=clash)
+    assert perils(found) == [Peril.AMBIGUOUS]
+
+
+@pytest.mark.parametrize("approval", ["none", "required"])
+def test_who_begins_to_apply_begins_to_do_all_that_its_settings_say(approval: str) -> None:
+    settings = f"approval: {approval}\nreboot: {{when: always}}\nremovals: allow\n"
+    before, after = (policies(f"action: {action}\n{settings}") for action in ("plan", "apply"))
+    expected = {Peril.BEGINS_TO_APPLY, Peril.REBOOTS, Peril.REMOVALS}
+    assert set(perils(impact(after, old=before))) - {Peril.UNAPPROVED_REBOOTS} == expected
+
+
 @pytest.mark.parametrize(
     ("before", "after", "way", "most"),
     [
@@ -320,7 +365,7 @@ _APPROVED = "approval: required"
         (
             f"action: plan\n{_REBOOTING}",
             f"action: apply\n{_REBOOTING}",
-            [Peril.BEGINS_TO_APPLY, Peril.UNAPPROVED_REBOOTS],
+            [Peril.BEGINS_TO_APPLY, Peril.REBOOTS, Peril.UNAPPROVED_REBOOTS],
         ),
         (_REBOOTING, f"{_REBOOTING}\nbudget: 1h", []),
         (_REBOOTING, f"{_REBOOTING}\n{_APPROVED}", []),

@@ -17,7 +17,7 @@ from reconciler.planning.fleet.rows import Row, TargetState
 from reconciler.planning.gates.recording import Recording
 from reconciler.planning.impact.concerns import concerns_of
 from reconciler.planning.impact.counting import by_counts
-from reconciler.planning.impact.differences import Differences, differences
+from reconciler.planning.impact.differences import Differences, applies, differences
 from reconciler.planning.impact.effect import (
     IMPACT_VERSION,
     Effect,
@@ -193,6 +193,8 @@ class Comparison:
             updates,
             reboot,
             told.reboots_unapproved,
+            told.contradictions_end,
+            told.begins,
         )
 
     def _told(self, case: EqualHosts) -> Differences:
@@ -257,4 +259,4 @@ def _reboot(before: Effective, after: Effective) -> str:
 
 
 def _reboots(effective: Effective) -> bool:
-    return effective.settings.action == "apply" and effective.settings.reboot.when != "never"
+    return applies(effective) and effective.settings.reboot.when != "never"

@@ -97,14 +97,14 @@ def _freezes(effects: Sequence[Effect]) -> str:
 def _removals(effects: Sequence[Effect]) -> str:
     keys = ("removals", "upgrade", "allow_removals", "autoremove")
     changes = (_setting(one, key) for one in effects for key in keys)
-    return (
-        f"packages may be removed: {_each(f'{one.key}: {one.after}' for one in changes if one is not None)}"
-    )
+    told = _each(f"{one.key}: {one.after}" for one in changes if one is not None)
+    return f"packages may be removed: {told}" if told else "packages may be removed where nothing was applied"
 
 
 def _may_remove(effect: Effect) -> bool:
     return (
-        _becomes(effect, "removals", "allow")
+        Peril.REMOVALS in effect.begins
+        or _becomes(effect, "removals", "allow")
         or _becomes(effect, "upgrade", "full")
         or _becomes(effect, "autoremove", "kernels", "new-unused")
         or (_setting(effect, "allow_removals") is not None and not _becomes(effect, "allow_removals", "-"))
@@ -118,7 +118,8 @@ def _stops(effect: Effect) -> bool:
 
 def _begins_to_reboot(effect: Effect) -> bool:
     found = _setting(effect, "reboot.when")
-    return found is not None and (found.before == "never" or found.after == "always")
+    is_more = found is not None and (found.before == "never" or found.after == "always")
+    return is_more or Peril.REBOOTS in effect.begins
 
 
 def _each(texts: Iterable[str]) -> str:
@@ -136,12 +137,12 @@ _CHECKS: tuple[tuple[Peril, Callable[[Effect], bool], Callable[[Sequence[Effect]
     (Peril.SECURITY_WITHHELD, lambda one: bool(_withheld(one)), _security),
     (
         Peril.UNAPPROVED,
-        lambda one: _becomes(one, "approval", "none"),
+        lambda one: _becomes(one, "approval", "none") or Peril.UNAPPROVED in one.begins,
         _said("what had to be approved need not be any more"),
     ),
     (
         Peril.BEGINS_TO_APPLY,
-        lambda one: _becomes(one, "action", "apply"),
+        lambda one: _becomes(one, "action", "apply") or Peril.BEGINS_TO_APPLY in one.begins,
         _said("they begin to apply updates"),
     ),
     (Peril.STOPS_APPLYING, _stops, _said("they do not apply updates any more")),

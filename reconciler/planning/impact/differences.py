@@ -8,6 +8,8 @@ The rules:
 3. Of what vanishes and appears less than a day apart, the nearest are one window that moves.
 4. A host begins later in its windows by its own share of ``splay``, always the same: windows are compared
    without it, and another ``splay`` is told like a setting.
+5. Where policies contradict one another nothing is applied, whatever the settings are called: what a host
+   begins to do is told against that.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,6 +23,7 @@ from typing import Literal
 from reconciler.planning.gates.inputs import is_security_plan
 from reconciler.planning.impact.effect import (
     DocumentChange,
+    Peril,
     SettingChange,
     Sort,
     WindowChange,
@@ -41,6 +44,7 @@ MOST_WINDOWS = 1000
 _MOST_CHANGES = 100
 """Changes of windows that are told one by one."""
 _A_DAY = timedelta(days=1)
+_REBOOTS = ("never", "if-required", "always")
 
 _SORTS: Mapping[str, Sort] = {
     "updates": "mode",
@@ -74,6 +78,8 @@ class Differences:
     documents: tuple[DocumentChange, ...]
     windows: WindowsEffect | None
     reboots_unapproved: bool = False
+    contradictions_end: tuple[str, ...] = ()
+    begins: tuple[Peril, ...] = ()
 
 
 def differences(before: Effective, after: Effective, at: datetime, until: datetime) -> Differences:
@@ -92,15 +98,48 @@ def differences(before: Effective, after: Effective, at: datetime, until: dateti
         _documents(before, after, at),
         _windows(before, after, at, until),
         _unapproved_reboots(after) > _unapproved_reboots(before),
+        () if after.ambiguities else tuple(one.message for one in before.ambiguities),
+        tuple(_begins(before, after)),
     )
 
 
+def applies(effective: Effective) -> bool:
+    """Say whether a host applies anything at all."""
+    return effective.settings.action == "apply" and not effective.ambiguities
+
+
+def _begins(before: Effective, after: Effective) -> Iterator[Peril]:
+    """Yield what a host does by the head, or may do, that it did not by the base."""
+    if _may_go_unapproved(before, after):
+        yield Peril.UNAPPROVED
+    if applies(after) and not applies(before):
+        yield Peril.BEGINS_TO_APPLY
+    if _reboots(after) > _reboots(before):
+        yield Peril.REBOOTS
+    if _removes(after) and not _removes(before):
+        yield Peril.REMOVALS
+
+
+def _may_go_unapproved(before: Effective, after: Effective) -> bool:
+    """Tell whether it was left open whether an approval is needed, and none is any more."""
+    was_open, is_open = (any(one.key == "approval" for one in side.ambiguities) for side in (before, after))
+    return was_open and not is_open and after.settings.approval == "none"
+
+
+def _reboots(effective: Effective) -> int:
+    """Say how far a host reboots: never, where it must, or always."""
+    return _REBOOTS.index(effective.settings.reboot.when) if applies(effective) else 0
+
+
 def _unapproved_reboots(effective: Effective) -> int:
-    """Say how far a host reboots without anybody's approval: never, where it must, or always."""
+    """Say how far a host reboots without anybody's approval."""
+    return 0 if effective.settings.approval == "required" else _reboots(effective)
+
+
+def _removes(effective: Effective) -> bool:
     settings = effective.settings
-    if settings.action != "apply" or settings.approval == "required":
-        return 0
-    return ("never", "if-required", "always").index(settings.reboot.when)
+    is_asked = settings.removals == "allow" or settings.upgrade == "full" or bool(settings.allow_removals)
+    return applies(effective) and (is_asked or settings.autoremove != "none")
 
 
 def _settings(before: Effective, after: Effective) -> tuple[SettingChange, ...]:

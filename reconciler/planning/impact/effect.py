@@ -218,8 +218,12 @@ class Effect:
     Attributes:
         refusal: Why it would refuse the whole head and stay as it is; then nothing else is told.
         ambiguities: What the head says twice for it: nothing is applied while that is so.
+        contradictions_end: What the base says twice for it, where the head says nothing twice: until now
+            nothing was applied.
         reboot: What becomes of a reboot that is pending, empty where nothing does.
         reboots_unapproved: It may reboot more often than by the base, and nobody has to approve anything.
+        begins: What it does by all settings together that it did not by the base: a setting that means
+            nothing where nothing is applied comes to mean something without being changed.
     """
 
     refusal: str = ""
@@ -230,12 +234,14 @@ class Effect:
     updates: UpdatesEffect = UpdatesEffect()
     reboot: str = ""
     reboots_unapproved: bool = False
+    contradictions_end: tuple[str, ...] = ()
+    begins: tuple["Peril", ...] = ()
 
     @property
     def is_nothing(self) -> bool:
         """Whether a host with this effect does not change."""
         parts = (self.refusal, self.ambiguities, self.settings, self.documents, self.windows, self.reboot)
-        return not any(parts) and self.updates.is_nothing
+        return not any(parts) and not self.contradictions_end and self.updates.is_nothing
 
 
 @dataclass(frozen=True, slots=True)

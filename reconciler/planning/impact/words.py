@@ -109,6 +109,8 @@ def lines(effect: Effect, limit: int | None = None) -> Iterator[ChangeLine]:
         yield ChangeLine("refused", effect.refusal)
     for message in effect.ambiguities:
         yield ChangeLine("contradiction", message)
+    for message in effect.contradictions_end:
+        yield ChangeLine("contradiction ends", f"nothing was applied while {message}")
     for setting in effect.settings:
         place = f" ({setting.origin})" if setting.origin else " (default)" if setting.key != "splay" else ""
         yield ChangeLine(setting.key, f"{setting.before} → {setting.after}{place}")
