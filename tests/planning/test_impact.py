@@ -159,7 +159,7 @@ def policies(*settings: str) -> dict[str, str]:
     [
         ("lock_wait: 5m", "lock_wait: 7m", []),
         ("approval: none", "approval: required", [Peril.UNAPPROVED]),
-        ("approval: required", "approval: none", []),
+        ("approval: required", "approval: none", [Peril.SECURITY_WITHHELD]),
         ("reboot: {when: never}", "reboot: {when: always}", []),
         (
             "reboot: {when: always}\nremovals: allow",
@@ -207,6 +207,34 @@ def test_what_a_summary_does_not_name_is_told_by_number(before: str, after: str,
     found = impact({"policies/a.yaml": f"{policy}{after}\n"}, old={"policies/a.yaml": f"{policy}{before}\n"})
     (count,) = the_group(found).effect.updates.counted
     assert (count.change, count.at_most) == (way, most)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("approval: none", "approval: required"),
+        ("sources: {except: [nowhere]}", "sources: {except: ['*']}"),
+        ("upgrade: full\nremovals: allow", "upgrade: safe"),
+    ],
+)
+def test_security_updates_that_a_summary_does_not_name_are_missed_by_no_gate(before: str, after: str) -> None:
+    policy = TREE["policies/a.yaml"]
+    found = impact({"policies/a.yaml": f"{policy}{after}\n"}, old={"policies/a.yaml": f"{policy}{before}\n"})
+    assert perils(found) == [Peril.SECURITY_WITHHELD]
+    assert "at most 1 (" in found.concerns[0].message
+
+
+@pytest.mark.parametrize("action", ["hold", "block", "allow-as-dependency"])
+def test_an_exception_may_be_about_security_updates_beyond_those_that_a_summary_names(action: str) -> None:
+    counts = WEB[0].counts
+    assert counts is not None
+    many = replace(counts, security=60, pending=60, pending_security=60)
+    exception = HOLD.replace("action: hold", f"action: {action}").replace("openssl", "unnamed")
+    rows = [replace(one, counts=many) for one in WEB]
+    assert perils(impact({"exceptions/e.yaml": exception}, rows)) == [Peril.SECURITY_WITHHELD]
+    none = replace(many, pending=0, pending_security=0)
+    rows = [replace(one, counts=none) for one in WEB]
+    assert perils(impact({"exceptions/e.yaml": exception}, rows)) == []
 
 
 @pytest.mark.parametrize(
@@ -368,7 +396,7 @@ _APPROVED = "approval: required"
             [Peril.BEGINS_TO_APPLY, Peril.REBOOTS, Peril.UNAPPROVED_REBOOTS],
         ),
         (_REBOOTING, f"{_REBOOTING}\nbudget: 1h", []),
-        (_REBOOTING, f"{_REBOOTING}\n{_APPROVED}", []),
+        (_REBOOTING, f"{_REBOOTING}\n{_APPROVED}", [Peril.SECURITY_WITHHELD]),
         ("reboot: {when: always}", _REBOOTING, []),
     ],
 )

@@ -59,8 +59,10 @@ def _becomes(effect: Effect, key: str, *values: str) -> bool:
 
 
 def _withheld(effect: Effect) -> list[str]:
-    changes = effect.updates.changes
-    return [one.name for one in changes if one.security and one.change in ("waits", "goes")]
+    """Return the security updates that are kept back, or how many may be where nobody knows their names."""
+    told = effect.updates
+    names = [one.name for one in told.changes if one.security and one.change in ("waits", "goes")]
+    return names + [f"at most {one.withheld} ({one.why})" for one in told.counted if one.withheld]
 
 
 def _ending(effect: Effect) -> list[str]:

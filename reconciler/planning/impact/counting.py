@@ -44,7 +44,12 @@ def by_counts(row: Row, before: Effective, after: Effective, at: datetime) -> Up
     changes = tuple(sorted(named_ones, key=attrgetter("package")))
     counts = _without(row.counts, changes)
     named = frozenset(one.name for one in changes)
-    counted = [*_of_exceptions(counts, begun, ended, named), *_of_settings(counts, before, after)]
+    # A row names the oldest of very many: the others may be meant as well.
+    unnamed = min(counts.pending_security, max(0, row.counts.security - len(row.security)))
+    counted = [
+        *_of_exceptions(counts, (begun, ended), named, unnamed),
+        *_of_settings(counts, before, after, unnamed),
+    ]
     asked = {one.estimated for one in counted} | {one.estimated for one in changes}
     rules = tuple(rule for rule in Rule if rule in asked)
     passing = _passing(row, before, after, at)
@@ -157,48 +162,52 @@ def _covering(exceptions: Iterable[PackageException], package: PackageId) -> Pac
 
 def _of_exceptions(
     counts: Counts,
-    begun: list[PackageException],
-    ended: list[PackageException],
+    exceptions: tuple[list[PackageException], list[PackageException]],
     named: frozenset[str],
+    unnamed: int,
 ) -> Iterator[CountedChange]:
-    """Yield what becomes of updates that are no security updates, whose names a row does not tell."""
-    others = counts.pending - counts.pending_security
+    """Yield what becomes of updates whose names a row does not tell, by exceptions that begin, and end."""
+    begun, ended = exceptions
+    others, urgent = counts.pending - counts.pending_security + unnamed, counts.pending_security
     added, lifted = Rule.HOLD_ADDED, Rule.HOLD_LIFTED
     hold, dependency = ("hold", "block"), ("allow-as-dependency",)
-    cases: tuple[tuple[list[PackageException], tuple[str, ...], Way, int, Rule, str], ...] = (
-        (begun, hold, "waits", others, added, "are kept back"),
-        (ended, hold, "comes", counts.held, lifted, "are not kept back any more"),
-        (begun, dependency, "waits", counts.pending, added, "move only as dependencies"),
-        (ended, dependency, "comes", counts.held, lifted, "do not move only as dependencies any more"),
-        (begun, ("include",), "comes", counts.not_selected, lifted, "are included"),
-        (ended, ("include",), "goes", counts.pending, added, "are not included any more"),
+    cases: tuple[tuple[list[PackageException], tuple[str, ...], Way, int, int, Rule, str], ...] = (
+        (begun, hold, "waits", others, unnamed, added, "are kept back"),
+        (ended, hold, "comes", counts.held, 0, lifted, "are not kept back any more"),
+        (begun, dependency, "waits", counts.pending, urgent, added, "move only as dependencies"),
+        (ended, dependency, "comes", counts.held, 0, lifted, "do not move only as dependencies any more"),
+        (begun, ("include",), "comes", counts.not_selected, 0, lifted, "are included"),
+        (ended, ("include",), "goes", counts.pending, urgent, added, "are not included any more"),
     )
-    for exceptions, actions, way, most, rule, words in cases:
-        every = (name for one in exceptions if one.action in actions for name in one.packages)
+    for some, actions, way, most, withheld, rule, words in cases:
+        every = (name for one in some if one.action in actions for name in one.packages)
         patterns = [pattern for pattern in every if pattern not in named]
         if patterns:
-            yield CountedChange(way, max(0, most), f"those that {listed(patterns)} names {words}", rule)
+            said = f"those that {listed(patterns)} names {words}"
+            yield CountedChange(way, max(0, most), withheld, said, rule)
 
 
-def _of_settings(counts: Counts, before: Effective, after: Effective) -> Iterator[CountedChange]:
+def _of_settings(
+    counts: Counts, before: Effective, after: Effective, unnamed: int
+) -> Iterator[CountedChange]:
     yield from _of_mode(counts, before, after)
-    yield from _of_ages(counts, before, after)
-    old, new = before.settings, after.settings
+    yield from _of_ages(counts, before, after, unnamed)
+    old, new, urgent = before.settings, after.settings, counts.pending_security
     if (old.upgrade, old.removals, old.allow_removals) != (new.upgrade, new.removals, new.allow_removals):
         is_wider = new.upgrade == "full" or new.removals == "allow" or bool(new.allow_removals)
         words = "what may be removed for an update is another"
         if is_wider:
-            yield CountedChange("comes", counts.refused, words, Rule.HOLD_LIFTED)
+            yield CountedChange("comes", counts.refused, 0, words, Rule.HOLD_LIFTED)
         else:
-            yield CountedChange("goes", counts.pending, words, Rule.HOLD_ADDED)
+            yield CountedChange("goes", counts.pending, urgent, words, Rule.HOLD_ADDED)
     if (old.sources, old.security_sources) != (new.sources, new.security_sources):
         words, left = "other sources count", counts.refused + counts.not_selected
-        yield CountedChange("goes", counts.pending, words, Rule.HOLD_ADDED)
-        yield CountedChange("comes", left, words, Rule.HOLD_LIFTED)
+        yield CountedChange("goes", counts.pending, urgent, words, Rule.HOLD_ADDED)
+        yield CountedChange("comes", left, 0, words, Rule.HOLD_LIFTED)
     if old.approval == "none" and new.approval == "required":
-        yield CountedChange("waits", counts.pending, "an approval is required", None)
+        yield CountedChange("waits", counts.pending, urgent, "an approval is required", None)
     elif old.approval == "required" and new.approval == "none":
-        yield CountedChange("comes", counts.waiting, "no approval is required any more", Rule.HOLD_LIFTED)
+        yield CountedChange("comes", counts.waiting, 0, "no approval is required any more", Rule.HOLD_LIFTED)
 
 
 def _of_mode(counts: Counts, before: Effective, after: Effective) -> Iterator[CountedChange]:
@@ -210,22 +219,24 @@ def _of_mode(counts: Counts, before: Effective, after: Effective) -> Iterator[Co
         case _ if old == new:
             return
         case ("all", "security"):
-            yield CountedChange("goes", counts.pending - counts.pending_security, words, Rule.SECURITY)
+            others = counts.pending - counts.pending_security
+            yield CountedChange("goes", others, 0, words, Rule.SECURITY)
         case (_, "none"):
-            yield CountedChange("goes", counts.pending, words, Rule.SECURITY)
+            yield CountedChange("goes", counts.pending, counts.pending_security, words, Rule.SECURITY)
         case ("none", "security"):
-            yield CountedChange("comes", counts.security, words, Rule.SECURITY)
+            yield CountedChange("comes", counts.security, 0, words, Rule.SECURITY)
         case _:
-            yield CountedChange("comes", counts.not_selected, words, Rule.HOLD_LIFTED)
+            yield CountedChange("comes", counts.not_selected, 0, words, Rule.HOLD_LIFTED)
 
 
-def _of_ages(counts: Counts, before: Effective, after: Effective) -> Iterator[CountedChange]:
+def _of_ages(counts: Counts, before: Effective, after: Effective, unnamed: int) -> Iterator[CountedChange]:
     old, new = before.settings.min_age, after.settings.min_age
     parts = (counts.pending_security, counts.pending - counts.pending_security)
     longer = (new.security > old.security, new.other > old.other)
     if any(longer):
         most = sum(part for part, is_one in zip(parts, longer, strict=True) if is_one)
-        yield CountedChange("waits", most, "those that are younger than the longer min_age", Rule.MIN_AGE)
+        words, withheld = "those that are younger than the longer min_age", unnamed if longer[0] else 0
+        yield CountedChange("waits", most, withheld, words, Rule.MIN_AGE)
     if new.security < old.security or new.other < old.other:
         words = "those that are old enough for the shorter min_age"
-        yield CountedChange("comes", counts.waiting, words, Rule.MIN_AGE)
+        yield CountedChange("comes", counts.waiting, 0, words, Rule.MIN_AGE)

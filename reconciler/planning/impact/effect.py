@@ -160,12 +160,15 @@ class CountedChange:
     Attributes:
         change: As of :class:`UpdateChange`.
         at_most: How many.
+        withheld: How many of them are, at most, security updates that would have been applied; 0 of what
+            comes.
         why: In words.
         estimated: The rule by which, null where the number is exact.
     """
 
     change: Literal["comes", "waits", "goes"]
     at_most: int
+    withheld: int
     why: str
     estimated: Rule | None
 
