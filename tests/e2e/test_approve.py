@@ -16,6 +16,7 @@ from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.policy.load import Revision, load
+from reconciler.policy.match import HostFacts, selects
 from reconciler.policy.windows import Occurrence
 from tests.e2e.test_fleet import configure
 from tests.edge.gitops.bench import git
@@ -97,6 +98,26 @@ def test_a_branch_is_pushed_that_approves_and_nothing_that_is_checked_out_is_tou
     assert found.approvals[0].value.plan == PLAN.digest
     assert found.approvals[0].value.match.name == ("web-01",)
     assert git(world.policy.path, "log", "-1", "--format=%s", branch) == f"Approve {SHORT} on web-01"
+
+
+@pytest.mark.parametrize("more", [(), ("--versions",)])
+def test_a_guest_that_bears_the_name_of_a_host_is_not_approved_with_it(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    told = waits("web-01", world)
+    world.report("db-01/web-01", replace(told, host=replace(told.host, guest_of="db-01")))
+
+    def approved(target: str) -> list[str]:
+        assert call(world, target, "--expires", "30d", "--dry-run", "--format", "json", *more) == 0
+        (text,) = json.loads(capsys.readouterr().out)["documents"].values()
+        found = load(files({"approvals/a.yaml": text, "policies/p.yaml": "kind: Policy\nname: p\n"}))
+        assert isinstance(found, Revision)
+        every = (HostFacts("web-01", {}, "", "", "", home) for home in (None, "db-01", "web-02"))
+        match = found.approvals[0].value.match
+        return [f"{one.guest_of or ''}/{one.name}" for one in every if selects(match, one, {})]
+
+    assert approved("web-01") == ["/web-01"]
+    assert approved("db-01/web-01") == ["db-01/web-01"]
 
 
 def test_the_commit_is_signed_where_git_is_told_to_sign(world: FleetWorld, ada: Key) -> None:

@@ -149,7 +149,10 @@ _Match = Mapping[str, object]
 
 
 def _matches(plan: WaitingPlan, selector: Selector) -> Iterator[_Match]:
-    """Yield what the documents of a plan match: guests of one host need one of their own."""
+    """Yield what the documents of a plan match: guests of one host need one of their own.
+
+    A guest may bear the name of a host, and is another machine.
+    """
     if not selector.targets:
         yield {"labels": dict(selector.labels)} if selector.labels else {}
         return
@@ -158,7 +161,7 @@ def _matches(plan: WaitingPlan, selector: Selector) -> Iterator[_Match]:
         home, _, guest = one.row.target.rpartition("/")
         homes[home].append(guest)
     for home, names in sorted(homes.items()):
-        yield {"name": names, "guest_of": home} if home else {"name": names}
+        yield {"name": names, "guest_of": home} if home else {"name": names, "not": {"guest_of": "*"}}
 
 
 def _joined(matches: Iterable[_Match]) -> list[_Match]:
