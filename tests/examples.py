@@ -1,8 +1,8 @@
 """How many examples a property test draws, and whether they are others each time.
 
-``HYPOTHESIS_PROFILE=dev`` is what ``scripts/check --fast`` sets: a few, while somebody waits. ``ci`` is for what lets
-a change in or keeps it out: all of them, and for the same code the same ones, so that the verdict is about the change
-and can be had again. Everything else draws new ones each time, and so goes on looking.
+``HYPOTHESIS_PROFILE=dev`` is what ``scripts/check --fast`` sets: a few, while somebody waits. ``ci`` is for
+what lets a change in or keeps it out: all of them, and the same ones for the same code, so that the verdict
+is about the change and can be had again. Everything else draws new ones each time, and goes on looking.
 """
 
 import os
