@@ -22,6 +22,7 @@ from reconciler.fleet.report_keys import KeyBook, read_keys
 from reconciler.fleet.verified_policy import PolicyAt, follow
 from reconciler.gitops.damage import judge
 from reconciler.gitops.git import Git, commit_date
+from reconciler.gitops.remote import redact_url
 from reconciler.gitops.report_branches import is_report_branch
 from reconciler.gitops.revision import read_revision
 from reconciler.host.state.own_folder import AT_WORK, alone, prepare
@@ -122,6 +123,8 @@ class _Auditing:
         book = sources.mirror.whole(lambda: read_keys(policy.git, policy.line, keys, self._revoked))
         line = _line_of(policy, self._unread)
         found = [one for cache in caches if cache is not None for one in self._of(cache, policy, book, line)]
+        # In a repository that could not be read there may be more.
+        found += [] if None in caches else self._without_reports(found, book, line)
         self._check_targets(found, book)
         if not self._asked.targets:
             self._answers.forget_others()
@@ -160,7 +163,8 @@ class _Auditing:
         proofs = Proofs(cache.git, sources.folder / f"{name}.audit-proofs.json", sources.environment)
         history, hosts = TargetHistory(cache, book, proofs), _hosts(book, line)
         part = _AuditPart(cache, history, line, seen, hosts, self._asked, self._now)
-        every = sorted(filter(self._is_asked, self._branches(cache, seen, book)))
+        found = {one for one in (*cache.tips(), *seen) if is_report_branch(one)}
+        every = sorted(filter(self._is_asked, found))
         for number, branch in enumerate(every, 1):
             is_cut = str(history.is_cut())
             key = (
@@ -187,14 +191,17 @@ class _Auditing:
             said = f"{plural(unchecked, 'commit')} of {FLEET} in {cache.shown} could not be checked"
             self._notices.append(f"{said} by ssh-keygen, so that what publishers saw is not all known")
 
-    def _branches(
-        self, cache: ReportCache, seen: Mapping[str, Sequence[Sighting]], book: KeyBook
-    ) -> Iterator[str]:
-        """Yield the branches that there are, that publishers saw, and of hosts that must have one."""
-        found = {one for one in (*cache.tips(), *seen) if is_report_branch(one)}
-        # With several repositories nobody can say in which one a host that never reported should have.
-        alone = len(self._sources.remotes) == 1
-        yield from found | ({f"hosts/{host}" for host in book.enrolled()} if alone else set())
+    def _without_reports(
+        self, found: Sequence[TargetAudit], book: KeyBook, line: PolicyLine
+    ) -> Iterator[TargetAudit]:
+        """Yield the hosts that must have reports, and have them in no repository."""
+        known, remotes = {one.target for one in found}, dict.fromkeys(self._sources.remotes)
+        remote = redact_url(next(iter(remotes))) if len(remotes) == 1 else ""
+        for host in book.enrolled():
+            branch = f"hosts/{host}"
+            if host not in known and self._is_asked(branch):
+                story = Story(host, branch, (), line, _no_report, _no_report, remote=remote)
+                yield audit(story, self._asked.since, self._asked.until, self._asked.checks)
 
     def _is_asked(self, branch: str) -> bool:
         return not self._asked.targets or branch.partition("/")[2] in self._asked.targets
@@ -219,6 +226,10 @@ class _Auditing:
         for target in self._asked.targets:
             if target not in known and not self._problems:
                 raise Misuse(f"there is no target {visible(target)}", nearest(target, list(book.changes)))
+
+
+def _no_report(_: str) -> Unread:
+    return Unread("there is no report")
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,33 @@ def test_a_key_that_two_hosts_have_is_seen_by_nothing_else(world: FleetWorld, ad
     assert_seen_by_one_check_alone(world, "web-01", "own-key")
 
 
+def test_a_host_that_never_reported_to_any_of_several_repositories_is_unproved(
+    world: FleetWorld, ada: Key
+) -> None:
+    world.enrol(ada, "web-02", "web-03")
+    git(world.folder, "init", "--quiet", "--bare", "more.git")
+    world.report("web-01")
+    tip = world.report("web-02")
+    git(world.reports, "push", "-q", str(world.folder / "more.git"), f"{tip}:refs/heads/hosts/web-02")
+    git(world.reports, "update-ref", "-d", "refs/heads/hosts/web-02")
+    remotes = (f"file://{world.reports}", f"file://{world.folder}/more.git")
+    asked = AuditAsked(NOW - DAY, NOW + DAY, (), {})
+    found = audit_fleet(world.sources(*remotes), asked, NOW + DAY)
+    assert [(one.target, one.remote, one.verdict) for one in found.targets] == [
+        ("web-01", remotes[0], Verdict.PROVED),
+        ("web-02", remotes[1], Verdict.PROVED),
+        ("web-03", "", Verdict.UNPROVED),
+    ]
+    assert [one.reason for one in found.targets[2].against] == ["it has no report"]
+    asked = replace(asked, targets=("web-03",))
+    assert [one.target for one in audit_fleet(world.sources(*remotes), asked, NOW + DAY).targets] == [
+        "web-03"
+    ]
+    # In one that cannot be read it may have.
+    gone = audit_fleet(world.sources(remotes[0], f"file://{world.folder}/gone.git"), asked, NOW + DAY)
+    assert (gone.targets, len(gone.problems)) == ((), 1)
+
+
 def test_a_branch_that_is_gone_and_was_seen_is_refuted(world: FleetWorld) -> None:
     world.report("web-01")
     world.read()
