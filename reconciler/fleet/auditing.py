@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -310,7 +310,7 @@ def _line_of(policy: PolicyAt, unread: list[ReconcilerError]) -> PolicyLine:
     return PolicyLine(
         places,
         {oid: dates[oid] for oid in places if oid in dates},
-        lru_cache(_REVISIONS)(_AuditReading(policy.git, unread)),
+        lru_cache(_REVISIONS)(_AuditReading(policy.git, places.keys(), unread)),
     )
 
 
@@ -319,13 +319,16 @@ class _AuditReading:
     """Reads what is in a commit of the policy; ``unread`` is told what keeps it from being read."""
 
     git: Git
+    line: Container[str]
     unread: list[ReconcilerError]
 
     def __call__(self, commit: str) -> Resolver | Unread:
         try:
             loaded = load(read_revision(self.git.git_dir, commit), commit)
         except ReconcilerError as error:
-            self.unread.append(error)
+            # What a host names and is no policy is its own trouble, and stays so.
+            if commit in self.line:
+                self.unread.append(error)
             return Unread(f"policy {commit[:12]} cannot be read: {error.message}")
         match loaded:
             case Revision():

@@ -320,6 +320,21 @@ FORGERIES = {
 }
 
 
+def at_the_end_of_the_calendar(run: Any) -> None:
+    for step in run["steps"]:
+        step["started"] = step["ended"] = step["asked"]["at"] = "9999-12-31T23:59:59Z"
+    run["started"] = run["ended"] = "9999-12-31T23:59:59Z"
+
+
+def test_a_run_at_the_end_of_the_calendar_is_named_and_ends_no_audit(told: Audited, tmp_path: Path) -> None:
+    world = told.copy(tmp_path / "copy")
+    world.rewrite({TELLS: record_of(at_the_end_of_the_calendar)})
+    world.publish(LATER)
+    found = reasons(world.audit(CLOSING + 4 * HOUR))
+    assert found["bracket"].startswith("refuted: it is to have ended at 9999-12-31 23:59 UTC")
+    assert not [one for one in found.values() if "could not be asked" in one]
+
+
 def done(told: Audited, folder: Path, forgery: Forgery) -> Audited:
     world = told.copy(folder)
     line = world.commits()

@@ -1,5 +1,6 @@
 """Which reports an audit of a period looks at, and whether they tell of all of it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -9,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.audit.audit import CHECKS, audit
+from reconciler.planning.audit.audit import CHECKS, BranchCheck, ReportCheck, audit
 from reconciler.planning.audit.periods import Period
 from reconciler.planning.audit.story import Link, PolicyLine, Sighting, Story, Unread
-from reconciler.planning.audit.verdicts import Verdict
+from reconciler.planning.audit.verdicts import Against, Verdict
 from reconciler.planning.facts.inventory import Previous
 from reconciler.planning.reporting.document import Report
 from reconciler.policy.enrolment import Standing
@@ -108,6 +109,28 @@ def test_no_report_is_out_of_every_period(
     borders = [datetime.min.replace(tzinfo=UTC), *sorted(one for one in ends if one < now), now + DAY]
     found = {number for since, until in pairwise(borders) for number in numbers(told, since, until)}
     assert found == set(range(len(links)))
+
+
+def broken(*_: object) -> Iterator[Against]:
+    """Yield something, and break."""
+    yield Against("broken", Verdict.UNPROVED, "this was found before")
+    raise OverflowError
+
+
+def test_a_check_that_breaks_is_said_and_hides_nothing_of_the_others() -> None:
+    """A host that could break one by an odd recording would else keep the whole fleet from being audited."""
+    said = Against("bad", Verdict.REFUTED, "the branch was rewritten")
+    kinds = (
+        BranchCheck("broken", "", "", broken),
+        ReportCheck("broken", "", "", broken),
+        BranchCheck("bad", "", "", lambda *_: iter([said])),
+    )
+    found = audit(story(line(BEGIN)), BEGIN, END, kinds)
+    assert (found.verdict, found.against.count(said)) == (Verdict.REFUTED, 1)
+    assert [one.reason for one in found.against if one != said] == [
+        "this was found before",
+        "this could not be asked: OverflowError",
+    ] * 2
 
 
 def covered(told: Story, since: datetime = BEGIN, until: datetime = END) -> list[str]:

@@ -12,7 +12,7 @@ from reconciler.planning.audit import coverage, of_branches, of_runs
 from reconciler.planning.audit.of_branches import Passage
 from reconciler.planning.audit.of_runs import RunCase
 from reconciler.planning.audit.periods import Period
-from reconciler.planning.audit.story import Story, Unread
+from reconciler.planning.audit.story import BREAKS, Story, Unread
 from reconciler.planning.audit.verdicts import (
     Against,
     Bracket,
@@ -257,12 +257,22 @@ def audit(story: Story, since: datetime, until: datetime, checks: Sequence[Check
     period = Period(since, until)
     links = list(period.of(story))
     found: list[ChangeSet] = []
-    against = [one for check in checks if isinstance(check, BranchCheck) for one in check.ask(story, period)]
+    against = [
+        one
+        for check in checks
+        if isinstance(check, BranchCheck)
+        for one in _asked(check, check.ask(story, period))
+    ]
     for link in links:
         if link.is_heartbeat:
             continue
         passage = Passage.to(story, link)
-        told = [one for check in checks if isinstance(check, ReportCheck) for one in check.ask(passage)]
+        told = [
+            one
+            for check in checks
+            if isinstance(check, ReportCheck)
+            for one in _asked(check, check.ask(passage))
+        ]
         runs = [
             _run(RunCase.of(story, link, record), told, checks) for record in passage.runs if _did(record)
         ]
@@ -282,13 +292,24 @@ def audit(story: Story, since: datetime, until: datetime, checks: Sequence[Check
     )
 
 
+def _asked(check: Check, found: Iterator[Against]) -> Iterator[Against]:
+    """Yield what a check finds; where it breaks over what a host wrote, the others are asked all the same."""
+    try:
+        yield from found
+    except BREAKS as error:
+        said = f"this could not be asked: {type(error).__name__}"
+        yield Against(check.name, Verdict.UNPROVED, said)
+
+
 def _did(record: RunRecord) -> bool:
     """Say whether a run did anything to packages, or says that it did."""
     return bool(record.steps or record.difference.changed)
 
 
 def _run(case: RunCase, told: Sequence[Against], checks: Sequence[Check]) -> ChangeSet:
-    against = [one for check in checks if isinstance(check, RunCheck) for one in check.ask(case)]
+    against = [
+        one for check in checks if isinstance(check, RunCheck) for one in _asked(check, check.ask(case))
+    ]
     against += told
     record, dates = case.record, case.story.policy.dates
     seen = case.story.first_to_know(case.link.commit)

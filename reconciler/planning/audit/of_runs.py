@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.planning.audit.rebuilt import Moment, Rebuilt, ask_again, differing, matched, rebuild
-from reconciler.planning.audit.story import Link, Story, Unread
+from reconciler.planning.audit.story import BREAKS, Link, Story, Unread
 from reconciler.planning.audit.verdicts import Against, Verdict
 from reconciler.planning.facts.package import Mention
 from reconciler.planning.gates.gates import CLOCK_TOLERANCE, approval_gate, freeze_gate
@@ -24,6 +24,7 @@ from reconciler.planning.text.wording import listed, minute
 from reconciler.policy import windows
 from reconciler.policy.enrolment import Standing
 from reconciler.policy.resolve import Effective
+from reconciler.policy.zones import shifted
 
 _SHORT = 12
 
@@ -54,8 +55,7 @@ class RunCase:
             missing = Unread("the report that announced it is not there")
             return cls(story, link, record, None, missing, missing)
         recording = story.recordings(found.recording)
-        built = recording if isinstance(recording, Unread) else rebuild(recording, story.policy)
-        return cls(story, link, record, found, recording, built)
+        return cls(story, link, record, found, recording, _built(recording, story))
 
     @property
     def began(self) -> datetime:
@@ -104,6 +104,15 @@ class RunCase:
         made = self.recording.program if isinstance(self.recording, Recording) else "another program"
         said = f"not replayable here: {reason}; it was made by {made}, and this is {self.story.program}"
         return self.unproved(check, said, *commits)
+
+
+def _built(recording: Recording | Unread, story: Story) -> Rebuilt | Unread:
+    if isinstance(recording, Unread):
+        return recording
+    try:
+        return rebuild(recording, story.policy)
+    except BREAKS as error:
+        return Unread(f"it cannot be decided again: {type(error).__name__}")
 
 
 _FALSE = {Standing.OTHER_KEY, Standing.REVOKED, Standing.RETIRED}
@@ -164,7 +173,7 @@ def _between(case: RunCase, announcing: Link) -> Link | None:
 def _pushed(case: RunCase, *, is_pushed: bool) -> Iterator[Against]:
     if is_pushed:
         told = case.link if case.announced is None else case.announced
-        late = case.story.missed_by(told.commit, case.began + CLOCK_TOLERANCE)
+        late = case.story.missed_by(told.commit, shifted(case.began, CLOCK_TOLERANCE))
         if late is not None:
             said = f"it was not announced before: by {minute(late.at)} the report on it had not arrived"
             yield case.refuted("announced", said, late.commit)
@@ -348,7 +357,7 @@ def bracket(case: RunCase) -> Iterator[Against]:
     """Ask for its time to lie between what others have dated."""
     policy, ended = case.story.policy, case.record.ended
     made = [policy.dates[one] for one in _policies(case) if one in policy.dates]
-    if made and case.began + CLOCK_TOLERANCE < max(made):
+    if made and shifted(case.began, CLOCK_TOLERANCE) < max(made):
         said = (
             f"it is to have begun at {minute(case.began)}, before its policy was made ({minute(max(made))})"
         )
@@ -356,7 +365,7 @@ def bracket(case: RunCase) -> Iterator[Against]:
     seen = case.story.first_to_know(case.link.commit)
     if seen is None:
         yield case.unproved("bracket", "nobody else has dated it: no publisher has seen the report on it")
-    elif ended > seen.at + CLOCK_TOLERANCE:
+    elif ended > shifted(seen.at, CLOCK_TOLERANCE):
         said = f"it is to have ended at {minute(ended)}, and a publisher knew of it at {minute(seen.at)}"
         yield case.refuted("bracket", said, seen.commit)
 
@@ -484,14 +493,16 @@ def first_sight(case: RunCase) -> Iterator[Against]:
     for recording in _recordings_before(case, case.announced):
         known = {(one.origin, one.name, one.version) for one in recording.observation.first_seen}
         for key in [key for key in claimed if key not in known]:
-            if claimed.pop(key) + CLOCK_TOLERANCE < recording.now:
+            if shifted(claimed.pop(key), CLOCK_TOLERANCE) < recording.now:
                 said = f"{key[1]} {key[2]} is to have been seen before a report that does not know it"
                 yield case.differs("first-sight", said)
         if not claimed:
             return
     first = next(iter(case.story.links), None)
     begin = None if first is None else case.story.recordings(first.recording)
-    if isinstance(begin, Recording) and any(at + CLOCK_TOLERANCE < begin.now for at in claimed.values()):
+    if isinstance(begin, Recording) and any(
+        shifted(at, CLOCK_TOLERANCE) < begin.now for at in claimed.values()
+    ):
         yield case.unproved("first-sight", "a version is to have been seen before there was any report")
 
 

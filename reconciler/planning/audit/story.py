@@ -16,6 +16,8 @@ from reconciler.planning.runs.record import RunRecord
 from reconciler.policy.enrolment import Standing
 from reconciler.policy.resolve import Resolver
 
+BREAKS = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
+"""What comes of a report that can be read, and holds what nobody thought of."""
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
