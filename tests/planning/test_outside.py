@@ -1,6 +1,8 @@
 """What moved on a machine although nothing was run."""
 
+import json
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -85,6 +87,13 @@ def test_an_inventory_is_the_same_once_it_was_written_down() -> None:
     written = replace(odd, version="1\N{REPLACEMENT CHARACTER}")
     assert inventory_of((odd,)) == inventory_of((written,))
     assert inventory_of(()).startswith("sha256:")
+
+
+def test_an_inventory_is_that_of_the_lines_that_its_reference_shows() -> None:
+    odd = Installed('b"a\\s\nh', "amd64", "2.0\u2028é\x00", status="half-installed", held=True)
+    rows = [[one.name, one.arch, one.version, one.status, one.held] for one in (odd, *STOOD)]
+    lines = sorted(json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n" for row in rows)
+    assert inventory_of((odd, *STOOD)) == f"sha256:{sha256(''.join(lines).encode()).hexdigest()}"
 
 
 def reported(*outside: OutsideChange) -> Report:

@@ -5,6 +5,7 @@ evidence, refutes; what merely is not there leaves unproved. What another versio
 differ for its rules, so that a difference alone refutes nothing there.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,9 +16,10 @@ from reconciler.planning.audit.verdicts import Against, Verdict
 from reconciler.planning.facts.package import Mention
 from reconciler.planning.gates.gates import CLOCK_TOLERANCE, approval_gate, freeze_gate
 from reconciler.planning.gates.inputs import is_security_plan
-from reconciler.planning.gates.recording import Recording, judge
+from reconciler.planning.gates.recording import Recording
 from reconciler.planning.gates.types import Apply, Closed, Deferred, FailedApply, GateInputs, GateName
-from reconciler.planning.reporting.report import build_report, to_json
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.report import build_report, to_document
 from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, StepOutcome, StepRecord
 from reconciler.planning.text.wording import listed, minute
@@ -238,10 +240,14 @@ def report(case: RunCase) -> Iterator[Against]:
         return
     built = case.built
     # As the host decided: whether it was shown what it should have been is another question.
-    judged = judge(built.recording, built.effective)
-    again = build_report(built.recording, built.effective, judged)
-    if to_json(again) != to_json(told):
+    again = build_report(built.recording, built.effective, built.told)
+    if _text(again) != _text(told):
         yield case.differs("report", "the report that announced it is not what its recording comes out as")
+
+
+def _text(told: Report) -> str:
+    """Return what is written of a report, all of it; its lines need no layout to be compared."""
+    return json.dumps(to_document(told), sort_keys=True)
 
 
 def decision(case: RunCase) -> Iterator[Against]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from reconciler.planning.audit.story import PolicyLine, Unread
-from reconciler.planning.gates.decision import evaluate
+from reconciler.planning.gates.decision import conclude, evaluate
 from reconciler.planning.gates.inputs import Local, gate_inputs
 from reconciler.planning.gates.recording import Judged, Recording, judge
 from reconciler.planning.gates.types import Closed, GateInputs, GateName, GateSettings, PolicyState
@@ -33,6 +33,17 @@ class Rebuilt:
     labels: dict[str, str]
     inputs: GateInputs
     judged: Judged
+
+    @property
+    def told(self) -> Judged:
+        """What came of the same plan by the inputs that the host recorded."""
+        recording = self.recording
+        if recording.inputs == self.inputs:
+            return self.judged
+        plan = self.judged.plan  # Of the recording and the policy alone: no input bears on it.
+        gates = evaluate(plan, recording.inputs, recording.now)
+        decision = conclude(plan, recording.inputs, gates, recording.now)
+        return replace(self.judged, gates=gates, decision=decision)
 
 
 def rebuild(recording: Recording, policy: PolicyLine) -> Rebuilt | Unread:

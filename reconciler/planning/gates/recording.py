@@ -170,20 +170,23 @@ def read_vouched(data: bytes) -> Recording:
     Raises:
         Misuse: It is not a recording, or was written by a newer patchledger.
     """
-    _known_version(data)
     try:
-        return _reader().validate_json(data, strict=True)
+        recording = _reader().validate_json(data, strict=True)
     except ValidationError as error:
+        _check_version(data)
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(["observation.json", *(str(part) for part in first["loc"])])
         raise Misuse(f"{place}: {first['msg']}") from None
+    if not is_known(recording.schema):
+        raise Misuse(*refusal("observation.json", recording.schema))
+    return recording
 
 
-def _known_version(data: bytes) -> None:
-    """Pass a file of a version that is known, and what is no recording at all.
+def _check_version(data: bytes) -> None:
+    """Tell of what cannot be read that it is of another version, where it is.
 
     Raises:
-        Misuse: It is of another version: what stands in it would only be misread.
+        Misuse: It is: what stands in it would only be misread.
     """
     try:
         document = json.loads(data)
