@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from benchmarks.bench import WITNESS, Bench, Row, cpu, rss
 from benchmarks.measure import Command, Spread, measure
@@ -15,6 +15,9 @@ from reconciler.planning.fleet import rows as fleet_rows
 from reconciler.planning.fleet.summary import Head, Line, write_summary
 from reconciler.planning.gates.recording import record, write
 from reconciler.planning.reporting.document import Counts
+from reconciler.planning.reporting.reader import read_report
+from reconciler.planning.reporting.report import to_document
+from reconciler.planning.text.layout import SCHEMA_VERSION
 from tests.fakes import Build, PackageWorld, converse
 from tests.policies import effective
 from tests.report_samples import FACTS, INPUTS
@@ -197,7 +200,7 @@ def _rows(policy: str, digests: int) -> Iterator[fleet_rows.Row]:
 def _report(folder: Path, told: list[fleet_rows.Row], digests: int) -> None:
     """Make a report repository of hosts; those that are first with a resolution have a whole recording."""
     _git(folder.parent, "init", "-q", "--bare", folder.name)
-    recording, sample = _recording(), Path(__file__).with_name("report.json").read_bytes()
+    recording, sample = _recording(), _sample()
     with subprocess.Popen(
         ["git", "-C", str(folder), "fast-import", "--quiet", "--done"], stdin=subprocess.PIPE
     ) as importing:
@@ -226,10 +229,21 @@ def _commit(row: fleet_rows.Row, report: bytes, recording: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _report_of(sample: bytes, row: fleet_rows.Row) -> bytes:
-    told = json.loads(sample)
-    told["target"], told["resolution"], told["policy_commit"] = row.target, row.resolution, row.policy_commit
-    told["host"] |= {"labels": dict(row.labels), "own_labels": dict(row.labels)}
+def _sample() -> Mapping[str, Any]:
+    """Return a report of today's layout: an older one tells no resolution, and each host is a case then."""
+    data = Path(__file__).with_name("report.json").read_bytes()
+    return to_document(replace(read_report(data), schema=SCHEMA_VERSION))
+
+
+def _report_of(sample: Mapping[str, Any], row: fleet_rows.Row) -> bytes:
+    labels = dict(row.labels)
+    told = {
+        **sample,
+        "target": row.target,
+        "resolution": row.resolution,
+        "policy_commit": row.policy_commit,
+        "host": {**sample["host"], "labels": labels, "own_labels": labels},
+    }
     return json.dumps(told).encode()
 
 
