@@ -212,7 +212,7 @@ class _Draft:
     def _is_from_another_source(self, question: Question, standing: Wanted) -> bool:
         """Tell whether only sources have the version that count again, and the question did without."""
         absent = {*question.without} - {*self.asked.without}
-        known = self.conversation.rules.sources
+        known = self.conversation.rules.machine.sources
         origins = standing.version.origins
         return bool(absent and origins) and all(
             name in known and absent.issuperset(one.identity for one in known[name]) for name in origins

@@ -24,6 +24,7 @@ from reconciler.planning.resolving.approval import approvals_of
 from reconciler.planning.resolving.dialogue import Conversation, Resolution
 from reconciler.planning.resolving.dispositions import Disposition, Update
 from reconciler.planning.resolving.plan import account_of, security_only
+from reconciler.planning.resolving.selection import Machine
 from reconciler.planning.resolving.sources import offers_under
 from reconciler.policy.documents import PackageException
 from reconciler.policy.resolve import Effective
@@ -92,9 +93,9 @@ class _Planned:
     certain: frozenset[PackageId]
 
     @classmethod
-    def of(cls, recording: Recording, effective: Effective, at: datetime) -> "_Planned":
+    def of(cls, recording: Recording, machine: Machine, effective: Effective, at: datetime) -> "_Planned":
         seen = _seen_under(recording, effective)
-        conversation = Conversation.of(seen, effective, at)
+        conversation = Conversation.of(seen, effective, at, machine)
         exchanges = (*recording.exchanges, *recording.security_exchanges, *recording.unrestricted)
         found = conversation.replay(exchanges)
         if isinstance(found, Resolution):
@@ -130,7 +131,8 @@ def by_recording(recording: Recording, before: Effective, after: Effective, at: 
         after: And by the head.
         at: The instant at which both are judged, aware.
     """
-    old, new = _Planned.of(recording, before, at), _Planned.of(recording, after, at)
+    machine = Machine.of(recording.observation)
+    old, new = (_Planned.of(recording, machine, one, at) for one in (before, after))
     changes = sorted(_changes(old, new), key=lambda one: (not one.security, one.name, one.arch))
     guesses = [one.estimate for one in (old, new) if one.estimate is not None]
     rules = {one.estimated for one in changes if one.estimated is not None}
@@ -141,20 +143,24 @@ def by_recording(recording: Recording, before: Effective, after: Effective, at: 
         tuple(rule for rule in Rule if rule in rules),
         tuple(changes),
         overdue=tuple(_overdue(old.updates, new.updates, at)),
-        passing=_passing(recording, before, after, at),
+        passing=_passing(recording, machine, before, after, at),
     )
 
 
-def _passing(recording: Recording, before: Effective, after: Effective, at: datetime) -> LetThrough | None:
+def _passing(
+    recording: Recording, machine: Machine, before: Effective, after: Effective, at: datetime
+) -> LetThrough | None:
     """Return what the head's freeze lets through, where that is another than by the base."""
-    was, will = (_let_through(recording, one, at) for one in (before, after))
+    was, will = (_let_through(recording, machine, one, at) for one in (before, after))
     return will if will != was else None
 
 
-def _let_through(recording: Recording, effective: Effective, at: datetime) -> LetThrough | None:
+def _let_through(
+    recording: Recording, machine: Machine, effective: Effective, at: datetime
+) -> LetThrough | None:
     if not lets_security_through(effective, at):
         return None
-    planned = _Planned.of(recording, security_only(effective), at)
+    planned = _Planned.of(recording, machine, security_only(effective), at)
     found = (one.package for one in planned.updates if one.disposition is Disposition.PLANNED)
     rule = None if planned.estimate is None else Rule.SECURITY
     return LetThrough(tuple(map(str, sorted(found))), rule)

@@ -118,13 +118,13 @@ def _package_system(observation: Observation, rules: Rules) -> Iterator[Conditio
     health = observation.health
     if health.interrupted:
         named = listed(health.interrupted)
-        message = f"half done: {named}; {rules.traits.to_end}"
+        message = f"half done: {named}; {rules.machine.traits.to_end}"
         yield Condition(ConditionType.PACKAGE_SYSTEM_INTERRUPTED, True, "Interrupted", message)
     if observation.quarantined:
         yield _left_alone(observation.quarantined, rules)
     if health.broken:
         named = listed(health.broken)
-        message = f"dependencies of installed packages are not met: {named}; {rules.traits.to_whole}"
+        message = f"dependencies of installed packages are not met: {named}; {rules.machine.traits.to_whole}"
         yield Condition(ConditionType.DEPENDENCIES_BROKEN, True, "UnmetDependencies", message, stalled=True)
 
 
@@ -132,13 +132,13 @@ def _left_alone(quarantined: Sequence[Quarantined], rules: Rules) -> Condition:
     """Tell of versions that are left alone: until something changes, or for a time."""
     failed = [one for one in quarantined if one.until is None]
     lacking = [one for one in quarantined if one.until is not None]
-    named = listed([f"{rules.name_of(one.package)} {one.version}" for one in quarantined])
+    named = listed([f"{rules.machine.name_of(one.package)} {one.version}" for one in quarantined])
     message = f"in quarantine: {named}"
     if failed:
-        why = listed([f"{rules.name_of(one.package)}: {one.message}" for one in failed])
+        why = listed([f"{rules.machine.name_of(one.package)}: {one.message}" for one in failed])
         message += f"; installing failed, and is not tried before something changes ({why})"
     if lacking:
-        why = listed([f"{rules.name_of(one.package)}: {one.message}" for one in lacking])
+        why = listed([f"{rules.machine.name_of(one.package)}: {one.message}" for one in lacking])
         again = min(one.until for one in lacking if one.until is not None)
         message += f"; what could not be fetched is tried again after {instant(again)} ({why})"
     reason = "FailedBefore" if failed else "NotFetched"
@@ -154,7 +154,7 @@ def _resolving(rules: Rules, resolution: Resolution, updates: Sequence[Update]) 
         case Failure(reason=reason, message=message):
             yield Condition(ConditionType.CANNOT_RESOLVE, True, reason, message)
     refused = [
-        rules.name_of(update.package)
+        rules.machine.name_of(update.package)
         for update in updates
         if update.disposition is Disposition.REMOVAL_REFUSED
     ]
@@ -174,7 +174,7 @@ def _spared(resolution: Resolution, rules: Rules) -> Iterator[str]:
     ):
         packages = [one for one in sorted(resolution.spared) if rules.protects(one) is is_kept]
         if packages:
-            names = listed([rules.name_of(package) for package in packages])
+            names = listed([rules.machine.name_of(package) for package in packages])
             what = "a full upgrade would remove it, and for the sake of which update is not known"
             yield f"{names}: {what}, {why}"
 
@@ -198,7 +198,7 @@ def _security(observation: Observation, rules: Rules) -> Iterator[Condition]:
     """Tell that security updates are wanted and nothing says which they are: that is not "up to date"."""
     if rules.effective.settings.updates != "security":
         return
-    if not rules.traits.tells_security:
+    if not rules.machine.traits.tells_security:
         message = (
             "this package manager does not say which updates fix security problems, so nothing is planned"
             " with 'updates: security'; only 'updates: all' is of use here"
@@ -214,7 +214,7 @@ def _security(observation: Observation, rules: Rules) -> Iterator[Condition]:
 def _lacking(serving: Sequence[Source], rules: Rules) -> str:
     """Say why no source of security updates counts: none is there, or those that are were left out."""
     nothing = "so nothing is planned with 'updates: security'"
-    if not serving and not rules.traits.names_security_sources:
+    if not serving and not rules.machine.traits.names_security_sources:
         return (
             "no package source of this machine has advisories, which say what fixes security problems,"
             f" {nothing}; configure one that has, or switch it on"
@@ -245,9 +245,9 @@ def _sources(observation: Observation, rules: Rules) -> Iterator[Condition]:
 
 def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
     """Tell what a manager that knows only whole upgrades leaves behind."""
-    if rules.traits.knows_partial_upgrades:
+    if rules.machine.traits.knows_partial_upgrades:
         return
-    behind = [rules.name_of(one.package) for one in updates if _is_left_behind(one.disposition)]
+    behind = [rules.machine.name_of(one.package) for one in updates if _is_left_behind(one.disposition)]
     is_upgraded = rules.effective.settings.updates == "all" and resolution.failure is None
     if behind and is_upgraded and resolution.waiting is None:
         message = (
@@ -305,7 +305,7 @@ def _dated(exceptions: Iterable[PlacedException], verb: str) -> str:
 
 
 def _unjudged(rules: Rules, updates: Sequence[Update], manager: str) -> Iterator[Condition]:
-    if rules.order is not None:
+    if rules.machine.order is not None:
         return
     used = rules.naming_exceptions.of_any(update.package for update in updates)
     named = [

@@ -60,7 +60,7 @@ class Timekeeper:
 
     def _lacked(self, offer: Offer) -> Iterator[FirstSeen]:
         """Yield when each version was first seen that the host lacks, whether it is still on offer or not."""
-        dates, now = self.rules.first_seen, self.rules.now
+        dates, now = self.rules.machine.first_seen, self.rules.now
         for one in within_reach(offer):
             if self._counts(offer, one):
                 at = min(
@@ -73,7 +73,9 @@ class Timekeeper:
                 yield sight
 
     def _is_behind(self, offer: Offer, sight: FirstSeen) -> bool:
-        return self.rules.order is not None and is_behind(offer, sight.version, self.rules.order)
+        return self.rules.machine.order is not None and is_behind(
+            offer, sight.version, self.rules.machine.order
+        )
 
     def _counted(self, offer: Offer, sight: FirstSeen) -> bool:
         return self._counts(offer, Available(sight.version, (sight.origin,), sight.urgency != "other"))

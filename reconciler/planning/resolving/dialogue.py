@@ -63,6 +63,7 @@ from reconciler.planning.resolving.selection import (
     ExceptionBlock,
     ExceptionHold,
     FailedBefore,
+    Machine,
     NotAdmitted,
     Obstacle,
     OperatorHold,
@@ -305,9 +306,11 @@ class Conversation:
         return self.case.standings
 
     @classmethod
-    def of(cls, observation: Observation, effective: Effective, now: datetime) -> "Conversation":
-        """Prepare it; nothing is asked yet."""
-        rules = Rules.of(observation, effective, now)
+    def of(
+        cls, observation: Observation, effective: Effective, now: datetime, machine: Machine | None = None
+    ) -> "Conversation":
+        """Prepare it, as for :meth:`Rules.of`; nothing is asked yet."""
+        rules = Rules.of(observation, effective, now, machine)
         offers = {
             offer.package: offer for offer in sorted(observation.offers, key=lambda offer: offer.package)
         }
@@ -380,7 +383,7 @@ class Conversation:
             return
         mode: Mode = "full" if settings.upgrade == "full" else "safe"
         yield self._ask(replace(free, mode=mode, security=False))
-        if rules.traits.tells_security and not is_free:
+        if rules.machine.traits.tells_security and not is_free:
             yield self._ask(replace(free, mode="safe", security=True))
 
     # --- Step 1 -------------------------------------------------------------------------------------------
@@ -436,13 +439,13 @@ class Conversation:
 
     def _limit(self, key: PackageId, kind: Kind) -> Limit:
         """Keep a package where it is; one that is not there, out."""
-        return Limit(key.mention, "exclude" if key.name in self.rules.arches else "block", kind)
+        return Limit(key.mention, "exclude" if key.name in self.rules.machine.arches else "block", kind)
 
     def _resolvable(self, wish: Wish) -> Talk[tuple[Wish, Answer]]:
         """Ask, and where what stays behind makes all impossible, again without what cannot be beside it."""
         answer = yield self._ask(wish)
         # Those that leave out have done so in their first answer.
-        for _ in range(WIDENING if not self.rules.traits.leaves_out else 0):
+        for _ in range(WIDENING if not self.rules.machine.traits.leaves_out else 0):
             unmet = self._beside(answer.unmet, wish.limits)
             if answer.exit_code in exit_codes.WELL or not unmet:
                 break
@@ -544,7 +547,7 @@ class Conversation:
         is_explained = all(change.by for change in refused) and not doers & wish.limits
         # Nothing is removed in this mode, and yet something is: there is nothing gentler left to ask.
         if wish.mode == "safe" and not is_explained:
-            names = ", ".join(self.rules.name_of(change.package) for change in refused)
+            names = ", ".join(self.rules.machine.name_of(change.package) for change in refused)
             return Failure("RemovalsForced", f"every transaction would remove {names}")
         wish = replace(wish, limits=wish.limits | culprits)
         if is_explained:
@@ -556,7 +559,7 @@ class Conversation:
         return wish.sparing(gone, frozenset(self._limit(package, "removal") for package in gone))
 
     def _new_and_young(self, changes: Iterable[Change]) -> WaitsFor | None:
-        if self.rules.traits.knows_partial_upgrades:
+        if self.rules.machine.traits.knows_partial_upgrades:
             return None
         against = [(change.package, against_change(change, self.offers, self.rules)) for change in changes]
         return latest((obstacles[0], package) for package, obstacles in against if obstacles)
@@ -574,13 +577,13 @@ class Conversation:
         question = replace(
             # What counts as security, and which sources are as if not there, is the same in all questions of
             # a plan.
-            wish.question(self.rules.arches),
+            wish.question(self.rules.machine.arches),
             security_sources=self.rules.asked.security,
             without=self.rules.asked.without,
         )
         if only is None:
             return question
-        (name,) = tokens([only.mention], self.rules.arches)
+        (name,) = tokens([only.mention], self.rules.machine.arches)
         # From every source, so that the answer shows what would have to come from one that does not count.
         return replace(question, without=(), only=(name, self.standings[only].version.version))
 
@@ -594,7 +597,7 @@ class Conversation:
     def _strangers(self, changes: Iterable[Change]) -> tuple[str, ...]:
         """Name what would come from sources that the manager was told to do without: it did not know them."""
         return tuple(
-            self.rules.name_of(change.package)
+            self.rules.machine.name_of(change.package)
             for change in changes
             if any(isinstance(one, NotAdmitted) for one in against_change(change, self.offers, self.rules))
         )

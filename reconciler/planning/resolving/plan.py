@@ -164,7 +164,7 @@ class _Account:
         )
 
     def _replaced(self, offer: Offer) -> tuple[str, ...]:
-        return tuple(map(self._rules.name_of, offer.replaces))
+        return tuple(map(self._rules.machine.name_of, offer.replaces))
 
     def _absence(self, key: PackageId, standing: Standing) -> tuple[Disposition, tuple[Reason, ...]]:
         match standing:

@@ -70,14 +70,14 @@ def disposition_of(obstacle: Obstacle) -> Disposition:
 
 def reason_of(package: PackageId, obstacle: Obstacle, rules: Rules) -> Reason:
     """Put what stands against a package into words."""
-    name = rules.name_of(package)
+    name = rules.machine.name_of(package)
     match obstacle:
         case TooYoung() | WaitsFor():
             return _reason_of_youth(name, obstacle, rules)
         case NotAdmitted() | OutsideMode():
             return _reason_of_choice(name, obstacle, rules)
         case OperatorHold(of=other):
-            name = name if other is None else rules.name_of(other)
+            name = name if other is None else rules.machine.name_of(other)
             return Reason("operator-hold", f"{name} is on hold on this machine, by its operator")
         case ExceptionHold(exception=placed, version=version):
             text = f"exception '{placed.value.name}' holds back {name} {version} {_words_of(placed)}"
@@ -113,7 +113,7 @@ def _reason_of_mode(name: str, obstacle: OutsideMode, rules: Rules) -> Reason:
     if obstacle.updates == "none":
         return Reason("updates-none", "no updates are wanted", place)
     what = f"{name} {obstacle.version}"
-    if not rules.traits.tells_security:
+    if not rules.machine.traits.tells_security:
         text = (
             f"the package manager does not say whether {what} fixes security problems, and only such updates"
             " are wanted"
@@ -132,7 +132,7 @@ def _reason_of_youth(name: str, obstacle: TooYoung | WaitsFor, rules: Rules) -> 
             )
             return Reason("min-age", text, place_of(setting, rules.effective))
         case WaitsFor(package=package, cause=cause):
-            other = rules.name_of(package)
+            other = rules.machine.name_of(package)
             text = (
                 f"this package manager knows no partial upgrades, so all updates wait for {other}"
                 f" {cause.version}, which is old enough at {instant(cause.ready)}"
@@ -202,9 +202,8 @@ def _explained(
     version = wanted.version.version
     match explanation:
         case WouldRemove(victims=victims, setting=setting, guards=guards):
-            text = (
-                f"{version} comes only with the removal of {listed([rules.name_of(one) for one in victims])}"
-            )
+            names = listed([rules.machine.name_of(one) for one in victims])
+            text = f"{version} comes only with the removal of {names}"
             if setting is None:
                 text = f"{text}, which policy allows and the package manager's full upgrade does not do"
                 return Disposition.UNAVAILABLE, (Reason("kept-back", text),)
@@ -214,7 +213,7 @@ def _explained(
         case Needs(packages=packages):
             return _needing(version, packages, rules)
         case NeedsPhased(package=package, share=share):
-            name = rules.name_of(package)
+            name = rules.machine.name_of(package)
             needs = Reason("needs-phased", f"{version} needs {name}")
             return Disposition.PHASED, (needs, _phased(f"the update of {name}", share))
         case WouldReplace() | Impossible() | OtherVendor() | Alone() | KeptBack():
@@ -236,7 +235,7 @@ def _kept_back(
                 "updates": f"which 'updates: {rules.effective.settings.updates}' never removes",
                 "removals": "and no full upgrade was found without a removal that policy refuses",
             }[setting]
-            names = listed([rules.name_of(one) for one in replaced])
+            names = listed([rules.machine.name_of(one) for one in replaced])
             return f"{version} replaces {names}, {refusal}", place_of(setting, rules.effective)
         case Impossible(unmet=unmet):
             relations = listed([_relation(wanted, each) for each in unmet])
@@ -278,7 +277,7 @@ def _needing(
     version: str, packages: Sequence[tuple[PackageId, Obstacle]], rules: Rules
 ) -> tuple[Disposition, tuple[Reason, ...]]:
     disposition = disposition_of(packages[0][1])
-    names = listed([rules.name_of(package) for package, _ in packages])
+    names = listed([rules.machine.name_of(package) for package, _ in packages])
     text = f"{version} needs {names}, which must not be installed or updated"
     causes = [reason_of(package, obstacle, rules) for package, obstacle in packages]
     return disposition, (Reason(f"needs-{disposition}", text, causes[0].origin), *causes)
@@ -314,7 +313,7 @@ def reasons_for_change(change: Change, standing: Standing | None, rules: Rules) 
 def _reasons_for_coming(change: Change, standing: Standing | None, rules: Rules) -> tuple[Reason, ...]:
     match change.action, standing:
         case _, Wanted(only_as_dependency=None, offer=offer) if offer.replaces:
-            replaced = listed([rules.name_of(one) for one in offer.replaces])
+            replaced = listed([rules.machine.name_of(one) for one in offer.replaces])
             takes = Reason("replaces", f"it takes the place of {replaced}")
             return (_selected(standing, rules), takes, *_superseded(change, standing, rules))
         case "install", Wanted(only_as_dependency=None):

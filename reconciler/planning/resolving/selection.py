@@ -23,7 +23,7 @@ versions is not known, the range counts as met for everything that holds back, a
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -269,69 +269,98 @@ def version_range(text: str) -> VersionRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What policy, operator and evidence say about any version of any package at one moment.
+class Machine:
+    """What was seen of a machine, by package and by source, whatever policy makes of it.
 
     Attributes:
-        exceptions: Those in force, sorted by name.
-        naming_exceptions: The same, to be asked for those of a package.
+        order: Of the manager's versions; ``None`` where nobody knows it.
         held: What the operator put on hold.
         arches: Architectures in which each name is installed.
         installed: The versions on the machine.
-        failed: Versions that failed to install here, by package.
-        asked: As what the machine's sources are seen.
-        not_admitted: Names of sources none of which is admitted, each with the setting that says so.
-        missing: Names of sources that could not be read, and may be missing.
-        sources: The machine's, by name.
+        first_seen: When each version was first seen, by origin, name and version.
+        sources: By name.
         traits: What the manager can do.
         name_of: What people read a package of this machine as.
     """
 
-    effective: Effective
-    now: datetime
     order: Order | None
-    exceptions: tuple[PlacedException, ...]
-    naming_exceptions: Naming
     held: frozenset[PackageId]
     arches: Mapping[str, frozenset[str]]
     installed: Mapping[PackageId, str]
     first_seen: Mapping[tuple[str, str, str], datetime]
+    sources: Mapping[str, tuple[Source, ...]]
     traits: ManagerTraits
-    failed: Mapping[PackageId, Quarantined] = field(default_factory=dict)
-    asked: SourcesAsked = field(default_factory=SourcesAsked)
-    not_admitted: Mapping[str, SourcesKey] = field(default_factory=dict)
-    missing: frozenset[str] = frozenset()
-    sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
-    name_of: Names = field(default_factory=Names)
+    name_of: Names
 
     @classmethod
-    def of(cls, observation: Observation, effective: Effective, now: datetime) -> "Rules":
-        """Collect them from what was seen and what policy says."""
-        in_force = (placed for placed in effective.exceptions if placed.value.ends() > now)
-        exceptions = tuple(sorted(in_force, key=lambda placed: placed.value.name))
+    def of(cls, observation: Observation) -> "Machine":
+        """Look up what was seen; of thousands of packages, once for all policies that are asked about it."""
         arches: defaultdict[str, set[str]] = defaultdict(set)
         for package in observation.installed:
             arches[package.name].add(package.arch)
+        installed = {one.package: one.version for one in observation.installed}
         return cls(
-            effective=effective,
-            now=now,
             order=order_of(observation.manager),
-            exceptions=exceptions,
-            naming_exceptions=Naming(exceptions),
             held=frozenset(one.package for one in observation.installed if one.held),
             arches={name: frozenset(found) for name, found in arches.items()},
-            installed={one.package: one.version for one in observation.installed},
+            installed=installed,
             first_seen=_earliest(observation.first_seen),
+            sources=by_name(observation.sources),
+            traits=traits_of(observation.manager),
+            name_of=Names.among(
+                (*installed, *(one.package for one in observation.offers)), observation.facts.architecture
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What policy, operator and evidence say about any version of any package at one moment.
+
+    Attributes:
+        machine: What was seen.
+        exceptions: Those in force, sorted by name.
+        naming_exceptions: The same, to be asked for those of a package.
+        failed: Versions that failed to install here, by package.
+        asked: As what the machine's sources are seen.
+        not_admitted: Names of sources none of which is admitted, each with the setting that says so.
+        missing: Names of sources that could not be read, and may be missing.
+    """
+
+    machine: Machine
+    effective: Effective
+    now: datetime
+    exceptions: tuple[PlacedException, ...]
+    naming_exceptions: Naming
+    failed: Mapping[PackageId, Quarantined]
+    asked: SourcesAsked
+    not_admitted: Mapping[str, SourcesKey]
+    missing: frozenset[str]
+
+    @classmethod
+    def of(
+        cls, observation: Observation, effective: Effective, now: datetime, machine: Machine | None = None
+    ) -> "Rules":
+        """Collect them from what was seen and what policy says.
+
+        Args:
+            observation: Of the machine.
+            effective: Policy in force for it.
+            now: The moment.
+            machine: Of the observation, or of one of the same packages and sources, where it is known.
+        """
+        in_force = (placed for placed in effective.exceptions if placed.value.ends() > now)
+        exceptions = tuple(sorted(in_force, key=lambda placed: placed.value.name))
+        return cls(
+            machine=machine or Machine.of(observation),
+            effective=effective,
+            now=now,
+            exceptions=exceptions,
+            naming_exceptions=Naming(exceptions),
             failed={one.package: one for one in observation.quarantined},
             asked=SourcesAsked.of(observation, effective.settings),
             not_admitted=not_admitted(observation.sources, effective.settings.sources),
             missing=frozenset(one.name for one in missing(observation, effective.settings)),
-            sources=by_name(observation.sources),
-            traits=traits_of(observation.manager),
-            name_of=Names.among(
-                (one.package for one in (*observation.installed, *observation.offers)),
-                observation.facts.architecture,
-            ),
         )
 
     def naming(self, package: PackageId, action: str) -> tuple[PlacedException, ...]:
@@ -361,13 +390,13 @@ class Rules:
                 return False
         if exception.versions is None:
             return True
-        if self.order is None:
+        if self.machine.order is None:
             return holds_back
-        return version_range(exception.versions).contains(available.version, self.order)
+        return version_range(exception.versions).contains(available.version, self.machine.order)
 
     def _is_from(self, wanted: Sources, name: str) -> bool:
         """Tell whether a source of this name is among those that an exception is about."""
-        known = self.sources.get(name)
+        known = self.machine.sources.get(name)
         if not known:
             return wanted.admit(name, "")
         return any(wanted.admit(one.name, one.release) for one in known)
@@ -377,7 +406,7 @@ class Rules:
 
         The update mode is not asked: a version outside of it may be needed by one inside.
         """
-        holds: list[Obstacle] = [OperatorHold()] if package in self.held else []
+        holds: list[Obstacle] = [OperatorHold()] if package in self.machine.held else []
         holds += (
             ExceptionHold(placed, available.version) for placed in self.covering(package, "hold", available)
         )
@@ -387,7 +416,7 @@ class Rules:
         """Return what stands against this version of what is offered, the decisive first."""
         if not offer.replaces:
             return self.against(offer.package, available)
-        held: list[Obstacle] = [OperatorHold(one) for one in offer.replaces if one in self.held]
+        held: list[Obstacle] = [OperatorHold(one) for one in offer.replaces if one in self.machine.held]
         if offer.held and not held:
             held.append(OperatorHold())
         held += (
@@ -426,7 +455,9 @@ class Rules:
         least = ages.security if available.security else ages.other
         if not least:
             return ()
-        dates = (self.first_seen.get((origin, name, available.version)) for origin in available.origins)
+        dates = (
+            self.machine.first_seen.get((origin, name, available.version)) for origin in available.origins
+        )
         seen = min((date for date in dates if date is not None), default=self.now)
         # What was seen in the future was seen by a clock that was wrong, and must not make anything wait for
         # longer.
@@ -442,7 +473,7 @@ class Rules:
 
     def keeping(self, package: PackageId, version: str) -> tuple[Obstacle, ...]:
         """Return what keeps a package where it is, whatever is on offer; ``version`` is the present."""
-        found: list[Obstacle] = [OperatorHold()] if package in self.held else []
+        found: list[Obstacle] = [OperatorHold()] if package in self.machine.held else []
         found += (ExceptionHold(placed, version) for placed in self._of_all_versions(package, "hold"))
         found += (ExceptionBlock(placed, version) for placed in self._of_all_versions(package, "block"))
         return tuple(found)
@@ -492,7 +523,7 @@ def standing_of(offer: Offer, rules: Rules) -> Standing:
 def standings_of(offers: Mapping[PackageId, Offer], rules: Rules) -> dict[PackageId, Standing]:
     """Say of every offered update whether and in which version policy wants it."""
     found = {key: standing_of(offer, rules) for key, offer in offers.items()}
-    return found if rules.traits.knows_partial_upgrades else _together(found, rules)
+    return found if rules.machine.traits.knows_partial_upgrades else _together(found, rules)
 
 
 def _together(standings: Mapping[PackageId, Standing], rules: Rules) -> dict[PackageId, Standing]:

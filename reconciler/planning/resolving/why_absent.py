@@ -220,7 +220,7 @@ class Case:
         return tuple(
             (key, obstacle)
             for key in victims
-            if (version := self.rules.installed.get(key)) is not None
+            if (version := self.rules.machine.installed.get(key)) is not None
             for obstacle in self._holding(key, version)[:1]
         )
 
@@ -267,7 +267,7 @@ class Case:
             names |= {relation.package, relation.needs.partition(" ")[0]}
         return tuple(
             key
-            for key in sorted(self.rules.installed)
+            for key in sorted(self.rules.machine.installed)
             if key != wanted
             and key not in self.standings
             and any(Mention.parse(one).means(key) for one in names)
@@ -278,7 +278,7 @@ class Case:
         return self.standings[keys[0]] if len(keys) == 1 else None
 
     def _would_do(self, standing: Unwanted, versions: str) -> bool:
-        order = self.rules.order
+        order = self.rules.machine.order
         if not versions:
             return True
         try:
