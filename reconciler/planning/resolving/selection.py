@@ -369,12 +369,22 @@ class Rules:
 
     def covering(self, package: PackageId, action: str, available: Available) -> tuple[PlacedException, ...]:
         """Return the exceptions in force with this action that are about this version of the package."""
+        return self._covering(self.naming_exceptions.of(package), action, available)
+
+    def _covering(
+        self, named: tuple[PlacedException, ...], action: str, available: Available
+    ) -> tuple[PlacedException, ...]:
+        """Return those with this action that are about this version, of exceptions that name the package."""
+        if not named:
+            return ()
         return tuple(
-            placed for placed in self.naming(package, action) if self._covers(placed.value, available)
+            one for one in named if one.value.action == action and self._covers(one.value, available)
         )
 
     def covering_offer(self, offer: Offer, action: str, available: Available) -> tuple[PlacedException, ...]:
         """Return the exceptions in force with this action that are about this version of what is offered."""
+        if not offer.replaces:
+            return self.covering(offer.package, action, available)
         found = (
             one for each in (offer.package, *offer.replaces) for one in self.covering(each, action, available)
         )
@@ -406,11 +416,10 @@ class Rules:
 
         The update mode is not asked: a version outside of it may be needed by one inside.
         """
+        named = self.naming_exceptions.of(package)
         holds: list[Obstacle] = [OperatorHold()] if package in self.machine.held else []
-        holds += (
-            ExceptionHold(placed, available.version) for placed in self.covering(package, "hold", available)
-        )
-        return (*holds, *self.against_new(package, available))
+        holds += (ExceptionHold(one, available.version) for one in self._covering(named, "hold", available))
+        return (*holds, *self._against_new(package, available, named))
 
     def against_offer(self, offer: Offer, available: Available) -> tuple[Obstacle, ...]:
         """Return what stands against this version of what is offered, the decisive first."""
@@ -431,9 +440,12 @@ class Rules:
 
     def against_new(self, package: PackageId, available: Available) -> tuple[Obstacle, ...]:
         """Return what stands against a package that would come in new, the decisive first."""
-        blocks = (
-            ExceptionBlock(placed, available.version) for placed in self.covering(package, "block", available)
-        )
+        return self._against_new(package, available, self.naming_exceptions.of(package))
+
+    def _against_new(
+        self, package: PackageId, available: Available, named: tuple[PlacedException, ...]
+    ) -> tuple[Obstacle, ...]:
+        blocks = [ExceptionBlock(one, available.version) for one in self._covering(named, "block", available)]
         failed = self.failed.get(package)
         failures = (FailedBefore(failed),) if failed and failed.version == available.version else ()
         strangers = self._strangers(available)
@@ -462,10 +474,11 @@ class Rules:
         # What was seen in the future was seen by a clock that was wrong, and must not make anything wait for
         # longer.
         seen = min(seen, self.now)
-        if shifted(seen, least) <= self.now:
+        ready = shifted(seen, least)
+        if ready <= self.now:
             return ()
         setting: MinAge = "min_age.security" if available.security else "min_age.other"
-        return (TooYoung(available.version, setting, seen, shifted(seen, least)),)
+        return (TooYoung(available.version, setting, seen, ready),)
 
     def protects(self, package: PackageId) -> bool:
         """Tell whether a package must not even be removed: an operator or an exception holds or blocks it."""
@@ -509,15 +522,18 @@ def standing_of(offer: Offer, rules: Rules) -> Standing:
     # From the newest on: what stands against the newer ones is why an older one is chosen, and is told with
     # it.
     passed_over: list[Obstacle] = []
+    against: list[tuple[Available, tuple[Obstacle, ...]]] = []
     for available in selected:
         obstacles = rules.against_offer(offer, available)
         if not obstacles:
             return _wanted(offer, available, rules, selected, tuple(passed_over))
         passed_over += sorted(obstacles, key=precedence)
-    counting = (available for available in selected if not available.left_out)
-    judged = next(counting, selected[0] if selected else reach[0])
-    found = [*rules.against_offer(offer, judged), *_outside(reach, rules, selected)]
-    return Unwanted(offer, judged, tuple(sorted(found, key=precedence)))
+        against.append((available, obstacles))
+    if not against:
+        against.append((reach[0], rules.against_offer(offer, reach[0])))
+    judged, found = next((one for one in against if not one[0].left_out), against[0])
+    obstacles = (*found, *_outside(reach, rules, selected))
+    return Unwanted(offer, judged, tuple(sorted(obstacles, key=precedence)))
 
 
 def standings_of(offers: Mapping[PackageId, Offer], rules: Rules) -> dict[PackageId, Standing]:
