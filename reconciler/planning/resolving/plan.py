@@ -131,10 +131,7 @@ class _Account:
 
     def updates(self) -> tuple[Update, ...]:
         offers = self.conversation.offers
-        found = [
-            replace(self._of_offer(key, offer), deadline=self.timekeeper.deadline_of(offer))
-            for key, offer in offers.items()
-        ]
+        found = [self._of_offer(key, offer) for key, offer in offers.items()]
         found += [self._of_change(change) for key, change in self.moved.items() if key not in offers]
         return tuple(sorted(found, key=lambda update: update.package))
 
@@ -161,6 +158,7 @@ class _Account:
             advisories=offer.advisories,
             size=available.size,
             replaces=self._replaced(offer),
+            deadline=self.timekeeper.deadline_of(offer),
         )
 
     def _replaced(self, offer: Offer) -> tuple[str, ...]:
@@ -194,6 +192,7 @@ class _Account:
                 size=available.size if change.size is None else change.size,
                 installed_delta=change.installed_delta,
                 replaces=self._replaced(offer),
+                deadline=self.timekeeper.deadline_of(offer),
             )
         )
 
