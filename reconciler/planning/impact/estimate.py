@@ -109,6 +109,7 @@ class _Draft:
     Attributes:
         changes: By package, in the package manager's order.
         gone: What was left out of the answer.
+        led: Those of the answer that move for the sake of others, in its order.
     """
 
     conversation: Conversation
@@ -118,9 +119,11 @@ class _Draft:
     changes: dict[PackageId, Change] = field(init=False)
     rules: dict[PackageId, Rule] = field(default_factory=dict)
     gone: set[PackageId] = field(default_factory=set)
+    led: Mapping[PackageId, Change] = field(init=False)
 
     def __post_init__(self) -> None:
         self.changes = moves(self._begin, self.conversation.offers)
+        self.led = {package: change for package, change in self.changes.items() if change.by}
 
     @property
     def _begin(self) -> tuple[Change, ...]:
@@ -161,9 +164,9 @@ class _Draft:
         for name in change.by:
             if change.to_version is not None:
                 self._drop_named(name, rule)
-        names = {one.name for one in self.gone}
-        for other, each in list(self.changes.items()):
-            if each.by and names.issuperset(each.by) and not self._is_wanted(other):
+        names = {one.name for one in self.gone} if self.led else set()
+        for other, each in self.led.items():
+            if names.issuperset(each.by) and not self._is_wanted(other):
                 self._drop(other, rule)
 
     def _drop_named(self, name: str, rule: Rule) -> None:
