@@ -62,7 +62,7 @@ def estimate(conversation: Conversation, exchanges: Sequence[Exchange]) -> Estim
         conversation: With the policy and the instant that are asked about.
         exchanges: Everything that was asked of the package manager by whatever policy, with its answers.
     """
-    asked = conversation.first_question()
+    asked = conversation.plain_question
     start = _nearest(asked, exchanges)
     draft = _Draft(conversation, exchanges, start, asked)
     draft.leave_out()

@@ -366,9 +366,20 @@ class Conversation:
             key for key in self._wanted() if key not in moved and not _is_phased(self.standings[key])
         )
 
-    def first_question(self) -> Question:
-        """Return what is asked first of the plan itself; later questions leave out more."""
-        return self._ask(self._first_wish())
+    @property
+    def plain_question(self) -> Question:
+        """What is asked first of the plan itself, as far as settings say it: without what it leaves out."""
+        settings, asked = self.rules.effective.settings, self.rules.asked
+        is_whole = settings.updates == "all"
+        return Question(
+            # Security updates alone never remove anything, so there is nothing that "full" could add.
+            mode="full" if settings.upgrade == "full" and is_whole else "safe",
+            security=not is_whole,
+            # What counts as security, and which sources are as if not there, is the same in all questions of
+            # a plan.
+            security_sources=asked.security,
+            without=asked.without,
+        )
 
     def unrestricted(self) -> Iterator[Question]:
         """Yield what would be asked if policy kept nothing back, where it does; other holds stand.
@@ -389,13 +400,11 @@ class Conversation:
     # --- Step 1 -------------------------------------------------------------------------------------------
 
     def _first_wish(self) -> Wish:
-        settings = self.rules.effective.settings
-        is_whole = settings.updates == "all"
+        plain = self.plain_question
         wanted = [standing for standing in self.standings.values() if isinstance(standing, Wanted)]
         return Wish(
-            # Security updates alone never remove anything, so there is nothing that "full" could add.
-            mode="full" if settings.upgrade == "full" and is_whole else "safe",
-            security=not is_whole,
+            mode=plain.mode,
+            security=plain.security,
             limits=frozenset(self._limits()),
             choices=tuple(standing for standing in wanted if standing.chosen),
             # Of what takes the place of a package, dnf is told the old name and zypper the new one.
@@ -575,8 +584,6 @@ class Conversation:
 
     def _ask(self, wish: Wish, only: PackageId | None = None) -> Question:
         question = replace(
-            # What counts as security, and which sources are as if not there, is the same in all questions of
-            # a plan.
             wish.question(self.rules.machine.arches),
             security_sources=self.rules.asked.security,
             without=self.rules.asked.without,
