@@ -159,7 +159,11 @@ def _add_windows(commands: _Commands) -> None:
     windows.add_argument(
         "--policy", metavar="FOLDER", help="all Schedules of this folder, or --schedule or --host of them"
     )
-    windows.add_argument("--host", metavar="NAME", help="with --policy: the windows and freezes of this host")
+    windows.add_argument(
+        "--host",
+        metavar="NAME",
+        help="with --policy: the windows and freezes of this host, or of a guest, HOST/GUEST",
+    )
     windows.add_argument(
         "--label",
         action="append",
@@ -169,6 +173,7 @@ def _add_windows(commands: _Commands) -> None:
     )
     windows.add_argument("--os", default="", metavar="ID[-VERSION]", help="of --host, such as debian-12")
     windows.add_argument("--manager", default="", choices=NAMES, help="of --host")
+    windows.add_argument("--guest-name", metavar="NAME", help="what its hypervisor calls the guest of --host")
     _format(windows)
 
 

@@ -220,7 +220,8 @@ def _perform_policy(chosen: argparse.Namespace) -> int:
 
             if chosen.all or chosen.host is None:
                 return show.show_all(options_of(show.AllOptions, chosen))
-            host = described.facts(chosen.host, chosen.label, chosen.os, chosen.manager, chosen.guest_of)
+            guest = {"guest_of": chosen.guest_of, "guest_name": chosen.guest_name}
+            host = described.facts(chosen.host, chosen.label, chosen.os, chosen.manager, **guest)
             return show.show(host, chosen.folder, chosen.rev, chosen.format)
         case "test":
             from reconciler.cli.verbs.policy import expectations

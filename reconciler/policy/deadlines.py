@@ -77,7 +77,8 @@ def _situations(revision: Revision) -> Iterator[Effective]:
         yield Resolver(replace(bare, policies=(for_all,))).resolve(nobody)
     resolver = Resolver(replace(bare, hosts=revision.hosts))
     for host in revision.hosts if setting else ():
-        yield resolver.resolve(replace(nobody, name=host.value.name))
+        name = host.value.name.rpartition("/")[2]
+        yield resolver.resolve(replace(nobody, name=name, guest_of=host.value.guest_of))
 
 
 def _too_short(effective: Effective, wait: timedelta) -> Iterator[Problem]:

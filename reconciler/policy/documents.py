@@ -53,6 +53,9 @@ from reconciler.policy.zones import end_instant, start_instant, zone
 
 Name = Annotated[str, StringConstraints(pattern=values.NAME)]
 HostName = Annotated[str, StringConstraints(pattern=values.HOST_NAME), AfterValidator(values.check_host_name)]
+TargetName = Annotated[
+    str, StringConstraints(pattern=values.TARGET_NAME), AfterValidator(values.check_target_name)
+]
 LabelKey = Annotated[str, StringConstraints(pattern=values.LABEL_KEY)]
 Glob = Annotated[str, StringConstraints(pattern=values.GLOB)]
 PackageGlob = Annotated[str, StringConstraints(pattern=values.PACKAGE_GLOB)]
@@ -104,7 +107,7 @@ Autoremove = Literal["none", "kernels", "new-unused"]
 Steps = Literal["minimal", "single"]
 Overrun = Literal["stop", "finish"]
 Conffiles = Literal["keep", "new"]
-OnFailure = Literal["report", "rollback"]
+OnFailure = Annotated[Literal["report", "rollback"], BeforeValidator(values.not_yet_restored)]
 Snapshot = Literal["none", "auto", "required"]
 When = Literal["never", "if-required", "always"]
 Event = Literal[
@@ -141,7 +144,7 @@ class Match(Strictly):
     """
 
     name: OneOrMany[Glob] | None = None
-    """Name of the host or guest."""
+    """Id of the host; of a guest its id, or what its hypervisor calls it."""
     labels: Annotated[Mapping[LabelKey, OneOrMany[Glob]], Field(min_length=1)] | None = None
     """Labels and the value, or one of the values, that each must have."""
     os: OneOrMany[Glob] | None = None
@@ -250,6 +253,8 @@ class Reboot(Strictly):
     """Warning given to logged-in users."""
     max_per_window: Count = 1
     """Reboots in one window, so that a host cannot loop."""
+    guests: Literal["respect", "ignore"] = "respect"
+    """Whether a hypervisor's reboot waits while one of its guests is at work, unfinished or in a freeze."""
 
 
 class Inhibit(Strictly):
@@ -751,20 +756,36 @@ class Approval(Document):
 
 
 class Host(Document):
-    """One host as the policy repository knows it. Hosts need no document; labels here beat the host's own."""
+    """One host, or a guest of one, as the policy repository knows it.
+
+    Hosts need no document; labels here beat the host's own.
+    """
 
     folder: ClassVar[str] = "hosts"
 
     kind: Literal["Host"]
     """`Host`"""
-    name: HostName
-    """The host's id."""
+    name: TargetName
+    """The host's id; of a guest `HOST/GUEST`: the hypervisor's id and its own."""
     labels: Mapping[LabelKey, Glob] = {}
     """Labels that policies match on."""
     machine_id: Annotated[str, StringConstraints(pattern=MACHINE_ID)] | None = None
     """Content of its /etc/machine-id: a cloned host with another one applies nothing."""
     report_key: Annotated[str, AfterValidator(values.check_public_key)] | None = None
-    """The SSH public key that signs its reports."""
+    """The SSH public key that signs its reports, and those of its guests."""
+
+    @property
+    def guest_of(self) -> str | None:
+        """Id of the hypervisor, ``None`` for a host that is no guest."""
+        home, slash, _ = self.name.rpartition("/")
+        return home if slash else None
+
+    @model_validator(mode="after")
+    def _signs_for_itself(self) -> Self:
+        if self.guest_of is not None and self.report_key is not None:
+            hint = f"leave it out: the key in the document of {self.guest_of} signs them"
+            raise refuse("is of a guest, whose reports its hypervisor signs", hint, key="report_key")
+        return self
 
 
 class RingRule(Strictly):

@@ -19,6 +19,7 @@ from hashlib import sha256
 from typing import TypeAlias
 
 from reconciler.policy.documents import Host, IcsEntry, Match, Policy, Schedule
+from reconciler.policy.idle_guests import check_guests
 from reconciler.policy.idle_matches import check_matches
 from reconciler.policy.load import Origin, Placed, Revision
 from reconciler.policy.overlaps import can_meet, certainly
@@ -50,6 +51,7 @@ def check_idle(revision: Revision, now: datetime, pins: Mapping[str, str]) -> tu
     idle = _Idle(revision, now, pins)
     found = {
         *check_matches(revision),
+        *check_guests(revision),
         *idle.schedules(),
         *idle.ended(),
         *idle.unused(),
@@ -114,6 +116,13 @@ _DEPENDENTS = (
     ),
     _Dependent(
         ("reboot", "max_per_window"),
+        "reboot",
+        None,
+        "has no effect: these hosts never reboot",
+        "set `when: if-required`, or leave it out",
+    ),
+    _Dependent(
+        ("reboot", "guests"),
         "reboot",
         None,
         "has no effect: these hosts never reboot",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.policy.documents import Approval, Freeze, Match, PackageException, Policy
 from reconciler.policy.load import Placed, Revision
-from reconciler.policy.match import fits, is_pattern
+from reconciler.policy.match import fits, is_pattern, means_guests
 from reconciler.policy.overlaps import certainly, leaves_out_all
 from reconciler.policy.problems import Problem, quoted
 from reconciler.policy.values import HOST_NAME, nearest
@@ -39,17 +39,13 @@ def matching(revision: Revision) -> Sequence[Matching]:
 
 def _impossible(one: Matching) -> Problem | None:
     match = one.value.match
-    if match.guest_of is not None:
-        message = "is about guests, which this version does not reach: it is about nobody"
-        return _warning(
-            one, ("guest_of",), message, "leave it out where patchledger runs in the guest itself"
-        )
-    if match.name is not None and not any(map(_may_be_a_host, match.name)):
-        message = f"{_texts(match.name)} can be no host's id, so this is about nobody"
-        lowered = f"write {match.name[0].lower()}" if _may_be_a_host(match.name[0].lower()) else ""
-        return _warning(
-            one, ("name",), message, lowered or "ids have small letters, digits, '.' and '-' only"
-        )
+    if match.guest_of is not None and not any(map(_may_be_a_host, match.guest_of)):
+        message = f"{_texts(match.guest_of)} can be no hypervisor's id, so this is about nobody"
+        return _warning(one, ("guest_of",), message, _lowered(match.guest_of[0]))
+    # What a guest is called may have any letters.
+    if match.name is not None and not means_guests(match) and not any(map(_may_be_a_host, match.name)):
+        message = f"{_texts(match.name)} can be no host's id, so this is about no host"
+        return _warning(one, ("name",), message, _lowered(match.name[0]))
     if match.os is not None and all(map(_never_an_os, match.os)):
         message = f"{_texts(match.os)} is what no system calls itself, so this is about nobody"
         return _warning(one, ("os",), message, _advice(match.os[0]))
@@ -63,10 +59,25 @@ def _texts(texts: Iterable[str]) -> str:
     return ", ".join(map(quoted, texts))
 
 
+def _is_hypervisor(match: Match, revision: Revision) -> bool:
+    """Tell whether a Host document is of a hypervisor whose guests are meant: these need no documents."""
+    wanted = match.guest_of
+    return wanted is not None and any(
+        fits(wanted, host.value.name) for host in revision.hosts if host.value.guest_of is None
+    )
+
+
 def _may_be_a_host(text: str) -> bool:
     if "[" in text:
         return True  # What stands in brackets is not looked at.
     return re.fullmatch(HOST_NAME, text.replace("*", "a").replace("?", "a")) is not None
+
+
+def _lowered(text: str) -> str:
+    lowered = text.lower()
+    return (
+        f"write {lowered}" if _may_be_a_host(lowered) else "ids have small letters, digits, '.' and '-' only"
+    )
 
 
 def _never_an_os(text: str) -> bool:
@@ -89,7 +100,7 @@ def _advice(text: str) -> str:
 def _unmet(one: Matching, revision: Revision) -> Iterator[Problem]:
     match = one.value.match
     answers = {certainly(match, host.value) for host in revision.hosts}
-    if True in answers:
+    if True in answers or _is_hypervisor(match, revision):
         return
     key, meant = _meant(match, revision)
     if meant:
@@ -103,6 +114,11 @@ def _meant(match: Match, revision: Revision) -> tuple[tuple[str, ...], str]:
     """Return the key whose text is met by no Host document but nearly by one, and what was probably meant."""
     hosts = [one.value for one in revision.hosts]
     names = [host.name for host in hosts]
+    if match.guest_of is not None:
+        homes = [host.name for host in hosts if host.guest_of is None]
+        homes += [host.guest_of for host in hosts if host.guest_of is not None]
+        hint = "" if any(fits(match.guest_of, home) for home in homes) else _nearest(match.guest_of, homes)
+        return (("guest_of",), hint) if hint else ((), "")
     if match.name is not None and not any(fits(match.name, name) for name in names):
         hint = _nearest(match.name, names)
         if hint:

@@ -8,6 +8,7 @@ from fnmatch import translate
 from functools import lru_cache
 
 from reconciler.policy.documents import Match
+from reconciler.policy.values import GUEST_LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +16,13 @@ class HostFacts:
     """What documents can match on.
 
     Attributes:
-        name: Id of the host, or name of the guest.
+        name: Id of the host, or of the guest at its hypervisor.
         labels: As the host itself says; a Host document's labels beat them.
         os_id: ``ID`` of os-release.
         os_version: ``VERSION_ID`` of os-release, empty where it has none.
         manager: Name of the package manager, such as ``apt``.
         guest_of: Id of the hypervisor, ``None`` for a host that is no guest.
+        called: What its hypervisor calls a guest, where that is not its id; empty where it is not known.
     """
 
     name: str
@@ -29,11 +31,19 @@ class HostFacts:
     os_version: str
     manager: str
     guest_of: str | None = None
+    called: str = ""
+
+    @property
+    def target(self) -> str:
+        """Its id among all, ``HOST/GUEST`` of a guest: its Host document is called so."""
+        return self.name if self.guest_of is None else f"{self.guest_of}/{self.name}"
 
 
 def selects(match: Match, host: HostFacts, labels: Mapping[str, str]) -> bool:
     """Tell whether ``match`` selects a host whose labels in force are ``labels``."""
-    if match.name is not None and not fits(match.name, host.name):
+    if match.name is not None and not (
+        fits(match.name, host.name) or (host.called and fits(match.name, host.called))
+    ):
         return False
     if match.labels is not None and not all(
         key in labels and fits(wanted, labels[key]) for key, wanted in match.labels.items()
@@ -48,6 +58,11 @@ def selects(match: Match, host: HostFacts, labels: Mapping[str, str]) -> bool:
     if match.guest_of is not None and (host.guest_of is None or not fits(match.guest_of, host.guest_of)):
         return False
     return match.not_ is None or not selects(match.not_, host, labels)
+
+
+def means_guests(match: Match) -> bool:
+    """Tell whether a match asks for guests, by their hypervisor or by what runs them."""
+    return match.guest_of is not None or GUEST_LABEL in (match.labels or {})
 
 
 class MatchIndex:
@@ -80,7 +95,7 @@ class MatchIndex:
     def bits(self, host: HostFacts, labels: Mapping[str, str]) -> int:
         """Return a bit for each match that selects a host whose labels in force are ``labels``."""
         out = self._os.without(host.os_id, f"{host.os_id}-{host.os_version}" if host.os_version else None)
-        out |= self._name.without(host.name) | self._manager.without(host.manager)
+        out |= self._name.without(host.name, host.called or None) | self._manager.without(host.manager)
         out |= self._guest_of.without(host.guest_of)
         for key, facet in self._labels.items():
             out |= facet.without(labels.get(key))

@@ -12,7 +12,7 @@ from itertools import chain, combinations, groupby, islice, product
 
 from reconciler.policy.documents import Host, Match, Policy
 from reconciler.policy.load import Placed, Revision
-from reconciler.policy.match import fits, is_pattern
+from reconciler.policy.match import fits, is_pattern, means_guests
 from reconciler.policy.problems import MAX_PROBLEMS, Problem, dotted
 from reconciler.policy.resolve import Key, settings_of
 
@@ -142,12 +142,14 @@ def _exclude(one: Match, other: Match) -> bool:
 def certainly(match: Match, host: Host) -> bool | None:
     """Tell whether a match selects a host of which only the document is known; ``None``: it depends."""
     answers: list[bool | None] = []
+    home = host.guest_of
     if match.name is not None:
-        answers.append(fits(match.name, host.name))
+        is_named = fits(match.name, host.name.rpartition("/")[2])
+        answers.append(None if home is not None and not is_named else is_named)  # It may be called so.
     for key, wanted in (match.labels or {}).items():
         answers.append(fits(wanted, host.labels[key]) if key in host.labels else None)
     if match.guest_of is not None:
-        answers.append(False)  # Host documents are about hosts, not about guests.
+        answers.append(home is not None and fits(match.guest_of, home))
     if match.os is not None or match.manager is not None:
         answers.append(None)
     if match.not_ is not None:
@@ -162,11 +164,21 @@ def _dimensions(match: Match) -> Dimensions:
     found: dict[str, tuple[str, ...]] = {
         f"label {key}": wanted for key, wanted in (match.labels or {}).items()
     }
-    for key in ("name", "os", "manager", "guest_of"):
+    for key in ("os", "manager", "guest_of"):
         wanted = getattr(match, key)
         if wanted is not None:
             found[key] = wanted
+    if match.name is not None and (key := _name_or_id(match)):
+        found[key] = match.name
     return found
+
+
+def _name_or_id(match: Match) -> str:
+    """Return which of its names a match asks for: one guest may have the id 101 and be called web."""
+    numbers = [text.isdecimal() for text in match.name or ()]
+    if not means_guests(match) or not any(numbers):
+        return "name"
+    return "id" if all(numbers) else ""
 
 
 def _share(key: str, ours: Iterable[str], theirs: Sequence[str]) -> bool:

@@ -269,7 +269,7 @@ class Resolver:
 
     def _host(self, host: HostFacts) -> Placed[Host] | None:
         # A guest may bear the name of a host, and is another machine.
-        return self._hosts.get(host.name) if host.guest_of is None else None
+        return self._hosts.get(host.target)
 
     def class_of(self, host: HostFacts) -> HostClass:
         """Return which documents are about a host."""

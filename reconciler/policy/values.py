@@ -25,6 +25,7 @@ from reconciler.policy.zones import zone
 NAME = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 REPOSITORY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$"
 HOST_NAME = r"^[a-z0-9][a-z0-9.-]{0,62}$"
+TARGET_NAME = r"^[a-z0-9][a-z0-9.-]{0,62}(?:/[a-z0-9][a-z0-9.-]{0,62})?$"
 LABEL_KEY = r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"
 GLOB = r"^\S{1,255}$"
 PACKAGE_GLOB = r"^[A-Za-z0-9*?\[][A-Za-z0-9.+_@~*?\[\]!-]{0,254}(?::[A-Za-z0-9_-]+)?$"
@@ -45,6 +46,9 @@ VERSION_RANGE = f"^{_BOUND}(?:,{_BOUND})*$"
 ICS_PATH = r"^calendars/[A-Za-z0-9][A-Za-z0-9._-]*\.ics$"
 LINE = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
 
+GUEST_LABEL = "guest"
+"""The label that says what runs a guest, such as ``guest: proxmox``."""
+
 SENTENCES: dict[str, tuple[str, str]] = {
     NAME: (
         "is not a name",
@@ -52,6 +56,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     REPOSITORY_NAME: ("is not a name", "use letters, digits, '.', '_', '/' and '-', such as example/policy"),
     HOST_NAME: ("is not a host id", "use small letters, digits, '.' and '-', at most 63"),
+    TARGET_NAME: (
+        "is not a host id",
+        "use small letters, digits, '.' and '-', at most 63; a guest is HOST/GUEST",
+    ),
     LABEL_KEY: ("is not a label's name", "use letters, digits, '.', '_', '/' and '-', at most 63"),
     GLOB: (
         "is empty, too long or holds a space",
@@ -119,6 +127,28 @@ def check_host_name(host: str) -> str:
     if not names_a_branch(host):
         raise refuse(f'"{host}" cannot name a git branch', "leave out '..' and a '.' or '.lock' at the end")
     return host
+
+
+def check_target_name(target: str) -> str:
+    """Check that the reports of a host, or of a guest as ``HOST/GUEST``, can have a branch of its name.
+
+    Raises:
+        PydanticCustomError: They cannot.
+    """
+    for part in target.split("/"):
+        check_host_name(part)
+    return target
+
+
+def not_yet_restored(value: object) -> object:
+    """Refuse what is meant to be a setting later on, by a sentence of its own.
+
+    Raises:
+        PydanticCustomError: It is ``restore``.
+    """
+    if value == "restore":
+        raise refuse("restore is not in this version", "`rollback` goes back to earlier packages")
+    return value
 
 
 def as_list(value: object) -> object:

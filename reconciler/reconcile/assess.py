@@ -321,7 +321,7 @@ class Assessor:
             effective,
             seen,
             newest.state,
-            target=host.name,
+            target=host.target,
             conditions=(
                 *old.conditions,
                 *pinned_otherwise(effective, seen),
@@ -356,13 +356,7 @@ class Assessor:
 
     def _match(self, revision: Revision | None, seen: Observation) -> tuple[HostFacts, Effective | None]:
         """Say what the policy knows the host as, and what it says for it."""
-        own = HostFacts(
-            name=self.site.target,
-            labels=self.site.labels,
-            os_id=seen.facts.os_id,
-            os_version=seen.facts.os_version,
-            manager=seen.manager,
-        )
+        own = self.site.matched(seen)
         if revision is None:
             return own, None
         host = replace(own, labels=labels_of(revision, own))
@@ -486,7 +480,7 @@ class Assessor:
             occasion.effective,
             seen,
             occasion.in_force.state,
-            target=occasion.host.name,
+            target=occasion.host.target,
             conditions=(*occasion.in_force.conditions, *told),
             now=occasion.now,
             local=local,

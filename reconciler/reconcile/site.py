@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic
 
+from reconciler.planning.facts.matching import facts_of
 from reconciler.planning.facts.observation import Observation
+from reconciler.policy.match import HostFacts
 from reconciler.reconcile.ports.target import Disturbed, Lock, LogKeeper, PackageManager, Power, StateStore
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 from reconciler.reconcile.surroundings import Surroundings
@@ -21,8 +23,8 @@ class Site(Generic[Where_co]):
     """One target with all that is its own; what belongs to the machine or the process is not in it.
 
     Attributes:
-        target: Its id.
-        labels: What it says of itself.
+        target: Its id; of a guest, at its hypervisor.
+        labels: What it says of itself; of a guest, what its hypervisor says.
         branch: Of the report repository.
         folder: Where its runs, and what a tick leaves for the next, are written down.
         lock: Held while its packages are changed.
@@ -34,6 +36,8 @@ class Site(Generic[Where_co]):
         configuration: Digest of what the host's own configuration rules.
         report_key: Fingerprint of the key that signs its reports, empty without one.
         is_report_key_revoked: Says whether that counts no more, by the host's own configuration.
+        guest_of: Id of the hypervisor, ``None`` for a host that is no guest.
+        called: What its hypervisor calls a guest, empty where that is its id.
 
     Raises:
         ValueError: A part is one of another place than the package manager.
@@ -52,12 +56,18 @@ class Site(Generic[Where_co]):
     configuration: str = ""
     report_key: str = ""
     is_report_key_revoked: Callable[[], bool] = bool
+    guest_of: str | None = None
+    called: str = ""
 
     def __post_init__(self) -> None:
         around = self.around
         for part in (around.hooks, around.checks, around.restarts, self.power, self.inhibitors):
             if part is not None and part.where != self.manager.where:
                 raise ValueError(f"{part.where} of {type(part).__name__} is not {self.manager.where}")
+
+    def matched(self, seen: Observation) -> HostFacts:
+        """Return what documents match on, without what a Host document says."""
+        return facts_of(self.target, self.labels, seen, self.guest_of, self.called)
 
     def observe(
         self, at: datetime, without: Sequence[str] = (), security_sources: Sequence[str] = ()

@@ -148,7 +148,7 @@ def test_json_holds_the_same_problems(tmp_path: Path, capsys: Printed) -> None:
         "line": 2,
         "path": "name",
         "message": '"Web" is not a host id',
-        "hint": "use small letters, digits, '.' and '-', at most 63",
+        "hint": "use small letters, digits, '.' and '-', at most 63; a guest is HOST/GUEST",
         "rule": "",
     }
 
@@ -398,6 +398,66 @@ def test_show_all_refuses_what_does_not_go_together(
     folder = str(plant(tmp_path, GOOD))
     with pytest.raises(Misuse, match=said):
         call("show", *(folder if word == "FOLDER" else word for word in arguments))
+
+
+GUESTS: dict[str, str | bytes] = {
+    "policies/p.yaml": "kind: Policy\nname: all\n---\nkind: Policy\nname: webs\npriority: 5\n"
+    "match: {guest_of: pve1, name: 'web-*'}\nupdates: none\n",
+    "hosts/h.yaml": "kind: Host\nname: pve1\n---\nkind: Host\nname: pve1/101\nlabels: {env: prod}\n",
+}
+
+
+def test_show_takes_a_guest_by_its_id_and_by_what_it_is_called(tmp_path: Path, capsys: Printed) -> None:
+    folder = str(plant(tmp_path, GUESTS))
+    assert call("show", "pve1/101", folder, "--guest-name", "web-01", "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["host"], found["labels"], found["settings"]["updates"]) == (
+        "pve1/101",
+        {"env": "prod"},
+        "none",
+    )
+    assert call("show", "101", folder, "--guest-of", "pve1") == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("pve1/101\nlabels: env=prod\npolicies, strongest first: all ")
+    assert "unless --guest-name says it" in printed.err
+    assert call("show", "--all", folder) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["pve1", "pve1/101"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("pve1/101/2",), "neither a host nor a guest"),
+        (("/101",), "neither a host nor a guest"),
+        (("pve1/101", "--guest-of", "pve2"), "is a guest of pve1, not of pve2"),
+        (("pve1", "--guest-name", "web"), "--guest-name is about a guest"),
+    ],
+)
+def test_show_refuses_what_is_no_guest(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(Misuse, match=said):
+        call("show", arguments[0], str(plant(tmp_path, GUESTS)), *arguments[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("match: {guest_of: pve1}\nsnapshot: auto", "policies/q.yaml:4: snapshot: is not in this version"),
+        ("match: {labels: {guest: lxc}}\nsnapshot: required", "this is about guests"),
+        ("match: {labels: {env: prod}}\nsnapshot: auto", "this is about pve1/101"),
+        ("on_failure: restore", "policies/q.yaml:3: on_failure: restore is not in this version"),
+    ],
+)
+def test_a_snapshot_is_not_promised_to_guests(tmp_path: Path, capsys: Printed, text: str, said: str) -> None:
+    tree = GUESTS | {"policies/q.yaml": f"kind: Policy\nname: q\n{text}\n"}
+    assert call("check", str(plant(tmp_path, tree))) == 3
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["snapshot: auto", "match: {guest_of: pve1}\nsnapshot: none"])
+def test_what_promises_guests_no_snapshot_is_no_mistake(tmp_path: Path, capsys: Printed, text: str) -> None:
+    tree = GUESTS | {"policies/q.yaml": f"kind: Policy\nname: q\n{text}\n"}
+    assert call("check", str(plant(tmp_path, tree))) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_show_all_without_hosts_says_what_to_do(tmp_path: Path, capsys: Printed) -> None:

@@ -77,7 +77,7 @@ def test_only_leaves_all_others_out() -> None:
 def test_labels_of_the_configuration_beat_tags_and_other_tags_are_told() -> None:
     tagged = guest("101", None, "web", "env", "_x", "c++", "db-")
     (listed,) = inventory([Inspected((tagged,))], Wishes(labels={"101": {"env": "prod"}})).guests
-    assert listed.labels == {"web": "true", "env": "prod"}
+    assert listed.labels == {"web": "true", "env": "prod", "guest": "proxmox"}
     assert listed.notes == tuple(f"tag {tag} is no label's name" for tag in ("_x", "c++", "db-"))
 
 

@@ -28,6 +28,10 @@ def host(name: str, labels: str = "{}") -> dict[str, str]:
     return {f"hosts/{name}.yaml": f"kind: Host\nname: {name}\nlabels: {labels}\n"}
 
 
+def guest(name: str) -> dict[str, str]:
+    return {f"hosts/{name.replace('/', '-')}.yaml": f"kind: Host\nname: {name}\nlabels: {{role: web}}\n"}
+
+
 def exception(text: str) -> dict[str, str]:
     head = "kind: Exception\nname: e\nreason: r\n"
     return {"exceptions/e.yaml": head + text, **WORKING}
@@ -171,6 +175,33 @@ IDLE: dict[str, dict[str, str]] = {
         **HOSTS,
     },
     "guests": {**WORKING, "policies/p.yaml": policy('match: {guest_of: "pve*"}\nbudget: 1h\n')},
+    "guests by what runs them": {
+        **WORKING,
+        "policies/p.yaml": policy("match: {labels: {guest: proxmox}}\nbudget: 1h\n"),
+    },
+    "a guest's document": {**WORKING, **guest("pve1/101"), **host("pve1")},
+    "a guest's document of a hypervisor that is misspelt": {**WORKING, **guest("pve-l/101"), **host("pve-1")},
+    "guests of a hypervisor that is misspelt": {
+        **WORKING,
+        "policies/p.yaml": policy("match: {guest_of: pve-l}\nbudget: 1h\n"),
+        **host("pve-1"),
+    },
+    "guests of what can be no hypervisor": {
+        **WORKING,
+        "policies/p.yaml": policy("match: {guest_of: PVE1}\nbudget: 1h\n"),
+    },
+    "a hypervisor's reboot that waits for guests": {
+        **WORKING,
+        "policies/p.yaml": policy("reboot: {when: if-required, guests: ignore}\n"),
+    },
+    "a reboot that waits for guests, where none comes": {
+        **WORKING,
+        "policies/p.yaml": policy("reboot: {guests: respect}\n"),
+    },
+    "a guest's reboot that waits for guests": {
+        **WORKING,
+        "policies/p.yaml": policy("match: {guest_of: pve1}\nreboot: {when: if-required, guests: ignore}\n"),
+    },
     "a name that no host can have": {
         **WORKING,
         "policies/p.yaml": policy('match: {name: "Web-*"}\nbudget: 1h\n'),

@@ -1,5 +1,6 @@
 """What holds for a host: matching, layering, origins, ambiguities, and what is selected beside settings."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -15,7 +16,7 @@ from reconciler.policy.match import HostFacts, MatchIndex, selects
 from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.resolve import Effective, Resolver, labels_of, resolve
 from tests.examples import examples
-from tests.policy.trees import MIDNIGHT, loaded
+from tests.policy.trees import MIDNIGHT, loaded, refused
 
 WEB = HostFacts("web-01", {"env": "prod", "role": "web"}, "debian", "12", "apt")
 GUEST = HostFacts("wiki", {"role": "web"}, "debian", "12", "apt", guest_of="pve1")
@@ -186,6 +187,61 @@ def test_a_host_document_is_not_about_a_guest_of_the_same_name() -> None:
 
     assert labels_of(loaded(tree), GUEST) == {"role": "web"}
     assert effective(tree, GUEST).host is None
+
+
+def test_a_document_called_after_a_guest_gives_it_labels_and_no_other_host_or_guest() -> None:
+    tree = policies("match: {labels: {role: db}}\nupdates: none") | {
+        "hosts/g.yaml": "kind: Host\nname: pve1/wiki\nlabels: {role: db}\n"
+    }
+    elsewhere = replace(GUEST, guest_of="pve2")
+
+    assert labels_of(loaded(tree), GUEST) == {"role": "db"}
+    assert effective(tree, GUEST).settings.updates == "none"
+    found = effective(tree, GUEST).host
+    assert found is not None
+    assert (found.value.name, found.value.guest_of) == ("pve1/wiki", "pve1")
+    for other in (elsewhere, HostFacts("wiki", {"role": "web"}, "debian", "12", "apt")):
+        assert labels_of(loaded(tree), other) == {"role": "web"}
+        assert effective(tree, other).settings.updates == "all"
+
+
+@pytest.mark.parametrize(
+    ("match", "is_meant"),
+    [
+        ({"name": "101"}, True),
+        ({"name": "web-*"}, True),
+        ({"name": "Web-Ä"}, False),
+        ({"not": {"name": "web-01"}}, False),
+        ({"not": {"name": "101"}}, False),
+        ({"name": "pve1/101"}, False),
+    ],
+)
+def test_a_guest_is_matched_by_its_id_and_by_what_it_is_called(
+    match: dict[str, object], *, is_meant: bool
+) -> None:
+    guest = HostFacts("101", {}, "", "", "", guest_of="pve1", called="web-01")
+    found = Match.model_validate(match)
+
+    assert selects(found, guest, {}) is is_meant
+    assert bool(MatchIndex([found]).select(guest, {})) is is_meant
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: pve1/101\nreport_key: KEY", "is of a guest, whose reports its hypervisor signs"),
+        ("name: pve1/101/2", "is not a host id"),
+        ("name: pve1/", "is not a host id"),
+        ("name: PVE1/101", "is not a host id"),
+        ("name: pve1/a..b", "cannot name a git branch"),
+        ("name: pve1.lock/101", "cannot name a git branch"),
+    ],
+)
+def test_a_document_that_can_be_of_no_guest_is_refused(text: str, said: str) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0tVgMq3VtCN1jKQ7d0kk3cIVJkC1rEwXo5l2sBRoCk"
+    found = refused({"hosts/h.yaml": f"kind: Host\n{text.replace('KEY', key)}\n"})
+
+    assert any(said in problem for problem in found)
 
 
 def test_exceptions_freezes_and_approvals_are_selected_by_match() -> None:
@@ -398,6 +454,11 @@ def test_a_stronger_policy_that_decides_for_the_known_host_leaves_a_warning() ->
             "match: {labels: {a: b}, manager: apt}\nupdates: all",
         ),
         ("match: {not: {guest_of: '*'}}\nupdates: none", "match: {guest_of: 'pve*'}\nupdates: all"),
+        (
+            "match: {guest_of: a, name: '101'}\nupdates: none",
+            "match: {guest_of: a, name: '102'}\nupdates: all",
+        ),
+        ("match: {guest_of: a, name: web}\nupdates: none", "match: {guest_of: a, name: db}\nupdates: all"),
         ("priority: 1\nupdates: none", "updates: all"),
         ("updates: none", "upgrade: full"),
     ],
@@ -413,6 +474,8 @@ def test_policies_that_cannot_clash_are_left_in_peace(first: str, second: str) -
         ("match: {name: 'web-*'}\nupdates: none", "match: {name: '*-02'}\nupdates: all"),
         ("match: {not: {name: 'db-1*'}}\nupdates: none", "match: {name: 'db-*'}\nupdates: all"),
         ("match: {manager: apt}\nupdates: none", "match: {labels: {env: prod}}\nupdates: all"),
+        ("match: {guest_of: a, name: '101'}\nupdates: none", "match: {guest_of: a, name: web}\nupdates: all"),
+        ("match: {guest_of: a, name: '101'}\nupdates: none", "match: {name: web}\nupdates: all"),
     ],
 )
 def test_where_it_depends_there_is_a_warning(first: str, second: str) -> None:

@@ -259,17 +259,17 @@ def windows(config: str, folder: str | None) -> HostWindows:
 
 def _windows_of(folder: Path, name: str, options: WindowsOptions) -> HostWindows:
     """Return what a policy folder says about the windows of one host."""
-    host = facts(name, options.label, options.os, options.manager, None)
+    host = facts(name, options.label, options.os, options.manager, guest_name=options.guest_name)
     revision = _loaded_folder(folder)
     effective = resolve(revision, host)
     note(*left_open(revision, host))
     if not effective.schedules:
-        note(f"no Policy names a Schedule for {host.name}: nothing is ever applied there")
+        note(f"no Policy names a Schedule for {host.target}: nothing is ever applied there")
     return HostWindows(
         schedules=effective.schedules,
         known=_compiled(revision),
         freezes=effective.frozen,
-        splay_key=host.name,
+        splay_key=host.target,
         budget=effective.settings.budget,
     )
 

@@ -64,6 +64,7 @@ class WindowsOptions:
     label: Sequence[str]
     os: str
     manager: str
+    guest_name: str | None
     format: Format
 
 
@@ -175,8 +176,8 @@ def _refuse_preview_options(options: WindowsOptions) -> None:
 
 
 def _refuse_host_options(options: WindowsOptions) -> None:
-    if options.host is None and (options.label or options.os or options.manager):
-        raise Misuse("--label, --os and --manager describe a host", "add --host NAME")
+    if options.host is None and (options.label or options.os or options.manager or options.guest_name):
+        raise Misuse("--label, --os, --manager and --guest-name describe a host", "add --host NAME")
     if options.host is not None and options.policy is None:
         raise Misuse(
             "--host is about a policy folder", "add --policy FOLDER; without both, this host is meant"

@@ -345,7 +345,7 @@ def _not_then(built: Rebuilt, effective: Effective, number: int, at: datetime) -
         built.inputs, freezes=effective.frozen, is_security_plan=is_security_plan(effective)
     )
     is_bound = inputs.break_glass is None and not _may_overrun(effective, number)
-    if is_bound and not windows.is_open(effective.schedules, at, splay_key=built.recording.target):
+    if is_bound and not windows.is_open(effective.schedules, at, splay_key=built.recording.host.target):
         return "outside of every window"
     frozen = freeze_gate(inputs, built.judged.plan, at)
     return frozen.reason if isinstance(frozen, Closed) else ""

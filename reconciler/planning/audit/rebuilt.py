@@ -90,7 +90,7 @@ def _inputs(
         effective,
         recording.observation,
         state,
-        target=recording.target,
+        target=recording.host.target,
         conditions=told.conditions,
         now=now,
         local=local,

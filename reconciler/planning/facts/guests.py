@@ -4,8 +4,8 @@
   containers stand in the list as well, so that nobody believes them looked after.
 - Its id is part of a branch's name: the number of a Proxmox guest, else its name in the alphabet of host ids.
   Where two have one id, neither is taken.
-- Each tag that can name a label is one, with the value ``true``; labels of the hypervisor's own configuration
-  beat these, since tags may be set by whoever administers a single guest.
+- Each tag that can name a label is one, with the value ``true``; what runs it is the label ``guest``. Labels
+  of the hypervisor's own configuration beat both: tags may be set by whoever administers a single guest.
 - Why one is left out is a sentence: the operator's wish first, then what the guest is.
 """
 
@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from reconciler.planning.text.untrusted import one_line
 from reconciler.policy.machine_ids import MACHINE_ID
-from reconciler.policy.values import LABEL_KEY
+from reconciler.policy.values import GUEST_LABEL, LABEL_KEY
 
 NEEDS_ITS_OWN = "it needs its own patchledger"
 """How whatever cannot be entered from the hypervisor is looked after."""
@@ -124,7 +124,7 @@ class Guest:
     Attributes:
         id: As part of a branch's name; empty where its name gives none.
         kind: ``None`` where nobody has it.
-        name: What its hypervisor calls it, and what policies match on.
+        name: What its hypervisor calls it, which policies match on as well.
         state: How it is.
         tags: As its hypervisor has them.
         labels: What policies match on.
@@ -308,7 +308,8 @@ def _missing(found: Sequence[Inspected], wishes: Wishes, seen: set[str]) -> list
 
 
 def _judged(guest: Guest, wishes: Wishes) -> Guest:
-    own = wishes.labels.get(guest.id, {})
+    own = {} if guest.kind is None else {GUEST_LABEL: str(guest.kind)}
+    own |= wishes.labels.get(guest.id, {})
     no_labels = tuple(f"tag {one_line(tag, _NAME)} is no label's name" for tag in _no_labels(guest.tags))
     return replace(
         guest,

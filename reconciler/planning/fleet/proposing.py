@@ -89,7 +89,7 @@ def _facts_of(row: Row) -> HostFacts:
     labels = row.labels if row.own_labels is None else row.own_labels
     # The branch says whose guest it is, and not the guest.
     home, slash, name = row.target.rpartition("/")
-    return HostFacts(name, labels, os_id, os_version, row.manager, home if slash else None)
+    return HostFacts(name, labels, os_id, os_version, row.manager, home if slash else None, row.called)
 
 
 def _covering(plan: WaitingPlan, effective: Effective, now: datetime) -> frozenset[str]:

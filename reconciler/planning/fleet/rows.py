@@ -165,6 +165,7 @@ class Row:
         os: Distribution and release, such as ``debian 12``.
         manager: Its package manager.
         guest_of: Id of the hypervisor, null for a host of its own.
+        called: What its hypervisor calls a guest, where that is not its id; else empty.
         labels: As the policy sees them.
         own_labels: As it says of itself; null where its report did not tell that.
         headline: The report in a few words.
@@ -195,6 +196,7 @@ class Row:
     os: str = ""
     manager: str = ""
     guest_of: str | None = None
+    called: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     own_labels: Mapping[str, str] | None = None
     headline: str = ""
@@ -272,6 +274,7 @@ def row_of(
         os=one_line(f"{facts.os_id} {facts.os_version}".strip(), _NAME),
         manager=one_line(report.host.manager, _NAME),
         guest_of=None if report.host.guest_of is None else one_line(report.host.guest_of, _NAME),
+        called=one_line(report.host.called, _NAME),
         labels=_labels(report.host.labels),
         own_labels=None if report.host.own_labels is None else _labels(report.host.own_labels),
         headline=one_line(headline(report), _REASON),

@@ -255,6 +255,7 @@ def _row(told: dict[str, Any]) -> Row:
         os=str(told["os"]),
         manager=str(told["manager"]),
         guest_of=told["guest_of"],
+        called=str(told.get("called", "")),
         labels=dict(told["labels"]),
         own_labels=None if told["own_labels"] is None else dict(told["own_labels"]),
         headline=str(told["headline"]),

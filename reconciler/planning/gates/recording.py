@@ -49,6 +49,7 @@ class Recording:
         unrestricted: What would move if policy kept nothing back, where it does: for who would lift a hold,
             and never part of the plan.
         enrolled: What the policy says of the key that signs the host's reports, empty where it names none.
+        called: What its hypervisor calls a guest, where that is not its id.
     """
 
     schema: int
@@ -68,6 +69,7 @@ class Recording:
     configuration: str = since(3, "")
     unrestricted: tuple[Exchange, ...] = since(3, ())
     enrolled: str = since(3, "")
+    called: str = since(3, "", is_left_out=True)
 
     @property
     def host(self) -> HostFacts:
@@ -80,6 +82,7 @@ class Recording:
             os_version=facts.os_version,
             manager=self.observation.manager,
             guest_of=self.guest_of,
+            called=self.called,
         )
 
 
@@ -133,6 +136,7 @@ def record(
         own_labels=tuple(sorted(own.labels.items())),
         configuration=own.configuration,
         enrolled=own.enrolled,
+        called=host.called,
     )
 
 

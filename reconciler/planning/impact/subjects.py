@@ -1,6 +1,7 @@
 """The hosts of an impact: what a policy matches on, of each row of a fleet."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from reconciler.planning.fleet.rows import Row
 from reconciler.policy.match import HostFacts
@@ -18,9 +19,9 @@ def host_of(row: Row, base: Resolver) -> HostFacts:
             document gives it are taken for the document's.
     """
     os_id, _, os_version = row.os.partition(" ")
-    bare = HostFacts(row.target.rpartition("/")[2], {}, os_id, os_version, row.manager, row.guest_of)
-    given = base.labels_of(bare)
-    return HostFacts(bare.name, _own(row, given), os_id, os_version, row.manager, row.guest_of)
+    name = row.target.rpartition("/")[2]
+    bare = HostFacts(name, {}, os_id, os_version, row.manager, row.guest_of, row.called)
+    return replace(bare, labels=_own(row, base.labels_of(bare)))
 
 
 def _own(row: Row, given: Mapping[str, str]) -> Mapping[str, str]:

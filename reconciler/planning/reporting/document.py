@@ -37,6 +37,7 @@ class Host:
         configuration: Digest of what the host's own configuration rules, addresses and secrets left aside.
         enrolled: What the policy says of the key that signs these reports: ``enrolled``, ``other-key`` where
             it names another one, ``retired`` where it names none any more; empty where it never did.
+        called: What its hypervisor calls a guest, where that is not its id.
     """
 
     facts: Facts
@@ -47,6 +48,7 @@ class Host:
     own_labels: Mapping[str, str] | None = since(3, None)
     configuration: str = since(3, "")
     enrolled: str = since(3, "")
+    called: str = since(3, "", is_left_out=True)
 
 
 @dataclass(frozen=True, slots=True)

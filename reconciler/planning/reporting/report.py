@@ -155,6 +155,7 @@ def _host(recording: Recording) -> Host:
         own_labels=dict(recording.own_labels),
         configuration=recording.configuration,
         enrolled=recording.enrolled,
+        called=recording.called,
     )
 
 

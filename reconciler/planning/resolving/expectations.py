@@ -80,25 +80,26 @@ def judge(
     resolver = Resolver(revision)
     wary = _Wary.of(revision)
     for placed in expectations:
-        hosts = sorted(_hosts(placed.value, revision, resolver), key=lambda one: one.name)
+        hosts = sorted(_hosts(placed.value, revision, resolver), key=lambda one: one.target)
         failures = [failure for host in hosts for failure in wary.of_host(host)]
         unclear = {failure.host for failure in failures}
         cases = _Cases(placed.value, placed.value.spans(now))
         for host in hosts:
-            if host.name not in unclear:
+            if host.target not in unclear:
                 kind = resolver.class_of(host)
                 failures += cases.failures(host, kind, resolver.of_class(kind))
         if not hosts:
             what = "`match` selects no Host document" if placed.value.match else "there is no Host document"
             failures.append(Unmet("", "match", f"is about no host: {what}, and `hosts` makes up none"))
-        yield JudgedExpectation(placed, tuple(host.name for host in hosts), tuple(failures))
+        yield JudgedExpectation(placed, tuple(host.target for host in hosts), tuple(failures))
 
 
 def _hosts(expectation: Expectation, revision: Revision, resolver: Resolver) -> Iterator[HostFacts]:
     if expectation.match is not None or not expectation.hosts:
         match = expectation.match or Match()
         for placed in revision.hosts:
-            host = _facts(placed.value.name, expectation.assume, None)
+            home = placed.value.guest_of
+            host = _facts(placed.value.name.rpartition("/")[2], expectation.assume, home)
             if selects(match, host, resolver.labels_of(host)):
                 yield host
     for made in expectation.hosts:
@@ -132,7 +133,7 @@ class _Wary:
         for key, said, who in (("os", host.os_id, self.on_os), ("manager", host.manager, self.on_manager)):
             if who and not said:
                 message = f"{who} matches on {key}, and nothing says which the host has; write it in `assume`"
-                yield Unmet(host.name, key, message)
+                yield Unmet(host.target, key, message)
 
 
 def _parts(match: Match) -> Iterator[Match]:
@@ -170,14 +171,14 @@ class _Cases:
             kind: Its class.
             effective: What holds for that.
         """
-        name = host.name if any(map(_has_splay, effective.schedules)) else ""
+        name = host.target if any(map(_has_splay, effective.schedules)) else ""
         key = (kind, host.manager, name)
         if key not in self._known:
             case = _Case(host.manager, name, effective, self.spans, self.expectation.timezone)
             self._known[key] = tuple(
                 case.failures(self.expectation.expect, is_near=self._is_near(kind, case))
             )
-        yield from (Unmet(host.name, *failure) for failure in self._known[key])
+        yield from (Unmet(host.target, *failure) for failure in self._known[key])
 
     def _is_near(self, kind: HostClass, case: "_Case") -> bool:
         longest = self.expectation.expect.window_within

@@ -24,6 +24,7 @@ from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy.deadlines import check_deadlines
 from reconciler.policy.idle import check_idle
+from reconciler.policy.idle_guests import refused_of_guests
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
 from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.problems import Problem, visible
@@ -159,7 +160,8 @@ def examine_files(
             return Checked(folder, None, (problem,), ())
         case Revision() as revision:
             overlaps, warnings = check_overlaps(revision)
-            problems = tuple(sorted((*revision.misplaced, *overlaps, *check_requires(revision, versions))))
+            found = (*overlaps, *refused_of_guests(revision), *check_requires(revision, versions))
+            problems = tuple(sorted((*revision.misplaced, *found)))
             now = SystemClock().now()
             late, idle = check_deadlines(revision, now), check_idle(revision, now, own_pins())
             refusing = check_hosts(revision, versions)

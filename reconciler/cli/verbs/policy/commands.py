@@ -90,7 +90,7 @@ def _register_test(parser: ArgumentParser) -> None:
 
 def _register_show(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "host", nargs="?", metavar="HOST", help="id of the host, or name of the guest; left out with --all"
+        "host", nargs="?", metavar="HOST", help="id of the host, of a guest HOST/GUEST; left out with --all"
     )
     _add_source(parser)
     parser.add_argument("--all", action="store_true", help="a table of all hosts with a Host document")
@@ -110,7 +110,8 @@ def _register_show(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--os", default="", metavar="ID[-VERSION]", help="such as debian-12")
     parser.add_argument("--manager", default="", choices=NAMES)
-    parser.add_argument("--guest-of", metavar="HOST", help="id of its hypervisor")
+    parser.add_argument("--guest-of", metavar="HOST", help="id of its hypervisor, where it is a guest")
+    parser.add_argument("--guest-name", metavar="NAME", help="what its hypervisor calls the guest")
     _add_format(parser)
 
 

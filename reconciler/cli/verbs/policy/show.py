@@ -62,6 +62,7 @@ class AllOptions:
     os: str
     manager: str
     guest_of: str | None
+    guest_name: str | None
     format: str
 
 
@@ -82,7 +83,7 @@ def show_all(options: AllOptions) -> int:
         sys.stderr.writelines(f"{problem}\n" for problem in checked.problems)
         return REJECTED
     resolver = Resolver(checked.revision)
-    hosts = [facts(one.value.name, (), options.os, options.manager, None) for one in checked.revision.hosts]
+    hosts = [facts(one.value.name, (), options.os, options.manager) for one in checked.revision.hosts]
     found = [(host, resolver.resolve(host)) for host in hosts]
     if options.format == "json":
         records = [_record(host, resolver.labels_of(host), effective) for host, effective in found]
@@ -101,8 +102,10 @@ def _columns(options: AllOptions) -> Sequence[str]:
         raise Misuse("policy show needs a host", "name one, or give --all for those with a Host document")
     if options.host is not None and options.folder != ".":
         raise Misuse("--all and a host do not go together", "leave one of them out")
-    if options.label or options.guest_of:
-        raise Misuse("--label and --guest-of describe one host", "leave them out, or name that host")
+    if options.label or options.guest_of or options.guest_name:
+        raise Misuse(
+            "--label, --guest-of and --guest-name describe one host", "leave them out, or name that host"
+        )
     known = [key for key, _ in flat_settings(DEFAULTS)]
     for key in options.setting:
         if key not in known:
@@ -118,7 +121,7 @@ def _table(found: Sequence[tuple[HostFacts, Effective]], keys: Sequence[str]) ->
         values = dict(flat_settings(effective.settings))
         policies = ", ".join(name for name, _ in effective.policies) or "-"
         cells = (shown_value(values.get(key)) for key in keys)
-        rows.append((host.name, *cells, policies, ", ".join(_remarks(effective)) or "-"))
+        rows.append((host.target, *cells, policies, ", ".join(_remarks(effective)) or "-"))
     heads = ("HOST", *(key.upper() for key in keys), "POLICIES", "REMARKS")
     if rows:
         yield from table(rows, heads=heads, indent="", widest=_WIDEST)
@@ -140,7 +143,7 @@ def _remarks(effective: Effective) -> Iterator[str]:
 
 def _record(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> dict[str, object]:
     return {
-        "host": host.name,
+        "host": host.target,
         "policy_commit": effective.commit,
         "labels": dict(sorted(labels.items())),
         "policies": [{"name": name, "origin": str(origin)} for name, origin in effective.policies],
@@ -158,7 +161,7 @@ def _named(placed: Iterable[Placed[AnyDocument]]) -> list[dict[str, str]]:
 
 
 def _lines(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> Iterator[str]:
-    yield host.name
+    yield host.target + (f" ({host.called})" if host.called else "")
     known = " ".join(f"{key}={value}" for key, value in sorted(labels.items()))
     yield f"labels: {known or 'none'}"
     chain = ", ".join(f"{name} ({origin})" for name, origin in effective.policies)
