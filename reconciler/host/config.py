@@ -14,6 +14,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    Strict,
     field_serializer,
     field_validator,
     model_validator,
@@ -267,6 +268,9 @@ class GuestChoice(Strictly):
         return self
 
 
+_NOT_YET = ("parallel", "wait", "environment", "hooks_dir")
+
+
 class Guests(Strictly):
     """Guests of this hypervisor. In this version they are listed; nothing is done in them."""
 
@@ -281,6 +285,23 @@ class Guests(Strictly):
 
     labels: dict[GuestId, dict[Annotated[str, Field(pattern=LABEL_KEY)], str]] = Field(default_factory=dict)
     """Labels of guests, by id; they beat the guests' tags."""
+
+    parallel: Annotated[int, Strict(), Field(ge=1, le=64)] = 2
+    """How many guests are looked after at a time; without effect in this version."""
+
+    wait: Duration = timedelta(hours=1)
+    """How long the hypervisor's own run waits for guests at work; without effect in this version."""
+
+    environment: dict[VariableName, VariableValue] = Field(default_factory=dict)
+    """Variables given to patch scripts in guests, none of them the host's; without effect in this version."""
+
+    hooks_dir: AbsolutePath = Path("/etc/patchledger/guest-hooks")
+    """Hooks of guests, which run on the hypervisor; without effect in this version."""
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """The keys that are written down and do nothing in this version."""
+        return tuple(f"guests.{key}" for key in _NOT_YET if key in self.model_fields_set)
 
     @field_validator("from_")
     @classmethod
@@ -376,6 +397,16 @@ class Config(Strictly):
                 "give reports a repository of their own, or obey only signed policy (trust.mode: signed)",
                 key="reports.remote",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _hooks_apart(self) -> Self:
+        if self.guests is not None:
+            own, theirs = self.hooks_dir, self.guests.hooks_dir
+            if own.is_relative_to(theirs) or theirs.is_relative_to(own):
+                said = f"is, or lies in, the folder of this host's own hooks ({own}), or that lies in it"
+                hint = "the host's hooks would run for each guest: give these a folder of their own"
+                raise refuse(said, hint, key="guests.hooks_dir")
         return self
 
     @model_validator(mode="after")

@@ -221,6 +221,19 @@ def test_a_key_of_its_own_reports_that_is_revoked_is_told(site: Site, doctor: Do
     assert f"reports.signing_key {key}: this key is revoked by {revoked}" in levels(found, "problem")
 
 
+def test_what_is_said_of_guests_in_vain_is_told(site: Site, doctor: Doctor, lab: AptLab) -> None:
+    guests = {"from": ["lxc"], "wait": "2h", "labels": {"nobody": {"env": "prod"}}}
+    site.configure(environment=lab.environment, guests={**guests, "environment": {"TOKEN": SECRET}})
+    code, found = doctor("--offline")
+    assert code == 0
+    told = [message for message in levels(found, "warning") if "guest" in message]
+    assert told == [
+        "guests.wait and guests.environment have no effect in this version, which does nothing in guests",
+        "guest nobody is named, and it is not there",
+    ]
+    assert any("left out (`patchledger guests`)" in message for message in levels(found, "ok"))
+
+
 def test_what_no_server_is_asked_for_is_left_out(site: Site, doctor: Doctor, tmp_path: Path) -> None:
     site.configure(policy={"remote": str(tmp_path / "nowhere")}, manager="apt")
     code, found = doctor("--offline")

@@ -394,6 +394,14 @@ def test_people_change_a_document_that_they_wrote(place: Place) -> None:
     assert place.run("adjust", "--yes")[0] == 0
 
 
+def test_setup_names_policies_that_would_apply_to_guests_by_accident(place: Place) -> None:
+    """Here there are none of them: whom a policy would apply to is a test of tests/planning."""
+    code, _, err = place.set_up(guests={"from": ["lxc"], "parallel": 3})
+    assert code == 0, err
+    assert "guests.parallel has no effect in this version" in err
+    assert "says nothing of guests" not in err
+
+
 def test_a_key_that_is_there_is_taken_and_stays(place: Place) -> None:
     key = place.folder / "etc" / "report_key"
     key.parent.mkdir(mode=0o700)

@@ -48,6 +48,23 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     assert read.environment["https_proxy"] == "http://proxy.example:3128"
 
 
+def test_what_is_said_of_guests_has_defaults_and_says_what_does_nothing_yet(tmp_path: Path) -> None:
+    usual = load_config(config(tmp_path, f"{SMALLEST}guests: {{from: proxmox}}\n")).guests
+    assert usual is not None
+    assert (usual.parallel, usual.wait, usual.environment) == (2, timedelta(hours=1), {})
+    assert (usual.hooks_dir, usual.without_effect) == (Path("/etc/patchledger/guest-hooks"), ())
+    text = "guests: {from: lxc, hooks_dir: /h, wait: 0s, environment: {A: b}, parallel: 4}\n"
+    said = load_config(config(tmp_path, SMALLEST + text)).guests
+    assert said is not None
+    assert (said.parallel, said.wait, said.environment) == (4, timedelta(0), {"A": "b"})
+    assert said.without_effect == (
+        "guests.parallel",
+        "guests.wait",
+        "guests.environment",
+        "guests.hooks_dir",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
@@ -67,8 +84,24 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         (SMALLEST + "guests: {}\n", 3, "guests.from"),
         (SMALLEST + "guests: {from: [docker]}\n", 3, "guests.from"),
         (SMALLEST + "guests: {from: []}\n", 3, "guests.from"),
-        (SMALLEST + "guests: {from: lxc, parallel: 2}\n", 3, "guests.parallel"),
-        (SMALLEST + "guests: {from: lxc, hooks_dir: /x}\n", 3, "guests.hooks_dir"),
+        (SMALLEST + "guests: {from: lxc, parallel: 0}\n", 3, "guests.parallel"),
+        (SMALLEST + "guests: {from: lxc, parallel: 65}\n", 3, "guests.parallel"),
+        (SMALLEST + "guests: {from: lxc, parallel: '2'}\n", 3, "guests.parallel"),
+        (SMALLEST + "guests: {from: lxc, parallel: true}\n", 3, "guests.parallel"),
+        (SMALLEST + "guests: {from: lxc, wait: 60}\n", 3, "guests.wait"),
+        (SMALLEST + "guests: {from: lxc, wait: -1h}\n", 3, "guests.wait"),
+        (SMALLEST + "guests: {from: lxc, environment: {a-b: c}}\n", 3, "guests.environment"),
+        (SMALLEST + "guests: {from: lxc, environment: {A: 1}}\n", 3, "guests.environment.A"),
+        (SMALLEST + "guests: {from: lxc, hooks_dir: here}\n", 3, "guests.hooks_dir"),
+        (
+            SMALLEST + "guests: {from: lxc, hooks_dir: /etc/patchledger/hooks}\n",
+            3,
+            "would run for each guest",
+        ),
+        (SMALLEST + "guests: {from: lxc, hooks_dir: /etc/patchledger/hooks/g}\n", 3, "guests.hooks_dir"),
+        (SMALLEST + "guests: {from: lxc, hooks_dir: /etc/patchledger}\n", 3, "guests.hooks_dir"),
+        (SMALLEST + "hooks_dir: /etc/patchledger/guest-hooks\nguests: {from: lxc}\n", 4, "guests.hooks_dir"),
+        (SMALLEST + "guests: {from: lxc, snapshots: {}}\n", 3, "guests.snapshots"),
         (SMALLEST + "guests: {from: lxc, only: {ids: a}, except: {ids: b}}\n", 3, "keep one of the two"),
         (SMALLEST + "guests: {from: lxc, only: {}}\n", 3, "names no guest"),
         (SMALLEST + "guests: {from: lxc, only: {ids: [Web_1]}}\n", 3, "guests.only.ids"),

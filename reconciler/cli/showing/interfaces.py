@@ -326,12 +326,13 @@ class ListedGuest:
 
     Attributes:
         id: Number of a Proxmox guest, else its name in the alphabet of host ids; empty where nothing is left.
-        name: What its hypervisor calls it, and what policies match on; empty where nobody has it.
+        name: What its hypervisor calls it, which policies match on as well; empty where nobody has it.
         kind: Null where nobody has it.
         state: How it is.
         detail: What is done with a locked one, the node of one that moved, why one is unsupported.
         tags: As Proxmox has them.
-        labels: Its tags that can be labels, with the value `true`; labels of the configuration beat them.
+        labels: Its tags that can be labels, with the value `true`, and what runs it as `guest`; labels of the
+            configuration beat them.
         left_out: Why it would not be looked after; empty where it would.
         notes: What is odd about it.
     """
@@ -348,6 +349,20 @@ class ListedGuest:
 
 
 @dataclass(frozen=True, slots=True)
+class UnmeantPolicy:
+    """A Policy that says nothing of guests and matches some.
+
+    Attributes:
+        origin: Where it stands.
+        guests: The ids of those that it matches, or may match once their system is known.
+    """
+
+    name: str
+    origin: str
+    guests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GuestList:
     """The guests of a hypervisor. Nothing is done in them in this version.
 
@@ -357,6 +372,8 @@ class GuestList:
         guests: By kind and id.
         problems: Why guests of one of these places are not known.
         notes: What is to be known besides.
+        unmeant: Policies in force that would apply to guests although they say nothing of them; null where
+            it is not known which are in force.
     """
 
     host: str
@@ -364,6 +381,7 @@ class GuestList:
     guests: tuple[ListedGuest, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    unmeant: tuple[UnmeantPolicy, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ def _secrets(examined: Examined) -> frozenset[str]:
     config = examined.config
     if config is None:
         return frozenset()
-    values = config.environment.values()
+    values = [*config.environment.values()]
+    values += [] if config.guests is None else config.guests.environment.values()
     known = frozenset(value for value in values if len(value) >= _SHORTEST_SECRET)
     addresses = [held.address for held in examined.notifiers.values() if held.address is not None]
     # A notifier may be called like its user or its service.

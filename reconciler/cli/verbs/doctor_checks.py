@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from reconciler import __version__, process
+from reconciler.cli.verbs.guests import unmeant_lines, without_effect
 from reconciler.cli.verbs.setup_checks import (
     ACCESS_HINT,
     Access,
@@ -28,10 +29,11 @@ from reconciler.cli.verbs.setup_checks import (
     verified_before,
 )
 from reconciler.cli.wiring.compose import policy_scripts, report_queue
+from reconciler.cli.wiring.guests import guests_of, policy_here
 from reconciler.cli.wiring.remotes import signing_rules
 from reconciler.errors import FAILED, ReconcilerError, exit_code
 from reconciler.gitops.signed_history import read_rules
-from reconciler.host.config import Config, Notifier, load_config
+from reconciler.host.config import Config, Guests, Notifier, load_config
 from reconciler.host.install import competing, credentials, units
 from reconciler.host.install.installation import Layout
 from reconciler.host.machine.clock import SystemClock
@@ -53,6 +55,8 @@ from reconciler.notify import (
     parse_address,
 )
 from reconciler.ownership import is_own, who_else_may_change
+from reconciler.planning.facts.guests import Gone, Inventory, Moved
+from reconciler.planning.facts.matching import unmeant
 from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.notices.events import without_notifier
 from reconciler.planning.runs.hooks_and_health import HookStage
@@ -201,8 +205,10 @@ def examine(examined: Examined, *, offline: bool) -> Findings:
             ("reports", partial(_reports, config, offline=offline)),
             ("packages", partial(_packages, config)),
             ("state", partial(_state, config)),
-            ("hooks", partial(_hooks, config)),
+            ("hooks", partial(_hooks, config.hooks_dir)),
         ]
+        if config.guests is not None:
+            checks += [("guests", partial(_guests, config, config.guests))]
         checks += [
             ("notifiers", partial(_notifier, config, name, held, offline=offline))
             for name, held in examined.notifiers.items()
@@ -432,14 +438,14 @@ def _folder(key: str, folder: Path) -> Findings:
         yield _ok("state", f"{key} {folder} is ours alone")
 
 
-def _hooks(config: Config) -> Findings:
-    hooks = HookFolder(config.hooks_dir, {})
+def _hooks(folder: Path) -> Findings:
+    hooks = HookFolder(folder, {})
     fine = 0
     for stage in _STAGES:
         for name, why in hooks.ignored(stage):
             yield _warning("hooks", f"{stage}.d/{name} is no hook: {why}", "see the page on hooks")
         for name in hooks.names(stage):
-            path = config.hooks_dir / f"{stage}.d" / name
+            path = folder / f"{stage}.d" / name
             try:
                 others = who_else_may_change(str(path))
             except OSError as error:
@@ -449,7 +455,41 @@ def _hooks(config: Config) -> Findings:
                 yield _problem("hooks", f"{stage}.d/{name} is refused: {others}", hint)
             else:
                 fine += 1
-    yield _ok("hooks", f"{config.hooks_dir}: {plural(fine, 'hook')} in use")
+    yield _ok("hooks", f"{folder}: {plural(fine, 'hook')} in use")
+
+
+# --- Guests ---------------------------------------------------------------------------------------------
+
+
+def _guests(config: Config, said: Guests) -> Findings:
+    found = guests_of(said)
+    for problem in found.problems:
+        yield _problem("guests", problem, "look for guests where they are: `guests.from` says where")
+    for noted in found.notes:
+        yield _warning("guests", noted, "see the page on guests")
+    for line in without_effect(said):
+        yield _warning("guests", line, "leave out what is to do nothing yet")
+    yield from _single_guests(found, said)
+    if "guests.hooks_dir" in said.without_effect:
+        yield from _hooks(said.hooks_dir)
+    revision = policy_here(config)
+    for line in unmeant_lines(() if revision is None else unmeant(revision, found.guests, config.host)):
+        yield _warning("guests", line, 'name `guest_of` in its match, or `not: {guest_of: "*"}`')
+    left_out = sum(bool(one.left_out) for one in found.guests)
+    yield _ok("guests", f"{plural(len(found.guests), 'guest')}, {left_out} left out (`patchledger guests`)")
+
+
+def _single_guests(found: Inventory, said: Guests) -> Findings:
+    """Tell of guests that the configuration means in vain, and of tags that are no labels."""
+    for one in found.guests:
+        if isinstance(one.state, Gone | Moved):
+            hint = "leave it out of `guests` in the configuration, or correct its id"
+            yield _warning("guests", f"guest {one.id} is named, and {one.left_out}", hint)
+        elif one.id in said.labels and one.left_out.startswith("guests."):
+            said_so = f"labels of guest {one.id} have no effect: {one.left_out}"
+            yield _warning("guests", said_so, "leave one of the two out")
+        for noted in one.notes:
+            yield _ok("guests", f"guest {one.id}: {noted}")
 
 
 # --- Notifiers ------------------------------------------------------------------------------------------

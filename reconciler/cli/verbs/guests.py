@@ -1,15 +1,15 @@
 """``patchledger guests``: which guests this hypervisor has, and why one would not be looked after."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from reconciler.cli.showing.interfaces import GuestList, GuestState, ListedGuest
+from reconciler.cli.showing.interfaces import GuestList, GuestState, ListedGuest, UnmeantPolicy
 from reconciler.cli.showing.table import Paint, Row, Style, table
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, width
-from reconciler.cli.wiring.guests import guests_of
+from reconciler.cli.wiring.guests import guests_of, policy_here
 from reconciler.errors import DONE, FAILED
-from reconciler.host.config import load_config
+from reconciler.host.config import Guests, load_config
 from reconciler.planning.facts.guests import (
     FrozenGuest,
     Gone,
@@ -23,12 +23,14 @@ from reconciler.planning.facts.guests import (
     Template,
     Unsupported,
 )
+from reconciler.planning.facts.matching import Unmeant, unmeant
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line
-from reconciler.planning.text.wording import plural
+from reconciler.planning.text.wording import listed, plural
 from reconciler.policy.problems import visible
 
 _NAME = 60
+_GUESTS = 5
 _COLUMNS = ("Id", "Kind", "Name", "State", "Labels", "Why not")
 _NOT_YET = "This version lists guests and does nothing in them."
 
@@ -40,32 +42,56 @@ def run(path: str, form: Format) -> int:
         Misuse: The configuration is wrong.
     """
     config = load_config(Path(path))
-    found = Inventory((), (), ()) if config.guests is None else guests_of(config.guests)
-    listed = tuple(map(_listed, found.guests))
+    said = config.guests
+    found = Inventory((), (), ()) if said is None else guests_of(said)
+    revision = None if said is None else policy_here(config)
+    policies = None if revision is None else unmeant(revision, found.guests, config.host)
+    rows = tuple(map(_listed, found.guests))
     if form == "json":
-        places = () if config.guests is None else config.guests.from_
-        print_json(plain(GuestList(config.host, places, listed, found.problems, found.notes)))
-    elif config.guests is None:
+        places = () if said is None else said.from_
+        named = None if policies is None else tuple(map(_named, policies))
+        print_json(plain(GuestList(config.host, places, rows, found.problems, found.notes, named)))
+    elif said is None:
         sys.stdout.write("No guests are looked for: the configuration has no `guests`.\n")
     else:
-        _show(config.host, listed, found)
+        _show(config.host, rows, found)
+        note(*without_effect(said), *unmeant_lines(policies or ()))
     return FAILED if found.problems else DONE
 
 
-def _show(host: str, listed: tuple[ListedGuest, ...], found: Inventory) -> None:
-    taken = sum(not guest.left_out for guest in listed)
-    sys.stdout.write(f"{host}: {plural(len(listed), 'guest')}, {taken} could be looked after. {_NOT_YET}\n")
-    if listed:
+def without_effect(said: Guests) -> Iterator[str]:
+    """Yield which keys of the configuration do nothing in this version, where any is written."""
+    keys = said.without_effect
+    if keys:
+        verb = "have" if len(keys) > 1 else "has"
+        yield f"{' and '.join(keys)} {verb} no effect in this version, which does nothing in guests"
+
+
+def unmeant_lines(policies: Iterable[Unmeant]) -> Iterator[str]:
+    """Yield a sentence for each Policy that would apply to guests although it says nothing of them."""
+    for one in policies:
+        guests = listed(one.guests, _GUESTS)
+        yield f"Policy {one.name} ({one.origin}) says nothing of guests, and would apply to {guests}"
+
+
+def _named(one: Unmeant) -> UnmeantPolicy:
+    return UnmeantPolicy(one.name, str(one.origin), one.guests)
+
+
+def _show(host: str, told: tuple[ListedGuest, ...], found: Inventory) -> None:
+    taken = sum(not guest.left_out for guest in told)
+    sys.stdout.write(f"{host}: {plural(len(told), 'guest')}, {taken} could be looked after. {_NOT_YET}\n")
+    if told:
         columns = width() if sys.stdout.isatty() else None
-        rows = [_row(guest) for guest in listed]
+        rows = [_row(guest) for guest in told]
         shown = table(rows, columns, heads=_COLUMNS, indent="", paint=Paint(colour=colour()), style_of=_style)
         sys.stdout.writelines(f"{line}\n" for line in shown)
-    for said in (*_odd(listed), *found.notes, *found.problems):
+    for said in (*_odd(told), *found.notes, *found.problems):
         note(visible(said))
 
 
-def _odd(listed: tuple[ListedGuest, ...]) -> Iterator[str]:
-    for guest in listed:
+def _odd(told: tuple[ListedGuest, ...]) -> Iterator[str]:
+    for guest in told:
         yield from (f"{guest.id or one_line(guest.name, _NAME)}: {said}" for said in guest.notes)
 
 

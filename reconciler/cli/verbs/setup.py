@@ -15,8 +15,10 @@ from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.verbs import asking, detected, setup_checks
 from reconciler.cli.verbs import plan as planning
 from reconciler.cli.verbs.enrolling import Proposed, enrol, pusher_of
+from reconciler.cli.verbs.guests import unmeant_lines, without_effect
 from reconciler.cli.verbs.wizard import Wizard
 from reconciler.cli.wiring.compose import check_usable
+from reconciler.cli.wiring.guests import guests_of, policy_at
 from reconciler.errors import DONE, Misuse, ReconcilerError, exit_code, worst
 from reconciler.host.config import Config, load_config
 from reconciler.host.install import credentials, units
@@ -42,6 +44,7 @@ from reconciler.host.install.installation import (
     wanted,
 )
 from reconciler.host.install.installer import Installer
+from reconciler.planning.facts.matching import unmeant
 from reconciler.policy.remotes import redact_url
 from reconciler.process import BASE_PATH
 
@@ -167,6 +170,7 @@ def _set_up(
                 note(*(f"  {line}" for line in _difference(action)))
     installer.carry_out(actions)
     _tell_end(actions, aim, layout, present, enables=enables)
+    _tell_of_guests(aim.config, policy)
     return _finish(options, layout, actions, _enrolled(aim.config, policy, options))
 
 
@@ -208,6 +212,21 @@ def _enrolled(config: Config, policy: setup_checks.PolicyLook, options: SetupOpt
         sys.stdout.write(found.document)
         sys.stdout.flush()
     return found
+
+
+def _tell_of_guests(config: Config, policy: setup_checks.PolicyLook) -> None:
+    """Name the policies that would apply to guests from now on, and were not written for them."""
+    if config.guests is None:
+        return
+    note(*without_effect(config.guests))
+    try:
+        with policy.opened(config) as (source, served):
+            revision = policy_at(source, served.head)
+    except ReconcilerError as failure:
+        note(f"which policies match guests cannot be told now: {failure.message}")
+        return
+    if revision is not None:
+        note(*unmeant_lines(unmeant(revision, guests_of(config.guests).guests, config.host)))
 
 
 def _with_floor(answers: Answers, policy: setup_checks.PolicyLook, *, has_failed: bool) -> Answers:

@@ -2,8 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from reconciler.host.config import GuestChoice, Guests
+from reconciler.cli.wiring.compose import policy_mirror
+from reconciler.errors import ReconcilerError
+from reconciler.gitops.policy_mirror import PolicyMirror
+from reconciler.gitops.revision import read_revision
+from reconciler.host.config import Config, GuestChoice, Guests
 from reconciler.planning.facts.guests import Choice, GuestKind, Inspected, Inventory, Wishes, inventory
+from reconciler.policy.load import Revision, load
 from reconciler.transports import incus, lxc, nspawn, proxmox
 
 _PLACES: Mapping[GuestKind, Callable[[], Inspected]] = {
@@ -21,6 +26,26 @@ def guests_of(said: Guests) -> Inventory:
     return inventory(
         found, Wishes(only, Choice() if said.except_ is None else _choice(said.except_), said.labels)
     )
+
+
+def policy_here(config: Config) -> Revision | None:
+    """Return the policy that this host accepted last, by its own copy; ``None`` where it cannot be read."""
+    source = policy_mirror(config)
+    try:
+        accepted = source.accepted()
+        return None if accepted is None else policy_at(source, accepted.commit)
+    except (ReconcilerError, OSError):
+        return None
+
+
+def policy_at(source: PolicyMirror, commit: str) -> Revision | None:
+    """Return the policy of a commit, ``None`` where it is none that could be in force.
+
+    Raises:
+        ReconcilerError: It cannot be read.
+    """
+    found = load(read_revision(source.mirror, commit), commit)
+    return found if isinstance(found, Revision) else None
 
 
 def _choice(said: GuestChoice) -> Choice:

@@ -7,14 +7,19 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli.showing.interfaces import schema
+from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.planning.facts.guests import Guest, GuestKind, Running
+from reconciler.reconcile.ports.policies import Fetched
 from reconciler.transports import lxc, proxmox
+from tests.e2e.site import git
 from tests.labs.guests import LAB, REPOSITORY, GuestLab, Made
 
 CONFIG = "host: pve1\npolicy: {remote: /srv/policy.git}\nguests: {from: [proxmox]}\n"
@@ -31,14 +36,16 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def ask(node: GuestLab, *options: str, config: str = CONFIG) -> str:
-    """Return what ``patchledger guests`` prints on the node; it must start nothing."""
+def ask(node: GuestLab, *options: str, config: str = CONFIG, may_start: str = "") -> str:
+    """Return what ``patchledger guests`` prints on the node; it must start nothing but this."""
     node.write(f"{LAB}/config.yaml", config)
     node.run("chmod", "600", f"{LAB}/config.yaml")
     argv = ("--config", f"{LAB}/config.yaml", "guests", *options)
     done = node.run("env", "-C", str(REPOSITORY), sys.executable, "-c", AUDITED, *argv)
-    assert "started:" not in done
-    return done
+    lines = done.splitlines(keepends=True)
+    started = [line for line in lines if line.startswith("started:")]
+    assert [line for line in started if not may_start or may_start not in line] == []
+    return "".join(line for line in lines if line not in started)
 
 
 def listed(node: GuestLab, config: str = CONFIG) -> dict[str, Any]:
@@ -65,11 +72,11 @@ def test_four_guests(node: GuestLab) -> None:
     before = node.calls()
     assert ask(node) == (
         "pve1: 4 guests, 2 could be looked after. This version lists guests and does nothing in them.\n"
-        "Id   Kind     Name    State     Labels                   Why not\n"
-        "201  proxmox  web     running   env-prod=true, web=true\n"
-        "202  proxmox  db      stopped   db=true                  it is stopped\n"
-        "203  proxmox  tmpl    template                           it is a template\n"
-        "204  proxmox  unpriv  running\n"
+        "Id   Kind     Name    State     Labels                                  Why not\n"
+        "201  proxmox  web     running   env-prod=true, guest=proxmox, web=true\n"
+        "202  proxmox  db      stopped   db=true, guest=proxmox                  it is stopped\n"
+        "203  proxmox  tmpl    template  guest=proxmox                           it is a template\n"
+        "204  proxmox  unpriv  running   guest=proxmox\n"
     )
     assert fates(node) == USUAL
     assert node.calls() == before
@@ -118,9 +125,39 @@ def test_guests_of_other_kinds_and_odd_configurations(node: GuestLab) -> None:
         "210": "it is on pve2",
         "299": "it is not there",
     }
-    assert (found["205"]["name"], found["205"]["labels"]) == ("M\u00fcllers Server", {"ok": "no"})
+    assert (found["205"]["name"], found["205"]["labels"]) == (
+        "M\u00fcllers Server",
+        {"ok": "no", "guest": "proxmox"},
+    )
     assert "205: line 2 is no setting: nonsense\n" in shown
     assert "205: tag _x is no label's name\n" in shown
+
+
+def test_policies_that_would_apply_to_guests_by_accident_are_named(node: GuestLab, tmp_path: Path) -> None:
+    policy = tmp_path / "policy"
+    (policy / "policies").mkdir(parents=True)
+    (policy / "policies" / "p.yaml").write_text(
+        "kind: Policy\nname: all\nmatch: {name: 'w*'}\naction: apply\n---\n"
+        "kind: Policy\nname: meant\nmatch: {guest_of: pve1}\n---\n"
+        "kind: Policy\nname: prod\nmatch: {labels: {env-prod: 'true'}, os: debian}\n"
+    )
+    git(tmp_path, "init", "-q", "-b", "main", "policy")
+    git(policy, "add", "-A")
+    git(policy, "commit", "-q", "-m", "policy")
+    mirror = PolicyMirror(tmp_path / "state" / "policy.git", str(policy), "main")
+    fetched = mirror.fetch(timeout=30, now=datetime(2026, 11, 30, tzinfo=UTC))
+    assert isinstance(fetched, Fetched)
+    mirror.accept(fetched.head)
+    config = f"{CONFIG}state_dir: {tmp_path}/state\n".replace("]}", "], parallel: 4}")
+    shown = ask(node, config=config, may_start="git")
+    at = f"policies/p.yaml:1@{fetched.head[:12]}"
+    assert f"Policy all ({at}) says nothing of guests, and would apply to 201\n" in shown
+    assert "Policy prod " in shown
+    assert "Policy meant" not in shown
+    assert "guests.parallel has no effect in this version, which does nothing in guests\n" in shown
+    told = json.loads(ask(node, "--format", "json", config=config, may_start="git"))
+    Draft202012Validator(schema("guests")).validate(told)
+    assert [(one["name"], one["guests"]) for one in told["unmeant"]] == [("all", ["201"]), ("prod", ["201"])]
 
 
 def test_a_node_without_its_cluster_says_so(node: GuestLab) -> None:
