@@ -115,6 +115,7 @@ WINDOWS = WindowState(
         Occurrence(NOW + timedelta(days=7) - HOUR, NOW + timedelta(days=7) + 2 * HOUR, "sunday-night", 0),
     ),
     opening=NOW + timedelta(days=7) - HOUR,
+    zones=("Europe/Berlin", "Europe/Berlin"),
 )
 INPUTS = GateInputs(SETTINGS, POLICY, ClockState.SYNCHRONISED, windows=WINDOWS)
 """Every gate is open."""

@@ -116,14 +116,14 @@ def test_a_package_that_is_half_done_or_in_quarantine_is_not_called_up_to_date()
     text = render_explain(report_of(), "vim", installed=(half,), quarantined=(failed,), width=200)
     assert text == (
         "vim 9.0-2: half done (half-configured)\n"
-        "vim 9.0-2: in quarantine, since installing it failed at 2026-11-22T03:00:00Z:"
+        "vim 9.0-2: in quarantine, since installing it failed at Sun 2026-11-22 04:00 Europe/Berlin:"
         " postinst failed; with 1\n"
     )
     missing = replace(failed, message="404", until=NOW + timedelta(hours=1), attempts=1)
     text = render_explain(report_of(), "vim", installed=(half,), quarantined=(missing,), width=200)
     assert text.endswith(
-        "vim 9.0-2: in quarantine, since its file could not be fetched at 2026-11-22T03:00:00Z: 404;"
-        " it is tried again after 2026-11-22T04:00:00Z\n"
+        "vim 9.0-2: in quarantine, since its file could not be fetched at Sun 2026-11-22 04:00"
+        " Europe/Berlin: 404; it is tried again after Sun 2026-11-22 05:00 Europe/Berlin\n"
     )
 
 

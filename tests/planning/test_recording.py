@@ -26,7 +26,18 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.text.layout import SCHEMA_VERSION, UnknownWord
 from reconciler.policy.match import HostFacts
 from tests.examples import examples
-from tests.report_samples import APPROVAL, FREEZE, INPUTS, NOW, OBSERVATION, SETTINGS, USUAL, change, decide
+from tests.report_samples import (
+    APPROVAL,
+    FREEZE,
+    INPUTS,
+    NOW,
+    OBSERVATION,
+    SETTINGS,
+    USUAL,
+    WINDOWS,
+    change,
+    decide,
+)
 
 EXCHANGES = (
     Exchange(Question(), Answer((change(), change("libc6")), kept_back=("nginx",))),
@@ -136,6 +147,7 @@ RECORDINGS = st.builds(
     inputs=st.builds(
         replace,
         st.sampled_from([INPUTS, FULL]),
+        windows=st.just(replace(WINDOWS, zones=())),  # which earlier versions did not have
         settings=st.builds(replace, st.just(SETTINGS), budget=SPANS, max_policy_age=SPANS),
         evidence=st.lists(st.builds(Evidence, TEXT, INSTANTS), max_size=2).map(tuple),
     ),

@@ -18,8 +18,14 @@ from reconciler.planning.reporting.document import Decided, GateState, PlannedMo
 from reconciler.planning.reporting.summary import headline, run_headline, went_well
 from reconciler.planning.resolving.dispositions import Condition, Deadline, Disposition, Update
 from reconciler.planning.runs.record import RunRecord
-from reconciler.planning.text.canonical import instant
-from reconciler.planning.text.wording import mebibytes, plural, sentence, short_digest
+from reconciler.planning.text.wording import (
+    day_and_hours,
+    mebibytes,
+    on_the_clock,
+    plural,
+    sentence,
+    short_digest,
+)
 from reconciler.policy.problems import visible
 from reconciler.policy.values import format_duration
 
@@ -81,8 +87,13 @@ def render_status(report: Report, *, width: int = 100, colour: bool = False) -> 
         list(_condition_lines(report.conditions, width, paint)),
         list(table(_facts(report), width)),
         [
-            "Gates",
-            *table([_gate_row(gate) for gate in report.gates], width, paint=paint, style_of=_gate_style),
+            f"Gates (by the clock of {visible(report.timezone)})",
+            *table(
+                [_gate_row(gate, report.timezone) for gate in report.gates],
+                width,
+                paint=paint,
+                style_of=_gate_style,
+            ),
         ],
         list(_window_lines(report.windows, width)),
         list(_exception_lines(report, width)),
@@ -119,14 +130,18 @@ def render_explain(
     paint = Paint(colour=colour)
     name = report.name_of
     if package is None:
-        lines = [line for update in report.plan.updates for line in _explained(update, name, width, paint)]
+        lines = [
+            line
+            for update in report.plan.updates
+            for line in _explained(update, name, width, paint, report.timezone)
+        ]
         return _join([lines or [_nothing_newer(report)], [*_decision_lines(report, width, paint)]])
     asked = Mention.parse(package)
     found = [update for update in report.plan.updates if asked.means(update.package)]
     lines = [
         *_half_done([one for one in installed if asked.means(one.package)], name),
-        *_failed([one for one in quarantined if asked.means(one.package)], name, width),
-        *(line for update in found for line in _explained(update, name, width, paint)),
+        *_failed([one for one in quarantined if asked.means(one.package)], name, width, report.timezone),
+        *(line for update in found for line in _explained(update, name, width, paint, report.timezone)),
     ]
     if any(update.disposition is Disposition.PLANNED for update in found):
         return _join([lines, [*_decision_lines(report, width, paint)]])
@@ -147,12 +162,13 @@ def _half_done(installed: Iterable[Installed], name: Names) -> Iterator[str]:
             yield f"{visible(name(one.package))} {visible(one.version)}: half done ({visible(one.status)})"
 
 
-def _failed(quarantined: Iterable[Quarantined], name: Names, width: int) -> Iterator[str]:
+def _failed(quarantined: Iterable[Quarantined], name: Names, width: int, timezone: str) -> Iterator[str]:
     """Say of versions that installing or fetching them failed, and why."""
     for one in quarantined:
         what = "installing it failed" if one.until is None else "its file could not be fetched"
-        text = f"{name(one.package)} {one.version}: in quarantine, since {what} at {instant(one.at)}"
-        again = "" if one.until is None else f"; it is tried again after {instant(one.until)}"
+        when = on_the_clock(one.at, timezone)
+        text = f"{name(one.package)} {one.version}: in quarantine, since {what} at {when}"
+        again = "" if one.until is None else f"; it is tried again after {on_the_clock(one.until, timezone)}"
         why = sentence(one.message) or "the package manager gave no reason"
         yield from wrapped(visible(f"{text}: {why}{again}"), width)
 
@@ -175,7 +191,7 @@ def _without_update(report: Report, package: str, installed: Sequence[Installed]
         yield f"did you mean {', '.join(visible(name) for name in near)}?"
 
 
-def _explained(update: Update, name: Names, width: int, paint: Paint) -> Iterator[str]:
+def _explained(update: Update, name: Names, width: int, paint: Paint, timezone: str) -> Iterator[str]:
     """Yield ``nginx 1 → 2: held`` and the chain of reasons below it."""
     moved = _moved(update)
     fate = paint(str(update.disposition), _fate_style(update))
@@ -185,14 +201,14 @@ def _explained(update: Update, name: Names, width: int, paint: Paint) -> Iterato
         origin = f" [{visible(reason.origin)}]" if reason.origin else ""
         yield from wrapped(f"because {visible(reason.message)}{origin}", width, "  ")
     if update.deadline is not None:
-        yield from wrapped(_due(update.deadline), width, "  ")
+        yield from wrapped(_due(update.deadline, timezone), width, "  ")
 
 
-def _due(deadline: Deadline) -> str:
+def _due(deadline: Deadline, timezone: str) -> str:
     length = format_duration(deadline.at - deadline.since)
-    since = f"{visible(deadline.version)} was first seen at {instant(deadline.since)}"
+    since = f"{visible(deadline.version)} was first seen at {on_the_clock(deadline.since, timezone)}"
     setting = f"{deadline.setting} is {length} [{visible(deadline.origin)}]"
-    return f"due by {instant(deadline.at)}: {since} and {setting}"
+    return f"due by {on_the_clock(deadline.at, timezone)}: {since} and {setting}"
 
 
 def _moved(update: Update) -> str:
@@ -253,7 +269,7 @@ def _left_out_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
         return
     yield f"Not in the plan: {plural(len(left), 'update')}"
     for update in left:
-        for line in _explained(update, name, width - 2, paint):
+        for line in _explained(update, name, width - 2, paint, report.timezone):
             yield f"  {line}"
 
 
@@ -275,7 +291,7 @@ def _decision_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
     deciding = next((gate for gate in report.gates if gate.outcome is decision.outcome), None)
     origin = f" [{visible(deciding.origin)}]" if deciding is not None and deciding.origin else ""
     opening, style = _opening(decision)
-    text = f"{opening}: {visible(decision.reason)}{origin}{_until(decision)}"
+    text = f"{opening}: {visible(decision.reason)}{origin}{_until(decision, report.timezone)}"
     for line in wrapped(text, width):
         yield paint(line, style)
     if lacks := report.lacks_approval:
@@ -298,11 +314,11 @@ def _opening(decision: Decided) -> tuple[str, Style]:
             return f"Not now ({decision.outcome})", Style.NOTE
 
 
-def _until(decision: Decided) -> str:
+def _until(decision: Decided, timezone: str) -> str:
     if decision.until is None:
         return ""
     word = "window ends" if decision.outcome is Outcome.APPLY else "asked again"
-    return f" ({word} {instant(decision.until)})"
+    return f" ({word} {on_the_clock(decision.until, timezone)})"
 
 
 def _facts(report: Report) -> list[tuple[str, ...]]:
@@ -310,16 +326,16 @@ def _facts(report: Report) -> list[tuple[str, ...]]:
     state = "" if policy.state is PolicyStanding.READY else f" ({policy.state})"
     commit = policy.commit[:12] or "none yet"
     return [
-        ("Observed", instant(report.generated_at)),
+        ("Observed", on_the_clock(report.generated_at, report.timezone)),
         ("System", f"{report.host.facts.os_name}, kernel {report.host.facts.kernel}"),
-        ("Policy", f"{commit} of {policy.ref}{state}, confirmed {_at(policy.fetched_at)}"),
+        ("Policy", f"{commit} of {policy.ref}{state}, confirmed {_at(policy.fetched_at, report.timezone)}"),
         ("Plan", short_digest(report.plan.digest)),
         ("Reboot", _reboot(report)),
     ]
 
 
-def _at(at: datetime | None) -> str:
-    return "never" if at is None else instant(at)
+def _at(at: datetime | None, timezone: str) -> str:
+    return "never" if at is None else on_the_clock(at, timezone)
 
 
 def _reboot(report: Report) -> str:
@@ -333,12 +349,12 @@ def _reboot(report: Report) -> str:
             return "unknown"
 
 
-def _gate_row(gate: GateState) -> tuple[str, ...]:
+def _gate_row(gate: GateState, timezone: str) -> tuple[str, ...]:
     origin = f" [{gate.origin}]" if gate.origin else ""
     return (
         str(gate.gate),
         gate.state,
-        "" if gate.until is None else instant(gate.until),
+        "" if gate.until is None else on_the_clock(gate.until, timezone).removesuffix(f" {timezone}"),
         gate.message + origin,
     )
 
@@ -354,8 +370,7 @@ def _window_lines(windows: Sequence[Upcoming], width: int) -> Iterator[str]:
     yield "Next windows"
     rows = [
         (
-            instant(window.start),
-            instant(window.end),
+            day_and_hours(window.start, window.end, window.timezone or "UTC"),
             window.schedule,
             "" if window.blocked_by is None else f"blocked by {window.blocked_by}",
         )
@@ -372,7 +387,7 @@ def _exception_lines(report: Report, width: int) -> Iterator[str]:
         (
             one.name,
             one.action,
-            ("expired " if one.expired else "until ") + instant(one.expires),
+            ("expired " if one.expired else "until ") + on_the_clock(one.expires, report.timezone),
             one.reason,
             f"[{one.origin}]",
         )

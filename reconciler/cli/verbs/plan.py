@@ -44,6 +44,7 @@ from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
+from reconciler.planning.text.wording import on_the_clock
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import visible
 from reconciler.policy.resolve import resolve
@@ -162,7 +163,7 @@ def explain(options: ExplainOptions) -> int:
         more = {"written": [one.plain() for one in written], "came": [one.plain() for one in came]}
         print_json({**_explained(report, options.package), **more})
         return DONE
-    as_of = f"(as of {report.generated_at:%Y-%m-%d %H:%M} UTC, policy {report.policy_commit[:12] or 'none'})"
+    as_of = f"(as of {on_the_clock(report.generated_at, report.timezone)}, policy {report.policy_commit[:12] or 'none'})"
     text = render_explain(
         report,
         options.package,

@@ -34,6 +34,7 @@ from reconciler.planning.reporting.report import plan_json
 from reconciler.planning.reporting.summary import decided
 from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.record import to_run_document
+from reconciler.planning.text.wording import on_the_clock
 from reconciler.policy.problems import visible
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.ports.state import Standstill
@@ -212,7 +213,8 @@ def _watched(config_path: Path, wiring: Wiring) -> tuple[str, ...]:
 def _outlook(wiring: Wiring, done: Tick) -> Outlook:
     """Return what this tick leaves for a ``watch`` that waits for the next one."""
     decision = done.report.decision
-    asked_again = f"; asked again {decision.until:%a %Y-%m-%d %H:%M} UTC" if decision.until else ""
+    until = decision.until
+    asked_again = f"; asked again {on_the_clock(until, done.report.timezone)}" if until else ""
     waiting = (message.not_before for message in wiring.outbox.pending())
     return Outlook(
         changes=_changes_at(wiring.config, done),
@@ -255,7 +257,7 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
         reports=_question(wiring),
         until=_changes_at(config, done).timestamp(),
         says=visible(
-            f"{config.host}: nothing changed since {report.generated_at:%Y-%m-%d %H:%M} UTC; "
+            f"{config.host}: nothing changed since {on_the_clock(report.generated_at, report.timezone)}; "
             f"{decided(report)}"
         ),
     )

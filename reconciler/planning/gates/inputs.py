@@ -163,10 +163,12 @@ def _windows(effective: Effective, target: str, now: datetime) -> WindowState:
     shown = _open_and_next(coming, now)
     if opening is not None and opening.occurrence not in shown:
         shown = (*shown, opening.occurrence)  # the first that is free may lie behind a long freeze
+    written = {schedule.name: schedule.windows for schedule in effective.schedules}
     return WindowState(
         schedules=tuple(schedule.name for schedule in effective.schedules),
         spans=shown,
         opening=None if opening is None else opening.start,
+        zones=tuple(written[one.schedule][one.index].timezone for one in shown),
     )
 
 

@@ -296,12 +296,14 @@ class WindowState:
         opening: The next instant at which a run may start: a window's start, moved past freezes, with room
             for the budget; ``None`` where none is in sight.
         problem: Why windows cannot be told, which counts as closed.
+        zones: For each of ``spans`` the zone that its start is written in.
     """
 
     schedules: tuple[str, ...] = ()
     spans: tuple[Occurrence, ...] = ()
     opening: datetime | None = None
     problem: str = ""
+    zones: tuple[str, ...] = since(3, ())
 
 
 @dataclass(frozen=True, slots=True)

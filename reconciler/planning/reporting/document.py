@@ -167,12 +167,14 @@ class Upcoming:
 
     Attributes:
         blocked_by: Name of the freeze that leaves no room in it, ``budget`` where it is too short, else null.
+        timezone: The zone that its start is written in, empty where that is not known.
     """
 
     start: datetime
     end: datetime
     schedule: str
     blocked_by: str | None
+    timezone: str = since(3, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +363,11 @@ class Report:
         """Whether an approval by digest is in force that let this plan be applied once, and no more."""
         covering = any(one.is_given and one.plan for one in self.approvals)
         return covering and bool(self.lacks_approval)
+
+    @property
+    def timezone(self) -> str:
+        """The zone that people read the times of this target in: that of its windows, else UTC."""
+        return next((window.timezone for window in self.windows if window.timezone), "UTC")
 
     @property
     def free_windows(self) -> tuple[Upcoming, ...]:

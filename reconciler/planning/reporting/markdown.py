@@ -7,18 +7,24 @@ below :data:`LIMIT` characters: lists are cut, and say how much is left out.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gates.types import Outcome, PolicyStanding
-from reconciler.planning.reporting.document import ApprovalState, ExceptionState, GateState, Planned, Report
+from reconciler.planning.reporting.document import (
+    ApprovalState,
+    ExceptionState,
+    GateState,
+    Planned,
+    Report,
+    Upcoming,
+)
 from reconciler.planning.reporting.overdue import overdue
 from reconciler.planning.reporting.summary import headline
 from reconciler.planning.resolving.dispositions import Disposition, Reason
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import markdown as prose
 from reconciler.planning.text.untrusted import markdown_code as code
-from reconciler.planning.text.wording import listed, mebibytes, plural, short_digest
+from reconciler.planning.text.wording import by_both_clocks, listed, mebibytes, plural, short_digest
 
 LIMIT = 60_000
 """Characters; forges stop rendering, or refuse a comment, not far above it."""
@@ -73,7 +79,7 @@ def _verdict(report: Report) -> str:
     until = ""
     if decision.until is not None:
         word = "The window ends" if decision.outcome is Outcome.APPLY else "Asked again"
-        until = f" {word} at {instant(decision.until)}."
+        until = f" {word} at {by_both_clocks(decision.until, report.timezone)}."
     verdict = f"**{opening}**: {prose(decision.reason)}{origin}.{until}"
     if lacks := report.lacks_approval:
         how = f"To approve exactly this plan, merge an Approval with `plan:` {code(report.plan.digest)}."
@@ -123,15 +129,16 @@ def _facts(report: Report) -> str:
         ("System", f"{prose(report.host.facts.os_name)}, kernel {code(report.host.facts.kernel)}"),
         ("Policy", f"{place}, {state}"),
         ("Plan", f"{code(short_digest(plan.digest))}, {mebibytes(plan.download)} to download"),
-        ("Next window", "none in sight" if upcoming is None else _interval(upcoming.start, upcoming.end)),
+        ("Next window", "none in sight" if upcoming is None else _interval(upcoming)),
         ("Reboot", _reboot(report)),
         ("Observed", instant(report.generated_at)),
     ]
     return table(("", ""), rows)
 
 
-def _interval(start: datetime, end: datetime) -> str:
-    return f"{instant(start)} to {instant(end)}"
+def _interval(window: Upcoming) -> str:
+    first, last = (by_both_clocks(at, window.timezone or "UTC") for at in (window.start, window.end))
+    return f"{first} to {last}"
 
 
 def _reboot(report: Report) -> str:
@@ -215,21 +222,21 @@ def _with_origin(message: str, origin: str) -> str:
 
 
 def _gates(report: Report) -> str:
-    rows = [_gate(state) for state in report.gates]
+    rows = [_gate(state, report.timezone) for state in report.gates]
     return _section("Gates", ("Gate", "State", "Why", "Asked again"), rows, len(rows))
 
 
-def _gate(state: GateState) -> Row:
+def _gate(state: GateState, timezone: str) -> Row:
     shown = {"open": "open", "warning": "open, with a warning", "closed": "**closed**"}[state.state]
     why = _with_origin(state.message, state.origin)
-    return (str(state.gate), shown, why, "" if state.until is None else instant(state.until))
+    return (str(state.gate), shown, why, "" if state.until is None else by_both_clocks(state.until, timezone))
 
 
 def _windows(report: Report) -> str:
     rows = [
         (
-            instant(window.start),
-            instant(window.end),
+            by_both_clocks(window.start, window.timezone or "UTC"),
+            by_both_clocks(window.end, window.timezone or "UTC"),
             code(window.schedule),
             "" if window.blocked_by is None else code(window.blocked_by),
         )

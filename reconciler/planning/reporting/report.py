@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any, Literal
 
 from reconciler.planning.facts.inventory import OutsideChange, inventory_of
@@ -304,14 +304,17 @@ def _alarming(outcome: Outcome, message: str) -> Condition | None:
 
 def _upcoming(inputs: GateInputs, now: datetime) -> tuple[Upcoming, ...]:
     """Name the open and next windows, and behind them the first free one where all of those are blocked."""
-    spans = [span for span in inputs.windows.spans if span.end > now]
+    known = zip_longest(inputs.windows.spans, inputs.windows.zones, fillvalue="")
+    spans = [(span, zone) for span, zone in known if isinstance(span, windows.Occurrence) and span.end > now]
     shown = [
-        Upcoming(span.start, span.end, span.schedule, _blocked_by(span, inputs)) for span in spans[:UPCOMING]
+        Upcoming(span.start, span.end, span.schedule, _blocked_by(span, inputs), zone)
+        for span, zone in spans[:UPCOMING]
     ]
     if all(window.blocked_by is not None for window in shown):
         frozen = windows.united(inputs.freezes, allow_security=inputs.is_security_plan)
-        free = (span for span in spans[UPCOMING:] if frozen.leaves_room(span, inputs.settings.budget))
-        shown += [Upcoming(span.start, span.end, span.schedule, None) for span in islice(free, 1)]
+        budget = inputs.settings.budget
+        free = (one for one in spans[UPCOMING:] if frozen.leaves_room(one[0], budget))
+        shown += [Upcoming(span.start, span.end, span.schedule, None, zone) for span, zone in islice(free, 1)]
     return tuple(shown)
 
 

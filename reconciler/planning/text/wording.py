@@ -1,7 +1,11 @@
-"""How numbers, lists, sizes and digests stand in sentences, wherever one is written."""
+"""How numbers, lists, sizes, times and digests stand in sentences, wherever one is written."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
+
+from reconciler.planning.text.canonical import instant
+from reconciler.policy.zones import zone
 
 
 def plural(number: int, noun: str) -> str:
@@ -39,3 +43,40 @@ def short_digest(digest: str) -> str:
 def minute(at: datetime) -> str:
     """Write an aware instant to the minute, with its zone: ``2026-11-26 02:00 UTC``."""
     return at.strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def on_the_clock(at: datetime, timezone: str) -> str:
+    """Write an aware instant as a clock of that zone shows it: ``Sun 2026-11-29 02:00 Europe/Berlin``.
+
+    An hour that comes twice, where clocks are set back, has its distance from UTC behind it. In a zone that
+    is not known here it is UTC.
+    """
+    try:
+        local, name = at.astimezone(zone(timezone)), timezone
+    except ValueError:
+        local, name = at.astimezone(zone("UTC")), "UTC"
+    seconds = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
+    said = f"{_WEEKDAYS[local.weekday()]} {local:%Y-%m-%d} {seconds} {name}"
+    is_twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+    return f"{said} ({local.isoformat()[-6:]})" if is_twice else said
+
+
+def by_both_clocks(at: datetime, timezone: str) -> str:
+    """Write an aware instant for a file, which people of any zone read: as there, with UTC beside it."""
+    local = on_the_clock(at, timezone)
+    return local if local.endswith(" UTC") else f"{local}, {instant(at)}"
+
+
+def day_and_hours(start: datetime, end: datetime, timezone: str) -> str:
+    """Write a span of time on the clock of a zone; on one day, day and zone are told once."""
+    first, last = on_the_clock(start, timezone), on_the_clock(end, timezone)
+    day, until = _DAY.match(first), _DAY.match(last)
+    if day is None or until is None or day["day"] != until["day"] or day["rest"] != until["rest"]:
+        return f"{first} to {last}"
+    return f"{day['day']} {day['time']} to {until['time']} {day['rest']}"
+
+
+_DAY = re.compile(r"(?P<day>\S+ \S+) (?P<time>\S+) (?P<rest>.+)")
