@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from reconciler.policy import values
 from reconciler.policy.documents import (
@@ -26,7 +26,8 @@ from reconciler.policy.documents import (
 from reconciler.policy.fields import Action, ApprovalMode, Length, OneOrMany, Strictly
 from reconciler.policy.load import Origin, Placed, PolicyFile
 from reconciler.policy.managers import ManagerName
-from reconciler.policy.placement import LINK, SUBMODULE
+from reconciler.policy.match import is_pattern
+from reconciler.policy.placement import EXPECTATIONS, LINK, SUBMODULE
 from reconciler.policy.problems import MAX_PROBLEMS, Problem, quoted
 from reconciler.policy.values import refuse
 from reconciler.policy.yamltext import YamlDocument, parse_documents, validate
@@ -49,6 +50,23 @@ class Assumed(Strictly):
     """Package manager."""
     labels: Mapping[LabelKey, Glob] = {}
     """What a host says of itself; labels of its Host document beat these."""
+
+    @field_validator("os")
+    @classmethod
+    def _is_one_system(cls, value: str | None) -> str | None:
+        if value is not None and is_pattern(value):
+            raise refuse("is a pattern, and a host has one system", "write ID-VERSION, such as debian-12")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _is_one_value(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for key, text in value.items():
+            if "*" in text:
+                raise refuse(
+                    "is a pattern, and a host has one value", "write that, and another host", key=key
+                )
+        return value
 
 
 class MadeUpHost(Assumed):
@@ -85,6 +103,12 @@ class Expected(Strictly):
     def _is_something(self) -> Self:
         if not self.model_fields_set:
             raise refuse("is empty, so that nothing could fail", "write what must hold")
+        deadline = self.deadline
+        if deadline is not None and all(
+            getattr(deadline, key) == "none" for key in type(deadline).model_fields
+        ):
+            said = "names no deadline, so that nothing could fail"
+            raise refuse(said, "write how long it may be, such as `security: 14d`", key="deadline")
         return self
 
 
@@ -104,7 +128,7 @@ class AskedTime:
 class Expectation(Document):
     """What must hold for some hosts, read by `policy test` alone."""
 
-    folder: ClassVar[str] = "expectations"
+    folder: ClassVar[str] = EXPECTATIONS
 
     kind: Literal["Expectation"]
     """`Expectation`"""

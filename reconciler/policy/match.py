@@ -65,6 +65,16 @@ def means_guests(match: Match) -> bool:
     return match.guest_of is not None or GUEST_LABEL in (match.labels or {})
 
 
+def system_of(text: str) -> tuple[str, str]:
+    """Take ``ID-VERSION_ID`` apart, as people and patterns name a system; a version may be left out.
+
+    An id may hold dashes, such as ``opensuse-leap``; a version begins with a digit (os-release(5)).
+    """
+    system, _, version = text.rpartition("-")
+    is_version = version[:1].isdigit() or is_pattern(version[:1])
+    return (system, version) if system and is_version else (text, "")
+
+
 class MatchIndex:
     """Finds which of many matches select a host, without asking each of them.
 

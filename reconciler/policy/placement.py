@@ -1,6 +1,7 @@
 """Tell what lies in a policy repository outside of the places that are read, and yet is policy.
 
-What nobody reads fails open: whoever wrote a Freeze believes that it holds. The rules:
+What nobody reads fails open: whoever wrote a Freeze believes that it holds, and whoever wrote an Expectation
+that it is tested. The rules:
 
 - A repository may hold anything else beside its policy: texts, CI files, scripts, other programs' YAML.
   Folders of documentation and of forges are free whatever they hold: nobody means policy there to be read.
@@ -34,11 +35,18 @@ SUFFIXES: Mapping[str, str] = {
 
 REPOSITORY_FILE = "patchledger.yaml"
 
+EXPECTATIONS = "expectations"
+"""Read by ``policy test`` alone, which refuses what it cannot read there."""
+
 MOST_LOOKED_INTO = 1000
 MOST_BYTES_LOOKED_INTO = 2 * 1024 * 1024
 """Of files outside of the known folders; those behind these bounds are told instead."""
 
 LINK, SUBMODULE = "120000", "160000"
+_FOLDERS: Mapping[str, str] = {
+    **{kind: model.folder for kind, model in KINDS.items()},
+    "Expectation": EXPECTATIONS,
+}
 _HOLDING = frozenset(("Freeze", "Exception"))
 _HOLDING_FOLDERS = frozenset(KINDS[kind].folder for kind in _HOLDING)
 _MARKUP = re.compile(r"\.(?:ya?ml|json)(?![a-z0-9])", re.IGNORECASE)
@@ -118,11 +126,12 @@ def misplaced(path: str, mode: str, data: bytes) -> Misplaced | None:
         message = f"{what} that nobody follows"
         hint = f"put the files themselves into {resembled}/"
         return Misplaced(Problem(path, 1, "", message, hint), resembled in _HOLDING_FOLDERS)
-    found = list(_documents(path, data))
+    at_home = "Expectation" if path.startswith(f"{EXPECTATIONS}/") else ""
+    found = [one for one in _documents(path, data) if one[0] != at_home]
     kind, line = next((one for one in found if one[0] in _HOLDING), found[0] if found else ("", 1))
     if kind:
         message = f"is a document of kind {kind} in a place that is not read"
-        problem = Problem(path, line, "kind", message, _advice(path, KINDS[kind].folder))
+        problem = Problem(path, line, "kind", message, _advice(path, _FOLDERS[kind]))
         return Misplaced(problem, kind in _HOLDING)
     if resembled and _is_of(path, resembled):
         hint = f"name it {resembled}" if resembled == REPOSITORY_FILE else f"move it to {resembled}/"
@@ -154,6 +163,8 @@ def _is_of(path: str, resembled: str) -> bool:
 def _resembled(path: str) -> str:
     """Return the known folder, or file, that the first part of a path nearly names; empty where none."""
     top, slash, _ = path.partition("/")
+    if slash and top == EXPECTATIONS:
+        return ""  # It is that folder: what lies there is no likelier to be meant for another one.
     return _known_like(top if slash else re.split(_MARKUP, top)[0], is_folder=bool(slash))
 
 
@@ -170,8 +181,8 @@ def _known_like(top: str, *, is_folder: bool) -> str:
 
 _LONGER = 4
 _WORDS: Mapping[str, str] = {
-    **{folder: folder for folder in SUFFIXES},
-    **{kind.casefold(): model.folder for kind, model in KINDS.items()},
+    **{folder: folder for folder in (*SUFFIXES, EXPECTATIONS)},
+    **{kind.casefold(): folder for kind, folder in _FOLDERS.items()},
     "calendar": "calendars",
     "script": "scripts",
 }
@@ -213,6 +224,6 @@ def _kind_of(root: object) -> str:
 
 @lru_cache(maxsize=1024)
 def _kind_like(word: str) -> str:
-    kinds = {kind.casefold(): kind for kind in KINDS}
+    kinds = {kind.casefold(): kind for kind in _FOLDERS}
     found = get_close_matches(word[:20].casefold(), kinds, n=1, cutoff=_ALIKE)
     return kinds[found[0]] if found else ""

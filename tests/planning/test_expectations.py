@@ -173,6 +173,35 @@ def test_made_up_hosts_are_judged_alone_or_beside_those_of_the_policy() -> None:
     assert judged("expect: {approval: [none]}\n".replace("[none]", "required")).hosts == ("db-1", "web-1")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "assumed", "reached"),
+    [
+        ("debian-12", "debian-12", True),
+        ("debian-12", "debian-13", False),
+        ("debian", "debian-12", True),
+        ("opensuse-leap", "opensuse-leap-15.6", True),
+        ("opensuse-leap-15.*", "opensuse-leap-15.6", True),
+        ("opensuse", "opensuse-leap-15.6", False),
+        ("opensuse-tumbleweed", "opensuse-tumbleweed", True),
+        ("arch", "arch", True),
+    ],
+)
+def test_a_system_is_taken_apart_as_hosts_tell_theirs(wanted: str, assumed: str, *, reached: bool) -> None:
+    more = f"kind: Policy\nname: o\npriority: 60\nmatch: {{os: {wanted}}}\nupdates: none\n"
+    text = f"{WEB}assume: {{os: {assumed}}}\nexpect: {{updates: {'none' if reached else 'all'}}}\n"
+    assert messages(text, {**POLICY, "policies/o.yaml": more}) == []
+
+
+@pytest.mark.parametrize("wanted", ["debian-12", "debian-*", "[x, debian-1?]"])
+def test_a_version_that_nobody_says_decides_nothing_in_silence(wanted: str) -> None:
+    more = f"kind: Policy\nname: o\npriority: 60\nmatch: {{os: {wanted}}}\nupdates: none\n"
+    text = f"{WEB}assume: {{os: debian}}\nexpect: {{updates: all}}\n"
+    said = "nothing says which version of debian the host has; write it in `assume`"
+    assert messages(text, {**POLICY, "policies/o.yaml": more}) == [
+        f"web-1: os: Policy o (policies/o.yaml:1) matches on a version, and {said}"
+    ]
+
+
 def test_what_nobody_says_of_a_host_decides_nothing_in_silence() -> None:
     rhel = (
         "kind: Policy\nname: rhel\npriority: 60\nmatch: {not: {os: 'debian-*', manager: apt}}\naction: plan\n"

@@ -8,6 +8,9 @@ from reconciler.policy.placement import LINK
 from tests.policy.trees import MIDNIGHT, files, loaded, refused
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+_NO_DEADLINE = (
+    "names no deadline, so that nothing could fail (write how long it may be, such as `security: 14d`)"
+)
 
 
 def one(text: str) -> Expectation:
@@ -37,6 +40,26 @@ def test_a_moment_a_day_and_a_time_are_spans_of_its_zone() -> None:
     )
     (year,) = one("expect: {action: apply}\n").spans(NOW)
     assert (year.start, (year.end - year.start).days) == (NOW, 366)
+
+
+def test_what_could_not_fail_or_is_about_no_host_is_told() -> None:
+    assert told(
+        "expect: {deadline: {}}\n",
+        "expect: {deadline: {security: none}}\n",
+        "assume: {os: 'debian-*'}\nexpect: {action: apply}\n",
+        "hosts: [{name: a, labels: {env: '*'}}]\nexpect: {action: apply}\n",
+    ) == [
+        f"expectations/e.yaml:3: expect.deadline: {_NO_DEADLINE}",
+        f"expectations/e.yaml:7: expect.deadline: {_NO_DEADLINE}",
+        (
+            "expectations/e.yaml:11: assume.os: is a pattern, and a host has one system"
+            " (write ID-VERSION, such as debian-12)"
+        ),
+        (
+            "expectations/e.yaml:16: hosts[0].labels.env: is a pattern, and a host has one value"
+            " (write that, and another host)"
+        ),
+    ]
 
 
 def test_all_that_is_wrong_is_told_with_its_place() -> None:

@@ -8,6 +8,7 @@ from tests.policy.trees import Tree, files, loaded, refused
 
 FREEZE = "kind: Freeze\nname: f\nfrom: 2026-01-01\nuntil: 2026-01-02\ntimezone: UTC\nreason: r\n"
 HOLD = "kind: Exception\nname: e\npackages: a\naction: hold\nreason: r\nexpires: 2026-01-01\n"
+EXPECTATION = "kind: Expectation\nname: e\nexpect: {action: apply}\n"
 POLICY = "kind: Policy\nname: p\n"
 BASE: Tree = {"policies/p.yaml": POLICY}
 LATE = FREEZE.removeprefix("kind: Freeze\n") + "kind: freezes\n"
@@ -68,6 +69,9 @@ def test_a_link_or_submodule_that_hides_freezes_makes_it_invalid(path: str, mode
         ("calendar/board.ics", "x", "calendar/board.ics:1: is in a place that is not read"),
         ("script/apt-update.sh", "x", "script/apt-update.sh:1: is in a place that is not read"),
         ("Trust/allowed_signers", "x", "Trust/allowed_signers:1: is in a place that is not read"),
+        ("expectation/e.yaml", EXPECTATION, "expectation/e.yaml:1: kind: is a document of kind Expectation"),
+        ("tests/e.yml", EXPECTATION, "tests/e.yml:1: kind: is a document of kind Expectation in a place"),
+        ("expectations/p.yaml", POLICY, "expectations/p.yaml:1: kind: is a document of kind Policy in a"),
     ],
 )  # fmt: skip
 def test_any_other_policy_that_is_not_read_is_told(path: str, text: str, told: str) -> None:
@@ -101,6 +105,7 @@ def test_any_other_policy_that_is_not_read_is_told(path: str, text: str, told: s
         ("Makefile", "check:\n\tpatchledger policy check\n"),
         ("broken.yaml", "a: [\n"),
         ("binary.yaml", bytes(range(256))),
+        ("expectations/e.yaml", EXPECTATION),
         ("empty.yaml", ""),
     ],
 )  # fmt: skip
@@ -128,4 +133,6 @@ def test_no_more_is_looked_into_than_a_thousand_files_the_likeliest_first() -> N
         )
     ]
     assert refused({**BASE, **tree, "freeze/f.yaml": FREEZE})
+    expectations = {path.replace("ci/", "expectations/"): EXPECTATION for path in tree}
+    assert refused({**BASE, **expectations, "freeze/f.yaml": FREEZE})
     assert loaded({**BASE, **dict(list(tree.items())[1:]), "zz/policy.yaml": "a: b\n"}).misplaced == ()

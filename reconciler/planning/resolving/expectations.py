@@ -4,7 +4,8 @@ The rules:
 
 * A host is one of the Host documents that ``match`` selects, or made up. An expectation about no host fails.
 * What Host documents leave open decides nothing in silence: where a document matches on ``os`` or ``manager``
-  and nothing says what the host has, the expectation fails for it and says so.
+  and nothing says what the host has, the expectation fails for it and says so. So it does where a document
+  matches on a version of its system, and only the system is said.
 * ``may_apply`` is the most that may begin at some moment of the time, by ``action``, ``updates``, windows
   with room for the budget, and freezes. Under a freeze that allows security, that is ``security``.
 * ``held`` must be true at every moment of the time, ``not_held`` too; an exception ends when it expires.
@@ -12,11 +13,10 @@ The rules:
 * A setting that policies of equal priority set differently is none of the expected ones.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import chain
 
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.versions import order_of
@@ -33,7 +33,7 @@ from reconciler.policy.documents import (
 from reconciler.policy.expectation import AskedTime, Assumed, Expectation, Expected
 from reconciler.policy.load import Placed, Revision
 from reconciler.policy.managers import NAMES, ManagerName
-from reconciler.policy.match import HostFacts, selects
+from reconciler.policy.match import HostFacts, selects, system_of
 from reconciler.policy.resolve import Effective, HostClass, Resolver
 from reconciler.policy.values import format_deadline, format_duration
 from reconciler.policy.windows import MOST_DELAYED, Opening, Schedule, next_opening
@@ -107,33 +107,57 @@ def _hosts(expectation: Expectation, revision: Revision, resolver: Resolver) -> 
 
 
 def _facts(name: str, said: Assumed, guest_of: str | None) -> HostFacts:
-    os_id, _, os_version = (said.os or "").partition("-")
+    os_id, os_version = system_of(said.os or "")
     return HostFacts(name, said.labels, os_id, os_version, said.manager or "", guest_of)
 
 
 @dataclass(frozen=True, slots=True)
 class _Wary:
-    """The documents that match on what a host may not say, the first of each."""
+    """The documents that match on what a host may not say, the first of each.
+
+    Attributes:
+        on_version: By the system of which a version is asked for.
+    """
 
     on_os: str
     on_manager: str
+    on_version: Mapping[str, str]
 
     @classmethod
     def of(cls, revision: Revision) -> "_Wary":
+        documents: Sequence[Placed[Policy | Freeze | PackageException]] = (
+            *revision.policies,
+            *revision.freezes,
+            *revision.exceptions,
+        )
+
         def first(asks: Callable[[Match], bool]) -> str:
-            documents: Iterable[Placed[Policy | Freeze | PackageException]] = chain(
-                revision.policies, revision.freezes, revision.exceptions
-            )
             found = (one for one in documents if any(map(asks, _parts(one.value.match))))
             return next((_called(one) for one in found), "")
 
-        return cls(first(lambda part: part.os is not None), first(lambda part: part.manager is not None))
+        named = (
+            (text, one) for one in documents for part in _parts(one.value.match) for text in part.os or ()
+        )
+        versions: dict[str, str] = {}
+        for text, one in named:
+            system, version = system_of(text)
+            if version:
+                versions.setdefault(system, _called(one))
+        on_os, on_manager = (
+            first(lambda part: part.os is not None),
+            first(lambda part: part.manager is not None),
+        )
+        return cls(on_os, on_manager, versions)
 
     def of_host(self, host: HostFacts) -> Iterator[Unmet]:
         for key, said, who in (("os", host.os_id, self.on_os), ("manager", host.manager, self.on_manager)):
             if who and not said:
                 message = f"{who} matches on {key}, and nothing says which the host has; write it in `assume`"
                 yield Unmet(host.target, key, message)
+        who = self.on_version.get(host.os_id, "")
+        if who and not host.os_version:
+            said = f"nothing says which version of {host.os_id} the host has; write it in `assume`"
+            yield Unmet(host.target, "os", f"{who} matches on a version, and {said}")
 
 
 def _parts(match: Match) -> Iterator[Match]:

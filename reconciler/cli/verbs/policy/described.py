@@ -6,7 +6,7 @@ from reconciler.errors import Misuse
 from reconciler.policy.documents import Match
 from reconciler.policy.idle_matches import matching
 from reconciler.policy.load import Revision
-from reconciler.policy.match import HostFacts
+from reconciler.policy.match import HostFacts, system_of
 from reconciler.policy.problems import quoted
 from reconciler.policy.values import nearest
 
@@ -38,7 +38,7 @@ def facts(
     for key, equals, _ in pairs:
         if not key or not equals:
             raise Misuse(f"--label {key} is not KEY=VALUE", "write --label env=production")
-    os_id, _, os_version = os.partition("-")
+    os_id, os_version = system_of(os)
     own_labels = {key: value for key, _, value in pairs}
     return HostFacts(own, own_labels, os_id, os_version, manager, guest_of, guest_name or "")
 
