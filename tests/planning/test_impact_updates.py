@@ -280,6 +280,36 @@ def test_what_a_source_has_comes_where_that_counts_again() -> None:
     assert [one.name for one in found.changes] == ["curl"]
 
 
+EXTRA = Source("Extra:1", "http://x.example", NOW, None, NOW, release="o=Extra")
+SERVING = Side({"updates": "security", "security_sources": ["o=Extra"]})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_security", "change"),
+    [(SECURITY, SERVING, False, "comes"), (SERVING, SECURITY, True, "goes")],
+)
+def test_which_updates_are_security_ones_the_head_says(
+    before: Side, after: Side, change: str, *, is_security: bool
+) -> None:
+    """As the look had it, by the base, a source served security updates or did not."""
+    archive = (
+        Build("bash", "2", security=is_security, source="Extra:1"),
+        Build("curl", "2", security=True),
+        Build("nginx", "2"),
+    )
+    world = PackageWorld(archive, dict.fromkeys(("bash", "curl", "nginx"), "1"))
+    seen, policy = world.observe(NOW, ()), before.effective(BEFORE)
+    seen = replace(seen, sources=(*seen.sources, replace(EXTRA, security=is_security)))
+    exchanges = converse(world, seen, policy, NOW)
+    recording = record(seen, exchanges, INPUTS, FACTS, program="patchledger 1", now=NOW)
+    asked = unrestricted(seen, policy, exchanges, NOW)
+    recording = replace(recording, unrestricted=tuple(Exchange(one, world.answer(one)) for one in asked))
+    found = by_recording(recording, policy, after.effective(AFTER), NOW)
+    assert [(one.name, one.change, one.estimated) for one in found.changes] == [
+        ("bash", change, Rule.SECURITY)
+    ]
+
+
 def test_where_the_same_is_wanted_nothing_is_asked() -> None:
     same = Side({"budget": "1h"}, [hold("zsh", expires="2026-11-01")])
     assert not asks_of_plans(ALL.effective(BEFORE), same.effective(AFTER), NOW)

@@ -91,15 +91,22 @@ def _nearest(asked: Question, exchanges: Iterable[Exchange]) -> Exchange | None:
     given = [
         one for one in exchanges if one.question.only is None and one.answer.exit_code in exit_codes.WELL
     ]
-    known = [one for one in given if one.question.security == asked.security]
+    known = [one for one in given if _is_alike(one.question, asked)]
     if not known and asked.security:
-        known = given  # the security updates among others
+        known = [one for one in given if not one.question.security] or given  # security updates among others
 
     def distance(one: Exchange) -> tuple[bool, int]:
         question = one.question
         return question.mode != asked.mode, len(question.exclude) + len(question.block)
 
     return min(known, key=distance, default=None)
+
+
+def _is_alike(one: Question, asked: Question) -> bool:
+    """Tell whether a question is about the same sort of update: which those are, sources of security say."""
+    return one.security == asked.security and (
+        not asked.security or one.security_sources == asked.security_sources
+    )
 
 
 @dataclass(slots=True)

@@ -118,7 +118,9 @@ def _seen_under(recording: Recording, effective: Effective) -> Observation:
     """
     seen = recording.observation
     standing = tuple(one for one in seen.quarantined if one.policy_commit == effective.commit)
-    offers = offers_under(seen, effective.settings)
+    asked = (*recording.exchanges, *recording.security_exchanges, *recording.unrestricted)
+    serving = frozenset(source for one in asked for source in one.question.security_sources)
+    offers = offers_under(seen, effective.settings, serving)
     return replace(seen, quarantined=standing, offers=offers)
 
 

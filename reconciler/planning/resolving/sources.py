@@ -133,17 +133,44 @@ def counted(offers: Iterable[Offer], within: Iterable[Offer]) -> tuple[Offer, ..
     return tuple(found[package] for package in sorted(found))
 
 
-def offers_under(seen: Observation, settings: Settings) -> tuple[Offer, ...]:
+def offers_under(
+    seen: Observation, settings: Settings, serving: frozenset[str] = frozenset()
+) -> tuple[Offer, ...]:
     """Return what a machine offers as another policy sees its sources than the one by which it was looked at.
 
     Of a version that counts again the look tells all but what the operator's pins make of it: it is taken for
     one that the manager would choose.
+
+    Args:
+        seen: The look.
+        settings: Of the other policy.
+        serving: Ids of the sources that served security updates by the word of the policy of that time.
     """
-    without = SourcesAsked.of(seen, settings).without
+    asked = SourcesAsked.of(seen, settings)
     groups = by_name(seen.sources).items()
-    absent = frozenset(name for name, known in groups if {one.identity for one in known}.issubset(without))
+    absent = frozenset(
+        name for name, known in groups if {one.identity for one in known}.issubset(asked.without)
+    )
     is_marked = any(one.left_out for offer in seen.offers for one in offer.versions)
-    return tuple(_counting(offer, absent) for offer in seen.offers) if absent or is_marked else seen.offers
+    offers = tuple(_counting(offer, absent) for offer in seen.offers) if absent or is_marked else seen.offers
+    return _serving(offers, seen.sources, serving, frozenset(asked.security))
+
+
+def _serving(
+    offers: tuple[Offer, ...], sources: Iterable[Source], was: frozenset[str], now: frozenset[str]
+) -> tuple[Offer, ...]:
+    """Mark what is a security update by the sources that serve such now, where others were told before."""
+    if was == now:
+        return offers
+    found = tuple(sources)
+    moved = {one.name for one in found if one.identity in was ^ now}
+    good = {one.name for one in found if one.identity in now or (one.security and one.identity not in was)}
+
+    def marked(one: Available) -> Available:
+        is_moved = not moved.isdisjoint(one.origins)
+        return replace(one, security=not good.isdisjoint(one.origins)) if is_moved else one
+
+    return tuple(replace(offer, versions=tuple(map(marked, offer.versions))) for offer in offers)
 
 
 def _counting(offer: Offer, absent: frozenset[str]) -> Offer:
