@@ -4,8 +4,11 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from base64 import b64decode
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import pytest
 import yaml
@@ -33,7 +36,7 @@ def commands(kind: Kind) -> list[tuple[str, dict[str, str]]]:
     return [(step["run"], whole["env"] | step.get("env", {})) for step in steps if "run" in step]
 
 
-def known(job: Job) -> dict[str, str]:
+def known(job: Job, **more: str) -> dict[str, str]:
     """Return what the runner of the forge knows, and what people have set."""
     folder = job.world.folder
     told = {
@@ -42,6 +45,7 @@ def known(job: Job) -> dict[str, str]:
         "ALLOWED_SIGNERS": (folder / "signers").read_text(encoding="utf-8"),
         "REPOSITORY_NAME": "example",
         "PROPOSE": "--max-open 1",
+        **more,
     }
     if job.forge.kind == "gitlab":
         return {
@@ -59,12 +63,12 @@ def known(job: Job) -> dict[str, str]:
         "GITHUB_REPOSITORY": "ops/policy",
         "GITHUB_REF_NAME": "main",
         "secrets.PROPOSALS_TOKEN": TOKEN,
-        "secrets.REPORTS_TOKEN": "",
+        "secrets.REPORTS_TOKEN": more.get("REPORTS_TOKEN", ""),
         **{f"vars.{name}": told[name] for name in ("REPORTS", "ALLOWED_SIGNERS", "REPOSITORY_NAME")},
     }
 
 
-def run(job: Job) -> subprocess.CompletedProcess[str]:
+def run(job: Job, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the step that proposes."""
     ((line, adds),) = [(line, adds) for line, adds in commands(job.forge.kind) if "propose.sh" in line]
     folder = job.world.folder
@@ -72,7 +76,7 @@ def run(job: Job) -> subprocess.CompletedProcess[str]:
     temporary.mkdir(exist_ok=True)
     (folder / ".patchledger-ci").unlink(missing_ok=True)
     (folder / ".patchledger-ci").symlink_to(Path(sys.executable).parents[1])
-    runner = known(job)
+    runner = known(job, **more)
     return subprocess.run(
         ["sh", "-ec", line.replace("ci/steps", str(CI / "steps"))],
         cwd=folder,
@@ -110,6 +114,36 @@ def test_what_fails_is_said_and_leaves_nothing_behind(job: Job) -> None:
     assert "away" not in done.stderr
     assert "reports.git" in done.stderr
     assert list((job.world.folder / "tmp").iterdir()) == []
+
+
+class Asking(BaseHTTPRequestHandler):
+    """A server that wants to know who asks, and keeps what it was told."""
+
+    told: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.told.append(self.headers.get("Authorization", ""))
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="reports"')
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("own", ["", "for-reports-alone"])
+def test_the_token_that_may_push_goes_to_no_other_server(job: Job, own: str) -> None:
+    Asking.told.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Asking) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/reports.git"
+        done = run(job, REPORTS=address, REPORTS_TOKEN=own)
+        server.shutdown()
+    assert done.returncode == 1
+    given = [b64decode(one.removeprefix("Basic ")).decode() for one in Asking.told if one]
+    assert bool(given) is bool(own)
+    assert all(one.endswith(f":{own}") for one in given)
+    assert ("another server" in done.stderr) is not bool(own)
 
 
 @pytest.mark.parametrize("kind", FORGES)

@@ -2,7 +2,8 @@
 # Keeps a pull request open for each plan that waits for an approval: propose.sh github|gitlab|forgejo
 # TOKEN: may push proposals/* and open pull requests, and merge nothing
 # REPORTS: the report repository
-# REPORTS_TOKEN: may read policy and reports by https, where TOKEN may not read the reports
+# REPORTS_TOKEN: may read policy and reports by https, where TOKEN may not read the reports; on another server than the
+# policy's they are read with this, or with nothing: TOKEN, which may push, is given to no other server
 # ALLOWED_SIGNERS, REPOSITORY_NAME: where the policy is signed, as on a host: the list itself, and what the policy calls itself
 # POLICY, POLICY_REF: address and branch of the policy, where it is not this repository's
 # PROPOSE: more words, such as --max-open 10
@@ -19,6 +20,7 @@ python3 - "$1" "$folder" >"$folder/config.yaml" <<'PYTHON'
 import json
 import os
 import sys
+from urllib.parse import urlsplit
 
 forge, folder = sys.argv[1:]
 known = os.environ
@@ -38,6 +40,11 @@ told = {
     "state_dir": f"{folder}/state",
     "log_dir": f"{folder}/log",
 }
+policy, reports = (urlsplit(one) for one in (address, known["REPORTS"]))
+is_elsewhere = (policy.scheme, policy.hostname, policy.port) != (reports.scheme, reports.hostname, reports.port)
+if reports.scheme in ("http", "https") and is_elsewhere and not known.get("REPORTS_TOKEN"):
+    del told["git"]
+    print("propose: REPORTS is on another server, which is not given TOKEN: see REPORTS_TOKEN", file=sys.stderr)
 if known.get("ALLOWED_SIGNERS"):
     told["trust"] = {
         "mode": "signed",
