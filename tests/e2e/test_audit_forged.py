@@ -29,6 +29,8 @@ HOUR = timedelta(hours=1)
 OTHER = "kind: Policy\nname: other\nmatch: {name: other}\n"
 CLOSING = OPENING + 3 * HOUR
 LATER = INSIDE + HOUR
+EARLY = INSIDE - timedelta(minutes=3)
+"""In the window, before the run began."""
 WAITS, BY_HAND, QUIET, ANNOUNCES, TELLS, AFTER = range(6)
 """The reports of the story."""
 
@@ -105,6 +107,12 @@ def at_window_end(run: Any, *, started: timedelta, asked: timedelta) -> None:
         step["asked"]["at"] = instant(CLOSING - asked)
         step["started"] = step["ended"] = instant(CLOSING - started)
     run["ended"] = instant(CLOSING - started + timedelta(minutes=1))
+
+
+def asked_at(run: Any, at: datetime, started: datetime = INSIDE) -> None:
+    run["started"] = instant(started)
+    for step in run["steps"]:
+        step["asked"]["at"] = instant(at)
 
 
 def without_last_span(one: Reported) -> None:
@@ -211,6 +219,26 @@ FORGERIES = {
         "window",
         "refuted: step 1 began at",
         ((CLOSING + 3 * HOUR, TELLS),),
+    ),
+    "gates that were asked long before the step": Forgery(
+        {
+            TELLS: record_of(
+                lambda run: at_window_end(run, started=timedelta(minutes=5), asked=timedelta(minutes=40))
+            )
+        },
+        "window",
+        "unproved: step 1 began 35m after its gates were asked",
+        ((CLOSING + HOUR, TELLS),),
+    ),
+    "gates that were asked before the run": Forgery(
+        {TELLS: record_of(lambda run: asked_at(run, EARLY))},
+        "window",
+        "unproved: the times in its record are not in their order",
+    ),
+    "a run that asked its gates before it was decided on": Forgery(
+        {TELLS: record_of(lambda run: asked_at(run, EARLY, started=EARLY))},
+        "window",
+        "unproved: the times in its record are not in their order",
     ),
     "a plan that is announced after the fact": Forgery(
         {ANNOUNCES: nothing},

@@ -93,7 +93,7 @@ def story_of(world: Audited) -> tuple[Story, Any, Any]:
         PolicyLine(dict(zip(line, range(len(line)), strict=True)), dict.fromkeys(line, BEFORE), resolver),
         lru_cache(lambda blob: read_report(document(int(blob), "report.json"))),
         lru_cache(lambda blob: read_vouched(document(int(blob), "observation.json"))),
-        program="patchledger x",
+        program=json.loads(run)["program"],
         read_at=CLOSING + timedelta(hours=1),
     )
     return told, json.loads(document(ANNOUNCES, "observation.json")), json.loads(run)

@@ -115,8 +115,9 @@ CHECKS: tuple[Check, ...] = (
     ),
     RunCheck(
         "window",
-        "Each step began in a window of its policy, in no freeze, and its times are in their order.",
-        "A run outside of its window; a clock that jumps.",
+        "Each step, and a run without steps, began in a window of its policy and in no freeze, within a"
+        " quarter of an hour after its gates were asked; and all times are in their order.",
+        "A run outside of its window; gates that were asked when they were still open; a clock that jumps.",
         of_runs.window,
     ),
     RunCheck(
@@ -163,7 +164,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     RunCheck(
         "carried-out",
-        "The steps were told to make changes of the plan alone, and nothing else moved meanwhile.",
+        "The steps were told to make changes of the plan alone, and nothing else moved meanwhile; a repair"
+        " brought what was half done to its end, or to what was planned then or before.",
         "Changes that ride along.",
         of_runs.carried_out,
     ),

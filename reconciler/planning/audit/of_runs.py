@@ -8,12 +8,12 @@ differ for its rules, so that a difference alone refutes nothing there.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reconciler.planning.audit.rebuilt import Moment, Rebuilt, ask_again, differing, matched, rebuild
 from reconciler.planning.audit.story import BREAKS, Link, Story, Unread
 from reconciler.planning.audit.verdicts import Against, Verdict
-from reconciler.planning.facts.package import Mention
+from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.gates.gates import CLOCK_TOLERANCE, approval_gate, freeze_gate
 from reconciler.planning.gates.inputs import is_security_plan
 from reconciler.planning.gates.recording import Recording
@@ -26,9 +26,12 @@ from reconciler.planning.text.wording import listed, minute
 from reconciler.policy import windows
 from reconciler.policy.enrolment import Standing
 from reconciler.policy.resolve import Effective
+from reconciler.policy.values import format_duration
 from reconciler.policy.zones import shifted
 
 _SHORT = 12
+ASKED_BEFORE = timedelta(minutes=15)
+"""The policy is fetched in between, and the journal written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,20 +326,36 @@ def _may_overrun(effective: Effective | None, number: int) -> bool:
 
 
 def window(case: RunCase) -> Iterator[Against]:
-    """Ask for each step to begin in a window and in no freeze, and for its times to be in order."""
-    at = case.record.started
-    for step in case.record.steps:
-        if not at <= step.started <= step.ended <= case.record.ended:
-            yield case.unproved("window", "the times in its record are not in their order: the clock jumped")
-            break
-        at = step.started
+    """Ask for each step to begin in a window and in no freeze, soon after its gates were asked."""
+    if not _is_in_order(case):
+        yield case.unproved("window", "the times in its record are not in their order: the clock jumped")
+    for number, step in enumerate(case.record.steps):
+        waited = None if step.asked is None else step.started - step.asked.at
+        if waited is not None and waited > ASKED_BEFORE:
+            said = f"step {number + 1} began {format_duration(waited)} after its gates were asked"
+            yield case.unproved("window", said)
     if isinstance(case.built, Unread):
         return
-    for number, step in enumerate(case.record.steps):
-        effective = case.effective_of(step)
-        reason = "" if effective is None else _not_then(case.built, effective, number, step.started)
+    begins = [
+        (case.effective_of(step), step.started, f"step {number}")
+        for number, step in enumerate(case.record.steps, 1)
+    ]
+    # Of one that tells of no step, such as a repair, the whole began.
+    for number, (effective, at, what) in enumerate(begins or [(case.built.effective, case.began, "it")]):
+        reason = "" if effective is None else _not_then(case.built, effective, number, at)
         if reason:
-            yield case.differs("window", f"step {number + 1} began at {minute(step.started)}, {reason}")
+            yield case.differs("window", f"{what} began at {minute(at)}, {reason}")
+
+
+def _is_in_order(case: RunCase) -> bool:
+    """Say whether it was decided on, began, and made each step, after its gates were asked, in this order."""
+    record = case.record
+    times = [] if isinstance(case.recording, Unread) else [case.recording.now]
+    times.append(record.started)
+    for step in record.steps:
+        times += [step.started] if step.asked is None else [step.asked.at, step.started]
+    ends = all(step.started <= step.ended <= record.ended for step in record.steps)
+    return ends and times == sorted(times)
 
 
 def _not_then(built: Rebuilt, effective: Effective, number: int, at: datetime) -> str:
@@ -548,8 +567,8 @@ def carried_out(case: RunCase) -> Iterator[Against]:
     told = {move.transition for step in case.record.steps for move in step.changes}
     beside = [move for move in case.record.difference.changed if move.transition not in told]
     if case.is_repair and isinstance(case.recording, Recording):
-        half_done = {one.package for one in case.recording.observation.installed if not one.is_whole}
-        beside = [move for move in beside if move.package not in half_done]
+        ends = _repairs(case, case.recording)
+        beside = [move for move in beside if move.to not in ends.get(move.package, ())]
     if beside:
         names = listed([str(move.package) for move in beside], 3)
         yield case.unproved("carried-out", f"no step was told to change {names}, which moved meanwhile")
@@ -560,6 +579,26 @@ def carried_out(case: RunCase) -> Iterator[Against]:
     if unwanted:
         said = f"its steps were told to change {listed(unwanted, 3)}, which is not planned"
         yield case.differs("carried-out", said)
+
+
+def _repairs(case: RunCase, recording: Recording) -> dict[PackageId, set[str | None]]:
+    """Return what may become of what was half done: its version, or one that was planned now or before."""
+    half_done = [one for one in recording.observation.installed if not one.is_whole]
+    ends = {one.package: set[str | None]() for one in half_done}
+    for one in half_done:
+        ends[one.package].add(one.version)
+    moves = [
+        (move.package, move.to)
+        for _, record in case.story.runs_until(case.link)
+        for step in record.steps
+        for move in step.changes
+    ]
+    if isinstance(case.built, Rebuilt):
+        moves += [(change.package, change.to_version) for change in case.built.judged.plan.transaction]
+    for package, version in moves:
+        if package in ends:
+            ends[package].add(version)
+    return ends
 
 
 def record(case: RunCase) -> Iterator[Against]:
