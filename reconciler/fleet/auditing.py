@@ -22,7 +22,6 @@ from reconciler.fleet.report_keys import KeyBook, read_keys
 from reconciler.fleet.verified_policy import PolicyAt, follow
 from reconciler.gitops.damage import judge
 from reconciler.gitops.git import Git, commit_date
-from reconciler.gitops.remote import redact_url
 from reconciler.gitops.report_branches import is_report_branch
 from reconciler.gitops.revision import read_revision
 from reconciler.host.state.own_folder import AT_WORK, alone, prepare
@@ -33,6 +32,7 @@ from reconciler.planning.audit.verdicts import TargetAudit
 from reconciler.planning.text.wording import plural
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import visible
+from reconciler.policy.remotes import redact_url
 from reconciler.policy.resolve import Resolver
 from reconciler.policy.signers import NOTHING_REVOKED
 from reconciler.policy.values import nearest

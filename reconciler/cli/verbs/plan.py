@@ -163,7 +163,8 @@ def explain(options: ExplainOptions) -> int:
         more = {"written": [one.plain() for one in written], "came": [one.plain() for one in came]}
         print_json({**_explained(report, options.package), **more})
         return DONE
-    as_of = f"(as of {on_the_clock(report.generated_at, report.timezone)}, policy {report.policy_commit[:12] or 'none'})"
+    at, commit = on_the_clock(report.generated_at, report.timezone), report.policy_commit[:12] or "none"
+    as_of = f"(as of {at}, policy {commit})"
     text = render_explain(
         report,
         options.package,
