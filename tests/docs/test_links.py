@@ -1,4 +1,4 @@
-"""The documentation's own promises: links lead somewhere, and the README names the commands that exist."""
+"""The documentation's own promises: links lead somewhere, and the reference names the commands that exist."""
 
 import re
 import subprocess
@@ -82,9 +82,9 @@ def test_every_page_of_the_documentation_is_in_its_index() -> None:
 
 
 def documented_verbs() -> frozenset[str]:
-    """Return the commands in the first column of the README's table, such as ``policy check``."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("\n## Commands\n")[2].partition("\n## ")[0]
+    """Return the commands in the first column of the reference's table, such as ``policy check``."""
+    page = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Commands\n")[2].partition("\n## ")[0]
     return frozenset(re.findall(r"^\| `([a-z]+(?: [a-z]+)*)", section, re.MULTILINE))
 
 
@@ -113,7 +113,7 @@ def _listed(*group: str) -> list[str]:
     return re.findall(r"^ {4}([a-z]+)(?: \([a-z-]+\))?(?: |$)", asked.stdout, re.MULTILINE)
 
 
-def test_the_readme_names_the_commands_that_exist() -> None:
+def test_the_reference_names_the_commands_that_exist() -> None:
     assert documented_verbs() == real_verbs()
 
 
