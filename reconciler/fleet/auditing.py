@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,27 +19,24 @@ from reconciler.fleet.histories import Publishers, TargetHistory, same_keys
 from reconciler.fleet.proofs import Proofs
 from reconciler.fleet.reading import FleetSources, cache_of
 from reconciler.fleet.report_keys import KeyBook, read_keys
+from reconciler.fleet.revisions import Revisions
 from reconciler.fleet.verified_policy import PolicyAt, follow
 from reconciler.gitops.damage import judge
-from reconciler.gitops.git import Git, commit_date
+from reconciler.gitops.git import commit_date
 from reconciler.gitops.report_branches import is_report_branch
-from reconciler.gitops.revision import read_revision
 from reconciler.host.state.own_folder import AT_WORK, alone, prepare
 from reconciler.planning.audit.audit import CHECKS, HOSTS_WORD, RULES, Check, audit
 from reconciler.planning.audit.periods import Period
 from reconciler.planning.audit.story import PolicyLine, Sighting, Story, Unread
 from reconciler.planning.audit.verdicts import TargetAudit
 from reconciler.planning.text.wording import plural
-from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import visible
 from reconciler.policy.remotes import redact_url
-from reconciler.policy.resolve import Resolver
 from reconciler.policy.signers import NOTHING_REVOKED
 from reconciler.policy.values import nearest
 
 _DOING = "cannot read the policy"
 _MOST_LISTED = 64 * 2**20
-_REVISIONS = 64
 PROGRAM = f"patchledger {__version__}"
 
 
@@ -310,36 +307,8 @@ def _line_of(policy: PolicyAt, unread: list[ReconcilerError]) -> PolicyLine:
     return PolicyLine(
         places,
         {oid: dates[oid] for oid in places if oid in dates},
-        lru_cache(_REVISIONS)(_AuditReading(policy.git, places.keys(), unread)),
+        Revisions(policy.git, places.keys(), PROGRAM, unread),
     )
-
-
-@dataclass(frozen=True)
-class _AuditReading:
-    """Reads what is in a commit of the policy; ``unread`` is told what keeps it from being read."""
-
-    git: Git
-    line: Container[str]
-    unread: list[ReconcilerError]
-
-    def __call__(self, commit: str) -> Resolver | Unread:
-        try:
-            loaded = load(read_revision(self.git.git_dir, commit), commit)
-        except ReconcilerError as error:
-            # What a host names and is no policy is its own trouble, and stays so.
-            if commit in self.line:
-                self.unread.append(error)
-            return Unread(f"policy {commit[:12]} cannot be read: {error.message}")
-        match loaded:
-            case Revision():
-                return Resolver(loaded)
-            case NeedsUpgrade(requires=requires):
-                said = f"not replayable here: policy {commit[:12]} needs patchledger {requires}"
-                return Unread(said, is_newer=True)
-            case Rejected(problems=(first, *_)):
-                return Unread(f"policy {commit[:12]} is not valid by the rules of {PROGRAM}: {first}")
-            case _:
-                return Unread(f"policy {commit[:12]} is not valid by the rules of {PROGRAM}")
 
 
 def _believed(policy: PolicyAt) -> tuple[str, ...]:

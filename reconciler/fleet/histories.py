@@ -33,7 +33,7 @@ from reconciler.fleet.gathering import MOST_HELD
 from reconciler.fleet.proofs import Proof, Proofs, told_by
 from reconciler.fleet.report_keys import KeyBook
 from reconciler.gitops.git import commit_date
-from reconciler.gitops.objects import bounded, described
+from reconciler.gitops.objects import bounded, contents_of, described
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, read_commit
 from reconciler.planning.audit.coverage import Covering
 from reconciler.planning.audit.periods import Period
@@ -55,6 +55,8 @@ _AT_ONCE = 500
 _HEADS_AT_ONCE = 8
 """Lists of a whole fleet that are held together."""
 _KEPT = 64
+_TELLING = 3
+"""Recordings that the checks of one run look at, where nothing is out of the ordinary."""
 _Read = TypeVar("_Read")
 _MALFORMED = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
 
@@ -124,14 +126,17 @@ class TargetHistory:
             if link.commit in wanted:
                 near = [link, *(known[oid] for oid in link.parents if oid in known)]
                 blobs |= dict.fromkeys(one.report for one in near)
-                blobs |= dict.fromkeys(one.recording for one in near if link.runs)
-        oids = [oid for oid in blobs if oid]
+                blobs |= dict.fromkeys(_judged_by(link, known) if link.runs else ())
+        self._ahead = {}
         few, size = list[str](), 0
+        oids = [oid for oid in blobs if oid]
         for oid, _, told in described(self._cache.git, oids, _DOING) if oids else ():
-            size += int(told)
-            if oid and size <= MOST_HELD:
+            if oid and int(told) > MOST_BYTES:
+                self._ahead[oid] = None
+            elif oid and size + int(told) <= MOST_HELD:
+                size += int(told)
                 few.append(oid)
-        self._ahead = dict(zip(few, self._cache.texts(few, MOST_BYTES), strict=True)) if few else {}
+        self._ahead |= zip(few, contents_of(self._cache.git, few, _DOING, size), strict=True) if few else ()
 
     def _listed(self, tip: str) -> list[_Listed] | Unread:
         asked = self._cache.git.run(
@@ -242,6 +247,16 @@ def _unread(said: str, data: bytes) -> Unread:
         needs = visible(program.removeprefix("patchledger ")) or "a newer one"
         return Unread(f"not replayable here: needs patchledger {needs}", is_newer=True)
     return Unread(f"it cannot be read: {said}")
+
+
+def _judged_by(link: Link, known: Mapping[str, Link]) -> list[str]:
+    """Return the recordings that tell of a run: what came of it, its announcement, and one before that."""
+    found: dict[str, None] = {}
+    here: Link | None = link
+    while here is not None and len(found) < _TELLING:
+        found[here.recording] = None
+        here = known.get(here.parents[0]) if here.parents else None
+    return list(found)
 
 
 def _wanted(story: Story, period: Period) -> list[str]:

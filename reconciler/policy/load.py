@@ -212,18 +212,69 @@ _MOST_COMPARED = 20_000  # Words that hints are looked for among: half a second.
 _MAX_SCRIPT = 120 * 1024  # One argument of a process ends at 128 KiB.
 
 
-def load(files: Iterable[PolicyFile], commit: str = "") -> Revision | Rejected | NeedsUpgrade:
+class Taken:
+    """What one file holds.
+
+    Args:
+        file: The file.
+
+    Attributes:
+        documents: That are not empty, as far as they could be read.
+        problems: Why not.
+    """
+
+    def __init__(self, file: PolicyFile) -> None:
+        self.documents, self.problems = parse_documents(file.data, file.path)
+        self._path = file.path
+        self._fitted: dict[int, AnyDocument | list[Problem]] = {}
+
+    def fitted(self, number: int, model: type[AnyDocument]) -> AnyDocument | list[Problem]:
+        """Return a document as its model has it, or all that is wrong with it."""
+        if number not in self._fitted:
+            self._fitted[number] = validate(model, self.documents[number], self._path)
+        return self._fitted[number]
+
+
+class Readings:
+    """Takes files apart, each once in however many revisions it is: for who reads many of one policy.
+
+    Args:
+        most: Bytes of the files that are remembered.
+    """
+
+    def __init__(self, most: int = 64 * 2**20) -> None:
+        self._most = most
+        self._held = 0
+        self._known: dict[tuple[str, bytes], Taken] = {}
+
+    def of(self, file: PolicyFile) -> Taken:
+        """Return what a file holds."""
+        key = (file.path, file.data)
+        found = self._known.get(key)
+        if found is None:
+            self._held += len(file.data)
+            if self._held > self._most:
+                self._held = len(file.data)
+                self._known.clear()
+            found = self._known[key] = Taken(file)
+        return found
+
+
+def load(
+    files: Iterable[PolicyFile], commit: str = "", readings: Readings | None = None
+) -> Revision | Rejected | NeedsUpgrade:
     """Read a policy repository.
 
     Args:
         files: Its whole tree, in any order.
         commit: Full id of the commit, or empty.
+        readings: What was read before; of one revision alone there is nothing.
 
     Returns:
         The revision, or all that is wrong with it, or the version of patchledger that it asks for.
     """
     tree = sorted(files, key=lambda file: file.path)
-    loader = _Loader(commit)
+    loader = _Loader(commit, Taken if readings is None else readings.of)
     for file in tree:
         if file.path == REPOSITORY_FILE:
             with suppress(FullError), loader.door(file.path):
@@ -283,8 +334,9 @@ def _place(placed: "Placed[AnyDocument]") -> tuple[str, int]:
 class _Loader:
     """Gathers documents and problems file by file; one is used for one revision."""
 
-    def __init__(self, commit: str) -> None:
+    def __init__(self, commit: str, take: Callable[[PolicyFile], Taken]) -> None:
         self.commit = commit
+        self.take = take
         self.requires = ""
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
@@ -488,13 +540,14 @@ class _Loader:
 
     def _documents(self, file: PolicyFile, folder: str) -> None:
         self._spend(file.path, (YAML_BYTES, len(file.data)))
-        documents, problems = parse_documents(file.data, file.path)
-        self._tell(problems)
-        for document in documents:
+        taken = self.take(file)
+        self._tell(taken.problems)
+        for number, document in enumerate(taken.documents):
             self._spend(file.path, (DOCUMENTS, 1), (VALUES, document.values), line=document.line())
-            self._document(document, file.path, folder)
+            self._document(taken, number, file.path, folder)
 
-    def _document(self, document: YamlDocument, file: str, folder: str) -> None:
+    def _document(self, taken: Taken, number: int, file: str, folder: str) -> None:
+        document = taken.documents[number]
         data = document.data
         if not isinstance(data, dict):
             is_list = isinstance(data, list)
@@ -518,7 +571,7 @@ class _Loader:
         if model.folder != folder:
             hint = f"move it to {model.folder}/"
             self._refuse(file, f"{kind} does not belong in {folder}/", hint, document.line(("kind",)), "kind")
-        found = validate(model, document, file)
+        found = taken.fitted(number, model)
         if isinstance(found, list):
             self._tell(found)
             self.broken[kind].add(str(data.get("name")))  # It exists, so references to it are not to blame.

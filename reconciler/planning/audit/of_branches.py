@@ -175,7 +175,9 @@ def _unexplained(
             steps[move.name].append((move.from_, move.to))
     was, is_now = _versions(before), _versions(after)
     for name in sorted(was.keys() | is_now.keys() | steps.keys()):
-        if not _leads(Counter(was.get(name)), Counter(is_now.get(name)), steps.get(name, [])):
+        old, new = was.get(name, []), is_now.get(name, [])
+        is_same = name not in steps and old == new  # as most are
+        if not is_same and not _leads(Counter(old), Counter(new), steps.get(name, [])):
             yield name
 
 
@@ -207,12 +209,12 @@ def _unmarked(
     outside: Sequence[OutsideChange],
 ) -> Iterator[str]:
     """Yield packages that are held, released or half done as they were not, and of which that is not told."""
-    known = {(one.package, one.version): one for one in before}
+    known = {(one.name, one.arch, one.version): one for one in before}
     told = {(one.action, one.package) for one in outside}
     states = {(one.package, one.status) for one in outside}
     broken = {words.partition(" ")[0] for record in runs for words in record.difference.broken}
     for one in after:
-        was = known.get((one.package, one.version))
+        was = known.get((one.name, one.arch, one.version))
         mark = "hold" if one.held else "release"
         if was is not None and was.held != one.held and (mark, one.package) not in told:
             yield f"{one.package} ({mark})"
