@@ -122,7 +122,7 @@ class Outbox:
         Raises:
             Stalled: The folder cannot be read or written.
         """
-        if notice.event not in route.on:
+        if notice.told.isdisjoint(route.on):
             return False
         identity = sha256(f"{route.to}\0{notice.key}\0{notice.occasion}".encode()).hexdigest()[:32]
         waiting = self.pending()

@@ -48,6 +48,14 @@ def zone(name: str) -> ZoneInfo:
     raise ValueError(f"unknown time zone '{shortened(name)}'{_suggestion(name)}")
 
 
+def zone_or_utc(name: str) -> ZoneInfo:
+    """Return the time zone called ``name``, and UTC where there is none: for what somebody else recorded."""
+    try:
+        return zone(name)
+    except ValueError:
+        return ZoneInfo("UTC")
+
+
 @lru_cache(maxsize=1)
 def _zones_by_word() -> dict[str, str]:
     """Return the zones by their name and by its last part, in small letters; reading them takes a while."""

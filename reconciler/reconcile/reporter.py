@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError, Transient
-from reconciler.planning.notices.events import Snapshot, events
+from reconciler.planning.notices.events import Snapshot, continued, events
 from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.reporting.report import is_news
@@ -168,7 +168,8 @@ class Reporter:
             commit = self.commit(assessment, files, last, ran) or commit
             unpushed = tuple(self._push())
         effective = assessment.finding.effective
-        snapshot = snapshot_of(
+        said = commit or (last.oid if last is not None else "")
+        found = snapshot_of(
             assessment.report,
             action=assessment.finding.recording.inputs.settings.action,
             announce=timedelta(0) if effective is None else effective.settings.announce,
@@ -177,9 +178,11 @@ class Reporter:
             recent=state.recent,
             outside=state.outside,
             set_aside=state.quarantine,
+            branch=self.site.branch,
+            commit=said,
         )
+        snapshot = continued(state.snapshot, found)
         untold = tuple(self._tell(assessment, state.snapshot, snapshot))
-        said = commit or (last.oid if last is not None else "")
         announced = Announced(said, self.has_remote and not unpushed) if said else None
         return Published(commit, not unpushed, (*unpushed, *untold), self.queue.notices, snapshot, announced)
 

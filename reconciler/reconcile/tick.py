@@ -10,7 +10,7 @@ from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.gates.recording import write
 from reconciler.planning.gates.types import Apply, BreakGlass, Closed, Outcome
-from reconciler.planning.notices.events import Event, Snapshot, Trouble, events
+from reconciler.planning.notices.events import Event, Snapshot, Trouble, continued, events
 from reconciler.planning.notices.snapshot import told_outside
 from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
@@ -160,7 +160,7 @@ class Ticker:
     def _tell_trouble(self, state: State, before: Snapshot, trouble: Trouble, now: datetime) -> None:
         """Tell of something that no report tells of, once, and remember that it was told."""
         others = tuple(one for one in before.troubles if one.kind != trouble.kind)
-        snapshot = replace(before, at=now, troubles=(*others, trouble))
+        snapshot = continued(before, replace(before, at=now, troubles=(*others, trouble)))
         notices = [one for one in events(before, snapshot, now) if one.event is Event.FAILED]
         self.reporter.messenger.tell(notices, state.routes, now)
         self.site.folder.save(replace(state, snapshot=snapshot))

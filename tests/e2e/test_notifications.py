@@ -123,14 +123,14 @@ def test_a_quiet_host_wakes_to_announce_its_window_and_to_say_that_it_missed_it(
     assert (until(seldom), titles(receiver)) == (due, [])
     tick(seldom, due)
     (announced,) = titles(receiver)
-    assert f"will be applied from {OPENING:%Y-%m-%d %H:%M} UTC" in announced
+    assert f"will be applied from {OPENING:%a %Y-%m-%d %H:%M} UTC" in announced
     assert until(seldom) == OPENING
 
     # Off while the window is open, and back before the next one: told once, and nothing is made up for.
     later = tick(seldom, OPENING + timedelta(hours=4))
     tick(seldom, OPENING + timedelta(hours=5))
     assert titles(receiver)[1:] == [
-        f"[patchledger] web-01: the window of {OPENING:%Y-%m-%d %H:%M} UTC was missed"
+        f"[patchledger] web-01: the window of {OPENING:%a %Y-%m-%d %H:%M} UTC was missed"
     ]
     assert "nobody looked then" in receiver.bodies[1]["message"]
     assert (lab.versions(), later.runs) == (before, ())

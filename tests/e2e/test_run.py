@@ -18,6 +18,7 @@ from reconciler.planning.facts.observation import ClockState
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.reporting.report import is_news, to_json
 from reconciler.planning.text.canonical import instant
+from reconciler.planning.text.wording import on_the_clock
 from reconciler.reconcile.assess import decide_again
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site, git
 from tests.labs.apt import AptLab
@@ -488,7 +489,8 @@ def test_the_next_window_is_found_behind_a_long_freeze(site: Site) -> None:
     free = [one["start"] for one in site.report()["windows"] if one["blocked_by"] is None]
     opening = instant(last + timedelta(days=1))
     assert free == [opening]
-    assert f"| Next window | {opening}" in git(site.reports, "show", "hosts/web-01:report.md")
+    shown = on_the_clock(last + timedelta(days=1), "UTC")
+    assert f"| Next window | {shown}" in git(site.reports, "show", "hosts/web-01:report.md")
 
 
 def test_policies_that_contradict_each_other_reject_the_policy_for_this_host(

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.gates.types import GateName, Outcome, PolicyStanding
-from reconciler.planning.notices.events import Event, Expiring, Snapshot, troubles
+from reconciler.planning.notices.events import Event, Expiring, Place, Snapshot, troubles
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.snapshot import announcement_due, snapshot_of
 from reconciler.planning.reporting.document import (
@@ -92,6 +92,7 @@ def test_a_report_becomes_a_snapshot() -> None:
         reboot=RebootNeed.REQUIRED,
         reboot_reasons=("kernel",),
         boot_id="boot-1",
+        place=Place(policy_ref="main"),
     )
 
 
@@ -111,7 +112,9 @@ def test_an_exception_is_expiring_in_its_last_two_weeks() -> None:
         replace(one, name="late", expires=NOW + timedelta(days=15)),
         replace(one, name="over", expired=True),
     )
-    assert _snapshot(replace(REPORT, exceptions=(one, *others))).expiring == (Expiring("hold", "2026-11-30"),)
+    assert _snapshot(replace(REPORT, exceptions=(one, *others))).expiring == (
+        Expiring("hold", "2026-11-30", "hold", ("nginx",), "r", "f:1"),
+    )
 
 
 def test_the_next_free_window_is_announced_in_time_where_something_would_be_applied() -> None:

@@ -271,8 +271,8 @@ def test_it_is_over_when_it_is_installed_and_not_when_it_is_tried_again(fleet: F
         tick(fleet, host)
         new, fleet.told = fleet.told, []
         told.append([one.event.value for one in new if one.event in {Event.FAILED, Event.RECOVERED}])
-    # What is in quarantine, and the run; then the run of the other plan that is left; and then no more.
-    assert told == [["failed", "failed"], ["failed"], [], []]
+    # The run, with what is in quarantine since; then the run of the plan that is left; and then no more.
+    assert told == [["failed"], ["failed"], [], []]
     host.at, host.lacking = NOW + 15 * HOUR, {}
     tick(fleet, host)
     (over,) = (one for one in fleet.told if one.event is Event.RECOVERED)

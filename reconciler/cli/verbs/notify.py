@@ -141,7 +141,9 @@ def _message(host: str, name: str, now: datetime) -> Pending:
         host,
         f"test of the notifier {name}",
         Contents(
-            lines=("This message shows that the notifier works. Nothing was changed.",),
+            lines=(),
+            happened=f"{host}: this message shows that the notifier {name} works; nothing was changed",
+            asked="nothing",
             facts=(("Host", host), ("Notifier", name), ("At", minute(now))),
             packages_title="",
             packages=(),

@@ -8,16 +8,20 @@ The rules, each with a test:
 - The key of a message holds no duration and no time of day, so that one incident has one key however often
   it is looked at; the occasion tells one incident from its repetition.
 - What was told as trouble is told again, once, when it is over.
+- A run that did not end well, and all that is wrong because of it, is one incident: one message tells of it,
+  and one says that all of it is over.
+- The first line says what happened to what, the second what is asked of the reader.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from typing import Literal, get_args
 
 from reconciler.planning.facts.observation import RebootNeed
+from reconciler.planning.notices import asked
 from reconciler.planning.notices.message import Contents, Message, MessageSection, PackageLine, compose
 from reconciler.planning.notices.missed_windows import MissedWindow
 from reconciler.planning.reporting.ailments import Ailment, ailment_of
@@ -25,7 +29,7 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.record import OF_PACKAGES, RunResult
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import UnknownWord
-from reconciler.planning.text.wording import changes_of, listed, minute, plural
+from reconciler.planning.text.wording import changes_of, listed, on_the_clock, plural
 from reconciler.policy.zones import shifted
 
 
@@ -150,10 +154,54 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """An exception that ends soon: its name and the last day it holds (``YYYY-MM-DD``)."""
+    """An exception that ends soon.
+
+    Attributes:
+        expires: The last day it holds (``YYYY-MM-DD``).
+        action: What it does with its packages.
+        packages: As written in the policy.
+        reason: With owner and ticket, as far as they are named.
+        origin: Its line of policy.
+    """
 
     name: str
     expires: str
+    action: str = ""
+    packages: tuple[str, ...] = ()
+    reason: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What one message told of a run that did not end well, and is not all over.
+
+    Attributes:
+        run: Which run it was.
+        kinds: Of the troubles that came with it.
+        over: Code and message of what is over meanwhile, and is told when all is.
+    """
+
+    run: str
+    kinds: tuple[str, ...] = ()
+    over: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where what is told can be looked up, and by which clock its reader lives.
+
+    Attributes:
+        timezone: Of the schedules.
+        branch: Of the target's reports.
+        report: Id of the report commit, empty where there is none yet.
+        policy_ref: Branch of the policy.
+    """
+
+    timezone: str = "UTC"
+    branch: str = ""
+    report: str = ""
+    policy_ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +247,11 @@ class Snapshot:
         waits: What is offered and not planned, and why, a sentence for each reason.
         outside: What was changed although no run did it, and was not told yet.
         overdue: What is past its deadline, the longest first.
+        open_until: End of the window that is open now and lets a run begin, ``None`` where none is.
+        is_used_up: The plan was approved and applied once; its digest lets it happen no more.
+        place: Where to look.
+        incident: What a run left that is not all over; see :func:`continued`.
+        settled: The run whose end as an incident was told last.
     """
 
     at: datetime
@@ -224,6 +277,11 @@ class Snapshot:
     waits: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
     overdue: tuple[Late, ...] = ()
+    open_until: datetime | None = None
+    is_used_up: bool = False
+    place: Place = Place()
+    incident: Incident | None = None
+    settled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +289,7 @@ class Notice:
     """One message about one transition, before it is routed.
 
     Attributes:
+        also: Other events that it tells of: who asked for one of them gets it, too.
         key: ``target/event/digest of the subject``: the same for the same incident, on every look.
         occasion: Identity of the transition; the same notice made again after a crash has the same one, a
             repetition of the incident has another.
@@ -242,6 +301,12 @@ class Notice:
     occasion: str
     at: datetime
     message: Message
+    also: frozenset[Event] = frozenset()
+
+    @property
+    def told(self) -> frozenset[Event]:
+        """All events that it tells of."""
+        return self.also | {self.event}
 
 
 def troubles(conditions: Iterable[Condition]) -> tuple[Trouble, ...]:
@@ -298,17 +363,72 @@ def _concluded_from(kind: ConditionType | UnknownWord) -> tuple[Event, ...]:
             return ()
 
 
+def continued(previous: Snapshot | None, current: Snapshot) -> Snapshot:
+    """Return ``current`` with what is remembered of an incident, which is what is to be stored of it.
+
+    Args:
+        previous: What was stored last, ``None`` on the first run.
+        current: What is so now.
+    """
+    before = None if previous is None else previous.incident
+    remaining = {each.kind for each in current.troubles}
+    settled = "" if previous is None else previous.settled
+    if before is not None and previous is not None:
+        ended = [
+            (each.code, each.message)
+            for each in previous.troubles
+            if each.kind in before.kinds and each.kind not in remaining
+        ]
+        before = replace(before, over=tuple(dict.fromkeys((*before.over, *ended))))
+        if remaining.isdisjoint(before.kinds):
+            settled = before.run
+            before = None
+    run = _failed_now(previous, current)
+    if run is not None:
+        came = _came_with_run(previous, current)
+        kinds = dict.fromkeys((*(() if before is None else before.kinds), *(each.kind for each in came)))
+        over = () if before is None else before.over
+        before = Incident(run.run, tuple(kinds), over) if kinds else None
+    return replace(current, incident=before, settled=settled)
+
+
+def _failed_now(previous: Snapshot | None, current: Snapshot) -> LastRun | None:
+    """Return the run that is told as not having ended well, ``None`` where none is."""
+    run, before = current.last_run, previous.last_run if previous is not None else None
+    if run is None or run.result is RunResult.APPLIED or (before is not None and before.run == run.run):
+        return None
+    # The same plan that fails for the same reason once more is no news.
+    same = before is not None and (before.result, before.digest, before.code) == (
+        run.result,
+        run.digest,
+        run.code,
+    )
+    return None if same and run.result is RunResult.FAILED else run
+
+
+def _came_with_run(previous: Snapshot | None, current: Snapshot) -> tuple[Trouble, ...]:
+    """Return what is wrong since the run that did not end well, and is told with it."""
+    known = {each.code for each in previous.troubles} if previous is not None else frozenset()
+    came = (
+        each
+        for each in current.troubles
+        if each.event in (Event.FAILED, Event.INTERRUPTED) and each.code not in known
+    )
+    return tuple(sorted(came, key=lambda each: each.code))
+
+
 def events(previous: Snapshot | None, current: Snapshot, now: datetime) -> tuple[Notice, ...]:
     """Return the messages that the step from ``previous`` to ``current`` deserves.
 
     Args:
-        previous: What was stored last, ``None`` on the first run.
+        previous: What was stored last, ``None`` on the first run; see :func:`continued`.
         current: What is so now.
         now: Instant of the decision, aware; decides only whether another ISO week (UTC) has begun.
 
     Returns:
         In the order in which a person wants to read them: trouble, its end, what was done, what is next.
     """
+    current = continued(previous, current)
     found = [
         *_trouble_began(previous, current),
         *_run_ended(previous, current),
@@ -318,35 +438,57 @@ def events(previous: Snapshot | None, current: Snapshot, now: datetime) -> tuple
     occasion = "first" if previous is None else _short(_canonical(previous))
     return tuple(
         Notice(
-            event,
-            f"{current.target}/{event}/{_short(subject)}",
+            one.event,
+            f"{current.target}/{one.event}/{_short(one.subject)}",
             # Every run is an occasion of its own; all else is about the step away from the previous state.
-            current.at.isoformat() if event is Event.EVERY_RUN else occasion,
+            current.at.isoformat() if one.event is Event.EVERY_RUN else occasion,
             now,
-            compose(current.target, headline, contents),
+            compose(current.target, one.headline, one.contents),
+            one.also,
         )
-        for event, subject, headline, contents in found
+        for one in found
     )
 
 
-_Found = tuple[Event, Sequence[str], str, Contents]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A message that is deserved.
+
+    Attributes:
+        subject: What the incident is about, without times.
+    """
+
+    event: Event
+    subject: Sequence[str]
+    headline: str
+    contents: Contents
+    also: frozenset[Event] = frozenset()
 
 
 def _trouble_began(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
     known = {each.code for each in previous.troubles} if previous is not None else frozenset()
+    with_run = () if _failed_now(previous, current) is None else _came_with_run(previous, current)
     event: TroubleEvent
     for event in get_args(TroubleEvent):
         if event is Event.OVERDUE:
             yield from _became_overdue(previous, current)
             continue
         new = sorted(
-            (each for each in current.troubles if each.event is event and each.code not in known),
+            (
+                each
+                for each in current.troubles
+                if each.event is event and each.code not in known and each not in with_run
+            ),
             key=lambda each: each.code,
         )
         if new:
             headline = f"{_in_words(event)}: {new[0].message}"
-            lines = tuple(each.message for each in new)
-            yield event, [each.code for each in new], headline, _contents(current, lines)
+            told = _Telling(
+                f"{current.target}: {_in_words(event)}",
+                "; ".join(dict.fromkeys(asked.of_trouble(each.kind) for each in new)),
+                tuple(each.message for each in new),
+            )
+            yield _Found(event, [each.code for each in new], headline, _contents(current, told))
 
 
 def _in_words(event: TroubleEvent) -> str:
@@ -365,33 +507,52 @@ def _became_overdue(previous: Snapshot | None, current: Snapshot) -> Iterable[_F
     new = [each for each in current.overdue if each.package not in known]
     if new:
         headline = f"overdue: {listed([each.name for each in new])}"
-        lines = tuple(each.sentence for each in new)
-        yield Event.OVERDUE, sorted(each.package for each in new), headline, _contents(current, lines)
+        told = _Telling(
+            f"{current.target}: {plural(len(new), 'update')} past the deadline",
+            asked.of_trouble(ConditionType.OVERDUE),
+            tuple(each.sentence for each in new),
+        )
+        yield _Found(Event.OVERDUE, sorted(each.package for each in new), headline, _contents(current, told))
 
 
 def _run_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
     run, before = current.last_run, previous.last_run if previous is not None else None
     if run is None or (before is not None and before.run == run.run):
         return
-    match run.result:
-        case RunResult.APPLIED:
-            if previous is not None and run.packages:
-                yield Event.APPLIED, [run.digest], applied_headline(run), _contents(current, run=run)
-        case RunResult.FAILED:
-            # The same plan that fails for the same reason once more is no news.
-            if before is None or (before.result, before.digest, before.code) != (
-                run.result,
-                run.digest,
-                run.code,
-            ):
-                headline = f"failed: {run.reason}"
-                yield Event.FAILED, ["run", run.digest, run.code], headline, _contents(current, run=run)
-        case RunResult.INTERRUPTED:
-            headline = f"interrupted: {run.reason}"
-            yield Event.INTERRUPTED, ["run", run.digest, run.code], headline, _contents(current, run=run)
+    if run.result is RunResult.APPLIED and previous is not None and run.packages:
+        headline = applied_headline(run)
+        told = _Telling(f"{current.target}: {headline}", asked.NOTHING)
+        yield _Found(Event.APPLIED, [run.digest], headline, _contents(current, told, run=run))
+    if _failed_now(previous, current) is not None:
+        yield _not_well(previous, current, run)
     if run.overran:
         headline = "the run went past the end of its window"
-        yield Event.OVERRUN, [run.digest], headline, _contents(current, run=run)
+        told = _Telling(
+            f"{current.target}: the run {run.run} was still at work at the end of its window",
+            "give the window more time, or the run less to do (`budget`)",
+        )
+        yield _Found(Event.OVERRUN, [run.digest], headline, _contents(current, told, run=run))
+
+
+def _not_well(previous: Snapshot | None, current: Snapshot, run: LastRun) -> _Found:
+    """Tell of a run that did not end well, with all that is wrong because of it: one incident."""
+    event = Event.FAILED if run.result is RunResult.FAILED else Event.INTERRUPTED
+    came = _came_with_run(previous, current)
+    what = "failed" if event is Event.FAILED else "was interrupted"
+    told = _Telling(
+        f"{current.target}: the run {run.run} {what}: {run.reason}",
+        asked.of_run(
+            run.run, is_set_aside=any(each.kind == ConditionType.PACKAGES_QUARANTINED for each in came)
+        ),
+        tuple(f"Since then: {each.message}" for each in came),
+    )
+    return _Found(
+        event,
+        ["run", run.digest, run.code],
+        f"{event}: {run.reason}",
+        _contents(current, told, run=run),
+        frozenset(each.event for each in came),
+    )
 
 
 def applied_headline(run: LastRun) -> str:
@@ -404,7 +565,16 @@ def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
     if previous is None:
         return
     remaining = {each.kind for each in current.troubles}
-    ended = {each.code: each.message for each in previous.troubles if each.kind not in remaining}
+    incident = previous.incident
+    # Of an incident nothing is told to be over before all of it is.
+    waits = set(() if current.incident is None or incident is None else incident.kinds)
+    ended = {
+        each.code: each.message
+        for each in previous.troubles
+        if each.kind not in remaining and each.kind not in waits
+    }
+    if incident is not None and not waits:
+        ended |= dict(incident.over)
     run, before = current.last_run, previous.last_run
     failed_before = before is not None and before.result is not RunResult.APPLIED
     # What failed by itself is over with its quarantine, whatever else is applied before that.
@@ -413,13 +583,24 @@ def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
         and before.code in OF_PACKAGES
         and ConditionType.PACKAGES_QUARANTINED.value in remaining
     )
-    is_over = failed_before and not is_set_aside
+    is_told = before is not None and before.run == previous.settled
+    is_over = failed_before and not is_set_aside and not waits and not is_told
     if before is not None and is_over and run is not None and run.result is RunResult.APPLIED:
         ended[f"run:{before.digest}:{before.code}"] = before.reason
     if ended:
-        lines = tuple(f"over: {ended[code]}" for code in sorted(ended))
-        rest = f", {plural(len(remaining), 'problem')} left" if remaining else ""
-        yield Event.RECOVERED, sorted(ended), f"recovered{rest}", _contents(current, lines)
+        left = f", {plural(len(remaining), 'problem')} left" if remaining else ""
+        told = _Telling(
+            f"{current.target}: what was told as wrong is over{left}",
+            _of_the_rest(current),
+            tuple(f"over: {ended[code]}" for code in sorted(ended)),
+        )
+        yield _Found(Event.RECOVERED, sorted(ended), f"recovered{left}", _contents(current, told))
+
+
+def _of_the_rest(current: Snapshot) -> str:
+    """Return what is asked for by whatever is wrong now."""
+    kinds = sorted({each.kind for each in current.troubles})
+    return "; ".join(dict.fromkeys(map(asked.of_trouble, kinds))) or asked.NOTHING
 
 
 def _became_so(previous: Snapshot | None, current: Snapshot, now: datetime) -> Iterable[_Found]:
@@ -432,43 +613,96 @@ def _became_so(previous: Snapshot | None, current: Snapshot, now: datetime) -> I
         yield from _reboot_transitions(previous, current)
         yield from _calendar_transitions(previous, current, now)
     wrong = f", {plural(len(current.troubles), 'problem')}" if current.troubles else ""
-    yield Event.EVERY_RUN, ["run"], f"{current.outcome}{wrong}: {current.reason}", _contents(current)
+    headline = f"{current.outcome}{wrong}: {current.reason}"
+    told = _Telling(f"{current.target}: {headline}", _of_the_rest(current))
+    yield _Found(Event.EVERY_RUN, ["run"], headline, _contents(current, told, is_about_plan=True))
 
 
 def _changed_outside(current: Snapshot) -> Iterable[_Found]:
     """Tell what was changed by hand: that it is not told again, its being told already sees to."""
     if current.outside:
         headline = f"changed outside of runs: {listed(current.outside)}"
-        yield Event.CHANGED_OUTSIDE, current.outside, headline, _contents(current, current.outside)
+        told = _Telling(
+            f"{current.target}: {plural(len(current.outside), 'change')} that no run made",
+            "see whether that was meant; `fleet audit` lists it",
+            current.outside,
+        )
+        yield _Found(Event.CHANGED_OUTSIDE, current.outside, headline, _contents(current, told))
 
 
 def _plan_changed(previous: Snapshot, current: Snapshot) -> Iterable[_Found]:
     applied = current.last_run is not None and current.last_run != previous.last_run
     if previous.digest != current.digest and (current.planned or not applied):
         headline = f"plan changed: {_planned_of(current)}"
-        yield Event.PLAN_CHANGED, [current.digest], headline, _contents(current)
+        told = _Telling(f"{current.target}: {_planned_of(current)} planned now", asked.NOTHING)
+        if current.needs_approval:
+            told = replace(
+                told, asks=f"approve it {_in_time(current)} (the message about that has the document)"
+            )
+        yield _Found(Event.PLAN_CHANGED, [current.digest], headline, _contents(current, told))
 
 
 def _asks_for_approval(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
-    asked = previous is not None and previous.needs_approval and previous.digest == current.digest
-    if current.needs_approval and not asked:
-        headline = f"{plural(len(current.planned), 'change')} wait for approval"
-        yield Event.NEEDS_APPROVAL, [current.digest], headline, _contents(current)
+    already = previous is not None and previous.needs_approval and previous.digest == current.digest
+    if not current.needs_approval or already:
+        return
+    number = len(current.planned)
+    waits = f"{plural(number, 'change')} {'waits' if number == 1 else 'wait'} for approval"
+    told = _Telling(f"{current.target}: {waits}", _how_to_approve(current), document=_approval(current))
+    yield _Found(Event.NEEDS_APPROVAL, [current.digest], waits, _contents(current, told))
+
+
+def _how_to_approve(current: Snapshot) -> str:
+    if current.is_used_up:
+        once_more = _approve(current, "--versions")
+        how = f"its digest was approved and applied once: approve its versions by {once_more}"
+    else:
+        how = f"commit the document below to the policy, or run {_approve(current)}"
+    return f"{how}, {_in_time(current)}"
+
+
+def _approve(current: Snapshot, *options: str) -> str:
+    return f"`{' '.join(('patchledger approve', current.target, *options))}`"
+
+
+def _in_time(current: Snapshot) -> str:
+    """Say by when something must be done for the plan to be applied in the window that comes first."""
+    if current.open_until is not None:
+        return f"now: the window is open until {_clock(current, current.open_until)}"
+    if current.next_windows:
+        return f"before {_clock(current, current.next_windows[0])}, or it waits for the window after"
+    return "though no window is in sight"
+
+
+def _approval(current: Snapshot) -> tuple[str, str]:
+    if current.is_used_up or not current.digest.startswith("sha256:"):
+        return ("", "")
+    first = current.open_until or next(iter(current.next_windows), current.at)
+    place = current.place
+    return asked.approval_document(
+        current.target, current.digest, place.policy_ref or "main", after=first, timezone=place.timezone
+    )
 
 
 def _announced(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
-    told = previous is not None and (previous.announced, previous.digest) == (
+    known = previous is not None and (previous.announced, previous.digest) == (
         current.announced,
         current.digest,
     )
-    if current.announced is None or told:
+    if current.announced is None or known:
         return
-    headline = f"{_planned_of(current)} will be applied from {minute(current.announced)}"
-    lines: tuple[str, ...] = ()
+    at = _clock(current, current.announced)
+    headline = f"{_planned_of(current)} will be applied from {at}"
+    stop = f"{asked.NOTHING}; a Freeze, or `patchledger pause` there, stops it"
+    told = _Telling(f"{current.target}: {headline}", stop)
     if current.needs_approval:
-        headline = f"{_planned_of(current)} could be applied from {minute(current.announced)}, once approved"
-        lines = ("Nothing is applied in this window unless somebody approves the plan before.",)
-    yield Event.ANNOUNCE, [current.digest], headline, _contents(current, lines)
+        headline = f"{_planned_of(current)} could be applied from {at}, once approved"
+        told = _Telling(
+            f"{current.target}: {headline}; nothing is applied unless somebody approves it before",
+            _how_to_approve(current),
+            document=_approval(current),
+        )
+    yield _Found(Event.ANNOUNCE, [current.digest], headline, _contents(current, told))
 
 
 def _planned_of(current: Snapshot) -> str:
@@ -477,24 +711,41 @@ def _planned_of(current: Snapshot) -> str:
 
 def _reboot_transitions(previous: Snapshot, current: Snapshot) -> Iterable[_Found]:
     if current.reboot is RebootNeed.REQUIRED and previous.reboot is not RebootNeed.REQUIRED:
-        yield Event.REBOOT, ["required"], "a reboot is required", _contents(current, current.reboot_reasons)
+        told = _Telling(
+            f"{current.target}: a reboot is required",
+            "reboot it, where the policy does not (`reboot`)",
+            current.reboot_reasons,
+        )
+        yield _Found(Event.REBOOT, ["required"], "a reboot is required", _contents(current, told))
     if previous.boot_id and current.boot_id and previous.boot_id != current.boot_id:
-        yield Event.REBOOT, ["done", current.boot_id], "was rebooted", _contents(current)
+        told = _Telling(f"{current.target}: was rebooted", asked.NOTHING)
+        yield _Found(Event.REBOOT, ["done", current.boot_id], "was rebooted", _contents(current, told))
 
 
 def _calendar_transitions(previous: Snapshot, current: Snapshot, now: datetime) -> Iterable[_Found]:
     missed, before = current.missed, previous.missed
     if missed is not None and (before is None or before.start != missed.start):
-        headline = f"the window of {minute(missed.start)} was missed"
+        start = _clock(current, missed.start)
+        headline = f"the window of {start} was missed"
         if missed.number > 1:
-            headline = f"{missed.number} windows were missed, the last on {minute(missed.start)}"
-        contents = _contents(current, (missed.sentence, _WAITS_FOR_THE_NEXT))
-        yield Event.WINDOW_MISSED, ["window"], headline, contents
-    new = sorted(set(current.expiring) - set(previous.expiring), key=lambda each: (each.expires, each.name))
+            headline = f"{missed.number} windows were missed, the last on {start}"
+        asks = "see to what kept it from its run, so that the next window is not missed as well"
+        told = _Telling(f"{current.target}: {headline}", asks, (missed.sentence, _WAITS_FOR_THE_NEXT))
+        yield _Found(Event.WINDOW_MISSED, ["window"], headline, _contents(current, told))
+    known = {(each.name, each.expires) for each in previous.expiring}
+    new = sorted(
+        (each for each in current.expiring if (each.name, each.expires) not in known),
+        key=lambda each: (each.expires, each.name),
+    )
     if new:
-        lines = tuple(map(_expires, new))
         subject = [f"{each.name} {each.expires}" for each in new]
-        yield Event.EXCEPTION_EXPIRING, subject, f"{lines[0]}", _contents(current, lines)
+        first = f"exception {new[0].name} holds through {new[0].expires}"
+        told = _Telling(
+            f"{current.target}: {first if len(new) == 1 else f'{len(new)} exceptions end soon'}",
+            "let it end, or give it a later `expires` by a commit",
+            tuple(map(_expires, new)),
+        )
+        yield _Found(Event.EXCEPTION_EXPIRING, subject, first, _contents(current, told))
     if week_of(previous.at) != week_of(now):
         yield _digest(current, now)
 
@@ -524,75 +775,147 @@ def _digest(current: Snapshot, now: datetime) -> _Found:
     wrong = tuple(each.message for each in current.troubles)
     missed = () if current.missed is None else (current.missed.sentence,)
     sections = (
-        MessageSection(f"Done since {since:%Y-%m-%d}", tuple(map(_past_run, recent)) or ("nothing was run",)),
+        MessageSection(
+            f"Done since {since:%Y-%m-%d}",
+            tuple(_past_run(each, current.place.timezone) for each in recent) or ("nothing was run",),
+        ),
         MessageSection("Wrong now", (*wrong, *missed)),
         MessageSection("Not planned, and why", current.waits),
-        MessageSection("Next windows", tuple(map(minute, current.next_windows)) or ("none",)),
+        MessageSection("Next windows", tuple(_windows(current)) or ("none in sight",)),
         MessageSection("Exceptions that end soon", tuple(map(_expires, current.expiring))),
     )
-    return Event.WEEKLY_DIGEST, [f"{year}-W{week:02}"], headline, _contents(current, sections=sections)
+    told = _Telling(f"{current.target}: {headline}", _of_the_rest(current), sections=sections)
+    return _Found(
+        Event.WEEKLY_DIGEST, [f"{year}-W{week:02}"], headline, _contents(current, told, is_about_plan=True)
+    )
 
 
-def _past_run(run: PastRun) -> str:
-    said = f"{minute(run.at)}: {run.outcome}"
+def _past_run(run: PastRun, timezone: str) -> str:
+    said = f"{on_the_clock(run.at, timezone)}: {run.outcome}"
     if run.changes:
         said += f", {changes_of(run.changes, run.security)}"
     return f"{said}: {run.reason}" if run.reason else said
 
 
 def _expires(exception: Expiring) -> str:
-    return f"exception {exception.name} holds through {exception.expires}"
+    said = f"exception {exception.name} holds through {exception.expires}"
+    if exception.packages:
+        said += f": {exception.action} of {listed(exception.packages)}"
+    if exception.reason:
+        said += f" ({exception.reason})"
+    if exception.action in ("hold", "block"):
+        said += "; after that they are updated like all others"
+    elif exception.action:
+        said += "; after that the policies alone decide about them"
+    return f"{said} [{exception.origin}]" if exception.origin else said
 
 
 def dry_run(current: Snapshot, now: datetime) -> Notice:
     """Return the message of ``plan --notify``: what would be applied now, and what would not and why."""
     wrong = f", {plural(len(current.troubles), 'problem')}" if current.troubles else ""
     headline = f"dry-run: {_planned_of(current)} planned{wrong}"
-    sections = (
-        MessageSection("Wrong now", tuple(each.message for each in current.troubles)),
-        MessageSection("Not planned, and why", current.waits),
+    told = _Telling(
+        f"{current.target}: {_planned_of(current)} planned; nothing was changed, this is what would be done",
+        asked.NOTHING,
+        sections=(
+            MessageSection("Wrong now", tuple(each.message for each in current.troubles)),
+            MessageSection("Not planned, and why", current.waits),
+        ),
     )
-    lines = ("Nothing was changed: this is what patchledger would do.",)
     return Notice(
         Event.EVERY_RUN,
         f"{current.target}/dry-run/{_short([current.digest])}",
         current.at.isoformat(),
         now,
-        compose(current.target, headline, _contents(current, lines, sections=sections)),
+        compose(current.target, headline, _contents(current, told, is_about_plan=True)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """What one message tells that others do not.
+
+    Attributes:
+        happened: What happened to what.
+        asks: What is asked of the reader.
+        lines: More about it.
+        document: A heading and a text to be copied.
+    """
+
+    happened: str
+    asks: str
+    lines: tuple[str, ...] = ()
+    sections: tuple[MessageSection, ...] = ()
+    document: tuple[str, str] = ("", "")
 
 
 def _contents(
-    current: Snapshot,
-    lines: tuple[str, ...] = (),
-    run: LastRun | None = None,
-    sections: tuple[MessageSection, ...] = (),
+    current: Snapshot, told: _Telling, run: LastRun | None = None, *, is_about_plan: bool = False
 ) -> Contents:
-    """Gather what every message tells of ``current``, or of ``run`` where the message is about one."""
-    shown = current.planned if run is None else run.packages
-    reboot = current.reboot.value
-    if current.reboot_reasons:
-        reboot += f" ({'; '.join(current.reboot_reasons)})"
-    facts = (
-        ("Host", current.target),
-        ("Mode", current.mode),
-        ("Outcome", current.outcome if run is None else run.result.value),
-        ("Reason", current.reason if run is None else run.reason or "done as planned"),
-        ("Reboot", reboot),
-        ("Next window", minute(current.next_windows[0]) if current.next_windows else "none"),
-        ("Policy", current.policy_commit[:12] or "none yet"),
-        ("Plan", current.digest[: len("sha256:") + 12] if run is None else run.digest[: len("sha256:") + 12]),
-        ("Not planned", plural(current.pending, "other update")),
-        ("At", minute(current.at)),
-    )
+    """Gather what a message tells of ``current``, or of ``run`` where it is about one.
+
+    Args:
+        current: What is so now.
+        told: What is the message's own.
+        run: That it is about.
+        is_about_plan: It tells how things stand, and so the decision and its reason.
+    """
     return Contents(
-        lines=lines,
-        facts=facts,
+        lines=told.lines,
+        facts=tuple(_facts_of(current, run, is_about_plan=is_about_plan or bool(told.document[1]))),
         packages_title="Planned" if run is None else "Packages",
-        packages=shown,
+        packages=current.planned if run is None else run.packages,
         log_excerpt="" if run is None else run.log_excerpt,
-        sections=sections,
+        sections=told.sections,
+        happened=told.happened,
+        asked=told.asks,
+        document=told.document,
     )
+
+
+def _facts_of(current: Snapshot, run: LastRun | None, *, is_about_plan: bool) -> Iterable[tuple[str, str]]:
+    """Yield label and value of what is so, as far as it is about what the message tells."""
+    place = current.place
+    yield "Host", current.target
+    if run is not None:
+        yield "Run", run.run
+        yield "Outcome", run.result.value
+        yield "Reason", run.reason or "done as planned"
+    elif is_about_plan:
+        yield "Mode", current.mode
+        yield "Outcome", current.outcome
+        yield "Reason", current.reason
+    reboot = current.reboot.value
+    yield "Reboot", f"{reboot} ({'; '.join(current.reboot_reasons)})" if current.reboot_reasons else reboot
+    yield "Window", "; ".join(_windows(current)) or "none in sight"
+    policy = current.policy_commit[:12] or "none yet"
+    yield "Policy", f"{policy} of branch {place.policy_ref}" if place.policy_ref else policy
+    if run is not None:
+        yield "Plan", run.digest
+    elif is_about_plan or current.planned:
+        yield "Plan", current.digest
+    if run is None and (current.pending or is_about_plan):
+        yield "Not planned", plural(current.pending, "other update")
+    if place.branch:
+        commit = f", commit {place.report[:12]}" if place.report else ""
+        file = "report.md" if run is None else f"runs/{run.run}.md"
+        yield "Report", f"{file} on branch {place.branch}{commit}"
+    yield (
+        "Look",
+        f"`patchledger log {run.run}`" if run is not None else "`patchledger status`, `patchledger plan`",
+    )
+    yield "At", _clock(current, current.at)
+
+
+def _windows(current: Snapshot) -> Iterable[str]:
+    """Yield the window that is open, and those that come next."""
+    if current.open_until is not None:
+        yield f"open until {_clock(current, current.open_until)}"
+    yield from (_clock(current, start) for start in current.next_windows)
+
+
+def _clock(current: Snapshot, at: datetime) -> str:
+    return on_the_clock(at, current.place.timezone)
 
 
 def _canonical(snapshot: Snapshot) -> bytes:

@@ -18,6 +18,8 @@ PACKAGES_LIMIT = 60
 """Packages that are listed; the rest is counted."""
 LINES_LIMIT = 20
 """Sentences that are shown in one place; the rest is counted."""
+ASKED = "Asked of you"
+"""What the second line begins with."""
 EXCERPT_LIMIT = 4000
 """Characters of a log that are shown: its end."""
 
@@ -56,6 +58,9 @@ class Contents:
         packages: Listed under ``packages_title``.
         log_excerpt: Its end is shown; empty for none.
         sections: Further lists, between facts and packages; one without lines is left out.
+        happened: What happened to what, in one sentence: the first line.
+        asked: What is asked of whoever reads it: the second line; empty where nobody could be asked.
+        document: A heading and a text to be copied as it stands; empty without.
     """
 
     lines: tuple[str, ...]
@@ -64,6 +69,15 @@ class Contents:
     packages: tuple[PackageLine, ...]
     log_excerpt: str = ""
     sections: tuple[MessageSection, ...] = ()
+    happened: str = ""
+    asked: str = ""
+    document: tuple[str, str] = ("", "")
+
+    @property
+    def opening(self) -> tuple[str, ...]:
+        """The first lines: what happened, and what is asked for."""
+        asked = f"{ASKED}: {self.asked}" if self.asked else ""
+        return tuple(filter(None, (self.happened, asked)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +105,8 @@ def compose(target: str, headline: str, contents: Contents) -> Message:
 
 def _text(contents: Contents) -> str:
     width = max((len(label) for label, _ in contents.facts), default=0) + 1
-    parts = ["\n".join(one_line(line, LINE_LIMIT) for line in _bounded(contents.lines))]
+    parts = ["\n".join(one_line(line, LINE_LIMIT) for line in contents.opening)]
+    parts.append("\n".join(one_line(line, LINE_LIMIT) for line in _bounded(contents.lines)))
     parts.append(
         "\n".join(f"{label + ':':<{width}} {one_line(value, LINE_LIMIT)}" for label, value in contents.facts)
     )
@@ -101,13 +116,16 @@ def _text(contents: Contents) -> str:
     if contents.packages:
         shown = [f"- {_package(each)}" for each in contents.packages[:PACKAGES_LIMIT]]
         parts.append("\n".join([f"{contents.packages_title}:", *shown, *_more(contents)]))
+    if contents.document[1]:
+        heading, document = contents.document
+        parts.append(f"{one_line(heading, LINE_LIMIT)}:\n\n{_verbatim(document)}")
     if contents.log_excerpt:
         parts.append("End of the log:\n" + _excerpt(contents.log_excerpt))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _markdown(contents: Contents) -> str:
-    parts = ["\n\n".join(_prose(line) for line in _bounded(contents.lines))]
+    parts = ["\n\n".join(_prose(line) for line in (*contents.opening, *_bounded(contents.lines)))]
     parts.append("\n".join(f"- **{label}:** {_prose(value)}" for label, value in contents.facts))
     for section in filter(_has_lines, contents.sections):
         listed = [f"- {_prose(line)}" for line in _bounded(section.lines)]
@@ -116,6 +134,10 @@ def _markdown(contents: Contents) -> str:
         shown = [f"- {_package_markdown(each)}" for each in contents.packages[:PACKAGES_LIMIT]]
         more = [f"- {line}" for line in _more(contents)]
         parts.append("\n".join([f"**{contents.packages_title}:**", "", *shown, *more]))
+    if contents.document[1]:
+        heading, document = contents.document
+        indented = "\n".join(f"    {line}" for line in _verbatim(document).splitlines())
+        parts.append(f"**{_prose(heading)}:**\n\n{indented}")
     if contents.log_excerpt:
         # Indented, not fenced: no text can end an indented block from within.
         indented = "\n".join(f"    {line}" for line in _excerpt(contents.log_excerpt).splitlines())
@@ -138,6 +160,9 @@ def _html(heading: str, title: str, contents: Contents) -> str:
     of a mail out of it, a line of each block.
     """
     parts = [f'<h1 style="font-size:19px;margin:0 0 12px">{_words(heading)}</h1>']
+    happened, *asked = contents.opening or ("",)
+    parts.append(_paragraph(f"<b>{_words(happened)}</b>") if happened else "")
+    parts += [_paragraph(f"<b>{_words(line)}</b>") for line in asked]
     parts.append("".join(_paragraph(_words(line)) for line in _bounded(contents.lines)))
     parts.append(
         "".join(
@@ -152,10 +177,11 @@ def _html(heading: str, title: str, contents: Contents) -> str:
     if contents.packages:
         shown = map(_package_html, contents.packages[:PACKAGES_LIMIT])
         parts.append(_list(contents.packages_title, (*shown, *_more(contents))))
+    if contents.document[1]:
+        heading, document = contents.document
+        parts.append(_preformatted(heading, _verbatim(document)))
     if contents.log_excerpt:
-        log = "\n".join(html(line, LINE_LIMIT) for line in _excerpt(contents.log_excerpt).splitlines())
-        style = f"{_CODE};background:#f3f4f6;padding:10px;white-space:pre-wrap"
-        parts.append(f'{_heading("End of the log")}<pre style="{style}">{log}</pre>')
+        parts.append(_preformatted("End of the log", _excerpt(contents.log_excerpt)))
     return "\n".join(
         (
             "<!DOCTYPE html>",
@@ -169,6 +195,12 @@ def _html(heading: str, title: str, contents: Contents) -> str:
 
 def _heading(text: str) -> str:
     return f'<h2 style="font-size:15px;margin:20px 0 4px">{_words(text)}:</h2>'
+
+
+def _preformatted(heading: str, text: str) -> str:
+    lines = "\n".join(html(line, LINE_LIMIT) for line in text.splitlines())
+    style = f"{_CODE};background:#f3f4f6;padding:10px;white-space:pre-wrap"
+    return f'{_heading(heading)}<pre style="{style}">{lines}</pre>'
 
 
 def _paragraph(markup: str) -> str:
@@ -222,6 +254,11 @@ def _package_markdown(package: PackageLine) -> str:
 
 def _prose(text: str) -> str:
     return markdown(one_line(text, LINE_LIMIT), LINE_LIMIT)
+
+
+def _verbatim(document: str) -> str:
+    indented = ((line[: len(line) - len(line.lstrip(" "))], line) for line in document.split("\n"))
+    return "\n".join(indent + one_line(line, LINE_LIMIT) for indent, line in indented).rstrip("\n")
 
 
 def _excerpt(log: str) -> str:

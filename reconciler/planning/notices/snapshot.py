@@ -1,7 +1,7 @@
 """What a report means for notifications: the snapshot that is compared with the one before."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from reconciler.planning.facts.observation import Quarantined
 from reconciler.planning.gates.types import GateName
@@ -11,18 +11,19 @@ from reconciler.planning.notices.events import (
     LastRun,
     Late,
     PastRun,
+    Place,
     Snapshot,
     Trouble,
     troubles,
 )
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import MissedWindow
-from reconciler.planning.reporting.document import OutsideMove, Report
+from reconciler.planning.reporting.document import ExceptionState, OutsideMove, Report
 from reconciler.planning.reporting.overdue import overdue
 from reconciler.planning.resolving.conditions import WARNING
 from reconciler.planning.resolving.dispositions import ConditionType, Disposition
 from reconciler.planning.text.wording import listed
-from reconciler.policy.zones import shifted
+from reconciler.policy.zones import on_the_wall, shifted, zone_or_utc
 
 _NEXT_WINDOWS = 3
 _NAMED = 8
@@ -41,6 +42,8 @@ def snapshot_of(
     recent: tuple[PastRun, ...] = (),
     outside: tuple[str, ...] = (),
     set_aside: Iterable[Quarantined] = (),
+    branch: str = "",
+    commit: str = "",
 ) -> Snapshot:
     """Return what messages about the target of ``report`` are decided from.
 
@@ -53,6 +56,8 @@ def snapshot_of(
         recent: The runs of the last two weeks, oldest first.
         outside: What no run changed and is to be told.
         set_aside: What is remembered of versions that were left alone, also where that is over.
+        branch: Of the target's reports.
+        commit: Of the report, empty where none is committed.
     """
     now = report.generated_at
     planned = packages_of(report)
@@ -73,10 +78,7 @@ def snapshot_of(
         reboot_reasons=report.reboot.reasons,
         boot_id=report.host.facts.boot_id,
         expiring=tuple(
-            # The end is the first instant at which it holds no more.
-            Expiring(
-                each.name, shifted(each.expires, -timedelta(seconds=1)).astimezone(UTC).date().isoformat()
-            )
+            _expiring(each, report.timezone)
             for each in report.exceptions
             if not each.expired and each.expires <= shifted(now, WARNING)
         ),
@@ -87,7 +89,22 @@ def snapshot_of(
         recent=recent,
         waits=_waits(report),
         outside=outside,
+        open_until=max(
+            (each.end for each in report.free_windows if each.start <= now < each.end), default=None
+        ),
+        is_used_up=report.is_used_up,
+        place=Place(report.timezone, branch, commit, report.policy.ref),
         overdue=tuple(Late(str(each.update.package), each.name, each.sentence) for each in overdue(report)),
+    )
+
+
+def _expiring(exception: ExceptionState, timezone: str) -> Expiring:
+    """Return what is told of an exception, with the last day it holds by the clock of its readers."""
+    # The end is the first instant at which it holds no more.
+    last = on_the_wall(shifted(exception.expires, -timedelta(seconds=1)), zone_or_utc(timezone)).date()
+    reason = ", ".join(filter(None, (exception.reason, exception.owner, exception.ticket)))
+    return Expiring(
+        exception.name, last.isoformat(), exception.action, exception.patterns, reason, exception.origin
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from reconciler.planning.text.canonical import instant
-from reconciler.policy.zones import zone
+from reconciler.policy.zones import zone_or_utc
 
 
 def plural(number: int, noun: str) -> str:
@@ -54,10 +54,8 @@ def on_the_clock(at: datetime, timezone: str) -> str:
     An hour that comes twice, where clocks are set back, has its distance from UTC behind it. In a zone that
     is not known here it is UTC.
     """
-    try:
-        local, name = at.astimezone(zone(timezone)), timezone
-    except ValueError:
-        local, name = at.astimezone(zone("UTC")), "UTC"
+    tz = zone_or_utc(timezone)
+    local, name = at.astimezone(tz), tz.key
     seconds = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
     said = f"{_WEEKDAYS[local.weekday()]} {local:%Y-%m-%d} {seconds} {name}"
     is_twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
