@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import gc
 import os
 import sys
@@ -13,7 +14,17 @@ from reconciler.cli import channels
 from reconciler.cli.arguments import build_parser
 from reconciler.cli.showing.terminal import note, tell
 from reconciler.cli.verbs.policy.commands import UPDATERS
-from reconciler.errors import CUT_OFF, DEFECT, FAILED, INTERRUPTED, MISUSE, Misuse, ReconcilerError, exit_code
+from reconciler.errors import (
+    CUT_OFF,
+    DEFECT,
+    FAILED,
+    INTERRUPTED,
+    MISUSE,
+    Misuse,
+    ReconcilerError,
+    Stalled,
+    exit_code,
+)
 
 T = TypeVar("T")
 
@@ -38,11 +49,25 @@ def run(argv: Sequence[str]) -> int:
         # (128 + SIGPIPE) cannot be taken for success.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CUT_OFF
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            return _defect()
+        place = error.filename or "the file system"
+        tell(Stalled(f"{place}: {error.strerror}", "free space, or have the file system written to again"))
+        return FAILED
     except Exception:  # noqa: BLE001 - the last door: a defect of ours keeps its traceback and gets its own exit code
-        traceback.print_exc()
-        note("this is a defect of patchledger; please report the lines above")
-        return DEFECT
+        return _defect()
     return code
+
+
+_REFUSALS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))
+"""What a file system says at any write, the one of a temporary file as well: that is no defect of ours."""
+
+
+def _defect() -> int:
+    traceback.print_exc()
+    note("this is a defect of patchledger; please report the lines above")
+    return DEFECT
 
 
 _DOING = frozenset(

@@ -2,6 +2,9 @@
 
 import json
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -254,3 +257,56 @@ def test_who_reports_the_files_of_another_one_takes_it_out_of_no_list(
     assert {"web-01", "web-02"} <= {one for plan in told(capsys) for one in plan["targets"]}
     world.report("db-01/web-01", waits("web-01", world))
     assert call(world, "web-01", "--expires", "7d") == 0
+
+
+@contextmanager
+def small(folder: Path) -> Iterator[None]:
+    """Put a small file system there."""
+    options = "size=4m,mode=700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(file: Path) -> None:
+    """Write until there is no room left."""
+    with suppress(OSError), file.open("wb", buffering=0) as stream:
+        while stream.write(bytes(4096)):
+            pass
+
+
+@pytest.mark.parametrize("arguments", [("--list",), ("web-01", "--expires", "7d")])
+def test_a_full_disk_is_no_defect(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    state = world.folder / "state"
+    state.mkdir()
+    with small(state):
+        assert call(world, "--list") == 0
+        world.report("web-01", waits("web-01", world))
+        fill(state / "filler")
+        assert call(world, *arguments) == 1
+        said = capsys.readouterr().err
+        assert "No space left on device" in said
+        assert "Traceback" not in said
+        (state / "filler").unlink()
+        assert call(world, *arguments) == 0
+
+
+def test_no_room_for_temporary_files_is_no_defect(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    assert call(world, "--list") == 0
+    with small(temporary):
+        fill(temporary / "filler")
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        assert call(world, "web-01", "--expires", "7d") == 1
+        monkeypatch.undo()
+    said = capsys.readouterr().err
+    assert "disk is full" in said
+    assert "Traceback" not in said
+    assert git(world.policy.path, "branch", "--list", "approve/*") == ""
