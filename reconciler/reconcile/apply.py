@@ -258,7 +258,7 @@ class Applier:
             without=asked.without,
             automatic=automatic_after(changes, observation.installed, observation.manager),
             settings=settings,
-            facts=_facts(self.site.target, run, recording.policy_commit),
+            facts=_facts(self.site.id, run, recording.policy_commit),
             lock_wait=wait,
             deadline=decision.deadline,
             exceptional=recording.inputs.break_glass,
@@ -366,7 +366,7 @@ class Applier:
             journal,
             run=run,
             record=None if journal.record is None else replace(journal.record, run=run),
-            facts=_facts(self.site.target, run, journal.policy_commit),
+            facts=_facts(self.site.id, run, journal.policy_commit),
             attempts=tuple(replace(one, run=one.run or journal.run) for one in journal.attempts),
             notes=(*journal.notes, note),
         )

@@ -15,7 +15,7 @@ from reconciler.errors import ReconcilerError, Transient
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.journal import Attempt, Journal, legacy_attempt
-from reconciler.reconcile.ports.target import AnyManager, Clock, StateStore
+from reconciler.reconcile.ports.target import AnyManager, AnyStore, Clock
 
 MOST_ATTEMPTS = 10
 """Executions of one step or rollback, repairs included; what was ended as often is left for a person.
@@ -36,7 +36,7 @@ class Executions:
 
     clock: Clock
     manager: AnyManager
-    store: StateStore
+    store: AnyStore
 
     def apply(self, journal: Journal, name: str, instruction: Instruction) -> tuple[Journal, Execution]:
         """Make a transaction; return the journal that names it, and what was said.

@@ -46,12 +46,12 @@ class Site(Generic[Where_co]):
     target: str
     labels: Mapping[str, str]
     branch: str
-    folder: StateStore
-    lock: Lock
+    folder: StateStore[Where_co]
+    lock: Lock[Where_co]
     manager: PackageManager[Where_co]
     around: Surroundings[Where_co]
     power: Power[Where_co] | None = None
-    logs: LogKeeper | None = None
+    logs: LogKeeper[Where_co] | None = None
     inhibitors: Disturbed[Where_co] | None = None
     configuration: str = ""
     report_key: str = ""
@@ -61,9 +61,15 @@ class Site(Generic[Where_co]):
 
     def __post_init__(self) -> None:
         around = self.around
-        for part in (around.hooks, around.checks, around.restarts, self.power, self.inhibitors):
+        own = (self.folder, self.lock, self.logs, self.power, self.inhibitors)
+        for part in (*own, around.hooks, around.checks, around.restarts):
             if part is not None and part.where != self.manager.where:
                 raise ValueError(f"{part.where} of {type(part).__name__} is not {self.manager.where}")
+
+    @property
+    def id(self) -> str:
+        """Its id among all targets, ``HOST/GUEST`` of a guest."""
+        return self.target if self.guest_of is None else f"{self.guest_of}/{self.target}"
 
     def matched(self, seen: Observation) -> HostFacts:
         """Return what documents match on, without what a Host document says."""

@@ -101,7 +101,10 @@ def _container(path: Path, number: str, kernel: Kernel, open_sockets: frozenset[
         state = FrozenGuest()
     if read.is_application:
         state = Unsupported(f"it is an application container: {NEEDS_ITS_OWN}")
-    return Guest(number, GuestKind.PROXMOX, name, read.held or state, read.tags, notes=read.notes)
+    volume = read.settings.get("rootfs", "").partition(",")[0]
+    return Guest(
+        number, GuestKind.PROXMOX, name, read.held or state, read.tags, notes=read.notes, volume=volume
+    )
 
 
 def _machine(path: Path, number: str) -> Guest | None:

@@ -15,6 +15,7 @@ from reconciler.planning.facts.guests import (
     Inspected,
     Locked,
     Moved,
+    Pin,
     Running,
     State,
     Stopped,
@@ -164,3 +165,45 @@ def test_who_is_taken_runs_has_an_id_of_its_own_and_is_wanted(
 
 def fate(listed: Guest) -> tuple[object, ...]:
     return (listed.kind, listed.id, listed.name, listed.tags, bool(listed.left_out))
+
+
+A, B = "a" * 32, "b" * 32
+
+
+@pytest.mark.parametrize(
+    ("pin", "volume", "machine_id", "said"),
+    [
+        (Pin("101"), "x:101", A, ""),
+        (Pin("101", "x:101", A), "x:101", A, ""),
+        (Pin("101", "x:101", A), "y:101", A, ""),
+        (Pin("101", "x:101", A), "x:101", B, f"its machine id is {B}, and was {A}"),
+        (Pin("101", "x:101", A), "", B, f"its machine id is {B}, and was {A}"),
+        (Pin("101", "x:101", A), "x:101", "", ""),
+        (Pin("101", "x:101", A), "y:101", "", "its root is on y:101, and was on x:101"),
+        (Pin("101", "x:101"), "y:101", A, "its root is on y:101, and was on x:101"),
+        (Pin("101", "x:101"), "x:101", A, ""),
+        (Pin("101", "", A), "x:101", "", ""),
+    ],
+)
+def test_a_number_that_was_given_again_is_another_guest(
+    pin: Pin, volume: str, machine_id: str, said: str
+) -> None:
+    assert pin.contradicted(volume, machine_id) == said
+
+
+def test_a_pin_keeps_what_is_not_known_now() -> None:
+    assert Pin("101", "x:101", A).and_seen("", "") == Pin("101", "x:101", A)
+    assert Pin("101", "x:101").and_seen("y:101", A) == Pin("101", "y:101", A)
+
+
+def test_guests_that_were_looked_after_before_are_missed() -> None:
+    there = guest("101", None, "web")
+    place = Inspected((there,), elsewhere={"102": "pve2"})
+    found = inventory([place], Wishes(), frozenset({"101", "102", "103"})).guests
+    assert {one.id: one.left_out for one in found} == {
+        "101": "",
+        "102": "it is on pve2",
+        "103": "it is not there",
+    }
+    unread = inventory([place, Inspected(problem="no /etc/pve")], Wishes(), frozenset({"103"})).guests
+    assert [one.id for one in unread] == ["101"]

@@ -100,6 +100,8 @@ Make = Callable[[Disk, Plug], "Machine"]
 class NoLock:
     """The lock that whoever calls holds."""
 
+    where = THIS_MACHINE
+
     def held(self) -> AbstractContextManager[None]:
         raise NotArrangedError
 

@@ -25,6 +25,7 @@ from reconciler.host.install.installation import (
 )
 from reconciler.host.install.installer import Installer
 from reconciler.host.state.folder import StateFolder
+from reconciler.host.state.guests import GuestFolders
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def _hold(held: contextlib.ExitStack, folder: Path, *, purge: bool) -> None:
         return
     state = StateFolder(folder)
     held.enter_context(state.locked())
-    if not purge and state.tells_of_a_run:
+    if not purge and (state.tells_of_a_run or GuestFolders(folder, folder).is_at_work()):
         raise Stalled(
             "a run was interrupted, and only its journal tells what is half done",
             "run patchledger run, which mends and reports it, or cleanup --purge",

@@ -29,7 +29,7 @@ from reconciler.cli.verbs.setup_checks import (
     verified_before,
 )
 from reconciler.cli.wiring.compose import policy_scripts, report_queue
-from reconciler.cli.wiring.guests import guests_of, policy_here
+from reconciler.cli.wiring.guests import folders_of, guests_of, policy_here
 from reconciler.cli.wiring.remotes import signing_rules
 from reconciler.errors import FAILED, ReconcilerError, exit_code
 from reconciler.gitops.signed_history import read_rules
@@ -462,7 +462,7 @@ def _hooks(folder: Path) -> Findings:
 
 
 def _guests(config: Config, said: Guests) -> Findings:
-    found = guests_of(said)
+    found = guests_of(said, folders_of(config))
     for problem in found.problems:
         yield _problem("guests", problem, "look for guests where they are: `guests.from` says where")
     for noted in found.notes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from reconciler.cli.showing.interfaces import GuestList, GuestState, ListedGuest, UnmeantPolicy
 from reconciler.cli.showing.table import Paint, Row, Style, table
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, width
-from reconciler.cli.wiring.guests import guests_of, policy_here
+from reconciler.cli.wiring.guests import folders_of, guests_of, policy_here
 from reconciler.errors import DONE, FAILED
 from reconciler.host.config import Guests, load_config
 from reconciler.planning.facts.guests import (
@@ -43,7 +43,7 @@ def run(path: str, form: Format) -> int:
     """
     config = load_config(Path(path))
     said = config.guests
-    found = Inventory((), (), ()) if said is None else guests_of(said)
+    found = Inventory((), (), ()) if said is None else guests_of(said, folders_of(config))
     revision = None if said is None else policy_here(config)
     policies = None if revision is None else unmeant(revision, found.guests, config.host)
     rows = tuple(map(_listed, found.guests))

@@ -18,7 +18,7 @@ from reconciler.cli.verbs.enrolling import Proposed, enrol, pusher_of
 from reconciler.cli.verbs.guests import unmeant_lines, without_effect
 from reconciler.cli.verbs.wizard import Wizard
 from reconciler.cli.wiring.compose import check_usable
-from reconciler.cli.wiring.guests import guests_of, policy_at
+from reconciler.cli.wiring.guests import folders_of, guests_of, policy_at
 from reconciler.errors import DONE, Misuse, ReconcilerError, exit_code, worst
 from reconciler.host.config import Config, load_config
 from reconciler.host.install import credentials, units
@@ -226,7 +226,11 @@ def _tell_of_guests(config: Config, policy: setup_checks.PolicyLook) -> None:
         note(f"which policies match guests cannot be told now: {failure.message}")
         return
     if revision is not None:
-        note(*unmeant_lines(unmeant(revision, guests_of(config.guests).guests, config.host)))
+        note(
+            *unmeant_lines(
+                unmeant(revision, guests_of(config.guests, folders_of(config)).guests, config.host)
+            )
+        )
 
 
 def _with_floor(answers: Answers, policy: setup_checks.PolicyLook, *, has_failed: bool) -> Answers:

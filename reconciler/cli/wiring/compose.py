@@ -69,6 +69,8 @@ MIRROR = "policy.git"
 QUEUE = "reports.git"
 """Folder of the state folder with the mirror of the policy."""
 
+_BEAT = 5.0  # seconds between two looks for guests that are at work
+
 UNPARSED = "unparsed.txt"
 """File of the state folder with the last output of a patch script that could not be read."""
 
@@ -178,7 +180,12 @@ def _site(
         config.labels,
         host_branch(config.host),
         folder,
-        MachineLock(ROOTS_FOLDER if os.geteuid() == 0 else folder.path, manager.database),
+        MachineLock(
+            ROOTS_FOLDER if os.geteuid() == 0 else folder.path,
+            manager.database,
+            (timedelta(0) if config.guests is None else config.guests.wait) if own else None,
+            _patient,
+        ),
         manager,
         _surroundings(config),
         power or (SystemPower() if own else None),
@@ -269,6 +276,16 @@ def _policies_of_runs(logs: RunLogFolder) -> Iterator[str]:
         told = (logs.record(run) or {}).get("policy_commit")
         if isinstance(told, str) and is_oid(told):
             yield told
+
+
+def _patient(is_free: Callable[[], bool], within: timedelta) -> bool:
+    clock = SystemClock()
+    until = clock.elapsed() + within
+    while not is_free():
+        if clock.elapsed() >= until:
+            return False
+        wait(_BEAT)
+    return True
 
 
 def _copies_of_reports(state: Path, logs: Path) -> Iterator[Path]:

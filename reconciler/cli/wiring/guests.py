@@ -7,6 +7,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.revision import read_revision
 from reconciler.host.config import Config, GuestChoice, Guests
+from reconciler.host.state.guests import GuestFolders
 from reconciler.planning.facts.guests import Choice, GuestKind, Inspected, Inventory, Wishes, inventory
 from reconciler.policy.load import Revision, load
 from reconciler.transports import incus, lxc, nspawn, proxmox
@@ -19,13 +20,23 @@ _PLACES: Mapping[GuestKind, Callable[[], Inspected]] = {
 }
 
 
-def guests_of(said: Guests) -> Inventory:
-    """Look for the guests of this hypervisor, as its configuration says."""
+def guests_of(said: Guests, kept: GuestFolders | None = None) -> Inventory:
+    """Look for the guests of this hypervisor, as its configuration says.
+
+    Args:
+        said: By the configuration.
+        kept: What is kept of guests that were looked after before; these are missed.
+    """
     found = [_PLACES[kind]() for kind in said.from_]
     only = None if said.only is None else _choice(said.only)
-    return inventory(
-        found, Wishes(only, Choice() if said.except_ is None else _choice(said.except_), said.labels)
-    )
+    but = Choice() if said.except_ is None else _choice(said.except_)
+    known = frozenset[str]() if kept is None else kept.known()
+    return inventory(found, Wishes(only, but, said.labels), known)
+
+
+def folders_of(config: Config) -> GuestFolders:
+    """Return where the state and the logs of guests are."""
+    return GuestFolders(config.state_dir, config.log_dir)
 
 
 def policy_here(config: Config) -> Revision | None:

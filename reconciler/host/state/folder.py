@@ -6,7 +6,8 @@ caches), ``outbox/`` (undelivered notifications), ``trust.json``, ``runs.json`` 
 :mod:`reconciler.host.state.memory`), ``report.json`` (the newest report),
 ``fingerprint.json`` (what a quiet tick compares), ``status.json`` and ``tick.json`` (what ``status`` shows),
 ``pause.json`` (the operator's ``pause``), ``journal.json`` and a copy (the run at work), ``runs/`` (what its
-package manager prints), ``lock``. Everything but these three, ``pause.json``, ``journal.json`` and the
+package manager prints), ``lock``, and ``guests/ID`` with what is kept of a guest in the same way (see
+:mod:`reconciler.host.state.guests`). Everything but these three, ``pause.json``, ``journal.json`` and the
 unpushed part of the queue can be lost without loss.
 """
 
@@ -43,6 +44,7 @@ from reconciler.planning.runs.log import write_log
 from reconciler.planning.text.layout import SCHEMA_VERSION, is_newer, refusal
 from reconciler.reconcile.ports.state import Recalled, State
 from reconciler.reconcile.ports.target import FETCH
+from reconciler.reconcile.ports.where import THIS_MACHINE, InGuest
 
 _JOURNAL = "journal.json"
 _COPY = "journal.copy.json"
@@ -64,8 +66,12 @@ PAUSE = "pause.json"
 
 
 @dataclass(frozen=True, slots=True)
-class StateFolder:
-    """The state folder of one host."""
+class TargetFolder:
+    """What is kept of one target.
+
+    Attributes:
+        path: Its folder.
+    """
 
     path: Path
 
@@ -383,6 +389,29 @@ class StateFolder:
     def _alone(self, name: str, said: str) -> Iterator[None]:
         with alone(self.path / name, said):
             yield
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder(TargetFolder):
+    """The state folder of one host."""
+
+    where = THIS_MACHINE
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFolder(TargetFolder):
+    """The folder of one guest, below the state folder of its hypervisor.
+
+    Attributes:
+        id: Which guest.
+    """
+
+    id: str
+
+    @property
+    def where(self) -> InGuest:
+        """What it is a part of."""
+        return InGuest(self.id)
 
 
 def _schema_of(data: bytes) -> object:

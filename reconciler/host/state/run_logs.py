@@ -20,6 +20,7 @@ from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.ownership import is_own
 from reconciler.reconcile.ports.state import Spare
+from reconciler.reconcile.ports.where import THIS_MACHINE, InGuest
 
 _NAME = re.compile(r"(?P<run>(?P<stamp>\d{8}T\d{6}Z)-[0-9a-z-]+)\.(?:json|log)", re.ASCII)
 _MEMORY = "memory"
@@ -28,8 +29,8 @@ _FOLDER_MODE = 0o750
 
 
 @dataclass(frozen=True, slots=True)
-class RunLogFolder:
-    """The folder of one host's runs.
+class TargetLogs:
+    """The folder of one target's runs.
 
     Attributes:
         path: Is made when the first run ends.
@@ -149,6 +150,29 @@ class RunLogFolder:
             if found is not None and found["run"] in gone:
                 with contextlib.suppress(FileNotFoundError):
                     entry.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class RunLogFolder(TargetLogs):
+    """The folder of this host's runs."""
+
+    where = THIS_MACHINE
+
+
+@dataclass(frozen=True, slots=True)
+class GuestLogs(TargetLogs):
+    """The folder of one guest's runs.
+
+    Attributes:
+        id: Which guest.
+    """
+
+    id: str
+
+    @property
+    def where(self) -> InGuest:
+        """What it is a part of."""
+        return InGuest(self.id)
 
 
 def _translate(error: OSError, path: Path, lost: str) -> ReconcilerError:

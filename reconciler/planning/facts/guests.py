@@ -130,6 +130,7 @@ class Guest:
         labels: What policies match on.
         notes: What its owner should know.
         left_out: Why it is not looked after, empty where it is.
+        volume: What its root is on, as its hypervisor calls it; empty where that is not known.
     """
 
     id: str
@@ -140,6 +141,45 @@ class Guest:
     labels: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: str = ""
+    volume: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Which guest an id is, as far as it was ever seen: numbers are given again.
+
+    Attributes:
+        id: At its hypervisor.
+        volume: What its root is on, empty where that was never known.
+        machine_id: Content of its ``/etc/machine-id``, empty where it has none or it was never known.
+    """
+
+    id: str
+    volume: str = ""
+    machine_id: str = ""
+
+    def contradicted(self, volume: str, machine_id: str) -> str:
+        """Return why what is seen now is another guest, empty where nothing says so.
+
+        The machine id decides where both are known: a root that is moved to another storage keeps it, and
+        a number that is given again often has a root of the same name. Without it a root elsewhere is another
+        guest.
+
+        Args:
+            volume: What its root is on now, empty where that is not known.
+            machine_id: Its machine id now, empty where it has none or it was not looked at.
+        """
+        if self.machine_id and machine_id:
+            if self.machine_id == machine_id:
+                return ""
+            return f"its machine id is {machine_id}, and was {self.machine_id}"
+        if self.volume and volume and self.volume != volume:
+            return f"its root is on {one_line(volume, _NAME)}, and was on {one_line(self.volume, _NAME)}"
+        return ""
+
+    def and_seen(self, volume: str, machine_id: str) -> "Pin":
+        """Return it with what is known now of the same guest."""
+        return Pin(self.id, volume or self.volume, machine_id or self.machine_id)
 
 
 _NAMESPACE = re.compile(r"pid:\[[1-9][0-9]*\]", re.ASCII)
@@ -264,16 +304,21 @@ class Inventory:
     notes: tuple[str, ...]
 
 
-def inventory(found: Sequence[Inspected], wishes: Wishes) -> Inventory:
+def inventory(found: Sequence[Inspected], wishes: Wishes, known: frozenset[str] = frozenset()) -> Inventory:
     """Bring what was found together, and say of each guest whether it is looked after.
 
-    A guest that the configuration names and nobody has stands in the list as well, unless a place could not
-    be looked into.
+    A guest that the configuration names, or that was looked after before, and nobody has stands in the list
+    as well, unless a place could not be looked into.
+
+    Args:
+        found: In each place.
+        wishes: What the configuration says.
+        known: Ids of guests that were looked after before.
     """
     seen = _told_apart([guest for place in found for guest in place.guests])
     problems = tuple(place.problem for place in found if place.problem)
     if not problems:
-        seen += _missing(found, wishes, {guest.id for guest in seen})
+        seen += _missing(found, wishes.named | known, {guest.id for guest in seen})
     judged = (_judged(guest, wishes) for guest in seen)
     notes = tuple(note for place in found for note in place.notes)
     return Inventory(tuple(sorted(judged, key=_order)), problems, notes)
@@ -297,13 +342,13 @@ def _told_apart(guests: Sequence[Guest]) -> list[Guest]:
     return [told(guest) for guest in guests]
 
 
-def _missing(found: Sequence[Inspected], wishes: Wishes, seen: set[str]) -> list[Guest]:
+def _missing(found: Sequence[Inspected], wanted: frozenset[str], seen: set[str]) -> list[Guest]:
     elsewhere = {name: node for place in found for name, node in place.elsewhere.items()}
     return [
         Guest(one, GuestKind.PROXMOX, "", Moved(elsewhere[one]))
         if one in elsewhere
         else Guest(one, None, "", Gone())
-        for one in sorted(wishes.named - seen)
+        for one in sorted(wanted - seen)
     ]
 
 

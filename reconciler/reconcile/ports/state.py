@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from reconciler.planning.facts.guests import Pin
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
 from reconciler.planning.gates.types import FailedApply, SignedBy
 from reconciler.planning.notices.events import LastRun, PastRun, Route, Snapshot
@@ -49,6 +50,7 @@ class State:
         recent: The runs of the last days, the latest last.
         outside: What no run changed, from before it is reported until it is told.
         watch: What is known of the windows that are open or passed.
+        pin: Which guest this is the state of, ``None`` of a host, and before the first look.
     """
 
     accepted: str = field(default="", metadata=_of(TRUST))
@@ -60,6 +62,7 @@ class State:
     refreshed_at: datetime | None = field(default=None, metadata=_of(TRUST))
     missing: tuple[str, ...] = field(default=(), metadata=_of(TRUST))
     first_seen: tuple[FirstSeen, ...] = field(default=(), metadata=_of(TRUST))
+    pin: Pin | None = field(default=None, metadata=_of(TRUST))
     snapshot: Snapshot | None = field(default=None, metadata=_of(NOTICES))
     routes: tuple[Route, ...] = field(default=(), metadata=_of(NOTICES))
     last_run: LastRun | None = field(default=None, metadata=_of(RUNS))

@@ -27,6 +27,7 @@ FETCH = "download"
 
 
 AnyManager: TypeAlias = "PackageManager[ThisMachine] | PackageManager[InGuest]"
+AnyStore: TypeAlias = "StateStore[ThisMachine] | StateStore[InGuest]"
 
 
 class Clock(Protocol):
@@ -87,8 +88,12 @@ class PackageManager(Protocol[Where_co]):
         """Return what an execution came to that somebody else started."""
 
 
-class StateStore(Protocol):
+class StateStore(Protocol[Where_co]):
     """Where runs are written down, and what a tick leaves; the real one is a folder of ``host.state``."""
+
+    @property
+    def where(self) -> Where_co:
+        """What it is a part of."""
 
     def recall(self) -> Recalled:
         """Read the state as far as it can be believed."""
@@ -133,8 +138,12 @@ class StateStore(Protocol):
         """Return the operator's pause as it is at this moment, ``None`` where there is none."""
 
 
-class Lock(Protocol):
+class Lock(Protocol[Where_co]):
     """Keeps others from changing the same packages meanwhile."""
+
+    @property
+    def where(self) -> Where_co:
+        """What it is a part of."""
 
     def held(self) -> AbstractContextManager[None]:
         """Hold it.
@@ -144,8 +153,12 @@ class Lock(Protocol):
         """
 
 
-class LogKeeper(Protocol):
+class LogKeeper(Protocol[Where_co]):
     """Where a run's log is kept on the host."""
+
+    @property
+    def where(self) -> Where_co:
+        """What it is a part of."""
 
     def keep(self, run: str, files: Mapping[str, bytes], now: datetime) -> None:
         """Keep a run's files, by their suffixes, and forget the oldest."""
