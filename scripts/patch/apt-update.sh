@@ -1018,6 +1018,7 @@ begin_to_act() {
     trap : HUP INT TERM PIPE
     # Where it cannot be written, the work is not to fail for it.
     [ -n "$LOG" ] && (: >>"$LOG") 2>/dev/null || LOG=$WORK/log
+    speak_aloud
     from=$( { must wc -c <"$LOG"; } 2>/dev/null || echo 0)
     conffiles >"$WORK/conffiles-before"
 }

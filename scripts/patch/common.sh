@@ -147,7 +147,7 @@ options of --download, --apply and --repair
   --conffiles keep|new   what stays where a configuration file was changed here: that file, or the package's; else keep
   --lock-wait SECONDS    how long to wait while another program holds the package database; otherwise 0
   --automatic A:ARCH,B   mark these as installed only for others when the work is done (may be repeated)
-  --log FILE             append what the package manager says to this file, as it speaks
+  --log FILE             append what the package manager says to this file, as it speaks; -: to standard error
 
 options of --apply, with --cache: the packages that were installed are kept there for the way back (not pacman)
   --keep-size MIB        at most so much; otherwise 1024, and 0 keeps none
@@ -191,6 +191,8 @@ CONFFILES=keep
 LOCK_WAIT=0
 AUTOMATIC=
 LOG=
+# With --log -
+ALOUD=
 # For --keep-size and --keep-days, and the folder that they are about.
 KEEP_SIZE=1024
 KEEP_DAYS=90
@@ -280,7 +282,7 @@ take_value() { # OPTION [VALUE]
         --exclude | --block | --include | --automatic) check_names "$@" ;;
         --choose | --only | --install) check_choice "$@" ;;
         --cache | --root) check_folder "$@" ;;
-        --log) check_path "$@" ;;
+        --log) [ "$2" = - ] || check_path "$@" ;;
         --security-source | --without-source) check_source "$@" ;;
     esac
     case $1 in
@@ -319,7 +321,10 @@ take_value() { # OPTION [VALUE]
             check_number "$@" 1
             KEEP_DAYS=$2
             ;;
-        --log) LOG=$2 ;;
+        --log)
+            LOG=$2 ALOUD=
+            [ "$2" != - ] || LOG='' ALOUD=1
+            ;;
         --cache) CACHE=${2%/} KEPT=${2%/}/kept ;;
         --root)
             BELOW=${2%/}
@@ -761,6 +766,17 @@ refused_by_rpm() { # FILE
     ' "$1"
 }
 
+# With --log -, say what comes into the log on standard error too, as it comes. The manager itself speaks to a file: where
+# nobody reads standard error any more it goes on, and only this ends. The tail of busybox, which does not know when to
+# end, says nothing; all is told at the end in any case.
+speak_aloud() {
+    if [ -z "$ALOUD" ]; then return; fi
+    ALOUD=
+    : >>"$LOG"
+    place tail || return 0
+    "$_place" -n +1 -f -s 0.2 --pid="$$" "$LOG" >&2 2>/dev/null </dev/null &
+}
+
 # Run what changes the machine and print its section, with its complaints where they came. The log is written
 # as the command speaks, so that it is there when something ends us both; it may lie on a full disk. Leaves the
 # exit code in $code, and what was said in $LOG.
@@ -770,6 +786,7 @@ act() { # NAME COMMAND...
     [ -n "$LOG" ] || LOG=$WORK/log
     begin_at=$( { must wc -c <"$LOG"; } 2>/dev/null || echo 0)
     ! trouble || finish "$OTHER"
+    speak_aloud
     ACTING=1
     "$@" >>"$LOG" 2>&1 </dev/null
     code=$?
