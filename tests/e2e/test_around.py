@@ -38,6 +38,7 @@ from tests.e2e.test_apply import (
 from tests.labs.apt import MAIN, AptLab, Deb
 
 __all__ = ["host", "machine"]
+pytestmark = pytest.mark.usefixtures("lawful")
 
 
 def test_hooks_run_around_the_change_and_know_what_it_is_about(host: Site, machine: AptLab) -> None:

@@ -315,6 +315,26 @@ FORGERIES = {
         "exceptional",
         "refuted: its record and its announcement differ about who",
     ),
+    "a run that used up its approval, and is told as if it had not": Forgery(
+        {TELLS: record_of(lambda run: run.update(outcome="partial", code="window", reason="it closed"))},
+        "outcome",
+        "unproved: all that was planned is there, and it is told as partial",
+    ),
+    "a failure that is told as a success": Forgery(
+        {TELLS: record_of(lambda run: run["difference"].update(missing=run["difference"]["changed"]))},
+        "outcome",
+        "refuted: it is told as applied, and ",
+    ),
+    "a record of another run": Forgery(
+        {TELLS: record_of(lambda run: run.update(run="20261101T000000Z-0123456789ab"))},
+        "record",
+        "refuted: its record is in the file of another run",
+    ),
+    "a downgrade that is told as an upgrade": Forgery(
+        {TELLS: record_of(lambda run: run["difference"]["changed"][0].update(action="downgrade"))},
+        "carried-out",
+        "refuted: it tells otherwise than the plan what it did with one",
+    ),
     "a script that came from nowhere": Forgery(
         {TELLS: record_of(lambda run: run["scripts"][0].update(is_of_policy=True))},
         "scripts",
@@ -361,6 +381,47 @@ def test_a_run_at_the_end_of_the_calendar_is_named_and_ends_no_audit(told: Audit
     found = reasons(world.audit(CLOSING + 4 * HOUR))
     assert found["bracket"].startswith("refuted: it is to have ended at 9999-12-31 23:59 UTC")
     assert not [one for one in found.values() if "could not be asked" in one]
+
+
+def with_window_and_clock_shifted(one: Reported) -> None:
+    """Decide five hours later, after the window, and have that be five hours longer."""
+    one.recording["now"] = shifted(one.recording["now"], 5 * HOUR)
+    for span in one.recording["inputs"]["windows"]["spans"]:
+        span["end"] = shifted(span["end"], 5 * HOUR)
+
+
+def all_later(run: Any) -> None:
+    """Have a run be five hours later."""
+    for part in (run, *run["steps"], *(step["asked"] for step in run["steps"])):
+        for key in {"started", "ended", "deadline", "at"} & part.keys():
+            part[key] = shifted(part[key], 5 * HOUR)
+
+
+def test_a_window_that_is_shifted_with_the_clock_is_named_by_all_that_policy_decides(
+    told: Audited, tmp_path: Path
+) -> None:
+    world = told.copy(tmp_path / "copy")
+    world.rewrite({ANNOUNCES: with_window_and_clock_shifted, TELLS: record_of(all_later), AFTER: left_out})
+    world.publish(CLOSING + 5 * HOUR)
+    found = reasons(world.audit(CLOSING + 6 * HOUR))
+    assert found["rebuilt"] == "refuted: the host recorded otherwise than the policy says: windows"
+    for check in ("decision", "steps", "window"):
+        assert found[check].startswith("refuted: "), found
+        assert "window" in found[check]
+
+
+def told_as_a_reboot(run: Any) -> None:
+    run.update(outcome="rebooted", steps=[], announced=None)
+
+
+def test_a_run_that_is_told_as_a_reboot_is_not_proved(told: Audited, tmp_path: Path) -> None:
+    """What a reboot changed is told like what a run did, and no report announces it."""
+    world = told.copy(tmp_path / "copy")
+    world.rewrite({TELLS: record_of(told_as_a_reboot)})
+    world.publish(LATER)
+    found = world.audit(CLOSING + 4 * HOUR)
+    assert reasons(found)["announced"] == "unproved: its record names no report that announced it"
+    assert [one.verdict for one in found.changes if one.kind == "run"] == [Verdict.UNPROVED]
 
 
 def done(told: Audited, folder: Path, forgery: Forgery) -> Audited:

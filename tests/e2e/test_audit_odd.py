@@ -9,6 +9,7 @@ from typing import Any
 
 from reconciler.errors import ReconcilerError
 from reconciler.gitops.revision import read_revision
+from reconciler.managers.scripts import manifest
 from reconciler.planning.audit.audit import audit
 from reconciler.planning.audit.story import Link, PolicyLine, RunFile, Story, Unread
 from reconciler.planning.gates.recording import Recording, read_vouched
@@ -64,9 +65,10 @@ def story_of(world: Audited) -> tuple[Story, Any, Any]:
 
     @lru_cache
     def resolver(commit: str) -> Resolver | Unread:
-        if len(commit) != 40:
+        try:
+            loaded = load(read_revision(policy / ".git", commit), commit)
+        except ReconcilerError:
             return Unread("there is no such commit")
-        loaded = load(read_revision(policy / ".git", commit), commit)
         assert isinstance(loaded, Revision)
         return Resolver(loaded)
 
@@ -94,6 +96,7 @@ def story_of(world: Audited) -> tuple[Story, Any, Any]:
         lru_cache(lambda blob: read_report(document(int(blob), "report.json"))),
         lru_cache(lambda blob: read_vouched(document(int(blob), "observation.json"))),
         program=json.loads(run)["program"],
+        scripts=manifest(),
         read_at=CLOSING + timedelta(hours=1),
     )
     return told, json.loads(document(ANNOUNCES, "observation.json")), json.loads(run)
@@ -101,7 +104,8 @@ def story_of(world: Audited) -> tuple[Story, Any, Any]:
 
 def with_run(story: Story, record: RunRecord) -> Story:
     links = list(story.links)
-    links[TELLS] = replace(links[TELLS], runs=(RunFile(record.run, record),))
+    (file,) = links[TELLS].runs
+    links[TELLS] = replace(links[TELLS], runs=(RunFile(file.run, record),))
     return replace(story, links=tuple(links))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from reconciler.planning.audit import coverage, of_branches, of_runs
+from reconciler.planning.audit import coverage, of_branches, of_outcomes, of_runs
 from reconciler.planning.audit.of_branches import Passage
 from reconciler.planning.audit.of_runs import RunCase
 from reconciler.planning.audit.periods import Period
@@ -164,14 +164,21 @@ CHECKS: tuple[Check, ...] = (
     ),
     RunCheck(
         "carried-out",
-        "The steps were told to make changes of the plan alone, and nothing else moved meanwhile; a repair"
-        " brought what was half done to its end, or to what was planned then or before.",
+        "The steps were told to make changes of the plan alone, as it has them, and nothing else moved"
+        " meanwhile; a repair brought what was half done to its end, or to what was planned then or before.",
         "Changes that ride along.",
         of_runs.carried_out,
     ),
     RunCheck(
+        "outcome",
+        "A run that is told as applied left all there that was planned, and one that did all of it is told as"
+        " applied, unless the host was not healthy or somebody ended it.",
+        "A failure that is told as a success; an approval that is used up and told as if it were not.",
+        of_outcomes.outcome,
+    ),
+    RunCheck(
         "record",
-        "The record of the run is of this target, and was never altered.",
+        "The record of the run is of this target, has the name of its file, and was never altered.",
         "A record that is rewritten later.",
         of_runs.record,
     ),
@@ -241,7 +248,7 @@ HOSTS_WORD = (
     "the state of the clock, of the machine's health, of pauses and of what inhibits a run",
     "who passed over a window, and why; what is configured on the host itself",
     "when the policy was fetched, and that a remote could not be reached",
-    "what hooks and health checks came to; reboots are not audited",
+    "what hooks and health checks came to, and that a run was ended from outside; reboots are not audited",
     "the answer of a rollout ring or of a concurrency slot",
 )
 """What is nobody's but the host's word, in every output."""

@@ -6,14 +6,15 @@ differ for its rules, so that a difference alone refutes nothing there.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.planning.audit.rebuilt import Moment, Rebuilt, ask_again, differing, matched, rebuild
 from reconciler.planning.audit.story import BREAKS, Link, Story, Unread
 from reconciler.planning.audit.verdicts import Against, Verdict
-from reconciler.planning.facts.package import Mention, PackageId
+from reconciler.planning.facts.observation import Move
+from reconciler.planning.facts.package import Mention, PackageId, Transition
 from reconciler.planning.gates.gates import CLOCK_TOLERANCE, approval_gate, freeze_gate
 from reconciler.planning.gates.inputs import is_security_plan
 from reconciler.planning.gates.recording import Recording
@@ -21,7 +22,15 @@ from reconciler.planning.gates.types import Apply, Closed, Deferred, FailedApply
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report, to_document
 from reconciler.planning.resolving.dispositions import Plan
-from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, StepOutcome, StepRecord
+from reconciler.planning.runs.record import (
+    PASSING,
+    RunOutcome,
+    RunRecord,
+    StepOutcome,
+    StepRecord,
+    difference,
+    move_of,
+)
 from reconciler.planning.text.wording import listed, minute
 from reconciler.policy import windows
 from reconciler.policy.enrolment import Standing
@@ -574,11 +583,33 @@ def carried_out(case: RunCase) -> Iterator[Against]:
         yield case.unproved("carried-out", f"no step was told to change {names}, which moved meanwhile")
     if isinstance(case.built, Unread):
         return
-    wanted = {change.transition for change in case.built.judged.plan.transaction}
+    plan = case.built.judged.plan.transaction
+    wanted = {change.transition: move_of(change) for change in plan}
+    others = list(_told_otherwise(case, wanted))
+    if others:
+        names = listed([str(move.package) for move in others], 3)
+        yield case.differs("carried-out", f"it tells otherwise than the plan what it did with {names}")
     unwanted = sorted(str(one.package) for one in told if one not in wanted)
     if unwanted:
         said = f"its steps were told to change {listed(unwanted, 3)}, which is not planned"
         yield case.differs("carried-out", said)
+
+
+def _told_otherwise(case: RunCase, wanted: Mapping[Transition, Move]) -> Iterator[Move]:
+    """Yield what a record says of a planned change that the plan, or the machine, does not say of it."""
+    for step in case.record.steps:
+        yield from (move for move in step.changes if wanted.get(move.transition, move) != move)
+    others = [one for one in case.record.difference.changed if wanted.get(one.transition, one) != one]
+    after = case.story.recordings(case.link.recording) if others else Unread("nobody asks")
+    if isinstance(case.recording, Unread) or isinstance(after, Unread):
+        return
+    # What is left after a rollback is told without the plan, in the words of its versions.
+    before = case.recording.observation
+    seen = difference(before.installed, after.observation.installed, (), before.manager).changed
+    actions = {move.transition: move.action for move in seen}
+    for move in others:
+        if move.origin or move.action != actions.get(move.transition, move.action):
+            yield move
 
 
 def _repairs(case: RunCase, recording: Recording) -> dict[PackageId, set[str | None]]:
@@ -607,6 +638,8 @@ def record(case: RunCase) -> Iterator[Against]:
         for file in link.runs:
             if file.run == case.record.run and file.is_altered:
                 yield case.refuted("record", "its record was altered afterwards", link.commit)
+            if file.record is case.record and file.run != case.record.run:
+                yield case.refuted("record", f"its record is in the file of another run ({file.run})")
     target = case.story.target.rpartition("/")[2]
     if case.record.target != target:
         yield case.refuted("record", "its record is of another target")
