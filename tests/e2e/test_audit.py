@@ -14,7 +14,7 @@ from reconciler.planning.gates.types import BreakGlass
 from tests.e2e.site import BEFORE, POLICY
 from tests.e2e.test_apply import INSIDE, approval, machine, offer, tick
 from tests.labs.apt import MAIN, AptLab, Deb
-from tests.labs.audited import WANTED, Audited, reasons
+from tests.labs.audited import WANTED, Audited, Reported, reasons
 from tests.labs.signing import Keys
 
 HOUR = timedelta(hours=1)
@@ -101,6 +101,52 @@ def test_a_host_that_is_silent_up_to_the_end_is_not_proved(world: Audited) -> No
     assert world.audit(BEFORE + 30 * DAY, all_but("covered")).verdict is Verdict.PROVED
     tick(world.site, BEFORE + 30 * DAY)
     assert world.audit(BEFORE + 30 * DAY).verdict is Verdict.PROVED
+
+
+def test_a_change_that_is_made_and_undone_between_heartbeats_is_told_by_the_looks_that_see_it(
+    world: Audited, machine: AptLab, tmp_path: Path
+) -> None:
+    machine.install(Deb("byhand", "1.0"))
+    tick(world.site, BEFORE)
+    machine.install(Deb("byhand", "1.1"))
+    tick(world.site, BEFORE + HOUR)
+    machine.go_back(Deb("byhand", "1.0"))
+    tick(world.site, BEFORE + 2 * HOUR)
+    world.publish(BEFORE + 3 * HOUR)
+    found = world.audit(BEFORE + 4 * HOUR)
+    assert [(one.kind, one.verdict) for one in found.changes] == [("outside", Verdict.UNPROVED)] * 2
+    assert [(each.name, each.from_, each.to) for one in found.changes for each in one.changes] == [
+        ("byhand", "1.0", "1.1"),
+        ("byhand", "1.1", "1.0"),
+    ]
+
+    # A host that keeps it to itself leaves a report out, or is told by what is installed.
+    def untold(one: Reported) -> None:
+        one.recording["changed_outside"] = []
+
+    def left_out(one: Reported) -> None:
+        one.is_left_out = True
+
+    copy = world.copy(tmp_path / "untold")
+    copy.rewrite({1: untold, 2: untold})
+    assert reasons(copy.audit(BEFORE + 4 * HOUR))["inventory"].startswith("refuted: what is installed is not")
+    copy = world.copy(tmp_path / "left-out")
+    copy.rewrite({1: left_out, 2: untold})
+    assert reasons(copy.audit(BEFORE + 4 * HOUR))["order"].startswith("refuted: the report follows ")
+
+
+def test_a_host_whose_clock_is_dead_is_not_refuted(world: Audited, machine: AptLab) -> None:
+    tick(world.site, BEFORE)
+    machine.install(Deb("byhand", "1.0"))
+    tick(world.site, datetime(1970, 1, 1, 0, 1, tzinfo=UTC))
+    tick(world.site, BEFORE + 2 * HOUR)
+    for seen in (False, True):
+        if seen:
+            world.publish(BEFORE + 3 * HOUR)
+        found = world.audit(BEFORE + 4 * HOUR)
+        assert [each.name for one in found.changes for each in one.changes] == ["byhand"]
+        assert found.verdict is Verdict.UNPROVED
+        assert reasons(found)["order"].startswith("unproved: the clock went back from ")
 
 
 def tampered(world: Audited, **values: Any) -> None:

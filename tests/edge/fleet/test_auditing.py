@@ -1,6 +1,7 @@
 """What an audit makes of repositories that are cut, rewritten, huge or newer: a word, and no crash."""
 
 import os
+import subprocess
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -110,6 +111,46 @@ def test_a_branch_that_is_gone_and_was_seen_is_refuted(world: FleetWorld) -> Non
     world.read()
     git(world.reports, "update-ref", "-d", "refs/heads/hosts/web-01")
     assert told(world)["seen-before"].startswith("refuted: the branch was rewritten")
+
+
+@pytest.mark.parametrize("is_squashed", [False, True])
+def test_a_branch_that_was_rewound_or_squashed_is_known_by_what_publishers_saw(
+    world: FleetWorld, *, is_squashed: bool
+) -> None:
+    first = world.report("web-01")
+    last = world.report("web-01", following(world))
+    world.read()
+    if is_squashed:
+        git(world.reports, "update-ref", "-d", "refs/heads/hosts/web-01")
+        world.report("web-01", tree=world.tree_of(last))
+    else:
+        git(world.reports, "update-ref", "refs/heads/hosts/web-01", first)
+    assert told(world)["seen-before"].startswith(
+        f"refuted: the branch was rewritten: it does not hold {last[:12]}, which was seen at"
+    )
+
+
+def test_a_history_of_which_commits_are_missing_is_said(world: FleetWorld) -> None:
+    line = [world.report("web-01") for _ in range(3)]
+    world.read(publish=False)
+    (copy,) = (world.folder / world.state / "fleet").glob("*.git")
+    for pack in copy.glob("objects/pack/*.pack"):
+        aside = world.folder / pack.name
+        pack.rename(aside)
+        with aside.open("rb") as packed:
+            subprocess.run(["git", "unpack-objects", "-q"], cwd=copy, stdin=packed, check=True)
+    (copy / "objects" / line[1][:2] / line[1][2:]).unlink()
+    assert told(world) == {"whole": "unproved: its branch cannot be read: commits of it are missing"}
+
+
+def test_progress_is_told_for_each_target(world: FleetWorld, ada: Key) -> None:
+    world.enrol(ada, "web-02")
+    for host in ("web-01", "web-02"):
+        world.report(host)
+    done: list[tuple[int, int]] = []
+    asked = AuditAsked(NOW - DAY, NOW + DAY, (), {})
+    audit_fleet(world.sources(tell=lambda number, of: done.append((number, of))), asked, NOW + DAY)
+    assert done == [(1, 2), (2, 2)]
 
 
 def test_a_shallow_report_repository_is_said_to_be_cut_off(world: FleetWorld) -> None:
