@@ -149,7 +149,9 @@ class ReportCache:
         """
         self._timeout, self._tips = timeout, None
         folder = self.git.git_dir
-        if not folder.exists():
+        if folder.exists():
+            self._tidy()  # Not afterwards: of a copy that is not kept, that would be for nobody.
+        else:
             damage.create_bare(folder, self.git)
             timeout = max(timeout, _FIRST_TIMEOUT)
         problem = self._fetched(timeout)
@@ -161,8 +163,6 @@ class ReportCache:
             self.rebuild()
         elif problem is not None:
             raise problem
-        else:
-            self._tidy()
 
     def whole(self, ask: Callable[[], _Answer]) -> _Answer:
         """Return what ``ask`` reads; a copy that turns out to be damaged is made anew, once, and asked again.
