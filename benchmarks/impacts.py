@@ -32,6 +32,8 @@ _DOCUMENTS = 10_000
 """As many a policy may hold in all."""
 _TURNS = 5
 _AT = datetime(2026, 11, 22, 9, tzinfo=UTC)
+_HEARD = datetime.now(UTC)
+"""When the reports came: a fleet of which nothing was heard for a week costs a line of each host more."""
 _SAID = f"of {HOSTS} hosts"
 
 
@@ -214,7 +216,7 @@ def _report(folder: Path, told: list[fleet_rows.Row], digests: int) -> None:
 
 
 def _commit(row: fleet_rows.Row, report: bytes, recording: bytes) -> bytes:
-    when = int(_AT.timestamp())
+    when = int(_HEARD.timestamp())
     message = f"{row.target}: a report\n\nHost: {row.target}\nPolicy-Commit: {row.policy_commit}\n".encode()
     parts = [
         f"commit refs/heads/{row.branch}\ncommitter Ada <ada@example.org> {when} +0000\n".encode(),
