@@ -43,5 +43,5 @@ class WatchSettings:
             watched = {str(name): tuple(map(str, paths)) for name, paths in found["watched"].items()}
             interval = timedelta(seconds=float(found["tick"]))
             return cls(str(found["digest"]), interval, Path(found["state_dir"]), watched)
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ValueError(str(error)) from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise ValueError("its check did not say what is watched") from error

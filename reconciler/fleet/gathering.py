@@ -35,6 +35,7 @@ from reconciler.planning.fleet.rows import (
 from reconciler.planning.fleet.summary import SILENT_AFTER, Line
 from reconciler.planning.reporting.reader import read_report, read_run
 from reconciler.planning.runs.record import RunRecord
+from reconciler.planning.text import canonical
 from reconciler.policy.enrolment import Enrolment, Standing, Told
 from reconciler.reconcile.ports.reports import SignedReport, UnprovedReport
 
@@ -301,7 +302,7 @@ class Gatherer:
         except Misuse as error:
             return f"its report cannot be read: {error.message}"
         except _MALFORMED as error:
-            return f"its report cannot be read: {type(error).__name__}: {error}"
+            return f"its report cannot be read: {canonical.fault_in(error)}"
         return row
 
 

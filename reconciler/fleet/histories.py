@@ -42,6 +42,7 @@ from reconciler.planning.gates.recording import Recording, read_vouched
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.reader import read_report, read_run
 from reconciler.planning.runs.record import RunRecord
+from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import is_newer
 from reconciler.policy.enrolment import Standing
 from reconciler.policy.problems import visible
@@ -234,7 +235,7 @@ def _read(read: Callable[[bytes], _Read], data: bytes | None) -> _Read | Unread:
     except Misuse as error:
         return _unread(error.message, data)
     except _MALFORMED as error:
-        return Unread(f"it cannot be read: {type(error).__name__}")
+        return Unread(f"it cannot be read: {canonical.fault_in(error)}")
 
 
 def _unread(said: str, data: bytes) -> Unread:

@@ -40,6 +40,7 @@ from reconciler.planning.fleet.summary import SILENT_AFTER, Head, Line, read_own
 from reconciler.planning.reporting.document import Counts, Decided, Report
 from reconciler.planning.reporting.host_status import NextWindow
 from reconciler.planning.reporting.reader import read_report
+from reconciler.planning.text import canonical
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.problems import visible
 from reconciler.policy.remotes import redact_url
@@ -200,9 +201,10 @@ def last_gathered(folder: Path) -> Gathered | None:
         parts = [_read(folder / f"{_safe(name)}.json", written)[:2] for name in names]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else canonical.fault_in(error)
         hint = "run `patchledger fleet status --fetch`"
-        raise Misuse(f"{folder}: what was gathered last cannot be read: {error}", hint) from error
+        raise Misuse(f"{folder}: what was gathered last cannot be read: {why}", hint) from error
     merged = _merged(line for _, lines in parts for line in lines)
     return Gathered(parts[0][0], merged, at) if parts else None
 

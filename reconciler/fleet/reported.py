@@ -27,6 +27,7 @@ from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES, read_commit
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.fleet.summary import read_rows
 from reconciler.planning.gates.recording import Recording, read_vouched
+from reconciler.policy.problems import visible
 from reconciler.policy.remotes import parse_remote, redact_url
 
 _TIMEOUT = 600.0
@@ -80,7 +81,8 @@ def read_published(address: str, policy: GivenPolicy, now: datetime) -> Publishe
             raise Misuse(f"cannot read {path}: {error.strerror}", "check its owner and mode") from error
     else:
         data, notices = _fetched_summary(address, policy, now)
-    return PublishedRows(read_rows(data)[1], notices)
+    name = visible(address) if path.is_file() else f"{_SUMMARY} of {redact_url(address)}"
+    return PublishedRows(read_rows(data, name)[1], notices)
 
 
 def _fetched_summary(address: str, policy: GivenPolicy, now: datetime) -> tuple[bytes, tuple[str, ...]]:

@@ -234,7 +234,7 @@ def test_the_head_may_be_another_folder(policy: Path, tmp_path: Path, capsys: Pr
         (["--head", "\x1b[31mgone"], "[31mgone'"),
         (["--base=--upload-pack=touch evil"], "there is no commit '--upload-pack=touch evil'"),
         (["--summary", "/nowhere/summary.json"], "cannot fetch the branch fleet from /nowhere/summary.json"),
-        (["--summary", "policy/policies/base.yaml"], "summary.json cannot be read"),
+        (["--summary", "policy/policies/base.yaml"], "base.yaml is no summary of a fleet: it is not JSON"),
         (["--at", "tomorrow"], "--at tomorrow"),
         (["--at", "2026-11-22T08:00"], "has no offset"),
         (["--at", "0001-01-01T00:00+14:00"], "windows are told for the years"),
@@ -246,6 +246,29 @@ def test_what_cannot_be_had_is_said(arguments: list[str], words: str, capsys: Pr
     said = capsys.readouterr().err
     assert words in said
     assert "\x1b" not in said
+
+
+@pytest.mark.usefixtures("policy")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"{}", "it holds no 'schema'"),
+        (b'{"schema": 1}', "it holds no 'silent_after'"),
+        (b"[1]", "a value in it is not what stands there"),
+        (b"[" * 100_000, "it is nested without end"),
+        (b"\xff", "it is not text in UTF-8"),
+        (b'"\\ud800"', "it is not text in UTF-8"),
+        (b"", "it is not JSON, as its line 1 shows"),
+    ],
+)
+def test_another_file_than_a_summary_is_named_with_what_to_give(
+    text: bytes, words: str, tmp_path: Path, capsys: Printed
+) -> None:
+    (tmp_path / "other.json").write_bytes(text)
+    assert call("--summary", "other.json") == 2
+    said = capsys.readouterr().err
+    assert f"other.json is no summary of a fleet: {words}" in said
+    assert "give summary.json of `patchledger fleet publish`" in said
 
 
 def test_a_folder_that_is_no_repository_is_a_mistake(

@@ -173,8 +173,12 @@ def read_summary(data: bytes) -> tuple[Head, list[Line]]:
     return head, list(map(Line.of, rows))
 
 
-def read_rows(data: bytes) -> tuple[Head, list[Row]]:
+def read_rows(data: bytes, name: str = "summary.json") -> tuple[Head, list[Row]]:
     """Return what ``summary.json`` holds, without the texts of its lines.
+
+    Args:
+        data: Of the file.
+        name: Of it, for people.
 
     Raises:
         Misuse: It is none, or one of a newer version.
@@ -183,7 +187,7 @@ def read_rows(data: bytes) -> tuple[Head, list[Row]]:
         document = canonical.read(data)
         return _head(document), list(map(_row, document["rows"]))
     except _MALFORMED as error:
-        raise _unreadable(error) from None
+        raise _unreadable(error, name) from None
 
 
 def read_own(data: bytes) -> tuple[Head, list[Line]]:
@@ -201,14 +205,15 @@ def read_own(data: bytes) -> tuple[Head, list[Line]]:
         del texts[:first]
         return head, [Line(text) for text in texts] if texts != [""] else []
     except _MALFORMED as error:
-        raise _unreadable(error) from None
+        raise _unreadable(error, "summary.json") from None
 
 
 _MALFORMED = (StopIteration, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
-def _unreadable(error: Exception) -> Misuse:
-    return Misuse(f"summary.json cannot be read: {type(error).__name__}: {error}")
+def _unreadable(error: Exception, name: str) -> Misuse:
+    said = f"{name} is no summary of a fleet: {canonical.fault_in(error)}"
+    return Misuse(said, "give summary.json of `patchledger fleet publish`")
 
 
 def _head(document: Mapping[str, Any]) -> Head:

@@ -68,7 +68,7 @@ def _read_document(kind: Any, data: bytes, name: str) -> Any:
     try:
         document = canonical.read(data)
     except (ValueError, RecursionError) as error:
-        raise Misuse(f"{name} is not JSON: {error}") from None
+        raise Misuse(f"{name} cannot be read: {canonical.fault_in(error)}") from None
     version = document.get("schema") if isinstance(document, dict) else None
     if not is_known(version):
         raise Misuse(*refusal(name, version))

@@ -24,6 +24,8 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
 """Half of a character beyond the first 65,536, or one of a pair."""
 
+_LONGEST_KEY = 80
+
 
 def instant(at: datetime) -> str:
     """Write an aware instant as ``2026-11-22T08:00:00Z``; fractions of a second are left off."""
@@ -68,6 +70,25 @@ def read(data: bytes) -> Any:  # noqa: ANN401 - JSON
     if _ESCAPED.search(data):
         json.dumps(document, ensure_ascii=False).encode()
     return document
+
+
+def fault_in(error: Exception) -> str:
+    """Say what is wrong with data, by what reading them raised: people are not shown Python's own words.
+
+    Args:
+        error: As of :func:`read`, or of taking apart what that returned.
+    """
+    match error:
+        case RecursionError():
+            return "it is nested without end"
+        case UnicodeError():
+            return "it is not text in UTF-8"
+        case json.JSONDecodeError():
+            return f"it is not JSON, as its line {error.lineno} shows"
+        case KeyError(args=(str(key),)):
+            return f"it holds no '{as_text(key)[:_LONGEST_KEY]}'"
+        case _:
+            return "a value in it is not what stands there"
 
 
 def plain(

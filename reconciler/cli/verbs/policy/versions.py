@@ -5,8 +5,9 @@ from pathlib import Path
 
 from reconciler.errors import Misuse
 from reconciler.planning.fleet.rows import Row
-from reconciler.planning.fleet.summary import read_summary
+from reconciler.planning.fleet.summary import read_rows
 from reconciler.planning.impact.subjects import version_of
+from reconciler.policy.problems import visible
 
 
 def versions(summaries: Sequence[str]) -> Mapping[str, str]:
@@ -26,4 +27,4 @@ def _rows(path: Path) -> Iterator[Row]:
         raise Misuse(
             f"cannot read {path}: {error.strerror}", "give summary.json of `fleet publish`"
         ) from error
-    yield from (line.row for line in read_summary(data)[1])
+    yield from read_rows(data, visible(str(path)))[1]
