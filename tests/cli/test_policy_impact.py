@@ -284,7 +284,7 @@ def reports(folder: Path, target: str, **files: bytes) -> str:
     """Return a report repository in which one host has reported."""
     folder.mkdir()
     git(folder, "init", "-q", "-b", f"hosts/{target}")
-    report = canonical.to_bytes(canonical.plain(report_of(target=target)))
+    report = canonical.to_bytes(canonical.plain(replace(report_of(target=target), resolution=target)))
     for name, data in {"report": report, **files}.items():
         (folder / f"{name}.json").write_bytes(data)
     git(folder, "add", "-A")
@@ -302,6 +302,21 @@ def test_a_recording_that_cannot_be_read_is_said_and_its_host_judged_by_numbers(
     assert "web-01 is judged by numbers alone: observation.json" in said.err
     assert "1 host by the reports" in said.out
     assert "openssl 3.0.15-1, security" in said.out
+
+
+@pytest.mark.usefixtures("policy")
+def test_of_recordings_that_cannot_be_read_the_first_is_named_and_json_has_all(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    where = [reports(tmp_path / name, name, observation=b"{}") for name in ("web-01", "web-02")]
+    sources = [word for one in where for word in ("--reports", one)]
+    assert call("--head", "change", *sources, "--format", "json") == 0
+    said = capsys.readouterr()
+    told = [line for line in said.err.splitlines() if "by numbers alone" in line]
+    assert len(told) == 1
+    assert "web-01 is judged by numbers alone: observation.json" in told[0]
+    assert told[0].endswith(", and so 1 other host")
+    assert [one["target"] for one in json.loads(said.out)["unread"]] == ["web-01", "web-02"]
 
 
 @pytest.mark.usefixtures("policy")

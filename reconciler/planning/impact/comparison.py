@@ -79,6 +79,7 @@ class Comparison:
         self._cases: defaultdict[EqualHosts, list[Row]] = defaultdict(list)
         self._unjudged: dict[str, str] = {}
         self._planned: dict[EqualHosts, UpdatesEffect] = {}
+        self._unread: dict[str, str] = {}
         self._sort()
         self._samples = {
             rows[0].target: case for case, rows in self._cases.items() if self._is_planned_anew(case)
@@ -126,6 +127,10 @@ class Comparison:
         before, after = self._effective(case)
         self._planned[case] = by_recording(recording, before, after, self._at)
 
+    def pass_over(self, target: str, problem: str) -> None:
+        """Note why the recording of one of :meth:`samples` cannot be read."""
+        self._unread[target] = problem
+
     def _is_planned_anew(self, case: EqualHosts) -> bool:
         before, after = self._effective(case)
         return not case.refusal and asks_of_plans(before, after, self._at)
@@ -143,7 +148,10 @@ class Comparison:
         known = [row for rows in self._cases.values() for row in rows]
         changing = [group for group in groups if not group.effect.is_nothing]
         heard = [row.heard for row in known if row.heard is not None]
-        unjudged = tuple(Unjudged(name, why) for name, why in sorted(self._unjudged.items()))
+        unjudged, unread = (
+            tuple(Unjudged(name, why) for name, why in sorted(found.items()))
+            for found in (self._unjudged, self._unread)
+        )
         unreached = tuple(self._unreached())
         return Impact(
             schema=IMPACT_VERSION,
@@ -165,6 +173,7 @@ class Comparison:
             concerns=tuple(concerns_of(self._head.said, changing, unjudged, unreached)),
             groups=tuple(changing),
             unjudged=unjudged,
+            unread=unread,
             unreached=unreached,
         )
 

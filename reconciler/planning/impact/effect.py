@@ -378,6 +378,8 @@ class Impact:
         concerns: What a reviewer must not miss, in the order of :class:`Peril`.
         groups: Hosts for which the same changes, the largest group first.
         unjudged: Hosts that were left out, sorted.
+        unread: Hosts whose recording cannot be read, sorted: they, and those that they stand for, are judged
+            by numbers alone.
         unreached: Documents that reach nobody.
     """
 
@@ -395,4 +397,5 @@ class Impact:
     concerns: tuple[Concern, ...]
     groups: tuple[Group, ...]
     unjudged: tuple[Unjudged, ...]
+    unread: tuple[Unjudged, ...]
     unreached: tuple[Unreached, ...]

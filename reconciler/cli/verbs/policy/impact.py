@@ -19,7 +19,7 @@ from reconciler.gitops.surrounding import locate
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.impact.comparison import Comparison
-from reconciler.planning.impact.effect import Impact, Peril
+from reconciler.planning.impact.effect import Impact, Peril, Unjudged
 from reconciler.planning.impact.markdown import comment
 from reconciler.planning.impact.page import page
 from reconciler.planning.impact.sides import Side, side_of
@@ -168,7 +168,9 @@ def _by_reports(options: ImpactOptions, base: _Base, head: Side, at: datetime) -
         _name(list(reports.unproved))
         compared = _compared(base.side, head, reports.rows, at)
         _judge(compared, reports, counter("plans are made again"))
-        return compared.impact("reports")
+        found = compared.impact("reports")
+        _name_unread(found.unread)
+        return found
 
 
 def _name(unproved: Sequence[Row]) -> None:
@@ -180,12 +182,19 @@ def _name(unproved: Sequence[Row]) -> None:
         note(f"so it is with {plural(len(unproved) - _NAMED, 'more target')}")
 
 
+def _name_unread(unread: Sequence[Unjudged]) -> None:
+    """Name the first host whose recording cannot be read, and say how many there are."""
+    if unread:
+        more = f", and so {plural(len(unread) - 1, 'other host')}" if len(unread) > 1 else ""
+        note(f"{unread[0].target} is judged by numbers alone: {unread[0].reason}{more}")
+
+
 def _judge(compared: Comparison, reports: Reports, tell: Callable[[int, int], None] | None) -> None:
     """Make the plans again of all hosts that stand for others, one recording at a time."""
     samples = compared.samples()
     for number, one in enumerate(reports.recordings(samples), 1):
         if one.recording is None:
-            note(f"{one.target} is judged by numbers alone: {one.problem}")
+            compared.pass_over(one.target, one.problem)
         else:
             compared.judge(one.target, one.recording)
         if tell is not None and (number % _TOLD_EVERY == 0 or number == len(samples)):
