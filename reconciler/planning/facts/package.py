@@ -106,10 +106,12 @@ class Names:
     @classmethod
     def among(cls, packages: Iterable[PackageId], native: str = "") -> "Names":
         """Return how to name each of ``packages`` beside all the others."""
-        found = frozenset(packages)
-        shared = (name for name, same in _by_name(found).items() if len(same) > 1)
+        arches: defaultdict[str, set[str]] = defaultdict(set)
+        for package in packages:
+            arches[package.name].add(package.arch)
+        shared = (name for name, found in arches.items() if len(found) > 1)
         # Some managers call a machine otherwise than its packages; then nothing is foreign.
-        is_known = any(package.arch == native for package in found)
+        is_known = any(native in found for found in arches.values())
         return cls(frozenset(shared), native if is_known else "")
 
     def __call__(self, package: PackageId) -> str:
