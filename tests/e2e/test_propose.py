@@ -448,3 +448,22 @@ def test_a_pull_request_whose_branch_is_gone_is_closed_where_it_is_ours(job: Job
     job.forge.pulls[1]["head"]["repo"] = {"id": 7, "full_name": "ops/Policy"}
     assert job.steps() == {"proposals/web-01": "closed"}
     assert [one["state"] for one in job.forge.pulls] == ["closed", "open"]
+
+
+@pytest.mark.parametrize("role", ["signers of the host", "signers of the policy", "publisher", "host"])
+def test_a_key_that_has_another_role_signs_no_proposal(job: Job, role: str, ben: Key) -> None:
+    """Merged by a forge that only moves a branch forward, its commit would be policy."""
+    job.waits("web-01")
+    key = {"signers of the host": job.ada, "publisher": job.world.publisher, "host": job.world.key("db-01")}
+    chosen = key.get(role, ben)
+    if chosen is ben:
+        job.world.policy.commit({"trust/allowed_signers": ben.line()}, job.ada)
+    config = job.world.folder / "config.yaml"
+    told = json.loads(config.read_text(encoding="utf-8"))
+    told["proposals"]["signing_key"] = chosen.settings["user.signingkey"]
+    config.write_text(json.dumps(told), encoding="utf-8")
+    assert job.run() == 2
+    said = job.capsys.readouterr().err
+    assert f"proposals.signing_key: {chosen.fingerprint} is " in said
+    assert "people sign" in said
+    assert job.branches() == {}

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +13,9 @@ from reconciler.cli.showing.terminal import note, print_json, tell, width
 from reconciler.cli.verbs.approve import ApproveOptions, check_whole, gathered, in_force, reason_of, taken
 from reconciler.cli.wiring.fleet import folder_of, sources
 from reconciler.cli.wiring.forges import proposals_of, token_of
-from reconciler.cli.wiring.remotes import followed, git_options
+from reconciler.cli.wiring.remotes import followed, git_options, signing_rules
 from reconciler.errors import DONE, Misuse, exit_code, worst
+from reconciler.fleet.branches import signer_of
 from reconciler.fleet.proposals import ProposalDone, ProposalRun, declined, opened_by_branch
 from reconciler.fleet.reading import Gathered, reports_of
 from reconciler.forges import ForgeLine, PullRequests, authorization, place_of, pull_requests
@@ -21,6 +23,7 @@ from reconciler.gitops.git import Git
 from reconciler.gitops.proposal import Pusher
 from reconciler.gitops.proposal_branches import ProposalBranches
 from reconciler.gitops.revision import read_revision
+from reconciler.gitops.signed_history import read_rules
 from reconciler.host.config import Config, load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
@@ -38,9 +41,11 @@ from reconciler.planning.fleet.proposing import (
 from reconciler.planning.fleet.waiting import waiting
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import changes_of, plural, short_digest
+from reconciler.policy.load import PolicyFile, Revision
 from reconciler.policy.problems import visible
 from reconciler.policy.remotes import parse_remote
 from reconciler.policy.resolve import Resolver
+from reconciler.policy.signers import SIGNERS_FILE, read_signers
 from reconciler.policy.values import DURATION, as_duration
 
 _MAX_OPEN = 20
@@ -146,6 +151,7 @@ def _run(
     waits = unapproved(found, Resolver(policy), rules.now)
     ref = followed(config) if config.trust.require_ref else ""
     forge, pusher = reached
+    _check_key(config, files, policy)
     key = str(proposals_of(config).signing_key or "")
     timeout = config.git.timeout.total_seconds()
     branches = ProposalBranches(Git(mirror.mirror), pusher, timeout, ref=ref, key=key)
@@ -157,6 +163,28 @@ def _run(
     run = ProposalRun(branches, forge, head, rules.now, is_dry)
     run.carry_out(planned, there, opened)
     return run, planned, waits
+
+
+def _check_key(config: Config, files: Sequence[PolicyFile], policy: Revision) -> None:
+    """Refuse a key that has a role already: one that signs policy would approve what it proposes.
+
+    Raises:
+        Misuse: It has one, or is no key.
+    """
+    key = proposals_of(config).signing_key
+    if key is None:
+        return
+    rules, own = signing_rules(config), signer_of(key).fingerprint
+    listed = [
+        one for file in files if file.path == SIGNERS_FILE for one in read_signers(file.data, "").signers
+    ]
+    roles = {one.fingerprint: f"a key of {SIGNERS_FILE}" for one in listed}
+    if rules is not None:
+        roles |= {one.fingerprint: "a key of trust.allowed_signers" for one in read_rules(rules).signers}
+    roles |= policy.other_roles()
+    if own in roles:
+        said = f"proposals.signing_key: {own} is {roles[own]}"
+        raise Misuse(said, "make another key: what hosts obey, people sign")
 
 
 # --- what is told
