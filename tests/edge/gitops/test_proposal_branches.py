@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Stalled, Transient
+from reconciler.errors import Misuse, Stalled, Transient
 from reconciler.gitops.git import Git, GitAccess
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.proposal import Proposal, Pusher
@@ -211,3 +211,12 @@ def test_a_token_pushes_by_https_and_is_written_nowhere(
     with pytest.raises(Stalled, match="the server refused the user name or password") as caught:
         refused.move("proposals/https", "", commit)
     assert "another" not in caught.value.message
+
+
+@pytest.mark.parametrize("secret", [{"token": TOKEN}, {"credential": "/nowhere"}])
+def test_no_token_and_no_password_travels_readable(desk: Desk, secret: dict[str, str]) -> None:
+    pusher = Pusher("http://git.example/policy.git", GitAccess(), **secret)
+    with pytest.raises(Misuse, match=r"would travel readable to http://git\.example"):
+        ProposalBranches(Git(desk.mirror.mirror), pusher, 20.0)
+    ProposalBranches(Git(desk.mirror.mirror), Pusher("http://127.0.0.1:9/p.git", GitAccess(), **secret), 20.0)
+    ProposalBranches(Git(desk.mirror.mirror), Pusher("http://git.example/policy.git", GitAccess()), 20.0)
