@@ -148,6 +148,39 @@ def test_a_hold_of_a_security_update_is_told_by_name_and_marked() -> None:
     assert found.estimated == 6
 
 
+ADA, EVE = (f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{letter * 42}A" for letter in ("C", "E"))
+
+
+@pytest.mark.parametrize("path", ["trust/allowed_signers", "trust/publishers"])
+def test_who_else_is_believed_must_not_be_missed_though_no_host_changes(path: str) -> None:
+    found = impact({path: f"eve@x {EVE}\n"}, old={path: f"ada@x {ADA}\n"})
+    assert (found.changed, perils(found)) == (0, [Peril.SIGNERS])
+    message = found.concerns[0].message
+    assert message.index("eve@x (SHA256:") < message.index("may") < message.index("ada@x (SHA256:")
+    assert message.endswith("no more")
+    bounded = impact({path: f'ada@x valid-before="20270101Z" {ADA}\n'}, old={path: f"ada@x {ADA}\n"})
+    assert "until 2027-01-01" in bounded.concerns[0].message
+    assert perils(impact({"README.md": "x"}, old={path: f"ada@x {ADA}\n"})) == []
+
+
+def test_a_host_that_is_somebody_else_must_not_be_missed() -> None:
+    document = "kind: Host\nname: web-00\nreport_key: {0}\nmachine_id: {1}\n"
+    machine, other = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+    old = {"hosts/h.yaml": document.format(ADA, machine)}
+    for text in (document.format(EVE, machine), document.format(ADA, other), None):
+        found = impact({"hosts/h.yaml": text}, old=old)
+        assert perils(found) == [Peril.IDENTITIES]
+        assert found.concerns[0].hosts == ("web-00",)
+    assert perils(impact(old)) == []  # who is enrolled was nobody before
+
+
+def test_a_policy_that_calls_itself_otherwise_is_another_one() -> None:
+    name = {"patchledger.yaml": "repository: ops/policy\n"}
+    found = impact({"patchledger.yaml": "repository: eve/policy\n"}, old=name)
+    assert perils(found) == [Peril.SIGNERS]
+    assert perils(impact(name)) == []
+
+
 def policies(*settings: str) -> dict[str, str]:
     """Return policies of one priority, which may contradict one another."""
     text = "kind: Policy\nname: top-{0}\npriority: 9\n{1}\n"

@@ -30,7 +30,7 @@ from reconciler.planning.impact.effect import (
     UpdatesEffect,
     Was,
 )
-from reconciler.planning.impact.sides import Side
+from reconciler.planning.impact.sides import Side, of_trust
 from reconciler.planning.impact.subjects import host_of, version_of
 from reconciler.planning.impact.updates import asks_of_plans, by_recording
 from reconciler.policy.documents import AnyDocument
@@ -170,7 +170,9 @@ class Comparison:
             lost_windows=_hosts(groups, lambda one: one.windows is not None and one.windows.are_lost),
             estimated=_hosts(groups, lambda one: one.updates.basis == "estimated"),
             refusing=_hosts(groups, lambda one: bool(one.refusal)),
-            concerns=tuple(concerns_of(self._head.said, changing, unjudged, unreached)),
+            concerns=tuple(
+                concerns_of(self._head.said, changing, unjudged, unreached, of_trust(self._base, self._head))
+            ),
             groups=tuple(changing),
             unjudged=unjudged,
             unread=unread,

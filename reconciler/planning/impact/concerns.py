@@ -22,6 +22,7 @@ def concerns_of(
     groups: Sequence[Group],
     unjudged: Sequence[Unjudged],
     unreached: Sequence[Unreached],
+    trust: Iterable[Concern] = (),
 ) -> Iterator[Concern]:
     """Yield what must not be missed, in the order of :class:`Peril`.
 
@@ -30,6 +31,7 @@ def concerns_of(
         groups: All that change.
         unjudged: Hosts that were left out.
         unreached: Documents of the head that reach nobody.
+        trust: What becomes of who is believed.
     """
     if head.problems:
         said = f"{plural(len(head.problems), 'problem')}: every host refuses it and stays as it is"
@@ -39,6 +41,7 @@ def concerns_of(
         hosts = sorted(host for group in found for host in group.hosts)
         if hosts:
             yield Concern(peril, tuple(hosts), words([group.effect for group in found]))
+    yield from trust
     idle = [one for one in unreached if one.was != "idle"]
     if idle:
         named = listed([f"{one.kind} {one.name} ({one.origin})" for one in idle], _SEVERAL)
