@@ -178,6 +178,20 @@ def test_what_cannot_be_approved_is_said(
     assert git(world.policy.path, "branch", "--list", "approve/*") == ""
 
 
+def test_no_branch_of_the_clone_is_made_or_moved(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str], ada: Key
+) -> None:
+    clone = world.folder / "clone"
+    git(clone, "branch", "mine")
+    world.policy.commit({"docs/x": "1"}, ada)
+    before = git(clone, "for-each-ref", "refs/heads")
+    for base in ("main:refs/heads/mine", "main:refs/heads/new"):
+        assert call(world, "web-01", "--expires", "7d", "--base", base) == 2
+        assert "is no name of a branch" in capsys.readouterr().err
+    assert call(world, "web-01", "--expires", "7d", "--base", "main") == 0
+    assert git(clone, "for-each-ref", "refs/heads") == before
+
+
 def test_a_clone_of_something_else_is_no_place_for_an_approval(
     world: FleetWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:

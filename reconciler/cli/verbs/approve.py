@@ -16,7 +16,7 @@ from reconciler.cli.wiring.fleet import folder_of, sources
 from reconciler.errors import Misuse
 from reconciler.fleet.reading import Gathered, last_gathered, read_fleet, reports_of
 from reconciler.gitops.revision import read_revision
-from reconciler.host.config import Config, load_config
+from reconciler.host.config import REF, Config, load_config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.approving import Terms, by_digest, by_versions
 from reconciler.planning.fleet.waiting import Selector, Waiting, WaitingPlan, chosen, waiting
@@ -201,6 +201,9 @@ def _propose(config: Config, fleet: _Fleet, selector: Selector, terms: Terms, op
     from reconciler.gitops.working_copy import BranchDraft, Clone
 
     base = options.base or config.policy.ref
+    if not re.fullmatch(REF, base):
+        # To git it could be a refspec, which moves a branch of the clone.
+        raise Misuse(f"--base {visible(base)} is no name of a branch", "name the branch that hosts follow")
     clone = Clone(Path(options.folder), options.remote)
     head = clone.fetch(base)
     commit = fleet.known.head.policy_commit
