@@ -6,8 +6,10 @@ from typing import cast
 
 from reconciler.errors import Stalled
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.scripts import Target
+from reconciler.managers.scripts import AnyTarget, TimedOut, guard_text
+from reconciler.planning.text.untrusted import one_line
 from reconciler.policy.managers import MANAGERS, NAMES, ManagerName, ManagerTraits, in_words
+from reconciler.reconcile.ports.where import THIS_MACHINE
 
 
 def _own(manager: ManagerTraits) -> str:
@@ -38,7 +40,7 @@ case $id in
 PROBE_TIMEOUT = 30.0
 
 
-def detect(target: Target, *, root: Path | None = None) -> ManagerName:
+def detect(target: AnyTarget, *, root: Path | None = None) -> ManagerName:
     """Return the package manager of a target: its distribution's own, else the only one that is there.
 
     Args:
@@ -46,18 +48,31 @@ def detect(target: Target, *, root: Path | None = None) -> ManagerName:
         root: The system below this folder instead of the running one.
 
     Raises:
-        Stalled: It has none that we know, or several, and nothing says which one is meant.
+        Stalled: It has none that we know, or several, and nothing says which one is meant; or
+            that was not said.
+        TimedOut: It was not said in time.
+        GuestAway: It is a guest that does not run.
     """
-    said = target.run(_PROBE, "detect", ("" if root is None else str(root),), timeout=PROBE_TIMEOUT).text
-    match [name for name in NAMES if name in said.split()]:
+    here, probe = target.where == THIS_MACHINE, _PROBE
+    if not here:
+        probe = guard_text()[0] + b"\n" + probe
+    done = target.run(probe, "detect", ("" if root is None else str(root),), timeout=PROBE_TIMEOUT)
+    if done.timed_out:
+        raise TimedOut(f"which package manager is there was not said within {PROBE_TIMEOUT:.0f} s")
+    if done.returncode or done.truncated:
+        # Whatever was printed then is no answer, and nothing is none either.
+        words = one_line(done.error_text, 300) or f"the question ended with {done.returncode}"
+        raise Stalled(f"which package manager is there was not said: {words}")
+    machine = "this machine" if here else "this guest"
+    match [name for name in NAMES if name in done.text.split()]:
         case [only]:
             return only
         case []:
-            raise Stalled("no package manager found on this machine", f"patchledger knows {in_words(NAMES)}")
+            raise Stalled(f"no package manager found on {machine}", f"patchledger knows {in_words(NAMES)}")
         case several:
             raise Stalled(
-                f"this machine has {' and '.join(several)}, and its distribution is not known here",
-                "say which one patches it: `manager: NAME` in the configuration",
+                f"{machine} has {' and '.join(several)}, and its distribution is not known here",
+                "say which one patches it: `manager: NAME` in the configuration" if here else "",
             )
 
 

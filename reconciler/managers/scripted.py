@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
+from typing import Generic, TypedDict, TypeVar, Unpack
 
 from reconciler.errors import Stalled, Transient
 from reconciler.managers import dialect as reading
@@ -27,7 +27,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.steps import Needs
-from reconciler.reconcile.ports.where import ThisMachine
+from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 
 Read = TypeVar("Read")
 
@@ -49,20 +49,34 @@ def _nothing() -> None:
 _NONE = PolicyScripts()
 
 
-class ScriptedManager:
-    """One package manager on one target.
+class Ways(TypedDict, total=False):
+    """What a package manager is given besides, wherever it is.
+
+    Attributes:
+        keep: Keeps output that does not parse, for a person, and says where; without it none is kept.
+        before_observe: Called just before the machine is looked at.
+        at_work: Entered while packages are being changed.
+        policy_scripts: Which scripts of the policy repository may run.
+        stopwatch: Seconds since whenever.
+    """
+
+    keep: Callable[[bytes], str] | None
+    before_observe: Callable[[], None]
+    at_work: Callable[[], AbstractContextManager[None]]
+    policy_scripts: PolicyScripts
+    stopwatch: Callable[[], float]
+
+
+class Scripted(Generic[Where_co]):
+    """One package manager on one target, wherever that is; see the two that are meant to be used.
 
     Args:
         dialect: How its script's output is read.
         target: Where the script runs.
         script: The verified script.
-        cache: An existing folder on the target for the manager's parsed metadata, so that nothing of the
-            machine's own cache is written; ``None`` uses the machine's.
-        root: The system below this folder of the target instead of the running one; ``None`` for the latter.
-        keep: Keeps output that does not parse, for a person, and says where; ``None`` keeps none.
-        before_observe: Called just before the machine is looked at.
-        at_work: Entered while packages are being changed.
-        stopwatch: Seconds since whenever.
+        options: Added to every verb.
+        log: Returns where the manager is to speak, for the folder of an execution.
+        more: As :class:`Ways` says.
 
     Attributes:
         name: Of the package manager, such as ``apt``.
@@ -71,35 +85,28 @@ class ScriptedManager:
     def __init__(
         self,
         dialect: Dialect,
-        target: Target,
+        target: Target[Where_co],
         script: PatchScript,
-        cache: Path | None = None,
-        *,
-        root: Path | None = None,
-        keep: Callable[[bytes], str] | None = None,
-        before_observe: Callable[[], None] = _nothing,
-        at_work: Callable[[], AbstractContextManager[None]] = nullcontext,
-        policy_scripts: PolicyScripts = _NONE,
-        stopwatch: Callable[[], float] = monotonic,
+        options: Sequence[str],
+        log: Callable[[Path], str],
+        **more: Unpack[Ways],
     ) -> None:
-        self._keep = keep
-        self._before_observe = before_observe
-        self._at_work = at_work
+        self._keep = more.get("keep")
+        self._before_observe = more.get("before_observe", _nothing)
+        self._at_work = more.get("at_work", nullcontext)
         self._dialect = dialect
         self._target = target
-        self._own, self._policy_scripts = script, policy_scripts
-        self._script = policy_scripts.last(script)
-        self._options: tuple[str, ...] = () if cache is None else ("--cache", str(cache))
-        if root is not None:
-            self._options += ("--root", str(root))
+        self._own, self._policy_scripts = script, more.get("policy_scripts", _NONE)
+        self._script = self._policy_scripts.last(script)
+        self._options, self._log = tuple(options), log
         self._offers: Sequence[Offer] = ()
         self._installed: Sequence[Installed] = ()
         self._inputs: tuple[str, ...] = ()
-        self._stopwatch, self._left = stopwatch, RESOLVE_TIMEOUT
+        self._stopwatch, self._left = more.get("stopwatch", monotonic), RESOLVE_TIMEOUT
         self.name = dialect.name
 
     @property
-    def where(self) -> ThisMachine:
+    def where(self) -> Where_co:
         """What its packages are on: whatever its target is."""
         return self._target.where
 
@@ -288,7 +295,7 @@ class ScriptedManager:
 
     def _execute(self, verb: str, args: Sequence[str], folder: Path) -> Execution:
         self._policy_scripts.begin(self._script)
-        argv = [verb, *args, "--log", str(folder / LOG), *self._options]
+        argv = [verb, *args, "--log", self._log(folder), *self._options]
         self._target.execute(self._script.content, self._script.name, argv, folder=folder)
         return read_execution(folder)
 
@@ -311,6 +318,47 @@ class ScriptedManager:
                 raise
             place = self._keep((error.printed or printed).encode("utf-8", "surrogateescape"))
             raise Stalled(error.message, f"all that was printed is in {place}") from error
+
+
+class ScriptedManager(Scripted[ThisMachine]):
+    """One package manager of this machine.
+
+    Args:
+        dialect: As for :class:`Scripted`, with ``target``, ``script`` and ``more``.
+        target: This machine.
+        script: The verified script.
+        cache: An existing folder for the manager's parsed metadata, so that nothing of the machine's own
+            cache is written; ``None`` uses the machine's.
+        root: The system below this folder instead of the running one; ``None`` for the latter.
+        more: As :class:`Ways` says.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        target: Target[ThisMachine],
+        script: PatchScript,
+        cache: Path | None = None,
+        *,
+        root: Path | None = None,
+        **more: Unpack[Ways],
+    ) -> None:
+        options: tuple[str, ...] = () if cache is None else ("--cache", str(cache))
+        if root is not None:
+            options += ("--root", str(root))
+        super().__init__(dialect, target, script, options, lambda folder: str(folder / LOG), **more)
+
+
+class GuestManager(Scripted[InGuest]):
+    """One package manager of a guest: no folder of this machine can be named for it.
+
+    Its script is guarded, whatever it was before, and the manager speaks on standard error.
+    """
+
+    def __init__(
+        self, dialect: Dialect, target: Target[InGuest], script: PatchScript, **more: Unpack[Ways]
+    ) -> None:
+        super().__init__(dialect, target, script.guarded(), (), lambda _: "-", **more)
 
 
 def arguments(question: Question) -> tuple[str, ...]:

@@ -17,14 +17,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from reconciler.durable import replace_file
 from reconciler.errors import Stalled, Transient
 from reconciler.managers.sections import Sections, Unparsable, parse_sections
 from reconciler.ownership import read_own
 from reconciler.process import Completed
-from reconciler.reconcile.ports.where import ThisMachine
+from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 from reconciler.resources import locate
 
 FOLDER = "scripts/patch"
@@ -41,10 +41,13 @@ class TimedOut(Transient):
     """A script did not end in time, and was ended."""
 
 
-class Target(Protocol):
+class Target(Protocol[Where_co]):
     """Where a script runs."""
 
-    where: ThisMachine
+    @property
+    def where(self) -> Where_co:
+        """This machine, or a guest of it."""
+        ...
 
     def run(self, script: bytes, name: str, args: Sequence[str], *, timeout: float | None) -> Completed:
         """Run the bytes of a script and return what it printed."""
@@ -57,6 +60,9 @@ class Target(Protocol):
     def is_at_work(self, folder: Path) -> bool:
         """Tell whether what was executed in ``folder`` is still running."""
         ...
+
+
+AnyTarget: TypeAlias = Target[ThisMachine | InGuest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +134,13 @@ class PatchScript:
         """
         if self.is_guarded:
             return self
-        guard = _read(GUARD)
+        guard, promised = guard_text()
         content = guard + b"\n" + self.content
         if len(content) > MAX_SCRIPT:
             raise Stalled(
                 f"{self.name} has {len(content)} bytes with its guard; at most {MAX_SCRIPT} can be run"
             )
-        hashes = (*self.hashes, (GUARD, _verified(GUARD, guard)))
+        hashes = (*self.hashes, (GUARD, promised))
         return replace(self, content=content, hashes=tuple(sorted(hashes)), is_guarded=True)
 
     @classmethod
@@ -146,7 +152,7 @@ class PatchScript:
         hashes = ((name, accepted or _verified(name, own)), (COMMON, _verified(COMMON, shared)))
         return cls(name, content, tuple(sorted(hashes)), own if accepted else b"")
 
-    def run(self, target: Target, args: Sequence[str], *, timeout: float | None) -> Sections:
+    def run(self, target: AnyTarget, args: Sequence[str], *, timeout: float | None) -> Sections:
         """Run the verified bytes on a target and take the output apart.
 
         Raises:
@@ -212,6 +218,16 @@ class PolicyScripts:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise Stalled(f"cannot write {path}: {error.strerror}", "free some space") from error
+
+
+def guard_text() -> tuple[bytes, str]:
+    """Return what all text begins with that runs in a guest, and its hash.
+
+    Raises:
+        Stalled: It is missing or not what was promised.
+    """
+    guard = _read(GUARD)
+    return guard, _verified(GUARD, guard)
 
 
 def _verified(name: str, data: bytes) -> str:
