@@ -33,13 +33,14 @@ _CANNOT_START = 127  # as a shell says it
 _PATIENCE = 1.0  # seconds between two questions whether it has ended
 
 
-def order(argv: Sequence[str], env: Mapping[str, str], folder: Path) -> bytes:
+def order(argv: Sequence[str], env: Mapping[str, str], folder: Path | None) -> bytes:
     """Write an order: to run ``argv`` with exactly the environment ``env``, in the name of this process.
 
     Args:
         argv: Program and arguments; the program is looked up on the ``PATH`` of ``env``.
         env: The whole environment.
-        folder: An existing folder of this execution alone.
+        folder: An existing folder of this execution alone; ``None`` for a question, which nobody looks for
+            later.
 
     Raises:
         ValueError: No process can be given such an argument or variable.
@@ -47,7 +48,8 @@ def order(argv: Sequence[str], env: Mapping[str, str], folder: Path) -> bytes:
     if any("=" in name for name in env):
         raise ValueError("illegal environment variable name")
     variables = (f"{name}={value}" for name, value in env.items())
-    parts = (str(folder.absolute()), _identity(), str(len(argv)), *argv, *variables)
+    claimed = "" if folder is None else str(folder.absolute())
+    parts = (claimed, _identity(), str(len(argv)), *argv, *variables)
     if any("\0" in part for part in parts):
         raise ValueError("embedded null byte")
     return b"\0".join(os.fsencode(part) for part in parts)
@@ -101,9 +103,10 @@ def main() -> None:
     """Carry out the order on standard input: become the program, or end with why not."""
     folder, by, argv, env = _read_order(sys.stdin.buffer.read())
     try:
-        _claim(folder)
+        if folder is not None:
+            _claim(folder)
     except OSError as error:
-        _refuse(f"{folder / CLAIM}: {error.strerror}")
+        _refuse(f"{folder}/{CLAIM}: {error.strerror}")
     try:
         if not _lives(by):
             _refuse("who ordered it has ended")
@@ -116,7 +119,8 @@ def main() -> None:
         _refuse(f"{argv[0]}: {error.strerror}")
     finally:
         # Only reached where it did not begin.
-        os.truncate(folder / CLAIM, 0)
+        if folder is not None:
+            os.truncate(folder / CLAIM, 0)
 
 
 def _reset_signals() -> None:
@@ -130,10 +134,10 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _read_order(text: bytes) -> tuple[Path, str, list[str], dict[str, str]]:
+def _read_order(text: bytes) -> tuple[Path | None, str, list[str], dict[str, str]]:
     folder, by, count, *parts = (os.fsdecode(part) for part in text.split(b"\0"))
     argv, variables = parts[: int(count)], parts[int(count) :]
-    return Path(folder), by, argv, dict(one.split("=", 1) for one in variables)
+    return Path(folder) if folder else None, by, argv, dict(one.split("=", 1) for one in variables)
 
 
 def _refuse(why: str) -> NoReturn:

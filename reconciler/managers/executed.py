@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from reconciler import drain
 from reconciler.errors import Stalled
 from reconciler.managers.sections import Sections, parse_sections, sentence_of
 from reconciler.planning.facts import exit_codes as codes
@@ -109,8 +110,11 @@ def _troubles(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _tail(path: Path) -> str:
+    """Return the last words, and how a guest was left."""
     try:
-        lines = path.read_bytes()[-2000:].decode("utf-8", "replace").splitlines()
+        said, ending = drain.read_ending(path.read_bytes()[-2000:])
     except OSError:
         return ""
-    return redacted(lines[-1].strip()) if lines else ""
+    lines = said.decode("utf-8", "replace").strip().split("\n")
+    words = (redacted(lines[-1].strip()), "" if ending is None else ending.words)
+    return "; ".join(filter(None, words))

@@ -79,17 +79,7 @@ class LocalTarget:
             Stalled: It has not begun, and never will: there is no shell, or the text is no script, for
                 instance.
         """
-        argv = self._argv(script, name, args)
-        try:
-            order = launch.order(argv, process.environment(self._environment), folder)
-        except ValueError as error:
-            raise Stalled(f"cannot start {argv[0]}: {error}") from error
-        code = process.run_detached(self._starter(launch.COMMAND, folder), stdin=order, folder=folder)
-        launch.wait(folder)
-        if launch.withdraw(folder):
-            words = (folder / "err").read_text(encoding="utf-8", errors="replace").strip()
-            raise Stalled(words.splitlines()[-1] if words else f"{name} was not started: {code}")
-        launch.wait(folder)  # it began after all, between the two
+        begin(self._starter, self._argv(script, name, args), process.environment(self._environment), folder)
 
     def is_at_work(self, folder: Path) -> bool:
         """Tell whether what :meth:`execute` began in ``folder`` is still at work, whoever called it.
@@ -99,7 +89,40 @@ class LocalTarget:
         return launch.is_at_work(folder)
 
     def _argv(self, script: bytes, name: str, args: Sequence[str]) -> list[str]:
-        if b"\0" in script:
-            raise Stalled(f"{name} is no shell script: it holds a NUL byte")
-        # fsdecode keeps every byte, and the start of the process turns it back into the same bytes.
-        return [*self._shell, "-c", os.fsdecode(script), name, *args]
+        return [*self._shell, "-c", as_argument(script, name), name, *args]
+
+
+def as_argument(script: bytes, name: str) -> str:
+    """Return the bytes of a script as the argument of a process, which then gets the very same.
+
+    Raises:
+        Stalled: They hold one that no argument can.
+    """
+    if b"\0" in script:
+        raise Stalled(f"{name} is no shell script: it holds a NUL byte")
+    # fsdecode keeps every byte, and the start of the process turns it back into the same bytes.
+    return os.fsdecode(script)
+
+
+def begin(starter: Starter, argv: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+    """Start what nothing ever stops, and return when it has ended.
+
+    Args:
+        starter: How.
+        argv: Program and arguments.
+        env: Its whole environment.
+        folder: As for :meth:`LocalTarget.execute`.
+
+    Raises:
+        Stalled: It has not begun, and never will.
+    """
+    try:
+        order = launch.order(argv, env, folder)
+    except ValueError as error:
+        raise Stalled(f"cannot start {argv[0]}: {error}") from error
+    code = process.run_detached(starter(launch.COMMAND, folder), stdin=order, folder=folder)
+    launch.wait(folder)
+    if launch.withdraw(folder):
+        words = (folder / "err").read_text(encoding="utf-8", errors="replace").strip()
+        raise Stalled(words.splitlines()[-1] if words else f"{argv[0]} was not started: {code}")
+    launch.wait(folder)  # it began after all, between the two

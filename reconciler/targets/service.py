@@ -13,10 +13,15 @@ the control group, but keep our sandbox. So systemd itself starts it:
 - ``KillMode=process``: what a maintainer script started besides lives on when the script has ended, and
   nobody waits for it.
 - At a shutdown it ends before the network, remote file systems and the message bus go (``After=``), and a
-  change of target (``systemctl isolate``) leaves it alone.
+  change of target (``systemctl isolate``) leaves it alone. What works in a guest ends before whatever stops
+  guests is stopped as well: a unit that is named and not there does no harm, one that stops guests and is not
+  named ends the work at once.
 - ``SuccessExitStatus=10 11``: nothing to do, and reboot needed, are no failures.
 - ``IgnoreSIGPIPE=no``: what runs has the signals that it would have in a shell.
 - ``--collect``: neither success nor failure leaves a unit behind. What came of it is in the folder.
+
+What only asks, in a guest, is a service too: the sandbox of our unit lets nobody enter a guest, and where
+the guest stands still, whoever waits for an answer in there is ended by nothing else (``RuntimeMaxSec=``).
 
 Script, arguments and environment do not pass through the unit, where systemd would expand ``$`` and ``%`` and
 everybody could read them: they are an order (:mod:`reconciler.launch`) on standard input, which ``--pipe``
@@ -28,7 +33,8 @@ process.
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from reconciler.targets.local import LocalTarget, Starter, as_child
@@ -36,6 +42,10 @@ from reconciler.targets.local import LocalTarget, Starter, as_child
 BOOTED = Path("/run/systemd/system")
 """A folder that is there exactly where systemd is the running init (sd_booted(3))."""
 
+Asking = Callable[[Sequence[str], float], Sequence[str]]
+"""Turns a command that only asks, and the seconds that it has, into the command that starts it."""
+
+_ORDERED = ("network.target", "remote-fs.target", "dbus.service")
 _PROPERTIES = (
     "Type=oneshot",
     "TimeoutStartSec=infinity",
@@ -46,7 +56,6 @@ _PROPERTIES = (
     "IgnoreOnIsolate=yes",
     "IgnoreSIGPIPE=no",
     "SuccessExitStatus=10 11",
-    "After=network.target remote-fs.target dbus.service",
 )
 _LONGEST = 160  # of a unit's name, which ends at 255 bytes
 
@@ -71,16 +80,58 @@ def starter(booted: Path = BOOTED) -> Starter:
 
 def as_service(argv: Sequence[str], folder: Path) -> Sequence[str]:
     """Start it as a transient service named by :func:`unit_name`."""
-    options = [option for one in _PROPERTIES for option in ("--property", one)]
+    return as_service_before(argv, folder, ())
+
+
+def as_service_before(argv: Sequence[str], folder: Path, after: Iterable[str]) -> Sequence[str]:
+    """Start it as :func:`as_service` does, so that a shutdown has it end before it stops certain units.
+
+    Args:
+        argv: What is started.
+        folder: Of its execution.
+        after: These units.
+    """
+    ordered = " ".join(dict.fromkeys((*_ORDERED, *after)))
+    properties = (*_PROPERTIES, f"After={ordered}")
+    return _transient(argv, unit_name(folder), "a package transaction", properties)
+
+
+def guest_starter(after: Sequence[str], booted: Path = BOOTED) -> Starter:
+    """Return how a transaction in a guest is started here, as :func:`starter` does for this machine.
+
+    Args:
+        after: The units that stop the guest.
+        booted: As for :func:`starter`.
+    """
+    return partial(as_service_before, after=tuple(after)) if starter(booted) is as_service else as_child
+
+
+def asking(booted: Path = BOOTED) -> Asking:
+    """Return how a question that needs more than our sandbox allows is started here."""
+    return as_asking if starter(booted) is as_service else _as_it_is
+
+
+def as_asking(argv: Sequence[str], seconds: float) -> Sequence[str]:
+    """Start a question as a transient service, which systemd ends when its time is over."""
+    properties = (f"RuntimeMaxSec={seconds:.0f}", "IgnoreSIGPIPE=no")
+    unit = f"patchledger-asking-{os.urandom(8).hex()}.service"
+    return _transient(argv, unit, "a question", properties)
+
+
+def _as_it_is(argv: Sequence[str], _seconds: float) -> Sequence[str]:
+    return argv
+
+
+def _transient(argv: Sequence[str], unit: str, what: str, properties: Sequence[str]) -> Sequence[str]:
     return (
         "systemd-run",
         "--quiet",
         "--pipe",
         "--wait",
         "--collect",
-        f"--unit={unit_name(folder)}",
-        "--description=patchledger: a package transaction",
-        *options,
+        f"--unit={unit}",
+        f"--description=patchledger: {what}",
+        *(option for one in properties for option in ("--property", one)),
         "--",
         *(argument.replace("$", "$$") for argument in argv),
     )

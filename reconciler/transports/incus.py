@@ -37,6 +37,32 @@ def entering(guest: Guest, inner: Sequence[str]) -> tuple[str, ...]:
     return ("incus", "exec", guest.name, "--mode=non-interactive", "--", *inner)
 
 
+_OUTLIVING = """\
+umask 077
+for folder in ${TMPDIR:+"$TMPDIR"} /dev/shm /tmp; do
+    said=$(mktemp -d "$folder/patchledger-said.XXXXXX" 2>/dev/null) && break
+done
+[ -n "$said" ] || { echo "no folder for what it says can be made" >&2; exit 125; }
+setsid "$@" >"$said/out" 2>"$said/err" </dev/null &
+wait $!
+code=$?
+cat "$said/out"
+cat "$said/err" >&2
+rm -rf "$said"
+exit "$code"
+"""
+
+
+def outliving(inner: Sequence[str]) -> tuple[str, ...]:
+    """Return a command that runs ``inner`` so that it goes on when this command is killed.
+
+    ``incus exec`` ends what it began when it is ended itself. So that is another shell, which waits, and says
+    in the end what was said: into files of the guest, since its own pipes go with it. These stay where it was
+    killed.
+    """
+    return ("sh", "-c", _OUTLIVING, "patchledger", *inner)
+
+
 def inspect(sockets: Sequence[Path] = SOCKETS) -> Inspected:
     """Return the instances of the Incus of this machine.
 

@@ -64,6 +64,15 @@ def lxc_groups(name: str) -> tuple[str, ...]:
     return (f"lxc/{name}", f"lxc.payload.{name}", f"lxc.payload/{name}")
 
 
+def machine_groups(name: str) -> tuple[str, ...]:
+    """Return the control groups in which a container of systemd-nspawn may be.
+
+    Of machinectl(1), which takes a name as it is, and of whoever starts systemd-nspawn by himself.
+    """
+    units = (f"systemd-nspawn@{name}.service", f"machine-{scope_of(name)}.scope")
+    return tuple(f"machine.slice/{unit}" for unit in units)
+
+
 def scope_of(machine: str) -> str:
     """Return a machine's name as it stands in the name of its unit (systemd-escape(1))."""
     return re.sub(

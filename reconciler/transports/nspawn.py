@@ -22,7 +22,7 @@ from reconciler.planning.facts.guests import (
 )
 from reconciler.planning.text.untrusted import one_line
 from reconciler.policy.values import suggested_id
-from reconciler.transports.kernel import Kernel, scope_of
+from reconciler.transports.kernel import Kernel, machine_groups
 
 _PATIENCE = 30.0
 _CALL = (
@@ -43,10 +43,10 @@ Call = Callable[[Sequence[str]], process.Completed]
 def entering(guest: Guest, inner: Sequence[str]) -> tuple[str, ...]:
     """Return the command that runs ``inner`` in a guest; it ends with its exit code.
 
-    systemd-run(1) asks the systemd in there, so its own ``$`` is escaped.
+    systemd-run(1) asks the systemd in there, so its own ``$`` is escaped, and it is told to ignore no signal.
     """
-    asked = ("systemd-run", f"--machine={guest.name}", "--quiet", "--pipe", "--wait", "--collect", "--")
-    return (*asked, *(word.replace("$", "$$") for word in inner))
+    asked = ("systemd-run", f"--machine={guest.name}", "--quiet", "--pipe", "--wait", "--collect")
+    return (*asked, "--property=IgnoreSIGPIPE=no", "--", *(word.replace("$", "$$") for word in inner))
 
 
 def ask(argv: Sequence[str]) -> process.Completed:
@@ -118,7 +118,5 @@ def _answer(call: Call, method: str) -> bytes:
 
 
 def _thawed(name: str, state: State, kernel: Kernel) -> State:
-    # Of machinectl(1), which takes a name as it is, and of whoever starts systemd-nspawn by himself.
-    units = (f"systemd-nspawn@{name}.service", f"machine-{scope_of(name)}.scope")
-    stands_still = kernel.is_frozen(*(f"machine.slice/{unit}" for unit in units))
+    stands_still = kernel.is_frozen(*machine_groups(name))
     return FrozenGuest() if isinstance(state, Running) and stands_still else state

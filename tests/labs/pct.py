@@ -16,6 +16,7 @@ for the lock, 255 else). Each call is a line of ``/run/lab/pct.log``, to show th
 import fcntl
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -224,6 +225,8 @@ def execute(_options: Options, args: Sequence[str]) -> None:
         raise PctError("missing command")
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         os.environ.pop(name, None)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Perl leaves alone, and Python does not
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp("lxc-attach", ["lxc-attach", "-P", LXC, "-n", guest, "--keep-env", "--", *command])  # noqa: S606
     except OSError as error:

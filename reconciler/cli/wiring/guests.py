@@ -1,23 +1,14 @@
 """Which guests there are: each place that the configuration names is looked into by its own transport."""
 
-from collections.abc import Callable, Mapping
-
 from reconciler.cli.wiring.compose import policy_mirror
 from reconciler.errors import ReconcilerError
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.revision import read_revision
 from reconciler.host.config import Config, GuestChoice, Guests
 from reconciler.host.state.guests import GuestFolders
-from reconciler.planning.facts.guests import Choice, GuestKind, Inspected, Inventory, Wishes, inventory
+from reconciler.planning.facts.guests import Choice, Inventory, Wishes, inventory
 from reconciler.policy.load import Revision, load
-from reconciler.transports import incus, lxc, nspawn, proxmox
-
-_PLACES: Mapping[GuestKind, Callable[[], Inspected]] = {
-    GuestKind.PROXMOX: proxmox.inspect,
-    GuestKind.LXC: lxc.inspect,
-    GuestKind.INCUS: incus.inspect,
-    GuestKind.NSPAWN: nspawn.inspect,
-}
+from reconciler.transports.ways import WAYS
 
 
 def guests_of(said: Guests, kept: GuestFolders | None = None) -> Inventory:
@@ -27,7 +18,7 @@ def guests_of(said: Guests, kept: GuestFolders | None = None) -> Inventory:
         said: By the configuration.
         kept: What is kept of guests that were looked after before; these are missed.
     """
-    found = [_PLACES[kind]() for kind in said.from_]
+    found = [WAYS[kind].inspect() for kind in said.from_]
     only = None if said.only is None else _choice(said.only)
     but = Choice() if said.except_ is None else _choice(said.except_)
     known = frozenset[str]() if kept is None else kept.known()
