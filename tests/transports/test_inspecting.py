@@ -338,8 +338,8 @@ def test_machined_that_answers_otherwise(kernel: Kernel, call: nspawn.Call, prob
         (
             GuestKind.NSPAWN,
             nspawn.entering,
-            "systemd-run --machine=-rf --quiet --pipe --wait --collect --property=IgnoreSIGPIPE=no "
-            "-- sh -c $$x",
+            "systemd-run --machine=-rf --quiet --pipe --wait --collect"
+            + " --property=IgnoreSIGPIPE=no -- sh -c $$x",
         ),
     ],
 )
