@@ -329,6 +329,9 @@ def test_machined_that_answers_otherwise(kernel: Kernel, call: nspawn.Call, prob
     assert nspawn.inspect(call, kernel).problem == f"systemd-machined does not answer: {problem}"
 
 
+HEARING = "--property=IgnoreSIGPIPE=no"
+
+
 @pytest.mark.parametrize(
     ("kind", "enter", "argv"),
     [
@@ -338,8 +341,7 @@ def test_machined_that_answers_otherwise(kernel: Kernel, call: nspawn.Call, prob
         (
             GuestKind.NSPAWN,
             nspawn.entering,
-            "systemd-run --machine=-rf --quiet --pipe --wait --collect"
-            + " --property=IgnoreSIGPIPE=no -- sh -c $$x",
+            f"systemd-run --machine=-rf --quiet --pipe --wait --collect {HEARING} -- sh -c $$x",
         ),
     ],
 )

@@ -1,18 +1,26 @@
 """Containers of systemd-nspawn that really run, beneath a systemd and a systemd-machined of their own."""
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.host.install.units import SERVICE, UnitInputs, unit_files
+from reconciler.planning.facts.exit_codes import WELL
 from reconciler.planning.facts.guests import Guest, GuestKind, Running
+from reconciler.targets.service import unit_name
 from reconciler.transports import nspawn
+from tests.edge.guests.conftest import SET_UP, UPDATE, make_repository
 from tests.labs.guests import base_root
-from tests.labs.machine import INSIDE, Machine
+from tests.labs.machine import INSIDE, LAB, PATIENCE, Machine
 
 CONFIG = "host: nspawn1\npolicy: {remote: /srv/policy.git}\nguests: {from: nspawn}\n"
 # Without a network, which the machine has none of, and without other users.
+ROOT = "/var/lib/machines/web-1"
 SETTINGS = "[Exec]\nPrivateUsers=no\n[Network]\nVirtualEthernet=no\n"
 
 
@@ -23,6 +31,8 @@ def machine() -> Iterator[Machine]:
     with Machine.booted(files, {"/opt/roots": base_root().parent}) as made:
         made.run("mkdir", "-p", "/var/lib/machines/db", "/var/lib/machines/web-1")
         made.run("tar", "-C", "/var/lib/machines/web-1", "-xf", f"/opt/roots/{base_root().name}")
+        make_repository(made.lab / "repository")
+        made.run("cp", "-R", f"{LAB}/repository", f"{ROOT}/srv/repository")
         made.run("machinectl", "start", "web-1")
         by_hand = (
             "--quiet",
@@ -78,3 +88,128 @@ def test_the_way_in_leads_into_the_guest_that_is_meant(machine: Machine) -> None
         assert said == "$HOME a"
         ending = nspawn.entering(guest, ("sh", "-c", "exit 42"))
         assert machine.run("sh", "-c", '"$@"; echo $?', "sh", *ending).strip() == "42"
+
+
+# --- what is done in one, from the sandbox of the unit of a tick --------------------------------------------
+
+UNIT = unit_files(UnitInputs(Path("/bin/true"), Path("/etc/patchledger/config.yaml"), timedelta(hours=1)))[
+    SERVICE
+]
+RUNS = "/var/lib/lab/runs"
+
+
+class Sandboxed:
+    """What patchledger does in the guest, as its own unit would."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def begin(self, name: str, verb: str, *args: str, waits: bool = True) -> None:
+        """Begin something as a unit of a name, or do it."""
+        program = f"{INSIDE}/.venv/bin/python -m tests.labs.acting nspawn web-1 {verb} {' '.join(args)}"
+        text = re.sub("(?m)^ExecStart=.*$", f"ExecStart={program}", UNIT)
+        told = f"[Service]\nWorkingDirectory={INSIDE}\nStandardOutput=truncate:/var/lib/lab/{name}.json\n"
+        self.machine.run("mkdir", "-p", f"{RUNS}/{name}")
+        self.machine.put_unit(f"{name}.service", f"{text}\n{told}")
+        self.machine.run("systemctl", "start", *(() if waits else ("--no-block",)), f"{name}.service")
+
+    def __call__(self, name: str, verb: str, *args: str) -> Any:
+        """Do something, and return what came of it."""
+        self.begin(name, verb, *args)
+        return json.loads(self.machine.run("cat", f"/var/lib/lab/{name}.json"))
+
+    def inside(self, text: str) -> str:
+        """Run a line of shell in the guest, behind patchledger's back."""
+        guest = Guest("web-1", GuestKind.NSPAWN, "web-1", Running())
+        return self.machine.run(*nspawn.entering(guest, ("sh", "-c", text)))
+
+    def services(self) -> list[str]:
+        """Return the services of ours that are there."""
+        listed = self.machine.run(
+            "systemctl", "list-units", "--all", "--plain", "--no-legend", "patchledger-*"
+        )
+        return [line.split()[0] for line in listed.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def sandboxed(machine: Machine) -> Sandboxed:
+    made = Sandboxed(machine)
+    made.inside(SET_UP)
+    return made
+
+
+def version(sandboxed: Sandboxed) -> str:
+    return sandboxed.inside("dpkg-query -W -f '${db:Status-Abbrev}${Version}' labapp")
+
+
+def test_it_is_observed_from_the_sandbox_and_no_service_stays(sandboxed: Sandboxed) -> None:
+    seen = sandboxed("observing", "observe")
+    assert {offer["name"]: offer["candidate"] for offer in seen["offers"]} == {"labapp": "1.1"}
+    assert seen["facts"]["machine_id"] == sandboxed.inside("cat /etc/machine-id").strip()
+    assert sandboxed("refreshing", "refresh")["outcome"] == "refreshed"
+    assert sandboxed.services() == []
+
+
+def test_one_that_never_answers_is_ended_and_no_service_stays(sandboxed: Sandboxed) -> None:
+    text = "'sleep 4714 & setsid sleep 4714 & sleep 4714'"
+    assert sandboxed("silent", "shell", "2", text)["timed_out"]
+    assert sandboxed.services() == []
+    assert "4714" not in sandboxed.machine.run("ps", "ax")
+
+
+def test_one_that_freezes_meanwhile_holds_nobody_up(sandboxed: Sandboxed) -> None:
+    sandboxed.begin("freezing", "shell", "6", "'sleep 4715'", waits=False)
+    waits = "until pgrep -f '^sleep 4715'; do sleep 0.1; done"
+    sandboxed.machine.run("timeout", "60", "sh", "-c", waits)
+    sandboxed.machine.run("systemctl", "freeze", "systemd-nspawn@web-1.service")
+    try:
+        sandboxed.machine.run("systemctl", "start", "freezing.service")  # waits for the one at work
+        told = json.loads(sandboxed.machine.run("cat", "/var/lib/lab/freezing.json"))
+        assert told["reason"] == "GuestFrozen"
+        assert sandboxed.services() == []
+        assert "sleep 4715" not in sandboxed.machine.run("ps", "ax")
+    finally:
+        sandboxed.machine.run("systemctl", "thaw", "systemd-nspawn@web-1.service")
+
+
+def is_to_wait(sandboxed: Sandboxed) -> None:
+    sandboxed.inside("rm -f /srv/reached /srv/go; mkfifo /srv/reached /srv/go")
+
+
+def test_a_transaction_outlives_the_unit_that_began_it(sandboxed: Sandboxed) -> None:
+    is_to_wait(sandboxed)
+    sandboxed.begin("killed", "apply", f"{RUNS}/killed", UPDATE, waits=False)
+    sandboxed.machine.run("timeout", "120", "cat", f"{ROOT}/srv/reached")
+    sandboxed.machine.run("systemctl", "kill", "--signal=KILL", "killed.service")
+    assert sandboxed("asking-1", "at-work", f"{RUNS}/killed") is True
+    assert len(sandboxed.services()) == 1
+    sandboxed.machine.run("timeout", "120", "sh", "-c", f"echo go >{ROOT}/srv/go")
+    ends = f"while systemctl is-active {sandboxed.services()[0]} | grep -q activating; do sleep 0.1; done"
+    sandboxed.machine.run("timeout", "120", "sh", "-c", ends)
+    assert sandboxed("asking-2", "at-work", f"{RUNS}/killed") is False
+    came = sandboxed("reading", "result", f"{RUNS}/killed")
+    assert (came["is_finished"], came["exit_code"] in WELL, version(sandboxed)) == (True, True, "ii 1.1")
+    assert "Setting up labapp (1.1)" in sandboxed.machine.run("cat", f"{RUNS}/killed/err")
+    sandboxed.inside("rm -f /srv/reached /srv/go; dpkg -i /srv/repository/labapp_1.0_all.deb")
+
+
+def test_a_shutdown_waits_for_what_works_in_a_guest(sandboxed: Sandboxed) -> None:
+    """The last, since the guest does not start again by itself."""
+    machine = sandboxed.machine
+    is_to_wait(sandboxed)
+    sandboxed.begin("going-down", "apply", f"{RUNS}/going-down", UPDATE, waits=False)
+    machine.run("timeout", "120", "cat", f"{ROOT}/srv/reached")
+    unit = unit_name(Path(f"{RUNS}/going-down"))
+    machine.run("systemctl", "--no-block", "reboot")
+    states = (machine.run("systemctl", "is-active", unit, check=False).strip() for _ in range(1000))
+    assert "deactivating" in states, "the shutdown has come to it"
+    assert (
+        machine.run("systemctl", "is-active", "systemd-nspawn@web-1.service", check=False).strip() == "active"
+    )
+    machine.run("timeout", str(PATIENCE / 2), "sh", "-c", f"echo go >{ROOT}/srv/go")
+    machine.wait_until_booted()
+    status = machine.run("cat", f"{ROOT}/var/lib/dpkg/status")
+    (labapp,) = re.findall(r"Package: labapp\nStatus: (.*)(?:\n.+)*\nVersion: (.*)", status)
+    assert labapp == ("install ok installed", "1.1")
+    out = machine.run("cat", f"{RUNS}/going-down/out").splitlines()
+    assert out[-1] in {f"exit {code}" for code in WELL}
