@@ -88,3 +88,16 @@ def test_logs_of_a_guest_are_below_those_of_its_hypervisor_and_not_among_them(tm
     assert logs.runs() == (run,)
     assert logs.path == tmp_path / "log" / "guests" / "101"
     assert sorted(path.name for path in (tmp_path / "log").iterdir()) == ["guests"]
+
+
+def test_what_was_said_in_a_guest_is_its_runs_log(tmp_path: Path) -> None:
+    folder = kept(tmp_path).of("101")
+    folder.prepare()
+    run = "20261130T090000Z-abcdef123456"
+    step = folder.execution(run, "step-1")
+    assert folder.run_log(run, ()) == b""
+    (step / "inside").write_text("mark pid:[1]\n")
+    assert folder.run_log(run, ()) == b"", "it was not begun"
+    (step / "err").write_text("Setting up web (1.1) with hunter2\n")
+    assert b"Setting up web (1.1)" in folder.run_log(run, ())
+    assert b"hunter2" not in folder.run_log(run, ["hunter2"])

@@ -3,11 +3,13 @@
     python -m tests.labs.acting proxmox 201 observe
     python -m tests.labs.acting proxmox 201 apply FOLDER labapp:all=1.0=1.1
 
-It runs on the hypervisor, which in tests is a lab.
+It runs on the hypervisor, which in tests is a lab. ``LAB_MACHINE_ID`` is what the guest had for a machine id
+before.
 """
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -94,7 +96,8 @@ VERBS: dict[str, Callable[[GuestTarget, Sequence[str]], Any]] = {
 def main(kind: str, name: str, verb: str, *args: str) -> None:
     guest = guest_of(GuestKind(kind), name)
     try:
-        came: Any = VERBS[verb](target_of(guest), args)
+        pinned = os.environ.get("LAB_MACHINE_ID", "")
+        came: Any = VERBS[verb](target_of(guest, machine_id=pinned), args)
     except ReconcilerError as error:
         came = {"error": type(error).__name__, "reason": error.reason, "message": error.message}
     if dataclasses.is_dataclass(came) and not isinstance(came, type):

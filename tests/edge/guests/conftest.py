@@ -55,10 +55,12 @@ class Acting:
         """Do something in a guest, and return what came of it."""
         return json.loads(self.node.run(*self.argv(number, verb, *args, env=env)))
 
-    def begin(self, number: str, verb: str, *args: str) -> "subprocess.Popen[str]":
+    def begin(
+        self, number: str, verb: str, *args: str, env: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[str]":
         """Begin something in a guest, and return at once."""
         return subprocess.Popen(
-            [*self.node.entering, *self.argv(number, verb, *args)],
+            [*self.node.entering, *self.argv(number, verb, *args, env=env)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

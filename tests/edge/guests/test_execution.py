@@ -134,8 +134,11 @@ def test_what_a_package_left_behind_is_not_at_work(acting: Acting) -> None:
 def test_a_guest_that_stops_in_the_middle_is_told_and_made_whole_afterwards(acting: Acting) -> None:
     folder = acting.folder("stopped")
     is_to_wait(acting, "204")
-    begun = acting.begin("204", "apply", folder, UPDATE)
+    begun = acting.begin("204", "apply", folder, UPDATE, env=SECRETS)
     reaches(acting, "204")
+    environments = acting.inside("204", "cat /proc/[0-9]*/environ", check=False)
+    assert "PATCHLEDGER_EXECUTION" in environments
+    assert not [one for pair in SECRETS.items() for one in pair if one in environments]
     acting.node.run("pct", "stop", "204")
     came = json.loads(begun.communicate(timeout=PATIENCE)[0])
     assert not came["is_finished"]
@@ -274,6 +277,25 @@ def test_a_guest_that_has_no_space(acting: Acting) -> None:
         came = acting("406", "apply", acting.folder("full"), UPDATE)
         assert (came["exit_code"], came["is_finished"]) == (NO_SPACE, True)
         assert version(acting, "406") == "ii 1.0"
+
+
+def test_one_that_is_locked_between_two_steps_is_left_alone(acting: Acting) -> None:
+    acting.node.run("pct", "set", "204", "--lock", "backup")
+    try:
+        told = acting("204", "apply", acting.folder("locked"), UPDATE)
+    finally:
+        acting.node.run("pct", "unlock", "204")
+    assert (told["reason"], told["message"]) == ("GuestLocked", "guest 204: it is locked (backup)")
+    assert version(acting, "204") == "ii 1.0"
+
+
+def test_another_guest_with_its_number_is_not_touched(acting: Acting) -> None:
+    other = "0" * 32
+    told = acting("204", "apply", acting.folder("another"), UPDATE, env={"LAB_MACHINE_ID": other})
+    assert "this is not the guest that is meant: another machine is here" in told["message"]
+    own = acting.inside("204", "cat /etc/machine-id").strip()
+    assert acting("204", "which", env={"LAB_MACHINE_ID": own}) == "apt"
+    assert version(acting, "204") == "ii 1.0"
 
 
 def test_a_guest_that_is_not_there(acting: Acting) -> None:
