@@ -23,7 +23,8 @@ _EPILOG = """\
 exit codes: 0 done, nothing to do, or deferred with a reason; 1 failed, `fleet audit`: something is refuted;
 2 usage or local configuration; 3 policy rejected; 4 `plan --check`: updates pending, `fleet status --check`:
 a target needs somebody, `fleet audit --strict`: something is unproved, `policy impact --exit-code`: a host
-changes; 5 transient (network, lock); 70 a defect of patchledger; 130 interrupted"""
+changes; 5 transient (network, lock); 70 a defect of patchledger; 130 interrupted; 141 the reader of the
+output went away"""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -497,12 +497,15 @@ def read_guarded(path: Path, option: str = "--config") -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise Misuse(f"{path}: there is no such file", f"give {option} FILE") from error
+        hint = f"give {option} FILE"
+        if option == "--config":
+            hint = "run `patchledger setup` on a host that was never set up; else give --config FILE"
+        raise Misuse(f"{path}: there is no such file", hint) from error
     except IsADirectoryError as error:
         raise Misuse(f"{path}: is a folder", f"name the file in it: {path / 'config.yaml'}") from error
     except OSError as error:
         raise Misuse(
-            f"{path}: cannot be read: {error.strerror}", f"run as root or give {option} FILE"
+            f"{path}: cannot be read: {error.strerror}", f"run it as root, or give {option} FILE"
         ) from error
     check_ours(str(path.absolute()), option.lstrip("-"))
     return data

@@ -452,6 +452,24 @@ def test_doing_it_twice_changes_nothing(place: Place) -> None:
     assert place.files() == before
 
 
+def test_a_test_message_is_sent_where_an_address_is_new_or_another_one(place: Place) -> None:
+    place.set_up()
+    assert len(place.receiver.bodies) == 1
+    code, _, err = place.set_up()
+    assert (code, len(place.receiver.bodies)) == (0, 1)
+    assert "ok: notifier ops answers; nothing was sent" in err
+    assert place.run("adjust", "--yes", "--label", "a=b")[0] == 0
+    assert len(place.receiver.bodies) == 1
+    other = f"{place.address}elsewhere/"
+    assert place.set_up(notifiers={"ops": {"address": other, "keep": "file"}})[0] == 0
+    assert len(place.receiver.bodies) == 2
+    both = {"ops": {"address": other, "keep": "file"}, "chat": {"address": other, "keep": "file"}}
+    assert place.set_up(notifiers=both)[0] == 0
+    assert [body["title"] for body in place.receiver.bodies[2:]] == [
+        "[patchledger] web-01: test of the notifier chat"
+    ]
+
+
 def test_several_report_repositories_are_set_up_kept_and_taken_back(place: Place) -> None:
     several = [str(place.folder / f"reports-{number}.git") for number in range(3)]
     for path in several:
@@ -549,7 +567,7 @@ def test_adjust_begins_with_the_present_answers(place: Place) -> None:
     config = load_config(place.config)
     assert (config.labels, str(config.tick), config.host) == ({"env": "prod"}, "1:00:00", "web-01")
     assert str(config.notifiers["ops"].file) == str(place.folder / "etc" / "secrets" / "ops")
-    assert len(place.receiver.bodies) == 2, "the notifier that is kept was tested again"
+    assert len(place.receiver.bodies) == 1, "the notifier that is kept was only asked"
     code, _, err = place.run("adjust", "--yes", "--tick", "20m")
     assert code == 0, err
     assert "OnCalendar=*:0/20" in (place.folder / "units" / "patchledger.timer").read_text()
@@ -558,7 +576,7 @@ def test_adjust_begins_with_the_present_answers(place: Place) -> None:
 def test_adjust_needs_a_setup(place: Place) -> None:
     code, _, err = place.run("adjust", "--yes")
     assert code == 2
-    assert err == f"patchledger: {place.config}: this host is not set up\n  hint: run patchledger setup\n"
+    assert err == f"patchledger: {place.config}: this host is not set up\n  hint: run `patchledger setup`\n"
 
 
 def test_what_an_administrator_changed_is_kept(place: Place) -> None:

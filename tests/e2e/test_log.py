@@ -113,8 +113,8 @@ def test_a_log_that_cannot_be_written_is_told_and_ends_nothing(
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("20260101T000000Z-0",), "there is no run 20260101T000000Z-0"),
-        (("last",), "holds none"),
+        (("20260101T000000Z-0",), "there is no run yet"),
+        (("last", "--format", "json"), "holds none"),
         (("--last", "-1"), "a number of runs"),
         (("last", "--last", "3"), "belongs to the list"),
     ],
@@ -125,6 +125,11 @@ def test_a_wrong_question_is_told_in_a_line(
     code, out, err = log(*arguments)
     assert (code, out) == (2, "")
     assert word in err
+
+
+def test_the_last_of_no_runs_is_told_like_the_list_of_them(log: Callable[..., Said]) -> None:
+    assert log("last") == log()
+    assert log("last")[0] == 0
 
 
 def test_the_list_is_the_newest_and_survives_a_damaged_record(host: Site, log: Callable[..., Said]) -> None:

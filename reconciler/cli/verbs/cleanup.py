@@ -66,7 +66,7 @@ def _switch(layout: Layout, verb: str, action: Enable | Disable) -> int:
     if not layout.is_system:
         raise Misuse(f"{verb} speaks to systemd, which does not use {layout.units}", "leave out --unit-dir")
     installer = Installer(layout, note)
-    manifest = _manifest(installer, layout)
+    manifest = _manifest(installer, layout, removes=False)
     with installer.locked():
         other = {units.TIMER: units.WATCH, units.WATCH: units.TIMER}
         if isinstance(action, Enable):
@@ -111,14 +111,13 @@ def clean_up(options: CleanupOptions) -> int:
     return DONE
 
 
-def _manifest(installer: Installer, layout: Layout) -> Manifest:
+def _manifest(installer: Installer, layout: Layout, *, removes: bool = True) -> Manifest:
     found = installer.manifest()
     if found is None:
-        hint = (
-            "nothing is removed that setup did not write"
-            if layout.config.exists()
-            else "there is nothing to do"
-        )
+        hint = "run `patchledger setup`"
+        if removes:
+            is_there = layout.config.exists()
+            hint = "nothing is removed that setup did not write" if is_there else "there is nothing to do"
         raise Misuse(f"{layout.folder}: setup has installed nothing here", hint)
     return found
 

@@ -600,18 +600,19 @@ def _timer(systemd: Systemd, layout: Layout) -> Findings:
         for block in done.text.strip().split("\n\n")
     ]
     timer, watch, service = (blocks[number] if number < len(blocks) else {} for number in range(len(names)))
-    yield _ticking(timer, watch)
+    yield _ticking(timer, watch, is_set_up=layout.manifest.exists())
     if service.get("LoadState") == "loaded" and service.get("InactiveEnterTimestamp"):
         yield _last(service)
 
 
-def _ticking(timer: dict[str, str], watch: dict[str, str]) -> CheckFinding:
+def _ticking(timer: dict[str, str], watch: dict[str, str], *, is_set_up: bool) -> CheckFinding:
     if watch.get("ActiveState") == "active":
         return _ok("timer", f"{units.WATCH} is at work")
     if timer.get("LoadState") != "loaded":
         return _warning("timer", "no timer is installed: nothing runs by itself", "run `patchledger setup`")
     if timer.get("UnitFileState") != "enabled" or timer.get("ActiveState") != "active":
-        return _warning("timer", f"{units.TIMER} is not enabled and started", "run `patchledger enable`")
+        hint = "run `patchledger enable`" if is_set_up else "run `patchledger setup`"
+        return _warning("timer", f"{units.TIMER} is not enabled and started", hint)
     return _ok("timer", f"the next tick is at {timer.get('NextElapseUSecRealtime') or 'an unknown time'}")
 
 

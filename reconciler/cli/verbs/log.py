@@ -65,7 +65,9 @@ def run(options: LogOptions) -> int:
     """
     config = load_config(Path(options.config))
     logs = run_logs(config)
-    if options.run is None:
+    if options.run == _NEWEST and options.format == "text" and options.last is None and not logs.runs():
+        _list(logs, 1, options.format)  # as of a list that is empty: nothing is wrong
+    elif options.run is None:
         _list(logs, _COUNT if options.last is None else options.last, options.format)
     elif options.last is not None:
         raise Misuse("--last belongs to the list, not to one run", "leave it or the run out")
@@ -87,8 +89,12 @@ def find(logs: RunLogFolder, wanted: str) -> str:
     if len(meant) == 1:
         return meant[0]
     if not meant:
-        kept = f"the newest is {runs[-1]}" if runs else f"{logs.path} holds none"
-        raise Misuse(f"there is no run {visible(wanted)}; {kept}", "see `patchledger log --last 0`")
+        if not runs:
+            raise Misuse(
+                f"there is no run yet: {logs.path} holds none", "`patchledger run` makes one where it applies"
+            )
+        said = f"there is no run {visible(wanted)}; the newest is {runs[-1]}"
+        raise Misuse(said, "see `patchledger log --last 0`")
     few = ", ".join(meant[-3:])
     raise Misuse(
         f"{visible(wanted)} is the beginning of {len(meant)} runs, such as {few}", "write more of it"

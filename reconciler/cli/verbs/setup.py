@@ -5,7 +5,7 @@ import difflib
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from reconciler.cli.verbs.wizard import Wizard
 from reconciler.cli.wiring.compose import check_usable
 from reconciler.cli.wiring.guests import folders_of, guests_of, policy_at
 from reconciler.errors import DONE, Misuse, ReconcilerError, exit_code, worst
-from reconciler.host.config import Config, load_config
+from reconciler.host.config import Config, Notifier, load_config
 from reconciler.host.install import credentials, units
 from reconciler.host.install.answers import (
     OPTIONS,
@@ -99,6 +99,7 @@ def run(options: SetupOptions) -> int:
     if options.dry_run:
         return _set_up(options, layout, installer, setup_checks.PolicyLook())
     require_root(layout, options.command)
+    _require_setup(options, layout)
     if not options.yes and not asking.is_present():
         raise Misuse(
             f"{options.command} asks questions, and there is no terminal to answer on",
@@ -196,7 +197,9 @@ def _answered(
         return answers, places, []
     answers = _checked(draft)
     _refuse_unencrypted(answers, found.why_no_credentials)
-    return answers, places, _failures(answers, places, policy, sends=not options.dry_run)
+    known = setup_checks.notifiers_in_use(layout.config)
+    kept = {**_encrypted((one.credential for one in known.values()), layout), **places}
+    return answers, places, _failures(answers, kept, policy, known, sends=not options.dry_run)
 
 
 def _enrolled(config: Config, policy: setup_checks.PolicyLook, options: SetupOptions) -> Proposed:
@@ -262,12 +265,21 @@ def _begin(options: SetupOptions, layout: Layout, manifest: Manifest | None) -> 
     given = None if options.answers is None else read_answers(Path(options.answers))
     if given is not None and options.command == "setup":
         return _with_present_floor(given, layout)
+    _require_setup(options, layout)
     if not layout.config.exists():
-        if options.command == "adjust":
-            raise Misuse(f"{layout.config}: this host is not set up", "run patchledger setup")
         return Draft()
     present = present_answers(load_config(layout.config), "park" if manifest is None else manifest.updaters)
     return present if given is None else merged(present, given)
+
+
+def _require_setup(options: SetupOptions, layout: Layout) -> None:
+    """Refuse to adjust what is not there.
+
+    Raises:
+        Misuse: There is no configuration, and none is given.
+    """
+    if options.command == "adjust" and options.answers is None and not layout.config.exists():
+        raise Misuse(f"{layout.config}: this host is not set up", "run `patchledger setup`")
 
 
 def _with_present_floor(given: Draft, layout: Layout) -> Draft:
@@ -353,7 +365,12 @@ def _refuse_unencrypted(answers: Answers, why: str) -> None:
 
 
 def _failures(
-    answers: Answers, places: Mapping[str, Path], policy: setup_checks.PolicyLook, *, sends: bool
+    answers: Answers,
+    places: Mapping[str, Path],
+    policy: setup_checks.PolicyLook,
+    known: Mapping[str, Notifier],
+    *,
+    sends: bool,
 ) -> list[ReconcilerError]:
     """Test all answers, tell what is well, and return everything that fails.
 
@@ -361,7 +378,8 @@ def _failures(
         answers: Checked.
         places: Encrypted file by credential name.
         policy: Looks at the policy.
-        sends: Test notifiers by a message; otherwise they are only asked whether they answer.
+        known: The notifiers of the present configuration.
+        sends: Test those whose address is new by a message; the others are only asked whether they answer.
 
     Raises:
         Misuse: The file of an address cannot be used.
@@ -370,6 +388,8 @@ def _failures(
 
     def notify(name: str, one: NotifierAnswer) -> str:
         address = addresses.get(name) or setup_checks.address_in_use(name, one, places)
+        if setup_checks.is_in_use(name, address, known.get(name), places):
+            return setup_checks.ask_notifier(answers, name, address, is_known=True)
         check = setup_checks.check_notifier if sends else setup_checks.ask_notifier
         return check(answers, name, address)
 
@@ -413,9 +433,14 @@ def _warn_of_access(answers: Answers) -> None:
 def _places(draft: Draft, layout: Layout) -> dict[str, Path]:
     """Return the encrypted files of the credentials that the draft names, as far as they are there."""
     notifiers = draft.answer(("notifiers",))
+    each = notifiers.values() if isinstance(notifiers, Mapping) else ()
+    return _encrypted((one.get("credential") if isinstance(one, Mapping) else None for one in each), layout)
+
+
+def _encrypted(names: Iterable[object], layout: Layout) -> dict[str, Path]:
+    """Return the encrypted file of each credential that is there, by its name."""
     found: dict[str, Path] = {}
-    for one in notifiers.values() if isinstance(notifiers, Mapping) else ():
-        name = one.get("credential") if isinstance(one, Mapping) else None
+    for name in names:
         if isinstance(name, str):
             try:
                 paths = credentials.places(name, layout.credentials)

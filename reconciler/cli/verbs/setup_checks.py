@@ -15,7 +15,7 @@ from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.probe import ACCESS_REFUSED, Demands, Served, opened_policy, probe_push
 from reconciler.gitops.report_branches import host_branch
-from reconciler.host.config import Config
+from reconciler.host.config import Config, Notifier, load_config
 from reconciler.host.install.answers import Answers, NotifierAnswer
 from reconciler.host.install.credentials import decrypt
 from reconciler.host.machine.clock import SystemClock
@@ -238,8 +238,40 @@ def check_notifier(config: Config, name: str, address: Address) -> str:
     return f"a test message was sent to {name}"
 
 
-def ask_notifier(config: Config, name: str, address: Address) -> str:
+def notifiers_in_use(path: Path) -> Mapping[str, Notifier]:
+    """Return the notifiers of the present configuration, none where it cannot be used."""
+    try:
+        return load_config(path).notifiers if path.exists() else {}
+    except ReconcilerError:
+        return {}
+
+
+def is_in_use(name: str, address: Address, present: Notifier | None, places: Mapping[str, Path]) -> bool:
+    """Tell whether a notifier has this very address already, so that nobody need be told that it works.
+
+    Args:
+        name: Of the notifier.
+        address: That it is to have.
+        present: What the present configuration says of it.
+        places: Encrypted file by credential name.
+    """
+    if present is None:
+        return False
+    kept = NotifierAnswer(credential=present.credential, file=present.file)
+    try:
+        return address_in_use(name, kept, places).reveal() == address.reveal()
+    except ReconcilerError:
+        return False
+
+
+def ask_notifier(config: Config, name: str, address: Address, *, is_known: bool = False) -> str:
     """Ask whether a notifier answers, and send nothing; return what was found.
+
+    Args:
+        config: As it will be read.
+        name: Of the notifier.
+        address: That it has.
+        is_known: It has that address already.
 
     Raises:
         Transient: It does not, or refuses the login.
@@ -248,6 +280,8 @@ def ask_notifier(config: Config, name: str, address: Address) -> str:
     if said == ANSWERS:
         return f"notifier {name} answers; nothing was sent"
     if said == CANNOT_BE_ASKED:
+        if is_known:
+            return f"notifier {name} has the address that it had; nothing was sent"
         return f"notifier {name} would be tested by a message"
     raise Transient(f"notifier {name}: {said}", "correct its address, or try again")
 

@@ -42,8 +42,7 @@ def run(config_file: str, form: "Format") -> int:
     try:
         config = _read(config_file)
     except OSError as error:
-        hint = "run as root or give --config STATUS_FILE before the verb"
-        raise Misuse(f"{config_file}: cannot be read: {error.strerror}", hint) from error
+        raise _unread(config_file) from error
     folder = _verified_folder(config, config_file)
     left, tick = _json(folder, STATUS_FILE), _json(folder, TICK_FILE)
     try:
@@ -59,9 +58,23 @@ def run(config_file: str, form: "Format") -> int:
     return 0
 
 
+def _unread(config_file: str) -> Misuse:
+    """Return why the configuration cannot be read, in the words that every other verb has for it."""
+    from pathlib import Path
+
+    from reconciler.host.config import read_guarded
+
+    try:
+        read_guarded(Path(config_file))
+    except Misuse as error:
+        return error
+    return Misuse(f"{config_file}: could not be read", "try it again")  # it has come in between
+
+
 def _no_report(folder: str, tick: "dict[str, Any]") -> ReconcilerError:
     """Say why there is nothing to show, as far as the first tick told."""
-    said, hint = f"{folder}: there is no report yet", "run `patchledger run` first"
+    said = f"{folder}: there is no report yet"
+    hint = "the timer begins the first tick; `patchledger run` makes it now"
     match _state(folder, tick):
         case "running":
             began = _shown(tick["began"])

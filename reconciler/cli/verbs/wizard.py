@@ -11,6 +11,7 @@ from reconciler.cli.verbs.setup_checks import (
     PolicyLook,
     address_in_use,
     addresses_of,
+    ask_notifier,
     check_notifier,
     check_reports,
 )
@@ -194,16 +195,15 @@ class Wizard:
             return ""
         if one.is_new:
             address = addresses_of(config.model_copy(update={"notifiers": {name: one}}))[name]
-        else:
-            address = address_in_use(name, one, self.places)
-        return check_notifier(config, name, address)
+            return check_notifier(config, name, address)
+        return ask_notifier(config, name, address_in_use(name, one, self.places), is_known=True)
 
     def _updaters(self) -> None:
         awake = [one.name for one in self.found.updaters if not one.parked]
         was_parked = self.draft.answer(("updaters",)) != "leave"
         if "updaters" in self.given or not self.found.updaters:
             return
-        names = ", ".join(one.name for one in self.found.updaters)
+        names = ", ".join(awake or [one.name for one in self.found.updaters])
         said = "would upgrade packages beside patchledger" if awake else "does nothing by itself"
         park = confirm(self.terminal, f"{names} {said}. Park it, until cleanup", default=was_parked)
         self.draft = self.draft.with_answer(("updaters",), "park" if park else "leave")
