@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.labs.conversation import Conversation
 from tests.policy.trees import MIDNIGHT
 
 REMARKABLE = "kind: Policy\nname: p\nschedule: night\nmatch: {labels: {site: Köln→€}}\n"
@@ -88,3 +89,10 @@ def test_what_does_something_keeps_its_exit_code(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert b"what there was to say cannot be written" in done.stderr
     assert ended("", tmp_path, "--config", str(config), "resume").returncode == 0
+
+
+@pytest.mark.parametrize("more", [{"TERM": "dumb"}, {"NO_COLOR": "1"}, {"TERM": "xterm"}])
+def test_a_terminal_that_can_show_no_colours_gets_none(more: dict[str, str]) -> None:
+    argv = [sys.executable, "-c", "from reconciler.cli.showing.terminal import colour; print(colour())"]
+    with Conversation.start(argv, {"NO_COLOR": "", **more}) as person:
+        person.expect("True" if more.get("TERM") == "xterm" else "False")

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.cli.showing.render import render_explain, render_plan, render_run, render_status
+from reconciler.cli.showing.render import (
+    render_explain,
+    render_plan,
+    render_run,
+    render_status,
+    render_summary,
+)
 from reconciler.cli.showing.terminal import json_text
 from reconciler.cli.verbs.status import BAD_ENDS
 from reconciler.planning.facts.observation import Facts, Installed, Move, Quarantined, Reboot, RebootNeed
@@ -282,3 +288,28 @@ def test_only_what_failed_is_told_in_red(outcome: RunOutcome) -> None:
     is_bad = outcome in {RunOutcome.FAILED, RunOutcome.INTERRUPTED, RunOutcome.ROLLED_BACK}
     assert ("\033[31m" in title) is is_bad
     assert (outcome in BAD_ENDS) is is_bad
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 160])
+def test_no_line_is_longer_than_the_terminal_is_wide(columns: int) -> None:
+    report = report_of()
+    for text in (
+        render_plan(report, width=columns),
+        render_status(report, width=columns),
+        render_summary(report, width=columns),
+        render_explain(report, width=columns),
+    ):
+        # A word may be longer than a line, such as a place in policy: it can be copied whole.
+        too_long = [
+            line
+            for line in text.split("\n")
+            if len(line) > columns and max(map(len, line.split())) < columns // 2
+        ]
+        assert too_long == []
+
+
+def test_what_fixes_security_is_read_first_then_by_source_then_by_name() -> None:
+    text = render_plan(report_of(), width=200)
+    shown = [line.split()[1] for line in text.split("\n") if "→" in line and line.startswith("  upgrade")]
+    assert shown[0] == "openssl:amd64"
+    assert shown[1:] == sorted(shown[1:])

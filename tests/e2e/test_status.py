@@ -189,7 +189,10 @@ def test_a_tick_with_trouble_says_which(site: Site, lab: AptLab, patchledger: Co
 def test_what_cannot_even_begin_is_told(site: Site, lab: AptLab, patchledger: Command) -> None:
     patchledger("run")
     site.configure(
-        environment=lab.environment, root=str(lab.root), manager="zypper", policy={"remote": "https://a:b@x/"}
+        environment=lab.environment,
+        root=str(lab.root),
+        manager="zypper",
+        policy={"remote": "/x", "ref": "a..b"},
     )
     assert patchledger("run")[0] == 2
     found = document(patchledger)

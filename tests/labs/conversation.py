@@ -33,7 +33,11 @@ class Conversation:
         ours, its = pty.openpty()
         try:
             process = subprocess.Popen(
-                ["setsid", "--ctty", *argv], stdin=its, stdout=its, stderr=its, env={**os.environ, **env}
+                ["setsid", "--ctty", *argv],
+                stdin=its,
+                stdout=its,
+                stderr=its,
+                env={**os.environ, "COLUMNS": "500", **env},
             )
         finally:
             os.close(its)

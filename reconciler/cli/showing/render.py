@@ -42,7 +42,7 @@ def render_plan(report: Report, *, width: int = 100, colour: bool = False) -> st
     """
     paint = Paint(colour=colour)
     blocks = [
-        [_title(report, paint)],
+        _title(report, paint, width),
         list(_condition_lines(report.conditions, width, paint)),
         list(_transaction_lines(report, width, paint)),
         list(_left_out_lines(report, width, paint)),
@@ -56,7 +56,7 @@ def render_summary(report: Report, *, width: int = 100, colour: bool = False) ->
     """Return what ``run`` prints: the headline, what is wrong, and what happens when."""
     paint = Paint(colour=colour)
     blocks = [
-        [_title(report, paint)],
+        _title(report, paint, width),
         list(_condition_lines(report.conditions, width, paint)),
         list(_decision_lines(report, width, paint)),
         list(_security_lines(report, width)),
@@ -83,7 +83,7 @@ def render_status(report: Report, *, width: int = 100, colour: bool = False) -> 
     """Return what ``status`` prints: the last report in a screenful, with gates and next windows."""
     paint = Paint(colour=colour)
     blocks = [
-        [_title(report, paint)],
+        _title(report, paint, width),
         list(_condition_lines(report.conditions, width, paint)),
         list(table(_facts(report), width)),
         [
@@ -102,9 +102,10 @@ def render_status(report: Report, *, width: int = 100, colour: bool = False) -> 
     return _join(blocks)
 
 
-def _title(report: Report, paint: Paint) -> str:
+def _title(report: Report, paint: Paint, width: int) -> list[str]:
     style = Style.BAD if failures(report.conditions) else Style.STRONG
-    return paint(f"{visible(report.target)}: {visible(headline(report))}", style)
+    said = f"{visible(report.target)}: {visible(headline(report))}"
+    return [paint(line, style) for line in wrapped(said, width)]
 
 
 def render_explain(
@@ -240,9 +241,10 @@ def _transaction_lines(report: Report, width: int, paint: Paint) -> Iterator[str
     if not plan.transaction:
         return
     size = f", {mebibytes(plan.download)} to download" if plan.download else ""
-    yield f"Would change {plural(len(plan.transaction), 'package')} (plan {short_digest(plan.digest)}{size})"
+    said = f"Would change {plural(len(plan.transaction), 'package')} (plan {short_digest(plan.digest)}{size})"
+    yield from wrapped(said, width)
     security = plan.security_keys
-    rows = [_move_row(move, move.package in security) for move in plan.transaction]
+    rows = [_move_row(move, move.package in security) for move in plan.in_reading_order]
     yield from table(rows, width, paint=paint, style_of=_move_style)
 
 
@@ -268,7 +270,7 @@ def _left_out_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
     if not left:
         return
     yield f"Not in the plan: {plural(len(left), 'update')}"
-    for update in left:
+    for update in sorted(left, key=lambda one: not one.security):
         for line in _explained(update, name, width - 2, paint, report.timezone):
             yield f"  {line}"
 

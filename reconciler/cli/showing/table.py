@@ -60,7 +60,8 @@ def table(
 
     Args:
         rows: The cells of a line each. A column in which nothing stands is left out.
-        width: Of the terminal: the last column is wrapped below itself; ``None`` wraps nothing.
+        width: Of the terminal: the last column is wrapped below itself; where that has no room each row is
+            a sentence, so that no line is longer; ``None`` wraps nothing.
         heads: What stands above each column.
         indent: Before each line.
         widest: Cells that a column is padded to at most; a longer cell pushes the rest of its line.
@@ -73,6 +74,11 @@ def table(
     lines = [list(compress(row, filled)) for row in whole]
     sizes = [min(max(map(cells, column)), widest or _ANY) for column in zip(*lines, strict=True)]
     styles = [*(Style.PLAIN for _ in above), *map(style_of, rows)]
+    if width is not None and _needs(sizes, indent) > width:
+        for line, style in zip(lines[len(above) :], styles[len(above) :], strict=True):
+            text = "  ".join(cell.strip() for cell in line if cell.strip())
+            yield from (paint(part, style) for part in wrapped(text, width, indent))
+        return
     for line, style in zip(lines, styles, strict=True):
         padded = [cell + " " * (size - cells(cell)) for cell, size in zip(line, sizes, strict=True)]
         head = indent + "".join(f"{cell}  " for cell in padded[:-1])
@@ -80,6 +86,11 @@ def table(
         parts = [last] if width is None else wrapped(last, max(width - cells(head), _LAST_COLUMN), hang="")
         for number, part in enumerate(parts):
             yield paint(((" " * cells(head) if number else head) + part).rstrip(), style)
+
+
+def _needs(sizes: Sequence[int], indent: str) -> int:
+    """Return the cells that a line takes where its last column is as narrow as it may be."""
+    return cells(indent) + sum(size + 2 for size in sizes[:-1]) + min(*sizes[-1:], _LAST_COLUMN)
 
 
 def wrapped(text: str, width: int, indent: str = "", *, hang: str = "  ") -> list[str]:

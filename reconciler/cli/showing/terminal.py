@@ -45,6 +45,12 @@ def counter(what: str) -> Callable[[int, int], None] | None:
     return (lambda done, of: note(f"{done} of {of} {what}")) if sys.stderr.isatty() else None
 
 
+def at_work(what: str) -> None:
+    """Tell a person at a terminal what takes a while now, so that silence is not taken for a standstill."""
+    if sys.stderr.isatty():
+        note(what)
+
+
 @contextlib.contextmanager
 def outlived_by(work: str) -> Iterator[None]:
     """Say on standard error, where a signal ends us meanwhile, that ``work`` goes on without us.
@@ -103,5 +109,6 @@ def width() -> int:
 
 
 def colour() -> bool:
-    """Say whether a result is shown in colour: on a terminal, unless ``NO_COLOR`` is set."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    """Say whether a result is shown in colour: on a terminal that can, unless ``NO_COLOR`` is set."""
+    asked_not_to = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not asked_not_to

@@ -1,11 +1,13 @@
 """Questions on a terminal: defaults, secrets without an echo, and yes or no."""
 
 import getpass
+import shutil
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from reconciler.cli.showing.table import wrapped
 from reconciler.errors import Misuse
 from reconciler.policy.problems import visible
 
@@ -28,7 +30,7 @@ class OwnTerminal:
 
     def say(self, text: str = "") -> None:
         """Show a line; what git or a server said in it cannot move the cursor."""
-        sys.stderr.write(visible(text) + "\n")
+        sys.stderr.write("\n".join(_folded(text)) + "\n")
 
     def ask(self, question: str, default: str = "") -> str:
         """Ask on standard error, and read a line of standard input.
@@ -36,7 +38,7 @@ class OwnTerminal:
         Raises:
             Misuse: Standard input has ended.
         """
-        sys.stderr.write(f"{visible(question)}{f' [{visible(default)}]' if default else ''}: ")
+        sys.stderr.write("\n".join(_folded(f"{question}{f' [{default}]' if default else ''}:")) + " ")
         sys.stderr.flush()
         line = sys.stdin.readline()
         if not line:
@@ -61,6 +63,14 @@ class OwnTerminal:
                 ) from error
             except EOFError as error:
                 raise _ended() from error
+
+
+def _folded(text: str) -> list[str]:
+    """Return a text as lines that fit on the terminal, broken between words."""
+    shown = visible(text)
+    indent = " " * (len(shown) - len(shown.lstrip(" ")))
+    columns = shutil.get_terminal_size((100, 24)).columns
+    return wrapped(shown, columns - 1, indent) if len(shown) >= columns else [shown]
 
 
 def is_present() -> bool:

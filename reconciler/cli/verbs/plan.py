@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.cli.showing.render import render_explain, render_plan
 from reconciler.cli.showing.table import wrapped
-from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width
+from reconciler.cli.showing.terminal import Format, at_work, colour, note, print_json, tell, width
 from reconciler.cli.verbs import windows as host_windows
 from reconciler.cli.verbs.arrivals import arrivals, holding
 from reconciler.cli.verbs.origins import Lines, written_lines
@@ -121,6 +121,7 @@ def _tried(config: Config, ref: str) -> Iterator[Wiring]:
 
 
 def _shown(wiring: Wiring, options: PlanOptions) -> int:
+    at_work(f"{wiring.manager.name} is asked what it would do; that takes a while where much is offered")
     assessment = _look(wiring)
     if options.format == "json":
         print_json(plan_json(assessment.report))

@@ -128,11 +128,11 @@ def _with_awaited(
 
 
 def packages_of(report: Report) -> tuple[PackageLine, ...]:
-    """Return the transaction of ``report`` as lines of a message, in its order."""
+    """Return the transaction of ``report`` as lines of a message, what fixes security first."""
     security = report.plan.security_keys
     return tuple(
         PackageLine(move.name, move.arch, move.from_, move.to, move.package in security)
-        for move in report.plan.transaction
+        for move in report.plan.in_reading_order
     )
 
 

@@ -128,6 +128,17 @@ class Planned:
         """Every update that fixes security."""
         return frozenset(update.package for update in self.updates if update.security)
 
+    @property
+    def in_reading_order(self) -> tuple[PlannedMove, ...]:
+        """The transaction as people want to read it: what fixes security first, then by source, by name."""
+        security = self.security_keys
+        return tuple(
+            sorted(
+                self.transaction,
+                key=lambda move: (move.package not in security, move.origin, move.name, move.arch),
+            )
+        )
+
 
 # Decision and GateResult are unions that `match` reads; the reader of a report is no program of ours, and
 # finds the same keys in every decision and every gate.

@@ -162,7 +162,7 @@ def _outside(report: Report, rows: int) -> str:
 
 
 def _transaction(title: str, plan: Planned, rows: int) -> str:
-    moves, security = plan.transaction, plan.security_keys
+    moves, security = plan.in_reading_order, plan.security_keys
     if not moves:
         return ""
     lines = [
