@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler import process
 from reconciler.cli import main
+from reconciler.cli.showing.interfaces import schema
 from reconciler.gitops.report_queue import Identity, ReportQueue
 from reconciler.gitops.signed_reports import own_public_key
 from reconciler.host.config import load_config
@@ -500,6 +501,7 @@ def test_a_dry_run_shows_everything_and_changes_nothing(place: Place) -> None:
     assert "    +OnCalendar=*:0/15" in out
     assert SECRET not in out + err
     code, out, _ = place.run("setup", "--answers", path, "--dry-run", "--format", "json")
+    valid("setup-result", out)
     assert (code, json.loads(out)["actions"][0]) == (0, f"make the folder {place.config.parent} (mode 0700)")
     place.set_up()
     _, out, _ = place.run("setup", "--answers", str(place.answers(tick="1h")), "--dry-run")
@@ -590,6 +592,21 @@ def test_what_an_administrator_changed_is_kept(place: Place) -> None:
 
 
 @pytest.mark.root
+def valid(name: str, text: str) -> None:
+    """Refuse what a command printed and its schema does not know."""
+    Draft202012Validator(schema(name)).validate(json.loads(text))
+
+
+def test_programs_read_what_was_done(place: Place) -> None:
+    answers = str(place.answers())
+    _, out, _ = place.run("setup", "--answers", answers, "--yes", "--format", "json")
+    valid("setup-result", out)
+    assert "kind: Host" in json.loads(out)["enrol"]
+    valid("setup-result", place.run("adjust", "--yes", "--tick", "1h", "--format", "json")[1])
+    valid("cleanup", place.run("cleanup", "--dry-run", "--format", "json")[1])
+    valid("cleanup", place.run("cleanup", "--yes", "--format", "json")[1])
+
+
 def test_cleanup_leaves_nothing(place: Place) -> None:
     before = place.files()
     place.set_up()

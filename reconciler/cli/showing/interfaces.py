@@ -6,7 +6,7 @@ that against its schema. What ``plan`` prints is a part of a report, and describ
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from reconciler.planning.gates.types import Pause
 from reconciler.planning.impact.effect import Impact
 from reconciler.planning.reporting.document import PlannedMove
 from reconciler.planning.reporting.host_status import HostStatus, RunSummary
-from reconciler.planning.reporting.schema import LocalTime, schema_of
+from reconciler.planning.reporting.schema import LocalTime, plan_schema, schema_of
 from reconciler.policy.problems import Problem
 
 
@@ -555,6 +555,243 @@ class AuditShown:
     problems: tuple[TickProblem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenLine:
+    """A line of policy behind a decision, and who wrote it.
+
+    Attributes:
+        origin: ``FILE:LINE@COMMIT``.
+        commit: Which wrote it last, null where that cannot be told, as all that follows.
+        accepted: Commit with which it came into force here, where it is another one.
+        signature: Whose it is, null where nobody signed.
+        expires: When it ends by itself.
+    """
+
+    origin: str
+    commit: str | None
+    author: str | None
+    at: datetime | None
+    subject: str | None
+    accepted: str | None
+    signature: str | None
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LetBy:
+    """What let a run bring a version.
+
+    Attributes:
+        words: What it is, for people.
+        origin: Its line of policy, empty where it has none.
+        in_force: It is still.
+    """
+
+    name: str
+    words: str
+    origin: str
+    in_force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CameBy:
+    """The run that brought a version that is installed."""
+
+    name: str
+    arch: str
+    version: str
+    run: str
+    at: datetime
+    policy_commit: str | None
+    let_by: tuple[LetBy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FateChange:
+    """A report that tells another fate of a package than the one before; null where no update is listed.
+
+    Attributes:
+        policy_commit: By which it was decided.
+        policy_before: By which the fate before was.
+    """
+
+    at: datetime
+    name: str
+    arch: str
+    installed: str | None
+    candidate: str | None
+    disposition: str | None
+    reasons: tuple[str, ...]
+    policy_commit: str | None
+    policy_before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorFinding:
+    """One thing that was looked at.
+
+    Attributes:
+        hint: What to do, empty where there is nothing.
+    """
+
+    check: str
+    level: Literal["ok", "unknown", "warning", "problem"]
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorFound:
+    """All that was looked at; the host is null where its configuration cannot be read."""
+
+    host: str | None
+    findings: tuple[DoctorFinding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedDocument:
+    """A document of policy, and where it stands."""
+
+    name: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class AmbiguousSetting:
+    """A setting that two policies of one rank make."""
+
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPolicy:
+    """What policy says of one host.
+
+    Attributes:
+        policy_commit: Empty where a folder was read.
+        policies: The strongest first.
+        settings: In force, each as policy writes it.
+        origins: Where each was made; a default has none.
+    """
+
+    host: str
+    policy_commit: str
+    labels: Mapping[str, str]
+    policies: tuple[NamedDocument, ...]
+    settings: Mapping[str, Any]
+    origins: Mapping[str, str]
+    exceptions: tuple[NamedDocument, ...]
+    freezes: tuple[NamedDocument, ...]
+    approvals: tuple[NamedDocument, ...]
+    ambiguities: tuple[AmbiguousSetting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InitialisedPolicy:
+    """A repository that was made, and its first commit."""
+
+    folder: str
+    example: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedPolicy:
+    """What became of the settings of another program.
+
+    Attributes:
+        folder: Where they were written, null where they were only printed.
+        commit: Empty there.
+        documents: Text by path.
+        left: What has no counterpart, or not quite.
+    """
+
+    folder: str | None
+    commit: str
+    documents: Mapping[str, str]
+    left: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHeartbeat:
+    """An empty commit that shows that policy is still looked after."""
+
+    folder: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedThings:
+    """What ``watch`` would wait for.
+
+    Attributes:
+        digest: Of the configuration file.
+        tick: Seconds.
+        watched: Files and folders by what they are.
+    """
+
+    digest: str
+    tick: float
+    state_dir: str
+    watched: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationDone:
+    """What was done, or would be with ``--dry-run``, a sentence each."""
+
+    actions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetupDone:
+    """What was done, a sentence each.
+
+    Attributes:
+        enrol: The Host document that enrols this host, empty where the policy has it or none is needed.
+    """
+
+    actions: tuple[str, ...]
+    enrol: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupDone:
+    """What was done, a sentence each, and what was left where it is."""
+
+    actions: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def _with_plan(said: str, more: Mapping[str, object]) -> dict[str, Any]:
+    """Return the schema of what ``plan`` prints with more keys at its top."""
+    whole = plan_schema()
+    definitions: dict[str, Any] = whole["$defs"]
+    own = schema_of(_together(more), "")
+    definitions |= {name: one for name, one in own["$defs"].items() if name != "Together"}
+    top, added = definitions["Report"], own["$defs"]["Together"]
+    top["properties"] |= added["properties"]
+    top["required"] = sorted({*top["required"], *added["required"]})
+    return {**whole, "title": f"What {said}"}
+
+
+def _together(more: Mapping[str, object]) -> type:
+    return make_dataclass("Together", list(more.items()), frozen=True, slots=True)
+
+
+_BESIDE_PLAN: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "run-result": (
+        "`run --format json` prints: what `plan` does, the report commit, and the records of runs",
+        {"commit": str | None, "pushed": bool, "runs": tuple[Mapping[str, Any], ...]},
+    ),
+    "explain": (
+        "`explain --format json` prints: what `plan` does, of updates only those that were asked about",
+        {"written": tuple[WrittenLine, ...], "came": tuple[CameBy, ...], "installed": tuple[str, ...]},
+    ),
+}
+
+
 _PRINTED: Mapping[str, tuple[str, object]] = {
     "fleet-status": ("`fleet status --format json` prints", FleetStatus),
     "fleet-publish": ("`fleet publish --format json` prints", FleetPublish),
@@ -574,15 +811,39 @@ _PRINTED: Mapping[str, tuple[str, object]] = {
     "pause": ("`pause --format json` and `resume --format json` print", PauseState),
     "notify-test": ("`notify test --format json` prints", NotifyTest),
     "reports-repair": ("`reports repair --format json` prints", ReportsRepair),
+    "explain-since": ("`explain PACKAGE --since DATE --format json` prints", tuple[FateChange, ...]),
+    "doctor": ("`doctor --format json` prints", DoctorFound),
+    "policy-show": (
+        "`policy show --format json` prints: one host, or with `--all` each",
+        ShownPolicy | tuple[ShownPolicy, ...],
+    ),
+    "policy-init": ("`policy init --format json` prints", InitialisedPolicy),
+    "policy-convert": (
+        "`policy init --format json` prints where it takes over what another program was told",
+        ConvertedPolicy,
+    ),
+    "policy-heartbeat": ("`policy heartbeat --format json` prints", SignedHeartbeat),
+    "policy-schema": ("`policy schema --write DIR --format json` prints: files", tuple[str, ...]),
+    "watch-check": ("`watch --check --format json` prints", WatchedThings),
+    "setup-result": (
+        "`setup` and `adjust` print with `--format json`; with `--dry-run` without `enrol`",
+        SetupDone | InstallationDone,
+    ),
+    "cleanup": (
+        "`cleanup --format json` prints; with `--dry-run` without `left`",
+        CleanupDone | InstallationDone,
+    ),
 }
 
 
 def schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema of what a command prints, by the name of its file below ``schemas/``."""
+    if name in _BESIDE_PLAN:
+        return _with_plan(*_BESIDE_PLAN[name])
     said, kind = _PRINTED[name]
     return schema_of(kind, f"What {said}")
 
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Return the schemas of all commands, by name."""
-    return {name: schema(name) for name in _PRINTED}
+    return {name: schema(name) for name in (*_PRINTED, *_BESIDE_PLAN)}

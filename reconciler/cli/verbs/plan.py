@@ -161,7 +161,11 @@ def explain(options: ExplainOptions) -> int:
     present = _present(observed.installed, options.package)
     came = arrivals(wiring.config, report, present)
     if options.format == "json":
-        more = {"written": [one.plain() for one in written], "came": [one.plain() for one in came]}
+        more = {
+            "written": [one.plain() for one in written],
+            "came": [one.plain() for one in came],
+            "installed": [f"{one.package} {one.version}" for one in present],
+        }
         print_json({**_explained(report, options.package), **more})
         return DONE
     at, commit = on_the_clock(report.generated_at, report.timezone), report.policy_commit[:12] or "none"
