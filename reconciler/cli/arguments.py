@@ -248,6 +248,11 @@ def _add_setup_verbs(commands: _Commands) -> None:
         "timer, and plan for the first time. With --yes nothing is asked: answers come from --answers, from "
         "options, and from what is set up already. Doing it twice changes nothing.",
     )
+    setup.add_argument(
+        "--sample",
+        action="store_true",
+        help="print an answers file with every answer, its default and choices, and do nothing",
+    )
     _add_setup_options(setup)
     adjust = commands.add_parser(
         "adjust",

@@ -179,6 +179,11 @@ def _perform_installing(chosen: argparse.Namespace) -> int:
     """Perform what installs us on this host, switches us on and off, and removes us."""
     match chosen.command:
         case "setup" | "adjust":
+            if getattr(chosen, "sample", False):
+                from reconciler.cli.verbs.samples import setup_sample
+
+                sys.stdout.write(setup_sample())
+                return 0
             from reconciler.cli.verbs import setup
 
             return setup.run(options_of(setup.SetupOptions, chosen))
@@ -282,7 +287,7 @@ def _init(chosen: argparse.Namespace) -> int:
         raise Misuse("--os-release and --timezone are about hosts whose configuration is converted")
     from reconciler.cli.verbs.policy import start
 
-    return start.init(chosen.folder, chosen.example, chosen.format)
+    return start.init(chosen.folder, chosen.example, chosen.format, is_full=chosen.full)
 
 
 def _approve(chosen: argparse.Namespace) -> int:

@@ -140,21 +140,22 @@ def _lines(mapping: Data) -> Iterator[str]:
     for key, value in mapping.items():
         match value:
             case dict():
-                yield f"{_flow(key)}:"
+                yield f"{inline(key)}:"
                 yield from (f"  {line}" for line in _lines(value))
             case list():
-                yield f"{_flow(key)}:"
-                yield from (f"  - {_flow(item)}" for item in value)
+                yield f"{inline(key)}:"
+                yield from (f"  - {inline(item)}" for item in value)
             case _:
-                yield f"{_flow(key)}: {_flow(value)}"
+                yield f"{inline(key)}: {inline(value)}"
 
 
-def _flow(value: object) -> str:
+def inline(value: object) -> str:
+    """Write a value on one line, with quotes only where they are needed."""
     match value:
         case dict():
-            return f"{{{', '.join(f'{_flow(key)}: {_flow(item)}' for key, item in value.items())}}}"
+            return f"{{{', '.join(f'{inline(key)}: {inline(item)}' for key, item in value.items())}}}"
         case list():
-            return f"[{', '.join(map(_flow, value))}]"
+            return f"[{', '.join(map(inline, value))}]"
         case str() if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
             return value
         case _:

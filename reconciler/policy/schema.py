@@ -25,10 +25,11 @@ WRITTEN_KINDS: Mapping[str, type[Document]] = {**KINDS, "Expectation": Expectati
 _NO_EDITOR_NEEDS = ("title", "gt")
 
 
-class _Generator(GenerateJsonSchema):
+class WrittenDefaults(GenerateJsonSchema):
     """Writes defaults the way policies write them."""
 
     def encode_default(self, dft: Any) -> Any:  # noqa: ANN401 - pydantic's own signature
+        """Return a default as a document has it, with durations such as ``6h``."""
         return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
@@ -38,10 +39,10 @@ def schemas() -> dict[str, Schema]:
     ``policy.schema.json`` takes a document of any kind, ``kinds/*.schema.json`` of one kind, and
     ``patchledger.schema.json`` the file ``patchledger.yaml``.
     """
-    made = {f"kinds/{kind.lower()}.schema.json": _of_model(model) for kind, model in WRITTEN_KINDS.items()}
+    made = {f"kinds/{kind.lower()}.schema.json": of_model(model) for kind, model in WRITTEN_KINDS.items()}
     return {
         "policy.schema.json": _any_kind(),
-        "patchledger.schema.json": _of_model(Repository),
+        "patchledger.schema.json": of_model(Repository),
         **made,
     }
 
@@ -51,7 +52,8 @@ def schema_text(schema: Mapping[str, object]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def _of_model(model: type[BaseModel]) -> Schema:
+def of_model(model: type[BaseModel]) -> Schema:
+    """Return the schema of one kind of document."""
     definitions = _definitions([model])
     own = definitions.pop(model.__name__)
     return {"$schema": _DIALECT, "title": _title(model), **own, "$defs": definitions}
@@ -83,7 +85,9 @@ def _title(model: type[BaseModel]) -> str:
 
 
 def _definitions(models: list[type[BaseModel]]) -> dict[str, Schema]:
-    _, made = models_json_schema([(model, "validation") for model in models], schema_generator=_Generator)
+    _, made = models_json_schema(
+        [(model, "validation") for model in models], schema_generator=WrittenDefaults
+    )
     definitions: dict[str, Schema] = {name: _tidy(schema) for name, schema in made["$defs"].items()}
     if Policy in models:
         defaults = Settings().model_dump(mode="json")

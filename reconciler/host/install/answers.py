@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, Field, SecretStr, field_validat
 from reconciler.errors import Misuse
 from reconciler.host.config import AbsolutePath, Config, Notifier, read_guarded
 from reconciler.policy.problems import Problem, dotted
+from reconciler.policy.schema import WrittenDefaults
 from reconciler.policy.values import NAME, format_duration, refuse, suggested_id
 from reconciler.policy.yamltext import YamlDocument, parse_documents, validate
 
@@ -354,7 +355,7 @@ def _scalar(value: object) -> str:
 def answers_schema() -> dict[str, object]:
     """Return the JSON Schema of an answers file."""
     model: type[BaseModel] = Answers
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(schema_generator=WrittenDefaults)
     # A host's id has a default here: the host's name.
     schema["required"] = [key for key in schema["required"] if key != "host"]
     return {

@@ -186,6 +186,11 @@ def _register_init(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="a new or empty folder; may be left out with --from-..., which then prints what it would write",
     )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="with --example: add a policy that has every setting as a comment, with its default and choices",
+    )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--example", choices=EXAMPLES, default="minimal", help="default: minimal")
     for tool, files in UPDATERS.items():

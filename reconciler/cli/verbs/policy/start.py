@@ -8,12 +8,13 @@ from typing import Any
 
 from reconciler.cli.showing import interfaces
 from reconciler.cli.showing.terminal import print_json
+from reconciler.cli.verbs.samples import policy_sample
 from reconciler.errors import Misuse
 from reconciler.host.config import Config
 from reconciler.host.install.answers import answers_schema
 from reconciler.planning.fleet.summary import summary_schema
 from reconciler.planning.reporting.schema import plan_schema_json, report_schema_json, run_schema_json
-from reconciler.policy.schema import schema_text, schemas
+from reconciler.policy.schema import WrittenDefaults, schema_text, schemas
 from reconciler.policy.values import nearest
 from reconciler.resources import locate
 
@@ -38,7 +39,7 @@ def _config_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of a host",
-        **Config.model_json_schema(),
+        **Config.model_json_schema(schema_generator=WrittenDefaults),
     }
 
 
@@ -66,8 +67,14 @@ def schema(name: str, folder: str | None, form: str) -> int:
     return 0
 
 
-def init(folder: str | None, example: str, form: str) -> int:
+def init(folder: str | None, example: str, form: str, *, is_full: bool = False) -> int:
     """Copy an example into a new git repository with a first commit, and return 0.
+
+    Args:
+        folder: Of the repository.
+        example: Its name.
+        form: How the result is printed.
+        is_full: With a policy that has every setting as a comment.
 
     Raises:
         Misuse: No folder is named, or it is not empty or cannot be written.
@@ -77,6 +84,8 @@ def init(folder: str | None, example: str, form: str) -> int:
         raise Misuse("no folder is named", "patchledger policy init DIR")
     source = locate(f"examples/policies/{example}")
     files = {path.relative_to(source): path.read_text(encoding="utf-8") for path in _files(source)}
+    if is_full:
+        files[Path("policies/every-option.yaml")] = policy_sample()
     commit = plant(folder, files, f"Start from the {example} example")
     if form == "json":
         print_json({"folder": folder, "example": example, "commit": commit})
