@@ -738,3 +738,14 @@ def test_no_password_of_an_address_is_echoed_whatever_is_wrong_with_it(
     out, err = capsys.readouterr()
     assert "p12-2.yaml" in out + err
     assert "hunter" not in out + err
+
+
+def test_show_has_a_line_for_each_route_of_messages(tmp_path: Path, capsys: Printed) -> None:
+    notify = "notify: [{to: ops, on: [failed, recovered]}, {to: board, on: [needs-approval]}]\n"
+    plant(tmp_path, {"policies/p.yaml": f"kind: Policy\nname: p\n{notify}"})
+    assert call("show", "a", str(tmp_path)) == 0
+    lines = capsys.readouterr().out.split("\n")
+    first = next(number for number, line in enumerate(lines) if line.startswith("notify "))
+    assert "to ops: failed, recovered" in lines[first]
+    assert lines[first].split()[-1].startswith("policies/p.yaml:3")
+    assert lines[first + 1].strip() == "to board: needs-approval"

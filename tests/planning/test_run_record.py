@@ -510,7 +510,7 @@ def test_every_outcome_has_its_words_and_fits_the_schema(outcome: RunOutcome) ->
     [
         ((), (), "interrupted, 0 of 3 changes made"),
         (("a",), (), "interrupted, 1 of 3 changes made"),
-        (("a",), ("b",), "interrupted, 1 of 3 changes made"),
+        (("a",), ("b",), "interrupted, 1 of 3 changes made, 1 half done"),
         (("a", "b", "c"), (), "interrupted, 3 of 3 changes made"),
     ],
 )
@@ -528,6 +528,13 @@ def test_a_headline_counts_all_of_the_plan(
     found = difference(before, after, [upgrade(name) for name in "abc"], "apt")
     record = replace(RECORD, outcome=RunOutcome.INTERRUPTED, code="interrupted", steps=(), difference=found)
     assert run_headline(record) == words
+
+
+def test_a_failure_is_not_told_in_the_words_of_a_success() -> None:
+    before, after = [package(name, "1.0") for name in "abc"], [package(name, "1.1") for name in "abc"]
+    found = difference(before, after, [upgrade(name) for name in "abc"], "apt")
+    record = replace(RECORD, outcome=RunOutcome.FAILED, code="unhealthy", steps=(), difference=found)
+    assert run_headline(record) == "failed, though all of 3 changes were made"
 
 
 def test_a_run_of_a_newer_release_has_a_headline_with_its_word() -> None:

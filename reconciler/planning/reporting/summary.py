@@ -237,7 +237,11 @@ def _how_far(record: RunRecord) -> str:
     planned = {(one.package, one.to) for one in (*found.changed, *found.missing) if one not in unplanned}
     number = max(len(planned), sum(len(step.changes) for step in record.steps))
     made = len(found.changed) if record.rollback is not None else number - len(found.missing)
-    return f"{made} of {plural(number, 'change')} made"
+    half = f", {len(found.broken)} half done" if found.broken else ""
+    if record.outcome is RunOutcome.FAILED and made == number and made and not half:
+        # What failed is something else, such as a check: "3 of 3 made" alone would read as success.
+        return f"though all of {plural(number, 'change')} {'was' if number == 1 else 'were'} made"
+    return f"{made} of {plural(number, 'change')} made{half}"
 
 
 def run_subject(report: Report, record: RunRecord) -> str:

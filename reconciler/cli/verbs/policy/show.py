@@ -160,6 +160,16 @@ def _named(placed: Iterable[Placed[AnyDocument]]) -> list[dict[str, str]]:
     return [{"name": one.value.name, "origin": str(one.origin)} for one in placed]
 
 
+def _rows(key: str, value: object, origin: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the rows of a setting: one for each route of messages, which are long, and one for all else."""
+    routes = [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    if key != "notify" or not routes:
+        yield key, shown_value(value), origin
+    for number, route in enumerate(routes if key == "notify" else ()):
+        told = f"to {route['to']}: {', '.join(route['on'])}"
+        yield (key, told, origin) if not number else ("", told, "")
+
+
 def _lines(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> Iterator[str]:
     yield host.target + (f" ({host.called})" if host.called else "")
     known = " ".join(f"{key}={value}" for key, value in sorted(labels.items()))
@@ -172,8 +182,9 @@ def _lines(host: HostFacts, labels: Mapping[str, str], effective: Effective) -> 
         yield f"{'NOTHING IS APPLIED' if each.holds else 'NO EFFECT'} {dotted(each.key)}: {each.message}"
     yield ""
     rows = [
-        (key, shown_value(value), str(effective.origins.get(key, "default")))
+        row
         for key, value in flat_settings(effective.settings)
+        for row in _rows(key, value, str(effective.origins.get(key, "default")))
     ]
     yield from table(rows, indent="", widest=_WIDEST)
     for title, placed in (
