@@ -346,6 +346,8 @@ class _Idle:
 
     def _of_class(self, effective: Effective, unsure: frozenset[str]) -> Iterator[Problem]:
         settings = effective.settings
+        if "notify" not in unsure:
+            yield from self._dropped(effective)
         if settings.action != "apply" or "action" in unsure:
             return
         for one in unfollowed(settings):
@@ -363,6 +365,23 @@ class _Idle:
             message += f", which needs {format_duration(settings.budget)}"
             hint = "see `windows --policy . --host HOST`"
             yield Problem(origin.file, origin.line, "schedule", message, hint, "no-window")
+
+    def _dropped(self, effective: Effective) -> Iterator[Problem]:
+        """Notifiers that a weaker policy routes messages to, and that the routes in force leave out."""
+        origin = effective.origins.get("notify")
+        kept = {route.to for route in effective.settings.notify}
+        if origin is None or not kept:
+            return  # Who writes `notify: []` means it.
+        matching = {name for name, _ in effective.policies}
+        for one in self._revision.policies:
+            if one.value.name not in matching or not one.value.notify:
+                continue
+            lost = sorted({route.to for route in one.value.notify} - kept)
+            if lost:
+                message = f"takes the place of the routes of the policy {one.value.name}, so that"
+                message += f" {' and '.join(lost)} hears of nothing"
+                hint = "a list replaces the one below it: name those again here"
+                yield Problem(origin.file, origin.line, "notify", message, hint, "dropped-route")
 
     def _is_never_open(self, effective: Effective) -> bool:
         if all(len(self._dead[one.name]) == len(one.windows) for one in effective.schedules):

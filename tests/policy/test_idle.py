@@ -95,6 +95,11 @@ IDLE: dict[str, dict[str, str]] = {
     "a calendar that has ended": {**windows("- {ics: calendars/c.ics}\n"), "calendars/c.ics": CALENDAR},
     "a freeze that is over": freeze("from: 2025-12-20\nuntil: 2026-01-04\n"),
     "a freeze of years": freeze("from: 2026-12-20\nuntil: 2062-01-04\n"),
+    "a notifier that a stronger policy leaves out": {
+        "policies/p.yaml": policy("notify: [{to: dba, on: failed}]\nmatch: {labels: {role: db}}\n"),
+        "policies/q.yaml": "kind: Policy\nname: q\npriority: 1\nnotify: [{to: ops, on: failed}]\n",
+        **host("db-01", "{role: db}"),
+    },
     "an expired exception": exception("packages: nginx\naction: hold\nexpires: 2026-03-31\n"),
     "an expired approval": {**APPROVED, **approval("expires: 2026-11-01\n")},
     "an approval of what needs none": {**WORKING, **approval(LATER)},
@@ -232,6 +237,13 @@ FINE: dict[str, dict[str, str]] = {
         "policies/p.yaml": policy("notify: [{to: ops, on: [announce, needs-approval, overdue]}]\n"),
         "policies/q.yaml": "kind: Policy\nname: q\nannounce: 1d\napproval: required\n"
         "deadline: {other: 30d}\nmatch: {labels: {a: b}}\n",
+    },
+    "routes that name those below again, or nobody": {
+        "policies/p.yaml": policy("notify: [{to: ops, on: failed}, {to: dba, on: failed}]\n"),
+        "policies/q.yaml": "kind: Policy\nname: q\npriority: 1\nnotify: [{to: ops, on: failed}]\n",
+        "policies/r.yaml": "kind: Policy\nname: r\npriority: 20\nnotify: []\nmatch: {name: db-01}\n",
+        **host("db-01", "{role: db}"),
+        **host("web-01"),
     },
     "a freeze that comes": freeze("from: 2026-12-20\nuntil: 2027-01-04\n"),
     "an include among security updates": {
