@@ -174,6 +174,14 @@ def _add_windows(commands: _Commands) -> None:
     )
     windows.add_argument("--os", default="", metavar="ID[-VERSION]", help="of --host, such as debian-12")
     windows.add_argument("--manager", default="", choices=NAMES, help="of --host")
+    windows.add_argument(
+        "--month",
+        nargs="?",
+        const="this",
+        metavar="YYYY-MM",
+        help="draw a month (default: this one): of this host, of --host, or of all hosts of --policy",
+    )
+    windows.add_argument("--svg", metavar="FILE", help="with --month: write it as a picture as well")
     windows.add_argument("--guest-name", metavar="NAME", help="what its hypervisor calls the guest of --host")
     _format(windows)
 

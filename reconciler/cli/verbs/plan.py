@@ -14,6 +14,7 @@ from reconciler.cli.showing.render import render_explain, render_plan
 from reconciler.cli.showing.table import wrapped
 from reconciler.cli.showing.terminal import Format, at_work, colour, note, print_json, tell, width
 from reconciler.cli.verbs import windows as host_windows
+from reconciler.cli.verbs import windows_month
 from reconciler.cli.verbs.arrivals import arrivals, holding
 from reconciler.cli.verbs.origins import Lines, written_lines
 from reconciler.cli.verbs.policy.described import facts, left_open
@@ -47,7 +48,7 @@ from reconciler.planning.reporting.report import plan_json
 from reconciler.planning.text.wording import on_the_clock
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.problems import visible
-from reconciler.policy.resolve import resolve
+from reconciler.policy.resolve import Resolver, resolve
 from reconciler.policy.windows import Schedule
 from reconciler.reconcile.assess import Assessment, Finding, decide_again
 from reconciler.reconcile.memory import routes_of
@@ -227,6 +228,10 @@ def show_windows(options: WindowsOptions) -> int:
     Raises:
         ReconcilerError: As for :func:`windows`; Misuse also for an expression that is none.
     """
+    if options.month is not None:
+        return windows_month.run(options, _rows_of_month(options), SystemClock().now())
+    if options.svg is not None:
+        raise Misuse("--svg is a picture of --month", "add --month")
     return host_windows.run(
         options,
         now=SystemClock().now().astimezone(UTC),
@@ -238,6 +243,32 @@ def show_windows(options: WindowsOptions) -> int:
         stdout=sys.stdout,
         stderr=sys.stderr,
     )
+
+
+def _rows_of_month(options: WindowsOptions) -> dict[str, HostWindows]:
+    """Return whose month is drawn: this host's, one host's of a folder, or that of all its Host documents.
+
+    Where a folder has none, each Schedule is a row.
+    """
+    host_windows.refuse_month_beside(options)
+    folder = options.policy
+    if folder is None:
+        one = windows(options.config, None)
+        return {one.splay_key: one}
+    if options.host is not None:
+        return {options.host: _windows_of(Path(folder), options.host, options)}
+    revision = _loaded_folder(Path(folder))
+    if not revision.hosts:
+        return {name: HostWindows((schedule,)) for name, schedule in _compiled(revision).items()}
+    resolver = Resolver(revision)
+    found = {}
+    for document in revision.hosts:
+        host = facts(document.value.name, (), options.os, options.manager)
+        effective = resolver.resolve(host)
+        found[host.target] = HostWindows(
+            effective.schedules, {}, effective.frozen, host.target, effective.settings.budget
+        )
+    return found
 
 
 def windows(config: str, folder: str | None) -> HostWindows:

@@ -66,6 +66,8 @@ class WindowsOptions:
     manager: str
     guest_name: str | None
     format: Format
+    month: str | None = None
+    svg: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,20 @@ def _duration(option: str, text: str) -> timedelta:
         raise Misuse(
             f"{option}: '{text}' is not a duration", "write 90s, 30m, 6h, 14d, 2w or 1h30m"
         ) from None
+
+
+def refuse_month_beside(options: WindowsOptions) -> None:
+    """Refuse what a month cannot be drawn of.
+
+    Raises:
+        Misuse: An expression, a Schedule, a beginning or a count is named, or a host without a folder.
+    """
+    if options.start or options.cron or options.rrule or options.schedule or options.from_:
+        raise Misuse(
+            "--month is about hosts, and a whole month",
+            "leave out --start, --cron, --rrule, --schedule and --from",
+        )
+    _refuse_host_options(options)
 
 
 def _refuse_preview_options(options: WindowsOptions) -> None:
