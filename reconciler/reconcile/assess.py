@@ -30,7 +30,6 @@ from reconciler.planning.gates.inputs import Local, gate_inputs
 from reconciler.planning.gates.reboot import Choice, History, NoReboot, RebootRefused, choose, refusal
 from reconciler.planning.gates.recording import (
     Judged,
-    Own,
     Recording,
     judge,
     lets_security_through,
@@ -493,7 +492,7 @@ class Assessor:
             program=self.program,
             now=occasion.now,
             security_exchanges=talk.security,
-            own=Own(self.site.labels, self.site.configuration),
+            own=self.site.own(),
         )
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic
 
+from reconciler.planning.facts.guest_rows import GuestRow
 from reconciler.planning.facts.matching import facts_of
 from reconciler.planning.facts.observation import Observation
+from reconciler.planning.gates.recording import Own
 from reconciler.policy.match import HostFacts
 from reconciler.reconcile.ports.target import Disturbed, Lock, LogKeeper, PackageManager, Power, StateStore
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
@@ -38,6 +40,8 @@ class Site(Generic[Where_co]):
         is_report_key_revoked: Says whether that counts no more, by the host's own configuration.
         guest_of: Id of the hypervisor, ``None`` for a host that is no guest.
         called: What its hypervisor calls a guest, empty where that is its id.
+        previously: Branch of a guest's reports by the hypervisor that had it before.
+        guests: What a hypervisor's report says of each of its guests; asked when it is made.
 
     Raises:
         ValueError: A part is one of another place than the package manager.
@@ -58,6 +62,8 @@ class Site(Generic[Where_co]):
     is_report_key_revoked: Callable[[], bool] = bool
     guest_of: str | None = None
     called: str = ""
+    previously: str = ""
+    guests: Callable[[], tuple[GuestRow, ...]] = tuple
 
     def __post_init__(self) -> None:
         around = self.around
@@ -70,6 +76,10 @@ class Site(Generic[Where_co]):
     def id(self) -> str:
         """Its id among all targets, ``HOST/GUEST`` of a guest."""
         return self.target if self.guest_of is None else f"{self.guest_of}/{self.target}"
+
+    def own(self) -> Own:
+        """Return what it says of itself, whatever policy makes of it."""
+        return Own(self.labels, self.configuration, guests=self.guests(), previously=self.previously)
 
     def matched(self, seen: Observation) -> HostFacts:
         """Return what documents match on, without what a Host document says."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from reconciler.planning.audit.verdicts import TargetAudit, Verdict
-from reconciler.planning.facts.guests import GuestKind
+from reconciler.planning.facts.guests import GuestKind, GuestState
 from reconciler.planning.fleet.proposing import ProposalStep
 from reconciler.planning.fleet.rows import Row
 from reconciler.planning.gates.types import Pause
@@ -242,6 +242,7 @@ class Status(HostStatus):
         plan: Digest of the plan.
         counts: As in a report.
         conditions: Those of the report that hold or may hold.
+        guests: Of a hypervisor each guest, the worst first.
         unpushed: Report branches that the remote does not have whole.
         confirmed_at: When a tick after the report found nothing changed, or null.
         next_tick: About when the next tick is due, or was; null where no timer is enabled.
@@ -315,9 +316,6 @@ class LoggedRun:
     log: str
     approvals: tuple[str, ...]
     written: tuple[str, ...]
-
-
-GuestState = Literal["running", "stopped", "frozen", "locked", "template", "moved", "gone", "unsupported"]
 
 
 @dataclass(frozen=True, slots=True)

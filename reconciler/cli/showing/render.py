@@ -10,6 +10,7 @@ from datetime import datetime
 from difflib import get_close_matches
 
 from reconciler.cli.showing.table import Paint, Row, Style, table, wrapped
+from reconciler.planning.facts.guest_rows import GuestOutcome, GuestRow, counted
 from reconciler.planning.facts.observation import Installed, Quarantined, RebootNeed
 from reconciler.planning.facts.package import Mention, Names
 from reconciler.planning.gates.types import Outcome, PolicyStanding
@@ -96,6 +97,7 @@ def render_status(report: Report, *, width: int = 100, colour: bool = False) -> 
             ),
         ],
         list(_window_lines(report.windows, width)),
+        list(_guest_lines(report, width, paint)),
         list(_exception_lines(report, width)),
         list(_decision_lines(report, width, paint)),
     ]
@@ -379,6 +381,26 @@ def _window_lines(windows: Sequence[Upcoming], width: int) -> Iterator[str]:
         for window in windows
     ]
     yield from table(rows, width)
+
+
+def _guest_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
+    """Yield how many guests there are and a row for each, the worst first."""
+    if not report.guests:
+        return
+    yield f"Guests: {counted(report.guests)}"
+    yield from table(list(map(_guest_row, report.guests)), width, paint=paint, style_of=_guest_style)
+
+
+def _guest_row(guest: GuestRow) -> tuple[str, ...]:
+    opens = "" if guest.next is None else f"{guest.next:%a %Y-%m-%d %H:%M} UTC"
+    return (guest.id, guest.name, guest.os, str(guest.outcome), opens, guest.reason)
+
+
+def _guest_style(row: Row) -> Style:
+    outcome = next((one for one in GuestOutcome if one == row[3]), None)
+    if outcome is None or outcome.is_trouble:
+        return Style.BAD
+    return Style.PLAIN if outcome is GuestOutcome.FINE else Style.NOTE
 
 
 def _exception_lines(report: Report, width: int) -> Iterator[str]:

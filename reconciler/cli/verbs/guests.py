@@ -4,25 +4,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from reconciler.cli.showing.interfaces import GuestList, GuestState, ListedGuest, UnmeantPolicy
+from reconciler.cli.showing.interfaces import GuestList, ListedGuest, UnmeantPolicy
 from reconciler.cli.showing.table import Paint, Row, Style, table
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, width
 from reconciler.cli.wiring.guests import folders_of, guests_of, policy_here
 from reconciler.errors import DONE, FAILED
 from reconciler.host.config import Guests, load_config
-from reconciler.planning.facts.guests import (
-    FrozenGuest,
-    Gone,
-    Guest,
-    Inventory,
-    Locked,
-    Moved,
-    Running,
-    State,
-    Stopped,
-    Template,
-    Unsupported,
-)
+from reconciler.planning.facts.guests import Guest, Inventory, state_words
 from reconciler.planning.facts.matching import Unmeant, unmeant
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line
@@ -106,7 +94,7 @@ def _style(row: Row) -> Style:
 
 
 def _listed(guest: Guest) -> ListedGuest:
-    state, detail = _told(guest.state)
+    state, detail = state_words(guest.state)
     return ListedGuest(
         id=guest.id,
         name=guest.name,
@@ -118,24 +106,3 @@ def _listed(guest: Guest) -> ListedGuest:
         left_out=guest.left_out,
         notes=guest.notes,
     )
-
-
-def _told(state: State) -> tuple[GuestState, str]:
-    match state:
-        case Running():
-            told: tuple[GuestState, str] = ("running", "")
-        case Stopped():
-            told = ("stopped", "")
-        case FrozenGuest():
-            told = ("frozen", "")
-        case Locked(word):
-            told = ("locked", word)
-        case Template():
-            told = ("template", "")
-        case Moved(node):
-            told = ("moved", node)
-        case Gone():
-            told = ("gone", "")
-        case Unsupported(why):
-            told = ("unsupported", why)
-    return told

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Literal
 
 from reconciler.planning.text.untrusted import one_line
 from reconciler.policy.machine_ids import MACHINE_ID
@@ -115,6 +116,31 @@ def why_not(state: State) -> str:  # noqa: PLR0911 - a return for each
             return "it is not there"
         case Unsupported(why):
             return why
+
+
+GuestState = Literal["running", "stopped", "frozen", "locked", "template", "moved", "gone", "unsupported"]
+
+
+def state_words(state: State) -> tuple[GuestState, str]:
+    """Return the word for a state, and what it says besides; empty where nothing."""
+    match state:
+        case Running():
+            told: tuple[GuestState, str] = ("running", "")
+        case Stopped():
+            told = ("stopped", "")
+        case FrozenGuest():
+            told = ("frozen", "")
+        case Locked(word):
+            told = ("locked", word)
+        case Template():
+            told = ("template", "")
+        case Moved(node):
+            told = ("moved", node)
+        case Gone():
+            told = ("gone", "")
+        case Unsupported(why):
+            told = ("unsupported", why)
+    return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -376,6 +376,8 @@ def target_of(branch: str) -> str:
 
 def state_of(report: Report, run: RunRecord | None) -> tuple[TargetState, str]:
     """Return the worst that a report tells, and what of it."""
+    if report.host.gone and report.host.guest_of is not None:
+        return TargetState.RETIRED, report.host.gone
     told = [*_of_conditions(report), *_of_run(report, run), *_of_decision(report), *_of_machine(report)]
     return min(told, key=lambda one: one[0].rank, default=(TargetState.FINE, headline(report)))
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.errors import Misuse
+from reconciler.planning.facts.guest_rows import GuestRow
 from reconciler.planning.facts.inventory import OutsideChange, Previous
 from reconciler.planning.facts.observation import Exchange, Observation
 from reconciler.planning.gates.decision import conclude, evaluate
@@ -50,6 +51,9 @@ class Recording:
             and never part of the plan.
         enrolled: What the policy says of the key that signs the host's reports, empty where it names none.
         called: What its hypervisor calls a guest, where that is not its id.
+        guests: Those of a hypervisor, the worst first.
+        previously: Branch of a guest's reports by the hypervisor that had it before.
+        gone: Where a guest went, in its last report; empty of one that is there.
     """
 
     schema: int
@@ -70,6 +74,9 @@ class Recording:
     unrestricted: tuple[Exchange, ...] = since(3, ())
     enrolled: str = since(3, "")
     called: str = since(3, "", is_left_out=True)
+    guests: tuple[GuestRow, ...] = since(3, (), is_left_out=True)
+    previously: str = since(3, "", is_left_out=True)
+    gone: str = since(3, "", is_left_out=True)
 
     @property
     def host(self) -> HostFacts:
@@ -93,6 +100,9 @@ class Own:
     labels: Mapping[str, str] = field(default_factory=dict)
     configuration: str = ""
     enrolled: str = ""
+    guests: tuple[GuestRow, ...] = ()
+    previously: str = ""
+    gone: str = ""
 
 
 _UNSAID = Own()
@@ -137,6 +147,9 @@ def record(
         configuration=own.configuration,
         enrolled=own.enrolled,
         called=host.called,
+        guests=own.guests,
+        previously=own.previously,
+        gone=own.gone,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from reconciler.planning.facts.guest_rows import GuestRow
 from reconciler.planning.facts.inventory import OutsideAction, Previous
 from reconciler.planning.facts.observation import (
     Action,
@@ -38,6 +39,8 @@ class Host:
         enrolled: What the policy says of the key that signs these reports: ``enrolled``, ``other-key`` where
             it names another one, ``retired`` where it names none any more; empty where it never did.
         called: What its hypervisor calls a guest, where that is not its id.
+        previously: Branch of a guest's reports by the hypervisor that had it before.
+        gone: Where a guest went, in its last report, as ``gone: now on pve2``; empty of one that is there.
     """
 
     facts: Facts
@@ -49,6 +52,8 @@ class Host:
     configuration: str = since(3, "")
     enrolled: str = since(3, "")
     called: str = since(3, "", is_left_out=True)
+    previously: str = since(3, "", is_left_out=True)
+    gone: str = since(3, "", is_left_out=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +324,7 @@ class Report:
         previous: The last report before this one, null where there was none.
         changed_outside: What moved since the last report although no run did it, and in
             ``changed_outside_more`` how many more changes there are than are listed.
+        guests: Of a hypervisor each guest, also those that were never looked into; the worst first.
     """
 
     schema: int
@@ -345,6 +351,7 @@ class Report:
     previous: Previous | None = since(3, None)
     changed_outside: tuple[OutsideMove, ...] = since(3, ())
     changed_outside_more: int = since(3, 0)
+    guests: tuple[GuestRow, ...] = since(3, (), is_left_out=True)
 
     @property
     def outside(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from reconciler.planning.facts.guest_rows import GuestRow
 from reconciler.planning.facts.observation import Move, Reboot
 from reconciler.planning.gates.types import PolicyStanding
 from reconciler.planning.reporting.ailments import Ailment, ailments
@@ -42,7 +43,11 @@ class PolicyInBrief:
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """What a report says in short."""
+    """What a report says in short.
+
+    Attributes:
+        guests: Of a hypervisor each guest, the worst first.
+    """
 
     host: str
     program: str
@@ -56,6 +61,7 @@ class HostStatus:
     reboot: Reboot
     policy: PolicyInBrief
     conditions: tuple[Condition, ...]
+    guests: tuple[GuestRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,7 @@ def status_document(report: Report, last_run: Mapping[str, Any] | None) -> dict[
         reboot=report.reboot,
         policy=PolicyInBrief(report.policy.commit, report.policy.state, report.policy.message),
         conditions=tuple(one for one in report.conditions if one.status is not False),
+        guests=report.guests,
     )
     return {**plain(status), "last_run": last_run}
 

@@ -8,6 +8,7 @@ below :data:`LIMIT` characters: lists are cut, and say how much is left out.
 
 from collections.abc import Iterable, Sequence
 
+from reconciler.planning.facts.guest_rows import counted, is_trouble
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gates.types import Outcome, PolicyStanding
 from reconciler.planning.reporting.document import (
@@ -57,6 +58,7 @@ def _page(report: Report, rows: int) -> str:
         _left_out(report, rows),
         _gates(report),
         _windows(report),
+        _guests(report, rows),
         _exceptions(report.exceptions, rows),
         _approvals(report.approvals, rows),
         _sources(report, rows),
@@ -113,6 +115,24 @@ def _overdue(report: Report, rows: int) -> str:
     ]
     header = ("Package", "Lacks", "First seen", "Was due", "In the way")
     return _section(f"Past the deadline: {plural(len(lines), 'update')}", header, lines, rows)
+
+
+def _guests(report: Report, rows: int) -> str:
+    lines = [
+        (
+            code(one.id),
+            prose(one.name, 60),
+            prose(f"{one.state} ({one.detail})" if one.state in {"locked", "moved"} else one.state, 80),
+            prose(one.os, 40),
+            f"**{prose(one.outcome, 30)}**" if is_trouble(one) else prose(one.outcome, 30),
+            prose(one.reason),
+            code(one.report) if one.report else "",
+            "" if one.next is None else instant(one.next),
+        )
+        for one in report.guests
+    ]
+    header = ("Guest", "Name", "State", "System", "Outcome", "Why", "Report", "Next window")
+    return _section(f"Guests: {counted(report.guests)}", header, lines, rows) if lines else ""
 
 
 def _status(status: bool | None) -> str:  # noqa: FBT001 - a condition's status is a truth value

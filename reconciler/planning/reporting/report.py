@@ -66,6 +66,7 @@ VOLATILE: tuple[tuple[str, ...], ...] = (
     ("generated_at",),
     ("decision", "until"),
     ("gates",),
+    ("guests", "*", "next"),
     ("metadata", "refresh"),
     ("metadata", "sources", "*", "fetched"),
     ("metadata", "sources", "*", "published"),
@@ -122,6 +123,7 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
         approvals=tuple(_approval(approval, plan, now) for approval in inputs.approvals),
         resolution=resolution_of(recording),
         inventory=inventory_of(observation.installed),
+        guests=recording.guests,
     )
     return following(_with_overdue(report), recording)
 
@@ -156,6 +158,8 @@ def _host(recording: Recording) -> Host:
         configuration=recording.configuration,
         enrolled=recording.enrolled,
         called=recording.called,
+        previously=recording.previously,
+        gone=recording.gone,
     )
 
 

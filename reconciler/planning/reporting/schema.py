@@ -16,6 +16,7 @@ from enum import StrEnum
 from inspect import cleandoc
 from typing import Any, NewType
 
+from reconciler.planning.facts.guest_rows import GuestOutcome
 from reconciler.planning.reporting.document import INTERFACE, Report
 from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.record import RunRecord
@@ -39,6 +40,7 @@ _SCALARS: dict[object, dict[str, Any]] = {
     LocalTime: {"type": "string", "format": "date-time"},
     Any: {},
     ConditionType | UnknownWord: {"type": "string"},  # open: a newer release may write further words
+    GuestOutcome | UnknownWord: {"type": "string"},
 }
 
 

@@ -73,6 +73,8 @@ def headline(report: Report) -> str:
 
 def _parts(report: Report) -> tuple[str, ...]:
     """Return what the headline is made of, the most important first."""
+    if report.host.gone:
+        return (report.host.gone,)
     wrong = [ill.words for ill in ailments(report.conditions)]
     decided = _decided(report.decision.outcome)
     if decided and not any(words.startswith(decided) for words in wrong):
