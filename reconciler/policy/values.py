@@ -427,11 +427,18 @@ def check_public_key(value: str) -> str:
 
 
 def is_public_key(line: str) -> bool:
-    """Tell whether a line is an SSH public key, whose blob repeats the type (RFC 4253, section 6.6)."""
+    """Tell whether a line is an SSH public key: a blob of whole strings, the first of which is its type.
+
+    One that was cut off while it was copied is none (RFC 4253, section 6.6; RFC 4251, section 5).
+    """
     algorithm, _, rest = line.strip().partition(" ")
     try:
         blob = a2b_base64(rest.partition(" ")[0], strict_mode=True)
     except (Base64Error, ValueError):
         return False
     size = int.from_bytes(blob[:4], "big")
-    return bool(size) and "\n" not in line and blob[4 : 4 + size] == algorithm.encode()
+    is_named = bool(size) and "\n" not in line and blob[4 : 4 + size] == algorithm.encode()
+    at, last = 4 + size, len(blob)
+    while is_named and at + 4 <= last:
+        at += 4 + int.from_bytes(blob[at : at + 4], "big")
+    return is_named and at == last > 4 + size

@@ -382,6 +382,8 @@ def test_a_host_with_everything() -> None:
         ("name: a\nlabels: {env: [a]}", "3: labels.env: a list is not a text"),
         ('name: a\nmachine_id: "12"', '3: machine_id: "12" is not a machine id'),
         ("name: a\nreport_key: ssh-rsa AAAA", "3: report_key: is not an SSH public key"),
+        (f"name: a\nreport_key: {KEY[:48]}", "3: report_key: is not an SSH public key"),  # cut off
+        (f"name: a\nreport_key: {KEY[:32]}", "3: report_key: is not an SSH public key"),
         (
             f"name: a\nreport_key: {KEY.replace('ed25519', 'rsa', 1)}",
             "3: report_key: is not an SSH public key",
