@@ -171,6 +171,18 @@ def test_what_is_left_out_no_longer_counts_and_what_is_against_the_branch_does()
     assert only(replace(target, against=against), OTHER).verdict is Verdict.REFUTED
 
 
+def test_where_nobody_tells_what_changes_fix_none_is_proved_to_fix_nothing() -> None:
+    cve = Chosen((), frozenset({"CVE-2026-9"}))
+    assert only(TARGET, cve).verdict is Verdict.PROVED  # it tells of others
+    silent = replace(NIGHT, changes=NIGHT.changes[:1])
+    found = only(replace(TARGET, changes=(silent,)), cve)
+    assert (found.verdict, found.changes) == (Verdict.UNPROVED, ())
+    assert [one.reason for one in found.against] == [
+        "nothing tells what its changes fix: its package manager may tell of no advisories"
+    ]
+    assert only(replace(TARGET, changes=()), cve).verdict is Verdict.PROVED
+
+
 def test_a_refuted_run_stays_whatever_package_is_asked_for() -> None:
     """Who lies about one package is not believed about another."""
     target = told_of(Against("window", Verdict.REFUTED, "step 1 began at noon"))

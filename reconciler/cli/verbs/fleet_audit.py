@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from reconciler.host.config import load_config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.managers.scripts import manifest
 from reconciler.planning.audit.audit import CHECKS, OF_REPORTS
-from reconciler.planning.audit.verdicts import Changed, TargetAudit, Verdict
+from reconciler.planning.audit.verdicts import Against, Changed, ChangeSet, TargetAudit, Verdict
 from reconciler.planning.audit.verdicts import worst as worst_verdict
 from reconciler.planning.facts.package import Mention
 from reconciler.planning.text.canonical import plain
@@ -148,9 +148,17 @@ def only(target: TargetAudit, chosen: Chosen) -> TargetAudit:
     kept = [one for one in sets if one.changes or one.verdict is Verdict.REFUTED]
     left = [one for one in sets if not one.changes and one.verdict is not Verdict.REFUTED]
     told = (each for one in left for each in one.against if each.check in OF_REPORTS)
-    against = tuple(dict.fromkeys((*target.against, *told)))
+    against = tuple(dict.fromkeys((*target.against, *told, *_untold(target, kept, chosen))))
     verdict = worst_verdict([*(one.verdict for one in kept), *(one.verdict for one in against)])
     return replace(target, changes=tuple(kept), against=against, verdict=verdict)
+
+
+def _untold(target: TargetAudit, kept: Sequence[ChangeSet], chosen: Chosen) -> Iterator[Against]:
+    """Yield that nothing is found because nobody tells what changes fix: that is no proof of anything."""
+    changes = [one for some in target.changes for one in some.changes]
+    if chosen.advisories and changes and not kept and not any(one.advisories for one in changes):
+        said = "nothing tells what its changes fix: its package manager may tell of no advisories"
+        yield Against("advisories", Verdict.UNPROVED, said)
 
 
 def _counts(targets: Sequence[TargetAudit]) -> Mapping[str, int]:
