@@ -181,7 +181,7 @@ class _Auditing:
             yield known
             if sources.tell is not None:
                 sources.tell(number, len(every))
-        proofs.keep(every)
+        proofs.keep(found)  # of all: who asks for one target now asks for the others another time
 
     def _tell_of_unchecked(self, cache: ReportCache, unchecked: int) -> None:
         if unchecked:

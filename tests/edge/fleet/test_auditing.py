@@ -237,17 +237,32 @@ def test_an_audit_that_is_made_again_reads_no_report(world: FleetWorld) -> None:
     assert len(list(answer.parent.iterdir())) == 1
 
 
+def broken(world: FleetWorld) -> dict[str, str]:
+    """Return an environment in which no signature can be checked."""
+    program = world.folder / "bin" / "ssh-keygen"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o755)
+    return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+def test_signatures_of_all_are_remembered_whoever_is_asked_for_meanwhile(world: FleetWorld, ada: Key) -> None:
+    world.enrol(ada, "web-02")
+    for host in ("web-01", "web-02"):
+        world.report(host)
+    audited(world)
+    audited(world, "web-01")
+    asked = AuditAsked(NOW - 2 * DAY, NOW + DAY, (), {})
+    found = audit_fleet(world.sources(environment=broken(world)), asked, NOW + DAY)
+    assert [one.verdict for one in found.targets] == [Verdict.PROVED] * 2
+
+
 def test_what_could_not_be_checked_is_asked_again_once_it_can(world: FleetWorld) -> None:
     """The period is over, so that an answer would be kept: but no answer that rests on a broken machine."""
     world.report("web-01")
     world.read()
-    broken = world.folder / "bin" / "ssh-keygen"
-    broken.parent.mkdir()
-    broken.write_text("#!/bin/sh\nkill -9 $$\n")
-    broken.chmod(0o755)
     asked, now = AuditAsked(NOW - DAY, NOW + DAY, (), {}), NOW + 2 * DAY
-    environment = {"PATH": f"{broken.parent}:{os.environ['PATH']}"}
-    found = audit_fleet(world.sources(environment=environment), asked, now)
+    found = audit_fleet(world.sources(environment=broken(world)), asked, now)
     assert found.targets[0].verdict is Verdict.UNPROVED
     assert any("could not be checked" in one for one in found.notices)
     found = audit_fleet(world.sources(), asked, now)
