@@ -424,6 +424,14 @@ def test_a_run_that_is_told_as_a_reboot_is_not_proved(told: Audited, tmp_path: P
     assert [one.verdict for one in found.changes if one.kind == "run"] == [Verdict.UNPROVED]
 
 
+ELSEWHERE = {"approval", "first-sight", "covered", "whole", "own-key"}
+"""Checks that are taken out in the tests of their own stories."""
+
+
+def test_each_check_has_something_that_it_alone_sees() -> None:
+    assert {one.check for one in FORGERIES.values()} | ELSEWHERE == {one.name for one in CHECKS}
+
+
 def done(told: Audited, folder: Path, forgery: Forgery) -> Audited:
     world = told.copy(folder)
     line = world.commits()

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import Misuse
+from reconciler.errors import Misuse, Stalled
 from reconciler.fleet.auditing import AuditAsked, FleetAudit, audit_fleet
+from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.planning.audit.audit import CHECKS
 from reconciler.planning.audit.verdicts import TargetAudit, Verdict
 from reconciler.planning.facts.inventory import Previous
@@ -176,6 +177,18 @@ def test_a_remote_that_is_a_shallow_clone_is_a_problem_and_no_silence(world: Fle
     (problem,) = found.problems
     assert problem.message.endswith("what is there is a shallow clone")
     assert found.targets == ()
+
+
+def test_a_policy_that_is_a_shallow_clone_is_said(world: FleetWorld, ada: Key) -> None:
+    world.report("web-01")
+    world.policy.commit({"policies/other.yaml": "kind: Policy\nname: other\n"}, ada)
+    clone = world.folder / "cut.git"
+    git(world.folder, "clone", "-q", "--bare", "--depth=1", f"file://{world.policy.path}", str(clone))
+    sources = world.sources()
+    mirror = PolicyMirror(world.folder / "cut-mirror.git", f"file://{clone}", "main")
+    asked = AuditAsked(NOW - DAY, NOW + DAY, (), {})
+    with pytest.raises(Stalled, match="shallow clone"):
+        audit_fleet(replace(sources, mirror=mirror, signed=None), asked, NOW + DAY)
 
 
 def test_sixty_thousand_files_are_not_read(world: FleetWorld) -> None:
