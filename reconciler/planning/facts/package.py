@@ -104,7 +104,7 @@ class Names:
     native: str = ""
 
     @classmethod
-    def among(cls, packages: Iterable[PackageId], native: str = "") -> "Names":
+    def among(cls, packages: "Iterable[PackageId | Identified]", native: str = "") -> "Names":
         """Return how to name each of ``packages`` beside all the others."""
         arches: defaultdict[str, set[str]] = defaultdict(set)
         for package in packages:

@@ -33,6 +33,7 @@ from reconciler.planning.facts.observation import (
     Available,
     Change,
     FirstSeen,
+    Installed,
     Observation,
     Offer,
     Quarantined,
@@ -276,7 +277,7 @@ class Machine:
         order: Of the manager's versions; ``None`` where nobody knows it.
         held: What the operator put on hold.
         arches: Architectures in which each name is installed.
-        installed: The versions on the machine.
+        installed: What is on the machine.
         first_seen: When each version was first seen, by origin, name and version.
         sources: By name.
         traits: What the manager can do.
@@ -286,7 +287,7 @@ class Machine:
     order: Order | None
     held: frozenset[PackageId]
     arches: Mapping[str, frozenset[str]]
-    installed: Mapping[PackageId, str]
+    installed: tuple[Installed, ...]
     first_seen: Mapping[tuple[str, str, str], datetime]
     sources: Mapping[str, tuple[Source, ...]]
     traits: ManagerTraits
@@ -298,19 +299,22 @@ class Machine:
         arches: defaultdict[str, set[str]] = defaultdict(set)
         for package in observation.installed:
             arches[package.name].add(package.arch)
-        installed = {one.package: one.version for one in observation.installed}
         return cls(
             order=order_of(observation.manager),
             held=frozenset(one.package for one in observation.installed if one.held),
             arches={name: frozenset(found) for name, found in arches.items()},
-            installed=installed,
+            installed=observation.installed,
             first_seen=_earliest(observation.first_seen),
             sources=by_name(observation.sources),
             traits=traits_of(observation.manager),
             name_of=Names.among(
-                (*installed, *(one.package for one in observation.offers)), observation.facts.architecture
+                (*observation.installed, *observation.offers), observation.facts.architecture
             ),
         )
+
+    def versions(self, names: Collection[str]) -> dict[PackageId, str]:
+        """Return the packages of some names that are on the machine, with their versions."""
+        return {one.package: one.version for one in self.installed if one.name in names}
 
 
 @dataclass(frozen=True, slots=True)

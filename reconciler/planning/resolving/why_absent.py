@@ -216,11 +216,12 @@ class Case:
         is_permitted = settings.upgrade == "safe" and all(map(self._may_remove, victims))
         return "upgrade" if is_permitted else "removals"
 
-    def _guards(self, victims: Iterable[PackageId]) -> tuple[tuple[PackageId, Obstacle], ...]:
+    def _guards(self, victims: Collection[PackageId]) -> tuple[tuple[PackageId, Obstacle], ...]:
+        versions = self.rules.machine.versions({one.name for one in victims})
         return tuple(
             (key, obstacle)
             for key in victims
-            if (version := self.rules.machine.installed.get(key)) is not None
+            if (version := versions.get(key)) is not None
             for obstacle in self._holding(key, version)[:1]
         )
 
@@ -265,12 +266,11 @@ class Case:
             if "onflict" not in relation.kind:
                 return ()
             names |= {relation.package, relation.needs.partition(" ")[0]}
+        mentions = list(map(Mention.parse, names))
         return tuple(
             key
-            for key in sorted(self.rules.machine.installed)
-            if key != wanted
-            and key not in self.standings
-            and any(Mention.parse(one).means(key) for one in names)
+            for key in sorted(self.rules.machine.versions({one.name for one in mentions}))
+            if key != wanted and key not in self.standings and any(one.means(key) for one in mentions)
         )
 
     def _standing_named(self, name: str) -> Standing | None:
