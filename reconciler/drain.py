@@ -126,8 +126,12 @@ def is_at_work(mark: str, namespace: str, proc: Path = Path("/proc")) -> bool:
 
 
 def end(mark: str, namespace: str) -> None:
-    """End all that bears a mark in the guest of a namespace, also what it starts meanwhile."""
-    for _ in range(_ROUNDS):
+    """End all that bears a mark in the guest of a namespace, also what it starts meanwhile.
+
+    Whatever multiplies faster than it can be ended is left after some seconds.
+    """
+    until = monotonic() + _LINGER * _PATIENCE
+    while monotonic() < until:
         found = [pid for pid in _pids(Path("/proc")) if _is_marked(pid, mark, namespace)]
         if not found:
             return
@@ -155,6 +159,7 @@ def main() -> None:
     except TimeoutError:
         is_late = True
     if is_late:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is what this does already
         child.kill()
         end(mark, namespace)
     code = child.code()
@@ -206,8 +211,10 @@ class _Stream:
 
 
 def _start(argv: Sequence[str], said: _Stream, complained: _Stream) -> int:
-    # All other descriptors of ours are closed by exec (PEP 446).
-    nothing = os.open(os.devnull, os.O_RDONLY)
+    # All other descriptors of ours are closed by exec (PEP 446). Not even /dev/null is given to a guest: root
+    # in one that shares our users could change the mode of what it is given, and that is everybody's.
+    nothing, closed = os.pipe()
+    os.close(closed)
     try:
         return os.posix_spawnp(
             argv[0],

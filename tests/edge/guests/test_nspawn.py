@@ -176,6 +176,23 @@ def is_to_wait(sandboxed: Sandboxed) -> None:
     sandboxed.inside("rm -f /srv/reached /srv/go; mkfifo /srv/reached /srv/go")
 
 
+def test_work_is_seen_from_the_sandbox_when_all_that_began_it_is_gone(sandboxed: Sandboxed) -> None:
+    is_to_wait(sandboxed)
+    sandboxed.begin("alone", "apply", f"{RUNS}/alone", UPDATE, waits=False)
+    sandboxed.machine.run("timeout", "120", "cat", f"{ROOT}/srv/reached")
+    sandboxed.machine.run("systemctl", "kill", "--signal=KILL", "alone.service", *sandboxed.services())
+    gone = f"while kill -0 $(cut -d ' ' -f 1 {RUNS}/alone/process); do sleep 0.1; done"
+    sandboxed.machine.run("timeout", "60", "sh", "-c", gone)
+    assert sandboxed("asking-3", "at-work", f"{RUNS}/alone") is True
+    sandboxed.machine.run("timeout", "120", "sh", "-c", f"echo go >{ROOT}/srv/go")
+    again = [True]
+    while again[-1]:
+        again.append(sandboxed("asking-4", "at-work", f"{RUNS}/alone"))
+        assert len(again) < 200
+    assert version(sandboxed) == "ii 1.1"
+    sandboxed.inside("rm -f /srv/reached /srv/go; dpkg -i /srv/repository/labapp_1.0_all.deb")
+
+
 def test_a_transaction_outlives_the_unit_that_began_it(sandboxed: Sandboxed) -> None:
     is_to_wait(sandboxed)
     sandboxed.begin("killed", "apply", f"{RUNS}/killed", UPDATE, waits=False)
