@@ -210,6 +210,26 @@ def test_a_transaction_outlives_the_unit_that_began_it(sandboxed: Sandboxed) -> 
     sandboxed.inside("rm -f /srv/reached /srv/go; dpkg -i /srv/repository/labapp_1.0_all.deb")
 
 
+def test_one_that_stops_in_the_middle_is_told_and_made_whole_afterwards(sandboxed: Sandboxed) -> None:
+    machine = sandboxed.machine
+    is_to_wait(sandboxed)
+    sandboxed.begin("stopped", "apply", f"{RUNS}/stopped", UPDATE, waits=False)
+    machine.run("timeout", "120", "cat", f"{ROOT}/srv/reached")
+    machine.run("systemctl", "kill", "--signal=KILL", "systemd-nspawn@web-1.service")
+    machine.run("systemctl", "start", "stopped.service")  # waits for the one at work
+    came = json.loads(machine.run("cat", "/var/lib/lab/stopped.json"))
+    assert not came.get("is_finished")
+    assert "postinst waits" in machine.run("cat", f"{RUNS}/stopped/err")
+    assert sandboxed("asking-5", "at-work", f"{RUNS}/stopped") is False
+    assert sandboxed("looking", "observe")["reason"] == "GuestStopped"
+    machine.run("rm", f"{ROOT}/srv/reached", f"{ROOT}/srv/go")
+    machine.run("machinectl", "start", "web-1")
+    assert sandboxed("looking-again", "observe")["health"]["interrupted"]
+    assert sandboxed("repairing", "repair", f"{RUNS}/repairing", UPDATE)["exit_code"] in WELL
+    assert version(sandboxed) == "ii 1.1"
+    sandboxed.inside("dpkg -i /srv/repository/labapp_1.0_all.deb")
+
+
 def test_a_shutdown_waits_for_what_works_in_a_guest(sandboxed: Sandboxed) -> None:
     """The last, since the guest does not start again by itself."""
     machine = sandboxed.machine
