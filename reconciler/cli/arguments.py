@@ -12,6 +12,7 @@ from reconciler.cli.verbs.policy import commands as policy
 from reconciler.host import DEFAULT_CONFIG
 from reconciler.policy.managers import NAMES
 
+_TARGET = "one guest, by its id or name, or as HOST/ID"
 _WINDOW_COUNT = 10
 _LOG_COUNT = 20
 
@@ -172,14 +173,17 @@ def _add_windows(commands: _Commands) -> None:
         metavar="KEY=VALUE",
         help="a label that --host has by itself; may be repeated",
     )
-    windows.add_argument("--os", default="", metavar="ID[-VERSION]", help="of --host, such as debian-12")
-    windows.add_argument("--manager", default="", choices=NAMES, help="of --host")
+    windows.add_argument(
+        "--os", default="", metavar="ID[-VERSION]", help="of --host or --target, such as debian-12"
+    )
+    windows.add_argument("--manager", default="", choices=NAMES, help="of --host or --target")
+    windows.add_argument("--target", metavar="GUEST", help=f"those of a guest of this host: {_TARGET}")
     windows.add_argument(
         "--month",
         nargs="?",
         const="this",
         metavar="YYYY-MM",
-        help="draw a month (default: this one): of this host, of --host, or of all hosts of --policy",
+        help="draw a month (default: this one): of this host, --host, --target, or all hosts of --policy",
     )
     windows.add_argument("--svg", metavar="FILE", help="with --month: write it as a picture as well")
     windows.add_argument("--guest-name", metavar="NAME", help="what its hypervisor calls the guest of --host")
@@ -244,6 +248,7 @@ def _add_guests(commands: _Commands) -> None:
         "and labels, and why one would not be looked after. In this version guests are listed, and nothing "
         "is done in them. No process is started in a guest, nor one for each.",
     )
+    guests.add_argument("--target", metavar="GUEST", help=_TARGET)
     _format(guests)
 
 

@@ -158,7 +158,7 @@ def _perform_on_host(chosen: argparse.Namespace) -> int:
         case "guests":
             from reconciler.cli.verbs import guests
 
-            return guests.run(chosen.config, chosen.format)
+            return guests.run(chosen.config, chosen.format, chosen.target)
         case "setup" | "adjust" | "enable" | "disable" | "cleanup":
             return _perform_installing(chosen)
         case "doctor":

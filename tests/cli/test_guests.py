@@ -10,6 +10,26 @@ from reconciler.cli import main
 from reconciler.cli.showing.interfaces import schema
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("guests", "--target", "101"), "web-01 has no guest 101"),
+        (("guests", "--target", "web-01"), "web-01 is this host, and no guest"),
+        (("windows", "--target", "other/101"), "other/101 is a guest of another host: this is web-01"),
+        (("windows", "--target", "101", "--policy", "."), "--target is about a guest of this host"),
+        (("windows", "--target", "101", "--start", "02:00"), "have no meaning beside an expression"),
+    ],
+)
+def test_a_target_that_is_none_is_the_caller_s_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"host: web-01\npolicy: {{remote: /srv/p.git}}\nstate_dir: {tmp_path}/state\n")
+    config.chmod(0o600)
+    assert main(["--config", str(config), *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_without_guests_in_the_configuration_none_is_looked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,16 +2,18 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.cli.showing.interfaces import GuestList, ListedGuest, UnmeantPolicy
 from reconciler.cli.showing.table import Paint, Row, Style, table
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, width
 from reconciler.cli.wiring.guests import folders_of, guests_of, policy_here
-from reconciler.errors import DONE, FAILED
-from reconciler.host.config import Guests, load_config
+from reconciler.errors import DONE, FAILED, Misuse
+from reconciler.host.config import Config, Guests, load_config
 from reconciler.planning.facts.guests import Guest, Inventory, state_words
 from reconciler.planning.facts.matching import Unmeant, unmeant
+from reconciler.planning.facts.targets import meant
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import listed, plural
@@ -23,15 +25,17 @@ _COLUMNS = ("Id", "Kind", "Name", "State", "Labels", "Why not")
 _NOT_YET = "This version lists guests and does nothing in them."
 
 
-def run(path: str, form: Format) -> int:
-    """Print the guests, and return 0, or 1 where one of the places could not be looked into.
+def run(path: str, form: Format, target: str | None = None) -> int:
+    """Print the guests, or one, and return 0, or 1 where one of the places could not be looked into.
 
     Raises:
-        Misuse: The configuration is wrong.
+        Misuse: The configuration is wrong, or there is no such guest.
     """
     config = load_config(Path(path))
     said = config.guests
     found = Inventory((), (), ()) if said is None else guests_of(said, folders_of(config))
+    if target is not None:
+        found = replace(found, guests=(_one(target, config, found),))
     revision = None if said is None else policy_here(config)
     policies = None if revision is None else unmeant(revision, found.guests, config.host)
     rows = tuple(map(_listed, found.guests))
@@ -45,6 +49,15 @@ def run(path: str, form: Format) -> int:
         _show(config.host, rows, found)
         note(*without_effect(said), *unmeant_lines(policies or ()))
     return FAILED if found.problems else DONE
+
+
+def _one(target: str, config: Config, found: Inventory) -> Guest:
+    if found.problems:
+        note(*found.problems)
+    guest = meant(target, config.host, found.guests)
+    if guest is None:
+        raise Misuse(f"{config.host} is this host, and no guest", "name a guest, or leave --target out")
+    return guest
 
 
 def without_effect(said: Guests) -> Iterator[str]:

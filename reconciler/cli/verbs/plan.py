@@ -21,6 +21,7 @@ from reconciler.cli.verbs.policy.described import facts, left_open
 from reconciler.cli.verbs.since import since
 from reconciler.cli.verbs.windows import HostWindows, WindowsOptions
 from reconciler.cli.wiring.compose import Wiring, wire
+from reconciler.cli.wiring.guests import folders_of, guests_of, policy_here
 from reconciler.errors import (
     DONE,
     PENDING,
@@ -37,8 +38,10 @@ from reconciler.host.config import REF, Config, ReportRemote, load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
 from reconciler.host.state.folder import StateFolder
+from reconciler.planning.facts.matching import facts_of_guest
 from reconciler.planning.facts.observation import Installed
 from reconciler.planning.facts.package import Mention, PackageId
+from reconciler.planning.facts.targets import meant
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.notices.events import Event, Route, dry_run
 from reconciler.planning.notices.snapshot import snapshot_of
@@ -236,7 +239,9 @@ def show_windows(options: WindowsOptions) -> int:
         options,
         now=SystemClock().now().astimezone(UTC),
         host_windows=lambda folder: (
-            windows(options.config, folder)
+            windows_of_target(options, options.target)
+            if options.target is not None
+            else windows(options.config, folder)
             if folder is None or options.host is None
             else _windows_of(Path(folder), options.host, options)
         ),
@@ -253,7 +258,8 @@ def _rows_of_month(options: WindowsOptions) -> dict[str, HostWindows]:
     host_windows.refuse_month_beside(options)
     folder = options.policy
     if folder is None:
-        one = windows(options.config, None)
+        target = options.target
+        one = windows(options.config, None) if target is None else windows_of_target(options, target)
         return {one.splay_key: one}
     if options.host is not None:
         return {options.host: _windows_of(Path(folder), options.host, options)}
@@ -291,6 +297,37 @@ def windows(config: str, folder: str | None) -> HostWindows:
         known=_compiled(revision),
         freezes=effective.frozen,
         splay_key=wiring.config.host,
+        budget=effective.settings.budget,
+    )
+
+
+def windows_of_target(options: WindowsOptions, target: str) -> HostWindows:
+    """Return what this host's policy in force says about the windows of a guest, or of the host itself.
+
+    Raises:
+        Misuse: There is no such guest, or the configuration is wrong.
+        Stalled: There is no policy in force that can be read here.
+    """
+    config = load_config(Path(options.config))
+    said = config.guests
+    found = () if said is None else guests_of(said, folders_of(config)).guests
+    guest = meant(target, config.host, found)
+    if guest is None:
+        return windows(options.config, None)
+    revision = policy_here(config)
+    if revision is None:
+        raise Stalled("there is no policy in force on this host", "see `patchledger status`")
+    os_id, _, os_version = options.os.partition("-")
+    own = facts_of_guest(guest, config.host)
+    own = replace(own, os_id=os_id, os_version=os_version, manager=options.manager)
+    effective = resolve(revision, own)
+    note("this version does nothing in guests: no window of one is used")
+    note(*left_open(revision, replace(own, called=guest.name)))
+    return HostWindows(
+        schedules=effective.schedules,
+        known=_compiled(revision),
+        freezes=effective.frozen,
+        splay_key=own.target,
         budget=effective.settings.budget,
     )
 

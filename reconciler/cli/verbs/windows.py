@@ -65,6 +65,7 @@ class WindowsOptions:
     os: str
     manager: str
     guest_name: str | None
+    target: str | None
     format: Format
     month: str | None = None
     svg: str | None = None
@@ -134,8 +135,8 @@ def _previewed(options: WindowsOptions) -> Window | None:
     expressions = (options.start, options.cron, options.rrule)
     if expressions == (None, None, None):
         return None
-    if options.policy is not None or options.host is not None:
-        raise Misuse("--policy and --host have no meaning beside an expression to preview")
+    if options.policy is not None or options.host is not None or options.target is not None:
+        raise Misuse("--policy, --host and --target have no meaning beside an expression to preview")
     if options.rrule is None and (options.at or options.from_date or options.offset):
         raise Misuse("--at, --from-date and --offset belong to --rrule")
     try:
@@ -192,7 +193,12 @@ def _refuse_preview_options(options: WindowsOptions) -> None:
 
 
 def _refuse_host_options(options: WindowsOptions) -> None:
-    if options.host is None and (options.label or options.os or options.manager or options.guest_name):
+    if options.target is not None and not (options.policy is options.host is options.schedule is None):
+        raise Misuse(
+            "--target is about a guest of this host", "leave out --policy, --host and --schedule, or --target"
+        )
+    of_any = () if options.target is not None else (options.os, options.manager)
+    if options.host is None and any((options.label, options.guest_name, *of_any)):
         raise Misuse("--label, --os, --manager and --guest-name describe a host", "add --host NAME")
     if options.host is not None and options.policy is None:
         raise Misuse(

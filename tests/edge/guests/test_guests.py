@@ -21,6 +21,7 @@ from reconciler.reconcile.ports.policies import Fetched
 from reconciler.transports import lxc, proxmox
 from tests.e2e.site import git
 from tests.labs.guests import LAB, REPOSITORY, GuestLab, Made
+from tests.policy.trees import MIDNIGHT
 
 CONFIG = "host: pve1\npolicy: {remote: /srv/policy.git}\nguests: {from: [proxmox]}\n"
 
@@ -138,9 +139,11 @@ def test_policies_that_would_apply_to_guests_by_accident_are_named(node: GuestLa
     (policy / "policies").mkdir(parents=True)
     (policy / "policies" / "p.yaml").write_text(
         "kind: Policy\nname: all\nmatch: {name: 'w*'}\naction: apply\n---\n"
-        "kind: Policy\nname: meant\nmatch: {guest_of: pve1}\n---\n"
+        "kind: Policy\nname: meant\nmatch: {guest_of: pve1}\nschedule: night\n---\n"
         "kind: Policy\nname: prod\nmatch: {labels: {env-prod: 'true'}, os: debian}\n"
     )
+    (policy / "schedules").mkdir()
+    (policy / "schedules" / "s.yaml").write_text(MIDNIGHT)
     git(tmp_path, "init", "-q", "-b", "main", "policy")
     git(policy, "add", "-A")
     git(policy, "commit", "-q", "-m", "policy")
@@ -155,6 +158,28 @@ def test_policies_that_would_apply_to_guests_by_accident_are_named(node: GuestLa
     assert "Policy prod " in shown
     assert "Policy meant" not in shown
     assert "guests.parallel has no effect in this version, which does nothing in guests\n" in shown
+    one = json.loads(ask(node, "--target", "web", "--format", "json", config=config, may_start="git"))
+    assert [guest["id"] for guest in one["guests"]] == ["201"]
+    argv = (
+        "--config",
+        f"{LAB}/config.yaml",
+        "windows",
+        "--target",
+        "web",
+        "--count",
+        "1",
+        "--format",
+        "json",
+    )
+    opens = node.run("env", "-C", str(REPOSITORY), sys.executable, "-m", "reconciler", *argv)
+    assert '"schedule": "night"' in opens
+    assert "this version does nothing in guests: no window of one is used" in opens
+    assert "documents that match on os are left out unless --os says it" in opens
+    drawn = node.run(
+        *("env", "-C", str(REPOSITORY), sys.executable, "-m", "reconciler", "--config"),
+        *(f"{LAB}/config.yaml", "windows", "--target", "201", "--month", "2026-12"),
+    )
+    assert "\npve1/201  " in drawn
     told = json.loads(ask(node, "--format", "json", config=config, may_start="git"))
     Draft202012Validator(schema("guests")).validate(told)
     assert [(one["name"], one["guests"]) for one in told["unmeant"]] == [("all", ["201"]), ("prod", ["201"])]
