@@ -8,14 +8,14 @@ diff in git is one changed value. A field whose name Python reserves carries a t
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
+from dataclasses import Field, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import partial
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias, cast
 
-from reconciler.planning.text.layout import SCHEMA_VERSION, fields_of, is_written
+from reconciler.planning.text.layout import SCHEMA_VERSION, fields_of, is_written, may_be_missing
 
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 """Neither UTF-8 nor another reader's JSON can hold them; they come from bytes that were no text."""
@@ -53,7 +53,7 @@ def key_of(name: str) -> str:
 
 def as_text(value: str) -> str:
     """Write what came from bytes that were no text so that it can be written at all."""
-    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
+    return value if value.isascii() else _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
 def read(data: bytes) -> Any:  # noqa: ANN401 - JSON
@@ -107,32 +107,68 @@ def plain(
     Raises:
         TypeError: For anything else, so that no value is written by its ``repr`` by accident.
     """
-    inner = partial(plain, write_instant=write_instant, version=version)
-    written: Any
-    match value:
-        case Enum():
-            written = value.value
-        case str():
-            written = as_text(value)
-        case None | bool() | int() | float():
-            written = value
-        case datetime():
-            written = write_instant(value)
-        case timedelta():
-            written = duration(value)
-        case Mapping():
-            written = {as_text(str(key)): inner(item) for key, item in value.items()}
-        case tuple() | list():
-            written = [inner(item) for item in value]
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            written = {
-                key_of(one.name): inner(held)
-                for one in fields_of(type(value), version)
-                if is_written(one, held := getattr(value, one.name))
-            }
-        case _:
-            raise TypeError(f"{type(value).__name__} has no canonical JSON form")
-    return written
+    return _Plain(write_instant, version).of(value)
+
+
+class _Plain:
+    """Writes values of any kind; there are thousands in each document."""
+
+    def __init__(self, write_instant: Callable[[datetime], str], version: int) -> None:
+        self._write_instant = write_instant
+        self._version = version
+
+    def of(self, value: object) -> Any:  # noqa: ANN401 - JSON
+        kind: Any = type(value)
+        if kind is str:
+            return as_text(cast("str", value))
+        if value is None or kind in _AS_THEY_ARE:
+            return value
+        if kind is tuple:
+            return [self.of(item) for item in cast("tuple[object, ...]", value)]
+        layout = _layout(kind, self._version)
+        return self._other(value) if layout is None else self._object(value, layout)
+
+    def _object(self, value: object, layout: "_Layout") -> dict[str, Any]:
+        found = {}
+        for name, key, sparse in layout:
+            held = getattr(value, name)
+            if sparse is None or is_written(sparse, held):
+                found[key] = self.of(held)
+        return found
+
+    def _other(self, value: object) -> Any:  # noqa: ANN401 - JSON
+        written: Any
+        match value:
+            case Enum():
+                written = value.value
+            case str():
+                written = as_text(value)
+            case int() | float():
+                written = value
+            case datetime():
+                written = self._write_instant(value)
+            case timedelta():
+                written = duration(value)
+            case Mapping():
+                written = {as_text(str(key)): self.of(item) for key, item in value.items()}
+            case tuple() | list():
+                written = [self.of(item) for item in value]
+            case _:
+                raise TypeError(f"{type(value).__name__} has no canonical JSON form")
+        return written
+
+
+_Layout: TypeAlias = "tuple[tuple[str, str, Field[Any] | None], ...]"
+_AS_THEY_ARE = frozenset({bool, int, float})
+
+
+@lru_cache(maxsize=256)
+def _layout(kind: Any, version: int) -> "_Layout | None":  # noqa: ANN401 - a class
+    """Return of a dataclass its fields with their keys, and with what says whether one is left out."""
+    if not is_dataclass(kind):
+        return None
+    told = fields_of(cast("Any", kind), version)
+    return tuple((one.name, key_of(one.name), one if may_be_missing(one) else None) for one in told)
 
 
 def digest(value: object, *, version: int = SCHEMA_VERSION) -> str:
