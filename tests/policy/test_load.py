@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler import __version__
-from reconciler.policy.load import Origin, PolicyFile, Rejected, Revision, is_met, load
+from reconciler.policy.load import Origin, PolicyFile, Readings, Rejected, Revision, is_met, load
 from tests.examples import examples
 from tests.policy.trees import MIDNIGHT, files, loaded, outdated, refused
 
@@ -31,6 +31,44 @@ def test_an_empty_repository_is_valid_and_warned_about() -> None:
     assert [str(warning) for warning in revision.warnings] == [
         "policies:1: holds no Policy, so every host has the defaults and only plans (see `policy init`)"
     ]
+
+
+def test_a_file_that_two_commits_hold_is_taken_apart_once_and_stands_in_each_of_them() -> None:
+    readings = Readings()
+    first = load(files({"policies/a.yaml": POLICY, "freezes/f.yaml": FREEZE}), "1" * 40, readings)
+    other = {"policies/a.yaml": POLICY, "freezes/f.yaml": FREEZE.replace("name: f", "name: g")}
+    second = load(files(other), "2" * 40, readings)
+
+    assert isinstance(first, Revision)
+    assert isinstance(second, Revision)
+    assert second.policies[0].value is first.policies[0].value
+    assert [str(one.origin) for one in (*first.policies, *second.policies)] == [
+        f"policies/a.yaml:1@{number * 12}" for number in "12"
+    ]
+    assert [one.value.name for one in (*first.freezes, *second.freezes)] == ["f", "g"]
+    assert second == load(files(other), "2" * 40)
+
+
+@pytest.mark.parametrize("text", ["kind: Policy\nname: base\naction: aply\n", "kind: Policy\nname: [\n"])
+def test_what_is_wrong_with_a_file_is_told_of_each_commit_that_holds_it(text: str) -> None:
+    readings = Readings()
+    tree = files({"policies/a.yaml": text, "freezes/f.yaml": FREEZE})
+    first, second = (load(tree, number * 40, readings) for number in "12")
+
+    assert isinstance(first, Rejected)
+    assert first == second == load(tree)
+
+
+def test_of_many_large_files_those_of_before_are_forgotten() -> None:
+    readings = Readings(most=2 * len(FREEZE))
+    trees = [files({"policies/a.yaml": f"{POLICY}# {number}{'-' * 200}\n"}) for number in range(5)]
+    first = load(trees[0], "", readings)
+    for tree in trees:
+        assert load(tree, "", readings) == load(tree)
+    again = load(trees[0], "", readings)
+    assert isinstance(first, Revision)
+    assert isinstance(again, Revision)
+    assert first.policies[0].value is not again.policies[0].value
 
 
 def test_all_kinds_are_read_and_sorted_by_name() -> None:
