@@ -56,6 +56,9 @@ _AT_ONCE = 500
 _HEADS_AT_ONCE = 8
 """Lists of a whole fleet that are held together."""
 _KEPT = 64
+"""Reports that are held together, and in _HELD recordings, of which each may take megabytes."""
+_HELD = 8
+_TOO_MUCH = "with the records before it, it is more than is read of a branch"
 _TELLING = 3
 """Recordings that the checks of one run look at, where nothing is out of the ordinary."""
 _Read = TypeVar("_Read")
@@ -87,7 +90,7 @@ class TargetHistory:
         self._proofs = proofs
         self._ahead: dict[str, bytes | None] = {}
         self.report = lru_cache(_KEPT)(self._report)
-        self.recording = lru_cache(_KEPT)(self._recording)
+        self.recording = lru_cache(_HELD)(self._recording)
 
     def is_cut(self) -> bool:
         """Say whether the copy lacks what came before some commits."""
@@ -197,11 +200,20 @@ class TargetHistory:
         ]
 
     def _records(self, blobs: Sequence[str]) -> dict[str, RunRecord | Unread]:
+        """Read the records of a branch by two processes, as far as all of them together can be held."""
+        oids = list(dict.fromkeys(blobs))
         found: dict[str, RunRecord | Unread] = {}
-        for some in chunks(list(dict.fromkeys(blobs)), _AT_ONCE):
-            for blob, data in zip(some, self._cache.texts(some), strict=True):
-                found[blob] = _read(read_run, data)
-        return found
+        few, size = list[str](), 0
+        for oid, (_, _, told) in (
+            zip(oids, described(self._cache.git, oids, _DOING), strict=True) if oids else ()
+        ):
+            if int(told) > MOST_REPORT_BYTES or size + int(told) > MOST_HELD:
+                found[oid] = Unread("it is too large" if int(told) > MOST_REPORT_BYTES else _TOO_MUCH)
+            else:
+                size += int(told)
+                few.append(oid)
+        held = contents_of(self._cache.git, few, _DOING, size) if few else ()
+        return found | {oid: _read(read_run, data) for oid, data in zip(few, held, strict=True)}
 
     def _report(self, blob: str) -> Report | Unread:
         return (
@@ -335,7 +347,6 @@ class Publishers:
                     self.unchecked += 1  # and not remembered: the next time may find it out
                 else:
                     known[oid] = at.isoformat() if at is not None and good else ""
-        if new:
             replace_file(self._path, json.dumps({"by": by, "signed": known}).encode())
         return ((oid, datetime.fromisoformat(known[oid])) for oid in oids if known.get(oid))
 

@@ -199,6 +199,15 @@ def test_sixty_thousand_files_are_not_read(world: FleetWorld) -> None:
     assert_seen_by_one_check_alone(world, "web-01", "whole")
 
 
+def test_of_records_no_more_is_read_than_can_be_held(world: FleetWorld) -> None:
+    large = b" " * (4 * 2**20 - 9)
+    files = {f"runs/{number:02}.json": b"{%d}%s" % (number, large) for number in range(10, 28)}
+    world.report("web-01", files=files)
+    reasons = [one.reason for one in of(world, "web-01").against if one.check == "readable"]
+    assert sum(one.startswith("it cannot be read: ") for one in reasons) == 16
+    assert reasons.count("with the records before it, it is more than is read of a branch") == 2
+
+
 def test_a_report_of_a_newer_release_is_named_with_what_it_needs(world: FleetWorld) -> None:
     world.report("web-01")
     newer = canonical.to_bytes({"schema": 99, "program": "patchledger 9.9"})
