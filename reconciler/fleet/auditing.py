@@ -37,6 +37,8 @@ from reconciler.policy.values import nearest
 
 _DOING = "cannot read the policy"
 _MOST_LISTED = 64 * 2**20
+_KEPT_EVERY = 64
+"""Branches after whose audit it is remembered who signed what: an audit that is ended loses no more."""
 PROGRAM = f"patchledger {__version__}"
 
 
@@ -163,6 +165,8 @@ class _Auditing:
         found = {one for one in (*cache.tips(), *seen) if is_report_branch(one)}
         every = sorted(filter(self._is_asked, found))
         for number, branch in enumerate(every, 1):
+            if not number % _KEPT_EVERY:
+                proofs.keep(found)
             is_cut = str(history.is_cut())
             key = (
                 cache.shown,
@@ -319,7 +323,7 @@ def _believed(policy: PolicyAt) -> tuple[str, ...]:
 
 
 class _Answers:
-    """What was found out before of each branch, a file each.
+    """What was found out before of each branch, a file each, which begins with its digest.
 
     Args:
         folder: Where they are.
@@ -332,15 +336,16 @@ class _Answers:
 
     def get(self, key: Sequence[str]) -> TargetAudit | None:
         """Return what was found out; ``None`` where it was not, or what it rests on is another."""
-        path = self._path(key)
         try:
-            return _adapter().validate_json(path.read_bytes())
+            told, _, held = self._path(key).read_bytes().partition(b"\n")
+            return _adapter().validate_json(held) if told == _seal(held) else None
         except (OSError, ValueError):
             return None
 
     def put(self, key: Sequence[str], found: TargetAudit) -> None:
         """Keep what was found out, so that an audit that is ended goes on from there."""
-        replace_file(self._path(key), _adapter().dump_json(found))
+        held = _adapter().dump_json(found)
+        replace_file(self._path(key), _seal(held) + b"\n" + held)
 
     def forget_others(self) -> None:
         """Forget what nobody asked for this time."""
@@ -352,6 +357,11 @@ class _Answers:
         name = f"{_digest(json.dumps(list(key)))}.json"
         self._used.add(name)
         return self._folder / name
+
+
+def _seal(held: bytes) -> bytes:
+    """Return what an answer begins with: of one that is damaged anywhere it is another."""
+    return hashlib.sha256(held).hexdigest().encode()
 
 
 def _digest(text: str) -> str:

@@ -76,6 +76,7 @@ class Proofs:
         if kept != self._stored:
             told = [[*place, _written(proof)] for place, proof in sorted(kept.items())]
             replace_file(self._path, json.dumps({"layout": _LAYOUT, "proofs": told}).encode())
+            self._stored = kept
 
 
 class NoProofs:
