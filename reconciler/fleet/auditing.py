@@ -17,7 +17,7 @@ from reconciler.fleet.branches import FLEET, FleetBranches
 from reconciler.fleet.cache import ReportCache
 from reconciler.fleet.histories import Publishers, TargetHistory, same_keys
 from reconciler.fleet.proofs import Proofs
-from reconciler.fleet.reading import FleetSources, cache_of
+from reconciler.fleet.reading import FleetSources, cache_of, checked_beside
 from reconciler.fleet.report_keys import KeyBook, read_keys
 from reconciler.fleet.revisions import Revisions
 from reconciler.fleet.verified_policy import PolicyAt, follow
@@ -159,7 +159,11 @@ class _Auditing:
         publishers = Publishers(cache, branches, sources.folder / f"{name}.witnesses.json")
         seen = publishers.witnesses()
         self._tell_of_unchecked(cache, publishers.unchecked)
-        proofs = Proofs(cache.git, sources.folder / f"{name}.audit-proofs.json", sources.environment)
+        remembered, checked = (
+            sources.folder / f"{name}.audit-proofs.json",
+            checked_beside(sources.folder, cache),
+        )
+        proofs = Proofs(cache.git, remembered, sources.environment, asks=checked)
         history, hosts = TargetHistory(cache, book, proofs), _hosts(book, line)
         part = _AuditPart(cache, history, line, seen, hosts, self._asked, self._now)
         found = {one for one in (*cache.tips(), *seen) if is_report_branch(one)}

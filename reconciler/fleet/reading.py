@@ -19,7 +19,7 @@ from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.fleet.branches import FleetBranches, FleetCommit, signer_of
 from reconciler.fleet.cache import MOST_REPORT_BYTES, ReportCache, Tell, chunks, copy_of
 from reconciler.fleet.gathering import Gatherer, missing
-from reconciler.fleet.proofs import NoProofs, Proofs
+from reconciler.fleet.proofs import Checked, NoProofs, Proofs
 from reconciler.fleet.report_keys import KeyBook, read_keys
 from reconciler.fleet.verified_policy import GivenPolicy, PolicyAt, SignedPolicy, follow
 from reconciler.gitops.git import Git, GitAccess
@@ -171,6 +171,11 @@ def read_fleet(sources: ReportSources, now: datetime, key: Path | None = None) -
         prepare(folder)
     with alone(sources.folder / "lock", AT_WORK.format(sources.folder)):
         return _FleetReading(sources, now, key, signer).all()
+
+
+def checked_beside(folder: Path, cache: ReportCache) -> Checked:
+    """Return which signatures of a copy were checked and were good."""
+    return Checked(folder / f"{cache.git.git_dir.stem}.checked")
 
 
 def cache_of(sources: ReportSources, remote: str) -> ReportCache:
@@ -547,7 +552,9 @@ class _FleetReading:
         if book.is_open:
             before, is_same = [], False
         else:
-            proofs = Proofs(part.cache.git, self._path(part, "proofs"), sources.environment)
+            checked = checked_beside(sources.folder, part.cache)
+            where = self._path(part, "proofs")
+            proofs = Proofs(part.cache.git, where, sources.environment, adds=checked)
             if not any(line.branch for line in before):
                 before, is_same = self._branches(part, policy).rows(), False
         gatherer = Gatherer(

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.fleet.proofs import Checked
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.facts.inventory import Previous
+from reconciler.reconcile.ports.reports import SignedReport
 from tests.e2e.test_fleet import configure
 from tests.labs.fleet import FleetWorld
 from tests.labs.signing import Key, Keys
@@ -141,6 +143,43 @@ def test_an_audit_that_is_killed_anywhere_goes_on_and_says_the_same(world: Fleet
         instant += 1
     assert dead.printed == whole.printed
     assert found == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("rest", [b"", b'\n["hosts/web-01", "half a', b"\n\xff\n[]\n7\n[1, 2, 3, 4, 5]"])
+def test_what_a_publisher_found_good_is_not_checked_again(world: FleetWorld, rest: bytes) -> None:
+    world.read()  # who sees the newest report of each host
+    (checked,) = (world.folder / world.state / "fleet").glob("*.checked")
+    with checked.open("ab") as file:
+        file.write(rest)
+    audit(world)  # what publishers signed, and the policy, is remembered by now
+    forget(world)
+    some = audit(world)
+    forget(world)
+    checked.unlink()
+    every = audit(world)
+    assert (some.code, some.printed) == (every.code, every.printed)
+    assert every.signatures == REPORTS * len(HOSTS)
+    assert some.signatures == (REPORTS - 1) * len(HOSTS)
+
+
+def forget(world: FleetWorld) -> None:
+    """Take away what audits found out of branches."""
+    folder = world.folder / world.state / "fleet"
+    shutil.rmtree(folder / "audit")
+    for path in folder.glob("*.audit-proofs.json"):
+        path.unlink()
+
+
+def test_of_what_was_found_good_no_more_is_kept_than_is_allowed(tmp_path: Path) -> None:
+    checked = Checked(tmp_path / "checked", most=200)
+    reports = [SignedReport(f"{number:040}", "SHA256:key", "policy") for number in range(9)]
+    for one in reports:
+        checked.add([(("hosts/web-01", one.commit), one)])
+    told = [one for _, one in checked.all()]
+    assert told == reports[-len(told) :]
+    assert len(told) >= 2
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 800
+    assert {path.name for path in tmp_path.iterdir()} == {"checked", "checked.before"}
 
 
 def cut(data: bytes) -> bytes:

@@ -282,7 +282,9 @@ def test_signatures_of_all_are_remembered_whoever_is_asked_for_meanwhile(world: 
 def test_what_could_not_be_checked_is_asked_again_once_it_can(world: FleetWorld) -> None:
     """The period is over, so that an answer would be kept: but no answer that rests on a broken machine."""
     world.report("web-01")
+    world.state = "publisher"  # on another machine: what it found out is not known here
     world.read()
+    world.state = "state"
     asked, now = AuditAsked(NOW - DAY, NOW + DAY, (), {}), NOW + 2 * DAY
     found = audit_fleet(world.sources(environment=broken(world)), asked, now)
     assert found.targets[0].verdict is Verdict.UNPROVED
