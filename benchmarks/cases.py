@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks import policies
 from benchmarks.adopting import first_adoption
 from benchmarks.applying import apply, apply_steps
+from benchmarks.auditing import audit, audit_fleet
 from benchmarks.bench import WITNESS, Bench, Row, cpu, cpu_more, cpu_ratio, milliseconds, rss
 from benchmarks.impacts import impact
 from benchmarks.installation import PLAN
@@ -153,9 +154,11 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "fleet": fleet,
     "heartbeats": heartbeats,
     "impact": impact,
+    "audit": audit,
+    "audit-fleet": audit_fleet,
     "reports-at-once": reports_at_once,
     "apply": apply,
     "apply-steps": apply_steps,
 }
-LONG = frozenset({"apply-steps", "fleet", "impact", "reports-at-once"})
+LONG = frozenset({"apply-steps", "audit", "audit-fleet", "fleet", "impact", "reports-at-once"})
 """What is measured only where it is asked for by name."""
