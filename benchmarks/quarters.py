@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.fleets import public_line, signed_by
 from reconciler.fleet.auditing import PROGRAM
 from reconciler.fleet.cache import copy_of
-from reconciler.fleet.proofs import Checked
+from reconciler.fleet.proofs import GoodSignatures
 from reconciler.gitops.revision import read_revision
 from reconciler.managers.scripts import manifest
 from reconciler.planning.facts.inventory import Previous, inventory_of
@@ -173,7 +173,7 @@ class Quarter:
         moves = sorted((one.at, host, one) for host, line in heads.items() for one in line)
         folder = self.folder / "state" / "fleet"
         folder.mkdir(mode=0o700, parents=True)
-        checked = Checked(folder / f"{copy_of(f'file://{self.reports}')}.checked")
+        checked = GoodSignatures(folder / f"{copy_of(f'file://{self.reports}')}.checked")
         keys = {host: fingerprint_of_line(public_line(host)) for host in self.hosts}
         now: dict[str, str] = {}
         at, place = BEGIN - timedelta(days=DAYS), 0

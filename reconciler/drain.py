@@ -49,7 +49,7 @@ _CUT = "; what it said was too much, and is cut"
 _LAST = re.compile(rf"patchledger: (?:{_ENDED}(\d+)|{_LATE})({_CUT})?\n\Z".encode())
 
 
-class Ending:
+class EntryEnd:
     """How the command that entered a guest ended.
 
     Attributes:
@@ -75,7 +75,7 @@ class Ending:
         return f"patchledger: {self.words}\n"
 
 
-def read_ending(said: bytes) -> tuple[bytes, Ending | None]:
+def read_ending(said: bytes) -> tuple[bytes, EntryEnd | None]:
     """Return what was said on standard error, without its last line, and what that line tells.
 
     Nothing, where it is missing: then it did not come to that.
@@ -85,7 +85,7 @@ def read_ending(said: bytes) -> tuple[bytes, Ending | None]:
     if found is None:
         return said, None
     code = None if found[1] is None else int(found[1])
-    return said[: found.start()], Ending(code, is_cut=found[2] is not None)
+    return said[: found.start()], EntryEnd(code, is_cut=found[2] is not None)
 
 
 def arguments(
@@ -163,7 +163,7 @@ def main() -> None:
         child.kill()
         end(mark, namespace)
     code = child.code()
-    ending = Ending(None if is_late else code, is_cut=said.is_cut or complained.is_cut)
+    ending = EntryEnd(None if is_late else code, is_cut=said.is_cut or complained.is_cut)
     complained.conclude(ending.line.encode())
     sys.exit(code)
 

@@ -5,7 +5,7 @@ change; so it is remembered by both. Whether it counts is asked anew each time, 
 could not be checked at all, for want of a program, is not remembered.
 
 Who reads a fleet all the time checks nearly every report while it is the newest one, and needs that no more.
-It adds it to a file all the same (:class:`Checked`), a line each, for an audit that asks of them all one day.
+It adds it to a file all the same (:class:`GoodSignatures`), a line each, for an audit that asks of every one.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def told_by(proof: Proof) -> Told:
             return Told("", "")
 
 
-class Checked:
+class GoodSignatures:
     """Good signatures that were checked once, the newest of them: a line for each.
 
     What is not there is checked again; what is there is believed, as all that is in this folder. One process
@@ -97,8 +97,8 @@ class Proofs:
         path: Path,
         environment: Mapping[str, str] | None = None,
         *,
-        adds: Checked | None = None,
-        asks: Checked | None = None,
+        adds: GoodSignatures | None = None,
+        asks: GoodSignatures | None = None,
     ) -> None:
         self._git = git
         self._path = path

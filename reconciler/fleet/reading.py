@@ -19,7 +19,7 @@ from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.fleet.branches import FleetBranches, FleetCommit, signer_of
 from reconciler.fleet.cache import MOST_REPORT_BYTES, ReportCache, Tell, chunks, copy_of
 from reconciler.fleet.gathering import Gatherer, missing
-from reconciler.fleet.proofs import Checked, NoProofs, Proofs
+from reconciler.fleet.proofs import GoodSignatures, NoProofs, Proofs
 from reconciler.fleet.report_keys import KeyBook, read_keys
 from reconciler.fleet.verified_policy import GivenPolicy, PolicyAt, SignedPolicy, follow
 from reconciler.gitops.git import Git, GitAccess
@@ -173,9 +173,9 @@ def read_fleet(sources: ReportSources, now: datetime, key: Path | None = None) -
         return _FleetReading(sources, now, key, signer).all()
 
 
-def checked_beside(folder: Path, cache: ReportCache) -> Checked:
+def checked_beside(folder: Path, cache: ReportCache) -> GoodSignatures:
     """Return which signatures of a copy were checked and were good."""
-    return Checked(folder / f"{cache.git.git_dir.stem}.checked")
+    return GoodSignatures(folder / f"{cache.git.git_dir.stem}.checked")
 
 
 def cache_of(sources: ReportSources, remote: str) -> ReportCache:

@@ -66,7 +66,7 @@ def test_every_notifier_gets_a_message_and_is_told_apart(host: Host, receiver: R
         "[patchledger] web-01: test of the notifier board",
         "[patchledger] web-01: test of the notifier ops",
     ]
-    assert "Nothing was changed" in receiver.bodies[0]["message"]
+    assert "nothing was changed" in receiver.bodies[0]["message"]
 
 
 def test_one_can_be_chosen(host: Host, receiver: Receiver) -> None:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from reconciler.cli import main
-from reconciler.cli.showing.month import Mark, Month, MonthRow, drawn, svg
+from reconciler.cli.showing.month import DayMark, Month, MonthRow, drawn, svg
 from tests.policy.trees import MIDNIGHT
 
 Printed = pytest.CaptureFixture[str]
@@ -89,7 +89,7 @@ def test_a_month_in_which_clocks_change_has_all_its_days(tmp_path: Path, capsys:
 
 def test_what_a_host_is_called_forms_no_picture_and_no_line_of_its_own() -> None:
     name = '<script>"&\x1b[2J\u202e' + "long" * 20
-    month = Month(2026, 2, "UTC", (MonthRow(name, (Mark.OPEN,) * 28),))
+    month = Month(2026, 2, "UTC", (MonthRow(name, (DayMark.OPEN,) * 28),))
     drawing = ET.fromstring(svg(month))  # noqa: S314 - it is ours
     assert {one.tag.rpartition("}")[2] for one in drawing.iter()} == {"svg", "rect", "text", "title"}
     lines = list(drawn(month))

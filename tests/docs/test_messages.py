@@ -13,9 +13,9 @@ from reconciler.planning.notices.events import (
     Event,
     LastRun,
     Notice,
-    Place,
     Snapshot,
     Trouble,
+    Whereabouts,
     continued,
     events,
 )
@@ -46,7 +46,7 @@ BEFORE = Snapshot(
     reboot=RebootNeed.NOT_REQUIRED,
     boot_id="b",
     next_windows=(NIGHT, NIGHT + 168 * HOUR),
-    place=Place("Europe/Berlin", "hosts/web-01", "632922679ae9", "main"),
+    place=Whereabouts("Europe/Berlin", "hosts/web-01", "632922679ae9", "main"),
 )
 FAILED = replace(
     BEFORE,

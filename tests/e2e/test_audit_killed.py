@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.fleet.proofs import Checked
+from reconciler.fleet.proofs import GoodSignatures
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.facts.inventory import Previous
 from reconciler.reconcile.ports.reports import SignedReport
@@ -171,7 +171,7 @@ def forget(world: FleetWorld) -> None:
 
 
 def test_of_what_was_found_good_no_more_is_kept_than_is_allowed(tmp_path: Path) -> None:
-    checked = Checked(tmp_path / "checked", most=200)
+    checked = GoodSignatures(tmp_path / "checked", most=200)
     reports = [SignedReport(f"{number:040}", "SHA256:key", "policy") for number in range(9)]
     for one in reports:
         checked.add([(("hosts/web-01", one.commit), one)])

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.planning.facts.observation import Facts, Reboot, RebootNeed, RefreshOutcome
 from reconciler.planning.gates.types import GateName, Outcome, PolicyStanding
-from reconciler.planning.notices.events import Event, Expiring, Place, Snapshot, troubles
+from reconciler.planning.notices.events import Event, Expiring, Snapshot, Whereabouts, troubles
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.snapshot import announcement_due, snapshot_of
 from reconciler.planning.reporting.document import (
@@ -92,7 +92,7 @@ def test_a_report_becomes_a_snapshot() -> None:
         reboot=RebootNeed.REQUIRED,
         reboot_reasons=("kernel",),
         boot_id="boot-1",
-        place=Place(policy_ref="main"),
+        place=Whereabouts(policy_ref="main"),
     )
 
 

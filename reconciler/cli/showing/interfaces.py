@@ -554,7 +554,7 @@ class AuditShown:
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenLine:
+class ExplainedLine:
     """A line of policy behind a decision, and who wrote it.
 
     Attributes:
@@ -785,7 +785,7 @@ _BESIDE_PLAN: Mapping[str, tuple[str, Mapping[str, object]]] = {
     ),
     "explain": (
         "`explain --format json` prints: what `plan` does, of updates only those that were asked about",
-        {"written": tuple[WrittenLine, ...], "came": tuple[CameBy, ...], "installed": tuple[str, ...]},
+        {"written": tuple[ExplainedLine, ...], "came": tuple[CameBy, ...], "installed": tuple[str, ...]},
     ),
 }
 

@@ -18,7 +18,7 @@ _NAME = 30
 _LETTERS = "MTWTFSS"
 
 
-class Mark(StrEnum):
+class DayMark(StrEnum):
     """What a day is like."""
 
     NONE = "·"
@@ -28,13 +28,23 @@ class Mark(StrEnum):
 
 
 WORDS = {
-    Mark.OPEN: "a window opens",
-    Mark.BLOCKED: "a window opens, and no run can begin in it",
-    Mark.FROZEN: "a freeze, and no window",
-    Mark.NONE: "no window",
+    DayMark.OPEN: "a window opens",
+    DayMark.BLOCKED: "a window opens, and no run can begin in it",
+    DayMark.FROZEN: "a freeze, and no window",
+    DayMark.NONE: "no window",
 }
-_STYLES = {Mark.OPEN: Style.GOOD, Mark.BLOCKED: Style.BAD, Mark.FROZEN: Style.NOTE, Mark.NONE: Style.PLAIN}
-_COLOURS = {Mark.OPEN: "#1a7f37", Mark.BLOCKED: "#b42318", Mark.FROZEN: "#9ec5e8", Mark.NONE: "#eef0f2"}
+_STYLES = {
+    DayMark.OPEN: Style.GOOD,
+    DayMark.BLOCKED: Style.BAD,
+    DayMark.FROZEN: Style.NOTE,
+    DayMark.NONE: Style.PLAIN,
+}
+_COLOURS = {
+    DayMark.OPEN: "#1a7f37",
+    DayMark.BLOCKED: "#b42318",
+    DayMark.FROZEN: "#9ec5e8",
+    DayMark.NONE: "#eef0f2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class MonthRow:
     """A host, or a Schedule, and a mark for each day."""
 
     name: str
-    marks: tuple[Mark, ...]
+    marks: tuple[DayMark, ...]
 
 
 @dataclass(frozen=True, slots=True)

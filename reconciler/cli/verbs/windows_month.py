@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.showing.month import Mark, Month, MonthRow, drawn, named_rows, svg
+from reconciler.cli.showing.month import DayMark, Month, MonthRow, drawn, named_rows, svg
 from reconciler.cli.showing.terminal import colour, note
 from reconciler.cli.verbs.windows import YEARS, HostWindows, WindowsOptions
 from reconciler.durable import replace_file
@@ -93,9 +93,9 @@ def _days(year: int, number: int, tz: "ZoneInfo") -> list[datetime]:
 def _row(name: str, host: HostWindows, year: int, number: int, tz: "ZoneInfo") -> MonthRow:
     days = _days(year, number, tz)
     marks = [
-        Mark.FROZEN
+        DayMark.FROZEN
         if any(freeze.start < end and begin < freeze.end for freeze in host.freezes)
-        else Mark.NONE
+        else DayMark.NONE
         for begin, end in pairwise(days)
     ]
     for found in occurrences(host.schedules, days[0], days[-1], splay_key=host.splay_key):
@@ -103,8 +103,8 @@ def _row(name: str, host: HostWindows, year: int, number: int, tz: "ZoneInfo") -
         if (local.year, local.month) != (year, number):
             continue  # it was open before
         is_free = blocked_by(found, host.freezes, budget=host.budget) is None
-        if is_free or marks[local.day - 1] is not Mark.OPEN:
-            marks[local.day - 1] = Mark.OPEN if is_free else Mark.BLOCKED
+        if is_free or marks[local.day - 1] is not DayMark.OPEN:
+            marks[local.day - 1] = DayMark.OPEN if is_free else DayMark.BLOCKED
     return MonthRow(name, tuple(marks))
 
 

@@ -22,7 +22,7 @@ ROOTS_FOLDER = Path("/run/patchledger")
 """Where root's locks are: nobody else may make a file there."""
 
 
-class Waiting(Protocol):
+class WaitForGuests(Protocol):
     """Waits for guests that are at work."""
 
     def __call__(self, is_free: Callable[[], bool], within: timedelta, /) -> bool:
@@ -51,7 +51,7 @@ class MachineLock:
     folder: Path
     database: Callable[[], str]
     guests: timedelta | None = None
-    wait: Waiting = _never
+    wait: WaitForGuests = _never
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -24,7 +24,7 @@ from reconciler.planning.resolving.approval import approvals_of
 from reconciler.planning.resolving.dialogue import Conversation, Resolution
 from reconciler.planning.resolving.dispositions import Disposition, Update
 from reconciler.planning.resolving.plan import account_of, security_only
-from reconciler.planning.resolving.selection import Machine
+from reconciler.planning.resolving.selection import SeenMachine
 from reconciler.planning.resolving.sources import offers_under
 from reconciler.policy.documents import PackageException
 from reconciler.policy.resolve import Effective
@@ -93,7 +93,7 @@ class _Planned:
     certain: frozenset[PackageId]
 
     @classmethod
-    def of(cls, recording: Recording, machine: Machine, effective: Effective, at: datetime) -> "_Planned":
+    def of(cls, recording: Recording, machine: SeenMachine, effective: Effective, at: datetime) -> "_Planned":
         seen = _seen_under(recording, effective)
         conversation = Conversation.of(seen, effective, at, machine)
         exchanges = (*recording.exchanges, *recording.security_exchanges, *recording.unrestricted)
@@ -133,7 +133,7 @@ def by_recording(recording: Recording, before: Effective, after: Effective, at: 
         after: And by the head.
         at: The instant at which both are judged, aware.
     """
-    machine = Machine.of(recording.observation)
+    machine = SeenMachine.of(recording.observation)
     old, new = (_Planned.of(recording, machine, one, at) for one in (before, after))
     changes = sorted(_changes(old, new), key=lambda one: (not one.security, one.name, one.arch))
     guesses = [one.estimate for one in (old, new) if one.estimate is not None]
@@ -150,7 +150,7 @@ def by_recording(recording: Recording, before: Effective, after: Effective, at: 
 
 
 def _passing(
-    recording: Recording, machine: Machine, before: Effective, after: Effective, at: datetime
+    recording: Recording, machine: SeenMachine, before: Effective, after: Effective, at: datetime
 ) -> LetThrough | None:
     """Return what the head's freeze lets through, where that is another than by the base."""
     was, will = (_let_through(recording, machine, one, at) for one in (before, after))
@@ -158,7 +158,7 @@ def _passing(
 
 
 def _let_through(
-    recording: Recording, machine: Machine, effective: Effective, at: datetime
+    recording: Recording, machine: SeenMachine, effective: Effective, at: datetime
 ) -> LetThrough | None:
     if not lets_security_through(effective, at):
         return None

@@ -188,7 +188,7 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Whereabouts:
     """Where what is told can be looked up, and by which clock its reader lives.
 
     Attributes:
@@ -279,7 +279,7 @@ class Snapshot:
     overdue: tuple[Late, ...] = ()
     open_until: datetime | None = None
     is_used_up: bool = False
-    place: Place = Place()
+    place: Whereabouts = Whereabouts()
     incident: Incident | None = None
     settled: str = ""
 

@@ -11,9 +11,9 @@ from reconciler.planning.notices.events import (
     LastRun,
     Late,
     PastRun,
-    Place,
     Snapshot,
     Trouble,
+    Whereabouts,
     troubles,
 )
 from reconciler.planning.notices.message import PackageLine
@@ -93,7 +93,7 @@ def snapshot_of(
             (each.end for each in report.free_windows if each.start <= now < each.end), default=None
         ),
         is_used_up=report.is_used_up,
-        place=Place(report.timezone, branch, commit, report.policy.ref),
+        place=Whereabouts(report.timezone, branch, commit, report.policy.ref),
         overdue=tuple(Late(str(each.update.package), each.name, each.sentence) for each in overdue(report)),
     )
 

@@ -63,12 +63,12 @@ from reconciler.planning.resolving.selection import (
     ExceptionBlock,
     ExceptionHold,
     FailedBefore,
-    Machine,
     NotAdmitted,
     Obstacle,
     OperatorHold,
     OutsideMode,
     Rules,
+    SeenMachine,
     Standing,
     TooYoung,
     Unwanted,
@@ -307,7 +307,7 @@ class Conversation:
 
     @classmethod
     def of(
-        cls, observation: Observation, effective: Effective, now: datetime, machine: Machine | None = None
+        cls, observation: Observation, effective: Effective, now: datetime, machine: SeenMachine | None = None
     ) -> "Conversation":
         """Prepare it, as for :meth:`Rules.of`; nothing is asked yet."""
         rules = Rules.of(observation, effective, now, machine)

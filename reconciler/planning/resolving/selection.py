@@ -270,7 +270,7 @@ def version_range(text: str) -> VersionRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class SeenMachine:
     """What was seen of a machine, by package and by source, whatever policy makes of it.
 
     Attributes:
@@ -294,7 +294,7 @@ class Machine:
     name_of: Names
 
     @classmethod
-    def of(cls, observation: Observation) -> "Machine":
+    def of(cls, observation: Observation) -> "SeenMachine":
         """Look up what was seen; of thousands of packages, once for all policies that are asked about it."""
         arches: defaultdict[str, set[str]] = defaultdict(set)
         for package in observation.installed:
@@ -331,7 +331,7 @@ class Rules:
         missing: Names of sources that could not be read, and may be missing.
     """
 
-    machine: Machine
+    machine: SeenMachine
     effective: Effective
     now: datetime
     exceptions: tuple[PlacedException, ...]
@@ -343,7 +343,7 @@ class Rules:
 
     @classmethod
     def of(
-        cls, observation: Observation, effective: Effective, now: datetime, machine: Machine | None = None
+        cls, observation: Observation, effective: Effective, now: datetime, machine: SeenMachine | None = None
     ) -> "Rules":
         """Collect them from what was seen and what policy says.
 
@@ -356,7 +356,7 @@ class Rules:
         in_force = (placed for placed in effective.exceptions if placed.value.ends() > now)
         exceptions = tuple(sorted(in_force, key=lambda placed: placed.value.name))
         return cls(
-            machine=machine or Machine.of(observation),
+            machine=machine or SeenMachine.of(observation),
             effective=effective,
             now=now,
             exceptions=exceptions,
