@@ -45,6 +45,9 @@ _MOST_TRANSFERRED = 16 * 2**30
 _MOST_LISTED = 256 * 2**20
 _FIRST_TIMEOUT = 3600.0
 """Seconds for the first fetch, which brings everything there is."""
+_UNSYNCED = ("-c", "core.fsync=none")
+"""Of a first fetch: each ref is a file, and to wait for ten thousand of them takes half a minute. A copy that
+a power cut leaves damaged is made anew all the same."""
 _MANY_REFS = 500
 """Refs in a file each after which they are packed: such are slow to look at."""
 _NAME = "reports"
@@ -274,11 +277,13 @@ class ReportCache:
 
     def _fetched(self, timeout: float) -> ReconcilerError | None:
         words = ("--prune", _NAME, *_SPECS)
-        if self._tell is None or (self.git.git_dir / _TRACKING).exists():
+        if (self.git.git_dir / _TRACKING).exists():
             done = self.git.talk(self.remote, _NAME, *QUIET_FETCH, *words, timeout=timeout)
+        elif self._tell is None:
+            done = self.git.talk(self.remote, _NAME, *_UNSYNCED, *QUIET_FETCH, *words, timeout=timeout)
         else:
-            hear = _Progress(self._tell).hear
-            done = self.git.talk(self.remote, _NAME, *TELLING_FETCH, *words, timeout=timeout, hear=hear)
+            hear, words = _Progress(self._tell).hear, (*_UNSYNCED, *TELLING_FETCH, *words)
+            done = self.git.talk(self.remote, _NAME, *words, timeout=timeout, hear=hear)
             done.stderr = _without_progress(done.stderr)
         if not done.returncode and not done.timed_out:
             if CUT_OFF not in done.error_text:

@@ -444,7 +444,7 @@ def test_a_fleet_of_no_hosts_and_of_one(tmp_path: Path, keys: Keys, ada: Key, ho
     assert {row.state for row in world.rows().values()} <= {TargetState.FINE}
 
 
-@pytest.mark.parametrize("what", ["packs", "ref", "all", "head"])
+@pytest.mark.parametrize("what", ["packs", "ref", "all", "head", "unsynced"])
 def test_a_damaged_copy_is_made_anew_and_that_is_said(world: FleetWorld, what: str) -> None:
     reported(world)
     before = world.rows()
@@ -463,6 +463,11 @@ def test_a_damaged_copy_is_made_anew_and_that_is_said(world: FleetWorld, what: s
             (copy / "packed-refs").unlink(missing_ok=True)
         case "all":
             shutil.rmtree(copy / "objects")
+        case "unsynced":  # what a power cut leaves of files that are there by name alone
+            for path in (*(copy / "objects").rglob("*"), *(copy / "refs").rglob("*")):
+                if path.is_file():
+                    path.chmod(0o600)
+                    path.write_bytes(b"")
         case _:
             (copy / "HEAD").write_bytes(b"")
     found = world.read()
