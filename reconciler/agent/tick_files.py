@@ -226,7 +226,7 @@ class TickFiles:
         """Write an entry for each run and one for the tick; yield why the journal took none."""
         report = done.report
         plan = {"POLICY_COMMIT": report.policy_commit, "PLAN": report.plan.digest}
-        for record in done.runs:
+        for record in (*done.of_guests, *done.runs):
             if why := self._run_entry(record):
                 yield why
                 return
@@ -241,7 +241,8 @@ class TickFiles:
     def _run_entry(self, record: RunRecord) -> str:
         kind, priority = ("run", _NOTICE) if went_well(record.outcome) else ("run-failed", _ERROR)
         changed = len(record.difference.changed)
-        said = f"run {record.run}: {record.outcome}, {changed} changed" + f"; {record.reason}" * bool(
+        whose = f" in {record.target}" if "/" in record.target else ""
+        said = f"run {record.run}{whose}: {record.outcome}, {changed} changed" + f"; {record.reason}" * bool(
             record.reason
         )
         fields = {

@@ -19,6 +19,15 @@ def host_branch(host: str) -> str:
     return f"hosts/{checked_id(host)}"
 
 
+def guest_branch(host: str, guest: str) -> str:
+    """Return the report branch of a guest.
+
+    Raises:
+        Misuse: One of the ids is none.
+    """
+    return f"guests/{checked_id(host)}/{checked_id(guest)}"
+
+
 def checked_id(name: str) -> str:
     """Return the id of a host or guest as it is.
 

@@ -268,11 +268,11 @@ class GuestChoice(Strictly):
         return self
 
 
-_NOT_YET = ("parallel", "wait", "environment", "hooks_dir")
+_NOT_YET = ("parallel",)
 
 
 class Guests(Strictly):
-    """Guests of this hypervisor. In this version they are listed; nothing is done in them."""
+    """Guests of this hypervisor, which are looked after from here."""
 
     from_: OneOrMany[GuestKind] = Field(alias="from")
     """Where guests are looked for."""
@@ -290,13 +290,13 @@ class Guests(Strictly):
     """How many guests are looked after at a time; without effect in this version."""
 
     wait: Duration = timedelta(hours=1)
-    """How long the hypervisor's own run waits for guests at work; without effect in this version."""
+    """How long the hypervisor's own run waits for guests at work."""
 
     environment: dict[VariableName, VariableValue] = Field(default_factory=dict)
-    """Variables given to patch scripts in guests, none of them the host's; without effect in this version."""
+    """Variables given to patch scripts in guests, none of them the host's."""
 
     hooks_dir: AbsolutePath = Path("/etc/patchledger/guest-hooks")
-    """Hooks of guests, which run on the hypervisor; without effect in this version."""
+    """Hooks of guests, which run on the hypervisor."""
 
     @property
     def without_effect(self) -> tuple[str, ...]:

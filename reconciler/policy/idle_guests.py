@@ -6,31 +6,24 @@ about guests, or about one that has a Host document.
 
 from collections.abc import Iterator
 
-from reconciler.policy.documents import AnyDocument, Host, Policy
-from reconciler.policy.idle_matches import matching
+from reconciler.policy.documents import Host, Policy
 from reconciler.policy.load import Placed, Revision
 from reconciler.policy.match import means_guests
 from reconciler.policy.overlaps import certainly
 from reconciler.policy.problems import Problem, quoted
 from reconciler.policy.values import nearest
 
-_NOT_YET = "in which this version does nothing"
+_NOT_YET = "has no effect on guests in this version"
 
 
 def check_guests(revision: Revision) -> Iterator[Problem]:
-    """Yield a warning for each document about guests, and for each setting that guests do not have."""
-    for one in matching(revision):
-        if means_guests(one.value.match):
-            key = (
-                ("match", "guest_of")
-                if one.value.match.guest_of is not None
-                else ("match", "labels", "guest")
-            )
-            yield _unfollowed(one, key)
+    """Yield a warning for each setting that guests do not have, and for a hypervisor that is misspelt."""
     for host in revision.hosts:
         if host.value.guest_of is not None:
-            yield _unfollowed(host, ("name",))
             yield from _of_nobody(host, revision)
+    for policy in revision.policies:
+        if means_guests(policy.value.match):
+            yield from _unfollowed(policy)
     for policy in revision.policies:
         reboot = policy.value.reboot
         if reboot is not None and "guests" in reboot.model_fields_set and means_guests(policy.value.match):
@@ -39,10 +32,19 @@ def check_guests(revision: Revision) -> Iterator[Problem]:
             yield policy.problem(("reboot", "guests"), "no-effect", message, hint)
 
 
-def _unfollowed(one: Placed[AnyDocument], key: tuple[str, ...]) -> Problem:
-    message = f"is about guests, {_NOT_YET}"
-    hint = "`patchledger guests` lists them; with a patchledger of its own a guest is a host"
-    return one.problem(key, "unfollowed", message, hint)
+def _unfollowed(policy: Placed[Policy]) -> Iterator[Problem]:
+    """Tell of what is followed on hosts alone, in a Policy about guests."""
+    said = policy.value
+    if said.reboot is not None and said.reboot.when != "never":
+        message = f"{_NOT_YET}: none is restarted"
+        yield policy.problem(("reboot", "when"), "unfollowed", message, "restart them yourself")
+    if said.restart_services is not None and said.restart_services.mode != "report":
+        message = f"{_NOT_YET}: no service in them is restarted"
+        yield policy.problem(("restart_services",), "unfollowed", message, "leave it out")
+    for key in ("tcp", "http"):
+        if said.health is not None and getattr(said.health, key):
+            message = f"{_NOT_YET}: it is not asked, and counts as failing before and after a run"
+            yield policy.problem(("health", key), "unfollowed", message, "name units: these are asked inside")
 
 
 def _of_nobody(host: Placed[Host], revision: Revision) -> Iterator[Problem]:

@@ -278,6 +278,18 @@ class Assessor:
             recording = replace(recording, unrestricted=tuple(self._unrestricted(seen, talk, occasion)))
         return _concluded(recording, occasion)
 
+    def follow(self, state: State) -> InForce:
+        """Fetch the policy for several targets, and remember a new valid revision as accepted.
+
+        Args:
+            state: What the last tick of this target left.
+
+        Raises:
+            ReconcilerError: The last good policy is lost.
+        """
+        now = self.clock.now()
+        return self.follower.follow(_acceptance(state), now, accept=True, beginning=state.beginning)
+
     def is_host(self, state: State, seen: Observation) -> bool:
         """Say whether the machine is the host, as far as its policy and its reports tell; else it is.
 

@@ -79,6 +79,7 @@ class Reporter:
         keep_runs: Files of ``runs/`` in the newest tree.
         timeout: Longest time of one push.
         has_remote: Reports are pushed; without one they stay in the queue.
+        waits: Somebody else pushes all that waits, soon: it is pushed here only where something rests on it.
     """
 
     site: AnySite
@@ -88,6 +89,7 @@ class Reporter:
     keep_runs: int
     timeout: timedelta
     has_remote: bool
+    waits: bool = False
 
     def last(self) -> Stored | None:
         """Return the last report of the target, ``None`` where there is none."""
@@ -161,12 +163,13 @@ class Reporter:
         """
         rebuilds = self.queue.rebuilds
         # A branch of another machine gets nothing from this one.
-        unpushed = () if assessment.is_anothers else tuple(self._push())
+        waits = self.waits and not assessment.must_be_pushed
+        unpushed = () if waits or assessment.is_anothers else tuple(self.push())
         if self.queue.rebuilds != rebuilds:
             # What is new was decided by a queue that is no more: by the new one it may be something else.
             last = self.last()
             commit = self.commit(assessment, files, last, ran) or commit
-            unpushed = tuple(self._push())
+            unpushed = () if waits else tuple(self.push())
         effective = assessment.finding.effective
         said = commit or (last.oid if last is not None else "")
         found = snapshot_of(
@@ -183,8 +186,9 @@ class Reporter:
         )
         snapshot = continued(state.snapshot, found)
         untold = tuple(self._tell(assessment, state.snapshot, snapshot))
-        announced = Announced(said, self.has_remote and not unpushed) if said else None
-        return Published(commit, not unpushed, (*unpushed, *untold), self.queue.notices, snapshot, announced)
+        is_pushed = not waits and not unpushed
+        announced = Announced(said, self.has_remote and is_pushed) if said else None
+        return Published(commit, is_pushed, (*unpushed, *untold), self.queue.notices, snapshot, announced)
 
     def _tell(
         self, assessment: Assessment, told: Snapshot | None, snapshot: Snapshot
@@ -208,7 +212,7 @@ class Reporter:
         except ValueError:
             return False  # Whatever stands there is not a report of ours: replace it.
 
-    def _push(self) -> Iterator[ReconcilerError]:
+    def push(self) -> Iterator[ReconcilerError]:
         """Push what waits, and yield why that failed where it did."""
         if not self.has_remote:
             return

@@ -25,6 +25,7 @@ from reconciler.reconcile.assess import Assessment, Assessor
 from reconciler.reconcile.continuity import Continuity
 from reconciler.reconcile.fetching import is_due, once_more, still_unfetched
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
+from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Spare, Standstill, State
 from reconciler.reconcile.reboot import Descent, going_down, prepared
 from reconciler.reconcile.recall import restored
@@ -46,6 +47,7 @@ class Tick:
         runs: What was run, or found unfinished, in the order of doing.
         earlier: Failures of reports before the last.
         notices: What a person should know of files on this host, and is no failure.
+        of_guests: What was run in guests of this host before it.
     """
 
     assessment: Assessment
@@ -53,6 +55,7 @@ class Tick:
     runs: tuple[RunRecord, ...] = ()
     earlier: tuple[ReconcilerError, ...] = ()
     notices: tuple[str, ...] = ()
+    of_guests: tuple[RunRecord, ...] = ()
 
     @property
     def report(self) -> Report:
@@ -119,6 +122,7 @@ class Ticker:
         secrets: What must not stand in a log, such as the values of the configured environment.
         begins: Told of the report, which is committed, before a run that may take its time.
         standstill: How long no tick had ended well before this one, where that is long enough to be told.
+        in_force: The policy that was fetched for several targets; ``None`` has it fetched for this one.
     """
 
     site: AnySite
@@ -128,6 +132,7 @@ class Ticker:
     secrets: tuple[str, ...] = ()
     begins: Callable[[Report], None] = _nobody
     standstill: Standstill | None = None
+    in_force: InForce | None = None
 
     def tick(self, break_glass: BreakGlass | None = None) -> Tick:
         """Make one whole tick, and leave in the folder what the next one starts from.
@@ -202,7 +207,7 @@ class Ticker:
         if break_glass is not None:
             # A person wants what failed before to be tried again, too.
             state = replace(state, quarantine=(), repaired="")
-        assessment = self.assessor.assess(state, accept=True, break_glass=break_glass)
+        assessment = self.assessor.assess(state, accept=True, break_glass=break_glass, in_force=self.in_force)
         if self.standstill is not None:
             assessment = assessment.telling(self.standstill.condition)
         assessment, descent = prepared(still_unfetched(assessment, state), self.applier)

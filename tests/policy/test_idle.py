@@ -179,12 +179,13 @@ IDLE: dict[str, dict[str, str]] = {
         "policies/p.yaml": policy("match: {labels: {evn: production}}\nbudget: 1h\n"),
         **HOSTS,
     },
-    "guests": {**WORKING, "policies/p.yaml": policy('match: {guest_of: "pve*"}\nbudget: 1h\n')},
-    "guests by what runs them": {
+    "what guests do not have": {
         **WORKING,
-        "policies/p.yaml": policy("match: {labels: {guest: proxmox}}\nbudget: 1h\n"),
+        "policies/p.yaml": policy(
+            "match: {guest_of: pve1}\nreboot: {when: always}\nrestart_services: {mode: restart}\n"
+            'health: {units: [a.service], tcp: ["localhost:25"], http: ["http://localhost/"]}\n'
+        ),
     },
-    "a guest's document": {**WORKING, **guest("pve1/101"), **host("pve1")},
     "a guest's document of a hypervisor that is misspelt": {**WORKING, **guest("pve-l/101"), **host("pve-1")},
     "guests of a hypervisor that is misspelt": {
         **WORKING,
@@ -273,6 +274,12 @@ FINE: dict[str, dict[str, str]] = {
         "policies/p.yaml": policy(f'scripts: {{apt-update.sh: "{PIN}"}}\n'),
     },
     "a window of leap years": windows('- {start: "*-02-29 02:00", duration: 3h}\n'),
+    "guests": {**WORKING, "policies/p.yaml": policy('match: {guest_of: "pve*"}\nbudget: 1h\n')},
+    "guests by what runs them": {
+        **WORKING,
+        "policies/p.yaml": policy("match: {labels: {guest: proxmox}}\nbudget: 1h\n"),
+    },
+    "a guest's document": {**WORKING, **guest("pve1/101"), **host("pve1")},
     "not a guest": {**WORKING, "policies/p.yaml": policy('match: {not: {guest_of: "*"}}\nbudget: 1h\n')},
 }
 

@@ -362,7 +362,7 @@ class UnmeantPolicy:
 
 @dataclass(frozen=True, slots=True)
 class GuestList:
-    """The guests of a hypervisor. Nothing is done in them in this version.
+    """The guests of a hypervisor, and why one is not looked after.
 
     Attributes:
         host: Id of the hypervisor.

@@ -468,9 +468,9 @@ def _guests(config: Config, said: Guests) -> Findings:
     for noted in found.notes:
         yield _warning("guests", noted, "see the page on guests")
     for line in without_effect(said):
-        yield _warning("guests", line, "leave out what is to do nothing yet")
+        yield _warning("guests", line, "leave it out")
     yield from _single_guests(found, said)
-    if "guests.hooks_dir" in said.without_effect:
+    if "hooks_dir" in said.model_fields_set or said.hooks_dir.is_dir():
         yield from _hooks(said.hooks_dir)
     revision = policy_here(config)
     for line in unmeant_lines(() if revision is None else unmeant(revision, found.guests, config.host)):

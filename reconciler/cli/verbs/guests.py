@@ -22,7 +22,6 @@ from reconciler.policy.problems import visible
 _NAME = 60
 _GUESTS = 5
 _COLUMNS = ("Id", "Kind", "Name", "State", "Labels", "Why not")
-_NOT_YET = "This version lists guests and does nothing in them."
 
 
 def run(path: str, form: Format, target: str | None = None) -> int:
@@ -65,7 +64,7 @@ def without_effect(said: Guests) -> Iterator[str]:
     keys = said.without_effect
     if keys:
         verb = "have" if len(keys) > 1 else "has"
-        yield f"{' and '.join(keys)} {verb} no effect in this version, which does nothing in guests"
+        yield f"{' and '.join(keys)} {verb} no effect in this version: guests are looked after one by one"
 
 
 def unmeant_lines(policies: Iterable[Unmeant]) -> Iterator[str]:
@@ -81,7 +80,7 @@ def _named(one: Unmeant) -> UnmeantPolicy:
 
 def _show(host: str, told: tuple[ListedGuest, ...], found: Inventory) -> None:
     taken = sum(not guest.left_out for guest in told)
-    sys.stdout.write(f"{host}: {plural(len(told), 'guest')}, {taken} could be looked after. {_NOT_YET}\n")
+    sys.stdout.write(f"{host}: {plural(len(told), 'guest')}, {taken} looked after.\n")
     if told:
         columns = width() if sys.stdout.isatty() else None
         rows = [_row(guest) for guest in told]

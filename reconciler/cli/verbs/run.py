@@ -37,6 +37,7 @@ from reconciler.planning.runs.record import to_run_document
 from reconciler.planning.text.wording import on_the_clock
 from reconciler.policy.problems import visible
 from reconciler.reconcile.assess import Assessment
+from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Standstill
 from reconciler.reconcile.tick import Tick
 
@@ -68,7 +69,7 @@ def run(options: RunOptions) -> int:
         tell(failure)
     if options.format == "json":
         published = done.published
-        runs = [to_run_document(record) for record in done.runs]
+        runs = [to_run_document(record) for record in (*done.of_guests, *done.runs)]
         print_json(
             {
                 **plan_json(done.report),
@@ -78,7 +79,7 @@ def run(options: RunOptions) -> int:
             }
         )
     else:
-        for record in done.runs:
+        for record in (*done.of_guests, *done.runs):
             sys.stdout.write(render_run(record, width=width(), colour=colour()) + "\n")
         sys.stdout.write(render_summary(done.report, width=width(), colour=colour()))
         sys.stdout.write("\n" + _committed(wiring, done) + "\n")
@@ -133,7 +134,7 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
             wiring.upkeep.begin(
                 timeout=wiring.config.git.timeout.total_seconds(), now=wiring.ticker.applier.clock.now()
             )
-            done = _tick(wiring, partial(left.begins, config, wiring.source.stamp), break_glass)
+            done = _ticks(wiring, partial(left.begins, config, wiring.source.stamp), break_glass)
             wiring.upkeep.end()
             unleft = left.done(began, config, done, _noticed(wiring, done), wiring.source.stamp)
             folder.write(next_tick.FILE, next_tick.content(_outlook(wiring, done)))
@@ -149,14 +150,42 @@ def _noticed(wiring: Wiring, done: Tick) -> tuple[str, ...]:
     return (*done.notices, *wiring.upkeep.notices, *wiring.source.notices, *done.published.notices)
 
 
-def _tick(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakGlass | None) -> Tick:
+def _ticks(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakGlass | None) -> Tick:
+    """Make the ticks of all guests, then that of their hypervisor; most hosts have none.
+
+    Raises:
+        ReconcilerError: As of :func:`_tick`, of the hypervisor.
+    """
+    if wiring.config.guests is None:
+        return _tick(wiring, begins, break_glass)
+    from reconciler.cli.verbs.run_guests import tick_guests
+
+    of_guests = tick_guests(wiring)
+    try:
+        return of_guests.and_host(_tick(wiring, begins, break_glass, of_guests.in_force))
+    except ReconcilerError:
+        # What guests have reported goes out all the same; what fails is told by the next one that pushes.
+        tuple(wiring.ticker.reporter.push())
+        for failure in of_guests.failures:
+            tell(failure)
+        raise
+
+
+def _tick(
+    wiring: Wiring,
+    begins: Callable[[Report], None],
+    break_glass: BreakGlass | None,
+    in_force: InForce | None = None,
+) -> Tick:
     """Make a tick, and count those that come to nothing; from ``alert_after`` on that is a failure.
 
     Raises:
         ReconcilerError: As of :meth:`reconciler.reconcile.tick.Ticker.tick`.
     """
     before, limit = standstill.read(wiring.folder), wiring.config.alert_after
-    made = replace(wiring.ticker, begins=begins, standstill=before if before.ticks >= limit else None)
+    made = replace(
+        wiring.ticker, begins=begins, standstill=before if before.ticks >= limit else None, in_force=in_force
+    )
     try:
         done = made.tick(break_glass)
     except ReconcilerError as error:
@@ -235,6 +264,8 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
     folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
     settled = is_left and not done.failures and done.published.pushed and not wiring.outbox.pending()
     stood = any(one.type is ConditionType.STOOD_STILL for one in report.conditions)
+    # Nobody looks into guests by comparing files, so that a hypervisor that has some is never quiet.
+    settled = settled and config.guests is None
     if not settled or stood or _may_pass_unseen(done.assessment) or not report.policy_commit:
         (folder.path / quiet.FILE).unlink(missing_ok=True)
         return

@@ -47,6 +47,7 @@ from reconciler.notify import (
     OutboxMessenger,
 )
 from reconciler.ownership import check_ours
+from reconciler.planning.facts.guest_rows import GuestRow
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.apply import Applier
@@ -95,6 +96,17 @@ class Witness:
         self.signature = signature(self.watched)
 
 
+@dataclass(slots=True)
+class GuestsTold:
+    """What the hypervisor's report says of its guests; the tick over them fills it before the hypervisor's.
+
+    Attributes:
+        rows: The worst first.
+    """
+
+    rows: tuple[GuestRow, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """The parts of one host, ready for its verbs.
@@ -115,6 +127,7 @@ class Wiring:
     outbox: Outbox
     manager: ScriptedManager
     witness: Witness
+    guests: GuestsTold
 
 
 def wire(
@@ -142,7 +155,8 @@ def wire(
     witness = Witness()
     manager = _manager(config, folder, witness.look)
     queue = _queue(config)
-    site = _site(config, folder, manager, power)
+    guests = GuestsTold()
+    site = _site(config, folder, manager, power, guests)
     used, timeout = clock or SystemClock(), config.git.timeout
     read = _reader(source, timeout)
     trust = _trust(config, source, used)
@@ -167,11 +181,16 @@ def wire(
         outbox=outbox,
         manager=manager,
         witness=witness,
+        guests=guests,
     )
 
 
 def _site(
-    config: Config, folder: StateFolder, manager: ScriptedManager, power: Power[ThisMachine] | None
+    config: Config,
+    folder: StateFolder,
+    manager: ScriptedManager,
+    power: Power[ThisMachine] | None,
+    guests: GuestsTold,
 ) -> Site[ThisMachine]:
     """Return what belongs to this host alone; of another root, nothing of the running system does."""
     own = config.root is None
@@ -194,6 +213,7 @@ def _site(
         digest_of_rules(config),
         report_key(config),
         partial(is_report_key_revoked, config),
+        guests=lambda: guests.rows,
     )
 
 
@@ -298,14 +318,15 @@ def _copies_of_reports(state: Path, logs: Path) -> Iterator[Path]:
 def _surroundings(config: Config) -> Surroundings[ThisMachine]:
     """Return what is done around a run; of another root, no service of this system is touched."""
     own = config.root is None
-    clock = SystemClock()
-
-    def settled(
-        ask: Callable[[], Sequence[CheckResult]], before: Sequence[CheckResult], within: timedelta
-    ) -> tuple[CheckResult, ...]:
-        return settle(ask, before, within, wait=wait, elapsed=lambda: clock.elapsed().total_seconds())
-
     return Surroundings(HookFolder(config.hooks_dir, {}), Checks({}), Restarts({}) if own else None, settled)
+
+
+def settled(
+    ask: Callable[[], Sequence[CheckResult]], before: Sequence[CheckResult], within: timedelta
+) -> tuple[CheckResult, ...]:
+    """Give services their time, by this machine's clock."""
+    clock = SystemClock()
+    return settle(ask, before, within, wait=wait, elapsed=lambda: clock.elapsed().total_seconds())
 
 
 def run_logs(config: Config) -> RunLogFolder:

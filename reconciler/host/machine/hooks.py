@@ -28,7 +28,7 @@ from reconciler.errors import Stalled
 from reconciler.host.machine.systemd import RUNTIME
 from reconciler.ownership import who_else_may_change
 from reconciler.planning.runs.hooks_and_health import HookOutcome, HookResult, HookStage
-from reconciler.reconcile.ports.where import THIS_MACHINE
+from reconciler.reconcile.ports.where import THIS_MACHINE, InGuest
 
 OUTPUT_LIMIT = 64 * 1024
 """Bytes kept of what one hook prints, half of them for each of its two streams."""
@@ -45,20 +45,20 @@ _GRACE = 60  # seconds after which systemd itself ends a hook that we should hav
 _KILL_PATIENCE = 60.0
 
 
-class HookFolder:
-    """The hook scripts below one folder.
+class Hooks:
+    """The hook scripts below one folder, whichever target they are for.
 
     Args:
         folder: Holds ``pre.d``, ``post.d``, ``pre-reboot.d`` and ``health.d``; none of them must exist.
         environment: Variables given to every hook beside ``PATH``, ``LC_ALL`` and ``HOME``, or instead of
             their usual values. Nothing else of our own environment is passed.
+        guest: Id of the guest that they are for, empty of this machine.
     """
 
-    where = THIS_MACHINE
-
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], guest: str = "") -> None:
         self._folder = folder
         self._environment = dict(environment)
+        self._guest = guest
         self._are_services = RUNTIME.is_dir() and os.geteuid() == 0
 
     def names(self, stage: HookStage) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ class HookFolder:
         if refusal:
             return HookResult(stage, name, HookOutcome.REFUSED, output=refusal)
         argv: Sequence[str] = (str(path),)
-        unit = _unit_name(stage, name) if self._are_services else ""
+        unit = _unit_name(stage, name, self._guest) if self._are_services else ""
         if unit:
             argv = _as_service(path, unit, process.environment(environment), timeout)
         start = monotonic()
@@ -167,9 +167,33 @@ class HookFolder:
         return [(name, _why_no_hook(folder, name)) for name in sorted(names, key=os.fsencode)]
 
 
-def _unit_name(stage: HookStage, name: str) -> str:
-    # Ours alone: one process runs one hook at a time, and the last one's service is gone when it has ended.
-    return f"patchledger-hook-{stage}-{name[:100]}-{os.getpid()}.service"
+class HookFolder(Hooks):
+    """The hooks of this machine."""
+
+    where = THIS_MACHINE
+
+
+class GuestHooks(Hooks):
+    """The hooks of one guest, which run on its hypervisor: ``PATCHLEDGER_GUEST`` says for which.
+
+    Args:
+        folder: As for :class:`Hooks`; all guests have the same.
+        guest: Its id.
+    """
+
+    def __init__(self, folder: Path, guest: str) -> None:
+        super().__init__(folder, {"PATCHLEDGER_GUEST": guest}, guest)
+
+    @property
+    def where(self) -> InGuest:
+        """What it is a part of."""
+        return InGuest(self._guest)
+
+
+def _unit_name(stage: HookStage, name: str, guest: str) -> str:
+    # Ours alone: of a target one hook runs at a time, and the last one's service is gone when it has ended.
+    whose = f"guest-{guest}-" if guest else ""
+    return f"patchledger-hook-{whose}{stage}-{name[:100]}-{os.getpid()}.service"
 
 
 def _as_service(path: Path, unit: str, environment: Mapping[str, str], timeout: timedelta) -> Sequence[str]:

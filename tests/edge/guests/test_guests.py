@@ -72,7 +72,7 @@ USUAL = {"201": "", "202": "it is stopped", "203": "it is a template", "204": ""
 def test_four_guests(node: GuestLab) -> None:
     before = node.calls()
     assert ask(node) == (
-        "pve1: 4 guests, 2 could be looked after. This version lists guests and does nothing in them.\n"
+        "pve1: 4 guests, 2 looked after.\n"
         "Id   Kind     Name    State     Labels                                  Why not\n"
         "201  proxmox  web     running   env-prod=true, guest=proxmox, web=true\n"
         "202  proxmox  db      stopped   db=true, guest=proxmox                  it is stopped\n"
@@ -157,7 +157,7 @@ def test_policies_that_would_apply_to_guests_by_accident_are_named(node: GuestLa
     assert f"Policy all ({at}) says nothing of guests, and would apply to 201\n" in shown
     assert "Policy prod " in shown
     assert "Policy meant" not in shown
-    assert "guests.parallel has no effect in this version, which does nothing in guests\n" in shown
+    assert "guests.parallel has no effect in this version: guests are looked after one by one\n" in shown
     one = json.loads(ask(node, "--target", "web", "--format", "json", config=config, may_start="git"))
     assert [guest["id"] for guest in one["guests"]] == ["201"]
     argv = (

@@ -1,0 +1,182 @@
+"""The part of a tick that is about the guests of a hypervisor: each a whole tick of its own, the host's last.
+
+The rules:
+
+1. Guests are looked for once. Those that are left out are rows of the hypervisor's report, and never entered.
+2. Policy is fetched once for all, and reports are pushed once, with the hypervisor's own; but at once where
+   something rests on it, as on an approved plan.
+3. Whoever waits longest is first: a guest that was never looked at, then by the last look.
+4. What fails in a guest is its own: its row tells of it, and everybody else is looked after.
+"""
+
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from reconciler.cli.showing.terminal import at_work
+from reconciler.cli.verbs.guests import unmeant_lines
+from reconciler.cli.wiring.compose import Wiring
+from reconciler.cli.wiring.guests import folders_of, guests_of
+from reconciler.cli.wiring.in_guests import GuestTick, InGuests
+from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
+from reconciler.gitops.report_branches import guest_branch
+from reconciler.host.config import Guests
+from reconciler.host.state.guests import GuestFolders
+from reconciler.planning.facts.guest_rows import GuestOutcome, GuestTold, guest_rows
+from reconciler.planning.facts.guests import Guest, Inventory, why_not
+from reconciler.planning.facts.matching import unmeant
+from reconciler.planning.fleet.rows import TargetState, state_of
+from reconciler.planning.reporting.document import Report
+from reconciler.planning.reporting.summary import decided, headline
+from reconciler.planning.runs.record import RunRecord
+from reconciler.reconcile.policy_in_force import InForce
+from reconciler.reconcile.ports.guest import GuestAway
+from reconciler.reconcile.recall import restored
+from reconciler.reconcile.tick import Tick
+
+
+@dataclass(slots=True)
+class GuestsTick:
+    """What came of the guests, before the tick of the hypervisor itself.
+
+    Attributes:
+        in_force: The policy that was fetched for all; ``None`` where the hypervisor's tick has to fetch it.
+        failures: What went wrong in guests, each with its guest.
+        notices: What a person should know of them.
+        runs: What was run in them.
+    """
+
+    in_force: InForce | None = None
+    failures: list[ReconcilerError] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    runs: list[RunRecord] = field(default_factory=list)
+
+    def and_host(self, done: Tick) -> Tick:
+        """Return the hypervisor's tick with what came of its guests."""
+        return replace(
+            done,
+            earlier=(*self.failures, *done.earlier),
+            notices=(*self.notices, *done.notices),
+            of_guests=tuple(self.runs),
+        )
+
+
+def tick_guests(wiring: Wiring) -> GuestsTick:
+    """Look after all guests, and leave what the hypervisor's report says of them; nothing in them raises."""
+    said = wiring.config.guests
+    if said is None:
+        return GuestsTick()
+    kept = folders_of(wiring.config)
+    found = guests_of(said, kept)
+    told = GuestsTick(notices=[*found.notes])
+    told.failures += [Transient(f"guests: {one}", "it is looked into again") for one in found.problems]
+    try:
+        state = restored(wiring.folder.recall(), wiring.queue, wiring.site.branch)
+        told.in_force = wiring.ticker.assessor.follow(state)
+    except ReconcilerError as error:
+        # The hypervisor's own tick meets the same, and tells it.
+        wiring.guests.rows = guest_rows(found, wiring.config.host, not_yet=error.message)
+        return told
+    fates, found = _in_each(wiring, said, kept, found, told)
+    reported = _reported(wiring, found.guests)
+    wiring.guests.rows = guest_rows(found, wiring.config.host, fates, reported)
+    return told
+
+
+def _in_each(
+    wiring: Wiring, said: Guests, kept: GuestFolders, found: Inventory, told: GuestsTick
+) -> tuple[Mapping[str, GuestTold], Inventory]:
+    """Make a tick in each guest that is looked after; return what came of it, and how they are now."""
+    if told.in_force is None:
+        return {}, found
+    inside = InGuests(wiring, said, kept, told.in_force)
+    fates: dict[str, GuestTold] = {}
+    away: dict[str, Guest] = {}
+    new: list[Guest] = []
+    for guest in sorted(
+        (one for one in found.guests if not one.left_out), key=lambda one: _looked_at(kept, one)
+    ):
+        at_work(f"guest {guest.id} is looked after")
+        try:
+            came = inside.tick(guest)
+        except GuestAway as error:
+            told.failures.append(error)
+            away[guest.id] = replace(guest, state=error.state, left_out=why_not(error.state))
+        except ReconcilerError as error:
+            told.failures.append(_of(guest, error))
+            fates[guest.id] = GuestTold(GuestOutcome.FAILED, error.message)
+        except Exception as error:  # noqa: BLE001 - a defect that one guest brings out is not to cost the others their tick
+            traceback.print_exc(file=sys.stderr)
+            words = f"a defect of patchledger ({type(error).__name__})"
+            told.failures.append(Stalled(f"guest {guest.id}: {words}", "please report it with what is above"))
+            fates[guest.id] = GuestTold(GuestOutcome.FAILED, words)
+        else:
+            fates[guest.id] = fate(came)
+            told.failures += [_of(guest, one) for one in came.done.failures]
+            told.notices += (*came.notices, *(f"guest {guest.id}: {one}" for one in came.done.notices))
+            told.runs += came.done.runs
+            new += [guest] if came.is_first else []
+    if new and told.in_force.revision is not None:
+        told.notices += unmeant_lines(unmeant(told.in_force.revision, new, wiring.config.host))
+    return fates, replace(found, guests=tuple(away.get(one.id, one) for one in found.guests))
+
+
+def _looked_at(kept: GuestFolders, guest: Guest) -> float:
+    """Return when a guest was looked at last, 0 where it never was."""
+    try:
+        return (kept.of(guest.id).path / "report.json").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _reported(wiring: Wiring, guests: Sequence[Guest]) -> frozenset[str]:
+    """Return the ids of guests that have a branch of reports."""
+
+    def is_reported(guest: Guest) -> bool:
+        try:
+            return wiring.queue.last(guest_branch(wiring.config.host, guest.id)) is not None
+        except ReconcilerError:
+            return False
+
+    return frozenset(one.id for one in guests if one.id and is_reported(one))
+
+
+def fate(came: GuestTick) -> GuestTold:
+    """Return what the hypervisor's report says of a guest that was looked at."""
+    report = came.done.report
+    run = came.done.runs[-1] if came.done.runs else None
+    outcome, reason = _worst(report, run, is_first=came.is_first)
+    facts = report.host.facts
+    window = next(iter(report.free_windows), None)
+    return GuestTold(
+        outcome, reason, f"{facts.os_id} {facts.os_version}".strip(), None if window is None else window.start
+    )
+
+
+def _worst(report: Report, run: RunRecord | None, *, is_first: bool) -> tuple[GuestOutcome, str]:
+    state, reason = state_of(report, run)
+    has_more = GuestOutcome.PENDING if report.plan.transaction else GuestOutcome.FINE
+    match state:
+        case TargetState.WAITING if is_first:
+            return has_more, decided(report)
+        case TargetState.FAILED | TargetState.UNVERIFIED | TargetState.SILENT:
+            return GuestOutcome.FAILED, reason
+        case TargetState.INTERRUPTED:
+            return GuestOutcome.INTERRUPTED, reason
+        case TargetState.WAITING | TargetState.OVERDUE:
+            return GuestOutcome.WAITING, reason
+        case TargetState.REBOOT_PENDING | TargetState.CHANGED_OUTSIDE:
+            return GuestOutcome.PENDING, reason
+        case TargetState.RETIRED | TargetState.FINE:
+            return has_more, decided(report) if report.plan.transaction else headline(report)
+
+
+def _of(guest: Guest, error: ReconcilerError) -> ReconcilerError:
+    """Return a failure as that of a guest; nothing in a guest is a mistake of whoever called us."""
+    said = f"guest {guest.id}: {error.message}"
+    kind = Stalled if isinstance(error, Misuse) else type(error)
+    if kind in {Stalled, Transient, PolicyRejected}:
+        return kind(said, error.hint, error.reason)
+    plain = Transient if isinstance(error, Transient) else Stalled
+    return plain(said, error.hint, error.reason)

@@ -1,0 +1,162 @@
+"""A hypervisor's tick looks after its guests: each by its own plan, window and report, and itself last.
+
+The hypervisor's own packages are those of a lab, and never move. Each test leaves the node as it was.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.cli.wiring.in_guests import FIRST
+from tests.e2e.site import git
+from tests.edge.guests.conftest import Acting, as_before, version
+from tests.labs.apt import AptLab
+from tests.labs.guests import REPOSITORY
+
+HOSTS = "kind: Policy\nname: hosts\nmatch: {not: {guest_of: '*'}}\naction: plan\n"
+GUESTS = "kind: Policy\nname: guests\nmatch: {guest_of: pve1}\naction: apply\nschedule: [now]\n"
+
+
+def window(begins_in: timedelta) -> str:
+    """Return a window of three hours that begins so long from now."""
+    at = datetime.now(UTC) + begins_in
+    return (
+        "kind: Schedule\nname: now\ntimezone: UTC\n"
+        f'windows:\n  - {{start: "*-*-* {at:%H:%M}", duration: 3h}}\n'
+    )
+
+
+OPEN, SHUT = timedelta(hours=-1), timedelta(hours=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Hypervisor:
+    """patchledger on the node, with a policy and reports of its own.
+
+    Attributes:
+        folder: Of all that, as the test sees it.
+        seen: The same, as the node does.
+    """
+
+    acting: Acting
+    folder: Path
+    seen: str
+
+    def policy(self, begins_in: timedelta, **files: str) -> None:
+        """Commit what is to be followed."""
+        for name, text in {"hosts": HOSTS, "guests": GUESTS, "now": window(begins_in), **files}.items():
+            path = self.folder / "policy" / ("schedules" if name == "now" else "policies") / f"{name}.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        git(self.folder / "policy", "add", "-A")
+        git(self.folder / "policy", "commit", "-q", "--allow-empty", "-m", "change")
+
+    def configure(self, environment: dict[str, str], guests: dict[str, object] | None = None) -> None:
+        said: dict[str, object] = {
+            "host": "pve1",
+            "policy": {"remote": f"{self.seen}/policy"},
+            "reports": {"remote": f"{self.seen}/reports.git"},
+            "state_dir": f"{self.seen}/state",
+            "log_dir": f"{self.seen}/log",
+            "hooks_dir": f"{self.seen}/hooks",
+            "environment": environment,
+            "guests": {"from": ["proxmox"], "hooks_dir": f"{self.seen}/guest-hooks", **(guests or {})},
+        }
+        path = self.folder / "config.yaml"
+        path.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in said.items()))
+        path.chmod(0o600)
+
+    def argv(self, *args: str) -> list[str]:
+        program = (sys.executable, "-m", "reconciler", "--config", f"{self.seen}/config.yaml", *args)
+        return ["env", "-C", str(REPOSITORY), *program]
+
+    def run(self, *args: str) -> tuple[int, str]:
+        """Run the command on the node; return its exit code and all that it printed."""
+        done = subprocess.run(
+            [*self.acting.node.entering, *self.argv(*(args or ("run",)))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def branches(self) -> list[str]:
+        told = git(self.folder / "reports.git", "for-each-ref", "--format=%(refname:lstrip=2)")
+        return told.splitlines()
+
+    def report(self, branch: str) -> Any:
+        return json.loads(git(self.folder / "reports.git", "show", f"{branch}:report.json"))
+
+    def rows(self) -> dict[str, tuple[str, str]]:
+        """Return what the hypervisor's report says of each guest: outcome and reason."""
+        rows = self.report("hosts/pve1")["guests"]
+        return {row["id"]: (row["outcome"], row["reason"]) for row in rows}
+
+    def applied(self) -> list[str]:
+        """Return the guests in which a transaction was ever begun."""
+        found = (self.folder / "state/guests").glob("*/runs/*/step-*")
+        return sorted({path.parts[-4] for path in found})
+
+
+@pytest.fixture
+def hypervisor(acting: Acting, apt_world: AptLab, tmp_path: Path) -> Iterator[Hypervisor]:
+    lab = apt_world.copy(tmp_path / "machine")
+    folder = tmp_path / "pve1"
+    folder.mkdir()
+    made = Hypervisor(acting, folder, str(folder))
+    git(folder, "init", "-q", "-b", "main", "policy")
+    git(folder, "init", "-q", "--bare", "-b", "main", "reports.git")
+    made.configure(lab.environment)
+    acting.node.run("sh", "-c", ": >/run/lab/pct.log")
+    yield made
+    for number in ("201", "204"):
+        as_before(acting, number)
+
+
+def versions(acting: Acting) -> dict[str, str]:
+    return {number: version(acting, number) for number in ("201", "204")}
+
+
+OLD, NEW = {"201": "ii 1.0", "204": "ii 1.0"}, {"201": "ii 1.1", "204": "ii 1.1"}
+UNENTERED = {"202": ("skipped", "it is stopped"), "203": ("skipped", "it is a template")}
+
+
+def test_a_night_in_the_window(hypervisor: Hypervisor, acting: Acting) -> None:
+    hypervisor.policy(OPEN)
+    code, said = hypervisor.run()
+    assert (code, hypervisor.applied(), versions(acting)) == (0, [], OLD), said
+    assert hypervisor.branches() == ["guests/pve1/201", "guests/pve1/204", "hosts/pve1"]
+    waits = f"paused: paused by patchledger: {FIRST}"
+    assert hypervisor.rows() == {"201": ("pending", waits), "204": ("pending", waits), **UNENTERED}
+
+    code, said = hypervisor.run()
+    assert (code, hypervisor.applied(), versions(acting)) == (0, ["201", "204"], NEW), said
+    fine = ("fine", "up to date")
+    assert hypervisor.rows() == {"201": fine, "204": fine, **UNENTERED}
+    assert not [
+        line for line in acting.node.calls() if line.split()[:2] in (["exec", "202"], ["exec", "203"])
+    ]
+    records = git(hypervisor.folder / "reports.git", "ls-tree", "--name-only", "guests/pve1/201", "runs/")
+    assert len(records.splitlines()) == 3
+
+
+def test_out_of_the_window_nothing_is_begun(hypervisor: Hypervisor, acting: Acting) -> None:
+    hypervisor.policy(SHUT)
+    for _ in range(2):
+        code, said = hypervisor.run()
+        assert code == 0, said
+    assert (hypervisor.applied(), versions(acting)) == ([], OLD)
+    plans = {
+        number: hypervisor.report(f"guests/pve1/{number}")["plan"]["digest"] for number in ("201", "204")
+    }
+    assert plans["201"] == plans["204"]
+    assert {row[0] for row in hypervisor.rows().values()} == {"pending", "skipped"}
