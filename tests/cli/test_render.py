@@ -282,6 +282,11 @@ def test_two_architectures_of_one_name_are_told_apart() -> None:
     assert ["old", "1.0-1", "(gone)"] in told
 
 
+def test_a_run_that_changed_nothing_is_told_all_the_same() -> None:
+    nothing = replace(RECORD, difference=Difference((), (), (), ()), reason="it was locked")
+    assert "it was locked" in render_run(nothing)
+
+
 @pytest.mark.parametrize("outcome", sorted(RunOutcome))
 def test_only_what_failed_is_told_in_red(outcome: RunOutcome) -> None:
     title = render_run(replace(RECORD, outcome=outcome), colour=True).partition("\n")[0]

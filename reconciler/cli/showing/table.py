@@ -90,7 +90,7 @@ def table(
 
 def _needs(sizes: Sequence[int], indent: str) -> int:
     """Return the cells that a line takes where its last column is as narrow as it may be."""
-    return cells(indent) + sum(size + 2 for size in sizes[:-1]) + min(*sizes[-1:], _LAST_COLUMN)
+    return cells(indent) + sum(size + 2 for size in sizes[:-1]) + min((*sizes[-1:], _LAST_COLUMN))
 
 
 def wrapped(text: str, width: int, indent: str = "", *, hang: str = "  ") -> list[str]:
