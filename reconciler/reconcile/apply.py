@@ -522,7 +522,9 @@ class Applier:
         try:
             return self.observe()
         except ReconcilerError as error:
-            if journal.phase is Phase.STEPS and journal.steps:
+            # What did not end by itself may need a repair, which only a look can tell: the next tick takes
+            # the step up.
+            if journal.phase is Phase.STEPS and journal.steps and execution.is_finished:
                 record = self._record(journal, execution, Difference((), (), (), ()))
                 journal = replace(journal, done=(*journal.done, record), current=journal.current + 1)
                 journal = replace(journal, phase=Phase.AFTER)

@@ -457,6 +457,34 @@ def test_what_cannot_be_looked_at_is_told_at_once_and_looked_at_later() -> None:
     assert f"this is what run {RUN} came to" in str(later.notes)
 
 
+def test_what_did_not_end_by_itself_and_cannot_be_looked_at_is_repaired_later() -> None:
+    class Stopped(Machine):
+        """It is stopped in the middle, as a guest may be."""
+
+        def apply(self, instruction: Instruction, folder: Path) -> Execution:
+            first = instruction.changes[0]
+            self.disk.versions[first.name] = first.to_version or ""
+            self.disk.halves.add(first.name)
+            return self.result(folder)
+
+        def repair(self, instruction: Instruction, folder: Path) -> Execution:
+            raise Transient(f"{folder}: it is stopped, so that nothing of {instruction} is done")
+
+        def observe(self, at: datetime, *_sources: Sequence[str]) -> Observation:
+            if self.disk.halves:
+                raise Transient("it is stopped")
+            return super().observe(at)
+
+    disk = Disk()
+    performed = begin(Stopped(disk), assessment_of())
+    assert (performed.record.code, performed.record.steps) == ("not-seen", ())
+    assert performed.follow_up is not None
+    disk.journal = JOURNALS.dump_json(performed.follow_up)
+    later = recover(Machine(disk)).record
+    assert (later.run, later.outcome, disk.halves) == (f"{RUN}-2", RunOutcome.INTERRUPTED, set())
+    assert [step.outcome for step in later.steps] == [StepOutcome.INTERRUPTED]
+
+
 @dataclass
 class BlindAfterwards(Machine):
     """Nobody can look at it any more once something of that name has ended, which it did by itself."""
