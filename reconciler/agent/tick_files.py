@@ -226,8 +226,11 @@ class TickFiles:
         """Write an entry for each run and one for the tick; yield why the journal took none."""
         report = done.report
         plan = {"POLICY_COMMIT": report.policy_commit, "PLAN": report.plan.digest}
-        for record in (*done.of_guests, *done.runs):
-            if why := self._run_entry(record):
+        for whose, record in (
+            *((f" in guest {one.target}", one) for one in done.of_guests),
+            *(("", one) for one in done.runs),
+        ):
+            if why := self._run_entry(record, whose):
                 yield why
                 return
         decision = report.decision
@@ -238,10 +241,9 @@ class TickFiles:
         if why := self._send(kind, priority, said, {"OUTCOME": str(decision.outcome), **plan}):
             yield why
 
-    def _run_entry(self, record: RunRecord) -> str:
+    def _run_entry(self, record: RunRecord, whose: str) -> str:
         kind, priority = ("run", _NOTICE) if went_well(record.outcome) else ("run-failed", _ERROR)
         changed = len(record.difference.changed)
-        whose = f" in {record.target}" if "/" in record.target else ""
         said = f"run {record.run}{whose}: {record.outcome}, {changed} changed" + f"; {record.reason}" * bool(
             record.reason
         )

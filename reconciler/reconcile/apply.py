@@ -26,6 +26,8 @@ from reconciler.planning.runs.execution import Execution, Instruction, automatic
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.journal import Journal, Phase, Shift
 from reconciler.planning.runs.record import (
+    GUEST_AWAY,
+    GUEST_GONE,
     NOT_FETCHED,
     NOT_SEEN,
     PRE_HOOK,
@@ -223,6 +225,8 @@ class Applier:
             asked = self.ask(assessment, now)
             stopped, gates = self._closed(assessment, asked, journal, observation, now)
             journal = replace(journal, asked=gates)
+            if stopped is None and (why := self.site.away()):
+                stopped = Ending(RunOutcome.DEFERRED, GUEST_AWAY, why)
             if stopped is None:
                 journal = replace(journal, policy=asked.policy)
                 journal, observation, stopped = self._step(journal, observation)
@@ -357,6 +361,18 @@ class Applier:
             record = replace(journal.record, code=NOT_SEEN, reason=_joined(journal.record.reason, said))
         record = replace(self._hooked(journal, record), ended=self._later(record.started))
         return Performed(record, journal, last, self.follow_up(journal))
+
+    def lost(self, journal: Journal, why: str) -> RunRecord:
+        """Return the record of a run on what went before it ended, and cannot be looked at any more.
+
+        Args:
+            journal: Of the run.
+            why: Where it went.
+        """
+        if journal.record is not None:
+            return journal.record
+        ending = Ending(RunOutcome.INTERRUPTED, GUEST_GONE, f"what it came to is not known: {why}")
+        return self.recorded(journal, None, Difference((), (), (), ()), ending)
 
     def follow_up(self, journal: Journal) -> Journal:
         """Return the journal by which a later tick tells what a run came to that could not be looked at."""

@@ -41,6 +41,8 @@ class Site(Generic[Where_co]):
         guest_of: Id of the hypervisor, ``None`` for a host that is no guest.
         called: What its hypervisor calls a guest, empty where that is its id.
         previously: Branch of a guest's reports by the hypervisor that had it before.
+        away: Why nothing can be begun there at this moment, empty where it can: a guest may be stopped or
+            locked while a run is at work. Asked before each step.
         guests: What a hypervisor's report says of each of its guests; asked when it is made.
 
     Raises:
@@ -64,6 +66,7 @@ class Site(Generic[Where_co]):
     called: str = ""
     previously: str = ""
     guests: Callable[[], tuple[GuestRow, ...]] = tuple
+    away: Callable[[], str] = str
 
     def __post_init__(self) -> None:
         around = self.around

@@ -18,13 +18,12 @@ from reconciler.cli.showing.terminal import at_work
 from reconciler.cli.verbs.guests import unmeant_lines
 from reconciler.cli.wiring.compose import Wiring
 from reconciler.cli.wiring.guests import folders_of, guests_of
-from reconciler.cli.wiring.in_guests import GuestTick, InGuests
+from reconciler.cli.wiring.in_guests import GuestTick, InGuests, state_now
 from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
 from reconciler.gitops.report_branches import guest_branch
-from reconciler.host.config import Guests
 from reconciler.host.state.guests import GuestFolders
-from reconciler.planning.facts.guest_rows import GuestOutcome, GuestTold, guest_rows
-from reconciler.planning.facts.guests import Guest, Inventory, why_not
+from reconciler.planning.facts.guest_rows import GuestOutcome, GuestTold, farewell, guest_rows
+from reconciler.planning.facts.guests import Guest, Inventory, Running, State, why_not
 from reconciler.planning.facts.matching import unmeant
 from reconciler.planning.fleet.rows import TargetState, state_of
 from reconciler.planning.reporting.document import Report
@@ -45,12 +44,14 @@ class GuestsTick:
         failures: What went wrong in guests, each with its guest.
         notices: What a person should know of them.
         runs: What was run in them.
+        away: Ids of guests that went, or stopped, while they were looked after.
     """
 
     in_force: InForce | None = None
     failures: list[ReconcilerError] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     runs: list[RunRecord] = field(default_factory=list)
+    away: set[str] = field(default_factory=set)
 
     def and_host(self, done: Tick) -> Tick:
         """Return the hypervisor's tick with what came of its guests."""
@@ -78,31 +79,30 @@ def tick_guests(wiring: Wiring) -> GuestsTick:
         # The hypervisor's own tick meets the same, and tells it.
         wiring.guests.rows = guest_rows(found, wiring.config.host, not_yet=error.message)
         return told
-    fates, found = _in_each(wiring, said, kept, found, told)
+    inside = InGuests(wiring, said, kept, told.in_force)
+    fates, found = _in_each(inside, found, told)
+    _part(inside, found, told)
     reported = _reported(wiring, found.guests)
     wiring.guests.rows = guest_rows(found, wiring.config.host, fates, reported)
     return told
 
 
 def _in_each(
-    wiring: Wiring, said: Guests, kept: GuestFolders, found: Inventory, told: GuestsTick
+    inside: InGuests, found: Inventory, told: GuestsTick
 ) -> tuple[Mapping[str, GuestTold], Inventory]:
     """Make a tick in each guest that is looked after; return what came of it, and how they are now."""
-    if told.in_force is None:
-        return {}, found
-    inside = InGuests(wiring, said, kept, told.in_force)
     fates: dict[str, GuestTold] = {}
-    away: dict[str, Guest] = {}
+    away: dict[str, State] = {}
     new: list[Guest] = []
     for guest in sorted(
-        (one for one in found.guests if not one.left_out), key=lambda one: _looked_at(kept, one)
+        (one for one in found.guests if not one.left_out), key=lambda one: _looked_at(inside.kept, one)
     ):
         at_work(f"guest {guest.id} is looked after")
         try:
             came = inside.tick(guest)
         except GuestAway as error:
             told.failures.append(error)
-            away[guest.id] = replace(guest, state=error.state, left_out=why_not(error.state))
+            away[guest.id] = error.state
         except ReconcilerError as error:
             told.failures.append(_of(guest, error))
             fates[guest.id] = GuestTold(GuestOutcome.FAILED, error.message)
@@ -117,9 +117,40 @@ def _in_each(
             told.notices += (*came.notices, *(f"guest {guest.id}: {one}" for one in came.done.notices))
             told.runs += came.done.runs
             new += [guest] if came.is_first else []
-    if new and told.in_force.revision is not None:
-        told.notices += unmeant_lines(unmeant(told.in_force.revision, new, wiring.config.host))
-    return fates, replace(found, guests=tuple(away.get(one.id, one) for one in found.guests))
+            if came.done.failures and (state := _went(guest)) is not None:
+                away[guest.id] = state
+    revision = inside.in_force.revision
+    if new and revision is not None:
+        told.notices += unmeant_lines(unmeant(revision, new, inside.wiring.config.host))
+    told.away |= set(away)
+    guests = (
+        replace(one, state=away[one.id], left_out=why_not(away[one.id])) if one.id in away else one
+        for one in found.guests
+    )
+    return fates, replace(found, guests=tuple(guests))
+
+
+def _went(guest: Guest) -> State | None:
+    """Return how a guest is that does not run any more, ``None`` where it does, or nobody knows."""
+    try:
+        state = state_now(guest)
+    except ReconcilerError:
+        return None
+    return None if isinstance(state, Running) else state
+
+
+def _part(inside: InGuests, found: Inventory, told: GuestsTick) -> None:
+    """Report of guests that were looked after, and are nowhere here now, where they went.
+
+    One that went during this very tick is left to the next, which sees whether it is so.
+    """
+    known = inside.kept.known()
+    for guest in found.guests:
+        if guest.id in known and farewell(guest.state) and guest.id not in told.away:
+            try:
+                told.notices += filter(None, [inside.farewell(guest)])
+            except ReconcilerError as error:
+                told.failures.append(_of(guest, error))
 
 
 def _looked_at(kept: GuestFolders, guest: Guest) -> float:
@@ -174,6 +205,8 @@ def _worst(report: Report, run: RunRecord | None, *, is_first: bool) -> tuple[Gu
 
 def _of(guest: Guest, error: ReconcilerError) -> ReconcilerError:
     """Return a failure as that of a guest; nothing in a guest is a mistake of whoever called us."""
+    if isinstance(error, GuestAway):
+        return error  # it says so itself
     said = f"guest {guest.id}: {error.message}"
     kind = Stalled if isinstance(error, Misuse) else type(error)
     if kind in {Stalled, Transient, PolicyRejected}:

@@ -11,6 +11,7 @@ from reconciler.host.machine.systemd import is_active_state, unit_name
 from reconciler.managers.scripts import guard_text
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.text.untrusted import one_line
+from reconciler.reconcile.ports.guest import GuestAway
 from reconciler.targets.guest import GuestTarget
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _WORDS = 200
 
 class GuestChecks:
     """The units that a policy's ``health`` names, and those that have failed, by the guest's own systemd.
+
+    Of one that is away nobody can say how it is: it has no checks then, and the tick tells where it is.
 
     Args:
         target: The guest.
@@ -50,6 +53,8 @@ class GuestChecks:
         """Return a failing check for each unit that its systemd counts as failed; none where it has none."""
         try:
             lines = self._ask(_FAILED, ())
+        except GuestAway:
+            return ()
         except ReconcilerError as error:
             return (CheckResult("failed units", ok=False, detail=error.message),)
         names = (line.split()[0] for line in lines if line.strip() and line != _NO_SYSTEMD)
@@ -63,6 +68,8 @@ class GuestChecks:
             return ()
         try:
             states = self._ask(_STATES, names)
+        except GuestAway:
+            return ()
         except ReconcilerError as error:
             return tuple(CheckResult(f"unit {name}", ok=False, detail=error.message) for name in names)
         if len(states) != len(names):

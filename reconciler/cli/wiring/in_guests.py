@@ -4,12 +4,13 @@ import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from reconciler.cli.showing.terminal import outlived_by
 from reconciler.cli.wiring.compose import PROGRAM, UNPARSED, Wiring, policy_scripts, settled
 from reconciler.cli.wiring.entering import manager_of, target_of
 from reconciler.cli.wiring.guest_checks import GuestChecks
-from reconciler.errors import Stalled
+from reconciler.errors import Stalled, Transient
 from reconciler.gitops.report_branches import guest_branch
 from reconciler.host.config import Config, Guests, digest_of_rules
 from reconciler.host.machine.hooks import GuestHooks
@@ -18,19 +19,29 @@ from reconciler.host.state.folder import GuestFolder
 from reconciler.host.state.guests import GuestFolders
 from reconciler.managers.scripted import GuestManager
 from reconciler.managers.scripts import TimedOut, guard_text
-from reconciler.planning.facts.guests import Guest, Pin
+from reconciler.planning.facts.guest_rows import farewell
+from reconciler.planning.facts.guests import Gone, Guest, GuestKind, Pin, State, why_not
+from reconciler.planning.facts.inventory import Previous, inventory_of
+from reconciler.planning.gates.recording import Recording, read_vouched, write
 from reconciler.planning.gates.types import Pause
-from reconciler.planning.text.untrusted import one_line
+from reconciler.planning.reporting.markdown import to_markdown
+from reconciler.planning.reporting.report import to_json
+from reconciler.planning.reporting.summary import subject, trailers
+from reconciler.planning.text.untrusted import commit_message, one_line
 from reconciler.policy.machine_ids import machine_id_of
+from reconciler.policy.managers import NAMES, ManagerName
 from reconciler.reconcile.apply import Applier
-from reconciler.reconcile.assess import Assessor
+from reconciler.reconcile.assess import Assessor, decide_again
 from reconciler.reconcile.policy_in_force import InForce
+from reconciler.reconcile.ports.reports import Stored
 from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.ports.where import InGuest
+from reconciler.reconcile.reporter import Ran
 from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.reconcile.tick import Tick, Ticker
 from reconciler.targets.guest import GuestTarget
+from reconciler.transports.ways import WAYS, state_of
 
 FIRST = "nothing is applied in a guest before a report of it has told what would be"
 
@@ -106,23 +117,74 @@ class InGuests:
             notices = (f"guest {guest.id} is another one than before: {why}; what was kept is in {aside}",)
         is_first = state.snapshot is None
         used = _Unseen(folder.path, folder.id, self._clock.now()) if is_first else folder
-        done = self._ticker(guest, used, machine).tick()
+        # From here on nothing is done in any other guest that gets its number meanwhile.
+        target = target_of(guest, self.said.environment, machine)
+        done = self._ticker(guest, used, target).tick()
         state = folder.recall().state
         pin = (state.pin or Pin(guest.id)).and_seen(guest.volume, machine)
         if pin != state.pin:
             folder.save(replace(state, pin=pin))
         return GuestTick(done, is_first, notices)
 
+    def farewell(self, guest: Guest) -> str:
+        """Report where a guest went, end what was unfinished in it, and set aside what was kept.
+
+        The report is the last one once more, with the same policy, so that git alone makes it again.
+
+        Args:
+            guest: Of which something is kept, and which another node has, or nobody.
+
+        Returns:
+            What a person should know, empty where nothing was ever reported of it.
+
+        Raises:
+            ReconcilerError: It cannot be reported; then the next tick tries again.
+        """
+        where, folder = farewell(guest.state), self.kept.of(guest.id)
+        with folder.locked():
+            branch = guest_branch(self.wiring.config.host, guest.id)
+            last, seen = self.wiring.queue.last(branch), self.wiring.queue.last(branch, "observation.json")
+            told = None if seen is None else read_vouched(seen.data)
+            if last is not None and told is not None and not told.gone:
+                self._say_farewell(guest, folder, replace(told, gone=where), last)
+        self.kept.set_aside(guest.id, self._clock.now())
+        return f"guest {guest.id}: {where}" if told is not None else ""
+
+    def _say_farewell(self, guest: Guest, folder: GuestFolder, told: Recording, last: Stored) -> None:
+        previous = Previous(last.oid, inventory_of(told.observation.installed), last.elsewhere)
+        now = self._clock.now()
+        recording = replace(told, now=now, previous=previous, changed_outside=())
+        report = decide_again(recording, self.wiring.read).report
+        files = {
+            "report.json": to_json(report),
+            "observation.json": write(recording),
+            "report.md": to_markdown(report).encode(),
+        }
+        run, journal, branch = "", folder.journal(), guest_branch(self.wiring.config.host, guest.id)
+        if journal is not None and self.wiring.queue.record_of(branch, journal.run) is None:
+            # What would enter it is never asked, so that it does not matter which way that is.
+            target = target_of(replace(guest, kind=guest.kind or GuestKind.PROXMOX))
+            applier = self._ticker(guest, folder, target, _known(told.observation.manager)).applier
+            record = applier.lost(journal, recording.gone)
+            files |= Ran(record, folder.run_log(record.run, self._secrets)).files
+            run = record.run
+        message = commit_message(subject(report), trailers(report, run))
+        self.wiring.queue.commit(branch, files, message, now, keep_runs=self.wiring.config.retention.runs)
+
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        return (*self.wiring.config.environment.values(), *self.said.environment.values())
+
     @property
     def _clock(self) -> Clock:
         return self.wiring.ticker.applier.clock
 
-    def _ticker(self, guest: Guest, folder: GuestFolder, machine: str) -> Ticker:
+    def _ticker(
+        self, guest: Guest, folder: GuestFolder, target: GuestTarget, manager: ManagerName | None = None
+    ) -> Ticker:
         host = self.wiring.ticker
         config = self.wiring.config
-        # From here on nothing is done in any other guest that gets its number meanwhile.
-        target = target_of(guest, self.said.environment, machine)
-        site = self._site(guest, folder, target)
+        site = self._site(guest, folder, target, manager)
         assessor = Assessor(
             site,
             self._clock,
@@ -132,19 +194,20 @@ class InGuests:
             config.git.timeout,
             host.assessor.notifiers,
         )
-        secrets = (*config.environment.values(), *self.said.environment.values())
         return Ticker(
             site,
             assessor,
             Applier(site, self._clock, PROGRAM, assessor.ask_anew),
             replace(host.reporter, site=site, waits=True),
-            secrets,
+            self._secrets,
             in_force=self.in_force,
         )
 
-    def _site(self, guest: Guest, folder: GuestFolder, target: GuestTarget) -> Site[InGuest]:
+    def _site(
+        self, guest: Guest, folder: GuestFolder, target: GuestTarget, name: ManagerName | None
+    ) -> Site[InGuest]:
         config, own = self.wiring.config, self.wiring.site
-        manager = _manager(config, folder, target)
+        manager = _manager(config, folder, target, name)
         kept = config.retention.logs
         return Site(
             guest.id,
@@ -162,10 +225,13 @@ class InGuests:
             own.is_report_key_revoked,
             guest_of=config.host,
             called="" if guest.name == guest.id else guest.name,
+            away=partial(_away, guest),
         )
 
 
-def _manager(config: Config, folder: GuestFolder, target: GuestTarget) -> GuestManager:
+def _manager(
+    config: Config, folder: GuestFolder, target: GuestTarget, name: ManagerName | None
+) -> GuestManager:
     def keep(printed: bytes) -> str:
         folder.write(UNPARSED, printed)
         return str(folder.path / UNPARSED)
@@ -174,7 +240,7 @@ def _manager(config: Config, folder: GuestFolder, target: GuestTarget) -> GuestM
         return outlived_by(f"the package manager of guest {folder.id}")
 
     scripts = replace(policy_scripts(config), folder=folder.path / "scripts")
-    return manager_of(target, keep=keep, at_work=at_work, policy_scripts=scripts)
+    return manager_of(target, name, keep=keep, at_work=at_work, policy_scripts=scripts)
 
 
 def _machine_id(target: GuestTarget) -> str:
@@ -191,3 +257,23 @@ def _machine_id(target: GuestTarget) -> str:
         said = one_line(done.error_text, 300) or f"the question ended with {done.returncode}"
         raise Stalled(f"guest {target.where.id}: {said}")
     return machine_id_of(done.text.strip())
+
+
+def state_now(guest: Guest) -> State:
+    """Look for a guest again, by files and what the kernel shows.
+
+    Raises:
+        Transient: That cannot be found out.
+    """
+    return Gone() if guest.kind is None else state_of(guest, WAYS[guest.kind])
+
+
+def _away(guest: Guest) -> str:
+    try:
+        return why_not(state_now(guest))
+    except Transient as error:
+        return error.message
+
+
+def _known(manager: str) -> ManagerName:
+    return next(name for name in NAMES if name == manager)

@@ -441,6 +441,12 @@ _SHORTLY = timedelta(minutes=10)
 PRE_HOOK = "pre-hook"
 """Code of a run that the host's own hook in ``pre.d`` was against."""
 
+GUEST_AWAY = "guest-away"
+"""Code of a run that made no more steps since the guest was stopped, frozen, locked or gone meanwhile."""
+
+GUEST_GONE = "guest-gone"
+"""Code of a run in a guest that went before the run ended: nobody will ever see what it came to."""
+
 NOT_SEEN = "not-seen"
 """Code of a run after which the machine could not be looked at."""
 

@@ -16,9 +16,10 @@ import pytest
 
 from reconciler.cli.wiring.in_guests import FIRST
 from tests.e2e.site import git
-from tests.edge.guests.conftest import Acting, as_before, version
+from tests.edge.guests.conftest import Acting, as_before, is_to_wait, reaches, version
 from tests.labs.apt import AptLab
-from tests.labs.guests import REPOSITORY
+from tests.labs.guests import LAB, REPOSITORY
+from tests.labs.machine import PATIENCE
 
 HOSTS = "kind: Policy\nname: hosts\nmatch: {not: {guest_of: '*'}}\naction: plan\n"
 GUESTS = "kind: Policy\nname: guests\nmatch: {guest_of: pve1}\naction: apply\nschedule: [now]\n"
@@ -160,3 +161,99 @@ def test_out_of_the_window_nothing_is_begun(hypervisor: Hypervisor, acting: Acti
     }
     assert plans["201"] == plans["204"]
     assert {row[0] for row in hypervisor.rows().values()} == {"pending", "skipped"}
+
+
+def beforehand(hypervisor: Hypervisor, number: str, line: str) -> None:
+    """Have a hook on the hypervisor do something just before a run in a guest."""
+    path = hypervisor.folder / "guest-hooks/pre.d/10-lab"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh -e\n[ "$PATCHLEDGER_GUEST" != {number} ] || {line}\n')
+    path.chmod(0o755)
+
+
+def test_a_guest_that_goes_just_before_its_run(hypervisor: Hypervisor, acting: Acting) -> None:
+    hypervisor.policy(OPEN)
+    assert hypervisor.run()[0] == 0
+    beforehand(hypervisor, "201", f"mv /etc/pve/lxc/201.conf {LAB}/201.conf")
+    try:
+        code, said = hypervisor.run()
+        assert "guest 201: it is not there" in said
+        assert code != 0
+        assert hypervisor.rows()["201"] == ("gone", "gone: destroyed")
+        assert version(acting, "204") == "ii 1.1"
+        assert "gone" not in hypervisor.report("guests/pve1/201")["host"]
+
+        code, said = hypervisor.run()
+        assert code == 0, said
+        assert hypervisor.report("guests/pve1/201")["host"]["gone"] == "gone: destroyed"
+        assert not (hypervisor.folder / "state/guests/201").exists()
+        hypervisor.run()
+        assert "201" not in hypervisor.rows()
+    finally:
+        acting.node.run("mv", f"{LAB}/201.conf", "/etc/pve/lxc/201.conf")
+    assert version(acting, "201") == "ii 1.0"
+
+
+def test_one_that_is_stopped_in_the_middle_is_made_whole_when_it_runs(
+    hypervisor: Hypervisor, acting: Acting
+) -> None:
+    hypervisor.policy(OPEN)
+    assert hypervisor.run()[0] == 0
+    is_to_wait(acting, "201")
+    begun = subprocess.Popen(
+        [*acting.node.entering, *hypervisor.argv("run")],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    reaches(acting, "201")
+    acting.node.run("pct", "stop", "201")
+    try:
+        said, _ = begun.communicate(timeout=PATIENCE)
+        assert begun.returncode not in (0, 70), said
+        assert hypervisor.rows()["201"][0] in {"skipped", "interrupted", "failed"}, said
+        assert version(acting, "204") == "ii 1.1"
+        code, said = hypervisor.run()
+        assert (code, hypervisor.rows()["201"]) == (0, ("skipped", "it is stopped")), said
+    finally:
+        acting.node.run("pct", "start", "201")
+    acting.inside("201", "rm -f /srv/reached /srv/go")
+    code, said = hypervisor.run()
+    assert "interrupted" in said
+    assert version(acting, "201") == "ii 1.1"
+    assert hypervisor.run()[0] == 0
+    assert hypervisor.rows()["201"] == ("fine", "up to date")
+
+
+def test_one_that_stands_still_and_one_that_is_locked_are_rows(
+    hypervisor: Hypervisor, acting: Acting
+) -> None:
+    hypervisor.policy(OPEN)
+    acting.node.run("lxc-freeze", "-n", "204")
+    acting.node.run("pct", "set", "201", "--lock", "backup")
+    try:
+        code, said = hypervisor.run()
+        assert code == 0, said
+        assert hypervisor.rows()["204"] == ("skipped", "it is frozen")
+        assert hypervisor.rows()["201"] == ("skipped", "it is locked (backup)")
+    finally:
+        acting.node.run("lxc-unfreeze", "-n", "204")
+        acting.node.run("pct", "unlock", "201")
+    assert hypervisor.branches() == ["hosts/pve1"]
+
+
+def test_one_that_is_locked_just_before_its_run_is_left_alone(hypervisor: Hypervisor, acting: Acting) -> None:
+    hypervisor.policy(OPEN)
+    assert hypervisor.run()[0] == 0
+    beforehand(hypervisor, "204", "/usr/local/sbin/pct set 204 --lock backup")
+    try:
+        code, said = hypervisor.run()
+        assert (code, versions(acting)) == (5, {"201": "ii 1.1", "204": "ii 1.0"}), said
+        assert hypervisor.rows()["204"] == ("skipped", "it is locked (backup)")
+    finally:
+        acting.node.run("pct", "unlock", "204")
+        (hypervisor.folder / "guest-hooks/pre.d/10-lab").unlink()
+    code, said = hypervisor.run()
+    hypervisor.run()
+    assert version(acting, "204") == "ii 1.1", said
