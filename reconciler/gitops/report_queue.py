@@ -421,6 +421,22 @@ class ReportQueue:
         """
         return self._whole(lambda: self._repair(branch, timeout, keep_runs, machine, dry_run=dry_run))
 
+    def continue_on(self, branch: str, machine: str, *, keep_runs: int) -> str:
+        """Say on a branch that it goes on on another machine; return that commit, empty where none is made.
+
+        For whoever knows which machine a target is, such as the hypervisor of a guest. Nothing is pushed.
+
+        Args:
+            branch: Of the target.
+            machine: Its machine id from now on, empty where it has none: then nothing is said.
+            keep_runs: As of :meth:`commit`.
+
+        Raises:
+            Stalled: It cannot be committed.
+        """
+        self._keep_runs = keep_runs
+        return self._whole(lambda: self._continued_on(machine, branch))
+
     def join(self, branch: str, *, timeout: float) -> str:
         """Merge what the remote has on ``branch`` into this host's; return the new head, which can be pushed.
 

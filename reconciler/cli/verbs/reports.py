@@ -6,6 +6,7 @@ from pathlib import Path
 from reconciler.cli.showing.interfaces import BranchRepair, Foreign, ReportsRepair
 from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.wiring.compose import report_queue
+from reconciler.cli.wiring.guests import folders_of
 from reconciler.errors import Misuse, ReconcilerError, exit_code, worst
 from reconciler.gitops.report_branches import host_branch
 from reconciler.gitops.report_queue import Repaired, ReportQueue
@@ -50,14 +51,13 @@ def _each(
     """Repair one branch after the other: what is wrong with one keeps no other from it."""
     done, failed = [], []
     timeout, keep_runs = config.git.timeout.total_seconds(), config.retention.runs
-    own = _machine(config)
     for branch in sorted({host_branch(config.host), *queue.branches()}):
         try:
             repaired = queue.repair(
                 branch,
                 timeout=timeout,
                 keep_runs=keep_runs,
-                machine=own if branch == host_branch(config.host) else "",
+                machine=_machine(config, branch),
                 dry_run=dry_run,
             )
             done.append(repaired)
@@ -66,13 +66,18 @@ def _each(
     return done, failed
 
 
-def _machine(config: Config) -> str:
-    """Return the id of this machine, as the last tick saw it; before the first one, as its file says."""
+def _machine(config: Config, branch: str) -> str:
+    """Return the id of the machine that reports there, as the last tick saw it.
+
+    Before the first tick that of this machine is what its file says, and that of a guest is not known.
+    """
+    is_own = branch == host_branch(config.host)
+    folder = config.state_dir if is_own else folders_of(config).of(branch.rpartition("/")[2]).path
     try:
-        seen = Writer.of((config.state_dir / "report.json").read_bytes()).machine
+        seen = Writer.of((folder / "report.json").read_bytes()).machine
     except OSError:
         seen = ""
-    return seen or machine_id(config.root or Path("/"))
+    return seen or (machine_id(config.root or Path("/")) if is_own else "")
 
 
 def _told(one: Repaired, *, dry_run: bool) -> str:

@@ -111,6 +111,9 @@ class InGuests:
         state, notices = folder.recall().state, tuple[str, ...]()
         why = "" if state.pin is None else state.pin.contradicted(guest.volume, machine)
         if why:
+            # It is ours to say which guest a number is, so that no person has to have the branch continued.
+            branch = guest_branch(self.wiring.config.host, guest.id)
+            self.wiring.queue.continue_on(branch, machine, keep_runs=self.wiring.config.retention.runs)
             aside = self.kept.set_aside(guest.id, self._clock.now())
             folder.prepare()
             state = folder.recall().state

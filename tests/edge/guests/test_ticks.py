@@ -17,6 +17,7 @@ import pytest
 from reconciler.cli.wiring.in_guests import FIRST
 from tests.e2e.site import git
 from tests.edge.guests.conftest import Acting, as_before, is_to_wait, reaches, version
+from tests.edge.guests.test_execution import another
 from tests.labs.apt import AptLab
 from tests.labs.guests import LAB, REPOSITORY
 from tests.labs.machine import PATIENCE
@@ -257,3 +258,35 @@ def test_one_that_is_locked_just_before_its_run_is_left_alone(hypervisor: Hyperv
     code, said = hypervisor.run()
     hypervisor.run()
     assert version(acting, "204") == "ii 1.1", said
+
+
+def test_what_is_wrong_with_one_costs_the_others_nothing(hypervisor: Hypervisor, acting: Acting) -> None:
+    hypervisor.policy(OPEN, guests=f"{GUESTS}reboot: {{when: always}}\n")
+    with another(acting, "402", "rm usr/bin/apt-get usr/bin/dpkg"):
+        code, said = hypervisor.run()
+        assert code == 1, said
+        assert "guest 402: no package manager found on this guest" in said
+        began = acting.inside("201", "stat -c %Y /proc/1")
+        code, said = hypervisor.run()
+        assert (code, versions(acting)) == (1, NEW), said
+        assert hypervisor.rows()["402"] == ("failed", "no package manager found on this guest")
+    assert acting.inside("201", "stat -c %Y /proc/1") == began, "it was restarted"
+    assert hypervisor.branches() == ["guests/pve1/201", "guests/pve1/204", "hosts/pve1"]
+
+
+def test_a_number_that_is_given_again_is_another_guest(hypervisor: Hypervisor, acting: Acting) -> None:
+    hypervisor.policy(OPEN)
+    assert hypervisor.run()[0] == 0
+    before = acting.inside("201", "cat /etc/machine-id").strip()
+    acting.inside("201", f"echo {'5' * 32} >/etc/machine-id")
+    try:
+        code, said = hypervisor.run()
+        assert (code, versions(acting)) == (0, {"201": "ii 1.0", "204": "ii 1.1"}), said
+        told = f"guest 201 is another one than before: its machine id is {'5' * 32}, and was {before}"
+        assert told in said
+        assert len(list((hypervisor.folder / "state/former-guests").glob("201@*"))) == 1
+        assert hypervisor.run()[0] == 0
+        assert versions(acting) == NEW
+        assert hypervisor.report("guests/pve1/201")["host"]["facts"]["machine_id"] == "5" * 32
+    finally:
+        acting.inside("201", f"echo {before} >/etc/machine-id")
