@@ -82,6 +82,7 @@ def tick_guests(wiring: Wiring) -> GuestsTick:
     inside = InGuests(wiring, said, kept, told.in_force)
     fates, found = _in_each(inside, found, told)
     _part(inside, found, told)
+    found = replace(found, guests=tuple(_unfinished(kept, one) for one in found.guests))
     reported = _reported(wiring, found.guests)
     wiring.guests.rows = guest_rows(found, wiring.config.host, fates, reported)
     return told
@@ -151,6 +152,13 @@ def _part(inside: InGuests, found: Inventory, told: GuestsTick) -> None:
                 told.notices += filter(None, [inside.farewell(guest)])
             except ReconcilerError as error:
                 told.failures.append(_of(guest, error))
+
+
+def _unfinished(kept: GuestFolders, guest: Guest) -> Guest:
+    """Return a guest that is left out so that its row tells of a run in it that did not come to its end."""
+    if not guest.left_out or guest.id not in kept.known() or not kept.of(guest.id).tells_of_a_run:
+        return guest
+    return replace(guest, left_out=f"{guest.left_out}; a run in it is to be brought to its end")
 
 
 def _looked_at(kept: GuestFolders, guest: Guest) -> float:
