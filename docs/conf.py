@@ -13,14 +13,21 @@ from sphinx.application import Sphinx
 
 _HERE = Path(__file__).parent
 _LINK = re.compile(r"\]\(([^)#\s]+)\.md\)")
-_BESIDE = ("docs/index", "CONTRIBUTING", "CHANGELOG")
+_BESIDE = ("docs/index", "CONTRIBUTING", "benchmarks/README", "CHANGELOG")
 """Pages that the index of the documentation does not list."""
 
 project = "patchledger"
 author = "the authors of patchledger"
 extensions = ["myst_parser"]
 root_doc = "README"
-include_patterns = ["*.md", "docs/*.md", "docs/*/*.md", "examples/*/*.md", "examples/*/*/*.md"]
+include_patterns = [
+    "*.md",
+    "docs/*.md",
+    "docs/*/*.md",
+    "benchmarks/*.md",
+    "examples/*/*.md",
+    "examples/*/*/*.md",
+]
 templates_path = [str(_HERE / "templates")]
 myst_heading_anchors = 6
 html_theme = "furo"

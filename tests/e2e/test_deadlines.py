@@ -50,7 +50,7 @@ def test_what_is_late_is_told_until_it_is_installed(plant: Plant, capsys: pytest
     assert (datetime.fromisoformat(deadline["at"]), deadline["version"][:3]) == (late, "1.1")
     assert (deadline["setting"], deadline["origin"][:21]) == (f"deadline.{key}", "policies/base.yaml:7@")
     assert main(["--config", str(plant.site.config), "explain", "tool"]) == 0
-    assert f"due by {late:%Y-%m-%dT%H:%M:%SZ}" in " ".join(capsys.readouterr().out.split())
+    assert f"due by {late:%a %Y-%m-%d %H:%M} UTC" in " ".join(capsys.readouterr().out.split())
 
     plant.machine.publish("tool", "1.2")
     assert plant.tick(late - timedelta(seconds=1)).failures == ()

@@ -84,11 +84,18 @@ def test_every_reason_is_true(
 def _at_the_golden_time(text: str) -> str:
     """Return a text of these days with its instants as if it were when the golden files were made."""
     shift = datetime(2026, 11, 22, 12, tzinfo=UTC) - BEFORE
-    return re.sub(
+    text = re.sub(
         r"20(?!99)\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ",  # what never ends is fixed
         lambda found: instant(datetime.fromisoformat(found[0]) + shift),
         text,
     )
+
+    def moved(found: re.Match[str]) -> str:
+        _, blank, day, gap, time = found.groups()
+        at = datetime.fromisoformat(f"{day} {time}+00:00") + shift
+        return f"{at:%a}{blank}{at:%Y-%m-%d}{gap}{at:%H:%M}"
+
+    return re.sub(r"([A-Z][a-z]{2})(\s+)(20(?!99)\d\d-\d\d-\d\d)(\s+)(\d\d:\d\d)(?=\s+UTC)", moved, text)
 
 
 def test_a_reason_names_the_operators_hold_that_stands_in_the_way(site: Site, lab: AptLab) -> None:
