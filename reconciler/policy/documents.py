@@ -254,7 +254,7 @@ class Reboot(Strictly):
     max_per_window: Count = 1
     """Reboots in one window, so that a host cannot loop."""
     guests: Literal["respect", "ignore"] = "respect"
-    """Whether a hypervisor's reboot waits while one of its guests is at work, unfinished or in a freeze."""
+    """Whether a hypervisor's reboot waits while a run in one of its guests is not at its end."""
 
 
 class Inhibit(Strictly):

@@ -44,9 +44,6 @@ def unfollowed(settings: Settings | Policy) -> Iterator[Unfollowed]:
         message = "has no effect in this version: no snapshot is taken"
         hint = "leave it out; `on_failure: rollback` goes back to earlier packages"
         yield Unfollowed(("snapshot",), message, hint, holds=False)
-    if settings.reboot is not None and "guests" in settings.reboot.model_fields_set:
-        message = "has no effect in this version: no reboot waits for guests"
-        yield Unfollowed(("reboot", "guests"), message, "leave it out", holds=False)
     if settings.autoremove not in (None, "none"):
         message = "has no effect in this version: nothing is removed because it is unused"
         yield Unfollowed(("autoremove",), message, "leave it out", holds=False)

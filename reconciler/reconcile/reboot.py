@@ -22,8 +22,10 @@ from reconciler.planning.gates.reboot import (
 )
 from reconciler.planning.gates.types import GateInputs, Pause
 from reconciler.planning.runs.journal import Journal, Phase
+from reconciler.policy.documents import Settings
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.assess import Assessment
+from reconciler.reconcile.site import AnySite
 from reconciler.reconcile.surroundings import failing
 
 
@@ -75,6 +77,9 @@ def prepared(assessment: Assessment, applier: Applier) -> tuple[Assessment, Desc
             return assessment, None
         case RebootDue() as due:
             journal = applier.intend(assessment)
+    why = needed(applier.site, journal.settings)
+    if why:
+        return refused(assessment, why), None
     results = applier.site.around.hook("pre-reboot", journal.settings, dict(journal.facts), b"")
     bad = failing(results)
     if bad is not None:
@@ -83,6 +88,11 @@ def prepared(assessment: Assessment, applier: Applier) -> tuple[Assessment, Desc
     if assessment.must_be_pushed:
         return assessment.telling(once_pushed(due.because)), descent
     return descent.announced(assessment.report.generated_at), descent
+
+
+def needed(site: AnySite, settings: Settings) -> str:
+    """Say which guests a reboot would interrupt; empty where none, or where policy takes that on itself."""
+    return "" if settings.reboot.guests == "ignore" else site.needed()
 
 
 def refused(assessment: Assessment, why: str) -> Assessment:

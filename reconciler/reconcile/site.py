@@ -43,6 +43,7 @@ class Site(Generic[Where_co]):
         previously: Branch of a guest's reports by the hypervisor that had it before.
         away: Why nothing can be begun there at this moment, empty where it can: a guest may be stopped or
             locked while a run is at work. Asked before each step.
+        needed: Who needs a hypervisor to stay up at this moment, empty where nobody does: a run in a guest.
         guests: What a hypervisor's report says of each of its guests; asked when it is made.
 
     Raises:
@@ -67,6 +68,7 @@ class Site(Generic[Where_co]):
     previously: str = ""
     guests: Callable[[], tuple[GuestRow, ...]] = tuple
     away: Callable[[], str] = str
+    needed: Callable[[], str] = str
 
     def __post_init__(self) -> None:
         around = self.around

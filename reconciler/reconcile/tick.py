@@ -27,7 +27,7 @@ from reconciler.reconcile.fetching import is_due, once_more, still_unfetched
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Spare, Standstill, State
-from reconciler.reconcile.reboot import Descent, going_down, prepared
+from reconciler.reconcile.reboot import Descent, going_down, needed, prepared
 from reconciler.reconcile.recall import restored
 from reconciler.reconcile.recovery import Recovery
 from reconciler.reconcile.reporter import Published, Ran, Reporter
@@ -259,7 +259,8 @@ class Ticker:
         health = self.site.around.health(journal.settings, dict(journal.facts))
         now = self.applier.clock.now()
         asked = self.assessor.ask_anew(descent.assessment, now)
-        why = descent.still_against(asked.inputs, self.site.folder.pause(), now)
+        why = needed(self.site, journal.settings)
+        why = why or descent.still_against(asked.inputs, self.site.folder.pause(), now)
         if why:
             return self._corrected(course, descent.refused(why))
         if descent.assessment.must_be_pushed:

@@ -290,6 +290,20 @@ def test_a_hook_may_refuse_a_reboot(host: Site, switch: Switch) -> None:
     assert "somebody is being born" in conditions(host)["RebootDeferred"]
 
 
+def test_a_reboot_waits_for_a_run_in_a_guest(host: Site, machine: AptLab, switch: Switch) -> None:
+    host.configure(environment=machine.environment, guests={"from": ["incus"]})
+    unfinished = host.state / "guests/201/journal.json"
+    unfinished.parent.mkdir(parents=True, mode=0o700)
+    unfinished.write_text("{}")
+    want(host, "plain", policy=REBOOT)
+    powered(host, switch)
+    assert switch.asked == []
+    assert "a run in guest 201 is not at its end" in conditions(host)["RebootDeferred"]
+    unfinished.unlink()
+    powered(host, switch, 1)
+    assert len(switch.asked) == 1
+
+
 def test_nothing_reboots_after_a_failed_run(host: Site, machine: AptLab, switch: Switch) -> None:
     offer(machine, Deb("golf", "1.1", scripts={"postinst": "exit 1"}))
     want(host, "golf", policy=REBOOT)

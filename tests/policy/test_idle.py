@@ -196,10 +196,6 @@ IDLE: dict[str, dict[str, str]] = {
         **WORKING,
         "policies/p.yaml": policy("match: {guest_of: PVE1}\nbudget: 1h\n"),
     },
-    "a hypervisor's reboot that waits for guests": {
-        **WORKING,
-        "policies/p.yaml": policy("reboot: {when: if-required, guests: ignore}\n"),
-    },
     "a reboot that waits for guests, where none comes": {
         **WORKING,
         "policies/p.yaml": policy("reboot: {guests: respect}\n"),
@@ -280,6 +276,10 @@ FINE: dict[str, dict[str, str]] = {
         "policies/p.yaml": policy("match: {labels: {guest: proxmox}}\nbudget: 1h\n"),
     },
     "a guest's document": {**WORKING, **guest("pve1/101"), **host("pve1")},
+    "a hypervisor's reboot that waits for guests": {
+        **WORKING,
+        "policies/p.yaml": policy("reboot: {when: if-required, guests: ignore}\n"),
+    },
     "not a guest": {**WORKING, "policies/p.yaml": policy('match: {not: {guest_of: "*"}}\nbudget: 1h\n')},
 }
 

@@ -133,7 +133,7 @@ def _hold(held: contextlib.ExitStack, folder: Path, *, purge: bool) -> None:
         return
     state = StateFolder(folder)
     held.enter_context(state.locked())
-    if not purge and (state.tells_of_a_run or GuestFolders(folder, folder).is_at_work()):
+    if not purge and (state.tells_of_a_run or GuestFolders(folder, folder).at_work()):
         raise Stalled(
             "a run was interrupted, and only its journal tells what is half done",
             "run patchledger run, which mends and reports it, or cleanup --purge",

@@ -59,9 +59,9 @@ class GuestFolders:
         """
         return GuestLogs(self.logs / _GUESTS / _checked(guest), count, age, guest)
 
-    def is_at_work(self) -> bool:
-        """Tell whether a run in a guest did not end by itself, as far as anybody knows."""
-        return any(self.of(guest).tells_of_a_run for guest in self.known())
+    def at_work(self) -> tuple[str, ...]:
+        """Return the guests in which a run did not end by itself, as far as anybody knows; sorted."""
+        return tuple(sorted(guest for guest in self.known() if self.of(guest).tells_of_a_run))
 
     def set_aside(self, guest: str, now: datetime) -> Path:
         """Move what is kept of a guest away, since its id is another one's now; the oldest of many go.
