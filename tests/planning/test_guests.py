@@ -87,6 +87,15 @@ def test_two_guests_of_one_name_have_two_numbers() -> None:
     assert left_out(*twins) == {"101": "", "102": ""}
 
 
+def test_no_guest_is_met_by_what_means_another_one() -> None:
+    """Whoever administers a guest chooses its name: an approval of another one would be about it as well."""
+    tenant, other = Guest("105", PVE, "101", Running()), Guest("101", PVE, "web", Running())
+    told = {one.id: one for one in inventory([Inspected((tenant, other))], Wishes()).guests}
+    assert (told["105"].name, told["101"].name) == ("", "web")
+    assert told["105"].notes == ("its name is the id of guest 101, so that nothing matches it by name",)
+    assert {one.left_out for one in told.values()} == {""}
+
+
 def test_of_two_guests_with_one_id_neither_is_taken() -> None:
     found = [
         Inspected((Guest("web", GuestKind.LXC, "Web", Running()),)),

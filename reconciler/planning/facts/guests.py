@@ -351,7 +351,7 @@ def inventory(found: Sequence[Inspected], wishes: Wishes, known: frozenset[str] 
 
 
 def _told_apart(guests: Sequence[Guest]) -> list[Guest]:
-    """Refuse guests of which two have one id: their reports would be those of one."""
+    """Refuse guests of which two have one id: their reports would be those of one. Take no id for a name."""
     by_id: dict[str, list[Guest]] = defaultdict(list)
     for guest in guests:
         by_id[guest.id].append(guest)
@@ -360,6 +360,10 @@ def _told_apart(guests: Sequence[Guest]) -> list[Guest]:
         if not guest.id:
             return replace(guest, state=Unsupported("its name gives no id: it has no letter or digit"))
         other = next((one for one in by_id[guest.id] if one is not guest), None)
+        if other is None and guest.name != guest.id and guest.name in by_id:
+            # Whoever administers a guest chooses its name; what means the other one is not about it as well.
+            note = f"its name is the id of guest {guest.name}, so that nothing matches it by name"
+            return replace(guest, name="", notes=(*guest.notes, note))
         if other is None:
             return guest
         shown = one_line(other.name, _NAME)
