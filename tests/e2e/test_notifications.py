@@ -142,7 +142,7 @@ def test_a_quiet_host_wakes_to_announce_its_window_and_to_say_that_it_missed_it(
     done = tick(seldom, OPENING + timedelta(hours=24, minutes=5))
     assert [run.outcome for run in done.runs] == ["applied"]
     announced, applied = titles(receiver)[2:]
-    assert f"will be applied from {OPENING + timedelta(days=1):%Y-%m-%d %H:%M} UTC" in announced
+    assert f"will be applied from {OPENING + timedelta(days=1):%a %Y-%m-%d %H:%M} UTC" in announced
     assert ": applied " in applied
     assert [one for one in seldom.report()["conditions"] if one["type"] == "WindowMissed"] == []
     assert lab.versions() != before
