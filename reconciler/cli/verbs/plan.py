@@ -50,8 +50,9 @@ from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
 from reconciler.planning.text.wording import on_the_clock
 from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
+from reconciler.policy.match import HostFacts, system_of
 from reconciler.policy.problems import visible
-from reconciler.policy.resolve import Resolver, resolve
+from reconciler.policy.resolve import Effective, Resolver, resolve
 from reconciler.policy.windows import Schedule
 from reconciler.reconcile.assess import Assessment, Finding, decide_again
 from reconciler.reconcile.memory import routes_of
@@ -317,19 +318,11 @@ def windows_of_target(options: WindowsOptions, target: str) -> HostWindows:
     revision = policy_here(config)
     if revision is None:
         raise Stalled("there is no policy in force on this host", "see `patchledger status`")
-    os_id, _, os_version = options.os.partition("-")
+    os_id, os_version = system_of(options.os)
     own = facts_of_guest(guest, config.host)
     own = replace(own, os_id=os_id, os_version=os_version, manager=options.manager)
-    effective = resolve(revision, own)
-    note("this version does nothing in guests: no window of one is used")
     note(*left_open(revision, replace(own, called=guest.name)))
-    return HostWindows(
-        schedules=effective.schedules,
-        known=_compiled(revision),
-        freezes=effective.frozen,
-        splay_key=own.target,
-        budget=effective.settings.budget,
-    )
+    return _windows_by(revision, resolve(revision, own), own)
 
 
 def _windows_of(folder: Path, name: str, options: WindowsOptions) -> HostWindows:
@@ -340,11 +333,15 @@ def _windows_of(folder: Path, name: str, options: WindowsOptions) -> HostWindows
     note(*left_open(revision, host))
     if not effective.schedules:
         note(f"no Policy names a Schedule for {host.target}: nothing is ever applied there")
+    return _windows_by(revision, effective, host)
+
+
+def _windows_by(revision: Revision, effective: Effective, own: HostFacts) -> HostWindows:
     return HostWindows(
         schedules=effective.schedules,
         known=_compiled(revision),
         freezes=effective.frozen,
-        splay_key=host.target,
+        splay_key=own.target,
         budget=effective.settings.budget,
     )
 
