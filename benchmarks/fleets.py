@@ -35,33 +35,14 @@ _PACKAGES = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
-    """A generated fleet.
+class Repositories:
+    """The two repositories of a generated fleet, and who reads them.
 
     Attributes:
         folder: Everything is below it.
-        hosts: Their ids.
     """
 
     folder: Path
-    hosts: tuple[str, ...]
-
-    @classmethod
-    def create(cls, folder: Path, count: int, others: int) -> "Fleet":
-        """Make a fleet.
-
-        Args:
-            folder: An empty one.
-            count: How many hosts.
-            others: How many of them have other packages than the first.
-        """
-        fleet = cls(folder, tuple(f"host-{number:05}" for number in range(count)))
-        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pub", "-f", str(folder / "publisher"))
-        fleet._make_policy()
-        _git(folder, "init", "-q", "--bare", "reports.git")
-        fleet.report(fleet.hosts, others)
-        _git(fleet.reports, "pack-refs", "--all")
-        return fleet
 
     @property
     def reports(self) -> Path:
@@ -86,6 +67,34 @@ class Fleet:
         path.write_text(json.dumps(told), encoding="utf-8")
         return path
 
+
+@dataclass(frozen=True, slots=True)
+class Fleet(Repositories):
+    """A generated fleet.
+
+    Attributes:
+        hosts: Their ids.
+    """
+
+    hosts: tuple[str, ...]
+
+    @classmethod
+    def create(cls, folder: Path, count: int, others: int) -> "Fleet":
+        """Make a fleet.
+
+        Args:
+            folder: An empty one.
+            count: How many hosts.
+            others: How many of them have other packages than the first.
+        """
+        fleet = cls(folder, tuple(f"host-{number:05}" for number in range(count)))
+        ran("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pub", "-f", str(folder / "publisher"))
+        fleet._make_policy()
+        git(folder, "init", "-q", "--bare", "reports.git")
+        fleet.report(fleet.hosts, others)
+        git(fleet.reports, "pack-refs", "--all")
+        return fleet
+
     def report(self, hosts: Sequence[str], others: int = 0, note: str = "") -> None:
         """Have hosts report: a few processes for all of them.
 
@@ -95,19 +104,19 @@ class Fleet:
             note: Makes this report another one than before.
         """
         stream = b"".join(_blobs(hosts, others, note))
-        _git(self.reports, "fast-import", "--quiet", "--done", stdin=stream)
-        listed = _git(self.reports, "for-each-ref", "--format=%(refname:lstrip=2) %(tree)", "refs/scratch/")
+        git(self.reports, "fast-import", "--quiet", "--done", stdin=stream)
+        listed = git(self.reports, "for-each-ref", "--format=%(refname:lstrip=2) %(tree)", "refs/scratch/")
         trees = dict(line.split() for line in listed.decode().splitlines())
         parents = self._tips(hosts)
-        policy = _git(self.policy, "rev-parse", "main").decode().strip()
+        policy = git(self.policy, "rev-parse", "main").decode().strip()
         self._commit({host: _commit(host, trees[host], parents.get(host, ""), policy) for host in hosts})
         scratch = "".join(f"delete refs/scratch/{host}\n" for host in hosts)
-        _git(self.reports, "update-ref", "--stdin", stdin=scratch.encode())
+        git(self.reports, "update-ref", "--stdin", stdin=scratch.encode())
 
     def beat(self, hosts: Sequence[str]) -> None:
         """Have hosts say that nothing is new: a commit of the same files, with what a heartbeat tells."""
-        policy = _git(self.policy, "rev-parse", "main").decode().strip()
-        listed = _git(
+        policy = git(self.policy, "rev-parse", "main").decode().strip()
+        listed = git(
             self.reports, "for-each-ref", "--format=%(refname:lstrip=3) %(tree)", "refs/heads/hosts/"
         )
         trees = dict(line.split() for line in listed.decode().splitlines())
@@ -118,24 +127,24 @@ class Fleet:
 
     def _commit(self, commits: Mapping[str, bytes]) -> None:
         signed = {host: _signed(commit, host) for host, commit in commits.items()}
-        _git(self.reports, "index-pack", "--stdin", stdin=_pack([*signed.values()]))
+        git(self.reports, "index-pack", "--stdin", stdin=_pack([*signed.values()]))
         moves = "".join(f"update refs/heads/hosts/{host} {_oid(one)}\n" for host, one in signed.items())
-        _git(self.reports, "update-ref", "--stdin", stdin=moves.encode())
+        git(self.reports, "update-ref", "--stdin", stdin=moves.encode())
 
     def packed(self) -> int:
         """Pack the report repository as its server does it weekly, and return the bytes that it has then."""
-        _git(self.reports, "repack", "-q", "-adf")
+        git(self.reports, "repack", "-q", "-adf")
         return sum(path.stat().st_size for path in (self.reports / "objects/pack").iterdir())
 
     def _tips(self, hosts: Iterable[str]) -> Mapping[str, str]:
-        listed = _git(
+        listed = git(
             self.reports, "for-each-ref", "--format=%(refname:lstrip=3) %(objectname)", "refs/heads/hosts/"
         )
         tips = dict(line.split() for line in listed.decode().splitlines())
         return {host: tips[host] for host in hosts if host in tips}
 
     def _make_policy(self) -> None:
-        _git(self.folder, "init", "-q", "--bare", "-b", "main", "policy.git")
+        git(self.folder, "init", "-q", "--bare", "-b", "main", "policy.git")
         publisher = (self.folder / "publisher.pub").read_text(encoding="utf-8")
         files = {
             f"hosts/{host}.yaml": f'kind: Host\nname: {host}\nreport_key: "{public_line(host)}"\n'
@@ -144,7 +153,7 @@ class Fleet:
         files["trust/publishers"] = f"publisher {publisher}"
         lines = [_began("refs/heads/main", "enrol all")]
         lines += [_file(path, text.encode()) for path, text in files.items()]
-        _git(self.policy, "fast-import", "--quiet", "--done", stdin=b"".join([*lines, b"done\n"]))
+        git(self.policy, "fast-import", "--quiet", "--done", stdin=b"".join([*lines, b"done\n"]))
 
 
 def _key(host: str) -> Ed25519PrivateKey:
@@ -252,11 +261,17 @@ def report(host: str, number: int, note: str) -> bytes:
     return (json.dumps(told, sort_keys=True, indent=1) + "\n").encode()
 
 
-def _git(where: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    return _run("git", "-C", str(where), "-c", "safe.directory=*", *arguments, stdin=stdin)
+def git(where: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+    """Return what git prints in a folder, by nobody's configuration."""
+    return ran("git", "-C", str(where), "-c", "safe.directory=*", *arguments, stdin=stdin)
 
 
-def _run(*argv: str, stdin: bytes = b"") -> bytes:
+def ran(*argv: str, stdin: bytes = b"") -> bytes:
+    """Return what a program prints.
+
+    Raises:
+        RuntimeError: It fails.
+    """
     done = subprocess.run(argv, env=_ENVIRONMENT, input=stdin, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{argv[0]} {argv[-1]}: {done.stderr.decode(errors='replace')}")

@@ -9,14 +9,13 @@ import hashlib
 import json
 import re
 import struct
-import subprocess
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.fleets import public_line, signed_by
+from benchmarks.fleets import Repositories, git, public_line, ran, signed_by
 from reconciler.fleet.auditing import PROGRAM
 from reconciler.fleet.cache import copy_of
 from reconciler.fleet.proofs import GoodSignatures
@@ -69,16 +68,14 @@ _MOST_COPIED = 0xFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
-class Quarter:
+class Quarter(Repositories):
     """A generated fleet.
 
     Attributes:
-        folder: Everything is below it.
         hosts: Their ids.
         looks: Hours between two looks of a publisher.
     """
 
-    folder: Path
     hosts: tuple[str, ...]
     looks: int = 1
 
@@ -87,9 +84,9 @@ class Quarter:
         """Make a fleet of so many hosts in an empty folder."""
         made = cls(folder, tuple(f"host-{number:05}" for number in range(count)), looks)
         key = folder / "publisher"
-        _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pub", "-f", str(key)])
+        ran("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pub", "-f", str(key))
         policies = made._make_policy()
-        _git(folder, "init", "-q", "--bare", "reports.git")
+        git(folder, "init", "-q", "--bare", "reports.git")
         heads: dict[str, list[Made]] = {}
         asked: list[tuple[Exchange, ...]] = []
         for day in range(DAYS):
@@ -97,42 +94,19 @@ class Quarter:
             if of_day:
                 heads |= _reported(made.reports, Week(day, policies, asked), of_day)
         made._look(heads)
-        _git(made.reports, "pack-refs", "--all")
+        git(made.reports, "pack-refs", "--all")
         return made
-
-    @property
-    def reports(self) -> Path:
-        """The report repository."""
-        return self.folder / "reports.git"
-
-    @property
-    def policy(self) -> Path:
-        """The policy repository."""
-        return self.folder / "policy.git"
 
     @property
     def runs(self) -> int:
         """How many runs the hosts made."""
         return WEEKS * len(self.hosts)
 
-    def configuration(self) -> Path:
-        """Write the configuration of who audits it, and return its path."""
-        told = {
-            "host": "console-01",
-            "policy": {"remote": f"file://{self.policy}"},
-            "reports": {"remote": f"file://{self.reports}"},
-            "state_dir": f"{self.folder}/state",
-            "log_dir": f"{self.folder}/log",
-        }
-        path = self.folder / "console.yaml"
-        path.write_text(json.dumps(told), encoding="utf-8")
-        return path
-
     def litter(self, host: str, number: int, at_once: int) -> None:
         """Have a host push so many files that are no records of runs, so many in each commit."""
         branch, at = f"refs/heads/hosts/{host}", END - _HOUR
         who = f"{host} <{host}@{host}> {int(at.timestamp())} +0000"
-        tip = _git(self.reports, "rev-parse", branch).decode().strip()
+        tip = git(self.reports, "rev-parse", branch).decode().strip()
         stream = []
         for start in range(0, number, at_once):
             begun = f"from {tip}\n" if not start else ""
@@ -141,10 +115,10 @@ class Quarter:
                 data = b'{"number": %d, "of": %d}\n' % (one, at_once)
                 path = b"runs/%d-%05d.json" % (at_once, one)
                 stream.append(b"M 100644 inline %s\ndata %d\n%s\n" % (path, len(data), data))
-        _git(self.reports, "fast-import", "--quiet", "--done", stdin=b"".join([*stream, b"done\n"]))
+        git(self.reports, "fast-import", "--quiet", "--done", stdin=b"".join([*stream, b"done\n"]))
 
     def _make_policy(self) -> "Policies":
-        _git(self.folder, "init", "-q", "--bare", "-b", "main", "policy.git")
+        git(self.folder, "init", "-q", "--bare", "-b", "main", "policy.git")
         first = BEGIN - timedelta(days=DAYS)
         today = (self.folder / "publisher.pub").read_text(encoding="utf-8")
         publishers = f"before {public_line('before')}\ntoday {today}"
@@ -162,8 +136,8 @@ class Quarter:
             )
             at = first + number * _DAY + 6 * _HOUR
             stream.append(_changed(at, {f"exceptions/{number:03}.yaml": document}))
-        _git(self.policy, "fast-import", "--quiet", "--done", stdin=b"".join([*stream, b"done\n"]))
-        listed = _git(self.policy, "log", "--reverse", "--format=%H %ct", "main").decode().split("\n")
+        git(self.policy, "fast-import", "--quiet", "--done", stdin=b"".join([*stream, b"done\n"]))
+        listed = git(self.policy, "log", "--reverse", "--format=%H %ct", "main").decode().split("\n")
         rows = [line.split() for line in listed if line]
         return Policies(self.policy, [(datetime.fromtimestamp(int(at), UTC), oid) for oid, at in rows])
 
@@ -447,9 +421,9 @@ class Pack:
         digest = hashlib.sha1(usedforsecurity=False)
         for part in whole:
             digest.update(part)
-        _git(repository, "index-pack", "--stdin", stdin=b"".join([*whole, digest.digest()]))
+        git(repository, "index-pack", "--stdin", stdin=b"".join([*whole, digest.digest()]))
         moves = "".join(f"update {ref} {oid}\n" for ref, oid in refs.items())
-        _git(repository, "update-ref", "--stdin", stdin=moves.encode())
+        git(repository, "update-ref", "--stdin", stdin=moves.encode())
 
 
 class Template:
@@ -558,14 +532,3 @@ def _changed(at: datetime, files: Mapping[str, str]) -> bytes:
         data = text.encode()
         parts.append(b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(data), data))
     return b"".join(parts)
-
-
-def _git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    return _run(["git", "-C", str(folder), *arguments], stdin)
-
-
-def _run(argv: Sequence[str], stdin: bytes = b"") -> bytes:
-    done = subprocess.run(argv, input=stdin, capture_output=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{argv[0]} failed: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout
