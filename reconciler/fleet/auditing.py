@@ -159,26 +159,18 @@ class _Auditing:
         publishers = Publishers(cache, branches, sources.folder / f"{name}.witnesses.json")
         seen = publishers.witnesses()
         self._tell_of_unchecked(cache, publishers.unchecked)
-        remembered, checked = (
-            sources.folder / f"{name}.audit-proofs.json",
-            checked_beside(sources.folder, cache),
-        )
+        remembered = sources.folder / f"{name}.audit-proofs.json"
+        checked = checked_beside(sources.folder, cache)
         proofs = Proofs(cache.git, remembered, sources.environment, asks=checked)
         history, hosts = TargetHistory(cache, book, proofs), _hosts(book, line)
         part = _AuditPart(cache, history, line, seen, hosts, self._asked, self._now)
         found = {one for one in (*cache.tips(), *seen) if is_report_branch(one)}
-        every = sorted(filter(self._is_asked, found))
+        every, is_cut = sorted(filter(self._is_asked, found)), str(history.is_cut())
         for number, branch in enumerate(every, 1):
             if not number % _KEPT_EVERY:
                 proofs.keep(found)
-            is_cut = str(history.is_cut())
-            key = (
-                cache.shown,
-                branch,
-                part.tip(branch),
-                is_cut,
-                *self._rests_on(policy, seen.get(branch, ())),
-            )
+            rests = self._rests_on(policy, seen.get(branch, ()))
+            key = (cache.shown, branch, part.tip(branch), is_cut, *rests)
             known = self._answers.get(key)
             if known is None:
                 story = part.story(branch)
