@@ -118,9 +118,9 @@ def test_a_person_inhibits_while_logged_in_and_a_job_does_not(system: Booted, tm
     for name, session in (("person", "class=user type=tty"), ("job", "class=background")):
         pam = f"account required pam_permit.so\nsession required pam_systemd.so {session}\n"
         system.run("tee", f"/etc/pam.d/{name}", stdin=pam)
-        unit = f"[Service]\nUser=nobody\nPAMName={name}\nExecStart=sleep infinity\n"
+        # Started means, of this type, that the program was executed: the session was opened before that.
+        unit = f"[Service]\nType=exec\nUser=nobody\nPAMName={name}\nExecStart=sleep infinity\n"
         system.put_unit(f"{name}.service", unit)
-        # Started means that the program was executed, and the session was opened before that.
         system.run("systemctl", "start", f"{name}.service")
     sessions = system.run("loginctl", "list-sessions", "--no-legend").splitlines()
     found = seen(system, tmp_path)
