@@ -118,10 +118,16 @@ def test_a_person_inhibits_while_logged_in_and_a_job_does_not(system: Booted, tm
     for name, session in (("person", "class=user type=tty"), ("job", "class=background")):
         pam = f"account required pam_permit.so\nsession required pam_systemd.so {session}\n"
         system.run("tee", f"/etc/pam.d/{name}", stdin=pam)
-        # Started means, of this type, that the program was executed: the session was opened before that.
-        unit = f"[Service]\nType=exec\nUser=nobody\nPAMName={name}\nExecStart=sleep infinity\n"
-        system.put_unit(f"{name}.service", unit)
+        # The program is executed when the session is open, and says so by a pipe. Started does not mean that:
+        # the process is in its session then, no more in its unit, which is why no type of unit can tell.
+        system.run("mkfifo", "--mode=666", f"/run/{name}")
+        system.put_unit(
+            f"{name}.service",
+            f"[Service]\nUser=nobody\nPAMName={name}\n"
+            f"ExecStart=sh -c 'echo open >/run/{name}; exec sleep infinity'\n",
+        )
         system.run("systemctl", "start", f"{name}.service")
+        assert system.run("cat", f"/run/{name}") == "open\n"
     sessions = system.run("loginctl", "list-sessions", "--no-legend").splitlines()
     found = seen(system, tmp_path)
     system.run("systemctl", "stop", "person.service", "job.service")
