@@ -12,8 +12,9 @@ from reconciler.planning.facts.observation import FirstSeen
 from reconciler.planning.facts.versions import compare_debian
 from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.conditions import next_change
+from reconciler.planning.resolving.dialogue import Conversation, Resolution
 from reconciler.planning.resolving.dispositions import Disposition
-from reconciler.planning.resolving.plan import make_plan
+from reconciler.planning.resolving.plan import Account, make_plan
 from tests.examples import examples
 from tests.fakes import Build, PackageWorld, converse, plan_for
 from tests.policies import effective
@@ -121,6 +122,25 @@ def test_every_update_has_one_fate_with_reasons_and_every_change_is_accounted_fo
     }
     assert moving == {change.name for change in plan.transaction}
     assert list(counted) == sorted(counted)
+
+
+@EXAMPLES
+@given(worlds, policies, exceptions, evidence)
+def test_a_fate_without_its_reasons_is_the_same(
+    world: PackageWorld,
+    policy: dict[str, object],
+    excepted: list[dict[str, object]],
+    seen: tuple[FirstSeen, ...],
+) -> None:
+    observation, wanted = world.observe(NOW, seen), effective(policy, exceptions=excepted)
+    conversation = Conversation.of(observation, wanted, NOW)
+    found = conversation.replay(converse(world, observation, wanted, NOW))
+    assert isinstance(found, Resolution)
+    account = Account.of(conversation, found, observation)
+    told = {one.package: (one.disposition, one.candidate) for one in account.updates()}
+    assert {package: account.fate_of(package) for package in account.packages()} == told
+    deadlines = {one.package: one.deadline for one in account.updates()}
+    assert {package: account.deadline_of(package) for package in account.packages()} == deadlines
 
 
 @EXAMPLES

@@ -10,7 +10,7 @@ The rules:
 4. Without a recording it is counted (:mod:`reconciler.planning.impact.counting`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -23,7 +23,7 @@ from reconciler.planning.impact.estimate import Estimate, certain, estimate
 from reconciler.planning.resolving.approval import approvals_of
 from reconciler.planning.resolving.dialogue import Conversation, Resolution
 from reconciler.planning.resolving.dispositions import Disposition, Update
-from reconciler.planning.resolving.plan import account_of, security_only
+from reconciler.planning.resolving.plan import Account, security_only
 from reconciler.planning.resolving.selection import SeenMachine
 from reconciler.planning.resolving.sources import offers_under
 from reconciler.policy.documents import PackageException
@@ -41,6 +41,8 @@ _OF_PLANS = (
     "deadline",
 )
 """Settings that a plan depends on, but for sources that may be missing."""
+
+_Fate = tuple[Disposition, str | None]
 
 _WAITING = frozenset(
     {
@@ -83,12 +85,12 @@ class _Planned:
     """The plan that a policy would make of what was recorded.
 
     Attributes:
-        updates: The fate of each.
+        account: Of the fate of each update.
         estimate: How it was come by, ``None`` of one that is exact.
         certain: What stays exact all the same.
     """
 
-    updates: tuple[Update, ...]
+    account: Account
     estimate: Estimate | None
     certain: frozenset[PackageId]
 
@@ -99,10 +101,23 @@ class _Planned:
         exchanges = (*recording.exchanges, *recording.security_exchanges, *recording.unrestricted)
         found = conversation.replay(exchanges)
         if isinstance(found, Resolution):
-            return cls(account_of(conversation, found, seen), None, frozenset())
+            return cls(Account.of(conversation, found, seen), None, frozenset())
         guess = estimate(conversation, exchanges)
-        updates = account_of(conversation, Resolution(guess.changes, {}), seen)
-        return cls(updates, guess, certain(conversation))
+        account = Account.of(conversation, Resolution(guess.changes, {}), seen)
+        return cls(account, guess, certain(conversation))
+
+    def fates(self) -> dict[PackageId, _Fate]:
+        """Return what counts of each: the reasons, which cost the most, are asked of what differs alone."""
+        return {package: _fate(*self.account.fate_of(package)) for package in self.account.packages()}
+
+    def update_of(self, package: PackageId) -> Update | None:
+        """Return an update with its reasons, ``None`` where nothing is to happen to the package."""
+        return self.account.update_of(package) if package in self.account.packages() else None
+
+    def late(self, at: datetime) -> set[PackageId]:
+        """Return what is overdue at an instant."""
+        found = ((one, self.account.deadline_of(one)) for one in self.account.packages())
+        return {one for one, deadline in found if deadline is not None and deadline.at <= at}
 
     def rule_of(self, package: PackageId) -> Rule | None:
         """Return the rule by which the fate of a package was estimated, ``None`` where it is exact."""
@@ -144,7 +159,7 @@ def by_recording(recording: Recording, before: Effective, after: Effective, at: 
         "estimated" if guesses else "exact",
         tuple(rule for rule in Rule if rule in rules),
         tuple(changes),
-        overdue=tuple(_overdue(old.updates, new.updates, at)),
+        overdue=tuple(map(str, sorted(new.late(at) - old.late(at)))),
         passing=_passing(recording, machine, before, after, at),
     )
 
@@ -163,18 +178,18 @@ def _let_through(
     if not lets_security_through(effective, at):
         return None
     planned = _Planned.of(recording, machine, security_only(effective), at)
-    found = (one.package for one in planned.updates if one.disposition is Disposition.PLANNED)
+    found = (one for one, (fate, _) in planned.fates().items() if fate is Disposition.PLANNED)
     rule = None if planned.estimate is None else Rule.SECURITY
     return LetThrough(tuple(map(str, sorted(found))), rule)
 
 
 def _changes(old: _Planned, new: _Planned) -> Iterator[UpdateChange]:
-    was = {one.package: one for one in old.updates}
-    will = {one.package: one for one in new.updates}
-    for package in {**was, **will}:
-        before, after = was.get(package), will.get(package)
+    was, will = old.fates(), new.fates()
+    for package in sorted(was.keys() | will.keys()):
+        is_same = was.get(package) == will.get(package)
+        before, after = (None, None) if is_same else (old.update_of(package), new.update_of(package))
         told = after or before
-        if told is None or _fate(before) == _fate(after):
+        if told is None:
             continue
         reason = told.reasons[0]
         rule = new.rule_of(package) or old.rule_of(package)
@@ -194,12 +209,10 @@ def _changes(old: _Planned, new: _Planned) -> Iterator[UpdateChange]:
         )
 
 
-def _fate(update: Update | None) -> tuple[Disposition, str | None] | None:
+def _fate(disposition: Disposition, candidate: str | None) -> _Fate:
     """Return what counts of an update's fate: which version is not applied is nobody's concern."""
-    if update is None:
-        return None
-    is_planned = update.disposition in (Disposition.PLANNED, Disposition.NOT_APPROVED)
-    return update.disposition, update.candidate if is_planned else None
+    is_planned = disposition in (Disposition.PLANNED, Disposition.NOT_APPROVED)
+    return disposition, candidate if is_planned else None
 
 
 def _change(before: Update | None, after: Update | None) -> Literal["comes", "waits", "goes", "differs"]:
@@ -212,10 +225,3 @@ def _change(before: Update | None, after: Update | None) -> Literal["comes", "wa
     if not was:
         return "differs"
     return "waits" if after is not None and after.disposition in _WAITING else "goes"
-
-
-def _overdue(old: Iterable[Update], new: Iterable[Update], at: datetime) -> Iterator[str]:
-    late = {one.package for one in old if one.deadline is not None and one.deadline.at <= at}
-    for one in new:
-        if one.deadline is not None and one.deadline.at <= at and one.package not in late:
-            yield str(one.package)

@@ -1,6 +1,7 @@
 """Make the plan: from observation, policy, recorded answers and time to the fate of every update."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,10 +15,11 @@ from reconciler.planning.resolving.dialogue import (
     Failure,
     Resolution,
 )
-from reconciler.planning.resolving.dispositions import Disposition, Plan, Reason, Update
+from reconciler.planning.resolving.dispositions import Deadline, Disposition, Plan, Reason, Update
 from reconciler.planning.resolving.reasons import (
     account_of_absence,
     account_of_obstacles,
+    disposition_of,
     place_of,
     reasons_for_change,
 )
@@ -47,28 +49,13 @@ def make_plan(
     found = conversation.replay(exchanges)
     if not isinstance(found, Resolution):
         found = Resolution(failure=Failure("Unanswered", "the package manager was not asked everything yet"))
-    updates = account_of(conversation, found, observation)
+    updates = Account.of(conversation, found, observation).updates()
     return Plan(
         transaction=found.changes,
         updates=updates,
         digest=digest_of(found.changes),
         conditions=find_conditions(observation, conversation.rules, found, updates),
     )
-
-
-def account_of(conversation: Conversation, found: Resolution, observation: Observation) -> tuple[Update, ...]:
-    """Return the fate of every update, and why, by what came of a conversation or is taken to come of it.
-
-    Args:
-        conversation: By whose policy and instant.
-        found: The transaction, or why there is none.
-        observation: Of the machine.
-    """
-    rules = conversation.rules
-    approval = _Approvals.of(found.changes, digest_of(found.changes), rules.effective, rules.now)
-    timekeeper = Timekeeper.of(observation, rules)
-    moved = moves(found.changes, conversation.offers)
-    return _Account(conversation, found, approval, moved, timekeeper).updates()
 
 
 def question_of(plan: Plan, exchanges: Sequence[Exchange]) -> Question:
@@ -120,20 +107,69 @@ class _Approvals:
 
 
 @dataclass(frozen=True, slots=True)
-class _Account:
-    """Makes the updates of a plan."""
+class Account:
+    """Tells the fate of every update, and why, by what came of a conversation or is taken to come of it.
+
+    Attributes:
+        conversation: By whose policy and instant.
+        resolution: The transaction, or why there is none.
+        moved: What it changes, by package.
+    """
 
     conversation: Conversation
     resolution: Resolution
-    approvals: _Approvals
     moved: Mapping[PackageId, Change]
-    timekeeper: Timekeeper
+    _approvals: _Approvals
+    _timekeeper: Timekeeper
+
+    @classmethod
+    def of(cls, conversation: Conversation, found: Resolution, observation: Observation) -> "Account":
+        """Return the account of a machine's updates.
+
+        Args:
+            conversation: By whose policy and instant.
+            found: The transaction, or why there is none.
+            observation: Of the machine.
+        """
+        rules = conversation.rules
+        return cls(
+            conversation,
+            found,
+            moves(found.changes, conversation.offers),
+            _Approvals.of(found.changes, digest_of(found.changes), rules.effective, rules.now),
+            Timekeeper.of(observation, rules),
+        )
 
     def updates(self) -> tuple[Update, ...]:
-        offers = self.conversation.offers
-        found = [self._of_offer(key, offer) for key, offer in offers.items()]
-        found += [self._of_change(change) for key, change in self.moved.items() if key not in offers]
-        return tuple(sorted(found, key=lambda update: update.package))
+        """Return every update, sorted."""
+        return tuple(map(self.update_of, sorted(self.packages())))
+
+    def packages(self) -> AbstractSet[PackageId]:
+        """Return everything that has an update: it is offered, or comes or goes with what is."""
+        return self.conversation.offers.keys() | self.moved.keys()
+
+    def update_of(self, package: PackageId) -> Update:
+        """Return one update with its reasons, which take most of the time that it takes."""
+        offer = self.conversation.offers.get(package)
+        if offer is None:
+            return self._of_change(self.moved[package])
+        return self._of_offer(package, offer)
+
+    def fate_of(self, package: PackageId) -> tuple[Disposition, str | None]:
+        """Return the disposition and the candidate of one update, the same as with its reasons."""
+        change = self.moved.get(package)
+        if change is not None:
+            is_approved = self._approvals.places is None or bool(self._approvals.places)
+            return Disposition.PLANNED if is_approved else Disposition.NOT_APPROVED, change.to_version
+        standing = self.conversation.standings[package]
+        if isinstance(standing, Unwanted):
+            return disposition_of(standing.obstacles[0]), standing.version.version
+        return self._absence(package, standing)[0], standing.version.version
+
+    def deadline_of(self, package: PackageId) -> Deadline | None:
+        """Return the deadline of one update, ``None`` where it has none."""
+        offer = self.conversation.offers.get(package)
+        return None if offer is None else self._timekeeper.deadline_of(offer)
 
     @property
     def _rules(self) -> Rules:
@@ -158,7 +194,7 @@ class _Account:
             advisories=offer.advisories,
             size=available.size,
             replaces=self._replaced(offer),
-            deadline=self.timekeeper.deadline_of(offer),
+            deadline=self._timekeeper.deadline_of(offer),
         )
 
     def _replaced(self, offer: Offer) -> tuple[str, ...]:
@@ -192,7 +228,7 @@ class _Account:
                 size=available.size if change.size is None else change.size,
                 installed_delta=change.installed_delta,
                 replaces=self._replaced(offer),
-                deadline=self.timekeeper.deadline_of(offer),
+                deadline=self._timekeeper.deadline_of(offer),
             )
         )
 
@@ -214,20 +250,20 @@ class _Account:
 
     def _approved(self, update: Update) -> Update:
         """Add what the approvals say; where none covers the plan, that is the disposition."""
-        places = self.approvals.places
+        places = self._approvals.places
         if places is None:
             return update
         if places:
             approved = tuple(Reason("approved", "an approval covers this plan", place) for place in places)
             return replace(update, reasons=update.reasons + approved)
-        digest = self.approvals.digest
+        digest = self._approvals.digest
         expired = tuple(
             Reason(
                 "approval-expired",
                 f"approval '{approval.name}' of it expired at {instant(approval.expires)}",
                 approval.origin,
             )
-            for approval in self.approvals.expired
+            for approval in self._approvals.expired
         )
         missing = Reason(
             "approval-missing",
