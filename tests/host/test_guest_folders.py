@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import Transient
 from reconciler.host.state.folder import StateFolder
 from reconciler.host.state.guests import GuestFolders
 from reconciler.planning.facts.guests import Pin
@@ -66,6 +67,18 @@ def test_who_had_the_number_before_is_set_aside_and_the_next_begins_anew(tmp_pat
     assert StateFolder(aside).recall().state.used == ("sha256:x",)
     folders.of("101").prepare()
     assert folders.of("101").recall().state == State()
+
+
+def test_whose_number_is_given_again_stays_locked_meanwhile(tmp_path: Path) -> None:
+    folders = kept(tmp_path)
+    folders.of("101").prepare()
+    with folders.of("101").locked():
+        folders.set_aside("101", NOW)
+        folders.of("101").prepare()
+        with pytest.raises(Transient, match="at work"), folders.of("101").locked():
+            pass
+    with folders.of("101").locked():
+        assert folders.known() == {"101"}
 
 
 def test_of_a_guest_that_is_another_one_each_time_a_few_are_kept(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ class InGuests:
             told = None if seen is None else read_vouched(seen.data)
             if last is not None and told is not None and not told.gone:
                 self._say_farewell(guest, folder, replace(told, gone=where), last)
-        self.kept.set_aside(guest.id, self._clock.now())
+            self.kept.set_aside(guest.id, self._clock.now())
         return f"guest {guest.id}: {where}" if told is not None else ""
 
     def _say_farewell(self, guest: Guest, folder: GuestFolder, told: Recording, last: Stored) -> None:

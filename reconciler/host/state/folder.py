@@ -7,7 +7,7 @@ caches), ``outbox/`` (undelivered notifications), ``trust.json``, ``runs.json`` 
 ``fingerprint.json`` (what a quiet tick compares), ``status.json`` and ``tick.json`` (what ``status`` shows),
 ``pause.json`` (the operator's ``pause``), ``journal.json`` and a copy (the run at work), ``runs/`` (what its
 package manager prints), ``lock``, and ``guests/ID`` with what is kept of a guest in the same way (see
-:mod:`reconciler.host.state.guests`). Everything but these three, ``pause.json``, ``journal.json`` and the
+:mod:`reconciler.host.state.guests`), whose lock is ``guests/ID.lock``. Everything but these three, ``pause.json``, ``journal.json`` and the
 unpushed part of the queue can be lost without loss.
 """
 
@@ -414,6 +414,17 @@ class GuestFolder(TargetFolder):
     def where(self) -> InGuest:
         """What it is a part of."""
         return InGuest(self.id)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of this guest's runs, which is beside its folder: that may be set aside meanwhile.
+
+        Raises:
+            Transient: Another run holds it; its process id is named.
+        """
+        # No guest's id ends like this one, since no branch of reports may.
+        with alone(self.path.with_name(f"{self.id}.lock"), AT_WORK.format(self.path)):
+            yield
 
 
 def _schema_of(data: bytes) -> object:
