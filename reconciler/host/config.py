@@ -268,9 +268,6 @@ class GuestChoice(Strictly):
         return self
 
 
-_NOT_YET = ("parallel",)
-
-
 class Guests(Strictly):
     """Guests of this hypervisor, which are looked after from here."""
 
@@ -287,7 +284,7 @@ class Guests(Strictly):
     """Labels of guests, by id; they beat the guests' tags."""
 
     parallel: Annotated[int, Strict(), Field(ge=1, le=64)] = 2
-    """How many guests are looked after at a time; without effect in this version."""
+    """How many guests are looked after at a time."""
 
     wait: Duration = timedelta(hours=1)
     """How long the hypervisor's own run waits for guests at work."""
@@ -297,11 +294,6 @@ class Guests(Strictly):
 
     hooks_dir: AbsolutePath = Path("/etc/patchledger/guest-hooks")
     """Hooks of guests, which run on the hypervisor."""
-
-    @property
-    def without_effect(self) -> tuple[str, ...]:
-        """The keys that are written down and do nothing in this version."""
-        return tuple(f"guests.{key}" for key in _NOT_YET if key in self.model_fields_set)
 
     @field_validator("from_")
     @classmethod

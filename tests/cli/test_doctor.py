@@ -223,14 +223,11 @@ def test_a_key_of_its_own_reports_that_is_revoked_is_told(site: Site, doctor: Do
 
 def test_what_is_said_of_guests_in_vain_is_told(site: Site, doctor: Doctor, lab: AptLab) -> None:
     guests = {"from": ["lxc"], "wait": "2h", "labels": {"nobody": {"env": "prod"}}}
-    site.configure(environment=lab.environment, guests={**guests, "parallel": 4})
+    site.configure(environment=lab.environment, guests=guests)
     code, found = doctor("--offline")
     assert code == 0
     told = [message for message in levels(found, "warning") if "guest" in message]
-    assert told == [
-        "guests.parallel has no effect in this version: guests are looked after one by one",
-        "guest nobody is named, and it is not there",
-    ]
+    assert told == ["guest nobody is named, and it is not there"]
     assert any("left out (`patchledger guests`)" in message for message in levels(found, "ok"))
 
 

@@ -397,9 +397,8 @@ def test_people_change_a_document_that_they_wrote(place: Place) -> None:
 
 def test_setup_names_policies_that_would_apply_to_guests_by_accident(place: Place) -> None:
     """Here there are none of them: whom a policy would apply to is a test of tests/planning."""
-    code, _, err = place.set_up(guests={"from": ["lxc"], "parallel": 3})
+    code, _, err = place.set_up(guests={"from": ["lxc"]})
     assert code == 0, err
-    assert "guests.parallel has no effect in this version" in err
     assert "says nothing of guests" not in err
 
 

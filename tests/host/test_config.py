@@ -48,16 +48,15 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     assert read.environment["https_proxy"] == "http://proxy.example:3128"
 
 
-def test_what_is_said_of_guests_has_defaults_and_says_what_does_nothing_yet(tmp_path: Path) -> None:
+def test_what_is_said_of_guests_has_defaults(tmp_path: Path) -> None:
     usual = load_config(config(tmp_path, f"{SMALLEST}guests: {{from: proxmox}}\n")).guests
     assert usual is not None
     assert (usual.parallel, usual.wait, usual.environment) == (2, timedelta(hours=1), {})
-    assert (usual.hooks_dir, usual.without_effect) == (Path("/etc/patchledger/guest-hooks"), ())
+    assert usual.hooks_dir == Path("/etc/patchledger/guest-hooks")
     text = "guests: {from: lxc, hooks_dir: /h, wait: 0s, environment: {A: b}, parallel: 4}\n"
     said = load_config(config(tmp_path, SMALLEST + text)).guests
     assert said is not None
     assert (said.parallel, said.wait, said.environment) == (4, timedelta(0), {"A": "b"})
-    assert said.without_effect == ("guests.parallel",)
 
 
 @pytest.mark.parametrize(

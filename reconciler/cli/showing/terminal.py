@@ -51,37 +51,72 @@ def at_work(what: str) -> None:
         note(what)
 
 
-@contextlib.contextmanager
-def outlived_by(work: str) -> Iterator[None]:
-    """Say on standard error, where a signal ends us meanwhile, that ``work`` goes on without us.
+class Outliving:
+    """Work that goes on when a signal ends us: what a person is told then.
 
-    The signal ends us all the same, and as it would have. What is ignored, under ``nohup`` for instance,
-    stays ignored.
+    Work is done by any thread; signals come to the first one.
     """
 
-    def say() -> None:
-        with contextlib.suppress(OSError):  # the terminal may be what went away
-            note(f"{work} goes on by itself; the next tick reports what came of it")
+    def __init__(self) -> None:
+        self._at_work: dict[str, None] = {}
 
-    def end(number: int, _frame: FrameType | None) -> None:
-        say()
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
+    @contextlib.contextmanager
+    def doing(self, work: str) -> Iterator[None]:
+        """Name what goes on by itself, for as long as it is waited for."""
+        self._at_work[work] = None
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise  # it goes on, and is told by its name
+        except BaseException:
+            del self._at_work[work]
+            raise
+        del self._at_work[work]
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    ending = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
-    for number in ending:
-        signal.signal(number, end)
-    try:
-        yield
-    except KeyboardInterrupt:
-        say()
-        raise
-    finally:
-        for number in ending:
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Say on standard error, where a signal ends us meanwhile, what goes on without us.
+
+        The signal ends us all the same, and as it would have. What is ignored, under ``nohup`` for instance,
+        stays ignored. Any but the first thread, to which no signal comes, says nothing.
+        """
+
+        def end(number: int, _frame: FrameType | None) -> None:
+            self._say()
             signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        ending = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+        for number in ending:
+            signal.signal(number, end)
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._say()
+            raise
+        finally:
+            for number in ending:
+                signal.signal(number, signal.SIG_DFL)
+
+    def _say(self) -> None:
+        with contextlib.suppress(OSError):  # the terminal may be what went away
+            note(
+                *(
+                    f"{work} goes on by itself; the next tick reports what came of it"
+                    for work in list(self._at_work)
+                )
+            )
+
+
+@contextlib.contextmanager
+def outlived_by(work: str) -> Iterator[None]:
+    """Say on standard error, where a signal ends us meanwhile, that ``work`` goes on without us."""
+    outliving = Outliving()
+    with outliving.told(), outliving.doing(work):
+        yield
 
 
 def print_json(document: object) -> None:

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from reconciler import __version__, process
-from reconciler.cli.verbs.guests import unmeant_lines, without_effect
+from reconciler.cli.verbs.guests import unmeant_lines
 from reconciler.cli.verbs.setup_checks import (
     ACCESS_HINT,
     Access,
@@ -467,8 +467,6 @@ def _guests(config: Config, said: Guests) -> Findings:
         yield _problem("guests", problem, "look for guests where they are: `guests.from` says where")
     for noted in found.notes:
         yield _warning("guests", noted, "see the page on guests")
-    for line in without_effect(said):
-        yield _warning("guests", line, "leave it out")
     yield from _single_guests(found, said)
     if "hooks_dir" in said.model_fields_set or said.hooks_dir.is_dir():
         yield from _hooks(said.hooks_dir)

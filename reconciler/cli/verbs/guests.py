@@ -10,7 +10,7 @@ from reconciler.cli.showing.table import Paint, Row, Style, table
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, width
 from reconciler.cli.wiring.guests import folders_of, guests_of, policy_here
 from reconciler.errors import DONE, FAILED, Misuse
-from reconciler.host.config import Config, Guests, load_config
+from reconciler.host.config import Config, load_config
 from reconciler.planning.facts.guests import Guest, Inventory, state_words
 from reconciler.planning.facts.matching import Unmeant, unmeant
 from reconciler.planning.facts.targets import meant
@@ -46,7 +46,7 @@ def run(path: str, form: Format, target: str | None = None) -> int:
         sys.stdout.write("No guests are looked for: the configuration has no `guests`.\n")
     else:
         _show(config.host, rows, found)
-        note(*without_effect(said), *unmeant_lines(policies or ()))
+        note(*unmeant_lines(policies or ()))
     return FAILED if found.problems else DONE
 
 
@@ -57,14 +57,6 @@ def _one(target: str, config: Config, found: Inventory) -> Guest:
     if guest is None:
         raise Misuse(f"{config.host} is this host, and no guest", "name a guest, or leave --target out")
     return guest
-
-
-def without_effect(said: Guests) -> Iterator[str]:
-    """Yield which keys of the configuration do nothing in this version, where any is written."""
-    keys = said.without_effect
-    if keys:
-        verb = "have" if len(keys) > 1 else "has"
-        yield f"{' and '.join(keys)} {verb} no effect in this version: guests are looked after one by one"
 
 
 def unmeant_lines(policies: Iterable[Unmeant]) -> Iterator[str]:

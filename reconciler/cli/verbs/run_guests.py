@@ -5,7 +5,8 @@ The rules:
 1. Guests are looked for once. Those that are left out are rows of the hypervisor's report, and never entered.
 2. Policy is fetched once for all, and reports are pushed once, with the hypervisor's own; but at once where
    something rests on it, as on an approved plan.
-3. Whoever waits longest is first: a guest that was never looked at, then by the last look.
+3. Whoever waits longest is first: a guest that was never looked at, then by the last look. As many as the
+   configuration says are looked after beside each other; what is told of them keeps that order.
 4. What fails in a guest is its own: its row tells of it, and everybody else is looked after.
 """
 
@@ -13,12 +14,14 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from reconciler.cli.showing.terminal import at_work
 from reconciler.cli.verbs.guests import unmeant_lines
 from reconciler.cli.wiring.compose import Wiring
 from reconciler.cli.wiring.guests import folders_of, guests_of
 from reconciler.cli.wiring.in_guests import GuestTick, InGuests, state_now
+from reconciler.cli.wiring.side_by_side import side_by_side
 from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
 from reconciler.gitops.report_branches import guest_branch
 from reconciler.host.state.guests import GuestFolders
@@ -88,47 +91,73 @@ def tick_guests(wiring: Wiring) -> GuestsTick:
     return told
 
 
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What came of one guest that was to be looked after.
+
+    Attributes:
+        told: For its row; ``None`` where that tells how it is.
+        failures: Each with its guest.
+        away: How it is, where it does not run any more.
+        tick: Where one was made.
+    """
+
+    told: GuestTold | None
+    failures: tuple[ReconcilerError, ...] = ()
+    away: State | None = None
+    tick: GuestTick | None = None
+
+
 def _in_each(
     inside: InGuests, found: Inventory, told: GuestsTick
 ) -> tuple[Mapping[str, GuestTold], Inventory]:
     """Make a tick in each guest that is looked after; return what came of it, and how they are now."""
-    fates: dict[str, GuestTold] = {}
-    away: dict[str, State] = {}
-    new: list[Guest] = []
-    for guest in sorted(
+    waiting = sorted(
         (one for one in found.guests if not one.left_out), key=lambda one: _looked_at(inside.kept, one)
-    ):
-        at_work(f"guest {guest.id} is looked after")
-        try:
-            came = inside.tick(guest)
-        except GuestAway as error:
-            told.failures.append(error)
-            away[guest.id] = error.state
-        except ReconcilerError as error:
-            told.failures.append(_of(guest, error))
-            fates[guest.id] = GuestTold(GuestOutcome.FAILED, error.message)
-        except Exception as error:  # noqa: BLE001 - a defect that one guest brings out is not to cost the others their tick
-            traceback.print_exc(file=sys.stderr)
-            words = f"a defect of patchledger ({type(error).__name__})"
-            told.failures.append(Stalled(f"guest {guest.id}: {words}", "please report it with what is above"))
-            fates[guest.id] = GuestTold(GuestOutcome.FAILED, words)
-        else:
-            fates[guest.id] = fate(came)
-            told.failures += [_of(guest, one) for one in came.done.failures]
-            told.notices += (*came.notices, *(f"guest {guest.id}: {one}" for one in came.done.notices))
-            told.runs += came.done.runs
-            new += [guest] if came.is_first else []
-            if came.done.failures and (state := _went(guest)) is not None:
-                away[guest.id] = state
+    )
+    with inside.outliving.told():
+        came = side_by_side(
+            [partial(_looked_after, inside, one) for one in waiting], inside.said.parallel, inside.shut
+        )
+    each = dict(zip((one.id for one in waiting), came, strict=True))
+    new: list[Guest] = []
+    for guest in waiting:
+        one = each[guest.id]
+        told.failures += one.failures
+        if one.tick is not None:
+            told.notices += one.tick.notices
+            told.notices += (f"guest {guest.id}: {notice}" for notice in one.tick.done.notices)
+            told.runs += one.tick.done.runs
+            new += [guest] if one.tick.is_first else []
     revision = inside.in_force.revision
     if new and revision is not None:
         told.notices += unmeant_lines(unmeant(revision, new, inside.wiring.config.host))
+    away = {number: one.away for number, one in each.items() if one.away is not None}
     told.away |= set(away)
     guests = (
         replace(one, state=away[one.id], left_out=why_not(away[one.id])) if one.id in away else one
         for one in found.guests
     )
+    fates = {number: one.told for number, one in each.items() if one.told is not None}
     return fates, replace(found, guests=tuple(guests))
+
+
+def _looked_after(inside: InGuests, guest: Guest) -> _Came:
+    """Make a tick in a guest, in whichever thread; what fails in there is what came of it."""
+    at_work(f"guest {guest.id} is looked after")
+    try:
+        came = inside.tick(guest)
+    except GuestAway as error:
+        return _Came(None, (error,), error.state)
+    except ReconcilerError as error:
+        return _Came(GuestTold(GuestOutcome.FAILED, error.message), (_of(guest, error),))
+    except Exception as error:  # noqa: BLE001 - a defect that one guest brings out is not to cost the others their tick
+        traceback.print_exc(file=sys.stderr)
+        words = f"a defect of patchledger ({type(error).__name__})"
+        failure = Stalled(f"guest {guest.id}: {words}", "please report it with what is above")
+        return _Came(GuestTold(GuestOutcome.FAILED, words), (failure,))
+    failures = tuple(_of(guest, one) for one in came.done.failures)
+    return _Came(fate(came), failures, _went(guest) if failures else None, came)
 
 
 def _went(guest: Guest) -> State | None:

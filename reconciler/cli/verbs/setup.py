@@ -15,7 +15,7 @@ from reconciler.cli.showing.terminal import Format, note, print_json, tell
 from reconciler.cli.verbs import asking, detected, setup_checks
 from reconciler.cli.verbs import plan as planning
 from reconciler.cli.verbs.enrolling import Proposed, enrol, pusher_of
-from reconciler.cli.verbs.guests import unmeant_lines, without_effect
+from reconciler.cli.verbs.guests import unmeant_lines
 from reconciler.cli.verbs.wizard import Wizard
 from reconciler.cli.wiring.compose import check_usable
 from reconciler.cli.wiring.guests import folders_of, guests_of, policy_at
@@ -221,7 +221,6 @@ def _tell_of_guests(config: Config, policy: setup_checks.PolicyLook) -> None:
     """Name the policies that would apply to guests from now on, and were not written for them."""
     if config.guests is None:
         return
-    note(*without_effect(config.guests))
     try:
         with policy.opened(config) as (source, served):
             revision = policy_at(source, served.head)

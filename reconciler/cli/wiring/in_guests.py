@@ -2,17 +2,18 @@
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
-from reconciler.cli.showing.terminal import outlived_by
+from reconciler.cli.showing.terminal import Outliving
 from reconciler.cli.wiring.compose import PROGRAM, UNPARSED, Wiring, policy_scripts, settled
 from reconciler.cli.wiring.entering import manager_of, target_of
 from reconciler.cli.wiring.guest_checks import GuestChecks
+from reconciler.cli.wiring.in_turn import FollowerInTurn, MessengerInTurn, QueueInTurn, Turn
 from reconciler.errors import Stalled, Transient
 from reconciler.gitops.report_branches import guest_branch
-from reconciler.host.config import Config, Guests, digest_of_rules
+from reconciler.host.config import Guests, digest_of_rules
 from reconciler.host.machine.hooks import GuestHooks
 from reconciler.host.machine.locking import ROOTS_FOLDER, GuestLock
 from reconciler.host.state.folder import GuestFolder
@@ -80,19 +81,32 @@ class GuestTick:
 
 @dataclass(frozen=True, slots=True)
 class InGuests:
-    """Makes whole ticks in the guests of a hypervisor, one for each of them.
+    """Makes whole ticks in the guests of a hypervisor, one for each of them, each in whichever thread.
+
+    What they share is reached in turn (:mod:`reconciler.cli.wiring.in_turn`).
 
     Attributes:
         wiring: Of the hypervisor; its copy of the policy, its reports and its messages are shared.
         said: By its configuration, of guests.
         kept: Their folders.
         in_force: The policy that was fetched for all.
+        outliving: What is told of where a signal ends the tick.
+        git: To the copy of the policy and the queue of reports.
+        messages: To the outbox.
     """
 
     wiring: Wiring
     said: Guests
     kept: GuestFolders
     in_force: InForce
+    outliving: Outliving = field(default_factory=Outliving)
+    git: Turn = field(default_factory=Turn)
+    messages: Turn = field(default_factory=Turn)
+
+    def shut(self) -> None:
+        """Let nothing be begun in any guest any more, since the tick is told to end."""
+        self.messages.shut()
+        self.git.shut()
 
     def tick(self, guest: Guest) -> GuestTick:
         """Look after one guest, beside whatever else is at work; it is locked meanwhile.
@@ -113,7 +127,8 @@ class InGuests:
         if why:
             # It is ours to say which guest a number is, so that no person has to have the branch continued.
             branch = guest_branch(self.wiring.config.host, guest.id)
-            self.wiring.queue.continue_on(branch, machine, keep_runs=self.wiring.config.retention.runs)
+            with self.git.taken():
+                self.wiring.queue.continue_on(branch, machine, keep_runs=self.wiring.config.retention.runs)
             aside = self.kept.set_aside(guest.id, self._clock.now())
             folder.prepare()
             state = folder.recall().state
@@ -185,14 +200,15 @@ class InGuests:
     def _ticker(
         self, guest: Guest, folder: GuestFolder, target: GuestTarget, manager: ManagerName | None = None
     ) -> Ticker:
-        host = self.wiring.ticker
-        config = self.wiring.config
+        host, config = self.wiring.ticker, self.wiring.config
         site = self._site(guest, folder, target, manager)
+        queue = QueueInTurn(self.wiring.queue, self.git)
+        messenger = MessengerInTurn(host.reporter.messenger, self.messages)
         assessor = Assessor(
             site,
             self._clock,
-            host.assessor.follower,
-            host.assessor.queue,
+            FollowerInTurn.of(host.assessor.follower, self.git),
+            queue,
             PROGRAM,
             config.git.timeout,
             host.assessor.notifiers,
@@ -201,7 +217,7 @@ class InGuests:
             site,
             assessor,
             Applier(site, self._clock, PROGRAM, assessor.ask_anew),
-            replace(host.reporter, site=site, waits=True),
+            replace(host.reporter, site=site, queue=queue, messenger=messenger, waits=True),
             self._secrets,
             in_force=self.in_force,
         )
@@ -210,7 +226,7 @@ class InGuests:
         self, guest: Guest, folder: GuestFolder, target: GuestTarget, name: ManagerName | None
     ) -> Site[InGuest]:
         config, own = self.wiring.config, self.wiring.site
-        manager = _manager(config, folder, target, name)
+        manager = self._manager(folder, target, name)
         kept = config.retention.logs
         return Site(
             guest.id,
@@ -231,19 +247,16 @@ class InGuests:
             away=partial(_away, guest),
         )
 
+    def _manager(self, folder: GuestFolder, target: GuestTarget, name: ManagerName | None) -> GuestManager:
+        def keep(printed: bytes) -> str:
+            folder.write(UNPARSED, printed)
+            return str(folder.path / UNPARSED)
 
-def _manager(
-    config: Config, folder: GuestFolder, target: GuestTarget, name: ManagerName | None
-) -> GuestManager:
-    def keep(printed: bytes) -> str:
-        folder.write(UNPARSED, printed)
-        return str(folder.path / UNPARSED)
+        def at_work() -> AbstractContextManager[None]:
+            return self.outliving.doing(f"the package manager of guest {folder.id}")
 
-    def at_work() -> AbstractContextManager[None]:
-        return outlived_by(f"the package manager of guest {folder.id}")
-
-    scripts = replace(policy_scripts(config), folder=folder.path / "scripts")
-    return manager_of(target, name, keep=keep, at_work=at_work, policy_scripts=scripts)
+        scripts = replace(policy_scripts(self.wiring.config), folder=folder.path / "scripts")
+        return manager_of(target, name, keep=keep, at_work=at_work, policy_scripts=scripts)
 
 
 def _machine_id(target: GuestTarget) -> str:

@@ -7,8 +7,8 @@ caches), ``outbox/`` (undelivered notifications), ``trust.json``, ``runs.json`` 
 ``fingerprint.json`` (what a quiet tick compares), ``status.json`` and ``tick.json`` (what ``status`` shows),
 ``pause.json`` (the operator's ``pause``), ``journal.json`` and a copy (the run at work), ``runs/`` (what its
 package manager prints), ``lock``, and ``guests/ID`` with what is kept of a guest in the same way (see
-:mod:`reconciler.host.state.guests`), whose lock is ``guests/ID.lock``. Everything but these three, ``pause.json``, ``journal.json`` and the
-unpushed part of the queue can be lost without loss.
+:mod:`reconciler.host.state.guests`), whose lock is ``guests/ID.lock``. Everything but these three,
+``pause.json``, ``journal.json`` and the unpushed part of the queue can be lost without loss.
 """
 
 import contextlib

@@ -169,8 +169,13 @@ class UnprovedReport:
 class ReportRepository(Protocol):
     """Where reports go; :class:`reconciler.gitops.report_queue.ReportQueue` is the real one."""
 
-    notices: tuple[str, ...]
-    rebuilds: int
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know and is no failure."""
+
+    @property
+    def rebuilds(self) -> int:
+        """How often it was built anew."""
 
     def last(self, branch: str, file: str = "report.json") -> Stored | None:
         """Return the last report of a branch."""

@@ -151,13 +151,12 @@ def test_policies_that_would_apply_to_guests_by_accident_are_named(node: GuestLa
     fetched = mirror.fetch(timeout=30, now=datetime(2026, 11, 30, tzinfo=UTC))
     assert isinstance(fetched, Fetched)
     mirror.accept(fetched.head)
-    config = f"{CONFIG}state_dir: {tmp_path}/state\n".replace("]}", "], parallel: 4}")
+    config = f"{CONFIG}state_dir: {tmp_path}/state\n"
     shown = ask(node, config=config, may_start="git")
     at = f"policies/p.yaml:1@{fetched.head[:12]}"
     assert f"Policy all ({at}) says nothing of guests, and would apply to 201\n" in shown
     assert "Policy prod " in shown
     assert "Policy meant" not in shown
-    assert "guests.parallel has no effect in this version: guests are looked after one by one\n" in shown
     one = json.loads(ask(node, "--target", "web", "--format", "json", config=config, may_start="git"))
     assert [guest["id"] for guest in one["guests"]] == ["201"]
     argv = (

@@ -4,8 +4,10 @@ The hypervisor's own packages are those of a lab, and never move. Each test leav
 """
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +18,7 @@ import pytest
 
 from reconciler.cli.wiring.in_guests import FIRST
 from tests.e2e.site import git
-from tests.edge.guests.conftest import Acting, as_before, is_to_wait, reaches, version
+from tests.edge.guests.conftest import Acting, as_before, go_on, is_to_wait, reaches, version
 from tests.edge.guests.test_execution import another
 from tests.labs.apt import AptLab
 from tests.labs.guests import LAB, REPOSITORY
@@ -291,3 +293,45 @@ def test_a_number_that_is_given_again_is_another_guest(hypervisor: Hypervisor, a
         assert hypervisor.report("guests/pve1/201")["host"]["facts"]["machine_id"] == "5" * 32
     finally:
         acting.inside("201", f"echo {before} >/etc/machine-id")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_two_that_are_at_work_beside_each_other_go_on_when_the_tick_ends(
+    hypervisor: Hypervisor, acting: Acting, number: signal.Signals
+) -> None:
+    hypervisor.policy(OPEN)
+    assert hypervisor.run()[0] == 0
+    for guest in ("201", "204"):
+        is_to_wait(acting, guest)
+    begun = subprocess.Popen(
+        [*acting.node.entering, *hypervisor.argv("run")],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for guest in ("201", "204"):  # neither goes on before both are there
+        reaches(acting, guest)
+    (tick,) = acting.node.run("pgrep", "--full", f"reconciler --config {hypervisor.seen}").split()
+    acting.node.run("kill", f"-{number.value}", tick)
+    said, _ = begun.communicate(timeout=PATIENCE)
+    on = "the package manager of guest {} goes on by itself; the next tick reports what came of it"
+    told = [on.format(guest) in said for guest in ("201", "204")]
+    assert told == [number is signal.SIGINT] * 2, said
+    assert "Traceback" not in said
+    for guest in ("201", "204"):
+        go_on(acting, guest)
+    end = time.monotonic() + PATIENCE
+    while acting.finds(r"drain\.py") and time.monotonic() < end:
+        time.sleep(0.5)
+    code, said = hypervisor.run()
+    assert (code, versions(acting)) == (0, NEW), said
+    fine = ("fine", "up to date")
+    assert hypervisor.rows() == {"201": fine, "204": fine, **UNENTERED}
+    for guest in ("201", "204"):
+        branch = f"guests/pve1/{guest}"
+        records = git(hypervisor.folder / "reports.git", "ls-tree", "--name-only", branch, "runs/")
+        (record,) = (path for path in records.splitlines() if path.endswith(".json"))
+        told = json.loads(git(hypervisor.folder / "reports.git", "show", f"{branch}:{record}"))
+        assert told["outcome"] == "applied"
+        assert "the tick that began it was ended from outside" in told["notes"][0]
