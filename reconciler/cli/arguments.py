@@ -13,6 +13,7 @@ from reconciler.host import DEFAULT_CONFIG
 from reconciler.policy.managers import NAMES
 
 _TARGET = "one guest, by its id or name, or as HOST/ID"
+_ABOUT = f"about a guest instead of this host: {_TARGET}"
 _WINDOW_COUNT = 10
 _LOG_COUNT = 20
 
@@ -86,6 +87,7 @@ def _add_run(commands: _Commands) -> None:
         action="store_true",
         help="with --now: pass over a freeze too, where this host's configuration allows it",
     )
+    run.add_argument("--target", metavar="GUEST", help=f"one tick in a guest alone: {_TARGET}")
     _format(run)
 
 
@@ -109,8 +111,9 @@ def _add_plan_verbs(commands: _Commands) -> None:
     plan.add_argument(
         "--notify",
         action="store_true",
-        help="send the plan to every notifier that the policy names for this host",
+        help="send the plan to every notifier that the policy names for this host, or for --target",
     )
+    plan.add_argument("--target", metavar="GUEST", help=_ABOUT)
     _format(plan)
     explain = commands.add_parser(
         "explain",
@@ -125,12 +128,14 @@ def _add_plan_verbs(commands: _Commands) -> None:
         "--since", metavar="DATE", help="say what became of PACKAGE from that day on, and what changed it"
     )
     explain.add_argument("--fresh", action="store_true", help="plan anew instead of reading the last report")
+    explain.add_argument("--target", metavar="GUEST", help=_ABOUT)
     _format(explain)
     status = commands.add_parser(
         "status",
         help="show the last report: what, when, and why not now",
-        description="Show the last report.",
+        description="Show the last report; of a hypervisor with a line for each guest.",
     )
+    status.add_argument("--target", metavar="GUEST", help=_ABOUT)
     _format(status)
 
 
@@ -218,12 +223,14 @@ def _add_view_verbs(commands: _Commands) -> None:
     log.add_argument(
         "--last", type=int, metavar="N", help=f"list only the N newest (default: {_LOG_COUNT}; 0: all)"
     )
+    log.add_argument("--target", metavar="GUEST", help=_ABOUT)
     _format(log)
     pause = commands.add_parser(
         "pause",
         help="apply nothing on this host until resumed, or until a given time",
         description="Apply nothing on this host, and reboot it not, until `resume` or --until. It is still "
-        "looked at and reported on. The reason and your name stand in status and reports.",
+        "looked at and reported on. The reason and your name stand in status and reports. Guests of this "
+        "host go on: each is held by --target.",
     )
     pause.add_argument("--reason", metavar="TEXT", required=True, help="why, for those who wonder")
     pause.add_argument(
@@ -231,12 +238,14 @@ def _add_view_verbs(commands: _Commands) -> None:
         metavar="WHEN",
         help="when it ends by itself: a duration (3d), a date (through its end), or a time with its zone",
     )
+    pause.add_argument("--target", metavar="GUEST", help=f"hold a guest alone: {_TARGET}")
     _format(pause)
     resume = commands.add_parser(
         "resume",
         help="end the pause of this host",
         description="End the pause of this host. The next run applies what policy and gates allow.",
     )
+    resume.add_argument("--target", metavar="GUEST", help=f"let a guest go on: {_TARGET}")
     _format(resume)
 
 
@@ -245,8 +254,8 @@ def _add_guests(commands: _Commands) -> None:
         "guests",
         help="list the guests of this hypervisor, and why one would not be looked after",
         description="List the guests of this hypervisor, as `guests` of the configuration says, with state "
-        "and labels, and why one would not be looked after. In this version guests are listed, and nothing "
-        "is done in them. No process is started in a guest, nor one for each.",
+        "and labels, and why one would not be looked after. No process is started in a guest, nor one for "
+        "each.",
     )
     guests.add_argument("--target", metavar="GUEST", help=_TARGET)
     _format(guests)

@@ -125,7 +125,7 @@ def perform(chosen: argparse.Namespace) -> int:
         case "status":
             from reconciler.cli.verbs import status
 
-            return status.run(chosen.config, chosen.format)
+            return status.run(chosen.config, chosen.format, chosen.target)
         case "log":
             from reconciler.cli.verbs import log
 
@@ -154,7 +154,7 @@ def _perform_on_host(chosen: argparse.Namespace) -> int:
         case "resume":
             from reconciler.cli.verbs import pause
 
-            return pause.resume(chosen.config, chosen.format)
+            return pause.resume(chosen.config, chosen.format, chosen.target)
         case "guests":
             from reconciler.cli.verbs import guests
 

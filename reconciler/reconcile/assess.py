@@ -278,17 +278,18 @@ class Assessor:
             recording = replace(recording, unrestricted=tuple(self._unrestricted(seen, talk, occasion)))
         return _concluded(recording, occasion)
 
-    def follow(self, state: State) -> InForce:
-        """Fetch the policy for several targets, and remember a new valid revision as accepted.
+    def follow(self, state: State, *, accept: bool = True) -> InForce:
+        """Fetch the policy for several targets.
 
         Args:
             state: What the last tick of this target left.
+            accept: Remember a new valid revision as accepted. A dry-run does not.
 
         Raises:
             ReconcilerError: The last good policy is lost.
         """
         now = self.clock.now()
-        return self.follower.follow(_acceptance(state), now, accept=True, beginning=state.beginning)
+        return self.follower.follow(_acceptance(state), now, accept=accept, beginning=state.beginning)
 
     def is_host(self, state: State, seen: Observation) -> bool:
         """Say whether the machine is the host, as far as its policy and its reports tell; else it is.
@@ -694,7 +695,7 @@ def _by_itself(
         min((one.until for one in seen.quarantined if one.until is not None), default=None),
         # Also those that no gate names, since a person passed over it or another one closed before.
         windows.next_transition(
-            effective.schedules, effective.frozen, now, budget=settings.budget, splay_key=report.target
+            effective.schedules, effective.frozen, now, budget=settings.budget, splay_key=report.target_id
         ),
         announcement_due(report, settings.announce) if settings.action == "apply" else None,
         shifted(week_of(now), timedelta(days=7)) if Event.WEEKLY_DIGEST in told else None,

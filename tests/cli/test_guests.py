@@ -18,6 +18,15 @@ from reconciler.cli.showing.interfaces import schema
         (("windows", "--target", "other/101"), "other/101 is a guest of another host: this is web-01"),
         (("windows", "--target", "101", "--policy", "."), "--target is about a guest of this host"),
         (("windows", "--target", "101", "--start", "02:00"), "have no meaning beside an expression"),
+        (("plan", "--target", "101", "--root", "/srv"), "--root and --target do not go together"),
+        (("run", "--target", "101"), "the configuration has no `guests`: none is looked for"),
+        (("plan", "--target", "web"), "web-01 has no guest web"),
+        (("explain", "--target", "101"), "web-01 has no guest 101"),
+        (("status", "--target", "101"), "web-01 has no guest 101"),
+        (("log", "--target=--help"), "web-01 has no guest --help"),
+        (("pause", "--reason", "x", "--target", "101"), "web-01 has no guest 101"),
+        (("resume", "--target", "other/101"), "other/101 is a guest of another host: this is web-01"),
+        (("pause", "--reason", "x", "--target", ""), "the target is empty"),
     ],
 )
 def test_a_target_that_is_none_is_the_caller_s_mistake(

@@ -106,7 +106,7 @@ def render_status(report: Report, *, width: int = 100, colour: bool = False) -> 
 
 def _title(report: Report, paint: Paint, width: int) -> list[str]:
     style = Style.BAD if failures(report.conditions) else Style.STRONG
-    said = f"{visible(report.target)}: {visible(headline(report))}"
+    said = f"{visible(report.target_id)}: {visible(headline(report))}"
     return [paint(line, style) for line in wrapped(said, width)]
 
 

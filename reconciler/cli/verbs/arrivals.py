@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from reconciler.cli.wiring.compose import QUEUE, run_logs
+from reconciler.cli.wiring.compose import QUEUE
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.gitops.git import Git
 from reconciler.gitops.refs import is_oid
 from reconciler.host.config import Config
-from reconciler.host.state.run_logs import RunLogFolder
+from reconciler.host.state.run_logs import TargetLogs
 from reconciler.planning.facts.observation import Installed
 from reconciler.planning.facts.package import Names, PackageId
 from reconciler.planning.reporting.document import ApprovalState, ExceptionState, Report
@@ -89,15 +89,18 @@ class Arrival:
         }
 
 
-def arrivals(config: Config, report: Report, installed: Iterable[Installed]) -> tuple[Arrival, ...]:
+def arrivals(
+    config: Config, logs: TargetLogs, report: Report, installed: Iterable[Installed]
+) -> tuple[Arrival, ...]:
     """Return by which runs packages came to the versions that they have; of others, and from before, nothing.
 
     Args:
         config: Of the host.
+        logs: Of the target's runs.
         report: The newest one: what it lists is in force.
         installed: The packages that are asked about.
     """
-    logs, found = run_logs(config), []
+    found = []
     for one in installed:
         if (brought := run_that_brought(logs, one.package, one.version)) is not None:
             run, record = brought
@@ -110,12 +113,12 @@ def arrivals(config: Config, report: Report, installed: Iterable[Installed]) -> 
 
 
 def run_that_brought(
-    logs: RunLogFolder, package: PackageId, version: str | None, until: datetime | None = None
+    logs: TargetLogs, package: PackageId, version: str | None, until: datetime | None = None
 ) -> tuple[str, dict[str, Any]] | None:
     """Return id and record of the last run that moved a package to a version, ``None`` where none is known.
 
     Args:
-        logs: Of the host.
+        logs: Of the target.
         package: Of one architecture.
         version: ``None`` of one that was removed.
         until: Leave aside runs that began later.

@@ -1,4 +1,4 @@
-"""``patchledger log``: the runs of this host, and one of them with what the package manager said."""
+"""``patchledger log``: the runs of this host or a guest, and one with what the package manager said."""
 
 import sys
 from collections.abc import Iterator
@@ -12,11 +12,12 @@ from reconciler.cli.showing.table import Paint, Row, Style, table
 from reconciler.cli.showing.terminal import Format, colour, print_json, width
 from reconciler.cli.verbs.arrivals import announced_commit, announced_report, approved, covering
 from reconciler.cli.verbs.origins import Lines, written_lines
-from reconciler.cli.wiring.compose import policy_mirror, run_logs
+from reconciler.cli.wiring.aimed import aim, kept_at_all
+from reconciler.cli.wiring.compose import policy_mirror
 from reconciler.errors import DONE, Misuse
 from reconciler.host.config import Config, load_config
 from reconciler.host.machine.clock import SystemClock
-from reconciler.host.state.run_logs import RunLogFolder
+from reconciler.host.state.run_logs import TargetLogs
 from reconciler.planning.runs.record import RunOutcome, outcome_of
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
@@ -35,6 +36,7 @@ class LogOptions:
     config: str
     run: str | None
     last: int | None
+    target: str | None
     format: Format
 
 
@@ -61,10 +63,10 @@ def run(options: LogOptions) -> int:
     """Print the list of runs, or one run, and return 0.
 
     Raises:
-        Misuse: There is no such run, the folder cannot be read, or an argument is wrong.
+        Misuse: There is no such run or guest, the folder cannot be read, or an argument is wrong.
     """
-    config = load_config(Path(options.config))
-    logs = run_logs(config)
+    aimed = kept_at_all(aim(load_config(Path(options.config)), options.target))
+    config, logs = aimed.config, aimed.logs
     if options.run == _NEWEST and options.format == "text" and options.last is None and not logs.runs():
         _list(logs, 1, options.format)  # as of a list that is empty: nothing is wrong
     elif options.run is None:
@@ -76,7 +78,7 @@ def run(options: LogOptions) -> int:
     return DONE
 
 
-def find(logs: RunLogFolder, wanted: str) -> str:
+def find(logs: TargetLogs, wanted: str) -> str:
     """Return the id of the run that ``wanted`` names: ``last``, a whole id, or the beginning of just one.
 
     Raises:
@@ -101,7 +103,7 @@ def find(logs: RunLogFolder, wanted: str) -> str:
     )
 
 
-def _list(logs: RunLogFolder, count: int, form: Format) -> None:
+def _list(logs: TargetLogs, count: int, form: Format) -> None:
     if count < 0:
         raise Misuse(f"--last is 0 for all, or a number of runs, not {count}")
     runs = logs.runs()
@@ -125,7 +127,7 @@ def _list(logs: RunLogFolder, count: int, form: Format) -> None:
             sys.stdout.write(f"{len(lines)} of {len(runs)} runs; all with --last 0.\n")
 
 
-def _line(logs: RunLogFolder, run_: str) -> LogLine:
+def _line(logs: TargetLogs, run_: str) -> LogLine:
     record = logs.record(run_)
     try:
         if record is not None:
@@ -171,7 +173,7 @@ def _style(row: Row) -> Style:
             return Style.BAD if word == _DAMAGED else Style.NOTE
 
 
-def _show(config: Config, logs: RunLogFolder, run_: str, form: Format) -> None:
+def _show(config: Config, logs: TargetLogs, run_: str, form: Format) -> None:
     record, log = logs.record(run_), logs.log(run_)
     approvals = _approved(config, record or {})
     if form == "json":

@@ -1,4 +1,4 @@
-"""``patchledger pause`` and ``resume``: the operator's own word that nothing is applied here for a while."""
+"""``patchledger pause`` and ``resume``: the operator's own word that nothing is applied for a while."""
 
 import re
 import sys
@@ -8,10 +8,11 @@ from pathlib import Path
 
 from reconciler.cli.showing.interfaces import PauseState
 from reconciler.cli.showing.terminal import Format, note, print_json
+from reconciler.cli.wiring.aimed import Aim, aim, kept_at_all
 from reconciler.errors import DONE, Misuse
-from reconciler.host.config import Config, load_config
+from reconciler.host.config import load_config
 from reconciler.host.machine.clock import SystemClock
-from reconciler.host.state.folder import StateFolder
+from reconciler.host.state.folder import StateFolder, TargetFolder
 from reconciler.ownership import user_name
 from reconciler.planning.gates.types import Pause
 from reconciler.planning.runs.log import without_secrets
@@ -32,23 +33,25 @@ class PauseOptions:
     config: str
     reason: str
     until: str | None
+    target: str | None
     format: Format
 
 
 def pause(options: PauseOptions) -> int:
-    """Pause the host, or change its pause, and say until when.
+    """Pause the host or a guest, or change its pause, and say until when.
 
     Raises:
-        Misuse: There is no reason, the end cannot be read or is past, or the state folder cannot be written.
+        Misuse: There is no reason, the end cannot be read or is past, or the state folder cannot be written;
+            or there is no such guest.
     """
-    config, folder = _open(options.config)
+    aimed, folder = _open(options.config, options.target)
     now = SystemClock().now()
     said = " ".join(options.reason.split())
     if not said:
         raise Misuse("a pause needs a reason for those who wonder", 'add --reason "..."')
     if len(said) > LONGEST_REASON:
         raise Misuse(f"the reason has {len(said)} characters; {LONGEST_REASON} is the most", "say it shorter")
-    reason = visible(without_secrets(said, config.environment.values()))
+    reason = visible(without_secrets(said, aimed.secrets))
     until = None if options.until is None else read_until(options.until, now)
     wanted = Pause(reason, user_name(), now.replace(microsecond=0), until)
     earlier = _standing(folder.pause(), now)
@@ -56,31 +59,33 @@ def pause(options: PauseOptions) -> int:
     if earlier is not None:
         note(f"this replaces the pause by {visible(earlier.by)}: {visible(earlier.reason)}")
     if options.format == "json":
-        print_json(plain(PauseState(config.host, wanted)))
+        print_json(plain(PauseState(aimed.name, wanted)))
         return DONE
-    sys.stdout.write(f"{config.host} is paused {_until(until)}: {reason}\n")
+    sys.stdout.write(f"{aimed.shown} is paused {_until(until)}: {reason}\n")
     sys.stdout.write("Nothing is applied and nothing reboots; it is still looked at and reported on.\n")
+    if aimed.guest is None and aimed.config.guests is not None:
+        sys.stdout.write("Its guests go on: `patchledger pause --target GUEST` holds one of them.\n")
     return DONE
 
 
-def resume(config_file: str, form: Format) -> int:
+def resume(config_file: str, form: Format, target: str | None = None) -> int:
     """End the pause; where there is none, say so, which is no failure.
 
     Raises:
-        Misuse: The state folder cannot be written.
+        Misuse: The state folder cannot be written, or there is no such guest.
     """
-    config, folder = _open(config_file)
+    aimed, folder = _open(config_file, target)
     earlier = _standing(folder.pause(), SystemClock().now())
     folder.clear_pause()
     if form == "json":
-        print_json(plain(PauseState(config.host, None)))
+        print_json(plain(PauseState(aimed.name, None)))
         return DONE
     if earlier is None:
-        sys.stdout.write(f"{config.host} was not paused.\n")
+        sys.stdout.write(f"{aimed.shown} was not paused.\n")
     else:
         since = f"{earlier.since:%Y-%m-%d %H:%M} UTC"
         by, reason = visible(earlier.by), visible(earlier.reason)
-        sys.stdout.write(f"{config.host} goes on; it was paused by {by} since {since}: {reason}\n")
+        sys.stdout.write(f"{aimed.shown} goes on; it was paused by {by} since {since}: {reason}\n")
     return DONE
 
 
@@ -125,11 +130,13 @@ def _end_of_day(day: date) -> datetime:
         raise Misuse(f"--until {day} lies too far away", _HINT) from error
 
 
-def _open(config_file: str) -> tuple[Config, StateFolder]:
-    config = load_config(Path(config_file))
-    folder = StateFolder(config.state_dir)
+def _open(config_file: str, target: str | None) -> tuple[Aim, TargetFolder]:
+    aimed = kept_at_all(aim(load_config(Path(config_file)), target))
+    # The host's own folder first: one for itself alone, in which that of a guest is.
+    StateFolder(aimed.config.state_dir).prepare()
+    folder = aimed.folder
     folder.prepare()
-    return config, folder
+    return aimed, folder
 
 
 def _standing(found: Pause | None, now: datetime) -> Pause | None:

@@ -1,4 +1,4 @@
-"""The verbs that answer about one host: ``plan``, ``explain``, and what ``windows`` needs to know of it."""
+"""The verbs that answer about one target: ``plan``, ``explain``, and what ``windows`` needs to know."""
 
 import contextlib
 import re
@@ -20,8 +20,10 @@ from reconciler.cli.verbs.origins import Lines, written_lines
 from reconciler.cli.verbs.policy.described import facts, left_open
 from reconciler.cli.verbs.since import since
 from reconciler.cli.verbs.windows import HostWindows, WindowsOptions
+from reconciler.cli.wiring.aimed import Aim, aim, entered, kept_at_all, refuse
 from reconciler.cli.wiring.compose import Wiring, wire
 from reconciler.cli.wiring.guests import folders_of, guests_of, policy_here
+from reconciler.cli.wiring.looking import look
 from reconciler.errors import (
     DONE,
     PENDING,
@@ -34,10 +36,9 @@ from reconciler.errors import (
     worst,
 )
 from reconciler.gitops.revision import read_folder
-from reconciler.host.config import REF, Config, ReportRemote, load_config
+from reconciler.host.config import REF, ReportRemote, load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
-from reconciler.host.state.folder import StateFolder
 from reconciler.planning.facts.matching import facts_of_guest
 from reconciler.planning.facts.observation import Installed
 from reconciler.planning.facts.package import Mention, PackageId
@@ -68,6 +69,7 @@ class PlanOptions:
     policy_ref: str | None = None
     check: bool = False
     notify: bool = False
+    target: str | None = None
     format: Format = "text"
 
 
@@ -79,6 +81,7 @@ class ExplainOptions:
     package: str | None
     fresh: bool
     since: str | None
+    target: str | None
     format: Format
 
 
@@ -89,20 +92,24 @@ def plan(options: PlanOptions) -> int:
         ReconcilerError: The machine cannot be observed, or the configuration is wrong.
     """
     config = load_config(Path(options.config))
+    if options.root is not None and options.target is not None:
+        raise Misuse("--root and --target do not go together", "leave one of them out")
+    aimed = entered(config, options.target)
     if options.root is not None:
         config = config.model_copy(update={"root": Path(options.root).absolute()})
+        aimed = Aim(config)
     if options.policy_ref is not None:
         if options.notify:
             raise Misuse(
                 "--policy-ref and --notify do not go together", "what is only tried is told to nobody"
             )
-        with _tried(config, options.policy_ref) as tried:
-            return _shown(tried, options)
-    return _shown(wire(config, encrypted=folder_beside(Path(options.config))), options)
+        with _tried(aimed, options.policy_ref) as tried:
+            return _shown(tried, replace(aimed, config=tried.config), options)
+    return _shown(wire(config, encrypted=folder_beside(Path(options.config))), aimed, options)
 
 
 @contextlib.contextmanager
-def _tried(config: Config, ref: str) -> Iterator[Wiring]:
+def _tried(aimed: Aim, ref: str) -> Iterator[Wiring]:
     """Give what follows another branch, in a state folder that is thrown away afterwards.
 
     What was seen and done before counts as it would: ages of updates, what is held in quarantine. Which
@@ -114,26 +121,35 @@ def _tried(config: Config, ref: str) -> Iterator[Wiring]:
     """
     if not re.fullmatch(REF, ref):
         raise Misuse(f"--policy-ref {visible(ref)} is no branch's name", "give one of the policy repository")
-    before = StateFolder(config.state_dir).recall().state if config.state_dir.is_dir() else State()
-    remembered = replace(before, accepted="", floor="", beginning="", is_verified=False, signed=())
+    config = aimed.config
     with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:
         aside = {"state_dir": Path(folder) / "state", "log_dir": Path(folder) / "log"}
         policy = config.policy.model_copy(update={"ref": ref})
         wiring = wire(config.model_copy(update={"policy": policy, "reports": ReportRemote(), **aside}))
-        wiring.folder.save(remembered)
+        for one in (Aim(config), aimed) if aimed.guest is not None else (aimed,):
+            kept = replace(one, config=wiring.config).folder
+            kept.prepare()
+            kept.save(_remembered(one))
         note(f"by {ref}, and not by {config.policy.ref}, which this host follows; nothing of this is kept")
         yield wiring
 
 
-def _shown(wiring: Wiring, options: PlanOptions) -> int:
-    at_work(f"{wiring.manager.name} is asked what it would do; that takes a while where much is offered")
-    assessment = _look(wiring)
+def _remembered(one: Aim) -> State:
+    """Return what is kept of a target, as if no policy had been accepted."""
+    before = one.folder.recall().state if one.folder.path.is_dir() else State()
+    return replace(before, accepted="", floor="", beginning="", is_verified=False, signed=())
+
+
+def _shown(wiring: Wiring, aimed: Aim, options: PlanOptions) -> int:
+    asked = wiring.manager.name if aimed.guest is None else f"guest {aimed.guest.id}"
+    at_work(f"{asked} is asked what it would do; that takes a while where much is offered")
+    assessment = _look(wiring, aimed)
     if options.format == "json":
         print_json(plan_json(assessment.report))
     else:
         sys.stdout.write(render_plan(assessment.report, width=width(), colour=colour()))
     pending = PENDING if options.check and assessment.report.plan.transaction else DONE
-    unsent = _send(wiring, assessment) if options.notify else ()
+    unsent = _send(wiring, aimed, assessment) if options.notify else ()
     wrong = failures(assessment.report.conditions)
     for failure in wrong:
         tell(failure)
@@ -148,23 +164,24 @@ def explain(options: ExplainOptions) -> int:
     Raises:
         ReconcilerError: As for :func:`plan`.
     """
-    wiring = wire(load_config(Path(options.config)))
+    aimed = kept_at_all(aim(load_config(Path(options.config)), options.target))
+    wiring = wire(aimed.config)
     if options.since is not None:
         if options.package is None or options.fresh:
             raise Misuse("--since is about one package, and what was reported", "name the package alone")
-        return since(wiring, options.package, options.since, options.format)
-    last = None if options.fresh else _last_finding(wiring)
-    found = _look(wiring).finding if last is None else last
+        return since(wiring, aimed, options.package, options.since, options.format)
+    last = None if options.fresh else _last_finding(wiring, aimed)
+    found = _look(wiring, aimed).finding if last is None else last
     report, observed = found.report, found.recording.observation
     if found.effective is None:
         raise Stalled(
-            "there is no policy in force on this host, so nothing was asked of the package manager",
+            f"there is no policy in force for {_whom(aimed)}, so nothing was asked of the package manager",
             "see `patchledger status` for why",
         )
     lines = Lines.of(found.effective, _origins(report, options.package))
     written = written_lines(wiring.config, wiring.source, lines, SystemClock().now())
     present = _present(observed.installed, options.package)
-    came = arrivals(wiring.config, report, present)
+    came = arrivals(wiring.config, aimed.logs, report, present)
     if options.format == "json":
         more = {
             "written": [one.plain() for one in written],
@@ -193,6 +210,10 @@ def explain(options: ExplainOptions) -> int:
     shown = "".join(_section(head, lines) for head, lines in sections)
     sys.stdout.write(f"{text}{shown}{as_of}\n" if not shown else f"{text}{shown}\n{as_of}\n")
     return DONE
+
+
+def _whom(aimed: Aim) -> str:
+    return "this host" if aimed.guest is None else aimed.shown
 
 
 def _present(installed: Sequence[Installed], package: str | None) -> list[Installed]:
@@ -288,8 +309,9 @@ def windows(config: str, folder: str | None) -> HostWindows:
     """
     if folder is not None:
         return HostWindows(schedules=(), known=_compiled(_loaded_folder(Path(folder))))
-    wiring = wire(load_config(Path(config)))
-    found = _last_finding(wiring) or _look(wiring).finding
+    aimed = Aim(load_config(Path(config)))
+    wiring = wire(aimed.config)
+    found = _last_finding(wiring, aimed) or _look(wiring, aimed).finding
     revision, effective = found.revision, found.effective
     if revision is None or effective is None:
         raise Stalled("there is no policy in force on this host", "see `patchledger status`")
@@ -346,18 +368,18 @@ def _windows_by(revision: Revision, effective: Effective, own: HostFacts) -> Hos
     )
 
 
-def _look(wiring: Wiring) -> Assessment:
-    """Look at the host now, and tell what went wrong on the way."""
-    with wiring.folder.locked():
-        recalled = wiring.folder.recall()
-        assessment = wiring.ticker.assessor.assess(recalled.state, accept=False, is_reported=False)
-    note(*recalled.complaints, *wiring.source.notices)
+def _look(wiring: Wiring, aimed: Aim) -> Assessment:
+    """Look at a target now, and tell what went wrong on the way."""
+    if aimed.guest is not None and aimed.guest.left_out:
+        refuse(aimed.guest)
+    assessment, complaints = look(wiring, aimed)
+    note(*complaints, *wiring.source.notices)
     for failure in assessment.failures:
         tell(failure)
     return assessment
 
 
-def _send(wiring: Wiring, assessment: Assessment) -> tuple[ReconcilerError, ...]:
+def _send(wiring: Wiring, aimed: Aim, assessment: Assessment) -> tuple[ReconcilerError, ...]:
     """Send the plan to whoever hears of anything about this host, and return what could not be delivered.
 
     It goes through the outbox, so that what a service does not take now is tried again by the next runs.
@@ -369,7 +391,7 @@ def _send(wiring: Wiring, assessment: Assessment) -> tuple[ReconcilerError, ...]
     names = tuple(dict.fromkeys(route.to for route in routes_of(effective)))
     if effective is None or not names:
         raise Stalled(
-            "the plan was sent to nobody: the policy in force names no notifier for this host",
+            f"the plan was sent to nobody: the policy in force names no notifier for {_whom(aimed)}",
             "add `notify` to a policy that matches it",
         )
     report, routes = assessment.report, tuple(Route(name, frozenset(Event)) for name in names)
@@ -384,8 +406,8 @@ def _send(wiring: Wiring, assessment: Assessment) -> tuple[ReconcilerError, ...]
     return failures
 
 
-def _last_finding(wiring: Wiring) -> Finding | None:
-    recorded = wiring.folder.read("observation.json")
+def _last_finding(wiring: Wiring, aimed: Aim) -> Finding | None:
+    recorded = aimed.folder.read("observation.json") if aimed.folder.path.is_dir() else None
     if recorded is None:
         return None
     try:

@@ -15,6 +15,7 @@ from reconciler.agent.tick_files import TickFiles, failed_early
 from reconciler.cli.showing.render import render_run, render_status, render_summary
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width
 from reconciler.cli.wiring import quiet
+from reconciler.cli.wiring.aimed import Aim, entered
 from reconciler.cli.wiring.compose import Wiring, wire
 from reconciler.errors import DONE, TRANSIENT, Misuse, ReconcilerError, Stalled, exit_code, worst
 from reconciler.gitops.failures import Damaged
@@ -50,6 +51,7 @@ class RunOptions:
     now: bool
     reason: str | None
     override_freeze: bool
+    target: str | None
     format: Format
 
 
@@ -58,6 +60,9 @@ def run(options: RunOptions) -> int:
     config_path = Path(options.config)
     config = load_config(config_path)
     glass = _break_glass(options, config)
+    aimed = entered(config, options.target)
+    if aimed.guest is not None:
+        return _run_in(aimed, wire(config, encrypted=folder_beside(config_path)), glass, options.format)
     try:
         wiring = wire(config, encrypted=folder_beside(config_path))
     except ReconcilerError as error:
@@ -65,9 +70,25 @@ def run(options: RunOptions) -> int:
         raise
     done = run_once(config_path, wiring, glass)
     note(*_noticed(wiring, done))
+    return _shown(wiring, done, wiring.site.branch, options.format)
+
+
+def _run_in(aimed: Aim, wiring: Wiring, glass: BreakGlass | None, form: Format) -> int:
+    """Make one tick in a guest alone, and print it as that of a host is printed."""
+    from reconciler.cli.verbs.run_guest import tick_in
+
+    if aimed.guest is None:
+        raise ValueError("no guest")
+    came = tick_in(wiring, aimed.guest, glass)
+    note(*came.notices, *_noticed(wiring, came.done))
+    return _shown(wiring, came.done, aimed.branch, form)
+
+
+def _shown(wiring: Wiring, done: Tick, branch: str, form: Format) -> int:
+    """Print what a tick came to, and return its exit code."""
     for failure in done.failures:
         tell(failure)
-    if options.format == "json":
+    if form == "json":
         published = done.published
         runs = [to_run_document(record) for record in (*done.of_guests, *done.runs)]
         print_json(
@@ -82,7 +103,7 @@ def run(options: RunOptions) -> int:
         for record in (*done.of_guests, *done.runs):
             sys.stdout.write(render_run(record, width=width(), colour=colour()) + "\n")
         sys.stdout.write(render_summary(done.report, width=width(), colour=colour()))
-        sys.stdout.write("\n" + _committed(wiring, done) + "\n")
+        sys.stdout.write("\n" + _committed(wiring, done, branch) + "\n")
     return worst([DONE, *map(exit_code, done.failures)])
 
 
@@ -309,15 +330,15 @@ def _may_pass_unseen(assessment: Assessment) -> bool:
     return may_pass_unseen(judged.decision, judged.gates)
 
 
-def _committed(wiring: Wiring, done: Tick) -> str:
+def _committed(wiring: Wiring, done: Tick, branch: str) -> str:
     reporter, published = wiring.ticker.reporter, done.published
     where = wiring.queue.shown if reporter.has_remote else str(wiring.queue.queue)
     if done.assessment.is_anothers:
-        return f"No report was committed: the branch {wiring.site.branch} is another machine's."
+        return f"No report was committed: the branch {branch} is another machine's."
     if published.commit is None:
         said = "Nothing changed since the last report; no commit was made"
     else:
-        said = f"Committed report {published.commit[:12]} on branch {wiring.site.branch}"
+        said = f"Committed report {published.commit[:12]} on branch {branch}"
     if not reporter.has_remote:
         return f"{said} (in {where}; no report remote is configured)."
     if not published.pushed:

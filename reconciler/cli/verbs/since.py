@@ -1,4 +1,4 @@
-"""``explain PACKAGE --since``: what became of a package on this host, and which policy changed it."""
+"""``explain PACKAGE --since``: what became of a package on a host, and which policy changed it."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,8 @@ from datetime import datetime
 from reconciler.cli.showing.table import wrapped
 from reconciler.cli.showing.terminal import Format, note, print_json, width
 from reconciler.cli.verbs.arrivals import run_that_brought
-from reconciler.cli.wiring.compose import Wiring, run_logs
+from reconciler.cli.wiring.aimed import Aim
+from reconciler.cli.wiring.compose import Wiring
 from reconciler.errors import DONE, Misuse, ReconcilerError
 from reconciler.planning.facts.package import Mention
 from reconciler.planning.reporting.document import Report
@@ -22,51 +23,52 @@ from reconciler.policy.zones import parse_moment, start_instant, zone
 _SUBJECT = 100
 
 
-def since(wiring: Wiring, package: str, at: str, form: Format) -> int:
+def since(wiring: Wiring, aimed: Aim, package: str, at: str, form: Format) -> int:
     """Print each report that changed the fate of a package, the oldest first, and return 0.
 
     Args:
         wiring: Of the host.
+        aimed: The target.
         package: ``name`` or ``name:arch``.
         at: A date, or a time, in UTC where it names no zone.
         form: How it is printed.
 
     Raises:
-        Misuse: ``at`` is no date, or this host has no report.
+        Misuse: ``at`` is no date, or the target has no report.
         Stalled: The file system refuses.
     """
     try:
         begin = start_instant(parse_moment(at), zone("UTC"))
     except ValueError as error:
         raise Misuse(f"--since {visible(at)}: {error}", "write 2026-12-20") from error
-    found = turns(Mention.parse(package), _reports(wiring, begin))
+    found = turns(Mention.parse(package), _reports(wiring, aimed, begin))
     if form == "json":
         print_json([_plain(one) for one in found])
         return DONE
     if not found:
         sys.stdout.write(f"{visible(package)}: no report since {visible(at)} tells of an update\n")
     for one in found:
-        lines = wrapped(visible(f"{minute(one.at)}  {_words(one, wiring)}"), width())
+        lines = wrapped(visible(f"{minute(one.at)}  {_words(one, wiring, aimed)}"), width())
         sys.stdout.writelines(f"{line}\n" for line in lines)
     return DONE
 
 
-def _reports(wiring: Wiring, begin: datetime) -> Iterator[Report]:
+def _reports(wiring: Wiring, aimed: Aim, begin: datetime) -> Iterator[Report]:
     is_any = False
-    for data in wiring.queue.since(wiring.site.branch, begin):
+    for data in wiring.queue.since(aimed.branch, begin):
         is_any = True
         try:
             yield read_report(data)
         except Misuse as error:
             note(f"a report is passed over: {error.message}")
     if not is_any:
-        raise Misuse("this host has no report yet", "run `patchledger run`")
+        raise Misuse(f"{aimed.shown} has no report yet", "run `patchledger run`")
 
 
-def _words(turn: Turn, wiring: Wiring) -> str:
+def _words(turn: Turn, wiring: Wiring, aimed: Aim) -> str:
     update = turn.update
     if update is None:
-        return f"{turn.package}: no update is listed any more{_run(turn, wiring)}{_cause(turn, wiring)}"
+        return f"{turn.package}: no update is listed any more{_run(turn, aimed)}{_cause(turn, wiring)}"
     moved = " → ".join(filter(None, (update.installed or "new", update.candidate or "removed")))
     reason = update.reasons[0]
     origin = f" [{reason.origin}]" if reason.origin else ""
@@ -74,12 +76,12 @@ def _words(turn: Turn, wiring: Wiring) -> str:
     return f"{said}{_cause(turn, wiring)}"
 
 
-def _run(turn: Turn, wiring: Wiring) -> str:
+def _run(turn: Turn, aimed: Aim) -> str:
     """Name the run that brought the version that was offered, where one did."""
     if turn.before is None:
         return ""
     version = turn.before.candidate
-    brought = run_that_brought(run_logs(wiring.config), turn.package, version, turn.at)
+    brought = run_that_brought(aimed.logs, turn.package, version, turn.at)
     if brought is None:
         return ""
     return f": run {brought[0]} {f'brought {version}' if version else 'removed it'}"

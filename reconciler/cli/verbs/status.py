@@ -31,14 +31,22 @@ _LABEL = 9
 _MESSAGE_NAME = 50  # characters of "000000000001-", 32 hexadecimal digits and ".json"
 
 
-def run(config_file: str, form: "Format") -> int:
-    """Print how the host is and return 0.
+def run(config_file: str, form: "Format", target: str | None = None) -> int:
+    """Print how the host is, or a guest of it, and return 0.
 
     Raises:
-        Misuse: The configuration or the state folder cannot be read.
+        Misuse: The configuration or the state folder cannot be read, or there is no such guest.
         Stalled: There was no report yet.
         Transient: The first tick is at work, and has come to no report yet.
     """
+    if target is not None:
+        from reconciler.cli.verbs.status_of_guest import left_of, of_target
+
+        if (guest := of_target(config_file, target)) is not None:
+            folder, left, tick = left_of(guest)
+            document = _document(folder, left, tick, is_default=config_file == DEFAULT_CONFIG)
+            _print(document, left, form, target)
+            return 0
     try:
         config = _read(config_file)
     except OSError as error:
@@ -49,13 +57,17 @@ def run(config_file: str, form: "Format") -> int:
         document = _document(folder, left, tick, is_default=config_file == DEFAULT_CONFIG)
     except (KeyError, TypeError, ValueError) as error:
         raise _no_report(folder, tick) from error
+    _print(document, left, form)
+    return 0
+
+
+def _print(document: "dict[str, Any]", left: "dict[str, Any]", form: "Format", target: str = "") -> None:
     if form == "json":
         from reconciler.cli.showing.terminal import print_json
 
         print_json(document)
     else:
-        sys.stdout.write(_text(document, left["texts"]))
-    return 0
+        sys.stdout.write(_text(document, left["texts"], target))
 
 
 def _unread(config_file: str) -> Misuse:
@@ -237,7 +249,7 @@ def _shown(instant: str) -> str:
     return f"{instant[:10]} {instant[11:16]} UTC"
 
 
-def _text(document: "dict[str, Any]", texts: "dict[str, list[str]]") -> str:
+def _text(document: "dict[str, Any]", texts: "dict[str, list[str]]", target: str) -> str:
     """Put what is known now between the title and the rest of what the last tick rendered."""
     is_terminal = sys.stdout.isatty()
     width = _PLAIN_WIDTH
@@ -247,13 +259,13 @@ def _text(document: "dict[str, Any]", texts: "dict[str, list[str]]") -> str:
     is_coloured = is_terminal and not os.environ.get("NO_COLOR")
     title, _, rest = texts[str(width)][is_coloured].partition("\n\n")
     lines = []
-    for label, text, is_bad in _rows(document):
+    for label, text, is_bad in _rows(document, target):
         line = f"  {label:{_LABEL}}  {text}"
         lines.append(f"\x1b[31m{line}\x1b[0m" if is_bad and is_coloured else line)
     return "\n".join((title, "", *lines, "", rest))
 
 
-def _rows(document: "dict[str, Any]") -> "Iterator[tuple[str, str, bool]]":
+def _rows(document: "dict[str, Any]", target: str) -> "Iterator[tuple[str, str, bool]]":
     """Yield label, text and whether it is bad."""
     yield from _tick_rows(document)
     if document["next_tick"] is None:
@@ -274,7 +286,8 @@ def _rows(document: "dict[str, Any]") -> "Iterator[tuple[str, str, bool]]":
         is_bad = last["outcome"] in BAD_ENDS
         why = f": {last['reason']}" if last["reason"] else ""
         yield "Last run", f"{_shown(last['ended'])}, {last['headline']}{why}", is_bad
-        yield "", f"`patchledger log {last['run']}` shows it", False
+        whose = f" --target {_printable(target)}" if target else ""
+        yield "", f"`patchledger log {last['run']}{whose}` shows it", False
     pause = document["paused"]
     if pause is not None:
         end = "somebody resumes" if pause["until"] is None else _shown(pause["until"])

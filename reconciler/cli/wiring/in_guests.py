@@ -24,7 +24,7 @@ from reconciler.planning.facts.guest_rows import farewell
 from reconciler.planning.facts.guests import Gone, Guest, GuestKind, Pin, State, why_not
 from reconciler.planning.facts.inventory import Previous, inventory_of
 from reconciler.planning.gates.recording import Recording, read_vouched, write
-from reconciler.planning.gates.types import Pause
+from reconciler.planning.gates.types import BreakGlass, Pause
 from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.reporting.report import to_json
 from reconciler.planning.reporting.summary import subject, trailers
@@ -35,6 +35,8 @@ from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.assess import Assessor, decide_again
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.reports import Stored
+from reconciler.reconcile.ports.state import Recalled
+from reconciler.reconcile.ports.state import State as Remembered
 from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.ports.where import InGuest
 from reconciler.reconcile.reporter import Ran
@@ -93,6 +95,7 @@ class InGuests:
         outliving: What is told of where a signal ends the tick.
         git: To the copy of the policy and the queue of reports.
         messages: To the outbox.
+        waits: Reports are pushed by whoever looks after all guests, where nothing rests on them.
     """
 
     wiring: Wiring
@@ -102,13 +105,14 @@ class InGuests:
     outliving: Outliving = field(default_factory=Outliving)
     git: Turn = field(default_factory=Turn)
     messages: Turn = field(default_factory=Turn)
+    waits: bool = True
 
     def shut(self) -> None:
         """Let nothing be begun in any guest any more, since the tick is told to end."""
         self.messages.shut()
         self.git.shut()
 
-    def tick(self, guest: Guest) -> GuestTick:
+    def tick(self, guest: Guest, break_glass: BreakGlass | None = None) -> GuestTick:
         """Look after one guest, beside whatever else is at work; it is locked meanwhile.
 
         Raises:
@@ -118,9 +122,9 @@ class InGuests:
         folder = self.kept.of(guest.id)
         folder.prepare()
         with folder.locked():
-            return self._tick(guest, folder)
+            return self._tick(guest, folder, break_glass)
 
-    def _tick(self, guest: Guest, folder: GuestFolder) -> GuestTick:
+    def _tick(self, guest: Guest, folder: GuestFolder, break_glass: BreakGlass | None) -> GuestTick:
         machine = _machine_id(target_of(guest, self.said.environment))
         state, notices = folder.recall().state, tuple[str, ...]()
         why = "" if state.pin is None else state.pin.contradicted(guest.volume, machine)
@@ -137,12 +141,35 @@ class InGuests:
         used = _Unseen(folder.path, folder.id, self._clock.now()) if is_first else folder
         # From here on nothing is done in any other guest that gets its number meanwhile.
         target = target_of(guest, self.said.environment, machine)
-        done = self._ticker(guest, used, target).tick()
+        done = self._ticker(guest, used, target).tick(break_glass)
         state = folder.recall().state
         pin = (state.pin or Pin(guest.id)).and_seen(guest.volume, machine)
         if pin != state.pin:
             folder.save(replace(state, pin=pin))
         return GuestTick(done, is_first, notices)
+
+    def looking(self, guest: Guest, folder: GuestFolder) -> tuple[Ticker, Recalled]:
+        """Return what looks at a guest by hand, and what is remembered of it: nothing of another guest.
+
+        Args:
+            guest: That is looked at.
+            folder: Its own; the caller holds its lock.
+
+        Raises:
+            GuestAway: It does not run.
+            ReconcilerError: It cannot be looked at.
+        """
+        machine = _machine_id(target_of(guest, self.said.environment))
+        recalled = folder.recall()
+        pin = recalled.state.pin
+        why = "" if pin is None else pin.contradicted(guest.volume, machine)
+        if why:
+            said = f"guest {guest.id} is another one than before: {why}; nothing of that one counts"
+            recalled = replace(recalled, state=Remembered(), complaints=(said,))
+        used = folder
+        if recalled.state.snapshot is None:
+            used = _Unseen(folder.path, folder.id, self._clock.now())
+        return self._ticker(guest, used, target_of(guest, self.said.environment, machine)), recalled
 
     def farewell(self, guest: Guest) -> str:
         """Report where a guest went, end what was unfinished in it, and set aside what was kept.
@@ -217,7 +244,7 @@ class InGuests:
             site,
             assessor,
             Applier(site, self._clock, PROGRAM, assessor.ask_anew),
-            replace(host.reporter, site=site, queue=queue, messenger=messenger, waits=True),
+            replace(host.reporter, site=site, queue=queue, messenger=messenger, waits=self.waits),
             self._secrets,
             in_force=self.in_force,
         )

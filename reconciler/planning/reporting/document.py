@@ -354,6 +354,12 @@ class Report:
     guests: tuple[GuestRow, ...] = since(3, (), is_left_out=True)
 
     @property
+    def target_id(self) -> str:
+        """Its id among all targets, ``HOST/GUEST`` of a guest."""
+        home = self.host.guest_of
+        return self.target if home is None else f"{home}/{self.target}"
+
+    @property
     def outside(self) -> int:
         """How many changes no run made."""
         return len(self.changed_outside) + self.changed_outside_more

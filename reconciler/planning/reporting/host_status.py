@@ -91,7 +91,7 @@ def status_document(report: Report, last_run: Mapping[str, Any] | None) -> dict[
     """
     free = next(iter(report.free_windows), None)
     status = HostStatus(
-        host=report.target,
+        host=report.target_id,
         program=report.program,
         looked_at=report.generated_at,
         headline=headline(report),

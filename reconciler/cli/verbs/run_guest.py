@@ -1,0 +1,41 @@
+"""``run --target``: one tick in a guest alone, by the policy that its hypervisor follows."""
+
+from reconciler.cli.wiring import quiet
+from reconciler.cli.wiring.compose import Wiring
+from reconciler.cli.wiring.in_guests import GuestTick
+from reconciler.cli.wiring.looking import in_guests
+from reconciler.errors import Misuse, Stalled
+from reconciler.planning.facts.guests import Guest
+from reconciler.planning.gates.types import BreakGlass
+from reconciler.reconcile.recall import restored
+
+
+def tick_in(wiring: Wiring, guest: Guest, break_glass: BreakGlass | None) -> GuestTick:
+    """Make one whole tick in a guest; neither its hypervisor nor another guest is looked at.
+
+    The hypervisor's tick does not begin meanwhile, since both have one copy of policy, reports and messages.
+    It is not a quiet one next, so that its report tells of the guest as it is then.
+
+    Args:
+        wiring: Of the hypervisor.
+        guest: That runs.
+        break_glass: A person takes the window on themselves, in this guest alone.
+
+    Raises:
+        GuestAway: It does not run any more.
+        Transient: Another run is at work.
+        ReconcilerError: As of a host's tick.
+    """
+    with wiring.folder.locked():
+        (wiring.folder.path / quiet.FILE).unlink(missing_ok=True)
+        now = wiring.ticker.applier.clock.now()
+        wiring.upkeep.begin(timeout=wiring.config.git.timeout.total_seconds(), now=now)
+        try:
+            state = restored(wiring.folder.recall(), wiring.queue, wiring.site.branch)
+            in_force = wiring.ticker.assessor.follow(state)
+            return in_guests(wiring, in_force, waits=False).tick(guest, break_glass)
+        except Misuse as error:
+            # Nothing in a guest is a mistake of whoever called us.
+            raise Stalled(f"guest {guest.id}: {error.message}", error.hint, error.reason) from error
+        finally:
+            wiring.upkeep.end()

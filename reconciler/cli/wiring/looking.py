@@ -1,0 +1,50 @@
+"""Look at one target by hand, this host or a guest of it: nothing is remembered, and nothing reported."""
+
+from reconciler.cli.wiring.aimed import Aim
+from reconciler.cli.wiring.compose import Wiring
+from reconciler.cli.wiring.guests import folders_of
+from reconciler.cli.wiring.in_guests import InGuests
+from reconciler.errors import Misuse
+from reconciler.reconcile.assess import Assessment
+from reconciler.reconcile.policy_in_force import InForce
+from reconciler.reconcile.recall import restored
+
+
+def look(wiring: Wiring, aimed: Aim) -> tuple[Assessment, tuple[str, ...]]:
+    """Fetch the policy, look at a target and decide; return that, and what is wrong with what was kept.
+
+    A guest is judged by the policy that its host has in force.
+
+    Args:
+        wiring: Of this host.
+        aimed: The target.
+
+    Raises:
+        ReconcilerError: It cannot be looked at.
+    """
+    with wiring.folder.locked():
+        recalled = wiring.folder.recall()
+        if aimed.guest is None:
+            assessed = wiring.ticker.assessor.assess(recalled.state, accept=False, is_reported=False)
+            return assessed, recalled.complaints
+        state = restored(recalled, wiring.queue, wiring.site.branch)
+        in_force = wiring.ticker.assessor.follow(state, accept=False)
+        inside = in_guests(wiring, in_force)
+        folder = inside.kept.of(aimed.guest.id)
+        folder.prepare()
+        with folder.locked():
+            ticker, own = inside.looking(aimed.guest, folder)
+            assessed = ticker.assessor.assess(own.state, accept=False, in_force=in_force, is_reported=False)
+            return assessed, own.complaints
+
+
+def in_guests(wiring: Wiring, in_force: InForce, *, waits: bool = True) -> InGuests:
+    """Return what acts in the guests of this host.
+
+    Raises:
+        Misuse: The configuration has none.
+    """
+    said = wiring.config.guests
+    if said is None:
+        raise Misuse("the configuration has no `guests`", "see `patchledger guests`")
+    return InGuests(wiring, said, folders_of(wiring.config), in_force, waits=waits)
