@@ -8,12 +8,10 @@ Its guests are Debian 12 with systemd. The node is a namespace of this machine's
 all else; it has no network. ``/run/lab`` is a folder that the test sees too. Everything ends with the process
 that made it, and that one with the test: guests, mounts and the loop device.
 
-Needs root, cgroup2, btrfs in the kernel, and lxc, uidmap and btrfs-progs. The root of its guests is made by
-``mmdebstrap`` once a week, which takes a minute or two; ``scripts/test --prepare`` does that beforehand.
+Needs root, cgroup2, btrfs in the kernel, lxc, uidmap and btrfs-progs, and a root of :mod:`tests.labs.roots`.
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -26,14 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.labs.machine import ENVIRONMENT, PATIENCE, cgroups, remove_cgroup, run_inside
-from tests.labs.programs import tool
+from tests.labs.roots import guest_root
 
 REPOSITORY = Path(__file__).parents[2]
 LAB = "/run/lab"
 NODE = "pve1"
-
-_WEEK = 7 * 24 * 3600
-_PACKAGES = "systemd,systemd-sysv,dbus"
 
 # The first process waits for whatever is left to it, so that nothing that ended stays.
 _SCRIPT = r"""
@@ -139,7 +134,7 @@ class GuestLab:
         Raises:
             AssertionError: It does not come up here, with what was said.
         """
-        base = base_root()
+        base = guest_root()
         memory = Path("/dev/shm")  # noqa: S108 - made by tempfile
         folder = Path(tempfile.mkdtemp(prefix="guests", dir=memory if memory.is_dir() else None))
         cgroup = cgroups() / f"lab-{uuid.uuid4().hex[:12]}"
@@ -224,28 +219,3 @@ class GuestLab:
     def calls(self) -> list[str]:
         """Return the arguments of each call of ``pct`` up to now."""
         return (self.folder / "pct.log").read_text(encoding="utf-8").splitlines()
-
-
-def base_root() -> Path:
-    """Return an archive with the root that all guests begin with; it is made anew when it is a week old.
-
-    Raises:
-        AssertionError: It cannot be made.
-    """
-    kept = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "patchledger" / "roots"
-    kept.mkdir(parents=True, exist_ok=True)
-    archive = kept / "guest-bookworm.tar"
-    with (kept / "guest-bookworm.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers, one makes it
-        if not archive.exists() or time.time() - archive.stat().st_mtime > _WEEK:
-            without = (f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man"))
-            draft = kept / f"guest-bookworm.{os.getpid()}"
-            options = ("--quiet", "--variant=minbase", f"--include={_PACKAGES}", "--format=tar", *without)
-            fresh = '--aptopt=Acquire::Check-Valid-Until "false"'  # a snapshot of the archive will do
-            tool("mmdebstrap", *options, fresh, "bookworm", str(draft))
-            draft.rename(archive)
-    return archive
-
-
-if __name__ == "__main__":
-    base_root()

@@ -19,6 +19,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -40,14 +41,18 @@ echo 0 >"$cgroup/cgroup.procs"
 mount -t tmpfs tmpfs "$work"
 mkdir -p "$work/upper" "$work/work" "$work/root" /run/systemd/nspawn
 mount -t tmpfs tmpfs /run/systemd/nspawn
-mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$work/root"
+if [ -n "$LAB_ARCHIVE" ]; then
+    tar --extract --file "$LAB_ARCHIVE" --directory "$work/root" --numeric-owner --exclude "./dev/*"
+else
+    mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$work/root"
+fi
 # None of this machine's own services, and no first boot, which would enable them all.
 rm -rf "$work/root/etc/systemd/system"
 rm -f "$work/root/.dockerenv"
 mkdir "$work/root/etc/systemd/system"
 cat /proc/sys/kernel/random/uuid | tr -d - >"$work/root/etc/machine-id"
 cp -R "$LAB_FILES/." "$work/root/"
-unset LAB_FILES
+unset LAB_FILES LAB_ARCHIVE
 while :; do
     code=0
     systemd-nspawn --quiet --directory="$work/root" --machine="$name" --boot --notify-ready=yes \
@@ -75,12 +80,16 @@ class Machine:
 
     @classmethod
     @contextlib.contextmanager
-    def booted(cls, files: Mapping[str, str], shown: Mapping[str, Path] | None = None) -> Iterator["Machine"]:
+    def booted(
+        cls, files: Mapping[str, str], shown: Mapping[str, Path] | None = None, archive: Path | None = None
+    ) -> Iterator["Machine"]:
         """Boot a machine, and end it afterwards.
 
         Args:
             files: Content by path in its root, without the leading slash.
             shown: Folders of this machine that it can read, by the path where it sees them.
+            archive: A root of another release, in memory, which has no Python but this machine's; without
+                it the machine has this machine's files.
 
         Raises:
             AssertionError: It does not boot here, with what was said.
@@ -90,7 +99,7 @@ class Machine:
         cgroup.mkdir()
         try:
             with _notify_socket(folder / "notify") as notified:
-                machine = cls._start(folder, cgroup, files, shown or {})
+                machine = cls._start(folder, cgroup, files, shown or {}, archive)
                 threading.Thread(target=machine._listen, args=(notified,), daemon=True).start()  # noqa: SLF001
                 try:
                     machine.wait_until_booted()
@@ -108,6 +117,7 @@ class Machine:
         cgroup: Path,
         files: Mapping[str, str],
         shown: Mapping[str, Path],
+        archive: Path | None,
     ) -> "Machine":
         for name in ("lab", "files", "mount"):
             (folder / name).mkdir()
@@ -120,6 +130,8 @@ class Machine:
         binds += [f"--bind-ro={source}:{path}" for path, source in shown.items()]
         if not sys.base_prefix.startswith("/usr"):  # it may be on another file system, or below /tmp
             binds.append(f"--bind-ro={sys.base_prefix}")
+        elif archive is not None:
+            binds += [f"--bind-ro={python}", f"--bind-ro={sysconfig.get_path('stdlib')}"]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 # When the test ends, however, so do they, with them the namespaces, with them everything.
@@ -137,6 +149,7 @@ class Machine:
                     "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
                     "NOTIFY_SOCKET": str(folder / "notify"),
                     "LAB_FILES": str(folder / "files"),
+                    "LAB_ARCHIVE": "" if archive is None else str(archive),
                 },
             )
         return cls(folder / "lab", str(python), process, folder / "log")

@@ -15,8 +15,8 @@ from reconciler.planning.facts.guests import Guest, GuestKind, Running
 from reconciler.targets.service import unit_name
 from reconciler.transports import nspawn
 from tests.edge.guests.conftest import SET_UP, UPDATE, make_repository
-from tests.labs.guests import base_root
 from tests.labs.machine import INSIDE, LAB, PATIENCE, Machine
+from tests.labs.roots import guest_root
 
 CONFIG = "host: nspawn1\npolicy: {remote: /srv/policy.git}\nguests: {from: nspawn}\n"
 # Without a network, which the machine has none of, and without other users.
@@ -28,9 +28,9 @@ SETTINGS = "[Exec]\nPrivateUsers=no\n[Network]\nVirtualEthernet=no\n"
 def machine() -> Iterator[Machine]:
     """A machine with an image that does not run, a container of machinectl(1), and one started by hand."""
     files = {"etc/patchledger/config.yaml": CONFIG, "etc/systemd/nspawn/web-1.nspawn": SETTINGS}
-    with Machine.booted(files, {"/opt/roots": base_root().parent}) as made:
+    with Machine.booted(files, {"/opt/roots": guest_root().parent}) as made:
         made.run("mkdir", "-p", "/var/lib/machines/db", "/var/lib/machines/web-1")
-        made.run("tar", "-C", "/var/lib/machines/web-1", "-xf", f"/opt/roots/{base_root().name}")
+        made.run("tar", "-C", "/var/lib/machines/web-1", "-xf", f"/opt/roots/{guest_root().name}")
         make_repository(made.lab / "repository")
         made.run("cp", "-R", f"{LAB}/repository", f"{ROOT}/srv/repository")
         made.run("machinectl", "start", "web-1")
