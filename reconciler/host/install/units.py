@@ -215,11 +215,12 @@ def _common(installed: UnitInputs) -> str:
     loads = "".join(f"LoadCredentialEncrypted={name}:{_path(path)}\n" for name, path in installed.credentials)
     folders = sorted({*_ALWAYS_WRITABLE, *installed.writable})
     writable = " ".join((*(_quoted(folder) for folder in folders), *_WRITABLE_WHERE_THERE))
+    # Without User=, which is root anyway: beside a filter of system calls and NoNewPrivileges=, newer systemd
+    # (257 for one) takes CAP_SETUID from whoever is named there, and apt's methods want to be another user.
     return f"""\
 TimeoutStopSec=30s
 {_MEMORY}
 SyslogIdentifier=patchledger
-User=root
 UMask=0022
 {loads}ReadWritePaths={writable}
 {_READ_ONLY}

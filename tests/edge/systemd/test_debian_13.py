@@ -1,0 +1,38 @@
+"""What the unit of a tick allows beneath the systemd of Debian 13, which is not what that of Debian 12 allows."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.host.install.units import SERVICE, UnitInputs, unit_files
+from tests.edge.guests.conftest import make_repository
+from tests.labs.machine import INSIDE, LAB, Machine
+from tests.labs.roots import incus_root
+
+UNIT = unit_files(UnitInputs(Path("/bin/true"), Path("/etc/config.yaml"), timedelta(hours=1)))[SERVICE]
+SOURCE = f"deb [trusted=yes] file:{LAB}/repository ./\n"
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    with Machine.booted({"etc/apt/sources.list": SOURCE}, archive=incus_root()) as made:
+        make_repository(made.lab / "repository")
+        yield made
+
+
+def within_the_unit(machine: Machine, command: str) -> str:
+    """Return what a command says that the unit runs in place of a tick."""
+    text = re.sub("(?m)^ExecStart=.*$", f"ExecStart={command}", UNIT)
+    told = f"[Service]\nReadWritePaths={LAB}\nStandardOutput=truncate:{LAB}/said\nStandardError=inherit\n"
+    machine.put_unit("lab.service", f"{text}\n{told}")
+    machine.run("systemctl", "start", "lab.service", check=False)
+    return (machine.lab / "said").read_text()
+
+
+def test_metadata_can_be_read_anew(machine: Machine) -> None:
+    said = within_the_unit(machine, "apt-get -o APT::Update::Error-Mode=any update")
+    assert "E: " not in said
+    assert "labapp" in machine.run("apt-cache", "pkgnames")
