@@ -5,15 +5,18 @@ So it is begun by this file, run as a program of its own, which in this order
 
 1. claims the execution's folder: the file ``process``, made once and whole, says who is at work since when;
 2. looks whether the process that ordered it still lives: what nobody waits for any more never begins;
-3. becomes the ordered program: the same process, with the ordered environment and nothing else.
+3. becomes the ordered program: the same process, with the ordered environment and nothing else. Its standard
+   input is empty, or the ordered text, which nobody can change any more.
 
 The order comes as standard input, an unnamed file in memory. So what was verified is what runs, no name in a
-file system can be made to mean other bytes in between, and no value of the environment stands on a command
-line, in a unit or on a disk.
+file system can be made to mean other bytes in between, and neither the text of a script nor a value of the
+environment stands on a command line, in a unit or on a disk.
 
 Imports the standard library alone: it runs where nothing else can be imported.
 """
 
+import contextlib
+import fcntl
 import os
 import resource
 import select
@@ -21,19 +24,23 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 COMMAND = (sys.executable, "-I", "-S", __file__)
 """What takes an order from standard input and becomes the program."""
 CLAIM = "process"
 """File of an execution's folder: who is at work, and since when; empty where nobody ever was nor will be."""
 
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_NOEXEC = 0x8  # MFD_NOEXEC_SEAL (memfd_create(2)), which a kernel may demand and an older one does not know
 _BESIDE = 256 * 1024  # for the environment, and what a shell adds to the arguments of what it starts
 _CANNOT_START = 127  # as a shell says it
 _PATIENCE = 1.0  # seconds between two questions whether it has ended
 
 
-def order(argv: Sequence[str], env: Mapping[str, str], folder: Path | None) -> bytes:
+def order(
+    argv: Sequence[str], env: Mapping[str, str], folder: Path | None, text: bytes | None = None
+) -> bytes:
     """Write an order: to run ``argv`` with exactly the environment ``env``, in the name of this process.
 
     Args:
@@ -41,6 +48,7 @@ def order(argv: Sequence[str], env: Mapping[str, str], folder: Path | None) -> b
         env: The whole environment.
         folder: An existing folder of this execution alone; ``None`` for a question, which nobody looks for
             later.
+        text: What the program finds as its standard input, sealed; ``None`` for nothing.
 
     Raises:
         ValueError: No process can be given such an argument or variable.
@@ -49,10 +57,34 @@ def order(argv: Sequence[str], env: Mapping[str, str], folder: Path | None) -> b
         raise ValueError("illegal environment variable name")
     variables = (f"{name}={value}" for name, value in env.items())
     claimed = "" if folder is None else str(folder.absolute())
-    parts = (claimed, _identity(), str(len(argv)), *argv, *variables)
+    given = () if text is None else (os.fsdecode(text),)
+    parts = (claimed, _identity(), str(len(given)), *given, str(len(argv)), *argv, *variables)
     if any("\0" in part for part in parts):
         raise ValueError("embedded null byte")
     return b"\0".join(os.fsencode(part) for part in parts)
+
+
+def sealed(text: bytes) -> IO[bytes]:
+    """Return a text as an unnamed file in memory that nobody, whoever is given it, can ever change.
+
+    Raises:
+        OSError: The kernel has no such files, or no memory.
+    """
+    with contextlib.ExitStack() as unless_done:
+        file = unless_done.enter_context(open(_memory_file(), "w+b"))
+        file.write(text)
+        file.flush()
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+        file.seek(0)
+        unless_done.pop_all()
+    return file
+
+
+def _memory_file() -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    with contextlib.suppress(OSError):
+        return os.memfd_create("patchledger-script", flags | _NOEXEC)
+    return os.memfd_create("patchledger-script", flags)
 
 
 def make_room(argv: Sequence[str]) -> None:
@@ -101,7 +133,7 @@ def withdraw(folder: Path) -> bool:
 
 def main() -> None:
     """Carry out the order on standard input: become the program, or end with why not."""
-    folder, by, argv, env = _read_order(sys.stdin.buffer.read())
+    folder, by, text, argv, env = _read_order(sys.stdin.buffer.read())
     try:
         if folder is not None:
             _claim(folder)
@@ -110,8 +142,7 @@ def main() -> None:
     try:
         if not _lives(by):
             _refuse("who ordered it has ended")
-        # The script's standard input is closed.
-        os.dup2(os.open(os.devnull, os.O_RDWR), sys.stdin.fileno())
+        _feed(text)
         _reset_signals()
         make_room(argv)
         os.execvpe(argv[0], argv, env)  # noqa: S606 - an argument list of ours; no shell is meant to read it
@@ -134,10 +165,28 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _read_order(text: bytes) -> tuple[Path | None, str, list[str], dict[str, str]]:
-    folder, by, count, *parts = (os.fsdecode(part) for part in text.split(b"\0"))
-    argv, variables = parts[: int(count)], parts[int(count) :]
-    return Path(folder) if folder else None, by, argv, dict(one.split("=", 1) for one in variables)
+def _read_order(order: bytes) -> tuple[Path | None, str, bytes | None, list[str], dict[str, str]]:
+    folder, by, *rest = order.split(b"\0")
+    given, rest = _counted(rest)
+    argv, variables = _counted(rest)
+    return (
+        Path(os.fsdecode(folder)) if folder else None,
+        os.fsdecode(by),
+        given[0] if given else None,
+        [os.fsdecode(one) for one in argv],
+        dict(os.fsdecode(one).split("=", 1) for one in variables),
+    )
+
+
+def _counted(parts: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    count = int(parts[0])
+    return parts[1 : count + 1], parts[count + 1 :]
+
+
+def _feed(text: bytes | None) -> None:
+    """Let the program's standard input be this text, or nothing; the order is in no descriptor any more."""
+    with Path(os.devnull).open("rb") if text is None else sealed(text) as file:
+        os.dup2(file.fileno(), sys.stdin.fileno())
 
 
 def _refuse(why: str) -> NoReturn:

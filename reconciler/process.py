@@ -82,7 +82,7 @@ def run(
     argv: "Sequence[str]",
     *,
     env: "Mapping[str, str] | None" = None,
-    stdin: bytes | None = None,
+    stdin: "bytes | IO[bytes] | None" = None,
     cwd: str | None = None,
     timeout: float | None = None,
     limit: int = DEFAULT_LIMIT,
@@ -96,7 +96,8 @@ def run(
             another.
         env: Added to ``PATH``, ``LC_ALL=C.UTF-8`` and ``HOME``; nothing else of the caller's environment is
             passed.
-        stdin: Text for standard input; closed (``/dev/null``) without it.
+        stdin: Text for standard input, or an open file of the caller's, who closes it; closed
+            (``/dev/null``) without it.
         cwd: Working directory.
         timeout: Seconds until the whole process group is killed; ``None`` waits for ever.
         limit: Bytes kept of each output stream.
@@ -107,11 +108,12 @@ def run(
         Stalled: The program does not exist or may not be started, or its arguments or environment cannot be
             passed.
     """
-    feed = None if stdin is None else _input_file(stdin)
+    feed = _input_file(stdin) if isinstance(stdin, bytes) else None
+    given = feed if isinstance(stdin, bytes) else stdin
     try:
         child = subprocess.Popen(
             list(argv),
-            stdin=feed if feed is not None else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if given is None else given,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(env),

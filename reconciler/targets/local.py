@@ -1,4 +1,13 @@
-"""This machine: where the patch scripts run when no guest is meant."""
+"""This machine: where the patch scripts run when no guest is meant.
+
+The shell reads a script from a sealed file in memory: what was hashed is what runs, and the text stands on no
+command line, where everybody can read it, accounting would keep it for every process, and the kernel allows
+128 KiB. The file comes as standard input, the shell opens it once more through ``/proc/self/fd``, and what
+goes before the first line of the script puts ``/dev/null`` in its place. So nothing that the script starts
+has a descriptor of it or could eat the rest of it: shells read from one of their own, which they pass to
+nobody.
+Where ``/proc`` is missing, the text is an argument, with the same promise.
+"""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +16,10 @@ from pathlib import Path
 from reconciler import launch, process
 from reconciler.errors import Stalled
 from reconciler.reconcile.ports.where import THIS_MACHINE
+
+_DESCRIPTORS = Path("/proc/self/fd")
+_READS_IT = f". {_DESCRIPTORS}/0"
+_BEFORE_IT = b"exec </dev/null; "  # on its first line, so that line numbers of messages are the script's own
 
 Starter = Callable[[Sequence[str], Path], Sequence[str]]
 """Turns a command that is to outlive us, and the folder of its execution, into the command that starts it."""
@@ -43,13 +56,13 @@ class LocalTarget:
     def run(
         self, script: bytes, name: str, args: Sequence[str], *, timeout: float | None
     ) -> process.Completed:
-        """Run the bytes of a script as ``sh -c TEXT NAME ARGS``, with standard input closed.
+        """Run the bytes of a script, with standard input closed.
 
-        No file stands between verifying and running, so nothing can be swapped in between; and the shell
-        does not read the script from a stream that a child could eat.
+        No file that anybody else could write stands between verifying and running, so nothing can be swapped
+        in between; and the shell does not read the script from a stream that a child could eat.
 
         Args:
-            script: The very bytes that were verified; at most 128 KiB by the kernel's limit of one argument.
+            script: The very bytes that were verified.
             name: What the script sees as ``$0``.
             args: Its arguments.
             timeout: Seconds until its process group is killed; ``None`` for whatever may not be stopped.
@@ -57,9 +70,16 @@ class LocalTarget:
         Raises:
             Stalled: There is no shell, or the text is no script.
         """
-        argv = self._argv(script, name, args)
+        argv, text = self._reading(script, name, args)
         launch.make_room(argv)
-        return process.run(argv, env=self._environment, timeout=timeout)
+        if text is None:
+            return process.run(argv, env=self._environment, timeout=timeout)
+        try:
+            sealed = launch.sealed(text)
+        except OSError as error:
+            raise Stalled(f"cannot start {name}: {error.strerror}") from error
+        with sealed:
+            return process.run(argv, env=self._environment, stdin=sealed, timeout=timeout)
 
     def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> None:
         """Run the bytes of a script, which nothing ever stops, and return when it has ended.
@@ -79,7 +99,8 @@ class LocalTarget:
             Stalled: It has not begun, and never will: there is no shell, or the text is no script, for
                 instance.
         """
-        begin(self._starter, self._argv(script, name, args), process.environment(self._environment), folder)
+        argv, text = self._reading(script, name, args)
+        begin(self._starter, argv, process.environment(self._environment), folder, text)
 
     def is_at_work(self, folder: Path) -> bool:
         """Tell whether what :meth:`execute` began in ``folder`` is still at work, whoever called it.
@@ -88,8 +109,12 @@ class LocalTarget:
         """
         return launch.is_at_work(folder)
 
-    def _argv(self, script: bytes, name: str, args: Sequence[str]) -> list[str]:
-        return [*self._shell, "-c", as_argument(script, name), name, *args]
+    def _reading(self, script: bytes, name: str, args: Sequence[str]) -> tuple[list[str], bytes | None]:
+        """Return the command whose shell runs the script, and what it is to find as standard input."""
+        argument = as_argument(script, name)
+        if _DESCRIPTORS.is_dir():
+            return [*self._shell, "-c", _READS_IT, name, *args], _BEFORE_IT + script
+        return [*self._shell, "-c", argument, name, *args], None
 
 
 def as_argument(script: bytes, name: str) -> str:
@@ -104,7 +129,9 @@ def as_argument(script: bytes, name: str) -> str:
     return os.fsdecode(script)
 
 
-def begin(starter: Starter, argv: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+def begin(
+    starter: Starter, argv: Sequence[str], env: Mapping[str, str], folder: Path, text: bytes | None = None
+) -> None:
     """Start what nothing ever stops, and return when it has ended.
 
     Args:
@@ -112,12 +139,13 @@ def begin(starter: Starter, argv: Sequence[str], env: Mapping[str, str], folder:
         argv: Program and arguments.
         env: Its whole environment.
         folder: As for :meth:`LocalTarget.execute`.
+        text: What it finds as standard input, sealed; ``None`` for nothing.
 
     Raises:
         Stalled: It has not begun, and never will.
     """
     try:
-        order = launch.order(argv, env, folder)
+        order = launch.order(argv, env, folder, text)
     except ValueError as error:
         raise Stalled(f"cannot start {argv[0]}: {error}") from error
     code = process.run_detached(starter(launch.COMMAND, folder), stdin=order, folder=folder)
