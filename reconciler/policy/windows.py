@@ -187,6 +187,21 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a calendar's own rule would repeat, and the calendar takes away.
+
+    Attributes:
+        start: In UTC, when it would begin.
+        schedule: Name of the schedule.
+        summary: What the calendar calls the event.
+    """
+
+    start: datetime
+    schedule: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
 class Occurrence:
     """One window on the time line.
 
@@ -443,6 +458,37 @@ def occurrences(
             held = occurrence
     if held is not None:
         yield held
+
+
+def left_out(schedules: Sequence[Schedule], after: datetime, before: datetime) -> Iterator[LeftOut]:
+    """Yield what calendars leave out of their own repetitions, holidays for instance, ordered by start.
+
+    An event that was moved is left out where it was, too.
+
+    Args:
+        schedules: Those of a host.
+        after: Aware; starts before it are not given.
+        before: Aware; neither are those from here on.
+    """
+    found = {
+        LeftOut(start, schedule.name, event.summary)
+        for schedule in schedules
+        for window in schedule.windows
+        if isinstance(window, IcsWindow)
+        for event in window.calendar.events
+        if event.excluded or event.excluded_days
+        for start in _left_out_of(event, window, after, before)
+        if after <= start < before
+    }
+    return iter(sorted(found, key=attrgetter("start", "schedule", "summary")))
+
+
+def _left_out_of(event: IcsEvent, window: IcsWindow, after: datetime, before: datetime) -> set[datetime]:
+    whole = replace(event, excluded=frozenset(), excluded_days=frozenset())
+    all_starts, starts = (
+        {start for start, _ in _of_event(one, window, after, before)} for one in (whole, event)
+    )
+    return all_starts - starts
 
 
 def _ordered(streams: list[Iterator[Occurrence]], after: datetime) -> Iterator[Occurrence]:

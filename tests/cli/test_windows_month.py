@@ -1,12 +1,18 @@
 """A month to look at: which days have a window, which a freeze takes away, for one host and for many."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from reconciler.cli import main
 from reconciler.cli.showing.month import DayMark, Month, MonthRow, drawn, svg
+from reconciler.cli.verbs.windows import HostWindows
+from reconciler.cli.verbs.windows_planned import PlannedHere, due_in_windows, standing
+from reconciler.policy.windows import Freeze, Schedule, calendar_window
 from tests.policy.trees import MIDNIGHT
 
 Printed = pytest.CaptureFixture[str]
@@ -112,3 +118,99 @@ def test_what_a_host_is_called_forms_no_picture_and_no_line_of_its_own() -> None
 def test_mistakes_are_told(folder: Path, capsys: Printed, more: list[str], said: str) -> None:
     assert main(["windows", "--policy", str(folder), *more]) == 2
     assert said in capsys.readouterr().err
+
+
+CALENDAR = """\
+BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//example//EN
+BEGIN:VEVENT
+UID:weekly@example.org
+SUMMARY:Change window\x1b[2J
+DTSTART;TZID=Europe/Berlin:20261105T200000
+DTEND;TZID=Europe/Berlin:20261105T220000
+RRULE:FREQ=WEEKLY
+EXDATE;TZID=Europe/Berlin:20261224T200000,20261231T200000
+END:VEVENT
+BEGIN:VEVENT
+UID:weekly@example.org
+RECURRENCE-ID;TZID=Europe/Berlin:20261217T200000
+SUMMARY:Change window, one day earlier
+DTSTART;TZID=Europe/Berlin:20261216T200000
+DTEND;TZID=Europe/Berlin:20261216T220000
+END:VEVENT
+END:VCALENDAR
+"""
+BOARD = "kind: Schedule\nname: sundays\ntimezone: Europe/Berlin\nwindows: [{ics: calendars/board.ics}]\n"
+
+
+def test_holidays_of_a_calendar_are_drawn_and_listed(folder: Path, capsys: Printed) -> None:
+    (folder / "calendars").mkdir()
+    (folder / "calendars" / "board.ics").write_text(CALENDAR.replace("\n", "\r\n"))
+    (folder / "schedules" / "s.yaml").write_text(BOARD)
+    picture = folder / "month.svg"
+    assert main(["windows", "--policy", str(folder), "--month", "2026-12", "--svg", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert "web-01  ··■······■·····■-······-······-\n" in out
+    assert "db-01   ··■······■·····■-·~~~~~~~~~~~~~\n" in out, "a freeze says more"
+    assert "- left out by a calendar" in out
+    assert "web-01, 24: left out by a calendar: Change window" in picture.read_text()
+    assert main(["windows", "--policy", str(folder), "--host", "web-01", "--month", "2026-12"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "leaves out" in line] == [
+        f"Thu 2026-12-{day} 20:00 Europe/Berlin  sundays: its calendar leaves out Change window\\u{{1b}}[2J"
+        for day in (17, 24, 31)
+    ]
+
+
+NOW = datetime(2026, 12, 1, 8, tzinfo=UTC)
+WEEKLY = Schedule("sundays", (calendar_window("Sun 02:00", timedelta(hours=3), "UTC"),))
+PLANNED = PlannedHere(NOW, 5, 2, (), ("base",), "", is_applied=True)
+
+
+def days_of(host: HostWindows, *, until: datetime = datetime(2027, 1, 1, tzinfo=UTC)) -> dict[int, str]:
+    return {found.start.day: due.words for found, due in due_in_windows(host, NOW, until).items()}
+
+
+def host_with(planned: PlannedHere | None, **more: Any) -> HostWindows:
+    return HostWindows((WEEKLY,), budget=timedelta(hours=1), planned=planned, **more)
+
+
+def test_what_is_planned_comes_in_the_first_window_that_has_room() -> None:
+    assert days_of(host_with(PLANNED)) == {6: "5 changes (2 security) planned"}
+    frozen = Freeze(
+        "f", datetime(2026, 12, 5, tzinfo=UTC), datetime(2026, 12, 12, tzinfo=UTC), "none", "r", ""
+    )
+    assert days_of(host_with(PLANNED, freezes=(frozen,))) == {13: "5 changes (2 security) planned"}
+    assert days_of(host_with(PLANNED), until=datetime(2026, 12, 1, tzinfo=UTC)) == {}, "a month that is over"
+    assert days_of(host_with(None)) == {}, "nothing is known"
+    assert days_of(host_with(replace(PLANNED, is_applied=False))) == {}
+
+
+def test_what_is_too_young_comes_when_a_run_can_begin_with_it() -> None:
+    ready = tuple(
+        datetime(2026, 12, day, hour, tzinfo=UTC) for day, hour in ((6, 4), (6, 5), (19, 0), (19, 0))
+    )
+    assert days_of(host_with(replace(PLANNED, ready=ready))) == {
+        6: "5 changes (2 security) planned and 1 update old enough by then",
+        13: "1 update old enough by then",
+        20: "2 updates old enough by then",
+    }
+
+
+def test_what_else_is_waited_for_is_told() -> None:
+    waits = replace(PLANNED, obstacle="approval is required")
+    assert list(standing(waits, "Europe/Berlin")) == [
+        (
+            "What is planned is as of Tue 2026-12-01 09:00 Europe/Berlin, by base; "
+            "what comes later is not known yet."
+        ),
+        "It waits for more than a window: approval is required",
+    ]
+    only = replace(PLANNED, is_applied=False, obstacle="the policy only plans")
+    assert list(standing(only, "UTC")) == [
+        "Nothing is planned for any window as of Tue 2026-12-01 08:00 UTC, by base: the policy only plans"
+    ]
+    assert list(standing(replace(PLANNED, changes=0), "UTC")) == [
+        "Nothing is pending as of Tue 2026-12-01 08:00 UTC, by base."
+    ]

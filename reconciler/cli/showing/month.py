@@ -1,11 +1,11 @@
-"""A month of hosts, a row each: on which days a run may begin, and on which a freeze keeps it from that.
+"""A month of hosts, a row each: on which days a run may begin or is expected, and what keeps it from that.
 
 It is drawn for a terminal, and as a picture (SVG) that loads nothing. What hosts are called is text in both.
 """
 
 import calendar
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.cli.showing.table import Paint, Style
@@ -22,37 +22,50 @@ class DayMark(StrEnum):
     """What a day is like."""
 
     NONE = "·"
+    PLANNED = "◆"
     OPEN = "■"
     BLOCKED = "x"
     FROZEN = "~"
+    LEFT_OUT = "-"
 
 
 WORDS = {
+    DayMark.PLANNED: "a window opens, and updates are planned for it",
     DayMark.OPEN: "a window opens",
     DayMark.BLOCKED: "a window opens, and no run can begin in it",
     DayMark.FROZEN: "a freeze, and no window",
+    DayMark.LEFT_OUT: "left out by a calendar",
     DayMark.NONE: "no window",
 }
 _STYLES = {
+    DayMark.PLANNED: Style.GOOD,
     DayMark.OPEN: Style.GOOD,
     DayMark.BLOCKED: Style.BAD,
     DayMark.FROZEN: Style.NOTE,
+    DayMark.LEFT_OUT: Style.NOTE,
     DayMark.NONE: Style.PLAIN,
 }
 _COLOURS = {
+    DayMark.PLANNED: "#0b4f9e",
     DayMark.OPEN: "#1a7f37",
     DayMark.BLOCKED: "#b42318",
     DayMark.FROZEN: "#9ec5e8",
+    DayMark.LEFT_OUT: "#f2d479",
     DayMark.NONE: "#eef0f2",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class MonthRow:
-    """A host, or a Schedule, and a mark for each day."""
+    """A host, or a Schedule, and a mark for each day.
+
+    Attributes:
+        notes: More about some days, which are counted from 0.
+    """
 
     name: str
     marks: tuple[DayMark, ...]
+    notes: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +103,25 @@ def drawn(month: Month, *, colour: bool = False) -> Iterator[str]:
         padded = name + " " * (len(indent) - cells(name))
         yield padded + "".join(paint(mark.value, _STYLES[mark]) for mark in row.marks)
     yield ""
-    shown = {mark for row in month.rows for mark in row.marks}
+    shown = _marks(month)
     yield "  ".join(f"{mark.value} {words}" for mark, words in WORDS.items() if mark in shown)
 
 
 _CELL = 18
 _LEFT = 200
 _TOP = 64
+_LEGEND, _LETTER = 30, 6  # what a word of the legend takes beside its letters, and a letter
+
+
+def _marks(month: Month) -> frozenset[DayMark]:
+    return frozenset(mark for row in month.rows for mark in row.marks)
 
 
 def svg(month: Month) -> str:
     """Return a month as a picture: well-formed, and without anything that would be loaded."""
-    days = len(month.weekdays)
-    width, height = _LEFT + days * _CELL + 10, _TOP + len(month.rows) * _CELL + 40
+    days, shown = len(month.weekdays), _marks(month)
+    legend = sum(_LEGEND + _LETTER * len(WORDS[mark]) for mark in shown)
+    width, height = max(_LEFT + days * _CELL, legend) + 10, _TOP + len(month.rows) * _CELL + 40
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
@@ -120,19 +139,22 @@ def svg(month: Month) -> str:
             f'fill="{_COLOURS[mark]}"><title>{_said(row, number)}</title></rect>'
             for number, mark in enumerate(row.marks)
         ]
-    return "\n".join((*parts, *_legend(_TOP + len(month.rows) * _CELL + 24), "</svg>")) + "\n"
+    return "\n".join((*parts, *_legend(shown, _TOP + len(month.rows) * _CELL + 24), "</svg>")) + "\n"
 
 
 def _said(row: MonthRow, number: int) -> str:
-    return html(f"{row.name}, {number + 1}: {WORDS[row.marks[number]]}", 200)
+    more = f": {row.notes[number]}" if number in row.notes else ""
+    return html(f"{row.name}, {number + 1}: {WORDS[row.marks[number]]}{more}", 300)
 
 
-def _legend(top: int) -> Iterator[str]:
+def _legend(shown: Collection[DayMark], top: int) -> Iterator[str]:
     left = 10
     for mark, words in WORDS.items():
+        if mark not in shown:
+            continue
         yield f'<rect x="{left}" y="{top - 11}" width="12" height="12" fill="{_COLOURS[mark]}"/>'
         yield _words(left + 18, top, words)
-        left += 30 + 7 * len(words)
+        left += _LEGEND + _LETTER * len(words)
 
 
 def _words(left: int, top: int, text: str, more: str = "") -> str:

@@ -20,6 +20,7 @@ from reconciler.cli.verbs.origins import Lines, written_lines
 from reconciler.cli.verbs.policy.described import facts, left_open
 from reconciler.cli.verbs.since import since
 from reconciler.cli.verbs.windows import HostWindows, WindowsOptions
+from reconciler.cli.verbs.windows_planned import planned_here
 from reconciler.cli.wiring.aimed import Aim, aim, entered, kept_at_all, refuse
 from reconciler.cli.wiring.compose import Wiring, wire
 from reconciler.cli.wiring.guests import folders_of, guests_of, policy_here
@@ -321,6 +322,7 @@ def windows(config: str, folder: str | None) -> HostWindows:
         freezes=effective.frozen,
         splay_key=wiring.config.host,
         budget=effective.settings.budget,
+        planned=planned_here(found),
     )
 
 

@@ -36,6 +36,8 @@ from reconciler.policy.zones import parse_moment, start_instant, zone
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from reconciler.cli.verbs.windows_planned import PlannedHere
+
 YEARS = range(1971, 2190)
 _LARGEST_COUNT = 1000
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -81,6 +83,7 @@ class HostWindows:
         freezes: Those that apply to this host.
         splay_key: This host's id.
         budget: Time one run needs: a window without room for it is blocked.
+        planned: What the last look at this host came to; ``None`` where nothing of that is known.
     """
 
     schedules: tuple[Schedule, ...]
@@ -88,6 +91,7 @@ class HostWindows:
     freezes: tuple[Freeze, ...] = ()
     splay_key: str = ""
     budget: timedelta = timedelta(0)
+    planned: "PlannedHere | None" = None
 
 
 def run(
