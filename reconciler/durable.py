@@ -8,12 +8,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def replace_file(path: "Path", data: bytes, mode: int = 0o600) -> None:
+AS_THE_CALLER_WANTS = None
+"""The mode of what somebody asked for at a place of their own: as their umask has it, like a redirection."""
+
+
+def replace_file(path: "Path", data: bytes, mode: int | None = 0o600) -> None:
     """Make ``data`` the content of ``path``, readable by its owner alone unless ``mode`` says more.
 
-    It is all of it or nothing, and ``mode`` as far as the umask allows it.
+    It is all of it or nothing. One process at a time may replace a file.
 
-    One process at a time may replace a file.
+    Args:
+        path: The file; a link of that name is replaced, not followed.
+        data: All of it.
+        mode: Is what the file has in the end, whatever the umask: who is promised that others read a file
+            is promised it for a run by hand, too. Or ``AS_THE_CALLER_WANTS``.
 
     Raises:
         OSError: The file system refuses; the old content is still there.
@@ -22,8 +30,11 @@ def replace_file(path: "Path", data: bytes, mode: int = 0o600) -> None:
     try:
         # A link or somebody's file of that name is not written through: the file is always a new one.
         fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(fresh, new, 0o666 if mode is None else mode)
         with os.fdopen(descriptor, "wb") as stream:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from reconciler.cli import channels
 
-_UMASK = 0o022
+UMASK = 0o022
+"""That of the units: files for others are readable, and written by their owner alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = tuple(sys.argv[1:] if argv is None else argv)
     # Whatever the caller's is: nothing that this program or its children write may be writable by others.
-    os.umask(os.umask(_UMASK) | _UMASK)
+    os.umask(os.umask(UMASK) | UMASK)
     channels.guard()
     # The tick that finds nothing changed is by far the most frequent call: it is answered before anything
     # heavy is imported, the argument parser included.

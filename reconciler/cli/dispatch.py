@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from reconciler.cli import channels
+from reconciler.cli import UMASK, channels
 from reconciler.cli.arguments import build_parser
 from reconciler.cli.showing.terminal import note, tell
 from reconciler.cli.verbs.policy.commands import UPDATERS
@@ -35,6 +35,10 @@ def run(argv: Sequence[str]) -> int:
         chosen = build_parser().parse_args(argv)
     except SystemExit as end:  # argparse has printed what there was to say
         return end.code if isinstance(end.code, int) else MISUSE
+    if chosen.command in _DOING or chosen.command == "fleet":
+        # By hand as by a unit: what git, package managers and hooks make for others, others can read, though
+        # root's shell has a narrower umask. What is ours alone says so by its mode.
+        os.umask(UMASK)
     try:
         code = perform(chosen)
         sys.stdout.flush()

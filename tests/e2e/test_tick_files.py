@@ -111,6 +111,29 @@ def test_a_line_for_whoever_logs_in(watched: Site, patchledger: Command) -> None
     assert re.fullmatch(r"patchledger: \d+ updates pending.*; next window \d{4}-\d\d-\d\d \d\d:00 UTC", line)
 
 
+def test_files_for_others_are_for_others_also_by_hand_in_a_narrow_shell(
+    watched: Site, patchledger: Command
+) -> None:
+    before = os.umask(0o077)
+    try:
+        assert patchledger("pause", "--reason", "x")[0] == 0
+        assert patchledger("run")[0] == 0
+    finally:
+        os.umask(before)
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in (watched.folder / "out").iterdir()} == {
+        "motd": "0o644",
+        "patchledger.prom": "0o644",
+    }
+    # A report repository on this host is read by who may read it, whoever made the report.
+    heads = watched.reports / "refs" / "heads" / "hosts"
+    new = [heads, *heads.iterdir(), *(one for one in (watched.reports / "objects").rglob("??/*"))]
+    assert new
+    assert [str(path) for path in new if not path.stat().st_mode & 0o044] == []
+    assert [str(path.parent) for path in new if not path.parent.stat().st_mode & 0o055] == []
+    # What is ours alone stays so.
+    assert [path for path in watched.state.iterdir() if path.is_file() and path.stat().st_mode & 0o077] == []
+
+
 def test_a_failed_tick_is_seen_in_both(watched: Site, lab: AptLab, patchledger: Command) -> None:
     patchledger("run")
     pending = metrics(watched.folder / "out/patchledger.prom")["patchledger_updates_pending"]

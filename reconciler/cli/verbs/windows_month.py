@@ -19,7 +19,7 @@ from reconciler.cli.showing.month import DayMark, Month, MonthRow, drawn, named_
 from reconciler.cli.showing.terminal import colour, note
 from reconciler.cli.verbs.windows import YEARS, HostWindows, WindowsOptions
 from reconciler.cli.verbs.windows_planned import Due, due_in_windows, standing
-from reconciler.durable import replace_file
+from reconciler.durable import AS_THE_CALLER_WANTS, replace_file
 from reconciler.errors import DONE, Misuse
 from reconciler.planning.text.wording import day_and_hours, on_the_clock
 from reconciler.policy.problems import visible
@@ -71,7 +71,7 @@ def run(options: WindowsOptions, rows: Mapping[str, HostWindows], now: datetime)
         sys.stdout.writelines(f"{line}\n" for line in _listed(host, due[name], days))
     if options.svg is not None:
         try:
-            replace_file(Path(options.svg), svg(month).encode(), 0o644)
+            replace_file(Path(options.svg), svg(month).encode(), AS_THE_CALLER_WANTS)
         except OSError as error:
             raise Misuse(
                 f"--svg {options.svg}: {error.strerror}", "name a file that can be written"

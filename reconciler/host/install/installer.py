@@ -275,8 +275,7 @@ def _make(action: MakeFolder | WriteFile | Encrypt | MakeKey) -> None:
             # One folder and no more: what else is made on the way, nobody would take away again.
             path.mkdir(mode=mode, exist_ok=True)
         case WriteFile(path, content, kind):
-            replace_file(path, content)
-            path.chmod(kind.mode)
+            replace_file(path, content, kind.mode)
         case Encrypt(credential, path, secret):
             credentials.encrypt(credential, secret, path)
             why = credentials.why_not_decrypted(credential, path)

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.host.install.units import SERVICE, UnitInputs, unit_files
 from tests.edge.guests.conftest import make_repository
-from tests.labs.machine import INSIDE, LAB, Machine
+from tests.labs.machine import LAB, Machine
 from tests.labs.roots import incus_root
 
 UNIT = unit_files(UnitInputs(Path("/bin/true"), Path("/etc/config.yaml"), timedelta(hours=1)))[SERVICE]

@@ -10,7 +10,7 @@ from typing import Literal
 from reconciler.cli.showing import impact as shown
 from reconciler.cli.showing.terminal import colour, counter, json_text, note, print_json, width
 from reconciler.cli.verbs.windows import YEARS
-from reconciler.durable import replace_file
+from reconciler.durable import AS_THE_CALLER_WANTS, replace_file
 from reconciler.errors import DONE, FAILED, PENDING, REJECTED, Misuse, Stalled, worst
 from reconciler.fleet.reported import Reports, Watching, opened, read_published
 from reconciler.fleet.verified_policy import GivenPolicy
@@ -30,7 +30,6 @@ from reconciler.policy.problems import visible
 _TOLD_EVERY = 50
 _NAMED = 20
 """Targets that are named because their newest report is not believed."""
-_FILE_MODE = 0o644
 LOOKED_AT = timedelta(days=30)
 """Windows that begin in this time are compared."""
 
@@ -211,7 +210,7 @@ def _write(found: Impact, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            replace_file(folder.absolute() / name, text.encode(), _FILE_MODE)
+            replace_file(folder.absolute() / name, text.encode(), AS_THE_CALLER_WANTS)
     except OSError as error:
         said = f"cannot write {error.filename or folder}: {error.strerror}"
         raise Stalled(said, "free space, or give another folder") from error
